@@ -1,0 +1,21 @@
+"""Connections to Redis that answer or fail soon: a web request must never hang on the market."""
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+
+def connect(url: str, *, timeout_s: int | float = 0.5) -> "Redis":
+    """A client with text answers, bounded waits and no retries of its own.
+
+    redis-py 8 would try ten times; a command whose reply was lost would then run again.
+    """
+    return Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        socket_keepalive=True,
+        health_check_interval=15,
+        retry=Retry(NoBackoff(), 0),
+    )

@@ -1,0 +1,71 @@
+"""The book of last ticks, read from Redis: one round trip for any number of stocks."""
+
+from collections.abc import Iterable
+
+import structlog
+from redis import Redis, RedisError
+
+from trading.market import keys
+from trading.market.health import RelayerHealth
+from trading.market.tick import MalformedTick, Tick
+
+log = structlog.get_logger(__name__)
+
+
+class MarketUnavailable(Exception):
+    """Redis did not answer in time: nothing is known of the market now."""
+
+
+class QuoteBook:
+    """Reads the live market. Every method raises MarketUnavailable when Redis does not answer within the client's timeout."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def last_tick(self, code: str) -> Tick | None:
+        """The last tick of one stock; None when none came within the hour that Redis keeps it."""
+        return self.last_ticks([code]).get(code)
+
+    def last_ticks(self, codes: Iterable[str]) -> dict[str, Tick]:
+        """The last ticks of several stocks by code; stocks without one are absent."""
+        wanted = list(dict.fromkeys(codes))
+        if not wanted:
+            return {}
+        try:
+            values = self._redis.mget([keys.last_tick(code) for code in wanted])
+        except RedisError as fault:
+            raise MarketUnavailable from fault
+        return {code: tick for code, value in zip(wanted, values, strict=True) if (tick := _read(code, value))}
+
+    def all_ticks(self) -> dict[str, Tick]:
+        """The last tick of every stock that has one. Walks the key space in steps, so that Redis is never held up."""
+        try:
+            found = list(self._redis.scan_iter(match=keys.LAST_TICK_PATTERN, count=1_000))
+        except RedisError as fault:
+            raise MarketUnavailable from fault
+        return self.last_ticks(sorted(keys.code_of_last_tick(key) for key in found))
+
+    def relayer_health(self) -> RelayerHealth | None:
+        """The relayer's own record; None when there is none or it can't be read."""
+        try:
+            value = self._redis.get(keys.RELAYER_HEALTH)
+        except RedisError as fault:
+            raise MarketUnavailable from fault
+        if value is None:
+            return None
+        try:
+            return RelayerHealth.from_json(value)
+        except (ValueError, KeyError, TypeError):
+            log.warning("relayer_health_malformed")
+            return None
+
+
+def _read(code: str, value: str | bytes | None) -> Tick | None:
+    if value is None:
+        return None
+    try:
+        tick = Tick.from_json(value)
+    except MalformedTick as malformed:
+        log.warning("last_tick_malformed", code=code, reason=str(malformed))
+        return None
+    return tick if tick.code == code else None

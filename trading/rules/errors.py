@@ -1,0 +1,112 @@
+"""Refusals that a user can meet, as data.
+
+    DomainError
+    ├── ValidationFailed          validation-failed
+    ├── Unauthorized              unauthorized
+    ├── Forbidden                 forbidden
+    ├── EmailTaken                email-taken
+    ├── UserNotFound              user-not-found
+    ├── StockNotFound             stock-not-found
+    ├── StockNotTradable          stock-not-tradable
+    ├── NoLivePrice               no-live-price
+    ├── InsufficientCash          insufficient-cash
+    ├── InsufficientQuantity      insufficient-quantity
+    ├── CashLimitExceeded         cash-limit-exceeded
+    ├── OrderNotFound             order-not-found
+    ├── ClientOrderIdTaken        client-order-id-taken
+    ├── TransactionNotFound       transaction-not-found
+    ├── HoldingNotFound           holding-not-found
+    ├── IdempotencyKeyConflict    idempotency-key-conflict
+    └── RequestInProgress         request-in-progress
+
+A refusal is expected: it is logged at info and never retried. It carries a stable ``code`` and typed facts, but neither an
+HTTP status nor a sentence for the user: those belong to the edge that speaks to him.
+"""
+
+from typing import ClassVar
+
+Fact = int | str | bool | list[str] | None
+
+
+class DomainError(Exception):
+    """An expected refusal. ``facts`` (JSON values) say what was needed and what was there, in won and shares."""
+
+    code: ClassVar[str] = ""
+
+    def __init__(self, **facts: Fact) -> None:
+        super().__init__(self.code)
+        self.facts = facts
+
+
+class ValidationFailed(DomainError):
+    code = "validation-failed"
+
+
+class Unauthorized(DomainError):
+    code = "unauthorized"
+
+
+class Forbidden(DomainError):
+    code = "forbidden"
+
+
+class EmailTaken(DomainError):
+    code = "email-taken"
+
+
+class UserNotFound(DomainError):
+    code = "user-not-found"
+
+
+class StockNotFound(DomainError):
+    code = "stock-not-found"
+
+
+class StockNotTradable(DomainError):
+    code = "stock-not-tradable"
+
+
+class NoLivePrice(DomainError):
+    code = "no-live-price"
+
+
+class InsufficientCash(DomainError):
+    """Facts: ``needed`` and ``available`` in won; for an order also ``largest_quantity`` in shares."""
+
+    code = "insufficient-cash"
+
+
+class InsufficientQuantity(DomainError):
+    """Facts: ``needed``, ``held`` and ``reserved`` in shares."""
+
+    code = "insufficient-quantity"
+
+
+class CashLimitExceeded(DomainError):
+    """Facts: ``limit`` in won, the most that one account may hold."""
+
+    code = "cash-limit-exceeded"
+
+
+class OrderNotFound(DomainError):
+    code = "order-not-found"
+
+
+class ClientOrderIdTaken(DomainError):
+    code = "client-order-id-taken"
+
+
+class TransactionNotFound(DomainError):
+    code = "transaction-not-found"
+
+
+class HoldingNotFound(DomainError):
+    code = "holding-not-found"
+
+
+class IdempotencyKeyConflict(DomainError):
+    code = "idempotency-key-conflict"
+
+
+class RequestInProgress(DomainError):
+    code = "request-in-progress"

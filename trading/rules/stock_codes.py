@@ -1,0 +1,16 @@
+"""Toss product codes of Korean stocks: ``A`` and the exchange's six characters, letters included (``A0126Z0``)."""
+
+import re
+
+_SHORT_CODE = re.compile(r"[0-9A-Z]{6}", re.ASCII)
+_PRODUCT_CODE = re.compile(r"A[0-9A-Z]{6}", re.ASCII)
+
+
+def product_code(text: str) -> str | None:
+    """``"005930"`` or ``"A005930"`` (any case) as the product code ``"A005930"``; None when it is neither."""
+    code = text.strip().upper()
+    if _PRODUCT_CODE.fullmatch(code):
+        return code
+    if _SHORT_CODE.fullmatch(code):
+        return f"A{code}"
+    return None

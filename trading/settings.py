@@ -1,0 +1,144 @@
+"""Settings of every process, read from the environment once and frozen. All faults are reported together.
+
+A name in the environment is the field's name in capitals: ``DATABASE_URI``, ``REDIS_URL``, ``TICK_FRESHNESS_MS`` …
+``docs/settings.md`` lists them all; a test holds it against this file.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+DEVELOPMENT_SECRET = "development-only-secret-never-used-in-production"  # noqa: S105 - production refuses it by name
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+# The only hosts of Toss that a relayer may talk to: the guest token and the market's feed. Nothing there takes an order.
+MARKET_DATA_HOSTS = frozenset({"wts-api.tossinvest.com", "realtime-socket.tossinvest.com"})
+
+Won = Annotated[int, Field(gt=0, le=10**15)]
+
+
+class SettingsError(Exception):
+    """The environment has faults; the message names every one, a line each, and never shows a value."""
+
+
+class Settings(BaseSettings):
+    """One process's settings. Money is won, rates are ppm or basis points, spans carry their unit in the name."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+
+    environment: Literal["development", "production"] = "development"
+    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    database_uri: SecretStr = SecretStr("sqlite:///var/stocking.db")
+    database_pool_size: int = Field(default=10, ge=1, le=200)
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    celery_broker_url: SecretStr | None = None
+
+    jwt_secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    access_token_minutes: int = Field(default=15, ge=1, le=24 * 60)
+    refresh_token_days: int = Field(default=14, ge=1, le=365)
+    argon2_time_cost: int = Field(default=3, ge=1, le=20)
+    argon2_memory_kib: int = Field(default=65_536, ge=8, le=4_194_304)
+    argon2_parallelism: int = Field(default=4, ge=1, le=64)
+
+    starting_cash: Won = 10_000_000
+    deposit_max: Won = 100_000_000
+    cash_max: Won = 10**13
+    order_quantity_max: int = Field(default=1_000_000, ge=1, le=10**9)
+
+    commission_ppm: int = Field(default=150, ge=0, le=100_000)
+    market_buy_collar_bp: int = Field(default=200, ge=0, le=10_000)
+    tick_freshness_ms: int = Field(default=10_000, ge=100, le=3_600_000)
+
+    idempotency_key_hours: int = Field(default=24, ge=1, le=24 * 30)
+    wake_grace_ms: int = Field(default=2_000, ge=100, le=600_000)
+    sweep_period_s: int = Field(default=5, ge=1, le=3_600)
+    stage_batch_size: int = Field(default=500, ge=1, le=5_000)
+
+    toss_api_url: str = "http://127.0.0.1:8090"
+    toss_websocket_url: str = "ws://127.0.0.1:8090/ws"
+    relayer_subscription_budget: int = Field(default=100, ge=1, le=1_000)
+    relayer_heartbeat_ms: int = Field(default=5_000, ge=0, le=120_000)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic-settings'
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment and arguments only: no dot-file is ever read by surprise."""
+        return (init_settings, env_settings)
+
+    @field_validator("database_uri")
+    @classmethod
+    def _known_database(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("sqlite:///", "mysql+pymysql://")):
+            raise ValueError("must begin with sqlite:/// or mysql+pymysql://")
+        return value
+
+    @field_validator("redis_url", "celery_broker_url")
+    @classmethod
+    def _known_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(
+            ("redis://", "rediss://", "unix://", "redis+socket://")
+        ):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("toss_api_url", "toss_websocket_url")
+    @classmethod
+    def _market_data_only(cls, value: str) -> str:
+        url = urlsplit(value)
+        if url.hostname not in MARKET_DATA_HOSTS | LOOPBACK_HOSTS:
+            raise ValueError(f"must name one of {', '.join(sorted(MARKET_DATA_HOSTS | LOOPBACK_HOSTS))}")
+        if url.scheme not in {"https", "wss"} and url.hostname not in LOOPBACK_HOSTS:
+            raise ValueError("must be encrypted (https or wss)")
+        return value
+
+    @model_validator(mode="after")
+    def _refuse_development_in_production(self) -> Self:
+        if self.environment != "production":
+            return self
+        faults = []
+        secret = self.jwt_secret_key.get_secret_value()
+        if secret == DEVELOPMENT_SECRET or len(secret) < 32:
+            faults.append("JWT_SECRET_KEY: production needs a secret of its own of at least 32 characters")
+        if self.argon2_memory_kib < 19_456 or self.argon2_time_cost < 2:
+            faults.append("ARGON2_*: production needs at least 19456 KiB and a time cost of 2 (OWASP)")
+        faults.extend(
+            f"{name.upper()}: production needs the real feed, not the sandbox on loopback"
+            for name in ("toss_api_url", "toss_websocket_url")
+            if urlsplit(getattr(self, name)).hostname in LOOPBACK_HOSTS
+        )
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @cached_property
+    def broker_url(self) -> str:
+        """Celery's broker: a Redis of its own, or the one that holds the market."""
+        return (self.celery_broker_url or self.redis_url).get_secret_value()
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the process's environment, or from ``environment`` alone. SettingsError names all faults at once."""
+    try:
+        if environment is None:
+            return Settings()
+        return Settings.model_validate({name.lower(): value for name, value in environment.items() if value != ""})
+    except ValidationError as invalid:
+        lines = [_line(fault["loc"], fault["msg"]) for fault in invalid.errors(include_input=False, include_url=False)]
+        raise SettingsError("The settings have faults:\n" + "\n".join(lines)) from None
+
+
+def _line(location: tuple[int | str, ...], message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return "  " + (f"{str(location[0]).upper()}: {message}" if location else message)
