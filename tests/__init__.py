@@ -1,0 +1,1 @@
+"""The tests mirror the tree. They run against real servers, started privately by ``tests.servers``."""

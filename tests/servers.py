@@ -1,0 +1,37 @@
+"""Private servers for tests: the one place that says which there are and what happens when one is missing.
+
+``Valkey`` and ``MariaDB`` are context managers with ``start``, ``stop``, ``pid`` and a free port of their own; ``Valkey`` can
+also be paused, and comes back on its port after a stop.
+"""
+
+import os
+import time
+from collections.abc import Callable
+
+import pytest
+
+from benchmarks.mariadb import MariaDB, is_installed
+from launcher.valkey import Valkey
+
+__all__ = ["MariaDB", "Valkey", "require_mariadb", "wait_until"]
+
+_POLL_S = 0.02
+
+
+def require_mariadb() -> None:
+    """Skip the test on a machine without MariaDB; fail it there when CI is set, where nothing may be left out."""
+    if is_installed():
+        return
+    reason = "MariaDB is not installed (mariadbd and mariadb-install-db)."
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def wait_until(condition: Callable[[], object], *, what: str, deadline_s: float = 10.0) -> None:
+    """Return as soon as ``condition()`` is true; fail the test, naming ``what``, when it is not within ``deadline_s``."""
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"Not within {deadline_s:g} s: {what}")
+        time.sleep(_POLL_S)

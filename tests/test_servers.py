@@ -1,0 +1,81 @@
+"""The servers that every other test stands on."""
+
+from pathlib import Path
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from sqlalchemy import create_engine, text
+
+from tests.servers import MariaDB, Valkey, wait_until
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_valkey_comes_back_empty_on_the_same_port_after_a_stop(tmp_path: Path) -> None:
+    with Valkey(tmp_path) as server:
+        client = redis.Redis(port=server.port)
+        client.set("key", "value")
+        first = server.pid
+        server.stop()
+        server.start()
+        assert server.pid != first
+        assert client.get("key") is None
+        client.close()
+
+
+def test_a_durable_valkey_keeps_what_was_written(tmp_path: Path) -> None:
+    with Valkey(tmp_path, durable=True) as server:
+        client = redis.Redis(port=server.port)
+        client.set("key", "value")
+        server.stop()
+        server.start()
+        assert client.get("key") == b"value"
+        client.close()
+
+
+def test_a_paused_valkey_is_silent_and_goes_on_afterwards(tmp_path: Path) -> None:
+    with Valkey(tmp_path) as server:
+        client = redis.Redis(port=server.port, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
+        server.pause()
+        with pytest.raises(redis.TimeoutError):
+            client.ping()
+        server.resume()
+        assert client.ping()
+        client.close()
+
+
+def test_a_paused_valkey_can_be_stopped(tmp_path: Path) -> None:
+    server = Valkey(tmp_path)
+    server.start()
+    pid = server.pid
+    assert pid is not None
+    server.pause()
+    server.stop()
+    wait_until(lambda: not is_alive(pid), what="the paused server is gone")
+
+
+@pytest.mark.parametrize("run", [1, 2])
+def test_valkey_url_begins_empty(valkey_url: str, run: int) -> None:
+    with redis.Redis.from_url(valkey_url) as client:
+        assert client.dbsize() == 0
+        client.set("left behind by run", run)
+
+
+@pytest.mark.parametrize("run", [1, 2])
+def test_mariadb_uri_is_a_fresh_database_with_the_whole_of_unicode(mariadb_uri: str, run: int) -> None:
+    engine = create_engine(mariadb_uri)
+    with engine.begin() as connection:
+        assert connection.execute(text("SHOW TABLES")).all() == []
+        connection.execute(text("CREATE TABLE names (name VARCHAR(20))"))
+        connection.execute(text("INSERT INTO names VALUES ('삼성전자 📈')"))
+        assert connection.execute(text("SELECT name FROM names")).scalar_one() == "삼성전자 📈"
+    engine.dispose()
+
+
+def test_a_database_name_that_is_not_plain_is_refused(mariadb_server: MariaDB) -> None:
+    with pytest.raises(ValueError, match="plain name"):
+        mariadb_server.create_database("a`; DROP DATABASE mysql; --")
