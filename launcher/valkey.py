@@ -40,6 +40,11 @@ def server_command(port: int, folder: Path, *, durable: bool) -> list[str]:
     ]
 
 
+def url_of(port: int) -> str:
+    """The address of the server on this port as REDIS_URL takes it."""
+    return f"redis://{LOOPBACK}:{port}/0"
+
+
 def answers(port: int, *, timeout_s: float = 0.5) -> bool:
     """Whether a server on the port answers PING; it does not while it is loading its files."""
     try:
@@ -56,7 +61,7 @@ class Valkey:
     def __init__(self, folder: Path, *, port: int | None = None, durable: bool = False) -> None:
         self.folder = folder
         self.port = port or free_port()
-        self.url = f"redis://{LOOPBACK}:{self.port}/0"
+        self.url = url_of(self.port)
         self.log = folder / "valkey.log"
         self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None

@@ -1,0 +1,31 @@
+"""How gunicorn serves the API. Every number can be changed from the environment; times are seconds, sizes bytes."""
+
+import os
+
+wsgi_app = "wsgi:app"
+bind = f"{os.environ.get('API_HOST', '127.0.0.1')}:{os.environ.get('API_PORT', '8000')}"
+
+worker_class = "gthread"
+workers = int(os.environ.get("WORKERS", "2"))
+threads = int(os.environ.get("THREADS", "8"))
+
+# A view answers within seconds: whatever outlives these limits is stuck, not slow.
+timeout = 60
+graceful_timeout = 3  # Below the keeper's grace, so that a stop ends requests in order instead of by SIGKILL.
+keepalive = 5
+
+# A leak anywhere in the process ends with the process; the jitter keeps workers from ending together.
+max_requests = 100_000
+max_requests_jitter = 10_000
+
+# Longer than any request of the contract, shorter than what a hostile one would send.
+limit_request_line = 4_094
+limit_request_fields = 64
+limit_request_field_size = 8_190
+
+# Heart-beat files belong in memory: on a disk a slow sync looks like a stuck worker.
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108
+
+control_socket_disable = True
+accesslog = None  # The application logs each request itself, with its request id and without secrets.
+errorlog = "-"

@@ -1,0 +1,81 @@
+"""A user's view of the API: JSON over HTTP, nothing of the product imported."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+
+from launcher.plan import API_PREFIX
+
+TIMEOUT_S = 10.0
+
+
+class ApiError(Exception):
+    """An answer that is not a success. ``code`` is the problem's stable code, empty when nothing or no problem came."""
+
+    def __init__(self, message: str, *, status: int = 0, code: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class Api:
+    """One user's session with the API at ``url``. Every call answers the envelope's ``data`` or raises ApiError."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url + API_PREFIX
+        self._session = requests.Session()
+
+    def sign_in(self, email: str, password: str) -> None:
+        """Send this user's access token from now on."""
+        tokens = self.post("/users/login", email=email, password=password)
+        self._session.headers["Authorization"] = f"Bearer {tokens['access_token']}"
+
+    def get(self, path: str, **query: object) -> Any:
+        return self._call("GET", path, query=query)
+
+    def post(self, path: str, **body: object) -> Any:
+        return self._call("POST", path, body=body)
+
+    def items(self, path: str, **query: object) -> list[dict[str, Any]]:
+        """Every item of a list, page after page."""
+        page = self.get(path, **query)
+        items = list(page["items"])
+        while page.get("next_cursor"):
+            page = self.get(path, **query, cursor=page["next_cursor"])
+            items.extend(page["items"])
+        return items
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> Any:
+        told = f"{method} {path}"
+        try:
+            answer = self._session.request(
+                method,
+                self._url + path,
+                params={k: str(v) for k, v in (query or {}).items()},
+                json=body,
+                timeout=TIMEOUT_S,
+            )
+            content = answer.json()
+        except requests.JSONDecodeError:
+            raise ApiError(f"{told} answered {answer.status_code} without JSON.", status=answer.status_code) from None
+        except requests.RequestException as failure:
+            raise ApiError(f"{told} got no answer: {type(failure).__name__}.") from None
+        if not answer.ok or content.get("success") is not True:
+            detail = content.get("detail") or content.get("title") or content
+            raise ApiError(
+                f"{told} answered {answer.status_code}: {detail}",
+                status=answer.status_code,
+                code=str(content.get("code", "")),
+            )
+        return content["data"]
+
+    def close(self) -> None:
+        self._session.close()

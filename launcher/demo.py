@@ -1,0 +1,191 @@
+"""A whole trading day of a new user, driven through the public API alone and printed with the real answers."""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from launcher.api import Api, ApiError
+from launcher.sums import Account, Sum, moved, sums_of
+
+STOCK = "A005930"
+DEPOSIT = 5_000_000
+BOUGHT, SOLD = 10, 4
+TICKS_WATCHED = 5
+DEADLINE_S = 30.0
+_POLL_S = 0.1
+
+FINAL_STATES = frozenset({"FILLED", "CANCELLED", "REJECTED", "EXPIRED"})
+
+
+class DemoError(Exception):
+    """The first thing that went wrong in the trading day."""
+
+
+class TradingDay:
+    """Runs the day's steps against the API at ``api_url``; ``stopping`` ends it early."""
+
+    def __init__(self, api_url: str, console: Console, stopping: threading.Event) -> None:
+        self._api = Api(api_url)
+        self._console = console
+        self._stopping = stopping
+        self._step_number = 0
+
+    def run(self) -> None:
+        """All steps and the sums. DemoError names the first thing that went wrong."""
+        try:
+            self._register()
+            self._show_balance("Balance of a new account")
+            self._deposit()
+            self._watch_price()
+            buy = self._trade("BUY", BOUGHT)
+            self._show_holding()
+            sell = self._trade("SELL", SOLD)
+            self._check(buy, sell)
+        except ApiError as refused:
+            raise DemoError(str(refused)) from None
+        except (KeyError, TypeError, IndexError) as strange:
+            raise DemoError(f"An answer lacks something that the contract promises: {strange!r}.") from strange
+        finally:
+            self._api.close()
+
+    def _register(self) -> None:
+        email, password = f"demo-{secrets.token_hex(4)}@stocking.example", secrets.token_urlsafe(18)
+        self._step("Register a new user and sign in")
+        user = self._api.post("/users", email=email, password=password, name="Demo Trader")
+        self._api.sign_in(email, password)
+        self._facts(email=user["email"], name=user["name"], user_id=user["id"])
+
+    def _show_balance(self, title: str) -> dict[str, Any]:
+        self._step(title)
+        balance: dict[str, Any] = self._api.get("/balance")
+        self._facts(**{name: won(value) for name, value in balance.items() if isinstance(value, int)})
+        return balance
+
+    def _deposit(self) -> None:
+        self._step(f"Deposit {won(DEPOSIT)}")
+        self._transactions_table([self._api.post("/balance/deposit", amount=DEPOSIT)])
+
+    def _watch_price(self) -> None:
+        self._step(f"Watch the live price of {STOCK}")
+        last: str | None = None
+        for _ in range(TICKS_WATCHED):
+            tick = self._until(f"a new price of {STOCK}", partial(self._tick_after, last))
+            last = tick["traded_at"]
+            self._console.print(
+                f"   {tick['traded_at']}  [bold]{won(tick['price'])}[/]  volume {tick['volume']}, change "
+                f"{tick['change']:+,}, {tick['freshness']}, {tick['age_ms']} ms old"
+            )
+
+    def _tick_after(self, seen: str | None) -> dict[str, Any] | None:
+        try:
+            tick: dict[str, Any] = self._api.get(f"/trading/realtime/stock/{STOCK}")
+        except ApiError as unseen:
+            if unseen.status == 404:
+                return None
+            raise
+        return tick if tick["traded_at"] != seen else None
+
+    def _trade(self, side: str, quantity: int) -> dict[str, Any]:
+        """Place a market order and follow it until the last of its executions is in the portfolio."""
+        self._step(f"{side.capitalize()} {quantity} × {STOCK} at the market")
+        placed = time.monotonic()
+        order = self._api.post("/trading/orders", stock_code=STOCK, side=side, order_type="MARKET", quantity=quantity)
+        self._facts(order=order["id"], status=order["status"], accepted=f"after {_ms_since(placed)} ms")
+        order = self._until(f"the {side} order is in the portfolio", lambda: self._done(order["id"]))
+        if order["status"] != "FILLED" or order["executed_quantity"] != quantity:
+            raise DemoError(f"The {side} order ended as {order['status']} ({order['reason']}), not as FILLED.")
+        self._facts(status=order["status"], through=f"fill, settlement and portfolio after {_ms_since(placed)} ms")
+        for execution in order["executions"]:
+            self._facts(
+                price=won(execution["price"]),
+                quantity=execution["quantity"],
+                amount=won(execution["amount"]),
+                commission=won(execution["commission"]),
+                tax=won(execution["tax"]),
+                **({"realised profit": won(execution["realized_profit"])} if side == "SELL" else {}),
+                evidence=f"rule {execution['rule']}, tick of {execution['tick_traded_at']} at {execution['tick_position']},"
+                f" {execution['tick_age_ms']} ms old",
+            )
+        newest = self._api.get("/trading/transactions", limit=len(order["executions"]))["items"]
+        self._transactions_table(newest)
+        return order
+
+    def _done(self, order_id: str) -> dict[str, Any] | None:
+        """The order once nothing is left to do for it."""
+        order: dict[str, Any] = self._api.get(f"/trading/orders/{order_id}")
+        if order["status"] not in FINAL_STATES:
+            return None
+        return order if all(e["settled_at"] and e["applied_at"] for e in order["executions"]) else None
+
+    def _show_holding(self) -> dict[str, Any]:
+        self._step("The portfolio")
+        [holding] = self._api.items("/portfolio")
+        self._facts(**{name: f"{value:,}" if isinstance(value, int) else value for name, value in holding.items()})
+        return dict(holding)
+
+    def _check(self, buy: dict[str, Any], sell: dict[str, Any]) -> None:
+        balance = self._show_balance("The balance at the end")
+        self._step("All transactions, oldest first")
+        transactions = self._api.items("/trading/transactions", limit=100)[::-1]
+        self._transactions_table(transactions)
+        holding = self._show_holding()
+        self._step("Totals of the portfolio")
+        self._facts(**self._api.get("/portfolio/summary"))
+
+        executions = [(order["side"], execution) for order in (buy, sell) for execution in order["executions"]]
+        account = Account(transactions=transactions, executions=executions, balance=balance, holding=holding)
+        sums = [*sums_of(account), Sum("shares left", BOUGHT - SOLD, holding["quantity"])]
+        self._step("Check the sums, computed anew from these answers")
+        table = Table("sum", "computed", "answered", "", box=None, pad_edge=False)
+        for line in sums:
+            verdict = "[green]agrees[/]" if line.agrees else "[red]DIFFERS[/]"
+            table.add_row(line.what, f"{line.expected:,}", f"{line.answered:,}", verdict)
+        self._console.print(table)
+        for line in sums:
+            if not line.agrees:
+                raise DemoError(f"A sum is wrong. {line.what}: computed {line.expected:,}, answered {line.answered:,}.")
+
+    def _until(self, what: str, ask: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
+        deadline = time.monotonic() + DEADLINE_S
+        while (answer := ask()) is None:
+            if self._stopping.wait(_POLL_S):
+                raise DemoError("Stopped in the middle of the trading day.")
+            if time.monotonic() > deadline:
+                raise DemoError(f"Not within {DEADLINE_S:g} s: {what}.")
+        return answer
+
+    def _step(self, title: str) -> None:
+        self._step_number += 1
+        self._console.print(f"\n[bold cyan]{self._step_number}. {title}[/]", highlight=False)
+
+    def _facts(self, **facts: object) -> None:
+        table = Table(show_header=False, box=None, padding=(0, 1))
+        for name, value in facts.items():
+            table.add_row(f"  {name}", str(value))
+        self._console.print(table)
+
+    def _transactions_table(self, transactions: list[dict[str, Any]]) -> None:
+        columns = ("type", "quantity", "price", "amount", "commission", "tax", "moved", "cash before", "cash after")
+        table = Table(*columns, box=None, padding=(0, 1))
+        for t in transactions:
+            figures = (t["quantity"], t["price"], t["amount"], t["commission"], t["tax"], moved(t))
+            cells = [f"{figure:,}" if figure is not None else "–" for figure in figures]
+            table.add_row(
+                f"  {t['transaction_type']}", *cells, won(t["cash_balance_before"]), won(t["cash_balance_after"])
+            )
+        self._console.print(table)
+
+
+def won(amount: int) -> str:
+    """An amount of money for a person's eyes."""
+    return f"₩{amount:,}"
+
+
+def _ms_since(start: float) -> int:
+    return round((time.monotonic() - start) * 1000)

@@ -1,0 +1,96 @@
+"""Whether every process of the stack does its job, asked over the ways its users would take."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+from celery import Celery
+from redis.exceptions import RedisError
+
+from launcher.errors import LaunchError
+from launcher.plan import API_PREFIX, Plan
+from launcher.preparation import tail
+from trading.settings import load
+
+PROBE_TIMEOUT_S = 2.0
+PING_TIMEOUT_S = 0.5
+_PAUSE_S = 0.1
+
+
+@dataclass(frozen=True)
+class Check:
+    """One process's sign of health: ``passes`` answers within a few seconds and never raises."""
+
+    process: str
+    passes: Callable[[], bool]
+
+
+def checks_of(plan: Plan) -> list[Check]:
+    """A check for every process of the plan, the cheapest first."""
+    started = time.time()
+    checks = [
+        Check("beat", lambda: _written_since(plan.var, started)),
+        Check("api", lambda: _answers_ok(f"{plan.api_url}/readyz")),
+        Check("relayer", lambda: _answers_ok(f"{plan.api_url}{API_PREFIX}/trading/realtime/daemon/health")),
+        Check("flower", lambda: _answers_ok(f"{plan.flower_url}/healthcheck")),
+        Check("worker", _WorkerPing(load(plan.environment).broker_url)),
+    ]
+    if plan.sandbox_url:
+        sandbox = f"{plan.sandbox_url}/healthz"
+        checks.insert(0, Check("sandbox", lambda: _answers_ok(sandbox)))
+    return checks
+
+
+def wait_until_healthy(
+    checks: Sequence[Check],
+    *,
+    deadline_s: float,
+    logs: Path,
+    stopping: threading.Event,
+    announce: Callable[[str], None],
+) -> bool:
+    """Ask until every check has passed once, announcing each: True. False when ``stopping`` is set meanwhile.
+
+    LaunchError at the deadline names the first process that is still missing and shows the end of its log.
+    """
+    started = time.monotonic()
+    missing = list(checks)
+    while missing and not stopping.is_set():
+        for check in list(missing):
+            if not stopping.is_set() and check.passes():
+                missing.remove(check)
+                announce(f"{check.process} is up after {time.monotonic() - started:.1f} s")
+        if missing and time.monotonic() - started > deadline_s:
+            name = missing[0].process
+            log = logs / f"{name}.log"
+            raise LaunchError(f"The {name} was not up within {deadline_s:g} s. The end of {log}:\n{tail(log)}")
+        stopping.wait(_PAUSE_S if missing else 0)
+    return not stopping.is_set()
+
+
+def _answers_ok(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=PROBE_TIMEOUT_S).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def _written_since(folder: Path, started: float) -> bool:
+    """Beat has no address to ask; it writes its schedule when it has read it, and then begins to send."""
+    return any(path.stat().st_mtime >= started for path in folder.glob("beat-schedule*"))
+
+
+class _WorkerPing:
+    """Celery's own ping, over the broker that the worker listens on."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._celery = Celery(broker=broker_url, set_as_current=False)
+
+    def __call__(self) -> bool:
+        try:
+            return bool(self._celery.control.ping(timeout=PING_TIMEOUT_S, limit=1))
+        except (RedisError, OSError):
+            return False

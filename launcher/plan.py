@@ -1,0 +1,131 @@
+"""What is going to run: folders, ports, addresses and the environment that every process gets."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from honcho.environ import parse_procfile
+
+from launcher.credentials import kept_secret
+from launcher.errors import LaunchError
+from launcher.ports import LOOPBACK, free_port, is_free
+from launcher.valkey import url_of
+from trading.settings import SettingsError, load
+
+ROOT = Path(__file__).resolve().parent.parent
+API_PREFIX = "/api/v1"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One start's decisions. ``environment`` is complete: a process needs nothing else to find all the others."""
+
+    var: Path
+    environment: Mapping[str, str]
+    commands: Mapping[str, str]
+    api_port: int
+    api_url: str
+    flower_url: str
+    sandbox_url: str | None
+    valkey_port: int | None
+    production: bool
+
+    @property
+    def logs(self) -> Path:
+        """Where each process's output is kept."""
+        return self.var / "log"
+
+
+def state_folder(environment: Mapping[str, str]) -> Path:
+    """The one folder that holds everything this installation writes, made when missing."""
+    folder = Path(environment.get("STOCKING_VAR") or ROOT / "var").expanduser().resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as refused:
+        raise LaunchError(f"The state folder {folder} cannot be made: {refused.strerror}.") from None
+    return folder
+
+
+def make(given: Mapping[str, str], var: Path) -> Plan:
+    """Decide everything that ``given`` leaves open. LaunchError for a busy port or for settings with faults.
+
+    A ``REDIS_URL`` of the operator's own is used instead of the bundled Valkey, a ``TOSS_WEBSOCKET_URL`` instead of the
+    sandbox, a ``DATABASE_URI`` instead of the SQLite file.
+    """
+    environment = {**given, "STOCKING_VAR": str(var), "PYTHONUNBUFFERED": "1"}
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), given.get("PATH", os.defpath)])
+    (var / "log").mkdir(exist_ok=True)
+
+    api_host = environment.setdefault("API_HOST", LOOPBACK)
+    flower_host = environment.setdefault("FLOWER_HOST", LOOPBACK)
+    api_port = _claim("API_PORT", 8000, api_host, environment)
+    flower_port = _claim("FLOWER_PORT", 5555, flower_host, environment)
+    if api_port == flower_port:
+        raise LaunchError(f"API_PORT and FLOWER_PORT are both {api_port}: each needs a port of its own.")
+
+    if not environment.get("JWT_SECRET_KEY"):
+        environment["JWT_SECRET_KEY"] = kept_secret(var / "secrets", "jwt_secret_key")
+    if not environment.get("DATABASE_URI"):
+        environment["DATABASE_URI"] = f"sqlite:///{var / 'stocking.db'}"
+    valkey_port = None
+    if not environment.get("REDIS_URL"):
+        valkey_port = free_port()
+        environment["REDIS_URL"] = url_of(valkey_port)
+
+    commands = parse_procfile((ROOT / "Procfile").read_text()).processes
+    sandbox_url = None
+    if environment.get("TOSS_WEBSOCKET_URL"):
+        del commands["sandbox"]
+    else:
+        sandbox_port = free_port()
+        sandbox_url = f"http://{LOOPBACK}:{sandbox_port}"
+        environment["SANDBOX_PORT"] = str(sandbox_port)
+        environment["TOSS_API_URL"] = sandbox_url
+        environment["TOSS_WEBSOCKET_URL"] = f"ws://{LOOPBACK}:{sandbox_port}/ws"
+
+    try:
+        settings = load(environment)
+    except SettingsError as faults:
+        raise LaunchError(str(faults)) from None
+    return Plan(
+        var=var,
+        environment=environment,
+        commands=commands,
+        api_port=api_port,
+        api_url=_address(api_host, api_port),
+        flower_url=_address(flower_host, flower_port),
+        sandbox_url=sandbox_url,
+        valkey_port=valkey_port,
+        production=settings.environment == "production",
+    )
+
+
+def _claim(variable: str, default: int, host: str, environment: dict[str, str]) -> int:
+    """The port that the variable names, written back; LaunchError when it is none or somebody listens there."""
+    text = environment.get(variable) or str(default)
+    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
+        raise LaunchError(f"{variable} is {text!r}: it must be a port number from 1 to 65535.")
+    port = int(text)
+    if not is_free(port, host):
+        raise LaunchError(
+            f"Port {port} is busy, another program listens there: stop it or choose another port, "
+            f"for example {variable}={port % 65_000 + 1} ./start_services.sh."
+        )
+    environment[variable] = text
+    return port
+
+
+def _address(host: str, port: int) -> str:
+    """How a program on this machine reaches a server that listens on ``host``."""
+    reachable = LOOPBACK if host in {"0.0.0.0", ""} else host  # noqa: S104 - compared, not listened on
+    return f"http://{reachable}:{port}"
+
+
+def database_of(environment: Mapping[str, str]) -> str:
+    """The database's address for a person's eyes: without a password."""
+    url = urlsplit(environment["DATABASE_URI"])
+    place = f"{url.hostname}:{url.port or 3306}" if url.hostname else ""
+    return f"{url.scheme}://{place}{url.path}"

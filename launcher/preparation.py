@@ -1,0 +1,73 @@
+"""What stands before the first process: the bundled Redis, and a database with its tables and its stocks."""
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from launcher import valkey
+from launcher.errors import LaunchError
+from launcher.plan import ROOT, Plan
+
+TAIL_LINES = 20
+_POLL_S = 0.02
+
+
+@contextlib.contextmanager
+def bundled_redis(plan: Plan) -> Iterator[None]:
+    """Valkey under a keeper while the block runs, so that it is there first and gone last. Nothing when Redis is given.
+
+    LaunchError when it does not answer within 20 s.
+    """
+    if plan.valkey_port is None:
+        yield
+        return
+    folder, log = plan.var / "valkey", plan.logs / "valkey.log"
+    folder.mkdir(exist_ok=True)
+    command = valkey.server_command(plan.valkey_port, folder, durable=True)
+    with log.open("wb") as output:
+        keeper = subprocess.Popen(
+            [sys.executable, "-m", "launcher.keeper", "--", *command],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # A Ctrl-C in the terminal is the launcher's to handle.
+        )
+    try:
+        deadline = time.monotonic() + valkey.START_TIMEOUT_S
+        while not valkey.answers(plan.valkey_port):
+            if keeper.poll() is not None or time.monotonic() > deadline:
+                raise LaunchError(f"The bundled Valkey did not start. The end of {log}:\n{tail(log)}")
+            time.sleep(_POLL_S)
+        yield
+    finally:
+        keeper.terminate()
+        keeper.wait()
+
+
+def prepare_database(plan: Plan) -> None:
+    """Bring the tables up to date and put in the stocks that come with the product. LaunchError with the log's end."""
+    log = plan.logs / "setup.log"
+    log.unlink(missing_ok=True)
+    for arguments in (("db", "upgrade"), ("seed",)):
+        with log.open("ab") as output:
+            done = flask(plan, *arguments, output=output.fileno())
+        if done != 0:
+            raise LaunchError(f"'flask {' '.join(arguments)}' failed. The end of {log}:\n{tail(log)}")
+
+
+def flask(plan: Plan, *arguments: str, output: int | None = None) -> int:
+    """Run one of the application's own commands; its exit status. Its output goes to the descriptor, or to the terminal."""
+    command = [sys.executable, "-m", "flask", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=plan.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
+    ).returncode
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log, indented; a word when there are none."""
+    lines = log.read_text(errors="replace").splitlines()[-TAIL_LINES:] if log.exists() else []
+    return "\n".join(f"  {line}" for line in lines) or "  (it is empty)"

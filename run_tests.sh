@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Set up everything the tests need and run every check, in the order of how fast each one tells something.
+#
+#   ./run_tests.sh                        format, lint, types, floors, all tests
+#   ./run_tests.sh tests/relayer -k ping  only pytest, with these arguments
+#
+# MariaDB is installed from the system's packages when it is missing and this user may install. Without it its tests are
+# skipped, or fail where CI is set.
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
+# shellcheck source=launcher/venv.sh
+source "$root/launcher/venv.sh"
+
+# The server's programs without the package that would start it as a service of the system, where that exists.
+ensure_mariadb() {
+    local as_root=()
+    if PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec command -v mariadbd >/dev/null 2>&1; then
+        return
+    fi
+    if [[ $(id -u) != 0 ]]; then
+        as_root=(sudo -n)
+    fi
+    if ! command -v apt-get >/dev/null 2>&1 || ! "${as_root[@]}" true >/dev/null 2>&1; then
+        say "MariaDB is not installed and cannot be installed from here"
+        return
+    fi
+    say "Installing MariaDB from the system's packages"
+    as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get --yes -qq -o Dpkg::Use-Pty=0)
+    "${as_root[@]}" update >/dev/null || true
+    "${as_root[@]}" install --no-install-recommends mariadb-server-core mariadb-client-core >/dev/null ||
+        say "MariaDB could not be installed"
+}
+
+run() {
+    local started=$SECONDS status=0
+    printf '\n== %s\n' "$*"
+    "$@" || status=$?
+    printf '== %s: %s after %d s\n' "$1" "$([[ $status == 0 ]] && echo passed || echo "FAILED with $status")" "$((SECONDS - started))"
+    return "$status"
+}
+
+ensure_venv "$root" requirements-dev.txt
+ensure_mariadb
+cd -- "$root"
+export PATH=$root/.venv/bin:$PATH
+
+if (($# > 0)); then
+    run pytest "$@"
+    exit
+fi
+run ruff format --check .
+run ruff check .
+run mypy
+run lint-imports
+run pytest
