@@ -1,0 +1,124 @@
+"""Bytes to frames, incrementally: any cut of a stream gives the same frames and, at the same octet, the same error."""
+
+import re
+
+from relayer.stomp.errors import LimitExceeded, MalformedFrame, ProtocolError
+from relayer.stomp.frames import UNESCAPED, Command, Frame, Header, content_length, unescape
+from relayer.stomp.limits import DEFAULT_LIMITS, Limits
+
+_HEAD_END = re.compile(rb"\n\r?\n|\0")
+_COMMANDS = {command.value: command for command in Command}
+
+
+class Parser:
+    """Takes bytes by ``receive`` and gives frames by ``next_frame``.
+
+    Line ends between frames are heart-beats and vanish here: to a session any octet is a sign of life. After an error the
+    stream has no meaning any more, so every later call raises the same error.
+    """
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self._buffer = bytearray()
+        self._searched = 0
+        self._head: tuple[Command, tuple[Header, ...], int | None] | None = None
+        self._error: ProtocolError | None = None
+
+    def receive(self, data: bytes) -> None:
+        """More of the stream. Call ``next_frame`` until it gives None before the next call: then what waits is one frame at most."""
+        self._buffer += data
+
+    def next_frame(self) -> Frame | None:
+        """The next complete frame, or None when more bytes are needed. MalformedFrame or LimitExceeded ends the stream."""
+        if self._error is not None:
+            raise self._error
+        try:
+            if self._head is None:
+                self._head = self._read_head()
+            return None if self._head is None else self._read_body(*self._head)
+        except ProtocolError as error:
+            self._error = error
+            self._buffer.clear()
+            raise
+
+    def _read_head(self) -> tuple[Command, tuple[Header, ...], int | None] | None:
+        self._skip_line_ends()
+        found = _HEAD_END.search(self._buffer, self._searched)
+        octets = len(self._buffer) if found is None else found.end()
+        if octets > self._limits.head_octets:
+            raise LimitExceeded("the head is too long")
+        if found is None:
+            # The blank line may straddle this cut and the next: up to two octets of it are here already.
+            self._searched = max(0, octets - 2)
+            return None
+        if found[0] == b"\0":
+            raise MalformedFrame("a NUL stands in the head")
+        text = self._head_text(found.start())
+        self._consume(found.end())
+        return self._parse_head(text)
+
+    def _skip_line_ends(self) -> None:
+        start = 0
+        while self._buffer[start : start + 1] == b"\n" or self._buffer[start : start + 2] == b"\r\n":
+            start += 1 if self._buffer[start] == 0x0A else 2
+        if start:
+            self._consume(start)
+
+    def _head_text(self, end: int) -> str:
+        try:
+            text = self._buffer[:end].decode()
+        except UnicodeDecodeError:
+            raise MalformedFrame("the head is not UTF-8") from None
+        return text
+
+    def _parse_head(self, text: str) -> tuple[Command, tuple[Header, ...], int | None]:
+        lines = text.split("\n")
+        if "\r" in text:
+            lines = [line.removesuffix("\r") for line in lines]
+            if any("\r" in line for line in lines):
+                raise MalformedFrame("a CR stands alone")
+        command = _COMMANDS.get(lines[0])
+        if command is None:
+            raise MalformedFrame("the command is unknown")
+        if len(lines) - 1 > self._limits.header_count:
+            raise LimitExceeded("there are too many headers")
+        escaped = "\\" in text and command not in UNESCAPED
+        headers = tuple([self._parse_header(line, escaped=escaped) for line in lines[1:]])
+        length = content_length(headers)
+        if length is not None and length > self._limits.body_octets:
+            raise LimitExceeded("the body is too large")
+        return command, headers, length
+
+    def _parse_header(self, line: str, *, escaped: bool) -> Header:
+        if len(line) > self._limits.header_line_octets or len(line.encode()) > self._limits.header_line_octets:
+            raise LimitExceeded("a header is too long")
+        # Only the first colon divides. Version 1.2 escapes all others; servers of 1.0 and 1.1 put them bare into message ids.
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise MalformedFrame("a header has no colon")
+        return (unescape(name), unescape(value)) if escaped else (name, value)
+
+    def _read_body(self, command: Command, headers: tuple[Header, ...], length: int | None) -> Frame | None:
+        end = self._body_end() if length is None else length
+        if end is None or len(self._buffer) <= end:
+            return None
+        if self._buffer[end]:
+            raise MalformedFrame("no NUL stands where content-length ends the body")
+        body = bytes(self._buffer[:end])
+        self._consume(end + 1)
+        self._head = None
+        return Frame(command, headers, body)
+
+    def _body_end(self) -> int | None:
+        end = self._buffer.find(b"\0", self._searched)
+        octets = len(self._buffer) if end < 0 else end
+        if octets > self._limits.body_octets:
+            raise LimitExceeded("the body is too large")
+        if end < 0:
+            self._searched = octets
+            return None
+        return end
+
+    def _consume(self, octets: int) -> None:
+        del self._buffer[:octets]
+        self._searched = 0

@@ -1,0 +1,153 @@
+"""The server's side of one connection, for stand-ins of a broker: what clients ask comes out as events, the caller answers."""
+
+from dataclasses import dataclass
+
+from relayer.stomp.errors import IllegalAction, ProtocolError, UnexpectedFrame
+from relayer.stomp.frames import Command, Frame
+from relayer.stomp.heart_beats import HeartBeat, Pulse
+from relayer.stomp.limits import CONNECTED_TIMEOUT_S, DEFAULT_LIMITS, Limits
+from relayer.stomp.session_core import SessionCore
+from relayer.stomp.states import SERVER_RECEIVES, SERVER_SENDS, State
+
+_VERSION = "1.2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectRequested:
+    """A client asks for a session: answer with ``accept`` or ``refuse``."""
+
+    authorization: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscribeRequested:
+    """A client asks for a destination under an id of its own. A receipt, when one is asked, is due once that is done."""
+
+    subscription: str
+    destination: str
+    receipt: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsubscribeRequested:
+    """A client withdraws a subscription that it has."""
+
+    subscription: str
+    destination: str
+    receipt: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisconnectRequested:
+    """A client says farewell; it sends nothing more."""
+
+    receipt: str | None
+
+
+Event = ConnectRequested | SubscribeRequested | UnsubscribeRequested | DisconnectRequested
+
+
+class ServerSession(SessionCore[Event]):
+    """Answers one client. A client's fault is answered with ERROR and ends the session, as the specification demands."""
+
+    def __init__(self, *, heart_beat: HeartBeat, now: float, limits: Limits = DEFAULT_LIMITS) -> None:
+        super().__init__(sends=SERVER_SENDS, receives=SERVER_RECEIVES, limits=limits)
+        self._heart_beat = heart_beat
+        self._client_heart_beat = HeartBeat(send_ms=0, want_ms=0)
+        self._connect_until: float | None = now + CONNECTED_TIMEOUT_S
+        self._subscriptions: dict[str, str] = {}
+        self._culprit_receipt: str | None = None
+        self._message_count = 0
+
+    @property
+    def subscriptions(self) -> dict[str, str]:
+        """Destinations by the client's subscription ids; a copy."""
+        return dict(self._subscriptions)
+
+    def accept(self, *, now: float) -> None:
+        """Take the client that asked; from here on both sides owe beats. IllegalAction when none asked."""
+        headers = (("version", _VERSION), ("heart-beat", str(self._heart_beat)))
+        self._send(Command.CONNECTED, headers, now)
+        self._pulse = Pulse(ours=self._heart_beat, theirs=self._client_heart_beat, now=now)
+
+    def refuse(self, summary: str, *, now: float, receipt: str | None = None) -> None:
+        """Send ERROR, which ends the session. IllegalAction when it is over already."""
+        headers = (("message", summary),) if receipt is None else (("message", summary), ("receipt-id", receipt))
+        self._send(Command.ERROR, headers, now)
+
+    def acknowledge(self, receipt: str | None, *, now: float) -> None:
+        """Send the receipt that an event asked for; nothing when it asked for none."""
+        if receipt is not None:
+            self._send(Command.RECEIPT, (("receipt-id", receipt),), now)
+
+    def take_leave(self, receipt: str | None, *, now: float) -> None:
+        """Answer DISCONNECT, with its receipt when it asked for one: the session is over."""
+        self.acknowledge(receipt, now=now)
+        self.state = State.CLOSED
+
+    def message(self, subscription: str, body: bytes, *, now: float) -> None:
+        """Send a message to one subscription, without a destination, as Toss does. IllegalAction for an unknown subscription."""
+        if subscription not in self._subscriptions:
+            raise IllegalAction("no such subscription")
+        self._message_count += 1
+        headers = (
+            ("subscription", subscription),
+            ("message-id", str(self._message_count)),
+            ("content-type", "application/json;charset=utf-8"),
+        )
+        self._send(Command.MESSAGE, headers, now, body)
+
+    def _take(self, frame: Frame, following: State, now: float) -> None:  # noqa: ARG002 - a client's session needs the instant
+        self._culprit_receipt = frame.header("receipt")
+        match frame.command:
+            case Command.SUBSCRIBE:
+                event: Event = self._subscribe(frame)
+            case Command.UNSUBSCRIBE:
+                event = self._unsubscribe(frame)
+            case Command.DISCONNECT:
+                event = DisconnectRequested(receipt=frame.header("receipt"))
+            case _:
+                event = self._connect(frame)
+        self._culprit_receipt = None
+        self.state = following
+        self._events.append(event)
+
+    def _connect(self, frame: Frame) -> ConnectRequested:
+        if _VERSION not in (frame.header("accept-version") or "1.0").split(","):
+            raise UnexpectedFrame(f"only version {_VERSION} is spoken here")
+        self._client_heart_beat = HeartBeat.parse(frame.header("heart-beat"))
+        self._connect_until = None
+        return ConnectRequested(authorization=frame.header("authorization"))
+
+    def _subscribe(self, frame: Frame) -> SubscribeRequested:
+        subscription, destination = frame.header("id"), frame.header("destination")
+        if subscription is None or destination is None:
+            raise UnexpectedFrame("SUBSCRIBE needs an id and a destination")
+        if subscription in self._subscriptions:
+            raise UnexpectedFrame("the subscription id is taken")
+        self._subscriptions[subscription] = destination
+        return SubscribeRequested(subscription=subscription, destination=destination, receipt=frame.header("receipt"))
+
+    def _unsubscribe(self, frame: Frame) -> UnsubscribeRequested:
+        subscription = frame.header("id")
+        if subscription is None or subscription not in self._subscriptions:
+            raise UnexpectedFrame("UNSUBSCRIBE names no subscription")
+        destination = self._subscriptions.pop(subscription)
+        return UnsubscribeRequested(subscription=subscription, destination=destination, receipt=frame.header("receipt"))
+
+    def _fail(self, error: ProtocolError) -> None:
+        headers: tuple[tuple[str, str], ...] = (("message", str(error)),)
+        if self.state is State.NEW:
+            headers = (*headers, ("version", _VERSION))
+        if self._culprit_receipt is not None:
+            headers = (*headers, ("receipt-id", self._culprit_receipt))
+        if self.state is not State.DISCONNECTING:
+            self._outgoing.append(Frame(Command.ERROR, headers).encode())
+        super()._fail(error)
+
+    def _expire(self, now: float) -> None:
+        if self._connect_until is not None and now >= self._connect_until:
+            self._fail(UnexpectedFrame("no CONNECT came in time"))
+
+    def _next_expiry(self) -> float | None:
+        return self._connect_until
