@@ -5,6 +5,8 @@ HEALTH_TTL_S = 300
 
 TICK_STREAM = "stock:ticks"
 TICK_STREAM_MAXLEN = 100_000
+# An entry of the stream has this one field, the tick as JSON; the entry's id is the tick's position.
+TICK_FIELD = "tick"
 
 LAST_TICK_PATTERN = "stock:realtime:*"
 RELAYER_HEALTH = "toss_ws_relayer:health"
