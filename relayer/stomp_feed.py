@@ -1,0 +1,223 @@
+"""Toss's web feed: STOMP over a WebSocket, with a guest token. Its liveness is STOMP's heart-beats, never WebSocket pings."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.typing import Origin, Subprotocol
+
+from relayer.feed import (
+    FeedEvent,
+    FeedUnavailable,
+    SubscriptionConfirmed,
+    SubscriptionRefused,
+    SubscriptionUnconfirmed,
+    TradeMessage,
+)
+from relayer.guest_token import USER_AGENT, WEB_ORIGIN, TokenUnavailable, fetch_guest_token
+from relayer.stomp import (
+    ClientSession,
+    Confirmed,
+    Connected,
+    Disconnected,
+    ErrorReceived,
+    Failed,
+    HeartBeat,
+    Message,
+    State,
+    SubscriptionIds,
+    Unconfirmed,
+)
+from relayer.stomp.client_session import Event
+from trading.settings import LOOPBACK_HOSTS
+
+SUBPROTOCOL = Subprotocol("v12.stomp")
+MESSAGE_OCTETS_MAX = 1024 * 1024
+OPEN_TIMEOUT_S = 10.0
+SEND_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 1.5
+# How long a wait for the next message may ignore what became due meanwhile, e.g. a new receipt's deadline.
+WAIT_S = 1.0
+
+# The pace of Toss's own web page.
+BATCH_DESTINATIONS = 20
+BATCH_PAUSE_S = 0.4
+
+
+class StompFeed:
+    """The feed as ``relayer.feed.Feed``. Subscription ids keep their meaning over all connections of one object."""
+
+    def __init__(self, *, api_url: str, websocket_url: str, heart_beat_ms: int) -> None:
+        self._api_url = api_url
+        self._websocket_url = websocket_url
+        self._host = urlsplit(websocket_url).hostname or ""
+        self._heart_beat = HeartBeat(send_ms=heart_beat_ms, want_ms=heart_beat_ms)
+        self._device = f"WTS-{uuid.uuid4().hex}"
+        self._ids = SubscriptionIds()
+        self._sending = asyncio.Lock()
+        self._link: tuple[ClientConnection, ClientSession] | None = None
+
+    @property
+    def subscribed(self) -> frozenset[str]:
+        """Destinations asked for on the present connection."""
+        return frozenset() if self._link is None else self._link[1].subscribed
+
+    async def connect(self) -> None:
+        """A new token, a new socket, a new session. FeedUnavailable when one of them can't be had."""
+        try:
+            token = await fetch_guest_token(self._api_url)
+        except TokenUnavailable as fault:
+            raise FeedUnavailable(str(fault)) from None
+        socket = await self._open_socket()
+        session = ClientSession(self._ids, heart_beat=self._heart_beat)
+        self._link = socket, session
+        try:
+            await self._open_session(socket, session, token)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _open_socket(self) -> ClientConnection:
+        try:
+            return await connect(
+                self._websocket_url,
+                subprotocols=[SUBPROTOCOL],
+                origin=Origin(WEB_ORIGIN),
+                user_agent_header=USER_AGENT,
+                open_timeout=OPEN_TIMEOUT_S,
+                close_timeout=CLOSE_TIMEOUT_S,
+                ping_interval=None,
+                compression=None,
+                max_size=MESSAGE_OCTETS_MAX,
+                proxy=None if self._host in LOOPBACK_HOSTS else True,
+            )
+        except (OSError, TimeoutError, WebSocketException) as fault:
+            raise FeedUnavailable(f"the socket can't be opened: {type(fault).__name__}") from None
+
+    async def _open_session(self, socket: ClientConnection, session: ClientSession, token: str) -> None:
+        if socket.subprotocol != SUBPROTOCOL:
+            raise FeedUnavailable("the server does not speak STOMP 1.2")
+        headers = (
+            ("authorization", token),
+            ("device-id", self._device),
+            ("connection-id", str(uuid.uuid4())),
+            ("platform", "Web/wts"),
+        )
+        session.connect(host=self._host, headers=headers, now=_now())
+        await self._flush(socket, session)
+        while True:
+            for event in await self._next_events(socket, session):
+                match event:
+                    case Connected():
+                        return
+                    case ErrorReceived():
+                        # Servers like to repeat what they refuse; a token must not reach the log.
+                        raise FeedUnavailable(f"CONNECT was refused: {event.summary.replace(token, '(token)')}")
+                    case Failed(error):
+                        raise FeedUnavailable(f"CONNECT failed: {error}")
+
+    async def subscribe(self, destinations: Sequence[str]) -> None:
+        """Ask for destinations in batches of 20, 0.4 s apart. FeedUnavailable when the connection is lost meanwhile."""
+        for start in range(0, len(destinations), BATCH_DESTINATIONS):
+            if start:
+                await asyncio.sleep(BATCH_PAUSE_S)
+            socket, session = self._standing_link()
+            for destination in destinations[start : start + BATCH_DESTINATIONS]:
+                session.subscribe(destination, now=_now())
+            await self._flush(socket, session)
+
+    async def unsubscribe(self, destinations: Sequence[str]) -> None:
+        """Withdraw destinations. FeedUnavailable when the connection is lost meanwhile."""
+        socket, session = self._standing_link()
+        for destination in destinations:
+            session.unsubscribe(destination, now=_now())
+        await self._flush(socket, session)
+
+    async def events(self) -> AsyncIterator[FeedEvent]:
+        """What the server sends, until the connection is lost and FeedUnavailable is raised."""
+        socket, session = self._standing_link()
+        while True:
+            for event in await self._next_events(socket, session):
+                match event:
+                    case Message():
+                        yield TradeMessage(destination=event.destination, body=event.body)
+                    case Confirmed():
+                        yield SubscriptionConfirmed(destination=event.destination)
+                    case Unconfirmed():
+                        yield SubscriptionUnconfirmed(destination=event.destination)
+                    case ErrorReceived():
+                        if event.destination is not None:
+                            yield SubscriptionRefused(destination=event.destination, reason=event.summary)
+                        raise FeedUnavailable(f"the server sent ERROR: {event.summary}")
+                    case Failed(error):
+                        raise FeedUnavailable(str(error))
+
+    async def close(self) -> None:
+        """Unsubscribe, disconnect, wait a second for the receipt, close the socket."""
+        if self._link is None:
+            return
+        socket, session = self._link
+        self._link = None
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                if session.state is State.CONNECTED:
+                    await self._say_farewell(socket, session)
+                await socket.close()
+        except (FeedUnavailable, TimeoutError):
+            socket.transport.abort()
+
+    async def _say_farewell(self, socket: ClientConnection, session: ClientSession) -> None:
+        for destination in sorted(session.subscribed):
+            session.unsubscribe(destination, now=_now())
+        session.disconnect(now=_now())
+        await self._flush(socket, session)
+        with suppress(FeedUnavailable):
+            while not any(isinstance(event, Disconnected) for event in await self._next_events(socket, session)):
+                pass
+
+    def _standing_link(self) -> tuple[ClientConnection, ClientSession]:
+        if self._link is None or self._link[1].state is not State.CONNECTED:
+            raise FeedUnavailable("the connection is lost")
+        return self._link
+
+    async def _next_events(self, socket: ClientConnection, session: ClientSession) -> list[Event | Failed]:
+        """Wait for a message or for what time asks, do what is due, and give what happened; often nothing."""
+        now = _now()
+        deadline = min(now + WAIT_S, session.deadline or now + WAIT_S)
+        try:
+            async with asyncio.timeout_at(deadline):
+                data = await socket.recv(decode=False)
+        except TimeoutError:
+            session.tick(_now())
+        except ConnectionClosed as closed:
+            raise FeedUnavailable(f"the server closed the connection: {_close_code(closed)}") from None
+        else:
+            now = _now()
+            session.receive(data, now)
+            if now >= deadline:
+                session.tick(now)
+        await self._flush(socket, session)
+        return session.events()
+
+    async def _flush(self, socket: ClientConnection, session: ClientSession) -> None:
+        try:
+            async with self._sending, asyncio.timeout(SEND_TIMEOUT_S):
+                for data in session.data_to_send():
+                    await socket.send(data, text=True)
+        except ConnectionClosed as closed:
+            raise FeedUnavailable(f"the server closed the connection: {_close_code(closed)}") from None
+        except TimeoutError:
+            raise FeedUnavailable("the server takes nothing any more") from None
+
+
+def _close_code(closed: ConnectionClosed) -> str:
+    return "without a close frame" if closed.rcvd is None else f"code {closed.rcvd.code}"
+
+
+def _now() -> float:
+    """The event loop's clock in seconds: steady, and the one that its timeouts count by."""
+    return asyncio.get_running_loop().time()

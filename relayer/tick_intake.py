@@ -1,0 +1,94 @@
+"""Messages to ticks: what is malformed, doubled or out of order stops here, is counted, and harms nothing behind."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import structlog
+
+from relayer.tick_sequence import TickSequence
+from trading.market.tick import MalformedTick, Position, Tick, parse_toss_trade
+from trading.market.topics import code_of_trade_topic
+from trading.rules.exchange_time import trade_date
+
+log = structlog.get_logger(__name__)
+
+LOG_PERIOD = timedelta(minutes=1)
+
+# A day total that stays lower for this many messages in a row is the feed's new truth: it corrected itself, or one absurd total
+# came before. Without an end to the distrust such a stock would be dead for the rest of the day.
+DISTRUST_MESSAGES = 20
+
+
+@dataclass(slots=True)
+class _Total:
+    """The day total of one stock on one exchange, in shares."""
+
+    day: date
+    volume: int
+    distrusted: int = 0
+
+
+class TickIntake:
+    """Judges messages one by one. Counters never reset: they are the process's totals."""
+
+    def __init__(self, sequence: TickSequence, *, clock: Callable[[], datetime]) -> None:
+        self.ticks_total = 0
+        self.malformed_total = 0
+        self.repeated_total = 0
+        self.last_tick_at: datetime | None = None
+        self._sequence = sequence
+        self._clock = clock
+        self._totals: dict[tuple[str, str | None], _Total] = {}
+        self._logged_at: datetime | None = None
+
+    def take(self, destination: str, body: bytes) -> Tick | None:
+        """The tick of a message with its place in the stream; None for what is malformed or known already."""
+        received_at = self._clock().astimezone(UTC)
+        code = code_of_trade_topic(destination) or ""
+        try:
+            tick = parse_toss_trade(body, code=code, received_at=received_at, position=self._place(received_at))
+        except MalformedTick as malformed:
+            self.malformed_total += 1
+            self._log_malformed(code, str(malformed), received_at)
+            return None
+        if not self._is_news(tick):
+            self.repeated_total += 1
+            return None
+        self.ticks_total += 1
+        self.last_tick_at = received_at
+        return tick
+
+    def forget(self, destination: str) -> None:
+        """Drop what is remembered of a destination that is no longer subscribed."""
+        code = code_of_trade_topic(destination)
+        for key in [key for key in self._totals if key[0] == code]:
+            del self._totals[key]
+
+    def _place(self, received_at: datetime) -> Position:
+        return self._sequence.next(int(received_at.timestamp() * 1000))
+
+    def _is_news(self, tick: Tick) -> bool:
+        """Day totals only rise. The same total again is the same trade again, as it comes after a reconnect."""
+        if tick.cumulative_volume is None:
+            return True
+        day = trade_date(tick.traded_at)
+        key = (tick.code, tick.exchange)
+        total = self._totals.get(key)
+        if total is None or total.day != day or tick.cumulative_volume > total.volume:
+            self._totals[key] = _Total(day, tick.cumulative_volume)
+            return True
+        if tick.cumulative_volume == total.volume:
+            return False
+        total.distrusted += 1
+        if total.distrusted < DISTRUST_MESSAGES:
+            return False
+        self._totals[key] = _Total(day, tick.cumulative_volume)
+        log.warning("tick_total_restarted", code=tick.code, exchange=tick.exchange)
+        return True
+
+    def _log_malformed(self, code: str, reason: str, now: datetime) -> None:
+        """One line a minute at most: a feed that changed its format must not fill the disk."""
+        if self._logged_at is None or now - self._logged_at >= LOG_PERIOD:
+            self._logged_at = now
+            log.warning("tick_malformed", code=code, reason=reason, malformed_total=self.malformed_total)

@@ -1,0 +1,141 @@
+"""Ticks to Redis: the last value of a stock, the live push and the stream, in one transaction for all that arrived together.
+
+The writer is never waited for: ticks are offered and the socket is read on. While Redis is away they are kept, the latest of each
+stock, and written when it is back. A batch whose answer was lost may have been written or not; its positions tell, since the stream
+takes each position once and only forward. So no tick is written twice, and none gets a later place than it was given without need.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from relayer.tick_sequence import TickSequence
+from trading.market import keys
+from trading.market.tick import MalformedTick, Position, Tick
+
+log = structlog.get_logger(__name__)
+
+BATCH_TICKS_MAX = 256
+WAITING_TICKS_MAX = 20_000
+RETRY_S = 0.2
+# One failure is a connection that had to be opened anew; two in a row are an outage, during which only the latest ticks are worth keeping.
+OUTAGE_FAILURES = 2
+
+
+class TickWriter:
+    """Writes ticks in the order in which they were offered."""
+
+    def __init__(self, redis: "Redis", sequence: TickSequence, *, clock: Callable[[], datetime]) -> None:
+        self.lag_ms: int | None = None
+        self.conflated_total = 0
+        self._redis = redis
+        self._sequence = sequence
+        self._clock = clock
+        self._waiting: list[Tick] = []
+        self._in_flight: list[Tick] = []
+        self._aligned = False
+        self._failures = 0
+        self._finishing = False
+        self._wake = asyncio.Event()
+
+    def offer(self, tick: Tick) -> None:
+        """Take a tick to be written soon. Never waits and never fails; beyond 20,000 waiting ticks the latest of each stock stay."""
+        self._waiting.append(tick)
+        if len(self._waiting) > WAITING_TICKS_MAX:
+            self._conflate()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write until ``finish`` is called and nothing waits any more."""
+        while True:
+            while self._waiting or self._in_flight or not self._aligned:
+                await self._write_some()
+            if self._finishing:
+                return
+            self._wake.clear()
+            await self._wake.wait()
+
+    def finish(self) -> None:
+        """Let ``run`` end as soon as everything is written. The caller bounds the wait."""
+        self._finishing = True
+        self._wake.set()
+
+    async def _write_some(self) -> None:
+        try:
+            if not self._aligned:
+                await self._align()
+            if not self._in_flight:
+                self._in_flight, self._waiting = self._waiting[:BATCH_TICKS_MAX], self._waiting[BATCH_TICKS_MAX:]
+            await self._write(self._in_flight)
+        except (RedisError, OSError, MalformedTick) as fault:
+            await self._hold_back(fault)
+        else:
+            self._note_written()
+
+    async def _align(self) -> None:
+        """Learn the stream's last place: skip what it holds already, place what waits behind it."""
+        last = await self._last_place()
+        self._sequence.continue_after(last)
+        self._in_flight = [tick for tick in self._in_flight if tick.position > last]
+        if self._waiting and self._waiting[0].position <= last:
+            self._waiting = [replace(tick, position=self._place(tick)) for tick in self._waiting]
+        self._aligned = True
+
+    def _place(self, tick: Tick) -> Position:
+        return self._sequence.next(int(tick.received_at.timestamp() * 1000))
+
+    async def _last_place(self) -> Position:
+        try:
+            stream: dict[str, Any] = await self._redis.xinfo_stream(keys.TICK_STREAM)
+        except ResponseError as fault:
+            if "no such key" in str(fault):
+                return Position(0, 0)
+            raise
+        return Position.parse(str(stream["last-generated-id"]))
+
+    async def _write(self, ticks: Iterable[Tick]) -> None:
+        latest: dict[str, str] = {}
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            for tick in ticks:
+                text = tick.to_json()
+                latest[tick.code] = text
+                pipeline.publish(keys.tick_channel(tick.code), text)
+                pipeline.xadd(
+                    keys.TICK_STREAM,
+                    {keys.TICK_FIELD: text},
+                    id=str(tick.position),
+                    maxlen=keys.TICK_STREAM_MAXLEN,
+                    approximate=True,
+                )
+            for code, text in latest.items():
+                pipeline.setex(keys.last_tick(code), keys.TICK_TTL_S, text)
+            await pipeline.execute()
+
+    async def _hold_back(self, fault: Exception) -> None:
+        self._aligned = False
+        self._failures += 1
+        if self._failures >= OUTAGE_FAILURES:
+            self._conflate()
+        if self._failures == OUTAGE_FAILURES:
+            log.warning("ticks_held_back", reason=type(fault).__name__)
+        await asyncio.sleep(RETRY_S)
+
+    def _note_written(self) -> None:
+        if self._failures >= OUTAGE_FAILURES:
+            log.info("ticks_flowing_again", conflated_total=self.conflated_total)
+        self._failures = 0
+        if self._in_flight:
+            waited = self._clock() - self._in_flight[-1].received_at
+            self.lag_ms = max(0, waited // timedelta(milliseconds=1))
+        self._in_flight = []
+
+    def _conflate(self) -> None:
+        latest = {tick.code: tick for tick in self._waiting}
+        self.conflated_total += len(self._waiting) - len(latest)
+        self._waiting = sorted(latest.values(), key=lambda tick: tick.position)
