@@ -1,0 +1,135 @@
+"""``python -m sandbox``: a stand-in for Toss on loopback, until SIGTERM or SIGINT."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+from sandbox.exchange import Replay, play, trade_at_random
+from sandbox.market import Market
+from sandbox.replay import MalformedBars, read_bars
+from sandbox.toss_server import TossServer
+from trading.market.listing import ListedStock, seed_listing
+from trading.market.topics import trade_topic
+from trading.rules.stock_codes import product_code
+
+RATE_MAX = 5_000
+SPEED_MAX = 6_000
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One sentence instead of argparse's page."""
+        self.exit(2, f"sandbox: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = _arguments()
+    options = parser.parse_args(arguments)
+    replay = _replay(parser, options)
+    try:
+        asyncio.run(_run(options, replay))
+    except OSError as fault:
+        sys.stderr.write(f"sandbox: can't listen on {options.host}:{options.port}: {fault.strerror}\n")
+        return 1
+    return 0
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m sandbox", description="A stand-in for Toss on loopback. Never in production.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8090, help="port to listen on (8090)")
+    parser.add_argument("--rate", type=float, default=60.0, help="made-up trades a second over all stocks (60)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the made-up market (1)")
+    parser.add_argument(
+        "--replay", type=Path, metavar="FILE", help="minute bars to play: datetime,open,high,low,close,volume"
+    )
+    parser.add_argument("--code", help="the stock that the bars are played for (A005930)")
+    parser.add_argument("--speed", type=float, help="how many times faster than life the bars play (60)")
+    parser.add_argument("--base", type=int, help="base price in won (the first open, rounded up to the price grid)")
+    parser.add_argument("--loop", action="store_true", help="play the bars again and again")
+    return parser
+
+
+def _replay(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Replay | None:
+    if not 0 < options.rate <= RATE_MAX:
+        parser.error(f"--rate must be above 0 and at most {RATE_MAX}.")
+    if not 0 <= options.port <= 65_535:
+        parser.error("--port must be from 0 to 65535.")
+    if options.replay is None:
+        if options.loop or options.code or options.base is not None or options.speed is not None:
+            parser.error("--code, --speed, --base and --loop need --replay FILE.")
+        return None
+    speed = 60.0 if options.speed is None else options.speed
+    if not 0 < speed <= SPEED_MAX:
+        parser.error(f"--speed must be above 0 and at most {SPEED_MAX}.")
+    if options.base is not None and options.base <= 0:
+        parser.error("--base must be a price in won.")
+    code = product_code(options.code or "A005930")
+    if code is None:
+        parser.error("--code must be a stock code such as A005930.")
+    try:
+        bars = read_bars(options.replay)
+    except OSError as fault:
+        parser.error(f"{options.replay} can't be read: {fault.strerror}.")
+    except MalformedBars as fault:
+        parser.error(f"{options.replay} can't be played: {fault}.")
+    return Replay(bars=bars, stock=_stock(code), speed=speed, seed=options.seed, base=options.base, loop=options.loop)
+
+
+def _stock(code: str) -> ListedStock:
+    """The listed stock, or one made up for a code that the seed list does not have."""
+    for stock in seed_listing():
+        if stock.code == code:
+            return stock
+    return ListedStock(
+        code=code,
+        isin=None,
+        name=code,
+        english_name=None,
+        market="KOSPI",
+        kind="STOCK",
+        sector=None,
+        listed_shares=None,
+        reference_price=None,
+    )
+
+
+async def _run(options: argparse.Namespace, replay: Replay | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = TossServer()
+    replayed = None if replay is None else replay.stock.code
+    stocks = [stock for stock in seed_listing() if stock.code != replayed]
+    market = Market(stocks, seed=options.seed, at=datetime.now(UTC))
+    async with server.listen(options.host, options.port) as port, asyncio.TaskGroup() as group:
+        _say(
+            f"sandbox listens on http://{options.host}:{port}, {len(stocks)} made-up stocks, {options.rate:g} trades/s"
+        )
+        tasks = [group.create_task(trade_at_random(market, rate=options.rate, publish=server.publish))]
+        if replay is not None:
+            tasks.append(group.create_task(_play_when_heard(replay, server)))
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+
+
+async def _play_when_heard(replay: Replay, server: TossServer) -> None:
+    """Start with the first subscriber, so that nobody misses the beginning."""
+    _say(f"replay {replay.stock.code} waits for its first subscriber")
+    await server.wait_for_listener(trade_topic(replay.stock.code))
+    await play(replay, publish=server.publish, say=_say)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
