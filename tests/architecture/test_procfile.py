@@ -1,0 +1,35 @@
+"""The Procfile's lines against the modules that they name."""
+
+import shlex
+from importlib.util import find_spec
+
+import pytest
+from honcho.environ import parse_procfile
+
+from launcher.plan import ROOT
+
+COMMANDS = parse_procfile((ROOT / "Procfile").read_text()).processes
+
+
+def module_of(words: list[str]) -> str:
+    match words:
+        case ["exec", "gunicorn", target, *_]:
+            return target.partition(":")[0]
+        case ["exec", "celery", "-A", application, "worker" | "beat" | "flower", *_]:
+            return application
+        case ["exec", "python", "-m", module, *_]:
+            return f"{module}.__main__"
+    raise AssertionError(f"a line of an unknown form: {shlex.join(words)}")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_line_names_a_module_that_exists(name: str) -> None:
+    """A line that names nothing is found out only by the machine that starts it."""
+    module = module_of(shlex.split(COMMANDS[name]))
+    assert find_spec(module.partition(".")[0]) is not None
+    assert find_spec(module) is not None
+
+
+def test_every_process_has_its_line() -> None:
+    """The launcher's health checks ask for these by name."""
+    assert set(COMMANDS) == {"api", "worker", "beat", "relayer", "flower", "sandbox"}

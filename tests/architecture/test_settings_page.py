@@ -1,0 +1,40 @@
+"""docs/settings.md against the settings themselves."""
+
+import re
+
+import pytest
+from pydantic import SecretStr
+
+from launcher.plan import ROOT
+from trading.settings import Settings
+
+ROW = re.compile(r"^\| `([A-Z0-9_]+)` \| (.+?) \| (.+?) \| (.+?) \|$")
+
+
+def rows() -> dict[str, tuple[str, str, str]]:
+    """Default, unit and meaning of every variable on the page."""
+    lines = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8").splitlines()
+    return {found[1]: (found[2], found[3], found[4]) for line in lines if (found := ROW.match(line))}
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_the_page_tells_every_setting_with_its_default(name: str) -> None:
+    """An operator can only change what is written down, and believes the default that stands there."""
+    default = Settings.model_fields[name].default
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    told, _, meaning = rows()[name.upper()]
+    assert told == (
+        "–" if default is None else f"`{default:,}`".replace(",", "_") if isinstance(default, int) else f"`{default}`"
+    )
+    assert meaning.endswith(".")
+
+
+def test_the_page_tells_no_setting_that_does_not_exist() -> None:
+    """A variable that nothing reads is set in good faith and has no effect."""
+    others = "".join(
+        (ROOT / name).read_text(encoding="utf-8")
+        for name in ("gunicorn.conf.py", "Procfile", "launcher/plan.py", "start_services.sh")
+    )
+    unknown = [name for name in rows() if name.lower() not in Settings.model_fields and name not in others]
+    assert unknown == []
