@@ -106,7 +106,7 @@ def make(given: Mapping[str, str], var: Path) -> Plan:
 def _claim(variable: str, default: int, host: str, environment: dict[str, str]) -> int:
     """The port that the variable names, written back; LaunchError when it is none or somebody listens there."""
     text = environment.get(variable) or str(default)
-    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= 65_535:
         raise LaunchError(f"{variable} is {text!r}: it must be a port number from 1 to 65535.")
     port = int(text)
     if not is_free(port, host):

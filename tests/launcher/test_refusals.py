@@ -1,0 +1,117 @@
+"""What the launcher refuses before it starts anything: one clear sentence, exit status 1, nothing left running."""
+
+import fcntl
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from launcher import plan
+from launcher.credentials import kept_secret
+from launcher.errors import LaunchError
+from launcher.ports import LOOPBACK, free_port
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        yield int(listener.getsockname()[1])
+
+
+def launch(var: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "STOCKING_VAR": str(var), "API_PORT": str(free_port()), **variables}
+    return subprocess.run(
+        [sys.executable, "-m", "launcher"],
+        cwd=plan.ROOT,
+        env=environment,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+
+def the_sentence(refused: subprocess.CompletedProcess[str]) -> str:
+    """The one line that it said."""
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    [line] = refused.stderr.splitlines()
+    return line
+
+
+@pytest.mark.parametrize("variable", ["API_PORT", "FLOWER_PORT"])
+def test_a_busy_port_is_named_with_the_variable_that_changes_it(tmp_path: Path, busy_port: int, variable: str) -> None:
+    sentence = the_sentence(launch(tmp_path, **{variable: str(busy_port)}))
+    assert f"Port {busy_port} is busy" in sentence
+    assert f"{variable}={busy_port + 1}" in sentence
+
+
+@pytest.mark.parametrize("port", ["http", "0", "65536", "-1", "٨٠"])
+def test_what_is_no_port_is_refused(tmp_path: Path, port: str) -> None:
+    with pytest.raises(LaunchError, match=r"API_PORT is .* a port number from 1 to 65535"):
+        plan.make({"API_PORT": port}, tmp_path)
+
+
+def test_one_port_for_two_servers_is_refused(tmp_path: Path) -> None:
+    port = str(free_port())
+    with pytest.raises(LaunchError, match="each needs a port of its own"):
+        plan.make({"API_PORT": port, "FLOWER_PORT": port}, tmp_path)
+
+
+def test_a_second_start_is_told_the_pid_of_the_first(tmp_path: Path) -> None:
+    with (tmp_path / "launcher.pid").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write("4711\n")
+        held.flush()
+        sentence = the_sentence(launch(tmp_path))
+    assert "StocKing already runs" in sentence
+    assert "pid 4711" in sentence
+
+
+def test_the_lock_of_a_launcher_that_is_gone_does_not_count(tmp_path: Path, busy_port: int) -> None:
+    (tmp_path / "launcher.pid").write_text("4711\n")
+    assert "already runs" not in the_sentence(launch(tmp_path, API_PORT=str(busy_port)))
+
+
+def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "cannot be made" in the_sentence(launch(tmp_path / "file" / "var"))
+
+
+def test_faults_of_the_settings_are_told_together(tmp_path: Path) -> None:
+    refused = launch(tmp_path, FLOWER_PORT=str(free_port()), STARTING_CASH="-1", LOG_LEVEL="LOUD")
+    assert refused.returncode == 1
+    assert "STARTING_CASH" in refused.stderr
+    assert "LOG_LEVEL" in refused.stderr
+
+
+def test_own_servers_are_used_instead_of_the_bundled_ones(tmp_path: Path) -> None:
+    given = {
+        "API_PORT": str(free_port()),
+        "FLOWER_PORT": str(free_port()),
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "DATABASE_URI": "mysql+pymysql://user:a-password@127.0.0.1/stocking",
+        "TOSS_WEBSOCKET_URL": "wss://realtime-socket.tossinvest.com/ws",
+        "TOSS_API_URL": "https://wts-api.tossinvest.com",
+        "JWT_SECRET_KEY": "k" * 32,
+    }
+    decided = plan.make(given, tmp_path)
+    assert decided.valkey_port is None
+    assert decided.sandbox_url is None
+    assert "sandbox" not in decided.commands
+    assert all(decided.environment[name] == value for name, value in given.items())
+    assert "a-password" not in plan.database_of(decided.environment)
+
+
+def test_a_made_up_secret_stays_the_same_and_is_its_owners_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    secret = kept_secret(folder, "jwt_secret_key")
+    assert kept_secret(folder, "jwt_secret_key") == secret
+    assert kept_secret(folder, "other") != secret
+    assert len(secret) >= 32
+    assert stat.S_IMODE((folder / "jwt_secret_key").stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700

@@ -1,0 +1,142 @@
+"""The whole system as an operator meets it: it comes up, trades, survives, stops and leaves nothing running."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from launcher.plan import ROOT
+from launcher.ports import free_port
+from tests.servers import wait_until
+
+START_S = 60.0
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def processes_of(var: Path) -> dict[int, str]:
+    """Every process that was started for this state folder, found by its environment: pid and command line."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"STOCKING_VAR={var}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return found
+
+
+def environment_of(var: Path) -> dict[str, str]:
+    """Free ports, a state folder of its own, and nothing that would point at servers of somebody else."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    # Hashing a password may be cheap here: what is tested is that the system runs.
+    return {
+        **inherited,
+        "STOCKING_VAR": str(var),
+        "API_PORT": str(free_port()),
+        "FLOWER_PORT": str(free_port()),
+        "ARGON2_TIME_COST": "1",
+        "ARGON2_MEMORY_KIB": "1024",
+    }
+
+
+@contextlib.contextmanager
+def launched(var: Path, *arguments: str, **variables: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """The launcher and the file that it writes to. Whatever the test does, nothing of it is left at the end."""
+    var.mkdir(parents=True, exist_ok=True)
+    told = var.parent / "told"
+    with (
+        told.open("wb") as output,
+        subprocess.Popen(
+            [sys.executable, "-m", "launcher", *arguments],
+            cwd=ROOT,
+            env={**environment_of(var), **variables},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        ) as launcher,
+    ):
+        try:
+            yield launcher, told
+        finally:
+            launcher.kill()
+    assert_nothing_left(var)
+
+
+def assert_nothing_left(var: Path) -> None:
+    wait_until(lambda: not processes_of(var), what=f"no process of {var} is left")
+
+
+def wait_until_up(launcher: subprocess.Popen[bytes], told: Path) -> None:
+    wait_until(
+        lambda: "Demo sign-in" in told.read_text() or launcher.poll() is not None,
+        what="everything is up",
+        deadline_s=START_S,
+    )
+    assert launcher.poll() is None, told.read_text()
+
+
+def demo_password(told: Path) -> str:
+    found = re.search(r"demo@stocking\.example / (\S+)", told.read_text())
+    assert found, told.read_text()
+    return found[1]
+
+
+def the_worker(var: Path) -> int:
+    """The pid of the Celery worker that is no child of another."""
+    workers = {pid: line for pid, line in processes_of(var).items() if "celery -A workers worker" in line}
+    parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in workers}
+    return next(pid for pid in workers if parents[pid] not in workers and "launcher.keeper" not in workers[pid])
+
+
+@pytest.fixture
+def var(tmp_path: Path) -> Path:
+    """A state folder with a space in its path, as a home directory may have one."""
+    return tmp_path / "state folder" / "var"
+
+
+def test_the_demo_trades_for_a_day_and_its_sums_are_right(var: Path) -> None:
+    with launched(var, "--demo") as (launcher, told):
+        status = launcher.wait(150)
+        text = told.read_text()
+        assert status == 0, text
+        assert "every sum is right and the audit is clean" in text
+        assert "DIFFERS" not in text
+        assert_nothing_left(var)
+
+
+def test_it_survives_a_killed_worker_and_stops_on_ctrl_c(var: Path) -> None:
+    with launched(var) as (launcher, told):
+        wait_until_up(launcher, told)
+        first_password = demo_password(told)
+        killed = the_worker(var)
+        os.kill(killed, signal.SIGKILL)
+        wait_until(
+            lambda: "ready." in told.read_text().partition("Ended by SIGKILL")[2],
+            what="the worker is back",
+            deadline_s=30,
+        )
+        assert launcher.poll() is None
+        launcher.send_signal(signal.SIGINT)
+        assert launcher.wait(30) == 0, told.read_text()
+        assert_nothing_left(var)
+
+    with launched(var) as (launcher, told):
+        wait_until_up(launcher, told)
+        assert demo_password(told) == first_password
+        launcher.kill()
+        launcher.wait()
+        assert_nothing_left(var)
+
+
+def test_a_process_that_never_comes_up_stops_the_start_and_shows_its_log(var: Path) -> None:
+    with launched(var, SANDBOX_ARGS="--no-such-option") as (launcher, told):
+        assert launcher.wait(START_S) == 1
+        text = told.read_text()
+        assert "The sandbox cannot be kept running." in text
+        assert "no-such-option" in text
+        assert_nothing_left(var)
