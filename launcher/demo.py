@@ -64,7 +64,7 @@ class TradingDay:
     def _show_balance(self, title: str) -> dict[str, Any]:
         self._step(title)
         balance: dict[str, Any] = self._api.get("/balance")
-        self._facts(**{name: won(value) for name, value in balance.items() if isinstance(value, int)})
+        self._facts(**{name: figure(value) for name, value in balance.items()})
         return balance
 
     def _deposit(self) -> None:
@@ -76,10 +76,10 @@ class TradingDay:
         last: str | None = None
         for _ in range(TICKS_WATCHED):
             tick = self._until(f"a new price of {STOCK}", partial(self._tick_after, last))
-            last = tick["traded_at"]
+            last = tick["position"]
             self._console.print(
-                f"   {tick['traded_at']}  [bold]{won(tick['price'])}[/]  volume {tick['volume']}, change "
-                f"{tick['change']:+,}, {tick['freshness']}, {tick['age_ms']} ms old"
+                f"   {tick['traded_at']}  [bold]{won(tick['price'])}[/]  volume {tick['volume']:,}, change "
+                f"{figure(tick['change'])}, {tick['freshness']}, {tick['age_ms']} ms old"
             )
 
     def _tick_after(self, seen: str | None) -> dict[str, Any] | None:
@@ -89,7 +89,7 @@ class TradingDay:
             if unseen.status == 404:
                 return None
             raise
-        return tick if tick["traded_at"] != seen else None
+        return tick if tick["position"] != seen else None
 
     def _trade(self, side: str, quantity: int) -> dict[str, Any]:
         """Place a market order and follow it until the last of its executions is in the portfolio."""
@@ -112,8 +112,7 @@ class TradingDay:
                 evidence=f"rule {execution['rule']}, tick of {execution['tick_traded_at']} at {execution['tick_position']},"
                 f" {execution['tick_age_ms']} ms old",
             )
-        newest = self._api.get("/trading/transactions", limit=len(order["executions"]))["items"]
-        self._transactions_table(newest)
+        self._transactions_table(self._api.items("/trading/transactions", order_id=order["id"]))
         return order
 
     def _done(self, order_id: str) -> dict[str, Any] | None:
@@ -126,7 +125,7 @@ class TradingDay:
     def _show_holding(self) -> dict[str, Any]:
         self._step("The portfolio")
         [holding] = self._api.items("/portfolio")
-        self._facts(**{name: f"{value:,}" if isinstance(value, int) else value for name, value in holding.items()})
+        self._facts(**{name: figure(value) for name, value in holding.items()})
         return dict(holding)
 
     def _check(self, buy: dict[str, Any], sell: dict[str, Any]) -> None:
@@ -136,7 +135,7 @@ class TradingDay:
         self._transactions_table(transactions)
         holding = self._show_holding()
         self._step("Totals of the portfolio")
-        self._facts(**self._api.get("/portfolio/summary"))
+        self._facts(**{name: figure(value) for name, value in self._api.get("/portfolio/summary").items()})
 
         executions = [(order["side"], execution) for order in (buy, sell) for execution in order["executions"]]
         account = Account(transactions=transactions, executions=executions, balance=balance, holding=holding)
@@ -185,6 +184,13 @@ class TradingDay:
 def won(amount: int) -> str:
     """An amount of money for a person's eyes."""
     return f"₩{amount:,}"
+
+
+def figure(value: object) -> str:
+    """A value of an answer: whole numbers with their thousands apart, a dash for what there is not."""
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _ms_since(start: float) -> int:

@@ -24,7 +24,7 @@ LOG_SIZE = 10_000_000  # bytes; one older file is kept beside the current one
 GAVE_UP = 1  # A keeper's exit status when its command never came up.
 
 
-class _LogPrinter(Printer):  # type: ignore[misc] # honcho has no types
+class _LogPrinter(Printer):
     """honcho's printer, which also writes each process's lines to a file of its own; ``echo`` shows them here as well."""
 
     def __init__(self, logs: Path, *, echo: bool) -> None:
@@ -47,7 +47,7 @@ class _LogPrinter(Printer):  # type: ignore[misc] # honcho has no types
         return self._files[name]
 
 
-class _Process(Process):  # type: ignore[misc]
+class _Process(Process):
     """honcho's reader of one command. It leaves signals to the launcher and does not outlive it."""
 
     def run(self, *arguments: Any) -> None:
@@ -56,7 +56,7 @@ class _Process(Process):  # type: ignore[misc]
         super().run(*arguments)
 
 
-class Stack(Manager):  # type: ignore[misc]
+class Stack(Manager):
     """Runs the plan's processes. ``loop`` (honcho's) returns when all of them have ended; then ask ``given_up``."""
 
     def __init__(self, plan: Plan, *, echo: bool, when_started: Callable[["Stack"], None]) -> None:

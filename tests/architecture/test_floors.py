@@ -58,8 +58,11 @@ def test_every_arrow_points_down() -> None:
     [
         ("webapp", ("trading", "webapp")),
         ("workers", ("trading", "workers")),
-        ("relayer", ("trading.market", "trading.rules", "trading.settings", "relayer")),
-        ("sandbox", ("trading.market", "trading.rules", "trading.settings", "relayer.stomp", "sandbox")),
+        ("relayer", ("trading.market", "trading.rules", "trading.settings", "trading.logs", "relayer")),
+        (
+            "sandbox",
+            ("trading.market", "trading.rules", "trading.settings", "trading.logs", "relayer.stomp", "sandbox"),
+        ),
         ("launcher", ("trading.settings", "launcher")),
     ],
 )
