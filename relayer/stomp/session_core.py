@@ -1,5 +1,6 @@
 """What both ends of a session share: the parser, the queues of bytes and events, the pulse and the way in which a session fails."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import Generic, TypeVar
 
@@ -15,7 +16,7 @@ Event = TypeVar("Event")
 BEAT = b"\n"
 
 
-class SessionCore(Generic[Event]):
+class SessionCore(ABC, Generic[Event]):
     """The common half of a client's and a server's session. Subclasses say what a frame means and what time asks beyond beats."""
 
     def __init__(self, *, sends: Table, receives: Table, limits: Limits) -> None:
@@ -90,13 +91,14 @@ class SessionCore(Generic[Event]):
         self.state = State.CLOSED
         self._events.append(Failed(error))
 
+    @abstractmethod
     def _take(self, frame: Frame, following: State, now: float) -> None:
         """Move to the state that follows the frame and say what it means. ProtocolError when its content is not allowed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _expire(self, now: float) -> None:
         """Let deadlines of the subclass pass."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _next_expiry(self) -> float | None:
-        raise NotImplementedError
+        """The next deadline of the subclass; None without one."""

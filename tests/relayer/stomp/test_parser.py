@@ -1,0 +1,154 @@
+"""Any cut of a stream gives the same frames; any garbage gives only the protocol's own error."""
+
+from itertools import chain
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relayer.stomp.errors import LimitExceeded, MalformedFrame, ProtocolError
+from relayer.stomp.frames import Command, Frame
+from relayer.stomp.limits import Limits
+from relayer.stomp.parser import Parser
+from tests.relayer.stomp.strategies import almost_stomp, cuts, frames
+
+
+def parse(pieces: list[bytes], limits: Limits | None = None) -> tuple[list[Frame], str | None]:
+    """All frames of the pieces, and the class of the error that ended them, if one did."""
+    parser = Parser(limits or Limits())
+    found: list[Frame] = []
+    for piece in pieces:
+        parser.receive(piece)
+        try:
+            found.extend(iter(parser.next_frame, None))
+        except ProtocolError as error:
+            return found, type(error).__name__
+    return found, None
+
+
+@given(
+    sent=st.lists(frames(), max_size=4),
+    ends=st.lists(st.sampled_from([b"", b"\n", b"\r\n\n"]), max_size=4),
+    data=st.data(),
+)
+def test_any_cut_gives_the_same_frames(sent: list[Frame], ends: list[bytes], data: st.DataObject) -> None:
+    """Frames in one message, over many, with heart-beats between them: always the same frames."""
+    stream = b"".join(chain.from_iterable(zip(ends + [b""] * len(sent), (f.encode() for f in sent), strict=False)))
+
+    assert parse(data.draw(cuts(stream))) == (sent, None)
+
+
+@given(garbage=almost_stomp, data=st.data())
+def test_garbage_gives_only_the_protocols_error_wherever_it_is_cut(garbage: bytes, data: st.DataObject) -> None:
+    """Whatever comes, the outcome is frames and perhaps one ProtocolError, the same for every cut."""
+    limits = Limits(header_count=3, header_line_octets=12, head_octets=40, body_octets=8)
+
+    assert parse(data.draw(cuts(garbage)), limits) == parse([garbage], limits)
+
+
+@given(garbage=st.binary(max_size=300))
+def test_random_octets_give_only_the_protocols_error(garbage: bytes) -> None:
+    parse([garbage])
+
+
+def test_lines_may_end_with_cr_lf() -> None:
+    sent = b"MESSAGE\r\nsubscription:sub-1\r\n\r\nhello\0\r\n"
+
+    assert parse([sent]) == ([Frame(Command.MESSAGE, (("subscription", "sub-1"),), b"hello")], None)
+
+
+def test_a_body_of_known_length_may_hold_nul() -> None:
+    found, error = parse([b"MESSAGE\ncontent-length:3\n\na\0b\0"])
+
+    assert (found[0].body, error) == (b"a\0b", None)
+
+
+def test_header_values_are_not_trimmed() -> None:
+    found, _ = parse([b"MESSAGE\nsubscription: sub-1 \n\n\0"])
+
+    assert found[0].header("subscription") == " sub-1 "
+
+
+def test_a_bare_colon_in_a_value_is_kept() -> None:
+    """Servers of STOMP 1.0 and 1.1 write message ids with colons."""
+    found, _ = parse([b"MESSAGE\nmessage-id:ID:broker:1\n\n\0"])
+
+    assert found[0].header("message-id") == "ID:broker:1"
+
+
+def test_connected_is_not_unescaped() -> None:
+    found, _ = parse([b"CONNECTED\nsession:a\\cb\n\n\0"])
+
+    assert found[0].header("session") == "a\\cb"
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        pytest.param(b"HELLO\n\n\0", id="unknown command"),
+        pytest.param(b"message\n\n\0", id="commands are in capitals"),
+        pytest.param(b"MESSAGE\nabc\n\n\0", id="no colon"),
+        pytest.param(b"MESSAGE\n:abc\n\n\0", id="no name"),
+        pytest.param(b"MESSAGE\na:b\\t\n\n\0", id="undefined escape"),
+        pytest.param(b"MESSAGE\na:b\\\n\n\0", id="escape without a character"),
+        pytest.param(b"MESSAGE\na:b\rc\n\n\0", id="CR alone"),
+        pytest.param(b"MESSAGE\na:\xff\n\n\0", id="not UTF-8"),
+        pytest.param(b"MESSAGE\n\0", id="NUL in the head"),
+        pytest.param(b"MESSAGE\ncontent-length:x\n\n\0", id="length is no number"),
+        pytest.param(b"MESSAGE\ncontent-length:1\n\nab\0", id="longer than its length"),
+        pytest.param(b"RECEIPT\n\nabc\0", id="a body where none may be"),
+    ],
+)
+def test_what_is_no_frame_ends_the_stream(stream: bytes) -> None:
+    """The error is final: good bytes behind it change nothing."""
+    parser = Parser()
+    parser.receive(stream)
+
+    with pytest.raises(MalformedFrame):
+        parser.next_frame()
+    parser.receive(b"MESSAGE\n\n\0")
+    with pytest.raises(MalformedFrame):
+        parser.next_frame()
+
+
+LIMITS = Limits(header_count=2, header_line_octets=10, head_octets=40, body_octets=5)
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        pytest.param(b"MESSAGE\na:1\nb:2\n\n12345\0", id="headers and body"),
+        pytest.param(b"MESSAGE\na:34567890\n\n\0", id="header line"),
+        pytest.param(b"MESSAGE\n" + b"a:4567890\n" * 2 + b"\n\0", id="head"),
+        pytest.param(b"MESSAGE\nc" + b":1\n\n12345\0", id="body without length"),
+    ],
+)
+def test_a_frame_on_the_limit_passes(stream: bytes) -> None:
+    found, error = parse([stream], LIMITS)
+
+    assert (len(found), error) == (1, None)
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        pytest.param(b"MESSAGE\na:1\nb:2\nc:3\n\n\0", id="headers"),
+        pytest.param(b"MESSAGE\na:345678901\n\n\0", id="header line"),
+        pytest.param("MESSAGE\na:한한한\n\n\0".encode(), id="header line in octets"),
+        pytest.param(b"M" * 41, id="head without an end"),
+        pytest.param(b"MESSAGE\n" + b"a:b\n" * 9 + b"\n\0", id="head"),
+        pytest.param(b"MESSAGE\n\n123456", id="body without an end"),
+        pytest.param(b"MESSAGE\n\n123456\0", id="body"),
+        pytest.param(b"MESSAGE\n\n" + b"MESSAGE"[:5] + b"x" * 9, id="body far beyond"),
+    ],
+)
+def test_a_frame_beyond_a_limit_is_refused(stream: bytes) -> None:
+    _, error = parse([stream], LIMITS)
+
+    assert error == LimitExceeded.__name__
+
+
+def test_a_length_beyond_the_limit_is_refused_before_the_body_comes() -> None:
+    limits = Limits(body_octets=5)
+
+    assert parse([b"MESSAGE\ncontent-length:6\n\n"], limits) == ([], LimitExceeded.__name__)
