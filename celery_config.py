@@ -1,0 +1,87 @@
+"""Celery's settings as plain data: queues, routes, limits and the beat schedule. The reasons are measured facts, see docs/decisions/0004."""
+
+from typing import Any
+
+from trading.queue import Task
+from trading.settings import Settings
+
+# Each stage has a queue of its own, so that a worker can be given one stage, and a long queue shows where it is long.
+QUEUES: dict[Task, str] = {
+    Task.EXECUTE_ORDERS: "orders.execute",
+    Task.SETTLE_EXECUTIONS: "orders.settle",
+    Task.UPDATE_PORTFOLIOS: "orders.portfolio",
+    Task.SWEEP_DUE_WORK: "maintenance",
+    Task.REFRESH_SUBSCRIPTIONS: "maintenance",
+    Task.PURGE_RECEIPTS: "maintenance",
+}
+
+SOFT_TIME_LIMIT_S = 30
+HARD_TIME_LIMIT_S = 45
+VISIBILITY_TIMEOUT_S = 600
+
+
+def queue_of(task: str) -> str:
+    """The queue that a task is sent to, by its name."""
+    return QUEUES[Task(task)]
+
+
+def _common(settings: Settings) -> dict[str, Any]:
+    return {
+        "broker_url": settings.broker_url,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_ignore_result": True,
+        "task_default_queue": "maintenance",
+        "enable_utc": True,
+    }
+
+
+def producer(settings: Settings) -> dict[str, Any]:
+    """For a process that answers a person while it sends: a broker that is away costs at most half a second, once."""
+    return _common(settings) | {
+        "broker_transport_options": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "max_retries": 0},
+        "broker_connection_timeout": 0.5,
+        "task_publish_retry": False,
+    }
+
+
+def worker(settings: Settings) -> dict[str, Any]:
+    """For workers and beat. A task that dies with its process runs again; every task stands being run twice."""
+    return _common(settings) | {
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_soft_time_limit": SOFT_TIME_LIMIT_S,
+        "task_time_limit": HARD_TIME_LIMIT_S,
+        "task_create_missing_queues": True,
+        "task_routes": {str(task): {"queue": queue} for task, queue in QUEUES.items()},
+        "task_publish_retry": False,
+        "worker_prefetch_multiplier": 1,
+        "worker_max_tasks_per_child": 5_000,
+        "worker_hijack_root_logger": False,
+        "worker_soft_shutdown_timeout": SOFT_TIME_LIMIT_S + 5.0,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_send_task_events": True,
+        "broker_connection_retry_on_startup": True,
+        # Without these a worker never consumes again after its packets vanished for a minute.
+        "broker_transport_options": {
+            "socket_timeout": 5,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "health_check_interval": 5,
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+        },
+        "beat_schedule": _schedule(settings),
+    }
+
+
+def _schedule(settings: Settings) -> dict[str, Any]:
+    periods_s = {
+        Task.SWEEP_DUE_WORK: settings.sweep_period_s,
+        Task.REFRESH_SUBSCRIPTIONS: settings.sweep_period_s,
+        Task.PURGE_RECEIPTS: 600,
+    }
+    # Each expires before the next is sent, or a pause would be followed by a burst of late ones.
+    return {
+        str(task): {"task": str(task), "schedule": period, "options": {"expires": period * 0.9, "queue": QUEUES[task]}}
+        for task, period in periods_s.items()
+    }

@@ -1,0 +1,49 @@
+"""Alembic's environment: ``flask db …`` runs it with the application's metadata and database, online or as SQL text."""
+
+from typing import Any
+
+from alembic import context
+from flask import current_app
+from sqlalchemy import create_engine, pool
+from sqlalchemy.engine import make_url
+
+from trading.core import Core
+
+# A migration must not hold up a running service: it gives up rather than wait behind a long transaction.
+LOCK_TIMEOUT_S = 4
+
+_core: Core = current_app.extensions["stocking"]
+_uri = _core.settings.database_uri.get_secret_value()
+_on_sqlite = make_url(_uri).get_backend_name() == "sqlite"
+_options: dict[str, Any] = {
+    "target_metadata": current_app.extensions["migrate"].db.metadata,
+    "render_as_batch": _on_sqlite,
+    "transactional_ddl": _on_sqlite,
+    "compare_type": True,
+}
+
+
+def _offline() -> None:
+    # Only the dialect counts here; nothing connects.
+    context.configure(dialect_name=make_url(_uri).get_backend_name(), literal_binds=True, **_options)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _online() -> None:
+    # On SQLite our own engine begins transactions properly, so a migration that fails leaves nothing; on MySQL, where each statement of a
+    # migration commits by itself, it would only lend its read timeout, which a long ALTER TABLE must not have.
+    engine = _core.database.engine if _on_sqlite else create_engine(_uri, poolclass=pool.NullPool)
+    with engine.connect() as connection:
+        if not _on_sqlite:
+            connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {LOCK_TIMEOUT_S}")
+            connection.commit()
+        context.configure(connection=connection, **_options)
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+if context.is_offline_mode():
+    _offline()
+else:
+    _online()

@@ -1,0 +1,58 @@
+"""The trading core put together: what every edge (API, worker, command line) needs to make its one call. Made once per process."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from redis import Redis
+
+from trading.database.transactions import Database
+from trading.market.connection import connect
+from trading.market.quote_book import QuoteBook
+from trading.queue import Wakeup
+from trading.services.accounts import Passwords
+from trading.settings import Settings
+
+Clock = Callable[[], datetime]
+Deliver = Callable[[Sequence[Wakeup]], None]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def deliver_nothing(_wakeups: Sequence[Wakeup]) -> None:
+    """For commands that wake nobody: what they leave due is found by the recovery sweep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """Everything a use case is given besides its session. Safe to share between threads."""
+
+    settings: Settings
+    database: Database
+    redis: Redis
+    quotes: QuoteBook
+    passwords: Passwords
+    clock: Clock
+    deliver: Deliver
+
+    def close(self) -> None:
+        self.redis.close()
+        self.database.close()
+
+
+def build(settings: Settings, *, deliver: Deliver = deliver_nothing, clock: Clock = utc_now) -> Core:
+    """A core on the settings' database and Redis; ``deliver`` sends the wake-ups of committed transactions and must not raise."""
+    redis = connect(settings.redis_url.get_secret_value())
+    return Core(
+        settings=settings,
+        database=Database(
+            settings.database_uri.get_secret_value(), pool_size=settings.database_pool_size, deliver=deliver
+        ),
+        redis=redis,
+        quotes=QuoteBook(redis),
+        passwords=Passwords(settings),
+        clock=clock,
+        deliver=deliver,
+    )

@@ -1,0 +1,1 @@
+"""Views of the data, one file each: they read, lock nothing and return plain frozen records."""

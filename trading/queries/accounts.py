@@ -1,0 +1,52 @@
+"""Who is who: credentials for signing in, and whether a session still stands."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from trading.database.tables import SignInSession, User, table_of
+
+_USERS = table_of(User)
+_SESSIONS = table_of(SignInSession)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    user_id: UUID
+    password_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A signed-in user as every request sees him."""
+
+    user_id: UUID
+    session_id: UUID
+    role: str
+
+
+def credentials_by_email(session: Session, email: str) -> Credentials | None:
+    """The credentials behind a normalised address; None when no open account has it."""
+    row = session.execute(
+        select(_USERS.c.id, _USERS.c.password_hash).where(_USERS.c.email == email, _USERS.c.deleted_at.is_(None))
+    ).one_or_none()
+    return None if row is None else Credentials(row.id, row.password_hash)
+
+
+def credentials_of(session: Session, user_id: UUID) -> Credentials | None:
+    row = session.execute(
+        select(_USERS.c.id, _USERS.c.password_hash).where(_USERS.c.id == user_id, _USERS.c.deleted_at.is_(None))
+    ).one_or_none()
+    return None if row is None else Credentials(row.id, row.password_hash)
+
+
+def identity_of(session: Session, session_id: UUID) -> Identity | None:
+    """Whose session this is; None once it is revoked or its account closed. One read by primary keys, as every request does it."""
+    row = session.execute(
+        select(_USERS.c.id, _USERS.c.role)
+        .join(_SESSIONS, _SESSIONS.c.user_id == _USERS.c.id)
+        .where(_SESSIONS.c.id == session_id, _SESSIONS.c.revoked_at.is_(None), _USERS.c.deleted_at.is_(None))
+    ).one_or_none()
+    return None if row is None else Identity(row.id, session_id, row.role)

@@ -1,0 +1,195 @@
+"""The audit: every invariant of the books recomputed from the rows. It reads one state of the database and changes nothing.
+
+Each check is a SELECT that returns the rows at fault; its population and its figure say what was looked at. Plain SQL, because the statements
+are the same on every database and an operator should be able to run one by hand.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from trading.rules.ledger import DIRECTION
+
+SAMPLE = 5
+
+_SIGNED = (
+    "(CASE transaction_type "
+    + " ".join(f"WHEN '{kind}' THEN {'' if sign > 0 else '-'}amount" for kind, sign in DIRECTION.items())
+    + " END - commission - tax)"
+)
+_OPEN = "('PENDING', 'PARTIALLY_FILLED')"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One invariant: SQL for the rows at fault, for how many rows there are to look at, and for a figure (won or shares) to show."""
+
+    name: str
+    population: str
+    figure: str
+    faults: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one check. ``sample`` shows at most SAMPLE rows at fault."""
+
+    name: str
+    checked: int
+    figure: int
+    breaches: int
+    sample: tuple[str, ...]
+
+
+CHECKS = (
+    Check(
+        name="1a cash_balance = sum of the account's Transactions",
+        population="SELECT COUNT(*) FROM virtual_balances",
+        figure="SELECT COALESCE(SUM(cash_balance), 0) FROM virtual_balances",
+        faults=f"""SELECT b.user_id, b.cash_balance, COALESCE(t.total, 0) AS transactions FROM virtual_balances b
+            LEFT JOIN (SELECT user_id, SUM({_SIGNED}) AS total FROM transactions GROUP BY user_id) t ON t.user_id = b.user_id
+            WHERE b.cash_balance <> COALESCE(t.total, 0)""",
+    ),
+    Check(
+        name="1b each Transaction's cash before is the previous one's after",
+        population="SELECT COUNT(*) FROM transactions",
+        figure="SELECT COALESCE(MAX(sequence), 0) FROM transactions",
+        faults="""SELECT t.id, t.user_id, t.sequence, t.cash_before, p.cash_after AS previous_after FROM transactions t
+            LEFT JOIN transactions p ON p.user_id = t.user_id AND p.sequence = t.sequence - 1
+            WHERE t.cash_before <> CASE WHEN t.sequence = 1 THEN 0 ELSE COALESCE(p.cash_after, -1) END""",
+    ),
+    Check(
+        name="1c an account's Transactions are numbered without a gap",
+        population="SELECT COUNT(*) FROM virtual_balances",
+        figure="SELECT COALESCE(SUM(transaction_count), 0) FROM virtual_balances",
+        faults="""SELECT b.user_id, b.transaction_count, COALESCE(t.written, 0) AS written FROM virtual_balances b
+            LEFT JOIN (SELECT user_id, COUNT(*) AS written, MAX(sequence) AS last FROM transactions GROUP BY user_id) t
+            ON t.user_id = b.user_id
+            WHERE b.transaction_count <> COALESCE(t.written, 0) OR b.transaction_count <> COALESCE(t.last, 0)""",
+    ),
+    Check(
+        name="2a reserved_cash = what open and unsettled buys reserve",
+        population="SELECT COUNT(*) FROM virtual_balances",
+        figure="SELECT COALESCE(SUM(reserved_cash), 0) FROM virtual_balances",
+        faults="""SELECT b.user_id, b.reserved_cash, COALESCE(o.total, 0) AS orders FROM virtual_balances b
+            LEFT JOIN (SELECT user_id, SUM(reserved_cash) AS total FROM orders GROUP BY user_id) o ON o.user_id = b.user_id
+            WHERE b.reserved_cash <> COALESCE(o.total, 0)""",
+    ),
+    Check(
+        name="2b an order reserves at least its unsettled fills, and nothing once it is finished and settled",
+        population="SELECT COUNT(*) FROM orders WHERE side = 'BUY'",
+        figure="SELECT COALESCE(SUM(reserved_cash), 0) FROM orders",
+        faults=f"""SELECT o.id, o.status, o.reserved_cash, COALESCE(e.unsettled, 0) AS unsettled FROM orders o
+            LEFT JOIN (SELECT order_id, SUM(amount + commission) AS unsettled FROM order_executions
+                       WHERE settled_at IS NULL AND side = 'BUY' GROUP BY order_id) e ON e.order_id = o.id
+            WHERE o.reserved_cash < COALESCE(e.unsettled, 0)
+               OR (o.status NOT IN {_OPEN} AND e.unsettled IS NULL AND o.reserved_cash <> 0)""",
+    ),
+    Check(
+        name="2c available cash is never negative",
+        population="SELECT COUNT(*) FROM virtual_balances",
+        figure="SELECT COALESCE(SUM(cash_balance - reserved_cash), 0) FROM virtual_balances",
+        faults="SELECT user_id, cash_balance, reserved_cash FROM virtual_balances WHERE cash_balance < reserved_cash OR reserved_cash < 0",
+    ),
+    Check(
+        name="3a holding quantity and cost = bought − sold over applied executions",
+        population="SELECT COUNT(*) FROM portfolios",
+        figure="SELECT COALESCE(SUM(quantity), 0) FROM portfolios",
+        faults="""SELECT x.user_id, x.stock_code, SUM(x.quantity) AS quantity_off, SUM(x.cost) AS cost_off, SUM(x.commission) AS commission_off
+            FROM (
+                SELECT user_id, stock_code, quantity, cost, buy_commission AS commission FROM portfolios
+                UNION ALL
+                SELECT user_id, stock_code, CASE side WHEN 'BUY' THEN -quantity ELSE quantity END,
+                       CASE side WHEN 'BUY' THEN -amount ELSE cost END, CASE side WHEN 'BUY' THEN -commission ELSE buy_commission END
+                FROM order_executions WHERE applied_at IS NOT NULL
+            ) x GROUP BY x.user_id, x.stock_code
+            HAVING SUM(x.quantity) <> 0 OR SUM(x.cost) <> 0 OR SUM(x.commission) <> 0""",
+    ),
+    Check(
+        name="3b reserved_quantity = what open and unapplied sells still need",
+        population="SELECT COUNT(*) FROM portfolios",
+        figure="SELECT COALESCE(SUM(reserved_quantity), 0) FROM portfolios",
+        faults=f"""SELECT x.user_id, x.stock_code, SUM(x.reserved) AS reserved_off FROM (
+                SELECT user_id, stock_code, reserved_quantity AS reserved FROM portfolios
+                UNION ALL
+                SELECT user_id, stock_code, -(quantity - executed_quantity) FROM orders WHERE side = 'SELL' AND status IN {_OPEN}
+                UNION ALL
+                SELECT user_id, stock_code, -quantity FROM order_executions WHERE side = 'SELL' AND applied_at IS NULL
+            ) x GROUP BY x.user_id, x.stock_code HAVING SUM(x.reserved) <> 0""",
+    ),
+    Check(
+        name="3c 0 ≤ reserved_quantity ≤ quantity, and no holding is empty",
+        population="SELECT COUNT(*) FROM portfolios",
+        figure="SELECT COALESCE(SUM(quantity - reserved_quantity), 0) FROM portfolios",
+        faults="""SELECT user_id, stock_code, quantity, reserved_quantity FROM portfolios
+            WHERE reserved_quantity < 0 OR reserved_quantity > quantity OR quantity <= 0""",
+    ),
+    Check(
+        name="4a an order's executed quantity is the sum of its executions and never more than ordered",
+        population="SELECT COUNT(*) FROM orders",
+        figure="SELECT COALESCE(SUM(executed_quantity), 0) FROM orders",
+        faults="""SELECT o.id, o.status, o.quantity, o.executed_quantity, COALESCE(e.total, 0) AS executions FROM orders o
+            LEFT JOIN (SELECT order_id, SUM(quantity) AS total FROM order_executions GROUP BY order_id) e ON e.order_id = o.id
+            WHERE o.executed_quantity <> COALESCE(e.total, 0) OR o.executed_quantity > o.quantity""",
+    ),
+    Check(
+        name="4b an execution has one Transaction once settled, none before, with the same figures",
+        population="SELECT COUNT(*) FROM order_executions",
+        figure="SELECT COALESCE(SUM(amount), 0) FROM order_executions",
+        faults="""SELECT e.id, e.settled_at, t.id AS transaction_id FROM order_executions e
+            LEFT JOIN transactions t ON t.execution_id = e.id
+            WHERE (e.settled_at IS NULL) <> (t.id IS NULL)
+               OR (t.id IS NOT NULL AND (t.amount <> e.amount OR t.commission <> e.commission OR t.quantity <> e.quantity
+                   OR t.price <> e.price OR t.tax <> e.transaction_tax + e.rural_tax OR t.transaction_type <> e.side
+                   OR t.user_id <> e.user_id OR t.order_id <> e.order_id OR t.stock_code <> e.stock_code))""",
+    ),
+    Check(
+        name="4c an execution is its order's: same user, stock and side; applied only after it was settled",
+        population="SELECT COUNT(*) FROM order_executions",
+        figure="SELECT COUNT(*) FROM order_executions WHERE applied_at IS NOT NULL",
+        faults="""SELECT e.id, e.order_id FROM order_executions e JOIN orders o ON o.id = e.order_id
+            WHERE e.user_id <> o.user_id OR e.stock_code <> o.stock_code OR e.side <> o.side
+               OR (e.applied_at IS NOT NULL AND e.settled_at IS NULL)""",
+    ),
+    Check(
+        name="6 a trade's Transaction belongs to a fill; other Transactions to none",
+        population="SELECT COUNT(*) FROM transactions",
+        figure="SELECT COUNT(*) FROM transactions WHERE transaction_type IN ('BUY', 'SELL')",
+        faults="""SELECT t.id, t.transaction_type FROM transactions t LEFT JOIN order_executions e ON e.id = t.execution_id
+            WHERE (t.transaction_type IN ('BUY', 'SELL')) <> (e.id IS NOT NULL)""",
+    ),
+    Check(
+        name="7 cash + cost + carried commission = cash paid in − out + realised profit, where all fills are applied",
+        population="SELECT COUNT(*) FROM virtual_balances",
+        figure="SELECT COALESCE(SUM(realized_profit), 0) FROM order_executions",
+        faults=f"""SELECT x.user_id, SUM(x.won) AS won_off FROM (
+                SELECT user_id, cash_balance AS won FROM virtual_balances
+                UNION ALL SELECT user_id, cost + buy_commission FROM portfolios
+                UNION ALL SELECT user_id, -{_SIGNED} FROM transactions WHERE transaction_type NOT IN ('BUY', 'SELL')
+                UNION ALL SELECT user_id, -realized_profit FROM order_executions WHERE realized_profit IS NOT NULL
+            ) x WHERE NOT EXISTS (SELECT 1 FROM order_executions e WHERE e.user_id = x.user_id AND e.applied_at IS NULL)
+            GROUP BY x.user_id HAVING SUM(x.won) <> 0""",
+    ),
+)
+
+
+def audit(session: Session) -> Iterator[Finding]:
+    """Run every check in turn; a clean book has no breaches in any."""
+    for check in CHECKS:
+        rows = session.execute(text(check.faults)).mappings().fetchmany(SAMPLE + 1)
+        breaches = len(rows)
+        if breaches > SAMPLE:
+            breaches = session.scalar(text(f"SELECT COUNT(*) FROM ({check.faults}) faults")) or 0
+        yield Finding(
+            name=check.name,
+            checked=int(session.scalar(text(check.population)) or 0),
+            figure=int(session.scalar(text(check.figure)) or 0),
+            breaches=breaches,
+            sample=tuple(", ".join(f"{name}={_shown(value)}" for name, value in row.items()) for row in rows[:SAMPLE]),
+        )
+
+
+def _shown(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)

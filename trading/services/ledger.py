@@ -1,0 +1,119 @@
+"""Accounts under lock: the only way by which cash moves or is set aside.
+
+An ``Account`` is a locked row of virtual_balances as a working copy. Each change keeps its invariants or raises InvariantBroken, which is a
+fault of ours and never a refusal; ``save`` writes the copies back.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from trading.database.ids import new_id
+from trading.database.tables import Transaction, VirtualBalance, table_of
+from trading.database.upsert import upsert
+from trading.rules.ledger import TransactionType, cash_change
+
+_BALANCES = table_of(VirtualBalance)
+_TRANSACTIONS = table_of(Transaction)
+
+
+class InvariantBroken(Exception):
+    """What must always hold would no longer hold. The transaction is rolled back; this is a fault of ours."""
+
+
+@dataclass(slots=True)
+class Account:
+    """One user's cash in won: the balance, what open and unsettled buys reserve of it, and how many Transactions made it."""
+
+    user_id: UUID
+    cash: int
+    reserved: int
+    transaction_count: int
+
+    @property
+    def available(self) -> int:
+        return self.cash - self.reserved
+
+    def reserve(self, amount: int) -> None:
+        """Set ``amount`` won aside; the caller has seen that it is available."""
+        self._ensure(0 <= amount <= self.available)
+        self.reserved += amount
+
+    def release(self, amount: int) -> None:
+        """Give back ``amount`` won that were set aside."""
+        self._ensure(0 <= amount <= self.reserved)
+        self.reserved -= amount
+
+    def post(
+        self,
+        kind: TransactionType,
+        *,
+        amount: int,
+        at: datetime,
+        commission: int = 0,
+        tax: int = 0,
+        description: str | None = None,
+        transaction_id: UUID | None = None,
+        trade: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Move cash and return the Transaction's row. ``trade`` has stock_code, order_id, execution_id, quantity and price."""
+        before = self.cash
+        self.cash += cash_change(kind, amount=amount, commission=commission, tax=tax)
+        self.transaction_count += 1
+        self._ensure(self.cash >= self.reserved)
+        facts = trade or {"stock_code": None, "order_id": None, "execution_id": None, "quantity": None, "price": None}
+        return {
+            "id": transaction_id or new_id(),
+            "user_id": self.user_id,
+            "sequence": self.transaction_count,
+            "transaction_type": kind,
+            **facts,
+            "amount": amount,
+            "commission": commission,
+            "tax": tax,
+            "cash_before": before,
+            "cash_after": self.cash,
+            "description": description,
+            "transaction_date": at,
+        }
+
+    def _ensure(self, holds: bool) -> None:  # noqa: FBT001 - reads as the sentence that it is
+        if not holds:
+            raise InvariantBroken(f"account {self.user_id}: cash {self.cash}, reserved {self.reserved}")
+
+
+def lock_accounts(session: Session, user_ids: Iterable[UUID]) -> dict[UUID, Account]:
+    """Lock the balances of these users, by ascending id, and return them by user."""
+    rows = session.execute(
+        select(_BALANCES.c.user_id, _BALANCES.c.cash_balance, _BALANCES.c.reserved_cash, _BALANCES.c.transaction_count)
+        .where(_BALANCES.c.user_id.in_(sorted(set(user_ids))))
+        .order_by(_BALANCES.c.user_id)
+        .with_for_update()
+    )
+    return {row[0]: Account(*row) for row in rows}
+
+
+def save(session: Session, accounts: Iterable[Account], transactions: list[dict[str, Any]], *, now: datetime) -> None:
+    """Write the locked accounts back and their new Transactions, a statement each."""
+    if transactions:
+        session.execute(insert(_TRANSACTIONS), transactions)
+    upsert(
+        session,
+        _BALANCES,
+        [
+            {
+                "user_id": account.user_id,
+                "cash_balance": account.cash,
+                "reserved_cash": account.reserved,
+                "transaction_count": account.transaction_count,
+                "updated_at": now,
+            }
+            for account in accounts
+        ],
+        update=("cash_balance", "reserved_cash", "transaction_count", "updated_at"),
+    )

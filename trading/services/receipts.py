@@ -1,0 +1,135 @@
+"""Idempotency receipts: a request that carries a key is answered once, and the first answer is given again to every repetition.
+
+A claim is committed before the work begins, so that a second request is told at once that the first still runs. The answer is written in the
+same transaction as the work's own rows: either both are there or neither. A claim whose process died expires, and the next request with the
+key takes it over.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from trading.database.ids import new_id
+from trading.database.rows import rows_changed
+from trading.database.tables import IdempotencyReceipt, table_of
+from trading.rules.errors import IdempotencyKeyConflict, RequestInProgress
+
+_RECEIPTS = table_of(IdempotencyReceipt)
+
+CLAIM_S = 60
+PURGE_BATCH = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to answer a request. ``claim_id`` tells this run from one that took the key over later."""
+
+    scope: str
+    key: str
+    claim_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswer:
+    """The first answer to a request: HTTP status, JSON body and Location."""
+
+    status: int
+    body: str
+    location: str | None
+
+
+def claim(
+    session: Session, *, scope: str, key: str, request_hash: bytes, keep_h: int, now: datetime
+) -> Claim | StoredAnswer:
+    """Claim a key, or return the answer that it already has.
+
+    Raises IdempotencyKeyConflict when the key came with another request before, RequestInProgress while the first still runs.
+    """
+    mine = Claim(scope=scope, key=key, claim_id=new_id())
+    row = session.execute(select(_RECEIPTS).where(*_at(mine)).with_for_update()).one_or_none()
+    if row is not None and row.created_at <= now - timedelta(hours=keep_h):
+        session.execute(delete(_RECEIPTS).where(*_at(mine)))
+        row = None
+    if row is None:
+        return _insert(session, mine, request_hash=request_hash, now=now)
+    if row.request_hash != request_hash:
+        raise IdempotencyKeyConflict
+    if row.status is not None:
+        return StoredAnswer(status=row.status, body=row.body, location=row.location)
+    if row.claimed_until > now:
+        raise RequestInProgress
+    session.execute(
+        update(_RECEIPTS)
+        .where(*_at(mine))
+        .values(claim_id=mine.claim_id, claimed_until=now + timedelta(seconds=CLAIM_S))
+    )
+    return mine
+
+
+def _insert(session: Session, mine: Claim, *, request_hash: bytes, now: datetime) -> Claim:
+    try:
+        session.execute(
+            insert(_RECEIPTS).values(
+                scope=mine.scope,
+                idempotency_key=mine.key,
+                request_hash=request_hash,
+                claim_id=mine.claim_id,
+                claimed_until=now + timedelta(seconds=CLAIM_S),
+                status=None,
+                body=None,
+                location=None,
+                created_at=now,
+            )
+        )
+    except IntegrityError:
+        # Another request with this key was quicker, between our look and our insert.
+        raise RequestInProgress from None
+    return mine
+
+
+def complete(session: Session, mine: Claim, answer: StoredAnswer) -> None:
+    """Write the answer beside the work's own rows. Raises RequestInProgress when another run took the claim over meanwhile."""
+    met = rows_changed(
+        session,
+        update(_RECEIPTS)
+        .where(*_at(mine), _RECEIPTS.c.claim_id == mine.claim_id, _RECEIPTS.c.status.is_(None))
+        .values(status=answer.status, body=answer.body, location=answer.location),
+    )
+    if met != 1:
+        raise RequestInProgress
+
+
+def give_up(session: Session, mine: Claim) -> None:
+    """Forget a claim whose work did nothing, so that the same key may try again at once."""
+    session.execute(
+        delete(_RECEIPTS).where(*_at(mine), _RECEIPTS.c.claim_id == mine.claim_id, _RECEIPTS.c.status.is_(None))
+    )
+
+
+def completed(session: Session, mine: Claim) -> StoredAnswer | None:
+    """The answer of this very run, if its transaction landed."""
+    row = session.execute(
+        select(_RECEIPTS).where(*_at(mine), _RECEIPTS.c.claim_id == mine.claim_id, _RECEIPTS.c.status.is_not(None))
+    ).one_or_none()
+    return None if row is None else StoredAnswer(status=row.status, body=row.body, location=row.location)
+
+
+def purge(session: Session, *, keep_h: int, now: datetime) -> int:
+    """Delete one batch of receipts older than they need be kept; return how many."""
+    old = session.execute(
+        select(_RECEIPTS.c.scope, _RECEIPTS.c.idempotency_key)
+        .where(_RECEIPTS.c.created_at <= now - timedelta(hours=keep_h))
+        .order_by(_RECEIPTS.c.created_at)
+        .limit(PURGE_BATCH)
+    ).all()
+    for scope, key in old:
+        session.execute(delete(_RECEIPTS).where(_RECEIPTS.c.scope == scope, _RECEIPTS.c.idempotency_key == key))
+    return len(old)
+
+
+def _at(mine: Claim) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return _RECEIPTS.c.scope == mine.scope, _RECEIPTS.c.idempotency_key == mine.key

@@ -1,0 +1,106 @@
+"""Stage three, settle: turn fills into cash. Each execution becomes exactly one Transaction, and what was over-reserved is released."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from trading.database.rows import AnyRow
+from trading.database.tables import Order, OrderExecution, table_of
+from trading.database.transactions import send_after_commit
+from trading.queue import Task, wakeups
+from trading.rules.ledger import TransactionType
+from trading.rules.orders import OrderStatus, Side
+from trading.services.ledger import lock_accounts, save
+from trading.settings import Settings
+
+_ORDERS = table_of(Order)
+_EXECUTIONS = table_of(OrderExecution)
+
+
+def settle_executions(session: Session, execution_ids: Sequence[UUID], *, settings: Settings, now: datetime) -> int:
+    """Settle what is unsettled of the orders behind these executions, wake the portfolio update; return how many were settled."""
+    orders = _lock_orders(session, execution_ids)
+    if not orders:
+        return 0
+    executions = session.execute(
+        select(_EXECUTIONS)
+        .where(_EXECUTIONS.c.order_id.in_(list(orders)), _EXECUTIONS.c.settled_at.is_(None))
+        .order_by(_EXECUTIONS.c.id)
+    ).all()
+    if not executions:
+        return 0
+    accounts = lock_accounts(session, {execution.user_id for execution in executions})
+    transactions = []
+    spent: defaultdict[UUID, int] = defaultdict(int)
+    for execution in executions:
+        account = accounts[execution.user_id]
+        if execution.side == Side.BUY:
+            cost = execution.amount + execution.commission
+            account.release(cost)
+            spent[execution.order_id] += cost
+        transactions.append(_transaction(account.post, execution, now))
+    _release_what_is_left(session, orders, spent, accounts)
+    save(session, accounts.values(), transactions, now=now)
+    settled = [execution.id for execution in executions]
+    session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.id.in_(settled)).values(settled_at=now))
+    for wakeup in wakeups(Task.UPDATE_PORTFOLIOS, settled, batch_size=settings.stage_batch_size):
+        send_after_commit(session, wakeup)
+    return len(settled)
+
+
+def _lock_orders(session: Session, execution_ids: Sequence[UUID]) -> dict[UUID, AnyRow]:
+    """Lock the orders that have something unsettled among these executions, by ascending id.
+
+    The order's lock guards its executions too, so they need none of their own: whoever settles or fills an order holds it.
+    """
+    order_ids = session.scalars(
+        select(_EXECUTIONS.c.order_id).where(_EXECUTIONS.c.id.in_(execution_ids), _EXECUTIONS.c.settled_at.is_(None))
+    ).all()
+    if not order_ids:
+        return {}
+    rows = session.execute(
+        select(_ORDERS.c.id, _ORDERS.c.side, _ORDERS.c.user_id, _ORDERS.c.status, _ORDERS.c.reserved_cash)
+        .where(_ORDERS.c.id.in_(sorted(set(order_ids))))
+        .order_by(_ORDERS.c.id)
+        .with_for_update()
+    )
+    return {row.id: row for row in rows}
+
+
+def _transaction(post: Any, execution: AnyRow, now: datetime) -> dict[str, Any]:
+    posted: dict[str, Any] = post(
+        TransactionType(execution.side),
+        amount=execution.amount,
+        commission=execution.commission,
+        tax=execution.transaction_tax + execution.rural_tax,
+        at=now,
+        trade={
+            "stock_code": execution.stock_code,
+            "order_id": execution.order_id,
+            "execution_id": execution.id,
+            "quantity": execution.quantity,
+            "price": execution.price,
+        },
+    )
+    return posted
+
+
+def _release_what_is_left(session: Session, orders: dict[UUID, AnyRow], spent: dict[UUID, int], accounts: Any) -> None:
+    """A finished buy gives back what it reserved beyond its cost; an open one keeps that for the rest of its quantity."""
+    finished = []
+    for order_id, cost in spent.items():
+        order = orders[order_id]
+        if OrderStatus(order.status).is_open:
+            session.execute(
+                update(_ORDERS).where(_ORDERS.c.id == order_id).values(reserved_cash=order.reserved_cash - cost)
+            )
+        else:
+            accounts[order.user_id].release(order.reserved_cash - cost)
+            finished.append(order_id)
+    if finished:
+        session.execute(update(_ORDERS).where(_ORDERS.c.id.in_(finished)).values(reserved_cash=0))

@@ -1,0 +1,134 @@
+"""Stage four, portfolio: apply settled fills to the holdings: quantity, cost, realised profit. An empty holding is deleted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from trading.database.rows import AnyRow
+from trading.database.tables import Holding, OrderExecution, table_of
+from trading.database.upsert import upsert
+from trading.rules.orders import Side
+from trading.rules.positions import Position
+from trading.services.ledger import InvariantBroken
+
+_EXECUTIONS = table_of(OrderExecution)
+_HOLDINGS = table_of(Holding)
+
+_HoldingKey = tuple[UUID, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Holding:
+    """A locked holding: its position, the profit realised since it was opened (won) and what open sales reserve of it (shares)."""
+
+    position: Position
+    realized_profit: int
+    reserved_quantity: int
+
+
+_EMPTY = _Holding(Position(), 0, 0)
+
+
+def update_portfolios(session: Session, execution_ids: Sequence[UUID], *, now: datetime) -> int:
+    """Apply the settled, unapplied fills among these executions; return how many were applied."""
+    executions = session.execute(
+        select(_EXECUTIONS)
+        .where(
+            _EXECUTIONS.c.id.in_(execution_ids),
+            _EXECUTIONS.c.settled_at.is_not(None),
+            _EXECUTIONS.c.applied_at.is_(None),
+        )
+        .order_by(_EXECUTIONS.c.id)
+        .with_for_update()
+    ).all()
+    if not executions:
+        return 0
+    holdings = _lock_holdings(session, executions, now=now)
+    sales = []
+    for execution in executions:
+        key = execution.user_id, execution.stock_code
+        held = holdings[key]
+        position, realized, reserved = held.position, held.realized_profit, held.reserved_quantity
+        if execution.side == Side.BUY:
+            position = position.bought(
+                quantity=execution.quantity, amount=execution.amount, commission=execution.commission
+            )
+        else:
+            position, sale = position.sold(
+                quantity=execution.quantity,
+                amount=execution.amount,
+                commission=execution.commission,
+                tax=execution.transaction_tax + execution.rural_tax,
+            )
+            realized += sale.realized_profit
+            reserved -= execution.quantity
+            sales.append({**execution._asdict(), "applied_at": now, **asdict(sale)})
+        holdings[key] = _Holding(position, realized, reserved)
+    _write_holdings(session, holdings, now=now)
+    upsert(session, _EXECUTIONS, sales, update=("cost", "buy_commission", "realized_profit", "applied_at"))
+    bought = [execution.id for execution in executions if execution.side == Side.BUY]
+    if bought:
+        session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.id.in_(bought)).values(applied_at=now))
+    return len(executions)
+
+
+def _lock_holdings(session: Session, executions: Sequence[AnyRow], *, now: datetime) -> dict[_HoldingKey, _Holding]:
+    """Lock the holdings that these executions touch, by ascending key; those that a purchase opens are made first, empty.
+
+    Made first, because two workers that both found no row would otherwise both start from nothing.
+    """
+    opened = {(one.user_id, one.stock_code) for one in executions if one.side == Side.BUY}
+    upsert(
+        session,
+        _HOLDINGS,
+        [_row(key, _EMPTY, now) for key in sorted(opened)],
+        update=("user_id",),
+    )
+    touched = sorted({(one.user_id, one.stock_code) for one in executions})
+    key = tuple_(_HOLDINGS.c.user_id, _HOLDINGS.c.stock_code)
+    rows = session.execute(
+        select(_HOLDINGS)
+        .where(key.in_(touched))
+        .order_by(_HOLDINGS.c.user_id, _HOLDINGS.c.stock_code)
+        .with_for_update()
+    )
+    return {
+        (row.user_id, row.stock_code): _Holding(
+            Position(row.quantity, row.cost, row.buy_commission), row.realized_profit, row.reserved_quantity
+        )
+        for row in rows
+    }
+
+
+def _write_holdings(session: Session, holdings: Mapping[_HoldingKey, _Holding], *, now: datetime) -> None:
+    kept, emptied = [], []
+    for key, holding in sorted(holdings.items()):
+        if not 0 <= holding.reserved_quantity <= holding.position.quantity:
+            raise InvariantBroken(f"holding {key}: {holding}")
+        if holding.position.quantity:
+            kept.append(_row(key, holding, now))
+        else:
+            emptied.append(key)
+    columns = ("quantity", "reserved_quantity", "cost", "buy_commission", "realized_profit", "updated_at")
+    upsert(session, _HOLDINGS, kept, update=columns)
+    if emptied:
+        session.execute(delete(_HOLDINGS).where(tuple_(_HOLDINGS.c.user_id, _HOLDINGS.c.stock_code).in_(emptied)))
+
+
+def _row(key: _HoldingKey, holding: _Holding, now: datetime) -> dict[str, Any]:
+    user_id, stock_code = key
+    return {
+        "user_id": user_id,
+        "stock_code": stock_code,
+        "quantity": holding.position.quantity,
+        "reserved_quantity": holding.reserved_quantity,
+        "cost": holding.position.cost,
+        "buy_commission": holding.position.buy_commission,
+        "realized_profit": holding.realized_profit,
+        "updated_at": now,
+    }

@@ -1,0 +1,24 @@
+"""The API: Flask views that parse, make one call into the trading core, and answer."""
+
+from flask import Flask
+
+from trading.core import Core
+from webapp import api, authentication, command_line, documentation, problems, request_context
+
+REQUEST_BYTES_MAX = 64 * 1024
+
+
+def create_app(core: Core) -> Flask:
+    """The application on a trading core; nothing is read from the environment here and nothing connects yet."""
+    app = Flask(__name__, static_folder=None)
+    app.config.update(MAX_CONTENT_LENGTH=REQUEST_BYTES_MAX, PROPAGATE_EXCEPTIONS=False)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.extensions["stocking"] = core
+    request_context.install(app)
+    authentication.install(app)
+    documentation.install(app)
+    api.install(app)
+    problems.install(app)
+    command_line.install(app)
+    return app

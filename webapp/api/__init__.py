@@ -1,0 +1,13 @@
+"""The endpoints, one file a resource."""
+
+from flask import Flask
+
+from webapp.api import accounts, balance, operations, orders, portfolio, realtime, transactions
+from webapp.documentation import make_api
+
+
+def install(app: Flask) -> None:
+    api = make_api(app)
+    for room in (accounts, orders, balance, transactions, portfolio, realtime):
+        api.register_blueprint(room.blueprint)
+    app.register_blueprint(operations.blueprint)

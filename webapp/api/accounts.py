@@ -1,0 +1,230 @@
+"""Accounts: register, sign in and out, refresh, own profile and password."""
+
+from typing import Any
+
+from flask import Response
+from flask.views import MethodView
+from marshmallow import Schema, fields
+
+from trading.database.ids import new_id
+from trading.database.transactions import nothing_to_find
+from trading.queries.accounts import Credentials, credentials_by_email, credentials_of
+from trading.rules.errors import Unauthorized
+from trading.services import accounts
+from webapp.authentication import me, refresh_claims, signed_in, tokens_of
+from webapp.core import the_core
+from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.fields import EmailAddress, Line, Password
+from webapp.schemas import Done, envelope, success
+from webapp.writing import Answer, write
+
+blueprint = make_blueprint("Accounts", "가입, 로그인, 내 정보")
+
+
+class Registration(Schema):
+    email = EmailAddress(required=True)
+    password = Password(required=True)
+    name = Line(high=50, required=True)
+
+
+class Login(Schema):
+    email = fields.String(required=True)
+    password = fields.String(required=True, load_only=True)
+
+
+class User(Schema):
+    id = fields.UUID(required=True)
+    email = fields.String(required=True)
+    name = fields.String(required=True)
+    role = fields.String(required=True)
+    created_at = fields.AwareDateTime(required=True)
+
+
+class Tokens(Schema):
+    access_token = fields.String(required=True)
+    refresh_token = fields.String(required=True)
+    token_type = fields.String(required=True)
+    expires_in = fields.Integer(required=True, metadata={"description": "seconds until the access token expires"})
+    user = fields.Nested(User, required=True)
+
+
+class Profile(Schema):
+    name = Line(high=50, required=True)
+
+
+class PasswordChange(Schema):
+    current_password = fields.String(required=True, load_only=True)
+    new_password = Password(required=True)
+
+
+@blueprint.route("/users")
+class Users(MethodView):
+    @blueprint.arguments(Registration)
+    @blueprint.response(201, envelope(User))
+    @blueprint.alt_response(409, schema=None, description="email-taken")
+    def post(self, body: dict[str, Any]) -> Response:
+        """Register: opens the account with its starting cash."""
+        core, now = the_core(), the_core().clock()
+        user_id, password_hash = new_id(), core.passwords.hash(body["password"])
+        return write(
+            lambda session: Answer(
+                "회원 가입이 완료되었습니다.",
+                accounts.register(
+                    session,
+                    user_id=user_id,
+                    email=body["email"],
+                    password_hash=password_hash,
+                    name=body["name"],
+                    settings=core.settings,
+                    now=now,
+                ),
+                location="/api/v1/users/me",
+            ),
+            schema=envelope(User),
+            status=201,
+            landed=lambda session: (
+                Answer("회원 가입이 완료되었습니다.", accounts.user_of(session, user_id))
+                if credentials_of(session, user_id)
+                else None
+            ),
+        )
+
+
+@blueprint.route("/users/login")
+class SigningIn(MethodView):
+    @blueprint.arguments(Login)
+    @blueprint.response(200, envelope(Tokens))
+    def post(self, body: dict[str, Any]) -> dict[str, object]:
+        """Sign in. A wrong address and a wrong password are answered alike, and take alike long."""
+        core, now = the_core(), the_core().clock()
+        email = accounts.normalized_email(body["email"])
+        known = core.database.read(lambda session: credentials_by_email(session, email)) if _storable(email) else None
+        credentials = _verified(known, body["password"])
+        sign_in = core.database.transaction(
+            lambda session: accounts.sign_in(
+                session,
+                user_id=credentials.user_id,
+                verified_hash=credentials.password_hash,
+                passwords=core.passwords,
+                password=body["password"],
+                settings=core.settings,
+                now=now,
+            ),
+            landed=nothing_to_find,
+        )
+        return success(tokens_of(sign_in), "로그인했습니다.")
+
+
+@blueprint.route("/users/refresh")
+class Refreshing(MethodView):
+    @blueprint.response(200, envelope(Tokens))
+    @blueprint.doc(**SIGNED_IN)
+    def post(self) -> dict[str, object]:
+        """Exchange the refresh token (as bearer) for a new pair. It is good once; used again, it ends the session."""
+        session_id, refresh_token_id = refresh_claims()
+        core, now = the_core(), the_core().clock()
+        renewed = core.database.transaction(
+            lambda session: accounts.refresh(
+                session, session_id=session_id, refresh_token_id=refresh_token_id, settings=core.settings, now=now
+            )
+        )
+        if renewed is None:
+            raise Unauthorized
+        return success(tokens_of(renewed), "토큰을 갱신했습니다.")
+
+
+@blueprint.route("/users/logout")
+class SigningOut(MethodView):
+    @blueprint.response(200, Done)
+    @blueprint.doc(**SIGNED_IN)
+    @signed_in
+    def post(self) -> Response:
+        """End this session: its access and refresh tokens are refused from now on."""
+        session_id, now = me().session_id, the_core().clock()
+
+        def work(session: Any) -> Answer:
+            accounts.sign_out(session, session_id=session_id, now=now)
+            return Answer("로그아웃했습니다.")
+
+        return write(work, schema=Done, landed=nothing_to_find)
+
+
+@blueprint.route("/users/me")
+class Me(MethodView):
+    @blueprint.response(200, envelope(User))
+    @blueprint.doc(**SIGNED_IN)
+    @signed_in
+    def get(self) -> dict[str, object]:
+        """The own profile."""
+        user_id = me().user_id
+        return success(the_core().database.read(lambda session: accounts.user_of(session, user_id)))
+
+    @blueprint.arguments(Profile)
+    @blueprint.response(200, envelope(User))
+    @blueprint.doc(**SIGNED_IN)
+    @signed_in
+    def patch(self, body: dict[str, Any]) -> dict[str, object]:
+        """Change the own name."""
+        user_id = me().user_id
+        changed = the_core().database.transaction(
+            lambda session: accounts.rename(session, user_id=user_id, name=body["name"]), landed=nothing_to_find
+        )
+        return success(changed, "내 정보를 변경했습니다.")
+
+    @blueprint.response(200, Done)
+    @blueprint.doc(**SIGNED_IN)
+    @signed_in
+    def delete(self) -> dict[str, object]:
+        """Close the account. Its ledger stays, without a person behind it."""
+        user_id, now = me().user_id, the_core().clock()
+        the_core().database.transaction(
+            lambda session: accounts.close_account(session, user_id=user_id, now=now), landed=nothing_to_find
+        )
+        return success(None, "회원 탈퇴가 완료되었습니다.")
+
+
+@blueprint.route("/users/me/password")
+class MyPassword(MethodView):
+    @blueprint.arguments(PasswordChange)
+    @blueprint.response(200, Done)
+    @blueprint.doc(**SIGNED_IN)
+    @signed_in
+    def post(self, body: dict[str, Any]) -> Response:
+        """Change the password; every other session ends."""
+        core, now, identity = the_core(), the_core().clock(), me()
+        known = core.database.read(lambda session: credentials_of(session, identity.user_id))
+        credentials = _verified(known, body["current_password"])
+        new_hash = core.passwords.hash(body["new_password"])
+        changed = Answer("비밀번호를 변경했습니다.")
+
+        def work(session: Any) -> Answer:
+            accounts.change_password(
+                session,
+                user_id=identity.user_id,
+                session_id=identity.session_id,
+                verified_hash=credentials.password_hash,
+                new_hash=new_hash,
+                now=now,
+            )
+            return changed
+
+        def landed(session: Any) -> Answer | None:
+            now_known = credentials_of(session, identity.user_id)
+            return changed if now_known is not None and now_known.password_hash == new_hash else None
+
+        return write(work, schema=Done, landed=landed)
+
+
+def _verified(known: Credentials | None, password: str) -> Credentials:
+    """The credentials, once the password proved to be theirs. Raises Unauthorized; takes as long when there are none."""
+    proven = _storable(password) and the_core().passwords.matches(
+        password, None if known is None else known.password_hash
+    )
+    if known is None or not proven:
+        raise Unauthorized
+    return known
+
+
+def _storable(text: str) -> bool:
+    """Whether a database or a hash can take the text: what JSON calls a string may hold half a character."""
+    return (len(text) <= 1_000 and text.isascii()) or not any("\ud800" <= character <= "\udfff" for character in text)

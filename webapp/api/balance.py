@@ -1,0 +1,108 @@
+"""Cash: how much there is, and virtual deposits and withdrawals."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response
+from flask.views import MethodView
+from marshmallow import Schema, fields
+
+from trading.database.ids import new_id
+from trading.queries.transactions import transaction_of
+from trading.rules.errors import TransactionNotFound
+from trading.rules.records import TransactionRecord
+from trading.services.cash import deposit, withdraw
+from webapp.api.transactions import Transaction, TransactionFilters, own_transactions
+from webapp.authentication import me, signed_in
+from webapp.core import the_core
+from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.fields import Whole
+from webapp.schemas import envelope, page, success
+from webapp.valuation import my_summary
+from webapp.writing import Answer, write
+
+blueprint = make_blueprint("Balance", "예수금")
+
+
+class Balance(Schema):
+    """Won. What depends on prices is null while a held stock has none; unpriced_holdings says how many."""
+
+    cash_balance = fields.Integer(required=True)
+    available_cash = fields.Integer(required=True)
+    reserved_cash = fields.Integer(required=True)
+    invested_amount = fields.Integer(required=True, metadata={"description": "cost of the shares held"})
+    holdings_value = fields.Integer(required=True)
+    total_assets = fields.Integer(allow_none=True)
+    unpriced_holdings = fields.Integer(required=True)
+    stale_holdings = fields.Integer(required=True)
+
+
+class Amount(Schema):
+    amount = Whole(required=True, metadata={"example": 1_000_000})
+
+
+@blueprint.route("/balance")
+class MyBalance(MethodView):
+    @blueprint.response(200, envelope(Balance))
+    @blueprint.doc(**SIGNED_IN)
+    @signed_in
+    def get(self) -> dict[str, object]:
+        """Cash, what is reserved of it, and total assets at live prices."""
+        return success(my_summary())
+
+
+@blueprint.route("/balance/history")
+class History(MethodView):
+    @blueprint.arguments(TransactionFilters, location="query")
+    @blueprint.response(200, page(Transaction))
+    @blueprint.doc(**SIGNED_IN)
+    @signed_in
+    def get(self, filters: dict[str, Any]) -> dict[str, object]:
+        """Every movement of cash, newest first, each with the balance before and after."""
+        return own_transactions(filters)
+
+
+@blueprint.route("/balance/deposit")
+class Depositing(MethodView):
+    @blueprint.arguments(Amount)
+    @blueprint.response(201, envelope(Transaction))
+    @blueprint.doc(**SIGNED_IN)
+    @signed_in
+    def post(self, body: dict[str, Any]) -> Response:
+        """Add virtual cash."""
+        return _move(deposit, body["amount"], "입금되었습니다.")
+
+
+@blueprint.route("/balance/withdraw")
+class Withdrawing(MethodView):
+    @blueprint.arguments(Amount)
+    @blueprint.response(201, envelope(Transaction))
+    @blueprint.doc(**SIGNED_IN)
+    @signed_in
+    def post(self, body: dict[str, Any]) -> Response:
+        """Take virtual cash out of what is available."""
+        return _move(withdraw, body["amount"], "출금되었습니다.")
+
+
+def _move(use_case: Callable[..., TransactionRecord], amount: int, message: str) -> Response:
+    core, now, user_id, transaction_id = the_core(), the_core().clock(), me().user_id, new_id()
+    location = f"/api/v1/trading/transactions/{transaction_id}"
+
+    def landed(session: Any) -> Answer | None:
+        try:
+            return Answer(message, transaction_of(session, user_id=user_id, transaction_id=transaction_id), location)
+        except TransactionNotFound:
+            return None
+
+    return write(
+        lambda session: Answer(
+            message,
+            use_case(
+                session, transaction_id=transaction_id, user_id=user_id, amount=amount, settings=core.settings, now=now
+            ),
+            location,
+        ),
+        schema=envelope(Transaction),
+        status=201,
+        landed=landed,
+    )

@@ -1,0 +1,115 @@
+"""Who is asking: bearer tokens, and the session in the database that each of them stands on."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+from flask import Flask, g
+from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token, get_jwt, verify_jwt_in_request
+
+from trading.queries.accounts import Identity, identity_of
+from trading.rules.errors import Forbidden, Unauthorized
+from trading.services.accounts import SignIn
+from webapp.core import the_core
+from webapp.problems import problem
+
+SESSION_CLAIM = "sid"
+REFRESH_CLAIM = "rid"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def install(app: Flask) -> None:
+    settings = app.extensions["stocking"].settings
+    app.config.update(
+        JWT_SECRET_KEY=settings.jwt_secret_key.get_secret_value(),
+        JWT_ALGORITHM="HS256",
+        JWT_ACCESS_TOKEN_EXPIRES=timedelta(minutes=settings.access_token_minutes),
+        JWT_REFRESH_TOKEN_EXPIRES=timedelta(days=settings.refresh_token_days),
+        JWT_ENCODE_ISSUER="stocking",
+        JWT_DECODE_ISSUER="stocking",
+        JWT_ERROR_MESSAGE_KEY="detail",
+    )
+    manager = JWTManager(app)
+    # Why a token is refused is nobody's business: all refusals look the same.
+    for refuse in (
+        manager.unauthorized_loader,
+        manager.invalid_token_loader,
+        manager.expired_token_loader,
+        manager.revoked_token_loader,
+        manager.needs_fresh_token_loader,
+        manager.token_verification_failed_loader,
+    ):
+        refuse(lambda *_why: problem("unauthorized"))
+
+
+def tokens_of(sign_in: SignIn) -> dict[str, Any]:
+    """A pair of tokens for a session: one to ask with, one to exchange, once, for the next pair."""
+    subject = str(sign_in.user.id)
+    session = {SESSION_CLAIM: sign_in.session_id.hex}
+    settings = the_core().settings
+    return {
+        "access_token": create_access_token(subject, additional_claims=session),
+        "refresh_token": create_refresh_token(
+            subject, additional_claims={**session, REFRESH_CLAIM: sign_in.refresh_token_id.hex}
+        ),
+        "token_type": "Bearer",
+        "expires_in": settings.access_token_minutes * 60,
+        "user": sign_in.user,
+    }
+
+
+def signed_in(view: Callable[P, R]) -> Callable[P, R]:
+    """A view for signed-in users. The session is looked up each time, so a revocation counts at once and survives a restart."""
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        verify_jwt_in_request()
+        g.identity = _standing(get_jwt())
+        return view(*args, **kwargs)
+
+    return guarded
+
+
+def admin_only(view: Callable[P, R]) -> Callable[P, R]:
+    """A view for administrators; other users get 403, strangers 401."""
+
+    @signed_in
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        if me().role != "ADMIN":
+            raise Forbidden
+        return view(*args, **kwargs)
+
+    return guarded
+
+
+def me() -> Identity:
+    """The signed-in user of this request."""
+    identity: Identity = g.identity
+    return identity
+
+
+def refresh_claims() -> tuple[UUID, UUID]:
+    """Session and refresh token id of the refresh token that this request bears."""
+    verify_jwt_in_request(refresh=True)
+    claims = get_jwt()
+    return _id(claims, SESSION_CLAIM), _id(claims, REFRESH_CLAIM)
+
+
+def _standing(claims: dict[str, Any]) -> Identity:
+    session_id = _id(claims, SESSION_CLAIM)
+    identity = the_core().database.read(lambda session: identity_of(session, session_id))
+    if identity is None or str(identity.user_id) != claims.get("sub"):
+        raise Unauthorized
+    return identity
+
+
+def _id(claims: dict[str, Any], name: str) -> UUID:
+    try:
+        return UUID(claims[name])
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise Unauthorized from None

@@ -1,0 +1,96 @@
+"""Commands for operators: ``flask seed``, ``flask stocks import``, ``flask users promote``, ``flask audit``; ``flask db`` is Flask-Migrate's."""
+
+import sys
+from pathlib import Path
+
+import click
+from flask import Flask
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+
+from trading.database.tables import Base
+from trading.database.transactions import nothing_to_find
+from trading.market.listing import MalformedListing, read_listing, seed_listing
+from trading.queries.audit import audit
+from trading.rules.errors import UserNotFound
+from trading.services.accounts import promote
+from trading.services.stock_list import import_stocks
+from webapp.core import the_core
+
+_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+
+
+def install(app: Flask) -> None:
+    # Flask-Migrate asks for a Flask-SQLAlchemy extension; ours only lends it the metadata. Sessions are the trading core's.
+    app.config.setdefault(
+        "SQLALCHEMY_DATABASE_URI", app.extensions["stocking"].settings.database_uri.get_secret_value()
+    )
+    lent = SQLAlchemy(metadata=Base.metadata)
+    lent.init_app(app)
+    Migrate(app, lent, directory=str(_MIGRATIONS))
+    app.cli.add_command(seed)
+    app.cli.add_command(stocks)
+    app.cli.add_command(users)
+    app.cli.add_command(audit_books)
+
+
+@click.command("seed")
+def seed() -> None:
+    """Bring some forty well-known stocks into the master data. May be repeated."""
+    click.echo(f"Seeded {_import(seed_listing())} stocks.")
+
+
+@click.group()
+def stocks() -> None:
+    """The stocks' master data."""
+
+
+@stocks.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+def stocks_import(file: Path) -> None:
+    """Load a KRX listing from a CSV FILE, in UTF-8 or CP949. May be repeated."""
+    try:
+        listing = read_listing(file)
+    except (MalformedListing, OSError) as fault:
+        raise click.ClickException(f"{file}: {fault}") from None
+    click.echo(f"Imported {_import(listing)} stocks.")
+
+
+def _import(listing: list) -> int:  # type: ignore[type-arg]
+    core = the_core()
+    return core.database.transaction(
+        lambda session: import_stocks(session, listing, now=core.clock()), landed=nothing_to_find
+    )
+
+
+@click.group()
+def users() -> None:
+    """Accounts."""
+
+
+@users.command("promote")
+@click.argument("email")
+def users_promote(email: str) -> None:
+    """Make the account with this EMAIL an administrator."""
+    try:
+        user = the_core().database.transaction(lambda session: promote(session, email=email), landed=nothing_to_find)
+    except UserNotFound:
+        raise click.ClickException(f"No account has the address {email}.") from None
+    click.echo(f"{user.email} is now {user.role}.")
+
+
+@click.command("audit")
+def audit_books() -> None:
+    """Check every invariant of the books and print each with its figures; exits 1 on a breach."""
+    findings = the_core().database.snapshot(lambda session: list(audit(session)))
+    for finding in findings:
+        verdict = "ok  " if not finding.breaches else "FAIL"
+        click.echo(
+            f"{verdict} {finding.name}: {finding.checked:,} checked, figure {finding.figure:,}, {finding.breaches:,} breaches"
+        )
+        for line in finding.sample:
+            click.echo(f"       {line}")
+    broken = sum(finding.breaches > 0 for finding in findings)
+    click.echo(f"{len(findings)} invariants, {broken} broken.")
+    if broken:
+        sys.exit(1)

@@ -1,0 +1,103 @@
+"""Input fields that take nothing on trust: each has bounds, and what it lets through can be stored as it is."""
+
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from marshmallow import ValidationError, fields, validate
+
+from trading.rules.exchange_time import KST
+from trading.rules.stock_codes import product_code
+
+_WHOLE_MAX = 10**15
+
+
+class Whole(fields.Integer):
+    """A whole JSON number from ``low`` to 10^15: neither text, nor true, nor 1.0."""
+
+    def __init__(self, *, low: int = 1, high: int = _WHOLE_MAX, **kwargs: Any) -> None:
+        super().__init__(strict=True, validate=validate.Range(min=low, max=high), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.make_error("invalid")
+        return int(super()._deserialize(value, attr, data, **kwargs) or 0)
+
+
+class Line(fields.String):
+    """One line of text that people write: no control characters, nothing that UTF-8 can't hold."""
+
+    def __init__(self, *, low: int = 1, high: int, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Length(min=low, max=high), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = str(super()._deserialize(value, attr, data, **kwargs)).strip()
+        if not text.isprintable():
+            raise ValidationError("제어 문자는 쓸 수 없습니다.")
+        return text
+
+
+class Password(fields.String):
+    """8 to 128 characters of any kind that UTF-8 can hold. It is never stored, logged or answered."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Length(min=8, max=128), load_only=True, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = str(super()._deserialize(value, attr, data, **kwargs))
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValidationError("사용할 수 없는 문자가 있습니다.") from None
+        return text
+
+
+class EmailAddress(fields.Email):
+    """An address of printable ASCII, at most 254 characters (RFC 5321)."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=[validate.Length(max=254), validate.Regexp(r"^[\x21-\x7e]+\Z")], **kwargs)
+
+
+class StockCode(fields.String):
+    """A product code, with or without the leading A; loads as with it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        code = product_code(str(super()._deserialize(value, attr, data, **kwargs)))
+        if code is None:
+            raise ValidationError("종목 코드는 A005930 또는 005930 형식입니다.")
+        return code
+
+
+class KoreanDay(fields.Date):
+    """A calendar day in Korea, YYYY-MM-DD; loads as the instant at which it begins, or with ``end`` at which it is over."""
+
+    def __init__(self, *, end: bool = False, **kwargs: Any) -> None:
+        super().__init__(format="iso", **kwargs)
+        self._end = end
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        day: date = super()._deserialize(value, attr, data, **kwargs)
+        if not 1990 <= day.year <= 2200:
+            raise self.make_error("invalid", input=value, obj_type="date")
+        return datetime.combine(day + timedelta(days=1 if self._end else 0), time(), KST)
+
+
+class IdCursor(fields.String):
+    """The cursor of a list ordered by id."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        try:
+            return UUID(hex=str(super()._deserialize(value, attr, data, **kwargs)))
+        except ValueError:
+            raise ValidationError("cursor가 올바르지 않습니다.") from None
+
+
+class SequenceCursor(fields.String):
+    """The cursor of a list ordered by a sequence number."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = str(super()._deserialize(value, attr, data, **kwargs))
+        if not (text.isascii() and text.isdigit() and len(text) <= 15):
+            raise ValidationError("cursor가 올바르지 않습니다.")
+        return int(text)

@@ -1,0 +1,39 @@
+"""Each request has an id: the client's own if it is a proper one, else a new one. It is answered, logged and goes along with every wake-up."""
+
+import re
+import time
+
+import structlog
+from flask import Flask, Response, g, request
+
+from trading.database.ids import new_id
+
+HEADER = "X-Request-ID"
+
+_PROPER = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
+
+log = structlog.get_logger(__name__)
+
+
+def install(app: Flask) -> None:
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    given = request.headers.get(HEADER, "")
+    g.request_id = given if _PROPER.fullmatch(given) else new_id().hex
+    g.began_at = time.perf_counter()
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _end(response: Response) -> Response:
+    if "request_id" not in g:
+        return response
+    response.headers[HEADER] = g.request_id
+    # The rule and not the path: a path may carry what a user typed.
+    rule = request.url_rule.rule if request.url_rule else None
+    duration_ms = round((time.perf_counter() - g.began_at) * 1_000, 1)
+    log.info("request", method=request.method, rule=rule, status=response.status_code, duration_ms=duration_ms)
+    return response

@@ -1,0 +1,59 @@
+"""Shapes shared by all answers: the success envelope, pages and problems."""
+
+from functools import cache
+from typing import Any
+
+from marshmallow import Schema, fields, validate
+
+from trading.queries.pages import LIMIT_MAX
+
+
+class Problem(Schema):
+    """RFC 9457. ``code`` is stable; further members are facts of the code."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    instance = fields.String(required=True)
+    code = fields.String(required=True)
+    request_id = fields.String()
+    errors = fields.Dict(metadata={"description": "validation-failed: what is wrong, by place and field"})
+
+
+class Done(Schema):
+    """An answer that carries nothing but its message."""
+
+    success = fields.Boolean(required=True)
+    message = fields.String(required=True)
+    data = fields.Raw(allow_none=True)
+
+
+class PageArguments(Schema):
+    limit = fields.Integer(load_default=20, validate=validate.Range(min=1, max=LIMIT_MAX))
+
+
+@cache
+def envelope(item: type[Schema]) -> type[Schema]:
+    """``{"success": true, "message": …, "data": item}``"""
+    return _named(f"{item.__name__}Answer", fields.Nested(item, required=True))
+
+
+@cache
+def page(item: type[Schema]) -> type[Schema]:
+    """The envelope of a list: ``data.items`` and ``data.next_cursor``."""
+    shape = Schema.from_dict(
+        {"items": fields.List(fields.Nested(item), required=True), "next_cursor": fields.String(allow_none=True)},
+        name=f"{item.__name__}Page",
+    )
+    return _named(f"{item.__name__}PageAnswer", fields.Nested(shape, required=True))
+
+
+def _named(name: str, data: fields.Field[Any]) -> type[Schema]:
+    return Schema.from_dict(
+        {"success": fields.Boolean(required=True), "message": fields.String(required=True), "data": data}, name=name
+    )
+
+
+def success(data: object, message: str = "조회했습니다.") -> dict[str, object]:
+    return {"success": True, "message": message, "data": data}

@@ -1,0 +1,137 @@
+"""Requests that change something: run the use case, answer, and answer a repetition of the same request with the same answer.
+
+The answer is written beside the work's own rows in one transaction (see trading.services.receipts), so a repeated Idempotency-Key never runs
+the work twice, whatever was killed in between.
+"""
+
+import hmac
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, current_app, g, request
+from marshmallow import Schema
+from sqlalchemy.orm import Session
+
+from trading.database.transactions import nothing_to_find
+from trading.rules.errors import DomainError, ValidationFailed
+from trading.services import receipts
+from trading.services.receipts import Claim, StoredAnswer
+from webapp.core import the_core
+from webapp.problems import MIMETYPE, problem, status_of
+
+KEY_HEADER = "Idempotency-Key"
+REPLAYED_HEADER = "Idempotency-Replayed"
+
+_KEY = re.compile(r"[\x21-\x7e]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a use case is answered with: a message for the user, data for the schema, and where a new resource lives."""
+
+    message: str
+    data: Any = None
+    location: str | None = None
+
+
+def write(
+    work: Callable[[Session], Answer],
+    *,
+    schema: type[Schema],
+    status: int = 200,
+    landed: Callable[[Session], Answer | None],
+) -> Response:
+    """Run ``work`` in a transaction and answer. ``landed`` finds the result of a run whose COMMIT had an unknown outcome."""
+    claim = _claim()
+    if isinstance(claim, StoredAnswer):
+        return _response(claim, replayed=True)
+
+    def answered(answer: Answer) -> StoredAnswer:
+        body = schema().dump({"success": True, "message": answer.message, "data": answer.data})
+        return StoredAnswer(status=status, body=current_app.json.dumps(body), location=answer.location)
+
+    if claim is not None:
+        return _response_once(claim, lambda session: answered(work(session)))
+
+    def find(session: Session) -> StoredAnswer | None:
+        answer = landed(session)
+        return None if answer is None else answered(answer)
+
+    return _response(the_core().database.transaction(lambda session: answered(work(session)), landed=find))
+
+
+def _response_once(claim: Claim, work: Callable[[Session], StoredAnswer]) -> Response:
+    """Run work that has claimed its key: what it answers is kept, and where it can't answer now the key is free again."""
+    database = the_core().database
+
+    def run(session: Session) -> StoredAnswer:
+        stored = work(session)
+        receipts.complete(session, claim, stored)
+        return stored
+
+    try:
+        return _response(database.transaction(run, landed=lambda session: receipts.completed(session, claim)))
+    except DomainError as refusal:
+        return _refuse(claim, refusal)
+    except Exception:
+        _free(claim)
+        raise
+
+
+def _claim() -> Claim | StoredAnswer | None:
+    key = request.headers.get(KEY_HEADER)
+    if key is None:
+        return None
+    if not _KEY.fullmatch(key):
+        raise ValidationFailed(field=KEY_HEADER, limit=64)
+    core = the_core()
+    identity = g.get("identity")
+    request_hash = _request_hash()
+    now = core.clock()
+    return core.database.transaction(
+        lambda session: receipts.claim(
+            session,
+            scope="anonymous" if identity is None else identity.user_id.hex,
+            key=key,
+            request_hash=request_hash,
+            keep_h=core.settings.idempotency_key_hours,
+            now=now,
+        ),
+        landed=nothing_to_find,
+    )
+
+
+def _request_hash() -> bytes:
+    """What makes two requests the same: method, path and JSON content. Keyed, as a body may hold a password."""
+    content = current_app.json.dumps(request.get_json(silent=True), sort_keys=True)
+    secret = the_core().settings.jwt_secret_key.get_secret_value()
+    return hmac.digest(
+        secret.encode(), f"{request.method} {request.path}\n{content}".encode("utf-8", "surrogatepass"), "sha256"
+    )
+
+
+def _refuse(claim: Claim, refusal: DomainError) -> Response:
+    """A refusal is an answer too and is kept like one; but where trying again can help, the key is free again."""
+    response = problem(refusal.code, **refusal.facts)
+    if status_of(refusal.code) == 503:
+        _free(claim)
+        return response
+    stored = StoredAnswer(status=response.status_code, body=response.get_data(as_text=True), location=None)
+    the_core().database.transaction(lambda session: receipts.complete(session, claim, stored), landed=nothing_to_find)
+    return response
+
+
+def _free(claim: Claim) -> None:
+    the_core().database.transaction(lambda session: receipts.give_up(session, claim), landed=nothing_to_find)
+
+
+def _response(answer: StoredAnswer, *, replayed: bool = False) -> Response:
+    mimetype = MIMETYPE if answer.status >= 400 else "application/json"
+    response = Response(answer.body, status=answer.status, mimetype=mimetype)
+    if answer.location is not None:
+        response.headers["Location"] = answer.location
+    if replayed:
+        response.headers[REPLAYED_HEADER] = "true"
+    return response

@@ -1,0 +1,51 @@
+"""Periodic tasks. Each may run twice at once or not at all for a while: it goes by the state of the rows."""
+
+from typing import Any
+
+import structlog
+
+from trading.database.transactions import nothing_to_find
+from trading.market.subscriptions import publish_subscriptions
+from trading.queries.subscriptions import codes_to_follow
+from trading.queue import Task
+from trading.services.receipts import purge
+from trading.services.sweep_due_work import find_overdue
+from workers.application import app
+from workers.task import CoreTask, the_core
+
+log = structlog.get_logger(__name__)
+
+
+@app.task(base=CoreTask, name=str(Task.SWEEP_DUE_WORK))
+def sweep_due_work() -> dict[str, Any]:
+    """Wake again what has been due for too long: its wake-up was lost, or its task died."""
+    core = the_core()
+    overdue = core.database.read(lambda session: find_overdue(session, settings=core.settings, now=core.clock()))
+    core.deliver(overdue.wakeups)
+    if overdue.wakeups:
+        log.warning(
+            "sweep_found_overdue", orders=overdue.orders, unsettled=overdue.unsettled, unapplied=overdue.unapplied
+        )
+    return {"overdue": overdue.orders + overdue.unsettled + overdue.unapplied}
+
+
+@app.task(base=CoreTask, name=str(Task.REFRESH_SUBSCRIPTIONS))
+def refresh_subscriptions() -> dict[str, Any]:
+    """Tell the relayer, through Redis, which stocks the users' money depends on."""
+    core = the_core()
+    codes = core.database.read(
+        lambda session: codes_to_follow(session, budget=core.settings.relayer_subscription_budget)
+    )
+    publish_subscriptions(core.redis, codes)
+    return {"subscriptions": len(codes)}
+
+
+@app.task(base=CoreTask, name=str(Task.PURGE_RECEIPTS))
+def purge_idempotency_receipts() -> dict[str, Any]:
+    """Forget idempotency keys after the hours that they are promised to be kept."""
+    core = the_core()
+    purged = core.database.transaction(
+        lambda session: purge(session, keep_h=core.settings.idempotency_key_hours, now=core.clock()),
+        landed=nothing_to_find,
+    )
+    return {"purged": purged}

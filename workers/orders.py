@@ -1,0 +1,41 @@
+"""The stages of an order after its acceptance, each a task on a queue of its own."""
+
+from dataclasses import asdict
+from typing import Any
+
+from trading.database.transactions import nothing_to_find
+from trading.queue import Task
+from trading.services.execute_orders import execute_orders as execute
+from trading.services.settle_executions import settle_executions as settle
+from trading.services.update_portfolios import update_portfolios as update
+from workers.application import app
+from workers.task import CoreTask, ids_of, the_core
+
+
+@app.task(base=CoreTask, name=str(Task.EXECUTE_ORDERS))
+def execute_orders(order_ids: list[str]) -> dict[str, Any]:
+    """Give due market orders their price from a fresh tick."""
+    core, ids = the_core(), ids_of(order_ids)
+    report = core.database.transaction(
+        lambda session: execute(session, ids, quotes=core.quotes, settings=core.settings, now=core.clock()),
+        landed=nothing_to_find,
+    )
+    return asdict(report)
+
+
+@app.task(base=CoreTask, name=str(Task.SETTLE_EXECUTIONS))
+def settle_executions(execution_ids: list[str]) -> dict[str, Any]:
+    """Turn fills into cash."""
+    core, ids = the_core(), ids_of(execution_ids)
+    settled = core.database.transaction(
+        lambda session: settle(session, ids, settings=core.settings, now=core.clock()), landed=nothing_to_find
+    )
+    return {"settled": settled}
+
+
+@app.task(base=CoreTask, name=str(Task.UPDATE_PORTFOLIOS))
+def update_portfolios(execution_ids: list[str]) -> dict[str, Any]:
+    """Apply settled fills to the holdings."""
+    core, ids = the_core(), ids_of(execution_ids)
+    applied = core.database.transaction(lambda session: update(session, ids, now=core.clock()), landed=nothing_to_find)
+    return {"applied": applied}

@@ -1,0 +1,10 @@
+"""The API's entry: settings, the trading core and the Flask application on it."""
+
+from trading import core, settings
+from trading.logs import configure
+from webapp import create_app
+from webapp.queue import producer_courier
+
+_settings = settings.load()
+configure(_settings)
+app = create_app(core.build(_settings, deliver=producer_courier(_settings)))
