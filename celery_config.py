@@ -52,7 +52,7 @@ def worker(settings: Settings) -> dict[str, Any]:
         "task_reject_on_worker_lost": True,
         "task_soft_time_limit": SOFT_TIME_LIMIT_S,
         "task_time_limit": HARD_TIME_LIMIT_S,
-        "task_create_missing_queues": True,
+        "task_queues": {queue: {"exchange": queue, "routing_key": queue} for queue in QUEUES.values()},
         "task_routes": {str(task): {"queue": queue} for task, queue in QUEUES.items()},
         "task_publish_retry": False,
         "worker_prefetch_multiplier": 1,
