@@ -6,6 +6,7 @@ from itertools import count
 import pytest
 import redis
 
+from tests.books import Books, migrate, opened, settings_for
 from tests.servers import MariaDB, Valkey, require_mariadb
 
 _database_numbers = count(1)
@@ -40,3 +41,39 @@ def mariadb_uri(mariadb_server: MariaDB) -> Iterator[str]:
     name = f"test_{next(_database_numbers)}"
     yield mariadb_server.create_database(name)
     mariadb_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A SQLite database with our schema, for tests that empty it themselves."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'stocking.db'}"
+    migrate(uri)
+    return uri
+
+
+@pytest.fixture(scope="session")
+def migrated_mariadb(mariadb_server: MariaDB) -> str:
+    """A MariaDB database with our schema, for tests that empty it themselves."""
+    uri = mariadb_server.create_database("migrated")
+    migrate(uri)
+    return uri
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def database_uri(request: pytest.FixtureRequest) -> str:
+    """Each kind of database in turn, with our schema."""
+    return str(request.getfixturevalue(f"migrated_{request.param}"))
+
+
+@pytest.fixture
+def books(database_uri: str, valkey_url: str) -> Iterator[Books]:
+    """A trading core on empty books, on each kind of database."""
+    with opened(settings_for(database_uri, valkey_url)) as books:
+        yield books
+
+
+@pytest.fixture
+def mariadb_books(migrated_mariadb: str, valkey_url: str) -> Iterator[Books]:
+    """The same on MariaDB alone, for what only a server with concurrent writers can show."""
+    with opened(settings_for(migrated_mariadb, valkey_url)) as books:
+        yield books
