@@ -37,4 +37,4 @@ class HealthKeeper:
     async def write(self) -> None:
         """Write once; nothing happens while Redis is away."""
         with suppress(RedisError, OSError):
-            await self._redis.setex(keys.RELAYER_HEALTH, keys.HEALTH_TTL_S, self._examine().to_json())
+            await self._redis.set(keys.RELAYER_HEALTH, self._examine().to_json(), ex=keys.HEALTH_TTL_S)

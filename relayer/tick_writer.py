@@ -34,6 +34,7 @@ class TickWriter:
     def __init__(self, redis: "Redis", sequence: TickSequence, *, clock: Callable[[], datetime]) -> None:
         self.lag_ms: int | None = None
         self.conflated_total = 0
+        self.failures_total = 0
         self._redis = redis
         self._sequence = sequence
         self._clock = clock
@@ -114,12 +115,13 @@ class TickWriter:
                     approximate=True,
                 )
             for code, text in latest.items():
-                pipeline.setex(keys.last_tick(code), keys.TICK_TTL_S, text)
+                pipeline.set(keys.last_tick(code), text, ex=keys.TICK_TTL_S)
             await pipeline.execute()
 
     async def _hold_back(self, fault: Exception) -> None:
         self._aligned = False
         self._failures += 1
+        self.failures_total += 1
         if self._failures >= OUTAGE_FAILURES:
             self._conflate()
         if self._failures == OUTAGE_FAILURES:

@@ -1,0 +1,104 @@
+"""What is malformed, doubled or out of order stops at the intake and is counted."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+from structlog.testing import capture_logs
+
+from relayer.tick_intake import DISTRUST_MESSAGES, TickIntake
+from relayer.tick_sequence import TickSequence
+from trading.market.tick import Tick
+from trading.market.topics import trade_topic
+
+TOPIC = trade_topic("A005930")
+NOON = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
+
+
+class Bench:
+    """An intake with a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+        self.intake = TickIntake(TickSequence(), clock=lambda: self.now)
+
+    def take(self, cumulative_volume: int | None, *, dt: str = "2026-11-20T03:00:00Z", **more: object) -> Tick | None:
+        body = {
+            "code": "A005930",
+            "dt": dt,
+            "close": 70_000,
+            "volume": 1,
+            "cumulativeVolume": cumulative_volume,
+            **more,
+        }
+        return self.intake.take(TOPIC, json.dumps(body).encode())
+
+
+def test_a_trade_becomes_a_tick_with_our_time_and_place() -> None:
+    bench = Bench()
+
+    first, second = bench.take(100), bench.take(101)
+
+    assert first is not None
+    assert second is not None
+    assert (first.code, first.price, first.received_at) == ("A005930", 70_000, NOON)
+    assert first.position < second.position
+    assert (bench.intake.ticks_total, bench.intake.last_tick_at) == (2, NOON)
+
+
+def test_malformed_messages_are_counted_and_logged_once_a_minute() -> None:
+    """A feed that changes its format neither ends the relayer nor fills the disk."""
+    bench = Bench()
+
+    with capture_logs() as lines:
+        for _ in range(5):
+            assert bench.intake.take(TOPIC, b"not json") is None
+        bench.now += timedelta(minutes=1)
+        assert bench.intake.take("/topic/unknown", b"{}") is None
+
+    assert bench.intake.malformed_total == 6
+    assert [line["event"] for line in lines] == ["tick_malformed"] * 2
+
+
+def test_the_same_total_again_is_the_same_trade_again() -> None:
+    """As it comes after a reconnect."""
+    bench = Bench()
+    bench.take(100)
+
+    assert bench.take(100) is None
+    assert bench.take(99) is None
+    assert bench.take(101) is not None
+    assert bench.intake.repeated_total == 2
+
+
+def test_a_new_day_and_another_exchange_count_by_themselves() -> None:
+    bench = Bench()
+    bench.take(100, exchange="KRX")
+
+    assert bench.take(7, exchange="NXT") is not None
+    assert bench.take(5, exchange="KRX", dt="2026-11-20T15:00:00Z") is not None
+
+
+def test_a_trade_without_a_total_passes() -> None:
+    bench = Bench()
+
+    assert [bench.take(None) is not None for _ in range(2)] == [True, True]
+
+
+def test_a_total_that_stays_lower_becomes_the_truth() -> None:
+    """One absurd total may not silence a stock for the rest of the day."""
+    bench = Bench()
+    bench.take(10**14)
+
+    taken = [bench.take(100 + n) is not None for n in range(DISTRUST_MESSAGES + 1)]
+
+    assert taken == [False] * (DISTRUST_MESSAGES - 1) + [True, True]
+
+
+def test_forgetting_a_destination_forgets_its_totals() -> None:
+    bench = Bench()
+    bench.take(100)
+
+    bench.intake.forget(trade_topic("A000660"))
+    assert bench.take(100) is None
+    bench.intake.forget(TOPIC)
+    assert bench.take(100) is not None

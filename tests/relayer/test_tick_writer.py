@@ -1,0 +1,148 @@
+"""Ticks reach Redis once each and in order, whatever happens to Redis."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import redis
+from redis.asyncio import Redis
+
+from relayer.tick_sequence import TickSequence
+from relayer.tick_writer import WAITING_TICKS_MAX, TickWriter
+from tests.relayer.harness import HYNIX, SAMSUNG, until
+from tests.servers import Valkey
+from trading.market import keys
+from trading.market.tick import Position, Tick
+
+
+def tick(number: int, *, code: str = SAMSUNG, ms: int | None = None) -> Tick:
+    """The ``number``-th tick, placed at millisecond ``number`` unless another is given."""
+    return Tick(
+        code=code,
+        price=70_000,
+        base=70_000,
+        volume=1,
+        cumulative_volume=number,
+        trade_type="BUY",
+        change_type="FLAT",
+        session="REGULAR",
+        exchange="KRX",
+        traded_at=datetime(2026, 11, 20, 3, 0, tzinfo=UTC),
+        received_at=datetime.now(UTC),
+        position=Position(number if ms is None else ms, 0),
+    )
+
+
+def stream(client: "redis.Redis") -> list[tuple[str, int | None]]:
+    """Places and day totals of the stream's entries, after checking that each entry's id is its tick's own place."""
+    entries = client.xrange(keys.TICK_STREAM)
+    ticks = [(place, Tick.from_json(fields[keys.TICK_FIELD])) for place, fields in entries]
+    assert all(place == str(tick.position) for place, tick in ticks)
+    return [(place, tick.cumulative_volume) for place, tick in ticks]
+
+
+@asynccontextmanager
+async def writing(url: str, sequence: TickSequence | None = None) -> AsyncIterator[TickWriter]:
+    """A running writer; at the end of the context everything is written."""
+    async with Redis.from_url(url, decode_responses=True, socket_timeout=0.3, socket_connect_timeout=0.3) as connection:
+        writer = TickWriter(connection, sequence or TickSequence(), clock=lambda: datetime.now(UTC))
+        running = asyncio.create_task(writer.run())
+        yield writer
+        writer.finish()
+        async with asyncio.timeout(10):
+            await running
+
+
+def test_ticks_stand_in_all_three_places(valkey_url: str, client: "redis.Redis") -> None:
+    """The last value with its hour to live, the live push, and the stream."""
+
+    async def write() -> None:
+        async with writing(valkey_url) as writer:
+            for number in range(1, 601):
+                writer.offer(tick(number))
+
+    with client.pubsub(ignore_subscribe_messages=True) as push:
+        push.subscribe(keys.tick_channel(SAMSUNG))
+        push.get_message(timeout=5)
+        asyncio.run(write())
+        pushed = [push.get_message(timeout=5) for _ in range(600)]
+
+    last = client.get(keys.last_tick(SAMSUNG))
+    assert stream(client) == [(f"{number}-0", number) for number in range(1, 601)]
+    assert Tick.from_json(last).cumulative_volume == 600
+    assert pushed[-1] is not None
+    assert pushed[-1]["data"] == last
+    assert 0 < client.ttl(keys.last_tick(SAMSUNG)) <= keys.TICK_TTL_S
+
+
+def test_places_continue_behind_the_streams_last_even_when_our_clock_is_behind(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
+    async def write() -> None:
+        sequence = TickSequence()
+        async with writing(valkey_url, sequence) as writer:
+            writer.offer(tick(1, ms=5))
+            writer.offer(tick(2, ms=6))
+
+    client.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick(0, ms=10**13 - 1).to_json()}, id=f"{10**13 - 1}-0")
+    asyncio.run(write())
+
+    assert stream(client) == [(f"{10**13 - 1}-0", 0), (f"{10**13 - 1}-1", 1), (f"{10**13 - 1}-2", 2)]
+
+
+def test_a_batch_whose_answer_was_lost_is_not_written_twice(valkey_server: Valkey, valkey_url: str) -> None:
+    """Redis freezes, the answer times out, Redis wakes and applies what it had received: the positions tell."""
+
+    async def write() -> None:
+        async with writing(valkey_url) as writer:
+            writer.offer(tick(1))
+            await until(lambda: writer.lag_ms is not None, what="the first tick is written")
+            valkey_server.pause()
+            try:
+                writer.offer(tick(2))
+                writer.offer(tick(3))
+                await until(lambda: writer.failures_total >= 2, what="the writer saw the outage")
+                writer.offer(tick(4))
+            finally:
+                valkey_server.resume()
+
+    asyncio.run(write())
+
+    with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
+        assert [number for _, number in stream(client)] == [1, 2, 3, 4]
+
+
+def test_an_outage_keeps_the_latest_of_each_stock(valkey_server: Valkey, valkey_url: str) -> None:
+    async def write() -> int:
+        async with writing(valkey_url) as writer:
+            writer.offer(tick(1))
+            await until(lambda: writer.lag_ms is not None, what="the first tick is written")
+            valkey_server.stop()
+            writer.offer(tick(2))
+            await until(lambda: writer.failures_total >= 2, what="the writer saw the outage")
+            for number in range(3, 100):
+                writer.offer(tick(number, code=SAMSUNG if number % 2 else HYNIX))
+            seen = writer.failures_total
+            await until(lambda: writer.failures_total > seen, what="the writer tried again")
+            valkey_server.start()
+        return writer.conflated_total
+
+    assert asyncio.run(write()) == 95
+
+    with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
+        assert [number for _, number in stream(client)] == [2, 98, 99]
+
+
+def test_memory_is_bounded() -> None:
+    """Without Redis, or with a slow one, no more than 20,000 ticks wait; then the latest of each stock stay."""
+
+    async def offer() -> int:
+        writer = TickWriter(Redis(), TickSequence(), clock=lambda: datetime.now(UTC))
+        first, second = tick(1), tick(2, code=HYNIX)
+        for _ in range(WAITING_TICKS_MAX):
+            writer.offer(first)
+        writer.offer(second)
+        return writer.conflated_total
+
+    assert asyncio.run(offer()) == WAITING_TICKS_MAX - 1
