@@ -33,6 +33,7 @@ from relayer.stomp import (
     Unconfirmed,
 )
 from relayer.stomp.client_session import Event
+from relayer.stomp.limits import RECEIPT_TIMEOUT_S
 from trading.settings import LOOPBACK_HOSTS
 
 SUBPROTOCOL = Subprotocol("v12.stomp")
@@ -51,11 +52,19 @@ BATCH_PAUSE_S = 0.4
 class StompFeed:
     """The feed as ``relayer.feed.Feed``. Subscription ids keep their meaning over all connections of one object."""
 
-    def __init__(self, *, api_url: str, websocket_url: str, heart_beat_ms: int) -> None:
+    def __init__(
+        self,
+        *,
+        api_url: str,
+        websocket_url: str,
+        heart_beat_ms: int,
+        receipt_timeout_s: float = RECEIPT_TIMEOUT_S,
+    ) -> None:
         self._api_url = api_url
         self._websocket_url = websocket_url
         self._host = urlsplit(websocket_url).hostname or ""
         self._heart_beat = HeartBeat(send_ms=heart_beat_ms, want_ms=heart_beat_ms)
+        self._receipt_timeout_s = receipt_timeout_s
         self._device = f"WTS-{uuid.uuid4().hex}"
         self._ids = SubscriptionIds()
         self._sending = asyncio.Lock()
@@ -73,7 +82,7 @@ class StompFeed:
         except TokenUnavailable as fault:
             raise FeedUnavailable(str(fault)) from None
         socket = await self._open_socket()
-        session = ClientSession(self._ids, heart_beat=self._heart_beat)
+        session = ClientSession(self._ids, heart_beat=self._heart_beat, receipt_timeout_s=self._receipt_timeout_s)
         self._link = socket, session
         try:
             await self._open_session(socket, session, token)

@@ -1,0 +1,174 @@
+"""``python -m relayer`` as its supervisor sees it: what it loads, how it starts and how it leaves."""
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import redis
+
+from launcher.plan import ROOT
+from launcher.ports import free_port
+from relayer.guest_token import WEB_ORIGIN
+from tests.architecture.source import python_files, strings
+from tests.relayer.harness import SAMSUNG, ask_for, health, served
+from tests.servers import wait_until
+from trading.market import keys
+from trading.settings import SettingsError, load
+
+FORBIDDEN = (
+    "flask",
+    "celery",
+    "kombu",
+    "sqlalchemy",
+    "webapp",
+    "workers",
+    "sandbox",
+    "trading.core",
+    "trading.services",
+    "trading.queries",
+    "trading.database",
+    "trading.gateways",
+    "trading.queue",
+)
+# Runs the relayer as its command does and tells at the end which modules it had loaded.
+RUN_AND_TELL = """
+import json, sys
+from relayer.__main__ import main
+code = main()
+print(json.dumps(sorted(sys.modules)))
+sys.exit(code)
+"""
+
+
+@contextmanager
+def process(*command: str, **environment: str) -> Iterator["subprocess.Popen[str]"]:
+    """A Python process of ours with only these settings; killed by its pid if the test leaves it behind."""
+    running = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield running
+    finally:
+        running.kill()
+        running.communicate()
+
+
+@contextmanager
+def sandbox_settings(valkey_url: str) -> Iterator[dict[str, str]]:
+    """The environment of a relayer whose Toss is a sandbox process of its own."""
+    port = free_port()
+    with process("-m", "sandbox", "--port", str(port)):
+        yield environment_for(valkey_url, port)
+
+
+def environment_for(valkey_url: str, port: int) -> dict[str, str]:
+    return {
+        "REDIS_URL": valkey_url,
+        "TOSS_API_URL": f"http://127.0.0.1:{port}",
+        "TOSS_WEBSOCKET_URL": f"ws://127.0.0.1:{port}/ws",
+        "LOG_FORMAT": "json",
+    }
+
+
+def leave(running: "subprocess.Popen[str]", number: signal.Signals) -> tuple[str, float]:
+    """Send the signal; the output and the seconds until the end."""
+    sent_at = time.monotonic()
+    running.send_signal(number)
+    output, _ = running.communicate(timeout=10)
+    return output, time.monotonic() - sent_at
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_relayer_at_work_leaves_in_order(number: signal.Signals, valkey_url: str, client: "redis.Redis") -> None:
+    """Exit code 0 within five seconds, a last health record that says so, one JSON object a log line, no token in it."""
+    ask_for(client, SAMSUNG)
+    with sandbox_settings(valkey_url) as environment, process("-m", "relayer", **environment) as relayer:
+        wait_until(lambda: served(client) == 1, what="the relayer is at work", deadline_s=20)
+        wait_until(lambda: client.xlen(keys.TICK_STREAM) > 0, what="a trade is in the stream", deadline_s=20)
+        output, seconds = leave(relayer, number)
+
+    final = health(client)
+    assert (relayer.returncode, seconds < 5) == (0, True)
+    assert final is not None
+    assert not final.connected
+    events = [json.loads(line)["event"] for line in output.splitlines()]
+    assert events == ["relayer_started", "feed_connected", "relayer_stopping", "feed_closed", "relayer_stopped"]
+
+
+def test_a_relayer_leaves_in_time_without_toss_and_redis() -> None:
+    """Neither a refused connection nor a wait between attempts holds it up."""
+    environment = environment_for(f"redis://127.0.0.1:{free_port()}/0", free_port())
+    with process("-m", "relayer", **environment) as relayer:
+        assert relayer.stdout is not None
+        lines = iter(relayer.stdout.readline, "")
+        assert any("feed_unavailable" in line for line in lines)
+        _, seconds = leave(relayer, signal.SIGTERM)
+
+    assert (relayer.returncode, seconds < 5) == (0, True)
+
+
+def test_a_relayer_at_work_has_loaded_nothing_that_could_place_an_order(valkey_url: str, client: "redis.Redis") -> None:
+    ask_for(client, SAMSUNG)
+    with sandbox_settings(valkey_url) as environment, process("-c", RUN_AND_TELL, **environment) as relayer:
+        wait_until(lambda: client.xlen(keys.TICK_STREAM) > 0, what="a trade is in the stream", deadline_s=20)
+        output, _ = leave(relayer, signal.SIGTERM)
+
+    loaded = json.loads(output.splitlines()[-1])
+    assert "relayer.stomp_feed" in loaded
+    assert [
+        name for name in loaded if name in FORBIDDEN or name.startswith(tuple(f"{each}." for each in FORBIDDEN))
+    ] == []
+
+
+def test_faulty_settings_end_it_with_a_sentence_each() -> None:
+    with process("-m", "relayer", TOSS_API_URL="https://evil.example", RELAYER_HEARTBEAT_MS="-1") as relayer:
+        output, _ = relayer.communicate(timeout=20)
+
+    assert relayer.returncode == 2
+    assert "TOSS_API_URL: must name one of" in output
+    assert "RELAYER_HEARTBEAT_MS" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        pytest.param("TOSS_API_URL", "https://api.tossinvest.com", id="Toss's order API"),
+        pytest.param("TOSS_API_URL", "http://wts-api.tossinvest.com", id="unencrypted"),
+        pytest.param("TOSS_API_URL", "https://wts-api.tossinvest.com.evil.example", id="a look-alike"),
+        pytest.param("TOSS_WEBSOCKET_URL", "wss://openapi-ws.tossinvest.com/ws/v1", id="the trading socket"),
+        pytest.param("TOSS_WEBSOCKET_URL", "ws://realtime-socket.tossinvest.com/ws", id="unencrypted socket"),
+    ],
+)
+def test_only_market_data_addresses_are_accepted(name: str, url: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        load({name: url})
+
+
+def test_the_relayers_code_names_no_address() -> None:
+    """What it talks to comes from the checked settings; the only address in its code is the web page's origin, a header."""
+    named = {text for path in python_files("relayer") for _, text in strings(path) if "://" in text}
+
+    assert named == {WEB_ORIGIN}
+
+
+def test_the_codec_imports_the_standard_library_only() -> None:
+    """And of that neither sockets nor clocks: bytes and instants come in as arguments."""
+    allowed = sys.stdlib_module_names - {"socket", "ssl", "time", "asyncio", "select"}
+    for path in python_files("relayer/stomp"):
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert all(name.startswith("relayer.stomp") or name.partition(".")[0] in allowed for name in names), path

@@ -1,0 +1,227 @@
+"""The feed against servers that behave as Toss might one day: each loss has a reason, none raises anything else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
+
+from launcher.ports import free_port
+from relayer.feed import (
+    FeedEvent,
+    FeedUnavailable,
+    SubscriptionConfirmed,
+    SubscriptionUnconfirmed,
+    TradeMessage,
+)
+from relayer.stomp_feed import StompFeed
+from tests.relayer.harness import SAMSUNG, toss
+from trading.market.topics import trade_topic
+
+TOPIC = trade_topic(SAMSUNG)
+CONNECTED = b"CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0"
+Script = Callable[[ServerConnection], Awaitable[None]]
+
+
+@asynccontextmanager
+async def scripted(script: Script, subprotocol: str = "v12.stomp") -> AsyncIterator[StompFeed]:
+    """A feed whose token comes from the sandbox and whose socket is served by ``script``."""
+    async with (
+        toss() as stand_in,
+        serve(script, "127.0.0.1", 0, subprotocols=[Subprotocol(subprotocol)], close_timeout=0.2) as server,
+    ):
+        port = next(iter(server.sockets)).getsockname()[1]
+        feed = StompFeed(
+            api_url=f"http://127.0.0.1:{stand_in.port}",
+            websocket_url=f"ws://127.0.0.1:{port}/ws",
+            heart_beat_ms=5_000,
+            receipt_timeout_s=0.3,
+        )
+        try:
+            yield feed
+        finally:
+            await feed.close()
+
+
+async def drain(feed: StompFeed) -> tuple[list[FeedEvent], str]:
+    """Everything that a feed gives until it is lost, and why it was."""
+    found = []
+    try:
+        async for event in feed.events():
+            found.append(event)  # noqa: PERF401 - a comprehension would lose what came before the end
+    except FeedUnavailable as lost:
+        return found, str(lost)
+    raise AssertionError("A feed ended without a reason.")
+
+
+async def connect_and_drain(script: Script) -> tuple[list[FeedEvent], str]:
+    async with scripted(script) as feed:
+        await feed.connect()
+        await feed.subscribe([TOPIC])
+        return await drain(feed)
+
+
+def test_frames_may_be_split_joined_and_binary() -> None:
+    """One frame over two messages, two frames and a beat in one, text or binary: all the same."""
+
+    async def script(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send(CONNECTED.decode())
+        await socket.recv()
+        await socket.send(b"\nRECEIPT\nreceipt-id:sub-1-sub_receipt\n\n\0\nMESSAGE\nsubscription:sub-1\n\n1\0MESS")
+        await socket.send("AGE\nsubscription:sub-1\n\n2\0\n")
+        await socket.close(1012)
+
+    events, reason = asyncio.run(connect_and_drain(script))
+
+    assert events == [
+        SubscriptionConfirmed(destination=TOPIC),
+        TradeMessage(destination=TOPIC, body=b"1"),
+        TradeMessage(destination=TOPIC, body=b"2"),
+    ]
+    assert reason == "the server closed the connection: code 1012"
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        pytest.param("NONSENSE\n\n\0", "the command is unknown", id="no STOMP"),
+        pytest.param("CONNECTED\n\n\0", "CONNECTED came while CONNECTED", id="CONNECTED again"),
+        pytest.param("ERROR\nmessage:maintenance\n\n\0", "the server sent ERROR: maintenance", id="ERROR"),
+    ],
+)
+def test_a_fault_of_the_server_ends_the_connection_with_its_reason(frame: str, reason: str) -> None:
+    async def script(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send(CONNECTED.decode())
+        await socket.recv()
+        await socket.send(frame)
+        await socket.wait_closed()
+
+    assert asyncio.run(connect_and_drain(script)) == ([], reason)
+
+
+def test_an_abrupt_end_has_a_reason() -> None:
+    async def script(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send(CONNECTED.decode())
+        await socket.recv()
+        socket.transport.abort()
+
+    assert asyncio.run(connect_and_drain(script)) == ([], "the server closed the connection: without a close frame")
+
+
+def test_a_refused_token_is_not_repeated_in_the_reason() -> None:
+    """Servers like to say what they refuse; what we raise goes to the log."""
+
+    async def script(socket: ServerConnection) -> None:
+        connect = str(await socket.recv())
+        token = connect.partition("authorization:")[2].partition("\n")[0]
+        await socket.send(f"ERROR\nmessage:no such token {token}\n\n\0")
+        await socket.wait_closed()
+
+    async def connect() -> None:
+        async with scripted(script) as feed:
+            await feed.connect()
+
+    with pytest.raises(FeedUnavailable, match=r"^CONNECT was refused: no such token \(token\)$"):
+        asyncio.run(connect())
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        pytest.param(
+            "CONNECTED\nversion:9\n\n\0", "CONNECT failed: the server speaks an unknown version", id="version"
+        ),
+        pytest.param(None, "the server closed the connection: code 1000", id="closed without a word"),
+    ],
+)
+def test_a_session_that_does_not_come_about_has_a_reason(answer: str | None, reason: str) -> None:
+    async def script(socket: ServerConnection) -> None:
+        await socket.recv()
+        if answer is not None:
+            await socket.send(answer)
+            await socket.wait_closed()
+
+    async def connect() -> None:
+        async with scripted(script) as feed:
+            await feed.connect()
+
+    with pytest.raises(FeedUnavailable, match=f"^{reason}$"):
+        asyncio.run(connect())
+
+
+def test_a_server_of_another_protocol_is_left() -> None:
+    async def script(socket: ServerConnection) -> None:
+        await socket.wait_closed()
+
+    async def connect() -> None:
+        async with scripted(script, subprotocol="mqtt") as feed:
+            await feed.connect()
+
+    with pytest.raises(FeedUnavailable, match="socket can't be opened"):
+        asyncio.run(connect())
+
+
+def test_no_server_has_a_reason() -> None:
+    async def connect() -> None:
+        async with toss() as stand_in:
+            feed = StompFeed(
+                api_url=f"http://127.0.0.1:{stand_in.port}",
+                websocket_url=f"ws://127.0.0.1:{free_port()}/ws",
+                heart_beat_ms=0,
+            )
+            await feed.connect()
+
+    with pytest.raises(FeedUnavailable, match="socket can't be opened: ConnectionRefusedError"):
+        asyncio.run(connect())
+
+
+def test_without_a_connection_nothing_can_be_asked() -> None:
+    async def ask() -> None:
+        feed = StompFeed(api_url="http://127.0.0.1:1", websocket_url="ws://127.0.0.1:1/ws", heart_beat_ms=0)
+        await feed.close()
+        assert feed.subscribed == frozenset()
+        await feed.subscribe([TOPIC])
+
+    with pytest.raises(FeedUnavailable):
+        asyncio.run(ask())
+
+
+def test_a_subscription_without_an_answer_is_withdrawn() -> None:
+    """The connection stays; whoever wants the destination may ask for it again."""
+
+    async def script(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send(CONNECTED.decode())
+        frames = [str(await socket.recv()) for _ in range(2)]
+        assert frames[1].startswith("UNSUBSCRIBE\nid:sub-1\n")
+        await socket.close()
+
+    events, _ = asyncio.run(connect_and_drain(script))
+    assert events == [SubscriptionUnconfirmed(destination=TOPIC)]
+
+
+def test_farewell_is_taken_in_order_and_in_time() -> None:
+    """UNSUBSCRIBE, DISCONNECT with a receipt; a server that never answers costs a second and no more."""
+    heard: list[str] = []
+
+    async def script(socket: ServerConnection) -> None:
+        heard.append(str(await socket.recv()))
+        await socket.send(CONNECTED.decode())
+        async for message in socket:
+            heard.append(str(message))  # noqa: PERF401 - the other side looks while we still listen
+
+    async def visit() -> float:
+        async with scripted(script) as feed:
+            await feed.connect()
+            await feed.subscribe([TOPIC])
+            started_at = asyncio.get_running_loop().time()
+            await feed.close()
+            return asyncio.get_running_loop().time() - started_at
+
+    assert asyncio.run(visit()) < 2
+    assert [frame.partition("\n")[0] for frame in heard] == ["CONNECT", "SUBSCRIBE", "UNSUBSCRIBE", "DISCONNECT"]

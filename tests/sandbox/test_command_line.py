@@ -1,0 +1,118 @@
+"""``python -m sandbox``: one clear sentence for a mistake, a working stand-in otherwise."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from launcher.plan import ROOT
+from launcher.ports import free_port
+from sandbox.__main__ import main
+from tests.servers import wait_until
+
+BARS = "datetime,open,high,low,close,volume\n2026-01-15 09:01:00,70000,70000,70000,70000,10\n"
+
+
+@contextmanager
+def sandbox(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """A sandbox process; killed by its pid if the test leaves it behind."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "sandbox", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield running
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def is_up(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/healthz", timeout=1).ok
+    except requests.ConnectionError:
+        return False
+
+
+def test_it_serves_until_told_to_stop() -> None:
+    port = free_port()
+    with sandbox("--port", str(port)) as running:
+        wait_until(lambda: is_up(port), what="the sandbox answers")
+        running.send_signal(signal.SIGTERM)
+        output, _ = running.communicate(timeout=10)
+
+    assert (running.returncode, output) == (
+        0,
+        f"sandbox listens on http://127.0.0.1:{port}, 42 made-up stocks, 60 trades/s\n",
+    )
+
+
+def test_a_replay_waits_for_its_first_subscriber(tmp_path: Path) -> None:
+    bars = tmp_path / "bars.csv"
+    bars.write_text(BARS, encoding="utf-8")
+    port = free_port()
+    with sandbox("--port", str(port), "--replay", str(bars), "--code", "0126z0") as running:
+        wait_until(lambda: is_up(port), what="the sandbox answers")
+        running.send_signal(signal.SIGINT)
+        output, _ = running.communicate(timeout=10)
+
+    assert running.returncode == 0
+    assert output.splitlines()[1:] == ["replay A0126Z0 waits for its first subscriber"]
+
+
+def test_a_taken_port_is_named() -> None:
+    port = free_port()
+    with sandbox("--port", str(port)):
+        wait_until(lambda: is_up(port), what="the first sandbox answers")
+        with sandbox("--port", str(port)) as second:
+            output, _ = second.communicate(timeout=10)
+
+    assert second.returncode == 1
+    assert output.startswith(f"sandbox: can't listen on 127.0.0.1:{port}: ")
+    assert output.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--rate", "0"], "--rate must be above 0 and at most 5000."),
+        (["--port", "70000"], "--port must be from 0 to 65535."),
+        (["--loop"], "--code, --speed, --base and --loop need --replay FILE."),
+        (["--replay", "BARS", "--speed", "0"], "--speed must be above 0 and at most 6000."),
+        (["--replay", "BARS", "--base", "0"], "--base must be a price in won."),
+        (["--replay", "BARS", "--code", "삼성"], "--code must be a stock code such as A005930."),
+        (["--replay", "/nowhere.csv"], "/nowhere.csv can't be read: No such file or directory."),
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_a_mistake_costs_one_sentence(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bars = tmp_path / "bars.csv"
+    bars.write_text(BARS, encoding="utf-8")
+
+    with pytest.raises(SystemExit) as ended:
+        main([str(bars) if argument == "BARS" else argument for argument in arguments])
+
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"sandbox: {sentence}\n"
+
+
+def test_a_file_that_is_no_list_of_bars_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bars.csv"
+    file.write_text("hello\n", encoding="utf-8")
+
+    with pytest.raises(SystemExit):
+        main(["--replay", str(file)])
+
+    assert capsys.readouterr().err == (
+        f"sandbox: {file} can't be played: line 1: the columns must be datetime,open,high,low,close,volume.\n"
+    )

@@ -1,0 +1,70 @@
+"""The clockwork: trades at the asked rate, and a replay bar by bar."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from sandbox.exchange import Replay, play, trade_at_random
+from sandbox.market import Market
+from sandbox.replay import Bar
+from sandbox.trade import Trade
+from tests.relayer.harness import until
+from trading.market.listing import seed_listing
+from trading.rules.exchange_time import KST
+
+STOCKS = seed_listing()
+STAMP = datetime(2026, 1, 15, 9, 1, tzinfo=KST)
+BARS = [
+    Bar(stamp=STAMP, open=70_000, high=70_200, low=69_900, close=70_100, volume=100),
+    Bar(stamp=STAMP + timedelta(minutes=1), open=70_100, high=70_100, low=70_100, close=70_100, volume=0),
+    # The gap of an hour in the file takes no time.
+    Bar(stamp=STAMP + timedelta(hours=1), open=70_100, high=70_300, low=70_100, close=70_300, volume=50),
+]
+
+
+def test_trades_come_at_the_asked_rate() -> None:
+    async def count() -> float:
+        trades: list[Trade] = []
+        loop = asyncio.get_running_loop()
+        market = Market(STOCKS, seed=1, at=datetime.now(UTC))
+        started_at = loop.time()
+        trading = asyncio.create_task(trade_at_random(market, rate=400, publish=trades.append))
+        await until(lambda: len(trades) >= 400, what="400 trades")
+        trading.cancel()
+        return loop.time() - started_at
+
+    assert 0.7 < asyncio.run(count()) < 3
+
+
+def replayed(replay: Replay, trades_wanted: int) -> tuple[list[Trade], list[str]]:
+    """The first trades of a replay and what it said."""
+
+    async def listen() -> tuple[list[Trade], list[str]]:
+        trades: list[Trade] = []
+        said: list[str] = []
+        playing = asyncio.create_task(play(replay, publish=trades.append, say=said.append))
+        await until(lambda: len(trades) >= trades_wanted, what=f"{trades_wanted} trades")
+        playing.cancel()
+        return trades, said
+
+    return asyncio.run(listen())
+
+
+def test_a_replay_plays_bar_after_bar_and_then_holds_its_last_close() -> None:
+    """A bar without volume prints nothing; after the end one share at a time keeps the stock alive."""
+    trades, said = replayed(Replay(bars=BARS, stock=STOCKS[0], speed=1_200, seed=1), trades_wanted=39)
+
+    assert [trade.traded_at for trade in trades] == [BARS[0].stamp] * 19 + [BARS[2].stamp] * 20
+    assert (trades[38].price, trades[38].volume) == (70_300, 1)
+    assert trades[38].totals.volume == trades[37].totals.volume + 1
+    assert said[1] == "replay A005930 bar 2026-01-15 09:01:00 low 69900 high 70200"
+    assert [line.split()[2] for line in said] == ["starts:", "bar", "bar", "bar", "is"]
+
+
+def test_a_looped_replay_begins_again_with_growing_totals() -> None:
+    """The relayer takes a total that falls for an old trade."""
+    trades, said = replayed(Replay(bars=BARS, stock=STOCKS[0], speed=6_000, seed=1, loop=True), trades_wanted=80)
+
+    totals = [trade.totals.volume for trade in trades]
+    assert totals == sorted(set(totals))
+    assert trades[38].traded_at == BARS[0].stamp
+    assert "replay A005930 starts: turn 2, 3 bars, 0.01 s each, base 70000" in said
