@@ -20,6 +20,7 @@ from launcher.preparation import bundled_redis, flask, prepare_database, tail
 from launcher.stack import Stack
 
 DEMO_EMAIL = "demo@stocking.example"
+NARROWEST = 120  # columns: a table that is cut off would hide the figures it is there to show
 FINISH_TIMEOUT_S = 15.0
 
 
@@ -33,7 +34,8 @@ class Launch:
         self._deadline_s = deadline_s
         self._started = time.monotonic()
         self._fault: str | None = None
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = Console(highlight=False)
+        self._console.width = max(self._console.width, NARROWEST)
 
     def run(self) -> int:
         """Start, watch, and stop everything again. LaunchError when the preparation fails."""

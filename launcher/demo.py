@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from launcher.api import Api, ApiError
 from launcher.sums import Account, Sum, moved, sums_of
@@ -141,7 +141,14 @@ class TradingDay:
         account = Account(transactions=transactions, executions=executions, balance=balance, holding=holding)
         sums = [*sums_of(account), Sum("shares left", BOUGHT - SOLD, holding["quantity"])]
         self._step("Check the sums, computed anew from these answers")
-        table = Table("sum", "computed", "answered", "", box=None, pad_edge=False)
+        table = Table(
+            "sum",
+            Column("computed", justify="right"),
+            Column("answered", justify="right"),
+            "",
+            box=None,
+            pad_edge=False,
+        )
         for line in sums:
             verdict = "[green]agrees[/]" if line.agrees else "[red]DIFFERS[/]"
             table.add_row(line.what, f"{line.expected:,}", f"{line.answered:,}", verdict)
@@ -170,8 +177,8 @@ class TradingDay:
         self._console.print(table)
 
     def _transactions_table(self, transactions: list[dict[str, Any]]) -> None:
-        columns = ("type", "quantity", "price", "amount", "commission", "tax", "moved", "cash before", "cash after")
-        table = Table(*columns, box=None, padding=(0, 1))
+        columns = ("quantity", "price", "amount", "commission", "tax", "moved", "cash before", "cash after")
+        table = Table("  type", *(Column(name, justify="right") for name in columns), box=None, padding=(0, 1))
         for t in transactions:
             figures = (t["quantity"], t["price"], t["amount"], t["commission"], t["tax"], moved(t))
             cells = [f"{figure:,}" if figure is not None else "–" for figure in figures]

@@ -51,17 +51,15 @@ def bundled_redis(plan: Plan) -> Iterator[None]:
 def prepare_database(plan: Plan) -> None:
     """Bring the tables up to date and put in the stocks that come with the product. LaunchError with the log's end."""
     log = plan.logs / "setup.log"
-    log.unlink(missing_ok=True)
-    for arguments in (("db", "upgrade"), ("seed",)):
-        with log.open("ab") as output:
-            done = flask(plan, *arguments, output=output.fileno())
-        if done != 0:
-            raise LaunchError(f"'flask {' '.join(arguments)}' failed. The end of {log}:\n{tail(log)}")
+    with log.open("wb") as output:
+        done = flask(plan, "db", "upgrade", "--", "seed", output=output.fileno())
+    if done != 0:
+        raise LaunchError(f"The database could not be brought up to date. The end of {log}:\n{tail(log)}")
 
 
 def flask(plan: Plan, *arguments: str, output: int | None = None) -> int:
-    """Run one of the application's own commands; its exit status. Its output goes to the descriptor, or to the terminal."""
-    command = [sys.executable, "-m", "flask", *arguments]
+    """Run the application's own commands, separated by ``--``; the exit status. ``output`` is a descriptor, or the terminal."""
+    command = [sys.executable, "-m", "launcher.flask_commands", *arguments]
     return subprocess.run(
         command, cwd=ROOT, env=plan.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
     ).returncode

@@ -87,10 +87,14 @@ def demo_password(told: Path) -> str:
 
 
 def the_worker(var: Path) -> int:
-    """The pid of the Celery worker that is no child of another."""
-    workers = {pid: line for pid, line in processes_of(var).items() if "celery -A workers worker" in line}
-    parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in workers}
-    return next(pid for pid in workers if parents[pid] not in workers and "launcher.keeper" not in workers[pid])
+    """The pid of the Celery worker itself, not of its keeper and not of a child in its pool."""
+    running = processes_of(var)
+    workers = {pid for pid, line in running.items() if "celery -A workers worker" in line and "launcher." not in line}
+    return next(pid for pid in workers if parent_of(pid) not in workers)
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.fixture
