@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="start_services.sh", description="Run all of StocKing on this machine.")
     parser.add_argument("--demo", action="store_true", help="run a whole trading day, check its sums, stop")
     parser.add_argument("--quiet", action="store_true", help="keep the processes' output to the log files")
-    parser.add_argument("--deadline", type=float, default=60.0, metavar="SECONDS", help="for everything to come up")
+    parser.add_argument("--deadline", type=float, default=90.0, metavar="SECONDS", help="for everything to come up")
     options = parser.parse_args(arguments)
     multiprocessing.set_start_method("fork")  # honcho's readers must be children of this process to die with it.
     for number in (signal.SIGTERM, signal.SIGHUP):

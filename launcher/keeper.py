@@ -106,11 +106,14 @@ class Keeper:
         assert self._child is not None  # noqa: S101 - called between a start and an end only
         self._child.terminate()
         deadline = time.monotonic() + self._grace_s
-        while self._child.poll() is None and (left := deadline - time.monotonic()) > 0:
-            if signal.SIGQUIT in self._signals.wait(left):
+        while self._child.poll() is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                _say(f"Still running {self._grace_s:g} s after SIGTERM. Killing it.")
                 break
-        if self._child.poll() is None:
-            _say(f"Still running {self._grace_s:g} s after SIGTERM, or told not to wait. Killing it.")
+            if signal.SIGQUIT in self._signals.wait(left):
+                _say("Told not to wait. Killing it.")
+                break
         self._kill_group()
 
     def _kill_group(self) -> None:
