@@ -12,7 +12,7 @@ threads = int(os.environ.get("THREADS", "8"))
 # A view answers within seconds: whatever outlives these limits is stuck, not slow.
 timeout = 60
 graceful_timeout = 3  # Below the keeper's grace, so that a stop ends requests in order instead of by SIGKILL.
-keepalive = 5
+keepalive = 75  # Longer than load balancers keep an idle connection (60), or they would send into one that is being closed.
 
 # A leak anywhere in the process ends with the process; the jitter keeps workers from ending together.
 max_requests = 100_000
