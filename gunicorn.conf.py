@@ -12,7 +12,8 @@ threads = int(os.environ.get("THREADS", "8"))
 # A view answers within seconds: whatever outlives these limits is stuck, not slow.
 timeout = 60
 graceful_timeout = 3  # Below the keeper's grace, so that a stop ends requests in order instead of by SIGKILL.
-keepalive = 75  # Longer than load balancers keep an idle connection (60), or they would send into one that is being closed.
+# Longer than load balancers keep an idle connection (60), or they would send into one that is being closed.
+keepalive = 75
 
 # A leak anywhere in the process ends with the process; the jitter keeps workers from ending together.
 max_requests = 100_000
@@ -26,6 +27,6 @@ limit_request_field_size = 8_190
 # Heart-beat files belong in memory: on a disk a slow sync looks like a stuck worker.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108
 
-control_socket_disable = True
+control_socket_disable = True  # Signals are enough to steer it; one way in less.
 accesslog = None  # The application logs each request itself, with its request id and without secrets.
 errorlog = "-"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from launcher import valkey
 from launcher.errors import LaunchError
+from launcher.leash import leashed
 from launcher.plan import ROOT, Plan
 
 TAIL_LINES = 20
@@ -59,7 +60,7 @@ def prepare_database(plan: Plan) -> None:
 
 def flask(plan: Plan, *arguments: str, output: int | None = None) -> int:
     """Run the application's own commands, separated by ``--``; the exit status. ``output`` is a descriptor, or the terminal."""
-    command = [sys.executable, "-m", "launcher.flask_commands", *arguments]
+    command = leashed([sys.executable, "-m", "launcher.flask_commands", *arguments])
     return subprocess.run(
         command, cwd=ROOT, env=plan.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
     ).returncode
