@@ -1,4 +1,4 @@
-"""How gunicorn serves the API. Every number can be changed from the environment; times are seconds, sizes bytes."""
+"""How gunicorn serves the API. Times are seconds, sizes bytes; docs/settings.md lists what the environment changes."""
 
 import os
 
