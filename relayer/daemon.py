@@ -46,7 +46,7 @@ class Daemon:
             feed or _toss_feed(settings),
             self._watch,
             self._intake,
-            deliver=self._writer.offer,
+            self._writer,
             backoff=Backoff(Random()),
             note_change=self._health.note_change,
         )

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import time
+from contextlib import suppress
 from threading import Thread
 
 import requests
@@ -10,7 +12,10 @@ import requests
 TOKEN_PATH = "/api/v1/refresh-utk"  # noqa: S105 - a path, no secret
 TOKEN_LENGTH_MAX = 2_048
 BODY_OCTETS_MAX = 4 * 1024
+CHUNK_OCTETS = 64
+# To connect, and between two octets; then for all together.
 TIMEOUT_S = (3.0, 3.0)
+TOTAL_TIMEOUT_S = 10.0
 
 WEB_ORIGIN = "https://www.tossinvest.com"
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
@@ -28,51 +33,62 @@ class TokenUnavailable(Exception):
 
 
 async def fetch_guest_token(api_url: str) -> str:
-    """A new guest token from ``api_url``; TokenUnavailable otherwise. Takes a few seconds at most.
+    """A new guest token from ``api_url``; TokenUnavailable otherwise. Takes ten seconds at most.
 
     The request runs in a daemon thread of its own: a default executor would make a shutdown wait for the answer.
     """
     loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[str] = loop.create_future()
+    answer: asyncio.Future[str | TokenUnavailable] = loop.create_future()
 
-    def settle(token: str | None, fault: TokenUnavailable | None) -> None:
-        if outcome.done():
-            return
-        if fault is not None:
-            outcome.set_exception(fault)
-        elif token is not None:
-            outcome.set_result(token)
+    def settle(outcome: str | TokenUnavailable) -> None:
+        if not answer.done():
+            answer.set_result(outcome)
 
     def work() -> None:
-        token, fault = None, None
+        outcome: str | TokenUnavailable = TokenUnavailable("the request for a token broke off")
         try:
-            token = request_guest_token(api_url)
-        except TokenUnavailable as unavailable:
-            fault = unavailable
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, token, fault)
+            outcome = request_guest_token(api_url)
+        except TokenUnavailable as fault:
+            outcome = fault
+        finally:
+            # A relayer that has left meanwhile has no loop that could be told.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(settle, outcome)
 
     Thread(target=work, name="guest-token", daemon=True).start()
-    return await outcome
+    try:
+        async with asyncio.timeout(TOTAL_TIMEOUT_S):
+            outcome = await answer
+    except TimeoutError:
+        raise TokenUnavailable("the token endpoint answers too slowly") from None
+    if isinstance(outcome, TokenUnavailable):
+        raise outcome
+    return outcome
 
 
 def request_guest_token(api_url: str) -> str:
     """The same, blocking. Redirects are not followed: a token comes from the configured host or not at all."""
+    body = bytearray()
+    give_up_at = time.monotonic() + TOTAL_TIMEOUT_S
     try:
         with requests.get(
             api_url.rstrip("/") + TOKEN_PATH, headers=_HEADERS, timeout=TIMEOUT_S, allow_redirects=False, stream=True
         ) as response:
             if response.status_code != requests.codes.ok:
                 raise TokenUnavailable(f"the token endpoint answered {response.status_code}")
-            body = response.raw.read(BODY_OCTETS_MAX + 1, decode_content=True)
+            for chunk in response.iter_content(CHUNK_OCTETS):
+                body += chunk
+                # The timeouts above bound each wait for an octet, these two the sum of all.
+                if len(body) > BODY_OCTETS_MAX or time.monotonic() > give_up_at:
+                    raise TokenUnavailable(
+                        f"the token endpoint answers with more than {BODY_OCTETS_MAX} octets or too slowly"
+                    )
     except (requests.RequestException, OSError) as fault:
         raise TokenUnavailable(f"the token endpoint can't be reached: {type(fault).__name__}") from None
-    return _token(body)
+    return _token(bytes(body))
 
 
 def _token(body: bytes) -> str:
-    if len(body) > BODY_OCTETS_MAX:
-        raise TokenUnavailable(f"the token endpoint answered more than {BODY_OCTETS_MAX} octets")
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):

@@ -18,7 +18,7 @@ from relayer.feed import (
 )
 from relayer.subscriptions import SubscriptionWatch
 from relayer.tick_intake import TickIntake
-from trading.market.tick import Tick
+from relayer.tick_writer import TickWriter
 
 log = structlog.get_logger(__name__)
 
@@ -37,8 +37,8 @@ class MarketLink:
         feed: Feed,
         watch: SubscriptionWatch,
         intake: TickIntake,
+        writer: TickWriter,
         *,
-        deliver: Callable[[Tick], None],
         backoff: Backoff,
         note_change: Callable[[], None],
     ) -> None:
@@ -47,7 +47,7 @@ class MarketLink:
         self._feed = feed
         self._watch = watch
         self._intake = intake
-        self._deliver = deliver
+        self._writer = writer
         self._backoff = backoff
         self._note_change = note_change
         self._confirmed: set[str] = set()
@@ -78,6 +78,8 @@ class MarketLink:
                 group.create_task(self._keep_subscribed())
                 async for event in self._feed.events():
                     self._take(event)
+                    if self._writer.crowded:
+                        await self._writer.wait_for_room()
         except* FeedUnavailable as lost:
             reason = str(lost.exceptions[0])
         finally:
@@ -104,7 +106,7 @@ class MarketLink:
             case TradeMessage():
                 tick = self._intake.take(event.destination, event.body)
                 if tick is not None:
-                    self._deliver(tick)
+                    self._writer.offer(tick)
             case SubscriptionConfirmed():
                 self._confirmed.add(event.destination)
                 self._note_change()

@@ -48,11 +48,12 @@ class TickIntake:
         code = code_of_trade_topic(destination) or ""
         try:
             tick = parse_toss_trade(body, code=code, received_at=received_at, position=self._place(received_at))
+            day = _day(tick)
         except MalformedTick as malformed:
             self.malformed_total += 1
             self._log_malformed(code, str(malformed), received_at)
             return None
-        if not self._is_news(tick):
+        if not self._is_news(tick, day):
             self.repeated_total += 1
             return None
         self.ticks_total += 1
@@ -68,11 +69,10 @@ class TickIntake:
     def _place(self, received_at: datetime) -> Position:
         return self._sequence.next(int(received_at.timestamp() * 1000))
 
-    def _is_news(self, tick: Tick) -> bool:
+    def _is_news(self, tick: Tick, day: date) -> bool:
         """Day totals only rise. The same total again is the same trade again, as it comes after a reconnect."""
         if tick.cumulative_volume is None:
             return True
-        day = trade_date(tick.traded_at)
         key = (tick.code, tick.exchange)
         total = self._totals.get(key)
         if total is None or total.day != day or tick.cumulative_volume > total.volume:
@@ -92,3 +92,11 @@ class TickIntake:
         if self._logged_at is None or now - self._logged_at >= LOG_PERIOD:
             self._logged_at = now
             log.warning("tick_malformed", code=code, reason=reason, malformed_total=self.malformed_total)
+
+
+def _day(tick: Tick) -> date:
+    """The exchange's day of a tick. MalformedTick at the end of the calendar, where Korea is a day ahead of it."""
+    try:
+        return trade_date(tick.traded_at)
+    except OverflowError:
+        raise MalformedTick("dt is beyond the calendar") from None

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 BATCH_TICKS_MAX = 256
 WAITING_TICKS_MAX = 20_000
+# From here on the socket should wait for Redis, while Redis answers: better late by milliseconds than conflated.
+CROWDED_TICKS = 2_000
 RETRY_S = 0.2
 # One failure is a connection that had to be opened anew; two in a row are an outage, during which only the latest ticks are worth keeping.
 OUTAGE_FAILURES = 2
@@ -44,6 +46,7 @@ class TickWriter:
         self._failures = 0
         self._finishing = False
         self._wake = asyncio.Event()
+        self._attempted = asyncio.Event()
 
     def offer(self, tick: Tick) -> None:
         """Take a tick to be written soon. Never waits and never fails; beyond 20,000 waiting ticks the latest of each stock stay."""
@@ -51,6 +54,17 @@ class TickWriter:
         if len(self._waiting) > WAITING_TICKS_MAX:
             self._conflate()
         self._wake.set()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more ticks wait than Redis takes in a few tenths of a second. Never during an outage: then nobody may wait."""
+        return len(self._waiting) > CROWDED_TICKS and not self._failures
+
+    async def wait_for_room(self) -> None:
+        """Wait until Redis took what was too much, or failed to: a second at most, as long as a command may take."""
+        while self.crowded:
+            self._attempted.clear()
+            await self._attempted.wait()
 
     async def run(self) -> None:
         """Write until ``finish`` is called and nothing waits any more."""
@@ -75,9 +89,12 @@ class TickWriter:
                 self._in_flight, self._waiting = self._waiting[:BATCH_TICKS_MAX], self._waiting[BATCH_TICKS_MAX:]
             await self._write(self._in_flight)
         except (RedisError, OSError, MalformedTick) as fault:
-            await self._hold_back(fault)
+            self._note_failed(fault)
+            self._attempted.set()
+            await asyncio.sleep(RETRY_S)
         else:
             self._note_written()
+            self._attempted.set()
 
     async def _align(self) -> None:
         """Learn the stream's last place: skip what it holds already, place what waits behind it."""
@@ -118,7 +135,7 @@ class TickWriter:
                 pipeline.set(keys.last_tick(code), text, ex=keys.TICK_TTL_S)
             await pipeline.execute()
 
-    async def _hold_back(self, fault: Exception) -> None:
+    def _note_failed(self, fault: Exception) -> None:
         self._aligned = False
         self._failures += 1
         self.failures_total += 1
@@ -126,7 +143,6 @@ class TickWriter:
             self._conflate()
         if self._failures == OUTAGE_FAILURES:
             log.warning("ticks_held_back", reason=type(fault).__name__)
-        await asyncio.sleep(RETRY_S)
 
     def _note_written(self) -> None:
         if self._failures >= OUTAGE_FAILURES:

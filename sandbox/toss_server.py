@@ -160,6 +160,7 @@ class _Client:
         self._session = ServerSession(heart_beat=server.heart_beat, now=_now())
         self._backlog = 0
         self._offered = asyncio.Event()
+        self._sending = asyncio.Lock()
 
     async def run(self) -> None:
         """Serve until the client leaves, errs or falls silent."""
@@ -237,9 +238,11 @@ class _Client:
     async def _flush(self) -> None:
         if self._server.faults.silent:
             return
-        for data in self._session.data_to_send():
-            await self._socket.send(data, text=True)
-        self._backlog = 0
+        # One at a time: two that take turns on the socket would put messages out of order.
+        async with self._sending:
+            for data in self._session.data_to_send():
+                await self._socket.send(data, text=True)
+            self._backlog = 0
 
 
 def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:

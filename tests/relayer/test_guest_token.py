@@ -81,6 +81,20 @@ def test_a_bad_answer_gives_no_token(status: int, body: bytes, headers: dict[str
         asyncio.run(fetch_guest_token(url))
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Content-Length": "1000"}, id="a body that breaks off"),
+        pytest.param({"Content-Encoding": "gzip"}, id="a body that can't be unpacked"),
+        pytest.param({"Transfer-Encoding": "chunked"}, id="chunks that are none"),
+    ],
+)
+def test_a_broken_body_gives_no_token(headers: dict[str, str]) -> None:
+    """Faults of the body come late, after a good status line, and must not leave the relayer waiting."""
+    with answering(200, b'{"result":"token"}', headers) as url, pytest.raises(TokenUnavailable):
+        asyncio.run(fetch_guest_token(url))
+
+
 def test_no_server_gives_no_token() -> None:
     with pytest.raises(TokenUnavailable):
         asyncio.run(fetch_guest_token(f"http://127.0.0.1:{free_port()}"))

@@ -3,6 +3,9 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from relayer.tick_intake import DISTRUST_MESSAGES, TickIntake
@@ -57,6 +60,30 @@ def test_malformed_messages_are_counted_and_logged_once_a_minute() -> None:
 
     assert bench.intake.malformed_total == 6
     assert [line["event"] for line in lines] == ["tick_malformed"] * 2
+
+
+_values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=50) | st.just([]) | st.just({})
+
+
+@given(
+    record=st.dictionaries(st.sampled_from(["code", "currency", "tradeType", "exchange", "session", "extra"]), _values),
+    dt=st.datetimes(timezones=st.timezones()).map(datetime.isoformat) | _values,
+    numbers=st.fixed_dictionaries(
+        {name: st.integers(1, 10**12) | _values for name in ("close", "volume", "cumulativeVolume")}
+    ),
+)
+def test_no_body_is_fatal(record: dict[str, object], dt: object, numbers: dict[str, object]) -> None:
+    """Whatever Toss writes one day, the intake gives a tick or counts a malformed message."""
+    bench = Bench()
+
+    tick = bench.intake.take(TOPIC, json.dumps({"dt": dt, **record, **numbers}).encode())
+
+    assert (bench.intake.ticks_total, bench.intake.malformed_total) == ((1, 0) if tick is not None else (0, 1))
+
+
+@pytest.mark.parametrize("dt", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "2026-11-20T03:00:00", "noon"])
+def test_an_impossible_time_is_malformed(dt: str) -> None:
+    assert Bench().take(100, dt=dt) is None
 
 
 def test_the_same_total_again_is_the_same_trade_again() -> None:

@@ -9,7 +9,7 @@ import redis
 from redis.asyncio import Redis
 
 from relayer.tick_sequence import TickSequence
-from relayer.tick_writer import WAITING_TICKS_MAX, TickWriter
+from relayer.tick_writer import CROWDED_TICKS, WAITING_TICKS_MAX, TickWriter
 from tests.relayer.harness import HYNIX, SAMSUNG, until
 from tests.servers import Valkey
 from trading.market import keys
@@ -132,6 +132,28 @@ def test_an_outage_keeps_the_latest_of_each_stock(valkey_server: Valkey, valkey_
 
     with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
         assert [number for _, number in stream(client)] == [2, 98, 99]
+
+
+def test_a_crowd_waits_while_redis_answers_and_nobody_waits_in_an_outage(
+    valkey_server: Valkey, valkey_url: str
+) -> None:
+    async def write() -> None:
+        async with writing(valkey_url) as writer:
+            for number in range(1, CROWDED_TICKS + 2):
+                writer.offer(tick(number))
+            assert writer.crowded
+            await writer.wait_for_room()
+            assert not writer.crowded
+            valkey_server.pause()
+            try:
+                for number in range(CROWDED_TICKS + 2, 3 * CROWDED_TICKS):
+                    writer.offer(tick(number))
+                await writer.wait_for_room()
+                assert writer.failures_total == 1
+            finally:
+                valkey_server.resume()
+
+    asyncio.run(write())
 
 
 def test_memory_is_bounded() -> None:
