@@ -4,6 +4,7 @@ A name in the environment is the field's name in capitals: ``DATABASE_URI``, ``R
 ``docs/settings.md`` lists them all; a test holds it against this file.
 """
 
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Literal, Self
@@ -28,7 +29,7 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """One process's settings. Money is won, rates are ppm or basis points, spans carry their unit in the name."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     environment: Literal["development", "production"] = "development"
     log_format: Literal["console", "json"] = "console"
@@ -70,12 +71,12 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic-settings'
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment and arguments only: no dot-file is ever read by surprise."""
-        return (init_settings, env_settings)
+        """What they are given and nothing else: ``load`` alone reads the environment, and no dot-file is ever read by surprise."""
+        return (init_settings,)
 
     @field_validator("database_uri")
     @classmethod
@@ -96,7 +97,11 @@ class Settings(BaseSettings):
     @field_validator("toss_api_url", "toss_websocket_url")
     @classmethod
     def _market_data_only(cls, value: str) -> str:
-        url = urlsplit(value)
+        try:
+            url = urlsplit(value)
+        except ValueError:
+            # The library's message repeats a part of the address, and that may hold a password.
+            raise ValueError("is no address") from None
         if url.hostname not in MARKET_DATA_HOSTS | LOOPBACK_HOSTS:
             raise ValueError(f"must name one of {', '.join(sorted(MARKET_DATA_HOSTS | LOOPBACK_HOSTS))}")
         if url.scheme not in {"https", "wss"} and url.hostname not in LOOPBACK_HOSTS:
@@ -119,7 +124,7 @@ class Settings(BaseSettings):
             if urlsplit(getattr(self, name)).hostname in LOOPBACK_HOSTS
         )
         if faults:
-            raise ValueError("; ".join(faults))
+            raise ValueError("\n  ".join(faults))
         return self
 
     @cached_property
@@ -130,13 +135,24 @@ class Settings(BaseSettings):
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Settings from the process's environment, or from ``environment`` alone. SettingsError names all faults at once."""
+    given = os.environ if environment is None else environment
+    fields = {name.lower(): value for name, value in given.items() if value != ""}
     try:
-        if environment is None:
-            return Settings()
-        return Settings.model_validate({name.lower(): value for name, value in environment.items() if value != ""})
+        return Settings.model_validate(fields)
     except ValidationError as invalid:
-        lines = [_line(fault["loc"], fault["msg"]) for fault in invalid.errors(include_input=False, include_url=False)]
-        raise SettingsError("The settings have faults:\n" + "\n".join(lines)) from None
+        lines = _lines(invalid)
+        unreadable = {str(fault["loc"][0]) for fault in invalid.errors() if fault["loc"]}
+    if unreadable:
+        # Production's own refusals are looked for only where every field can be read, so they are asked for once more without the others.
+        try:
+            Settings.model_validate({name: value for name, value in fields.items() if name not in unreadable})
+        except ValidationError as refused:
+            lines += _lines(refused)
+    raise SettingsError("The settings have faults:\n" + "\n".join(lines))
+
+
+def _lines(invalid: ValidationError) -> list[str]:
+    return [_line(fault["loc"], fault["msg"]) for fault in invalid.errors(include_input=False, include_url=False)]
 
 
 def _line(location: tuple[int | str, ...], message: str) -> str:

@@ -13,6 +13,7 @@ def connect(url: str, *, timeout_s: int | float = 0.5) -> "Redis":
     return Redis.from_url(
         url,
         decode_responses=True,
+        encoding_errors="replace",  # Bytes that are no text must read as a malformed entry, not fail all that came with it.
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         socket_keepalive=True,

@@ -50,10 +50,13 @@ class RelayerHealth:
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """A record as ``to_json`` wrote it. ValueError (or a subclass), KeyError or TypeError when it is none."""
-        record = json.loads(text)
-        for name in ("started_at", "updated_at", "last_tick_at"):
-            if record[name] is not None:
-                record[name] = datetime.fromisoformat(record[name]).astimezone(UTC)
+        try:
+            record = json.loads(text)
+            for name in ("started_at", "updated_at", "last_tick_at"):
+                if name != "last_tick_at" or record[name] is not None:
+                    record[name] = datetime.fromisoformat(record[name]).astimezone(UTC)
+        except (OverflowError, RecursionError):
+            raise ValueError("a time or a nesting beyond all bounds") from None
         return cls(**record)
 
 

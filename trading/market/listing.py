@@ -6,6 +6,7 @@ headers of 전종목 기본정보 and 전종목 시세; encoded in UTF-8 (with o
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -26,6 +27,8 @@ _COLUMNS = {
     "close": ("Close", "종가"),
     "shares": ("Stocks", "상장주식수"),
 }
+_LONGEST = {"name": 100, "english_name": 200, "sector": 50}
+_ISIN = re.compile(r"[A-Z]{2}[0-9A-Z]{10}", re.ASCII)
 _MARKETS = {"코스피": "KOSPI", "유가증권": "KOSPI", "코스닥": "KOSDAQ", "코넥스": "KONEX"}
 
 
@@ -49,7 +52,7 @@ class ListedStock:
 
 
 def read_listing(path: Path) -> list[ListedStock]:
-    """Every stock of a CSV file. MalformedListing when a needed column, a code or a market is missing; OSError when unreadable."""
+    """Every stock of a CSV file. MalformedListing when a column, code or market is missing or a value can't be; OSError when unreadable."""
     return list(_parse(_decode(path.read_bytes())))
 
 
@@ -68,7 +71,14 @@ def _decode(content: bytes) -> str:
 
 
 def _parse(text: str) -> Iterator[ListedStock]:
-    rows = csv.DictReader(io.StringIO(text))
+    rows = csv.DictReader(io.StringIO(text, newline=None))
+    try:
+        yield from _stocks(rows)
+    except csv.Error as fault:
+        raise MalformedListing(f"line {rows.line_num + 1}: {fault}") from None
+
+
+def _stocks(rows: "csv.DictReader[str]") -> Iterator[ListedStock]:
     headers = {name.strip() for name in rows.fieldnames or ()}
     for needed in ("code", "name", "market"):
         if not headers.intersection(_COLUMNS[needed]):
@@ -84,11 +94,7 @@ def _parse(text: str) -> Iterator[ListedStock]:
 
 def _stock(row: Mapping[str, str | None], *, line: int) -> ListedStock:
     def text(field: str) -> str | None:
-        for column in _COLUMNS[field]:
-            value = row.get(column)
-            if isinstance(value, str) and value.strip():
-                return value.strip()
-        return None
+        return _text(row, field, line=line)
 
     def number(field: str) -> int | None:
         value = text(field)
@@ -99,14 +105,16 @@ def _stock(row: Mapping[str, str | None], *, line: int) -> ListedStock:
             raise MalformedListing(f"line {line}: {field} is no whole number")
         return int(digits) or None
 
-    code, name = product_code(text("code") or ""), text("name")
+    code, name, isin = product_code(text("code") or ""), text("name"), text("isin")
     if code is None:
         raise MalformedListing(f"line {line}: code is no six-character stock code")
-    if name is None or len(name) > 100:
-        raise MalformedListing(f"line {line}: name is missing or longer than 100 characters")
+    if name is None:
+        raise MalformedListing(f"line {line}: name is missing")
+    if isin is not None and not _ISIN.fullmatch(isin):
+        raise MalformedListing(f"line {line}: isin is no twelve-character ISIN")
     return ListedStock(
         code=code,
-        isin=text("isin"),
+        isin=isin,
         name=name,
         english_name=text("english_name"),
         market=_market(text("market") or "", line=line),
@@ -115,6 +123,15 @@ def _stock(row: Mapping[str, str | None], *, line: int) -> ListedStock:
         listed_shares=number("shares"),
         reference_price=number("close"),
     )
+
+
+def _text(row: Mapping[str, str | None], field: str, *, line: int) -> str | None:
+    """The first column of a field that says something; None when none does."""
+    given = (row.get(column) for column in _COLUMNS[field])
+    found = next((value.strip() for value in given if isinstance(value, str) and value.strip()), None)
+    if found is not None and len(found) > (limit := _LONGEST.get(field, 40)):
+        raise MalformedListing(f"line {line}: {field} is longer than {limit} characters")
+    return found
 
 
 def _market(text: str, *, line: int) -> Market:

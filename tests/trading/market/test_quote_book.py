@@ -1,0 +1,177 @@
+"""The quote book over a real Redis server: one round trip, soon an answer or a failure, whatever lies in the keys."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from redis import Redis
+
+from tests.servers import Valkey
+from trading.market import keys
+from trading.market.connection import connect
+from trading.market.quote_book import MarketUnavailable, QuoteBook
+from trading.market.subscriptions import publish_subscriptions
+from trading.market.tick import Position, Tick
+from trading.market.topics import code_of_trade_topic, trade_topic
+
+NOW = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
+CODES = [f"A{number:06}" for number in range(300)]
+SOON_S = 1.5
+
+
+def tick(code: str, price: int = 70_000) -> Tick:
+    return Tick(
+        code=code,
+        price=price,
+        base=None,
+        volume=1,
+        cumulative_volume=None,
+        trade_type=None,
+        change_type=None,
+        session=None,
+        exchange=None,
+        traded_at=NOW,
+        received_at=NOW,
+        position=Position(1, 1),
+    )
+
+
+@pytest.fixture
+def client(valkey_url: str) -> Iterator[Redis]:
+    with connect(valkey_url) as client:
+        yield client
+
+
+def calls(client: Redis) -> dict[str, int]:
+    return {name.removeprefix("cmdstat_"): one["calls"] for name, one in client.info("commandstats").items()}
+
+
+def test_many_ticks_are_one_round_trip(client: Redis) -> None:
+    """Three hundred stocks cost the server a single command."""
+    client.mset({keys.last_tick(code): tick(code).to_json() for code in CODES})
+    client.config_resetstat()
+
+    ticks = QuoteBook(client).last_ticks([*CODES, CODES[0], "A999999"])
+
+    assert ticks == {code: tick(code) for code in CODES}
+    assert {name: count for name, count in calls(client).items() if name in {"mget", "get"}} == {"mget": 1}
+
+
+def test_no_stock_is_no_round_trip(client: Redis) -> None:
+    """Asking for nothing asks nobody."""
+    client.config_resetstat()
+    assert QuoteBook(client).last_ticks([]) == {}
+    assert "mget" not in calls(client)
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"null", b"{}", b"\xff\xfe\x80", b"[" * 5_000, tick("A000660").to_json().encode()], ids=range(6)
+)
+def test_a_malformed_entry_is_passed_over(client: Redis, value: bytes) -> None:
+    """Garbage under one key, another stock's tick included, hides neither the other stocks nor raises."""
+    client.set(keys.last_tick("A005930"), value)
+    client.set(keys.last_tick("A035420"), tick("A035420").to_json())
+
+    book = QuoteBook(client)
+
+    assert list(book.last_ticks(["A005930", "A035420"])) == ["A035420"]
+    assert book.last_tick("A005930") is None
+    assert list(book.all_ticks()) == ["A035420"]
+
+
+def test_a_key_of_another_kind_is_passed_over(client: Redis) -> None:
+    """A hash where a string should be is no tick."""
+    client.hset(keys.last_tick("A005930"), "price", "1")
+    assert QuoteBook(client).last_tick("A005930") is None
+
+
+def test_all_ticks_are_found(client: Redis) -> None:
+    """Every stock with a tick, however many there are, and no other key."""
+    client.mset({keys.last_tick(code): tick(code).to_json() for code in CODES})
+    client.set(keys.RELAYER_HEALTH, "{}")
+    assert set(QuoteBook(client).all_ticks()) == set(CODES)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"7",
+        b"{}",
+        b"\xff",
+        b'{"pid": 1}',
+        b"[" * 100_000,
+        b'{"started_at": null, "updated_at": null, "last_tick_at": null}',
+        b'{"started_at": "0001-01-01T00:00:00+14:00", "updated_at": 1, "last_tick_at": 1}',
+    ],
+    ids=range(10),
+)
+def test_a_malformed_health_record_is_none(client: Redis, value: bytes) -> None:
+    """A record that can't be read is treated as no record."""
+    client.set(keys.RELAYER_HEALTH, value)
+    assert QuoteBook(client).relayer_health() is None
+
+
+def ask_everything(client: Redis) -> Iterator[float]:
+    """How long each question takes until it fails as it should."""
+    book = QuoteBook(client)
+    questions = (
+        lambda: book.last_tick("A005930"),
+        book.all_ticks,
+        book.relayer_health,
+        lambda: publish_subscriptions(client, ["A005930"]),
+    )
+    for question in questions:
+        began = time.monotonic()
+        with pytest.raises(MarketUnavailable):
+            question()
+        yield time.monotonic() - began
+
+
+def test_a_server_that_is_gone_is_a_market_unavailable_at_once(valkey_server: Valkey, client: Redis) -> None:
+    """Stopped under an open connection: each question fails soon and by our own name; after the restart all is well again."""
+    client.ping()
+    valkey_server.stop()
+    try:
+        assert max(ask_everything(client)) < SOON_S
+    finally:
+        valkey_server.start()
+    assert QuoteBook(client).last_tick("A005930") is None
+
+
+def test_a_server_that_hangs_is_a_market_unavailable_soon(valkey_server: Valkey, client: Redis) -> None:
+    """Frozen with the connection open: no question waits longer than the client's timeout allows."""
+    client.ping()
+    valkey_server.pause()
+    try:
+        assert max(ask_everything(client)) < SOON_S
+    finally:
+        valkey_server.resume()
+    assert QuoteBook(client).last_tick("A005930") is None
+
+
+def test_subscriptions_are_replaced_as_a_whole(client: Redis) -> None:
+    """The set is exactly what was asked for last; asking for nothing leaves it, as an empty set reads as a lost one."""
+    publish_subscriptions(client, ["A005930", "A000660"])
+    publish_subscriptions(client, ["A000660", "A035420"])
+    publish_subscriptions(client, [])
+    assert client.smembers(keys.RELAYER_SUBSCRIPTIONS) == {trade_topic("A000660"), trade_topic("A035420")}
+
+
+@pytest.mark.parametrize(
+    ("topic", "code"),
+    [
+        ("/topic/v1/kr/stock/trade/A005930", "A005930"),
+        ("/topic/v1/kr/stock/trade/A0126Z0", "A0126Z0"),
+        ("/topic/v1/us/stock/trade/A005930", None),
+        ("/topic/v1/kr/stock/trade/A005930/x", None),
+        ("/topic/v1/kr/stock/trade/A005930\n", None),
+        ("/topic/v1/kr/stock/order/A005930", None),
+    ],
+)
+def test_only_destinations_of_trades_name_a_stock(topic: str, code: str | None) -> None:
+    """Anything but the trades of one Korean stock is no topic of ours."""
+    assert code_of_trade_topic(topic) == code

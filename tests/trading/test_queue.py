@@ -1,0 +1,38 @@
+"""Wake-ups: cut into batches, and carried by a courier that never fails its sender."""
+
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trading.queue import Task, Wakeup, courier, wakeups
+
+IDS = tuple(UUID(int=number) for number in range(1, 8))
+
+
+@given(st.integers(0, 50), st.integers(1, 60))
+def test_batches_hold_every_id_once(count: int, batch_size: int) -> None:
+    """Nothing is left out, doubled or reordered, and no batch is empty or too large."""
+    ids = [UUID(int=number) for number in range(count)]
+    batches = list(wakeups(Task.EXECUTE_ORDERS, ids, batch_size=batch_size))
+    assert [one for batch in batches for one in batch.ids] == ids
+    assert all(0 < len(batch.ids) <= batch_size for batch in batches)
+
+
+def test_the_courier_sends_names_and_texts() -> None:
+    """What goes to the broker is the task's name and its ids as text, in order."""
+    sent: list[tuple[str, list[str]]] = []
+    courier(lambda name, ids: sent.append((name, ids)))([Wakeup(Task.SETTLE_EXECUTIONS, IDS[:2])])
+    assert sent == [("settle_executions", [str(IDS[0]), str(IDS[1])])]
+
+
+def test_a_broker_that_is_away_is_asked_once_and_fails_nobody() -> None:
+    """The first failure ends the round: the order is safe already, and every further try would wait as long."""
+    tries: list[str] = []
+
+    def away(name: str, _ids: list[str]) -> None:
+        tries.append(name)
+        raise ConnectionError
+
+    courier(away)([Wakeup(Task.EXECUTE_ORDERS, IDS[:1]), Wakeup(Task.EXECUTE_ORDERS, IDS[1:])])
+    assert tries == ["execute_orders"]

@@ -1,0 +1,147 @@
+"""Settings: every fault named at once, no value ever shown, and what production refuses."""
+
+from pathlib import Path
+
+import pytest
+
+from trading.settings import DEVELOPMENT_SECRET, Settings, SettingsError, load
+
+SECRET = "an-own-secret-of-more-than-thirty-two-characters"
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "JWT_SECRET_KEY": SECRET,
+    "TOSS_API_URL": "https://wts-api.tossinvest.com",
+    "TOSS_WEBSOCKET_URL": "wss://realtime-socket.tossinvest.com/ws",
+}
+
+
+def faults_of(environment: dict[str, str]) -> str:
+    with pytest.raises(SettingsError) as refused:
+        load(environment)
+    return str(refused.value)
+
+
+def test_nothing_set_is_a_working_laptop() -> None:
+    """The defaults are those of development, valid without a variable."""
+    settings = load({})
+    assert (settings.environment, settings.starting_cash, settings.commission_ppm) == ("development", 10_000_000, 150)
+
+
+def test_all_faults_are_reported_together() -> None:
+    """One start tells everything that is wrong, a line each, by the names of the environment."""
+    faults = faults_of({"LOG_LEVEL": "loud", "STARTING_CASH": "-1", "DATABASE_URI": "oracle://x", "REDIS_URL": "x"})
+    lines = faults.splitlines()[1:]
+    assert sorted(line.split(":")[0].strip() for line in lines) == [
+        "DATABASE_URI",
+        "LOG_LEVEL",
+        "REDIS_URL",
+        "STARTING_CASH",
+    ]
+
+
+def test_faults_of_production_come_together_with_the_others() -> None:
+    """A fault in one variable does not hide that production would refuse the others."""
+    faults = faults_of({**PRODUCTION, "JWT_SECRET_KEY": DEVELOPMENT_SECRET, "LOG_LEVEL": "loud"})
+    assert "LOG_LEVEL" in faults
+    assert "JWT_SECRET_KEY" in faults
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URI", "postgresql://root:hunter2@db/x"),
+        ("REDIS_URL", "http://:hunter2@redis"),
+        ("CELERY_BROKER_URL", "amqp://guest:hunter2@rabbit"),
+        ("STARTING_CASH", "hunter2"),
+        ("LOG_LEVEL", "hunter2"),
+        ("TOSS_API_URL", "https://user:hunter2@example.com"),
+        ("TOSS_API_URL", "https://user:hunter2@[::1"),
+        ("TOSS_API_URL", "https://user:hunter2@℀.example.com"),
+    ],
+)
+def test_a_fault_never_shows_the_value(name: str, value: str) -> None:
+    """A log of a failed start must not hold a password, not even in the error of a library underneath."""
+    faults = faults_of({name: value})
+    assert f"{name}:" in faults
+    assert "hunter2" not in faults
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"JWT_SECRET_KEY": DEVELOPMENT_SECRET}, "JWT_SECRET_KEY"),
+        ({"JWT_SECRET_KEY": ""}, "JWT_SECRET_KEY"),
+        ({"JWT_SECRET_KEY": "x" * 31}, "JWT_SECRET_KEY"),
+        ({"ARGON2_MEMORY_KIB": "19455"}, "ARGON2_"),
+        ({"ARGON2_TIME_COST": "1"}, "ARGON2_"),
+        ({"TOSS_API_URL": "http://127.0.0.1:8090"}, "TOSS_API_URL"),
+        ({"TOSS_WEBSOCKET_URL": "ws://localhost:8090/ws"}, "TOSS_WEBSOCKET_URL"),
+    ],
+)
+def test_production_refuses(changed: dict[str, str], named: str) -> None:
+    """Each thing that is good on a laptop only is refused in production, by name."""
+    faults = faults_of({**PRODUCTION, **changed})
+    assert named in faults
+    assert "x" * 31 not in faults
+
+
+def test_production_starts_on_what_it_needs() -> None:
+    """The refusals do not overreach: a proper set is accepted, and printing it shows no secret."""
+    settings = load({**PRODUCTION, "DATABASE_URI": "mysql+pymysql://app:hunter2@db/stocking"})
+    assert settings.environment == "production"
+    assert "hunter2" not in repr(settings)
+    assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize("name", ["TOSS_API_URL", "TOSS_WEBSOCKET_URL"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://wts-cert-api.tossinvest.com",
+        "https://openapi.tossinvest.com",
+        "https://wts-api.tossinvest.com.evil.example",
+        "https://evil.example/wts-api.tossinvest.com",
+        "https://wts-api.tossinvest.com@evil.example",
+        "http://wts-api.tossinvest.com",
+        "ws://realtime-socket.tossinvest.com",
+        "wts-api.tossinvest.com",
+    ],
+)
+def test_only_the_hosts_of_market_data_may_be_named(name: str, url: str) -> None:
+    """No host that takes orders, no look-alike, nothing unencrypted beyond this machine."""
+    assert name in faults_of({name: url})
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``STARTING_CASH=`` in an environment file means the default, given either way."""
+    monkeypatch.setenv("STARTING_CASH", "")
+    assert load({"STARTING_CASH": ""}).starting_cash == 10_000_000
+    assert load().starting_cash == 10_000_000
+
+
+def test_no_dot_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A forgotten .env beside the program changes nothing."""
+    (tmp_path / ".env").write_text("STARTING_CASH=5\n")
+    monkeypatch.chdir(tmp_path)
+    assert load().starting_cash == 10_000_000
+
+
+def test_the_environment_is_read_when_asked_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``load()`` reads the process's variables; ``load(mapping)`` reads the mapping alone."""
+    monkeypatch.setenv("STARTING_CASH", "777")
+    assert load().starting_cash == 777
+    assert load({}).starting_cash == 10_000_000
+
+
+def test_settings_do_not_change() -> None:
+    """They are frozen: what was checked at the start holds until the end."""
+    settings = load({})
+    with pytest.raises(ValueError, match="frozen"):
+        settings.starting_cash = 1  # type: ignore[misc]
+
+
+def test_the_broker_is_the_markets_redis_unless_it_has_its_own() -> None:
+    """One Redis is enough; a second one may be named."""
+    assert load({"REDIS_URL": "redis://one/0"}).broker_url == "redis://one/0"
+    assert load({"REDIS_URL": "redis://one/0", "CELERY_BROKER_URL": "redis://two/0"}).broker_url == "redis://two/0"
+    assert isinstance(load({}), Settings)
