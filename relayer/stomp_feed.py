@@ -213,6 +213,8 @@ class StompFeed:
         return session.events()
 
     async def _flush(self, socket: ClientConnection, session: ClientSession) -> None:
+        if not session.has_data_to_send:
+            return
         try:
             async with self._sending, asyncio.timeout(SEND_TIMEOUT_S):
                 for data in session.data_to_send():

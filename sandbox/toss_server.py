@@ -135,20 +135,22 @@ class TossServer:
                 listeners.pop(client, None)
 
     def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
-        match request.path.partition("?")[0]:
-            case path if path == FEED_PATH:
-                return None
-            case path if path == HEALTH_PATH:
-                return _json(connection, HTTPStatus.OK, {"status": "ok", "clients": len(self._clients)})
-            case path if path == TOKEN_PATH:
-                token = secrets.token_urlsafe(24)
-                self._tokens.append(token)
-                self.tokens_total += 1
-                response = _json(connection, HTTPStatus.OK, {"result": token})
-                response.headers["Set-Cookie"] = f"UTK={token}; Path=/; HttpOnly; SameSite=Lax"
-                return response
-            case _:
-                return _json(connection, HTTPStatus.NOT_FOUND, {"error": {"code": "not-found"}})
+        path = request.path.partition("?")[0]
+        if path == FEED_PATH:
+            return None
+        if path == HEALTH_PATH:
+            return _json(connection, HTTPStatus.OK, {"status": "ok", "clients": len(self._clients)})
+        if path == TOKEN_PATH:
+            return self._issue_token(connection)
+        return _json(connection, HTTPStatus.NOT_FOUND, {"error": {"code": "not-found"}})
+
+    def _issue_token(self, connection: ServerConnection) -> Response:
+        token = secrets.token_urlsafe(24)
+        self._tokens.append(token)
+        self.tokens_total += 1
+        response = _json(connection, HTTPStatus.OK, {"result": token})
+        response.headers["Set-Cookie"] = f"UTK={token}; Path=/; HttpOnly; SameSite=Lax"
+        return response
 
 
 class _Client:

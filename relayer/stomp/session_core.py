@@ -65,6 +65,11 @@ class SessionCore(ABC, Generic[Event]):
         beats = () if self._pulse is None else (self._pulse.beat_due_at, self._pulse.dead_at)
         return min((instant for instant in (*beats, self._next_expiry()) if instant is not None), default=None)
 
+    @property
+    def has_data_to_send(self) -> bool:
+        """Whether ``data_to_send`` would give anything: a question for every message received, so a cheap one."""
+        return bool(self._outgoing)
+
     def data_to_send(self) -> list[bytes]:
         """What must go to the peer, oldest first: an item is one frame or one beat. Empties the queue."""
         data = list(self._outgoing)

@@ -51,11 +51,12 @@ def test_connect_says_who_we_are() -> None:
 
     session.connect(host="feed", headers=(("authorization", "a:b"),), now=0.0)
 
+    assert session.has_data_to_send
     assert session.data_to_send() == [
         b"CONNECT\naccept-version:1.2\nhost:feed\nheart-beat:5000,5000\nauthorization:a:b\n\n\0"
     ]
     assert session.state is State.CONNECTING
-    assert session.data_to_send() == []
+    assert not session.has_data_to_send
 
 
 def test_connected_tells_the_agreed_beats() -> None:
