@@ -36,7 +36,7 @@ run() {
     local started=$SECONDS status=0
     printf '\n== %s\n' "$*"
     "$@" || status=$?
-    printf '== %s: %s after %d s\n' "$1" "$([[ $status == 0 ]] && echo passed || echo "FAILED with $status")" "$((SECONDS - started))"
+    printf '== %s: %s after %d s\n' "$*" "$([[ $status == 0 ]] && echo passed || echo "FAILED with $status")" "$((SECONDS - started))"
     return "$status"
 }
 

@@ -1,6 +1,7 @@
 """start_services.sh before the launcher: what it says when the machine lacks something, on a copy in a folder with a space."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,10 @@ def path(tmp_path: Path) -> Path:
     return folder
 
 
-def add_python(path: Path, body: str = f'exec {sys.executable} "$@"', name: str = "python3") -> None:
+PYTHON = shlex.quote(sys.executable)
+
+
+def add_python(path: Path, body: str = f'exec {PYTHON} "$@"', name: str = "python3") -> None:
     program = path / name
     program.write_text(f"#!/bin/bash\n{body}\n")
     program.chmod(0o755)
@@ -46,9 +50,9 @@ def add_python(path: Path, body: str = f'exec {sys.executable} "$@"', name: str 
 
 def add_quick_python(path: Path, pip: str = "") -> None:
     """A Python whose new environments hold a pip of one line instead of the real one, which takes seconds to put in."""
-    make = f"{sys.executable} -m venv --without-pip"
+    make = f"{PYTHON} -m venv --without-pip"
     place = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages/pip"
-    body = f'''[[ $1 == -m && $2 == venv ]] || exec {sys.executable} "$@"
+    body = f'''[[ $1 == -m && $2 == venv ]] || exec {PYTHON} "$@"
         {make} "$3" && mkdir "$3/{place}" && : >"$3/{place}/__init__.py" && echo "{pip}" >"$3/{place}/__main__.py"'''
     add_python(path, body)
 
