@@ -5,9 +5,8 @@ import logging
 import signal
 import sys
 
-import structlog
-
 from relayer.daemon import Daemon
+from trading import logs
 from trading.settings import Settings, SettingsError, load
 
 
@@ -17,7 +16,9 @@ def main() -> int:
     except SettingsError as faults:
         sys.stderr.write(f"{faults}\n")
         return 2
-    configure_log(settings)
+    logs.configure(settings)
+    # At DEBUG this library writes every frame, and the token travels in one.
+    logging.getLogger("websockets").setLevel(logging.WARNING)
     asyncio.run(_run(settings))
     return 0
 
@@ -28,26 +29,6 @@ async def _run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await Daemon(settings).run(stop)
-
-
-def configure_log(settings: Settings) -> None:
-    """One line an event on standard output: for people, or JSON for machines."""
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
-    )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level]),
-        cache_logger_on_first_use=True,
-    )
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def leave(running: "subprocess.Popen[str]", number: signal.Signals) -> tuple[str
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_relayer_at_work_leaves_in_order(number: signal.Signals, valkey_url: str, client: "redis.Redis") -> None:
-    """Exit code 0 within five seconds, a last health record that says so, one JSON object a log line, no token in it."""
+    """Exit code 0 within five seconds, a last health record that says so, one JSON object a log line."""
     ask_for(client, SAMSUNG)
     with sandbox_settings(valkey_url) as environment, process("-m", "relayer", **environment) as relayer:
         wait_until(lambda: served(client) == 1, what="the relayer is at work", deadline_s=20)
@@ -105,6 +105,20 @@ def test_a_relayer_at_work_leaves_in_order(number: signal.Signals, valkey_url: s
     assert not final.connected
     events = [json.loads(line)["event"] for line in output.splitlines()]
     assert events == ["relayer_started", "feed_connected", "relayer_stopping", "feed_closed", "relayer_stopped"]
+
+
+def test_the_token_never_reaches_the_log(valkey_url: str, client: "redis.Redis") -> None:
+    """Not even at DEBUG, where the WebSocket library would write every frame."""
+    ask_for(client, SAMSUNG)
+    with (
+        sandbox_settings(valkey_url) as environment,
+        process("-m", "relayer", **environment, LOG_LEVEL="DEBUG") as relayer,
+    ):
+        wait_until(lambda: served(client) == 1, what="the relayer is at work", deadline_s=20)
+        output, _ = leave(relayer, signal.SIGTERM)
+
+    assert "relayer_started" in output
+    assert "authorization" not in output
 
 
 def test_a_relayer_leaves_in_time_without_toss_and_redis() -> None:
