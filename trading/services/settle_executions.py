@@ -21,6 +21,20 @@ from trading.settings import Settings
 _ORDERS = table_of(Order)
 _EXECUTIONS = table_of(OrderExecution)
 
+_NEEDED = (
+    _EXECUTIONS.c.id,
+    _EXECUTIONS.c.order_id,
+    _EXECUTIONS.c.user_id,
+    _EXECUTIONS.c.stock_code,
+    _EXECUTIONS.c.side,
+    _EXECUTIONS.c.quantity,
+    _EXECUTIONS.c.price,
+    _EXECUTIONS.c.amount,
+    _EXECUTIONS.c.commission,
+    _EXECUTIONS.c.transaction_tax,
+    _EXECUTIONS.c.rural_tax,
+)
+
 
 def settle_executions(session: Session, execution_ids: Sequence[UUID], *, settings: Settings, now: datetime) -> int:
     """Settle what is unsettled of the orders behind these executions, wake the portfolio update; return how many were settled."""
@@ -28,7 +42,7 @@ def settle_executions(session: Session, execution_ids: Sequence[UUID], *, settin
     if not orders:
         return 0
     executions = session.execute(
-        select(_EXECUTIONS)
+        select(*_NEEDED)
         .where(_EXECUTIONS.c.order_id.in_(list(orders)), _EXECUTIONS.c.settled_at.is_(None))
         .order_by(_EXECUTIONS.c.id)
     ).all()
