@@ -17,7 +17,7 @@ def main() -> int:
         sys.stderr.write(f"{faults}\n")
         return 2
     logs.configure(settings)
-    # At DEBUG this library writes every frame, and the token travels in one.
+    # At DEBUG this library writes large parts of every frame, and the token travels in one.
     logging.getLogger("websockets").setLevel(logging.WARNING)
     asyncio.run(_run(settings))
     return 0
