@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 
 log = structlog.get_logger(__name__)
@@ -29,8 +30,9 @@ BACKOFF_FIRST_MS = 5
 SQLITE_BUSY_TIMEOUT_MS = 5_000
 LOCK_WAIT_TIMEOUT_S = 5
 
-# MySQL: deadlock, lock wait timeout, connection refused, server gone, connection lost, connection killed, server shutting down.
-_TRANSIENT_MYSQL = frozenset({1213, 1205, 2003, 2006, 2013, 1927, 1053})
+# MySQL: deadlock, lock wait timeout, too many connections, connection refused, server gone, connection lost, connection killed, server
+# shutting down.
+_TRANSIENT_MYSQL = frozenset({1213, 1205, 1040, 2003, 2006, 2013, 1927, 1053})
 _OUTBOX = "outbox"
 _SQLITE_BEGIN = "sqlite_begin"
 
@@ -40,7 +42,7 @@ class DatabaseUnavailable(Exception):
 
 
 class CommitUncertain(DatabaseUnavailable):
-    """The connection was lost during COMMIT and the caller gave no way to find out whether it landed."""
+    """The connection was lost during COMMIT and nobody could tell whether it landed. It may have: unlike its kind, this is no promise."""
 
 
 def nothing_to_find(_session: Session) -> None:
@@ -68,8 +70,8 @@ class Database:
         """Run ``work`` in one transaction and commit it; return what it returned.
 
         ``landed`` is asked, in a new transaction, after a COMMIT whose outcome is unknown: it returns the result if the first run's rows are
-        there and None if not, whereupon the work runs again. Without it CommitUncertain is raised. DatabaseUnavailable when the attempts are
-        used up; any other exception of ``work`` rolls back and passes through.
+        there and None if not, whereupon the work runs again. Without it, or when it can't be asked, CommitUncertain is raised.
+        DatabaseUnavailable when the attempts are used up; any other exception of ``work`` rolls back and passes through.
         """
         uncertain = False
         for attempt in range(1, ATTEMPTS + 1):
@@ -79,16 +81,17 @@ class Database:
                     if found is not None:
                         return found
                     uncertain = False
-                with Session(self.engine, autoflush=False, expire_on_commit=False) as session:
+                with _session(self.engine) as session:
                     result = work(session)
                     uncertain = True
                     session.commit()
                     uncertain = False
                     outbox = session.info.get(_OUTBOX)
-            except DBAPIError as fault:
-                if not is_transient(fault):
+            except (DBAPIError, DatabaseUnavailable) as fault:
+                # While ``landed`` can't be asked the outcome stays unknown; any other DatabaseUnavailable is final.
+                if not (is_transient(fault) if isinstance(fault, DBAPIError) else uncertain):
                     raise
-                if uncertain and landed is None:
+                if uncertain and (landed is None or attempt == ATTEMPTS):
                     raise CommitUncertain from fault
                 log.info("transaction_retried", attempt=attempt, uncertain=uncertain, reason=_reason(fault))
                 if attempt == ATTEMPTS:
@@ -104,7 +107,7 @@ class Database:
         """Run ``work`` on one consistent connection and roll back. A lost connection is retried once; then DatabaseUnavailable."""
         for last in (False, True):
             try:
-                with Session(self._reading, autoflush=False) as session:
+                with _session(self._reading) as session:
                     return work(session)
             except DBAPIError as fault:
                 if not is_transient(fault):
@@ -114,18 +117,29 @@ class Database:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def snapshot(self, work: Callable[[Session], T]) -> T:
-        """Run ``work`` on one state of the whole database, however many statements it takes; nothing is locked, nothing written."""
-        # SQLite's readers see one state anyway; MySQL needs REPEATABLE READ for it, where writers have READ COMMITTED.
-        engine = (
-            self._reading
-            if self.engine.dialect.name == "sqlite"
-            else self.engine.execution_options(isolation_level="REPEATABLE READ")
-        )
-        with Session(engine, autoflush=False) as session:
+        """``read``, on one state of the whole database however many statements it takes; nothing is locked, nothing written."""
+
+        def on_one_state(session: Session) -> T:
+            # SQLite's readers see one state anyway. On MySQL this holds for the coming transaction alone; as an option of the connection it
+            # would be set outside of SQLAlchemy's care, and a lost connection be the driver's error.
+            if self.engine.dialect.name != "sqlite":
+                session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
             return work(session)
+
+        return self.read(on_one_state)
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+@contextmanager
+def _session(engine: Engine) -> Iterator[Session]:
+    try:
+        with Session(engine, autoflush=False, expire_on_commit=False) as session:
+            yield session
+    except PoolExhausted as fault:
+        # More work at once than the pool has connections, for longer than a caller may be asked to wait.
+        raise DatabaseUnavailable from fault
 
 
 def is_transient(fault: DBAPIError) -> bool:
@@ -138,9 +152,10 @@ def is_transient(fault: DBAPIError) -> bool:
     return "database is locked" in str(fault.orig)
 
 
-def _reason(fault: DBAPIError) -> str:
-    arguments = getattr(fault.orig, "args", ())
-    return str(arguments[0]) if arguments else type(fault.orig).__name__
+def _reason(fault: DBAPIError | DatabaseUnavailable) -> str:
+    cause = fault.orig if isinstance(fault, DBAPIError) else fault
+    arguments = getattr(cause, "args", ())
+    return str(arguments[0]) if arguments else type(cause).__name__
 
 
 def _engine(uri: str, pool_size: int) -> Engine:
@@ -149,6 +164,7 @@ def _engine(uri: str, pool_size: int) -> Engine:
     return create_engine(
         uri,
         isolation_level="READ COMMITTED",
+        hide_parameters=True,  # They would be in every error's message, and so in the logs: password hashes, addresses.
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=2,
@@ -164,7 +180,11 @@ def _engine(uri: str, pool_size: int) -> Engine:
 
 def _sqlite(uri: str, pool_size: int) -> Engine:
     engine = create_engine(
-        uri, pool_size=pool_size, max_overflow=pool_size, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_MS / 1_000}
+        uri,
+        hide_parameters=True,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        connect_args={"timeout": SQLITE_BUSY_TIMEOUT_MS / 1_000},
     )
 
     @event.listens_for(engine, "connect")

@@ -1,0 +1,163 @@
+"""The transaction runner: what is committed, what is rolled back, what is sent and what is seen."""
+
+import threading
+import time
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from launcher.ports import free_port
+from tests.books import Books, opened, settings_for
+from tests.trading.database.counter import Counter
+from trading.database.transactions import Database, DatabaseUnavailable, send_after_commit, statements_counted
+
+
+class Refused(Exception):
+    """An error of a use case."""
+
+
+def test_a_result_comes_back_committed(books: Books) -> None:
+    """What the work returned is returned, and another connection sees what it did."""
+    counter = Counter(books)
+
+    def work(session: Session) -> str:
+        counter.step(session)
+        return "done"
+
+    assert books.core.database.transaction(work) == "done"
+    assert counter.value(books.core.database) == 1
+
+
+def test_an_error_rolls_everything_back_and_passes_through(books: Books) -> None:
+    """An exception undoes the statements before it, sends nothing, is not retried and reaches the caller as it was."""
+    counter, tries = Counter(books), []
+
+    def work(session: Session) -> None:
+        tries.append(1)
+        counter.step(session)
+        send_after_commit(session, "never")
+        raise Refused
+
+    with pytest.raises(Refused):
+        books.core.database.transaction(work)
+    assert (counter.value(books.core.database), len(tries), books.sent) == (0, 1, [])
+
+
+def test_a_broken_constraint_is_not_retried(books: Books) -> None:
+    """A fault that the same work would meet again passes at once."""
+    tries = []
+
+    def work(session: Session) -> None:
+        tries.append(1)
+        session.execute(text("UPDATE virtual_balances SET reserved_cash = -1"))
+
+    books.user()
+    with pytest.raises(DBAPIError, match=r"(?i)constraint"):
+        books.core.database.transaction(work)
+    assert len(tries) == 1
+
+
+def test_messages_are_sent_after_the_commit(database_uri: str, valkey_url: str) -> None:
+    """At the moment of sending, another connection sees the rows already, and the order of the messages is kept."""
+    with opened(settings_for(database_uri, valkey_url)) as books:
+        counter = Counter(books)
+        seen: list[tuple[list[object], int]] = []
+        database = Database(database_uri, deliver=lambda sent: seen.append((list(sent), counter.value(database))))
+
+        def work(session: Session) -> None:
+            send_after_commit(session, "one")
+            counter.step(session)
+            send_after_commit(session, "two")
+
+        database.transaction(work)
+        database.close()
+    assert seen == [(["one", "two"], 1)]
+
+
+def test_reading_keeps_nothing(books: Books) -> None:
+    """What a reader writes by mistake is rolled back."""
+    counter = Counter(books)
+    books.core.database.read(counter.step)
+    assert counter.value(books.core.database) == 0
+
+
+def test_a_snapshot_sees_one_state(books: Books) -> None:
+    """Between two looks of one snapshot another transaction commits, and the second look sees what the first saw."""
+    counter, database = Counter(books), books.core.database
+
+    def work(session: Session) -> tuple[int, int]:
+        before = counter.seen(session)
+        database.transaction(counter.step)
+        return before, counter.seen(session)
+
+    before, after = database.snapshot(work)
+    assert before == after
+    assert counter.value(database) == 1
+
+
+def test_readers_do_not_wait_for_writers(books: Books) -> None:
+    """While a transaction holds its locks, a reader is answered at once with the state before it."""
+    counter, database = Counter(books), books.core.database
+
+    def work(session: Session) -> tuple[int, float]:
+        counter.step(session)
+        began = time.monotonic()
+        return counter.value(database), time.monotonic() - began
+
+    value, waited = database.transaction(work)
+    assert value == 0
+    assert waited < 1
+
+
+def test_read_modify_write_on_sqlite_loses_nothing(migrated_sqlite: str, valkey_url: str) -> None:
+    """Two threads read, add one and write, many times: BEGIN IMMEDIATE keeps every one of their steps."""
+    steps = 40
+    with opened(settings_for(migrated_sqlite, valkey_url)) as books:
+        counter, database = Counter(books), books.core.database
+
+        def add_one(session: Session) -> None:
+            value = counter.seen(session)
+            session.execute(text("UPDATE virtual_balances SET transaction_count = :value"), {"value": value + 1})
+
+        def run() -> None:
+            for _ in range(steps):
+                database.transaction(add_one)
+
+        threads = [threading.Thread(target=run) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert counter.value(database) == 2 * steps
+
+
+@pytest.mark.parametrize("ask", ["transaction", "read", "snapshot"])
+def test_a_server_that_is_away_is_a_database_unavailable(ask: str) -> None:
+    """Where nothing listens, each way of asking fails soon and by our own name."""
+    database = Database(f"mysql+pymysql://root@127.0.0.1:{free_port()}/none")
+    began = time.monotonic()
+    with pytest.raises(DatabaseUnavailable):
+        getattr(database, ask)(lambda session: session.execute(text("SELECT 1")))
+    assert time.monotonic() - began < 5
+    database.close()
+
+
+def test_a_used_up_pool_is_a_database_unavailable(migrated_mariadb: str) -> None:
+    """When every connection is busy for longer than a caller may wait, he is told so."""
+    database = Database(migrated_mariadb, pool_size=1)
+    with database.engine.connect(), database.engine.connect(), pytest.raises(DatabaseUnavailable):
+        database.transaction(lambda session: session.execute(text("SELECT 1")))
+    database.close()
+
+
+def test_statements_are_counted_only_inside_the_block(books: Books) -> None:
+    """The counter that other tests rely on: it sees each statement once and ends with its block."""
+    counter, database = Counter(books), books.core.database
+    with statements_counted(database.engine) as statements:
+        database.transaction(counter.step)
+    counter.value(database)
+    updates = [statement for statement in statements if statement.startswith("UPDATE")]
+    assert len(updates) == 1
+    assert not any(statement.startswith("SELECT transaction_count") for statement in statements)

@@ -1,0 +1,168 @@
+"""The transaction runner against a real MariaDB that deadlocks, times out, and loses connections at the worst moments."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+from tests.books import Books
+from tests.servers import MariaDB
+from tests.trading.database.counter import Counter, connection_id, kill
+from tests.trading.database.cutting_proxy import Cut, CuttingProxy
+from tests.trading.threads import run_together
+from trading.database.transactions import (
+    ATTEMPTS,
+    CommitUncertain,
+    Database,
+    DatabaseUnavailable,
+    send_after_commit,
+)
+
+
+def test_a_deadlock_is_retried_and_both_succeed(mariadb_books: Books) -> None:
+    """Two threads lock two rows crosswise: the server kills one, the runner runs it again, each step is there once."""
+    database = mariadb_books.core.database
+    one, other = Counter(mariadb_books), Counter(mariadb_books)
+    both_hold_one = threading.Barrier(2)
+    tries: list[int] = []
+
+    def crosswise(first: Counter, second: Counter) -> Callable[[Session], None]:
+        mine: list[int] = []
+
+        def work(session: Session) -> None:
+            mine.append(1)
+            tries.append(1)
+            first.step(session)
+            if len(mine) == 1:
+                both_hold_one.wait(10)
+            second.step(session)
+            send_after_commit(session, first)
+
+        return work
+
+    run_together(
+        lambda: database.transaction(crosswise(one, other)), lambda: database.transaction(crosswise(other, one))
+    )
+    assert (one.value(database), other.value(database)) == (2, 2)
+    assert len(tries) >= 3
+    assert len(mariadb_books.sent) == 2
+
+
+def test_a_lock_wait_timeout_undoes_the_statements_before_it(mariadb_books: Books) -> None:
+    """Error 1205 leaves the transaction open with its first statement; the runner rolls it back, so the retry counts once."""
+    database = mariadb_books.core.database
+    free, held = Counter(mariadb_books), Counter(mariadb_books)
+    holder = database.engine.connect()
+    holder_session = Session(holder)
+    held.step(holder_session)
+    tries: list[int] = []
+
+    def work(session: Session) -> None:
+        tries.append(1)
+        if len(tries) == 2:
+            holder_session.rollback()
+        session.execute(text("SET SESSION innodb_lock_wait_timeout = 1"))
+        free.step(session)
+        held.step(session)
+
+    database.transaction(work)
+    holder.close()
+    assert len(tries) == 2
+    assert (free.value(database), held.value(database)) == (1, 1)
+
+
+def test_a_connection_killed_amid_the_work_is_retried(mariadb_books: Books) -> None:
+    """The first run's statements died with its connection; the second run counts once and sends once."""
+    database, counter = mariadb_books.core.database, Counter(mariadb_books)
+    tries: list[int] = []
+
+    def work(session: Session) -> None:
+        tries.append(1)
+        counter.step(session)
+        send_after_commit(session, "told")
+        if len(tries) == 1:
+            kill(mariadb_books, connection_id(session))
+        counter.step(session)
+
+    database.transaction(work)
+    assert (counter.value(database), len(tries), mariadb_books.sent) == (2, 2, ["told"])
+
+
+@pytest.mark.parametrize("ask", ["transaction", "read", "snapshot"])
+def test_an_idle_connection_that_was_killed_is_replaced(mariadb_books: Books, ask: str) -> None:
+    """A restarted server or an idle timeout leaves dead connections in the pool; whoever meets one does not notice."""
+    database, counter = mariadb_books.core.database, Counter(mariadb_books)
+    kill(mariadb_books, getattr(database, ask)(connection_id))
+    assert getattr(database, ask)(counter.seen) == 1
+
+
+def test_attempts_are_bounded(mariadb_books: Books) -> None:
+    """When every run loses its connection, the caller is told after the last attempt and nothing stays behind."""
+    database, counter = mariadb_books.core.database, Counter(mariadb_books)
+    tries: list[int] = []
+
+    def work(session: Session) -> None:
+        tries.append(1)
+        counter.step(session)
+        send_after_commit(session, "never")
+        kill(mariadb_books, connection_id(session))
+        counter.step(session)
+
+    with pytest.raises(DatabaseUnavailable):
+        database.transaction(work)
+    assert (len(tries), counter.value(database), mariadb_books.sent) == (ATTEMPTS, 0, [])
+
+
+def through(proxy: CuttingProxy, uri: str, sent: list[object]) -> Database:
+    address = make_url(uri).set(port=proxy.port).render_as_string(hide_password=False)
+    return Database(address, deliver=sent.extend)
+
+
+@pytest.mark.parametrize("cut", Cut)
+def test_a_commit_of_unknown_outcome_is_told_to_who_cannot_find_out(
+    mariadb_books: Books, mariadb_server: MariaDB, migrated_mariadb: str, cut: Cut
+) -> None:
+    """Without ``landed`` the work is not run again, as it may be there already; nothing is sent."""
+    counter, sent = Counter(mariadb_books), []
+    with CuttingProxy(mariadb_server.port, cut) as proxy:
+        database = through(proxy, migrated_mariadb, sent)
+        with pytest.raises(CommitUncertain):
+            database.transaction(counter.step)
+        database.close()
+    assert counter.value(mariadb_books.core.database) == (1 if cut is Cut.AFTER else 0)
+    assert sent == []
+
+
+@pytest.mark.parametrize("cuts", [(Cut.BEFORE,), (Cut.AFTER,), (Cut.BEFORE, Cut.BEFORE), (Cut.BEFORE, Cut.AFTER)])
+def test_a_commit_of_unknown_outcome_is_found_or_done_again(
+    mariadb_books: Books, mariadb_server: MariaDB, migrated_mariadb: str, cuts: tuple[Cut, ...]
+) -> None:
+    """With ``landed`` the effect is there exactly once, whichever side of the COMMIT the line was cut on."""
+    counter = Counter(mariadb_books)
+
+    def landed(session: Session) -> str | None:
+        return "found" if counter.seen(session) > 1 else None
+
+    with CuttingProxy(mariadb_server.port, *cuts) as proxy:
+        database = through(proxy, migrated_mariadb, [])
+        result = database.transaction(lambda session: counter.step(session) or "done", landed=landed)
+        database.close()
+    assert result == ("found" if cuts[-1] is Cut.AFTER else "done")
+    assert counter.value(mariadb_books.core.database) == 1
+
+
+@pytest.mark.parametrize("cut", Cut)
+def test_an_outcome_that_nobody_can_tell_is_never_called_unchanged(
+    mariadb_books: Books, mariadb_server: MariaDB, migrated_mariadb: str, cut: Cut
+) -> None:
+    """The line is cut at COMMIT and the server stays away: a plain DatabaseUnavailable would promise that nothing was changed."""
+    counter = Counter(mariadb_books)
+    with CuttingProxy(mariadb_server.port, cut, gone=True) as proxy:
+        database = through(proxy, migrated_mariadb, [])
+        with pytest.raises(CommitUncertain):
+            database.transaction(counter.step, landed=lambda session: counter.seen(session) > 1 or None)
+        database.close()
+    assert counter.value(mariadb_books.core.database) == (1 if cut is Cut.AFTER else 0)
