@@ -8,6 +8,7 @@ from flask import Flask
 from flask_smorest import Api, Blueprint
 from flask_swagger_ui import get_swaggerui_blueprint
 
+from webapp.bodies import check_body
 from webapp.problems import MIMETYPE
 from webapp.schemas import Problem
 
@@ -69,7 +70,9 @@ def make_api(app: Flask) -> ProblemApi:
 
 def make_blueprint(name: str, description: str) -> Blueprint:
     """A blueprint whose routes stand under the API's prefix."""
-    return Blueprint(name, __name__, url_prefix=PREFIX, description=description)
+    blueprint = Blueprint(name, __name__, url_prefix=PREFIX, description=description)
+    blueprint.before_request(check_body)
+    return blueprint
 
 
 SIGNED_IN: dict[str, Any] = {"security": [{"bearer": []}]}

@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 from flask import Flask, Response, current_app, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from trading.database.transactions import DatabaseUnavailable
 from trading.market.quote_book import MarketUnavailable
@@ -90,7 +90,9 @@ def problem(code: str, **facts: Any) -> Response:
         "request_id": g.get("request_id"),
         **facts,
     }
-    response = Response(current_app.json.dumps(body), status=words.status, mimetype=MIMETYPE)
+    # What a member repeats of the request may be half a character, which UTF-8 can't hold.
+    text = current_app.json.dumps(body).encode("utf-8", "replace")
+    response = Response(text, status=words.status, mimetype=MIMETYPE)
     if words.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if words.status == 503:
@@ -99,14 +101,15 @@ def problem(code: str, **facts: Any) -> Response:
 
 
 def install(app: Flask) -> None:
-    app.register_error_handler(DomainError, _refused)
+    app.register_error_handler(DomainError, refused)
     app.register_error_handler(MarketUnavailable, lambda _fault: problem("upstream-unavailable"))
     app.register_error_handler(DatabaseUnavailable, _database_unavailable)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unexpected)
 
 
-def _refused(refusal: DomainError) -> Response:
+def refused(refusal: DomainError) -> Response:
+    """The answer for an expected refusal, which is logged as one."""
     log.info("request_refused", code=refusal.code, **{f"fact_{name}": value for name, value in refusal.facts.items()})
     return problem(refusal.code, **refusal.facts)
 
@@ -124,7 +127,10 @@ def _http(fault: HTTPException) -> Response:
     )
     # webargs leaves what is wrong, by place and field, on the exception.
     errors = getattr(fault, "data", {}).get("messages")
-    return problem(code, **({"errors": errors} if errors else {}))
+    response = problem(code, **({"errors": errors} if errors else {}))
+    if isinstance(fault, MethodNotAllowed) and fault.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(fault.valid_methods))
+    return response
 
 
 def _unexpected(fault: Exception) -> Response:

@@ -19,7 +19,7 @@ from trading.rules.errors import DomainError, ValidationFailed
 from trading.services import receipts
 from trading.services.receipts import Claim, StoredAnswer
 from webapp.core import the_core
-from webapp.problems import MIMETYPE, problem, status_of
+from webapp.problems import MIMETYPE, refused
 
 KEY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"
@@ -113,9 +113,9 @@ def _request_hash() -> bytes:
 
 
 def _refuse(claim: Claim, refusal: DomainError) -> Response:
-    """A refusal is an answer too and is kept like one; but where trying again can help, the key is free again."""
-    response = problem(refusal.code, **refusal.facts)
-    if status_of(refusal.code) == 503:
+    """A refusal is an answer too and is kept like one; but where trying again can help (401, 503), the key is free again."""
+    response = refused(refusal)
+    if response.status_code in (401, 503):
         _free(claim)
         return response
     stored = StoredAnswer(status=response.status_code, body=response.get_data(as_text=True), location=None)

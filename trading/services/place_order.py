@@ -113,7 +113,7 @@ def _tradable_stock(session: Session, code: str) -> str:
     if row is None:
         raise StockNotFound(stock_code=code)
     if row.status != "TRADABLE":
-        raise StockNotTradable(stock_code=code, status=row.status)
+        raise StockNotTradable(stock_code=code, stock_status=row.status)
     return str(row.name)
 
 

@@ -135,9 +135,9 @@ class Refreshing(MethodView):
 
 @blueprint.route("/users/logout")
 class SigningOut(MethodView):
+    @signed_in
     @blueprint.response(200, Done)
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def post(self) -> Response:
         """End this session: its access and refresh tokens are refused from now on."""
         session_id, now = me().session_id, the_core().clock()
@@ -151,18 +151,18 @@ class SigningOut(MethodView):
 
 @blueprint.route("/users/me")
 class Me(MethodView):
+    @signed_in
     @blueprint.response(200, envelope(User))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def get(self) -> dict[str, object]:
         """The own profile."""
         user_id = me().user_id
         return success(the_core().database.read(lambda session: accounts.user_of(session, user_id)))
 
+    @signed_in
     @blueprint.arguments(Profile)
     @blueprint.response(200, envelope(User))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def patch(self, body: dict[str, Any]) -> dict[str, object]:
         """Change the own name."""
         user_id = me().user_id
@@ -171,9 +171,9 @@ class Me(MethodView):
         )
         return success(changed, "내 정보를 변경했습니다.")
 
+    @signed_in
     @blueprint.response(200, Done)
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def delete(self) -> dict[str, object]:
         """Close the account. Its ledger stays, without a person behind it."""
         user_id, now = me().user_id, the_core().clock()
@@ -185,19 +185,21 @@ class Me(MethodView):
 
 @blueprint.route("/users/me/password")
 class MyPassword(MethodView):
+    @signed_in
     @blueprint.arguments(PasswordChange)
     @blueprint.response(200, Done)
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def post(self, body: dict[str, Any]) -> Response:
         """Change the password; every other session ends."""
         core, now, identity = the_core(), the_core().clock(), me()
-        known = core.database.read(lambda session: credentials_of(session, identity.user_id))
-        credentials = _verified(known, body["current_password"])
         new_hash = core.passwords.hash(body["new_password"])
         changed = Answer("비밀번호를 변경했습니다.")
 
         def work(session: Any) -> Answer:
+            # Not before the key is claimed: a repetition bears a password that is no longer the current one. The read ends before this
+            # session's first statement, so nothing is locked while the hash is computed.
+            known = core.database.read(lambda reading: credentials_of(reading, identity.user_id))
+            credentials = _verified(known, body["current_password"])
             accounts.change_password(
                 session,
                 user_id=identity.user_id,

@@ -43,9 +43,9 @@ class Amount(Schema):
 
 @blueprint.route("/balance")
 class MyBalance(MethodView):
+    @signed_in
     @blueprint.response(200, envelope(Balance))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def get(self) -> dict[str, object]:
         """Cash, what is reserved of it, and total assets at live prices."""
         return success(my_summary())
@@ -53,10 +53,10 @@ class MyBalance(MethodView):
 
 @blueprint.route("/balance/history")
 class History(MethodView):
+    @signed_in
     @blueprint.arguments(TransactionFilters, location="query")
     @blueprint.response(200, page(Transaction))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Every movement of cash, newest first, each with the balance before and after."""
         return own_transactions(filters)
@@ -64,10 +64,10 @@ class History(MethodView):
 
 @blueprint.route("/balance/deposit")
 class Depositing(MethodView):
+    @signed_in
     @blueprint.arguments(Amount)
     @blueprint.response(201, envelope(Transaction))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def post(self, body: dict[str, Any]) -> Response:
         """Add virtual cash."""
         return _move(deposit, body["amount"], "입금되었습니다.")
@@ -75,10 +75,10 @@ class Depositing(MethodView):
 
 @blueprint.route("/balance/withdraw")
 class Withdrawing(MethodView):
+    @signed_in
     @blueprint.arguments(Amount)
     @blueprint.response(201, envelope(Transaction))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def post(self, body: dict[str, Any]) -> Response:
         """Take virtual cash out of what is available."""
         return _move(withdraw, body["amount"], "출금되었습니다.")

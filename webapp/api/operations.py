@@ -5,6 +5,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app
 from redis import RedisError
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from trading.database.transactions import DatabaseUnavailable
 from webapp.core import the_core
@@ -32,7 +33,8 @@ def _database() -> str:
         the_core().database.read(
             lambda session: session.execute(text("SELECT 1 FROM virtual_balances LIMIT 1")).first()
         )
-    except DatabaseUnavailable:
+    except (DatabaseUnavailable, SQLAlchemyError):
+        # Not there, or there without our tables.
         return "unavailable"
     return "ok"
 

@@ -97,10 +97,10 @@ class OrderFilters(PageArguments):
 
 @blueprint.route("/trading/orders")
 class Orders(MethodView):
+    @signed_in
     @blueprint.arguments(OrderRequest)
     @blueprint.response(201, envelope(Order))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def post(self, body: dict[str, Any]) -> Response:
         """Place a market order. It is accepted at once and filled by a worker."""
         core, now, user_id = the_core(), the_core().clock(), me().user_id
@@ -122,10 +122,10 @@ class Orders(MethodView):
             landed=landed,
         )
 
+    @signed_in
     @blueprint.arguments(OrderFilters, location="query")
     @blueprint.response(200, page(Order))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Own orders with their executions, newest first."""
         user_id = me().user_id
@@ -148,9 +148,9 @@ class Orders(MethodView):
 
 @blueprint.route("/trading/orders/<uuid:order_id>")
 class OneOrder(MethodView):
+    @signed_in
     @blueprint.response(200, envelope(Order))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def get(self, order_id: UUID) -> dict[str, object]:
         """One own order with its executions."""
         user_id = me().user_id

@@ -56,9 +56,9 @@ class Summary(Schema):
 
 @blueprint.route("/portfolio")
 class Portfolio(MethodView):
+    @signed_in
     @blueprint.response(200, page(Holding))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def get(self) -> dict[str, object]:
         """All holdings, by stock code."""
         return success(Page(my_holdings(), None))
@@ -66,9 +66,9 @@ class Portfolio(MethodView):
 
 @blueprint.route("/portfolio/summary")
 class PortfolioSummary(MethodView):
+    @signed_in
     @blueprint.response(200, envelope(Summary))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def get(self) -> dict[str, object]:
         """Totals of cash and holdings, and today's change."""
         return success(my_summary())
@@ -76,9 +76,9 @@ class PortfolioSummary(MethodView):
 
 @blueprint.route("/portfolio/<stock_code>")
 class OneHolding(MethodView):
+    @signed_in
     @blueprint.response(200, envelope(Holding))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def get(self, stock_code: str) -> dict[str, object]:
         """One holding."""
         code = product_code(stock_code)

@@ -75,9 +75,9 @@ class Health(Schema):
 
 @blueprint.route("/trading/realtime/stock/<stock_code>")
 class OneQuote(MethodView):
+    @signed_in
     @blueprint.response(200, envelope(Quote))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def get(self, stock_code: str) -> dict[str, object]:
         """The last tick of a stock; 404 when none was ever seen."""
         code = product_code(stock_code)
@@ -89,10 +89,10 @@ class OneQuote(MethodView):
 
 @blueprint.route("/trading/realtime/stocks/multiple")
 class SeveralQuotes(MethodView):
+    @signed_in
     @blueprint.arguments(Several, location="query")
     @blueprint.response(200, envelope(Quotes))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def get(self, arguments: dict[str, Any]) -> dict[str, object]:
         """The last ticks of several stocks; those without one are listed as unknown."""
         codes = list(dict.fromkeys(arguments["stock_codes"]))
@@ -107,9 +107,9 @@ class SeveralQuotes(MethodView):
 
 @blueprint.route("/trading/realtime/stocks/all")
 class EveryQuote(MethodView):
+    @signed_in
     @blueprint.response(200, envelope(AllQuotes))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def get(self) -> dict[str, object]:
         """The last ticks of all stocks that have one, by code."""
         ticks, now = the_core().quotes.all_ticks(), the_core().clock()

@@ -70,10 +70,10 @@ def own_transactions(filters: dict[str, Any]) -> dict[str, object]:
 
 @blueprint.route("/trading/transactions")
 class Transactions(MethodView):
+    @signed_in
     @blueprint.arguments(TransactionFilters, location="query")
     @blueprint.response(200, page(Transaction))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Own Transactions, newest first."""
         return own_transactions(filters)
@@ -81,9 +81,9 @@ class Transactions(MethodView):
 
 @blueprint.route("/trading/transactions/<uuid:transaction_id>")
 class OneTransaction(MethodView):
+    @signed_in
     @blueprint.response(200, envelope(Transaction))
     @blueprint.doc(**SIGNED_IN)
-    @signed_in
     def get(self, transaction_id: UUID) -> dict[str, object]:
         """One own Transaction."""
         user_id = me().user_id

@@ -1,0 +1,140 @@
+"""A client of the API for tests: an application on books, and the few requests that most tests begin with."""
+
+import re
+from dataclasses import dataclass, field
+from itertools import count
+from json import dumps
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.books import SAMSUNG, Books
+from webapp import create_app
+from webapp.problems import CODES, MIMETYPE, status_of
+
+PREFIX = "/api/v1"
+PASSWORD = "correct horse battery"
+HANGUL = re.compile(r"[가-힣]")
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Person:
+    """A registered user who is signed in."""
+
+    id: str
+    email: str
+    password: str
+    access_token: str
+    refresh_token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return bearer(self.access_token)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@dataclass
+class Api:
+    """An application on a trading core, and its client. ``answers`` keeps every answer that was given through ``ask``."""
+
+    books: Books
+    app: Flask
+    client: FlaskClient
+    answers: list[TestResponse] = field(default_factory=list)
+
+    def ask(self, method: str, path: str, who: Person | None = None, **more: Any) -> TestResponse:
+        """Send a request below the API's prefix, signed in as ``who``."""
+        headers = {**(who.headers if who else {}), **more.pop("headers", {})}
+        if "json" in more:
+            # In ASCII, as only so a client can send half a character.
+            more["data"] = dumps(more.pop("json"))
+            headers.setdefault("Content-Type", "application/json")
+        answer = self.client.open(PREFIX + path, method=method, headers=headers, **more)
+        self.answers.append(answer)
+        return answer
+
+    def get(self, path: str, who: Person | None = None, **more: Any) -> TestResponse:
+        return self.ask("GET", path, who, **more)
+
+    def post(self, path: str, who: Person | None = None, json: Any = None, **more: Any) -> TestResponse:
+        return self.ask("POST", path, who, **({} if json is None else {"json": json}), **more)
+
+    def register(self, email: str | None = None, *, password: str = PASSWORD, name: str = "홍길동") -> TestResponse:
+        email = email or f"user{next(_numbers)}@example.com"
+        return self.post("/users", json={"email": email, "password": password, "name": name})
+
+    def login(self, email: str, password: str = PASSWORD) -> TestResponse:
+        return self.post("/users/login", json={"email": email, "password": password})
+
+    def person(self, email: str | None = None) -> Person:
+        """A new user, registered and signed in."""
+        user = self.register(email).get_json()["data"]
+        return self.signed_in(user["email"])
+
+    def signed_in(self, email: str, password: str = PASSWORD) -> Person:
+        """Another session of a user."""
+        tokens = self.login(email, password).get_json()["data"]
+        return Person(tokens["user"]["id"], email, password, tokens["access_token"], tokens["refresh_token"])
+
+    def order(
+        self, who: Person, side: str = "BUY", quantity: int = 10, code: str = SAMSUNG, **more: Any
+    ) -> TestResponse:
+        """Place a market order; extra members go into its body."""
+        headers = more.pop("headers", {})
+        body = {"stock_code": code, "side": side, "quantity": quantity, **more}
+        return self.post("/trading/orders", who, json=body, headers=headers)
+
+    def bought(self, who: Person, quantity: int = 10, code: str = SAMSUNG) -> dict[str, Any]:
+        """A buy that went through all stages."""
+        order: dict[str, Any] = self.order(who, "BUY", quantity, code).get_json()["data"]
+        self.books.run_all()
+        return order
+
+
+def api_on(books: Books) -> Api:
+    """The API on these books, as a process that just started would have it."""
+    app = create_app(books.core)
+    return Api(books, app, app.test_client())
+
+
+def data_of(answer: TestResponse, status: int = 200) -> Any:
+    """What a success carries, after a look at its envelope."""
+    assert answer.status_code == status, answer.get_data(as_text=True)
+    assert answer.mimetype == "application/json"
+    body = answer.get_json()
+    assert list(body) == ["success", "message", "data"]
+    assert body["success"] is True
+    assert HANGUL.search(body["message"])
+    return body["data"]
+
+
+def problem_of(answer: TestResponse, code: str) -> dict[str, Any]:
+    """What a refusal says, after a look at its form: RFC 9457, in Korean, with the request's id."""
+    assert answer.status_code == status_of(code), answer.get_data(as_text=True)
+    body: dict[str, Any] = problem_form(answer)
+    assert body["code"] == code
+    return body
+
+
+def problem_form(answer: TestResponse) -> dict[str, Any]:
+    """The members of any problem, each of them as it must be."""
+    assert answer.mimetype == MIMETYPE, answer.get_data(as_text=True)
+    body: dict[str, Any] = answer.get_json()
+    assert {"type", "title", "status", "detail", "instance", "code", "request_id"} <= set(body)
+    assert body["code"] in CODES
+    assert body["status"] == answer.status_code == status_of(body["code"])
+    assert body["type"].endswith(f"#{body['code']}")
+    assert body["instance"] == answer.request.path
+    assert HANGUL.search(body["title"])
+    assert HANGUL.search(body["detail"])
+    assert body["request_id"]
+    assert ("WWW-Authenticate" in answer.headers) == (answer.status_code == 401)
+    assert ("Retry-After" in answer.headers) == (answer.status_code == 503)
+    return body

@@ -1,0 +1,130 @@
+"""Accounts as a client meets them: registering, the own profile, the password, and closing the account."""
+
+from uuid import UUID
+
+import pytest
+
+from tests.webapp.client import PASSWORD, Api, data_of, problem_of
+
+USER_MEMBERS = ["id", "email", "name", "role", "created_at"]
+
+
+def test_registering_opens_an_account_with_its_starting_cash(api: Api) -> None:
+    """A new user is a plain USER with the starting cash as first DEPOSIT, and is told where his profile is."""
+    answer = api.register("New.User@Example.com", name=" 김주식 ")
+
+    user = data_of(answer, 201)
+    assert answer.headers["Location"] == "/api/v1/users/me"
+    assert list(user) == USER_MEMBERS
+    assert (user["email"], user["name"], user["role"]) == ("new.user@example.com", "김주식", "USER")
+    person = api.signed_in("new.user@example.com")
+    assert data_of(api.get("/users/me", person)) == user
+    (opening,) = data_of(api.get("/balance/history", person))["items"]
+    assert (opening["transaction_type"], opening["amount"]) == ("DEPOSIT", api.books.settings.starting_cash)
+
+
+def test_an_address_registers_once_however_it_is_written(api: Api) -> None:
+    """Letter case makes no second account."""
+    api.register("one@example.com")
+
+    problem_of(api.register("ONE@example.com"), "email-taken")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (field, value)
+        for field in ("email", "password", "name")
+        for value in (None, "", " ", 1, True, [], {}, "x" * 300, "\x00\x07 control", "half \ud800")
+        if (field, value) != ("password", "\x00\x07 control")  # Which is a good password.
+    ],
+    ids=repr,
+)
+def test_registering_refuses_what_is_no_account(sqlite_api: Api, field: str, value: object) -> None:
+    """Every field is bounded and typed; nothing is written when one is wrong."""
+    body = {"email": "a@example.com", "password": PASSWORD, "name": "이름", field: value}
+
+    refused = problem_of(sqlite_api.post("/users", json=body), "validation-failed")
+
+    assert list(refused["errors"]["json"]) == [field]
+    problem_of(sqlite_api.login("a@example.com"), "unauthorized")
+
+
+def test_signing_in_gives_a_pair_of_tokens(api: Api) -> None:
+    """The answer says who signed in, how to use the tokens and for how long the first is good."""
+    user = data_of(api.register("in@example.com"), 201)
+
+    tokens = data_of(api.login(" IN@example.com "))
+
+    assert list(tokens) == ["access_token", "refresh_token", "token_type", "expires_in", "user"]
+    assert (tokens["token_type"], tokens["expires_in"]) == ("Bearer", 15 * 60)
+    assert tokens["user"] == user
+
+
+def test_an_unknown_address_is_answered_like_a_wrong_password(api: Api) -> None:
+    """Nobody learns from the sign-in which addresses have an account."""
+    api.register("known@example.com")
+
+    wrong = problem_of(api.login("known@example.com", "not the password"), "unauthorized")
+    unknown = problem_of(api.login("unknown@example.com", "not the password"), "unauthorized")
+
+    del wrong["request_id"], unknown["request_id"]
+    assert wrong == unknown
+
+
+@pytest.mark.parametrize("email", ["known@example.com", "unknown@example.com", "\ud800@example.com", ""])
+def test_half_characters_sign_nobody_in(api: Api, email: str) -> None:
+    """Text that no database and no hash can take is a wrong address or password like any other."""
+    api.register("known@example.com")
+
+    problem_of(api.login(email, "half \udc00 character"), "unauthorized")
+
+
+def test_the_own_name_can_be_changed(api: Api) -> None:
+    """The profile shows the new name; nothing else can be set from outside."""
+    person = api.person()
+
+    changed = data_of(api.ask("PATCH", "/users/me", person, json={"name": "새 이름"}))
+
+    assert changed["name"] == "새 이름"
+    assert data_of(api.get("/users/me", person)) == changed
+    for member in ("role", "email", "id"):
+        problem_of(api.ask("PATCH", "/users/me", person, json={"name": "이름", member: "ADMIN"}), "validation-failed")
+    assert data_of(api.get("/users/me", person))["role"] == "USER"
+
+
+def test_a_new_password_ends_every_other_session(api: Api) -> None:
+    """The session that changed it goes on; the others and the old password are refused."""
+    here = api.person()
+    elsewhere = api.signed_in(here.email)
+
+    change = {"current_password": PASSWORD, "new_password": "another good one"}
+    data_of(api.post("/users/me/password", here, change))
+
+    data_of(api.get("/users/me", here))
+    problem_of(api.get("/users/me", elsewhere), "unauthorized")
+    problem_of(api.login(here.email, PASSWORD), "unauthorized")
+    data_of(api.login(here.email, "another good one"))
+
+
+def test_a_password_is_changed_by_who_knows_the_present_one(api: Api) -> None:
+    """A session alone is not enough to take an account over."""
+    person = api.person()
+
+    change = {"current_password": "a guess at it", "new_password": "another good one"}
+    problem_of(api.post("/users/me/password", person, change), "unauthorized")
+
+    data_of(api.login(person.email, PASSWORD))
+
+
+def test_a_closed_account_is_gone_and_its_ledger_stays(api: Api) -> None:
+    """Its tokens, its password and its name are worth nothing any more; the address is free; the books still add up."""
+    person = api.person("leaving@example.com")
+
+    assert data_of(api.ask("DELETE", "/users/me", person)) is None
+
+    problem_of(api.get("/users/me", person), "unauthorized")
+    problem_of(api.login("leaving@example.com"), "unauthorized")
+    again = data_of(api.register("leaving@example.com"), 201)
+    assert UUID(again["id"]) != UUID(person.id)
+    assert api.books.breaches() == []

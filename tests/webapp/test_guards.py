@@ -1,0 +1,69 @@
+"""Every route of the API, found in its URL map: who may ask, and for whose things."""
+
+import re
+from uuid import uuid4
+
+import pytest
+
+from tests.webapp.client import Api, data_of, problem_of
+
+PUBLIC = {
+    ("POST", "/users"),
+    ("POST", "/users/login"),
+    ("GET", "/trading/realtime/daemon/health"),
+}
+
+
+def routes(api: Api) -> list[tuple[str, str]]:
+    """Method and rule of every route below the prefix."""
+    return sorted(
+        (method, rule.rule.removeprefix("/api/v1"))
+        for rule in api.app.url_map.iter_rules()
+        if rule.rule.startswith("/api/v1/")
+        for method in rule.methods or ()
+        if method not in ("HEAD", "OPTIONS")
+    )
+
+
+def _filled(rule: str) -> str:
+    rule = re.sub(r"<uuid:\w+>", str(uuid4()), rule)
+    return re.sub(r"<\w+>", "A005930", rule)
+
+
+@pytest.mark.parametrize("body", [None, b"{}", b'{"amount": 1}'])
+def test_strangers_are_refused_before_anything_else(sqlite_api: Api, body: bytes | None) -> None:
+    """Every route that is not public answers 401 to a stranger, whatever he sends: he learns nothing about what it takes."""
+    asked = [route for route in routes(sqlite_api) if route not in PUBLIC]
+    assert len(asked) > 15
+
+    for method, rule in asked:
+        more = {} if body is None else {"data": body, "headers": {"Content-Type": "application/json"}}
+        problem_of(sqlite_api.ask(method, _filled(rule), **more), "unauthorized")
+
+
+def test_everything_with_an_id_belongs_to_somebody(api: Api) -> None:
+    """Every route that names a thing by its id answers its owner, and 404 to another user, as if it were not there."""
+    owner, other = api.person(), api.person()
+    api.books.tick(70_000)
+    order = api.bought(owner)
+    transaction = data_of(api.post("/balance/deposit", owner, {"amount": 1}), 201)
+    own = {"order_id": order["id"], "transaction_id": transaction["id"], "stock_code": "A005930"}
+    named = [(method, rule) for method, rule in routes(api) if "<" in rule and "/realtime/" not in rule]
+    assert len(named) >= 3
+
+    for method, rule in named:
+        path = re.sub(r"<(?:\w+:)?(\w+)>", lambda match: own[match[1]], rule)
+        assert api.ask(method, path, other).status_code == 404, rule
+        assert api.ask(method, path, owner).status_code < 300, rule
+
+
+def test_lists_show_ones_own_only(api: Api) -> None:
+    """A user without anything sees nothing of another's, also when he filters by the other's ids."""
+    owner, other = api.person(), api.person()
+    api.books.tick(70_000)
+    order = api.bought(owner)
+
+    assert data_of(api.get("/trading/orders", other))["items"] == []
+    assert data_of(api.get(f"/trading/transactions?order_id={order['id']}", other))["items"] == []
+    assert data_of(api.get("/portfolio", other))["items"] == []
+    assert data_of(api.get("/balance", other))["cash_balance"] == api.books.settings.starting_cash

@@ -1,0 +1,188 @@
+"""Redis or the database away: clear answers within two seconds, never a 500."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+import pytest
+
+from launcher.ports import free_port
+from tests.books import Books, migrate, opened, settings_for
+from tests.servers import MariaDB, Valkey, require_mariadb
+from tests.webapp.client import Api, Person, api_on, bearer, data_of, problem_of
+from trading import core as trading_core
+from trading.queue import Task, Wakeup
+from webapp import create_app
+from webapp.queue import producer_courier
+
+LONGEST_S = 2.0
+
+
+@contextmanager
+def within(seconds: float = LONGEST_S) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    assert time.perf_counter() - began < seconds
+
+
+@pytest.fixture(params=["stopped", "paused"])
+def redis_away(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Callable[[], None]]:
+    """Takes Redis away in one of two ways: nobody listens, or nobody answers. Back after the test."""
+    leave, come_back = {
+        "stopped": (valkey_server.stop, valkey_server.start),
+        "paused": (valkey_server.pause, valkey_server.resume),
+    }[request.param]
+    left = False
+
+    def away() -> None:
+        nonlocal left
+        leave()
+        left = True
+
+    yield away
+    if left:
+        come_back()
+
+
+@pytest.fixture
+def sending_api(migrated_mariadb: str, valkey_url: str) -> Iterator[Api]:
+    """The API with the courier of production, which sends wake-ups to a real broker."""
+    with opened(settings_for(migrated_mariadb, valkey_url)) as books:
+        core = trading_core.build(books.settings, deliver=producer_courier(books.settings), clock=books.clock)
+        try:
+            yield api_on(Books(core, books.clock))
+        finally:
+            core.close()
+
+
+def _owner(api: Api) -> Person:
+    """A user who holds shares. What was sent to the broker is done here, as no worker runs."""
+    person = api.person()
+    api.books.tick(70_000)
+    order = data_of(api.order(person, "BUY", 10), 201)
+    api.books.run(Wakeup(Task.EXECUTE_ORDERS, (UUID(order["id"]),)))
+    (execution,) = data_of(api.get(f"/trading/orders/{order['id']}", person))["executions"]
+    for task in (Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS):
+        api.books.run(Wakeup(task, (UUID(execution["id"]),)))
+    return person
+
+
+def test_orders_while_redis_is_away(sending_api: Api, redis_away: Callable[[], None]) -> None:
+    """A sale is accepted all the same and safe in the database; a buy needs a price and says so."""
+    person = _owner(sending_api)
+    redis_away()
+
+    with within():
+        sale = data_of(sending_api.order(person, "SELL", 3), 201)
+    with within():
+        problem_of(sending_api.order(person, "BUY", 1), "no-live-price")
+
+    assert data_of(sending_api.get(f"/trading/orders/{sale['id']}", person))["status"] == "PENDING"
+    assert sending_api.books.breaches() == []
+
+
+def test_wealth_while_redis_is_away(sending_api: Api, redis_away: Callable[[], None]) -> None:
+    """Cash and holdings stay visible; what depends on prices is unknown. Cash still moves."""
+    person = _owner(sending_api)
+    redis_away()
+
+    with within():
+        balance = data_of(sending_api.get("/balance", person))
+    with within():
+        (holding,) = data_of(sending_api.get("/portfolio", person))["items"]
+    with within():
+        summary = data_of(sending_api.get("/portfolio/summary", person))
+    with within():
+        data_of(sending_api.post("/balance/deposit", person, {"amount": 1}), 201)
+    with within():
+        data_of(sending_api.login(person.email))
+
+    assert (balance["total_assets"], balance["unpriced_holdings"]) == (None, 1)
+    assert (holding["quantity"], holding["price"], holding["freshness"]) == (10, None, None)
+    assert (summary["total_assets"], summary["todays_change"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "path", ["stock/A005930", "stocks/multiple?stock_codes=A005930", "stocks/all", "daemon/health"]
+)
+def test_quotes_while_redis_is_away(sqlite_api: Api, redis_away: Callable[[], None], path: str) -> None:
+    """Without the market there is no quote, and the answer is a 503 that says so."""
+    person = sqlite_api.person()
+    redis_away()
+
+    with within():
+        problem_of(sqlite_api.get(f"/trading/realtime/{path}", person), "upstream-unavailable")
+
+
+def test_readiness_while_redis_is_away(sqlite_api: Api, redis_away: Callable[[], None]) -> None:
+    """Orders can still be taken, so the process stays ready and alive; it says what is missing."""
+    assert sqlite_api.client.get("/readyz").get_json() == {"status": "ready", "database": "ok", "redis": "ok"}
+    redis_away()
+
+    with within():
+        answer = sqlite_api.client.get("/readyz")
+        assert sqlite_api.client.get("/healthz").get_json() == {"status": "ok"}
+
+    assert (answer.status_code, answer.get_json()["redis"]) == (200, "unavailable")
+
+
+def test_everything_is_503_while_the_database_is_away(sqlite_api: Api) -> None:
+    """No route that needs the database answers anything else, none hangs, and the process is alive but not ready."""
+    person = sqlite_api.person()
+    away = f"mysql+pymysql://root@127.0.0.1:{free_port()}/stocking?charset=utf8mb4"
+    core = trading_core.build(settings_for(away, sqlite_api.books.settings.redis_url.get_secret_value()))
+    api = api_on(Books(core, sqlite_api.books.clock))
+    try:
+        for path in ("/users/me", "/balance", "/portfolio", "/trading/orders", "/trading/transactions"):
+            with within():
+                problem_of(api.get(path, person), "service-unavailable")
+        for headers in ({}, {"Idempotency-Key": "key"}):
+            with within():
+                problem_of(api.order(person, headers=headers), "service-unavailable")
+        with within():
+            problem_of(api.register(), "service-unavailable")
+        with within():
+            problem_of(api.login(person.email), "service-unavailable")
+        with within():
+            problem_of(api.post("/users/refresh", headers=bearer(person.refresh_token)), "service-unavailable")
+        assert api.client.get("/healthz").status_code == 200
+        readiness = api.client.get("/readyz")
+        assert (readiness.status_code, readiness.get_json()["database"]) == (503, "unavailable")
+    finally:
+        core.close()
+
+
+def test_a_database_that_goes_away_and_its_connections_with_it(valkey_url: str) -> None:
+    """Connections that a pool still holds do not turn into 500s once the server behind them is gone."""
+    require_mariadb()
+    with MariaDB(innodb_flush_log_at_trx_commit=0) as server:
+        uri = server.create_database("leaving")
+        migrate(uri)
+        with opened(settings_for(uri, valkey_url)) as books:
+            api = api_on(books)
+            person = api.person()
+            books.tick(70_000)
+            data_of(api.order(person), 201)
+
+            server.stop()
+
+            for headers in ({}, {"Idempotency-Key": "key"}):
+                with within():
+                    problem_of(api.order(person, headers=headers), "service-unavailable")
+            with within():
+                problem_of(api.get("/balance", person), "service-unavailable")
+
+
+def test_a_database_without_our_tables_is_not_ready(tmp_path: object, valkey_url: str) -> None:
+    """Before the migrations ran no order can be taken."""
+    core = trading_core.build(settings_for(f"sqlite:///{tmp_path}/empty.db", valkey_url))
+    try:
+        answer = create_app(core).test_client().get("/readyz")
+    finally:
+        core.close()
+
+    assert (answer.status_code, answer.get_json()) == (
+        503,
+        {"status": "unavailable", "database": "unavailable", "redis": "ok"},
+    )

@@ -1,0 +1,189 @@
+"""Refusals: each problem that can be met, its status, its facts and its words."""
+
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import update
+
+from tests.books import HYNIX, SAMSUNG, opened, settings_for
+from tests.webapp.client import PASSWORD, Api, api_on, data_of, problem_of
+from trading.database.tables import Stock, table_of
+from trading.market.health import RelayerHealth
+from trading.market.keys import RELAYER_HEALTH
+
+
+def test_too_little_cash(api: Api) -> None:
+    """The refusal says what was needed, what is there, and how many shares that would buy."""
+    person = api.person()
+    api.books.tick(70_000)
+
+    refused = problem_of(api.order(person, "BUY", 1_000), "insufficient-cash")
+
+    assert (refused["needed"], refused["available"], refused["largest_quantity"]) == (71_410_710, 10_000_000, 140)
+    data_of(api.order(person, "BUY", 140), 201)
+
+
+def test_too_much_to_withdraw(api: Api) -> None:
+    """What orders reserve cannot be taken out."""
+    person = api.person()
+    api.books.tick(70_000)
+    api.order(person, "BUY", 10)
+
+    refused = problem_of(api.post("/balance/withdraw", person, {"amount": 9_285_894}), "insufficient-cash")
+
+    assert (refused["needed"], refused["available"]) == (9_285_894, 9_285_893)
+    data_of(api.post("/balance/withdraw", person, {"amount": 9_285_893}), 201)
+
+
+def test_too_few_shares(api: Api) -> None:
+    """Shares that another sale already holds cannot be sold again."""
+    person = api.person()
+    api.books.tick(70_000)
+    api.bought(person, 10)
+    api.order(person, "SELL", 7)
+
+    refused = problem_of(api.order(person, "SELL", 4), "insufficient-quantity")
+
+    assert (refused["needed"], refused["held"], refused["reserved"]) == (4, 10, 7)
+
+
+def test_stocks_that_cannot_be_traded(api: Api) -> None:
+    """A stock that is not listed, and one that is halted."""
+    person = api.person()
+    halt = update(table_of(Stock)).where(table_of(Stock).c.code == HYNIX).values(status="HALTED")
+    api.books.core.database.transaction(lambda session: session.execute(halt))
+    for code in ("A999999", HYNIX):
+        api.books.tick(70_000, code)
+
+    assert problem_of(api.order(person, code="999999"), "stock-not-found")["stock_code"] == "A999999"
+    assert problem_of(api.order(person, code=HYNIX), "stock-not-tradable")["stock_status"] == "HALTED"
+
+
+def test_a_buy_needs_a_fresh_price(api: Api) -> None:
+    """Without one nobody knows what to reserve; a sale can wait for its price."""
+    person = api.person()
+    assert problem_of(api.order(person), "no-live-price")["age_ms"] is None
+    api.books.tick(70_000)
+    api.bought(person)
+    api.books.clock.advance(seconds=10.001)
+
+    assert problem_of(api.order(person), "no-live-price")["age_ms"] == 10_001
+    data_of(api.order(person, "SELL", 1), 201)
+
+
+def test_limits_of_amounts_and_quantities(api: Api) -> None:
+    """What settings bound is refused with the bound."""
+    person, settings = api.person(), api.books.settings
+    api.books.tick(70_000)
+
+    for path in ("/balance/deposit", "/balance/withdraw"):
+        over = api.post(path, person, {"amount": settings.deposit_max + 1})
+        assert problem_of(over, "validation-failed")["limit"] == settings.deposit_max
+    over = api.order(person, quantity=settings.order_quantity_max + 1)
+    assert problem_of(over, "validation-failed")["field"] == "quantity"
+
+
+def test_an_account_holds_no_more_than_its_limit(migrated_sqlite: str, valkey_url: str) -> None:
+    """A deposit beyond it is refused whole."""
+    with opened(settings_for(migrated_sqlite, valkey_url, cash_max=10_000_100)) as books:
+        api = api_on(books)
+        person = api.person()
+
+        refused = problem_of(api.post("/balance/deposit", person, {"amount": 101}), "cash-limit-exceeded")
+
+        assert refused["limit"] == 10_000_100
+        data_of(api.post("/balance/deposit", person, {"amount": 100}), 201)
+
+
+def test_a_client_order_id_is_good_once(api: Api) -> None:
+    """For its user; another user may choose the same."""
+    person, other = api.person(), api.person()
+    api.books.tick(70_000)
+    api.order(person, client_order_id="mine")
+
+    refused = problem_of(api.order(person, client_order_id="mine"), "client-order-id-taken")
+
+    assert refused["client_order_id"] == "mine"
+    data_of(api.order(other, client_order_id="mine"), 201)
+
+
+def test_what_is_not_there(api: Api) -> None:
+    """Unknown ids, holdings never had, and addresses that do not exist."""
+    person = api.person()
+
+    problem_of(api.get(f"/trading/orders/{uuid4()}", person), "order-not-found")
+    problem_of(api.get(f"/trading/transactions/{uuid4()}", person), "transaction-not-found")
+    problem_of(api.get(f"/portfolio/{SAMSUNG}", person), "holding-not-found")
+    problem_of(api.get("/portfolio/no-code", person), "holding-not-found")
+    problem_of(api.get("/trading/orders/1", person), "not-found")
+    problem_of(api.get("/nothing/here"), "not-found")
+
+
+def test_a_method_that_is_not_allowed_is_told_which_are(sqlite_api: Api) -> None:
+    """405 names the methods in Allow, as HTTP wants it."""
+    refused = sqlite_api.ask("PUT", "/trading/orders")
+
+    problem_of(refused, "method-not-allowed")
+    assert {"GET", "POST"} <= set(refused.headers["Allow"].split(", "))
+
+
+def test_one_address_one_account(api: Api) -> None:
+    """Registering has to tell that an address is taken; nothing else does."""
+    api.register("taken@example.com", password=PASSWORD)
+
+    refused = problem_of(api.register("taken@example.com", password="another password"), "email-taken")
+
+    assert "taken@example.com" not in str(refused)
+
+
+def _ago(now: datetime, seconds: int) -> datetime:
+    return now - timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ({}, "HEALTHY"),
+        ({"last_tick_age_s": 31}, "STALE"),
+        ({"connected": False}, "DISCONNECTED"),
+        ({"updated_age_s": 61}, "DEAD"),
+        (None, "OFFLINE"),
+    ],
+)
+def test_the_relayers_health_is_public(sqlite_api: Api, state: dict[str, int] | None, expected: str) -> None:
+    """200 with the record while it is healthy; else a 503 that says what is wrong, with the record as far as there is one."""
+    now = sqlite_api.books.clock()
+    if state is not None:
+        record = RelayerHealth(
+            pid=7,
+            started_at=now,
+            updated_at=_ago(now, state.get("updated_age_s", 0)),
+            connected=bool(state.get("connected", True)),
+            subscriptions=2,
+            last_tick_at=_ago(now, state.get("last_tick_age_s", 0)),
+            reconnects=0,
+            ticks_total=5,
+            malformed_total=0,
+            lag_ms=1,
+        )
+        sqlite_api.books.core.redis.set(RELAYER_HEALTH, record.to_json())
+
+    answer = sqlite_api.get("/trading/realtime/daemon/health")
+
+    if expected == "HEALTHY":
+        assert data_of(answer)["status"] == "HEALTHY"
+        return
+    refused = problem_of(answer, "relayer-unavailable")
+    assert refused["feed_status"] == refused["health"]["status"] == expected
+    assert ("pid" in refused["health"]) == (state is not None)
+
+
+@pytest.mark.parametrize("record", ["", "[]", "{}", "not json", '{"pid": 1}', "7", "null"])
+def test_a_health_record_that_is_none_means_offline(sqlite_api: Api, record: str) -> None:
+    """Whatever stands in its place in Redis, the answer is the same 503."""
+    sqlite_api.books.core.redis.set(RELAYER_HEALTH, record)
+
+    refused = problem_of(sqlite_api.get("/trading/realtime/daemon/health"), "relayer-unavailable")
+
+    assert refused["feed_status"] == "OFFLINE"
