@@ -1,0 +1,152 @@
+"""Every invariant that a database can hold, tried with a row that breaks it: both databases refuse it by the constraint's own name."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from tests.books import SAMSUNG, Books, opened, settings_for
+from tests.servers import Valkey
+from trading.rules.orders import Side
+
+NOBODY = "X'00112233445566778899AABBCCDDEEFF'"
+UNIQUE = r"UNIQUE constraint failed|Duplicate entry"
+FOREIGN = r"(?i)foreign key constraint fail"
+
+# The constraint (its name without "ck_", or the kind of message), and the change that must not be possible.
+BROKEN = [
+    ("users_role", "UPDATE users SET role = 'ROOT'"),
+    (UNIQUE, "UPDATE users SET email = 'same@example.com'"),
+    ("stocks_market", "UPDATE stocks SET market = 'NASDAQ'"),
+    ("stocks_kind", "UPDATE stocks SET kind = 'ELW'"),
+    ("stocks_status", "UPDATE stocks SET status = 'GONE'"),
+    ("stocks_reference_price", "UPDATE stocks SET reference_price = 0"),
+    ("virtual_balances_reserved_cash", "UPDATE virtual_balances SET reserved_cash = -1"),
+    ("virtual_balances_available_cash", "UPDATE virtual_balances SET reserved_cash = cash_balance + 1"),
+    ("virtual_balances_available_cash", "UPDATE virtual_balances SET cash_balance = -1"),
+    ("virtual_balances_transaction_count", "UPDATE virtual_balances SET transaction_count = -1"),
+    ("orders_side", "UPDATE orders SET side = 'HOLD'"),
+    ("orders_order_type", "UPDATE orders SET order_type = 'STOP'"),
+    ("orders_time_in_force", "UPDATE orders SET time_in_force = 'EVER'"),
+    ("orders_(status|filled)", "UPDATE orders SET status = 'DONE'"),
+    ("orders_(quantity|executed_quantity|filled)", "UPDATE orders SET quantity = 0"),
+    ("orders_(executed_quantity|filled)", "UPDATE orders SET executed_quantity = quantity + 1"),
+    ("orders_(executed_quantity|filled)", "UPDATE orders SET executed_quantity = -1"),
+    ("orders_filled", "UPDATE orders SET quantity = quantity + 1"),
+    ("orders_(filled|unfilled)", "UPDATE orders SET status = 'PENDING', finished_at = NULL"),
+    ("orders_unfilled", "UPDATE orders SET status = 'REJECTED', reason = 'x', quantity = quantity + 1"),
+    (
+        "orders_partially_filled",
+        "UPDATE orders SET status = 'PARTIALLY_FILLED', executed_quantity = 0, finished_at = NULL",
+    ),
+    ("orders_limit_price", "UPDATE orders SET order_type = 'LIMIT'"),
+    ("orders_limit_price", "UPDATE orders SET limit_price = 70000"),
+    ("orders_reserved_cash", "UPDATE orders SET reserved_cash = -1"),
+    ("orders_reserved_cash", "UPDATE orders SET reserved_cash = 1 WHERE side = 'SELL'"),
+    ("orders_finished_at", "UPDATE orders SET finished_at = NULL"),
+    ("orders_wake_at", "UPDATE orders SET wake_at = accepted_at"),
+    ("orders_reason", "UPDATE orders SET status = 'REJECTED', executed_quantity = 0"),
+    (UNIQUE, "UPDATE orders SET client_order_id = 'same'"),
+    (FOREIGN, "UPDATE orders SET user_id = NOBODY"),
+    (FOREIGN, "UPDATE orders SET stock_code = 'A999999'"),
+    ("order_executions_side", "UPDATE order_executions SET side = 'HOLD'"),
+    ("order_executions_positive", "UPDATE order_executions SET fill_number = 0"),
+    ("order_executions_positive", "UPDATE order_executions SET quantity = 0, amount = 0 WHERE side = 'BUY'"),
+    ("order_executions_positive", "UPDATE order_executions SET price = 0, amount = 0 WHERE side = 'BUY'"),
+    ("order_executions_amount", "UPDATE order_executions SET amount = amount + 1 WHERE side = 'BUY'"),
+    ("order_executions_costs", "UPDATE order_executions SET commission = -1 WHERE side = 'BUY'"),
+    ("order_executions_sale_taxes", "UPDATE order_executions SET rural_tax = 1 WHERE side = 'BUY'"),
+    ("order_executions_tick_age_ms", "UPDATE order_executions SET tick_age_ms = -1"),
+    ("order_executions_settled_before_applied", "UPDATE order_executions SET settled_at = NULL"),
+    (
+        "order_executions_realized_profit_known",
+        "UPDATE order_executions SET realized_profit = NULL WHERE side = 'SELL'",
+    ),
+    (
+        "order_executions_realized_profit",
+        "UPDATE order_executions SET realized_profit = realized_profit + 1 WHERE side = 'SELL'",
+    ),
+    ("order_executions_realized_profit", "UPDATE order_executions SET cost = cost - 1 WHERE side = 'SELL'"),
+    (UNIQUE, "UPDATE order_executions SET order_id = (SELECT MIN(id) FROM orders)"),
+    (FOREIGN, "UPDATE order_executions SET order_id = NOBODY WHERE side = 'BUY'"),
+    (FOREIGN, "UPDATE order_executions SET user_id = NOBODY"),
+    (FOREIGN, "DELETE FROM order_executions WHERE side = 'BUY'"),
+    (UNIQUE, "UPDATE transactions SET sequence = 9"),
+    (
+        UNIQUE,
+        "UPDATE transactions SET execution_id = (SELECT MIN(id) FROM order_executions) WHERE order_id IS NOT NULL",
+    ),
+    ("transactions_(transaction_type|cash_after|trade)", "UPDATE transactions SET transaction_type = 'GIFT'"),
+    ("transactions_sequence", "UPDATE transactions SET sequence = 0 WHERE sequence = 1"),
+    ("transactions_amounts", "UPDATE transactions SET amount = -1, cash_after = cash_before - 1 WHERE sequence = 1"),
+    ("transactions_cash_after", "UPDATE transactions SET cash_after = cash_after + 1"),
+    ("transactions_cash_after", "UPDATE transactions SET tax = tax + 1"),
+    ("transactions_trade", "UPDATE transactions SET execution_id = NULL, order_id = NULL WHERE sequence = 2"),
+    ("transactions_order", "UPDATE transactions SET order_id = NULL WHERE sequence = 2"),
+    ("transactions_trade_amount", "UPDATE transactions SET price = price + 1 WHERE sequence = 2"),
+    (FOREIGN, "UPDATE transactions SET user_id = NOBODY WHERE sequence = 3"),
+    (FOREIGN, "UPDATE transactions SET execution_id = NOBODY WHERE sequence = 2"),
+    ("portfolios_(quantity|reserved_quantity)", "UPDATE portfolios SET quantity = -1, cost = 0, buy_commission = 0"),
+    ("portfolios_reserved_quantity", "UPDATE portfolios SET reserved_quantity = -1"),
+    ("portfolios_reserved_quantity", "UPDATE portfolios SET reserved_quantity = quantity + 1"),
+    ("portfolios_cost", "UPDATE portfolios SET cost = -1"),
+    ("portfolios_cost", "UPDATE portfolios SET buy_commission = -1"),
+    ("portfolios_empty", "UPDATE portfolios SET quantity = 0"),
+    (UNIQUE, "INSERT INTO portfolios SELECT * FROM portfolios"),
+    (FOREIGN, "UPDATE portfolios SET stock_code = 'A999999'"),
+    (FOREIGN, "DELETE FROM users"),
+    (FOREIGN, "DELETE FROM stocks"),
+    (
+        "idempotency_receipts_answer",
+        "INSERT INTO idempotency_receipts VALUES ('s', 'k', NOBODY, NOBODY, '2026-01-01', 200, NULL, NULL, '2026-01-01')",
+    ),
+    (
+        FOREIGN,
+        "INSERT INTO sign_in_sessions VALUES (NOBODY, NOBODY, NOBODY, '2026-01-01', '2026-01-01', NULL, NULL)",
+    ),
+]
+
+
+@pytest.fixture(scope="module", params=["sqlite", "mariadb"])
+def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Books]:
+    """Books on which one user bought and sold, and another one only registered; nothing in them is changed by these tests."""
+    uri = request.getfixturevalue(f"migrated_{request.param}")
+    with opened(settings_for(uri, valkey_server.url)) as books:
+        user = books.user()
+        books.user()
+        books.tick(70_000)
+        books.place(user, Side.BUY, 10)
+        books.run_all()
+        books.place(user, Side.SELL, 4, SAMSUNG)
+        books.run_all()
+        yield books
+
+
+@pytest.mark.parametrize(("constraint", "change"), BROKEN, ids=[f"{i}" for i in range(len(BROKEN))])
+def test_a_row_that_breaks_an_invariant_is_refused(traded: Books, constraint: str, change: str) -> None:
+    """The change fails, and the message names the constraint that guards against it."""
+    named = constraint if " " in constraint else rf"ck_{constraint}\b"
+    with traded.core.database.engine.connect() as connection, pytest.raises(DBAPIError) as refused:
+        connection.execute(text(change.replace("NOBODY", NOBODY)))
+    assert re.search(named, str(refused.value.orig)), refused.value.orig
+
+
+def test_every_check_is_tried() -> None:
+    """A new CHECK needs a row here that it refuses."""
+    from trading.database.tables import Base
+
+    tried = "|".join(f"ck_({constraint})" for constraint, _ in BROKEN if " " not in constraint)
+    names = {
+        str(constraint.name)
+        for table in Base.metadata.sorted_tables
+        for constraint in table.constraints
+        if str(constraint.name).startswith("ck_")
+    }
+    assert {name for name in names if not re.fullmatch(tried, name)} == set()
+
+
+def test_the_books_under_test_are_sound(traded: Books) -> None:
+    """The refusals come from the changes, not from what was there before."""
+    assert traded.breaches() == []
