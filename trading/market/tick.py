@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 _PRICE_MAX = 10**9
 _VOLUME_MAX = 10**15
 _POSITIONS_PER_MS = 1_000_000
+_CLOCK_TOLERANCE_MS = 1_000
 
 
 class MalformedTick(Exception):
@@ -79,8 +80,13 @@ class Tick:
         return magnitude if self.price >= self.base else -magnitude
 
     def age_ms(self, now: datetime) -> int:
-        """Milliseconds since the relayer received it. A receiver's clock slightly behind reads 0, never a negative age."""
-        return max(0, (now - self.received_at) // timedelta(milliseconds=1))
+        """Milliseconds since the relayer received it.
+
+        Two clocks are never quite equal, so a tick from up to a second ahead is as fresh as can be. From further ahead its age is unknown, and
+        it counts as old as the clocks disagree: no fill is better than one at a price of unknown age.
+        """
+        age = (now - self.received_at) // timedelta(milliseconds=1)
+        return age if age >= 0 else 0 if age >= -_CLOCK_TOLERANCE_MS else -age
 
     def to_json(self) -> str:
         return json.dumps(
