@@ -85,6 +85,10 @@ class MarketLink:
         finally:
             await self._feed.close()
             self._note_connected(connected=False)
+        # A loss at the very moment of being cancelled wins over the cancellation inside the group; it must not be forgotten.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
         if _now() - opened_at >= STABLE_AFTER_S:
             self._backoff.reset()
         return reason
