@@ -3,6 +3,7 @@
 from typing import Any
 
 import structlog
+from celery.signals import worker_ready
 
 from trading.database.transactions import nothing_to_find
 from trading.market.subscriptions import publish_subscriptions
@@ -10,10 +11,17 @@ from trading.queries.subscriptions import codes_to_follow
 from trading.queue import Task
 from trading.services.receipts import purge
 from trading.services.sweep_due_work import find_overdue
-from workers.application import app
+from workers.application import SETTINGS, app
 from workers.task import CoreTask, the_core
 
 log = structlog.get_logger(__name__)
+
+
+@worker_ready.connect
+def _look_at_once(**_signal: Any) -> None:
+    """A worker that starts may be the first after an outage: what is due is looked for now, not when beat next says so."""
+    for task in (sweep_due_work, refresh_subscriptions):
+        task.apply_async(retry=False, expires=SETTINGS.sweep_period_s)
 
 
 @app.task(base=CoreTask, name=str(Task.SWEEP_DUE_WORK))
