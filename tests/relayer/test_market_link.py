@@ -29,7 +29,7 @@ class FeedLostOnLeaving:
     async def connect(self) -> None:
         self.connections += 1
 
-    async def subscribe(self, destinations: Sequence[str]) -> None:
+    async def subscribe(self, _destinations: Sequence[str]) -> None:
         self.asked.set()
         try:
             await asyncio.Event().wait()
