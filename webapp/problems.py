@@ -12,6 +12,7 @@ from trading.market.quote_book import MarketUnavailable
 from trading.rules.errors import DomainError
 
 MIMETYPE = "application/problem+json"
+PAGE = "/docs/problems"
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +82,7 @@ def problem(code: str, **facts: Any) -> Response:
     """The answer for a problem code, with typed facts as members of their own."""
     words = _TABLE[code]
     body = {
-        "type": f"/docs/problems#{code}",
+        "type": f"{PAGE}#{code}",
         "title": words.title,
         "status": words.status,
         "detail": words.detail,
@@ -101,6 +102,7 @@ def problem(code: str, **facts: Any) -> Response:
 
 
 def install(app: Flask) -> None:
+    app.add_url_rule(PAGE, "problems", _page)
     app.register_error_handler(DomainError, refused)
     app.register_error_handler(MarketUnavailable, lambda _fault: problem("upstream-unavailable"))
     app.register_error_handler(DatabaseUnavailable, _database_unavailable)
@@ -136,3 +138,16 @@ def _http(fault: HTTPException) -> Response:
 def _unexpected(fault: Exception) -> Response:
     log.error("request_failed", exc_info=fault)
     return problem("internal-error")
+
+
+def _page() -> str:
+    """What a problem's ``type`` points to: all codes with their status and words."""
+    rows = "\n".join(
+        f'<tr id="{code}"><td><code>{code}</code></td><td>{words.status}</td><td>{words.title}</td><td>{words.detail}</td></tr>'
+        for code, words in sorted(_TABLE.items())
+    )
+    return (
+        '<!doctype html><html lang="ko"><meta charset="utf-8"><title>StocKing problems</title>'
+        "<h1>Problem codes</h1><table><tr><th>code</th><th>status</th><th>title</th><th>detail</th></tr>\n"
+        f"{rows}</table></html>"
+    )
