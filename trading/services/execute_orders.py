@@ -4,7 +4,7 @@ A task is woken with some ids; while those are due it also takes other due order
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from trading.rules.exchange_time import trade_date
 from trading.rules.fees import SaleTaxes, commission, sale_taxes
 from trading.rules.fills import Fill, Postponement, TickEvidence, market_fill
 from trading.rules.orders import OrderStatus, OrderType, Side
-from trading.services.ledger import lock_accounts, save
+from trading.services.ledger import Account, lock_accounts, save
 from trading.settings import Settings
 
 _ORDERS = table_of(Order)
@@ -193,6 +193,8 @@ def _settle_shortfalls_and_rejections(session: Session, batch: _Batch, *, now: d
     affected = [order for order, _execution, _cost in batch.short] + [order for order, _reason in batch.rejected]
     buyers = {order.user_id for order in affected if order.side == Side.BUY}
     accounts = lock_accounts(session, buyers)
+    for order, _reason in batch.rejected:
+        _release(accounts, order)
     for order, execution, cost in batch.short:
         missing = cost - order.reserved_cash
         if accounts[order.user_id].available >= missing:
@@ -200,10 +202,10 @@ def _settle_shortfalls_and_rejections(session: Session, batch: _Batch, *, now: d
             session.execute(update(_ORDERS).where(_ORDERS.c.id == order.id).values(reserved_cash=cost))
             batch.fill(order, execution)
         else:
+            # Released at once: the next of the same account may need it.
+            _release(accounts, order)
             batch.rejected.append((order, InsufficientCash.code))
     for order, reason in batch.rejected:
-        if order.side == Side.BUY:
-            accounts[order.user_id].release(order.reserved_cash)
         session.execute(
             update(_ORDERS)
             .where(_ORDERS.c.id == order.id)
@@ -217,6 +219,11 @@ def _settle_shortfalls_and_rejections(session: Session, batch: _Batch, *, now: d
                 .where(_HOLDINGS.c.user_id == order.user_id, _HOLDINGS.c.stock_code == order.stock_code)
                 .values(reserved_quantity=_HOLDINGS.c.reserved_quantity - order.quantity)
             )
+
+
+def _release(accounts: Mapping[UUID, Account], order: AnyRow) -> None:
+    if order.side == Side.BUY:
+        accounts[order.user_id].release(order.reserved_cash)
 
 
 def _write(session: Session, batch: _Batch, *, settings: Settings, now: datetime) -> None:

@@ -57,7 +57,7 @@ def place_order(
     Raises ValidationFailed, StockNotFound, StockNotTradable, NoLivePrice (a buy needs a fresh price to know what to reserve),
     InsufficientCash, InsufficientQuantity or ClientOrderIdTaken.
     """
-    if command.quantity > settings.order_quantity_max:
+    if not 0 < command.quantity <= settings.order_quantity_max:
         raise ValidationFailed(field="quantity", limit=settings.order_quantity_max)
     # The market is asked first: no database connection is held while Redis takes its time.
     tick = _fresh_tick(command, quotes=quotes, settings=settings, now=now)

@@ -1,0 +1,106 @@
+"""Steps and looks that tests of the services and queries share."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.orm import Session
+
+from tests.books import SAMSUNG, Books
+from trading.database.ids import new_id
+from trading.database.transactions import nothing_to_find
+from trading.rules.orders import Side
+from trading.rules.records import OrderRecord, TransactionRecord
+from trading.services.cash import deposit as deposit_cash
+from trading.services.cash import withdraw as withdraw_cash
+from trading.services.sweep_due_work import Overdue, find_overdue
+
+T = TypeVar("T")
+
+
+def do(books: Books, work: Callable[[Session], T]) -> T:
+    """Run ``work`` in a transaction."""
+    return books.core.database.transaction(work, landed=nothing_to_find)
+
+
+def deposit(books: Books, user: UUID, amount: int) -> TransactionRecord:
+    return do(
+        books,
+        lambda session: deposit_cash(
+            session,
+            transaction_id=new_id(),
+            user_id=user,
+            amount=amount,
+            settings=books.settings,
+            now=books.clock(),
+        ),
+    )
+
+
+def withdraw(books: Books, user: UUID, amount: int) -> TransactionRecord:
+    return do(
+        books,
+        lambda session: withdraw_cash(
+            session,
+            transaction_id=new_id(),
+            user_id=user,
+            amount=amount,
+            settings=books.settings,
+            now=books.clock(),
+        ),
+    )
+
+
+def sweep(books: Books) -> Overdue:
+    """What a sweep finds now; its wake-ups are not acted on."""
+    return books.core.database.read(lambda session: find_overdue(session, settings=books.settings, now=books.clock()))
+
+
+def set_status(books: Books, status: str, code: str = SAMSUNG) -> None:
+    """Halt, delist or reopen a stock, as an operator does."""
+    do(
+        books,
+        lambda session: session.execute(
+            text("UPDATE stocks SET status = :status WHERE code = :code"), {"status": status, "code": code}
+        ),
+    )
+
+
+def rows(books: Books, sql: str, **values: Any) -> list[RowMapping]:
+    """The rows of a plain statement, read; ids in it and in ``values`` are bytes."""
+    return list(books.core.database.read(lambda session: session.execute(text(sql), values).mappings().all()))
+
+
+def cash(books: Books, user: UUID) -> tuple[int, int]:
+    """An account's balance and what of it is reserved."""
+    (row,) = rows(books, "SELECT cash_balance, reserved_cash FROM virtual_balances WHERE user_id = :id", id=user.bytes)
+    return row["cash_balance"], row["reserved_cash"]
+
+
+def shares(books: Books, user: UUID, code: str = SAMSUNG) -> tuple[int, int]:
+    """A holding's quantity and what of it is reserved; (0, 0) without one."""
+    found = rows(
+        books,
+        "SELECT quantity, reserved_quantity FROM portfolios WHERE user_id = :id AND stock_code = :code",
+        id=user.bytes,
+        code=code,
+    )
+    return (found[0]["quantity"], found[0]["reserved_quantity"]) if found else (0, 0)
+
+
+def bought(books: Books, user: UUID, quantity: int, price: int = 70_000, code: str = SAMSUNG) -> OrderRecord:
+    """A purchase that went through all stages."""
+    books.tick(price, code)
+    order = books.place(user, Side.BUY, quantity, code)
+    books.run_all()
+    return books.order(user, order.id)
+
+
+def everything(books: Books) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows that a trade touches, for telling whether anything changed."""
+    tables = ("virtual_balances", "orders", "order_executions", "transactions", "portfolios")
+    return {
+        table: sorted((tuple(row.values()) for row in rows(books, f"SELECT * FROM {table}")), key=str)
+        for table in tables
+    }
