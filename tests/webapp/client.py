@@ -49,6 +49,10 @@ class Api:
     client: FlaskClient
     answers: list[TestResponse] = field(default_factory=list)
 
+    def another_client(self) -> "Api":
+        """The same application as another thread asks it."""
+        return Api(self.books, self.app, self.app.test_client())
+
     def ask(self, method: str, path: str, who: Person | None = None, **more: Any) -> TestResponse:
         """Send a request below the API's prefix, signed in as ``who``."""
         headers = {**(who.headers if who else {}), **more.pop("headers", {})}

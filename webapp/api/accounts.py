@@ -15,7 +15,8 @@ from webapp.authentication import me, refresh_claims, signed_in, tokens_of
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
 from webapp.fields import EmailAddress, Line, Password
-from webapp.schemas import Done, envelope, success
+from webapp.problems import MIMETYPE
+from webapp.schemas import Done, Problem, envelope, success
 from webapp.writing import Answer, write
 
 blueprint = make_blueprint("Accounts", "가입, 로그인, 내 정보")
@@ -61,7 +62,7 @@ class PasswordChange(Schema):
 class Users(MethodView):
     @blueprint.arguments(Registration)
     @blueprint.response(201, envelope(User))
-    @blueprint.alt_response(409, schema=None, description="email-taken")
+    @blueprint.alt_response(409, schema=Problem, content_type=MIMETYPE, description="email-taken")
     def post(self, body: dict[str, Any]) -> Response:
         """Register: opens the account with its starting cash."""
         core, now = the_core(), the_core().clock()

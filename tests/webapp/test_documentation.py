@@ -1,0 +1,123 @@
+"""The OpenAPI document says what the API does, and Swagger UI needs nothing from elsewhere."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+
+from tests.webapp.client import Api
+from tests.webapp.test_guards import PUBLIC, routes
+from webapp.problems import MIMETYPE
+
+CREATED = {
+    ("POST", "/users"),
+    ("POST", "/trading/orders"),
+    ("POST", "/balance/deposit"),
+    ("POST", "/balance/withdraw"),
+}
+ASSET = re.compile(r"""(?:src|href)\s*=\s*["']([^"']+)["']""")
+
+
+@pytest.fixture
+def document(sqlite_api: Api) -> dict[str, Any]:
+    answer = sqlite_api.client.get("/openapi.json")
+    assert (answer.status_code, answer.mimetype) == (200, "application/json")
+    content: dict[str, Any] = answer.get_json()
+    return content
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if method != "parameters":
+                yield (method.upper(), path.removeprefix("/api/v1")), operation
+
+
+def _resolved(document: dict[str, Any], node: Any) -> Any:
+    while isinstance(node, dict) and "$ref" in node:
+        target: Any = document
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            target = target[part]
+        node = target
+    return node
+
+
+def _references(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node
+        for child in node.values():
+            yield from _references(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _references(child)
+
+
+def test_the_document_is_openapi(document: dict[str, Any]) -> None:
+    """It has its version, a title, and every reference in it leads somewhere."""
+    assert document["openapi"].startswith("3.0.")
+    assert document["info"]["title"] == "StocKing"
+    references = list(_references(document))
+    assert len(references) > 50
+    for reference in references:
+        assert _resolved(document, reference)
+
+
+def test_every_route_is_documented_and_nothing_else(sqlite_api: Api, document: dict[str, Any]) -> None:
+    """The document and the URL map name the same operations, each with a sentence."""
+    documented = {
+        (method, re.sub(r"\{(\w+)\}", "<>", path)): operation for (method, path), operation in _operations(document)
+    }
+    served = {(method, re.sub(r"<[^>]+>", "<>", rule)) for method, rule in routes(sqlite_api)}
+
+    assert set(documented) == served
+    assert all(operation["summary"] for operation in documented.values())
+
+
+def test_the_document_says_who_may_ask(document: dict[str, Any]) -> None:
+    """Every operation wants a bearer token, but for the public ones."""
+    scheme = document["components"]["securitySchemes"]["bearer"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    for route, operation in _operations(document):
+        assert operation.get("security", []) == ([] if route in PUBLIC else [{"bearer": []}]), route
+
+
+def test_the_document_gives_the_real_status_of_success(document: dict[str, Any]) -> None:
+    """One 2xx an operation, with a body in the success envelope."""
+    for route, operation in _operations(document):
+        (status,) = [status for status in operation["responses"] if status.startswith("2")]
+        assert status == ("201" if route in CREATED else "200"), route
+        content = _resolved(document, operation["responses"][status])["content"]
+        assert list(content) == ["application/json"]
+        schema = _resolved(document, content["application/json"]["schema"])
+        assert set(schema["properties"]) == {"success", "message", "data"}, route
+
+
+def test_the_document_gives_failures_as_problems(document: dict[str, Any]) -> None:
+    """Every failure is application/problem+json with the members of RFC 9457."""
+    for route, operation in _operations(document):
+        failures = {status: one for status, one in operation["responses"].items() if not status.startswith("2")}
+        assert "default" in failures, route
+        for status, one in failures.items():
+            content = _resolved(document, one).get("content", {})
+            assert list(content) == [MIMETYPE], (route, status)
+            properties = _resolved(document, content[MIMETYPE]["schema"])["properties"]
+            assert {"type", "title", "status", "detail", "instance", "code"} <= set(properties)
+
+
+def test_swagger_ui_comes_from_this_server(sqlite_api: Api) -> None:
+    """The page loads scripts and styles by relative addresses that this server answers, and reads our document."""
+    client = sqlite_api.client
+    with client.get("/docs", follow_redirects=True) as page:
+        assert (page.status_code, page.mimetype) == (200, "text/html")
+        html = page.get_data(as_text=True)
+    assets = ASSET.findall(html)
+    assert any(asset.endswith(".js") for asset in assets)
+    assert any(asset.endswith(".css") for asset in assets)
+    for asset in assets:
+        assert not asset.startswith(("http:", "https:", "//")), asset
+        with client.get(urljoin("/docs/", asset)) as answer:
+            assert answer.status_code == 200, asset
+    assert "/openapi.json" in html
