@@ -48,17 +48,20 @@ CHECKS = (
         name="1a cash_balance = sum of the account's Transactions",
         population="SELECT COUNT(*) FROM virtual_balances",
         figure="SELECT COALESCE(SUM(cash_balance), 0) FROM virtual_balances",
-        faults=f"""SELECT b.user_id, b.cash_balance, COALESCE(t.total, 0) AS transactions FROM virtual_balances b
-            LEFT JOIN (SELECT user_id, SUM({_SIGNED}) AS total FROM transactions GROUP BY user_id) t ON t.user_id = b.user_id
-            WHERE b.cash_balance <> COALESCE(t.total, 0)""",
+        faults=f"""SELECT x.user_id, SUM(x.balance) AS cash_balance, SUM(x.moved) AS transactions FROM (
+                SELECT user_id, cash_balance AS balance, 0 AS moved FROM virtual_balances
+                UNION ALL SELECT user_id, 0, {_SIGNED} FROM transactions
+            ) x GROUP BY x.user_id HAVING SUM(x.balance) <> SUM(x.moved)""",
     ),
     Check(
-        name="1b each Transaction's cash before is the previous one's after",
+        name="1b each Transaction's cash before is the previous one's after, and its after what it made of that",
         population="SELECT COUNT(*) FROM transactions",
         figure="SELECT COALESCE(MAX(sequence), 0) FROM transactions",
-        faults="""SELECT t.id, t.user_id, t.sequence, t.cash_before, p.cash_after AS previous_after FROM transactions t
+        faults=f"""SELECT t.id, t.user_id, t.sequence, t.cash_before, p.cash_after AS previous_after, t.cash_after, t.moved
+            FROM (SELECT id, user_id, sequence, cash_before, cash_after, {_SIGNED} AS moved FROM transactions) t
             LEFT JOIN transactions p ON p.user_id = t.user_id AND p.sequence = t.sequence - 1
-            WHERE t.cash_before <> CASE WHEN t.sequence = 1 THEN 0 ELSE COALESCE(p.cash_after, -1) END""",
+            WHERE t.cash_before <> CASE WHEN t.sequence = 1 THEN 0 ELSE COALESCE(p.cash_after, -1) END
+               OR t.cash_after <> t.cash_before + t.moved""",
     ),
     Check(
         name="1c an account's Transactions are numbered without a gap",
@@ -127,12 +130,13 @@ CHECKS = (
             WHERE reserved_quantity < 0 OR reserved_quantity > quantity OR quantity <= 0""",
     ),
     Check(
-        name="4a an order's executed quantity is the sum of its executions and never more than ordered",
+        name="4a an order's executed quantity is the sum of its executions, never more than ordered, and FILLED means all",
         population="SELECT COUNT(*) FROM orders",
         figure="SELECT COALESCE(SUM(executed_quantity), 0) FROM orders",
         faults="""SELECT o.id, o.status, o.quantity, o.executed_quantity, COALESCE(e.total, 0) AS executions FROM orders o
             LEFT JOIN (SELECT order_id, SUM(quantity) AS total FROM order_executions GROUP BY order_id) e ON e.order_id = o.id
-            WHERE o.executed_quantity <> COALESCE(e.total, 0) OR o.executed_quantity > o.quantity""",
+            WHERE o.executed_quantity <> COALESCE(e.total, 0) OR o.executed_quantity > o.quantity
+               OR (o.status = 'FILLED') <> (o.executed_quantity = o.quantity)""",
     ),
     Check(
         name="4b an execution has one Transaction once settled, none before, with the same figures",
@@ -149,8 +153,8 @@ CHECKS = (
         name="4c an execution is its order's: same user, stock and side; applied only after it was settled",
         population="SELECT COUNT(*) FROM order_executions",
         figure="SELECT COUNT(*) FROM order_executions WHERE applied_at IS NOT NULL",
-        faults="""SELECT e.id, e.order_id FROM order_executions e JOIN orders o ON o.id = e.order_id
-            WHERE e.user_id <> o.user_id OR e.stock_code <> o.stock_code OR e.side <> o.side
+        faults="""SELECT e.id, e.order_id FROM order_executions e LEFT JOIN orders o ON o.id = e.order_id
+            WHERE o.id IS NULL OR e.user_id <> o.user_id OR e.stock_code <> o.stock_code OR e.side <> o.side
                OR (e.applied_at IS NOT NULL AND e.settled_at IS NULL)""",
     ),
     Check(

@@ -1,0 +1,161 @@
+"""The audit: sound books pass, and each kind of damage is found by its own check and shown."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection, text
+
+from tests.books import Books, opened, settings_for
+from tests.servers import Valkey
+from tests.trading.steps import bought, deposit, withdraw
+from trading.database.transactions import nothing_to_find
+from trading.queries.audit import CHECKS, SAMPLE, Finding, audit
+from trading.queue import Task
+from trading.rules.orders import Side
+
+LAST_DEPOSIT = "transaction_type = 'DEPOSIT' AND sequence > 1"
+
+# The checks that must find it (by the numbers of their names), and the damage done with constraints off.
+DAMAGE = [
+    ({"1a", "7"}, "UPDATE virtual_balances SET cash_balance = cash_balance + 1"),
+    ({"1b"}, "UPDATE transactions SET cash_before = cash_before + 1, cash_after = cash_after + 1 WHERE sequence = 3"),
+    ({"1b"}, "UPDATE transactions SET cash_after = cash_after + 1 WHERE sequence = 6"),
+    ({"1a", "1b", "1c"}, f"DELETE FROM transactions WHERE {LAST_DEPOSIT}"),
+    ({"1a", "1c", "4b"}, "DELETE FROM transactions WHERE transaction_type = 'SELL'"),
+    ({"1c"}, "UPDATE virtual_balances SET transaction_count = transaction_count + 1"),
+    ({"1a", "1b"}, "UPDATE transactions SET amount = amount + 1, cash_after = cash_after + 1 WHERE sequence = 1"),
+    ({"1a", "1b", "4b"}, "UPDATE transactions SET commission = commission + 1 WHERE transaction_type = 'BUY'"),
+    ({"1a"}, "DELETE FROM virtual_balances"),
+    ({"2a"}, "UPDATE virtual_balances SET reserved_cash = reserved_cash + 1"),
+    ({"2a", "2b"}, "UPDATE orders SET reserved_cash = 5 WHERE side = 'BUY' AND status = 'FILLED'"),
+    ({"2a"}, "UPDATE orders SET reserved_cash = 0 WHERE status = 'PENDING' AND side = 'BUY'"),
+    ({"2a", "2c"}, "UPDATE virtual_balances SET reserved_cash = cash_balance + 1"),
+    ({"3a"}, "UPDATE portfolios SET quantity = quantity + 1"),
+    ({"3a"}, "UPDATE portfolios SET cost = cost - 1"),
+    ({"3a", "3b"}, "DELETE FROM portfolios"),
+    ({"3b"}, "UPDATE portfolios SET reserved_quantity = reserved_quantity - 1"),
+    ({"3b", "3c"}, "UPDATE portfolios SET reserved_quantity = quantity + 1"),
+    ({"3b"}, "UPDATE orders SET status = 'CANCELLED' WHERE status = 'PENDING' AND side = 'SELL'"),
+    ({"4a"}, "UPDATE orders SET executed_quantity = executed_quantity - 1 WHERE status = 'FILLED'"),
+    ({"4a"}, "UPDATE orders SET status = 'PENDING' WHERE status = 'FILLED' AND side = 'BUY'"),
+    (
+        {"4a", "4b", "3a"},
+        "UPDATE order_executions SET quantity = quantity + 1, amount = amount + price WHERE side = 'BUY'",
+    ),
+    ({"4b"}, "UPDATE order_executions SET price = price + 1 WHERE side = 'SELL'"),
+    ({"4b", "4c"}, "UPDATE order_executions SET settled_at = NULL WHERE applied_at IS NOT NULL"),
+    ({"4c"}, "UPDATE order_executions SET stock_code = 'A000660'"),
+    ({"4c"}, "DELETE FROM orders WHERE status = 'FILLED'"),
+    ({"6"}, "UPDATE transactions SET execution_id = NULL WHERE transaction_type = 'BUY'"),
+    ({"7"}, "UPDATE order_executions SET realized_profit = realized_profit + 1 WHERE side = 'SELL'"),
+]
+
+
+@pytest.fixture(scope="module", params=["sqlite", "mariadb"])
+def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Books]:
+    """Books with a holding of finished trades, cash moved in and out, and an open buy and an open sale."""
+    uri = request.getfixturevalue(f"migrated_{request.param}")
+    with opened(settings_for(uri, valkey_server.url)) as books:
+        user = books.user()
+        deposit(books, user, 50_000)
+        bought(books, user, 10)
+        books.place(user, Side.SELL, 4)
+        books.run_all()
+        withdraw(books, user, 30_000)
+        deposit(books, user, 10_000)
+        books.place(user, Side.BUY, 1)
+        books.place(user, Side.SELL, 2)
+        yield books
+
+
+def findings_of(connection: Connection) -> list[Finding]:
+    from sqlalchemy.orm import Session
+
+    with Session(connection) as session:
+        return list(audit(session))
+
+
+@pytest.fixture
+def unguarded(traded: Books) -> Iterator[Connection]:
+    """A connection whose changes no constraint refuses, rolled back afterwards."""
+    on_sqlite = traded.core.database.engine.dialect.name == "sqlite"
+    off, on = (
+        (["PRAGMA foreign_keys = OFF", "PRAGMA ignore_check_constraints = ON"],
+         ["PRAGMA foreign_keys = ON", "PRAGMA ignore_check_constraints = OFF"])
+        if on_sqlite
+        else (["SET SESSION foreign_key_checks = 0, check_constraint_checks = 0"],
+              ["SET SESSION foreign_key_checks = 1, check_constraint_checks = 1"])
+    )  # fmt: skip
+    with traded.core.database.engine.connect() as connection:
+        driver = connection.connection.dbapi_connection
+        assert driver is not None
+        switch(driver, off)
+        yield connection
+        connection.rollback()
+        switch(driver, on)
+
+
+def switch(driver: object, statements: list[str]) -> None:
+    """SQLite takes its switches only outside of a transaction, so they go past SQLAlchemy, which would begin one."""
+    cursor = driver.cursor()  # type: ignore[attr-defined]
+    for statement in statements:
+        cursor.execute(statement)
+    cursor.close()
+
+
+@pytest.mark.parametrize(("found_by", "damage"), DAMAGE, ids=range(len(DAMAGE)))
+def test_damage_is_found_and_shown(unguarded: Connection, found_by: set[str], damage: str) -> None:
+    """The checks that guard what was damaged report it, with rows that name what is wrong."""
+    assert unguarded.execute(text(damage)).rowcount > 0
+
+    breached = {finding.name.split()[0]: finding for finding in findings_of(unguarded) if finding.breaches}
+
+    assert found_by <= set(breached)
+    assert all(finding.sample and "=" in finding.sample[0] for finding in breached.values())
+
+
+def test_every_check_is_tried() -> None:
+    """A new check needs damage here that it finds."""
+    assert set().union(*(found_by for found_by, _ in DAMAGE)) == {check.name.split()[0] for check in CHECKS}
+
+
+def test_sound_books_pass_with_their_figures(traded: Books) -> None:
+    """No breach, every check looked at something, and the figures are those of the books."""
+    findings = {one.name.split()[0]: one for one in traded.core.database.snapshot(lambda s: list(audit(s)))}
+    assert [one.name for one in findings.values() if one.breaches] == []
+    assert all(one.checked and not one.sample for one in findings.values())
+    assert findings["1b"].figure == findings["1b"].checked == 6
+    assert findings["3a"].figure == 6
+    assert findings["4a"].figure == 14
+
+
+def test_empty_books_pass(books: Books) -> None:
+    """A system without a user has nothing to breach."""
+    assert books.breaches() == []
+
+
+def test_many_faults_are_counted_and_some_shown(books: Books) -> None:
+    """The number is of all, the sample of a few."""
+    for _ in range(SAMPLE + 2):
+        books.user()
+    books.core.database.transaction(
+        lambda session: session.execute(text("UPDATE virtual_balances SET cash_balance = cash_balance + 1")),
+        landed=nothing_to_find,
+    )
+    (finding, *_) = books.breaches()
+    assert (finding.breaches, len(finding.sample)) == (SAMPLE + 2, SAMPLE)
+
+
+@pytest.mark.parametrize("stages", range(1, 4))
+def test_books_are_sound_between_the_stages(books: Books, stages: int) -> None:
+    """After acceptance, execution and settlement of a buy and a sale, before the next stage runs, nothing is breached."""
+    user = books.user()
+    bought(books, user, 5)
+    for side in Side:
+        books.place(user, side, 2)
+    order_of_stages = (Task.EXECUTE_ORDERS, Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS)
+    for task in order_of_stages[:stages]:
+        assert books.breaches() == []
+        while books.sent and books.sent[0].task is task:
+            books.run(books.sent.pop(0))
+    assert books.breaches() == []
