@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 from celery import Task
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 import celery_config
@@ -53,6 +53,13 @@ class CoreTask(Task):
         except SoftTimeLimitExceeded:
             log.exception("task_ran_too_long", limit_s=celery_config.SOFT_TIME_LIMIT_S)
             return None
+        except Retry as retry:
+            log.warning("task_retried", reason=type(retry.exc).__name__, attempt=self.request.retries + 1)
+            raise
+        except Reject as rejected:
+            # The broker took no message for a retry; the rows are still due.
+            log.warning("task_not_retried", reason=type(rejected.reason).__name__)
+            raise
         except TRANSIENT as fault:
             log.warning("task_faltered", reason=type(fault).__name__)
             raise

@@ -1,0 +1,36 @@
+"""Fixtures of the workers' tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.books import Books, opened, settings_for
+from tests.webapp.client import Api, api_on
+from trading import core as trading_core
+from trading.core import utc_now
+from trading.settings import Settings
+from webapp.queue import producer_courier
+
+
+@pytest.fixture
+def live_settings(migrated_mariadb: str, valkey_url: str) -> Settings:
+    """Settings for real processes: prices that stay fresh, small batches, and a sweep that comes soon."""
+    return settings_for(
+        migrated_mariadb,
+        valkey_url,
+        tick_freshness_ms=600_000,
+        sweep_period_s=1,
+        wake_grace_ms=500,
+        stage_batch_size=20,
+    )
+
+
+@pytest.fixture
+def live_api(live_settings: Settings) -> Iterator[Api]:
+    """The API on empty books, with the clock and the courier of production."""
+    with opened(live_settings) as emptied:
+        core = trading_core.build(live_settings, deliver=producer_courier(live_settings))
+        try:
+            yield api_on(Books(core, utc_now, emptied.sent))
+        finally:
+            core.close()

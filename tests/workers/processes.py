@@ -1,0 +1,119 @@
+"""Real Celery processes for tests, each with its log and ended by its pid."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+from launcher.leash import leashed
+from launcher.plan import ROOT
+from tests.servers import wait_until
+from trading.settings import Settings
+
+READY_S = 30.0
+STOP_S = 15.0
+
+
+def environment_of(settings: Settings, **more: str) -> dict[str, str]:
+    """This process's environment with what the settings were made of."""
+    return {
+        **os.environ,
+        "DATABASE_URI": settings.database_uri.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
+        "LOG_FORMAT": "json",
+        "TICK_FRESHNESS_MS": str(settings.tick_freshness_ms),
+        "WAKE_GRACE_MS": str(settings.wake_grace_ms),
+        "SWEEP_PERIOD_S": str(settings.sweep_period_s),
+        "STAGE_BATCH_SIZE": str(settings.stage_batch_size),
+        **more,
+    }
+
+
+class CeleryProcess:
+    """``celery -A workers …`` with two pool children at most. It is killed, if need be, when the block ends."""
+
+    def __init__(self, command: list[str], log: Path, environment: dict[str, str], *, ready: str) -> None:
+        self.log = log
+        self._ready = ready
+        self._command = [sys.executable, "-m", "celery", "-A", "workers", *command]
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    @property
+    def children(self) -> list[int]:
+        """The pids of the pool's children."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def start(self) -> None:
+        """Start, and return once it works."""
+        begun = len(self.output) if self.log.exists() else 0
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                leashed(self._command),
+                cwd=ROOT,
+                env=self._environment,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+            )
+        wait_until(
+            lambda: self._ready in self.output[begun:] or self._process.poll() is not None,
+            what=f"{self._ready!r} in {self.log}",
+            deadline_s=READY_S,
+        )
+        assert self._process.poll() is None, self.output
+
+    def kill(self) -> None:
+        """End it and its children as a power cut would."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        pids = [self.pid, *self.children]
+        for pid in pids:
+            _kill(pid)
+        self._process.wait(STOP_S)
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), what="the children's end")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # It ended with its parent.
+        os.kill(pid, signal.SIGKILL)
+
+
+def worker(log: Path, settings: Settings, **environment: str) -> CeleryProcess:
+    """A worker on all queues."""
+    return CeleryProcess(
+        ["worker", "-c", "2", "-l", "INFO", "-n", f"{log.stem}@test", "--without-gossip", "--without-mingle"],
+        log,
+        environment_of(settings, **environment),
+        ready=" ready.",
+    )
+
+
+def beat(log: Path, settings: Settings) -> CeleryProcess:
+    """The one that wakes the periodic tasks."""
+    command = ["beat", "-l", "INFO", "-s", str(log.with_suffix(".schedule")), "--pidfile="]
+    return CeleryProcess(command, log, environment_of(settings), ready="beat: Starting")

@@ -1,0 +1,104 @@
+"""Celery's settings as data, and what a worker's process is made of."""
+
+import subprocess
+import sys
+
+import pytest
+
+import celery_config
+from launcher.plan import ROOT
+from tests.books import settings_for
+from trading.queue import Task
+
+SETTINGS = settings_for("sqlite:///nowhere.db", "redis://127.0.0.1:1/0", sweep_period_s=5)
+WORKER = celery_config.worker(SETTINGS)
+PRODUCER = celery_config.producer(SETTINGS)
+
+
+def test_every_task_has_a_queue_and_every_stage_its_own() -> None:
+    """A long queue shows which stage is behind, and a worker can be given one stage."""
+    assert set(celery_config.QUEUES) == set(Task)
+    stages = [
+        celery_config.QUEUES[task] for task in (Task.EXECUTE_ORDERS, Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS)
+    ]
+    assert len({*stages, celery_config.QUEUES[Task.SWEEP_DUE_WORK]}) == 4
+    for task, queue in celery_config.QUEUES.items():
+        assert celery_config.queue_of(task) == queue
+        assert WORKER["task_routes"][str(task)] == {"queue": queue}
+        assert queue in WORKER["task_queues"]
+
+
+def test_an_unknown_task_has_no_queue() -> None:
+    """A misspelt name fails where it is sent instead of waiting in a queue that nobody reads."""
+    with pytest.raises(ValueError, match="execute_order"):
+        celery_config.queue_of("execute_order")
+
+
+def test_a_task_that_dies_with_its_process_runs_again() -> None:
+    """Late acknowledgement and redelivery, one message at a time."""
+    assert WORKER["task_acks_late"]
+    assert WORKER["task_reject_on_worker_lost"]
+    assert WORKER["worker_prefetch_multiplier"] == 1
+    assert WORKER["task_ignore_result"]
+
+
+def test_limits_stand_in_the_right_order() -> None:
+    """Soft before hard, a stop waits longer than a task may take, and no running task is delivered a second time."""
+    soft, hard = WORKER["task_soft_time_limit"], WORKER["task_time_limit"]
+    assert soft < hard
+    assert WORKER["worker_soft_shutdown_timeout"] > soft
+    assert WORKER["broker_transport_options"]["visibility_timeout"] > 10 * hard
+
+
+@pytest.mark.parametrize("side", [WORKER, PRODUCER], ids=["worker", "producer"])
+def test_only_json_is_spoken(side: dict[str, object]) -> None:
+    """A message can't carry code."""
+    assert side["task_serializer"] == "json"
+    assert side["accept_content"] == ["json"]
+    assert side["broker_url"] == SETTINGS.redis_url.get_secret_value()
+
+
+def test_waits_on_the_network_are_bounded() -> None:
+    """A producer gives up after half a second, once; a worker notices vanished packets."""
+    options = PRODUCER["broker_transport_options"]
+    assert max(options["socket_timeout"], options["socket_connect_timeout"]) <= 0.5
+    assert options["max_retries"] == 0
+    assert WORKER["broker_transport_options"]["socket_timeout"]
+    assert WORKER["broker_transport_options"]["health_check_interval"]
+
+
+def test_periodic_tasks_expire_before_their_next_turn() -> None:
+    """A pause is not followed by a burst of late ones. The sweep and the subscriptions are among them."""
+    schedule = WORKER["beat_schedule"]
+    assert {Task.SWEEP_DUE_WORK, Task.REFRESH_SUBSCRIPTIONS, Task.PURGE_RECEIPTS} <= {
+        one["task"] for one in schedule.values()
+    }
+    for entry in schedule.values():
+        assert 0 < entry["options"]["expires"] < entry["schedule"]
+        assert entry["options"]["queue"] == celery_config.QUEUES[Task(entry["task"])]
+
+
+def test_a_worker_loads_no_web_framework() -> None:
+    """Workers and the API share the trading core and nothing else."""
+    program = (
+        "import sys, workers, workers.orders, workers.maintenance\n"
+        "loaded = {'flask', 'flask_smorest', 'werkzeug', 'webapp', 'relayer', 'sandbox'} & set(sys.modules)\n"
+        "sys.exit(str(sorted(loaded)) if loaded else 0)"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_a_workers_tasks_are_exactly_ours() -> None:
+    """Every name that is sent has a task behind it, none has a task that nobody names."""
+    program = (
+        "from workers import app\n"
+        "app.loader.import_default_modules()\n"
+        "print(*sorted(name for name in app.tasks if not name.startswith('celery.')))"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert ran.stdout.split() == sorted(Task)

@@ -1,0 +1,166 @@
+"""Real workers on a real broker and database: orders are filled, settled and applied, whatever is killed or lost meanwhile."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import redis
+from celery import Celery
+from sqlalchemy import func, select
+
+import celery_config
+from launcher.ports import free_port
+from tests.books import SAMSUNG
+from tests.servers import wait_until
+from tests.webapp.client import Api, Person, data_of
+from tests.workers.processes import beat, worker
+from trading.database.tables import Order, OrderExecution, table_of
+from trading.queue import Task
+from trading.settings import Settings
+from webapp.request_context import HEADER
+
+_ORDERS, _EXECUTIONS = table_of(Order), table_of(OrderExecution)
+
+
+def _applied(api: Api) -> int:
+    query = select(func.count()).where(_EXECUTIONS.c.applied_at.is_not(None))
+    return api.books.core.database.read(lambda session: session.scalar(query) or 0)
+
+
+def _backlog(api: Api, count: int) -> list[Person]:
+    """Three buyers' orders, ``count`` together."""
+    people = [api.person() for _ in range(3)]
+    for number in range(count):
+        data_of(api.order(people[number % 3], "BUY", 1), 201)
+    return people
+
+
+def _sweep(settings: Settings) -> None:
+    """What beat does at every period."""
+    _send(settings, Task.SWEEP_DUE_WORK)
+
+
+def _send(settings: Settings, task: str, *arguments: object) -> None:
+    """A message for a worker, as a producer of ours sends it."""
+    producer = Celery("stocking", set_as_current=False)
+    producer.conf.update(celery_config.producer(settings))
+    with producer:
+        producer.send_task(task, args=arguments, queue=celery_config.queue_of(task), retry=False, ignore_result=True)
+
+
+def _log_lines(output: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+
+
+def test_an_order_is_filled_settled_and_applied(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+    """From the API through three tasks, each of which logs its own id and the id of the request that began it all."""
+    person = live_api.person()
+    live_api.books.tick(70_000)
+    with worker(tmp_path / "worker.log", live_settings) as process:
+        placed = live_api.order(person, "BUY", 10, headers={HEADER: "the-request-1"})
+        wait_until(lambda: _applied(live_api) == 1, what="the fill in the portfolio")
+        wait_until(lambda: "update_portfolios" in process.output, what="the last task's log line")
+
+    order = data_of(live_api.client.get(placed.headers["Location"], headers=person.headers))
+    assert order["status"] == "FILLED"
+    assert data_of(live_api.get(f"/portfolio/{SAMSUNG}", person))["quantity"] == 10
+    assert data_of(live_api.get("/balance", person))["cash_balance"] == 10_000_000 - 700_105
+    assert live_api.books.breaches() == []
+    stages = {"execute_orders", "settle_executions", "update_portfolios"}
+    done = [line for line in _log_lines(process.output) if line["event"] == "task_done" and line["task"] in stages]
+    assert [line["task"] for line in done] == ["execute_orders", "settle_executions", "update_portfolios"]
+    assert [line["request_id"] for line in done] == ["the-request-1"] * 3
+    assert len({UUID(line["task_id"]) for line in done}) == 3
+
+
+@pytest.mark.parametrize("victim", ["child", "worker"])
+def test_nothing_is_lost_when_a_process_is_killed(
+    live_api: Api, live_settings: Settings, tmp_path: Path, victim: str
+) -> None:
+    """kill -9 amid a backlog: afterwards every order is final, none was filled twice, and the audit is clean."""
+    live_api.books.tick(70_000)
+    _backlog(live_api, 90)
+    with worker(tmp_path / "worker.log", live_settings) as process:
+        wait_until(lambda: "task_done" in process.output, what="the first task")
+        if victim == "child":
+            for pid in process.children:
+                os.kill(pid, signal.SIGKILL)
+        else:
+            process.kill()
+            process.start()
+
+        _backlog(live_api, 9)
+
+        def finished() -> bool:
+            _sweep(live_settings)
+            return _applied(live_api) == 99
+
+        wait_until(finished, what="all orders in the portfolios", deadline_s=40)
+
+    statuses = live_api.books.core.database.read(
+        lambda session: dict(session.execute(select(_ORDERS.c.status, func.count()).group_by(_ORDERS.c.status)).all())
+    )
+    assert statuses == {"FILLED": 99}
+    assert live_api.books.breaches() == []
+
+
+def test_lost_wakeups_are_found_again(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+    """Redis is wiped under running processes: what it forgot is woken by beat's sweep, and new orders go their way as before."""
+    live_api.books.tick(70_000)
+    _backlog(live_api, 6)
+    with redis.Redis.from_url(live_settings.redis_url.get_secret_value()) as client:
+        client.flushall()
+        live_api.books.tick(70_000)
+        with worker(tmp_path / "worker.log", live_settings), beat(tmp_path / "beat.log", live_settings):
+            wait_until(lambda: _applied(live_api) == 6, what="the forgotten orders", deadline_s=20)
+
+            client.flushall()
+            live_api.books.tick(70_000)
+            _backlog(live_api, 3)
+            wait_until(lambda: _applied(live_api) == 9, what="orders after the wipe", deadline_s=20)
+            client.flushall()
+            live_api.books.tick(70_000)
+            _backlog(live_api, 3)
+            client.flushall()
+            live_api.books.tick(70_000)
+            wait_until(lambda: _applied(live_api) == 12, what="orders wiped while they waited", deadline_s=20)
+
+    assert live_api.books.breaches() == []
+
+
+def test_faults_that_pass_are_retried_and_others_are_not(
+    live_api: Api, live_settings: Settings, tmp_path: Path
+) -> None:
+    """A message with no ids fails once, as trying again would only repeat it; a market that is away is tried again, and
+    each try is told in one line."""
+    person = live_api.person()
+    live_api.books.tick(70_000)
+    market = f"redis://127.0.0.1:{free_port()}/0"
+    broker = live_settings.redis_url.get_secret_value()
+    placed = live_api.order(person, "BUY", 1)
+    elsewhere = {"REDIS_URL": market, "CELERY_BROKER_URL": broker}
+    with worker(tmp_path / "worker.log", live_settings, **elsewhere) as process:
+
+        def told(task: str, request_id: str | None) -> list[tuple[str, str | None]]:
+            return [
+                (line["event"], line.get("reason"))
+                for line in _log_lines(process.output)
+                if line["event"].startswith("task_") and (line["task"], line["request_id"]) == (task, request_id)
+            ]
+
+        _send(live_settings, Task.SETTLE_EXECUTIONS, ["no-uuid"])
+        wait_until(
+            lambda: len(told("execute_orders", placed.headers[HEADER])) == 4, what="the last attempt", deadline_s=30
+        )
+
+        away = "MarketUnavailable"
+        tries = [("task_retried", away), ("task_retried", away), ("task_retried", away), ("task_faltered", away)]
+        assert told("execute_orders", placed.headers[HEADER]) == tries
+        assert told("settle_executions", None) == [("task_failed", None)]
+    order = data_of(live_api.client.get(placed.headers["Location"], headers=person.headers))
+    assert order["status"] == "PENDING"
+    assert live_api.books.breaches() == []
