@@ -14,6 +14,7 @@ from flask import Response, current_app, g, request
 from marshmallow import Schema
 from sqlalchemy.orm import Session
 
+from trading.database.ids import new_id
 from trading.database.transactions import nothing_to_find
 from trading.rules.errors import DomainError, ValidationFailed
 from trading.services import receipts
@@ -88,7 +89,7 @@ def _claim() -> Claim | StoredAnswer | None:
         raise ValidationFailed(field=KEY_HEADER, limit=64)
     core = the_core()
     identity = g.get("identity")
-    request_hash = _request_hash()
+    request_hash, claim_id = _request_hash(), new_id()
     now = core.clock()
     return core.database.transaction(
         lambda session: receipts.claim(
@@ -98,6 +99,7 @@ def _claim() -> Claim | StoredAnswer | None:
             request_hash=request_hash,
             keep_h=core.settings.idempotency_key_hours,
             now=now,
+            claim_id=claim_id,
         ),
         landed=nothing_to_find,
     )

@@ -43,13 +43,21 @@ class StoredAnswer:
 
 
 def claim(
-    session: Session, *, scope: str, key: str, request_hash: bytes, keep_h: int, now: datetime
+    session: Session,
+    *,
+    scope: str,
+    key: str,
+    request_hash: bytes,
+    keep_h: int,
+    now: datetime,
+    claim_id: UUID | None = None,
 ) -> Claim | StoredAnswer:
     """Claim a key, or return the answer that it already has.
 
+    With a ``claim_id`` made before the transaction, a run after a COMMIT of unknown outcome knows the claim as its own.
     Raises IdempotencyKeyConflict when the key came with another request before, RequestInProgress while the first still runs.
     """
-    mine = Claim(scope=scope, key=key, claim_id=new_id())
+    mine = Claim(scope=scope, key=key, claim_id=claim_id or new_id())
     row = session.execute(select(_RECEIPTS).where(*_at(mine)).with_for_update()).one_or_none()
     if row is not None and row.created_at <= now - timedelta(hours=keep_h):
         session.execute(delete(_RECEIPTS).where(*_at(mine)))
@@ -60,6 +68,8 @@ def claim(
         raise IdempotencyKeyConflict
     if row.status is not None:
         return StoredAnswer(status=row.status, body=row.body, location=row.location)
+    if row.claim_id == mine.claim_id:
+        return mine
     if row.claimed_until > now:
         raise RequestInProgress
     session.execute(

@@ -123,11 +123,17 @@ class Refreshing(MethodView):
     def post(self) -> dict[str, object]:
         """Exchange the refresh token (as bearer) for a new pair. It is good once; used again, it ends the session."""
         session_id, refresh_token_id = refresh_claims()
-        core, now = the_core(), the_core().clock()
+        core, now, renewed_token_id = the_core(), the_core().clock(), new_id()
         renewed = core.database.transaction(
             lambda session: accounts.refresh(
-                session, session_id=session_id, refresh_token_id=refresh_token_id, settings=core.settings, now=now
-            )
+                session,
+                session_id=session_id,
+                refresh_token_id=refresh_token_id,
+                settings=core.settings,
+                now=now,
+                renewed_token_id=renewed_token_id,
+            ),
+            landed=nothing_to_find,
         )
         if renewed is None:
             raise Unauthorized

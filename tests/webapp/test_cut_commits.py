@@ -1,0 +1,131 @@
+"""A connection to the database that is lost during COMMIT: nobody knows whether it landed, and still the answer is right."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from tests.books import Books
+from tests.servers import MariaDB
+from tests.trading.database.cutting_proxy import Cut, CuttingProxy
+from tests.webapp.client import PASSWORD, Api, Person, api_on, bearer, data_of, problem_of
+from trading import core as trading_core
+from webapp.writing import KEY_HEADER, REPLAYED_HEADER
+
+KEY = {KEY_HEADER: "one-key"}
+
+# A request without a key has one COMMIT; with a key the claim's comes first.
+CUTS = {
+    "without key, before": ({}, (Cut.BEFORE,)),
+    "without key, after": ({}, (Cut.AFTER,)),
+    "claim, before": (KEY, (Cut.BEFORE,)),
+    "claim, after": (KEY, (Cut.AFTER,)),
+}
+
+
+@pytest.fixture
+def cut_api(mariadb_api: Api, mariadb_server: MariaDB) -> Callable[..., Any]:
+    """The same books as ``mariadb_api``'s, through connections whose COMMITs are cut."""
+
+    @contextmanager
+    def through(*cuts: Cut) -> Iterator[Api]:
+        books = mariadb_api.books
+        with CuttingProxy(mariadb_server.port, *cuts) as proxy:
+            address = make_url(books.settings.database_uri.get_secret_value()).set(port=proxy.port)
+            settings = books.settings.model_copy(
+                update={
+                    "database_uri": type(books.settings.database_uri)(address.render_as_string(hide_password=False))
+                }
+            )
+            core = trading_core.build(settings, deliver=books.core.deliver, clock=books.clock)
+            try:
+                yield api_on(Books(core, books.clock, books.sent))
+            finally:
+                core.close()
+
+    return through
+
+
+def _cash(api: Api, who: Person) -> int:
+    return int(data_of(api.get("/balance", who))["cash_balance"])
+
+
+@pytest.mark.parametrize("case", CUTS)
+def test_an_order_is_placed_once(mariadb_api: Api, cut_api: Callable[..., Any], case: str) -> None:
+    """The client gets its 201, there is one order, and its wake-up is known to be due."""
+    headers, cuts = CUTS[case]
+    person = mariadb_api.person()
+    mariadb_api.books.tick(70_000)
+
+    with cut_api(*cuts) as api:
+        answer = api.order(person, "BUY", 10, headers=headers)
+
+    placed = data_of(answer, 201)
+    (order,) = data_of(mariadb_api.get("/trading/orders", person))["items"]
+    assert order["id"] == placed["id"]
+    assert mariadb_api.books.breaches() == []
+    if headers:
+        again = mariadb_api.order(person, "BUY", 10, headers=headers)
+        assert (again.headers[REPLAYED_HEADER], again.data) == ("true", answer.data)
+
+
+@pytest.mark.parametrize("case", CUTS)
+@pytest.mark.parametrize("path", ["/balance/deposit", "/balance/withdraw"])
+def test_cash_moves_once(mariadb_api: Api, cut_api: Callable[..., Any], path: str, case: str) -> None:
+    """A movement of cash whose COMMIT was cut is neither lost nor done twice."""
+    headers, cuts = CUTS[case]
+    person = mariadb_api.person()
+
+    with cut_api(*cuts) as api:
+        moved = data_of(api.post(path, person, {"amount": 5}, headers=headers), 201)
+
+    assert _cash(mariadb_api, person) == 10_000_000 + (5 if path.endswith("deposit") else -5)
+    assert data_of(mariadb_api.get(f"/trading/transactions/{moved['id']}", person)) == moved
+    assert mariadb_api.books.breaches() == []
+
+
+@pytest.mark.parametrize("cut", Cut)
+def test_the_second_commit_of_a_request_with_a_key_is_cut(
+    mariadb_api: Api, cut_api: Callable[..., Any], cut: Cut
+) -> None:
+    """The work's own COMMIT, after the claim's was done: its answer is found beside its rows, or it is done again."""
+    person = mariadb_api.person()
+    mariadb_api.books.tick(70_000)
+
+    # Cutting the claim's before the server sees it makes the work's COMMIT the third, on a connection that has written before.
+    with cut_api(Cut.BEFORE, Cut.BEFORE, cut) as api:
+        answer = api.order(person, "BUY", 10, headers=KEY)
+
+    placed = data_of(answer, 201)
+    (order,) = data_of(mariadb_api.get("/trading/orders", person))["items"]
+    assert order["id"] == placed["id"]
+    again = mariadb_api.order(person, "BUY", 10, headers=KEY)
+    assert (again.headers[REPLAYED_HEADER], again.data) == ("true", answer.data)
+    assert mariadb_api.books.breaches() == []
+
+
+@pytest.mark.parametrize("cut", Cut)
+def test_a_password_is_changed_once(mariadb_api: Api, cut_api: Callable[..., Any], cut: Cut) -> None:
+    """The answer says what is so: the new password signs in, the old one does not."""
+    person = mariadb_api.person()
+    change = {"current_password": PASSWORD, "new_password": "another good one"}
+
+    with cut_api(cut) as api:
+        data_of(api.post("/users/me/password", person, change))
+
+    problem_of(mariadb_api.login(person.email), "unauthorized")
+    data_of(mariadb_api.login(person.email, "another good one"))
+
+
+@pytest.mark.parametrize("cut", Cut)
+def test_a_refresh_token_survives_a_cut(mariadb_api: Api, cut_api: Callable[..., Any], cut: Cut) -> None:
+    """A client whose exchange met the cut has a pair that works, and is not taken for a thief when he uses it."""
+    person = mariadb_api.person()
+
+    with cut_api(cut) as api:
+        renewed = data_of(api.post("/users/refresh", headers=bearer(person.refresh_token)))
+
+    data_of(mariadb_api.get("/users/me", headers=bearer(renewed["access_token"])))
+    data_of(mariadb_api.post("/users/refresh", headers=bearer(renewed["refresh_token"])))
