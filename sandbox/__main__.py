@@ -86,17 +86,7 @@ def _stock(code: str) -> ListedStock:
     for stock in seed_listing():
         if stock.code == code:
             return stock
-    return ListedStock(
-        code=code,
-        isin=None,
-        name=code,
-        english_name=None,
-        market="KOSPI",
-        kind="STOCK",
-        sector=None,
-        listed_shares=None,
-        reference_price=None,
-    )
+    return ListedStock(code=code, name=code, market="KOSPI")
 
 
 async def _run(options: argparse.Namespace, replay: Replay | None) -> None:

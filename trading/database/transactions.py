@@ -45,6 +45,14 @@ class CommitUncertain(DatabaseUnavailable):
     """The connection was lost during COMMIT and nobody could tell whether it landed. It may have: unlike its kind, this is no promise."""
 
 
+class _LostInCommit(Exception):
+    """A transient fault of the COMMIT itself: whether it landed is unknown."""
+
+    def __init__(self, fault: DBAPIError) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
 def nothing_to_find(_session: Session) -> None:
     """``landed`` for work that looks at the state of its rows first: run again, it changes nothing more."""
 
@@ -74,34 +82,43 @@ class Database:
         DatabaseUnavailable when the attempts are used up; any other exception of ``work`` rolls back and passes through.
         """
         uncertain = False
+        fault: DBAPIError | DatabaseUnavailable
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                if uncertain:
-                    found = self.read(landed) if landed else None
-                    if found is not None:
-                        return found
-                    uncertain = False
-                with _session(self.engine) as session:
-                    result = work(session)
-                    uncertain = True
-                    session.commit()
-                    uncertain = False
-                    outbox = session.info.get(_OUTBOX)
-            except (DBAPIError, DatabaseUnavailable) as fault:
-                # While ``landed`` can't be asked the outcome stays unknown; any other DatabaseUnavailable is final.
-                if not (is_transient(fault) if isinstance(fault, DBAPIError) else uncertain):
+                found = self.read(landed) if uncertain and landed else None
+                return self._attempt(work) if found is None else found
+            except _LostInCommit as lost:
+                if landed is None:
+                    raise CommitUncertain from lost.fault
+                uncertain, fault = True, lost.fault
+            except DatabaseUnavailable as unreachable:
+                # While ``landed`` can't be asked the outcome stays unknown; before that the database is simply away.
+                if not uncertain:
                     raise
-                if uncertain and (landed is None or attempt == ATTEMPTS):
-                    raise CommitUncertain from fault
-                log.info("transaction_retried", attempt=attempt, uncertain=uncertain, reason=_reason(fault))
-                if attempt == ATTEMPTS:
-                    raise DatabaseUnavailable from fault
-                time.sleep(random.uniform(0, BACKOFF_FIRST_MS * 4**attempt / 4) / 1_000)
-            else:
-                if outbox:
-                    self._deliver(outbox)
-                return result
-        raise AssertionError("unreachable: the last attempt returns or raises")
+                fault = unreachable
+            except DBAPIError as failed:
+                if not is_transient(failed):
+                    raise
+                # An attempt that failed before its COMMIT followed a ``landed`` that found nothing: nothing is uncertain any more.
+                uncertain, fault = False, failed
+            log.info("transaction_retried", attempt=attempt, uncertain=uncertain, reason=_reason(fault))
+            if attempt < ATTEMPTS:
+                time.sleep(random.uniform(0, BACKOFF_FIRST_MS * 4 ** (attempt - 1)) / 1_000)
+        raise (CommitUncertain if uncertain else DatabaseUnavailable) from fault
+
+    def _attempt(self, work: Callable[[Session], T]) -> T:
+        with _session(self.engine) as session:
+            result = work(session)
+            try:
+                session.commit()
+            except DBAPIError as fault:
+                if is_transient(fault):
+                    raise _LostInCommit(fault) from fault
+                raise
+            outbox = session.info.get(_OUTBOX)
+        if outbox:
+            self._deliver(outbox)
+        return result
 
     def read(self, work: Callable[[Session], T]) -> T:
         """Run ``work`` on one consistent connection and roll back. A lost connection is retried once; then DatabaseUnavailable."""

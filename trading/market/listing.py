@@ -41,14 +41,14 @@ class ListedStock:
     """One listed issue. ``reference_price`` is the close (won) that the file states, None when it states none."""
 
     code: str
-    isin: str | None
     name: str
-    english_name: str | None
     market: Market
-    kind: StockKind
-    sector: str | None
-    listed_shares: int | None
-    reference_price: int | None
+    kind: StockKind = "STOCK"
+    isin: str | None = None
+    english_name: str | None = None
+    sector: str | None = None
+    listed_shares: int | None = None
+    reference_price: int | None = None
 
 
 def read_listing(path: Path) -> list[ListedStock]:

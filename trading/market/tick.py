@@ -55,16 +55,16 @@ class Tick:
 
     code: str
     price: int
-    base: int | None
     volume: int
-    cumulative_volume: int | None
-    trade_type: str | None
-    change_type: str | None
-    session: str | None
-    exchange: str | None
     traded_at: datetime
     received_at: datetime
     position: Position
+    base: int | None = None
+    cumulative_volume: int | None = None
+    trade_type: str | None = None
+    change_type: str | None = None
+    session: str | None = None
+    exchange: str | None = None
 
     @property
     def change(self) -> int | None:

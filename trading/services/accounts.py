@@ -141,16 +141,16 @@ def refresh(
     *,
     session_id: UUID,
     refresh_token_id: UUID,
+    renewed_token_id: UUID,
     settings: Settings,
     now: datetime,
-    renewed_token_id: UUID | None = None,
 ) -> SignIn | None:
     """Exchange a refresh token for a new one. None when it is no longer good.
 
     A token that was exchanged before is in two hands, one of them a thief's: the whole session ends. That must be committed, so the refusal is
     a return value and not an exception.
 
-    With a ``renewed_token_id`` made before the transaction, a run after a COMMIT of unknown outcome knows the exchange as its own.
+    ``renewed_token_id`` is made before the transaction, so that a run after a COMMIT of unknown outcome knows the exchange as its own.
     """
     row = session.execute(
         select(_SESSIONS, _USERS.c.deleted_at)
@@ -160,7 +160,6 @@ def refresh(
     ).one_or_none()
     if row is None or row.revoked_at is not None or row.deleted_at is not None or row.expires_at <= now:
         return None
-    renewed_token_id = renewed_token_id or new_id()
     renewed = SignIn(session_id=session_id, refresh_token_id=renewed_token_id, user=user_of(session, row.user_id))
     if row.refresh_token_id == renewed_token_id:
         return renewed

@@ -13,7 +13,6 @@ from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from trading.database.ids import new_id
 from trading.database.rows import rows_changed
 from trading.database.tables import IdempotencyReceipt, table_of
 from trading.rules.errors import IdempotencyKeyConflict, RequestInProgress
@@ -48,16 +47,16 @@ def claim(
     scope: str,
     key: str,
     request_hash: bytes,
+    claim_id: UUID,
     keep_h: int,
     now: datetime,
-    claim_id: UUID | None = None,
 ) -> Claim | StoredAnswer:
     """Claim a key, or return the answer that it already has.
 
-    With a ``claim_id`` made before the transaction, a run after a COMMIT of unknown outcome knows the claim as its own.
+    ``claim_id`` is made before the transaction, so that a run after a COMMIT of unknown outcome knows the claim as its own.
     Raises IdempotencyKeyConflict when the key came with another request before, RequestInProgress while the first still runs.
     """
-    mine = Claim(scope=scope, key=key, claim_id=claim_id or new_id())
+    mine = Claim(scope=scope, key=key, claim_id=claim_id)
     row = session.execute(select(_RECEIPTS).where(*_at(mine)).with_for_update()).one_or_none()
     if row is not None and row.created_at <= now - timedelta(hours=keep_h):
         session.execute(delete(_RECEIPTS).where(*_at(mine)))

@@ -62,6 +62,7 @@ def refresh(books: Books, signed_in: SignIn, token: UUID | None = None) -> SignI
             session,
             session_id=signed_in.session_id,
             refresh_token_id=token or signed_in.refresh_token_id,
+            renewed_token_id=new_id(),
             settings=books.settings,
             now=books.clock(),
         ),

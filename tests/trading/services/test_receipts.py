@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from tests.books import Books
 from tests.trading.steps import do, rows
 from tests.trading.threads import outcome, run_together
+from trading.database.ids import new_id
 from trading.rules.errors import IdempotencyKeyConflict, RequestInProgress
 from trading.services import receipts
 from trading.services.receipts import CLAIM_S, Claim, StoredAnswer
@@ -20,7 +21,7 @@ def claim(books: Books, key: str = "key", *, scope: str = "user", request: bytes
     return do(
         books,
         lambda session: receipts.claim(
-            session, scope=scope, key=key, request_hash=request, keep_h=24, now=books.clock()
+            session, scope=scope, key=key, request_hash=request, claim_id=new_id(), keep_h=24, now=books.clock()
         ),
     )
 
@@ -117,7 +118,9 @@ def test_a_claim_given_up_is_free_at_once(books: Books) -> None:
 
 
 def claimed_in(session: Session, books: Books) -> Claim:
-    mine = receipts.claim(session, scope="user", key="key", request_hash=ONE, keep_h=24, now=books.clock())
+    mine = receipts.claim(
+        session, scope="user", key="key", request_hash=ONE, claim_id=new_id(), keep_h=24, now=books.clock()
+    )
     assert isinstance(mine, Claim)
     return mine
 
