@@ -1,4 +1,7 @@
-"""Keeps one command running: ``python -m launcher.keeper [--grace SECONDS] -- COMMAND [ARGUMENT …]``.
+"""Keeps one command running: ``python -m launcher.keeper [--grace SECONDS] -- COMMAND [ARGUMENT …]``, or ``… --variable NAME``.
+
+With ``--variable`` the command is a line for the shell in that environment variable. Then it does not stand in the keeper's own
+command line, and a ``pkill -f`` that is meant for the kept process spares its keeper, who starts it again.
 
 A command that ends on its own is started again, at once after a long run and with growing pauses when it keeps ending. One
 that never stays up in the keeper's first seconds is given up, because then its settings are wrong and not its luck. The
@@ -139,11 +142,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and keep its command; the process's exit status."""
     parser = argparse.ArgumentParser(prog="python -m launcher.keeper")
     parser.add_argument("--grace", type=float, default=DEFAULT_GRACE_S, help="seconds between SIGTERM and SIGKILL")
-    parser.add_argument("command", nargs="+")
+    parser.add_argument(
+        "--variable", metavar="NAME", help="environment variable that holds the command as a shell's line"
+    )
+    parser.add_argument("command", nargs="*")
     options = parser.parse_args(arguments)
+    if bool(options.variable) == bool(options.command):
+        parser.error("give either a command or --variable")
+    command = ["/bin/sh", "-c", os.environ.pop(options.variable)] if options.variable else options.command
     parent = os.getppid()
     die_with_parent(signal.SIGTERM)
-    keeper = Keeper(options.command, grace_s=options.grace)
+    keeper = Keeper(command, grace_s=options.grace)
     if os.getppid() != parent:  # It went away while this was starting.
         return 0
     return keeper.run()

@@ -66,8 +66,9 @@ class Stack(Manager):
         self._signalled = False
         self.stopping = threading.Event()
         for name, command in plan.commands.items():
-            kept = shlex.join([sys.executable, "-m", "launcher.keeper", "--", "/bin/sh", "-c", command])
-            self.add_process(name, f"exec {kept}", env=dict(plan.environment), cwd=str(ROOT))
+            variable = f"KEPT_{name.upper()}"
+            kept = shlex.join([sys.executable, "-m", "launcher.keeper", "--variable", variable])
+            self.add_process(name, f"exec {kept}", env={**plan.environment, variable: command}, cwd=str(ROOT))
 
     def _start(self) -> None:
         """Start them all, then what watches over the start. The thread comes after the forks, never before."""

@@ -142,3 +142,22 @@ def test_a_command_that_does_not_exist_is_named() -> None:
     ) as kept:
         told, _ = kept.communicate(timeout=20)
     assert "no-such-program cannot be started: No such file or directory." in told
+
+
+def test_a_command_from_a_variable_is_not_in_the_keepers_command_line(tmp_path: Path) -> None:
+    """Who kills by name what is kept must not hit the keeper; and what is kept does not inherit the variable."""
+    file = tmp_path / "environment"
+    line = f"echo kept-${{KEPT_TEST-without}} > '{file}'; exec sleep 60"
+    kept = subprocess.Popen(
+        [sys.executable, "-m", "launcher.keeper", "--variable", "KEPT_TEST"],
+        cwd=ROOT,
+        env={**os.environ, "KEPT_TEST": line},
+    )
+    try:
+        wait_until(lambda: file.exists() and file.read_text(), what="the command ran")
+
+        assert file.read_text() == "kept-without\n"
+        assert b"sleep" not in Path(f"/proc/{kept.pid}/cmdline").read_bytes()
+    finally:
+        kept.send_signal(signal.SIGQUIT)
+        kept.wait()
