@@ -9,6 +9,7 @@ Deadlocks, lock waits and lost connections are retried a bounded number of times
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ LOCK_WAIT_TIMEOUT_S = 5
 _TRANSIENT_MYSQL = frozenset({1213, 1205, 1040, 2003, 2006, 2013, 1927, 1053})
 _OUTBOX = "outbox"
 _SQLITE_BEGIN = "sqlite_begin"
+_SQLITE_WRITE = "BEGIN IMMEDIATE"
+_HOLDS_TURN = "holds_turn"
 
 
 class DatabaseUnavailable(Exception):
@@ -213,9 +216,25 @@ def _sqlite(uri: str, pool_size: int) -> Engine:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
+    # SQLite has one writer, and whoever finds it busy polls, without a queue: among many threads some would wait for seconds. The threads of one
+    # process take turns instead. A turn that never came is no reason to stop: SQLite itself still keeps two writers apart.
+    turn = threading.Lock()
+
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get(_SQLITE_BEGIN, "BEGIN IMMEDIATE"))
+        begin = connection.get_execution_options().get(_SQLITE_BEGIN, _SQLITE_WRITE)
+        connection.info[_HOLDS_TURN] = begin == _SQLITE_WRITE and turn.acquire(timeout=SQLITE_BUSY_TIMEOUT_MS / 1_000)
+        try:
+            connection.exec_driver_sql(begin)
+        except DBAPIError:
+            _end(connection)
+            raise
+
+    @event.listens_for(engine, "commit")
+    @event.listens_for(engine, "rollback")
+    def _end(connection: Connection) -> None:
+        if connection.info.pop(_HOLDS_TURN, False):
+            turn.release()
 
     return engine
 
