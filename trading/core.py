@@ -48,7 +48,10 @@ def build(settings: Settings, *, deliver: Deliver = deliver_nothing, clock: Cloc
     return Core(
         settings=settings,
         database=Database(
-            settings.database_uri.get_secret_value(), pool_size=settings.database_pool_size, deliver=deliver
+            settings.database_uri.get_secret_value(),
+            pool_size=settings.database_pool_size,
+            timeout_s=settings.database_timeout_s,
+            deliver=deliver,
         ),
         redis=redis,
         quotes=QuoteBook(redis),

@@ -37,6 +37,7 @@ class Settings(BaseSettings):
 
     database_uri: SecretStr = SecretStr("sqlite:///var/stocking.db")
     database_pool_size: int = Field(default=10, ge=1, le=200)
+    database_timeout_s: int = Field(default=30, ge=1, le=86_400)
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     celery_broker_url: SecretStr | None = None
 

@@ -69,10 +69,19 @@ class Database:
     """An engine, and transactions on it. Safe to share between threads; make one for each process."""
 
     def __init__(
-        self, uri: str, *, pool_size: int = 10, deliver: Callable[[Sequence[Any]], None] = lambda _messages: None
+        self,
+        uri: str,
+        *,
+        pool_size: int = 10,
+        timeout_s: int = 30,
+        deliver: Callable[[Sequence[Any]], None] = lambda _messages: None,
     ) -> None:
-        """``deliver`` gets what a committed transaction wanted sent; it must not raise."""
-        self.engine = _engine(uri, pool_size)
+        """``deliver`` gets what a committed transaction wanted sent; it must not raise. ``timeout_s`` bounds one statement on MySQL."""
+        self.engine = (
+            _sqlite(uri, pool_size)
+            if make_url(uri).get_backend_name() == "sqlite"
+            else _mysql(uri, pool_size, timeout_s)
+        )
         self._deliver = deliver
         # Readers on SQLite must not take the one write lock.
         self._reading = self.engine.execution_options(**{_SQLITE_BEGIN: "BEGIN"})
@@ -178,9 +187,7 @@ def _reason(fault: DBAPIError | DatabaseUnavailable) -> str:
     return str(arguments[0]) if arguments else type(cause).__name__
 
 
-def _engine(uri: str, pool_size: int) -> Engine:
-    if make_url(uri).get_backend_name() == "sqlite":
-        return _sqlite(uri, pool_size)
+def _mysql(uri: str, pool_size: int, timeout_s: int) -> Engine:
     return create_engine(
         uri,
         isolation_level="READ COMMITTED",
@@ -191,8 +198,8 @@ def _engine(uri: str, pool_size: int) -> Engine:
         pool_recycle=1_800,
         connect_args={
             "connect_timeout": 2,
-            "read_timeout": 30,
-            "write_timeout": 30,
+            "read_timeout": timeout_s,
+            "write_timeout": timeout_s,
             "init_command": f"SET time_zone = '+00:00', sql_mode = 'TRADITIONAL', innodb_lock_wait_timeout = {LOCK_WAIT_TIMEOUT_S}",
         },
     )
