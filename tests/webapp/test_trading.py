@@ -280,3 +280,16 @@ def test_quotes_of_one_several_and_all_stocks(sqlite_api: Api) -> None:
     assert several["unknown"] == ["A035720"]
     assert (every["total_count"], [quote["stock_code"] for quote in every["stocks"]]) == (2, [HYNIX, SAMSUNG])
     problem_of(api.get("/trading/realtime/stock/035720", person), "stock-not-found")
+
+
+def test_a_whole_order_form_may_be_sent(api: Api) -> None:
+    """A client that fills in every member of the contract is understood; what a market order can't have is refused."""
+    person = api.person()
+    api.books.tick(70_000)
+
+    order = data_of(api.order(person, "BUY", 1, time_in_force="DAY", price=None), 201)
+
+    assert (order["time_in_force"], order["price"]) == ("DAY", None)
+    problem_of(api.order(person, "BUY", 1, price=70_000), "validation-failed")
+    problem_of(api.order(person, "BUY", 1, time_in_force="IOC"), "validation-failed")
+    problem_of(api.order(person, "BUY", 1, order_type="LIMIT", price=70_000), "validation-failed")

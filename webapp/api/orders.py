@@ -32,7 +32,16 @@ class OrderRequest(Schema):
     order_type = fields.Enum(
         OrderType, by_value=True, load_default=OrderType.MARKET, validate=validate.OneOf([OrderType.MARKET])
     )
+    time_in_force = fields.Enum(
+        TimeInForce, by_value=True, load_default=TimeInForce.DAY, validate=validate.OneOf([TimeInForce.DAY])
+    )
     quantity = Whole(required=True, high=10**9, metadata={"example": 10})
+    price = fields.Raw(
+        load_default=None,
+        allow_none=True,
+        validate=validate.OneOf([None], error="시장가 주문에는 가격을 지정할 수 없습니다."),
+        metadata={"description": "null: a market order has no price of its own"},
+    )
     client_order_id = fields.String(
         load_default=None,
         allow_none=True,
@@ -104,7 +113,8 @@ class Orders(MethodView):
     def post(self, body: dict[str, Any]) -> Response:
         """Place a market order. It is accepted at once and filled by a worker."""
         core, now, user_id = the_core(), the_core().clock(), me().user_id
-        command = PlaceOrder(order_id=new_id(), user_id=user_id, time_in_force=TimeInForce.DAY, **body)
+        del body["price"]
+        command = PlaceOrder(order_id=new_id(), user_id=user_id, **body)
         location = f"/api/v1/trading/orders/{command.order_id}"
 
         def landed(session: Any) -> Answer | None:
