@@ -6,6 +6,9 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from trading.queries.pages import LIMIT_MAX
+from webapp.korean import speak_korean
+
+speak_korean()
 
 
 class Problem(Schema):

@@ -1,0 +1,54 @@
+"""What is wrong with a field is said in the users' language."""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.webapp.client import Api
+
+HANGUL = re.compile(r"[가-힣]")
+
+FAULTS: list[dict[str, Any]] = [
+    {},
+    {"stock_code": None},
+    {"stock_code": 5},
+    {"stock_code": "?"},
+    {"side": "HOLD"},
+    {"order_type": "LIMIT"},
+    {"time_in_force": "GTC"},
+    {"quantity": "1"},
+    {"quantity": 0},
+    {"quantity": 10**400},
+    {"price": 1},
+    {"client_order_id": "x" * 65},
+    {"no_such_member": 1},
+]
+
+
+def _sentences(errors: Any) -> list[str]:
+    if isinstance(errors, dict):
+        return [sentence for value in errors.values() for sentence in _sentences(value)]
+    return [sentence for value in errors for sentence in ([value] if isinstance(value, str) else _sentences(value))]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_every_complaint_about_an_order_is_korean(api: Api, fault: dict[str, Any]) -> None:
+    """Each kind of fault that a form can have, in the form that matters most."""
+    body = {"stock_code": "A005930", "side": "BUY", "quantity": 1, **fault} if fault else {}
+
+    answer = api.post("/trading/orders", api.person(), json=body)
+
+    sentences = _sentences(answer.get_json()["errors"])
+    assert sentences
+    assert all(HANGUL.search(sentence) for sentence in sentences), sentences
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=101", "limit=x", "cursor=x", "from=yesterday", "status=OPEN", "stock_code=1"]
+)
+def test_every_complaint_about_a_list_is_korean(api: Api, query: str) -> None:
+    """The same for what stands in a query."""
+    answer = api.get(f"/trading/orders?{query}", api.person())
+
+    assert all(HANGUL.search(sentence) for sentence in _sentences(answer.get_json()["errors"]))
