@@ -16,7 +16,7 @@ from launcher.credentials import kept_secret
 from launcher.demo import DemoError, TradingDay
 from launcher.errors import LaunchError
 from launcher.health import checks_of, wait_until_healthy
-from launcher.preparation import bundled_redis, flask, prepare_database, tail
+from launcher.preparation import bundled_redis, flask, forget_beat_schedule, prepare_database, tail
 from launcher.stack import Stack
 
 DEMO_EMAIL = "demo@stocking.example"
@@ -46,6 +46,7 @@ class Launch:
                 self._say(f"Redis: bundled Valkey on port {self._plan.valkey_port}")
             self._say("Bringing the database up to date")
             prepare_database(self._plan)
+            forget_beat_schedule(self._plan)
             self._say(f"Starting {', '.join(self._plan.commands)}")
             stack = Stack(self._plan, echo=self._echo, when_started=self._watch)
             stack.loop()

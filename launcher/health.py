@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from launcher.errors import LaunchError
 from launcher.plan import API_PREFIX, Plan
-from launcher.preparation import tail
+from launcher.preparation import beat_schedules, tail
 from trading.settings import load
 
 PROBE_TIMEOUT_S = 2.0
@@ -30,9 +30,8 @@ class Check:
 
 def checks_of(plan: Plan) -> list[Check]:
     """A check for every process of the plan, the cheapest first."""
-    started = time.time()
     checks = [
-        Check("beat", lambda: _written_since(plan.var, started)),
+        Check("beat", lambda: bool(beat_schedules(plan.var))),
         Check("api", lambda: _answers_ok(f"{plan.api_url}/readyz")),
         Check("relayer", lambda: _answers_ok(f"{plan.api_url}{API_PREFIX}/trading/realtime/daemon/health")),
         Check("flower", lambda: _answers_ok(f"{plan.flower_url}/healthcheck")),
@@ -76,11 +75,6 @@ def _answers_ok(url: str) -> bool:
         return requests.get(url, timeout=PROBE_TIMEOUT_S).status_code == 200
     except requests.RequestException:
         return False
-
-
-def _written_since(folder: Path, started: float) -> bool:
-    """Beat has no address to ask; it writes its schedule when it has read it, and then begins to send."""
-    return any(path.stat().st_mtime >= started for path in folder.glob("beat-schedule*"))
 
 
 class _WorkerPing:

@@ -58,6 +58,19 @@ def prepare_database(plan: Plan) -> None:
         raise LaunchError(f"The database could not be brought up to date. The end of {log}:\n{tail(log)}")
 
 
+def beat_schedules(var: Path) -> list[Path]:
+    """The files of beat's schedule; which ones there are depends on how this Python was built."""
+    return list(var.glob("beat-schedule*"))
+
+
+def forget_beat_schedule(plan: Plan) -> None:
+    """Remove what an earlier beat left. Every period is short, so it is of no use; and beat, which has no address to ask, is then known to be up
+    by the file that it makes. The time of an old file would not tell: some builds of Python write it minutes later.
+    """
+    for file in beat_schedules(plan.var):
+        file.unlink()
+
+
 def flask(plan: Plan, *arguments: str, output: int | None = None) -> int:
     """Run the application's own commands, separated by ``--``; the exit status. ``output`` is a descriptor, or the terminal."""
     command = leashed([sys.executable, "-m", "launcher.flask_commands", *arguments])
