@@ -10,7 +10,7 @@ from flask_sqlalchemy import SQLAlchemy
 
 from trading.database.tables import Base
 from trading.database.transactions import nothing_to_find
-from trading.market.listing import MalformedListing, read_listing, seed_listing
+from trading.market.listing import ListedStock, MalformedListing, read_listing, seed_listing
 from trading.queries.audit import audit
 from trading.rules.errors import UserNotFound
 from trading.services.accounts import promote
@@ -56,7 +56,7 @@ def stocks_import(file: Path) -> None:
     click.echo(f"Imported {_import(listing)} stocks.")
 
 
-def _import(listing: list) -> int:  # type: ignore[type-arg]
+def _import(listing: list[ListedStock]) -> int:
     core = the_core()
     return core.database.transaction(
         lambda session: import_stocks(session, listing, now=core.clock()), landed=nothing_to_find

@@ -2,10 +2,10 @@
 
 import structlog
 
+from trading.database.rows import AnyRow
 from trading.market.quote_book import MarketUnavailable
 from trading.market.tick import Tick
 from trading.queries.portfolio import (
-    CashRecord,
     HoldingRecord,
     SummaryRecord,
     cash_of,
@@ -29,18 +29,13 @@ def my_holdings(stock_code: str | None = None) -> tuple[HoldingRecord, ...]:
 def my_summary() -> SummaryRecord:
     """Cash, holdings and what was realised so far, from one state of the database."""
     user_id = me().user_id
-    cash, rows, realized = the_core().database.read(
+    cash, rows, realized = the_core().database.snapshot(
         lambda session: (cash_of(session, user_id), rows_of(session, user_id), realized_profit_of(session, user_id))
     )
     return SummaryRecord(cash=cash, holdings=_priced(rows), realized_profit=realized)
 
 
-def my_cash() -> CashRecord:
-    user_id = me().user_id
-    return the_core().database.read(lambda session: cash_of(session, user_id))
-
-
-def _priced(rows: list) -> tuple[HoldingRecord, ...]:  # type: ignore[type-arg]
+def _priced(rows: list[AnyRow]) -> tuple[HoldingRecord, ...]:
     core = the_core()
     ticks: dict[str, Tick] = {}
     try:

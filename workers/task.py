@@ -41,8 +41,6 @@ class CoreTask(Task):
     retry_backoff = True
     retry_backoff_max = RETRY_BACKOFF_MAX_S
     retry_jitter = True
-    # A retry is a message to the broker; without one the sweep does the same a little later.
-    acks_late = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         clear_contextvars()

@@ -171,11 +171,6 @@ def cash_of(session: Session, user_id: UUID) -> CashRecord:
     return CashRecord(cash_balance=row.cash_balance, reserved_cash=row.reserved_cash)
 
 
-def held_codes(session: Session, user_id: UUID) -> list[str]:
-    """Product codes of the stocks that a user holds."""
-    return list(session.scalars(select(_HOLDINGS.c.stock_code).where(_HOLDINGS.c.user_id == user_id)))
-
-
 def rows_of(session: Session, user_id: UUID, *, stock_code: str | None = None) -> list[AnyRow]:
     """The holdings' rows with their stock's name, market and sector, by code."""
     wanted = (

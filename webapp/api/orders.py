@@ -96,12 +96,14 @@ class Order(Schema):
 
 
 class OrderFilters(PageArguments):
-    cursor = IdCursor(load_default=None)
+    """Loads as the keywords of ``trading.queries.orders.orders_of``."""
+
+    cursor = IdCursor(attribute="before", load_default=None)
     status = fields.Enum(OrderStatus, by_value=True, load_default=None)
     side = fields.Enum(Side, by_value=True, load_default=None)
     stock_code = StockCode(load_default=None)
-    from_ = KoreanDay(data_key="from", load_default=None)
-    to = KoreanDay(end=True, load_default=None)
+    from_ = KoreanDay(data_key="from", attribute="accepted_from", load_default=None)
+    to = KoreanDay(end=True, attribute="accepted_to", load_default=None)
 
 
 @blueprint.route("/trading/orders")
@@ -139,21 +141,7 @@ class Orders(MethodView):
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Own orders with their executions, newest first."""
         user_id = me().user_id
-        return success(
-            the_core().database.read(
-                lambda session: orders_of(
-                    session,
-                    user_id=user_id,
-                    limit=filters["limit"],
-                    before=filters["cursor"],
-                    status=filters["status"],
-                    side=filters["side"],
-                    stock_code=filters["stock_code"],
-                    accepted_from=filters["from_"],
-                    accepted_to=filters["to"],
-                )
-            )
-        )
+        return success(the_core().database.snapshot(lambda session: orders_of(session, user_id=user_id, **filters)))
 
 
 @blueprint.route("/trading/orders/<uuid:order_id>")
@@ -164,4 +152,6 @@ class OneOrder(MethodView):
     def get(self, order_id: UUID) -> dict[str, object]:
         """One own order with its executions."""
         user_id = me().user_id
-        return success(the_core().database.read(lambda session: order_of(session, user_id=user_id, order_id=order_id)))
+        return success(
+            the_core().database.snapshot(lambda session: order_of(session, user_id=user_id, order_id=order_id))
+        )

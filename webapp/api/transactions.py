@@ -40,32 +40,20 @@ class Transaction(Schema):
 
 
 class TransactionFilters(PageArguments):
-    cursor = SequenceCursor(load_default=None)
+    """Loads as the keywords of ``trading.queries.transactions.transactions_of``."""
+
+    cursor = SequenceCursor(attribute="before_sequence", load_default=None)
     transaction_type = fields.Enum(TransactionType, by_value=True, load_default=None)
     stock_code = StockCode(load_default=None)
     order_id = fields.UUID(load_default=None)
-    from_ = KoreanDay(data_key="from", load_default=None)
-    to = KoreanDay(end=True, load_default=None)
+    from_ = KoreanDay(data_key="from", attribute="since", load_default=None)
+    to = KoreanDay(end=True, attribute="until", load_default=None)
 
 
 def own_transactions(filters: dict[str, Any]) -> dict[str, object]:
     """A page of the signed-in user's ledger."""
     user_id = me().user_id
-    return success(
-        the_core().database.read(
-            lambda session: transactions_of(
-                session,
-                user_id=user_id,
-                limit=filters["limit"],
-                before_sequence=filters["cursor"],
-                transaction_type=filters["transaction_type"],
-                stock_code=filters["stock_code"],
-                order_id=filters["order_id"],
-                since=filters["from_"],
-                until=filters["to"],
-            )
-        )
-    )
+    return success(the_core().database.read(lambda session: transactions_of(session, user_id=user_id, **filters)))
 
 
 @blueprint.route("/trading/transactions")

@@ -11,7 +11,6 @@ from trading.queries.portfolio import (
     HoldingRecord,
     SummaryRecord,
     cash_of,
-    held_codes,
     only,
     priced,
     realized_profit_of,
@@ -110,7 +109,7 @@ def test_profit_of_what_is_sold_out_still_counts(books: Books, owner: UUID) -> N
     profit = books.order(owner, sale.id).executions[0].realized_profit
     assert profit
     assert summary(books, owner).realized_profit == profit
-    assert books.core.database.read(lambda session: held_codes(session, owner)) == [HYNIX]
+    assert [row.stock_code for row in books.core.database.read(lambda session: rows_of(session, owner))] == [HYNIX]
     with pytest.raises(HoldingNotFound):
         only(holdings(books, owner, SAMSUNG))
 
