@@ -4,13 +4,15 @@ Amounts are won, quantities shares, ages milliseconds; all are integers. Text th
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
+    Date,
     ForeignKey,
     Index,
     MetaData,
@@ -135,14 +137,20 @@ class VirtualBalance(Base):
 
 
 class Order(Base):
-    """An order. ``reserved_cash`` (won) is what a buy still holds back; ``wake_at`` when the sweep should wake its execution."""
+    """An order. ``reserved_cash`` (won) is what a buy still holds back; ``wake_at`` when the sweep should wake its execution.
+
+    ``book_price`` is set while the order waits in the book for a print: its limit, or for a market order an extreme that every print meets.
+    ``arriving`` is true until a print has shown whether the order is marketable. Prints up to ``accepted_position`` never fill it.
+    """
 
     __tablename__ = "orders"
     __table_args__ = (
         UniqueConstraint("user_id", "client_order_id"),
         Index("ix_orders_wake_at", "wake_at", "id"),
         Index("ix_orders_user_id_id", "user_id", "id"),
-        Index("ix_orders_book", "stock_code", "status", "side", "limit_price"),
+        Index("ix_orders_book", "stock_code", "side", "book_price"),
+        Index("ix_orders_arriving", "arriving", "stock_code"),
+        Index("ix_orders_open", "finished_at", "time_in_force", "accepted_at"),
         CheckConstraint(_one_of("side", Side), name="side"),
         CheckConstraint(_one_of("order_type", OrderType), name="order_type"),
         CheckConstraint(_one_of("time_in_force", TimeInForce), name="time_in_force"),
@@ -157,6 +165,13 @@ class Order(Base):
         CheckConstraint(f"({_one_of('status', OPEN_STATUSES)}) = (finished_at IS NULL)", name="finished_at"),
         CheckConstraint("finished_at IS NULL OR wake_at IS NULL", name="wake_at"),
         CheckConstraint("status <> 'REJECTED' OR reason IS NOT NULL", name="reason"),
+        CheckConstraint(
+            "book_price IS NULL OR (finished_at IS NULL AND accepted_position IS NOT NULL"
+            " AND (limit_price IS NULL OR book_price = limit_price))",
+            name="book_price",
+        ),
+        CheckConstraint("finished_at IS NOT NULL OR book_price IS NOT NULL OR wake_at IS NOT NULL", name="waits"),
+        CheckConstraint("arriving IN (0, 1) AND (arriving = 0 OR book_price IS NOT NULL)", name="arriving"),
         _MYSQL,
     )
 
@@ -177,6 +192,8 @@ class Order(Base):
     accepted_position: Mapped[int | None]
     wake_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    book_price: Mapped[int | None] = mapped_column(Won)
+    arriving: Mapped[bool] = mapped_column(Boolean, server_default="0")
 
 
 class OrderExecution(Base):
@@ -230,6 +247,80 @@ class OrderExecution(Base):
     cost: Mapped[int | None] = mapped_column(Won)
     buy_commission: Mapped[int | None] = mapped_column(Won)
     realized_profit: Mapped[int | None] = mapped_column(Won)
+    session: Mapped[str | None] = mapped_column(WORD)
+    commission_ppm: Mapped[int | None]
+
+
+class OrderTouch(Base):
+    """A fill that the matcher has found for an order and that its execution has yet to record: the tick, the quantity, price and rule.
+
+    It is deleted when the order is executed, or when the order ends or is amended before that.
+    """
+
+    __tablename__ = "order_touches"
+    __table_args__ = (CheckConstraint("quantity > 0 AND price > 0 AND tick_price > 0", name="positive"), _MYSQL)
+
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), primary_key=True)
+    tick_position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    quantity: Mapped[int] = mapped_column(Shares)
+    price: Mapped[int] = mapped_column(Won)
+    rule: Mapped[str] = mapped_column(WORD)
+    session: Mapped[str] = mapped_column(WORD)
+    tick_price: Mapped[int] = mapped_column(Won)
+    tick_traded_at: Mapped[datetime]
+    tick_received_at: Mapped[datetime]
+
+
+class MatchCursor(Base):
+    """How far a matcher has read the tick stream. ``shard`` of ``shards`` says which stocks are its own."""
+
+    __tablename__ = "match_cursors"
+    __table_args__ = (CheckConstraint("shard >= 0 AND shard < shards", name="shard"), _MYSQL)
+
+    shards: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    shard: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    position: Mapped[int]
+    scanned_at: Mapped[datetime]
+
+
+class TradingHalt(Base):
+    """A time during which an administrator had trading stopped. ``running`` is 1 until it is lifted, so that there is only one at a time."""
+
+    __tablename__ = "trading_halts"
+    __table_args__ = (
+        UniqueConstraint("running"),
+        CheckConstraint("running IS NULL OR running = 1", name="running"),
+        CheckConstraint("(running IS NULL) = (resumed_at IS NOT NULL)", name="resumed_at"),
+        CheckConstraint("(resumed_at IS NULL) = (resumed_by IS NULL)", name="resumed_by"),
+        _MYSQL,
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    running: Mapped[int | None]
+    reason: Mapped[str | None] = mapped_column(String(200))
+    halted_at: Mapped[datetime]
+    halted_by: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
+    resumed_at: Mapped[datetime | None]
+    resumed_by: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"))
+
+
+class ExchangeDay(Base):
+    """An operator's correction of one day of the exchange's calendar."""
+
+    __tablename__ = "exchange_days"
+    __table_args__ = (
+        CheckConstraint("closed IN (0, 1)", name="closed"),
+        CheckConstraint(
+            "delay_minutes >= 0 AND delay_minutes <= 360 AND (closed = 0 OR delay_minutes = 0)", name="delay_minutes"
+        ),
+        _MYSQL,
+    )
+
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    closed: Mapped[bool] = mapped_column(Boolean)
+    delay_minutes: Mapped[int]
+    note: Mapped[str] = mapped_column(String(200))
+    updated_at: Mapped[datetime]
 
 
 class Transaction(Base):

@@ -15,6 +15,8 @@ NOBODY = "X'00112233445566778899AABBCCDDEEFF'"
 UNIQUE = r"UNIQUE constraint failed|Duplicate entry"
 FOREIGN = r"(?i)foreign key constraint fail"
 
+OPEN = "status = 'PENDING', executed_quantity = 0"
+
 # The constraint (its name without "ck_", or the kind of message), and the change that must not be possible.
 BROKEN = [
     ("users_role", "UPDATE users SET role = 'ROOT'"),
@@ -35,19 +37,31 @@ BROKEN = [
     ("orders_(executed_quantity|filled)", "UPDATE orders SET executed_quantity = quantity + 1"),
     ("orders_(executed_quantity|filled)", "UPDATE orders SET executed_quantity = -1"),
     ("orders_filled", "UPDATE orders SET quantity = quantity + 1"),
-    ("orders_(filled|unfilled)", "UPDATE orders SET status = 'PENDING', finished_at = NULL"),
+    ("orders_(filled|unfilled)", "UPDATE orders SET status = 'PENDING', finished_at = NULL, wake_at = accepted_at"),
     ("orders_unfilled", "UPDATE orders SET status = 'REJECTED', reason = 'x', quantity = quantity + 1"),
     (
         "orders_partially_filled",
-        "UPDATE orders SET status = 'PARTIALLY_FILLED', executed_quantity = 0, finished_at = NULL",
+        "UPDATE orders SET status = 'PARTIALLY_FILLED', executed_quantity = 0, finished_at = NULL, wake_at = accepted_at",
     ),
     ("orders_limit_price", "UPDATE orders SET order_type = 'LIMIT'"),
     ("orders_limit_price", "UPDATE orders SET limit_price = 70000"),
     ("orders_reserved_cash", "UPDATE orders SET reserved_cash = -1"),
     ("orders_reserved_cash", "UPDATE orders SET reserved_cash = 1 WHERE side = 'SELL'"),
-    ("orders_finished_at", "UPDATE orders SET finished_at = NULL"),
+    ("orders_finished_at", "UPDATE orders SET finished_at = NULL, wake_at = accepted_at"),
     ("orders_wake_at", "UPDATE orders SET wake_at = accepted_at"),
     ("orders_reason", "UPDATE orders SET status = 'REJECTED', executed_quantity = 0"),
+    ("orders_book_price", "UPDATE orders SET book_price = 70000"),
+    (
+        "orders_book_price",
+        "UPDATE orders SET book_price = 70000, finished_at = NULL, accepted_position = NULL, " + OPEN,
+    ),
+    (
+        "orders_book_price",
+        "UPDATE orders SET book_price = 1, order_type = 'LIMIT', limit_price = 2, finished_at = NULL, " + OPEN,
+    ),
+    ("orders_waits", "UPDATE orders SET finished_at = NULL, " + OPEN),
+    ("orders_arriving", "UPDATE orders SET arriving = 1"),
+    ("orders_arriving", "UPDATE orders SET arriving = 2"),
     (UNIQUE, "UPDATE orders SET client_order_id = 'same'"),
     (FOREIGN, "UPDATE orders SET user_id = NOBODY"),
     (FOREIGN, "UPDATE orders SET stock_code = 'A999999'"),
@@ -102,6 +116,22 @@ BROKEN = [
         "idempotency_receipts_answer",
         "INSERT INTO idempotency_receipts VALUES ('s', 'k', NOBODY, NOBODY, '2026-01-01', 200, NULL, NULL, '2026-01-01')",
     ),
+    (
+        "order_touches_positive",
+        "INSERT INTO order_touches SELECT id, 1, 0, 1, 'r', 's', 1, '2026-01-01', '2026-01-01' FROM orders",
+    ),
+    ("match_cursors_shard", "INSERT INTO match_cursors VALUES (1, 1, 0, '2026-01-01')"),
+    ("trading_halts_running", "INSERT INTO trading_halts VALUES (NOBODY, 2, NULL, '2026-01-01', NOBODY, NULL, NULL)"),
+    (
+        "trading_halts_resumed_at",
+        "INSERT INTO trading_halts VALUES (NOBODY, NULL, NULL, '2026-01-01', NOBODY, NULL, NULL)",
+    ),
+    (
+        "trading_halts_resumed_by",
+        "INSERT INTO trading_halts VALUES (NOBODY, NULL, NULL, '2026-01-01', NOBODY, '2026-01-01', NULL)",
+    ),
+    ("exchange_days_closed", "INSERT INTO exchange_days VALUES ('2026-01-01', 2, 0, '', '2026-01-01')"),
+    ("exchange_days_delay_minutes", "INSERT INTO exchange_days VALUES ('2026-01-01', 1, 60, '', '2026-01-01')"),
     (
         FOREIGN,
         "INSERT INTO sign_in_sessions VALUES (NOBODY, NOBODY, NOBODY, '2026-01-01', '2026-01-01', NULL, NULL)",
