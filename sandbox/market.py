@@ -11,7 +11,7 @@ from random import Random
 from sandbox.trade import DayTotals, Side, Trade
 from trading.market.listing import ListedStock
 from trading.rules.exchange_time import KST, trade_date
-from trading.rules.price_grid import daily_price_range, tick_size
+from trading.rules.price_grid import ceil_to_grid, daily_price_range, tick_size
 
 # No stock is quiet for longer than this, if the rate allows it.
 QUIET_S_MAX = 2.5
@@ -68,9 +68,8 @@ def next_trade(state: StockState, draw: Random, at: datetime) -> tuple[StockStat
 
 
 def up_to_grid(price: int, stock: ListedStock) -> int:
-    """The lowest grid price that is not below ``price``: how the exchange turns an off-grid close into a base price."""
-    step = tick_size(price, stock.kind)
-    return -(-price // step) * step
+    """A stock's price as a base price."""
+    return ceil_to_grid(price, stock.kind)
 
 
 def seconds_of_day(at: datetime) -> int:

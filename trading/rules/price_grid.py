@@ -34,15 +34,54 @@ def floor_to_grid(price: int, kind: StockKind = "STOCK") -> int:
     return price - price % tick_size(price, kind)
 
 
+def ceil_to_grid(price: int, kind: StockKind = "STOCK") -> int:
+    """The lowest grid price that is not below ``price``: how the exchange turns an off-grid close into a base price (2,087 into 2,090)."""
+    step = tick_size(price, kind)
+    return -(-price // step) * step
+
+
+def is_on_grid(price: int, kind: StockKind = "STOCK") -> bool:
+    """Whether an order may name ``price`` as far as the grid goes: a positive whole number of steps."""
+    return price > 0 and price % tick_size(price, kind) == 0
+
+
+def nearest_prices(price: int, kind: StockKind = "STOCK") -> tuple[int, ...]:
+    """The nearest legal order prices below and above ``price``, ascending; ``price`` alone if it is one, 1 alone for what is below."""
+    if price < 1:
+        return (1,)
+    # Every bound of the table is a multiple of the steps on both its sides, so rounding up never passes one.
+    return tuple(sorted({floor_to_grid(price, kind), ceil_to_grid(price, kind)}))
+
+
+def is_possible_print(price: int, kind: StockKind = "STOCK") -> bool:
+    """Whether a trade may have been printed at ``price``: on the grid, or half a step above it.
+
+    Orders at the middle of the best quotes trade at half steps, with the fraction dropped: 2,097 for 2,097.5.
+    """
+    step = tick_size(price, kind)
+    return price > 0 and price % step in (0, step // 2)
+
+
 def daily_price_range(base_price: int, kind: StockKind = "STOCK", market: Market = "KOSPI") -> PriceRange:
-    """The day's limits around ``base_price``.
+    """The day's limits around ``base_price``, which counts as the next grid price if it is between two. ValueError if it is not positive.
 
     The width is rounded down to the base price's tick; the upper limit is then rounded down to its own, coarser, tick.
     The lower limit lies on the finer grid already. Verified against every limit close of KRX from 2026-03-09 to 03-20.
     """
     if base_price <= 0:
         raise ValueError("A base price is positive.")
-    percent = 15 if market == "KONEX" else 30
+    base_price = ceil_to_grid(base_price, kind)
     step = tick_size(base_price, kind)
-    width = base_price * percent // 100 // step * step
+    width = base_price * limit_percent(market) // 100 // step * step
     return PriceRange(lower=max(base_price - width, 1), upper=floor_to_grid(base_price + width, kind))
+
+
+def limit_percent(market: Market) -> int:
+    """How far a day's prices may lie from the base price, in percent of it."""
+    return 15 if market == "KONEX" else 30
+
+
+def tick_table(kind: StockKind) -> tuple[tuple[int, int], ...]:
+    """The grid as a table, ascending: from which price on (won), in steps of how much (won)."""
+    bounds, ticks = (_STOCK_BOUNDS, _STOCK_TICKS) if kind == "STOCK" else (_FUND_BOUNDS, _FUND_TICKS)
+    return tuple(zip((1, *bounds), ticks, strict=True))

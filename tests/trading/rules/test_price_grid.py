@@ -4,7 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading.rules.price_grid import Market, StockKind, daily_price_range, floor_to_grid, tick_size
+from trading.rules.price_grid import (
+    Market,
+    StockKind,
+    ceil_to_grid,
+    daily_price_range,
+    floor_to_grid,
+    is_on_grid,
+    is_possible_print,
+    limit_percent,
+    nearest_prices,
+    tick_size,
+    tick_table,
+)
 
 KINDS = st.sampled_from(["STOCK", "ETF", "ETN"])
 PRICES = st.integers(1, 5_000_000)
@@ -56,15 +68,32 @@ def test_konex_moves_half_as_far() -> None:
 def test_every_limit_is_a_legal_price_around_the_base(price: int, kind: StockKind, market: Market) -> None:
     """For any legal base price: lower ≤ base ≤ upper, both on the grid, neither beyond the percentage."""
     base = floor_to_grid(price, kind)
-    percent = 15 if market == "KONEX" else 30
 
     lower, upper = daily_price_range(base, kind, market)
 
     assert 1 <= lower <= base <= upper
-    assert floor_to_grid(lower, kind) == lower
-    assert floor_to_grid(upper, kind) == upper
-    assert (upper - base) * 100 <= base * percent
-    assert (base - lower) * 100 <= base * percent
+    assert is_on_grid(lower, kind)
+    assert is_on_grid(upper, kind)
+    assert (upper - base) * 100 <= base * limit_percent(market)
+    assert (base - lower) * 100 <= base * limit_percent(market)
+
+
+@given(PRICES, KINDS, MARKETS)
+def test_the_limits_leave_out_no_legal_price_of_their_width(price: int, kind: StockKind, market: Market) -> None:
+    """One step further out lies beyond the percentage, give or take the base's own step by which the width is rounded down."""
+    base = floor_to_grid(price, kind)
+
+    lower, upper = daily_price_range(base, kind, market)
+
+    width = base * limit_percent(market) // 100
+    assert upper + tick_size(upper, kind) > base + width - tick_size(base, kind)
+    assert lower - tick_size(base, kind) < base - width
+
+
+@given(PRICES, KINDS, MARKETS)
+def test_a_base_between_two_prices_counts_as_the_upper_one(price: int, kind: StockKind, market: Market) -> None:
+    """An off-grid close has the limits of the base price that the exchange makes of it."""
+    assert daily_price_range(price, kind, market) == daily_price_range(ceil_to_grid(price, kind), kind, market)
 
 
 @given(PRICES, KINDS)
@@ -74,6 +103,90 @@ def test_flooring_lands_on_the_highest_legal_price_below(price: int, kind: Stock
     assert 0 <= price - floored < tick_size(price, kind)
     assert floored % tick_size(floored, kind) == 0
     assert floor_to_grid(floored, kind) == floored
+
+
+@given(PRICES, KINDS)
+def test_rounding_up_lands_on_the_lowest_legal_price_above(price: int, kind: StockKind) -> None:
+    """A price rounded up is legal, not below, and less than one step away, also where a coarser step begins."""
+    ceiled = ceil_to_grid(price, kind)
+    assert 0 <= ceiled - price < tick_size(price, kind)
+    assert is_on_grid(ceiled, kind)
+    assert ceil_to_grid(ceiled, kind) == ceiled
+
+
+@pytest.mark.parametrize(("close", "base"), [(2_087, 2_090), (2_102, 2_105), (2_105, 2_105), (19_995, 20_000)])
+def test_an_off_grid_close_becomes_the_next_base_price(close: int, base: int) -> None:
+    """As on 12 of 12 such days in March 2026."""
+    assert ceil_to_grid(close) == base
+
+
+@given(st.integers(-10, 5_000_000), KINDS)
+def test_the_nearest_prices_are_legal_and_nothing_legal_lies_between(price: int, kind: StockKind) -> None:
+    """A legal price is its own only neighbour; any other has one on each side, with no legal price in between, and none below one won."""
+    nearest = nearest_prices(price, kind)
+
+    assert all(is_on_grid(near, kind) for near in nearest)
+    assert all(nearest_prices(near, kind) == (near,) for near in nearest)
+    if is_on_grid(price, kind) or price < 1:
+        assert nearest == (max(price, 1),)
+    else:
+        below, above = nearest
+        assert below < price < above
+        assert not any(is_on_grid(between, kind) for between in range(below + 1, above))
+
+
+@pytest.mark.parametrize(
+    ("price", "kind", "nearest"),
+    [
+        (70_050, "STOCK", (70_000, 70_100)),
+        (70_100, "STOCK", (70_100,)),
+        (49_999, "STOCK", (49_950, 50_000)),
+        (499_999, "STOCK", (499_500, 500_000)),
+        (2_001, "ETF", (2_000, 2_005)),
+        (1_999, "ETF", (1_999,)),
+        (0, "STOCK", (1,)),
+        (-7, "STOCK", (1,)),
+    ],
+)
+def test_what_a_refused_price_could_be_instead(price: int, kind: StockKind, nearest: tuple[int, ...]) -> None:
+    """The two prices that a user is told, also across a bound of the table."""
+    assert nearest_prices(price, kind) == nearest
+
+
+@given(st.integers(-10, 5_000_000), KINDS)
+def test_every_order_price_can_be_printed(price: int, kind: StockKind) -> None:
+    """What an order may name may be printed; what is printed off the grid is half a step above it, in whole won."""
+    if is_on_grid(price, kind):
+        assert is_possible_print(price, kind)
+    elif is_possible_print(price, kind):
+        below, above = nearest_prices(price, kind)
+        assert price == (below + above) // 2
+
+
+@pytest.mark.parametrize(
+    ("price", "kind", "possible"),
+    [
+        (2_097, "STOCK", True),
+        (2_098, "STOCK", False),
+        (19_995, "STOCK", True),
+        (70_050, "STOCK", True),
+        (70_025, "STOCK", False),
+        (1_013_500, "STOCK", True),
+        (30_002, "ETF", True),
+        (30_003, "ETF", False),
+        (0, "STOCK", False),
+        (-5, "STOCK", False),
+    ],
+)
+def test_prints_at_half_steps(price: int, kind: StockKind, possible: bool) -> None:
+    """A mid-price trade at 2,097.5 won is printed at 2,097; no trade is printed at 2,098."""
+    assert is_possible_print(price, kind) is possible
+
+
+@given(PRICES, KINDS)
+def test_the_table_says_what_the_grid_does(price: int, kind: StockKind) -> None:
+    """The published table, read as people read it, gives the step of every price."""
+    assert tick_size(price, kind) == next(step for since, step in reversed(tick_table(kind)) if price >= since)
 
 
 @pytest.mark.parametrize("base", [0, -5])
