@@ -17,8 +17,8 @@ import holidays
 FIRST_KNOWN_DAY = date(2023, 1, 1)
 LAST_KNOWN_DAY = date(2100, 12, 31)
 
-# With a longer delay the closing auction and the print that may follow it would run into the next day.
-DELAY_MINUTES_MAX = 480
+# With a longer delay the closing auction would run into the night; nobody has ever needed one.
+DELAY_MINUTES_MAX = 360
 NOTE_LENGTH_MAX = 200
 
 # Days of the university entrance test (대학수학능력시험), as the Ministry of Education announced them. A later year's is added here, or by an
@@ -46,7 +46,7 @@ _FIRST_OF_THE_YEAR = Lateness(60, 0)
 class DayChange:
     """An operator's correction of one day; it wins over everything computed.
 
-    ``delay_minutes`` is how much later than usual the day opens, 0 to 480; its close moves as much, as on the day of the entrance test. 0 is
+    ``delay_minutes`` is how much later than usual the day opens, 0 to 360; its close moves as much, as on the day of the entrance test. 0 is
     a day of the usual hours, also where the calendar would have it late. A closed day has no delay.
     """
 
