@@ -64,6 +64,7 @@ class Settings(BaseSettings):
 
     toss_api_url: str = "http://127.0.0.1:8090"
     toss_websocket_url: str = "ws://127.0.0.1:8090/ws"
+    market_hours: Literal["krx", "always"] | None = None
     relayer_subscription_budget: int = Field(default=100, ge=1, le=1_000)
     relayer_heartbeat_ms: int = Field(default=5_000, ge=0, le=120_000)
 
@@ -132,6 +133,13 @@ class Settings(BaseSettings):
     def broker_url(self) -> str:
         """Celery's broker: a Redis of its own, or the one that holds the market."""
         return (self.celery_broker_url or self.redis_url).get_secret_value()
+
+    @cached_property
+    def hours_rule(self) -> Literal["krx", "always"]:
+        """Whose hours the market keeps: the exchange's, or none at all, as the sandbox's play market trades around the clock."""
+        if self.market_hours is not None:
+            return self.market_hours
+        return "always" if urlsplit(self.toss_websocket_url).hostname in LOOPBACK_HOSTS else "krx"
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:

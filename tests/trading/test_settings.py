@@ -145,3 +145,18 @@ def test_the_broker_is_the_markets_redis_unless_it_has_its_own() -> None:
     assert load({"REDIS_URL": "redis://one/0"}).broker_url == "redis://one/0"
     assert load({"REDIS_URL": "redis://one/0", "CELERY_BROKER_URL": "redis://two/0"}).broker_url == "redis://two/0"
     assert isinstance(load({}), Settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ({}, "always"),
+        ({"TOSS_WEBSOCKET_URL": "ws://localhost:9000/ws"}, "always"),
+        ({"TOSS_WEBSOCKET_URL": "wss://realtime-socket.tossinvest.com/ws"}, "krx"),
+        ({"MARKET_HOURS": "krx"}, "krx"),
+        ({"MARKET_HOURS": "always", "TOSS_WEBSOCKET_URL": "wss://realtime-socket.tossinvest.com/ws"}, "always"),
+    ],
+)
+def test_the_hours_follow_the_feed_unless_they_are_set(given: dict[str, str], rule: str) -> None:
+    """The play market of the sandbox never closes; the exchange does."""
+    assert load(given).hours_rule == rule
