@@ -9,12 +9,16 @@ from redis import Redis
 from trading.database.transactions import Database
 from trading.market.connection import connect
 from trading.market.quote_book import QuoteBook
+from trading.queries.exchange_days import CorrectedHours
 from trading.queue import Wakeup
+from trading.rules.market_hours import AlwaysOpen, MarketHours
 from trading.services.accounts import Passwords
 from trading.settings import Settings
 
 Clock = Callable[[], datetime]
 Deliver = Callable[[Sequence[Wakeup]], None]
+
+_ALWAYS_OPEN = AlwaysOpen()
 
 
 def utc_now() -> datetime:
@@ -34,8 +38,13 @@ class Core:
     redis: Redis
     quotes: QuoteBook
     passwords: Passwords
+    exchange_hours: CorrectedHours
     clock: Clock
     deliver: Deliver
+
+    def market_hours(self) -> MarketHours:
+        """The hours that the market keeps now, by the settings and the operators' corrections. To be called before a transaction, not inside one."""
+        return _ALWAYS_OPEN if self.settings.hours_rule == "always" else self.exchange_hours.now()
 
     def close(self) -> None:
         self.redis.close()
@@ -45,17 +54,19 @@ class Core:
 def build(settings: Settings, *, deliver: Deliver = deliver_nothing, clock: Clock = utc_now) -> Core:
     """A core on the settings' database and Redis; ``deliver`` sends the wake-ups of committed transactions and must not raise."""
     redis = connect(settings.redis_url.get_secret_value())
+    database = Database(
+        settings.database_uri.get_secret_value(),
+        pool_size=settings.database_pool_size,
+        timeout_s=settings.database_timeout_s,
+        deliver=deliver,
+    )
     return Core(
         settings=settings,
-        database=Database(
-            settings.database_uri.get_secret_value(),
-            pool_size=settings.database_pool_size,
-            timeout_s=settings.database_timeout_s,
-            deliver=deliver,
-        ),
+        database=database,
         redis=redis,
         quotes=QuoteBook(redis),
         passwords=Passwords(settings),
+        exchange_hours=CorrectedHours(database, clock),
         clock=clock,
         deliver=deliver,
     )
