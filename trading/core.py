@@ -43,7 +43,7 @@ class Core:
     deliver: Deliver
 
     def market_hours(self) -> MarketHours:
-        """The hours that the market keeps now, by the settings and the operators' corrections. To be called before a transaction, not inside one."""
+        """The hours that the market keeps now, by the settings and the operators' corrections. Ask before a transaction, not inside one."""
         return _ALWAYS_OPEN if self.settings.hours_rule == "always" else self.exchange_hours.now()
 
     def close(self) -> None:
