@@ -26,7 +26,10 @@ _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class MarketHours(Protocol):
-    """The hours of a market. ValueError for an instant without an offset where it counts; LookupError when no trading day lies within a year."""
+    """The hours of a market.
+
+    ValueError for an instant without an offset, where the answer depends on it; LookupError when no trading day lies within a year.
+    """
 
     def is_trading_day(self, day: date) -> bool:
         """Whether there is trading on a day in Korea."""
@@ -80,8 +83,8 @@ class _Day:
 class KrxHours:
     """The exchange's hours. Safe to share between threads.
 
-    A DAY order accepted before the end of the closing auction ends then. One accepted later, while KRX's after-market has not ended, ends with it:
-    orders do not carry over from one into the other. Any other ends with the closing auction of the next trading day.
+    A DAY order accepted before the end of the closing auction ends then. One accepted later, while KRX's after-market has not ended, ends
+    with it: orders do not carry over from one into the other. Any other ends with the closing auction of the next trading day.
     A print counts for the closing auction until a minute after it; that minute over, the end of DAY orders has come to pass.
     """
 

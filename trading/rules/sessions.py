@@ -1,7 +1,7 @@
 """The exchange's sessions: a dated timetable in Korea's time, and what each session does with orders and prints.
 
-Not simulated are the trading at the closing price (08:30–08:40 and 15:40–16:00), the single-price session 16:00–18:00, which was abolished on
-2026-09-14, and Nextrade's own continuous session beside the regular one: a print of Nextrade's then counts as any other.
+Not simulated are the trading at the closing price (08:30–08:40 and 15:40–16:00), the single-price session 16:00–18:00, which was abolished
+on 2026-09-14, and Nextrade's own sessions beside KRX's: in the regular one a print of Nextrade's counts as any other.
 Sources: Nextrade's opening on 2025-03-04 and KRX's after-market from 2026-09-14, as announced by both.
 """
 
@@ -77,8 +77,8 @@ _ENTRY = Mark(time(8, 30), "opening")
 _OPENING = Mark(time(9), "opening")
 _LAST_CONTINUOUS = Mark(time(15, 20), "close")
 _CLOSE = Mark(time(15, 30), "close")
-# On a late day the evening session starts later and ends as usual. Nextrade did so on 2025-11-13 (from 16:40 to 20:00, no pre-market), and KRX
-# with its single-price session. That KRX's own after-market does the same is our assumption: none has been late since it began.
+# On a late day the evening session starts later and ends as usual. Nextrade did so on 2025-11-13 (16:40–20:00, and no pre-market), and KRX
+# with its single-price session. That KRX's own after-market does the same is our assumption: no announcement of one is known.
 _EVENING_END = Mark(time(20), "nothing")
 
 # One-share prints at the price limit are common in the pre-market, so it fills nothing.

@@ -46,8 +46,8 @@ _FIRST_OF_THE_YEAR = Lateness(60, 0)
 class DayChange:
     """An operator's correction of one day; it wins over everything computed.
 
-    ``delay_minutes`` is how much later than usual the day opens, 0 to 360; its close moves as much, as on the day of the entrance test. 0 is
-    a day of the usual hours, also where the calendar would have it late. A closed day has no delay.
+    ``delay_minutes`` is how much later than usual the day opens, 0 to 360; its close moves as much, as on the day of the entrance test.
+    0 is a day of the usual hours, also where the calendar would have it late. A closed day has no delay.
     """
 
     day: date
@@ -62,7 +62,7 @@ class DayChange:
 
 @dataclass(frozen=True, slots=True)
 class DayFacts:
-    """A day of the calendar in words: why it is closed or late (None on a usual day), whether an operator said so, and how late it opens."""
+    """A day in words: why it is closed or late (None on a usual day), whether an operator said so, and how late it opens."""
 
     reason: str | None
     corrected: bool

@@ -196,7 +196,7 @@ def test_what_is_accepted_at_once(at: str, accepted: str) -> None:
     ],
 )
 def test_which_prints_fill(printed_at: str, exchange: str | None, kind: StockKind, session: Session | None) -> None:
-    """The opening auction's print is the regular session's, the closing one's comes up to a minute late; Nextrade's evening fills nothing."""
+    """The opening auction's print is the regular session's, the closing one's comes a little late; Nextrade's evening fills nothing."""
     assert KRX.filling_session(kst(printed_at), exchange=exchange, kind=kind) is session
 
 
@@ -234,7 +234,7 @@ def test_the_next_opening(at: str, opening: str, order_type: OrderType, kind: St
     ],
 )
 def test_the_ends_of_day_orders(at: str, before: str, after: str, day: date) -> None:
-    """They end with the closing auction; since KRX has an after-market, those accepted in between end with that. Friday evening is Monday's."""
+    """With the closing auction, or with KRX's after-market for those accepted in between; Friday evening is Monday's."""
     assert KRX.day_end_before(kst(at)) == kst(before)
     assert KRX.day_end_after(kst(at)) == kst(after)
     assert KRX.trading_day(kst(at)) == day

@@ -65,7 +65,7 @@ def outside(stock: DayOfStock, base: int) -> bool:
 
 
 def test_yesterdays_close_gives_todays_limits() -> None:
-    """For 2,873 of 2,878 stocks every price of the second day lies within the limits around the first day's close, as the rules compute them."""
+    """For 2,873 of 2,878 stocks every price of the second day lies within the limits that the rules compute from the close before."""
     before, after = stocks(first=True), stocks(first=False)
 
     beyond = {code for code in before if outside(after[code], before[code].close)}
