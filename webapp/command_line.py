@@ -1,4 +1,7 @@
-"""Commands for operators: ``flask seed``, ``flask stocks import``, ``flask users promote``, ``flask audit``; ``flask db`` is Flask-Migrate's."""
+"""Commands for operators: ``flask seed``, ``flask stocks import``, ``flask users promote``, ``flask audit`` and ``flask calendar``.
+
+``flask db`` is Flask-Migrate's.
+"""
 
 import sys
 from pathlib import Path
@@ -15,6 +18,7 @@ from trading.queries.audit import audit
 from trading.rules.errors import UserNotFound
 from trading.services.accounts import promote
 from trading.services.stock_list import import_stocks
+from webapp.calendar_commands import calendar
 from webapp.core import the_core
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
@@ -32,6 +36,7 @@ def install(app: Flask) -> None:
     app.cli.add_command(stocks)
     app.cli.add_command(users)
     app.cli.add_command(audit_books)
+    app.cli.add_command(calendar)
 
 
 @click.command("seed")

@@ -11,6 +11,9 @@ PUBLIC = {
     ("POST", "/users"),
     ("POST", "/users/login"),
     ("GET", "/trading/realtime/daemon/health"),
+    ("GET", "/market/clock"),
+    ("GET", "/market/calendar"),
+    ("GET", "/market/rules"),
 }
 
 

@@ -4,6 +4,7 @@ Tick sizes: KRX 업무규정, in force since 2023-01-25; ETF and ETN since Decem
 """
 
 from bisect import bisect_right
+from datetime import date
 from typing import Literal, NamedTuple
 
 StockKind = Literal["STOCK", "ETF", "ETN"]
@@ -13,6 +14,9 @@ _STOCK_BOUNDS = (2_000, 5_000, 20_000, 50_000, 200_000, 500_000)
 _STOCK_TICKS = (1, 5, 10, 50, 100, 500, 1_000)
 _FUND_BOUNDS = (2_000,)
 _FUND_TICKS = (1, 5)
+
+# The first day of the present grid; what was in force before is not kept. That of the funds was announced for 8, 11 and 18 December.
+GRID_SINCE: dict[StockKind, date] = {"STOCK": date(2023, 1, 25), "ETF": date(2023, 12, 18), "ETN": date(2023, 12, 18)}
 
 
 class PriceRange(NamedTuple):

@@ -1,0 +1,244 @@
+"""The market's clock, calendar and rules, which anybody may ask for."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from tests.books import opened, settings_for
+from tests.webapp.client import HANGUL, Api, api_on, data_of, problem_of
+from trading.database.transactions import nothing_to_find
+from trading.rules.market_hours import DayChange
+from trading.services.exchange_days import set_day
+
+
+@pytest.fixture
+def krx_api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
+    """The API of a market that keeps the exchange's hours."""
+    with opened(settings_for(migrated_sqlite, valkey_url, market_hours="krx")) as books:
+        yield api_on(books)
+
+
+def at(api: Api, moment: str) -> Api:
+    """The API when it is this moment in Korea."""
+    api.books.clock.now = datetime.fromisoformat(f"{moment}+09:00").astimezone(UTC)
+    return api
+
+
+def correct(api: Api, change: DayChange) -> None:
+    core = api.books.core
+    core.database.transaction(lambda session: set_day(session, change, now=core.clock()), landed=nothing_to_find)
+
+
+def test_the_clock_of_an_open_market(krx_api: Api) -> None:
+    """On a Friday morning: the session with its times, and the end of the day, all in Korea's time."""
+    assert data_of(at(krx_api, "2026-11-20T10:00:00").get("/market/clock")) == {
+        "now": "2026-11-20T10:00:00+09:00",
+        "hours": "krx",
+        "trading_day": "2026-11-20",
+        "session": {
+            "session": "REGULAR",
+            "opens_at": "2026-11-20T09:00:00+09:00",
+            "closes_at": "2026-11-20T15:20:00+09:00",
+        },
+        "market_orders_accepted": True,
+        "next_opening": "2026-11-20T10:00:00+09:00",
+        "day_end": "2026-11-20T15:30:00+09:00",
+    }
+
+
+@pytest.mark.parametrize(
+    ("moment", "told"),
+    [
+        ("2026-11-20T15:25:00", ("CLOSING_AUCTION", "2026-11-20", "2026-11-23T09:00", "2026-11-20T15:30")),
+        ("2026-11-20T17:00:00", ("AFTER_MARKET", "2026-11-20", "2026-11-23T09:00", "2026-11-20T20:00")),
+        ("2026-11-20T21:00:00", (None, "2026-11-23", "2026-11-23T09:00", "2026-11-23T15:30")),
+        ("2026-12-31T10:00:00", (None, "2027-01-04", "2027-01-04T10:00", "2027-01-04T15:30")),
+    ],
+)
+def test_the_clock_when_market_orders_wait(krx_api: Api, moment: str, told: tuple[str | None, str, str, str]) -> None:
+    """No market order now; what is placed meets the trades of the day that is named, until the end that is named."""
+    clock = data_of(at(krx_api, moment).get("/market/clock"))
+
+    session, trading_day, next_opening, day_end = told
+    assert (clock["session"] or {"session": None})["session"] == session
+    assert clock["market_orders_accepted"] is False
+    assert clock["trading_day"] == trading_day
+    assert clock["next_opening"] == f"{next_opening}:00+09:00"
+    assert clock["day_end"] == f"{day_end}:00+09:00"
+
+
+def test_the_clock_of_a_market_that_never_closes(sqlite_api: Api) -> None:
+    """On the sandbox's play market a Sunday night is a trading day."""
+    clock = data_of(at(sqlite_api, "2026-11-22T03:00:00").get("/market/clock"))
+
+    assert (clock["hours"], clock["trading_day"], clock["session"]["session"]) == (
+        "always",
+        "2026-11-22",
+        "ALWAYS_OPEN",
+    )
+    assert clock["market_orders_accepted"] is True
+    assert clock["day_end"] == "2026-11-23T00:00:00+09:00"
+
+
+def test_an_operators_word_reaches_the_clock(krx_api: Api) -> None:
+    """Closed by an operator, the market is closed half a minute later."""
+    friday = date(2026, 11, 20)
+    assert data_of(krx_api.get("/market/clock"))["market_orders_accepted"]
+
+    correct(krx_api, DayChange(friday, closed=True, delay_minutes=0, note="임시공휴일"))
+    krx_api.books.clock.advance(seconds=30)
+
+    clock = data_of(krx_api.get("/market/clock"))
+    assert (clock["market_orders_accepted"], clock["trading_day"]) == (False, "2026-11-23")
+
+
+def test_the_calendar_of_this_month(krx_api: Api) -> None:
+    """All its days in order: with sessions, or with the reason why there are none."""
+    days = data_of(krx_api.get("/market/calendar"))["days"]
+
+    assert [day["date"] for day in days] == [f"2026-11-{n:02}" for n in range(1, 31)]
+    assert [day["date"] for day in days if day["late_minutes"]] == ["2026-11-19"]
+    assert days[18]["reason"] == "대학수학능력시험일"
+    assert days[20] == {
+        "date": "2026-11-21",
+        "trading_day": False,
+        "reason": "주말",
+        "corrected": False,
+        "late_minutes": 0,
+        "sessions": [],
+    }
+    assert days[19]["trading_day"] is True
+    assert days[19]["reason"] is None
+    assert [session["session"] for session in days[19]["sessions"]] == [
+        "PRE_MARKET",
+        "OPENING_AUCTION",
+        "REGULAR",
+        "CLOSING_AUCTION",
+        "AFTER_MARKET",
+    ]
+    assert days[19]["sessions"][4]["opens_at"] == "2026-11-20T16:00:00+09:00"
+
+
+def test_this_month_is_koreas(krx_api: Api) -> None:
+    """An hour after midnight in Korea it is December, though it is November in Greenwich."""
+    days = data_of(at(krx_api, "2026-12-01T01:00:00").get("/market/calendar"))["days"]
+    assert days[0]["date"] == "2026-12-01"
+
+
+@pytest.mark.parametrize(
+    ("query", "first", "last", "count"),
+    [
+        ("from=2026-06-03", "2026-06-03", "2026-06-30", 28),
+        ("to=2028-02-29", "2028-02-01", "2028-02-29", 29),
+        ("from=2026-06-03&to=2026-06-03", "2026-06-03", "2026-06-03", 1),
+        ("from=2026-01-01&to=2027-01-01", "2026-01-01", "2027-01-01", 366),
+        ("from=2023-01-01", "2023-01-01", "2023-01-31", 31),
+        ("to=2100-12-31", "2100-12-01", "2100-12-31", 31),
+    ],
+)
+def test_any_part_of_the_calendar(krx_api: Api, query: str, first: str, last: str, count: int) -> None:
+    """Both days included; the month is completed where one of them is missing."""
+    days = data_of(krx_api.get(f"/market/calendar?{query}"))["days"]
+
+    assert (days[0]["date"], days[-1]["date"], len(days)) == (first, last, count)
+    assert all(
+        date.fromisoformat(b["date"]) - date.fromisoformat(a["date"]) == timedelta(days=1) for a, b in pairwise(days)
+    )
+
+
+def test_an_operators_word_stands_in_the_calendar(krx_api: Api) -> None:
+    """With the note as its reason, marked as a correction."""
+    correct(krx_api, DayChange(date(2026, 11, 25), closed=True, delay_minutes=0, note="임시공휴일"))
+    correct(krx_api, DayChange(date(2026, 11, 28), closed=False, delay_minutes=30, note="토요 개장"))
+
+    days = data_of(krx_api.get("/market/calendar"))["days"]
+
+    found = [(day["trading_day"], day["reason"], day["late_minutes"]) for day in days if day["corrected"]]
+    assert found == [(False, "임시공휴일", 0), (True, "토요 개장", 30)]
+
+
+def test_the_rules_of_today(krx_api: Api) -> None:
+    """Grid, limits, commission, taxes and sessions, each as the product itself applies them."""
+    rules = data_of(krx_api.get("/market/rules"))
+
+    assert (rules["date"], rules["trading_day"], rules["commission_ppm"]) == ("2026-11-20", True, 150)
+    tables = {table["kind"]: [tuple(step.values()) for step in table["steps"]] for table in rules["tick_tables"]}
+    assert tables == {
+        "STOCK": [(1, 1), (2_000, 5), (5_000, 10), (20_000, 50), (50_000, 100), (200_000, 500), (500_000, 1_000)],
+        "ETF": [(1, 1), (2_000, 5)],
+        "ETN": [(1, 1), (2_000, 5)],
+    }
+    assert [tuple(limit.values()) for limit in rules["price_limits"]] == [("KOSPI", 30), ("KOSDAQ", 30), ("KONEX", 15)]
+    assert [tuple(tax.values()) for tax in rules["sale_taxes"]] == [
+        ("KOSPI", "STOCK", 500, 1_500),
+        ("KOSPI", "ETF", 0, 0),
+        ("KOSPI", "ETN", 0, 0),
+        ("KOSDAQ", "STOCK", 2_000, 0),
+        ("KONEX", "STOCK", 1_000, 0),
+    ]
+    assert [session["session"] for session in rules["sessions"]][2] == "REGULAR"
+
+
+@pytest.mark.parametrize(
+    ("day", "kospi_ppm", "kinds", "sessions"),
+    [
+        ("2023-01-01", 500, [], 0),
+        ("2023-02-01", 500, ["STOCK"], 3),
+        ("2024-06-03", 300, ["STOCK", "ETF", "ETN"], 3),
+        ("2025-06-02", 0, ["STOCK", "ETF", "ETN"], 5),
+        ("2026-11-19", 500, ["STOCK", "ETF", "ETN"], 4),
+    ],
+)
+def test_the_rules_of_another_day(krx_api: Api, day: str, kospi_ppm: int, kinds: list[str], sessions: int) -> None:
+    """Taxes, sessions and grids are those of the day; a grid that began later is not shown as if it had been there."""
+    rules = data_of(krx_api.get(f"/market/rules?date={day}"))
+
+    assert rules["sale_taxes"][0]["transaction_ppm"] == kospi_ppm
+    assert [table["kind"] for table in rules["tick_tables"]] == kinds
+    assert len(rules["sessions"]) == sessions
+
+
+def _sentences(errors: Any) -> list[str]:
+    if isinstance(errors, dict):
+        return [sentence for value in errors.values() for sentence in _sentences(value)]
+    return list(errors)
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("calendar?from=yesterday", "from"),
+        ("calendar?from=", "from"),
+        ("calendar?from=2026-02-30", "from"),
+        ("calendar?from=2026-01-01T00:00:00Z", "from"),
+        ("calendar?from=2022-12-31", "from"),
+        ("calendar?to=2101-01-01", "to"),
+        ("calendar?to=0001-01-01", "to"),
+        ("calendar?to=9999-12-31", "to"),
+        ("calendar?from=2026-01-02&to=2026-01-01", "to"),
+        ("calendar?from=2026-01-01&to=2027-01-02", "to"),
+        ("calendar?from=2023-01-01&to=2100-12-31", "to"),
+        ("calendar?from=%00", "from"),
+        ("calendar?from=%ED%A0%80", "from"),
+        ("calendar?from=" + "9" * 5_000, "from"),
+        ("rules?date=2022-12-31", "date"),
+        ("rules?date=2101-01-01", "date"),
+        ("rules?date=today", "date"),
+        ("rules?date=２０２６-01-01", "date"),
+    ],
+)
+def test_a_day_that_cannot_be_is_refused(krx_api: Api, path: str, field: str) -> None:
+    """By the field's name and in Korean, never with a 500."""
+    errors = problem_of(krx_api.get(f"/market/{path}"), "validation-failed")["errors"]["query"]
+
+    assert set(errors) == {field}
+    assert all(HANGUL.search(sentence) for sentence in _sentences(errors))
+
+
+@pytest.mark.parametrize("path", ["clock", "calendar", "rules"])
+def test_nothing_of_it_can_be_changed_from_outside(krx_api: Api, path: str) -> None:
+    """The routes are there to be read."""
+    problem_of(krx_api.post(f"/market/{path}", json={}), "method-not-allowed")

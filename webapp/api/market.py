@@ -1,0 +1,166 @@
+"""The market's clock, calendar and rules, for anybody: no sign-in."""
+
+from calendar import monthrange
+from datetime import date
+from typing import Any
+
+from flask.views import MethodView
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from trading.queries.market import calendar_of, clock_at, rules_on
+from trading.rules.exchange_time import trade_date
+from trading.rules.trading_days import FIRST_KNOWN_DAY, LAST_KNOWN_DAY
+from webapp.core import the_core
+from webapp.documentation import make_blueprint
+from webapp.schemas import envelope, success
+
+blueprint = make_blueprint("Market", "장 시간과 규칙")
+
+DAYS_MAX = 366
+
+
+class KnownDay(fields.Date):
+    """A day in Korea, YYYY-MM-DD, of which calendar and rules are known."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso", validate=validate.Range(FIRST_KNOWN_DAY, LAST_KNOWN_DAY), **kwargs)
+
+
+class SessionTimes(Schema):
+    """A session, from ``opens_at`` up to and without ``closes_at``."""
+
+    session = fields.String(required=True)
+    opens_at = fields.AwareDateTime(required=True)
+    closes_at = fields.AwareDateTime(required=True)
+
+
+class Clock(Schema):
+    """The market now. ``trading_day`` is the day whose trades an order accepted now meets first, ``day_end`` when a DAY order would end."""
+
+    now = fields.AwareDateTime(required=True)
+    hours = fields.String(required=True, metadata={"description": "krx: the exchange's; always: around the clock"})
+    trading_day = fields.Date(required=True)
+    session = fields.Nested(SessionTimes, allow_none=True)
+    market_orders_accepted = fields.Boolean(required=True)
+    next_opening = fields.AwareDateTime(required=True)
+    day_end = fields.AwareDateTime(required=True)
+
+
+class CalendarDay(Schema):
+    """One day; ``reason`` says why it is closed or late, ``corrected`` that an operator changed it."""
+
+    date = fields.Date(required=True)
+    trading_day = fields.Boolean(required=True)
+    reason = fields.String(allow_none=True)
+    corrected = fields.Boolean(required=True)
+    late_minutes = fields.Integer(required=True)
+    sessions = fields.List(fields.Nested(SessionTimes), required=True)
+
+
+class Calendar(Schema):
+    days = fields.List(fields.Nested(CalendarDay), required=True)
+
+
+class CalendarPeriod(Schema):
+    """Both days are included. A month is completed where one of them is not given, the present one where neither is."""
+
+    from_ = KnownDay(data_key="from", attribute="first", load_default=None)
+    to = KnownDay(attribute="last", load_default=None)
+
+    @validates_schema
+    def _is_a_period(self, given: dict[str, date | None], **_more: Any) -> None:
+        first, last = given.get("first"), given.get("last")
+        if first is None or last is None:
+            return
+        if last < first:
+            raise ValidationError("from보다 빠를 수 없습니다.", "to")
+        if (last - first).days >= DAYS_MAX:
+            raise ValidationError(f"기간은 {DAYS_MAX}일 이하여야 합니다.", "to")
+
+
+class TickStep(Schema):
+    """From ``price_from`` won on, prices go in steps of ``tick`` won."""
+
+    price_from = fields.Integer(required=True)
+    tick = fields.Integer(required=True)
+
+
+class TickTable(Schema):
+    kind = fields.String(required=True)
+    since = fields.Date(required=True)
+    steps = fields.List(fields.Nested(TickStep), required=True)
+
+
+class PriceLimit(Schema):
+    """How far a day's prices may lie from the base price, in percent of it."""
+
+    market = fields.String(required=True)
+    percent = fields.Integer(required=True)
+
+
+class SaleTax(Schema):
+    """Rates on the amount of a sale in ppm: the securities transaction tax, and the rural special tax."""
+
+    market = fields.String(required=True)
+    kind = fields.String(required=True)
+    transaction_ppm = fields.Integer(required=True)
+    rural_ppm = fields.Integer(required=True)
+
+
+class Rules(Schema):
+    date = fields.Date(required=True)
+    tick_tables = fields.List(fields.Nested(TickTable), required=True)
+    price_limits = fields.List(fields.Nested(PriceLimit), required=True)
+    commission_ppm = fields.Integer(required=True)
+    sale_taxes = fields.List(fields.Nested(SaleTax), required=True)
+    trading_day = fields.Boolean(required=True)
+    sessions = fields.List(fields.Nested(SessionTimes), required=True)
+
+
+class RulesOf(Schema):
+    date = KnownDay(load_default=None)
+
+
+@blueprint.route("/market/clock")
+class TheClock(MethodView):
+    @blueprint.response(200, envelope(Clock))
+    def get(self) -> dict[str, object]:
+        """The market now, in Korea's time: its session, whether market orders are accepted, and when the day ends."""
+        core = the_core()
+        clock = clock_at(core.market_hours(), core.clock())
+        shown = {name: getattr(clock, name) for name in clock.__slots__}
+        return success({**shown, "hours": core.settings.hours_rule})
+
+
+@blueprint.route("/market/calendar")
+class TheCalendar(MethodView):
+    @blueprint.arguments(CalendarPeriod, location="query")
+    @blueprint.response(200, envelope(Calendar))
+    def get(self, period: dict[str, date | None]) -> dict[str, object]:
+        """Trading days and holidays with their sessions, at most 366 days."""
+        first, last = _completed(period["first"], period["last"], today=_today())
+        return success({"days": calendar_of(the_core().market_hours(), first, last)})
+
+
+@blueprint.route("/market/rules")
+class TheRules(MethodView):
+    @blueprint.arguments(RulesOf, location="query")
+    @blueprint.response(200, envelope(Rules))
+    def get(self, arguments: dict[str, date | None]) -> dict[str, object]:
+        """Price grid, price limits, commission, taxes and sessions in force on a day."""
+        core = the_core()
+        day = arguments["date"] or _today()
+        return success(rules_on(core.market_hours(), day, commission_ppm=core.settings.commission_ppm))
+
+
+def _today() -> date:
+    return trade_date(the_core().clock())
+
+
+def _completed(first: date | None, last: date | None, *, today: date) -> tuple[date, date]:
+    """The period from its two ends, where one that is missing is that of the other's month."""
+    month = first or last or today
+    return (
+        first or month.replace(day=1),
+        last or month.replace(day=monthrange(month.year, month.month)[1]),
+    )
