@@ -1,5 +1,6 @@
 """Operators correct the calendar while processes run, and a database that is away stops nothing."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -65,6 +66,17 @@ def test_a_running_process_goes_by_a_correction_within_half_a_minute(books: Book
 
     books.clock.advance(seconds=1)
     assert not hours.now().is_trading_day(FRIDAY)
+
+
+def test_many_threads_look_once(books: Books) -> None:
+    """However many requests come in while the corrections are old, one statement is sent; nobody waits for it but at the start."""
+    hours = CorrectedHours(books.core.database, books.clock)
+    for _ in range(2):
+        with statements_counted(books.core.database.engine) as sent, ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(lambda _n: hours.now(), range(32)))
+        assert len([statement for statement in sent if "exchange_days" in statement]) == 1
+        assert len(set(map(id, found))) == 1
+        books.clock.advance(seconds=30)
 
 
 def test_a_clock_set_back_does_not_keep_old_corrections(books: Books) -> None:

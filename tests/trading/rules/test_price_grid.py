@@ -1,5 +1,7 @@
 """The exchange's price grid and the day's limits."""
 
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,6 +135,19 @@ def test_the_nearest_prices_are_legal_and_nothing_legal_lies_between(price: int,
         below, above = nearest
         assert below < price < above
         assert not any(is_on_grid(between, kind) for between in range(below + 1, above))
+
+
+@given(PRICES, KINDS, MARKETS, st.fractions(0, 1))
+def test_every_legal_price_near_one_inside_the_limits_is_inside_them(
+    base: int, kind: StockKind, market: Market, part: Fraction
+) -> None:
+    """The limits are legal themselves, so no rounding of a price between them leads out: what a user is told instead can be ordered."""
+    lower, upper = daily_price_range(base, kind, market)
+    price = lower + int((upper - lower) * part)
+
+    for near in nearest_prices(price, kind):
+        assert is_on_grid(near, kind)
+        assert lower <= near <= upper
 
 
 @pytest.mark.parametrize(
