@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from tests.books import Books
@@ -72,6 +73,32 @@ def test_a_lock_wait_timeout_undoes_the_statements_before_it(mariadb_books: Book
     holder.close()
     assert len(tries) == 2
     assert (free.value(database), held.value(database)) == (1, 1)
+
+
+def test_a_rollback_is_sent_only_where_there_may_be_something_to_undo(mariadb_books: Books) -> None:
+    """None after a COMMIT, one after a read, and one after a statement that failed: a failure leaves no transaction open."""
+    database, counter = mariadb_books.core.database, Counter(mariadb_books)
+
+    def rollbacks() -> int:
+        counts = text("SHOW SESSION STATUS LIKE 'Com_rollback'")
+        with only.engine.connect() as connection:
+            return int(connection.execute(counts).one()[1])
+
+    def fail(session: Session) -> None:
+        session.execute(text("UPDATE no_such_table SET one = 1"))
+
+    only = Database(database.engine.url.render_as_string(hide_password=False), pool_size=1)
+    before = rollbacks()  # Itself a read, with one at its end.
+    only.transaction(counter.step)
+    after_commit = rollbacks()
+    only.read(counter.seen)
+    after_read = rollbacks()
+    with pytest.raises(DBAPIError):
+        only.transaction(fail)
+    after_failure = rollbacks()
+    only.close()
+
+    assert [after_commit - before, after_read - after_commit, after_failure - after_read] == [1, 2, 2]
 
 
 def test_a_connection_killed_amid_the_work_is_retried(mariadb_books: Books) -> None:
