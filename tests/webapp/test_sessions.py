@@ -12,10 +12,12 @@ import jwt
 import pytest
 
 from tests.books import Books, opened, settings_for
+from tests.servers import wait_until
 from tests.webapp.client import Api, Person, api_on, bearer, data_of, problem_of
 from trading import core as trading_core
 from trading.rules.errors import Forbidden
 from trading.services.accounts import promote
+from webapp import authentication
 from webapp.authentication import admin_only, me
 
 
@@ -132,6 +134,28 @@ def test_forged_tokens_are_refused_alike(sqlite_api: Api, forgery: str) -> None:
     stranger = problem_of(sqlite_api.get("/users/me"), "unauthorized")
     del refused["request_id"], stranger["request_id"]
     assert refused == stranger
+
+
+def test_a_token_that_was_good_expires(sqlite_api: Api) -> None:
+    """That its signature is known does not outlast it."""
+    person = sqlite_api.person()
+    ends = time.time() + 1.5
+    token = _signed(sqlite_api, _claims(person) | {"exp": ends})
+
+    data_of(sqlite_api.get("/users/me", headers=bearer(token)))
+    data_of(sqlite_api.get("/users/me", headers=bearer(token)))
+
+    wait_until(lambda: time.time() > ends, what="the end of the token")
+    problem_of(sqlite_api.get("/users/me", headers=bearer(token)), "unauthorized")
+
+
+def test_what_is_known_of_tokens_is_bounded(sqlite_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More tokens than are remembered are all good all the same."""
+    monkeypatch.setattr(authentication, "PROOFS_KEPT_MAX", 2)
+    people = [sqlite_api.person() for _ in range(3)]
+
+    for person in people * 2:
+        assert data_of(sqlite_api.get("/users/me", person))["id"] == person.id
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer a b", "Basic dXNlcjpwYXNz", "bearer", "\tBearer x"])

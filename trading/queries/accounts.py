@@ -3,13 +3,20 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from trading.database.tables import SignInSession, User, table_of
 
 _USERS = table_of(User)
 _SESSIONS = table_of(SignInSession)
+
+# Every request asks this, and putting a statement together takes longer than the server takes to answer it.
+_IDENTITY = (
+    select(_USERS.c.id, _USERS.c.role)
+    .join(_SESSIONS, _SESSIONS.c.user_id == _USERS.c.id)
+    .where(_SESSIONS.c.id == bindparam("session_id"), _SESSIONS.c.revoked_at.is_(None), _USERS.c.deleted_at.is_(None))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +51,5 @@ def credentials_of(session: Session, user_id: UUID) -> Credentials | None:
 
 def identity_of(session: Session, session_id: UUID) -> Identity | None:
     """Whose session this is; None once it is revoked or its account closed. One read by primary keys, as every request does it."""
-    row = session.execute(
-        select(_USERS.c.id, _USERS.c.role)
-        .join(_SESSIONS, _SESSIONS.c.user_id == _USERS.c.id)
-        .where(_SESSIONS.c.id == session_id, _SESSIONS.c.revoked_at.is_(None), _USERS.c.deleted_at.is_(None))
-    ).one_or_none()
+    row = session.execute(_IDENTITY, {"session_id": session_id}).one_or_none()
     return None if row is None else Identity(row.id, session_id, row.role)
