@@ -1,25 +1,34 @@
-"""Sending a wake-up from a web request: bounded in time whatever the broker does, and never a reason to fail."""
+"""Sending a wake-up from a web request: at no cost to the request whatever the broker does, and never a reason to fail."""
 
 import json
+import subprocess
+import sys
+import threading
 import time
 from base64 import b64decode
-from uuid import uuid4
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 import redis
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bound_contextvars, get_contextvars
 
+from launcher.plan import ROOT
 from tests.books import Books, opened, settings_for
-from tests.servers import Valkey
+from tests.servers import Valkey, wait_until
+from tests.trading.threads import run_together
 from tests.webapp.client import api_on, data_of
+from tests.workers.processes import environment_of
 from trading import core as trading_core
 from trading.core import Deliver
 from trading.queue import Task, Wakeup, courier
 from trading.settings import Settings
-from webapp.queue import producer_courier
+from webapp.queue import Sender, producer_courier
 from webapp.request_context import HEADER
 
-LONGEST_S = 0.6
+NOTICEABLE_S = 0.1
 
 
 @pytest.fixture
@@ -33,6 +42,20 @@ def _span_of(deliver: Deliver, *wakeups: Wakeup) -> float:
     return time.perf_counter() - began
 
 
+def _message(valkey_url: str, queue: str) -> dict[str, Any]:
+    """The one message that comes to a queue."""
+    with redis.Redis.from_url(valkey_url) as client:
+        wait_until(lambda: client.llen(queue), what=f"a message in {queue}")
+        (message,) = [json.loads(text) for text in client.lrange(queue, 0, -1)]
+    return dict(message)
+
+
+def _ids(message: dict[str, Any]) -> list[str]:
+    (ids,), keywords, *_ = json.loads(b64decode(message["body"]))
+    assert keywords == {}
+    return list(ids)
+
+
 def test_a_wakeup_is_a_message_with_ids_on_its_stages_queue(settings: Settings, valkey_url: str) -> None:
     """JSON with ids only, and the id of the request that it comes from in its headers."""
     ids = (uuid4(), uuid4())
@@ -40,13 +63,11 @@ def test_a_wakeup_is_a_message_with_ids_on_its_stages_queue(settings: Settings, 
     with bound_contextvars(request_id="from-this-request"):
         producer_courier(settings)([Wakeup(Task.EXECUTE_ORDERS, ids)])
 
-    with redis.Redis.from_url(valkey_url) as client:
-        (message,) = [json.loads(text) for text in client.lrange("orders.execute", 0, -1)]
+    message = _message(valkey_url, "orders.execute")
     assert message["content-type"] == "application/json"
     assert message["headers"]["task"] == "execute_orders"
     assert message["headers"]["request_id"] == "from-this-request"
-    body = json.loads(b64decode(message["body"]))
-    assert body[:2] == [[[str(one) for one in ids]], {}]
+    assert _ids(message) == [str(one) for one in ids]
 
 
 def test_a_requests_id_goes_along_with_its_order(migrated_sqlite: str, settings: Settings, valkey_url: str) -> None:
@@ -61,20 +82,19 @@ def test_a_requests_id_goes_along_with_its_order(migrated_sqlite: str, settings:
         finally:
             core.close()
 
-    with redis.Redis.from_url(valkey_url) as client:
-        (message,) = [json.loads(text) for text in client.lrange("orders.execute", 0, -1)]
-    assert message["headers"]["request_id"] == "chosen-by-client"
+    assert _message(valkey_url, "orders.execute")["headers"]["request_id"] == "chosen-by-client"
 
 
 @pytest.mark.parametrize("warm", [False, True], ids=["first message", "later message"])
 @pytest.mark.parametrize("way", ["refused", "frozen"])
-def test_a_broker_that_is_away_costs_half_a_second(
+def test_a_broker_that_is_away_costs_a_request_nothing(
     settings: Settings, valkey_server: Valkey, way: str, warm: bool
 ) -> None:
-    """Whether nobody listens or nobody answers, on a new connection or one that was good before; and once for a whole round."""
+    """Whether nobody listens or nobody answers, on a new connection or one that was good before. Once it is back, wake-ups arrive again."""
     deliver = producer_courier(settings)
     if warm:
-        _span_of(deliver, Wakeup(Task.EXECUTE_ORDERS, (uuid4(),)))
+        deliver([Wakeup(Task.EXECUTE_ORDERS, (uuid4(),))])
+        _message(valkey_server.url, "orders.execute")
     leave, come_back = (
         (valkey_server.stop, valkey_server.start) if way == "refused" else (valkey_server.pause, valkey_server.resume)
     )
@@ -84,10 +104,69 @@ def test_a_broker_that_is_away_costs_half_a_second(
     finally:
         come_back()
 
-    assert max(spans) < LONGEST_S
-    _span_of(deliver, Wakeup(Task.SETTLE_EXECUTIONS, (uuid4(),)))
+    assert max(spans) < NOTICEABLE_S
     with redis.Redis.from_url(valkey_server.url) as client:
-        assert client.llen("orders.settle") == 1
+
+        def told() -> bool:
+            # One that still leaves together with those of before may be lost with them.
+            deliver([Wakeup(Task.SETTLE_EXECUTIONS, (uuid4(),))])
+            return bool(client.llen("orders.settle"))
+
+        wait_until(told, what="a wake-up after the broker's return")
+
+
+class _HeldUp:
+    """Tells what it is given to nobody, the first time not before ``go``."""
+
+    def __init__(self) -> None:
+        self.began, self.go = threading.Event(), threading.Event()
+        self.told: list[tuple[str | None, list[Wakeup]]] = []
+
+    def __call__(self, wakeups: Sequence[Wakeup]) -> None:
+        self.began.set()
+        assert self.go.wait(10)
+        self.told.append((get_contextvars()["request_id"], list(wakeups)))
+
+
+def test_wakeups_that_gather_leave_together(settings: Settings) -> None:
+    """While one is on its way those of other requests gather by task, in batches as large as a task may take, under all their ids."""
+    tell, ids = _HeldUp(), [uuid4() for _ in range(5)]
+    sender = Sender(tell, batch_size=2)
+
+    def leave(task: Task, *ids: UUID, request_id: str) -> None:
+        with bound_contextvars(request_id=request_id):
+            sender.leave([Wakeup(task, ids)])
+
+    leave(Task.EXECUTE_ORDERS, ids[0], request_id="first")
+    assert tell.began.wait(10)
+    run_together(*[partial(leave, Task.EXECUTE_ORDERS, one, request_id="again") for one in ids[1:4]])
+    leave(Task.SETTLE_EXECUTIONS, ids[4], request_id="other")
+    tell.go.set()
+    wait_until(lambda: len(tell.told) == 2, what="what gathered")
+
+    (first_id, first), (gathered_ids, gathered) = tell.told
+    assert (first_id, first) == ("first", [Wakeup(Task.EXECUTE_ORDERS, (ids[0],))])
+    assert gathered_ids == "again,other"
+    assert [(one.task, len(one.ids)) for one in gathered] == [
+        (Task.EXECUTE_ORDERS, 2),
+        (Task.EXECUTE_ORDERS, 1),
+        (Task.SETTLE_EXECUTIONS, 1),
+    ]
+    assert {one for wakeup in gathered for one in wakeup.ids} == set(ids[1:])
+
+
+def test_a_process_that_ends_tells_what_is_left(settings: Settings, valkey_url: str) -> None:
+    """A worker of gunicorn that is replaced right after an answer has woken somebody for its order."""
+    one = uuid4()
+    program = (
+        "from uuid import UUID; from trading.queue import Task, Wakeup; from trading.settings import load; "
+        "from webapp.queue import producer_courier; "
+        f"producer_courier(load())([Wakeup(Task.EXECUTE_ORDERS, (UUID('{one}'),))])"
+    )
+
+    subprocess.run([sys.executable, "-c", program], env=environment_of(settings), cwd=ROOT, check=True, timeout=30)
+
+    assert _ids(_message(valkey_url, "orders.execute")) == [str(one)]
 
 
 def test_the_courier_never_raises() -> None:
