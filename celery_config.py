@@ -10,6 +10,8 @@ QUEUES: dict[Task, str] = {
     Task.EXECUTE_ORDERS: "orders.execute",
     Task.SETTLE_EXECUTIONS: "orders.settle",
     Task.UPDATE_PORTFOLIOS: "orders.portfolio",
+    Task.MATCH_LIMIT_ORDERS: "orders.match.0",
+    Task.EXPIRE_ORDERS: "maintenance",
     Task.SWEEP_DUE_WORK: "maintenance",
     Task.REFRESH_SUBSCRIPTIONS: "maintenance",
     Task.PURGE_RECEIPTS: "maintenance",
@@ -18,6 +20,12 @@ QUEUES: dict[Task, str] = {
 SOFT_TIME_LIMIT_S = 30
 HARD_TIME_LIMIT_S = 45
 VISIBILITY_TIMEOUT_S = 600
+MATCH_EXPIRES_S = 2.0
+
+
+def match_queue(shard: int) -> str:
+    """The queue of one matcher: a worker that consumes it alone matches that share of the stocks and nothing else."""
+    return f"orders.match.{shard}"
 
 
 def queue_of(task: str) -> str:
@@ -47,12 +55,13 @@ def producer(settings: Settings) -> dict[str, Any]:
 
 def worker(settings: Settings) -> dict[str, Any]:
     """For workers and beat. A task that dies with its process runs again; every task stands being run twice."""
+    queues = [*QUEUES.values(), *map(match_queue, range(settings.matcher_shards))]
     return _common(settings) | {
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "task_soft_time_limit": SOFT_TIME_LIMIT_S,
         "task_time_limit": HARD_TIME_LIMIT_S,
-        "task_queues": {queue: {"exchange": queue, "routing_key": queue} for queue in QUEUES.values()},
+        "task_queues": {queue: {"exchange": queue, "routing_key": queue} for queue in queues},
         "task_routes": {str(task): {"queue": queue} for task, queue in QUEUES.items()},
         "task_publish_retry": False,
         "worker_prefetch_multiplier": 1,
@@ -78,10 +87,21 @@ def _schedule(settings: Settings) -> dict[str, Any]:
     periods_s = {
         Task.SWEEP_DUE_WORK: settings.sweep_period_s,
         Task.REFRESH_SUBSCRIPTIONS: settings.sweep_period_s,
+        Task.EXPIRE_ORDERS: settings.expire_period_s,
         Task.PURGE_RECEIPTS: 600,
     }
     # Each expires before the next is sent, or a pause would be followed by a burst of late ones.
-    return {
+    schedule: dict[str, Any] = {
         str(task): {"task": str(task), "schedule": period, "options": {"expires": period * 0.9, "queue": QUEUES[task]}}
         for task, period in periods_s.items()
     }
+    period_s = settings.match_period_ms / 1_000
+    for shard in range(settings.matcher_shards):
+        schedule[f"{Task.MATCH_LIMIT_ORDERS}:{shard}"] = {
+            "task": str(Task.MATCH_LIMIT_ORDERS),
+            "args": (shard,),
+            "schedule": period_s,
+            # Clocks of two machines may be a second apart, so the shortest periods are given more; a few late ones find nothing and cost nothing.
+            "options": {"expires": max(period_s * 0.9, MATCH_EXPIRES_S), "queue": match_queue(shard)},
+        }
+    return schedule

@@ -3,14 +3,16 @@
 The database is built by the migrations once per server and emptied before each test; the market is a real Valkey that a test writes ticks to.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 from uuid import UUID
 
 from flask_migrate import upgrade
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from trading import core as trading_core
 from trading.core import Core
@@ -26,13 +28,19 @@ from trading.queue import Task, Wakeup
 from trading.rules.orders import OrderType, Side, TimeInForce
 from trading.rules.records import OrderRecord
 from trading.services.accounts import register
+from trading.services.amend_order import AmendOrder, amend_order
+from trading.services.end_orders import cancel_order
 from trading.services.execute_orders import execute_orders
+from trading.services.expire_orders import expire_orders
+from trading.services.match_orders import MatchReport, match_orders
 from trading.services.place_order import PlaceOrder, place_order
 from trading.services.settle_executions import settle_executions
 from trading.services.stock_list import import_stocks
 from trading.services.update_portfolios import update_portfolios
 from trading.settings import Settings
 from webapp import create_app
+
+T = TypeVar("T")
 
 SAMSUNG = "A005930"
 HYNIX = "A000660"
@@ -65,12 +73,15 @@ class Books:
     clock: TestClock
     sent: list[Wakeup] = field(default_factory=list)
     _ticks: int = 0
+    _place: Position = field(default_factory=lambda: Position(0, 0))
 
     @property
     def settings(self) -> Settings:
         return self.core.settings
 
-    def tick(self, price: int, code: str = SAMSUNG, *, base: int | None = None, age_ms: int = 0) -> Tick:
+    def tick(
+        self, price: int, code: str = SAMSUNG, *, base: int | None = None, age_ms: int = 0, volume: int = 1
+    ) -> Tick:
         """Print a trade at ``price`` won, received ``age_ms`` ago, as the relayer would leave it in Redis."""
         self._ticks += 1
         received = self.clock() - timedelta(milliseconds=age_ms)
@@ -78,13 +89,17 @@ class Books:
             code=code,
             price=price,
             base=base,
-            volume=1,
+            volume=volume,
             cumulative_volume=self._ticks,
             traded_at=received,
             received_at=received,
             position=Position(int(received.timestamp() * 1_000), self._ticks),
         )
+        # An aged tick is put at the end of the stream all the same, as one is that the relayer held back.
+        self._place = max(tick.position, Position(self._place.ms, self._place.n + 1))
+        tick = replace(tick, position=self._place)
         self.core.redis.set(keys.last_tick(code), tick.to_json())
+        self.core.redis.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(tick.position))
         return tick
 
     def user(self) -> UUID:
@@ -104,38 +119,73 @@ class Books:
         )
         return user_id
 
-    def place(self, user_id: UUID, side: Side, quantity: int, code: str = SAMSUNG, **more: str) -> OrderRecord:
-        """Place a market order; its wake-up is kept in ``sent``."""
+    def place(
+        self,
+        user_id: UUID,
+        side: Side,
+        quantity: int,
+        code: str = SAMSUNG,
+        *,
+        limit: int | None = None,
+        time_in_force: TimeInForce = TimeInForce.DAY,
+        client_order_id: str | None = None,
+    ) -> OrderRecord:
+        """Place a market order, or with ``limit`` (won) a limit order; its wake-up is kept in ``sent``."""
         command = PlaceOrder(
             order_id=new_id(),
             user_id=user_id,
             stock_code=code,
             side=side,
-            order_type=OrderType.MARKET,
-            time_in_force=TimeInForce.DAY,
+            order_type=OrderType.MARKET if limit is None else OrderType.LIMIT,
+            time_in_force=time_in_force,
             quantity=quantity,
-            **more,
+            limit_price=limit,
+            client_order_id=client_order_id,
         )
-        return self.core.database.transaction(
-            lambda session: place_order(
-                session, command, quotes=self.core.quotes, settings=self.settings, now=self.clock()
-            ),
-            landed=nothing_to_find,
+        return self.do(lambda session: place_order(session, command, now=self.clock(), **self.market()))
+
+    def amend(self, user_id: UUID, order_id: UUID, *, limit: int | None = None, quantity: int | None = None) -> None:
+        """Amend an order; a wake-up is kept in ``sent``."""
+        command = AmendOrder(order_id=order_id, user_id=user_id, limit_price=limit, quantity=quantity)
+        self.do(lambda session: amend_order(session, command, now=self.clock(), **self.market()))
+
+    def cancel(self, user_id: UUID, order_id: UUID) -> None:
+        """Cancel an order."""
+        self.do(lambda session: cancel_order(session, user_id=user_id, order_id=order_id, now=self.clock()))
+
+    def match(self, shard: int = 0) -> MatchReport:
+        """One look of a matcher at the tick stream; its wake-ups are kept in ``sent``."""
+        hours = self.core.market_hours()
+        return self.do(
+            lambda session: match_orders(
+                session, shard=shard, stream=self.core.ticks, hours=hours, settings=self.settings, now=self.clock()
+            )
         )
+
+    def expire(self) -> int | None:
+        """Expire one batch of orders whose day has ended."""
+        hours = self.core.market_hours()
+        return self.do(lambda session: expire_orders(session, hours=hours, settings=self.settings, now=self.clock()))
+
+    def do(self, work: Callable[[Session], T]) -> T:
+        """Run ``work`` in a transaction."""
+        return self.core.database.transaction(work, landed=nothing_to_find)
+
+    def market(self) -> dict[str, Any]:
+        """What a use case that looks at the market is given besides its command."""
+        return {"quotes": self.core.quotes, "hours": self.core.market_hours(), "settings": self.settings}
 
     def run(self, wakeup: Wakeup) -> object:
         """Do what a worker does on this wake-up."""
-        now = self.clock()
+        now, market = self.clock(), self.market()
         stages = {
-            Task.EXECUTE_ORDERS: lambda session: execute_orders(
-                session, wakeup.ids, quotes=self.core.quotes, settings=self.settings, now=now
-            ),
+            Task.EXECUTE_ORDERS: lambda session: execute_orders(session, wakeup.ids, now=now, **market),
             Task.SETTLE_EXECUTIONS: lambda session: settle_executions(
                 session, wakeup.ids, settings=self.settings, now=now
             ),
             Task.UPDATE_PORTFOLIOS: lambda session: update_portfolios(session, wakeup.ids, now=now),
         }
-        return self.core.database.transaction(stages[wakeup.task], landed=nothing_to_find)
+        return self.do(stages[wakeup.task])
 
     def run_all(self) -> None:
         """Act on every wake-up, and on those that follow from them, until none is left."""
@@ -185,6 +235,7 @@ def opened(settings: Settings) -> Iterator[Books]:
     core = trading_core.build(settings, deliver=deliver, clock=clock)
     try:
         empty(core.database.engine)
+        core.redis.delete(keys.TICK_STREAM)
         core.database.transaction(
             lambda session: import_stocks(session, seed_listing(), now=clock()), landed=nothing_to_find
         )

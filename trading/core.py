@@ -9,6 +9,7 @@ from redis import Redis
 from trading.database.transactions import Database
 from trading.market.connection import connect
 from trading.market.quote_book import QuoteBook
+from trading.market.tick_stream import TickStream
 from trading.queries.exchange_days import CorrectedHours
 from trading.queue import Wakeup
 from trading.rules.market_hours import AlwaysOpen, MarketHours
@@ -37,6 +38,7 @@ class Core:
     database: Database
     redis: Redis
     quotes: QuoteBook
+    ticks: TickStream
     passwords: Passwords
     exchange_hours: CorrectedHours
     clock: Clock
@@ -65,6 +67,7 @@ def build(settings: Settings, *, deliver: Deliver = deliver_nothing, clock: Cloc
         database=database,
         redis=redis,
         quotes=QuoteBook(redis),
+        ticks=TickStream(redis),
         passwords=Passwords(settings),
         exchange_hours=CorrectedHours(database, clock),
         clock=clock,

@@ -16,6 +16,8 @@ class Task(StrEnum):
     EXECUTE_ORDERS = "execute_orders"
     SETTLE_EXECUTIONS = "settle_executions"
     UPDATE_PORTFOLIOS = "update_portfolios"
+    MATCH_LIMIT_ORDERS = "match_limit_orders"
+    EXPIRE_ORDERS = "expire_orders"
     SWEEP_DUE_WORK = "sweep_due_work"
     REFRESH_SUBSCRIPTIONS = "refresh_subscriptions"
     PURGE_RECEIPTS = "purge_idempotency_receipts"

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     order_quantity_max: int = Field(default=1_000_000, ge=1, le=10**9)
 
     commission_ppm: int = Field(default=150, ge=0, le=100_000)
+    fill_profile: Literal["simple", "volume"] = "simple"
+    market_slippage_ticks: int = Field(default=1, ge=0, le=10)
     market_buy_collar_bp: int = Field(default=200, ge=0, le=10_000)
     tick_freshness_ms: int = Field(default=10_000, ge=100, le=3_600_000)
 
@@ -61,6 +63,9 @@ class Settings(BaseSettings):
     wake_grace_ms: int = Field(default=2_000, ge=100, le=600_000)
     sweep_period_s: int = Field(default=5, ge=1, le=3_600)
     stage_batch_size: int = Field(default=500, ge=1, le=5_000)
+    match_period_ms: int = Field(default=500, ge=100, le=60_000)
+    matcher_shards: int = Field(default=1, ge=1, le=64)
+    expire_period_s: int = Field(default=30, ge=1, le=3_600)
 
     toss_api_url: str = "http://127.0.0.1:8090"
     toss_websocket_url: str = "ws://127.0.0.1:8090/ws"

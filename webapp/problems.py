@@ -42,10 +42,20 @@ _TABLE: dict[str, _Words] = {
     "no-live-price": _Words(
         503, "실시간 시세 없음", "실시간 시세가 없어 지금은 처리할 수 없습니다. 잠시 후 다시 시도해 주세요."
     ),
+    "market-closed": _Words(
+        409, "장 운영 시간이 아님", "지금은 이 주문을 낼 수 있는 시간이 아닙니다. next_open 이후에 다시 시도해 주세요."
+    ),
+    "trading-halted": _Words(503, "거래 중단", "관리자가 거래를 일시 중단했습니다. 잠시 후 다시 시도해 주세요."),
+    "invalid-tick-size": _Words(
+        422, "호가 단위 오류", "주문 가격이 호가 단위에 맞지 않습니다. nearest_prices를 확인해 주세요."
+    ),
+    "price-out-of-range": _Words(422, "가격 제한폭 초과", "주문 가격이 당일 상한가와 하한가의 범위를 벗어났습니다."),
     "insufficient-cash": _Words(409, "주문 가능 금액 부족", "사용할 수 있는 현금이 부족합니다."),
     "insufficient-quantity": _Words(409, "매도 가능 수량 부족", "매도할 수 있는 수량이 부족합니다."),
     "cash-limit-exceeded": _Words(409, "보유 한도 초과", "계좌의 현금 보유 한도를 넘습니다."),
     "order-not-found": _Words(404, "주문 없음", "주문을 찾을 수 없습니다."),
+    "order-not-open": _Words(409, "종료된 주문", "이미 체결되었거나 종료된 주문입니다."),
+    "order-not-amendable": _Words(409, "정정할 수 없는 주문", "대기 중인 지정가 주문만 정정할 수 있습니다."),
     "client-order-id-taken": _Words(409, "중복된 주문 번호", "이미 사용한 client_order_id입니다."),
     "transaction-not-found": _Words(404, "거래 내역 없음", "거래 내역을 찾을 수 없습니다."),
     "holding-not-found": _Words(404, "보유 종목 없음", "보유하고 있지 않은 종목입니다."),

@@ -11,7 +11,7 @@ from trading.logs import configure
 
 SETTINGS = settings.load()
 
-app = Celery("stocking", include=["workers.orders", "workers.maintenance"])
+app = Celery("stocking", include=["workers.orders", "workers.maintenance", "workers.matching"])
 app.conf.update(celery_config.worker(SETTINGS))
 
 

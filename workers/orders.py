@@ -14,10 +14,13 @@ from workers.task import CoreTask, ids_of, the_core
 
 @app.task(base=CoreTask, name=str(Task.EXECUTE_ORDERS))
 def execute_orders(order_ids: list[str]) -> dict[str, Any]:
-    """Give due market orders their price from a fresh tick."""
+    """Record the fills that a matcher found, and give orders that may fill at once their price from a fresh tick."""
     core, ids = the_core(), ids_of(order_ids)
+    hours = core.market_hours()
     report = core.database.transaction(
-        lambda session: execute(session, ids, quotes=core.quotes, settings=core.settings, now=core.clock()),
+        lambda session: execute(
+            session, ids, quotes=core.quotes, hours=hours, settings=core.settings, now=core.clock()
+        ),
         landed=nothing_to_find,
     )
     return asdict(report)

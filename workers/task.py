@@ -65,7 +65,9 @@ class CoreTask(Task):
             log.exception("task_failed")
             raise
         duration_ms = round((time.perf_counter() - began) * 1_000, 1)
-        log.info("task_done", duration_ms=duration_ms, **(result if isinstance(result, dict) else {}))
+        # A periodic task that found nothing to do answers None; twice a second that is no news.
+        note = log.debug if result is None else log.info
+        note("task_done", duration_ms=duration_ms, **(result if isinstance(result, dict) else {}))
         return result
 
 

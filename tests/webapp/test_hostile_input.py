@@ -149,10 +149,10 @@ def test_amounts_are_whole_positive_json_numbers(target: tuple[Api, Person], val
             "\ud800",
             "A00593\x00",
             "x" * 65,
-            "LIMIT",
+            "STOP",
             "가나다",
         )
-        if (member, value) != ("client_order_id", "LIMIT")  # A client may call his order so.
+        if (member, value) != ("client_order_id", "STOP")  # A client may call his order so.
     ],
     ids=repr,
 )

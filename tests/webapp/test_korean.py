@@ -16,7 +16,7 @@ FAULTS: list[dict[str, Any]] = [
     {"stock_code": "?"},
     {"side": "HOLD"},
     {"order_type": "LIMIT"},
-    {"time_in_force": "GTC"},
+    {"time_in_force": "GTD"},
     {"quantity": "1"},
     {"quantity": 0},
     {"quantity": 10**400},

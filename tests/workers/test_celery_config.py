@@ -9,6 +9,7 @@ import celery_config
 from launcher.plan import ROOT
 from tests.books import settings_for
 from trading.queue import Task
+from trading.settings import Settings
 
 SETTINGS = settings_for("sqlite:///nowhere.db", "redis://127.0.0.1:1/0", sweep_period_s=5)
 WORKER = celery_config.worker(SETTINGS)
@@ -68,14 +69,23 @@ def test_waits_on_the_network_are_bounded() -> None:
 
 
 def test_periodic_tasks_expire_before_their_next_turn() -> None:
-    """A pause is not followed by a burst of late ones. The sweep and the subscriptions are among them."""
+    """A pause is not followed by a burst of late ones: a few looks of a matcher at most. Every periodic task is there, on its queue."""
     schedule = WORKER["beat_schedule"]
-    assert {Task.SWEEP_DUE_WORK, Task.REFRESH_SUBSCRIPTIONS, Task.PURGE_RECEIPTS} <= {
-        one["task"] for one in schedule.values()
-    }
+    stages = {Task.EXECUTE_ORDERS, Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS}
+    assert {one["task"] for one in schedule.values()} == set(Task) - stages
     for entry in schedule.values():
-        assert 0 < entry["options"]["expires"] < entry["schedule"]
+        assert 0 < entry["options"]["expires"] < max(entry["schedule"], 2.5)
         assert entry["options"]["queue"] == celery_config.QUEUES[Task(entry["task"])]
+
+
+def test_each_matcher_has_a_queue_and_a_turn_of_its_own() -> None:
+    """With three shards beat wakes three, and a worker that is told nothing consumes all their queues."""
+    config = celery_config.worker(Settings(matcher_shards=3))
+    turns = [one for one in config["beat_schedule"].values() if one["task"] == Task.MATCH_LIMIT_ORDERS]
+    queues = ["orders.match.0", "orders.match.1", "orders.match.2"]
+    assert [one["args"] for one in turns] == [(0,), (1,), (2,)]
+    assert [one["options"]["queue"] for one in turns] == queues
+    assert set(queues) <= set(config["task_queues"])
 
 
 def test_a_worker_loads_no_web_framework() -> None:

@@ -7,7 +7,7 @@ from redis import Redis, RedisError
 
 from trading.market import keys
 from trading.market.health import RelayerHealth
-from trading.market.tick import MalformedTick, Tick
+from trading.market.tick import MalformedTick, Position, Tick
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +25,25 @@ class QuoteBook:
     def last_tick(self, code: str) -> Tick | None:
         """The last tick of one stock; None when none came within the hour that Redis keeps it."""
         return self.last_ticks([code]).get(code)
+
+    def last_tick_and_end(self, code: str) -> tuple[Tick | None, Position | None]:
+        """The last tick of a stock and the last place in the tick stream, in one round trip; None for what is not there.
+
+        Whatever gets a place behind that one was printed after this look.
+        """
+        try:
+            # A transaction, so that no tick comes between the two looks.
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.xrevrange(keys.TICK_STREAM, count=1)
+            pipeline.get(keys.last_tick(code))
+            entries, value = pipeline.execute()
+        except RedisError as fault:
+            raise MarketUnavailable from fault
+        try:
+            end = Position.parse(entries[0][0]) if entries else None
+        except MalformedTick:
+            end = None
+        return _read(code, value), end
 
     def last_ticks(self, codes: Iterable[str]) -> dict[str, Tick]:
         """The last ticks of several stocks by code; stocks without one are absent."""

@@ -110,6 +110,8 @@ def _execution(row: AnyRow) -> ExecutionRecord:
         rural_tax=row.rural_tax,
         realized_profit=row.realized_profit,
         rule=row.rule,
+        session=row.session,
+        commission_ppm=row.commission_ppm,
         tick_price=row.tick_price,
         tick_traded_at=row.tick_traded_at,
         tick_age_ms=row.tick_age_ms,

@@ -9,10 +9,16 @@
     ├── StockNotFound             stock-not-found
     ├── StockNotTradable          stock-not-tradable
     ├── NoLivePrice               no-live-price
+    ├── MarketClosed              market-closed
+    ├── TradingHalted             trading-halted
+    ├── InvalidTickSize           invalid-tick-size
+    ├── PriceOutOfRange           price-out-of-range
     ├── InsufficientCash          insufficient-cash
     ├── InsufficientQuantity      insufficient-quantity
     ├── CashLimitExceeded         cash-limit-exceeded
     ├── OrderNotFound             order-not-found
+    ├── OrderNotOpen              order-not-open
+    ├── OrderNotAmendable         order-not-amendable
     ├── ClientOrderIdTaken        client-order-id-taken
     ├── TransactionNotFound       transaction-not-found
     ├── HoldingNotFound           holding-not-found
@@ -25,7 +31,7 @@ HTTP status nor a sentence for the user: those belong to the edge that speaks to
 
 from typing import ClassVar
 
-Fact = int | str | bool | list[str] | None
+Fact = int | str | bool | list[str] | list[int] | None
 
 
 class DomainError(Exception):
@@ -70,6 +76,30 @@ class NoLivePrice(DomainError):
     code = "no-live-price"
 
 
+class MarketClosed(DomainError):
+    """Facts: ``next_open``, the RFC 3339 time from which such an order is accepted."""
+
+    code = "market-closed"
+
+
+class TradingHalted(DomainError):
+    """Facts: ``since``, the RFC 3339 time at which an administrator stopped trading."""
+
+    code = "trading-halted"
+
+
+class InvalidTickSize(DomainError):
+    """Facts: ``price`` and ``tick_size`` in won, ``nearest_prices``: the legal ones next to it, ascending."""
+
+    code = "invalid-tick-size"
+
+
+class PriceOutOfRange(DomainError):
+    """Facts: ``price``, ``lower_limit``, ``upper_limit`` and the ``base_price`` that they follow from, all in won."""
+
+    code = "price-out-of-range"
+
+
 class InsufficientCash(DomainError):
     """Facts: ``needed`` and ``available`` in won; for an order also ``largest_quantity`` in shares."""
 
@@ -77,7 +107,7 @@ class InsufficientCash(DomainError):
 
 
 class InsufficientQuantity(DomainError):
-    """Facts: ``needed``, ``held`` and ``reserved`` in shares."""
+    """Facts: ``needed``, ``held`` and ``reserved`` in shares; ``reserved_by``, the ids of the open sell orders that reserve them."""
 
     code = "insufficient-quantity"
 
@@ -90,6 +120,18 @@ class CashLimitExceeded(DomainError):
 
 class OrderNotFound(DomainError):
     code = "order-not-found"
+
+
+class OrderNotOpen(DomainError):
+    """Facts: ``order_status``, ``reason`` (why it ended, None when it was filled) and ``executed_quantity`` in shares."""
+
+    code = "order-not-open"
+
+
+class OrderNotAmendable(DomainError):
+    """Only limit orders that may wait can be amended. Facts: ``order_type`` and ``time_in_force``."""
+
+    code = "order-not-amendable"
 
 
 class ClientOrderIdTaken(DomainError):

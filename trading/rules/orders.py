@@ -33,34 +33,79 @@ class OrderStatus(StrEnum):
 
     @property
     def is_open(self) -> bool:
-        return bool(TRANSITIONS[self])
+        return any(status is self for status, _event in MACHINE)
 
 
-# Which state may follow which. A state that nothing follows is final.
-TRANSITIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
-    OrderStatus.PENDING: frozenset(OrderStatus) - {OrderStatus.PENDING},
-    OrderStatus.PARTIALLY_FILLED: frozenset(
-        {OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.EXPIRED}
-    ),
-    OrderStatus.FILLED: frozenset(),
-    OrderStatus.CANCELLED: frozenset(),
-    OrderStatus.REJECTED: frozenset(),
-    OrderStatus.EXPIRED: frozenset(),
+class OrderEvent(StrEnum):
+    """What can happen to an order after its acceptance."""
+
+    FILL_IN_PART = "fill in part"
+    FILL = "fill"
+    CANCEL = "cancel"
+    REJECT = "reject"
+    EXPIRE = "expire"
+
+
+class EndReason(StrEnum):
+    """Why an order ended with less than its whole quantity filled."""
+
+    CANCELLED_BY_USER = "cancelled-by-user"
+    DAY_ENDED = "day-ended"
+    NOT_FILLED_AT_ONCE = "not-filled-at-once"
+    STOCK_NOT_TRADABLE = "stock-not-tradable"
+    INSUFFICIENT_CASH = "insufficient-cash"
+
+
+# The whole life of an order: which event leads from which state to which. What is not here can't happen.
+MACHINE: dict[tuple[OrderStatus, OrderEvent], OrderStatus] = {
+    (OrderStatus.PENDING, OrderEvent.FILL_IN_PART): OrderStatus.PARTIALLY_FILLED,
+    (OrderStatus.PENDING, OrderEvent.FILL): OrderStatus.FILLED,
+    (OrderStatus.PENDING, OrderEvent.CANCEL): OrderStatus.CANCELLED,
+    (OrderStatus.PENDING, OrderEvent.REJECT): OrderStatus.REJECTED,
+    (OrderStatus.PENDING, OrderEvent.EXPIRE): OrderStatus.EXPIRED,
+    (OrderStatus.PARTIALLY_FILLED, OrderEvent.FILL_IN_PART): OrderStatus.PARTIALLY_FILLED,
+    (OrderStatus.PARTIALLY_FILLED, OrderEvent.FILL): OrderStatus.FILLED,
+    (OrderStatus.PARTIALLY_FILLED, OrderEvent.CANCEL): OrderStatus.CANCELLED,
+    (OrderStatus.PARTIALLY_FILLED, OrderEvent.EXPIRE): OrderStatus.EXPIRED,
 }
 
 OPEN_STATUSES = tuple(status for status in OrderStatus if status.is_open)
 
 
-def status_after_fill(*, ordered: int, executed: int) -> OrderStatus:
-    """The state of an order of ``ordered`` shares once ``executed`` of them are filled."""
+class ImpossibleTransition(Exception):
+    """An event that the state of the order does not know: a fault of ours, never a refusal."""
+
+
+def status_after(status: OrderStatus, event: OrderEvent) -> OrderStatus:
+    """The state to which ``event`` leads from ``status``. ImpossibleTransition where the table has none."""
+    try:
+        return MACHINE[status, event]
+    except KeyError:
+        raise ImpossibleTransition(f"{event} of an order that is {status}") from None
+
+
+def status_after_fill(status: OrderStatus, *, ordered: int, executed: int) -> OrderStatus:
+    """The state of an open order of ``ordered`` shares once ``executed`` of them are filled."""
     if not 0 < executed <= ordered:
         raise ValueError("A fill executes at least one share and never more than were ordered.")
-    return OrderStatus.FILLED if executed == ordered else OrderStatus.PARTIALLY_FILLED
+    return status_after(status, OrderEvent.FILL if executed == ordered else OrderEvent.FILL_IN_PART)
 
 
-def market_buy_reservation(*, quantity: int, last_price: int, collar_bp: int, commission_ppm: int) -> int:
-    """Cash (won) that a market buy sets aside: the last price raised by a collar in basis points, times quantity, and the commission.
+def state_diagram() -> str:
+    """The table as a Mermaid state diagram, for the documentation."""
+    arrows = [f"    {before} --> {after}: {event}" for (before, event), after in MACHINE.items()]
+    finals = [f"    {status} --> [*]" for status in OrderStatus if not status.is_open]
+    return "\n".join(["stateDiagram-v2", "    [*] --> PENDING: accept", *arrows, *finals])
+
+
+def collared_price(last_price: int, collar_bp: int) -> int:
+    """What a share may cost a market buy at most by its reservation (won): the last price raised by a collar in basis points.
 
     The collar covers what the price may move between acceptance and fill.
     """
-    return cost_of_buying(quantity * raised_by_basis_points(last_price, collar_bp), commission_ppm)
+    return raised_by_basis_points(last_price, collar_bp)
+
+
+def buy_reservation(*, quantity: int, price: int, commission_ppm: int) -> int:
+    """Cash (won) that a buy of ``quantity`` shares at no more than ``price`` won sets aside: no fills of them, in whatever parts, cost more."""
+    return cost_of_buying(quantity * price, commission_ppm)

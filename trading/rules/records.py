@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from trading.rules.fees import SaleTaxes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserRecord:
@@ -18,8 +20,19 @@ class UserRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HaltRecord:
+    """A time during which an administrator had trading stopped; ``resumed_at`` is None until it is lifted."""
+
+    id: UUID
+    reason: str | None
+    halted_at: datetime
+    resumed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionRecord:
-    """One fill. ``tax`` is both taxes together; ``tick_position`` is the tick's place in the stream; age in ms at the fill."""
+    """One fill. ``tax`` is both taxes together; ``tick_position`` is the tick's place in the stream; age in ms at the fill; ``session`` the
+    exchange's session in which the tick was printed."""
 
     id: UUID
     price: int
@@ -31,6 +44,8 @@ class ExecutionRecord:
     rural_tax: int
     realized_profit: int | None
     rule: str
+    session: str | None
+    commission_ppm: int | None
     tick_price: int
     tick_traded_at: datetime
     tick_age_ms: int
@@ -68,6 +83,38 @@ class OrderRecord:
     @property
     def executed_amount(self) -> int:
         return sum(execution.amount for execution in self.executions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderPreview:
+    """What an order would come to if it filled whole at ``price``: its limit, or the last price for a market order (None where there is none).
+
+    ``reserved_cash`` is what a buy would set aside; ``largest_quantity`` the most shares that such an order could be for.
+    """
+
+    stock_code: str
+    stock_name: str
+    side: str
+    order_type: str
+    time_in_force: str
+    quantity: int
+    price: int | None
+    amount: int | None
+    commission: int | None
+    taxes: SaleTaxes | None
+    reserved_cash: int
+    largest_quantity: int
+    fills_at_once: bool
+    tick_age_ms: int | None
+
+    @property
+    def net_amount(self) -> int | None:
+        """The cash that would move (won): what a buy costs, what a sale brings in."""
+        if self.amount is None or self.commission is None or self.taxes is None:
+            return None
+        if self.side == "BUY":
+            return self.amount + self.commission
+        return self.amount - self.commission - self.taxes.total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

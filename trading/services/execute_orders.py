@@ -1,45 +1,42 @@
-"""Stage two, execute: give due market orders their price from a fresh tick and record the fills.
+"""Stage two, execute: record the fills that the matcher found, and give orders that may fill at once their price from a fresh tick.
 
 A task is woken with some ids; while those are due it also takes other due orders along, so that under load the work batches by itself.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from trading.database.ids import new_id
 from trading.database.rows import AnyRow
-from trading.database.tables import Holding, Order, OrderExecution, Stock, table_of
+from trading.database.tables import Order, OrderTouch, Stock, table_of
 from trading.database.transactions import send_after_commit
 from trading.market.quote_book import QuoteBook
 from trading.market.tick import Tick
 from trading.queue import Task, wakeups
-from trading.rules.errors import InsufficientCash, StockNotTradable
-from trading.rules.exchange_time import trade_date
-from trading.rules.fees import SaleTaxes, commission, sale_taxes
-from trading.rules.fills import Fill, Postponement, TickEvidence, market_fill
-from trading.rules.orders import OrderStatus, OrderType, Side
-from trading.services.ledger import Account, lock_accounts, save
+from trading.rules.fills import Fill, Postponement, TickEvidence, fill_at_last_trade
+from trading.rules.market_hours import MarketHours
+from trading.rules.orders import OPEN_STATUSES, EndReason, Side, TimeInForce
+from trading.services.end_orders import LOCKED_COLUMNS
+from trading.services.execution_rows import Evidence, execution_row
+from trading.services.halts import running_halt
+from trading.services.record_fills import Decisions, record
 from trading.settings import Settings
 
 _ORDERS = table_of(Order)
-_EXECUTIONS = table_of(OrderExecution)
+_TOUCHES = table_of(OrderTouch)
 _STOCKS = table_of(Stock)
-_HOLDINGS = table_of(Holding)
 
 _NEEDED = (
-    _ORDERS.c.id,
-    _ORDERS.c.user_id,
-    _ORDERS.c.stock_code,
-    _ORDERS.c.side,
-    _ORDERS.c.quantity,
-    _ORDERS.c.reserved_cash,
+    *LOCKED_COLUMNS,
+    _ORDERS.c.order_type,
+    _ORDERS.c.time_in_force,
+    _ORDERS.c.limit_price,
+    _ORDERS.c.book_price,
     _ORDERS.c.accepted_at,
 )
 
@@ -48,55 +45,61 @@ _BACKOFF_MAX_S = 32
 
 @dataclass(frozen=True, slots=True)
 class ExecutionReport:
-    """How many orders of a batch were filled, rejected and put off."""
+    """How many orders of a batch were filled (wholly or in part), ended, put off, and left to rest in the book."""
 
     filled: int = 0
-    rejected: int = 0
+    ended: int = 0
     postponed: int = 0
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Decisions about locked orders, gathered before anything is written."""
-
-    executions: list[dict[str, Any]] = field(default_factory=list)
-    filled: list[UUID] = field(default_factory=list)
-    short: list[tuple[AnyRow, dict[str, Any], int]] = field(default_factory=list)
-    rejected: list[tuple[AnyRow, str]] = field(default_factory=list)
-    postponed: defaultdict[int, list[UUID]] = field(default_factory=lambda: defaultdict(list))
-
-    def fill(self, order: AnyRow, execution: dict[str, Any]) -> None:
-        self.executions.append(execution)
-        self.filled.append(order.id)
+    resting: int = 0
 
 
 def execute_orders(
-    session: Session, order_ids: Sequence[UUID], *, quotes: QuoteBook, settings: Settings, now: datetime
+    session: Session,
+    order_ids: Sequence[UUID],
+    *,
+    quotes: QuoteBook,
+    hours: MarketHours,
+    settings: Settings,
+    now: datetime,
 ) -> ExecutionReport:
-    """Fill, reject or put off every due order among ``order_ids``, and wake the settlement of the fills.
+    """Fill, end, put off or leave in the book every due order among ``order_ids``, and wake the settlement of the fills.
 
-    Raises MarketUnavailable, before anything is changed, when Redis does not answer; the orders stay due.
+    Raises MarketUnavailable, before anything is changed, when Redis does not answer and an order needs a last trade; the orders stay due.
     """
     orders = _lock_due(session, order_ids, settings=settings, now=now)
     if not orders:
         return ExecutionReport()
+    touches = _touches_of(session, [order.id for order in orders])
     codes = {order.stock_code for order in orders}
-    ticks = quotes.last_ticks(codes)
+    untouched = {order.stock_code for order in orders if order.id not in touches}
+    ticks = quotes.last_ticks(sorted(untouched))
     stocks = {row.code: row for row in session.execute(_stocks_of(codes))}
-    batch = _Batch()
+    halted = running_halt(session) is not None
+    batch = Decisions({order.id: order for order in orders})
     for order in orders:
-        _decide(
-            batch, order, stock=stocks[order.stock_code], tick=ticks.get(order.stock_code), settings=settings, now=now
-        )
-    _settle_shortfalls_and_rejections(session, batch, now=now)
-    _write(session, batch, settings=settings, now=now)
+        stock = stocks[order.stock_code]
+        if stock.status == "DELISTED":
+            batch.endings[order.id] = EndReason.STOCK_NOT_TRADABLE
+        elif halted or stock.status == "HALTED":
+            _postpone(batch, order, now)
+        elif order.id in touches:
+            _take_touches(batch, order, touches[order.id], stock=stock, settings=settings, now=now)
+        else:
+            tick = ticks.get(order.stock_code)
+            _look_at_last_trade(batch, order, tick, stock=stock, hours=hours, settings=settings, now=now)
+    executed = record(session, batch, now=now)
+    for wakeup in wakeups(Task.SETTLE_EXECUTIONS, executed, batch_size=settings.stage_batch_size):
+        send_after_commit(session, wakeup)
     return ExecutionReport(
-        filled=len(batch.filled), rejected=len(batch.rejected), postponed=sum(map(len, batch.postponed.values()))
+        filled=len(batch.fills),
+        ended=len(batch.endings) + batch.unpaid,
+        postponed=sum(map(len, batch.postponed.values())),
+        resting=len(batch.rests) + len(batch.waits),
     )
 
 
 def _lock_due(session: Session, order_ids: Sequence[UUID], *, settings: Settings, now: datetime) -> list[AnyRow]:
-    due = (_ORDERS.c.status == OrderStatus.PENDING) & (_ORDERS.c.order_type == OrderType.MARKET)
+    due = _ORDERS.c.status.in_(OPEN_STATUSES) & _ORDERS.c.wake_at.is_not(None)
     asked = session.execute(
         select(*_NEEDED).where(_ORDERS.c.id.in_(order_ids), due).order_by(_ORDERS.c.id).with_for_update()
     ).all()
@@ -118,30 +121,78 @@ def _lock_due(session: Session, order_ids: Sequence[UUID], *, settings: Settings
     return sorted([*asked, *others], key=lambda order: order.id)
 
 
+def _touches_of(session: Session, order_ids: Sequence[UUID]) -> dict[UUID, list[AnyRow]]:
+    rows = session.execute(
+        select(_TOUCHES)
+        .where(_TOUCHES.c.order_id.in_(order_ids))
+        .order_by(_TOUCHES.c.order_id, _TOUCHES.c.tick_position)
+    )
+    found: dict[UUID, list[AnyRow]] = {}
+    for row in rows:
+        found.setdefault(row.order_id, []).append(row)
+    return found
+
+
 def _stocks_of(codes: Iterable[str]) -> Any:
     columns = (_STOCKS.c.code, _STOCKS.c.market, _STOCKS.c.kind, _STOCKS.c.status)
     return select(*columns).where(_STOCKS.c.code.in_(sorted(codes)))
 
 
-def _decide(
-    batch: _Batch, order: AnyRow, *, stock: AnyRow, tick: Tick | None, settings: Settings, now: datetime
+def _take_touches(
+    batch: Decisions, order: AnyRow, touches: Iterable[AnyRow], *, stock: AnyRow, settings: Settings, now: datetime
 ) -> None:
-    if stock.status == "DELISTED":
-        batch.rejected.append((order, StockNotTradable.code))
+    """Fill an order by what the matcher found for it, as far as its quantity goes."""
+    batch.touched.append(order.id)
+    for touch in touches:
+        quantity = min(touch.quantity, batch.remaining(order))
+        if not quantity:
+            break
+        _fill(batch, order, quantity, Evidence.of_touch(touch, now), stock=stock, settings=settings, now=now)
+    if not _may_wait(order) and batch.remaining(order):
+        batch.endings[order.id] = EndReason.NOT_FILLED_AT_ONCE
+
+
+def _look_at_last_trade(
+    batch: Decisions,
+    order: AnyRow,
+    tick: Tick | None,
+    *,
+    stock: AnyRow,
+    hours: MarketHours,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """Fill an order at the last trade if that is fresh and within its limit; else it ends, waits in the book or is looked at again."""
+    expired = now - order.accepted_at >= timedelta(milliseconds=settings.tick_freshness_ms)
+    if settings.fill_profile == "volume" and (order.book_price is not None or not _may_wait(order)):
+        # Only a trade after its acceptance may fill it, and the matcher finds those: what may not wait has had its chance, or waited long enough.
+        if not _may_wait(order) and (order.book_price is None or expired):
+            batch.endings[order.id] = EndReason.NOT_FILLED_AT_ONCE
+        else:
+            batch.waits.append(order.id)
         return
-    evidence = (
-        None if tick is None else TickEvidence(price=tick.price, age_ms=tick.age_ms(now), position=tick.position.packed)
+    evidence = None
+    if tick is not None:
+        session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=stock.kind)
+        evidence = TickEvidence(price=tick.price, age_ms=tick.age_ms(now), session=session)
+    decision = fill_at_last_trade(
+        Side(order.side), order.limit_price, evidence, freshness_ms=settings.tick_freshness_ms
     )
-    decision = market_fill(evidence, freshness_ms=settings.tick_freshness_ms)
-    if stock.status == "HALTED" or isinstance(decision, Postponement) or tick is None:
-        batch.postponed[_backoff_s(now - order.accepted_at)].append(order.id)
-        return
-    execution = _execution(order, decision, tick=tick, stock=stock, settings=settings, now=now)
-    cost = execution["amount"] + execution["commission"]
-    if order.side == Side.BUY and cost > order.reserved_cash:
-        batch.short.append((order, execution, cost))
+    if not _may_wait(order) and (expired or isinstance(decision, Postponement)):
+        batch.endings[order.id] = EndReason.NOT_FILLED_AT_ONCE
+    elif isinstance(decision, Fill) and tick is not None and evidence is not None:
+        found = Evidence.of_tick(tick, decision, session=str(evidence.session), now=now)
+        _fill(batch, order, batch.remaining(order), found, stock=stock, settings=settings, now=now)
+    elif order.book_price is None:
+        _postpone(batch, order, now)
+    elif decision is Postponement.PRICE_NOT_MET:
+        batch.rests.append(order.id)
     else:
-        batch.fill(order, execution)
+        batch.waits.append(order.id)
+
+
+def _may_wait(order: AnyRow) -> bool:
+    return order.time_in_force in (TimeInForce.DAY, TimeInForce.GTC)
 
 
 def _backoff_s(waited: timedelta) -> int:
@@ -152,91 +203,18 @@ def _backoff_s(waited: timedelta) -> int:
     return seconds
 
 
-def _execution(
-    order: AnyRow, fill: Fill, *, tick: Tick, stock: AnyRow, settings: Settings, now: datetime
-) -> dict[str, Any]:
-    amount = fill.price * order.quantity
-    taxes = SaleTaxes(0, 0)
-    if order.side == Side.SELL:
-        taxes = sale_taxes(amount, market=stock.market, kind=stock.kind, on=trade_date(now))
-    return {
-        "id": new_id(),
-        "order_id": order.id,
-        "user_id": order.user_id,
-        "stock_code": order.stock_code,
-        "side": order.side,
-        "fill_number": 1,
-        "quantity": order.quantity,
-        "price": fill.price,
-        "amount": amount,
-        "commission": commission(amount, settings.commission_ppm),
-        "transaction_tax": taxes.transaction,
-        "rural_tax": taxes.rural,
-        "rule": fill.rule,
-        "tick_position": tick.position.packed,
-        "tick_price": tick.price,
-        "tick_traded_at": tick.traded_at,
-        "tick_age_ms": tick.age_ms(now),
-        "executed_at": now,
-        "settled_at": None,
-        "applied_at": None,
-        "cost": None,
-        "buy_commission": None,
-        "realized_profit": None,
-    }
+def _fill(
+    batch: Decisions,
+    order: AnyRow,
+    quantity: int,
+    evidence: Evidence,
+    *,
+    stock: AnyRow,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    batch.fills[order.id].append(execution_row(order, quantity, evidence, stock=stock, settings=settings, now=now))
 
 
-def _settle_shortfalls_and_rejections(session: Session, batch: _Batch, *, now: datetime) -> None:
-    """Fills that cost more than was reserved take the rest from what is available, or are rejected; rejections release everything."""
-    if not (batch.short or batch.rejected):
-        return
-    affected = [order for order, _execution, _cost in batch.short] + [order for order, _reason in batch.rejected]
-    buyers = {order.user_id for order in affected if order.side == Side.BUY}
-    accounts = lock_accounts(session, buyers)
-    for order, _reason in batch.rejected:
-        _release(accounts, order)
-    for order, execution, cost in batch.short:
-        missing = cost - order.reserved_cash
-        if accounts[order.user_id].available >= missing:
-            accounts[order.user_id].reserve(missing)
-            session.execute(update(_ORDERS).where(_ORDERS.c.id == order.id).values(reserved_cash=cost))
-            batch.fill(order, execution)
-        else:
-            # Released at once: the next of the same account may need it.
-            _release(accounts, order)
-            batch.rejected.append((order, InsufficientCash.code))
-    for order, reason in batch.rejected:
-        session.execute(
-            update(_ORDERS)
-            .where(_ORDERS.c.id == order.id)
-            .values(status=OrderStatus.REJECTED, reason=reason, reserved_cash=0, wake_at=None, finished_at=now)
-        )
-    save(session, accounts.values(), [], now=now)
-    for order, _reason in sorted(batch.rejected, key=lambda one: (one[0].user_id, one[0].stock_code)):
-        if order.side == Side.SELL:
-            session.execute(
-                update(_HOLDINGS)
-                .where(_HOLDINGS.c.user_id == order.user_id, _HOLDINGS.c.stock_code == order.stock_code)
-                .values(reserved_quantity=_HOLDINGS.c.reserved_quantity - order.quantity)
-            )
-
-
-def _release(accounts: Mapping[UUID, Account], order: AnyRow) -> None:
-    if order.side == Side.BUY:
-        accounts[order.user_id].release(order.reserved_cash)
-
-
-def _write(session: Session, batch: _Batch, *, settings: Settings, now: datetime) -> None:
-    for seconds, ids in batch.postponed.items():
-        session.execute(update(_ORDERS).where(_ORDERS.c.id.in_(ids)).values(wake_at=now + timedelta(seconds=seconds)))
-    if not batch.executions:
-        return
-    session.execute(insert(_EXECUTIONS), batch.executions)
-    session.execute(
-        update(_ORDERS)
-        .where(_ORDERS.c.id.in_(batch.filled))
-        .values(status=OrderStatus.FILLED, executed_quantity=_ORDERS.c.quantity, wake_at=None, finished_at=now)
-    )
-    executed = [execution["id"] for execution in batch.executions]
-    for wakeup in wakeups(Task.SETTLE_EXECUTIONS, executed, batch_size=settings.stage_batch_size):
-        send_after_commit(session, wakeup)
+def _postpone(batch: Decisions, order: AnyRow, now: datetime) -> None:
+    batch.postponed[_backoff_s(now - order.accepted_at)].append(order.id)

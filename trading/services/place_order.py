@@ -1,91 +1,76 @@
-"""Stage one, accept: check an order by the rules, set cash or shares aside for it, and record it."""
+"""Stage one, accept: check an order by the rules, set cash or shares aside for it, and record it. A preview does the same and records nothing."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from trading.database.rows import rows_changed
-from trading.database.tables import Holding, Order, Stock, VirtualBalance, table_of
+from trading.database.tables import Holding, Order, VirtualBalance, table_of
 from trading.database.transactions import send_after_commit
-from trading.market.quote_book import MarketUnavailable, QuoteBook
-from trading.market.tick import Tick
+from trading.market.quote_book import QuoteBook
 from trading.queue import Task, Wakeup
-from trading.rules.errors import (
-    ClientOrderIdTaken,
-    InsufficientCash,
-    InsufficientQuantity,
-    NoLivePrice,
-    StockNotFound,
-    StockNotTradable,
-    ValidationFailed,
-)
-from trading.rules.fees import largest_affordable_quantity
-from trading.rules.money import raised_by_basis_points
-from trading.rules.orders import OrderStatus, OrderType, Side, TimeInForce, market_buy_reservation
-from trading.rules.records import OrderRecord
+from trading.rules.errors import ClientOrderIdTaken, InsufficientCash, InsufficientQuantity
+from trading.rules.exchange_time import trade_date
+from trading.rules.fees import SaleTaxes, commission, largest_affordable_quantity, sale_taxes
+from trading.rules.market_hours import MarketHours
+from trading.rules.orders import OPEN_STATUSES, OrderStatus, Side
+from trading.rules.records import OrderPreview, OrderRecord
+from trading.services.order_terms import Standing, Terms, reservation, stand
 from trading.settings import Settings
 
 _ORDERS = table_of(Order)
-_STOCKS = table_of(Stock)
 _BALANCES = table_of(VirtualBalance)
 _HOLDINGS = table_of(Holding)
 
+# How many of the orders that hold the shares back a refusal names.
+_RESERVED_BY_MAX = 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceOrder:
+class PlaceOrder(Terms):
     """What a user asks for. ``order_id`` is made before the transaction, so that a repeated attempt is recognised."""
 
     order_id: UUID
     user_id: UUID
-    stock_code: str
-    side: Side
-    order_type: OrderType
-    time_in_force: TimeInForce
-    quantity: int
     client_order_id: str | None = None
 
 
 def place_order(
-    session: Session, command: PlaceOrder, *, quotes: QuoteBook, settings: Settings, now: datetime
+    session: Session,
+    command: PlaceOrder,
+    *,
+    quotes: QuoteBook,
+    hours: MarketHours,
+    settings: Settings,
+    now: datetime,
 ) -> OrderRecord:
-    """Accept a market order and wake its execution.
+    """Accept an order, and wake its execution where it may fill at once.
 
-    Raises ValidationFailed, StockNotFound, StockNotTradable, NoLivePrice (a buy needs a fresh price to know what to reserve),
-    InsufficientCash, InsufficientQuantity or ClientOrderIdTaken.
+    Raises what ``trading.services.order_terms.stand`` does, and InsufficientCash, InsufficientQuantity or ClientOrderIdTaken.
     """
-    if not 0 < command.quantity <= settings.order_quantity_max:
-        raise ValidationFailed(field="quantity", limit=settings.order_quantity_max)
-    # The market is asked first: no database connection is held while Redis takes its time.
-    tick = _fresh_tick(command, quotes=quotes, settings=settings, now=now)
-    stock_name = _tradable_stock(session, command.stock_code)
-    reserved_cash = 0
-    if command.side is Side.BUY and tick is not None:
-        reserved_cash = market_buy_reservation(
-            quantity=command.quantity,
-            last_price=tick.price,
-            collar_bp=settings.market_buy_collar_bp,
-            commission_ppm=settings.commission_ppm,
-        )
-    _insert(session, command, tick=tick, reserved_cash=reserved_cash, settings=settings, now=now)
-    if command.side is Side.BUY and tick is not None:
-        _reserve_cash(session, command, needed=reserved_cash, price=tick.price, settings=settings)
+    standing = stand(session, command, quotes=quotes, hours=hours, settings=settings, now=now)
+    reserved_cash = reservation(command, standing, quantity=command.quantity, settings=settings)
+    _insert(session, command, standing, reserved_cash=reserved_cash, now=now)
+    if command.side is Side.BUY:
+        _reserve_cash(session, command, standing, needed=reserved_cash, settings=settings)
     else:
         _reserve_shares(session, command)
-    send_after_commit(session, Wakeup(Task.EXECUTE_ORDERS, (command.order_id,)))
+    if standing.is_due:
+        send_after_commit(session, Wakeup(Task.EXECUTE_ORDERS, (command.order_id,)))
     return OrderRecord(
         id=command.order_id,
         client_order_id=command.client_order_id,
         stock_code=command.stock_code,
-        stock_name=stock_name,
+        stock_name=standing.stock_name,
         side=command.side,
         order_type=command.order_type,
         time_in_force=command.time_in_force,
         quantity=command.quantity,
-        price=None,
+        price=command.limit_price,
         status=OrderStatus.PENDING,
         reason=None,
         executed_quantity=0,
@@ -95,31 +80,59 @@ def place_order(
     )
 
 
-def _fresh_tick(command: PlaceOrder, *, quotes: QuoteBook, settings: Settings, now: datetime) -> Tick | None:
-    """The tick that a buy's reservation rests on. A sale reserves shares alone and waits for its price, so it may go without."""
-    try:
-        tick = quotes.last_tick(command.stock_code)
-    except MarketUnavailable:
-        if command.side is Side.BUY:
-            raise NoLivePrice(stock_code=command.stock_code) from None
+def preview_order(
+    session: Session,
+    command: PlaceOrder,
+    *,
+    quotes: QuoteBook,
+    hours: MarketHours,
+    settings: Settings,
+    now: datetime,
+) -> OrderPreview:
+    """What an order would come to, by the same checks; nothing is written. Raises the refusals that the order would meet."""
+    standing = stand(session, command, quotes=quotes, hours=hours, settings=settings, now=now)
+    price = command.limit_price or (standing.tick.price if standing.tick else None)
+    needed = reservation(command, standing, quantity=command.quantity, settings=settings)
+    if command.client_order_id is not None and _knows(session, command):
+        raise ClientOrderIdTaken(client_order_id=command.client_order_id)
+    if command.side is Side.BUY:
+        available = _available_cash(session, command.user_id)
+        largest = _largest_quantity(available, standing, settings)
+        if needed > available:
+            raise InsufficientCash(needed=needed, available=available, largest_quantity=largest)
+    else:
+        held, reserved = _held(session, command)
+        largest = held - reserved
+        if command.quantity > largest:
+            raise _short_of_shares(session, command, held=held, reserved=reserved)
+    amount = None if price is None else price * command.quantity
+    return OrderPreview(
+        stock_code=command.stock_code,
+        stock_name=standing.stock_name,
+        side=command.side,
+        order_type=command.order_type,
+        time_in_force=command.time_in_force,
+        quantity=command.quantity,
+        price=price,
+        amount=amount,
+        commission=None if amount is None else commission(amount, settings.commission_ppm),
+        taxes=_taxes(command.side, amount, standing, now),
+        reserved_cash=needed,
+        largest_quantity=min(largest, settings.order_quantity_max),
+        fills_at_once=standing.is_due,
+        tick_age_ms=None if standing.tick is None else standing.tick.age_ms(now),
+    )
+
+
+def _taxes(side: Side, amount: int | None, standing: Standing, now: datetime) -> SaleTaxes | None:
+    if amount is None:
         return None
-    if command.side is Side.BUY and (tick is None or tick.age_ms(now) > settings.tick_freshness_ms):
-        raise NoLivePrice(stock_code=command.stock_code, age_ms=None if tick is None else tick.age_ms(now))
-    return tick
+    if side is Side.BUY:
+        return SaleTaxes(0, 0)
+    return sale_taxes(amount, market=standing.market, kind=standing.kind, on=trade_date(now))
 
 
-def _tradable_stock(session: Session, code: str) -> str:
-    row = session.execute(select(_STOCKS.c.name, _STOCKS.c.status).where(_STOCKS.c.code == code)).one_or_none()
-    if row is None:
-        raise StockNotFound(stock_code=code)
-    if row.status != "TRADABLE":
-        raise StockNotTradable(stock_code=code, stock_status=row.status)
-    return str(row.name)
-
-
-def _insert(
-    session: Session, command: PlaceOrder, *, tick: Tick | None, reserved_cash: int, settings: Settings, now: datetime
-) -> None:
+def _insert(session: Session, command: PlaceOrder, standing: Standing, *, reserved_cash: int, now: datetime) -> None:
     try:
         session.execute(
             insert(_ORDERS).values(
@@ -131,15 +144,17 @@ def _insert(
                 order_type=command.order_type,
                 time_in_force=command.time_in_force,
                 quantity=command.quantity,
-                limit_price=None,
+                limit_price=command.limit_price,
                 status=OrderStatus.PENDING,
                 reason=None,
                 executed_quantity=0,
                 reserved_cash=reserved_cash,
                 accepted_at=now,
-                accepted_position=None if tick is None else tick.position.packed,
-                wake_at=now + timedelta(milliseconds=settings.wake_grace_ms),
+                accepted_position=standing.position,
+                wake_at=standing.wake_at,
                 finished_at=None,
+                book_price=standing.book_price,
+                arriving=standing.arriving,
             )
         )
     except IntegrityError as conflict:
@@ -148,7 +163,14 @@ def _insert(
         raise
 
 
-def _reserve_cash(session: Session, command: PlaceOrder, *, needed: int, price: int, settings: Settings) -> None:
+def _knows(session: Session, command: PlaceOrder) -> bool:
+    mine = (_ORDERS.c.user_id == command.user_id) & (_ORDERS.c.client_order_id == command.client_order_id)
+    return session.scalar(select(_ORDERS.c.id).where(mine)) is not None
+
+
+def _reserve_cash(
+    session: Session, command: PlaceOrder, standing: Standing, *, needed: int, settings: Settings
+) -> None:
     # Condition and change are one statement, so two orders can't both see the same won; it comes last to hold the row only briefly.
     met = rows_changed(
         session,
@@ -156,30 +178,61 @@ def _reserve_cash(session: Session, command: PlaceOrder, *, needed: int, price: 
         .where(_BALANCES.c.user_id == command.user_id, _BALANCES.c.cash_balance - _BALANCES.c.reserved_cash >= needed)
         .values(reserved_cash=_BALANCES.c.reserved_cash + needed),
     )
-    if met == 1:
-        return
-    available = session.execute(
-        select(_BALANCES.c.cash_balance - _BALANCES.c.reserved_cash).where(_BALANCES.c.user_id == command.user_id)
+    if met != 1:
+        available = _available_cash(session, command.user_id)
+        raise InsufficientCash(
+            needed=needed, available=available, largest_quantity=_largest_quantity(available, standing, settings)
+        )
+
+
+def _available_cash(session: Session, user_id: UUID) -> int:
+    available: int = session.execute(
+        select(_BALANCES.c.cash_balance - _BALANCES.c.reserved_cash).where(_BALANCES.c.user_id == user_id)
     ).scalar_one()
-    raise InsufficientCash(
-        needed=needed,
-        available=available,
-        largest_quantity=largest_affordable_quantity(
-            available, raised_by_basis_points(price, settings.market_buy_collar_bp), settings.commission_ppm
-        ),
-    )
+    return available
+
+
+def _largest_quantity(available: int, standing: Standing, settings: Settings) -> int:
+    return largest_affordable_quantity(available, standing.price or 1, settings.commission_ppm)
 
 
 def _reserve_shares(session: Session, command: PlaceOrder) -> None:
-    mine = (_HOLDINGS.c.user_id == command.user_id) & (_HOLDINGS.c.stock_code == command.stock_code)
     met = rows_changed(
         session,
         update(_HOLDINGS)
-        .where(mine, _HOLDINGS.c.quantity - _HOLDINGS.c.reserved_quantity >= command.quantity)
+        .where(_my_holding(command), _HOLDINGS.c.quantity - _HOLDINGS.c.reserved_quantity >= command.quantity)
         .values(reserved_quantity=_HOLDINGS.c.reserved_quantity + command.quantity),
     )
-    if met == 1:
-        return
-    held = session.execute(select(_HOLDINGS.c.quantity, _HOLDINGS.c.reserved_quantity).where(mine)).one_or_none()
-    quantity, reserved = (held.quantity, held.reserved_quantity) if held else (0, 0)
-    raise InsufficientQuantity(needed=command.quantity, held=quantity, reserved=reserved)
+    if met != 1:
+        held, reserved = _held(session, command)
+        raise _short_of_shares(session, command, held=held, reserved=reserved)
+
+
+def _my_holding(command: PlaceOrder) -> ColumnElement[bool]:
+    return (_HOLDINGS.c.user_id == command.user_id) & (_HOLDINGS.c.stock_code == command.stock_code)
+
+
+def _held(session: Session, command: PlaceOrder) -> tuple[int, int]:
+    row = session.execute(
+        select(_HOLDINGS.c.quantity, _HOLDINGS.c.reserved_quantity).where(_my_holding(command))
+    ).one_or_none()
+    return (row.quantity, row.reserved_quantity) if row else (0, 0)
+
+
+def _short_of_shares(session: Session, command: PlaceOrder, *, held: int, reserved: int) -> InsufficientQuantity:
+    mine = (_ORDERS.c.user_id == command.user_id) & (_ORDERS.c.stock_code == command.stock_code)
+    holding_back = session.scalars(
+        select(_ORDERS.c.id)
+        .where(
+            mine,
+            _ORDERS.c.side == Side.SELL,
+            _ORDERS.c.status.in_(OPEN_STATUSES),
+            # The order that is being refused here is in the table until its transaction is rolled back.
+            _ORDERS.c.id != command.order_id,
+        )
+        .order_by(_ORDERS.c.id)
+        .limit(_RESERVED_BY_MAX)
+    )
+    return InsufficientQuantity(
+        needed=command.quantity, held=held, reserved=reserved, reserved_by=[str(one) for one in holding_back]
+    )

@@ -14,8 +14,8 @@ from trading.database.tables import Order, OrderExecution, table_of
 from trading.database.transactions import send_after_commit
 from trading.queue import Task, wakeups
 from trading.rules.ledger import TransactionType
-from trading.rules.orders import OrderStatus, Side
-from trading.services.ledger import lock_accounts, save
+from trading.rules.orders import OrderStatus, Side, buy_reservation
+from trading.services.ledger import Account, lock_accounts, save
 from trading.settings import Settings
 
 _ORDERS = table_of(Order)
@@ -58,7 +58,7 @@ def settle_executions(session: Session, execution_ids: Sequence[UUID], *, settin
             account.release(cost)
             spent[execution.order_id] += cost
         transactions.append(_transaction(account.post, execution, now))
-    _release_what_is_left(session, orders, spent, accounts)
+    _release_what_is_left(session, orders, spent, accounts, settings)
     save(session, accounts.values(), transactions, now=now)
     settled = [execution.id for execution in executions]
     session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.id.in_(settled)).values(settled_at=now))
@@ -78,7 +78,15 @@ def _lock_orders(session: Session, execution_ids: Sequence[UUID]) -> dict[UUID, 
     if not order_ids:
         return {}
     rows = session.execute(
-        select(_ORDERS.c.id, _ORDERS.c.side, _ORDERS.c.user_id, _ORDERS.c.status, _ORDERS.c.reserved_cash)
+        select(
+            _ORDERS.c.id,
+            _ORDERS.c.side,
+            _ORDERS.c.user_id,
+            _ORDERS.c.status,
+            _ORDERS.c.reserved_cash,
+            _ORDERS.c.limit_price,
+            (_ORDERS.c.quantity - _ORDERS.c.executed_quantity).label("remaining"),
+        )
         .where(_ORDERS.c.id.in_(sorted(set(order_ids))))
         .order_by(_ORDERS.c.id)
         .with_for_update()
@@ -104,17 +112,33 @@ def _transaction(post: Any, execution: AnyRow, now: datetime) -> dict[str, Any]:
     return posted
 
 
-def _release_what_is_left(session: Session, orders: dict[UUID, AnyRow], spent: dict[UUID, int], accounts: Any) -> None:
-    """A finished buy gives back what it reserved beyond its cost; an open one keeps that for the rest of its quantity."""
+def _release_what_is_left(
+    session: Session,
+    orders: dict[UUID, AnyRow],
+    spent: dict[UUID, int],
+    accounts: dict[UUID, Account],
+    settings: Settings,
+) -> None:
+    """A buy keeps what the rest of its quantity may still cost, a finished one nothing; the other won are available again."""
     finished = []
     for order_id, cost in spent.items():
         order = orders[order_id]
-        if OrderStatus(order.status).is_open:
-            session.execute(
-                update(_ORDERS).where(_ORDERS.c.id == order_id).values(reserved_cash=order.reserved_cash - cost)
-            )
+        left = order.reserved_cash - cost
+        keeps = _still_needed(order, left, settings)
+        accounts[order.user_id].release(left - keeps)
+        if keeps:
+            session.execute(update(_ORDERS).where(_ORDERS.c.id == order_id).values(reserved_cash=keeps))
         else:
-            accounts[order.user_id].release(order.reserved_cash - cost)
             finished.append(order_id)
     if finished:
         session.execute(update(_ORDERS).where(_ORDERS.c.id.in_(finished)).values(reserved_cash=0))
+
+
+def _still_needed(order: AnyRow, left: int, settings: Settings) -> int:
+    """The won, of those left to it, that a buy goes on reserving. A market order has no limit to reckon with and keeps them all."""
+    if not OrderStatus(order.status).is_open:
+        return 0
+    if order.limit_price is None:
+        return left
+    needed = buy_reservation(quantity=order.remaining, price=order.limit_price, commission_ppm=settings.commission_ppm)
+    return min(left, needed)

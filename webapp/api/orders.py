@@ -5,7 +5,7 @@ from uuid import UUID
 
 from flask import Response
 from flask.views import MethodView
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from trading.database.ids import new_id
 from trading.queries.orders import order_of, orders_of
@@ -25,22 +25,19 @@ _ACCEPTED = "주문이 접수되었습니다."
 
 
 class OrderRequest(Schema):
-    """A market order. It fills at the last trade once that is fresh."""
+    """An order. A market order fills at the last trade; a limit order at no worse price than its own, now or when the market comes to it."""
 
     stock_code = StockCode(required=True, metadata={"example": "A005930"})
     side = fields.Enum(Side, by_value=True, required=True)
-    order_type = fields.Enum(
-        OrderType, by_value=True, load_default=OrderType.MARKET, validate=validate.OneOf([OrderType.MARKET])
-    )
-    time_in_force = fields.Enum(
-        TimeInForce, by_value=True, load_default=TimeInForce.DAY, validate=validate.OneOf([TimeInForce.DAY])
-    )
+    order_type = fields.Enum(OrderType, by_value=True, load_default=OrderType.MARKET)
+    time_in_force = fields.Enum(TimeInForce, by_value=True, load_default=TimeInForce.DAY)
     quantity = Whole(required=True, high=10**9, metadata={"example": 10})
-    price = fields.Raw(
+    price = Whole(
+        attribute="limit_price",
+        high=10**9,
         load_default=None,
         allow_none=True,
-        validate=validate.OneOf([None], error="시장가 주문에는 가격을 지정할 수 없습니다."),
-        metadata={"description": "null: a market order has no price of its own"},
+        metadata={"description": "the limit of a LIMIT order in won; none for a MARKET order", "example": 70_000},
     )
     client_order_id = fields.String(
         load_default=None,
@@ -48,6 +45,13 @@ class OrderRequest(Schema):
         validate=validate.Regexp(r"^[\x21-\x7e]{1,64}\Z"),
         metadata={"example": "my-1"},
     )
+
+    @validates_schema
+    def _price_belongs_to_limit(self, data: dict[str, Any], **_options: Any) -> None:
+        if data["order_type"] is OrderType.LIMIT and data["limit_price"] is None:
+            raise ValidationError("지정가 주문에는 가격이 필요합니다.", "price")
+        if data["order_type"] is OrderType.MARKET and data["limit_price"] is not None:
+            raise ValidationError("시장가 주문에는 가격을 지정할 수 없습니다.", "price")
 
 
 class Execution(Schema):
@@ -65,6 +69,9 @@ class Execution(Schema):
         allow_none=True, metadata={"description": "a sale's, once it is applied to the holding"}
     )
     rule = fields.String(required=True)
+    session = fields.String(
+        allow_none=True, metadata={"description": "the exchange's session in which the tick was printed"}
+    )
     tick_price = fields.Integer(required=True)
     tick_traded_at = fields.AwareDateTime(required=True)
     tick_age_ms = fields.Integer(required=True)
@@ -113,9 +120,9 @@ class Orders(MethodView):
     @blueprint.response(201, envelope(Order))
     @blueprint.doc(**SIGNED_IN)
     def post(self, body: dict[str, Any]) -> Response:
-        """Place a market order. It is accepted at once and filled by a worker."""
+        """Place an order. It is accepted at once and filled by a worker, when the market is there."""
         core, now, user_id = the_core(), the_core().clock(), me().user_id
-        del body["price"]
+        hours = core.market_hours()
         command = PlaceOrder(order_id=new_id(), user_id=user_id, **body)
         location = f"/api/v1/trading/orders/{command.order_id}"
 
@@ -127,7 +134,9 @@ class Orders(MethodView):
 
         return write(
             lambda session: Answer(
-                _ACCEPTED, place_order(session, command, quotes=core.quotes, settings=core.settings, now=now), location
+                _ACCEPTED,
+                place_order(session, command, quotes=core.quotes, hours=hours, settings=core.settings, now=now),
+                location,
             ),
             schema=envelope(Order),
             status=201,

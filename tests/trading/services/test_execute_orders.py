@@ -62,7 +62,7 @@ def test_a_fill_that_nobody_can_pay_is_rejected_and_everything_released(books: B
     order = books.place(user, Side.BUY, 140)
     books.tick(73_500)
 
-    assert books.run(books.sent.pop()) == ExecutionReport(rejected=1)
+    assert books.run(books.sent.pop()) == ExecutionReport(ended=1)
 
     rejected = books.order(user, order.id)
     assert (rejected.status, rejected.reason, rejected.reserved_cash) == ("REJECTED", "insufficient-cash", 0)
@@ -135,7 +135,7 @@ def test_an_order_in_a_delisted_stock_is_rejected_and_released(books: Books, sid
     set_status(books, "DELISTED")
     balance = cash(books, user)[0]
 
-    assert books.run(books.sent.pop()) == ExecutionReport(rejected=1)
+    assert books.run(books.sent.pop()) == ExecutionReport(ended=1)
 
     assert books.order(user, order.id).reason == "stock-not-tradable"
     assert (cash(books, user), shares(books, user)) == ((balance, 0), (5, 0))

@@ -44,7 +44,7 @@ def test_a_sale_reserves_shares(books: Books) -> None:
     assert shares(books, user) == (10, 4)
     with pytest.raises(InsufficientQuantity) as refused:
         books.place(user, Side.SELL, 7)
-    assert refused.value.facts == {"needed": 7, "held": 10, "reserved": 4}
+    assert refused.value.facts == {"needed": 7, "held": 10, "reserved": 4, "reserved_by": [str(order.id)]}
     assert books.breaches() == []
 
 

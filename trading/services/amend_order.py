@@ -1,0 +1,137 @@
+"""Amendment: another price or quantity for an open limit order. What is executed stays, what is reserved follows to the won and the share.
+
+A new price or a larger quantity is a new arrival in the market and goes behind the others at its price; a smaller quantity keeps its place, as on
+the exchange.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from trading.database.rows import AnyRow, rows_changed
+from trading.database.tables import Holding, Order, table_of
+from trading.database.transactions import send_after_commit
+from trading.market.quote_book import QuoteBook
+from trading.queue import Task, Wakeup
+from trading.rules.errors import InsufficientCash, InsufficientQuantity, OrderNotAmendable, ValidationFailed
+from trading.rules.fees import largest_affordable_quantity
+from trading.rules.market_hours import MarketHours
+from trading.rules.orders import OrderType, Side, TimeInForce
+from trading.services.end_orders import LOCKED_COLUMNS, forget_touches, lock_own_order, unsettled_cost
+from trading.services.ledger import lock_accounts, save
+from trading.services.order_terms import Standing, Terms, reservation, stand
+from trading.settings import Settings
+
+_ORDERS = table_of(Order)
+_HOLDINGS = table_of(Holding)
+
+_NEEDED = (*LOCKED_COLUMNS, _ORDERS.c.order_type, _ORDERS.c.time_in_force, _ORDERS.c.limit_price)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmendOrder:
+    """What is to change of one's order: its limit (won), its whole quantity (shares, those already executed included), or both; None keeps."""
+
+    order_id: UUID
+    user_id: UUID
+    limit_price: int | None = None
+    quantity: int | None = None
+
+
+def amend_order(
+    session: Session,
+    command: AmendOrder,
+    *,
+    quotes: QuoteBook,
+    hours: MarketHours,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """Amend an open limit order, and wake its execution where it may fill at once now.
+
+    Raises OrderNotFound, OrderNotOpen (a fill that came first has won), OrderNotAmendable, ValidationFailed for a quantity that is not above what is
+    executed, InsufficientCash, InsufficientQuantity, and what ``trading.services.order_terms.stand`` does.
+    """
+    order = lock_own_order(session, user_id=command.user_id, order_id=command.order_id, columns=_NEEDED)
+    terms = _new_terms(order, command)
+    if terms.quantity <= order.executed_quantity:
+        raise ValidationFailed(field="quantity", limit=order.executed_quantity + 1)
+    standing = stand(session, terms, quotes=quotes, hours=hours, settings=settings, now=now)
+    if terms.side is Side.BUY:
+        reserved_cash = _change_cash(session, order, terms, standing, settings=settings, now=now)
+    else:
+        reserved_cash = 0
+        _change_shares(session, order, added=terms.quantity - order.quantity)
+    changes: dict[str, Any] = {
+        "quantity": terms.quantity,
+        "limit_price": terms.limit_price,
+        "reserved_cash": reserved_cash,
+    }
+    if terms.limit_price != order.limit_price or terms.quantity > order.quantity:
+        # What was found for the old terms is not for the new ones, which no trade up to now may fill.
+        forget_touches(session, [order.id])
+        changes |= {
+            "book_price": standing.book_price,
+            "arriving": standing.arriving,
+            "wake_at": standing.wake_at,
+            "accepted_position": standing.position,
+        }
+        if standing.is_due:
+            send_after_commit(session, Wakeup(Task.EXECUTE_ORDERS, (order.id,)))
+    session.execute(update(_ORDERS).where(_ORDERS.c.id == order.id).values(**changes))
+
+
+def _new_terms(order: AnyRow, command: AmendOrder) -> Terms:
+    terms = Terms(
+        stock_code=order.stock_code,
+        side=Side(order.side),
+        order_type=OrderType(order.order_type),
+        time_in_force=TimeInForce(order.time_in_force),
+        quantity=order.quantity if command.quantity is None else command.quantity,
+        limit_price=order.limit_price if command.limit_price is None else command.limit_price,
+    )
+    if terms.is_immediate:
+        raise OrderNotAmendable(order_type=order.order_type, time_in_force=order.time_in_force)
+    return terms
+
+
+def _change_cash(
+    session: Session, order: AnyRow, terms: Terms, standing: Standing, *, settings: Settings, now: datetime
+) -> int:
+    """Reserve or release the difference; what the order reserves then (won): its unsettled fills and the rest at the new limit."""
+    unsettled = unsettled_cost(session, [order.id]).get(order.id, 0)
+    rest = reservation(terms, standing, quantity=terms.quantity - order.executed_quantity, settings=settings)
+    difference = unsettled + rest - order.reserved_cash
+    account = lock_accounts(session, [order.user_id])[order.user_id]
+    if difference > account.available:
+        affordable = account.available + order.reserved_cash - unsettled
+        largest = largest_affordable_quantity(affordable, standing.price or 1, settings.commission_ppm)
+        raise InsufficientCash(
+            needed=difference, available=account.available, largest_quantity=largest + order.executed_quantity
+        )
+    if difference >= 0:
+        account.reserve(difference)
+    else:
+        account.release(-difference)
+    save(session, [account], [], now=now)
+    return unsettled + rest
+
+
+def _change_shares(session: Session, order: AnyRow, *, added: int) -> None:
+    """Reserve or release the difference in shares."""
+    mine = (_HOLDINGS.c.user_id == order.user_id) & (_HOLDINGS.c.stock_code == order.stock_code)
+    met = rows_changed(
+        session,
+        update(_HOLDINGS)
+        .where(mine, _HOLDINGS.c.quantity - _HOLDINGS.c.reserved_quantity >= added)
+        .values(reserved_quantity=_HOLDINGS.c.reserved_quantity + added),
+    )
+    if met != 1:
+        held = session.execute(select(_HOLDINGS.c.quantity, _HOLDINGS.c.reserved_quantity).where(mine)).one()
+        raise InsufficientQuantity(
+            needed=added, held=held.quantity, reserved=held.reserved_quantity, reserved_by=[str(order.id)]
+        )

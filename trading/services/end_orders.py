@@ -1,0 +1,150 @@
+"""The end of orders before their whole quantity was filled: the one place that gives back what they still held."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from trading.database.rows import AnyRow
+from trading.database.tables import Holding, Order, OrderExecution, OrderTouch, table_of
+from trading.rules.errors import OrderNotFound, OrderNotOpen
+from trading.rules.orders import OPEN_STATUSES, EndReason, OrderEvent, OrderStatus, Side, status_after
+from trading.services.ledger import Account, lock_accounts, save
+
+_ORDERS = table_of(Order)
+_EXECUTIONS = table_of(OrderExecution)
+_TOUCHES = table_of(OrderTouch)
+_HOLDINGS = table_of(Holding)
+
+LOCKED_COLUMNS = (
+    _ORDERS.c.id,
+    _ORDERS.c.user_id,
+    _ORDERS.c.stock_code,
+    _ORDERS.c.side,
+    _ORDERS.c.status,
+    _ORDERS.c.quantity,
+    _ORDERS.c.executed_quantity,
+    _ORDERS.c.reserved_cash,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A locked, open order (LOCKED_COLUMNS as they are in the database now) and how it ends."""
+
+    order: AnyRow
+    event: OrderEvent
+    reason: EndReason
+
+
+def end_orders(
+    session: Session, endings: Sequence[Ending], *, now: datetime, accounts: dict[UUID, Account] | None = None
+) -> None:
+    """End locked orders: release the cash or the shares that their unfilled part reserved, and forget what was found for them.
+
+    What fills not settled yet have cost stays reserved until their settlement. ``accounts`` are those that the caller has locked and saves itself.
+    """
+    if not endings:
+        return
+    buys = [ending.order for ending in endings if ending.order.side == Side.BUY]
+    unsettled = unsettled_cost(session, [order.id for order in buys])
+    locked = lock_accounts(session, {order.user_id for order in buys}) if accounts is None else accounts
+    for order in buys:
+        locked[order.user_id].release(order.reserved_cash - unsettled.get(order.id, 0))
+    _write_orders(session, endings, unsettled, now=now)
+    forget_touches(session, [ending.order.id for ending in endings])
+    if accounts is None:
+        save(session, locked.values(), [], now=now)
+    _release_shares(session, [ending.order for ending in endings if ending.order.side == Side.SELL])
+
+
+def unsettled_cost(session: Session, order_ids: Sequence[UUID]) -> Mapping[UUID, int]:
+    """What the fills of these buys that are not settled yet have cost (won), by order; orders without any are absent."""
+    if not order_ids:
+        return {}
+    rows = session.execute(
+        select(_EXECUTIONS.c.order_id, func.sum(_EXECUTIONS.c.amount + _EXECUTIONS.c.commission))
+        .where(_EXECUTIONS.c.order_id.in_(order_ids), _EXECUTIONS.c.settled_at.is_(None))
+        .group_by(_EXECUTIONS.c.order_id)
+    )
+    return {order_id: int(cost) for order_id, cost in rows}
+
+
+def forget_touches(session: Session, order_ids: Sequence[UUID]) -> None:
+    """Drop what the matcher found for these orders and nobody executed."""
+    session.execute(delete(_TOUCHES).where(_TOUCHES.c.order_id.in_(order_ids)))
+
+
+def lock_own_order(
+    session: Session, *, user_id: UUID, order_id: UUID, columns: Sequence[ColumnElement[object]]
+) -> AnyRow:
+    """Lock one open order of this user. Raises OrderNotFound, for another's order too, or OrderNotOpen."""
+    order = session.execute(
+        select(*columns, _ORDERS.c.reason)
+        .where(_ORDERS.c.id == order_id, _ORDERS.c.user_id == user_id)
+        .with_for_update()
+    ).one_or_none()
+    if order is None:
+        raise OrderNotFound
+    if not OrderStatus(order.status).is_open:
+        raise OrderNotOpen(order_status=order.status, reason=order.reason, executed_quantity=order.executed_quantity)
+    return order
+
+
+def cancel_order(session: Session, *, user_id: UUID, order_id: UUID, now: datetime) -> None:
+    """Cancel one open order of this user. Raises OrderNotFound or OrderNotOpen: a fill that came first has won."""
+    order = lock_own_order(session, user_id=user_id, order_id=order_id, columns=LOCKED_COLUMNS)
+    end_orders(session, [_cancelled(order)], now=now)
+
+
+def cancel_open_orders(session: Session, *, user_id: UUID, now: datetime) -> list[UUID]:
+    """Cancel every open order of this user; their ids."""
+    orders = session.execute(
+        select(*LOCKED_COLUMNS)
+        .where(_ORDERS.c.user_id == user_id, _ORDERS.c.status.in_(OPEN_STATUSES))
+        .order_by(_ORDERS.c.id)
+        .with_for_update()
+    ).all()
+    end_orders(session, [_cancelled(order) for order in orders], now=now)
+    return [order.id for order in orders]
+
+
+def _cancelled(order: AnyRow) -> Ending:
+    return Ending(order, OrderEvent.CANCEL, EndReason.CANCELLED_BY_USER)
+
+
+def _write_orders(session: Session, endings: Iterable[Ending], unsettled: Mapping[UUID, int], *, now: datetime) -> None:
+    alike: defaultdict[tuple[OrderStatus, EndReason, int], list[UUID]] = defaultdict(list)
+    for ending in endings:
+        status = status_after(OrderStatus(ending.order.status), ending.event)
+        alike[status, ending.reason, unsettled.get(ending.order.id, 0)].append(ending.order.id)
+    for (status, reason, reserved_cash), ids in alike.items():
+        session.execute(
+            update(_ORDERS)
+            .where(_ORDERS.c.id.in_(ids))
+            .values(
+                status=status,
+                reason=reason,
+                reserved_cash=reserved_cash,
+                wake_at=None,
+                book_price=None,
+                arriving=False,
+                finished_at=now,
+            )
+        )
+
+
+def _release_shares(session: Session, sales: Iterable[AnyRow]) -> None:
+    released: defaultdict[tuple[UUID, str], int] = defaultdict(int)
+    for order in sales:
+        released[order.user_id, order.stock_code] += order.quantity - order.executed_quantity
+    for (user_id, stock_code), quantity in sorted(released.items()):
+        session.execute(
+            update(_HOLDINGS)
+            .where(_HOLDINGS.c.user_id == user_id, _HOLDINGS.c.stock_code == stock_code)
+            .values(reserved_quantity=_HOLDINGS.c.reserved_quantity - quantity)
+        )

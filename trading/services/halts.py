@@ -1,0 +1,60 @@
+"""Halts: an administrator stops the acceptance and the matching of orders, and lets both go on. Open orders survive."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from trading.database.tables import TradingHalt, table_of
+from trading.rules.records import HaltRecord
+
+_HALTS = table_of(TradingHalt)
+
+# Since when trading is halted, for a statement that asks for something else anyway; NULL when it is not.
+HALTED_SINCE = select(_HALTS.c.halted_at).where(_HALTS.c.running == 1).scalar_subquery()
+
+
+def running_halt(session: Session) -> HaltRecord | None:
+    """The halt that has not been lifted yet; None while trading goes on."""
+    row = session.execute(select(_HALTS).where(_HALTS.c.running == 1)).one_or_none()
+    return None if row is None else _record(row)
+
+
+def halt(session: Session, *, halt_id: UUID, by: UUID, reason: str | None, now: datetime) -> HaltRecord:
+    """Stop trading. Where it is halted already that halt stands, whoever asked for it and whyever."""
+    running = running_halt(session)
+    if running is not None:
+        return running
+    try:
+        with session.begin_nested():
+            session.execute(
+                insert(_HALTS).values(
+                    id=halt_id, running=1, reason=reason, halted_at=now, halted_by=by, resumed_at=None, resumed_by=None
+                )
+            )
+    except IntegrityError:
+        # Another administrator was first by an instant.
+        running = running_halt(session)
+        if running is None:
+            raise
+        return running
+    return HaltRecord(id=halt_id, reason=reason, halted_at=now, resumed_at=None)
+
+
+def resume(session: Session, *, by: UUID, now: datetime) -> HaltRecord | None:
+    """Let trading go on; the halt that this ends, None where there is none."""
+    running = running_halt(session)
+    if running is None:
+        return None
+    session.execute(
+        update(_HALTS)
+        .where(_HALTS.c.id == running.id, _HALTS.c.running == 1)
+        .values(running=None, resumed_at=now, resumed_by=by)
+    )
+    return HaltRecord(id=running.id, reason=running.reason, halted_at=running.halted_at, resumed_at=now)
+
+
+def _record(row: object) -> HaltRecord:
+    return HaltRecord(**{name: getattr(row, name) for name in ("id", "reason", "halted_at", "resumed_at")})

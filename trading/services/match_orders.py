@@ -1,0 +1,272 @@
+"""Matching: hold the trades since the last look against the orders in the book, and keep what they fill until its execution.
+
+A matcher reads the tick stream from its own cursor, which lies in the database and moves in the transaction that keeps what was found. So a kill at any
+moment repeats a look or none, and never loses one. Whoever holds the cursor's lock matches; a second one at the same moment goes away.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+
+from trading.database.rows import AnyRow
+from trading.database.tables import MatchCursor, Order, OrderTouch, Stock, table_of
+from trading.database.transactions import send_after_commit
+from trading.database.upsert import upsert
+from trading.market.shards import shard_of
+from trading.market.tick import Position, Tick
+from trading.market.tick_stream import TickStream
+from trading.queue import Task, wakeups
+from trading.rules.fills import slipped
+from trading.rules.market_hours import MarketHours
+from trading.rules.matching import BookOrder, Matching, Print, Touch, match_by_volume, match_whole
+from trading.rules.orders import Side, TimeInForce
+from trading.rules.price_grid import daily_price_range
+from trading.services.book import Traded, arriving_orders, crossed_orders
+from trading.services.halts import running_halt
+from trading.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_ORDERS = table_of(Order)
+_TOUCHES = table_of(OrderTouch)
+_CURSORS = table_of(MatchCursor)
+_STOCKS = table_of(Stock)
+
+# Ticks of one look: some seconds of the busiest market. What is more is left for the next look, which follows at once.
+TICKS_MAX = 10_000
+_IDS_PER_STATEMENT = 1_000
+# How often a matcher without anything to do writes down that it looked.
+_SAY_SO_EVERY = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class MatchReport:
+    """What one look found: ticks read, orders filled (to be executed) and orders now known to rest; whether trades were lost before it; whether there is
+    more to read at once. ``busy`` tells that another process was matching these stocks, and nothing was done here."""
+
+    ticks: int = 0
+    filled: int = 0
+    rests: int = 0
+    gap: bool = False
+    more: bool = False
+    busy: bool = False
+
+
+def match_orders(
+    session: Session,
+    *,
+    shard: int,
+    stream: TickStream,
+    hours: MarketHours,
+    settings: Settings,
+    now: datetime,
+) -> MatchReport:
+    """Match the orders of one shard's stocks against the trades behind its cursor, and wake the execution of what they fill.
+
+    Raises MarketUnavailable, before anything is changed, when Redis does not answer.
+    """
+    cursor = _lock_cursor(session, shard=shard, settings=settings, now=now)
+    if cursor is None:
+        return MatchReport(busy=True)
+    place = Position.unpack(cursor.position) if cursor.position else None
+    part = stream.after(place, limit=TICKS_MAX)
+    if part.gap:
+        # Trades before the first one here can't be proven any more, so they fill nothing; matching goes on with those that are there.
+        log.warning(
+            "tick_stream_has_a_gap", after=str(place), first=str(part.ticks[0].position if part.ticks else None)
+        )
+    mine = [tick for tick in part.ticks if shard_of(tick.code, settings.matcher_shards) == shard]
+    found = Matching()
+    if mine and running_halt(session) is None:
+        found = _match(session, mine, hours=hours, settings=settings)
+        _keep(session, found, {tick.position.packed: tick for tick in mine}, settings=settings, now=now)
+    if part.end != place or now - cursor.scanned_at >= _SAY_SO_EVERY:
+        scanned_at = cursor.scanned_at if part.more else now
+        session.execute(
+            update(_CURSORS).where(*_is(shard, settings)).values(position=part.end.packed, scanned_at=scanned_at)
+        )
+    return MatchReport(
+        ticks=len(part.ticks),
+        filled=len({touch.order_id for touch in found.touches}),
+        rests=len(found.rests),
+        gap=part.gap,
+        more=part.more,
+    )
+
+
+def _is(shard: int, settings: Settings) -> tuple[Any, Any]:
+    return _CURSORS.c.shards == settings.matcher_shards, _CURSORS.c.shard == shard
+
+
+def _lock_cursor(session: Session, *, shard: int, settings: Settings, now: datetime) -> AnyRow | None:
+    """The shard's cursor, locked; made when there is none; None when another process holds it."""
+    wanted = select(_CURSORS.c.position, _CURSORS.c.scanned_at).where(*_is(shard, settings))
+    cursor = session.execute(wanted.with_for_update(skip_locked=True)).one_or_none()
+    if cursor is not None or session.execute(wanted).one_or_none() is not None:
+        return cursor
+    # A first look begins with all that the stream still has: trades from before an order's acceptance don't fill it anyway. Written so that
+    # of two first looks the second one finds the first one's cursor.
+    first = {
+        "shards": settings.matcher_shards,
+        "shard": shard,
+        "position": _inherited(session, settings),
+        "scanned_at": now,
+    }
+    upsert(session, _CURSORS, [first], update=("shard",))
+    return session.execute(wanted.with_for_update()).one()
+
+
+def _inherited(session: Session, settings: Settings) -> int:
+    """Where matchers of another number have got to, all of them: that of the number that was at work last; 0 without any."""
+    latest = (
+        select(_CURSORS.c.shards)
+        .where(_CURSORS.c.shards != settings.matcher_shards)
+        .order_by(_CURSORS.c.scanned_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return session.scalar(select(func.min(_CURSORS.c.position)).where(_CURSORS.c.shards == latest)) or 0
+
+
+def _match(session: Session, ticks: Sequence[Tick], *, hours: MarketHours, settings: Settings) -> Matching:
+    # Shares have the widest hours of all kinds; what is narrower for a fund is looked at where one of its orders was found.
+    filling = [
+        tick
+        for tick in ticks
+        if hours.filling_session(tick.traded_at, exchange=tick.exchange, kind="STOCK") is not None
+    ]
+    by_stock: defaultdict[str, list[Tick]] = defaultdict(list)
+    for tick in filling:
+        by_stock[tick.code].append(tick)
+    traded = [
+        Traded(code, min(tick.price for tick in ticks), max(tick.price for tick in ticks))
+        for code, ticks in sorted(by_stock.items())
+    ]
+    ids = {*crossed_orders(session, traded), *arriving_orders(session, by_stock)} if traded else set()
+    matching = Matching()
+    if not ids:
+        return matching
+    orders = _lock_in_book(session, sorted(ids))
+    pending = _pending(session, [row.id for row in orders])
+    stocks = {row.code: row for row in session.execute(_stocks_of({row.stock_code for row in orders}))}
+    in_book: defaultdict[str, list[BookOrder]] = defaultdict(list)
+    for row in orders:
+        left = row.quantity - row.executed_quantity - pending.get(row.id, 0)
+        if left > 0 and stocks[row.stock_code].status == "TRADABLE":
+            in_book[row.stock_code].append(_book_order(row, left))
+    for code, of_stock in in_book.items():
+        matching.add(_match_stock(of_stock, by_stock[code], stocks[code], hours=hours, settings=settings))
+    return matching
+
+
+def _match_stock(
+    orders: Sequence[BookOrder], ticks: Iterable[Tick], stock: AnyRow, *, hours: MarketHours, settings: Settings
+) -> Matching:
+    prints, base = [], None
+    for tick in ticks:
+        base = tick.base or base
+        session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=stock.kind)
+        if session is not None:
+            prints.append(Print(tick.position.packed, tick.price, tick.volume, session))
+    if settings.fill_profile == "simple":
+        return match_whole(orders, prints)
+    limits = None if base is None else daily_price_range(base, stock.kind, stock.market)
+    slip = partial(slipped, ticks=settings.market_slippage_ticks, kind=stock.kind, limits=limits)
+    return match_by_volume(orders, prints, slip=slip)
+
+
+def _keep(session: Session, found: Matching, ticks: Mapping[int, Tick], *, settings: Settings, now: datetime) -> None:
+    """Keep what was found until it is executed, take out of the book what is done there, and wake the execution."""
+    if found.touches:
+        session.execute(insert(_TOUCHES), [_touch_row(touch, ticks[touch.by.position]) for touch in found.touches])
+    leaving = found.filled | found.had_its_chance
+    in_part = {touch.order_id for touch in found.touches} - leaving
+    due = {"wake_at": now + timedelta(milliseconds=settings.wake_grace_ms)}
+    _change(session, leaving, book_price=None, arriving=False, **due)
+    _change(session, in_part, **due)
+    _change(session, found.rests - leaving, arriving=False)
+    for wakeup in wakeups(Task.EXECUTE_ORDERS, sorted(leaving | in_part), batch_size=settings.stage_batch_size):
+        send_after_commit(session, wakeup)
+
+
+def _touch_row(touch: Touch, tick: Tick) -> dict[str, Any]:
+    return {
+        "order_id": touch.order_id,
+        "tick_position": touch.by.position,
+        "quantity": touch.quantity,
+        "price": touch.price,
+        "rule": touch.rule,
+        "session": touch.by.session,
+        "tick_price": tick.price,
+        "tick_traded_at": tick.traded_at,
+        "tick_received_at": tick.received_at,
+    }
+
+
+def _change(session: Session, ids: Collection[UUID], **values: Any) -> None:
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), _IDS_PER_STATEMENT):
+        session.execute(
+            update(_ORDERS).where(_ORDERS.c.id.in_(ordered[start : start + _IDS_PER_STATEMENT])).values(**values)
+        )
+
+
+def _lock_in_book(session: Session, ids: Sequence[UUID]) -> list[AnyRow]:
+    columns = (
+        _ORDERS.c.id,
+        _ORDERS.c.stock_code,
+        _ORDERS.c.side,
+        _ORDERS.c.limit_price,
+        _ORDERS.c.quantity,
+        _ORDERS.c.executed_quantity,
+        _ORDERS.c.accepted_position,
+        _ORDERS.c.arriving,
+        _ORDERS.c.time_in_force,
+    )
+    rows: list[AnyRow] = []
+    for start in range(0, len(ids), _IDS_PER_STATEMENT):
+        rows += session.execute(
+            select(*columns)
+            .where(_ORDERS.c.id.in_(ids[start : start + _IDS_PER_STATEMENT]), _ORDERS.c.book_price.is_not(None))
+            .order_by(_ORDERS.c.id)
+            .with_for_update()
+        ).all()
+    return rows
+
+
+def _pending(session: Session, ids: Sequence[UUID]) -> Mapping[UUID, int]:
+    """The shares that were found filled and are not executed yet, by order."""
+    pending: dict[UUID, int] = {}
+    for start in range(0, len(ids), _IDS_PER_STATEMENT):
+        rows = session.execute(
+            select(_TOUCHES.c.order_id, func.sum(_TOUCHES.c.quantity))
+            .where(_TOUCHES.c.order_id.in_(ids[start : start + _IDS_PER_STATEMENT]))
+            .group_by(_TOUCHES.c.order_id)
+        )
+        pending |= {order_id: int(quantity) for order_id, quantity in rows}
+    return pending
+
+
+def _stocks_of(codes: Iterable[str]) -> Any:
+    columns = (_STOCKS.c.code, _STOCKS.c.market, _STOCKS.c.kind, _STOCKS.c.status)
+    return select(*columns).where(_STOCKS.c.code.in_(sorted(codes)))
+
+
+def _book_order(row: AnyRow, left: int) -> BookOrder:
+    return BookOrder(
+        id=row.id,
+        side=Side(row.side),
+        limit_price=row.limit_price,
+        quantity=left,
+        position=row.accepted_position,
+        arriving=bool(row.arriving),
+        time_in_force=TimeInForce(row.time_in_force),
+    )

@@ -1,0 +1,204 @@
+"""An order's terms held against the rules and the market, before anything is set aside for it: what an acceptance, an amendment and a preview
+have in common."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from trading.database.tables import Stock, table_of
+from trading.market.quote_book import MarketUnavailable, QuoteBook
+from trading.market.tick import Position, Tick
+from trading.rules.errors import (
+    InvalidTickSize,
+    MarketClosed,
+    NoLivePrice,
+    PriceOutOfRange,
+    StockNotFound,
+    StockNotTradable,
+    TradingHalted,
+    ValidationFailed,
+)
+from trading.rules.exchange_time import KST, trade_date
+from trading.rules.fills import Fill, Postponement, TickEvidence, fill_at_last_trade
+from trading.rules.market_hours import MarketHours
+from trading.rules.orders import OrderType, Side, TimeInForce, buy_reservation, collared_price
+from trading.rules.price_grid import Market, StockKind, daily_price_range, is_on_grid, nearest_prices, tick_size
+from trading.services.halts import HALTED_SINCE
+from trading.settings import Settings
+
+_STOCKS = table_of(Stock)
+
+# What a market order is in the book for, so that every trade meets it.
+ABOVE_ALL, BELOW_ALL = 10**15, 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What is to be traded and how. ``limit_price`` (won) is None for a market order."""
+
+    stock_code: str
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    quantity: int
+    limit_price: int | None
+
+    @property
+    def is_immediate(self) -> bool:
+        """Whether it needs an open market: everything but a limit order that may wait."""
+        return self.order_type is OrderType.MARKET or not self.may_wait
+
+    @property
+    def may_wait(self) -> bool:
+        return self.time_in_force in (TimeInForce.DAY, TimeInForce.GTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How terms stand in the market at a moment.
+
+    ``price`` (won) is what a share costs at most by the reservation, None for a market sale without a fresh tick. ``position`` is the place in the tick
+    stream up to which no trade fills the order. ``book_price``, ``arriving`` and ``wake_at`` are the order's columns; ``is_due`` tells that its
+    execution should be woken now.
+    """
+
+    stock_name: str
+    market: Market
+    kind: StockKind
+    tick: Tick | None
+    price: int | None
+    position: int
+    book_price: int | None
+    arriving: bool
+    wake_at: datetime | None
+    is_due: bool
+
+
+def stand(
+    session: Session, terms: Terms, *, quotes: QuoteBook, hours: MarketHours, settings: Settings, now: datetime
+) -> Standing:
+    """Hold terms against the rules and the market.
+
+    Raises ValidationFailed, StockNotFound, StockNotTradable, TradingHalted, MarketClosed, InvalidTickSize, PriceOutOfRange, or NoLivePrice (a
+    market buy needs a fresh price to know what to reserve).
+    """
+    _check_shape(terms, settings)
+    # The market is asked first: no database connection is held while Redis takes its time.
+    try:
+        tick, end = quotes.last_tick_and_end(terms.stock_code)
+    except MarketUnavailable:
+        tick, end = None, None
+    stock = _stock(session, terms.stock_code)
+    if terms.is_immediate and not hours.accepts_at_once(now, order_type=terms.order_type, kind=stock.kind):
+        opening = hours.next_opening(now, order_type=terms.order_type, kind=stock.kind)
+        raise MarketClosed(next_open=opening.astimezone(KST).isoformat())
+    if terms.limit_price is not None:
+        _check_price(terms.limit_price, stock, tick, hours=hours, now=now)
+    arrival = fill_at_last_trade(
+        terms.side,
+        terms.limit_price,
+        _evidence(tick, stock.kind, hours=hours, now=now),
+        freshness_ms=settings.tick_freshness_ms,
+    )
+    price = terms.limit_price
+    if terms.order_type is OrderType.MARKET and isinstance(arrival, Fill):
+        price = collared_price(arrival.price, settings.market_buy_collar_bp)
+    if terms.side is Side.BUY and price is None:
+        raise NoLivePrice(stock_code=terms.stock_code, age_ms=None if tick is None else tick.age_ms(now))
+    book_price, arriving, wake_at, is_due = _place_in_the_book(terms, arrival, settings=settings, now=now)
+    return Standing(
+        stock_name=stock.name,
+        market=stock.market,
+        kind=stock.kind,
+        tick=tick,
+        price=price,
+        position=_position(tick, end, now),
+        book_price=book_price,
+        arriving=arriving,
+        wake_at=wake_at,
+        is_due=is_due,
+    )
+
+
+def reservation(terms: Terms, standing: Standing, *, quantity: int, settings: Settings) -> int:
+    """The cash (won) that ``quantity`` shares of a buy set aside; none of a sale, which sets aside shares."""
+    if terms.side is Side.SELL or standing.price is None:
+        return 0
+    return buy_reservation(quantity=quantity, price=standing.price, commission_ppm=settings.commission_ppm)
+
+
+def _check_shape(terms: Terms, settings: Settings) -> None:
+    if not 0 < terms.quantity <= settings.order_quantity_max:
+        raise ValidationFailed(field="quantity", limit=settings.order_quantity_max)
+    if (terms.order_type is OrderType.LIMIT) != (terms.limit_price is not None):
+        raise ValidationFailed(field="price")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stock:
+    name: str
+    market: Market
+    kind: StockKind
+
+
+def _stock(session: Session, code: str) -> _Stock:
+    columns = (_STOCKS.c.name, _STOCKS.c.market, _STOCKS.c.kind, _STOCKS.c.status)
+    row = session.execute(
+        select(*columns, HALTED_SINCE.label("halted_since")).where(_STOCKS.c.code == code)
+    ).one_or_none()
+    if row is None:
+        raise StockNotFound(stock_code=code)
+    if row.status != "TRADABLE":
+        raise StockNotTradable(stock_code=code, stock_status=row.status)
+    if row.halted_since is not None:
+        raise TradingHalted(since=row.halted_since.astimezone(KST).isoformat())
+    return _Stock(row.name, row.market, row.kind)
+
+
+def _check_price(price: int, stock: _Stock, tick: Tick | None, *, hours: MarketHours, now: datetime) -> None:
+    if not is_on_grid(price, stock.kind):
+        raise InvalidTickSize(
+            price=price, tick_size=tick_size(price, stock.kind), nearest_prices=list(nearest_prices(price, stock.kind))
+        )
+    # A base price is good for its own day: overnight tomorrow's is not known yet, and yesterday's says nothing of it.
+    if tick is None or tick.base is None or trade_date(tick.received_at) != hours.trading_day(now):
+        return
+    limits = daily_price_range(tick.base, stock.kind, stock.market)
+    if not limits.lower <= price <= limits.upper:
+        raise PriceOutOfRange(price=price, lower_limit=limits.lower, upper_limit=limits.upper, base_price=tick.base)
+
+
+def _evidence(tick: Tick | None, kind: StockKind, *, hours: MarketHours, now: datetime) -> TickEvidence | None:
+    if tick is None:
+        return None
+    return TickEvidence(
+        price=tick.price,
+        age_ms=tick.age_ms(now),
+        session=hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=kind),
+    )
+
+
+def _position(tick: Tick | None, end: Position | None, now: datetime) -> int:
+    """The last place of the stream now. Where it can't be seen the clock stands in for it, as places begin with the milliseconds of a clock."""
+    seen = [place for place in (end, tick.position if tick else None) if place is not None]
+    return max(seen, default=Position(int(now.timestamp() * 1_000), 0)).packed
+
+
+def _place_in_the_book(
+    terms: Terms, arrival: Fill | Postponement, *, settings: Settings, now: datetime
+) -> tuple[int | None, bool, datetime | None, bool]:
+    """``book_price``, ``arriving``, ``wake_at`` and ``is_due`` of an order with these terms that arrives now."""
+    soon = now + timedelta(milliseconds=settings.wake_grace_ms)
+    marketable = isinstance(arrival, Fill)
+    if settings.fill_profile == "volume":
+        # Only what is traded from now on counts, so every order waits in the book for it; what may not wait is ended when a tick would be stale.
+        deadline = None if terms.may_wait else now + timedelta(milliseconds=settings.tick_freshness_ms)
+        extreme = ABOVE_ALL if terms.side is Side.BUY else BELOW_ALL
+        price = extreme if terms.limit_price is None else terms.limit_price
+        return price, arrival is not Postponement.PRICE_NOT_MET or not terms.may_wait, deadline, False
+    if terms.is_immediate:
+        return None, False, soon, True
+    # A marketable order is in the book as well, so that no trade is missed between its arrival and its execution.
+    return terms.limit_price, arrival is not Postponement.PRICE_NOT_MET, soon if marketable else None, marketable
