@@ -1,0 +1,17 @@
+"""The page about orders tells what the code does."""
+
+from launcher.plan import ROOT
+from trading.rules.fills import FillRule
+from trading.rules.orders import EndReason, state_diagram
+
+PAGE = (ROOT / "docs" / "orders.md").read_text(encoding="utf-8")
+
+
+def test_the_diagram_is_that_of_the_state_table() -> None:
+    """Print ``trading.rules.orders.state_diagram()`` into the page when the table changes."""
+    assert f"```mermaid\n{state_diagram()}\n```" in PAGE
+
+
+def test_every_rule_and_every_reason_is_explained() -> None:
+    """A code that an answer may carry stands on the page."""
+    assert {str(word) for word in (*FillRule, *EndReason) if f"`{word}`" not in PAGE} == set()
