@@ -1,0 +1,381 @@
+"""How many orders a second the API takes: ``python -m benchmarks.order_entry``.
+
+The real ``gunicorn wsgi:app`` with ``gunicorn.conf.py`` runs on MariaDB with durable commits and on Valkey. Signed-in users place orders, half of
+them sales and half of them limit orders, over persistent connections; a load generator in a process of its own keeps all of these busy. Rounds of
+orders stand between rounds of a trivial signed-in request, ``GET /api/v1/users/me``, and the ratio of the two rates says more than either, as
+machines differ and may be shared. A last round sends orders at half of the rate found, at random times, for the latencies that people would see.
+
+While this is measured no Celery worker runs: it would take its share of the cores, and entry is what is measured, so the queue only grows. A
+worker fills the orders by which the users come to their shares, before. Afterwards every order that was answered with 201 must be a row, and
+the audit must find nothing.
+
+Printed are a line a round, the processor time that an order takes of each server, and where the time of one order goes, measured in this process
+on the same servers. The last line is one JSON object.
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import cycle, islice, pairwise
+from multiprocessing import get_context
+from pathlib import Path
+from urllib.request import urlopen
+
+from flask_migrate import upgrade
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from benchmarks.http_load import Load, Outcome, measure
+from benchmarks.mariadb import MariaDB
+from benchmarks.order_parts import WARM_UP, parts_of_an_order_ms, quietly
+from launcher.leash import leashed
+from launcher.plan import ROOT
+from launcher.ports import LOOPBACK, free_port
+from launcher.valkey import Valkey
+from trading import core as trading_core
+from trading.core import Core
+from trading.database.ids import new_id
+from trading.database.tables import Holding, Order
+from trading.database.transactions import nothing_to_find
+from trading.market import keys
+from trading.market.listing import ListedStock
+from trading.market.tick import Position, Tick
+from trading.queries.audit import audit
+from trading.rules.orders import Side
+from trading.services.accounts import SignIn, register, sign_in
+from trading.services.stock_list import import_stocks
+from trading.settings import Settings
+from webapp import create_app
+from webapp.authentication import tokens_of
+from webapp.queue import producer_courier
+
+STOCKS = 100
+PRICE = 10_000
+TICK_SIZE = 10
+SHARES_HELD = 100_000
+PATIENCE_S = 60.0
+STOP_TIMEOUT_S = 10.0
+ORDERS = "/api/v1/trading/orders"
+TRIVIAL = "/api/v1/users/me"
+_PASSWORD = "everybody's"
+
+Send = Callable[[Load], Outcome]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How large the run is: the options of the command line."""
+
+    users: int
+    connections: int
+    rounds: int
+    seconds: float
+    limit_share: float
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trader:
+    """A signed-in user and the one stock that he holds and trades."""
+
+    token: str
+    stock_code: str
+
+
+@dataclass(slots=True)
+class Measured:
+    """What the rounds showed. ``accepted`` is where every order that was answered with 201 is said to live."""
+
+    accepted: list[str]
+    orders_per_s: list[float] = field(default_factory=list)
+    trivial_per_s: list[float] = field(default_factory=list)
+    cpu_ms: list[dict[str, float]] = field(default_factory=list)
+    calm_ms: tuple[float, float] = (0.0, 0.0)
+    alone_ms: float = 0.0
+
+    def add_round(self, outcome: Outcome, cpu_s: Mapping[str, float]) -> None:
+        self.accepted += outcome.locations
+        self.orders_per_s.append(outcome.per_s)
+        self.cpu_ms.append({name: 1_000 * spent / len(outcome.locations) for name, spent in cpu_s.items()})
+
+    @property
+    def ratios(self) -> list[float]:
+        """Each round of orders against the trivial ones on both sides of it, as the machine may be shared."""
+        trivial = self.trivial_per_s
+        around = [(before + after) / 2 for before, after in pairwise(trivial)]
+        return [rate / yardstick for rate, yardstick in zip(self.orders_per_s, around, strict=True)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--users", type=int, default=500, help="who place the orders in turn (default 500)")
+    parser.add_argument("--connections", type=int, default=32, help="busy at once when saturated (default 32)")
+    parser.add_argument("--rounds", type=int, default=5, help="of orders, each between two trivial ones (default 5)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of a round (default 5)")
+    parser.add_argument("--limit-share", type=float, default=0.5, help="share of limit orders, 0 to 1 (default 0.5)")
+    parser.add_argument("--sample", type=int, default=400, help="orders taken apart after the rounds (default 400)")
+    plan = Plan(**vars(parser.parse_args()))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _elsewhere() as send,
+        MariaDB(innodb_flush_log_at_trx_commit=1) as mariadb,
+        Valkey(Path(folder) / "valkey") as valkey,
+    ):
+        settings = Settings.model_validate(
+            {
+                "database_uri": mariadb.create_database("order_entry"),
+                "redis_url": valkey.url,
+                "log_format": "json",
+                "tick_freshness_ms": 3_600_000,
+                "access_token_minutes": 24 * 60,
+                "starting_cash": 10**12,
+                "cash_max": 10**14,
+            }
+        )
+        with quietly(settings):
+            traders = _set_up(settings, Path(folder) / "worker.log", users=plan.users)
+        servers = {"MariaDB": [mariadb.pid or 0], "Valkey": [valkey.pid or 0]}
+        with _gunicorn(settings, Path(folder) / "gunicorn.log") as (port, workers):
+            measured = _measure(plan, traders, send, port=port, processes={**servers, **workers})
+        # Few traders, so that all of them are known by the end of the warm-up, as people are who place more than one order.
+        sample = _orders(traders[:WARM_UP], WARM_UP + plan.sample, limit_share=plan.limit_share)
+        parts, placed = parts_of_an_order_ms(settings, ORDERS, [(trader.token, body) for trader, body in sample])
+        _check(settings, measured.accepted + placed)
+    _print(measured, parts)
+
+
+@contextmanager
+def _elsewhere() -> Iterator[Send]:
+    """Runs loads in a process of its own. It is forked, which is only safe before this one has threads."""
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as generator:
+        generator.submit(os.getpid).result()
+        yield lambda load: generator.submit(measure, load).result()
+
+
+def _measure(
+    plan: Plan, traders: Sequence[Trader], send: Send, *, port: int, processes: Mapping[str, Sequence[int]]
+) -> Measured:
+    """Warm everything up, then rounds of orders between trivial ones, one at half of the rate, and one with a single connection."""
+    load = partial(Load, port=port, connections=plan.connections, seconds=plan.seconds)
+    trivial = partial(load, requests=[_request("GET", TRIVIAL, trader) for trader in traders], status=200)
+    drawn = _orders(traders, 10 * len(traders), limit_share=plan.limit_share)
+    orders = partial(load, requests=[_request("POST", ORDERS, *order) for order in drawn], status=201)
+    send(trivial(seconds=plan.seconds / 2))
+    done = Measured(accepted=send(orders(seconds=plan.seconds / 2)).locations)
+    done.trivial_per_s.append(send(trivial()).per_s)
+    for number in range(1, plan.rounds + 1):
+        cpu_before_s = _cpu_s(processes)
+        outcome = send(orders())
+        done.add_round(outcome, {name: spent - cpu_before_s[name] for name, spent in _cpu_s(processes).items()})
+        done.trivial_per_s.append(send(trivial()).per_s)
+        before, after = done.trivial_per_s[-2:]
+        print(
+            f"round {number}: {outcome.per_s:,.0f} orders/s, {before:,.0f} and {after:,.0f} trivial/s around it",
+            flush=True,
+        )
+    calm = send(orders(connections=4 * plan.connections, per_s=statistics.median(done.orders_per_s) / 2))
+    alone = send(orders(connections=1, seconds=plan.seconds / 2))
+    done.accepted += calm.locations + alone.locations
+    done.calm_ms = (calm.percentile_ms(0.5), calm.percentile_ms(0.99))
+    done.alone_ms = alone.percentile_ms(0.5)
+    return done
+
+
+def _print(measured: Measured, parts: Mapping[str, float]) -> None:
+    p50_ms, p99_ms = measured.calm_ms
+    print(f"\nat half of the rate: p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms")
+    print("\nprocessor time that one order takes when saturated, ms")
+    for name in measured.cpu_ms[0]:
+        print(f"{statistics.median(one[name] for one in measured.cpu_ms):8.2f}  {name}")
+    print("\nwhere the time of one order goes when it is alone, ms")
+    for name, part_ms in parts.items():
+        print(f"{part_ms:8.2f}  {name}")
+    print(f"{sum(parts.values()):8.2f}  together, in this process")
+    print(f"{measured.alone_ms:8.2f}  through gunicorn, over one connection (median)\n")
+    print(
+        json.dumps(
+            {
+                "orders_per_s": round(statistics.median(measured.orders_per_s), 1),
+                "trivial_per_s": round(statistics.median(measured.trivial_per_s), 1),
+                "ratio": round(statistics.median(measured.ratios), 3),
+                "p99_ms": round(p99_ms, 1),
+            }
+        )
+    )
+
+
+def _set_up(settings: Settings, log: Path, *, users: int) -> list[Trader]:
+    """Stocks with a tick each, and signed-in users who hold shares of one of them: bought through the API, and filled by a worker."""
+    core = trading_core.build(settings, deliver=producer_courier(settings))
+    app = create_app(core)
+    with app.app_context():
+        upgrade()
+        codes = _open_market(core)
+        password_hash = core.passwords.hash(_PASSWORD)
+        traders = [
+            _sign_up(core, codes[number % STOCKS], password_hash=password_hash, name=f"user{number}")
+            for number in range(users)
+        ]
+    client = app.test_client()
+    for trader in traders:
+        order = _market_order(trader, Side.BUY) | {"quantity": SHARES_HELD}
+        client.post(ORDERS, json=order, headers={"Authorization": f"Bearer {trader.token}"})
+    with _process(["celery", "-A", "workers", "worker", "-P", "solo", "-l", "WARNING"], settings, log) as worker:
+        _await(lambda: core.database.read(_holders) == users, "every trader to hold shares", worker, log)
+    core.close()
+    return traders
+
+
+def _holders(session: Session) -> int:
+    return session.scalar(select(func.count()).select_from(Holding)) or 0
+
+
+def _open_market(core: Core) -> list[str]:
+    now = core.clock()
+    codes = [f"A{900_000 + number}" for number in range(STOCKS)]
+    listing = [ListedStock(code=code, name=code, market="KOSPI", reference_price=PRICE) for code in codes]
+    core.database.transaction(lambda session: import_stocks(session, listing, now=now), landed=nothing_to_find)
+    for number, code in enumerate(codes):
+        position = Position(int(now.timestamp() * 1_000), number)
+        tick = Tick(code=code, price=PRICE, volume=1, traded_at=now, received_at=now, position=position)
+        core.redis.set(keys.last_tick(code), tick.to_json())
+    return codes
+
+
+def _sign_up(core: Core, stock_code: str, *, password_hash: str, name: str) -> Trader:
+    """A new user, signed in. All share one password, as hashing one for each would take longer than the benchmark."""
+    user_id, now = new_id(), core.clock()
+
+    def work(session: Session) -> SignIn:
+        register(
+            session,
+            user_id=user_id,
+            email=f"{name}@example.com",
+            password_hash=password_hash,
+            name=name,
+            settings=core.settings,
+            now=now,
+        )
+        return sign_in(
+            session,
+            user_id=user_id,
+            verified_hash=password_hash,
+            passwords=core.passwords,
+            password=_PASSWORD,
+            settings=core.settings,
+            now=now,
+        )
+
+    signed_in = core.database.transaction(work, landed=nothing_to_find)
+    return Trader(tokens_of(signed_in)["access_token"], stock_code)
+
+
+def _orders(traders: Sequence[Trader], count: int, *, limit_share: float) -> Iterator[tuple[Trader, bytes]]:
+    """Orders for one share, users in turn, bought and sold at random alike, a share of them at a limit around the last price."""
+    for trader in islice(cycle(traders), count):
+        order = _market_order(trader, random.choice(list(Side)))
+        if random.random() < limit_share:
+            order |= {"order_type": "LIMIT", "price": PRICE + TICK_SIZE * random.randint(-20, 20)}
+        yield trader, json.dumps(order).encode()
+
+
+def _market_order(trader: Trader, side: Side) -> dict[str, object]:
+    return {"stock_code": trader.stock_code, "side": side, "order_type": "MARKET", "quantity": 1}
+
+
+def _request(method: str, path: str, trader: Trader, body: bytes = b"") -> bytes:
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        f"Host: {LOOPBACK}",
+        f"Authorization: Bearer {trader.token}",
+        *(["Content-Type: application/json", f"Content-Length: {len(body)}"] if body else []),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@contextmanager
+def _gunicorn(settings: Settings, log: Path) -> Iterator[tuple[int, dict[str, list[int]]]]:
+    """The API as the Procfile starts it; its port, and the pids of its workers. Its log is a file, so that writing one is paid for."""
+    port = free_port()
+    with _process(["gunicorn", "wsgi:app"], settings, log, API_PORT=str(port)) as process:
+        _await(lambda: _is_ready(port), "gunicorn to be ready", process, log)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        yield port, {"gunicorn's workers": [int(pid) for pid in children]}
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        with urlopen(f"http://{LOOPBACK}:{port}/readyz", timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def _process(module: Sequence[str], settings: Settings, log: Path, **more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """``python -m …`` with these settings in its environment, ended when the block ends."""
+    environment = os.environ | {
+        "DATABASE_URI": settings.database_uri.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
+        "LOG_FORMAT": settings.log_format,
+        "TICK_FRESHNESS_MS": str(settings.tick_freshness_ms),
+        "JWT_SECRET_KEY": settings.jwt_secret_key.get_secret_value(),
+        **more,
+    }
+    with log.open("ab") as output:
+        command = leashed([sys.executable, "-m", *module])
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _await(condition: Callable[[], bool], what: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        if process.poll() is not None or time.monotonic() > deadline:
+            sys.exit(f"Waited in vain for {what}:\n{log.read_text()}")
+        time.sleep(0.05)
+
+
+def _cpu_s(processes: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    """The processor time that each group of processes has used, in the system and for itself."""
+    used = {}
+    for name, pids in processes.items():
+        # Fields 14 and 15 of proc(5), counted after the program's name, which may hold spaces.
+        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+        used[name] = sum(int(one[11]) + int(one[12]) for one in fields) / os.sysconf("SC_CLK_TCK")
+    return used
+
+
+def _check(settings: Settings, accepted: Sequence[str]) -> None:
+    """Every answer of 201 is a row, and the books are in order; otherwise the figures mean nothing."""
+    core = trading_core.build(settings)
+    rows = {str(order_id) for order_id in core.database.read(lambda session: session.scalars(select(Order.id)).all())}
+    lost = {location.rpartition("/")[2] for location in accepted} - rows
+    breaches = [found for found in core.database.snapshot(lambda session: list(audit(session))) if found.breaches]
+    core.close()
+    if lost or breaches:
+        sys.exit(f"{len(lost)} accepted orders are no rows, and the audit found {breaches}: the figures mean nothing.")
+    print(f"\n{len(accepted):,} orders were accepted, each of them is a row, and the audit finds nothing")
+
+
+if __name__ == "__main__":
+    main()
