@@ -1,6 +1,8 @@
 """How gunicorn serves the API. Times are seconds, sizes bytes; docs/settings.md lists what the environment changes."""
 
 import os
+import sys
+from typing import Any
 
 wsgi_app = "wsgi:app"
 bind = f"{os.environ.get('API_HOST', '127.0.0.1')}:{os.environ.get('API_PORT', '8000')}"
@@ -30,3 +32,11 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH1
 control_socket_disable = True  # Signals are enough to steer it; one way in less.
 accesslog = None  # The application logs each request itself, with its request id and without secrets.
 errorlog = "-"
+
+
+def post_worker_init(_worker: Any) -> None:
+    """Let threads whose answer from the database has come in wait for 0.5 ms instead of Python's 5 while another computes.
+
+    An order waits ten times for a server; behind two computing threads that added up to the slowest hundredth of the answers.
+    """
+    sys.setswitchinterval(0.0005)
