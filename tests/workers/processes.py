@@ -28,6 +28,8 @@ def environment_of(settings: Settings, **more: str) -> dict[str, str]:
         "WAKE_GRACE_MS": str(settings.wake_grace_ms),
         "SWEEP_PERIOD_S": str(settings.sweep_period_s),
         "STAGE_BATCH_SIZE": str(settings.stage_batch_size),
+        "MATCHER_SHARDS": str(settings.matcher_shards),
+        "MATCH_PERIOD_MS": str(settings.match_period_ms),
         **more,
     }
 
@@ -103,10 +105,11 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def worker(log: Path, settings: Settings, **environment: str) -> CeleryProcess:
-    """A worker on all queues."""
+def worker(log: Path, settings: Settings, *, queues: str | None = None, **environment: str) -> CeleryProcess:
+    """A worker on all queues, or on those named, with commas between."""
+    command = ["worker", "-c", "2", "-l", "INFO", "-n", f"{log.stem}@test", "--without-gossip", "--without-mingle"]
     return CeleryProcess(
-        ["worker", "-c", "2", "-l", "INFO", "-n", f"{log.stem}@test", "--without-gossip", "--without-mingle"],
+        command if queues is None else [*command, "-Q", queues],
         log,
         environment_of(settings, **environment),
         ready=" ready.",

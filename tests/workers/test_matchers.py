@@ -1,0 +1,80 @@
+"""Real matchers: two of them share the stocks by their queues alone, and one that is killed is made up for when it is back."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.books import SAMSUNG, Books
+from tests.servers import wait_until
+from tests.trading.steps import rows
+from tests.webapp.client import Api, Person, data_of
+from tests.workers.processes import beat, worker
+from trading.market.shards import shard_of
+from trading.settings import Settings
+
+HYUNDAI = "A005380"
+SHARES = {0: SAMSUNG, 1: HYUNDAI}
+
+
+@pytest.fixture
+def live_settings(live_settings: Settings) -> Settings:
+    """As for other real processes, with two shards."""
+    return live_settings.model_copy(update={"matcher_shards": 2, "match_period_ms": 200})
+
+
+def resting_buys(api: Api, person: Person, code: str, count: int) -> list[str]:
+    """Orders below the market that wait until they are cancelled."""
+    api.books.tick(70_500, code)
+    limit = {"order_type": "LIMIT", "price": 70_000, "time_in_force": "GTC", "stock_code": code}
+    return [data_of(api.order(person, "BUY", 1, **limit), 201)["id"] for _ in range(count)]
+
+
+def filled(books: Books, code: str) -> int:
+    return len(rows(books, "SELECT id FROM orders WHERE status = 'FILLED' AND stock_code = :code", code=code))
+
+
+def matched_shards(outputs: Sequence[str]) -> list[set[int]]:
+    """Which shards each worker has a cursor's word of, by the line that it writes when it fills something."""
+    return [{shard for shard in SHARES if f'"shard": {shard}' in output} for output in outputs]
+
+
+def test_two_matchers_share_the_stocks_and_make_up_for_a_kill(
+    live_api: Api, live_settings: Settings, tmp_path: Path
+) -> None:
+    """Each fills the orders of its own stocks; after kill -9 of one the other's go on, and its own are filled once it is back."""
+    assert [shard_of(code, 2) for code in SHARES.values()] == list(SHARES)
+    books, person = live_api.books, live_api.person()
+    for code in SHARES.values():
+        resting_buys(live_api, person, code, 5)
+    with (
+        worker(tmp_path / "first.log", live_settings, queues="orders.match.0") as first,
+        worker(tmp_path / "second.log", live_settings, queues="orders.match.1") as second,
+        worker(
+            tmp_path / "rest.log", live_settings, queues="orders.execute,orders.settle,orders.portfolio,maintenance"
+        ),
+        beat(tmp_path / "beat.log", live_settings),
+    ):
+        for code in SHARES.values():
+            books.tick(69_900, code)
+        wait_until(lambda: filled(books, SAMSUNG) == filled(books, HYUNDAI) == 5, what="five fills of each stock")
+        wait_until(lambda: matched_shards([first.output, second.output]) == [{0}, {1}], what="a word of both matchers")
+
+        second.kill()
+        for code in SHARES.values():
+            resting_buys(live_api, person, code, 5)
+            books.tick(69_900, code)
+            books.tick(70_500, code)
+        wait_until(lambda: filled(books, SAMSUNG) == 10, what="the other matcher's fills")
+        assert filled(books, HYUNDAI) == 5
+        second.start()
+        wait_until(lambda: filled(books, HYUNDAI) == 10, what="the fills that were made up for")
+        wait_until(
+            lambda: not rows(books, "SELECT id FROM order_executions WHERE applied_at IS NULL"),
+            what="all in the portfolio",
+        )
+    assert len(rows(books, "SELECT id FROM order_executions")) == 20
+    assert rows(books, "SELECT DISTINCT price, rule FROM order_executions") == [
+        {"price": 70_000, "rule": "resting-at-limit"}
+    ]
+    assert books.breaches() == []
