@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import celery_config
 from trading.database.transactions import nothing_to_find
 from trading.queue import Task
 from trading.services.expire_orders import end_delisted
@@ -17,8 +18,15 @@ from workers.task import CoreTask, the_core
 _CATCH_UP_S = 10.0
 
 
-# Not retried: the next look comes by itself, and a retry would only be a late one more.
-@app.task(base=CoreTask, name=str(Task.MATCH_LIMIT_ORDERS), autoretry_for=())
+# Not retried: the next look comes by itself, and a retry would only be a late one more. A crash of the market may fill a hundred thousand orders
+# in one look, which is one transaction: it is given the time for that.
+@app.task(
+    base=CoreTask,
+    name=str(Task.MATCH_LIMIT_ORDERS),
+    autoretry_for=(),
+    soft_time_limit=celery_config.MATCH_SOFT_TIME_LIMIT_S,
+    time_limit=celery_config.MATCH_SOFT_TIME_LIMIT_S + 30,
+)
 def match_limit_orders(shard: int = 0) -> dict[str, Any] | None:
     """Match the orders in the book of one shard's stocks against the trades since the last look."""
     core = the_core()
