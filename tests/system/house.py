@@ -18,6 +18,8 @@ from launcher.leash import leashed
 from launcher.ports import LOOPBACK, free_port
 from tests.books import CHEAP_PASSWORDS, Books, opened, settings_for
 from tests.servers import Valkey, wait_until
+from trading.market import keys
+from trading.market.tick import Position
 from trading.queries.audit import audit
 
 ROOT = Path(__file__).parents[2]
@@ -128,6 +130,11 @@ class Trader:
         body = {"stock_code": code, "side": side, "order_type": "MARKET", "quantity": quantity}
         return self.post("/trading/orders", body, **headers)
 
+    def waiting_order(self, side: str, quantity: int, price: int, code: str = "A005930") -> requests.Response:
+        """A limit order that waits until it is filled or cancelled."""
+        body = {"stock_code": code, "side": side, "order_type": "LIMIT", "quantity": quantity, "price": price}
+        return self.post("/trading/orders", body | {"time_in_force": "GTC"})
+
     def applied(self, order_id: str) -> dict[str, Any] | None:
         """The order once it is in the portfolio; None before."""
         order = self.get(f"/trading/orders/{order_id}")
@@ -169,6 +176,16 @@ def nothing_due(books: Books) -> bool:
     """Whether every order is final and every fill settled and applied."""
     waiting = "SELECT (SELECT COUNT(*) FROM orders WHERE finished_at IS NULL) + (SELECT COUNT(*) FROM order_executions WHERE applied_at IS NULL)"
     return books.core.database.read(lambda session: session.scalar(text(waiting))) == 0
+
+
+def caught_up(books: Books) -> bool:
+    """Whether the matcher has read the whole tick stream and nothing that it found is left to execute, settle or apply."""
+    (last,) = books.core.redis.xrevrange(keys.TICK_STREAM, count=1)
+    place = Position.parse(last[0]).packed
+    undone = f"""SELECT (SELECT COUNT(*) FROM match_cursors WHERE position < {place}) + (SELECT COUNT(*) FROM order_touches)
+        + (SELECT COUNT(*) FROM orders WHERE wake_at IS NOT NULL)
+        + (SELECT COUNT(*) FROM order_executions WHERE applied_at IS NULL)"""
+    return books.core.database.read(lambda session: session.scalar(text(undone))) == 0
 
 
 def breaches(books: Books) -> list[object]:
