@@ -49,7 +49,7 @@ class CoreTask(Task):
         try:
             result = super().__call__(*args, **kwargs)
         except SoftTimeLimitExceeded:
-            log.exception("task_ran_too_long", limit_s=celery_config.SOFT_TIME_LIMIT_S)
+            log.exception("task_ran_too_long", limit_s=self.soft_time_limit or celery_config.SOFT_TIME_LIMIT_S)
             return None
         except Retry as retry:
             log.warning("task_retried", reason=type(retry.exc).__name__, attempt=self.request.retries + 1)
