@@ -1,8 +1,10 @@
 """The end of the day: DAY orders whose trading day is over expire, and orders for stocks that are no longer listed end with them."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
 from trading.database.tables import MatchCursor, Order, OrderTouch, Stock, table_of
@@ -30,36 +32,45 @@ def expire_orders(session: Session, *, hours: MarketHours, settings: Settings, n
     """
     if not _matchers_have_caught_up(session, settings=settings, now=now):
         return None
-    ended = hours.day_end_before(now)
-    orders = session.execute(
-        select(*LOCKED_COLUMNS)
-        .where(
-            _ORDERS.c.finished_at.is_(None),
-            _ORDERS.c.time_in_force == TimeInForce.DAY,
-            _ORDERS.c.accepted_at < ended,
-            ~_TOUCHED,
-        )
-        .order_by(_ORDERS.c.accepted_at, _ORDERS.c.id)
-        .limit(settings.stage_batch_size)
-        .with_for_update(skip_locked=True)
-    ).all()
-    endings = [Ending(order, OrderEvent.EXPIRE, EndReason.DAY_ENDED) for order in orders]
-    end_orders(session, endings, now=now)
-    return len(endings)
+    over = (
+        _ORDERS.c.finished_at.is_(None),
+        _ORDERS.c.time_in_force == TimeInForce.DAY,
+        _ORDERS.c.accepted_at < hours.day_end_before(now),
+    )
+    # In the order of the index, which a database would else leave for that of the ids, and so read every order there ever was.
+    by_acceptance = (_ORDERS.c.accepted_at, _ORDERS.c.id)
+    return _end_some(session, over, by_acceptance, OrderEvent.EXPIRE, EndReason.DAY_ENDED, settings=settings, now=now)
 
 
 def end_delisted(session: Session, *, settings: Settings, now: datetime) -> int:
     """Cancel one batch of orders that wait in the book of a stock that is no longer listed; how many."""
     delisted = select(_STOCKS.c.code).where(_STOCKS.c.status == "DELISTED")
+    in_its_book = (_ORDERS.c.stock_code.in_(delisted), _ORDERS.c.book_price.is_not(None))
+    return _end_some(
+        session, in_its_book, (), OrderEvent.CANCEL, EndReason.STOCK_NOT_TRADABLE, settings=settings, now=now
+    )
+
+
+def _end_some(
+    session: Session,
+    conditions: Sequence[ColumnElement[bool]],
+    order: Sequence[ColumnElement[Any]],
+    event: OrderEvent,
+    reason: EndReason,
+    *,
+    settings: Settings,
+    now: datetime,
+) -> int:
+    """End one batch of orders for which nothing was found; those that somebody else holds are left for the next one."""
     orders = session.execute(
         select(*LOCKED_COLUMNS)
-        .where(_ORDERS.c.stock_code.in_(delisted), _ORDERS.c.book_price.is_not(None), ~_TOUCHED)
+        .where(*conditions, ~_TOUCHED)
+        .order_by(*order)
         .limit(settings.stage_batch_size)
         .with_for_update(skip_locked=True)
     ).all()
-    endings = [Ending(order, OrderEvent.CANCEL, EndReason.STOCK_NOT_TRADABLE) for order in orders]
-    end_orders(session, endings, now=now)
-    return len(endings)
+    end_orders(session, [Ending(one, event, reason) for one in orders], now=now)
+    return len(orders)
 
 
 def _matchers_have_caught_up(session: Session, *, settings: Settings, now: datetime) -> bool:
