@@ -11,6 +11,7 @@ _FIELDS: dict[type[fields.Field], dict[str, str]] = {  # type: ignore[type-arg]
     fields.String: {"invalid": "문자열이어야 합니다.", "invalid_utf8": "UTF-8 문자열이어야 합니다."},
     fields.Number: {"invalid": "숫자여야 합니다.", "too_large": "숫자가 너무 큽니다."},
     fields.Integer: {"invalid": "정수여야 합니다."},
+    fields.Boolean: {"invalid": "true 또는 false여야 합니다."},
     fields.UUID: {"invalid_uuid": "UUID 형식이어야 합니다."},
     fields.Enum: {"unknown": "다음 중 하나여야 합니다: {choices}"},
     fields.List: {"invalid": "목록이어야 합니다."},

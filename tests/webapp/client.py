@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 from itertools import count
 from json import dumps
 from typing import Any
+from uuid import UUID
 
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from tests.books import SAMSUNG, Books
+from trading.database.tables import User, table_of
 from webapp import create_app
 from webapp.problems import CODES, MIMETYPE, status_of
 
@@ -87,6 +90,14 @@ class Api:
         tokens = self.login(email, password).get_json()["data"]
         return Person(tokens["user"]["id"], email, password, tokens["access_token"], tokens["refresh_token"])
 
+    def administrator(self) -> Person:
+        """A new user with the role of an administrator."""
+        person = self.person()
+        users = table_of(User)
+        promote = update(users).where(users.c.id == UUID(person.id)).values(role="ADMIN")
+        self.books.do(lambda session: session.execute(promote))
+        return person
+
     def order(
         self, who: Person, side: str = "BUY", quantity: int = 10, code: str = SAMSUNG, **more: Any
     ) -> TestResponse:
@@ -94,6 +105,13 @@ class Api:
         headers = more.pop("headers", {})
         body = {"stock_code": code, "side": side, "quantity": quantity, **more}
         return self.post("/trading/orders", who, json=body, headers=headers)
+
+    def limit_order(
+        self, who: Person, side: str = "BUY", quantity: int = 10, price: int = 60_000, **more: Any
+    ) -> dict[str, Any]:
+        """Place a limit order, which is accepted, at ``price`` won."""
+        order: dict[str, Any] = data_of(self.order(who, side, quantity, order_type="LIMIT", price=price, **more), 201)
+        return order
 
     def bought(self, who: Person, quantity: int = 10, code: str = SAMSUNG) -> dict[str, Any]:
         """A buy that went through all stages."""

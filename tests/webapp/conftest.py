@@ -31,3 +31,17 @@ def sqlite_books(migrated_sqlite: str, valkey_url: str) -> Iterator[Books]:
 def sqlite_api(sqlite_books: Books) -> Api:
     """The API on SQLite alone."""
     return api_on(sqlite_books)
+
+
+@pytest.fixture
+def volume_api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
+    """The API of a market in which a trade fills no more shares than it was for."""
+    with opened(settings_for(migrated_sqlite, valkey_url, fill_profile="volume")) as books:
+        yield api_on(books)
+
+
+@pytest.fixture
+def krx_api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
+    """The API of a market that keeps the exchange's hours."""
+    with opened(settings_for(migrated_sqlite, valkey_url, market_hours="krx")) as books:
+        yield api_on(books)

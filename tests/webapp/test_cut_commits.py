@@ -86,6 +86,57 @@ def test_cash_moves_once(mariadb_api: Api, cut_api: Callable[..., Any], path: st
     assert mariadb_api.books.breaches() == []
 
 
+@pytest.mark.parametrize("case", CUTS)
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("PATCH", {"price": 61_000, "quantity": 3}, (61_000, 3, "PENDING", 183_027)),
+        ("PATCH", {"quantity": 12}, (60_000, 12, "PENDING", 720_108)),
+        ("DELETE", {}, (60_000, 10, "CANCELLED", 0)),
+    ],
+    ids=str,
+)
+def test_an_order_is_changed_once(
+    mariadb_api: Api,
+    cut_api: Callable[..., Any],
+    change: tuple[str, dict[str, int], tuple[int, int, str, int]],
+    case: str,
+) -> None:
+    """An amendment or a cancellation whose COMMIT was cut is answered with what became of the order; a cancellation is no 409."""
+    method, body, expected = change
+    headers, cuts = CUTS[case]
+    person = mariadb_api.person()
+    mariadb_api.books.tick(70_000)
+    path = f"/trading/orders/{mariadb_api.limit_order(person)['id']}"
+
+    with cut_api(*cuts) as api:
+        changed = data_of(api.ask(method, path, person, headers=headers, **({"json": body} if body else {})))
+
+    assert tuple(changed[name] for name in ("price", "quantity", "status", "reserved_cash")) == expected
+    assert data_of(mariadb_api.get(path, person)) == changed
+    assert data_of(mariadb_api.get("/balance", person))["reserved_cash"] == expected[3]
+    assert mariadb_api.books.breaches() == []
+
+
+@pytest.mark.parametrize("case", CUTS)
+def test_all_orders_are_cancelled_once(mariadb_api: Api, cut_api: Callable[..., Any], case: str) -> None:
+    """The answer names the orders that this request cancelled, also where it is found out only afterwards that it did."""
+    headers, cuts = CUTS[case]
+    person = mariadb_api.person()
+    mariadb_api.books.tick(70_000)
+    earlier = mariadb_api.limit_order(person)
+    mariadb_api.ask("DELETE", f"/trading/orders/{earlier['id']}", person)
+    mariadb_api.books.clock.advance(seconds=1)
+    orders = [mariadb_api.limit_order(person)["id"] for _ in range(2)]
+
+    with cut_api(*cuts) as api:
+        done = data_of(api.ask("DELETE", "/trading/orders", person, headers=headers))
+
+    assert done == {"cancelled": 2, "order_ids": orders}
+    assert data_of(mariadb_api.get("/balance", person))["reserved_cash"] == 0
+    assert mariadb_api.books.breaches() == []
+
+
 @pytest.mark.parametrize("cut", Cut)
 def test_the_second_commit_of_a_request_with_a_key_is_cut(
     mariadb_api: Api, cut_api: Callable[..., Any], cut: Cut

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.trading.steps import everything
 from tests.webapp.client import Api, data_of, problem_of
 
 PUBLIC = {
@@ -15,6 +16,9 @@ PUBLIC = {
     ("GET", "/market/calendar"),
     ("GET", "/market/rules"),
 }
+
+# What a route that names a thing by its id needs besides it.
+BODIES = {("PATCH", "/trading/orders/<uuid:order_id>"): {"price": 61_000}}
 
 
 def routes(api: Api) -> list[tuple[str, str]]:
@@ -37,7 +41,7 @@ def _filled(rule: str) -> str:
 def test_strangers_are_refused_before_anything_else(sqlite_api: Api, body: bytes | None) -> None:
     """Every route that is not public answers 401 to a stranger, whatever he sends: he learns nothing about what it takes."""
     asked = [route for route in routes(sqlite_api) if route not in PUBLIC]
-    assert len(asked) > 15
+    assert len(asked) > 20
 
     for method, rule in asked:
         more = {} if body is None else {"data": body, "headers": {"Content-Type": "application/json"}}
@@ -45,19 +49,35 @@ def test_strangers_are_refused_before_anything_else(sqlite_api: Api, body: bytes
 
 
 def test_everything_with_an_id_belongs_to_somebody(api: Api) -> None:
-    """Every route that names a thing by its id answers its owner, and 404 to another user, as if it were not there."""
+    """Every route that names a thing by its id answers its owner, and 404 to another user, as if it were not there, and does nothing for him."""
     owner, other = api.person(), api.person()
     api.books.tick(70_000)
-    order = api.bought(owner)
+    api.bought(owner)
     transaction = data_of(api.post("/balance/deposit", owner, {"amount": 1}), 201)
-    own = {"order_id": order["id"], "transaction_id": transaction["id"], "stock_code": "A005930"}
     named = [(method, rule) for method, rule in routes(api) if "<" in rule and "/realtime/" not in rule]
-    assert len(named) >= 3
+    assert len(named) >= 5
 
     for method, rule in named:
-        path = re.sub(r"<(?:\w+:)?(\w+)>", lambda match: own[match[1]], rule)
-        assert api.ask(method, path, other).status_code == 404, rule
-        assert api.ask(method, path, owner).status_code < 300, rule
+        # An order of its own for each, as some of these routes end it.
+        order = api.limit_order(owner)
+        own = {"order_id": order["id"], "transaction_id": transaction["id"], "stock_code": "A005930"}
+        path = re.sub(r"<(?:\w+:)?(\w+)>", lambda match, own=own: own[match[1]], rule)
+        body = {"json": BODIES[method, rule]} if (method, rule) in BODIES else {}
+        before = everything(api.books)
+        assert api.ask(method, path, other, **body).status_code == 404, (method, rule)
+        assert everything(api.books) == before, (method, rule)
+        assert api.ask(method, path, owner, **body).status_code < 300, (method, rule)
+
+
+def test_cancelling_all_is_cancelling_ones_own(api: Api) -> None:
+    """Whoever cancels all of his orders does not touch another's."""
+    owner, other = api.person(), api.person()
+    api.books.tick(70_000)
+    order = api.limit_order(owner)
+
+    assert data_of(api.ask("DELETE", "/trading/orders", other))["cancelled"] == 0
+
+    assert data_of(api.get(f"/trading/orders/{order['id']}", owner))["status"] == "PENDING"
 
 
 def test_lists_show_ones_own_only(api: Api) -> None:

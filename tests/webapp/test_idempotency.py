@@ -270,3 +270,60 @@ def test_an_order_of_one_key_is_the_answers_order(api: Api) -> None:
     assert _is_replay(again, first)
     assert again.get_json()["data"]["status"] == "PENDING"
     assert data_of(api.client.get(again.headers["Location"], headers=person.headers))["status"] == "FILLED"
+
+
+@pytest.mark.parametrize("change", [{"price": 61_000}, {"quantity": 3}, {"price": 61_000, "quantity": 3}], ids=str)
+def test_an_amendment_is_made_once(api: Api, change: dict[str, int]) -> None:
+    """Repeated after the order has been amended again it shows what it did then, and changes nothing."""
+    person = api.person()
+    api.books.tick(70_000)
+    path = f"/trading/orders/{api.limit_order(person)['id']}"
+    first = api.ask("PATCH", path, person, json=change, headers=KEY)
+    data_of(first)
+    data_of(api.ask("PATCH", path, person, json={"price": 50_000, "quantity": 7}))
+
+    assert _is_replay(api.ask("PATCH", path, person, json=change, headers=KEY), first)
+
+    assert (data_of(api.get(path, person))["price"], data_of(api.get(path, person))["quantity"]) == (50_000, 7)
+    problem_of(api.ask("PATCH", path, person, json={"quantity": 9}, headers=KEY), "idempotency-key-conflict")
+
+
+def test_a_cancellation_is_made_once(api: Api) -> None:
+    """Repeated with its key it is the same success; without one the order is no longer open."""
+    person = api.person()
+    api.books.tick(70_000)
+    path = f"/trading/orders/{api.limit_order(person)['id']}"
+    first = api.ask("DELETE", path, person, headers=KEY)
+    assert data_of(first)["status"] == "CANCELLED"
+
+    assert _is_replay(api.ask("DELETE", path, person, headers=KEY), first)
+
+    problem_of(api.ask("DELETE", path, person), "order-not-open")
+    problem_of(api.ask("PATCH", path, person, json={"quantity": 1}, headers=KEY), "idempotency-key-conflict")
+
+
+def test_cancelling_all_is_done_once(api: Api) -> None:
+    """An order that was placed since is not touched by the repetition."""
+    person = api.person()
+    api.books.tick(70_000)
+    api.limit_order(person)
+    first = api.ask("DELETE", "/trading/orders", person, headers=KEY)
+    assert data_of(first)["cancelled"] == 1
+    later = api.limit_order(person)
+
+    assert _is_replay(api.ask("DELETE", "/trading/orders", person, headers=KEY), first)
+
+    assert data_of(api.get(f"/trading/orders/{later['id']}", person))["status"] == "PENDING"
+
+
+def test_twenty_cancellations_at_once_are_one(mariadb_api: Api) -> None:
+    """Without a key exactly one finds the order open; the others hear how it ended, and the cash comes back once."""
+    api, person = mariadb_api, mariadb_api.person()
+    api.books.tick(70_000)
+    path = f"/trading/orders/{api.limit_order(person)['id']}"
+
+    answers = _at_once(20, lambda _number: api.another_client().ask("DELETE", path, person))
+
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 409: 19}
+    assert data_of(api.get("/balance", person))["reserved_cash"] == 0
+    assert api.books.breaches() == []

@@ -45,7 +45,8 @@ def test_every_complaint_about_an_order_is_korean(api: Api, fault: dict[str, Any
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=101", "limit=x", "cursor=x", "from=yesterday", "status=OPEN", "stock_code=1"]
+    "query",
+    ["limit=0", "limit=101", "limit=x", "cursor=x", "from=yesterday", "status=OPEN", "open=perhaps", "stock_code=1"],
 )
 def test_every_complaint_about_a_list_is_korean(api: Api, query: str) -> None:
     """The same for what stands in a query."""

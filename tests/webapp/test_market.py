@@ -1,24 +1,15 @@
 """The market's clock, calendar and rules, which anybody may ask for."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from tests.books import opened, settings_for
-from tests.webapp.client import HANGUL, Api, api_on, data_of, problem_of
+from tests.webapp.client import HANGUL, Api, data_of, problem_of
 from trading.database.transactions import nothing_to_find
 from trading.rules.market_hours import DayChange
 from trading.services.exchange_days import set_day
-
-
-@pytest.fixture
-def krx_api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
-    """The API of a market that keeps the exchange's hours."""
-    with opened(settings_for(migrated_sqlite, valkey_url, market_hours="krx")) as books:
-        yield api_on(books)
 
 
 def at(api: Api, moment: str) -> Api:

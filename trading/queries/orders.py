@@ -13,6 +13,7 @@ from trading.database.tables import Order, OrderExecution, Stock, table_of
 from trading.market.tick import Position
 from trading.queries.pages import Page, page_of
 from trading.rules.errors import OrderNotFound
+from trading.rules.orders import EndReason
 from trading.rules.records import ExecutionRecord, OrderRecord
 
 _ORDERS = table_of(Order)
@@ -37,6 +38,7 @@ def orders_of(
     limit: int,
     before: UUID | None = None,
     status: str | None = None,
+    is_open: bool | None = None,
     side: str | None = None,
     stock_code: str | None = None,
     accepted_from: datetime | None = None,
@@ -49,6 +51,8 @@ def orders_of(
     for column, value in ((_ORDERS.c.status, status), (_ORDERS.c.side, side), (_ORDERS.c.stock_code, stock_code)):
         if value is not None:
             wanted = wanted.where(column == value)
+    if is_open is not None:
+        wanted = wanted.where(_ORDERS.c.finished_at.is_(None) if is_open else _ORDERS.c.finished_at.is_not(None))
     if accepted_from is not None:
         wanted = wanted.where(_ORDERS.c.accepted_at >= accepted_from)
     if accepted_to is not None:
@@ -60,6 +64,21 @@ def orders_of(
         limit=limit,
         record=lambda row: _record(row, executions.get(row.id, ())),
         cursor=lambda row: row.id.hex,
+    )
+
+
+def orders_cancelled_at(session: Session, *, user_id: UUID, at: datetime) -> list[UUID]:
+    """The orders that this user cancelled at exactly this instant, by id."""
+    return list(
+        session.scalars(
+            select(_ORDERS.c.id)
+            .where(
+                _ORDERS.c.user_id == user_id,
+                _ORDERS.c.finished_at == at,
+                _ORDERS.c.reason == EndReason.CANCELLED_BY_USER,
+            )
+            .order_by(_ORDERS.c.id)
+        )
     )
 
 

@@ -1,116 +1,34 @@
-"""Orders: place, list and look at."""
+"""Orders: place, list, look at, amend and cancel."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from flask import Response
 from flask.views import MethodView
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import RAISE
+from sqlalchemy.orm import Session
 
 from trading.database.ids import new_id
-from trading.queries.orders import order_of, orders_of
+from trading.queries.orders import order_of, orders_cancelled_at, orders_of
 from trading.rules.errors import OrderNotFound
-from trading.rules.orders import OrderStatus, OrderType, Side, TimeInForce
+from trading.rules.orders import EndReason, OrderStatus
+from trading.rules.records import OrderRecord
+from trading.services.amend_order import AmendOrder, amend_order
+from trading.services.end_orders import cancel_open_orders, cancel_order
 from trading.services.place_order import PlaceOrder, place_order
+from webapp.api.order_schemas import Amendment, Cancelled, NoFilters, Order, OrderFilters, OrderRequest
 from webapp.authentication import me, signed_in
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
-from webapp.fields import IdCursor, KoreanDay, StockCode, Whole
-from webapp.schemas import PageArguments, envelope, page, success
+from webapp.schemas import envelope, page, success
 from webapp.writing import Answer, write
 
 blueprint = make_blueprint("Orders", "주문")
 
 _ACCEPTED = "주문이 접수되었습니다."
-
-
-class OrderRequest(Schema):
-    """An order. A market order fills at the last trade; a limit order at no worse price than its own, now or when the market comes to it."""
-
-    stock_code = StockCode(required=True, metadata={"example": "A005930"})
-    side = fields.Enum(Side, by_value=True, required=True)
-    order_type = fields.Enum(OrderType, by_value=True, load_default=OrderType.MARKET)
-    time_in_force = fields.Enum(TimeInForce, by_value=True, load_default=TimeInForce.DAY)
-    quantity = Whole(required=True, high=10**9, metadata={"example": 10})
-    price = Whole(
-        attribute="limit_price",
-        high=10**9,
-        load_default=None,
-        allow_none=True,
-        metadata={"description": "the limit of a LIMIT order in won; none for a MARKET order", "example": 70_000},
-    )
-    client_order_id = fields.String(
-        load_default=None,
-        allow_none=True,
-        validate=validate.Regexp(r"^[\x21-\x7e]{1,64}\Z"),
-        metadata={"example": "my-1"},
-    )
-
-    @validates_schema
-    def _price_belongs_to_limit(self, data: dict[str, Any], **_options: Any) -> None:
-        if data["order_type"] is OrderType.LIMIT and data["limit_price"] is None:
-            raise ValidationError("지정가 주문에는 가격이 필요합니다.", "price")
-        if data["order_type"] is OrderType.MARKET and data["limit_price"] is not None:
-            raise ValidationError("시장가 주문에는 가격을 지정할 수 없습니다.", "price")
-
-
-class Execution(Schema):
-    """One fill, with the tick that it rests on."""
-
-    id = fields.UUID(required=True)
-    price = fields.Integer(required=True)
-    quantity = fields.Integer(required=True)
-    amount = fields.Integer(required=True)
-    commission = fields.Integer(required=True)
-    tax = fields.Integer(required=True, metadata={"description": "both taxes together"})
-    transaction_tax = fields.Integer(required=True)
-    rural_tax = fields.Integer(required=True)
-    realized_profit = fields.Integer(
-        allow_none=True, metadata={"description": "a sale's, once it is applied to the holding"}
-    )
-    rule = fields.String(required=True)
-    session = fields.String(
-        allow_none=True, metadata={"description": "the exchange's session in which the tick was printed"}
-    )
-    tick_price = fields.Integer(required=True)
-    tick_traded_at = fields.AwareDateTime(required=True)
-    tick_age_ms = fields.Integer(required=True)
-    tick_position = fields.String(required=True)
-    executed_at = fields.AwareDateTime(required=True)
-    settled_at = fields.AwareDateTime(allow_none=True)
-    applied_at = fields.AwareDateTime(allow_none=True)
-
-
-class Order(Schema):
-    id = fields.UUID(required=True)
-    client_order_id = fields.String(allow_none=True)
-    stock_code = fields.String(required=True)
-    stock_name = fields.String(required=True)
-    side = fields.String(required=True)
-    order_type = fields.String(required=True)
-    time_in_force = fields.String(required=True)
-    quantity = fields.Integer(required=True)
-    price = fields.Integer(allow_none=True)
-    status = fields.String(required=True)
-    reason = fields.String(allow_none=True, metadata={"description": "why it ended unfilled: a problem code"})
-    executed_quantity = fields.Integer(required=True)
-    remaining_quantity = fields.Integer(required=True)
-    executed_amount = fields.Integer(required=True)
-    reserved_cash = fields.Integer(required=True)
-    accepted_at = fields.AwareDateTime(required=True)
-    finished_at = fields.AwareDateTime(allow_none=True)
-    executions = fields.List(fields.Nested(Execution), required=True)
-
-
-class OrderFilters(PageArguments):
-    """Loads as the keywords of ``trading.queries.orders.orders_of``."""
-
-    cursor = IdCursor(attribute="before", load_default=None)
-    status = fields.Enum(OrderStatus, by_value=True, load_default=None)
-    side = fields.Enum(Side, by_value=True, load_default=None)
-    stock_code = StockCode(load_default=None)
-    from_ = KoreanDay(data_key="from", attribute="accepted_from", load_default=None)
-    to = KoreanDay(end=True, attribute="accepted_to", load_default=None)
+_AMENDED = "주문이 정정되었습니다."
+_CANCELLED = "주문이 취소되었습니다."
 
 
 @blueprint.route("/trading/orders")
@@ -126,7 +44,7 @@ class Orders(MethodView):
         command = PlaceOrder(order_id=new_id(), user_id=user_id, **body)
         location = f"/api/v1/trading/orders/{command.order_id}"
 
-        def landed(session: Any) -> Answer | None:
+        def landed(session: Session) -> Answer | None:
             try:
                 return Answer(_ACCEPTED, order_of(session, user_id=user_id, order_id=command.order_id), location)
             except OrderNotFound:
@@ -152,6 +70,30 @@ class Orders(MethodView):
         user_id = me().user_id
         return success(the_core().database.snapshot(lambda session: orders_of(session, user_id=user_id, **filters)))
 
+    @signed_in
+    @blueprint.arguments(NoFilters, location="query", unknown=RAISE)
+    @blueprint.response(200, envelope(Cancelled))
+    @blueprint.doc(**SIGNED_IN)
+    def delete(self, _none: dict[str, Any]) -> Response:
+        """Cancel every open order of one's own; what was filled of them stays filled."""
+        now, user_id = the_core().clock(), me().user_id
+
+        def told(order_ids: list[UUID]) -> Answer:
+            message = (
+                f"미체결 주문 {len(order_ids)}건을 취소했습니다." if order_ids else "취소할 미체결 주문이 없습니다."
+            )
+            return Answer(message, {"cancelled": len(order_ids), "order_ids": order_ids})
+
+        def landed(session: Session) -> Answer | None:
+            cancelled = orders_cancelled_at(session, user_id=user_id, at=now)
+            return told(cancelled) if cancelled else None
+
+        return write(
+            lambda session: told(cancel_open_orders(session, user_id=user_id, now=now)),
+            schema=envelope(Cancelled),
+            landed=landed,
+        )
+
 
 @blueprint.route("/trading/orders/<uuid:order_id>")
 class OneOrder(MethodView):
@@ -164,3 +106,65 @@ class OneOrder(MethodView):
         return success(
             the_core().database.snapshot(lambda session: order_of(session, user_id=user_id, order_id=order_id))
         )
+
+    @signed_in
+    @blueprint.arguments(Amendment)
+    @blueprint.response(200, envelope(Order))
+    @blueprint.doc(**SIGNED_IN)
+    def patch(self, body: dict[str, Any], order_id: UUID) -> Response:
+        """Amend the price or the quantity of an open limit order. A new price or more shares put it behind the others at its price."""
+        core, now = the_core(), the_core().clock()
+        hours = core.market_hours()
+        command = AmendOrder(order_id=order_id, user_id=me().user_id, **body)
+
+        def is_so(order: OrderRecord) -> bool:
+            return order.price == (command.limit_price or order.price) and order.quantity == (
+                command.quantity or order.quantity
+            )
+
+        return _change(
+            order_id,
+            lambda session: amend_order(
+                session, command, quotes=core.quotes, hours=hours, settings=core.settings, now=now
+            ),
+            message=_AMENDED,
+            is_so=is_so,
+        )
+
+    @signed_in
+    @blueprint.response(200, envelope(Order))
+    @blueprint.doc(**SIGNED_IN)
+    def delete(self, order_id: UUID) -> Response:
+        """Cancel an open order. One that was filled first is 409, with what was filled of it."""
+        now, user_id = the_core().clock(), me().user_id
+
+        def is_so(order: OrderRecord) -> bool:
+            return (order.status, order.reason, order.finished_at) == (
+                OrderStatus.CANCELLED,
+                EndReason.CANCELLED_BY_USER,
+                now,
+            )
+
+        return _change(
+            order_id,
+            lambda session: cancel_order(session, user_id=user_id, order_id=order_id, now=now),
+            message=_CANCELLED,
+            is_so=is_so,
+        )
+
+
+def _change(
+    order_id: UUID, work: Callable[[Session], None], *, message: str, is_so: Callable[[OrderRecord], bool]
+) -> Response:
+    """Change one own order and answer with it as it is then. ``is_so`` tells from the order whether a change with an unknown outcome was made."""
+    user_id = me().user_id
+
+    def changed(session: Session) -> Answer:
+        work(session)
+        return Answer(message, order_of(session, user_id=user_id, order_id=order_id))
+
+    def landed(session: Session) -> Answer | None:
+        order = order_of(session, user_id=user_id, order_id=order_id)
+        return Answer(message, order) if is_so(order) else None
+
+    return write(changed, schema=envelope(Order), landed=landed)

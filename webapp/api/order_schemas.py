@@ -1,0 +1,144 @@
+"""The shapes of orders, as they are asked for and as they are answered."""
+
+from enum import StrEnum
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from trading.rules.fills import FillRule
+from trading.rules.market_hours import Session
+from trading.rules.orders import EndReason, OrderStatus, OrderType, Side, TimeInForce
+from webapp.fields import IdCursor, KoreanDay, StockCode, Whole
+from webapp.schemas import PageArguments
+
+_PRICE_MAX = 10**9
+_QUANTITY_MAX = 10**9
+
+
+def one_of(words: type[StrEnum], description: str = "") -> dict[str, Any]:
+    """What the document says of a member that is always one of an enumeration's words."""
+    return {"enum": [str(word) for word in words], **({"description": description} if description else {})}
+
+
+class OrderRequest(Schema):
+    """An order. A market order fills at the last trade; a limit order at no worse price than its own, now or when the market comes to it."""
+
+    stock_code = StockCode(required=True, metadata={"example": "A005930"})
+    side = fields.Enum(Side, by_value=True, required=True)
+    order_type = fields.Enum(OrderType, by_value=True, load_default=OrderType.MARKET)
+    time_in_force = fields.Enum(TimeInForce, by_value=True, load_default=TimeInForce.DAY)
+    quantity = Whole(required=True, high=_QUANTITY_MAX, metadata={"example": 10})
+    price = Whole(
+        attribute="limit_price",
+        high=_PRICE_MAX,
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "the limit of a LIMIT order in won; none for a MARKET order", "example": 70_000},
+    )
+    client_order_id = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Regexp(r"^[\x21-\x7e]{1,64}\Z"),
+        metadata={"example": "my-1"},
+    )
+
+    @validates_schema
+    def _price_belongs_to_limit(self, data: dict[str, Any], **_options: Any) -> None:
+        if data["order_type"] is OrderType.LIMIT and data["limit_price"] is None:
+            raise ValidationError("지정가 주문에는 가격이 필요합니다.", "price")
+        if data["order_type"] is OrderType.MARKET and data["limit_price"] is not None:
+            raise ValidationError("시장가 주문에는 가격을 지정할 수 없습니다.", "price")
+
+
+class Amendment(Schema):
+    """What is to change of an open limit order; what is left out stays as it is."""
+
+    price = Whole(
+        attribute="limit_price", high=_PRICE_MAX, metadata={"description": "the new limit in won", "example": 69_000}
+    )
+    quantity = Whole(
+        high=_QUANTITY_MAX,
+        metadata={"description": "the new quantity in shares, those already executed included", "example": 5},
+    )
+
+    @validates_schema
+    def _something_changes(self, data: dict[str, Any], **_options: Any) -> None:
+        if not data:
+            raise ValidationError("price와 quantity 중 하나 이상이 필요합니다.")
+
+
+class Execution(Schema):
+    """One fill, with the tick that it rests on."""
+
+    id = fields.UUID(required=True)
+    price = fields.Integer(required=True)
+    quantity = fields.Integer(required=True)
+    amount = fields.Integer(required=True)
+    commission = fields.Integer(required=True)
+    tax = fields.Integer(required=True, metadata={"description": "both taxes together"})
+    transaction_tax = fields.Integer(required=True)
+    rural_tax = fields.Integer(required=True)
+    realized_profit = fields.Integer(
+        allow_none=True, metadata={"description": "a sale's, once it is applied to the holding"}
+    )
+    rule = fields.String(required=True, metadata=one_of(FillRule, "the rule that gave the fill its price"))
+    session = fields.String(
+        allow_none=True, metadata=one_of(Session, "the exchange's session in which the tick was printed")
+    )
+    tick_price = fields.Integer(required=True)
+    tick_traded_at = fields.AwareDateTime(required=True)
+    tick_age_ms = fields.Integer(required=True)
+    tick_position = fields.String(required=True)
+    executed_at = fields.AwareDateTime(required=True)
+    settled_at = fields.AwareDateTime(allow_none=True)
+    applied_at = fields.AwareDateTime(allow_none=True)
+
+
+class Order(Schema):
+    id = fields.UUID(required=True)
+    client_order_id = fields.String(allow_none=True)
+    stock_code = fields.String(required=True)
+    stock_name = fields.String(required=True)
+    side = fields.String(required=True, metadata=one_of(Side))
+    order_type = fields.String(required=True, metadata=one_of(OrderType))
+    time_in_force = fields.String(required=True, metadata=one_of(TimeInForce))
+    quantity = fields.Integer(required=True)
+    price = fields.Integer(allow_none=True)
+    status = fields.String(required=True, metadata=one_of(OrderStatus))
+    reason = fields.String(
+        allow_none=True, metadata=one_of(EndReason, "why it ended with less than its whole quantity filled")
+    )
+    executed_quantity = fields.Integer(required=True)
+    remaining_quantity = fields.Integer(required=True)
+    executed_amount = fields.Integer(required=True)
+    reserved_cash = fields.Integer(required=True)
+    accepted_at = fields.AwareDateTime(required=True)
+    finished_at = fields.AwareDateTime(allow_none=True)
+    executions = fields.List(fields.Nested(Execution), required=True)
+
+
+class Cancelled(Schema):
+    """The orders that a request cancelled: how many, and which."""
+
+    cancelled = fields.Integer(required=True)
+    order_ids = fields.List(fields.UUID(), required=True)
+
+
+class OrderFilters(PageArguments):
+    """Loads as the keywords of ``trading.queries.orders.orders_of``."""
+
+    cursor = IdCursor(attribute="before", load_default=None)
+    status = fields.Enum(OrderStatus, by_value=True, load_default=None)
+    open = fields.Boolean(
+        attribute="is_open",
+        load_default=None,
+        metadata={"description": "true: what may still be filled; false: what is finished"},
+    )
+    side = fields.Enum(Side, by_value=True, load_default=None)
+    stock_code = StockCode(load_default=None)
+    from_ = KoreanDay(data_key="from", attribute="accepted_from", load_default=None)
+    to = KoreanDay(end=True, attribute="accepted_to", load_default=None)
+
+
+class NoFilters(Schema):
+    """For a route that takes none: one that is given is refused, as whoever gives it counts on it."""
