@@ -60,8 +60,8 @@ class Standing:
     """How terms stand in the market at a moment.
 
     ``price`` (won) is what a share costs at most by the reservation, None for a market sale without a fresh tick. ``position`` is the place in the tick
-    stream up to which no trade fills the order. ``book_price``, ``arriving`` and ``wake_at`` are the order's columns; ``is_due`` tells that its
-    execution should be woken now.
+    stream up to which no trade fills the order. ``book_price``, ``arriving`` and ``wake_at`` are the order's columns; ``is_marketable`` tells that the
+    last trade would fill it, ``is_due`` that its execution should be woken now.
     """
 
     stock_name: str
@@ -73,6 +73,7 @@ class Standing:
     book_price: int | None
     arriving: bool
     wake_at: datetime | None
+    is_marketable: bool
     is_due: bool
 
 
@@ -118,6 +119,7 @@ def stand(
         book_price=book_price,
         arriving=arriving,
         wake_at=wake_at,
+        is_marketable=isinstance(arrival, Fill),
         is_due=is_due,
     )
 

@@ -119,7 +119,8 @@ def preview_order(
         taxes=_taxes(command.side, amount, standing, now),
         reserved_cash=needed,
         largest_quantity=min(largest, settings.order_quantity_max),
-        fills_at_once=standing.is_due,
+        # A market sale without a fresh price is looked at as soon, and put off; an IOC order beyond the market ends.
+        fills_at_once=standing.is_due and standing.is_marketable,
         tick_age_ms=None if standing.tick is None else standing.tick.age_ms(now),
     )
 
