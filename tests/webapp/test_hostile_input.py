@@ -67,11 +67,13 @@ QUERIES: dict[str, str] = {
     "day with a time": "from=2026-01-01T00:00:00Z",
     "empty": "from=",
 }
+NO_ORDER = "/trading/orders/00000000-0000-0000-0000-000000000000"
 
 PATHS = [
     "/trading/orders/not-a-uuid",
     "/trading/orders/%00",
     "/trading/orders/" + "f" * 10_000,
+    "/trading/orders/not-a-uuid/explain",
     "/trading/transactions/..%2f..%2fetc%2fpasswd",
     "/portfolio/%F0%9F%92%A3",
     "/portfolio/" + "A" * 10_000,
@@ -128,7 +130,10 @@ def test_amounts_are_whole_positive_json_numbers(target: tuple[Api, Person], val
     api, person = target
     assert _refused(api, "POST", "/balance/deposit", person, json={"amount": value}) == 422
     order = {"stock_code": SAMSUNG, "side": "BUY", "quantity": value}
-    assert _refused(api, "POST", "/trading/orders", person, json=order) == 422
+    for path in ("/trading/orders", "/trading/orders/preview"):
+        assert _refused(api, "POST", path, person, json=order) == 422
+    for member in ("price", "quantity"):
+        assert _refused(api, "PATCH", NO_ORDER, person, json={member: value}) == 422
 
 
 @pytest.mark.parametrize(
@@ -167,24 +172,35 @@ def test_words_are_those_of_the_contract(target: tuple[Api, Person], member: str
 
 
 @pytest.mark.parametrize("name", BODIES)
-@pytest.mark.parametrize("path", ["/balance/deposit", "/trading/orders", "/users/me/password"])
-def test_bodies_that_are_no_requests(target: tuple[Api, Person], path: str, name: str) -> None:
+@pytest.mark.parametrize(
+    "route",
+    [
+        "POST /balance/deposit",
+        "POST /trading/orders",
+        "POST /trading/orders/preview",
+        "POST /users/me/password",
+        f"PATCH {NO_ORDER}",
+    ],
+)
+def test_bodies_that_are_no_requests(target: tuple[Api, Person], route: str, name: str) -> None:
     """Whatever the bytes are, the answer is the fitting refusal."""
     api, person = target
+    method, path = route.split()
     body, statuses = BODIES[name]
 
-    assert _refused(api, "POST", path, person, data=body, headers=JSON) in statuses
+    assert _refused(api, method, path, person, data=body, headers=JSON) in statuses
 
 
 @pytest.mark.parametrize(
     "name", ["no JSON", "sixty thousand arrays", "five thousand digits", "half a character as key", "a megabyte"]
 )
-def test_bodies_that_nobody_asked_for(target: tuple[Api, Person], name: str) -> None:
+@pytest.mark.parametrize("route", ["POST /users/logout", "DELETE /trading/orders", f"DELETE {NO_ORDER}"])
+def test_bodies_that_nobody_asked_for(target: tuple[Api, Person], route: str, name: str) -> None:
     """A route without arguments survives a body too, with and without a key to compare it by."""
     api, _person = target
+    method, path = route.split()
     for headers in (JSON, {**JSON, "Idempotency-Key": "key"}):
-        person = api.person()
-        answer = api.post("/users/logout", person, data=BODIES[name][0], headers=headers)
+        answer = api.ask(method, path, api.person(), data=BODIES[name][0], headers=headers)
         assert answer.status_code < 500
 
 
@@ -251,6 +267,25 @@ def test_no_order_body_is_a_server_error(target: tuple[Api, Person], body: dict[
     assert answer.status_code < 500
     if answer.status_code != 201:
         problem_form(answer)
+
+
+@given(
+    body=st.dictionaries(
+        st.sampled_from(["stock_code", "side", "order_type", "time_in_force", "quantity", "price", "x"]),
+        anything,
+        max_size=6,
+    )
+)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_preview_and_no_amendment_is_a_server_error(target: tuple[Api, Person], body: dict[str, Any]) -> None:
+    """The same for what only looks at an order and for what changes one, which is not there."""
+    api, person = target
+
+    for method, path in (("POST", "/trading/orders/preview"), ("PATCH", NO_ORDER)):
+        answer = api.ask(method, path, person, json=body)
+        assert answer.status_code < 500
+        if answer.status_code != 200:
+            problem_form(answer)
 
 
 @given(

@@ -2,12 +2,12 @@
 
 from flask import Flask
 
-from webapp.api import accounts, balance, market, operations, orders, portfolio, realtime, transactions
+from webapp.api import accounts, balance, market, operations, order_insights, orders, portfolio, realtime, transactions
 from webapp.documentation import make_api
 
 
 def install(app: Flask) -> None:
     api = make_api(app)
-    for room in (accounts, orders, balance, transactions, portfolio, realtime, market):
+    for room in (accounts, orders, order_insights, balance, transactions, portfolio, realtime, market):
         api.register_blueprint(room.blueprint)
     app.register_blueprint(operations.blueprint)

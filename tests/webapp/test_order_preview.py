@@ -1,0 +1,178 @@
+"""Previews: an order's figures and refusals before it is placed, with nothing left behind."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from tests.books import HYNIX, SAMSUNG
+from tests.trading.steps import everything, set_status
+from tests.webapp.client import Api, Person, data_of, problem_form
+from trading.database.tables import Base
+from trading.database.transactions import statements_counted
+
+MEMBERS = [
+    "stock_code", "stock_name", "side", "order_type", "time_in_force", "quantity", "price", "amount", "commission", "transaction_tax",
+    "rural_tax", "tax", "net_amount", "reserved_cash", "largest_quantity", "fills_at_once", "tick_age_ms",
+]  # fmt: skip
+PATH = "/trading/orders/preview"
+
+
+def form(side: str = "BUY", quantity: int = 10, **more: Any) -> dict[str, Any]:
+    """An order's body."""
+    return {"stock_code": SAMSUNG, "side": side, "quantity": quantity, **more}
+
+
+def limit(price: int, side: str = "BUY", quantity: int = 10, **more: Any) -> dict[str, Any]:
+    """A limit order's body."""
+    return form(side, quantity, order_type="LIMIT", price=price, **more)
+
+
+def row_counts(api: Api) -> dict[str, int]:
+    """How many rows every table has."""
+    return api.books.core.database.read(
+        lambda session: {
+            table.name: session.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in Base.metadata.sorted_tables
+        }
+    )
+
+
+@pytest.fixture
+def owner(api: Api) -> Person:
+    """Somebody who holds ten shares, in a market whose last trade was a moment ago."""
+    person = api.person()
+    api.books.tick(70_000, base=70_000)
+    api.bought(person, 10)
+    return person
+
+
+def test_what_a_market_buy_would_come_to(api: Api, owner: Person) -> None:
+    """At the last price, with a little more set aside for what it may move."""
+    preview = data_of(api.post(PATH, owner, form()))
+
+    assert list(preview) == MEMBERS
+    assert (preview["stock_name"], preview["order_type"], preview["time_in_force"]) == ("삼성전자", "MARKET", "DAY")
+    assert (preview["price"], preview["amount"], preview["commission"]) == (70_000, 700_000, 105)
+    assert (preview["tax"], preview["transaction_tax"], preview["rural_tax"]) == (0, 0, 0)
+    assert (preview["net_amount"], preview["reserved_cash"]) == (700_105, 714_107)
+    assert (preview["largest_quantity"], preview["fills_at_once"], preview["tick_age_ms"]) == (130, True, 0)
+
+
+def test_what_a_limit_sale_would_bring_in(api: Api, owner: Person) -> None:
+    """At its limit, less commission and both taxes, each rounded down by itself."""
+    preview = data_of(api.post(PATH, owner, limit(71_300, "SELL", 4)))
+
+    assert (preview["price"], preview["amount"], preview["commission"]) == (71_300, 285_200, 42)
+    assert (preview["transaction_tax"], preview["rural_tax"], preview["tax"]) == (142, 427, 569)
+    assert (preview["net_amount"], preview["reserved_cash"], preview["largest_quantity"]) == (284_589, 0, 10)
+    assert preview["fills_at_once"] is False
+
+
+def test_what_nobody_knows_is_null(api: Api, owner: Person) -> None:
+    """A market sale may wait for its price; until there is one nothing is made up."""
+    api.books.core.redis.flushall()
+
+    preview = data_of(api.post(PATH, owner, form("SELL", 5)))
+
+    unknown = ("price", "amount", "commission", "transaction_tax", "rural_tax", "tax", "net_amount", "tick_age_ms")
+    assert {preview[name] for name in unknown} == {None}
+    assert (preview["largest_quantity"], preview["fills_at_once"]) == (10, False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        form(),
+        form("SELL"),
+        limit(70_000),
+        limit(69_900),
+        limit(70_000, "SELL"),
+        limit(70_100, "SELL"),
+        limit(70_000, time_in_force="IOC"),
+        limit(69_900, time_in_force="IOC"),
+        limit(69_900, time_in_force="FOK"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("age_ms", [0, 10_001])
+def test_the_order_does_what_its_preview_said(api: Api, owner: Person, body: dict[str, Any], age_ms: int) -> None:
+    """It sets aside what was foretold, and is filled by its first execution exactly where that was."""
+    api.books.tick(70_000, base=70_000, age_ms=age_ms)
+    foretold = api.post(PATH, owner, body)
+    placed = api.post("/trading/orders", owner, body)
+
+    if foretold.status_code != 200:
+        assert (foretold.status_code, placed.status_code) == (503, 503)
+        return
+    order = data_of(placed, 201)
+    assert order["reserved_cash"] == data_of(foretold)["reserved_cash"]
+    api.books.run_all()
+    status = data_of(api.get(f"/trading/orders/{order['id']}", owner))["status"]
+    assert (status == "FILLED") is data_of(foretold)["fills_at_once"]
+
+
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+@pytest.mark.parametrize("price", [None, 64_300])
+def test_the_largest_quantity_is_the_largest(api: Api, owner: Person, side: str, price: int | None) -> None:
+    """An order for so many shares is accepted; one more is too many."""
+    kind = {} if price is None else {"order_type": "LIMIT", "price": price}
+    largest = data_of(api.post(PATH, owner, form(side, 1, **kind)))["largest_quantity"]
+
+    for path in (PATH, "/trading/orders"):
+        assert api.post(path, owner, form(side, largest + 1, **kind)).status_code == 409
+    data_of(api.post("/trading/orders", owner, form(side, largest, **kind)), 201)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        form(quantity=1_000),
+        form("SELL", 11),
+        limit(70_050),
+        limit(20_000),
+        limit(91_100),
+        form(quantity=1_000_001),
+        form(client_order_id="taken"),
+        {**form(), "stock_code": "999999"},
+        {**form(), "stock_code": HYNIX},
+        {**form(), "stock_code": "A035720"},
+        form(price=70_000),
+        form(order_type="LIMIT"),
+        form("HOLD"),
+        {},
+    ],
+    ids=str,
+)
+def test_the_refusal_is_the_orders(api: Api, owner: Person, body: dict[str, Any]) -> None:
+    """Code, facts and words are the same as the order itself would meet."""
+    data_of(api.order(owner, "SELL", 1, client_order_id="taken"), 201)
+    set_status(api.books, "HALTED", HYNIX)
+    differs = {"instance", "request_id"}
+
+    foretold, met = (problem_form(api.post(path, owner, body)) for path in (PATH, "/trading/orders"))
+
+    assert {name: foretold[name] for name in foretold.keys() - differs} == {
+        name: met[name] for name in met.keys() - differs
+    }
+
+
+def test_a_preview_leaves_nothing_behind(api: Api, owner: Person) -> None:
+    """No row, no reservation, no wake-up, no key: nothing but reading is asked of the database."""
+    before, counts = everything(api.books), row_counts(api)
+
+    with statements_counted(api.books.core.database.engine) as statements:
+        for body in (form(), form("SELL"), limit(60_000), form(quantity=1_000), form(client_order_id="mine")):
+            api.post(PATH, owner, body, headers={"Idempotency-Key": "one-key"})
+
+    assert (everything(api.books), row_counts(api), api.books.sent) == (before, counts, [])
+    assert {statement.split()[0] for statement in statements} <= {"SELECT", "BEGIN"}
+    data_of(api.post("/trading/orders", owner, form(), headers={"Idempotency-Key": "one-key"}), 201)
+
+
+def test_a_preview_is_ones_own(api: Api, owner: Person) -> None:
+    """What another holds is not what one could sell."""
+    other = api.person()
+
+    assert problem_form(api.post(PATH, other, form("SELL", 1)))["held"] == 0
+    assert data_of(api.post(PATH, owner, form("SELL", 1)))["largest_quantity"] == 10
