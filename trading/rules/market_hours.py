@@ -46,6 +46,9 @@ class MarketHours(Protocol):
     def filling_session(self, printed_at: datetime, *, exchange: str | None, kind: StockKind) -> Session | None:
         """The session in which a trade printed at that instant fills orders of ours; None: it fills nothing."""
 
+    def auction_closed_at(self, printed_at: datetime) -> datetime | None:
+        """When the auction closed whose result a print of that instant is: an order accepted since had no part in it. None for any other print."""
+
     def next_opening(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> datetime:
         """The first instant from which such an immediate order is accepted: ``at`` itself if it is accepted now."""
 
@@ -113,6 +116,12 @@ class KrxHours:
             if behaviour.prints_fill and span.opens_at <= printed_at < prints_until:
                 held = kind in behaviour.kinds and (behaviour.nextrade_fills or not _is_nextrade(exchange))
                 return span.session if held else None
+        return None
+
+    def auction_closed_at(self, printed_at: datetime) -> datetime | None:
+        for span, prints_until, behaviour in self._day_at(printed_at).windows:
+            if behaviour.late_print and span.closes_at <= printed_at < prints_until:
+                return span.closes_at
         return None
 
     def next_opening(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> datetime:
@@ -200,6 +209,9 @@ class AlwaysOpen:
         kind: StockKind,  # noqa: ARG002
     ) -> Session | None:
         return Session.ALWAYS_OPEN
+
+    def auction_closed_at(self, printed_at: datetime) -> datetime | None:  # noqa: ARG002 - there are no auctions
+        return None
 
     def next_opening(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> datetime:  # noqa: ARG002
         trade_date(at)  # An instant without an offset is a fault here, too.

@@ -13,6 +13,7 @@ arrival: if so it is filled at that trade's price, and if not it rests, and is f
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from trading.rules.fills import FillRule, is_met
@@ -21,26 +22,33 @@ from trading.rules.orders import Side, TimeInForce
 
 @dataclass(frozen=True, slots=True)
 class Print:
-    """A trade that may fill orders: its place in the tick stream, price in won, shares, and the session it was printed in."""
+    """A trade that may fill orders: its place in the tick stream, price in won, shares, and the session it was printed in. ``closed_at`` is the
+    end of the auction whose result it is, None in continuous trading."""
 
     position: int
     price: int
     volume: int
     session: str
+    closed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BookOrder:
     """An order in the book. ``limit_price`` is None for a market order, ``quantity`` is what is still to be filled, ``position`` the place in
-    the tick stream at its acceptance."""
+    the tick stream at its acceptance, ``accepted_at`` the time."""
 
     id: UUID
     side: Side
     limit_price: int | None
     quantity: int
     position: int
+    accepted_at: datetime
     arriving: bool
     time_in_force: TimeInForce
+
+    def took_part_in(self, one: Print) -> bool:
+        """Whether it was in the market for this trade: accepted before it was printed, and before the auction closed that it is the result of."""
+        return self.position < one.position and (one.closed_at is None or self.accepted_at < one.closed_at)
 
     @property
     def priority(self) -> tuple[int, int, UUID]:
@@ -86,6 +94,8 @@ def match_whole(orders: Sequence[BookOrder], prints: Sequence[Print]) -> Matchin
     for order in orders:
         arriving = order.arriving
         for one in prints[bisect_right(positions, order.position) :]:
+            if not order.took_part_in(one):
+                continue
             if is_met(order.side, order.limit_price, one.price):
                 price, rule = _terms(order, one, arriving=arriving)
                 matching.touches.append(Touch(order.id, order.quantity, price, rule, one))
@@ -132,7 +142,7 @@ def _share(waiting: Sequence[_Waiting], one: Print, matching: Matching, *, slip:
     left = one.volume
     for state in waiting:
         order = state.order
-        if order.position >= one.position:
+        if not order.took_part_in(one):
             continue
         met = is_met(order.side, order.limit_price, one.price)
         if not met and not state.arriving:

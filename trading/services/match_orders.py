@@ -175,7 +175,8 @@ def _match_stock(
         base = tick.base or base
         session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=stock.kind)
         if session is not None:
-            prints.append(Print(tick.position.packed, tick.price, tick.volume, session))
+            closed_at = hours.auction_closed_at(tick.traded_at)
+            prints.append(Print(tick.position.packed, tick.price, tick.volume, session, closed_at))
     if settings.fill_profile == "simple":
         return match_whole(orders, prints)
     limits = None if base is None else daily_price_range(base, stock.kind, stock.market)
@@ -228,6 +229,7 @@ def _lock_in_book(session: Session, ids: Sequence[UUID]) -> list[AnyRow]:
         _ORDERS.c.quantity,
         _ORDERS.c.executed_quantity,
         _ORDERS.c.accepted_position,
+        _ORDERS.c.accepted_at,
         _ORDERS.c.arriving,
         _ORDERS.c.time_in_force,
     )
@@ -267,6 +269,7 @@ def _book_order(row: AnyRow, left: int) -> BookOrder:
         limit_price=row.limit_price,
         quantity=left,
         position=row.accepted_position,
+        accepted_at=row.accepted_at,
         arriving=bool(row.arriving),
         time_in_force=TimeInForce(row.time_in_force),
     )

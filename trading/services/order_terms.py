@@ -175,11 +175,11 @@ def _check_price(price: int, stock: _Stock, tick: Tick | None, *, hours: MarketH
 def _evidence(tick: Tick | None, kind: StockKind, *, hours: MarketHours, now: datetime) -> TickEvidence | None:
     if tick is None:
         return None
-    return TickEvidence(
-        price=tick.price,
-        age_ms=tick.age_ms(now),
-        session=hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=kind),
-    )
+    # What arrives in an auction, or after one that has just closed, is not met by the trades from before: continuous trading alone has a
+    # last trade to be filled at.
+    continuous = hours.accepts_at_once(now, order_type=OrderType.LIMIT, kind=kind)
+    session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=kind) if continuous else None
+    return TickEvidence(price=tick.price, age_ms=tick.age_ms(now), session=session)
 
 
 def _position(tick: Tick | None, end: Position | None, now: datetime) -> int:

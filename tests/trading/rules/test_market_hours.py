@@ -363,3 +363,25 @@ def test_looking_for_a_trading_day_ends_somewhere() -> None:
         hours.day_end_after(at)
     with pytest.raises(LookupError, match="No opening within a year"):
         hours.next_opening(at, order_type=OrderType.LIMIT, kind="STOCK")
+
+
+@given(instants())
+def test_a_print_is_an_auctions_result_only_right_after_it(at: datetime) -> None:
+    """Within the minute after the close, and then the close is the last end of a session; the play market holds no auction."""
+    closed_at = KRX.auction_closed_at(at)
+    assert AlwaysOpen().auction_closed_at(at) is None
+    if closed_at is not None:
+        assert timedelta(0) <= at - closed_at < MINUTE
+        assert KRX.filling_session(at, exchange=None, kind="STOCK") is Session.CLOSING_AUCTION
+        assert closed_at in {span.closes_at for span in KRX.spans(trade_date(at))}
+
+
+def test_the_closing_auctions_result() -> None:
+    """At and shortly after 15:30, not before and not a minute later."""
+    close = datetime(2026, 11, 20, 15, 30, tzinfo=KST)
+    assert [KRX.auction_closed_at(close + shift) for shift in (-MINUTE, timedelta(0), MINUTE / 2, MINUTE)] == [
+        None,
+        close,
+        close,
+        None,
+    ]

@@ -1,6 +1,7 @@
 """Matching: by hand for each rule, and by laws for any book and any trades."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -12,12 +13,13 @@ from trading.rules.fills import FillRule, is_met, slipped
 from trading.rules.matching import BookOrder, Matching, Print, match_by_volume, match_whole
 from trading.rules.orders import Side, TimeInForce
 
+NOON = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 NO_SLIP = partial(slipped, ticks=0, kind="STOCK", limits=None)
 ONE_STEP = partial(slipped, ticks=1, kind="STOCK", limits=None)
 
 
 def order(number: int, side: Side, limit: int | None, quantity: int = 10, **more: object) -> BookOrder:
-    standard = {"position": 0, "arriving": False, "time_in_force": TimeInForce.GTC}
+    standard = {"position": 0, "accepted_at": NOON, "arriving": False, "time_in_force": TimeInForce.GTC}
     return BookOrder(id=UUID(int=number), side=side, limit_price=limit, quantity=quantity, **standard | more)
 
 
@@ -124,6 +126,20 @@ def test_what_may_not_wait_has_one_chance(
     assert matching.had_its_chance == {UUID(int=1)}
 
 
+@pytest.mark.parametrize("matched", [match_whole, partial(match_by_volume, slip=NO_SLIP)])
+@pytest.mark.parametrize(("accepted_s", "filled"), [(-1, True), (0, False), (20, False)])
+def test_the_result_of_an_auction_is_for_those_who_took_part(
+    matched: partial[Matching], accepted_s: int, filled: bool
+) -> None:
+    """Printed half a minute after the auction closed, it fills no order that came in between, nor shows how that one stands."""
+    result = Print(9, 70_000, 99, "CLOSING_AUCTION", NOON)
+    came = order(
+        1, Side.BUY, 60_000 if not filled else 70_000, accepted_at=NOON + timedelta(seconds=accepted_s), arriving=True
+    )
+    matching = matched([came], [result])
+    assert (bool(matching.touches), matching.rests) == (filled, set())
+
+
 ORDERS = st.builds(
     BookOrder,
     id=st.uuids(version=4),
@@ -131,6 +147,7 @@ ORDERS = st.builds(
     limit_price=st.none() | st.integers(90, 110),
     quantity=st.integers(1, 50),
     position=st.integers(0, 12),
+    accepted_at=st.just(NOON),
     arriving=st.booleans(),
     time_in_force=st.sampled_from(TimeInForce),
 )

@@ -355,3 +355,27 @@ def test_a_market_order_takes_what_is_traded_and_pays_the_slippage(volume_books:
     ]
     assert (filled.status, cash(books, user)[1]) == ("FILLED", 0)
     assert books.breaches() == []
+
+
+def test_the_closing_print_is_for_those_who_were_in_the_auction(krx_books: Books) -> None:
+    """It comes after 15:30. An order from 15:25 gets its price; one from 15:30:05 waits for the evening market."""
+    books = krx_books
+    user = books.user()
+    books.clock.now = datetime(2026, 11, 20, 6, 25, tzinfo=UTC)
+    took_part = books.place(user, Side.BUY, 1, limit=70_000)
+    books.clock.now = datetime(2026, 11, 20, 6, 30, 5, tzinfo=UTC)
+    too_late = books.place(user, Side.BUY, 1, limit=70_000)
+    books.clock.advance(seconds=15)
+    books.tick(69_000)
+    later_still = books.place(user, Side.BUY, 1, limit=70_000)
+    assert books.sent == []
+    assert books.match() == MatchReport(ticks=1, filled=1)
+    books.run_all()
+    assert fill_of(books, user, took_part) == (1, 69_000, "arriving-at-print", 69_000)
+    books.clock.now = datetime(2026, 11, 20, 7, 0, tzinfo=UTC)
+    books.tick(69_500)
+    assert books.match() == MatchReport(ticks=1, filled=2)
+    books.run_all()
+    for order in (too_late, later_still):
+        assert fill_of(books, user, order) == (1, 69_500, "arriving-at-print", 69_500)
+    assert books.breaches() == []
