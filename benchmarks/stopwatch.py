@@ -9,18 +9,13 @@ from typing import Any
 
 
 class Stopwatch:
-    """Times one thread. What each part took by itself adds up to what the outermost parts took as a whole."""
+    """Times one thread. What each part took by itself adds up to what the outermost part took as a whole, which is a lap."""
 
     def __init__(self) -> None:
-        self.own_s: dict[str, float] = defaultdict(float)
-        self.whole_s = 0.0
+        self.laps_s: list[dict[str, float]] = []
+        self._own_s: dict[str, float] = defaultdict(float)
         self._inside_s: list[float] = []
         self._began: list[tuple[str, float]] = []
-
-    def reset(self) -> None:
-        """Forget what was measured so far."""
-        self.own_s.clear()
-        self.whole_s = 0.0
 
     def begin(self, part: str) -> None:
         self._inside_s.append(0.0)
@@ -31,11 +26,12 @@ class Stopwatch:
         ended = time.perf_counter()
         part, began = self._began.pop()
         took_s = ended - began
-        self.own_s[part] += took_s - self._inside_s.pop()
+        self._own_s[part] += took_s - self._inside_s.pop()
         if self._inside_s:
             self._inside_s[-1] += took_s
         else:
-            self.whole_s += took_s
+            self.laps_s.append(dict(self._own_s))
+            self._own_s.clear()
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
