@@ -55,7 +55,7 @@ def test_everything_with_an_id_belongs_to_somebody(api: Api) -> None:
     api.bought(owner)
     transaction = data_of(api.post("/balance/deposit", owner, {"amount": 1}), 201)
     named = [(method, rule) for method, rule in routes(api) if "<" in rule and "/realtime/" not in rule]
-    assert len(named) >= 5
+    assert len(named) >= 6
 
     for method, rule in named:
         # An order of its own for each, as some of these routes end it.

@@ -82,6 +82,25 @@ def test_orders_while_redis_is_away(sending_api: Api, redis_away: Callable[[], N
     assert sending_api.books.breaches() == []
 
 
+def test_limit_orders_while_redis_is_away(sending_api: Api, redis_away: Callable[[], None]) -> None:
+    """They name their price themselves, so they are placed, explained, amended and cancelled without the market."""
+    person = _owner(sending_api)
+    redis_away()
+
+    with within():
+        path = f"/trading/orders/{sending_api.limit_order(person)['id']}"
+    with within():
+        waiting = data_of(sending_api.get(f"{path}/explain", person))["waiting"]
+    with within():
+        assert data_of(sending_api.ask("PATCH", path, person, json={"price": 61_000}))["reserved_cash"] == 610_091
+    with within():
+        assert data_of(sending_api.ask("DELETE", path, person))["status"] == "CANCELLED"
+
+    assert [reason["code"] for reason in waiting["reasons"]] == ["market-unavailable"]
+    assert data_of(sending_api.get("/balance", person))["reserved_cash"] == 0
+    assert sending_api.books.breaches() == []
+
+
 def test_wealth_while_redis_is_away(sending_api: Api, redis_away: Callable[[], None]) -> None:
     """Cash and holdings stay visible; what depends on prices is unknown. Cash still moves."""
     person = _owner(sending_api)

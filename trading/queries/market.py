@@ -5,11 +5,17 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import get_args
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from trading.database.tables import TradingHalt, table_of
 from trading.rules.exchange_time import KST
 from trading.rules.fees import TaxRates, tax_rates
 from trading.rules.market_hours import MarketHours, Span
 from trading.rules.orders import OrderType
 from trading.rules.price_grid import GRID_SINCE, Market, StockKind, limit_percent, tick_table
+
+_HALTS = table_of(TradingHalt)
 
 _KINDS: tuple[StockKind, ...] = get_args(StockKind)
 # Funds are listed on KOSPI alone.
@@ -91,6 +97,11 @@ class MarketRules:
     sale_taxes: Sequence[SaleTax]
     trading_day: bool
     sessions: Sequence[SessionTimes]
+
+
+def halted_since(session: Session) -> datetime | None:
+    """Since when an administrator has trading stopped; None while it goes on."""
+    return session.scalar(select(_HALTS.c.halted_at).where(_HALTS.c.running == 1))
 
 
 def clock_at(hours: MarketHours, now: datetime) -> MarketClock:

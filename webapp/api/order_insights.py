@@ -1,14 +1,30 @@
 """What an order would come to, why one is where it is, and what they came to over a period."""
 
 from typing import Any
+from uuid import UUID
 
 from flask.views import MethodView
 from marshmallow import Schema, fields
 
 from trading.database.ids import new_id
-from trading.rules.orders import OrderType, Side, TimeInForce
+from trading.market.quote_book import MarketUnavailable
+from trading.queries.order_explanation import (
+    Charge,
+    FillExplanation,
+    OrderFacts,
+    Waiting,
+    explained_fills,
+    order_facts,
+    waiting_of,
+)
+from trading.rules.fills import FillRule
+from trading.rules.market_hours import MarketHours
+from trading.rules.orders import EndReason, OrderType, Side, TimeInForce
+from trading.rules.records import OrderRecord
 from trading.services.place_order import PlaceOrder, preview_order
+from webapp.api.explanation_schemas import OrderExplanation
 from webapp.api.order_schemas import OrderRequest, one_of
+from webapp.api.order_words import CHARGES, ENDINGS, REASONS, RULES
 from webapp.authentication import me, signed_in
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
@@ -72,3 +88,59 @@ class Previewing(MethodView):
             )
         )
         return success(preview, "주문을 미리 계산했습니다. 접수되지는 않았습니다.")
+
+
+@blueprint.route("/trading/orders/<uuid:order_id>/explain")
+class Explaining(MethodView):
+    @signed_in
+    @blueprint.response(200, envelope(OrderExplanation))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, order_id: UUID) -> dict[str, object]:
+        """Why an own order was filled as it was, what it still waits for, or how it ended."""
+        core, user_id = the_core(), me().user_id
+        hours = core.market_hours()
+        facts = core.database.snapshot(
+            lambda session: order_facts(session, user_id=user_id, order_id=order_id, settings=core.settings)
+        )
+        return success(
+            {
+                "order": facts.order,
+                "market": facts.market,
+                "kind": facts.kind,
+                "executions": [_fill(fill) for fill in explained_fills(facts)],
+                "waiting": _waiting(facts, hours) if facts.is_open else None,
+                "ending": None if facts.is_open else _ending(facts.order),
+            }
+        )
+
+
+def _fill(fill: FillExplanation) -> dict[str, Any]:
+    rule = FillRule(fill.execution.rule)
+    return {
+        **_members(fill),
+        "rule": {"code": rule, "message": RULES[rule]},
+        "charges": [{**_members(charge), "label": CHARGES[charge.name]} for charge in fill.charges],
+    }
+
+
+def _waiting(facts: OrderFacts, hours: MarketHours) -> dict[str, Any]:
+    core, tick, available = the_core(), None, True
+    try:
+        tick = core.quotes.last_tick(facts.order.stock_code)
+    except MarketUnavailable:
+        # What the database knows is explained all the same.
+        available = False
+    waiting = waiting_of(facts, tick, market_available=available, hours=hours, settings=core.settings, now=core.clock())
+    return {
+        **_members(waiting),
+        "reasons": [{"code": reason, "message": REASONS[reason]} for reason in waiting.reasons],
+    }
+
+
+def _ending(order: OrderRecord) -> dict[str, Any]:
+    reason = None if order.reason is None else EndReason(order.reason)
+    return {"status": order.status, "reason": reason, "message": ENDINGS[reason], "at": order.finished_at}
+
+
+def _members(record: FillExplanation | Charge | Waiting) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in record.__slots__}

@@ -1,0 +1,206 @@
+"""Explanations as they are answered: every fill with its evidence, what an open order waits for, how a finished one ended; all in Korean."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import pytest
+
+from tests.books import Books
+from tests.trading.steps import set_status
+from tests.webapp.client import HANGUL, Api, Person, api_on, data_of, problem_of
+from trading import core as trading_core
+from trading.queries.order_explanation import ChargeName, WaitingReason
+from trading.rules.fills import FillRule
+from trading.rules.orders import EndReason
+from webapp.api.order_words import CHARGES, ENDINGS, REASONS, RULES
+
+MEMBERS = [
+    "order_id", "stock_code", "stock_name", "market", "kind", "side", "order_type", "time_in_force", "status", "quantity",
+    "executed_quantity", "accepted_at", "executions", "waiting", "ending",
+]  # fmt: skip
+FILL_MEMBERS = [
+    "execution_id", "price", "quantity", "amount", "executed_at", "tick", "session", "rule", "charges", "ms_to_fill",
+    "ms_to_settlement", "ms_to_portfolio",
+]  # fmt: skip
+WAITING_MEMBERS = [
+    "stage", "quantity", "price", "last_price", "last_traded_at", "last_price_age_ms", "distance", "distance_bp", "distance_steps",
+    "next_look_at", "expires_at", "next_opening", "halted_since", "reasons",
+]  # fmt: skip
+
+
+def explained(api: Api, who: Person, order_id: str) -> dict[str, Any]:
+    explanation: dict[str, Any] = data_of(api.get(f"/trading/orders/{order_id}/explain", who))
+    assert list(explanation) == MEMBERS
+    assert (explanation["waiting"] is None) != (explanation["ending"] is None)
+    for reason in (explanation["waiting"] or {"reasons": []})["reasons"]:
+        assert HANGUL.search(reason["message"])
+    return explanation
+
+
+def codes(explanation: dict[str, Any]) -> list[str]:
+    return [reason["code"] for reason in explanation["waiting"]["reasons"]]
+
+
+@pytest.fixture
+def person(api: Api) -> Person:
+    """Somebody in a market whose last trade was at 70,000 won."""
+    api.books.tick(70_000, base=70_000)
+    return api.person()
+
+
+@pytest.mark.parametrize(
+    ("codes_known", "words"),
+    [(FillRule, RULES), (WaitingReason, REASONS), (EndReason, ENDINGS), (ChargeName, CHARGES)],
+    ids=lambda one: getattr(one, "__name__", ""),
+)
+def test_every_code_has_its_words(codes_known: type[StrEnum], words: Mapping[StrEnum | None, str]) -> None:
+    """A code that is added without a sentence is noticed here, and not by a user."""
+    assert set(codes_known) == {code for code in words if code is not None}
+    assert all(HANGUL.search(sentence) for sentence in words.values())
+
+
+def test_a_fill_is_explained_to_the_won(api: Api, person: Person) -> None:
+    """The trade that it rests on, the rule in words, each cost with its rate, and the times of the stages."""
+    api.bought(person, 10)
+    tick = api.books.tick(71_300)
+    sale = data_of(api.order(person, "SELL", 4), 201)
+    api.books.clock.advance(seconds=2)
+    api.books.run_all()
+
+    explanation = explained(api, person, sale["id"])
+
+    (fill,) = explanation["executions"]
+    assert list(fill) == FILL_MEMBERS
+    assert fill["tick"] == {
+        "price": 71_300,
+        "traded_at": tick.traded_at.isoformat(),
+        "position": str(tick.position),
+        "age_ms": 2_000,
+    }
+    assert (fill["price"], fill["quantity"], fill["amount"]) == (71_300, 4, 285_200)
+    assert (fill["rule"]["code"], fill["session"]) == ("market-at-last-trade", "ALWAYS_OPEN")
+    assert HANGUL.search(fill["rule"]["message"])
+    assert fill["charges"] == [
+        {"name": "commission", "label": "수수료", "rate_ppm": 150, "amount": 42},
+        {"name": "transaction-tax", "label": "증권거래세", "rate_ppm": 500, "amount": 142},
+        {"name": "rural-tax", "label": "농어촌특별세", "rate_ppm": 1_500, "amount": 427},
+    ]
+    assert [fill[name] for name in ("ms_to_fill", "ms_to_settlement", "ms_to_portfolio")] == [2_000] * 3
+    assert (explanation["market"], explanation["kind"], explanation["side"]) == ("KOSPI", "STOCK", "SELL")
+    ending = explanation["ending"]
+    assert (ending["status"], ending["reason"], ending["at"]) == ("FILLED", None, fill["executed_at"])
+    assert "모두 체결" in ending["message"]
+
+
+def test_a_limit_order_is_filled_at_its_limit_and_says_so(api: Api, person: Person) -> None:
+    """The market went through the limit; the trade below it is the evidence, the limit the price."""
+    order = api.limit_order(person, price=69_000)
+    api.books.tick(70_000)
+    api.books.match()
+    api.books.tick(68_500)
+    api.books.match()
+    api.books.run_all()
+
+    (fill,) = explained(api, person, order["id"])["executions"]
+
+    assert (fill["price"], fill["tick"]["price"], fill["rule"]["code"]) == (69_000, 68_500, "resting-at-limit")
+
+
+def test_an_order_that_waits_says_for_what(api: Api, person: Person) -> None:
+    """How far the market is away, in won, basis points and steps."""
+    order = api.limit_order(person, price=69_000)
+    api.books.clock.advance(seconds=3)
+
+    explanation = explained(api, person, order["id"])
+
+    waiting = explanation["waiting"]
+    assert list(waiting) == WAITING_MEMBERS
+    assert (waiting["stage"], codes(explanation)) == ("in-book", ["price-not-met"])
+    assert (waiting["price"], waiting["last_price"], waiting["last_price_age_ms"]) == (69_000, 70_000, 3_000)
+    assert (waiting["distance"], waiting["distance_bp"], waiting["distance_steps"]) == (1_000, 143, 10)
+    assert datetime.fromisoformat(waiting["expires_at"]) == datetime.fromisoformat("2026-11-21T00:00:00+09:00")
+    assert (waiting["next_opening"], waiting["halted_since"], waiting["next_look_at"]) == (None, None, None)
+    assert explanation["executions"] == []
+
+
+def test_an_order_at_night_is_told_when_the_market_opens(krx_api: Api) -> None:
+    """A limit order may be placed at any time; that it waits for the morning is said."""
+    api, person = krx_api, krx_api.person()
+    api.books.clock.now = datetime.fromisoformat("2026-11-20T21:00:00+09:00")
+    order = api.limit_order(person)
+
+    explanation = explained(api, person, order["id"])
+
+    assert codes(explanation) == ["closed-session", "no-tick"]
+    opening = datetime.fromisoformat(explanation["waiting"]["next_opening"])
+    assert opening == datetime.fromisoformat("2026-11-23T09:00:00+09:00")
+    assert explanation["waiting"]["last_price"] is None
+
+
+def test_an_order_is_explained_while_the_market_is_away(api: Api, person: Person) -> None:
+    """Redis away: what the database knows is answered, and that the rest is not known."""
+    order = api.limit_order(person)
+    settings = api.books.settings.model_copy(
+        update={"redis_url": type(api.books.settings.redis_url)("redis://127.0.0.1:1/0")}
+    )
+    core = trading_core.build(settings, clock=api.books.clock)
+    try:
+        explanation = explained(api_on(Books(core, api.books.clock)), person, order["id"])
+    finally:
+        core.close()
+
+    assert codes(explanation) == ["market-unavailable"]
+    assert [explanation["waiting"][name] for name in ("last_price", "last_price_age_ms", "distance")] == [None] * 3
+
+
+def test_every_end_is_explained(api: Api, person: Person) -> None:
+    """Cancelled by the user, not filled at once, delisted, without the cash, and at the end of the day: each with its reason and time."""
+    api.bought(person, 1)
+    ended = {
+        "cancelled-by-user": api.limit_order(person, quantity=1)["id"],
+        "not-filled-at-once": api.limit_order(person, quantity=1, time_in_force="IOC")["id"],
+        "day-ended": api.limit_order(person, quantity=1)["id"],
+    }
+    api.ask("DELETE", f"/trading/orders/{ended['cancelled-by-user']}", person)
+    api.books.run_all()
+    ended["stock-not-tradable"] = data_of(api.order(person, "SELL", 1), 201)["id"]
+    set_status(api.books, "DELISTED")
+    api.books.run_all()
+    set_status(api.books, "TRADABLE")
+    api.books.tick(70_000)
+    ended["insufficient-cash"] = data_of(api.order(person, "BUY", 125), 201)["id"]
+    api.books.tick(90_000)
+    api.books.run_all()
+    api.books.clock.advance(days=1)
+    api.books.expire()
+
+    for reason, order_id in ended.items():
+        ending = explained(api, person, order_id)["ending"]
+        order = data_of(api.get(f"/trading/orders/{order_id}", person))
+        assert (ending["reason"], ending["status"], ending["at"]) == (reason, order["status"], order["finished_at"])
+        assert HANGUL.search(ending["message"])
+
+
+def test_an_order_that_was_filled_in_part_is_explained_in_both_ways(volume_api: Api) -> None:
+    """Its fill is there, and so is what the rest waits for."""
+    api, person = volume_api, volume_api.person()
+    api.books.tick(70_000)
+    order = api.limit_order(person, "BUY", 10, 70_000)
+    api.books.tick(70_000, volume=4)
+    api.books.match()
+    api.books.run_all()
+
+    explanation = explained(api, person, order["id"])
+
+    assert [fill["quantity"] for fill in explanation["executions"]] == [4]
+    assert (explanation["status"], explanation["waiting"]["quantity"]) == ("PARTIALLY_FILLED", 6)
+    assert codes(explanation) == ["not-reached"]
+
+
+def test_anothers_order_is_not_explained(api: Api, person: Person) -> None:
+    """404, as if it were not there."""
+    order = api.limit_order(person)
+
+    problem_of(api.get(f"/trading/orders/{order['id']}/explain", api.person()), "order-not-found")

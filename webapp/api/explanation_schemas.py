@@ -1,0 +1,135 @@
+"""The shapes of an order's explanation."""
+
+from marshmallow import Schema, fields
+
+from trading.queries.order_explanation import ChargeName, Stage, WaitingReason
+from trading.rules.fills import FillRule
+from trading.rules.market_hours import Session as SessionName
+from trading.rules.orders import EndReason, OrderStatus, OrderType, Side, TimeInForce
+from webapp.api.order_schemas import one_of
+
+
+class EvidenceTick(Schema):
+    """The trade on the market that a fill rests on."""
+
+    price = fields.Integer(required=True, attribute="tick_price")
+    traded_at = fields.AwareDateTime(required=True, attribute="tick_traded_at")
+    position = fields.String(
+        required=True, attribute="tick_position", metadata={"description": "its place in the tick stream"}
+    )
+    age_ms = fields.Integer(required=True, attribute="tick_age_ms", metadata={"description": "at the fill"})
+
+
+class FillReason(Schema):
+    """The rule that gave a fill its price, and what it says."""
+
+    code = fields.String(required=True, metadata=one_of(FillRule))
+    message = fields.String(required=True)
+
+
+class FillCharge(Schema):
+    """A part of a fill's costs, in won, and the rate that was applied to its amount."""
+
+    name = fields.String(required=True, metadata=one_of(ChargeName))
+    label = fields.String(required=True)
+    rate_ppm = fields.Integer(allow_none=True, metadata={"description": "null where it is not known any more"})
+    amount = fields.Integer(required=True)
+
+
+class ExplainedFill(Schema):
+    """One fill: its evidence, its rule, its costs, and its times after the order's acceptance in ms."""
+
+    execution_id = fields.UUID(required=True, attribute="execution.id")
+    price = fields.Integer(required=True, attribute="execution.price")
+    quantity = fields.Integer(required=True, attribute="execution.quantity")
+    amount = fields.Integer(required=True, attribute="execution.amount")
+    executed_at = fields.AwareDateTime(required=True, attribute="execution.executed_at")
+    tick = fields.Nested(EvidenceTick, required=True, attribute="execution")
+    session = fields.String(
+        allow_none=True,
+        attribute="execution.session",
+        metadata=one_of(SessionName, "the exchange's session in which the tick was printed"),
+    )
+    rule = fields.Nested(FillReason, required=True)
+    charges = fields.List(fields.Nested(FillCharge), required=True)
+    ms_to_fill = fields.Integer(required=True)
+    ms_to_settlement = fields.Integer(allow_none=True, metadata={"description": "null while it is unsettled"})
+    ms_to_portfolio = fields.Integer(allow_none=True, metadata={"description": "null until the holding follows"})
+
+
+class WaitingFor(Schema):
+    """A reason why an order is not filled now."""
+
+    code = fields.String(required=True, metadata=one_of(WaitingReason))
+    message = fields.String(required=True)
+
+
+class WaitingOrder(Schema):
+    """What an open order waits for. Distances are 0 where the last price meets the limit, null for a market order or without a price."""
+
+    stage = fields.String(
+        required=True,
+        metadata=one_of(Stage, "in-book: it waits for a trade; in-execution: a worker looks at it"),
+    )
+    quantity = fields.Integer(required=True, metadata={"description": "the shares that are still to be filled"})
+    price = fields.Integer(allow_none=True, metadata={"description": "the limit; null for a market order"})
+    last_price = fields.Integer(attribute="tick.price", dump_default=None, allow_none=True)
+    last_traded_at = fields.AwareDateTime(attribute="tick.traded_at", dump_default=None, allow_none=True)
+    last_price_age_ms = fields.Integer(attribute="tick_age_ms", allow_none=True)
+    distance = fields.Integer(
+        attribute="distance.won",
+        dump_default=None,
+        allow_none=True,
+        metadata={"description": "how far the last price is from the limit, in won"},
+    )
+    distance_bp = fields.Integer(
+        attribute="distance.basis_points",
+        dump_default=None,
+        allow_none=True,
+        metadata={"description": "in basis points of the last price, rounded up"},
+    )
+    distance_steps = fields.Integer(
+        attribute="distance.steps",
+        dump_default=None,
+        allow_none=True,
+        metadata={"description": "in steps of the price grid"},
+    )
+    next_look_at = fields.AwareDateTime(
+        allow_none=True,
+        metadata={"description": "when a worker looks at it at the latest; null while only a trade counts"},
+    )
+    expires_at = fields.AwareDateTime(allow_none=True, metadata={"description": "when a DAY order ends"})
+    next_opening = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "closed-session: from when on trades fill orders again"}
+    )
+    halted_since = fields.AwareDateTime(allow_none=True, metadata={"description": "trading-halted: since when"})
+    reasons = fields.List(fields.Nested(WaitingFor), required=True)
+
+
+class OrderEnding(Schema):
+    """How a finished order ended; ``reason`` is null for one that was filled to the last share."""
+
+    status = fields.String(required=True, metadata=one_of(OrderStatus))
+    reason = fields.String(allow_none=True, metadata=one_of(EndReason))
+    message = fields.String(required=True)
+    at = fields.AwareDateTime(required=True)
+
+
+class OrderExplanation(Schema):
+    """Why an order is where it is: ``waiting`` for an open one, ``ending`` for a finished one, and every fill so far."""
+
+    order_id = fields.UUID(required=True, attribute="order.id")
+    stock_code = fields.String(required=True, attribute="order.stock_code")
+    stock_name = fields.String(required=True, attribute="order.stock_name")
+    market = fields.String(required=True)
+    kind = fields.String(required=True)
+    side = fields.String(required=True, attribute="order.side", metadata=one_of(Side))
+    order_type = fields.String(required=True, attribute="order.order_type", metadata=one_of(OrderType))
+    time_in_force = fields.String(required=True, attribute="order.time_in_force", metadata=one_of(TimeInForce))
+    status = fields.String(required=True, attribute="order.status", metadata=one_of(OrderStatus))
+    quantity = fields.Integer(required=True, attribute="order.quantity")
+    executed_quantity = fields.Integer(required=True, attribute="order.executed_quantity")
+    accepted_at = fields.AwareDateTime(required=True, attribute="order.accepted_at")
+    executions = fields.List(fields.Nested(ExplainedFill), required=True)
+    waiting = fields.Nested(WaitingOrder, allow_none=True)
+    ending = fields.Nested(OrderEnding, allow_none=True)
