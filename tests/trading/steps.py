@@ -1,6 +1,7 @@
 """Steps and looks that tests of the services and queries share."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -12,8 +13,10 @@ from trading.database.ids import new_id
 from trading.database.transactions import nothing_to_find
 from trading.rules.orders import Side
 from trading.rules.records import OrderRecord, TransactionRecord
+from trading.services import halts
 from trading.services.cash import deposit as deposit_cash
 from trading.services.cash import withdraw as withdraw_cash
+from trading.services.end_orders import cancel_open_orders
 from trading.services.sweep_due_work import Overdue, find_overdue
 
 T = TypeVar("T")
@@ -65,6 +68,26 @@ def set_status(books: Books, status: str, code: str = SAMSUNG) -> None:
             text("UPDATE stocks SET status = :status WHERE code = :code"), {"status": status, "code": code}
         ),
     )
+
+
+def halt(books: Books, admin: UUID) -> None:
+    """Stop all trading, as an administrator does."""
+    do(books, lambda session: halts.halt(session, halt_id=new_id(), by=admin, reason=None, now=books.clock()))
+
+
+def resume(books: Books, admin: UUID) -> None:
+    """Let trading go on."""
+    do(books, lambda session: halts.resume(session, by=admin, now=books.clock()))
+
+
+def cancel_all(books: Books, user: UUID) -> list[UUID]:
+    """Cancel every open order of a user; their ids."""
+    return do(books, lambda session: cancel_open_orders(session, user_id=user, now=books.clock()))
+
+
+def change_settings(books: Books, **changed: object) -> None:
+    """Go on under other settings, as after a restart of all processes."""
+    books.core = replace(books.core, settings=books.settings.model_copy(update=changed))
 
 
 def rows(books: Books, sql: str, **values: Any) -> list[RowMapping]:

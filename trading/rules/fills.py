@@ -1,9 +1,11 @@
 """Whether an order may be filled by a trade on the market, and at which price: never at one that a trader could not have had."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
-from trading.rules.orders import Side
+from trading.rules.market_hours import MarketHours
+from trading.rules.orders import Side, TimeInForce
 from trading.rules.price_grid import PriceRange, StockKind, tick_size
 
 
@@ -47,6 +49,11 @@ def is_met(side: Side, limit_price: int | None, price: int) -> bool:
     if limit_price is None:
         return True
     return price <= limit_price if side is Side.BUY else price >= limit_price
+
+
+def may_meet(hours: MarketHours, time_in_force: TimeInForce, *, accepted_at: datetime, received_at: datetime) -> bool:
+    """Whether a trade came within an order's life: that of a DAY order ends with its day, however late its expiry is noticed."""
+    return time_in_force is not TimeInForce.DAY or hours.day_end_before(received_at) <= accepted_at
 
 
 def fill_at_last_trade(

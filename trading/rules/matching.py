@@ -35,7 +35,8 @@ class Print:
 @dataclass(frozen=True, slots=True)
 class BookOrder:
     """An order in the book. ``limit_price`` is None for a market order, ``quantity`` is what is still to be filled, ``position`` the place in
-    the tick stream at its acceptance, ``accepted_at`` the time."""
+    the tick stream at its acceptance, ``accepted_at`` the time; ``until`` is the last place at which a trade may fill it, None without such an end.
+    """
 
     id: UUID
     side: Side
@@ -45,9 +46,13 @@ class BookOrder:
     accepted_at: datetime
     arriving: bool
     time_in_force: TimeInForce
+    until: int | None = None
 
     def took_part_in(self, one: Print) -> bool:
-        """Whether it was in the market for this trade: accepted before it was printed, and before the auction closed that it is the result of."""
+        """Whether it was in the market for this trade: accepted before it was printed, and before the auction closed that it is the result of;
+        not at its end yet."""
+        if self.until is not None and one.position > self.until:
+            return False
         return self.position < one.position and (one.closed_at is None or self.accepted_at < one.closed_at)
 
     @property

@@ -18,12 +18,12 @@ from trading.database.transactions import send_after_commit
 from trading.market.quote_book import QuoteBook
 from trading.market.tick import Tick
 from trading.queue import Task, wakeups
-from trading.rules.fills import Fill, Postponement, TickEvidence, fill_at_last_trade
+from trading.rules.fills import Fill, Postponement, TickEvidence, fill_at_last_trade, may_meet
 from trading.rules.market_hours import MarketHours
 from trading.rules.orders import OPEN_STATUSES, EndReason, Side, TimeInForce
 from trading.services.end_orders import LOCKED_COLUMNS
 from trading.services.execution_rows import Evidence, execution_row
-from trading.services.halts import running_halt
+from trading.services.halts import Halts, halts_since
 from trading.services.record_fills import Decisions, record
 from trading.settings import Settings
 
@@ -37,6 +37,7 @@ _NEEDED = (
     _ORDERS.c.time_in_force,
     _ORDERS.c.limit_price,
     _ORDERS.c.book_price,
+    _ORDERS.c.arriving,
     _ORDERS.c.accepted_at,
 )
 
@@ -74,19 +75,20 @@ def execute_orders(
     untouched = {order.stock_code for order in orders if order.id not in touches}
     ticks = quotes.last_ticks(sorted(untouched))
     stocks = {row.code: row for row in session.execute(_stocks_of(codes))}
-    halted = running_halt(session) is not None
+    halts = halts_since(session, now - timedelta(milliseconds=settings.tick_freshness_ms))
     batch = Decisions({order.id: order for order in orders})
     for order in orders:
         stock = stocks[order.stock_code]
         if stock.status == "DELISTED":
             batch.endings[order.id] = EndReason.STOCK_NOT_TRADABLE
-        elif halted or stock.status == "HALTED":
+        elif halts.running or stock.status == "HALTED":
             _postpone(batch, order, now)
         elif order.id in touches:
             _take_touches(batch, order, touches[order.id], stock=stock, settings=settings, now=now)
         else:
             tick = ticks.get(order.stock_code)
-            _look_at_last_trade(batch, order, tick, stock=stock, hours=hours, settings=settings, now=now)
+            evidence = None if tick is None else _evidence(tick, order, stock=stock, hours=hours, halts=halts, now=now)
+            _look_at_last_trade(batch, order, tick, evidence, stock=stock, settings=settings, now=now)
     executed = record(session, batch, now=now)
     for wakeup in wakeups(Task.SETTLE_EXECUTIONS, executed, batch_size=settings.stage_batch_size):
         send_after_commit(session, wakeup)
@@ -152,29 +154,44 @@ def _take_touches(
         batch.endings[order.id] = EndReason.NOT_FILLED_AT_ONCE
 
 
+def _evidence(
+    tick: Tick, order: AnyRow, *, stock: AnyRow, hours: MarketHours, halts: Halts, now: datetime
+) -> TickEvidence:
+    """What the last trade proves for an order: nothing when it came during a halt or after the order's day."""
+    alive = may_meet(
+        hours, TimeInForce(order.time_in_force), accepted_at=order.accepted_at, received_at=tick.received_at
+    )
+    session = None
+    if alive and not halts.hold(tick.received_at):
+        session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=stock.kind)
+    return TickEvidence(price=tick.price, age_ms=tick.age_ms(now), session=session)
+
+
 def _look_at_last_trade(
     batch: Decisions,
     order: AnyRow,
     tick: Tick | None,
+    evidence: TickEvidence | None,
     *,
     stock: AnyRow,
-    hours: MarketHours,
     settings: Settings,
     now: datetime,
 ) -> None:
-    """Fill an order at the last trade if that is fresh and within its limit; else it ends, waits in the book or is looked at again."""
+    """Fill an order that has just arrived at the last trade if that is fresh and within its limit; else it ends, waits in the book or is looked
+    at again."""
     expired = now - order.accepted_at >= timedelta(milliseconds=settings.tick_freshness_ms)
     if settings.fill_profile == "volume" and (order.book_price is not None or not _may_wait(order)):
-        # Only a trade after its acceptance may fill it, and the matcher finds those: what may not wait has had its chance, or waited long enough.
-        if not _may_wait(order) and (order.book_price is None or expired):
-            batch.endings[order.id] = EndReason.NOT_FILLED_AT_ONCE
-        else:
+        # Only a trade after its acceptance may fill it, and the matcher finds those: what may not wait has had its chance, or waited long enough,
+        # or keeps the instant at which it will have.
+        if _may_wait(order):
             batch.waits.append(order.id)
+        elif order.book_price is None or expired:
+            batch.endings[order.id] = EndReason.NOT_FILLED_AT_ONCE
         return
-    evidence = None
-    if tick is not None:
-        session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=stock.kind)
-        evidence = TickEvidence(price=tick.price, age_ms=tick.age_ms(now), session=session)
+    if order.book_price is not None and not order.arriving:
+        # A trade has shown since that it rests, and so it has no better price than its limit.
+        batch.waits.append(order.id)
+        return
     decision = fill_at_last_trade(
         Side(order.side), order.limit_price, evidence, freshness_ms=settings.tick_freshness_ms
     )

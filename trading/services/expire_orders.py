@@ -1,10 +1,10 @@
 """The end of the day: DAY orders whose trading day is over expire, and orders for stocks that are no longer listed end with them."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, case, exists, func, select
 from sqlalchemy.orm import Session
 
 from trading.database.tables import MatchCursor, Order, OrderTouch, Stock, table_of
@@ -18,9 +18,6 @@ _TOUCHES = table_of(OrderTouch)
 _CURSORS = table_of(MatchCursor)
 _STOCKS = table_of(Stock)
 
-# A matcher says at least this often that it has read the stream to its end.
-MATCHER_SILENCE_MAX = timedelta(seconds=15)
-
 _TOUCHED = exists().where(_TOUCHES.c.order_id == _ORDERS.c.id)
 
 
@@ -30,12 +27,14 @@ def expire_orders(session: Session, *, hours: MarketHours, settings: Settings, n
     An order that was accepted after the last end of a day meets the next day's trades and is left alone. One that the matcher found filled
     before the end is the execution's, however late that comes.
     """
-    if not _matchers_have_caught_up(session, settings=settings, now=now):
+    ended = hours.day_end_before(now)
+    looked_at = _looked_at(session, settings=settings, now=now)
+    if looked_at is None or hours.day_end_before(looked_at) < ended:
         return None
     over = (
         _ORDERS.c.finished_at.is_(None),
         _ORDERS.c.time_in_force == TimeInForce.DAY,
-        _ORDERS.c.accepted_at < hours.day_end_before(now),
+        _ORDERS.c.accepted_at < ended,
     )
     # In the order of the index, which a database would else leave for that of the ids, and so read every order there ever was.
     by_acceptance = (_ORDERS.c.accepted_at, _ORDERS.c.id)
@@ -73,11 +72,13 @@ def _end_some(
     return len(orders)
 
 
-def _matchers_have_caught_up(session: Session, *, settings: Settings, now: datetime) -> bool:
-    """Whether all matchers have read the stream to its end just now. Where none ever ran there is nothing to wait for."""
-    looked, last = session.execute(
-        select(func.count(), func.min(_CURSORS.c.scanned_at)).where(_CURSORS.c.shards == settings.matcher_shards)
+def _looked_at(session: Session, *, settings: Settings, now: datetime) -> datetime | None:
+    """When the slowest matcher last read the stream to its end; None while one has not looked at all. Where none ever ran there is nothing to
+    wait for."""
+    of_now = _CURSORS.c.shards == settings.matcher_shards
+    cursors, looked, slowest = session.execute(
+        select(func.count(), func.count(case((of_now, 1))), func.min(case((of_now, _CURSORS.c.scanned_at))))
     ).one()
-    if not looked:
-        return True
-    return bool(looked == settings.matcher_shards and last >= now - MATCHER_SILENCE_MAX)
+    if not cursors:
+        return now
+    return slowest if looked == settings.matcher_shards else None

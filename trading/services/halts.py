@@ -1,5 +1,9 @@
-"""Halts: an administrator stops the acceptance and the matching of orders, and lets both go on. Open orders survive."""
+"""Halts: an administrator stops the acceptance and the matching of orders, and lets both go on. Open orders survive.
 
+What is traded on the market during a halt fills nothing, also afterwards.
+"""
+
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -14,6 +18,29 @@ _HALTS = table_of(TradingHalt)
 
 # Since when trading is halted, for a statement that asks for something else anyway; NULL when it is not.
 HALTED_SINCE = select(_HALTS.c.halted_at).where(_HALTS.c.running == 1).scalar_subquery()
+
+
+@dataclass(frozen=True, slots=True)
+class Halts:
+    """Halts as pairs of instants, the second None while one is running."""
+
+    spans: tuple[tuple[datetime, datetime | None], ...]
+
+    @property
+    def running(self) -> bool:
+        return any(until is None for _, until in self.spans)
+
+    def hold(self, at: datetime) -> bool:
+        """Whether trading was halted at that instant."""
+        return any(since <= at and (until is None or at < until) for since, until in self.spans)
+
+
+def halts_since(session: Session, at: datetime) -> Halts:
+    """The halts that had not ended by that instant, the running one included."""
+    rows = session.execute(
+        select(_HALTS.c.halted_at, _HALTS.c.resumed_at).where((_HALTS.c.running == 1) | (_HALTS.c.resumed_at > at))
+    )
+    return Halts(tuple((row.halted_at, row.resumed_at) for row in rows))
 
 
 def running_halt(session: Session) -> HaltRecord | None:

@@ -24,13 +24,13 @@ from trading.market.shards import shard_of
 from trading.market.tick import Position, Tick
 from trading.market.tick_stream import TickStream
 from trading.queue import Task, wakeups
-from trading.rules.fills import slipped
+from trading.rules.fills import may_meet, slipped
 from trading.rules.market_hours import MarketHours
 from trading.rules.matching import BookOrder, Matching, Print, Touch, match_by_volume, match_whole
 from trading.rules.orders import Side, TimeInForce
 from trading.rules.price_grid import daily_price_range
 from trading.services.book import Traded, arriving_orders, crossed_orders
-from trading.services.halts import running_halt
+from trading.services.halts import halts_since
 from trading.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -84,8 +84,9 @@ def match_orders(
             "tick_stream_has_a_gap", after=str(place), first=str(part.ticks[0].position if part.ticks else None)
         )
     mine = [tick for tick in part.ticks if shard_of(tick.code, settings.matcher_shards) == shard]
+    mine = _not_halted(session, _unread(session, mine, settings))
     found = Matching()
-    if mine and running_halt(session) is None:
+    if mine:
         found = _match(session, mine, hours=hours, settings=settings)
         _keep(session, found, {tick.position.packed: tick for tick in mine}, settings=settings, now=now)
     if part.end != place or now - cursor.scanned_at >= _SAY_SO_EVERY:
@@ -118,7 +119,8 @@ def _lock_cursor(session: Session, *, shard: int, settings: Settings, now: datet
         "shards": settings.matcher_shards,
         "shard": shard,
         "position": _inherited(session, settings),
-        "scanned_at": now,
+        # It has seen nothing yet, and says so to whoever waits for the end of the day.
+        "scanned_at": now - timedelta(days=1),
     }
     upsert(session, _CURSORS, [first], update=("shard",))
     return session.execute(wanted.with_for_update()).one()
@@ -134,6 +136,35 @@ def _inherited(session: Session, settings: Settings) -> int:
         .scalar_subquery()
     )
     return session.scalar(select(func.min(_CURSORS.c.position)).where(_CURSORS.c.shards == latest)) or 0
+
+
+def _unread(session: Session, ticks: Sequence[Tick], settings: Settings) -> list[Tick]:
+    """The ticks that matchers of another number have not read: a trade fills orders once, also when the number changes and changes back."""
+    if not ticks:
+        return []
+    others = session.scalars(select(_CURSORS.c.shards).where(_CURSORS.c.shards != settings.matcher_shards).distinct())
+    read: dict[str, int] = {}
+    for shards in others.all():
+        # Locked, in case that they are still at work: then one waits for the other here.
+        rows = session.execute(
+            select(_CURSORS.c.shard, _CURSORS.c.position)
+            .where(_CURSORS.c.shards == shards)
+            .with_hint(_CURSORS, "FORCE INDEX (PRIMARY)", "mysql")
+            .with_hint(_CURSORS, "FORCE INDEX (PRIMARY)", "mariadb")
+            .with_for_update(read=True)
+        )
+        positions = {row.shard: row.position for row in rows}
+        for code in {tick.code for tick in ticks}:
+            read[code] = max(read.get(code, 0), positions.get(shard_of(code, shards), 0))
+    return [tick for tick in ticks if tick.position.packed > read.get(tick.code, 0)]
+
+
+def _not_halted(session: Session, ticks: Sequence[Tick]) -> list[Tick]:
+    """The ticks that came while trading was not halted; none during a halt."""
+    if not ticks:
+        return []
+    halts = halts_since(session, min(tick.received_at for tick in ticks))
+    return [] if halts.running else [tick for tick in ticks if not halts.hold(tick.received_at)]
 
 
 def _match(session: Session, ticks: Sequence[Tick], *, hours: MarketHours, settings: Settings) -> Matching:
@@ -161,10 +192,20 @@ def _match(session: Session, ticks: Sequence[Tick], *, hours: MarketHours, setti
     for row in orders:
         left = row.quantity - row.executed_quantity - pending.get(row.id, 0)
         if left > 0 and stocks[row.stock_code].status == "TRADABLE":
-            in_book[row.stock_code].append(_book_order(row, left))
+            until = _until(row, by_stock[row.stock_code], hours)
+            in_book[row.stock_code].append(_book_order(row, left, until))
     for code, of_stock in in_book.items():
         matching.add(_match_stock(of_stock, by_stock[code], stocks[code], hours=hours, settings=settings))
     return matching
+
+
+def _until(row: AnyRow, ticks: Sequence[Tick], hours: MarketHours) -> int | None:
+    """The last place at which a trade may fill an order, where its day ends among these ticks or ended before them."""
+    meets = partial(may_meet, hours, TimeInForce(row.time_in_force), accepted_at=row.accepted_at)
+    # Nearly always the last one is of the order's day, and so are all before it.
+    if meets(received_at=ticks[-1].received_at):
+        return None
+    return next(tick.position.packed - 1 for tick in ticks if not meets(received_at=tick.received_at))
 
 
 def _match_stock(
@@ -262,7 +303,7 @@ def _stocks_of(codes: Iterable[str]) -> Any:
     return select(*columns).where(_STOCKS.c.code.in_(sorted(codes)))
 
 
-def _book_order(row: AnyRow, left: int) -> BookOrder:
+def _book_order(row: AnyRow, left: int, until: int | None) -> BookOrder:
     return BookOrder(
         id=row.id,
         side=Side(row.side),
@@ -272,4 +313,5 @@ def _book_order(row: AnyRow, left: int) -> BookOrder:
         accepted_at=row.accepted_at,
         arriving=bool(row.arriving),
         time_in_force=TimeInForce(row.time_in_force),
+        until=until,
     )

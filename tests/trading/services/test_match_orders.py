@@ -254,7 +254,11 @@ def test_trades_outside_of_the_hours_fill_nothing(krx_books: Books) -> None:
         assert books.match().filled == filled
     books.run_all()
     assert {fill_of(books, user, one)[2] for one in (share_order, fund_order)} == {"arriving-at-print"}
-    evening = [books.place(user, Side.BUY, 1, code, limit=limit) for code, limit in ((SAMSUNG, 60_000), (fund, 30_000))]
+    gtc = TimeInForce.GTC
+    evening = [
+        books.place(user, Side.BUY, 1, code, limit=limit, time_in_force=gtc)
+        for code, limit in ((SAMSUNG, 60_000), (fund, 30_000))
+    ]
     books.clock.now = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)  # 17:00: the evening market
     books.tick(59_000)
     books.tick(29_000, fund)
