@@ -1,10 +1,11 @@
 """What an order would come to, why one is where it is, and what they came to over a period."""
 
+from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
 from flask.views import MethodView
-from marshmallow import Schema, fields
+from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from trading.database.ids import new_id
 from trading.market.quote_book import MarketUnavailable
@@ -17,9 +18,11 @@ from trading.queries.order_explanation import (
     order_facts,
     waiting_of,
 )
+from trading.queries.order_summary import order_summary
+from trading.rules.exchange_time import KST, trade_date
 from trading.rules.fills import FillRule
 from trading.rules.market_hours import MarketHours
-from trading.rules.orders import EndReason, OrderType, Side, TimeInForce
+from trading.rules.orders import EndReason, OrderStatus, OrderType, Side, TimeInForce
 from trading.rules.records import OrderRecord
 from trading.services.place_order import PlaceOrder, preview_order
 from webapp.api.explanation_schemas import OrderExplanation
@@ -28,10 +31,12 @@ from webapp.api.order_words import CHARGES, ENDINGS, REASONS, RULES
 from webapp.authentication import me, signed_in
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.fields import KoreanDay, StockCode
 from webapp.schemas import envelope, success
 
 blueprint = make_blueprint("Order insights", "주문 미리 보기, 설명, 집계")
 
+_ONE_DAY = timedelta(days=1)
 _WITHOUT_PRICE = "null without a price"
 
 
@@ -69,6 +74,55 @@ class Preview(Schema):
         required=True, metadata={"description": "whether the last trade would fill it; else it waits, or ends unfilled"}
     )
     tick_age_ms = fields.Integer(allow_none=True, metadata={"description": "age of the last trade"})
+
+
+class SummaryPeriod(Schema):
+    """Days in Korea, both included; today where neither is given."""
+
+    from_ = KoreanDay(data_key="from", attribute="since", load_default=None)
+    to = KoreanDay(end=True, attribute="until", load_default=None)
+    stock_code = StockCode(load_default=None)
+
+    @validates_schema
+    def _is_a_period(self, given: dict[str, Any], **_more: Any) -> None:
+        since, until = given.get("since"), given.get("until")
+        if since is not None and until is not None and until <= since:
+            raise ValidationError("from보다 빠를 수 없습니다.", "to")
+
+
+OrderCounts = Schema.from_dict(
+    {status.value: fields.Integer(required=True) for status in OrderStatus}, name="OrderCounts"
+)
+
+
+class OrderSideTotals(Schema):
+    """Orders of one side: shares ordered and executed, and what their fills came to in won."""
+
+    orders = fields.Integer(required=True)
+    ordered_quantity = fields.Integer(required=True)
+    executed_quantity = fields.Integer(required=True)
+    executed_amount = fields.Integer(required=True)
+    commission = fields.Integer(required=True)
+    tax = fields.Integer(required=True, metadata={"description": "both taxes together"})
+    transaction_tax = fields.Integer(required=True)
+    rural_tax = fields.Integer(required=True)
+    realized_profit = fields.Integer(required=True)
+    unapplied_executions = fields.Integer(
+        required=True,
+        metadata={"description": "fills that have not reached the holding, whose profit is not in it yet"},
+    )
+
+
+class OrderSummary(Schema):
+    """The orders that were accepted in a period, with all of their fills."""
+
+    from_ = fields.Date(data_key="from", attribute="from", allow_none=True)
+    to = fields.Date(allow_none=True)
+    stock_code = fields.String(allow_none=True)
+    orders = fields.Integer(required=True)
+    by_status = fields.Nested(OrderCounts, required=True)
+    buy = fields.Nested(OrderSideTotals, required=True)
+    sell = fields.Nested(OrderSideTotals, required=True)
 
 
 @blueprint.route("/trading/orders/preview")
@@ -110,6 +164,32 @@ class Explaining(MethodView):
                 "executions": [_fill(fill) for fill in explained_fills(facts)],
                 "waiting": _waiting(facts, hours) if facts.is_open else None,
                 "ending": None if facts.is_open else _ending(facts.order),
+            }
+        )
+
+
+@blueprint.route("/trading/orders/summary")
+class Summary(MethodView):
+    @signed_in
+    @blueprint.arguments(SummaryPeriod, location="query")
+    @blueprint.response(200, envelope(OrderSummary))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, period: dict[str, Any]) -> dict[str, object]:
+        """Own orders of a period, counted by status, and what they came to by side."""
+        core, user_id = the_core(), me().user_id
+        if period["since"] is None and period["until"] is None:
+            today = datetime.combine(trade_date(core.clock()), time(), KST)
+            period |= {"since": today, "until": today + _ONE_DAY}
+        found = core.database.snapshot(lambda session: order_summary(session, user_id=user_id, **period))
+        return success(
+            {
+                "from": period["since"] and period["since"].date(),
+                "to": period["until"] and (period["until"] - _ONE_DAY).date(),
+                "stock_code": period["stock_code"],
+                "orders": found.orders,
+                "by_status": found.by_status,
+                "buy": found.by_side[Side.BUY],
+                "sell": found.by_side[Side.SELL],
             }
         )
 

@@ -1,0 +1,102 @@
+"""Summaries as they are answered: members, Korean days and the default of today."""
+
+from typing import Any
+
+import pytest
+
+from tests.books import HYNIX, SAMSUNG
+from tests.webapp.client import Api, Person, data_of, problem_of
+from trading.database.transactions import statements_counted
+
+MEMBERS = ["from", "to", "stock_code", "orders", "by_status", "buy", "sell"]
+SIDE_MEMBERS = [
+    "orders", "ordered_quantity", "executed_quantity", "executed_amount", "commission", "tax", "transaction_tax", "rural_tax",
+    "realized_profit", "unapplied_executions",
+]  # fmt: skip
+
+
+@pytest.fixture
+def trader(api: Api) -> Person:
+    """Two orders of yesterday and three of today, the 21st in Korea though it is still the 20th in UTC."""
+    person = api.person()
+    api.books.tick(70_000)
+    api.bought(person, 10)
+    api.limit_order(person, price=60_000)
+    api.books.clock.advance(hours=14, minutes=30)
+    api.books.tick(71_300)
+    api.order(person, "SELL", 4)
+    api.books.tick(200_000, HYNIX)
+    api.bought(person, 1, HYNIX)
+    api.ask("DELETE", f"/trading/orders/{api.limit_order(person, price=61_000)['id']}", person)
+    return person
+
+
+def summary(api: Api, who: Person, query: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = data_of(api.get(f"/trading/orders/summary{query}", who))
+    assert list(found) == MEMBERS
+    return found
+
+
+def test_the_days_orders_are_summed_up(api: Api, trader: Person) -> None:
+    """Without a period it is today, by Korea's clock: what was sold, for how much, at which costs and with which profit."""
+    found = summary(api, trader)
+
+    assert (found["from"], found["to"], found["stock_code"]) == ("2026-11-21", "2026-11-21", None)
+    assert (found["orders"], found["by_status"]["FILLED"], found["by_status"]["CANCELLED"]) == (3, 2, 1)
+    assert list(found["buy"]) == list(found["sell"]) == SIDE_MEMBERS
+    assert found["sell"] == {
+        "orders": 1, "ordered_quantity": 4, "executed_quantity": 4, "executed_amount": 285_200, "commission": 42, "tax": 569,
+        "transaction_tax": 142, "rural_tax": 427, "realized_profit": 4_547, "unapplied_executions": 0,
+    }  # fmt: skip
+    assert (found["buy"]["orders"], found["buy"]["ordered_quantity"], found["buy"]["executed_quantity"]) == (2, 11, 1)
+
+
+@pytest.mark.parametrize(
+    ("query", "orders", "days"),
+    [
+        ("?from=2026-11-20&to=2026-11-20", 2, ("2026-11-20", "2026-11-20")),
+        ("?from=2026-11-20", 5, ("2026-11-20", None)),
+        ("?to=2026-11-20", 2, (None, "2026-11-20")),
+        ("?from=2026-11-20&to=2026-11-21&stock_code=005930", 4, ("2026-11-20", "2026-11-21")),
+        ("?stock_code=000660", 1, ("2026-11-21", "2026-11-21")),
+        ("?from=2026-11-22", 0, ("2026-11-22", None)),
+    ],
+)
+def test_a_period_narrows_the_summary(
+    api: Api, trader: Person, query: str, orders: int, days: tuple[str | None, str | None]
+) -> None:
+    """Days as elsewhere, both included; what is not given is not bounded. It agrees with the list of the same filters."""
+    found = summary(api, trader, query)
+
+    assert (found["orders"], (found["from"], found["to"])) == (orders, days)
+    if "from" in query or "to" in query:
+        assert len(data_of(api.get(f"/trading/orders{query}", trader))["items"]) == orders
+    assert sum(found["by_status"].values()) == found["buy"]["orders"] + found["sell"]["orders"] == orders
+
+
+def test_a_summary_is_ones_own(api: Api, trader: Person) -> None:
+    """Another user sees none of it."""
+    assert summary(api, api.person(), "?from=2026-11-01")["orders"] == 0
+    assert summary(api, trader, f"?from=2026-11-01&stock_code={SAMSUNG}")["orders"] == 4
+
+
+@pytest.mark.parametrize(
+    "query", ["from=2026-11-21&to=2026-11-20", "from=yesterday", "to=", "stock_code=samsung", "from=0001-01-01"]
+)
+def test_a_period_that_cannot_be_is_refused(api: Api, query: str) -> None:
+    """By name, as in every list."""
+    problem_of(api.get(f"/trading/orders/summary?{query}", api.person()), "validation-failed")
+
+
+def test_a_summary_asks_as_much_of_the_database_however_long(api: Api) -> None:
+    """The number of statements of the whole request does not grow."""
+    person, counts = api.person(), []
+    for more in (1, 8):
+        api.books.clock.advance(seconds=1)
+        api.books.tick(70_000)
+        for _ in range(more):
+            api.bought(person, 1)
+        with statements_counted(api.books.core.database.engine) as statements:
+            summary(api, person)
+        counts.append(len(statements))
+    assert counts[0] == counts[1]
