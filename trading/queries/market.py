@@ -14,6 +14,7 @@ from trading.rules.fees import TaxRates, tax_rates
 from trading.rules.market_hours import MarketHours, Span
 from trading.rules.orders import OrderType
 from trading.rules.price_grid import GRID_SINCE, Market, StockKind, limit_percent, tick_table
+from trading.rules.records import HaltRecord
 
 _HALTS = table_of(TradingHalt)
 
@@ -102,6 +103,14 @@ class MarketRules:
 def halted_since(session: Session) -> datetime | None:
     """Since when an administrator has trading stopped; None while it goes on."""
     return session.scalar(select(_HALTS.c.halted_at).where(_HALTS.c.running == 1))
+
+
+def halts_after(session: Session, at: datetime) -> list[HaltRecord]:
+    """The halts that had not been lifted by an instant, earliest first; the running one is the last."""
+    columns = (_HALTS.c.id, _HALTS.c.reason, _HALTS.c.halted_at, _HALTS.c.resumed_at)
+    lasting = (_HALTS.c.running == 1) | (_HALTS.c.resumed_at > at)
+    rows = session.execute(select(*columns).where(lasting).order_by(_HALTS.c.halted_at)).mappings()
+    return [HaltRecord(**row) for row in rows]
 
 
 def clock_at(hours: MarketHours, now: datetime) -> MarketClock:

@@ -3,7 +3,7 @@
 The rows come from one state of the database, the last trade from Redis; what follows from both is decided here, by the rules that fill orders.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,18 +13,19 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from trading.database.tables import MatchCursor, Order, OrderTouch, Stock, table_of
+from trading.market.keys import TICK_TTL_S
 from trading.market.shards import shard_of
 from trading.market.tick import Tick
-from trading.queries.market import halted_since
+from trading.queries.market import halts_after
 from trading.queries.orders import order_of
 from trading.rules.exchange_time import trade_date
 from trading.rules.fees import tax_rates
-from trading.rules.fills import is_met
+from trading.rules.fills import is_met, may_meet
 from trading.rules.market_hours import MarketHours
 from trading.rules.money import BASIS_POINTS, rate_rounded_down
 from trading.rules.orders import OrderStatus, OrderType, Side, TimeInForce
 from trading.rules.price_grid import Market, StockKind, tick_table
-from trading.rules.records import ExecutionRecord, OrderRecord
+from trading.rules.records import ExecutionRecord, HaltRecord, OrderRecord
 from trading.settings import Settings
 
 _ORDERS = table_of(Order)
@@ -41,12 +42,14 @@ class WaitingReason(StrEnum):
     TRADING_HALTED = "trading-halted"
     STOCK_HALTED = "stock-halted"
     STOCK_DELISTED = "stock-delisted"
+    DAY_ENDED = "day-ended"
     CLOSED_SESSION = "closed-session"
     MARKET_UNAVAILABLE = "market-unavailable"
     NO_TICK = "no-tick"
     STALE_FEED = "stale-feed"
     PRICE_NOT_MET = "price-not-met"
     PRINT_OUTSIDE_SESSION = "print-outside-session"
+    PRINT_DURING_HALT = "print-during-halt"
     PRINT_BEFORE_ACCEPTANCE = "print-before-acceptance"
     AWAITING_MATCH = "awaiting-match"
     NOT_REACHED = "not-reached"
@@ -71,8 +74,8 @@ class ChargeName(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFacts:
-    """What the database knows of an order and of what concerns it. ``matched_until`` is how far its stock's matcher has read the tick stream,
-    ``is_touched`` whether it has found a trade that fills the order and waits for its execution."""
+    """What the database knows of an order and of what concerns it. ``halts`` are those that a last trade may be of, ``matched_until`` is how far its stock's
+    matcher has read the tick stream, ``is_touched`` whether it has found a trade that fills the order and waits for its execution."""
 
     order: OrderRecord
     market: Market
@@ -81,13 +84,18 @@ class OrderFacts:
     accepted_position: int
     book_price: int | None
     wake_at: datetime | None
+    arriving: bool
     is_touched: bool
-    halted_since: datetime | None
+    halts: Sequence[HaltRecord]
     matched_until: int
 
     @property
     def is_open(self) -> bool:
         return OrderStatus(self.order.status).is_open
+
+    @property
+    def halted_since(self) -> datetime | None:
+        return next((halt.halted_at for halt in self.halts if halt.resumed_at is None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +148,7 @@ class Waiting:
     reasons: tuple[WaitingReason, ...]
 
 
-def order_facts(session: Session, *, user_id: UUID, order_id: UUID, settings: Settings) -> OrderFacts:
+def order_facts(session: Session, *, user_id: UUID, order_id: UUID, settings: Settings, now: datetime) -> OrderFacts:
     """What is known of one order of this user. Raises OrderNotFound, for another's order too. Always the same number of statements."""
     order = order_of(session, user_id=user_id, order_id=order_id)
     touched = select(_TOUCHES.c.order_id).where(_TOUCHES.c.order_id == order_id).limit(1).scalar_subquery()
@@ -152,6 +160,7 @@ def order_facts(session: Session, *, user_id: UUID, order_id: UUID, settings: Se
             _ORDERS.c.accepted_position,
             _ORDERS.c.book_price,
             _ORDERS.c.wake_at,
+            _ORDERS.c.arriving,
             _STOCKS.c.market,
             _STOCKS.c.kind,
             _STOCKS.c.status.label("stock_status"),
@@ -169,8 +178,9 @@ def order_facts(session: Session, *, user_id: UUID, order_id: UUID, settings: Se
         accepted_position=row.accepted_position or 0,
         book_price=row.book_price,
         wake_at=row.wake_at,
+        arriving=bool(row.arriving),
         is_touched=row.touched is not None,
-        halted_since=halted_since(session),
+        halts=halts_after(session, now - timedelta(seconds=TICK_TTL_S)),
         matched_until=row.matched_until or 0,
     )
 
@@ -237,9 +247,9 @@ def _charges(execution: ExecutionRecord, facts: OrderFacts) -> Iterator[Charge]:
 
 
 def _goes_by_last_trade(facts: OrderFacts, settings: Settings) -> bool:
-    """Whether a worker holds the order against the last trade. By volume, an order in the book is filled by what the matcher finds alone."""
-    by_volume = settings.fill_profile == "volume" and facts.book_price is not None
-    return facts.wake_at is not None and not by_volume
+    """Whether a worker holds the order against the last trade: not one that rests in the book, and by volume none that is in it."""
+    by_match = facts.book_price is not None and (settings.fill_profile == "volume" or not facts.arriving)
+    return facts.wake_at is not None and not by_match
 
 
 def _reasons(
@@ -251,7 +261,7 @@ def _reasons(
     settings: Settings,
     now: datetime,
 ) -> Iterator[WaitingReason]:
-    stops = list(_stops(facts))
+    stops = list(_stops(facts, hours=hours, now=now))
     yield from stops
     if hours.filling_session(now, exchange=None, kind=facts.kind) is None:
         yield WaitingReason.CLOSED_SESSION
@@ -268,13 +278,21 @@ def _reasons(
     yield from (reason for reason in found if not (stops and reason in _ON_ITS_WAY))
 
 
-def _stops(facts: OrderFacts) -> Iterator[WaitingReason]:
+def _stops(facts: OrderFacts, *, hours: MarketHours, now: datetime) -> Iterator[WaitingReason]:
     if facts.halted_since is not None:
         yield WaitingReason.TRADING_HALTED
     if facts.stock_status == "HALTED":
         yield WaitingReason.STOCK_HALTED
     elif facts.stock_status != "TRADABLE":
         yield WaitingReason.STOCK_DELISTED
+    if not facts.is_touched and not _lives(facts, now, hours):
+        yield WaitingReason.DAY_ENDED
+
+
+def _lives(facts: OrderFacts, at: datetime, hours: MarketHours) -> bool:
+    """Whether the order's day has not ended by an instant."""
+    order = facts.order
+    return may_meet(hours, TimeInForce(order.time_in_force), accepted_at=order.accepted_at, received_at=at)
 
 
 def _reasons_of_trade(
@@ -282,11 +300,18 @@ def _reasons_of_trade(
 ) -> Iterator[WaitingReason]:
     """Why the last trade has not filled the order."""
     stale = tick.age_ms(now) > settings.tick_freshness_ms
-    counts = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=facts.kind) is not None
+    in_session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=facts.kind) is not None
+    halted = any(
+        halt.halted_at <= tick.received_at and (halt.resumed_at is None or tick.received_at < halt.resumed_at)
+        for halt in facts.halts
+    )
+    counts = in_session and not halted and _lives(facts, tick.received_at, hours)
     if stale:
         yield WaitingReason.STALE_FEED
-    if not counts:
+    if not in_session:
         yield WaitingReason.PRINT_OUTSIDE_SESSION
+    if halted:
+        yield WaitingReason.PRINT_DURING_HALT
     if not is_met(Side(facts.order.side), facts.order.price, tick.price):
         yield WaitingReason.PRICE_NOT_MET
     elif _goes_by_last_trade(facts, settings):

@@ -151,10 +151,10 @@ class Explaining(MethodView):
     @blueprint.doc(**SIGNED_IN)
     def get(self, order_id: UUID) -> dict[str, object]:
         """Why an own order was filled as it was, what it still waits for, or how it ended."""
-        core, user_id = the_core(), me().user_id
+        core, now, user_id = the_core(), the_core().clock(), me().user_id
         hours = core.market_hours()
         facts = core.database.snapshot(
-            lambda session: order_facts(session, user_id=user_id, order_id=order_id, settings=core.settings)
+            lambda session: order_facts(session, user_id=user_id, order_id=order_id, settings=core.settings, now=now)
         )
         return success(
             {

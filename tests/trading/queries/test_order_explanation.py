@@ -31,15 +31,17 @@ from trading.rules.errors import OrderNotFound
 from trading.rules.market_hours import AlwaysOpen
 from trading.rules.orders import OrderType, Side, TimeInForce
 from trading.rules.price_grid import StockKind, is_on_grid
-from trading.rules.records import OrderRecord
-from trading.services.halts import halt
+from trading.rules.records import HaltRecord, OrderRecord
+from trading.services.halts import halt, resume
 
 R = WaitingReason
 
 
 def facts_of(books: Books, user: UUID, order_id: UUID) -> OrderFacts:
     return books.core.database.read(
-        lambda session: order_facts(session, user_id=user, order_id=order_id, settings=books.settings)
+        lambda session: order_facts(
+            session, user_id=user, order_id=order_id, settings=books.settings, now=books.clock()
+        )
     )
 
 
@@ -208,6 +210,7 @@ def test_every_stop_is_named(books: Books) -> None:
     set_status(books, "HALTED")
     assert reasons(books, user, order) == ["stock-halted", "price-not-met"]
     assert reasons(books, user, marketable) == ["stock-halted"]
+    books.clock.advance(seconds=1)
     halt_trading(books)
     assert reasons(books, user, order) == ["trading-halted", "stock-halted", "price-not-met"]
     assert waits(books, user, order).halted_since == books.clock()
@@ -270,6 +273,35 @@ def test_a_print_of_another_exchange_fills_nothing_in_the_evening(krx_books: Boo
     )
 
     assert waiting.reasons == (R.PRINT_OUTSIDE_SESSION,)
+
+
+def test_what_was_traded_during_a_halt_fills_nothing_afterwards(books: Books) -> None:
+    """The last price would do, but it is one of the halt; the next trade counts again."""
+    user, administrator = books.user(), books.user()
+    books.tick(70_000)
+    order = books.place(user, Side.BUY, 1, limit=69_000)
+    books.do(lambda session: halt(session, halt_id=new_id(), by=administrator, reason=None, now=books.clock()))
+    books.clock.advance(seconds=1)
+    books.tick(68_000)
+    books.clock.advance(seconds=1)
+    books.do(lambda session: resume(session, by=administrator, now=books.clock()))
+    books.match()
+
+    assert reasons(books, user, order) == ["print-during-halt"]
+    assert waits(books, user, order).halted_since is None
+    books.tick(68_000)
+    assert reasons(books, user, order) == ["awaiting-match"]
+
+
+def test_an_order_whose_day_is_over_is_about_to_expire(books: Books) -> None:
+    """Until its expiry comes it is open, and no trade of the new day is for it."""
+    user = books.user()
+    books.tick(70_000)
+    order = books.place(user, Side.BUY, 1, limit=69_000)
+    books.clock.advance(days=1)
+    books.tick(68_000)
+
+    assert reasons(books, user, order) == ["day-ended"]
 
 
 def test_a_sales_costs_are_told_one_by_one(books: Books) -> None:
@@ -347,14 +379,18 @@ def _facts(side: Side, limit: int | None, kind: StockKind = "STOCK", **changed: 
     )  # fmt: skip
     known: dict[str, Any] = {
         "market": "KOSPI", "kind": kind, "stock_status": "TRADABLE", "accepted_position": 0, "book_price": limit, "wake_at": None,
-        "is_touched": False, "halted_since": None, "matched_until": 0,
+        "arriving": False, "is_touched": False, "halts": (), "matched_until": 0,
     }  # fmt: skip
     return OrderFacts(order=order, **(known | changed))
 
 
-def _tick(price: int, age_s: int = 0) -> Tick:
-    at = datetime(2026, 11, 20, 1, tzinfo=UTC) - timedelta(seconds=age_s)
+def _tick(price: int, age_s: int = 0, now: datetime = datetime(2026, 11, 20, 1, tzinfo=UTC)) -> Tick:
+    at = now - timedelta(seconds=age_s)
     return Tick(code=SAMSUNG, price=price, volume=1, traded_at=at, received_at=at, position=Position(1, 1))
+
+
+def _halt(halted_at: datetime, resumed_at: datetime | None) -> HaltRecord:
+    return HaltRecord(id=new_id(), reason=None, halted_at=halted_at, resumed_at=resumed_at)
 
 
 prices = st.integers(1, 3_000) | st.integers(1_900, 60_000) | st.integers(190_000, 700_000)
@@ -388,12 +424,14 @@ def test_an_open_order_never_waits_without_a_reason(data: st.DataObject) -> None
     """Whatever the database and the market say."""
     limit = data.draw(st.none() | st.just(70_000))
     in_book = data.draw(st.booleans())
-    now = datetime(2026, 11, 20, 1, tzinfo=UTC)
+    now = datetime(2026, 11, 20, 1, tzinfo=UTC) + data.draw(st.sampled_from([timedelta(), timedelta(days=1)]))
+    hours = st.sampled_from([now - timedelta(hours=hours) for hours in (0, 1, 2, 30)])
     facts = _facts(
         data.draw(st.sampled_from(Side)),
         limit,
         stock_status=data.draw(st.sampled_from(["TRADABLE", "HALTED", "DELISTED"])),
-        halted_since=data.draw(st.none() | st.just(now)),
+        halts=data.draw(st.lists(st.builds(_halt, hours, st.none() | hours), max_size=2)),
+        arriving=in_book and data.draw(st.booleans()),
         book_price=70_000 if in_book else None,
         wake_at=data.draw(st.none() | st.just(now)) if in_book else now,
         is_touched=data.draw(st.booleans()),
@@ -403,7 +441,9 @@ def test_an_open_order_never_waits_without_a_reason(data: st.DataObject) -> None
 
     waiting = waiting_of(
         facts,
-        data.draw(st.none() | st.builds(_tick, st.sampled_from([69_000, 70_000, 71_000]), st.sampled_from([0, 60]))),
+        data.draw(
+            st.none() | st.builds(_tick, st.sampled_from([69_000, 70_000, 71_000]), st.sampled_from([0, 60]), hours)
+        ),
         market_available=data.draw(st.booleans()),
         hours=AlwaysOpen(),
         settings=settings_for(
