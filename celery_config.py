@@ -46,7 +46,7 @@ def _common(settings: Settings) -> dict[str, Any]:
 
 
 def producer(settings: Settings) -> dict[str, Any]:
-    """For a process that answers a person while it sends: a broker that is away costs at most half a second, once."""
+    """For a process that answers people: the thread that sends waits at most half a second for a broker that is away."""
     return _common(settings) | {
         "broker_transport_options": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "max_retries": 0},
         "broker_connection_timeout": 0.5,

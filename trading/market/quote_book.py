@@ -29,11 +29,10 @@ class QuoteBook:
     def last_tick_and_end(self, code: str) -> tuple[Tick | None, Position | None]:
         """The last tick of a stock and the last place in the tick stream, in one round trip; None for what is not there.
 
-        Whatever gets a place behind that one was printed after this look.
+        Whatever gets a place behind both was printed after this look; a tick may come between the two.
         """
         try:
-            # A transaction, so that no tick comes between the two looks.
-            pipeline = self._redis.pipeline(transaction=True)
+            pipeline = self._redis.pipeline(transaction=False)
             pipeline.xrevrange(keys.TICK_STREAM, count=1)
             pipeline.get(keys.last_tick(code))
             entries, value = pipeline.execute()

@@ -4,7 +4,7 @@ have in common."""
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from trading.database.tables import Stock, table_of
@@ -29,6 +29,11 @@ from trading.services.halts import HALTED_SINCE
 from trading.settings import Settings
 
 _STOCKS = table_of(Stock)
+
+# Put together once: every order asks this.
+_STOCK = select(
+    _STOCKS.c.name, _STOCKS.c.market, _STOCKS.c.kind, _STOCKS.c.status, HALTED_SINCE.label("halted_since")
+).where(_STOCKS.c.code == bindparam("wanted"))
 
 # What a market order is in the book for, so that every trade meets it.
 ABOVE_ALL, BELOW_ALL = 10**15, 0
@@ -146,10 +151,7 @@ class _Stock:
 
 
 def _stock(session: Session, code: str) -> _Stock:
-    columns = (_STOCKS.c.name, _STOCKS.c.market, _STOCKS.c.kind, _STOCKS.c.status)
-    row = session.execute(
-        select(*columns, HALTED_SINCE.label("halted_since")).where(_STOCKS.c.code == code)
-    ).one_or_none()
+    row = session.execute(_STOCK, {"wanted": code}).one_or_none()
     if row is None:
         raise StockNotFound(stock_code=code)
     if row.status != "TRADABLE":

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from trading.database.rows import rows_changed
 from trading.database.tables import Holding, Order, VirtualBalance, table_of
 from trading.database.transactions import send_after_commit
+from trading.database.types import Shares, Won
 from trading.market.quote_book import QuoteBook
 from trading.queue import Task, Wakeup
 from trading.rules.errors import ClientOrderIdTaken, InsufficientCash, InsufficientQuantity
@@ -25,6 +26,26 @@ from trading.settings import Settings
 _ORDERS = table_of(Order)
 _BALANCES = table_of(VirtualBalance)
 _HOLDINGS = table_of(Holding)
+
+# Every order sends these, and putting a statement together takes longer than the server takes to answer it.
+_INSERT_ORDER = insert(_ORDERS)
+_RESERVE_CASH = (
+    update(_BALANCES)
+    .where(
+        _BALANCES.c.user_id == bindparam("owner"),
+        _BALANCES.c.cash_balance - _BALANCES.c.reserved_cash >= bindparam("needed", type_=Won),
+    )
+    .values(reserved_cash=_BALANCES.c.reserved_cash + bindparam("needed", type_=Won))
+)
+_RESERVE_SHARES = (
+    update(_HOLDINGS)
+    .where(
+        _HOLDINGS.c.user_id == bindparam("owner"),
+        _HOLDINGS.c.stock_code == bindparam("code"),
+        _HOLDINGS.c.quantity - _HOLDINGS.c.reserved_quantity >= bindparam("needed", type_=Shares),
+    )
+    .values(reserved_quantity=_HOLDINGS.c.reserved_quantity + bindparam("needed", type_=Shares))
+)
 
 # How many of the orders that hold the shares back a refusal names.
 _RESERVED_BY_MAX = 20
@@ -136,27 +157,28 @@ def _taxes(side: Side, amount: int | None, standing: Standing, now: datetime) ->
 def _insert(session: Session, command: PlaceOrder, standing: Standing, *, reserved_cash: int, now: datetime) -> None:
     try:
         session.execute(
-            insert(_ORDERS).values(
-                id=command.order_id,
-                user_id=command.user_id,
-                client_order_id=command.client_order_id,
-                stock_code=command.stock_code,
-                side=command.side,
-                order_type=command.order_type,
-                time_in_force=command.time_in_force,
-                quantity=command.quantity,
-                limit_price=command.limit_price,
-                status=OrderStatus.PENDING,
-                reason=None,
-                executed_quantity=0,
-                reserved_cash=reserved_cash,
-                accepted_at=now,
-                accepted_position=standing.position,
-                wake_at=standing.wake_at,
-                finished_at=None,
-                book_price=standing.book_price,
-                arriving=standing.arriving,
-            )
+            _INSERT_ORDER,
+            {
+                "id": command.order_id,
+                "user_id": command.user_id,
+                "client_order_id": command.client_order_id,
+                "stock_code": command.stock_code,
+                "side": command.side,
+                "order_type": command.order_type,
+                "time_in_force": command.time_in_force,
+                "quantity": command.quantity,
+                "limit_price": command.limit_price,
+                "status": OrderStatus.PENDING,
+                "reason": None,
+                "executed_quantity": 0,
+                "reserved_cash": reserved_cash,
+                "accepted_at": now,
+                "accepted_position": standing.position,
+                "wake_at": standing.wake_at,
+                "finished_at": None,
+                "book_price": standing.book_price,
+                "arriving": standing.arriving,
+            },
         )
     except IntegrityError as conflict:
         if command.client_order_id is not None and "client_order_id" in str(conflict.orig):
@@ -173,13 +195,7 @@ def _reserve_cash(
     session: Session, command: PlaceOrder, standing: Standing, *, needed: int, settings: Settings
 ) -> None:
     # Condition and change are one statement, so two orders can't both see the same won; it comes last to hold the row only briefly.
-    met = rows_changed(
-        session,
-        update(_BALANCES)
-        .where(_BALANCES.c.user_id == command.user_id, _BALANCES.c.cash_balance - _BALANCES.c.reserved_cash >= needed)
-        .values(reserved_cash=_BALANCES.c.reserved_cash + needed),
-    )
-    if met != 1:
+    if rows_changed(session, _RESERVE_CASH, {"owner": command.user_id, "needed": needed}) != 1:
         available = _available_cash(session, command.user_id)
         raise InsufficientCash(
             needed=needed, available=available, largest_quantity=_largest_quantity(available, standing, settings)
@@ -198,13 +214,8 @@ def _largest_quantity(available: int, standing: Standing, settings: Settings) ->
 
 
 def _reserve_shares(session: Session, command: PlaceOrder) -> None:
-    met = rows_changed(
-        session,
-        update(_HOLDINGS)
-        .where(_my_holding(command), _HOLDINGS.c.quantity - _HOLDINGS.c.reserved_quantity >= command.quantity)
-        .values(reserved_quantity=_HOLDINGS.c.reserved_quantity + command.quantity),
-    )
-    if met != 1:
+    mine = {"owner": command.user_id, "code": command.stock_code, "needed": command.quantity}
+    if rows_changed(session, _RESERVE_SHARES, mine) != 1:
         held, reserved = _held(session, command)
         raise _short_of_shares(session, command, held=held, reserved=reserved)
 
