@@ -180,3 +180,20 @@ def test_a_refresh_token_survives_a_cut(mariadb_api: Api, cut_api: Callable[...,
 
     data_of(mariadb_api.get("/users/me", headers=bearer(renewed["access_token"])))
     data_of(mariadb_api.post("/users/refresh", headers=bearer(renewed["refresh_token"])))
+
+
+@pytest.mark.parametrize("case", CUTS)
+def test_a_halt_begins_and_ends_once(mariadb_api: Api, cut_api: Callable[..., Any], case: str) -> None:
+    """Both are answered with the halt that they began or ended, also where that is found out only afterwards."""
+    headers, cuts = CUTS[case]
+    administrator = mariadb_api.administrator()
+
+    with cut_api(*cuts) as api:
+        halted = data_of(api.post("/admin/trading/halt", administrator, {"reason": "점검"}, headers=headers))
+    resume = {name: f"{value}-resume" for name, value in headers.items()}
+    with cut_api(*cuts) as api:
+        resumed = data_of(api.post("/admin/trading/resume", administrator, headers=resume))
+
+    assert (halted["reason"], halted["resumed_at"]) == ("점검", None)
+    assert (resumed["id"], resumed["resumed_at"] is None) == (halted["id"], False)
+    assert data_of(mariadb_api.post("/admin/trading/resume", administrator)) is None

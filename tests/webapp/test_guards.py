@@ -48,6 +48,20 @@ def test_strangers_are_refused_before_anything_else(sqlite_api: Api, body: bytes
         problem_of(sqlite_api.ask(method, _filled(rule), **more), "unauthorized")
 
 
+def test_administration_is_for_administrators(api: Api) -> None:
+    """Every route of theirs is 403 to a user, whatever he sends, does nothing for him, and answers an administrator."""
+    user, administrator = api.person(), api.administrator()
+    asked = [route for route in routes(api) if route[1].startswith("/admin/")]
+    assert len(asked) >= 2
+
+    for method, rule in asked:
+        before = everything(api.books)
+        for body in ({}, {"json": {}}, {"json": {"no_such_member": 1}}):
+            problem_of(api.ask(method, _filled(rule), user, **body), "forbidden")
+        assert everything(api.books) == before
+        assert api.ask(method, _filled(rule), administrator).status_code < 300, rule
+
+
 def test_everything_with_an_id_belongs_to_somebody(api: Api) -> None:
     """Every route that names a thing by its id answers its owner, and 404 to another user, as if it were not there, and does nothing for him."""
     owner, other = api.person(), api.person()

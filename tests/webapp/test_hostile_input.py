@@ -171,6 +171,18 @@ def test_words_are_those_of_the_contract(target: tuple[Api, Person], member: str
     assert list(api.answers[-1].get_json()["errors"]["json"]) == [member]
 
 
+@pytest.mark.parametrize("name", sorted(set(BODIES) - {"nothing"}))
+def test_bodies_that_are_no_halt(target: tuple[Api, Person], name: str) -> None:
+    """A body may be left out there, but what comes has to be one; nothing is halted by what is not understood."""
+    api, _person = target
+    body, statuses = BODIES[name]
+    administrator = api.administrator()
+
+    assert _refused(api, "POST", "/admin/trading/halt", administrator, data=body, headers=JSON) in statuses
+    for reason in (1, True, [], {}, "", "x" * 201, "\x00", "\ud800"):
+        assert _refused(api, "POST", "/admin/trading/halt", administrator, json={"reason": reason}) == 422
+
+
 @pytest.mark.parametrize("name", BODIES)
 @pytest.mark.parametrize(
     "route",

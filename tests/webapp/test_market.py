@@ -37,6 +37,8 @@ def test_the_clock_of_an_open_market(krx_api: Api) -> None:
         "market_orders_accepted": True,
         "next_opening": "2026-11-20T10:00:00+09:00",
         "day_end": "2026-11-20T15:30:00+09:00",
+        "halted": False,
+        "halted_since": None,
     }
 
 

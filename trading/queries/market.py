@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import get_args
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,6 +18,7 @@ from trading.rules.price_grid import GRID_SINCE, Market, StockKind, limit_percen
 from trading.rules.records import HaltRecord
 
 _HALTS = table_of(TradingHalt)
+_HALT = (_HALTS.c.id, _HALTS.c.reason, _HALTS.c.halted_at, _HALTS.c.resumed_at)
 
 _KINDS: tuple[StockKind, ...] = get_args(StockKind)
 # Funds are listed on KOSPI alone.
@@ -107,10 +109,16 @@ def halted_since(session: Session) -> datetime | None:
 
 def halts_after(session: Session, at: datetime) -> list[HaltRecord]:
     """The halts that had not been lifted by an instant, earliest first; the running one is the last."""
-    columns = (_HALTS.c.id, _HALTS.c.reason, _HALTS.c.halted_at, _HALTS.c.resumed_at)
     lasting = (_HALTS.c.running == 1) | (_HALTS.c.resumed_at > at)
-    rows = session.execute(select(*columns).where(lasting).order_by(_HALTS.c.halted_at)).mappings()
+    rows = session.execute(select(*_HALT).where(lasting).order_by(_HALTS.c.halted_at)).mappings()
     return [HaltRecord(**row) for row in rows]
+
+
+def halt_lifted(session: Session, *, by: UUID, at: datetime) -> HaltRecord | None:
+    """The halt that an administrator lifted at exactly this instant; None where there is none."""
+    lifted = select(*_HALT).where(_HALTS.c.resumed_by == by, _HALTS.c.resumed_at == at)
+    row = session.execute(lifted).mappings().one_or_none()
+    return None if row is None else HaltRecord(**row)
 
 
 def clock_at(hours: MarketHours, now: datetime) -> MarketClock:

@@ -2,12 +2,33 @@
 
 from flask import Flask
 
-from webapp.api import accounts, balance, market, operations, order_insights, orders, portfolio, realtime, transactions
+from webapp.api import (
+    accounts,
+    balance,
+    market,
+    operations,
+    order_insights,
+    orders,
+    portfolio,
+    realtime,
+    trading_control,
+    transactions,
+)
 from webapp.documentation import make_api
 
 
 def install(app: Flask) -> None:
     api = make_api(app)
-    for room in (accounts, orders, order_insights, balance, transactions, portfolio, realtime, market):
+    for room in (
+        accounts,
+        orders,
+        order_insights,
+        balance,
+        transactions,
+        portfolio,
+        realtime,
+        market,
+        trading_control,
+    ):
         api.register_blueprint(room.blueprint)
     app.register_blueprint(operations.blueprint)

@@ -7,8 +7,8 @@ from typing import Any
 from flask.views import MethodView
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from trading.queries.market import calendar_of, clock_at, rules_on
-from trading.rules.exchange_time import trade_date
+from trading.queries.market import calendar_of, clock_at, halted_since, rules_on
+from trading.rules.exchange_time import KST, trade_date
 from trading.rules.trading_days import FIRST_KNOWN_DAY, LAST_KNOWN_DAY
 from webapp.core import the_core
 from webapp.documentation import make_blueprint
@@ -41,9 +41,15 @@ class Clock(Schema):
     hours = fields.String(required=True, metadata={"description": "krx: the exchange's; always: around the clock"})
     trading_day = fields.Date(required=True)
     session = fields.Nested(SessionTimes, allow_none=True)
-    market_orders_accepted = fields.Boolean(required=True)
+    market_orders_accepted = fields.Boolean(
+        required=True, metadata={"description": "by the market's hours; a halt is told apart"}
+    )
     next_opening = fields.AwareDateTime(required=True)
     day_end = fields.AwareDateTime(required=True)
+    halted = fields.Boolean(
+        required=True, metadata={"description": "an administrator has stopped trading: orders are refused meanwhile"}
+    )
+    halted_since = fields.AwareDateTime(allow_none=True)
 
 
 class CalendarDay(Schema):
@@ -125,11 +131,19 @@ class RulesOf(Schema):
 class TheClock(MethodView):
     @blueprint.response(200, envelope(Clock))
     def get(self) -> dict[str, object]:
-        """The market now, in Korea's time: its session, whether market orders are accepted, and when the day ends."""
+        """The market now, in Korea's time: its session, whether market orders are accepted, when the day ends, and whether trading is halted."""
         core = the_core()
         clock = clock_at(core.market_hours(), core.clock())
+        since = core.database.read(halted_since)
         shown = {name: getattr(clock, name) for name in clock.__slots__}
-        return success({**shown, "hours": core.settings.hours_rule})
+        return success(
+            {
+                **shown,
+                "hours": core.settings.hours_rule,
+                "halted": since is not None,
+                "halted_since": since and since.astimezone(KST),
+            }
+        )
 
 
 @blueprint.route("/market/calendar")
