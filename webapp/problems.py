@@ -49,7 +49,11 @@ _TABLE: dict[str, _Words] = {
     "invalid-tick-size": _Words(
         422, "호가 단위 오류", "주문 가격이 호가 단위에 맞지 않습니다. nearest_prices를 확인해 주세요."
     ),
-    "price-out-of-range": _Words(422, "가격 제한폭 초과", "주문 가격이 당일 상한가와 하한가의 범위를 벗어났습니다."),
+    "price-out-of-range": _Words(
+        422,
+        "가격 제한폭 초과",
+        "주문 가격이 당일 가격 제한폭을 벗어났습니다. lower_limit과 upper_limit을 확인해 주세요.",
+    ),
     "insufficient-cash": _Words(409, "주문 가능 금액 부족", "사용할 수 있는 현금이 부족합니다."),
     "insufficient-quantity": _Words(409, "매도 가능 수량 부족", "매도할 수 있는 수량이 부족합니다."),
     "cash-limit-exceeded": _Words(409, "보유 한도 초과", "계좌의 현금 보유 한도를 넘습니다."),
