@@ -37,6 +37,12 @@ class Api:
     def post(self, path: str, **body: object) -> Any:
         return self._call("POST", path, body=body)
 
+    def patch(self, path: str, **body: object) -> Any:
+        return self._call("PATCH", path, body=body)
+
+    def delete(self, path: str) -> Any:
+        return self._call("DELETE", path)
+
     def items(self, path: str, **query: object) -> list[dict[str, Any]]:
         """Every item of a list, page after page."""
         page = self.get(path, **query)

@@ -11,11 +11,22 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from launcher.api import Api, ApiError
-from launcher.sums import Account, Sum, moved, sums_of
+from launcher.sums import (
+    Account,
+    Resting,
+    Sum,
+    moved,
+    sums_of,
+    sums_of_limit,
+    sums_of_resting,
+    sums_of_summary,
+)
 
 STOCK = "A005930"
 DEPOSIT = 5_000_000
 BOUGHT, SOLD = 10, 4
+BOUGHT_AT_LIMIT = 3
+RESTING, RESTING_AMENDED = 7, 5
 TICKS_WATCHED = 5
 DEADLINE_S = 30.0
 _POLL_S = 0.1
@@ -45,8 +56,10 @@ class TradingDay:
             self._watch_price()
             buy = self._trade("BUY", BOUGHT)
             self._show_holding()
+            resting = self._rest_below_the_market()
+            limit = self._trade("BUY", BOUGHT_AT_LIMIT, limit=self._legal_price(percent=101))
             sell = self._trade("SELL", SOLD)
-            self._check(buy, sell)
+            self._check([buy, limit, sell], [*sums_of_resting(resting), *sums_of_limit(limit)])
         except ApiError as refused:
             raise DemoError(str(refused)) from None
         except (KeyError, TypeError, IndexError) as strange:
@@ -91,11 +104,66 @@ class TradingDay:
             raise
         return tick if tick["position"] != seen else None
 
-    def _trade(self, side: str, quantity: int) -> dict[str, Any]:
-        """Place a market order and follow it until the last of its executions is in the portfolio."""
-        self._step(f"{side.capitalize()} {quantity} × {STOCK} at the market")
+    def _rest_below_the_market(self) -> Resting:
+        """Preview a limit buy, place it where it can't fill, see why, amend and cancel it, with the balance after each step."""
+        before = self._api.get("/balance")
+        price = self._legal_price(percent=95)
+        order = {"stock_code": STOCK, "side": "BUY", "order_type": "LIMIT", "quantity": RESTING, "price": price}
+        self._step(f"Preview a limit order: {RESTING} × {STOCK} at {won(price)}, below the market")
+        preview = self._api.post("/trading/orders/preview", **order)
+        self._facts(**{name: figure(value) for name, value in preview.items()})
+
+        self._step("Place it")
+        placed = self._api.post("/trading/orders", **order)
+        self._facts(order=placed["id"], status=placed["status"])
+        balance_placed = self._show_reservation()
+
+        self._step("Why is it not filled?")
+        self._show_waiting(placed["id"])
+
+        lower = self._legal_price(percent=94)
+        self._step(f"Amend it: {RESTING_AMENDED} at {won(lower)}")
+        amended = self._api.patch(f"/trading/orders/{placed['id']}", price=lower, quantity=RESTING_AMENDED)
+        self._facts(status=amended["status"], price=won(amended["price"]), quantity=amended["quantity"])
+        balance_amended = self._show_reservation()
+
+        self._step("Cancel it")
+        cancelled = self._api.delete(f"/trading/orders/{placed['id']}")
+        self._facts(status=cancelled["status"], reason=cancelled["reason"])
+        balance_cancelled = self._show_reservation()
+        return Resting(preview, placed, amended, cancelled, before, balance_placed, balance_amended, balance_cancelled)
+
+    def _show_waiting(self, order_id: str) -> None:
+        waiting = self._api.get(f"/trading/orders/{order_id}/explain")["waiting"]
+        if waiting is None:
+            raise DemoError("The order below the market is not open any more.")
+        figures = ("price", "last_price", "last_price_age_ms", "distance", "distance_bp", "distance_steps")
+        self._facts(stage=waiting["stage"], **{name: figure(waiting[name]) for name in figures})
+        for reason in waiting["reasons"]:
+            self._facts(**{reason["code"]: reason["message"]})
+
+    def _show_reservation(self) -> dict[str, Any]:
+        balance: dict[str, Any] = self._api.get("/balance")
+        self._facts(**{name.replace("_", " "): won(balance[name]) for name in ("reserved_cash", "available_cash")})
+        return balance
+
+    def _legal_price(self, *, percent: int) -> int:
+        """So many percent of the last price, on the grid and inside the day's limits (won)."""
+        tick = self._api.get(f"/trading/realtime/stock/{STOCK}")
+        [table] = [table for table in self._api.get("/market/rules")["tick_tables"] if table["kind"] == "STOCK"]
+        wanted = tick["price"] * percent // 100
+        if tick["base_price"] is not None:
+            wanted = min(max(wanted, tick["base_price"] * 71 // 100), tick["base_price"] * 129 // 100)
+        step = [line["tick"] for line in table["steps"] if line["price_from"] <= wanted][-1]
+        return int(wanted - wanted % step)
+
+    def _trade(self, side: str, quantity: int, *, limit: int | None = None) -> dict[str, Any]:
+        """Place an order that fills at once and follow it until the last of its executions is in the portfolio."""
+        how = "at the market" if limit is None else f"at {won(limit)} or less"
+        self._step(f"{side.capitalize()} {quantity} × {STOCK} {how}")
         placed = time.monotonic()
-        order = self._api.post("/trading/orders", stock_code=STOCK, side=side, order_type="MARKET", quantity=quantity)
+        terms: dict[str, Any] = {"order_type": "MARKET"} if limit is None else {"order_type": "LIMIT", "price": limit}
+        order = self._api.post("/trading/orders", stock_code=STOCK, side=side, quantity=quantity, **terms)
         self._facts(order=order["id"], status=order["status"], accepted=f"after {_ms_since(placed)} ms")
         order = self._until(f"the {side} order is in the portfolio", lambda: self._done(order["id"]))
         if order["status"] != "FILLED" or order["executed_quantity"] != quantity:
@@ -112,6 +180,8 @@ class TradingDay:
                 evidence=f"rule {execution['rule']}, tick of {execution['tick_traded_at']} at {execution['tick_position']},"
                 f" {execution['tick_age_ms']} ms old",
             )
+        explained = self._api.get(f"/trading/orders/{order['id']}/explain")["executions"]
+        self._facts(why=", ".join(dict.fromkeys(fill["rule"]["message"] for fill in explained)))
         self._transactions_table(self._api.items("/trading/transactions", order_id=order["id"]))
         return order
 
@@ -128,7 +198,8 @@ class TradingDay:
         self._facts(**{name: figure(value) for name, value in holding.items()})
         return dict(holding)
 
-    def _check(self, buy: dict[str, Any], sell: dict[str, Any]) -> None:
+    def _check(self, orders: list[dict[str, Any]], earlier_sums: list[Sum]) -> None:
+        """Hold the account as it is at the end, and what was seen on the way, against sums of our own."""
         balance = self._show_balance("The balance at the end")
         self._step("All transactions, oldest first")
         transactions = self._api.items("/trading/transactions", limit=100)[::-1]
@@ -136,10 +207,21 @@ class TradingDay:
         holding = self._show_holding()
         self._step("Totals of the portfolio")
         self._facts(**{name: figure(value) for name, value in self._api.get("/portfolio/summary").items()})
-
-        executions = [(order["side"], execution) for order in (buy, sell) for execution in order["executions"]]
+        # From a day before any: the trading day may have gone past midnight in Korea.
+        summary = self._api.get("/trading/orders/summary", **{"from": "2023-01-01"})
+        executions = [(order["side"], execution) for order in orders for execution in order["executions"]]
         account = Account(transactions=transactions, executions=executions, balance=balance, holding=holding)
-        sums = [*sums_of(account), Sum("shares left", BOUGHT - SOLD, holding["quantity"])]
+        self._check_sums(
+            [
+                *earlier_sums,
+                *sums_of(account),
+                *sums_of_summary(account, summary),
+                Sum("orders in all, the cancelled one included", len(orders) + 1, summary["orders"]),
+                Sum("shares left", BOUGHT + BOUGHT_AT_LIMIT - SOLD, holding["quantity"]),
+            ]
+        )
+
+    def _check_sums(self, sums: list[Sum]) -> None:
         self._step("Check the sums, computed anew from these answers")
         table = Table(
             "sum",
@@ -197,6 +279,8 @@ def figure(value: object) -> str:
     """A value of an answer: whole numbers with their thousands apart, a dash for what there is not."""
     if value is None:
         return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

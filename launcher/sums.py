@@ -34,11 +34,74 @@ class Account:
     holding: Answer
 
 
+@dataclass(frozen=True)
+class Resting:
+    """The raw answers about a limit buy that is never filled: foretold, placed, amended and cancelled, with the balance before it and after each."""
+
+    preview: Answer
+    placed: Answer
+    amended: Answer
+    cancelled: Answer
+    before: Answer
+    balance_placed: Answer
+    balance_amended: Answer
+    balance_cancelled: Answer
+
+
 def sums_of(account: Account) -> Iterator[Sum]:
     """Every sum that must hold, in the order in which a person would check them."""
     yield from _executions(account)
     yield from _ledger(account)
     yield from _holding(account)
+
+
+def sums_of_resting(resting: Resting) -> Iterator[Sum]:
+    """What the order set aside at each step, and that every won of it came back."""
+    before = resting.before
+    foretold = cost_of_buying(resting.preview["price"], resting.preview["quantity"])
+    yield Sum("preview: net amount = price × quantity + commission", foretold, resting.preview["net_amount"])
+    yield Sum("preview: what would be set aside", foretold, resting.preview["reserved_cash"])
+    for step, order, balance in (
+        ("placed", resting.placed, resting.balance_placed),
+        ("amended", resting.amended, resting.balance_amended),
+    ):
+        cost = cost_of_buying(order["price"], order["quantity"])
+        yield Sum(f"{step}: the order sets aside its cost", cost, order["reserved_cash"])
+        yield Sum(f"{step}: reserved cash", before["reserved_cash"] + cost, balance["reserved_cash"])
+        yield Sum(f"{step}: available cash", before["available_cash"] - cost, balance["available_cash"])
+    yield Sum("cancelled: the order sets nothing aside", 0, resting.cancelled["reserved_cash"])
+    for name in ("cash_balance", "reserved_cash", "available_cash"):
+        what = f"cancelled: {name.replace('_', ' ')} as before it"
+        yield Sum(what, before[name], resting.balance_cancelled[name])
+
+
+def sums_of_limit(order: Answer) -> Iterator[Sum]:
+    """That a limit buy was filled at no worse price than its own."""
+    for execution in order["executions"]:
+        yield Sum("limit buy: won a share above its limit", 0, max(0, execution["price"] - order["price"]))
+
+
+def sums_of_summary(account: Account, summary: Answer) -> Iterator[Sum]:
+    """That the summary of the orders is that of their executions."""
+    for side in ("BUY", "SELL"):
+        executions = [execution for one, execution in account.executions if one == side]
+        answered = summary[side.lower()]
+        for name, of_execution in (
+            ("executed_quantity", "quantity"),
+            ("executed_amount", "amount"),
+            ("commission", "commission"),
+            ("tax", "tax"),
+        ):
+            what = f"summary, {side.lower()}: {name.replace('_', ' ')}"
+            yield Sum(what, sum(execution[of_execution] for execution in executions), answered[name])
+    realised = sum(execution["realized_profit"] for side, execution in account.executions if side == "SELL")
+    yield Sum("summary, sell: realised profit", realised, summary["sell"]["realized_profit"])
+
+
+def cost_of_buying(price: int, quantity: int) -> int:
+    """The cash (won) that so many shares at this price take, commission included."""
+    amount = price * quantity
+    return amount + amount * COMMISSION_PPM // 1_000_000
 
 
 def _executions(account: Account) -> Iterator[Sum]:

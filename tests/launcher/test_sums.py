@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from launcher.sums import Account, sums_of
+from launcher.sums import Account, Resting, Sum, sums_of, sums_of_limit, sums_of_resting, sums_of_summary
 
 BUY = {"price": 70_100, "quantity": 10, "amount": 701_000, "commission": 105, "tax": 0, "realized_profit": 0}
 # 285,200: commission 42.78, transaction tax 142.6, rural development tax 427.8, each rounded down. Cost of four: 280,400 + 42.
@@ -71,3 +71,69 @@ def test_one_won_too_many_anywhere_is_found(path: tuple[Any, ...], named: str) -
         place = place[step]
     place[path[-1]] += 1
     assert any(line.what.startswith(named) for line in sums_of(wrong) if not line.agrees)
+
+
+def balance(reserved: int) -> dict[str, Any]:
+    return {"cash_balance": 5_000_000, "reserved_cash": reserved, "available_cash": 5_000_000 - reserved}
+
+
+def resting() -> Resting:
+    """Seven shares at 66,500, amended to five at 65,800: 465,500 and 69 of commission, then 329,000 and 49."""
+    return Resting(
+        preview={"price": 66_500, "quantity": 7, "net_amount": 465_569, "reserved_cash": 465_569},
+        placed={"price": 66_500, "quantity": 7, "reserved_cash": 465_569},
+        amended={"price": 65_800, "quantity": 5, "reserved_cash": 329_049},
+        cancelled={"reserved_cash": 0},
+        before=balance(0),
+        balance_placed=balance(465_569),
+        balance_amended=balance(329_049),
+        balance_cancelled=balance(0),
+    )
+
+
+def summary() -> dict[str, Any]:
+    figures = {"executed_quantity": 10, "executed_amount": 701_000, "commission": 105, "tax": 0, "realized_profit": 0}
+    sold = {"executed_quantity": 4, "executed_amount": 285_200, "commission": 42, "tax": 569, "realized_profit": 4_147}
+    return {"buy": figures, "sell": sold}
+
+
+def wrong_by_one(record: Any, name: str, member: str) -> list[Sum]:
+    wrong = copy.deepcopy(record)
+    part = wrong[name] if isinstance(wrong, dict) else getattr(wrong, name)
+    part[member] += 1
+    sums = sums_of_summary(account(), wrong) if isinstance(wrong, dict) else sums_of_resting(wrong)
+    return [line for line in sums if not line.agrees]
+
+
+def test_a_right_resting_order_and_summary_agree_in_every_sum() -> None:
+    for sums in (list(sums_of_resting(resting())), list(sums_of_summary(account(), summary()))):
+        assert len(sums) >= 9
+        assert [line for line in sums if not line.agrees] == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "member"),
+    [
+        ("preview", "net_amount"),
+        ("preview", "reserved_cash"),
+        ("placed", "reserved_cash"),
+        ("amended", "reserved_cash"),
+        ("cancelled", "reserved_cash"),
+        *((f"balance_{step}", name) for step in ("placed", "amended") for name in ("reserved_cash", "available_cash")),
+        *(("balance_cancelled", name) for name in ("cash_balance", "reserved_cash", "available_cash")),
+    ],
+)
+def test_one_won_that_did_not_come_back_is_found(answer: str, member: str) -> None:
+    assert wrong_by_one(resting(), answer, member)
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+@pytest.mark.parametrize("member", ["executed_quantity", "executed_amount", "commission", "tax", "realized_profit"])
+def test_a_summary_that_is_wrong_is_found(side: str, member: str) -> None:
+    if (side, member) != ("buy", "realized_profit"):
+        assert wrong_by_one(summary(), side, member)
+
+
+def test_a_fill_above_the_limit_is_found() -> None:
+    order = {"price": 70_000, "executions": [{"price": 69_900}, {"price": 70_000}, {"price": 70_100}]}
+    assert [line.agrees for line in sums_of_limit(order)] == [True, True, False]
