@@ -128,15 +128,16 @@ def _lock_cursor(session: Session, *, shard: int, settings: Settings, now: datet
 
 
 def _inherited(session: Session, settings: Settings) -> int:
-    """Where matchers of another number have got to, all of them: that of the number that was at work last; 0 without any."""
-    latest = (
-        select(_CURSORS.c.shards)
+    """The furthest place up to which matchers of another number, all of them, have read; 0 without any."""
+    read = (
+        select(func.min(_CURSORS.c.position).label("place"))
         .where(_CURSORS.c.shards != settings.matcher_shards)
-        .order_by(_CURSORS.c.scanned_at.desc())
-        .limit(1)
-        .scalar_subquery()
+        .group_by(_CURSORS.c.shards)
+        # Where one of them has not looked yet nobody knows where its stocks were read to.
+        .having(func.count() == _CURSORS.c.shards)
+        .subquery()
     )
-    return session.scalar(select(func.min(_CURSORS.c.position)).where(_CURSORS.c.shards == latest)) or 0
+    return session.scalar(select(func.max(read.c.place))) or 0
 
 
 def _unread(session: Session, ticks: Sequence[Tick], settings: Settings) -> list[Tick]:

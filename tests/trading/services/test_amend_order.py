@@ -16,11 +16,12 @@ from trading.rules.errors import (
     ValidationFailed,
 )
 from trading.rules.orders import Side, TimeInForce
+from trading.rules.records import OrderRecord
 
 
-def place_of(books: Books, order: object) -> int:
+def place_of(books: Books, order: OrderRecord) -> int:
     """The place in the tick stream behind which trades fill an order."""
-    (row,) = rows(books, "SELECT accepted_position FROM orders WHERE id = :id", id=order.id.bytes)  # type: ignore[attr-defined]
+    (row,) = rows(books, "SELECT accepted_position FROM orders WHERE id = :id", id=order.id.bytes)
     return int(row["accepted_position"])
 
 

@@ -1,6 +1,7 @@
 """The end of the day: DAY orders end with theirs, not before and not after, and what they held is free."""
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 
@@ -8,6 +9,7 @@ from tests.books import SAMSUNG, Books, opened, settings_for
 from tests.trading.steps import bought, cash, change_settings, do, rows, set_status, shares
 from trading.queue import Task, Wakeup
 from trading.rules.orders import Side, TimeInForce
+from trading.rules.records import OrderRecord
 from trading.services.expire_orders import end_delisted
 
 MIDNIGHT = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
@@ -16,8 +18,8 @@ CLOSE, LAST_PRINT = datetime(2026, 11, 20, 6, 30, tzinfo=UTC), datetime(2026, 11
 EVENING_END = datetime(2026, 11, 20, 11, 0, tzinfo=UTC)
 
 
-def status_of(books: Books, user: object, order: object) -> str:
-    return str(books.order(user, order.id).status)  # type: ignore[arg-type, attr-defined]
+def status_of(books: Books, user: UUID, order: OrderRecord) -> str:
+    return str(books.order(user, order.id).status)
 
 
 def look_and_expire(books: Books, at: datetime) -> int | None:

@@ -1,6 +1,7 @@
 """Limit orders at their acceptance: what they are refused for, what they set aside, and which price they get when they arrive."""
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 
@@ -18,6 +19,7 @@ from trading.rules.errors import (
     StockNotTradable,
 )
 from trading.rules.orders import Side, TimeInForce
+from trading.rules.records import OrderRecord
 from trading.services.execute_orders import ExecutionReport
 
 MAY_WAIT, IMMEDIATE = (TimeInForce.DAY, TimeInForce.GTC), (TimeInForce.IOC, TimeInForce.FOK)
@@ -27,9 +29,9 @@ NIGHT, AUCTION, EVENING = (
 )
 
 
-def prices(books: Books, user: object, order: object) -> list[tuple[int, str]]:
+def prices(books: Books, user: UUID, order: OrderRecord) -> list[tuple[int, str]]:
     """Price and rule of an order's fills."""
-    fills = books.order(user, order.id).executions  # type: ignore[arg-type, attr-defined]
+    fills = books.order(user, order.id).executions
     return [(fill.price, fill.rule) for fill in fills]
 
 

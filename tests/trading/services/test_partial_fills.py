@@ -1,5 +1,7 @@
 """Partial fills: the won and the shares of each part, of what still waits, and of what is given back, on both sides."""
 
+from uuid import UUID
+
 import pytest
 
 from tests.books import Books
@@ -16,7 +18,7 @@ def trade(books: Books, price: int, volume: int) -> None:
     books.run_all()
 
 
-def with_shares(books: Books, quantity: int) -> tuple[object, int]:
+def with_shares(books: Books, quantity: int) -> tuple[UUID, int]:
     """A user who holds shares, and his cash."""
     user = books.user()
     change_settings(books, fill_profile="simple")
@@ -48,15 +50,15 @@ def test_a_sale_in_parts(volume_books: Books) -> None:
     """Shares leave the holding and its reservation part by part; cash comes with each."""
     books = volume_books
     user, balance = with_shares(books, 10)
-    order = books.place(user, Side.SELL, 6, limit=71_000)  # type: ignore[arg-type]
+    order = books.place(user, Side.SELL, 6, limit=71_000)
     for volume, held, reserved in ((2, 8, 4), (3, 5, 1)):
         trade(books, 71_500, volume)
-        assert shares(books, user) == (held, reserved)  # type: ignore[arg-type]
+        assert shares(books, user) == (held, reserved)
         assert books.breaches() == []
-    books.cancel(user, order.id)  # type: ignore[arg-type]
-    assert shares(books, user) == (5, 0)  # type: ignore[arg-type]
+    books.cancel(user, order.id)
+    assert shares(books, user) == (5, 0)
     # 71,000 × 2 and × 3: commission 21 and 31, transaction tax 71 and 106, rural tax 213 and 319.
-    assert cash(books, user) == (balance + 142_000 - 305 + 213_000 - 456, 0)  # type: ignore[arg-type]
+    assert cash(books, user) == (balance + 142_000 - 305 + 213_000 - 456, 0)
     assert books.breaches() == []
 
 
@@ -85,15 +87,15 @@ def test_the_rest_of_an_ioc_sale_is_given_back(volume_books: Books) -> None:
     """Two of five are sold; the three others can be sold again at once."""
     books = volume_books
     user, _ = with_shares(books, 5)
-    order = books.place(user, Side.SELL, 5, limit=70_000, time_in_force=TimeInForce.IOC)  # type: ignore[arg-type]
+    order = books.place(user, Side.SELL, 5, limit=70_000, time_in_force=TimeInForce.IOC)
     books.tick(70_000, volume=2)
     books.match()
     books.run(books.sent.pop())
-    assert shares(books, user) == (5, 2)  # type: ignore[arg-type]
+    assert shares(books, user) == (5, 2)
     assert books.breaches() == []
     books.run_all()
-    assert shares(books, user) == (3, 0)  # type: ignore[arg-type]
-    assert books.order(user, order.id).reason == "not-filled-at-once"  # type: ignore[arg-type]
+    assert shares(books, user) == (3, 0)
+    assert books.order(user, order.id).reason == "not-filled-at-once"
     assert books.breaches() == []
 
 
@@ -195,4 +197,20 @@ def test_a_trade_is_read_once_however_the_number_of_matchers_changes(
     books.run_all()
     assert [fill.quantity for fill in books.order(user, order.id).executions] == [4]
     assert rows(books, "SELECT * FROM order_touches") == []
+    assert books.breaches() == []
+
+
+@pytest.mark.parametrize("looked", [0, 1])
+def test_matchers_that_had_not_all_looked_hand_nothing_on(volume_books: Books, looked: int) -> None:
+    """Of two new matchers one has looked when their number is changed back: no trade is lost and none counts twice."""
+    books = volume_books
+    user = books.user()
+    order = books.place(user, Side.BUY, 10, limit=70_000)
+    books.tick(69_900, volume=4)
+    change_settings(books, matcher_shards=2)
+    books.match(looked)
+    change_settings(books, matcher_shards=1)
+    books.match()
+    books.run_all()
+    assert books.order(user, order.id).executed_quantity == 4
     assert books.breaches() == []
