@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from trading.rules.fills import FillRule
 from trading.rules.ledger import DIRECTION
 
 SAMPLE = 5
@@ -20,6 +21,8 @@ _SIGNED = (
     + " END - commission - tax)"
 )
 _OPEN = "('PENDING', 'PARTIALLY_FILLED')"
+# Fills that the matcher found in the tick stream, as opposed to those at the last trade when an order arrived.
+_FROM_THE_BOOK = f"('{FillRule.MARKET_AT_PRINT}', '{FillRule.ARRIVING_AT_PRINT}', '{FillRule.RESTING_AT_LIMIT}')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,18 @@ CHECKS = (
         population="SELECT COUNT(*) FROM virtual_balances",
         figure="SELECT COALESCE(SUM(cash_balance - reserved_cash), 0) FROM virtual_balances",
         faults="SELECT user_id, cash_balance, reserved_cash FROM virtual_balances WHERE cash_balance < reserved_cash OR reserved_cash < 0",
+    ),
+    Check(
+        name="2d an open limit buy reserves what its rest costs at its limit, a sale reserves no cash",
+        population=f"SELECT COUNT(*) FROM orders WHERE status IN {_OPEN}",
+        figure=f"SELECT COALESCE(SUM((quantity - executed_quantity) * limit_price), 0) FROM orders WHERE status IN {_OPEN} AND side = 'BUY'",
+        # Commission paid so far counts as reserved: where its rate was raised, the won for it came out of what the rest had.
+        faults=f"""SELECT o.id, o.side, o.reserved_cash, o.quantity - o.executed_quantity AS rest, o.limit_price FROM orders o
+            LEFT JOIN (SELECT order_id, SUM(commission) AS paid, SUM(CASE WHEN settled_at IS NULL THEN amount + commission ELSE 0 END) AS unsettled
+                       FROM order_executions WHERE side = 'BUY' GROUP BY order_id) e ON e.order_id = o.id
+            WHERE (o.side = 'SELL' AND o.reserved_cash <> 0)
+               OR (o.side = 'BUY' AND o.status IN {_OPEN} AND o.reserved_cash - COALESCE(e.unsettled, 0) + COALESCE(e.paid, 0)
+                   < (o.quantity - o.executed_quantity) * o.limit_price)""",
     ),
     Check(
         name="3a holding quantity and cost = bought − sold over applied executions",
@@ -175,6 +190,63 @@ CHECKS = (
                 UNION ALL SELECT user_id, -realized_profit FROM order_executions WHERE realized_profit IS NOT NULL
             ) x WHERE NOT EXISTS (SELECT 1 FROM order_executions e WHERE e.user_id = x.user_id AND e.applied_at IS NULL)
             GROUP BY x.user_id HAVING SUM(x.won) <> 0""",
+    ),
+    Check(
+        name="8a an open order waits in the book or is due, a finished one does neither",
+        population="SELECT COUNT(*) FROM orders",
+        figure="SELECT COUNT(*) FROM orders WHERE book_price IS NOT NULL",
+        faults=f"""SELECT id, status, book_price, wake_at, arriving, finished_at FROM orders
+            WHERE (status IN {_OPEN}) <> (finished_at IS NULL)
+               OR (status IN {_OPEN} AND book_price IS NULL AND wake_at IS NULL)
+               OR (status NOT IN {_OPEN} AND (book_price IS NOT NULL OR wake_at IS NOT NULL OR arriving <> 0))""",
+    ),
+    Check(
+        name="8b a limit order that may wait is in the book at its limit, or all of its rest was found filled",
+        population=f"SELECT COUNT(*) FROM orders WHERE order_type = 'LIMIT' AND status IN {_OPEN}",
+        figure=f"SELECT COALESCE(SUM(quantity - executed_quantity), 0) FROM orders WHERE order_type = 'LIMIT' AND status IN {_OPEN}",
+        faults=f"""SELECT o.id, o.limit_price, o.book_price, o.quantity - o.executed_quantity AS rest, COALESCE(t.found, 0) AS found FROM orders o
+            LEFT JOIN (SELECT order_id, SUM(quantity) AS found FROM order_touches GROUP BY order_id) t ON t.order_id = o.id
+            WHERE o.order_type = 'LIMIT' AND o.status IN {_OPEN} AND (o.book_price <> o.limit_price
+               OR (o.book_price IS NULL AND o.time_in_force IN ('DAY', 'GTC') AND o.quantity - o.executed_quantity > COALESCE(t.found, 0)))""",
+    ),
+    Check(
+        name="8c what was found filled belongs to an open order that is due, lies behind its place and within its limit",
+        population="SELECT COUNT(*) FROM order_touches",
+        figure="SELECT COALESCE(SUM(quantity), 0) FROM order_touches",
+        faults=f"""SELECT t.order_id, t.tick_position, t.price, o.status, o.wake_at, o.limit_price, o.accepted_position
+            FROM order_touches t LEFT JOIN orders o ON o.id = t.order_id
+            WHERE o.id IS NULL OR o.status NOT IN {_OPEN} OR o.wake_at IS NULL OR t.tick_position <= COALESCE(o.accepted_position, t.tick_position)
+               OR (o.side = 'BUY' AND t.price > o.limit_price) OR (o.side = 'SELL' AND t.price < o.limit_price)""",
+    ),
+    Check(
+        name="8d a fill's price is what its rule makes of its trade's",
+        population="SELECT COUNT(*) FROM order_executions",
+        figure="SELECT COALESCE(MAX(tick_age_ms), 0) FROM order_executions",
+        # At its limit an order is filled by a trade that meets it; a market order may slip, and only to the trader's harm.
+        faults=f"""SELECT id, order_id, side, rule, price, tick_price FROM order_executions
+            WHERE CASE rule
+                WHEN '{FillRule.RESTING_AT_LIMIT}' THEN (side = 'BUY' AND tick_price > price) OR (side = 'SELL' AND tick_price < price)
+                WHEN '{FillRule.MARKET_AT_PRINT}' THEN (side = 'BUY' AND price < tick_price) OR (side = 'SELL' AND price > tick_price)
+                ELSE price <> tick_price END""",
+    ),
+    Check(
+        name="8e the fill that completed a limit order is within its limit and, where the book filled it, behind its place",
+        population="SELECT COUNT(*) FROM orders WHERE order_type = 'LIMIT' AND status = 'FILLED'",
+        figure="SELECT COALESCE(SUM(quantity), 0) FROM orders WHERE order_type = 'LIMIT' AND status = 'FILLED'",
+        # Of the last fill alone this can be told: an amendment moves limit and place, and fills before it were held against others.
+        faults=f"""SELECT o.id, o.side, o.limit_price, e.price, e.rule, o.accepted_position, e.tick_position FROM orders o
+            JOIN (SELECT order_id, MAX(fill_number) AS fill_number FROM order_executions GROUP BY order_id) l ON l.order_id = o.id
+            JOIN order_executions e ON e.order_id = o.id AND e.fill_number = l.fill_number
+            WHERE o.order_type = 'LIMIT' AND o.status = 'FILLED'
+              AND ((o.side = 'BUY' AND e.price > o.limit_price) OR (o.side = 'SELL' AND e.price < o.limit_price)
+                   OR (e.rule IN {_FROM_THE_BOOK} AND e.tick_position <= o.accepted_position))""",
+    ),
+    Check(
+        name="8f no trade fills an order from the book twice",
+        population=f"SELECT COUNT(*) FROM order_executions WHERE rule IN {_FROM_THE_BOOK}",
+        figure=f"SELECT COALESCE(SUM(quantity), 0) FROM order_executions WHERE rule IN {_FROM_THE_BOOK}",
+        faults=f"""SELECT order_id, tick_position, COUNT(*) AS fills FROM order_executions WHERE rule IN {_FROM_THE_BOOK}
+            GROUP BY order_id, tick_position HAVING COUNT(*) > 1""",
     ),
 )
 
