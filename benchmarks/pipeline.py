@@ -1,41 +1,42 @@
-"""How fast a backlog of accepted market orders becomes settled holdings: ``python -m benchmarks.pipeline``.
+"""How fast a backlog of accepted orders becomes settled holdings: ``python -m benchmarks.pipeline``.
 
-MariaDB with durable commits and a real Celery worker with two pool children work off 10,000 orders of 1,000 users in 100 stocks, half of them
-sales. Timed is everything from the first wake-up to the last fill applied to its holding. Beside it, in the same run and on the same server,
-stands the rate at which one connection inserts and commits single rows: the ratio of the two says more than either, as machines differ.
+MariaDB with durable commits and a real Celery worker with two pool children work off 10,000 orders of 1,000 users in 100 stocks: half of them sales,
+and of both sides half at a limit. Of the limit orders every other one is marketable when it arrives and is executed like a market order; the others
+rest in the book until a trade meets them, and are found by a look of the matcher. Timed is everything from that trade and the first wake-up to the
+last fill applied to its holding. Beside it, in the same run and on the same server, stands the rate at which one connection inserts and commits
+single rows: the ratio of the two says more than either, as machines differ.
 
 Prints a line a round, and as its last line one JSON object with the medians.
 """
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
-from itertools import zip_longest
+from itertools import product, zip_longest
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pymysql
+from celery import Celery
 from flask_migrate import upgrade
-from sqlalchemy import exists, or_, select, text
+from sqlalchemy import exists, func, or_, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
+import celery_config
+from benchmarks.celery_processes import worker
 from benchmarks.mariadb import MariaDB
 from launcher.valkey import Valkey
 from trading import core as trading_core
-from trading.core import Core
+from trading.core import Core, Deliver
 from trading.database.ids import new_id
-from trading.database.tables import Order, OrderExecution
+from trading.database.tables import Order, OrderExecution, Stock
 from trading.database.transactions import nothing_to_find
 from trading.market import keys
 from trading.market.listing import ListedStock
@@ -52,11 +53,14 @@ from webapp.queue import producer_courier
 
 USERS = 1_000
 STOCKS = 100
-POOL_CHILDREN = 2
 PRICE = 10_000
+TICK_SIZE = 10
 COMMIT_SAMPLE_S = 3.0
 DEADLINE_S = 300.0
 _SETUP_BATCH = 100
+# By how many ticks a limit is better for the market than the last price: marketable at once, or at rest until a trade comes to it.
+_MARKET_ONLY = (None,)
+_ALL_KINDS = (None, 2, None, -1)
 
 
 def main() -> None:
@@ -76,27 +80,30 @@ def main() -> None:
             {
                 "database_uri": uri,
                 "redis_url": valkey.url,
+                "market_hours": "always",
                 "tick_freshness_ms": 3_600_000,
                 "starting_cash": 10**12,
                 "cash_max": 10**14,
             }
         )
-        _run(settings, uri, orders=chosen.orders, rounds=chosen.rounds)
+        _run(settings, uri, Path(folder) / "worker.log", orders=chosen.orders, rounds=chosen.rounds)
 
 
-def _run(settings: Settings, uri: str, *, orders: int, rounds: int) -> None:
-    core = trading_core.build(settings, deliver=lambda _wakeups: None)
+def _run(settings: Settings, uri: str, log: Path, *, orders: int, rounds: int) -> None:
+    core = trading_core.build(settings)
     deliver = producer_courier(settings)
     with create_app(core).app_context():
         upgrade()
     traders = _set_up(core)
     results = []
-    with _worker(settings, uri):
-        _work_off(core, deliver, _accept(core, traders, orders=USERS, side=Side.BUY, quantity=1_000))
+    with worker(settings, log):
+        _work_off(
+            core, deliver, _accept(core, traders, orders=USERS, side=Side.BUY, quantity=1_000, kinds=_MARKET_ONLY)
+        )
         for number in range(1, rounds + 1):
             commits_before = _single_row_commits_per_s(uri)
-            buys = _accept(core, traders, orders=orders // 2, side=Side.BUY, quantity=10)
-            sales = _accept(core, traders, orders=orders - orders // 2, side=Side.SELL, quantity=10)
+            buys = _accept(core, traders, orders=orders // 2, side=Side.BUY, quantity=10, kinds=_ALL_KINDS)
+            sales = _accept(core, traders, orders=orders - orders // 2, side=Side.SELL, quantity=10, kinds=_ALL_KINDS)
             backlog = [order for pair in zip_longest(buys, sales) for order in pair if order]
             fills_per_s, statements_per_fill = _work_off(core, deliver, backlog)
             # The machine may be shared: the yardstick is laid on both sides of what it measures.
@@ -109,7 +116,7 @@ def _run(settings: Settings, uri: str, *, orders: int, rounds: int) -> None:
                     "statements_per_fill": round(statements_per_fill, 4),
                 }
             )
-            print(f"round {number}: {results[-1]}", flush=True)
+            print(f"round {number}: {results[-1]}, filled {_rules(core)}", flush=True)
     breaches = sum(finding.breaches for finding in core.database.snapshot(lambda session: list(audit(session))))
     core.close()
     if breaches:
@@ -123,16 +130,7 @@ def _set_up(core: Core) -> list[tuple[UUID, str]]:
     codes = [f"A{900_000 + number}" for number in range(STOCKS)]
     listing = [ListedStock(code=code, name=code, market="KOSPI", reference_price=PRICE) for code in codes]
     core.database.transaction(lambda session: import_stocks(session, listing, now=now), landed=nothing_to_find)
-    for number, code in enumerate(codes):
-        tick = Tick(
-            code=code,
-            price=PRICE,
-            volume=1,
-            traded_at=now,
-            received_at=now,
-            position=Position(int(now.timestamp() * 1_000), number),
-        )
-        core.redis.set(keys.last_tick(code), tick.to_json())
+    _trade(core, codes, prices=(PRICE,))
     users = [new_id() for _ in range(USERS)]
 
     def open_accounts(session: Session) -> None:
@@ -144,25 +142,54 @@ def _set_up(core: Core) -> list[tuple[UUID, str]]:
     return [(user_id, codes[number % STOCKS]) for number, user_id in enumerate(users)]
 
 
-def _accept(core: Core, traders: Sequence[tuple[UUID, str]], *, orders: int, side: Side, quantity: int) -> list[UUID]:
-    """Accept that many orders, users in turn, without waking anybody; their ids in order of acceptance."""
+def _trade(core: Core, codes: Sequence[str], *, prices: Sequence[int]) -> None:
+    """Print trades of each stock at these prices, as the relayer would."""
+    now = core.clock()
+    first_ms = int(now.timestamp() * 1_000)
+    with core.redis.pipeline(transaction=True) as pipeline:
+        for number, (price, code) in enumerate(product(prices, codes)):
+            position = Position(first_ms, number)
+            tick = Tick(code=code, price=price, volume=1, traded_at=now, received_at=now, position=position)
+            pipeline.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(position))
+            pipeline.set(keys.last_tick(code), tick.to_json())
+        pipeline.execute()
+
+
+def _accept(
+    core: Core,
+    traders: Sequence[tuple[UUID, str]],
+    *,
+    orders: int,
+    side: Side,
+    quantity: int,
+    kinds: Sequence[int | None],
+) -> list[UUID]:
+    """Accept that many orders, users in turn, without waking anybody; their ids in order of acceptance.
+
+    ``kinds`` come in turn: by how many ticks an order's limit is better for the market than the last price, None for a market order.
+    """
     accepted: list[UUID] = []
+    hours = core.market_hours()
+    better = TICK_SIZE if side is Side.BUY else -TICK_SIZE
 
     def accept(session: Session, numbers: range) -> None:
         for number in numbers:
             user_id, code = traders[number % len(traders)]
+            # The users' number is a multiple of the kinds', so each user's next order is of another kind.
+            kind = kinds[(number + number // len(traders)) % len(kinds)]
             command = PlaceOrder(
                 order_id=new_id(),
                 user_id=user_id,
                 stock_code=code,
                 side=side,
-                order_type=OrderType.MARKET,
+                order_type=OrderType.MARKET if kind is None else OrderType.LIMIT,
                 time_in_force=TimeInForce.DAY,
                 quantity=quantity,
+                limit_price=None if kind is None else PRICE + kind * better,
             )
             # The sweep must not find the backlog while it is being built, so its grace begins later.
             later = core.clock() + timedelta(minutes=10)
-            place_order(session, command, quotes=core.quotes, settings=core.settings, now=later)
+            place_order(session, command, quotes=core.quotes, hours=hours, settings=core.settings, now=later)
             accepted.append(command.order_id)
 
     for start in range(0, orders, _SETUP_BATCH):
@@ -171,13 +198,19 @@ def _accept(core: Core, traders: Sequence[tuple[UUID, str]], *, orders: int, sid
     return accepted
 
 
-def _work_off(core: Core, deliver: Any, backlog: Sequence[UUID]) -> tuple[float, float]:
-    """Wake the worker for a backlog in the sweep's batches, wait for the last fill to be applied; fills/s and statements a fill."""
+def _work_off(core: Core, deliver: Deliver, backlog: Sequence[UUID]) -> tuple[float, float]:
+    """Have each stock traded at prices that meet its resting orders, wake the matcher, and the executions of the others in the sweep's batches;
+    wait for the last fill to be applied. Fills/s and statements a fill."""
+    due = core.database.read(lambda session: set(session.scalars(select(Order.id).where(Order.wake_at.is_not(None)))))
+    codes = core.database.read(lambda session: session.scalars(select(Stock.code).order_by(Stock.code)).all())
     questions_before = _questions(core)
     polls = 0
     began = time.perf_counter()
-    deliver(list(wakeups(Task.EXECUTE_ORDERS, backlog, batch_size=core.settings.stage_batch_size)))
-    while core.database.read(_anything_due):
+    _trade(core, codes, prices=(PRICE - TICK_SIZE, PRICE + TICK_SIZE, PRICE))
+    _wake_the_matcher(core.settings)
+    waiting = [order_id for order_id in backlog if order_id in due]
+    deliver(list(wakeups(Task.EXECUTE_ORDERS, waiting, batch_size=core.settings.stage_batch_size)))
+    while core.database.read(_anything_left):
         polls += 1
         if time.perf_counter() - began > DEADLINE_S:
             sys.exit(f"{len(backlog)} orders were not worked off within {DEADLINE_S:g} s.")
@@ -188,11 +221,26 @@ def _work_off(core: Core, deliver: Any, backlog: Sequence[UUID]) -> tuple[float,
     return len(backlog) / elapsed_s, statements / len(backlog)
 
 
-def _anything_due(session: Session) -> bool:
-    """Whether an order still waits for its execution, or an execution for its settlement or its holding."""
-    waiting = exists().where(Order.wake_at.is_not(None))
+def _wake_the_matcher(settings: Settings) -> None:
+    """As beat does."""
+    with Celery("stocking", set_as_current=False) as producer:
+        producer.conf.update(celery_config.producer(settings))
+        producer.send_task(
+            str(Task.MATCH_LIMIT_ORDERS), args=(0,), queue=celery_config.match_queue(0), ignore_result=True
+        )
+
+
+def _anything_left(session: Session) -> bool:
+    """Whether an order is not filled yet, or an execution waits for its settlement or its holding."""
+    unfilled = exists().where(Order.finished_at.is_(None))
     unapplied = exists().where(OrderExecution.applied_at.is_(None))
-    return bool(session.scalar(select(or_(waiting, unapplied))))
+    return bool(session.scalar(select(or_(unfilled, unapplied))))
+
+
+def _rules(core: Core) -> dict[str, int]:
+    """How many fills there have been by each rule."""
+    counted = select(OrderExecution.rule, func.count().label("fills")).group_by(OrderExecution.rule)
+    return core.database.read(lambda session: {row.rule: row.fills for row in session.execute(counted)})
 
 
 def _questions(core: Core) -> int:
@@ -219,29 +267,6 @@ def _single_row_commits_per_s(uri: str) -> float:
             )
             count += 1
     return count / elapsed_s
-
-
-@contextmanager
-def _worker(settings: Settings, uri: str) -> Iterator[None]:
-    """A real worker with two pool children, as the Procfile starts it."""
-    environment = os.environ | {
-        "DATABASE_URI": uri,
-        "REDIS_URL": settings.redis_url.get_secret_value(),
-        "TICK_FRESHNESS_MS": str(settings.tick_freshness_ms),
-        "LOG_LEVEL": "WARNING",
-    }
-    command = [sys.executable, "-m", "celery", "-A", "workers", "worker", "-E", "-c", str(POOL_CHILDREN), "-l", "WARNING",
-               "--without-gossip", "--without-mingle"]  # fmt: skip
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-            process.wait()
 
 
 if __name__ == "__main__":

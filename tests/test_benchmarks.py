@@ -31,3 +31,47 @@ def test_order_entry_measures_orders_against_trivial_requests() -> None:
     assert 0 < result["p99_ms"] < 10_000
     assert any("each of them is a row, and the audit finds nothing" in line for line in told)
     assert {"COMMIT", "INSERT INTO orders", "UPDATE virtual_balances"} <= {line[10:] for line in told}
+
+
+def test_matching_looks_at_two_books_and_fills_from_live_ticks() -> None:
+    """The last line is the result; before it every look has found what it should, each trade that met an order was a fill, and the audit was clean."""
+    require_mariadb()
+    size = ["--resting", "1000", "--few", "200", "--stocks", "100", "--crossed", "20", "--users", "30"]
+
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.matching", *size, "--rounds", "2", "--seconds", "4", "--fills", "10"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    *told, last = run.stdout.splitlines()
+    result = json.loads(last)
+    assert list(result) == ["scan_ms_10k", "scan_ms_1m", "ratio", "idle_scan_ms", "tick_to_fill_p99_ms"]
+    assert all(0 < value < 60_000 for value in result.values())
+    assert any("30 met an order" in line for line in told)
+    assert "the audit finds nothing in either book" in told
+
+
+def test_pipeline_measures_market_and_limit_orders_against_commits() -> None:
+    """The last line is the result; fills came about in each way: at the last trade, and in the book."""
+    require_mariadb()
+
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.pipeline", "--orders", "80", "--rounds", "1"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    *told, last = run.stdout.splitlines()
+    result = json.loads(last)
+    assert list(result) == ["fills_per_s", "commits_per_s", "ratio", "statements_per_fill"]
+    assert all(value > 0 for value in result.values())
+    assert any("'resting-at-limit': 20" in line for line in told)

@@ -1,0 +1,228 @@
+"""A book of resting limit orders, with the accounts, the holdings and the history that stand behind it, made in bulk by the database itself.
+
+Prices lie on the exchange's grid, 0.6 to 25 % away from the market, purchases below it and sales above. The only orders nearer than that are the
+targets: one for each stock, one tick away from the market, so that a trade there meets it and nothing else. The same number of stocks has the same
+targets in a book of any size. Every sale has its shares, bought by an order that was filled long ago, and every purchase its cash: the audit finds
+nothing.
+"""
+
+# ruff: noqa: S608 - The SQL is put together from this program's own constants and numbers.
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, insert
+
+from trading.core import Core
+from trading.database.ids import new_id
+from trading.database.tables import Transaction, User, VirtualBalance, table_of
+from trading.database.transactions import nothing_to_find
+from trading.market.listing import ListedStock
+from trading.rules.ledger import TransactionType
+from trading.rules.orders import Side
+from trading.rules.price_grid import floor_to_grid, tick_size, tick_table
+from trading.services.stock_list import import_stocks
+
+TARGET_QUANTITY = 10
+STOCKS_OF_A_USER = 10
+
+_STARTING_CASH = 10**12
+_ROWS_PER_STATEMENT = 50_000
+# The ids of the orders are spread over so many milliseconds, whatever their number.
+_SPAN_MS = 1_000_000_000
+_TABLES = ("users", "virtual_balances", "orders", "order_executions", "transactions", "portfolios", "stocks")
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A stock's price (won) that meets no order, and the one beside it that meets its target, an order of this side."""
+
+    code: str
+    price: int
+    touch: int
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class BookPlan:
+    """How large a book is made. ``placed_at`` is when its orders were accepted, within ten days before; those for the day
+    are dated twenty minutes ahead, so that they don't expire when midnight in Korea comes while they are at work."""
+
+    resting: int
+    users: int
+    placed_at: datetime
+
+
+def quotes_of(stocks: int) -> list[Quote]:
+    """The market: so many stocks, the same in every run, priced from 1,200 to 400,000 won."""
+    prices = random.Random(2_000)
+    quotes = []
+    for number in range(stocks):
+        price = floor_to_grid(int(1_200 * (400_000 / 1_200) ** prices.random()))
+        side = (Side.BUY, Side.SELL)[number % 2]
+        below = price - tick_size(price - 1)
+        quotes.append(
+            Quote(f"A{100_000 + number}", price, below if side is Side.BUY else price + tick_size(price), side)
+        )
+    return quotes
+
+
+def fill_book(core: Core, quotes: Sequence[Quote], plan: BookPlan) -> None:
+    """Fill an empty, migrated database."""
+    listing = [
+        ListedStock(code=quote.code, name=quote.code, market="KOSPI", reference_price=quote.price) for quote in quotes
+    ]
+    core.database.transaction(
+        lambda session: import_stocks(session, listing, now=plan.placed_at), landed=nothing_to_find
+    )
+    with core.database.engine.connect() as connection:
+        connection.exec_driver_sql("SET foreign_key_checks = 0, unique_checks = 0")
+        _open_accounts(connection, plan)
+        _name_stocks(connection, quotes)
+        _draw(connection, plan, stocks=len(quotes))
+        for start in range(0, plan.resting, _ROWS_PER_STATEMENT):
+            end = min(start + _ROWS_PER_STATEMENT, plan.resting)
+            connection.exec_driver_sql(_orders(core, plan), (start, end))
+            connection.commit()
+        _give_shares(connection, plan)
+        _set_cash_aside(connection)
+        connection.commit()
+        connection.exec_driver_sql(f"ANALYZE TABLE {', '.join(_TABLES)}")
+        # The connection's settings end with it: it must not go back to the pool.
+        connection.invalidate()
+
+
+def _open_accounts(connection: Connection, plan: BookPlan) -> None:
+    connection.exec_driver_sql("CREATE TEMPORARY TABLE traders (number INT PRIMARY KEY, id BINARY(16) NOT NULL)")
+    ids = [new_id() for _ in range(plan.users)]
+    at = plan.placed_at - timedelta(days=60)
+    connection.exec_driver_sql(
+        "INSERT INTO traders VALUES (%s, %s)", [(number, user_id.bytes) for number, user_id in enumerate(ids)]
+    )
+    profile = {"name": "-", "password_hash": "", "role": "USER", "created_at": at, "deleted_at": None}
+    connection.execute(
+        insert(table_of(User)), [{"id": user_id, "email": f"{user_id.hex}@example.com", **profile} for user_id in ids]
+    )
+    balance = {"cash_balance": _STARTING_CASH, "reserved_cash": 0, "transaction_count": 1, "updated_at": at}
+    connection.execute(insert(table_of(VirtualBalance)), [{"user_id": user_id, **balance} for user_id in ids])
+    deposit = {
+        "sequence": 1,
+        "transaction_type": TransactionType.DEPOSIT,
+        "amount": _STARTING_CASH,
+        "commission": 0,
+        "tax": 0,
+        "cash_before": 0,
+        "cash_after": _STARTING_CASH,
+        "transaction_date": at,
+    }
+    connection.execute(
+        insert(table_of(Transaction)), [{"id": new_id(), "user_id": user_id, **deposit} for user_id in ids]
+    )
+
+
+def _name_stocks(connection: Connection, quotes: Sequence[Quote]) -> None:
+    connection.exec_driver_sql(
+        "CREATE TEMPORARY TABLE quotes (number INT PRIMARY KEY, code VARCHAR(20) CHARACTER SET ascii COLLATE ascii_bin,"
+        " price BIGINT, touch BIGINT, side VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin)"
+    )
+    rows = [(number, quote.code, quote.price, quote.touch, quote.side.value) for number, quote in enumerate(quotes)]
+    connection.exec_driver_sql("INSERT INTO quotes VALUES (%s, %s, %s, %s, %s)", rows)
+
+
+def _draw(connection: Connection, plan: BookPlan, *, stocks: int) -> None:
+    """Who wants which stock at what distance from the market: kept, as RAND() gives another number wherever it is read."""
+    every = plan.resting // stocks
+    connection.exec_driver_sql(
+        "CREATE TEMPORARY TABLE draws (number INT PRIMARY KEY, is_target BOOLEAN, stock INT, trader INT, side INT,"
+        " distance DOUBLE, held INT, for_the_day BOOLEAN)"
+    )
+    connection.exec_driver_sql(
+        f"INSERT INTO draws SELECT seq, seq MOD {every} = 0 AND seq DIV {every} < {stocks}, FLOOR(RAND(1) * {stocks}),"
+        f" FLOOR(RAND(2) * {plan.users}), FLOOR(RAND(3) * 2), 0.006 + 0.244 * RAND(4), FLOOR(RAND(5) * {STOCKS_OF_A_USER}),"
+        f" RAND(6) < 0.5 FROM seq_0_to_{plan.resting - 1}"
+    )
+    # Sales are of the few stocks that their seller holds, so that there are not as many holdings as there are sales.
+    connection.exec_driver_sql(
+        f"UPDATE draws SET stock = (trader * 7 + held * 199) MOD {stocks} WHERE side = 1 AND NOT is_target"
+    )
+    connection.exec_driver_sql(
+        f"UPDATE draws SET stock = number DIV {every}, trader = number DIV {every} MOD {plan.users} WHERE is_target"
+    )
+
+
+def _id(at_ms: str, salt: str) -> str:
+    """SQL for a time-ordered id, the same for the same arguments."""
+    digest = f"MD5(CONCAT({salt}, {at_ms}))"
+    return f"UNHEX(CONCAT(LPAD(HEX({at_ms}), 12, '0'), '7', SUBSTR({digest}, 1, 3), '8', SUBSTR({digest}, 4, 15)))"
+
+
+def _orders(core: Core, plan: BookPlan) -> str:
+    """SQL for the orders from the first number up to, but not including, the second."""
+    placed_ms = int(plan.placed_at.timestamp() * 1_000)
+    steps = " ".join(f"WHEN raw >= {price} THEN {step}" for price, step in reversed(tick_table("STOCK")))
+    commission = f"price * quantity * {core.settings.commission_ppm} DIV 1000000"
+    placed_at = f"{plan.placed_at:%Y-%m-%d %H:%M:%S}"
+    return f"""
+        INSERT INTO orders (id, user_id, stock_code, side, order_type, time_in_force, quantity, limit_price, status, executed_quantity,
+                            reserved_cash, accepted_at, accepted_position, book_price, arriving)
+        SELECT {_id(f"{placed_ms - _SPAN_MS} + number * {_SPAN_MS // plan.resting}", "'order'")}, user_id, code, side, 'LIMIT',
+               IF(for_the_day, 'DAY', 'GTC'), quantity, price, 'PENDING', 0, IF(side = 'BUY', price * quantity + {commission}, 0),
+               '{placed_at}' + INTERVAL IF(for_the_day, 1200, -3600 - number MOD 864000) SECOND,
+               {(placed_ms - _SPAN_MS) * 1_000_000} + number, price, 0
+        FROM (
+            SELECT number, user_id, code, side, quantity, for_the_day, IF(is_target, raw, raw - raw MOD CASE {steps} END) AS price
+            FROM (
+                SELECT d.number, t.id AS user_id, q.code, d.is_target, d.for_the_day,
+                       IF(d.is_target, q.side, IF(d.side = 0, 'BUY', 'SELL')) AS side,
+                       IF(d.is_target, {TARGET_QUANTITY}, 1 + d.number MOD 20) AS quantity,
+                       IF(d.is_target, q.touch, FLOOR(q.price * (1 + IF(d.side = 0, -1, 1) * d.distance))) AS raw
+                FROM draws d JOIN quotes q ON q.number = d.stock JOIN traders t ON t.number = d.trader
+                WHERE d.number >= %s AND d.number < %s
+            ) meant
+        ) placed ORDER BY number"""
+
+
+def _give_shares(connection: Connection, plan: BookPlan) -> None:
+    """The holdings that the sales are of, each bought by one order, and what that cost."""
+    bought_ms = int((plan.placed_at - timedelta(days=30)).timestamp() * 1_000)
+    bought_at = f"'{plan.placed_at - timedelta(days=30):%Y-%m-%d %H:%M:%S}'"
+    connection.exec_driver_sql(
+        "CREATE TEMPORARY TABLE held (number INT PRIMARY KEY, user_id BINARY(16), stock_code VARCHAR(20) CHARACTER SET ascii"
+        " COLLATE ascii_bin, quantity BIGINT, price BIGINT, amount BIGINT, nth INT, spent BIGINT)"
+    )
+    connection.exec_driver_sql("""
+        INSERT INTO held
+        SELECT ROW_NUMBER() OVER (ORDER BY user_id, code), user_id, code, quantity, price, quantity * price,
+               ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY code), SUM(quantity * price) OVER (PARTITION BY user_id ORDER BY code)
+        FROM (SELECT o.user_id, q.code, q.price, SUM(o.quantity) AS quantity FROM orders o JOIN quotes q ON q.code = o.stock_code
+              WHERE o.side = 'SELL' GROUP BY o.user_id, q.code, q.price) sold""")
+    order_id, execution_id, transaction_id = (_id(f"{bought_ms} + number", f"'{salt}'") for salt in "oet")
+    connection.exec_driver_sql(f"""
+        INSERT INTO orders (id, user_id, stock_code, side, order_type, time_in_force, quantity, status, executed_quantity, reserved_cash,
+                            accepted_at, finished_at)
+        SELECT {order_id}, user_id, stock_code, 'BUY', 'MARKET', 'DAY', quantity, 'FILLED', quantity, 0, {bought_at}, {bought_at}
+        FROM held ORDER BY number""")
+    connection.exec_driver_sql(f"""
+        INSERT INTO order_executions (id, order_id, user_id, stock_code, side, fill_number, quantity, price, amount, commission,
+            transaction_tax, rural_tax, rule, tick_position, tick_price, tick_traded_at, tick_age_ms, executed_at, settled_at, applied_at)
+        SELECT {execution_id}, {order_id}, user_id, stock_code, 'BUY', 1, quantity, price, amount, 0, 0, 0, 'market-at-last-trade',
+            {bought_ms * 1_000_000} + number, price, {bought_at}, 0, {bought_at}, {bought_at}, {bought_at} FROM held ORDER BY number""")
+    connection.exec_driver_sql(f"""
+        INSERT INTO transactions (id, user_id, sequence, transaction_type, stock_code, order_id, execution_id, quantity, price, amount,
+            commission, tax, cash_before, cash_after, transaction_date)
+        SELECT {transaction_id}, user_id, nth + 1, 'BUY', stock_code, {order_id}, {execution_id}, quantity, price, amount, 0, 0,
+            {_STARTING_CASH} - spent + amount, {_STARTING_CASH} - spent, {bought_at} FROM held ORDER BY number""")
+    connection.exec_driver_sql(f"""
+        INSERT INTO portfolios (user_id, stock_code, quantity, reserved_quantity, cost, buy_commission, realized_profit, updated_at)
+        SELECT user_id, stock_code, quantity, quantity, amount, 0, 0, {bought_at} FROM held ORDER BY number""")
+    connection.exec_driver_sql("""
+        UPDATE virtual_balances b JOIN (SELECT user_id, COUNT(*) AS count, SUM(amount) AS spent FROM held GROUP BY user_id) h
+        ON h.user_id = b.user_id SET b.transaction_count = 1 + h.count, b.cash_balance = b.cash_balance - h.spent""")
+
+
+def _set_cash_aside(connection: Connection) -> None:
+    connection.exec_driver_sql("""
+        UPDATE virtual_balances b JOIN (SELECT user_id, SUM(reserved_cash) AS reserved FROM orders GROUP BY user_id) o
+        ON o.user_id = b.user_id SET b.reserved_cash = o.reserved""")

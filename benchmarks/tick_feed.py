@@ -1,0 +1,109 @@
+"""The relayer's part in a benchmark: trades at a steady rate, written to Redis with the relayer's commands, a hundred batches a second.
+
+The relayer itself would take a third of a core for so many, and in a large market has a machine of its own.
+"""
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from redis import Redis
+
+from benchmarks.resting_book import Quote
+from relayer.tick_sequence import TickSequence
+from trading.market import keys
+from trading.market.connection import connect
+from trading.market.tick import Tick
+
+_STEP_S = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """What is fed: all stocks in turn at ``ticks_per_s`` for ``seconds``. After ``quiet_s`` so many targets a second are met by a trade, each of another
+    of the ``touched`` stocks (their indexes), for as long as there are any."""
+
+    redis_url: str
+    quotes: Sequence[Quote]
+    touched: Sequence[int]
+    ticks_per_s: int
+    touches_per_s: float
+    quiet_s: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """What was fed: ticks, and trades that meet a target; and the longest that a tick took to be written (ms)."""
+
+    ticks: int
+    touches: int
+    lag_max_ms: int
+
+
+def run(feed: Feed) -> Fed:
+    """Feed to the end. What became due while the last ticks were written is written next, all together."""
+    redis, sequence = connect(feed.redis_url, timeout_s=10), TickSequence()
+    turn = random.Random(1).sample(range(len(feed.quotes)), len(feed.quotes))
+    waiting, armed = list(reversed(feed.touched)), set[int]()
+    ticks = touches = 0
+    lag_max_s = 0.0
+    began = time.monotonic()
+    while (elapsed_s := time.monotonic() - began) < feed.seconds:
+        due = int((elapsed_s - feed.quiet_s) * feed.touches_per_s)
+        while waiting and len(feed.touched) - len(waiting) < due:
+            armed.add(waiting.pop())
+        batch = []
+        while ticks < elapsed_s * feed.ticks_per_s:
+            number = turn[ticks % len(turn)]
+            batch.append(_tick(feed.quotes[number], sequence, is_met=number in armed))
+            ticks, touches = ticks + 1, touches + (number in armed)
+            armed.discard(number)
+        _write(redis, batch)
+        lag_max_s = max(lag_max_s, time.monotonic() - began - elapsed_s)
+        time.sleep(_STEP_S)
+    redis.close()
+    return Fed(ticks, touches, round(lag_max_s * 1_000))
+
+
+def _write(redis: "Redis", ticks: Sequence[Tick]) -> None:
+    """What the relayer writes for ticks that arrived together."""
+    latest: dict[str, str] = {}
+    with redis.pipeline(transaction=True) as pipeline:
+        for tick in ticks:
+            text = latest[tick.code] = tick.to_json()
+            pipeline.publish(keys.tick_channel(tick.code), text)
+            pipeline.xadd(
+                keys.TICK_STREAM,
+                {keys.TICK_FIELD: text},
+                id=str(tick.position),
+                maxlen=keys.TICK_STREAM_MAXLEN,
+                approximate=True,
+            )
+        for code, text in latest.items():
+            pipeline.set(keys.last_tick(code), text, ex=keys.TICK_TTL_S)
+        pipeline.execute()
+
+
+def _tick(quote: Quote, sequence: TickSequence, *, is_met: bool) -> Tick:
+    now = _now()
+    return Tick(
+        code=quote.code,
+        price=quote.touch if is_met else quote.price,
+        base=quote.price,
+        volume=10,
+        cumulative_volume=1_000_000,
+        trade_type="BUY",
+        change_type="UP",
+        session="REGULAR_MARKET",
+        exchange="KRX",
+        traded_at=now,
+        received_at=now,
+        position=sequence.next(int(now.timestamp() * 1_000)),
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
