@@ -26,7 +26,7 @@ class _Words:
 
 _TABLE: dict[str, _Words] = {
     "validation-failed": _Words(
-        422, "입력값 오류", "입력값이 올바르지 않습니다. errors 또는 field와 limit을 확인해 주세요."
+        422, "입력값 오류", "입력값이 올바르지 않습니다. errors 또는 field와 limit, minimum을 확인해 주세요."
     ),
     "malformed-request": _Words(400, "잘못된 요청", "요청 형식이 올바르지 않습니다."),
     "unauthorized": _Words(401, "인증 필요", "로그인이 필요하거나 인증 정보가 올바르지 않습니다."),

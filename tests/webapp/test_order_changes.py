@@ -115,7 +115,7 @@ def test_what_is_executed_stays(volume_api: Api) -> None:
 
     for quantity in (1, 4):
         refused = problem_of(api.ask("PATCH", path, person, json={"quantity": quantity}), "validation-failed")
-        assert (refused["field"], refused["limit"]) == ("quantity", 5)
+        assert (refused["field"], refused["minimum"]) == ("quantity", 5)
     amended = data_of(api.ask("PATCH", path, person, json={"quantity": 5}))
     assert (amended["status"], amended["remaining_quantity"]) == ("PARTIALLY_FILLED", 1)
     assert amended["reserved_cash"] == 70_010

@@ -17,13 +17,19 @@ from trading.database.tables import Holding, Order, table_of
 from trading.database.transactions import send_after_commit
 from trading.market.quote_book import QuoteBook
 from trading.queue import Task, Wakeup
-from trading.rules.errors import InsufficientCash, InsufficientQuantity, OrderNotAmendable, ValidationFailed
+from trading.rules.errors import (
+    InsufficientCash,
+    InsufficientQuantity,
+    OrderNotAmendable,
+    OrderNotFound,
+    ValidationFailed,
+)
 from trading.rules.fees import largest_affordable_quantity
 from trading.rules.market_hours import MarketHours
 from trading.rules.orders import OrderType, Side, TimeInForce
 from trading.services.end_orders import LOCKED_COLUMNS, forget_touches, lock_own_order, unsettled_cost
 from trading.services.ledger import lock_accounts, save
-from trading.services.order_terms import Standing, Terms, reservation, stand
+from trading.services.order_terms import Standing, Terms, look_at_market, reservation, stand
 from trading.settings import Settings
 
 _ORDERS = table_of(Order)
@@ -56,11 +62,12 @@ def amend_order(
     Raises OrderNotFound, OrderNotOpen (a fill that came first has won), OrderNotAmendable, ValidationFailed for a quantity that is not above what is
     executed, InsufficientCash, InsufficientQuantity, and what ``trading.services.order_terms.stand`` does.
     """
+    market = look_at_market(quotes, _stock_of(session, command))
     order = lock_own_order(session, user_id=command.user_id, order_id=command.order_id, columns=_NEEDED)
     terms = _new_terms(order, command)
     if terms.quantity <= order.executed_quantity:
-        raise ValidationFailed(field="quantity", limit=order.executed_quantity + 1)
-    standing = stand(session, terms, quotes=quotes, hours=hours, settings=settings, now=now)
+        raise ValidationFailed(field="quantity", minimum=order.executed_quantity + 1)
+    standing = stand(session, terms, market, hours=hours, settings=settings, now=now)
     if terms.side is Side.BUY:
         reserved_cash = _change_cash(session, order, terms, standing, settings=settings, now=now)
     else:
@@ -83,6 +90,14 @@ def amend_order(
         if standing.is_due:
             send_after_commit(session, Wakeup(Task.EXECUTE_ORDERS, (order.id,)))
     session.execute(update(_ORDERS).where(_ORDERS.c.id == order.id).values(**changes))
+
+
+def _stock_of(session: Session, command: AmendOrder) -> str:
+    mine = (_ORDERS.c.id == command.order_id) & (_ORDERS.c.user_id == command.user_id)
+    code: str | None = session.scalar(select(_ORDERS.c.stock_code).where(mine))
+    if code is None:
+        raise OrderNotFound
+    return code
 
 
 def _new_terms(order: AnyRow, command: AmendOrder) -> Terms:

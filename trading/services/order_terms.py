@@ -82,8 +82,24 @@ class Standing:
     is_due: bool
 
 
+@dataclass(frozen=True, slots=True)
+class MarketLook:
+    """A stock's last tick and the last place in the tick stream at a moment; None for what could not be seen."""
+
+    tick: Tick | None
+    end: Position | None
+
+
+def look_at_market(quotes: QuoteBook, code: str) -> MarketLook:
+    """Ask the market for a stock. Never fails; to be done before anything is locked, as Redis may take its time."""
+    try:
+        return MarketLook(*quotes.last_tick_and_end(code))
+    except MarketUnavailable:
+        return MarketLook(None, None)
+
+
 def stand(
-    session: Session, terms: Terms, *, quotes: QuoteBook, hours: MarketHours, settings: Settings, now: datetime
+    session: Session, terms: Terms, market: MarketLook, *, hours: MarketHours, settings: Settings, now: datetime
 ) -> Standing:
     """Hold terms against the rules and the market.
 
@@ -91,11 +107,7 @@ def stand(
     market buy needs a fresh price to know what to reserve).
     """
     _check_shape(terms, settings)
-    # The market is asked first: no database connection is held while Redis takes its time.
-    try:
-        tick, end = quotes.last_tick_and_end(terms.stock_code)
-    except MarketUnavailable:
-        tick, end = None, None
+    tick = market.tick
     stock = _stock(session, terms.stock_code)
     if terms.is_immediate and not hours.accepts_at_once(now, order_type=terms.order_type, kind=stock.kind):
         opening = hours.next_opening(now, order_type=terms.order_type, kind=stock.kind)
@@ -120,7 +132,7 @@ def stand(
         kind=stock.kind,
         tick=tick,
         price=price,
-        position=_position(tick, end, now),
+        position=_position(market, now),
         book_price=book_price,
         arriving=arriving,
         wake_at=wake_at,
@@ -184,9 +196,9 @@ def _evidence(tick: Tick | None, kind: StockKind, *, hours: MarketHours, now: da
     return TickEvidence(price=tick.price, age_ms=tick.age_ms(now), session=session)
 
 
-def _position(tick: Tick | None, end: Position | None, now: datetime) -> int:
+def _position(market: MarketLook, now: datetime) -> int:
     """The last place of the stream now. Where it can't be seen the clock stands in for it, as places begin with the milliseconds of a clock."""
-    seen = [place for place in (end, tick.position if tick else None) if place is not None]
+    seen = [place for place in (market.end, market.tick.position if market.tick else None) if place is not None]
     return max(seen, default=Position(int(now.timestamp() * 1_000), 0)).packed
 
 

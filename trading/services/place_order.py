@@ -20,7 +20,7 @@ from trading.rules.fees import SaleTaxes, commission, largest_affordable_quantit
 from trading.rules.market_hours import MarketHours
 from trading.rules.orders import OPEN_STATUSES, OrderStatus, Side
 from trading.rules.records import OrderPreview, OrderRecord
-from trading.services.order_terms import Standing, Terms, reservation, stand
+from trading.services.order_terms import Standing, Terms, look_at_market, reservation, stand
 from trading.settings import Settings
 
 _ORDERS = table_of(Order)
@@ -73,7 +73,8 @@ def place_order(
 
     Raises what ``trading.services.order_terms.stand`` does, and InsufficientCash, InsufficientQuantity or ClientOrderIdTaken.
     """
-    standing = stand(session, command, quotes=quotes, hours=hours, settings=settings, now=now)
+    market = look_at_market(quotes, command.stock_code)
+    standing = stand(session, command, market, hours=hours, settings=settings, now=now)
     reserved_cash = reservation(command, standing, quantity=command.quantity, settings=settings)
     _insert(session, command, standing, reserved_cash=reserved_cash, now=now)
     if command.side is Side.BUY:
@@ -111,7 +112,8 @@ def preview_order(
     now: datetime,
 ) -> OrderPreview:
     """What an order would come to, by the same checks; nothing is written. Raises the refusals that the order would meet."""
-    standing = stand(session, command, quotes=quotes, hours=hours, settings=settings, now=now)
+    market = look_at_market(quotes, command.stock_code)
+    standing = stand(session, command, market, hours=hours, settings=settings, now=now)
     price = command.limit_price or (standing.tick.price if standing.tick else None)
     needed = reservation(command, standing, quantity=command.quantity, settings=settings)
     if command.client_order_id is not None and _knows(session, command):

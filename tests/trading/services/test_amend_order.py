@@ -245,7 +245,7 @@ def test_no_order_becomes_smaller_than_what_is_executed(volume_books: Books) -> 
     for quantity in (3, 4):
         with pytest.raises(ValidationFailed) as refused:
             books.amend(user, order.id, quantity=quantity)
-        assert refused.value.facts == {"field": "quantity", "limit": 5}
+        assert refused.value.facts == {"field": "quantity", "minimum": 5}
     books.amend(user, order.id, quantity=5)
     assert books.breaches() == []
 
