@@ -1,0 +1,65 @@
+"""Any history of orders keeps every invariant and comes to rest, in both fill profiles, in a market with hours and in one without."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.books import settings_for
+from tests.servers import Valkey
+from tests.trading.services.order_history import OrderHistory
+from trading.settings import Settings
+
+SMALL_BATCH = 3
+CHANGES: tuple[dict[str, Any], ...] = (
+    {"fill_profile": "simple"},
+    {"fill_profile": "volume"},
+    {"commission_ppm": 0},
+    {"commission_ppm": 3_000},
+)
+
+
+def check(under: Settings, *changes: dict[str, Any], examples: int, steps: int) -> None:
+    """Run so many histories of at most so many steps each, under settings that an operator may change on the way."""
+
+    class UnderThese(OrderHistory):
+        pass
+
+    UnderThese.under, UnderThese.other_settings = under, changes
+    run_state_machine_as_test(
+        UnderThese,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.explicit, Phase.generate, Phase.shrink],
+            database=None,
+        ),
+    )
+
+
+@pytest.fixture
+def usual(migrated_mariadb: str, valkey_server: Valkey) -> dict[str, Any]:
+    """Settings on MariaDB under which batches are full soon and users seldom poor."""
+    return {
+        "database_uri": migrated_mariadb,
+        "redis_url": valkey_server.url,
+        "stage_batch_size": SMALL_BATCH,
+        "starting_cash": 60_000_000,
+    }
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("hours", ["always", "krx"])
+@pytest.mark.parametrize("profile", ["simple", "volume"])
+def test_any_history_of_orders(usual: dict[str, Any], profile: str, hours: str) -> None:
+    """Users, markets, matchers, workers and operators in any order: the audit is clean after each step, and in the end all is done."""
+    check(settings_for(**usual, fill_profile=profile, market_hours=hours), examples=12, steps=50)
+
+
+@pytest.mark.timeout(300)
+def test_any_history_under_settings_that_change(usual: dict[str, Any]) -> None:
+    """Another fill profile and another commission while orders wait: the won are right all the same."""
+    check(settings_for(**usual), *CHANGES, examples=12, steps=50)
