@@ -77,7 +77,8 @@ def fill_book(core: Core, quotes: Sequence[Quote], plan: BookPlan) -> None:
     core.database.transaction(
         lambda session: import_stocks(session, listing, now=plan.placed_at), landed=nothing_to_find
     )
-    with core.database.engine.connect() as connection:
+    # Each statement is a transaction of its own: there is nothing that half of it would harm.
+    with core.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("SET foreign_key_checks = 0, unique_checks = 0")
         _open_accounts(connection, plan)
         _name_stocks(connection, quotes)
@@ -85,10 +86,8 @@ def fill_book(core: Core, quotes: Sequence[Quote], plan: BookPlan) -> None:
         for start in range(0, plan.resting, _ROWS_PER_STATEMENT):
             end = min(start + _ROWS_PER_STATEMENT, plan.resting)
             connection.exec_driver_sql(_orders(core, plan), (start, end))
-            connection.commit()
         _give_shares(connection, plan)
         _set_cash_aside(connection)
-        connection.commit()
         connection.exec_driver_sql(f"ANALYZE TABLE {', '.join(_TABLES)}")
         # The connection's settings end with it: it must not go back to the pool.
         connection.invalidate()
