@@ -57,8 +57,9 @@ def check(order: RowMapping, ticks: list[Tick]) -> str:
     tick = next(tick for tick in ticks if tick.position.packed == order["tick_position"])
     assert tick.price == order["tick_price"]
     if order["rule"] == FillRule.LIMIT_AT_LAST_TRADE:
-        # Marketable when it arrived: the last trade at its execution, which may be the one that was the last at its acceptance.
-        assert tick.position.packed >= order["accepted_position"]
+        # Marketable when it arrived: the last trade at its execution, which may be the one that was the last at its acceptance, but none before.
+        passed_over = [one for one in ticks if tick.position < one.position]
+        assert all(one.position.packed > order["accepted_position"] for one in passed_over)
         assert order["price"] == tick.price
         assert is_met(Side(order["side"]), order["limit_price"], tick.price)
     else:

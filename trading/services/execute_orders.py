@@ -103,7 +103,13 @@ def execute_orders(
 def _lock_due(session: Session, order_ids: Sequence[UUID], *, settings: Settings, now: datetime) -> list[AnyRow]:
     due = _ORDERS.c.status.in_(OPEN_STATUSES) & _ORDERS.c.wake_at.is_not(None)
     asked = session.execute(
-        select(*_NEEDED).where(_ORDERS.c.id.in_(order_ids), due).order_by(_ORDERS.c.id).with_for_update()
+        select(*_NEEDED)
+        .where(_ORDERS.c.id.in_(order_ids), due)
+        .order_by(_ORDERS.c.id)
+        # While few orders are due the optimizer would go by their time, through rows that others hold and in another order than it is asked for.
+        .with_hint(_ORDERS, "FORCE INDEX (PRIMARY)", "mysql")
+        .with_hint(_ORDERS, "FORCE INDEX (PRIMARY)", "mariadb")
+        .with_for_update()
     ).all()
     room = settings.stage_batch_size - len(asked)
     if not asked or room <= 0:
