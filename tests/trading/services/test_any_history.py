@@ -151,7 +151,7 @@ def test_any_history_keeps_the_books_and_comes_to_its_end(machine: type[AnyHisto
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=15,
+            max_examples=10,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
