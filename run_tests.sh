@@ -53,4 +53,5 @@ run ruff format --check .
 run ruff check .
 run mypy
 run lint-imports
-run pytest
+# Two at a time, each with servers of its own; the tests of one file stay together, as they share what it sets up.
+run pytest -n 2 --dist loadfile
