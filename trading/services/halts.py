@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from trading.database.tables import TradingHalt, table_of
+from trading.database.upsert import upsert
 from trading.rules.records import HaltRecord
 
 _HALTS = table_of(TradingHalt)
@@ -54,20 +54,18 @@ def halt(session: Session, *, halt_id: UUID, by: UUID, reason: str | None, now: 
     running = running_halt(session)
     if running is not None:
         return running
-    try:
-        with session.begin_nested():
-            session.execute(
-                insert(_HALTS).values(
-                    id=halt_id, running=1, reason=reason, halted_at=now, halted_by=by, resumed_at=None, resumed_by=None
-                )
-            )
-    except IntegrityError:
-        # Another administrator was first by an instant.
-        running = running_halt(session)
-        if running is None:
-            raise
-        return running
-    return HaltRecord(id=halt_id, reason=reason, halted_at=now, resumed_at=None)
+    # Written so that of two administrators the second one finds the halt of the first: no savepoint, which a deadlock would take along.
+    made = {
+        "id": halt_id,
+        "running": 1,
+        "reason": reason,
+        "halted_at": now,
+        "halted_by": by,
+        "resumed_at": None,
+        "resumed_by": None,
+    }
+    upsert(session, _HALTS, [made], update=("running",))
+    return _record(session.execute(select(_HALTS).where(_HALTS.c.running == 1)).one())
 
 
 def resume(session: Session, *, by: UUID, now: datetime) -> HaltRecord | None:
