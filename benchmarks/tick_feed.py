@@ -13,7 +13,7 @@ from redis import Redis
 
 from benchmarks.resting_book import Quote
 from relayer.tick_sequence import TickSequence
-from trading.market import keys
+from relayer.tick_writer import queue_ticks
 from trading.market.connection import connect
 from trading.market.tick import Tick
 
@@ -69,21 +69,9 @@ def run(feed: Feed) -> Fed:
 
 
 def _write(redis: "Redis", ticks: Sequence[Tick]) -> None:
-    """What the relayer writes for ticks that arrived together."""
-    latest: dict[str, str] = {}
+    """As the relayer writes ticks that arrived together."""
     with redis.pipeline(transaction=True) as pipeline:
-        for tick in ticks:
-            text = latest[tick.code] = tick.to_json()
-            pipeline.publish(keys.tick_channel(tick.code), text)
-            pipeline.xadd(
-                keys.TICK_STREAM,
-                {keys.TICK_FIELD: text},
-                id=str(tick.position),
-                maxlen=keys.TICK_STREAM_MAXLEN,
-                approximate=True,
-            )
-        for code, text in latest.items():
-            pipeline.set(keys.last_tick(code), text, ex=keys.TICK_TTL_S)
+        queue_ticks(pipeline, ticks)
         pipeline.execute()
 
 

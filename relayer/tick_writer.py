@@ -13,6 +13,8 @@ from typing import Any
 
 import structlog
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline as AsyncPipeline
+from redis.client import Pipeline
 from redis.exceptions import RedisError, ResponseError
 
 from relayer.tick_sequence import TickSequence
@@ -28,6 +30,23 @@ CROWDED_TICKS = 2_000
 RETRY_S = 0.2
 # One failure is a connection that had to be opened anew; two in a row are an outage, during which only the latest ticks are worth keeping.
 OUTAGE_FAILURES = 2
+
+
+def queue_ticks(pipeline: "AsyncPipeline | Pipeline", ticks: Iterable[Tick]) -> None:
+    """Append what writes these ticks: each pushed live and added to the stream, the last of each stock kept as its latest."""
+    latest: dict[str, str] = {}
+    for tick in ticks:
+        text = latest[tick.code] = tick.to_json()
+        pipeline.publish(keys.tick_channel(tick.code), text)
+        pipeline.xadd(
+            keys.TICK_STREAM,
+            {keys.TICK_FIELD: text},
+            id=str(tick.position),
+            maxlen=keys.TICK_STREAM_MAXLEN,
+            approximate=True,
+        )
+    for code, text in latest.items():
+        pipeline.set(keys.last_tick(code), text, ex=keys.TICK_TTL_S)
 
 
 class TickWriter:
@@ -118,21 +137,8 @@ class TickWriter:
         return Position.parse(str(stream["last-generated-id"]))
 
     async def _write(self, ticks: Iterable[Tick]) -> None:
-        latest: dict[str, str] = {}
         async with self._redis.pipeline(transaction=True) as pipeline:
-            for tick in ticks:
-                text = tick.to_json()
-                latest[tick.code] = text
-                pipeline.publish(keys.tick_channel(tick.code), text)
-                pipeline.xadd(
-                    keys.TICK_STREAM,
-                    {keys.TICK_FIELD: text},
-                    id=str(tick.position),
-                    maxlen=keys.TICK_STREAM_MAXLEN,
-                    approximate=True,
-                )
-            for code, text in latest.items():
-                pipeline.set(keys.last_tick(code), text, ex=keys.TICK_TTL_S)
+            queue_ticks(pipeline, ticks)
             await pipeline.execute()
 
     def _note_failed(self, fault: Exception) -> None:
