@@ -86,11 +86,17 @@ def unsettled_cost(session: Session, order_ids: Sequence[UUID]) -> Mapping[UUID,
 
 
 def forget_touches(session: Session, order_ids: Sequence[UUID]) -> None:
-    """Drop what the matcher found for these orders and nobody executed."""
-    touched = session.scalars(select(_TOUCHES.c.order_id).where(_TOUCHES.c.order_id.in_(order_ids)).distinct()).all()
-    if touched:
-        # Nobody else can have added one meanwhile: that takes the lock of the order, which the caller holds.
-        session.execute(_FORGET[session.get_bind().dialect.name == "sqlite"], {"ids": touched})
+    """Drop what the matcher found for these orders and nobody executed, where it found anything."""
+    if order_ids:
+        mine = _TOUCHES.c.order_id.in_(order_ids)
+        # Nobody else can add one meanwhile: that takes the lock of the order, which the caller holds.
+        delete_touches(session, session.scalars(select(_TOUCHES.c.order_id).where(mine).distinct()).all())
+
+
+def delete_touches(session: Session, order_ids: Sequence[UUID]) -> None:
+    """Delete the touches of locked orders that are known to have some."""
+    if order_ids:
+        session.execute(_FORGET[session.get_bind().dialect.name == "sqlite"], {"ids": order_ids})
 
 
 def lock_own_order(

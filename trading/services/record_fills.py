@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from trading.database.rows import AnyRow
 from trading.database.tables import Order, OrderExecution, table_of
 from trading.rules.orders import EndReason, OrderEvent, OrderStatus, Side, status_after_fill
-from trading.services.end_orders import LOCKED_COLUMNS, Ending, end_orders, forget_touches, unsettled_cost
+from trading.services.end_orders import LOCKED_COLUMNS, Ending, delete_touches, end_orders, unsettled_cost
 from trading.services.ledger import Account, lock_accounts, save
 
 _ORDERS = table_of(Order)
@@ -58,7 +58,7 @@ def record(session: Session, decisions: Decisions, *, now: datetime) -> list[UUI
         session.execute(insert(_EXECUTIONS), executions)
     _write_fills(session, decisions, now=now)
     _write_waiting(session, decisions, now=now)
-    forget_touches(session, decisions.touched)
+    delete_touches(session, decisions.touched)
     _end(session, decisions, accounts, now=now)
     save(session, accounts.values(), [], now=now)
     return [execution["id"] for execution in executions]

@@ -1,6 +1,7 @@
 """Stage two: fills at fresh prices, waits, rejections; batches, and nothing twice."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
@@ -239,3 +240,20 @@ def test_a_batch_costs_the_same_statements_however_many_orders(books: Books) -> 
         counts.append(len(statements))
     assert counts[0] == counts[1]
     assert len(rows(books, "SELECT id FROM order_executions")) == 22
+
+
+def test_what_the_matcher_found_is_asked_for_once_and_deleted_without_asking_again(books: Books) -> None:
+    """A batch of market orders only asks whether something was found for them; one of limit orders that were met deletes it in one statement."""
+
+    def of_touches(orders: list[UUID]) -> list[str]:
+        with statements_counted(books.core.database.engine) as statements:
+            assert books.run(Wakeup(Task.EXECUTE_ORDERS, tuple(orders))) == ExecutionReport(filled=2)
+        return [statement.split()[0] for statement in statements if "order_touches" in statement]
+
+    books.tick(70_500)
+    assert of_touches([books.place(books.user(), Side.BUY, 1).id for _ in range(2)]) == ["SELECT"]
+    limited = [books.place(books.user(), Side.BUY, 1, limit=70_000).id for _ in range(2)]
+    books.tick(69_900)
+    books.match()
+    assert of_touches(limited) == ["SELECT", "DELETE"]
+    assert rows(books, "SELECT * FROM order_touches") == []
