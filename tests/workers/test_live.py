@@ -53,7 +53,9 @@ def _send(settings: Settings, task: str, *arguments: object) -> None:
 
 
 def _log_lines(output: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    """The lines that are whole: a running process may be in the middle of its last one."""
+    whole = (line for line in output.splitlines(keepends=True) if line.endswith("\n"))
+    return [json.loads(line) for line in whole if line.startswith("{")]
 
 
 def test_an_order_is_filled_settled_and_applied(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
