@@ -31,7 +31,7 @@ from sqlalchemy.orm import Session
 
 from benchmarks.mariadb import MariaDB
 from benchmarks.resting_book import BookPlan, Quote, fill_book, quotes_of
-from benchmarks.tick_feed import Feed
+from benchmarks.tick_feed import Feed, trade
 from benchmarks.tick_to_fill import Latencies, measure, percentile
 from launcher.valkey import Valkey
 from trading import core as trading_core
@@ -39,7 +39,7 @@ from trading.core import Core, utc_now
 from trading.database.tables import MatchCursor, Order, OrderTouch
 from trading.database.transactions import nothing_to_find
 from trading.market import keys
-from trading.market.tick import Position, Tick
+from trading.market.tick import Position
 from trading.queries.audit import audit
 from trading.rules.exchange_time import KST, trade_date
 from trading.rules.market_hours import KrxHours
@@ -180,22 +180,8 @@ def _write_ticks(core: Core, quotes: Sequence[Quote], *, crossed: int) -> Positi
     core.redis.delete(keys.TICK_STREAM)
     with core.redis.pipeline(transaction=False) as pipeline:
         for number, quote in enumerate([quotes[0], *quotes]):
-            is_met = 0 < number <= crossed
             position = Position(first_ms, number)
-            tick = Tick(
-                code=quote.code,
-                price=quote.touch if is_met else quote.price,
-                base=quote.price,
-                volume=10,
-                cumulative_volume=1_000_000,
-                trade_type="BUY",
-                change_type="UP",
-                session="REGULAR_MARKET",
-                exchange="KRX",
-                traded_at=now,
-                received_at=now,
-                position=position,
-            )
+            tick = trade(quote, is_met=0 < number <= crossed, at=now, position=position)
             pipeline.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(position))
         pipeline.execute()
     return Position(first_ms, 0)

@@ -15,7 +15,7 @@ from benchmarks.resting_book import Quote
 from relayer.tick_sequence import TickSequence
 from relayer.tick_writer import queue_ticks
 from trading.market.connection import connect
-from trading.market.tick import Tick
+from trading.market.tick import Position, Tick
 
 _STEP_S = 0.01
 
@@ -58,7 +58,7 @@ def run(feed: Feed) -> Fed:
         batch = []
         while ticks < elapsed_s * feed.ticks_per_s:
             number = turn[ticks % len(turn)]
-            batch.append(_tick(feed.quotes[number], sequence, is_met=number in armed))
+            batch.append(_trade_now(feed.quotes[number], sequence, is_met=number in armed))
             ticks, touches = ticks + 1, touches + (number in armed)
             armed.discard(number)
         _write(redis, batch)
@@ -75,8 +75,8 @@ def _write(redis: "Redis", ticks: Sequence[Tick]) -> None:
         pipeline.execute()
 
 
-def _tick(quote: Quote, sequence: TickSequence, *, is_met: bool) -> Tick:
-    now = _now()
+def trade(quote: Quote, *, is_met: bool, at: datetime, position: Position) -> Tick:
+    """A trade of a stock at this moment: one that meets its target, or one that meets nothing."""
     return Tick(
         code=quote.code,
         price=quote.touch if is_met else quote.price,
@@ -87,11 +87,12 @@ def _tick(quote: Quote, sequence: TickSequence, *, is_met: bool) -> Tick:
         change_type="UP",
         session="REGULAR_MARKET",
         exchange="KRX",
-        traded_at=now,
-        received_at=now,
-        position=sequence.next(int(now.timestamp() * 1_000)),
+        traded_at=at,
+        received_at=at,
+        position=position,
     )
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+def _trade_now(quote: Quote, sequence: TickSequence, *, is_met: bool) -> Tick:
+    now = datetime.now(UTC)
+    return trade(quote, is_met=is_met, at=now, position=sequence.next(int(now.timestamp() * 1_000)))
