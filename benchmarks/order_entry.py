@@ -18,10 +18,8 @@ import json
 import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -39,8 +37,7 @@ from sqlalchemy.orm import Session
 from benchmarks.http_load import Load, Outcome, measure
 from benchmarks.mariadb import MariaDB
 from benchmarks.order_parts import WARM_UP, parts_of_an_order_ms, quietly
-from launcher.leash import leashed
-from launcher.plan import ROOT
+from benchmarks.processes import running, wait_for
 from launcher.ports import LOOPBACK, free_port
 from launcher.valkey import Valkey
 from trading import core as trading_core
@@ -64,8 +61,6 @@ STOCKS = 100
 PRICE = 10_000
 TICK_SIZE = 10
 SHARES_HELD = 100_000
-PATIENCE_S = 60.0
-STOP_TIMEOUT_S = 10.0
 ORDERS = "/api/v1/trading/orders"
 TRIVIAL = "/api/v1/users/me"
 _PASSWORD = "everybody's"
@@ -231,8 +226,8 @@ def _set_up(settings: Settings, log: Path, *, users: int) -> list[Trader]:
     for trader in traders:
         order = _market_order(trader, Side.BUY) | {"quantity": SHARES_HELD}
         client.post(ORDERS, json=order, headers={"Authorization": f"Bearer {trader.token}"})
-    with _process(["celery", "-A", "workers", "worker", "-P", "solo", "-l", "WARNING"], settings, log) as worker:
-        _await(lambda: core.database.read(_holders) == users, "every trader to hold shares", worker, log)
+    with running(["celery", "-A", "workers", "worker", "-P", "solo", "-l", "WARNING"], settings, log) as worker:
+        wait_for(lambda: core.database.read(_holders) == users, "every trader to hold shares", worker, log)
     core.close()
     return traders
 
@@ -308,8 +303,8 @@ def _request(method: str, path: str, trader: Trader, body: bytes = b"") -> bytes
 def _gunicorn(settings: Settings, log: Path) -> Iterator[tuple[int, dict[str, list[int]]]]:
     """The API as the Procfile starts it; its port, and the pids of its workers. Its log is a file, so that writing one is paid for."""
     port = free_port()
-    with _process(["gunicorn", "wsgi:app"], settings, log, API_PORT=str(port)) as process:
-        _await(lambda: _is_ready(port), "gunicorn to be ready", process, log)
+    with running(["gunicorn", "wsgi:app"], settings, log, API_PORT=str(port)) as process:
+        wait_for(lambda: _is_ready(port), "gunicorn to be ready", process, log)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         yield port, {"gunicorn's workers": [int(pid) for pid in children]}
 
@@ -320,39 +315,6 @@ def _is_ready(port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-@contextmanager
-def _process(module: Sequence[str], settings: Settings, log: Path, **more: str) -> Iterator[subprocess.Popen[bytes]]:
-    """``python -m …`` with these settings in its environment, ended when the block ends."""
-    environment = os.environ | {
-        "DATABASE_URI": settings.database_uri.get_secret_value(),
-        "REDIS_URL": settings.redis_url.get_secret_value(),
-        "LOG_FORMAT": settings.log_format,
-        "TICK_FRESHNESS_MS": str(settings.tick_freshness_ms),
-        "JWT_SECRET_KEY": settings.jwt_secret_key.get_secret_value(),
-        **more,
-    }
-    with log.open("ab") as output:
-        command = leashed([sys.executable, "-m", *module])
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _await(condition: Callable[[], bool], what: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        if process.poll() is not None or time.monotonic() > deadline:
-            sys.exit(f"Waited in vain for {what}:\n{log.read_text()}")
-        time.sleep(0.05)
 
 
 def _cpu_s(processes: Mapping[str, Sequence[int]]) -> dict[str, float]:

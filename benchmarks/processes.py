@@ -1,0 +1,62 @@
+"""Processes of the product on a benchmark's own servers, ended by their pid when the block ends."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from launcher.leash import leashed
+from launcher.plan import ROOT
+from trading.settings import Settings
+
+PATIENCE_S = 60.0
+STOP_TIMEOUT_S = 30.0
+_POLL_S = 0.05
+
+
+@contextmanager
+def running(module: Sequence[str], settings: Settings, log: Path, **more: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """``python -m …`` with these settings, and ``more``, in its environment. What it says goes to the end of the log."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            leashed([sys.executable, "-m", *module]),
+            cwd=ROOT,
+            env=os.environ | _environment(settings) | more,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for(condition: Callable[[], bool], what: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Return as soon as the condition is met; end the benchmark with the log when the process ends or a minute passes before."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        if process.poll() is not None or time.monotonic() > deadline:
+            sys.exit(f"Waited in vain for {what}:\n{log.read_text(errors='replace')}")
+        time.sleep(_POLL_S)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        "DATABASE_URI": settings.database_uri.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
+        "JWT_SECRET_KEY": settings.jwt_secret_key.get_secret_value(),
+        "MARKET_HOURS": settings.hours_rule,
+        "TICK_FRESHNESS_MS": str(settings.tick_freshness_ms),
+        "MATCH_PERIOD_MS": str(settings.match_period_ms),
+        "LOG_FORMAT": settings.log_format,
+        "LOG_LEVEL": settings.log_level,
+    }
