@@ -8,23 +8,26 @@ from launcher.plan import ROOT
 from tests.servers import require_mariadb
 
 
-def test_order_entry_measures_orders_against_trivial_requests() -> None:
-    """The last line is the result; before it every order was found again, the books were audited, and the time was taken apart."""
+def run(benchmark: str, size: str) -> tuple[list[str], dict[str, float]]:
+    """Run a benchmark to its end: the lines that it told, and its last one, which is the result."""
     require_mariadb()
-    size = ["--users", "20", "--connections", "4", "--rounds", "1", "--seconds", "0.6", "--sample", "50"]
-
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.order_entry", *size],
+    ended = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{benchmark}", *size.split()],
         cwd=ROOT,
         check=False,
         capture_output=True,
         text=True,
         timeout=110,
     )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    *told, last = ended.stdout.splitlines()
+    return told, json.loads(last)
 
-    assert run.returncode == 0, run.stdout + run.stderr
-    *told, last = run.stdout.splitlines()
-    result = json.loads(last)
+
+def test_order_entry_measures_orders_against_trivial_requests() -> None:
+    """Before the result every order was found again, the books were audited, and the time was taken apart."""
+    told, result = run("order_entry", "--users 20 --connections 4 --rounds 1 --seconds 0.6 --sample 50")
+
     assert list(result) == ["orders_per_s", "trivial_per_s", "ratio", "p99_ms"]
     assert 1 < result["orders_per_s"] < result["trivial_per_s"]
     assert 0.02 < result["ratio"] < 1
@@ -34,22 +37,10 @@ def test_order_entry_measures_orders_against_trivial_requests() -> None:
 
 
 def test_matching_looks_at_two_books_and_fills_from_live_ticks() -> None:
-    """The last line is the result; before it every look has found what it should, each trade that met an order was a fill, and the audit was clean."""
-    require_mariadb()
-    size = ["--resting", "1000", "--few", "200", "--stocks", "100", "--crossed", "20", "--users", "30"]
+    """Before the result every look has found what it should, each trade that met an order was a fill, and the audit was clean."""
+    books = "--resting 1000 --few 200 --stocks 100 --crossed 20 --users 30"
+    told, result = run("matching", f"{books} --rounds 2 --seconds 4 --fills 10")
 
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.matching", *size, "--rounds", "2", "--seconds", "4", "--fills", "10"],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
-
-    assert run.returncode == 0, run.stdout + run.stderr
-    *told, last = run.stdout.splitlines()
-    result = json.loads(last)
     assert list(result) == ["scan_ms_10k", "scan_ms_1m", "ratio", "idle_scan_ms", "tick_to_fill_p99_ms"]
     assert all(0 < value < 60_000 for value in result.values())
     assert any("30 met an order" in line for line in told)
@@ -57,21 +48,9 @@ def test_matching_looks_at_two_books_and_fills_from_live_ticks() -> None:
 
 
 def test_pipeline_measures_market_and_limit_orders_against_commits() -> None:
-    """The last line is the result; fills came about in each way: at the last trade, and in the book."""
-    require_mariadb()
+    """Fills came about in each way: at the last trade, and in the book."""
+    told, result = run("pipeline", "--orders 80 --rounds 1")
 
-    run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.pipeline", "--orders", "80", "--rounds", "1"],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
-
-    assert run.returncode == 0, run.stdout + run.stderr
-    *told, last = run.stdout.splitlines()
-    result = json.loads(last)
     assert list(result) == ["fills_per_s", "commits_per_s", "ratio", "statements_per_fill"]
     assert all(value > 0 for value in result.values())
     assert any("'resting-at-limit': 20" in line for line in told)
