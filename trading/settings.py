@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     idempotency_key_hours: int = Field(default=24, ge=1, le=24 * 30)
     wake_grace_ms: int = Field(default=2_000, ge=100, le=600_000)
     sweep_period_s: int = Field(default=5, ge=1, le=3_600)
-    # Beyond 999 values MariaDB makes a subquery of an IN list, and may lock rows that are none of the batch's.
+    # A batch is one IN list, below the thousand values of which a MariaDB before 10.5, which can't be told otherwise, makes a subquery.
     stage_batch_size: int = Field(default=500, ge=1, le=999)
     match_period_ms: int = Field(default=500, ge=100, le=60_000)
     matcher_shards: int = Field(default=1, ge=1, le=64)

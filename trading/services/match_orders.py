@@ -42,7 +42,7 @@ _STOCKS = table_of(Stock)
 
 # Ticks of one look: some seconds of the busiest market. What is more is left for the next look, which follows at once.
 TICKS_MAX = 10_000
-# From a thousand values on MariaDB makes a subquery of an IN list, and may then read, and lock, the table from its beginning.
+# A look may find any number of orders. In parts like this no statement about them grows without bound.
 _IDS_PER_STATEMENT = 500
 # How often a matcher without anything to do writes down that it looked.
 _SAY_SO_EVERY = timedelta(seconds=5)

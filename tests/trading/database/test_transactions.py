@@ -4,13 +4,14 @@ import threading
 import time
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from launcher.ports import free_port
 from tests.books import Books, opened, settings_for
 from tests.trading.database.counter import Counter
+from trading.database.ids import new_id
 from trading.database.transactions import Database, DatabaseUnavailable, send_after_commit, statements_counted
 
 
@@ -161,3 +162,19 @@ def test_statements_are_counted_only_inside_the_block(books: Books) -> None:
     updates = [statement for statement in statements if statement.startswith("UPDATE")]
     assert len(updates) == 1
     assert not any(statement.startswith("SELECT transaction_count") for statement in statements)
+
+
+def test_a_long_list_stays_a_list_on_mariadb(migrated_mariadb: str) -> None:
+    """By its own default MariaDB makes a subquery of a thousand values, and may lock every row of the table to find theirs."""
+    ids = bindparam("ids", [new_id().bytes for _ in range(1_000)], expanding=True)
+    plan = text("EXPLAIN SELECT 1 FROM orders WHERE id IN :ids FOR UPDATE").bindparams(ids)
+    database = Database(migrated_mariadb)
+    threshold, steps = database.read(
+        lambda session: (
+            session.scalar(text("SELECT @@SESSION.in_predicate_conversion_threshold")),
+            session.execute(plan).mappings().all(),
+        )
+    )
+    database.close()
+    assert threshold == 0
+    assert [step["select_type"] for step in steps] == ["SIMPLE"]
