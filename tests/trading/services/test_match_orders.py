@@ -1,6 +1,5 @@
 """The matcher on real books and a real stream: nothing missed, nothing twice, nothing that can't be proven."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -21,20 +20,6 @@ from trading.services.execute_orders import ExecutionReport
 from trading.services.match_orders import MatchReport, match_orders
 
 HYUNDAI = "A005380"
-
-
-@pytest.fixture
-def volume_books(database_uri: str, valkey_url: str) -> Iterator[Books]:
-    """Books in which an order fills by what is traded alone, market orders a step of the grid worse."""
-    with opened(settings_for(database_uri, valkey_url, fill_profile="volume")) as books:
-        yield books
-
-
-@pytest.fixture
-def krx_books(database_uri: str, valkey_url: str) -> Iterator[Books]:
-    """Books that keep the exchange's hours; the clock stands at 10:00 of a trading day."""
-    with opened(settings_for(database_uri, valkey_url, market_hours="krx")) as books:
-        yield books
 
 
 def fill_of(books: Books, user: UUID, order: OrderRecord) -> tuple[int, int, str, int]:
