@@ -4,34 +4,27 @@ It acts on the real services as the API, the workers, the matchers, the sweep an
 audit and against what it has seen before.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 from sqlalchemy import text
 
-from tests.books import HYNIX, SAMSUNG, Books, opened
+from tests.books import HYNIX, SAMSUNG
+from tests.trading.services.histories import CODE, CODES, History
 from tests.trading.steps import cancel_all, change_settings, deposit, halt, resume, rows, set_status, sweep, withdraw
 from trading.market import keys
 from trading.queries.audit import CHECKS
-from trading.queue import Wakeup
-from trading.rules.errors import DomainError
 from trading.rules.orders import OrderType, Side, TimeInForce
 from trading.rules.price_grid import floor_to_grid, tick_size
 from trading.services.expire_orders import end_delisted
 from trading.services.match_orders import match_orders
-from trading.settings import Settings
 
-CODES = (SAMSUNG, HYNIX)
 FIRST_PRICES = {SAMSUNG: 70_000, HYNIX: 180_000}
-ROUNDS_TO_QUIET = 40
 
 WHO = st.integers(0, 2)
-CODE = st.sampled_from(CODES)
 SIDE = st.sampled_from(Side)
 WHICH = st.integers(0, 40)
 QUANTITY = st.sampled_from((1, 2, 3, 7, 20, 60))
@@ -55,22 +48,17 @@ def instant(value: datetime | str) -> datetime:
     return at.replace(tzinfo=UTC)
 
 
-class OrderHistory(RuleBasedStateMachine):
+class OrderHistory(History):
     """``under`` are the settings it begins with, ``other_settings`` changes that an operator makes to them on the way."""
 
-    under: ClassVar[Settings]
     other_settings: ClassVar[tuple[dict[str, Any], ...]] = ()
 
     def __init__(self) -> None:
         super().__init__()
-        self._open = ExitStack()
-        self.books: Books = self._open.enter_context(opened(self.under))
-        self.users: list[UUID] = []
         self.orders: dict[bytes, dict[str, Any]] = {}
         self.fills: dict[bytes, dict[str, Any]] = {}
         self.volumes: dict[int, int] = {}
         self.prices = dict(FIRST_PRICES)
-        self.mail: list[Wakeup] = []
 
     @initialize()
     def the_market_opens(self) -> None:
@@ -173,8 +161,7 @@ class OrderHistory(RuleBasedStateMachine):
         """Out of order: not at all, once or twice, or everything at once."""
         if times == 3:
             self.books.run_all()
-        self.mail += self.books.sent
-        self.books.sent.clear()
+        self.collect()
         if self.mail:
             wakeup = self.mail.pop(which % len(self.mail))
             for _ in range(times):
@@ -266,54 +253,38 @@ class OrderHistory(RuleBasedStateMachine):
         )
         assert all(row["shares"] <= self.volumes[row["tick_position"]] for row in filled)
 
-    def teardown(self) -> None:
-        """A fresh market, matching, sweeps and a cancel-all: nothing is reserved, due or found any more, and every fill is booked."""
-        try:
-            self.bring_to_an_end()
-            self.the_books_are_sound()
-            self.no_order_goes_back()
-            self.no_more_is_filled_than_was_traded()
-            for nothing in (
-                "orders WHERE finished_at IS NULL OR reserved_cash > 0 OR wake_at IS NOT NULL OR book_price IS NOT NULL",
-                "order_executions WHERE settled_at IS NULL OR applied_at IS NULL",
-                "virtual_balances WHERE reserved_cash > 0",
-                "portfolios WHERE reserved_quantity > 0",
-                "order_touches",
-            ):
-                assert rows(self.books, f"SELECT * FROM {nothing}") == []
-        finally:
-            self._open.close()
-
     def bring_to_an_end(self) -> None:
+        """A fresh market, matching, sweeps and a cancel-all."""
         resume(self.books, self.users[0])
         for code in CODES:
             set_status(self.books, "TRADABLE", code)
         self.books.sent.clear()
         self.to_an_open_market()
-        self.quiet()
+        self.sweep_to_quiet()
         for user in self.users:
             cancel_all(self.books, user)
-        self.quiet()
+        self.sweep_to_quiet()
 
-    def quiet(self) -> None:
-        for _ in range(ROUNDS_TO_QUIET):
-            self.books.clock.advance(seconds=40)
-            for code in CODES:
-                self.print(code, 0, volume=1_000)
-            self.match(layout=1, times=1)
-            # A market order whose day ended without a trade for it is due until then.
-            self.books.expire()
-            self.books.sent.clear()
-            wakeups = sweep(self.books).wakeups
-            if not wakeups:
-                # What was found just now is due in a moment.
-                self.books.clock.advance(seconds=3)
-                wakeups = sweep(self.books).wakeups
-            if not wakeups:
-                return
-            for wakeup in wakeups:
-                self.books.run(wakeup)
-        raise AssertionError(f"The sweep still finds work after {ROUNDS_TO_QUIET} rounds.")
+    def nothing_is_left(self) -> None:
+        """Nothing is reserved, due or found any more, and every fill is booked."""
+        self.the_books_are_sound()
+        self.no_order_goes_back()
+        self.no_more_is_filled_than_was_traded()
+        for nothing in (
+            "orders WHERE finished_at IS NULL OR reserved_cash > 0 OR wake_at IS NOT NULL OR book_price IS NOT NULL",
+            "order_executions WHERE settled_at IS NULL OR applied_at IS NULL",
+            "virtual_balances WHERE reserved_cash > 0",
+            "portfolios WHERE reserved_quantity > 0",
+            "order_touches",
+        ):
+            assert rows(self.books, f"SELECT * FROM {nothing}") == []
+
+    def the_market_goes_on(self) -> None:
+        for code in CODES:
+            self.print(code, 0, volume=1_000)
+        self.match(layout=1, times=1)
+        # A market order whose day ended without a trade for it is due until then.
+        self.books.expire()
 
     def to_an_open_market(self) -> None:
         """Move on to an hour in which everything is traded."""
@@ -336,11 +307,3 @@ class OrderHistory(RuleBasedStateMachine):
     def pick(self, which: int, *, finished: bool) -> dict[str, Any] | None:
         found = [order for _, order in sorted(self.orders.items()) if finished or order["finished_at"] is None]
         return found[which % len(found)] if found else None
-
-    def user(self, who: int) -> UUID:
-        return self.users[who % len(self.users)]
-
-    def tolerate(self, action: Callable[[], object]) -> None:
-        """A refusal is an answer; any other error is a finding."""
-        with suppress(DomainError):
-            action()

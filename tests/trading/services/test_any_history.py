@@ -1,39 +1,18 @@
 """Any history at all: random users, trades and wake-ups in every order, and after each step the books are sound."""
 
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from typing import ClassVar
-from uuid import UUID
-
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, rule
 
-from tests.books import HYNIX, SAMSUNG, Books, opened, settings_for
+from tests.books import HYNIX, settings_for
 from tests.servers import Valkey
+from tests.trading.services.histories import CODE, CODES, SMALL_BATCH, History, check
 from tests.trading.steps import deposit, rows, set_status, sweep, withdraw
-from trading.queue import Wakeup
-from trading.rules.errors import DomainError
 from trading.rules.orders import Side
-from trading.settings import Settings
-
-CODES = st.sampled_from((SAMSUNG, HYNIX))
-SMALL_BATCH = 3
-ROUNDS_TO_QUIET = 60
 
 
-class AnyHistory(RuleBasedStateMachine):
+class AnyHistory(History):
     """Acts on the real services as the API, the workers and the sweep do, without order or care."""
-
-    under: ClassVar[Settings]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._open = ExitStack()
-        self.books: Books = self._open.enter_context(opened(self.under))
-        self.users: list[UUID] = []
-        self.mail: list[Wakeup] = []
 
     @initialize()
     def the_market_opens(self) -> None:
@@ -50,26 +29,26 @@ class AnyHistory(RuleBasedStateMachine):
     def move_cash(self, who: int, amount: int, comes: bool) -> None:
         self.tolerate(lambda: (deposit if comes else withdraw)(self.books, self.user(who), amount))
 
-    @rule(who=st.integers(0, 2), side=st.sampled_from(Side), quantity=st.integers(0, 120), code=CODES)
+    @rule(who=st.integers(0, 2), side=st.sampled_from(Side), quantity=st.integers(0, 120), code=CODE)
     def place(self, who: int, side: Side, quantity: int, code: str) -> None:
         self.tolerate(lambda: self.books.place(self.user(who), side, quantity, code))
 
-    @rule(who=st.integers(0, 2), quantity=st.integers(1, 12), code=CODES)
+    @rule(who=st.integers(0, 2), quantity=st.integers(1, 12), code=CODE)
     def buy_through_all_stages(self, who: int, quantity: int, code: str) -> None:
         self.collect()
         self.tolerate(lambda: self.books.place(self.user(who), Side.BUY, quantity, code))
         self.books.run_all()
 
-    @rule(price=st.integers(1, 200_000), code=CODES, age_ms=st.sampled_from((0, 0, 0, 9_000, 10_001)))
+    @rule(price=st.integers(1, 200_000), code=CODE, age_ms=st.sampled_from((0, 0, 0, 9_000, 10_001)))
     def print_a_trade(self, price: int, code: str, age_ms: int) -> None:
         self.books.tick(price, code, age_ms=age_ms)
 
-    @rule(move_bp=st.integers(-500, 500), code=CODES)
+    @rule(move_bp=st.integers(-500, 500), code=CODE)
     def move_the_price(self, move_bp: int, code: str) -> None:
         last = self.books.core.quotes.last_tick(code)
         self.books.tick(max(1, (last.price if last else 50_000) * (10_000 + move_bp) // 10_000), code)
 
-    @rule(code=CODES, status=st.sampled_from(("TRADABLE", "TRADABLE", "HALTED", "DELISTED")))
+    @rule(code=CODE, status=st.sampled_from(("TRADABLE", "TRADABLE", "HALTED", "DELISTED")))
     def change_the_list(self, code: str, status: str) -> None:
         set_status(self.books, status, code)
 
@@ -97,44 +76,24 @@ class AnyHistory(RuleBasedStateMachine):
     def the_books_are_sound(self) -> None:
         assert self.books.breaches() == []
 
-    def teardown(self) -> None:
-        """A fresh market and sweeps until quiet: every order is final, every fill settled and applied, nothing is reserved."""
-        try:
-            self.bring_to_an_end()
-            self.the_books_are_sound()
-            assert rows(self.books, "SELECT id FROM orders WHERE finished_at IS NULL OR reserved_cash > 0") == []
-            assert rows(self.books, "SELECT id FROM order_executions WHERE applied_at IS NULL") == []
-            assert rows(self.books, "SELECT user_id FROM virtual_balances WHERE reserved_cash > 0") == []
-            assert rows(self.books, "SELECT user_id FROM portfolios WHERE reserved_quantity > 0") == []
-        finally:
-            self._open.close()
-
     def bring_to_an_end(self) -> None:
-        for code in (SAMSUNG, HYNIX):
+        """A fresh market and sweeps until quiet."""
+        for code in CODES:
             set_status(self.books, "TRADABLE", code)
         self.books.sent.clear()
-        for _ in range(ROUNDS_TO_QUIET):
-            self.books.clock.advance(seconds=40)
-            for code in (SAMSUNG, HYNIX):
-                self.books.tick(60_000, code)
-            wakeups = sweep(self.books).wakeups
-            if not wakeups:
-                return
-            for wakeup in wakeups:
-                self.books.run(wakeup)
-        raise AssertionError(f"The sweep still finds work after {ROUNDS_TO_QUIET} rounds.")
+        self.sweep_to_quiet()
 
-    def user(self, who: int) -> UUID:
-        return self.users[who % len(self.users)]
+    def nothing_is_left(self) -> None:
+        """Every order is final, every fill settled and applied, nothing is reserved."""
+        self.the_books_are_sound()
+        assert rows(self.books, "SELECT id FROM orders WHERE finished_at IS NULL OR reserved_cash > 0") == []
+        assert rows(self.books, "SELECT id FROM order_executions WHERE applied_at IS NULL") == []
+        assert rows(self.books, "SELECT user_id FROM virtual_balances WHERE reserved_cash > 0") == []
+        assert rows(self.books, "SELECT user_id FROM portfolios WHERE reserved_quantity > 0") == []
 
-    def collect(self) -> None:
-        self.mail += self.books.sent
-        self.books.sent.clear()
-
-    def tolerate(self, action: Callable[[], object]) -> None:
-        """A refusal is an answer; any other error is a finding."""
-        with suppress(DomainError):
-            action()
+    def the_market_goes_on(self) -> None:
+        for code in CODES:
+            self.books.tick(60_000, code)
 
 
 @pytest.fixture
@@ -148,14 +107,4 @@ def machine(database_uri: str, valkey_server: Valkey) -> type[AnyHistory]:
 @pytest.mark.timeout(300)
 def test_any_history_keeps_the_books_and_comes_to_its_end(machine: type[AnyHistory]) -> None:
     """Orders, cash, prices, halts, wake-ups doubled, shuffled and lost: the audit is clean after each step, and in the end all is done."""
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=10,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.explicit, Phase.generate, Phase.shrink],
-            database=None,
-        ),
-    )
+    check(machine, examples=10, steps=30)

@@ -3,15 +3,13 @@
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from tests.books import settings_for
 from tests.servers import Valkey
+from tests.trading.services.histories import SMALL_BATCH, check
 from tests.trading.services.order_history import OrderHistory
 from trading.settings import Settings
 
-SMALL_BATCH = 3
 CHANGES: tuple[dict[str, Any], ...] = (
     {"fill_profile": "simple"},
     {"fill_profile": "volume"},
@@ -20,24 +18,14 @@ CHANGES: tuple[dict[str, Any], ...] = (
 )
 
 
-def check(under: Settings, *changes: dict[str, Any], examples: int, steps: int) -> None:
-    """Run so many histories of at most so many steps each, under settings that an operator may change on the way."""
+def history(under: Settings, *changes: dict[str, Any]) -> type[OrderHistory]:
+    """A machine that begins under these settings, which an operator may change on the way."""
 
     class UnderThese(OrderHistory):
         pass
 
     UnderThese.under, UnderThese.other_settings = under, changes
-    run_state_machine_as_test(
-        UnderThese,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.explicit, Phase.generate, Phase.shrink],
-            database=None,
-        ),
-    )
+    return UnderThese
 
 
 @pytest.fixture
@@ -56,10 +44,10 @@ def usual(migrated_mariadb: str, valkey_server: Valkey) -> dict[str, Any]:
 @pytest.mark.parametrize("profile", ["simple", "volume"])
 def test_any_history_of_orders(usual: dict[str, Any], profile: str, hours: str) -> None:
     """Users, markets, matchers, workers and operators in any order: the audit is clean after each step, and in the end all is done."""
-    check(settings_for(**usual, fill_profile=profile, market_hours=hours), examples=8, steps=50)
+    check(history(settings_for(**usual, fill_profile=profile, market_hours=hours)), examples=8, steps=50)
 
 
 @pytest.mark.timeout(300)
 def test_any_history_under_settings_that_change(usual: dict[str, Any]) -> None:
     """Another fill profile and another commission while orders wait: the won are right all the same."""
-    check(settings_for(**usual), *CHANGES, examples=8, steps=50)
+    check(history(settings_for(**usual), *CHANGES), examples=8, steps=50)
