@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from trading.database.halts import HALTED_SINCE, halts_where
 from trading.database.tables import TradingHalt, table_of
 from trading.rules.exchange_time import KST
 from trading.rules.fees import TaxRates, tax_rates
@@ -18,7 +19,6 @@ from trading.rules.price_grid import GRID_SINCE, Market, StockKind, limit_percen
 from trading.rules.records import HaltRecord
 
 _HALTS = table_of(TradingHalt)
-_HALT = (_HALTS.c.id, _HALTS.c.reason, _HALTS.c.halted_at, _HALTS.c.resumed_at)
 
 _KINDS: tuple[StockKind, ...] = get_args(StockKind)
 # Funds are listed on KOSPI alone.
@@ -104,21 +104,12 @@ class MarketRules:
 
 def halted_since(session: Session) -> datetime | None:
     """Since when an administrator has trading stopped; None while it goes on."""
-    return session.scalar(select(_HALTS.c.halted_at).where(_HALTS.c.running == 1))
-
-
-def halts_after(session: Session, at: datetime) -> list[HaltRecord]:
-    """The halts that had not been lifted by an instant, earliest first; the running one is the last."""
-    lasting = (_HALTS.c.running == 1) | (_HALTS.c.resumed_at > at)
-    rows = session.execute(select(*_HALT).where(lasting).order_by(_HALTS.c.halted_at)).mappings()
-    return [HaltRecord(**row) for row in rows]
+    return session.scalar(select(HALTED_SINCE))
 
 
 def halt_lifted(session: Session, *, by: UUID, at: datetime) -> HaltRecord | None:
     """The halt that an administrator lifted at exactly this instant; None where there is none."""
-    lifted = select(*_HALT).where(_HALTS.c.resumed_by == by, _HALTS.c.resumed_at == at)
-    row = session.execute(lifted).mappings().one_or_none()
-    return None if row is None else HaltRecord(**row)
+    return next(iter(halts_where(session, _HALTS.c.resumed_by == by, _HALTS.c.resumed_at == at)), None)
 
 
 def clock_at(hours: MarketHours, now: datetime) -> MarketClock:

@@ -12,11 +12,11 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from trading.database.halts import halts_since
 from trading.database.tables import MatchCursor, Order, OrderTouch, Stock, table_of
 from trading.market.keys import TICK_TTL_S
 from trading.market.shards import shard_of
 from trading.market.tick import Tick
-from trading.queries.market import halts_after
 from trading.queries.orders import order_of
 from trading.rules.exchange_time import trade_date
 from trading.rules.fees import tax_rates
@@ -95,7 +95,7 @@ class OrderFacts:
 
     @property
     def halted_since(self) -> datetime | None:
-        return next((halt.halted_at for halt in self.halts if halt.resumed_at is None), None)
+        return next((halt.halted_at for halt in self.halts if halt.is_running), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ def order_facts(session: Session, *, user_id: UUID, order_id: UUID, settings: Se
         wake_at=row.wake_at,
         arriving=bool(row.arriving),
         is_touched=row.touched is not None,
-        halts=halts_after(session, now - timedelta(seconds=TICK_TTL_S)),
+        halts=halts_since(session, now - timedelta(seconds=TICK_TTL_S)),
         matched_until=row.matched_until or 0,
     )
 
@@ -301,10 +301,7 @@ def _reasons_of_trade(
     """Why the last trade has not filled the order."""
     stale = tick.age_ms(now) > settings.tick_freshness_ms
     in_session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=facts.kind) is not None
-    halted = any(
-        halt.halted_at <= tick.received_at and (halt.resumed_at is None or tick.received_at < halt.resumed_at)
-        for halt in facts.halts
-    )
+    halted = any(halt.holds(tick.received_at) for halt in facts.halts)
     counts = in_session and not halted and _lives(facts, tick.received_at, hours)
     if stale:
         yield WaitingReason.STALE_FEED

@@ -28,6 +28,14 @@ class HaltRecord:
     halted_at: datetime
     resumed_at: datetime | None
 
+    @property
+    def is_running(self) -> bool:
+        return self.resumed_at is None
+
+    def holds(self, at: datetime) -> bool:
+        """Whether it had trading stopped at an instant: its first one, and none any more from the one at which it was lifted."""
+        return self.halted_at <= at and (self.resumed_at is None or at < self.resumed_at)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionRecord:

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from trading.database.halts import halts_since
 from trading.database.rows import AnyRow
 from trading.database.tables import Order, OrderTouch, Stock, table_of
 from trading.database.transactions import send_after_commit
@@ -21,9 +22,9 @@ from trading.queue import Task, wakeups
 from trading.rules.fills import Fill, Postponement, TickEvidence, fill_at_last_trade, may_meet
 from trading.rules.market_hours import MarketHours
 from trading.rules.orders import OPEN_STATUSES, EndReason, Side, TimeInForce
+from trading.rules.records import HaltRecord
 from trading.services.end_orders import LOCKED_COLUMNS
 from trading.services.execution_rows import Evidence, execution_row
-from trading.services.halts import Halts, halts_since
 from trading.services.record_fills import Decisions, record
 from trading.settings import Settings
 
@@ -76,12 +77,13 @@ def execute_orders(
     ticks = quotes.last_ticks(sorted(untouched))
     stocks = {row.code: row for row in session.execute(_stocks_of(codes))}
     halts = halts_since(session, now - timedelta(milliseconds=settings.tick_freshness_ms))
+    halted = any(halt.is_running for halt in halts)
     batch = Decisions({order.id: order for order in orders})
     for order in orders:
         stock = stocks[order.stock_code]
         if stock.status == "DELISTED":
             batch.endings[order.id] = EndReason.STOCK_NOT_TRADABLE
-        elif halts.running or stock.status == "HALTED":
+        elif halted or stock.status == "HALTED":
             _postpone(batch, order, now)
         elif order.id in touches:
             _take_touches(batch, order, touches[order.id], stock=stock, settings=settings, now=now)
@@ -161,14 +163,14 @@ def _take_touches(
 
 
 def _evidence(
-    tick: Tick, order: AnyRow, *, stock: AnyRow, hours: MarketHours, halts: Halts, now: datetime
+    tick: Tick, order: AnyRow, *, stock: AnyRow, hours: MarketHours, halts: Sequence[HaltRecord], now: datetime
 ) -> TickEvidence:
     """What the last trade proves for an order: nothing when it came during a halt or after the order's day."""
     alive = may_meet(
         hours, TimeInForce(order.time_in_force), accepted_at=order.accepted_at, received_at=tick.received_at
     )
     session = None
-    if alive and not halts.hold(tick.received_at):
+    if alive and not any(halt.holds(tick.received_at) for halt in halts):
         session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=stock.kind)
     return TickEvidence(price=tick.price, age_ms=tick.age_ms(now), session=session)
 

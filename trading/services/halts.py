@@ -3,50 +3,24 @@
 What is traded on the market during a halt fills nothing, also afterwards.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from trading.database.halts import IS_RUNNING, halts_where
 from trading.database.tables import TradingHalt, table_of
 from trading.database.upsert import upsert
 from trading.rules.records import HaltRecord
 
 _HALTS = table_of(TradingHalt)
 
-# Since when trading is halted, for a statement that asks for something else anyway; NULL when it is not.
-HALTED_SINCE = select(_HALTS.c.halted_at).where(_HALTS.c.running == 1).scalar_subquery()
-
-
-@dataclass(frozen=True, slots=True)
-class Halts:
-    """Halts as pairs of instants, the second None while one is running."""
-
-    spans: tuple[tuple[datetime, datetime | None], ...]
-
-    @property
-    def running(self) -> bool:
-        return any(until is None for _, until in self.spans)
-
-    def hold(self, at: datetime) -> bool:
-        """Whether trading was halted at that instant."""
-        return any(since <= at and (until is None or at < until) for since, until in self.spans)
-
-
-def halts_since(session: Session, at: datetime) -> Halts:
-    """The halts that had not ended by that instant, the running one included."""
-    rows = session.execute(
-        select(_HALTS.c.halted_at, _HALTS.c.resumed_at).where((_HALTS.c.running == 1) | (_HALTS.c.resumed_at > at))
-    )
-    return Halts(tuple((row.halted_at, row.resumed_at) for row in rows))
-
 
 def running_halt(session: Session) -> HaltRecord | None:
     """The halt that has not been lifted yet; None while trading goes on."""
-    row = session.execute(select(_HALTS).where(_HALTS.c.running == 1)).one_or_none()
-    return None if row is None else _record(row)
+    return next(iter(halts_where(session, IS_RUNNING)), None)
 
 
 def halt(session: Session, *, halt_id: UUID, by: UUID, reason: str | None, now: datetime) -> HaltRecord:
@@ -65,7 +39,8 @@ def halt(session: Session, *, halt_id: UUID, by: UUID, reason: str | None, now: 
         "resumed_by": None,
     }
     upsert(session, _HALTS, [made], update=("running",))
-    return _record(session.execute(select(_HALTS).where(_HALTS.c.running == 1)).one())
+    (standing,) = halts_where(session, IS_RUNNING)
+    return standing
 
 
 def resume(session: Session, *, by: UUID, now: datetime) -> HaltRecord | None:
@@ -74,12 +49,6 @@ def resume(session: Session, *, by: UUID, now: datetime) -> HaltRecord | None:
     if running is None:
         return None
     session.execute(
-        update(_HALTS)
-        .where(_HALTS.c.id == running.id, _HALTS.c.running == 1)
-        .values(running=None, resumed_at=now, resumed_by=by)
+        update(_HALTS).where(_HALTS.c.id == running.id, IS_RUNNING).values(running=None, resumed_at=now, resumed_by=by)
     )
-    return HaltRecord(id=running.id, reason=running.reason, halted_at=running.halted_at, resumed_at=now)
-
-
-def _record(row: object) -> HaltRecord:
-    return HaltRecord(**{name: getattr(row, name) for name in ("id", "reason", "halted_at", "resumed_at")})
+    return replace(running, resumed_at=now)

@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
+from trading.database.halts import halts_since
 from trading.database.rows import AnyRow
 from trading.database.tables import MatchCursor, Order, OrderTouch, Stock, table_of
 from trading.database.transactions import send_after_commit
@@ -30,7 +31,6 @@ from trading.rules.matching import BookOrder, Matching, Print, Touch, match_by_v
 from trading.rules.orders import Side, TimeInForce
 from trading.rules.price_grid import daily_price_range
 from trading.services.book import Traded, arriving_orders, crossed_orders
-from trading.services.halts import halts_since
 from trading.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -166,7 +166,9 @@ def _not_halted(session: Session, ticks: Sequence[Tick]) -> list[Tick]:
     if not ticks:
         return []
     halts = halts_since(session, min(tick.received_at for tick in ticks))
-    return [] if halts.running else [tick for tick in ticks if not halts.hold(tick.received_at)]
+    if any(halt.is_running for halt in halts):
+        return []
+    return [tick for tick in ticks if not any(halt.holds(tick.received_at) for halt in halts)]
 
 
 def _match(session: Session, ticks: Sequence[Tick], *, hours: MarketHours, settings: Settings) -> Matching:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from trading.database.halts import HALTED_SINCE
 from trading.database.tables import Stock, table_of
 from trading.market.quote_book import MarketUnavailable, QuoteBook
 from trading.market.tick import Position, Tick
@@ -25,7 +26,6 @@ from trading.rules.fills import Fill, Postponement, TickEvidence, fill_at_last_t
 from trading.rules.market_hours import MarketHours
 from trading.rules.orders import OrderType, Side, TimeInForce, buy_reservation, collared_price
 from trading.rules.price_grid import Market, StockKind, daily_price_range, is_on_grid, nearest_prices, tick_size
-from trading.services.halts import HALTED_SINCE
 from trading.settings import Settings
 
 _STOCKS = table_of(Stock)
