@@ -1,5 +1,7 @@
 """Every name in Redis, here and nowhere else."""
 
+from uuid import UUID
+
 TICK_TTL_S = 3_600
 HEALTH_TTL_S = 300
 
@@ -11,6 +13,15 @@ TICK_FIELD = "tick"
 LAST_TICK_PATTERN = "stock:realtime:*"
 RELAYER_HEALTH = "toss_ws_relayer:health"
 RELAYER_SUBSCRIPTIONS = "toss_ws_relayer:subscriptions"
+RELAYER_COMMANDS = "toss_ws_relayer:commands"
+COMMAND_RESULT_TTL_S = 60
+# Who holds the sole connection to Toss, a string with an expiry; and the number that the last holder was given.
+RELAYER_LEASE = "toss_ws_relayer:lease"
+RELAYER_LEASE_NUMBER = "toss_ws_relayer:lease_number"
+
+ACCOUNT_STREAM_MAXLEN = 1_000
+ACCOUNT_STREAM_TTL_S = 86_400
+ACCOUNT_FIELD = "event"
 
 
 def last_tick(code: str) -> str:
@@ -25,3 +36,18 @@ def code_of_last_tick(key: str) -> str:
 def tick_channel(code: str) -> str:
     """Pub/sub: the same JSON, as it arrives."""
     return f"stock_updates:{code}"
+
+
+def account_stream(user_id: UUID) -> str:
+    """Stream, capped and with a TTL: the latest account events of a user. An entry's id is ``{event id}-0``, its one field ACCOUNT_FIELD the JSON."""
+    return f"account_events:{user_id}"
+
+
+def account_channel(user_id: UUID) -> str:
+    """Pub/sub: the same JSON, as it is added to the stream."""
+    return f"account_updates:{user_id}"
+
+
+def command_result(command_id: str) -> str:
+    """String with a TTL: the relayer's answer to one command, as JSON."""
+    return f"toss_ws_relayer:command_result:{command_id}"

@@ -1,0 +1,178 @@
+"""What happened to an account, as its owner is told: numbered events, and the capped streams in Redis that carry them to connected clients.
+
+The rows in the database are the truth. Ids of one user rise by one without a gap and in the order of the commits, so whoever holds event 7 knows
+that 1 to 6 exist, and a missing one shows. A stream in Redis is a window on the latest of them: it is without gaps inside, and lost at any time.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import groupby
+from typing import Any, Self, cast
+from uuid import UUID
+
+from redis import Redis, RedisError
+
+from trading.market import keys
+from trading.market.quote_book import MarketUnavailable
+
+# Adds consecutive events behind the stream's last one and publishes each; what the stream has already is passed over. Returns the last id that
+# the stream has now: below the first given where events between are missing, and then nothing was added.
+_APPEND = """
+local stream, channel = KEYS[1], ARGV[1]
+local maxlen, ttl, anew, first = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+if anew == '1' then redis.call('DEL', stream) end
+local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+local last = newest and tonumber(string.match(newest[1], '^%d+')) or first - 1
+if last < first - 1 then return last end
+for index = 6, #ARGV do
+  local id = first + index - 6
+  if id > last then
+    redis.call('XADD', stream, 'MAXLEN', maxlen, string.format('%d-0', id), 'event', ARGV[index])
+    redis.call('PUBLISH', channel, ARGV[index])
+    last = id
+  end
+end
+redis.call('EXPIRE', stream, ttl)
+return last
+"""
+
+
+class MalformedEvent(ValueError):
+    """A text in Redis that is no account event."""
+
+
+class EventKind(StrEnum):
+    """ORDER: an order's state changed; FILL: an execution; CASH: a Transaction; HOLDING: a holding changed."""
+
+    ORDER = "order"
+    FILL = "fill"
+    CASH = "cash"
+    HOLDING = "holding"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountEvent:
+    """One event. ``id`` counts the user's events from 1; ``data`` is JSON-ready: money in won and quantities in shares as integers, times as text."""
+
+    user_id: UUID
+    id: int
+    kind: EventKind
+    occurred_at: datetime
+    data: Mapping[str, Any]
+
+    def to_json(self) -> str:
+        """What a client gets: ``id``, ``kind``, ``occurred_at`` (RFC 3339, UTC) and ``data``. Whose it is says the stream."""
+        shown = {
+            "id": self.id,
+            "kind": self.kind,
+            "occurred_at": self.occurred_at.astimezone(UTC).isoformat(timespec="milliseconds"),
+            "data": self.data,
+        }
+        return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str, *, user_id: UUID) -> Self:
+        """Raises MalformedEvent for a text that ``to_json`` would not write."""
+        try:
+            shown = json.loads(text)
+            event = cls(
+                user_id=user_id,
+                id=shown["id"],
+                kind=EventKind(shown["kind"]),
+                occurred_at=datetime.fromisoformat(shown["occurred_at"]).astimezone(UTC),
+                data=shown["data"],
+            )
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as fault:
+            raise MalformedEvent(str(fault)) from None
+        if type(event.id) is not int or event.id < 1 or not isinstance(event.data, dict):
+            raise MalformedEvent("an event needs a positive id and an object as its data")
+        return event
+
+
+@dataclass(frozen=True, slots=True)
+class EventsPart:
+    """Events in order. ``complete`` is false where events between the place asked for and the first one here may be missing."""
+
+    events: tuple[AccountEvent, ...]
+    complete: bool
+
+
+class AccountStreams:
+    """The users' streams. Every method raises MarketUnavailable when Redis does not answer within the client's timeout."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._append = redis.register_script(_APPEND)
+
+    def append(self, events: Iterable[AccountEvent], *, anew: bool = False) -> dict[UUID, int]:
+        """Add events to their users' streams, in one round trip, whoever adds the same ones at the same time.
+
+        The events of one user must be consecutive, ascending ones. Returns the users whose streams end before the first event given for them,
+        with the id at which they end: to these nothing was added, and what is missing must be brought along. With ``anew`` a stream begins with
+        the given events, whatever it held.
+        """
+        batches = [list(group) for _, group in groupby(sorted(events, key=_place), key=lambda event: event.user_id)]
+        try:
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for batch in batches:
+                    self._append(
+                        keys=[keys.account_stream(batch[0].user_id)], args=_arguments(batch, anew=anew), client=pipeline
+                    )
+                ends = pipeline.execute()
+        except RedisError as fault:
+            raise MarketUnavailable from fault
+        return {batch[0].user_id: int(end) for batch, end in zip(batches, ends, strict=True) if end < batch[0].id}
+
+    def after(self, user_id: UUID, event_id: int, *, limit: int) -> EventsPart:
+        """At most ``limit`` events behind ``event_id``, and whether they follow it without a gap."""
+        try:
+            entries = self._redis.xrange(keys.account_stream(user_id), min=f"{event_id}-0", count=limit + 1)
+        except RedisError as fault:
+            raise MarketUnavailable from fault
+        return events_after(user_id, event_id, cast("list[tuple[str, dict[str, str]]]", entries), limit=limit)
+
+    def last_ids(self, user_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """The newest event's id of each stream that is there, in one round trip."""
+        try:
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for user_id in user_ids:
+                    pipeline.xrevrange(keys.account_stream(user_id), count=1)
+                newest = pipeline.execute()
+        except RedisError as fault:
+            raise MarketUnavailable from fault
+        return {user_id: id_of_entry(found[0][0]) for user_id, found in zip(user_ids, newest, strict=True) if found}
+
+
+def events_after(
+    user_id: UUID, event_id: int, entries: Sequence[tuple[str, Mapping[str, str]]], *, limit: int
+) -> EventsPart:
+    """The events behind ``event_id`` in a stream's entries from that id on: its own entry, where it is still there, proves that none is missing."""
+    events = [AccountEvent.from_json(fields.get(keys.ACCOUNT_FIELD, ""), user_id=user_id) for _, fields in entries]
+    complete = bool(events) and events[0].id in (event_id, event_id + 1)
+    return EventsPart(tuple([event for event in events if event.id > event_id][:limit]), complete)
+
+
+def id_of_entry(entry_id: str) -> int:
+    """The event's id from its stream entry's."""
+    return int(entry_id.partition("-")[0])
+
+
+def _place(event: AccountEvent) -> tuple[UUID, int]:
+    return event.user_id, event.id
+
+
+def _arguments(batch: Sequence[AccountEvent], *, anew: bool) -> list[str | int]:
+    first = batch[0]
+    if [event.id for event in batch] != list(range(first.id, first.id + len(batch))):
+        raise ValueError("the events of one user must be consecutive")
+    return [
+        keys.account_channel(first.user_id),
+        keys.ACCOUNT_STREAM_MAXLEN,
+        keys.ACCOUNT_STREAM_TTL_S,
+        int(anew),
+        first.id,
+        *(event.to_json() for event in batch),
+    ]
