@@ -120,6 +120,18 @@ def bought(books: Books, user: UUID, quantity: int, price: int = 70_000, code: s
     return books.order(user, order.id)
 
 
+def bought_in_part(books: Books, *, traded_at: int = 70_000, stages: int = 3) -> tuple[UUID, OrderRecord]:
+    """Books by volume: a new user with a buy of ten at 70,000, of which one trade filled four, and that fill went through so many stages."""
+    user = books.user()
+    books.tick(70_500)
+    order = books.place(user, Side.BUY, 10, limit=70_000)
+    books.tick(traded_at, volume=4)
+    books.match()
+    for _ in range(stages):
+        books.run(books.sent.pop(0))
+    return user, order
+
+
 def everything(books: Books) -> dict[str, list[tuple[Any, ...]]]:
     """All rows that a trade touches, for telling whether anything changed."""
     tables = ("virtual_balances", "orders", "order_executions", "transactions", "portfolios")

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.books import Books
-from tests.trading.steps import bought, cash, change_settings, everything, rows, set_status, shares
+from tests.trading.steps import bought, bought_in_part, cash, change_settings, everything, rows, set_status, shares
 from trading.queue import Task, Wakeup
 from trading.rules.errors import (
     InsufficientCash,
@@ -214,13 +214,7 @@ def test_an_order_filled_in_part_is_amended_at_any_stage(
 ) -> None:
     """Four of ten are executed, settled or applied: their cost stays what it was, the rest is reserved under the new terms."""
     books = volume_books
-    user = books.user()
-    books.tick(70_500)
-    order = books.place(user, Side.BUY, 10, limit=70_000)
-    books.tick(70_000, volume=4)
-    books.match()
-    for _ in range(stages):
-        books.run(books.sent.pop(0))
+    user, order = bought_in_part(books, stages=stages)
 
     books.amend(user, order.id, limit=limit, quantity=quantity)
 
@@ -236,12 +230,7 @@ def test_an_order_filled_in_part_is_amended_at_any_stage(
 def test_no_order_becomes_smaller_than_what_is_executed(volume_books: Books) -> None:
     """Four are bought: to four or fewer it can't be amended, and the refusal names five; to cancel the rest there is the cancellation."""
     books = volume_books
-    user = books.user()
-    books.tick(70_500)
-    order = books.place(user, Side.BUY, 10, limit=70_000)
-    books.tick(70_000, volume=4)
-    books.match()
-    books.run_all()
+    user, order = bought_in_part(books)
     for quantity in (3, 4):
         with pytest.raises(ValidationFailed) as refused:
             books.amend(user, order.id, quantity=quantity)

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from tests.books import SAMSUNG, Books, opened, settings_for
-from tests.trading.steps import bought, cash, change_settings, do, rows, set_status, shares
+from tests.trading.steps import bought, bought_in_part, cash, change_settings, do, rows, set_status, shares
 from trading.queue import Task, Wakeup
 from trading.rules.orders import Side, TimeInForce
 from trading.rules.records import OrderRecord
@@ -91,12 +91,7 @@ def test_an_order_after_the_close_ends_with_the_evening_market(krx_books: Books)
 def test_a_filled_part_stays_when_the_rest_expires(volume_books: Books) -> None:
     """Four of ten were traded: they are bought and paid, the reservation of the other six is free."""
     books = volume_books
-    user = books.user()
-    books.tick(70_500)
-    order = books.place(user, Side.BUY, 10, limit=70_000)
-    books.tick(70_000, volume=4)
-    books.match()
-    books.run(books.sent.pop())
+    user, order = bought_in_part(books, stages=1)
     assert look_and_expire(books, MIDNIGHT) == 1
     assert cash(books, user) == (10_000_000, 280_042)
     assert books.breaches() == []

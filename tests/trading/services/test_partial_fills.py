@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from tests.books import Books
-from tests.trading.steps import bought, cash, change_settings, rows, shares, sweep
+from tests.trading.steps import bought, bought_in_part, cash, change_settings, rows, shares, sweep
 from trading.queue import Task, Wakeup
 from trading.rules.orders import Side, TimeInForce
 from trading.services.execute_orders import ExecutionReport
@@ -66,13 +66,7 @@ def test_a_sale_in_parts(volume_books: Books) -> None:
 def test_the_rest_is_cancelled_at_any_stage_of_a_part(volume_books: Books, stages: int) -> None:
     """Executed, settled or applied: what the part cost stays reserved until it is paid, the rest is free at once."""
     books = volume_books
-    user = books.user()
-    books.tick(70_500)
-    order = books.place(user, Side.BUY, 10, limit=70_000)
-    books.tick(69_000, volume=4)
-    books.match()
-    for _ in range(stages):
-        books.run(books.sent.pop(0))
+    user, order = bought_in_part(books, traded_at=69_000, stages=stages)
     books.cancel(user, order.id)
     assert cash(books, user) == ((10_000_000, 280_042) if stages == 1 else (9_719_958, 0))
     assert books.breaches() == []
@@ -150,13 +144,7 @@ def test_a_raised_commission_that_nobody_can_pay_ends_the_rest(volume_books: Boo
 def test_the_profile_is_changed_while_an_order_is_filled_in_part(volume_books: Books, executes: bool) -> None:
     """Its part, executed or only found, is by volume; the rest is filled whole by the next trade."""
     books = volume_books
-    user = books.user()
-    books.tick(70_500)
-    order = books.place(user, Side.BUY, 10, limit=70_000)
-    books.tick(70_000, volume=4)
-    books.match()
-    if executes:
-        books.run_all()
+    user, order = bought_in_part(books, stages=3 if executes else 0)
     change_settings(books, fill_profile="simple")
     trade(books, 69_900, 1)
     fills = books.order(user, order.id).executions
