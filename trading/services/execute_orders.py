@@ -6,7 +6,6 @@ A task is woken with some ids; while those are due it also takes other due order
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -14,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from trading.database.halts import halts_since
 from trading.database.rows import AnyRow
-from trading.database.tables import Order, OrderTouch, Stock, table_of
+from trading.database.tables import Order, OrderTouch, table_of
 from trading.database.transactions import send_after_commit
 from trading.market.quote_book import QuoteBook
 from trading.market.tick import Tick
@@ -26,11 +25,11 @@ from trading.rules.records import HaltRecord
 from trading.services.end_orders import LOCKED_COLUMNS
 from trading.services.execution_rows import Evidence, execution_row
 from trading.services.record_fills import Decisions, record
+from trading.services.stock_list import stocks_of
 from trading.settings import Settings
 
 _ORDERS = table_of(Order)
 _TOUCHES = table_of(OrderTouch)
-_STOCKS = table_of(Stock)
 
 _NEEDED = (
     *LOCKED_COLUMNS,
@@ -72,10 +71,9 @@ def execute_orders(
     if not orders:
         return ExecutionReport()
     touches = _touches_of(session, [order.id for order in orders])
-    codes = {order.stock_code for order in orders}
     untouched = {order.stock_code for order in orders if order.id not in touches}
     ticks = quotes.last_ticks(sorted(untouched))
-    stocks = {row.code: row for row in session.execute(_stocks_of(codes))}
+    stocks = stocks_of(session, {order.stock_code for order in orders})
     halts = halts_since(session, now - timedelta(milliseconds=settings.tick_freshness_ms))
     halted = any(halt.is_running for halt in halts)
     batch = Decisions({order.id: order for order in orders})
@@ -141,11 +139,6 @@ def _touches_of(session: Session, order_ids: Sequence[UUID]) -> dict[UUID, list[
     for row in rows:
         found.setdefault(row.order_id, []).append(row)
     return found
-
-
-def _stocks_of(codes: Iterable[str]) -> Any:
-    columns = (_STOCKS.c.code, _STOCKS.c.market, _STOCKS.c.kind, _STOCKS.c.status)
-    return select(*columns).where(_STOCKS.c.code.in_(sorted(codes)))
 
 
 def _take_touches(

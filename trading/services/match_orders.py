@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from trading.database.halts import halts_since
 from trading.database.rows import AnyRow
-from trading.database.tables import MatchCursor, Order, OrderTouch, Stock, table_of
+from trading.database.tables import MatchCursor, Order, OrderTouch, table_of
 from trading.database.transactions import send_after_commit
 from trading.database.upsert import upsert
 from trading.market.shards import shard_of
@@ -31,6 +31,7 @@ from trading.rules.matching import BookOrder, Matching, Print, Touch, match_by_v
 from trading.rules.orders import Side, TimeInForce
 from trading.rules.price_grid import daily_price_range
 from trading.services.book import Traded, arriving_orders, crossed_orders
+from trading.services.stock_list import stocks_of
 from trading.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -38,7 +39,6 @@ log = structlog.get_logger(__name__)
 _ORDERS = table_of(Order)
 _TOUCHES = table_of(OrderTouch)
 _CURSORS = table_of(MatchCursor)
-_STOCKS = table_of(Stock)
 
 # Ticks of one look: some seconds of the busiest market. What is more is left for the next look, which follows at once.
 TICKS_MAX = 10_000
@@ -191,7 +191,7 @@ def _match(session: Session, ticks: Sequence[Tick], *, hours: MarketHours, setti
         return matching
     orders = _lock_in_book(session, sorted(ids))
     pending = _pending(session, [row.id for row in orders])
-    stocks = {row.code: row for row in session.execute(_stocks_of({row.stock_code for row in orders}))}
+    stocks = stocks_of(session, {row.stock_code for row in orders})
     in_book: defaultdict[str, list[BookOrder]] = defaultdict(list)
     for row in orders:
         left = row.quantity - row.executed_quantity - pending.get(row.id, 0)
@@ -300,11 +300,6 @@ def _pending(session: Session, ids: Sequence[UUID]) -> Mapping[UUID, int]:
         )
         pending |= {order_id: int(quantity) for order_id, quantity in rows}
     return pending
-
-
-def _stocks_of(codes: Iterable[str]) -> Any:
-    columns = (_STOCKS.c.code, _STOCKS.c.market, _STOCKS.c.kind, _STOCKS.c.status)
-    return select(*columns).where(_STOCKS.c.code.in_(sorted(codes)))
 
 
 def _book_order(row: AnyRow, left: int, until: int | None) -> BookOrder:

@@ -1,14 +1,18 @@
-"""The master data: bring a listing into the stocks table."""
+"""The master data: bring a listing into the stocks table, and look stocks up in it for the stages of an order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from trading.database.rows import AnyRow
 from trading.database.tables import Stock, table_of
 from trading.database.upsert import upsert
 from trading.market.listing import ListedStock
+
+_STOCKS = table_of(Stock)
 
 _BATCH = 500
 _FROM_LISTING = (
@@ -32,5 +36,15 @@ def import_stocks(session: Session, listing: Sequence[ListedStock], *, now: date
     ordered = sorted(listing, key=lambda stock: stock.code)
     for start in range(0, len(ordered), _BATCH):
         rows = [{**asdict(stock), "status": "TRADABLE", "updated_at": now} for stock in ordered[start : start + _BATCH]]
-        upsert(session, table_of(Stock), rows, update=_FROM_LISTING)
+        upsert(session, _STOCKS, rows, update=_FROM_LISTING)
     return len(ordered)
+
+
+def stocks_of(session: Session, codes: Iterable[str]) -> Mapping[str, AnyRow]:
+    """What a fill of these stocks depends on, by product code: market, kind and status."""
+    rows = session.execute(
+        select(_STOCKS.c.code, _STOCKS.c.market, _STOCKS.c.kind, _STOCKS.c.status).where(
+            _STOCKS.c.code.in_(sorted(codes))
+        )
+    )
+    return {row.code: row for row in rows}
