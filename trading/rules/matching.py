@@ -169,7 +169,7 @@ def _share(waiting: Sequence[_Waiting], one: Print, matching: Matching, *, slip:
         else:
             state.arriving = False
             matching.rests.add(order.id)
-        if order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
+        if not order.time_in_force.may_wait:
             state.had_its_chance = True
             matching.had_its_chance.add(order.id)
 

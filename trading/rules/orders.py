@@ -22,6 +22,11 @@ class TimeInForce(StrEnum):
     IOC = "IOC"
     FOK = "FOK"
 
+    @property
+    def may_wait(self) -> bool:
+        """Whether such an order may wait for a trade; any other has one chance, and ends with it."""
+        return self in (TimeInForce.DAY, TimeInForce.GTC)
+
 
 class OrderStatus(StrEnum):
     PENDING = "PENDING"

@@ -151,7 +151,7 @@ def _take_touches(
         if not quantity:
             break
         _fill(batch, order, quantity, Evidence.of_touch(touch, now), stock=stock, settings=settings, now=now)
-    if not _may_wait(order) and batch.remaining(order):
+    if batch.remaining(order) and not TimeInForce(order.time_in_force).may_wait:
         batch.endings[order.id] = EndReason.NOT_FILLED_AT_ONCE
 
 
@@ -180,11 +180,12 @@ def _look_at_last_trade(
 ) -> None:
     """Fill an order that has just arrived at the last trade if that is fresh and within its limit; else it ends, waits in the book or is looked
     at again."""
+    may_wait = TimeInForce(order.time_in_force).may_wait
     expired = now - order.accepted_at >= timedelta(milliseconds=settings.tick_freshness_ms)
-    if settings.fill_profile == "volume" and (order.book_price is not None or not _may_wait(order)):
+    if settings.fill_profile == "volume" and (order.book_price is not None or not may_wait):
         # Only a trade after its acceptance may fill it, and the matcher finds those: what may not wait has had its chance, or waited long enough,
         # or keeps the instant at which it will have.
-        if _may_wait(order):
+        if may_wait:
             batch.waits.append(order.id)
         elif order.book_price is None or expired:
             batch.endings[order.id] = EndReason.NOT_FILLED_AT_ONCE
@@ -196,7 +197,7 @@ def _look_at_last_trade(
     decision = fill_at_last_trade(
         Side(order.side), order.limit_price, evidence, freshness_ms=settings.tick_freshness_ms
     )
-    if not _may_wait(order) and (expired or isinstance(decision, Postponement)):
+    if not may_wait and (expired or isinstance(decision, Postponement)):
         batch.endings[order.id] = EndReason.NOT_FILLED_AT_ONCE
     elif isinstance(decision, Fill) and tick is not None and evidence is not None:
         found = Evidence.of_tick(tick, decision, session=str(evidence.session), now=now)
@@ -207,10 +208,6 @@ def _look_at_last_trade(
         batch.rests.append(order.id)
     else:
         batch.waits.append(order.id)
-
-
-def _may_wait(order: AnyRow) -> bool:
-    return order.time_in_force in (TimeInForce.DAY, TimeInForce.GTC)
 
 
 def _backoff_s(waited: timedelta) -> int:

@@ -53,11 +53,7 @@ class Terms:
     @property
     def is_immediate(self) -> bool:
         """Whether it needs an open market: everything but a limit order that may wait."""
-        return self.order_type is OrderType.MARKET or not self.may_wait
-
-    @property
-    def may_wait(self) -> bool:
-        return self.time_in_force in (TimeInForce.DAY, TimeInForce.GTC)
+        return self.order_type is OrderType.MARKET or not self.time_in_force.may_wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,10 +206,11 @@ def _place_in_the_book(
     marketable = isinstance(arrival, Fill)
     if settings.fill_profile == "volume":
         # Only what is traded from now on counts, so every order waits in the book for it; what may not wait is ended when a tick would be stale.
-        deadline = None if terms.may_wait else now + timedelta(milliseconds=settings.tick_freshness_ms)
+        may_wait = terms.time_in_force.may_wait
+        deadline = None if may_wait else now + timedelta(milliseconds=settings.tick_freshness_ms)
         extreme = ABOVE_ALL if terms.side is Side.BUY else BELOW_ALL
         price = extreme if terms.limit_price is None else terms.limit_price
-        return price, arrival is not Postponement.PRICE_NOT_MET or not terms.may_wait, deadline, False
+        return price, arrival is not Postponement.PRICE_NOT_MET or not may_wait, deadline, False
     if terms.is_immediate:
         return None, False, soon, True
     # A marketable order is in the book as well, so that no trade is missed between its arrival and its execution.
