@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from trading.database.halts import halts_since
-from trading.database.rows import AnyRow
+from trading.database.rows import AnyRow, by_primary_key
 from trading.database.tables import Order, OrderTouch, table_of
 from trading.database.transactions import send_after_commit
 from trading.market.quote_book import QuoteBook
@@ -102,15 +102,8 @@ def execute_orders(
 
 def _lock_due(session: Session, order_ids: Sequence[UUID], *, settings: Settings, now: datetime) -> list[AnyRow]:
     due = _ORDERS.c.status.in_(OPEN_STATUSES) & _ORDERS.c.wake_at.is_not(None)
-    asked = session.execute(
-        select(*_NEEDED)
-        .where(_ORDERS.c.id.in_(order_ids), due)
-        .order_by(_ORDERS.c.id)
-        # While few orders are due the optimizer would go by their time, through rows that others hold and in another order than it is asked for.
-        .with_hint(_ORDERS, "FORCE INDEX (PRIMARY)", "mysql")
-        .with_hint(_ORDERS, "FORCE INDEX (PRIMARY)", "mariadb")
-        .with_for_update()
-    ).all()
+    wanted = select(*_NEEDED).where(_ORDERS.c.id.in_(order_ids), due).order_by(_ORDERS.c.id)
+    asked = session.execute(by_primary_key(wanted, _ORDERS).with_for_update()).all()
     room = settings.stage_batch_size - len(asked)
     if not asked or room <= 0:
         return list(asked)

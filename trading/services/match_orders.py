@@ -17,7 +17,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from trading.database.halts import halts_since
-from trading.database.rows import AnyRow
+from trading.database.rows import AnyRow, by_primary_key
 from trading.database.tables import MatchCursor, Order, OrderTouch, table_of
 from trading.database.transactions import send_after_commit
 from trading.database.upsert import upsert
@@ -148,13 +148,8 @@ def _unread(session: Session, ticks: Sequence[Tick], settings: Settings) -> list
     read: dict[str, int] = {}
     for shards in others.all():
         # Locked, in case that they are still at work: then one waits for the other here.
-        rows = session.execute(
-            select(_CURSORS.c.shard, _CURSORS.c.position)
-            .where(_CURSORS.c.shards == shards)
-            .with_hint(_CURSORS, "FORCE INDEX (PRIMARY)", "mysql")
-            .with_hint(_CURSORS, "FORCE INDEX (PRIMARY)", "mariadb")
-            .with_for_update(read=True)
-        )
+        theirs = select(_CURSORS.c.shard, _CURSORS.c.position).where(_CURSORS.c.shards == shards)
+        rows = session.execute(by_primary_key(theirs, _CURSORS).with_for_update(read=True))
         positions = {row.shard: row.position for row in rows}
         for code in {tick.code for tick in ticks}:
             read[code] = max(read.get(code, 0), positions.get(shard_of(code, shards), 0))

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from trading.database.rows import AnyRow
+from trading.database.rows import AnyRow, by_primary_key
 from trading.database.tables import Holding, OrderExecution, table_of
 from trading.database.upsert import upsert
 from trading.rules.orders import Side
@@ -91,15 +91,8 @@ def _lock_holdings(session: Session, executions: Sequence[AnyRow], *, now: datet
     )
     touched = sorted({(one.user_id, one.stock_code) for one in executions})
     key = tuple_(_HOLDINGS.c.user_id, _HOLDINGS.c.stock_code)
-    rows = session.execute(
-        select(_HOLDINGS)
-        .where(key.in_(touched))
-        .order_by(_HOLDINGS.c.user_id, _HOLDINGS.c.stock_code)
-        # Left to itself the optimizer walks a few rows by the stock's index, and so locks them in another order than it is asked for.
-        .with_hint(_HOLDINGS, "FORCE INDEX (PRIMARY)", "mysql")
-        .with_hint(_HOLDINGS, "FORCE INDEX (PRIMARY)", "mariadb")
-        .with_for_update()
-    )
+    wanted = select(_HOLDINGS).where(key.in_(touched)).order_by(_HOLDINGS.c.user_id, _HOLDINGS.c.stock_code)
+    rows = session.execute(by_primary_key(wanted, _HOLDINGS).with_for_update())
     return {
         (row.user_id, row.stock_code): _Holding(
             Position(row.quantity, row.cost, row.buy_commission), row.realized_profit, row.reserved_quantity
