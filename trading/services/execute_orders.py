@@ -33,7 +33,6 @@ _TOUCHES = table_of(OrderTouch)
 
 _NEEDED = (
     *LOCKED_COLUMNS,
-    _ORDERS.c.order_type,
     _ORDERS.c.time_in_force,
     _ORDERS.c.limit_price,
     _ORDERS.c.book_price,

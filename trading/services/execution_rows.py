@@ -67,7 +67,6 @@ def execution_row(
         "user_id": order.user_id,
         "stock_code": order.stock_code,
         "side": order.side,
-        "fill_number": 1,
         "quantity": quantity,
         "price": evidence.price,
         "amount": amount,
