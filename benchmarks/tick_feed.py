@@ -1,4 +1,4 @@
-"""The relayer's part in a benchmark: trades at a steady rate, written to Redis with the relayer's commands, a hundred batches a second.
+"""The relayer's part in a benchmark: trades at a steady rate, written to Redis with the relayer's script, a hundred batches a second.
 
 The relayer itself would take a third of a core for so many, and in a large market has a machine of its own.
 """
@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from redis import Redis
-
 from benchmarks.resting_book import Quote
 from relayer.tick_sequence import TickSequence
-from relayer.tick_writer import queue_ticks
+from relayer.tick_writer import TickScript
 from trading.market.connection import connect
 from trading.market.tick import Position, Tick
 
@@ -46,6 +44,7 @@ class Fed:
 def run(feed: Feed) -> Fed:
     """Feed to the end. What became due while the last ticks were written is written next, all together."""
     redis, sequence = connect(feed.redis_url, timeout_s=10), TickSequence()
+    write = TickScript(redis)
     turn = random.Random(1).sample(range(len(feed.quotes)), len(feed.quotes))
     waiting, armed = list(reversed(feed.touched)), set[int]()
     ticks = touches = 0
@@ -61,18 +60,12 @@ def run(feed: Feed) -> Fed:
             batch.append(_trade_now(feed.quotes[number], sequence, is_met=number in armed))
             ticks, touches = ticks + 1, touches + (number in armed)
             armed.discard(number)
-        _write(redis, batch)
+        if batch:
+            write(batch)
         lag_max_s = max(lag_max_s, time.monotonic() - began - elapsed_s)
         time.sleep(_STEP_S)
     redis.close()
     return Fed(ticks, touches, round(lag_max_s * 1_000))
-
-
-def _write(redis: "Redis", ticks: Sequence[Tick]) -> None:
-    """As the relayer writes ticks that arrived together."""
-    with redis.pipeline(transaction=True) as pipeline:
-        queue_ticks(pipeline, ticks)
-        pipeline.execute()
 
 
 def trade(quote: Quote, *, is_met: bool, at: datetime, position: Position) -> Tick:

@@ -6,6 +6,7 @@ import signal
 import sys
 
 from relayer.daemon import Daemon
+from relayer.dead_man import dead_man_switch
 from trading import logs
 from trading.settings import Settings, SettingsError, load
 
@@ -28,7 +29,7 @@ async def _run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await Daemon(settings).run(stop)
+    await Daemon(settings, switch=dead_man_switch()).run(stop)
 
 
 if __name__ == "__main__":

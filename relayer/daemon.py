@@ -1,7 +1,8 @@
-"""The daemon: puts feed, intake, writer, watch and health together, runs them until told to stop, and takes leave in order."""
+"""The daemon: puts feed, intake, writer, watch and health together, runs them while it holds the lease, and takes leave in order."""
 
 import asyncio
 import os
+import socket
 from contextlib import suppress
 from datetime import UTC, datetime
 from random import Random
@@ -12,8 +13,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from relayer.backoff import Backoff
+from relayer.dead_man import DeadManSwitch, NoSwitch
 from relayer.feed import Feed
 from relayer.health_keeper import HealthKeeper
+from relayer.holder import LeaseHolder
+from relayer.lease import ABSENCE_S, LeaseLost, LeaseRecord
 from relayer.market_link import MarketLink
 from relayer.stomp_feed import StompFeed
 from relayer.subscriptions import SubscriptionWatch
@@ -32,18 +36,32 @@ FLUSH_TIMEOUT_S = 1.5
 
 
 class Daemon:
-    """One relayer process's work. ``feed`` is Toss's web feed unless another is given."""
+    """One relayer process's work: a standby until the lease is its own, then the one that is connected.
 
-    def __init__(self, settings: Settings, *, feed: Feed | None = None) -> None:
+    ``feed`` is Toss's web feed unless another is given. ``switch`` ends a process that can't give the connection up by itself. ``absence_s`` may be
+    shorter only where no other relayer can be.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        feed: Feed | None = None,
+        switch: DeadManSwitch | None = None,
+        absence_s: float = ABSENCE_S,
+    ) -> None:
         self._started_at = _utc_now()
         self._redis = _connect(settings.redis_url.get_secret_value())
+        self._feed = feed or _toss_feed(settings)
+        record = LeaseRecord(self._redis, name=f"{socket.gethostname()}:{os.getpid()}")
+        self._holder = LeaseHolder(record, switch or NoSwitch(), absence_s=absence_s)
         sequence = TickSequence()
-        self._writer = TickWriter(self._redis, sequence, clock=_utc_now)
+        self._writer = TickWriter(self._redis, sequence, clock=_utc_now, lease=lambda: self._holder.lease)
         self._intake = TickIntake(sequence, clock=_utc_now)
         self._health = HealthKeeper(self._redis, self._examine)
         self._watch = SubscriptionWatch(self._redis, budget=settings.relayer_subscription_budget)
         self._link = MarketLink(
-            feed or _toss_feed(settings),
+            self._feed,
             self._watch,
             self._intake,
             self._writer,
@@ -54,23 +72,54 @@ class Daemon:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set. An unforeseen fault of one part ends all and is raised."""
         log.info("relayer_started", pid=os.getpid())
-        async with asyncio.TaskGroup() as group:
-            writing = group.create_task(self._writer.run())
-            endless = [
-                group.create_task(self._watch.run()),
-                group.create_task(self._health.run()),
-            ]
-            link = group.create_task(self._link.run())
-            await stop.wait()
-            log.info("relayer_stopping")
-            await _cancel(link)
-            self._writer.finish()
-            await asyncio.wait([writing], timeout=FLUSH_TIMEOUT_S)
-            for task in (*endless, writing):
-                await _cancel(task)
-        await self._health.write()
+        while not stop.is_set():
+            if await self._take_lease(stop):
+                await self._serve(stop)
         await self._redis.aclose()
         log.info("relayer_stopped", ticks_total=self._intake.ticks_total)
+
+    async def _take_lease(self, stop: asyncio.Event) -> bool:
+        """Stand by until the lease is ours, or ``stop`` is set."""
+        taking = asyncio.create_task(self._holder.take())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([taking, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not taking.done():
+            await _cancel(taking)
+            return False
+        await taking
+        return True
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        """Everything that only the holder of the lease does, until ``stop`` is set or the lease is lost."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                keeping = group.create_task(self._keep_lease())
+                writing = group.create_task(self._writer.run())
+                endless = [group.create_task(part.run()) for part in (self._watch, self._health)]
+                link = group.create_task(self._link.run())
+                await stop.wait()
+                log.info("relayer_stopping")
+                await _cancel(link)
+                self._writer.finish()
+                await asyncio.wait([writing], timeout=FLUSH_TIMEOUT_S)
+                for task in (*endless, writing):
+                    await _cancel(task)
+                await self._health.write()
+                await _cancel(keeping)
+        except* LeaseLost as lost:
+            log.warning("lease_lost", reason=str(lost.exceptions[0]))
+            self._writer.forget()
+        finally:
+            await self._holder.leave()
+
+    async def _keep_lease(self) -> None:
+        try:
+            await self._holder.keep()
+        except LeaseLost:
+            # Nothing else may come first: from here on another relayer may connect.
+            self._feed.abort()
+            raise
 
     def _examine(self) -> RelayerHealth:
         return RelayerHealth(

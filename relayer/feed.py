@@ -63,3 +63,6 @@ class Feed(Protocol):
 
     async def close(self) -> None:
         """Take leave in order, within two seconds. Never raises, and does nothing without a connection."""
+
+    def abort(self) -> None:
+        """Drop the connection at once and without a word; a call of ``connect`` that is under way is the caller's to cancel. Never raises."""

@@ -179,6 +179,12 @@ class StompFeed:
         except (FeedUnavailable, TimeoutError):
             socket.transport.abort()
 
+    def abort(self) -> None:
+        """Drop the connection at once and without a word."""
+        if self._link is not None:
+            self._link[0].transport.abort()
+            self._link = None
+
     async def _say_farewell(self, socket: ClientConnection, session: ClientSession) -> None:
         for destination in sorted(session.subscribed):
             session.unsubscribe(destination, now=_now())

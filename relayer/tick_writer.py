@@ -12,9 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline as AsyncPipeline
-from redis.client import Pipeline
 from redis.exceptions import RedisError, ResponseError
 
 from relayer.tick_sequence import TickSequence
@@ -32,33 +31,61 @@ RETRY_S = 0.2
 OUTAGE_FAILURES = 2
 
 
-def queue_ticks(pipeline: "AsyncPipeline | Pipeline", ticks: Iterable[Tick]) -> None:
-    """Append what writes these ticks: each pushed live and added to the stream, the last of each stock kept as its latest."""
-    latest: dict[str, str] = {}
-    for tick in ticks:
-        text = latest[tick.code] = tick.to_json()
-        pipeline.publish(keys.tick_channel(tick.code), text)
-        pipeline.xadd(
-            keys.TICK_STREAM,
-            {keys.TICK_FIELD: text},
-            id=str(tick.position),
-            maxlen=keys.TICK_STREAM_MAXLEN,
-            approximate=True,
+# One call for a batch, as packing a command for each tick would take longer than all the rest. Whoever no longer holds the lease writes nothing.
+_WRITE = """
+local lease, field, maxlen, ttl, channel, latest = unpack(ARGV, 1, 6)
+if lease ~= '' and redis.call('GET', KEYS[2]) ~= lease then return redis.error_reply('FENCED the lease is not ours') end
+local last = {}
+for index = 7, #ARGV, 3 do
+  local position, code, text = ARGV[index], ARGV[index + 1], ARGV[index + 2]
+  redis.call('XADD', KEYS[1], 'MAXLEN', '~', maxlen, position, field, text)
+  redis.call('PUBLISH', channel .. code, text)
+  last[code] = text
+end
+for code, text in pairs(last) do redis.call('SET', latest .. code, text, 'EX', ttl) end
+"""
+
+
+class TickScript:
+    """Writes a batch of ticks in one step: each added to the stream and pushed live, the last of each stock kept as its latest."""
+
+    def __init__(self, redis: "Redis | BlockingRedis") -> None:
+        self._script = redis.register_script(_WRITE)
+
+    def __call__(self, ticks: Iterable[Tick], *, lease: str | None = None) -> Any:
+        """Write ticks in ascending places; what a client of asyncio gives must be awaited. With a ``lease`` nothing is written unless Redis holds
+        that very one. Raises what the client raises: ResponseError for a lost lease or for places that the stream is past."""
+        fixed = (
+            lease or "",
+            keys.TICK_FIELD,
+            keys.TICK_STREAM_MAXLEN,
+            keys.TICK_TTL_S,
+            keys.TICK_CHANNEL_PREFIX,
+            keys.LAST_TICK_PREFIX,
         )
-    for code, text in latest.items():
-        pipeline.set(keys.last_tick(code), text, ex=keys.TICK_TTL_S)
+        told = (part for tick in ticks for part in (str(tick.position), tick.code, tick.to_json()))
+        return self._script(keys=[keys.TICK_STREAM, keys.RELAYER_LEASE], args=[*fixed, *told])
 
 
 class TickWriter:
-    """Writes ticks in the order in which they were offered."""
+    """Writes ticks in the order in which they were offered. Where ``lease`` tells of one, only while Redis holds that."""
 
-    def __init__(self, redis: "Redis", sequence: TickSequence, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        redis: "Redis",
+        sequence: TickSequence,
+        *,
+        clock: Callable[[], datetime],
+        lease: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self.lag_ms: int | None = None
         self.conflated_total = 0
         self.failures_total = 0
         self._redis = redis
+        self._script = TickScript(redis)
         self._sequence = sequence
         self._clock = clock
+        self._lease = lease
         self._waiting: list[Tick] = []
         self._in_flight: list[Tick] = []
         self._aligned = False
@@ -100,13 +127,18 @@ class TickWriter:
         self._finishing = True
         self._wake.set()
 
+    def forget(self) -> None:
+        """Drop what waits: it is another's to tell now. For the time when ``run`` does not run."""
+        self._waiting, self._in_flight, self._aligned, self._failures = [], [], False, 0
+
     async def _write_some(self) -> None:
         try:
             if not self._aligned:
                 await self._align()
             if not self._in_flight:
                 self._in_flight, self._waiting = self._waiting[:BATCH_TICKS_MAX], self._waiting[BATCH_TICKS_MAX:]
-            await self._write(self._in_flight)
+            if self._in_flight:
+                await self._script(self._in_flight, lease=self._lease())
         except (RedisError, OSError, MalformedTick) as fault:
             self._note_failed(fault)
             self._attempted.set()
@@ -135,11 +167,6 @@ class TickWriter:
                 return Position(0, 0)
             raise
         return Position.parse(str(stream["last-generated-id"]))
-
-    async def _write(self, ticks: Iterable[Tick]) -> None:
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            queue_ticks(pipeline, ticks)
-            await pipeline.execute()
 
     def _note_failed(self, fault: Exception) -> None:
         self._aligned = False

@@ -67,9 +67,9 @@ async def toss(*, heart_beat_ms: int = BEAT_MS, port: int = 0) -> AsyncIterator[
 
 @asynccontextmanager
 async def relayer(settings: Settings) -> AsyncIterator[None]:
-    """A daemon that runs until the context ends and must then be gone within five seconds."""
+    """A daemon, the only one, that runs until the context ends and must then be gone within five seconds."""
     stop = asyncio.Event()
-    running = asyncio.create_task(Daemon(settings).run(stop))
+    running = asyncio.create_task(Daemon(settings, absence_s=0).run(stop))
     try:
         yield
     finally:

@@ -104,7 +104,14 @@ def test_a_relayer_at_work_leaves_in_order(number: signal.Signals, valkey_url: s
     assert final is not None
     assert not final.connected
     events = [json.loads(line)["event"] for line in output.splitlines()]
-    assert events == ["relayer_started", "feed_connected", "relayer_stopping", "feed_closed", "relayer_stopped"]
+    assert events == [
+        "relayer_started",
+        "lease_taken",
+        "feed_connected",
+        "relayer_stopping",
+        "feed_closed",
+        "relayer_stopped",
+    ]
 
 
 def test_no_frame_reaches_the_log(valkey_url: str, client: "redis.Redis") -> None:

@@ -10,9 +10,13 @@ TICK_STREAM_MAXLEN = 100_000
 # An entry of the stream has this one field, the tick as JSON; the entry's id is the tick's position.
 TICK_FIELD = "tick"
 
-LAST_TICK_PATTERN = "stock:realtime:*"
+LAST_TICK_PREFIX = "stock:realtime:"
+LAST_TICK_PATTERN = f"{LAST_TICK_PREFIX}*"
+TICK_CHANNEL_PREFIX = "stock_updates:"
 RELAYER_HEALTH = "toss_ws_relayer:health"
+# What commands asked for, a set of destinations; and what the product wants by itself, a hash of destination and source, written as a whole.
 RELAYER_SUBSCRIPTIONS = "toss_ws_relayer:subscriptions"
+RELAYER_AUTOMATIC_SUBSCRIPTIONS = "toss_ws_relayer:automatic_subscriptions"
 RELAYER_COMMANDS = "toss_ws_relayer:commands"
 COMMAND_RESULT_TTL_S = 60
 # Who holds the sole connection to Toss, a string with an expiry; and the number that the last holder was given.
@@ -26,16 +30,16 @@ ACCOUNT_FIELD = "event"
 
 def last_tick(code: str) -> str:
     """String with a TTL: the last tick of a stock (product code) as JSON."""
-    return f"stock:realtime:{code}"
+    return f"{LAST_TICK_PREFIX}{code}"
 
 
 def code_of_last_tick(key: str) -> str:
-    return key.removeprefix("stock:realtime:")
+    return key.removeprefix(LAST_TICK_PREFIX)
 
 
 def tick_channel(code: str) -> str:
     """Pub/sub: the same JSON, as it arrives."""
-    return f"stock_updates:{code}"
+    return f"{TICK_CHANNEL_PREFIX}{code}"
 
 
 def account_stream(user_id: UUID) -> str:
@@ -49,5 +53,5 @@ def account_channel(user_id: UUID) -> str:
 
 
 def command_result(command_id: str) -> str:
-    """String with a TTL: the relayer's answer to one command, as JSON."""
+    """String with a TTL: the relayer's answer to one command, as JSON; and the channel on which it is published, as it is written."""
     return f"toss_ws_relayer:command_result:{command_id}"
