@@ -7,7 +7,7 @@ from celery.signals import worker_ready
 
 from trading.database.transactions import nothing_to_find
 from trading.market.subscriptions import publish_subscriptions
-from trading.queries.subscriptions import codes_to_follow
+from trading.queries.subscriptions import stocks_to_follow
 from trading.queue import Task
 from trading.services.receipts import purge
 from trading.services.sweep_due_work import find_overdue
@@ -39,13 +39,13 @@ def sweep_due_work() -> dict[str, Any]:
 
 @app.task(base=CoreTask, name=str(Task.REFRESH_SUBSCRIPTIONS))
 def refresh_subscriptions() -> dict[str, Any]:
-    """Tell the relayer, through Redis, which stocks the users' money depends on."""
+    """Tell the relayer, through Redis, which stocks the users' money depends on and which fill up its budget."""
     core = the_core()
-    codes = core.database.read(
-        lambda session: codes_to_follow(session, budget=core.settings.relayer_subscription_budget)
+    wanted = core.database.read(
+        lambda session: stocks_to_follow(session, largest=core.settings.relayer_subscription_budget)
     )
-    publish_subscriptions(core.redis, codes)
-    return {"subscriptions": len(codes)}
+    publish_subscriptions(core.redis, wanted)
+    return {"subscriptions": len(wanted)}
 
 
 @app.task(base=CoreTask, name=str(Task.PURGE_RECEIPTS))

@@ -1,6 +1,7 @@
-"""What the relayer should follow, as desired state in Redis: it is read there about once a second and survives a relayer's restart."""
+"""What the product itself wants the relayer to follow, as desired state in Redis: it is read there about once a second."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from enum import StrEnum
 
 from redis import Redis, RedisError
 
@@ -9,16 +10,41 @@ from trading.market.quote_book import MarketUnavailable
 from trading.market.topics import trade_topic
 
 
-def publish_subscriptions(redis: Redis, codes: Iterable[str]) -> None:
-    """Make the trades of exactly these stocks what is to be followed. Raises MarketUnavailable."""
-    topics = [trade_topic(code) for code in codes]
-    if not topics:
-        # An empty set would read as a lost one.
+class Source(StrEnum):
+    """Why a destination is followed, the most urgent first. One more is a line here and one in ``trading.queries.subscriptions``."""
+
+    OPEN_ORDERS = "open-orders"
+    HOLDINGS = "holdings"
+    COMMANDS = "commands"
+    # Fills up what the others leave of the budget, so nobody misses what does not fit.
+    MARKET_VALUE = "market-value"
+
+    @property
+    def rank(self) -> int:
+        """The place in the order of urgency, from 0."""
+        return _RANKS[self]
+
+    @classmethod
+    def read(cls, text: str) -> "Source":
+        """A source as it stands in Redis. One that only a newer version knows fills up."""
+        return cls(text) if text in _RANKS else cls.MARKET_VALUE
+
+
+_RANKS = {source: rank for rank, source in enumerate(Source)}
+
+
+def publish_subscriptions(redis: Redis, wanted: Mapping[str, Source]) -> None:
+    """Make exactly these stocks, by product code, what the product wants. Raises MarketUnavailable."""
+    if not wanted:
+        # Without an entry the key would not exist, which reads as lost.
         return
     try:
         with redis.pipeline(transaction=True) as pipeline:
-            pipeline.delete(keys.RELAYER_SUBSCRIPTIONS)
-            pipeline.sadd(keys.RELAYER_SUBSCRIPTIONS, *topics)
+            pipeline.delete(keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS)
+            pipeline.hset(
+                keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS,
+                mapping={trade_topic(code): str(source) for code, source in wanted.items()},
+            )
             pipeline.execute()
     except RedisError as fault:
         raise MarketUnavailable from fault

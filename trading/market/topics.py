@@ -1,6 +1,8 @@
-"""Destinations of Toss's feed that the relayer may subscribe to."""
+"""Destinations of Toss's feed that the relayer may subscribe to: the trades of Korean stocks, and nothing that nobody here would read."""
 
 import re
+
+from trading.rules.stock_codes import product_code
 
 _TRADE = re.compile(r"/topic/v1/kr/stock/trade/(A[0-9A-Z]{6})", re.ASCII)
 
@@ -14,3 +16,11 @@ def code_of_trade_topic(topic: str) -> str | None:
     """The product code that a destination is about; None for any other text."""
     found = _TRADE.fullmatch(topic)
     return found[1] if found else None
+
+
+def trade_topic_named(text: str) -> str | None:
+    """The destination that a person means: its full text, or a stock's code with or without the A. None for anything else."""
+    if code_of_trade_topic(text) is not None:
+        return text
+    code = product_code(text)
+    return None if code is None else trade_topic(code)

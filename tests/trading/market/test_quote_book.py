@@ -11,9 +11,8 @@ from tests.servers import Valkey
 from trading.market import keys
 from trading.market.connection import connect
 from trading.market.quote_book import MarketUnavailable, QuoteBook
-from trading.market.subscriptions import publish_subscriptions
+from trading.market.subscriptions import Source, publish_subscriptions
 from trading.market.tick import Position, Tick
-from trading.market.topics import code_of_trade_topic, trade_topic
 
 NOW = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
 CODES = [f"A{number:06}" for number in range(300)]
@@ -122,7 +121,7 @@ def ask_everything(client: Redis) -> Iterator[float]:
         lambda: book.last_tick("A005930"),
         book.all_ticks,
         book.relayer_health,
-        lambda: publish_subscriptions(client, ["A005930"]),
+        lambda: publish_subscriptions(client, {"A005930": Source.HOLDINGS}),
     )
     for question in questions:
         began = time.monotonic()
@@ -151,27 +150,3 @@ def test_a_server_that_hangs_is_a_market_unavailable_soon(valkey_server: Valkey,
     finally:
         valkey_server.resume()
     assert QuoteBook(client).last_tick("A005930") is None
-
-
-def test_subscriptions_are_replaced_as_a_whole(client: Redis) -> None:
-    """The set is exactly what was asked for last; asking for nothing leaves it, as an empty set reads as a lost one."""
-    publish_subscriptions(client, ["A005930", "A000660"])
-    publish_subscriptions(client, ["A000660", "A035420"])
-    publish_subscriptions(client, [])
-    assert client.smembers(keys.RELAYER_SUBSCRIPTIONS) == {trade_topic("A000660"), trade_topic("A035420")}
-
-
-@pytest.mark.parametrize(
-    ("topic", "code"),
-    [
-        ("/topic/v1/kr/stock/trade/A005930", "A005930"),
-        ("/topic/v1/kr/stock/trade/A0126Z0", "A0126Z0"),
-        ("/topic/v1/us/stock/trade/A005930", None),
-        ("/topic/v1/kr/stock/trade/A005930/x", None),
-        ("/topic/v1/kr/stock/trade/A005930\n", None),
-        ("/topic/v1/kr/stock/order/A005930", None),
-    ],
-)
-def test_only_destinations_of_trades_name_a_stock(topic: str, code: str | None) -> None:
-    """Anything but the trades of one Korean stock is no topic of ours."""
-    assert code_of_trade_topic(topic) == code

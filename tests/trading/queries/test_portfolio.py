@@ -16,7 +16,6 @@ from trading.queries.portfolio import (
     realized_profit_of,
     rows_of,
 )
-from trading.queries.subscriptions import codes_to_follow
 from trading.rules.errors import HoldingNotFound
 from trading.rules.orders import Side
 
@@ -124,21 +123,3 @@ def test_a_portfolio_costs_the_same_statements_however_large(books: Books) -> No
             summary(books, user)
         counts.append(len(statements))
     assert counts[0] == counts[1] <= 6
-
-
-def test_stocks_that_money_depends_on_are_followed_first(books: Books) -> None:
-    """Ordered before held before large, within the budget, each once."""
-    user = books.user()
-    bought(books, user, 1, 1_000, "A035420")
-    books.tick(1_000, "A035720")
-    books.place(user, Side.BUY, 1, "A035720")
-
-    def follow(budget: int) -> list[str]:
-        return books.core.database.read(lambda session: codes_to_follow(session, budget=budget))
-
-    assert follow(1) == ["A035720"]
-    assert follow(2) == ["A035720", "A035420"]
-    everything = follow(1_000)
-    assert everything[:2] == ["A035720", "A035420"]
-    assert len(everything) == len(set(everything)) > 35
-    assert {SAMSUNG, HYNIX} <= set(everything[:6])

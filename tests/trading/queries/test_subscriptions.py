@@ -1,18 +1,19 @@
-"""Which stocks the relayer is told to follow."""
+"""Which stocks the relayer is told to follow, and why."""
 
 from tests.books import HYNIX, SAMSUNG, Books
-from trading.queries.subscriptions import codes_to_follow
+from trading.market.subscriptions import Source
+from trading.queries.subscriptions import stocks_to_follow
 from trading.rules.orders import Side
 
 KAKAO, NAVER = "A035720", "A035420"
 
 
-def followed(books: Books, *, budget: int) -> list[str]:
-    return books.core.database.read(lambda session: codes_to_follow(session, budget=budget))
+def followed(books: Books, *, largest: int) -> dict[str, Source]:
+    return books.core.database.read(lambda session: stocks_to_follow(session, largest=largest))
 
 
-def test_stocks_with_open_orders_come_before_held_ones(books: Books) -> None:
-    """A market order that waits for its execution, limit orders on both sides of a book, then what is held, then the largest."""
+def test_every_stock_has_its_most_urgent_source(books: Books) -> None:
+    """A market order that waits for its execution, limit orders on both sides of a book, what is held, and the largest to fill up."""
     user_id = books.user()
     for code in (SAMSUNG, HYNIX, NAVER):
         books.tick(10_000, code)
@@ -23,18 +24,35 @@ def test_stocks_with_open_orders_come_before_held_ones(books: Books) -> None:
     books.place(user_id, Side.BUY, 1, HYNIX, limit=9_000)
     books.place(user_id, Side.BUY, 1, NAVER)
 
-    assert set(followed(books, budget=2)) == {HYNIX, NAVER}
-    assert followed(books, budget=3)[2] == SAMSUNG
-    assert len(set(followed(books, budget=20))) == 20
+    found = followed(books, largest=20)
+
+    assert [code for code, source in found.items() if source is Source.OPEN_ORDERS] == [NAVER, HYNIX]
+    assert [code for code, source in found.items() if source is Source.HOLDINGS] == [SAMSUNG]
+    assert set(found.values()) == {Source.OPEN_ORDERS, Source.HOLDINGS, Source.MARKET_VALUE}
+    assert len(found) >= 20
+
+
+def test_what_money_depends_on_knows_no_bound(books: Books) -> None:
+    """What does not fit the budget is the relayer's to tell, so all of it is named."""
+    user_id = books.user()
+    for code in (KAKAO, NAVER):
+        books.tick(10_000, code)
+        books.place(user_id, Side.BUY, 1, code)
+
+    assert followed(books, largest=1) == {
+        KAKAO: Source.OPEN_ORDERS,
+        NAVER: Source.OPEN_ORDERS,
+        SAMSUNG: Source.MARKET_VALUE,
+    }
 
 
 def test_a_finished_order_is_no_reason_to_follow_a_stock(books: Books) -> None:
-    """Once it is cancelled the stock falls back to its place by market value."""
+    """Once it is cancelled the stock is only as important as it is large."""
     user_id = books.user()
     books.tick(10_000, KAKAO)
     order = books.place(user_id, Side.BUY, 1, KAKAO, limit=9_000)
 
-    assert followed(books, budget=1) == [KAKAO]
+    assert followed(books, largest=1) == {KAKAO: Source.OPEN_ORDERS, SAMSUNG: Source.MARKET_VALUE}
     books.cancel(user_id, order.id)
 
-    assert followed(books, budget=1) == [SAMSUNG]
+    assert followed(books, largest=1) == {SAMSUNG: Source.MARKET_VALUE}
