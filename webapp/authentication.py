@@ -12,12 +12,12 @@ from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token, get_jwt, verify_jwt_in_request
 
 from trading.queries.accounts import Identity, identity_of
+from trading.rules.access_tokens import ALGORITHM, ISSUER, SESSION_CLAIM
 from trading.rules.errors import Forbidden, Unauthorized
 from trading.services.accounts import SignIn
 from webapp.core import the_core
 from webapp.problems import problem
 
-SESSION_CLAIM = "sid"
 REFRESH_CLAIM = "rid"
 
 PROOFS_KEPT_MAX = 5_000
@@ -41,11 +41,11 @@ def install(app: Flask) -> None:
     settings = app.extensions["stocking"].settings
     app.config.update(
         JWT_SECRET_KEY=settings.jwt_secret_key.get_secret_value(),
-        JWT_ALGORITHM="HS256",
+        JWT_ALGORITHM=ALGORITHM,
         JWT_ACCESS_TOKEN_EXPIRES=timedelta(minutes=settings.access_token_minutes),
         JWT_REFRESH_TOKEN_EXPIRES=timedelta(days=settings.refresh_token_days),
-        JWT_ENCODE_ISSUER="stocking",
-        JWT_DECODE_ISSUER="stocking",
+        JWT_ENCODE_ISSUER=ISSUER,
+        JWT_DECODE_ISSUER=ISSUER,
         JWT_ERROR_MESSAGE_KEY="detail",
     )
     app.extensions[_PROOFS] = {}

@@ -8,8 +8,8 @@ from flask import Flask
 from flask_smorest import Api, Blueprint
 from flask_swagger_ui import get_swaggerui_blueprint
 
+from trading.rules.problems import MIMETYPE
 from webapp.bodies import check_body
-from webapp.problems import MIMETYPE
 from webapp.schemas import Problem
 
 PREFIX = "/api/v1"

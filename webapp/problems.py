@@ -1,6 +1,5 @@
 """Failures as RFC 9457 problems. One table gives each stable code its HTTP status and its words for the user."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -10,69 +9,48 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from trading.database.transactions import DatabaseUnavailable
 from trading.market.quote_book import MarketUnavailable
 from trading.rules.errors import DomainError
-
-MIMETYPE = "application/problem+json"
-PAGE = "/docs/problems"
+from trading.rules.problems import MIMETYPE, PAGE, SHARED_PROBLEMS, Words, problem_members
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
-    status: int
-    title: str
-    detail: str
-
-
-_TABLE: dict[str, _Words] = {
-    "validation-failed": _Words(
-        422, "입력값 오류", "입력값이 올바르지 않습니다. errors 또는 field와 limit, minimum을 확인해 주세요."
-    ),
-    "malformed-request": _Words(400, "잘못된 요청", "요청 형식이 올바르지 않습니다."),
-    "unauthorized": _Words(401, "인증 필요", "로그인이 필요하거나 인증 정보가 올바르지 않습니다."),
-    "forbidden": _Words(403, "권한 없음", "이 작업을 할 권한이 없습니다."),
-    "not-found": _Words(404, "찾을 수 없음", "요청한 주소가 없습니다."),
-    "method-not-allowed": _Words(405, "허용되지 않는 방식", "이 주소에서 지원하지 않는 요청 방식입니다."),
-    "payload-too-large": _Words(413, "요청이 너무 큼", "요청 본문이 너무 큽니다."),
-    "unsupported-media-type": _Words(415, "지원하지 않는 형식", "JSON 형식으로 보내 주세요."),
-    "email-taken": _Words(409, "이미 가입된 이메일", "이미 가입된 이메일 주소입니다."),
-    "user-not-found": _Words(404, "사용자 없음", "사용자를 찾을 수 없습니다."),
-    "stock-not-found": _Words(404, "종목 없음", "종목을 찾을 수 없습니다."),
-    "stock-not-tradable": _Words(409, "거래할 수 없는 종목", "현재 거래할 수 없는 종목입니다."),
-    "no-live-price": _Words(
+_TABLE: dict[str, Words] = {
+    **SHARED_PROBLEMS,
+    "unsupported-media-type": Words(415, "지원하지 않는 형식", "JSON 형식으로 보내 주세요."),
+    "email-taken": Words(409, "이미 가입된 이메일", "이미 가입된 이메일 주소입니다."),
+    "user-not-found": Words(404, "사용자 없음", "사용자를 찾을 수 없습니다."),
+    "stock-not-found": Words(404, "종목 없음", "종목을 찾을 수 없습니다."),
+    "stock-not-tradable": Words(409, "거래할 수 없는 종목", "현재 거래할 수 없는 종목입니다."),
+    "no-live-price": Words(
         503, "실시간 시세 없음", "실시간 시세가 없어 지금은 처리할 수 없습니다. 잠시 후 다시 시도해 주세요."
     ),
-    "market-closed": _Words(
+    "market-closed": Words(
         409, "장 운영 시간이 아님", "지금은 이 주문을 낼 수 있는 시간이 아닙니다. next_open 이후에 다시 시도해 주세요."
     ),
-    "trading-halted": _Words(503, "거래 중단", "관리자가 거래를 일시 중단했습니다. 잠시 후 다시 시도해 주세요."),
-    "invalid-tick-size": _Words(
+    "trading-halted": Words(503, "거래 중단", "관리자가 거래를 일시 중단했습니다. 잠시 후 다시 시도해 주세요."),
+    "invalid-tick-size": Words(
         422, "호가 단위 오류", "주문 가격이 호가 단위에 맞지 않습니다. nearest_prices를 확인해 주세요."
     ),
-    "price-out-of-range": _Words(
+    "price-out-of-range": Words(
         422,
         "가격 제한폭 초과",
         "주문 가격이 당일 가격 제한폭을 벗어났습니다. lower_limit과 upper_limit을 확인해 주세요.",
     ),
-    "insufficient-cash": _Words(409, "주문 가능 금액 부족", "사용할 수 있는 현금이 부족합니다."),
-    "insufficient-quantity": _Words(409, "매도 가능 수량 부족", "매도할 수 있는 수량이 부족합니다."),
-    "cash-limit-exceeded": _Words(409, "보유 한도 초과", "계좌의 현금 보유 한도를 넘습니다."),
-    "order-not-found": _Words(404, "주문 없음", "주문을 찾을 수 없습니다."),
-    "order-not-open": _Words(409, "종료된 주문", "이미 체결되었거나 종료된 주문입니다."),
-    "order-not-amendable": _Words(409, "정정할 수 없는 주문", "대기 중인 지정가 주문만 정정할 수 있습니다."),
-    "client-order-id-taken": _Words(409, "중복된 주문 번호", "이미 사용한 client_order_id입니다."),
-    "transaction-not-found": _Words(404, "거래 내역 없음", "거래 내역을 찾을 수 없습니다."),
-    "holding-not-found": _Words(404, "보유 종목 없음", "보유하고 있지 않은 종목입니다."),
-    "idempotency-key-conflict": _Words(
+    "insufficient-cash": Words(409, "주문 가능 금액 부족", "사용할 수 있는 현금이 부족합니다."),
+    "insufficient-quantity": Words(409, "매도 가능 수량 부족", "매도할 수 있는 수량이 부족합니다."),
+    "cash-limit-exceeded": Words(409, "보유 한도 초과", "계좌의 현금 보유 한도를 넘습니다."),
+    "order-not-found": Words(404, "주문 없음", "주문을 찾을 수 없습니다."),
+    "order-not-open": Words(409, "종료된 주문", "이미 체결되었거나 종료된 주문입니다."),
+    "order-not-amendable": Words(409, "정정할 수 없는 주문", "대기 중인 지정가 주문만 정정할 수 있습니다."),
+    "client-order-id-taken": Words(409, "중복된 주문 번호", "이미 사용한 client_order_id입니다."),
+    "transaction-not-found": Words(404, "거래 내역 없음", "거래 내역을 찾을 수 없습니다."),
+    "holding-not-found": Words(404, "보유 종목 없음", "보유하고 있지 않은 종목입니다."),
+    "idempotency-key-conflict": Words(
         422, "멱등 키 충돌", "같은 Idempotency-Key로 다른 내용의 요청이 이미 있었습니다."
     ),
-    "request-in-progress": _Words(409, "처리 중인 요청", "같은 Idempotency-Key의 요청을 처리하고 있습니다."),
-    "relayer-unavailable": _Words(503, "시세 수신 이상", "실시간 시세 수신이 정상이 아닙니다."),
-    "upstream-unavailable": _Words(
-        503, "시세 서버 연결 불가", "시세 서버에 연결할 수 없습니다. 잠시 후 다시 시도해 주세요."
-    ),
-    "service-unavailable": _Words(503, "일시적인 장애", "지금은 처리할 수 없습니다. 잠시 후 다시 시도해 주세요."),
-    "internal-error": _Words(500, "서버 오류", "예상하지 못한 오류가 발생했습니다."),
+    "request-in-progress": Words(409, "처리 중인 요청", "같은 Idempotency-Key의 요청을 처리하고 있습니다."),
+    "relayer-unavailable": Words(503, "시세 수신 이상", "실시간 시세 수신이 정상이 아닙니다."),
+    "service-unavailable": Words(503, "일시적인 장애", "지금은 처리할 수 없습니다. 잠시 후 다시 시도해 주세요."),
 }
 
 _BY_HTTP_STATUS = {
@@ -97,16 +75,7 @@ def status_of(code: str) -> int:
 def problem(code: str, **facts: Any) -> Response:
     """The answer for a problem code, with typed facts as members of their own."""
     words = _TABLE[code]
-    body = {
-        "type": f"{PAGE}#{code}",
-        "title": words.title,
-        "status": words.status,
-        "detail": words.detail,
-        "instance": request.path,
-        "code": code,
-        "request_id": g.get("request_id"),
-        **facts,
-    }
+    body = problem_members(code, words, instance=request.path, request_id=g.get("request_id"), **facts)
     # What a member repeats of the request may be half a character, which UTF-8 can't hold.
     text = current_app.json.dumps(body).encode("utf-8", "replace")
     response = Response(text, status=words.status, mimetype=MIMETYPE)

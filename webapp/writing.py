@@ -18,10 +18,11 @@ from sqlalchemy.orm import Session
 from trading.database.ids import new_id
 from trading.database.transactions import nothing_to_find
 from trading.rules.errors import DomainError, ValidationFailed
+from trading.rules.problems import MIMETYPE
 from trading.services import receipts
 from trading.services.receipts import Claim, StoredAnswer
 from webapp.core import the_core
-from webapp.problems import MIMETYPE, refused
+from webapp.problems import refused
 
 KEY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"

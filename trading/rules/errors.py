@@ -23,7 +23,9 @@
     ├── TransactionNotFound       transaction-not-found
     ├── HoldingNotFound           holding-not-found
     ├── IdempotencyKeyConflict    idempotency-key-conflict
-    └── RequestInProgress         request-in-progress
+    ├── RequestInProgress         request-in-progress
+    ├── TooManyStreams            too-many-streams
+    └── StreamLimitReached        stream-limit-reached
 
 A refusal is expected: it is logged at info and never retried. It carries a stable ``code`` and typed facts, but neither an
 HTTP status nor a sentence for the user: those belong to the edge that speaks to him.
@@ -152,3 +154,15 @@ class IdempotencyKeyConflict(DomainError):
 
 class RequestInProgress(DomainError):
     code = "request-in-progress"
+
+
+class TooManyStreams(DomainError):
+    """The server holds as many connections as it may. Facts: ``limit``, how many that is."""
+
+    code = "too-many-streams"
+
+
+class StreamLimitReached(DomainError):
+    """The user holds as many connections as one may. Facts: ``limit``, how many that is."""
+
+    code = "stream-limit-reached"

@@ -10,12 +10,12 @@ from trading.database.ids import new_id
 from trading.database.transactions import nothing_to_find
 from trading.queries.accounts import Credentials, credentials_by_email, credentials_of
 from trading.rules.errors import Unauthorized
+from trading.rules.problems import MIMETYPE
 from trading.services import accounts
 from webapp.authentication import me, refresh_claims, signed_in, tokens_of
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
 from webapp.fields import EmailAddress, Line, Password
-from webapp.problems import MIMETYPE
 from webapp.schemas import Done, Problem, envelope, success
 from webapp.writing import Answer, write
 
