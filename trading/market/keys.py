@@ -26,6 +26,11 @@ RELAYER_LEASE_NUMBER = "toss_ws_relayer:lease_number"
 ACCOUNT_STREAM_MAXLEN = 1_000
 ACCOUNT_STREAM_TTL_S = 86_400
 ACCOUNT_FIELD = "event"
+# String: the instant (RFC 3339) of the last sweep that held all streams against the database.
+ACCOUNT_EVENTS_SWEPT_AT = "account_events_swept_at"
+
+# Pub/sub: the id of each session as it is ended.
+REVOCATIONS = "revoked_sessions"
 
 
 def last_tick(code: str) -> str:
@@ -42,6 +47,11 @@ def tick_channel(code: str) -> str:
     return f"{TICK_CHANNEL_PREFIX}{code}"
 
 
+def code_of_tick_channel(channel: str) -> str | None:
+    """The stock whose ticks come by this channel; None for a channel of another kind."""
+    return channel.removeprefix(TICK_CHANNEL_PREFIX) if channel.startswith(TICK_CHANNEL_PREFIX) else None
+
+
 def account_stream(user_id: UUID) -> str:
     """Stream, capped and with a TTL: the latest account events of a user. An entry's id is ``{event id}-0``, its one field ACCOUNT_FIELD the JSON."""
     return f"account_events:{user_id}"
@@ -50,6 +60,16 @@ def account_stream(user_id: UUID) -> str:
 def account_channel(user_id: UUID) -> str:
     """Pub/sub: the same JSON, as it is added to the stream."""
     return f"account_updates:{user_id}"
+
+
+def user_of_account_channel(channel: str) -> UUID | None:
+    """Whose account events come by this channel; None for a channel of another kind."""
+    return UUID(channel.removeprefix("account_updates:")) if channel.startswith("account_updates:") else None
+
+
+def revoked_session(session_id: UUID) -> str:
+    """String with a TTL: there while an access token of a session that was ended may still look good."""
+    return f"revoked_session:{session_id}"
 
 
 def command_result(command_id: str) -> str:
