@@ -67,6 +67,7 @@ class StompFeed:
         self._receipt_timeout_s = receipt_timeout_s
         self._device = f"WTS-{uuid.uuid4().hex}"
         self._ids = SubscriptionIds()
+        self._token = ""
         self._sending = asyncio.Lock()
         self._link: tuple[ClientConnection, ClientSession] | None = None
 
@@ -78,14 +79,14 @@ class StompFeed:
     async def connect(self) -> None:
         """A new token, a new socket, a new session. FeedUnavailable when one of them can't be had."""
         try:
-            token = await fetch_guest_token(self._api_url)
+            self._token = await fetch_guest_token(self._api_url)
         except TokenUnavailable as fault:
             raise FeedUnavailable(str(fault)) from None
         socket = await self._open_socket()
         session = ClientSession(self._ids, heart_beat=self._heart_beat, receipt_timeout_s=self._receipt_timeout_s)
         self._link = socket, session
         try:
-            await self._open_session(socket, session, token)
+            await self._open_session(socket, session)
         except BaseException:
             await self.close()
             raise
@@ -107,11 +108,11 @@ class StompFeed:
         except (OSError, TimeoutError, WebSocketException) as fault:
             raise FeedUnavailable(f"the socket can't be opened: {type(fault).__name__}") from None
 
-    async def _open_session(self, socket: ClientConnection, session: ClientSession, token: str) -> None:
+    async def _open_session(self, socket: ClientConnection, session: ClientSession) -> None:
         if socket.subprotocol != SUBPROTOCOL:
             raise FeedUnavailable("the server does not speak STOMP 1.2")
         headers = (
-            ("authorization", token),
+            ("authorization", self._token),
             ("device-id", self._device),
             ("connection-id", str(uuid.uuid4())),
             ("platform", "Web/wts"),
@@ -124,8 +125,7 @@ class StompFeed:
                     case Connected():
                         return
                     case ErrorReceived():
-                        # Servers like to repeat what they refuse; a token must not reach the log.
-                        raise FeedUnavailable(f"CONNECT was refused: {event.summary.replace(token, '(token)')}")
+                        raise FeedUnavailable(f"CONNECT was refused: {self._summary(event)}")
                     case Failed(error):
                         raise FeedUnavailable(f"CONNECT failed: {error}")
 
@@ -160,8 +160,8 @@ class StompFeed:
                         yield SubscriptionUnconfirmed(destination=event.destination)
                     case ErrorReceived():
                         if event.destination is not None:
-                            yield SubscriptionRefused(destination=event.destination, reason=event.summary)
-                        raise FeedUnavailable(f"the server sent ERROR: {event.summary}")
+                            yield SubscriptionRefused(destination=event.destination, reason=self._summary(event))
+                        raise FeedUnavailable(f"the server sent ERROR: {self._summary(event)}")
                     case Failed(error):
                         raise FeedUnavailable(str(error))
 
@@ -193,6 +193,10 @@ class StompFeed:
         with suppress(FeedUnavailable):
             while not any(isinstance(event, Disconnected) for event in await self._next_events(socket, session)):
                 pass
+
+    def _summary(self, error: ErrorReceived) -> str:
+        """The server's own words. Servers like to repeat what they refuse; a token must not reach the log."""
+        return error.summary.replace(self._token, "(token)")
 
     def _standing_link(self) -> tuple[ClientConnection, ClientSession]:
         if self._link is None or self._link[1].state is not State.CONNECTED:

@@ -1,7 +1,7 @@
 """A stand-in for Toss on one port: the guest token over HTTP, and the market's feed as STOMP over a WebSocket.
 
 It behaves as the real one is known to: no ``destination`` in a MESSAGE, beats of exactly one line feed, no snapshot on subscribing.
-Where the real one's behaviour is unknown it follows the STOMP specification.
+Where the real one's behaviour is unknown it follows the STOMP specification. What it does wrong, its ``faults`` say.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import secrets
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -29,7 +28,10 @@ from relayer.stomp import (
     UnsubscribeRequested,
 )
 from relayer.stomp.server_session import Event
+from sandbox.distortions import Distorter
+from sandbox.faults import Break, Ending, Faults, Moment
 from sandbox.trade import Trade
+from sandbox.wire import lay, reset
 from trading.market.topics import trade_topic
 
 TOKEN_PATH = "/api/v1/refresh-utk"  # noqa: S105 - a path, no secret
@@ -44,23 +46,15 @@ BACKLOG_MAX = 10_000
 WAIT_S = 0.25
 
 
-@dataclass(slots=True, kw_only=True)
-class Faults:
-    """What the stand-in does wrong on purpose, changeable at any time."""
-
-    silent: bool = False
-    refuse_connect: bool = False
-    refused_destinations: set[str] = field(default_factory=set)
-
-
 class TossServer:
-    """Tokens, clients and who listens to what."""
+    """Tokens, clients and who listens to what. ``faults`` may be replaced or changed at any time."""
 
     def __init__(self, *, heart_beat_ms: int = HEART_BEAT_MS) -> None:
         self.faults = Faults()
         self.connections_total = 0
         self.tokens_total = 0
-        self.heart_beat = HeartBeat(send_ms=heart_beat_ms, want_ms=heart_beat_ms)
+        self._heart_beat = HeartBeat(send_ms=heart_beat_ms, want_ms=heart_beat_ms)
+        self._distorter = Distorter()
         self._tokens: deque[str] = deque(maxlen=TOKENS_MAX)
         self._clients: set[_Client] = set()
         self._listeners: dict[str, dict[_Client, str]] = defaultdict(dict)
@@ -80,18 +74,21 @@ class TossServer:
             max_size=MESSAGE_OCTETS_MAX,
             close_timeout=1,
         ) as server:
-            yield _port(server)
+            try:
+                yield _port(server)
+            finally:
+                # The farewell of the others is answered; these would keep the server waiting.
+                for client in self._clients:
+                    client.release()
 
     def publish(self, trade: Trade) -> None:
         """Give a trade to everyone who listens to its stock."""
-        listeners = self._listeners.get(trade_topic(trade.code))
-        if listeners:
-            body = trade.body()
-            for client, subscription in list(listeners.items()):
-                client.offer(subscription, body)
+        if self._listeners.get(trade_topic(trade.code)):
+            for body in self._distorter.bodies(trade, self.faults):
+                self.publish_body(trade_topic(trade.code), body)
 
     def publish_body(self, destination: str, body: bytes) -> None:
-        """Give any octets to everyone who listens to a destination."""
+        """Give any octets to everyone who listens to a destination, as they are."""
         for client, subscription in list(self._listeners.get(destination, {}).items()):
             client.offer(subscription, body)
 
@@ -114,7 +111,14 @@ class TossServer:
 
     def knows_token(self, token: str | None) -> bool:
         """Whether the token came from here and has not expired."""
-        return token is not None and not self.faults.refuse_connect and token in self._tokens
+        return token in self._tokens
+
+    def promised_heart_beat(self) -> HeartBeat:
+        """What a new connection is told and kept to."""
+        if self.faults.heart_beat_ms is None:
+            return self._heart_beat
+        send_ms, want_ms = self.faults.heart_beat_ms
+        return HeartBeat(send_ms=send_ms, want_ms=want_ms)
 
     def add_listener(self, client: "_Client", destination: str, subscription: str) -> None:
         self._listeners[destination][client] = subscription
@@ -134,17 +138,21 @@ class TossServer:
             for listeners in self._listeners.values():
                 listeners.pop(client, None)
 
-    def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         path = request.path.partition("?")[0]
         if path == FEED_PATH:
             return None
         if path == HEALTH_PATH:
             return _json(connection, HTTPStatus.OK, {"status": "ok", "clients": len(self._clients)})
         if path == TOKEN_PATH:
-            return self._issue_token(connection)
+            return await self._issue_token(connection)
         return _json(connection, HTTPStatus.NOT_FOUND, {"error": {"code": "not-found"}})
 
-    def _issue_token(self, connection: ServerConnection) -> Response:
+    async def _issue_token(self, connection: ServerConnection) -> Response:
+        await asyncio.sleep(self.faults.token_delay_ms / 1000)
+        status = HTTPStatus(self.faults.token_status)
+        if status is not HTTPStatus.OK:
+            return _json(connection, status, {"error": {"code": "no-token"}})
         token = secrets.token_urlsafe(24)
         self._tokens.append(token)
         self.tokens_total += 1
@@ -159,20 +167,23 @@ class _Client:
     def __init__(self, server: TossServer, socket: ServerConnection) -> None:
         self._server = server
         self._socket = socket
-        self._session = ServerSession(heart_beat=server.heart_beat, now=_now())
+        self._session = ServerSession(heart_beat=server.promised_heart_beat(), now=_now())
+        self._token = ""
+        self._ending: Break | None = None
+        self._outgoing: list[bytes] = []
         self._backlog = 0
         self._offered = asyncio.Event()
         self._sending = asyncio.Lock()
 
     async def run(self) -> None:
-        """Serve until the client leaves, errs or falls silent."""
+        """Serve until the client leaves, errs or falls silent, or a fault ends the connection."""
         sender = asyncio.create_task(self._send_offered())
         try:
             while not self._session.closed:
                 await self._receive_some()
                 for event in self._session.events():
                     # What came before a client's fault in the same message died with the session.
-                    if not self._session.closed:
+                    if not self._session.closed and self._ending is None:
                         self._handle(event)
                 await self._flush()
         except ConnectionClosed:
@@ -184,17 +195,24 @@ class _Client:
 
     def offer(self, subscription: str, body: bytes) -> None:
         """Queue a message. A client that takes nothing for 10,000 messages is cut off."""
-        if self._server.faults.silent or self._session.state is not State.CONNECTED:
+        if self._ending is not None or self._session.state is not State.CONNECTED:
             return
         self._backlog += 1
         if self._backlog > BACKLOG_MAX:
             self.abort()
             return
-        self._session.message(subscription, body, now=_now())
+        if not self._breaks_off(Moment.MESSAGE):
+            self._session.message(subscription, body, now=_now())
         self._offered.set()
 
     def abort(self) -> None:
+        """End the connection at once, without a close frame."""
         self._socket.transport.abort()
+
+    def release(self) -> None:
+        """Give up a connection that a fault holds open."""
+        if self._ending is not None and self._ending.ending is Ending.STALL:
+            self.abort()
 
     async def _receive_some(self) -> None:
         try:
@@ -210,26 +228,63 @@ class _Client:
         now = _now()
         match event:
             case ConnectRequested():
-                if self._server.knows_token(event.authorization):
-                    self._session.accept(now=now)
-                else:
-                    self._session.refuse("authorization is missing or unknown", now=now)
+                self._connect(event, now)
             case SubscribeRequested():
                 self._subscribe(event, now)
             case UnsubscribeRequested():
                 self._server.remove_listener(self, event.destination)
-                self._session.acknowledge(event.receipt, now=now)
+                self._confirm(event.receipt)
             case DisconnectRequested():
-                self._session.take_leave(event.receipt, now=now)
+                self._session.take_leave(event.receipt if self._server.faults.receipts else None, now=now)
             case Failed():
                 pass
 
+    def _connect(self, event: ConnectRequested, now: float) -> None:
+        self._token = event.authorization or ""
+        if self._breaks_off(Moment.CONNECT):
+            return
+        if self._server.knows_token(self._token):
+            self._session.accept(now=now)
+        else:
+            self._session.refuse("authorization is missing or unknown", now=now)
+
     def _subscribe(self, event: SubscribeRequested, now: float) -> None:
+        if self._breaks_off(Moment.SUBSCRIBE, event.receipt):
+            return
         if event.destination in self._server.faults.refused_destinations:
             self._session.refuse("the destination is unknown", now=now, receipt=event.receipt)
             return
         self._server.add_listener(self, event.destination, event.subscription)
-        self._session.acknowledge(event.receipt, now=now)
+        self._confirm(event.receipt)
+
+    def _confirm(self, receipt: str | None) -> None:
+        faults = self._server.faults
+        if faults.receipts and faults.receipt_delay_ms:
+            asyncio.get_running_loop().call_later(faults.receipt_delay_ms / 1000, self._confirm_late, receipt)
+        elif faults.receipts:
+            self._session.acknowledge(receipt, now=_now())
+
+    def _confirm_late(self, receipt: str | None) -> None:
+        if self._session.state is State.CONNECTED:
+            self._session.acknowledge(receipt, now=_now())
+            self._offered.set()
+
+    def _breaks_off(self, moment: Moment, receipt: str | None = None) -> bool:
+        """Whether the stand-in breaks off here; what it writes instead is queued then."""
+        broken = self._server.faults.breaks
+        if broken is None or broken.at is not moment:
+            return False
+        self._queue_frames()
+        writes = broken.writes.replace("{token}", self._token).replace("{receipt}", receipt or "")
+        if writes:
+            self._outgoing.append(writes.encode())
+        if broken.ending is not Ending.NONE:
+            self._ending = broken
+        return True
+
+    def _queue_frames(self) -> None:
+        if self._ending is None:
+            self._outgoing.extend(self._session.data_to_send())
 
     async def _send_offered(self) -> None:
         while True:
@@ -238,13 +293,28 @@ class _Client:
             await self._flush()
 
     async def _flush(self) -> None:
-        if self._server.faults.silent:
-            return
         # One at a time: two that take turns on the socket would put messages out of order.
         async with self._sending:
-            for data in self._session.data_to_send():
-                await self._socket.send(data, text=True)
+            faults = self._server.faults
+            self._queue_frames()
+            outgoing, self._outgoing = self._outgoing, []
+            for data in lay(outgoing, faults):
+                await self._socket.send(data, text=not faults.binary)
             self._backlog = 0
+            if self._ending is not None:
+                await self._end(self._ending)
+
+    async def _end(self, broken: Break) -> None:
+        match broken.ending:
+            case Ending.CLOSE:
+                await self._socket.close(broken.close_code)
+            case Ending.ABORT:
+                self.abort()
+            case Ending.RESET:
+                reset(self._socket.transport)
+            case Ending.STALL:
+                self._socket.transport.pause_reading()
+                await self._socket.wait_closed()
 
 
 def _select_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:

@@ -46,9 +46,13 @@ class Trade:
     totals: DayTotals
 
     def body(self) -> bytes:
-        """The body of a MESSAGE, with the fields of a live Korean trade and no others."""
+        """The body of a MESSAGE."""
+        return json.dumps(self.record(), separators=(",", ":")).encode()
+
+    def record(self) -> dict[str, object]:
+        """The fields of a live Korean trade and no others."""
         change = "FLAT" if self.price == self.base else "UP" if self.price > self.base else "DOWN"
-        record = {
+        return {
             "code": self.code,
             "dt": self.traded_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "session": "REGULAR",
@@ -63,4 +67,3 @@ class Trade:
             "cumulativeVolume": self.totals.volume,
             "cumulativeAmount": self.totals.amount,
         }
-        return json.dumps(record, separators=(",", ":")).encode()

@@ -104,37 +104,6 @@ def test_a_lost_connection_comes_back_with_all_subscriptions(valkey_url: str, cl
     asyncio.run(relay())
 
 
-def test_a_refusal_means_a_new_token(valkey_url: str, client: "redis.Redis") -> None:
-    """The server refuses each token until it changes its mind: every attempt brought a fresh one."""
-
-    async def relay() -> None:
-        async with toss() as stand_in:
-            stand_in.server.faults.refuse_connect = True
-            async with relayer(stand_in.settings(valkey_url)):
-                await until(lambda: stand_in.server.tokens_total >= 3, what="three tokens were fetched")
-                stand_in.server.faults.refuse_connect = False
-                await until(lambda: served(client) == 1, what="the subscription is confirmed")
-
-    ask_for(client, SAMSUNG)
-    asyncio.run(relay())
-
-
-def test_a_silent_server_is_left_for_a_new_connection(valkey_url: str, client: "redis.Redis") -> None:
-    """The connection is up, but no beat comes: after two intervals it counts as dead."""
-
-    async def relay() -> None:
-        async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
-            await until(lambda: served(client) == 1, what="the subscription is confirmed")
-            stand_in.server.faults.silent = True
-            await until(lambda: served(client) == 0, what="the silence is noticed", deadline_s=5)
-            stand_in.server.faults.silent = False
-            await until(lambda: served(client) == 1, what="the subscription is back")
-            assert stand_in.server.connections_total >= 2
-
-    ask_for(client, SAMSUNG)
-    asyncio.run(relay())
-
-
 def test_a_quiet_market_is_no_silence(valkey_url: str, client: "redis.Redis") -> None:
     """Beats alone keep both sides satisfied far beyond the limit of either."""
 

@@ -1,0 +1,87 @@
+"""What the stand-in does wrong on purpose: knobs that a test turns in process and a person over the control port.
+
+``Faults()`` does nothing wrong. A knob acts on every connection until it is turned back; ValidationError for an impossible value.
+"""
+
+from enum import StrEnum, auto
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from websockets.frames import EXTERNAL_CLOSE_CODES
+
+from relayer.stomp.limits import HEART_BEAT_MS_MAX
+
+# The server itself gives up a handshake that is not done within ten seconds.
+TOKEN_DELAY_MS_MAX = 9_000
+RECEIPT_DELAY_MS_MAX = 60_000
+OCTETS_MAX = 64 * 1024
+COPIES_MAX = 100
+GROUP_MAX = 1_000
+
+HeartBeatMs = Annotated[int, Field(ge=0, le=HEART_BEAT_MS_MAX)]
+
+
+class Moment(StrEnum):
+    """What a connection has come to: its CONNECT or a SUBSCRIBE has arrived, or a trade is due to it."""
+
+    CONNECT = auto()
+    SUBSCRIBE = auto()
+    MESSAGE = auto()
+
+
+class Ending(StrEnum):
+    """What becomes of the connection.
+
+    CLOSE: a close frame ends it. ABORT: TCP ends without one. RESET: TCP is reset. STALL: it stays open, half of it: nothing is read
+    or written any more. NONE: it goes on.
+    """
+
+    CLOSE = auto()
+    ABORT = auto()
+    RESET = auto()
+    STALL = auto()
+    NONE = auto()
+
+
+class _Knobs(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, validate_assignment=True)
+
+
+class Break(_Knobs):
+    """Where the stand-in breaks off: what is due at the moment is left undone, ``writes`` is written instead, the connection ends so.
+
+    In ``writes`` ``{token}`` stands for the token that the client came with, ``{receipt}`` for the receipt that it asks for.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    at: Moment
+    ending: Ending
+    writes: str = Field(default="", max_length=OCTETS_MAX)
+    close_code: int = 1000
+
+    @model_validator(mode="after")
+    def _close_code_can_be_sent(self) -> Self:
+        if self.close_code not in EXTERNAL_CLOSE_CODES and not 3_000 <= self.close_code < 5_000:
+            raise ValueError("close_code is none that a close frame may carry")
+        return self
+
+
+class Faults(_Knobs):
+    """All knobs; docs/relayer.md says what each does. Spans are milliseconds, sizes octets."""
+
+    token_status: Literal[200, 403, 429, 500, 503] = 200
+    token_delay_ms: int = Field(default=0, ge=0, le=TOKEN_DELAY_MS_MAX)
+    breaks: Break | None = None
+    refused_destinations: set[str] = Field(default_factory=set)
+    heart_beat_ms: tuple[HeartBeatMs, HeartBeatMs] | None = None
+    beats: bool = True
+    receipts: bool = True
+    receipt_delay_ms: int = Field(default=0, ge=0, le=RECEIPT_DELAY_MS_MAX)
+    message_octets: int | None = Field(default=None, ge=1, le=OCTETS_MAX)
+    binary: bool = False
+    crlf: bool = False
+    copies: int = Field(default=1, ge=1, le=COPIES_MAX)
+    reversed_in: int = Field(default=1, ge=1, le=GROUP_MAX)
+    malformed: bool = False
+    unfamiliar: bool = False

@@ -1,0 +1,138 @@
+"""Toss refuses, breaks off or falls silent: the relayer comes back by itself, with a new token and all subscriptions."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import redis
+
+from sandbox.faults import Break, Ending, Moment
+from tests.relayer.harness import until
+from tests.relayer.ordeal import ordeal
+
+CLOSED = "the server closed the connection: "
+CUT = f"{CLOSED}without a close frame"
+SILENT = "no heart-beat came in time"
+
+
+def breaks(at: Moment, ending: Ending, writes: str = "", close_code: int = 1000) -> dict[str, Break]:
+    """The knobs for one kind of break."""
+    return {"breaks": Break(at=at, ending=ending, writes=writes, close_code=close_code)}
+
+
+@pytest.mark.parametrize("status", [403, 429, 500, 503])
+def test_a_refused_token_is_asked_for_again(status: int, valkey_url: str, client: "redis.Redis") -> None:
+    """And nothing is asked of the feed without one."""
+
+    async def relay() -> None:
+        async with ordeal(client, valkey_url, token_status=status) as scene:
+            await scene.lose()
+            assert set(scene.reasons()) == {f"the token endpoint answered {status}"}
+            assert scene.server.connections_total == 0
+
+    asyncio.run(relay())
+
+
+def test_a_slow_token_is_waited_for(valkey_url: str, client: "redis.Redis") -> None:
+    async def relay() -> None:
+        async with ordeal(client, valkey_url, token_delay_ms=1_000) as scene:
+            await until(scene.all_served, what="everything is subscribed")
+            assert scene.reasons() == []
+
+    asyncio.run(relay())
+
+
+def test_a_token_that_does_not_come_is_asked_for_again(valkey_url: str, client: "redis.Redis") -> None:
+    async def relay() -> None:
+        async with ordeal(client, valkey_url, token_delay_ms=4_000) as scene:
+            await scene.lose(times=1)
+            assert scene.reasons() == ["the token endpoint can't be reached: ReadTimeout"]
+
+    asyncio.run(relay())
+
+
+@pytest.mark.parametrize(
+    ("knobs", "reason"),
+    [
+        pytest.param(
+            breaks(Moment.CONNECT, Ending.CLOSE, "ERROR\nmessage:expired {token}\n\n\0"),
+            "CONNECT was refused: expired (token)",
+            id="ERROR",
+        ),
+        pytest.param(
+            breaks(Moment.CONNECT, Ending.CLOSE, "ERROR\n\n만료: {token}\0"),
+            "CONNECT was refused: 만료: (token)",
+            id="ERROR with a body only",
+        ),
+        pytest.param(breaks(Moment.CONNECT, Ending.CLOSE), f"{CLOSED}code 1000", id="close only"),
+        pytest.param(breaks(Moment.CONNECT, Ending.CLOSE, close_code=1008), f"{CLOSED}code 1008", id="policy"),
+        pytest.param(breaks(Moment.CONNECT, Ending.ABORT), CUT, id="abrupt end"),
+        pytest.param(breaks(Moment.CONNECT, Ending.RESET), CUT, id="reset"),
+        pytest.param(breaks(Moment.CONNECT, Ending.RESET, "CONNEC"), CUT, id="reset in a frame"),
+    ],
+)
+def test_each_connect_has_a_new_token(
+    knobs: dict[str, Any], reason: str, valkey_url: str, client: "redis.Redis"
+) -> None:
+    """A token that is refused, as an expired one is, is not tried again."""
+
+    async def relay() -> None:
+        async with ordeal(client, valkey_url, **knobs) as scene:
+            await scene.lose()
+            assert set(scene.reasons()) == {reason}
+        assert scene.server.tokens_total == scene.server.connections_total >= 3
+
+    asyncio.run(relay())
+
+
+def test_a_connect_without_an_answer_is_given_up(valkey_url: str, client: "redis.Redis") -> None:
+    async def relay() -> None:
+        async with ordeal(client, valkey_url, **breaks(Moment.CONNECT, Ending.STALL)) as scene:
+            await scene.lose(times=1)
+            assert scene.reasons() == ["CONNECT failed: no answer to CONNECT came in time"]
+
+    asyncio.run(relay())
+
+
+@pytest.mark.parametrize(
+    ("knobs", "reason"),
+    [
+        pytest.param(
+            breaks(Moment.SUBSCRIBE, Ending.CLOSE, "ERROR\nmessage:maintenance\n\n\0"),
+            "the server sent ERROR: maintenance",
+            id="ERROR",
+        ),
+        pytest.param(
+            breaks(Moment.SUBSCRIBE, Ending.CLOSE, "ERROR\n\n점검 {token}\0"),
+            "the server sent ERROR: 점검 (token)",
+            id="ERROR with a body only",
+        ),
+        pytest.param(breaks(Moment.SUBSCRIBE, Ending.CLOSE, close_code=1011), f"{CLOSED}code 1011", id="close"),
+        pytest.param(breaks(Moment.SUBSCRIBE, Ending.ABORT), CUT, id="abrupt end"),
+        pytest.param(breaks(Moment.SUBSCRIBE, Ending.RESET), CUT, id="reset"),
+        pytest.param(breaks(Moment.SUBSCRIBE, Ending.RESET, "RECEIPT\nreceipt-"), CUT, id="reset in a frame"),
+        pytest.param(breaks(Moment.SUBSCRIBE, Ending.STALL), SILENT, id="half-open"),
+        pytest.param(
+            breaks(Moment.MESSAGE, Ending.CLOSE, "ERROR\nmessage:no more for {token}\nreceipt-id:77\n\n\0"),
+            "the server sent ERROR: no more for (token)",
+            id="ERROR in mid-stream",
+        ),
+        *(
+            pytest.param(breaks(Moment.MESSAGE, Ending.CLOSE, close_code=code), f"{CLOSED}code {code}", id=str(code))
+            for code in (1000, 1001, 1008, 1011, 1012, 4000, 4999)
+        ),
+        pytest.param(breaks(Moment.MESSAGE, Ending.ABORT), CUT, id="1006"),
+        pytest.param(breaks(Moment.MESSAGE, Ending.RESET), CUT, id="reset in mid-stream"),
+        pytest.param(breaks(Moment.MESSAGE, Ending.ABORT, 'MESSAGE\nsubscription:sub-1\n\n{"close":7'), CUT, id="cut"),
+        pytest.param(breaks(Moment.MESSAGE, Ending.STALL), SILENT, id="half-open in mid-stream"),
+    ],
+)
+def test_a_lost_connection_comes_back_whole(
+    knobs: dict[str, Any], reason: str, valkey_url: str, client: "redis.Redis"
+) -> None:
+    async def relay() -> None:
+        async with ordeal(client, valkey_url, **knobs) as scene:
+            await scene.lose()
+            assert set(scene.reasons()) == {reason}
+
+    asyncio.run(relay())
