@@ -13,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from relayer.backoff import Backoff
+from relayer.commands import CommandListener
 from relayer.dead_man import DeadManSwitch, NoSwitch
 from relayer.feed import Feed
 from relayer.health_keeper import HealthKeeper
@@ -24,7 +25,7 @@ from relayer.subscriptions import SubscriptionWatch
 from relayer.tick_intake import TickIntake
 from relayer.tick_sequence import TickSequence
 from relayer.tick_writer import TickWriter
-from trading.market.health import RelayerHealth
+from trading.market.health import NAMED_MAX, RefusedTopic, RelayerHealth
 from trading.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -53,7 +54,8 @@ class Daemon:
         self._started_at = _utc_now()
         self._redis = _connect(settings.redis_url.get_secret_value())
         self._feed = feed or _toss_feed(settings)
-        record = LeaseRecord(self._redis, name=f"{socket.gethostname()}:{os.getpid()}")
+        self._lease_redis = _connect(settings.redis_url.get_secret_value(), single_connection=True)
+        record = LeaseRecord(self._lease_redis, name=f"{socket.gethostname()}:{os.getpid()}")
         self._holder = LeaseHolder(record, switch or NoSwitch(), absence_s=absence_s)
         sequence = TickSequence()
         self._writer = TickWriter(self._redis, sequence, clock=_utc_now, lease=lambda: self._holder.lease)
@@ -68,6 +70,7 @@ class Daemon:
             backoff=Backoff(Random()),
             note_change=self._health.note_change,
         )
+        self._commands = CommandListener(self._redis, self._watch, self._link)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set. An unforeseen fault of one part ends all and is raised."""
@@ -76,6 +79,7 @@ class Daemon:
             if await self._take_lease(stop):
                 await self._serve(stop)
         await self._redis.aclose()
+        await self._lease_redis.aclose()
         log.info("relayer_stopped", ticks_total=self._intake.ticks_total)
 
     async def _take_lease(self, stop: asyncio.Event) -> bool:
@@ -96,7 +100,7 @@ class Daemon:
             async with asyncio.TaskGroup() as group:
                 keeping = group.create_task(self._keep_lease())
                 writing = group.create_task(self._writer.run())
-                endless = [group.create_task(part.run()) for part in (self._watch, self._health)]
+                endless = [group.create_task(part.run()) for part in (self._watch, self._health, self._commands)]
                 link = group.create_task(self._link.run())
                 await stop.wait()
                 log.info("relayer_stopping")
@@ -122,6 +126,8 @@ class Daemon:
             raise
 
     def _examine(self) -> RelayerHealth:
+        left_out, refusals = self._watch.left_out, self._link.refusals
+        refused = [RefusedTopic(topic, refusal.reason) for topic, refusal in refusals.items()]
         return RelayerHealth(
             pid=os.getpid(),
             started_at=self._started_at,
@@ -133,6 +139,16 @@ class Daemon:
             ticks_total=self._intake.ticks_total,
             malformed_total=self._intake.malformed_total,
             lag_ms=self._writer.lag_ms,
+            lease_number=self._holder.number,
+            why_disconnected=self._link.why_disconnected,
+            wanted=len(self._watch.wanted),
+            left_out=left_out[:NAMED_MAX],
+            left_out_total=len(left_out),
+            refused=tuple(refused[:NAMED_MAX]),
+            refused_total=len(refused),
+            repeated_total=self._intake.repeated_total,
+            conflated_total=self._writer.conflated_total,
+            waiting_ticks=self._writer.waiting_ticks,
         )
 
 
@@ -144,7 +160,7 @@ def _toss_feed(settings: Settings) -> StompFeed:
     )
 
 
-def _connect(url: str) -> "Redis":
+def _connect(url: str, *, single_connection: bool = False) -> "Redis":
     """A client that answers or fails within a second; whoever uses it decides about another attempt."""
     return Redis.from_url(
         url,
@@ -152,6 +168,7 @@ def _connect(url: str) -> "Redis":
         socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
+        single_connection_client=single_connection,
     )
 
 

@@ -23,6 +23,8 @@ from relayer.lease import (
 
 log = structlog.get_logger(__name__)
 
+STALE_LOOK_S = 2.0
+
 
 class LeaseHolder:
     """One relayer's claim to the sole connection.
@@ -57,24 +59,29 @@ class LeaseHolder:
         waiting = False
         while self.lease is None:
             try:
-                value = await self._record.look()
-                if candidacy.may_take(value, now=self._now()) and await self._try_to_take():
+                looked_at = self._now()
+                seen = await self._record.look()
+                if candidacy.may_take(seen, now=self._now()) and await self._try_to_take(looked_at):
                     break
             except (RedisRefuses, RedisUnreachable):
                 candidacy.lost_sight()
             else:
-                if candidacy.seen_held and not waiting:
-                    log.info("relayer_stands_by", holder=value)
-                waiting = candidacy.seen_held
+                if seen.is_held and not waiting:
+                    log.info("relayer_stands_by", holder=seen.value)
+                waiting = seen.is_held
             await asyncio.sleep(POLL_PERIOD_S)
         log.info("lease_taken", lease=self.lease)
 
-    async def _try_to_take(self) -> bool:
+    async def _try_to_take(self, looked_at: float) -> bool:
         sent_at = self._now()
-        self.lease = await self._record.take()
-        if self.lease is None:
+        lease = await self._record.take()
+        if lease is None:
             return False
-        self._term = Term.taken(sent_at=sent_at)
+        if self._now() - looked_at > STALE_LOOK_S:
+            # Whoever was stopped between the look and this has decided by what may no longer be so.
+            await self._record.release(lease)
+            return False
+        self.lease, self._term = lease, Term.taken(sent_at=sent_at)
         self._switch.set(self._term.kill_at)
         return True
 

@@ -1,15 +1,15 @@
-"""The lease on the sole connection to the market: who holds it in Redis, and the rules by which two relayers never connect at once.
+"""The lease on the sole connection to the market: who holds it in Redis, and the rules by which two relayers are never connected at once.
 
-Three promises make it safe, all told in seconds of clocks that run at one speed and are never set (CLOCK_BOOTTIME):
+Times are seconds of a clock that nobody sets (CLOCK_BOOTTIME); the clocks of all machines need only run at one speed.
 
-- The holder is connected only until ``TTL_S`` after it *sent* its last successful renewal. Redis counts the same span from later, so the lease
-  can't expire before. ``CUT_S`` before that end the holder drops its connection; ``KILL_S`` before it the kernel kills it, if it was stopped or is
-  stuck and could not (``relayer.dead_man``).
-- While Redis refuses connections nobody can take the lease, and after it came back empty nobody takes it for ``ABSENCE_S``: a candidate must have
-  seen it absent for that long. So each refusal lets the holder stay connected for ``ABSENCE_S`` more. An outage of Redis, however long, costs no
-  connection to the market; being cut off from a Redis that others may still reach does.
-- A holder that closed its connection leaves the word RELEASED. Whoever saw its lease turn into that word may take it at once; to others it is as
-  good as absent, as Redis may have come back with an old memory.
+- A holder is connected only until TTL_S after it *sent* its last successful renewal. Redis counts the same span from later, so the lease can't expire
+  before. CUT_S before that end the holder drops its connection; KILL_S before it the kernel kills it, if it was stopped or stuck and could not
+  (``relayer.dead_man``).
+- While Redis refuses connections nobody can take the lease, and after it is back nobody does for ABSENCE_S. So each refusal lets the holder stay
+  connected for ABSENCE_S more: an outage of Redis, however long, costs no connection to the market. Being cut off from a Redis that others may
+  still reach does.
+- A candidate takes the lease only after it has had Redis in sight for ABSENCE_S without a break. What it saw expire in its time, or released by the
+  holder, it takes at once. What it found absent may be what Redis forgot: it waits for as long as a holder could still be connected.
 """
 
 import errno
@@ -24,9 +24,10 @@ from redis.exceptions import BusyLoadingError, RedisError
 
 from trading.market import keys
 
-TTL_S = 5.0
+TTL_S = 4.0
 RENEW_PERIOD_S = 0.5
-ABSENCE_S = 2.0
+# Not shorter than TTL_S: a holder that can't renew is connected for so long after Redis has forgotten it.
+ABSENCE_S = TTL_S
 CUT_S = 0.6
 KILL_S = 0.2
 # How often a candidate looks, and a holder whose Redis refuses connections tries again.
@@ -36,6 +37,7 @@ RELEASED = "released"
 RELEASED_FOR_MS = 60_000
 _TTL_MS = int(TTL_S * 1_000)
 
+_LOOK = "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}"
 # A number is never given twice and never falls, even where Redis lost the last one: it is Redis's own clock then, in milliseconds.
 _TAKE = """
 local value = redis.call('GET', KEYS[1])
@@ -97,46 +99,68 @@ class Term:
         return self.valid_until - KILL_S
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The lease as Redis showed it: its value, None where it is absent, and how long it would run on (s)."""
+
+    value: str | None
+    runs_s: float
+
+    @property
+    def is_held(self) -> bool:
+        return self.value not in (None, RELEASED)
+
+
 @dataclass(slots=True)
 class Candidacy:
-    """What a candidate has seen of the lease since it could last not ask Redis."""
+    """What a candidate has seen of the lease since Redis came into its sight. ``absence_s`` is shorter than ABSENCE_S for no one who has rivals."""
 
     absence_s: float = ABSENCE_S
-    seen_held: bool = False
+    in_sight_since: float | None = None
     free_since: float | None = None
+    expires_by: float | None = None
+    ended_well: bool = False
 
-    def may_take(self, value: str | None, *, now: float) -> bool:
-        """Whether the lease, read as ``value``, may be taken at ``now``."""
-        if value not in (None, RELEASED):
-            self.seen_held, self.free_since = True, None
+    def may_take(self, seen: Seen, *, now: float) -> bool:
+        """Whether the lease that was seen just now may be taken."""
+        if self.in_sight_since is None:
+            self.in_sight_since = now
+        if seen.is_held:
+            self.free_since, self.expires_by = None, now + seen.runs_s
             return False
         if self.free_since is None:
             self.free_since = now
-        return now - self.free_since >= self.absence_s or (value == RELEASED and self.seen_held)
+            was_held = self.expires_by is not None
+            self.ended_well = was_held and (seen.value == RELEASED or now >= (self.expires_by or 0))
+        waited_since = self.in_sight_since if self.ended_well else max(self.in_sight_since, self.free_since)
+        return now - waited_since >= self.absence_s
 
     def lost_sight(self) -> None:
-        """Redis could not be asked: it may have been gone, and be another since."""
-        self.seen_held, self.free_since = False, None
+        """Redis could not be asked: it may have been gone, and have another memory since."""
+        self.in_sight_since = self.free_since = self.expires_by = None
+        self.ended_well = False
 
 
 class LeaseRecord:
-    """The lease in Redis. Every method raises RedisRefuses or RedisUnreachable; the client must fail within a second and not retry."""
+    """The lease in Redis. Every method raises RedisRefuses or RedisUnreachable.
+
+    The client must answer or fail within a second, try nothing twice, and keep to one connection: a pool would mend a broken one unseen, and a
+    candidate must know that Redis was restarted.
+    """
 
     def __init__(self, redis: "Redis", *, name: str) -> None:
         """``name`` tells people who holds it, e.g. ``host:pid``."""
         self._redis = redis
         self._name = name
+        self._look = redis.register_script(_LOOK)
         self._take = redis.register_script(_TAKE)
         self._renew = redis.register_script(_RENEW)
         self._release = redis.register_script(_RELEASE)
 
-    async def look(self) -> str | None:
-        """The lease's present value."""
-        try:
-            value = await self._redis.get(keys.RELAYER_LEASE)
-        except (RedisError, OSError) as fault:
-            raise _unavailable(fault) from fault
-        return None if value is None else str(value)
+    async def look(self) -> Seen:
+        """The lease as it is now."""
+        value, runs_ms = await self._run(self._look, [keys.RELAYER_LEASE], [])
+        return Seen(value, max(0, runs_ms) / 1_000)
 
     async def take(self) -> str | None:
         """Take the lease where it is absent or released; its value, which is ours alone, or None when another has it."""
