@@ -1,0 +1,190 @@
+"""Two relayer processes and one connection, whatever becomes of the one that has it."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+
+import pytest
+import redis
+
+from relayer.dead_man import LinuxSwitch, dead_man_switch
+from relayer.lease import TTL_S
+from tests.relayer.freezing_proxy import freezing_proxy
+from tests.relayer.harness import HYNIX, SAMSUNG, Toss, ask_for, served, toss, until
+from tests.relayer.test_process import process
+from tests.servers import Valkey
+from trading.market import keys
+from trading.market.topics import trade_topic
+
+TAKEOVER_S = 10.0
+WANTED = {trade_topic(SAMSUNG), trade_topic(HYNIX)}
+
+needs_switch = pytest.mark.skipif(
+    not isinstance(dead_man_switch(), LinuxSwitch), reason="this system has no timers that kill a stopped process"
+)
+
+
+class Two:
+    """Two relayers that were started together, one of which is connected to the stand-in, and their Redis."""
+
+    def __init__(self, stand_in: Toss, client: "redis.Redis", processes: list["subprocess.Popen[str]"]) -> None:
+        self.stand_in = stand_in
+        self.client = client
+        self.processes = processes
+
+    @property
+    def lease(self) -> str:
+        return str(self.client.get(keys.RELAYER_LEASE))
+
+    @property
+    def holder(self) -> "subprocess.Popen[str]":
+        """The process whose id the lease tells."""
+        found = re.fullmatch(r"[0-9]+ .+:([0-9]+)", self.lease)
+        assert found, self.lease
+        return next(one for one in self.processes if one.pid == int(found[1]))
+
+    @property
+    def standby(self) -> "subprocess.Popen[str]":
+        return next(one for one in self.processes if one is not self.holder)
+
+    async def serve(self, *, connections: int) -> None:
+        """Return once the ``connections``-th connection has all subscriptions."""
+        server = self.stand_in.server
+        await until(
+            lambda: server.connections_total == connections and server.destinations() == WANTED,
+            what=f"connection {connections} with all subscriptions",
+            deadline_s=30,
+        )
+
+    async def is_succeeded(self, standby: "subprocess.Popen[str]", *, since: float) -> None:
+        """The standby took over in time, with the same subscriptions, and never were there two connections."""
+        await self.serve(connections=2)
+        assert monotonic() - since < TAKEOVER_S
+        assert self.holder is standby
+        assert self.stand_in.server.connections_at_once_max == 1
+
+
+@asynccontextmanager
+async def two_relayers(client: "redis.Redis", *urls: str) -> AsyncIterator[Two]:
+    """Each on the Redis of its URL; the first connection stands and is served."""
+    ask_for(client, SAMSUNG, HYNIX)
+    async with toss() as stand_in:
+        environments = [
+            {
+                "REDIS_URL": url,
+                "TOSS_API_URL": f"http://127.0.0.1:{stand_in.port}",
+                "TOSS_WEBSOCKET_URL": f"ws://127.0.0.1:{stand_in.port}/ws",
+            }
+            for url in urls
+        ]
+        with process("-m", "relayer", **environments[0]) as one, process("-m", "relayer", **environments[1]) as other:
+            two = Two(stand_in, client, [one, other])
+            await two.serve(connections=1)
+            yield two
+
+
+def test_a_killed_holder_is_succeeded_in_time(valkey_url: str, client: "redis.Redis") -> None:
+    async def relay() -> None:
+        async with two_relayers(client, valkey_url, valkey_url) as two:
+            standby, killed_at = two.standby, monotonic()
+            two.holder.kill()
+            await two.is_succeeded(standby, since=killed_at)
+            two.stand_in.trade(1, price=70_100)
+            await until(lambda: client.xlen(keys.TICK_STREAM) == 1, what="the successor relays")
+
+    asyncio.run(relay())
+
+
+@needs_switch
+def test_a_stopped_holder_is_gone_before_another_connects(valkey_url: str, client: "redis.Redis") -> None:
+    """SIGSTOP: it can close nothing, so the kernel ends it in time, and its connection with it."""
+
+    async def relay() -> None:
+        async with two_relayers(client, valkey_url, valkey_url) as two:
+            holder, standby, stopped_at = two.holder, two.standby, monotonic()
+            holder.send_signal(signal.SIGSTOP)
+            await two.is_succeeded(standby, since=stopped_at)
+            assert holder.wait(timeout=0) == -signal.SIGKILL
+
+    asyncio.run(relay())
+
+
+def test_a_holder_that_is_cut_off_leaves_before_another_connects(
+    valkey_server: Valkey, valkey_url: str, client: "redis.Redis"
+) -> None:
+    """It lives on, and stands by once it sees Redis again."""
+
+    async def relay() -> None:
+        async with freezing_proxy(valkey_server.port) as proxy:
+            through_it = f"redis://127.0.0.1:{proxy.port}/0"
+            async with two_relayers(client, through_it, through_it) as two:
+                # Both went through the proxy, so that either may be the holder; its rival is a third.
+                os.kill(two.standby.pid, signal.SIGKILL)
+                environment = two.stand_in.settings(valkey_url)
+                with process(
+                    "-m",
+                    "relayer",
+                    REDIS_URL=valkey_url,
+                    TOSS_API_URL=environment.toss_api_url,
+                    TOSS_WEBSOCKET_URL=environment.toss_websocket_url,
+                ) as rival:
+                    two.processes.append(rival)
+                    assert rival.stdout is not None
+                    standing_by = await asyncio.to_thread(_wait_for_line, rival, "relayer_stands_by")
+                    assert standing_by
+                    holder, cut_at = two.holder, monotonic()
+                    proxy.freeze()
+                    await two.is_succeeded(rival, since=cut_at)
+                    proxy.thaw()
+                    assert await asyncio.to_thread(_wait_for_line, holder, "lease_lost")
+                    assert await asyncio.to_thread(_wait_for_line, holder, "relayer_stands_by")
+                    assert (holder.poll(), two.holder) == (None, rival)
+                    assert two.stand_in.server.connections_total == 2
+
+    asyncio.run(relay())
+
+
+def test_a_leaving_holder_is_succeeded_at_once(valkey_url: str, client: "redis.Redis") -> None:
+    async def relay() -> None:
+        async with two_relayers(client, valkey_url, valkey_url) as two:
+            holder, standby = two.holder, two.standby
+            # A standby trusts what it sees only after it has watched Redis for as long as a lease lasts.
+            watched_until = monotonic() + TTL_S
+            await until(lambda: monotonic() > watched_until, what="the standby has watched long enough")
+            left_at = monotonic()
+            holder.send_signal(signal.SIGTERM)
+            await two.is_succeeded(standby, since=left_at)
+            assert monotonic() - left_at < TTL_S
+            assert holder.wait(timeout=5) == 0
+
+    asyncio.run(relay())
+
+
+def test_an_outage_of_redis_costs_no_connection(valkey_server: Valkey, valkey_url: str, client: "redis.Redis") -> None:
+    """Longer than a lease lasts, and empty afterwards: the same holder, the same connection, and the trade of the outage."""
+
+    async def relay() -> None:
+        async with two_relayers(client, valkey_url, valkey_url) as two:
+            holder = two.holder
+            valkey_server.stop()
+            away_until = monotonic() + TTL_S + 1
+            await until(lambda: monotonic() > away_until, what="an outage longer than the lease")
+            two.stand_in.trade(1, price=70_100)
+            valkey_server.start()
+            await until(lambda: client.xlen(keys.TICK_STREAM) == 1, what="the trade of the outage", deadline_s=30)
+            await until(lambda: served(client) == len(WANTED), what="health tells of both subscriptions")
+            assert two.holder is holder
+            assert two.stand_in.server.connections_total == 1
+
+    asyncio.run(relay())
+
+
+def _wait_for_line(running: "subprocess.Popen[str]", event: str) -> bool:
+    """Whether the process logs this event before its output ends."""
+    assert running.stdout is not None
+    return any(event in line for line in iter(running.stdout.readline, ""))
