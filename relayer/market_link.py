@@ -1,8 +1,10 @@
 """The link to the market: keeps one feed connected and subscribed to what is wanted, and passes on its ticks, for ever."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum, auto
 
 import structlog
 
@@ -27,6 +29,26 @@ STABLE_AFTER_S = 10.0
 # A destination that cost us the connection is left alone for a while, so that it can't cost it again at once.
 REFUSED_PAUSE_S = 300.0
 RECONCILE_PERIOD_S = 1.0
+# A server may put any text into its ERROR.
+REASON_LENGTH_MAX = 200
+
+
+class Fate(Enum):
+    """What became of a destination that was wanted, or no longer wanted."""
+
+    CONFIRMED = auto()
+    REFUSED = auto()
+    UNCONFIRMED = auto()
+    WITHDRAWN = auto()
+    DISCONNECTED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the feed refused a destination, and until when it is left alone, in seconds of the event loop's clock."""
+
+    reason: str
+    until: float
 
 
 class MarketLink:
@@ -44,6 +66,7 @@ class MarketLink:
     ) -> None:
         self.connected = False
         self.connections_total = 0
+        self.why_disconnected: str | None = None
         self._feed = feed
         self._watch = watch
         self._intake = intake
@@ -51,12 +74,48 @@ class MarketLink:
         self._backoff = backoff
         self._note_change = note_change
         self._confirmed: set[str] = set()
-        self._refused_until: dict[str, float] = {}
+        self._refusals: dict[str, Refusal] = {}
+        self._reconnect_asked = asyncio.Event()
+        self._fates: dict[str, asyncio.Future[Fate]] = {}
+        self._attempts: list[asyncio.Future[str | None]] = []
 
     @property
     def subscriptions(self) -> int:
         """How many destinations the feed serves now."""
         return len(self._confirmed)
+
+    @property
+    def refusals(self) -> Mapping[str, Refusal]:
+        """The destinations that are left alone now."""
+        now = _now()
+        self._refusals = {name: refusal for name, refusal in self._refusals.items() if refusal.until > now}
+        return self._refusals
+
+    def serves(self, destination: str) -> bool:
+        """Whether the feed has confirmed the destination on the present connection."""
+        return destination in self._confirmed
+
+    async def subscription(self, destination: str) -> Fate:
+        """Wait until the feed has said what becomes of a wanted destination. DISCONNECTED at once, or as soon as the connection is lost."""
+        if destination in self.refusals:
+            return Fate.REFUSED
+        if not self.connected:
+            return Fate.DISCONNECTED
+        return Fate.CONFIRMED if self.serves(destination) else await self._fate(destination)
+
+    async def withdrawal(self, destination: str) -> None:
+        """Wait until a destination that is no longer wanted is withdrawn from the feed."""
+        while self.connected and destination in self._feed.subscribed:
+            await self._fate(destination)
+
+    async def reconnect(self) -> None:
+        """Leave the connection, if there is one, and make another at once. FeedUnavailable when that fails; the link itself goes on trying."""
+        attempt: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._attempts.append(attempt)
+        self._reconnect_asked.set()
+        reason = await attempt
+        if reason is not None:
+            raise FeedUnavailable(reason)
 
     async def run(self) -> None:
         """Connect, serve, and after every loss connect again."""
@@ -64,8 +123,10 @@ class MarketLink:
             try:
                 await self._feed.connect()
             except FeedUnavailable as fault:
+                self._note_attempt(str(fault))
                 await self._pause(str(fault))
             else:
+                self._note_attempt(None)
                 await self._pause(await self._serve())
 
     async def _serve(self) -> str:
@@ -76,6 +137,7 @@ class MarketLink:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_subscribed())
+                group.create_task(self._leave_when_asked())
                 async for event in self._feed.events():
                     self._take(event)
                     if self._writer.crowded:
@@ -93,15 +155,38 @@ class MarketLink:
             self._backoff.reset()
         return reason
 
+    async def _leave_when_asked(self) -> None:
+        # Whoever asked before this connection stood has got it.
+        self._reconnect_asked.clear()
+        await self._reconnect_asked.wait()
+        raise FeedUnavailable("a reconnect was asked for")
+
     async def _pause(self, reason: str) -> None:
-        wait_s = self._backoff.next_wait_s()
+        """Wait before the next attempt, unless a reconnect is asked for."""
+        self.why_disconnected = reason[:REASON_LENGTH_MAX]
+        self._note_change()
+        wait_s = 0.0 if self._reconnect_asked.is_set() else self._backoff.next_wait_s()
         log.warning("feed_unavailable", reason=reason, retry_in_s=round(wait_s, 3))
-        await asyncio.sleep(wait_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._reconnect_asked.wait()
+        self._reconnect_asked.clear()
+
+    def _note_attempt(self, reason: str | None) -> None:
+        attempts, self._attempts = self._attempts, []
+        for attempt in attempts:
+            # Whoever waited may have been cancelled.
+            if not attempt.done():
+                attempt.set_result(reason)
 
     def _note_connected(self, *, connected: bool) -> None:
         self.connected = connected
         self.connections_total += connected
+        if connected:
+            self.why_disconnected = None
         self._confirmed.clear()
+        for destination in list(self._fates):
+            self._decide(destination, Fate.DISCONNECTED)
         log.info("feed_connected" if connected else "feed_closed", connections_total=self.connections_total)
         self._note_change()
 
@@ -113,23 +198,41 @@ class MarketLink:
                     self._writer.offer(tick)
             case SubscriptionConfirmed():
                 self._confirmed.add(event.destination)
+                self._decide(event.destination, Fate.CONFIRMED)
                 self._note_change()
             case SubscriptionUnconfirmed():
                 log.warning("subscription_unconfirmed", destination=event.destination)
+                self._decide(event.destination, Fate.UNCONFIRMED)
             case SubscriptionRefused():
                 log.warning("subscription_refused", destination=event.destination, reason=event.reason)
-                self._refused_until[event.destination] = _now() + REFUSED_PAUSE_S
+                refusal = Refusal(event.reason[:REASON_LENGTH_MAX], _now() + REFUSED_PAUSE_S)
+                self._refusals[event.destination] = refusal
+                self._decide(event.destination, Fate.REFUSED)
+
+    async def _fate(self, destination: str) -> Fate:
+        """Wait for the next thing that becomes of a destination."""
+        future = self._fates.get(destination)
+        if future is None:
+            future = self._fates[destination] = asyncio.get_running_loop().create_future()
+        # Others may wait for the same, so that one who is cancelled must not take it with him.
+        return await asyncio.shield(future)
+
+    def _decide(self, destination: str, fate: Fate) -> None:
+        future = self._fates.pop(destination, None)
+        if future is not None:
+            future.set_result(fate)
 
     async def _keep_subscribed(self) -> None:
         """Bring the feed's subscriptions to what is wanted, at each change and once a second, for what was not confirmed."""
         while True:
             self._watch.changed.clear()
-            wanted = self._watch.wanted - self._refused()
+            wanted = self._watch.wanted - self.refusals.keys()
             excess = self._feed.subscribed - wanted
             if excess:
                 await self._feed.unsubscribe(sorted(excess))
                 for destination in excess:
                     self._intake.forget(destination)
+                    self._decide(destination, Fate.WITHDRAWN)
                 self._confirmed -= excess
                 self._note_change()
             missing = wanted - self._feed.subscribed
@@ -138,11 +241,6 @@ class MarketLink:
             with suppress(TimeoutError):
                 async with asyncio.timeout(RECONCILE_PERIOD_S):
                     await self._watch.changed.wait()
-
-    def _refused(self) -> frozenset[str]:
-        now = _now()
-        self._refused_until = {name: until for name, until in self._refused_until.items() if until > now}
-        return frozenset(self._refused_until)
 
 
 def _now() -> float:

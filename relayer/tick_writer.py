@@ -102,6 +102,11 @@ class TickWriter:
         self._wake.set()
 
     @property
+    def waiting_ticks(self) -> int:
+        """How many ticks are not known to be in Redis yet."""
+        return len(self._waiting) + len(self._in_flight)
+
+    @property
     def crowded(self) -> bool:
         """Whether more ticks wait than Redis takes in a few tenths of a second. Never during an outage: then nobody may wait."""
         return len(self._waiting) > CROWDED_TICKS and not self._failures

@@ -1,16 +1,12 @@
 """Refusals: each problem that can be met, its status, its facts and its words."""
 
-from datetime import datetime, timedelta
 from uuid import uuid4
 
-import pytest
 from sqlalchemy import update
 
 from tests.books import HYNIX, SAMSUNG, opened, settings_for
 from tests.webapp.client import PASSWORD, Api, api_on, data_of, problem_of
 from trading.database.tables import Stock, table_of
-from trading.market.health import RelayerHealth
-from trading.market.keys import RELAYER_HEALTH
 
 
 def test_too_little_cash(api: Api) -> None:
@@ -135,55 +131,3 @@ def test_one_address_one_account(api: Api) -> None:
     refused = problem_of(api.register("taken@example.com", password="another password"), "email-taken")
 
     assert "taken@example.com" not in str(refused)
-
-
-def _ago(now: datetime, seconds: int) -> datetime:
-    return now - timedelta(seconds=seconds)
-
-
-@pytest.mark.parametrize(
-    ("state", "expected"),
-    [
-        ({}, "HEALTHY"),
-        ({"last_tick_age_s": 31}, "STALE"),
-        ({"connected": False}, "DISCONNECTED"),
-        ({"updated_age_s": 61}, "DEAD"),
-        (None, "OFFLINE"),
-    ],
-)
-def test_the_relayers_health_is_public(sqlite_api: Api, state: dict[str, int] | None, expected: str) -> None:
-    """200 with the record while it is healthy; else a 503 that says what is wrong, with the record as far as there is one."""
-    now = sqlite_api.books.clock()
-    if state is not None:
-        record = RelayerHealth(
-            pid=7,
-            started_at=now,
-            updated_at=_ago(now, state.get("updated_age_s", 0)),
-            connected=bool(state.get("connected", True)),
-            subscriptions=2,
-            last_tick_at=_ago(now, state.get("last_tick_age_s", 0)),
-            reconnects=0,
-            ticks_total=5,
-            malformed_total=0,
-            lag_ms=1,
-        )
-        sqlite_api.books.core.redis.set(RELAYER_HEALTH, record.to_json())
-
-    answer = sqlite_api.get("/trading/realtime/daemon/health")
-
-    if expected == "HEALTHY":
-        assert data_of(answer)["status"] == "HEALTHY"
-        return
-    refused = problem_of(answer, "relayer-unavailable")
-    assert refused["feed_status"] == refused["health"]["status"] == expected
-    assert ("pid" in refused["health"]) == (state is not None)
-
-
-@pytest.mark.parametrize("record", ["", "[]", "{}", "not json", '{"pid": 1}', "7", "null"])
-def test_a_health_record_that_is_none_means_offline(sqlite_api: Api, record: str) -> None:
-    """Whatever stands in its place in Redis, the answer is the same 503."""
-    sqlite_api.books.core.redis.set(RELAYER_HEALTH, record)
-
-    refused = problem_of(sqlite_api.get("/trading/realtime/daemon/health"), "relayer-unavailable")
-
-    assert refused["feed_status"] == "OFFLINE"

@@ -73,7 +73,7 @@ class QuoteBook:
             return None
         try:
             return RelayerHealth.from_json(value)
-        except (ValueError, KeyError, TypeError):
+        except ValueError:
             log.warning("relayer_health_malformed")
             return None
 

@@ -1,6 +1,7 @@
 """What the product itself wants the relayer to follow, as desired state in Redis: it is read there about once a second."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 from redis import Redis, RedisError
@@ -31,6 +32,25 @@ class Source(StrEnum):
 
 
 _RANKS = {source: rank for rank, source in enumerate(Source)}
+
+
+class SubscriptionState(StrEnum):
+    """How the feed stands to a destination. PENDING: asked for, or to be asked for once the feed is connected; LEFT_OUT: beyond the budget."""
+
+    CONFIRMED = "confirmed"
+    PENDING = "pending"
+    REFUSED = "refused"
+    LEFT_OUT = "left-out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """A destination that is asked for; ``reason`` is the feed's own where it refused."""
+
+    topic: str
+    source: Source
+    state: SubscriptionState
+    reason: str | None
 
 
 def publish_subscriptions(redis: Redis, wanted: Mapping[str, Source]) -> None:

@@ -7,7 +7,7 @@ from flask import Response
 from flask.views import MethodView
 from marshmallow import Schema, fields, validate
 
-from trading.market.health import FeedStatus, status_of
+from trading.market.health import FeedStatus, HealthReason, diagnose, trading_since
 from trading.market.tick import Tick
 from trading.queries.portfolio import freshness
 from trading.rules.errors import StockNotFound
@@ -59,18 +59,58 @@ class AllQuotes(Schema):
     total_count = fields.Integer(required=True)
 
 
+class Reason(Schema):
+    """Why the status is what it is, or what an operator should know besides."""
+
+    code = fields.String(required=True)
+    message = fields.String(required=True)
+
+
+class Refused(Schema):
+    """A destination that the feed refused, with its words."""
+
+    topic = fields.String(required=True)
+    reason = fields.String(required=True)
+
+
 class Health(Schema):
+    """The relayer's record; of ``left_out`` and ``refused`` it names some. Without a record only the status is known."""
+
     status = fields.String(required=True)
-    pid = fields.Integer(required=True)
-    started_at = fields.AwareDateTime(required=True)
-    updated_at = fields.AwareDateTime(required=True)
-    connected = fields.Boolean(required=True)
-    subscriptions = fields.Integer(required=True)
+    reasons = fields.List(fields.Nested(Reason), required=True)
+    pid = fields.Integer()
+    started_at = fields.AwareDateTime()
+    updated_at = fields.AwareDateTime()
+    connected = fields.Boolean()
+    why_disconnected = fields.String(allow_none=True)
+    lease_number = fields.Integer(allow_none=True)
+    subscriptions = fields.Integer()
+    wanted = fields.Integer()
+    left_out = fields.List(fields.String())
+    left_out_total = fields.Integer()
+    refused = fields.List(fields.Nested(Refused))
+    refused_total = fields.Integer()
     last_tick_at = fields.AwareDateTime(allow_none=True)
-    reconnects = fields.Integer(required=True)
-    ticks_total = fields.Integer(required=True)
-    malformed_total = fields.Integer(required=True)
+    reconnects = fields.Integer()
+    ticks_total = fields.Integer()
+    malformed_total = fields.Integer()
+    repeated_total = fields.Integer()
+    conflated_total = fields.Integer()
+    waiting_ticks = fields.Integer()
     lag_ms = fields.Integer(allow_none=True)
+
+
+_REASONS = {
+    HealthReason.NO_RECORD: "시세 수신기가 실행 중이 아니거나 상태를 남기지 않았습니다.",
+    HealthReason.NO_HEARTBEAT: "시세 수신기가 60초 넘게 상태를 갱신하지 않았습니다.",
+    HealthReason.NOT_CONNECTED: "시세 서버에 연결되어 있지 않습니다. why_disconnected를 확인해 주세요.",
+    HealthReason.NO_SUBSCRIPTIONS: "구독하는 종목이 없습니다.",
+    HealthReason.NO_TICKS: "거래 시간인데 30초 넘게 체결이 들어오지 않았습니다.",
+    HealthReason.NO_TRADING_NOW: "지금은 체결이 없는 시간이라 시세가 들어오지 않아도 정상입니다.",
+    HealthReason.UNCONFIRMED: "아직 확인되지 않은 구독이 있습니다.",
+    HealthReason.REFUSED: "시세 서버가 거절한 구독이 있습니다. refused를 확인해 주세요.",
+    HealthReason.LEFT_OUT: "구독 한도를 넘어 구독하지 못한 종목이 있습니다. left_out을 확인해 주세요.",
+}
 
 
 @blueprint.route("/trading/realtime/stock/<stock_code>")
@@ -121,11 +161,16 @@ class DaemonHealth(MethodView):
     @blueprint.response(200, envelope(Health))
     def get(self) -> dict[str, object] | Response:
         """The relayer's own record: 200 when HEALTHY, else a 503 problem with ``feed_status`` and the record."""
-        record = the_core().quotes.relayer_health()
-        status = status_of(record, the_core().clock())
-        shown = {"status": status, **({name: getattr(record, name) for name in record.__slots__} if record else {})}
-        if status is not FeedStatus.HEALTHY:
-            return problem("relayer-unavailable", feed_status=status, health=Health().dump(shown))
+        core = the_core()
+        record, now = core.quotes.relayer_health(), core.clock()
+        found = diagnose(record, now, trading_since=trading_since(core.market_hours(), now))
+        shown = {
+            "status": found.status,
+            "reasons": [{"code": reason, "message": _REASONS[reason]} for reason in found.reasons],
+            **({name: getattr(record, name) for name in record.__slots__} if record else {}),
+        }
+        if found.status is not FeedStatus.HEALTHY:
+            return problem("relayer-unavailable", feed_status=found.status, health=Health().dump(shown))
         return success(shown)
 
 
