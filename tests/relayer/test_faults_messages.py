@@ -1,0 +1,128 @@
+"""Messages that are doubled, out of order, of no subscription or of no sense: only trades become ticks, each once and in order."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import redis
+
+from sandbox.distortions import malformed
+from sandbox.exchange import trade_at_random
+from sandbox.faults import Break, Ending, Moment
+from sandbox.market import Market
+from sandbox.trade import Trade
+from tests.relayer.harness import ask_for, health, relayer, served, toss, until
+from tests.relayer.ordeal import ordeal
+from trading.market import keys
+from trading.market.listing import seed_listing
+from trading.market.tick import Tick
+
+
+@pytest.mark.parametrize(
+    ("knobs", "kept"),
+    [
+        pytest.param({"copies": 3}, range(1, 21), id="copies"),
+        pytest.param({"reversed_in": 5}, range(5, 21, 5), id="in reverse"),
+        pytest.param({"copies": 2, "reversed_in": 8}, range(4, 21, 4), id="copies in reverse"),
+    ],
+)
+def test_a_trade_is_taken_once_and_never_back(
+    knobs: dict[str, Any], kept: range, valkey_url: str, client: "redis.Redis"
+) -> None:
+    """Day totals tell what is old; what comes late is dropped, since a price may not go back in time."""
+
+    async def relay() -> None:
+        async with ordeal(client, valkey_url, quiet=True, **knobs) as scene:
+            await until(scene.all_served, what="everything is subscribed")
+            scene.trade(times=20)
+            await until(lambda: scene.ticks()[-1:] and scene.ticks()[-1].cumulative_volume == 20, what="all trades")
+            assert [tick.cumulative_volume for tick in scene.ticks()] == list(kept)
+        assert scene.reasons() == []
+
+    asyncio.run(relay())
+
+
+def test_malformed_trades_are_counted_and_cost_nothing(valkey_url: str, client: "redis.Redis") -> None:
+    """Of each trade the one good body becomes a tick, and the connection stays."""
+
+    async def relay() -> None:
+        async with ordeal(client, valkey_url, quiet=True, malformed=True) as scene:
+            await until(scene.all_served, what="everything is subscribed")
+            scene.trade(times=3)
+            await scene.arrive()
+            now = datetime.now(UTC)
+            ways = len(malformed(Market(seed_listing(), seed=1, at=now).trade(now)))
+            await until(
+                lambda: (record := health(client)) and record.malformed_total == 2 * 4 * ways,
+                what="all of the malformed are counted",
+            )
+            record = health(client)
+            assert record is not None
+            assert record.ticks_total == 2 * 4
+        assert scene.reasons() == []
+
+    asyncio.run(relay())
+
+
+def test_what_is_unfamiliar_is_kept_as_it_is(valkey_url: str, client: "redis.Redis") -> None:
+    """The feed has no contract: a field or value that we do not know is no reason to lose a trade."""
+
+    async def relay() -> None:
+        async with ordeal(client, valkey_url, quiet=True, unfamiliar=True) as scene:
+            await until(scene.all_served, what="everything is subscribed")
+            await scene.arrive()
+            (tick,) = scene.ticks()
+            assert (tick.price, tick.trade_type, tick.change_type, tick.session) == (70_050, "단일가", "LIMIT_UP", None)
+
+    asyncio.run(relay())
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["subscription:sub-999\n", "subscription:\n", "", "destination:/topic/v1/kr/stock/trade/A005930\n"],
+    ids=["another", "empty", "none", "a destination instead"],
+)
+def test_a_message_of_no_subscription_is_ignored(head: str, valkey_url: str, client: "redis.Redis") -> None:
+    body = '{"code":"A005930","dt":"2026-11-20T01:00:00Z","close":1,"volume":1,"cumulativeVolume":900000}'
+
+    async def relay() -> None:
+        stray = Break(at=Moment.MESSAGE, ending=Ending.NONE, writes=f"MESSAGE\n{head}message-id:1\n\n{body}\0")
+        async with ordeal(client, valkey_url, breaks=stray) as scene:
+            await until(scene.all_served, what="everything is subscribed")
+            far_on = scene.traded + 20
+            await until(lambda: scene.traded > far_on, what="twenty strays")
+            assert scene.ticks() == []
+        assert scene.reasons() == []
+
+    asyncio.run(relay())
+
+
+def test_two_thousand_trades_a_second_arrive_without_loss(valkey_url: str, client: "redis.Redis") -> None:
+    """Three seconds of an opening: the stream holds every trade of every stock, in the order in which it was made."""
+    stocks = seed_listing()
+    made: list[Trade] = []
+
+    async def relay() -> None:
+        market = Market(stocks, seed=1, at=datetime.now(UTC))
+        # Both ends share this event loop with the burst, so the beats of a test would be late.
+        async with toss(heart_beat_ms=5_000) as stand_in, relayer(stand_in.settings(valkey_url)):
+            await until(lambda: served(client) == len(stocks), what="all stocks are subscribed")
+
+            def publish(trade: Trade) -> None:
+                made.append(trade)
+                stand_in.server.publish(trade)
+
+            burst = asyncio.create_task(trade_at_random(market, rate=2_000, publish=publish))
+            await until(lambda: len(made) >= 6_000, what="the burst is over", deadline_s=60)
+            burst.cancel()
+            await until(lambda: client.xlen(keys.TICK_STREAM) >= len(made), what="all trades are in the stream")
+            assert stand_in.server.connections_total == 1
+
+    ask_for(client, *(stock.code for stock in stocks))
+    asyncio.run(relay())
+
+    ticks = [Tick.from_json(fields[keys.TICK_FIELD]) for _, fields in client.xrange(keys.TICK_STREAM)]
+    assert [(tick.code, tick.cumulative_volume) for tick in ticks] == [
+        (trade.code, trade.totals.volume) for trade in made
+    ]

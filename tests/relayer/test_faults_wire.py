@@ -1,0 +1,139 @@
+"""Octets as no tidy server sends them: the relayer reads what can be read, and leaves a server that makes no sense."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import redis
+
+from relayer.stomp import DEFAULT_LIMITS
+from relayer.stomp.limits import HEART_BEAT_MS_MAX
+from sandbox.faults import Break, Ending, Moment
+from tests.relayer.harness import BEAT_MS, until
+from tests.relayer.ordeal import ordeal
+
+SILENT = "no heart-beat came in time"
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        # Thousands of messages keep both ends of this one event loop too busy for beats.
+        pytest.param({"message_octets": 1, "heart_beat_ms": (0, 0)}, id="an octet a message"),
+        pytest.param({"message_octets": 1, "heart_beat_ms": (0, 0), "binary": True}, id="an octet a binary message"),
+        pytest.param({"message_octets": 50, "crlf": True}, id="cut, with CR LF"),
+        pytest.param({"message_octets": 500}, id="cut and joined"),
+        pytest.param({"message_octets": 64 * 1024}, id="joined"),
+        pytest.param({"binary": True}, id="binary"),
+        pytest.param({"crlf": True}, id="CR LF"),
+        pytest.param({"receipt_delay_ms": 500}, id="late receipts"),
+    ],
+)
+def test_any_layout_is_read(knobs: dict[str, Any], valkey_url: str, client: "redis.Redis") -> None:
+    """No trade is lost, none is doubled; names of venues in Korean are cut inside their characters."""
+
+    async def relay() -> None:
+        async with ordeal(client, valkey_url, quiet=True, unfamiliar=True, **knobs) as scene:
+            await until(scene.all_served, what="everything is subscribed")
+            scene.trade(times=20)
+            await scene.arrive()
+            assert [tick.cumulative_volume for tick in scene.ticks()] == list(range(1, 22))
+        assert scene.reasons() == []
+
+    asyncio.run(relay())
+
+
+@pytest.mark.parametrize(
+    "heart_beat_ms",
+    [(0, 0), (0, 50), (50, 0), (1, 1), (7, 3 * BEAT_MS), (HEART_BEAT_MS_MAX, HEART_BEAT_MS_MAX)],
+    ids=str,
+)
+def test_any_promise_of_beats_is_kept(heart_beat_ms: tuple[int, int], valkey_url: str, client: "redis.Redis") -> None:
+    """Neither side takes the other for dead in a second without trades."""
+
+    async def relay() -> None:
+        async with ordeal(client, valkey_url, quiet=True, heart_beat_ms=heart_beat_ms) as scene:
+            await until(scene.all_served, what="everything is subscribed")
+            loop = asyncio.get_running_loop()
+            quiet_until = loop.time() + 1
+            await until(lambda: loop.time() > quiet_until, what="a quiet second")
+            assert scene.all_served()
+        assert scene.reasons() == []
+
+    asyncio.run(relay())
+
+
+@pytest.mark.parametrize("value", ["5000", "-1,0", "0,99999999999", "1,2,3", "five,five"])
+def test_a_promise_of_beats_that_is_none_ends_the_connection(
+    value: str, valkey_url: str, client: "redis.Redis"
+) -> None:
+    connected = f"CONNECTED\nversion:1.2\nheart-beat:{value}\n\n\0"
+
+    async def relay() -> None:
+        knobs = Break(at=Moment.CONNECT, ending=Ending.NONE, writes=connected)
+        async with ordeal(client, valkey_url, breaks=knobs) as scene:
+            await scene.lose(times=1)
+            assert scene.reasons()[0] == "CONNECT failed: heart-beat is not two spans of at most a day"
+
+    asyncio.run(relay())
+
+
+def test_missing_beats_are_noticed_in_a_quiet_market(valkey_url: str, client: "redis.Redis") -> None:
+    async def relay() -> None:
+        async with ordeal(client, valkey_url, quiet=True, beats=False) as scene:
+            await scene.lose(times=1)
+            assert scene.reasons() == [SILENT]
+
+    asyncio.run(relay())
+
+
+def test_trades_are_signs_of_life(valkey_url: str, client: "redis.Redis") -> None:
+    """Beats fill gaps only: a server that talks owes none."""
+
+    async def relay() -> None:
+        async with ordeal(client, valkey_url, beats=False) as scene:
+            await until(scene.all_served, what="everything is subscribed")
+            far_on = scene.traded + 100
+            await until(lambda: scene.traded > far_on, what="a second of trades")
+        assert scene.reasons() == []
+
+    asyncio.run(relay())
+
+
+def test_trades_confirm_a_subscription_as_a_receipt_does(valkey_url: str, client: "redis.Redis") -> None:
+    async def relay() -> None:
+        async with ordeal(client, valkey_url, receipts=False) as scene:
+            await until(scene.all_served, what="everything is served")
+        assert scene.reasons() == []
+
+    asyncio.run(relay())
+
+
+GARBAGE = {
+    "no command": "NONSENSE\n\n\0",
+    "a command of clients": "SUBSCRIBE\nid:1\ndestination:x\n\n\0",
+    "a second CONNECTED": "CONNECTED\nversion:1.2\n\n\0",
+    "a receipt of nothing": "RECEIPT\n\n\0",
+    "a header without a colon": "MESSAGE\nsubscription\n\n\0",
+    "an escape that is none": "MESSAGE\nsubscription:sub\\t1\n\n\0",
+    "a NUL in the head": "MESSAGE\0\n\n\0",
+    "a lone CR": "MESSAGE\nsubscription:sub\r1\n\n\0",
+    "a length that is none": "MESSAGE\ncontent-length:many\n\n\0",
+    "a length beyond all bounds": f"MESSAGE\ncontent-length:{DEFAULT_LIMITS.body_octets + 1}\n\n",
+    "a length that is too short": "MESSAGE\nsubscription:sub-1\ncontent-length:1\n\n{}\0",
+    "a head without an end": "MESSAGE\n" + "x" * DEFAULT_LIMITS.head_octets,
+    "too many headers": "MESSAGE\n" + "a:b\n" * (DEFAULT_LIMITS.header_count + 1) + "\n\0",
+}
+
+
+@pytest.mark.parametrize("writes", GARBAGE.values(), ids=GARBAGE)
+def test_a_frame_that_is_none_ends_the_connection(writes: str, valkey_url: str, client: "redis.Redis") -> None:
+    """A stream that lost its meaning is not searched for another: the next connection begins anew."""
+
+    async def relay() -> None:
+        garbage = Break(at=Moment.MESSAGE, ending=Ending.NONE, writes=writes)
+        async with ordeal(client, valkey_url, breaks=garbage) as scene:
+            await scene.lose(times=1)
+            assert not scene.ticks()
+
+    asyncio.run(relay())
