@@ -52,9 +52,9 @@ class Daemon:
         absence_s: float = ABSENCE_S,
     ) -> None:
         self._started_at = _utc_now()
-        self._redis = _connect(settings.redis_url.get_secret_value())
+        self._redis = connect(settings.redis_url.get_secret_value())
         self._feed = feed or _toss_feed(settings)
-        self._lease_redis = _connect(settings.redis_url.get_secret_value(), single_connection=True)
+        self._lease_redis = connect(settings.redis_url.get_secret_value(), single_connection=True)
         record = LeaseRecord(self._lease_redis, name=f"{socket.gethostname()}:{os.getpid()}")
         self._holder = LeaseHolder(record, switch or NoSwitch(), absence_s=absence_s)
         sequence = TickSequence()
@@ -160,7 +160,7 @@ def _toss_feed(settings: Settings) -> StompFeed:
     )
 
 
-def _connect(url: str, *, single_connection: bool = False) -> "Redis":
+def connect(url: str, *, single_connection: bool = False) -> "Redis":
     """A client that answers or fails within a second; whoever uses it decides about another attempt."""
     return Redis.from_url(
         url,

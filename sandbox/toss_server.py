@@ -52,6 +52,7 @@ class TossServer:
     def __init__(self, *, heart_beat_ms: int = HEART_BEAT_MS) -> None:
         self.faults = Faults()
         self.connections_total = 0
+        self.connections_at_once_max = 0
         self.tokens_total = 0
         self._heart_beat = HeartBeat(send_ms=heart_beat_ms, want_ms=heart_beat_ms)
         self._distorter = Distorter()
@@ -131,6 +132,7 @@ class TossServer:
         client = _Client(self, socket)
         self._clients.add(client)
         self.connections_total += 1
+        self.connections_at_once_max = max(self.connections_at_once_max, len(self._clients))
         try:
             await client.run()
         finally:

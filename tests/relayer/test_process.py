@@ -128,13 +128,21 @@ def test_no_frame_reaches_the_log(valkey_url: str, client: "redis.Redis") -> Non
     assert "CONNECT" not in output
 
 
-def test_a_relayer_leaves_in_time_without_toss_and_redis() -> None:
+def test_a_relayer_leaves_in_time_without_toss(valkey_url: str) -> None:
     """Neither a refused connection nor a wait between attempts holds it up."""
-    environment = environment_for(f"redis://127.0.0.1:{free_port()}/0", free_port())
-    with process("-m", "relayer", **environment) as relayer:
+    leaves_in_time(valkey_url, "feed_unavailable")
+
+
+def test_a_relayer_leaves_in_time_without_redis() -> None:
+    """Nor the wait for a lease that nobody can give."""
+    leaves_in_time(f"redis://127.0.0.1:{free_port()}/0", "relayer_started")
+
+
+def leaves_in_time(redis_url: str, event: str) -> None:
+    """Start a relayer without Toss, ask it to leave once it has logged the event, and see it gone."""
+    with process("-m", "relayer", **environment_for(redis_url, free_port())) as relayer:
         assert relayer.stdout is not None
-        lines = iter(relayer.stdout.readline, "")
-        assert any("feed_unavailable" in line for line in lines)
+        assert any(event in line for line in iter(relayer.stdout.readline, ""))
         _, seconds = leave(relayer, signal.SIGTERM)
 
     assert (relayer.returncode, seconds < 5) == (0, True)

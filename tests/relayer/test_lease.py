@@ -1,0 +1,219 @@
+"""The lease in a real Redis, and what its faults are taken for."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import redis
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from launcher.ports import free_port
+from relayer.daemon import connect
+from relayer.dead_man import NoSwitch
+from relayer.holder import LeaseHolder
+from relayer.lease import ABSENCE_S, RELEASED, TTL_S, LeaseLost, LeaseRecord, RedisRefuses, RedisUnreachable, number_of
+from relayer.tick_writer import TickScript
+from tests.relayer.test_tick_writer import tick
+from tests.servers import Valkey
+from trading.market import keys
+
+
+class Switch(NoSwitch):
+    """Tells when it would have killed us."""
+
+    def __init__(self) -> None:
+        self.kills_at: float | None = None
+
+    def set(self, instant: float) -> None:
+        self.kills_at = instant
+
+    def disarm(self) -> None:
+        self.kills_at = None
+
+
+@asynccontextmanager
+async def record(url: str, name: str = "here:1") -> AsyncIterator[LeaseRecord]:
+    client = connect(url, single_connection=True)
+    try:
+        yield LeaseRecord(client, name=name)
+    finally:
+        await client.aclose()
+
+
+def test_one_takes_it_and_the_other_sees_whose_it_is(valkey_url: str) -> None:
+    async def rivals() -> None:
+        async with record(valkey_url) as mine, record(valkey_url, "there:2") as theirs:
+            assert (await mine.look()).value is None
+            lease = await mine.take()
+            assert lease is not None
+            assert lease.endswith(" here:1")
+            assert await theirs.take() is None
+            seen = await theirs.look()
+            assert (seen.value, seen.is_held) == (lease, True)
+            assert 0 < seen.runs_s <= TTL_S
+            assert await mine.renew(lease)
+            await mine.release(lease)
+            assert (await theirs.look()).value == RELEASED
+            assert not (await theirs.look()).is_held
+            later = await theirs.take()
+            assert later is not None
+            assert number_of(later) > number_of(lease)
+            assert not await mine.renew(lease)
+            await mine.release(lease)
+            assert (await theirs.look()).value == later
+
+    asyncio.run(rivals())
+
+
+def test_numbers_rise_even_where_redis_forgot_the_last(valkey_url: str, client: "redis.Redis") -> None:
+    async def twice() -> list[int]:
+        async with record(valkey_url) as mine:
+            first = await mine.take()
+            client.flushall()
+            second = await mine.take()
+            assert first is not None
+            assert second is not None
+            return [number_of(first), number_of(second)]
+
+    first, second = asyncio.run(twice())
+    assert first <= second
+
+
+def test_what_redis_forgot_the_holder_restores(valkey_url: str, client: "redis.Redis") -> None:
+    async def restore() -> None:
+        async with record(valkey_url) as mine:
+            lease = await mine.take()
+            assert lease is not None
+            client.flushall()
+            assert await mine.renew(lease)
+            assert (await mine.look()).value == lease
+
+    asyncio.run(restore())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_refused_connection_is_told_from_silence(host: str) -> None:
+    async def refused() -> None:
+        async with record(f"redis://{host}:{free_port()}/0") as mine:
+            with pytest.raises(RedisRefuses):
+                await mine.look()
+
+    asyncio.run(refused())
+
+
+def test_silence_is_no_refusal(valkey_server: Valkey, valkey_url: str) -> None:
+    async def silent() -> None:
+        async with record(valkey_url) as mine:
+            await mine.look()
+            valkey_server.pause()
+            try:
+                with pytest.raises(RedisUnreachable):
+                    await mine.look()
+            finally:
+                valkey_server.resume()
+
+    asyncio.run(silent())
+
+
+def test_a_restart_between_two_looks_is_noticed(valkey_server: Valkey, valkey_url: str) -> None:
+    """A pool would have mended the connection unseen, and what Redis forgot would have looked like what expired."""
+
+    async def restarted() -> None:
+        async with record(valkey_url) as mine:
+            await mine.look()
+            valkey_server.stop()
+            valkey_server.start()
+            with pytest.raises(RedisUnreachable):
+                await mine.look()
+            assert (await mine.look()).value is None
+
+    asyncio.run(restarted())
+
+
+def test_a_holder_keeps_it_until_another_has_it(valkey_url: str, client: "redis.Redis") -> None:
+    """The switch is set for as long as it is held, always ahead of the lease's end, and disarmed at the end."""
+
+    async def hold() -> None:
+        switch = Switch()
+        async with record(valkey_url) as mine:
+            holder = LeaseHolder(mine, switch, absence_s=0)
+            await holder.take()
+            assert holder.number == number_of(str(client.get(keys.RELAYER_LEASE)))
+            assert switch.kills_at is not None
+            first = switch.kills_at
+            keeping = asyncio.create_task(holder.keep())
+            async with asyncio.timeout(10):
+                while switch.kills_at == first:
+                    await asyncio.sleep(0.01)
+            client.set(keys.RELAYER_LEASE, "9 there:2")
+            with pytest.raises(LeaseLost, match="another"):
+                await keeping
+            await holder.leave()
+            assert (switch.kills_at, holder.lease) == (None, None)
+        assert client.get(keys.RELAYER_LEASE) == "9 there:2"
+
+    asyncio.run(hold())
+
+
+def test_a_holder_without_an_answer_gives_it_up_in_time(valkey_server: Valkey, valkey_url: str) -> None:
+    async def hold() -> float:
+        async with record(valkey_url) as mine:
+            holder = LeaseHolder(mine, NoSwitch(), absence_s=0)
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            await holder.take()
+            valkey_server.pause()
+            try:
+                with pytest.raises(LeaseLost, match="in time"):
+                    await holder.keep()
+                return loop.time() - began
+            finally:
+                valkey_server.resume()
+
+    assert asyncio.run(hold()) < TTL_S
+
+
+def test_a_candidate_waits_where_it_does_not_know(valkey_url: str) -> None:
+    """Nothing is there, and that may be because Redis forgot it."""
+
+    async def wait() -> float:
+        async with record(valkey_url) as mine:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            await LeaseHolder(mine, NoSwitch()).take()
+            return loop.time() - began
+
+    assert asyncio.run(wait()) >= ABSENCE_S
+
+
+def test_only_the_holder_writes(valkey_url: str, client: "redis.Redis") -> None:
+    """The fence: whoever lost the lease without knowing it yet changes nothing in Redis."""
+    script = TickScript(client)
+    client.set(keys.RELAYER_LEASE, "2 there:2")
+
+    for lease in ("1 here:1", "2 there", "2 there:22"):
+        with pytest.raises(ResponseError, match="FENCED"):
+            script([tick(1)], lease=lease)
+    assert client.keys("stock*") == []
+
+    script([tick(1)], lease="2 there:2")
+    assert client.xlen(keys.TICK_STREAM) == 1
+
+
+def test_a_client_of_ours_keeps_one_connection(valkey_url: str, client: "redis.Redis") -> None:
+    async def ask() -> int:
+        async with connect(valkey_url, single_connection=True) as one:
+            assert isinstance(one, Redis)
+            for _ in range(3):
+                await one.ping()
+            return len(
+                [
+                    each
+                    for each in client.client_list()
+                    if each["lib-name"].startswith("redis-py") and each["cmd"] == "ping"
+                ]
+            )
+
+    assert asyncio.run(ask()) == 1
