@@ -26,7 +26,7 @@ class SubscriptionConfirmed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionUnconfirmed:
-    """The source did not answer in time; the destination is withdrawn and may be asked for again."""
+    """The source did not answer in time. The feed goes on asking: the destination counts as subscribed, but nobody has confirmed it."""
 
     destination: str
 

@@ -10,6 +10,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Origin, Subprotocol
 
+from relayer.destinations import DestinationStyle, speller
 from relayer.feed import (
     FeedEvent,
     FeedUnavailable,
@@ -34,6 +35,7 @@ from relayer.stomp import (
 )
 from relayer.stomp.client_session import Event
 from relayer.stomp.limits import RECEIPT_TIMEOUT_S
+from relayer.suspects import Suspects
 from trading.settings import LOOPBACK_HOSTS
 
 SUBPROTOCOL = Subprotocol("v12.stomp")
@@ -59,14 +61,17 @@ class StompFeed:
         websocket_url: str,
         heart_beat_ms: int,
         receipt_timeout_s: float = RECEIPT_TIMEOUT_S,
+        destination_style: DestinationStyle = "slashes",
     ) -> None:
         self._api_url = api_url
         self._websocket_url = websocket_url
         self._host = urlsplit(websocket_url).hostname or ""
         self._heart_beat = HeartBeat(send_ms=heart_beat_ms, want_ms=heart_beat_ms)
         self._receipt_timeout_s = receipt_timeout_s
+        self._spell = speller(destination_style)
         self._device = f"WTS-{uuid.uuid4().hex}"
         self._ids = SubscriptionIds()
+        self._suspects = Suspects()
         self._token = ""
         self._sending = asyncio.Lock()
         self._link: tuple[ClientConnection, ClientSession] | None = None
@@ -83,7 +88,9 @@ class StompFeed:
         except TokenUnavailable as fault:
             raise FeedUnavailable(str(fault)) from None
         socket = await self._open_socket()
-        session = ClientSession(self._ids, heart_beat=self._heart_beat, receipt_timeout_s=self._receipt_timeout_s)
+        session = ClientSession(
+            self._ids, heart_beat=self._heart_beat, receipt_timeout_s=self._receipt_timeout_s, spell=self._spell
+        )
         self._link = socket, session
         try:
             await self._open_session(socket, session)
@@ -131,11 +138,11 @@ class StompFeed:
 
     async def subscribe(self, destinations: Sequence[str]) -> None:
         """Ask for destinations in batches of 20, 0.4 s apart. FeedUnavailable when the connection is lost meanwhile."""
-        for start in range(0, len(destinations), BATCH_DESTINATIONS):
-            if start:
+        for number, batch in enumerate(self._suspects.batches(destinations, size=BATCH_DESTINATIONS)):
+            if number:
                 await asyncio.sleep(BATCH_PAUSE_S)
             socket, session = self._standing_link()
-            for destination in destinations[start : start + BATCH_DESTINATIONS]:
+            for destination in batch:
                 session.subscribe(destination, now=_now())
             await self._flush(socket, session)
 
@@ -155,12 +162,16 @@ class StompFeed:
                     case Message():
                         yield TradeMessage(destination=event.destination, body=event.body)
                     case Confirmed():
+                        self._suspects.clear(event.destination)
                         yield SubscriptionConfirmed(destination=event.destination)
                     case Unconfirmed():
                         yield SubscriptionUnconfirmed(destination=event.destination)
                     case ErrorReceived():
-                        if event.destination is not None:
-                            yield SubscriptionRefused(destination=event.destination, reason=self._summary(event))
+                        refused = event.destination or self._suspects.convict(
+                            event.unanswered, served=session.subscribed - event.unanswered
+                        )
+                        if refused is not None:
+                            yield SubscriptionRefused(destination=refused, reason=self._summary(event))
                         raise FeedUnavailable(f"the server sent ERROR: {self._summary(event)}")
                     case Failed(error):
                         raise FeedUnavailable(str(error))

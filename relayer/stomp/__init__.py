@@ -1,8 +1,8 @@
-"""STOMP 1.2 without I/O and without a clock: bytes and instants go in, events and bytes come out.
+"""STOMP without I/O and without a clock: bytes and instants go in, events and bytes come out.
 
-Frames are frozen and validate themselves. A ``Parser`` turns any cut of a byte stream into the same frames. A session is a parser, a
-state table and the duties that time brings (heart-beats, receipts, deadlines): after every call take ``data_to_send()`` first, then
-``events()``. A peer's fault never raises out of a session: it becomes the event ``Failed`` and the state CLOSED. Only a caller's own
+It speaks 1.2, and 1.1 or 1.0 with a server that answers so. Frames are frozen and validate themselves. A ``Parser`` turns any
+cut of a byte stream into the same frames. A session is a parser, a state table and the duties that time brings (heart-beats,
+receipts, deadlines): after every call take ``data_to_send()`` first, then ``events()``. A peer's fault never raises out of a session: it becomes the event ``Failed`` and the state CLOSED. Only a caller's own
 fault raises: ``IllegalAction``.
 """
 
@@ -37,6 +37,7 @@ from relayer.stomp.server_session import (
 )
 from relayer.stomp.states import Failed, State
 from relayer.stomp.subscription_ids import SubscriptionIds
+from relayer.stomp.versions import Version
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -67,4 +68,5 @@ __all__ = [
     "Unconfirmed",
     "UnexpectedFrame",
     "UnsubscribeRequested",
+    "Version",
 ]

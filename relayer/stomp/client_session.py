@@ -1,5 +1,6 @@
 """The client's side of one connection. A session ends with its connection; the subscription ids outlive it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -10,15 +11,14 @@ from relayer.stomp.limits import CONNECTED_TIMEOUT_S, DEFAULT_LIMITS, DISCONNECT
 from relayer.stomp.session_core import SessionCore
 from relayer.stomp.states import CLIENT_RECEIVES, CLIENT_SENDS, State
 from relayer.stomp.subscription_ids import SubscriptionIds
-
-_VERSIONS = ("1.2", "1.1", "1.0")
+from relayer.stomp.versions import Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connected:
-    """The server took us. Intervals are seconds; None where no beats were agreed."""
+    """The server took us. The version is its choice, whatever was asked for. Intervals are seconds; None where no beats were agreed."""
 
-    version: str
+    version: Version
     beat_every_s: float | None
     expect_every_s: float | None
 
@@ -40,24 +40,29 @@ class StrayMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmed:
-    """A subscription stands: its receipt came, or its first message did."""
+    """A subscription stands: its receipt or its first message came, or its deadline passed with a server that sends no receipts."""
 
     destination: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unconfirmed:
-    """Neither receipt nor message came in time. The session has withdrawn the subscription, so that it may be asked anew."""
+    """Neither receipt nor message came in time. The session has withdrawn the subscription and asked for it again, under a new id."""
 
     destination: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorReceived:
-    """The server's ERROR, after which it closes. ``destination`` is what caused it, where the server says so."""
+    """The server's ERROR, after which it closes.
+
+    ``destination`` is what caused it, where the server says so. ``unanswered`` are the destinations whose subscription it
+    has not confirmed: one of them may have caused it where it says nothing.
+    """
 
     summary: str
     destination: str | None
+    unanswered: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +90,8 @@ class _Awaited:
 class ClientSession(SessionCore[Event]):
     """CONNECT, subscriptions with receipts, beats, DISCONNECT. Every method raises IllegalAction in a state that does not allow it.
 
-    ``now`` is an instant in seconds of one steady clock, the same in all calls.
+    ``now`` is an instant in seconds of one steady clock, the same in all calls. ``spell`` gives a destination as SUBSCRIBE spells
+    it for this server; messages are routed by subscription id, so nothing ever needs to be read back from it.
     """
 
     def __init__(
@@ -95,14 +101,18 @@ class ClientSession(SessionCore[Event]):
         heart_beat: HeartBeat,
         limits: Limits = DEFAULT_LIMITS,
         receipt_timeout_s: float = RECEIPT_TIMEOUT_S,
+        spell: Callable[[str], str] = str,
     ) -> None:
         super().__init__(sends=CLIENT_SENDS, receives=CLIENT_RECEIVES, limits=limits)
         self._ids = ids
         self._heart_beat = heart_beat
         self._receipt_timeout_s = receipt_timeout_s
+        self._spell = spell
         self._subscribed: set[str] = set()
         self._awaited: dict[str, _Awaited] = {}
         self._unconfirmed: dict[str, str] = {}
+        self._receipt_came = False
+        self._message_came = False
         self._farewell_at: float | None = None
 
     @property
@@ -112,7 +122,7 @@ class ClientSession(SessionCore[Event]):
 
     def connect(self, *, host: str, headers: tuple[Header, ...], now: float) -> None:
         """Ask for a session; ``headers`` are the server's own wishes beyond the specification's."""
-        standard = (("accept-version", "1.2"), ("host", host), ("heart-beat", str(self._heart_beat)))
+        standard = (("accept-version", Version.V1_2), ("host", host), ("heart-beat", str(self._heart_beat)))
         self._send(Command.CONNECT, (*standard, *headers), now)
         self._farewell_at = now + CONNECTED_TIMEOUT_S
 
@@ -122,7 +132,8 @@ class ClientSession(SessionCore[Event]):
             return
         subscription = self._ids.assign(destination)
         receipt = f"{subscription}-sub_receipt"
-        self._send(Command.SUBSCRIBE, (("id", subscription), ("destination", destination), ("receipt", receipt)), now)
+        headers = (("id", subscription), ("destination", self._spell(destination)), ("receipt", receipt))
+        self._send(Command.SUBSCRIBE, headers, now)
         self._subscribed.add(destination)
         self._await(receipt, _Purpose.SUBSCRIBE, destination, now)
         self._unconfirmed[destination] = receipt
@@ -168,6 +179,7 @@ class ClientSession(SessionCore[Event]):
         if destination is None or destination not in self._subscribed:
             self._events.append(StrayMessage(subscription=subscription))
             return
+        self._message_came = True
         if destination in self._unconfirmed:
             self._confirm(destination)
         self._events.append(Message(destination=destination, body=frame.body))
@@ -176,6 +188,7 @@ class ClientSession(SessionCore[Event]):
         receipt = frame.header("receipt-id")
         if receipt is None:
             raise UnexpectedFrame("RECEIPT names no receipt")
+        self._receipt_came = True
         if following is State.DISCONNECTING:
             if receipt != "disconnect-1":
                 return following
@@ -192,10 +205,12 @@ class ClientSession(SessionCore[Event]):
         self._events.append(Confirmed(destination=destination))
 
     def _take_connected(self, frame: Frame, now: float) -> None:
-        # A server of 1.0 names no version.
-        version = frame.header("version") or "1.0"
-        if version not in _VERSIONS:
-            raise UnexpectedFrame("the server speaks an unknown version")
+        try:
+            # A server of 1.0 names no version.
+            version = Version(frame.header("version") or Version.V1_0)
+        except ValueError:
+            raise UnexpectedFrame("the server speaks an unknown version") from None
+        self._parser.version = version
         theirs = HeartBeat.parse(frame.header("heart-beat"))
         pulse = Pulse(ours=self._heart_beat, theirs=theirs, now=now)
         self._pulse = pulse
@@ -208,7 +223,11 @@ class ClientSession(SessionCore[Event]):
         culprit = self._awaited.get(frame.header("receipt-id") or "")
         summary = frame.header("message") or frame.body[:200].decode(errors="replace")
         self._events.append(
-            ErrorReceived(summary=summary, destination=None if culprit is None else culprit.destination)
+            ErrorReceived(
+                summary=summary,
+                destination=None if culprit is None else culprit.destination,
+                unanswered=frozenset(self._unconfirmed),
+            )
         )
 
     def _expire(self, now: float) -> None:
@@ -225,8 +244,17 @@ class ClientSession(SessionCore[Event]):
                 break
             del self._awaited[receipt]
             if awaited.purpose is _Purpose.SUBSCRIBE:
-                self.unsubscribe(awaited.destination, now=now)
-                self._events.append(Unconfirmed(destination=awaited.destination))
+                self._judge_silence(awaited.destination, now)
+
+    def _judge_silence(self, destination: str, now: float) -> None:
+        if self._message_came and not self._receipt_came:
+            # Messages come and receipts never do: this server sends none, and its silence says nothing against a subscription.
+            self._confirm(destination)
+            return
+        # In one breath: no message of the destination falls between the two.
+        self.unsubscribe(destination, now=now)
+        self.subscribe(destination, now=now)
+        self._events.append(Unconfirmed(destination=destination))
 
     def _next_expiry(self) -> float | None:
         if self._farewell_at is not None:

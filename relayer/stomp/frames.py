@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from relayer.stomp.errors import MalformedFrame
+from relayer.stomp.versions import Version, escape, refuse_unwritable
 
 Header = tuple[str, str]
 
@@ -35,10 +36,6 @@ WITH_BODY = frozenset({Command.SEND, Command.MESSAGE, Command.ERROR})
 # of CONNECT and begins a session of version 1.1 at least, but the specification exempts only the two names.
 UNESCAPED = frozenset({Command.CONNECT, Command.CONNECTED})
 
-_ESCAPES = {"\\": "\\\\", "\r": "\\r", "\n": "\\n", ":": "\\c"}
-_UNESCAPES = {escape: plain for plain, escape in _ESCAPES.items()}
-_NEEDS_ESCAPE = re.compile(r"[\\\r\n:]")
-_ESCAPE = re.compile(r"\\.?", re.DOTALL)
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _CONTENT_LENGTH = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -62,16 +59,11 @@ class Frame:
                 raise MalformedFrame("a header has a NUL")
             if not (name.isascii() and value.isascii()) and _SURROGATE.search(name + value):
                 raise MalformedFrame("a header is not encodable text")
-        if self.command in UNESCAPED:
-            self._refuse_what_needs_escapes()
+            if self.command in UNESCAPED:
+                refuse_unwritable(name, value, Version.V1_0)
         length = self.content_length
         if length is not None and length != len(self.body):
             raise MalformedFrame("content-length is not the body's")
-
-    def _refuse_what_needs_escapes(self) -> None:
-        for name, value in self.headers:
-            if ":" in name or "\r" in name or "\n" in name or "\r" in value or "\n" in value:
-                raise MalformedFrame(f"a header of {self.command} needs an escape, which it can't have")
 
     def header(self, name: str) -> str | None:
         """The header's value; the first one when it is repeated, None when it is absent."""
@@ -85,15 +77,17 @@ class Frame:
         """Octets of the body as the header states them, None without the header. MalformedFrame when it is no number."""
         return content_length(self.headers)
 
-    def encode(self) -> bytes:
-        """The frame's bytes, NUL included. A body always travels with its ``content-length``, so that it may hold NUL."""
+    def encode(self, version: Version = Version.V1_2) -> bytes:
+        """The frame's bytes, NUL included. A body always travels with its ``content-length``, so that it may hold NUL.
+
+        MalformedFrame when an older version has no escape for a CR, LF or colon in the headers.
+        """
         headers = self.headers
         if self.body and self.content_length is None:
             headers = (*headers, ("content-length", str(len(self.body))))
         if self.command in UNESCAPED:
-            lines = [f"{name}:{value}\n" for name, value in headers]
-        else:
-            lines = [f"{_escape(name)}:{_escape(value)}\n" for name, value in headers]
+            version = Version.V1_0
+        lines = [_line(name, value, version) for name, value in headers]
         return f"{self.command}\n{''.join(lines)}\n".encode() + self.body + b"\0"
 
 
@@ -107,17 +101,6 @@ def content_length(headers: tuple[Header, ...]) -> int | None:
     return None
 
 
-def unescape(text: str) -> str:
-    """A header's name or value as its sender meant it. MalformedFrame for an escape that STOMP 1.2 does not define."""
-    return _ESCAPE.sub(_plain, text)
-
-
-def _plain(found: re.Match[str]) -> str:
-    plain = _UNESCAPES.get(found[0])
-    if plain is None:
-        raise MalformedFrame("a header has an undefined escape")
-    return plain
-
-
-def _escape(text: str) -> str:
-    return _NEEDS_ESCAPE.sub(lambda found: _ESCAPES[found[0]], text)
+def _line(name: str, value: str, version: Version) -> str:
+    refuse_unwritable(name, value, version)
+    return f"{escape(name, version)}:{escape(value, version)}\n"

@@ -3,9 +3,12 @@
 import re
 
 from relayer.stomp.errors import LimitExceeded, MalformedFrame, ProtocolError
-from relayer.stomp.frames import UNESCAPED, Command, Frame, Header, content_length, unescape
+from relayer.stomp.frames import UNESCAPED, Command, Frame, Header, content_length
 from relayer.stomp.limits import DEFAULT_LIMITS, Limits
+from relayer.stomp.versions import Version, unescape
 
+# Possessive: a pattern that could go back would keep a hundred octets for each heart-beat of a flood.
+_LINE_ENDS = re.compile(rb"(?:\r?\n)*+")
 _HEAD_END = re.compile(rb"\n\r?\n|\0")
 _COMMANDS = {command.value: command for command in Command}
 
@@ -15,9 +18,12 @@ class Parser:
 
     Line ends between frames are heart-beats and vanish here: to a session any octet is a sign of life. After an error the
     stream has no meaning any more, so every later call raises the same error.
+
+    ``version`` is how the frames are read that follow; whoever learns of another one says so before the next frame is taken.
     """
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.version = Version.V1_2
         self._limits = limits
         self._buffer = bytearray()
         self._searched = 0
@@ -26,7 +32,8 @@ class Parser:
 
     def receive(self, data: bytes) -> None:
         """More of the stream. Call ``next_frame`` until it gives None before the next call: then what waits is one frame at most."""
-        self._buffer += data
+        if self._error is None:
+            self._buffer += data
 
     def next_frame(self) -> Frame | None:
         """The next complete frame, or None when more bytes are needed. MalformedFrame or LimitExceeded ends the stream."""
@@ -58,11 +65,9 @@ class Parser:
         return self._parse_head(text)
 
     def _skip_line_ends(self) -> None:
-        start = 0
-        while self._buffer[start : start + 1] == b"\n" or self._buffer[start : start + 2] == b"\r\n":
-            start += 1 if self._buffer[start] == 0x0A else 2
-        if start:
-            self._consume(start)
+        found = _LINE_ENDS.match(self._buffer)
+        if found is not None and found.end():
+            self._consume(found.end())
 
     def _head_text(self, end: int) -> str:
         try:
@@ -75,7 +80,8 @@ class Parser:
         lines = text.split("\n")
         if "\r" in text:
             lines = [line.removesuffix("\r") for line in lines]
-            if any("\r" in line for line in lines):
+            # Only 1.2 gives the CR a meaning of its own; before it a CR that ends no line is a character like others.
+            if self.version is Version.V1_2 and any("\r" in line for line in lines):
                 raise MalformedFrame("a CR stands alone")
         command = _COMMANDS.get(lines[0])
         if command is None:
@@ -92,11 +98,11 @@ class Parser:
     def _parse_header(self, line: str, *, escaped: bool) -> Header:
         if len(line) > self._limits.header_line_octets or len(line.encode()) > self._limits.header_line_octets:
             raise LimitExceeded("a header is too long")
-        # Only the first colon divides. Version 1.2 escapes all others; servers of 1.0 and 1.1 put them bare into message ids.
+        # Only the first colon divides. From version 1.1 on all others are escaped, but many servers write them bare.
         name, colon, value = line.partition(":")
         if not colon:
             raise MalformedFrame("a header has no colon")
-        return (unescape(name), unescape(value)) if escaped else (name, value)
+        return (unescape(name, self.version), unescape(value, self.version)) if escaped else (name, value)
 
     def _read_body(self, command: Command, headers: tuple[Header, ...], length: int | None) -> Frame | None:
         end = self._body_end() if length is None else length

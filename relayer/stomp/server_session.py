@@ -8,8 +8,7 @@ from relayer.stomp.heart_beats import HeartBeat, Pulse
 from relayer.stomp.limits import CONNECTED_TIMEOUT_S, DEFAULT_LIMITS, Limits
 from relayer.stomp.session_core import SessionCore
 from relayer.stomp.states import SERVER_RECEIVES, SERVER_SENDS, State
-
-_VERSION = "1.2"
+from relayer.stomp.versions import Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +65,7 @@ class ServerSession(SessionCore[Event]):
 
     def accept(self, *, now: float) -> None:
         """Take the client that asked; from here on both sides owe beats. IllegalAction when none asked."""
-        headers = (("version", _VERSION), ("heart-beat", str(self._heart_beat)))
+        headers = (("version", Version.V1_2), ("heart-beat", str(self._heart_beat)))
         self._send(Command.CONNECTED, headers, now)
         self._pulse = Pulse(ours=self._heart_beat, theirs=self._client_heart_beat, now=now)
 
@@ -113,8 +112,9 @@ class ServerSession(SessionCore[Event]):
         self._events.append(event)
 
     def _connect(self, frame: Frame) -> ConnectRequested:
-        if _VERSION not in (frame.header("accept-version") or "1.0").split(","):
-            raise UnexpectedFrame(f"only version {_VERSION} is spoken here")
+        asked = (frame.header("accept-version") or Version.V1_0).split(",")
+        if Version.V1_2 not in [version.strip() for version in asked]:
+            raise UnexpectedFrame(f"only version {Version.V1_2} is spoken here")
         self._client_heart_beat = HeartBeat.parse(frame.header("heart-beat"))
         self._connect_until = None
         return ConnectRequested(authorization=frame.header("authorization"))
@@ -138,7 +138,7 @@ class ServerSession(SessionCore[Event]):
     def _fail(self, error: ProtocolError) -> None:
         headers: tuple[tuple[str, str], ...] = (("message", str(error)),)
         if self.state is State.NEW:
-            headers = (*headers, ("version", _VERSION))
+            headers = (*headers, ("version", Version.V1_2))
         if self._culprit_receipt is not None:
             headers = (*headers, ("receipt-id", self._culprit_receipt))
         if self.state is not State.DISCONNECTING:

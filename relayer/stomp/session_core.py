@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from typing import Generic, TypeVar
 
-from relayer.stomp.errors import PeerSilent, ProtocolError
+from relayer.stomp.errors import IllegalAction, MalformedFrame, PeerSilent, ProtocolError
 from relayer.stomp.frames import Command, Frame, Header
 from relayer.stomp.heart_beats import Pulse
 from relayer.stomp.limits import Limits
@@ -35,6 +35,8 @@ class SessionCore(ABC, Generic[Event]):
 
     def receive(self, data: bytes, now: float) -> None:
         """Bytes from the peer. Never raises for what the peer did; once CLOSED, bytes are ignored."""
+        if self.closed:
+            return
         if self._pulse is not None:
             self._pulse.heard(now)
         self._parser.receive(data)
@@ -87,7 +89,11 @@ class SessionCore(ABC, Generic[Event]):
 
     def _send(self, command: Command, headers: tuple[Header, ...], now: float, body: bytes = b"") -> None:
         following = after_sending(self._sends, self.state, command)
-        self._outgoing.append(Frame(command, headers, body).encode())
+        try:
+            data = Frame(command, headers, body).encode(self._parser.version)
+        except MalformedFrame as fault:
+            raise IllegalAction(str(fault)) from None
+        self._outgoing.append(data)
         self.state = following
         if self._pulse is not None:
             self._pulse.sent(now)

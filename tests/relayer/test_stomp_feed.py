@@ -9,10 +9,12 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from launcher.ports import free_port
+from relayer.destinations import DestinationStyle
 from relayer.feed import (
     FeedEvent,
     FeedUnavailable,
     SubscriptionConfirmed,
+    SubscriptionRefused,
     SubscriptionUnconfirmed,
     TradeMessage,
 )
@@ -26,7 +28,9 @@ Script = Callable[[ServerConnection], Awaitable[None]]
 
 
 @asynccontextmanager
-async def scripted(script: Script, subprotocol: str = "v12.stomp") -> AsyncIterator[StompFeed]:
+async def scripted(
+    script: Script, subprotocol: str = "v12.stomp", destination_style: DestinationStyle = "slashes"
+) -> AsyncIterator[StompFeed]:
     """A feed whose token comes from the sandbox and whose socket is served by ``script``."""
     async with (
         toss() as stand_in,
@@ -38,11 +42,16 @@ async def scripted(script: Script, subprotocol: str = "v12.stomp") -> AsyncItera
             websocket_url=f"ws://127.0.0.1:{port}/ws",
             heart_beat_ms=5_000,
             receipt_timeout_s=0.3,
+            destination_style=destination_style,
         )
         try:
             yield feed
         finally:
             await feed.close()
+
+
+def _header(frame: str, name: str) -> str:
+    return frame.partition(f"\n{name}:")[2].partition("\n")[0]
 
 
 async def drain(feed: StompFeed) -> tuple[list[FeedEvent], str]:
@@ -191,14 +200,79 @@ def test_without_a_connection_nothing_can_be_asked() -> None:
         asyncio.run(ask())
 
 
-def test_a_subscription_without_an_answer_is_withdrawn() -> None:
-    """The connection stays; whoever wants the destination may ask for it again."""
+def test_an_error_that_names_nothing_is_laid_to_one_destination_by_the_next() -> None:
+    """Suspects are asked for last and one by one, so that what the server refuses is found and the others are served."""
+    heard: list[list[str]] = []
+
+    async def script(socket: ServerConnection) -> None:
+        """The first time read a whole batch and refuse it; from then on confirm each topic but one."""
+        await socket.recv()
+        await socket.send(CONNECTED.decode())
+        heard.append(names := [])
+        async for message in socket:
+            names.append(_header(str(message), "destination"))
+            if len(heard) > 1 and names[-1] != "/topic/b":
+                await socket.send(f"RECEIPT\nreceipt-id:{_header(str(message), 'receipt')}\n\n\0")
+            elif len(heard) > 1 or len(names) == 4:
+                break
+        await socket.send("ERROR\nmessage:no such topic\n\n\0")
+        await socket.wait_closed()
+
+    async def visit(feed: StompFeed, topics: str) -> tuple[list[FeedEvent], str]:
+        await feed.connect()
+        asking = asyncio.create_task(feed.subscribe([f"/topic/{letter}" for letter in topics]))
+        outcome = await drain(feed)
+        await asyncio.gather(asking, return_exceptions=True)
+        await feed.close()
+        return outcome
+
+    async def visit_twice() -> tuple[tuple[list[FeedEvent], str], tuple[list[FeedEvent], str]]:
+        async with scripted(script) as feed:
+            return await visit(feed, "abcd"), await visit(feed, "abcdx")
+
+    first, second = asyncio.run(visit_twice())
+
+    reason = "the server sent ERROR: no such topic"
+    refused = SubscriptionRefused(destination="/topic/b", reason="no such topic")
+    confirmed = [SubscriptionConfirmed(destination=f"/topic/{letter}") for letter in "xa"]
+    assert first == ([], reason)
+    assert second == ([*confirmed, refused], reason)
+    assert heard[1] == ["/topic/x", "/topic/a", "/topic/b"]
+
+
+def test_destinations_are_spelled_in_the_servers_style() -> None:
+    """What comes back is ours again."""
+    heard: list[str] = []
 
     async def script(socket: ServerConnection) -> None:
         await socket.recv()
         await socket.send(CONNECTED.decode())
-        frames = [str(await socket.recv()) for _ in range(2)]
+        heard.append(_header(str(await socket.recv()), "destination"))
+        await socket.send(f"MESSAGE\nsubscription:sub-1\ndestination:{heard[0]}\n\n1\0")
+        await socket.close()
+
+    async def visit() -> list[FeedEvent]:
+        async with scripted(script, destination_style="dots") as feed:
+            await feed.connect()
+            await feed.subscribe([TOPIC])
+            assert feed.subscribed == {TOPIC}
+            return (await drain(feed))[0]
+
+    events = asyncio.run(visit())
+
+    assert heard == ["/topic/v1.kr.stock.trade.A005930"]
+    assert events == [SubscriptionConfirmed(destination=TOPIC), TradeMessage(destination=TOPIC, body=b"1")]
+
+
+def test_a_subscription_without_an_answer_is_asked_for_again() -> None:
+    """The connection stays, and the destination stays subscribed."""
+
+    async def script(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send(CONNECTED.decode())
+        frames = [str(await socket.recv()) for _ in range(3)]
         assert frames[1].startswith("UNSUBSCRIBE\nid:sub-1\n")
+        assert frames[2].startswith("SUBSCRIBE\nid:sub-2\n")
         await socket.close()
 
     events, _ = asyncio.run(connect_and_drain(script))

@@ -5,28 +5,30 @@ from itertools import pairwise
 from hypothesis import strategies as st
 
 from relayer.stomp.frames import UNESCAPED, WITH_BODY, Command, Frame
+from relayer.stomp.versions import Version
 
-# Text of headers: everything that Unicode can encode except NUL, with the awkward characters made likely.
-_characters = st.one_of(
-    st.sampled_from(":\\\r\n,;= abcDE한"), st.characters(exclude_characters="\0", exclude_categories=["Cs"])
-)
-_plain_characters = st.one_of(
-    st.sampled_from(",;= abcDE한\\"), st.characters(exclude_characters="\0\r\n:", exclude_categories=["Cs"])
-)
+# Characters that a version can't write in a header's name; in a value 1.0 can write the colon.
+_UNWRITABLE = {Version.V1_0: "\r\n:", Version.V1_1: "\r", Version.V1_2: ""}
 
 
-def _headers(*, plain: bool) -> st.SearchStrategy[tuple[tuple[str, str], ...]]:
-    characters = _plain_characters if plain else _characters
-    names = st.text(characters, min_size=1, max_size=12).filter(lambda name: name != "content-length")
-    values = st.text(characters | st.just(":") if plain else characters, max_size=20)
-    return st.lists(st.tuples(names, values), max_size=6).map(tuple)
+def _text(unwritable: str, min_size: int = 0) -> st.SearchStrategy[str]:
+    """Everything that Unicode can encode except NUL and what can't be written, with the awkward characters made likely."""
+    awkward = st.sampled_from([character for character in ":\\\r\n,;= abcDE한" if character not in unwritable])
+    any_other = st.characters(exclude_characters="\0" + unwritable, exclude_categories=["Cs"])
+    return st.text(awkward | any_other, min_size=min_size, max_size=20)
+
+
+def _headers(version: Version) -> st.SearchStrategy[tuple[tuple[str, str], ...]]:
+    unwritable = _UNWRITABLE[version]
+    names = _text(unwritable, min_size=1).filter(lambda name: name != "content-length")
+    return st.lists(st.tuples(names, _text(unwritable.replace(":", ""))), max_size=6).map(tuple)
 
 
 @st.composite
-def frames(draw: st.DrawFn) -> Frame:
-    """Any frame that may exist, as it stands on the wire: a body has its ``content-length``."""
+def frames(draw: st.DrawFn, version: Version = Version.V1_2) -> Frame:
+    """Any frame that the version can write, as it stands on the wire: a body has its ``content-length``."""
     command = draw(st.sampled_from(list(Command)))
-    headers = draw(_headers(plain=command in UNESCAPED))
+    headers = draw(_headers(Version.V1_0 if command in UNESCAPED else version))
     body = draw(st.binary(max_size=40)) if command in WITH_BODY else b""
     if body:
         headers = (*headers, ("content-length", str(len(body))))
@@ -54,6 +56,7 @@ almost_stomp = st.lists(
                 b"content-length:3\n",
                 b"\\c",
                 b"\\t",
+                b"\\r",
                 b"\r",
             ]
         ),

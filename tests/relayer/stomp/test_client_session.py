@@ -19,10 +19,12 @@ from relayer.stomp import (
     SubscriptionIds,
     Unconfirmed,
     UnexpectedFrame,
+    Version,
 )
 from relayer.stomp.limits import CONNECTED_TIMEOUT_S, DISCONNECT_TIMEOUT_S
 
 BEATS = HeartBeat(send_ms=5_000, want_ms=5_000)
+CONNECTED = b"CONNECTED\nversion:1.2\n\n\0"
 TOPIC = "/topic/v1/kr/stock/trade/A005930"
 
 
@@ -121,8 +123,74 @@ def test_a_refusal_comes_with_the_servers_words() -> None:
 
     session.receive("ERROR\n\n토큰이 없다\0".encode(), 0.0)
 
-    assert session.events() == [ErrorReceived(summary="토큰이 없다", destination=None)]
+    assert session.events() == [ErrorReceived(summary="토큰이 없다", destination=None, unanswered=frozenset())]
     assert session.closed
+
+
+def test_a_server_of_other_versions_refuses_with_its_own_words() -> None:
+    session = ClientSession(SubscriptionIds(), heart_beat=BEATS)
+    session.connect(host="feed", headers=(), now=0.0)
+
+    session.receive(b"ERROR\nversion:1.0,1.1\nmessage:Supported versions are 1.0,1.1\n\nmore\0", 0.0)
+
+    [error] = session.events()
+    assert isinstance(error, ErrorReceived)
+    assert error.summary == "Supported versions are 1.0,1.1"
+    assert session.closed
+
+
+def session_of(version: Version) -> ClientSession:
+    """A session whose server names an older version, or none, although 1.2 was asked for."""
+    session = ClientSession(SubscriptionIds(), heart_beat=BEATS)
+    session.connect(host="feed", headers=(), now=0.0)
+    named = b"" if version is Version.V1_0 else f"version:{version}\n".encode()
+    session.receive(b"CONNECTED\n" + named + b"\n\0", 0.0)
+    assert [event.version for event in session.events() if isinstance(event, Connected)] == [version]
+    session.data_to_send()
+    return session
+
+
+@pytest.mark.parametrize(
+    ("version", "spelling"), [(Version.V1_0, b"a\\:b"), (Version.V1_1, b"a\\\\\\cb"), (Version.V1_2, b"a\\\\\\cb")]
+)
+def test_we_speak_as_the_server_answers(version: Version, spelling: bytes) -> None:
+    """What follows its CONNECTED in the same message is read by its version as well."""
+    session = session_of(version)
+
+    session.subscribe("a\\:b", now=0.0)
+    session.receive(b"ERROR\nmessage:" + spelling + b"\n\n\0", 0.0)
+
+    assert b"\ndestination:" + spelling + b"\n" in session.data_to_send()[0]
+    assert session.events() == [ErrorReceived(summary="a\\:b", destination=None, unanswered=frozenset({"a\\:b"}))]
+
+
+@pytest.mark.parametrize(("version", "octet"), [(Version.V1_1, "\r"), (Version.V1_0, "\n"), (Version.V1_2, "\0")])
+def test_a_destination_that_the_version_cannot_write_is_the_callers_mistake(version: Version, octet: str) -> None:
+    session = session_of(version)
+
+    with pytest.raises(IllegalAction):
+        session.subscribe(f"/topic/a{octet}", now=0.0)
+
+    assert session.subscribed == frozenset()
+    assert not session.has_data_to_send
+
+
+def test_a_destination_is_spelled_as_the_server_wants_it() -> None:
+    """Only in SUBSCRIBE: everywhere else it is ours."""
+    session = ClientSession(
+        SubscriptionIds(), heart_beat=BEATS, spell=lambda destination: destination.replace("/", ".")
+    )
+    session.connect(host="feed", headers=(), now=0.0)
+    session.receive(CONNECTED, 0.0)
+    session.data_to_send()
+    session.events()
+
+    session.subscribe("/topic/a", now=0.0)
+    session.receive(b"MESSAGE\nsubscription:sub-1\ndestination:.topic.a\n\n{}\0", 0.0)
+
+    assert session.data_to_send() == [b"SUBSCRIBE\nid:sub-1\ndestination:.topic.a\nreceipt:sub-1-sub_receipt\n\n\0"]
+    assert session.events()[-1] == Message(destination="/topic/a", body=b"{}")
+    assert session.subscribed == {"/topic/a"}
 
 
 def test_subscribe_asks_for_a_receipt_and_is_confirmed_by_it() -> None:
@@ -197,7 +265,8 @@ def test_ids_keep_their_meaning_over_connections() -> None:
     ]
 
 
-def test_a_subscription_without_an_answer_is_withdrawn_in_time() -> None:
+def test_a_subscription_without_an_answer_is_asked_for_again() -> None:
+    """In one breath and under a new id, so that a late message of the old one is astray and none is missed."""
     session = connected_session(theirs="0,0")
     session.subscribe("/topic/a", now=0.0)
     session.subscribe("/topic/b", now=1.0)
@@ -206,8 +275,42 @@ def test_a_subscription_without_an_answer_is_withdrawn_in_time() -> None:
     session.tick(3.0)
 
     assert session.events() == [Unconfirmed(destination="/topic/a")]
-    assert session.subscribed == {"/topic/b"}
-    assert session.data_to_send()[-1].startswith(b"UNSUBSCRIBE\nid:sub-1\n")
+    assert session.subscribed == {"/topic/a", "/topic/b"}
+    assert [data.partition(b"\nid:")[::2] for data in session.data_to_send()[2:]] == [
+        (b"UNSUBSCRIBE", b"sub-1\nreceipt:sub-1-unsub_receipt\n\n\0"),
+        (b"SUBSCRIBE", b"sub-3\ndestination:/topic/a\nreceipt:sub-3-sub_receipt\n\n\0"),
+    ]
+    session.receive(b"MESSAGE\nsubscription:sub-1\n\n{}\0RECEIPT\nreceipt-id:sub-3-sub_receipt\n\n\0", 3.1)
+    assert session.events() == [StrayMessage(subscription="sub-1"), Confirmed(destination="/topic/a")]
+
+
+def test_a_server_without_receipts_is_not_asked_again_and_again() -> None:
+    """Messages come and receipts never do: then its silence about a quiet stock is no refusal."""
+    session = connected_session(theirs="0,0")
+    session.subscribe("/topic/quiet", now=0.0)
+    session.subscribe("/topic/busy", now=0.0)
+    session.receive(b"MESSAGE\nsubscription:sub-2\n\n{}\0", 1.0)
+    session.data_to_send()
+    session.events()
+
+    session.tick(3.0)
+
+    assert session.events() == [Confirmed(destination="/topic/quiet")]
+    assert session.data_to_send() == []
+    assert session.deadline is None
+
+
+def test_a_server_with_receipts_owes_every_one() -> None:
+    """One that confirmed something else has lost this one."""
+    session = connected_session(theirs="0,0")
+    session.subscribe("/topic/lost", now=0.0)
+    session.subscribe("/topic/busy", now=0.0)
+    session.receive(b"RECEIPT\nreceipt-id:sub-2-sub_receipt\n\n\0MESSAGE\nsubscription:sub-2\n\n{}\0", 1.0)
+    session.events()
+
+    session.tick(3.0)
+
+    assert session.events() == [Unconfirmed(destination="/topic/lost")]
 
 
 def test_an_unsubscription_without_an_answer_is_forgotten() -> None:
@@ -226,8 +329,24 @@ def test_an_error_names_the_subscription_that_caused_it() -> None:
 
     session.receive(b"ERROR\nreceipt-id:sub-1-sub_receipt\nmessage:unknown destination\n\n\0", 1.0)
 
-    assert session.events() == [ErrorReceived(summary="unknown destination", destination=TOPIC)]
+    assert session.events() == [
+        ErrorReceived(summary="unknown destination", destination=TOPIC, unanswered=frozenset({TOPIC}))
+    ]
     assert session.closed
+
+
+def test_an_error_that_names_nothing_leaves_what_is_unanswered_under_suspicion() -> None:
+    """What was confirmed by a receipt or a message was not what it is about."""
+    session = connected_session()
+    for topic in ("/topic/a", "/topic/b", "/topic/c", "/topic/d"):
+        session.subscribe(topic, now=0.0)
+
+    session.receive(b"RECEIPT\nreceipt-id:sub-1-sub_receipt\n\n\0MESSAGE\nsubscription:sub-2\n\n{}\0", 1.0)
+    session.receive(b"ERROR\nreceipt-id:unheard-of\nmessage:no\n\n\0", 1.0)
+
+    assert session.events()[-1] == ErrorReceived(
+        summary="no", destination=None, unanswered=frozenset({"/topic/c", "/topic/d"})
+    )
 
 
 def test_a_receipt_for_nothing_is_a_fault() -> None:
@@ -267,7 +386,7 @@ def test_any_octet_is_a_sign_of_life_and_silence_is_death() -> None:
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, PeerSilent)
     assert session.deadline is None
-    session.receive(b"\n", 16.0)
+    session.receive(b"NONSENSE\n\n\0", 16.0)
     session.tick(100.0)
     assert session.events() == []
 

@@ -2,18 +2,23 @@
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from relayer.stomp.errors import MalformedFrame
 from relayer.stomp.frames import Command, Frame
 from relayer.stomp.parser import Parser
+from relayer.stomp.versions import Version
 from tests.relayer.stomp.strategies import frames
 
 
-@given(frame=frames())
-def test_a_frame_survives_the_wire(frame: Frame) -> None:
-    """Encoded and parsed, any frame is the same frame."""
+@given(data=st.data())
+@pytest.mark.parametrize("version", Version)
+def test_a_frame_survives_the_wire(version: Version, data: st.DataObject) -> None:
+    """Encoded and parsed by the same version, any frame is the same frame."""
+    frame = data.draw(frames(version))
     parser = Parser()
-    parser.receive(frame.encode())
+    parser.version = version
+    parser.receive(frame.encode(version))
 
     assert parser.next_frame() == frame
     assert parser.next_frame() is None
@@ -27,17 +32,37 @@ def test_subscribe_is_encoded_to_the_octet() -> None:
 
 
 def test_header_octets_with_a_meaning_are_escaped() -> None:
-    """CR, LF, colon and backslash travel as escapes, in names and values."""
+    """CR, LF, colon and backslash travel as escapes, in names and values; version 1.0 has none and writes what it can as it is."""
     frame = Frame(Command.SEND, (("a:b", "c\\d\r\ne:f"),))
 
     assert frame.encode() == b"SEND\na\\cb:c\\\\d\\r\\ne\\cf\n\n\0"
+    assert Frame(Command.SEND, (("a", "c\\d:f"),)).encode(Version.V1_0) == b"SEND\na:c\\d:f\n\n\0"
 
 
-def test_connect_is_never_escaped() -> None:
+@pytest.mark.parametrize(
+    ("version", "header"),
+    [
+        pytest.param(Version.V1_1, ("a\r", "x"), id="CR in a name of 1.1"),
+        pytest.param(Version.V1_1, ("a", "x\r"), id="CR in a value of 1.1"),
+        pytest.param(Version.V1_0, ("a:b", "x"), id="colon in a name of 1.0"),
+        pytest.param(Version.V1_0, ("a\nb", "x"), id="LF in a name of 1.0"),
+        pytest.param(Version.V1_0, ("a", "x\ny"), id="LF in a value of 1.0"),
+    ],
+)
+def test_what_a_version_has_no_escape_for_is_not_written(version: Version, header: tuple[str, str]) -> None:
+    """A raw line end in a header would begin another one, of the writer's choosing."""
+    frame = Frame(Command.SEND, (header,))
+
+    with pytest.raises(MalformedFrame):
+        frame.encode(version)
+
+
+@pytest.mark.parametrize("version", Version)
+def test_connect_is_never_escaped(version: Version) -> None:
     """A token with colons and backslashes reaches the server as it is."""
     frame = Frame(Command.CONNECT, (("authorization", "a:b\\c"),))
 
-    assert frame.encode() == b"CONNECT\nauthorization:a:b\\c\n\n\0"
+    assert frame.encode(version) == b"CONNECT\nauthorization:a:b\\c\n\n\0"
 
 
 def test_a_body_travels_with_its_length_in_octets() -> None:

@@ -1,5 +1,6 @@
 """Any cut of a stream gives the same frames; any garbage gives only the protocol's own error."""
 
+import tracemalloc
 from itertools import chain
 
 import pytest
@@ -10,12 +11,16 @@ from relayer.stomp.errors import LimitExceeded, MalformedFrame, ProtocolError
 from relayer.stomp.frames import Command, Frame
 from relayer.stomp.limits import Limits
 from relayer.stomp.parser import Parser
+from relayer.stomp.versions import Version
 from tests.relayer.stomp.strategies import almost_stomp, cuts, frames
 
 
-def parse(pieces: list[bytes], limits: Limits | None = None) -> tuple[list[Frame], str | None]:
+def parse(
+    pieces: list[bytes], limits: Limits | None = None, version: Version = Version.V1_2
+) -> tuple[list[Frame], str | None]:
     """All frames of the pieces, and the class of the error that ended them, if one did."""
     parser = Parser(limits or Limits())
+    parser.version = version
     found: list[Frame] = []
     for piece in pieces:
         parser.receive(piece)
@@ -26,24 +31,25 @@ def parse(pieces: list[bytes], limits: Limits | None = None) -> tuple[list[Frame
     return found, None
 
 
-@given(
-    sent=st.lists(frames(), max_size=4),
-    ends=st.lists(st.sampled_from([b"", b"\n", b"\r\n\n"]), max_size=4),
-    data=st.data(),
-)
-def test_any_cut_gives_the_same_frames(sent: list[Frame], ends: list[bytes], data: st.DataObject) -> None:
+@given(ends=st.lists(st.sampled_from([b"", b"\n", b"\r\n\n"]), max_size=4), data=st.data())
+@pytest.mark.parametrize("version", Version)
+def test_any_cut_gives_the_same_frames(version: Version, ends: list[bytes], data: st.DataObject) -> None:
     """Frames in one message, over many, with heart-beats between them: always the same frames."""
-    stream = b"".join(chain.from_iterable(zip(ends + [b""] * len(sent), (f.encode() for f in sent), strict=False)))
+    sent = data.draw(st.lists(frames(version), max_size=4))
+    written = (frame.encode(version) for frame in sent)
+    stream = b"".join(chain.from_iterable(zip(ends + [b""] * len(sent), written, strict=False)))
 
-    assert parse(data.draw(cuts(stream))) == (sent, None)
+    assert parse(data.draw(cuts(stream)), version=version) == (sent, None)
 
 
-@given(garbage=almost_stomp, data=st.data())
-def test_garbage_gives_only_the_protocols_error_wherever_it_is_cut(garbage: bytes, data: st.DataObject) -> None:
+@given(garbage=almost_stomp, version=st.sampled_from(Version), data=st.data())
+def test_garbage_gives_only_the_protocols_error_wherever_it_is_cut(
+    garbage: bytes, version: Version, data: st.DataObject
+) -> None:
     """Whatever comes, the outcome is frames and perhaps one ProtocolError, the same for every cut."""
     limits = Limits(header_count=3, header_line_octets=12, head_octets=40, body_octets=8)
 
-    assert parse(data.draw(cuts(garbage)), limits) == parse([garbage], limits)
+    assert parse(data.draw(cuts(garbage)), limits, version) == parse([garbage], limits, version)
 
 
 @given(garbage=st.binary(max_size=300))
@@ -55,6 +61,26 @@ def test_lines_may_end_with_cr_lf() -> None:
     sent = b"MESSAGE\r\nsubscription:sub-1\r\n\r\nhello\0\r\n"
 
     assert parse([sent]) == ([Frame(Command.MESSAGE, (("subscription", "sub-1"),), b"hello")], None)
+
+
+@pytest.mark.parametrize(
+    ("version", "value"),
+    [(Version.V1_0, "a\\\\b\\nc\\rd\\ce"), (Version.V1_1, None), (Version.V1_2, "a\\b\nc\rd:e")],
+)
+def test_each_version_reads_its_own_escapes(version: Version, value: str | None) -> None:
+    """1.0 knows none, and to 1.1 that of CR is undefined, which is a fault."""
+    found, error = parse([b"MESSAGE\na:a\\\\b\\nc\\rd\\ce\n\n\0"], version=version)
+
+    assert [frame.header("a") for frame in found] == ([] if value is None else [value])
+    assert error == (MalformedFrame.__name__ if value is None else None)
+
+
+@pytest.mark.parametrize("version", [Version.V1_0, Version.V1_1])
+def test_before_1_2_a_cr_is_a_character_unless_it_ends_the_line(version: Version) -> None:
+    """Servers of the old versions that end lines by CR LF all the same are understood."""
+    found, error = parse([b"MESSAGE\r\na:b\rc\r\n\r\n\0"], version=version)
+
+    assert ([frame.header("a") for frame in found], error) == (["b\rc"], None)
 
 
 def test_a_body_of_known_length_may_hold_nul() -> None:
@@ -109,6 +135,7 @@ def test_what_is_no_frame_ends_the_stream(stream: bytes) -> None:
     parser.receive(b"MESSAGE\n\n\0")
     with pytest.raises(MalformedFrame):
         parser.next_frame()
+    assert not parser._buffer, "a stream without a meaning is not kept"
 
 
 LIMITS = Limits(header_count=2, header_line_octets=10, head_octets=40, body_octets=5)
@@ -152,3 +179,35 @@ def test_a_length_beyond_the_limit_is_refused_before_the_body_comes() -> None:
     limits = Limits(body_octets=5)
 
     assert parse([b"MESSAGE\ncontent-length:6\n\n"], limits) == ([], LimitExceeded.__name__)
+
+
+@pytest.mark.parametrize(
+    ("begun", "octets"),
+    [
+        pytest.param(b"", 41, id="head"),
+        pytest.param(b"MESSAGE\na:", 31, id="header"),
+        pytest.param(b"MESSAGE\n\n", 6, id="body"),
+    ],
+)
+def test_what_never_ends_is_refused_at_its_limit(begun: bytes, octets: int) -> None:
+    """Octet by octet: no more ever waits than the limit of what was begun."""
+    assert parse([begun, *[b"x"] * (octets - 1)], LIMITS) == ([], None)
+    assert parse([begun, *[b"x"] * octets], LIMITS) == ([], LimitExceeded.__name__)
+
+
+@pytest.mark.parametrize("beat", [b"\n", b"\r\n"])
+def test_a_flood_of_beats_costs_no_memory(beat: bytes) -> None:
+    """A message full of them leaves nothing behind and takes little meanwhile."""
+    flood = beat * 500_000
+    parser = Parser()
+
+    tracemalloc.start()
+    try:
+        parser.receive(flood + b"MESSAGE\n\n\0")
+        found = parser.next_frame()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert found == Frame(Command.MESSAGE)
+    assert peak < 4 * len(flood)

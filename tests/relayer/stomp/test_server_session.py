@@ -17,7 +17,7 @@ from relayer.stomp import (
 from relayer.stomp.limits import CONNECTED_TIMEOUT_S
 
 BEATS = HeartBeat(send_ms=1_000, want_ms=1_000)
-CONNECT = b"CONNECT\naccept-version:1.2,1.1\nheart-beat:1000,1000\nauthorization:token\n\n\0"
+CONNECT = b"CONNECT\naccept-version:1.1, 1.2\nheart-beat:1000,1000\nauthorization:token\n\n\0"
 SUBSCRIBE = b"SUBSCRIBE\nid:7\ndestination:/topic/a\nreceipt:r1\n\n\0"
 
 

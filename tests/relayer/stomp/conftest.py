@@ -1,0 +1,5 @@
+"""How the codec's properties are run when its coverage is measured: few examples, always the same ones."""
+
+from hypothesis import settings
+
+settings.register_profile("coverage", deadline=None, max_examples=10, derandomize=True, database=None)
