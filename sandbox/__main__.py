@@ -5,10 +5,12 @@ import asyncio
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
+from sandbox.control import FAULTS_PATH, LOOPBACK, control
 from sandbox.exchange import Replay, play, trade_at_random
 from sandbox.market import Market
 from sandbox.replay import MalformedBars, read_bars
@@ -21,6 +23,10 @@ RATE_MAX = 5_000
 SPEED_MAX = 6_000
 
 
+class _CannotListen(Exception):
+    """An address is taken or none of this machine's; the message names it."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One sentence instead of argparse's page."""
@@ -30,11 +36,12 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = _arguments()
     options = parser.parse_args(arguments)
+    _check(parser, options)
     replay = _replay(parser, options)
     try:
         asyncio.run(_run(options, replay))
-    except OSError as fault:
-        sys.stderr.write(f"sandbox: can't listen on {options.host}:{options.port}: {fault.strerror}\n")
+    except _CannotListen as fault:
+        sys.stderr.write(f"sandbox: can't listen on {fault}\n")
         return 1
     return 0
 
@@ -43,6 +50,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m sandbox", description="A stand-in for Toss on loopback. Never in production.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=8090, help="port to listen on (8090)")
+    parser.add_argument("--control-port", type=int, help="port on loopback where faults can be set (none)")
     parser.add_argument("--rate", type=float, default=60.0, help="made-up trades a second over all stocks (60)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the made-up market (1)")
     parser.add_argument(
@@ -55,11 +63,15 @@ def _arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def _replay(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Replay | None:
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     if not 0 < options.rate <= RATE_MAX:
         parser.error(f"--rate must be above 0 and at most {RATE_MAX}.")
-    if not 0 <= options.port <= 65_535:
-        parser.error("--port must be from 0 to 65535.")
+    for name, port in (("--port", options.port), ("--control-port", options.control_port or 0)):
+        if not 0 <= port <= 65_535:
+            parser.error(f"{name} must be from 0 to 65535.")
+
+
+def _replay(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Replay | None:
     if options.replay is None:
         if options.loop or options.code or options.base is not None or options.speed is not None:
             parser.error("--code, --speed, --base and --loop need --replay FILE.")
@@ -98,16 +110,30 @@ async def _run(options: argparse.Namespace, replay: Replay | None) -> None:
     replayed = None if replay is None else replay.stock.code
     stocks = [stock for stock in seed_listing() if stock.code != replayed]
     market = Market(stocks, seed=options.seed, at=datetime.now(UTC))
-    async with server.listen(options.host, options.port) as port, asyncio.TaskGroup() as group:
+    async with AsyncExitStack() as stack:
+        port = await _open(stack, server.listen(options.host, options.port), f"{options.host}:{options.port}")
         _say(
             f"sandbox listens on http://{options.host}:{port}, {len(stocks)} made-up stocks, {options.rate:g} trades/s"
         )
+        if options.control_port is not None:
+            address = f"{LOOPBACK}:{options.control_port}"
+            port = await _open(stack, control(server, options.control_port), address)
+            _say(f"faults can be set at http://{LOOPBACK}:{port}{FAULTS_PATH}")
+        group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = [group.create_task(trade_at_random(market, rate=options.rate, publish=server.publish))]
         if replay is not None:
             tasks.append(group.create_task(_play_when_heard(replay, server)))
         await stop.wait()
         for task in tasks:
             task.cancel()
+
+
+async def _open(stack: AsyncExitStack, server: AbstractAsyncContextManager[int], address: str) -> int:
+    """Enter a server's context; its port. _CannotListen when the address can't be had."""
+    try:
+        return await stack.enter_async_context(server)
+    except OSError as fault:
+        raise _CannotListen(f"{address}: {fault.strerror}") from None
 
 
 async def _play_when_heard(replay: Replay, server: TossServer) -> None:

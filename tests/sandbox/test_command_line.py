@@ -68,16 +68,34 @@ def test_a_replay_waits_for_its_first_subscriber(tmp_path: Path) -> None:
     assert output.splitlines()[1:] == ["replay A0126Z0 waits for its first subscriber"]
 
 
+def test_faults_can_be_set_on_a_port_of_their_own() -> None:
+    port, control_port = free_port(), free_port()
+    with sandbox("--port", str(port), "--control-port", str(control_port)) as running:
+        wait_until(lambda: is_up(port), what="the sandbox answers")
+        assert running.stdout is not None
+        address = f"http://127.0.0.1:{control_port}/sandbox/faults"
+        assert [running.stdout.readline() for _ in range(2)][1] == f"faults can be set at {address}\n"
+        assert requests.put(address, json={"token_status": 503}, timeout=5).ok
+        assert requests.get(f"http://127.0.0.1:{port}/api/v1/refresh-utk", timeout=5).status_code == 503
+        running.send_signal(signal.SIGTERM)
+        output, _ = running.communicate(timeout=10)
+
+    assert (running.returncode, output) == (0, "")
+
+
 def test_a_taken_port_is_named() -> None:
     port = free_port()
     with sandbox("--port", str(port)):
         wait_until(lambda: is_up(port), what="the first sandbox answers")
         with sandbox("--port", str(port)) as second:
             output, _ = second.communicate(timeout=10)
+        with sandbox("--port", "0", "--control-port", str(port)) as third:
+            control_output, _ = third.communicate(timeout=10)
 
-    assert second.returncode == 1
+    assert (second.returncode, third.returncode) == (1, 1)
     assert output.startswith(f"sandbox: can't listen on 127.0.0.1:{port}: ")
     assert output.count("\n") == 1
+    assert control_output.splitlines()[1].startswith(f"sandbox: can't listen on 127.0.0.1:{port}: ")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +103,7 @@ def test_a_taken_port_is_named() -> None:
     [
         (["--rate", "0"], "--rate must be above 0 and at most 5000."),
         (["--port", "70000"], "--port must be from 0 to 65535."),
+        (["--control-port", "-1"], "--control-port must be from 0 to 65535."),
         (["--loop"], "--code, --speed, --base and --loop need --replay FILE."),
         (["--replay", "BARS", "--speed", "0"], "--speed must be above 0 and at most 6000."),
         (["--replay", "BARS", "--base", "0"], "--base must be a price in won."),

@@ -1,0 +1,61 @@
+"""Distorted trades are what they claim to be: trades in other words, or none at all."""
+
+from datetime import datetime
+
+import pytest
+
+from relayer.tick_intake import TickIntake
+from relayer.tick_sequence import TickSequence
+from sandbox.distortions import Distorter, malformed, unfamiliar
+from sandbox.faults import Faults
+from sandbox.trade import DayTotals, Trade
+from trading.market.topics import trade_topic
+from trading.rules.exchange_time import KST
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=KST)
+
+
+def trade(total: int) -> Trade:
+    """The trade after which so many shares were traded today."""
+    totals = DayTotals(volume=total, amount=total * 70_050, bought=total)
+    return Trade(code="A005930", traded_at=NOON, price=70_050, base=70_000, volume=1, side="BUY", totals=totals)
+
+
+@pytest.mark.parametrize("body", malformed(trade(1)), ids=range(len(malformed(trade(1)))))
+def test_a_malformed_trade_is_none(body: bytes) -> None:
+    intake = TickIntake(TickSequence(), clock=lambda: NOON)
+
+    assert intake.take(trade_topic("A005930"), body) is None
+    assert intake.malformed_total == 1
+
+
+def test_an_unfamiliar_trade_is_the_same_trade() -> None:
+    """And its text is cut inside characters where messages are cut, since it is not ASCII."""
+    plain, strange = (
+        TickIntake(TickSequence(), clock=lambda: NOON).take(trade_topic("A005930"), body)
+        for body in (trade(1).body(), unfamiliar(trade(1)))
+    )
+
+    assert plain is not None
+    assert strange is not None
+    assert (strange.price, strange.cumulative_volume, strange.traded_at) == (
+        plain.price,
+        plain.cumulative_volume,
+        plain.traded_at,
+    )
+    assert not unfamiliar(trade(1)).isascii()
+
+
+def test_copies_follow_one_another() -> None:
+    assert Distorter().bodies(trade(1), Faults(copies=3)) == [trade(1).body()] * 3
+
+
+def test_groups_come_in_reverse_and_end_with_the_fault() -> None:
+    """A trade that still waits when the fault ends is not lost."""
+    distorter, reverse = Distorter(), Faults(reversed_in=2)
+
+    assert distorter.bodies(trade(1), reverse) == []
+    assert distorter.bodies(trade(2), reverse) == [trade(2).body(), trade(1).body()]
+    assert distorter.bodies(trade(3), reverse) == []
+    assert distorter.bodies(trade(4), Faults()) == [trade(4).body(), trade(3).body()]
+    assert distorter.bodies(trade(5), Faults()) == [trade(5).body()]
