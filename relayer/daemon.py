@@ -16,11 +16,11 @@ from relayer.backoff import Backoff
 from relayer.commands import CommandListener
 from relayer.dead_man import DeadManSwitch, NoSwitch
 from relayer.feed import Feed
+from relayer.feeds import chosen_feed
 from relayer.health_keeper import HealthKeeper
 from relayer.holder import LeaseHolder
 from relayer.lease import ABSENCE_S, LeaseLost, LeaseRecord
 from relayer.market_link import MarketLink
-from relayer.stomp_feed import StompFeed
 from relayer.subscriptions import SubscriptionWatch
 from relayer.tick_intake import TickIntake
 from relayer.tick_sequence import TickSequence
@@ -39,7 +39,7 @@ FLUSH_TIMEOUT_S = 1.5
 class Daemon:
     """One relayer process's work: a standby until the lease is its own, then the one that is connected.
 
-    ``feed`` is Toss's web feed unless another is given. ``switch`` ends a process that can't give the connection up by itself. ``absence_s`` may be
+    ``feed`` is the one that the settings choose unless another is given. ``switch`` ends a process that can't give the connection up by itself. ``absence_s`` may be
     shorter only where no other relayer can be.
     """
 
@@ -53,7 +53,7 @@ class Daemon:
     ) -> None:
         self._started_at = _utc_now()
         self._redis = connect(settings.redis_url.get_secret_value())
-        self._feed = feed or _toss_feed(settings)
+        self._feed = feed or chosen_feed(settings)
         self._lease_redis = connect(settings.redis_url.get_secret_value(), single_connection=True)
         record = LeaseRecord(self._lease_redis, name=f"{socket.gethostname()}:{os.getpid()}")
         self._holder = LeaseHolder(record, switch or NoSwitch(), absence_s=absence_s)
@@ -150,14 +150,6 @@ class Daemon:
             conflated_total=self._writer.conflated_total,
             waiting_ticks=self._writer.waiting_ticks,
         )
-
-
-def _toss_feed(settings: Settings) -> StompFeed:
-    return StompFeed(
-        api_url=settings.toss_api_url,
-        websocket_url=settings.toss_websocket_url,
-        heart_beat_ms=settings.relayer_heartbeat_ms,
-    )
 
 
 def connect(url: str, *, single_connection: bool = False) -> "Redis":

@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     matcher_shards: int = Field(default=1, ge=1, le=64)
     expire_period_s: int = Field(default=30, ge=1, le=3_600)
 
+    feed: Literal["toss-web"] = "toss-web"
+    feed_destination_style: Literal["slashes", "dots", "percent"] = "slashes"
     toss_api_url: str = "http://127.0.0.1:8090"
     toss_websocket_url: str = "ws://127.0.0.1:8090/ws"
     market_hours: Literal["krx", "always"] | None = None
