@@ -44,8 +44,11 @@ _FATES = {
 class CommandListener:
     """Listens until cancelled; what is under way then stays unanswered."""
 
-    def __init__(self, redis: "Redis", watch: SubscriptionWatch, link: MarketLink) -> None:
+    def __init__(
+        self, redis: "Redis", watch: SubscriptionWatch, link: MarketLink, *, silence_s: float = SILENCE_S
+    ) -> None:
         self._redis = redis
+        self._silence_s = silence_s
         self._watch = watch
         self._link = link
         self._under_way = 0
@@ -69,7 +72,7 @@ class CommandListener:
     async def _listen(self, channel: PubSub, obeying: asyncio.TaskGroup) -> None:
         asked = False
         while True:
-            message = await channel.get_message(timeout=SILENCE_S)
+            message = await channel.get_message(timeout=self._silence_s)
             if message is not None:
                 asked = False
                 if message["type"] == "message":

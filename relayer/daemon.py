@@ -157,6 +157,7 @@ def connect(url: str, *, single_connection: bool = False) -> "Redis":
     return Redis.from_url(
         url,
         decode_responses=True,
+        encoding_errors="replace",  # Whatever anybody else puts there must read as malformed and end nothing.
         socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from relayer.daemon import Daemon
+from relayer.feed import Feed
 from sandbox.toss_server import TossServer
 from sandbox.trade import DayTotals, Trade
 from trading.market import keys
@@ -66,10 +67,10 @@ async def toss(*, heart_beat_ms: int = BEAT_MS, port: int = 0) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def relayer(settings: Settings) -> AsyncIterator[None]:
+async def relayer(settings: Settings, *, feed: Feed | None = None) -> AsyncIterator[None]:
     """A daemon, the only one, that runs until the context ends and must then be gone within five seconds."""
     stop = asyncio.Event()
-    running = asyncio.create_task(Daemon(settings, absence_s=0).run(stop))
+    running = asyncio.create_task(Daemon(settings, feed=feed, absence_s=0).run(stop))
     try:
         yield
     finally:

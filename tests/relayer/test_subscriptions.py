@@ -8,8 +8,8 @@ import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
-from redis.asyncio import Redis
 
+from relayer.daemon import connect
 from relayer.subscriptions import Addition, SubscriptionWatch, choose, merge
 from tests.relayer.harness import HYNIX, SAMSUNG, ask_for
 from trading.market import keys
@@ -61,7 +61,7 @@ def test_a_destination_is_as_urgent_as_its_most_urgent_source() -> None:
 @asynccontextmanager
 async def watching(valkey_url: str, *, budget: int = 10) -> AsyncIterator[SubscriptionWatch]:
     """A watch on its own connection, which nobody but the test makes look."""
-    async with Redis.from_url(valkey_url, decode_responses=True) as connection:
+    async with connect(valkey_url) as connection:
         yield SubscriptionWatch(connection, budget=budget)
 
 
@@ -80,9 +80,7 @@ def watched(
 
 def test_unknown_destinations_never_get_near_a_frame(valkey_url: str, client: "redis.Redis") -> None:
     """Whatever lies in either key, only the trades of a Korean stock are followed."""
-    client.sadd(
-        keys.RELAYER_SUBSCRIPTIONS, SAMSUNG_TRADES, f"{SAMSUNG_TRADES}\nid:1", "/queue/x", "", b"\xff\xfe".hex()
-    )
+    client.sadd(keys.RELAYER_SUBSCRIPTIONS, SAMSUNG_TRADES, f"{SAMSUNG_TRADES}\nid:1", "/queue/x", "", b"\xff\xfe")
     client.hset(
         keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS,
         mapping={"/topic/x\n": "holdings", HYNIX_TRADES: "a source of tomorrow", "": ""},

@@ -193,7 +193,9 @@ class CommandLine:
                     raise MarketUnavailable
                 if not self._redis.publish(keys.RELAYER_COMMANDS, command.to_json()):
                     raise RelayerUnavailable("no-listener")
-                told = _next_message(channel, "message", give_up_at) or self._redis.get(name)
+                told: str | bytes | None = _next_message(channel, "message", give_up_at)
+                if told is None:
+                    told = self._redis.get(name)
         except RedisError as fault:
             raise MarketUnavailable from fault
         if told is None:
