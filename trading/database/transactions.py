@@ -1,8 +1,8 @@
 """The one place that begins and ends a transaction.
 
-A use case receives a session and never commits. What it wants sent to other processes it leaves with ``send_after_commit``; a rolled-back
-transaction sends nothing, and a worker never looks for a row that is not there yet. A send that is lost costs time only: the recovery sweep
-finds the rows by their state.
+A use case receives a session and never commits. What must come behind all its other statements it leaves with ``do_last``, what it wants sent to
+other processes with ``send_after_commit``; a rolled-back transaction sends nothing, and a worker never looks for a row that is not there yet. A
+send that is lost costs time only: the recovery sweep finds the rows by their state.
 
 Deadlocks, lock waits and lost connections are retried a bounded number of times, with the work run anew in a new session. A connection lost
 *during COMMIT* leaves the outcome unknown (measured: 12 of 33 such commits had landed), so the caller must say how to find out.
@@ -43,6 +43,7 @@ _ON_CONNECT = (
 # MySQL: deadlock, lock wait timeout, too many connections, connection refused, server gone, connection lost, connection killed, server
 # shutting down.
 _TRANSIENT_MYSQL = frozenset({1213, 1205, 1040, 2003, 2006, 2013, 1927, 1053})
+_LAST = "last"
 _OUTBOX = "outbox"
 _SQLITE_BEGIN = "sqlite_begin"
 _SQLITE_WRITE = "BEGIN IMMEDIATE"
@@ -67,6 +68,11 @@ class _LostInCommit(Exception):
 
 def nothing_to_find(_session: Session) -> None:
     """``landed`` for work that looks at the state of its rows first: run again, it changes nothing more."""
+
+
+def do_last(session: Session, work: Callable[[Session], None]) -> None:
+    """Have ``work`` done when everything else of this session's transaction is done and only its COMMIT is left; once, however often it is asked."""
+    session.info.setdefault(_LAST, {})[work] = None
 
 
 def send_after_commit(session: Session, message: object) -> None:
@@ -130,6 +136,8 @@ class Database:
     def _attempt(self, work: Callable[[Session], T]) -> T:
         with _session(self.engine) as session:
             result = work(session)
+            for last_work in session.info.pop(_LAST, ()):
+                last_work(session)
             try:
                 session.commit()
             except DBAPIError as fault:

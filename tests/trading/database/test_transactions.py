@@ -12,7 +12,7 @@ from launcher.ports import free_port
 from tests.books import Books, opened, settings_for
 from tests.trading.database.counter import Counter
 from trading.database.ids import new_id
-from trading.database.transactions import Database, DatabaseUnavailable, send_after_commit, statements_counted
+from trading.database.transactions import Database, DatabaseUnavailable, do_last, send_after_commit, statements_counted
 
 
 class Refused(Exception):
@@ -75,6 +75,29 @@ def test_messages_are_sent_after_the_commit(database_uri: str, valkey_url: str) 
         database.transaction(work)
         database.close()
     assert seen == [(["one", "two"], 1)]
+
+
+def test_last_work_comes_behind_everything_else(books: Books) -> None:
+    """Asked for twice it is done once, in the same transaction, after the statements that follow its asking; its error undoes all."""
+    counter, seen = Counter(books), []
+
+    def last(session: Session) -> None:
+        seen.append(counter.seen(session))
+        send_after_commit(session, "from the last work")
+        if len(seen) == 2:
+            raise Refused
+
+    def work(session: Session) -> None:
+        do_last(session, last)
+        counter.step(session)
+        do_last(session, last)
+
+    start = books.core.database.read(counter.seen)
+    books.core.database.transaction(work)
+    assert (seen, books.sent) == ([start + 1], ["from the last work"])
+    with pytest.raises(Refused):
+        books.core.database.transaction(work)
+    assert (counter.value(books.core.database), len(books.sent)) == (1, 1)
 
 
 def test_reading_keeps_nothing(books: Books) -> None:
