@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 from relayer.stomp.errors import MalformedFrame
 from relayer.stomp.versions import Version, escape, refuse_unwritable
@@ -49,9 +50,23 @@ class Frame:
     headers: tuple[Header, ...] = ()
     body: bytes = b""
 
+    @classmethod
+    def parsed(cls, command: Command, headers: tuple[Header, ...], body: bytes) -> Self:
+        """A frame from the wire, where a parser has found names for all headers, no NUL in them, and a body of its ``content-length``.
+
+        To check all of it again would take a third of the time that a message takes.
+        """
+        if command in UNESCAPED:
+            return cls(command, headers, body)
+        refuse_body(command, body)
+        frame = object.__new__(cls)
+        object.__setattr__(frame, "command", command)
+        object.__setattr__(frame, "headers", headers)
+        object.__setattr__(frame, "body", body)
+        return frame
+
     def __post_init__(self) -> None:
-        if self.body and self.command not in WITH_BODY:
-            raise MalformedFrame(f"{self.command} has a body")
+        refuse_body(self.command, self.body)
         for name, value in self.headers:
             if not name:
                 raise MalformedFrame("a header has no name")
@@ -89,6 +104,12 @@ class Frame:
             version = Version.V1_0
         lines = [_line(name, value, version) for name, value in headers]
         return f"{self.command}\n{''.join(lines)}\n".encode() + self.body + b"\0"
+
+
+def refuse_body(command: Command, body: bytes) -> None:
+    """MalformedFrame for a body where none may be."""
+    if body and command not in WITH_BODY:
+        raise MalformedFrame(f"{command} has a body")
 
 
 def content_length(headers: tuple[Header, ...]) -> int | None:

@@ -10,6 +10,7 @@ from relayer.stomp.versions import Version, unescape
 # Possessive: a pattern that could go back would keep a hundred octets for each heart-beat of a flood.
 _LINE_ENDS = re.compile(rb"(?:\r?\n)*+")
 _HEAD_END = re.compile(rb"\n\r?\n|\0")
+_LINE_END_OCTETS = frozenset(b"\r\n")
 _COMMANDS = {command.value: command for command in Command}
 
 
@@ -39,6 +40,8 @@ class Parser:
         """The next complete frame, or None when more bytes are needed. MalformedFrame or LimitExceeded ends the stream."""
         if self._error is not None:
             raise self._error
+        if not self._buffer:
+            return None
         try:
             if self._head is None:
                 self._head = self._read_head()
@@ -49,7 +52,8 @@ class Parser:
             raise
 
     def _read_head(self) -> tuple[Command, tuple[Header, ...], int | None] | None:
-        self._skip_line_ends()
+        if self._buffer[0] in _LINE_END_OCTETS:
+            self._skip_line_ends()
         found = _HEAD_END.search(self._buffer, self._searched)
         octets = len(self._buffer) if found is None else found.end()
         if octets > self._limits.head_octets:
@@ -88,6 +92,9 @@ class Parser:
             raise MalformedFrame("the command is unknown")
         if len(lines) - 1 > self._limits.header_count:
             raise LimitExceeded("there are too many headers")
+        # A character is four octets at most, so the lines of a short head need not be measured one by one.
+        if 4 * len(text) > self._limits.header_line_octets:
+            self._measure(lines)
         escaped = "\\" in text and command not in UNESCAPED
         headers = tuple([self._parse_header(line, escaped=escaped) for line in lines[1:]])
         length = content_length(headers)
@@ -95,13 +102,17 @@ class Parser:
             raise LimitExceeded("the body is too large")
         return command, headers, length
 
-    def _parse_header(self, line: str, *, escaped: bool) -> Header:
-        if len(line) > self._limits.header_line_octets or len(line.encode()) > self._limits.header_line_octets:
+    def _measure(self, lines: list[str]) -> None:
+        if any(len(line.encode()) > self._limits.header_line_octets for line in lines):
             raise LimitExceeded("a header is too long")
+
+    def _parse_header(self, line: str, *, escaped: bool) -> Header:
         # Only the first colon divides. From version 1.1 on all others are escaped, but many servers write them bare.
         name, colon, value = line.partition(":")
         if not colon:
             raise MalformedFrame("a header has no colon")
+        if not name:
+            raise MalformedFrame("a header has no name")
         return (unescape(name, self.version), unescape(value, self.version)) if escaped else (name, value)
 
     def _read_body(self, command: Command, headers: tuple[Header, ...], length: int | None) -> Frame | None:
@@ -113,7 +124,7 @@ class Parser:
         body = bytes(self._buffer[:end])
         self._consume(end + 1)
         self._head = None
-        return Frame(command, headers, body)
+        return Frame.parsed(command, headers, body)
 
     def _body_end(self) -> int | None:
         end = self._buffer.find(b"\0", self._searched)
