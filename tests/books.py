@@ -5,11 +5,12 @@ The database is built by the migrations once per server and emptied before each 
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
+import msgspec
 from flask_migrate import upgrade
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -97,7 +98,7 @@ class Books:
         )
         # An aged tick is put at the end of the stream all the same, as one is that the relayer held back.
         self._place = max(tick.position, Position(self._place.ms, self._place.n + 1))
-        tick = replace(tick, position=self._place)
+        tick = msgspec.structs.replace(tick, position=self._place)
         self.core.redis.set(keys.last_tick(code), tick.to_json())
         self.core.redis.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(tick.position))
         return tick

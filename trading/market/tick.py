@@ -4,11 +4,10 @@ Two clocks meet here. ``traded_at`` is Toss's; ``received_at`` is the relayer's,
 Order among ticks is their position in the stream, never a comparison of clocks.
 """
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, Self
+from typing import Annotated, NamedTuple, Self, TypeVar
+
+import msgspec
 
 _PRICE_MAX = 10**9
 _VOLUME_MAX = 10**15
@@ -49,8 +48,7 @@ class Position(NamedTuple):
         return cls(*divmod(packed, _POSITIONS_PER_MS))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True, kw_only=True):
     """One trade. Prices are won, volumes shares; ``base`` is the day's base price. Open enums stay text, absent ones None."""
 
     code: str
@@ -89,7 +87,7 @@ class Tick:
         return age if age >= 0 else 0 if age >= -_CLOCK_TOLERANCE_MS else -age
 
     def to_json(self) -> str:
-        return json.dumps(
+        return msgspec.json.encode(
             {
                 "code": self.code,
                 "price": self.price,
@@ -103,28 +101,70 @@ class Tick:
                 "traded_at": self.traded_at.isoformat(),
                 "received_at": self.received_at.isoformat(timespec="milliseconds"),
                 "position": str(self.position),
-            },
-            separators=(",", ":"),
-        )
+            }
+        ).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """A tick as ``to_json`` wrote it; MalformedTick for anything else."""
-        record = _json_object(text)
+        stored = _decoded(_STORED, text)
         return cls(
-            code=_text(record, "code"),
-            price=_integer(record, "price", low=1, high=_PRICE_MAX),
-            base=_optional_integer(record, "base", low=1, high=_PRICE_MAX),
-            volume=_integer(record, "volume", low=0, high=_VOLUME_MAX),
-            cumulative_volume=_optional_integer(record, "cumulative_volume", low=0, high=_VOLUME_MAX),
-            trade_type=_optional_text(record, "trade_type"),
-            change_type=_optional_text(record, "change_type"),
-            session=_optional_text(record, "session"),
-            exchange=_optional_text(record, "exchange"),
-            traded_at=_instant(record, "traded_at"),
-            received_at=_instant(record, "received_at"),
-            position=Position.parse(_text(record, "position")),
+            code=stored.code,
+            price=_whole(stored.price, "price", low=1, high=_PRICE_MAX),
+            base=_optional_whole(stored.base, "base", low=1, high=_PRICE_MAX),
+            volume=_whole(stored.volume, "volume", low=0, high=_VOLUME_MAX),
+            cumulative_volume=_optional_whole(stored.cumulative_volume, "cumulative_volume", low=0, high=_VOLUME_MAX),
+            trade_type=stored.trade_type,
+            change_type=stored.change_type,
+            session=stored.session,
+            exchange=stored.exchange,
+            traded_at=_instant(stored.traded_at, "traded_at"),
+            received_at=_instant(stored.received_at, "received_at"),
+            position=Position.parse(stored.position),
         )
+
+
+_ShortText = Annotated[str, msgspec.Meta(max_length=40)]
+# The feed's JSON numbers may read 70000.0.
+_Number = int | float
+
+
+class _StoredTick(msgspec.Struct):
+    """A tick's JSON in Redis."""
+
+    code: _ShortText
+    price: _Number
+    volume: _Number
+    traded_at: _ShortText
+    received_at: _ShortText
+    position: _ShortText
+    base: _Number | None = None
+    cumulative_volume: _Number | None = None
+    trade_type: _ShortText | None = None
+    change_type: _ShortText | None = None
+    session: _ShortText | None = None
+    exchange: _ShortText | None = None
+
+
+class _TossTrade(msgspec.Struct, rename="camel"):
+    """The fields of Toss's trade message that mean something to us; all others are passed over."""
+
+    close: _Number
+    volume: _Number
+    dt: _ShortText
+    code: _ShortText | None = None
+    currency: _ShortText | None = None
+    base: _Number | None = None
+    cumulative_volume: _Number | None = None
+    trade_type: _ShortText | None = None
+    change_type: _ShortText | None = None
+    session: _ShortText | None = None
+    exchange: _ShortText | None = None
+
+
+_Record = TypeVar("_Record")
+_STORED = msgspec.json.Decoder(_StoredTick)
+_TRADE = msgspec.json.Decoder(_TossTrade)
 
 
 def parse_toss_trade(body: str | bytes, *, code: str, received_at: datetime, position: Position) -> Tick:
@@ -133,68 +173,48 @@ def parse_toss_trade(body: str | bytes, *, code: str, received_at: datetime, pos
     Unknown fields and enum values are tolerated: the feed has no contract and grows. What decides money is checked: the code,
     a whole positive price, volumes, a time with an offset. MalformedTick otherwise.
     """
-    record = _json_object(body)
-    named = _optional_text(record, "code")
-    if named is not None and named != code:
+    trade = _decoded(_TRADE, body)
+    if trade.code is not None and trade.code != code:
         raise MalformedTick("code is not the one subscribed")
-    if _optional_text(record, "currency") not in (None, "KRW"):
+    if trade.currency not in (None, "KRW"):
         raise MalformedTick("currency is not KRW")
     return Tick(
         code=code,
-        price=_integer(record, "close", low=1, high=_PRICE_MAX),
-        base=_optional_integer(record, "base", low=1, high=_PRICE_MAX),
-        volume=_integer(record, "volume", low=0, high=_VOLUME_MAX),
-        cumulative_volume=_optional_integer(record, "cumulativeVolume", low=0, high=_VOLUME_MAX),
-        trade_type=_optional_text(record, "tradeType"),
-        change_type=_optional_text(record, "changeType"),
-        session=_optional_text(record, "session"),
-        exchange=_optional_text(record, "exchange"),
-        traded_at=_instant(record, "dt"),
+        price=_whole(trade.close, "close", low=1, high=_PRICE_MAX),
+        base=_optional_whole(trade.base, "base", low=1, high=_PRICE_MAX),
+        volume=_whole(trade.volume, "volume", low=0, high=_VOLUME_MAX),
+        cumulative_volume=_optional_whole(trade.cumulative_volume, "cumulativeVolume", low=0, high=_VOLUME_MAX),
+        trade_type=trade.trade_type,
+        change_type=trade.change_type,
+        session=trade.session,
+        exchange=trade.exchange,
+        traded_at=_instant(trade.dt, "dt"),
         received_at=received_at,
         position=position,
     )
 
 
-def _json_object(text: str | bytes) -> Mapping[str, Any]:
+def _decoded(decoder: "msgspec.json.Decoder[_Record]", text: str | bytes) -> _Record:
     try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
-        raise MalformedTick("not JSON") from None
-    if not isinstance(record, dict):
-        raise MalformedTick("not a JSON object")
-    return record
+        return decoder.decode(text)
+    except (ValueError, RecursionError) as fault:
+        # The library names the field and what was expected of it, never what stood there.
+        raise MalformedTick(str(fault)) from None
 
 
-def _integer(record: Mapping[str, Any], name: str, *, low: int, high: int) -> int:
-    value = record.get(name)
-    # The feed's JSON numbers may read 70000.0; anything with a fraction is no price or volume in won and shares.
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+def _whole(value: _Number, name: str, *, low: int, high: int) -> int:
+    """The number as an integer; anything with a fraction is no price or volume in won and shares."""
+    number = value if isinstance(value, int) else int(value)
+    if number != value or not low <= number <= high:
         raise MalformedTick(f"{name} is no whole number from {low} to {high}")
-    return value
+    return number
 
 
-def _optional_integer(record: Mapping[str, Any], name: str, *, low: int, high: int) -> int | None:
-    return None if record.get(name) is None else _integer(record, name, low=low, high=high)
+def _optional_whole(value: _Number | None, name: str, *, low: int, high: int) -> int | None:
+    return None if value is None else _whole(value, name, low=low, high=high)
 
 
-def _text(record: Mapping[str, Any], name: str) -> str:
-    value = _optional_text(record, name)
-    if value is None:
-        raise MalformedTick(f"{name} is missing")
-    return value
-
-
-def _optional_text(record: Mapping[str, Any], name: str) -> str | None:
-    value = record.get(name)
-    if value is not None and (not isinstance(value, str) or len(value) > 40):
-        raise MalformedTick(f"{name} is no short text")
-    return value
-
-
-def _instant(record: Mapping[str, Any], name: str) -> datetime:
-    text = _text(record, name)
+def _instant(text: str, name: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
         if instant.tzinfo is None:

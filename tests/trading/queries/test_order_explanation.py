@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from tests.books import SAMSUNG, Books, opened, settings_for
@@ -256,7 +257,9 @@ def test_a_print_of_another_exchange_fills_nothing_in_the_evening(krx_books: Boo
     user = books.user()
     tick = books.tick(70_000)
     order = books.place(user, Side.BUY, 1, limit=69_000)
-    nextrade = replace(tick, price=68_000, exchange="NXT", position=tick.position._replace(n=tick.position.n + 1))
+    nextrade = msgspec.structs.replace(
+        tick, price=68_000, exchange="NXT", position=tick.position._replace(n=tick.position.n + 1)
+    )
 
     waiting = waiting_of(
         facts_of(books, user, order.id),
