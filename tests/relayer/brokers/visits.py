@@ -1,0 +1,104 @@
+"""What a test does at a broker: our feed listens to it, and another client publishes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from relayer.destinations import DestinationStyle
+from relayer.feed import FeedEvent, FeedUnavailable
+from relayer.stomp import Command, Frame
+from relayer.stomp_feed import StompFeed
+from sandbox.trade import DayTotals, Trade
+from tests.relayer.harness import SAMSUNG, toss
+from trading.market.topics import trade_topic
+from trading.rules.exchange_time import KST
+
+TOPIC = trade_topic(SAMSUNG)
+PATIENCE_S = 30.0
+Publish = Callable[[str, bytes], Awaitable[None]]
+
+
+@asynccontextmanager
+async def feed_of(
+    url: str,
+    *,
+    destination_style: DestinationStyle = "slashes",
+    heart_beat_ms: int = 1_000,
+    receipt_timeout_s: float = PATIENCE_S,
+) -> AsyncIterator[StompFeed]:
+    """Our feed, connected to the broker, with a token that the sandbox gave and the broker does not look at."""
+    async with toss() as stand_in:
+        feed = StompFeed(
+            api_url=f"http://127.0.0.1:{stand_in.port}",
+            websocket_url=url,
+            heart_beat_ms=heart_beat_ms,
+            receipt_timeout_s=receipt_timeout_s,
+            destination_style=destination_style,
+        )
+        await feed.connect()
+        try:
+            yield feed
+        finally:
+            await feed.close()
+
+
+async def take(feed: StompFeed, number: int) -> list[FeedEvent]:
+    """The next so many events."""
+    events: list[FeedEvent] = []
+    async with asyncio.timeout(PATIENCE_S):
+        async for event in feed.events():
+            events.append(event)
+            if len(events) == number:
+                break
+    return events
+
+
+async def lose(feed: StompFeed, *, within_s: float = PATIENCE_S) -> tuple[list[FeedEvent], str]:
+    """All events until the connection is lost, and why it was. TimeoutError when it still stands after ``within_s``."""
+    events: list[FeedEvent] = []
+    try:
+        async with asyncio.timeout(within_s):
+            async for event in feed.events():
+                events.append(event)  # noqa: PERF401 - a comprehension would lose what came before the end
+    except FeedUnavailable as lost:
+        return events, str(lost)
+    raise AssertionError("A feed ended without a reason.")
+
+
+@asynccontextmanager
+async def stranger(url: str, *, heart_beat: str = "0,0") -> AsyncIterator[ClientConnection]:
+    """Another client with a session of its own, as simple as can be: it sends frames and no beats."""
+    async with connect(url, subprotocols=[Subprotocol("v12.stomp")], ping_interval=None, close_timeout=1) as socket:
+        headers = (("accept-version", "1.2"), ("host", "127.0.0.1"), ("heart-beat", heart_beat))
+        await socket.send(Frame(Command.CONNECT, headers).encode(), text=True)
+        async with asyncio.timeout(PATIENCE_S):
+            assert str(await socket.recv()).startswith("CONNECTED\n")
+        yield socket
+
+
+@asynccontextmanager
+async def publisher(url: str) -> AsyncIterator[Publish]:
+    """What publishes a body under a destination as the broker spells it."""
+    async with stranger(url) as socket:
+
+        async def publish(destination: str, body: bytes) -> None:
+            await socket.send(Frame(Command.SEND, (("destination", destination),), body).encode(), text=True)
+
+        yield publish
+
+
+def trade(volume: int, *, price: int = 70_000) -> bytes:
+    """A trade of Samsung after which ``volume`` shares were traded today."""
+    return Trade(
+        code=SAMSUNG,
+        traded_at=datetime(2026, 11, 20, 10, 0, tzinfo=KST),
+        price=price,
+        base=70_000,
+        volume=1,
+        side="BUY",
+        totals=DayTotals(volume=volume, amount=volume * price, bought=volume),
+    ).body()
