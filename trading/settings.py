@@ -5,6 +5,7 @@ A name in the environment is the field's name in capitals: ``DATABASE_URI``, ``R
 """
 
 import os
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Literal, Self
@@ -18,6 +19,8 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 # The only hosts of Toss that a relayer may talk to: the guest token and the market's feed. Nothing there takes an order.
 MARKET_DATA_HOSTS = frozenset({"wts-api.tossinvest.com", "realtime-socket.tossinvest.com"})
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
 Won = Annotated[int, Field(gt=0, le=10**15)]
 
@@ -76,6 +79,14 @@ class Settings(BaseSettings):
     relayer_subscription_budget: int = Field(default=100, ge=1, le=1_000)
     relayer_heartbeat_ms: int = Field(default=5_000, ge=0, le=120_000)
 
+    stream_clients_max: int = Field(default=4, ge=0, le=1_000)
+    stream_stall_s: int = Field(default=20, ge=1, le=600)
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = Field(default=8_001, ge=1, le=65_535)
+    gateway_clients_max: int = Field(default=5_000, ge=1, le=100_000)
+    gateway_clients_per_user: int = Field(default=10, ge=1, le=1_000)
+    gateway_allowed_origins: str | None = None
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -102,6 +113,14 @@ class Settings(BaseSettings):
             ("redis://", "rediss://", "unix://", "redis+socket://")
         ):
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator("gateway_allowed_origins")
+    @classmethod
+    def _origins(cls, value: str | None) -> str | None:
+        for origin in _words(value):
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError("must be origins such as https://example.com, with commas between them and no path")
         return value
 
     @field_validator("toss_api_url", "toss_websocket_url")
@@ -143,6 +162,11 @@ class Settings(BaseSettings):
         return (self.celery_broker_url or self.redis_url).get_secret_value()
 
     @cached_property
+    def allowed_origins(self) -> frozenset[str]:
+        """The origins of web pages that may use the gateway besides its own."""
+        return frozenset(_words(self.gateway_allowed_origins))
+
+    @cached_property
     def hours_rule(self) -> Literal["krx", "always"]:
         """Whose hours the market keeps: the exchange's, or none at all, as the sandbox's play market trades around the clock."""
         if self.market_hours is not None:
@@ -166,6 +190,10 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         except ValidationError as refused:
             lines += _lines(refused)
     raise SettingsError("The settings have faults:\n" + "\n".join(lines))
+
+
+def _words(listed: str | None) -> list[str]:
+    return [word for part in (listed or "").split(",") if (word := part.strip())]
 
 
 def _lines(invalid: ValidationError) -> list[str]:

@@ -38,12 +38,14 @@ EVENT_ID_DIGITS = 15
 @dataclass(frozen=True, slots=True)
 class Look:
     """What must be read in Redis for a client: the last ticks of ``codes``, and with ``events`` the account's stream behind ``after``, or
-    only its end when the client has no place yet. Whether the session still stands is always looked up.
+    only its end when the client has no place yet. Whether the session still stands is always looked up. Up to ``heard`` the stream must have all:
+    an event is added before it is published.
     """
 
     codes: tuple[str, ...]
     events: bool
     after: int | None
+    heard: int
 
 
 class ClientFeed:
@@ -98,7 +100,7 @@ class ClientFeed:
         events = self._behind and not self._waiting
         if self.ended or not (events or self._unseen):
             return None
-        return Look(tuple(sorted(self._unseen)), events, self._place)
+        return Look(tuple(sorted(self._unseen)), events, self._place, self._heard)
 
     def learn(self, look: Look, answers: Sequence[Any]) -> None:
         """What Redis answered to the commands of ``queue_look``."""
@@ -113,7 +115,7 @@ class ClientFeed:
             if look.after is None:
                 self._begin(end)
             else:
-                self._catch_up(_part(self.bearer.user_id, look.after, others.pop()), end or 0)
+                self._catch_up(_part(self.bearer.user_id, look.after, others.pop()), end or 0, look.heard)
         self._unseen.difference_update(look.codes)
         for text in others:
             tick = None if text is None else tick_of(text)
@@ -192,7 +194,7 @@ class ClientFeed:
         self._tell_ready(self._place)
         self._behind = self._heard > self._place
 
-    def _catch_up(self, part: EventsPart, end: int) -> None:
+    def _catch_up(self, part: EventsPart, end: int, heard: int) -> None:
         place = self._place = self._place or 0
         if not self._begun:
             self._tell_ready(place)
@@ -200,8 +202,8 @@ class ClientFeed:
             for event in part.events:
                 self._place = event.id
                 self._queue(messages.event_message(event))
-        # An event that was heard but can't be read any more is missing like one that was never heard.
-        if self._place == place and (not part.complete or self._heard > place):
+        # An event that was heard before but can't be read any more is missing like one that was never heard.
+        if self._place == place and (not part.complete or heard > place):
             self._queue(messages.resync(place))
             self._place = max(place, end, self._heard)
         self._from_nothing = False

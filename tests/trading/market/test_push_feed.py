@@ -162,6 +162,24 @@ def test_an_event_heard_but_gone_ends_in_a_resync_and_not_in_endless_looking() -
     assert feed.look() is None
 
 
+def test_an_event_heard_while_the_stream_is_read_is_read_next() -> None:
+    """It was added after the answer was made, so that nothing is missing."""
+    redis = Redis(events=[event(1)])
+    feed = begun(redis)
+    feed.resume()
+    assert told(feed.take(NOW)) == [("status", None)]
+    look = feed.look()
+    assert look is not None
+    answers = redis.answers(look)
+    redis.events.append(event(2))
+    feed.offer_event(2, event_message(event(2)))
+    feed.learn(look, answers)
+    assert feed.take(NOW) == []
+    redis.answer(feed)
+
+    assert told(feed.take(NOW)) == [("cash", 2)]
+
+
 def test_ticks_conflate_and_never_go_back() -> None:
     """Of each stock the latest waits; an older one that comes late, as the snapshot of a look may be, is no news."""
     feed = begun(Redis(), SAMSUNG, HYNIX)
@@ -184,7 +202,7 @@ def test_stocks_come_and_go() -> None:
     feed = begun(redis, SAMSUNG)
 
     feed.follow([HYNIX, SAMSUNG])
-    assert (look := feed.look()) == Look((HYNIX,), events=False, after=0)
+    assert (look := feed.look()) == Look((HYNIX,), events=False, after=0, heard=0)
     redis.answer(feed)
     assert [message.data for message in feed.take(NOW)] == [tick_message(tick(2, HYNIX)).data]
     assert look.codes == (HYNIX,)

@@ -1,0 +1,36 @@
+"""``python -m relayer.gateway``: runs until SIGTERM or SIGINT. Exit codes: 0 told to stop, 1 unforeseen fault, 2 faulty settings."""
+
+import asyncio
+import signal
+import sys
+
+from relayer.gateway.server import Gateway
+from trading import logs
+from trading.settings import Settings, SettingsError, load
+
+
+def main() -> int:
+    try:
+        settings = load()
+    except SettingsError as faults:
+        sys.stderr.write(f"{faults}\n")
+        return 2
+    logs.configure(settings)
+    try:
+        asyncio.run(_run(settings))
+    except OSError as refused:
+        sys.stderr.write(f"The gateway cannot listen on port {settings.gateway_port}: {refused.strerror}.\n")
+        return 1
+    return 0
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await Gateway(settings).run(stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""One client: its feed, and the loop that writes what the feed has for it as fast as its socket takes it."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from socket import SO_SNDBUF, SOL_SOCKET
+
+from aiohttp import WSMsgType, web
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from relayer.gateway.channels import REDIS_TIMEOUT_S, SharedChannels
+from trading.market.push_feed import ClientFeed, queue_look
+from trading.market.push_messages import PushMessage
+
+# What the kernel may hold for a client that does not read: ticks conflate only where they wait with us.
+SEND_BUFFER_BYTES = 64 * 1024
+# Far more than one batch of messages: whether a client takes them is watched here, and not by the library, which would wait without an end.
+_WRITE_BUFFER_BYTES = 16 * 1024 * 1024
+_DRAIN_LOOK_S = 0.05
+_RETRY_S = 0.3
+
+
+class Stalled(Exception):
+    """The client's socket took nothing for too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every client is served with. A client whose socket takes nothing for ``stall_s`` is cut; ``looks`` bounds how many read at once."""
+
+    redis: "Redis"
+    channels: "SharedChannels[Client]"
+    stall_s: float
+    clock: Callable[[], datetime]
+    looks: asyncio.Semaphore
+
+
+class Client(ABC):
+    """``run`` writes until the feed has ended. ``_write`` says in which form."""
+
+    def __init__(self, feed: ClientFeed, means: Means, transport: asyncio.Transport) -> None:
+        self.feed = feed
+        self._means = means
+        self._transport = transport
+        self._wake = asyncio.Event()
+        transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+        socket = transport.get_extra_info("socket")
+        if socket is not None:
+            socket.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES)
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._wake.set()
+
+    async def first_look(self) -> None:
+        """Read what must be known before the client is answered at all. RedisError when that can't be had."""
+        while not (self._may_look() or self.feed.ended):
+            self._wake.clear()
+            await self._wake.wait()
+        await self._look()
+
+    async def run(self) -> None:
+        """Write until the feed has ended. Raises Stalled, and OSError when the client is gone."""
+        while True:
+            self._wake.clear()
+            if self._may_look():
+                await self._look_or_pause()
+            batch = self.feed.take(self._means.clock())
+            if batch:
+                await self._write(batch)
+                await self._drained()
+            elif self.feed.ended:
+                return
+            elif not self._may_look():
+                await self._wake.wait()
+
+    @abstractmethod
+    async def _write(self, batch: Sequence[PushMessage]) -> None:
+        """Hand the messages to the transport."""
+
+    def _may_look(self) -> bool:
+        """Whether there is something to read, and whatever comes after what will be read is received."""
+        return self.feed.look() is not None and self._means.channels.serve(self.feed.channels)
+
+    async def _look(self) -> None:
+        look = self.feed.look()
+        if look is None:
+            return
+        async with (
+            self._means.looks,
+            asyncio.timeout(REDIS_TIMEOUT_S),
+            self._means.redis.pipeline(transaction=False) as pipeline,
+        ):
+            queue_look(pipeline, self.feed.bearer, look)
+            answers = await pipeline.execute()
+        self.feed.learn(look, answers)
+
+    async def _look_or_pause(self) -> None:
+        try:
+            await self._look()
+        except (RedisError, OSError):
+            await asyncio.sleep(_RETRY_S)
+
+    async def _drained(self) -> None:
+        """Wait until the socket took everything, as long as it takes something within each span, and no more waits behind it than may."""
+        waiting = self._transport.get_write_buffer_size()
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._means.stall_s
+        while waiting:
+            await asyncio.sleep(_DRAIN_LOOK_S)
+            left = self._transport.get_write_buffer_size()
+            if left < waiting:
+                deadline = clock() + self._means.stall_s
+            elif clock() > deadline or (self.feed.ended and self.feed.end is None):
+                self._transport.abort()
+                raise Stalled
+            waiting = left
+
+
+class EventStreamClient(Client):
+    """A client of server-sent events."""
+
+    def __init__(
+        self, feed: ClientFeed, means: Means, transport: asyncio.Transport, response: web.StreamResponse
+    ) -> None:
+        super().__init__(feed, means, transport)
+        self._response = response
+
+    async def _write(self, batch: Sequence[PushMessage]) -> None:
+        await self._response.write(b"".join([message.sse for message in batch]))
+
+
+class WebSocketClient(Client):
+    """A client of a WebSocket."""
+
+    def __init__(
+        self, feed: ClientFeed, means: Means, transport: asyncio.Transport, websocket: web.WebSocketResponse
+    ) -> None:
+        super().__init__(feed, means, transport)
+        self._websocket = websocket
+
+    async def _write(self, batch: Sequence[PushMessage]) -> None:
+        for message in batch:
+            await self._websocket.send_frame(message.text, WSMsgType.TEXT)

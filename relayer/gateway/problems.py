@@ -1,0 +1,69 @@
+"""Failures as RFC 9457 problems, in the words that the API uses."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from aiohttp import web
+
+from trading.market.quote_book import MarketUnavailable
+from trading.rules.errors import DomainError
+from trading.rules.problems import MIMETYPE, SHARED_PROBLEMS, problem_members
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER_S = 5
+REQUEST_ID_HEADER = "X-Request-ID"
+_BY_HTTP_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "payload-too-large"}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def code_and_facts(fault: Exception) -> tuple[str, dict[str, Any]]:
+    """The problem code of a failure, with its facts."""
+    if isinstance(fault, DomainError):
+        return fault.code, dict(fault.facts)
+    return ("upstream-unavailable" if isinstance(fault, MarketUnavailable) else "internal-error"), {}
+
+
+def members_of(fault: Exception, path: str) -> dict[str, Any]:
+    """The members of the problem that a failure is told as."""
+    code, facts = code_and_facts(fault)
+    return problem_members(code, SHARED_PROBLEMS[code], instance=path, request_id=uuid4().hex, **facts)
+
+
+@web.middleware
+async def answer_failures(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever a handler raises before it has answered becomes a problem."""
+    try:
+        return await handler(request)
+    except web.HTTPException as refusal:
+        if refusal.status < 400:
+            raise
+        code = _BY_HTTP_STATUS.get(refusal.status, "malformed-request")
+        answer = _answer(code, request)
+        if "Allow" in refusal.headers:
+            answer.headers["Allow"] = refusal.headers["Allow"]
+        return answer
+    except (DomainError, MarketUnavailable) as refusal:
+        code, facts = code_and_facts(refusal)
+        log.info("request_refused", code=code)
+        return _answer(code, request, **facts)
+    except Exception:
+        log.exception("request_failed")
+        return _answer("internal-error", request)
+
+
+def _answer(code: str, request: web.Request, **facts: Any) -> web.Response:
+    words, request_id = SHARED_PROBLEMS[code], uuid4().hex
+    body = problem_members(code, words, instance=request.path, request_id=request_id, **facts)
+    text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    answer = web.Response(body=text, status=words.status, content_type=MIMETYPE)
+    answer.headers[REQUEST_ID_HEADER] = request_id
+    if words.status == 401:
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    if words.status == 503:
+        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
