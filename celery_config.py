@@ -14,6 +14,7 @@ QUEUES: dict[Task, str] = {
     Task.EXPIRE_ORDERS: "maintenance",
     Task.SWEEP_DUE_WORK: "maintenance",
     Task.REFRESH_SUBSCRIPTIONS: "maintenance",
+    Task.REPAIR_ACCOUNT_STREAMS: "maintenance",
     Task.PURGE_RECEIPTS: "maintenance",
 }
 
@@ -88,6 +89,7 @@ def _schedule(settings: Settings) -> dict[str, Any]:
     periods_s = {
         Task.SWEEP_DUE_WORK: settings.sweep_period_s,
         Task.REFRESH_SUBSCRIPTIONS: settings.sweep_period_s,
+        Task.REPAIR_ACCOUNT_STREAMS: settings.sweep_period_s,
         Task.EXPIRE_ORDERS: settings.expire_period_s,
         Task.PURGE_RECEIPTS: 600,
     }

@@ -3,8 +3,8 @@
 from trading import core, settings
 from trading.logs import configure
 from webapp import create_app
-from webapp.queue import producer_courier
+from webapp.queue import on_a_thread, producer_courier
 
 _settings = settings.load()
 configure(_settings)
-app = create_app(core.build(_settings, deliver=producer_courier(_settings)))
+app = create_app(core.build(_settings, deliver=producer_courier(_settings), publishing=on_a_thread))

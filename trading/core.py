@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from redis import Redis
 
 from trading.database.transactions import Database
+from trading.market.account_events import AccountEvent, AccountStreams
 from trading.market.connection import connect
 from trading.market.quote_book import QuoteBook
 from trading.market.tick_stream import TickStream
@@ -14,10 +16,12 @@ from trading.queries.exchange_days import CorrectedHours
 from trading.queue import Wakeup
 from trading.rules.market_hours import AlwaysOpen, MarketHours
 from trading.services.accounts import Passwords
+from trading.services.publish_account_events import AccountEventPublisher
 from trading.settings import Settings
 
 Clock = Callable[[], datetime]
 Deliver = Callable[[Sequence[Wakeup]], None]
+Publish = Callable[[Sequence[AccountEvent]], None]
 
 _ALWAYS_OPEN = AlwaysOpen()
 
@@ -28,6 +32,11 @@ def utc_now() -> datetime:
 
 def deliver_nothing(_wakeups: Sequence[Wakeup]) -> None:
     """For commands that wake nobody: what they leave due is found by the recovery sweep."""
+
+
+def at_once(publish: Publish) -> Publish:
+    """For a process that nobody waits for: events are published by whoever committed them, right then."""
+    return publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,7 @@ class Core:
     ticks: TickStream
     passwords: Passwords
     exchange_hours: CorrectedHours
+    account_events: AccountEventPublisher
     clock: Clock
     deliver: Deliver
 
@@ -53,15 +63,37 @@ class Core:
         self.database.close()
 
 
-def build(settings: Settings, *, deliver: Deliver = deliver_nothing, clock: Clock = utc_now) -> Core:
-    """A core on the settings' database and Redis; ``deliver`` sends the wake-ups of committed transactions and must not raise."""
+def build(
+    settings: Settings,
+    *,
+    deliver: Deliver = deliver_nothing,
+    publishing: Callable[[Publish], Publish] = at_once,
+    clock: Clock = utc_now,
+) -> Core:
+    """A core on the settings' database and Redis.
+
+    ``deliver`` sends the wake-ups of committed transactions and must not raise. ``publishing`` is given what publishes their account events, and
+    says how that is called: at once, or from elsewhere.
+    """
+
+    def hand_out(messages: Sequence[Any]) -> None:
+        events = [message for message in messages if isinstance(message, AccountEvent)]
+        wakeups = [message for message in messages if not isinstance(message, AccountEvent)]
+        # Events first: those that the woken add would have to wait for them.
+        if events:
+            publish(events)
+        if wakeups:
+            deliver(wakeups)
+
     redis = connect(settings.redis_url.get_secret_value())
     database = Database(
         settings.database_uri.get_secret_value(),
         pool_size=settings.database_pool_size,
         timeout_s=settings.database_timeout_s,
-        deliver=deliver,
+        deliver=hand_out,
     )
+    account_events = AccountEventPublisher(database, AccountStreams(redis))
+    publish = publishing(account_events.publish)
     return Core(
         settings=settings,
         database=database,
@@ -70,6 +102,7 @@ def build(settings: Settings, *, deliver: Deliver = deliver_nothing, clock: Cloc
         ticks=TickStream(redis),
         passwords=Passwords(settings),
         exchange_hours=CorrectedHours(database, clock),
+        account_events=account_events,
         clock=clock,
         deliver=deliver,
     )

@@ -20,6 +20,7 @@ class Task(StrEnum):
     EXPIRE_ORDERS = "expire_orders"
     SWEEP_DUE_WORK = "sweep_due_work"
     REFRESH_SUBSCRIPTIONS = "refresh_subscriptions"
+    REPAIR_ACCOUNT_STREAMS = "repair_account_streams"
     PURGE_RECEIPTS = "purge_idempotency_receipts"
 
 

@@ -1,21 +1,24 @@
-"""Waking workers from a web request, which does not wait for it: in each process one thread sends what all of its requests leave behind.
+"""What committed requests leave to be sent, which they do not wait for: in each process one thread wakes workers, and one publishes account events.
 
-While one message is on its way the next requests' wake-ups gather, and leave as one: the busier the process, the fewer messages an order takes.
-A broker that is slow or away then costs that thread its time, and no request any.
+While one message is on its way what the next requests leave gathers, and leaves as one: the busier the process, the fewer messages an order takes.
+A Redis that is slow or away then costs these threads their time, and no request any.
 """
 
 import atexit
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from celery import Celery
 from structlog.contextvars import bound_contextvars, get_contextvars
 
 import celery_config
-from trading.core import Deliver
+from trading.core import Deliver, Publish
 from trading.queue import Task, Wakeup, courier, wakeups
 from trading.settings import Settings
+
+T = TypeVar("T")
 
 FAREWELL_S = 1.0
 _REQUESTS_NAMED_MAX = 20
@@ -36,30 +39,49 @@ def producer_courier(settings: Settings) -> Deliver:
             headers={"request_id": get_contextvars().get("request_id")},
         )
 
-    return Sender(courier(send), batch_size=settings.stage_batch_size).leave
+    deliver = courier(send)
+
+    def deliver_together(due: Sequence[Wakeup]) -> None:
+        deliver(list(together(due, batch_size=settings.stage_batch_size)))
+
+    return Sender(deliver_together, name="wake-ups").leave
 
 
-class Sender:
-    """Takes wake-ups from any thread at once and has its own thread ``tell`` them, together where they ask for the same task.
+def on_a_thread(publish: Publish) -> Publish:
+    """For a process that answers people: account events are published by a thread of their own, which begins with the first one."""
+    return Sender(publish, name="account-events").leave
 
-    A process that ends gives it FAREWELL_S for what is left. What is not told by then is lost, as in a process that is killed, until the sweep
-    finds it.
+
+def together(due: Sequence[Wakeup], *, batch_size: int) -> Iterator[Wakeup]:
+    """As few wake-ups as ask for the same: one a task, of at most ``batch_size`` ids."""
+    ids: dict[Task, list[UUID]] = {}
+    for wakeup in due:
+        ids.setdefault(wakeup.task, []).extend(wakeup.ids)
+    for task, all_ids in ids.items():
+        yield from wakeups(task, all_ids, batch_size=batch_size)
+
+
+class Sender(Generic[T]):
+    """Takes what is to be sent from any thread at once and has its own thread, called ``name``, ``send`` what has gathered.
+
+    A process that ends gives it FAREWELL_S for what is left. What is not sent by then is lost, as in a process that is killed, until a sweep
+    finds it. ``send`` must not raise.
     """
 
-    def __init__(self, tell: Deliver, *, batch_size: int) -> None:
-        self._tell = tell
-        self._batch_size = batch_size
-        self._due: list[tuple[Wakeup, str | None]] = []
+    def __init__(self, send: Callable[[Sequence[T]], None], *, name: str) -> None:
+        self._send = send
+        self._name = name
+        self._left: list[tuple[Sequence[T], str | None]] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._ending = False
 
-    def leave(self, wakeups_due: Sequence[Wakeup]) -> None:
+    def leave(self, things: Sequence[T]) -> None:
         request_id = get_contextvars().get("request_id")
         with self._changed:
-            self._due += [(wakeup, request_id) for wakeup in wakeups_due]
+            self._left.append((things, request_id))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="wake-ups", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
                 atexit.register(self._end)
             self._changed.notify()
@@ -67,21 +89,14 @@ class Sender:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._due:
+                while not self._left:
                     if self._ending:
                         return
                     self._changed.wait()
-                due, self._due = self._due, []
-            request_ids = list(dict.fromkeys(request_id for _wakeup, request_id in due if request_id))
+                left, self._left = self._left, []
+            request_ids = list(dict.fromkeys(request_id for _things, request_id in left if request_id))
             with bound_contextvars(request_id=",".join(request_ids[:_REQUESTS_NAMED_MAX]) or None):
-                self._tell(list(self._together([wakeup for wakeup, _request_id in due])))
-
-    def _together(self, due: Sequence[Wakeup]) -> Iterator[Wakeup]:
-        ids: dict[Task, list[UUID]] = {}
-        for wakeup in due:
-            ids.setdefault(wakeup.task, []).extend(wakeup.ids)
-        for task, all_ids in ids.items():
-            yield from wakeups(task, all_ids, batch_size=self._batch_size)
+                self._send([thing for things, _request_id in left for thing in things])
 
     def _end(self) -> None:
         with self._changed:

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 @worker_ready.connect
 def _look_at_once(**_signal: Any) -> None:
     """A worker that starts may be the first after an outage: what is due is looked for now, not when beat next says so."""
-    for task in (sweep_due_work, refresh_subscriptions):
+    for task in (sweep_due_work, refresh_subscriptions, repair_account_streams):
         task.apply_async(retry=False, expires=SETTINGS.sweep_period_s)
 
 
@@ -46,6 +46,18 @@ def refresh_subscriptions() -> dict[str, Any]:
     )
     publish_subscriptions(core.redis, wanted)
     return {"subscriptions": len(wanted)}
+
+
+# Not retried: the next one comes by itself and looks back as far.
+@app.task(base=CoreTask, name=str(Task.REPAIR_ACCOUNT_STREAMS), autoretry_for=())
+def repair_account_streams() -> dict[str, Any] | None:
+    """Publish the account events that were committed and never published: Redis was away, or a process died."""
+    core = the_core()
+    repaired = core.account_events.repair(batch_size=core.settings.stage_batch_size, now=core.clock())
+    if not repaired:
+        return None
+    log.warning("account_streams_repaired", users=repaired)
+    return {"repaired": repaired}
 
 
 @app.task(base=CoreTask, name=str(Task.PURGE_RECEIPTS))

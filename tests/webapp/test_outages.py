@@ -14,7 +14,7 @@ from tests.webapp.client import Api, Person, api_on, bearer, data_of, problem_of
 from trading import core as trading_core
 from trading.queue import Task, Wakeup
 from webapp import create_app
-from webapp.queue import producer_courier
+from webapp.queue import on_a_thread, producer_courier
 
 LONGEST_S = 2.0
 
@@ -47,9 +47,11 @@ def redis_away(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterato
 
 @pytest.fixture
 def sending_api(migrated_mariadb: str, valkey_url: str) -> Iterator[Api]:
-    """The API with the courier of production, which sends wake-ups to a real broker."""
+    """The API as in production: wake-ups go to a real broker, account events to real streams, each by a thread."""
     with opened(settings_for(migrated_mariadb, valkey_url)) as books:
-        core = trading_core.build(books.settings, deliver=producer_courier(books.settings), clock=books.clock)
+        core = trading_core.build(
+            books.settings, deliver=producer_courier(books.settings), publishing=on_a_thread, clock=books.clock
+        )
         try:
             yield api_on(Books(core, books.clock))
         finally:

@@ -14,11 +14,15 @@ from sqlalchemy import func, select
 
 import celery_config
 from launcher.ports import free_port
-from tests.books import SAMSUNG
+from tests.books import SAMSUNG, Books
 from tests.servers import wait_until
+from tests.trading.steps import deposit
 from tests.webapp.client import Api, Person, data_of
 from tests.workers.processes import beat, worker
+from trading import core as trading_core
+from trading.core import utc_now
 from trading.database.tables import Order, OrderExecution, table_of
+from trading.market.account_events import AccountStreams
 from trading.queue import Task
 from trading.settings import Settings
 from webapp.request_context import HEADER
@@ -132,6 +136,20 @@ def test_lost_wakeups_are_found_again(live_api: Api, live_settings: Settings, tm
             wait_until(lambda: _applied(live_api) == 12, what="orders wiped while they waited", deadline_s=20)
 
     assert live_api.books.breaches() == []
+
+
+def test_events_of_a_process_that_died_are_published(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+    """A transaction's process ended right after its COMMIT: beat's repair brings its events to the stream, and tells so once."""
+    user = live_api.books.user()
+    dying = trading_core.build(live_settings, publishing=lambda _publish: lambda _events: None)
+    streams = AccountStreams(live_api.books.core.redis)
+    try:
+        deposit(Books(dying, utc_now), user, 1)
+    finally:
+        dying.close()
+    with worker(tmp_path / "worker.log", live_settings) as process, beat(tmp_path / "beat.log", live_settings):
+        wait_until(lambda: streams.last_ids([user]) == {user: 2}, what="the event in the stream", deadline_s=30)
+        wait_until(lambda: "account_streams_repaired" in process.output, what="the repair's log line")
 
 
 def test_faults_that_pass_are_retried_and_others_are_not(

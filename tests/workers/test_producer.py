@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,14 +18,15 @@ from structlog.contextvars import bound_contextvars, get_contextvars
 from launcher.plan import ROOT
 from tests.books import Books, opened, settings_for
 from tests.servers import Valkey, wait_until
+from tests.trading.steps import deposit, rows
 from tests.trading.threads import run_together
 from tests.webapp.client import api_on, data_of
 from tests.workers.processes import environment_of
 from trading import core as trading_core
-from trading.core import Deliver
+from trading.market.account_events import AccountStreams
 from trading.queue import Task, Wakeup, courier
 from trading.settings import Settings
-from webapp.queue import Sender, producer_courier
+from webapp.queue import Sender, on_a_thread, producer_courier, together
 from webapp.request_context import HEADER
 
 NOTICEABLE_S = 0.1
@@ -36,9 +37,9 @@ def settings(migrated_sqlite: str, valkey_url: str) -> Settings:
     return settings_for(migrated_sqlite, valkey_url)
 
 
-def _span_of(deliver: Deliver, *wakeups: Wakeup) -> float:
+def _span(act: Callable[[], object]) -> float:
     began = time.perf_counter()
-    deliver(wakeups)
+    act()
     return time.perf_counter() - began
 
 
@@ -100,7 +101,7 @@ def test_a_broker_that_is_away_costs_a_request_nothing(
     )
     leave()
     try:
-        spans = [_span_of(deliver, *[Wakeup(Task.EXECUTE_ORDERS, (uuid4(),)) for _ in range(5)]) for _ in range(3)]
+        spans = [_span(lambda: deliver([Wakeup(Task.EXECUTE_ORDERS, (uuid4(),)) for _ in range(5)])) for _ in range(3)]
     finally:
         come_back()
 
@@ -131,7 +132,7 @@ class _HeldUp:
 def test_wakeups_that_gather_leave_together(settings: Settings) -> None:
     """While one is on its way those of other requests gather by task, in batches as large as a task may take, under all their ids."""
     tell, ids = _HeldUp(), [uuid4() for _ in range(5)]
-    sender = Sender(tell, batch_size=2)
+    sender = Sender(lambda due: tell(list(together(due, batch_size=2))), name="wake-ups")
 
     def leave(task: Task, *ids: UUID, request_id: str) -> None:
         with bound_contextvars(request_id=request_id):
@@ -153,6 +154,35 @@ def test_wakeups_that_gather_leave_together(settings: Settings) -> None:
         (Task.SETTLE_EXECUTIONS, 1),
     ]
     assert {one for wakeup in gathered for one in wakeup.ids} == set(ids[1:])
+
+
+def test_events_are_published_by_a_thread_and_cost_a_request_nothing(settings: Settings, valkey_server: Valkey) -> None:
+    """While nobody answers, an account's changes commit as fast as ever; once somebody does again, the next one brings those of before along."""
+    with opened(settings) as books:
+        user = books.user()
+        core = trading_core.build(settings, publishing=on_a_thread, clock=books.clock)
+        mine = Books(core, books.clock)
+        try:
+            valkey_server.pause()
+            try:
+                spans = [_span(lambda: deposit(mine, user, 1)) for _ in range(5)]
+            finally:
+                valkey_server.resume()
+            assert max(spans) < NOTICEABLE_S
+
+            def published() -> bool:
+                deposit(mine, user, 1)
+                return bool(AccountStreams(core.redis).after(user, 6, limit=1).events)
+
+            wait_until(published, what="an event after Redis's return")
+            (last,) = rows(mine, "SELECT last_id FROM account_event_heads")
+            wait_until(
+                lambda: AccountStreams(core.redis).last_ids([user]) == {user: last["last_id"]}, what="the newest event"
+            )
+            part = AccountStreams(core.redis).after(user, 1, limit=10_000)
+            assert [event.id for event in part.events] == list(range(2, last["last_id"] + 1))
+        finally:
+            core.close()
 
 
 def test_a_process_that_ends_tells_what_is_left(settings: Settings, valkey_url: str) -> None:

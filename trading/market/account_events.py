@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import groupby
+from operator import attrgetter
 from typing import Any, Self, cast
 from uuid import UUID
 
@@ -38,6 +38,8 @@ end
 redis.call('EXPIRE', stream, ttl)
 return last
 """
+
+_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class MalformedEvent(ValueError):
@@ -71,7 +73,7 @@ class AccountEvent:
             "occurred_at": self.occurred_at.astimezone(UTC).isoformat(timespec="milliseconds"),
             "data": self.data,
         }
-        return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
+        return _as_json(shown)
 
     @classmethod
     def from_json(cls, text: str, *, user_id: UUID) -> Self:
@@ -114,7 +116,7 @@ class AccountStreams:
         with the id at which they end: to these nothing was added, and what is missing must be brought along. With ``anew`` a stream begins with
         the given events, whatever it held.
         """
-        batches = [list(group) for _, group in groupby(sorted(events, key=_place), key=lambda event: event.user_id)]
+        batches = list(by_user(events).values())
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for batch in batches:
@@ -145,6 +147,23 @@ class AccountStreams:
             raise MarketUnavailable from fault
         return {user_id: id_of_entry(found[0][0]) for user_id, found in zip(user_ids, newest, strict=True) if found}
 
+    def swept_at(self) -> datetime | None:
+        """When the streams were last held against the database; None when that is not known."""
+        try:
+            text = self._redis.get(keys.ACCOUNT_EVENTS_SWEPT_AT)
+            return None if text is None else datetime.fromisoformat(str(text)).astimezone(UTC)
+        except ValueError:
+            return None
+        except RedisError as fault:
+            raise MarketUnavailable from fault
+
+    def remember_sweep(self, at: datetime) -> None:
+        """Keep the instant up to which all committed events are known to be in the streams."""
+        try:
+            self._redis.set(keys.ACCOUNT_EVENTS_SWEPT_AT, at.astimezone(UTC).isoformat())
+        except RedisError as fault:
+            raise MarketUnavailable from fault
+
 
 def events_after(
     user_id: UUID, event_id: int, entries: Sequence[tuple[str, Mapping[str, str]]], *, limit: int
@@ -155,13 +174,19 @@ def events_after(
     return EventsPart(tuple([event for event in events if event.id > event_id][:limit]), complete)
 
 
+def by_user(events: Iterable[AccountEvent]) -> dict[UUID, list[AccountEvent]]:
+    """The events of each user, ascending."""
+    found: dict[UUID, list[AccountEvent]] = {}
+    for event in events:
+        found.setdefault(event.user_id, []).append(event)
+    for of_user in found.values():
+        of_user.sort(key=attrgetter("id"))
+    return found
+
+
 def id_of_entry(entry_id: str) -> int:
     """The event's id from its stream entry's."""
     return int(entry_id.partition("-")[0])
-
-
-def _place(event: AccountEvent) -> tuple[UUID, int]:
-    return event.user_id, event.id
 
 
 def _arguments(batch: Sequence[AccountEvent], *, anew: bool) -> list[str | int]:
