@@ -141,6 +141,8 @@ class MariaDB:
             "--no-defaults",
             f"--user={getpass.getuser()}",
             f"--datadir={folder / 'data'}",
+            # A server that starts deletes temporary tables from this folder, and must not find another's.
+            f"--tmpdir={folder}",
             f"--socket={folder / 'socket'}",
             f"--pid-file={folder / 'pid'}",
             f"--port={self.port}",

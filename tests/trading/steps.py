@@ -9,8 +9,10 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from tests.books import SAMSUNG, Books
+from trading.database.account_events import first_events_behind
 from trading.database.ids import new_id
 from trading.database.transactions import nothing_to_find
+from trading.market.account_events import AccountEvent
 from trading.rules.orders import Side
 from trading.rules.records import OrderRecord, TransactionRecord
 from trading.services import halts
@@ -130,6 +132,11 @@ def bought_in_part(books: Books, *, traded_at: int = 70_000, stages: int = 3) ->
     for _ in range(stages):
         books.run(books.sent.pop(0))
     return user, order
+
+
+def events(books: Books, user: UUID, *, after: int = 0) -> list[AccountEvent]:
+    """All account events of a user, or those behind one."""
+    return books.core.database.read(lambda session: first_events_behind(session, user, after, limit=100_000))
 
 
 def everything(books: Books) -> dict[str, list[tuple[Any, ...]]]:

@@ -25,6 +25,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from trading.database.types import Id, Instant, Shares, Won, ascii_text, fixed_bytes
+from trading.market.account_events import EventKind
 from trading.rules.ledger import DIRECTION, TRADES, TransactionType
 from trading.rules.orders import OPEN_STATUSES, OrderStatus, OrderType, Side, TimeInForce
 
@@ -378,6 +379,34 @@ class Holding(Base):
     buy_commission: Mapped[int] = mapped_column(Won)
     realized_profit: Mapped[int] = mapped_column(Won)
     updated_at: Mapped[datetime]
+
+
+class AccountEventHead(Base):
+    """How many events a user has had. Whoever adds some locks it until his COMMIT, so the ids follow the order of the commits."""
+
+    __tablename__ = "account_event_heads"
+    __table_args__ = (CheckConstraint("last_id > 0", name="last_id"), _MYSQL)
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    last_id: Mapped[int]
+    updated_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class AccountEventRow(Base):
+    """What happened to an account, never changed afterwards. ``id`` counts the user's events from 1 without a gap; ``data`` is a JSON object."""
+
+    __tablename__ = "account_events"
+    __table_args__ = (
+        CheckConstraint("id > 0", name="id"),
+        CheckConstraint(_one_of("kind", EventKind), name="kind"),
+        _MYSQL,
+    )
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("account_event_heads.user_id"), primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(WORD)
+    occurred_at: Mapped[datetime]
+    data: Mapped[str] = mapped_column(Text)
 
 
 class IdempotencyReceipt(Base):

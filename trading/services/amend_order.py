@@ -27,6 +27,7 @@ from trading.rules.errors import (
 from trading.rules.fees import largest_affordable_quantity
 from trading.rules.market_hours import MarketHours
 from trading.rules.orders import OrderType, Side, TimeInForce
+from trading.services.account_events import note_order
 from trading.services.end_orders import LOCKED_COLUMNS, forget_touches, lock_own_order, unsettled_cost
 from trading.services.ledger import lock_accounts, save
 from trading.services.order_terms import Standing, Terms, look_at_market, reservation, stand
@@ -34,8 +35,6 @@ from trading.settings import Settings
 
 _ORDERS = table_of(Order)
 _HOLDINGS = table_of(Holding)
-
-_NEEDED = (*LOCKED_COLUMNS, _ORDERS.c.order_type, _ORDERS.c.time_in_force, _ORDERS.c.limit_price)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +62,7 @@ def amend_order(
     executed, InsufficientCash, InsufficientQuantity, and what ``trading.services.order_terms.stand`` does.
     """
     market = look_at_market(quotes, _stock_of(session, command))
-    order = lock_own_order(session, user_id=command.user_id, order_id=command.order_id, columns=_NEEDED)
+    order = lock_own_order(session, user_id=command.user_id, order_id=command.order_id, columns=LOCKED_COLUMNS)
     terms = _new_terms(order, command)
     if terms.quantity <= order.executed_quantity:
         raise ValidationFailed(field="quantity", minimum=order.executed_quantity + 1)
@@ -90,6 +89,7 @@ def amend_order(
         if standing.is_due:
             send_after_commit(session, Wakeup(Task.EXECUTE_ORDERS, (order.id,)))
     session.execute(update(_ORDERS).where(_ORDERS.c.id == order.id).values(**changes))
+    note_order(session, order._asdict(), at=now, quantity=terms.quantity, limit_price=terms.limit_price)
 
 
 def _stock_of(session: Session, command: AmendOrder) -> str:

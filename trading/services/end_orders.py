@@ -14,6 +14,7 @@ from trading.database.tables import Holding, Order, OrderExecution, OrderTouch, 
 from trading.database.types import Id
 from trading.rules.errors import OrderNotFound, OrderNotOpen
 from trading.rules.orders import OPEN_STATUSES, EndReason, OrderEvent, OrderStatus, Side, status_after
+from trading.services.account_events import note_order
 from trading.services.ledger import Account, lock_accounts, save
 
 _ORDERS = table_of(Order)
@@ -34,8 +35,12 @@ _FORGET = {
 LOCKED_COLUMNS = (
     _ORDERS.c.id,
     _ORDERS.c.user_id,
+    _ORDERS.c.client_order_id,
     _ORDERS.c.stock_code,
     _ORDERS.c.side,
+    _ORDERS.c.order_type,
+    _ORDERS.c.time_in_force,
+    _ORDERS.c.limit_price,
     _ORDERS.c.status,
     _ORDERS.c.quantity,
     _ORDERS.c.executed_quantity,
@@ -142,6 +147,7 @@ def _write_orders(session: Session, endings: Iterable[Ending], unsettled: Mappin
     for ending in endings:
         status = status_after(OrderStatus(ending.order.status), ending.event)
         alike[status, ending.reason, unsettled.get(ending.order.id, 0)].append(ending.order.id)
+        note_order(session, ending.order._asdict(), at=now, status=status, reason=ending.reason)
     for (status, reason, reserved_cash), ids in alike.items():
         session.execute(
             update(_ORDERS)

@@ -31,14 +31,7 @@ from trading.settings import Settings
 _ORDERS = table_of(Order)
 _TOUCHES = table_of(OrderTouch)
 
-_NEEDED = (
-    *LOCKED_COLUMNS,
-    _ORDERS.c.time_in_force,
-    _ORDERS.c.limit_price,
-    _ORDERS.c.book_price,
-    _ORDERS.c.arriving,
-    _ORDERS.c.accepted_at,
-)
+_NEEDED = (*LOCKED_COLUMNS, _ORDERS.c.book_price, _ORDERS.c.arriving, _ORDERS.c.accepted_at)
 
 _BACKOFF_MAX_S = 32
 

@@ -17,6 +17,7 @@ from trading.database.ids import new_id
 from trading.database.tables import Transaction, VirtualBalance, table_of
 from trading.database.upsert import upsert
 from trading.rules.ledger import TransactionType, cash_change
+from trading.services.account_events import note_cash
 
 _BALANCES = table_of(VirtualBalance)
 _TRANSACTIONS = table_of(Transaction)
@@ -102,6 +103,8 @@ def save(session: Session, accounts: Iterable[Account], transactions: list[dict[
     """Write the locked accounts back and their new Transactions, a statement each."""
     if transactions:
         session.execute(insert(_TRANSACTIONS), transactions)
+        for transaction in transactions:
+            note_cash(session, transaction)
     upsert(
         session,
         _BALANCES,

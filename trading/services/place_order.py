@@ -20,6 +20,7 @@ from trading.rules.fees import SaleTaxes, commission, largest_affordable_quantit
 from trading.rules.market_hours import MarketHours
 from trading.rules.orders import OPEN_STATUSES, OrderStatus, Side
 from trading.rules.records import OrderPreview, OrderRecord
+from trading.services.account_events import note_order
 from trading.services.order_terms import Standing, Terms, look_at_market, reservation, stand
 from trading.settings import Settings
 
@@ -157,35 +158,34 @@ def _taxes(side: Side, amount: int | None, standing: Standing, now: datetime) ->
 
 
 def _insert(session: Session, command: PlaceOrder, standing: Standing, *, reserved_cash: int, now: datetime) -> None:
+    order = {
+        "id": command.order_id,
+        "user_id": command.user_id,
+        "client_order_id": command.client_order_id,
+        "stock_code": command.stock_code,
+        "side": command.side,
+        "order_type": command.order_type,
+        "time_in_force": command.time_in_force,
+        "quantity": command.quantity,
+        "limit_price": command.limit_price,
+        "status": OrderStatus.PENDING,
+        "reason": None,
+        "executed_quantity": 0,
+        "reserved_cash": reserved_cash,
+        "accepted_at": now,
+        "accepted_position": standing.position,
+        "wake_at": standing.wake_at,
+        "finished_at": None,
+        "book_price": standing.book_price,
+        "arriving": standing.arriving,
+    }
     try:
-        session.execute(
-            _INSERT_ORDER,
-            {
-                "id": command.order_id,
-                "user_id": command.user_id,
-                "client_order_id": command.client_order_id,
-                "stock_code": command.stock_code,
-                "side": command.side,
-                "order_type": command.order_type,
-                "time_in_force": command.time_in_force,
-                "quantity": command.quantity,
-                "limit_price": command.limit_price,
-                "status": OrderStatus.PENDING,
-                "reason": None,
-                "executed_quantity": 0,
-                "reserved_cash": reserved_cash,
-                "accepted_at": now,
-                "accepted_position": standing.position,
-                "wake_at": standing.wake_at,
-                "finished_at": None,
-                "book_price": standing.book_price,
-                "arriving": standing.arriving,
-            },
-        )
+        session.execute(_INSERT_ORDER, order)
     except IntegrityError as conflict:
         if command.client_order_id is not None and "client_order_id" in str(conflict.orig):
             raise ClientOrderIdTaken(client_order_id=command.client_order_id) from None
         raise
+    note_order(session, order, at=now)
 
 
 def _knows(session: Session, command: PlaceOrder) -> bool:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from trading.database.rows import AnyRow
 from trading.database.tables import Order, OrderExecution, table_of
 from trading.rules.orders import EndReason, OrderEvent, OrderStatus, Side, status_after_fill
+from trading.services.account_events import note_fill, note_order
 from trading.services.end_orders import LOCKED_COLUMNS, Ending, delete_touches, end_orders, unsettled_cost
 from trading.services.ledger import Account, lock_accounts, save
 
@@ -125,10 +126,13 @@ def _number(session: Session, decisions: Decisions) -> list[dict[str, Any]]:
 def _write_fills(session: Session, decisions: Decisions, *, now: datetime) -> None:
     whole: list[UUID] = []
     parts: defaultdict[tuple[int, bool], list[UUID]] = defaultdict(list)
-    for order_id in decisions.fills:
+    for order_id, fills in decisions.fills.items():
         order = decisions.orders[order_id]
         executed = order.executed_quantity + decisions.filled_quantity(order_id)
         status = status_after_fill(OrderStatus(order.status), ordered=order.quantity, executed=executed)
+        for fill in fills:
+            note_fill(session, fill)
+        note_order(session, order._asdict(), at=now, status=status, executed_quantity=executed)
         if status is OrderStatus.FILLED:
             whole.append(order_id)
         else:

@@ -14,6 +14,7 @@ from trading.database.tables import Holding, OrderExecution, table_of
 from trading.database.upsert import upsert
 from trading.rules.orders import Side
 from trading.rules.positions import Position
+from trading.services.account_events import note_holding
 from trading.services.ledger import InvariantBroken
 
 _EXECUTIONS = table_of(OrderExecution)
@@ -106,8 +107,10 @@ def _write_holdings(session: Session, holdings: Mapping[_HoldingKey, _Holding], 
     for key, holding in sorted(holdings.items()):
         if not 0 <= holding.reserved_quantity <= holding.position.quantity:
             raise InvariantBroken(f"holding {key}: {holding}")
+        row = _row(key, holding, now)
+        note_holding(session, row)
         if holding.position.quantity:
-            kept.append(_row(key, holding, now))
+            kept.append(row)
         else:
             emptied.append(key)
     columns = ("quantity", "reserved_quantity", "cost", "buy_commission", "realized_profit", "updated_at")

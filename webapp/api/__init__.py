@@ -3,6 +3,7 @@
 from flask import Flask
 
 from webapp.api import (
+    account_events,
     accounts,
     balance,
     market,
@@ -26,6 +27,7 @@ def install(app: Flask) -> None:
         balance,
         transactions,
         portfolio,
+        account_events,
         realtime,
         market,
         trading_control,

@@ -110,6 +110,12 @@ BROKEN = [
     ("portfolios_empty", "UPDATE portfolios SET quantity = 0"),
     (UNIQUE, "INSERT INTO portfolios SELECT * FROM portfolios"),
     (FOREIGN, "UPDATE portfolios SET stock_code = 'A999999'"),
+    ("account_event_heads_last_id", "UPDATE account_event_heads SET last_id = 0"),
+    (FOREIGN, "DELETE FROM account_event_heads"),
+    ("account_events_id", "UPDATE account_events SET id = 0 WHERE id = 1"),
+    ("account_events_kind", "UPDATE account_events SET kind = 'gift'"),
+    (UNIQUE, "UPDATE account_events SET id = 2"),
+    (FOREIGN, "UPDATE account_events SET user_id = NOBODY WHERE id = 2"),
     (FOREIGN, "DELETE FROM users"),
     (FOREIGN, "DELETE FROM stocks"),
     (

@@ -15,6 +15,14 @@ from trading.rules.orders import Side
 
 LAST_DEPOSIT = "transaction_type = 'DEPOSIT' AND sequence > 1"
 
+FILLED = "kind = 'order' AND data LIKE '%FILLED%'"
+
+
+def changed(member: str, value: int | str) -> str:
+    """SQL for an event's data with another value in it."""
+    return f"JSON_SET(data, '$.{member}', {value!r})"
+
+
 # The checks that must find it (by the numbers of their names), and the damage done with constraints off.
 DAMAGE = [
     ({"1a", "7"}, "UPDATE virtual_balances SET cash_balance = cash_balance + 1"),
@@ -72,6 +80,24 @@ DAMAGE = [
         {"8f"},
         "UPDATE order_executions SET rule = 'market-at-print', tick_position = 1, fill_number = quantity, order_id = (SELECT id FROM orders WHERE limit_price = 69500)",
     ),
+    ({"9a"}, "UPDATE account_event_heads SET last_id = last_id + 1"),
+    ({"9a"}, "UPDATE account_events SET id = id + 1 WHERE id = (SELECT last_id FROM account_event_heads)"),
+    ({"9a", "9b"}, "DELETE FROM account_events WHERE data LIKE '%WITHDRAW%'"),
+    ({"9b"}, "UPDATE virtual_balances SET cash_balance = cash_balance + 1"),
+    ({"9b"}, f"UPDATE account_events SET data = {changed('cash_balance_after', 1)} WHERE data LIKE '%WITHDRAW%'"),
+    ({"9c"}, f"UPDATE account_events SET data = {changed('status', 'CANCELLED')} WHERE {FILLED}"),
+    ({"9c"}, f"UPDATE account_events SET data = {changed('executed_quantity', 1)} WHERE {FILLED}"),
+    ({"9c"}, "UPDATE orders SET quantity = quantity + 1 WHERE limit_price = 60000"),
+    ({"9a", "9c"}, f"DELETE FROM account_events WHERE {FILLED}"),
+    ({"9c"}, "DELETE FROM orders WHERE limit_price = 60000"),
+    ({"9a", "9d"}, "DELETE FROM account_events WHERE kind = 'fill'"),
+    ({"9d"}, "UPDATE account_events SET kind = 'fill' WHERE kind = 'cash' AND data LIKE '%BUY%'"),
+    ({"9d"}, f"UPDATE account_events SET data = {changed('quantity', 1)} WHERE kind = 'fill'"),
+    ({"9d"}, f"UPDATE account_events SET data = {changed('amount', 1)} WHERE kind = 'fill'"),
+    ({"9e"}, f"UPDATE account_events SET data = {changed('cost', 1)} WHERE kind = 'holding'"),
+    ({"9e"}, "UPDATE portfolios SET quantity = quantity + 1"),
+    ({"9e"}, "UPDATE portfolios SET realized_profit = realized_profit + 1"),
+    ({"9e"}, "DELETE FROM portfolios"),
     ({"7"}, "UPDATE order_executions SET realized_profit = realized_profit + 1 WHERE side = 'SELL'"),
 ]
 

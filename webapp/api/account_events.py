@@ -1,0 +1,63 @@
+"""Account events from the database: the truth behind the stream, for a client that has missed some."""
+
+from typing import Any
+
+from flask.views import MethodView
+from marshmallow import Schema, fields
+
+from trading.market.account_events import EventKind
+from trading.queries.account_events import account_events_of
+from webapp.api.order_schemas import one_of
+from webapp.authentication import me, signed_in
+from webapp.core import the_core
+from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.fields import SequenceCursor
+from webapp.schemas import PageArguments, envelope, success
+
+blueprint = make_blueprint("Account events", "계좌 이벤트")
+
+
+class AccountEvent(Schema):
+    id = fields.Integer(required=True, metadata={"description": "counts an account's events from 1 without a gap"})
+    kind = fields.String(
+        required=True,
+        metadata=one_of(
+            EventKind, "an order's state or terms, an execution, a Transaction, or a holding as they are now"
+        ),
+    )
+    occurred_at = fields.AwareDateTime(required=True)
+    data = fields.Dict(
+        required=True, metadata={"description": "members of the order, execution, Transaction or holding, by its names"}
+    )
+
+
+class AccountEvents(Schema):
+    items = fields.List(fields.Nested(AccountEvent), required=True)
+    next_cursor = fields.String(
+        allow_none=True, metadata={"description": "the next page's after; null when nothing is left"}
+    )
+    last_event_id = fields.Integer(
+        required=True, metadata={"description": "the account's newest event, 0 before the first"}
+    )
+
+
+class Place(PageArguments):
+    """Loads as the keywords of ``trading.queries.account_events.account_events_of``."""
+
+    after = SequenceCursor(
+        load_default=0, metadata={"description": "the last event that the client has; 0 for all", "example": "0"}
+    )
+
+
+@blueprint.route("/trading/events")
+class Events(MethodView):
+    @signed_in
+    @blueprint.arguments(Place, location="query")
+    @blueprint.response(200, envelope(AccountEvents))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, place: dict[str, Any]) -> dict[str, object]:
+        """Own account events behind the last one that the client has, oldest first."""
+        user_id = me().user_id
+        return success(
+            the_core().database.snapshot(lambda session: account_events_of(session, user_id=user_id, **place))
+        )
