@@ -29,6 +29,8 @@ STABLE_AFTER_S = 10.0
 # A destination that cost us the connection is left alone for a while, so that it can't cost it again at once.
 REFUSED_PAUSE_S = 300.0
 RECONCILE_PERIOD_S = 1.0
+# A server need not say which destination it can't bear. One that was the first without an answer in so many losses is taken for that.
+STRIKES_MAX = 3
 # A server may put any text into its ERROR.
 REASON_LENGTH_MAX = 200
 
@@ -75,6 +77,8 @@ class MarketLink:
         self._note_change = note_change
         self._confirmed: set[str] = set()
         self._refusals: dict[str, Refusal] = {}
+        self._unanswered: dict[str, None] = {}
+        self._strikes: dict[str, int] = {}
         self._reconnect_asked = asyncio.Event()
         self._fates: dict[str, asyncio.Future[Fate]] = {}
         self._attempts: list[asyncio.Future[str | None]] = []
@@ -146,6 +150,7 @@ class MarketLink:
             reason = str(lost.exceptions[0])
         finally:
             await self._feed.close()
+            self._suspect()
             self._note_connected(connected=False)
         # A loss at the very moment of being cancelled wins over the cancellation inside the group; it must not be forgotten.
         task = asyncio.current_task()
@@ -185,6 +190,7 @@ class MarketLink:
         if connected:
             self.why_disconnected = None
         self._confirmed.clear()
+        self._unanswered.clear()
         for destination in list(self._fates):
             self._decide(destination, Fate.DISCONNECTED)
         log.info("feed_connected" if connected else "feed_closed", connections_total=self.connections_total)
@@ -198,16 +204,29 @@ class MarketLink:
                     self._writer.offer(tick)
             case SubscriptionConfirmed():
                 self._confirmed.add(event.destination)
+                self._strikes.pop(event.destination, None)
                 self._decide(event.destination, Fate.CONFIRMED)
                 self._note_change()
             case SubscriptionUnconfirmed():
                 log.warning("subscription_unconfirmed", destination=event.destination)
                 self._decide(event.destination, Fate.UNCONFIRMED)
             case SubscriptionRefused():
-                log.warning("subscription_refused", destination=event.destination, reason=event.reason)
-                refusal = Refusal(event.reason[:REASON_LENGTH_MAX], _now() + REFUSED_PAUSE_S)
-                self._refusals[event.destination] = refusal
-                self._decide(event.destination, Fate.REFUSED)
+                self._refuse(event.destination, event.reason)
+
+    def _refuse(self, destination: str, reason: str) -> None:
+        log.warning("subscription_refused", destination=destination, reason=reason)
+        self._refusals[destination] = Refusal(reason[:REASON_LENGTH_MAX], _now() + REFUSED_PAUSE_S)
+        self._decide(destination, Fate.REFUSED)
+
+    def _suspect(self) -> None:
+        """The connection is lost, perhaps for the sake of the first destination that has no answer. Next time that one is asked for last; and if the
+        connection is lost again, though others were confirmed, it is refused rather than cost all of them the market for ever."""
+        suspect = next(iter(self._unanswered), None)
+        if suspect is None or self._reconnect_asked.is_set():
+            return
+        self._strikes[suspect] = self._strikes.get(suspect, 0) + 1
+        if self._strikes[suspect] >= STRIKES_MAX and self._confirmed:
+            self._refuse(suspect, "the connection was lost each time it was asked for")
 
     async def _fate(self, destination: str) -> Fate:
         """Wait for the next thing that becomes of a destination."""
@@ -218,6 +237,7 @@ class MarketLink:
         return await asyncio.shield(future)
 
     def _decide(self, destination: str, fate: Fate) -> None:
+        self._unanswered.pop(destination, None)
         future = self._fates.pop(destination, None)
         if future is not None:
             future.set_result(fate)
@@ -232,12 +252,14 @@ class MarketLink:
                 await self._feed.unsubscribe(sorted(excess))
                 for destination in excess:
                     self._intake.forget(destination)
+                    self._strikes.pop(destination, None)
                     self._decide(destination, Fate.WITHDRAWN)
                 self._confirmed -= excess
                 self._note_change()
-            missing = wanted - self._feed.subscribed
+            missing = sorted(wanted - self._feed.subscribed, key=lambda each: (self._strikes.get(each, 0), each))
             if missing:
-                await self._feed.subscribe(sorted(missing))
+                self._unanswered.update(dict.fromkeys(missing))
+                await self._feed.subscribe(missing)
             with suppress(TimeoutError):
                 async with asyncio.timeout(RECONCILE_PERIOD_S):
                     await self._watch.changed.wait()

@@ -1,20 +1,23 @@
-"""The link's end: told to stop, it stops, whatever the feed does at that moment."""
+"""The link against feeds that behave as badly as they can: one bad destination costs no other, and told to stop, it stops."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
 from redis.asyncio import Redis
 
 from relayer.backoff import Backoff
-from relayer.feed import FeedEvent, FeedUnavailable
-from relayer.market_link import MarketLink
+from relayer.feed import Feed, FeedEvent, FeedUnavailable, SubscriptionConfirmed
+from relayer.market_link import STRIKES_MAX, MarketLink
 from relayer.subscriptions import SubscriptionWatch
 from relayer.tick_intake import TickIntake
 from relayer.tick_sequence import TickSequence
 from relayer.tick_writer import TickWriter
+from tests.relayer.harness import until
+from trading.core import utc_now
+from trading.market.topics import trade_topic
 
 
 class FeedLostOnLeaving:
@@ -48,31 +51,112 @@ class FeedLostOnLeaving:
         """Nothing to close."""
 
 
+class TouchyFeed:
+    """A feed that confirms every destination in turn, but for one that costs the connection without a word about it."""
+
+    def __init__(self, *, touchy: str) -> None:
+        self.connections = 0
+        self.confirmed: set[str] = set()
+        self._touchy = touchy
+        self._events: asyncio.Queue[FeedEvent | None] = asyncio.Queue()
+
+    @property
+    def subscribed(self) -> frozenset[str]:
+        return frozenset(self.confirmed)
+
+    async def connect(self) -> None:
+        self.connections += 1
+        self._events = asyncio.Queue()
+
+    async def subscribe(self, destinations: Sequence[str]) -> None:
+        for destination in destinations:
+            if destination == self._touchy:
+                self._events.put_nowait(None)
+                return
+            self.confirmed.add(destination)
+            self._events.put_nowait(SubscriptionConfirmed(destination=destination))
+
+    async def unsubscribe(self, destinations: Sequence[str]) -> None:
+        self.confirmed -= set(destinations)
+
+    async def events(self) -> AsyncIterator[FeedEvent]:
+        while (event := await self._events.get()) is not None:
+            yield event
+        raise FeedUnavailable("the server sent ERROR: no")
+
+    async def close(self) -> None:
+        self.confirmed = set()
+
+    def abort(self) -> None:
+        """Nothing that could be dropped."""
+
+
+@asynccontextmanager
+async def linked(valkey_url: str, feed: Feed, *wanted: str) -> AsyncIterator[MarketLink]:
+    """A link that is to subscribe to these destinations on ``feed``, without a daemon around it."""
+    async with Redis.from_url(valkey_url, decode_responses=True) as redis:
+        sequence = TickSequence()
+        watch = SubscriptionWatch(redis, budget=10)
+        watch.wanted = frozenset(wanted)
+        yield MarketLink(
+            feed,
+            watch,
+            TickIntake(sequence, clock=utc_now),
+            TickWriter(redis, sequence, clock=utc_now),
+            backoff=Backoff(Random(1)),
+            note_change=lambda: None,
+        )
+
+
+@pytest.mark.parametrize("touchy", ["A000001", "A000003"], ids=["first in order", "last in order"])
+def test_a_destination_that_costs_the_connection_unnamed_is_found(valkey_url: str, touchy: str) -> None:
+    """It would otherwise cost all others the market for ever, whoever asked for it. The others are served, in a few connections."""
+    topics = {code: trade_topic(code) for code in ("A000001", "A000002", "A000003")}
+
+    async def scenario() -> None:
+        feed = TouchyFeed(touchy=topics[touchy])
+        async with linked(valkey_url, feed, *topics.values()) as link:
+            running = asyncio.create_task(link.run())
+            await until(
+                lambda: link.subscriptions == 2 and link.refusals, what="the others are served alone", deadline_s=30
+            )
+            assert list(link.refusals) == [topics[touchy]]
+            assert feed.connections <= STRIKES_MAX + 2
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
+def test_nobody_is_blamed_while_nothing_is_confirmed(valkey_url: str) -> None:
+    """A server that takes no subscription at all is away, and no destination is the cause of it."""
+    topic = trade_topic("A000001")
+
+    async def scenario() -> None:
+        feed = TouchyFeed(touchy=topic)
+        async with linked(valkey_url, feed, topic) as link:
+            running = asyncio.create_task(link.run())
+            await until(lambda: feed.connections > STRIKES_MAX, what="it was lost often", deadline_s=30)
+            assert not link.refusals
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
 def test_a_loss_at_the_moment_of_stopping_does_not_swallow_the_stop(valkey_url: str) -> None:
     """The loss of the connection would otherwise win over the cancellation, and the link would connect again."""
 
     async def scenario() -> int:
-        redis: Redis = Redis.from_url(valkey_url, decode_responses=True)
-        sequence, feed = TickSequence(), FeedLostOnLeaving()
-        watch = SubscriptionWatch(redis, budget=1)
-        watch.wanted = frozenset({"/topic/v1/kr/stock/trade/A005930"})
-        clock = lambda: datetime.now(UTC)  # noqa: E731 - three words need no name of their own
-        link = MarketLink(
-            feed,
-            watch,
-            TickIntake(sequence, clock=clock),
-            TickWriter(redis, sequence, clock=clock),
-            backoff=Backoff(Random(1)),
-            note_change=lambda: None,
-        )
-        running = asyncio.create_task(link.run())
-        await feed.asked.wait()
+        feed = FeedLostOnLeaving()
+        async with linked(valkey_url, feed, trade_topic("A005930")) as link:
+            running = asyncio.create_task(link.run())
+            await feed.asked.wait()
 
-        running.cancel()
+            running.cancel()
 
-        with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(running, timeout=2)
-        await redis.aclose()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(running, timeout=2)
         return feed.connections
 
     assert asyncio.run(scenario()) == 1
