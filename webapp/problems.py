@@ -1,5 +1,6 @@
 """Failures as RFC 9457 problems. One table gives each stable code its HTTP status and its words for the user."""
 
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -7,6 +8,7 @@ from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from trading.database.transactions import DatabaseUnavailable
+from trading.market.commands import AnswerCode
 from trading.market.quote_book import MarketUnavailable
 from trading.rules.errors import DomainError
 from trading.rules.problems import MIMETYPE, PAGE, SHARED_PROBLEMS, Words, problem_members
@@ -50,6 +52,12 @@ _TABLE: dict[str, Words] = {
     ),
     "request-in-progress": Words(409, "처리 중인 요청", "같은 Idempotency-Key의 요청을 처리하고 있습니다."),
     "relayer-unavailable": Words(503, "시세 수신 이상", "실시간 시세 수신이 정상이 아닙니다."),
+    AnswerCode.BUDGET_EXCEEDED: Words(409, "구독 한도 초과", AnswerCode.BUDGET_EXCEEDED.message),
+    AnswerCode.REFUSED: Words(502, "구독 거절", AnswerCode.REFUSED.message),
+    AnswerCode.UNCONFIRMED: Words(504, "구독 미확인", AnswerCode.UNCONFIRMED.message),
+    AnswerCode.WITHDRAWN: Words(409, "구독 해제됨", AnswerCode.WITHDRAWN.message),
+    AnswerCode.RECONNECT_FAILED: Words(502, "재연결 실패", AnswerCode.RECONNECT_FAILED.message),
+    AnswerCode.BUSY: Words(503, "명령이 너무 많음", AnswerCode.BUSY.message),
     "service-unavailable": Words(503, "일시적인 장애", "지금은 처리할 수 없습니다. 잠시 후 다시 시도해 주세요."),
 }
 
@@ -72,9 +80,9 @@ def status_of(code: str) -> int:
     return _TABLE[code].status
 
 
-def problem(code: str, **facts: Any) -> Response:
-    """The answer for a problem code, with typed facts as members of their own."""
-    words = _TABLE[code]
+def problem(code: str, *, status: int | None = None, **facts: Any) -> Response:
+    """The answer for a problem code, with typed facts as members of their own; ``status`` where it is not the code's usual one."""
+    words = _TABLE[code] if status is None else replace(_TABLE[code], status=status)
     body = problem_members(code, words, instance=request.path, request_id=g.get("request_id"), **facts)
     # What a member repeats of the request may be half a character, which UTF-8 can't hold.
     text = current_app.json.dumps(body).encode("utf-8", "replace")

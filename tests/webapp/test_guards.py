@@ -49,7 +49,7 @@ def test_strangers_are_refused_before_anything_else(sqlite_api: Api, body: bytes
 
 
 def test_administration_is_for_administrators(api: Api) -> None:
-    """Every route of theirs is 403 to a user, whatever he sends, does nothing for him, and answers an administrator."""
+    """Every route of theirs is 403 to a user, whatever he sends, does nothing for him, and lets an administrator in."""
     user, administrator = api.person(), api.administrator()
     asked = [route for route in routes(api) if route[1].startswith("/admin/")]
     assert len(asked) >= 2
@@ -59,7 +59,7 @@ def test_administration_is_for_administrators(api: Api) -> None:
         for body in ({}, {"json": {}}, {"json": {"no_such_member": 1}}):
             problem_of(api.ask(method, _filled(rule), user, **body), "forbidden")
         assert everything(api.books) == before
-        assert api.ask(method, _filled(rule), administrator).status_code < 300, rule
+        assert api.ask(method, _filled(rule), administrator).status_code not in (401, 403, 404, 405, 500), rule
 
 
 def test_everything_with_an_id_belongs_to_somebody(api: Api) -> None:

@@ -12,6 +12,7 @@ from webapp.api import (
     orders,
     portfolio,
     realtime,
+    relayer_admin,
     trading_control,
     transactions,
 )
@@ -31,6 +32,7 @@ def install(app: Flask) -> None:
         realtime,
         market,
         trading_control,
+        relayer_admin,
     ):
         api.register_blueprint(room.blueprint)
     app.register_blueprint(operations.blueprint)

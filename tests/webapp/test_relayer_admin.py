@@ -1,0 +1,220 @@
+"""What administrators do to the relayer, over HTTP, against a real one that is fed by the sandbox."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.books import HYNIX, SAMSUNG
+from tests.relayer.harness import Toss, health, relayer, toss
+from tests.servers import Valkey, wait_until
+from tests.webapp.client import HANGUL, Api, Person, data_of, problem_of
+from trading.market import keys
+from trading.market.health import RelayerHealth
+from trading.market.subscriptions import Source, publish_subscriptions
+from trading.market.topics import trade_topic
+
+SUBSCRIPTIONS = "/admin/websocket/subscriptions"
+RECONNECT = "/admin/websocket/reconnect"
+
+
+@dataclass(frozen=True)
+class Office:
+    """An administrator at the API, and the feed that the relayer is connected to."""
+
+    api: Api
+    administrator: Person
+    toss: Toss
+
+    def subscribe(self, topic: str) -> Any:
+        return self.api.post(f"{SUBSCRIPTIONS}/subscribe", self.administrator, query_string={"topic": topic})
+
+    def unsubscribe(self, topic: str) -> Any:
+        query = {"topic": topic}
+        return self.api.ask("DELETE", f"{SUBSCRIPTIONS}/unsubscribe", self.administrator, query_string=query)
+
+
+@pytest.fixture
+def office(sqlite_api: Api, valkey_url: str) -> Iterator[Office]:
+    """With a relayer that has room for two, and listens."""
+    redis = sqlite_api.books.core.redis
+    leave = threading.Event()
+    stand_ins: list[Toss] = []
+
+    async def relay() -> None:
+        async with toss() as stand_in, relayer(stand_in.settings(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="2")):
+            stand_ins.append(stand_in)
+            await asyncio.to_thread(leave.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(relay(),))
+    thread.start()
+    try:
+        wait_until(
+            lambda: (record := health(redis)) and record.connected and redis.pubsub_numsub(keys.RELAYER_COMMANDS)[0][1],
+            what="the relayer is connected and listens",
+            deadline_s=30,
+        )
+        yield Office(sqlite_api, sqlite_api.administrator(), stand_ins[0])
+    finally:
+        leave.set()
+        thread.join()
+
+
+def test_a_subscription_is_added_listed_and_taken_back(office: Office) -> None:
+    """By code or in full, with the message of the contract; the same once more is no failure."""
+    added = office.subscribe("000660")
+    assert data_of(added) | {"command_id": ""} == {
+        "command_id": "",
+        "outcome": "subscribed",
+        "topic": trade_topic(HYNIX),
+        "stock_code": HYNIX,
+        "source": "commands",
+    }
+    assert added.get_json()["message"] == "구독 추가 성공"
+    assert data_of(office.subscribe(trade_topic(HYNIX)))["outcome"] == "already-subscribed"
+
+    listed = data_of(office.api.get(SUBSCRIPTIONS, office.administrator))
+    assert (listed["total_count"], listed["connected"], listed["budget"]) == (1, True, 2)
+    assert listed["subscriptions"] == [
+        {
+            "topic": trade_topic(HYNIX),
+            "stock_code": HYNIX,
+            "source": "commands",
+            "state": "confirmed",
+            "reason": None,
+        }
+    ]
+
+    assert data_of(office.unsubscribe("A000660"))["outcome"] == "unsubscribed"
+    assert office.toss.server.destinations() == set()
+    assert data_of(office.unsubscribe("A000660"))["outcome"] == "not-subscribed"
+
+
+def test_what_the_product_wants_stays_and_says_why(office: Office) -> None:
+    publish_subscriptions(office.api.books.core.redis, {SAMSUNG: Source.HOLDINGS})
+    data_of(office.subscribe(SAMSUNG))
+
+    kept = office.unsubscribe(SAMSUNG)
+
+    assert (data_of(kept)["outcome"], data_of(kept)["source"]) == ("still-subscribed", "holdings")
+    assert office.toss.server.destinations() == {trade_topic(SAMSUNG)}
+
+
+def test_failures_are_problems_with_their_facts(office: Office) -> None:
+    """What the feed refuses, what the budget does not hold, and a reconnect that fails."""
+    office.toss.server.faults.refused_destinations = {trade_topic(HYNIX)}
+    refused = problem_of(office.subscribe(HYNIX), "subscription-refused")
+    assert (refused["status"], refused["reason"]) == (502, "the destination is unknown")
+    wait_until(lambda: office.toss.server.connections_total == 2, what="the relayer is connected again", deadline_s=30)
+    for code in ("A000001", "A000002"):
+        assert office.subscribe(code).status_code == 200
+    assert problem_of(office.subscribe("A000003"), "subscription-budget-exceeded")["budget"] == 2
+
+    office.toss.server.faults.token_status = 503
+    failed = problem_of(office.api.post(RECONNECT, office.administrator), "reconnect-failed")
+    assert failed["reason"] == "the token endpoint answered 503"
+
+
+def test_a_reconnect_is_answered_when_it_stands(office: Office) -> None:
+    made = data_of(office.api.post(RECONNECT, office.administrator))
+
+    assert (made["outcome"], made["connections_total"]) == ("reconnected", 2)
+    assert office.toss.server.connections_total == 2
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        None,
+        "",
+        "samsung",
+        "A0059301",
+        "/topic/v1/kr/stock/index/KGG01P",
+        "/topic/v1/us/stock/trade/US20220225003",
+        "/topic/v1/kr/stock/trade/A005930\nid:1\n\n\0",
+        "/topic/v1/kr/stock/trade/A005930\r\n",
+        "/topic/v1/kr/stock/trade/*",
+        "\ud800",
+        "x" * 4_000,
+    ],
+    ids=lambda topic: repr(topic)[:30],
+)
+def test_only_known_destinations_are_passed_on(sqlite_api: Api, topic: str | None) -> None:
+    """Refused by name, in Korean, before anything is published; nothing that nobody here would read is subscribed."""
+    administrator = sqlite_api.administrator()
+    query = {} if topic is None else {"topic": topic.encode("utf-8", "surrogatepass")}
+    for method, path in (("POST", f"{SUBSCRIPTIONS}/subscribe"), ("DELETE", f"{SUBSCRIPTIONS}/unsubscribe")):
+        refused = problem_of(sqlite_api.ask(method, path, administrator, query_string=query), "validation-failed")
+        assert HANGUL.search(refused["errors"]["query"]["topic"][0])
+
+
+def test_without_a_relayer_it_is_504_at_once(sqlite_api: Api) -> None:
+    """Where there never was one, where its last word is old, and where nobody listens any more."""
+    administrator, redis, now = sqlite_api.administrator(), sqlite_api.books.core.redis, sqlite_api.books.clock()
+    record = RelayerHealth(pid=7, started_at=now, updated_at=now, connected=True)
+
+    def reasons() -> set[str]:
+        answers = (
+            sqlite_api.post(f"{SUBSCRIPTIONS}/subscribe?topic=A005930", administrator),
+            sqlite_api.ask("DELETE", f"{SUBSCRIPTIONS}/unsubscribe?topic=A005930", administrator),
+            sqlite_api.get(SUBSCRIPTIONS, administrator),
+            sqlite_api.post(RECONNECT, administrator),
+        )
+        return {problem_of(answer, "relayer-unavailable", status=504)["reason"] for answer in answers}
+
+    assert reasons() == {"no-record"}
+    redis.set(keys.RELAYER_HEALTH, record.to_json())
+    assert reasons() == {"no-listener"}
+    sqlite_api.books.clock.advance(seconds=61)
+    assert reasons() == {"no-heartbeat"}
+
+
+def test_without_redis_it_is_503(sqlite_api: Api, valkey_server: Valkey) -> None:
+    administrator = sqlite_api.administrator()
+    valkey_server.stop()
+    try:
+        problem_of(sqlite_api.post(RECONNECT, administrator), "upstream-unavailable")
+    finally:
+        valkey_server.start()
+
+
+def test_many_administrators_do_not_take_all_threads(office: Office) -> None:
+    """While as many wait as may, the next one is told to come again; afterwards all is as before."""
+    office.toss.server.faults.receipts = False
+    answers: list[Any] = []
+
+    def wait_for(code: str) -> None:
+        another = Office(office.api.another_client(), office.administrator, office.toss)
+        answers.append(another.subscribe(code))
+
+    waiting = [threading.Thread(target=wait_for, args=(code,)) for code in (SAMSUNG, HYNIX)]
+    for thread in waiting:
+        thread.start()
+    wait_until(lambda: len(office.toss.server.destinations()) == 2, what="both are asked for", deadline_s=30)
+
+    problem_of(office.api.get(SUBSCRIPTIONS, office.administrator), "relayer-busy")
+
+    for thread in waiting:
+        thread.join()
+    for answer in answers:
+        problem_of(answer, "subscription-unconfirmed")
+    assert data_of(office.api.get(SUBSCRIPTIONS, office.administrator))["total_count"] == 0
+
+
+def test_who_did_what_is_logged(sqlite_api: Api) -> None:
+    """Failures too."""
+    administrator = sqlite_api.administrator()
+    with capture_logs() as logged:
+        sqlite_api.post(f"{SUBSCRIPTIONS}/subscribe?topic=A005930", administrator)
+
+    (line,) = [entry for entry in logged if entry["event"] == "relayer_command"]
+    assert (line["user_id"], line["type"], line["topic"], line["outcome"]) == (
+        administrator.id.replace("-", ""),
+        "subscribe",
+        trade_topic(SAMSUNG),
+        "no-record",
+    )

@@ -1,0 +1,177 @@
+"""For administrators: what the relayer subscribes to, and its connection. Each route gives it one command and waits for the answer."""
+
+import time
+from threading import BoundedSemaphore
+from typing import Any
+
+import structlog
+from flask import Response
+from flask.views import MethodView
+from marshmallow import Schema, ValidationError, fields
+
+from trading.market.commands import AnswerCode, Command, CommandAnswer, CommandLine, CommandType, RelayerUnavailable
+from trading.market.topics import code_of_trade_topic, trade_topic_named
+from webapp.authentication import admin_only, me
+from webapp.core import the_core
+from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.problems import CODES, problem
+from webapp.schemas import envelope, success
+
+blueprint = make_blueprint("Relayer admin", "시세 구독 관리 (관리자)")
+
+log = structlog.get_logger(__name__)
+
+# A command may wait for half a minute: the process's other threads stay free for its users.
+_LINES = BoundedSemaphore(2)
+_FACTS = ("budget", "reason", "retry_after_s")
+
+
+class Topic(fields.String):
+    """A destination that the relayer can follow, in full or by its stock's code; loads in full."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        topic = trade_topic_named(str(super()._deserialize(value, attr, data, **kwargs)))
+        if topic is None:
+            raise ValidationError("종목 코드(A005930) 또는 /topic/v1/kr/stock/trade/A005930 형식입니다.")
+        return topic
+
+
+class OneTopic(Schema):
+    topic = Topic(required=True, metadata={"example": "/topic/v1/kr/stock/trade/A000660"})
+
+
+class Outcome(Schema):
+    """What became of a command. ``source`` is why the destination is subscribed, null where it is not."""
+
+    command_id = fields.String(required=True)
+    outcome = fields.String(required=True)
+    topic = fields.String(required=True)
+    stock_code = fields.String(required=True)
+    source = fields.String(required=True, allow_none=True)
+
+
+class Reconnection(Schema):
+    command_id = fields.String(required=True)
+    outcome = fields.String(required=True)
+    connections_total = fields.Integer(required=True)
+
+
+class SubscriptionState(Schema):
+    """A destination with the source for which it is wanted; ``reason`` is the feed's where it refused."""
+
+    topic = fields.String(required=True)
+    stock_code = fields.Function(lambda each: code_of_trade_topic(each["topic"]), metadata={"type": "string"})
+    source = fields.String(required=True)
+    state = fields.String(required=True)
+    reason = fields.String(required=True, allow_none=True)
+
+
+class Subscriptions(Schema):
+    """Everything that is wanted, and some of what does not fit the budget."""
+
+    connected = fields.Boolean(required=True)
+    budget = fields.Integer(required=True)
+    total_count = fields.Integer(required=True)
+    subscriptions = fields.List(fields.Nested(SubscriptionState), required=True)
+    left_out = fields.List(fields.Nested(SubscriptionState), required=True)
+    left_out_total = fields.Integer(required=True)
+
+
+@blueprint.route("/admin/websocket/subscriptions/subscribe")
+class Subscribing(MethodView):
+    @admin_only
+    @blueprint.arguments(OneTopic, location="query")
+    @blueprint.response(200, envelope(Outcome))
+    @blueprint.doc(**SIGNED_IN)
+    def post(self, arguments: dict[str, Any]) -> dict[str, object] | Response:
+        """Subscribe to a stock's trades. 200 when the feed has confirmed it (``subscribed``), had before (``already-subscribed``), or is away and will
+        be asked when it is back (``pending``)."""
+        return _about_topic(CommandType.SUBSCRIBE, arguments["topic"])
+
+
+@blueprint.route("/admin/websocket/subscriptions/unsubscribe")
+class Unsubscribing(MethodView):
+    @admin_only
+    @blueprint.arguments(OneTopic, location="query")
+    @blueprint.response(200, envelope(Outcome))
+    @blueprint.doc(**SIGNED_IN)
+    def delete(self, arguments: dict[str, Any]) -> dict[str, object] | Response:
+        """Withdraw what an administrator subscribed to. What the product itself wants stays subscribed (``still-subscribed``, with its ``source``)."""
+        return _about_topic(CommandType.UNSUBSCRIBE, arguments["topic"])
+
+
+@blueprint.route("/admin/websocket/subscriptions")
+class ListOfSubscriptions(MethodView):
+    @admin_only
+    @blueprint.response(200, envelope(Subscriptions))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self) -> dict[str, object] | Response:
+        """What the relayer follows, by its own word: each destination with its source and state."""
+        command = Command.new(CommandType.GET_SUBSCRIPTIONS)
+        answer = _ask(command)
+        if isinstance(answer, Response):
+            return answer
+        return success({**answer.data, "total_count": len(answer.data["subscriptions"])}, answer.code.message)
+
+
+@blueprint.route("/admin/websocket/reconnect")
+class Reconnecting(MethodView):
+    @admin_only
+    @blueprint.response(200, envelope(Reconnection))
+    @blueprint.doc(**SIGNED_IN)
+    def post(self) -> dict[str, object] | Response:
+        """Have the relayer leave its connection to the feed and make a new one, with all subscriptions."""
+        command = Command.new(CommandType.RECONNECT)
+        answer = _ask(command)
+        if isinstance(answer, Response):
+            return answer
+        return success({"command_id": command.command_id, "outcome": answer.code, **answer.data}, answer.code.message)
+
+
+def _about_topic(kind: CommandType, topic: str) -> dict[str, object] | Response:
+    command = Command.new(kind, topic)
+    answer = _ask(command)
+    if isinstance(answer, Response):
+        return answer
+    told = {
+        "command_id": command.command_id,
+        "outcome": answer.code,
+        "topic": topic,
+        "stock_code": code_of_trade_topic(topic),
+        "source": answer.data.get("source"),
+    }
+    return success(told, answer.code.message)
+
+
+def _ask(command: Command) -> CommandAnswer | Response:
+    """The relayer's answer where it did what was asked, else the problem. Who asked for what, and what came of it, is logged."""
+    began, outcome = time.monotonic(), "upstream-unavailable"
+    core = the_core()
+    try:
+        if not _LINES.acquire(blocking=False):
+            outcome = AnswerCode.BUSY
+            return problem(AnswerCode.BUSY)
+        try:
+            answer = CommandLine(core.redis).ask(command, now=core.clock())
+        finally:
+            _LINES.release()
+        outcome = answer.code
+        if answer.code.success:
+            return answer
+        if answer.code not in CODES:
+            # It does not understand us, as a relayer of another version might not.
+            return problem("relayer-unavailable", status=504, reason=answer.code)
+        return problem(answer.code, **{name: answer.data[name] for name in _FACTS if name in answer.data})
+    except RelayerUnavailable as fault:
+        outcome = fault.reason
+        return problem("relayer-unavailable", status=504, reason=fault.reason)
+    finally:
+        log.info(
+            "relayer_command",
+            user_id=me().user_id.hex,
+            type=command.type,
+            topic=command.topic,
+            command_id=command.command_id,
+            outcome=outcome,
+            duration_ms=round((time.monotonic() - began) * 1_000),
+        )
