@@ -7,7 +7,7 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import WebSocketException
 from websockets.typing import Origin, Subprotocol
 
 from relayer.destinations import DestinationStyle, speller
@@ -33,18 +33,14 @@ from relayer.stomp import (
     SubscriptionIds,
     Unconfirmed,
 )
-from relayer.stomp.client_session import Event
 from relayer.stomp.limits import RECEIPT_TIMEOUT_S
-from relayer.suspects import Suspects
+from relayer.stomp_link import StompLink
 from trading.settings import LOOPBACK_HOSTS
 
 SUBPROTOCOL = Subprotocol("v12.stomp")
 MESSAGE_OCTETS_MAX = 1024 * 1024
 OPEN_TIMEOUT_S = 10.0
-SEND_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 1.5
-# How long a wait for the next message may ignore what became due meanwhile, e.g. a new receipt's deadline.
-WAIT_S = 1.0
 
 # The pace of Toss's own web page.
 BATCH_DESTINATIONS = 20
@@ -71,15 +67,13 @@ class StompFeed:
         self._spell = speller(destination_style)
         self._device = f"WTS-{uuid.uuid4().hex}"
         self._ids = SubscriptionIds()
-        self._suspects = Suspects()
         self._token = ""
-        self._sending = asyncio.Lock()
-        self._link: tuple[ClientConnection, ClientSession] | None = None
+        self._link: StompLink | None = None
 
     @property
     def subscribed(self) -> frozenset[str]:
         """Destinations asked for on the present connection."""
-        return frozenset() if self._link is None else self._link[1].subscribed
+        return frozenset() if self._link is None else self._link.session.subscribed
 
     async def connect(self) -> None:
         """A new token, a new socket, a new session. FeedUnavailable when one of them can't be had."""
@@ -91,9 +85,9 @@ class StompFeed:
         session = ClientSession(
             self._ids, heart_beat=self._heart_beat, receipt_timeout_s=self._receipt_timeout_s, spell=self._spell
         )
-        self._link = socket, session
+        self._link = StompLink(socket, session)
         try:
-            await self._open_session(socket, session)
+            await self._open_session(self._link)
         except BaseException:
             await self.close()
             raise
@@ -115,8 +109,8 @@ class StompFeed:
         except (OSError, TimeoutError, WebSocketException) as fault:
             raise FeedUnavailable(f"the socket can't be opened: {type(fault).__name__}") from None
 
-    async def _open_session(self, socket: ClientConnection, session: ClientSession) -> None:
-        if socket.subprotocol != SUBPROTOCOL:
+    async def _open_session(self, link: StompLink) -> None:
+        if link.socket.subprotocol != SUBPROTOCOL:
             raise FeedUnavailable("the server does not speak STOMP 1.2")
         headers = (
             ("authorization", self._token),
@@ -124,10 +118,10 @@ class StompFeed:
             ("connection-id", str(uuid.uuid4())),
             ("platform", "Web/wts"),
         )
-        session.connect(host=self._host, headers=headers, now=_now())
-        await self._flush(socket, session)
+        link.session.connect(host=self._host, headers=headers, now=_now())
+        await link.flush()
         while True:
-            for event in await self._next_events(socket, session):
+            for event in await link.next_events():
                 match event:
                     case Connected():
                         return
@@ -138,40 +132,36 @@ class StompFeed:
 
     async def subscribe(self, destinations: Sequence[str]) -> None:
         """Ask for destinations in batches of 20, 0.4 s apart. FeedUnavailable when the connection is lost meanwhile."""
-        for number, batch in enumerate(self._suspects.batches(destinations, size=BATCH_DESTINATIONS)):
-            if number:
+        for start in range(0, len(destinations), BATCH_DESTINATIONS):
+            if start:
                 await asyncio.sleep(BATCH_PAUSE_S)
-            socket, session = self._standing_link()
-            for destination in batch:
-                session.subscribe(destination, now=_now())
-            await self._flush(socket, session)
+            link = self._standing_link()
+            for destination in destinations[start : start + BATCH_DESTINATIONS]:
+                link.session.subscribe(destination, now=_now())
+            await link.flush()
 
     async def unsubscribe(self, destinations: Sequence[str]) -> None:
         """Withdraw destinations. FeedUnavailable when the connection is lost meanwhile."""
-        socket, session = self._standing_link()
+        link = self._standing_link()
         for destination in destinations:
-            session.unsubscribe(destination, now=_now())
-        await self._flush(socket, session)
+            link.session.unsubscribe(destination, now=_now())
+        await link.flush()
 
     async def events(self) -> AsyncIterator[FeedEvent]:
         """What the server sends, until the connection is lost and FeedUnavailable is raised."""
-        socket, session = self._standing_link()
+        link = self._standing_link()
         while True:
-            for event in await self._next_events(socket, session):
+            for event in await link.next_events():
                 match event:
                     case Message():
                         yield TradeMessage(destination=event.destination, body=event.body)
                     case Confirmed():
-                        self._suspects.clear(event.destination)
                         yield SubscriptionConfirmed(destination=event.destination)
                     case Unconfirmed():
                         yield SubscriptionUnconfirmed(destination=event.destination)
                     case ErrorReceived():
-                        refused = event.destination or self._suspects.convict(
-                            event.unanswered, served=session.subscribed - event.unanswered
-                        )
-                        if refused is not None:
-                            yield SubscriptionRefused(destination=refused, reason=self._summary(event))
+                        if event.destination is not None:
+                            yield SubscriptionRefused(destination=event.destination, reason=self._summary(event))
                         raise FeedUnavailable(f"the server sent ERROR: {self._summary(event)}")
                     case Failed(error):
                         raise FeedUnavailable(str(error))
@@ -180,74 +170,39 @@ class StompFeed:
         """Unsubscribe, disconnect, wait a second for the receipt, close the socket."""
         if self._link is None:
             return
-        socket, session = self._link
-        self._link = None
+        link, self._link = self._link, None
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                if session.state is State.CONNECTED:
-                    await self._say_farewell(socket, session)
-                await socket.close()
+                if link.session.state is State.CONNECTED:
+                    await _say_farewell(link)
+                await link.close()
         except (FeedUnavailable, TimeoutError):
-            socket.transport.abort()
+            link.abort()
 
     def abort(self) -> None:
         """Drop the connection at once and without a word."""
         if self._link is not None:
-            self._link[0].transport.abort()
+            self._link.abort()
             self._link = None
-
-    async def _say_farewell(self, socket: ClientConnection, session: ClientSession) -> None:
-        for destination in sorted(session.subscribed):
-            session.unsubscribe(destination, now=_now())
-        session.disconnect(now=_now())
-        await self._flush(socket, session)
-        with suppress(FeedUnavailable):
-            while not any(isinstance(event, Disconnected) for event in await self._next_events(socket, session)):
-                pass
 
     def _summary(self, error: ErrorReceived) -> str:
         """The server's own words. Servers like to repeat what they refuse; a token must not reach the log."""
         return error.summary.replace(self._token, "(token)")
 
-    def _standing_link(self) -> tuple[ClientConnection, ClientSession]:
-        if self._link is None or self._link[1].state is not State.CONNECTED:
+    def _standing_link(self) -> StompLink:
+        if self._link is None or self._link.session.state is not State.CONNECTED:
             raise FeedUnavailable("the connection is lost")
         return self._link
 
-    async def _next_events(self, socket: ClientConnection, session: ClientSession) -> list[Event | Failed]:
-        """Wait for a message or for what time asks, do what is due, and give what happened; often nothing."""
-        now = _now()
-        deadline = min(now + WAIT_S, session.deadline or now + WAIT_S)
-        try:
-            async with asyncio.timeout_at(deadline):
-                data = await socket.recv(decode=False)
-        except TimeoutError:
-            session.tick(_now())
-        except ConnectionClosed as closed:
-            raise FeedUnavailable(f"the server closed the connection: {_close_code(closed)}") from None
-        else:
-            now = _now()
-            session.receive(data, now)
-            if now >= deadline:
-                session.tick(now)
-        await self._flush(socket, session)
-        return session.events()
 
-    async def _flush(self, socket: ClientConnection, session: ClientSession) -> None:
-        if not session.has_data_to_send:
-            return
-        try:
-            async with self._sending, asyncio.timeout(SEND_TIMEOUT_S):
-                for data in session.data_to_send():
-                    await socket.send(data, text=True)
-        except ConnectionClosed as closed:
-            raise FeedUnavailable(f"the server closed the connection: {_close_code(closed)}") from None
-        except TimeoutError:
-            raise FeedUnavailable("the server takes nothing any more") from None
-
-
-def _close_code(closed: ConnectionClosed) -> str:
-    return "without a close frame" if closed.rcvd is None else f"code {closed.rcvd.code}"
+async def _say_farewell(link: StompLink) -> None:
+    for destination in sorted(link.session.subscribed):
+        link.session.unsubscribe(destination, now=_now())
+    link.session.disconnect(now=_now())
+    await link.flush()
+    with suppress(FeedUnavailable):
+        while not any(isinstance(event, Disconnected) for event in await link.next_events()):
+            pass
 
 
 def _now() -> float:

@@ -78,6 +78,11 @@ class SessionCore(ABC, Generic[Event]):
         self._outgoing.clear()
         return data
 
+    @property
+    def events_waiting(self) -> int:
+        """How many events ``events`` would give."""
+        return len(self._events)
+
     def events(self) -> list[Event | Failed]:
         """What happened since the last call, in order. Empties the queue."""
         events = list(self._events)

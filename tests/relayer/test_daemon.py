@@ -148,7 +148,9 @@ def test_redis_may_restart_empty(valkey_server: Valkey, valkey_url: str) -> None
     async def relay() -> None:
         with redis.Redis.from_url(valkey_url, decode_responses=True, socket_timeout=1) as client:
             ask_for(client, SAMSUNG)
-            async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
+            # Stopping and starting a server holds up the loop that both sides beat in.
+            slow = {"RELAYER_HEARTBEAT_MS": "10000"}
+            async with toss(heart_beat_ms=10_000) as stand_in, relayer(stand_in.settings(valkey_url, **slow)):
                 await until(lambda: served(client) == 1, what="the subscription is confirmed")
                 valkey_server.stop()
                 stand_in.trade(1, price=70_100)

@@ -1,0 +1,243 @@
+"""How many trades a second the relayer takes from its WebSocket to Redis: ``python -m benchmarks.relayer``.
+
+In turn, several times over, on one feed (``benchmarks.trade_feed``, a process of its own) and one Valkey: a bare ``websockets`` loop that counts
+messages and does nothing else; a loop that reads each trade and awaits SETEX and PUBLISH for each, as a simple relayer would; and the real relayer
+process, whose trades are counted in the tick stream. Then the feed slows down to 2,000 trades a second, and what is measured is the time from a
+trade being put together by the feed to its being read from the stream; its reader's own time is in it.
+
+No trade may be missing at the end of either. Prints what it does, and as its last line one JSON object with medians.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from redis import Redis, ResponseError
+from redis.asyncio import Redis as AsyncRedis
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from benchmarks.processes import running, wait_for
+from benchmarks.tick_to_fill import percentile
+from benchmarks.trade_feed import code_of
+from launcher.leash import leashed
+from launcher.plan import ROOT
+from launcher.valkey import Valkey
+from trading.market import keys
+from trading.market.health import RelayerHealth
+from trading.market.tick import Tick
+from trading.market.topics import trade_topic
+from trading.settings import Settings
+
+STOCKS = 100
+WARM_UP_S = 1.0
+DRAIN_S = 60.0
+PACE = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What the relayer took of a feed: trades a second while the feed lasted, trades lost, and its memory in MiB early and at the end."""
+
+    per_s: float
+    lost: int
+    delays_ms: list[float]
+    memory_mib: tuple[float, float]
+
+
+class TradeFeed:
+    """A running feed process."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        self._output = process.stdout
+        self.port = int(self._output.readline())
+
+    def sent(self) -> int:
+        """How many trades it sent; returns when it has sent the last."""
+        return int(self._output.readline().removeprefix("sent "))
+
+
+@contextmanager
+def trade_feed(*, rate: int, seconds: float) -> Iterator[TradeFeed]:
+    arguments = ("--stocks", str(STOCKS), "--rate", str(rate), "--seconds", str(seconds))
+    process = subprocess.Popen(
+        leashed([sys.executable, "-m", "benchmarks.trade_feed", *arguments]),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield TradeFeed(process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--rounds", type=int, default=3, help="turns of the three readers (default 3)")
+    parser.add_argument("--seconds", type=float, default=6.0, help="how long each reads (default 6)")
+    parser.add_argument("--paced", type=float, default=30.0, help=f"seconds at {PACE} trades a second (default 30)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="stocking-") as folder, Valkey(Path(folder) / "valkey") as valkey:
+        bare, awaiting, taken = [], [], []
+        for number in range(options.rounds):
+            bare.append(asyncio.run(read_bare(options.seconds)))
+            awaiting.append(asyncio.run(read_awaiting(options.seconds, valkey.url)))
+            taken.append(relay(valkey.url, Path(folder), rate=0, seconds=options.seconds))
+            print(
+                f"round {number + 1}: bare {bare[-1]:,.0f}/s, awaiting {awaiting[-1]:,.0f}/s, relayer {taken[-1].per_s:,.0f}/s,"
+                f" {taken[-1].lost} lost"
+            )
+        paced = relay(valkey.url, Path(folder), rate=PACE, seconds=options.paced)
+    print(
+        f"at {paced.per_s:,.0f}/s from feed to stream: p50 {percentile(paced.delays_ms, 50):.1f} ms, p99"
+        f" {percentile(paced.delays_ms, 99):.1f} ms, longest {max(paced.delays_ms):.1f} ms; memory"
+        f" {paced.memory_mib[0]:.1f} MiB after {WARM_UP_S:g} s, {paced.memory_mib[1]:.1f} MiB at the end"
+    )
+    relayed, counted = statistics.median(one.per_s for one in taken), statistics.median(bare)
+    awaited = statistics.median(awaiting)
+    print(
+        json.dumps(
+            {
+                "ticks_per_s": round(relayed),
+                "bare_per_s": round(counted),
+                "awaiting_per_s": round(awaited),
+                "ratio_bare": round(relayed / counted, 3),
+                "ratio_awaiting": round(relayed / awaited, 2),
+                "p99_ms": round(percentile(paced.delays_ms, 99), 1),
+                "lost": sum(one.lost for one in taken) + paced.lost,
+            }
+        )
+    )
+
+
+async def read_bare(seconds: float) -> float:
+    """Messages a second that a loop receives which does nothing with them."""
+    with trade_feed(rate=0, seconds=WARM_UP_S + seconds + 1) as feed:
+        async with connect(f"ws://127.0.0.1:{feed.port}/bare", compression=None, ping_interval=None) as socket:
+            return await _rate_of(socket, seconds)
+
+
+async def read_awaiting(seconds: float, redis_url: str) -> float:
+    """Trades a second that a loop takes to Redis which awaits every command."""
+
+    async def write(message: bytes) -> None:
+        body = message.partition(b"\n\n")[2].rstrip(b"\0")
+        code = json.loads(body)["code"]
+        await redis.set(keys.last_tick(code), body, ex=keys.TICK_TTL_S)
+        await redis.publish(keys.tick_channel(code), body)
+
+    async with AsyncRedis.from_url(redis_url) as redis:
+        with trade_feed(rate=0, seconds=WARM_UP_S + seconds + 1) as feed:
+            async with connect(f"ws://127.0.0.1:{feed.port}/bare", compression=None, ping_interval=None) as socket:
+                return await _rate_of(socket, seconds, write)
+
+
+async def _rate_of(
+    socket: ClientConnection, seconds: float, take: Callable[[bytes], Awaitable[None]] | None = None
+) -> float:
+    """Messages a second that are received and, where ``take`` is given, taken."""
+    count, began = 0, 0.0
+    until = time.monotonic() + WARM_UP_S
+    with suppress(ConnectionClosed):
+        while True:
+            message = await socket.recv(decode=False)
+            if take is not None:
+                await take(message)
+            count += 1
+            # The clock costs something too, and not every message needs it.
+            if count % 16 == 0 and (now := time.monotonic()) >= until:
+                if began:
+                    return count / (now - began)
+                count, began, until = 0, now, now + seconds
+    return 0.0
+
+
+def relay(redis_url: str, folder: Path, *, rate: int, seconds: float) -> Taken:
+    """Let the real relayer take a feed of ``rate`` trades a second (0 for as many as it takes)."""
+    with Redis.from_url(redis_url, decode_responses=True) as redis:
+        redis.flushall()
+        redis.sadd(keys.RELAYER_SUBSCRIPTIONS, *(trade_topic(code_of(number)) for number in range(STOCKS)))
+        settings = Settings.model_validate({"redis_url": redis_url, "log_format": "json"})
+        log = folder / "relayer.log"
+        with trade_feed(rate=rate, seconds=WARM_UP_S + seconds) as feed:
+            addresses = {
+                "TOSS_API_URL": f"http://127.0.0.1:{feed.port}",
+                "TOSS_WEBSOCKET_URL": f"ws://127.0.0.1:{feed.port}/ws",
+                "RELAYER_HEARTBEAT_MS": "0",
+                "RELAYER_SUBSCRIPTION_BUDGET": str(STOCKS),
+            }
+            with running(["relayer"], settings, log, **addresses) as process:
+                wait_for(lambda: _written(redis) > 0, "the first trade in Redis", process, log)
+                if rate:
+                    return _follow(redis, process.pid, feed, seconds)
+                return _count(redis, process.pid, feed, seconds)
+
+
+def _count(redis: "Redis", pid: int, feed: TradeFeed, seconds: float) -> Taken:
+    time.sleep(WARM_UP_S)
+    memory, before, began = _memory_mib(pid), _written(redis), time.monotonic()
+    time.sleep(seconds - WARM_UP_S)
+    after, ended = _written(redis), time.monotonic()
+    lost = _lost(redis, feed.sent())
+    return Taken(
+        per_s=(after - before) / (ended - began), lost=lost, delays_ms=[], memory_mib=(memory, _memory_mib(pid))
+    )
+
+
+def _follow(redis: "Redis", pid: int, feed: TradeFeed, seconds: float) -> Taken:
+    time.sleep(WARM_UP_S)
+    delays_ms: list[float] = []
+    place, memory, began = "$", _memory_mib(pid), time.monotonic()
+    while time.monotonic() - began < seconds - WARM_UP_S:
+        found = cast("list[Any]", redis.xread({keys.TICK_STREAM: place}, block=1_000, count=1_000))
+        read_at = datetime.now(UTC)
+        for place, fields in found[0][1] if found else ():  # noqa: B007 - the last place is where to go on
+            delays_ms.append((read_at - Tick.from_json(fields[keys.TICK_FIELD]).traded_at) / timedelta(milliseconds=1))
+    per_s = len(delays_ms) / (time.monotonic() - began)
+    return Taken(
+        per_s=per_s, lost=_lost(redis, feed.sent()), delays_ms=delays_ms, memory_mib=(memory, _memory_mib(pid))
+    )
+
+
+def _lost(redis: "Redis", sent: int) -> int:
+    """How many of the trades sent never came to Redis: what was conflated or thrown away counts as lost."""
+    deadline = time.monotonic() + DRAIN_S
+    while _written(redis) < sent and time.monotonic() < deadline:
+        time.sleep(0.05)
+    record = redis.get(keys.RELAYER_HEALTH)
+    if isinstance(record, str):
+        health = RelayerHealth.from_json(record)
+        print(f"  sent {sent:,}, written {_written(redis):,}, malformed {health.malformed_total}")
+    return sent - _written(redis)
+
+
+def _written(redis: "Redis") -> int:
+    """How many entries the stream has ever had."""
+    try:
+        return int(redis.xinfo_stream(keys.TICK_STREAM)["entries-added"])
+    except ResponseError:
+        return 0
+
+
+def _memory_mib(pid: int) -> float:
+    """The resident memory of a process (/proc, Linux)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1_024
+
+
+if __name__ == "__main__":
+    main()
