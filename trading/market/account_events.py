@@ -5,7 +5,7 @@ that 1 to 6 exist, and a missing one shows. A stream in Redis is a window on the
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,27 +18,33 @@ from redis import Redis, RedisError
 from trading.market import keys
 from trading.market.quote_book import MarketUnavailable
 
-# Adds consecutive events behind the stream's last one and publishes each; what the stream has already is passed over. Returns the last id that
-# the stream has now: below the first given where events between are missing, and then nothing was added.
+# Adds consecutive events behind each stream's last one and publishes each; what a stream has already is passed over. Returns the last id that each
+# stream has now: below the first given where events between are missing, and then nothing was added to it.
 _APPEND = """
-local stream, channel = KEYS[1], ARGV[1]
-local maxlen, ttl, anew, first = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-if anew == '1' then redis.call('DEL', stream) end
-local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
-local last = newest and tonumber(string.match(newest[1], '^%d+')) or first - 1
-if last < first - 1 then return last end
-for index = 6, #ARGV do
-  local id = first + index - 6
-  if id > last then
-    redis.call('XADD', stream, 'MAXLEN', maxlen, string.format('%d-0', id), 'event', ARGV[index])
-    redis.call('PUBLISH', channel, ARGV[index])
-    last = id
+local maxlen, ttl, anew = ARGV[1], ARGV[2], ARGV[3]
+local ends, place = {}, 4
+for index, stream in ipairs(KEYS) do
+  local channel, first, count = ARGV[place], tonumber(ARGV[place + 1]), tonumber(ARGV[place + 2])
+  place = place + 3
+  if anew == '1' then redis.call('DEL', stream) end
+  local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  local last = newest and tonumber(string.match(newest[1], '^%d+')) or first - 1
+  if last >= first - 1 then
+    for id = last + 1, first + count - 1 do
+      local event = ARGV[place + id - first]
+      redis.call('XADD', stream, 'MAXLEN', maxlen, string.format('%d-0', id), 'event', event)
+      redis.call('PUBLISH', channel, event)
+      last = id
+    end
+    redis.call('EXPIRE', stream, ttl)
   end
+  ends[index] = last
+  place = place + count
 end
-redis.call('EXPIRE', stream, ttl)
-return last
+return ends
 """
-
+# One call is cheaper than many, but holds up everybody else's commands until it is done.
+_STREAMS_PER_CALL = 50
 _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -119,14 +125,17 @@ class AccountStreams:
         batches = list(by_user(events).values())
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
-                for batch in batches:
+                for start in range(0, len(batches), _STREAMS_PER_CALL):
+                    some = batches[start : start + _STREAMS_PER_CALL]
                     self._append(
-                        keys=[keys.account_stream(batch[0].user_id)], args=_arguments(batch, anew=anew), client=pipeline
+                        keys=[keys.account_stream(batch[0].user_id) for batch in some],
+                        args=[keys.ACCOUNT_STREAM_MAXLEN, keys.ACCOUNT_STREAM_TTL_S, int(anew), *_arguments(some)],
+                        client=pipeline,
                     )
-                ends = pipeline.execute()
+                ends = [int(end) for answer in pipeline.execute() for end in answer]
         except RedisError as fault:
             raise MarketUnavailable from fault
-        return {batch[0].user_id: int(end) for batch, end in zip(batches, ends, strict=True) if end < batch[0].id}
+        return {batch[0].user_id: end for batch, end in zip(batches, ends, strict=True) if end < batch[0].id}
 
     def after(self, user_id: UUID, event_id: int, *, limit: int) -> EventsPart:
         """At most ``limit`` events behind ``event_id``, and whether they follow it without a gap."""
@@ -189,15 +198,11 @@ def id_of_entry(entry_id: str) -> int:
     return int(entry_id.partition("-")[0])
 
 
-def _arguments(batch: Sequence[AccountEvent], *, anew: bool) -> list[str | int]:
-    first = batch[0]
-    if [event.id for event in batch] != list(range(first.id, first.id + len(batch))):
-        raise ValueError("the events of one user must be consecutive")
-    return [
-        keys.account_channel(first.user_id),
-        keys.ACCOUNT_STREAM_MAXLEN,
-        keys.ACCOUNT_STREAM_TTL_S,
-        int(anew),
-        first.id,
-        *(event.to_json() for event in batch),
-    ]
+def _arguments(batches: Iterable[Sequence[AccountEvent]]) -> Iterator[str | int]:
+    for batch in batches:
+        first = batch[0]
+        if [event.id for event in batch] != list(range(first.id, first.id + len(batch))):
+            raise ValueError("the events of one user must be consecutive")
+        yield from (keys.account_channel(first.user_id), first.id, len(batch))
+        for event in batch:
+            yield event.to_json()
