@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
@@ -12,7 +12,7 @@ from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token, get_jwt, verify_jwt_in_request
 
 from trading.queries.accounts import Identity, identity_of
-from trading.rules.access_tokens import ALGORITHM, ISSUER, SESSION_CLAIM
+from trading.rules.access_tokens import ALGORITHM, ISSUER, SESSION_CLAIM, Bearer
 from trading.rules.errors import Forbidden, Unauthorized
 from trading.services.accounts import SignIn
 from webapp.core import the_core
@@ -106,6 +106,11 @@ def me() -> Identity:
     """The signed-in user of this request."""
     identity: Identity = g.identity
     return identity
+
+
+def bearer() -> Bearer:
+    """Whom this request's token stands for, and until when."""
+    return Bearer(me().user_id, me().session_id, datetime.fromtimestamp(_proof().expires_at, UTC))
 
 
 def refresh_claims() -> tuple[UUID, UUID]:

@@ -1,6 +1,7 @@
 """Who is who: credentials for signing in, and whether a session still stands."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import bindparam, select
@@ -53,3 +54,10 @@ def identity_of(session: Session, session_id: UUID) -> Identity | None:
     """Whose session this is; None once it is revoked or its account closed. One read by primary keys, as every request does it."""
     row = session.execute(_IDENTITY, {"session_id": session_id}).one_or_none()
     return None if row is None else Identity(row.id, session_id, row.role)
+
+
+def sessions_ended_since(session: Session, user_id: UUID, since: datetime) -> list[UUID]:
+    """The user's sessions that were ended at ``since`` or later."""
+    return list(
+        session.scalars(select(_SESSIONS.c.id).where(_SESSIONS.c.user_id == user_id, _SESSIONS.c.revoked_at >= since))
+    )

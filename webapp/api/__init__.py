@@ -13,6 +13,7 @@ from webapp.api import (
     portfolio,
     realtime,
     relayer_admin,
+    stream,
     trading_control,
     transactions,
 )
@@ -21,6 +22,7 @@ from webapp.documentation import make_api
 
 def install(app: Flask) -> None:
     api = make_api(app)
+    stream.install(app)
     for room in (
         accounts,
         orders,
@@ -30,6 +32,7 @@ def install(app: Flask) -> None:
         portfolio,
         account_events,
         realtime,
+        stream,
         market,
         trading_control,
         relayer_admin,

@@ -16,6 +16,7 @@ from webapp.authentication import me, refresh_claims, signed_in, tokens_of
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
 from webapp.fields import EmailAddress, Line, Password
+from webapp.revocations import tell_ended, tell_ended_of
 from webapp.schemas import Done, Problem, envelope, success
 from webapp.writing import Answer, write
 
@@ -136,6 +137,7 @@ class Refreshing(MethodView):
             landed=nothing_to_find,
         )
         if renewed is None:
+            tell_ended([session_id])  # By this use of its token, if it had not ended before.
             raise Unauthorized
         return success(tokens_of(renewed), "토큰을 갱신했습니다.")
 
@@ -153,7 +155,9 @@ class SigningOut(MethodView):
             accounts.sign_out(session, session_id=session_id, now=now)
             return Answer("로그아웃했습니다.")
 
-        return write(work, schema=Done, landed=nothing_to_find)
+        answer = write(work, schema=Done, landed=nothing_to_find)
+        tell_ended([session_id])
+        return answer
 
 
 @blueprint.route("/users/me")
@@ -187,6 +191,7 @@ class Me(MethodView):
         the_core().database.transaction(
             lambda session: accounts.close_account(session, user_id=user_id, now=now), landed=nothing_to_find
         )
+        tell_ended_of(user_id)
         return success(None, "회원 탈퇴가 완료되었습니다.")
 
 
@@ -221,7 +226,9 @@ class MyPassword(MethodView):
             now_known = credentials_of(session, identity.user_id)
             return changed if now_known is not None and now_known.password_hash == new_hash else None
 
-        return write(work, schema=Done, landed=landed)
+        answer = write(work, schema=Done, landed=landed)
+        tell_ended_of(identity.user_id)
+        return answer
 
 
 def _verified(known: Credentials | None, password: str) -> Credentials:

@@ -8,6 +8,8 @@ from flask.views import MethodView
 from marshmallow import Schema, fields, validate
 
 from trading.market.health import FeedStatus, HealthReason, diagnose, trading_since
+from trading.market.push_feed import CODES_MAX
+from trading.market.push_messages import tick_members
 from trading.market.tick import Tick
 from trading.queries.portfolio import freshness
 from trading.rules.errors import StockNotFound
@@ -20,8 +22,6 @@ from webapp.problems import problem
 from webapp.schemas import envelope, success
 
 blueprint = make_blueprint("Realtime", "실시간 시세")
-
-CODES_MAX = 200
 
 
 class Quote(Schema):
@@ -177,19 +177,7 @@ class DaemonHealth(MethodView):
 def _quote(tick: Tick, now: datetime) -> dict[str, Any]:
     age_ms = tick.age_ms(now)
     return {
-        "stock_code": tick.code,
-        "price": tick.price,
-        "base_price": tick.base,
-        "change": tick.change,
-        "change_rate_bp": tick.change_rate_bp,
-        "volume": tick.volume,
-        "cumulative_volume": tick.cumulative_volume,
-        "trade_type": tick.trade_type,
-        "session": tick.session,
-        "exchange": tick.exchange,
-        "traded_at": tick.traded_at,
-        "received_at": tick.received_at,
+        **tick_members(tick),
         "age_ms": age_ms,
         "freshness": freshness(age_ms, the_core().settings.tick_freshness_ms),
-        "position": tick.position,
     }
