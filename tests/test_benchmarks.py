@@ -10,7 +10,6 @@ from tests.servers import require_mariadb
 
 def run(benchmark: str, size: str) -> tuple[list[str], dict[str, float]]:
     """Run a benchmark to its end: the lines that it told, and its last one, which is the result."""
-    require_mariadb()
     ended = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{benchmark}", *size.split()],
         cwd=ROOT,
@@ -26,6 +25,7 @@ def run(benchmark: str, size: str) -> tuple[list[str], dict[str, float]]:
 
 def test_order_entry_measures_orders_against_trivial_requests() -> None:
     """Before the result every order was found again, the books were audited, and the time was taken apart."""
+    require_mariadb()
     told, result = run("order_entry", "--users 20 --connections 4 --rounds 1 --seconds 0.6 --sample 50")
 
     assert list(result) == ["orders_per_s", "trivial_per_s", "ratio", "p99_ms"]
@@ -38,6 +38,7 @@ def test_order_entry_measures_orders_against_trivial_requests() -> None:
 
 def test_matching_looks_at_two_books_and_fills_from_live_ticks() -> None:
     """Before the result every look has found what it should, each trade that met an order was a fill, and the audit was clean."""
+    require_mariadb()
     books = "--resting 1000 --few 200 --stocks 100 --crossed 20 --users 30"
     told, result = run("matching", f"{books} --rounds 2 --seconds 4 --fills 10")
 
@@ -49,8 +50,28 @@ def test_matching_looks_at_two_books_and_fills_from_live_ticks() -> None:
 
 def test_pipeline_measures_market_and_limit_orders_against_commits() -> None:
     """Fills came about in each way: at the last trade, and in the book."""
+    require_mariadb()
     told, result = run("pipeline", "--orders 80 --rounds 1")
 
     assert list(result) == ["fills_per_s", "commits_per_s", "ratio", "statements_per_fill"]
     assert all(value > 0 for value in result.values())
     assert any("'resting-at-limit': 20" in line for line in told)
+
+
+def test_relayer_measures_trades_from_socket_to_redis() -> None:
+    """Nothing was lost, and what does less is faster."""
+    told, result = run("relayer", "--rounds 1 --seconds 3 --paced 3")
+
+    assert list(result) == [
+        "ticks_per_s",
+        "bare_per_s",
+        "awaiting_per_s",
+        "ratio_bare",
+        "ratio_awaiting",
+        "p99_ms",
+        "lost",
+    ]
+    assert 0 < result["awaiting_per_s"] < result["ticks_per_s"] < result["bare_per_s"]
+    assert 0 < result["p99_ms"] < 10_000
+    assert result["lost"] == 0
+    assert any("MiB at the end" in line for line in told)
