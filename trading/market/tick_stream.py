@@ -51,6 +51,14 @@ class TickStream:
         except RedisError as fault:
             raise MarketUnavailable from fault
 
+    def latest(self, *, limit: int) -> list[Tick]:
+        """The last ticks of all stocks, at most ``limit``, the newest first."""
+        try:
+            entries = cast("list[tuple[str, dict[str, str]]]", self._redis.xrevrange(keys.TICK_STREAM, count=limit))
+        except RedisError as fault:
+            raise MarketUnavailable from fault
+        return list(_part(entries, gap=False, more=False, end=Position(0, 0)).ticks)
+
     def _range(self, start: str, count: int) -> list[tuple[str, dict[str, str]]]:
         return cast("list[tuple[str, dict[str, str]]]", self._redis.xrange(keys.TICK_STREAM, min=start, count=count))
 

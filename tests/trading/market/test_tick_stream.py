@@ -84,6 +84,15 @@ def test_rubbish_in_the_stream_is_passed_over(client: Redis) -> None:
     assert ([tick.position for tick in part.ticks], part.end) == (places(3), Position(4, 0))
 
 
+def test_the_latest_come_first(client: Redis) -> None:
+    """As many as asked for; an entry that is none counts and is passed over."""
+    write(client, *places(1, 2, 3))
+    client.xadd(keys.TICK_STREAM, {"other": "1"}, id="4-0")
+    write(client, Position(5, 0))
+
+    assert [tick.position for tick in TickStream(client).latest(limit=3)] == places(5, 3)
+
+
 def test_without_redis_there_is_no_market(valkey_server: Valkey, client: Redis) -> None:
     """Said within the client's time, as the market's own error."""
     client.ping()
@@ -91,5 +100,7 @@ def test_without_redis_there_is_no_market(valkey_server: Valkey, client: Redis) 
     try:
         with pytest.raises(MarketUnavailable):
             TickStream(client).after(None, limit=10)
+        with pytest.raises(MarketUnavailable):
+            TickStream(client).latest(limit=10)
     finally:
         valkey_server.start()

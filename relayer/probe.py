@@ -1,0 +1,159 @@
+"""``python -m relayer.probe``: the relayer's health and the live ticks in a terminal, read from Redis alone.
+
+Renewed each second until Ctrl-C; ``--once`` prints one picture and exits with 0 when the relayer is healthy, 1 when it is not. Exit code 2: faulty
+settings or arguments.
+"""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import structlog
+from redis import Redis
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from trading.market.connection import connect
+from trading.market.health import FeedStatus, RelayerHealth, diagnose, trading_since
+from trading.market.quote_book import MarketUnavailable, QuoteBook
+from trading.market.tick import Tick
+from trading.market.tick_stream import TickStream
+from trading.rules.market_hours import AlwaysOpen, KrxHours, MarketHours
+from trading.rules.stock_codes import product_code
+from trading.settings import SettingsError, load
+
+REFRESH_S = 1.0
+# More rows than a terminal has are no picture.
+ROWS_MAX = 40
+
+_COLOURS = {FeedStatus.HEALTHY: "green", FeedStatus.STALE: "yellow", FeedStatus.DISCONNECTED: "yellow"}
+
+
+class Probe:
+    """Takes pictures of what Redis says."""
+
+    def __init__(self, redis: Redis, hours: MarketHours, codes: Sequence[str]) -> None:
+        """``codes`` are the stocks to show, in this order; without any, the last trades of all."""
+        self._quotes = QuoteBook(redis)
+        self._stream = TickStream(redis)
+        self._hours = hours
+        self._codes = codes
+
+    def picture(self, now: datetime) -> tuple[RenderableType, bool]:
+        """What is to be shown, and whether the relayer is healthy. Redis away is a picture, too."""
+        try:
+            health = self._quotes.relayer_health()
+            ticks = self._ticks()
+        except MarketUnavailable:
+            return Text("Redis does not answer.", style="bold red"), False
+        found = diagnose(health, now, trading_since=trading_since(self._hours, now))
+        table = Table.grid(padding=(0, 2))
+        table.add_row("status", Text(found.status, style=f"bold {_COLOURS.get(found.status, 'red')}"))
+        facts = _facts(health, now) if health is not None else {}
+        for name, fact in {"reasons": ", ".join(found.reasons), **facts}.items():
+            if fact:
+                table.add_row(name, _plain(fact))
+        return Group(table, Text(), _tape(ticks, now)), found.status is FeedStatus.HEALTHY
+
+    def _ticks(self) -> list[Tick]:
+        if not self._codes:
+            return self._stream.latest(limit=ROWS_MAX)
+        found = self._quotes.last_ticks(self._codes)
+        return [found[code] for code in self._codes if code in found]
+
+
+def _facts(health: RelayerHealth, now: datetime) -> dict[str, str]:
+    return {
+        "relayer": f"pid {health.pid}, lease {health.lease_number}, since {_clock(health.started_at)}",
+        "heard of": f"{_age(now, health.updated_at)} ago",
+        "disconnected": health.why_disconnected or "",
+        "subscriptions": f"{health.subscriptions} of {health.wanted} confirmed, {health.refused_total} refused,"
+        f" {health.left_out_total} left out",
+        "ticks": f"{health.ticks_total:,}, {health.repeated_total:,} repeated, {health.malformed_total:,} malformed,"
+        f" {health.conflated_total:,} conflated, {health.waiting_ticks:,} waiting",
+        "reconnects": f"{health.reconnects:,}",
+    }
+
+
+def _tape(ticks: Sequence[Tick], now: datetime) -> Table:
+    table = Table("stock", "price", "change", "volume", "traded at", "age")
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    for tick in ticks:
+        change = "" if tick.change is None else f"{tick.change:+,}"
+        cells = (
+            tick.code,
+            f"{tick.price:,}",
+            change,
+            f"{tick.volume:,}",
+            _clock(tick.traded_at),
+            _age(now, tick.received_at),
+        )
+        table.add_row(*(_plain(cell) for cell in cells))
+    return table
+
+
+def _plain(text: str) -> Text:
+    """Text as it is, without what would steer the terminal: a server's words and a key in Redis may hold anything."""
+    return Text("".join(each if each.isprintable() else "\ufffd" for each in text))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m relayer.probe", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="print one picture and exit")
+    parser.add_argument("--code", action="append", default=[], type=_code, help="show this stock; may be repeated")
+    given = parser.parse_args(arguments)
+    try:
+        settings = load()
+    except SettingsError as faults:
+        sys.stderr.write(f"{faults}\n")
+        return 2
+    # A log line in the middle of the picture would spoil it, and the picture tells more.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    # The operators' corrections of the calendar are in the database, which is none of the relayer's business.
+    hours: MarketHours = AlwaysOpen() if settings.hours_rule == "always" else KrxHours({})
+    console = Console()
+    with connect(settings.redis_url.get_secret_value()) as redis:
+        probe = Probe(redis, hours, given.code)
+        if given.once:
+            picture, healthy = probe.picture(datetime.now(UTC))
+            console.print(picture)
+            return 0 if healthy else 1
+        _watch(probe, console)
+    return 0
+
+
+def _watch(probe: Probe, console: Console) -> None:
+    """Show pictures until SIGINT or SIGTERM, and leave the terminal as it was."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        while not stop.is_set():
+            live.update(probe.picture(datetime.now(UTC))[0], refresh=True)
+            stop.wait(REFRESH_S)
+
+
+def _code(text: str) -> str:
+    code = product_code(text)
+    if code is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no stock code such as A005930")
+    return code
+
+
+def _clock(at: datetime) -> str:
+    return f"{at.astimezone():%H:%M:%S}"
+
+
+def _age(now: datetime, at: datetime) -> str:
+    return f"{max(0, round((now - at).total_seconds()))} s"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
