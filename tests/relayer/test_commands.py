@@ -31,6 +31,8 @@ from trading.market.topics import trade_topic
 
 SAMSUNG_TRADES, HYNIX_TRADES = trade_topic(SAMSUNG), trade_topic(HYNIX)
 RECEIPT_TIMEOUT_S = 1.0
+# Nothing here is about beats, so none may be missed on a busy machine.
+BEAT_MS = 30_000
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ class Desk:
 @asynccontextmanager
 async def desk(valkey_url: str, **settings: str) -> AsyncIterator[Desk]:
     """A relayer that is connected, listens, and waits a second for receipts."""
-    async with toss() as stand_in:
-        chosen = stand_in.settings(valkey_url, **settings)
+    async with toss(heart_beat_ms=BEAT_MS) as stand_in:
+        chosen = stand_in.settings(valkey_url, RELAYER_HEARTBEAT_MS=str(BEAT_MS), **settings)
         feed = StompFeed(
             api_url=chosen.toss_api_url,
             websocket_url=chosen.toss_websocket_url,

@@ -20,6 +20,8 @@ from trading.market.topics import trade_topic
 
 SUBSCRIPTIONS = "/admin/websocket/subscriptions"
 RECONNECT = "/admin/websocket/reconnect"
+# Nothing here is about beats, so none may be missed on a busy machine.
+BEAT_MS = 30_000
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ def office(sqlite_api: Api, valkey_url: str) -> Iterator[Office]:
     stand_ins: list[Toss] = []
 
     async def relay() -> None:
-        async with toss() as stand_in, relayer(stand_in.settings(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="2")):
+        more = {"RELAYER_SUBSCRIPTION_BUDGET": "2", "RELAYER_HEARTBEAT_MS": str(BEAT_MS)}
+        async with toss(heart_beat_ms=BEAT_MS) as stand_in, relayer(stand_in.settings(valkey_url, **more)):
             stand_ins.append(stand_in)
             await asyncio.to_thread(leave.wait)
 
