@@ -95,6 +95,7 @@ class Launch:
         self._console.print(f"""
   API             {api}{plan.API_PREFIX}
   Swagger UI      {api}/docs
+  Gateway         {self._plan.gateway_url}{plan.API_PREFIX}/trading/realtime/stream
   Flower          {self._plan.flower_url}
   Health          {api}/healthz
   Relayer health  {api}{plan.API_PREFIX}/trading/realtime/daemon/health

@@ -34,6 +34,7 @@ def checks_of(plan: Plan) -> list[Check]:
         Check("beat", lambda: bool(beat_schedules(plan.var))),
         Check("api", lambda: _answers_ok(f"{plan.api_url}/readyz")),
         Check("relayer", lambda: _answers_ok(f"{plan.api_url}{API_PREFIX}/trading/realtime/daemon/health")),
+        Check("gateway", lambda: _answers_ok(f"{plan.gateway_url}/healthz")),
         Check("flower", lambda: _answers_ok(f"{plan.flower_url}/healthcheck")),
         Check("worker", _WorkerPing(load(plan.environment).broker_url)),
     ]

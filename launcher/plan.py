@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,6 +30,7 @@ class Plan:
     api_port: int
     api_url: str
     flower_url: str
+    gateway_url: str
     sandbox_url: str | None
     valkey_port: int | None
     production: bool
@@ -62,9 +64,10 @@ def make(given: Mapping[str, str], var: Path) -> Plan:
     api_host = environment.setdefault("API_HOST", LOOPBACK)
     flower_host = environment.setdefault("FLOWER_HOST", LOOPBACK)
     api_port = _claim("API_PORT", 8000, api_host, environment)
+    gateway_host = environment.setdefault("GATEWAY_HOST", LOOPBACK)
     flower_port = _claim("FLOWER_PORT", 5555, flower_host, environment)
-    if api_port == flower_port:
-        raise LaunchError(f"API_PORT and FLOWER_PORT are both {api_port}: each needs a port of its own.")
+    gateway_port = _claim("GATEWAY_PORT", 8001, gateway_host, environment)
+    _refuse_shared({"API_PORT": api_port, "FLOWER_PORT": flower_port, "GATEWAY_PORT": gateway_port})
 
     if not environment.get("JWT_SECRET_KEY"):
         environment["JWT_SECRET_KEY"] = kept_secret(var / "secrets", "jwt_secret_key")
@@ -97,6 +100,7 @@ def make(given: Mapping[str, str], var: Path) -> Plan:
         api_port=api_port,
         api_url=_address(api_host, api_port),
         flower_url=_address(flower_host, flower_port),
+        gateway_url=_address(gateway_host, gateway_port),
         sandbox_url=sandbox_url,
         valkey_port=valkey_port,
         production=settings.environment == "production",
@@ -116,6 +120,13 @@ def _claim(variable: str, default: int, host: str, environment: dict[str, str]) 
         )
     environment[variable] = text
     return port
+
+
+def _refuse_shared(ports: Mapping[str, int]) -> None:
+    """LaunchError when two variables name one port."""
+    for one, other in combinations(ports, 2):
+        if ports[one] == ports[other]:
+            raise LaunchError(f"{one} and {other} are both {ports[one]}: each needs a port of its own.")
 
 
 def _address(host: str, port: int) -> str:

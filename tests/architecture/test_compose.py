@@ -17,7 +17,7 @@ SECRETS = {"MYSQL_PASSWORD", "JWT_SECRET_KEY", "FLOWER_BASIC_AUTH"}
 
 def test_every_process_of_the_product_is_there() -> None:
     """The sandbox is not: it never stands in production."""
-    assert set(SERVICES) == {"mysql", "redis", "migrate", "api", "worker", "beat", "relayer", "flower"}
+    assert set(SERVICES) == {"mysql", "redis", "migrate", "api", "worker", "beat", "relayer", "gateway", "flower"}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -46,8 +46,9 @@ def test_every_command_names_a_module_that_exists(name: str) -> None:
     module = {"gunicorn": "wsgi", "celery": "workers", "python": words[-1], "sh": "wsgi"}[words[0]]
 
     assert find_spec(module) is not None
+    package = module.partition(".")[0]
     dockerfile = (ROOT / "Dockerfile").read_text()
-    assert f"COPY {module} " in dockerfile or f"{module}.py" in dockerfile
+    assert f"COPY {package} " in dockerfile or f"{package}.py" in dockerfile
 
 
 def test_secrets_are_demanded_and_never_written_down() -> None:
@@ -60,16 +61,16 @@ def test_secrets_are_demanded_and_never_written_down() -> None:
         assert f"${{{secret}:-" not in text
 
 
-def test_only_the_api_and_flower_are_published() -> None:
+def test_only_the_api_the_gateway_and_flower_are_published() -> None:
     """Nobody outside reaches the database, Redis or the feed."""
-    assert {name for name, service in SERVICES.items() if "ports" in service} == {"api", "flower"}
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {"api", "gateway", "flower"}
 
 
 def test_everything_waits_for_the_migration_but_what_needs_no_table() -> None:
     """A process on an old schema would fail its first requests."""
     waiting = {name for name, service in OURS.items() if "migrate" in service["depends_on"]}
 
-    assert waiting == set(OURS) - {"migrate", "relayer"}
+    assert waiting == set(OURS) - {"migrate", "relayer", "gateway"}
 
 
 def test_the_image_copies_every_package_that_the_api_and_workers_import() -> None:

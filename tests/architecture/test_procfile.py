@@ -32,4 +32,4 @@ def test_every_line_names_a_module_that_exists(name: str) -> None:
 
 def test_every_process_has_its_line() -> None:
     """The launcher's health checks ask for these by name."""
-    assert set(COMMANDS) == {"api", "worker", "beat", "relayer", "flower", "sandbox"}
+    assert set(COMMANDS) == {"api", "worker", "beat", "relayer", "gateway", "flower", "sandbox"}

@@ -15,6 +15,7 @@ def test_an_old_schedule_does_not_pass_for_a_beat_that_is_up(tmp_path: Path) -> 
         **os.environ,
         "API_PORT": str(free_port()),
         "FLOWER_PORT": str(free_port()),
+        "GATEWAY_PORT": str(free_port()),
         "REDIS_URL": "redis://127.0.0.1:1/0",
     }
     decided = plan.make(given, tmp_path)

@@ -43,7 +43,7 @@ def the_sentence(refused: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-@pytest.mark.parametrize("variable", ["API_PORT", "FLOWER_PORT"])
+@pytest.mark.parametrize("variable", ["API_PORT", "FLOWER_PORT", "GATEWAY_PORT"])
 def test_a_busy_port_is_named_with_the_variable_that_changes_it(tmp_path: Path, busy_port: int, variable: str) -> None:
     sentence = the_sentence(launch(tmp_path, **{variable: str(busy_port)}))
     assert f"Port {busy_port} is busy" in sentence
@@ -56,10 +56,12 @@ def test_what_is_no_port_is_refused(tmp_path: Path, port: str) -> None:
         plan.make({"API_PORT": port}, tmp_path)
 
 
-def test_one_port_for_two_servers_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", ["FLOWER_PORT", "GATEWAY_PORT"])
+def test_one_port_for_two_servers_is_refused(tmp_path: Path, other: str) -> None:
     port = str(free_port())
-    with pytest.raises(LaunchError, match="each needs a port of its own"):
-        plan.make({"API_PORT": port, "FLOWER_PORT": port}, tmp_path)
+    ports = {"FLOWER_PORT": str(free_port()), "GATEWAY_PORT": str(free_port()), "API_PORT": port, other: port}
+    with pytest.raises(LaunchError, match=f"API_PORT and {other} are both {port}: each needs a port of its own"):
+        plan.make(ports, tmp_path)
 
 
 def test_a_second_start_is_told_the_pid_of_the_first(tmp_path: Path) -> None:
@@ -83,7 +85,9 @@ def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_faults_of_the_settings_are_told_together(tmp_path: Path) -> None:
-    refused = launch(tmp_path, FLOWER_PORT=str(free_port()), STARTING_CASH="-1", LOG_LEVEL="LOUD")
+    refused = launch(
+        tmp_path, FLOWER_PORT=str(free_port()), GATEWAY_PORT=str(free_port()), STARTING_CASH="-1", LOG_LEVEL="LOUD"
+    )
     assert refused.returncode == 1
     assert "STARTING_CASH" in refused.stderr
     assert "LOG_LEVEL" in refused.stderr
@@ -93,6 +97,7 @@ def test_own_servers_are_used_instead_of_the_bundled_ones(tmp_path: Path) -> Non
     given = {
         "API_PORT": str(free_port()),
         "FLOWER_PORT": str(free_port()),
+        "GATEWAY_PORT": str(free_port()),
         "REDIS_URL": "redis://127.0.0.1:1/0",
         "DATABASE_URI": "mysql+pymysql://user:a-password@127.0.0.1/stocking",
         "TOSS_WEBSOCKET_URL": "wss://realtime-socket.tossinvest.com/ws",
