@@ -29,7 +29,7 @@ STABLE_AFTER_S = 10.0
 # A destination that cost us the connection is left alone for a while, so that it can't cost it again at once.
 REFUSED_PAUSE_S = 300.0
 RECONCILE_PERIOD_S = 1.0
-# A server need not say which destination it can't bear. One that was the first without an answer in so many losses is taken for that.
+# A server need not say which destination it can't bear. One that had no answer in so many losses, at last alone, is taken for that.
 STRIKES_MAX = 3
 # A server may put any text into its ERROR.
 REASON_LENGTH_MAX = 200
@@ -77,7 +77,7 @@ class MarketLink:
         self._note_change = note_change
         self._confirmed: set[str] = set()
         self._refusals: dict[str, Refusal] = {}
-        self._unanswered: dict[str, None] = {}
+        self._unanswered: set[str] = set()
         self._strikes: dict[str, int] = {}
         self._reconnect_asked = asyncio.Event()
         self._fates: dict[str, asyncio.Future[Fate]] = {}
@@ -219,14 +219,15 @@ class MarketLink:
         self._decide(destination, Fate.REFUSED)
 
     def _suspect(self) -> None:
-        """The connection is lost, perhaps for the sake of the first destination that has no answer. Next time that one is asked for last; and if the
-        connection is lost again, though others were confirmed, it is refused rather than cost all of them the market for ever."""
-        suspect = next(iter(self._unanswered), None)
-        if suspect is None or self._reconnect_asked.is_set():
+        """The connection is lost, perhaps for the sake of a destination that has no answer. From now on those are asked for one by one; and if it is
+        lost again for one alone, though others were confirmed, that one is refused rather than cost all of them the market for ever."""
+        if self._reconnect_asked.is_set():
             return
-        self._strikes[suspect] = self._strikes.get(suspect, 0) + 1
-        if self._strikes[suspect] >= STRIKES_MAX and self._confirmed:
-            self._refuse(suspect, "the connection was lost each time it was asked for")
+        for suspect in self._unanswered:
+            self._strikes[suspect] = self._strikes.get(suspect, 0) + 1
+        match tuple(self._unanswered):
+            case (alone,) if self._strikes[alone] >= STRIKES_MAX and self._confirmed:
+                self._refuse(alone, "the connection was lost each time it was asked for")
 
     async def _fate(self, destination: str) -> Fate:
         """Wait for the next thing that becomes of a destination."""
@@ -237,7 +238,7 @@ class MarketLink:
         return await asyncio.shield(future)
 
     def _decide(self, destination: str, fate: Fate) -> None:
-        self._unanswered.pop(destination, None)
+        self._unanswered.discard(destination)
         future = self._fates.pop(destination, None)
         if future is not None:
             future.set_result(fate)
@@ -256,13 +257,26 @@ class MarketLink:
                     self._decide(destination, Fate.WITHDRAWN)
                 self._confirmed -= excess
                 self._note_change()
-            missing = sorted(wanted - self._feed.subscribed, key=lambda each: (self._strikes.get(each, 0), each))
-            if missing:
-                self._unanswered.update(dict.fromkeys(missing))
-                await self._feed.subscribe(missing)
+            await self._ask(wanted - self._feed.subscribed)
             with suppress(TimeoutError):
                 async with asyncio.timeout(RECONCILE_PERIOD_S):
                     await self._watch.changed.wait()
+
+    async def _ask(self, missing: frozenset[str]) -> None:
+        """First all that are trusted together; then, once nothing is without an answer, each suspect alone."""
+        trusted = sorted(missing - self._strikes.keys())
+        if trusted:
+            self._unanswered.update(trusted)
+            await self._feed.subscribe(trusted)
+        for suspect in sorted(missing & self._strikes.keys(), key=lambda each: (self._strikes[each], each)):
+            if self._unanswered:
+                return
+            self._unanswered.add(suspect)
+            await self._feed.subscribe([suspect])
+            if suspect in self._unanswered:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RECONCILE_PERIOD_S):
+                        await self._fate(suspect)
 
 
 def _now() -> float:

@@ -54,15 +54,10 @@ class Unconfirmed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorReceived:
-    """The server's ERROR, after which it closes.
-
-    ``destination`` is what caused it, where the server says so. ``unanswered`` are the destinations whose subscription it
-    has not confirmed: one of them may have caused it where it says nothing.
-    """
+    """The server's ERROR, after which it closes. ``destination`` is what caused it, where the server says so."""
 
     summary: str
     destination: str | None
-    unanswered: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,11 +218,7 @@ class ClientSession(SessionCore[Event]):
         culprit = self._awaited.get(frame.header("receipt-id") or "")
         summary = frame.header("message") or frame.body[:200].decode(errors="replace")
         self._events.append(
-            ErrorReceived(
-                summary=summary,
-                destination=None if culprit is None else culprit.destination,
-                unanswered=frozenset(self._unconfirmed),
-            )
+            ErrorReceived(summary=summary, destination=None if culprit is None else culprit.destination)
         )
 
     def _expire(self, now: float) -> None:

@@ -14,7 +14,6 @@ from relayer.feed import (
     FeedEvent,
     FeedUnavailable,
     SubscriptionConfirmed,
-    SubscriptionRefused,
     SubscriptionUnconfirmed,
     TradeMessage,
 )
@@ -198,46 +197,6 @@ def test_without_a_connection_nothing_can_be_asked() -> None:
 
     with pytest.raises(FeedUnavailable):
         asyncio.run(ask())
-
-
-def test_an_error_that_names_nothing_is_laid_to_one_destination_by_the_next() -> None:
-    """Suspects are asked for last and one by one, so that what the server refuses is found and the others are served."""
-    heard: list[list[str]] = []
-
-    async def script(socket: ServerConnection) -> None:
-        """The first time read a whole batch and refuse it; from then on confirm each topic but one."""
-        await socket.recv()
-        await socket.send(CONNECTED.decode())
-        heard.append(names := [])
-        async for message in socket:
-            names.append(_header(str(message), "destination"))
-            if len(heard) > 1 and names[-1] != "/topic/b":
-                await socket.send(f"RECEIPT\nreceipt-id:{_header(str(message), 'receipt')}\n\n\0")
-            elif len(heard) > 1 or len(names) == 4:
-                break
-        await socket.send("ERROR\nmessage:no such topic\n\n\0")
-        await socket.wait_closed()
-
-    async def visit(feed: StompFeed, topics: str) -> tuple[list[FeedEvent], str]:
-        await feed.connect()
-        asking = asyncio.create_task(feed.subscribe([f"/topic/{letter}" for letter in topics]))
-        outcome = await drain(feed)
-        await asyncio.gather(asking, return_exceptions=True)
-        await feed.close()
-        return outcome
-
-    async def visit_twice() -> tuple[tuple[list[FeedEvent], str], tuple[list[FeedEvent], str]]:
-        async with scripted(script) as feed:
-            return await visit(feed, "abcd"), await visit(feed, "abcdx")
-
-    first, second = asyncio.run(visit_twice())
-
-    reason = "the server sent ERROR: no such topic"
-    refused = SubscriptionRefused(destination="/topic/b", reason="no such topic")
-    confirmed = [SubscriptionConfirmed(destination=f"/topic/{letter}") for letter in "xa"]
-    assert first == ([], reason)
-    assert second == ([*confirmed, refused], reason)
-    assert heard[1] == ["/topic/x", "/topic/a", "/topic/b"]
 
 
 def test_destinations_are_spelled_in_the_servers_style() -> None:

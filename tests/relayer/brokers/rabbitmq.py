@@ -1,5 +1,8 @@
 """A private RabbitMQ that speaks STOMP over WebSockets: own folder, own ports, own port mapper, stopped by pid."""
 
+import base64
+import hashlib
+import json
 import os
 import shutil
 import socket
@@ -17,15 +20,38 @@ _POLL_S = 0.1
 _ROOT = Path("/usr/lib/rabbitmq")  # Where Debian's package puts it.
 _SERVER = _ROOT / "bin" / "rabbitmq-server"  # The program itself; the one on the PATH becomes another user first.
 
-# Clients name no login, so the default user is theirs; and they name the virtual host by the address that they connect to, as browsers do.
+# The one word in a topic's name for which nobody may subscribe to it.
+FORBIDDEN = "A999999"
+
+# Our client names no login, so the default user is its own; and it names the virtual host by the address that it connects to, as browsers do.
 _CONFIGURATION = f"""\
 listeners.tcp = none
 stomp.listeners.tcp = none
 stomp.default_user = guest
 stomp.default_pass = guest
-default_vhost = {LOOPBACK}
 web_stomp.tcp.ip = {LOOPBACK}
-web_stomp.tcp.port = """
+web_stomp.tcp.port = {{port}}
+load_definitions = {{definitions}}
+"""
+
+
+def _definitions() -> dict[str, list[dict[str, str]]]:
+    """The user, the virtual host and who may do what."""
+    salt = os.urandom(4)
+    whose = {"user": "guest", "vhost": LOOPBACK}
+    return {
+        "users": [
+            {
+                "name": "guest",
+                "password_hash": base64.b64encode(salt + hashlib.sha256(salt + b"guest").digest()).decode(),
+                "hashing_algorithm": "rabbit_password_hashing_sha256",
+                "tags": "",
+            }
+        ],
+        "vhosts": [{"name": LOOPBACK}],
+        "permissions": [{**whose, "configure": ".*", "write": ".*", "read": ".*"}],
+        "topic_permissions": [{**whose, "exchange": "amq.topic", "write": ".*", "read": f"^(?!.*{FORBIDDEN})"}],
+    }
 
 
 def missing() -> str | None:
@@ -50,7 +76,10 @@ class RabbitMQ:
     def start(self) -> None:
         """Start port mapper and broker, and return when it accepts connections. RuntimeError when it has not after two minutes."""
         (self._folder / "enabled_plugins").write_text("[rabbitmq_web_stomp].\n")
-        (self._folder / "rabbitmq.conf").write_text(f"{_CONFIGURATION}{self.port}\n")
+        definitions = self._folder / "definitions.json"
+        definitions.write_text(json.dumps(_definitions()))
+        configuration = _CONFIGURATION.format(port=self.port, definitions=definitions)
+        (self._folder / "rabbitmq.conf").write_text(configuration)
         mapper_port = str(free_port())
         # Erlang would leave a port mapper of its own behind, as a daemon that nobody knows the pid of.
         self._run(["epmd", "-port", mapper_port, "-address", LOOPBACK])

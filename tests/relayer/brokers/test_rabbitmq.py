@@ -7,16 +7,17 @@ import pytest
 import redis
 
 from relayer.destinations import DestinationStyle, speller
-from relayer.feed import FeedUnavailable, SubscriptionConfirmed, SubscriptionRefused, TradeMessage
-from tests.relayer.brokers.rabbitmq import RabbitMQ, missing
+from relayer.feed import FeedUnavailable, SubscriptionConfirmed, TradeMessage
+from tests.relayer.brokers.rabbitmq import FORBIDDEN, RabbitMQ, missing
 from tests.relayer.brokers.visits import PATIENCE_S, TOPIC, feed_of, lose, publisher, stranger, take, trade
 from tests.relayer.freezing_proxy import freezing_proxy
-from tests.relayer.harness import SAMSUNG, ask_for, health, relayer, served, toss, until
+from tests.relayer.harness import HYNIX, SAMSUNG, ask_for, health, relayer, served, toss, until
 from trading.market.quote_book import QuoteBook
+from trading.market.topics import trade_topic
 
 pytestmark = pytest.mark.timeout(300)
 
-OTHER = "/topic/v1/kr/stock/trade/A000660"
+OTHER = trade_topic(HYNIX)
 dotted = speller("dots")
 
 
@@ -84,40 +85,52 @@ def test_beats_keep_an_idle_connection(broker: RabbitMQ) -> None:
     asyncio.run(idle())
 
 
-def test_a_refused_destination_is_found_and_the_others_are_served(broker: RabbitMQ) -> None:
-    """Its ERROR names no receipt and leaves the connection open. We leave, and lay it to the right one after three connections at most."""
-    wanted = ["/nowhere/v1/a", TOPIC, OTHER]
+SAYS = "the server sent ERROR: "
+CLOSES = "the server closed the connection: "
+
+
+@pytest.mark.parametrize(
+    ("destination", "style", "told"),
+    [
+        pytest.param(TOPIC, "slashes", f"{SAYS}Invalid destination", id="slashes within a name"),
+        pytest.param("/nowhere/a", "dots", f"{SAYS}Unknown destination", id="no such kind"),
+        pytest.param(f"/topic/{FORBIDDEN}", "dots", f"{CLOSES}code 1000", id="no right to it"),
+    ],
+)
+def test_a_refused_destination_is_told(broker: RabbitMQ, destination: str, style: DestinationStyle, told: str) -> None:
+    """The broker names no receipt and leaves the connection open, or closes it without a word; to us it is over."""
 
     async def visit() -> tuple[list[object], str]:
-        async with feed_of(broker.url, destination_style="dots") as feed:
-            for _ in range(3):
-                if feed.subscribed:
-                    await feed.close()
-                    await feed.connect()
-                asking = asyncio.create_task(feed.subscribe(wanted))
-                events, reason = await lose(feed)
-                await asyncio.gather(asking, return_exceptions=True)
-                if isinstance(events[-1] if events else None, SubscriptionRefused):
-                    return list(events), reason
-        raise AssertionError("The refused destination was not found.")
-
-    events, reason = asyncio.run(visit())
-
-    assert reason == "the server sent ERROR: Unknown destination"
-    assert events[-1] == SubscriptionRefused(destination="/nowhere/v1/a", reason="Unknown destination")
-    assert set(events[:-1]) == {SubscriptionConfirmed(destination=topic) for topic in (TOPIC, OTHER)}
-
-
-def test_a_slash_within_the_name_is_refused(broker: RabbitMQ) -> None:
-    """What the setting of the style is for."""
-
-    async def visit() -> tuple[list[object], str]:
-        async with feed_of(broker.url) as feed:
-            await feed.subscribe([TOPIC])
+        async with feed_of(broker.url, destination_style=style) as feed:
+            await feed.subscribe([destination])
             events, reason = await lose(feed)
             return list(events), reason
 
-    assert asyncio.run(visit()) == ([], "the server sent ERROR: Invalid destination")
+    assert asyncio.run(visit()) == ([], told)
+
+
+def test_the_relayer_serves_the_others_when_one_is_refused(
+    broker: RabbitMQ, valkey_url: str, client: "redis.Redis"
+) -> None:
+    """Though the broker does not say which one it was."""
+
+    def refused() -> list[str]:
+        record = health(client)
+        return [] if record is None else [one.topic for one in record.refused]
+
+    async def relay() -> None:
+        async with toss() as stand_in, publisher(broker.url) as publish:
+            settings = stand_in.settings(
+                valkey_url, TOSS_WEBSOCKET_URL=broker.url, FEED_DESTINATION_STYLE="dots", RELAYER_HEARTBEAT_MS="1000"
+            )
+            async with relayer(settings):
+                await until(lambda: refused() == [trade_topic(FORBIDDEN)], what="one is refused", deadline_s=120)
+                await until(lambda: served(client) == 2, what="the others are served", deadline_s=PATIENCE_S)
+                await publish(dotted(TOPIC), trade(1))
+                await until(lambda: QuoteBook(client).last_tick(SAMSUNG), what="the trade is in Redis")
+
+    ask_for(client, SAMSUNG, HYNIX, FORBIDDEN)
+    asyncio.run(relay())
 
 
 def test_a_refused_connect_has_the_brokers_words(broker: RabbitMQ) -> None:

@@ -83,6 +83,10 @@ def test_before_1_2_a_cr_is_a_character_unless_it_ends_the_line(version: Version
     assert ([frame.header("a") for frame in found], error) == (["b\rc"], None)
 
 
+def test_a_beat_of_cr_lf_may_be_cut_in_two() -> None:
+    assert parse([b"\r", b"\nMESSAGE\n\n\0\r\n\r", b"\n"]) == ([Frame(Command.MESSAGE)], None)
+
+
 def test_a_body_of_known_length_may_hold_nul() -> None:
     found, error = parse([b"MESSAGE\ncontent-length:3\n\na\0b\0"])
 
