@@ -78,7 +78,7 @@ class TossServer:
             try:
                 yield _port(server)
             finally:
-                # The farewell of the others is answered; these would keep the server waiting.
+                # The server waits until its farewell is written, for some for ever.
                 for client in self._clients:
                     client.release()
 
@@ -212,8 +212,8 @@ class _Client:
         self._socket.transport.abort()
 
     def release(self) -> None:
-        """Give up a connection that a fault holds open."""
-        if self._ending is not None and self._ending.ending is Ending.STALL:
+        """Give up a connection that takes nothing at this moment, or that a fault holds open."""
+        if self._sending.locked():
             self.abort()
 
     async def _receive_some(self) -> None:

@@ -166,3 +166,20 @@ def test_a_client_that_takes_nothing_is_cut_off() -> None:
             await until(lambda: not stand_in.server.destinations(), what="the client is gone")
 
     asyncio.run(visit())
+
+
+def test_the_end_does_not_wait_for_a_client_that_takes_nothing() -> None:
+    async def visit() -> None:
+        async with toss() as stand_in:
+            socket = await connect(f"ws://127.0.0.1:{stand_in.port}/ws", ping_interval=None)
+            await connect_as(socket, await fetch_token(stand_in))
+            await socket.send(f"SUBSCRIBE\nid:1\ndestination:{TOPIC}\n\n\0")
+            await until(stand_in.server.destinations, what="the subscription stands")
+            socket.transport.pause_reading()
+            for _ in range(100):
+                stand_in.server.publish_body(TOPIC, b"x" * 250_000)
+            (client,) = stand_in.server._clients
+            await until(client._sending.locked, what="a message is stuck")
+        socket.transport.abort()
+
+    asyncio.run(asyncio.wait_for(visit(), timeout=20))
