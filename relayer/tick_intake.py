@@ -15,17 +15,18 @@ log = structlog.get_logger(__name__)
 
 LOG_PERIOD = timedelta(minutes=1)
 
-# A day total that stays lower for this many messages in a row is the feed's new truth: it corrected itself, or one absurd total
-# came before. Without an end to the distrust such a stock would be dead for the rest of the day.
+# A day total that stays lower, or an earlier day, for this many messages in a row is the feed's new truth: it corrected itself, or one
+# absurd trade came before. Without an end to the distrust such a stock would be dead for the rest of the day.
 DISTRUST_MESSAGES = 20
 
 
 @dataclass(slots=True)
 class _Total:
-    """The day total of one stock on one exchange, in shares."""
+    """The day total of one stock on one exchange, in shares, and the trade that it came with."""
 
     day: date
     volume: int
+    traded_at: datetime
     distrusted: int = 0
 
 
@@ -70,20 +71,22 @@ class TickIntake:
         return self._sequence.next(int(received_at.timestamp() * 1000))
 
     def _is_news(self, tick: Tick, day: date) -> bool:
-        """Day totals only rise. The same total again is the same trade again, as it comes after a reconnect."""
+        """Day totals only rise. The same total again, or a lower one of an older trade, is told again, as it happens after a reconnect."""
         if tick.cumulative_volume is None:
             return True
         key = (tick.code, tick.exchange)
+        # A trade is no later than its arrival, whatever it says: an absurd time must not make all others old.
+        news = _Total(day, tick.cumulative_volume, min(tick.traded_at, tick.received_at))
         total = self._totals.get(key)
-        if total is None or total.day != day or tick.cumulative_volume > total.volume:
-            self._totals[key] = _Total(day, tick.cumulative_volume)
+        if total is None or (day, news.volume) > (total.day, total.volume):
+            self._totals[key] = news
             return True
-        if tick.cumulative_volume == total.volume:
+        if day == total.day and (news.volume == total.volume or news.traded_at <= total.traded_at):
             return False
         total.distrusted += 1
         if total.distrusted < DISTRUST_MESSAGES:
             return False
-        self._totals[key] = _Total(day, tick.cumulative_volume)
+        self._totals[key] = news
         log.warning("tick_total_restarted", code=tick.code, exchange=tick.exchange)
         return True
 

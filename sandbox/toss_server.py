@@ -29,7 +29,7 @@ from relayer.stomp import (
 )
 from relayer.stomp.server_session import Event
 from sandbox.distortions import Distorter
-from sandbox.faults import Break, Ending, Faults, Moment
+from sandbox.faults import RETOLD_MAX, Break, Ending, Faults, Moment
 from sandbox.trade import Trade
 from sandbox.wire import lay, reset
 from trading.market.topics import trade_topic
@@ -56,6 +56,7 @@ class TossServer:
         self.tokens_total = 0
         self._heart_beat = HeartBeat(send_ms=heart_beat_ms, want_ms=heart_beat_ms)
         self._distorter = Distorter()
+        self._told: dict[str, deque[bytes]] = defaultdict(lambda: deque(maxlen=RETOLD_MAX))
         self._tokens: deque[str] = deque(maxlen=TOKENS_MAX)
         self._clients: set[_Client] = set()
         self._listeners: dict[str, dict[_Client, str]] = defaultdict(dict)
@@ -84,14 +85,21 @@ class TossServer:
 
     def publish(self, trade: Trade) -> None:
         """Give a trade to everyone who listens to its stock."""
-        if self._listeners.get(trade_topic(trade.code)):
+        destination = trade_topic(trade.code)
+        if self.faults.retold:
+            self._told[destination].append(trade.body())
+        if self._listeners.get(destination):
             for body in self._distorter.bodies(trade, self.faults):
-                self.publish_body(trade_topic(trade.code), body)
+                self.publish_body(destination, body)
 
     def publish_body(self, destination: str, body: bytes) -> None:
         """Give any octets to everyone who listens to a destination, as they are."""
         for client, subscription in list(self._listeners.get(destination, {}).items()):
             client.offer(subscription, body)
+
+    def retold(self, destination: str) -> list[bytes]:
+        """The last trades that a new listener is told, oldest first; none without this fault."""
+        return list(self._told[destination])[-self.faults.retold :] if self.faults.retold else []
 
     async def wait_for_listener(self, destination: str) -> None:
         """Wait until someone has subscribed to the destination for the first time."""
@@ -258,6 +266,8 @@ class _Client:
             return
         self._server.add_listener(self, event.destination, event.subscription)
         self._confirm(event.receipt)
+        for body in self._server.retold(event.destination):
+            self.offer(event.subscription, body)
 
     def _confirm(self, receipt: str | None) -> None:
         faults = self._server.faults

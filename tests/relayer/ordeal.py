@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from relayer.backoff import FIRST_CEILING_S
 from sandbox.faults import Faults
-from tests.relayer.harness import HYNIX, SAMSUNG, Toss, ask_for, relayer, served, toss, until
+from tests.relayer.harness import HYNIX, SAMSUNG, Toss, ask_for, health, relayer, toss, until
 from trading.market import keys
 from trading.market.tick import Tick
 
@@ -40,7 +40,17 @@ class Ordeal:
         return [line["reason"] for line in self.lines if line["event"] == "feed_unavailable"]
 
     def all_served(self) -> bool:
-        return served(self._client) == 2
+        """By the relayer's word on its present connection; its word on an earlier one may still stand in Redis."""
+        linked = [line for line in self.lines if line["event"] in {"feed_connected", "feed_closed"}]
+        if not linked or linked[-1]["event"] == "feed_closed":
+            return False
+        record = health(self._client)
+        present = linked[-1]["connections_total"]
+        return record is not None and (record.reconnects + 1, record.connected, record.subscriptions) == (
+            present,
+            True,
+            2,
+        )
 
     def ticks(self, code: str = SAMSUNG) -> list[Tick]:
         """What Redis was told of a stock, in order."""

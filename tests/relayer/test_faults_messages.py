@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 import redis
 
+from launcher.ports import free_port
 from sandbox.distortions import malformed
-from sandbox.exchange import trade_at_random
 from sandbox.faults import Break, Ending, Moment
 from sandbox.market import Market
-from sandbox.trade import Trade
-from tests.relayer.harness import ask_for, health, relayer, served, toss, until
+from tests.relayer.harness import ask_for, health, relayer, served, until
 from tests.relayer.ordeal import ordeal
+from tests.relayer.test_process import environment_for, process
 from trading.market import keys
 from trading.market.listing import seed_listing
 from trading.market.tick import Tick
+from trading.rules.exchange_time import trade_date
+from trading.settings import load
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,23 @@ def test_a_trade_is_taken_once_and_never_back(
             await until(lambda: scene.ticks()[-1:] and scene.ticks()[-1].cumulative_volume == 20, what="all trades")
             assert [tick.cumulative_volume for tick in scene.ticks()] == list(kept)
         assert scene.reasons() == []
+
+    asyncio.run(relay())
+
+
+def test_what_is_told_again_is_not_news(valkey_url: str, client: "redis.Redis") -> None:
+    """A new connection may begin with old trades, more of them than it takes to doubt a day total: no price goes back."""
+
+    async def relay() -> None:
+        async with ordeal(client, valkey_url, quiet=True, retold=60) as scene:
+            await until(scene.all_served, what="everything is subscribed")
+            scene.trade(times=100)
+            await scene.arrive()
+            scene.server.drop_connections()
+            await scene.lose(times=1)
+            await until(scene.all_served, what="everything is subscribed again")
+            await scene.arrive()
+            assert [tick.cumulative_volume for tick in scene.ticks()] == list(range(1, 103))
 
     asyncio.run(relay())
 
@@ -99,30 +118,27 @@ def test_a_message_of_no_subscription_is_ignored(head: str, valkey_url: str, cli
 
 
 def test_two_thousand_trades_a_second_arrive_without_loss(valkey_url: str, client: "redis.Redis") -> None:
-    """Three seconds of an opening: the stream holds every trade of every stock, in the order in which it was made."""
-    stocks = seed_listing()
-    made: list[Trade] = []
+    """Four seconds of an opening, all stocks together: each tick's day total is the one before it and its own volume."""
+    stocks, port = seed_listing(), free_port()
 
     async def relay() -> None:
-        market = Market(stocks, seed=1, at=datetime.now(UTC))
-        # Both ends share this event loop with the burst, so the beats of a test would be late.
-        async with toss(heart_beat_ms=5_000) as stand_in, relayer(stand_in.settings(valkey_url)):
-            await until(lambda: served(client) == len(stocks), what="all stocks are subscribed")
-
-            def publish(trade: Trade) -> None:
-                made.append(trade)
-                stand_in.server.publish(trade)
-
-            burst = asyncio.create_task(trade_at_random(market, rate=2_000, publish=publish))
-            await until(lambda: len(made) >= 6_000, what="the burst is over", deadline_s=60)
-            burst.cancel()
-            await until(lambda: client.xlen(keys.TICK_STREAM) >= len(made), what="all trades are in the stream")
-            assert stand_in.server.connections_total == 1
+        async with relayer(load(environment_for(valkey_url, port))):
+            await until(lambda: client.xlen(keys.TICK_STREAM) >= 8_000, what="8,000 trades", deadline_s=60)
+            assert served(client) == len(stocks)
 
     ask_for(client, *(stock.code for stock in stocks))
-    asyncio.run(relay())
+    with process("-m", "sandbox", "--port", str(port), "--rate", "2000"):
+        asyncio.run(relay())
 
-    ticks = [Tick.from_json(fields[keys.TICK_FIELD]) for _, fields in client.xrange(keys.TICK_STREAM)]
-    assert [(tick.code, tick.cumulative_volume) for tick in ticks] == [
-        (trade.code, trade.totals.volume) for trade in made
-    ]
+    record = health(client)
+    assert record is not None
+    assert (record.reconnects, record.malformed_total, record.ticks_total) == (0, 0, client.xlen(keys.TICK_STREAM))
+    last: dict[str, Tick] = {}
+    for _, fields in client.xrange(keys.TICK_STREAM):
+        tick = Tick.from_json(fields[keys.TICK_FIELD])
+        before = last.get(tick.code)
+        # The play market's totals begin anew at midnight in Korea.
+        if before is not None and trade_date(before.traded_at) == trade_date(tick.traded_at):
+            assert tick.cumulative_volume == (before.cumulative_volume or 0) + tick.volume
+        last[tick.code] = tick
+    assert last.keys() == {stock.code for stock in stocks}

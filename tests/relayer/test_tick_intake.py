@@ -111,12 +111,44 @@ def test_a_trade_without_a_total_passes() -> None:
     assert [bench.take(None) is not None for _ in range(2)] == [True, True]
 
 
-def test_a_total_that_stays_lower_becomes_the_truth() -> None:
-    """One absurd total may not silence a stock for the rest of the day."""
+@pytest.mark.parametrize("dt", ["2026-11-20T03:00:00Z", "2026-11-20T14:59:59Z", "2030-01-01T00:00:00Z"])
+def test_a_total_that_stays_lower_becomes_the_truth(dt: str) -> None:
+    """One absurd total may not silence a stock for the rest of the day, not even one with an absurd time."""
     bench = Bench()
-    bench.take(10**14)
+    bench.take(10**14, dt=dt)
+    bench.now += timedelta(seconds=1)
 
-    taken = [bench.take(100 + n) is not None for n in range(DISTRUST_MESSAGES + 1)]
+    taken = [bench.take(100 + n, dt="2026-11-20T03:00:01Z") is not None for n in range(DISTRUST_MESSAGES + 1)]
+
+    assert taken == [False] * (DISTRUST_MESSAGES - 1) + [True, True]
+
+
+def test_old_trades_told_again_never_become_the_truth() -> None:
+    """Their totals stay lower too, but their time has passed: a stock's price does not go back, however many there are."""
+    bench = Bench()
+    bench.take(1_000)
+
+    assert not any(bench.take(500 + n, dt="2026-11-20T02:59:59Z") for n in range(10 * DISTRUST_MESSAGES))
+    assert not any(bench.take(500 + n) for n in range(10 * DISTRUST_MESSAGES))
+    assert bench.intake.repeated_total == 20 * DISTRUST_MESSAGES
+    assert bench.take(1_001) is not None
+
+
+def test_trades_of_the_day_before_told_again_are_not_news() -> None:
+    """In the morning their totals are higher than those of the new day."""
+    bench = Bench()
+    bench.take(10, dt="2026-11-19T23:00:00Z")
+
+    assert not any(bench.take(10**6 + n, dt="2026-11-19T06:30:00Z") for n in range(DISTRUST_MESSAGES - 1))
+    assert bench.take(11, dt="2026-11-19T23:00:01Z") is not None
+
+
+def test_a_feed_that_goes_on_with_an_earlier_day_is_followed() -> None:
+    """As a replay of several days does that begins again."""
+    bench = Bench()
+    bench.take(1_000)
+
+    taken = [bench.take(5 + n, dt="2026-11-18T03:00:00Z") is not None for n in range(DISTRUST_MESSAGES + 1)]
 
     assert taken == [False] * (DISTRUST_MESSAGES - 1) + [True, True]
 
