@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Any, Self, cast
 from uuid import UUID
 
+import msgspec
 from redis import Redis, RedisError
 
 from trading.market import keys
@@ -45,7 +46,6 @@ return ends
 """
 # One call is cheaper than many, but holds up everybody else's commands until it is done.
 _STREAMS_PER_CALL = 50
-_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class MalformedEvent(ValueError):
@@ -79,7 +79,7 @@ class AccountEvent:
             "occurred_at": self.occurred_at.astimezone(UTC).isoformat(timespec="milliseconds"),
             "data": self.data,
         }
-        return _as_json(shown)
+        return msgspec.json.encode(shown).decode()
 
     @classmethod
     def from_json(cls, text: str, *, user_id: UUID) -> Self:
