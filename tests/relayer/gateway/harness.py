@@ -234,9 +234,9 @@ def settings(redis_url: str, port: int, **more: str) -> Settings:
 
 
 @asynccontextmanager
-async def gateway(redis_url: str, *, live: bool = True, **more: str) -> AsyncIterator[Server]:
+async def gateway(redis_url: str, *, live: bool = True, port: int | None = None, **more: str) -> AsyncIterator[Server]:
     """A gateway that runs until the context ends and must then be gone within five seconds."""
-    stop, port = asyncio.Event(), free_port()
+    stop, port = asyncio.Event(), port or free_port()
     running = asyncio.create_task(Gateway(settings(redis_url, port, **more)).run(stop))
     market = Market(redis_url)
     try:
