@@ -80,9 +80,14 @@ def status_of(code: str) -> int:
     return _TABLE[code].status
 
 
-def problem(code: str, *, status: int | None = None, **facts: Any) -> Response:
-    """The answer for a problem code, with typed facts as members of their own; ``status`` where it is not the code's usual one."""
-    words = _TABLE[code] if status is None else replace(_TABLE[code], status=status)
+def problem(code: str, **facts: Any) -> Response:
+    """The answer for a problem code, with typed facts as members of their own."""
+    return problem_as(status_of(code), code, **facts)
+
+
+def problem_as(status: int, code: str, **facts: Any) -> Response:
+    """The same with another status than the code's usual one."""
+    words = replace(_TABLE[code], status=status)
     body = problem_members(code, words, instance=request.path, request_id=g.get("request_id"), **facts)
     # What a member repeats of the request may be half a character, which UTF-8 can't hold.
     text = current_app.json.dumps(body).encode("utf-8", "replace")

@@ -14,7 +14,7 @@ from trading.market.topics import code_of_trade_topic, trade_topic_named
 from webapp.authentication import admin_only, me
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
-from webapp.problems import CODES, problem
+from webapp.problems import CODES, problem, problem_as
 from webapp.schemas import envelope, success
 
 blueprint = make_blueprint("Relayer admin", "시세 구독 관리 (관리자)")
@@ -160,11 +160,11 @@ def _ask(command: Command) -> CommandAnswer | Response:
             return answer
         if answer.code not in CODES:
             # It does not understand us, as a relayer of another version might not.
-            return problem("relayer-unavailable", status=504, reason=answer.code)
+            return problem_as(504, "relayer-unavailable", reason=answer.code)
         return problem(answer.code, **{name: answer.data[name] for name in _FACTS if name in answer.data})
     except RelayerUnavailable as fault:
         outcome = fault.reason
-        return problem("relayer-unavailable", status=504, reason=fault.reason)
+        return problem_as(504, "relayer-unavailable", reason=fault.reason)
     finally:
         log.info(
             "relayer_command",
