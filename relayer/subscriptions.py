@@ -67,6 +67,7 @@ class SubscriptionWatch:
         self._redis = redis
         self._commanded: set[str] = set()
         self._automatic: dict[str, Source] = {}
+        self._seen: tuple[set[str], dict[str, str]] | None = None
         # A look that had read the set before a command changed it would bring back what the command withdrew.
         self._turn = asyncio.Lock()
         self._reachable = True
@@ -104,6 +105,7 @@ class SubscriptionWatch:
                 return Addition.KNOWN
             await self._redis.sadd(keys.RELAYER_SUBSCRIPTIONS, destination)
             self._commanded.add(destination)
+            self._seen = None
             self._follow()
             return Addition.ADDED
 
@@ -114,6 +116,7 @@ class SubscriptionWatch:
             await self._redis.srem(keys.RELAYER_SUBSCRIPTIONS, destination)
             known = destination in self._commanded
             self._commanded.discard(destination)
+            self._seen = None
             self._follow()
             return known
 
@@ -126,6 +129,10 @@ class SubscriptionWatch:
             await self._redis.sadd(keys.RELAYER_SUBSCRIPTIONS, *sorted(self._commanded))
             log.warning("subscriptions_restored", count=len(self._commanded))
             asked = self._commanded
+        # Thousands of stocks may be held, and every tick would wait while they are ranked again.
+        if (asked, wanted) == self._seen:
+            return
+        self._seen = asked, wanted
         self._commanded = {each for each in asked if code_of_trade_topic(each) is not None}
         if wanted:
             self._automatic = {

@@ -183,6 +183,23 @@ def test_a_command_adds_what_fits(valkey_url: str, client: "redis.Redis") -> Non
     assert watch.wanted == client.smembers(keys.RELAYER_SUBSCRIPTIONS) == {SAMSUNG_TRADES}
 
 
+def test_a_command_may_be_undone_by_hand_before_the_next_look(valkey_url: str, client: "redis.Redis") -> None:
+    """Redis then says what it said before the command, and that is followed."""
+    ask_for(client, HYNIX)
+
+    async def undo(watch: SubscriptionWatch) -> None:
+        await watch.look()
+        await watch.add(SAMSUNG_TRADES)
+        client.srem(keys.RELAYER_SUBSCRIPTIONS, SAMSUNG_TRADES)
+        await watch.look()
+        assert watch.wanted == {HYNIX_TRADES}
+        await watch.remove(HYNIX_TRADES)
+        ask_for(client, HYNIX)
+        await watch.look()
+
+    assert watched(valkey_url, undo).wanted == {HYNIX_TRADES}
+
+
 def test_a_change_that_can_not_be_stored_is_none(valkey_url: str, client: "redis.Redis") -> None:
     """A key of another kind refuses it: whoever asked is told, and what is followed stays."""
 

@@ -169,7 +169,7 @@ class CommandAnswer:
 
 
 class CommandLine:
-    """Gives commands to the relayer, one at a time, and waits for the answers. It may be shared between threads."""
+    """Gives commands to the relayer and waits for the answers. It may be shared between threads."""
 
     def __init__(self, redis: Redis, *, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         self._redis = redis
