@@ -1,14 +1,19 @@
 """Toss refuses, breaks off or falls silent: the relayer comes back by itself, with a new token and all subscriptions."""
 
 import asyncio
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from sandbox.faults import Break, Ending, Moment
-from tests.relayer.harness import until
+from relayer.feed import FeedUnavailable
+from relayer.stomp_feed import StompFeed
+from sandbox.faults import Break, Ending, Faults, Moment
+from tests.relayer.harness import BEAT_MS, SAMSUNG, Toss, toss, until
 from tests.relayer.ordeal import ordeal
+from trading.market.topics import trade_topic
 
 CLOSED = "the server closed the connection: "
 CUT = f"{CLOSED}without a close frame"
@@ -136,3 +141,28 @@ def test_a_lost_connection_comes_back_whole(
             assert set(scene.reasons()) == {reason}
 
     asyncio.run(relay())
+
+
+def test_lost_connections_leave_nothing_behind() -> None:
+    """No socket, thread or task of an earlier connection remains: a relayer may lose Toss every half minute for weeks."""
+    endings = (Ending.CLOSE, Ending.ABORT, Ending.RESET)
+
+    async def lose_some(stand_in: Toss, feed: StompFeed) -> tuple[int, int, int]:
+        for ending in endings * 4:
+            stand_in.server.faults = Faults(**breaks(Moment.SUBSCRIBE, ending))
+            await feed.connect()
+            await feed.subscribe([trade_topic(SAMSUNG)])
+            with pytest.raises(FeedUnavailable):
+                await anext(feed.events())
+            await feed.close()
+        await until(lambda: not stand_in.server.destinations(), what="the server has let go too")
+        await until(lambda: len(asyncio.all_tasks()) <= 2, what="all tasks are over")
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), len(asyncio.all_tasks())
+
+    async def scene() -> None:
+        async with toss() as stand_in:
+            url = f"127.0.0.1:{stand_in.port}"
+            feed = StompFeed(api_url=f"http://{url}", websocket_url=f"ws://{url}/ws", heart_beat_ms=BEAT_MS)
+            assert await lose_some(stand_in, feed) == await lose_some(stand_in, feed)
+
+    asyncio.run(scene())

@@ -1,6 +1,8 @@
 """Messages that are doubled, out of order, of no subscription or of no sense: only trades become ticks, each once and in order."""
 
 import asyncio
+import gc
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,15 +10,18 @@ import pytest
 import redis
 
 from launcher.ports import free_port
+from relayer.tick_intake import TickIntake
+from relayer.tick_sequence import TickSequence
 from sandbox.distortions import malformed
 from sandbox.faults import Break, Ending, Moment
 from sandbox.market import Market
-from tests.relayer.harness import ask_for, health, relayer, served, until
+from tests.relayer.harness import SAMSUNG, ask_for, health, relayer, served, until
 from tests.relayer.ordeal import ordeal
 from tests.relayer.test_process import environment_for, process
 from trading.market import keys
 from trading.market.listing import seed_listing
 from trading.market.tick import Tick
+from trading.market.topics import trade_topic
 from trading.rules.exchange_time import trade_date
 from trading.settings import load
 
@@ -82,6 +87,27 @@ def test_malformed_trades_are_counted_and_cost_nothing(valkey_url: str, client: 
         assert scene.reasons() == []
 
     asyncio.run(relay())
+
+
+def test_a_flood_of_malformed_trades_fills_no_memory() -> None:
+    """Of a thousand of them, half a megabyte, nothing is kept."""
+    now = datetime.now(UTC)
+    intake = TickIntake(TickSequence(), clock=lambda: now)
+    bodies = malformed(Market(seed_listing(), seed=1, at=now).trade(now))
+
+    def flood() -> int:
+        for _ in range(30):
+            for body in bodies:
+                assert intake.take(trade_topic(SAMSUNG), body) is None
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before, after = flood(), flood()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 50_000
 
 
 def test_what_is_unfamiliar_is_kept_as_it_is(valkey_url: str, client: "redis.Redis") -> None:
