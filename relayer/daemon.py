@@ -34,13 +34,14 @@ REDIS_TIMEOUT_S = 1.0
 # Leaving takes: the feed's farewell (1.5 s), then the last ticks, the last health record. Together below the five seconds
 # that a supervisor grants.
 FLUSH_TIMEOUT_S = 1.5
+CANCEL_AGAIN_S = 2.0
 
 
 class Daemon:
     """One relayer process's work: a standby until the lease is its own, then the one that is connected.
 
-    ``feed`` is the one that the settings choose unless another is given. ``switch`` ends a process that can't give the connection up by itself. ``absence_s`` may be
-    shorter only where no other relayer can be.
+    ``feed`` is the one that the settings choose unless another is given. ``switch`` ends a process that can't give the connection up by itself.
+    ``absence_s`` may be shorter only where no other relayer can be.
     """
 
     def __init__(
@@ -166,7 +167,10 @@ def connect(url: str, *, single_connection: bool = False) -> "Redis":
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
+    """End a task. Asked more than once: a cancellation that meets a timeout inside a library may be taken for that timeout."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN_S)
     with suppress(asyncio.CancelledError):
         await task
 
