@@ -22,7 +22,9 @@ from tests.workers.processes import beat, worker
 from trading import core as trading_core
 from trading.core import utc_now
 from trading.database.tables import Order, OrderExecution, table_of
+from trading.market import keys
 from trading.market.account_events import AccountStreams
+from trading.market.topics import trade_topic
 from trading.queue import Task
 from trading.settings import Settings
 from webapp.request_context import HEADER
@@ -60,6 +62,21 @@ def _log_lines(output: str) -> list[dict[str, Any]]:
     """The lines that are whole: a running process may be in the middle of its last one."""
     whole = (line for line in output.splitlines(keepends=True) if line.endswith("\n"))
     return [json.loads(line) for line in whole if line.startswith("{")]
+
+
+def test_a_worker_that_starts_says_what_to_follow(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+    """The relayer reads in Redis which stocks matter and why, without waiting for beat."""
+    live_api.books.tick(70_000)
+    live_api.limit_order(live_api.person())
+    wanted = keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS
+
+    with worker(tmp_path / "worker.log", live_settings):
+        wait_until(lambda: live_api.books.core.redis.exists(wanted), what="it is said", deadline_s=30)
+
+    found = live_api.books.core.redis.hgetall(wanted)
+    assert found.pop(trade_topic(SAMSUNG)) == "open-orders"
+    assert len(found) > 30
+    assert set(found.values()) == {"market-value"}
 
 
 def test_an_order_is_filled_settled_and_applied(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
