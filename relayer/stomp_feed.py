@@ -41,6 +41,7 @@ SUBPROTOCOL = Subprotocol("v12.stomp")
 MESSAGE_OCTETS_MAX = 1024 * 1024
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 1.5
+SUMMARY_CHARACTERS_MAX = 200
 
 # The pace of Toss's own web page.
 BATCH_DESTINATIONS = 20
@@ -186,8 +187,8 @@ class StompFeed:
             self._link = None
 
     def _summary(self, error: ErrorReceived) -> str:
-        """The server's own words. Servers like to repeat what they refuse; a token must not reach the log."""
-        return error.summary.replace(self._token, "(token)")
+        """The beginning of the server's own words. Servers like to repeat what they refuse; not even a part of the token may reach the log."""
+        return error.summary.replace(self._token, "(token)")[:SUMMARY_CHARACTERS_MAX]
 
     def _standing_link(self) -> StompLink:
         if self._link is None or self._link.session.state is not State.CONNECTED:

@@ -216,7 +216,7 @@ class ClientSession(SessionCore[Event]):
 
     def _take_error(self, frame: Frame) -> None:
         culprit = self._awaited.get(frame.header("receipt-id") or "")
-        summary = frame.header("message") or frame.body[:200].decode(errors="replace")
+        summary = frame.header("message") or frame.body.decode(errors="replace")
         self._events.append(
             ErrorReceived(summary=summary, destination=None if culprit is None else culprit.destination)
         )

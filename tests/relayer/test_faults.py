@@ -69,6 +69,11 @@ def test_a_token_that_does_not_come_is_asked_for_again(valkey_url: str, client: 
             "CONNECT was refused: 만료: (token)",
             id="ERROR with a body only",
         ),
+        pytest.param(
+            breaks(Moment.CONNECT, Ending.CLOSE, f"ERROR\n\n{'x' * 190}{{token}}{'y' * 190}\0"),
+            f"CONNECT was refused: {'x' * 190}(token)yyy",
+            id="ERROR with a long body",
+        ),
         pytest.param(breaks(Moment.CONNECT, Ending.CLOSE), f"{CLOSED}code 1000", id="close only"),
         pytest.param(breaks(Moment.CONNECT, Ending.CLOSE, close_code=1008), f"{CLOSED}code 1008", id="policy"),
         pytest.param(breaks(Moment.CONNECT, Ending.ABORT), CUT, id="abrupt end"),
