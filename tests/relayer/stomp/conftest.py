@@ -2,4 +2,6 @@
 
 from hypothesis import settings
 
-settings.register_profile("coverage", deadline=None, max_examples=10, derandomize=True, database=None)
+settings.register_profile(
+    "coverage", deadline=None, max_examples=3, stateful_step_count=5, derandomize=True, database=None
+)
