@@ -21,7 +21,7 @@ from trading.core import Core
 from trading.logs import configure
 from trading.settings import Settings
 from webapp import create_app
-from webapp.queue import producer_courier
+from webapp.queue import on_a_thread, producer_courier
 
 _STATEMENT = re.compile(r"(SELECT(?=.*FROM)|INSERT INTO|UPDATE|DELETE FROM)(?:.*FROM)?\s+(\w+)", re.DOTALL)
 WARM_UP = 50
@@ -37,7 +37,9 @@ def parts_of_an_order_ms(
     """
     watch, locations = Stopwatch(), []
     core = trading_core.build(
-        settings, deliver=watch.timed("wake-up (another thread sends it)", producer_courier(settings))
+        settings,
+        deliver=watch.timed("wake-up (another thread sends it)", producer_courier(settings)),
+        publishing=lambda publish: watch.timed("event (another thread publishes it)", on_a_thread(publish)),
     )
     app = create_app(core)
     whole = watch.timed("Flask and what is not named", app.wsgi_app)

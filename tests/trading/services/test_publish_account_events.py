@@ -4,18 +4,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import pytest
+from sqlalchemy.engine import make_url
 
-from tests.books import Books, TestClock
-from tests.servers import Valkey
+from tests.books import Books, TestClock, settings_for
+from tests.servers import MariaDB, Valkey
+from tests.trading.database.cutting_proxy import Cut, CuttingProxy
 from tests.trading.steps import deposit, events
 from trading import core as trading_core
 from trading.core import Publish
+from trading.database.account_events import last_event_id
+from trading.database.ids import new_id
 from trading.market import keys
 from trading.market.account_events import AccountEvent, AccountStreams
 from trading.market.quote_book import MarketUnavailable
+from trading.services import cash
 
 BATCH = 2
 
@@ -139,6 +145,29 @@ def test_the_sweep_repairs_a_crash_between_commit_and_publication(books: Books, 
 
     assert heard is not None
     assert AccountEvent.from_json(heard["data"], user_id=user) == events(books, user)[1]
+
+
+def test_a_commit_of_unknown_outcome_loses_the_publication_at_most(
+    mariadb_books: Books, mariadb_server: MariaDB
+) -> None:
+    """The connection is cut right after the COMMIT: what it changed is told once by its row, and in the stream by the sweep."""
+    books = mariadb_books
+    user = books.user()
+    repair(books)
+    with CuttingProxy(mariadb_server.port, Cut.AFTER) as proxy:
+        address = make_url(books.settings.database_uri.get_secret_value()).set(port=proxy.port)
+        cut = settings_for(address.render_as_string(hide_password=False), books.settings.redis_url.get_secret_value())
+        core = trading_core.build(cut, clock=books.clock)
+        work = partial(
+            cash.deposit, transaction_id=new_id(), user_id=user, amount=1, settings=books.settings, now=books.clock()
+        )
+        core.database.transaction(work, landed=lambda session: True if last_event_id(session, user) == 2 else None)
+        core.close()
+
+    assert [event.id for event in events(books, user)] == [1, 2]
+    assert streamed(books, user) == [1]
+    assert repair(books) == 1
+    assert streamed(books, user) == [1, 2]
 
 
 def test_a_process_whose_clock_is_behind_is_repaired_too(books: Books, dying: Books) -> None:
