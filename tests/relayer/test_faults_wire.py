@@ -109,6 +109,24 @@ def test_trades_confirm_a_subscription_as_a_receipt_does(valkey_url: str, client
     asyncio.run(relay())
 
 
+def test_a_quiet_market_without_receipts_is_no_loss(valkey_url: str, client: "redis.Redis") -> None:
+    """What is not confirmed in time is asked for again, and the next trade finds its way; the connection is not to blame."""
+
+    async def relay() -> None:
+        async with ordeal(client, valkey_url, quiet=True, receipts=False) as scene:
+            await until(
+                lambda: [line["event"] for line in scene.lines].count("subscription_unconfirmed") == 2,
+                what="both subscriptions are given up",
+                deadline_s=30,
+            )
+            assert not scene.all_served()
+            await until(lambda: len(scene.server.destinations()) == 2, what="both are asked for again")
+            await scene.arrive()
+        assert scene.reasons() == []
+
+    asyncio.run(relay())
+
+
 GARBAGE = {
     "no command": "NONSENSE\n\n\0",
     "a command of clients": "SUBSCRIBE\nid:1\ndestination:x\n\n\0",
