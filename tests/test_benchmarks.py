@@ -75,3 +75,13 @@ def test_relayer_measures_trades_from_socket_to_redis() -> None:
     assert 0 < result["p99_ms"] < 10_000
     assert result["lost"] == 0
     assert any("MiB at the end" in line for line in told)
+
+
+def test_gateway_serves_readers_beside_clients_that_never_read() -> None:
+    """Each client had the last tick of each of its stocks, and its account events once and in order, or the run had failed."""
+    size = "--clients 20 --processes 1 --stocks 20 --ticks-per-s 100 --events-per-s 10 --seconds 2 --dead 2"
+    told, result = run("gateway", size)
+
+    assert list(result)[:5] == ["clients", "p50_ms", "p99_ms", "messages_per_s", "cpu"]
+    assert all(value > 0 for value in result.values())
+    assert sum("every client has all that it must" in line for line in told) == 2

@@ -1,6 +1,7 @@
 """``python -m relayer.gateway``: runs until SIGTERM or SIGINT. Exit codes: 0 told to stop, 1 unforeseen fault, 2 faulty settings."""
 
 import asyncio
+import resource
 import signal
 import sys
 
@@ -16,6 +17,9 @@ def main() -> int:
         sys.stderr.write(f"{faults}\n")
         return 2
     logs.configure(settings)
+    # Each client takes a descriptor, and the usual 1,024 that a process begins with are only advice.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         asyncio.run(_run(settings))
     except OSError as refused:

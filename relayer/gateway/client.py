@@ -71,10 +71,11 @@ class Client(ABC):
             batch = self.feed.take(self._means.clock())
             if batch:
                 await self._write(batch)
-                await self._drained()
+                if self._transport.get_write_buffer_size():
+                    await self._drained()
             elif self.feed.ended:
                 return
-            elif not self._may_look():
+            if not (self.feed.ended or self._may_look()):
                 await self._wake.wait()
 
     @abstractmethod

@@ -1,0 +1,342 @@
+"""What a gateway serves: ``python -m benchmarks.gateway``.
+
+The real ``python -m relayer.gateway`` runs on Valkey. Clients in processes of their own follow a few of a hundred stocks each, half of them over
+server-sent events and half over a WebSocket, while trades are published at a steady rate, and account events of some users. Then the same again
+while some clients more have asked and never read.
+
+After each round every client must have the last tick of each of its stocks, and every account event of its user once and in order; otherwise the
+run fails. Printed are latencies from the publication of a tick to its arrival at a client, which here shares the processor with the gateway, what
+the gateway takes of a core, and its memory. The last line is one JSON object.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import resource
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from urllib.request import urlopen
+from uuid import UUID, uuid4
+
+import jwt
+from redis import Redis
+
+from benchmarks.processes import running, wait_for
+from benchmarks.push_clients import Outcome, Reader, follow
+from launcher.ports import LOOPBACK, free_port
+from launcher.valkey import Valkey
+from relayer.gateway.server import HEALTH_PATH, STREAM_PATH
+from relayer.tick_sequence import TickSequence
+from trading.market import keys
+from trading.market.account_events import AccountEvent, AccountStreams, EventKind
+from trading.market.connection import connect
+from trading.market.tick import Tick
+from trading.rules.access_tokens import ALGORITHM, ISSUER
+from trading.settings import Settings
+
+SECRET = "a secret of the benchmark's own, as long as it must be"
+_STEP_S = 0.01
+_PAUSE_S = 0.5
+_SETTLED_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How large the run is: the options of the command line."""
+
+    clients: int
+    processes: int
+    stocks: int
+    ticks_per_s: int
+    events_per_s: int
+    seconds: float
+    dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round showed. ``cpu`` is the gateway's share of one core, memory MiB; ``settled_s`` how long after the last tick all clients had all."""
+
+    p50_ms: float
+    p99_ms: float
+    messages_per_s: float
+    cpu: float
+    rss_mib: float
+    settled_s: float
+
+    @property
+    def us_per_message(self) -> float:
+        """Processor time that the gateway took for one message to one client (µs); it says more than a share where the machine is shared."""
+        return 1_000_000 * self.cpu / self.messages_per_s
+
+
+class Market:
+    """Publishes ticks as the relayer does and account events as the workers do, and knows what each client must have in the end."""
+
+    def __init__(self, redis_url: str, codes: Sequence[str], users: Sequence[UUID]) -> None:
+        self.last: dict[str, str] = {}
+        self.events: dict[UUID, int] = dict.fromkeys(users, 0)
+        self._redis: Redis = connect(redis_url, timeout_s=10)
+        self._streams = AccountStreams(self._redis)
+        self._sequence = TickSequence()
+        self._codes = codes
+        self._users = users
+
+    def run(self, plan: Plan) -> None:
+        """Publish for the plan's seconds. What became due while the last ones were written is written next, all together."""
+        began, ticks, events = time.monotonic(), 0, 0
+        while (elapsed_s := time.monotonic() - began) < plan.seconds:
+            due_ticks = int(elapsed_s * plan.ticks_per_s) - ticks
+            due_events = int(elapsed_s * plan.events_per_s) - events
+            self._tick(due_ticks)
+            for number in range(events, events + due_events):
+                self._event(self._users[number % len(self._users)])
+            ticks, events = ticks + due_ticks, events + due_events
+            time.sleep(_STEP_S)
+
+    def _tick(self, count: int) -> None:
+        with self._redis.pipeline(transaction=True) as pipeline:
+            for code in random.choices(self._codes, k=count):
+                now = datetime.now(UTC)
+                position = self._sequence.next(int(now.timestamp() * 1_000))
+                text = Tick(
+                    code=code,
+                    price=random.randrange(50_000, 60_000),
+                    base=55_000,
+                    volume=10,
+                    cumulative_volume=1_000_000,
+                    trade_type="BUY",
+                    session="REGULAR_MARKET",
+                    exchange="KRX",
+                    traded_at=now,
+                    received_at=now,
+                    position=position,
+                ).to_json()
+                pipeline.publish(keys.tick_channel(code), text)
+                pipeline.set(keys.last_tick(code), text, ex=keys.TICK_TTL_S)
+                self.last[code] = str(position)
+            pipeline.execute()
+
+    def _event(self, user_id: UUID) -> None:
+        self.events[user_id] += 1
+        event = AccountEvent(
+            user_id=user_id,
+            id=self.events[user_id],
+            kind=EventKind.FILL,
+            occurred_at=datetime.now(UTC),
+            data={"order_id": str(uuid4()), "price": 55_000, "quantity": 10},
+        )
+        self._streams.append([event])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--clients", type=int, default=2_000, help="who read, half over each kind (default 2000)")
+    parser.add_argument("--processes", type=int, default=2, help="that the clients live in (default 2)")
+    parser.add_argument("--stocks", type=int, default=100, help="of which each client follows 3 to 5 (default 100)")
+    parser.add_argument("--ticks-per-s", type=int, default=200, help="over all stocks (default 200)")
+    parser.add_argument("--events-per-s", type=int, default=20, help="over a tenth of the users (default 20)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of a round (default 20)")
+    parser.add_argument(
+        "--dead", type=int, default=50, help="clients that never read, in the second round (default 50)"
+    )
+    plan = Plan(**vars(parser.parse_args()))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with tempfile.TemporaryDirectory() as folder, Valkey(Path(folder) / "valkey") as valkey:
+        settings = Settings.model_validate(
+            {"redis_url": valkey.url, "jwt_secret_key": SECRET, "log_format": "json", "log_level": "WARNING"}
+        )
+        port, log = free_port(), Path(folder) / "gateway.log"
+        more = {"GATEWAY_PORT": str(port), "GATEWAY_CLIENTS_MAX": str(plan.clients + plan.dead)}
+        with running(["relayer.gateway"], settings, log, **more) as gateway:
+            wait_for(lambda: _health(port).get("redis") is True, "the gateway", gateway, log)
+            _measure(plan, port=port, pid=gateway.pid, redis_url=valkey.url)
+            if text := log.read_text(errors="replace").strip():
+                sys.exit(f"The gateway complained:\n{text[-2_000:]}")
+
+
+def _measure(plan: Plan, *, port: int, pid: int, redis_url: str) -> None:
+    codes = [f"A{number:06}" for number in range(plan.stocks)]
+    users = [uuid4() for _ in range(plan.clients)]
+    readers = [
+        Reader(_token(user), tuple(random.sample(codes, random.randint(3, 5))), by_websocket=bool(number % 2))
+        for number, user in enumerate(users)
+    ]
+    rss_empty = _rss_mib(pid)
+    with ExitStack() as stack:
+        shares = [range(number, plan.clients, plan.processes) for number in range(plan.processes)]
+        began = time.monotonic()
+        controls = [stack.enter_context(_following([readers[i] for i in share], port)) for share in shares]
+        for control in controls:
+            _answer(control)
+        print(f"{plan.clients} clients are in after {time.monotonic() - began:.1f} s", flush=True)
+        rss_idle = _rss_mib(pid)
+        print(f"the gateway's memory: {rss_empty:.0f} MiB with nobody, {rss_idle:.0f} MiB with all of them", flush=True)
+        market = Market(redis_url, codes, users[: max(1, plan.clients // 10)])
+        settle = partial(_settle, market, users, readers, shares, controls)
+        calm = _round(plan, market, controls, pid, settle)
+        _tell("all read", calm)
+        for sock in [_dead_client(port, codes) for _ in range(plan.dead)]:
+            stack.callback(sock.close)
+        dead = _round(plan, market, controls, pid, settle)
+        _tell(f"{plan.dead} more never read", dead)
+        print(f"of these {_health(port)['clients'] - plan.clients} are still connected", flush=True)
+        for control in controls:
+            control.send("end")
+    figures = {
+        "clients": plan.clients,
+        "p50_ms": round(calm.p50_ms, 1),
+        "p99_ms": round(calm.p99_ms, 1),
+        "messages_per_s": round(calm.messages_per_s),
+        "cpu": round(calm.cpu, 2),
+        "us_per_message": round(calm.us_per_message, 1),
+        "rss_empty_mib": round(rss_empty),
+        "rss_idle_mib": round(rss_idle),
+        "rss_mib": round(calm.rss_mib),
+        "p99_dead_ms": round(dead.p99_ms, 1),
+        "cpu_dead": round(dead.cpu, 2),
+        "rss_dead_mib": round(dead.rss_mib),
+    }
+    print(f"load of the machine in the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print(json.dumps(figures))
+
+
+def _round(plan: Plan, market: Market, controls: Sequence[Connection], pid: int, settle: Callable[[], None]) -> Round:
+    for control in controls:
+        control.send("begin")
+    cpu_s, began = _cpu_s(pid), time.monotonic()
+    market.run(plan)
+    seconds = time.monotonic() - began
+    share = (_cpu_s(pid) - cpu_s) / seconds
+    settle()
+    settled_s = time.monotonic() - began - seconds
+    outcomes = _outcomes(controls)
+    latencies = sorted(latency for outcome in outcomes for latency in outcome.latencies_ms)
+    return Round(
+        p50_ms=latencies[len(latencies) // 2],
+        p99_ms=latencies[int(0.99 * len(latencies))],
+        messages_per_s=sum(outcome.messages for outcome in outcomes) / seconds,
+        cpu=share,
+        rss_mib=_rss_mib(pid),
+        settled_s=settled_s,
+    )
+
+
+def _settle(
+    market: Market,
+    users: Sequence[UUID],
+    readers: Sequence[Reader],
+    shares: Sequence[range],
+    controls: Sequence[Connection],
+) -> None:
+    """Wait until every client has the last tick of each of its stocks, and all of its events once and in order. Ends the run where one never has."""
+    deadline = time.monotonic() + _SETTLED_S
+    while fault := _fault(market, users, readers, zip(shares, _outcomes(controls), strict=True)):
+        if time.monotonic() > deadline:
+            sys.exit(fault)
+        time.sleep(_PAUSE_S)
+
+
+def _fault(
+    market: Market, users: Sequence[UUID], readers: Sequence[Reader], outcomes: Iterable[tuple[range, Outcome]]
+) -> str | None:
+    """The first thing that a client lacks, or has too much of."""
+    for share, outcome in outcomes:
+        if outcome.lost:
+            return f"{outcome.lost} clients lost their connection."
+        for number, last, ids in zip(share, outcome.last_ticks, outcome.event_ids, strict=True):
+            if ids != list(range(1, market.events.get(users[number], 0) + 1)):
+                return f"Client {number} got the events {ids}."
+            got = {code: json.loads(data)["position"] for code, data in last.items()}
+            wanted = {code: market.last[code] for code in readers[number].codes if code in market.last}
+            if got != wanted:
+                return f"Client {number} got {got} instead of {wanted}."
+    return None
+
+
+def _tell(name: str, measured: Round) -> None:
+    print(
+        f"{name}: tick to client p50 {measured.p50_ms:.1f} ms, p99 {measured.p99_ms:.1f} ms, {measured.messages_per_s:,.0f} messages/s, "
+        f"{measured.cpu:.0%} of a core ({measured.us_per_message:.0f} µs a message), {measured.rss_mib:.0f} MiB; {measured.settled_s:.1f} s later every client has all that it must",
+        flush=True,
+    )
+
+
+@contextmanager
+def _following(readers: Sequence[Reader], port: int) -> Iterator[Connection]:
+    """A process of clients, ended by its pid when the block ends."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=follow, args=(readers, port, there), daemon=True)
+    process.start()
+    there.close()
+    try:
+        yield here
+    finally:
+        process.join(5)
+        process.kill()
+
+
+def _outcomes(controls: Sequence[Connection]) -> list[Outcome]:
+    for control in controls:
+        control.send("report")
+    return [_answer(control) for control in controls]  # type: ignore[misc]
+
+
+def _answer(control: Connection) -> object:
+    try:
+        return control.recv()
+    except EOFError:
+        sys.exit("A process of clients has ended.")
+
+
+def _token(user_id: UUID) -> str:
+    claims = {"type": "access", "sub": str(user_id), "sid": uuid4().hex, "iss": ISSUER}
+    return jwt.encode({**claims, "exp": datetime.now(UTC) + timedelta(hours=8)}, SECRET, algorithm=ALGORITHM)
+
+
+def _dead_client(port: int, codes: Sequence[str]) -> socket.socket:
+    """One that asks for all stocks and never reads."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    connection.connect((LOOPBACK, port))
+    query = "&".join(f"stock_codes={code}" for code in codes[:200])
+    connection.sendall(
+        f"GET {STREAM_PATH}?{query} HTTP/1.1\r\nHost: {LOOPBACK}\r\nAuthorization: Bearer {_token(uuid4())}\r\n\r\n".encode()
+    )
+    return connection
+
+
+def _health(port: int) -> dict[str, int]:
+    try:
+        with urlopen(f"http://{LOOPBACK}:{port}{HEALTH_PATH}", timeout=5) as answer:
+            told: dict[str, int] = json.loads(answer.read())
+            return told
+    except OSError:
+        return {}
+
+
+def _rss_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor time that a process has taken so far (s)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+if __name__ == "__main__":
+    main()
