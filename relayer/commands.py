@@ -12,6 +12,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from relayer.cancellation import heed_cancellation
 from relayer.feed import FeedUnavailable
 from relayer.market_link import Fate, MarketLink
 from relayer.subscriptions import Addition, SubscriptionWatch
@@ -67,11 +68,13 @@ class CommandListener:
                     if reachable:
                         log.warning("commands_unheard", reason=type(fault).__name__)
                     reachable = False
+                    heed_cancellation()
                     await asyncio.sleep(RETRY_S)
 
     async def _listen(self, channel: PubSub, obeying: asyncio.TaskGroup) -> None:
         asked = False
         while True:
+            heed_cancellation()
             message = await channel.get_message(timeout=self._silence_s)
             if message is not None:
                 asked = False
@@ -147,6 +150,7 @@ class CommandListener:
         """Want a destination. It stays wanted where it is confirmed or the feed is away; a failure leaves what commands ask for as it was."""
         served = self._link.serves(topic)
         addition = await self._watch.add(topic)
+        heed_cancellation()
         if addition is Addition.NO_ROOM:
             return CommandAnswer(AnswerCode.BUDGET_EXCEEDED, {"budget": self._watch.budget})
         if served:
@@ -164,6 +168,7 @@ class CommandListener:
     async def _unsubscribe(self, topic: str) -> CommandAnswer:
         """Want a destination no longer. Where the product itself wants it, it stays subscribed, and the answer says for what source."""
         removed = await self._watch.remove(topic)
+        heed_cancellation()
         if topic in self._watch.wanted:
             return CommandAnswer(AnswerCode.STILL_SUBSCRIBED, self._wanted(topic))
         if not removed:

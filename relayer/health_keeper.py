@@ -7,6 +7,7 @@ from contextlib import suppress
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from relayer.cancellation import heed_cancellation
 from trading.market import keys
 from trading.market.health import RelayerHealth
 
@@ -30,6 +31,7 @@ class HealthKeeper:
         while True:
             self._changed.clear()
             await self.write()
+            heed_cancellation()
             with suppress(TimeoutError):
                 async with asyncio.timeout(PERIOD_S):
                     await self._changed.wait()

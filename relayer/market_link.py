@@ -9,6 +9,7 @@ from enum import Enum, auto
 import structlog
 
 from relayer.backoff import Backoff
+from relayer.cancellation import heed_cancellation
 from relayer.feed import (
     Feed,
     FeedEvent,
@@ -153,9 +154,7 @@ class MarketLink:
             self._suspect()
             self._note_connected(connected=False)
         # A loss at the very moment of being cancelled wins over the cancellation inside the group; it must not be forgotten.
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError
+        heed_cancellation()
         if _now() - opened_at >= STABLE_AFTER_S:
             self._backoff.reset()
         return reason

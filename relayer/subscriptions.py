@@ -9,6 +9,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from relayer.cancellation import heed_cancellation
 from trading.market import keys
 from trading.market.subscriptions import Source
 from trading.market.topics import code_of_trade_topic
@@ -82,6 +83,7 @@ class SubscriptionWatch:
         """Look for ever."""
         while True:
             await self.look()
+            heed_cancellation()
             await asyncio.sleep(POLL_PERIOD_S)
 
     async def look(self) -> None:

@@ -1,0 +1,60 @@
+"""What is told to end does so, even where Python loses the word."""
+
+import asyncio
+
+import pytest
+
+from relayer.cancellation import heed_cancellation
+from relayer.daemon import connect
+from relayer.health_keeper import PERIOD_S, HealthKeeper
+from relayer.subscriptions import POLL_PERIOD_S, SubscriptionWatch
+from tests.trading.market.test_health import HEALTHY
+
+STEPS = 60
+
+
+def test_a_task_that_nobody_told_to_end_goes_on() -> None:
+    async def scenario() -> None:
+        heed_cancellation()
+
+    asyncio.run(scenario())
+
+
+def test_a_cancellation_that_was_swallowed_is_heeded() -> None:
+    async def swallow() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            heed_cancellation()
+
+    async def scenario() -> None:
+        task = asyncio.create_task(swallow())
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("part", ["watch", "health"])
+def test_a_part_ends_whenever_it_is_told_to(valkey_url: str, part: str) -> None:
+    """At every step of its first command to Redis, on a connection that stands: some of them are those at which the word is lost."""
+
+    async def scenario() -> list[float]:
+        loop, took = asyncio.get_running_loop(), []
+        async with connect(valkey_url) as redis:
+            await redis.ping()
+            for steps in range(STEPS):
+                watch, health = SubscriptionWatch(redis, budget=1), HealthKeeper(redis, lambda: HEALTHY)
+                task = asyncio.create_task({"watch": watch, "health": health}[part].run())
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                told_at = loop.time()
+                task.cancel()
+                await asyncio.wait([task], timeout=10)
+                assert task.cancelled()
+                took.append(loop.time() - told_at)
+        return took
+
+    assert max(asyncio.run(scenario())) < min(POLL_PERIOD_S, PERIOD_S)
