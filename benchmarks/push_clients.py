@@ -86,6 +86,8 @@ class _Client(asyncio.Protocol):
             self.ids.append(json.loads(data)["id"])
         elif kind == b"ready" and not self.ready.done():
             self.ready.set_result(None)
+        elif kind == b"error" and not self.ready.done():
+            self.ready.set_exception(ConnectionError(data.decode()))
 
 
 class _EventStream(_Client):

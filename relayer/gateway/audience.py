@@ -128,7 +128,7 @@ class Audience:
         message = messages.tick_message(tick)
         for client in listeners:
             client.feed.offer_tick(tick.code, tick.position, message)
-            client.wake()
+            client.push()
 
     def _tell_event(self, channel: str, text: str, listeners: Set[Client]) -> None:
         user_id = keys.user_of_account_channel(channel)

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 Listener = TypeVar("Listener")
 
-REDIS_TIMEOUT_S = 2.0
+REDIS_TIMEOUT_S = 5.0
 QUIET_S = 3.0
 RETRY_S = 0.3
 _COMMAND_CHANNELS_MAX = 500

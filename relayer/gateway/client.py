@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from socket import SO_SNDBUF, SOL_SOCKET
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -39,13 +39,14 @@ class Means:
 
 
 class Client(ABC):
-    """``run`` writes until the feed has ended. ``_write`` says in which form."""
+    """``run`` writes until the feed has ended. ``_framed`` says in which form."""
 
     def __init__(self, feed: ClientFeed, means: Means, transport: asyncio.Transport) -> None:
         self.feed = feed
         self._means = means
         self._transport = transport
         self._wake = asyncio.Event()
+        self._rests = False
         transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
         socket = transport.get_extra_info("socket")
         if socket is not None:
@@ -66,21 +67,45 @@ class Client(ABC):
         """Write until the feed has ended. Raises Stalled, and OSError when the client is gone."""
         while True:
             self._wake.clear()
+            await self._drained()
             if self._may_look():
                 await self._look_or_pause()
             batch = self.feed.take(self._means.clock())
             if batch:
-                await self._write(batch)
-                if self._transport.get_write_buffer_size():
-                    await self._drained()
+                self._write(batch)
             elif self.feed.ended:
                 return
-            if not (self.feed.ended or self._may_look()):
-                await self._wake.wait()
+            elif not self._may_look():
+                await self._rest()
+
+    def push(self) -> None:
+        """Write what there is at once, where ``run`` rests and the socket has room: waking a task for each tick would take longer than writing it."""
+        if self._rests and not self._transport.is_closing() and not self._transport.get_write_buffer_size():
+            batch = self.feed.take(self._means.clock())
+            if batch:
+                self._write(batch)
+        self._wake_if_needed()
 
     @abstractmethod
-    async def _write(self, batch: Sequence[PushMessage]) -> None:
-        """Hand the messages to the transport."""
+    def _framed(self, batch: Sequence[PushMessage]) -> bytes:
+        """The messages as they stand on the wire."""
+
+    def _write(self, batch: Sequence[PushMessage]) -> None:
+        """Hand the messages to the transport; the library's own writers would do the same by way of several coroutines."""
+        if self._transport.is_closing():
+            raise ConnectionResetError
+        self._transport.write(self._framed(batch))
+
+    def _wake_if_needed(self) -> None:
+        if self._transport.is_closing() or self._transport.get_write_buffer_size() or not self._rests:
+            self._wake.set()
+
+    async def _rest(self) -> None:
+        self._rests = True
+        try:
+            await self._wake.wait()
+        finally:
+            self._rests = False
 
     def _may_look(self) -> bool:
         """Whether there is something to read, and whatever comes after what will be read is received."""
@@ -122,7 +147,7 @@ class Client(ABC):
 
 
 class EventStreamClient(Client):
-    """A client of server-sent events."""
+    """A client of server-sent events, whose answer has begun."""
 
     def __init__(
         self, feed: ClientFeed, means: Means, transport: asyncio.Transport, response: web.StreamResponse
@@ -130,19 +155,24 @@ class EventStreamClient(Client):
         super().__init__(feed, means, transport)
         self._response = response
 
-    async def _write(self, batch: Sequence[PushMessage]) -> None:
-        await self._response.write(b"".join([message.sse for message in batch]))
+    def _framed(self, batch: Sequence[PushMessage]) -> bytes:
+        body = b"".join([message.sse for message in batch])
+        # RFC 9112, 7.1. An answer to HTTP/1.0 has no chunks.
+        return b"%x\r\n%b\r\n" % (len(body), body) if self._response.headers.get("Transfer-Encoding") else body
 
 
 class WebSocketClient(Client):
-    """A client of a WebSocket."""
+    """A client of a WebSocket without extensions."""
 
-    def __init__(
-        self, feed: ClientFeed, means: Means, transport: asyncio.Transport, websocket: web.WebSocketResponse
-    ) -> None:
-        super().__init__(feed, means, transport)
-        self._websocket = websocket
+    def _framed(self, batch: Sequence[PushMessage]) -> bytes:
+        return b"".join([_text_frame(message.text) for message in batch])
 
-    async def _write(self, batch: Sequence[PushMessage]) -> None:
-        for message in batch:
-            await self._websocket.send_frame(message.text, WSMsgType.TEXT)
+
+def _text_frame(text: bytes) -> bytes:
+    """A whole text message from a server (RFC 6455, 5.2)."""
+    size = len(text)
+    if size < 126:
+        return b"\x81%c%b" % (size, text)
+    if size < 65_536:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2), text)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8), text)

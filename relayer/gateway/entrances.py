@@ -1,7 +1,7 @@
 """How clients come in: a stream of server-sent events, or a WebSocket."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
@@ -17,11 +17,11 @@ from relayer.gateway.asking import (
     change_of_message,
 )
 from relayer.gateway.audience import Audience
-from relayer.gateway.client import Client, EventStreamClient, Stalled, WebSocketClient
+from relayer.gateway.client import Client, EventStreamClient, Means, Stalled, WebSocketClient
 from relayer.gateway.origins import Origins
 from relayer.gateway.problems import members_of
 from relayer.gateway.tokens import Tokens
-from trading.market.push_feed import KEEP_ALIVE_S
+from trading.market.push_feed import KEEP_ALIVE_S, ClientFeed
 from trading.market.push_messages import EXPIRED, SIGNED_OUT, SSE_PREAMBLE, PushMessage, to_json
 from trading.market.quote_book import MarketUnavailable
 from trading.rules.errors import DomainError, Unauthorized, ValidationFailed
@@ -104,8 +104,7 @@ class Entrances:
         """Serve until the end; the close code for it."""
         try:
             asking = await self._asking(websocket, request)
-            make = partial(WebSocketClient, websocket=websocket)
-            async with self._admitted(make, asking, request) as client:
+            async with self._admitted(WebSocketClient, asking, request) as client:
                 return await self._converse(websocket, client)
         except _FirstMessageLate:
             return CLOSE_FIRST_MESSAGE_LATE
@@ -133,7 +132,10 @@ class Entrances:
 
     @asynccontextmanager
     async def _admitted(
-        self, make: "partial[EventStreamClient] | partial[WebSocketClient]", asking: Asking, request: web.Request
+        self,
+        make: Callable[[ClientFeed, Means, asyncio.Transport], Client],
+        asking: Asking,
+        request: web.Request,
     ) -> AsyncIterator[Client]:
         """A client that receives what is for it, and knows what there was. Raises DomainError and MarketUnavailable."""
         transport = request.transport
@@ -142,7 +144,7 @@ class Entrances:
         means = self._audience.means
         if not means.channels.live:
             raise MarketUnavailable
-        client: Client = make(asking.feed(means.clock), means, transport)
+        client = make(asking.feed(means.clock), means, transport)
         with self._audience.seated(client):
             try:
                 async with asyncio.timeout(_FIRST_LOOK_S):

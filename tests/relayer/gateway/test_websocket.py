@@ -43,6 +43,21 @@ def test_a_client_signs_in_by_the_header(valkey_url: str) -> None:
     asyncio.run(scene())
 
 
+def test_messages_of_every_size_arrive_whole(valkey_url: str) -> None:
+    """A frame tells its length in one of three ways."""
+
+    async def scene() -> None:
+        async with gateway(valkey_url) as server:
+            alice = User()
+            async with server.signed_in(alice) as talk:
+                assert (await talk.next()).type == "ready"
+                for number, size in enumerate((1, 100, 125, 126, 65_000, 65_535, 65_536, 200_000), start=1):
+                    server.market.events(alice, [number], data={"text": "x" * size})
+                    assert (await talk.next()).data["data"] == {"text": "x" * size}
+
+    asyncio.run(scene())
+
+
 def test_stocks_come_and_go(valkey_url: str) -> None:
     """A stock that is followed from now on begins with its last tick; one that is left tells nothing more."""
 
