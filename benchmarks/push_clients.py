@@ -113,9 +113,11 @@ class _WebSocket(_Client):
             if not found:
                 return
             self._open, self._received = True, rest
-        while len(self._received) >= 4:
+        while len(self._received) >= 2:
             size, start = self._received[1], 2
             if size == 126:
+                if len(self._received) < 4:
+                    return
                 size, start = int.from_bytes(self._received[2:4]), 4
             if len(self._received) < start + size:
                 return

@@ -39,6 +39,7 @@ class Audience:
         self._of_user: Counter[UUID] = Counter()
         self._of_session: defaultdict[UUID, set[Client]] = defaultdict(set)
         self._clients: set[Client] = set()
+        self._due: set[Client] = set()
         self._closing = False
         self.channels: SharedChannels[Client] = SharedChannels(
             redis, [keys.REVOCATIONS], self._receive, confirmed=_wake, lost=self._lose, found=self._resume
@@ -128,6 +129,14 @@ class Audience:
         message = messages.tick_message(tick)
         for client in listeners:
             client.feed.offer_tick(tick.code, tick.position, message)
+        if not self._due:
+            # Behind whatever else has come with this tick: the later the gateway is, the more conflates before it is written.
+            asyncio.get_running_loop().call_soon(self._push)
+        self._due |= listeners
+
+    def _push(self) -> None:
+        due, self._due = self._due, set()
+        for client in due & self._clients:
             client.push()
 
     def _tell_event(self, channel: str, text: str, listeners: Set[Client]) -> None:
