@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import structlog
 
+from relayer.cancellation import heed_cancellation
 from relayer.dead_man import DeadManSwitch
 from relayer.lease import (
     ABSENCE_S,
@@ -69,6 +70,7 @@ class LeaseHolder:
                 if seen.is_held and not waiting:
                     log.info("relayer_stands_by", holder=seen.value)
                 waiting = seen.is_held
+            heed_cancellation()
             await asyncio.sleep(POLL_PERIOD_S)
         log.info("lease_taken", lease=self.lease)
 
@@ -90,13 +92,21 @@ class LeaseHolder:
         lease = self.lease
         if lease is None:
             raise LeaseLost("it was never taken")
+        prolonging = asyncio.create_task(self._prolong_for_ever(lease))
         try:
-            async with asyncio.timeout(None) as limit:
-                while True:
-                    limit.reschedule(asyncio.get_running_loop().time() + self._term.cut_at - self._now())
-                    await asyncio.sleep(await self._prolong(lease))
-        except TimeoutError:
-            raise LeaseLost("it could not be renewed in time") from None
+            while (left_s := self._term.cut_at - self._now()) > 0:
+                # Whatever the other task hangs in, this one wakes in time.
+                await asyncio.wait([prolonging], timeout=left_s)
+                if prolonging.done():
+                    await prolonging
+        finally:
+            prolonging.cancel()
+        raise LeaseLost("it could not be renewed in time")
+
+    async def _prolong_for_ever(self, lease: str) -> None:
+        while True:
+            await asyncio.sleep(await self._prolong(lease))
+            heed_cancellation()
 
     async def _prolong(self, lease: str) -> float:
         """Renew once; how long to wait before the next time."""

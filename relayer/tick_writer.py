@@ -16,6 +16,7 @@ from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from relayer.cancellation import heed_cancellation
 from relayer.tick_sequence import TickSequence
 from trading.market import keys
 from trading.market.tick import MalformedTick, Position, Tick
@@ -122,6 +123,7 @@ class TickWriter:
         while True:
             while self._waiting or self._in_flight or not self._aligned:
                 await self._write_some()
+                heed_cancellation()
             if self._finishing:
                 return
             self._wake.clear()
