@@ -1,0 +1,83 @@
+"""A payment of ours: its id, the amounts that it may have, its states and what leads from one to another."""
+
+import re
+from enum import StrEnum
+from uuid import UUID
+
+from trading.rules.errors import ValidationFailed
+from trading.rules.orders import ImpossibleTransition
+
+# Some payment gateways take letters and digits alone, one cuts off after 40 of them, and a path knows no dots.
+_PAYMENT_ID = re.compile(r"[a-z0-9]{32}")
+
+
+class PaymentStatus(StrEnum):
+    """FAILED is missing on purpose: a payment that failed may be tried again under its id, and some are approved afterwards."""
+
+    PENDING = "PENDING"
+    EXPIRED = "EXPIRED"
+    MISMATCHED = "MISMATCHED"
+    CREDITED = "CREDITED"
+    PARTIALLY_CANCELLED = "PARTIALLY_CANCELLED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_credited(self) -> bool:
+        """Whether its money was credited, whatever of it was given back since."""
+        return self in (PaymentStatus.CREDITED, PaymentStatus.PARTIALLY_CANCELLED, PaymentStatus.CANCELLED)
+
+
+class PaymentEvent(StrEnum):
+    """What can happen to a payment after it was prepared."""
+
+    CREDIT = "credit"
+    EXPIRE = "expire"
+    REJECT = "reject"
+    CANCEL_IN_PART = "cancel in part"
+    CANCEL = "cancel"
+
+
+# The whole life of a payment. Money that comes late is money, so EXPIRED ends our looking and not the payment.
+MACHINE: dict[tuple[PaymentStatus, PaymentEvent], PaymentStatus] = {
+    (PaymentStatus.PENDING, PaymentEvent.CREDIT): PaymentStatus.CREDITED,
+    (PaymentStatus.PENDING, PaymentEvent.EXPIRE): PaymentStatus.EXPIRED,
+    (PaymentStatus.PENDING, PaymentEvent.REJECT): PaymentStatus.MISMATCHED,
+    (PaymentStatus.EXPIRED, PaymentEvent.CREDIT): PaymentStatus.CREDITED,
+    (PaymentStatus.EXPIRED, PaymentEvent.REJECT): PaymentStatus.MISMATCHED,
+    (PaymentStatus.CREDITED, PaymentEvent.CANCEL_IN_PART): PaymentStatus.PARTIALLY_CANCELLED,
+    (PaymentStatus.CREDITED, PaymentEvent.CANCEL): PaymentStatus.CANCELLED,
+    (PaymentStatus.PARTIALLY_CANCELLED, PaymentEvent.CANCEL_IN_PART): PaymentStatus.PARTIALLY_CANCELLED,
+    (PaymentStatus.PARTIALLY_CANCELLED, PaymentEvent.CANCEL): PaymentStatus.CANCELLED,
+}
+
+
+def status_after(status: PaymentStatus, event: PaymentEvent) -> PaymentStatus:
+    """The state to which ``event`` leads from ``status``. ImpossibleTransition where the table has none."""
+    try:
+        return MACHINE[status, event]
+    except KeyError:
+        raise ImpossibleTransition(f"{event} of a payment that is {status}") from None
+
+
+def state_diagram() -> str:
+    """The table as a Mermaid state diagram, for the documentation."""
+    arrows = [f"    {before} --> {after}: {event}" for (before, event), after in MACHINE.items()]
+    with_more_to_come = {before for before, _event in MACHINE}
+    finals = [f"    {status} --> [*]" for status in PaymentStatus if status not in with_more_to_come]
+    return "\n".join(["stateDiagram-v2", "    [*] --> PENDING: prepare", *arrows, *finals])
+
+
+def payment_id_of(identifier: UUID) -> str:
+    """The id under which PortOne and every payment gateway behind it know a payment: the UUID's 32 hexadecimal digits."""
+    return identifier.hex
+
+
+def is_payment_id(text: str) -> bool:
+    """Whether ``text`` can be a payment's id. Anything else must never become a part of an address: ``..`` would lead elsewhere."""
+    return _PAYMENT_ID.fullmatch(text) is not None
+
+
+def check_amount(amount: int, *, minimum: int, maximum: int) -> None:
+    """Raises ValidationFailed unless ``amount`` (won) is from ``minimum`` to ``maximum``, both included."""
+    if not minimum <= amount <= maximum:
+        raise ValidationFailed(field="amount", minimum=minimum, limit=maximum)
