@@ -34,7 +34,7 @@ from relayer.stomp import (
     Unconfirmed,
 )
 from relayer.stomp.limits import RECEIPT_TIMEOUT_S
-from relayer.stomp_link import StompLink
+from relayer.stomp_link import SILENCE_S, StompLink
 from trading.settings import LOOPBACK_HOSTS
 
 SUBPROTOCOL = Subprotocol("v12.stomp")
@@ -59,12 +59,14 @@ class StompFeed:
         heart_beat_ms: int,
         receipt_timeout_s: float = RECEIPT_TIMEOUT_S,
         destination_style: DestinationStyle = "slashes",
+        silence_s: float = SILENCE_S,
     ) -> None:
         self._api_url = api_url
         self._websocket_url = websocket_url
         self._host = urlsplit(websocket_url).hostname or ""
         self._heart_beat = HeartBeat(send_ms=heart_beat_ms, want_ms=heart_beat_ms)
         self._receipt_timeout_s = receipt_timeout_s
+        self._silence_s = silence_s
         self._spell = speller(destination_style)
         self._device = f"WTS-{uuid.uuid4().hex}"
         self._ids = SubscriptionIds()
@@ -86,7 +88,7 @@ class StompFeed:
         session = ClientSession(
             self._ids, heart_beat=self._heart_beat, receipt_timeout_s=self._receipt_timeout_s, spell=self._spell
         )
-        self._link = StompLink(socket, session)
+        self._link = StompLink(socket, session, silence_s=self._silence_s)
         try:
             await self._open_session(self._link)
         except BaseException:

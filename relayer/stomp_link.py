@@ -13,6 +13,8 @@ from relayer.stomp.client_session import Event
 SEND_TIMEOUT_S = 5.0
 # How long a wait for events may ignore what became due meanwhile, e.g. a new receipt's deadline.
 WAIT_S = 1.0
+# A server that promises no heart-beats may be gone without a sign. Longer than any pause between trades while an exchange is open.
+SILENCE_S = 300.0
 # So many events wait for their reader; then the socket waits, and with it the server.
 WAITING_EVENTS_MAX = 1_000
 
@@ -20,9 +22,11 @@ WAITING_EVENTS_MAX = 1_000
 class StompLink:
     """Reads from the moment it is made. A reading task of its own lets whoever takes the events set one timeout for all that came together."""
 
-    def __init__(self, socket: ClientConnection, session: ClientSession) -> None:
+    def __init__(self, socket: ClientConnection, session: ClientSession, *, silence_s: float = SILENCE_S) -> None:
         self.socket = socket
         self.session = session
+        self._silence_s = silence_s
+        self._heard_at = _now()
         self._sending = asyncio.Lock()
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
@@ -34,7 +38,7 @@ class StompLink:
     async def next_events(self) -> list[Event | Failed]:
         """Wait for events or for what time asks, do what is due, and give what happened; often nothing.
 
-        FeedUnavailable when the connection is closed and everything that came before was given.
+        FeedUnavailable when the connection is closed and everything that came before was given, or when nothing came for ``silence_s``.
         """
         if not self.session.events_waiting and not self._reading.done():
             await self._wait()
@@ -46,6 +50,8 @@ class StompLink:
         self._taken.set()
         if not events and self._reading.done():
             self._reading.result()
+        if _now() - self._heard_at > self._silence_s:
+            raise FeedUnavailable(f"nothing came for {self._silence_s:g} s")
         return events
 
     async def flush(self) -> None:
@@ -89,7 +95,8 @@ class StompLink:
         try:
             while True:
                 data = await self.socket.recv(decode=False)
-                self.session.receive(data, _now())
+                self._heard_at = _now()
+                self.session.receive(data, self._heard_at)
                 self._arrived.set()
                 if self.session.events_waiting >= WAITING_EVENTS_MAX and not self._leaving:
                     self._taken.clear()

@@ -28,7 +28,10 @@ Script = Callable[[ServerConnection], Awaitable[None]]
 
 @asynccontextmanager
 async def scripted(
-    script: Script, subprotocol: str = "v12.stomp", destination_style: DestinationStyle = "slashes"
+    script: Script,
+    subprotocol: str = "v12.stomp",
+    destination_style: DestinationStyle = "slashes",
+    silence_s: float = 60.0,
 ) -> AsyncIterator[StompFeed]:
     """A feed whose token comes from the sandbox and whose socket is served by ``script``."""
     async with (
@@ -42,6 +45,7 @@ async def scripted(
             heart_beat_ms=5_000,
             receipt_timeout_s=0.3,
             destination_style=destination_style,
+            silence_s=silence_s,
         )
         try:
             yield feed
@@ -62,6 +66,22 @@ async def drain(feed: StompFeed) -> tuple[list[FeedEvent], str]:
     except FeedUnavailable as lost:
         return found, str(lost)
     raise AssertionError("A feed ended without a reason.")
+
+
+def test_a_server_without_beats_is_not_trusted_for_ever() -> None:
+    """It promised none, so nothing tells whether it is still there; after so long a silence another connection is made."""
+
+    async def script(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send(CONNECTED.decode())
+        await socket.wait_closed()
+
+    async def hear_nothing() -> tuple[list[FeedEvent], str]:
+        async with scripted(script, silence_s=0.5) as feed:
+            await feed.connect()
+            return await drain(feed)
+
+    assert asyncio.run(hear_nothing()) == ([], "nothing came for 0.5 s")
 
 
 async def connect_and_drain(script: Script) -> tuple[list[FeedEvent], str]:
