@@ -86,7 +86,7 @@ class Launch:
     def _trade_for_a_day(self, stack: Stack, *, healthy: bool) -> None:
         if not healthy:
             raise DemoError("Stopped before the trading day began.")
-        TradingDay(self._plan.api_url, self._console, stack.stopping).run()
+        TradingDay(self._plan.api_url, self._stream_url, self._console, stack.stopping).run()
         self._audit()
         self._say("The trading day is over, every sum is right and the audit is clean.")
 
@@ -95,12 +95,17 @@ class Launch:
         self._console.print(f"""
   API             {api}{plan.API_PREFIX}
   Swagger UI      {api}/docs
-  Gateway         {self._plan.gateway_url}{plan.API_PREFIX}/trading/realtime/stream
+  Gateway         {self._stream_url}
   Flower          {self._plan.flower_url}
   Health          {api}/healthz
   Relayer health  {api}{plan.API_PREFIX}/trading/realtime/daemon/health
   Demo sign-in    {self._demo_sign_in()}
 """)
+
+    @property
+    def _stream_url(self) -> str:
+        """Where clients are pushed what happens."""
+        return f"{self._plan.gateway_url}{plan.API_PREFIX}/trading/realtime/stream"
 
     def _demo_sign_in(self) -> str:
         """Make sure that the demo user can sign in, and say how. Production has no such user."""

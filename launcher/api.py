@@ -1,5 +1,6 @@
 """A user's view of the API: JSON over HTTP, nothing of the product imported."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,6 +52,26 @@ class Api:
             page = self.get(path, **query, cursor=page["next_cursor"])
             items.extend(page["items"])
         return items
+
+    def events(self, url: str, *, last: int) -> list[dict[str, Any]]:
+        """The account's events from its first to the one with the id ``last``, as the stream at ``url`` pushes them to a client that had none."""
+        found: list[dict[str, Any]] = []
+        try:
+            with self._session.get(url, headers={"Last-Event-ID": "0"}, timeout=TIMEOUT_S, stream=True) as answer:
+                for line in answer.iter_lines() if answer.ok else ():
+                    name, _, value = line.decode().partition(": ")
+                    told = json.loads(value) if name == "data" else {}
+                    if "kind" in told:
+                        found.append(told)
+                        if told["id"] >= last:
+                            break
+                if not found:
+                    raise ApiError(
+                        f"GET {url} answered {answer.status_code} without events.", status=answer.status_code
+                    )
+        except requests.RequestException as failure:
+            raise ApiError(f"GET {url} broke off: {type(failure).__name__}.") from None
+        return found
 
     def _call(
         self,

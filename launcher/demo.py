@@ -3,6 +3,7 @@
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,8 +16,10 @@ from launcher.sums import (
     Account,
     Resting,
     Sum,
+    Told,
     moved,
     sums_of,
+    sums_of_events,
     sums_of_limit,
     sums_of_resting,
     sums_of_summary,
@@ -39,10 +42,11 @@ class DemoError(Exception):
 
 
 class TradingDay:
-    """Runs the day's steps against the API at ``api_url``; ``stopping`` ends it early."""
+    """Runs the day's steps against the API at ``api_url`` and the gateway's stream at ``stream_url``; ``stopping`` ends it early."""
 
-    def __init__(self, api_url: str, console: Console, stopping: threading.Event) -> None:
+    def __init__(self, api_url: str, stream_url: str, console: Console, stopping: threading.Event) -> None:
         self._api = Api(api_url)
+        self._stream_url = stream_url
         self._console = console
         self._stopping = stopping
         self._step_number = 0
@@ -207,6 +211,7 @@ class TradingDay:
         holding = self._show_holding()
         self._step("Totals of the portfolio")
         self._facts(**{name: figure(value) for name, value in self._api.get("/portfolio/summary").items()})
+        told = Told(self._api.get("/trading/events", limit=100), self._show_pushed())
         # From a day before any: the trading day may have gone past midnight in Korea.
         summary = self._api.get("/trading/orders/summary", **{"from": "2023-01-01"})
         executions = [(order["side"], execution) for order in orders for execution in order["executions"]]
@@ -216,10 +221,20 @@ class TradingDay:
                 *earlier_sums,
                 *sums_of(account),
                 *sums_of_summary(account, summary),
+                *sums_of_events(account, told),
                 Sum("orders in all, the cancelled one included", len(orders) + 1, summary["orders"]),
                 Sum("shares left", BOUGHT + BOUGHT_AT_LIMIT - SOLD, holding["quantity"]),
             ]
         )
+
+    def _show_pushed(self) -> list[dict[str, Any]]:
+        """What a client is told that connects only now and had nothing before."""
+        self._step("The account's events, as the gateway pushes them to a client that comes late")
+        last = self._api.get("/trading/events", limit=1)["last_event_id"]
+        events = self._api.events(self._stream_url, last=last)
+        kinds = Counter(event["kind"] for event in events)
+        self._facts(**kinds, ids=f"{events[0]['id']} to {events[-1]['id']}")
+        return events
 
     def _check_sums(self, sums: list[Sum]) -> None:
         self._step("Check the sums, computed anew from these answers")

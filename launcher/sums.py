@@ -48,6 +48,14 @@ class Resting:
     balance_cancelled: Answer
 
 
+@dataclass(frozen=True)
+class Told:
+    """What the account's owner was told: the answer to a request for all events, and the same events as they were pushed."""
+
+    answer: Answer
+    pushed: Sequence[Answer]
+
+
 def sums_of(account: Account) -> Iterator[Sum]:
     """Every sum that must hold, in the order in which a person would check them."""
     yield from _executions(account)
@@ -96,6 +104,20 @@ def sums_of_summary(account: Account, summary: Answer) -> Iterator[Sum]:
             yield Sum(what, sum(execution[of_execution] for execution in executions), answered[name])
     realised = sum(execution["realized_profit"] for side, execution in account.executions if side == "SELL")
     yield Sum("summary, sell: realised profit", realised, summary["sell"]["realized_profit"])
+
+
+def sums_of_events(account: Account, told: Told) -> Iterator[Sum]:
+    """That everything was told, once and in order, and the last word on cash and shares is the account's."""
+    events = told.answer["items"]
+    yield Sum("events: the last one's id is their number", len(events), told.answer["last_event_id"])
+    yield Sum("events: ids without a gap", len(events), sum(one["id"] == n for n, one in enumerate(events, start=1)))
+    same = sum(pushed == event for pushed, event in zip(told.pushed, events, strict=False))
+    yield Sum("events: pushed as they are", len(events), same)
+    last = {event["kind"]: event["data"] for event in events}
+    yield Sum("events: one for each transaction", len(account.transactions), sum(e["kind"] == "cash" for e in events))
+    yield Sum("events: one for each execution", len(account.executions), sum(e["kind"] == "fill" for e in events))
+    yield Sum("events: cash after the last", account.balance["cash_balance"], last["cash"]["cash_balance_after"])
+    yield Sum("events: shares after the last", account.holding["quantity"], last["holding"]["quantity"])
 
 
 def cost_of_buying(price: int, quantity: int) -> int:

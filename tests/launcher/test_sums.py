@@ -5,7 +5,17 @@ from typing import Any
 
 import pytest
 
-from launcher.sums import Account, Resting, Sum, sums_of, sums_of_limit, sums_of_resting, sums_of_summary
+from launcher.sums import (
+    Account,
+    Resting,
+    Sum,
+    Told,
+    sums_of,
+    sums_of_events,
+    sums_of_limit,
+    sums_of_resting,
+    sums_of_summary,
+)
 
 BUY = {"price": 70_100, "quantity": 10, "amount": 701_000, "commission": 105, "tax": 0, "realized_profit": 0}
 # 285,200: commission 42.78, transaction tax 142.6, rural development tax 427.8, each rounded down. Cost of four: 280,400 + 42.
@@ -137,3 +147,44 @@ def test_a_summary_that_is_wrong_is_found(side: str, member: str) -> None:
 def test_a_fill_above_the_limit_is_found() -> None:
     order = {"price": 70_000, "executions": [{"price": 69_900}, {"price": 70_000}, {"price": 70_100}]}
     assert [line.agrees for line in sums_of_limit(order)] == [True, True, False]
+
+
+def told() -> Told:
+    """What the owner of the account was told: its Transactions, executions and holding."""
+    kinds_and_data: list[tuple[str, dict[str, Any]]] = [
+        ("cash", {"cash_balance_after": 10_000_000}),
+        ("fill", {}),
+        ("cash", {"cash_balance_after": 9_298_895}),
+        ("holding", {"quantity": 10}),
+        ("fill", {}),
+        ("cash", {"cash_balance_after": 9_583_484}),
+        ("holding", {"quantity": 6}),
+    ]
+    events = [{"id": n, "kind": kind, "data": data} for n, (kind, data) in enumerate(kinds_and_data, start=1)]
+    return Told({"items": events, "last_event_id": len(events)}, copy.deepcopy(events))
+
+
+def test_what_was_told_agrees_with_the_account() -> None:
+    assert [line for line in sums_of_events(account(), told()) if not line.agrees] == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        pytest.param(lambda all_: all_.answer["items"].pop(), "the last one's id", id="one is missing at the end"),
+        pytest.param(lambda all_: all_.answer["items"].pop(1), "ids without a gap", id="one is missing in between"),
+        pytest.param(lambda all_: all_.pushed.pop(2), "pushed as they are", id="one was not pushed"),
+        pytest.param(lambda all_: all_.pushed[3]["data"].update(quantity=9), "pushed as they are", id="another was"),
+        pytest.param(lambda all_: all_.answer["items"][1].update(kind="order"), "each execution", id="no fill"),
+        pytest.param(lambda all_: all_.answer["items"][0].update(kind="order"), "each transaction", id="no cash"),
+        pytest.param(
+            lambda all_: all_.answer["items"][5]["data"].update(cash_balance_after=1), "cash after", id="cash"
+        ),
+        pytest.param(lambda all_: all_.answer["items"][6]["data"].update(quantity=7), "shares after", id="shares"),
+    ],
+)
+def test_what_was_told_wrongly_is_found(spoil: Any, named: str) -> None:
+    wrong = told()
+    spoil(wrong)
+
+    assert any(named in line.what for line in sums_of_events(account(), wrong) if not line.agrees)

@@ -76,7 +76,7 @@ class AccountEvent:
         shown = {
             "id": self.id,
             "kind": self.kind,
-            "occurred_at": self.occurred_at.astimezone(UTC).isoformat(timespec="milliseconds"),
+            "occurred_at": self.occurred_at.astimezone(UTC).isoformat(),
             "data": self.data,
         }
         return msgspec.json.encode(shown).decode()
