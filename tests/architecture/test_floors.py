@@ -20,6 +20,7 @@ PLANTED = (
     ("trading/services/planted.py", "import celery", "trading.services.planted -> celery"),
     ("trading/queries/planted.py", "import flask", "trading.queries.planted -> flask"),
     ("trading/database/planted.py", "import trading.queries", "trading.database.planted -> trading.queries"),
+    ("trading/gateways/planted.py", "import trading.database", "trading.gateways.planted -> trading.database"),
     ("webapp/planted.py", "import workers", "webapp.planted -> workers"),
     ("workers/planted.py", "import webapp", "workers.planted -> webapp"),
     ("relayer/planted.py", "import sqlalchemy", "relayer.planted -> sqlalchemy"),

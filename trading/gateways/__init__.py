@@ -1,0 +1,1 @@
+"""What this product asks of others over HTTP."""

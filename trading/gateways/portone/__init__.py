@@ -1,0 +1,1 @@
+"""PortOne, the payment service: a client of its REST API (V2)."""
