@@ -53,5 +53,5 @@ run ruff format --check .
 run ruff check .
 run mypy
 run lint-imports
-# Two at a time, each with servers of its own; the tests of one file stay together, as they share what it sets up.
-run pytest -n 2 --dist loadfile
+# Three at a time on two cores, as many wait for a server's time to pass; each has servers of its own, and the tests of one file stay together.
+run pytest -n 3 --dist loadfile

@@ -70,12 +70,3 @@ def test_a_tick_in_both_forms() -> None:
 def test_every_other_message(message: messages.PushMessage, expected: list[tuple[str, str]]) -> None:
     assert fields_of(message.sse) == expected
     assert json.loads(message.text)["type"] == message.kind
-
-
-def test_what_utf_8_cannot_hold_spoils_no_message() -> None:
-    """Half a character of a hostile name, which JSON can carry."""
-    broken = AccountEvent(user_id=UUID(int=1), id=1, kind=EventKind.ORDER, occurred_at=NOW, data={"name": "\ud800"})
-    message = messages.event_message(broken)
-
-    assert json.loads(message.text)["data"]["data"] == {"name": "?"}
-    assert fields_of(message.sse)
