@@ -1,4 +1,4 @@
-"""``python -m sandbox``: a stand-in for Toss on loopback, until SIGTERM or SIGINT."""
+"""``python -m sandbox``: a stand-in for Toss, and one for PortOne beside it when asked for, on loopback until SIGTERM or SIGINT."""
 
 import argparse
 import asyncio
@@ -13,6 +13,7 @@ from typing import NoReturn
 from sandbox.control import FAULTS_PATH, LOOPBACK, control
 from sandbox.exchange import Replay, play, trade_at_random
 from sandbox.market import Market
+from sandbox.portone.rest import portone
 from sandbox.replay import MalformedBars, read_bars
 from sandbox.toss_server import TossServer
 from trading.market.listing import ListedStock, seed_listing
@@ -51,6 +52,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=8090, help="port to listen on (8090)")
     parser.add_argument("--control-port", type=int, help="port on loopback where faults can be set (none)")
+    parser.add_argument("--portone-port", type=int, help="port on loopback for a stand-in for PortOne (none)")
     parser.add_argument("--rate", type=float, default=60.0, help="made-up trades a second over all stocks (60)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the made-up market (1)")
     parser.add_argument(
@@ -66,7 +68,8 @@ def _arguments() -> argparse.ArgumentParser:
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     if not 0 < options.rate <= RATE_MAX:
         parser.error(f"--rate must be above 0 and at most {RATE_MAX}.")
-    for name, port in (("--port", options.port), ("--control-port", options.control_port or 0)):
+    for name in ("--port", "--control-port", "--portone-port"):
+        port = getattr(options, name[2:].replace("-", "_")) or 0
         if not 0 <= port <= 65_535:
             parser.error(f"{name} must be from 0 to 65535.")
 
@@ -119,6 +122,9 @@ async def _run(options: argparse.Namespace, replay: Replay | None) -> None:
             address = f"{LOOPBACK}:{options.control_port}"
             port = await _open(stack, control(server, options.control_port), address)
             _say(f"faults can be set at http://{LOOPBACK}:{port}{FAULTS_PATH}")
+        if options.portone_port is not None:
+            port = await _open(stack, portone(options.portone_port), f"{LOOPBACK}:{options.portone_port}")
+            _say(f"PortOne's stand-in listens on http://{LOOPBACK}:{port}")
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = [group.create_task(trade_at_random(market, rate=options.rate, publish=server.publish))]
         if replay is not None:

@@ -1,0 +1,29 @@
+"""The page about payments tells what the code does."""
+
+from launcher.plan import ROOT
+from sandbox.portone.payments import MOVES
+from sandbox.portone.rest import API_SECRET
+from trading.gateways.portone.webhooks import WebhookFault
+from trading.rules.payments.decisions import DECISIONS, Finding
+from trading.rules.payments.states import PaymentStatus, state_diagram
+
+PAGE = (ROOT / "docs" / "payments.md").read_text(encoding="utf-8")
+
+
+def test_the_diagram_is_that_of_the_state_table() -> None:
+    """Print ``trading.rules.payments.states.state_diagram()`` into the page when the table changes."""
+    assert f"```mermaid\n{state_diagram()}\n```" in PAGE
+
+
+def test_the_decisions_are_those_of_the_table() -> None:
+    """One row a finding, in order; the three credited states decide alike."""
+    columns = (PaymentStatus.PENDING, PaymentStatus.EXPIRED, PaymentStatus.CREDITED)
+    rows = [f"| {' | '.join([finding, *(DECISIONS[status, finding] for status in columns)])} |" for finding in Finding]
+    assert "\n".join(rows) in PAGE
+    for status in (PaymentStatus.PARTIALLY_CANCELLED, PaymentStatus.CANCELLED):
+        assert all(DECISIONS[status, finding] is DECISIONS[PaymentStatus.CREDITED, finding] for finding in Finding)
+
+
+def test_every_word_that_somebody_may_meet_is_explained() -> None:
+    words = {*WebhookFault, *(move for _, move in MOVES), API_SECRET}
+    assert {str(word) for word in words if f"`{word}`" not in PAGE} == set()

@@ -1,0 +1,319 @@
+"""The stand-in for PortOne takes and gives back money as the documents say, told by the client that the product has."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import requests
+
+from sandbox.portone.payments import MOVES, STORE_ID
+from sandbox.portone.rest import API_SECRET, BODY_OCTETS_MAX, DEFAULT_STORE_ID, DESK, LOOPBACK, now, portone
+from trading.gateways.portone.client import PortoneClient, Requester
+from trading.gateways.portone.errors import PortoneApiError
+from trading.rules.payments.decisions import Payment, decide
+from trading.rules.payments.reports import CancellationStatus, PortoneStatus, Report
+from trading.rules.payments.states import PaymentStatus
+from trading.rules.payments.verification import Terms
+
+ID = "0123456789abcdef0123456789abcdef"
+KEY = "7c1fb2d4-5f8e-4a53-9b0a-3f1c7f5e2a1"
+AUTHORIZED = {"Authorization": f"PortOne {API_SECRET}", "Content-Type": "application/json"}
+TERMS = Terms(
+    payment_id=ID,
+    store_id=STORE_ID,
+    channel_keys=frozenset({"channel-key-00000000-0000-4000-8000-000000000001"}),
+    amount=10_000,
+    expires_at=datetime(2099, 1, 1, tzinfo=UTC),
+    test_channel_allowed=True,
+)
+
+
+class Shop:
+    """The client, and the desk beside it."""
+
+    def __init__(self, url: str, client: PortoneClient) -> None:
+        self.url, self.client = url, client
+
+    def move(self, name: str, *, payment_id: str = ID, **members: Any) -> dict[str, Any]:
+        """The payment after somebody did this."""
+        done = self.desk(name, members, payment_id=payment_id)
+        assert done.status_code == 200, done.text
+        return dict(done.json())
+
+    def desk(
+        self, name: str, members: object, *, payment_id: str = ID, kind: str = "application/json"
+    ) -> requests.Response:
+        address = f"{self.url}{DESK}/{payment_id}/{name}"
+        return requests.post(address, data=json.dumps(members), headers={"Content-Type": kind}, timeout=30)
+
+    def call(self, method: str, path: str, body: object = None, **headers: str) -> requests.Response:
+        return requests.request(
+            method, self.url + path, data=json.dumps(body), headers={**AUTHORIZED, **headers}, timeout=30
+        )
+
+    def look(self) -> Report:
+        report = self.client.get_payment(ID)
+        assert report is not None
+        return report
+
+    def cancel(self, amount: int, *, of: int, key: str) -> CancellationStatus:
+        """Give back ``amount`` of what is left."""
+        return self.client.cancel(
+            ID,
+            amount=amount,
+            cancellable=of,
+            reason="고객 환불",
+            requester=Requester.CUSTOMER,
+            idempotency_key=KEY + key,
+        ).status
+
+
+def play(scene: Callable[[Shop], None], *, clock: Callable[[], datetime] = now) -> None:
+    """Play a scene with a stand-in of its own."""
+
+    async def stage() -> None:
+        async with portone(0, clock=clock) as port:
+            await asyncio.to_thread(act, f"http://{LOOPBACK}:{port}")
+
+    def act(url: str) -> None:
+        with PortoneClient(api_url=url, api_secret=API_SECRET, store_id=STORE_ID) as client:
+            scene(Shop(url, client))
+
+    asyncio.run(stage())
+
+
+WAYS: dict[str, tuple[str, ...]] = {
+    "READY": (),
+    "PAID": ("pay",),
+    "FAILED": ("fail",),
+    "PAY_PENDING": ("pend",),
+    "VIRTUAL_ACCOUNT_ISSUED": ("issue-account",),
+    "PARTIAL_CANCELLED": ("pay", "console-cancel 3000"),
+    "CANCELLED": ("pay", "console-cancel 3000", "chargeback"),
+}
+
+
+def walk(shop: Shop, *moves: str, payment_id: str = ID) -> None:
+    """Open the payment for 10000 won and move it so; a number behind a move is its amount."""
+    shop.move("open", payment_id=payment_id, amount=10_000)
+    for move in moves:
+        name, _, amount = move.partition(" ")
+        shop.move(name, payment_id=payment_id, **({"amount": int(amount)} if amount else {}))
+
+
+@pytest.mark.parametrize("status", WAYS)
+def test_each_status_can_be_reached_and_is_readable(status: str) -> None:
+    def scene(shop: Shop) -> None:
+        walk(shop, *WAYS[status])
+        report = shop.look()
+        assert report.status is PortoneStatus(status)
+        assert (report.payment_id, report.total, report.tax_free) == (ID, 10_000, 0)
+        assert report.cancelled == sum(c.amount for c in report.succeeded_cancellations)
+
+    play(scene)
+
+
+def test_portones_own_client_reads_every_status() -> None:
+    """It refuses whatever its documents do not describe to the last member, so what it reads is told as they say."""
+    sdk = pytest.importorskip("portone_server_sdk.payment", reason="portone-server-sdk is not installed.")
+
+    def scene(shop: Shop) -> None:
+        theirs = sdk.PaymentClient(secret=API_SECRET, base_url=shop.url, store_id=STORE_ID)
+        with theirs._sync_client:  # It has no way of its own to close its connections.
+            for number, (status, way) in enumerate(WAYS.items()):
+                payment_id = f"{number:032x}"
+                walk(shop, *way, payment_id=payment_id)
+                payment = theirs.get_payment(payment_id=payment_id)
+                assert type(payment).__name__.removesuffix("Payment").lower() == status.replace("_", "").lower()
+                assert (payment.id, payment.amount.total) == (payment_id, 10_000)
+                if status == "PAID":
+                    assert (
+                        theirs.cancel_payment(payment_id=payment_id, reason="r", amount=1).cancellation.total_amount
+                        == 1
+                    )
+
+    play(scene)
+
+
+@pytest.mark.parametrize(
+    ("moves", "status", "credit", "returned"),
+    [
+        ((), "PENDING", 0, 0),
+        (("pay",), "CREDITED", 10_000, 0),
+        (("fail",), "PENDING", 0, 0),
+        (("fail", "approve-late"), "CREDITED", 10_000, 0),
+        (("pend", "approve"), "CREDITED", 10_000, 0),
+        (("issue-account",), "PENDING", 0, 0),
+        (("issue-account", "deposit"), "CREDITED", 10_000, 0),
+        (("pay", "console-cancel 3000"), "PARTIALLY_CANCELLED", 10_000, 3_000),
+        (("pay", "console-cancel 3000", "chargeback"), "CANCELLED", 10_000, 10_000),
+    ],
+)
+def test_what_happened_there_is_booked_here(moves: tuple[str, ...], status: str, credit: int, returned: int) -> None:
+    """From the payer's deed to the decision, over a real connection."""
+
+    def scene(shop: Shop) -> None:
+        walk(shop, *moves)
+        decision = decide(Payment(terms=TERMS), shop.look(), now=now())
+        assert str(decision.payment.status) == status
+        assert (decision.credit, sum(c.amount for c in decision.reversals)) == (credit, returned)
+        assert not decision.alert
+
+    play(scene)
+
+
+def test_before_the_window_opens_there_is_no_payment() -> None:
+    """Also when it was announced already; and none of another store, or for another secret."""
+
+    def scene(shop: Shop) -> None:
+        assert shop.client.get_payment(ID) is None
+        shop.client.pre_register(ID, amount=10_000)
+        assert shop.client.get_payment(ID) is None
+        walk(shop, "pay")
+        for query in ("", f"?storeId={DEFAULT_STORE_ID}"):
+            absent = shop.call("GET", f"/payments/{ID}{query}")
+            assert (absent.status_code, absent.json()["type"]) == (404, "PAYMENT_NOT_FOUND")
+        for secret in ("PortOne other", f"Bearer {API_SECRET}", API_SECRET):
+            assert shop.call("GET", f"/payments/{ID}?storeId={STORE_ID}", Authorization=secret).status_code == 401
+
+    play(scene)
+
+
+def test_what_was_pinned_is_what_the_window_opens_with() -> None:
+    """And what was paid is neither pinned nor begun again, while what failed is."""
+
+    def scene(shop: Shop) -> None:
+        shop.client.pre_register(ID, amount=10_000)
+        assert shop.desk("open", {"amount": 1}).json()["type"] == "AmountNotEqualToPredefined"
+        assert shop.desk("open", {"amount": 10_000, "currency": "USD"}).json()["type"] == "AmountNotEqualToPredefined"
+        walk(shop, "fail")
+        first = shop.look().transaction_id
+        walk(shop, "pay")
+        assert shop.look().transaction_id != first
+        assert shop.desk("open", {"amount": 10_000}).json()["type"] == "PaymentAlreadyPaid"
+        with pytest.raises(PortoneApiError, match="409 ALREADY_PAID"):
+            shop.client.pre_register(ID, amount=10_000)
+
+    play(scene)
+
+
+def test_refunds_add_up_and_end() -> None:
+    """In two parts, then the rest; not more than is left, not by another's count, and none before the money."""
+
+    def scene(shop: Shop) -> None:
+        walk(shop)
+        with pytest.raises(PortoneApiError, match="409 PAYMENT_NOT_PAID"):
+            shop.cancel(1, of=1, key="0")
+        shop.move("pay")
+        assert shop.cancel(3_000, of=10_000, key="1") is CancellationStatus.SUCCEEDED
+        with pytest.raises(PortoneApiError, match="409 CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN"):
+            shop.cancel(3_000, of=10_000, key="2")
+        assert shop.cancel(3_000, of=7_000, key="3") is CancellationStatus.SUCCEEDED
+        over = {"storeId": STORE_ID, "reason": "r", "amount": 4_001}
+        refused = shop.call("POST", f"/payments/{ID}/cancel", over)
+        assert (refused.status_code, refused.json()["type"]) == (409, "CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT")
+        assert shop.cancel(4_000, of=4_000, key="4") is CancellationStatus.SUCCEEDED
+        with pytest.raises(PortoneApiError, match="409 PAYMENT_ALREADY_CANCELLED"):
+            shop.cancel(1, of=1, key="5")
+        report = shop.look()
+        assert (report.status, report.cancelled) == (PortoneStatus.CANCELLED, 10_000)
+        assert [c.amount for c in report.succeeded_cancellations] == [3_000, 3_000, 4_000]
+
+    play(scene)
+
+
+def test_one_key_is_one_cancellation_for_three_hours() -> None:
+    """Asked again it gives the same answer; with another body it shows the caller's fault; after its life it is forgotten."""
+    at = [datetime(2026, 1, 1, tzinfo=UTC)]
+
+    def scene(shop: Shop) -> None:
+        walk(shop, "pay")
+        body = {"storeId": STORE_ID, "reason": "r", "amount": 1_000}
+        path, key = f"/payments/{ID}/cancel", {"Idempotency-Key": f'"{KEY}"'}
+        first, again = shop.call("POST", path, body, **key), shop.call("POST", path, body, **key)
+        assert (first.status_code, first.content) == (again.status_code, again.content)
+        assert shop.call("POST", path, {**body, "amount": 2_000}, **key).status_code == 422
+        assert shop.look().cancelled == 1_000
+        at[0] += timedelta(hours=3, seconds=1)
+        assert shop.call("POST", path, body, **key).status_code == 200
+        assert shop.look().cancelled == 2_000
+        for bad in ('"short"', '"' + "k" * 257 + '"', "with a space in it"):
+            assert shop.call("POST", path, body, **{"Idempotency-Key": bad}).status_code == 400
+
+    play(scene, clock=lambda: at[0])
+
+
+@pytest.mark.parametrize(("word", "status"), [("approve", "PARTIALLY_CANCELLED"), ("reject", "CREDITED")])
+def test_a_slow_cancellation_moves_money_when_the_gateway_says_so(word: str, status: str) -> None:
+    """Until then it is asked for only, and nothing is booked."""
+
+    def scene(shop: Shop) -> None:
+        shop.move("open", amount=10_000, slow_cancellations=True)
+        shop.move("pay")
+        assert shop.cancel(3_000, of=10_000, key="1") is CancellationStatus.REQUESTED
+        credited = decide(Payment(terms=TERMS), shop.look(), now=now())
+        assert (credited.payment.status, credited.reversals) == (PaymentStatus.CREDITED, ())
+        shop.move(f"{word}-cancellation")
+        settled = decide(credited.payment, shop.look(), now=now())
+        assert (str(settled.payment.status), settled.alert) == (status, False)
+
+    play(scene)
+
+
+def test_an_account_is_closed_once_and_refunds_need_one() -> None:
+    def scene(shop: Shop) -> None:
+        walk(shop, "issue-account")
+        shop.client.close_virtual_account(ID)
+        assert shop.look().status is PortoneStatus.FAILED
+        with pytest.raises(PortoneApiError, match="409 PAYMENT_NOT_WAITING_FOR_DEPOSIT"):
+            shop.client.close_virtual_account(ID)
+        walk(shop, "issue-account", "deposit")
+        with pytest.raises(PortoneApiError, match="400 INVALID_REQUEST"):
+            shop.cancel(1_000, of=10_000, key="1")
+
+    play(scene)
+
+
+def test_no_move_leads_where_the_table_has_none() -> None:
+    """From every status every other move is refused, and the payment stays."""
+
+    def scene(shop: Shop) -> None:
+        names = {name for _, name in MOVES}
+        for status, way in WAYS.items():
+            if status in {"PAID", "PARTIAL_CANCELLED"}:
+                continue  # They end their payment; CANCELLED is the last.
+            walk(shop, *way)
+            for name in names - {name for before, name in MOVES if before == status}:
+                assert shop.desk(name, {}).status_code == 409
+            assert shop.look().status is PortoneStatus(status)
+            for end in {"PAY_PENDING": ("reject",), "VIRTUAL_ACCOUNT_ISSUED": ("close-account",)}.get(status, ()):
+                shop.move(end)
+
+    play(scene)
+
+
+def test_bad_requests_are_refused_and_what_is_missing_says_so() -> None:
+    def scene(shop: Shop) -> None:
+        walk(shop, "pay")
+        path = f"/payments/{ID}"
+        for body in (
+            None,
+            [],
+            {},
+            {"reason": ""},
+            {"reason": 1},
+            *({"reason": "r", "amount": a} for a in (0, -1, 1.0, True, "1")),
+        ):
+            sent = {"storeId": STORE_ID, **body} if isinstance(body, dict) else body
+            assert shop.call("POST", f"{path}/cancel", sent).json()["type"] == "INVALID_REQUEST"
+        for body in ({}, {"amount": 0}, {"amount": "1"}, {"amount": 1, "more": 1}, {"amount": 1, "currency": 1}, []):
+            assert shop.desk("open", body).status_code == 400
+        assert shop.desk("open", {"amount": 1}, kind="text/plain").status_code == 415
+        assert shop.call("POST", f"{path}/cancel", "x" * BODY_OCTETS_MAX).status_code == 413
+        for method, other in (("GET", "/payments"), ("POST", f"{path}/confirm"), ("DELETE", path)):
+            assert shop.call(method, other).status_code == 501
+
+    play(scene)

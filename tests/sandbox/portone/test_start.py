@@ -1,0 +1,45 @@
+"""PortOne's stand-in starts with the sandbox when it is asked for, on a port of its own."""
+
+import signal
+
+import requests
+
+from launcher.ports import free_port
+from sandbox.portone.payments import STORE_ID
+from sandbox.portone.rest import API_SECRET
+from tests.sandbox.test_command_line import is_up, sandbox
+from tests.servers import wait_until
+
+
+def test_it_starts_beside_the_feed() -> None:
+    port, portone_port = free_port(), free_port()
+    with sandbox("--port", str(port), "--portone-port", str(portone_port)) as running:
+        wait_until(lambda: is_up(port), what="the sandbox answers", deadline_s=60)
+        assert running.stdout is not None
+        running.stdout.readline()
+        assert running.stdout.readline() == f"PortOne's stand-in listens on http://127.0.0.1:{portone_port}\n"
+        answer = requests.get(
+            f"http://127.0.0.1:{portone_port}/payments/x?storeId={STORE_ID}",
+            headers={"Authorization": f"PortOne {API_SECRET}"},
+            timeout=30,
+        )
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=60)
+
+    assert (answer.status_code, answer.json()["type"]) == (404, "PAYMENT_NOT_FOUND")
+    assert running.returncode == 0
+
+
+def test_a_port_that_is_taken_or_none_is_told_in_a_sentence() -> None:
+    port = free_port()
+    with sandbox("--port", str(port)) as first:
+        wait_until(lambda: is_up(port), what="the sandbox answers", deadline_s=60)
+        with sandbox("--port", "0", "--portone-port", str(port)) as second:
+            output, _ = second.communicate(timeout=60)
+        assert second.returncode == 1
+        assert output.splitlines()[-1].startswith(f"sandbox: can't listen on 127.0.0.1:{port}: ")
+        first.send_signal(signal.SIGTERM)
+        first.communicate(timeout=60)
+    with sandbox("--portone-port", "65536") as third:
+        output, _ = third.communicate(timeout=60)
+    assert (third.returncode, output) == (2, "sandbox: --portone-port must be from 0 to 65535.\n")
