@@ -32,9 +32,10 @@ _DELTA_SECONDS = re.compile(r"[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """To connect, for each wait for octets, and from the request to the answer's last octet, in seconds.
+    """To connect, for each wait for octets, and from the request until the body has ended, in seconds.
 
-    PortOne asks for a minute of patience: the payment gateways behind it are slow, and it goes on when nobody listens any more.
+    PortOne asks for a minute of patience: the payment gateways behind it are slow, and it goes on when nobody listens any more. A head
+    that comes octet by octet is bounded in its size alone, so whoever calls has a time limit of his own, as a worker's task has.
     """
 
     connect_s: float = 5.0
