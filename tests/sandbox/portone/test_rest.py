@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox.portone.payments import MOVES, STORE_ID
+from sandbox.portone.payments import CANCELLATIONS_MAX, MOVES, STORE_ID
 from sandbox.portone.rest import API_SECRET, BODY_OCTETS_MAX, DEFAULT_STORE_ID, DESK, LOOPBACK, now, portone
 from trading.gateways.portone.client import PortoneClient, Requester
 from trading.gateways.portone.errors import PortoneApiError
@@ -277,6 +277,18 @@ def test_an_account_is_closed_once_and_refunds_need_one() -> None:
     play(scene)
 
 
+def test_partial_cancellations_are_counted() -> None:
+    """As some payment gateways count them."""
+
+    def scene(shop: Shop) -> None:
+        walk(shop, "pay", *["console-cancel 1"] * CANCELLATIONS_MAX)
+        with pytest.raises(PortoneApiError, match="409 MAX_CANCEL_COUNT_REACHED"):
+            shop.cancel(1, of=10_000 - CANCELLATIONS_MAX, key="1")
+        assert shop.look().cancelled == CANCELLATIONS_MAX
+
+    play(scene)
+
+
 def test_no_move_leads_where_the_table_has_none() -> None:
     """From every status every other move is refused, and the payment stays."""
 
@@ -313,6 +325,10 @@ def test_bad_requests_are_refused_and_what_is_missing_says_so() -> None:
             assert shop.desk("open", body).status_code == 400
         assert shop.desk("open", {"amount": 1}, kind="text/plain").status_code == 415
         assert shop.call("POST", f"{path}/cancel", "x" * BODY_OCTETS_MAX).status_code == 413
+        assert shop.desk("approve-cancellation", {}).status_code == 409
+        pinned = {"storeId": STORE_ID, "totalAmount": 1, "currency": "WON!"}
+        assert shop.call("POST", f"{path}/pre-register", pinned).status_code == 400
+        assert requests.post(f"{shop.url}{path}/cancel", data=b"{", headers=AUTHORIZED, timeout=30).status_code == 400
         for method, other in (("GET", "/payments"), ("POST", f"{path}/confirm"), ("DELETE", path)):
             assert shop.call(method, other).status_code == 501
 
