@@ -134,8 +134,8 @@ async def read_bare(seconds: float) -> float:
 async def read_awaiting(seconds: float, redis_url: str) -> float:
     """Trades a second that a loop takes to Redis which awaits every command."""
 
-    async def write(message: bytes) -> None:
-        body = message.partition(b"\n\n")[2].rstrip(b"\0")
+    async def write(message: str | bytes) -> None:
+        body = str(message).partition("\n\n")[2].rstrip("\0")
         code = json.loads(body)["code"]
         await redis.set(keys.last_tick(code), body, ex=keys.TICK_TTL_S)
         await redis.publish(keys.tick_channel(code), body)
@@ -147,14 +147,13 @@ async def read_awaiting(seconds: float, redis_url: str) -> float:
 
 
 async def _rate_of(
-    socket: ClientConnection, seconds: float, take: Callable[[bytes], Awaitable[None]] | None = None
+    socket: ClientConnection, seconds: float, take: Callable[[str | bytes], Awaitable[None]] | None = None
 ) -> float:
     """Messages a second that are received and, where ``take`` is given, taken."""
     count, began = 0, 0.0
     until = time.monotonic() + WARM_UP_S
     with suppress(ConnectionClosed):
-        while True:
-            message = await socket.recv(decode=False)
+        async for message in socket:
             if take is not None:
                 await take(message)
             count += 1

@@ -101,15 +101,13 @@ class Feed:
 
     async def _send(self, socket: ServerConnection, messages: Iterator[bytes]) -> int:
         began, sent = time.monotonic(), 0
-        while (elapsed_s := time.monotonic() - began) < self._seconds:
+        while (elapsed_s := time.monotonic() - began) < self._seconds and not socket.transport.is_closing():
             due = int(elapsed_s * self._rate) - sent if self._rate else _TRADES_A_PIECE
             socket.transport.write(b"".join(next(messages) for _ in range(due)))
             sent += due
             await asyncio.sleep(_STEP_S if self._rate else 0)
             while socket.transport.get_write_buffer_size() > _UNSENT_OCTETS_MAX:
                 await asyncio.sleep(0.0005)
-                if socket.close_code is not None:
-                    return sent
         return sent
 
 

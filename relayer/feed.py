@@ -2,15 +2,14 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class FeedUnavailable(Exception):
     """No connection stands: it was refused, it was lost, or the source went silent. The message says which, without secrets."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TradeMessage:
+class TradeMessage(NamedTuple):
     """One message of a subscribed destination; whether the body is a trade is not the feed's to judge."""
 
     destination: str

@@ -75,19 +75,21 @@ class TickIntake:
         if tick.cumulative_volume is None:
             return True
         key = (tick.code, tick.exchange)
+        volume = tick.cumulative_volume
         # A trade is no later than its arrival, whatever it says: an absurd time must not make all others old.
-        news = _Total(day, tick.cumulative_volume, min(tick.traded_at, tick.received_at))
+        traded_at = min(tick.traded_at, tick.received_at)
         total = self._totals.get(key)
-        if total is None or (day, news.volume) > (total.day, total.volume):
-            self._totals[key] = news
+        if total is None:
+            self._totals[key] = _Total(day, volume, traded_at)
             return True
-        if day == total.day and (news.volume == total.volume or news.traded_at <= total.traded_at):
-            return False
-        total.distrusted += 1
-        if total.distrusted < DISTRUST_MESSAGES:
-            return False
-        self._totals[key] = news
-        log.warning("tick_total_restarted", code=tick.code, exchange=tick.exchange)
+        if day < total.day or (day == total.day and volume <= total.volume):
+            if day == total.day and (volume == total.volume or traded_at <= total.traded_at):
+                return False
+            total.distrusted += 1
+            if total.distrusted < DISTRUST_MESSAGES:
+                return False
+            log.warning("tick_total_restarted", code=tick.code, exchange=tick.exchange)
+        total.day, total.volume, total.traded_at, total.distrusted = day, volume, traded_at, 0
         return True
 
     def _log_malformed(self, code: str, reason: str, now: datetime) -> None:

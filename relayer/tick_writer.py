@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import structlog
 from msgspec.structs import replace
 from redis import Redis as BlockingRedis
@@ -32,13 +33,15 @@ RETRY_S = 0.2
 OUTAGE_FAILURES = 2
 
 
-# One call for a batch, as packing a command for each tick would take longer than all the rest. Whoever no longer holds the lease writes nothing.
+# One call with one argument for a batch, as packing a command for each tick would take longer than all the rest. Whoever no longer holds the lease
+# writes nothing.
 _WRITE = """
-local lease, field, maxlen, ttl, channel, latest = unpack(ARGV, 1, 6)
+local lease, field, maxlen, ttl, channel, latest, packed = unpack(ARGV)
 if lease ~= '' and redis.call('GET', KEYS[2]) ~= lease then return redis.error_reply('FENCED the lease is not ours') end
 local last = {}
-for index = 7, #ARGV, 3 do
-  local position, code, text = ARGV[index], ARGV[index + 1], ARGV[index + 2]
+local ticks = cmsgpack.unpack(packed)
+for index = 1, #ticks, 3 do
+  local position, code, text = ticks[index], ticks[index + 1], ticks[index + 2]
   redis.call('XADD', KEYS[1], 'MAXLEN', '~', maxlen, position, field, text)
   redis.call('PUBLISH', channel .. code, text)
   last[code] = text
@@ -56,16 +59,17 @@ class TickScript:
     def __call__(self, ticks: Iterable[Tick], *, lease: str | None = None) -> Any:
         """Write ticks in ascending places; what a client of asyncio gives must be awaited. With a ``lease`` nothing is written unless Redis holds
         that very one. Raises what the client raises: ResponseError for a lost lease or for places that the stream is past."""
-        fixed = (
+        told = [part for tick in ticks for part in (str(tick.position), tick.code, tick.to_json())]
+        arguments = (
             lease or "",
             keys.TICK_FIELD,
             keys.TICK_STREAM_MAXLEN,
             keys.TICK_TTL_S,
             keys.TICK_CHANNEL_PREFIX,
             keys.LAST_TICK_PREFIX,
+            msgspec.msgpack.encode(told),
         )
-        told = (part for tick in ticks for part in (str(tick.position), tick.code, tick.to_json()))
-        return self._script(keys=[keys.TICK_STREAM, keys.RELAYER_LEASE], args=[*fixed, *told])
+        return self._script(keys=[keys.TICK_STREAM, keys.RELAYER_LEASE], args=arguments)
 
 
 class TickWriter:
@@ -144,6 +148,8 @@ class TickWriter:
                 await self._align()
             if not self._in_flight:
                 self._in_flight, self._waiting = self._waiting[:BATCH_TICKS_MAX], self._waiting[BATCH_TICKS_MAX:]
+                # While Redis takes these there is room for others.
+                self._attempted.set()
             if self._in_flight:
                 await self._script(self._in_flight, lease=self._lease())
         except (RedisError, OSError, MalformedTick) as fault:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from relayer.stomp.errors import PeerSilent, UnexpectedFrame
 from relayer.stomp.frames import Command, Frame, Header
@@ -23,8 +24,7 @@ class Connected:
     expect_every_s: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(NamedTuple):
     """A message of a subscription of ours; the destination is the one that we asked for, whatever the server wrote."""
 
     destination: str

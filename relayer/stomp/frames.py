@@ -1,6 +1,7 @@
 """Frames as data: frozen, validated when built, encoded to bytes. An impossible frame cannot exist."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
@@ -13,6 +14,9 @@ Header = tuple[str, str]
 
 class Command(StrEnum):
     """Every command of STOMP 1.2, client's and server's."""
+
+    # Each frame is looked up by its command, and an enum's own hash is Python code.
+    __hash__ = str.__hash__
 
     CONNECT = "CONNECT"
     STOMP = "STOMP"
@@ -112,7 +116,7 @@ def refuse_body(command: Command, body: bytes) -> None:
         raise MalformedFrame(f"{command} has a body")
 
 
-def content_length(headers: tuple[Header, ...]) -> int | None:
+def content_length(headers: Sequence[Header]) -> int | None:
     """The first ``content-length`` of the headers in octets, None without one. MalformedFrame when it is no number."""
     for name, value in headers:
         if name == "content-length":

@@ -1,6 +1,7 @@
 """Bytes to frames, incrementally: any cut of a stream gives the same frames and, at the same octet, the same error."""
 
 import re
+from collections.abc import Sequence
 
 from relayer.stomp.errors import LimitExceeded, MalformedFrame, ProtocolError
 from relayer.stomp.frames import UNESCAPED, Command, Frame, Header, content_length
@@ -10,6 +11,7 @@ from relayer.stomp.versions import Version, unescape
 # Possessive: a pattern that could go back would keep a hundred octets for each heart-beat of a flood.
 _LINE_ENDS = re.compile(rb"(?:\r?\n)*+")
 _HEAD_END = re.compile(rb"\n\r?\n|\0")
+_PLAIN_HEADER = re.compile(r"\n([^:\n\r\\]+):([^\n\r\\]*)(?![^\n])")
 _LINE_END_OCTETS = frozenset(b"\r\n")
 _COMMANDS = {command.value: command for command in Command}
 
@@ -81,30 +83,39 @@ class Parser:
         return text
 
     def _parse_head(self, text: str) -> tuple[Command, tuple[Header, ...], int | None]:
+        # Nearly every head is this plain: no CR, no escape, and too short for a line to be too long, as a character is four octets at most.
+        plain = _PLAIN_HEADER.findall(text)
+        if (
+            len(plain) == text.count("\n") <= self._limits.header_count
+            and 4 * len(text) <= self._limits.header_line_octets
+        ):
+            return self._command(text.partition("\n")[0]), tuple(plain), self._length(plain)
         lines = text.split("\n")
         if "\r" in text:
             lines = [line.removesuffix("\r") for line in lines]
             # Only 1.2 gives the CR a meaning of its own; before it a CR that ends no line is a character like others.
             if self.version is Version.V1_2 and any("\r" in line for line in lines):
                 raise MalformedFrame("a CR stands alone")
-        command = _COMMANDS.get(lines[0])
-        if command is None:
-            raise MalformedFrame("the command is unknown")
+        command = self._command(lines[0])
         if len(lines) - 1 > self._limits.header_count:
             raise LimitExceeded("there are too many headers")
-        # A character is four octets at most, so the lines of a short head need not be measured one by one.
-        if 4 * len(text) > self._limits.header_line_octets:
-            self._measure(lines)
+        if any(len(line.encode()) > self._limits.header_line_octets for line in lines):
+            raise LimitExceeded("a header is too long")
         escaped = "\\" in text and command not in UNESCAPED
         headers = tuple([self._parse_header(line, escaped=escaped) for line in lines[1:]])
+        return command, headers, self._length(headers)
+
+    def _command(self, name: str) -> Command:
+        command = _COMMANDS.get(name)
+        if command is None:
+            raise MalformedFrame("the command is unknown")
+        return command
+
+    def _length(self, headers: Sequence[Header]) -> int | None:
         length = content_length(headers)
         if length is not None and length > self._limits.body_octets:
             raise LimitExceeded("the body is too large")
-        return command, headers, length
-
-    def _measure(self, lines: list[str]) -> None:
-        if any(len(line.encode()) > self._limits.header_line_octets for line in lines):
-            raise LimitExceeded("a header is too long")
+        return length
 
     def _parse_header(self, line: str, *, escaped: bool) -> Header:
         # Only the first colon divides. From version 1.1 on all others are escaped, but many servers write them bare.

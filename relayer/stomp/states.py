@@ -15,6 +15,9 @@ from relayer.stomp.frames import Command
 class State(Enum):
     """NEW before CONNECT; CONNECTING until CONNECTED; DISCONNECTING until the last receipt; CLOSED for good."""
 
+    # Each frame is looked up by the state, and an enum's own hash is Python code.
+    __hash__ = object.__hash__
+
     NEW = auto()
     CONNECTING = auto()
     CONNECTED = auto()

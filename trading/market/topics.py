@@ -1,6 +1,7 @@
 """Destinations of Toss's feed that the relayer may subscribe to: the trades of Korean stocks, and nothing that nobody here would read."""
 
 import re
+from functools import lru_cache
 
 from trading.rules.stock_codes import product_code
 
@@ -12,6 +13,7 @@ def trade_topic(code: str) -> str:
     return f"/topic/v1/kr/stock/trade/{code}"
 
 
+@lru_cache(maxsize=4_096)  # Every tick asks it.
 def code_of_trade_topic(topic: str) -> str | None:
     """The product code that a destination is about; None for any other text."""
     found = _TRADE.fullmatch(topic)
