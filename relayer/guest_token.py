@@ -32,6 +32,11 @@ class TokenUnavailable(Exception):
     """No token could be had. The message says why and never repeats what the server sent."""
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, _response: requests.Response) -> None:
+        """None: the library reads the whole body of what it takes for a redirect, even one that it is not to follow."""
+
+
 async def fetch_guest_token(api_url: str) -> str:
     """A new guest token from ``api_url``; TokenUnavailable otherwise. Takes ten seconds at most.
 
@@ -71,9 +76,10 @@ def request_guest_token(api_url: str) -> str:
     body = bytearray()
     give_up_at = time.monotonic() + TOTAL_TIMEOUT_S
     try:
-        with requests.get(
-            api_url.rstrip("/") + TOKEN_PATH, headers=_HEADERS, timeout=TIMEOUT_S, allow_redirects=False, stream=True
-        ) as response:
+        with (
+            _Session() as session,
+            session.get(api_url.rstrip("/") + TOKEN_PATH, headers=_HEADERS, timeout=TIMEOUT_S, stream=True) as response,
+        ):
             if response.status_code != requests.codes.ok:
                 raise TokenUnavailable(f"the token endpoint answered {response.status_code}")
             for chunk in response.iter_content(CHUNK_OCTETS):

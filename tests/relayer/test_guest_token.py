@@ -81,6 +81,13 @@ def test_a_bad_answer_gives_no_token(status: int, body: bytes, headers: dict[str
         asyncio.run(fetch_guest_token(url))
 
 
+def test_a_redirects_body_is_not_read() -> None:
+    """It never comes, and the library would wait for it only to throw it away."""
+    elsewhere = {"Location": "http://127.0.0.1:1/", "Content-Length": "1000"}
+    with answering(302, b"", elsewhere) as url, pytest.raises(TokenUnavailable, match="answered 302"):
+        asyncio.run(fetch_guest_token(url))
+
+
 @pytest.mark.parametrize(
     "headers",
     [
