@@ -15,8 +15,9 @@ from tests.relayer.harness import toss
 
 
 @contextmanager
-def answering(status: int, body: bytes, headers: dict[str, str] | None = None) -> Iterator[str]:
-    """A server that gives this answer to the one request that the relayer may make; gives its address."""
+def answering(status: int, body: bytes, headers: dict[str, str] | None = None, *, stays: bool = False) -> Iterator[str]:
+    """A server that gives this answer to the one request that the relayer may make; gives its address. What ``stays`` leaves its connection open."""
+    left = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -25,6 +26,8 @@ def answering(status: int, body: bytes, headers: dict[str, str] | None = None) -
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
+            if stays:
+                left.wait(10)
 
         def log_message(self, *_: object) -> None:
             """The test's output stays clean."""
@@ -35,6 +38,7 @@ def answering(status: int, body: bytes, headers: dict[str, str] | None = None) -
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:
+            left.set()
             server.shutdown()
             thread.join()
 
@@ -84,7 +88,7 @@ def test_a_bad_answer_gives_no_token(status: int, body: bytes, headers: dict[str
 def test_a_redirects_body_is_not_read() -> None:
     """It never comes, and the library would wait for it only to throw it away."""
     elsewhere = {"Location": "http://127.0.0.1:1/", "Content-Length": "1000"}
-    with answering(302, b"", elsewhere) as url, pytest.raises(TokenUnavailable, match="answered 302"):
+    with answering(302, b"", elsewhere, stays=True) as url, pytest.raises(TokenUnavailable, match="answered 302"):
         asyncio.run(fetch_guest_token(url))
 
 
