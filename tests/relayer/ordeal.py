@@ -41,6 +41,10 @@ class Ordeal:
         """Why a connection was lost or did not come about, in order."""
         return [line["reason"] for line in self.lines if line["event"] == "feed_unavailable"]
 
+    def subscription_ids(self) -> set[str]:
+        """Under which ids the server sends trades now."""
+        return {each for listeners in self.server._listeners.values() for each in listeners.values()}
+
     def all_served(self) -> bool:
         """By the relayer's word on its present connection; its word on an earlier one may still stand in Redis."""
         linked = [line for line in self.lines if line["event"] in {"feed_connected", "feed_closed"}]
