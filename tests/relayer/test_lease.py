@@ -15,6 +15,7 @@ from relayer.dead_man import NoSwitch
 from relayer.holder import LeaseHolder
 from relayer.lease import ABSENCE_S, RELEASED, TTL_S, LeaseLost, LeaseRecord, RedisRefuses, RedisUnreachable, number_of
 from relayer.tick_writer import TickScript
+from tests.relayer.harness import until
 from tests.relayer.test_tick_writer import tick
 from tests.servers import Valkey
 from trading.market import keys
@@ -144,9 +145,7 @@ def test_a_holder_keeps_it_until_another_has_it(valkey_url: str, client: "redis.
             assert switch.kills_at is not None
             first = switch.kills_at
             keeping = asyncio.create_task(holder.keep())
-            async with asyncio.timeout(10):
-                while switch.kills_at == first:
-                    await asyncio.sleep(0.01)
+            await until(lambda: switch.kills_at != first, what="the lease is renewed")
             client.set(keys.RELAYER_LEASE, "9 there:2")
             with pytest.raises(LeaseLost, match="another"):
                 await keeping

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from tests.relayer.gateway.harness import HYNIX, SAMSUNG, Server, Stream, User, gateway
+from tests.relayer.harness import until
 from trading.market import keys
 
 
@@ -133,9 +134,9 @@ def test_a_client_that_goes_leaves_nothing_behind(valkey_url: str) -> None:
                 await server.until(what="the client counts", clients=1)
                 assert len(server.market.redis.pubsub_channels("*")) == 3
             await server.until(what="the client is gone", clients=0)
-            async with asyncio.timeout(20):
-                while server.market.redis.pubsub_channels("*") != [keys.REVOCATIONS]:
-                    await asyncio.sleep(0.02)
+            await until(
+                lambda: server.market.redis.pubsub_channels("*") == [keys.REVOCATIONS], what="the channels are left"
+            )
 
     asyncio.run(scene())
 

@@ -9,6 +9,7 @@ import pytest
 
 from relayer.gateway import entrances
 from tests.relayer.gateway.harness import HYNIX, SAMSUNG, User, gateway
+from tests.relayer.harness import until
 from trading.market.push_feed import CODES_MAX
 
 
@@ -69,9 +70,10 @@ def test_stocks_come_and_go(valkey_url: str) -> None:
             assert (await talk.next()).data["price"] == 200_000
 
             await talk.send(type="unsubscribe", stock_codes=[SAMSUNG])
-            async with asyncio.timeout(20):
-                while dict(server.market.redis.pubsub_numsub(f"stock_updates:{SAMSUNG}"))[f"stock_updates:{SAMSUNG}"]:
-                    await asyncio.sleep(0.02)
+            channel = f"stock_updates:{SAMSUNG}"
+            await until(
+                lambda: not dict(server.market.redis.pubsub_numsub(channel))[channel], what="the channel is left"
+            )
             server.market.tick(70_000)
             server.market.tick(200_500, HYNIX)
             assert (await talk.next()).data["price"] == 200_500
