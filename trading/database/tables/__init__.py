@@ -1,0 +1,30 @@
+"""The tables, with every invariant that a database can hold written as a constraint.
+
+Amounts are won, quantities shares, ages milliseconds; all are integers. Text that people write is utf8mb4, codes are ASCII.
+"""
+
+from trading.database.tables.accounts import AccountEventHead, AccountEventRow, IdempotencyReceipt, SignInSession, User
+from trading.database.tables.ledger import Holding, Transaction, VirtualBalance
+from trading.database.tables.mapping import Base, table_of
+from trading.database.tables.market import ExchangeDay, Stock, TradingHalt
+from trading.database.tables.orders import MatchCursor, Order, OrderExecution, OrderTouch
+
+__all__ = [
+    "AccountEventHead",
+    "AccountEventRow",
+    "Base",
+    "ExchangeDay",
+    "Holding",
+    "IdempotencyReceipt",
+    "MatchCursor",
+    "Order",
+    "OrderExecution",
+    "OrderTouch",
+    "SignInSession",
+    "Stock",
+    "TradingHalt",
+    "Transaction",
+    "User",
+    "VirtualBalance",
+    "table_of",
+]
