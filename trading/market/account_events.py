@@ -53,12 +53,15 @@ class MalformedEvent(ValueError):
 
 
 class EventKind(StrEnum):
-    """ORDER: an order's state changed; FILL: an execution; CASH: a Transaction; HOLDING: a holding changed."""
+    """ORDER: an order's state changed; FILL: an execution; CASH: a Transaction; HOLDING: a holding changed; PAYMENT: the state of a payment or
+    of its refund changed; ALERT: a stock reached a price that its owner waits for."""
 
     ORDER = "order"
     FILL = "fill"
     CASH = "cash"
     HOLDING = "holding"
+    PAYMENT = "payment"
+    ALERT = "alert"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,6 +136,15 @@ BROKEN = [
         "trading_halts_resumed_by",
         "INSERT INTO trading_halts VALUES (NOBODY, NULL, NULL, '2026-01-01', NOBODY, '2026-01-01', NULL)",
     ),
+    (
+        "account_days_holdings_value",
+        "INSERT INTO account_days VALUES (NOBODY, '2026-01-02', 0, -1, 0, 0, 0, '2026-01-02')",
+    ),
+    ("account_days_holdings", "INSERT INTO account_days VALUES (NOBODY, '2026-01-02', 0, 0, 0, -1, 0, '2026-01-02')"),
+    ("index_closes_close", "INSERT INTO index_closes VALUES ('KOSPI', '2026-01-02', 0, '2026-01-02')"),
+    ("candles_candle_interval", "INSERT INTO candles VALUES ('A005930', 'min:2', '2026-01-02', 2, 3, 1, 2, 1, 2, 1)"),
+    ("candles_prices", "INSERT INTO candles VALUES ('A005930', 'min:1', '2026-01-02', 2, 3, 1, 4, 1, 2, 1)"),
+    ("candles_volume", "INSERT INTO candles VALUES ('A005930', 'min:1', '2026-01-02', 2, 3, 1, 2, -1, 2, 1)"),
     ("exchange_days_closed", "INSERT INTO exchange_days VALUES ('2026-01-01', 2, 0, '', '2026-01-01')"),
     ("exchange_days_delay_minutes", "INSERT INTO exchange_days VALUES ('2026-01-01', 1, 60, '', '2026-01-01')"),
     (

@@ -4,18 +4,22 @@ Amounts are won, quantities shares, ages milliseconds; all are integers. Text th
 """
 
 from trading.database.tables.accounts import AccountEventHead, AccountEventRow, IdempotencyReceipt, SignInSession, User
+from trading.database.tables.histories import AccountDay, Candle, IndexClose
 from trading.database.tables.ledger import Holding, Transaction, VirtualBalance
 from trading.database.tables.mapping import Base, table_of
 from trading.database.tables.market import ExchangeDay, Stock, TradingHalt
 from trading.database.tables.orders import MatchCursor, Order, OrderExecution, OrderTouch
 
 __all__ = [
+    "AccountDay",
     "AccountEventHead",
     "AccountEventRow",
     "Base",
+    "Candle",
     "ExchangeDay",
     "Holding",
     "IdempotencyReceipt",
+    "IndexClose",
     "MatchCursor",
     "Order",
     "OrderExecution",

@@ -1,0 +1,74 @@
+"""What was: an account's worth at the end of each trading day, an index's closes, and candles of the stocks' trades."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, Date, ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from trading.database.tables.mapping import MYSQL, STOCK_CODE, WORD, Base, one_of
+from trading.database.types import Shares, Won
+from trading.rules.candles import CandleInterval
+
+
+class AccountDay(Base):
+    """An account at the end of a trading day (KST), never changed afterwards. Amounts are won.
+
+    ``net_flow`` is what was paid in less what was paid out since the day before. ``holdings_value`` is of the closes of that day; of
+    ``carried_holdings`` holdings the close is an earlier day's, as nothing was traded, and ``unpriced_holdings`` had none and are not in it.
+    """
+
+    __tablename__ = "account_days"
+    __table_args__ = (
+        CheckConstraint("holdings_value >= 0", name="holdings_value"),
+        CheckConstraint("carried_holdings >= 0 AND unpriced_holdings >= 0", name="holdings"),
+        MYSQL,
+    )
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    cash_balance: Mapped[int] = mapped_column(Won)
+    holdings_value: Mapped[int] = mapped_column(Won)
+    net_flow: Mapped[int] = mapped_column(Won)
+    carried_holdings: Mapped[int]
+    unpriced_holdings: Mapped[int]
+    recorded_at: Mapped[datetime]
+
+
+class IndexClose(Base):
+    """What an index closed at on a trading day (KST), in hundredths of a point."""
+
+    __tablename__ = "index_closes"
+    __table_args__ = (CheckConstraint("close > 0", name="close"), MYSQL)
+
+    index_code: Mapped[str] = mapped_column(WORD, primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    close: Mapped[int]
+    updated_at: Mapped[datetime]
+
+
+class Candle(Base):
+    """The trades of a stock in one minute or one day: prices in won, ``volume`` shares, ``amount`` won of those that we saw.
+
+    ``starts_at`` is the minute's, or midnight in Korea for a day. ``position`` is that of the newest tick in it, in the tick stream, so that none
+    is counted twice.
+    """
+
+    __tablename__ = "candles"
+    __table_args__ = (
+        CheckConstraint(one_of("candle_interval", CandleInterval), name="candle_interval"),
+        CheckConstraint("low > 0 AND low <= open AND low <= close AND high >= open AND high >= close", name="prices"),
+        CheckConstraint("volume >= 0 AND amount >= 0", name="volume"),
+        MYSQL,
+    )
+
+    stock_code: Mapped[str] = mapped_column(STOCK_CODE, ForeignKey("stocks.code"), primary_key=True)
+    candle_interval: Mapped[str] = mapped_column(WORD, primary_key=True)
+    starts_at: Mapped[datetime] = mapped_column(primary_key=True)
+    open: Mapped[int] = mapped_column(Won)
+    high: Mapped[int] = mapped_column(Won)
+    low: Mapped[int] = mapped_column(Won)
+    close: Mapped[int] = mapped_column(Won)
+    volume: Mapped[int] = mapped_column(Shares)
+    amount: Mapped[int] = mapped_column(Won)
+    position: Mapped[int] = mapped_column(BigInteger)
