@@ -17,6 +17,12 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 DEVELOPMENT_SECRET = "development-only-secret-never-used-in-production"  # noqa: S105 - production refuses it by name
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
+# What the stand-in for PortOne is set up with, and a development installation with it. Everybody knows them, so production refuses them.
+PORTONE_DEVELOPMENT_API_SECRET = "sandbox-portone-secret"  # noqa: S105
+PORTONE_DEVELOPMENT_WEBHOOK_SECRET = "whsec_c2FuZGJveC1wb3J0b25lLXdlYmhvb2stc2VjcmV0LTE="  # noqa: S105
+PORTONE_DEVELOPMENT_STORE_ID = "store-00000000-0000-4000-8000-000000000001"
+PORTONE_DEVELOPMENT_CHANNEL_KEY = "channel-key-00000000-0000-4000-8000-000000000001"
+
 # The only hosts of Toss that a relayer may talk to: the guest token and the market's feed. Nothing there takes an order.
 MARKET_DATA_HOSTS = frozenset({"wts-api.tossinvest.com", "realtime-socket.tossinvest.com"})
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-STORE_ID = "store-00000000-0000-4000-8000-000000000001"
+from trading.settings import PORTONE_DEVELOPMENT_CHANNEL_KEY
+from trading.settings import PORTONE_DEVELOPMENT_STORE_ID as STORE_ID
+
 CANCELLATIONS_MAX = 50
 
 # What the payer, his bank or an operator does: from which status to which.
@@ -191,7 +193,7 @@ class Payments:
             "channel": {
                 "type": payment.channel_type,
                 "id": "channel-id-00000000-0000-4000-8000-000000000001",
-                "key": "channel-key-00000000-0000-4000-8000-000000000001",
+                "key": PORTONE_DEVELOPMENT_CHANNEL_KEY,
                 "name": "sandbox",
                 "pgProvider": "TOSSPAYMENTS",
                 "pgMerchantId": "sandbox",

@@ -15,9 +15,9 @@ from typing import Any
 from aiohttp import web
 
 from sandbox.portone.payments import STORE_ID, Payments, Refusal
+from trading.settings import PORTONE_DEVELOPMENT_API_SECRET as API_SECRET
 
 LOOPBACK = "127.0.0.1"
-API_SECRET = "sandbox-portone-secret"  # noqa: S105 - the stand-in's own, worth nothing
 # The store of a secret that says none. A client that forgets to name ours finds nothing there.
 DEFAULT_STORE_ID = "store-00000000-0000-4000-8000-00000000000d"
 DESK = "/sandbox/portone/payments"
