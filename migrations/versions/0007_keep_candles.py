@@ -27,18 +27,34 @@ def upgrade() -> None:
         sa.Column("close", sa.BigInteger(), nullable=False),
         sa.Column("volume", sa.BigInteger(), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("opened_at", INSTANT, nullable=False),
+        sa.Column("closed_at", INSTANT, nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("has_gap", sa.Boolean(), nullable=False),
         sa.CheckConstraint("candle_interval IN ('min:1', 'day:1')", name=op.f("ck_candles_candle_interval")),
         sa.CheckConstraint(
             "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
             name=op.f("ck_candles_prices"),
         ),
         sa.CheckConstraint("volume >= 0 AND amount >= 0", name=op.f("ck_candles_volume")),
+        sa.CheckConstraint("opened_at >= starts_at AND closed_at >= opened_at", name=op.f("ck_candles_times")),
+        sa.CheckConstraint("has_gap IN (0, 1)", name=op.f("ck_candles_has_gap")),
         sa.ForeignKeyConstraint(["stock_code"], ["stocks.code"], name=op.f("fk_candles_stock_code")),
         sa.PrimaryKeyConstraint("stock_code", "candle_interval", "starts_at", name=op.f("pk_candles")),
+        **_MYSQL,
+    )
+    op.create_index("ix_candles_candle_interval_starts_at", "candles", ["candle_interval", "starts_at"])
+    op.create_table(
+        "candle_cursors",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("read_at", INSTANT, nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_candle_cursors_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_candle_cursors")),
         **_MYSQL,
     )
 
 
 def downgrade() -> None:
+    op.drop_table("candle_cursors")
     op.drop_table("candles")

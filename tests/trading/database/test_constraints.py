@@ -16,6 +16,8 @@ UNIQUE = r"UNIQUE constraint failed|Duplicate entry"
 FOREIGN = r"(?i)foreign key constraint fail"
 
 OPEN = "status = 'PENDING', executed_quantity = 0"
+# Interval, close, volume, times of the open and the close, and whether there is a gap, in a candle of 2026-01-02 from 1 to 3 won.
+CANDLE = "INSERT INTO candles VALUES ('A005930', {}, '2026-01-02', 2, 3, 1, {}, {}, 2, {}, {}, 1, {})"
 
 # The constraint (its name without "ck_", or the kind of message), and the change that must not be possible.
 BROKEN = [
@@ -142,9 +144,13 @@ BROKEN = [
     ),
     ("account_days_holdings", "INSERT INTO account_days VALUES (NOBODY, '2026-01-02', 0, 0, 0, -1, 0, '2026-01-02')"),
     ("index_closes_close", "INSERT INTO index_closes VALUES ('KOSPI', '2026-01-02', 0, '2026-01-02')"),
-    ("candles_candle_interval", "INSERT INTO candles VALUES ('A005930', 'min:2', '2026-01-02', 2, 3, 1, 2, 1, 2, 1)"),
-    ("candles_prices", "INSERT INTO candles VALUES ('A005930', 'min:1', '2026-01-02', 2, 3, 1, 4, 1, 2, 1)"),
-    ("candles_volume", "INSERT INTO candles VALUES ('A005930', 'min:1', '2026-01-02', 2, 3, 1, 2, -1, 2, 1)"),
+    ("candles_candle_interval", CANDLE.format("'min:2'", "3", "1", "'2026-01-02'", "'2026-01-02'", "0")),
+    ("candles_prices", CANDLE.format("'min:1'", "4", "1", "'2026-01-02'", "'2026-01-02'", "0")),
+    ("candles_volume", CANDLE.format("'min:1'", "3", "-1", "'2026-01-02'", "'2026-01-02'", "0")),
+    ("candles_times", CANDLE.format("'min:1'", "3", "1", "'2026-01-01'", "'2026-01-02'", "0")),
+    ("candles_times", CANDLE.format("'min:1'", "3", "1", "'2026-01-02'", "'2026-01-01'", "0")),
+    ("candles_has_gap", CANDLE.format("'min:1'", "3", "1", "'2026-01-02'", "'2026-01-02'", "2")),
+    ("candle_cursors_id", "INSERT INTO candle_cursors VALUES (2, 1, '2026-01-02')"),
     ("exchange_days_closed", "INSERT INTO exchange_days VALUES ('2026-01-01', 2, 0, '', '2026-01-01')"),
     ("exchange_days_delay_minutes", "INSERT INTO exchange_days VALUES ('2026-01-01', 1, 60, '', '2026-01-01')"),
     (

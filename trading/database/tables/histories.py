@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Date, ForeignKey
+from sqlalchemy import Boolean, CheckConstraint, Date, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trading.database.tables.mapping import MYSQL, STOCK_CODE, WORD, Base, one_of
@@ -50,15 +50,19 @@ class IndexClose(Base):
 class Candle(Base):
     """The trades of a stock in one minute or one day: prices in won, ``volume`` shares, ``amount`` won of those that we saw.
 
-    ``starts_at`` is the minute's, or midnight in Korea for a day. ``position`` is that of the newest tick in it, in the tick stream, so that none
-    is counted twice.
+    ``starts_at`` is the minute's, or midnight in Korea for a day. ``opened_at`` and ``closed_at`` are the times of the trades that gave the open and
+    the close, which a trade that is reported late is held against. ``position`` is that of the newest tick in it, in the tick stream, so that none
+    is counted twice. ``has_gap`` tells that trades of its time were lost before they could be counted.
     """
 
     __tablename__ = "candles"
     __table_args__ = (
+        Index("ix_candles_candle_interval_starts_at", "candle_interval", "starts_at"),
         CheckConstraint(one_of("candle_interval", CandleInterval), name="candle_interval"),
         CheckConstraint("low > 0 AND low <= open AND low <= close AND high >= open AND high >= close", name="prices"),
         CheckConstraint("volume >= 0 AND amount >= 0", name="volume"),
+        CheckConstraint("opened_at >= starts_at AND closed_at >= opened_at", name="times"),
+        CheckConstraint("has_gap IN (0, 1)", name="has_gap"),
         MYSQL,
     )
 
@@ -71,4 +75,18 @@ class Candle(Base):
     close: Mapped[int] = mapped_column(Won)
     volume: Mapped[int] = mapped_column(Shares)
     amount: Mapped[int] = mapped_column(Won)
-    position: Mapped[int] = mapped_column(BigInteger)
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime]
+    position: Mapped[int]
+    has_gap: Mapped[bool] = mapped_column(Boolean)
+
+
+class CandleCursor(Base):
+    """How far the candles have been built from the tick stream: one row. ``read_at`` is when there was last nothing more to read."""
+
+    __tablename__ = "candle_cursors"
+    __table_args__ = (CheckConstraint("id = 1", name="id"), MYSQL)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    position: Mapped[int]
+    read_at: Mapped[datetime]
