@@ -1,8 +1,10 @@
 """The OpenAPI document, with problems as what they are answered as, and Swagger UI from this machine's own files."""
 
 from http import HTTPStatus
+from threading import RLock
 from typing import Any
 
+from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Flask
 from flask_smorest import Api, Blueprint
@@ -16,9 +18,38 @@ PREFIX = "/api/v1"
 
 
 class ProblemApi(Api):
-    """flask-smorest with RFC 9457 problems in the document; our own handlers answer them (webapp.problems)."""
+    """flask-smorest with RFC 9457 problems in the document; our own handlers answer them (webapp.problems).
+
+    The document is written when it is first asked for: that takes most of the time in which an application could be ready, and few ever are asked.
+    """
 
     ERROR_SCHEMA = Problem
+
+    def __init__(self, app: Flask, **options: Any) -> None:
+        self._undocumented: list[Blueprint] = []
+        self._writing = RLock()
+        super().__init__(app, **options)
+
+    @property
+    def spec(self) -> APISpec:
+        """The document, with everything in it that was registered."""
+        with self._writing:
+            # Taken out first, as whoever documents a blueprint asks for the document.
+            blueprints, self._undocumented = self._undocumented, []
+            for blueprint in blueprints:
+                blueprint.register_views_in_doc(self, self._app, self._spec, name=blueprint.name, parameters=None)
+                self._spec.tag({"name": blueprint.name, "description": blueprint.description})
+            return self._spec
+
+    @spec.setter
+    def spec(self, spec: APISpec) -> None:
+        self._spec = spec
+
+    def register_blueprint(self, blueprint: Blueprint) -> None:
+        """Register the routes now and leave their documentation for when it is asked for."""
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][blueprint.name] = self
+        self._app.register_blueprint(blueprint)
+        self._undocumented.append(blueprint)
 
     def _register_error_handlers(self) -> None:
         """All failures are answered by webapp.problems, in one place."""
