@@ -19,6 +19,7 @@ from tests.fixtures.portone import payment
 from tests.servers import wait_until
 from tests.trading.gateways.http_server import Answer, Ending, answer, serving
 from tests.trading.gateways.test_portone_client import ID, REFUND, SECRET, STORE, asked
+from trading.gateways.http import RETRY_AFTER_S_MAX
 from trading.gateways.portone.client import PortoneClient
 from trading.gateways.portone.errors import (
     PortoneApiError,
@@ -26,7 +27,7 @@ from trading.gateways.portone.errors import (
     PortoneProtocolError,
     PortoneTransportError,
 )
-from trading.gateways.portone.transport import BODY_OCTETS_MAX, RETRY_AFTER_S_MAX, Timeouts
+from trading.gateways.portone.transport import BODY_OCTETS_MAX, Timeouts
 from trading.rules.payments.reports import read_report
 
 PAID = payment("PAID")
@@ -163,6 +164,7 @@ def test_an_answer_that_breaks_off_is_none(given: Answer) -> None:
 SLOW_ANSWERS = {
     "silence": Answer(b"", Ending.HOLD),
     "half a head": Answer(HEAD, Ending.HOLD),
+    "a head that comes by octets": Answer(HEAD + b"X: ", Ending.DRIBBLE),
     "a head": Answer(HEAD + b"Content-Length: 2\r\n\r\n", Ending.HOLD),
     "a body that comes by octets": Answer(HEAD + b"\r\n{", Ending.DRIBBLE),
     "a redirect that comes by octets": Answer(b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", Ending.DRIBBLE),
