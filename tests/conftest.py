@@ -5,9 +5,14 @@ from itertools import count
 
 import pytest
 import redis
+from hypothesis import settings as hypothesis_settings
 
 from tests.books import Books, migrate, opened, settings_for
 from tests.servers import MariaDB, Valkey, require_mariadb
+
+# What a property proves does not depend on how busy the machine is.
+hypothesis_settings.register_profile("unhurried", deadline=None)
+hypothesis_settings.load_profile("unhurried")
 
 _database_numbers = count(1)
 
