@@ -40,6 +40,11 @@ _TABLE: dict[str, Words] = {
     ),
     "insufficient-cash": Words(409, "주문 가능 금액 부족", "사용할 수 있는 현금이 부족합니다."),
     "insufficient-quantity": Words(409, "매도 가능 수량 부족", "매도할 수 있는 수량이 부족합니다."),
+    "account-overdrawn": Words(
+        409,
+        "미수금 발생",
+        "결제가 취소되어 이미 사용한 금액만큼 미수금(debt)이 있습니다. 입금하여 갚은 뒤 다시 시도해 주세요.",
+    ),
     "cash-limit-exceeded": Words(409, "보유 한도 초과", "계좌의 현금 보유 한도를 넘습니다."),
     "order-not-found": Words(404, "주문 없음", "주문을 찾을 수 없습니다."),
     "order-not-open": Words(409, "종료된 주문", "이미 체결되었거나 종료된 주문입니다."),

@@ -27,14 +27,16 @@ _BALANCES = table_of(VirtualBalance)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CashRecord:
-    """Cash in won; available is the balance less what open and unsettled buys reserve."""
+    """Cash in won; available is the balance less what open and unsettled buys and open refunds reserve, and never below zero: what is missing
+    is the debt."""
 
     cash_balance: int
     reserved_cash: int
+    debt: int
 
     @property
     def available_cash(self) -> int:
-        return self.cash_balance - self.reserved_cash
+        return self.cash_balance + self.debt - self.reserved_cash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,9 +168,11 @@ def freshness(age_ms: int, limit_ms: int) -> str:
 
 def cash_of(session: Session, user_id: UUID) -> CashRecord:
     row = session.execute(
-        select(_BALANCES.c.cash_balance, _BALANCES.c.reserved_cash).where(_BALANCES.c.user_id == user_id)
+        select(_BALANCES.c.cash_balance, _BALANCES.c.reserved_cash, _BALANCES.c.debt).where(
+            _BALANCES.c.user_id == user_id
+        )
     ).one()
-    return CashRecord(cash_balance=row.cash_balance, reserved_cash=row.reserved_cash)
+    return CashRecord(cash_balance=row.cash_balance, reserved_cash=row.reserved_cash, debt=row.debt)
 
 
 def rows_of(session: Session, user_id: UUID, *, stock_code: str | None = None) -> list[AnyRow]:

@@ -16,6 +16,7 @@
     ├── InsufficientCash          insufficient-cash
     ├── InsufficientQuantity      insufficient-quantity
     ├── CashLimitExceeded         cash-limit-exceeded
+    ├── AccountOverdrawn          account-overdrawn
     ├── OrderNotFound             order-not-found
     ├── OrderNotOpen              order-not-open
     ├── OrderNotAmendable         order-not-amendable
@@ -128,6 +129,12 @@ class OrderNotOpen(DomainError):
     """Facts: ``order_status``, ``reason`` (why it ended, None when it was filled) and ``executed_quantity`` in shares."""
 
     code = "order-not-open"
+class AccountOverdrawn(DomainError):
+    """Money was taken back that the user had spent. Facts: ``debt`` in won, which has to come in before anything goes out."""
+
+    code = "account-overdrawn"
+
+
 
 
 class OrderNotAmendable(DomainError):

@@ -92,9 +92,11 @@ def register(
             raise EmailTaken from None
         raise
     session.execute(
-        insert(_BALANCES).values(user_id=user_id, cash_balance=0, reserved_cash=0, transaction_count=0, updated_at=now)
+        insert(_BALANCES).values(
+            user_id=user_id, cash_balance=0, reserved_cash=0, debt=0, transaction_count=0, updated_at=now
+        )
     )
-    account = Account(user_id, 0, 0, 0)
+    account = Account(user_id, 0, 0, 0, 0)
     opening = account.post(TransactionType.DEPOSIT, amount=settings.starting_cash, at=now, description="시작 자금")
     save(session, [account], [opening], now=now)
     return UserRecord(id=user_id, email=normalized_email(email), name=name, role="USER", created_at=now)

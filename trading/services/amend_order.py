@@ -66,7 +66,7 @@ def amend_order(
     terms = _new_terms(order, command)
     if terms.quantity <= order.executed_quantity:
         raise ValidationFailed(field="quantity", minimum=order.executed_quantity + 1)
-    standing = stand(session, terms, market, hours=hours, settings=settings, now=now)
+    standing = stand(session, terms, market, user_id=command.user_id, hours=hours, settings=settings, now=now)
     if terms.side is Side.BUY:
         reserved_cash = _change_cash(session, order, terms, standing, settings=settings, now=now)
     else:
@@ -122,6 +122,7 @@ def _change_cash(
     rest = reservation(terms, standing, quantity=terms.quantity - order.executed_quantity, settings=settings)
     difference = unsettled + rest - order.reserved_cash
     account = lock_accounts(session, [order.user_id])[order.user_id]
+    account.ensure_no_debt()
     if difference > account.available:
         affordable = account.available + order.reserved_cash - unsettled
         largest = largest_affordable_quantity(affordable, standing.price or 1, settings.commission_ppm)

@@ -27,10 +27,11 @@ def deposit(
 def withdraw(
     session: Session, *, transaction_id: UUID, user_id: UUID, amount: int, settings: Settings, now: datetime
 ) -> TransactionRecord:
-    """Take ``amount`` won out of what is available. Raises ValidationFailed above the limit, InsufficientCash."""
+    """Take ``amount`` won out of what is available. Raises ValidationFailed above the limit, AccountOverdrawn, InsufficientCash."""
     if not 0 < amount <= settings.deposit_max:
         raise ValidationFailed(field="amount", limit=settings.deposit_max)
     account = lock_accounts(session, [user_id])[user_id]
+    account.ensure_no_debt()
     if amount > account.available:
         raise InsufficientCash(needed=amount, available=account.available)
     return _move(session, account, TransactionType.WITHDRAW, transaction_id=transaction_id, amount=amount, now=now)

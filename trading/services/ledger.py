@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from trading.database.ids import new_id
 from trading.database.tables import Transaction, VirtualBalance, table_of
 from trading.database.upsert import upsert
+from trading.rules.errors import AccountOverdrawn
 from trading.rules.ledger import TransactionType, cash_change
 from trading.services.account_events import note_cash
 
@@ -29,26 +30,38 @@ class InvariantBroken(Exception):
 
 @dataclass(slots=True)
 class Account:
-    """One user's cash in won: the balance, what open and unsettled buys reserve of it, and how many Transactions made it."""
+    """One user's cash in won: the balance, what open and unsettled buys and open refunds reserve of it, what is missing for them, and how
+    many Transactions made it.
+
+    The debt is always what the reserved cash exceeds the balance by. It begins and grows only where money is taken back that the user may have spent.
+    """
 
     user_id: UUID
     cash: int
     reserved: int
+    debt: int
     transaction_count: int
 
     @property
     def available(self) -> int:
+        """What can be spent; below zero by the debt, if there is one."""
         return self.cash - self.reserved
+
+    def ensure_no_debt(self) -> None:
+        """Raises AccountOverdrawn while there is a debt."""
+        if self.debt:
+            raise AccountOverdrawn(debt=self.debt)
 
     def reserve(self, amount: int) -> None:
         """Set ``amount`` won aside; the caller has seen that it is available."""
-        self._ensure(0 <= amount <= self.available)
+        self._ensure(0 <= amount <= max(self.available, 0))
         self.reserved += amount
 
     def release(self, amount: int) -> None:
         """Give back ``amount`` won that were set aside."""
         self._ensure(0 <= amount <= self.reserved)
         self.reserved -= amount
+        self._repay()
 
     def post(
         self,
@@ -61,12 +74,23 @@ class Account:
         description: str | None = None,
         transaction_id: UUID | None = None,
         trade: dict[str, Any] | None = None,
+        reserved: int = 0,
+        may_owe: bool = False,
+        credit_of: UUID | None = None,
+        reversal_of: UUID | None = None,
     ) -> dict[str, Any]:
-        """Move cash and return the Transaction's row. ``trade`` has stock_code, order_id, execution_id, quantity and price."""
+        """Move cash and return the Transaction's row. ``trade`` has stock_code, order_id, execution_id, quantity and price.
+
+        ``reserved`` won that were set aside for this are released with it. With ``may_owe`` the account may get into debt.
+        """
+        self._ensure(0 <= reserved <= self.reserved)
         before = self.cash
+        self.reserved -= reserved
         self.cash += cash_change(kind, amount=amount, commission=commission, tax=tax)
         self.transaction_count += 1
-        self._ensure(self.cash >= self.reserved)
+        if may_owe:
+            self.debt = max(self.reserved - self.cash, 0)
+        self._repay()
         facts = trade or {"stock_code": None, "order_id": None, "execution_id": None, "quantity": None, "price": None}
         return {
             "id": transaction_id or new_id(),
@@ -81,17 +105,33 @@ class Account:
             "cash_after": self.cash,
             "description": description,
             "transaction_date": at,
+            "credit_of": credit_of,
+            "reversal_of": reversal_of,
         }
+
+    def _repay(self) -> None:
+        """Let the debt follow what is missing, which only became less."""
+        missing = max(self.reserved - self.cash, 0)
+        self._ensure(missing <= self.debt)
+        self.debt = missing
 
     def _ensure(self, holds: bool) -> None:  # noqa: FBT001 - reads as the sentence that it is
         if not holds:
-            raise InvariantBroken(f"account {self.user_id}: cash {self.cash}, reserved {self.reserved}")
+            raise InvariantBroken(
+                f"account {self.user_id}: cash {self.cash}, reserved {self.reserved}, debt {self.debt}"
+            )
 
 
 def lock_accounts(session: Session, user_ids: Iterable[UUID]) -> dict[UUID, Account]:
     """Lock the balances of these users, by ascending id, and return them by user."""
     rows = session.execute(
-        select(_BALANCES.c.user_id, _BALANCES.c.cash_balance, _BALANCES.c.reserved_cash, _BALANCES.c.transaction_count)
+        select(
+            _BALANCES.c.user_id,
+            _BALANCES.c.cash_balance,
+            _BALANCES.c.reserved_cash,
+            _BALANCES.c.debt,
+            _BALANCES.c.transaction_count,
+        )
         .where(_BALANCES.c.user_id.in_(sorted(set(user_ids))))
         .order_by(_BALANCES.c.user_id)
         .with_for_update()
@@ -113,10 +153,11 @@ def save(session: Session, accounts: Iterable[Account], transactions: list[dict[
                 "user_id": account.user_id,
                 "cash_balance": account.cash,
                 "reserved_cash": account.reserved,
+                "debt": account.debt,
                 "transaction_count": account.transaction_count,
                 "updated_at": now,
             }
             for account in accounts
         ],
-        update=("cash_balance", "reserved_cash", "transaction_count", "updated_at"),
+        update=("cash_balance", "reserved_cash", "debt", "transaction_count", "updated_at"),
     )

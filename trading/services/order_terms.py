@@ -3,15 +3,17 @@ have in common."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from trading.database.halts import HALTED_SINCE
-from trading.database.tables import Stock, table_of
+from trading.database.tables import Stock, VirtualBalance, table_of
 from trading.market.quote_book import MarketUnavailable, QuoteBook
 from trading.market.tick import Position, Tick
 from trading.rules.errors import (
+    AccountOverdrawn,
     InvalidTickSize,
     MarketClosed,
     NoLivePrice,
@@ -29,10 +31,16 @@ from trading.rules.price_grid import Market, StockKind, daily_price_range, is_on
 from trading.settings import Settings
 
 _STOCKS = table_of(Stock)
+_BALANCES = table_of(VirtualBalance)
 
 # Put together once: every order asks this.
 _STOCK = select(
-    _STOCKS.c.name, _STOCKS.c.market, _STOCKS.c.kind, _STOCKS.c.status, HALTED_SINCE.label("halted_since")
+    _STOCKS.c.name,
+    _STOCKS.c.market,
+    _STOCKS.c.kind,
+    _STOCKS.c.status,
+    HALTED_SINCE.label("halted_since"),
+    select(_BALANCES.c.debt).where(_BALANCES.c.user_id == bindparam("owner")).scalar_subquery().label("debt"),
 ).where(_STOCKS.c.code == bindparam("wanted"))
 
 # What a market order is in the book for, so that every trade meets it.
@@ -95,16 +103,23 @@ def look_at_market(quotes: QuoteBook, code: str) -> MarketLook:
 
 
 def stand(
-    session: Session, terms: Terms, market: MarketLook, *, hours: MarketHours, settings: Settings, now: datetime
+    session: Session,
+    terms: Terms,
+    market: MarketLook,
+    *,
+    user_id: UUID,
+    hours: MarketHours,
+    settings: Settings,
+    now: datetime,
 ) -> Standing:
-    """Hold terms against the rules and the market.
+    """Hold a user's terms against the rules and the market.
 
-    Raises ValidationFailed, StockNotFound, StockNotTradable, TradingHalted, MarketClosed, InvalidTickSize, PriceOutOfRange, or NoLivePrice (a
-    market buy needs a fresh price to know what to reserve).
+    Raises ValidationFailed, StockNotFound, StockNotTradable, TradingHalted, AccountOverdrawn, MarketClosed, InvalidTickSize, PriceOutOfRange, or
+    NoLivePrice (a market buy needs a fresh price to know what to reserve).
     """
     _check_shape(terms, settings)
     tick = market.tick
-    stock = _stock(session, terms.stock_code)
+    stock = _stock(session, terms.stock_code, user_id)
     if terms.is_immediate and not hours.accepts_at_once(now, order_type=terms.order_type, kind=stock.kind):
         opening = hours.next_opening(now, order_type=terms.order_type, kind=stock.kind)
         raise MarketClosed(next_open=opening.astimezone(KST).isoformat())
@@ -128,7 +143,7 @@ def stand(
         kind=stock.kind,
         tick=tick,
         price=price,
-        position=_position(market, now),
+        position=place_now(market, now),
         book_price=book_price,
         arriving=arriving,
         wake_at=wake_at,
@@ -158,14 +173,16 @@ class _Stock:
     kind: StockKind
 
 
-def _stock(session: Session, code: str) -> _Stock:
-    row = session.execute(_STOCK, {"wanted": code}).one_or_none()
+def _stock(session: Session, code: str, user_id: UUID) -> _Stock:
+    row = session.execute(_STOCK, {"wanted": code, "owner": user_id}).one_or_none()
     if row is None:
         raise StockNotFound(stock_code=code)
     if row.status != "TRADABLE":
         raise StockNotTradable(stock_code=code, stock_status=row.status)
     if row.halted_since is not None:
         raise TradingHalted(since=row.halted_since.astimezone(KST).isoformat())
+    if row.debt:
+        raise AccountOverdrawn(debt=row.debt)
     return _Stock(row.name, row.market, row.kind)
 
 
@@ -192,7 +209,7 @@ def _evidence(tick: Tick | None, kind: StockKind, *, hours: MarketHours, now: da
     return TickEvidence(price=tick.price, age_ms=tick.age_ms(now), session=session)
 
 
-def _position(market: MarketLook, now: datetime) -> int:
+def place_now(market: MarketLook, now: datetime) -> int:
     """The last place of the stream now. Where it can't be seen the clock stands in for it, as places begin with the milliseconds of a clock."""
     seen = [place for place in (market.end, market.tick.position if market.tick else None) if place is not None]
     return max(seen, default=Position(int(now.timestamp() * 1_000), 0)).packed

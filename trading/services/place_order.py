@@ -14,7 +14,7 @@ from trading.database.transactions import send_after_commit
 from trading.database.types import Shares, Won
 from trading.market.quote_book import QuoteBook
 from trading.queue import Task, Wakeup
-from trading.rules.errors import ClientOrderIdTaken, InsufficientCash, InsufficientQuantity
+from trading.rules.errors import AccountOverdrawn, ClientOrderIdTaken, InsufficientCash, InsufficientQuantity
 from trading.rules.exchange_time import trade_date
 from trading.rules.fees import SaleTaxes, commission, largest_affordable_quantity, sale_taxes
 from trading.rules.market_hours import MarketHours
@@ -75,7 +75,7 @@ def place_order(
     Raises what ``trading.services.order_terms.stand`` does, and InsufficientCash, InsufficientQuantity or ClientOrderIdTaken.
     """
     market = look_at_market(quotes, command.stock_code)
-    standing = stand(session, command, market, hours=hours, settings=settings, now=now)
+    standing = stand(session, command, market, user_id=command.user_id, hours=hours, settings=settings, now=now)
     reserved_cash = reservation(command, standing, quantity=command.quantity, settings=settings)
     _insert(session, command, standing, reserved_cash=reserved_cash, now=now)
     if command.side is Side.BUY:
@@ -114,7 +114,7 @@ def preview_order(
 ) -> OrderPreview:
     """What an order would come to, by the same checks; nothing is written. Raises the refusals that the order would meet."""
     market = look_at_market(quotes, command.stock_code)
-    standing = stand(session, command, market, hours=hours, settings=settings, now=now)
+    standing = stand(session, command, market, user_id=command.user_id, hours=hours, settings=settings, now=now)
     price = command.limit_price or (standing.tick.price if standing.tick else None)
     needed = reservation(command, standing, quantity=command.quantity, settings=settings)
     if command.client_order_id is not None and _knows(session, command):
@@ -208,6 +208,8 @@ def _available_cash(session: Session, user_id: UUID) -> int:
     available: int = session.execute(
         select(_BALANCES.c.cash_balance - _BALANCES.c.reserved_cash).where(_BALANCES.c.user_id == user_id)
     ).scalar_one()
+    if available < 0:
+        raise AccountOverdrawn(debt=-available)
     return available
 
 

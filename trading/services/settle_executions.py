@@ -52,12 +52,10 @@ def settle_executions(session: Session, execution_ids: Sequence[UUID], *, settin
     transactions = []
     spent: defaultdict[UUID, int] = defaultdict(int)
     for execution in executions:
-        account = accounts[execution.user_id]
-        if execution.side == Side.BUY:
-            cost = execution.amount + execution.commission
-            account.release(cost)
+        cost = execution.amount + execution.commission if execution.side == Side.BUY else 0
+        if cost:
             spent[execution.order_id] += cost
-        transactions.append(_transaction(account.post, execution, now))
+        transactions.append(_transaction(accounts[execution.user_id], execution, reserved=cost, now=now))
     _release_what_is_left(session, orders, spent, accounts, settings)
     save(session, accounts.values(), transactions, now=now)
     settled = [execution.id for execution in executions]
@@ -94,8 +92,8 @@ def _lock_orders(session: Session, execution_ids: Sequence[UUID]) -> dict[UUID, 
     return {row.id: row for row in rows}
 
 
-def _transaction(post: Any, execution: AnyRow, now: datetime) -> dict[str, Any]:
-    posted: dict[str, Any] = post(
+def _transaction(account: Account, execution: AnyRow, *, reserved: int, now: datetime) -> dict[str, Any]:
+    return account.post(
         TransactionType(execution.side),
         amount=execution.amount,
         commission=execution.commission,
@@ -108,8 +106,8 @@ def _transaction(post: Any, execution: AnyRow, now: datetime) -> dict[str, Any]:
             "quantity": execution.quantity,
             "price": execution.price,
         },
+        reserved=reserved,
     )
-    return posted
 
 
 def _release_what_is_left(

@@ -30,6 +30,12 @@ class Balance(Schema):
     cash_balance = fields.Integer(required=True)
     available_cash = fields.Integer(required=True)
     reserved_cash = fields.Integer(required=True)
+    debt = fields.Integer(
+        required=True,
+        metadata={
+            "description": "missing after a payment was taken back that was spent; nothing goes out before it is paid"
+        },
+    )
     invested_amount = fields.Integer(required=True, metadata={"description": "cost of the shares held"})
     holdings_value = fields.Integer(required=True)
     total_assets = fields.Integer(allow_none=True)

@@ -9,6 +9,7 @@ from trading.database.tables.ledger import Holding, Transaction, VirtualBalance
 from trading.database.tables.mapping import Base, table_of
 from trading.database.tables.market import ExchangeDay, Stock, TradingHalt
 from trading.database.tables.orders import MatchCursor, Order, OrderExecution, OrderTouch
+from trading.database.tables.payments import Payment, PaymentAlert, PaymentCancellation, PaymentRefund
 
 __all__ = [
     "AccountDay",
@@ -25,6 +26,10 @@ __all__ = [
     "Order",
     "OrderExecution",
     "OrderTouch",
+    "Payment",
+    "PaymentAlert",
+    "PaymentCancellation",
+    "PaymentRefund",
     "SignInSession",
     "Stock",
     "TradingHalt",

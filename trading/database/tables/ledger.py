@@ -18,12 +18,16 @@ def _signed(column: str) -> str:
 
 
 class VirtualBalance(Base):
-    """An account's cash. ``reserved_cash`` is the sum of what its orders reserve; ``transaction_count`` the last Transaction's sequence."""
+    """An account's cash. ``reserved_cash`` is the sum of what its orders and refunds reserve; ``debt`` what is missing for them, after money was
+    taken back that was spent already; ``transaction_count`` the last Transaction's sequence."""
 
     __tablename__ = "virtual_balances"
     __table_args__ = (
         CheckConstraint("reserved_cash >= 0", name="reserved_cash"),
-        CheckConstraint("cash_balance >= reserved_cash", name="available_cash"),
+        CheckConstraint(
+            "debt >= 0 AND cash_balance + debt >= reserved_cash AND (debt = 0 OR cash_balance + debt = reserved_cash)",
+            name="available_cash",
+        ),
         CheckConstraint("transaction_count >= 0", name="transaction_count"),
         MYSQL,
     )
@@ -31,17 +35,23 @@ class VirtualBalance(Base):
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), primary_key=True)
     cash_balance: Mapped[int] = mapped_column(Won)
     reserved_cash: Mapped[int] = mapped_column(Won)
+    debt: Mapped[int] = mapped_column(Won, server_default="0")
     transaction_count: Mapped[int]
     updated_at: Mapped[datetime]
 
 
 class Transaction(Base):
-    """Cash that moved, never changed afterwards. ``sequence`` numbers an account's Transactions without a gap."""
+    """Cash that moved, never changed afterwards. ``sequence`` numbers an account's Transactions without a gap.
+
+    ``credit_of`` is the payment whose money came in, ``reversal_of`` the cancellation by which some of it went back.
+    """
 
     __tablename__ = "transactions"
     __table_args__ = (
         UniqueConstraint("user_id", "sequence"),
         UniqueConstraint("execution_id"),
+        UniqueConstraint("credit_of"),
+        UniqueConstraint("reversal_of"),
         CheckConstraint(one_of("transaction_type", TransactionType), name="transaction_type"),
         CheckConstraint("sequence > 0", name="sequence"),
         CheckConstraint("amount >= 0 AND commission >= 0 AND tax >= 0", name="amounts"),
@@ -49,6 +59,8 @@ class Transaction(Base):
         CheckConstraint(f"({one_of('transaction_type', TRADES)}) = (execution_id IS NOT NULL)", name="trade"),
         CheckConstraint("(execution_id IS NOT NULL) = (order_id IS NOT NULL)", name="order"),
         CheckConstraint("execution_id IS NULL OR amount = price * quantity", name="trade_amount"),
+        CheckConstraint("credit_of IS NULL OR transaction_type = 'DEPOSIT'", name="credit"),
+        CheckConstraint("(transaction_type = 'REFUND') = (reversal_of IS NOT NULL)", name="reversal"),
         MYSQL,
     )
 
@@ -68,6 +80,8 @@ class Transaction(Base):
     cash_after: Mapped[int] = mapped_column(Won)
     description: Mapped[str | None] = mapped_column(String(200))
     transaction_date: Mapped[datetime]
+    credit_of: Mapped[UUID | None] = mapped_column(ForeignKey("payments.id"))
+    reversal_of: Mapped[UUID | None] = mapped_column(ForeignKey("payment_cancellations.id"))
 
 
 class Holding(Base):

@@ -1,0 +1,82 @@
+"""Payments as rows, for tests that need some and no PortOne."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from tests.books import Books
+from trading.database.ids import new_id
+from trading.database.tables import Payment, PaymentAlert, PaymentCancellation, PaymentRefund, table_of
+from trading.rules.ledger import TransactionType
+from trading.rules.payments.alerts import AlertKind
+from trading.rules.payments.refunds import RefundStatus
+from trading.rules.payments.reports import KRW
+from trading.rules.payments.states import PaymentStatus
+from trading.services.ledger import lock_accounts, save
+from trading.settings import PORTONE_DEVELOPMENT_CHANNEL_KEY, PORTONE_DEVELOPMENT_STORE_ID
+
+
+def partly_refunded_payment(books: Books, user: UUID) -> UUID:
+    """A payment of 10,000 won that was credited, of which 3,000 went back at the user's wish and 2,000 otherwise, with an alert; its id."""
+    return books.do(lambda session: _write(session, books, user))
+
+
+def _write(session: Session, books: Books, user: UUID) -> UUID:
+    now, payment, refund = books.clock(), new_id(), new_id()
+    cancellations = [(new_id(), 3_000, refund), (new_id(), 2_000, None)]
+    session.execute(
+        insert(table_of(Payment)).values(
+            id=payment,
+            user_id=user,
+            order_name="충전",
+            amount=10_000,
+            currency=KRW,
+            store_id=PORTONE_DEVELOPMENT_STORE_ID,
+            channel_keys=PORTONE_DEVELOPMENT_CHANNEL_KEY,
+            status=PaymentStatus.PARTIALLY_CANCELLED,
+            reversed_amount=5_000,
+            created_at=now,
+            expires_at=now + timedelta(minutes=30),
+            credited_at=now,
+            looks=1,
+            hints=1,
+        )
+    )
+    session.execute(
+        insert(table_of(PaymentRefund)).values(
+            id=refund,
+            payment_id=payment,
+            user_id=user,
+            amount=3_000,
+            status=RefundStatus.SUCCEEDED,
+            reason="환불",
+            cancellable=10_000,
+            requested_at=now,
+            first_sent_at=now,
+            sends=1,
+            looks=0,
+            cancellation_id=str(cancellations[0][0]),
+            finished_at=now,
+        )
+    )
+    account = lock_accounts(session, [user])[user]
+    transactions = [account.post(TransactionType.DEPOSIT, amount=10_000, at=now, credit_of=payment)]
+    for identifier, amount, asked_by in cancellations:
+        session.execute(
+            insert(table_of(PaymentCancellation)).values(
+                id=identifier,
+                payment_id=payment,
+                cancellation_id=str(identifier),
+                amount=amount,
+                refund_id=asked_by,
+                booked_at=now,
+            )
+        )
+        transactions.append(account.post(TransactionType.REFUND, amount=amount, at=now, reversal_of=identifier))
+    save(session, [account], transactions, now=now)
+    session.execute(
+        insert(table_of(PaymentAlert)).values(payment_id=payment, kind=AlertKind.CHARGEBACK, times=1, raised_at=now)
+    )
+    return payment
