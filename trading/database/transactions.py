@@ -9,11 +9,12 @@ Deadlocks, lock waits and lost connections are retried a bounded number of times
 """
 
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pymysql
 import structlog
@@ -212,6 +213,14 @@ class _MySQLConnection(pymysql.connections.Connection):
     """
 
     _may_be_open = True
+    _contexts: ClassVar[dict[frozenset[tuple[str, Any]], ssl.SSLContext]] = {}
+
+    def _create_ssl_ctx(self, sslp: dict[str, Any]) -> ssl.SSLContext:
+        """One for all connections with these parameters: the driver reads every certificate of the machine for each, far longer than it connects."""
+        parameters = frozenset(sslp.items())
+        if parameters not in self._contexts:
+            self._contexts[parameters] = super()._create_ssl_ctx(sslp)  # type: ignore[misc]  # not in its types
+        return self._contexts[parameters]
 
     def query(self, sql: str | bytes, unbuffered: bool = False) -> int:  # noqa: FBT001, FBT002 - the driver's signature
         self._may_be_open = True

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import closing
 
 import pytest
 from sqlalchemy import bindparam, text
@@ -185,6 +186,16 @@ def test_statements_are_counted_only_inside_the_block(books: Books) -> None:
     updates = [statement for statement in statements if statement.startswith("UPDATE")]
     assert len(updates) == 1
     assert not any(statement.startswith("SELECT transaction_count") for statement in statements)
+
+
+def test_connections_share_what_they_need_for_tls(migrated_mariadb: str) -> None:
+    """To make it anew for each would read all certificates of the machine each time."""
+    database = Database(migrated_mariadb)
+    with closing(database), database.engine.connect() as one, database.engine.connect() as other:
+        first, second = (connection.connection.driver_connection for connection in (one, other))
+
+        assert first is not second
+        assert first.ctx is second.ctx
 
 
 def test_a_long_list_stays_a_list_on_mariadb(migrated_mariadb: str) -> None:
