@@ -4,10 +4,12 @@ A name in the environment is the field's name in capitals: ``DATABASE_URI``, ``R
 ``docs/settings.md`` lists them all; a test holds it against this file.
 """
 
+import base64
 import os
 import re
 from collections.abc import Mapping
 from functools import cached_property
+from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -25,6 +27,15 @@ PORTONE_DEVELOPMENT_CHANNEL_KEY = "channel-key-00000000-0000-4000-8000-000000000
 
 # The only hosts of Toss that a relayer may talk to: the guest token and the market's feed. Nothing there takes an order.
 MARKET_DATA_HOSTS = frozenset({"wts-api.tossinvest.com", "realtime-socket.tossinvest.com"})
+# The only hosts of Toss's REST API that are asked of the market, each of which is named by one setting.
+INFO_HOST = "wts-info-api.tossinvest.com"
+CERT_HOST = "wts-cert-api.tossinvest.com"
+SANDBOX_REST_URL = "http://127.0.0.1:8092"
+
+PORTONE_API_URL = "https://api.portone.io"
+
+_PORTONE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_REST_HOSTS = {"toss_info_url": frozenset({INFO_HOST}), "toss_cert_url": frozenset({CERT_HOST})}
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
@@ -77,6 +88,23 @@ class Settings(BaseSettings):
     matcher_shards: int = Field(default=1, ge=1, le=64)
     expire_period_s: int = Field(default=30, ge=1, le=3_600)
 
+    watchlist_directories_max: int = Field(default=20, ge=1, le=100)
+    watchlist_items_max: int = Field(default=100, ge=1, le=1_000)
+    alert_period_ms: int = Field(default=1_000, ge=100, le=60_000)
+
+    portone_api_secret: SecretStr = SecretStr(PORTONE_DEVELOPMENT_API_SECRET)
+    portone_webhook_secrets: SecretStr = SecretStr(PORTONE_DEVELOPMENT_WEBHOOK_SECRET)
+    portone_store_id: str = PORTONE_DEVELOPMENT_STORE_ID
+    portone_channel_keys: str = PORTONE_DEVELOPMENT_CHANNEL_KEY
+    portone_api_base_url: str = "http://127.0.0.1:8092"
+    portone_allow_test_channel: bool = False
+    portone_webhook_allowed_ips: str | None = None
+    portone_v1_api_key: SecretStr | None = None
+    portone_v1_api_secret: SecretStr | None = None
+    payment_amount_min: Won = 1_000
+    payment_amount_max: Won = 1_000_000
+    payment_expiry_minutes: int = Field(default=30, ge=1, le=24 * 60)
+
     feed: Literal["toss-web"] = "toss-web"
     feed_destination_style: Literal["slashes", "dots", "percent"] = "slashes"
     toss_api_url: str = "http://127.0.0.1:8090"
@@ -121,6 +149,45 @@ class Settings(BaseSettings):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return value
 
+    @field_validator("portone_api_base_url")
+    @classmethod
+    def _without_trailing_slash(cls, value: str) -> str:
+        try:
+            url = urlsplit(value)
+        except ValueError:
+            raise ValueError("is no address") from None
+        if value.rstrip("/") != PORTONE_API_URL and (url.hostname not in LOOPBACK_HOSTS or url.scheme != "http"):
+            raise ValueError(f"must be {PORTONE_API_URL}, or http on loopback for the stand-in")
+        return value.rstrip("/")
+
+    @field_validator("portone_webhook_secrets")
+    @classmethod
+    def _webhook_secrets(cls, value: SecretStr) -> SecretStr:
+        secrets = _words(value.get_secret_value())
+        if len(secrets) > 2 or not all(map(_is_webhook_secret, secrets)):
+            raise ValueError("must be one secret of the form whsec_ and base64, or two with a comma between them")
+        return value
+
+    @field_validator("portone_store_id", "portone_channel_keys")
+    @classmethod
+    def _portone_names(cls, value: str) -> str:
+        names = _words(value)
+        if not 1 <= len(names) <= 10 or not all(map(_PORTONE_NAME.fullmatch, names)):
+            raise ValueError(
+                "must be as PortOne's console shows it; of channel keys up to ten, with commas between them"
+            )
+        return value
+
+    @field_validator("portone_webhook_allowed_ips")
+    @classmethod
+    def _addresses(cls, value: str | None) -> str | None:
+        for address in _words(value):
+            try:
+                ip_address(address)
+            except ValueError:
+                raise ValueError("must be IP addresses, with commas between them") from None
+        return value
+
     @field_validator("gateway_allowed_origins")
     @classmethod
     def _origins(cls, value: str | None) -> str | None:
@@ -158,9 +225,49 @@ class Settings(BaseSettings):
             for name in ("toss_api_url", "toss_websocket_url")
             if urlsplit(getattr(self, name)).hostname in LOOPBACK_HOSTS
         )
+        faults += self._faults_of_payments()
         if faults:
             raise ValueError("\n  ".join(faults))
         return self
+
+    def _faults_of_payments(self) -> list[str]:
+        """What of the set-up with PortOne is fit for a laptop only: with it anybody could make himself a payment."""
+        faults = []
+        if self.portone_api_base_url != PORTONE_API_URL:
+            faults.append(f"PORTONE_API_BASE_URL: production needs {PORTONE_API_URL}, not the stand-in")
+        if len(secret := self.portone_api_secret.get_secret_value()) < 32 or secret == PORTONE_DEVELOPMENT_API_SECRET:
+            faults.append("PORTONE_API_SECRET: production needs the store's own V2 API secret")
+        secrets = self.webhook_secrets
+        if not secrets or PORTONE_DEVELOPMENT_WEBHOOK_SECRET in secrets:
+            faults.append("PORTONE_WEBHOOK_SECRETS: production needs the store's own webhook secret")
+        if self.portone_store_id == PORTONE_DEVELOPMENT_STORE_ID:
+            faults.append("PORTONE_STORE_ID: production needs a store of its own")
+        if PORTONE_DEVELOPMENT_CHANNEL_KEY in self.channel_keys:
+            faults.append("PORTONE_CHANNEL_KEYS: production needs channels of its own")
+        if self.portone_allow_test_channel:
+            faults.append("PORTONE_ALLOW_TEST_CHANNEL: a test channel says PAID without any money")
+        return faults
+
+    @model_validator(mode="after")
+    def _amounts_of_payments(self) -> Self:
+        if self.payment_amount_min > self.payment_amount_max:
+            raise ValueError("PAYMENT_AMOUNT_MIN: must not be above PAYMENT_AMOUNT_MAX")
+        return self
+
+    @cached_property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """PortOne's webhook secrets that are active; none, and no webhook is taken."""
+        return tuple(_words(self.portone_webhook_secrets.get_secret_value()))
+
+    @cached_property
+    def channel_keys(self) -> tuple[str, ...]:
+        """The channels by which a payment may be made; the browser is given the first."""
+        return tuple(_words(self.portone_channel_keys))
+
+    @cached_property
+    def webhook_addresses(self) -> frozenset[str]:
+        """The only addresses that a webhook is taken from; none for all."""
+        return frozenset(_words(self.portone_webhook_allowed_ips))
 
     @cached_property
     def broker_url(self) -> str:
@@ -196,6 +303,14 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         except ValidationError as refused:
             lines += _lines(refused)
     raise SettingsError("The settings have faults:\n" + "\n".join(lines))
+
+
+def _is_webhook_secret(secret: str) -> bool:
+    text = secret.removeprefix("whsec_").rstrip("=")
+    try:
+        return len(base64.b64decode(text + "=" * (-len(text) % 4), validate=True)) >= 16
+    except ValueError:
+        return False
 
 
 def _words(listed: str | None) -> list[str]:

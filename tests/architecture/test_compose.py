@@ -1,5 +1,6 @@
 """docker-compose.yml and Dockerfile, read against the product: no engine builds them here, so a slip would show in production only."""
 
+import re
 from importlib.util import find_spec
 from typing import Any
 
@@ -7,12 +8,14 @@ import pytest
 import yaml
 
 from launcher.plan import ROOT
+from tests.trading.test_settings import PRODUCTION
 from trading.settings import Settings, load
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service.get("build") == "."}
-SECRETS = {"MYSQL_PASSWORD", "JWT_SECRET_KEY", "FLOWER_BASIC_AUTH"}
+PORTONE = {name: PRODUCTION[name] for name in PRODUCTION if name.startswith("PORTONE_") and "URL" not in name}
+SECRETS = {"MYSQL_PASSWORD", "JWT_SECRET_KEY", "FLOWER_BASIC_AUTH", *PORTONE}
 
 
 def test_every_process_of_the_product_is_there() -> None:
@@ -31,8 +34,9 @@ def test_every_variable_is_a_setting(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_the_settings_are_accepted_in_production(name: str) -> None:
     """With secrets filled in, each process starts on these settings."""
+    secrets = {"MYSQL_PASSWORD": "p" * 20, "JWT_SECRET_KEY": "s" * 40, "FLOWER_BASIC_AUTH": "f", **PORTONE}
     filled = {
-        variable: str(value).replace("${MYSQL_PASSWORD:?}", "p" * 20).replace("${JWT_SECRET_KEY:?}", "s" * 40)
+        variable: re.sub(r"\$\{(\w+):\?\}", lambda match: secrets[match[1]], str(value))
         for variable, value in OURS[name]["environment"].items()
     }
 

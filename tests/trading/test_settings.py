@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from trading.settings import DEVELOPMENT_SECRET, Settings, SettingsError, load
+from trading.settings import DEVELOPMENT_SECRET, PORTONE_DEVELOPMENT_WEBHOOK_SECRET, Settings, SettingsError, load
 
 SECRET = "an-own-secret-of-more-than-thirty-two-characters"
 PRODUCTION = {
@@ -12,6 +12,11 @@ PRODUCTION = {
     "JWT_SECRET_KEY": SECRET,
     "TOSS_API_URL": "https://wts-api.tossinvest.com",
     "TOSS_WEBSOCKET_URL": "wss://realtime-socket.tossinvest.com/ws",
+    "PORTONE_API_BASE_URL": "https://api.portone.io",
+    "PORTONE_API_SECRET": "of-a-store-that-takes-real-money-0123456789",
+    "PORTONE_WEBHOOK_SECRETS": "whsec_b3VyLW93bi1zZWNyZXQtb2Ytc29tZS1sZW5ndGg=",
+    "PORTONE_STORE_ID": "store-11111111-0000-4000-8000-000000000001",
+    "PORTONE_CHANNEL_KEYS": "channel-key-11111111-0000-4000-8000-000000000001",
 }
 
 
@@ -57,6 +62,10 @@ def test_faults_of_production_come_together_with_the_others() -> None:
         ("TOSS_API_URL", "https://user:hunter2@example.com"),
         ("TOSS_API_URL", "https://user:hunter2@[::1"),
         ("TOSS_API_URL", "https://user:hunter2@℀.example.com"),
+        ("PORTONE_API_BASE_URL", "https://user:hunter2@[::1"),
+        ("PORTONE_WEBHOOK_SECRETS", "hunter2"),
+        ("PORTONE_STORE_ID", "hunter2!"),
+        ("PORTONE_WEBHOOK_ALLOWED_IPS", "hunter2"),
     ],
 )
 def test_a_fault_never_shows_the_value(name: str, value: str) -> None:
@@ -76,6 +85,20 @@ def test_a_fault_never_shows_the_value(name: str, value: str) -> None:
         ({"ARGON2_TIME_COST": "1"}, "ARGON2_"),
         ({"TOSS_API_URL": "http://127.0.0.1:8090"}, "TOSS_API_URL"),
         ({"TOSS_WEBSOCKET_URL": "ws://localhost:8090/ws"}, "TOSS_WEBSOCKET_URL"),
+        ({"PORTONE_API_BASE_URL": "http://127.0.0.1:8092"}, "PORTONE_API_BASE_URL"),
+        ({"PORTONE_API_SECRET": ""}, "PORTONE_API_SECRET"),
+        ({"PORTONE_API_SECRET": "x" * 31}, "PORTONE_API_SECRET"),
+        ({"PORTONE_WEBHOOK_SECRETS": ""}, "PORTONE_WEBHOOK_SECRETS"),
+        ({"PORTONE_WEBHOOK_SECRETS": " , "}, "PORTONE_WEBHOOK_SECRETS"),
+        (
+            {
+                "PORTONE_WEBHOOK_SECRETS": f"{PRODUCTION['PORTONE_WEBHOOK_SECRETS']},{PORTONE_DEVELOPMENT_WEBHOOK_SECRET}"
+            },
+            "PORTONE_WEBHOOK_SECRETS",
+        ),
+        ({"PORTONE_STORE_ID": ""}, "PORTONE_STORE_ID"),
+        ({"PORTONE_CHANNEL_KEYS": ""}, "PORTONE_CHANNEL_KEYS"),
+        ({"PORTONE_ALLOW_TEST_CHANNEL": "true"}, "PORTONE_ALLOW_TEST_CHANNEL"),
     ],
 )
 def test_production_refuses(changed: dict[str, str], named: str) -> None:
@@ -160,3 +183,38 @@ def test_the_broker_is_the_markets_redis_unless_it_has_its_own() -> None:
 def test_the_hours_follow_the_feed_unless_they_are_set(given: dict[str, str], rule: str) -> None:
     """The play market of the sandbox never closes; the exchange does."""
     assert load(given).hours_rule == rule
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORTONE_API_BASE_URL", "https://api.portone.io.evil.example"),
+        ("PORTONE_API_BASE_URL", "http://api.portone.io"),
+        ("PORTONE_API_BASE_URL", "https://127.0.0.1:8092"),
+        ("PORTONE_WEBHOOK_SECRETS", "whsec_AAAA"),
+        ("PORTONE_WEBHOOK_SECRETS", ",".join(["whsec_b3VyLW93bi1zZWNyZXQtb2Ytc29tZS1sZW5ndGg="] * 3)),
+        ("PORTONE_CHANNEL_KEYS", ",".join(f"key-{number}" for number in range(11))),
+        ("PORTONE_CHANNEL_KEYS", "k" * 65),
+        ("PORTONE_WEBHOOK_ALLOWED_IPS", "52.78.5.241,example.com"),
+        ("PAYMENT_AMOUNT_MIN", "1000001"),
+        ("PAYMENT_EXPIRY_MINUTES", "0"),
+    ],
+)
+def test_a_set_up_with_portone_that_can_not_be_meant_is_refused(name: str, value: str) -> None:
+    """Another host, a secret that is none, or bounds without room between them: the process does not start."""
+    assert name in faults_of({name: value})
+
+
+def test_the_set_up_with_portone_is_read() -> None:
+    """Lists keep their order, the address loses its slash, and what is set beside them is taken."""
+    settings = load(
+        {
+            "PORTONE_API_BASE_URL": "https://api.portone.io/",
+            "PORTONE_CHANNEL_KEYS": "card, easy",
+            "PORTONE_WEBHOOK_ALLOWED_IPS": "52.78.5.241",
+        }
+    )
+    assert settings.portone_api_base_url == "https://api.portone.io"
+    assert settings.channel_keys == ("card", "easy")
+    assert settings.webhook_addresses == {"52.78.5.241"}
+    assert settings.webhook_secrets == (PORTONE_DEVELOPMENT_WEBHOOK_SECRET,)
