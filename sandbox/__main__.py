@@ -14,6 +14,8 @@ from sandbox.control import FAULTS_PATH, LOOPBACK, control
 from sandbox.exchange import Replay, play, trade_at_random
 from sandbox.market import Market
 from sandbox.portone.rest import portone
+from sandbox.portone.shop import LOOPBACK_HOSTS, WEBHOOK_SECRET
+from sandbox.portone.stand_in import Mail
 from sandbox.replay import MalformedBars, read_bars
 from sandbox.toss_server import TossServer
 from trading.market.listing import ListedStock, seed_listing
@@ -53,6 +55,19 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8090, help="port to listen on (8090)")
     parser.add_argument("--control-port", type=int, help="port on loopback where faults can be set (none)")
     parser.add_argument("--portone-port", type=int, help="port on loopback for a stand-in for PortOne (none)")
+    parser.add_argument("--portone-webhook-url", metavar="URL", help="where that one sends its webhooks (nowhere)")
+    parser.add_argument(
+        "--portone-webhook-secret",
+        action="append",
+        metavar="SECRET",
+        help="what signs them, newest first (development's)",
+    )
+    parser.add_argument(
+        "--portone-webhook-host", action="append", metavar="HOST", help="a host that they may go to, besides loopback"
+    )
+    parser.add_argument(
+        "--portone-webhook-scale", type=float, default=1 / 60, help="what PortOne's waits are multiplied by (1/60)"
+    )
     parser.add_argument("--rate", type=float, default=60.0, help="made-up trades a second over all stocks (60)")
     parser.add_argument("--seed", type=int, default=1, help="seed of the made-up market (1)")
     parser.add_argument(
@@ -68,6 +83,8 @@ def _arguments() -> argparse.ArgumentParser:
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     if not 0 < options.rate <= RATE_MAX:
         parser.error(f"--rate must be above 0 and at most {RATE_MAX}.")
+    if not 0 <= options.portone_webhook_scale <= 1:
+        parser.error("--portone-webhook-scale must be from 0 to 1.")
     for name in ("--port", "--control-port", "--portone-port"):
         port = getattr(options, name[2:].replace("-", "_")) or 0
         if not 0 <= port <= 65_535:
@@ -104,6 +121,15 @@ def _stock(code: str) -> ListedStock:
     return ListedStock(code=code, name=code, market="KOSPI")
 
 
+def _mail(options: argparse.Namespace) -> Mail:
+    return Mail(
+        url=options.portone_webhook_url,
+        secrets=options.portone_webhook_secret or [WEBHOOK_SECRET],
+        hosts=[*LOOPBACK_HOSTS, *(options.portone_webhook_host or [])],
+        scale=options.portone_webhook_scale,
+    )
+
+
 async def _run(options: argparse.Namespace, replay: Replay | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -123,7 +149,8 @@ async def _run(options: argparse.Namespace, replay: Replay | None) -> None:
             port = await _open(stack, control(server, options.control_port), address)
             _say(f"faults can be set at http://{LOOPBACK}:{port}{FAULTS_PATH}")
         if options.portone_port is not None:
-            port = await _open(stack, portone(options.portone_port), f"{LOOPBACK}:{options.portone_port}")
+            stand_in = portone(options.portone_port, mail=_mail(options), seed=options.seed)
+            port = await _open(stack, stand_in, f"{LOOPBACK}:{options.portone_port}")
             _say(f"PortOne's stand-in listens on http://{LOOPBACK}:{port}")
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = [group.create_task(trade_at_random(market, rate=options.rate, publish=server.publish))]

@@ -53,12 +53,16 @@ class _Desk:
         try:
             self._server.faults = Faults.model_validate_json(await request.read())
         except ValidationError as invalid:
-            complaints = [
-                {"at": ".".join(map(str, error["loc"])), "message": error["msg"]}
-                for error in invalid.errors(include_url=False, include_input=False)[:COMPLAINTS_MAX]
-            ]
-            return _refusal(400, "invalid-faults", complaints)
+            return _refusal(400, "invalid-faults", complaints_of(invalid))
         return await self.show(request)
+
+
+def complaints_of(invalid: ValidationError) -> list[dict[str, str]]:
+    """What is wrong and where, without the values."""
+    return [
+        {"at": ".".join(map(str, error["loc"])), "message": error["msg"]}
+        for error in invalid.errors(include_url=False, include_input=False)[:COMPLAINTS_MAX]
+    ]
 
 
 def _refusal(status: int, code: str, complaints: list[dict[str, str]]) -> web.Response:

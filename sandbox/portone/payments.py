@@ -1,23 +1,22 @@
-"""Payments as PortOne keeps them: what moves one from a status to another, and what is told of it.
+"""What moves payments from one status to another, and what PortOne tells of it by webhooks."""
 
-Written from PortOne's documents alone and sharing nothing with the code that talks to it, so that neither confirms a mistake of the
-other. Absent members are left out, never null, and times have nine fractional digits or none, as the real ones do.
-"""
-
+import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from trading.settings import PORTONE_DEVELOPMENT_CHANNEL_KEY
-from trading.settings import PORTONE_DEVELOPMENT_STORE_ID as STORE_ID
+from sandbox.portone.documents import Payment, document, eleventh, time
+from sandbox.portone.shop import CHANNELS, LIVE_CHANNEL_KEY, STORE_ID
 
 CANCELLATIONS_MAX = 50
+ACCOUNT_LIFE = timedelta(days=3)
 
 # What the payer, his bank or an operator does: from which status to which.
 MOVES: dict[tuple[str, str], str] = {
     ("READY", "pay"): "PAID",
     ("READY", "fail"): "FAILED",
+    ("READY", "close"): "FAILED",
     ("READY", "pend"): "PAY_PENDING",
     ("PAY_PENDING", "approve"): "PAID",
     ("PAY_PENDING", "reject"): "FAILED",
@@ -25,6 +24,28 @@ MOVES: dict[tuple[str, str], str] = {
     ("VIRTUAL_ACCOUNT_ISSUED", "deposit"): "PAID",
     ("VIRTUAL_ACCOUNT_ISSUED", "close-account"): "FAILED",
     ("FAILED", "approve-late"): "PAID",
+}
+FAILURES = {
+    "fail": ("CARD_REJECTED", "카드사에서 승인을 거절하였습니다"),
+    "reject": ("CARD_REJECTED", "카드사에서 승인을 거절하였습니다"),
+    "close": ("PAY_PROCESS_CANCELED", "사용자가 결제를 취소하였습니다"),
+    "close-account": ("ACCOUNT_CLOSED", "가상계좌가 말소되었습니다"),
+}
+TOLD = {
+    "READY": "Transaction.Ready",
+    "PAY_PENDING": "Transaction.PayPending",
+    "VIRTUAL_ACCOUNT_ISSUED": "Transaction.VirtualAccountIssued",
+    "PAID": "Transaction.Paid",
+    "FAILED": "Transaction.Failed",
+    "PARTIAL_CANCELLED": "Transaction.PartialCancelled",
+    "CANCELLED": "Transaction.Cancelled",
+}
+# What PortOne says of why it sends a webhook that no request of the shop's or the browser's caused.
+TRIGGERS = {
+    "deposit": "VIRTUAL_ACCOUNT_DEPOSIT",
+    "approve": "ASYNC_PAY_APPROVED",
+    "reject": "ASYNC_PAY_FAILED",
+    "pend": "ASYNC_PAY_PENDING",
 }
 _PAID = ("PAID", "PARTIAL_CANCELLED", "CANCELLED")
 
@@ -38,35 +59,29 @@ class Refusal(Exception):
         self.kind = kind
 
 
-@dataclass(slots=True, kw_only=True)
-class _Payment:
-    id: str
-    transaction_id: str
-    total: int
-    currency: str
-    order_name: str
-    channel_type: str
-    slow_cancellations: bool
-    requested_at: datetime
-    status: str = "READY"
-    changed_at: datetime | None = None
-    paid_at: datetime | None = None
-    by_account: bool = False
-    cancellations: list[dict[str, Any]] = field(default_factory=list)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something to tell the shop: a webhook's type and data, and the payment's status at that moment."""
 
-    @property
-    def cancelled(self) -> int:
-        return sum(entry["totalAmount"] for entry in self.cancellations if entry["status"] == "SUCCEEDED")
+    type: str
+    data: dict[str, str]
+    at: datetime
+    payment_id: str
+    payment_status: str
+    notice_urls: tuple[str, ...] = ()
+    trigger: str | None = None
 
 
 class Payments:
-    """All payments of one store, by id. ``clock`` gives aware UTC times."""
+    """All payments of one store, by id. ``clock`` gives aware UTC times; ``rng`` makes ids. What happened waits in ``events`` to be told."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(self, clock: Callable[[], datetime], rng: random.Random) -> None:
         self._clock = clock
+        self._rng = rng
         self._pinned: dict[str, dict[str, Any]] = {}
-        self._payments: dict[str, _Payment] = {}
-        self._numbers = 0
+        self._payments: dict[str, Payment] = {}
+        self.events: list[Event] = []
+        self.cancellations_max = CANCELLATIONS_MAX
 
     def pre_register(self, payment_id: str, amount: int | None, currency: str | None) -> None:
         """Pin what the browser may begin the payment with; None pins nothing."""
@@ -82,41 +97,77 @@ class Payments:
         amount: int,
         currency: str = "KRW",
         order_name: str = "충전",
-        channel_type: str = "TEST",
+        channel_key: str = LIVE_CHANNEL_KEY,
+        channel_type: str | None = None,
         slow_cancellations: bool = False,
-    ) -> None:
+        custom_data: str | None = None,
+        notice_urls: tuple[str, ...] = (),
+    ) -> Payment:
         """The browser opens the payment's window: a new attempt, unless it was paid or differs from what was pinned."""
         before = self._payments.get(payment_id)
         if before is not None and before.status not in {"READY", "FAILED"}:
             raise Refusal(409, "PaymentAlreadyPaid")
+        if channel_key not in CHANNELS:
+            raise Refusal(404, "ChannelNotFound")
         pinned = self._pinned.get(payment_id, {})
         if pinned.get("amount") not in (None, amount) or pinned.get("currency") not in (None, currency):
             raise Refusal(409, "AmountNotEqualToPredefined")
-        self._payments[payment_id] = _Payment(
+        channel = CHANNELS[channel_key]
+        if channel_type is not None:
+            channel = replace(channel, type=channel_type)
+        self._payments[payment_id] = payment = Payment(
             id=payment_id,
-            transaction_id=self._identifier("f28f"),
+            transaction_id=self.identifier(),
             total=amount,
             currency=currency,
             order_name=order_name,
-            channel_type=channel_type,
-            slow_cancellations=slow_cancellations,
+            channel=channel,
+            slow_cancellations=slow_cancellations or channel.slow_cancellations,
             requested_at=self._clock(),
+            custom_data=custom_data,
+            notice_urls=notice_urls,
+            earlier=[] if before is None else [*before.earlier, document(before)],
         )
+        self._tell(payment, "Transaction.Ready")
+        return payment
 
-    def move(self, payment_id: str, name: str) -> None:
-        """One of MOVES; 409 where it leads nowhere."""
-        payment = self._found(payment_id)
+    def move(self, payment_id: str, name: str, *, amount: int | None = None) -> None:
+        """One of MOVES; 409 where it leads nowhere. ``amount`` is what is paid in place of what the window was opened with."""
+        payment = self.payment(payment_id)
         if (payment.status, name) not in MOVES:
             raise Refusal(409, "NO_SUCH_MOVE")
-        payment.by_account = payment.status == "VIRTUAL_ACCOUNT_ISSUED"
-        payment.status = MOVES[payment.status, name]
-        payment.changed_at = self._clock()
-        if payment.status == "PAID":
-            payment.paid_at = payment.changed_at
+        if payment.channel.manual and name == "pay" and payment.token is None:
+            payment.token = self.identifier()
+            return
+        self._change(payment, name)
+        if amount is not None:
+            payment.total = amount
+        # What becomes of an account that is closed no webhook tells.
+        if name != "close-account":
+            self._tell(payment, TOLD[payment.status], trigger=TRIGGERS.get(name))
+
+    def confirm(self, payment_id: str, *, token: str, **claims: object) -> dict[str, str]:
+        """The shop confirms a payment of a manual channel. ``claims`` are what it thinks of it, None for what it does not say."""
+        payment = self.payment(payment_id)
+        if payment.status in _PAID:
+            raise Refusal(409, "ALREADY_PAID")
+        if payment.token is None or token != payment.token:
+            raise Refusal(400, "INVALID_PAYMENT_TOKEN")
+        facts = {
+            "txId": payment.transaction_id,
+            "currency": payment.currency,
+            "totalAmount": payment.total,
+            "taxFreeAmount": 0,
+            "isTest": payment.channel.type == "TEST",
+        }
+        if any(claim is not None and facts[name] != claim for name, claim in claims.items()):
+            raise Refusal(409, "INFORMATION_MISMATCH")
+        self.move(payment_id, "pay")
+        return {"pgTxId": payment.pg_transaction_id, "paidAt": time(self._clock())}
 
     def close_account(self, payment_id: str) -> None:
         """Close an account that waits for its deposit."""
-        if self._found(payment_id).status != "VIRTUAL_ACCOUNT_ISSUED":
+        if self.payment(payment_id).status != "VIRTUAL_ACCOUNT_ISSUED":
             raise Refusal(409, "PAYMENT_NOT_WAITING_FOR_DEPOSIT")
         self.move(payment_id, "close-account")
 
@@ -126,12 +177,15 @@ class Payments:
         *,
         reason: str,
         amount: int | None = None,
+        tax_free: int = 0,
+        vat: int | None = None,
         cancellable: int | None = None,
         has_refund_account: bool = False,
         trigger: str = "API",
+        silent: bool = False,
     ) -> dict[str, Any]:
         """The cancellation of ``amount``, or of all that is left; ``cancellable`` is what the caller thinks is left."""
-        payment = self._found(payment_id)
+        payment = self.payment(payment_id)
         if payment.status not in _PAID:
             raise Refusal(409, "PAYMENT_NOT_PAID")
         left = payment.total - payment.cancelled
@@ -139,118 +193,150 @@ class Payments:
             raise Refusal(409, "PAYMENT_ALREADY_CANCELLED")
         if cancellable not in (None, left):
             raise Refusal(409, "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN")
-        if amount is not None and amount > left:
+        returned = left if amount is None else amount
+        if returned > left:
             raise Refusal(409, "CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT")
-        if len(payment.cancellations) >= CANCELLATIONS_MAX:
+        if tax_free + (vat or 0) > returned:
+            raise Refusal(409, "SUM_OF_PARTS_EXCEEDS_CANCEL_AMOUNT")
+        if tax_free > 0:
+            raise Refusal(409, "CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT")
+        if len(payment.cancellations) >= self.cancellations_max:
             raise Refusal(409, "MAX_CANCEL_COUNT_REACHED")
         if payment.by_account and not has_refund_account:
             raise Refusal(400, "INVALID_REQUEST")
         entry = {
             "status": "REQUESTED",
-            "id": self._identifier("e720"),
-            "totalAmount": left if amount is None else amount,
+            "id": self.identifier(),
+            "totalAmount": returned,
             "taxFreeAmount": 0,
-            "vatAmount": _eleventh(left if amount is None else amount),
+            "vatAmount": eleventh(returned) if vat is None else vat,
             "reason": reason,
-            "requestedAt": _time(self._clock()),
+            "requestedAt": time(self._clock()),
             "trigger": trigger,
         }
+        self._remember(payment)
         payment.cancellations.append(entry)
-        if not (payment.slow_cancellations and trigger == "API"):
-            self._succeed(payment, entry)
+        if payment.slow_cancellations and trigger == "API":
+            payment.changed_at = self._clock()
+            self._tell(payment, "Transaction.CancelPending", cancellation=entry, silent=silent)
+        else:
+            self._succeed(payment, entry, silent=silent)
         return dict(entry)
 
     def settle_cancellation(self, payment_id: str, *, succeeds: bool) -> None:
         """The payment gateway's word on the oldest cancellation that waits for it."""
-        payment = self._found(payment_id)
+        payment = self.payment(payment_id)
         waiting = [entry for entry in payment.cancellations if entry["status"] == "REQUESTED"]
         if not waiting:
             raise Refusal(409, "NO_SUCH_MOVE")
+        self._remember(payment)
         if succeeds and waiting[0]["totalAmount"] <= payment.total - payment.cancelled:
-            self._succeed(payment, waiting[0])
+            self._succeed(payment, waiting[0], trigger="ASYNC_CANCEL_APPROVED")
         else:
+            # PortOne has a word for why a webhook of this would be sent, but no type for such a webhook.
             waiting[0]["status"] = "FAILED"
+            payment.changed_at = self._clock()
 
-    def document(self, payment_id: str) -> dict[str, Any]:
-        """The payment as ``GET /payments/{id}`` answers it."""
-        payment = self._found(payment_id)
-        changed_at = payment.changed_at or payment.requested_at
-        members: dict[str, Any] = {
-            "status": payment.status,
-            "id": payment.id,
-            "transactionId": payment.transaction_id,
-            "merchantId": "merchant-00000000-0000-4000-8000-000000000001",
-            "storeId": STORE_ID,
-            "version": "V2",
-            "requestedAt": _time(payment.requested_at, fraction=True),
-            "updatedAt": _time(changed_at, fraction=True),
-            "statusChangedAt": _time(changed_at),
-            "orderName": payment.order_name,
-            "amount": self._amount(payment),
-            "currency": payment.currency,
-            "customer": {"id": "payer"},
-            "origin": {"platformType": "PC", "ipAddress": "127.0.0.1"},
-            "channel": {
-                "type": payment.channel_type,
-                "id": "channel-id-00000000-0000-4000-8000-000000000001",
-                "key": PORTONE_DEVELOPMENT_CHANNEL_KEY,
-                "name": "sandbox",
-                "pgProvider": "TOSSPAYMENTS",
-                "pgMerchantId": "sandbox",
-            },
-        }
-        if payment.paid_at:
-            members["paidAt"] = _time(payment.paid_at)
-        if payment.status == "PAID":
-            members["disputes"] = []
-        if payment.cancellations:
-            members["cancellations"] = [dict(entry) for entry in payment.cancellations]
-        if payment.status in {"PARTIAL_CANCELLED", "CANCELLED"}:
-            members["cancelledAt"] = _time(changed_at)
-        if payment.status == "FAILED":
-            members["failedAt"] = _time(changed_at)
-            members["failure"] = {"reason": "[PAY_PROCESS_CANCELED] 사용자가 결제를 취소하였습니다"}
-        if payment.status == "VIRTUAL_ACCOUNT_ISSUED":
-            members["method"] = {
-                "type": "PaymentMethodVirtualAccount",
-                "bank": "KOOKMIN",
-                "accountNumber": "X0000000000001",
-            }
-        return members
-
-    def _found(self, payment_id: str) -> _Payment:
-        try:
-            return self._payments[payment_id]
-        except KeyError:
-            raise Refusal(404, "PAYMENT_NOT_FOUND") from None
-
-    def _succeed(self, payment: _Payment, entry: dict[str, Any]) -> None:
+    def dispute(self, payment_id: str, *, resolved: bool) -> None:
+        """The payer disputes a payment with his bank, or his newest dispute is settled."""
+        payment = self.payment(payment_id)
+        opened = [entry for entry in payment.disputes if entry["status"] == "UNRESOLVED"]
+        if payment.status != "PAID" or (resolved and not opened):
+            raise Refusal(409, "NO_SUCH_MOVE")
+        self._remember(payment)
         payment.changed_at = self._clock()
-        entry["status"], entry["cancelledAt"] = "SUCCEEDED", _time(payment.changed_at)
+        if resolved:
+            opened[-1].update(status="RESOLVED", resolvedAt=time(payment.changed_at))
+        else:
+            entry = {"status": "UNRESOLVED", "reason": "dispute-open", "createdAt": time(payment.changed_at)}
+            payment.disputes.append(entry)
+        kind, trigger = ("Resolved", "RESOLVED") if resolved else ("Created", "CREATED")
+        self._tell(payment, f"Transaction.Dispute{kind}", trigger=f"DISPUTE_{trigger}")
+
+    def document(self, payment_id: str, *, stale: bool = False) -> dict[str, Any]:
+        """The payment as ``GET /payments/{id}`` answers it; ``stale``: as it did before the last change."""
+        payment = self.payment(payment_id)
+        if not stale:
+            return document(payment)
+        if not payment.earlier:
+            raise Refusal(404, "PAYMENT_NOT_FOUND")
+        return payment.earlier[-1]
+
+    def payment(self, payment_id: str) -> Payment:
+        """The payment's last attempt, its account closed when its time is over."""
+        payment = self._payments.get(payment_id)
+        if payment is None:
+            raise Refusal(404, "PAYMENT_NOT_FOUND")
+        expires_at = payment.account_expires_at
+        if payment.status == "VIRTUAL_ACCOUNT_ISSUED" and expires_at is not None and self._clock() >= expires_at:
+            self._change(payment, "close-account")
+        return payment
+
+    def attempt(self, transaction_id: str) -> Payment:
+        """The payment whose last attempt has this id."""
+        for payment in self._payments.values():
+            if payment.transaction_id == transaction_id:
+                return payment
+        raise Refusal(404, "TransactionNotFound")
+
+    def all(self) -> list[Payment]:
+        """Every payment that was begun, in the order in which their ids were first seen."""
+        return [self.payment(payment_id) for payment_id in self._payments]
+
+    def pinned(self) -> dict[str, dict[str, Any]]:
+        """What was announced, by payment."""
+        return dict(self._pinned)
+
+    def identifier(self) -> str:
+        """An id as PortOne's look: the time in milliseconds, then 80 random bits."""
+        milliseconds = int(self._clock().timestamp() * 1000)
+        digits = f"{milliseconds:012x}{self._rng.getrandbits(80):020x}"
+        return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+    def _change(self, payment: Payment, name: str) -> None:
+        self._remember(payment)
+        payment.by_account = payment.status == "VIRTUAL_ACCOUNT_ISSUED"
+        payment.status = MOVES[payment.status, name]
+        payment.failure = FAILURES.get(name)
+        payment.changed_at = self._clock()
+        if name == "issue-account":
+            payment.account_expires_at = payment.changed_at + ACCOUNT_LIFE
+        if payment.status == "PAID":
+            payment.paid_at = payment.changed_at
+
+    def _succeed(
+        self, payment: Payment, entry: dict[str, Any], *, trigger: str | None = None, silent: bool = False
+    ) -> None:
+        payment.changed_at = self._clock()
+        entry["status"], entry["cancelledAt"] = "SUCCEEDED", time(payment.changed_at)
         payment.status = "CANCELLED" if payment.cancelled == payment.total else "PARTIAL_CANCELLED"
+        self._tell(payment, TOLD[payment.status], cancellation=entry, trigger=trigger, silent=silent)
 
-    def _amount(self, payment: _Payment) -> dict[str, int]:
-        vat = _eleventh(payment.total)
-        return {
-            "total": payment.total,
-            "taxFree": 0,
-            "vat": vat,
-            "supply": payment.total - vat,
-            "discount": 0,
-            "paid": payment.total,  # Of a payment that failed, too: nobody may take it for money.
-            "cancelled": payment.cancelled,
-            "cancelledTaxFree": 0,
-        }
+    def _remember(self, payment: Payment) -> None:
+        payment.earlier.append(document(payment))
 
-    def _identifier(self, kind: str) -> str:
-        self._numbers += 1
-        return f"019b7721-b400-{kind}-9452-{self._numbers:012x}"
-
-
-def _eleventh(amount: int) -> int:
-    """The tax inside an amount, rounded to the nearest."""
-    return (2 * amount + 11) // 22
-
-
-def _time(at: datetime, *, fraction: bool = False) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%f000Z" if fraction else "%Y-%m-%dT%H:%M:%SZ")
+    def _tell(
+        self,
+        payment: Payment,
+        kind: str,
+        *,
+        cancellation: dict[str, Any] | None = None,
+        trigger: str | None = None,
+        silent: bool = False,
+    ) -> None:
+        if silent:
+            return
+        data = {"paymentId": payment.id, "storeId": STORE_ID, "transactionId": payment.transaction_id}
+        if cancellation is not None:
+            data["cancellationId"] = cancellation["id"]
+        self.events.append(
+            Event(
+                type=kind,
+                data=data,
+                at=self._clock(),
+                payment_id=payment.id,
+                payment_status=payment.status,
+                notice_urls=payment.notice_urls,
+                trigger=trigger,
+            )
+        )

@@ -1,6 +1,8 @@
 """The page about payments tells what the code does."""
 
 from launcher.plan import ROOT
+from sandbox.portone.browser import DEEDS
+from sandbox.portone.faults import Faults, Mailing, Rule, Tampering, WebhookFaults
 from sandbox.portone.payments import MOVES
 from sandbox.portone.rest import API_SECRET
 from trading.gateways.portone.webhooks import WebhookFault
@@ -25,5 +27,6 @@ def test_the_decisions_are_those_of_the_table() -> None:
 
 
 def test_every_word_that_somebody_may_meet_is_explained() -> None:
-    words = {*WebhookFault, *(move for _, move in MOVES), API_SECRET}
+    knobs = {name for knobs in (Faults, Rule, WebhookFaults) for name in knobs.model_fields}
+    words = {*WebhookFault, *(move for _, move in MOVES), *DEEDS, *Mailing, *Tampering, *knobs, API_SECRET}
     assert {str(word) for word in words if f"`{word}`" not in PAGE} == set()

@@ -104,6 +104,7 @@ def test_a_taken_port_is_named() -> None:
         (["--rate", "0"], "--rate must be above 0 and at most 5000."),
         (["--port", "70000"], "--port must be from 0 to 65535."),
         (["--control-port", "-1"], "--control-port must be from 0 to 65535."),
+        (["--portone-webhook-scale", "2"], "--portone-webhook-scale must be from 0 to 1."),
         (["--loop"], "--code, --speed, --base and --loop need --replay FILE."),
         (["--replay", "BARS", "--speed", "0"], "--speed must be above 0 and at most 6000."),
         (["--replay", "BARS", "--base", "0"], "--base must be a price in won."),

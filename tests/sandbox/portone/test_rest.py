@@ -1,27 +1,21 @@
 """The stand-in for PortOne takes and gives back money as the documents say, told by the client that the product has."""
 
-import asyncio
-import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
-from typing import Any
 
 import pytest
 import requests
 
-from sandbox.portone.payments import CANCELLATIONS_MAX, MOVES, STORE_ID
-from sandbox.portone.rest import API_SECRET, BODY_OCTETS_MAX, DEFAULT_STORE_ID, DESK, LOOPBACK, now, portone
-from trading.gateways.portone.client import PortoneClient, Requester
+from sandbox.portone.payments import CANCELLATIONS_MAX, MOVES
+from sandbox.portone.rest import API_SECRET, BODY_OCTETS_MAX, DEFAULT_STORE_ID, now
+from sandbox.portone.shop import STORE_ID
+from tests.sandbox.portone.stage import AUTHORIZED, ID, KEY, WAYS, Shop, play, walk
 from trading.gateways.portone.errors import PortoneApiError
 from trading.rules.payments.decisions import Payment, decide
-from trading.rules.payments.reports import CancellationStatus, PortoneStatus, Report
+from trading.rules.payments.reports import CancellationStatus, PortoneStatus
 from trading.rules.payments.states import PaymentStatus
 from trading.rules.payments.verification import Terms
 
-ID = "0123456789abcdef0123456789abcdef"
-KEY = "7c1fb2d4-5f8e-4a53-9b0a-3f1c7f5e2a1"
-AUTHORIZED = {"Authorization": f"PortOne {API_SECRET}", "Content-Type": "application/json"}
 TERMS = Terms(
     payment_id=ID,
     store_id=STORE_ID,
@@ -30,79 +24,6 @@ TERMS = Terms(
     expires_at=datetime(2099, 1, 1, tzinfo=UTC),
     test_channel_allowed=True,
 )
-
-
-class Shop:
-    """The client, and the desk beside it."""
-
-    def __init__(self, url: str, client: PortoneClient) -> None:
-        self.url, self.client = url, client
-
-    def move(self, name: str, *, payment_id: str = ID, **members: Any) -> dict[str, Any]:
-        """The payment after somebody did this."""
-        done = self.desk(name, members, payment_id=payment_id)
-        assert done.status_code == 200, done.text
-        return dict(done.json())
-
-    def desk(
-        self, name: str, members: object, *, payment_id: str = ID, kind: str = "application/json"
-    ) -> requests.Response:
-        address = f"{self.url}{DESK}/{payment_id}/{name}"
-        return requests.post(address, data=json.dumps(members), headers={"Content-Type": kind}, timeout=30)
-
-    def call(self, method: str, path: str, body: object = None, **headers: str) -> requests.Response:
-        return requests.request(
-            method, self.url + path, data=json.dumps(body), headers={**AUTHORIZED, **headers}, timeout=30
-        )
-
-    def look(self) -> Report:
-        report = self.client.get_payment(ID)
-        assert report is not None
-        return report
-
-    def cancel(self, amount: int, *, of: int, key: str) -> CancellationStatus:
-        """Give back ``amount`` of what is left."""
-        return self.client.cancel(
-            ID,
-            amount=amount,
-            cancellable=of,
-            reason="고객 환불",
-            requester=Requester.CUSTOMER,
-            idempotency_key=KEY + key,
-        ).status
-
-
-def play(scene: Callable[[Shop], None], *, clock: Callable[[], datetime] = now) -> None:
-    """Play a scene with a stand-in of its own."""
-
-    async def stage() -> None:
-        async with portone(0, clock=clock) as port:
-            await asyncio.to_thread(act, f"http://{LOOPBACK}:{port}")
-
-    def act(url: str) -> None:
-        with PortoneClient(api_url=url, api_secret=API_SECRET, store_id=STORE_ID) as client:
-            scene(Shop(url, client))
-
-    asyncio.run(stage())
-
-
-WAYS: dict[str, tuple[str, ...]] = {
-    "READY": (),
-    "PAID": ("pay",),
-    "FAILED": ("fail",),
-    "PAY_PENDING": ("pend",),
-    "VIRTUAL_ACCOUNT_ISSUED": ("issue-account",),
-    "PARTIAL_CANCELLED": ("pay", "console-cancel 3000"),
-    "CANCELLED": ("pay", "console-cancel 3000", "chargeback"),
-}
-
-
-def walk(shop: Shop, *moves: str, payment_id: str = ID) -> None:
-    """Open the payment for 10000 won and move it so; a number behind a move is its amount."""
-    shop.move("open", payment_id=payment_id, amount=10_000)
-    for move in moves:
-        name, _, amount = move.partition(" ")
-        shop.move(name, payment_id=payment_id, **({"amount": int(amount)} if amount else {}))
 
 
 @pytest.mark.parametrize("status", WAYS)
@@ -330,7 +251,7 @@ def test_bad_requests_are_refused_and_what_is_missing_says_so() -> None:
         pinned = {"storeId": STORE_ID, "totalAmount": 1, "currency": "WON!"}
         assert shop.call("POST", f"{path}/pre-register", pinned).status_code == 400
         assert requests.post(f"{shop.url}{path}/cancel", data=b"{", headers=AUTHORIZED, timeout=30).status_code == 400
-        for method, other in (("GET", "/payments"), ("POST", f"{path}/confirm"), ("DELETE", path)):
+        for method, other in (("GET", "/payment-events"), ("POST", f"{path}/capture"), ("DELETE", path)):
             assert shop.call(method, other).status_code == 501
 
     play(scene)

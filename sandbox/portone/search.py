@@ -1,0 +1,81 @@
+"""The two ways to look for many payments: a page of those that a filter lets through, and all of a store's one after the other."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sandbox.portone.answers import amount_in, text_in
+from sandbox.portone.documents import Payment
+from sandbox.portone.payments import Refusal
+from sandbox.portone.shop import DEFAULT_STORE_ID, STORE_ID
+from sandbox.portone.stand_in import StandIn
+
+WINDOW = timedelta(days=90)
+PAGED_MAX = 60_000
+SIZE_MAX = 1_000
+SIZE = 10
+# The filter has a word of its own for one status, and nothing else uses that word.
+_FILTERED_AS = {"PAY_PENDING": "PENDING"}
+
+Members = dict[str, Any]
+
+
+def find_page(stand_in: StandIn, asked: Members) -> Members:
+    """``GET /payments``: newest first; without a store in the filter, those of all the merchant's stores."""
+    page, wanted = _object(asked, "page"), _object(asked, "filter")
+    number, size = amount_in(page, "number", least=0) or 0, amount_in(page, "size") or SIZE
+    if size > SIZE_MAX or (number + 1) * size > PAGED_MAX:
+        raise Refusal(400, "INVALID_REQUEST")
+    statuses = wanted.get("status")
+    if statuses is not None and not (isinstance(statuses, list) and all(isinstance(one, str) for one in statuses)):
+        raise Refusal(400, "INVALID_REQUEST")
+    found = [] if wanted.get("storeId", STORE_ID) != STORE_ID else _between(stand_in, wanted)
+    if statuses:
+        found = [payment for payment in found if _FILTERED_AS.get(payment.status, payment.status) in statuses]
+    if isinstance(wanted.get("isTest"), bool):
+        found = [payment for payment in found if (payment.channel.type == "TEST") is wanted["isTest"]]
+    found.reverse()
+    items = [stand_in.document(payment.id) for payment in found[number * size : (number + 1) * size]]
+    return {"items": items, "page": {"number": number, "size": size, "totalCount": len(found)}}
+
+
+def find_by_cursor(stand_in: StandIn, asked: Members) -> Members:
+    """``GET /payments-by-cursor``: oldest first, from behind the cursor on. A cursor is a payment's id here."""
+    size, cursor = amount_in(asked, "size") or SIZE, text_in(asked, "cursor")
+    if size > SIZE_MAX:
+        raise Refusal(400, "INVALID_REQUEST")
+    found = _between(stand_in, asked) if asked.get("storeId", DEFAULT_STORE_ID) == STORE_ID else []
+    if cursor is not None:
+        places = [place for place, payment in enumerate(found) if payment.id == cursor]
+        if not places:
+            raise Refusal(400, "INVALID_REQUEST")
+        found = found[places[0] + 1 :]
+    return {"items": [{"payment": stand_in.document(one.id), "cursor": one.id} for one in found[:size]]}
+
+
+def _between(stand_in: StandIn, wanted: Members) -> list[Payment]:
+    until = _instant(wanted, "until") or stand_in.clock()
+    start = _instant(wanted, "from") or until - WINDOW
+    return sorted(
+        (payment for payment in stand_in.payments.all() if start <= payment.requested_at <= until),
+        key=lambda payment: payment.requested_at,
+    )
+
+
+def _instant(members: Members, name: str) -> datetime | None:
+    text = text_in(members, name)
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refusal(400, "INVALID_REQUEST") from None
+    if instant.tzinfo is None:
+        raise Refusal(400, "INVALID_REQUEST")
+    return instant
+
+
+def _object(members: Members, name: str) -> Members:
+    value = members.get(name, {})
+    if not isinstance(value, dict):
+        raise Refusal(400, "INVALID_REQUEST")
+    return value
