@@ -3,7 +3,7 @@
 from flask import Flask
 
 from trading.core import Core
-from webapp import api, authentication, command_line, documentation, problems, request_context
+from webapp import api, authentication, command_line, documentation, payment_demo, problems, request_context
 
 REQUEST_BYTES_MAX = 64 * 1024
 
@@ -19,6 +19,7 @@ def create_app(core: Core) -> Flask:
     authentication.install(app)
     documentation.install(app)
     api.install(app)
+    payment_demo.install(app)
     problems.install(app)
     command_line.install(app)
     return app
