@@ -87,17 +87,21 @@ class CeleryProcess:
         self._process.wait(STOP_S)
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), what="the children's end")
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """End it in order, if it has not ended."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
                 self._process.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 self.kill()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
 
 def _kill(pid: int) -> None:

@@ -1,0 +1,59 @@
+"""Beat's scheduler: of several beats one sends, the others stand by and take over when it is gone.
+
+Two that send for a moment do no harm, as every task may run twice; they would only double the work of the queues. So a lock that expires is enough.
+"""
+
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from celery.beat import PersistentScheduler
+from redis import RedisError
+from redis.exceptions import LockError
+from redis.lock import Lock
+
+from trading.market import keys
+from trading.market.connection import connect
+from workers.application import SETTINGS
+
+log = structlog.get_logger(__name__)
+
+# After how long without a sign of life a beat is succeeded, and how often it gives one. No periodic task is sent for as long.
+LOCK_TTL_S = 5.0
+TURN_S = 1.0
+
+
+class SoleScheduler(PersistentScheduler):
+    """Celery's own scheduler, for the beat that holds the lock at the broker."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        # redis+socket is Celery's word for what Redis' client calls unix.
+        broker = connect(SETTINGS.broker_url.replace("redis+socket:", "unix:", 1))
+        self._lock = Lock(broker, keys.BEAT_LOCK, timeout=LOCK_TTL_S, blocking=False)
+        self._sends: bool | None = None
+        super().__init__(*arguments, **options)
+
+    def tick(self, *arguments: Any, **options: Any) -> float:
+        """Send what is due, where this is the beat that sends; the seconds until the next turn."""
+        sends = self._hold()
+        if sends is not self._sends:
+            self._sends = sends
+            log.info("beat_sends" if sends else "beat_stands_by")
+        return min(super().tick(*arguments, **options), TURN_S) if sends else TURN_S
+
+    def close(self) -> None:
+        """Leave the lock to the next beat at once."""
+        super().close()
+        # Without Redis, or where another has the lock by now, there is nothing to leave.
+        with suppress(RedisError):
+            self._lock.release()
+
+    def _hold(self) -> bool:
+        """Whether the lock is this beat's, for another span. While the broker is away it is nobody's: nothing could be sent."""
+        try:
+            # It is no longer held where it expired, or Redis was emptied.
+            with suppress(LockError):
+                return bool(self._lock.reacquire())
+            return bool(self._lock.acquire())
+        except RedisError:
+            return False
