@@ -52,6 +52,24 @@ _TABLE: dict[str, Words] = {
     "client-order-id-taken": Words(409, "중복된 주문 번호", "이미 사용한 client_order_id입니다."),
     "transaction-not-found": Words(404, "거래 내역 없음", "거래 내역을 찾을 수 없습니다."),
     "holding-not-found": Words(404, "보유 종목 없음", "보유하고 있지 않은 종목입니다."),
+    "watchlist-directory-not-found": Words(404, "관심 종목 그룹 없음", "관심 종목 그룹을 찾을 수 없습니다."),
+    "watchlist-directory-not-empty": Words(
+        409,
+        "비어 있지 않은 그룹",
+        "그룹에 종목이 있습니다. 종목을 옮기거나, 함께 삭제하려면 force=true로 요청해 주세요.",
+    ),
+    "watchlist-name-taken": Words(409, "이미 있는 그룹 이름", "같은 이름의 관심 종목 그룹이 이미 있습니다."),
+    "watchlist-default-stays": Words(409, "기본 그룹", "기본 그룹은 삭제할 수 없습니다."),
+    "watchlist-item-not-found": Words(404, "관심 종목 없음", "관심 종목을 찾을 수 없습니다."),
+    "watchlist-duplicate": Words(409, "이미 등록된 종목", "이 그룹에 이미 등록된 종목입니다."),
+    "watchlist-limit-reached": Words(
+        409, "관심 종목 한도 초과", "등록할 수 있는 수를 넘었습니다. limit을 확인해 주세요."
+    ),
+    "watchlist-order-mismatch": Words(
+        409,
+        "순서 목록 불일치",
+        "그룹의 종목이 그사이 바뀌었습니다. 목록을 다시 조회해 모든 종목을 한 번씩 넣어 주세요.",
+    ),
     "idempotency-key-conflict": Words(
         422, "멱등 키 충돌", "같은 Idempotency-Key로 다른 내용의 요청이 이미 있었습니다."
     ),

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from trading.database.account_events import advance_heads, insert_events
 from trading.database.transactions import do_last, send_after_commit
 from trading.market.account_events import AccountEvent, EventKind
+from trading.market.tick import Position
 from trading.rules.positions import average_price
 
 _NOTED = "noted_account_events"
@@ -91,6 +92,42 @@ def note_holding(session: Session, holding: Mapping[str, Any]) -> None:
         "realized_profit": holding["realized_profit"],
     }
     _note(session, _Noted(holding["user_id"], EventKind.HOLDING, holding["updated_at"], data))
+
+
+def note_alert(session: Session, user_id: UUID, alert: Mapping[str, Any]) -> None:
+    """Tell that a price alert has fired, by its row."""
+    data = {
+        "item_id": str(alert["item_id"]),
+        "stock_code": alert["stock_code"],
+        "kind": alert["kind"],
+        "bound": alert["bound"],
+        "tick_price": alert["tick_price"],
+        "tick_traded_at": alert["tick_traded_at"].isoformat(),
+        "tick_position": str(Position.unpack(alert["tick_position"])),
+    }
+    _note(session, _Noted(user_id, EventKind.ALERT, alert["fired_at"], data))
+
+
+def note_payment(
+    session: Session, payment: Mapping[str, Any], *, at: datetime, refund: Mapping[str, Any] | None = None
+) -> None:
+    """Tell that the state of a payment changed, by its row as it is now, or that of one of its refunds."""
+    data = {
+        "payment_id": payment["id"].hex,
+        "status": payment["status"],
+        "amount": payment["amount"],
+        "cancelled_amount": payment["reversed_amount"],
+        "failure": payment["failure"],
+        "refund": None
+        if refund is None
+        else {
+            "id": str(refund["id"]),
+            "amount": refund["amount"],
+            "status": refund["status"],
+            "failure": refund["failure"],
+        },
+    }
+    _note(session, _Noted(payment["user_id"], EventKind.PAYMENT, at, data))
 
 
 def _note(session: Session, noted: _Noted) -> None:

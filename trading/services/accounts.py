@@ -22,6 +22,7 @@ from trading.rules.errors import EmailTaken, Unauthorized, UserNotFound
 from trading.rules.ledger import TransactionType
 from trading.rules.records import UserRecord
 from trading.services.ledger import Account, save
+from trading.services.watchlist_directories import forget_watchlist, lock_watchlist
 from trading.settings import Settings
 
 _USERS = table_of(User)
@@ -74,7 +75,7 @@ def normalized_email(email: str) -> str:
 def register(
     session: Session, *, user_id: UUID, email: str, password_hash: str, name: str, settings: Settings, now: datetime
 ) -> UserRecord:
-    """Open an account with its balance; the starting cash is its first DEPOSIT. Raises EmailTaken."""
+    """Open an account with its balance, of which the starting cash is the first DEPOSIT, and a default watchlist. Raises EmailTaken."""
     try:
         session.execute(
             insert(_USERS).values(
@@ -99,6 +100,7 @@ def register(
     account = Account(user_id, 0, 0, 0, 0)
     opening = account.post(TransactionType.DEPOSIT, amount=settings.starting_cash, at=now, description="시작 자금")
     save(session, [account], [opening], now=now)
+    lock_watchlist(session, user_id, now=now)
     return UserRecord(id=user_id, email=normalized_email(email), name=name, role="USER", created_at=now)
 
 
@@ -203,12 +205,13 @@ def rename(session: Session, *, user_id: UUID, name: str) -> UserRecord:
 
 
 def close_account(session: Session, *, user_id: UUID, now: datetime) -> None:
-    """Close an account: name and address are forgotten, every session ends. The ledger keeps its rows, without a person behind them."""
+    """Close an account: name, address and watchlist are forgotten, every session ends. The ledger keeps its rows, without a person behind them."""
     session.execute(
         update(_USERS)
         .where(_USERS.c.id == user_id, _USERS.c.deleted_at.is_(None))
         .values(email=f"{user_id}@closed.invalid", name="탈퇴한 회원", password_hash="", deleted_at=now)
     )
+    forget_watchlist(session, user_id, now=now)
     _revoke(session, _SESSIONS.c.user_id == user_id, reason="account-closed", now=now)
 
 

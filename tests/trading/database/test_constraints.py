@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from tests.books import SAMSUNG, Books, opened, settings_for
 from tests.servers import Valkey
 from tests.trading.payment_rows import partly_refunded_payment
+from tests.trading.watching import check_alerts, watch
 from trading.rules.orders import Side
 
 NOBODY = "X'00112233445566778899AABBCCDDEEFF'"
@@ -223,6 +224,38 @@ BROKEN = [
     ("candles_times", CANDLE.format("'min:1'", "3", "1", "'2026-01-02'", "'2026-01-01'", "0")),
     ("candles_has_gap", CANDLE.format("'min:1'", "3", "1", "'2026-01-02'", "'2026-01-02'", "2")),
     ("candle_cursors_id", "INSERT INTO candle_cursors VALUES (2, 1, '2026-01-02')"),
+    (
+        "watchlist_directories_position",
+        "INSERT INTO watchlist_directories SELECT NOBODY, user_id, 'x', -1, created_at FROM watchlist_directories LIMIT 1",
+    ),
+    (
+        UNIQUE,
+        "INSERT INTO watchlist_directories SELECT NOBODY, user_id, name, 1, created_at FROM watchlist_directories",
+    ),
+    ("watchlist_items_position", "UPDATE watchlist_items SET position = -1"),
+    (
+        UNIQUE,
+        "INSERT INTO watchlist_items SELECT NOBODY, directory_id, stock_code, 1, NULL, created_at FROM watchlist_items",
+    ),
+    (FOREIGN, "UPDATE watchlist_items SET stock_code = 'A999999'"),
+    (FOREIGN, "DELETE FROM watchlist_items"),
+    ("price_alerts_(kind|approach_of_kind)", "UPDATE price_alerts SET kind = 'volume' WHERE kind = 'target_price'"),
+    ("price_alerts_approach", "UPDATE price_alerts SET approach = 'SIDEWAYS' WHERE kind = 'target_price'"),
+    ("price_alerts_positive", "UPDATE price_alerts SET bound = 0 WHERE kind = 'lower_price'"),
+    ("price_alerts_positive", "UPDATE price_alerts SET armed_position = -1"),
+    ("price_alerts_approach_of_kind", "UPDATE price_alerts SET approach = 'UNKNOWN' WHERE kind = 'upper_price'"),
+    ("price_alerts_approach_of_kind", "UPDATE price_alerts SET approach = 'FROM_BELOW' WHERE kind = 'lower_price'"),
+    ("price_alerts_fired_at", "UPDATE price_alerts SET fired_at = NULL WHERE kind = 'target_price'"),
+    ("price_alerts_fired_at", "UPDATE price_alerts SET tick_price = NULL WHERE kind = 'target_price'"),
+    ("price_alerts_fired_at", "UPDATE price_alerts SET tick_traded_at = NULL WHERE kind = 'target_price'"),
+    (
+        "price_alerts_tick_position",
+        "UPDATE price_alerts SET armed_position = tick_position WHERE kind = 'target_price'",
+    ),
+    ("price_alerts_tick_price", "UPDATE price_alerts SET tick_price = bound - 1 WHERE kind = 'target_price'"),
+    ("price_alerts_tick_price", "UPDATE price_alerts SET approach = 'FROM_ABOVE' WHERE kind = 'target_price'"),
+    (FOREIGN, "UPDATE price_alerts SET item_id = NOBODY WHERE kind = 'lower_price'"),
+    ("alert_cursors_id", "INSERT INTO alert_cursors VALUES (2, 0)"),
     ("exchange_days_closed", "INSERT INTO exchange_days VALUES ('2026-01-01', 2, 0, '', '2026-01-01')"),
     ("exchange_days_delay_minutes", "INSERT INTO exchange_days VALUES ('2026-01-01', 1, 60, '', '2026-01-01')"),
     (
@@ -234,7 +267,8 @@ BROKEN = [
 
 @pytest.fixture(scope="module", params=["sqlite", "mariadb"])
 def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Books]:
-    """Books on which one user bought, sold, paid and got some of it back, and another one only registered; no test here changes anything in them."""
+    """Books on which one user bought, sold, paid and got some of it back, and was told of a price, and another one only registered; no test here
+    changes anything in them."""
     uri = request.getfixturevalue(f"migrated_{request.param}")
     with opened(settings_for(uri, valkey_server.url)) as books:
         user = books.user()
@@ -245,6 +279,9 @@ def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Bo
         books.place(user, Side.SELL, 4, SAMSUNG)
         books.run_all()
         partly_refunded_payment(books, user)
+        watch(books, user, target=71_000, upper=80_000, lower=60_000)
+        books.tick(71_500)
+        check_alerts(books)
         yield books
 
 

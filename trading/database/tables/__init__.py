@@ -10,11 +10,13 @@ from trading.database.tables.mapping import Base, table_of
 from trading.database.tables.market import ExchangeDay, Stock, TradingHalt
 from trading.database.tables.orders import MatchCursor, Order, OrderExecution, OrderTouch
 from trading.database.tables.payments import Payment, PaymentAlert, PaymentCancellation, PaymentRefund
+from trading.database.tables.watchlists import AlertCursor, PriceAlert, WatchlistDirectory, WatchlistItem
 
 __all__ = [
     "AccountDay",
     "AccountEventHead",
     "AccountEventRow",
+    "AlertCursor",
     "Base",
     "Candle",
     "CandleCursor",
@@ -30,11 +32,14 @@ __all__ = [
     "PaymentAlert",
     "PaymentCancellation",
     "PaymentRefund",
+    "PriceAlert",
     "SignInSession",
     "Stock",
     "TradingHalt",
     "Transaction",
     "User",
     "VirtualBalance",
+    "WatchlistDirectory",
+    "WatchlistItem",
     "table_of",
 ]

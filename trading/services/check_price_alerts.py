@@ -1,0 +1,213 @@
+"""Firing price alerts: hold the trades since the last look against the armed alerts, and tell their owners.
+
+A look reads the tick stream from a cursor of its own, which moves in the transaction that fires, as a matcher's does (trading.services.match_orders). An
+alert that has fired is not armed any more, so reading the same trades again fires nothing twice.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice, takewhile
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import TextClause, select, text, update
+from sqlalchemy.orm import Session
+
+from trading.database.rows import AnyRow, by_primary_key
+from trading.database.tables import AlertCursor, PriceAlert, WatchlistDirectory, WatchlistItem, table_of
+from trading.database.upsert import upsert
+from trading.market.tick import Position, Tick
+from trading.market.tick_stream import StreamPart, TickStream
+from trading.rules.price_alerts import Approach, approach_by_first_trade, is_met
+from trading.rules.stock_codes import product_code
+from trading.services.account_events import note_alert
+from trading.services.price_alerts import save_checked
+
+log = structlog.get_logger(__name__)
+
+_ALERTS = table_of(PriceAlert)
+_ITEMS = table_of(WatchlistItem)
+_DIRECTORIES = table_of(WatchlistDirectory)
+_CURSORS = table_of(AlertCursor)
+
+# Ticks of one look: some seconds of the busiest market. What is more is left for the next look, which follows at once.
+TICKS_MAX = 10_000
+# A crash of the market may meet a hundred thousand alerts: they are fired in transactions of some thousands.
+FIRED_MAX = 5_000
+# An alert is committed a moment after the look at the market that its place in the stream comes from. Trades of that moment are read again until any such
+# transaction is over.
+READ_AGAIN = timedelta(seconds=2)
+
+_IDS_PER_STATEMENT = 500
+# What a statement costs is the optimizer's work on its ranges, which grows faster than their number.
+_STOCKS_PER_STATEMENT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class AlertReport:
+    """What one look found: ticks read (some were read before), alerts fired; whether trades were lost before it; whether there is more to do at once.
+    ``busy`` tells that another process was at it, and nothing was done here."""
+
+    ticks: int = 0
+    fired: int = 0
+    gap: bool = False
+    more: bool = False
+    busy: bool = False
+
+
+def check_price_alerts(session: Session, *, stream: TickStream, now: datetime) -> AlertReport:
+    """Fire the armed alerts that the trades behind the cursor meet, each by the first one that does. Raises MarketUnavailable, before anything is changed."""
+    cursor = _lock_cursor(session)
+    if cursor is None:
+        return AlertReport(busy=True)
+    place = Position.unpack(cursor.position) if cursor.position else None
+    part = stream.after(place, limit=TICKS_MAX)
+    if part.gap:
+        # What was traded in it can't be proven any more, so it fires nothing. A price that is still beyond a bound fires it with the next trade.
+        log.warning(
+            "price_alerts_missed_trades", after=str(place), first=str(part.ticks[0].position if part.ticks else None)
+        )
+    fired = _fire(session, _by_stock(part.ticks), now=now)
+    left = fired >= FIRED_MAX
+    end = place if left else _settled(part, place, now=now)
+    if end is not None and end.packed != cursor.position:
+        session.execute(update(_CURSORS).values(position=end.packed))
+    return AlertReport(ticks=len(part.ticks), fired=fired, gap=part.gap, more=left or part.more)
+
+
+def _lock_cursor(session: Session) -> AnyRow | None:
+    """The cursor, locked; made when there is none; None when another process holds it."""
+    wanted = select(_CURSORS.c.position)
+    cursor = session.execute(wanted.with_for_update(skip_locked=True)).one_or_none()
+    if cursor is not None or session.execute(wanted).one_or_none() is not None:
+        return cursor
+    # Written so that of two first looks the second one finds the first one's cursor.
+    upsert(session, _CURSORS, [{"id": 1, "position": 0}], update=("id",))
+    return session.execute(wanted.with_for_update()).one()
+
+
+def _settled(part: StreamPart, place: Position | None, *, now: datetime) -> Position | None:
+    """Where the next look begins: the last place behind which alerts may yet appear that were armed before it."""
+    if part.more or part.gap or not part.ticks:
+        return part.end
+    old = list(takewhile(lambda tick: tick.received_at <= now - READ_AGAIN, part.ticks))
+    return part.end if len(old) == len(part.ticks) else old[-1].position if old else place
+
+
+class _Trades:
+    """One stock's trades of a look, in the order of the stream."""
+
+    def __init__(self, ticks: Sequence[Tick]) -> None:
+        self._ticks = ticks
+        self._positions = [tick.position.packed for tick in ticks]
+        self.low = min(tick.price for tick in ticks)
+        self.high = max(tick.price for tick in ticks)
+        # The highest price so far, and the lowest with its sign changed: both ascend, so the first trade beyond a bound is found by halving.
+        self._highs, self._lows = _ascending([t.price for t in ticks]), _ascending([-t.price for t in ticks])
+
+    def look_at(self, alert: AnyRow) -> tuple[Approach, Tick | None]:
+        """An armed alert's approach, by these trades where it was not known, and the first of them that meets it."""
+        approach, bound = Approach(alert.approach), alert.bound
+        start = bisect_right(self._positions, alert.armed_position)
+        if approach is Approach.UNKNOWN and start < len(self._ticks):
+            first = self._ticks[start]
+            approach = approach_by_first_trade(bound, first.price, first.base)
+        if start == 0:
+            rising = approach is Approach.FROM_BELOW
+            start = bisect_left(self._highs, bound) if rising else bisect_left(self._lows, -bound)
+        return approach, next((tick for tick in self._ticks[start:] if is_met(approach, bound, tick.price)), None)
+
+
+def _ascending(values: Sequence[int]) -> list[int]:
+    highest = values[0]
+    return [highest := max(highest, value) for value in values]
+
+
+def _by_stock(ticks: Sequence[Tick]) -> dict[str, _Trades]:
+    found: defaultdict[str, list[Tick]] = defaultdict(list)
+    for tick in ticks:
+        found[tick.code].append(tick)
+    return {code: _Trades(found[code]) for code in sorted(found)}
+
+
+def _fire(session: Session, trades: dict[str, _Trades], *, now: datetime) -> int:
+    """Fire what these trades meet, at most some more than FIRED_MAX, and keep what they tell of approaches; how many fired."""
+    fired = 0
+    changed = (alert for alert in _candidates(session, trades) if _changed(alert, trades[alert.stock_code]))
+    while fired < FIRED_MAX and (some := list(islice(changed, _IDS_PER_STATEMENT))):
+        checked = [
+            row
+            for alert in _lock(session, sorted({alert.item_id for alert in some}))
+            if alert.stock_code in trades and (row := _checked(alert, trades[alert.stock_code], now=now))
+        ]
+        owners = _owners(session, {row["item_id"] for row in checked})
+        save_checked(session, checked)
+        for row in checked:
+            if row["fired_at"] is not None:
+                note_alert(session, owners[row["item_id"]], row)
+                fired += 1
+    return fired
+
+
+def _candidates(session: Session, trades: dict[str, _Trades]) -> Iterator[AnyRow]:
+    """The armed alerts whose bound lies within reach of their stock's prices, and those of unknown approach; nothing is locked."""
+    codes = list(trades)
+    for start in range(0, len(codes), _STOCKS_PER_STATEMENT):
+        some = {code: trades[code] for code in codes[start : start + _STOCKS_PER_STATEMENT]}
+        yield from session.execute(
+            select(
+                _ALERTS.c.item_id, _ALERTS.c.stock_code, _ALERTS.c.approach, _ALERTS.c.bound, _ALERTS.c.armed_position
+            )
+            .with_hint(_ALERTS, "FORCE INDEX (ix_price_alerts_armed)", "mysql")
+            .where(_within_reach(some))
+        ).all()
+
+
+def _within_reach(trades: dict[str, _Trades]) -> TextClause:
+    # Codes and prices stand in the text itself: thousands of parameters cost more to bind than the statement to run. Nothing is let through but codes
+    # and whole numbers.
+    if not all(product_code(code) == code for code in trades):
+        raise ValueError("Not a product code.")
+    armed = {code: f"stock_code = '{code}' AND fired_at IS NULL" for code in trades}
+    below = " OR ".join(f"{armed[code]} AND bound <= {of_stock.high:d}" for code, of_stock in trades.items())
+    above = " OR ".join(f"{armed[code]} AND bound >= {of_stock.low:d}" for code, of_stock in trades.items())
+    unknown = " OR ".join(armed.values())
+    return text(
+        f"(approach = '{Approach.FROM_BELOW}' AND ({below}) OR approach = '{Approach.FROM_ABOVE}' AND ({above})"
+        f" OR approach = '{Approach.UNKNOWN}' AND ({unknown}))"
+    )
+
+
+def _changed(alert: AnyRow, trades: _Trades) -> bool:
+    approach, tick = trades.look_at(alert)
+    return tick is not None or approach != alert.approach
+
+
+def _lock(session: Session, item_ids: Sequence[UUID]) -> Sequence[AnyRow]:
+    """The armed alerts of these items as they are now, locked in the order of their keys."""
+    wanted = select(_ALERTS).where(_ALERTS.c.item_id.in_(item_ids), _ALERTS.c.fired_at.is_(None))
+    ordered = wanted.order_by(_ALERTS.c.item_id, _ALERTS.c.kind)
+    return session.execute(by_primary_key(ordered, _ALERTS).with_for_update()).all()
+
+
+def _checked(alert: AnyRow, trades: _Trades, *, now: datetime) -> dict[str, Any] | None:
+    """An alert's row as these trades leave it; None where they change nothing."""
+    approach, tick = trades.look_at(alert)
+    if tick is None:
+        return None if approach == alert.approach else {**alert._asdict(), "approach": approach}
+    evidence = {"tick_price": tick.price, "tick_traded_at": tick.traded_at, "tick_position": tick.position.packed}
+    return {**alert._asdict(), "approach": approach, "fired_at": now, **evidence}
+
+
+def _owners(session: Session, item_ids: set[UUID]) -> dict[UUID, UUID]:
+    """Whose items these are."""
+    rows = session.execute(
+        select(_ITEMS.c.id, _DIRECTORIES.c.user_id)
+        .join(_DIRECTORIES, _DIRECTORIES.c.id == _ITEMS.c.directory_id)
+        .where(_ITEMS.c.id.in_(sorted(item_ids)))
+    )
+    return {row.id: row.user_id for row in rows}

@@ -1,0 +1,74 @@
+"""The alerts of a watchlist's item: set, armed anew and taken away. ``trading.services.check_price_alerts`` fires them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from trading.database.rows import AnyRow
+from trading.database.tables import PriceAlert, table_of
+from trading.database.upsert import upsert
+from trading.rules.errors import ValidationFailed
+from trading.rules.price_alerts import AlertKind, approach_when_armed
+from trading.services.order_terms import MarketLook, place_now
+
+_ALERTS = table_of(PriceAlert)
+
+WRITTEN_WHEN_FIRED = ("approach", "fired_at", "tick_price", "tick_traded_at", "tick_position")
+_WRITTEN_WHEN_ARMED = ("bound", "armed_at", "armed_position", *WRITTEN_WHEN_FIRED)
+
+_UNFIRED = {"fired_at": None, "tick_price": None, "tick_traded_at": None, "tick_position": None}
+
+
+def set_alerts(
+    session: Session,
+    *,
+    item_id: UUID,
+    stock_code: str,
+    bounds: Mapping[AlertKind, int | None],
+    rearm: bool = False,
+    market: MarketLook,
+    now: datetime,
+) -> None:
+    """Set these bounds (won; None takes one away) of an item whose watchlist is locked; those that are not named stay. ``rearm`` arms what has fired.
+
+    A bound that is set is armed, and no trade up to the ``market`` look fires it. One that is armed at the same price already is left as it is, so
+    that nothing is missed that was traded since. Raises ValidationFailed for a lower price that is not below the upper one.
+    """
+    there = {AlertKind(row.kind): row for row in session.execute(select(_ALERTS).where(_ALERTS.c.item_id == item_id))}
+    wanted = {kind: row.bound for kind, row in there.items()} | dict(bounds)
+    upper, lower = wanted.get(AlertKind.UPPER), wanted.get(AlertKind.LOWER)
+    if upper is not None and lower is not None and lower >= upper:
+        raise ValidationFailed(field=AlertKind.LOWER, limit=upper - 1)
+    gone = [kind for kind, bound in bounds.items() if bound is None and kind in there]
+    if gone:
+        session.execute(delete(_ALERTS).where(_ALERTS.c.item_id == item_id, _ALERTS.c.kind.in_(gone)))
+    last_price = None if market.tick is None else market.tick.price
+    armed = [
+        {
+            "item_id": item_id,
+            "kind": kind,
+            "stock_code": stock_code,
+            "bound": bound,
+            "approach": approach_when_armed(kind, bound, last_price),
+            "armed_at": now,
+            "armed_position": place_now(market, now),
+            **_UNFIRED,
+        }
+        for kind, bound in sorted(wanted.items())
+        if bound is not None and (kind in bounds or rearm) and not _stands(there.get(kind), bound, now)
+    ]
+    upsert(session, _ALERTS, armed, update=_WRITTEN_WHEN_ARMED)
+
+
+def _stands(alert: AnyRow | None, bound: int, now: datetime) -> bool:
+    """Whether an alert is as it is wanted: armed, or armed by this very request, whose transaction runs a second time."""
+    return alert is not None and alert.bound == bound and (alert.fired_at is None or alert.armed_at == now)
+
+
+def save_checked(session: Session, alerts: list[dict[str, Any]]) -> None:
+    """Write what a look at the market has found of alerts, whole rows by ascending key."""
+    upsert(session, _ALERTS, alerts, update=WRITTEN_WHEN_FIRED)

@@ -1,0 +1,175 @@
+"""The items of a watchlist: stocks that are added, changed, moved to another directory, put into order and removed."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TypedDict
+from uuid import UUID
+
+from sqlalchemy import case, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from trading.database.rows import AnyRow
+from trading.database.tables import Stock, WatchlistDirectory, WatchlistItem, table_of
+from trading.market.quote_book import QuoteBook
+from trading.rules.errors import (
+    StockNotFound,
+    StockNotTradable,
+    WatchlistDuplicate,
+    WatchlistItemNotFound,
+    WatchlistLimitReached,
+    WatchlistOrderMismatch,
+)
+from trading.rules.price_alerts import AlertKind
+from trading.services.order_terms import MarketLook, look_at_market
+from trading.services.price_alerts import set_alerts
+from trading.services.watchlist_directories import lock_watchlist, remove_items, require_directory, write_order
+from trading.settings import Settings
+
+_ITEMS = table_of(WatchlistItem)
+_DIRECTORIES = table_of(WatchlistDirectory)
+_STOCKS = table_of(Stock)
+
+
+class ItemChanges(TypedDict, total=False):
+    """What is to change of an item; what is left out stays as it is. ``bounds`` are won, None takes one away."""
+
+    directory_id: UUID
+    memo: str | None
+    bounds: Mapping[AlertKind, int | None]
+    rearm: bool
+
+
+def add_item(
+    session: Session,
+    *,
+    item_id: UUID,
+    user_id: UUID,
+    stock_code: str,
+    directory_id: UUID | None = None,
+    memo: str | None = None,
+    bounds: Mapping[AlertKind, int | None],
+    quotes: QuoteBook,
+    settings: Settings,
+    now: datetime,
+) -> MarketLook:
+    """Watch a stock, behind the others in a directory: the default one where none is named. Returns the look at the market that the alerts go by.
+
+    Raises StockNotFound, StockNotTradable for one that is no longer listed, WatchlistDirectoryNotFound, WatchlistDuplicate, WatchlistLimitReached, or
+    what ``trading.services.price_alerts.set_alerts`` does.
+    """
+    market = look_at_market(quotes, stock_code)
+    _require_listed(session, stock_code)
+    lock_watchlist(session, user_id, now=now)
+    directory_id = directory_id or user_id
+    require_directory(session, directory_id=directory_id, user_id=user_id)
+    row = {
+        "id": item_id,
+        "directory_id": directory_id,
+        "stock_code": stock_code,
+        "position": _room_in(session, directory_id, stock_code, settings=settings),
+        "memo": memo,
+        "created_at": now,
+    }
+    session.execute(insert(_ITEMS).values(**row))
+    set_alerts(session, item_id=item_id, stock_code=stock_code, bounds=bounds, market=market, now=now)
+    return market
+
+
+def change_item(
+    session: Session,
+    *,
+    item_id: UUID,
+    user_id: UUID,
+    changes: ItemChanges,
+    quotes: QuoteBook,
+    settings: Settings,
+    now: datetime,
+) -> MarketLook:
+    """Change an item's memo, directory and alerts. One that moves goes behind the others there, and its alerts go along. Returns the look at the
+    market that the alerts go by.
+
+    Raises WatchlistItemNotFound, WatchlistDirectoryNotFound, WatchlistDuplicate, WatchlistLimitReached, or what
+    ``trading.services.price_alerts.set_alerts`` does.
+    """
+    stock_code = _own_item(session, item_id=item_id, user_id=user_id).stock_code
+    market = look_at_market(quotes, stock_code)
+    lock_watchlist(session, user_id, now=now)
+    item = _own_item(session, item_id=item_id, user_id=user_id)
+    # Before the item itself: whoever fires alerts locks these before their items, too.
+    set_alerts(
+        session,
+        item_id=item_id,
+        stock_code=stock_code,
+        bounds=changes.get("bounds", {}),
+        rearm=changes.get("rearm", False),
+        market=market,
+        now=now,
+    )
+    values: dict[str, object] = {}
+    if "memo" in changes:
+        values["memo"] = changes["memo"]
+    if changes.get("directory_id", item.directory_id) != item.directory_id:
+        target = changes["directory_id"]
+        require_directory(session, directory_id=target, user_id=user_id)
+        values |= {"directory_id": target, "position": _room_in(session, target, stock_code, settings=settings)}
+    if values:
+        session.execute(update(_ITEMS).where(_ITEMS.c.id == item_id).values(**values))
+    return market
+
+
+def remove_item(session: Session, *, item_id: UUID, user_id: UUID, now: datetime) -> None:
+    """No longer watch a stock; its alerts go too. Raises WatchlistItemNotFound."""
+    lock_watchlist(session, user_id, now=now)
+    remove_items(session, [_own_item(session, item_id=item_id, user_id=user_id).id])
+
+
+def order_items(
+    session: Session, *, directory_id: UUID, user_id: UUID, item_ids: Sequence[UUID], now: datetime
+) -> None:
+    """Put a directory's items into this order, which names each of them once. Raises WatchlistDirectoryNotFound or WatchlistOrderMismatch."""
+    lock_watchlist(session, user_id, now=now)
+    require_directory(session, directory_id=directory_id, user_id=user_id)
+    there = set(session.scalars(select(_ITEMS.c.id).where(_ITEMS.c.directory_id == directory_id)))
+    if there != set(item_ids):
+        raise WatchlistOrderMismatch(
+            missing=[str(one) for one in sorted(there - set(item_ids))],
+            unknown=[str(one) for one in item_ids if one not in there],
+        )
+    if item_ids:
+        write_order(session, _ITEMS, item_ids)
+
+
+def _require_listed(session: Session, stock_code: str) -> None:
+    status = session.scalar(select(_STOCKS.c.status).where(_STOCKS.c.code == stock_code))
+    if status is None:
+        raise StockNotFound(stock_code=stock_code)
+    if status == "DELISTED":
+        raise StockNotTradable(stock_code=stock_code, stock_status=status)
+
+
+def _own_item(session: Session, *, item_id: UUID, user_id: UUID) -> AnyRow:
+    row = session.execute(
+        select(_ITEMS.c.id, _ITEMS.c.directory_id, _ITEMS.c.stock_code)
+        .join(_DIRECTORIES, _DIRECTORIES.c.id == _ITEMS.c.directory_id)
+        .where(_ITEMS.c.id == item_id, _DIRECTORIES.c.user_id == user_id)
+    ).one_or_none()
+    if row is None:
+        raise WatchlistItemNotFound
+    return row
+
+
+def _room_in(session: Session, directory_id: UUID, stock_code: str, *, settings: Settings) -> int:
+    """The place behind a directory's items. Raises WatchlistDuplicate where the stock is among them, WatchlistLimitReached where it is full."""
+    of_directory = _ITEMS.c.directory_id == directory_id
+    count, last, same = session.execute(
+        select(
+            func.count(),
+            func.coalesce(func.max(_ITEMS.c.position), -1),
+            func.coalesce(func.max(case((_ITEMS.c.stock_code == stock_code, 1), else_=0)), 0),
+        ).where(of_directory)
+    ).one()
+    if same:
+        raise WatchlistDuplicate(stock_code=stock_code, directory_id=str(directory_id))
+    if count >= settings.watchlist_items_max:
+        raise WatchlistLimitReached(limited="items", limit=settings.watchlist_items_max)
+    return int(last) + 1
