@@ -30,7 +30,6 @@ def upgrade() -> None:
         sa.Column("opened_at", INSTANT, nullable=False),
         sa.Column("closed_at", INSTANT, nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
-        sa.Column("has_gap", sa.Boolean(), nullable=False),
         sa.CheckConstraint("candle_interval IN ('min:1', 'day:1')", name=op.f("ck_candles_candle_interval")),
         sa.CheckConstraint(
             "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
@@ -38,7 +37,6 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("volume >= 0 AND amount >= 0", name=op.f("ck_candles_volume")),
         sa.CheckConstraint("opened_at >= starts_at AND closed_at >= opened_at", name=op.f("ck_candles_times")),
-        sa.CheckConstraint("has_gap IN (0, 1)", name=op.f("ck_candles_has_gap")),
         sa.ForeignKeyConstraint(["stock_code"], ["stocks.code"], name=op.f("fk_candles_stock_code")),
         sa.PrimaryKeyConstraint("stock_code", "candle_interval", "starts_at", name=op.f("pk_candles")),
         **_MYSQL,
@@ -53,8 +51,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_candle_cursors")),
         **_MYSQL,
     )
+    op.create_table(
+        "candle_gaps",
+        sa.Column("after_position", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("starts_at", INSTANT, nullable=False),
+        sa.Column("ends_at", INSTANT, nullable=False),
+        sa.CheckConstraint("ends_at > starts_at", name=op.f("ck_candle_gaps_ends_at")),
+        sa.PrimaryKeyConstraint("after_position", name=op.f("pk_candle_gaps")),
+        **_MYSQL,
+    )
+    op.create_index("ix_candle_gaps_ends_at", "candle_gaps", ["ends_at"])
 
 
 def downgrade() -> None:
+    op.drop_table("candle_gaps")
     op.drop_table("candle_cursors")
     op.drop_table("candles")

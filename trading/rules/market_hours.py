@@ -114,7 +114,7 @@ class KrxHours:
     def filling_session(self, printed_at: datetime, *, exchange: str | None, kind: StockKind) -> Session | None:
         for span, prints_until, behaviour in self._day_at(printed_at).windows:
             if behaviour.prints_fill and span.opens_at <= printed_at < prints_until:
-                held = kind in behaviour.kinds and (behaviour.nextrade_fills or not _is_nextrade(exchange))
+                held = kind in behaviour.kinds and (behaviour.nextrade_fills or not is_nextrade(exchange))
                 return span.session if held else None
         return None
 
@@ -234,7 +234,8 @@ def _accepts(behaviour: Behaviour, order_type: OrderType, kind: StockKind) -> bo
     return order_type in behaviour.immediate_types and kind in behaviour.kinds
 
 
-def _is_nextrade(exchange: str | None) -> bool:
+def is_nextrade(exchange: str | None) -> bool:
+    """Whether a trade's exchange, in the feed's word, is Nextrade."""
     return exchange is not None and exchange.upper() == _NEXTRADE
 
 

@@ -18,8 +18,8 @@ UNIQUE = r"UNIQUE constraint failed|Duplicate entry"
 FOREIGN = r"(?i)foreign key constraint fail"
 
 OPEN = "status = 'PENDING', executed_quantity = 0"
-# Interval, close, volume, times of the open and the close, and whether there is a gap, in a candle of 2026-01-02 from 1 to 3 won.
-CANDLE = "INSERT INTO candles VALUES ('A005930', {}, '2026-01-02', 2, 3, 1, {}, {}, 2, {}, {}, 1, {})"
+# Interval, close, volume, and the times of the open and the close, of a candle of 2026-01-02 from 1 to 3 won.
+CANDLE = "INSERT INTO candles VALUES ('A005930', {}, '2026-01-02', 2, 3, 1, {}, {}, 2, {}, {}, 1)"
 
 # The constraint (its name without "ck_", or the kind of message), and the change that must not be possible.
 BROKEN = [
@@ -217,12 +217,12 @@ BROKEN = [
     ),
     ("account_days_holdings", "INSERT INTO account_days VALUES (NOBODY, '2026-01-02', 0, 0, 0, -1, 0, '2026-01-02')"),
     ("index_closes_close", "INSERT INTO index_closes VALUES ('KOSPI', '2026-01-02', 0, '2026-01-02')"),
-    ("candles_candle_interval", CANDLE.format("'min:2'", "3", "1", "'2026-01-02'", "'2026-01-02'", "0")),
-    ("candles_prices", CANDLE.format("'min:1'", "4", "1", "'2026-01-02'", "'2026-01-02'", "0")),
-    ("candles_volume", CANDLE.format("'min:1'", "3", "-1", "'2026-01-02'", "'2026-01-02'", "0")),
-    ("candles_times", CANDLE.format("'min:1'", "3", "1", "'2026-01-01'", "'2026-01-02'", "0")),
-    ("candles_times", CANDLE.format("'min:1'", "3", "1", "'2026-01-02'", "'2026-01-01'", "0")),
-    ("candles_has_gap", CANDLE.format("'min:1'", "3", "1", "'2026-01-02'", "'2026-01-02'", "2")),
+    ("candles_candle_interval", CANDLE.format("'min:2'", "3", "1", "'2026-01-02'", "'2026-01-02'")),
+    ("candles_prices", CANDLE.format("'min:1'", "4", "1", "'2026-01-02'", "'2026-01-02'")),
+    ("candles_volume", CANDLE.format("'min:1'", "3", "-1", "'2026-01-02'", "'2026-01-02'")),
+    ("candles_times", CANDLE.format("'min:1'", "3", "1", "'2026-01-01'", "'2026-01-02'")),
+    ("candles_times", CANDLE.format("'min:1'", "3", "1", "'2026-01-02'", "'2026-01-01'")),
+    ("candle_gaps_ends_at", "INSERT INTO candle_gaps VALUES (1, '2026-01-02', '2026-01-02')"),
     ("candle_cursors_id", "INSERT INTO candle_cursors VALUES (2, 1, '2026-01-02')"),
     (
         "watchlist_directories_position",

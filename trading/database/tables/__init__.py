@@ -4,7 +4,7 @@ Amounts are won, quantities shares, ages milliseconds; all are integers. Text th
 """
 
 from trading.database.tables.accounts import AccountEventHead, AccountEventRow, IdempotencyReceipt, SignInSession, User
-from trading.database.tables.histories import AccountDay, Candle, CandleCursor, IndexClose
+from trading.database.tables.histories import AccountDay, Candle, CandleCursor, CandleGap, IndexClose
 from trading.database.tables.ledger import Holding, Transaction, VirtualBalance
 from trading.database.tables.mapping import Base, table_of
 from trading.database.tables.market import ExchangeDay, Stock, TradingHalt
@@ -20,6 +20,7 @@ __all__ = [
     "Base",
     "Candle",
     "CandleCursor",
+    "CandleGap",
     "ExchangeDay",
     "Holding",
     "IdempotencyReceipt",

@@ -3,12 +3,12 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import Boolean, CheckConstraint, Date, ForeignKey, Index
+from sqlalchemy import CheckConstraint, Date, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trading.database.tables.mapping import MYSQL, STOCK_CODE, WORD, Base, one_of
 from trading.database.types import Shares, Won
-from trading.rules.candles import CandleInterval
+from trading.rules.candles import STORED_INTERVALS
 
 
 class AccountDay(Base):
@@ -57,18 +57,16 @@ class Candle(Base):
     """The trades of a stock in one minute or one day: prices in won, ``volume`` shares, ``amount`` won of those that we saw.
 
     ``starts_at`` is the minute's, or midnight in Korea for a day. ``opened_at`` and ``closed_at`` are the times of the trades that gave the open and
-    the close, which a trade that is reported late is held against. ``position`` is that of the newest tick in it, in the tick stream, so that none
-    is counted twice. ``has_gap`` tells that trades of its time were lost before they could be counted.
+    the close, which a trade that is reported late is held against. ``position`` is that of the newest tick in it, in the tick stream.
     """
 
     __tablename__ = "candles"
     __table_args__ = (
         Index("ix_candles_candle_interval_starts_at", "candle_interval", "starts_at"),
-        CheckConstraint(one_of("candle_interval", CandleInterval), name="candle_interval"),
+        CheckConstraint(one_of("candle_interval", STORED_INTERVALS), name="candle_interval"),
         CheckConstraint("low > 0 AND low <= open AND low <= close AND high >= open AND high >= close", name="prices"),
         CheckConstraint("volume >= 0 AND amount >= 0", name="volume"),
         CheckConstraint("opened_at >= starts_at AND closed_at >= opened_at", name="times"),
-        CheckConstraint("has_gap IN (0, 1)", name="has_gap"),
         MYSQL,
     )
 
@@ -84,7 +82,6 @@ class Candle(Base):
     opened_at: Mapped[datetime]
     closed_at: Mapped[datetime]
     position: Mapped[int]
-    has_gap: Mapped[bool] = mapped_column(Boolean)
 
 
 class CandleCursor(Base):
@@ -96,3 +93,18 @@ class CandleCursor(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     position: Mapped[int]
     read_at: Mapped[datetime]
+
+
+class CandleGap(Base):
+    """A time of which trades, of no one knows which stocks, were lost from the tick stream before they could be counted."""
+
+    __tablename__ = "candle_gaps"
+    __table_args__ = (
+        Index("ix_candle_gaps_ends_at", "ends_at"),
+        CheckConstraint("ends_at > starts_at", name="ends_at"),
+        MYSQL,
+    )
+
+    after_position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
