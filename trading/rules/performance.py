@@ -24,6 +24,7 @@ from trading.rules.returns import (
 
 # With fewer returns, a month of trading days, a standard deviation says next to nothing.
 RETURNS_NEEDED = 20
+# The field's usual count of an exchange's days; a market around the clock has DAYS_A_YEAR.
 TRADING_DAYS_A_YEAR = 252
 
 # What is smaller comes from rounding: a deviation of returns that are all equal, a fall below a peak that was reached again.

@@ -12,6 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from math import prod
 
+# Calendar days, which every year counts as by actual/365.
 DAYS_A_YEAR = 365
 
 _ONE_DAY = timedelta(days=1)

@@ -1,0 +1,122 @@
+"""What trades came to: how many won and lost, and by how much.
+
+A trade is what one sell order sold on one day in Korea: it won when its realised profit, all costs paid, is above zero, and lost when it is below.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeTotals:
+    """Fills and trades of a span. Amounts are won; ``gross_loss`` is a positive one; ``held_s`` sums the holding times of ``held_trades`` trades.
+
+    ``unapplied_executions`` are sales that have not reached the holding yet: their profit is not known, and they are in no trade so far.
+    """
+
+    executions: int = 0
+    bought_amount: int = 0
+    sold_amount: int = 0
+    commission: int = 0
+    tax: int = 0
+    unapplied_executions: int = 0
+    trades: int = 0
+    wins: int = 0
+    losses: int = 0
+    gross_profit: int = 0
+    gross_loss: int = 0
+    largest_win: int = 0
+    largest_loss: int = 0
+    held_trades: int = 0
+    held_s: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        """Both spans together."""
+        together = {field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)}
+        for largest in ("largest_win", "largest_loss"):
+            together[largest] = max(getattr(self, largest), getattr(other, largest))
+        return type(self)(**together)
+
+    @property
+    def turnover(self) -> int:
+        """What was bought and what was sold."""
+        return self.bought_amount + self.sold_amount
+
+    @property
+    def realized_profit(self) -> int:
+        return self.gross_profit - self.gross_loss
+
+    @property
+    def win_rate(self) -> Decimal | None:
+        """The share of trades that won, those that came out even counted as trades; None without a trade."""
+        return Decimal(self.wins) / self.trades if self.trades else None
+
+    @property
+    def average_win(self) -> int | None:
+        """Won, rounded down; None without a trade that won."""
+        return self.gross_profit // self.wins if self.wins else None
+
+    @property
+    def average_loss(self) -> int | None:
+        """Won, positive, rounded down; None without a trade that lost."""
+        return self.gross_loss // self.losses if self.losses else None
+
+    @property
+    def profit_factor(self) -> Decimal | None:
+        """What trades won by what trades lost; None without a trade that lost, as it has no bound then."""
+        return Decimal(self.gross_profit) / self.gross_loss if self.gross_loss else None
+
+    @property
+    def average_holding_s(self) -> int | None:
+        """The mean of the trades' holding times, rounded down; None without one."""
+        return self.held_s // self.held_trades if self.held_trades else None
+
+
+class Span(StrEnum):
+    """Stretches of time that statistics are told by."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Bucket:
+    """A stretch with its days, both included. ``key`` names it and sorts as time does: 2026-11-20, 2026-W47 (ISO 8601), 2026-11."""
+
+    first_day: date
+    last_day: date
+    key: str
+
+
+def bucket_of(day: date, span: Span) -> Bucket:
+    """The stretch that a day lies in."""
+    match span:
+        case Span.DAY:
+            return Bucket(day, day, day.isoformat())
+        case Span.WEEK:
+            year, week, weekday = day.isocalendar()
+            monday = day - timedelta(days=weekday - 1)
+            return Bucket(monday, monday + timedelta(days=6), f"{year}-W{week:02}")
+        case Span.MONTH:
+            first = day.replace(day=1)
+            last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+            return Bucket(first, last, f"{day:%Y-%m}")
+
+
+def by_span(by_day: Mapping[date, TradeTotals], span: Span) -> dict[Bucket, TradeTotals]:
+    """Days put together into stretches, oldest first."""
+    found: dict[Bucket, TradeTotals] = {}
+    for day in sorted(by_day):
+        bucket = bucket_of(day, span)
+        found[bucket] = found.get(bucket, TradeTotals()) + by_day[day]
+    return found
+
+
+def summed(totals: Iterable[TradeTotals]) -> TradeTotals:
+    """All of them together."""
+    return sum(totals, start=TradeTotals())
