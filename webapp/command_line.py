@@ -1,4 +1,4 @@
-"""Commands for operators: ``flask seed``, ``flask stocks import``, ``flask users promote``, ``flask audit`` and ``flask calendar``.
+"""Commands for operators: ``flask seed``, ``flask stocks import``, ``flask users promote``, ``flask audit``, ``flask calendar`` and ``flask index``.
 
 ``flask db`` is Flask-Migrate's.
 """
@@ -20,6 +20,7 @@ from trading.services.accounts import promote
 from trading.services.stock_list import import_stocks
 from webapp.calendar_commands import calendar
 from webapp.core import the_core
+from webapp.index_commands import index
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
@@ -37,6 +38,7 @@ def install(app: Flask) -> None:
     app.cli.add_command(users)
     app.cli.add_command(audit_books)
     app.cli.add_command(calendar)
+    app.cli.add_command(index)
 
 
 @click.command("seed")
