@@ -4,32 +4,32 @@
 #   ./run_tests.sh                        format, lint, types, floors, all tests
 #   ./run_tests.sh tests/relayer -k ping  only pytest, with these arguments
 #
-# MariaDB is installed from the system's packages when it is missing and this user may install. Without it its tests are
-# skipped, or fail where CI is set.
+# MariaDB and Chromium are installed from the system's packages when they are missing and this user may install. Without them
+# their tests are skipped, or fail where CI is set.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 # shellcheck source=launcher/venv.sh
 source "$root/launcher/venv.sh"
 
-# The server's programs without the package that would start it as a service of the system, where that exists.
-ensure_mariadb() {
-    local as_root=()
-    if PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec command -v mariadbd >/dev/null 2>&1; then
+# ensure_installed NAME PROGRAM PACKAGE...: packages of the system, when the program is missing and this user may install.
+ensure_installed() {
+    local name=$1 program=$2 as_root=()
+    shift 2
+    if PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec command -v "$program" >/dev/null 2>&1; then
         return
     fi
     if [[ $(id -u) != 0 ]]; then
         as_root=(sudo -n)
     fi
     if ! command -v apt-get >/dev/null 2>&1 || ! "${as_root[@]}" true >/dev/null 2>&1; then
-        say "MariaDB is not installed and cannot be installed from here"
+        say "$name is not installed and cannot be installed from here"
         return
     fi
-    say "Installing MariaDB from the system's packages"
+    say "Installing $name from the system's packages"
     as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get --yes -qq -o Dpkg::Use-Pty=0)
     "${as_root[@]}" update >/dev/null || true
-    "${as_root[@]}" install --no-install-recommends mariadb-server-core mariadb-client-core >/dev/null ||
-        say "MariaDB could not be installed"
+    "${as_root[@]}" install --no-install-recommends "$@" >/dev/null || say "$name could not be installed"
 }
 
 run() {
@@ -41,7 +41,9 @@ run() {
 }
 
 ensure_venv "$root" requirements-dev.txt
-ensure_mariadb
+# The server's programs without the package that would start it as a service of the system, where that exists.
+ensure_installed MariaDB mariadbd mariadb-server-core mariadb-client-core
+ensure_installed Chromium chromedriver chromium chromium-driver
 cd -- "$root"
 export PATH=$root/.venv/bin:$PATH
 

@@ -18,6 +18,8 @@ from trading.settings import SettingsError, load
 
 ROOT = Path(__file__).resolve().parent.parent
 API_PREFIX = "/api/v1"
+PORTONE_PORT = 8092
+CLAIMED = ("API_PORT", "FLOWER_PORT", "GATEWAY_PORT")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Plan:
     flower_url: str
     gateway_url: str
     sandbox_url: str | None
+    portone_url: str | None
     valkey_port: int | None
     production: bool
 
@@ -54,8 +57,8 @@ def state_folder(environment: Mapping[str, str]) -> Path:
 def make(given: Mapping[str, str], var: Path) -> Plan:
     """Decide everything that ``given`` leaves open. LaunchError for a busy port or for settings with faults.
 
-    A ``REDIS_URL`` of the operator's own is used instead of the bundled Valkey, a ``TOSS_WEBSOCKET_URL`` instead of the
-    sandbox, a ``DATABASE_URI`` instead of the SQLite file.
+    A ``REDIS_URL`` of the operator's own is used instead of the bundled Valkey, a ``TOSS_WEBSOCKET_URL`` and a
+    ``PORTONE_API_BASE_URL`` instead of the sandbox's stand-ins, a ``DATABASE_URI`` instead of the SQLite file.
     """
     environment = {**given, "STOCKING_VAR": str(var), "PYTHONUNBUFFERED": "1"}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), given.get("PATH", os.defpath)])
@@ -67,7 +70,7 @@ def make(given: Mapping[str, str], var: Path) -> Plan:
     gateway_host = environment.setdefault("GATEWAY_HOST", LOOPBACK)
     flower_port = _claim("FLOWER_PORT", 5555, flower_host, environment)
     gateway_port = _claim("GATEWAY_PORT", 8001, gateway_host, environment)
-    _refuse_shared({"API_PORT": api_port, "FLOWER_PORT": flower_port, "GATEWAY_PORT": gateway_port})
+    _refuse_shared({name: int(environment[name]) for name in CLAIMED})
 
     if not environment.get("JWT_SECRET_KEY"):
         environment["JWT_SECRET_KEY"] = kept_secret(var / "secrets", "jwt_secret_key")
@@ -79,15 +82,9 @@ def make(given: Mapping[str, str], var: Path) -> Plan:
         environment["REDIS_URL"] = url_of(valkey_port)
 
     commands = parse_procfile((ROOT / "Procfile").read_text()).processes
-    sandbox_url = None
-    if environment.get("TOSS_WEBSOCKET_URL"):
+    sandbox_url = _stand_ins(environment, _address(api_host, api_port))
+    if sandbox_url is None:
         del commands["sandbox"]
-    else:
-        sandbox_port = free_port()
-        sandbox_url = f"http://{LOOPBACK}:{sandbox_port}"
-        environment["SANDBOX_PORT"] = str(sandbox_port)
-        environment["TOSS_API_URL"] = sandbox_url
-        environment["TOSS_WEBSOCKET_URL"] = f"ws://{LOOPBACK}:{sandbox_port}/ws"
 
     try:
         settings = load(environment)
@@ -102,9 +99,35 @@ def make(given: Mapping[str, str], var: Path) -> Plan:
         flower_url=_address(flower_host, flower_port),
         gateway_url=_address(gateway_host, gateway_port),
         sandbox_url=sandbox_url,
+        portone_url=None if given.get("PORTONE_API_BASE_URL") else settings.portone_api_base_url,
         valkey_port=valkey_port,
         production=settings.environment == "production",
     )
+
+
+def _stand_ins(environment: dict[str, str], api_url: str) -> str | None:
+    """Point the product at the sandbox for what ``environment`` leaves open, and the sandbox at the product; None where it leaves nothing."""
+    needs_toss = not environment.get("TOSS_WEBSOCKET_URL")
+    needs_portone = not environment.get("PORTONE_API_BASE_URL")
+    if not (needs_toss or needs_portone):
+        return None
+    port = free_port()
+    url = f"http://{LOOPBACK}:{port}"
+    environment["SANDBOX_PORT"] = str(port)
+    if needs_toss:
+        environment["TOSS_API_URL"] = url
+        environment["TOSS_WEBSOCKET_URL"] = f"ws://{LOOPBACK}:{port}/ws"
+    if needs_portone:
+        if environment.get("PORTONE_PORT") or is_free(PORTONE_PORT):
+            _claim("PORTONE_PORT", PORTONE_PORT, LOOPBACK, environment)
+            _refuse_shared({name: int(environment[name]) for name in (*CLAIMED, "PORTONE_PORT")})
+        else:
+            environment["PORTONE_PORT"] = str(free_port())
+        environment["PORTONE_API_BASE_URL"] = f"http://{LOOPBACK}:{environment['PORTONE_PORT']}"
+        environment["PORTONE_WEBHOOK_URL"] = f"{api_url}{API_PREFIX}/payments/portone/webhook"
+    else:
+        environment["PORTONE_PORT"] = "0"  # Any port: nobody asks it for anything.
+    return url
 
 
 def _claim(variable: str, default: int, host: str, environment: dict[str, str]) -> int:

@@ -102,14 +102,46 @@ def test_own_servers_are_used_instead_of_the_bundled_ones(tmp_path: Path) -> Non
         "DATABASE_URI": "mysql+pymysql://user:a-password@127.0.0.1/stocking",
         "TOSS_WEBSOCKET_URL": "wss://realtime-socket.tossinvest.com/ws",
         "TOSS_API_URL": "https://wts-api.tossinvest.com",
+        "PORTONE_API_BASE_URL": "https://api.portone.io",
         "JWT_SECRET_KEY": "k" * 32,
     }
     decided = plan.make(given, tmp_path)
     assert decided.valkey_port is None
-    assert decided.sandbox_url is None
+    assert (decided.sandbox_url, decided.portone_url) == (None, None)
     assert "sandbox" not in decided.commands
     assert all(decided.environment[name] == value for name, value in given.items())
     assert "a-password" not in plan.database_of(decided.environment)
+
+
+def ports() -> dict[str, str]:
+    return {name: str(free_port()) for name in plan.CLAIMED}
+
+
+def test_the_stand_in_for_portone_and_the_product_know_each_other(tmp_path: Path) -> None:
+    """On the port that was asked for; also beside a real feed."""
+    given = {
+        **ports(),
+        "PORTONE_PORT": str(free_port()),
+        "TOSS_WEBSOCKET_URL": "wss://realtime-socket.tossinvest.com/ws",
+    }
+    decided = plan.make(given, tmp_path)
+    assert "sandbox" in decided.commands
+    assert (
+        decided.portone_url
+        == decided.environment["PORTONE_API_BASE_URL"]
+        == f"http://127.0.0.1:{given['PORTONE_PORT']}"
+    )
+    hook = f"http://127.0.0.1:{given['API_PORT']}/api/v1/payments/portone/webhook"
+    assert decided.environment["PORTONE_WEBHOOK_URL"] == hook
+
+
+def test_a_busy_port_of_the_stand_ins_is_another_one_unless_it_was_asked_for(
+    tmp_path: Path, busy_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "PORTONE_PORT", busy_port)
+    assert plan.make(ports(), tmp_path).environment["PORTONE_PORT"] != str(busy_port)
+    with pytest.raises(LaunchError, match=f"Port {busy_port} is busy"):
+        plan.make({**ports(), "PORTONE_PORT": str(busy_port)}, tmp_path)
 
 
 def test_a_made_up_secret_stays_the_same_and_is_its_owners_alone(tmp_path: Path) -> None:
