@@ -15,6 +15,7 @@ QUEUES: dict[Task, str] = {
     Task.SWEEP_DUE_WORK: "maintenance",
     Task.REFRESH_SUBSCRIPTIONS: "maintenance",
     Task.REPAIR_ACCOUNT_STREAMS: "maintenance",
+    Task.RECORD_ACCOUNT_DAYS: "maintenance",
     Task.PURGE_RECEIPTS: "maintenance",
 }
 
@@ -92,6 +93,7 @@ def _schedule(settings: Settings) -> dict[str, Any]:
         Task.REFRESH_SUBSCRIPTIONS: settings.sweep_period_s,
         Task.REPAIR_ACCOUNT_STREAMS: settings.sweep_period_s,
         Task.EXPIRE_ORDERS: settings.expire_period_s,
+        Task.RECORD_ACCOUNT_DAYS: settings.account_days_period_s,
         Task.PURGE_RECEIPTS: 600,
     }
     # Each expires before the next is sent, or a pause would be followed by a burst of late ones.

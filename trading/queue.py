@@ -21,6 +21,7 @@ class Task(StrEnum):
     SWEEP_DUE_WORK = "sweep_due_work"
     REFRESH_SUBSCRIPTIONS = "refresh_subscriptions"
     REPAIR_ACCOUNT_STREAMS = "repair_account_streams"
+    RECORD_ACCOUNT_DAYS = "record_account_days"
     PURGE_RECEIPTS = "purge_idempotency_receipts"
 
 

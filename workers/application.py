@@ -16,7 +16,7 @@ _CHATTY = ("celery.beat", "celery.worker.strategy", "celery.app.trace")
 
 SETTINGS = settings.load()
 
-app = Celery("stocking", include=["workers.orders", "workers.maintenance", "workers.matching"])
+app = Celery("stocking", include=["workers.orders", "workers.maintenance", "workers.matching", "workers.histories"])
 app.conf.update(celery_config.worker(SETTINGS))
 
 

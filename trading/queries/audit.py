@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from trading.rules.fills import FillRule
-from trading.rules.ledger import DIRECTION
+from trading.rules.ledger import DIRECTION, FLOWS
 
 SAMPLE = 5
 
@@ -20,6 +20,7 @@ _SIGNED = (
     + " ".join(f"WHEN '{kind}' THEN {'' if sign > 0 else '-'}amount" for kind, sign in DIRECTION.items())
     + " END - commission - tax)"
 )
+_FLOWS = f"({', '.join(repr(str(kind)) for kind in FLOWS)})"
 _OPEN = "('PENDING', 'PARTIALLY_FILLED')"
 # Fills that the matcher found in the tick stream, as opposed to those at the last trade when an order arrived.
 _FROM_THE_BOOK = f"('{FillRule.MARKET_AT_PRINT}', '{FillRule.ARRIVING_AT_PRINT}', '{FillRule.RESTING_AT_LIMIT}')"
@@ -332,6 +333,29 @@ CHECKS = (
                 ) e WHERE nth = 1
             ) x GROUP BY x.user_id, x.stock_code
             HAVING SUM(x.told) = 1 AND (SUM(x.quantity) <> 0 OR SUM(x.cost) <> 0 OR SUM(x.profit) <> 0)""",
+    ),
+    Check(
+        name="10a an account's day ends with the cash that its last Transaction left",
+        population="SELECT COUNT(*) FROM account_days",
+        figure="SELECT COALESCE(SUM(cash_balance), 0) FROM account_days",
+        faults="""SELECT d.user_id, d.day, d.ended_at, d.cash_balance, t.sequence, t.cash_after, t.transaction_date FROM account_days d
+            LEFT JOIN transactions t ON t.user_id = d.user_id AND t.sequence = d.last_sequence
+            WHERE t.id IS NULL OR t.cash_after <> d.cash_balance OR t.transaction_date >= d.ended_at""",
+    ),
+    Check(
+        name="10b an account's day has the flows since the day before, and leaves nothing dated before its end to the next",
+        population="SELECT COUNT(*) FROM account_days",
+        figure="SELECT COALESCE(SUM(net_flow), 0) FROM account_days",
+        faults=f"""SELECT x.user_id, x.day, x.net_flow, x.paid_out, SUM(x.flow) AS flows, SUM(x.outward) AS outward, MIN(x.booked) AS booked FROM (
+                SELECT d.user_id, d.day, d.net_flow, d.paid_out, d.ended_before, t.transaction_date AS booked,
+                       CASE WHEN transaction_type IN {_FLOWS} THEN {_SIGNED} ELSE 0 END AS flow,
+                       CASE WHEN transaction_type IN {_FLOWS} AND {_SIGNED} < 0 THEN -{_SIGNED} ELSE 0 END AS outward
+                FROM (SELECT user_id, day, net_flow, paid_out, last_sequence,
+                             LAG(last_sequence) OVER (PARTITION BY user_id ORDER BY day) AS sequence_before,
+                             LAG(ended_at) OVER (PARTITION BY user_id ORDER BY day) AS ended_before FROM account_days) d
+                LEFT JOIN transactions t ON t.user_id = d.user_id AND t.sequence > COALESCE(d.sequence_before, 0) AND t.sequence <= d.last_sequence
+            ) x GROUP BY x.user_id, x.day, x.net_flow, x.paid_out, x.ended_before
+            HAVING SUM(x.flow) <> x.net_flow OR SUM(x.outward) <> x.paid_out OR MIN(x.booked) < x.ended_before""",
     ),
 )
 

@@ -28,6 +28,9 @@ DIRECTION: dict[TransactionType, int] = {
 
 TRADES = (TransactionType.BUY, TransactionType.SELL)
 
+# Money that its owner brings in or takes out. All else that moves cash is gained or lost.
+FLOWS = (TransactionType.DEPOSIT, TransactionType.WITHDRAW, TransactionType.REFUND)
+
 
 def cash_change(kind: TransactionType, *, amount: int, commission: int = 0, tax: int = 0) -> int:
     """The signed change of the cash balance (won) by a Transaction of ``amount`` ≥ 0 with its commission and tax."""

@@ -61,6 +61,9 @@ class MarketHours(Protocol):
     def trading_day(self, at: datetime) -> date:
         """The trading day whose prints an order accepted at ``at`` meets first."""
 
+    def trading_ends(self, day: date) -> datetime | None:
+        """When trading on a day in Korea is over, the last print of its last session included; None on a day without trading."""
+
     def facts(self, day: date) -> DayFacts:
         """Why a day is closed or late, for a calendar page."""
 
@@ -148,6 +151,10 @@ class KrxHours:
     def trading_day(self, at: datetime) -> date:
         return trade_date(self.day_end_after(at))
 
+    def trading_ends(self, day: date) -> datetime | None:
+        ends = self._day(day).ends
+        return ends[-1] + LATE_PRINT if ends else None
+
     def facts(self, day: date) -> DayFacts:
         return self._days.facts(day)
 
@@ -225,6 +232,9 @@ class AlwaysOpen:
 
     def trading_day(self, at: datetime) -> date:
         return trade_date(at)
+
+    def trading_ends(self, day: date) -> datetime | None:
+        return _midnight(day) + _ONE_DAY
 
     def facts(self, day: date) -> DayFacts:  # noqa: ARG002 - no day differs from another
         return DayFacts(reason=None, corrected=False, late_minutes=0)

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 
 from tests.books import Books, opened, settings_for
 from tests.servers import Valkey
+from tests.trading.days import record
 from tests.trading.steps import bought, deposit, withdraw
 from trading.database.transactions import nothing_to_find
 from trading.queries.audit import CHECKS, SAMPLE, Finding, audit
@@ -98,6 +99,12 @@ DAMAGE = [
     ({"9e"}, "UPDATE portfolios SET quantity = quantity + 1"),
     ({"9e"}, "UPDATE portfolios SET realized_profit = realized_profit + 1"),
     ({"9e"}, "DELETE FROM portfolios"),
+    ({"10a"}, "UPDATE account_days SET cash_balance = cash_balance + 1"),
+    ({"10a", "10b"}, "UPDATE account_days SET last_sequence = last_sequence - 1 WHERE last_sequence > 1"),
+    ({"10a"}, "UPDATE account_days SET ended_at = (SELECT MIN(transaction_date) FROM transactions)"),
+    ({"10b"}, "UPDATE account_days SET net_flow = net_flow + 1"),
+    ({"10b"}, "UPDATE account_days SET paid_out = paid_out + 1"),
+    ({"10b"}, "UPDATE account_days SET ended_at = '2026-11-30'"),
     ({"7"}, "UPDATE order_executions SET realized_profit = realized_profit + 1 WHERE side = 'SELL'"),
 ]
 
@@ -105,7 +112,7 @@ DAMAGE = [
 @pytest.fixture(scope="module", params=["sqlite", "mariadb"])
 def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Books]:
     """Books with a holding of finished trades, cash moved in and out, and open orders: a buy and a sale that are due, a buy in the book, and one
-    that was found filled and not executed yet."""
+    that was found filled and not executed yet; two days of the account are recorded."""
     uri = request.getfixturevalue(f"migrated_{request.param}")
     with opened(settings_for(uri, valkey_server.url)) as books:
         user = books.user()
@@ -114,6 +121,9 @@ def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Bo
         books.place(user, Side.SELL, 4)
         books.run_all()
         withdraw(books, user, 30_000)
+        books.clock.advance(days=1)
+        record(books)
+        books.tick(70_000)
         deposit(books, user, 10_000)
         books.place(user, Side.BUY, 1, limit=69_500)
         books.place(user, Side.BUY, 2, limit=69_000)
@@ -126,6 +136,8 @@ def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Bo
         books.tick(70_000)
         books.place(user, Side.BUY, 1)
         books.place(user, Side.SELL, 2)
+        books.clock.advance(days=1)
+        record(books)
         yield books
 
 
