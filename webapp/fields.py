@@ -24,6 +24,15 @@ class Whole(fields.Integer):
         return int(super()._deserialize(value, attr, data, **kwargs) or 0)
 
 
+class Flag(fields.Boolean):
+    """true or false as JSON has them: neither text nor numbers."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
 class Line(fields.String):
     """One line of text that people write: no control characters, nothing that UTF-8 can't hold."""
 

@@ -140,8 +140,11 @@ def events(books: Books, user: UUID, *, after: int = 0) -> list[AccountEvent]:
 
 
 def everything(books: Books) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows that a trade touches, for telling whether anything changed."""
-    tables = ("virtual_balances", "orders", "order_executions", "transactions", "portfolios")
+    """All rows that a trade or a watchlist's change touches, for telling whether anything changed."""
+    tables = (
+        "virtual_balances", "orders", "order_executions", "transactions", "portfolios",
+        "watchlist_directories", "watchlist_items", "price_alerts",
+    )  # fmt: skip
     return {
         table: sorted((tuple(row.values()) for row in rows(books, f"SELECT * FROM {table}")), key=str)
         for table in tables

@@ -16,6 +16,8 @@ CREATED = {
     ("POST", "/trading/orders"),
     ("POST", "/balance/deposit"),
     ("POST", "/balance/withdraw"),
+    ("POST", "/watchlist"),
+    ("POST", "/watchlist/directories"),
 }
 STREAM = ("GET", "/trading/realtime/stream")
 ASSET = re.compile(r"""(?:src|href)\s*=\s*["']([^"']+)["']""")

@@ -7,6 +7,7 @@ import pytest
 
 from tests.trading.steps import everything
 from tests.webapp.client import Api, data_of, problem_of
+from trading.market.listing import seed_listing
 
 PUBLIC = {
     ("POST", "/users"),
@@ -18,7 +19,11 @@ PUBLIC = {
 }
 
 # What a route that names a thing by its id needs besides it.
-BODIES = {("PATCH", "/trading/orders/<uuid:order_id>"): {"price": 61_000}}
+BODIES = {
+    ("PATCH", "/trading/orders/<uuid:order_id>"): {"price": 61_000},
+    ("PATCH", "/watchlist/<uuid:item_id>"): {"memo": "메모"},
+    ("PATCH", "/watchlist/directories/<uuid:directory_id>"): {"name": "이름"},
+}
 
 
 def routes(api: Api) -> list[tuple[str, str]]:
@@ -70,11 +75,15 @@ def test_everything_with_an_id_belongs_to_somebody(api: Api) -> None:
     transaction = data_of(api.post("/balance/deposit", owner, {"amount": 1}), 201)
     named = [(method, rule) for method, rule in routes(api) if "<" in rule and "/realtime/" not in rule]
     assert len(named) >= 6
+    stocks = seed_listing()
 
-    for method, rule in named:
-        # An order of its own for each, as some of these routes end it.
+    for number, (method, rule) in enumerate(named):
+        # Things of its own for each, as some of these routes end them.
         order = api.limit_order(owner)
         own = {"order_id": order["id"], "transaction_id": transaction["id"], "stock_code": "A005930"}
+        if rule.startswith("/watchlist"):
+            own["directory_id"] = data_of(api.post("/watchlist/directories", owner, {"name": f"{number}"}), 201)["id"]
+            own["item_id"] = data_of(api.post("/watchlist", owner, {"stock_code": stocks[number].code}), 201)["id"]
         path = re.sub(r"<(?:\w+:)?(\w+)>", lambda match, own=own: own[match[1]], rule)
         body = {"json": BODIES[method, rule]} if (method, rule) in BODIES else {}
         before = everything(api.books)

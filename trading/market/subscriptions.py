@@ -17,6 +17,7 @@ class Source(StrEnum):
     OPEN_ORDERS = "open-orders"
     HOLDINGS = "holdings"
     COMMANDS = "commands"
+    WATCHLISTS = "watchlists"
     # Fills up what the others leave of the budget, so nobody misses what does not fit.
     MARKET_VALUE = "market-value"
 

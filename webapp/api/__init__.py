@@ -16,6 +16,7 @@ from webapp.api import (
     stream,
     trading_control,
     transactions,
+    watchlist,
 )
 from webapp.documentation import make_api
 
@@ -30,6 +31,7 @@ def install(app: Flask) -> None:
         balance,
         transactions,
         portfolio,
+        watchlist,
         account_events,
         realtime,
         stream,

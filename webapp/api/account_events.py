@@ -22,13 +22,12 @@ class AccountEvent(Schema):
     kind = fields.String(
         required=True,
         metadata=one_of(
-            EventKind, "an order's state or terms, an execution, a Transaction, or a holding as they are now"
+            EventKind,
+            "an order's state or terms, an execution, a Transaction, a holding or a payment as they are now, or a price alert that fired",
         ),
     )
     occurred_at = fields.AwareDateTime(required=True)
-    data = fields.Dict(
-        required=True, metadata={"description": "members of the order, execution, Transaction or holding, by its names"}
-    )
+    data = fields.Dict(required=True, metadata={"description": "members of what it tells of, by its names"})
 
 
 class AccountEvents(Schema):

@@ -124,7 +124,7 @@ class OneQuote(MethodView):
         tick = the_core().quotes.last_tick(code) if code else None
         if tick is None:
             raise StockNotFound(stock_code=stock_code[:20])
-        return success(_quote(tick, the_core().clock()))
+        return success(quote_of(tick, the_core().clock()))
 
 
 @blueprint.route("/trading/realtime/stocks/multiple")
@@ -139,7 +139,7 @@ class SeveralQuotes(MethodView):
         ticks, now = the_core().quotes.last_ticks(codes), the_core().clock()
         return success(
             {
-                "stocks": [_quote(ticks[code], now) for code in codes if code in ticks],
+                "stocks": [quote_of(ticks[code], now) for code in codes if code in ticks],
                 "unknown": [code for code in codes if code not in ticks],
             }
         )
@@ -153,7 +153,7 @@ class EveryQuote(MethodView):
     def get(self) -> dict[str, object]:
         """The last ticks of all stocks that have one, by code."""
         ticks, now = the_core().quotes.all_ticks(), the_core().clock()
-        return success({"stocks": [_quote(tick, now) for tick in ticks.values()], "total_count": len(ticks)})
+        return success({"stocks": [quote_of(tick, now) for tick in ticks.values()], "total_count": len(ticks)})
 
 
 @blueprint.route("/trading/realtime/daemon/health")
@@ -174,7 +174,8 @@ class DaemonHealth(MethodView):
         return success(shown)
 
 
-def _quote(tick: Tick, now: datetime) -> dict[str, Any]:
+def quote_of(tick: Tick, now: datetime) -> dict[str, Any]:
+    """What a Quote shows of a tick now."""
     age_ms = tick.age_ms(now)
     return {
         **tick_members(tick),

@@ -39,11 +39,12 @@ def test_commands_are_left_alone(client: Redis) -> None:
 
 
 def test_money_goes_first_and_size_last() -> None:
-    """A command comes after what money depends on and before what only fills up."""
+    """A command comes after what money depends on, what is watched after it, and last what only fills up."""
     assert sorted(Source, key=lambda source: source.rank) == [
         Source.OPEN_ORDERS,
         Source.HOLDINGS,
         Source.COMMANDS,
+        Source.WATCHLISTS,
         Source.MARKET_VALUE,
     ]
 

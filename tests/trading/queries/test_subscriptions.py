@@ -1,6 +1,8 @@
 """Which stocks the relayer is told to follow, and why."""
 
 from tests.books import HYNIX, SAMSUNG, Books
+from tests.trading.steps import bought
+from tests.trading.watching import unwatch, watch
 from trading.market.subscriptions import Source
 from trading.queries.subscriptions import stocks_to_follow
 from trading.rules.orders import Side
@@ -30,6 +32,24 @@ def test_every_stock_has_its_most_urgent_source(books: Books) -> None:
     assert [code for code, source in found.items() if source is Source.HOLDINGS] == [SAMSUNG]
     assert set(found.values()) == {Source.OPEN_ORDERS, Source.HOLDINGS, Source.MARKET_VALUE}
     assert len(found) >= 20
+
+
+def test_a_watched_stock_is_followed_behind_those_of_money(books: Books) -> None:
+    """Whoever watches it, until nobody does; one that is held as well is followed for that."""
+    user_id, other = books.user(), books.user()
+    bought(books, user_id, 1, code=NAVER)
+    items = [(who, watch(books, who, KAKAO)) for who in (user_id, other)]
+    watch(books, other, NAVER)
+
+    for who, item_id in items:
+        assert followed(books, largest=1) == {
+            NAVER: Source.HOLDINGS,
+            KAKAO: Source.WATCHLISTS,
+            SAMSUNG: Source.MARKET_VALUE,
+        }
+        unwatch(books, who, item_id)
+
+    assert followed(books, largest=1) == {NAVER: Source.HOLDINGS, SAMSUNG: Source.MARKET_VALUE}
 
 
 def test_what_money_depends_on_knows_no_bound(books: Books) -> None:

@@ -1,0 +1,404 @@
+"""Watchlists over HTTP: directories, the stocks in them, their order, and the last trade beside each."""
+
+from typing import Any
+from unicodedata import normalize
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.books import HYNIX, SAMSUNG
+from tests.servers import Valkey
+from tests.trading.steps import change_settings, do, rows, set_status
+from tests.trading.threads import run_together
+from tests.webapp.client import Api, Person, data_of, problem_of
+from trading.database.transactions import statements_counted
+from trading.queries.watchlists import directories_of
+from trading.services.accounts import close_account
+
+NAVER, KAKAO = "A035420", "A035720"
+
+
+def directory(api: Api, who: Person, name: str) -> dict[str, Any]:
+    """A directory that is opened now."""
+    opened: dict[str, Any] = data_of(api.post("/watchlist/directories", who, {"name": name}), 201)
+    return opened
+
+
+def added(api: Api, who: Person, code: str = SAMSUNG, **more: Any) -> dict[str, Any]:
+    """A stock that is watched from now on."""
+    item: dict[str, Any] = data_of(api.post("/watchlist", who, {"stock_code": code, **more}), 201)
+    return item
+
+
+def listed(api: Api, who: Person, query: str = "limit=100") -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = data_of(api.get(f"/watchlist?{query}", who))["items"]
+    return items
+
+
+def names(api: Api, who: Person) -> list[str]:
+    return [one["name"] for one in data_of(api.get("/watchlist/directories", who))["items"]]
+
+
+@pytest.fixture
+def person(api: Api) -> Person:
+    """Somebody in a market whose last trade was at 70,000 won, 2,000 above the day's base price."""
+    api.books.tick(70_000, base=68_000)
+    return api.person()
+
+
+def test_a_new_user_has_an_empty_default_directory(api: Api, person: Person) -> None:
+    """There before anything is asked for; it can be renamed, and never deleted."""
+    (default,) = data_of(api.get("/watchlist/directories", person))["items"]
+    assert (default["name"], default["is_default"], default["item_count"]) == ("관심 종목", True, 0)
+    assert listed(api, person) == []
+    path = f"/watchlist/directories/{default['id']}"
+
+    renamed = data_of(api.ask("PATCH", path, person, json={"name": "내 종목"}))
+
+    assert renamed == data_of(api.get(path, person)) == {**default, "name": "내 종목"}
+    for force in ("", "?force=true"):
+        problem_of(api.ask("DELETE", path + force, person), "watchlist-default-stays")
+
+
+def test_a_user_from_before_gets_his_default_directory_with_the_first_stock(api: Api, person: Person) -> None:
+    """Registered by a process that knew no watchlists, after the migration: nothing is missing for long."""
+    do(api.books, lambda session: session.connection().exec_driver_sql("DELETE FROM watchlist_directories"))
+
+    item = added(api, person)
+
+    assert names(api, person) == ["관심 종목"]
+    assert item["directory_id"] == data_of(api.get("/watchlist/directories", person))["items"][0]["id"]
+
+
+def test_directories_are_opened_renamed_and_put_into_order(api: Api, person: Person) -> None:
+    """A new one is the last; a place beyond the end is the end."""
+    chips, cars = (directory(api, person, name) for name in ("반도체", "자동차"))
+    assert (chips["is_default"], chips["position"], cars["position"]) == (False, 1, 2)
+    assert api.answers[-1].headers["Location"] == f"/api/v1/watchlist/directories/{cars['id']}"
+
+    def move(one: dict[str, Any], **changes: Any) -> list[str]:
+        data_of(api.ask("PATCH", f"/watchlist/directories/{one['id']}", person, json=changes))
+        return names(api, person)
+
+    assert move(cars, position=0) == ["자동차", "관심 종목", "반도체"]
+    assert move(cars, position=999_999, name="차") == ["관심 종목", "반도체", "차"]
+    assert move(chips, position=1) == ["관심 종목", "반도체", "차"]
+    assert move(chips, position=0) == ["반도체", "관심 종목", "차"]
+
+
+def test_a_name_is_used_once_by_a_user(api: Api, person: Person) -> None:
+    """In whatever spelling Unicode has for the same letters; another user has names of his own."""
+    chips = directory(api, person, "반도체")
+    apart = normalize("NFD", "반도체")
+    for name in ("반도체", apart, " 반도체 ", "관심 종목"):
+        problem_of(api.post("/watchlist/directories", person, {"name": name}), "watchlist-name-taken")
+    cars = directory(api, person, "자동차")
+    path = f"/watchlist/directories/{cars['id']}"
+    problem_of(api.ask("PATCH", path, person, json={"name": "반도체"}), "watchlist-name-taken")
+    assert data_of(api.ask("PATCH", path, person, json={"name": "자동차"})) == cars
+
+    other = directory(api, api.person(), apart)
+
+    assert other["name"] == chips["name"]
+
+
+def test_a_directory_with_stocks_is_deleted_on_demand_only(api: Api, person: Person) -> None:
+    """Nobody loses a list by a slip; with force it goes with the stocks and their alerts, and nothing else does."""
+    chips = directory(api, person, "반도체")
+    added(api, person, HYNIX)
+    added(api, person, HYNIX, directory_id=chips["id"], target_price=300_000, lower_price=1)
+    path = f"/watchlist/directories/{chips['id']}"
+
+    refused = problem_of(api.ask("DELETE", path, person), "watchlist-directory-not-empty")
+    assert refused["item_count"] == 1
+    assert data_of(api.get(path, person))["item_count"] == 1
+    assert data_of(api.ask("DELETE", f"{path}?force=true", person)) is None
+
+    problem_of(api.get(path, person), "watchlist-directory-not-found")
+    assert [item["directory_id"] for item in listed(api, person)] == [person.id]
+    assert rows(api.books, "SELECT * FROM price_alerts") == []
+    empty = directory(api, person, "빈 그룹")
+    assert data_of(api.ask("DELETE", f"/watchlist/directories/{empty['id']}", person)) is None
+    assert names(api, person) == ["관심 종목"]
+
+
+def test_a_stock_is_shown_beside_its_last_trade(api: Api, person: Person) -> None:
+    """Price, change against the base and age as everywhere; STALE when it is old, null when there is none."""
+    api.books.tick(300_000, HYNIX, age_ms=60_000)
+    for code in (SAMSUNG, "000660", "035420"):
+        added(api, person, code)
+
+    samsung, hynix, naver = listed(api, person)
+
+    assert [one["stock_code"] for one in (samsung, hynix, naver)] == [SAMSUNG, HYNIX, NAVER]
+    assert (samsung["stock_name"], samsung["market"], samsung["memo"]) == ("삼성전자", "KOSPI", None)
+    quote = samsung["quote"]
+    assert (quote["price"], quote["change"], quote["change_rate_bp"], quote["freshness"]) == (
+        70_000,
+        2_000,
+        294,
+        "LIVE",
+    )
+    assert (hynix["quote"]["price"], hynix["quote"]["age_ms"], hynix["quote"]["freshness"]) == (
+        300_000,
+        60_000,
+        "STALE",
+    )
+    assert naver["quote"] is None
+    assert data_of(api.get(f"/watchlist/{samsung['id']}", person)) == samsung
+    assert quote == data_of(api.get(f"/trading/realtime/stock/{SAMSUNG}", person))
+
+
+def test_alerts_are_shown_with_their_distance(api: Api, person: Person) -> None:
+    """In basis points of the price, with the sign of the way to go; unknown without a price."""
+    item = added(api, person, target_price=72_000, upper_price=77_000, lower_price=69_999, memo="배당")
+
+    assert (item["target_price"], item["upper_price"], item["lower_price"]) == (72_000, 77_000, 69_999)
+    assert [(one["kind"], one["bound"], one["state"], one["distance_bp"]) for one in item["alerts"]] == [
+        ("target_price", 72_000, "ARMED", 285),
+        ("upper_price", 77_000, "ARMED", 1_000),
+        ("lower_price", 69_999, "ARMED", 0),
+    ]
+    assert api.answers[-1].headers["Location"] == f"/api/v1/watchlist/{item['id']}"
+    assert listed(api, person) == [item]
+    unknown = added(api, person, KAKAO, lower_price=30_000)
+    assert [one["distance_bp"] for one in unknown["alerts"]] == [None]
+
+
+def test_a_list_costs_the_same_whatever_is_in_it(api: Api, person: Person) -> None:
+    """Statements as for a single stock, and one round trip to Redis for all prices."""
+
+    def costs(path: str) -> tuple[int, int]:
+        before = api.books.core.redis.info("stats")["total_commands_processed"]
+        with statements_counted(api.books.core.database.engine) as sent:
+            data_of(api.get(path, person))
+        return len(sent), api.books.core.redis.info("stats")["total_commands_processed"] - before
+
+    added(api, person, target_price=1)
+    paths = ("/watchlist", f"/watchlist?directory_id={person.id}", "/watchlist/directories")
+    few = [costs(path) for path in paths]
+    more = directory(api, person, "더")
+    for code in (HYNIX, NAVER, KAKAO):
+        for where in (person.id, more["id"]):
+            added(api, person, code, directory_id=where, upper_price=10**9, lower_price=1)
+
+    assert [costs(path) for path in paths] == few
+    # Whoever reads the count of commands has sent one.
+    assert [commands for _, commands in few] == [2, 2, 1]
+
+
+def test_without_redis_the_list_is_there_without_prices(
+    api: Api, person: Person, valkey_server: Valkey, valkey_url: str
+) -> None:
+    """What is watched is in the database; what it costs is then unknown. Alerts can be set all the same."""
+    valkey_server.stop()
+    try:
+        item = added(api, person, target_price=72_000)
+        assert (item["quote"], item["alerts"][0]["distance_bp"]) == (None, None)
+        assert listed(api, person) == [item]
+    finally:
+        valkey_server.start()
+
+
+def test_pages_go_on_where_the_last_one_ended(api: Api, person: Person) -> None:
+    """By directory and place, each stock once, also where the last one of a page was deleted meanwhile."""
+    second = directory(api, person, "둘째")
+    for where in (None, second["id"]):
+        for code in (SAMSUNG, HYNIX, NAVER):
+            added(api, person, code, **({"directory_id": where} if where else {}))
+    all_ids = [item["id"] for item in listed(api, person)]
+    assert len(set(all_ids)) == 6
+
+    seen, cursor = [], ""
+    while True:
+        page = data_of(api.get(f"/watchlist?limit=2{cursor}", person))
+        seen += [item["id"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        if len(seen) == 2:
+            api.ask("DELETE", f"/watchlist/{seen[-1]}", person)
+        cursor = f"&cursor={page['next_cursor']}"
+
+    assert seen == all_ids
+    assert [item["id"] for item in listed(api, person, f"directory_id={second['id']}")] == all_ids[3:]
+
+
+def test_a_directory_has_a_stock_once(api: Api, person: Person) -> None:
+    """By whichever of its codes; another directory may have it too."""
+    added(api, person, "005930")
+    refused = problem_of(api.post("/watchlist", person, {"stock_code": SAMSUNG}), "watchlist-duplicate")
+    assert (refused["stock_code"], refused["directory_id"]) == (SAMSUNG, person.id)
+    second = directory(api, person, "둘째")
+    there = added(api, person, directory_id=second["id"])
+
+    moved = api.ask("PATCH", f"/watchlist/{there['id']}", person, json={"directory_id": person.id})
+
+    problem_of(moved, "watchlist-duplicate")
+    assert len(listed(api, person)) == 2
+
+
+def test_stocks_that_are_not_listed_are_refused(api: Api, person: Person) -> None:
+    """One that nobody knows, and one that was delisted; one whose trading is halted can be watched."""
+    problem_of(api.post("/watchlist", person, {"stock_code": "A999999"}), "stock-not-found")
+    set_status(api.books, "DELISTED")
+    problem_of(api.post("/watchlist", person, {"stock_code": SAMSUNG}), "stock-not-tradable")
+    set_status(api.books, "HALTED")
+    added(api, person)
+
+
+def test_an_item_is_changed_in_what_is_named_only(api: Api, person: Person) -> None:
+    """What is left out stays, null takes away."""
+    item = added(api, person, memo="첫 메모", target_price=72_000, upper_price=80_000)
+    path = f"/watchlist/{item['id']}"
+
+    assert data_of(api.ask("PATCH", path, person, json={"memo": "새 메모"})) == {**item, "memo": "새 메모"}
+    cleared = data_of(api.ask("PATCH", path, person, json={"memo": None, "target_price": None, "lower_price": None}))
+
+    assert (cleared["memo"], cleared["target_price"], cleared["upper_price"]) == (None, None, 80_000)
+    assert [alert["kind"] for alert in cleared["alerts"]] == ["upper_price"]
+    assert data_of(api.get(path, person)) == cleared
+
+
+def test_bounds_that_cross_one_another_are_refused(api: Api, person: Person) -> None:
+    """The lower one lies below the upper one, whichever of them is there already; nothing of the request is done."""
+    body = {"stock_code": SAMSUNG, "upper_price": 70_000, "lower_price": 70_000}
+    refused = problem_of(api.post("/watchlist", person, body), "validation-failed")
+    assert (refused["field"], refused["limit"]) == ("lower_price", 69_999)
+    assert listed(api, person) == []
+    item = added(api, person, upper_price=70_000)
+    path = f"/watchlist/{item['id']}"
+    problem_of(api.ask("PATCH", path, person, json={"lower_price": 71_000, "memo": "x"}), "validation-failed")
+    assert data_of(api.get(path, person)) == item
+    both = data_of(api.ask("PATCH", path, person, json={"lower_price": 71_000, "upper_price": 71_001}))
+    assert (both["lower_price"], both["upper_price"]) == (71_000, 71_001)
+
+
+def test_an_item_moves_with_its_alerts_to_the_end_of_another_directory(api: Api, person: Person) -> None:
+    """To one's own only; a move to where it is changes nothing."""
+    second = directory(api, person, "둘째")
+    added(api, person, HYNIX, directory_id=second["id"])
+    item = added(api, person, target_price=72_000)
+    path = f"/watchlist/{item['id']}"
+    strange = directory(api, api.person(), "남의 것")
+    for where in (strange["id"], str(uuid4())):
+        refused = api.ask("PATCH", path, person, json={"directory_id": where})
+        problem_of(refused, "watchlist-directory-not-found")
+
+    moved = data_of(api.ask("PATCH", path, person, json={"directory_id": second["id"]}))
+
+    assert moved == {**item, "directory_id": second["id"]}
+    assert [one["stock_code"] for one in listed(api, person, f"directory_id={second['id']}")] == [HYNIX, SAMSUNG]
+    assert data_of(api.ask("PATCH", path, person, json={"directory_id": second["id"]})) == moved
+
+
+def test_items_are_put_into_order_in_one_statement(api: Api, person: Person) -> None:
+    """All of a directory's, each once; a list that is not of exactly these is refused with what is wrong."""
+    ids = [added(api, person, code)["id"] for code in (SAMSUNG, HYNIX, NAVER, KAKAO)]
+    wanted = [ids[2], ids[0], ids[3], ids[1]]
+
+    def put(item_ids: list[str]) -> Any:
+        return api.ask("PUT", "/watchlist/order", person, json={"directory_id": person.id, "item_ids": item_ids})
+
+    with statements_counted(api.books.core.database.engine) as sent:
+        assert data_of(put(wanted)) == {"directory_id": person.id, "item_ids": wanted}
+
+    assert sum(statement.startswith("UPDATE watchlist_items") for statement in sent) == 1
+    assert [item["id"] for item in listed(api, person)] == wanted
+    stranger = added(api, api.person())["id"]
+    refused = problem_of(put([*wanted[1:], stranger]), "watchlist-order-mismatch")
+    assert (refused["missing"], refused["unknown"]) == ([wanted[0]], [stranger])
+    problem_of(put([*wanted, wanted[0]]), "validation-failed")
+    problem_of(put([]), "watchlist-order-mismatch")
+    assert [item["id"] for item in listed(api, person)] == wanted
+    added(api, person, "A005380")
+    assert listed(api, person)[-1]["stock_code"] == "A005380"
+    empty = directory(api, person, "빈 그룹")
+    assert data_of(api.ask("PUT", "/watchlist/order", person, json={"directory_id": empty["id"], "item_ids": []}))
+
+
+def test_a_removed_item_is_gone_with_its_alerts(api: Api, person: Person) -> None:
+    """The others stay where they are, and the stock can be watched anew."""
+    first, second = added(api, person, target_price=1), added(api, person, HYNIX, target_price=1)
+
+    assert data_of(api.ask("DELETE", f"/watchlist/{first['id']}", person)) is None
+
+    problem_of(api.ask("DELETE", f"/watchlist/{first['id']}", person), "watchlist-item-not-found")
+    assert [item["id"] for item in listed(api, person)] == [second["id"]]
+    assert len(rows(api.books, "SELECT * FROM price_alerts")) == 1
+    added(api, person)
+
+
+def test_limits_are_those_of_the_settings(api: Api, person: Person) -> None:
+    """Of directories, and of stocks in each; what is full takes nothing more, not by a move either."""
+    change_settings(api.books, watchlist_directories_max=2, watchlist_items_max=1)
+    api.app.extensions["stocking"] = api.books.core
+    second = directory(api, person, "둘째")
+    refused = problem_of(api.post("/watchlist/directories", person, {"name": "셋째"}), "watchlist-limit-reached")
+    assert (refused["limited"], refused["limit"]) == ("directories", 2)
+    added(api, person)
+    there = added(api, person, HYNIX, directory_id=second["id"])
+    refused = problem_of(api.post("/watchlist", person, {"stock_code": NAVER}), "watchlist-limit-reached")
+    assert (refused["limited"], refused["limit"]) == ("items", 1)
+    moved = api.ask("PATCH", f"/watchlist/{there['id']}", person, json={"directory_id": person.id})
+    problem_of(moved, "watchlist-limit-reached")
+
+
+def test_at_once_a_stock_is_added_once_and_no_limit_is_passed(mariadb_api: Api) -> None:
+    """Of five requests for one stock one is answered 201; of five for five stocks no more than there is room for; and so with directories."""
+    api = mariadb_api
+    person = api.person()
+    change_settings(api.books, watchlist_directories_max=3, watchlist_items_max=3)
+    api.app.extensions["stocking"] = api.books.core
+
+    def together(path: str, bodies: list[dict[str, Any]]) -> list[int]:
+        asks = [lambda body=body: api.another_client().post(path, person, body).status_code for body in bodies]
+        return sorted(run_together(*asks))
+
+    assert together("/watchlist", [{"stock_code": SAMSUNG, "target_price": 1}] * 5) == [201, *[409] * 4]
+    codes = (HYNIX, NAVER, KAKAO, "A005380", "A000270")
+    assert together("/watchlist", [{"stock_code": code} for code in codes]) == [201, 201, 409, 409, 409]
+    assert together("/watchlist/directories", [{"name": "같은 이름"}] * 4) == [201, 409, 409, 409]
+    assert together("/watchlist/directories", [{"name": f"{number}"} for number in range(4)]) == [201, 409, 409, 409]
+    assert len(listed(api, person)) == 3
+    positions = rows(api.books, "SELECT position FROM watchlist_items ORDER BY position")
+    assert [row["position"] for row in positions] == [0, 1, 2]
+    assert api.books.breaches() == []
+
+
+def test_a_repeated_key_adds_once(api: Api, person: Person) -> None:
+    """The same answer again, and one stock."""
+    body, key = {"stock_code": SAMSUNG, "target_price": 72_000}, {"Idempotency-Key": "watch-1"}
+
+    first, second = (api.post("/watchlist", person, body, headers=key) for _ in range(2))
+
+    assert second.get_json() == first.get_json()
+    assert second.headers["Idempotency-Replayed"] == "true"
+    assert len(listed(api, person)) == 1
+
+
+def test_a_closed_account_watches_nothing(api: Api, person: Person) -> None:
+    """Memos are a person's words: they go with him."""
+    second = directory(api, person, "둘째")
+    for where in (person.id, second["id"]):
+        added(api, person, directory_id=where, memo="비밀", target_price=72_000)
+
+    do(api.books, lambda session: close_account(session, user_id=UUID(person.id), now=api.books.clock()))
+
+    for table in ("watchlist_directories", "watchlist_items", "price_alerts"):
+        assert rows(api.books, f"SELECT * FROM {table}") == []
+
+
+def test_everything_is_ones_own(api: Api, person: Person) -> None:
+    """Another's directory and item are not found by any way, also as a filter or in a list, and nothing is changed."""
+    mine, other = added(api, person), api.person()
+    for path in ("/watchlist?directory_id={}", "/watchlist/directories/{}"):
+        problem_of(api.get(path.format(person.id), other), "watchlist-directory-not-found")
+    body = {"directory_id": person.id, "stock_code": HYNIX}
+    problem_of(api.post("/watchlist", other, body), "watchlist-directory-not-found")
+    order = {"directory_id": person.id, "item_ids": [mine["id"]]}
+    problem_of(api.ask("PUT", "/watchlist/order", other, json=order), "watchlist-directory-not-found")
+    problem_of(api.ask("DELETE", f"/watchlist/{mine['id']}", other), "watchlist-item-not-found")
+    assert listed(api, other) == []
+    assert listed(api, person) == [mine]
+    (default,) = api.books.core.database.read(lambda session: directories_of(session, UUID(other.id)))
+    assert default.item_count == 0

@@ -1,0 +1,272 @@
+"""Watchlists: directories of stocks, each beside its last trade, and the prices at which their owner is told."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any, cast
+from uuid import UUID
+
+import structlog
+from flask import Response
+from flask.views import MethodView
+from marshmallow import RAISE
+from sqlalchemy.orm import Session
+
+from trading.database.ids import new_id
+from trading.database.transactions import nothing_to_find
+from trading.market.quote_book import MarketUnavailable
+from trading.market.tick import Tick
+from trading.queries.pages import Page
+from trading.queries.watchlists import ItemRecord, ItemRows, directories_of, directory_of, item_of, items_of
+from trading.rules.errors import WatchlistDirectoryNotFound, WatchlistItemNotFound
+from trading.services.order_terms import MarketLook, look_at_market
+from trading.services.watchlist_directories import change_directory, open_directory, remove_directory
+from trading.services.watchlist_items import ItemChanges, add_item, change_item, order_items, remove_item
+from webapp.api.realtime import quote_of
+from webapp.api.watchlist_schemas import (
+    DirectoryRemoval,
+    ItemFilters,
+    WatchlistDirectory,
+    WatchlistDirectoryChange,
+    WatchlistDirectoryRequest,
+    WatchlistItem,
+    WatchlistItemChange,
+    WatchlistItemRequest,
+    WatchlistOrder,
+)
+from webapp.authentication import me, signed_in
+from webapp.core import the_core
+from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.schemas import Done, envelope, page, success
+from webapp.writing import Answer, write
+
+log = structlog.get_logger(__name__)
+
+blueprint = make_blueprint("Watchlist", "관심 종목")
+
+_DIRECTORY_OPENED = "관심 종목 그룹을 만들었습니다."
+_DIRECTORY_CHANGED = "관심 종목 그룹을 변경했습니다."
+_DIRECTORY_REMOVED = "관심 종목 그룹을 삭제했습니다."
+_ADDED = "관심 종목에 추가했습니다."
+_CHANGED = "관심 종목을 변경했습니다."
+_REMOVED = "관심 종목에서 삭제했습니다."
+_ORDERED = "관심 종목의 순서를 변경했습니다."
+
+
+@blueprint.route("/watchlist/directories")
+class Directories(MethodView):
+    @signed_in
+    @blueprint.response(200, page(WatchlistDirectory))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self) -> dict[str, object]:
+        """All of one's directories, in their order."""
+        user_id = me().user_id
+        return success(Page(the_core().database.read(lambda session: directories_of(session, user_id)), None))
+
+    @signed_in
+    @blueprint.arguments(WatchlistDirectoryRequest)
+    @blueprint.response(201, envelope(WatchlistDirectory))
+    @blueprint.doc(**SIGNED_IN)
+    def post(self, body: dict[str, Any]) -> Response:
+        """Open a directory behind the others. A name is used once."""
+        core, now, mine = the_core(), the_core().clock(), _mine(directory_id=new_id())
+
+        def opened(session: Session) -> Answer:
+            location = f"/api/v1/watchlist/directories/{mine['directory_id']}"
+            return Answer(_DIRECTORY_OPENED, directory_of(session, **mine), location)
+
+        def work(session: Session) -> Answer:
+            open_directory(session, **mine, **body, settings=core.settings, now=now)
+            return opened(session)
+
+        landed = partial(_unless, WatchlistDirectoryNotFound, opened)
+        return write(work, schema=envelope(WatchlistDirectory), status=201, landed=landed)
+
+
+@blueprint.route("/watchlist/directories/<uuid:directory_id>")
+class OneDirectory(MethodView):
+    @signed_in
+    @blueprint.response(200, envelope(WatchlistDirectory))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, directory_id: UUID) -> dict[str, object]:
+        """One directory. Its stocks are in GET /watchlist?directory_id=."""
+        mine = _mine(directory_id=directory_id)
+        return success(the_core().database.read(lambda session: directory_of(session, **mine)))
+
+    @signed_in
+    @blueprint.arguments(WatchlistDirectoryChange)
+    @blueprint.response(200, envelope(WatchlistDirectory))
+    @blueprint.doc(**SIGNED_IN)
+    def patch(self, body: dict[str, Any], directory_id: UUID) -> Response:
+        """Rename a directory, or move it to another place."""
+        now, mine = the_core().clock(), _mine(directory_id=directory_id)
+
+        def work(session: Session) -> Answer:
+            change_directory(session, **mine, **body, now=now)
+            return Answer(_DIRECTORY_CHANGED, directory_of(session, **mine))
+
+        return write(work, schema=envelope(WatchlistDirectory), landed=nothing_to_find)
+
+    @signed_in
+    @blueprint.arguments(DirectoryRemoval, location="query", unknown=RAISE)
+    @blueprint.response(200, Done)
+    @blueprint.doc(**SIGNED_IN)
+    def delete(self, options: dict[str, Any], directory_id: UUID) -> Response:
+        """Delete a directory: an empty one, or with force=true also its stocks and their alerts. The default one stays."""
+        now, mine = the_core().clock(), _mine(directory_id=directory_id)
+        return _remove(
+            lambda session: remove_directory(session, **mine, **options, now=now),
+            find=lambda session: directory_of(session, **mine),
+            gone=WatchlistDirectoryNotFound,
+            message=_DIRECTORY_REMOVED,
+        )
+
+
+@blueprint.route("/watchlist")
+class Watchlist(MethodView):
+    @signed_in
+    @blueprint.arguments(ItemFilters, location="query")
+    @blueprint.response(200, page(WatchlistItem))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, filters: dict[str, Any]) -> dict[str, object]:
+        """Watched stocks beside their last trades, in the order of the directories and in them; or those of one directory."""
+        core, user_id = the_core(), me().user_id
+        found = core.database.snapshot(lambda session: items_of(session, user_id=user_id, **filters))
+        ticks: Mapping[str, Tick] = {}
+        try:
+            ticks = core.quotes.last_ticks(found.stock_codes)
+        except MarketUnavailable:
+            # What is watched stays visible; what it costs is then unknown.
+            log.warning("market_unavailable_for_watchlist")
+        return success(found.beside(ticks, _quotes(core.clock())))
+
+    @signed_in
+    @blueprint.arguments(WatchlistItemRequest)
+    @blueprint.response(201, envelope(WatchlistItem))
+    @blueprint.doc(**SIGNED_IN)
+    def post(self, body: dict[str, Any]) -> Response:
+        """Watch a stock. A directory has it once."""
+        core, now, mine = the_core(), the_core().clock(), _mine(item_id=new_id())
+        location = f"/api/v1/watchlist/{mine['item_id']}"
+
+        def added(session: Session, market: MarketLook) -> Answer:
+            return Answer(_ADDED, _shown(item_of(session, **mine), market.tick, now), location)
+
+        def work(session: Session) -> Answer:
+            bounds = body.get("bounds", {})
+            market = add_item(
+                session, **mine, **{**body, "bounds": bounds}, quotes=core.quotes, settings=core.settings, now=now
+            )
+            return added(session, market)
+
+        def find(session: Session) -> Answer:
+            return added(session, look_at_market(core.quotes, body["stock_code"]))
+
+        landed = partial(_unless, WatchlistItemNotFound, find)
+        return write(work, schema=envelope(WatchlistItem), status=201, landed=landed)
+
+
+@blueprint.route("/watchlist/<uuid:item_id>")
+class OneItem(MethodView):
+    @signed_in
+    @blueprint.response(200, envelope(WatchlistItem))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, item_id: UUID) -> dict[str, object]:
+        """One watched stock."""
+        core, user_id = the_core(), me().user_id
+        found = core.database.snapshot(lambda session: item_of(session, user_id=user_id, item_id=item_id))
+        market = look_at_market(core.quotes, *found.stock_codes)
+        return success(_shown(found, market.tick, core.clock()))
+
+    @signed_in
+    @blueprint.arguments(WatchlistItemChange)
+    @blueprint.response(200, envelope(WatchlistItem))
+    @blueprint.doc(**SIGNED_IN)
+    def patch(self, body: dict[str, Any], item_id: UUID) -> Response:
+        """Change the memo or the prices, arm what has fired, or move the stock to the end of another directory."""
+        core, now, mine = the_core(), the_core().clock(), _mine(item_id=item_id)
+
+        def work(session: Session) -> Answer:
+            market = change_item(
+                session,
+                **mine,
+                changes=cast("ItemChanges", body),
+                quotes=core.quotes,
+                settings=core.settings,
+                now=now,
+            )
+            return Answer(_CHANGED, _shown(item_of(session, **mine), market.tick, now))
+
+        return write(work, schema=envelope(WatchlistItem), landed=nothing_to_find)
+
+    @signed_in
+    @blueprint.response(200, Done)
+    @blueprint.doc(**SIGNED_IN)
+    def delete(self, item_id: UUID) -> Response:
+        """No longer watch a stock; its alerts go too."""
+        now, mine = the_core().clock(), _mine(item_id=item_id)
+        return _remove(
+            lambda session: remove_item(session, **mine, now=now),
+            find=lambda session: item_of(session, **mine),
+            gone=WatchlistItemNotFound,
+            message=_REMOVED,
+        )
+
+
+@blueprint.route("/watchlist/order")
+class Order(MethodView):
+    @signed_in
+    @blueprint.arguments(WatchlistOrder)
+    @blueprint.response(200, envelope(WatchlistOrder))
+    @blueprint.doc(**SIGNED_IN)
+    def put(self, body: dict[str, Any]) -> Response:
+        """Put a directory's stocks into order. All of them are named, so that what was added meanwhile is not lost sight of."""
+        now, user_id = the_core().clock(), me().user_id
+
+        def work(session: Session) -> Answer:
+            order_items(session, user_id=user_id, **body, now=now)
+            return Answer(_ORDERED, body)
+
+        return write(work, schema=envelope(WatchlistOrder), landed=nothing_to_find)
+
+
+def _mine(**ids: UUID) -> dict[str, Any]:
+    """What names a thing of the signed-in user's to every use case and query."""
+    return {"user_id": me().user_id, **ids}
+
+
+def _quotes(now: datetime) -> Callable[[Tick], Mapping[str, Any]]:
+    return lambda tick: quote_of(tick, now)
+
+
+def _shown(found: ItemRows, tick: Tick | None, now: datetime) -> ItemRecord:
+    """A single item beside its last trade."""
+    (item,) = found.beside({} if tick is None else {tick.code: tick}, _quotes(now)).items
+    return item
+
+
+def _unless(missing: type[Exception], find: Callable[[Session], Answer], session: Session) -> Answer | None:
+    """What ``find`` finds; None where it is missing."""
+    try:
+        return find(session)
+    except missing:
+        return None
+
+
+def _remove(
+    work: Callable[[Session], None], *, find: Callable[[Session], object], gone: type[Exception], message: str
+) -> Response:
+    """Remove something that ``find`` finds while it is there, and else raises ``gone``."""
+
+    def removed(session: Session) -> Answer:
+        work(session)
+        return Answer(message)
+
+    def landed(session: Session) -> Answer | None:
+        try:
+            find(session)
+        except gone:
+            return Answer(message)
+        return None
+
+    return write(removed, schema=Done, landed=landed)

@@ -1,0 +1,191 @@
+"""The shapes of watchlists, as they are asked for and as they are answered."""
+
+from typing import Any
+from unicodedata import normalize
+from uuid import UUID
+
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
+
+from trading.rules.price_alerts import AlertKind
+from webapp.api.order_schemas import one_of
+from webapp.api.realtime import Quote
+from webapp.fields import Flag, Line, StockCode, Whole
+from webapp.schemas import PageArguments
+
+_PRICE_MAX = 10**9
+_PLACE_MAX = 10**6
+# As many as a directory may ever hold.
+_ITEMS_MAX = 1_000
+
+_STOCK = {"example": "A005930"}
+_DIRECTORY_ID = {"example": "01932f0e-8a00-7c1d-9b1e-5a7d3c1f2e40"}
+_ITEM_ID = {"example": "01932f0e-8b11-7d2e-8c2f-6b8e4d2a3f51"}
+_NAME = {"example": "반도체"}
+_MEMO = {"example": "실적 발표 전에 다시 보기"}
+_TIME = {"example": "2026-11-20T01:00:00.123456+00:00"}
+
+
+class DirectoryName(Line):
+    """A line of at most 50 characters, in the one spelling that Unicode has for the same letters."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(high=50, metadata=_NAME, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        return normalize("NFC", super()._deserialize(value, attr, data, **kwargs))
+
+
+class PlaceCursor(fields.String):
+    """The cursor of a list ordered by directory and item."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        places = str(super()._deserialize(value, attr, data, **kwargs)).split("-")
+        if len(places) != 2 or not all(place.isascii() and place.isdigit() and len(place) <= 15 for place in places):
+            raise ValidationError("cursor가 올바르지 않습니다.")
+        return tuple(map(int, places))
+
+
+class Bound(Whole):
+    """A price of an alert in won, on the exchange's grid or between its steps; null for none."""
+
+    def __init__(self, description: str, example: int | None) -> None:
+        super().__init__(
+            high=_PRICE_MAX,
+            allow_none=True,
+            metadata={"description": description, "example": example, "nullable": True},
+        )
+
+
+class Bounds(Schema):
+    """The prices at which a user is told. They load as ``bounds``, those that are named only."""
+
+    target_price = Bound("told when the price comes to it, from below or from above", 72_000)
+    upper_price = Bound("told at this price or above", 75_000)
+    lower_price = Bound("told at this price or below", 65_000)
+
+    @post_load
+    def _gathered(self, data: dict[str, Any], **_options: Any) -> dict[str, Any]:
+        bounds = {kind: data.pop(kind) for kind in AlertKind if kind in data}
+        return {**data, "bounds": bounds} if bounds else data
+
+
+class WatchlistDirectoryRequest(Schema):
+    name = DirectoryName(required=True)
+
+
+class WatchlistDirectoryChange(Schema):
+    """What is to change of a directory; what is left out stays as it is."""
+
+    name = DirectoryName()
+    position = Whole(
+        low=0,
+        high=_PLACE_MAX,
+        metadata={"description": "its place among the directories, 0 for the first", "example": 0},
+    )
+
+    @validates_schema
+    def _something_changes(self, data: dict[str, Any], **_options: Any) -> None:
+        if not data:
+            raise ValidationError("name과 position 중 하나 이상이 필요합니다.")
+
+
+class DirectoryRemoval(Schema):
+    force = fields.Boolean(
+        load_default=False, metadata={"description": "also with the stocks in it, and their alerts", "example": False}
+    )
+
+
+class WatchlistDirectory(Schema):
+    id = fields.UUID(required=True, metadata=_DIRECTORY_ID)
+    name = fields.String(required=True, metadata=_NAME)
+    is_default = fields.Boolean(
+        required=True, metadata={"description": "the one that can't be deleted", "example": False}
+    )
+    position = fields.Integer(
+        required=True, metadata={"description": "its place among the directories, from 0", "example": 1}
+    )
+    item_count = fields.Integer(required=True, metadata={"example": 3})
+    created_at = fields.AwareDateTime(required=True, metadata=_TIME)
+
+
+class WatchlistItemRequest(Bounds):
+    """A stock to watch, in the default directory where none is named."""
+
+    stock_code = StockCode(required=True, metadata=_STOCK)
+    directory_id = fields.UUID(metadata=_DIRECTORY_ID)
+    memo = Line(high=500, allow_none=True, metadata=_MEMO)
+
+
+class WatchlistItemChange(Bounds):
+    """What is to change of an item: what is left out stays as it is, null takes a memo or a price away. A price that is set is armed."""
+
+    directory_id = fields.UUID(metadata={**_DIRECTORY_ID, "description": "the directory to move it to"})
+    memo = Line(high=500, allow_none=True, metadata=_MEMO)
+    rearm = Flag(metadata={"description": "true arms the prices that have fired", "example": True})
+
+    @validates_schema
+    def _something_changes(self, data: dict[str, Any], **_options: Any) -> None:
+        if not data:
+            raise ValidationError("변경할 항목이 하나 이상 필요합니다.")
+
+
+class PriceAlert(Schema):
+    """A price at which the user is told, once until it is armed again. The tick is the first that met it."""
+
+    kind = fields.String(required=True, metadata={**one_of(AlertKind), "example": "target_price"})
+    bound = fields.Integer(required=True, metadata={"description": "won", "example": 72_000})
+    state = fields.String(required=True, metadata={"enum": ["ARMED", "FIRED"], "example": "ARMED"})
+    distance_bp = fields.Integer(
+        allow_none=True,
+        metadata={
+            "description": "from the last price to the bound, in basis points of the price; null without a price",
+            "example": 285,
+        },
+    )
+    armed_at = fields.AwareDateTime(required=True, metadata=_TIME)
+    fired_at = fields.AwareDateTime(allow_none=True, metadata={"example": None})
+    tick_price = fields.Integer(allow_none=True, metadata={"example": None})
+    tick_traded_at = fields.AwareDateTime(allow_none=True, metadata={"example": None})
+    tick_position = fields.String(allow_none=True, metadata={"example": None})
+
+
+class WatchlistItem(Schema):
+    id = fields.UUID(required=True, metadata=_ITEM_ID)
+    directory_id = fields.UUID(required=True, metadata=_DIRECTORY_ID)
+    stock_code = fields.String(required=True, metadata=_STOCK)
+    stock_name = fields.String(required=True, metadata={"example": "삼성전자"})
+    market = fields.String(required=True, metadata={"example": "KOSPI"})
+    memo = fields.String(allow_none=True, metadata=_MEMO)
+    target_price = fields.Integer(allow_none=True, metadata={"example": 72_000})
+    upper_price = fields.Integer(allow_none=True, metadata={"example": None})
+    lower_price = fields.Integer(allow_none=True, metadata={"example": None})
+    alerts = fields.List(fields.Nested(PriceAlert), required=True)
+    quote = fields.Nested(
+        Quote, allow_none=True, metadata={"description": "the last trade, as old as it says; null when none is known"}
+    )
+    created_at = fields.AwareDateTime(required=True, metadata=_TIME)
+
+
+class ItemFilters(PageArguments):
+    """Loads as the keywords of ``trading.queries.watchlists.items_of``."""
+
+    directory_id = fields.UUID(load_default=None, metadata=_DIRECTORY_ID)
+    cursor = PlaceCursor(attribute="after", load_default=None, metadata={"example": "0-19"})
+
+
+class WatchlistOrder(Schema):
+    """All items of a directory in the order that they are to have."""
+
+    directory_id = fields.UUID(required=True, metadata=_DIRECTORY_ID)
+    item_ids = fields.List(
+        fields.UUID(),
+        required=True,
+        validate=validate.Length(max=_ITEMS_MAX),
+        metadata={"example": [_ITEM_ID["example"]]},
+    )
+
+    @validates_schema
+    def _each_once(self, data: dict[str, Any], **_options: Any) -> None:
+        ids: list[UUID] = data["item_ids"]
+        if len(set(ids)) != len(ids):
+            raise ValidationError("같은 종목이 두 번 들어 있습니다.", "item_ids")
