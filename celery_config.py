@@ -17,12 +17,17 @@ QUEUES: dict[Task, str] = {
     Task.REPAIR_ACCOUNT_STREAMS: "maintenance",
     Task.RECORD_ACCOUNT_DAYS: "maintenance",
     Task.PURGE_RECEIPTS: "maintenance",
+    Task.VERIFY_PAYMENT: "payments.verify",
+    Task.REFUND_PAYMENT: "payments.refund",
+    Task.SWEEP_PAYMENTS: "maintenance",
 }
 
 SOFT_TIME_LIMIT_S = 30
 HARD_TIME_LIMIT_S = 45
 VISIBILITY_TIMEOUT_S = 600
-MATCH_EXPIRES_S = 2.0
+# A look at PortOne and one request more, each bounded by the client's 80 s, and the database besides.
+PAYMENT_SOFT_TIME_LIMIT_S = 200
+EXPIRES_MIN_S = 2.0
 MATCH_SOFT_TIME_LIMIT_S = 240
 
 
@@ -92,6 +97,7 @@ def _schedule(settings: Settings) -> dict[str, Any]:
         Task.SWEEP_DUE_WORK: settings.sweep_period_s,
         Task.REFRESH_SUBSCRIPTIONS: settings.sweep_period_s,
         Task.REPAIR_ACCOUNT_STREAMS: settings.sweep_period_s,
+        Task.SWEEP_PAYMENTS: settings.sweep_period_s,
         Task.EXPIRE_ORDERS: settings.expire_period_s,
         Task.RECORD_ACCOUNT_DAYS: settings.account_days_period_s,
         Task.PURGE_RECEIPTS: 600,

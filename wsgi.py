@@ -7,4 +7,11 @@ from webapp.queue import on_a_thread, producer_courier
 
 _settings = settings.load()
 configure(_settings)
-app = create_app(core.build(_settings, deliver=producer_courier(_settings), publishing=on_a_thread))
+app = create_app(
+    core.build(
+        _settings,
+        deliver=producer_courier(_settings),
+        publishing=on_a_thread,
+        portone_timeouts=core.PORTONE_IN_A_HURRY,
+    )
+)

@@ -25,7 +25,7 @@ from trading.market.listing import seed_listing
 from trading.market.tick import Position, Tick
 from trading.queries.audit import Finding, audit
 from trading.queries.orders import order_of
-from trading.queue import Task, Wakeup
+from trading.queue import ONE_BY_ONE, Task, Wakeup
 from trading.rules.orders import OrderType, Side, TimeInForce
 from trading.rules.records import OrderRecord
 from trading.services.accounts import register
@@ -34,6 +34,8 @@ from trading.services.end_orders import cancel_order
 from trading.services.execute_orders import execute_orders
 from trading.services.expire_orders import expire_orders
 from trading.services.match_orders import MatchReport, match_orders
+from trading.services.payments.looks import look_at_payment
+from trading.services.payments.refunds import pursue_refund
 from trading.services.place_order import PlaceOrder, place_order
 from trading.services.settle_executions import settle_executions
 from trading.services.stock_list import import_stocks
@@ -178,6 +180,8 @@ class Books:
 
     def run(self, wakeup: Wakeup) -> object:
         """Do what a worker does on this wake-up."""
+        if wakeup.task in ONE_BY_ONE:
+            return self._ask_portone(wakeup)
         now, market = self.clock(), self.market()
         stages = {
             Task.EXECUTE_ORDERS: lambda session: execute_orders(session, wakeup.ids, now=now, **market),
@@ -187,6 +191,12 @@ class Books:
             Task.UPDATE_PORTFOLIOS: lambda session: update_portfolios(session, wakeup.ids, now=now),
         }
         return self.do(stages[wakeup.task])
+
+    def _ask_portone(self, wakeup: Wakeup) -> object:
+        ask = look_at_payment if wakeup.task is Task.VERIFY_PAYMENT else pursue_refund
+        (one,) = wakeup.ids
+        core = self.core
+        return ask(core.database, core.portone, one, settings=core.settings, clock=core.clock)
 
     def run_all(self) -> None:
         """Act on every wake-up, and on those that follow from them, until none is left."""
@@ -225,9 +235,9 @@ def empty(engine: Engine) -> None:
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Books]:
+def opened(settings: Settings, *, clock: TestClock | None = None) -> Iterator[Books]:
     """Books on an emptied database with the seed's stocks, whose wake-ups are kept for the test to act on."""
-    clock = TestClock()
+    clock = clock or TestClock()
     sent: list[Wakeup] = []
 
     def deliver(wakeups: Sequence[Wakeup]) -> None:

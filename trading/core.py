@@ -8,6 +8,9 @@ from typing import Any
 from redis import Redis
 
 from trading.database.transactions import Database
+from trading.gateways.portone.client import PortoneClient
+from trading.gateways.portone.transport import Timeouts
+from trading.gateways.toss.market_data import MarketData
 from trading.market.account_events import AccountEvent, AccountStreams
 from trading.market.connection import connect
 from trading.market.quote_book import QuoteBook
@@ -24,6 +27,10 @@ Deliver = Callable[[Sequence[Wakeup]], None]
 Publish = Callable[[Sequence[AccountEvent]], None]
 
 _ALWAYS_OPEN = AlwaysOpen()
+
+
+# For a process that answers people: nobody waits a minute for a payment to be prepared, and one that was not is begun anew.
+PORTONE_IN_A_HURRY = Timeouts(connect_s=3.0, read_s=8.0, total_s=12.0)
 
 
 def utc_now() -> datetime:
@@ -51,6 +58,7 @@ class Core:
     passwords: Passwords
     exchange_hours: CorrectedHours
     account_events: AccountEventPublisher
+    portone: PortoneClient
     clock: Clock
     deliver: Deliver
 
@@ -59,6 +67,8 @@ class Core:
         return _ALWAYS_OPEN if self.settings.hours_rule == "always" else self.exchange_hours.now()
 
     def close(self) -> None:
+        self.market_data.close()
+        self.portone.close()
         self.redis.close()
         self.database.close()
 
@@ -68,12 +78,13 @@ def build(
     *,
     deliver: Deliver = deliver_nothing,
     publishing: Callable[[Publish], Publish] = at_once,
+    portone_timeouts: Timeouts | None = None,
     clock: Clock = utc_now,
 ) -> Core:
     """A core on the settings' database and Redis.
 
     ``deliver`` sends the wake-ups of committed transactions and must not raise. ``publishing`` is given what publishes their account events, and
-    says how that is called: at once, or from elsewhere.
+    says how that is called: at once, or from elsewhere. ``portone_timeouts`` are the patient ones when not given.
     """
 
     def hand_out(messages: Sequence[Any]) -> None:
@@ -103,6 +114,12 @@ def build(
         passwords=Passwords(settings),
         exchange_hours=CorrectedHours(database, clock),
         account_events=account_events,
+        portone=PortoneClient(
+            api_url=settings.portone_api_base_url,
+            api_secret=settings.portone_api_secret.get_secret_value(),
+            store_id=settings.portone_store_id,
+            timeouts=portone_timeouts,
+        ),
         clock=clock,
         deliver=deliver,
     )

@@ -23,6 +23,13 @@ class Task(StrEnum):
     REPAIR_ACCOUNT_STREAMS = "repair_account_streams"
     RECORD_ACCOUNT_DAYS = "record_account_days"
     PURGE_RECEIPTS = "purge_idempotency_receipts"
+    VERIFY_PAYMENT = "verify_payment"
+    REFUND_PAYMENT = "refund_payment"
+    SWEEP_PAYMENTS = "sweep_payments"
+
+
+# What waits for somebody outside takes one row at a time: together they would outlast a task's time limit.
+ONE_BY_ONE = frozenset({Task.VERIFY_PAYMENT, Task.REFUND_PAYMENT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,8 @@ class Wakeup:
 
 
 def wakeups(task: Task, ids: Sequence[UUID], *, batch_size: int) -> Iterator[Wakeup]:
-    """Wake-ups for all ``ids``, at most ``batch_size`` in each."""
+    """Wake-ups for all ``ids``, at most ``batch_size`` in each, and one in each for what waits for somebody outside."""
+    batch_size = 1 if task in ONE_BY_ONE else batch_size
     for start in range(0, len(ids), batch_size):
         yield Wakeup(task, tuple(ids[start : start + batch_size]))
 

@@ -50,6 +50,23 @@ _TABLE: dict[str, Words] = {
     "order-not-open": Words(409, "종료된 주문", "이미 체결되었거나 종료된 주문입니다."),
     "order-not-amendable": Words(409, "정정할 수 없는 주문", "대기 중인 지정가 주문만 정정할 수 있습니다."),
     "client-order-id-taken": Words(409, "중복된 주문 번호", "이미 사용한 client_order_id입니다."),
+    "payment-not-found": Words(404, "결제 없음", "결제를 찾을 수 없습니다."),
+    "payment-not-refundable": Words(
+        409, "환불할 수 없는 결제", "충전이 완료되었고 아직 모두 환불되지 않은 결제만 환불할 수 있습니다."
+    ),
+    "refund-exceeds-payment": Words(
+        409, "환불 가능 금액 초과", "이 결제에서 환불할 수 있는 금액을 넘었습니다. refundable을 확인해 주세요."
+    ),
+    "payment-service-unavailable": Words(
+        503, "결제 서비스 연결 불가", "결제 서비스가 응답하지 않습니다. 결제되지 않았으니 잠시 후 다시 시도해 주세요."
+    ),
+    "payment-service-refused": Words(
+        502,
+        "결제 서비스 오류",
+        "결제 서비스가 요청을 거절했습니다. 결제되지 않았습니다. 문제가 계속되면 고객센터에 알려 주세요.",
+    ),
+    "payment-webhooks-off": Words(503, "웹훅 수신 불가", "웹훅 시크릿이 설정되지 않아 받을 수 없습니다."),
+    "webhook-refused": Words(400, "웹훅 거절", "포트원이 보낸 웹훅이 아닙니다. reason을 확인해 주세요."),
     "transaction-not-found": Words(404, "거래 내역 없음", "거래 내역을 찾을 수 없습니다."),
     "holding-not-found": Words(404, "보유 종목 없음", "보유하고 있지 않은 종목입니다."),
     "watchlist-directory-not-found": Words(404, "관심 종목 그룹 없음", "관심 종목 그룹을 찾을 수 없습니다."),

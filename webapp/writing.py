@@ -45,8 +45,12 @@ def write(
     schema: type[Schema],
     status: int = 200,
     landed: Callable[[Session], Answer | None],
+    first: Callable[[], None] = lambda: None,
 ) -> Response:
-    """Run ``work`` in a transaction and answer. ``landed`` finds the result of a run whose COMMIT had an unknown outcome."""
+    """Run ``work`` in a transaction and answer. ``landed`` finds the result of a run whose COMMIT had an unknown outcome.
+
+    ``first`` is for what waits for somebody outside: it is done once the key is claimed and while no transaction is open.
+    """
     claim = _claim()
     if isinstance(claim, StoredAnswer):
         return _response(claim, replayed=True)
@@ -56,12 +60,13 @@ def write(
         return StoredAnswer(status=status, body=current_app.json.dumps(body), location=answer.location)
 
     if claim is not None:
-        return _response_once(claim, lambda session: answered(work(session)))
+        return _response_once(claim, lambda session: answered(work(session)), first=first)
 
     def find(session: Session) -> StoredAnswer | None:
         answer = landed(session)
         return None if answer is None else answered(answer)
 
+    first()
     return _response(the_core().database.transaction(lambda session: answered(work(session)), landed=find))
 
 
@@ -71,7 +76,7 @@ def _shape(schema: type[Schema]) -> Schema:
     return schema()
 
 
-def _response_once(claim: Claim, work: Callable[[Session], StoredAnswer]) -> Response:
+def _response_once(claim: Claim, work: Callable[[Session], StoredAnswer], *, first: Callable[[], None]) -> Response:
     """Run work that has claimed its key: what it answers is kept, and where it can't answer now the key is free again."""
     database = the_core().database
 
@@ -81,6 +86,7 @@ def _response_once(claim: Claim, work: Callable[[Session], StoredAnswer]) -> Res
         return stored
 
     try:
+        first()
         return _response(database.transaction(run, landed=lambda session: receipts.completed(session, claim)))
     except DomainError as refusal:
         return _refuse(claim, refusal)
@@ -123,9 +129,9 @@ def _request_hash() -> bytes:
 
 
 def _refuse(claim: Claim, refusal: DomainError) -> Response:
-    """A refusal is an answer too and is kept like one; but where trying again can help (401, 503), the key is free again."""
+    """A refusal is an answer too and is kept like one; but where trying again can help (401, 502, 503), the key is free again."""
     response = refused(refusal)
-    if response.status_code in (401, 503):
+    if response.status_code in (401, 502, 503):
         _free(claim)
         return response
     stored = StoredAnswer(status=response.status_code, body=response.get_data(as_text=True), location=None)

@@ -16,7 +16,10 @@ _CHATTY = ("celery.beat", "celery.worker.strategy", "celery.app.trace")
 
 SETTINGS = settings.load()
 
-app = Celery("stocking", include=["workers.orders", "workers.maintenance", "workers.matching", "workers.histories"])
+app = Celery(
+    "stocking",
+    include=["workers.orders", "workers.maintenance", "workers.matching", "workers.histories", "workers.payments", "workers.alerts"],
+)
 app.conf.update(celery_config.worker(SETTINGS))
 
 

@@ -19,6 +19,11 @@ def test_batches_hold_every_id_once(count: int, batch_size: int) -> None:
     assert all(0 < len(batch.ids) <= batch_size for batch in batches)
 
 
+def test_what_waits_for_somebody_outside_is_woken_one_by_one() -> None:
+    """A minute for each of five hundred would outlast any time limit."""
+    assert [one.ids for one in wakeups(Task.VERIFY_PAYMENT, IDS[:3], batch_size=500)] == [(one,) for one in IDS[:3]]
+
+
 def test_the_courier_sends_names_and_texts() -> None:
     """What goes to the broker is the task's name and its ids as text, in order."""
     sent: list[tuple[str, list[str]]] = []

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.trading.payment_rows import partly_refunded_payment
 from tests.trading.steps import everything
 from tests.webapp.client import Api, data_of, problem_of
 from trading.market.listing import seed_listing
@@ -16,11 +17,13 @@ PUBLIC = {
     ("GET", "/market/clock"),
     ("GET", "/market/calendar"),
     ("GET", "/market/rules"),
+    ("POST", "/payments/portone/webhook"),
 }
 
 # What a route that names a thing by its id needs besides it.
 BODIES = {
     ("PATCH", "/trading/orders/<uuid:order_id>"): {"price": 61_000},
+    ("POST", "/payments/<payment_id>/cancel"): {"amount": 1},
     ("PATCH", "/watchlist/<uuid:item_id>"): {"memo": "메모"},
     ("PATCH", "/watchlist/directories/<uuid:directory_id>"): {"name": "이름"},
 }
@@ -76,11 +79,13 @@ def test_everything_with_an_id_belongs_to_somebody(api: Api) -> None:
     named = [(method, rule) for method, rule in routes(api) if "<" in rule and "/realtime/" not in rule]
     assert len(named) >= 6
     stocks = seed_listing()
+    payment_id = partly_refunded_payment(api.books, UUID(owner.id)).hex
 
     for number, (method, rule) in enumerate(named):
         # Things of its own for each, as some of these routes end them.
         order = api.limit_order(owner)
         own = {"order_id": order["id"], "transaction_id": transaction["id"], "stock_code": "A005930"}
+        own["payment_id"] = payment_id
         if rule.startswith("/watchlist"):
             own["directory_id"] = data_of(api.post("/watchlist/directories", owner, {"name": f"{number}"}), 201)["id"]
             own["item_id"] = data_of(api.post("/watchlist", owner, {"stock_code": stocks[number].code}), 201)["id"]

@@ -8,7 +8,8 @@ import pytest
 import celery_config
 from launcher.plan import ROOT
 from tests.books import settings_for
-from trading.queue import Task
+from trading.gateways.portone.transport import Timeouts
+from trading.queue import ONE_BY_ONE, Task
 from trading.settings import Settings
 
 SETTINGS = settings_for("sqlite:///nowhere.db", "redis://127.0.0.1:1/0", sweep_period_s=5)
@@ -49,6 +50,9 @@ def test_limits_stand_in_the_right_order() -> None:
     assert soft < hard
     assert WORKER["worker_soft_shutdown_timeout"] > soft
     assert WORKER["broker_transport_options"]["visibility_timeout"] > 10 * hard
+    assert WORKER["broker_transport_options"]["visibility_timeout"] > 2 * celery_config.PAYMENT_SOFT_TIME_LIMIT_S
+    patience = Timeouts()
+    assert 2 * (patience.connect_s + patience.total_s) < celery_config.PAYMENT_SOFT_TIME_LIMIT_S
 
 
 @pytest.mark.parametrize("side", [WORKER, PRODUCER], ids=["worker", "producer"])
@@ -72,7 +76,7 @@ def test_periodic_tasks_expire_before_their_next_turn() -> None:
     """A pause is not followed by a burst of late ones: a few looks of a matcher at most. Every periodic task is there, on its queue."""
     schedule = WORKER["beat_schedule"]
     stages = {Task.EXECUTE_ORDERS, Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS}
-    assert {one["task"] for one in schedule.values()} == set(Task) - stages
+    assert {one["task"] for one in schedule.values()} == set(Task) - stages - ONE_BY_ONE
     for entry in schedule.values():
         assert 0 < entry["options"]["expires"] < max(entry["schedule"], 2.5)
         assert entry["options"]["queue"] == celery_config.QUEUES[Task(entry["task"])]

@@ -21,6 +21,11 @@
     ├── OrderNotOpen              order-not-open
     ├── OrderNotAmendable         order-not-amendable
     ├── ClientOrderIdTaken        client-order-id-taken
+    ├── PaymentNotFound           payment-not-found
+    ├── PaymentNotRefundable      payment-not-refundable
+    ├── RefundExceedsPayment      refund-exceeds-payment
+    ├── PaymentServiceUnavailable  payment-service-unavailable
+    ├── PaymentServiceRefused     payment-service-refused
     ├── TransactionNotFound       transaction-not-found
     ├── HoldingNotFound           holding-not-found
     ├── WatchlistDirectoryNotFound  watchlist-directory-not-found
@@ -153,6 +158,34 @@ class OrderNotAmendable(DomainError):
 
 class ClientOrderIdTaken(DomainError):
     code = "client-order-id-taken"
+
+
+class PaymentNotFound(DomainError):
+    code = "payment-not-found"
+
+
+class PaymentNotRefundable(DomainError):
+    """Facts: ``payment_status``; only what was credited, and not all given back, can be refunded."""
+
+    code = "payment-not-refundable"
+
+
+class RefundExceedsPayment(DomainError):
+    """Facts: ``needed`` and ``refundable`` in won: what is left of the payment without the refunds under way."""
+
+    code = "refund-exceeds-payment"
+
+
+class PaymentServiceUnavailable(DomainError):
+    """The payment service gave no usable answer in time. Nothing can be paid under the payment that was being prepared."""
+
+    code = "payment-service-unavailable"
+
+
+class PaymentServiceRefused(DomainError):
+    """The payment service refused what only a fault of the set-up explains."""
+
+    code = "payment-service-refused"
 
 
 class TransactionNotFound(DomainError):

@@ -59,6 +59,7 @@ class EndReason(StrEnum):
     NOT_FILLED_AT_ONCE = "not-filled-at-once"
     STOCK_NOT_TRADABLE = "stock-not-tradable"
     INSUFFICIENT_CASH = "insufficient-cash"
+    ACCOUNT_OVERDRAWN = "account-overdrawn"
 
 
 # The whole life of an order: which event leads from which state to which. What is not here can't happen.

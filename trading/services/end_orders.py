@@ -128,14 +128,30 @@ def cancel_order(session: Session, *, user_id: UUID, order_id: UUID, now: dateti
 
 def cancel_open_orders(session: Session, *, user_id: UUID, now: datetime) -> list[UUID]:
     """Cancel every open order of this user; their ids."""
-    orders = session.execute(
+    orders = _lock_open_orders(session, _ORDERS.c.user_id == user_id)
+    end_orders(session, [_cancelled(order) for order in orders], now=now)
+    return [order.id for order in orders]
+
+
+def cancel_buys_of_overdrawn(session: Session, *, user_id: UUID, now: datetime) -> None:
+    """Cancel every open buy of a user whose cash is needed for what is taken back from him."""
+    orders = _lock_open_orders(session, (_ORDERS.c.user_id == user_id) & (_ORDERS.c.side == Side.BUY))
+    end_orders(session, [Ending(order, OrderEvent.CANCEL, EndReason.ACCOUNT_OVERDRAWN) for order in orders], now=now)
+
+
+def has_open_buys(session: Session, *, user_id: UUID) -> bool:
+    """Whether an open buy of this user reserves cash now."""
+    mine = (_ORDERS.c.user_id == user_id) & _ORDERS.c.status.in_(OPEN_STATUSES)
+    return session.scalar(select(_ORDERS.c.id).where(mine, _ORDERS.c.reserved_cash > 0).limit(1)) is not None
+
+
+def _lock_open_orders(session: Session, which: ColumnElement[bool]) -> Sequence[AnyRow]:
+    return session.execute(
         select(*LOCKED_COLUMNS)
-        .where(_ORDERS.c.user_id == user_id, _ORDERS.c.status.in_(OPEN_STATUSES))
+        .where(which, _ORDERS.c.status.in_(OPEN_STATUSES))
         .order_by(_ORDERS.c.id)
         .with_for_update()
     ).all()
-    end_orders(session, [_cancelled(order) for order in orders], now=now)
-    return [order.id for order in orders]
 
 
 def _cancelled(order: AnyRow) -> Ending:

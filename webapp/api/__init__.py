@@ -10,6 +10,7 @@ from webapp.api import (
     operations,
     order_insights,
     orders,
+    payments,
     portfolio,
     realtime,
     relayer_admin,
@@ -36,8 +37,10 @@ def install(app: Flask) -> None:
         realtime,
         stream,
         market,
+        payments,
         trading_control,
         relayer_admin,
     ):
         api.register_blueprint(room.blueprint)
+    api.register_blueprint(payments.webhooks)
     app.register_blueprint(operations.blueprint)

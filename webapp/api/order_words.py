@@ -37,6 +37,7 @@ ENDINGS: dict[EndReason | None, str] = {
     EndReason.NOT_FILLED_AT_ONCE: "즉시 체결되지 않은 수량은 취소되는 조건의 주문이어서 남은 수량이 취소되었습니다.",
     EndReason.STOCK_NOT_TRADABLE: "더 이상 거래되지 않는 종목이어서 주문이 종료되었습니다.",
     EndReason.INSUFFICIENT_CASH: "체결 가격을 치를 현금이 부족하여 주문이 종료되었습니다.",
+    EndReason.ACCOUNT_OVERDRAWN: "결제가 취소되어 계좌에 미수금이 생겼기 때문에 매수 주문이 취소되었습니다.",
 }
 
 CHARGES: dict[ChargeName, str] = {

@@ -5,7 +5,7 @@ a newer one. So a credit is booked once for a payment and a reversal once for a 
 order the looks are taken in, the same is booked in the end.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -194,19 +194,29 @@ def _contradicts_itself(report: Report) -> bool:
     return report.cancelled != returned or report.status is not status
 
 
-def _with_reversals(decision: Decision, report: Report) -> Decision:
-    """The decision with every cancellation reversed that was not before, as far as something is left to give back."""
-    payment, reversals, alert = decision.payment, [], decision.alert or decision.finding is Finding.CONTRADICTORY
-    for cancellation in report.succeeded_cancellations:
+def reverse(payment: Payment, cancellations: Iterable[Cancellation]) -> tuple[Payment, tuple[Cancellation, ...], bool]:
+    """A credited payment after these cancellations, those among them that are to be booked, and whether any is of more than is left.
+
+    One that was booked before is passed over, and one that is too large not booked at all.
+    """
+    reversals, too_much = [], False
+    for cancellation in cancellations:
         if cancellation.id in payment.reversed:
             continue
         if cancellation.amount > payment.left:
-            alert = True
+            too_much = True
             continue
         reversals.append(cancellation)
         event = PaymentEvent.CANCEL if cancellation.amount == payment.left else PaymentEvent.CANCEL_IN_PART
         payment = replace(_after(payment, event), reversed={**payment.reversed, cancellation.id: cancellation.amount})
-    return replace(decision, payment=payment, reversals=tuple(reversals), alert=alert)
+    return payment, tuple(reversals), too_much
+
+
+def _with_reversals(decision: Decision, report: Report) -> Decision:
+    """The decision with every cancellation reversed that was not before, as far as something is left to give back."""
+    payment, reversals, too_much = reverse(decision.payment, report.succeeded_cancellations)
+    alert = decision.alert or decision.finding is Finding.CONTRADICTORY or too_much
+    return replace(decision, payment=payment, reversals=reversals, alert=alert)
 
 
 def _after(payment: Payment, event: PaymentEvent) -> Payment:

@@ -1,0 +1,21 @@
+"""Fixtures of payments' tests: the whole of payments on each kind of database."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.payments_stack import PaymentsStack, payments_stack
+
+
+@pytest.fixture
+def stack(database_uri: str, valkey_url: str) -> Iterator[PaymentsStack]:
+    """The API, the workers' code and the stand-in for PortOne, on each kind of database."""
+    with payments_stack(database_uri, valkey_url) as stack:
+        yield stack
+
+
+@pytest.fixture
+def mariadb_stack(migrated_mariadb: str, valkey_url: str) -> Iterator[PaymentsStack]:
+    """The same on MariaDB alone, for what only a server with concurrent writers can show."""
+    with payments_stack(migrated_mariadb, valkey_url) as stack:
+        yield stack

@@ -1,0 +1,125 @@
+"""Shapes of the answers about payments."""
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from trading.rules.payments.order_names import OCTETS_MAX
+from trading.rules.payments.refunds import RefundStatus
+from trading.rules.payments.reports import KRW
+from trading.rules.payments.states import PaymentStatus, is_payment_id
+from webapp.fields import IdCursor, Line, Whole
+from webapp.schemas import PageArguments
+
+_ID = "019aa2044b7d7c3a9a0c5f1e2d3b4a59"
+_REFUND_ID = "019aa204-4b7d-7c3a-9a0c-5f1e2d3b4a60"
+_AT = "2026-11-20T01:00:00.123456+00:00"
+
+
+class PaymentId(fields.String):
+    """A payment's id as it was answered by prepare: 32 lower-case letters and digits."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = str(super()._deserialize(value, attr, data, **kwargs))
+        if not is_payment_id(text):
+            raise ValidationError("payment_id가 올바르지 않습니다.")
+        return text
+
+
+class Preparation(Schema):
+    amount = Whole(required=True, metadata={"example": 10_000, "description": "won"})
+    order_name = Line(
+        high=200,
+        required=True,
+        metadata={"example": "프리미엄 구독", "description": f"at most {OCTETS_MAX} octets of UTF-8, once cleaned"},
+    )
+    currency = fields.String(
+        load_default=KRW, validate=validate.OneOf([KRW]), metadata={"example": KRW, "description": "KRW only"}
+    )
+
+
+class Prepared(Schema):
+    """What the browser hands to ``PortOne.requestPayment``."""
+
+    store_id = fields.String(required=True, metadata={"example": "store-00000000-0000-4000-8000-000000000001"})
+    channel_key = fields.String(required=True, metadata={"example": "channel-key-00000000-0000-4000-8000-000000000001"})
+    payment_id = fields.String(required=True, metadata={"example": _ID})
+    order_name = fields.String(required=True, metadata={"example": "프리미엄 구독"})
+    amount = fields.Integer(required=True, metadata={"example": 10_000})
+    currency = fields.String(required=True, metadata={"example": KRW})
+
+
+class Completion(Schema):
+    payment_id = PaymentId(required=True, metadata={"example": _ID})
+
+
+class PaymentState(Schema):
+    payment_id = fields.String(required=True, metadata={"example": _ID})
+    status = fields.String(required=True, metadata={"example": PaymentStatus.PENDING, "enum": list(PaymentStatus)})
+
+
+class RefundRequest(Schema):
+    amount = Whole(
+        load_default=None, allow_none=True, metadata={"example": 3_000, "description": "won; all that is left"}
+    )
+    reason = Line(high=50, load_default="고객 환불", metadata={"example": "단순 변심"})
+
+
+class Refund(Schema):
+    """``failure`` is PortOne's word or ours for why nothing was given back."""
+
+    id = fields.UUID(required=True, metadata={"example": _REFUND_ID})
+    payment_id = fields.String(required=True, metadata={"example": _ID})
+    amount = fields.Integer(required=True, metadata={"example": 3_000})
+    status = fields.String(required=True, metadata={"example": RefundStatus.REQUESTED, "enum": list(RefundStatus)})
+    reason = fields.String(required=True, metadata={"example": "R-019aa2044b7d7c3a9a0c5f1e2d3b4a60 단순 변심"})
+    failure = fields.String(allow_none=True, metadata={"example": None})
+    requested_at = fields.AwareDateTime(required=True, metadata={"example": _AT})
+    finished_at = fields.AwareDateTime(allow_none=True, metadata={"example": None})
+
+
+class Cancellation(Schema):
+    """``trigger`` is PortOne's word: API, CONSOLE, PORTONE_ADMIN, CHARGEBACK or one that is new."""
+
+    id = fields.String(required=True, metadata={"example": "019b7721-b400-e720-9452-000000000007"})
+    amount = fields.Integer(required=True, metadata={"example": 3_000})
+    trigger = fields.String(allow_none=True, metadata={"example": "API"})
+    refund_id = fields.UUID(allow_none=True, metadata={"example": _REFUND_ID})
+    booked_at = fields.AwareDateTime(required=True, metadata={"example": _AT})
+
+
+class VirtualAccount(Schema):
+    bank = fields.String(allow_none=True, metadata={"example": "KOOKMIN"})
+    number = fields.String(allow_none=True, metadata={"example": "X0000000000001"})
+    expires_at = fields.AwareDateTime(allow_none=True, metadata={"example": _AT})
+
+
+class PaymentShort(Schema):
+    """Won. ``held_amount`` is set aside for refunds under way; ``virtual_account`` is where the payer is to send the money."""
+
+    payment_id = fields.String(required=True, metadata={"example": _ID})
+    order_name = fields.String(required=True, metadata={"example": "프리미엄 구독"})
+    amount = fields.Integer(required=True, metadata={"example": 10_000})
+    currency = fields.String(required=True, metadata={"example": KRW})
+    status = fields.String(required=True, metadata={"example": PaymentStatus.CREDITED, "enum": list(PaymentStatus)})
+    cancelled_amount = fields.Integer(required=True, metadata={"example": 0})
+    held_amount = fields.Integer(required=True, metadata={"example": 0})
+    refundable_amount = fields.Integer(required=True, metadata={"example": 10_000})
+    created_at = fields.AwareDateTime(required=True, metadata={"example": _AT})
+    expires_at = fields.AwareDateTime(required=True, metadata={"example": _AT})
+    credited_at = fields.AwareDateTime(allow_none=True, metadata={"example": _AT})
+    failure = fields.String(allow_none=True, metadata={"example": None})
+    virtual_account = fields.Nested(VirtualAccount, allow_none=True)
+    receipt_url = fields.String(allow_none=True, metadata={"example": "https://receipt.example/1"})
+
+
+class Payment(PaymentShort):
+    cancellations = fields.List(fields.Nested(Cancellation), required=True)
+    refunds = fields.List(fields.Nested(Refund), required=True)
+
+
+class PaymentFilters(PageArguments):
+    """Loads as the keywords of ``trading.queries.payments.payments_of``."""
+
+    cursor = IdCursor(attribute="before", load_default=None)
+    status = fields.Enum(PaymentStatus, by_value=True, load_default=None)

@@ -1,0 +1,238 @@
+"""Real money in by PortOne, and back to the payer."""
+
+from typing import Any
+from uuid import UUID
+
+import structlog
+from flask import Response, request
+from flask.views import MethodView
+from flask_smorest import Blueprint
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import UnsupportedMediaType
+
+from trading.database.ids import new_id
+from trading.database.transactions import nothing_to_find
+from trading.gateways.portone.webhooks import InvalidWebhook, Webhook, WebhookVerifier
+from trading.queries.payments import payment_of, payments_of, refund_of
+from trading.rules.errors import Forbidden, PaymentNotFound
+from trading.rules.payments.states import is_payment_id
+from trading.rules.problems import MIMETYPE
+from trading.services.payments.prepare import prepare_payment, remember_hint
+from trading.services.payments.refunds import request_refund
+from webapp.api.payment_schemas import (
+    Completion,
+    Payment,
+    PaymentFilters,
+    PaymentShort,
+    PaymentState,
+    Preparation,
+    Prepared,
+    Refund,
+    RefundRequest,
+)
+from webapp.authentication import me, signed_in
+from webapp.core import the_core
+from webapp.documentation import PREFIX, SIGNED_IN, make_blueprint
+from webapp.problems import problem
+from webapp.schemas import Done, Problem, envelope, page, success
+from webapp.writing import Answer, write
+
+log = structlog.get_logger(__name__)
+
+blueprint = make_blueprint("Payments", "결제와 환불")
+# Its body is PortOne's: it is looked at after its signature, and as octets.
+webhooks = Blueprint("PaymentWebhooks", __name__, url_prefix=PREFIX, description="포트원이 보내는 알림")
+
+_EVENTS_OF_PAYMENTS = "Transaction."
+
+
+@blueprint.route("/payments/portone/prepare")
+class Preparing(MethodView):
+    @signed_in
+    @blueprint.arguments(Preparation)
+    @blueprint.response(201, envelope(Prepared))
+    @blueprint.alt_response(409, schema=Problem, content_type=MIMETYPE, description="cash-limit-exceeded")
+    @blueprint.alt_response(502, schema=Problem, content_type=MIMETYPE, description="payment-service-refused")
+    @blueprint.alt_response(503, schema=Problem, content_type=MIMETYPE, description="payment-service-unavailable")
+    @blueprint.doc(**SIGNED_IN)
+    def post(self, body: dict[str, Any]) -> Response:
+        """결제 준비: 금액을 저장하고 포트원에 고정합니다. 답을 그대로 결제창에 넘겨 주세요."""
+        core, user_id, payment_id = the_core(), me().user_id, new_id()
+
+        def prepared(session: Session) -> Answer:
+            payment = payment_of(session, user_id=user_id, payment_id=payment_id)
+            return Answer(
+                "결제를 준비했습니다.",
+                {
+                    "store_id": core.settings.portone_store_id,
+                    "channel_key": core.settings.channel_keys[0],
+                    "payment_id": payment.payment_id,
+                    "order_name": payment.order_name,
+                    "amount": payment.amount,
+                    "currency": payment.currency,
+                },
+                location=f"{PREFIX}/payments/{payment.payment_id}",
+            )
+
+        return write(
+            prepared,
+            schema=envelope(Prepared),
+            status=201,
+            landed=nothing_to_find,
+            first=lambda: prepare_payment(
+                core.database,
+                core.portone,
+                payment_id=payment_id,
+                user_id=user_id,
+                amount=body["amount"],
+                order_name=body["order_name"],
+                settings=core.settings,
+                clock=core.clock,
+            ),
+        )
+
+
+@blueprint.route("/payments/portone/complete")
+class Completing(MethodView):
+    @signed_in
+    @blueprint.arguments(Completion)
+    @blueprint.response(202, envelope(PaymentState))
+    @blueprint.alt_response(404, schema=Problem, content_type=MIMETYPE, description="payment-not-found")
+    @blueprint.doc(**SIGNED_IN)
+    def post(self, body: dict[str, Any]) -> Response:
+        """결제 확인 요청: 결제창의 결과와 관계없이 서버가 포트원에 조회합니다. 결과는 GET /payments/{payment_id}로 확인해 주세요."""
+        core, user_id = the_core(), me().user_id
+        payment_id = _id(body["payment_id"])
+
+        def work(session: Session) -> Answer:
+            if not remember_hint(session, payment_id, settings=core.settings, now=core.clock(), user_id=user_id):
+                raise PaymentNotFound
+            return Answer("결제를 확인하고 있습니다.", payment_of(session, user_id=user_id, payment_id=payment_id))
+
+        return write(work, schema=envelope(PaymentState), status=202, landed=nothing_to_find)
+
+
+@webhooks.route("/payments/portone/webhook")
+class Notified(MethodView):
+    @webhooks.response(200, Done)
+    @webhooks.alt_response(400, schema=Problem, content_type=MIMETYPE, description="webhook-refused")
+    @webhooks.alt_response(503, schema=Problem, content_type=MIMETYPE, description="payment-webhooks-off")
+    def post(self) -> dict[str, object] | Response:
+        """포트원 웹훅(2024-04-25): 서명을 확인하고, 해당 결제를 조회하도록 기억합니다. 본문의 상태는 믿지 않습니다."""
+        core = the_core()
+        settings = core.settings
+        if settings.webhook_addresses and request.remote_addr not in settings.webhook_addresses:
+            raise Forbidden
+        if not settings.webhook_secrets:
+            return problem("payment-webhooks-off")
+        if request.mimetype != "application/json":
+            raise UnsupportedMediaType
+        try:
+            verifier = WebhookVerifier(settings.webhook_secrets)
+            webhook = verifier.verify(request.get_data(), dict(request.headers), now=core.clock())
+        except InvalidWebhook as invalid:
+            log.warning("webhook_refused", reason=invalid.fault)
+            return problem("webhook-refused", reason=invalid.fault)
+        return success(None, _taken(webhook))
+
+
+def _taken(webhook: Webhook) -> str:
+    """Remember what a webhook hints at; what is said of it to PortOne, which reads nothing but the status."""
+    core = the_core()
+    known = False
+    if webhook.type.startswith(_EVENTS_OF_PAYMENTS) and is_payment_id(webhook.payment_id or ""):
+        payment_id = _id_or_none(webhook.payment_id or "")
+        if payment_id is not None and webhook.store_id == core.settings.portone_store_id:
+            known = core.database.transaction(
+                lambda session: remember_hint(session, payment_id, settings=core.settings, now=core.clock()),
+                landed=nothing_to_find,
+            )
+    note = log.info if known else log.warning
+    # Its type is PortOne's, and signed; of the rest nothing is repeated that is not an id of ours.
+    note("webhook_taken" if known else "webhook_of_nothing_known", type=webhook.type[:64])
+    return "확인했습니다." if known else "해당하는 결제가 없습니다."
+
+
+@blueprint.route("/payments")
+class Payments(MethodView):
+    @signed_in
+    @blueprint.arguments(PaymentFilters, location="query")
+    @blueprint.response(200, page(PaymentShort))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, filters: dict[str, Any]) -> dict[str, object]:
+        """내 결제 목록: 최근 것부터."""
+        user_id = me().user_id
+        return success(the_core().database.read(lambda session: payments_of(session, user_id=user_id, **filters)))
+
+
+@blueprint.route("/payments/<payment_id>")
+class OnePayment(MethodView):
+    @signed_in
+    @blueprint.response(200, envelope(Payment))
+    @blueprint.alt_response(404, schema=Problem, content_type=MIMETYPE, description="payment-not-found")
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, payment_id: str) -> dict[str, object]:
+        """내 결제 한 건: 취소와 환불 내역을 포함합니다."""
+        user_id, identifier = me().user_id, _id(payment_id)
+        return success(
+            the_core().database.read(lambda session: payment_of(session, user_id=user_id, payment_id=identifier))
+        )
+
+
+@blueprint.route("/payments/<payment_id>/cancel")
+class Refunding(MethodView):
+    @signed_in
+    @blueprint.arguments(RefundRequest)
+    @blueprint.response(202, envelope(Refund))
+    @blueprint.alt_response(404, schema=Problem, content_type=MIMETYPE, description="payment-not-found")
+    @blueprint.alt_response(
+        409,
+        schema=Problem,
+        content_type=MIMETYPE,
+        description="payment-not-refundable, refund-exceeds-payment, insufficient-cash, account-overdrawn",
+    )
+    @blueprint.doc(**SIGNED_IN)
+    def post(self, body: dict[str, Any], payment_id: str) -> Response:
+        """환불 요청: 금액을 묶어 두고 포트원에 취소를 요청합니다. 금액이 없으면 남은 전액을 환불합니다."""
+        core, user_id, now, refund_id = the_core(), me().user_id, the_core().clock(), new_id()
+        identifier, message = _id(payment_id), "환불을 요청했습니다."
+        location = f"{PREFIX}/payments/{identifier.hex}"
+
+        def landed(session: Session) -> Answer | None:
+            refund = refund_of(session, user_id=user_id, refund_id=refund_id)
+            return None if refund is None else Answer(message, refund, location)
+
+        return write(
+            lambda session: Answer(
+                message,
+                request_refund(
+                    session,
+                    refund_id=refund_id,
+                    payment_id=identifier,
+                    user_id=user_id,
+                    amount=body["amount"],
+                    words=body["reason"],
+                    settings=core.settings,
+                    now=now,
+                ),
+                location,
+            ),
+            schema=envelope(Refund),
+            status=202,
+            landed=landed,
+        )
+
+
+def _id(payment_id: str) -> UUID:
+    """The UUID behind a payment's id. Raises PaymentNotFound for a text that is none, before anything is asked for it."""
+    identifier = _id_or_none(payment_id)
+    if identifier is None:
+        raise PaymentNotFound
+    return identifier
+
+
+def _id_or_none(payment_id: str) -> UUID | None:
+    try:
+        return UUID(hex=payment_id) if is_payment_id(payment_id) else None
+    except ValueError:
+        return None

@@ -1,0 +1,54 @@
+"""Tasks about real money: look at payments, give money back, and wake what is due."""
+
+from typing import Any
+
+import structlog
+
+import celery_config
+from trading.database.transactions import nothing_to_find
+from trading.queue import Task
+from trading.services.payments.looks import look_at_payment
+from trading.services.payments.refunds import pursue_refund
+from trading.services.payments.sweep import wake_due_payments
+from workers.application import app
+from workers.task import CoreTask, ids_of, the_core
+
+log = structlog.get_logger(__name__)
+
+# PortOne may take more than a minute for an answer, and one task may need two of them.
+_PATIENT = {
+    "soft_time_limit": celery_config.PAYMENT_SOFT_TIME_LIMIT_S,
+    "time_limit": celery_config.PAYMENT_SOFT_TIME_LIMIT_S + 30,
+}
+
+
+@app.task(base=CoreTask, name=str(Task.VERIFY_PAYMENT), **_PATIENT)
+def verify_payment(payment_ids: list[str]) -> dict[str, Any]:
+    """Ask PortOne what became of a payment, and book it."""
+    core = the_core()
+    statuses = [
+        look_at_payment(core.database, core.portone, one, settings=core.settings, clock=core.clock).status
+        for one in ids_of(payment_ids)
+    ]
+    return {"payment_ids": payment_ids, "statuses": statuses}
+
+
+@app.task(base=CoreTask, name=str(Task.REFUND_PAYMENT), **_PATIENT)
+def refund_payment(refund_ids: list[str]) -> dict[str, Any]:
+    """Ask PortOne to give money back, or look whether it did."""
+    core = the_core()
+    statuses = [
+        pursue_refund(core.database, core.portone, one, settings=core.settings, clock=core.clock)
+        for one in ids_of(refund_ids)
+    ]
+    return {"refund_ids": refund_ids, "statuses": statuses}
+
+
+# Not retried: the next one comes by itself.
+@app.task(base=CoreTask, name=str(Task.SWEEP_PAYMENTS), autoretry_for=())
+def sweep_payments() -> dict[str, Any] | None:
+    """Wake the payments and refunds that are due: to be looked at again, or whose wake-up was lost."""
+    core = the_core()
+    now = core.clock()
+    due = core.database.transaction(lambda session: wake_due_payments(session, now=now), landed=nothing_to_find)
+    return {"payments": due.payments, "refunds": due.refunds} if due.payments or due.refunds else None
