@@ -27,7 +27,7 @@ HARD_TIME_LIMIT_S = 45
 VISIBILITY_TIMEOUT_S = 600
 # A look at PortOne and one request more, each bounded by the client's 80 s, and the database besides.
 PAYMENT_SOFT_TIME_LIMIT_S = 200
-EXPIRES_MIN_S = 2.0
+MATCH_EXPIRES_S = 2.0
 MATCH_SOFT_TIME_LIMIT_S = 240
 
 

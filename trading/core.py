@@ -10,7 +10,6 @@ from redis import Redis
 from trading.database.transactions import Database
 from trading.gateways.portone.client import PortoneClient
 from trading.gateways.portone.transport import Timeouts
-from trading.gateways.toss.market_data import MarketData
 from trading.market.account_events import AccountEvent, AccountStreams
 from trading.market.connection import connect
 from trading.market.quote_book import QuoteBook

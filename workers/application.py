@@ -18,7 +18,7 @@ SETTINGS = settings.load()
 
 app = Celery(
     "stocking",
-    include=["workers.orders", "workers.maintenance", "workers.matching", "workers.histories", "workers.payments", "workers.alerts"],
+    include=["workers.orders", "workers.maintenance", "workers.matching", "workers.histories", "workers.payments"],
 )
 app.conf.update(celery_config.worker(SETTINGS))
 

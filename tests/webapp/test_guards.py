@@ -1,7 +1,7 @@
 """Every route of the API, found in its URL map: who may ask, and for whose things."""
 
 import re
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 

@@ -134,6 +134,12 @@ class CashLimitExceeded(DomainError):
     code = "cash-limit-exceeded"
 
 
+class AccountOverdrawn(DomainError):
+    """Money was taken back that the user had spent. Facts: ``debt`` in won, which has to come in before anything goes out."""
+
+    code = "account-overdrawn"
+
+
 class OrderNotFound(DomainError):
     code = "order-not-found"
 
@@ -142,12 +148,6 @@ class OrderNotOpen(DomainError):
     """Facts: ``order_status``, ``reason`` (why it ended, None when it was filled) and ``executed_quantity`` in shares."""
 
     code = "order-not-open"
-class AccountOverdrawn(DomainError):
-    """Money was taken back that the user had spent. Facts: ``debt`` in won, which has to come in before anything goes out."""
-
-    code = "account-overdrawn"
-
-
 
 
 class OrderNotAmendable(DomainError):
