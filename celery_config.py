@@ -20,6 +20,8 @@ QUEUES: dict[Task, str] = {
     Task.VERIFY_PAYMENT: "payments.verify",
     Task.REFUND_PAYMENT: "payments.refund",
     Task.SWEEP_PAYMENTS: "maintenance",
+    Task.BUILD_CANDLES: "candles",
+    Task.PURGE_CANDLES: "maintenance",
 }
 
 SOFT_TIME_LIMIT_S = 30
@@ -101,6 +103,8 @@ def _schedule(settings: Settings) -> dict[str, Any]:
         Task.EXPIRE_ORDERS: settings.expire_period_s,
         Task.RECORD_ACCOUNT_DAYS: settings.account_days_period_s,
         Task.PURGE_RECEIPTS: 600,
+        Task.BUILD_CANDLES: settings.candle_period_s,
+        Task.PURGE_CANDLES: 600,
     }
     # Each expires before the next is sent, or a pause would be followed by a burst of late ones.
     schedule: dict[str, Any] = {

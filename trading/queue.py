@@ -23,6 +23,8 @@ class Task(StrEnum):
     REPAIR_ACCOUNT_STREAMS = "repair_account_streams"
     RECORD_ACCOUNT_DAYS = "record_account_days"
     PURGE_RECEIPTS = "purge_idempotency_receipts"
+    BUILD_CANDLES = "build_candles"
+    PURGE_CANDLES = "purge_candles"
     VERIFY_PAYMENT = "verify_payment"
     REFUND_PAYMENT = "refund_payment"
     SWEEP_PAYMENTS = "sweep_payments"

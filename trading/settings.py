@@ -88,6 +88,8 @@ class Settings(BaseSettings):
     matcher_shards: int = Field(default=1, ge=1, le=64)
     expire_period_s: int = Field(default=30, ge=1, le=3_600)
     account_days_period_s: int = Field(default=300, ge=1, le=3_600)
+    candle_period_s: int = Field(default=5, ge=1, le=3_600)
+    candle_minute_days: int = Field(default=30, ge=1, le=3_650)
 
     watchlist_directories_max: int = Field(default=20, ge=1, le=100)
     watchlist_items_max: int = Field(default=100, ge=1, le=1_000)

@@ -18,7 +18,14 @@ SETTINGS = settings.load()
 
 app = Celery(
     "stocking",
-    include=["workers.orders", "workers.maintenance", "workers.matching", "workers.histories", "workers.payments"],
+    include=[
+        "workers.orders",
+        "workers.maintenance",
+        "workers.matching",
+        "workers.histories",
+        "workers.payments",
+        "workers.candles",
+    ],
 )
 app.conf.update(celery_config.worker(SETTINGS))
 
