@@ -10,11 +10,14 @@ from redis import Redis
 from trading.database.transactions import Database
 from trading.gateways.portone.client import PortoneClient
 from trading.gateways.portone.transport import Timeouts
+from trading.gateways.toss.market_data import MarketData
 from trading.market.account_events import AccountEvent, AccountStreams
+from trading.market.answer_cache import AnswerCache
 from trading.market.connection import connect
 from trading.market.quote_book import QuoteBook
 from trading.market.tick_stream import TickStream
 from trading.queries.exchange_days import CorrectedHours
+from trading.queries.stocks import StockSearch
 from trading.queue import Wakeup
 from trading.rules.market_hours import AlwaysOpen, MarketHours
 from trading.services.accounts import Passwords
@@ -56,6 +59,8 @@ class Core:
     ticks: TickStream
     passwords: Passwords
     exchange_hours: CorrectedHours
+    stock_search: StockSearch
+    market_data: MarketData
     account_events: AccountEventPublisher
     portone: PortoneClient
     clock: Clock
@@ -112,6 +117,10 @@ def build(
         ticks=TickStream(redis),
         passwords=Passwords(settings),
         exchange_hours=CorrectedHours(database, clock),
+        stock_search=StockSearch(database, clock),
+        market_data=MarketData(
+            info_url=settings.info_url, cert_url=settings.cert_url, cache=AnswerCache(redis), clock=clock
+        ),
         account_events=account_events,
         portone=PortoneClient(
             api_url=settings.portone_api_base_url,

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "development-only-secret-never-used-in-production"  # noqa: S105 - production refuses it by name
@@ -30,7 +30,7 @@ MARKET_DATA_HOSTS = frozenset({"wts-api.tossinvest.com", "realtime-socket.tossin
 # The only hosts of Toss's REST API that are asked of the market, each of which is named by one setting.
 INFO_HOST = "wts-info-api.tossinvest.com"
 CERT_HOST = "wts-cert-api.tossinvest.com"
-SANDBOX_REST_URL = "http://127.0.0.1:8092"
+SANDBOX_REST_URL = "http://127.0.0.1:8093"
 
 PORTONE_API_URL = "https://api.portone.io"
 
@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     market_buy_collar_bp: int = Field(default=200, ge=0, le=10_000)
     tick_freshness_ms: int = Field(default=10_000, ge=100, le=3_600_000)
 
+
     idempotency_key_hours: int = Field(default=24, ge=1, le=24 * 30)
     wake_grace_ms: int = Field(default=2_000, ge=100, le=600_000)
     sweep_period_s: int = Field(default=5, ge=1, le=3_600)
@@ -112,6 +113,8 @@ class Settings(BaseSettings):
     feed_destination_style: Literal["slashes", "dots", "percent"] = "slashes"
     toss_api_url: str = "http://127.0.0.1:8090"
     toss_websocket_url: str = "ws://127.0.0.1:8090/ws"
+    toss_info_url: str | None = None
+    toss_cert_url: str | None = None
     market_hours: Literal["krx", "always"] | None = None
     relayer_subscription_budget: int = Field(default=100, ge=1, le=1_000)
     relayer_heartbeat_ms: int = Field(default=5_000, ge=0, le=120_000)
@@ -199,18 +202,23 @@ class Settings(BaseSettings):
                 raise ValueError("must be origins such as https://example.com, with commas between them and no path")
         return value
 
-    @field_validator("toss_api_url", "toss_websocket_url")
+    @field_validator("toss_api_url", "toss_websocket_url", "toss_info_url", "toss_cert_url")
     @classmethod
-    def _market_data_only(cls, value: str) -> str:
+    def _market_data_only(cls, value: str | None, field: ValidationInfo) -> str | None:
+        if value is None:
+            return None
         try:
             url = urlsplit(value)
         except ValueError:
             # The library's message repeats a part of the address, and that may hold a password.
             raise ValueError("is no address") from None
-        if url.hostname not in MARKET_DATA_HOSTS | LOOPBACK_HOSTS:
-            raise ValueError(f"must name one of {', '.join(sorted(MARKET_DATA_HOSTS | LOOPBACK_HOSTS))}")
+        hosts = _REST_HOSTS.get(field.field_name or "", MARKET_DATA_HOSTS) | LOOPBACK_HOSTS
+        if url.hostname not in hosts:
+            raise ValueError(f"must name one of {', '.join(sorted(hosts))}")
         if url.scheme not in {"https", "wss"} and url.hostname not in LOOPBACK_HOSTS:
             raise ValueError("must be encrypted (https or wss)")
+        if field.field_name in _REST_HOSTS and (url.scheme not in {"https", "http"} or "@" in url.netloc or url.query):
+            raise ValueError("must be an http or https address without credentials and query")
         return value
 
     @model_validator(mode="after")
@@ -225,8 +233,8 @@ class Settings(BaseSettings):
             faults.append("ARGON2_*: production needs at least 19456 KiB and a time cost of 2 (OWASP)")
         faults.extend(
             f"{name.upper()}: production needs the real feed, not the sandbox on loopback"
-            for name in ("toss_api_url", "toss_websocket_url")
-            if urlsplit(getattr(self, name)).hostname in LOOPBACK_HOSTS
+            for name in ("toss_api_url", "toss_websocket_url", "toss_info_url", "toss_cert_url")
+            if urlsplit(getattr(self, name) or "").hostname in LOOPBACK_HOSTS
         )
         faults += self._faults_of_payments()
         if faults:
@@ -283,11 +291,28 @@ class Settings(BaseSettings):
         return frozenset(_words(self.gateway_allowed_origins))
 
     @cached_property
+    def info_url(self) -> str:
+        """Where Toss's REST API tells of prices: its own host where the feed is its own, else the sandbox."""
+        return self.toss_info_url or self._rest_url(INFO_HOST)
+
+    @cached_property
+    def cert_url(self) -> str:
+        """Where Toss's REST API tells of rankings."""
+        return self.toss_cert_url or self._rest_url(CERT_HOST)
+
+    def _rest_url(self, host: str) -> str:
+        return SANDBOX_REST_URL if self._is_on_loopback else f"https://{host}"
+
+    @cached_property
+    def _is_on_loopback(self) -> bool:
+        return urlsplit(self.toss_websocket_url).hostname in LOOPBACK_HOSTS
+
+    @cached_property
     def hours_rule(self) -> Literal["krx", "always"]:
         """Whose hours the market keeps: the exchange's, or none at all, as the sandbox's play market trades around the clock."""
         if self.market_hours is not None:
             return self.market_hours
-        return "always" if urlsplit(self.toss_websocket_url).hostname in LOOPBACK_HOSTS else "krx"
+        return "always" if self._is_on_loopback else "krx"
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:

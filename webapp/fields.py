@@ -92,6 +92,20 @@ class KoreanDay(fields.Date):
         return datetime.combine(day + timedelta(days=1 if self._end else 0), time(), KST)
 
 
+class Instant(fields.AwareDateTime):
+    """An instant, RFC 3339 with its offset, of the years that a calendar may be asked for. A plus sign that an address made a space is one."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso", **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = value.replace(" ", "+") if isinstance(value, str) and "T" in value else value
+        at: datetime = super()._deserialize(text, attr, data, **kwargs)
+        if not 1990 <= at.year <= 2200:
+            raise self.make_error("invalid", input=value, obj_type="datetime")
+        return at
+
+
 class IdCursor(fields.String):
     """The cursor of a list ordered by id."""
 

@@ -8,6 +8,7 @@ from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from trading.database.transactions import DatabaseUnavailable
+from trading.gateways.toss.errors import TossError, TossFailed, TossHasNone, TossPaused, TossTooSlow
 from trading.market.commands import AnswerCode
 from trading.market.quote_book import MarketUnavailable
 from trading.rules.errors import DomainError
@@ -91,6 +92,16 @@ _TABLE: dict[str, Words] = {
         422, "멱등 키 충돌", "같은 Idempotency-Key로 다른 내용의 요청이 이미 있었습니다."
     ),
     "request-in-progress": Words(409, "처리 중인 요청", "같은 Idempotency-Key의 요청을 처리하고 있습니다."),
+    TossTooSlow.code: Words(
+        504, "시세 서버 응답 지연", "시세 서버가 제때 응답하지 않았습니다. 잠시 후 다시 시도해 주세요."
+    ),
+    TossFailed.code: Words(
+        502, "시세 서버 오류", "시세 서버가 올바른 응답을 주지 않았습니다. 잠시 후 다시 시도해 주세요."
+    ),
+    TossPaused.code: Words(
+        503, "시세 조회 일시 중단", "시세 서버 조회를 잠시 멈췄습니다. retry_after_s초 뒤에 다시 시도해 주세요."
+    ),
+    TossHasNone.code: Words(404, "시세 정보 없음", "시세 서버에 이 종목의 정보가 없습니다."),
     "relayer-unavailable": Words(503, "시세 수신 이상", "실시간 시세 수신이 정상이 아닙니다."),
     AnswerCode.BUDGET_EXCEEDED: Words(409, "구독 한도 초과", AnswerCode.BUDGET_EXCEEDED.message),
     AnswerCode.REFUSED: Words(502, "구독 거절", AnswerCode.REFUSED.message),
@@ -135,13 +146,14 @@ def problem_as(status: int, code: str, **facts: Any) -> Response:
     if words.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     if words.status == 503:
-        response.headers["Retry-After"] = "1"
+        response.headers["Retry-After"] = str(facts.get("retry_after_s", 1))
     return response
 
 
 def install(app: Flask) -> None:
     app.add_url_rule(PAGE, "problems", _page)
     app.register_error_handler(DomainError, refused)
+    app.register_error_handler(TossError, _toss_has_no_answer)
     app.register_error_handler(MarketUnavailable, lambda _fault: problem("upstream-unavailable"))
     app.register_error_handler(DatabaseUnavailable, _database_unavailable)
     app.register_error_handler(HTTPException, _http)
@@ -152,6 +164,11 @@ def refused(refusal: DomainError) -> Response:
     """The answer for an expected refusal, which is logged as one."""
     log.info("request_refused", code=refusal.code, **{f"fact_{name}": value for name, value in refusal.facts.items()})
     return problem(refusal.code, **refusal.facts)
+
+
+def _toss_has_no_answer(fault: TossError) -> Response:
+    log.info("market_data_unavailable", code=fault.code, reason=str(fault))
+    return problem(fault.code, **({"retry_after_s": fault.retry_after_s} if isinstance(fault, TossPaused) else {}))
 
 
 def _database_unavailable(fault: DatabaseUnavailable) -> Response:

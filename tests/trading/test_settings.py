@@ -218,3 +218,34 @@ def test_the_set_up_with_portone_is_read() -> None:
     assert settings.channel_keys == ("card", "easy")
     assert settings.webhook_addresses == {"52.78.5.241"}
     assert settings.webhook_secrets == (PORTONE_DEVELOPMENT_WEBHOOK_SECRET,)
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("TOSS_INFO_URL", "https://wts-cert-api.tossinvest.com"),
+        ("TOSS_CERT_URL", "https://wts-info-api.tossinvest.com"),
+        ("TOSS_CERT_URL", "https://openapi.tossinvest.com"),
+        ("TOSS_INFO_URL", "https://wts-info-api.tossinvest.com.evil.example"),
+        ("TOSS_INFO_URL", "http://wts-info-api.tossinvest.com"),
+        ("TOSS_INFO_URL", "wss://wts-info-api.tossinvest.com"),
+        ("TOSS_INFO_URL", "https://user:hunter2@wts-info-api.tossinvest.com"),
+        ("TOSS_INFO_URL", "http://127.0.0.1:8093?x=1"),
+        ("TOSS_INFO_URL", "ws://127.0.0.1:8093"),
+    ],
+)
+def test_each_address_of_the_rest_api_names_its_own_host(name: str, url: str) -> None:
+    """One of prices and one of rankings, where nothing takes an order; or the sandbox."""
+    faults = faults_of({name: url})
+    assert name in faults
+    assert "hunter2" not in faults
+
+
+def test_the_rest_api_is_of_where_the_feed_is() -> None:
+    """The sandbox's with the sandbox, Toss's own with Toss, and what is set wins."""
+    laptop, production = load({}), load(PRODUCTION)
+    assert laptop.info_url == laptop.cert_url == "http://127.0.0.1:8093"
+    assert production.info_url == "https://wts-info-api.tossinvest.com"
+    assert production.cert_url == "https://wts-cert-api.tossinvest.com"
+    assert load({"TOSS_INFO_URL": "http://localhost:1"}).info_url == "http://localhost:1"
+    assert "TOSS_INFO_URL" in faults_of({**PRODUCTION, "TOSS_INFO_URL": "http://localhost:1"})

@@ -183,7 +183,7 @@ class _TimelyReads(io.RawIOBase):
         if left_s <= 0:
             raise TimeoutError
         self._connection.settimeout(left_s if self._patience_s is None else min(left_s, self._patience_s))
-        return self._raw.readinto(buffer)  # type: ignore[attr-defined, no-any-return]
+        return self._raw.readinto(buffer)
 
     def close(self) -> None:
         self._raw.close()
@@ -193,7 +193,7 @@ class _TimelyReads(io.RawIOBase):
 class _TimelyResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_TimelyReads(self.fp.detach(), sock))  # type: ignore[assignment, attr-defined]
+        self.fp = io.BufferedReader(_TimelyReads(self.fp.detach(), sock))
 
 
 class _TimelyConnection(HTTPConnection):

@@ -78,3 +78,18 @@ def revoked_session(session_id: UUID) -> str:
 def command_result(command_id: str) -> str:
     """String with a TTL: the relayer's answer to one command, as JSON; and the channel on which it is published, as it is written."""
     return f"toss_ws_relayer:command_result:{command_id}"
+
+
+def upstream_answer(subject: str) -> str:
+    """String with a TTL: what Toss's REST API told last of a subject, with the time, as JSON."""
+    return f"toss_rest:answer:{subject}"
+
+
+def upstream_turn(subject: str) -> str:
+    """String with a TTL: whose turn it is to ask for a subject."""
+    return f"toss_rest:turn:{subject}"
+
+
+def upstream_pause(host: str) -> str:
+    """String with a TTL: there while nobody may ask this host; the reason."""
+    return f"toss_rest:pause:{host}"

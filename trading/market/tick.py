@@ -9,6 +9,8 @@ from typing import Annotated, NamedTuple, Self, TypeVar
 
 import msgspec
 
+from trading.rules.money import change_rate_bp
+
 _PRICE_MAX = 10**9
 _VOLUME_MAX = 10**15
 _POSITIONS_PER_MS = 1_000_000
@@ -72,10 +74,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def change_rate_bp(self) -> int | None:
         """The change in basis points of the base price, rounded half away from zero; None without a base."""
-        if not self.base:
-            return None
-        magnitude = (2 * abs(self.price - self.base) * 10_000 + self.base) // (2 * self.base)
-        return magnitude if self.price >= self.base else -magnitude
+        return change_rate_bp(self.price, self.base) if self.base else None
 
     def age_ms(self, now: datetime) -> int:
         """Milliseconds since the relayer received it.

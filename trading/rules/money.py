@@ -14,3 +14,9 @@ def rate_rounded_down(amount: int, rate_ppm: int) -> int:
 def raised_by_basis_points(amount: int, basis_points: int) -> int:
     """``amount`` (won) plus ``basis_points`` of it, rounded up to the won: used where too little would be wrong."""
     return -(-amount * (BASIS_POINTS + basis_points) // BASIS_POINTS)
+
+
+def change_rate_bp(value: int, base: int) -> int:
+    """How far ``value`` lies from ``base`` (> 0), in basis points of it, rounded half away from zero."""
+    magnitude = (2 * abs(value - base) * BASIS_POINTS + base) // (2 * base)
+    return magnitude if value >= base else -magnitude

@@ -1,0 +1,349 @@
+"""Stocks as users ask for them: searched in our own master data, and told by Toss, which may be in any state."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from sqlalchemy import insert, update
+
+from tests.books import HYNIX, SAMSUNG, opened, settings_for
+from tests.fixtures.toss import DETAILS, result_of
+from tests.servers import Valkey
+from tests.trading.gateways.http_server import Answer, Ending, Request, Server, answer, serving
+from tests.webapp.client import Api, Person, api_on, data_of, problem_of
+from trading.database.tables import Candle, Stock, table_of
+from trading.database.transactions import statements_counted
+from trading.gateways.toss.market_data import CANDLES_ASKED
+
+_STOCKS = table_of(Stock)
+_CANDLES = table_of(Candle)
+
+ROUTES = (
+    "/stocks/search?q=삼성",
+    f"/stocks/{SAMSUNG}",
+    f"/stocks/{SAMSUNG}/price",
+    f"/stocks/{SAMSUNG}/candles",
+    f"/stocks/{SAMSUNG}/orderbook",
+    f"/stocks/{SAMSUNG}/trades",
+    "/stocks/indices",
+    "/stocks/exchange-rate",
+    "/stocks/rankings",
+)
+BY_TOSS = [route for route in ROUTES if route.endswith(("price", "candles", "orderbook", "trades", "s", "rate"))]
+
+
+def as_toss(request: Request) -> Answer:
+    return answer(200, {"result": result_of(request.target)})
+
+
+@pytest.fixture
+def toss() -> Iterator[Server]:
+    with serving(as_toss) as server:
+        yield server
+
+
+@contextmanager
+def opened_api(database_uri: str, valkey_url: str, toss: Server) -> Iterator[Api]:
+    """The API on empty books, with a server in Toss's place."""
+    settings = settings_for(database_uri, valkey_url, toss_info_url=toss.url, toss_cert_url=toss.url)
+    with opened(settings) as books:
+        yield api_on(books)
+
+
+@pytest.fixture
+def api(migrated_sqlite: str, valkey_url: str, toss: Server) -> Iterator[Api]:
+    with opened_api(migrated_sqlite, valkey_url, toss) as api:
+        yield api
+
+
+@pytest.fixture
+def any_api(database_uri: str, valkey_url: str, toss: Server) -> Iterator[Api]:
+    """The same on each kind of database, for what is read from it."""
+    with opened_api(database_uri, valkey_url, toss) as api:
+        yield api
+
+
+@pytest.fixture
+def me(api: Api) -> Person:
+    return api.person()
+
+
+def found(api: Api, me: Person, query: str, **more: str) -> list[str]:
+    arguments = "".join(f"&{name}={value}" for name, value in more.items())
+    stocks = data_of(api.get(f"/stocks/search?q={quote(query)}{arguments}", me))["stocks"]
+    return [stock["name"] for stock in stocks]
+
+
+def test_a_stranger_learns_nothing(api: Api, toss: Server) -> None:
+    for route in ROUTES:
+        problem_of(api.get(route), "unauthorized")
+    assert toss.requests == []
+
+
+@pytest.mark.parametrize("query", ["ㅅㅅㅈㅈ", "삼ㅅㅈ", "삼성전자", "SAMSUNG ELEC", "005930", "a005930"])
+def test_a_stock_is_found_by_what_people_type(api: Api, me: Person, query: str) -> None:
+    stocks = data_of(api.get(f"/stocks/search?q={quote(query)}", me))["stocks"]
+
+    assert stocks[0] == {
+        "stock_code": SAMSUNG,
+        "name": "삼성전자",
+        "english_name": "Samsung Electronics",
+        "market": "KOSPI",
+        "kind": "STOCK",
+        "status": "TRADABLE",
+    }
+
+
+@pytest.mark.parametrize("query", ["", "   ", "삼" * 51, "a" * 1_000, "\0", "삼\0성", "\n", "\u202e"])
+def test_what_can_be_no_query_is_refused(api: Api, me: Person, query: str) -> None:
+    problem_of(api.get(f"/stocks/search?q={quote(query)}", me), "validation-failed")
+
+
+@pytest.mark.parametrize("query", ["%", "_", "'; DROP TABLE stocks; --", ".*", "[ㄱ-ㅎ]", "\ud800", "💹", "\\"])
+def test_odd_queries_are_queries(api: Api, me: Person, query: str) -> None:
+    """They mean themselves and find what contains them, which is nothing."""
+    assert found(api, me, query.encode("utf-8", "replace").decode()) == []
+
+
+@pytest.mark.parametrize("limit", ["0", "51", "-1", "x", "1e9", "9" * 400])
+def test_a_limit_is_from_one_to_fifty(api: Api, me: Person, limit: str) -> None:
+    problem_of(api.get(f"/stocks/search?q=삼성&limit={limit}", me), "validation-failed")
+    assert len(found(api, me, "ㅅ", limit="2")) == 2
+
+
+def test_the_search_follows_the_master_data(any_api: Api) -> None:
+    """A stock that is delisted goes behind the others within two seconds, whoever delisted it."""
+    api, me = any_api, any_api.person()
+    assert found(api, me, "SK")[0] == "SK"
+    api.books.do(
+        lambda session: session.execute(update(_STOCKS).where(_STOCKS.c.name == "SK하이닉스").values(status="DELISTED"))
+    )
+    api.books.clock.advance(seconds=2)
+
+    assert found(api, me, "SKㅎ") == ["SK하이닉스"]
+    assert data_of(api.get("/stocks/search?q=SKㅎ", me))["stocks"][0]["status"] == "DELISTED"
+
+
+def test_a_search_costs_no_statement_while_the_listing_is_known(any_api: Api) -> None:
+    api, me = any_api, any_api.person()
+    found(api, me, "삼성")
+    with statements_counted(api.books.core.database.engine) as first:
+        found(api, me, "삼성")
+    with statements_counted(api.books.core.database.engine) as second:
+        found(api, me, "ㅅ", limit="50")
+    assert len(first) == len(second)
+    assert not any("stocks" in statement for statement in (*first, *second))
+
+
+def test_a_stock_is_told_by_our_own_fresh_tick(api: Api, me: Person, toss: Server) -> None:
+    """Toss is not asked then."""
+    api.books.tick(70_500, base=70_000)
+
+    price = data_of(api.get("/stocks/005930/price", me))
+
+    assert (price["stock_code"], price["price"], price["source"], price["stale"]) == (SAMSUNG, 70_500, "TICK", False)
+    assert (price["change"], price["change_rate_bp"], price["upper_limit"]) == (500, 71, 91_000)
+    assert toss.requests == []
+
+
+def test_a_stock_without_a_fresh_tick_is_told_by_toss(api: Api, me: Person) -> None:
+    api.books.tick(1_000, age_ms=60_000)
+
+    price = data_of(api.get(f"/stocks/{SAMSUNG}/price", me))
+
+    assert (price["price"], price["base_price"], price["source"]) == (DETAILS["close"], DETAILS["base"], "TOSS")
+    assert (price["volume"], price["high_52w"], price["stale"]) == (DETAILS["volume"], DETAILS["high52w"], False)
+
+
+def test_an_old_tick_is_told_while_toss_is_away(api: Api, me: Person, toss: Server) -> None:
+    api.books.tick(70_500, age_ms=60_000)
+    toss.reply = lambda _: answer(500)
+
+    price = data_of(api.get(f"/stocks/{SAMSUNG}/price", me))
+
+    assert (price["price"], price["source"], price["stale"], price["age_ms"]) == (70_500, "TICK", True, 60_000)
+
+
+def test_the_younger_of_two_old_prices_is_told(api: Api, me: Person, toss: Server) -> None:
+    data_of(api.get(f"/stocks/{SAMSUNG}/price", me))
+    toss.reply = lambda _: answer(500)
+    api.books.clock.advance(minutes=5)
+    assert data_of(api.get(f"/stocks/{SAMSUNG}/price", me))["source"] == "TOSS"
+
+    api.books.tick(70_500, age_ms=60_000)
+
+    assert data_of(api.get(f"/stocks/{SAMSUNG}/price", me))["source"] == "TICK"
+
+
+def test_master_data_is_told_also_without_a_price(any_api: Api, toss: Server) -> None:
+    api, me = any_api, any_api.person()
+    assert data_of(api.get(f"/stocks/{SAMSUNG}", me))["price"]["price"] == DETAILS["close"]
+    toss.reply = lambda _: Answer(b"", Ending.RESET)
+
+    hynix = data_of(api.get(f"/stocks/{HYNIX}", me))
+
+    assert (hynix["name"], hynix["price"], hynix["price_unavailable"]) == ("SK하이닉스", None, "upstream-unavailable")
+
+
+@pytest.mark.parametrize(
+    "code", ["A999999", "999999", "삼성", "A", "x" * 300, "%00", "..%2f..%2fetc", "A00593%ed%a0%80"]
+)
+@pytest.mark.parametrize("tail", ["", "/price", "/candles", "/orderbook", "/trades"])
+def test_toss_is_never_asked_for_what_does_not_exist(api: Api, me: Person, toss: Server, code: str, tail: str) -> None:
+    answered = api.get(f"/stocks/{code}{tail}", me)
+
+    assert answered.status_code == 404
+    assert answered.get_json()["code"] in ("stock-not-found", "not-found")
+    assert toss.requests == []
+
+
+def test_the_book_and_the_trades(api: Api, me: Person) -> None:
+    book = data_of(api.get(f"/stocks/{SAMSUNG}/orderbook", me))
+    trades = data_of(api.get(f"/stocks/{SAMSUNG}/trades?count=1", me))
+
+    assert [level["price"] for level in book["asks"]] == [70_100, 70_200, 70_300]
+    assert book["bids"][0] == {"price": 70_000, "volume": 4}
+    assert [trade["price"] for trade in trades["trades"]] == [70_000]
+
+
+def test_indices_and_the_rate_are_exact_decimals(api: Api, me: Person) -> None:
+    kospi, kosdaq = data_of(api.get("/stocks/indices", me))["indices"]
+    rate = data_of(api.get("/stocks/exchange-rate", me))
+
+    assert (kospi["index_code"], kospi["close"], kospi["change"], kospi["change_rate_bp"]) == (
+        "KOSPI",
+        "4309.63",
+        "95.46",
+        227,
+    )
+    assert kosdaq["index_code"] == "KOSDAQ"
+    assert (rate["rate"], rate["base_rate"], rate["change"]) == ("1392.8910", "1390.0000", "2.8910")
+
+
+def test_a_ranking_has_our_names_and_prices(any_api: Api) -> None:
+    api, me = any_api, any_api.person()
+    api.books.tick(1_000_000, HYNIX, base=990_000)
+
+    stocks = data_of(api.get("/stocks/rankings?limit=2", me))["stocks"]
+
+    assert [(one["rank"], one["name"], one["price"]) for one in stocks] == [
+        (1, "삼성전자", None),
+        (2, "SK하이닉스", 1_000_000),
+    ]
+
+
+def chart(number: int) -> dict[str, Any]:
+    """A chart of so many minutes, the newest first, of which there are always older ones."""
+    candle = {"open": 10, "high": 12, "low": 9, "close": 11, "volume": 5, "amount": 50}
+    stamps = [f"2026-11-20T{10 - minute // 60:02}:{59 - minute % 60:02}:00+09:00" for minute in range(number)]
+    return {"candles": [{"dt": stamp, **candle} for stamp in stamps], "nextDateTime": "2026-11-20T05:00:00+09:00"}
+
+
+def test_a_chart_is_read_page_by_page(api: Api, me: Person, toss: Server) -> None:
+    """A second user who wants fewer costs no question, and a page ends before the one that asked for it."""
+    toss.reply = lambda _: answer(200, {"result": chart(120)})
+    path = f"/stocks/{SAMSUNG}/candles?interval=min:1&count="
+
+    first = data_of(api.get(f"{path}50", me))
+    again = data_of(api.get(f"{path}120", me))
+    assert (len(first["candles"]), len(again["candles"]), len(toss.requests)) == (50, 120, 1)
+    assert f"count={CANDLES_ASKED}" in toss.requests[0].target
+    assert first["next_before"] == first["candles"][-1]["time"] == "2026-11-20T01:10:00+00:00"
+
+    older = data_of(api.get(f"{path}50&before={first['next_before']}", me))
+
+    assert "from=2026-11-20T01%3A10%3A00%2B00%3A00" in toss.requests[1].target
+    assert older["candles"][0]["time"] < first["next_before"]
+    assert (older["source"], older["interval"]) == ("TOSS", "min:1")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "interval=min:2",
+        "interval=hour:1",
+        "interval=..%2f..%2f",
+        "count=0",
+        "count=201",
+        "count=x",
+        "before=noon",
+        "before=2026-11-20T10:00:00",
+        "before=0001-01-01T00:00:00%2B23:59",
+        "before=9999-12-31T23:59:59-23:59",
+        "before=%00",
+    ],
+)
+def test_a_chart_of_nothing_known_is_refused(api: Api, me: Person, toss: Server, arguments: str) -> None:
+    problem_of(api.get(f"/stocks/{SAMSUNG}/candles?{arguments}", me), "validation-failed")
+    assert toss.requests == []
+
+
+def own_candles(api: Api, minutes: int) -> None:
+    """Candles of our own, of the last so many minutes."""
+    newest = api.books.clock().replace(second=0, microsecond=0)
+    rows = []
+    for number in range(minutes):
+        at = newest - timedelta(minutes=number)
+        rows.append({"stock_code": SAMSUNG, "candle_interval": "min:1", "starts_at": at, "opened_at": at, "closed_at": at,
+                     "open": 100, "high": 120, "low": 90, "close": 110, "volume": 7, "amount": 700, "position": 1})  # fmt: skip
+    api.books.do(lambda session: session.execute(insert(_CANDLES), rows))
+
+
+def test_our_own_chart_stands_in_while_toss_is_away(any_api: Api, toss: Server) -> None:
+    api, me = any_api, any_api.person()
+    toss.reply = lambda _: answer(500)
+    path = f"/stocks/{SAMSUNG}/candles?interval=min:5&count=2"
+    problem_of(api.get(path, me), "upstream-failed")
+    own_candles(api, 15)
+
+    page = data_of(api.get(path, me))
+
+    assert (page["source"], len(page["candles"]), page["age_ms"], page["stale"]) == ("OWN", 2, None, False)
+    assert page["candles"][1]["volume"] == 35
+    assert len(data_of(api.get(f"{path}&before={page['next_before']}", me))["candles"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (answer(500), "upstream-failed"),
+        (answer(200, octets=b"<html>"), "upstream-failed"),
+        (answer(200, {"result": 7}), "upstream-failed"),
+        (Answer(b"", Ending.RESET), "upstream-unavailable"),
+        (Answer(b"", Ending.HOLD), "upstream-timeout"),
+        (answer(404), "no-market-data"),
+        (answer(429, Retry_After="77"), "upstream-paused"),
+    ],
+)
+def test_every_state_of_toss_is_a_problem_of_its_own(
+    api: Api, me: Person, toss: Server, fault: Answer, code: str
+) -> None:
+    toss.reply = lambda _: fault
+    for route in BY_TOSS[:3]:
+        told = problem_of(api.get(route, me), code)
+        if code == "upstream-paused":
+            assert 0 < told["retry_after_s"] <= 77
+            assert api.answers[-1].headers["Retry-After"] == str(told["retry_after_s"])
+
+
+@pytest.mark.parametrize("route", BY_TOSS)
+def test_without_redis_everything_is_still_told(api: Api, me: Person, valkey_server: Valkey, route: str) -> None:
+    valkey_server.stop()
+    try:
+        assert api.get(route, me).status_code == 200
+    finally:
+        valkey_server.start()
+
+
+@pytest.mark.parametrize("arguments", ["by=loss", "by=%00", "limit=0", "limit=101", "limit=x"])
+def test_a_ranking_of_nothing_known_is_refused(api: Api, me: Person, toss: Server, arguments: str) -> None:
+    problem_of(api.get(f"/stocks/rankings?{arguments}", me), "validation-failed")
+    assert toss.requests == []
+
+
+@pytest.mark.parametrize("count", ["0", "51", "x"])
+def test_no_more_trades_than_toss_was_asked_for(api: Api, me: Person, count: str) -> None:
+    problem_of(api.get(f"/stocks/{SAMSUNG}/trades?count={count}", me), "validation-failed")

@@ -1,0 +1,225 @@
+"""The shapes of what is told about stocks and the market."""
+
+from marshmallow import Schema, fields, validate
+
+from trading.gateways.toss.client import Index, RankedBy
+from trading.gateways.toss.market_data import CANDLES_ASKED, TRADES_ASKED
+from trading.queries.stock_prices import Source
+from trading.rules.candles import CandleInterval
+from webapp.api.order_schemas import one_of
+from webapp.fields import Instant, Line
+
+QUERY_MAX = 50
+FOUND_MAX = 50
+RANKED_MAX = 100
+
+_CODE = {"example": "A005930"}
+_TIME = {"example": "2026-11-20T10:00:00+09:00"}
+_PRICE = {"example": 70_000}
+
+
+def _integer(example: int | None, description: str | None = None) -> fields.Integer:
+    """A number that may be unknown."""
+    return fields.Integer(required=True, allow_none=True, metadata={"example": example, **_described(description)})
+
+
+def _decimal(example: str, description: str | None = None) -> fields.String:
+    """A decimal number as text, so that no client rounds it, which may be unknown."""
+    return fields.String(required=True, allow_none=True, metadata={"example": example, **_described(description)})
+
+
+def _described(description: str | None) -> dict[str, str]:
+    return {} if description is None else {"description": description}
+
+
+class Age(Schema):
+    """From whom and how old an answer is. ``stale``: a newer one was wanted and could not be had."""
+
+    source = fields.String(required=True, metadata={**one_of(Source), "example": "TOSS"})
+    age_ms = _integer(350, "since it was received; null for what we put together ourselves")
+    stale = fields.Boolean(required=True, metadata={"example": False})
+
+
+class Search(Schema):
+    q = Line(
+        required=True,
+        high=QUERY_MAX,
+        metadata={"description": "name, initial consonants, English name or code", "example": "ㅅㅅㅈㅈ"},
+    )
+    limit = fields.Integer(load_default=20, validate=validate.Range(min=1, max=FOUND_MAX), metadata={"example": 20})
+
+
+class FoundStock(Schema):
+    stock_code = fields.String(required=True, attribute="code", metadata=_CODE)
+    name = fields.String(required=True, metadata={"example": "삼성전자"})
+    english_name = fields.String(required=True, allow_none=True, metadata={"example": "Samsung Electronics"})
+    market = fields.String(required=True, metadata={"example": "KOSPI"})
+    kind = fields.String(required=True, metadata={"example": "STOCK"})
+    status = fields.String(required=True, metadata={"enum": ["TRADABLE", "HALTED", "DELISTED"], "example": "TRADABLE"})
+
+
+class Found(Schema):
+    """The best first."""
+
+    stocks = fields.List(fields.Nested(FoundStock), required=True)
+
+
+class Price(Age):
+    """A price and what is known of its day: won and shares. The day's range and amount are null by a tick."""
+
+    stock_code = fields.String(required=True, metadata=_CODE)
+    price = fields.Integer(required=True, metadata=_PRICE)
+    base_price = _integer(69_000)
+    change = _integer(1_000)
+    change_rate_bp = _integer(145)
+    upper_limit = _integer(89_700)
+    lower_limit = _integer(48_300)
+    open = _integer(69_200)
+    high = _integer(70_400)
+    low = _integer(68_900)
+    volume = _integer(12_345_678, "shares today")
+    amount = _integer(864_197_460_000, "won today")
+    high_52w = _integer(88_800)
+    low_52w = _integer(49_900)
+    market_cap = _integer(414_374_000_000_000, "won")
+    traded_at = fields.AwareDateTime(required=True, allow_none=True, metadata=_TIME)
+
+
+class Stock(Schema):
+    """Master data. ``price`` is null where nobody tells one now; ``price_unavailable`` is the problem's code then."""
+
+    stock_code = fields.String(required=True, metadata=_CODE)
+    isin = fields.String(required=True, allow_none=True, metadata={"example": "KR7005930003"})
+    name = fields.String(required=True, metadata={"example": "삼성전자"})
+    english_name = fields.String(required=True, allow_none=True, metadata={"example": "Samsung Electronics"})
+    market = fields.String(required=True, metadata={"example": "KOSPI"})
+    kind = fields.String(required=True, metadata={"example": "STOCK"})
+    sector = fields.String(required=True, allow_none=True, metadata={"example": "반도체"})
+    status = fields.String(required=True, metadata={"enum": ["TRADABLE", "HALTED", "DELISTED"], "example": "TRADABLE"})
+    listed_shares = _integer(5_919_637_922)
+    reference_price = _integer(69_000, "close (won) of the listing that was imported last")
+    price = fields.Nested(Price, required=True, allow_none=True)
+    price_unavailable = fields.String(required=True, allow_none=True, metadata={"example": None, "nullable": True})
+
+
+class CandlesWanted(Schema):
+    interval = fields.Enum(
+        CandleInterval, by_value=True, load_default=CandleInterval.DAY, metadata={"example": "day:1"}
+    )
+    count = fields.Integer(
+        load_default=100, validate=validate.Range(min=1, max=CANDLES_ASKED), metadata={"example": 100}
+    )
+    before = Instant(load_default=None, metadata={"description": "for the next page: next_before", **_TIME})
+
+
+class Candle(Schema):
+    """Prices in won. ``time`` is the beginning of the span by OWN, and as Toss stamps it by TOSS."""
+
+    time = fields.AwareDateTime(required=True, metadata=_TIME)
+    open = fields.Integer(required=True, metadata=_PRICE)
+    high = fields.Integer(required=True, metadata={"example": 70_300})
+    low = fields.Integer(required=True, metadata={"example": 69_900})
+    close = fields.Integer(required=True, metadata={"example": 70_100})
+    volume = _integer(118_586, "shares")
+    amount = _integer(8_312_878_600, "won")
+
+
+class Candles(Age):
+    """Newest first. ``next_before`` asks for the older ones; null where there are none."""
+
+    stock_code = fields.String(required=True, metadata=_CODE)
+    interval = fields.String(required=True, metadata={**one_of(CandleInterval), "example": "day:1"})
+    candles = fields.List(fields.Nested(Candle), required=True)
+    next_before = fields.AwareDateTime(required=True, allow_none=True, metadata=_TIME)
+
+
+class BookLevel(Schema):
+    price = fields.Integer(required=True, metadata=_PRICE)
+    volume = fields.Integer(required=True, metadata={"example": 1_250})
+
+
+class OrderBook(Age):
+    """The best offers, ascending, and the best bids, descending."""
+
+    stock_code = fields.String(required=True, metadata=_CODE)
+    price = _integer(70_000)
+    asks = fields.List(fields.Nested(BookLevel), required=True)
+    bids = fields.List(fields.Nested(BookLevel), required=True)
+
+
+class TradesWanted(Schema):
+    count = fields.Integer(load_default=20, validate=validate.Range(min=1, max=TRADES_ASKED), metadata={"example": 20})
+
+
+class MarketTrade(Schema):
+    """``time`` is as Toss writes it: an instant, or the time of day in Korea."""
+
+    time = fields.String(required=True, allow_none=True, metadata=_TIME)
+    price = fields.Integer(required=True, metadata=_PRICE)
+    volume = fields.Integer(required=True, metadata={"example": 15})
+    trade_type = fields.String(required=True, allow_none=True, metadata={"example": "BUY"})
+    cumulative_volume = _integer(12_345_678)
+
+
+class MarketTrades(Age):
+    stock_code = fields.String(required=True, metadata=_CODE)
+    trades = fields.List(fields.Nested(MarketTrade), required=True)
+
+
+class IndexPrice(Age):
+    """An index in points, as decimal text."""
+
+    index_code = fields.String(required=True, metadata={**one_of(Index), "example": "KOSPI"})
+    close = fields.String(required=True, metadata={"example": "4309.63"})
+    base = _decimal("4214.17", "close of the trading day before")
+    change = _decimal("95.46")
+    change_rate_bp = _integer(227)
+    open = _decimal("4224.53")
+    high = _decimal("4313.55")
+    low = _decimal("4216.68")
+    volume = _integer(406_339_246)
+    amount = _integer(17_521_809_108_064)
+    traded_at = fields.AwareDateTime(required=True, allow_none=True, metadata=_TIME)
+
+
+class Indices(Schema):
+    """``unavailable`` are the codes of those that can't be told now."""
+
+    indices = fields.List(fields.Nested(IndexPrice), required=True)
+    unavailable = fields.List(fields.String(), required=True, metadata={"example": []})
+
+
+class ExchangeRate(Age):
+    """Won for one US dollar, as decimal text."""
+
+    base_currency = fields.String(required=True, metadata={"example": "USD"})
+    quote_currency = fields.String(required=True, metadata={"example": "KRW"})
+    rate = fields.String(required=True, metadata={"example": "1392.8910"})
+    base_rate = _decimal("1390.0000", "what the change is counted from")
+    change = _decimal("2.8910")
+
+
+class RankingWanted(Schema):
+    by = fields.Enum(
+        RankedBy,
+        by_value=True,
+        load_default=RankedBy.AMOUNT,
+        metadata={"description": "amount: won traded today", "example": "amount"},
+    )
+    limit = fields.Integer(load_default=20, validate=validate.Range(min=1, max=RANKED_MAX), metadata={"example": 20})
+
+
+class RankedStock(Schema):
+    """``name`` is null for a stock that our master data does not have; the price is our own last tick's, null without one."""
+
+    rank = fields.Integer(required=True, metadata={"example": 1})
+    stock_code = fields.String(required=True, metadata=_CODE)
+    name = fields.String(required=True, allow_none=True, metadata={"example": "삼성전자"})
+    price = _integer(70_000)
+    change_rate_bp = _integer(145)
+
+
+class Rankings(Age):
+    by = fields.String(required=True, metadata={**one_of(RankedBy), "example": "amount"})
+    based_at = fields.AwareDateTime(required=True, allow_none=True, metadata=_TIME)
+    stocks = fields.List(fields.Nested(RankedStock), required=True)

@@ -1,0 +1,267 @@
+"""Stocks to anybody who is signed in: a search, master data, and what Toss's REST API tells of the market."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from flask.views import MethodView
+
+from trading.gateways.toss.answers import IndexPrice as IndexDay
+from trading.gateways.toss.client import Index
+from trading.gateways.toss.errors import TossError
+from trading.gateways.toss.market_data import Looked
+from trading.queries.candles import candles_of
+from trading.queries.stock_prices import Source, StockPrice, names_of, price_of, ranked
+from trading.queries.stocks import StockRecord, stock_of
+from trading.rules.candles import CandleInterval
+from trading.rules.errors import StockNotFound
+from trading.rules.money import change_rate_bp
+from trading.rules.stock_codes import product_code
+from webapp.api.stock_schemas import (
+    Candles,
+    CandlesWanted,
+    ExchangeRate,
+    Found,
+    Indices,
+    MarketTrades,
+    OrderBook,
+    Price,
+    Rankings,
+    RankingWanted,
+    Search,
+    Stock,
+    TradesWanted,
+)
+from webapp.authentication import signed_in
+from webapp.core import the_core
+from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.schemas import envelope, success
+
+blueprint = make_blueprint("Stocks", "종목과 시세")
+
+
+@blueprint.route("/stocks/search")
+class TheSearch(MethodView):
+    @signed_in
+    @blueprint.arguments(Search, location="query")
+    @blueprint.response(200, envelope(Found))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, arguments: dict[str, Any]) -> dict[str, object]:
+        """Stocks by name, initial consonants (ㅅㅅㅈㅈ), English name or code, the best first."""
+        return success({"stocks": the_core().stock_search(arguments["q"], limit=arguments["limit"])})
+
+
+@blueprint.route("/stocks/indices")
+class TheIndices(MethodView):
+    @signed_in
+    @blueprint.response(200, envelope(Indices))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self) -> dict[str, object]:
+        """KOSPI and KOSDAQ today."""
+        found = the_core().market_data.indices()
+        return success(
+            {
+                "indices": [_index(index, looked) for index, looked in found.items()],
+                "unavailable": [index for index in Index if index not in found],
+            }
+        )
+
+
+@blueprint.route("/stocks/exchange-rate")
+class TheExchangeRate(MethodView):
+    @signed_in
+    @blueprint.response(200, envelope(ExchangeRate))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self) -> dict[str, object]:
+        """Won for one US dollar."""
+        looked = the_core().market_data.exchange_rate()
+        rate, base = looked.value.close, looked.value.base
+        return success(
+            {
+                "base_currency": "USD",
+                "quote_currency": "KRW",
+                "rate": rate,
+                "base_rate": base,
+                "change": None if base is None else rate - base,
+                **_age(looked),
+            }
+        )
+
+
+@blueprint.route("/stocks/rankings")
+class TheRankings(MethodView):
+    @signed_in
+    @blueprint.arguments(RankingWanted, location="query")
+    @blueprint.response(200, envelope(Rankings))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, arguments: dict[str, Any]) -> dict[str, object]:
+        """The most traded Korean stocks of today, by Toss's count, with our own last prices."""
+        core = the_core()
+        looked = core.market_data.ranking(arguments["by"])
+        codes = looked.value.codes[: arguments["limit"]]
+        names = core.database.read(lambda session: names_of(session, codes))
+        return success(
+            {
+                "by": arguments["by"],
+                "based_at": looked.value.based_at,
+                "stocks": ranked(codes, names, core.quotes),
+                **_age(looked),
+            }
+        )
+
+
+@blueprint.route("/stocks/<stock_code>")
+class OneStock(MethodView):
+    @signed_in
+    @blueprint.response(200, envelope(Stock))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, stock_code: str) -> dict[str, object]:
+        """A stock's master data with its last price, which is null while nobody tells one."""
+        stock = _stock(stock_code)
+        price, problem = None, None
+        try:
+            price = _price(stock)
+        except TossError as fault:
+            problem = fault.code
+        shown = {name: getattr(stock, name) for name in stock.__slots__}
+        return success({**shown, "price": price, "price_unavailable": problem})
+
+
+@blueprint.route("/stocks/<stock_code>/price")
+class OnePrice(MethodView):
+    @signed_in
+    @blueprint.response(200, envelope(Price))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, stock_code: str) -> dict[str, object]:
+        """A stock's price: our own last tick while it is fresh, else Toss's word, else the last that is known."""
+        return success(_price(_stock(stock_code)))
+
+
+@blueprint.route("/stocks/<stock_code>/candles")
+class TheCandles(MethodView):
+    @signed_in
+    @blueprint.arguments(CandlesWanted, location="query")
+    @blueprint.response(200, envelope(Candles))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, arguments: dict[str, Any], stock_code: str) -> dict[str, object]:
+        """A stock's chart, newest first: Toss's, or while it is away what was put together from our own ticks."""
+        stock = _stock(stock_code)
+        try:
+            page = _toss_candles(stock.stock_code, **arguments)
+        except TossError as fault:
+            page = _own_candles(stock.stock_code, fault, **arguments)
+        return success({"stock_code": stock.stock_code, "interval": arguments["interval"], **page})
+
+
+@blueprint.route("/stocks/<stock_code>/orderbook")
+class TheOrderBook(MethodView):
+    @signed_in
+    @blueprint.response(200, envelope(OrderBook))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, stock_code: str) -> dict[str, object]:
+        """A stock's best offers and bids on KRX."""
+        stock = _stock(stock_code)
+        looked = the_core().market_data.order_book(stock.stock_code)
+        book = looked.value
+        return success(
+            {
+                "stock_code": stock.stock_code,
+                "price": book.price,
+                "asks": book.asks,
+                "bids": book.bids,
+                **_age(looked),
+            }
+        )
+
+
+@blueprint.route("/stocks/<stock_code>/trades")
+class TheTrades(MethodView):
+    @signed_in
+    @blueprint.arguments(TradesWanted, location="query")
+    @blueprint.response(200, envelope(MarketTrades))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, arguments: dict[str, int], stock_code: str) -> dict[str, object]:
+        """A stock's last trades on KRX, newest first."""
+        stock = _stock(stock_code)
+        looked = the_core().market_data.trades(stock.stock_code)
+        return success({"stock_code": stock.stock_code, "trades": looked.value[: arguments["count"]], **_age(looked)})
+
+
+def _stock(stock_code: str) -> StockRecord:
+    """The stock of a path, by our own master data, so that nobody else is asked for what does not exist. Raises StockNotFound."""
+    code = product_code(stock_code)
+    if code is None:
+        raise StockNotFound(stock_code=stock_code[:20])
+    return the_core().database.read(lambda session: stock_of(session, code))
+
+
+def _price(stock: StockRecord) -> StockPrice:
+    core = the_core()
+    return price_of(
+        stock,
+        quotes=core.quotes,
+        market_data=core.market_data,
+        freshness_ms=core.settings.tick_freshness_ms,
+        now=core.clock(),
+    )
+
+
+def _toss_candles(code: str, *, interval: CandleInterval, count: int, before: datetime | None) -> dict[str, Any]:
+    looked = the_core().market_data.candles(code, interval, before=before)
+    # What the stamps mean is Toss's own affair; that a page ends before the one that asked for it is ours.
+    told = [candle for candle in looked.value.candles if before is None or candle.time < before]
+    candles = told[:count]
+    has_more = bool(candles) and (looked.value.has_more or len(told) > count)
+    return {
+        "candles": candles,
+        "next_before": candles[-1].time if has_more else None,
+        **_age(looked),
+    }
+
+
+def _own_candles(
+    code: str, fault: TossError, *, interval: CandleInterval, count: int, before: datetime | None
+) -> dict[str, Any]:
+    """The chart from our own ticks; ``fault`` is raised where there is none."""
+    own = the_core().database.read(
+        lambda session: candles_of(session, stock_code=code, interval=interval, count=count, before=before)
+    )
+    if not own:
+        raise fault
+    return {
+        "candles": [{"time": candle.starts_at, **{name: getattr(candle, name) for name in _PARTS}} for candle in own],
+        "next_before": own[-1].starts_at if len(own) == count else None,
+        "source": Source.OWN,
+        "age_ms": None,
+        "stale": False,
+    }
+
+
+_PARTS = ("open", "high", "low", "close", "volume", "amount")
+
+
+def _index(index: Index, looked: Looked[IndexDay]) -> dict[str, Any]:
+    day = looked.value
+    return {
+        "index_code": index,
+        "close": _points(day.close),
+        "base": _points(day.base),
+        "change": None if day.base is None else _points(day.close - day.base),
+        "change_rate_bp": None if day.base is None else change_rate_bp(day.close, day.base),
+        "open": _points(day.open),
+        "high": _points(day.high),
+        "low": _points(day.low),
+        "volume": day.volume,
+        "amount": day.amount,
+        "traded_at": day.traded_at,
+        **_age(looked),
+    }
+
+
+def _points(hundredths: int | None) -> str | None:
+    """``"4309.63"``"""
+    return None if hundredths is None else f"{Decimal(hundredths).scaleb(-2):.2f}"
+
+
+def _age(looked: Looked[Any]) -> dict[str, Any]:
+    return {"source": Source.TOSS, "age_ms": looked.age_ms, "stale": looked.stale}
