@@ -15,12 +15,30 @@ from trading.rules.payments.refunds import RefundStatus
 from trading.rules.payments.reports import KRW
 from trading.rules.payments.states import PaymentStatus
 from trading.services.ledger import lock_accounts, save
+from trading.services.payments.refunds import request_refund
 from trading.settings import PORTONE_DEVELOPMENT_CHANNEL_KEY, PORTONE_DEVELOPMENT_STORE_ID
 
 
 def partly_refunded_payment(books: Books, user: UUID) -> UUID:
     """A payment of 10,000 won that was credited, of which 3,000 went back at the user's wish and 2,000 otherwise, with an alert; its id."""
     return books.do(lambda session: _write(session, books, user))
+
+
+def hold_for_refund(books: Books, user: UUID, payment_id: UUID, amount: int) -> None:
+    """A refund of a payment that was asked for and that nobody pursued yet."""
+    refund_id = new_id()
+    books.do(
+        lambda session: request_refund(
+            session,
+            refund_id=refund_id,
+            payment_id=payment_id,
+            user_id=user,
+            amount=amount,
+            words="환불",
+            settings=books.settings,
+            now=books.clock(),
+        )
+    )
 
 
 def _write(session: Session, books: Books, user: UUID) -> UUID:

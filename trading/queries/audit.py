@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from trading.queries.checks import Check
+from trading.queries.payment_checks import PAYMENT_CHECKS
 from trading.rules.fills import FillRule
 from trading.rules.ledger import DIRECTION, FLOWS
 
@@ -45,16 +47,6 @@ def _digits(member: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One invariant: SQL for the rows at fault, for how many rows there are to look at, and for a figure (won or shares) to show."""
-
-    name: str
-    population: str
-    figure: str
-    faults: str
-
-
-@dataclass(frozen=True, slots=True)
 class Finding:
     """The outcome of one check. ``sample`` shows at most SAMPLE rows at fault."""
 
@@ -65,7 +57,7 @@ class Finding:
     sample: tuple[str, ...]
 
 
-CHECKS = (
+_CHECKS = (
     Check(
         name="1a cash_balance = sum of the account's Transactions",
         population="SELECT COUNT(*) FROM virtual_balances",
@@ -95,12 +87,14 @@ CHECKS = (
             WHERE b.transaction_count <> COALESCE(t.written, 0) OR b.transaction_count <> COALESCE(t.last, 0)""",
     ),
     Check(
-        name="2a reserved_cash = what open and unsettled buys reserve",
+        name="2a reserved_cash = what open and unsettled buys reserve, and what refunds under way hold",
         population="SELECT COUNT(*) FROM virtual_balances",
         figure="SELECT COALESCE(SUM(reserved_cash), 0) FROM virtual_balances",
-        faults="""SELECT b.user_id, b.reserved_cash, COALESCE(o.total, 0) AS orders FROM virtual_balances b
+        faults="""SELECT b.user_id, b.reserved_cash, COALESCE(o.total, 0) AS orders, COALESCE(r.total, 0) AS refunds FROM virtual_balances b
             LEFT JOIN (SELECT user_id, SUM(reserved_cash) AS total FROM orders GROUP BY user_id) o ON o.user_id = b.user_id
-            WHERE b.reserved_cash <> COALESCE(o.total, 0)""",
+            LEFT JOIN (SELECT user_id, SUM(amount) AS total FROM payment_refunds
+                       WHERE status IN ('REQUESTED', 'IN_PROGRESS') GROUP BY user_id) r ON r.user_id = b.user_id
+            WHERE b.reserved_cash <> COALESCE(o.total, 0) + COALESCE(r.total, 0)""",
     ),
     Check(
         name="2b an order reserves at least its unsettled fills, and nothing once it is finished and settled",
@@ -113,10 +107,11 @@ CHECKS = (
                OR (o.status NOT IN {_OPEN} AND e.unsettled IS NULL AND o.reserved_cash <> 0)""",
     ),
     Check(
-        name="2c available cash is never negative",
+        name="2c available cash is never negative, but by a debt",
         population="SELECT COUNT(*) FROM virtual_balances",
         figure="SELECT COALESCE(SUM(cash_balance - reserved_cash), 0) FROM virtual_balances",
-        faults="SELECT user_id, cash_balance, reserved_cash FROM virtual_balances WHERE cash_balance < reserved_cash OR reserved_cash < 0",
+        faults="""SELECT user_id, cash_balance, reserved_cash, debt FROM virtual_balances
+            WHERE cash_balance + debt < reserved_cash OR reserved_cash < 0 OR debt < 0""",
     ),
     Check(
         name="2d an open limit buy reserves what its rest costs at its limit, a sale reserves no cash",
@@ -358,6 +353,8 @@ CHECKS = (
             HAVING SUM(x.flow) <> x.net_flow OR SUM(x.outward) <> x.paid_out OR MIN(x.booked) < x.ended_before""",
     ),
 )
+
+CHECKS = (*_CHECKS, *PAYMENT_CHECKS)
 
 
 def audit(session: Session) -> Iterator[Finding]:
