@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     market_buy_collar_bp: int = Field(default=200, ge=0, le=10_000)
     tick_freshness_ms: int = Field(default=10_000, ge=100, le=3_600_000)
 
+    risk_free_rate_bp: int = Field(default=250, ge=0, le=10_000)
 
     idempotency_key_hours: int = Field(default=24, ge=1, le=24 * 30)
     wake_grace_ms: int = Field(default=2_000, ge=100, le=600_000)

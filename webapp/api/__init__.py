@@ -5,6 +5,7 @@ from flask import Flask
 from webapp.api import (
     account_events,
     accounts,
+    analytics,
     balance,
     market,
     operations,
@@ -33,6 +34,7 @@ def install(app: Flask) -> None:
         balance,
         transactions,
         portfolio,
+        analytics,
         watchlist,
         account_events,
         realtime,

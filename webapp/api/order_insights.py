@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from flask.views import MethodView
-from marshmallow import Schema, ValidationError, fields, validates_schema
+from marshmallow import Schema, fields
 
 from trading.database.ids import new_id
 from trading.market.quote_book import MarketUnavailable
@@ -28,10 +28,10 @@ from trading.services.place_order import PlaceOrder, preview_order
 from webapp.api.explanation_schemas import OrderExplanation
 from webapp.api.order_schemas import OrderRequest, one_of
 from webapp.api.order_words import CHARGES, ENDINGS, REASONS, RULES
+from webapp.api.periods import PeriodOfStock, days_of
 from webapp.authentication import me, signed_in
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
-from webapp.fields import KoreanDay, StockCode
 from webapp.schemas import envelope, success
 
 blueprint = make_blueprint("Order insights", "주문 미리 보기, 설명, 집계")
@@ -74,20 +74,6 @@ class Preview(Schema):
         required=True, metadata={"description": "whether the last trade would fill it; else it waits, or ends unfilled"}
     )
     tick_age_ms = fields.Integer(allow_none=True, metadata={"description": "age of the last trade"})
-
-
-class SummaryPeriod(Schema):
-    """Days in Korea, both included; today where neither is given."""
-
-    from_ = KoreanDay(data_key="from", attribute="since", load_default=None)
-    to = KoreanDay(end=True, attribute="until", load_default=None)
-    stock_code = StockCode(load_default=None)
-
-    @validates_schema
-    def _is_a_period(self, given: dict[str, Any], **_more: Any) -> None:
-        since, until = given.get("since"), given.get("until")
-        if since is not None and until is not None and until <= since:
-            raise ValidationError("from보다 빠를 수 없습니다.", "to")
 
 
 OrderCounts = Schema.from_dict(
@@ -171,11 +157,11 @@ class Explaining(MethodView):
 @blueprint.route("/trading/orders/summary")
 class Summary(MethodView):
     @signed_in
-    @blueprint.arguments(SummaryPeriod, location="query")
+    @blueprint.arguments(PeriodOfStock, location="query")
     @blueprint.response(200, envelope(OrderSummary))
     @blueprint.doc(**SIGNED_IN)
     def get(self, period: dict[str, Any]) -> dict[str, object]:
-        """Own orders of a period, counted by status, and what they came to by side."""
+        """Own orders of a period, today where none is given, counted by status, and what they came to by side."""
         core, user_id = the_core(), me().user_id
         if period["since"] is None and period["until"] is None:
             today = datetime.combine(trade_date(core.clock()), time(), KST)
@@ -183,8 +169,7 @@ class Summary(MethodView):
         found = core.database.snapshot(lambda session: order_summary(session, user_id=user_id, **period))
         return success(
             {
-                "from": period["since"] and period["since"].date(),
-                "to": period["until"] and (period["until"] - _ONE_DAY).date(),
+                **days_of(period["since"], period["until"]),
                 "stock_code": period["stock_code"],
                 "orders": found.orders,
                 "by_status": found.by_status,

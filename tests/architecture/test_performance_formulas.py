@@ -1,0 +1,134 @@
+"""The page of formulas, its section on performance: every worked example comes out as it says."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from launcher.plan import ROOT
+from trading.rules.lots import LotFill, holding_times
+from trading.rules.performance import (
+    RETURNS_NEEDED,
+    TRADING_DAYS_A_YEAR,
+    beta,
+    max_drawdown,
+    sharpe_ratio,
+    volatility,
+)
+from trading.rules.returns import (
+    DAYS_A_YEAR,
+    Figure,
+    Unavailable,
+    Valuation,
+    money_weighted_return,
+    returns_of,
+    total_return,
+)
+from trading.rules.trade_statistics import TradeTotals
+
+PAGE = (ROOT / "docs" / "formulas.md").read_text(encoding="utf-8").split("## Performance")[1]
+RETURNS, RISK, TRADES = (re.split(r"^### ", PAGE, flags=re.MULTILINE)[n] for n in (1, 2, 3))
+
+
+def rows(section: str, columns: int) -> list[list[str]]:
+    """The rows of the tables of a section that have so many columns, without their heads."""
+    cells = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")
+    ]
+    return [
+        row for row in cells if len(row) == columns and row[0] not in ("figure", "day", "fill") and set(row[0]) != {"-"}
+    ]
+
+
+def told(section: str) -> dict[str, str]:
+    return dict(rows(section, 2))
+
+
+def six(figure: Figure) -> str:
+    assert not isinstance(figure, Unavailable)
+    return f"{figure:z.6f}"
+
+
+def won(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def test_the_returns_are_those_of_the_table() -> None:
+    """Flows of both kinds, a day of unknown worth, and what the days come to."""
+    table = rows(RETURNS, 5)
+    valuations = [
+        Valuation(date.fromisoformat(day), None if worth == "unknown" else won(worth), won(paid_in), won(paid_out))
+        for day, worth, paid_in, paid_out, _ in table
+    ]
+
+    found = returns_of(valuations)
+
+    assert len(table) == 6
+    assert {one.day.isoformat(): six(one.value) for one in found} == {row[0]: row[4] for row in table if row[4] != "–"}
+    fall = max_drawdown(found)
+    assert fall is not None
+    assert told(RETURNS) == {
+        "time-weighted return": six(total_return(one.value for one in found)),
+        "money-weighted return": six(
+            money_weighted_return(valuations, since=valuations[0].day, until=valuations[-1].day)
+        ),
+        "max drawdown": f"{six(fall.depth)}, from {fall.peak_day} to {fall.trough_day}, recovered on {fall.recovery_day}",
+    }
+
+
+def test_the_risk_is_that_of_the_twenty_days() -> None:
+    """Beside an index, and over a risk-free rate."""
+    account, index = (
+        [Decimal(bp) / 10_000 for bp in line.split()[1:]]
+        for line in RISK.splitlines()
+        if line.startswith(("account ", "index "))
+    )
+
+    assert len(account) == RETURNS_NEEDED == 20
+    assert told(RISK) == {
+        "time-weighted return": six(total_return(account)),
+        "the index's return": six(total_return(index)),
+        "excess return": six(total_return(account) - total_return(index)),
+        "volatility": six(volatility(account, days_a_year=TRADING_DAYS_A_YEAR)),
+        "Sharpe ratio at 250 bp": six(sharpe_ratio(account, risk_free_rate_bp=250, days_a_year=TRADING_DAYS_A_YEAR)),
+        "beta": six(beta(account, index)),
+    }
+
+
+def test_the_trades_come_to_what_is_told() -> None:
+    """Three that won, one that lost, one that came out even."""
+    (line,) = [line for line in TRADES.splitlines() if line.startswith("Trades of ")]
+    profits = [won(text.replace("−", "-")) for text in re.findall(r"−?\d[\d,]*\d|\b0\b", line)]
+    totals = TradeTotals(
+        trades=len(profits),
+        wins=sum(profit > 0 for profit in profits),
+        losses=sum(profit < 0 for profit in profits),
+        gross_profit=sum(profit for profit in profits if profit > 0),
+        gross_loss=-sum(profit for profit in profits if profit < 0),
+    )
+
+    assert len(profits) == 5
+    assert told(TRADES) == {
+        "win rate": f"{totals.win_rate:.6f}",
+        "average win": f"{totals.average_win:,}",
+        "average loss": f"{totals.average_loss:,}",
+        "profit factor": f"{totals.profit_factor:.6f}",
+    }
+
+
+def test_the_holding_times_are_those_of_the_lots() -> None:
+    table = rows(TRADES, 4)
+    began = datetime(2026, 11, 20, tzinfo=UTC)
+    fills = [
+        LotFill("A005930", side, int(shares), began + timedelta(seconds=int(second)), n)
+        for n, (side, shares, second, _) in enumerate(table)
+    ]
+
+    assert {n: int(row[3]) for n, row in enumerate(table) if row[3] != "–"} == holding_times(fills)
+
+
+def test_the_page_names_the_limits_of_the_code() -> None:
+    """How many returns and days a figure needs, and how many days a year has."""
+    assert f"at least {RETURNS_NEEDED} returns" in RISK
+    assert f"a year has {TRADING_DAYS_A_YEAR} of them" in RISK
+    assert f"and {DAYS_A_YEAR} in a market around the clock" in RISK
+    assert f"Fewer than {DAYS_A_YEAR} days are never annualised" in RETURNS

@@ -1,0 +1,201 @@
+"""What trading came to: statistics, realised profit and performance."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from flask.views import MethodView
+
+from trading.queries.performance import performance_report
+from trading.queries.realized_profit import realized_profit
+from trading.queries.trade_statistics import trade_statistics
+from trading.rules.performance import Performance
+from trading.rules.returns import Figure, Lack, Unavailable
+from trading.rules.trade_statistics import by_span, summed
+from trading.services.index_closes import KOSPI
+from webapp.api.analytics_schemas import (
+    PerformanceFigures,
+    PerformanceQuery,
+    RealizedProfitQuery,
+    RealizedProfits,
+    Statistics,
+    StatisticsQuery,
+)
+from webapp.api.periods import days_of
+from webapp.authentication import me, signed_in
+from webapp.core import the_core
+from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.schemas import envelope, success
+
+blueprint = make_blueprint("Analytics", "매매 통계, 실현 손익, 수익률")
+
+_MISSING_SHOWN = 100
+
+REASONS: dict[Lack, str] = {
+    Lack.NO_RETURNS: "기간 안에 계산할 수 있는 일별 수익률이 없습니다.",
+    Lack.TOO_FEW_RETURNS: "일별 수익률이 더 필요합니다.",
+    Lack.PERIOD_TOO_SHORT: "1년(365일)이 되지 않은 기간은 연율로 환산하지 않습니다.",
+    Lack.NO_VARIATION: "수익률에 변동이 없어 계산할 수 없습니다.",
+    Lack.NO_SINGLE_SOLUTION: "입출금 내역에 맞는 하나의 수익률이 없습니다.",
+    Lack.INDEX_CLOSES_MISSING: "같은 날의 지수 종가가 부족합니다.",
+}
+
+_FIGURES = (
+    "time_weighted_return",
+    "annualised_return",
+    "money_weighted_return",
+    "annualised_money_weighted_return",
+    "volatility",
+    "sharpe_ratio",
+)
+_COMPARED = ("account_return", "index_return", "excess_return", "beta")
+
+
+@blueprint.route("/trading/statistics")
+class TradingStatistics(MethodView):
+    @signed_in
+    @blueprint.arguments(StatisticsQuery, location="query")
+    @blueprint.response(200, envelope(Statistics))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, query: dict[str, Any]) -> dict[str, object]:
+        """Own trades by day, week or month: turnover, costs, win rate, wins and losses, holding times."""
+        user_id = me().user_id
+        period = {name: query[name] for name in ("since", "until", "stock_code")}
+        found = the_core().database.snapshot(lambda session: trade_statistics(session, user_id=user_id, **period))
+        spans = by_span(found.by_day, query["group_by"])
+        behind = [span for span in reversed(spans) if query["cursor"] is None or span.key < query["cursor"]]
+        shown = behind[: query["limit"]]
+        return success(
+            {
+                **days_of(query["since"], query["until"]),
+                "stock_code": query["stock_code"],
+                "group_by": query["group_by"],
+                "totals": summed(found.by_day.values()),
+                "best_trade": found.best_trade,
+                "worst_trade": found.worst_trade,
+                "items": [
+                    {"period": span.key, "from": span.first_day, "to": span.last_day, "totals": spans[span]}
+                    for span in shown
+                ],
+                "next_cursor": shown[-1].key if len(behind) > len(shown) else None,
+            }
+        )
+
+
+@blueprint.route("/trading/realized-profit-loss")
+class RealizedProfitLoss(MethodView):
+    @signed_in
+    @blueprint.arguments(RealizedProfitQuery, location="query")
+    @blueprint.response(200, envelope(RealizedProfits))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, query: dict[str, Any]) -> dict[str, object]:
+        """What own sales earned, by day, month, year or stock, with the totals of the period."""
+        user_id = me().user_id
+        totals, page = the_core().database.snapshot(lambda session: realized_profit(session, user_id=user_id, **query))
+        return success(
+            {
+                **days_of(query["since"], query["until"]),
+                "stock_code": query["stock_code"],
+                "group_by": query["group_by"],
+                "totals": totals,
+                "items": page.items,
+                "next_cursor": page.next_cursor,
+            }
+        )
+
+
+@blueprint.route("/trading/performance")
+class TradingPerformance(MethodView):
+    @signed_in
+    @blueprint.arguments(PerformanceQuery, location="query")
+    @blueprint.response(200, envelope(PerformanceFigures))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, period: dict[str, Any]) -> dict[str, object]:
+        """Own return with deposits and withdrawals taken out, its risk, and KOSPI beside it, over recorded days."""
+        core, user_id, days = the_core(), me().user_id, days_of(**period)
+        calendar = core.exchange_hours.now()
+        report = core.database.snapshot(
+            lambda session: performance_report(
+                session,
+                user_id=user_id,
+                since=days["from"],
+                until=days["to"],
+                index_code=KOSPI,
+                is_exchange_day=calendar.is_trading_day,
+                settings=core.settings,
+            )
+        )
+        return success(
+            {
+                "recorded_days": report.recorded_days,
+                "carried_days": report.carried_days,
+                "unpriced_days": report.unpriced_days,
+                "days_a_year": report.days_a_year,
+                "risk_free_rate_bp": report.risk_free_rate_bp,
+                **_figures(report.figures),
+                "benchmark": {
+                    **_benchmark(report.figures),
+                    "missing_closes": len(report.missing_closes),
+                    "missing_days": report.missing_closes[:_MISSING_SHOWN],
+                },
+                "unavailable": [_lack(name, lack) for name, lack in _lacks(report.figures)],
+            }
+        )
+
+
+def _figures(found: Performance | Unavailable) -> dict[str, Any]:
+    """Every figure that there is; the others are null."""
+    if isinstance(found, Unavailable):
+        return {"from": None, "to": None, "calendar_days": 0, "returns": 0, "max_drawdown": None} | dict.fromkeys(
+            (*_FIGURES, "best_day", "worst_day")
+        )
+    return {
+        "from": found.since,
+        "to": found.until,
+        "calendar_days": found.days,
+        "returns": len(found.returns),
+        "max_drawdown": found.max_drawdown,
+        "best_day": found.best,
+        "worst_day": found.worst,
+        **{name: _known(getattr(found, name)) for name in _FIGURES},
+    }
+
+
+def _benchmark(found: Performance | Unavailable) -> dict[str, Any]:
+    compared = found if isinstance(found, Unavailable) else found.comparison
+    if isinstance(compared, Unavailable):
+        return {"index_code": KOSPI, "returns": 0} | dict.fromkeys(("from", "to", *_COMPARED))
+    return {
+        "index_code": KOSPI,
+        "from": compared.since,
+        "to": compared.until,
+        "returns": compared.returns,
+        **{name: _known(getattr(compared, name)) for name in _COMPARED},
+    }
+
+
+def _lacks(found: Performance | Unavailable) -> Iterator[tuple[str, Unavailable]]:
+    """The figures that can't be given."""
+    if isinstance(found, Unavailable):
+        yield from ((name, found) for name in (*_FIGURES, "benchmark"))
+        return
+    compared = found.comparison
+    wanted = {name: getattr(found, name) for name in _FIGURES} | {
+        "benchmark": compared,
+        "benchmark.beta": None if isinstance(compared, Unavailable) else compared.beta,
+    }
+    yield from ((name, figure) for name, figure in wanted.items() if isinstance(figure, Unavailable))
+
+
+def _known(figure: Figure) -> Decimal | None:
+    return None if isinstance(figure, Unavailable) else figure
+
+
+def _lack(figure: str, lack: Unavailable) -> dict[str, Any]:
+    return {
+        "figure": figure,
+        "reason": lack.reason,
+        "message": REASONS[lack.reason],
+        "needed": lack.needed,
+        "have": lack.have,
+    }

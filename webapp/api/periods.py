@@ -1,0 +1,34 @@
+"""Periods of days in Korea that lists and figures are narrowed to."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from marshmallow import Schema, ValidationError, validates_schema
+
+from webapp.fields import KoreanDay, StockCode
+
+_ONE_DAY = timedelta(days=1)
+
+
+class Period(Schema):
+    """Days in Korea, both included; what is not given is not bounded. Loads as ``since`` and, behind the last day, ``until``."""
+
+    from_ = KoreanDay(data_key="from", attribute="since", load_default=None, metadata={"example": "2026-11-01"})
+    to = KoreanDay(end=True, attribute="until", load_default=None, metadata={"example": "2026-11-30"})
+
+    @validates_schema
+    def _is_a_period(self, given: dict[str, Any], **_more: Any) -> None:
+        since, until = given.get("since"), given.get("until")
+        if since is not None and until is not None and until <= since:
+            raise ValidationError("from보다 빠를 수 없습니다.", "to")
+
+
+class PeriodOfStock(Period):
+    """The same of one stock, or of all."""
+
+    stock_code = StockCode(load_default=None, metadata={"example": "A005930"})
+
+
+def days_of(since: datetime | None, until: datetime | None) -> dict[str, date | None]:
+    """A loaded period as its first and last day, for the answer's ``from`` and ``to``."""
+    return {"from": since and since.date(), "to": until and (until - _ONE_DAY).date()}
