@@ -12,6 +12,7 @@ QUEUES: dict[Task, str] = {
     Task.UPDATE_PORTFOLIOS: "orders.portfolio",
     Task.MATCH_LIMIT_ORDERS: "orders.match.0",
     Task.EXPIRE_ORDERS: "maintenance",
+    Task.CHECK_PRICE_ALERTS: "alerts",
     Task.SWEEP_DUE_WORK: "maintenance",
     Task.REFRESH_SUBSCRIPTIONS: "maintenance",
     Task.REPAIR_ACCOUNT_STREAMS: "maintenance",
@@ -29,7 +30,7 @@ HARD_TIME_LIMIT_S = 45
 VISIBILITY_TIMEOUT_S = 600
 # A look at PortOne and one request more, each bounded by the client's 80 s, and the database besides.
 PAYMENT_SOFT_TIME_LIMIT_S = 200
-MATCH_EXPIRES_S = 2.0
+EXPIRES_MIN_S = 2.0
 MATCH_SOFT_TIME_LIMIT_S = 240
 
 
@@ -96,6 +97,7 @@ def worker(settings: Settings) -> dict[str, Any]:
 
 def _schedule(settings: Settings) -> dict[str, Any]:
     periods_s = {
+        Task.CHECK_PRICE_ALERTS: settings.alert_period_ms / 1_000,
         Task.SWEEP_DUE_WORK: settings.sweep_period_s,
         Task.REFRESH_SUBSCRIPTIONS: settings.sweep_period_s,
         Task.REPAIR_ACCOUNT_STREAMS: settings.sweep_period_s,
@@ -106,10 +108,13 @@ def _schedule(settings: Settings) -> dict[str, Any]:
         Task.BUILD_CANDLES: settings.candle_period_s,
         Task.PURGE_CANDLES: 600,
     }
-    # Each expires before the next is sent, or a pause would be followed by a burst of late ones.
     schedule: dict[str, Any] = {
-        str(task): {"task": str(task), "schedule": period, "options": {"expires": period * 0.9, "queue": QUEUES[task]}}
-        for task, period in periods_s.items()
+        str(task): {
+            "task": str(task),
+            "schedule": period_s,
+            "options": {"expires": _expires_s(period_s), "queue": QUEUES[task]},
+        }
+        for task, period_s in periods_s.items()
     }
     period_s = settings.match_period_ms / 1_000
     for shard in range(settings.matcher_shards):
@@ -117,7 +122,14 @@ def _schedule(settings: Settings) -> dict[str, Any]:
             "task": str(Task.MATCH_LIMIT_ORDERS),
             "args": (shard,),
             "schedule": period_s,
-            # Clocks of two machines may be a second apart, so the shortest periods are given more; a few late ones find nothing and cost nothing.
-            "options": {"expires": max(period_s * 0.9, MATCH_EXPIRES_S), "queue": match_queue(shard)},
+            "options": {"expires": _expires_s(period_s), "queue": match_queue(shard)},
         }
     return schedule
+
+
+def _expires_s(period_s: float) -> float:
+    """When a periodic task's message is worth nothing any more: before the next is sent, or a pause would be followed by a burst of late ones.
+
+    Clocks of two machines may be a second apart, so the shortest periods are given more; a few late ones find nothing and cost nothing.
+    """
+    return max(period_s * 0.9, EXPIRES_MIN_S)

@@ -19,6 +19,7 @@ class Task(StrEnum):
     MATCH_LIMIT_ORDERS = "match_limit_orders"
     EXPIRE_ORDERS = "expire_orders"
     SWEEP_DUE_WORK = "sweep_due_work"
+    CHECK_PRICE_ALERTS = "check_price_alerts"
     REFRESH_SUBSCRIPTIONS = "refresh_subscriptions"
     REPAIR_ACCOUNT_STREAMS = "repair_account_streams"
     RECORD_ACCOUNT_DAYS = "record_account_days"

@@ -11,6 +11,7 @@ from trading import settings
 from trading.logs import configure
 from trading.queue import Task
 
+_OFTEN = (Task.MATCH_LIMIT_ORDERS, Task.CHECK_PRICE_ALERTS)
 # Who says of every message that it was sent, received and done.
 _CHATTY = ("celery.beat", "celery.worker.strategy", "celery.app.trace")
 
@@ -25,6 +26,7 @@ app = Celery(
         "workers.histories",
         "workers.payments",
         "workers.candles",
+        "workers.alerts",
     ],
 )
 app.conf.update(celery_config.worker(SETTINGS))
@@ -38,5 +40,5 @@ def _configure_logs(**_signal: Any) -> None:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of Celery's is worth writing. That the matchers were woken again, some times a second, is not; what they did is."""
-    return record.levelno > logging.INFO or str(Task.MATCH_LIMIT_ORDERS) not in record.getMessage()
+    """Whether a line of Celery's is worth writing. That what looks at the ticks was woken again, some times a second, is not; what it did is."""
+    return record.levelno > logging.INFO or not any(task in record.getMessage() for task in _OFTEN)

@@ -30,6 +30,7 @@ def environment_of(settings: Settings, **more: str) -> dict[str, str]:
         "STAGE_BATCH_SIZE": str(settings.stage_batch_size),
         "MATCHER_SHARDS": str(settings.matcher_shards),
         "MATCH_PERIOD_MS": str(settings.match_period_ms),
+        "ALERT_PERIOD_MS": str(settings.alert_period_ms),
         **more,
     }
 

@@ -131,7 +131,8 @@ def _by_stock(ticks: Sequence[Tick]) -> dict[str, _Trades]:
     found: defaultdict[str, list[Tick]] = defaultdict(list)
     for tick in ticks:
         found[tick.code].append(tick)
-    return {code: _Trades(found[code]) for code in sorted(found)}
+    # What is no product code is nobody's stock, and must not get into a statement's text.
+    return {code: _Trades(found[code]) for code in sorted(found) if product_code(code) == code}
 
 
 def _fire(session: Session, trades: dict[str, _Trades], *, now: datetime) -> int:
@@ -168,10 +169,8 @@ def _candidates(session: Session, trades: dict[str, _Trades]) -> Iterator[AnyRow
 
 
 def _within_reach(trades: dict[str, _Trades]) -> TextClause:
-    # Codes and prices stand in the text itself: thousands of parameters cost more to bind than the statement to run. Nothing is let through but codes
-    # and whole numbers.
-    if not all(product_code(code) == code for code in trades):
-        raise ValueError("Not a product code.")
+    # Codes and prices stand in the text itself: thousands of parameters cost more to bind than the statement to run. They are product codes, by
+    # _by_stock, and whole numbers.
     armed = {code: f"stock_code = '{code}' AND fired_at IS NULL" for code in trades}
     below = " OR ".join(f"{armed[code]} AND bound <= {of_stock.high:d}" for code, of_stock in trades.items())
     above = " OR ".join(f"{armed[code]} AND bound >= {of_stock.low:d}" for code, of_stock in trades.items())
