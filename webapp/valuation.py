@@ -1,18 +1,23 @@
-"""A user's wealth at this moment: rows from the database, prices from Redis, one round trip to each."""
+"""A user's wealth at this moment: rows from one state of the database, prices from Redis in one round trip."""
+
+from datetime import datetime, time
 
 import structlog
+from sqlalchemy.orm import Session
 
-from trading.database.rows import AnyRow
 from trading.market.quote_book import MarketUnavailable
 from trading.market.tick import Tick
 from trading.queries.portfolio import (
+    CashRecord,
+    HeldRows,
     HoldingRecord,
     SummaryRecord,
     cash_of,
+    held_by,
     priced,
-    realized_profit_of,
-    rows_of,
+    summarised,
 )
+from trading.rules.exchange_time import KST, trade_date
 from webapp.authentication import me
 from webapp.core import the_core
 
@@ -21,26 +26,41 @@ log = structlog.get_logger(__name__)
 
 def my_holdings(stock_code: str | None = None) -> tuple[HoldingRecord, ...]:
     """The signed-in user's holdings, all or one, at their last ticks."""
-    user_id = me().user_id
-    rows = the_core().database.read(lambda session: rows_of(session, user_id, stock_code=stock_code))
-    return _priced(rows)
+    core, user_id = the_core(), me().user_id
+    now = core.clock()
+    rows = core.database.snapshot(
+        lambda session: held_by(session, user_id, since=_todays_beginning(now), stock_code=stock_code)
+    )
+    return priced(rows, _last_ticks(rows), now=now, freshness_ms=core.settings.tick_freshness_ms)
 
 
 def my_summary() -> SummaryRecord:
-    """Cash, holdings and what was realised so far, from one state of the database."""
+    """Cash, holdings, what they did today and what was realised so far."""
+    core, now = the_core(), the_core().clock()
+    return valued(*core.database.snapshot(lambda session: my_rows(session, now)), now=now)
+
+
+def my_rows(session: Session, now: datetime) -> tuple[CashRecord, HeldRows]:
+    """What a summary of the signed-in user is made of, for a snapshot that reads more besides."""
     user_id = me().user_id
-    cash, rows, realized = the_core().database.snapshot(
-        lambda session: (cash_of(session, user_id), rows_of(session, user_id), realized_profit_of(session, user_id))
-    )
-    return SummaryRecord(cash=cash, holdings=_priced(rows), realized_profit=realized)
+    return cash_of(session, user_id), held_by(session, user_id, since=_todays_beginning(now))
 
 
-def _priced(rows: list[AnyRow]) -> tuple[HoldingRecord, ...]:
-    core = the_core()
-    ticks: dict[str, Tick] = {}
+def valued(cash: CashRecord, rows: HeldRows, *, now: datetime) -> SummaryRecord:
+    """These rows at their last ticks."""
+    ticks = _last_ticks(rows)
+    holdings = priced(rows, ticks, now=now, freshness_ms=the_core().settings.tick_freshness_ms)
+    return summarised(cash, rows, holdings, ticks, now=now)
+
+
+def _todays_beginning(now: datetime) -> datetime:
+    return datetime.combine(trade_date(now), time(), KST)
+
+
+def _last_ticks(rows: HeldRows) -> dict[str, Tick]:
     try:
-        ticks = core.quotes.last_ticks(row.stock_code for row in rows)
+        return the_core().quotes.last_ticks(rows.codes)
     except MarketUnavailable:
         # What is held stays visible; what it is worth is then unknown, and said to be.
         log.warning("market_unavailable_for_valuation")
-    return priced(rows, ticks, now=core.clock(), freshness_ms=core.settings.tick_freshness_ms)
+        return {}

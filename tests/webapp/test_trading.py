@@ -26,8 +26,8 @@ BALANCE_MEMBERS = [
 ]  # fmt: skip
 HOLDING_MEMBERS = [
     "stock_code", "name", "market", "sector", "quantity", "reserved_quantity", "sellable_quantity", "average_price", "cost",
-    "buy_commission", "price", "price_age_ms", "freshness", "value", "unrealized_profit", "unrealized_profit_rate_bp", "todays_change",
-    "weight_bp", "realized_profit",
+    "buy_commission", "price", "base_price", "price_age_ms", "freshness", "value", "unrealized_profit", "unrealized_profit_rate_bp",
+    "todays_change", "todays_change_rate_bp", "weight_bp", "realized_profit",
 ]  # fmt: skip
 QUOTE_MEMBERS = [
     "stock_code", "price", "base_price", "change", "change_rate_bp", "volume", "cumulative_volume", "trade_type", "session",
@@ -219,14 +219,16 @@ def test_the_portfolio_is_valued_at_live_prices(api: Api) -> None:
     assert list(samsung) == HOLDING_MEMBERS
     assert (hynix["stock_code"], samsung["stock_code"]) == (HYNIX, SAMSUNG)
     assert (samsung["quantity"], samsung["reserved_quantity"], samsung["sellable_quantity"]) == (10, 3, 7)
-    assert (samsung["average_price"], samsung["value"], samsung["todays_change"]) == (70_000, 800_000, 50_000)
+    assert (samsung["average_price"], samsung["value"], samsung["todays_change"]) == (70_000, 800_000, 99_895)
     assert (samsung["unrealized_profit"], samsung["weight_bp"], hynix["weight_bp"]) == (99_895, 8_000, 2_000)
     assert (samsung["freshness"], samsung["price_age_ms"]) == ("LIVE", 0)
     assert data_of(api.get(f"/portfolio/{SAMSUNG}", person))["value"] == 800_000
     summary, balance = data_of(api.get("/portfolio/summary", person)), data_of(api.get("/balance", person))
     assert summary["holdings_value"] == balance["holdings_value"] == 1_000_000
     assert summary["total_assets"] == balance["total_assets"] == balance["cash_balance"] + 1_000_000
-    assert summary["todays_change"] is None  # Hynix came without a base price.
+    assert (
+        summary["todays_change"] == samsung["unrealized_profit"] + hynix["unrealized_profit"]
+    )  # All were bought today.
 
 
 def test_a_holding_without_a_price_is_said_to_be_unknown(api: Api) -> None:

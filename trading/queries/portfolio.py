@@ -1,22 +1,26 @@
-"""A user's wealth: cash, holdings at live prices, and their sum.
+"""A user's wealth: cash, holdings at live prices, what they did today, and what was earned by those that are sold.
 
 A price is shown with its age and freshness. Where there is none the value is unknown (None) and the totals say how many holdings are left out;
 a missing price is never replaced by another figure.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from trading.database.rows import AnyRow
 from trading.database.tables import Holding, OrderExecution, Stock, VirtualBalance, table_of
 from trading.market.tick import Tick
+from trading.rules.day_changes import NO_TRADES, DayTrades, change_of_day, change_of_held
 from trading.rules.errors import HoldingNotFound
-from trading.rules.money import BASIS_POINTS
+from trading.rules.exchange_time import trade_date
+from trading.rules.money import BASIS_POINTS, change_rate_bp
+from trading.rules.orders import Side
 from trading.rules.positions import average_price
 
 _HOLDINGS = table_of(Holding)
@@ -41,7 +45,10 @@ class CashRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldingRecord:
-    """One holding (shares, won, rates in basis points). ``price`` and what follows from it are None without a tick."""
+    """One holding (shares, won, rates in basis points). ``price`` and what follows from it are None without a tick.
+
+    ``realized_profit`` is that of all sales of the stock ever applied, also from before it was last sold out; ``trades`` are its fills of today.
+    """
 
     stock_code: str
     name: str
@@ -52,6 +59,7 @@ class HoldingRecord:
     cost: int
     buy_commission: int
     realized_profit: int
+    trades: DayTrades
     tick: Tick | None
     now: datetime
     freshness_ms: int
@@ -90,11 +98,24 @@ class HoldingRecord:
         return None if self.value is None else self.value * BASIS_POINTS // self.portfolio_value
 
     @property
+    def base_price(self) -> int | None:
+        """The exchange's base price of today; None when the last tick is an earlier day's, whose base says nothing about today."""
+        return _base_price(self.tick, self.now)
+
+    @property
     def todays_change(self) -> int | None:
-        """(Price − base price) × quantity; None without a tick or a base price."""
-        if self.tick is None or self.tick.change is None:
-            return None
-        return self.tick.change * self.quantity
+        """Of the shares held now, as ``trading.rules.day_changes`` has it."""
+        return change_of_held(self.quantity, self.trades, price=self.price, base=self.base_price)
+
+    @property
+    def todays_change_rate_bp(self) -> int | None:
+        """Today's change of what these shares were worth before it."""
+        return _change_rate_bp(self.value, self.todays_change)
+
+    @property
+    def whole_days_change(self) -> int | None:
+        """With what was sold of the stock today."""
+        return change_of_day(self.quantity, self.trades, price=self.price, base=self.base_price)
 
     @property
     def price_age_ms(self) -> int | None:
@@ -106,12 +127,60 @@ class HoldingRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedHolding:
+    """A stock of which all shares were sold (shares, won): what they cost and brought in, costs of both sides included."""
+
+    stock_code: str
+    name: str
+    market: str
+    sector: str | None
+    sold_quantity: int
+    cost: int
+    proceeds: int
+    last_sold_at: datetime
+
+    @property
+    def realized_profit(self) -> int:
+        return self.proceeds - self.cost
+
+    @property
+    def realized_profit_rate_bp(self) -> int:
+        return change_rate_bp(self.proceeds, self.cost)
+
+
+@dataclass(frozen=True, slots=True)
+class SectorWeight:
+    """The priced holdings of one sector: None for those whose sector is not known. ``weight_bp`` is their share of the value of all of them."""
+
+    sector: str | None
+    holdings: int
+    value: int
+    weight_bp: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRows:
+    """Rows of the database from one state: holdings with their stock, realised profit and today's fills by product code."""
+
+    holdings: list[AnyRow]
+    realized_profit: Mapping[str, int]
+    trades: Mapping[str, DayTrades]
+
+    @property
+    def codes(self) -> list[str]:
+        """The stocks whose ticks are needed: those held, and those sold out today."""
+        return list(dict.fromkeys([*(row.stock_code for row in self.holdings), *self.trades]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryRecord:
-    """Totals in won. ``holdings_value`` counts the holdings that have a price; ``unpriced_holdings`` is how many have none."""
+    """Totals in won. ``holdings_value`` counts the holdings that have a price; ``unpriced_holdings`` is how many have none. ``changes_of_sold_out`` are
+    today's changes of the stocks that were sold out today."""
 
     cash: CashRecord
     holdings: tuple[HoldingRecord, ...]
     realized_profit: int
+    changes_of_sold_out: tuple[int | None, ...] = ()
 
     @property
     def cash_balance(self) -> int:
@@ -124,6 +193,14 @@ class SummaryRecord:
     @property
     def reserved_cash(self) -> int:
         return self.cash.reserved_cash
+
+    @property
+    def debt(self) -> int:
+        return self.cash.debt
+
+    @property
+    def debt(self) -> int:
+        return self.cash.debt
 
     @property
     def invested_amount(self) -> int:
@@ -156,9 +233,27 @@ class SummaryRecord:
 
     @property
     def todays_change(self) -> int | None:
-        """Sum over the holdings; None while one of them has no price or no base price."""
-        changes = [holding.todays_change for holding in self.holdings]
+        """What the account gained today on all stocks that it held or traded; None while a price or base price for it is missing."""
+        changes = [*(holding.whole_days_change for holding in self.holdings), *self.changes_of_sold_out]
         return None if None in changes else sum(change for change in changes if change is not None)
+
+    @property
+    def todays_change_rate_bp(self) -> int | None:
+        """Today's change of what the account would be worth without it: its worth of yesterday and what was paid in since."""
+        return _change_rate_bp(self.total_assets, self.todays_change)
+
+    @property
+    def sectors(self) -> tuple[SectorWeight, ...]:
+        """The sectors of the holdings that have a price, the largest value first."""
+        values: defaultdict[str | None, list[int]] = defaultdict(list)
+        for holding in self.holdings:
+            if holding.value is not None:
+                values[holding.sector].append(holding.value)
+        weights = [
+            SectorWeight(sector, len(parts), sum(parts), sum(parts) * BASIS_POINTS // self.holdings_value)
+            for sector, parts in values.items()
+        ]
+        return tuple(sorted(weights, key=lambda one: (-one.value, one.sector or "")))
 
 
 def freshness(age_ms: int, limit_ms: int) -> str:
@@ -175,32 +270,93 @@ def cash_of(session: Session, user_id: UUID) -> CashRecord:
     return CashRecord(cash_balance=row.cash_balance, reserved_cash=row.reserved_cash, debt=row.debt)
 
 
-def rows_of(session: Session, user_id: UUID, *, stock_code: str | None = None) -> list[AnyRow]:
-    """The holdings' rows with their stock's name, market and sector, by code."""
+def held_by(session: Session, user_id: UUID, *, since: datetime, stock_code: str | None = None) -> HeldRows:
+    """A user's holdings, all or one, by code, with today's fills, ``since`` the day began in Korea. Three statements."""
     wanted = (
         select(_HOLDINGS, _STOCKS.c.name, _STOCKS.c.market, _STOCKS.c.sector)
         .join(_STOCKS, _STOCKS.c.code == _HOLDINGS.c.stock_code)
         .where(_HOLDINGS.c.user_id == user_id)
         .order_by(_HOLDINGS.c.stock_code)
     )
+    profits = (
+        select(_EXECUTIONS.c.stock_code, func.sum(_EXECUTIONS.c.realized_profit))
+        .where(_EXECUTIONS.c.user_id == user_id, _EXECUTIONS.c.realized_profit.is_not(None))
+        .group_by(_EXECUTIONS.c.stock_code)
+    )
     if stock_code is not None:
         wanted = wanted.where(_HOLDINGS.c.stock_code == stock_code)
-    return list(session.execute(wanted))
-
-
-def realized_profit_of(session: Session, user_id: UUID) -> int:
-    """Profit realised by all sales ever applied (won), sold-out holdings included."""
-    total = session.scalar(
-        select(func.coalesce(func.sum(_EXECUTIONS.c.realized_profit), 0)).where(_EXECUTIONS.c.user_id == user_id)
+        profits = profits.where(_EXECUTIONS.c.stock_code == stock_code)
+    return HeldRows(
+        holdings=list(session.execute(wanted)),
+        realized_profit={code: int(profit) for code, profit in session.execute(profits)},
+        trades=_trades_of(session, user_id, since, stock_code),
     )
-    return int(total or 0)
 
 
-def priced(
-    rows: list[AnyRow], ticks: Mapping[str, Tick], *, now: datetime, freshness_ms: int
-) -> tuple[HoldingRecord, ...]:
+def _trades_of(session: Session, user_id: UUID, since: datetime, stock_code: str | None) -> dict[str, DayTrades]:
+    """The fills since an instant that are in the holdings, put together by stock."""
+    bought = _EXECUTIONS.c.side == Side.BUY
+    paid = _EXECUTIONS.c.amount + _EXECUTIONS.c.commission
+    received = _EXECUTIONS.c.amount - _EXECUTIONS.c.commission - _EXECUTIONS.c.transaction_tax - _EXECUTIONS.c.rural_tax
+    sums = [
+        func.sum(case((which, amount), else_=0))
+        for which, amount in (
+            (bought, _EXECUTIONS.c.quantity),
+            (bought, paid),
+            (~bought, _EXECUTIONS.c.quantity),
+            (~bought, received),
+        )
+    ]
+    wanted = select(_EXECUTIONS.c.stock_code, *sums).where(
+        _EXECUTIONS.c.user_id == user_id, _EXECUTIONS.c.executed_at >= since, _EXECUTIONS.c.applied_at.is_not(None)
+    )
+    if stock_code is not None:
+        wanted = wanted.where(_EXECUTIONS.c.stock_code == stock_code)
+    rows = session.execute(wanted.group_by(_EXECUTIONS.c.stock_code))
+    return {code: DayTrades(*map(int, amounts)) for code, *amounts in rows}
+
+
+def closed_holdings_of(session: Session, user_id: UUID) -> list[ClosedHolding]:
+    """The stocks that a user has sold out of, the last one first. One statement."""
+    sold = _EXECUTIONS.c
+    held = select(_HOLDINGS.c.user_id).where(
+        _HOLDINGS.c.user_id == sold.user_id, _HOLDINGS.c.stock_code == sold.stock_code
+    )
+    last_sold_at = func.max(sold.executed_at)
+    rows = session.execute(
+        select(
+            sold.stock_code,
+            _STOCKS.c.name,
+            _STOCKS.c.market,
+            _STOCKS.c.sector,
+            func.sum(sold.quantity).label("quantity"),
+            func.sum(sold.cost + sold.buy_commission).label("cost"),
+            func.sum(sold.realized_profit).label("profit"),
+            last_sold_at.label("last_sold_at"),
+        )
+        .join(_STOCKS, _STOCKS.c.code == sold.stock_code)
+        .where(sold.user_id == user_id, sold.realized_profit.is_not(None), ~held.exists())
+        .group_by(sold.stock_code, _STOCKS.c.name, _STOCKS.c.market, _STOCKS.c.sector)
+        .order_by(last_sold_at.desc(), sold.stock_code)
+    )
+    return [
+        ClosedHolding(
+            stock_code=row.stock_code,
+            name=row.name,
+            market=row.market,
+            sector=row.sector,
+            sold_quantity=int(row.quantity),
+            cost=int(row.cost),
+            proceeds=int(row.cost + row.profit),
+            last_sold_at=row.last_sold_at,
+        )
+        for row in rows
+    ]
+
+
+def priced(rows: HeldRows, ticks: Mapping[str, Tick], *, now: datetime, freshness_ms: int) -> tuple[HoldingRecord, ...]:
     """Holdings valued at these ticks; weights are shares of the value of those that have a price."""
-    value = sum(ticks[row.stock_code].price * row.quantity for row in rows if row.stock_code in ticks)
+    value = sum(ticks[row.stock_code].price * row.quantity for row in rows.holdings if row.stock_code in ticks)
     return tuple(
         HoldingRecord(
             stock_code=row.stock_code,
@@ -211,14 +367,33 @@ def priced(
             reserved_quantity=row.reserved_quantity,
             cost=row.cost,
             buy_commission=row.buy_commission,
-            realized_profit=row.realized_profit,
+            realized_profit=rows.realized_profit.get(row.stock_code, 0),
+            trades=rows.trades.get(row.stock_code, NO_TRADES),
             tick=ticks.get(row.stock_code),
             now=now,
             freshness_ms=freshness_ms,
             portfolio_value=value,
         )
-        for row in rows
+        for row in rows.holdings
         if row.quantity
+    )
+
+
+def summarised(
+    cash: CashRecord, rows: HeldRows, holdings: Iterable[HoldingRecord], ticks: Mapping[str, Tick], *, now: datetime
+) -> SummaryRecord:
+    """The totals of an account whose holdings were valued at these ticks."""
+    holdings = tuple(holdings)
+    held = {holding.stock_code for holding in holdings}
+    return SummaryRecord(
+        cash=cash,
+        holdings=holdings,
+        realized_profit=sum(rows.realized_profit.values()),
+        changes_of_sold_out=tuple(
+            change_of_day(0, trades, price=None, base=_base_price(ticks.get(code), now))
+            for code, trades in rows.trades.items()
+            if code not in held
+        ),
     )
 
 
@@ -227,3 +402,13 @@ def only(holdings: tuple[HoldingRecord, ...]) -> HoldingRecord:
     if not holdings:
         raise HoldingNotFound
     return holdings[0]
+
+
+def _base_price(tick: Tick | None, now: datetime) -> int | None:
+    return tick.base if tick is not None and trade_date(tick.received_at) == trade_date(now) else None
+
+
+def _change_rate_bp(value: int | None, change: int | None) -> int | None:
+    if value is None or change is None or value - change <= 0:
+        return None
+    return change_rate_bp(value, value - change)

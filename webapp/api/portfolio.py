@@ -1,57 +1,145 @@
-"""Holdings at live prices."""
+"""Holdings at live prices, what was sold out, and the account's daily history."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
 
 from flask.views import MethodView
-from marshmallow import Schema, fields
+from marshmallow import Schema, ValidationError, fields, validates_schema
 
+from trading.queries.account_days import DayRecord, latest_day, recorded_days
 from trading.queries.pages import Page
-from trading.queries.portfolio import only
+from trading.queries.portfolio import closed_holdings_of, only
+from trading.rules.account_days import RECORDED_AFTER, day_of
 from trading.rules.errors import HoldingNotFound
 from trading.rules.stock_codes import product_code
-from webapp.authentication import signed_in
+from webapp.api.market import KnownDay
+from webapp.authentication import me, signed_in
+from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
 from webapp.schemas import envelope, page, success
-from webapp.valuation import my_holdings, my_summary
+from webapp.valuation import my_holdings, my_rows, my_summary, valued
 
 blueprint = make_blueprint("Portfolio", "보유 종목")
+
+HISTORY_DAYS = 90
+HISTORY_DAYS_MAX = 1_096
+
+
+def _won(example: int, description: str | None = None, *, unknown: bool = False) -> fields.Integer:
+    """Won, or shares or basis points; ``unknown`` where it may be null."""
+    told = {"description": description} if description else {}
+    return fields.Integer(required=True, allow_none=unknown, metadata={"example": example, **told})
+
+
+def _text(example: str, **kwargs: Any) -> fields.String:
+    return fields.String(required=True, metadata={"example": example}, **kwargs)
 
 
 class Holding(Schema):
     """Won, shares and basis points. What depends on the price is null while there is none."""
 
-    stock_code = fields.String(required=True)
-    name = fields.String(required=True)
-    market = fields.String(required=True)
-    sector = fields.String(allow_none=True)
-    quantity = fields.Integer(required=True)
-    reserved_quantity = fields.Integer(required=True)
-    sellable_quantity = fields.Integer(required=True)
-    average_price = fields.Integer(required=True)
-    cost = fields.Integer(required=True)
-    buy_commission = fields.Integer(required=True)
-    price = fields.Integer(allow_none=True)
-    price_age_ms = fields.Integer(allow_none=True)
-    freshness = fields.String(allow_none=True)
-    value = fields.Integer(allow_none=True)
-    unrealized_profit = fields.Integer(allow_none=True)
-    unrealized_profit_rate_bp = fields.Integer(allow_none=True)
-    todays_change = fields.Integer(allow_none=True)
-    weight_bp = fields.Integer(allow_none=True)
-    realized_profit = fields.Integer(required=True)
+    stock_code = _text("A005930")
+    name = _text("삼성전자")
+    market = _text("KOSPI")
+    sector = _text("반도체", allow_none=True)
+    quantity = _won(10)
+    reserved_quantity = _won(3)
+    sellable_quantity = _won(7)
+    average_price = _won(70_000)
+    cost = _won(700_000)
+    buy_commission = _won(105)
+    price = _won(77_000, unknown=True)
+    base_price = _won(75_000, "the exchange's base price of today", unknown=True)
+    price_age_ms = _won(120, unknown=True)
+    freshness = fields.String(required=True, allow_none=True, metadata={"enum": ["LIVE", "STALE", None]})
+    value = _won(770_000, unknown=True)
+    unrealized_profit = _won(69_895, unknown=True)
+    unrealized_profit_rate_bp = _won(998, unknown=True)
+    todays_change = _won(20_000, "of the shares held now; those bought today against their cost", unknown=True)
+    todays_change_rate_bp = _won(267, unknown=True)
+    weight_bp = _won(6_311, "of the value of all holdings that have a price", unknown=True)
+    realized_profit = _won(12_345, "of all sales of this stock ever")
+
+
+class ClosedHolding(Schema):
+    """A stock of which all shares were sold. Cost and proceeds bear the costs of their side; their difference is the realised profit."""
+
+    stock_code = _text("A000660")
+    name = _text("SK하이닉스")
+    market = _text("KOSPI")
+    sector = _text("반도체", allow_none=True)
+    sold_quantity = _won(5)
+    cost = _won(1_000_150)
+    proceeds = _won(1_097_805)
+    realized_profit = _won(97_655)
+    realized_profit_rate_bp = _won(976)
+    last_sold_at = fields.AwareDateTime(required=True)
+
+
+class Sector(Schema):
+    sector = fields.String(
+        required=True, allow_none=True, metadata={"example": "반도체", "description": "null: not known (미분류)"}
+    )
+    holdings = _won(2)
+    value = _won(1_220_000)
+    weight_bp = _won(10_000)
 
 
 class Summary(Schema):
-    cash_balance = fields.Integer(required=True)
-    available_cash = fields.Integer(required=True)
-    reserved_cash = fields.Integer(required=True)
-    invested_amount = fields.Integer(required=True)
-    buy_commission = fields.Integer(required=True)
-    holdings_value = fields.Integer(required=True)
-    total_assets = fields.Integer(allow_none=True)
-    unrealized_profit = fields.Integer(allow_none=True)
-    realized_profit = fields.Integer(required=True)
-    todays_change = fields.Integer(allow_none=True)
-    unpriced_holdings = fields.Integer(required=True)
-    stale_holdings = fields.Integer(required=True)
+    cash_balance = _won(8_800_820)
+    available_cash = _won(8_086_713)
+    reserved_cash = _won(714_107)
+    invested_amount = _won(1_200_000, "cost of the shares held")
+    buy_commission = _won(180)
+    holdings_value = _won(1_220_000)
+    total_assets = _won(10_020_820, "cash, reserved cash included, and holdings", unknown=True)
+    unrealized_profit = _won(19_820, unknown=True)
+    realized_profit = _won(97_655)
+    todays_change = _won(-15_180, "on everything held or traded today, sales and costs included", unknown=True)
+    todays_change_rate_bp = _won(-15, unknown=True)
+    unpriced_holdings = _won(0)
+    stale_holdings = _won(0)
+    sectors = fields.List(fields.Nested(Sector), required=True)
+
+
+class HistoryPeriod(Schema):
+    """Both days are included. Without ``to`` it ends today, or after the 1,096 days that there may be; without ``from`` it has 90 days."""
+
+    from_ = KnownDay(data_key="from", attribute="first", load_default=None)
+    to = KnownDay(attribute="last", load_default=None)
+
+    @validates_schema
+    def _is_a_period(self, given: dict[str, date | None], **_more: Any) -> None:
+        first, last = given.get("first"), given.get("last")
+        if first is None or last is None:
+            return
+        if last < first:
+            raise ValidationError("from보다 빠를 수 없습니다.", "to")
+        if (last - first).days >= HISTORY_DAYS_MAX:
+            raise ValidationError(f"기간은 {HISTORY_DAYS_MAX}일 이하여야 합니다.", "to")
+
+
+class HistoryDay(Schema):
+    """An account at the end of a trading day. Won and basis points; null where a holding had no price."""
+
+    day = fields.Date(required=True)
+    provisional = fields.Boolean(required=True, metadata={"description": "the day is not over: at the prices of now"})
+    total_assets = _won(10_020_820, unknown=True)
+    cash_balance = _won(8_800_820)
+    holdings_value = _won(1_220_000)
+    net_flow = _won(30_000, "deposits less withdrawals since the day before")
+    deposits = _won(50_000)
+    withdrawals = _won(20_000)
+    profit = _won(-15_180, "what the total changed by less the net flow", unknown=True)
+    profit_rate_bp = _won(-15, "of the total of the day before and the deposits", unknown=True)
+    carried_holdings = _won(0, "holdings at an earlier day's close")
+    unpriced_holdings = _won(0, "holdings without any close, not in the value")
+
+
+class History(Schema):
+    from_ = fields.Date(required=True, data_key="from", attribute="first")
+    to = fields.Date(required=True, attribute="last")
+    items = fields.List(fields.Nested(HistoryDay), required=True)
 
 
 @blueprint.route("/portfolio")
@@ -70,8 +158,56 @@ class PortfolioSummary(MethodView):
     @blueprint.response(200, envelope(Summary))
     @blueprint.doc(**SIGNED_IN)
     def get(self) -> dict[str, object]:
-        """Totals of cash and holdings, and today's change."""
+        """Totals of cash and holdings, today's change, and the weights of the sectors."""
         return success(my_summary())
+
+
+@blueprint.route("/portfolio/closed")
+class ClosedHoldings(MethodView):
+    @signed_in
+    @blueprint.response(200, page(ClosedHolding))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self) -> dict[str, object]:
+        """Stocks that were sold out, with what they earned, the last one first."""
+        user_id = me().user_id
+        closed = the_core().database.read(lambda session: closed_holdings_of(session, user_id))
+        return success(Page(tuple(closed), None))
+
+
+@blueprint.route("/portfolio/history")
+class PortfolioHistory(MethodView):
+    @signed_in
+    @blueprint.arguments(HistoryPeriod, location="query")
+    @blueprint.response(200, envelope(History))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, period: dict[str, date | None]) -> dict[str, object]:
+        """What the account was worth at the end of each trading day, oldest first, and so far today."""
+        core = the_core()
+        now = core.clock()
+        # Until a day's row is written the day counts as not over.
+        today = day_of(core.market_hours(), now - RECORDED_AFTER)
+        first, last = _bounds(today, **period)
+        return success({"first": first, "last": last, "items": _history(first, last, today, now)})
+
+
+def _bounds(today: date, first: date | None, last: date | None) -> tuple[date, date]:
+    if last is None:
+        last = today if first is None else min(max(today, first), first + timedelta(days=HISTORY_DAYS_MAX - 1))
+    return first or last - timedelta(days=HISTORY_DAYS - 1), last
+
+
+def _history(first: date, last: date, today: date, now: datetime) -> tuple[DayRecord, ...]:
+    user_id = me().user_id
+    days, latest, wealth = the_core().database.snapshot(
+        lambda session: (
+            recorded_days(session, user_id, first=first, last=last),
+            latest_day(session, user_id),
+            my_rows(session, now),
+        )
+    )
+    if not first <= today <= last or (latest.day is not None and latest.day >= today):
+        return days
+    return (*days, latest.so_far(today, valued(*wealth, now=now)))
 
 
 @blueprint.route("/portfolio/<stock_code>")

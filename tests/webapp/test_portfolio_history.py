@@ -1,0 +1,171 @@
+"""The portfolio over time: recorded days with what was paid in and out, today as far as it is, and what was sold out."""
+
+from datetime import date, datetime
+
+import pytest
+
+from tests.books import SAMSUNG
+from tests.trading.days import close, record
+from tests.webapp.client import Api, data_of, problem_of
+from trading.database.transactions import statements_counted
+
+START = 10_000_000
+FRIDAY = date(2026, 11, 20)
+DAY_MEMBERS = [
+    "day", "provisional", "total_assets", "cash_balance", "holdings_value", "net_flow", "deposits", "withdrawals", "profit",
+    "profit_rate_bp", "carried_holdings", "unpriced_holdings",
+]  # fmt: skip
+
+
+def test_the_equity_curve_and_today(krx_api: Api) -> None:
+    """Friday as it closed, the weekend's deposit and Monday's price in Monday, which is not over; each day's profit is without the flows."""
+    api = krx_api
+    person = api.person()
+    api.books.tick(70_000)
+    api.bought(person, 10)
+    api.post("/balance/withdraw", person, {"amount": 100_000})
+    close(api.books, FRIDAY, 71_000)
+    api.books.clock.advance(days=1)
+    record(api.books)
+    api.post("/balance/deposit", person, {"amount": 500_000})
+    api.books.clock.advance(days=2)
+    api.books.tick(69_000, base=71_000)
+    person = api.signed_in(person.email)
+
+    history = data_of(api.get("/portfolio/history?from=2026-11-20", person))
+
+    assert list(history) == ["from", "to", "items"]
+    assert (history["from"], history["to"]) == ("2026-11-20", "2026-11-23")
+    friday, monday = history["items"]
+    assert list(friday) == list(monday) == DAY_MEMBERS
+    cash = START - 700_105 - 100_000
+    assert friday == {
+        "day": "2026-11-20", "provisional": False, "total_assets": cash + 710_000, "cash_balance": cash, "holdings_value": 710_000,
+        "net_flow": START - 100_000, "deposits": START, "withdrawals": 100_000, "profit": 9_895, "profit_rate_bp": 10,
+        "carried_holdings": 0, "unpriced_holdings": 0,
+    }  # fmt: skip
+    assert monday == {
+        "day": "2026-11-23", "provisional": True, "total_assets": cash + 500_000 + 690_000, "cash_balance": cash + 500_000,
+        "holdings_value": 690_000, "net_flow": 500_000, "deposits": 500_000, "withdrawals": 0, "profit": -20_000, "profit_rate_bp": -19,
+        "carried_holdings": 0, "unpriced_holdings": 0,
+    }  # fmt: skip
+    assert data_of(api.get("/portfolio/history?to=2026-11-22", person))["items"] == [friday]
+    assert data_of(api.get("/portfolio/history?from=2026-11-21", person))["items"] == [monday]
+    assert data_of(api.get("/portfolio/history", person))["from"] == "2026-08-26"
+
+
+def test_a_new_account_begins_with_today(api: Api) -> None:
+    """Its starting cash is a deposit and no gain."""
+    (today,) = data_of(api.get("/portfolio/history", api.person()))["items"]
+    assert (today["provisional"], today["total_assets"], today["net_flow"], today["profit"]) == (True, START, START, 0)
+
+
+def test_a_day_belongs_to_its_evening_until_it_is_written(krx_api: Api) -> None:
+    """Ten minutes after the last print the day is written, and what comes then is Monday's."""
+    api = krx_api
+    person = api.person()
+    for at, label in (("11:10:59", "2026-11-20"), ("11:11:00", "2026-11-23")):
+        api.books.clock.now = datetime.fromisoformat(f"2026-11-20T{at}+00:00")
+        person = api.signed_in(person.email)
+        record(api.books)
+        *_, newest = data_of(api.get("/portfolio/history", person))["items"]
+        assert (newest["day"], newest["provisional"]) == (label, True)
+
+
+def test_an_unknown_worth_is_said_to_be_unknown(api: Api) -> None:
+    """A holding that never had a close leaves total and profit open, on its day and on the next one's profit."""
+    person = api.person()
+    api.books.tick(70_000)
+    api.bought(person, 1)
+    api.books.clock.advance(days=1, hours=15)
+    record(api.books)
+    api.books.tick(70_000)
+    person = api.signed_in(person.email)
+    *_, day, today = data_of(api.get("/portfolio/history", person))["items"]
+    assert (day["total_assets"], day["profit"], day["profit_rate_bp"], day["unpriced_holdings"]) == (
+        None,
+        None,
+        None,
+        1,
+    )
+    assert today["total_assets"] is not None
+    assert (today["profit"], today["profit_rate_bp"]) == (None, None)
+
+
+def test_without_the_market_today_is_unknown_and_the_past_is_there(api: Api) -> None:
+    person = api.person()
+    api.books.tick(70_000)
+    api.bought(person, 1)
+    api.books.core.redis.flushall()
+    (today,) = data_of(api.get("/portfolio/history", person))["items"]
+    assert (today["total_assets"], today["cash_balance"], today["unpriced_holdings"]) == (None, START - 70_010, 1)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "from=2026-11-21&to=2026-11-20", "from=2023-01-01&to=2026-01-01", "from=x", "to=2026-02-30", "from=0001-01-01", "to=9999-12-31",
+        "from=%00", "from=%ED%A0%80", "from=" + "9" * 5_000, "from=2026-11-20T00:00:00", "from=", "from=-1",
+    ],
+)  # fmt: skip
+def test_a_period_that_is_none_is_refused(sqlite_api: Api, query: str) -> None:
+    problem_of(sqlite_api.get(f"/portfolio/history?{query}", sqlite_api.person()), "validation-failed")
+
+
+def test_the_longest_period_and_one_without_an_end(sqlite_api: Api) -> None:
+    person = sqlite_api.person()
+    assert data_of(sqlite_api.get("/portfolio/history?from=2023-11-21&to=2026-11-20", person))["items"]
+    assert data_of(sqlite_api.get("/portfolio/history?from=2023-01-01", person))["to"] == "2025-12-31"
+    assert data_of(sqlite_api.get("/portfolio/history?from=2027-01-01", person)) == {
+        "from": "2027-01-01", "to": "2027-01-01", "items": [],
+    }  # fmt: skip
+    assert data_of(sqlite_api.get("/portfolio/history?to=2100-12-31", person))["items"] == []
+
+
+def test_a_history_costs_the_same_statements_however_long(api: Api) -> None:
+    person = api.person()
+    counts = []
+    for days in (1, 30):
+        api.books.tick(70_000)
+        api.bought(person, 1)
+        api.books.clock.advance(days=days)
+        record(api.books)
+        person = api.signed_in(person.email)
+        with statements_counted(api.books.core.database.engine) as statements:
+            data_of(api.get("/portfolio/history", person))
+        counts.append(len(statements))
+    assert counts[0] == counts[1] <= 10
+
+
+def test_what_was_sold_out_is_shown(api: Api) -> None:
+    """The stock is in neither the holdings nor the address of one, but in what was closed, to the won."""
+    person = api.person()
+    api.books.tick(70_000)
+    api.bought(person, 10)
+    assert data_of(api.get("/portfolio/closed", person)) == {"items": [], "next_cursor": None}
+    api.books.tick(77_000)
+    api.order(person, "SELL", 10)
+    api.books.run_all()
+
+    (closed,) = data_of(api.get("/portfolio/closed", person))["items"]
+
+    profit = 770_000 - 115 - 1_540 - 700_105
+    assert closed == {
+        "stock_code": SAMSUNG, "name": "삼성전자", "market": "KOSPI", "sector": "반도체", "sold_quantity": 10, "cost": 700_105,
+        "proceeds": 700_105 + profit, "realized_profit": profit, "realized_profit_rate_bp": 975,
+        "last_sold_at": api.books.clock().isoformat(),
+    }  # fmt: skip
+    assert data_of(api.get("/portfolio", person))["items"] == []
+    problem_of(api.get(f"/portfolio/{SAMSUNG}", person), "holding-not-found")
+    summary = data_of(api.get("/portfolio/summary", person))
+    assert summary["realized_profit"] == summary["todays_change"] == summary["total_assets"] - START == profit
+    assert data_of(api.get("/portfolio/closed", api.person()))["items"] == []
+
+
+def test_the_summary_names_the_sectors(api: Api) -> None:
+    person = api.person()
+    api.books.tick(70_000, base=69_000)
+    api.bought(person, 10)
+    summary = data_of(api.get("/portfolio/summary", person))
+    assert summary["sectors"] == [{"sector": "반도체", "holdings": 1, "value": 700_000, "weight_bp": 10_000}]
+    assert (summary["todays_change"], summary["todays_change_rate_bp"]) == (-105, 0)
