@@ -6,12 +6,14 @@ from typing import Any
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
-from flask import Flask
+from flask import Flask, Response
 from flask_smorest import Api, Blueprint
 from flask_swagger_ui import get_swaggerui_blueprint
+from marshmallow.fields import Field
 
 from trading.rules.problems import MIMETYPE
 from webapp.bodies import check_body
+from webapp.examples import add_examples
 from webapp.schemas import Problem
 
 PREFIX = "/api/v1"
@@ -28,6 +30,7 @@ class ProblemApi(Api):
     def __init__(self, app: Flask, **options: Any) -> None:
         self._undocumented: list[Blueprint] = []
         self._writing = RLock()
+        self._document: str | None = None
         super().__init__(app, **options)
 
     @property
@@ -50,6 +53,15 @@ class ProblemApi(Api):
         self._app.extensions["flask-smorest"]["blp_name_to_api"][blueprint.name] = self
         self._app.register_blueprint(blueprint)
         self._undocumented.append(blueprint)
+
+    def _openapi_json(self) -> Response:
+        """The document with its examples; the same every time."""
+        with self._writing:
+            if self._document is None:
+                document = self.spec.to_dict()
+                add_examples(document)
+                self._document = self._app.json.dumps(document)
+        return Response(self._document, mimetype="application/json")
 
     def _register_error_handlers(self) -> None:
         """All failures are answered by webapp.problems, in one place."""
@@ -88,13 +100,17 @@ def install(app: Flask) -> None:
 
 
 def make_api(app: Flask) -> ProblemApi:
+    plugin = MarshmallowPlugin(schema_name_resolver=_schema_name)
     api = ProblemApi(
         app,
         spec_kwargs={
-            "marshmallow_plugin": MarshmallowPlugin(schema_name_resolver=_schema_name),
+            "marshmallow_plugin": plugin,
             "info": {"description": "실시간 시세로 연습하는 모의 투자 API. 금액은 원(정수), 시각은 RFC 3339."},
         },
     )
+    if plugin.converter is None:
+        raise TypeError("The plugin is not one of a document yet.")
+    plugin.converter.add_attribute_function(_in_openapi_words)
     api.spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     return api
 
@@ -112,3 +128,13 @@ SIGNED_IN: dict[str, Any] = {"security": [{"bearer": []}]}
 def _schema_name(schema: Any) -> str:
     name: str = (schema if isinstance(schema, type) else type(schema)).__name__
     return name.removesuffix("Schema")
+
+
+def _in_openapi_words(_converter: Any, field: Field[Any], *, ret: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """What OpenAPI 3.0 says otherwise than marshmallow: null is one of the words of a member that may be null, and a pattern is ECMAScript's."""
+    changed: dict[str, Any] = {}
+    if field.allow_none and None not in ret.get("enum", [None]):
+        changed["enum"] = [*ret["enum"], None]
+    if "pattern" in ret:
+        changed["pattern"] = ret["pattern"].replace(r"\Z", "$")
+    return changed
