@@ -66,7 +66,7 @@ class StandInServer:
         self._thread.join(_DEADLINE_S)
         self._loop.close()
 
-    def tell(self, path: str, method: str = "POST", **members: Any) -> dict[str, Any]:
+    def tell(self, path: str, method: str = "POST", /, **members: Any) -> dict[str, Any]:
         """Ask the desk; what it answers. AssertionError with its words when it refuses."""
         answer = requests.request(method, f"{self.url}{DESK}/{path}", json=members, timeout=_DEADLINE_S)
         assert answer.status_code == 200, answer.text
