@@ -199,10 +199,6 @@ class SummaryRecord:
         return self.cash.debt
 
     @property
-    def debt(self) -> int:
-        return self.cash.debt
-
-    @property
     def invested_amount(self) -> int:
         return sum(holding.cost for holding in self.holdings)
 
