@@ -86,7 +86,7 @@ class Launch:
     def _trade_for_a_day(self, stack: Stack, *, healthy: bool) -> None:
         if not healthy:
             raise DemoError("Stopped before the trading day began.")
-        TradingDay(self._plan.api_url, self._stream_url, self._console, stack.stopping).run()
+        TradingDay(self._plan.api_url, self._stream_url, self._plan.portone_url, self._console, stack.stopping).run()
         self._audit()
         self._say("The trading day is over, every sum is right and the audit is clean.")
 
@@ -94,6 +94,7 @@ class Launch:
         api = self._plan.api_url
         self._console.print(f"""
   API             {api}{plan.API_PREFIX}
+  Payment page    {"none in production" if self._plan.production else f"{api}/demo/payment"}
   Swagger UI      {api}/docs
   Gateway         {self._stream_url}
   Flower          {self._plan.flower_url}

@@ -17,16 +17,20 @@ from launcher.sums import (
     Resting,
     Sum,
     Told,
+    TopUp,
     moved,
     sums_of,
     sums_of_events,
     sums_of_limit,
     sums_of_resting,
     sums_of_summary,
+    sums_of_top_up,
 )
+from launcher.window import Window, WindowError
 
 STOCK = "A005930"
 DEPOSIT = 5_000_000
+TOP_UP, GIVEN_BACK = 30_000, 10_000
 BOUGHT, SOLD = 10, 4
 BOUGHT_AT_LIMIT = 3
 RESTING, RESTING_AMENDED = 7, 5
@@ -42,10 +46,16 @@ class DemoError(Exception):
 
 
 class TradingDay:
-    """Runs the day's steps against the API at ``api_url`` and the gateway's stream at ``stream_url``; ``stopping`` ends it early."""
+    """Runs the day's steps against the API at ``api_url`` and the gateway's stream at ``stream_url``; ``stopping`` ends it early.
 
-    def __init__(self, api_url: str, stream_url: str, console: Console, stopping: threading.Event) -> None:
+    Nothing is topped up without a stand-in for PortOne at ``portone_url``: that would take real money.
+    """
+
+    def __init__(
+        self, api_url: str, stream_url: str, portone_url: str | None, console: Console, stopping: threading.Event
+    ) -> None:
         self._api = Api(api_url)
+        self._window = None if portone_url is None else Window(portone_url, api_url)
         self._stream_url = stream_url
         self._console = console
         self._stopping = stopping
@@ -57,14 +67,16 @@ class TradingDay:
             self._register()
             self._show_balance("Balance of a new account")
             self._deposit()
+            earlier_sums = [] if self._window is None else list(sums_of_top_up(self._top_up(self._window)))
             self._watch_price()
             buy = self._trade("BUY", BOUGHT)
             self._show_holding()
             resting = self._rest_below_the_market()
             limit = self._trade("BUY", BOUGHT_AT_LIMIT, limit=self._legal_price(percent=101))
             sell = self._trade("SELL", SOLD)
-            self._check([buy, limit, sell], [*sums_of_resting(resting), *sums_of_limit(limit)])
-        except ApiError as refused:
+            earlier_sums += [*sums_of_resting(resting), *sums_of_limit(limit)]
+            self._check([buy, limit, sell], earlier_sums)
+        except (ApiError, WindowError) as refused:
             raise DemoError(str(refused)) from None
         except (KeyError, TypeError, IndexError) as strange:
             raise DemoError(f"An answer lacks something that the contract promises: {strange!r}.") from strange
@@ -87,6 +99,35 @@ class TradingDay:
     def _deposit(self) -> None:
         self._step(f"Deposit {won(DEPOSIT)}")
         self._transactions_table([self._api.post("/balance/deposit", amount=DEPOSIT)])
+
+    def _top_up(self, window: Window) -> TopUp:
+        """Pay in by PortOne's stand-in as a browser does, and have a part of it given back."""
+        before = self._api.get("/balance")
+        self._step(f"Top up {won(TOP_UP)} by PortOne: prepare, pay in its window, complete")
+        prepared = self._api.post("/payments/portone/prepare", amount=TOP_UP, order_name="예수금 충전", currency="KRW")
+        payment_id = prepared["payment_id"]
+        told = window.pay(prepared)
+        self._facts(payment=payment_id, told_by_the_window=told.get("code", "no failure"))
+        completed = time.monotonic()
+        self._api.post("/payments/portone/complete", payment_id=payment_id)
+        payment = self._until("the payment is credited", lambda: self._payment_in(payment_id, "CREDITED"))
+        self._facts(status=payment["status"], through=f"verified and booked after {_ms_since(completed)} ms")
+        credited = self._api.get("/balance")
+
+        self._step(f"Have {won(GIVEN_BACK)} of it given back")
+        refund = self._api.post(f"/payments/{payment_id}/cancel", amount=GIVEN_BACK, reason="데모 환불")
+        self._facts(refund=refund["id"], status=refund["status"])
+        payment = self._until("the refund is booked", lambda: self._payment_in(payment_id, "PARTIALLY_CANCELLED"))
+        self._facts(
+            payment=payment["status"],
+            **{name: won(payment[name]) for name in ("amount", "cancelled_amount", "refundable_amount")},
+        )
+        self._transactions_table(self._api.get("/trading/transactions", limit=2)["items"][::-1])
+        return TopUp(before, credited, self._api.get("/balance"), payment, window.books_of(payment_id))
+
+    def _payment_in(self, payment_id: str, status: str) -> dict[str, Any] | None:
+        payment: dict[str, Any] = self._api.get(f"/payments/{payment_id}")
+        return payment if payment["status"] == status else None
 
     def _watch_price(self) -> None:
         self._step(f"Watch the live price of {STOCK}")

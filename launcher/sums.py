@@ -6,7 +6,7 @@ from typing import Any
 
 COMMISSION_PPM = 150
 SALE_TAXES_BP = (5, 15)  # KOSPI: securities transaction tax and special rural development tax, each rounded by itself
-DEPOSITS = frozenset({"DEPOSIT"})
+FLOWS = frozenset({"DEPOSIT", "REFUND"})  # What came from outside, less what went back.
 
 Answer = Mapping[str, Any]
 
@@ -49,6 +49,17 @@ class Resting:
 
 
 @dataclass(frozen=True)
+class TopUp:
+    """The raw answers about a payment that was credited and partly given back: our balance before and after each, our payment and PortOne's."""
+
+    before: Answer
+    credited: Answer
+    refunded: Answer
+    payment: Answer
+    portones: Answer
+
+
+@dataclass(frozen=True)
 class Told:
     """What the account's owner was told: the answer to a request for all events, and the same events as they were pushed."""
 
@@ -81,6 +92,28 @@ def sums_of_resting(resting: Resting) -> Iterator[Sum]:
     for name in ("cash_balance", "reserved_cash", "available_cash"):
         what = f"cancelled: {name.replace('_', ' ')} as before it"
         yield Sum(what, before[name], resting.balance_cancelled[name])
+
+
+def sums_of_top_up(top_up: TopUp) -> Iterator[Sum]:
+    """That what PortOne took came in and what it gave back went out, each once and to the won."""
+    paid, returned = top_up.portones["amount"]["total"], top_up.portones["amount"]["cancelled"]
+    yield Sum(
+        "top-up: cash after it = cash before + paid at PortOne",
+        top_up.before["cash_balance"] + paid,
+        top_up.credited["cash_balance"],
+    )
+    yield Sum(
+        "refund: cash after it = cash before − given back there",
+        top_up.credited["cash_balance"] - returned,
+        top_up.refunded["cash_balance"],
+    )
+    yield Sum("refund: our payment's cancelled amount = PortOne's", returned, top_up.payment["cancelled_amount"])
+    yield Sum(
+        "refund: cancellations, each booked once",
+        len(top_up.portones["cancellations"]),
+        len(top_up.payment["cancellations"]),
+    )
+    yield Sum("refund: nothing of it stays reserved", top_up.before["reserved_cash"], top_up.refunded["reserved_cash"])
 
 
 def sums_of_limit(order: Answer) -> Iterator[Sum]:
@@ -154,7 +187,7 @@ def _holding(account: Account) -> Iterator[Sum]:
     bought = sum(e["quantity"] for side, e in account.executions if side == "BUY")
     sold = sum(e["quantity"] for side, e in account.executions if side == "SELL")
     realised = sum(e["realized_profit"] for side, e in account.executions if side == "SELL")
-    deposits = sum(moved(t) for t in account.transactions if t["transaction_type"] in DEPOSITS)
+    deposits = sum(moved(t) for t in account.transactions if t["transaction_type"] in FLOWS)
     still_invested = account.holding["cost"] + account.holding["buy_commission"]
     yield Sum("shares held = bought − sold", bought - sold, account.holding["quantity"])
     yield Sum("shares reserved", 0, account.holding["reserved_quantity"])
@@ -171,5 +204,7 @@ def moved(transaction: Answer) -> int:
     charges = int(transaction["commission"]) + int(transaction["tax"])
     amount = int(transaction["amount"])
     return (
-        -amount - charges if transaction["transaction_type"] in {"BUY", "WITHDRAW", "FEE", "TAX"} else amount - charges
+        -amount - charges
+        if transaction["transaction_type"] in {"BUY", "WITHDRAW", "FEE", "TAX", "REFUND"}
+        else amount - charges
     )

@@ -10,11 +10,13 @@ from launcher.sums import (
     Resting,
     Sum,
     Told,
+    TopUp,
     sums_of,
     sums_of_events,
     sums_of_limit,
     sums_of_resting,
     sums_of_summary,
+    sums_of_top_up,
 )
 
 BUY = {"price": 70_100, "quantity": 10, "amount": 701_000, "commission": 105, "tax": 0, "realized_profit": 0}
@@ -188,3 +190,50 @@ def test_what_was_told_wrongly_is_found(spoil: Any, named: str) -> None:
     spoil(wrong)
 
     assert any(named in line.what for line in sums_of_events(account(), wrong) if not line.agrees)
+
+
+def top_up() -> dict[str, Any]:
+    return {
+        "before": {"cash_balance": 1_000, "reserved_cash": 0},
+        "credited": {"cash_balance": 31_000, "reserved_cash": 0},
+        "refunded": {"cash_balance": 21_000, "reserved_cash": 0},
+        "payment": {"cancelled_amount": 10_000, "cancellations": [{}]},
+        "portones": {"amount": {"total": 30_000, "cancelled": 10_000}, "cancellations": [{}]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ((), None),
+        (("credited", "cash_balance"), "top-up: cash after"),
+        (("refunded", "cash_balance"), "refund: cash after"),
+        (("portones", "amount", "cancelled"), "refund: cash after"),
+        (("payment", "cancelled_amount"), "refund: our payment"),
+        (("refunded", "reserved_cash"), "refund: nothing"),
+    ],
+)
+def test_a_top_up_agrees_with_portone_unless_a_won_is_amiss(path: tuple[str, ...], named: str | None) -> None:
+    answers = top_up()
+    if path:
+        place = answers
+        for part in path[:-1]:
+            place = place[part]
+        place[path[-1]] += 1
+    wrong = [line.what for line in sums_of_top_up(TopUp(**answers)) if not line.agrees]
+    assert wrong == [] if named is None else wrong[0].startswith(named)
+
+
+def test_a_refund_takes_cash_out() -> None:
+    """As a deposit brings it in."""
+    given = account()
+    last = given.transactions[-1]["cash_balance_after"]
+    refund = transaction("REFUND", 1_000, (0, 0), last, last - 1_000)
+    balance = {"cash_balance": last - 1_000, "available_cash": last - 1_000, "reserved_cash": 0}
+    refunded = Account(
+        transactions=[*given.transactions, refund],
+        executions=given.executions,
+        balance=balance,
+        holding=given.holding,
+    )
+    assert [line for line in sums_of(refunded) if not line.agrees] == []
