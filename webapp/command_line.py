@@ -1,6 +1,5 @@
-"""Commands for operators: ``flask seed``, ``flask stocks import``, ``flask users promote``, ``flask audit``, ``flask calendar`` and ``flask index``.
-
-``flask db`` is Flask-Migrate's.
+"""Commands for operators: ``flask seed``, ``flask stocks import``, ``flask users promote``, ``flask audit``, ``flask calendar``, ``flask index``
+and ``flask payments``; ``flask db`` is Flask-Migrate's.
 """
 
 import sys
@@ -21,6 +20,7 @@ from trading.services.stock_list import import_stocks
 from webapp.calendar_commands import calendar
 from webapp.core import the_core
 from webapp.index_commands import index
+from webapp.payment_commands import payments
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
@@ -38,6 +38,7 @@ def install(app: Flask) -> None:
     app.cli.add_command(users)
     app.cli.add_command(audit_books)
     app.cli.add_command(calendar)
+    app.cli.add_command(payments)
     app.cli.add_command(index)
 
 

@@ -81,6 +81,12 @@ def refund_of(session: Session, *, user_id: UUID, refund_id: UUID) -> RefundReco
     return None if row is None else _refund_record(row)
 
 
+def refund_by_id(session: Session, refund_id: UUID) -> RefundRecord | None:
+    """A refund, whoever's it is."""
+    row = session.execute(select(_REFUNDS).where(_REFUNDS.c.id == refund_id)).one_or_none()
+    return None if row is None else _refund_record(row)
+
+
 def open_alerts(session: Session, *, limit: int) -> list[AlertRecord]:
     """What nobody has seen to yet, the oldest first."""
     wanted = select(_ALERTS).where(_ALERTS.c.resolved_at.is_(None)).order_by(_ALERTS.c.raised_at).limit(limit)
