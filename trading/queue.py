@@ -23,6 +23,7 @@ class Task(StrEnum):
     REFRESH_SUBSCRIPTIONS = "refresh_subscriptions"
     REPAIR_ACCOUNT_STREAMS = "repair_account_streams"
     RECORD_ACCOUNT_DAYS = "record_account_days"
+    REFRESH_INDEX_CLOSES = "refresh_index_closes"
     PURGE_RECEIPTS = "purge_idempotency_receipts"
     BUILD_CANDLES = "build_candles"
     PURGE_CANDLES = "purge_candles"

@@ -90,6 +90,7 @@ class Settings(BaseSettings):
     matcher_shards: int = Field(default=1, ge=1, le=64)
     expire_period_s: int = Field(default=30, ge=1, le=3_600)
     account_days_period_s: int = Field(default=300, ge=1, le=3_600)
+    index_closes_period_s: int = Field(default=600, ge=1, le=86_400)
     candle_period_s: int = Field(default=5, ge=1, le=3_600)
     candle_minute_days: int = Field(default=30, ge=1, le=3_650)
 

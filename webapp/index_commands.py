@@ -7,8 +7,8 @@ import click
 
 from trading.database.transactions import nothing_to_find
 from trading.market.index_listing import MalformedIndexFile, read_index_closes
-from trading.queries.index_closes import index_closes
-from trading.services.index_closes import KOSPI, record_index_closes
+from trading.queries.index_closes import KOSPI, index_closes
+from trading.services.index_closes import record_index_closes
 from webapp.core import the_core
 
 _CLOSES_SHOWN = 10

@@ -4,12 +4,20 @@ import time
 from functools import partial
 from typing import Any
 
+import structlog
+
 from trading.database.transactions import nothing_to_find
+from trading.gateways.toss.errors import TossError
+from trading.gateways.toss.index_closes import recent_closes
+from trading.queries.index_closes import KOSPI, closes_due
 from trading.queue import Task
 from trading.services.account_days import DaysReport
 from trading.services.account_days import record_account_days as record
+from trading.services.index_closes import record_index_closes
 from workers.application import app
 from workers.task import CoreTask, the_core
+
+log = structlog.get_logger(__name__)
 
 # After an outage a task goes on with what has piled up for so long; the next one takes the rest.
 _CATCH_UP_S = 10.0
@@ -33,3 +41,26 @@ def record_account_days() -> dict[str, Any] | None:
         report = core.database.transaction(batch, landed=nothing_to_find)
         rows += report.rows
     return {"days": rows} if rows else None
+
+
+# Not retried: the next one comes by itself and finds the same days.
+@app.task(base=CoreTask, name=str(Task.REFRESH_INDEX_CLOSES), autoretry_for=())
+def refresh_index_closes() -> dict[str, Any] | None:
+    """Write the index's closes of the last days that are over, as far as Toss tells them. What is known, from a file or before, stays; then it is not asked."""
+    core = the_core()
+    hours, now = core.market_hours(), core.clock()
+    due = core.database.read(lambda session: closes_due(session, KOSPI, hours=hours, now=now))
+    if not due:
+        return None
+    try:
+        told = recent_closes(core.market_data, KOSPI, hours=hours, now=now)
+    except TossError as fault:
+        log.warning("index_closes_not_told", reason=fault.code, days=sorted(map(str, due)))
+        return None
+    closes = {day: told[day] for day in due if day in told}
+    if not closes:
+        return None
+    written = core.database.transaction(
+        lambda session: record_index_closes(session, KOSPI, closes, now=now), landed=nothing_to_find
+    )
+    return {"closes": written}

@@ -1,13 +1,22 @@
 """An index's closes by day, in hundredths of a point."""
 
-from datetime import date
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from trading.database.tables import IndexClose, table_of
+from trading.gateways.toss.client import Index
+from trading.rules.exchange_time import trade_date
+from trading.rules.market_hours import MarketHours
+
+# What accounts are measured against.
+KOSPI = Index.KOSPI
 
 _CLOSES = table_of(IndexClose)
+# Of how many days that are over a close is looked for, which is as far back as the feed tells them.
+_DAYS_DUE = 2
+_LOOK_BACK_DAYS = 60
 
 
 def index_closes(
@@ -20,3 +29,18 @@ def index_closes(
     if until is not None:
         wanted = wanted.where(_CLOSES.c.day <= until)
     return {row.day: row.close for row in session.execute(wanted.order_by(_CLOSES.c.day))}
+
+
+def closes_due(session: Session, index_code: str, *, hours: MarketHours, now: datetime) -> frozenset[date]:
+    """Those of the last two trading days that are over which have no close yet. One statement."""
+    over: list[date] = []
+    today = trade_date(now)
+    for day in (today - timedelta(days=back) for back in range(_LOOK_BACK_DAYS)):
+        ends = hours.trading_ends(day)
+        if ends is not None and ends <= now:
+            over.append(day)
+        if len(over) == _DAYS_DUE:
+            break
+    if not over:
+        return frozenset()
+    return frozenset(over) - index_closes(session, index_code, since=over[-1], until=over[0]).keys()

@@ -8,8 +8,6 @@ from sqlalchemy.orm import Session
 from trading.database.tables import IndexClose, table_of
 from trading.database.upsert import upsert
 
-KOSPI = "KOSPI"
-
 _CLOSES = table_of(IndexClose)
 _BATCH = 500
 

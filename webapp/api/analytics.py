@@ -6,13 +6,13 @@ from typing import Any
 
 from flask.views import MethodView
 
+from trading.queries.index_closes import KOSPI
 from trading.queries.performance import performance_report
 from trading.queries.realized_profit import realized_profit
 from trading.queries.trade_statistics import trade_statistics
 from trading.rules.performance import Performance
 from trading.rules.returns import Figure, Lack, Unavailable
 from trading.rules.trade_statistics import by_span, summed
-from trading.services.index_closes import KOSPI
 from webapp.api.analytics_schemas import (
     PerformanceFigures,
     PerformanceQuery,

@@ -9,8 +9,9 @@ from sqlalchemy import insert
 
 from tests.books import Books
 from trading.database.tables import AccountDay, table_of
+from trading.queries.index_closes import KOSPI
 from trading.rules.exchange_time import KST
-from trading.services.index_closes import KOSPI, record_index_closes
+from trading.services.index_closes import record_index_closes
 
 
 def record_day(books: Books, user: UUID, day: date, worth: int, flow: int = 0, **more: Any) -> None:

@@ -12,11 +12,11 @@ from tests.books import Books
 from tests.trading.queries.recorded_days import record_closes, record_day, record_days
 from trading.database.transactions import statements_counted
 from trading.market.index_listing import read_index_closes
+from trading.queries.index_closes import KOSPI
 from trading.queries.performance import PerformanceReport, performance_report
 from trading.rules.market_hours import KrxHours
 from trading.rules.performance import Comparison, Performance
 from trading.rules.returns import Lack, Unavailable
-from trading.services.index_closes import KOSPI
 from trading.settings import Settings
 
 REAL_FILE = ROOT.parent / "shared" / "data" / "kospi_index_2026.csv"

@@ -1,0 +1,50 @@
+"""A real worker learns the closes of the days just over from Toss, once, and keeps what is known."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+from tests.books import Books
+from tests.fixtures.toss import INDEX
+from tests.servers import wait_until
+from tests.trading.gateways.http_server import Answer, Request, answer, serving
+from tests.webapp.client import Api
+from tests.workers.processes import worker
+from tests.workers.test_live import _send
+from trading.core import utc_now
+from trading.queries.index_closes import KOSPI, index_closes
+from trading.queue import Task
+from trading.rules.exchange_time import trade_date
+from trading.services.index_closes import record_index_closes
+from trading.settings import Settings
+
+ONE_DAY = timedelta(days=1)
+
+
+def known(books: Books) -> dict[date, int]:
+    return books.core.database.read(lambda session: index_closes(session, KOSPI))
+
+
+def test_closes_of_days_that_are_over_are_learnt(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+    """Yesterday's price is a close; the day before's, which an operator has loaded, stays. When both are known nobody asks."""
+    books, asked = live_api.books, []
+    today = trade_date(utc_now())
+    yesterday, before = today - ONE_DAY, today - 2 * ONE_DAY
+
+    def as_toss(request: Request) -> Answer:
+        asked.append(request.target)
+        return answer(200, {"result": {**INDEX, "tradeTime": f"{yesterday}T23:59:00+09:00"}})
+
+    books.do(lambda session: record_index_closes(session, KOSPI, {before: 1}, now=utc_now()))
+    with serving(as_toss) as toss:
+        settings = live_settings.model_copy(update={"toss_info_url": toss.url})
+        with worker(tmp_path / "worker.log", settings, TOSS_INFO_URL=toss.url) as process:
+            for run in (1, 2):
+                _send(settings, Task.REFRESH_INDEX_CLOSES)
+                wait_until(
+                    lambda run=run: process.output.count("refresh_index_closes") >= 2 * run, what="a run", deadline_s=60
+                )
+                wait_until(lambda: yesterday in known(books), what="yesterday's close", deadline_s=60)
+
+    assert known(books) == {before: 1, yesterday: 430_963}
+    # Past midnight another day is over, and its close is due.
+    assert len(asked) == 1 or trade_date(utc_now()) != today
