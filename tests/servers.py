@@ -5,24 +5,36 @@ also be paused, and comes back on its port after a stop.
 """
 
 import os
+import shutil
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
 import pytest
 
 from benchmarks.mariadb import MariaDB, is_installed
 from launcher.valkey import Valkey
 
-__all__ = ["MariaDB", "Valkey", "require_mariadb", "wait_until"]
+__all__ = ["MariaDB", "Valkey", "require_chromium", "require_mariadb", "wait_until"]
 
 _POLL_S = 0.02
 
 
 def require_mariadb() -> None:
     """Skip the test on a machine without MariaDB; fail it there when CI is set, where nothing may be left out."""
-    if is_installed():
-        return
-    reason = "MariaDB is not installed (mariadbd and mariadb-install-db)."
+    if not is_installed():
+        _do_without("MariaDB is not installed (mariadbd and mariadb-install-db).")
+
+
+def require_chromium() -> tuple[str, str]:
+    """The paths of the browser and of its driver; without them the same as for MariaDB."""
+    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if browser is None or driver is None:
+        _do_without("Chromium is not installed (chromium and chromedriver).")
+    return browser, driver
+
+
+def _do_without(reason: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
