@@ -8,6 +8,7 @@ from tests.trading.steps import do, rows
 from trading.database.ids import new_id
 from trading.rules.price_alerts import AlertKind
 from trading.services.check_price_alerts import AlertReport, check_price_alerts
+from trading.services.watchlist_directories import open_directory
 from trading.services.watchlist_items import ItemChanges, add_item, change_item, remove_item
 
 
@@ -46,6 +47,23 @@ def watch(
         ),
     )
     return item_id
+
+
+def open_second(books: Books, user: UUID) -> UUID:
+    """Open a directory beside the default one; its id."""
+    directory_id = new_id()
+    do(
+        books,
+        lambda session: open_directory(
+            session,
+            directory_id=directory_id,
+            user_id=user,
+            name="둘째",
+            settings=books.settings,
+            now=books.clock(),
+        ),
+    )
+    return directory_id
 
 
 def change(books: Books, user: UUID, item_id: UUID, **changes: Any) -> None:

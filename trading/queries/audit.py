@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from trading.queries.checks import Check
+from trading.queries.checks import Check, digits, number, word
 from trading.queries.payment_checks import PAYMENT_CHECKS
+from trading.queries.watchlist_checks import WATCHLIST_CHECKS
 from trading.rules.fills import FillRule
 from trading.rules.ledger import DIRECTION, FLOWS
 
@@ -26,24 +27,6 @@ _FLOWS = f"({', '.join(repr(str(kind)) for kind in FLOWS)})"
 _OPEN = "('PENDING', 'PARTIALLY_FILLED')"
 # Fills that the matcher found in the tick stream, as opposed to those at the last trade when an order arrived.
 _FROM_THE_BOOK = f"('{FillRule.MARKET_AT_PRINT}', '{FillRule.ARRIVING_AT_PRINT}', '{FillRule.RESTING_AT_LIMIT}')"
-
-
-def _number(member: str) -> str:
-    """SQL for a whole number in an account event's data."""
-    return f"CAST(JSON_EXTRACT(data, '$.{member}') AS SIGNED)"
-
-
-def _word(member: str) -> str:
-    """SQL for a word in an account event's data, which a database gives with its quotation marks or without.
-
-    By a short type, or MySQL sorts and groups by it on the disk.
-    """
-    return f"CAST(REPLACE(JSON_EXTRACT(data, '$.{member}'), '\"', '') AS CHAR(40))"
-
-
-def _digits(member: str) -> str:
-    """SQL for an id in an account event's data, as HEX() gives that of a row."""
-    return f"UPPER(REPLACE({_word(member)}, '-', ''))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,10 +258,10 @@ _CHECKS = (
     Check(
         name="9b each cash event begins where the one before it ended, and the newest ended at cash_balance",
         population="SELECT COUNT(*) FROM account_events WHERE kind = 'cash'",
-        figure=f"SELECT COALESCE(SUM({_number('amount')}), 0) FROM account_events WHERE kind = 'cash'",
+        figure=f"SELECT COALESCE(SUM({number('amount')}), 0) FROM account_events WHERE kind = 'cash'",
         faults=f"""SELECT x.user_id, x.id, x.told, x.cash FROM (
                 SELECT user_id, id, cash, LAG(cash_after) OVER (PARTITION BY user_id ORDER BY id) AS told FROM (
-                    SELECT user_id, id, {_number("cash_balance_before")} AS cash, {_number("cash_balance_after")} AS cash_after
+                    SELECT user_id, id, {number("cash_balance_before")} AS cash, {number("cash_balance_after")} AS cash_after
                     FROM account_events WHERE kind = 'cash'
                     UNION ALL SELECT user_id, {2**63 - 1}, cash_balance, cash_balance FROM virtual_balances
                 ) c
@@ -287,14 +270,14 @@ _CHECKS = (
     Check(
         name="9c the newest event of an order tells its state, quantity and executed quantity",
         population="SELECT COUNT(*) FROM account_events WHERE kind = 'order'",
-        figure=f"SELECT COUNT(DISTINCT {_digits('id')}) FROM account_events WHERE kind = 'order'",
+        figure=f"SELECT COUNT(DISTINCT {digits('id')}) FROM account_events WHERE kind = 'order'",
         faults=f"""SELECT x.order_id, MIN(x.status) AS one_status, MAX(x.status) AS other_status,
                    MIN(x.executed_quantity) AS one_executed, MAX(x.executed_quantity) AS other_executed FROM (
                 SELECT HEX(id) AS order_id, status, quantity, executed_quantity, 0 AS told FROM orders
                 UNION ALL SELECT order_id, status, quantity, executed_quantity, 1 FROM (
-                    SELECT {_digits("id")} AS order_id, {_word("status")} AS status, {_number("quantity")} AS quantity,
-                           {_number("executed_quantity")} AS executed_quantity,
-                           ROW_NUMBER() OVER (PARTITION BY {_digits("id")} ORDER BY id DESC) AS nth
+                    SELECT {digits("id")} AS order_id, {word("status")} AS status, {number("quantity")} AS quantity,
+                           {number("executed_quantity")} AS executed_quantity,
+                           ROW_NUMBER() OVER (PARTITION BY {digits("id")} ORDER BY id DESC) AS nth
                     FROM account_events WHERE kind = 'order'
                 ) e WHERE nth = 1
             ) x GROUP BY x.order_id HAVING SUM(x.told) = 1 AND (COUNT(*) <> 2 OR MIN(x.status) <> MAX(x.status)
@@ -303,13 +286,13 @@ _CHECKS = (
     Check(
         name="9d all executions of an order were told once, where it was told before the first",
         population="SELECT COUNT(*) FROM account_events WHERE kind = 'fill'",
-        figure=f"SELECT COALESCE(SUM({_number('quantity')}), 0) FROM account_events WHERE kind = 'fill'",
+        figure=f"SELECT COALESCE(SUM({number('quantity')}), 0) FROM account_events WHERE kind = 'fill'",
         faults=f"""SELECT x.order_id, SUM(x.fills) AS fills_untold, SUM(x.quantity) AS shares_untold, SUM(x.amount) AS won_untold FROM (
                 SELECT HEX(order_id) AS order_id, 1 AS fills, quantity, amount, 0 AS told FROM order_executions
-                UNION ALL SELECT {_digits("order_id")}, -1, -{_number("quantity")}, -{_number("amount")}, 0
+                UNION ALL SELECT {digits("order_id")}, -1, -{number("quantity")}, -{number("amount")}, 0
                     FROM account_events WHERE kind = 'fill'
-                UNION ALL SELECT {_digits("id")}, 0, 0, 0, 1
-                    FROM account_events WHERE kind = 'order' AND {_number("executed_quantity")} = 0
+                UNION ALL SELECT {digits("id")}, 0, 0, 0, 1
+                    FROM account_events WHERE kind = 'order' AND {number("executed_quantity")} = 0
             ) x GROUP BY x.order_id HAVING SUM(x.fills) < 0
                 OR (SUM(x.told) > 0 AND (SUM(x.fills) <> 0 OR SUM(x.quantity) <> 0 OR SUM(x.amount) <> 0))""",
     ),
@@ -321,9 +304,9 @@ _CHECKS = (
         faults=f"""SELECT x.user_id, x.stock_code, SUM(x.quantity) AS quantity_off, SUM(x.cost) AS cost_off, SUM(x.profit) AS profit_off FROM (
                 SELECT user_id, stock_code, quantity, cost, realized_profit AS profit, 0 AS told FROM portfolios
                 UNION ALL SELECT user_id, stock_code, -quantity, -cost, CASE quantity WHEN 0 THEN 0 ELSE -profit END, 1 FROM (
-                    SELECT user_id, {_word("stock_code")} AS stock_code, {_number("quantity")} AS quantity, {_number("cost")} AS cost,
-                           {_number("realized_profit")} AS profit,
-                           ROW_NUMBER() OVER (PARTITION BY user_id, {_word("stock_code")} ORDER BY id DESC) AS nth
+                    SELECT user_id, {word("stock_code")} AS stock_code, {number("quantity")} AS quantity, {number("cost")} AS cost,
+                           {number("realized_profit")} AS profit,
+                           ROW_NUMBER() OVER (PARTITION BY user_id, {word("stock_code")} ORDER BY id DESC) AS nth
                     FROM account_events WHERE kind = 'holding'
                 ) e WHERE nth = 1
             ) x GROUP BY x.user_id, x.stock_code
@@ -354,7 +337,7 @@ _CHECKS = (
     ),
 )
 
-CHECKS = (*_CHECKS, *PAYMENT_CHECKS)
+CHECKS = (*_CHECKS, *PAYMENT_CHECKS, *WATCHLIST_CHECKS)
 
 
 def audit(session: Session) -> Iterator[Finding]:

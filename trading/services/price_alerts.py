@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from trading.database.rows import AnyRow
+from trading.database.rows import AnyRow, by_primary_key
 from trading.database.tables import PriceAlert, table_of
 from trading.database.upsert import upsert
 from trading.rules.errors import ValidationFailed
@@ -38,7 +38,7 @@ def set_alerts(
     A bound that is set is armed, and no trade up to the ``market`` look fires it. One that is armed at the same price already is left as it is, so
     that nothing is missed that was traded since. Raises ValidationFailed for a lower price that is not below the upper one.
     """
-    there = {AlertKind(row.kind): row for row in session.execute(select(_ALERTS).where(_ALERTS.c.item_id == item_id))}
+    there = _lock(session, item_id)
     wanted = {kind: row.bound for kind, row in there.items()} | dict(bounds)
     upper, lower = wanted.get(AlertKind.UPPER), wanted.get(AlertKind.LOWER)
     if upper is not None and lower is not None and lower >= upper:
@@ -55,13 +55,25 @@ def set_alerts(
             "bound": bound,
             "approach": approach_when_armed(kind, bound, last_price),
             "armed_at": now,
-            "armed_position": place_now(market, now),
+            "armed_position": _place(there.get(kind), market, now),
             **_UNFIRED,
         }
         for kind, bound in sorted(wanted.items())
         if bound is not None and (kind in bounds or rearm) and not _stands(there.get(kind), bound, now)
     ]
     upsert(session, _ALERTS, armed, update=_WRITTEN_WHEN_ARMED)
+
+
+def _lock(session: Session, item_id: UUID) -> dict[AlertKind, AnyRow]:
+    """An item's alerts, locked in the order of their keys."""
+    wanted = select(_ALERTS).where(_ALERTS.c.item_id == item_id).order_by(_ALERTS.c.kind)
+    return {AlertKind(row.kind): row for row in session.execute(by_primary_key(wanted, _ALERTS).with_for_update())}
+
+
+def _place(alert: AnyRow | None, market: MarketLook, now: datetime) -> int:
+    """The place in the stream at which an alert is armed: never before a trade that it was fired by since the market was looked at."""
+    fired_by = 0 if alert is None else alert.tick_position or 0
+    return max(place_now(market, now), fired_by)
 
 
 def _stands(alert: AnyRow | None, bound: int, now: datetime) -> bool:

@@ -57,9 +57,9 @@ def add_item(
     Raises StockNotFound, StockNotTradable for one that is no longer listed, WatchlistDirectoryNotFound, WatchlistDuplicate, WatchlistLimitReached, or
     what ``trading.services.price_alerts.set_alerts`` does.
     """
-    market = look_at_market(quotes, stock_code)
     _require_listed(session, stock_code)
     lock_watchlist(session, user_id, now=now)
+    market = look_at_market(quotes, stock_code)
     directory_id = directory_id or user_id
     require_directory(session, directory_id=directory_id, user_id=user_id)
     row = {
@@ -91,15 +91,15 @@ def change_item(
     Raises WatchlistItemNotFound, WatchlistDirectoryNotFound, WatchlistDuplicate, WatchlistLimitReached, or what
     ``trading.services.price_alerts.set_alerts`` does.
     """
-    stock_code = _own_item(session, item_id=item_id, user_id=user_id).stock_code
-    market = look_at_market(quotes, stock_code)
     lock_watchlist(session, user_id, now=now)
     item = _own_item(session, item_id=item_id, user_id=user_id)
+    # Behind the lock, so that an alert which was taken away is not set again at a place before the trade that fired it.
+    market = look_at_market(quotes, item.stock_code)
     # Before the item itself: whoever fires alerts locks these before their items, too.
     set_alerts(
         session,
         item_id=item_id,
-        stock_code=stock_code,
+        stock_code=item.stock_code,
         bounds=changes.get("bounds", {}),
         rearm=changes.get("rearm", False),
         market=market,
@@ -111,7 +111,7 @@ def change_item(
     if changes.get("directory_id", item.directory_id) != item.directory_id:
         target = changes["directory_id"]
         require_directory(session, directory_id=target, user_id=user_id)
-        values |= {"directory_id": target, "position": _room_in(session, target, stock_code, settings=settings)}
+        values |= {"directory_id": target, "position": _room_in(session, target, item.stock_code, settings=settings)}
     if values:
         session.execute(update(_ITEMS).where(_ITEMS.c.id == item_id).values(**values))
     return market

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection, text
 
-from tests.books import Books, opened, settings_for
+from tests.books import HYNIX, Books, opened, settings_for
 from tests.servers import Valkey
 from tests.trading.days import record
 from tests.trading.payment_rows import hold_for_refund, partly_refunded_payment
 from tests.trading.steps import bought, deposit, withdraw
+from tests.trading.watching import check_alerts, open_second, watch
 from trading.database.transactions import nothing_to_find
 from trading.queries.audit import CHECKS, SAMPLE, Finding, audit
 from trading.queue import Task
@@ -18,6 +19,8 @@ from trading.rules.orders import Side
 LAST_DEPOSIT = "transaction_type = 'DEPOSIT' AND sequence > 1"
 
 NOBODY = "X'00112233445566778899AABBCCDDEEFF'"
+
+ALERTED = "kind = 'alert'"
 
 FILLED = "kind = 'order' AND data LIKE '%FILLED%'"
 
@@ -108,6 +111,26 @@ DAMAGE = [
     ({"10b"}, "UPDATE account_days SET net_flow = net_flow + 1"),
     ({"10b"}, "UPDATE account_days SET paid_out = paid_out + 1"),
     ({"10b"}, "UPDATE account_days SET ended_at = '2026-11-30'"),
+    ({"9a", "11a"}, f"DELETE FROM account_events WHERE {ALERTED}"),
+    ({"11a"}, f"UPDATE account_events SET data = {changed('bound', 1)} WHERE {ALERTED}"),
+    ({"11a"}, f"UPDATE account_events SET data = {changed('tick_price', 1)} WHERE {ALERTED}"),
+    ({"11a"}, f"UPDATE account_events SET data = {changed('kind', 'lower_price')} WHERE {ALERTED}"),
+    ({"11a"}, f"UPDATE account_events SET data = {changed('item_id', 'other')} WHERE {ALERTED}"),
+    ({"11a"}, f"UPDATE account_events SET user_id = {NOBODY} WHERE {ALERTED}"),
+    ({"11a"}, "UPDATE price_alerts SET fired_at = armed_at WHERE kind = 'target_price'"),
+    ({"11a", "11c"}, "UPDATE price_alerts SET tick_price = bound - 1 WHERE kind = 'upper_price'"),
+    (
+        {"11b"},
+        f"INSERT INTO account_events SELECT user_id, id + 1, kind, occurred_at, data FROM account_events WHERE {ALERTED} ORDER BY id DESC LIMIT 1",
+    ),
+    ({"11c"}, "UPDATE price_alerts SET armed_position = tick_position WHERE kind = 'target_price'"),
+    ({"11c"}, "UPDATE price_alerts SET approach = 'FROM_ABOVE' WHERE kind = 'target_price'"),
+    ({"11c"}, "UPDATE price_alerts SET approach = 'UNKNOWN' WHERE kind = 'target_price'"),
+    ({"11c"}, "UPDATE price_alerts SET fired_at = NULL WHERE kind = 'target_price'"),
+    ({"11c"}, "UPDATE price_alerts SET stock_code = 'A035420'"),
+    ({"11a", "11c"}, "DELETE FROM watchlist_items WHERE stock_code = 'A005930'"),
+    ({"11d"}, "UPDATE watchlist_items SET position = 0"),
+    ({"11d"}, "UPDATE watchlist_directories SET position = 1"),
     ({"2a"}, "UPDATE payment_refunds SET amount = amount + 1 WHERE status = 'REQUESTED'"),
     ({"2c", "5e"}, "UPDATE virtual_balances SET debt = -1"),
     ({"5a"}, "UPDATE payments SET amount = amount + 1"),
@@ -138,7 +161,7 @@ DAMAGE = [
 @pytest.fixture(scope="module", params=["sqlite", "mariadb"])
 def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Books]:
     """Books with a holding of finished trades, cash moved in and out, a payment of which a part went back and another is about to, and open orders:
-    a buy and a sale that are due, a buy in the book, and one that was found filled and not executed yet; two days of the account are recorded."""
+    a buy and a sale that are due, a buy in the book, and one that was found filled and not executed yet; two days of the account are recorded, and it was told of two prices."""
     uri = request.getfixturevalue(f"migrated_{request.param}")
     with opened(settings_for(uri, valkey_server.url)) as books:
         user = books.user()
@@ -165,6 +188,12 @@ def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Bo
         hold_for_refund(books, user, partly_refunded_payment(books, user), 1_000)
         books.clock.advance(days=1)
         record(books)
+        watch(books, user, HYNIX, lower=1)
+        watch(books, user, upper=70_500, target=70_200)
+        watch(books, user, lower=1, directory=open_second(books, user))
+        books.clock.advance(seconds=1)
+        books.tick(70_500)
+        check_alerts(books)
         yield books
 
 

@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session
 from tests.books import HYNIX, SAMSUNG, Books
 from tests.trading.steps import do, events, halt, rows
 from tests.trading.threads import run_together
-from tests.trading.watching import alerts_of, change, check_alerts, unwatch, watch
-from trading.database.ids import new_id
+from tests.trading.watching import alerts_of, change, check_alerts, open_second, unwatch, watch
 from trading.database.transactions import statements_counted
 from trading.market import keys
 from trading.market.account_events import EventKind
@@ -20,7 +19,8 @@ from trading.market.tick import Position
 from trading.rules.price_alerts import AlertKind
 from trading.services import check_price_alerts as checking
 from trading.services.check_price_alerts import AlertReport, check_price_alerts
-from trading.services.watchlist_directories import open_directory
+from trading.services.order_terms import look_at_market
+from trading.services.price_alerts import set_alerts
 
 
 def told(books: Books, user: UUID) -> list[dict[str, Any]]:
@@ -155,6 +155,22 @@ def test_what_has_fired_is_silent_until_it_is_armed_again(books: Books, user: UU
     assert books.breaches() == []
 
 
+def test_an_alert_is_not_armed_before_the_trade_that_it_was_fired_by(books: Books, user: UUID) -> None:
+    """Where it fires between a request's look at the market and its lock, the same trade does not fire it again."""
+    item = watch(books, user, upper=71_000)
+    market = look_at_market(books.core.quotes, SAMSUNG)
+    books.tick(71_500)
+    assert check_alerts(books).fired == 1
+    books.clock.advance(seconds=1)
+    arming = {"item_id": item, "stock_code": SAMSUNG, "market": market, "now": books.clock()}
+
+    do(books, lambda session: set_alerts(session, bounds={AlertKind.UPPER: 71_200}, **arming))  # type: ignore[arg-type]
+
+    assert check_alerts(books).fired == 0
+    books.tick(71_200)
+    assert check_alerts(books).fired == 1
+
+
 def test_setting_an_armed_bound_again_loses_no_touch(books: Books, user: UUID) -> None:
     """A client that sends all of an item back does not arm it anew: what was traded since it was set still counts."""
     item = watch(books, user, upper=71_000)
@@ -184,11 +200,8 @@ def test_a_bound_that_was_moved_or_taken_away_before_the_look_is_not_told(books:
 
 def test_a_moved_item_is_still_told(books: Books, user: UUID) -> None:
     """Alerts belong to the item, in whatever directory it is."""
-    directory = new_id()
-    opening = {"directory_id": directory, "user_id": user, "name": "둘째", "settings": books.settings}
-    do(books, lambda session: open_directory(session, **opening, now=books.clock()))  # type: ignore[arg-type]
     item = watch(books, user, upper=71_000)
-    change(books, user, item, directory_id=directory)
+    change(books, user, item, directory_id=open_second(books, user))
     books.tick(71_000)
     assert check_alerts(books).fired == 1
 
