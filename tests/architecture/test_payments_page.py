@@ -6,6 +6,8 @@ from sandbox.portone.faults import Faults, Mailing, Rule, Tampering, WebhookFaul
 from sandbox.portone.payments import MOVES
 from sandbox.portone.rest import API_SECRET
 from trading.gateways.portone.webhooks import WebhookFault
+from trading.rules.payments import refunds
+from trading.rules.payments.alerts import AlertKind
 from trading.rules.payments.decisions import DECISIONS, Finding
 from trading.rules.payments.states import PaymentStatus, state_diagram
 
@@ -15,6 +17,11 @@ PAGE = (ROOT / "docs" / "payments.md").read_text(encoding="utf-8")
 def test_the_diagram_is_that_of_the_state_table() -> None:
     """Print ``trading.rules.payments.states.state_diagram()`` into the page when the table changes."""
     assert f"```mermaid\n{state_diagram()}\n```" in PAGE
+
+
+def test_the_diagram_of_refunds_is_that_of_their_table() -> None:
+    """Print ``trading.rules.payments.refunds.state_diagram()`` into the page when the table changes."""
+    assert f"```mermaid\n{refunds.state_diagram()}\n```" in PAGE
 
 
 def test_the_decisions_are_those_of_the_table() -> None:
@@ -28,5 +35,15 @@ def test_the_decisions_are_those_of_the_table() -> None:
 
 def test_every_word_that_somebody_may_meet_is_explained() -> None:
     knobs = {name for knobs in (Faults, Rule, WebhookFaults) for name in knobs.model_fields}
-    words = {*WebhookFault, *(move for _, move in MOVES), *DEEDS, *Mailing, *Tampering, *knobs, API_SECRET}
+    words = {
+        *WebhookFault,
+        *AlertKind,
+        *refunds.RefundFailure,
+        *(move for _, move in MOVES),
+        *DEEDS,
+        *Mailing,
+        *Tampering,
+        *knobs,
+        API_SECRET,
+    }
     assert {str(word) for word in words if f"`{word}`" not in PAGE} == set()
