@@ -186,7 +186,7 @@ BY_NAME: Mapping[str, Any] = {
     "occurred_at": _NOW,
     "last_event_id": 7,
     # Problems, whose words are those of insufficient-cash.
-    "type": "/problems#insufficient-cash",
+    "type": "/docs/problems#insufficient-cash",
     "title": "주문 가능 금액 부족",
     "detail": "사용할 수 있는 현금이 부족합니다.",
     "instance": "/api/v1/trading/orders",

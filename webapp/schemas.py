@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from marshmallow import Schema, fields, validate
+from marshmallow import INCLUDE, Schema, fields, validate
 
 from trading.queries.pages import LIMIT_MAX
 from webapp.korean import speak_korean
@@ -13,6 +13,9 @@ speak_korean()
 
 class Problem(Schema):
     """RFC 9457. ``code`` is stable; further members are facts of the code."""
+
+    class Meta:
+        unknown = INCLUDE
 
     type = fields.String(required=True)
     title = fields.String(required=True)

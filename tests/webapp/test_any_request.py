@@ -1,0 +1,121 @@
+"""Any request that the OpenAPI document allows, and many that it does not: each is answered as the document says.
+
+Schemathesis makes the requests from the document as it is served; the application, its database and its Redis are real.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.transport import Response
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.books import opened, settings_for
+from tests.webapp.client import Api, Person, api_on, data_of
+from webapp.problems import MIMETYPE
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+# What is away in this test and may say so. That of the database and faults of ours are never among them.
+AWAY = {
+    "no-live-price",
+    "relayer-unavailable",
+    "too-many-streams",
+    "upstream-unavailable",
+    "upstream-paused",
+    "payment-service-unavailable",
+}
+# Open to everybody and taking nothing that the document could describe (a webhook's body is what its signature says), so nothing can be wrong.
+TAKES_NOTHING = {
+    "GET /api/v1/trading/realtime/daemon/health",
+    "GET /api/v1/market/clock",
+    "POST /api/v1/payments/portone/webhook",
+}
+EXAMPLES = 6
+
+
+@pytest.fixture
+def api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
+    """The API without a relayer, without PortOne and Toss, and without room for a stream, which would have no end."""
+    with opened(settings_for(migrated_sqlite, valkey_url, stream_clients_max=0)) as books:
+        books.tick(70_000)
+        yield api_on(books)
+
+
+def own_things(api: Api, person: Person) -> dict[str, Any]:
+    """Path parameters that name what belongs to a person."""
+    order = api.limit_order(person)
+    transaction = data_of(api.post("/balance/deposit", person, {"amount": 1}), 201)
+    directory = data_of(api.post("/watchlist/directories", person, {"name": "둘째"}), 201)
+    item = data_of(api.post("/watchlist", person, {"stock_code": "A000660"}), 201)
+    return {
+        "order_id": order["id"],
+        "transaction_id": transaction["id"],
+        "directory_id": directory["id"],
+        "item_id": item["id"],
+        "stock_code": "A005930",
+    }
+
+
+def ask(case: Case, headers: dict[str, str]) -> None:
+    """Send one request and hold the answer against the document. A refusal because something is away must say what."""
+    answer: Response = case.call(headers=headers)
+    checks = CHECKS
+    if answer.status_code > 500:
+        assert answer.headers["content-type"] == [MIMETYPE], answer.text
+        assert answer.json()["code"] in AWAY, answer.text
+        checks = [check for check in CHECKS if check is not not_a_server_error]
+    case.validate_response(answer, checks=checks)
+
+
+def probe(api: Api, operation: APIOperation[Any, Any, Any, Any], person: Person, mode: GenerationMode) -> None:
+    """Ask for one operation in some ways, the same ones each time."""
+    named = {parameter.name for parameter in operation.path_parameters}
+    own = own_things(api, person) if named and mode is GenerationMode.POSITIVE else {}
+    path = {"path_parameters": {name: own[name] for name in named}} if named and named <= set(own) else {}
+    strategy = operation.as_strategy(mode, **path)
+
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=strategy)
+    def ask_for_it(case: Case) -> None:
+        ask(case, person.headers)
+
+    ask_for_it()
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["allowed", "not allowed"])
+def test_every_answer_is_as_documented(api: Api, mode: GenerationMode) -> None:
+    """No fault of ours, and status, media type, headers and body as they stand in the document."""
+    document = schemathesis.openapi.from_wsgi("/openapi.json", api.app)
+    asked = 0
+    for found in document.get_all_operations():
+        operation = found.ok()
+        if mode is GenerationMode.NEGATIVE and operation.label in TAKES_NOTHING:
+            continue
+        # A person of its own for each, as some of these operations end the session, the orders or the account.
+        person = api.administrator() if "/admin/" in operation.path else api.person()
+        probe(api, operation, person, mode)
+        asked += 1
+    assert asked > 60
