@@ -117,6 +117,12 @@ def _stand_ins(environment: dict[str, str], api_url: str) -> str | None:
     if needs_toss:
         environment["TOSS_API_URL"] = url
         environment["TOSS_WEBSOCKET_URL"] = f"ws://{LOOPBACK}:{port}/ws"
+        rest_port = free_port()
+        environment["SANDBOX_REST_PORT"] = str(rest_port)
+        for name in ("TOSS_INFO_URL", "TOSS_CERT_URL"):
+            environment[name] = environment.get(name) or f"http://{LOOPBACK}:{rest_port}"
+    else:
+        environment["SANDBOX_REST_PORT"] = "0"  # Any port: nobody asks it for anything.
     if needs_portone:
         if environment.get("PORTONE_PORT") or is_free(PORTONE_PORT):
             _claim("PORTONE_PORT", PORTONE_PORT, LOOPBACK, environment)

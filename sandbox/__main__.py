@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from sandbox.control import FAULTS_PATH, LOOPBACK, control
-from sandbox.exchange import Replay, play, trade_at_random
+from sandbox.exchange import Publish, Replay, play, trade_at_random
 from sandbox.market import Market
 from sandbox.portone.rest import portone
 from sandbox.portone.shop import LOOPBACK_HOSTS, WEBHOOK_SECRET
 from sandbox.portone.stand_in import Mail
 from sandbox.replay import MalformedBars, read_bars
+from sandbox.toss_rest import toss_rest
 from sandbox.toss_server import TossServer
+from sandbox.trade import Trade
+from sandbox.trade_log import TradeLog
 from trading.market.listing import ListedStock, seed_listing
 from trading.market.topics import trade_topic
 from trading.rules.stock_codes import product_code
@@ -54,6 +57,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=8090, help="port to listen on (8090)")
     parser.add_argument("--control-port", type=int, help="port on loopback where faults can be set (none)")
+    parser.add_argument("--rest-port", type=int, help="port of a stand-in for Toss's REST API (none)")
     parser.add_argument("--portone-port", type=int, help="port on loopback for a stand-in for PortOne (none)")
     parser.add_argument("--portone-webhook-url", metavar="URL", help="where that one sends its webhooks (nowhere)")
     parser.add_argument(
@@ -85,7 +89,7 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
         parser.error(f"--rate must be above 0 and at most {RATE_MAX}.")
     if not 0 <= options.portone_webhook_scale <= 1:
         parser.error("--portone-webhook-scale must be from 0 to 1.")
-    for name in ("--port", "--control-port", "--portone-port"):
+    for name in ("--port", "--control-port", "--rest-port", "--portone-port"):
         port = getattr(options, name[2:].replace("-", "_")) or 0
         if not 0 <= port <= 65_535:
             parser.error(f"{name} must be from 0 to 65535.")
@@ -139,11 +143,21 @@ async def _run(options: argparse.Namespace, replay: Replay | None) -> None:
     replayed = None if replay is None else replay.stock.code
     stocks = [stock for stock in seed_listing() if stock.code != replayed]
     market = Market(stocks, seed=options.seed, at=datetime.now(UTC))
+    log = TradeLog([*stocks, *([] if replay is None else [replay.stock])])
+
+    def publish(trade: Trade) -> None:
+        log.add(trade)
+        server.publish(trade)
+
     async with AsyncExitStack() as stack:
         port = await _open(stack, server.listen(options.host, options.port), f"{options.host}:{options.port}")
         _say(
             f"sandbox listens on http://{options.host}:{port}, {len(stocks)} made-up stocks, {options.rate:g} trades/s"
         )
+        if options.rest_port is not None:
+            address = f"{options.host}:{options.rest_port}"
+            port = await _open(stack, toss_rest(server, log, options.host, options.rest_port), address)
+            _say(f"Toss's REST API is told on http://{options.host}:{port}")
         if options.control_port is not None:
             address = f"{LOOPBACK}:{options.control_port}"
             port = await _open(stack, control(server, options.control_port), address)
@@ -153,9 +167,9 @@ async def _run(options: argparse.Namespace, replay: Replay | None) -> None:
             port = await _open(stack, stand_in, f"{LOOPBACK}:{options.portone_port}")
             _say(f"PortOne's stand-in listens on http://{LOOPBACK}:{port}")
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        tasks = [group.create_task(trade_at_random(market, rate=options.rate, publish=server.publish))]
+        tasks = [group.create_task(trade_at_random(market, rate=options.rate, publish=publish))]
         if replay is not None:
-            tasks.append(group.create_task(_play_when_heard(replay, server)))
+            tasks.append(group.create_task(_play_when_heard(replay, server, publish)))
         await stop.wait()
         for task in tasks:
             task.cancel()
@@ -169,11 +183,11 @@ async def _open(stack: AsyncExitStack, server: AbstractAsyncContextManager[int],
         raise _CannotListen(f"{address}: {fault.strerror}") from None
 
 
-async def _play_when_heard(replay: Replay, server: TossServer) -> None:
+async def _play_when_heard(replay: Replay, server: TossServer, publish: Publish) -> None:
     """Start with the first subscriber, so that nobody misses the beginning."""
     _say(f"replay {replay.stock.code} waits for its first subscriber")
     await server.wait_for_listener(trade_topic(replay.stock.code))
-    await play(replay, publish=server.publish, say=_say)
+    await play(replay, publish=publish, say=_say)
 
 
 def _say(line: str) -> None:

@@ -3,37 +3,29 @@
 The feed's own port can't have it: a server of WebSockets reads no request with a body.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 
 from aiohttp import web
 from pydantic import ValidationError
 
 from sandbox.faults import Faults
+from sandbox.serving import served
 from sandbox.toss_server import TossServer
 
 FAULTS_PATH = "/sandbox/faults"
 LOOPBACK = "127.0.0.1"
 # Enough for the longest text that a break may write, escaped.
 BODY_OCTETS_MAX = 512 * 1024
-SHUTDOWN_TIMEOUT_S = 1.0
 # A long list of wrong values is not worth a longer one of complaints.
 COMPLAINTS_MAX = 20
 
 
-@asynccontextmanager
-async def control(server: TossServer, port: int) -> AsyncIterator[int]:
+def control(server: TossServer, port: int) -> AbstractAsyncContextManager[int]:
     """Serve until the context ends; gives the port, which the system chooses for 0. OSError when it is taken."""
     desk = _Desk(server)
     application = web.Application(client_max_size=BODY_OCTETS_MAX)
     application.add_routes([web.get(FAULTS_PATH, desk.show), web.put(FAULTS_PATH, desk.replace)])
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, LOOPBACK, port).start()
-        yield int(runner.addresses[0][1])
-    finally:
-        await runner.cleanup()
+    return served(application, LOOPBACK, port)
 
 
 class _Desk:

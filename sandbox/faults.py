@@ -14,6 +14,8 @@ from relayer.stomp.limits import HEART_BEAT_MS_MAX
 # The server itself gives up a handshake that is not done within ten seconds.
 TOKEN_DELAY_MS_MAX = 9_000
 RECEIPT_DELAY_MS_MAX = 60_000
+REST_DELAY_MS_MAX = 60_000
+REST_RETRY_AFTER_S_MAX = 86_400
 OCTETS_MAX = 64 * 1024
 COPIES_MAX = 100
 GROUP_MAX = 1_000
@@ -42,6 +44,18 @@ class Ending(StrEnum):
     RESET = auto()
     STALL = auto()
     NONE = auto()
+
+
+class RestBody(StrEnum):
+    """What comes in place of an answer's body.
+
+    WHOLE: itself. GARBAGE: a page that calls itself JSON. HALF: its first half, then the connection ends. DRIP: an octet now and then.
+    """
+
+    WHOLE = auto()
+    GARBAGE = auto()
+    HALF = auto()
+    DRIP = auto()
 
 
 class _Knobs(BaseModel):
@@ -73,6 +87,10 @@ class Faults(_Knobs):
 
     token_status: Literal[200, 403, 429, 500, 503] = 200
     token_delay_ms: int = Field(default=0, ge=0, le=TOKEN_DELAY_MS_MAX)
+    rest_status: Literal[200, 403, 404, 429, 500, 503] = 200
+    rest_retry_after_s: int | None = Field(default=None, ge=0, le=REST_RETRY_AFTER_S_MAX)
+    rest_delay_ms: int = Field(default=0, ge=0, le=REST_DELAY_MS_MAX)
+    rest_body: RestBody = RestBody.WHOLE
     breaks: Break | None = None
     refused_destinations: set[str] = Field(default_factory=set)
     heart_beat_ms: tuple[HeartBeatMs, HeartBeatMs] | None = None

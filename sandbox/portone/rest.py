@@ -7,12 +7,13 @@ from datetime import datetime
 
 from aiohttp import web
 
-from sandbox.control import LOOPBACK, SHUTDOWN_TIMEOUT_S
+from sandbox.control import LOOPBACK
 from sandbox.portone import api, browser, desk
 from sandbox.portone.api import BODY_OCTETS_MAX
 from sandbox.portone.clock import Clock, now
 from sandbox.portone.shop import API_SECRET, DEFAULT_STORE_ID
 from sandbox.portone.stand_in import STAND_IN, Mail, StandIn
+from sandbox.serving import served
 
 __all__ = ["API_SECRET", "BODY_OCTETS_MAX", "DEFAULT_STORE_ID", "LOOPBACK", "now", "portone"]
 
@@ -36,13 +37,10 @@ async def portone(
         [*api.routes(), *browser.routes(), *desk.routes(), web.route("*", "/{rest:.*}", api.missing)]
     )
     application.on_response_prepare.append(_mark)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
-    await runner.setup()
     try:
-        await web.TCPSite(runner, LOOPBACK, port).start()
-        yield int(runner.addresses[0][1])
+        async with served(application, LOOPBACK, port) as bound:
+            yield bound
     finally:
-        await runner.cleanup()
         await stand_in.sender.close()
 
 

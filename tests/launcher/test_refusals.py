@@ -117,6 +117,13 @@ def ports() -> dict[str, str]:
     return {name: str(free_port()) for name in plan.CLAIMED}
 
 
+def test_the_rest_api_of_the_sandbox_is_where_the_product_asks(tmp_path: Path) -> None:
+    """On one port of its own for both of Toss's hosts; what an operator names himself stays."""
+    decided = plan.make({**ports(), "TOSS_CERT_URL": "http://127.0.0.1:1"}, tmp_path).environment
+    assert decided["TOSS_INFO_URL"] == f"http://127.0.0.1:{decided['SANDBOX_REST_PORT']}"
+    assert decided["TOSS_CERT_URL"] == "http://127.0.0.1:1"
+
+
 def test_the_stand_in_for_portone_and_the_product_know_each_other(tmp_path: Path) -> None:
     """On the port that was asked for; also beside a real feed."""
     given = {

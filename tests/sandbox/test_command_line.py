@@ -42,6 +42,21 @@ def is_up(port: int) -> bool:
         return False
 
 
+def test_the_rest_api_is_told_from_the_same_market() -> None:
+    """On a port of its own, and with the prices of the feed's market."""
+    port, rest_port = free_port(), free_port()
+    with sandbox("--port", str(port), "--rest-port", str(rest_port), "--rate", "500") as running:
+        wait_until(lambda: is_up(rest_port), what="the REST API answers", deadline_s=60)
+        path = f"http://127.0.0.1:{rest_port}/api/v3/stock-prices/details?productCodes=A005930"
+        wait_until(lambda: requests.get(path, timeout=30).json()["result"], what="the stock trades", deadline_s=60)
+        (details,) = requests.get(path, timeout=30).json()["result"]
+        running.send_signal(signal.SIGTERM)
+        output, _ = running.communicate(timeout=60)
+
+    assert details["lowerLimit"] <= details["close"] <= details["upperLimit"]
+    assert f"Toss's REST API is told on http://127.0.0.1:{rest_port}\n" in output
+
+
 def test_it_serves_until_told_to_stop() -> None:
     port = free_port()
     with sandbox("--port", str(port)) as running:
