@@ -85,3 +85,20 @@ def test_gateway_serves_readers_beside_clients_that_never_read() -> None:
     assert list(result)[:5] == ["clients", "p50_ms", "p99_ms", "messages_per_s", "cpu"]
     assert all(value > 0 for value in result.values())
     assert sum("every client has all that it must" in line for line in told) == 2
+
+
+def test_stock_search_measures_memory_against_sql() -> None:
+    """Both find the same where SQL can."""
+    require_mariadb()
+    told, result = run("stock_search", "--stocks 300 --rounds 2")
+
+    assert list(result) == [
+        "memory_p50_ms",
+        "memory_p99_ms",
+        "sql_p50_ms",
+        "sql_p99_ms",
+        "look_p50_ms",
+        "read_all_p50_ms",
+    ]
+    assert all(0 < value < 60_000 for value in result.values())
+    assert "삼성전자: 1 stocks in memory, 1 by SQL" in told

@@ -1,0 +1,57 @@
+"""The page about stocks tells what the code does."""
+
+import re
+from datetime import timedelta
+
+from launcher.plan import ROOT
+from trading.gateways.toss import client, market_data
+from trading.gateways.toss.errors import TossError
+from webapp.problems import status_of
+
+PAGE = (ROOT / "docs" / "stocks.md").read_text(encoding="utf-8")
+UNITS = {"s": 1, "min": 60, "h": 3_600, "day": 86_400}
+KINDS = {
+    "price": market_data.PRICE,
+    "order book": market_data.ORDER_BOOK,
+    "trades": market_data.TRADES,
+    "candles": market_data.CANDLES,
+    "candles before an instant": market_data.OLD_CANDLES,
+    "indices": market_data.INDEX,
+    "exchange rate": market_data.EXCHANGE_RATE,
+    "rankings": market_data.RANKING,
+}
+
+
+def seconds(text: str) -> int:
+    number, unit = text.split()
+    return int(number) * UNITS[unit]
+
+
+def test_the_lifetimes_are_those_of_the_cache() -> None:
+    """An operator judges an answer's age by them."""
+    told = dict(re.findall(r"^\| ([a-z ]+) \| (\d+ \w+) \|", PAGE, re.MULTILINE))
+    kept = dict(re.findall(r"^\| ([a-z ]+) \| \d+ \w+ \| (\d+ \w+|–) \|", PAGE, re.MULTILINE))
+
+    assert {name: timedelta(seconds=seconds(text)) for name, text in told.items()} == {
+        name: kind.fresh for name, kind in KINDS.items()
+    }
+    for name, kind in KINDS.items():
+        assert kind.kept_s == (kind.fresh.total_seconds() if kept[name] == "–" else seconds(kept[name])), name
+
+
+def test_the_problems_are_those_of_the_table() -> None:
+    told = {code: int(status) for code, status in re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", PAGE, re.MULTILINE)}
+
+    assert told == {kind.code: status_of(kind.code) for kind in TossError.__subclasses__() if hasattr(kind, "code")}
+
+
+def test_the_bounds_are_those_of_the_code() -> None:
+    for told in (
+        f"does so for {market_data.WAIT_S:g} s at most",
+        f"itself after {market_data.TURN_MS // 1_000} s",
+        f"{client.TIMEOUTS.total_s:g} s from the request",
+        f"no more for {market_data.BREAK_S:g} s",
+        f"({client.FORBIDDEN_S} s) or 429 ({client.TOO_MANY_S} s)",
+    ):
+        assert told in " ".join(PAGE.split()), told
+    assert (market_data.FLIGHT_THREADS, market_data.FAILURES_MAX) == (6, 5)
