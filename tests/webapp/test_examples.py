@@ -7,6 +7,7 @@ import jsonschema_rs
 import pytest
 
 from tests.webapp.client import Api
+from webapp.examples import BY_NAME, BY_SCHEMA
 from webapp.problems import CODES, status_of
 
 JSON = ("application/json", "application/problem+json")
@@ -78,7 +79,7 @@ def test_the_examples_tell_one_story(document: dict[str, Any]) -> None:
     assert balance["total_assets"] == balance["cash_balance"] + balance["holdings_value"]
     holding = content["GET /api/v1/portfolio/{stock_code} 200"]["example"]["data"]
     assert holding["average_price"] == holding["cost"] // holding["quantity"]
-    assert holding["unrealized_profit"] == holding["value"] - holding["cost"]
+    assert holding["unrealized_profit"] == holding["value"] - holding["cost"] - holding["buy_commission"]
 
 
 def test_an_example_of_a_request_is_taken(sqlite_api: Api, document: dict[str, Any]) -> None:
@@ -101,3 +102,16 @@ def test_the_example_of_a_problem_is_one_of_ours(document: dict[str, Any]) -> No
     problem = document["components"]["responses"]["DEFAULT_ERROR"]["content"]["application/problem+json"]["example"]
     assert problem["code"] in CODES
     assert problem["status"] == status_of(problem["code"])
+
+
+def test_no_shared_example_is_left_over(document: dict[str, Any]) -> None:
+    """Each is of a member or a path parameter that says none itself, or nobody would notice that it is wrong."""
+    schemas = document["components"]["schemas"]
+    silent = {
+        (schema, name)
+        for schema, content in schemas.items()
+        for name, member in content.get("properties", {}).items()
+        if "example" not in member
+    }
+    assert set(BY_NAME) - {name for _, name in silent} == set()
+    assert {key for key in BY_SCHEMA if key not in schemas and tuple(key.split(".")) not in silent} == set()
