@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from redis import Redis
 
 from trading.database.transactions import Database
@@ -23,6 +24,8 @@ from trading.rules.market_hours import AlwaysOpen, MarketHours
 from trading.services.accounts import Passwords
 from trading.services.publish_account_events import AccountEventPublisher
 from trading.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 Clock = Callable[[], datetime]
 Deliver = Callable[[Sequence[Wakeup]], None]
@@ -100,6 +103,8 @@ def build(
         if wakeups:
             deliver(wakeups)
 
+    if settings.portone_v1_api_key or settings.portone_v1_api_secret:
+        log.info("portone_v1_settings_ignored")
     redis = connect(settings.redis_url.get_secret_value())
     database = Database(
         settings.database_uri.get_secret_value(),
