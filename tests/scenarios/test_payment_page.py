@@ -84,7 +84,7 @@ class Visitor:
         """Press a button of the window."""
         wait_until(lambda: self.browser.find_elements(By.TAG_NAME, "iframe"), what="the window", deadline_s=DEADLINE_S)
         self.browser.switch_to.frame(self._find("iframe"))
-        self.sees("#amount", "30,000 원")
+        self.sees("#amount", "30,000원")
         self._find(f"[data-deed={deed}]").click()
         self.browser.switch_to.default_content()
 
@@ -174,7 +174,7 @@ def test_a_phone_is_led_to_the_window_and_back(visitor: Visitor) -> None:
     try:
         visitor.charge()
         wait_until(lambda: "/checkout/" in browser.current_url, what="the window", deadline_s=DEADLINE_S)
-        visitor.sees("#amount", "30,000 원")
+        visitor.sees("#amount", "30,000원")
         browser.find_element(By.CSS_SELECTOR, "[data-deed=pay]").click()
         wait_until(lambda: browser.current_url == visitor.page, what="the page again", deadline_s=DEADLINE_S)
         visitor.sees("#status", "충전되었습니다")

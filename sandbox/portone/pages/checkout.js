@@ -11,7 +11,7 @@ async function show() {
   order = await answer.json();
   const won = new Intl.NumberFormat("ko-KR").format(order.totalAmount);
   document.getElementById("order-name").textContent = order.orderName;
-  document.getElementById("amount").textContent = `${won} ${order.currency === "KRW" ? "원" : order.currency}`;
+  document.getElementById("amount").textContent = order.currency === "KRW" ? `${won}원` : `${won} ${order.currency}`;
   document.getElementById("channel").textContent = `${order.channel.pgProvider} · ${order.channel.type}`;
   document.getElementById("payment-id").textContent = order.paymentId;
   document.querySelector("[data-deed=pay]").focus();
