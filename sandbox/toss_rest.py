@@ -6,7 +6,7 @@ What it does wrong, the ``faults`` of the feed's stand-in say.
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -147,9 +147,11 @@ async def _distorted(request: web.Request, response: web.StreamResponse, body: R
     if body is RestBody.GARBAGE:
         return web.Response(text="<html>점검 중</html>", content_type="application/json")
     partial = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(whole))})
-    await partial.prepare(request)
-    async for octets in _octets(whole, body):
-        await partial.write(octets)
+    # Whoever waits for such an answer leaves in the middle of it.
+    with suppress(ConnectionResetError):
+        await partial.prepare(request)
+        async for octets in _octets(whole, body):
+            await partial.write(octets)
     if request.transport is not None:
         request.transport.abort()
     return partial
