@@ -1,6 +1,7 @@
 """The feed against RabbitMQ, of which nobody here wrote a line."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +9,7 @@ import redis
 
 from relayer.destinations import DestinationStyle, speller
 from relayer.feed import FeedUnavailable, SubscriptionConfirmed, TradeMessage
-from tests.relayer.brokers.rabbitmq import FORBIDDEN, RabbitMQ, missing
+from tests.relayer.brokers.rabbitmq import FORBIDDEN, START_TIMEOUT_S, RabbitMQ, missing
 from tests.relayer.brokers.visits import PATIENCE_S, TOPIC, feed_of, lose, publisher, stranger, take, trade
 from tests.relayer.freezing_proxy import freezing_proxy
 from tests.relayer.harness import HYNIX, SAMSUNG, ask_for, health, relayer, served, toss, until
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.timeout(300)
 OTHER = trade_topic(HYNIX)
 dotted = speller("dots")
 
+_POLL_S = 0.2
+
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
@@ -28,7 +31,21 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     if reason:
         pytest.skip(reason)
     with RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as broker:
+        asyncio.run(serving(broker))
         yield broker
+
+
+async def serving(broker: RabbitMQ) -> None:
+    """Return when it takes a CONNECT: on a busy machine it listens for some time before it can look up who is connecting."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            async with feed_of(broker.url, destination_style="dots"):
+                return
+        except FeedUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_POLL_S)
 
 
 @pytest.mark.parametrize("style", ["dots", "percent"])
