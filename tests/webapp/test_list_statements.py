@@ -1,0 +1,84 @@
+"""Every list of the API takes the same number of SQL statements for three rows as for sixty."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from tests.books import opened, settings_for
+from tests.trading.payment_rows import partly_refunded_payment
+from tests.trading.queries.recorded_days import record_days
+from tests.webapp.client import Api, Person, api_on, data_of
+from trading.database.transactions import statements_counted
+from trading.market.listing import ListedStock
+from trading.rules.exchange_time import trade_date
+from trading.services.stock_list import import_stocks
+
+FEW, MANY = 3, 60
+CODES = [f"A{number}" for number in range(100_000, 100_000 + 2 * MANY)]
+
+
+def lists(document: dict[str, Any]) -> list[tuple[str, bool]]:
+    """Path below the prefix of every GET that answers items, and whether it takes a limit."""
+    schemas = document["components"]["schemas"]
+
+    def resolved(node: dict[str, Any]) -> dict[str, Any]:
+        while "$ref" in node:
+            node = schemas[node["$ref"].rpartition("/")[2]]
+        return node
+
+    found = []
+    for path, item in document["paths"].items():
+        content = item.get("get", {}).get("responses", {}).get("200", {}).get("content", {}).get("application/json")
+        data = content and resolved(resolved(content["schema"])["properties"].get("data", {}))
+        if data and "items" in data.get("properties", {}):
+            limited = any(parameter.get("name") == "limit" for parameter in item["get"].get("parameters", ()))
+            found.append((path.removeprefix("/api/v1"), limited))
+    return found
+
+
+def live(api: Api, rows: int) -> Person:
+    """A user with so many rows in each of his lists, on as many days: something is held of each stock, another is sold out, one is watched."""
+    person, books = api.person(), api.books
+    began = trade_date(books.clock())
+    for number in range(rows):
+        books.clock.advance(days=1)
+        held, sold = CODES[number], CODES[MANY + number]
+        for code, sides in ((held, ("BUY",)), (sold, ("BUY", "SELL"))):
+            books.tick(1_000, code)
+            for side in sides:
+                data_of(api.order(person, side, 1, code), 201)
+                books.run_all()
+        data_of(api.post("/watchlist", person, {"stock_code": held}), 201)
+        data_of(api.post("/watchlist/directories", person, {"name": f"묶음 {number}"}), 201)
+        partly_refunded_payment(books, UUID(person.id))
+    record_days(books, UUID(person.id), began, [(10_000_000, 0)] * rows)
+    return api.signed_in(person.email)
+
+
+# Where a list is by days or stocks as one asks, and where it begins long ago.
+ASKED = {
+    "/trading/statistics": "group_by=day",
+    "/trading/realized-profit-loss": "group_by=stock",
+}
+
+
+def test_no_list_takes_more_statements_for_more_rows(migrated_sqlite: str, valkey_url: str) -> None:
+    """Every GET that answers items, the largest page of it; a list without the rows would prove nothing, so they are counted, too."""
+    limits = {"watchlist_items_max": 100, "watchlist_directories_max": 100}
+    with opened(settings_for(migrated_sqlite, valkey_url, **limits)) as books:
+        listing = [ListedStock(code=code, name=code, market="KOSPI") for code in CODES]
+        books.do(lambda session: import_stocks(session, listing, now=books.clock()))
+        api = api_on(books)
+        found = lists(api.client.get("/openapi.json").get_json())
+        assert len(found) >= 10
+        counted: dict[str, list[int]] = {}
+        for rows in (FEW, MANY):
+            person = live(api, rows)
+            since = trade_date(books.clock() - timedelta(days=rows))
+            for path, limited in found:
+                asked = ASKED.get(path, f"from={since}" if path == "/portfolio/history" else "")
+                with statements_counted(books.core.database.engine) as sent:
+                    data = data_of(api.get(f"{path}?{asked}{'&limit=100' if limited else ''}", person))
+                assert rows <= len(data["items"]), path
+                counted.setdefault(path, []).append(len(sent))
+    assert {path: counts for path, counts in counted.items() if len(set(counts)) > 1} == {}
