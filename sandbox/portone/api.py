@@ -31,13 +31,13 @@ def routes() -> list[web.RouteDef]:
     payment = "/payments/{id}"
     return [
         web.post("/login/api-secret", _handler(_login, signed_in=False)),
-        web.get("/payments", _handler(_search)),
-        web.get("/payments-by-cursor", _handler(_read_on)),
-        web.get(payment, _handler(_show)),
+        web.get("/payments", _handler(_search, in_query=True)),
+        web.get("/payments-by-cursor", _handler(_read_on, in_query=True)),
+        web.get(payment, _handler(_show, in_query=True)),
         web.post(payment + "/pre-register", _handler(_pre_register)),
         web.post(payment + "/confirm", _handler(_confirm)),
         web.post(payment + "/cancel", _handler(_cancel)),
-        web.post(payment + "/virtual-account/close", _handler(_close_account)),
+        web.post(payment + "/virtual-account/close", _handler(_close_account, in_query=True)),
         web.post(payment + "/resend-webhook", _handler(_resend_webhook)),
     ]
 
@@ -47,8 +47,13 @@ async def missing(_: web.Request) -> web.Response:
     return refused(Refusal(501, "SANDBOX_NOT_IMPLEMENTED"))
 
 
-def _handler(call: _Answer, *, signed_in: bool = True) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """A handler of the API: faults first, then who asks, under which key, what, of which store, and only then the call."""
+def _handler(
+    call: _Answer, *, signed_in: bool = True, in_query: bool = False
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """A handler of the API: faults first, then who asks, under which key, what, of which store, and only then the call.
+
+    What is asked stands in the body, or with ``in_query`` in the address, and then a body is not read.
+    """
 
     async def handle(request: web.Request) -> web.StreamResponse:
         stand_in = stand_in_of(request)
@@ -68,7 +73,8 @@ def _handler(call: _Answer, *, signed_in: bool = True) -> Callable[[web.Request]
             try:
                 if signed_in:
                     _check_credentials(stand_in, request)
-                given = await _once(stand_in, request, body, lambda: _answer(stand_in, call, request, body, rule))
+                asked = None if in_query else body
+                given = await _once(stand_in, request, body, lambda: _answer(stand_in, call, request, asked, rule))
             except Refusal as refusal:
                 given = refused(refusal)
         record["status"] = given.status
@@ -126,14 +132,13 @@ async def _once(
     return given
 
 
-async def _answer(stand_in: StandIn, call: _Answer, request: web.Request, body: bytes, rule: Rule) -> web.Response:
+async def _answer(
+    stand_in: StandIn, call: _Answer, request: web.Request, body: bytes | None, rule: Rule
+) -> web.Response:
     await _dawdle(rule)
     payment_id = request.match_info.get("id", "")
     try:
-        if request.method == "GET":
-            members: Members = {**request.query, "stale": rule.stale}
-        else:
-            members = members_of(body)
+        members: Members = {**request.query, "stale": rule.stale} if body is None else members_of(body)
         if payment_id:
             _check_store(members)
         result = call(stand_in, payment_id, members)

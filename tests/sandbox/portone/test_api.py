@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.portone.shop import API_SECRET, DEFAULT_STORE_ID, STORE_ID
+from sandbox.portone.stand_in import Mail
 from tests.fixtures.portone import payment
 from tests.sandbox.portone.stage import ID, WAYS, Shop, play, press, walk
 
@@ -181,3 +182,31 @@ def test_a_dispute_is_open_until_it_is_settled() -> None:
         assert not shop.look().is_disputed
 
     play(scene)
+
+
+def test_portones_own_client_reads_every_other_answer() -> None:
+    """Announcing and closing, signing in, and the log of the webhooks in a payment."""
+    auth = import_module("portone_server_sdk.auth")
+
+    def scene(shop: Shop) -> None:
+        shop.say("faults", {"webhooks": {"mailing": "hold"}}, method="PUT")
+        with official(shop) as theirs:
+            theirs.pre_register_payment(payment_id=ID, total_amount=10_000, currency="KRW")
+            walk(shop, "issue-account")
+            assert theirs.get_payment(payment_id=ID).method.bank == "KOOKMIN"
+            assert theirs.close_virtual_account(payment_id=ID).closed_at
+            with pytest.raises(errors.PaymentNotWaitingForDepositError):
+                theirs.close_virtual_account(payment_id=ID)
+            walk(shop, "pay")
+            with pytest.raises(errors.AlreadyPaidError):
+                theirs.pre_register_payment(payment_id=ID, total_amount=10_000)
+            shop.say("webhooks/flush")
+            told = theirs.get_payment(payment_id=ID).webhooks
+            words = [(one.status, one.payment_status, one.max_execution_count) for one in told]
+            statuses = ("READY", "VIRTUAL_ACCOUNT_ISSUED", "READY", "PAID")
+            assert words == [("FAILED_UNEXPECTED_ERROR", status, 6) for status in statuses]
+        client = auth.AuthClient(secret=API_SECRET, base_url=shop.url)
+        with client._sync_client:
+            assert client.login_via_api_secret(api_secret=API_SECRET).access_token
+
+    play(scene, mail=Mail(url="http://127.0.0.1:1/", scale=1))

@@ -111,8 +111,8 @@ def test_an_account_is_closed() -> None:
     with asked(lambda _: answer(200, {"closedAt": "2026-01-01T00:00:00Z"})) as (client, server):
         client.close_virtual_account(ID)
     [request] = server.requests
-    assert (request.method, request.target) == ("POST", f"/payments/{ID}/virtual-account/close")
-    assert request.members == {"storeId": STORE}
+    assert (request.method, request.target) == ("POST", f"/payments/{ID}/virtual-account/close?storeId={STORE}")
+    assert request.body == b""
 
 
 def test_a_cancellation_says_how_much_and_of_how_much() -> None:

@@ -94,7 +94,8 @@ class PortoneClient:
 
     def close_virtual_account(self, payment_id: str) -> None:
         """Close an account that waits for money, so that none can come any more."""
-        self._transport.post(f"{_path(payment_id)}/virtual-account/close", members={"storeId": self._store_id})
+        # This one call takes no body, so the store is named in the query, as it is where something is read.
+        self._transport.post(f"{_path(payment_id)}/virtual-account/close", query={"storeId": self._store_id})
 
 
 def _path(payment_id: str) -> str:

@@ -53,15 +53,25 @@ class Transport:
         """The JSON object of a 200. Raises PortoneError."""
         return self._exchange("GET", path, params=query)
 
-    def post(self, path: str, *, members: Mapping[str, Any], idempotency_key: str | None = None) -> dict[str, Any]:
+    def post(
+        self,
+        path: str,
+        *,
+        members: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> dict[str, Any]:
         """The same. Equal members in equal order are equal octets, as a request that is sent again under one key must be."""
-        headers = {"Content-Type": "application/json"}
+        request: dict[str, Any] = {"headers": {}, "params": query}
+        if members is not None:
+            request["data"] = msgspec.json.encode(members)
+            request["headers"]["Content-Type"] = "application/json"
         if idempotency_key is not None:
             if not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
                 raise ValueError("An idempotency key is 16 to 256 letters, digits, hyphens and underscores.")
             # A structured field (RFC 8941), so a string in quotes.
-            headers["Idempotency-Key"] = f'"{idempotency_key}"'
-        return self._exchange("POST", path, data=msgspec.json.encode(members), headers=headers)
+            request["headers"]["Idempotency-Key"] = f'"{idempotency_key}"'
+        return self._exchange("POST", path, **request)
 
     def _exchange(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         answer = self._send(method, path, **request)
