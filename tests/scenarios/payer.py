@@ -73,6 +73,17 @@ class Payer:
         answer = requests.post(self.stack.portone.url + REQUEST_PAYMENT, json=request, headers=origin, timeout=30)
         return dict(answer.json())
 
+    def finish(self) -> None:
+        """His browser says that it has finished; a client of its own, so from any thread."""
+        answer = self.stack.api.another_client().post(
+            "/payments/portone/complete", self.person, {"payment_id": self.id}
+        )
+        data_of(answer, 202)
+
+    def hear(self) -> None:
+        """The webhooks that are held are sent; workers do nothing yet."""
+        self.stack.portone.tell("webhooks/flush")
+
     def complete(self) -> None:
         """His browser says that it has finished, and workers do what that leaves."""
         self.stack.complete(self.person, self.id)

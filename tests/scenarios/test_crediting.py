@@ -1,10 +1,11 @@
 """Money comes in: whatever browser, bank, webhooks and PortOne do, it is credited once, and only when it was paid as agreed."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.scenarios.payer import AMOUNT, Payer, at_once
 from tests.webapp.client import data_of, problem_of
-from trading.queue import Wakeup
 
 
 def test_01_happy_path_complete_first(payer: Payer) -> None:
@@ -28,13 +29,17 @@ def test_02_webhook_first(payer: Payer) -> None:
 
 @pytest.mark.timeout(600)
 def test_03_both_at_once_fifty_times_exactly_one_credit_each(payer: Payer) -> None:
+    """Of two requests at the same moment, and of the workers that they wake, each twice."""
     for number in range(1, 51):
-        payer.pay()
-        payer.stack.complete(payer.person, payer.id)
-        sent = payer.stack.books.sent
-        hook = Wakeup(sent[-1].task, sent[-1].ids)
-        sent.clear()
-        at_once(payer, [hook, hook])
+        payer.pay(webhook="hold")
+        with ThreadPoolExecutor(2) as pool:
+            asked = [pool.submit(payer.hear), pool.submit(payer.finish)]
+            for one in asked:
+                one.result(120)
+        woken = payer.stack.books.sent.copy()
+        payer.stack.books.sent.clear()
+        assert woken
+        at_once(payer, [*woken, *woken])
         payer.told()
         assert payer.gained == number * AMOUNT
     assert payer.movements() == [("DEPOSIT", AMOUNT)] * 50
