@@ -215,8 +215,6 @@ BY_SCHEMA: Mapping[str, Any] = {
     "OrderExplanation.status": "FILLED",
     "OrderCounts": {"PENDING": 0, "PARTIALLY_FILLED": 0, "FILLED": 1, "CANCELLED": 0, "REJECTED": 0, "EXPIRED": 0},
     "Preview.reserved_cash": 700_105,
-    "Transaction.id": _TRANSACTION,
-    "Transaction.realized_profit": None,
     "AccountEvent.id": 7,
     "AccountEvent.kind": "cash",
     "AccountEvent.data": {"transaction_id": _TRANSACTION, "amount": 700_000, "cash_balance": 9_299_895},

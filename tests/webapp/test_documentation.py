@@ -21,6 +21,7 @@ CREATED = {
     ("POST", "/payments/portone/prepare"),
 }
 ACCEPTED = {("POST", "/payments/portone/complete"), ("POST", "/payments/{payment_id}/cancel")}
+AS_CSV = ("GET", "/trading/transactions")
 STREAM = ("GET", "/trading/realtime/stream")
 ASSET = re.compile(r"""(?:src|href)\s*=\s*["']([^"']+)["']""")
 
@@ -98,7 +99,7 @@ def test_the_document_gives_the_real_status_of_success(document: dict[str, Any])
         if route == STREAM:
             assert list(content) == ["text/event-stream"]
             continue
-        assert list(content) == ["application/json"]
+        assert list(content) == ["application/json", *(["text/csv"] if route == AS_CSV else [])], route
         schema = _resolved(document, content["application/json"]["schema"])
         assert set(schema["properties"]) == {"success", "message", "data"}, route
 

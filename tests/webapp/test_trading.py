@@ -21,7 +21,7 @@ TRANSACTION_MEMBERS = [
     "commission", "tax", "realized_profit", "cash_balance_before", "cash_balance_after", "description", "transaction_date",
 ]  # fmt: skip
 BALANCE_MEMBERS = [
-    "cash_balance", "available_cash", "reserved_cash", "invested_amount", "holdings_value", "total_assets", "unpriced_holdings",
+    "cash_balance", "available_cash", "reserved_cash", "debt", "invested_amount", "holdings_value", "total_assets", "unpriced_holdings",
     "stale_holdings",
 ]  # fmt: skip
 HOLDING_MEMBERS = [
@@ -153,7 +153,7 @@ def test_cash_goes_in_and_out(api: Api) -> None:
     balance = data_of(api.get("/balance", person))
     assert list(balance) == BALANCE_MEMBERS
     assert balance == {
-        "cash_balance": 10_300_000, "available_cash": 10_300_000, "reserved_cash": 0, "invested_amount": 0,
+        "cash_balance": 10_300_000, "available_cash": 10_300_000, "reserved_cash": 0, "debt": 0, "invested_amount": 0,
         "holdings_value": 0, "total_assets": 10_300_000, "unpriced_holdings": 0, "stale_holdings": 0,
     }  # fmt: skip
 
@@ -193,7 +193,7 @@ def test_the_ledger_is_filtered_and_paged(api: Api) -> None:
     sale = ledger[1]
     assert (sale["stock_id"], sale["stock_name"], sale["quantity"], sale["price"]) == (SAMSUNG, "삼성전자", 1, 70_000)
     assert sale["realized_profit"] is not None
-    assert _walk(api, "/balance/history", person, 1) == _walk(api, "/trading/transactions", person, 3) == ledger
+    assert _walk(api, "/trading/transactions", person, 3) == ledger
     for query, expected in {
         "transaction_type=BUY": 1, "transaction_type=FEE": 0, "stock_code=005930": 2, f"order_id={order['id']}": 1,
         "from=2026-11-20&to=2026-11-20": 4, "from=2026-11-21": 0,

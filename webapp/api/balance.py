@@ -8,16 +8,16 @@ from flask.views import MethodView
 from marshmallow import Schema, fields
 
 from trading.database.ids import new_id
-from trading.queries.transactions import transaction_of
+from trading.queries.transactions import movements_of, transaction_of
 from trading.rules.errors import TransactionNotFound
 from trading.rules.records import TransactionRecord
 from trading.services.cash import deposit, withdraw
-from webapp.api.transactions import Transaction, TransactionFilters, own_transactions
+from webapp.api.transactions import Transaction, TransactionFilters
 from webapp.authentication import me, signed_in
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
 from webapp.fields import Whole
-from webapp.schemas import envelope, page, success
+from webapp.schemas import envelope, success
 from webapp.valuation import my_summary
 from webapp.writing import Answer, write
 
@@ -47,6 +47,29 @@ class Amount(Schema):
     amount = Whole(required=True, metadata={"example": 1_000_000})
 
 
+class Movement(Transaction):
+    """A Transaction as a link of the account's chain."""
+
+    change = fields.Integer(
+        required=True, metadata={"example": -700_105, "description": "what it added to the cash balance, with its sign"}
+    )
+    is_linked = fields.Boolean(
+        required=True,
+        metadata={
+            "example": True,
+            "description": "it begins with the balance that the Transaction before it left, and ends with what its amount and costs make of that",
+        },
+    )
+
+
+class Movements(Schema):
+    items = fields.List(fields.Nested(Movement), required=True)
+    next_cursor = fields.String(allow_none=True)
+    is_unbroken = fields.Boolean(
+        required=True, metadata={"example": True, "description": "whether each of these is linked to the one before it"}
+    )
+
+
 @blueprint.route("/balance")
 class MyBalance(MethodView):
     @signed_in
@@ -61,11 +84,19 @@ class MyBalance(MethodView):
 class History(MethodView):
     @signed_in
     @blueprint.arguments(TransactionFilters, location="query")
-    @blueprint.response(200, page(Transaction))
+    @blueprint.response(200, envelope(Movements))
     @blueprint.doc(**SIGNED_IN)
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
-        """Every movement of cash, newest first, each with the balance before and after."""
-        return own_transactions(filters)
+        """Every movement of cash, newest first, each with the balance before and after, and whether the chain holds."""
+        user_id = me().user_id
+        movements = the_core().database.read(lambda session: movements_of(session, user_id=user_id, **filters))
+        return success(
+            {
+                "items": movements.items,
+                "next_cursor": movements.next_cursor,
+                "is_unbroken": all(movement.is_linked for movement in movements.items),
+            }
+        )
 
 
 @blueprint.route("/balance/deposit")

@@ -3,11 +3,16 @@
 from typing import Any
 from uuid import UUID
 
+from flask import Response, request
 from flask.views import MethodView
 from marshmallow import Schema, fields
 
+from trading.queries.pages import Page
 from trading.queries.transactions import transaction_of, transactions_of
+from trading.rules.errors import ValidationFailed
 from trading.rules.ledger import TransactionType
+from trading.rules.records import TransactionRecord
+from webapp import ledger_csv
 from webapp.authentication import me, signed_in
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
@@ -16,9 +21,13 @@ from webapp.schemas import PageArguments, envelope, page, success
 
 blueprint = make_blueprint("Transactions", "거래 내역")
 
+_CSV = """sequence,transaction_date,transaction_type,stock_id,stock_name,quantity,price,amount,…
+2,2026-11-20T10:00:00+09:00,BUY,A005930,삼성전자,10,70000,700000,…
+"""
+
 
 class Transaction(Schema):
-    id = fields.UUID(required=True)
+    id = fields.UUID(required=True, metadata={"example": "01a20503-4c02-7c33-9a6e-0d9b6b2f7e55"})
     user_id = fields.UUID(required=True)
     sequence = fields.Integer(
         required=True, metadata={"description": "numbers an account's Transactions without a gap"}
@@ -32,7 +41,7 @@ class Transaction(Schema):
     amount = fields.Integer(required=True)
     commission = fields.Integer(required=True)
     tax = fields.Integer(required=True)
-    realized_profit = fields.Integer(allow_none=True)
+    realized_profit = fields.Integer(allow_none=True, metadata={"example": None, "description": "of a sale"})
     cash_balance_before = fields.Integer(required=True)
     cash_balance_after = fields.Integer(required=True)
     description = fields.String(allow_none=True)
@@ -50,21 +59,34 @@ class TransactionFilters(PageArguments):
     to = KoreanDay(end=True, attribute="until", load_default=None)
 
 
-def own_transactions(filters: dict[str, Any]) -> dict[str, object]:
-    """A page of the signed-in user's ledger."""
-    user_id = me().user_id
-    return success(the_core().database.read(lambda session: transactions_of(session, user_id=user_id, **filters)))
-
-
 @blueprint.route("/trading/transactions")
 class Transactions(MethodView):
     @signed_in
     @blueprint.arguments(TransactionFilters, location="query")
     @blueprint.response(200, page(Transaction))
-    @blueprint.doc(**SIGNED_IN)
-    def get(self, filters: dict[str, Any]) -> dict[str, object]:
-        """Own Transactions, newest first."""
-        return own_transactions(filters)
+    @blueprint.doc(
+        **SIGNED_IN,
+        responses={200: {"content": {ledger_csv.MEDIA_TYPE: {"schema": {"type": "string"}, "example": _CSV}}}},
+    )
+    def get(self, filters: dict[str, Any]) -> dict[str, object] | Response:
+        """Own Transactions, newest first; with ``Accept: text/csv`` all that the filters let through, as a file."""
+        if ledger_csv.is_wanted():
+            return _as_csv(filters)
+        user_id = me().user_id
+        return success(the_core().database.read(lambda session: transactions_of(session, user_id=user_id, **filters)))
+
+
+def _as_csv(filters: dict[str, Any]) -> Response:
+    if "limit" in request.args:
+        # A file is always whole; a limit that is not heeded would be a lie.
+        raise ValidationFailed(field="limit")
+    database, user_id = the_core().database, me().user_id
+
+    def read(before_sequence: int | None) -> Page[TransactionRecord]:
+        wanted = {**filters, "before_sequence": before_sequence, "limit": ledger_csv.BATCH_ROWS}
+        return database.read(lambda session: transactions_of(session, user_id=user_id, **wanted))
+
+    return ledger_csv.respond(read, before_sequence=filters["before_sequence"])
 
 
 @blueprint.route("/trading/transactions/<uuid:transaction_id>")

@@ -1,0 +1,163 @@
+"""The ledger as a file for spreadsheets: whole, harmless, of one state, and as long as it likes in little memory."""
+
+import csv
+import tracemalloc
+from io import StringIO
+from uuid import UUID
+
+import pytest
+from sqlalchemy import insert, text
+from werkzeug.test import TestResponse
+
+from tests.webapp.client import Api, Person, data_of, problem_of
+from trading.database.ids import new_id
+from trading.database.tables import Transaction, VirtualBalance, table_of
+
+PATH = "/trading/transactions"
+CSV = {"Accept": "text/csv"}
+START = 10_000_000
+ENGLISH = [
+    "sequence", "transaction_date", "transaction_type", "stock_id", "stock_name", "quantity", "price", "amount", "commission", "tax",
+    "realized_profit", "cash_balance_before", "cash_balance_after", "order_id", "description", "id",
+]  # fmt: skip
+
+
+def rows_of(answer: TestResponse) -> list[list[str]]:
+    """The rows of a file, after a look at its form."""
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    assert (answer.mimetype, answer.mimetype_params) == ("text/csv", {"charset": "utf-8"})
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="transactions.csv"'
+    content = answer.get_data()
+    assert content.startswith(b"\xef\xbb\xbf")
+    return list(csv.reader(StringIO(content.decode("utf-8-sig"), newline="")))
+
+
+def fill(api: Api, person: Person, rows: int) -> None:
+    """Give an account a long ledger: deposits of one won, behind its first Transaction."""
+    user_id, now = UUID(person.id), api.books.clock()
+    ledger = [
+        {
+            "id": new_id(), "user_id": user_id, "sequence": number + 2, "transaction_type": "DEPOSIT", "stock_code": None, "order_id": None,
+            "execution_id": None, "quantity": None, "price": None, "amount": 1, "commission": 0, "tax": 0, "cash_before": START + number,
+            "cash_after": START + number + 1, "description": None, "transaction_date": now, "credit_of": None, "reversal_of": None,
+        }
+        for number in range(rows)
+    ]  # fmt: skip
+    balances = table_of(VirtualBalance)
+    for begin in range(0, rows, 10_000):
+        part = ledger[begin : begin + 10_000]
+        api.books.do(lambda session, part=part: session.execute(insert(table_of(Transaction)), part))
+    grown = balances.update().where(balances.c.user_id == user_id)
+    api.books.do(lambda session: session.execute(grown.values(cash_balance=START + rows, transaction_count=rows + 1)))
+
+
+def test_the_file_is_the_ledger(api: Api) -> None:
+    """Every Transaction as JSON has it, newest first, its time by Korea's clock; what there is none of is empty."""
+    person = api.person()
+    api.books.tick(70_000)
+    api.bought(person, 10)
+    api.order(person, "SELL", 4)
+    api.books.run_all()
+    items = data_of(api.get(PATH, person))["items"]
+
+    head, *rows = rows_of(api.get(PATH, person, headers=CSV))
+
+    assert head == ENGLISH
+    assert [row[0] for row in rows] == ["3", "2", "1"]
+    for row, item in zip(rows, items, strict=True):
+        shown = dict(zip(head, row, strict=True))
+        assert shown.pop("transaction_date") == "2026-11-20T10:00:00+09:00"
+        assert shown == {name: "" if item[name] is None else str(item[name]) for name in shown}
+
+
+@pytest.mark.parametrize(
+    ("accept_language", "language", "first"),
+    [("ko-KR,ko;q=0.9,en;q=0.8", "ko", "번호"), ("ko", "ko", "번호"), ("en-US,ko;q=0.5", "en", "sequence"), ("fr", "en", "sequence"), (None, "en", "sequence")],
+)  # fmt: skip
+def test_the_columns_are_named_in_the_readers_language(
+    sqlite_api: Api, accept_language: str | None, language: str, first: str
+) -> None:
+    asked = {**CSV, **({"Accept-Language": accept_language} if accept_language else {})}
+    answer = sqlite_api.get(PATH, sqlite_api.person(), headers=asked)
+    assert rows_of(answer)[0][0] == first
+    assert answer.headers["Content-Language"] == language
+    assert set(answer.headers["Vary"].split(", ")) == {"Accept", "Accept-Language"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "mimetype"),
+    [
+        ("*/*", "application/json"), ("text/html", "application/json"), ("application/json, text/csv", "application/json"),
+        ("text/csv, application/json;q=0.9", "text/csv"), ("text/csv;q=0.1, application/json", "application/json"), ("text/*", "text/csv"),
+        ("", "application/json"), (";;;,=", "application/json"),
+    ],
+)  # fmt: skip
+def test_json_unless_csv_is_preferred(sqlite_api: Api, accept: str, mimetype: str) -> None:
+    assert sqlite_api.get(PATH, sqlite_api.person(), headers={"Accept": accept}).mimetype == mimetype
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("=1+1", "'=1+1"), ("+82", "'+82"), ("-2", "'-2"), ("@SUM(A1)", "'@SUM(A1)"), ("  =1", "'  =1"), ("\t=1", "'\t=1"), ("\r=1", "'\r=1"),
+        ("＝1", "'＝1"), ('=HYPERLINK("http://x","y")', '\'=HYPERLINK("http://x","y")'), ("1=1", "1=1"), ("배당, 2차", "배당, 2차"), ('"a"', '"a"'),
+    ],
+)  # fmt: skip
+def test_no_text_is_a_formula(sqlite_api: Api, written: str, shown: str) -> None:
+    """A stock's name or a description that begins like a formula is text in the spreadsheet, too; quoted as it has to be."""
+    person = sqlite_api.person()
+    change = text("UPDATE transactions SET description = :written")
+    sqlite_api.books.do(lambda session: session.execute(change, {"written": written}))
+    _, (*_, description, _) = rows_of(sqlite_api.get(PATH, person, headers=CSV))
+    assert description == shown
+
+
+def test_a_loss_stays_a_number(sqlite_api: Api) -> None:
+    """Only text is made harmless: a sum over the realised profits must count the losses."""
+    person = sqlite_api.person()
+    sqlite_api.books.tick(70_000)
+    sqlite_api.bought(person, 1)
+    sqlite_api.books.tick(60_000)
+    sqlite_api.order(person, "SELL", 1)
+    sqlite_api.books.run_all()
+    _, sale, *_ = rows_of(sqlite_api.get(PATH, person, headers=CSV))
+    assert int(sale[ENGLISH.index("realized_profit")]) < 0
+
+
+def test_filters_narrow_the_file_and_a_limit_does_not_apply(api: Api) -> None:
+    person, other = api.person(), api.person()
+    api.books.tick(70_000)
+    api.bought(person, 1)
+    for query, rows in {
+        "": 2,
+        "?transaction_type=BUY": 1,
+        "?stock_code=005930": 1,
+        "?from=2026-11-21": 0,
+        "?cursor=2": 1,
+    }.items():
+        assert len(rows_of(api.get(PATH + query, person, headers=CSV))) == rows + 1, query
+    assert len(rows_of(api.get(PATH, other, headers=CSV))) == 2
+    problem_of(api.get(f"{PATH}?limit=5", person, headers=CSV), "validation-failed")
+    problem_of(api.get(f"{PATH}?from=x", person, headers=CSV), "validation-failed")
+    problem_of(api.get(PATH, headers=CSV), "unauthorized")
+
+
+@pytest.mark.timeout(300)
+def test_fifty_thousand_rows_take_little_memory_and_are_one_state(api: Api) -> None:
+    """The file is many times as large as the memory that it takes; what is booked while it is sent is not in it, and nothing is in it twice."""
+    person, rows = api.person(), 50_000
+    fill(api, person, rows)
+    tracemalloc.start()
+    answer = api.client.get(f"/api/v1{PATH}", headers={**person.headers, **CSV}, buffered=False)
+    size, numbers = 0, []
+    for part in answer.iter_encoded():
+        lines = part.decode("utf-8-sig").splitlines()
+        numbers += [int(line.partition(",")[0]) for line in lines if line[0].isdigit()]
+        if not size:
+            api.post("/balance/deposit", person, {"amount": 1})
+        size += len(part)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert numbers == list(range(rows + 1, 0, -1))
+    assert size > 5_000_000
+    assert peak - len(numbers) * 40 < 4_500_000, f"{peak:,} B for a file of {size:,} B"
