@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from trading.database.ids import new_id
-from trading.database.rows import AnyRow
+from trading.database.rows import AnyRow, rows_changed
 from trading.database.tables import Payment, PaymentCancellation, PaymentRefund, User, table_of
 from trading.rules.ledger import TransactionType
 from trading.rules.payments import decisions, refunds
@@ -161,6 +161,20 @@ class Booking:
                     cancellation_id=cancellation.id,
                 )
 
+    def adopt(self, refund: dict[str, Any], cancellation_id: str) -> bool:
+        """Let a refund have succeeded by a cancellation that was booked as somebody else's; false when there is none.
+
+        A payment gateway that rewrites the reason takes the refund's mark from it, and a look can't tell then whose it is.
+        """
+        found = (_CANCELLATIONS.c.payment_id == self.row.id) & (_CANCELLATIONS.c.cancellation_id == cancellation_id)
+        nobodys = found & _CANCELLATIONS.c.refund_id.is_(None) & (_CANCELLATIONS.c.amount == refund["amount"])
+        if rows_changed(self._session, update(_CANCELLATIONS).where(nobodys).values(refund_id=refund["id"])) == 0:
+            return False
+        if refund["status"] in refunds.OPEN_STATUSES:
+            self.account.release(refund["amount"])
+        self._succeed(refund, cancellation_id)
+        return True
+
     def fail_refund(self, refund: dict[str, Any], failure: str) -> None:
         """End a refund that will not be carried out, and release the cash that it held back."""
         status = refunds.status_after(RefundStatus(refund["status"]), RefundEvent.FAIL)
@@ -225,16 +239,20 @@ class Booking:
             reversal_of=identifier,
         )
         if refund:
-            self.change_refund(
-                refund,
-                status=refunds.status_after(RefundStatus(refund["status"]), RefundEvent.SUCCEED),
-                cancellation_id=cancellation.id,
-                failure=None,
-                finished_at=self._now,
-                wake_at=None,
-            )
+            self._succeed(refund, cancellation.id)
         elif cancellation.trigger == "CHARGEBACK":
             self.alert(AlertKind.CHARGEBACK, cancellation.id)
+
+    def _succeed(self, refund: dict[str, Any], cancellation_id: str) -> None:
+        status = refunds.status_after(RefundStatus(refund["status"]), RefundEvent.SUCCEED)
+        self.change_refund(
+            refund,
+            status=status,
+            cancellation_id=cancellation_id,
+            failure=None,
+            finished_at=self._now,
+            wake_at=None,
+        )
 
     def _post(self, kind: TransactionType, **more: Any) -> None:
         self._transactions.append(self.account.post(kind, at=self._now, description=self.row.order_name, **more))

@@ -278,7 +278,8 @@ def _take_answer(session: Session, row: AnyRow, answer: Cancellation, *, now: da
     booking.change_refund(refund, cancellation_id=answer.id)
     if answer.status is CancellationStatus.SUCCEEDED:
         after, reversals, _ = decisions.reverse(booking.payment(), [answer])
-        booking.reverse(reversals, after=after)
+        if reversals or not booking.adopt(refund, answer.id):
+            booking.reverse(reversals, after=after)
     else:
         booking.follow([answer])
     if refund["status"] in refunds.OPEN_STATUSES:

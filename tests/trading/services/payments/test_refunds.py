@@ -258,6 +258,22 @@ def test_money_that_went_after_all_is_booked_though_its_refund_was_given_up(stac
     settled(stack, who, payment_id, left=6_000)
 
 
+def test_a_gateway_that_rewrites_reasons_hides_no_refund(stack: PaymentsStack) -> None:
+    """A look takes the cancellation for somebody else's; the answer under the refund's own key says that it is ours."""
+    who = stack.api.person()
+    payment_id = stack.paid(who)
+    refund = stack.refund(who, payment_id, 3_000)
+    stack.portone.wrong(method="POST", path=".*/cancel", drop="after")
+    assert pursue(stack, refund) == "REQUESTED"
+    stack.portone.wrong(method="GET", patch={"/cancellations/0/reason": "환불"}, times=None)
+    look(stack, payment_id)
+    assert stack.payment(who, payment_id)["cancellations"][0]["refund_id"] is None
+    assert cash(stack.books, owner_of(who)) == (CASH + 7_000, 3_000)
+    assert pursue(stack, refund) == "SUCCEEDED"
+    assert stack.payment(who, payment_id)["cancellations"][0]["refund_id"] == refund["id"]
+    settled(stack, who, payment_id, left=7_000)
+
+
 def test_a_users_words_can_not_pass_for_anothers_refund(stack: PaymentsStack) -> None:
     """The mark stands first in what is sent, so what follows it is words."""
     who = stack.api.person()
