@@ -1,11 +1,10 @@
 """The page of formulas, its section on performance: every worked example comes out as it says."""
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
 
 from launcher.plan import ROOT
-from trading.rules.lots import LotFill, holding_times
 from trading.rules.performance import (
     RETURNS_NEEDED,
     TRADING_DAYS_A_YEAR,
@@ -113,17 +112,6 @@ def test_the_trades_come_to_what_is_told() -> None:
         "average loss": f"{totals.average_loss:,}",
         "profit factor": f"{totals.profit_factor:.6f}",
     }
-
-
-def test_the_holding_times_are_those_of_the_lots() -> None:
-    table = rows(TRADES, 4)
-    began = datetime(2026, 11, 20, tzinfo=UTC)
-    fills = [
-        LotFill("A005930", side, int(shares), began + timedelta(seconds=int(second)), n)
-        for n, (side, shares, second, _) in enumerate(table)
-    ]
-
-    assert {n: int(row[3]) for n, row in enumerate(table) if row[3] != "–"} == holding_times(fills)
 
 
 def test_the_page_names_the_limits_of_the_code() -> None:

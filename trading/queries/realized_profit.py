@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, RowMapping, and_, asc, desc, func, select
 from sqlalchemy.orm import Session
 
-from trading.database.korean_days import korean_day
+from trading.database.instants import korean_day
 from trading.database.tables import OrderExecution, Stock, table_of
 from trading.queries.pages import Page, page_of
 from trading.queries.trade_statistics import executed

@@ -2,18 +2,33 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Subquery, UnaryExpression, and_, case, func, select
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Select,
+    Subquery,
+    and_,
+    case,
+    cast,
+    func,
+    not_,
+    null,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.orm import Session
 
-from trading.database.korean_days import korean_day
+from trading.database.instants import korean_day, seconds
+from trading.database.rows import AnyRow
 from trading.database.tables import OrderExecution, Stock, table_of
 from trading.rules.exchange_time import trade_date
-from trading.rules.lots import LotFill, holding_times
 from trading.rules.orders import Side
 from trading.rules.trade_statistics import TradeTotals
 
@@ -48,25 +63,20 @@ class TradeStatistics:
 def trade_statistics(
     session: Session, *, user_id: UUID, since: datetime | None, until: datetime | None, stock_code: str | None
 ) -> TradeStatistics:
-    """Fills from ``since`` up to and without ``until``, both midnights in Korea. Five statements."""
+    """Fills from ``since`` up to and without ``until``, both midnights in Korea. Four statements.
+
+    What was sold first is what was bought first (FIFO), for holding times only: profits are the books' own, by the moving average.
+    """
     wanted = executed(user_id, since, until, stock_code)
     trades = _trades(wanted)
+    held = _held_by_day(user_id, since, until, stock_code)
     by_day: defaultdict[date, TradeTotals] = defaultdict(TradeTotals)
-    for statement in (_fills_by_day(wanted), _trades_by_day(trades)):
+    for statement in (_fills_by_day(wanted), _trades_by_day(trades), held):
         for row in session.execute(statement).mappings():
             totals = {name: int(row[name]) for name in row if name != "day"}
-            day = date.fromisoformat(row["day"])
-            by_day[day] += TradeTotals(**totals)
-    held: defaultdict[date, list[int]] = defaultdict(list)
-    for (day, _), seconds in _holding_times(session, user_id, since, until, stock_code).items():
-        held[day].append(seconds)
-    return TradeStatistics(
-        by_day={
-            day: replace(totals, held_trades=len(held[day]), held_s=sum(held[day])) for day, totals in by_day.items()
-        },
-        best_trade=_trade(session, trades, trades.c.realized_profit.desc()),
-        worst_trade=_trade(session, trades, trades.c.realized_profit.asc()),
-    )
+            by_day[date.fromisoformat(row["day"])] += TradeTotals(**totals)
+    best, worst = _extremes(session, trades)
+    return TradeStatistics(by_day=dict(by_day), best_trade=best, worst_trade=worst)
 
 
 def executed(
@@ -138,16 +148,24 @@ def _total(of: ColumnElement[int]) -> ColumnElement[int]:
     return func.sum(of)
 
 
-def _trade(session: Session, trades: Subquery, first: UnaryExpression[Any]) -> TradeRecord | None:
-    """The trade that comes first; of equal ones the oldest."""
-    row = session.execute(
-        select(trades, _STOCKS.c.name.label("stock_name"))
-        .join(_STOCKS, _STOCKS.c.code == trades.c.stock_code)
-        .order_by(first, trades.c.day, trades.c.order_id)
-        .limit(1)
-    ).one_or_none()
-    if row is None:
-        return None
+def _extremes(session: Session, trades: Subquery) -> tuple[TradeRecord | None, TradeRecord | None]:
+    """The trades that earned most and least, of equal ones the oldest; None without one."""
+    profit, oldest = trades.c.realized_profit, (trades.c.day, trades.c.order_id)
+    ranked = select(
+        trades,
+        func.row_number().over(order_by=(profit.desc(), *oldest)).label("from_best"),
+        func.row_number().over(order_by=(profit.asc(), *oldest)).label("from_worst"),
+    ).subquery("ranked")
+    rows = session.execute(
+        select(ranked, _STOCKS.c.name.label("stock_name"))
+        .join(_STOCKS, _STOCKS.c.code == ranked.c.stock_code)
+        .where(or_(ranked.c.from_best == 1, ranked.c.from_worst == 1))
+    ).all()
+    best = next((_record(row) for row in rows if row.from_best == 1), None)
+    return best, next((_record(row) for row in rows if row.from_worst == 1), None)
+
+
+def _record(row: AnyRow) -> TradeRecord:
     return TradeRecord(
         day=date.fromisoformat(row.day),
         order_id=row.order_id,
@@ -159,31 +177,80 @@ def _trade(session: Session, trades: Subquery, first: UnaryExpression[Any]) -> T
     )
 
 
-def _holding_times(
-    session: Session, user_id: UUID, since: datetime | None, until: datetime | None, stock_code: str | None
-) -> dict[tuple[date, UUID], int]:
-    """By trade of the period. Its shares may have been bought long before, so all earlier fills of the stocks sold in it are read."""
-    sold = select(_EXECUTIONS.c.stock_code).where(
-        executed(user_id, since, until, stock_code), _EXECUTIONS.c.realized_profit.is_not(None)
+def _held_by_day(
+    user_id: UUID, since: datetime | None, until: datetime | None, stock_code: str | None
+) -> Select[*tuple[Any, ...]]:
+    """How many trades sold something, and the sum of their holding times (seconds), each the mean of its shares', rounded down.
+
+    Count a stock's shares as they were bought, and as they were sold: share number n that was sold is number n that was bought. So with the sum of the
+    purchase times of the first n shares, which grows by a lot's time with each share of the lot, a sale's shares up to number n were bought at
+    that sum less the same at the sale before. Both are windows over the fills; no share is looked at alone.
+    """
+    fills = _numbered(user_id, since, until, stock_code)
+    bought = fills.c.side == Side.BUY
+    counts: dict[str, Any] = {"place": fills.c.upto, "lot_begins": null(), "lot_sum": null(), "lot_at": null()}
+    before, sum_before = fills.c.upto - fills.c.quantity, fills.c.sum_upto - fills.c.quantity * fills.c.at
+    lots: dict[str, Any] = {"place": before, "lot_begins": before, "lot_sum": sum_before, "lot_at": fills.c.at}
+    points = union_all(
+        *(
+            select(fills, *(cast(column, BigInteger).label(name) for name, column in numbers.items())).where(side)
+            for side, numbers in ((bought, lots), (not_(bought), counts))
+        )
+    ).subquery("points")
+    # Lots follow one another in place, sum and time, so the largest so far is the last lot that began: the one that the place lies in.
+    so_far: dict[str, Any] = {
+        "partition_by": points.c.stock_code,
+        "order_by": (points.c.place, points.c.side),
+        "rows": (None, 0),
+    }
+    lot = {name: func.max(points.c[name]).over(**so_far) for name in ("lot_begins", "lot_sum", "lot_at")}
+    summed = select(
+        points, (lot["lot_sum"] + (points.c.place - lot["lot_begins"]) * lot["lot_at"]).label("bought_sum")
+    ).subquery("summed")
+    earlier = func.lag(summed.c.bought_sum).over(partition_by=summed.c.stock_code, order_by=summed.c.place)
+    sales = (
+        select(
+            summed, (summed.c.quantity * summed.c.at - summed.c.bought_sum + func.coalesce(earlier, 0)).label("held")
+        )
+        .where(summed.c.side == Side.SELL)
+        .subquery("sales")
     )
-    rows = session.execute(
+    shares, held = func.sum(sales.c.quantity), func.sum(sales.c.held)
+    trades = select(sales.c.day, ((held - held % shares) // shares).label("held")).group_by(
+        sales.c.day, sales.c.order_id
+    )
+    if since is not None:
+        trades = trades.where(sales.c.day >= trade_date(since).isoformat())
+    of = trades.subquery("trades")
+    return select(of.c.day, func.count().label("held_trades"), func.sum(of.c.held).label("held_s")).group_by(of.c.day)
+
+
+def _numbered(user_id: UUID, since: datetime | None, until: datetime | None, stock_code: str | None) -> CTE:
+    """The applied fills of the stocks that were sold, each with how many shares its side had moved with it, and the sum of these shares' times."""
+    side: dict[str, Any] = {
+        "partition_by": (_EXECUTIONS.c.stock_code, _EXECUTIONS.c.side),
+        "order_by": (_EXECUTIONS.c.executed_at, _EXECUTIONS.c.id),
+        "rows": (None, 0),
+    }
+    at = seconds(_EXECUTIONS.c.executed_at)
+    wanted = and_(executed(user_id, None, until, stock_code), _EXECUTIONS.c.applied_at.is_not(None))
+    if since is not None:
+        # What was sold may have been bought long before, so all earlier fills count, but of these stocks only.
+        sold = select(_EXECUTIONS.c.stock_code).where(
+            executed(user_id, since, until, stock_code), _EXECUTIONS.c.side == Side.SELL
+        )
+        wanted = and_(wanted, _EXECUTIONS.c.stock_code.in_(sold.distinct()))
+    return (
         select(
             _EXECUTIONS.c.stock_code,
             _EXECUTIONS.c.side,
-            _EXECUTIONS.c.quantity,
-            _EXECUTIONS.c.executed_at,
             _EXECUTIONS.c.order_id,
+            _EXECUTIONS.c.quantity,
+            _DAY.label("day"),
+            at.label("at"),
+            func.sum(_EXECUTIONS.c.quantity).over(**side).label("upto"),
+            func.sum(_EXECUTIONS.c.quantity * at).over(**side).label("sum_upto"),
         )
-        .where(
-            executed(user_id, None, until, stock_code),
-            _EXECUTIONS.c.applied_at.is_not(None),
-            _EXECUTIONS.c.stock_code.in_(sold.distinct()),
-        )
-        .order_by(_EXECUTIONS.c.executed_at, _EXECUTIONS.c.id)
+        .where(wanted)
+        .cte("fills")
     )
-    fills = (
-        LotFill(row.stock_code, row.side, row.quantity, row.executed_at, (trade_date(row.executed_at), row.order_id))
-        for row in rows
-    )
-    first = None if since is None else trade_date(since)
-    return {trade: held for trade, held in holding_times(fills).items() if first is None or trade[0] >= first}

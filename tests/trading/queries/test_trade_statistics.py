@@ -1,12 +1,16 @@
 """Statistics: each figure that the database puts together is what the fills themselves say, day by day."""
 
-from collections import defaultdict
+import re
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import RowMapping
 
+from launcher.plan import ROOT
 from tests.books import HYNIX, SAMSUNG, Books
 from tests.trading.queries.trading_days import trade_for_weeks
 from tests.trading.services.order_history import instant
@@ -14,7 +18,6 @@ from tests.trading.steps import bought, change_settings, rows
 from trading.database.transactions import statements_counted
 from trading.queries.trade_statistics import TradeStatistics, trade_statistics
 from trading.rules.exchange_time import KST, trade_date
-from trading.rules.lots import LotFill, holding_times
 from trading.rules.orders import Side, TimeInForce
 from trading.rules.trade_statistics import TradeTotals, summed
 
@@ -24,12 +27,25 @@ def statistics(books: Books, user: UUID, **period: Any) -> TradeStatistics:
     return books.core.database.read(lambda session: trade_statistics(session, user_id=user, **wanted))
 
 
+def holding_times(fills: Sequence[RowMapping]) -> dict[tuple[date, bytes], int]:
+    """Seconds by trade, with every share in a queue by itself: the first bought is the first sold."""
+    queues: defaultdict[str, deque[datetime]] = defaultdict(deque)
+    held: defaultdict[tuple[date, bytes], list[int]] = defaultdict(list)
+    for fill in fills:
+        at, queue = instant(fill["executed_at"]), queues[fill["stock_code"]]
+        for _ in range(fill["quantity"]):
+            if fill["side"] == "BUY":
+                queue.append(at)
+            else:
+                held[trade_date(at), fill["order_id"]].append(int((at - queue.popleft()).total_seconds()))
+    return {trade: sum(times) // len(times) for trade, times in held.items()}
+
+
 def by_hand(books: Books, user: UUID) -> dict[date, TradeTotals]:
     """The same totals, added up from a user's fills one by one."""
     fills = rows(books, "SELECT * FROM order_executions WHERE user_id = :id ORDER BY executed_at, id", id=user.bytes)
     found: defaultdict[date, TradeTotals] = defaultdict(TradeTotals)
     profits: defaultdict[tuple[date, bytes], int] = defaultdict(int)
-    lots = []
     for fill in fills:
         day, sold = trade_date(instant(fill["executed_at"])), fill["side"] == "SELL"
         found[day] += TradeTotals(
@@ -39,18 +55,9 @@ def by_hand(books: Books, user: UUID) -> dict[date, TradeTotals]:
             commission=fill["commission"],
             tax=fill["transaction_tax"] + fill["rural_tax"],
         )
-        lots.append(
-            LotFill(
-                fill["stock_code"],
-                fill["side"],
-                fill["quantity"],
-                instant(fill["executed_at"]),
-                (day, fill["order_id"]),
-            )
-        )
         if sold:
             profits[day, fill["order_id"]] += fill["realized_profit"]
-    held = holding_times(lots)
+    held = holding_times(fills)
     for (day, order_id), profit in profits.items():
         found[day] += TradeTotals(
             trades=1,
@@ -151,12 +158,29 @@ def test_a_sale_whose_profit_is_not_known_is_in_no_trade(books: Books) -> None:
     assert (totals.unapplied_executions, totals.trades, totals.realized_profit) == (0, 1, 4_547)
 
 
-def test_statistics_take_five_statements(books: Books) -> None:
+def test_the_lots_of_the_page_are_held_as_long_as_it_says(books: Books) -> None:
+    """The worked example of docs/formulas.md, trade by trade."""
+    page = (ROOT / "docs" / "formulas.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| (BUY|SELL) \| (\d+) \| (\d+) \| (\d+|–) \|$", page, flags=re.MULTILINE)
+    user, began, held_s = books.user(), books.clock(), 0
+    assert len(table) == 4
+
+    for side, quantity, second, told in table:
+        books.clock.now = began + timedelta(seconds=int(second))
+        books.tick(70_000)
+        books.place(user, Side(side), int(quantity))
+        books.run_all()
+        (totals,) = statistics(books, user).by_day.values()
+        assert totals.held_s - held_s == (0 if told == "–" else int(told))
+        held_s = totals.held_s
+
+
+def test_statistics_take_four_statements(books: Books) -> None:
     """However many fills they are of."""
     user, counts = books.user(), []
     for steps in (0, 3, 30):
         trade_for_weeks(books, user, seed=4, steps=steps)
         with statements_counted(books.core.database.engine) as statements:
             statistics(books, user)
-        counts.append(len([one for one in statements if one.startswith("SELECT")]))
-    assert counts == [5, 5, 5]
+        counts.append(len([one for one in statements if one.startswith(("SELECT", "WITH"))]))
+    assert counts == [4, 4, 4]
