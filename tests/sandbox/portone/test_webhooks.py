@@ -110,7 +110,7 @@ def test_a_webhook_is_sent_six_times_with_the_same_octets() -> None:
 
 
 def test_waits_pass_with_the_stand_ins_clock() -> None:
-    """At most a minute before the second attempt, and nothing is sent for two that have not passed there."""
+    """None is longer than four hours and a quarter, and those pass at once when the clock is moved on."""
 
     def scene(shop: Shop, receiver: Server) -> None:
         receiver.reply = lambda _: answer(503, {})
@@ -118,7 +118,7 @@ def test_waits_pass_with_the_stand_ins_clock() -> None:
         wait_until(lambda: deliveries(shop)[0]["attempts"], what="it was tried once", deadline_s=30)
         before = len(receiver.requests)
         receiver.reply = lambda _: answer(200, {})
-        shop.say("clock/advance", {"seconds": int(WAITS[1].total_seconds())})
+        shop.say("clock/advance", {"seconds": int(WAITS[-1].total_seconds())})
         arrived(receiver, before + 1)
         wait_until(lambda: deliveries(shop)[0]["state"] == "SUCCEEDED", what="it is delivered", deadline_s=30)
 
@@ -174,7 +174,7 @@ FAULTS_OF = {
     Tampering.MISSING_SIGNATURE: WebhookFault.HEADER_MISSING,
     Tampering.TITLE_CASE: None,
     Tampering.TIMESTAMP_EARLY: WebhookFault.TIMESTAMP_TOO_FAR,
-    # Sent 301 s ahead of its time; by when it is looked at, it may have come into it.
+    Tampering.TIMESTAMP_LATE: WebhookFault.TIMESTAMP_TOO_FAR,
     Tampering.TIMESTAMP_FRACTION: WebhookFault.TIMESTAMP_MALFORMED,
     Tampering.TIMESTAMP_TEXT: WebhookFault.TIMESTAMP_MALFORMED,
     Tampering.OTHER_SCHEME: WebhookFault.SIGNATURE_WRONG,
@@ -184,11 +184,11 @@ FAULTS_OF = {
 
 
 def test_every_way_of_tampering_is_what_its_name_says() -> None:
-    """Told by the product's verifier, at the second that the webhook was sent in."""
+    """Told by the product's verifier."""
 
     def scene(shop: Shop, receiver: Server) -> None:
-        assert set(FAULTS_OF) | {Tampering.TIMESTAMP_LATE} == set(Tampering)
-        for tampering, fault in {**FAULTS_OF, Tampering.TIMESTAMP_LATE: WebhookFault.TIMESTAMP_TOO_FAR}.items():
+        assert set(FAULTS_OF) == set(Tampering)
+        for tampering, fault in FAULTS_OF.items():
             now = datetime.now(UTC)
             shop.say("webhooks/send", {"data": {"paymentId": ID, "storeId": STORE_ID}, "tampering": tampering})
             request = receiver.requests[-1]
