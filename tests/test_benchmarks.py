@@ -102,3 +102,16 @@ def test_stock_search_measures_memory_against_sql() -> None:
     ]
     assert all(0 < value < 60_000 for value in result.values())
     assert "삼성전자: 1 stocks in memory, 1 by SQL" in told
+
+
+def test_price_alerts_look_at_few_and_at_many() -> None:
+    """Each look fired what it should, a crash fired the rest, and the audit was clean."""
+    require_mariadb()
+    told, result = run("price_alerts", "--alerts 1000 --few 100 --ticks 50 --met 20 --rounds 1")
+
+    assert list(result) == [
+        "idle_ms", "idle_ratio", "read_again_ms", "firing_ms", "firing_ratio", "crash_alerts_per_s",
+    ]  # fmt: skip
+    assert all(0 < value < 60_000 for value in result.values())
+    assert any(line.startswith("500 alerts fired by a crash") for line in told)
+    assert "the audit finds nothing" in told

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import TextClause, select, text, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from trading.database.rows import AnyRow, by_primary_key
@@ -43,8 +43,8 @@ FIRED_MAX = 5_000
 READ_AGAIN = timedelta(seconds=2)
 
 _IDS_PER_STATEMENT = 500
-# What a statement costs is the optimizer's work on its ranges, which grows faster than their number.
-_STOCKS_PER_STATEMENT = 50
+# What a statement costs is the optimizer's work on its ranges, which grows faster than their number; with few of them round trips cost more.
+_STOCKS_PER_STATEMENT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def _fire(session: Session, trades: dict[str, _Trades], *, now: datetime) -> int
     while fired < FIRED_MAX and (some := list(islice(changed, _IDS_PER_STATEMENT))):
         checked = [
             row
-            for alert in _lock(session, sorted({alert.item_id for alert in some}))
+            for alert in _lock(session, sorted({UUID(bytes=bytes(alert.item_id)) for alert in some}))
             if alert.stock_code in trades and (row := _checked(alert, trades[alert.stock_code], now=now))
         ]
         owners = _owners(session, {row["item_id"] for row in checked})
@@ -155,27 +155,25 @@ def _fire(session: Session, trades: dict[str, _Trades], *, now: datetime) -> int
 
 
 def _candidates(session: Session, trades: dict[str, _Trades]) -> Iterator[AnyRow]:
-    """The armed alerts whose bound lies within reach of their stock's prices, and those of unknown approach; nothing is locked."""
+    """The armed alerts whose bound lies within reach of their stock's prices, and those of unknown approach; nothing is locked, ids are bytes."""
+    connection = session.connection()
+    hint = "" if connection.dialect.name == "sqlite" else "FORCE INDEX (ix_price_alerts_armed)"
     codes = list(trades)
     for start in range(0, len(codes), _STOCKS_PER_STATEMENT):
-        some = {code: trades[code] for code in codes[start : start + _STOCKS_PER_STATEMENT]}
-        yield from session.execute(
-            select(
-                _ALERTS.c.item_id, _ALERTS.c.stock_code, _ALERTS.c.approach, _ALERTS.c.bound, _ALERTS.c.armed_position
-            )
-            .with_hint(_ALERTS, "FORCE INDEX (ix_price_alerts_armed)", "mysql")
-            .where(_within_reach(some))
+        reach = _within_reach({code: trades[code] for code in codes[start : start + _STOCKS_PER_STATEMENT]})
+        yield from connection.exec_driver_sql(
+            f"SELECT item_id, stock_code, approach, bound, armed_position FROM price_alerts {hint} WHERE {reach}"  # noqa: S608
         ).all()
 
 
-def _within_reach(trades: dict[str, _Trades]) -> TextClause:
-    # Codes and prices stand in the text itself: thousands of parameters cost more to bind than the statement to run. They are product codes, by
-    # _by_stock, and whole numbers.
+def _within_reach(trades: dict[str, _Trades]) -> str:
+    # Codes and prices stand in the text itself, which goes to the driver as it is: thousands of parameters cost more to bind than the statement to run.
+    # They are product codes, by _by_stock, and whole numbers.
     armed = {code: f"stock_code = '{code}' AND fired_at IS NULL" for code in trades}
     below = " OR ".join(f"{armed[code]} AND bound <= {of_stock.high:d}" for code, of_stock in trades.items())
     above = " OR ".join(f"{armed[code]} AND bound >= {of_stock.low:d}" for code, of_stock in trades.items())
     unknown = " OR ".join(armed.values())
-    return text(
+    return (
         f"(approach = '{Approach.FROM_BELOW}' AND ({below}) OR approach = '{Approach.FROM_ABOVE}' AND ({above})"
         f" OR approach = '{Approach.UNKNOWN}' AND ({unknown}))"
     )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from flask_migrate import check, downgrade, upgrade
@@ -11,6 +12,8 @@ from sqlalchemy import inspect, text
 from tests.books import settings_for
 from trading import core as trading_core
 from trading.database.tables import Base
+from trading.queries.watchlists import directories_of
+from trading.services.watchlist_directories import DEFAULT_NAME
 from webapp import create_app
 
 TABLES = set(Base.metadata.tables)
@@ -88,3 +91,20 @@ def test_a_half_made_schema_is_finished_on_sqlite(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="stocks"):
         on_database(uri, upgrade)
     assert on_database(uri) == {"stocks"}
+
+
+def test_whoever_has_an_account_gets_a_default_directory(empty_uri: str) -> None:
+    """Also one that was opened before watchlists; not one that was closed."""
+    on_database(empty_uri, lambda: upgrade(revision="0005"))
+    core = trading_core.build(settings_for(empty_uri, NO_REDIS))
+    user = "INSERT INTO users VALUES (X'{}', '{}', '이름', '', 'USER', '2026-01-02 03:04:05.000006', {})"
+    with core.database.engine.begin() as connection:
+        connection.exec_driver_sql(user.format("11" * 16, "here@example.com", "NULL"))
+        connection.exec_driver_sql(user.format("22" * 16, "gone@example.com", "'2026-01-03'"))
+
+    on_database(empty_uri, upgrade)
+
+    (directory,) = core.database.read(lambda session: directories_of(session, UUID("11" * 16)))
+    assert (directory.id, directory.name, directory.is_default) == (UUID("11" * 16), DEFAULT_NAME, True)
+    assert core.database.read(lambda session: directories_of(session, UUID("22" * 16))) == ()
+    core.close()
