@@ -13,6 +13,21 @@ ID = sa.LargeBinary().with_variant(mysql.BINARY(16), "mysql", "mariadb")
 INSTANT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 WORD = sa.String(32).with_variant(mysql.VARCHAR(32, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
 _MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+# What a long ledger is narrowed and added up by; without them the optimizer goes through all users' rows of a stock.
+_INDEXES = (
+    (
+        "ix_order_executions_user_id_stock_code_realized_profit",
+        "order_executions",
+        ["user_id", "stock_code", "realized_profit"],
+    ),
+    (
+        "ix_transactions_user_id_transaction_type_sequence",
+        "transactions",
+        ["user_id", "transaction_type", "sequence"],
+    ),
+    ("ix_transactions_user_id_stock_code_sequence", "transactions", ["user_id", "stock_code", "sequence"]),
+    ("ix_transactions_user_id_transaction_date", "transactions", ["user_id", "transaction_date"]),
+)
 
 
 def upgrade() -> None:
@@ -47,8 +62,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("index_code", "day", name=op.f("pk_index_closes")),
         **_MYSQL,
     )
+    for name, table, columns in _INDEXES:
+        op.create_index(name, table, columns)
 
 
 def downgrade() -> None:
+    for name, table, _ in reversed(_INDEXES):
+        op.drop_index(name, table_name=table)
     op.drop_table("index_closes")
     op.drop_table("account_days")

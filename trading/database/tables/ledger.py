@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from trading.database.tables.mapping import MYSQL, STOCK_CODE, WORD, Base, one_of
@@ -49,6 +49,9 @@ class Transaction(Base):
     __tablename__ = "transactions"
     __table_args__ = (
         UniqueConstraint("user_id", "sequence"),
+        Index("ix_transactions_user_id_transaction_type_sequence", "user_id", "transaction_type", "sequence"),
+        Index("ix_transactions_user_id_stock_code_sequence", "user_id", "stock_code", "sequence"),
+        Index("ix_transactions_user_id_transaction_date", "user_id", "transaction_date"),
         UniqueConstraint("execution_id"),
         UniqueConstraint("credit_of"),
         UniqueConstraint("reversal_of"),

@@ -82,6 +82,7 @@ class OrderExecution(Base):
         UniqueConstraint("order_id", "fill_number"),
         Index("ix_order_executions_due", "applied_at", "settled_at", "id"),
         Index("ix_order_executions_user_id_executed_at", "user_id", "executed_at"),
+        Index("ix_order_executions_user_id_stock_code_realized_profit", "user_id", "stock_code", "realized_profit"),
         CheckConstraint(one_of("side", Side), name="side"),
         CheckConstraint("fill_number > 0 AND quantity > 0 AND price > 0", name="positive"),
         CheckConstraint("amount = price * quantity", name="amount"),
