@@ -1,0 +1,124 @@
+"""A real worker on payments: it credits and refunds what it is woken for, and what a killed one left is done once."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from sqlalchemy import text
+
+import celery_config
+from tests.books import Books
+from tests.payments_stack import PaymentsStack, payments_stack
+from tests.servers import wait_until
+from tests.trading.steps import rows
+from tests.webapp.client import api_on
+from tests.workers.processes import CeleryProcess, worker
+from trading import core as trading_core
+from trading.core import utc_now
+from trading.queue import Task
+from trading.settings import Settings
+from webapp.queue import on_a_thread, producer_courier
+
+DEADLINE_S = 60.0
+
+
+@pytest.fixture
+def stack(migrated_mariadb: str, valkey_url: str) -> Iterator[PaymentsStack]:
+    """The whole of payments, whose wake-ups go to a broker instead of the test."""
+    with payments_stack(migrated_mariadb, valkey_url, sweep_period_s=1, wake_grace_ms=500) as stack:
+        settings = stack.books.settings
+        core = trading_core.build(settings, deliver=producer_courier(settings), publishing=on_a_thread)
+        try:
+            stack.books = Books(core, utc_now, stack.books.sent)
+            stack.api = api_on(stack.books)
+            yield stack
+        finally:
+            core.close()
+
+
+def payments_worker(log: Path, settings: Settings) -> CeleryProcess:
+    """A worker for payments alone, and for the sweep over them."""
+    queues = "payments.verify,payments.refund,maintenance"
+    return worker(log, settings, queues=queues, PORTONE_API_BASE_URL=settings.portone_api_base_url)
+
+
+def sweep(settings: Settings) -> None:
+    """What beat does at every period."""
+    producer = Celery("stocking", set_as_current=False)
+    producer.conf.update(celery_config.producer(settings))
+    with producer:
+        producer.send_task(Task.SWEEP_PAYMENTS, queue="maintenance", retry=False, ignore_result=True)
+
+
+def refund_status(stack: PaymentsStack) -> str:
+    return str(rows(stack.books, "SELECT status FROM payment_refunds")[0]["status"])
+
+
+def test_a_worker_credits_and_refunds(stack: PaymentsStack, tmp_path: Path) -> None:
+    """By the browser's word, and by the sweep where the wake-up was lost."""
+    who = stack.api.person()
+    told, untold = stack.prepare(who), stack.prepare(who)
+    with payments_worker(tmp_path / "payments.log", stack.books.settings):
+        for payment_id in (told, untold):
+            stack.portone.open(payment_id, 10_000, webhook="none")
+            stack.portone.move(payment_id, "pay", webhook="none")
+        stack.complete(who, told)
+        credited = ("CREDITED", 10_000)
+        wait_until(lambda: shown(stack, who, told) == credited, what="the credit", deadline_s=DEADLINE_S)
+        make_due(stack, "payments")
+        sweep(stack.books.settings)
+        wait_until(lambda: shown(stack, who, untold) == credited, what="the sweep's credit", deadline_s=DEADLINE_S)
+        stack.refund(who, told, 4_000)
+        wait_until(lambda: refund_status(stack) == "SUCCEEDED", what="the refund", deadline_s=DEADLINE_S)
+    assert stack.balance(who)["cash_balance"] == 10_016_000
+    assert stack.books.breaches() == []
+
+
+def test_a_worker_that_is_killed_while_it_refunds_refunds_once(stack: PaymentsStack, tmp_path: Path) -> None:
+    """PortOne goes on without it. Its successor looks before it asks again, under the same key: one cancellation, one booking."""
+    who = stack.api.person()
+    payment_id = stack.prepare(who)
+    stack.portone.open(payment_id, 10_000, webhook="none")
+    stack.portone.move(payment_id, "pay", webhook="none")
+    with payments_worker(tmp_path / "first.log", stack.books.settings) as first:
+        stack.complete(who, payment_id)
+        wait_until(lambda: shown(stack, who, payment_id)[0] == "CREDITED", what="the credit", deadline_s=DEADLINE_S)
+        stack.portone.wrong(method="POST", path=".*/cancel", delay_ms=2_000)
+        stack.refund(who, payment_id, 4_000)
+        wait_until(lambda: sent(stack) == 1, what="the request to PortOne", deadline_s=DEADLINE_S)
+        first.kill()
+    assert refund_status(stack) == "REQUESTED"
+    assert stack.balance(who)["reserved_cash"] == 4_000
+    with payments_worker(tmp_path / "second.log", stack.books.settings):
+        calls = count()
+
+        def is_refunded() -> bool:
+            # Beat's turn every second; what a task has just put off is due again by the next.
+            if next(calls) % 50 == 0:
+                make_due(stack, "payment_refunds")
+                sweep(stack.books.settings)
+            return refund_status(stack) == "SUCCEEDED"
+
+        wait_until(is_refunded, what="the refund", deadline_s=DEADLINE_S)
+    assert len(stack.portone.payments()[payment_id]["cancellations"]) == 1
+    assert stack.balance(who)["cash_balance"] == 10_006_000
+    assert stack.books.breaches() == []
+
+
+def sent(stack: PaymentsStack) -> int:
+    return int(rows(stack.books, "SELECT sends FROM payment_refunds")[0]["sends"])
+
+
+def shown(stack: PaymentsStack, who: Any, payment_id: str) -> tuple[str, int]:
+    payment = stack.payment(who, payment_id)
+    return payment["status"], payment["refundable_amount"]
+
+
+def make_due(stack: PaymentsStack, table: str) -> None:
+    """As if the time had passed for which what waits was put off."""
+    change = text(f"UPDATE {table} SET wake_at = :at WHERE wake_at IS NOT NULL")
+    at = utc_now().replace(tzinfo=None)
+    stack.books.do(lambda session: session.execute(change, {"at": at}))
