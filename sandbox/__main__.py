@@ -24,6 +24,7 @@ from sandbox.trade_log import TradeLog
 from trading.market.listing import ListedStock, seed_listing
 from trading.market.topics import trade_topic
 from trading.rules.stock_codes import product_code
+from trading.settings import is_production
 
 RATE_MAX = 5_000
 SPEED_MAX = 6_000
@@ -85,6 +86,8 @@ def _arguments() -> argparse.ArgumentParser:
 
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if is_production():
+        parser.error("ENVIRONMENT is production, and no stand-in is ever started there.")
     if not 0 < options.rate <= RATE_MAX:
         parser.error(f"--rate must be above 0 and at most {RATE_MAX}.")
     if not 0 <= options.portone_webhook_scale <= 1:

@@ -317,6 +317,12 @@ class Settings(BaseSettings):
         return "always" if self._is_on_loopback else "krx"
 
 
+def is_production(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether these settings are production's, whatever else may be wrong with them: for what must not even begin there."""
+    given = os.environ if environment is None else environment
+    return given.get("ENVIRONMENT", "").lower() == "production"
+
+
 def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Settings from the process's environment, or from ``environment`` alone. SettingsError names all faults at once."""
     given = os.environ if environment is None else environment

@@ -151,3 +151,11 @@ def test_a_file_that_is_no_list_of_bars_is_named(tmp_path: Path, capsys: pytest.
     assert capsys.readouterr().err == (
         f"sandbox: {file} can't be played: line 1: the columns must be datetime,open,high,low,close,volume.\n"
     )
+
+
+def test_it_does_not_start_in_production(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    with pytest.raises(SystemExit) as ended:
+        main(["--port", "0"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "sandbox: ENVIRONMENT is production, and no stand-in is ever started there.\n"
