@@ -124,7 +124,11 @@ def build(
         exchange_hours=CorrectedHours(database, clock),
         stock_search=StockSearch(database, clock),
         market_data=MarketData(
-            info_url=settings.info_url, cert_url=settings.cert_url, cache=AnswerCache(redis), clock=clock
+            info_url=settings.info_url,
+            cert_url=settings.cert_url,
+            cache=AnswerCache(redis),
+            clock=clock,
+            asks_per_s=settings.toss_requests_per_s,
         ),
         account_events=account_events,
         portone=PortoneClient(

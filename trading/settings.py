@@ -117,6 +117,7 @@ class Settings(BaseSettings):
     toss_websocket_url: str = "ws://127.0.0.1:8090/ws"
     toss_info_url: str | None = None
     toss_cert_url: str | None = None
+    toss_requests_per_s: int = Field(default=10, ge=1, le=10_000)
     market_hours: Literal["krx", "always"] | None = None
     relayer_subscription_budget: int = Field(default=100, ge=1, le=1_000)
     relayer_heartbeat_ms: int = Field(default=5_000, ge=0, le=120_000)

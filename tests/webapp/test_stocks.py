@@ -51,7 +51,11 @@ def toss() -> Iterator[Server]:
 @contextmanager
 def opened_api(database_uri: str, valkey_url: str, toss: Server) -> Iterator[Api]:
     """The API on empty books, with a server in Toss's place."""
-    with opened(settings_for(database_uri, valkey_url, toss_info_url=toss.url, toss_cert_url=toss.url)) as books:
+    with opened(
+        settings_for(
+            database_uri, valkey_url, toss_info_url=toss.url, toss_cert_url=toss.url, toss_requests_per_s=10_000
+        )
+    ) as books:
         yield api_on(books)
 
 

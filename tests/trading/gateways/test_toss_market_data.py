@@ -44,7 +44,9 @@ class Stage:
     clock: TestClock
     stack: ExitStack
 
-    def process(self, *, break_s: float = 3_600.0, redis_url: str | None = None) -> MarketData:
+    def process(
+        self, *, break_s: float = 3_600.0, asks_per_s: int = 10_000, redis_url: str | None = None
+    ) -> MarketData:
         """The market data as one more process has it."""
         redis = connect(redis_url or self.redis_url)
         self.stack.callback(redis.close)
@@ -54,6 +56,7 @@ class Stage:
             cache=AnswerCache(redis),
             clock=self.clock,
             break_s=break_s,
+            asks_per_s=asks_per_s,
         )
         self.stack.callback(data.close)
         return data
@@ -350,6 +353,33 @@ def test_a_toss_that_hangs_costs_a_bounded_time(stage: Stage) -> None:
 
     assert set(faults) <= {TossTooSlow, TossPaused}
     assert took_s < WAIT_S + SLACK_S
+
+
+def test_toss_is_not_asked_more_often_than_may_be(stage: Stage) -> None:
+    """However many different questions there are; the next are put off, and a host of its own has a count of its own."""
+    data = stage.process(asks_per_s=3)
+    began = time.monotonic()
+    put_off_s: list[int | None] = []
+    for days in range(30):
+        try:
+            data.candles(CODE, CandleInterval.DAY, before=stage.clock() - timedelta(days=days))
+            put_off_s.append(None)
+        except TossPaused as pause:
+            put_off_s.append(pause.retry_after_s)
+    seconds_begun = int(time.monotonic() - began) + 1
+
+    assert put_off_s[:3] == [None, None, None]
+    assert set(put_off_s) <= {None, 1}
+    assert stage.asked == put_off_s.count(None) <= 3 * seconds_begun
+    assert data.ranking(RankedBy.AMOUNT).value.codes
+
+    def answered() -> bool:
+        try:
+            return data.price(CODE).value.price == 70_000
+        except TossPaused:
+            return False
+
+    wait_until(answered, what="the next second has questions of its own", deadline_s=60)
 
 
 def test_too_many_questions_at_once_are_not_queued(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,14 @@
 - Equal questions are asked once: in a process by one flight whose outcome all share, among processes by whose turn it is in Redis. Flights are a few
   threads' work, so a slow Toss holds up these and never all threads of the API; whoever waits for one waits for WAIT_S at most.
 - A host that failed several times in a row is left alone for a while, and then tried by single questions (a circuit breaker of each process). After
-  403 or 429 no process asks it for as long as it says.
+  403 or 429 no process asks it for as long as it says. Nor is it asked more often than so many times a second.
 - Without Redis nothing is kept: each process asks for itself, still once for equal questions at the same time.
 """
 
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -54,6 +55,8 @@ TRADES_ASKED = 50
 CANDLES_ASKED = 200
 FAILURES_MAX = 5
 BREAK_S = 10.0
+# A user who asks for every page of every chart must not have Toss refuse us all, nor fill Redis.
+ASKS_PER_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +115,13 @@ class MarketData:
         cache: AnswerCache,
         clock: Callable[[], datetime],
         break_s: float = BREAK_S,
+        asks_per_s: int = ASKS_PER_S,
     ) -> None:
         self._client = TossClient(info_url=info_url, cert_url=cert_url)
         self._cache = cache
         self._clock = clock
-        self._info = _Host(urlsplit(info_url).netloc, cache, break_s)
-        self._cert = _Host(urlsplit(cert_url).netloc, cache, break_s)
+        self._info = _Host(urlsplit(info_url).netloc, cache, break_s, asks_per_s)
+        self._cert = _Host(urlsplit(cert_url).netloc, cache, break_s, asks_per_s)
         self._flights: dict[str, Future[_Kept[Any]]] = {}
         self._flying = threading.Lock()
         self._threads: ThreadPoolExecutor | None = None
@@ -291,11 +295,13 @@ class _Begun(Generic[T]):
 class _Host:
     """One of Toss's hosts: whether it may be asked now, and asking it."""
 
-    def __init__(self, name: str, cache: AnswerCache, break_s: float) -> None:
+    def __init__(self, name: str, cache: AnswerCache, break_s: float, asks_per_s: int) -> None:
         self._name = name
         self._cache = cache
         self._break_s = break_s
         self._paused_until = 0.0
+        self._asked_at: deque[float] = deque(maxlen=asks_per_s)
+        self._counting = threading.Lock()
         self._breaker = CircuitBreaker(
             fail_max=FAILURES_MAX,
             reset_timeout=break_s,
@@ -306,6 +312,7 @@ class _Host:
     def ask(self, ask: Callable[[], T]) -> T:
         """Ask once, or raise TossPaused. Raises what ``ask`` raises."""
         self._stop_in_a_pause()
+        self._stop_when_asked_too_often()
         try:
             # ``calling`` and not ``call``, which holds the breaker's lock until the answer is there: all would wait for the slowest.
             with self._breaker.calling():
@@ -325,6 +332,13 @@ class _Host:
             pause = self._cache.pause_of(self._name)
             if pause is not None:
                 raise TossPaused(pause.reason, pause.left_s)
+
+    def _stop_when_asked_too_often(self) -> None:
+        now = time.monotonic()
+        with self._counting:
+            if len(self._asked_at) == self._asked_at.maxlen and now - self._asked_at[0] < 1:
+                raise TossPaused("it would be asked too often", 1)
+            self._asked_at.append(now)
 
     def _pause(self, reason: str, for_s: int) -> None:
         log.warning("market_data_paused", host=self._name, reason=reason, for_s=for_s)
