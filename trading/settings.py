@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    sign_of_life_file: str | None = None
 
     database_uri: SecretStr = SecretStr("sqlite:///var/stocking.db")
     database_pool_size: int = Field(default=10, ge=1, le=200)

@@ -27,6 +27,7 @@ app = Celery(
         "workers.payments",
         "workers.candles",
         "workers.alerts",
+        "workers.sign_of_life",
     ],
 )
 app.conf.update(celery_config.worker(SETTINGS))

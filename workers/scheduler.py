@@ -15,6 +15,7 @@ from redis.lock import Lock
 from trading.market import keys
 from trading.market.connection import connect
 from workers.application import SETTINGS
+from workers.sign_of_life import give_sign_of_life
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,7 @@ class SoleScheduler(PersistentScheduler):
 
     def tick(self, *arguments: Any, **options: Any) -> float:
         """Send what is due, where this is the beat that sends; the seconds until the next turn."""
+        give_sign_of_life()
         sends = self._hold()
         if sends is not self._sends:
             self._sends = sends
