@@ -115,3 +115,26 @@ def test_price_alerts_look_at_few_and_at_many() -> None:
     assert all(0 < value < 60_000 for value in result.values())
     assert any(line.startswith("500 alerts fired by a crash") for line in told)
     assert "the audit finds nothing" in told
+
+
+def test_candles_counts_every_trade() -> None:
+    """What is only read is read faster; no share is missing in the candles."""
+    require_mariadb()
+    told, result = run("candles", "--ticks 2000 --stocks 50 --rounds 1")
+
+    assert list(result) == ["ticks_per_s", "read_per_s", "ratio"]
+    assert 0 < result["ticks_per_s"] < result["read_per_s"]
+    assert 0 < result["ratio"] < 1
+    assert len(told) == 1
+
+
+def test_reads_asks_for_everything_that_a_user_may_read() -> None:
+    """A read by primary key is the yardstick, and every endpoint answered."""
+    require_mariadb()
+    told, result = run("reads", "--fills 40 --holdings 5 --closed 2 --rounds 2")
+
+    assert list(result) == ["endpoints", "slowest", "p50_ms", "p95_ms", "primary_key_ms", "ratio"]
+    assert result["endpoints"] > 30
+    assert result["primary_key_ms"] > 0
+    assert 0 < result["p50_ms"] <= result["p95_ms"]
+    assert any(str(line).startswith("/portfolio/history") for line in told)

@@ -1,0 +1,183 @@
+"""What a read costs on a busy account: ``python -m benchmarks.reads``.
+
+One account on MariaDB has 10,000 fills, so as many Transactions, on 300 stocks that it holds and 20 that it sold out, with an order, an execution, account events
+and a candle for each, a recorded day for each day of trading, and a watchlist. All of it was made by the product's own services, and the audit must find
+nothing in it.
+
+Every GET of the OpenAPI document that a user may ask for is asked for again and again, through the real Flask application by Werkzeug's test client in
+this process: identity, queries, Redis and JSON included, HTTP and gunicorn not. Lists are asked for with the largest page. Left out are the stream, which
+never ends, and what is answered from Toss. The yardstick of the same run is one Transaction by its id, a read by primary key through the same layers.
+
+Prints every endpoint, and as its last line one JSON object.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from flask.testing import FlaskClient
+from flask_migrate import upgrade
+
+from benchmarks.busy_account import History, Size
+from benchmarks.mariadb import MariaDB
+from launcher.valkey import Valkey
+from trading.queries.audit import audit
+from trading.settings import Settings
+from webapp import create_app
+
+PREFIX = "/api/v1"
+YARDSTICK = "/trading/transactions/{transaction_id}"
+# A stream has no end; these ask Toss, whose time is not ours.
+LEFT_OUT = {
+    "/trading/realtime/stream",
+    "/stocks/indices",
+    "/stocks/exchange-rate",
+    "/stocks/rankings",
+    "/stocks/{stock_code}/candles",
+    "/stocks/{stock_code}/orderbook",
+    "/stocks/{stock_code}/trades",
+    "/payments/{payment_id}",
+}
+# What is asked for more than the largest page, where there is a choice.
+ASKED: Mapping[str, str] = {
+    "/trading/realtime/stocks/multiple": "stock_codes=A100000&stock_codes=A100001",
+    "/stocks/search": "q=100",
+}
+PAGE = 100
+PASSWORD = "correct horse"
+WARM_UP = 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--fills", type=int, default=10_000, help="fills of the account (default 10000)")
+    parser.add_argument("--holdings", type=int, default=300, help="stocks that it holds (default 300)")
+    parser.add_argument("--closed", type=int, default=20, help="stocks that it sold out (default 20)")
+    parser.add_argument("--rounds", type=int, default=60, help="times that each endpoint is asked (default 60)")
+    plan = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        MariaDB(innodb_flush_log_at_trx_commit=1) as mariadb,
+        Valkey(Path(folder) / "valkey") as valkey,
+    ):
+        settings = Settings.model_validate(
+            {
+                "database_uri": mariadb.create_database("reads"),
+                "redis_url": valkey.url,
+                "starting_cash": 10**9,
+                "watchlist_items_max": 1_000,
+                "market_hours": "always",
+                "access_token_minutes": 24 * 60,
+            }
+        )
+        history = History(settings)
+        try:
+            _run(history, Size(fills=plan.fills, holdings=plan.holdings, closed=plan.closed), rounds=plan.rounds)
+        finally:
+            history.core.close()
+
+
+def _run(history: History, size: Size, *, rounds: int) -> None:
+    app = create_app(history.core)
+    with app.app_context():
+        upgrade()
+    client = app.test_client()
+    person = {"email": "reads@example.com", "password": PASSWORD}
+    user = _data(client.post(f"{PREFIX}/users", json={**person, "name": "부자"}))
+    began = time.perf_counter()
+    history.live(UUID(user["id"]), size)
+    print(f"{size.fills:,} fills, made in {time.perf_counter() - began:.0f} s", flush=True)
+    headers = {"Authorization": f"Bearer {_data(client.post(f'{PREFIX}/users/login', json=person))['access_token']}"}
+    for number in range(size.holdings):
+        _data(client.post(f"{PREFIX}/watchlist", json={"stock_code": f"A{100_000 + number}"}, headers=headers))
+    breaches = [
+        found.name for found in history.core.database.snapshot(lambda session: list(audit(session))) if found.breaches
+    ]
+    if breaches:
+        sys.exit(f"The audit finds {breaches}.")
+
+    took: dict[str, list[float]] = {}
+    for path, url in _reads(client, headers):
+        began_s = time.process_time()
+        took[path] = times = _times(client, url, headers, rounds)
+        own_ms = (time.process_time() - began_s) * 1_000 / (rounds + WARM_UP)
+        spread = f"p50 {statistics.median(times):7.1f}  p95 {_percentile(times, 0.95):7.1f}"
+        print(f"{path:50} {spread} ms, of which {own_ms:6.1f} ms of this process's processor", flush=True)
+    slowest = max(took, key=lambda path: _percentile(took[path], 0.95))
+    yardstick = statistics.median(took[YARDSTICK])
+    print(
+        json.dumps(
+            {
+                "endpoints": len(took),
+                "slowest": slowest,
+                "p50_ms": round(statistics.median(took[slowest]), 1),
+                "p95_ms": round(_percentile(took[slowest], 0.95), 1),
+                "primary_key_ms": round(yardstick, 1),
+                "ratio": round(statistics.median(took[slowest]) / yardstick, 2),
+            }
+        )
+    )
+
+
+def _reads(client: FlaskClient, headers: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Every endpoint that is measured, by its path in the document, and the address that is asked for."""
+    document = client.get("/openapi.json").get_json()
+    things = _things(client, headers)
+    for path, item in document["paths"].items():
+        short = path.removeprefix(PREFIX)
+        if "get" not in item or short in LEFT_OUT or short.startswith("/admin/"):
+            continue
+        parameters = {parameter["name"] for parameter in item["get"].get("parameters", ())}
+        asked = ASKED.get(short, f"limit={PAGE}" if "limit" in parameters else "")
+        yield short, f"{path.format(**things)}?{asked}"
+
+
+def _things(client: FlaskClient, headers: dict[str, str]) -> dict[str, str]:
+    """Own things by the names of the paths' parameters."""
+
+    def first(path: str, limit: str = "?limit=1") -> str:
+        return str(_data(client.get(f"{PREFIX}{path}{limit}", headers=headers))["items"][0]["id"])
+
+    return {
+        "stock_code": "A100000",
+        "order_id": first("/trading/orders"),
+        "transaction_id": first("/trading/transactions"),
+        "directory_id": first("/watchlist/directories", ""),
+        "item_id": first("/watchlist"),
+    }
+
+
+def _times(client: FlaskClient, url: str, headers: dict[str, str], rounds: int) -> list[float]:
+    """What each time took, in ms."""
+    took = []
+    for number in range(-WARM_UP, rounds):
+        began = time.perf_counter()
+        answer = client.get(url, headers=headers)
+        content = answer.get_data()
+        if number >= 0:
+            took.append((time.perf_counter() - began) * 1_000)
+        # The relayer's health is bad news here, as there is none.
+        if answer.status_code != 200 and "daemon/health" not in url:
+            sys.exit(f"{url} answered {answer.status_code}: {content!r}")
+    return took
+
+
+def _percentile(times: list[float], share: float) -> float:
+    return sorted(times)[min(int(len(times) * share), len(times) - 1)]
+
+
+def _data(answer: Any) -> Any:
+    if answer.status_code not in (200, 201):
+        sys.exit(f"{answer.request.path} answered {answer.status_code}: {answer.get_data(as_text=True)}")
+    return answer.get_json()["data"]
+
+
+if __name__ == "__main__":
+    main()
