@@ -59,7 +59,8 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8090, help="port to listen on (8090)")
     parser.add_argument("--control-port", type=int, help="port on loopback where faults can be set (none)")
     parser.add_argument("--rest-port", type=int, help="port of a stand-in for Toss's REST API (none)")
-    parser.add_argument("--portone-port", type=int, help="port on loopback for a stand-in for PortOne (none)")
+    parser.add_argument("--portone-port", type=int, help="port of a stand-in for PortOne (none)")
+    parser.add_argument("--portone-host", default=LOOPBACK, help="address for that one to listen on (127.0.0.1)")
     parser.add_argument("--portone-webhook-url", metavar="URL", help="where that one sends its webhooks (nowhere)")
     parser.add_argument(
         "--portone-webhook-secret",
@@ -166,9 +167,9 @@ async def _run(options: argparse.Namespace, replay: Replay | None) -> None:
             port = await _open(stack, control(server, options.control_port), address)
             _say(f"faults can be set at http://{LOOPBACK}:{port}{FAULTS_PATH}")
         if options.portone_port is not None:
-            stand_in = portone(options.portone_port, mail=_mail(options), seed=options.seed)
-            port = await _open(stack, stand_in, f"{LOOPBACK}:{options.portone_port}")
-            _say(f"PortOne's stand-in listens on http://{LOOPBACK}:{port}")
+            stand_in = portone(options.portone_port, host=options.portone_host, mail=_mail(options), seed=options.seed)
+            port = await _open(stack, stand_in, f"{options.portone_host}:{options.portone_port}")
+            _say(f"PortOne's stand-in listens on http://{options.portone_host}:{port}")
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = [group.create_task(trade_at_random(market, rate=options.rate, publish=publish))]
         if replay is not None:

@@ -1,4 +1,4 @@
-"""The stand-in's HTTP, on loopback: PortOne's REST API, the browser's side of it, and a desk that is not PortOne's."""
+"""The stand-in's HTTP, on loopback unless it is told otherwise: PortOne's REST API, the browser's side of it, and a desk that is not PortOne's."""
 
 import random
 from collections.abc import AsyncIterator, Callable
@@ -24,7 +24,12 @@ MARK = "X-PortOne-Stand-In"
 
 @asynccontextmanager
 async def portone(
-    port: int, *, clock: Callable[[], datetime] = now, mail: Mail | None = None, seed: int | None = None
+    port: int,
+    *,
+    host: str = LOOPBACK,
+    clock: Callable[[], datetime] = now,
+    mail: Mail | None = None,
+    seed: int | None = None,
 ) -> AsyncIterator[int]:
     """Serve until the context ends; gives the port, which the system chooses for 0. OSError when it is taken.
 
@@ -38,7 +43,7 @@ async def portone(
     )
     application.on_response_prepare.append(_mark)
     try:
-        async with served(application, LOOPBACK, port) as bound:
+        async with served(application, host, port) as bound:
             yield bound
     finally:
         await stand_in.sender.close()

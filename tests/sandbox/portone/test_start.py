@@ -1,6 +1,7 @@
 """PortOne's stand-in starts with the sandbox when it is asked for, on a port of its own."""
 
 import signal
+import socket
 
 import requests
 
@@ -43,3 +44,20 @@ def test_a_port_that_is_taken_or_none_is_told_in_a_sentence() -> None:
     with sandbox("--portone-port", "65536") as third:
         output, _ = third.communicate(timeout=60)
     assert (third.returncode, output) == (2, "sandbox: --portone-port must be from 0 to 65535.\n")
+
+
+def test_it_listens_where_it_is_told_to() -> None:
+    """In a container a published port leads to every address but loopback."""
+    port = free_port()
+    with sandbox("--port", "0", "--portone-port", str(port), "--portone-host", "127.0.0.2") as running:
+        wait_until(lambda: _listens("127.0.0.2", port), what="the stand-in listens", deadline_s=60)
+        assert not _listens("127.0.0.1", port)
+        running.send_signal(signal.SIGTERM)
+        output, _ = running.communicate(timeout=60)
+
+    assert output.splitlines()[-1] == f"PortOne's stand-in listens on http://127.0.0.2:{port}"
+
+
+def _listens(host: str, port: int) -> bool:
+    with socket.socket() as knocking:
+        return knocking.connect_ex((host, port)) == 0
