@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple, Self, TypeVar
 import msgspec
 
 from trading.rules.money import change_rate_bp
+from trading.rules.stock_codes import PRODUCT_CODE
 
 _PRICE_MAX = 10**9
 _VOLUME_MAX = 10**15
@@ -124,6 +125,8 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _ShortText = Annotated[str, msgspec.Meta(max_length=40)]
+# Whoever reads the stream takes a code for one that he may look up, and put into the text of a statement.
+_ProductCode = Annotated[str, msgspec.Meta(pattern=rf"^{PRODUCT_CODE}\Z")]
 # The feed's JSON numbers may read 70000.0.
 _Number = int | float
 
@@ -131,7 +134,7 @@ _Number = int | float
 class _StoredTick(msgspec.Struct):
     """A tick's JSON in Redis."""
 
-    code: _ShortText
+    code: _ProductCode
     price: _Number
     volume: _Number
     traded_at: _ShortText

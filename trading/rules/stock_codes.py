@@ -3,7 +3,8 @@
 import re
 
 _SHORT_CODE = re.compile(r"[0-9A-Z]{6}", re.ASCII)
-_PRODUCT_CODE = re.compile(r"A[0-9A-Z]{6}", re.ASCII)
+PRODUCT_CODE = "A[0-9A-Z]{6}"
+_PRODUCT_CODE = re.compile(PRODUCT_CODE, re.ASCII)
 
 
 def product_code(text: str) -> str | None:

@@ -209,12 +209,22 @@ def test_packed_positions_keep_their_order(places: list[tuple[int, int]]) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "1-", "-1", "1-x", "１-1", "1-1-1", "1" * 14 + "-1", "1-1000000", "+1-1", "1- 1"]
+    "text",
+    ["", "1", "1-", "-1", "1-x", "１-1", "1-1-1", "1" * 14 + "-1", "1-1000000", "+1-1", "1- 1"],
 )
 def test_other_texts_are_no_position(text: str) -> None:
     """Full-width digits, signs and anything out of range are refused."""
     with pytest.raises(MalformedTick):
         Position.parse(text)
+
+
+@pytest.mark.parametrize("code", ["", "005930", "a005930", "A00593", "A0059300", "A005930\n", "A00593'", "A００5930"])
+def test_what_is_no_product_code_does_not_come_back_from_redis(code: str) -> None:
+    """It would get into statements, and one such entry would stop whoever reads the stream."""
+    stored = json.loads(parse(golden()).to_json()) | {"code": code}
+
+    with pytest.raises(MalformedTick):
+        Tick.from_json(json.dumps(stored))
 
 
 def test_age_is_measured_from_receipt_and_never_negative() -> None:
