@@ -17,6 +17,11 @@ NOBODY = "X'00112233445566778899AABBCCDDEEFF'"
 UNIQUE = r"UNIQUE constraint failed|Duplicate entry"
 FOREIGN = r"(?i)foreign key constraint fail"
 
+# Last sequence, holdings' value, net flow, what was paid out and the carried holdings of an account's day.
+ACCOUNT_DAY = (
+    "INSERT INTO account_days VALUES (NOBODY, '2026-01-02', '2026-01-02', {}, 0, {}, {}, {}, {}, 0, '2026-01-02')"
+)
+
 OPEN = "status = 'PENDING', executed_quantity = 0"
 # Interval, close, volume, and the times of the open and the close, of a candle of 2026-01-02 from 1 to 3 won.
 CANDLE = "INSERT INTO candles VALUES ('A005930', {}, '2026-01-02', 2, 3, 1, {}, {}, 2, {}, {}, 1)"
@@ -211,11 +216,11 @@ BROKEN = [
         "trading_halts_resumed_by",
         "INSERT INTO trading_halts VALUES (NOBODY, NULL, NULL, '2026-01-01', NOBODY, '2026-01-01', NULL)",
     ),
-    (
-        "account_days_holdings_value",
-        "INSERT INTO account_days VALUES (NOBODY, '2026-01-02', 0, -1, 0, 0, 0, '2026-01-02')",
-    ),
-    ("account_days_holdings", "INSERT INTO account_days VALUES (NOBODY, '2026-01-02', 0, 0, 0, -1, 0, '2026-01-02')"),
+    ("account_days_last_sequence", ACCOUNT_DAY.format("0", "0", "0", "0", "0")),
+    ("account_days_holdings_value", ACCOUNT_DAY.format("1", "-1", "0", "0", "0")),
+    ("account_days_flows", ACCOUNT_DAY.format("1", "0", "0", "-1", "0")),
+    ("account_days_flows", ACCOUNT_DAY.format("1", "0", "-2", "1", "0")),
+    ("account_days_holdings", ACCOUNT_DAY.format("1", "0", "0", "0", "-1")),
     ("index_closes_close", "INSERT INTO index_closes VALUES ('KOSPI', '2026-01-02', 0, '2026-01-02')"),
     ("candles_candle_interval", CANDLE.format("'min:2'", "3", "1", "'2026-01-02'", "'2026-01-02'")),
     ("candles_prices", CANDLE.format("'min:1'", "4", "1", "'2026-01-02'", "'2026-01-02'")),
