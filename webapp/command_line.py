@@ -1,5 +1,5 @@
-"""Commands for operators: ``flask seed``, ``flask stocks import``, ``flask users promote``, ``flask audit``, ``flask calendar``, ``flask index``
-and ``flask payments``; ``flask db`` is Flask-Migrate's.
+"""Commands for operators: ``flask seed``, ``flask stocks import``, ``flask users promote``, ``flask audit``, ``flask calendar``, ``flask index``,
+``flask payments`` and ``flask database``; ``flask db`` is Flask-Migrate's.
 """
 
 import sys
@@ -19,6 +19,7 @@ from trading.services.accounts import promote
 from trading.services.stock_list import import_stocks
 from webapp.calendar_commands import calendar
 from webapp.core import the_core
+from webapp.database_commands import database
 from webapp.index_commands import index
 from webapp.payment_commands import payments
 
@@ -40,6 +41,7 @@ def install(app: Flask) -> None:
     app.cli.add_command(calendar)
     app.cli.add_command(payments)
     app.cli.add_command(index)
+    app.cli.add_command(database)
 
 
 @click.command("seed")

@@ -13,6 +13,8 @@ from trading.market.account_events import EventKind
 
 
 class User(Base):
+    """A person's account. It is closed at ``deleted_at``, and its books stay."""
+
     __tablename__ = "users"
     __table_args__ = (CheckConstraint(one_of("role", ("USER", "ADMIN")), name="role"), MYSQL)
 
