@@ -138,3 +138,16 @@ def test_reads_asks_for_everything_that_a_user_may_read() -> None:
     assert result["primary_key_ms"] > 0
     assert 0 < result["p50_ms"] <= result["p95_ms"]
     assert any(str(line).startswith("/portfolio/history") for line in told)
+
+
+def test_table_sizes_asks_the_server_for_every_table_that_grows() -> None:
+    """No row is smaller than what is in it, and an order leaves more behind than its own row."""
+    require_mariadb()
+    told, result = run("table_sizes", "--orders 400")
+
+    *tables, filled_order = result
+    assert [line.partition(":")[0] for line in told] == tables
+    assert {"orders", "order_executions", "transactions", "account_events", "candles"} <= set(tables)
+    assert all(result[table] > 100 for table in tables)
+    assert filled_order == "filled_order"
+    assert result["filled_order"] > result["orders"] + result["order_executions"] + result["transactions"]
