@@ -330,7 +330,8 @@ def closed_holdings_of(session: Session, user_id: UUID) -> list[ClosedHolding]:
             func.sum(sold.realized_profit).label("profit"),
             last_sold_at.label("last_sold_at"),
         )
-        .join(_STOCKS, _STOCKS.c.code == sold.stock_code)
+        # Every fill has its stock; MariaDB would begin with those, and not with what was sold.
+        .outerjoin(_STOCKS, _STOCKS.c.code == sold.stock_code)
         .where(sold.user_id == user_id, sold.realized_profit.is_not(None), ~held.exists())
         .group_by(sold.stock_code, _STOCKS.c.name, _STOCKS.c.market, _STOCKS.c.sector)
         .order_by(last_sold_at.desc(), sold.stock_code)
