@@ -143,9 +143,9 @@ def test_returns_are_those_of_the_definition(rows: list[tuple[int | None, int]])
 
 @given(st.lists(st.tuples(st.integers(1, 10**13), st.just(0)), min_size=2, max_size=30))
 def test_without_flows_the_total_is_end_by_beginning(rows: list[tuple[int, int]]) -> None:
-    """However it went up and down in between."""
+    """However it went up and down in between. A fall to a ten-million-millionth leaves fifteen of the 28 digits of what it is followed by."""
     worth = [row[0] for row in rows]
-    assert total_return(values(*rows)) + 1 == pytest.approx(Decimal(worth[-1]) / worth[0], rel=Decimal("1e-20"))
+    assert total_return(values(*rows)) + 1 == pytest.approx(Decimal(worth[-1]) / worth[0], rel=Decimal("1e-12"))
 
 
 @given(
