@@ -128,6 +128,8 @@ class MariaDB:
             str(_program("mariadb-install-db")),
             "--no-defaults",
             f"--datadir={folder / 'data'}",
+            # As below: two that are laid out at the same time would delete each other's temporary tables.
+            f"--tmpdir={folder}",
             f"--user={getpass.getuser()}",
             "--auth-root-authentication-method=normal",
             "--skip-name-resolve",

@@ -1,5 +1,6 @@
 """The servers that every other test stands on."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,17 @@ def test_mariadb_uri_is_a_fresh_database_with_the_whole_of_unicode(mariadb_uri: 
         connection.execute(text("INSERT INTO names VALUES ('삼성전자 📈')"))
         assert connection.execute(text("SELECT name FROM names")).scalar_one() == "삼성전자 📈"
     engine.dispose()
+
+
+def test_many_databases_are_laid_out_at_the_same_time(mariadb_server: MariaDB) -> None:
+    """Each has temporary tables of its own; in a folder that they share one deletes the other's, and some can't be laid out."""
+
+    def database(number: int) -> str:
+        with MariaDB() as server:
+            return server.create_database(f"one_{number}")
+
+    with ThreadPoolExecutor(6) as pool:
+        assert len(set(pool.map(database, range(6)))) == 6
 
 
 def test_a_database_name_that_is_not_plain_is_refused(mariadb_server: MariaDB) -> None:
