@@ -2,14 +2,13 @@
 
 from calendar import monthrange
 from datetime import date
-from typing import Any
 
 from flask.views import MethodView
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, fields
 
 from trading.queries.market import calendar_of, clock_at, halted_since, rules_on
 from trading.rules.exchange_time import KST, trade_date
-from trading.rules.trading_days import FIRST_KNOWN_DAY, LAST_KNOWN_DAY
+from webapp.api.periods import KnownDay, KnownPeriod
 from webapp.core import the_core
 from webapp.documentation import make_blueprint
 from webapp.schemas import envelope, success
@@ -17,13 +16,6 @@ from webapp.schemas import envelope, success
 blueprint = make_blueprint("Market", "장 시간과 규칙")
 
 DAYS_MAX = 366
-
-
-class KnownDay(fields.Date):
-    """A day in Korea, YYYY-MM-DD, of which calendar and rules are known."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(format="iso", validate=validate.Range(FIRST_KNOWN_DAY, LAST_KNOWN_DAY), **kwargs)
 
 
 class SessionTimes(Schema):
@@ -67,21 +59,10 @@ class Calendar(Schema):
     days = fields.List(fields.Nested(CalendarDay), required=True)
 
 
-class CalendarPeriod(Schema):
+class CalendarPeriod(KnownPeriod):
     """Both days are included. A month is completed where one of them is not given, the present one where neither is."""
 
-    from_ = KnownDay(data_key="from", attribute="first", load_default=None)
-    to = KnownDay(attribute="last", load_default=None)
-
-    @validates_schema
-    def _is_a_period(self, given: dict[str, date | None], **_more: Any) -> None:
-        first, last = given.get("first"), given.get("last")
-        if first is None or last is None:
-            return
-        if last < first:
-            raise ValidationError("from보다 빠를 수 없습니다.", "to")
-        if (last - first).days >= DAYS_MAX:
-            raise ValidationError(f"기간은 {DAYS_MAX}일 이하여야 합니다.", "to")
+    days_max = DAYS_MAX
 
 
 class TickStep(Schema):

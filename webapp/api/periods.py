@@ -1,10 +1,11 @@
 """Periods of days in Korea that lists and figures are narrowed to."""
 
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
-from marshmallow import Schema, ValidationError, validates_schema
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from trading.rules.trading_days import FIRST_KNOWN_DAY, LAST_KNOWN_DAY
 from webapp.fields import KoreanDay, StockCode
 
 _ONE_DAY = timedelta(days=1)
@@ -21,6 +22,32 @@ class Period(Schema):
         since, until = given.get("since"), given.get("until")
         if since is not None and until is not None and until <= since:
             raise ValidationError("from보다 빠를 수 없습니다.", "to")
+
+
+class KnownDay(fields.Date):
+    """A day in Korea, YYYY-MM-DD, of which calendar and rules are known."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso", validate=validate.Range(FIRST_KNOWN_DAY, LAST_KNOWN_DAY), **kwargs)
+
+
+class KnownPeriod(Schema):
+    """Days that the exchange's calendar knows, both included, at most ``days_max`` of them. What is not given the endpoint completes."""
+
+    days_max: ClassVar[int]
+
+    from_ = KnownDay(data_key="from", attribute="first", load_default=None)
+    to = KnownDay(attribute="last", load_default=None)
+
+    @validates_schema
+    def _is_a_period(self, given: dict[str, date | None], **_more: Any) -> None:
+        first, last = given.get("first"), given.get("last")
+        if first is None or last is None:
+            return
+        if last < first:
+            raise ValidationError("from보다 빠를 수 없습니다.", "to")
+        if (last - first).days >= self.days_max:
+            raise ValidationError(f"기간은 {self.days_max}일 이하여야 합니다.", "to")
 
 
 class PeriodOfStock(Period):

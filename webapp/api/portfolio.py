@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from flask.views import MethodView
-from marshmallow import Schema, ValidationError, fields, validates_schema
+from marshmallow import Schema, fields
 
 from trading.queries.account_days import DayRecord, latest_day, recorded_days
 from trading.queries.pages import Page
@@ -12,7 +12,7 @@ from trading.queries.portfolio import closed_holdings_of, only
 from trading.rules.account_days import RECORDED_AFTER, day_of
 from trading.rules.errors import HoldingNotFound
 from trading.rules.stock_codes import product_code
-from webapp.api.market import KnownDay
+from webapp.api.periods import KnownPeriod
 from webapp.authentication import me, signed_in
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
@@ -102,21 +102,10 @@ class Summary(Schema):
     sectors = fields.List(fields.Nested(Sector), required=True)
 
 
-class HistoryPeriod(Schema):
+class HistoryPeriod(KnownPeriod):
     """Both days are included. Without ``to`` it ends today, or after the 1,096 days that there may be; without ``from`` it has 90 days."""
 
-    from_ = KnownDay(data_key="from", attribute="first", load_default=None)
-    to = KnownDay(attribute="last", load_default=None)
-
-    @validates_schema
-    def _is_a_period(self, given: dict[str, date | None], **_more: Any) -> None:
-        first, last = given.get("first"), given.get("last")
-        if first is None or last is None:
-            return
-        if last < first:
-            raise ValidationError("from보다 빠를 수 없습니다.", "to")
-        if (last - first).days >= HISTORY_DAYS_MAX:
-            raise ValidationError(f"기간은 {HISTORY_DAYS_MAX}일 이하여야 합니다.", "to")
+    days_max = HISTORY_DAYS_MAX
 
 
 class HistoryDay(Schema):
