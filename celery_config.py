@@ -24,6 +24,7 @@ QUEUES: dict[Task, str] = {
     Task.SWEEP_PAYMENTS: "maintenance",
     Task.BUILD_CANDLES: "candles",
     Task.PURGE_CANDLES: "maintenance",
+    Task.AUDIT_ACCOUNTS: "audit",
 }
 
 SOFT_TIME_LIMIT_S = 30
@@ -33,6 +34,8 @@ VISIBILITY_TIMEOUT_S = 600
 PAYMENT_SOFT_TIME_LIMIT_S = 200
 EXPIRES_MIN_S = 2.0
 MATCH_SOFT_TIME_LIMIT_S = 240
+# One account of a million orders is audited in one state of the database, however long that takes.
+AUDIT_SOFT_TIME_LIMIT_S = 240
 
 
 def match_queue(shard: int) -> str:
@@ -109,6 +112,7 @@ def _schedule(settings: Settings) -> dict[str, Any]:
         Task.PURGE_RECEIPTS: 600,
         Task.BUILD_CANDLES: settings.candle_period_s,
         Task.PURGE_CANDLES: 600,
+        Task.AUDIT_ACCOUNTS: settings.audit_period_s,
     }
     schedule: dict[str, Any] = {
         str(task): {

@@ -151,3 +151,13 @@ def test_table_sizes_asks_the_server_for_every_table_that_grows() -> None:
     assert all(result[table] > 100 for table in tables)
     assert filled_order == "filled_order"
     assert result["filled_order"] > result["orders"] + result["order_executions"] + result["transactions"]
+
+
+def test_account_audits_looks_at_every_account() -> None:
+    """Each round audited all of them, and the whole audit is its yardstick."""
+    require_mariadb()
+    told, result = run("account_audits", "--orders 400 --users 100 --rounds 1")
+
+    assert list(result) == ["orders_per_s", "accounts_per_s", "largest_batch_ms", "ratio_whole"]
+    assert all(value > 0 for value in result.values())
+    assert len(told) == 1

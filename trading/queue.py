@@ -30,6 +30,7 @@ class Task(StrEnum):
     VERIFY_PAYMENT = "verify_payment"
     REFUND_PAYMENT = "refund_payment"
     SWEEP_PAYMENTS = "sweep_payments"
+    AUDIT_ACCOUNTS = "audit_accounts"
 
 
 # What waits for somebody outside takes one row at a time: together they would outlast a task's time limit.

@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     index_closes_period_s: int = Field(default=600, ge=1, le=86_400)
     candle_period_s: int = Field(default=5, ge=1, le=3_600)
     candle_minute_days: int = Field(default=30, ge=1, le=3_650)
+    audit_period_s: int = Field(default=60, ge=1, le=3_600)
+    audit_halts: bool = True
 
     watchlist_directories_max: int = Field(default=20, ge=1, le=100)
     watchlist_items_max: int = Field(default=100, ge=1, le=1_000)

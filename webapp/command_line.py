@@ -1,4 +1,4 @@
-"""Commands for operators: ``flask seed``, ``flask stocks import``, ``flask users promote``, ``flask audit``, ``flask calendar``, ``flask index``,
+"""Commands for operators: ``flask seed``, ``flask stocks import``, ``flask users``, ``flask audit``, ``flask calendar``, ``flask index``,
 ``flask payments`` and ``flask database``; ``flask db`` is Flask-Migrate's.
 """
 
@@ -14,9 +14,8 @@ from trading.database.tables import Base
 from trading.database.transactions import nothing_to_find
 from trading.market.listing import ListedStock, MalformedListing, read_listing, seed_listing
 from trading.queries.audit import audit
-from trading.rules.errors import UserNotFound
-from trading.services.accounts import promote
 from trading.services.stock_list import import_stocks
+from webapp.account_commands import users
 from webapp.calendar_commands import calendar
 from webapp.core import the_core
 from webapp.database_commands import database
@@ -71,22 +70,6 @@ def _import(listing: list[ListedStock]) -> int:
     return core.database.transaction(
         lambda session: import_stocks(session, listing, now=core.clock()), landed=nothing_to_find
     )
-
-
-@click.group()
-def users() -> None:
-    """Accounts."""
-
-
-@users.command("promote")
-@click.argument("email")
-def users_promote(email: str) -> None:
-    """Make the account with this EMAIL an administrator."""
-    try:
-        user = the_core().database.transaction(lambda session: promote(session, email=email), landed=nothing_to_find)
-    except UserNotFound:
-        raise click.ClickException(f"No account has the address {email}.") from None
-    click.echo(f"{user.email} is now {user.role}.")
 
 
 @click.command("audit")

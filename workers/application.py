@@ -27,6 +27,7 @@ app = Celery(
         "workers.payments",
         "workers.candles",
         "workers.alerts",
+        "workers.audit",
         "workers.sign_of_life",
     ],
 )

@@ -31,6 +31,7 @@ def environment_of(settings: Settings, **more: str) -> dict[str, str]:
         "MATCHER_SHARDS": str(settings.matcher_shards),
         "MATCH_PERIOD_MS": str(settings.match_period_ms),
         "ALERT_PERIOD_MS": str(settings.alert_period_ms),
+        "AUDIT_PERIOD_S": str(settings.audit_period_s),
         **more,
     }
 

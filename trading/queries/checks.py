@@ -12,6 +12,11 @@ class Check:
     figure: str
     faults: str
 
+    @property
+    def number(self) -> str:
+        """What its name begins with, such as 2a."""
+        return self.name.split()[0]
+
 
 def number(member: str) -> str:
     """SQL for a whole number in an account event's data."""

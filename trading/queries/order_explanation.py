@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from trading.database.halts import halts_since
+from trading.database.halts import ACCOUNT_HALTED_SINCE, halts_since
 from trading.database.tables import MatchCursor, Order, OrderTouch, Stock, table_of
 from trading.market.keys import TICK_TTL_S
 from trading.market.shards import shard_of
@@ -40,6 +40,7 @@ class WaitingReason(StrEnum):
     """What keeps an open order from being filled now. Several may hold at once."""
 
     TRADING_HALTED = "trading-halted"
+    ACCOUNT_HALTED = "account-halted"
     STOCK_HALTED = "stock-halted"
     STOCK_DELISTED = "stock-delisted"
     DAY_ENDED = "day-ended"
@@ -86,6 +87,7 @@ class OrderFacts:
     wake_at: datetime | None
     arriving: bool
     is_touched: bool
+    account_halted: bool
     halts: Sequence[HaltRecord]
     matched_until: int
 
@@ -165,10 +167,12 @@ def order_facts(session: Session, *, user_id: UUID, order_id: UUID, settings: Se
             _STOCKS.c.kind,
             _STOCKS.c.status.label("stock_status"),
             touched.label("touched"),
+            ACCOUNT_HALTED_SINCE.label("account_halted_since"),
             select(_CURSORS.c.position).where(own_matcher).scalar_subquery().label("matched_until"),
         )
         .join(_STOCKS, _STOCKS.c.code == _ORDERS.c.stock_code)
-        .where(_ORDERS.c.id == order_id)
+        .where(_ORDERS.c.id == order_id),
+        {"owner": user_id},
     ).one()
     return OrderFacts(
         order=order,
@@ -180,6 +184,7 @@ def order_facts(session: Session, *, user_id: UUID, order_id: UUID, settings: Se
         wake_at=row.wake_at,
         arriving=bool(row.arriving),
         is_touched=row.touched is not None,
+        account_halted=row.account_halted_since is not None,
         halts=halts_since(session, now - timedelta(seconds=TICK_TTL_S)),
         matched_until=row.matched_until or 0,
     )
@@ -281,6 +286,8 @@ def _reasons(
 def _stops(facts: OrderFacts, *, hours: MarketHours, now: datetime) -> Iterator[WaitingReason]:
     if facts.halted_since is not None:
         yield WaitingReason.TRADING_HALTED
+    if facts.account_halted:
+        yield WaitingReason.ACCOUNT_HALTED
     if facts.stock_status == "HALTED":
         yield WaitingReason.STOCK_HALTED
     elif facts.stock_status != "TRADABLE":

@@ -44,8 +44,8 @@ PAYMENT_CHECKS = (
         population="SELECT COUNT(*) FROM payment_refunds",
         figure="SELECT COALESCE(SUM(amount), 0) FROM payment_refunds WHERE status IN ('REQUESTED', 'IN_PROGRESS')",
         faults="""SELECT r.id, r.status, r.amount, c.id AS cancellation, c.amount AS cancelled FROM payment_refunds r
-            JOIN payments p ON p.id = r.payment_id LEFT JOIN payment_cancellations c ON c.refund_id = r.id
-            WHERE (r.status = 'SUCCEEDED') <> (c.id IS NOT NULL) OR r.user_id <> p.user_id
+            LEFT JOIN payments p ON p.id = r.payment_id LEFT JOIN payment_cancellations c ON c.refund_id = r.id
+            WHERE (r.status = 'SUCCEEDED') <> (c.id IS NOT NULL) OR p.id IS NULL OR r.user_id <> p.user_id
                OR (c.id IS NOT NULL AND (c.amount <> r.amount OR c.payment_id <> r.payment_id OR c.cancellation_id <> r.cancellation_id))""",
     ),
     Check(

@@ -17,6 +17,7 @@
     ├── InsufficientQuantity      insufficient-quantity
     ├── CashLimitExceeded         cash-limit-exceeded
     ├── AccountOverdrawn          account-overdrawn
+    ├── AccountHalted             account-halted
     ├── OrderNotFound             order-not-found
     ├── OrderNotOpen              order-not-open
     ├── OrderNotAmendable         order-not-amendable
@@ -138,6 +139,12 @@ class AccountOverdrawn(DomainError):
     """Money was taken back that the user had spent. Facts: ``debt`` in won, which has to come in before anything goes out."""
 
     code = "account-overdrawn"
+
+
+class AccountHalted(DomainError):
+    """The account may not trade, nor give cash away, until an operator has looked at it. Facts: ``since``, an RFC 3339 time."""
+
+    code = "account-halted"
 
 
 class OrderNotFound(DomainError):

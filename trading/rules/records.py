@@ -38,6 +38,18 @@ class HaltRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountHaltRecord:
+    """A time during which one account may not trade; ``resumed_at`` is None until it is lifted."""
+
+    id: UUID
+    user_id: UUID
+    cause: str
+    reason: str | None
+    halted_at: datetime
+    resumed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionRecord:
     """One fill. ``tax`` is both taxes together; ``tick_position`` is the tick's place in the stream; age in ms at the fill; ``session`` the
     exchange's session in which the tick was printed."""

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from trading.database.ids import new_id
 from trading.database.rows import AnyRow, rows_changed
-from trading.database.tables import SignInSession, User, VirtualBalance, table_of
+from trading.database.tables import AccountAudit, SignInSession, User, VirtualBalance, table_of
 from trading.rules.errors import EmailTaken, Unauthorized, UserNotFound
 from trading.rules.ledger import TransactionType
 from trading.rules.records import UserRecord
@@ -28,6 +28,7 @@ from trading.settings import Settings
 _USERS = table_of(User)
 _SESSIONS = table_of(SignInSession)
 _BALANCES = table_of(VirtualBalance)
+_AUDITS = table_of(AccountAudit)
 
 
 class Passwords:
@@ -101,6 +102,7 @@ def register(
     opening = account.post(TransactionType.DEPOSIT, amount=settings.starting_cash, at=now, description="시작 자금")
     save(session, [account], [opening], now=now)
     lock_watchlist(session, user_id, now=now)
+    session.execute(insert(_AUDITS).values(user_id=user_id, event_id=0, begun_at=now, audited_at=now))
     return UserRecord(id=user_id, email=normalized_email(email), name=name, role="USER", created_at=now)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from trading.rules.errors import CashLimitExceeded, InsufficientCash, ValidationFailed
 from trading.rules.ledger import TransactionType
 from trading.rules.records import TransactionRecord
+from trading.services.account_halts import ensure_not_halted
 from trading.services.ledger import Account, lock_accounts, save
 from trading.settings import Settings
 
@@ -27,10 +28,11 @@ def deposit(
 def withdraw(
     session: Session, *, transaction_id: UUID, user_id: UUID, amount: int, settings: Settings, now: datetime
 ) -> TransactionRecord:
-    """Take ``amount`` won out of what is available. Raises ValidationFailed above the limit, AccountOverdrawn, InsufficientCash."""
+    """Take ``amount`` won out of what is available. Raises ValidationFailed above the limit, AccountHalted, AccountOverdrawn, InsufficientCash."""
     if not 0 < amount <= settings.deposit_max:
         raise ValidationFailed(field="amount", limit=settings.deposit_max)
     account = lock_accounts(session, [user_id])[user_id]
+    ensure_not_halted(session, user_id)
     account.ensure_no_debt()
     if amount > account.available:
         raise InsufficientCash(needed=amount, available=account.available)

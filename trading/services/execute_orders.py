@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from trading.database.halts import halts_since
+from trading.database.halts import halted_accounts, halts_since
 from trading.database.rows import AnyRow, by_primary_key
 from trading.database.tables import Order, OrderTouch, table_of
 from trading.database.transactions import send_after_commit
@@ -34,6 +34,8 @@ _TOUCHES = table_of(OrderTouch)
 _NEEDED = (*LOCKED_COLUMNS, _ORDERS.c.book_price, _ORDERS.c.arriving, _ORDERS.c.accepted_at)
 
 _BACKOFF_MAX_S = 32
+# Lifting the halt of an account wakes its orders, so until then there is little to look for.
+_HALTED_ACCOUNT_S = 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ def execute_orders(
     stocks = stocks_of(session, {order.stock_code for order in orders})
     halts = halts_since(session, now - timedelta(milliseconds=settings.tick_freshness_ms))
     halted = any(halt.is_running for halt in halts)
+    accounts_halted = halted_accounts(session, {order.user_id for order in orders})
     batch = Decisions({order.id: order for order in orders})
     for order in orders:
         stock = stocks[order.stock_code]
@@ -75,6 +78,8 @@ def execute_orders(
             batch.endings[order.id] = EndReason.STOCK_NOT_TRADABLE
         elif halted or stock.status == "HALTED":
             _postpone(batch, order, now)
+        elif order.user_id in accounts_halted:
+            batch.postponed[_HALTED_ACCOUNT_S].append(order.id)
         elif order.id in touches:
             _take_touches(batch, order, touches[order.id], stock=stock, settings=settings, now=now)
         else:

@@ -8,11 +8,12 @@ from uuid import UUID
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from trading.database.halts import HALTED_SINCE
+from trading.database.halts import ACCOUNT_HALTED_SINCE, HALTED_SINCE
 from trading.database.tables import Stock, VirtualBalance, table_of
 from trading.market.quote_book import MarketUnavailable, QuoteBook
 from trading.market.tick import Position, Tick
 from trading.rules.errors import (
+    AccountHalted,
     AccountOverdrawn,
     InvalidTickSize,
     MarketClosed,
@@ -40,6 +41,7 @@ _STOCK = select(
     _STOCKS.c.kind,
     _STOCKS.c.status,
     HALTED_SINCE.label("halted_since"),
+    ACCOUNT_HALTED_SINCE.label("account_halted_since"),
     select(_BALANCES.c.debt).where(_BALANCES.c.user_id == bindparam("owner")).scalar_subquery().label("debt"),
 ).where(_STOCKS.c.code == bindparam("wanted"))
 
@@ -114,7 +116,7 @@ def stand(
 ) -> Standing:
     """Hold a user's terms against the rules and the market.
 
-    Raises ValidationFailed, StockNotFound, StockNotTradable, TradingHalted, AccountOverdrawn, MarketClosed, InvalidTickSize, PriceOutOfRange, or
+    Raises ValidationFailed, StockNotFound, StockNotTradable, TradingHalted, AccountHalted, AccountOverdrawn, MarketClosed, InvalidTickSize, PriceOutOfRange, or
     NoLivePrice (a market buy needs a fresh price to know what to reserve).
     """
     _check_shape(terms, settings)
@@ -181,6 +183,8 @@ def _stock(session: Session, code: str, user_id: UUID) -> _Stock:
         raise StockNotTradable(stock_code=code, stock_status=row.status)
     if row.halted_since is not None:
         raise TradingHalted(since=row.halted_since.astimezone(KST).isoformat())
+    if row.account_halted_since is not None:
+        raise AccountHalted(since=row.account_halted_since.astimezone(KST).isoformat())
     if row.debt:
         raise AccountOverdrawn(debt=row.debt)
     return _Stock(row.name, row.market, row.kind)

@@ -6,6 +6,7 @@ from webapp.api import (
     account_events,
     accounts,
     analytics,
+    audit,
     balance,
     market,
     operations,
@@ -43,6 +44,7 @@ def install(app: Flask) -> None:
         market,
         payments,
         trading_control,
+        audit,
         relayer_admin,
     ):
         api.register_blueprint(room.blueprint)

@@ -13,6 +13,7 @@ RULES: dict[FillRule, str] = {
 }
 
 REASONS: dict[WaitingReason, str] = {
+    WaitingReason.ACCOUNT_HALTED: "계좌 점검을 위해 이 계좌의 거래를 잠시 중단했습니다. 재개되면 체결이 이어집니다.",
     WaitingReason.TRADING_HALTED: "관리자가 거래를 일시 중단했습니다. 재개되면 체결이 이어집니다.",
     WaitingReason.STOCK_HALTED: "거래가 정지된 종목입니다. 정지가 풀리면 체결이 이어집니다.",
     WaitingReason.STOCK_DELISTED: "더 이상 거래되지 않는 종목이므로 주문이 곧 종료됩니다.",

@@ -22,6 +22,10 @@ ACCOUNT_DAY = (
     "INSERT INTO account_days VALUES (NOBODY, '2026-01-02', '2026-01-02', {}, 0, {}, {}, {}, {}, 0, '2026-01-02')"
 )
 
+# The running mark, the cause, when and by whom it was lifted and the note of an account's halt; the times, the resolution and the note of a breach.
+ACCOUNT_HALT = "INSERT INTO account_halts VALUES (NOBODY, NOBODY, {}, {}, NULL, '2026-01-01', NULL, {}, {}, {})"
+AUDIT_BREACH = "INSERT INTO audit_breaches VALUES (NOBODY, '1a', 'x', {}, '2026-01-01', '2026-01-01', {}, {})"
+
 OPEN = "status = 'PENDING', executed_quantity = 0"
 # Interval, close, volume, and the times of the open and the close, of a candle of 2026-01-02 from 1 to 3 won.
 CANDLE = "INSERT INTO candles VALUES ('A005930', {}, '2026-01-02', 2, 3, 1, {}, {}, 2, {}, {}, 1)"
@@ -216,6 +220,18 @@ BROKEN = [
         "trading_halts_resumed_by",
         "INSERT INTO trading_halts VALUES (NOBODY, NULL, NULL, '2026-01-01', NOBODY, '2026-01-01', NULL)",
     ),
+    ("account_halts_running", ACCOUNT_HALT.format("2", "'administrator'", "NULL", "NULL", "NULL")),
+    ("account_halts_cause", ACCOUNT_HALT.format("1", "'whim'", "NULL", "NULL", "NULL")),
+    ("account_halts_resumed_at", ACCOUNT_HALT.format("NULL", "'administrator'", "NULL", "NULL", "NULL")),
+    ("account_halts_resumed_by", ACCOUNT_HALT.format("1", "'administrator'", "NULL", "NOBODY", "NULL")),
+    ("account_halts_note", ACCOUNT_HALT.format("1", "'administrator'", "NULL", "NULL", "'x'")),
+    ("account_halts_note", ACCOUNT_HALT.format("NULL", "'audit-breach'", "'2026-01-01'", "NULL", "NULL")),
+    ("account_audits_event_id", "UPDATE account_audits SET event_id = -1"),
+    ("audit_breaches_times", AUDIT_BREACH.format("0", "NULL", "NULL")),
+    ("audit_breaches_note", AUDIT_BREACH.format("1", "'2026-01-01'", "NULL")),
+    ("audit_looks_id", "INSERT INTO audit_looks VALUES (2, '2026-01-01', 0, 0)"),
+    ("audit_looks_figures", "INSERT INTO audit_looks VALUES (1, '2026-01-01', -1, 0)"),
+    ("audit_looks_figures", "INSERT INTO audit_looks VALUES (1, '2026-01-01', 0, -1)"),
     ("account_days_last_sequence", ACCOUNT_DAY.format("0", "0", "0", "0", "0")),
     ("account_days_holdings_value", ACCOUNT_DAY.format("1", "-1", "0", "0", "0")),
     ("account_days_flows", ACCOUNT_DAY.format("1", "0", "0", "-1", "0")),

@@ -25,7 +25,7 @@ def _facts(side: Side, limit: int | None, kind: StockKind = "STOCK", **changed: 
     )  # fmt: skip
     known: dict[str, Any] = {
         "market": "KOSPI", "kind": kind, "stock_status": "TRADABLE", "accepted_position": 0, "book_price": limit, "wake_at": None,
-        "arriving": False, "is_touched": False, "halts": (), "matched_until": 0,
+        "arriving": False, "is_touched": False, "account_halted": False, "halts": (), "matched_until": 0,
     }  # fmt: skip
     return OrderFacts(order=order, **(known | changed))
 
@@ -81,6 +81,7 @@ def test_an_open_order_never_waits_without_a_reason(data: st.DataObject) -> None
         book_price=70_000 if in_book else None,
         wake_at=data.draw(st.none() | st.just(now)) if in_book else now,
         is_touched=data.draw(st.booleans()),
+        account_halted=data.draw(st.booleans()),
         accepted_position=data.draw(st.sampled_from([0, 10**30])),
         matched_until=data.draw(st.sampled_from([0, 10**30])),
     )

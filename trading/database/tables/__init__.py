@@ -4,6 +4,7 @@ Amounts are won, quantities shares, ages milliseconds; all are integers. Text th
 """
 
 from trading.database.tables.accounts import AccountEventHead, AccountEventRow, IdempotencyReceipt, SignInSession, User
+from trading.database.tables.audits import AccountAudit, AccountHalt, AuditBreach, AuditLook
 from trading.database.tables.histories import AccountDay, Candle, CandleCursor, CandleGap, IndexClose
 from trading.database.tables.ledger import Holding, Transaction, VirtualBalance
 from trading.database.tables.mapping import Base, table_of
@@ -13,10 +14,14 @@ from trading.database.tables.payments import Payment, PaymentAlert, PaymentCance
 from trading.database.tables.watchlists import AlertCursor, PriceAlert, WatchlistDirectory, WatchlistItem
 
 __all__ = [
+    "AccountAudit",
     "AccountDay",
     "AccountEventHead",
     "AccountEventRow",
+    "AccountHalt",
     "AlertCursor",
+    "AuditBreach",
+    "AuditLook",
     "Base",
     "Candle",
     "CandleCursor",

@@ -29,6 +29,7 @@ from trading.rules.payments.states import PaymentStatus, payment_id_of
 from trading.rules.payments.waits import LONGEST_PAUSE, LONGEST_PAUSE_LATE, SPREAD_MAX, pause
 from trading.rules.records import RefundRecord
 from trading.services.account_events import note_payment
+from trading.services.account_halts import ensure_not_halted
 from trading.services.ledger import save
 from trading.services.payments.bookings import Booking
 from trading.services.payments.looks import in_attempts, look_at_payment
@@ -66,7 +67,8 @@ def request_refund(
 ) -> RefundRecord:
     """Set ``amount`` won aside, or all that is left of the payment, and have it refunded. ``words`` is what the payer reads as the reason.
 
-    Raises PaymentNotFound, for another's too, PaymentNotRefundable, RefundExceedsPayment, AccountOverdrawn, InsufficientCash.
+    Raises PaymentNotFound, for another's too, PaymentNotRefundable, RefundExceedsPayment, AccountHalted, AccountOverdrawn,
+    InsufficientCash.
     """
     booking = Booking.locked(session, payment_id, now=now)
     if booking is None or booking.row.user_id != user_id:
@@ -78,6 +80,7 @@ def request_refund(
     if wanted > refundable:
         raise RefundExceedsPayment(needed=wanted, refundable=refundable)
     account = booking.account
+    ensure_not_halted(session, user_id)
     account.ensure_no_debt()
     if wanted > account.available:
         raise InsufficientCash(needed=wanted, available=account.available)

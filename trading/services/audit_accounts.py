@@ -1,0 +1,148 @@
+"""The audit at work: which accounts are to be audited, a batch at a time, and what follows from what is found.
+
+An account is due when something happened to it since it was last audited, and once every night whatever happened. Which ones are due is told by their
+rows, so a look that was cut short is made up for by the next; two looks at once do some work twice.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session
+
+from trading.database.ids import new_id
+from trading.database.rows import AnyRow
+from trading.database.tables import AccountAudit, AccountEventHead, AuditBreach, AuditLook, table_of
+from trading.database.upsert import upsert
+from trading.rules.audits import Audited, Breach, HaltCause, last_night
+from trading.services.account_halts import halt_account
+from trading.settings import Settings
+
+_AUDITS = table_of(AccountAudit)
+_HEADS = table_of(AccountEventHead)
+_BREACHES = table_of(AuditBreach)
+_LOOKS = table_of(AuditLook)
+
+# A batch is audited in one state of the database, which should not take longer than about a second.
+ACCOUNTS_MAX = 200
+EVENTS_MAX = 20_000
+# What happened longer ago than this, because no worker ran, waits for the night.
+CHANGED_WITHIN = timedelta(days=2)
+# An account whose audit did not come to its end, as it was too large or a worker was killed, is tried again after this.
+AGAIN_AFTER = timedelta(minutes=10)
+
+
+def claim_batch(
+    session: Session,
+    *,
+    look_began_at: datetime,
+    now: datetime,
+    accounts_max: int = ACCOUNTS_MAX,
+    events_max: int = EVENTS_MAX,
+) -> list[UUID]:
+    """The accounts to audit next, noted as begun: those that changed, and when there is none, those that the night has not audited yet.
+
+    None of them was begun since ``look_began_at``, or a look would go on for as long as somebody trades. A batch has at most ``accounts_max`` accounts with
+    ``events_max`` account events together, or one account that has more.
+    """
+    changed = (_HEADS.c.updated_at >= now - CHANGED_WITHIN) & (_HEADS.c.last_id != _AUDITS.c.event_id)
+    waiting = _waiting(session, accounts_max, changed, _AUDITS.c.begun_at < look_began_at, order=_AUDITS.c.begun_at)
+    if not waiting:
+        unaudited = _AUDITS.c.audited_at < last_night(now)
+        left_alone = _AUDITS.c.begun_at < look_began_at - AGAIN_AFTER
+        waiting = _waiting(session, accounts_max, unaudited, left_alone, order=_AUDITS.c.audited_at)
+    batch = sorted(_at_most(events_max, waiting))
+    if batch:
+        session.execute(update(_AUDITS).where(_AUDITS.c.user_id.in_(batch)).values(begun_at=now))
+    return batch
+
+
+def _waiting(
+    session: Session, limit: int, *conditions: ColumnElement[bool], order: ColumnElement[datetime]
+) -> Sequence[AnyRow]:
+    """Accounts that meet the conditions, each with the number of its events."""
+    return session.execute(
+        select(_AUDITS.c.user_id, func.coalesce(_HEADS.c.last_id, 0).label("events"))
+        .outerjoin(_HEADS, _HEADS.c.user_id == _AUDITS.c.user_id)
+        .where(*conditions)
+        .order_by(order, _AUDITS.c.user_id)
+        .limit(limit)
+    ).all()
+
+
+def _at_most(events_max: int, waiting: Sequence[AnyRow]) -> Iterator[UUID]:
+    """The first accounts that together have no more events; the first one in any case."""
+    events = 0
+    for row in waiting:
+        events += row.events
+        if events > events_max and row is not waiting[0]:
+            return
+        yield row.user_id
+
+
+def record_audited(
+    session: Session, audited: Audited, *, begun_at: datetime, settings: Settings, now: datetime
+) -> list[Breach]:
+    """Note what was audited, keep the breaches for a person, and halt the trading of their accounts; those breaches that were not known before."""
+    upsert(
+        session,
+        _AUDITS,
+        [
+            {"user_id": user_id, "event_id": event_id, "begun_at": begun_at, "audited_at": begun_at}
+            for user_id, event_id in sorted(audited.events.items())
+        ],
+        update=("event_id", "audited_at"),
+    )
+    if not audited.breaches:
+        return []
+    concerned = {breach.user_id for breach in audited.breaches}
+    open_ones = select(_BREACHES.c.user_id, _BREACHES.c.check_number).where(
+        _BREACHES.c.user_id.in_(concerned), _BREACHES.c.resolved_at.is_(None)
+    )
+    known = {(row.user_id, row.check_number) for row in session.execute(open_ones)}
+    found = [breach for breach in audited.breaches if (breach.user_id, breach.check_number) not in known]
+    _keep(session, audited.breaches, now=now)
+    for user_id in sorted(concerned) if settings.audit_halts else ():
+        numbers = sorted(breach.check_number for breach in audited.breaches if breach.user_id == user_id)
+        halt_account(
+            session,
+            user_id,
+            halt_id=new_id(),
+            cause=HaltCause.AUDIT_BREACH,
+            reason=", ".join(numbers)[:200],
+            by=None,
+            now=now,
+        )
+    return found
+
+
+def _keep(session: Session, breaches: Sequence[Breach], *, now: datetime) -> None:
+    upsert(
+        session,
+        _BREACHES,
+        [
+            {
+                "user_id": breach.user_id,
+                "check_number": breach.check_number,
+                "sample": breach.sample,
+                "times": 1,
+                "found_at": now,
+                "seen_at": now,
+                "resolved_at": None,
+                "note": None,
+            }
+            for breach in sorted(breaches, key=lambda breach: (breach.user_id, breach.check_number))
+        ],
+        update=("sample", "seen_at", "resolved_at", "note"),
+        merge={
+            "times": "audit_breaches.times + 1",
+            "found_at": "CASE WHEN audit_breaches.resolved_at IS NULL THEN audit_breaches.found_at ELSE new.found_at END",
+        },
+    )
+
+
+def note_look(session: Session, *, accounts: int, duration_ms: int, now: datetime) -> None:
+    """Note that the audit looked, and how much that was."""
+    look = {"id": 1, "looked_at": now, "accounts": accounts, "duration_ms": duration_ms}
+    upsert(session, _LOOKS, [look], update=("looked_at", "accounts", "duration_ms"))

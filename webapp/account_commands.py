@@ -1,0 +1,109 @@
+"""``flask users``: administrators, and accounts that may not trade."""
+
+from contextlib import suppress
+from uuid import UUID
+
+import click
+
+from trading.database.ids import new_id
+from trading.database.transactions import nothing_to_find
+from trading.queries.accounts import credentials_by_email
+from trading.queries.audit_state import audit_state
+from trading.rules.audits import HaltCause
+from trading.rules.errors import UserNotFound
+from trading.services.account_halts import halt_account, resume_account
+from trading.services.accounts import normalized_email, promote
+from webapp.core import the_core
+
+_REASON_LENGTH_MAX = 200
+_NOTE_LENGTH_MAX = 500
+
+
+@click.group()
+def users() -> None:
+    """Accounts. One is named by its address or its id."""
+
+
+@users.command("promote")
+@click.argument("email")
+def users_promote(email: str) -> None:
+    """Make the account with this EMAIL an administrator."""
+    try:
+        user = the_core().database.transaction(lambda session: promote(session, email=email), landed=nothing_to_find)
+    except UserNotFound:
+        raise click.ClickException(f"No account has the address {email}.") from None
+    click.echo(f"{user.email} is now {user.role}.")
+
+
+@users.command("halted")
+def users_halted() -> None:
+    """Show the accounts that may not trade, and what the audit found of them."""
+    core = the_core()
+    state = core.database.snapshot(lambda session: audit_state(session, now=core.clock()))
+    for halt in state.halted:
+        click.echo(f"{halt.user_id} since {halt.halted_at.isoformat()}: {halt.cause} ({halt.reason or '-'})")
+    for breach in state.breaches:
+        click.echo(f"{breach.user_id} breaks {breach.check}; {breach.times} times since {breach.found_at.isoformat()}")
+        for line in breach.sample:
+            click.echo(f"       {line}")
+    click.echo(f"{state.halted_total} halted accounts, {state.breaches_total} open breaches.")
+
+
+@users.command("halt")
+@click.argument("user")
+@click.option("--reason", required=True, help="Why, for whoever reads it later.")
+def users_halt(user: str, reason: str) -> None:
+    """Halt the trading of USER: no new orders, amendments, fills, withdrawals and refunds."""
+    core, user_id, text = the_core(), _user_id(user), _line(reason, _REASON_LENGTH_MAX)
+    try:
+        halt = core.database.transaction(
+            lambda session: halt_account(
+                session,
+                user_id,
+                halt_id=new_id(),
+                cause=HaltCause.ADMINISTRATOR,
+                reason=text,
+                by=None,
+                now=core.clock(),
+            ),
+            landed=nothing_to_find,
+        )
+    except UserNotFound:
+        raise _unknown(user) from None
+    click.echo(f"{user_id} is halted since {halt.halted_at.isoformat()}.")
+
+
+@users.command("resume")
+@click.argument("user")
+@click.option("--note", required=True, help="What was found and done, for whoever reads it later.")
+def users_resume(user: str, note: str) -> None:
+    """Let USER trade again. The audit looks at the account once more, and halts it again if it is still not sound."""
+    core, user_id, text = the_core(), _user_id(user), _line(note, _NOTE_LENGTH_MAX)
+    lifted = core.database.transaction(
+        lambda session: resume_account(session, user_id, by=None, note=text, settings=core.settings, now=core.clock()),
+        landed=nothing_to_find,
+    )
+    if lifted is None:
+        raise click.ClickException("This account is not halted.")
+    click.echo(f"{user_id} may trade again.")
+
+
+def _user_id(named: str) -> UUID:
+    """The account that a person means: by its id also one that was closed."""
+    with suppress(ValueError):
+        return UUID(named)
+    found = the_core().database.read(lambda session: credentials_by_email(session, normalized_email(named)))
+    if found is None:
+        raise _unknown(named)
+    return found.user_id
+
+
+def _unknown(named: str) -> click.ClickException:
+    return click.ClickException(f"There is no account {named}.")
+
+
+def _line(words: str, length_max: int) -> str:
+    text = " ".join(words.split())
+    if not text.isprintable() or not 1 <= len(text) <= length_max:
+        raise click.ClickException(f"One line of 1 to {length_max} characters is needed.")
+    return text

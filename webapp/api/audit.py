@@ -1,0 +1,147 @@
+"""For administrators: how the audit stands, and which accounts may not trade."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Response
+from flask.views import MethodView
+from marshmallow import Schema, fields
+from sqlalchemy.orm import Session
+
+from trading.database.halts import running_account_halt
+from trading.database.ids import new_id
+from trading.queries.audit_state import account_halt_lifted, audit_state
+from trading.rules.audits import HaltCause
+from trading.rules.records import AccountHaltRecord
+from trading.services.account_halts import halt_account, resume_account
+from webapp.authentication import admin_only, me
+from webapp.core import the_core
+from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.fields import Line
+from webapp.schemas import envelope, success
+from webapp.writing import Answer, write
+
+blueprint = make_blueprint("Audit", "장부 감사와 계좌별 거래 중단 (관리자)")
+
+_HALTED = "계좌의 거래를 중단했습니다. 주문 취소는 할 수 있습니다."
+_HALTED_BEFORE = "계좌의 거래가 이미 중단되어 있습니다."
+_RESUMED = "계좌의 거래를 재개했습니다. 다음 감사에서 이 계좌를 다시 확인합니다."
+_NOT_HALTED = "중단된 계좌가 아니어서 바뀐 것이 없습니다."
+
+
+class AuditBreach(Schema):
+    """An invariant that did not hold for an account when it was last audited. ``sample`` shows some of the rows at fault."""
+
+    user_id = fields.UUID(required=True)
+    check = fields.String(required=True)
+    sample = fields.List(fields.String(), required=True)
+    times = fields.Integer(required=True)
+    found_at = fields.AwareDateTime(required=True)
+    seen_at = fields.AwareDateTime(required=True)
+
+
+class AccountHalt(Schema):
+    """A time during which an account may not trade: found unsound by the audit (``reason`` names the checks), or halted by an administrator."""
+
+    id = fields.UUID(required=True)
+    user_id = fields.UUID(required=True)
+    cause = fields.String(required=True)
+    reason = fields.String(required=True, allow_none=True)
+    halted_at = fields.AwareDateTime(required=True)
+    resumed_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
+class AuditState(Schema):
+    """``looked_at``, ``accounts`` and ``duration_ms`` are of the last look. ``changed`` accounts wait to be audited, ``unaudited`` ones for the night's audit,
+    which began at ``night``. Of breaches and halted accounts at most 100 are shown, the newest first."""
+
+    looked_at = fields.AwareDateTime(required=True, allow_none=True)
+    accounts = fields.Integer(required=True)
+    duration_ms = fields.Integer(required=True)
+    accounts_total = fields.Integer(required=True)
+    changed = fields.Integer(required=True)
+    night = fields.AwareDateTime(required=True)
+    unaudited = fields.Integer(required=True)
+    oldest_audited_at = fields.AwareDateTime(required=True, allow_none=True)
+    breaches = fields.List(fields.Nested(AuditBreach), required=True)
+    breaches_total = fields.Integer(required=True)
+    halted = fields.List(fields.Nested(AccountHalt), required=True)
+    halted_total = fields.Integer(required=True)
+
+
+class AccountHaltRequest(Schema):
+    """Why the account is halted, for whoever looks at it later. The body may be left out."""
+
+    reason = Line(high=200, load_default=None, allow_none=True, metadata={"example": "고객 문의로 확인 중"})
+
+
+class AccountResumeRequest(Schema):
+    """What was found and done, for whoever looks at it later."""
+
+    note = Line(high=500, required=True, metadata={"example": "중복된 행을 바로잡음"})
+
+
+class AccountResumeAnswer(Schema):
+    """The halt that was lifted; null where the account was not halted."""
+
+    success = fields.Boolean(required=True)
+    message = fields.String(required=True)
+    data = fields.Nested(AccountHalt, allow_none=True)
+
+
+@blueprint.route("/admin/audit")
+class Audit(MethodView):
+    @admin_only
+    @blueprint.response(200, envelope(AuditState))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self) -> dict[str, object]:
+        """How the audit stands: its last look, what it has still to look at, the breaches that nobody has resolved, and the halted accounts."""
+        core = the_core()
+        return success(core.database.snapshot(lambda session: audit_state(session, now=core.clock())))
+
+
+@blueprint.route("/admin/accounts/<uuid:user_id>/halt")
+class HaltingAccount(MethodView):
+    @admin_only
+    @blueprint.arguments(AccountHaltRequest)
+    @blueprint.response(200, envelope(AccountHalt))
+    @blueprint.doc(**SIGNED_IN)
+    def post(self, body: dict[str, Any], user_id: UUID) -> Response:
+        """Halt one account: no new orders, amendments, fills, withdrawals and refunds. A halt that is running stands as it is."""
+        now, by, halt_id = the_core().clock(), me().user_id, new_id()
+
+        def told(record: AccountHaltRecord) -> Answer:
+            return Answer(_HALTED if record.id == halt_id else _HALTED_BEFORE, record)
+
+        def halted(session: Session) -> Answer:
+            cause, reason = HaltCause.ADMINISTRATOR, body["reason"]
+            return told(halt_account(session, user_id, halt_id=halt_id, cause=cause, reason=reason, by=by, now=now))
+
+        def landed(session: Session) -> Answer | None:
+            running = running_account_halt(session, user_id)
+            return None if running is None else told(running)
+
+        return write(halted, schema=envelope(AccountHalt), landed=landed)
+
+
+@blueprint.route("/admin/accounts/<uuid:user_id>/resume")
+class ResumingAccount(MethodView):
+    @admin_only
+    @blueprint.arguments(AccountResumeRequest)
+    @blueprint.response(200, AccountResumeAnswer)
+    @blueprint.doc(**SIGNED_IN)
+    def post(self, body: dict[str, Any], user_id: UUID) -> Response:
+        """Let one account trade again, and resolve what the audit found of it. Its next look halts it once more if it is still not sound. Without a
+        halt there is nothing to do, and ``data`` is null."""
+        core = the_core()
+        now, by = core.clock(), me().user_id
+
+        def landed(session: Session) -> Answer | None:
+            lifted = account_halt_lifted(session, user_id, by=by, at=now)
+            return None if lifted is None else Answer(_RESUMED, lifted)
+
+        def resumed(session: Session) -> Answer:
+            lifted = resume_account(session, user_id, by=by, note=body["note"], settings=core.settings, now=now)
+            return Answer(_NOT_HALTED if lifted is None else _RESUMED, lifted)
+
+        return write(resumed, schema=AccountResumeAnswer, landed=landed)
