@@ -33,3 +33,6 @@ COPY sandbox sandbox
 CMD ["python", "-m", "sandbox"]
 
 FROM product AS production
+# Of the default command, the API. Compose gives each service the check of what it runs there.
+HEALTHCHECK --interval=10s --timeout=6s --start-period=60s \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/readyz', timeout=5)"]

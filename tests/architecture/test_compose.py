@@ -115,8 +115,9 @@ def test_everything_waits_for_what_it_needs() -> None:
 
 
 def test_every_service_that_goes_on_has_a_health_check() -> None:
-    """What nobody asks is found dead by its users."""
-    assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == {"migrate"}
+    """What nobody asks is found dead by its users. The image's own check is the API's, and would find fault with what only ends."""
+    assert all("test" in service["healthcheck"] for name, service in SERVICES.items() if name != "migrate")
+    assert SERVICES["migrate"]["healthcheck"] == {"disable": True}
 
 
 def test_redis_keeps_what_it_was_given() -> None:

@@ -1,5 +1,6 @@
 """Dockerfile and .dockerignore: no engine builds them here, so their lines are read, and what they would copy is laid out and run."""
 
+import json
 import os
 import re
 import shutil
@@ -101,6 +102,16 @@ def test_a_build_without_a_target_is_productions() -> None:
     assert list(STAGES)[-1] == "production"
     targets = {service["build"]["target"] for service in (*OURS.values(), *SANDBOX.values()) if "build" in service}
     assert targets == {"production", "sandbox"} <= set(STAGES)
+
+
+def test_the_image_knows_whether_its_default_command_is_healthy() -> None:
+    """By the same question that compose asks the API; the sandbox's image serves no API."""
+    (check,) = (rest for word, rest in history("production") if word == "HEALTHCHECK")
+    asked = json.loads(check.partition("CMD ")[2])
+
+    assert asked == OURS["api"]["healthcheck"]["test"][1:]
+    assert [rest for word, rest in history("production") if word == "CMD"] == ['["gunicorn", "wsgi:app"]']
+    assert "HEALTHCHECK" not in [word for word, _ in history("sandbox")]
 
 
 def test_the_context_is_what_is_copied() -> None:
