@@ -1,18 +1,21 @@
 """``flask users``: administrators, and accounts that may not trade."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from uuid import UUID
 
 import click
 
 from trading.database.ids import new_id
-from trading.database.transactions import nothing_to_find
 from trading.queries.accounts import credentials_by_email
 from trading.queries.audit_state import audit_state
+from trading.rules.admin_actions import UNCHANGED, ActionKind, Outcome
 from trading.rules.audits import HaltCause
 from trading.rules.errors import UserNotFound
+from trading.rules.records import UserRecord
 from trading.services.account_halts import halt_account, resume_account
-from trading.services.accounts import normalized_email, promote
+from trading.services.accounts import demote, normalized_email, promote
+from webapp.admin_log import run_commanded
 from webapp.core import the_core
 
 _REASON_LENGTH_MAX = 200
@@ -28,8 +31,24 @@ def users() -> None:
 @click.argument("email")
 def users_promote(email: str) -> None:
     """Make the account with this EMAIL an administrator."""
+    _set_role(ActionKind.PROMOTE_USER, promote, email)
+
+
+@users.command("demote")
+@click.argument("email")
+def users_demote(email: str) -> None:
+    """Make the administrator with this EMAIL a user again, with his next request."""
+    _set_role(ActionKind.DEMOTE_USER, demote, email)
+
+
+def _set_role(kind: ActionKind, change: Callable[..., UserRecord], email: str) -> None:
     try:
-        user = the_core().database.transaction(lambda session: promote(session, email=email), landed=nothing_to_find)
+        # By its id, as an account that is closed forgets its address.
+        user = run_commanded(
+            kind,
+            lambda session: change(session, email=email),
+            outcome_of=lambda changed: Outcome(target=str(changed.id)),
+        )
     except UserNotFound:
         raise click.ClickException(f"No account has the address {email}.") from None
     click.echo(f"{user.email} is now {user.role}.")
@@ -54,19 +73,21 @@ def users_halted() -> None:
 @click.option("--reason", required=True, help="Why, for whoever reads it later.")
 def users_halt(user: str, reason: str) -> None:
     """Halt the trading of USER: no new orders, amendments, fills, withdrawals and refunds."""
-    core, user_id, text = the_core(), _user_id(user), _line(reason, _REASON_LENGTH_MAX)
+    core, user_id, text, halt_id = the_core(), _user_id(user), _line(reason, _REASON_LENGTH_MAX), new_id()
     try:
-        halt = core.database.transaction(
+        halt = run_commanded(
+            ActionKind.HALT_ACCOUNT,
             lambda session: halt_account(
                 session,
                 user_id,
-                halt_id=new_id(),
+                halt_id=halt_id,
                 cause=HaltCause.ADMINISTRATOR,
                 reason=text,
                 by=None,
                 now=core.clock(),
             ),
-            landed=nothing_to_find,
+            outcome_of=lambda standing: Outcome("halted" if standing.id == halt_id else UNCHANGED, target=str(user_id)),
+            reason=text,
         )
     except UserNotFound:
         raise _unknown(user) from None
@@ -79,9 +100,11 @@ def users_halt(user: str, reason: str) -> None:
 def users_resume(user: str, note: str) -> None:
     """Let USER trade again. The audit looks at the account once more, and halts it again if it is still not sound."""
     core, user_id, text = the_core(), _user_id(user), _line(note, _NOTE_LENGTH_MAX)
-    lifted = core.database.transaction(
+    lifted = run_commanded(
+        ActionKind.RESUME_ACCOUNT,
         lambda session: resume_account(session, user_id, by=None, note=text, settings=core.settings, now=core.clock()),
-        landed=nothing_to_find,
+        outcome_of=lambda lifted: Outcome(UNCHANGED if lifted is None else "resumed", target=str(user_id)),
+        note=text,
     )
     if lifted is None:
         raise click.ClickException("This account is not halted.")

@@ -17,11 +17,13 @@ from trading.rules.errors import Forbidden, Unauthorized
 from trading.services.accounts import SignIn
 from webapp.core import the_core
 from webapp.problems import problem
+from webapp.refused_attempts import RefusedAttempts
 
 REFRESH_CLAIM = "rid"
 
 PROOFS_KEPT_MAX = 5_000
 _PROOFS = "stocking.proofs"
+_REFUSED_ATTEMPTS = "stocking.refused_attempts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ def install(app: Flask) -> None:
         JWT_ERROR_MESSAGE_KEY="detail",
     )
     app.extensions[_PROOFS] = {}
+    app.extensions[_REFUSED_ATTEMPTS] = RefusedAttempts()
     manager = JWTManager(app)
     # Why a token is refused is nobody's business: all refusals look the same.
     for refuse in (
@@ -90,12 +93,15 @@ def signed_in(view: Callable[P, R]) -> Callable[P, R]:
 
 
 def admin_only(view: Callable[P, R]) -> Callable[P, R]:
-    """A view for administrators; other users get 403, strangers 401."""
+    """A view for administrators; other users get 403 and leave a line in the log, strangers 401."""
 
     @signed_in
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         if me().role != "ADMIN":
+            attempts: RefusedAttempts = current_app.extensions[_REFUSED_ATTEMPTS]
+            rule = request.url_rule.rule if request.url_rule else None
+            attempts.tell("administration_refused", user_id=me().user_id.hex, method=request.method, rule=rule)
             raise Forbidden
         return view(*args, **kwargs)
 

@@ -4,12 +4,13 @@ from datetime import date, datetime, timedelta
 
 import click
 
-from trading.database.transactions import nothing_to_find
 from trading.queries.exchange_days import LOOK_AGAIN_AFTER, day_changes
+from trading.rules.admin_actions import DONE, UNCHANGED, ActionKind, Outcome
 from trading.rules.exchange_time import KST, trade_date
 from trading.rules.market_hours import DayChange, KrxHours
 from trading.rules.trading_days import DELAY_MINUTES_MAX, FIRST_KNOWN_DAY, LAST_KNOWN_DAY, NOTE_LENGTH_MAX
 from trading.services.exchange_days import forget_day, set_day
+from webapp.admin_log import run_commanded
 from webapp.core import the_core
 
 _DAYS_SHOWN = 14
@@ -97,15 +98,26 @@ def late(day: date, minutes: int, note: str) -> None:
 @click.argument("day", type=_Day())
 def forget(day: date) -> None:
     """Take back what was said of DAY."""
-    core = the_core()
-    if not core.database.transaction(lambda session: forget_day(session, day), landed=nothing_to_find):
+    forgot = run_commanded(
+        ActionKind.FORGET_DAY,
+        lambda session: forget_day(session, day),
+        outcome_of=lambda forgot: Outcome(DONE if forgot else UNCHANGED, target=str(day)),
+    )
+    if not forgot:
         raise click.ClickException(f"Nothing was said of {day}.")
     _show_changed(day)
 
 
 def _change(change: DayChange) -> None:
-    core = the_core()
-    core.database.transaction(lambda session: set_day(session, change, now=core.clock()), landed=nothing_to_find)
+    now = the_core().clock()
+    run_commanded(
+        ActionKind.CHANGE_DAY,
+        lambda session: set_day(session, change, now=now),
+        outcome_of=lambda _changed: Outcome(target=str(change.day)),
+        closed=change.closed,
+        delay_minutes=change.delay_minutes,
+        note=change.note,
+    )
     _show_changed(change.day)
 
 

@@ -1,5 +1,5 @@
-"""Commands for operators: ``flask seed``, ``flask stocks import``, ``flask users``, ``flask audit``, ``flask calendar``, ``flask index``,
-``flask payments`` and ``flask database``; ``flask db`` is Flask-Migrate's.
+"""Commands for operators: ``flask seed``, ``flask stocks import``, ``flask users``, ``flask audit``, ``flask admin-log``, ``flask calendar``,
+``flask index``, ``flask payments`` and ``flask database``; ``flask db`` is Flask-Migrate's.
 """
 
 import sys
@@ -11,11 +11,13 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 
 from trading.database.tables import Base
-from trading.database.transactions import nothing_to_find
 from trading.market.listing import ListedStock, MalformedListing, read_listing, seed_listing
 from trading.queries.audit import audit
+from trading.rules.admin_actions import ActionKind, Outcome
 from trading.services.stock_list import import_stocks
 from webapp.account_commands import users
+from webapp.admin_log import run_commanded
+from webapp.admin_log_commands import admin_log
 from webapp.calendar_commands import calendar
 from webapp.core import the_core
 from webapp.database_commands import database
@@ -37,6 +39,7 @@ def install(app: Flask) -> None:
     app.cli.add_command(stocks)
     app.cli.add_command(users)
     app.cli.add_command(audit_books)
+    app.cli.add_command(admin_log)
     app.cli.add_command(calendar)
     app.cli.add_command(payments)
     app.cli.add_command(index)
@@ -46,7 +49,7 @@ def install(app: Flask) -> None:
 @click.command("seed")
 def seed() -> None:
     """Bring some forty well-known stocks into the master data. May be repeated."""
-    click.echo(f"Seeded {_import(seed_listing())} stocks.")
+    click.echo(f"Seeded {_import(ActionKind.SEED_STOCKS, seed_listing())} stocks.")
 
 
 @click.group()
@@ -62,13 +65,16 @@ def stocks_import(file: Path) -> None:
         listing = read_listing(file)
     except (MalformedListing, OSError) as fault:
         raise click.ClickException(f"{file}: {fault}") from None
-    click.echo(f"Imported {_import(listing)} stocks.")
+    click.echo(f"Imported {_import(ActionKind.IMPORT_STOCKS, listing, file=file.name)} stocks.")
 
 
-def _import(listing: list[ListedStock]) -> int:
-    core = the_core()
-    return core.database.transaction(
-        lambda session: import_stocks(session, listing, now=core.clock()), landed=nothing_to_find
+def _import(kind: ActionKind, listing: list[ListedStock], *, file: str | None = None) -> int:
+    now = the_core().clock()
+    return run_commanded(
+        kind,
+        lambda session: import_stocks(session, listing, now=now),
+        outcome_of=lambda count: Outcome(details={"stocks": count}),
+        file=file,
     )
 
 

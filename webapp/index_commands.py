@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
-from trading.database.transactions import nothing_to_find
 from trading.market.index_listing import MalformedIndexFile, read_index_closes
 from trading.queries.index_closes import KOSPI, index_closes
+from trading.rules.admin_actions import ActionKind, Outcome
 from trading.services.index_closes import record_index_closes
+from webapp.admin_log import run_commanded
 from webapp.core import the_core
 
 _CLOSES_SHOWN = 10
@@ -28,9 +29,12 @@ def import_closes(file: Path) -> None:
         closes = read_index_closes(file)
     except (MalformedIndexFile, OSError) as fault:
         raise click.ClickException(f"{file}: {fault}") from None
-    core = the_core()
-    count = core.database.transaction(
-        lambda session: record_index_closes(session, KOSPI, closes, now=core.clock()), landed=nothing_to_find
+    now = the_core().clock()
+    count = run_commanded(
+        ActionKind.IMPORT_INDEX,
+        lambda session: record_index_closes(session, KOSPI, closes, now=now),
+        outcome_of=lambda count: Outcome(target=KOSPI, details={"closes": count}),
+        file=file.name,
     )
     click.echo(f"Imported {count} closes of {KOSPI}, {min(closes)} to {max(closes)}.")
 

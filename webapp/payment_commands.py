@@ -7,15 +7,19 @@ from sqlalchemy.orm import Session
 
 from trading.database.transactions import nothing_to_find
 from trading.queries.payments import AlertRecord, alerts_of, open_alerts, open_alerts_count, payment_by_id, refund_by_id
+from trading.rules.admin_actions import DONE, UNCHANGED, ActionKind, Outcome
 from trading.rules.payments.states import is_payment_id
 from trading.rules.records import PaymentRecord
+from trading.services.admin_actions import end
 from trading.services.payments.alerts import resolve_alerts
 from trading.services.payments.looks import look_at_payment
 from trading.services.payments.refunds import give_up_refund
+from webapp.admin_log import commanded, conclude, intend, run_commanded
 from webapp.core import the_core
 
 ALERTS_SHOWN = 100
 NOTE_LENGTH_MAX = 500
+_NO_ANSWER = "no-answer"
 
 
 class PaymentId(click.ParamType[UUID]):
@@ -68,7 +72,10 @@ def payments_look(payment_id: UUID) -> None:
     """Ask PortOne about a payment now, book what it says, and show it."""
     core = the_core()
     _found(core.database.read(lambda session: payment_by_id(session, payment_id)))
+    action = commanded(ActionKind.LOOK_AT_PAYMENT)
+    intend(action, target=payment_id.hex)
     look = look_at_payment(core.database, core.portone, payment_id, settings=core.settings, clock=core.clock)
+    conclude(action, _NO_ANSWER if look.status is None else DONE, status=look.status)
     if look.status is None:
         raise click.ClickException(
             "PortOne gave no usable answer; the log says why. The payment is looked at again by itself."
@@ -83,8 +90,13 @@ def payments_resolve(payment_id: UUID, note: str) -> None:
     """Mark the open alerts about a payment as seen to."""
     core = the_core()
     text = _note(note)
-    resolved = core.database.transaction(
-        lambda session: resolve_alerts(session, payment_id, note=text, now=core.clock()), landed=nothing_to_find
+    resolved = run_commanded(
+        ActionKind.RESOLVE_ALERTS,
+        lambda session: resolve_alerts(session, payment_id, note=text, now=core.clock()),
+        outcome_of=lambda count: Outcome(
+            DONE if count else UNCHANGED, target=payment_id.hex, details={"alerts": count}
+        ),
+        note=text,
     )
     if not resolved:
         raise click.ClickException("No open alert is about this payment.")
@@ -102,8 +114,11 @@ def payments_give_up(refund_id: UUID, note: str) -> None:
     if refund is None:
         raise click.ClickException("There is no such refund.")
     payment_id = UUID(hex=refund.payment_id)
+    action = commanded(ActionKind.GIVE_UP_REFUND)
+    intend(action, target=str(refund_id), payment_id=refund.payment_id, note=text)
     look = look_at_payment(core.database, core.portone, payment_id, settings=core.settings, clock=core.clock)
     if look.status is None:
+        conclude(action, _NO_ANSWER)
         raise click.ClickException(
             "PortOne gave no usable answer, so whether the money went back is not known. Try again."
         )
@@ -111,6 +126,7 @@ def payments_give_up(refund_id: UUID, note: str) -> None:
     def give_up(session: Session) -> bool:
         given_up = give_up_refund(session, refund_id, now=core.clock())
         resolve_alerts(session, payment_id, note=text, now=core.clock())
+        end(session, action, DONE if given_up else UNCHANGED, now=core.clock())
         return given_up
 
     if not core.database.transaction(give_up, landed=nothing_to_find):

@@ -1,11 +1,17 @@
 """Fixtures of the API's tests."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from tests.books import Books, opened, settings_for
+from tests.servers import MariaDB
+from tests.trading.database.cutting_proxy import Cut, CuttingProxy
 from tests.webapp.client import Api, api_on
+from trading import core as trading_core
 
 
 @pytest.fixture
@@ -45,3 +51,26 @@ def krx_api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
     """The API of a market that keeps the exchange's hours."""
     with opened(settings_for(migrated_sqlite, valkey_url, market_hours="krx")) as books:
         yield api_on(books)
+
+
+@pytest.fixture
+def cut_api(mariadb_api: Api, mariadb_server: MariaDB) -> Callable[..., Any]:
+    """The same books as ``mariadb_api``'s, through connections whose COMMITs are cut."""
+
+    @contextmanager
+    def through(*cuts: Cut) -> Iterator[Api]:
+        books = mariadb_api.books
+        with CuttingProxy(mariadb_server.port, *cuts) as proxy:
+            address = make_url(books.settings.database_uri.get_secret_value()).set(port=proxy.port)
+            settings = books.settings.model_copy(
+                update={
+                    "database_uri": type(books.settings.database_uri)(address.render_as_string(hide_password=False))
+                }
+            )
+            core = trading_core.build(settings, deliver=books.core.deliver, clock=books.clock)
+            try:
+                yield api_on(Books(core, books.clock, books.sent))
+            finally:
+                core.close()
+
+    return through

@@ -1,17 +1,12 @@
 """A connection to the database that is lost during COMMIT: nobody knows whether it landed, and still the answer is right."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import make_url
 
-from tests.books import Books
-from tests.servers import MariaDB
-from tests.trading.database.cutting_proxy import Cut, CuttingProxy
-from tests.webapp.client import PASSWORD, Api, Person, api_on, bearer, data_of, problem_of
-from trading import core as trading_core
+from tests.trading.database.cutting_proxy import Cut
+from tests.webapp.client import PASSWORD, Api, Person, bearer, data_of, problem_of
 from webapp.writing import KEY_HEADER, REPLAYED_HEADER
 
 KEY = {KEY_HEADER: "one-key"}
@@ -23,29 +18,6 @@ CUTS = {
     "claim, before": (KEY, (Cut.BEFORE,)),
     "claim, after": (KEY, (Cut.AFTER,)),
 }
-
-
-@pytest.fixture
-def cut_api(mariadb_api: Api, mariadb_server: MariaDB) -> Callable[..., Any]:
-    """The same books as ``mariadb_api``'s, through connections whose COMMITs are cut."""
-
-    @contextmanager
-    def through(*cuts: Cut) -> Iterator[Api]:
-        books = mariadb_api.books
-        with CuttingProxy(mariadb_server.port, *cuts) as proxy:
-            address = make_url(books.settings.database_uri.get_secret_value()).set(port=proxy.port)
-            settings = books.settings.model_copy(
-                update={
-                    "database_uri": type(books.settings.database_uri)(address.render_as_string(hide_password=False))
-                }
-            )
-            core = trading_core.build(settings, deliver=books.core.deliver, clock=books.clock)
-            try:
-                yield api_on(Books(core, books.clock, books.sent))
-            finally:
-                core.close()
-
-    return through
 
 
 def _cash(api: Api, who: Person) -> int:

@@ -219,12 +219,21 @@ def close_account(session: Session, *, user_id: UUID, now: datetime) -> None:
 
 def promote(session: Session, *, email: str) -> UserRecord:
     """Give an account the ADMIN role. Raises UserNotFound."""
+    return _set_role(session, email, "ADMIN")
+
+
+def demote(session: Session, *, email: str) -> UserRecord:
+    """Take the ADMIN role from an account; its requests are those of a user from the next one on. Raises UserNotFound."""
+    return _set_role(session, email, "USER")
+
+
+def _set_role(session: Session, email: str, role: str) -> UserRecord:
     row = session.execute(
         select(_USERS.c.id).where(_USERS.c.email == normalized_email(email), _USERS.c.deleted_at.is_(None))
     ).one_or_none()
     if row is None:
         raise UserNotFound
-    session.execute(update(_USERS).where(_USERS.c.id == row.id).values(role="ADMIN"))
+    session.execute(update(_USERS).where(_USERS.c.id == row.id).values(role=role))
     return user_of(session, row.id)
 
 

@@ -5,6 +5,7 @@ from flask import Flask
 from webapp.api import (
     account_events,
     accounts,
+    admin_actions,
     analytics,
     audit,
     balance,
@@ -46,6 +47,7 @@ def install(app: Flask) -> None:
         trading_control,
         audit,
         relayer_admin,
+        admin_actions,
     ):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(payments.webhooks)

@@ -11,9 +11,12 @@ from sqlalchemy.orm import Session
 from trading.database.halts import running_account_halt
 from trading.database.ids import new_id
 from trading.queries.audit_state import account_halt_lifted, audit_state
+from trading.rules.admin_actions import UNCHANGED, ActionKind, Outcome
 from trading.rules.audits import HaltCause
 from trading.rules.records import AccountHaltRecord
 from trading.services.account_halts import halt_account, resume_account
+from trading.services.admin_actions import is_recorded, record
+from webapp.admin_log import requested
 from webapp.authentication import admin_only, me
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
@@ -109,16 +112,20 @@ class HaltingAccount(MethodView):
     def post(self, body: dict[str, Any], user_id: UUID) -> Response:
         """Halt one account: no new orders, amendments, fills, withdrawals and refunds. A halt that is running stands as it is."""
         now, by, halt_id = the_core().clock(), me().user_id, new_id()
+        action = requested(ActionKind.HALT_ACCOUNT)
 
-        def told(record: AccountHaltRecord) -> Answer:
-            return Answer(_HALTED if record.id == halt_id else _HALTED_BEFORE, record)
+        def told(standing: AccountHaltRecord) -> Answer:
+            return Answer(_HALTED if standing.id == halt_id else _HALTED_BEFORE, standing)
 
         def halted(session: Session) -> Answer:
             cause, reason = HaltCause.ADMINISTRATOR, body["reason"]
-            return told(halt_account(session, user_id, halt_id=halt_id, cause=cause, reason=reason, by=by, now=now))
+            standing = halt_account(session, user_id, halt_id=halt_id, cause=cause, reason=reason, by=by, now=now)
+            outcome = Outcome("halted" if standing.id == halt_id else UNCHANGED, target=str(user_id))
+            record(session, action, outcome, now=the_core().clock(), reason=reason)
+            return told(standing)
 
         def landed(session: Session) -> Answer | None:
-            running = running_account_halt(session, user_id)
+            running = running_account_halt(session, user_id) if is_recorded(session, action.id) else None
             return None if running is None else told(running)
 
         return write(halted, schema=envelope(AccountHalt), landed=landed)
@@ -134,14 +141,21 @@ class ResumingAccount(MethodView):
         """Let one account trade again, and resolve what the audit found of it. Its next look halts it once more if it is still not sound. Without a
         halt there is nothing to do, and ``data`` is null."""
         core = the_core()
-        now, by = core.clock(), me().user_id
+        now, by, note = core.clock(), me().user_id, body["note"]
+        action = requested(ActionKind.RESUME_ACCOUNT)
+
+        def told(lifted: AccountHaltRecord | None) -> Answer:
+            return Answer(_NOT_HALTED if lifted is None else _RESUMED, lifted)
 
         def landed(session: Session) -> Answer | None:
-            lifted = account_halt_lifted(session, user_id, by=by, at=now)
-            return None if lifted is None else Answer(_RESUMED, lifted)
+            if not is_recorded(session, action.id):
+                return None
+            return told(account_halt_lifted(session, user_id, by=by, at=now))
 
         def resumed(session: Session) -> Answer:
-            lifted = resume_account(session, user_id, by=by, note=body["note"], settings=core.settings, now=now)
-            return Answer(_NOT_HALTED if lifted is None else _RESUMED, lifted)
+            lifted = resume_account(session, user_id, by=by, note=note, settings=core.settings, now=now)
+            outcome = Outcome(UNCHANGED if lifted is None else "resumed", target=str(user_id))
+            record(session, action, outcome, now=core.clock(), note=note)
+            return told(lifted)
 
         return write(resumed, schema=AccountResumeAnswer, landed=landed)

@@ -11,6 +11,8 @@ from marshmallow import Schema, ValidationError, fields
 
 from trading.market.commands import AnswerCode, Command, CommandAnswer, CommandLine, CommandType, RelayerUnavailable
 from trading.market.topics import code_of_trade_topic, trade_topic_named
+from trading.rules.admin_actions import ActionKind
+from webapp.admin_log import conclude, intend, requested
 from webapp.authentication import admin_only, me
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
@@ -24,6 +26,12 @@ log = structlog.get_logger(__name__)
 # A command may wait for half a minute: the process's other threads stay free for its users.
 _LINES = BoundedSemaphore(2)
 _FACTS = ("budget", "reason", "retry_after_s")
+# A command that only asks is no action.
+_ACTIONS = {
+    CommandType.SUBSCRIBE: ActionKind.SUBSCRIBE,
+    CommandType.UNSUBSCRIBE: ActionKind.UNSUBSCRIBE,
+    CommandType.RECONNECT: ActionKind.RECONNECT,
+}
 
 
 class Topic(fields.String):
@@ -144,9 +152,12 @@ def _about_topic(kind: CommandType, topic: str) -> dict[str, object] | Response:
 
 
 def _ask(command: Command) -> CommandAnswer | Response:
-    """The relayer's answer where it did what was asked, else the problem. Who asked for what, and what came of it, is logged."""
+    """The relayer's answer where it did what was asked, else the problem. Who asked for what is put down before, and what came of it afterwards."""
     began, outcome = time.monotonic(), "upstream-unavailable"
     core = the_core()
+    action = requested(_ACTIONS[command.type]) if command.type in _ACTIONS else None
+    if action is not None:
+        intend(action, target=command.topic, command_id=command.command_id)
     try:
         if not _LINES.acquire(blocking=False):
             outcome = AnswerCode.BUSY
@@ -166,6 +177,8 @@ def _ask(command: Command) -> CommandAnswer | Response:
         outcome = fault.reason
         return problem_as(504, "relayer-unavailable", reason=fault.reason)
     finally:
+        if action is not None:
+            conclude(action, outcome)
         log.info(
             "relayer_command",
             user_id=me().user_id.hex,

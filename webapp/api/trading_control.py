@@ -9,8 +9,11 @@ from sqlalchemy.orm import Session
 
 from trading.database.ids import new_id
 from trading.queries.market import halt_lifted
+from trading.rules.admin_actions import UNCHANGED, ActionKind, Outcome
 from trading.rules.records import HaltRecord
+from trading.services.admin_actions import is_recorded, record
 from trading.services.halts import halt, resume, running_halt
+from webapp.admin_log import requested
 from webapp.authentication import admin_only, me
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
@@ -58,19 +61,22 @@ class Halting(MethodView):
     def post(self, body: dict[str, Any]) -> Response:
         """Stop accepting, amending and filling orders. Open orders survive and can be cancelled. A halt that is running stands as it is."""
         now, by, halt_id = the_core().clock(), me().user_id, new_id()
+        action, reason = requested(ActionKind.HALT_TRADING), body["reason"]
 
-        def told(record: HaltRecord) -> Answer:
-            return Answer(_HALTED if record.id == halt_id else _HALTED_BEFORE, record)
+        def told(standing: HaltRecord) -> Answer:
+            return Answer(_HALTED if standing.id == halt_id else _HALTED_BEFORE, standing)
 
         def landed(session: Session) -> Answer | None:
-            running = running_halt(session)
+            running = running_halt(session) if is_recorded(session, action.id) else None
             return None if running is None else told(running)
 
-        return write(
-            lambda session: told(halt(session, halt_id=halt_id, by=by, reason=body["reason"], now=now)),
-            schema=envelope(Halt),
-            landed=landed,
-        )
+        def halted(session: Session) -> Answer:
+            standing = halt(session, halt_id=halt_id, by=by, reason=reason, now=now)
+            outcome = Outcome("halted" if standing.id == halt_id else UNCHANGED, target=str(standing.id))
+            record(session, action, outcome, now=now, reason=reason)
+            return told(standing)
+
+        return write(halted, schema=envelope(Halt), landed=landed)
 
 
 @blueprint.route("/admin/trading/resume")
@@ -81,13 +87,18 @@ class Resuming(MethodView):
     def post(self) -> Response:
         """Let trading go on. Without a halt there is nothing to do, and ``data`` is null."""
         now, by = the_core().clock(), me().user_id
+        action = requested(ActionKind.RESUME_TRADING)
+
+        def told(lifted: HaltRecord | None) -> Answer:
+            return Answer(_NOT_HALTED if lifted is None else _RESUMED, lifted)
 
         def landed(session: Session) -> Answer | None:
-            lifted = halt_lifted(session, by=by, at=now)
-            return None if lifted is None else Answer(_RESUMED, lifted)
+            return told(halt_lifted(session, by=by, at=now)) if is_recorded(session, action.id) else None
 
         def resumed(session: Session) -> Answer:
             lifted = resume(session, by=by, now=now)
-            return Answer(_NOT_HALTED if lifted is None else _RESUMED, lifted)
+            outcome = Outcome(UNCHANGED) if lifted is None else Outcome("resumed", target=str(lifted.id))
+            record(session, action, outcome, now=now)
+            return told(lifted)
 
         return write(resumed, schema=ResumeAnswer, landed=landed)

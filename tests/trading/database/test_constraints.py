@@ -33,6 +33,15 @@ CANDLE = "INSERT INTO candles VALUES ('A005930', {}, '2026-01-02', 2, 3, 1, {}, 
 # The constraint (its name without "ck_", or the kind of message), and the change that must not be possible.
 BROKEN = [
     ("users_role", "UPDATE users SET role = 'ROOT'"),
+    (
+        "admin_actions_actor",
+        "INSERT INTO admin_actions (id, action, details, began_at) VALUES (NOBODY, 'x', '{}', '2026-01-02')",
+    ),
+    (
+        "admin_actions_actor",
+        "INSERT INTO admin_actions SELECT NOBODY, 'x', MIN(id), 'root', NULL, '{}', NULL, NULL, '2026-01-02' FROM users",
+    ),
+    (FOREIGN, "INSERT INTO admin_action_outcomes VALUES (NOBODY, 'done', '{}', '2026-01-02')"),
     (UNIQUE, "UPDATE users SET email = 'same@example.com'"),
     ("stocks_market", "UPDATE stocks SET market = 'NASDAQ'"),
     ("stocks_kind", "UPDATE stocks SET kind = 'ELW'"),

@@ -4,6 +4,7 @@ Amounts are won, quantities shares, ages milliseconds; all are integers. Text th
 """
 
 from trading.database.tables.accounts import AccountEventHead, AccountEventRow, IdempotencyReceipt, SignInSession, User
+from trading.database.tables.administration import AdminAction, AdminActionOutcome
 from trading.database.tables.audits import AccountAudit, AccountHalt, AuditBreach, AuditLook
 from trading.database.tables.histories import AccountDay, Candle, CandleCursor, CandleGap, IndexClose
 from trading.database.tables.ledger import Holding, Transaction, VirtualBalance
@@ -19,6 +20,8 @@ __all__ = [
     "AccountEventHead",
     "AccountEventRow",
     "AccountHalt",
+    "AdminAction",
+    "AdminActionOutcome",
     "AlertCursor",
     "AuditBreach",
     "AuditLook",

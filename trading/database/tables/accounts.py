@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, mapped_column
 
-from trading.database.tables.mapping import MYSQL, WORD, Base, one_of
+from trading.database.tables.mapping import APPEND_ONLY, MYSQL, WORD, Base, one_of
 from trading.database.types import ascii_text, fixed_bytes
 from trading.market.account_events import EventKind
 
@@ -60,7 +60,7 @@ class AccountEventRow(Base):
     __table_args__ = (
         CheckConstraint("id > 0", name="id"),
         CheckConstraint(one_of("kind", EventKind), name="kind"),
-        MYSQL,
+        {**MYSQL, "info": APPEND_ONLY},
     )
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("account_event_heads.user_id"), primary_key=True)

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from trading.database.tables.mapping import MYSQL, STOCK_CODE, WORD, Base, one_of
+from trading.database.tables.mapping import APPEND_ONLY, MYSQL, STOCK_CODE, WORD, Base, one_of
 from trading.database.types import Shares, Won
 from trading.rules.ledger import DIRECTION, TRADES, TransactionType
 
@@ -64,7 +64,7 @@ class Transaction(Base):
         CheckConstraint("execution_id IS NULL OR amount = price * quantity", name="trade_amount"),
         CheckConstraint("credit_of IS NULL OR transaction_type = 'DEPOSIT'", name="credit"),
         CheckConstraint("(transaction_type = 'REFUND') = (reversal_of IS NOT NULL)", name="reversal"),
-        MYSQL,
+        {**MYSQL, "info": APPEND_ONLY},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

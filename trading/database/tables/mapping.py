@@ -13,6 +13,9 @@ from trading.database.types import Id, Instant, ascii_text
 STOCK_CODE = ascii_text(20)
 WORD = ascii_text(32)
 
+# On a table whose rows are added and never changed or deleted: the user of the rows in production need not be able to.
+APPEND_ONLY = {"append_only": True}
+
 MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 

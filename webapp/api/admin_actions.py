@@ -1,0 +1,60 @@
+"""For administrators: what administrators and operators did."""
+
+from typing import Any
+
+from flask.views import MethodView
+from marshmallow import Schema, fields
+
+from trading.queries.admin_actions import admin_actions
+from trading.rules.admin_actions import OPERATOR_LENGTH_MAX, TARGET_LENGTH_MAX, ActionKind
+from webapp.authentication import admin_only
+from webapp.core import the_core
+from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.fields import IdCursor, KoreanDay, Line
+from webapp.schemas import PageArguments, page, success
+
+blueprint = make_blueprint("Admin log", "관리자 작업 기록 (관리자)")
+
+
+class AdminAction(Schema):
+    """Who did what to what, and what came of it. ``user_id`` is an administrator's, ``operator`` who gave a command on the machine itself."""
+
+    id = fields.UUID(required=True)
+    action = fields.String(required=True)
+    user_id = fields.UUID(required=True, allow_none=True)
+    operator = fields.String(required=True, allow_none=True)
+    target = fields.String(required=True, allow_none=True)
+    details = fields.Dict(required=True)
+    request_id = fields.String(required=True, allow_none=True)
+    address = fields.String(required=True, allow_none=True)
+    began_at = fields.AwareDateTime(required=True)
+    outcome = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "null while it is under way, or where what came of it could not be put down"},
+    )
+    outcome_details = fields.Dict(required=True)
+    ended_at = fields.AwareDateTime(required=True, allow_none=True)
+
+
+class AdminActionFilters(PageArguments):
+    """Loads as the keywords of ``trading.queries.admin_actions.admin_actions``."""
+
+    cursor = IdCursor(attribute="before", load_default=None)
+    action = fields.Enum(ActionKind, by_value=True, load_default=None)
+    user_id = fields.UUID(load_default=None)
+    operator = Line(high=OPERATOR_LENGTH_MAX, load_default=None)
+    target = Line(high=TARGET_LENGTH_MAX, load_default=None)
+    from_ = KoreanDay(data_key="from", attribute="since", load_default=None)
+    to = KoreanDay(end=True, attribute="until", load_default=None)
+
+
+@blueprint.route("/admin/actions")
+class AdminActions(MethodView):
+    @admin_only
+    @blueprint.arguments(AdminActionFilters, location="query")
+    @blueprint.response(200, page(AdminAction))
+    @blueprint.doc(**SIGNED_IN)
+    def get(self, filters: dict[str, Any]) -> dict[str, object]:
+        """What administrators did by requests and operators by commands, newest first."""
+        return success(the_core().database.read(lambda session: admin_actions(session, **filters)))
