@@ -1,11 +1,15 @@
-"""The API's entry: settings, the trading core and the Flask application on it."""
+"""The API's entry, and that of ``flask …`` commands: settings, the trading core and the Flask application on it."""
+
+import click
 
 from trading import core, settings
 from trading.logs import configure
+from trading.processes import Process
 from webapp import create_app
 from webapp.queue import on_a_thread, producer_courier
 
-_settings = settings.load()
+_is_command = click.get_current_context(silent=True) is not None
+_settings = settings.load(process=Process.COMMAND if _is_command else Process.API)
 configure(_settings)
 app = create_app(
     core.build(

@@ -53,7 +53,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     return {
         "DATABASE_URI": settings.database_uri.get_secret_value(),
         "REDIS_URL": settings.redis_url.get_secret_value(),
-        "JWT_SECRET_KEY": settings.jwt_secret_key.get_secret_value(),
+        "JWT_SECRET_KEY": settings.jwt_secret,
         "MARKET_HOURS": settings.hours_rule,
         "TICK_FRESHNESS_MS": str(settings.tick_freshness_ms),
         "MATCH_PERIOD_MS": str(settings.match_period_ms),

@@ -8,12 +8,13 @@ import sys
 from relayer.daemon import Daemon
 from relayer.dead_man import dead_man_switch
 from trading import logs
+from trading.processes import Process
 from trading.settings import Settings, SettingsError, load
 
 
 def main() -> int:
     try:
-        settings = load()
+        settings = load(process=Process.RELAYER)
     except SettingsError as faults:
         sys.stderr.write(f"{faults}\n")
         return 2

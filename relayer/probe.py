@@ -24,6 +24,7 @@ from trading.market.health import FeedStatus, RelayerHealth, diagnose, trading_s
 from trading.market.quote_book import MarketUnavailable, QuoteBook
 from trading.market.tick import Tick
 from trading.market.tick_stream import TickStream
+from trading.processes import Process
 from trading.rules.market_hours import AlwaysOpen, KrxHours, MarketHours
 from trading.rules.stock_codes import product_code
 from trading.settings import SettingsError, load
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--code", action="append", default=[], type=_code, help="show this stock; may be repeated")
     given = parser.parse_args(arguments)
     try:
-        settings = load()
+        settings = load(process=Process.RELAYER)
     except SettingsError as faults:
         sys.stderr.write(f"{faults}\n")
         return 2

@@ -133,7 +133,7 @@ def build(
         account_events=account_events,
         portone=PortoneClient(
             api_url=settings.portone_api_base_url,
-            api_secret=settings.portone_api_secret.get_secret_value(),
+            api_secret=settings.portone_secret,
             store_id=settings.portone_store_id,
             timeouts=portone_timeouts,
         ),

@@ -2,6 +2,8 @@
 
 A name in the environment is the field's name in capitals: ``DATABASE_URI``, ``REDIS_URL``, ``TICK_FRESHNESS_MS`` …
 ``docs/settings.md`` lists them all; a test holds it against this file.
+
+A process names itself and is given only the secrets that it uses (``trading.processes``).
 """
 
 import base64
@@ -10,11 +12,13 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from ipaddress import ip_address
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from trading.processes import ASKING_PORTONE, PRODUCTION_NEEDS, Process
 
 DEVELOPMENT_SECRET = "development-only-secret-never-used-in-production"  # noqa: S105 - production refuses it by name
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -62,7 +66,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     celery_broker_url: SecretStr | None = None
 
-    jwt_secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    jwt_secret_key: SecretStr | None = SecretStr(DEVELOPMENT_SECRET)
     access_token_minutes: int = Field(default=15, ge=1, le=24 * 60)
     refresh_token_days: int = Field(default=14, ge=1, le=365)
     argon2_time_cost: int = Field(default=3, ge=1, le=20)
@@ -101,10 +105,10 @@ class Settings(BaseSettings):
     watchlist_items_max: int = Field(default=100, ge=1, le=1_000)
     alert_period_ms: int = Field(default=1_000, ge=100, le=60_000)
 
-    portone_api_secret: SecretStr = SecretStr(PORTONE_DEVELOPMENT_API_SECRET)
-    portone_webhook_secrets: SecretStr = SecretStr(PORTONE_DEVELOPMENT_WEBHOOK_SECRET)
-    portone_store_id: str = PORTONE_DEVELOPMENT_STORE_ID
-    portone_channel_keys: str = PORTONE_DEVELOPMENT_CHANNEL_KEY
+    portone_api_secret: SecretStr | None = SecretStr(PORTONE_DEVELOPMENT_API_SECRET)
+    portone_webhook_secrets: SecretStr | None = SecretStr(PORTONE_DEVELOPMENT_WEBHOOK_SECRET)
+    portone_store_id: str | None = PORTONE_DEVELOPMENT_STORE_ID
+    portone_channel_keys: str | None = PORTONE_DEVELOPMENT_CHANNEL_KEY
     portone_api_base_url: str = "http://127.0.0.1:8092"
     portone_allow_test_channel: bool = False
     portone_webhook_allowed_ips: str | None = None
@@ -174,15 +178,17 @@ class Settings(BaseSettings):
 
     @field_validator("portone_webhook_secrets")
     @classmethod
-    def _webhook_secrets(cls, value: SecretStr) -> SecretStr:
-        secrets = _words(value.get_secret_value())
+    def _webhook_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+        secrets = _words(_shown(value))
         if len(secrets) > 2 or not all(map(_is_webhook_secret, secrets)):
             raise ValueError("must be one secret of the form whsec_ and base64, or two with a comma between them")
         return value
 
     @field_validator("portone_store_id", "portone_channel_keys")
     @classmethod
-    def _portone_names(cls, value: str) -> str:
+    def _portone_names(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         names = _words(value)
         if not 1 <= len(names) <= 10 or not all(map(_PORTONE_NAME.fullmatch, names)):
             raise ValueError(
@@ -227,14 +233,19 @@ class Settings(BaseSettings):
             raise ValueError("must be an http or https address without credentials and query")
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_of_a_laptop_in_production(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return {**dict.fromkeys(PRODUCTION_NEEDS), **given} if given.get("environment") == "production" else given
+
     @model_validator(mode="after")
     def _refuse_development_in_production(self) -> Self:
         if self.environment != "production":
             return self
         faults = []
-        secret = self.jwt_secret_key.get_secret_value()
-        if secret == DEVELOPMENT_SECRET or len(secret) < 32:
-            faults.append("JWT_SECRET_KEY: production needs a secret of its own of at least 32 characters")
+        secret = _shown(self.jwt_secret_key)
+        if secret is not None and (secret == DEVELOPMENT_SECRET or len(secret) < 32):
+            faults.append(f"JWT_SECRET_KEY: {PRODUCTION_NEEDS['jwt_secret_key']}")
         if self.argon2_memory_kib < 19_456 or self.argon2_time_cost < 2:
             faults.append("ARGON2_*: production needs at least 19456 KiB and a time cost of 2 (OWASP)")
         faults.extend(
@@ -248,19 +259,19 @@ class Settings(BaseSettings):
         return self
 
     def _faults_of_payments(self) -> list[str]:
-        """What of the set-up with PortOne is fit for a laptop only: with it anybody could make himself a payment."""
+        """What of the set-up with PortOne is fit for a laptop only: with it anybody could make himself a payment. What is missing is none."""
         faults = []
-        if self.portone_api_base_url != PORTONE_API_URL:
+        secret, secrets = _shown(self.portone_api_secret), self.webhook_secrets
+        if secret is not None and self.portone_api_base_url != PORTONE_API_URL:
             faults.append(f"PORTONE_API_BASE_URL: production needs {PORTONE_API_URL}, not the stand-in")
-        if len(secret := self.portone_api_secret.get_secret_value()) < 32 or secret == PORTONE_DEVELOPMENT_API_SECRET:
-            faults.append("PORTONE_API_SECRET: production needs the store's own V2 API secret")
-        secrets = self.webhook_secrets
-        if not secrets or PORTONE_DEVELOPMENT_WEBHOOK_SECRET in secrets:
-            faults.append("PORTONE_WEBHOOK_SECRETS: production needs the store's own webhook secret")
-        if self.portone_store_id == PORTONE_DEVELOPMENT_STORE_ID:
-            faults.append("PORTONE_STORE_ID: production needs a store of its own")
-        if PORTONE_DEVELOPMENT_CHANNEL_KEY in self.channel_keys:
-            faults.append("PORTONE_CHANNEL_KEYS: production needs channels of its own")
+        unfit = {
+            "portone_api_secret": secret is not None and (len(secret) < 32 or secret == PORTONE_DEVELOPMENT_API_SECRET),
+            "portone_webhook_secrets": PORTONE_DEVELOPMENT_WEBHOOK_SECRET in secrets
+            or (self.portone_webhook_secrets is not None and not secrets),
+            "portone_store_id": self.portone_store_id == PORTONE_DEVELOPMENT_STORE_ID,
+            "portone_channel_keys": PORTONE_DEVELOPMENT_CHANNEL_KEY in self.channel_keys,
+        }
+        faults += [f"{name.upper()}: {PRODUCTION_NEEDS[name]}" for name, is_unfit in unfit.items() if is_unfit]
         if self.portone_allow_test_channel:
             faults.append("PORTONE_ALLOW_TEST_CHANNEL: a test channel says PAID without any money")
         return faults
@@ -272,9 +283,26 @@ class Settings(BaseSettings):
         return self
 
     @cached_property
+    def jwt_secret(self) -> str:
+        """What tokens are signed with. SettingsError in a process that was given none."""
+        if self.jwt_secret_key is None:
+            raise SettingsError("JWT_SECRET_KEY: this process was given none")
+        return self.jwt_secret_key.get_secret_value()
+
+    @cached_property
+    def portone_secret(self) -> str | None:
+        """What PortOne is asked with; None in a process that does not ask."""
+        return _shown(self.portone_api_secret)
+
+    @cached_property
+    def missing_for_payments(self) -> tuple[str, ...]:
+        """The variables without which PortOne can't be asked."""
+        return tuple(name.upper() for name in sorted(ASKING_PORTONE) if getattr(self, name) is None)
+
+    @cached_property
     def webhook_secrets(self) -> tuple[str, ...]:
         """PortOne's webhook secrets that are active; none, and no webhook is taken."""
-        return tuple(_words(self.portone_webhook_secrets.get_secret_value()))
+        return tuple(_words(_shown(self.portone_webhook_secrets)))
 
     @cached_property
     def channel_keys(self) -> tuple[str, ...]:
@@ -327,15 +355,30 @@ def is_production(environment: Mapping[str, str] | None = None) -> bool:
     return given.get("ENVIRONMENT", "").lower() == "production"
 
 
-def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings from the process's environment, or from ``environment`` alone. SettingsError names all faults at once."""
+def load(environment: Mapping[str, str] | None = None, *, process: Process | None = None) -> Settings:
+    """Settings of ``process`` from its environment, or from ``environment`` alone; without one those of a machine that runs them all.
+
+    SettingsError names all faults at once.
+    """
     given = os.environ if environment is None else environment
-    fields = {name.lower(): value for name, value in given.items() if value != ""}
+    unread, needed = (process.unread, process.needs) if process else (frozenset[str](), Process.API.needs)
+    fields: dict[str, str | None] = {
+        name.lower(): value for name, value in given.items() if value != "" and name.lower() not in unread
+    }
+    lines = []
+    if is_production(given):
+        lines = [f"  {name.upper()}: {PRODUCTION_NEEDS[name]}" for name in sorted(needed - fields.keys())]
+    else:
+        fields |= dict.fromkeys(unread - {"database_uri"})
     try:
-        return Settings.model_validate(fields)
+        settings = Settings.model_validate(fields)
     except ValidationError as invalid:
-        lines = _lines(invalid)
+        lines += _lines(invalid)
         unreadable = {str(fault["loc"][0]) for fault in invalid.errors() if fault["loc"]}
+    else:
+        if not lines:
+            return settings
+        unreadable = set()
     if unreadable:
         # Production's own refusals are looked for only where every field can be read, so they are asked for once more without the others.
         try:
@@ -343,6 +386,10 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         except ValidationError as refused:
             lines += _lines(refused)
     raise SettingsError("The settings have faults:\n" + "\n".join(lines))
+
+
+def _shown(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _is_webhook_secret(secret: str) -> bool:

@@ -42,7 +42,8 @@ R = TypeVar("R")
 def install(app: Flask) -> None:
     settings = app.extensions["stocking"].settings
     app.config.update(
-        JWT_SECRET_KEY=settings.jwt_secret_key.get_secret_value(),
+        # A command that was given none signs nothing; the library refuses to.
+        JWT_SECRET_KEY=settings.jwt_secret if settings.jwt_secret_key else None,
         JWT_ALGORITHM=ALGORITHM,
         JWT_ACCESS_TOKEN_EXPIRES=timedelta(minutes=settings.access_token_minutes),
         JWT_REFRESH_TOKEN_EXPIRES=timedelta(days=settings.refresh_token_days),

@@ -122,7 +122,7 @@ def _claim() -> Claim | StoredAnswer | None:
 def _request_hash() -> bytes:
     """What makes two requests the same: method, path and JSON content. Keyed, as a body may hold a password."""
     content = current_app.json.dumps(request.get_json(silent=True), sort_keys=True)
-    secret = the_core().settings.jwt_secret_key.get_secret_value()
+    secret = the_core().settings.jwt_secret
     return hmac.digest(
         secret.encode(), f"{request.method} {request.path}\n{content}".encode("utf-8", "surrogatepass"), "sha256"
     )

@@ -9,13 +9,14 @@ from celery.signals import setup_logging
 import celery_config
 from trading import settings
 from trading.logs import configure
+from trading.processes import Process
 from trading.queue import Task
 
 _OFTEN = (Task.MATCH_LIMIT_ORDERS, Task.CHECK_PRICE_ALERTS)
 # Who says of every message that it was sent, received and done.
 _CHATTY = ("celery.beat", "celery.worker.strategy", "celery.app.trace")
 
-SETTINGS = settings.load()
+SETTINGS = settings.load(process=Process.WORKER)
 
 app = Celery(
     "stocking",

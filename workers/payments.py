@@ -1,8 +1,11 @@
 """Tasks about real money: look at payments, give money back, and wake what is due."""
 
+import sys
 from typing import Any
 
 import structlog
+from celery.apps.worker import Worker
+from celery.signals import celeryd_after_setup
 
 import celery_config
 from trading.database.transactions import nothing_to_find
@@ -10,7 +13,7 @@ from trading.queue import Task
 from trading.services.payments.looks import look_at_payment
 from trading.services.payments.refunds import pursue_refund
 from trading.services.payments.sweep import wake_due_payments
-from workers.application import app
+from workers.application import SETTINGS, app
 from workers.task import CoreTask, ids_of, the_core
 
 log = structlog.get_logger(__name__)
@@ -20,6 +23,15 @@ _PATIENT = {
     "soft_time_limit": celery_config.PAYMENT_SOFT_TIME_LIMIT_S,
     "time_limit": celery_config.PAYMENT_SOFT_TIME_LIMIT_S + 30,
 }
+_QUEUES = frozenset({celery_config.QUEUES[Task.VERIFY_PAYMENT], celery_config.QUEUES[Task.REFUND_PAYMENT]})
+
+
+@celeryd_after_setup.connect
+def _refuse_without_portone(instance: Worker, **_signal: Any) -> None:
+    """A worker on the queues of payments that can't ask PortOne would put them off for ever, so it does not start. Other workers need no secret."""
+    if SETTINGS.missing_for_payments and not _QUEUES.isdisjoint(instance.app.amqp.queues.consume_from):
+        missing = ", ".join(SETTINGS.missing_for_payments)
+        sys.exit(f"A worker on the queues of payments needs {missing}; without, leave these queues out.")
 
 
 @app.task(base=CoreTask, name=str(Task.VERIFY_PAYMENT), **_PATIENT)

@@ -7,12 +7,13 @@ import sys
 
 from relayer.gateway.server import Gateway
 from trading import logs
+from trading.processes import Process
 from trading.settings import Settings, SettingsError, load
 
 
 def main() -> int:
     try:
-        settings = load()
+        settings = load(process=Process.GATEWAY)
     except SettingsError as faults:
         sys.stderr.write(f"{faults}\n")
         return 2

@@ -16,7 +16,7 @@ class Tokens:
     """Checks tokens that were signed with the settings' secret."""
 
     def __init__(self, settings: Settings) -> None:
-        self._secret = settings.jwt_secret_key.get_secret_value()
+        self._secret = settings.jwt_secret
 
     def bearer(self, token: object) -> Bearer:
         """Whom the token stands for. Raises Unauthorized; why it is refused is nobody's business."""

@@ -11,6 +11,7 @@ import yaml
 
 from launcher.plan import ROOT
 from tests.trading.test_settings import PRODUCTION
+from trading.processes import Process
 
 FILE = ROOT / "docker-compose.yml"
 SANDBOX_FILE = ROOT / "docker-compose.sandbox.yml"
@@ -19,8 +20,17 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text())["services
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 SANDBOX: dict[str, dict[str, Any]] = yaml.safe_load(SANDBOX_FILE.read_text())["services"]
 
+# Which of the programs that read settings a service runs; all others are workers.
+PROCESSES = {
+    "migrate": Process.COMMAND,
+    "api": Process.API,
+    "relayer": Process.RELAYER,
+    "gateway": Process.GATEWAY,
+} | {name: Process.WORKER for name in OURS if name.startswith("worker-") or name in ("beat", "flower")}
+
 SECRETS = {
     "MYSQL_PASSWORD": "p" * 20,
+    "MYSQL_ROWS_PASSWORD": "r" * 20,
     "FLOWER_BASIC_AUTH": "operator:secret",
     "JWT_SECRET_KEY": PRODUCTION["JWT_SECRET_KEY"],
     **{name: PRODUCTION[name] for name in PRODUCTION if name.startswith("PORTONE_") and "URL" not in name},

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from launcher.plan import ROOT
-from tests.architecture.compose import FILE, OURS, SANDBOX_FILE, SECRETS, SERVICES, filled, program
+from tests.architecture.compose import FILE, OURS, PROCESSES, SANDBOX_FILE, SECRETS, SERVICES, filled, program
 from trading.settings import Settings, SettingsError, load
 
 WITH_ROWS = {"migrate", "api", "worker-orders", "worker-payments", "worker-maintenance"}
@@ -32,7 +32,7 @@ def test_every_variable_is_one_that_somebody_reads(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_the_settings_are_accepted_in_production(name: str) -> None:
     """With secrets filled in, each process starts on these settings."""
-    settings = load(filled(OURS[name]["environment"], SECRETS))
+    settings = load(filled(OURS[name]["environment"], SECRETS), process=PROCESSES[name])
 
     assert settings.environment == "production"
     assert settings.hours_rule == "krx"
@@ -44,11 +44,37 @@ def test_no_secret_may_be_left_out(secret: str) -> None:
     text = FILE.read_text()
     assert set(re.findall(rf"\$\{{{secret}\b[^}}]*\}}", text)) == {f"${{{secret}:?}}"}
 
-    users = [service["environment"] for service in OURS.values() if secret in service["environment"]]
-    for environment in users if secret.lower() in Settings.model_fields else ():
-        without = filled(environment, SECRETS) | {secret: ""}
+    users = [name for name, service in OURS.items() if secret in service["environment"]]
+    for name in users if secret.lower() in Settings.model_fields else ():
+        without = filled(OURS[name]["environment"], SECRETS) | {secret: ""}
+        if name == "worker-payments":
+            # What it consumes decides, and that is seen when it starts.
+            assert load(without, process=PROCESSES[name]).missing_for_payments == (secret,)
+            continue
         with pytest.raises(SettingsError, match=secret):
-            load(without)
+            load(without, process=PROCESSES[name])
+
+
+def test_no_process_is_given_a_secret_that_it_does_not_read() -> None:
+    """A relayer that is taken over tells nobody how to sign a token, and a worker of orders not how to give money back."""
+    given = {
+        name: {found for found in SECRETS if f"${{{found}:?}}" in str(service["environment"])}
+        for name, service in OURS.items()
+    }
+    portone = {"PORTONE_API_SECRET", "PORTONE_STORE_ID"}
+
+    assert given == {
+        "migrate": {"MYSQL_PASSWORD"},
+        "api": {"MYSQL_ROWS_PASSWORD", "JWT_SECRET_KEY", "PORTONE_WEBHOOK_SECRETS", "PORTONE_CHANNEL_KEYS", *portone},
+        "worker-orders": {"MYSQL_ROWS_PASSWORD"},
+        "worker-payments": {"MYSQL_ROWS_PASSWORD", *portone},
+        "worker-maintenance": {"MYSQL_ROWS_PASSWORD"},
+        "beat": set(),
+        "relayer": set(),
+        "gateway": {"JWT_SECRET_KEY"},
+        "flower": {"FLOWER_BASIC_AUTH"},
+    }
+    assert all(not process.unread & {found.lower() for found in given[name]} for name, process in PROCESSES.items())
 
 
 def test_nothing_secret_is_written_down() -> None:
@@ -60,8 +86,27 @@ def test_nothing_secret_is_written_down() -> None:
 
 
 def test_only_who_works_with_rows_knows_the_databases_password() -> None:
-    """The relayer and the gateway talk to strangers, and have no business in the books."""
-    assert {name for name, service in OURS.items() if "DATABASE_URI" in service["environment"]} == WITH_ROWS
+    """The relayer and the gateway talk to strangers, and have no business in the books. Only migrations come as the tables' owner."""
+    uris = {
+        name: service["environment"]["DATABASE_URI"]
+        for name, service in OURS.items()
+        if "DATABASE_URI" in service["environment"]
+    }
+    users = {name: uri.partition("//")[2].partition(":")[0] for name, uri in uris.items()}
+
+    assert users == {name: "stocking" if name == "migrate" else "stocking_rows" for name in WITH_ROWS}
+    assert SERVICES["mysql"]["environment"]["MYSQL_USER"] == "stocking"
+
+
+def test_the_user_of_the_rows_is_made_with_the_database() -> None:
+    """By a file that the image sources, which it does with one that may not be executed; migrations then grant him what he may do."""
+    place, inside, mode = SERVICES["mysql"]["volumes"][1].split(":")
+    file = ROOT / place
+
+    assert (inside, mode) == (f"/docker-entrypoint-initdb.d/{file.name}", "ro")
+    assert file.stat().st_mode & 0o111 == 0
+    assert "CREATE USER 'stocking_rows'@'%'" in file.read_text()
+    assert "flask database grant stocking_rows" in OURS["migrate"]["command"][-1]
 
 
 def test_only_the_api_the_gateway_and_flower_are_published_and_to_this_machine_alone() -> None:

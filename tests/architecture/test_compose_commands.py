@@ -25,6 +25,7 @@ from tests.books import settings_for
 from tests.workers.processes import environment_of
 from trading.settings import Settings, load
 from webapp.command_line import seed
+from webapp.database_commands import database
 
 WORKERS = [name for name in OURS if name.startswith("worker-")]
 
@@ -103,8 +104,13 @@ def test_every_other_command_names_what_is_there() -> None:
         python, option, module = OURS[name]["command"]
         assert (python, option) == ("python", "-m")
         assert find_spec(f"{module}.__main__") is not None
-    assert OURS["migrate"]["command"] == ["sh", "-c", "flask db upgrade && flask seed"]
+    assert OURS["migrate"]["command"] == [
+        "sh",
+        "-c",
+        "flask db upgrade && flask seed && flask database grant stocking_rows",
+    ]
     assert "upgrade" in db.commands
+    assert "grant" in database.commands
     assert seed.name == "seed"
 
 
@@ -152,8 +158,12 @@ def test_the_relayers_are_asked_for_the_feed() -> None:
 
 def test_the_sandbox_runs_what_production_runs() -> None:
     """Each process by the same command, but for the worker, which there is one of, with all queues."""
-    for name in ("migrate", "api", "beat", "relayer", "gateway", "flower"):
+    for name in ("api", "beat", "relayer", "gateway", "flower"):
         assert SANDBOX[name]["command"] == OURS[name]["command"]
+    # There its one user of the database may do everything.
+    assert (
+        f"{SANDBOX['migrate']['command'][-1]} && flask database grant stocking_rows" == OURS["migrate"]["command"][-1]
+    )
     assert set(SANDBOX) == {*SERVICES, "sandbox", "worker"} - set(WORKERS)
     options = options_of(SANDBOX["worker"]["command"])
     assert (options["queues"], options["exclude_queues"]) == (None, None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from launcher.plan import ROOT
-from tests.architecture.compose import FILE, OURS, SECRETS, SERVICES, filled, program
+from tests.architecture.compose import FILE, OURS, PROCESSES, SECRETS, SERVICES, filled, program
 from trading.settings import Settings, load
 
 PAGE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
@@ -34,8 +34,9 @@ def test_the_secrets_that_it_makes_are_taken_in_production(tmp_path: Path) -> No
     assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
     given = {name: value or SECRETS[name] for name, value in made.items()}
     assert all(made[name] for name in SECRETS if not name.startswith("PORTONE_"))
-    for service in OURS.values():
-        assert load(filled(service["environment"], given)).environment == "production"
+    for name, service in OURS.items():
+        settings = load(filled(service["environment"], given), process=PROCESSES[name])
+        assert settings.environment == "production"
 
 
 def test_every_service_is_told_of_with_its_queues() -> None:

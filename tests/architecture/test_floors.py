@@ -59,7 +59,10 @@ def test_every_arrow_points_down() -> None:
     [
         ("webapp", ("trading", "webapp")),
         ("workers", ("trading", "workers")),
-        ("relayer", ("trading.market", "trading.rules", "trading.settings", "trading.logs", "relayer")),
+        (
+            "relayer",
+            ("trading.market", "trading.rules", "trading.settings", "trading.processes", "trading.logs", "relayer"),
+        ),
         (
             "sandbox",
             ("trading.market", "trading.rules", "trading.settings", "trading.logs", "relayer.stomp", "sandbox"),

@@ -28,11 +28,15 @@ class PortoneClient:
     Threads may share a client. As a context manager, or by ``close()``, it closes the connections of the thread that leaves it.
     """
 
-    def __init__(self, *, api_url: str, api_secret: str, store_id: str, timeouts: Timeouts | None = None) -> None:
-        if not store_id:
+    def __init__(
+        self, *, api_url: str, api_secret: str | None, store_id: str | None, timeouts: Timeouts | None = None
+    ) -> None:
+        """Without ``api_secret`` or ``store_id`` nothing can be asked, and every call raises PortoneNotSetUp."""
+        if store_id == "":
             raise ValueError("A store has an id.")
-        self._store_id = store_id
-        self._transport = Transport(api_url=api_url, api_secret=api_secret, timeouts=timeouts or Timeouts())
+        self._store_id = store_id or ""
+        secret = None if store_id is None else api_secret
+        self._transport = Transport(api_url=api_url, api_secret=secret, timeouts=timeouts or Timeouts())
 
     def __enter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
     PortoneError
     ├── PortoneApiError        PortOne refused, and said why: a status and a type
     ├── PortoneTransportError  no whole answer came
+    │   └── PortoneNotSetUp    this process was given no secret for PortOne, and asked nothing
     └── PortoneProtocolError   an answer came, but none that PortOne's API gives
 
 None repeats what an answer held or what the request carried, so any may be logged as it is.
@@ -45,6 +46,10 @@ class PortoneApiError(PortoneError):
 
 class PortoneTransportError(PortoneError):
     """The message names what happened to the connection."""
+
+
+class PortoneNotSetUp(PortoneTransportError):
+    """Whoever has the secret asks later, so nothing counts as failed by this."""
 
 
 class PortoneProtocolError(PortoneError):

@@ -14,7 +14,13 @@ from requests.auth import AuthBase
 
 from trading.gateways import http
 from trading.gateways.http import Answer, HttpService, NoAnswer, OversizedAnswer
-from trading.gateways.portone.errors import PortoneApiError, PortoneError, PortoneProtocolError, PortoneTransportError
+from trading.gateways.portone.errors import (
+    PortoneApiError,
+    PortoneError,
+    PortoneNotSetUp,
+    PortoneProtocolError,
+    PortoneTransportError,
+)
 
 BODY_OCTETS_MAX = 1024 * 1024
 _ERROR_TYPE = re.compile(r"[A-Z][A-Z0-9_]{1,63}")
@@ -32,18 +38,19 @@ class Timeouts(http.Timeouts):
 
 
 class Transport:
-    """Sends requests with the secret to one address. Threads and forked processes may share it."""
+    """Sends requests with the secret to one address; without a secret none. Threads and forked processes may share it."""
 
-    def __init__(self, *, api_url: str, api_secret: str, timeouts: Timeouts) -> None:
+    def __init__(self, *, api_url: str, api_secret: str | None, timeouts: Timeouts) -> None:
         """ValueError for an address or a secret that can't be one; the message does not repeat the secret."""
-        if not _SECRET.fullmatch(api_secret):
+        if api_secret is not None and not _SECRET.fullmatch(api_secret):
             raise ValueError("PortOne's API secret is visible ASCII.")
         self._service = HttpService(
             api_url,
             timeouts=timeouts,
             body_octets_max=BODY_OCTETS_MAX,
-            authorization=_Authorization(api_secret),
+            authorization=None if api_secret is None else _Authorization(api_secret),
         )
+        self._is_set_up = api_secret is not None
 
     def close(self) -> None:
         """Close the calling thread's connections. Those of another close with it."""
@@ -74,6 +81,8 @@ class Transport:
         return self._exchange("POST", path, **request)
 
     def _exchange(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        if not self._is_set_up:
+            raise PortoneNotSetUp("this process was given no secret for PortOne")
         answer = self._send(method, path, **request)
         document = _json_object(answer)
         if answer.status == requests.codes.ok:
