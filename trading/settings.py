@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     argon2_time_cost: int = Field(default=3, ge=1, le=20)
     argon2_memory_kib: int = Field(default=65_536, ge=8, le=4_194_304)
     argon2_parallelism: int = Field(default=4, ge=1, le=64)
+    password_length_min: int = Field(default=10, ge=8, le=64)
 
     starting_cash: Won = 10_000_000
     deposit_max: Won = 100_000_000

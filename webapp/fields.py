@@ -7,9 +7,12 @@ from uuid import UUID
 from marshmallow import ValidationError, fields, validate
 
 from trading.rules.exchange_time import KST
+from trading.rules.passwords import LENGTH_MAX
 from trading.rules.stock_codes import product_code
 
 _WHOLE_MAX = 10**15
+# Whatever PASSWORD_LENGTH_MIN says.
+LENGTH_ALWAYS_ASKED = 8
 
 
 class Whole(fields.Integer):
@@ -47,10 +50,21 @@ class Line(fields.String):
 
 
 class Password(fields.String):
-    """8 to 128 characters of any kind that UTF-8 can hold. It is never stored, logged or answered."""
+    """A password to be chosen, of characters of any kind that UTF-8 can hold. It is never stored, logged or answered.
+
+    Whether it may be chosen depends on the account: see ``webapp.password_choice``.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(validate=validate.Length(min=8, max=128), load_only=True, **kwargs)
+        super().__init__(
+            load_only=True,
+            metadata={
+                "minLength": LENGTH_ALWAYS_ASKED,
+                "maxLength": LENGTH_MAX,
+                "description": "at least 10 characters unless the operator says otherwise; none that is often chosen or resembles the account",
+            },
+            **kwargs,
+        )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = str(super()._deserialize(value, attr, data, **kwargs))

@@ -12,6 +12,7 @@ from trading.gateways.toss.errors import TossError, TossFailed, TossHasNone, Tos
 from trading.market.commands import AnswerCode
 from trading.market.quote_book import MarketUnavailable
 from trading.rules.errors import DomainError
+from trading.rules.password_choice import PasswordFault
 from trading.rules.problems import MIMETYPE, PAGE, SHARED_PROBLEMS, Words, problem_members
 
 log = structlog.get_logger(__name__)
@@ -117,6 +118,23 @@ _TABLE: dict[str, Words] = {
     "service-unavailable": Words(503, "일시적인 장애", "지금은 처리할 수 없습니다. 잠시 후 다시 시도해 주세요."),
 }
 
+# A code's detail where its reason is one that a person can do something about.
+_DETAILS_BY_REASON: dict[tuple[str, object], str] = {
+    (
+        "validation-failed",
+        PasswordFault.TOO_SHORT,
+    ): "비밀번호가 너무 짧습니다. minimum에 있는 글자 수 이상으로 정해 주세요.",
+    ("validation-failed", PasswordFault.TOO_LONG): "비밀번호가 너무 깁니다. limit에 있는 글자 수까지 쓸 수 있습니다.",
+    (
+        "validation-failed",
+        PasswordFault.TOO_COMMON,
+    ): "너무 흔하거나 쉽게 추측할 수 있는 비밀번호입니다. 더 길거나 예상하기 어려운 것으로 정해 주세요.",
+    (
+        "validation-failed",
+        PasswordFault.RESEMBLES_ACCOUNT,
+    ): "비밀번호가 이메일, 이름 또는 서비스 이름과 비슷합니다. 다른 것으로 정해 주세요.",
+}
+
 _BY_HTTP_STATUS = {
     400: "malformed-request",
     401: "unauthorized",
@@ -144,6 +162,11 @@ def problem(code: str, **facts: Any) -> Response:
 def problem_as(status: int, code: str, **facts: Any) -> Response:
     """The same with another status than the code's usual one."""
     words = replace(_TABLE[code], status=status)
+    detail = _DETAILS_BY_REASON.get((code, facts.get("reason")))
+    if detail is not None:
+        words = replace(words, detail=detail)
+        # Where a form shows what is wrong with each of its fields.
+        facts["errors"] = {"json": {facts["field"]: [detail]}}
     body = problem_members(code, words, instance=request.path, request_id=g.get("request_id"), **facts)
     # What a member repeats of the request may be half a character, which UTF-8 can't hold.
     text = current_app.json.dumps(body).encode("utf-8", "replace")

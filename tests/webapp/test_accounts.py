@@ -36,7 +36,6 @@ def test_an_address_registers_once_however_it_is_written(api: Api) -> None:
         (field, value)
         for field in ("email", "password", "name")
         for value in (None, "", " ", 1, True, [], {}, "x" * 300, "\x00\x07 control", "half \ud800")
-        if (field, value) != ("password", "\x00\x07 control")  # Which is a good password.
     ],
     ids=repr,
 )

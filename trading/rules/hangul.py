@@ -23,6 +23,30 @@ _FINALS_AS_INITIALS = (
 _LONE_CONSONANTS = {0x11A8 + place: keys for place, keys in enumerate(_FINALS_AS_INITIALS.split(","))}
 _LONE_CONSONANTS |= {0x1121: "ᄇᄉ", 0x111A: "ᄅᄒ"}
 
+# The keys of a Latin keyboard (QWERTY) that write each part of a syllable on the Korean one (Dubeolsik, KS X 5002), in the order of Unicode.
+_INITIALS_TYPED = "r,R,s,e,E,f,a,q,Q,t,T,d,w,W,c,z,x,v,g"
+_MEDIALS_TYPED = "k,o,i,O,j,p,u,P,h,hk,ho,hl,y,n,nj,np,nl,b,m,ml,l"
+_FINALS_TYPED = ",r,R,rt,s,sw,sg,e,f,fr,fa,fq,ft,fx,fv,fg,a,q,qt,t,T,d,w,c,z,x,v,g"
+_INITIAL_KEYS, _MEDIAL_KEYS, _FINAL_KEYS = (
+    _INITIALS_TYPED.split(","),
+    _MEDIALS_TYPED.split(","),
+    _FINALS_TYPED.split(","),
+)
+
+
+def latin_keys(text: str) -> str:
+    """What appears when whole syllables are typed with the keyboard left in Latin letters: 안녕 is dkssud. All else stays as it is."""
+    return "".join(_keys_of(character) for character in text)
+
+
+def _keys_of(character: str) -> str:
+    place = ord(character) - _FIRST_SYLLABLE
+    if not 0 <= place <= _LAST_SYLLABLE - _FIRST_SYLLABLE:
+        return character
+    initial, rest = divmod(place, _PER_INITIAL)
+    medial, final = divmod(rest, _FINALS)
+    return _INITIAL_KEYS[initial] + _MEDIAL_KEYS[medial] + _FINAL_KEYS[final]
+
 
 def folded(text: str) -> str:
     """The text in the one form in which texts are compared: composed, without case, width and spaces.

@@ -20,6 +20,7 @@ from trading.database.rows import AnyRow, rows_changed
 from trading.database.tables import AccountAudit, SignInSession, User, VirtualBalance, table_of
 from trading.rules.errors import EmailTaken, Unauthorized, UserNotFound
 from trading.rules.ledger import TransactionType
+from trading.rules.passwords import normalized
 from trading.rules.records import UserRecord
 from trading.services.ledger import Account, save
 from trading.services.watchlist_directories import forget_watchlist, lock_watchlist
@@ -32,7 +33,10 @@ _AUDITS = table_of(AccountAudit)
 
 
 class Passwords:
-    """Argon2id with the parameters of the settings. Hashes made with other parameters still verify and are renewed at sign-in."""
+    """Argon2id with the parameters of the settings, over passwords in NFKC.
+
+    Hashes that were made with other parameters, or of a password as it was typed, still verify and are renewed at sign-in.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._hasher = PasswordHasher(
@@ -42,17 +46,25 @@ class Passwords:
         )
 
     def hash(self, password: str) -> str:
-        return self._hasher.hash(password)
+        return self._hasher.hash(normalized(password))
 
     def matches(self, password: str, hashed: str | None) -> bool:
         """Whether the password is the one behind the hash; without a hash False, after the same amount of work."""
+        return self._verifies(normalized(password), hashed) or (
+            normalized(password) != password and self._verifies(password, hashed)
+        )
+
+    def outdated(self, hashed: str, password: str) -> bool:
+        """Whether a hash that ``password`` was verified against should be made anew."""
+        return self._hasher.check_needs_rehash(hashed) or (
+            normalized(password) != password and not self._verifies(normalized(password), hashed)
+        )
+
+    def _verifies(self, text: str, hashed: str | None) -> bool:
         try:
-            return self._hasher.verify(hashed or self._nobody, password) and hashed is not None
+            return self._hasher.verify(hashed or self._nobody, text) and hashed is not None
         except (VerifyMismatchError, InvalidHashError):
             return False
-
-    def outdated(self, hashed: str) -> bool:
-        return self._hasher.check_needs_rehash(hashed)
 
     @cached_property
     def _nobody(self) -> str:
@@ -125,7 +137,7 @@ def sign_in(
     ).one_or_none()
     if row is None or row.password_hash != verified_hash:
         raise Unauthorized
-    if passwords.outdated(verified_hash):
+    if passwords.outdated(verified_hash, password):
         session.execute(update(_USERS).where(_USERS.c.id == user_id).values(password_hash=passwords.hash(password)))
     opened = SignIn(session_id=new_id(), refresh_token_id=new_id(), user=_record(row))
     session.execute(

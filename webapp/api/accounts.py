@@ -16,6 +16,7 @@ from webapp.authentication import me, refresh_claims, signed_in, tokens_of
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
 from webapp.fields import EmailAddress, Line, Password
+from webapp.password_choice import check_choice
 from webapp.revocations import tell_ended, tell_ended_of
 from webapp.schemas import Done, Problem, envelope, success
 from webapp.writing import Answer, write
@@ -67,6 +68,7 @@ class Users(MethodView):
     def post(self, body: dict[str, Any]) -> Response:
         """Register: opens the account with its starting cash."""
         core, now = the_core(), the_core().clock()
+        check_choice(body["password"], field="password", email=body["email"], name=body["name"])
         user_id, password_hash = new_id(), core.passwords.hash(body["password"])
         return write(
             lambda session: Answer(
@@ -204,6 +206,8 @@ class MyPassword(MethodView):
     def post(self, body: dict[str, Any]) -> Response:
         """Change the password; every other session ends."""
         core, now, identity = the_core(), the_core().clock(), me()
+        user = core.database.read(lambda session: accounts.user_of(session, identity.user_id))
+        check_choice(body["new_password"], field="new_password", email=user.email, name=user.name)
         new_hash = core.passwords.hash(body["new_password"])
         changed = Answer("비밀번호를 변경했습니다.")
 

@@ -39,7 +39,7 @@ def hash_of(books: Books, user: UUID) -> str:
     return found.password_hash
 
 
-def sign_in(books: Books, user: UUID, verified_hash: str | None = None) -> SignIn:
+def sign_in(books: Books, user: UUID, verified_hash: str | None = None, password: str = "right") -> SignIn:  # noqa: S107
     hashed = verified_hash or hash_of(books, user)
     return do(
         books,
@@ -48,7 +48,7 @@ def sign_in(books: Books, user: UUID, verified_hash: str | None = None) -> SignI
             user_id=user,
             verified_hash=hashed,
             passwords=books.core.passwords,
-            password="right",
+            password=password,
             settings=books.settings,
             now=books.clock(),
         ),
@@ -109,6 +109,41 @@ def test_passwords_match_their_hash_only() -> None:
     assert hashed != passwords.hash("비밀번호")
     assert passwords.matches("비밀번호", hashed)
     assert not any(passwords.matches(*case) for case in (("other", hashed), ("x", None), ("x", ""), ("x", "broken")))
+
+
+COMPOSED, DECOMPOSED, WIDE = "caf\u00e9 \ube44\ubc00", "cafe\u0301 \u1107\u1175\u1106\u1175\u11af", "ｃａｆé 비밀"
+
+
+def test_a_password_is_the_same_however_it_is_typed() -> None:
+    """Composed, decomposed and in full width are one password (NFKC), and another is another."""
+    from tests.books import settings_for
+
+    passwords = Passwords(settings_for("sqlite:///x", "redis://x"))
+    for stored in (COMPOSED, DECOMPOSED, WIDE):
+        hashed = passwords.hash(stored)
+        assert all(passwords.matches(typed, hashed) for typed in (COMPOSED, DECOMPOSED, WIDE))
+        assert not any(passwords.outdated(hashed, typed) for typed in (COMPOSED, DECOMPOSED, WIDE))
+        assert not passwords.matches("cafe 비밀", hashed)
+    assert not passwords.matches("a" + "\u0315\u0300" * 30_000, passwords.hash("a"))
+
+
+def test_a_hash_of_a_password_as_it_was_typed_still_opens_and_is_renewed(books: Books) -> None:
+    """Hashes from before passwords were normalised: he who types as then gets in, and from then on however he types."""
+    from argon2 import PasswordHasher
+
+    user = register(books)
+    old = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(DECOMPOSED)
+    do(books, lambda session: session.execute(accounts._USERS.update().values(password_hash=old)))
+    assert books.core.passwords.matches(DECOMPOSED, old)
+    assert not books.core.passwords.matches(COMPOSED, old)
+
+    sign_in(books, user.id, password=DECOMPOSED)
+
+    assert hash_of(books, user.id) != old
+    assert all(books.core.passwords.matches(typed, hash_of(books, user.id)) for typed in (COMPOSED, DECOMPOSED))
+    kept = hash_of(books, user.id)
+    sign_in(books, user.id, password=DECOMPOSED)
+    assert hash_of(books, user.id) == kept
 
 
 def test_a_hash_of_older_parameters_is_renewed_at_sign_in(books: Books) -> None:
