@@ -25,6 +25,7 @@ class Task(StrEnum):
     RECORD_ACCOUNT_DAYS = "record_account_days"
     REFRESH_INDEX_CLOSES = "refresh_index_closes"
     PURGE_RECEIPTS = "purge_idempotency_receipts"
+    PURGE_SESSIONS = "purge_sign_in_sessions"
     BUILD_CANDLES = "build_candles"
     PURGE_CANDLES = "purge_candles"
     VERIFY_PAYMENT = "verify_payment"

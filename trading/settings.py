@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     jwt_secret_key: SecretStr | None = SecretStr(DEVELOPMENT_SECRET)
     access_token_minutes: int = Field(default=15, ge=1, le=24 * 60)
     refresh_token_days: int = Field(default=14, ge=1, le=365)
+    session_keep_days: int = Field(default=30, ge=1, le=3_650)
     argon2_time_cost: int = Field(default=3, ge=1, le=20)
     argon2_memory_kib: int = Field(default=65_536, ge=8, le=4_194_304)
     argon2_parallelism: int = Field(default=4, ge=1, le=64)

@@ -1,20 +1,27 @@
 """Periodic tasks. Each may run twice at once or not at all for a while: it goes by the state of the rows."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from celery.signals import worker_ready
+from sqlalchemy.orm import Session
 
 from trading.database.transactions import nothing_to_find
 from trading.market.subscriptions import publish_subscriptions
 from trading.queries.subscriptions import stocks_to_follow
 from trading.queue import Task
+from trading.services.accounts import purge_sessions
 from trading.services.receipts import purge
 from trading.services.sweep_due_work import find_overdue
 from workers.application import SETTINGS, app
 from workers.task import CoreTask, the_core
 
 log = structlog.get_logger(__name__)
+
+# For so long a purge goes on with what has piled up; the next one takes the rest.
+_CATCH_UP_S = 10.0
 
 
 @worker_ready.connect
@@ -60,12 +67,29 @@ def repair_account_streams() -> dict[str, Any] | None:
     return {"repaired": repaired}
 
 
-@app.task(base=CoreTask, name=str(Task.PURGE_RECEIPTS))
-def purge_idempotency_receipts() -> dict[str, Any]:
+# No purge is retried: the next one comes by itself.
+@app.task(base=CoreTask, name=str(Task.PURGE_RECEIPTS), autoretry_for=())
+def purge_idempotency_receipts() -> dict[str, Any] | None:
     """Forget idempotency keys after the hours that they are promised to be kept."""
     core = the_core()
-    purged = core.database.transaction(
-        lambda session: purge(session, keep_h=core.settings.idempotency_key_hours, now=core.clock()),
-        landed=nothing_to_find,
-    )
-    return {"purged": purged}
+    keep_h = core.settings.idempotency_key_hours
+    return _purged(lambda session: purge(session, keep_h=keep_h, now=core.clock()))
+
+
+@app.task(base=CoreTask, name=str(Task.PURGE_SESSIONS), autoretry_for=())
+def purge_sign_in_sessions() -> dict[str, Any] | None:
+    """Forget sign-ins whose refresh token ran out long ago."""
+    core = the_core()
+    keep_days = core.settings.session_keep_days
+    return _purged(lambda session: purge_sessions(session, keep_days=keep_days, now=core.clock()))
+
+
+def _purged(purge_batch: Callable[[Session], int]) -> dict[str, Any] | None:
+    """Purge batch by batch, each in a transaction of its own, until nothing is left or time is up."""
+    database, began, purged = the_core().database, time.monotonic(), 0
+    while time.monotonic() - began < _CATCH_UP_S:
+        batch = database.transaction(purge_batch, landed=nothing_to_find)
+        if not batch:
+            break
+        purged += batch
+    return {"purged": purged} if purged else None

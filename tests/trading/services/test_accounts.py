@@ -236,6 +236,49 @@ def test_a_new_password_ends_every_other_session(books: Books) -> None:
         change()
 
 
+def test_old_sign_ins_are_purged_in_batches(books: Books) -> None:
+    """Those whose refresh token ran out so many days ago go, ended or not, a bounded number at a time; all others stay and still work."""
+    user = register(books).id
+    old = [sign_in(books, user) for _ in range(5)]
+    do(books, lambda session: accounts.sign_out(session, session_id=old[0].session_id, now=books.clock()))
+    books.clock.advance(days=20)
+    ended, standing = sign_in(books, user), sign_in(books, user)
+    do(books, lambda session: accounts.sign_out(session, session_id=ended.session_id, now=books.clock()))
+
+    def purged() -> int:
+        return do(books, lambda session: accounts.purge_sessions(session, keep_days=7, now=books.clock()))
+
+    books.clock.advance(days=1, microseconds=-1)
+    assert purged() == 0
+    books.clock.advance(microseconds=1)
+    assert (purged(), purged()) == (5, 0)
+    assert {row["id"] for row in rows(books, "SELECT id FROM sign_in_sessions")} == {
+        one.session_id.bytes for one in (ended, standing)
+    }
+    assert refresh(books, old[1]) is None
+    assert refresh(books, standing) is not None
+
+
+def test_a_purge_takes_no_more_than_its_batch(books: Books) -> None:
+    """Also of very many, so that no transaction holds many rows for long."""
+    user = register(books).id
+    made = [
+        {
+            "id": new_id(), "user_id": user, "refresh_token_id": new_id(), "created_at": books.clock(), "expires_at": books.clock(),
+            "revoked_at": None, "revoked_reason": None,
+        }
+        for _ in range(accounts._PURGE_BATCH + 3)
+    ]  # fmt: skip
+    do(books, lambda session: session.execute(accounts._SESSIONS.insert(), made))
+    books.clock.advance(days=1)
+
+    batches = [
+        do(books, lambda session: accounts.purge_sessions(session, keep_days=1, now=books.clock())) for _ in range(3)
+    ]
+
+    assert batches == [accounts._PURGE_BATCH, 3, 0]
+
+
 def test_a_closed_account_is_nobody_and_its_ledger_stays(books: Books) -> None:
     """No session stands, name and address are gone and free again; cash and Transactions are as they were."""
     user = register(books)
