@@ -158,7 +158,19 @@ def test_what_is_known_of_tokens_is_bounded(sqlite_api: Api, monkeypatch: pytest
         assert data_of(sqlite_api.get("/users/me", person))["id"] == person.id
 
 
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer a b", "Basic dXNlcjpwYXNz", "bearer", "\tBearer x"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        "Bearer a b",
+        "Basic dXNlcjpwYXNz",
+        "bearer",
+        "\tBearer x",
+        "Basic x, Bearer y",
+        "Bearer x, Bearer y",
+    ],
+)
 def test_other_authorization_is_none(sqlite_api: Api, header: str) -> None:
     """Only a bearer token signs a request."""
     problem_of(sqlite_api.get("/users/me", headers={"Authorization": header}), "unauthorized")

@@ -45,6 +45,12 @@ async def problem(server: Server, path: str = "", *, method: str = "GET", **more
         pytest.param("Bearer " + token({**CLAIMS, "sub": "me"}), id="no user"),
         pytest.param("Bearer " + token({**CLAIMS, "sid": None}), id="no session"),
         pytest.param("Bearer " + token({**CLAIMS, "exp": 10**17}), id="beyond all times"),
+        pytest.param("Bearer " + token({**CLAIMS, "nbf": 3_900_000_000}), id="not yet valid"),
+        pytest.param("Bearer " + token({**CLAIMS, "type": "admin"}), id="another type"),
+        pytest.param("Bearer " + token({n: CLAIMS[n] for n in CLAIMS if n != "type"}), id="no type"),
+        pytest.param("Bearer " + token({n: CLAIMS[n] for n in CLAIMS if n != "iss"}), id="no issuer"),
+        pytest.param("Bearer " + token(CLAIMS).rpartition(".")[0] + ".", id="its signature cut off"),
+        pytest.param(f"Bearer {token(CLAIMS)},{token(CLAIMS)}", id="two"),
         pytest.param("Bearer " + token({name: CLAIMS[name] for name in CLAIMS if name != "exp"}), id="for ever"),
     ],
 )

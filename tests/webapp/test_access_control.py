@@ -1,0 +1,312 @@
+"""What one user could try with what belongs to another, or to the administrators, by any of the ways in; every route is found in the document."""
+
+import base64
+import csv
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import Any
+from uuid import UUID
+
+import jwt
+import pytest
+from click.testing import CliRunner
+from flask.cli import FlaskGroup
+
+from tests.trading.payment_rows import partly_refunded_payment
+from tests.trading.steps import everything
+from tests.webapp.client import PASSWORD, Api, Person, bearer, data_of, problem_of
+from webapp.writing import KEY_HEADER
+
+# Members of bodies that name something of a user's; each is tried with another's below.
+NAMING = {"directory_id", "item_ids", "payment_id", "client_order_id"}
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A user with some of everything, and the ids of it by the names that parameters have."""
+
+    person: Person
+    ids: dict[str, str]
+
+    def is_in(self, text: str) -> list[str]:
+        """Which of the ids stand in a text, with or without hyphens. The stream of ids that everybody counts from 1 is no secret."""
+        folded = text.replace("-", "")
+        return [name for name, value in self.ids.items() if value.replace("-", "") in folded]
+
+
+@pytest.fixture
+def victim(api: Api) -> Victim:
+    api.books.tick(70_000)
+    person = api.person()
+    bought = api.bought(person)
+    waiting = [api.limit_order(person, client_order_id=f"mine-{number}") for number in range(3)]
+    data_of(api.post("/balance/deposit", person, {"amount": 1}), 201)
+    directory = data_of(api.post("/watchlist/directories", person, {"name": "둘째"}), 201)
+    items = [
+        data_of(api.post("/watchlist", person, {"stock_code": code, "directory_id": directory["id"]}), 201)
+        for code in ("A000660", "A035720", "A035420")
+    ]
+    payment = partly_refunded_payment(api.books, UUID(person.id))
+    transactions = data_of(api.get("/trading/transactions", person))["items"]
+    return Victim(
+        person,
+        {
+            "user_id": person.id,
+            "order_id": waiting[0]["id"],
+            "bought_order_id": bought["id"],
+            "transaction_id": transactions[0]["id"],
+            "directory_id": directory["id"],
+            "item_id": items[0]["id"],
+            "second_item_id": items[1]["id"],
+            "payment_id": payment.hex,
+        },
+    )
+
+
+def operations(api: Api) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Method, path below the prefix, and description of every operation."""
+    for path, item in api.client.get("/openapi.json").get_json()["paths"].items():
+        shared = item.get("parameters", [])
+        for method, operation in item.items():
+            if method != "parameters":
+                told = {**operation, "parameters": [*shared, *operation.get("parameters", [])]}
+                yield method.upper(), path.removeprefix("/api/v1"), told
+
+
+def own_lists(api: Api) -> list[tuple[str, list[str]]]:
+    """Path and query parameters of every GET of a user's own things that has no id in its path."""
+    shared = ("/market/", "/stocks/", "/trading/realtime/", "/admin/")
+    return [
+        (path, [parameter["name"] for parameter in told["parameters"] if parameter["in"] == "query"])
+        for method, path, told in operations(api)
+        if method == "GET" and "{" not in path and not path.startswith(shared)
+    ]
+
+
+def test_no_filter_opens_anothers_things(api: Api, victim: Victim) -> None:
+    """Each parameter that a list has, and those that it might have, with each of another's ids: nothing of his is in any answer."""
+    thief, asked = api.person(), 0
+    for path, parameters in own_lists(api):
+        for name in {*parameters, "user_id", "order_id", "id", "account_id", "owner"}:
+            for value in victim.ids.values():
+                answer = api.get(path, thief, query_string={name: value})
+                assert answer.status_code < 500, (path, name)
+                text = answer.get_data(as_text=True).replace(value, "") if answer.status_code >= 400 else answer.text
+                assert victim.is_in(text) == [], (path, name)
+                asked += 1
+    assert asked > 500
+
+
+def test_anothers_cursor_leads_to_ones_own_pages(api: Api, victim: Victim) -> None:
+    """A cursor is a place in an order, not a right: with it a user sees his own things or nothing."""
+    thief, pages = api.person(), 0
+    api.limit_order(thief)
+    for path, parameters in own_lists(api):
+        for cursor in {"cursor", "after"} & set(parameters):
+            first = data_of(api.get(path, victim.person, query_string={"limit": 1}))
+            given = first["next_cursor"] or (victim.ids["order_id"] if "orders" in path else "1")
+            answer = api.get(path, thief, query_string={cursor: given, "limit": 100})
+            assert answer.status_code in (200, 422), path
+            assert victim.is_in(answer.get_data(as_text=True)) == [], path
+            pages += 1
+    assert pages >= 5
+
+
+def test_the_file_of_the_ledger_is_ones_own(api: Api, victim: Victim) -> None:
+    """Filtered by another's order it is empty but for its head, and whole it holds the own rows alone."""
+    thief = api.person()
+    for query, count in {
+        f"order_id={victim.ids['bought_order_id']}": 0,
+        f"user_id={victim.person.id}": 1,
+        "": 1,
+    }.items():
+        answer = api.get(f"/trading/transactions?{query}", thief, headers={"Accept": "text/csv"})
+        _, *rows = csv.reader(StringIO(answer.get_data().decode("utf-8-sig"), newline=""))
+        assert len(rows) == count, query
+        assert victim.is_in(answer.get_data(as_text=True)) == []
+
+
+def body_members(api: Api) -> set[str]:
+    """Names of all members of request bodies that end like an id's."""
+    schemas = api.client.get("/openapi.json").get_json()["components"]["schemas"]
+    found = set()
+    for method, path, told in operations(api):
+        if path.startswith("/admin/") or method == "GET":
+            continue
+        for content in told.get("requestBody", {}).get("content", {}).values():
+            schema = schemas[content["schema"]["$ref"].rpartition("/")[2]]
+            found |= {name for name in schema["properties"] if name.endswith(("_id", "_ids"))}
+    return found
+
+
+def test_no_id_in_a_body_reaches_anothers_things(api: Api, victim: Victim) -> None:
+    """As in a path: not found, or a refusal that says no more, and nothing of his changes."""
+    assert body_members(api) == NAMING
+    thief, ids = api.person(), victim.ids
+    own = data_of(api.post("/watchlist", thief, {"stock_code": "A000660"}), 201)
+    before = everything(api.books)
+
+    attempts: list[tuple[str, str, dict[str, Any]]] = [
+        ("POST", "/watchlist", {"stock_code": "A005930", "directory_id": ids["directory_id"]}),
+        ("PATCH", f"/watchlist/{own['id']}", {"directory_id": ids["directory_id"]}),
+        ("PUT", "/watchlist/order", {"directory_id": ids["directory_id"], "item_ids": [ids["item_id"]]}),
+        ("PUT", "/watchlist/order", {"directory_id": own["directory_id"], "item_ids": [ids["item_id"], own["id"]]}),
+        ("PUT", "/watchlist/order", {"directory_id": own["directory_id"], "item_ids": [ids["item_id"]]}),
+        ("POST", "/payments/portone/complete", {"payment_id": ids["payment_id"]}),
+    ]
+    for method, path, body in attempts:
+        answer = api.ask(method, path, thief, json=body)
+        assert answer.status_code in (404, 409), (path, answer.get_data(as_text=True))
+        # What he sent himself may be repeated to him.
+        assert set(victim.is_in(answer.get_data(as_text=True))) <= {"item_id"}
+        assert everything(api.books) == before, (path, body)
+
+
+def test_an_orders_own_name_is_each_users_own(api: Api, victim: Victim) -> None:
+    """Two users may call their orders alike, and neither learns that the other does."""
+    thief = api.person()
+    placed = api.limit_order(thief, client_order_id="mine-0")
+    assert placed["client_order_id"] == "mine-0"
+    again = api.order(thief, "BUY", 1, order_type="LIMIT", price=60_000, client_order_id="mine-0")
+    problem_of(again, "client-order-id-taken")
+    free = api.order(thief, "BUY", 1, order_type="LIMIT", price=60_000, client_order_id="mine-1")
+    data_of(free, 201)
+
+
+def test_a_key_of_another_users_request_is_a_new_one(api: Api, victim: Victim) -> None:
+    """The same key with the same body is each user's own request: nobody is answered with what another did."""
+    key = {KEY_HEADER: "one-key-for-two"}
+    first = data_of(api.post("/balance/deposit", victim.person, {"amount": 5_000}, headers=key), 201)
+    thief = api.person()
+
+    second = api.post("/balance/deposit", thief, {"amount": 5_000}, headers=key)
+
+    assert "Idempotency-Replayed" not in second.headers
+    assert data_of(second, 201)["id"] != first["id"]
+    assert victim.person.id not in second.get_data(as_text=True)
+    data_of(api.post("/balance/deposit", thief, {"amount": 1}, headers={KEY_HEADER: "another"}), 201)
+
+
+def test_nobody_makes_himself_an_administrator(api: Api) -> None:
+    """Whatever he sends to any route that changes something, he stays a user; so does a new account that asks to be more."""
+    person = api.person()
+    claims = {"role": "ADMIN", "is_admin": True, "admin": True, "roles": ["ADMIN"], "user": {"role": "ADMIN"}}
+    tried = 0
+    for method, path, _told in operations(api):
+        if method == "GET" or (path in ("/users/logout", "/users/me") and method in ("POST", "DELETE")):
+            continue
+        filled = path.replace("{stock_code}", "A005930")
+        for name in ("order_id", "transaction_id", "directory_id", "item_id", "payment_id"):
+            filled = filled.replace(f"{{{name}}}", "0" * 32)
+        for body in (
+            claims,
+            {"name": "이름", **claims},
+            {"email": f"x{tried}@example.com", "password": PASSWORD, "name": "이름", **claims},
+        ):
+            answer = api.ask(method, filled, person, json=body, query_string={"role": "ADMIN"})
+            assert answer.status_code < 500, (path, answer.get_data(as_text=True))
+            tried += 1
+    assert tried > 60
+    assert data_of(api.get("/users/me", person))["role"] == "USER"
+    roles = api.books.core.database.read(
+        lambda session: session.connection().exec_driver_sql("SELECT DISTINCT role FROM users").scalars().all()
+    )
+    assert roles == ["USER"]
+    claimed = jwt.encode(
+        {**jwt.decode(person.access_token, options={"verify_signature": False}), "role": "ADMIN"},
+        api.app.config["JWT_SECRET_KEY"],
+    )
+    problem_of(api.get("/admin/actions", headers=bearer(claimed)), "forbidden")
+
+
+def test_a_role_counts_from_the_next_request_on(api: Api) -> None:
+    """It is read from the database each time, so neither a token nor a process outlives a demotion."""
+    person = api.person()
+    for command, code in (("promote", None), ("demote", "forbidden"), ("promote", None), ("demote", "forbidden")):
+        result = CliRunner().invoke(FlaskGroup(create_app=lambda: api.app), ["users", command, person.email])
+        assert result.exit_code == 0, result.output
+        answer = api.get("/admin/actions", person)
+        assert answer.status_code == 200 if code is None else problem_of(answer, code)
+    renewed = data_of(api.post("/users/refresh", headers=bearer(person.refresh_token)))
+    assert renewed["user"]["role"] == "USER"
+    problem_of(api.post("/admin/trading/halt", headers=bearer(renewed["access_token"])), "forbidden")
+
+
+def test_a_closed_account_opens_nothing_by_any_token(api: Api) -> None:
+    """Neither its own access nor its refresh token, nor those of its other sessions, nor an administrator's."""
+    person = api.administrator()
+    elsewhere = api.signed_in(person.email)
+    data_of(api.ask("DELETE", "/users/me", person))
+    for one in (person, elsewhere):
+        for method, path, _ in operations(api):
+            if method == "GET" and "{" not in path and not path.startswith("/market/") and "daemon" not in path:
+                problem_of(api.get(path, one), "unauthorized")
+        problem_of(api.post("/users/refresh", headers=bearer(one.refresh_token)), "unauthorized")
+    problem_of(api.login(person.email), "unauthorized")
+
+
+def _header(**members: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(members).encode()).rstrip(b"=").decode()
+
+
+def _hs256(header: str, payload: str, key: bytes) -> str:
+    signature = hmac.digest(key, f"{header}.{payload}".encode(), hashlib.sha256)
+    return f"{header}.{payload}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+def forged(api: Api, person: Person) -> dict[str, str]:
+    """Tokens that a careless check would take, besides those of test_sessions: each is one step from a good one."""
+    payload = person.access_token.split(".")[1]
+    claims = jwt.decode(person.access_token, options={"verify_signature": False})
+    secret = api.app.config["JWT_SECRET_KEY"]
+    later = datetime.now(UTC) + timedelta(hours=1)
+
+    def signed(**changed: Any) -> str:
+        return jwt.encode({**claims, **changed}, secret, algorithm="HS256")
+
+    return {
+        "not yet valid": signed(nbf=later),
+        "issued later": signed(iat=later),
+        "no end": jwt.encode({name: claims[name] for name in claims if name != "exp"}, secret, algorithm="HS256"),
+        "another type": signed(type="admin"),
+        "type of no kind": signed(type=["access"]),
+        "empty key": _hs256(_header(alg="HS256", typ="JWT"), payload, b""),
+        "null key": _hs256(_header(alg="HS256", typ="JWT"), payload, b"None"),
+        "key of the header's choice": _hs256(_header(alg="HS256", typ="JWT", kid="../../dev/null"), payload, b""),
+        "key in the header": _hs256(_header(alg="HS256", jwk={"kty": "oct", "k": "AAAA"}), payload, b"\0\0\0"),
+        "algorithm in other letters": f"{_header(alg='hs256', typ='JWT')}.{payload}.{person.access_token.split('.')[2]}",
+        "None": f"{_header(alg='None', typ='JWT')}.{payload}.",
+        "public key as secret": f"{_header(alg='RS256', typ='JWT')}.{payload}.{person.access_token.split('.')[2]}",
+        "signature of another token": f"{person.access_token.rpartition('.')[0]}.{api.person().access_token.rpartition('.')[2]}",
+        "signature cut": person.access_token[:-1],
+        "refresh token's body": f"{person.refresh_token.rpartition('.')[0]}.{person.access_token.rpartition('.')[2]}",
+        "session of another": signed(
+            sid=jwt.decode(api.person().access_token, options={"verify_signature": False})["sid"]
+        ),
+        "a list of users": signed(sub=[person.id]),
+        "encrypted form": "a.b.c.d.e",
+    }
+
+
+def test_no_forged_token_opens_anything(sqlite_api: Api) -> None:
+    """Neither as an access token nor as a refresh token, and the good ones still do."""
+    person = sqlite_api.person()
+    taken = []
+    for name, token in forged(sqlite_api, person).items():
+        for answer in (
+            sqlite_api.get("/users/me", headers=bearer(token)),
+            sqlite_api.get("/trading/orders", headers=bearer(token)),
+            sqlite_api.post("/users/refresh", headers=bearer(token)),
+        ):
+            if answer.status_code == 401:
+                problem_of(answer, "unauthorized")
+            else:
+                taken.append((name, answer.request.path))
+    assert not taken, taken
+    data_of(sqlite_api.get("/users/me", person))
+    data_of(sqlite_api.post("/users/refresh", headers=bearer(person.refresh_token)))
