@@ -12,6 +12,8 @@ def create_app(core: Core) -> Flask:
     """The application on a trading core; nothing is read from the environment here and nothing connects yet."""
     app = Flask(__name__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=REQUEST_BYTES_MAX, PROPAGATE_EXCEPTIONS=False)
+    # A path with slashes too many is not there, instead of being led to one that repeats it.
+    app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.extensions["stocking"] = core

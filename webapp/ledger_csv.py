@@ -21,6 +21,7 @@ BATCH_ROWS = 1_000
 _BYTE_ORDER_MARK = "\ufeff"
 # What a spreadsheet takes for the beginning of a formula, in either width.
 _FORMULA_SIGNS = tuple("=+-@＝＋－＠")
+_MARGINS = ("\t", "\r", "\n")
 
 # Member of the record, English and Korean name.
 _COLUMNS = (
@@ -92,7 +93,7 @@ def _lines(rows: list[list[str]]) -> str:
 def _cell(value: object) -> str:
     """A value as a spreadsheet should show it: times in Korea's, and text never as a formula."""
     if isinstance(value, str):
-        return f"'{value}" if value.lstrip().startswith(_FORMULA_SIGNS) or value[:1] in "\t\r\n" else value
+        return f"'{value}" if value.lstrip().startswith(_FORMULA_SIGNS) or value.startswith(_MARGINS) else value
     if isinstance(value, datetime):
         return value.astimezone(KST).isoformat(timespec="seconds")
     return "" if value is None else str(value)

@@ -100,7 +100,7 @@ def test_json_unless_csv_is_preferred(sqlite_api: Api, accept: str, mimetype: st
     ("written", "shown"),
     [
         ("=1+1", "'=1+1"), ("+82", "'+82"), ("-2", "'-2"), ("@SUM(A1)", "'@SUM(A1)"), ("  =1", "'  =1"), ("\t=1", "'\t=1"), ("\r=1", "'\r=1"),
-        ("＝1", "'＝1"), ('=HYPERLINK("http://x","y")', '\'=HYPERLINK("http://x","y")'), ("1=1", "1=1"), ("배당, 2차", "배당, 2차"), ('"a"', '"a"'),
+        ("＝1", "'＝1"), ('=HYPERLINK("http://x","y")', '\'=HYPERLINK("http://x","y")'), ("1=1", "1=1"), ("배당, 2차", "배당, 2차"), ('"a"', '"a"'), ("", ""), ("\n=1", "'\n=1"),
     ],
 )  # fmt: skip
 def test_no_text_is_a_formula(sqlite_api: Api, written: str, shown: str) -> None:

@@ -68,7 +68,7 @@ def insert_events(session: Session, events: Sequence[AccountEvent]) -> None:
 
 def _values(event: AccountEvent) -> str:
     data = msgspec.json.encode(event.data).hex()
-    return f"({_literal(event.user_id)}, {event.id:d}, '{event.kind:s}', {_instant(event.occurred_at)}, CAST(X'{data}' AS CHAR))"
+    return f"({_literal(event.user_id)}, {event.id:d}, '{EventKind(event.kind):s}', {_instant(event.occurred_at)}, CAST(X'{data}' AS CHAR))"
 
 
 def _literal(user_id: UUID) -> str:

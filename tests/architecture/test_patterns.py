@@ -1,0 +1,74 @@
+"""Regular expressions: no input makes one of ours slow, however long it is and whatever it is made of."""
+
+import ast
+import itertools
+import random
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.architecture.source import python_files, tree
+
+MOST_S = 0.5
+LENGTH = 4_000
+CALLS = {"compile", "match", "fullmatch", "search", "findall", "finditer", "sub", "split"}
+ROOMS = ("trading", "webapp", "workers", "relayer", "launcher", "sandbox")
+
+
+def constant(node: ast.AST) -> str | None:
+    """The text of a literal, with its placeholders filled by a letter."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(each.value) if isinstance(each, ast.Constant) else "a" for each in node.values)
+    return None
+
+
+def patterns() -> Iterator[tuple[str, str]]:
+    """Where, and the text of every pattern that is written down in the product."""
+    for path in python_files(*ROOMS):
+        for node in ast.walk(tree(path)):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            function = node.func
+            of_module = (
+                isinstance(function, ast.Attribute)
+                and getattr(function.value, "id", "") == "re"
+                and function.attr in CALLS
+            )
+            of_schema = isinstance(function, ast.Attribute) and function.attr == "Regexp"
+            if (of_module or of_schema) and (text := constant(node.args[0])) is not None:
+                yield f"{path}:{node.lineno}", text
+
+
+PATTERNS = sorted(set(patterns()))
+
+
+def hostile(pattern: str) -> list[str]:
+    """Long texts that nearly match: runs of every character that the pattern names, alone and mixed, with an end that spoils them."""
+    random.seed(3)
+    letters = sorted({each for each in pattern if each.isprintable()} | set("aA0 -_.,@/'\\\t\n가é"))
+    texts = [letter * LENGTH for letter in letters]
+    texts += ["".join(random.choices(letters, k=LENGTH)) for _ in range(5)]
+    texts += [(one + other) * (LENGTH // 2) for one, other in itertools.pairwise(letters)]
+    return [text + end for text in texts for end in ("", "!", "\x00")]
+
+
+def test_all_are_found() -> None:
+    """The walk sees as many as there are calls, or new ways to write one would go untested."""
+    assert len(PATTERNS) > 30
+    assert any("webapp/fields.py" in where for where, _ in PATTERNS)
+
+
+@pytest.mark.parametrize(("where", "pattern"), PATTERNS, ids=[where for where, _ in PATTERNS])
+def test_no_input_makes_a_pattern_slow(where: str, pattern: str) -> None:
+    """Matched, matched whole and searched for: all within a time that a pattern which goes back on itself would exceed by far."""
+    compiled = re.compile(pattern)
+    for text in hostile(pattern):
+        began = time.thread_time()
+        compiled.fullmatch(text)
+        compiled.match(text)
+        compiled.search(text)
+        assert time.thread_time() - began < MOST_S, repr(text[:20])
