@@ -73,7 +73,7 @@ class Halting(MethodView):
         def halted(session: Session) -> Answer:
             standing = halt(session, halt_id=halt_id, by=by, reason=reason, now=now)
             outcome = Outcome("halted" if standing.id == halt_id else UNCHANGED, target=str(standing.id))
-            record(session, action, outcome, now=now, reason=reason)
+            record(session, action, outcome, now=the_core().clock(), reason=reason)
             return told(standing)
 
         return write(halted, schema=envelope(Halt), landed=landed)
@@ -98,7 +98,7 @@ class Resuming(MethodView):
         def resumed(session: Session) -> Answer:
             lifted = resume(session, by=by, now=now)
             outcome = Outcome(UNCHANGED) if lifted is None else Outcome("resumed", target=str(lifted.id))
-            record(session, action, outcome, now=now)
+            record(session, action, outcome, now=the_core().clock())
             return told(lifted)
 
         return write(resumed, schema=ResumeAnswer, landed=landed)
