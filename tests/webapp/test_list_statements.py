@@ -37,8 +37,8 @@ def lists(document: dict[str, Any]) -> list[tuple[str, bool]]:
 
 
 def live(api: Api, rows: int) -> Person:
-    """A user with so many rows in each of his lists, on as many days: something is held of each stock, another is sold out, one is watched."""
-    person, books = api.person(), api.books
+    """An administrator with so many rows in each of his lists, on as many days: something is held of each stock, another is sold out, one is watched."""
+    person, books = api.administrator(), api.books
     began = trade_date(books.clock())
     for number in range(rows):
         books.clock.advance(days=1)
@@ -51,6 +51,7 @@ def live(api: Api, rows: int) -> Person:
         data_of(api.post("/watchlist", person, {"stock_code": held}), 201)
         data_of(api.post("/watchlist/directories", person, {"name": f"묶음 {number}"}), 201)
         partly_refunded_payment(books, UUID(person.id))
+        data_of(api.post("/admin/trading/resume", person))
     record_days(books, UUID(person.id), began, [(10_000_000, 0)] * rows)
     return api.signed_in(person.email)
 
