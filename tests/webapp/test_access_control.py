@@ -201,7 +201,7 @@ def test_nobody_makes_himself_an_administrator(api: Api) -> None:
         if method == "GET" or (path in ("/users/logout", "/users/me") and method in ("POST", "DELETE")):
             continue
         filled = path.replace("{stock_code}", "A005930")
-        for name in ("order_id", "transaction_id", "directory_id", "item_id", "payment_id"):
+        for name in ("order_id", "transaction_id", "directory_id", "item_id", "payment_id", "user_id"):
             filled = filled.replace(f"{{{name}}}", "0" * 32)
         for body in (
             claims,

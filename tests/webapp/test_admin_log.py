@@ -30,6 +30,7 @@ QUERIES = {
     "/admin/websocket/subscriptions/subscribe": {"topic": "A000660"},
     "/admin/websocket/subscriptions/unsubscribe": {"topic": "A000660"},
 }
+BODIES = {"/admin/accounts/<uuid:user_id>/resume": {"note": "확인"}}
 OPERATOR = pwd.getpwuid(os.getuid()).pw_name
 
 
@@ -82,13 +83,14 @@ def test_a_halt_and_its_end_are_put_down(api: Api) -> None:
 def test_no_route_for_administrators_forgets_it(sqlite_api: Api) -> None:
     """Each in the URL map that changes something leaves one entry with its outcome, whatever came of it; each that only reads leaves none."""
     api = sqlite_api
-    administrator = api.administrator()
+    administrator, user = api.administrator(), api.person()
     asked = [(method, rule) for method, rule in routes(api) if rule.startswith("/admin/")]
     assert {method for method, _ in asked} > {"GET", "POST"}
 
     for method, rule in asked:
         before = rows(api.books, "SELECT id FROM admin_actions")
-        answer = api.ask(method, rule, administrator, query_string=QUERIES.get(rule, {}))
+        path, body = rule.replace("<uuid:user_id>", user.id), {"json": BODIES[rule]} if rule in BODIES else {}
+        answer = api.ask(method, path, administrator, query_string=QUERIES.get(rule, {}), **body)
         assert answer.status_code in (200, 504), (rule, answer.get_data(as_text=True))
         added = len(rows(api.books, "SELECT id FROM admin_actions")) - len(before)
         assert added == (0 if method == "GET" else 1), (method, rule)
@@ -186,6 +188,8 @@ def test_every_command_that_changes_something_is_put_down(api: Api, tmp_path: Pa
         ("index", "import", str(closes)): ("index.import", "KOSPI"),
         ("users", "promote", person.email): ("users.promote", person.id),
         ("users", "demote", person.email): ("users.demote", person.id),
+        ("users", "halt", person.email, "--reason", "문의"): ("accounts.halt", person.id),
+        ("users", "resume", person.id, "--note", "확인"): ("accounts.resume", person.id),
         ("calendar", "close", "2026-11-23", "--note", "임시 휴장"): ("calendar.change", "2026-11-23"),
         ("calendar", "open", "2026-11-23", "--note", "개장"): ("calendar.change", "2026-11-23"),
         ("calendar", "late", "2026-11-23", "--minutes", "60", "--note", "수능"): ("calendar.change", "2026-11-23"),
@@ -198,10 +202,11 @@ def test_every_command_that_changes_something_is_put_down(api: Api, tmp_path: Pa
     found = entries(api, administrator)[::-1]
 
     assert [(entry["action"], entry["target"]) for entry in found] == list(commands.values())
-    assert {(entry["operator"], entry["outcome"], entry["user_id"]) for entry in found} == {(OPERATOR, "done", None)}
+    assert {(entry["operator"], entry["user_id"]) for entry in found} == {(OPERATOR, None)}
+    assert [entry["outcome"] for entry in found] == ["done"] * 5 + ["halted", "resumed"] + ["done"] * 4
     assert found[1]["details"] == {"file": "listing.csv"}
     assert found[1]["outcome_details"] == {"stocks": 1}
-    assert found[7]["details"] == {"closed": False, "delay_minutes": 60, "note": "수능"}
+    assert found[9]["details"] == {"closed": False, "delay_minutes": 60, "note": "수능"}
     assert person.email not in json.dumps(found)
 
 

@@ -101,6 +101,7 @@ def _staged(api: Api, asked: list[str]) -> Stage:
         "item_id": data_of(api.post("/watchlist", person, {"stock_code": "A000660"}), 201)["id"],
         "payment_id": partly_refunded_payment(api.books, UUID(person.id)).hex,
         "stock_code": "A005930",
+        "user_id": administrator.id,
     }
     return Stage(api, person, administrator, victim, own, asked)
 
