@@ -4,6 +4,14 @@ import os
 import sys
 from typing import Any
 
+from gunicorn.glogging import Logger
+
+from trading import logs
+from trading.processes import Process
+
+# Here and not in the workers alone: the first lines are the arbiter's, and faults of the settings end it before it starts workers that fail for ever.
+loglevel = logs.begin(Process.API).log_level.lower()
+
 wsgi_app = "wsgi:app"
 bind = f"{os.environ.get('API_HOST', '127.0.0.1')}:{os.environ.get('API_PORT', '8000')}"
 
@@ -31,7 +39,18 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH1
 
 control_socket_disable = True  # Signals are enough to steer it; one way in less.
 accesslog = None  # The application logs each request itself, with its request id and without secrets.
-errorlog = "-"
+errorlog = None  # Its own lines go where those of the application go.
+
+
+class _SharedLogs(Logger):  # type: ignore[misc]
+    """Leaves gunicorn's lines to the root logger's handler, in the shape of all others."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.propagate = True
+
+
+logger_class = _SharedLogs
 
 
 def post_worker_init(worker: Any) -> None:

@@ -2,15 +2,14 @@
 
 import click
 
-from trading import core, settings
-from trading.logs import configure
+from trading import core
+from trading.logs import begin
 from trading.processes import Process
 from webapp import create_app
 from webapp.queue import on_a_thread, producer_courier
 
 _is_command = click.get_current_context(silent=True) is not None
-_settings = settings.load(process=Process.COMMAND if _is_command else Process.API)
-configure(_settings)
+_settings = begin(Process.COMMAND if _is_command else Process.API)
 app = create_app(
     core.build(
         _settings,

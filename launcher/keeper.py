@@ -15,6 +15,7 @@ dies. It ends with 0 when it was told to stop and with 1 when it gave up.
 
 import argparse
 import contextlib
+import json
 import os
 import select
 import signal
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from launcher.leash import die_with_parent, leashed
 
@@ -133,9 +135,13 @@ def _ending(code: int) -> str:
 
 
 def _say(sentence: str) -> None:
-    """One line among the command's own. With its reader gone a keeper has work left to do, and no complaints."""
+    """One line among the command's own, in their shape. With its reader gone a keeper has work left to do, and no complaints."""
+    line = f"keeper: {sentence}"
+    if os.environ.get("LOG_FORMAT") == "json":
+        now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        line = json.dumps({"timestamp": now, "level": "warning", "event": "keeper_tells", "text": sentence})
     with contextlib.suppress(OSError):
-        os.write(sys.stdout.fileno(), f"keeper: {sentence}\n".encode())
+        os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,16 +9,11 @@ from relayer.daemon import Daemon
 from relayer.dead_man import dead_man_switch
 from trading import logs
 from trading.processes import Process
-from trading.settings import Settings, SettingsError, load
+from trading.settings import Settings
 
 
 def main() -> int:
-    try:
-        settings = load(process=Process.RELAYER)
-    except SettingsError as faults:
-        sys.stderr.write(f"{faults}\n")
-        return 2
-    logs.configure(settings)
+    settings = logs.begin(Process.RELAYER)
     # At DEBUG this library writes large parts of every frame, and the token travels in one.
     logging.getLogger("websockets").setLevel(logging.WARNING)
     asyncio.run(_run(settings))

@@ -357,6 +357,12 @@ def is_production(environment: Mapping[str, str] | None = None) -> bool:
     return given.get("ENVIRONMENT", "").lower() == "production"
 
 
+def asks_for_json(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether logs are to be JSON, whatever may be wrong with the settings: for saying what is."""
+    given = os.environ if environment is None else environment
+    return given.get("LOG_FORMAT") == "json"
+
+
 def load(environment: Mapping[str, str] | None = None, *, process: Process | None = None) -> Settings:
     """Settings of ``process`` from its environment, or from ``environment`` alone; without one those of a machine that runs them all.
 

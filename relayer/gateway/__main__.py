@@ -5,26 +5,25 @@ import resource
 import signal
 import sys
 
+import structlog
+
 from relayer.gateway.server import Gateway
 from trading import logs
 from trading.processes import Process
-from trading.settings import Settings, SettingsError, load
+from trading.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 def main() -> int:
-    try:
-        settings = load(process=Process.GATEWAY)
-    except SettingsError as faults:
-        sys.stderr.write(f"{faults}\n")
-        return 2
-    logs.configure(settings)
+    settings = logs.begin(Process.GATEWAY)
     # Each client takes a descriptor, and the usual 1,024 that a process begins with are only advice.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         asyncio.run(_run(settings))
     except OSError as refused:
-        sys.stderr.write(f"The gateway cannot listen on port {settings.gateway_port}: {refused.strerror}.\n")
+        log.critical("gateway_cannot_listen", port=settings.gateway_port, reason=refused.strerror)
         return 1
     return 0
 

@@ -15,7 +15,9 @@ def module_of(words: list[str]) -> str:
     match words:
         case ["exec", "gunicorn", target, *_]:
             return target.partition(":")[0]
-        case ["exec", "celery", "-A", application, "worker" | "beat" | "flower", *_]:
+        case ["exec", "celery", "-A", application, "worker" | "flower", *_]:
+            return application
+        case ["exec", "celery", "-A", application, "--quiet", "beat", *_]:
             return application
         case ["exec", "python", "-m", module, *_]:
             return f"{module}.__main__"

@@ -24,6 +24,7 @@ def environment_of(settings: Settings, **more: str) -> dict[str, str]:
         "DATABASE_URI": settings.database_uri.get_secret_value(),
         "REDIS_URL": settings.redis_url.get_secret_value(),
         "LOG_FORMAT": "json",
+        "LOG_LEVEL": settings.log_level,
         "TICK_FRESHNESS_MS": str(settings.tick_freshness_ms),
         "WAKE_GRACE_MS": str(settings.wake_grace_ms),
         "SWEEP_PERIOD_S": str(settings.sweep_period_s),

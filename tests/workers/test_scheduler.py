@@ -19,8 +19,8 @@ SENT = "Sending due task"
 
 @pytest.fixture
 def settings(valkey_url: str) -> Settings:
-    """Beat needs no database: it only sends."""
-    return settings_for("sqlite:///no.db", valkey_url)
+    """Beat needs no database: it only sends. What it sends, Celery tells only whoever asks for everything."""
+    return settings_for("sqlite:///no.db", valkey_url, log_level="DEBUG")
 
 
 def until(process: CeleryProcess, word: str, *, times: int = 1) -> None:

@@ -19,8 +19,8 @@ FRESH_S, STALE_S = 2.5, 8.0
 
 @pytest.fixture
 def settings(valkey_url: str) -> Settings:
-    """No database is needed by a process that is given nothing to do."""
-    return settings_for("sqlite:///no.db", valkey_url)
+    """No database is needed by a process that is given nothing to do. What beat sends, Celery tells only whoever asks for everything."""
+    return settings_for("sqlite:///no.db", valkey_url, log_level="DEBUG")
 
 
 @pytest.fixture
