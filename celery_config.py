@@ -130,7 +130,7 @@ def _schedule(settings: Settings) -> dict[str, Any]:
             "task": str(Task.MATCH_LIMIT_ORDERS),
             "args": (shard,),
             "schedule": period_s,
-            "options": {"expires": _expires_s(period_s), "queue": match_queue(shard)},
+            "options": {"expires": _expires_s(period_s), "queue": match_queue(shard), "argsrepr": f"shard {shard}"},
         }
     return schedule
 

@@ -40,6 +40,7 @@ from trading.services.place_order import PlaceOrder, place_order
 from trading.services.settle_executions import settle_executions
 from trading.services.stock_list import import_stocks
 from trading.services.update_portfolios import update_portfolios
+from trading.services.worked_on import WorkedOn
 from trading.settings import Settings
 from webapp import create_app
 
@@ -166,9 +167,10 @@ class Books:
         )
 
     def expire(self) -> int | None:
-        """Expire one batch of orders whose day has ended."""
+        """Expire one batch of orders whose day has ended; how many."""
         hours = self.core.market_hours()
-        return self.do(lambda session: expire_orders(session, hours=hours, settings=self.settings, now=self.clock()))
+        expired = self.do(lambda session: expire_orders(session, hours=hours, settings=self.settings, now=self.clock()))
+        return None if expired is None else len(expired.order_ids)
 
     def do(self, work: Callable[[Session], T]) -> T:
         """Run ``work`` in a transaction."""
@@ -179,7 +181,7 @@ class Books:
         return {"quotes": self.core.quotes, "hours": self.core.market_hours(), "settings": self.settings}
 
     def run(self, wakeup: Wakeup) -> object:
-        """Do what a worker does on this wake-up."""
+        """Do what a worker does on this wake-up; of fills how many were settled or applied."""
         if wakeup.task in ONE_BY_ONE:
             return self._ask_portone(wakeup)
         now, market = self.clock(), self.market()
@@ -190,7 +192,8 @@ class Books:
             ),
             Task.UPDATE_PORTFOLIOS: lambda session: update_portfolios(session, wakeup.ids, now=now),
         }
-        return self.do(stages[wakeup.task])
+        report = self.do(stages[wakeup.task])
+        return len(report.execution_ids) if isinstance(report, WorkedOn) else report
 
     def _ask_portone(self, wakeup: Wakeup) -> object:
         ask = look_at_payment if wakeup.task is Task.VERIFY_PAYMENT else pursue_refund

@@ -7,6 +7,8 @@ from uuid import UUID
 
 import structlog
 
+from trading.logs.ids import NAMED_MAX
+
 log = structlog.get_logger(__name__)
 
 
@@ -36,6 +38,17 @@ class Task(StrEnum):
 
 # What waits for somebody outside takes one row at a time: together they would outlast a task's time limit.
 ONE_BY_ONE = frozenset({Task.VERIFY_PAYMENT, Task.REFUND_PAYMENT})
+# What the ids of a wake-up are of.
+_ROWS = {
+    Task.EXECUTE_ORDERS: "order",
+    Task.SETTLE_EXECUTIONS: "execution",
+    Task.UPDATE_PORTFOLIOS: "execution",
+    Task.VERIFY_PAYMENT: "payment",
+    Task.REFUND_PAYMENT: "refund",
+}
+
+# How many ids Flower shows: a batch has five hundred.
+_SHOWN_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,23 @@ class Wakeup:
 
     task: Task
     ids: tuple[UUID, ...]
+
+
+def ids_named(task: str, ids: Sequence[str]) -> dict[str, list[str]]:
+    """The ids of a wake-up under the name that they have in every line of the log; nothing for a task that is woken without."""
+    row = _ROWS.get(Task(task))
+    if row is None:
+        return {}
+    # A payment is called as PortOne's console calls it.
+    return {f"{row}_ids": [str(one).replace("-", "") if row == "payment" else str(one) for one in ids]}
+
+
+def shown(task: str, ids: Sequence[str]) -> str:
+    """A wake-up's ids as Flower shows them: how many of what, and the first."""
+    ((name, named),) = ids_named(task, ids).items()
+    first = ", ".join(named[:_SHOWN_MAX]) + (", …" if len(named) > _SHOWN_MAX else "")
+    row = name.removesuffix("_ids")
+    return f"{len(named)} {row if len(named) == 1 else row + 's'}: {first}"
 
 
 def wakeups(task: Task, ids: Sequence[UUID], *, batch_size: int) -> Iterator[Wakeup]:
@@ -62,11 +92,16 @@ def courier(send: Callable[[str, list[str]], object]) -> Callable[[Sequence[Wake
 
     def deliver(wakeups_due: Sequence[Wakeup]) -> None:
         for told, wakeup in enumerate(wakeups_due):
+            ids = [str(one) for one in wakeup.ids]
             try:
-                send(wakeup.task, [str(one) for one in wakeup.ids])
+                send(wakeup.task, ids)
             except Exception as fault:  # noqa: BLE001 - whatever is wrong with the broker, the rows are due and will be found
                 log.warning(
-                    "wakeups_lost", count=len(wakeups_due) - told, task=wakeup.task, reason=type(fault).__name__
+                    "wakeups_lost",
+                    count=len(wakeups_due) - told,
+                    wakes=wakeup.task,
+                    reason=type(fault).__name__,
+                    **ids_named(wakeup.task, ids[:NAMED_MAX]),
                 )
                 return
 

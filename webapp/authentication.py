@@ -8,6 +8,7 @@ from uuid import UUID
 
 from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token, get_jwt, verify_jwt_in_request
+from structlog.contextvars import bind_contextvars
 
 from trading.queries.accounts import Identity, identity_of
 from trading.rules.access_tokens import ALGORITHM, ISSUER, SESSION_CLAIM, Bearer, bearer_of
@@ -56,8 +57,9 @@ def install(app: Flask) -> None:
 
 
 def tokens_of(sign_in: SignIn) -> dict[str, Any]:
-    """A pair of tokens for a session: one to ask with, one to exchange, once, for the next pair."""
+    """A pair of tokens for a session: one to ask with, one to exchange, once, for the next pair. The request is known to be its user's."""
     subject = str(sign_in.user.id)
+    bind_contextvars(user_id=subject)
     session = {SESSION_CLAIM: sign_in.session_id.hex}
     settings = the_core().settings
     return {
@@ -77,6 +79,7 @@ def signed_in(view: Callable[P, R]) -> Callable[P, R]:
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         g.identity = _standing(_proof())
+        bind_contextvars(user_id=str(g.identity.user_id))
         return view(*args, **kwargs)
 
     return guarded

@@ -15,7 +15,7 @@ from structlog.contextvars import bound_contextvars, get_contextvars
 
 import celery_config
 from trading.core import Deliver, Publish
-from trading.queue import Task, Wakeup, courier, wakeups
+from trading.queue import Task, Wakeup, courier, shown, wakeups
 from trading.settings import Settings
 
 T = TypeVar("T")
@@ -33,6 +33,7 @@ def producer_courier(settings: Settings) -> Deliver:
         producer.send_task(
             task,
             args=(ids,),
+            argsrepr=shown(task, ids),
             queue=celery_config.queue_of(task),
             retry=False,
             ignore_result=True,

@@ -1,16 +1,13 @@
 """Each request has an id: the client's own if it is a proper one, else a new one. It is answered, logged and goes along with every wake-up."""
 
-import re
 import time
+from uuid import UUID
 
 import structlog
 from flask import Flask, Response, g, request
 
 from trading.database.ids import new_id
-
-HEADER = "X-Request-ID"
-
-_PROPER = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
+from trading.rules.request_ids import HEADER, is_proper
 
 log = structlog.get_logger(__name__)
 
@@ -22,10 +19,12 @@ def install(app: Flask) -> None:
 
 def _begin() -> None:
     given = request.headers.get(HEADER, "")
-    g.request_id = given if _PROPER.fullmatch(given) else new_id().hex
+    g.request_id = given if is_proper(given) else new_id().hex
     g.began_at = time.perf_counter()
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    # Of what an address carries only ids: its converter has made sure of them, while a text is what a user typed.
+    ids = {name: str(value) for name, value in (request.view_args or {}).items() if isinstance(value, UUID)}
+    structlog.contextvars.bind_contextvars(request_id=g.request_id, **ids)
 
 
 def _end(response: Response) -> Response:

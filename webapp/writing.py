@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import structlog
 from flask import Response, current_app, g, request
 from marshmallow import Schema
 from sqlalchemy.orm import Session
@@ -23,6 +24,8 @@ from trading.services import receipts
 from trading.services.receipts import Claim, StoredAnswer
 from webapp.core import the_core
 from webapp.problems import refused
+
+log = structlog.get_logger(__name__)
 
 KEY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"
@@ -53,6 +56,7 @@ def write(
     """
     claim = _claim()
     if isinstance(claim, StoredAnswer):
+        log.info("answer_repeated", status=claim.status, location=claim.location)
         return _response(claim, replayed=True)
 
     def answered(answer: Answer) -> StoredAnswer:
@@ -141,6 +145,11 @@ def _refuse(claim: Claim, refusal: DomainError) -> Response:
 
 def _free(claim: Claim) -> None:
     the_core().database.transaction(lambda session: receipts.give_up(session, claim), landed=nothing_to_find)
+
+
+def made(answer: Response) -> bool:
+    """Whether this request made something new, and did not merely repeat an earlier answer."""
+    return answer.status_code == 201 and REPLAYED_HEADER not in answer.headers
 
 
 def _response(answer: StoredAnswer, *, replayed: bool = False) -> Response:

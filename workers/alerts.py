@@ -1,14 +1,12 @@
 """The periodic task about price alerts."""
 
 import time
-from dataclasses import asdict
-from typing import Any
 
 from trading.database.transactions import nothing_to_find
 from trading.queue import Task
 from trading.services.check_price_alerts import check_price_alerts as check
 from workers.application import app
-from workers.task import CoreTask, the_core
+from workers.task import CoreTask, Done, done, the_core
 
 # After an outage a task goes on with what has piled up for so long; the next one takes the rest.
 _CATCH_UP_S = 10.0
@@ -16,18 +14,19 @@ _CATCH_UP_S = 10.0
 
 # Not retried: the next look comes by itself.
 @app.task(base=CoreTask, name=str(Task.CHECK_PRICE_ALERTS), autoretry_for=())
-def check_price_alerts() -> dict[str, Any] | None:
+def check_price_alerts() -> Done | None:
     """Fire the price alerts that were met by the trades since the last look."""
     core = the_core()
     began = time.monotonic()
-    fired = 0
+    fired, told = 0, []
     while True:
         report = core.database.transaction(
             lambda session: check(session, stream=core.ticks, now=core.clock()), landed=nothing_to_find
         )
         fired += report.fired
+        told.append(report.worked_on)
         if not report.more or time.monotonic() - began > _CATCH_UP_S:
             break
     if not (fired or report.gap):
         return None
-    return {**asdict(report), "fired": fired}
+    return done(*told, ticks=report.ticks, fired=fired, gap=report.gap, more=report.more)

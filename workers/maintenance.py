@@ -1,6 +1,7 @@
 """Periodic tasks. Each may run twice at once or not at all for a while: it goes by the state of the rows."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -11,12 +12,12 @@ from sqlalchemy.orm import Session
 from trading.database.transactions import nothing_to_find
 from trading.market.subscriptions import publish_subscriptions
 from trading.queries.subscriptions import stocks_to_follow
-from trading.queue import Task
+from trading.queue import Task, ids_named
 from trading.services.accounts import purge_sessions
 from trading.services.receipts import purge
 from trading.services.sweep_due_work import find_overdue
 from workers.application import SETTINGS, app
-from workers.task import CoreTask, the_core
+from workers.task import CoreTask, Done, the_core
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +33,7 @@ def _look_at_once(**_signal: Any) -> None:
 
 
 @app.task(base=CoreTask, name=str(Task.SWEEP_DUE_WORK))
-def sweep_due_work() -> dict[str, Any]:
+def sweep_due_work() -> Done:
     """Wake again what has been due for too long: its wake-up was lost, or its task died."""
     core = the_core()
     overdue = core.database.read(lambda session: find_overdue(session, settings=core.settings, now=core.clock()))
@@ -41,7 +42,11 @@ def sweep_due_work() -> dict[str, Any]:
         log.warning(
             "sweep_found_overdue", orders=overdue.orders, unsettled=overdue.unsettled, unapplied=overdue.unapplied
         )
-    return {"overdue": overdue.orders + overdue.unsettled + overdue.unapplied}
+    ids: defaultdict[str, list[object]] = defaultdict(list)
+    for wakeup in overdue.wakeups:
+        for name, some in ids_named(wakeup.task, [str(one) for one in wakeup.ids]).items():
+            ids[name] += some
+    return Done({"overdue": overdue.orders + overdue.unsettled + overdue.unapplied}, ids)
 
 
 @app.task(base=CoreTask, name=str(Task.REFRESH_SUBSCRIPTIONS))

@@ -1,9 +1,7 @@
 """Periodic tasks about orders that wait: hold them against the market's trades, and end them with their day."""
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import celery_config
 from trading.database.transactions import nothing_to_find
@@ -11,8 +9,9 @@ from trading.queue import Task
 from trading.services.expire_orders import end_delisted
 from trading.services.expire_orders import expire_orders as expire
 from trading.services.match_orders import match_orders
+from trading.services.worked_on import WorkedOn
 from workers.application import app
-from workers.task import CoreTask, the_core
+from workers.task import CoreTask, Done, done, the_core
 
 # After an outage a task goes on with what has piled up for so long; the next one takes the rest.
 _CATCH_UP_S = 10.0
@@ -27,12 +26,13 @@ _CATCH_UP_S = 10.0
     soft_time_limit=celery_config.MATCH_SOFT_TIME_LIMIT_S,
     time_limit=celery_config.MATCH_SOFT_TIME_LIMIT_S + 30,
 )
-def match_limit_orders(shard: int = 0) -> dict[str, Any] | None:
+def match_limit_orders(shard: int = 0) -> Done | None:
     """Match the orders in the book of one shard's stocks against the trades since the last look."""
     core = the_core()
     hours = core.market_hours()
     began = time.monotonic()
-    ticks = filled = rests = 0
+    ticks = rests = 0
+    found: list[WorkedOn] = []
     while True:
         report = core.database.transaction(
             lambda session: match_orders(
@@ -40,16 +40,18 @@ def match_limit_orders(shard: int = 0) -> dict[str, Any] | None:
             ),
             landed=nothing_to_find,
         )
-        ticks, filled, rests = ticks + report.ticks, filled + report.filled, rests + report.rests
+        ticks, rests = ticks + report.ticks, rests + report.rests
+        found.append(report.worked_on)
         if not report.more or time.monotonic() - began > _CATCH_UP_S:
             break
+    filled = sum(len(one.order_ids) for one in found)
     if not (filled or rests or report.gap):
         return None
-    return {**asdict(report), "shard": shard, "ticks": ticks, "filled": filled, "rests": rests}
+    return done(*found, shard=shard, ticks=ticks, filled=filled, rests=rests, gap=report.gap, more=report.more)
 
 
 @app.task(base=CoreTask, name=str(Task.EXPIRE_ORDERS), autoretry_for=())
-def expire_orders() -> dict[str, Any] | None:
+def expire_orders() -> Done | None:
     """End the DAY orders whose trading day is over, and those in the book of a stock that is no longer listed."""
     core = the_core()
     hours = core.market_hours()
@@ -64,12 +66,18 @@ def expire_orders() -> dict[str, Any] | None:
             lambda session: end_delisted(session, settings=core.settings, now=core.clock()), landed=nothing_to_find
         )
     )
-    return {"expired": expired, "delisted": delisted} if expired or delisted else None
+    if not (expired or delisted):
+        return None
+    return done(*expired, *delisted, expired=_orders(expired), delisted=_orders(delisted))
 
 
-def _in_batches(batch: Callable[[], int | None]) -> int:
-    """Run a batch until it finds nothing more, or for as long as one task may go on; how many it ended in all."""
-    began, total = time.monotonic(), 0
-    while time.monotonic() - began < _CATCH_UP_S and (ended := batch()):
-        total += ended
-    return total
+def _in_batches(batch: Callable[[], WorkedOn | None]) -> list[WorkedOn]:
+    """Run a batch until it finds nothing more, or for as long as one task may go on; what it ended each time."""
+    began, ended = time.monotonic(), []
+    while time.monotonic() - began < _CATCH_UP_S and (some := batch()) and some.order_ids:
+        ended.append(some)
+    return ended
+
+
+def _orders(ended: Sequence[WorkedOn]) -> int:
+    return sum(len(some.order_ids) for some in ended)

@@ -1,19 +1,16 @@
 """The stages of an order after its acceptance, each a task on a queue of its own."""
 
-from dataclasses import asdict
-from typing import Any
-
 from trading.database.transactions import nothing_to_find
 from trading.queue import Task
 from trading.services.execute_orders import execute_orders as execute
 from trading.services.settle_executions import settle_executions as settle
 from trading.services.update_portfolios import update_portfolios as update
 from workers.application import app
-from workers.task import CoreTask, ids_of, the_core
+from workers.task import CoreTask, Done, done, ids_of, the_core
 
 
 @app.task(base=CoreTask, name=str(Task.EXECUTE_ORDERS))
-def execute_orders(order_ids: list[str]) -> dict[str, Any]:
+def execute_orders(order_ids: list[str]) -> Done:
     """Record the fills that a matcher found, and give orders that may fill at once their price from a fresh tick."""
     core, ids = the_core(), ids_of(order_ids)
     hours = core.market_hours()
@@ -23,22 +20,28 @@ def execute_orders(order_ids: list[str]) -> dict[str, Any]:
         ),
         landed=nothing_to_find,
     )
-    return asdict(report)
+    return done(
+        report.worked_on,
+        filled=report.filled,
+        ended=report.ended,
+        postponed=report.postponed,
+        resting=report.resting,
+    )
 
 
 @app.task(base=CoreTask, name=str(Task.SETTLE_EXECUTIONS))
-def settle_executions(execution_ids: list[str]) -> dict[str, Any]:
+def settle_executions(execution_ids: list[str]) -> Done:
     """Turn fills into cash."""
     core, ids = the_core(), ids_of(execution_ids)
     settled = core.database.transaction(
         lambda session: settle(session, ids, settings=core.settings, now=core.clock()), landed=nothing_to_find
     )
-    return {"settled": settled}
+    return done(settled, settled=len(settled.execution_ids))
 
 
 @app.task(base=CoreTask, name=str(Task.UPDATE_PORTFOLIOS))
-def update_portfolios(execution_ids: list[str]) -> dict[str, Any]:
+def update_portfolios(execution_ids: list[str]) -> Done:
     """Apply settled fills to the holdings."""
     core, ids = the_core(), ids_of(execution_ids)
     applied = core.database.transaction(lambda session: update(session, ids, now=core.clock()), landed=nothing_to_find)
-    return {"applied": applied}
+    return done(applied, applied=len(applied.execution_ids))

@@ -9,12 +9,12 @@ from celery.signals import celeryd_after_setup
 
 import celery_config
 from trading.database.transactions import nothing_to_find
-from trading.queue import Task
+from trading.queue import Task, ids_named
 from trading.services.payments.looks import look_at_payment
 from trading.services.payments.refunds import pursue_refund
 from trading.services.payments.sweep import wake_due_payments
 from workers.application import SETTINGS, app
-from workers.task import CoreTask, ids_of, the_core
+from workers.task import CoreTask, Done, ids_of, the_core
 
 log = structlog.get_logger(__name__)
 
@@ -35,25 +35,25 @@ def _refuse_without_portone(instance: Worker, **_signal: Any) -> None:
 
 
 @app.task(base=CoreTask, name=str(Task.VERIFY_PAYMENT), **_PATIENT)
-def verify_payment(payment_ids: list[str]) -> dict[str, Any]:
+def verify_payment(payment_ids: list[str]) -> Done:
     """Ask PortOne what became of a payment, and book it."""
     core = the_core()
     statuses = [
         look_at_payment(core.database, core.portone, one, settings=core.settings, clock=core.clock).status
         for one in ids_of(payment_ids)
     ]
-    return {"payment_ids": payment_ids, "statuses": statuses}
+    return Done({"statuses": statuses}, ids_named(Task.VERIFY_PAYMENT, payment_ids))
 
 
 @app.task(base=CoreTask, name=str(Task.REFUND_PAYMENT), **_PATIENT)
-def refund_payment(refund_ids: list[str]) -> dict[str, Any]:
+def refund_payment(refund_ids: list[str]) -> Done:
     """Ask PortOne to give money back, or look whether it did."""
     core = the_core()
     statuses = [
         pursue_refund(core.database, core.portone, one, settings=core.settings, clock=core.clock)
         for one in ids_of(refund_ids)
     ]
-    return {"refund_ids": refund_ids, "statuses": statuses}
+    return Done({"statuses": statuses}, ids_named(Task.REFUND_PAYMENT, refund_ids))
 
 
 # Not retried: the next one comes by itself.

@@ -2,9 +2,11 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -16,8 +18,10 @@ import celery_config
 from trading import core
 from trading.core import Core
 from trading.database.transactions import DatabaseUnavailable
+from trading.logs.ids import tell
 from trading.market.quote_book import MarketUnavailable
-from trading.queue import courier
+from trading.queue import courier, ids_named, shown
+from trading.services.worked_on import WorkedOn
 from workers.application import SETTINGS, app
 
 log = structlog.get_logger(__name__)
@@ -27,6 +31,22 @@ TRANSIENT = (DatabaseUnavailable, MarketUnavailable)
 
 RETRIES_MAX = 3
 RETRY_BACKOFF_MAX_S = 20
+
+
+class Done(NamedTuple):
+    """What a task did: figures, which Flower shows too, and the rows that it worked on, which only the log tells."""
+
+    figures: dict[str, Any]
+    ids: Mapping[str, Sequence[object]]
+
+
+def done(*worked_on: WorkedOn, **figures: Any) -> Done:
+    """What a task did, in one transaction or in several."""
+    ids: defaultdict[str, list[object]] = defaultdict(list)
+    for one in worked_on:
+        for field in fields(one):
+            ids[field.name] += getattr(one, field.name)
+    return Done(figures, ids)
 
 
 class CoreTask(Task):
@@ -44,31 +64,46 @@ class CoreTask(Task):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         clear_contextvars()
-        bind_contextvars(task=self.name, task_id=self.request.id, request_id=getattr(self.request, "request_id", None))
+        bind_contextvars(task=self.name, task_id=self.request.id)
+        if request_id := getattr(self.request, "request_id", None):
+            bind_contextvars(request_id=request_id)
+        asked = ids_named(self.name, args[0]) if args and isinstance(args[0], list) else {}
         began = time.perf_counter()
         try:
             result = super().__call__(*args, **kwargs)
         except SoftTimeLimitExceeded:
-            log.exception("task_ran_too_long", limit_s=self.soft_time_limit or celery_config.SOFT_TIME_LIMIT_S)
+            tell(
+                log.exception,
+                "task_ran_too_long",
+                asked,
+                limit_s=self.soft_time_limit or celery_config.SOFT_TIME_LIMIT_S,
+            )
             return None
         except Retry as retry:
-            log.warning("task_retried", reason=type(retry.exc).__name__, attempt=self.request.retries + 1)
+            tell(log.warning, "task_retried", asked, reason=type(retry.exc).__name__, attempt=self.request.retries + 1)
             raise
         except Reject as rejected:
             # The broker took no message for a retry; the rows are still due.
-            log.warning("task_not_retried", reason=type(rejected.reason).__name__)
+            tell(log.warning, "task_not_retried", asked, reason=type(rejected.reason).__name__)
             raise
         except TRANSIENT as fault:
-            log.warning("task_faltered", reason=type(fault).__name__)
+            tell(log.warning, "task_faltered", asked, reason=type(fault).__name__)
             raise
         except Exception:
-            log.exception("task_failed")
+            tell(log.exception, "task_failed", asked)
             raise
         duration_ms = round((time.perf_counter() - began) * 1_000, 1)
         # A periodic task that found nothing to do answers None; twice a second that is no news.
-        note = log.debug if result is None else log.info
-        note("task_done", duration_ms=duration_ms, **(result if isinstance(result, dict) else {}))
-        return result
+        figures, ids = result if isinstance(result, Done) else (result or {}, {})
+        tell(log.debug if result is None else log.info, "task_done", ids, duration_ms=duration_ms, **figures)
+        # Flower shows this: of many figures most are nought.
+        return {name: figure for name, figure in figures.items() if figure} or None
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """As Celery's, with what Flower shows of the ids. Retries and beat come this way."""
+        if not args or isinstance(args[0], list):
+            options.setdefault("argsrepr", shown(self.name, args[0]) if args else "")
+        return super().apply_async(args, kwargs, **options)
 
 
 def the_core() -> Core:
@@ -83,7 +118,7 @@ def _core_of(_pid: int) -> Core:
 
 def _send(task: str, ids: list[str]) -> None:
     headers = {"request_id": get_contextvars().get("request_id")}
-    app.send_task(task, args=(ids,), retry=False, ignore_result=True, headers=headers)
+    app.send_task(task, args=(ids,), argsrepr=shown(task, ids), retry=False, ignore_result=True, headers=headers)
 
 
 def ids_of(texts: Sequence[str]) -> list[UUID]:

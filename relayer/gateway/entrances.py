@@ -8,6 +8,7 @@ from functools import partial
 import structlog
 from aiohttp import WSMsgType, web
 from redis.exceptions import RedisError
+from structlog.contextvars import bind_contextvars
 
 from relayer.gateway.asking import (
     MESSAGE_BYTES_MAX,
@@ -111,7 +112,7 @@ class Entrances:
         except Stalled:
             return CLOSE_TRY_AGAIN_LATER
         except (DomainError, MarketUnavailable) as refusal:
-            members = members_of(refusal, request.path)
+            members = members_of(refusal, request)
             log.info("request_refused", code=members["code"])
             with suppress(OSError):
                 await websocket.send_frame(PushMessage("error", to_json(members)).text, WSMsgType.TEXT)
@@ -145,6 +146,7 @@ class Entrances:
         if not means.channels.live:
             raise MarketUnavailable
         client = make(asking.feed(means.clock), means, transport)
+        bind_contextvars(user_id=str(client.feed.bearer.user_id))
         with self._audience.seated(client):
             try:
                 async with asyncio.timeout(_FIRST_LOOK_S):

@@ -7,15 +7,17 @@ from uuid import uuid4
 
 import structlog
 from aiohttp import web
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from trading.market.quote_book import MarketUnavailable
 from trading.rules.errors import DomainError
 from trading.rules.problems import MIMETYPE, SHARED_PROBLEMS, problem_members
+from trading.rules.request_ids import HEADER, is_proper
 
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER_S = 5
-REQUEST_ID_HEADER = "X-Request-ID"
+REQUEST_ID = web.RequestKey("request_id", str)
 _BY_HTTP_STATUS = {404: "not-found", 405: "method-not-allowed", 413: "payload-too-large"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -28,15 +30,20 @@ def code_and_facts(fault: Exception) -> tuple[str, dict[str, Any]]:
     return ("upstream-unavailable" if isinstance(fault, MarketUnavailable) else "internal-error"), {}
 
 
-def members_of(fault: Exception, path: str) -> dict[str, Any]:
+def members_of(fault: Exception, request: web.Request) -> dict[str, Any]:
     """The members of the problem that a failure is told as."""
     code, facts = code_and_facts(fault)
-    return problem_members(code, SHARED_PROBLEMS[code], instance=path, request_id=uuid4().hex, **facts)
+    return problem_members(code, SHARED_PROBLEMS[code], instance=request.path, request_id=request[REQUEST_ID], **facts)
 
 
 @web.middleware
 async def answer_failures(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Whatever a handler raises before it has answered becomes a problem."""
+    """Whatever a handler raises before it has answered becomes a problem. Each request has an id, the client's own if it is a proper one."""
+    given = request.headers.get(HEADER, "")
+    request[REQUEST_ID] = given if is_proper(given) else uuid4().hex
+    # One connection may bring several requests, in one context.
+    clear_contextvars()
+    bind_contextvars(request_id=request[REQUEST_ID])
     try:
         return await handler(request)
     except web.HTTPException as refusal:
@@ -56,12 +63,17 @@ async def answer_failures(request: web.Request, handler: Handler) -> web.StreamR
         return _answer("internal-error", request)
 
 
+async def name_request(request: web.Request, response: web.StreamResponse) -> None:
+    """Tell the client by which name his request stands in the log."""
+    if REQUEST_ID in request:
+        response.headers[HEADER] = request[REQUEST_ID]
+
+
 def _answer(code: str, request: web.Request, **facts: Any) -> web.Response:
-    words, request_id = SHARED_PROBLEMS[code], uuid4().hex
-    body = problem_members(code, words, instance=request.path, request_id=request_id, **facts)
+    words = SHARED_PROBLEMS[code]
+    body = problem_members(code, words, instance=request.path, request_id=request[REQUEST_ID], **facts)
     text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
     answer = web.Response(body=text, status=words.status, content_type=MIMETYPE)
-    answer.headers[REQUEST_ID_HEADER] = request_id
     if words.status == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
     if words.status == 503:

@@ -17,7 +17,7 @@ from relayer.gateway.audience import Audience
 from relayer.gateway.channels import REDIS_TIMEOUT_S
 from relayer.gateway.entrances import Entrances
 from relayer.gateway.origins import Origins
-from relayer.gateway.problems import answer_failures
+from relayer.gateway.problems import answer_failures, name_request
 from relayer.gateway.tokens import Tokens
 from trading.settings import Settings
 
@@ -61,7 +61,7 @@ class Gateway:
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
         application = web.Application(middlewares=[answer_failures], client_max_size=_REQUEST_BYTES_MAX)
-        application.on_response_prepare.append(self._origins.share)
+        application.on_response_prepare.extend([self._origins.share, name_request])
         application.router.add_get(STREAM_PATH, self._entrances.event_stream, allow_head=False)
         application.router.add_options(STREAM_PATH, self._origins.preflight)
         application.router.add_get(WEBSOCKET_PATH, self._entrances.websocket, allow_head=False)

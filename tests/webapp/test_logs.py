@@ -1,49 +1,48 @@
 """What is logged of requests: ids, figures and codes, and never a secret."""
 
-import contextlib
 import io
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-import structlog
 from sqlalchemy import text
 
-from tests.books import migrate, opened, settings_for
+from tests.books import SAMSUNG, migrate, opened, settings_for
+from tests.logs import FORMATS, HOSTILE, events, json_lines, logs_of
+from tests.trading.gateways.http_server import answer as told_by_a_server
+from tests.trading.gateways.http_server import serving
 from tests.webapp.client import PASSWORD, Api, api_on, bearer, data_of, problem_of
-from trading.logs import configure
+from trading.market import keys
+from trading.settings import Settings
 from webapp.request_context import HEADER
-
-FORMATS = ["console", "json"]
-
-
-@pytest.fixture
-def written() -> io.StringIO:
-    """What the process has written to its standard error."""
-    return io.StringIO()
 
 
 @pytest.fixture(params=FORMATS)
-def logging_api(request: pytest.FixtureRequest, tmp_path: Path, valkey_url: str, written: io.StringIO) -> Iterator[Api]:
-    """The API on a database of its own, with the logs of production, in each format."""
+def log_format(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def logged_settings(tmp_path: Path, valkey_url: str, log_format: str) -> Settings:
+    """A database of its own, and the logs of production in each format, with all that they may hold."""
     uri = f"sqlite:///{tmp_path}/logged.db"
     migrate(uri)
-    root = logging.getLogger()
-    level = root.level
-    settings = settings_for(uri, valkey_url, log_format=request.param, log_level="DEBUG")
-    with contextlib.redirect_stderr(written):
-        configure(settings)
-    ours = root.handlers[:]
-    try:
-        with opened(settings) as books:
-            yield api_on(books)
-    finally:
-        for handler in ours:
-            root.removeHandler(handler)
-        root.setLevel(level)
-        structlog.reset_defaults()
+    return settings_for(uri, valkey_url, log_format=log_format, log_level="DEBUG")
+
+
+@pytest.fixture
+def written(logged_settings: Settings) -> Iterator[io.StringIO]:
+    """What the process has written to its standard error."""
+    with logs_of(logged_settings) as text:
+        yield text
+
+
+@pytest.fixture
+def logging_api(logged_settings: Settings, written: io.StringIO) -> Iterator[Api]:
+    with opened(logged_settings) as books:
+        yield api_on(books)
 
 
 def test_no_secret_is_answered_or_logged(logging_api: Api, written: io.StringIO) -> None:
@@ -92,7 +91,7 @@ def test_a_failure_of_ours_tells_the_client_nothing(logging_api: Api) -> None:
     assert "errors" not in failed
 
 
-@pytest.mark.parametrize("logging_api", ["json"], indirect=True)
+@pytest.mark.parametrize("log_format", ["json"], indirect=True)
 def test_every_request_is_logged_with_its_id(logging_api: Api, written: io.StringIO) -> None:
     """One line a request: method, rule, status, duration and the id that the client knows."""
     written.seek(0)
@@ -146,3 +145,116 @@ def test_the_request_id_is_on_every_answer(sqlite_api: Api, path: str) -> None:
             ids.add(answer.headers[HEADER])
 
     assert len(ids) == 2
+
+
+@pytest.mark.parametrize("log_format", ["json"], indirect=True)
+def test_an_orders_lines_name_it_and_its_user(logging_api: Api, written: io.StringIO) -> None:
+    """From the acceptance on every line of a request about an order has its id, its user's and the request's."""
+    api = logging_api
+    api.books.tick(70_000)
+    person = api.person()
+    key = {"Idempotency-Key": "once", HEADER: "placed-it-1"}
+    order = data_of(api.order(person, headers=key), 201)
+    again = api.order(person, headers=key | {HEADER: "placed-it-2"})
+    refused = api.order(person, "SELL", 5, headers={HEADER: "too-many-1"})
+    api.get(f"/trading/orders/{order['id']}", person, headers={HEADER: "looked-at-1"})
+
+    lines = json_lines(written.getvalue())
+
+    def of(request_id: str) -> list[dict[str, object]]:
+        return [line for line in lines if line.get("request_id") == request_id]
+
+    accepted, request = of("placed-it-1")
+    assert (accepted["event"], accepted["level"], accepted["order_id"]) == ("order_accepted", "info", order["id"])
+    assert (request["event"], request["status"]) == ("request", 201)
+    repeated, request = of("placed-it-2")
+    assert again.headers["Location"] == repeated["location"]
+    assert (repeated["event"], request["status"]) == ("answer_repeated", 201)
+    told, request = of("too-many-1")
+    assert (told["event"], told["level"], told["code"]) == ("request_refused", "info", "insufficient-quantity")
+    assert refused.status_code == request["status"] == 409
+    (looked_at,) = of("looked-at-1")
+    assert looked_at["order_id"] == order["id"]
+    assert {line["user_id"] for line in [*of("placed-it-1"), repeated, told, looked_at]} == {person.id}
+
+
+@pytest.mark.parametrize("log_format", ["json"], indirect=True)
+def test_a_request_is_its_users_once_he_is_known(logging_api: Api, written: io.StringIO) -> None:
+    """Signing up and in make him known; a stranger's request names nobody, whoever asked on the same thread before."""
+    api = logging_api
+    person = api.person()
+    api.get("/users/me", headers=bearer("nonsense"))
+    api.login(person.email, "a wrong password")
+
+    found = [line for line in json_lines(written.getvalue()) if line["event"] == "request"]
+    assert [(line["rule"], line["status"], line.get("user_id")) for line in found] == [
+        ("/api/v1/users", 201, person.id),
+        ("/api/v1/users/login", 200, person.id),
+        ("/api/v1/users/me", 401, None),
+        ("/api/v1/users/login", 401, None),
+    ]
+
+
+@pytest.mark.parametrize("log_format", ["json"], indirect=True)
+def test_cancelling_all_names_all(logging_api: Api, written: io.StringIO) -> None:
+    """However many there were, each of the cancelled orders is found in some line of that request."""
+    api = logging_api
+    api.books.tick(70_000)
+    person = api.person()
+    orders = {api.limit_order(person, "BUY", 1)["id"] for _ in range(23)}
+
+    api.ask("DELETE", "/trading/orders", person, headers={HEADER: "cancel-all"})
+
+    lines = [line for line in json_lines(written.getvalue()) if line.get("request_id") == "cancel-all"]
+    assert [line["event"] for line in lines] == ["orders_cancelled", "more_ids", "more_ids", "request"]
+    assert {one for line in lines for one in line.get("order_ids", ())} == orders
+
+
+def test_nobody_outside_can_break_or_forge_a_line(
+    logged_settings: Settings, written: io.StringIO, log_format: str
+) -> None:
+    """Headers, addresses, queries, names, notes and bodies of a client, what stands in Redis, and what PortOne answers: whatever they hold."""
+
+    def portone(_request: object) -> object:
+        return told_by_a_server(500, {"type": HOSTILE, "message": HOSTILE})
+
+    with serving(portone) as server:  # type: ignore[arg-type]
+        settings = logged_settings.model_copy(update={"portone_api_base_url": server.url})
+        with opened(settings) as books:
+            count = _ask_hostilely(api_on(books))
+
+    found = events(written.getvalue(), log_format)
+    assert found.count("request") == count
+    assert "forged" not in found
+    assert {"payment_not_registered", "last_tick_malformed", "relayer_health_malformed"} <= set(found)
+
+
+def _ask_hostilely(api: Api) -> int:
+    """Put what is hostile wherever a client may put something; how many requests that were."""
+    redis = api.books.core.redis
+    person = api.person()
+    environ = {"HTTP_X_REQUEST_ID": HOSTILE, "HTTP_USER_AGENT": HOSTILE, "HTTP_IDEMPOTENCY_KEY": HOSTILE}
+    environ |= {"HTTP_ACCEPT_LANGUAGE": HOSTILE, "HTTP_X_FORWARDED_FOR": HOSTILE, "REMOTE_ADDR": HOSTILE}
+    hostile = quote(HOSTILE.encode(errors="surrogatepass"))
+    api.get("/users/me", person, environ_overrides=environ)
+    api.get("/users/me", environ_overrides={"HTTP_AUTHORIZATION": f"Bearer {HOSTILE}"})
+    for path in (
+        f"/trading/realtime/stock/{hostile}",
+        f"/trading/orders/{hostile}",
+        f"/{hostile}",
+        f"/payments/{hostile}",
+    ):
+        api.get(path, person)
+    api.get(f"/trading/orders?status={hostile}&cursor={hostile}", person)
+    api.get(f"/stocks/search?q={hostile}", person)
+    api.register(f"{HOSTILE}@example.com")
+    api.register("hostile@example.com", name=HOSTILE)
+    api.login(HOSTILE, HOSTILE)
+    api.order(person, side=HOSTILE, code=HOSTILE, client_order_id=HOSTILE)
+    api.post("/watchlist/directories", person, {"name": HOSTILE})
+    api.post("/payments/portone/prepare", person, {"amount": 10_000, "order_name": "충전"})
+    redis.set(keys.last_tick(SAMSUNG), HOSTILE.encode(errors="surrogatepass"))
+    redis.set(keys.RELAYER_HEALTH, HOSTILE.encode(errors="surrogatepass"))
+    api.order(person)
+    api.get("/trading/realtime/daemon/health", person)
+    return len(api.answers)

@@ -186,7 +186,7 @@ def test_faults_that_pass_are_retried_and_others_are_not(
             return [
                 (line["event"], line.get("reason"))
                 for line in _log_lines(process.output)
-                if line["event"].startswith("task_") and (line["task"], line["request_id"]) == (task, request_id)
+                if line["event"].startswith("task_") and (line["task"], line.get("request_id")) == (task, request_id)
             ]
 
         _send(live_settings, Task.SETTLE_EXECUTIONS, ["no-uuid"])

@@ -7,7 +7,7 @@ alert that has fired is not armed any more, so reading the same trades again fir
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from typing import Any
@@ -26,6 +26,7 @@ from trading.rules.price_alerts import Approach, approach_by_first_trade, is_met
 from trading.rules.stock_codes import product_code
 from trading.services.account_events import note_alert
 from trading.services.price_alerts import save_checked
+from trading.services.worked_on import WorkedOn
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,7 @@ class AlertReport:
     gap: bool = False
     more: bool = False
     busy: bool = False
+    worked_on: WorkedOn = field(default=WorkedOn(), compare=False)
 
 
 def check_price_alerts(session: Session, *, stream: TickStream, now: datetime) -> AlertReport:
@@ -72,11 +74,17 @@ def check_price_alerts(session: Session, *, stream: TickStream, now: datetime) -
             "price_alerts_missed_trades", after=str(place), first=str(part.ticks[0].position if part.ticks else None)
         )
     fired = _fire(session, _by_stock(part.ticks), now=now)
-    left = fired >= FIRED_MAX
+    left = len(fired) >= FIRED_MAX
     end = place if left else _settled(part, place, now=now)
     if end is not None and end.packed != cursor.position:
         session.execute(update(_CURSORS).values(position=end.packed))
-    return AlertReport(ticks=len(part.ticks), fired=fired, gap=part.gap, more=left or part.more)
+    return AlertReport(
+        ticks=len(part.ticks),
+        fired=len(fired),
+        gap=part.gap,
+        more=left or part.more,
+        worked_on=WorkedOn(user_ids=tuple(dict.fromkeys(fired))),
+    )
 
 
 def _lock_cursor(session: Session) -> AnyRow | None:
@@ -135,11 +143,11 @@ def _by_stock(ticks: Sequence[Tick]) -> dict[str, _Trades]:
     return {code: _Trades(found[code]) for code in sorted(found) if product_code(code) == code}
 
 
-def _fire(session: Session, trades: dict[str, _Trades], *, now: datetime) -> int:
-    """Fire what these trades meet, at most some more than FIRED_MAX, and keep what they tell of approaches; how many fired."""
-    fired = 0
+def _fire(session: Session, trades: dict[str, _Trades], *, now: datetime) -> list[UUID]:
+    """Fire what these trades meet, at most some more than FIRED_MAX, and keep what they tell of approaches; the owner of each that fired."""
+    fired: list[UUID] = []
     changed = (alert for alert in _candidates(session, trades) if _changed(alert, trades[alert.stock_code]))
-    while fired < FIRED_MAX and (some := list(islice(changed, _IDS_PER_STATEMENT))):
+    while len(fired) < FIRED_MAX and (some := list(islice(changed, _IDS_PER_STATEMENT))):
         checked = [
             row
             for alert in _lock(session, sorted({UUID(bytes=bytes(alert.item_id)) for alert in some}))
@@ -150,7 +158,7 @@ def _fire(session: Session, trades: dict[str, _Trades], *, now: datetime) -> int
         for row in checked:
             if row["fired_at"] is not None:
                 note_alert(session, owners[row["item_id"]], row)
-                fired += 1
+                fired.append(owners[row["item_id"]])
     return fired
 
 

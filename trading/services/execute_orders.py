@@ -4,7 +4,7 @@ A task is woken with some ids; while those are due it also takes other due order
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -26,12 +26,13 @@ from trading.services.end_orders import LOCKED_COLUMNS
 from trading.services.execution_rows import Evidence, execution_row
 from trading.services.record_fills import Decisions, record
 from trading.services.stock_list import stocks_of
+from trading.services.worked_on import WorkedOn
 from trading.settings import Settings
 
 _ORDERS = table_of(Order)
 _TOUCHES = table_of(OrderTouch)
 
-_NEEDED = (*LOCKED_COLUMNS, _ORDERS.c.book_price, _ORDERS.c.arriving, _ORDERS.c.accepted_at)
+_NEEDED = (*LOCKED_COLUMNS, _ORDERS.c.book_price, _ORDERS.c.arriving, _ORDERS.c.accepted_at, _ORDERS.c.request_id)
 
 _BACKOFF_MAX_S = 32
 # Lifting the halt of an account wakes its orders, so until then there is little to look for.
@@ -46,6 +47,7 @@ class ExecutionReport:
     ended: int = 0
     postponed: int = 0
     resting: int = 0
+    worked_on: WorkedOn = field(default=WorkedOn(), compare=False)
 
 
 def execute_orders(
@@ -94,6 +96,7 @@ def execute_orders(
         ended=len(batch.endings) + batch.unpaid,
         postponed=sum(map(len, batch.postponed.values())),
         resting=len(batch.rests) + len(batch.waits),
+        worked_on=WorkedOn.of_orders(orders, execution_ids=executed),
     )
 
 

@@ -11,6 +11,7 @@ from trading.database.tables import MatchCursor, Order, OrderTouch, Stock, table
 from trading.rules.market_hours import MarketHours
 from trading.rules.orders import EndReason, OrderEvent, TimeInForce
 from trading.services.end_orders import LOCKED_COLUMNS, Ending, end_orders
+from trading.services.worked_on import WorkedOn
 from trading.settings import Settings
 
 _ORDERS = table_of(Order)
@@ -21,8 +22,8 @@ _STOCKS = table_of(Stock)
 _TOUCHED = exists().where(_TOUCHES.c.order_id == _ORDERS.c.id)
 
 
-def expire_orders(session: Session, *, hours: MarketHours, settings: Settings, now: datetime) -> int | None:
-    """Expire one batch of DAY orders whose day has ended; how many. None while a matcher has not yet seen all of that day's trades.
+def expire_orders(session: Session, *, hours: MarketHours, settings: Settings, now: datetime) -> WorkedOn | None:
+    """Expire one batch of DAY orders whose day has ended. None while a matcher has not yet seen all of that day's trades.
 
     An order that was accepted after the last end of a day meets the next day's trades and is left alone. One that the matcher found filled
     before the end is the execution's, however late that comes.
@@ -41,8 +42,8 @@ def expire_orders(session: Session, *, hours: MarketHours, settings: Settings, n
     return _end_some(session, over, by_acceptance, OrderEvent.EXPIRE, EndReason.DAY_ENDED, settings=settings, now=now)
 
 
-def end_delisted(session: Session, *, settings: Settings, now: datetime) -> int:
-    """Cancel one batch of orders that wait in the book of a stock that is no longer listed; how many."""
+def end_delisted(session: Session, *, settings: Settings, now: datetime) -> WorkedOn:
+    """Cancel one batch of orders that wait in the book of a stock that is no longer listed."""
     delisted = select(_STOCKS.c.code).where(_STOCKS.c.status == "DELISTED")
     in_its_book = (_ORDERS.c.stock_code.in_(delisted), _ORDERS.c.book_price.is_not(None))
     return _end_some(
@@ -59,17 +60,17 @@ def _end_some(
     *,
     settings: Settings,
     now: datetime,
-) -> int:
+) -> WorkedOn:
     """End one batch of orders for which nothing was found; those that somebody else holds are left for the next one."""
     orders = session.execute(
-        select(*LOCKED_COLUMNS)
+        select(*LOCKED_COLUMNS, _ORDERS.c.request_id)
         .where(*conditions, ~_TOUCHED)
         .order_by(*order)
         .limit(settings.stage_batch_size)
         .with_for_update(skip_locked=True)
     ).all()
     end_orders(session, [Ending(one, event, reason) for one in orders], now=now)
-    return len(orders)
+    return WorkedOn.of_orders(orders)
 
 
 def _looked_at(session: Session, *, settings: Settings, now: datetime) -> datetime | None:

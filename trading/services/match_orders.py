@@ -6,7 +6,7 @@ moment repeats a look or none, and never loses one. Whoever holds the cursor's l
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -32,6 +32,7 @@ from trading.rules.orders import Side, TimeInForce
 from trading.rules.price_grid import daily_price_range
 from trading.services.book import Traded, arriving_orders, crossed_orders
 from trading.services.stock_list import stocks_of
+from trading.services.worked_on import WorkedOn
 from trading.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -59,6 +60,7 @@ class MatchReport:
     gap: bool = False
     more: bool = False
     busy: bool = False
+    worked_on: WorkedOn = field(default=WorkedOn(), compare=False)
 
 
 def match_orders(
@@ -95,12 +97,14 @@ def match_orders(
         session.execute(
             update(_CURSORS).where(*_is(shard, settings)).values(position=part.end.packed, scanned_at=scanned_at)
         )
+    touched = dict.fromkeys(touch.order_id for touch in found.touches)
     return MatchReport(
         ticks=len(part.ticks),
-        filled=len({touch.order_id for touch in found.touches}),
+        filled=len(touched),
         rests=len(found.rests),
         gap=part.gap,
         more=part.more,
+        worked_on=WorkedOn(order_ids=tuple(touched)),
     )
 
 

@@ -54,11 +54,12 @@ _RESERVED_BY_MAX = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceOrder(Terms):
-    """What a user asks for. ``order_id`` is made before the transaction, so that a repeated attempt is recognised."""
+    """What a user asks for. ``order_id`` is made before the transaction, so that a repeated attempt is recognised. ``request_id`` is for the logs."""
 
     order_id: UUID
     user_id: UUID
     client_order_id: str | None = None
+    request_id: str | None = None
 
 
 def place_order(
@@ -178,6 +179,7 @@ def _insert(session: Session, command: PlaceOrder, standing: Standing, *, reserv
         "finished_at": None,
         "book_price": standing.book_price,
         "arriving": standing.arriving,
+        "request_id": command.request_id,
     }
     try:
         session.execute(_INSERT_ORDER, order)

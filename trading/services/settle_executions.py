@@ -16,6 +16,7 @@ from trading.queue import Task, wakeups
 from trading.rules.ledger import TransactionType
 from trading.rules.orders import OrderStatus, Side, buy_reservation
 from trading.services.ledger import Account, lock_accounts, save
+from trading.services.worked_on import WorkedOn
 from trading.settings import Settings
 
 _ORDERS = table_of(Order)
@@ -36,18 +37,20 @@ _NEEDED = (
 )
 
 
-def settle_executions(session: Session, execution_ids: Sequence[UUID], *, settings: Settings, now: datetime) -> int:
-    """Settle what is unsettled of the orders behind these executions, wake the portfolio update; return how many were settled."""
+def settle_executions(
+    session: Session, execution_ids: Sequence[UUID], *, settings: Settings, now: datetime
+) -> WorkedOn:
+    """Settle what is unsettled of the orders behind these executions, and wake the portfolio update; what was settled."""
     orders = _lock_orders(session, execution_ids)
     if not orders:
-        return 0
+        return WorkedOn()
     executions = session.execute(
         select(*_NEEDED)
         .where(_EXECUTIONS.c.order_id.in_(list(orders)), _EXECUTIONS.c.settled_at.is_(None))
         .order_by(_EXECUTIONS.c.id)
     ).all()
     if not executions:
-        return 0
+        return WorkedOn()
     accounts = lock_accounts(session, {execution.user_id for execution in executions})
     transactions = []
     spent: defaultdict[UUID, int] = defaultdict(int)
@@ -62,7 +65,7 @@ def settle_executions(session: Session, execution_ids: Sequence[UUID], *, settin
     session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.id.in_(settled)).values(settled_at=now))
     for wakeup in wakeups(Task.UPDATE_PORTFOLIOS, settled, batch_size=settings.stage_batch_size):
         send_after_commit(session, wakeup)
-    return len(settled)
+    return WorkedOn.of_orders(orders.values(), execution_ids=settled)
 
 
 def _lock_orders(session: Session, execution_ids: Sequence[UUID]) -> dict[UUID, AnyRow]:
@@ -83,6 +86,7 @@ def _lock_orders(session: Session, execution_ids: Sequence[UUID]) -> dict[UUID, 
             _ORDERS.c.status,
             _ORDERS.c.reserved_cash,
             _ORDERS.c.limit_price,
+            _ORDERS.c.request_id,
             (_ORDERS.c.quantity - _ORDERS.c.executed_quantity).label("remaining"),
         )
         .where(_ORDERS.c.id.in_(sorted(set(order_ids))))

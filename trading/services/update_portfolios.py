@@ -10,13 +10,15 @@ from sqlalchemy import delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from trading.database.rows import AnyRow, by_primary_key
-from trading.database.tables import Holding, OrderExecution, table_of
+from trading.database.tables import Holding, Order, OrderExecution, table_of
 from trading.database.upsert import upsert
 from trading.rules.orders import Side
 from trading.rules.positions import Position
 from trading.services.account_events import note_holding
 from trading.services.ledger import InvariantBroken
+from trading.services.worked_on import WorkedOn
 
+_ORDERS = table_of(Order)
 _EXECUTIONS = table_of(OrderExecution)
 _HOLDINGS = table_of(Holding)
 
@@ -35,8 +37,8 @@ class _Holding:
 _EMPTY = _Holding(Position(), 0, 0)
 
 
-def update_portfolios(session: Session, execution_ids: Sequence[UUID], *, now: datetime) -> int:
-    """Apply the settled, unapplied fills among these executions; return how many were applied."""
+def update_portfolios(session: Session, execution_ids: Sequence[UUID], *, now: datetime) -> WorkedOn:
+    """Apply the settled, unapplied fills among these executions; what was applied."""
     executions = session.execute(
         select(_EXECUTIONS)
         .where(
@@ -48,7 +50,7 @@ def update_portfolios(session: Session, execution_ids: Sequence[UUID], *, now: d
         .with_for_update()
     ).all()
     if not executions:
-        return 0
+        return WorkedOn()
     holdings = _lock_holdings(session, executions, now=now)
     sales = []
     for execution in executions:
@@ -75,7 +77,18 @@ def update_portfolios(session: Session, execution_ids: Sequence[UUID], *, now: d
     bought = [execution.id for execution in executions if execution.side == Side.BUY]
     if bought:
         session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.id.in_(bought)).values(applied_at=now))
-    return len(executions)
+    return _worked_on(session, executions)
+
+
+def _worked_on(session: Session, executions: Sequence[AnyRow]) -> WorkedOn:
+    order_ids = tuple(dict.fromkeys(execution.order_id for execution in executions))
+    requests = select(_ORDERS.c.request_id).where(_ORDERS.c.id.in_(order_ids), _ORDERS.c.request_id.is_not(None))
+    return WorkedOn(
+        order_ids=order_ids,
+        execution_ids=tuple(execution.id for execution in executions),
+        user_ids=tuple(dict.fromkeys(execution.user_id for execution in executions)),
+        request_ids=tuple(dict.fromkeys(session.scalars(requests))),
+    )
 
 
 def _lock_holdings(session: Session, executions: Sequence[AnyRow], *, now: datetime) -> dict[_HoldingKey, _Holding]:

@@ -5,6 +5,7 @@ from typing import Any
 from flask import Response
 from flask.views import MethodView
 from marshmallow import Schema, fields
+from structlog.contextvars import bind_contextvars
 
 from trading.database.ids import new_id
 from trading.database.transactions import nothing_to_find
@@ -19,7 +20,7 @@ from webapp.fields import EmailAddress, Line, Password
 from webapp.password_choice import check_choice
 from webapp.revocations import tell_ended, tell_ended_of
 from webapp.schemas import Done, Problem, envelope, success
-from webapp.writing import Answer, write
+from webapp.writing import Answer, made, write
 
 blueprint = make_blueprint("Accounts", "가입, 로그인, 내 정보")
 
@@ -70,7 +71,7 @@ class Users(MethodView):
         core, now = the_core(), the_core().clock()
         check_choice(body["password"], field="password", email=body["email"], name=body["name"])
         user_id, password_hash = new_id(), core.passwords.hash(body["password"])
-        return write(
+        answer = write(
             lambda session: Answer(
                 "회원 가입이 완료되었습니다.",
                 accounts.register(
@@ -92,6 +93,9 @@ class Users(MethodView):
                 else None
             ),
         )
+        if made(answer):
+            bind_contextvars(user_id=str(user_id))
+        return answer
 
 
 @blueprint.route("/users/login")

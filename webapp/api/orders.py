@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from flask import Response
+import structlog
+from flask import Response, g
 from flask.views import MethodView
 from marshmallow import RAISE
 from sqlalchemy.orm import Session
 
 from trading.database.ids import new_id
+from trading.logs.ids import tell
 from trading.queries.orders import order_of, orders_cancelled_at, orders_of
 from trading.rules.errors import OrderNotFound
 from trading.rules.orders import EndReason, OrderStatus
@@ -22,7 +24,9 @@ from webapp.authentication import me, signed_in
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
 from webapp.schemas import envelope, page, success
-from webapp.writing import Answer, write
+from webapp.writing import Answer, made, write
+
+log = structlog.get_logger(__name__)
 
 blueprint = make_blueprint("Orders", "주문")
 
@@ -41,7 +45,7 @@ class Orders(MethodView):
         """Place an order. It is accepted at once and filled by a worker, when the market is there."""
         core, now, user_id = the_core(), the_core().clock(), me().user_id
         hours = core.market_hours()
-        command = PlaceOrder(order_id=new_id(), user_id=user_id, **body)
+        command = PlaceOrder(order_id=new_id(), user_id=user_id, request_id=g.request_id, **body)
         location = f"/api/v1/trading/orders/{command.order_id}"
 
         def landed(session: Session) -> Answer | None:
@@ -50,7 +54,7 @@ class Orders(MethodView):
             except OrderNotFound:
                 return None
 
-        return write(
+        answer = write(
             lambda session: Answer(
                 _ACCEPTED,
                 place_order(session, command, quotes=core.quotes, hours=hours, settings=core.settings, now=now),
@@ -60,6 +64,9 @@ class Orders(MethodView):
             status=201,
             landed=landed,
         )
+        if made(answer):
+            log.info("order_accepted", order_id=str(command.order_id), stock_code=command.stock_code)
+        return answer
 
     @signed_in
     @blueprint.arguments(OrderFilters, location="query")
@@ -77,8 +84,10 @@ class Orders(MethodView):
     def delete(self, _none: dict[str, Any]) -> Response:
         """Cancel every open order of one's own; what was filled of them stays filled."""
         now, user_id = the_core().clock(), me().user_id
+        cancelled_ids: list[UUID] = []
 
         def told(order_ids: list[UUID]) -> Answer:
+            cancelled_ids[:] = order_ids
             message = (
                 f"미체결 주문 {len(order_ids)}건을 취소했습니다." if order_ids else "취소할 미체결 주문이 없습니다."
             )
@@ -88,11 +97,14 @@ class Orders(MethodView):
             cancelled = orders_cancelled_at(session, user_id=user_id, at=now)
             return told(cancelled) if cancelled else None
 
-        return write(
+        answer = write(
             lambda session: told(cancel_open_orders(session, user_id=user_id, now=now)),
             schema=envelope(Cancelled),
             landed=landed,
         )
+        if cancelled_ids:
+            tell(log.info, "orders_cancelled", {"order_ids": cancelled_ids})
+        return answer
 
 
 @blueprint.route("/trading/orders/<uuid:order_id>")

@@ -8,6 +8,7 @@ from flask import Response, request
 from flask.views import MethodView
 from flask_smorest import Blueprint
 from sqlalchemy.orm import Session
+from structlog.contextvars import bind_contextvars
 from werkzeug.exceptions import UnsupportedMediaType
 
 from trading.database.ids import new_id
@@ -58,6 +59,7 @@ class Preparing(MethodView):
     def post(self, body: dict[str, Any]) -> Response:
         """결제 준비: 금액을 저장하고 포트원에 고정합니다. 답을 그대로 결제창에 넘겨 주세요."""
         core, user_id, payment_id = the_core(), me().user_id, new_id()
+        bind_contextvars(payment_id=payment_id.hex)
 
         def prepared(session: Session) -> Answer:
             payment = payment_of(session, user_id=user_id, payment_id=payment_id)
@@ -143,6 +145,7 @@ def _taken(webhook: Webhook) -> str:
     if webhook.type.startswith(_EVENTS_OF_PAYMENTS) and is_payment_id(webhook.payment_id or ""):
         payment_id = _id_or_none(webhook.payment_id or "")
         if payment_id is not None and webhook.store_id == core.settings.portone_store_id:
+            bind_contextvars(payment_id=payment_id.hex)
             known = core.database.transaction(
                 lambda session: remember_hint(session, payment_id, settings=core.settings, now=core.clock()),
                 landed=nothing_to_find,
@@ -196,6 +199,7 @@ class Refunding(MethodView):
         """환불 요청: 금액을 묶어 두고 포트원에 취소를 요청합니다. 금액이 없으면 남은 전액을 환불합니다."""
         core, user_id, now, refund_id = the_core(), me().user_id, the_core().clock(), new_id()
         identifier, message = _id(payment_id), "환불을 요청했습니다."
+        bind_contextvars(refund_id=str(refund_id))
         location = f"{PREFIX}/payments/{identifier.hex}"
 
         def landed(session: Session) -> Answer | None:
@@ -228,6 +232,7 @@ def _id(payment_id: str) -> UUID:
     identifier = _id_or_none(payment_id)
     if identifier is None:
         raise PaymentNotFound
+    bind_contextvars(payment_id=identifier.hex)
     return identifier
 
 

@@ -220,7 +220,7 @@ def test_orders_of_a_delisted_stock_end_and_free_what_they_held(books: Books) ->
 
     ended = do(books, lambda session: end_delisted(session, settings=books.settings, now=books.clock()))
 
-    assert ended == 2
+    assert len(ended.order_ids) == 2
     found = rows(books, "SELECT status, reason FROM orders WHERE order_type = 'LIMIT' AND stock_code = 'A005930'")
     assert [tuple(row.values()) for row in found] == [("CANCELLED", "stock-not-tradable")] * 2
     assert (cash(books, user), shares(books, user)) == ((balance, 100_015), (5, 0))

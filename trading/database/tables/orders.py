@@ -16,6 +16,7 @@ class Order(Base):
 
     ``book_price`` is set while the order waits in the book for a print: its limit, or for a market order an extreme that every print meets.
     ``arriving`` is true until a print has shown whether the order is marketable. Prints up to ``accepted_position`` never fill it.
+    ``request_id`` is of the request that placed it: by it the logs of all its stages are found.
     """
 
     __tablename__ = "orders"
@@ -69,6 +70,7 @@ class Order(Base):
     finished_at: Mapped[datetime | None]
     book_price: Mapped[int | None] = mapped_column(Won)
     arriving: Mapped[bool] = mapped_column(Boolean, server_default="0")
+    request_id: Mapped[str | None] = mapped_column(ascii_text(64))
 
 
 class OrderExecution(Base):
