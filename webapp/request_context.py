@@ -34,5 +34,7 @@ def _end(response: Response) -> Response:
     # The rule and not the path: a path may carry what a user typed.
     rule = request.url_rule.rule if request.url_rule else None
     duration_ms = round((time.perf_counter() - g.began_at) * 1_000, 1)
+    # Not before a stream has ended; but what the server itself says on this thread later, of a request that never got here, is not this one's.
+    response.call_on_close(structlog.contextvars.clear_contextvars)
     log.info("request", method=request.method, rule=rule, status=response.status_code, duration_ms=duration_ms)
     return response

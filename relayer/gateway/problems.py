@@ -61,6 +61,8 @@ async def answer_failures(request: web.Request, handler: Handler) -> web.StreamR
     except Exception:
         log.exception("request_failed")
         return _answer("internal-error", request)
+    finally:
+        clear_contextvars()
 
 
 async def name_request(request: web.Request, response: web.StreamResponse) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import requests
@@ -27,15 +28,21 @@ ANSWER_MAX_S = 2.0
 
 
 class House:
-    """API, two workers, beat, relayer and sandbox. ``start`` and ``kill`` take the name of one of them."""
+    """API, two workers, beat, relayer and sandbox, and Flower where it is asked for. ``start`` and ``kill`` take the name of one of them."""
 
     def __init__(
-        self, database_uri: str, valkey: Valkey, logs: Path, *, sandbox_arguments: tuple[str, ...] = ()
+        self,
+        database_uri: str,
+        valkey: Valkey,
+        logs: Path,
+        *,
+        sandbox_arguments: tuple[str, ...] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.valkey = valkey
         self.database_uri = database_uri
         self._logs = logs
-        self._api_port, self._sandbox_port = free_port(), free_port()
+        self._api_port, self._sandbox_port, self.flower_port = free_port(), free_port(), free_port()
         self.url = f"http://{LOOPBACK}:{self._api_port}"
         self._environment = os.environ | {
             "DATABASE_URI": database_uri,
@@ -47,6 +54,7 @@ class House:
             "SWEEP_PERIOD_S": "2",
             "WAKE_GRACE_MS": "1000",
             **{name.upper(): str(value) for name, value in CHEAP_PASSWORDS.items()},
+            **environment,
         }
         python = (sys.executable, "-m")
         celery = (*python, "celery", "-A", "workers")
@@ -57,13 +65,14 @@ class House:
             "api": (*python, "gunicorn", "wsgi:app"),
             "worker-1": (*worker, "-n", "one@%h"),
             "worker-2": (*worker, "-n", "two@%h"),
-            "beat": (*celery, "beat", "-l", "INFO", "-s", str(logs / "beat-schedule"), "--pidfile="),
+            "beat": (*celery, "--quiet", "beat", "-l", "INFO", "-s", str(logs / "beat-schedule"), "--pidfile="),
+            "flower": (*celery, "flower", "--logging=none", f"--port={self.flower_port}"),
         }
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, *names: str) -> None:
-        """Start these processes, or all."""
-        for name in names or self._commands:
+        """Start these processes, or all but Flower."""
+        for name in names or [name for name in self._commands if name != "flower"]:
             with (self._logs / f"{name}.log").open("ab") as log:
                 self._running[name] = subprocess.Popen(
                     leashed(list(self._commands[name])),
@@ -81,6 +90,11 @@ class House:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         process.wait(timeout=60)
+
+    def children(self, name: str) -> list[int]:
+        """The pids of a process's own processes."""
+        pid = self._running[name].pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def stop(self) -> None:
         for name in list(self._running):
@@ -156,14 +170,18 @@ class Trader:
 
 @contextmanager
 def lived_in(
-    database_uri: str, folder: Path, *, sandbox_arguments: tuple[str, ...] = ()
+    database_uri: str,
+    folder: Path,
+    *,
+    sandbox_arguments: tuple[str, ...] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[tuple[House, Books]]:
     """A running house on empty books, and the books themselves for looking at; stopped afterwards, whatever happened."""
     with (
         Valkey(folder / "valkey") as valkey,
         opened(settings_for(database_uri, valkey.url)) as books,
     ):
-        house = House(database_uri, valkey, folder, sandbox_arguments=sandbox_arguments)
+        house = House(database_uri, valkey, folder, sandbox_arguments=sandbox_arguments, environment=environment)
         try:
             house.start()
             house.wait_until_up()

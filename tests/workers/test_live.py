@@ -100,6 +100,31 @@ def test_an_order_is_filled_settled_and_applied(live_api: Api, live_settings: Se
     assert len({UUID(line["task_id"]) for line in done}) == 3
 
 
+def test_every_order_of_a_large_batch_is_followed_by_each_of_its_ids(
+    live_api: Api, live_settings: Settings, tmp_path: Path
+) -> None:
+    """One task takes forty-five orders along that other requests placed and woke: each stage tells every order, user and request of them."""
+    live_api.books.tick(70_000)
+    people = [live_api.person() for _ in range(3)]
+    requests = [f"request-{number:02}" for number in range(45)]
+    placed = [
+        (request, people[number % 3].id, live_api.order(people[number % 3], "BUY", 1, headers={HEADER: request}))
+        for number, request in enumerate(requests)
+    ]
+    settings = live_settings.model_copy(update={"stage_batch_size": 100})
+    with worker(tmp_path / "worker.log", settings) as process:
+        wait_until(lambda: _applied(live_api) == 45, what="all fills in the portfolios")
+        wait_until(lambda: '"applied": 45' in process.output, what="the last task's log lines")
+        wait_until(lambda: process.output.count("more_ids") >= 6, what="the lines behind them")
+
+    stages = {"execute_orders", "settle_executions", "update_portfolios"}
+    lines = _log_lines(process.output)
+    for request, user_id, answer in placed:
+        for one in (request, user_id, data_of(answer, 201)["id"]):
+            found = {line["task"] for line in lines if f'"{one}"' in json.dumps(line)}
+            assert stages <= found, (one, found)
+
+
 @pytest.mark.parametrize("victim", ["child", "worker"])
 def test_nothing_is_lost_when_a_process_is_killed(
     live_api: Api, live_settings: Settings, tmp_path: Path, victim: str
