@@ -59,5 +59,5 @@ def _batch(core: Core, look_began_at: datetime) -> Audited | None:
         landed=nothing_to_find,
     )
     for breach in found:
-        log.error("audit_breach", user_id=breach.user_id.hex, check_number=breach.check_number)
+        log.error("audit_breach", user_id=str(breach.user_id), check_number=breach.check_number)
     return audited

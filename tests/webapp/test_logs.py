@@ -166,7 +166,7 @@ def test_an_orders_lines_name_it_and_its_user(logging_api: Api, written: io.Stri
 
     accepted, request = of("placed-it-1")
     assert (accepted["event"], accepted["level"], accepted["order_id"]) == ("order_accepted", "info", order["id"])
-    assert (request["event"], request["status"]) == ("request", 201)
+    assert (request["event"], request["status"], request["order_id"]) == ("request", 201, order["id"])
     repeated, request = of("placed-it-2")
     assert again.headers["Location"] == repeated["location"]
     assert (repeated["event"], request["status"]) == ("answer_repeated", 201)

@@ -9,6 +9,7 @@ from flask import Response, g
 from flask.views import MethodView
 from marshmallow import RAISE
 from sqlalchemy.orm import Session
+from structlog.contextvars import bind_contextvars
 
 from trading.database.ids import new_id
 from trading.logs.ids import tell
@@ -65,7 +66,8 @@ class Orders(MethodView):
             landed=landed,
         )
         if made(answer):
-            log.info("order_accepted", order_id=str(command.order_id), stock_code=command.stock_code)
+            bind_contextvars(order_id=str(command.order_id))
+            log.info("order_accepted", stock_code=command.stock_code)
         return answer
 
     @signed_in

@@ -225,6 +225,7 @@ def _ask(
     *,
     clock: Callable[[], datetime],
 ) -> None:
+    ids = {"refund_id": str(row.id), "payment_id": asked.payment_id.hex}
     try:
         cancellation = portone.cancel(
             payment_id_of(asked.payment_id),
@@ -236,10 +237,10 @@ def _ask(
         )
     except PortoneError as error:
         fault = error
-        log.warning("refund_not_answered", refund_id=str(row.id), reason=str(fault))
+        log.warning("refund_not_answered", **ids, reason=str(fault))
         database.transaction(lambda session: _take_fault(session, row, fault, now=clock()), landed=nothing_to_find)
         return
-    log.info("refund_answered", refund_id=str(row.id), status=cancellation.status)
+    log.info("refund_answered", **ids, status=cancellation.status)
     in_attempts(
         lambda attempt: database.transaction(
             lambda session: _take_answer(session, row, cancellation, now=clock(), attempt=attempt),
