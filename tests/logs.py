@@ -50,6 +50,11 @@ def logs_of(settings: Settings) -> Iterator[io.StringIO]:
         structlog.reset_defaults()
 
 
+def harmful_in(text: str) -> set[str]:
+    """The characters of a text of several lines that a terminal should not get."""
+    return {one for one in text if one != "\n" and unicodedata.category(one) in HARMFUL}
+
+
 def json_lines(text: str) -> list[dict[str, Any]]:
     """Every line of a log in JSON; what is none fails the test. Whoever reads lines may split them as Python does."""
     return [json.loads(line) for line in text.splitlines()]
@@ -57,7 +62,7 @@ def json_lines(text: str) -> list[dict[str, Any]]:
 
 def events(text: str, log_format: str) -> list[str]:
     """The lines of a log that begin an event, each of which must be one of ours; whatever else stands there must be indented."""
-    assert not {unicodedata.category(one) for one in text if one != "\n"} & HARMFUL, ascii(text)
+    assert not harmful_in(text), ascii(text)
     text.encode()
     if log_format == "json":
         return [str(line["event"]) for line in json_lines(text)]

@@ -23,6 +23,7 @@ from webapp.core import the_core
 from webapp.database_commands import database
 from webapp.index_commands import index
 from webapp.payment_commands import payments
+from webapp.status_command import status
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
@@ -44,6 +45,7 @@ def install(app: Flask) -> None:
     app.cli.add_command(payments)
     app.cli.add_command(index)
     app.cli.add_command(database)
+    app.cli.add_command(status)
 
 
 @click.command("seed")

@@ -3,8 +3,11 @@
 Two that send for a moment do no harm, as every task may run twice; they would only double the work of the queues. So a lock that expires is enough.
 """
 
+import os
+import socket
 from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 import structlog
 from celery.beat import PersistentScheduler
@@ -31,6 +34,8 @@ class SoleScheduler(PersistentScheduler):
         # redis+socket is Celery's word for what Redis' client calls unix.
         broker = connect(SETTINGS.broker_url.replace("redis+socket:", "unix:", 1))
         self._lock = Lock(broker, keys.BEAT_LOCK, timeout=LOCK_TTL_S, blocking=False)
+        # The lock says to operators whose it is; the last part tells it from another process of the same number.
+        self._name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._sends: bool | None = None
         super().__init__(*arguments, **options)
 
@@ -56,6 +61,6 @@ class SoleScheduler(PersistentScheduler):
             # It is no longer held where it expired, or Redis was emptied.
             with suppress(LockError):
                 return bool(self._lock.reacquire())
-            return bool(self._lock.acquire())
+            return bool(self._lock.acquire(token=self._name))
         except RedisError:
             return False

@@ -29,7 +29,7 @@ ACCOUNT_FIELD = "event"
 # String: the instant (RFC 3339) of the last sweep that held all streams against the database.
 ACCOUNT_EVENTS_SWEPT_AT = "account_events_swept_at"
 
-# String with an expiry, at the broker: which beat sends the periodic tasks.
+# String with an expiry, at the broker: which beat sends the periodic tasks, as host, process and a random part.
 BEAT_LOCK = "beat_lock"
 
 # Pub/sub: the id of each session as it is ended.

@@ -1,0 +1,219 @@
+"""``flask status``: one look at the whole installation, whatever of it is away."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from flask.cli import FlaskGroup
+from flask_migrate import upgrade
+from sqlalchemy import text
+
+from launcher.ports import free_port
+from tests.books import Books, settings_for
+from tests.logs import HOSTILE, harmful_in
+from tests.trading.payment_rows import partly_refunded_payment
+from tests.trading.steps import halt
+from tests.webapp.client import Api, api_on
+from trading import __version__
+from trading import core as trading_core
+from trading.market import keys
+from trading.market.health import RelayerHealth
+from trading.rules.orders import Side
+from trading.settings import Settings
+from webapp import create_app
+
+
+def asked(app: Any, *arguments: str) -> Result:
+    return CliRunner().invoke(FlaskGroup(create_app=lambda: app), ["status", *arguments])
+
+
+def facts(app: Any, *, exit_code: int = 0) -> dict[str, Any]:
+    """What a program is told."""
+    result = asked(app, "--json")
+    assert result.exit_code == exit_code, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@contextmanager
+def app_on(settings: Settings) -> Iterator[Any]:
+    """The application on servers that may not be there."""
+    core = trading_core.build(settings)
+    try:
+        yield create_app(core)
+    finally:
+        core.close()
+
+
+def test_it_tells_what_is_due_waits_is_halted_and_alarms(api: Api) -> None:
+    """On each kind of database, with the figures that are there, and times as Korea's clocks show them."""
+    books = api.books
+    books.tick(70_000)
+    user = books.user()
+    for _ in range(3):
+        books.place(user, Side.BUY, 1)
+    books.clock.advance(seconds=7)
+    books.core.redis.rpush("orders.execute", "one", "two")
+    books.core.redis.set(keys.BEAT_LOCK, "machine:42:0a1b2c3d")
+    halt(books, user)
+
+    found = facts(api.app)
+
+    assert found["at"] == "2026-11-20T10:00:07+09:00"
+    assert found["faults"] == []
+    assert found["versions"]["stocking"] == __version__
+    assert found["migrations"]["current"] == found["migrations"]["head"]
+    assert found["migrations"]["pending"] == []
+    assert found["rows"]["orders"] == {"rows": 3, "estimated": False}
+    assert found["rows"]["users"] == {"rows": 1, "estimated": False}
+    assert found["due"]["execute"] == {"count": 3, "oldest_age_s": 7}
+    assert found["due"]["settle"] == {"count": 0, "oldest_age_s": None}
+    assert found["queues"]["orders.execute"] == 2
+    assert sum(found["queues"].values()) == 2
+    assert found["beat"] == {"holder": "machine:42"}
+    assert (found["feed"]["status"], found["feed"]["reasons"]) == ("OFFLINE", ["no-record"])
+    assert datetime.fromisoformat(found["trading"]["halted_since"]) == books.clock()
+    assert found["payments"]["open_alerts"] == 0
+    assert found["settings"]["fill_profile"] == "simple"
+    on_screen = asked(api.app)
+    assert on_screen.exit_code == 0
+    for told in ("2026-11-20 10:00:07 KST", "the oldest for 7 s", "machine:42", "OFFLINE", __version__):
+        assert told in on_screen.output
+    assert len(on_screen.output.splitlines()) < 55
+
+
+def test_no_secret_is_shown(mariadb_server: Any, valkey_url: str) -> None:
+    """Neither passwords of servers, nor keys, nor those of a server that is away, in words or for a program."""
+    secrets = ["a-database-password", "a-redis-password", "a-broker-password", "a signing key that is secret"]
+    port = mariadb_server.port
+    settings = Settings.model_validate(
+        {
+            "database_uri": f"mysql+pymysql://me:{secrets[0]}@127.0.0.1:{port}/nothing",
+            "redis_url": f"redis://:{secrets[1]}@{valkey_url.removeprefix('redis://')}",
+            "celery_broker_url": f"redis://:{secrets[2]}@127.0.0.1:{free_port()}/0",
+            "jwt_secret_key": secrets[3],
+        }
+    )
+    with app_on(settings) as app:
+        told = asked(app).output + asked(app, "--json").output
+        shown = [getattr(settings, name) for name in Settings.model_fields]
+
+    secrets += [one.get_secret_value() for one in shown if hasattr(one, "get_secret_value")]
+    assert [secret for secret in secrets if secret in told] == []
+    assert "127.0.0.1" in told
+
+
+def test_without_redis_it_tells_the_rest(sqlite_books: Books) -> None:
+    """What the market and the queues hold is missing and said to be; what the database knows is there."""
+    away = sqlite_books.settings.database_uri.get_secret_value()
+    with app_on(settings_for(away, f"redis://127.0.0.1:{free_port()}/0")) as app:
+        found = facts(app, exit_code=1)
+        on_screen = asked(app)
+
+    assert found["faults"] == ["Redis does not answer."]
+    for name in ("redis", "queues", "beat", "feed"):
+        assert found[name] == {"missing": "Redis does not answer"}
+    assert found["rows"]["orders"] == {"rows": 0, "estimated": False}
+    assert on_screen.exit_code == 1
+    assert "Redis does not answer." in on_screen.output
+
+
+def test_without_the_database_it_tells_the_rest(valkey_url: str) -> None:
+    """The other way round."""
+    with app_on(settings_for(f"mysql+pymysql://me@127.0.0.1:{free_port()}/x", valkey_url)) as app:
+        found = facts(app, exit_code=1)
+
+    assert found["faults"] == ["The database does not answer."]
+    for name in ("database", "migrations", "rows", "due", "trading", "payments", "audit"):
+        assert found[name] == {"missing": "the database does not answer"}
+    assert found["queues"]["orders.execute"] == 0
+    assert found["versions"]["stocking"] == __version__
+
+
+def test_servers_that_say_nothing_are_not_waited_for() -> None:
+    """Frozen ones take connections and never answer: a few seconds later they are told as missing."""
+    with socket.socket() as database, socket.socket() as redis:
+        for silent in (database, redis):
+            silent.bind(("127.0.0.1", 0))
+            silent.listen(64)
+        address = f"mysql+pymysql://me@127.0.0.1:{database.getsockname()[1]}/x"
+        began = time.monotonic()
+        with app_on(settings_for(address, f"redis://127.0.0.1:{redis.getsockname()[1]}/0")) as app:
+            found = facts(app, exit_code=1)
+
+    assert time.monotonic() - began < 15
+    assert found["faults"] == ["The database does not answer.", "Redis does not answer."]
+
+
+@pytest.mark.parametrize("revision", [None, "0005"])
+def test_pending_migrations_are_named(tmp_path: Path, valkey_url: str, revision: str | None) -> None:
+    """An older database, or one without any table: which migrations it lacks, and what can't be told without them."""
+    with app_on(settings_for(f"sqlite:///{tmp_path}/old.db", valkey_url)) as app:
+        if revision is not None:
+            with app.app_context():
+                upgrade(revision=revision)
+        found = facts(app, exit_code=1)
+
+    assert found["migrations"]["current"] == revision
+    assert found["migrations"]["pending"][0] == ("0001" if revision is None else "0006")
+    assert found["migrations"]["pending"][-1] == found["migrations"]["head"]
+    assert found["faults"] == ["Migrations are pending: flask db upgrade."]
+    assert "missing" in found["audit"]
+
+
+def test_a_database_of_a_newer_release_is_told_as_one(sqlite_books: Books) -> None:
+    """Nothing of ours is pending there, and nothing should be run."""
+    engine = sqlite_books.core.database.engine
+    with engine.begin() as connection:
+        before = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    try:
+        found = facts(api_on(sqlite_books).app, exit_code=1)
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = :before"), {"before": before})
+
+    assert found["faults"] == ["The database is of another release, whose migrations are not here."]
+
+
+def test_nothing_that_it_shows_steers_the_terminal(sqlite_books: Books) -> None:
+    """Words of Toss and of administrators, and whatever somebody wrote into Redis, stay words."""
+    books = sqlite_books
+    now = books.clock()
+    health = RelayerHealth(
+        pid=1,
+        started_at=now,
+        updated_at=now,
+        connected=False,
+        why_disconnected=HOSTILE.encode(errors="replace").decode(),
+    )
+    books.core.redis.set(keys.RELAYER_HEALTH, health.to_json())
+    books.core.redis.set(keys.BEAT_LOCK, HOSTILE.encode(errors="replace"))
+
+    told = asked(api_on(books).app).output
+
+    assert "forged" in told
+    assert harmful_in(told) == set()
+    assert not [line for line in told.splitlines() if line.startswith("2026-01-01")]
+
+
+def test_an_alert_about_money_is_seen(sqlite_books: Books) -> None:
+    """How many there are, and since when the oldest waits for somebody."""
+    books = sqlite_books
+    app = api_on(books).app
+    assert facts(app)["payments"] == {"open_alerts": 0, "oldest_alert_at": None}
+
+    partly_refunded_payment(books, books.user())
+    since = books.clock()
+    books.clock.advance(minutes=5)
+
+    found = facts(app)["payments"]
+    assert found["open_alerts"] == 1
+    assert datetime.fromisoformat(found["oldest_alert_at"]) == since
