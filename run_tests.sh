@@ -43,6 +43,7 @@ run() {
 ensure_venv "$root" requirements-dev.txt
 # The server's programs without the package that would start it as a service of the system, where that exists.
 ensure_installed MariaDB mariadbd mariadb-server-core mariadb-client-core
+ensure_installed "MariaDB's dump program" mariadb-dump mariadb-client
 ensure_installed Chromium chromedriver chromium chromium-driver
 cd -- "$root"
 export PATH=$root/.venv/bin:$PATH

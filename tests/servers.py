@@ -15,7 +15,7 @@ import pytest
 from benchmarks.mariadb import MariaDB, is_installed
 from launcher.valkey import Valkey
 
-__all__ = ["MariaDB", "Valkey", "require_chromium", "require_mariadb", "wait_until"]
+__all__ = ["MariaDB", "Valkey", "require_chromium", "require_dump", "require_mariadb", "wait_until"]
 
 _POLL_S = 0.02
 
@@ -24,6 +24,14 @@ def require_mariadb() -> None:
     """Skip the test on a machine without MariaDB; fail it there when CI is set, where nothing may be left out."""
     if not is_installed():
         _do_without("MariaDB is not installed (mariadbd and mariadb-install-db).")
+
+
+def require_dump() -> str:
+    """The path of the program that dumps a database of MariaDB or MySQL; without it the same."""
+    program = shutil.which("mariadb-dump") or shutil.which("mysqldump")
+    if program is None:
+        _do_without("MariaDB's dump program is not installed (mariadb-dump).")
+    return program
 
 
 def require_chromium() -> tuple[str, str]:

@@ -1,5 +1,5 @@
 """Commands for operators: ``flask seed``, ``flask stocks import``, ``flask users``, ``flask audit``, ``flask admin-log``, ``flask calendar``,
-``flask index``, ``flask payments`` and ``flask database``; ``flask db`` is Flask-Migrate's.
+``flask index``, ``flask payments``, ``flask database``, ``flask status``, ``flask backup`` and ``flask restore``; ``flask db`` is Flask-Migrate's.
 """
 
 import sys
@@ -12,20 +12,20 @@ from flask_sqlalchemy import SQLAlchemy
 
 from trading.database.tables import Base
 from trading.market.listing import ListedStock, MalformedListing, read_listing, seed_listing
-from trading.queries.audit import audit
 from trading.rules.admin_actions import ActionKind, Outcome
 from trading.services.stock_list import import_stocks
 from webapp.account_commands import users
 from webapp.admin_log import run_commanded
 from webapp.admin_log_commands import admin_log
+from webapp.audit_output import print_audit
+from webapp.backup_commands import backup, restore
 from webapp.calendar_commands import calendar
 from webapp.core import the_core
 from webapp.database_commands import database
 from webapp.index_commands import index
 from webapp.payment_commands import payments
+from webapp.revisions import MIGRATIONS
 from webapp.status_command import status
-
-_MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 
 def install(app: Flask) -> None:
@@ -35,7 +35,7 @@ def install(app: Flask) -> None:
     )
     lent = SQLAlchemy(metadata=Base.metadata)
     lent.init_app(app)
-    Migrate(app, lent, directory=str(_MIGRATIONS))
+    Migrate(app, lent, directory=str(MIGRATIONS))
     app.cli.add_command(seed)
     app.cli.add_command(stocks)
     app.cli.add_command(users)
@@ -46,6 +46,8 @@ def install(app: Flask) -> None:
     app.cli.add_command(index)
     app.cli.add_command(database)
     app.cli.add_command(status)
+    app.cli.add_command(backup)
+    app.cli.add_command(restore)
 
 
 @click.command("seed")
@@ -83,15 +85,5 @@ def _import(kind: ActionKind, listing: list[ListedStock], *, file: str | None = 
 @click.command("audit")
 def audit_books() -> None:
     """Check every invariant of the books and print each with its figures; exits 1 on a breach."""
-    findings = the_core().database.snapshot(lambda session: list(audit(session)))
-    for finding in findings:
-        verdict = "ok  " if not finding.breaches else "FAIL"
-        click.echo(
-            f"{verdict} {finding.name}: {finding.checked:,} checked, figure {finding.figure:,}, {finding.breaches:,} breaches"
-        )
-        for line in finding.sample:
-            click.echo(f"       {line}")
-    broken = sum(finding.breaches > 0 for finding in findings)
-    click.echo(f"{len(findings)} invariants, {broken} broken.")
-    if broken:
+    if print_audit(the_core().database):
         sys.exit(1)

@@ -5,11 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from alembic.script import ScriptDirectory
 from redis import Redis, RedisError
 from sqlalchemy import func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,8 +27,7 @@ from trading.queries.row_counts import row_counts
 from trading.queries.system_status import DueRows, due_rows, feed, queue_depths
 from trading.rules.market_hours import AlwaysOpen, KrxHours, MarketHours
 from trading.settings import Settings
-
-MIGRATIONS = Path(__file__).parent.parent / "migrations"
+from webapp.revisions import scripts
 
 _PACKAGES = ("flask", "celery", "sqlalchemy", "pymysql", "redis", "gunicorn", "aiohttp", "flower")
 
@@ -204,16 +201,16 @@ def _server(session: Session) -> Facts:
 
 def _migrations(session: Session) -> Facts:
     """Where the tables are, where the code wants them, and what lies between; ``current`` is None for a database without any tables of ours."""
-    scripts = ScriptDirectory(str(MIGRATIONS))
-    head = scripts.get_current_head()
+    migrations = scripts()
+    head = migrations.get_current_head()
     current = None
     if inspect(session.connection()).has_table("alembic_version"):
         current = session.scalar(text("SELECT version_num FROM alembic_version"))
-    known = {script.revision for script in scripts.walk_revisions()}
+    known = {script.revision for script in migrations.walk_revisions()}
     if current is not None and current not in known:
         # A newer release has been here; nothing of this one is pending.
         return {"current": current, "head": head, "pending": [], "unknown": True}
-    pending = [script.revision for script in scripts.iterate_revisions(head, current or "base")]
+    pending = [script.revision for script in migrations.iterate_revisions(head, current or "base")]
     return {"current": current, "head": head, "pending": pending[::-1], "unknown": False}
 
 

@@ -1,0 +1,92 @@
+"""``flask backup`` and ``flask restore``, as an operator meets them."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+from flask.cli import FlaskGroup
+from flask_migrate import downgrade, upgrade
+from sqlalchemy import text
+
+from tests.books import Books, settings_for
+from tests.webapp.client import Api
+from trading import core as trading_core
+from webapp import create_app
+
+
+def flask(app: Any, *arguments: str | Path) -> Result:
+    return CliRunner().invoke(FlaskGroup(create_app=lambda: app), list(map(str, arguments)))
+
+
+@contextmanager
+def installation(database: Path, redis_url: str) -> Iterator[Any]:
+    """Another installation's application."""
+    core = trading_core.build(settings_for(f"sqlite:///{database}", redis_url))
+    try:
+        yield create_app(core)
+    finally:
+        core.close()
+
+
+def test_a_backup_is_written_restored_and_audited(sqlite_api: Api, tmp_path: Path, valkey_url: str) -> None:
+    """The file's size and time are told; what is restored is audited at once, and the old Redis is warned of."""
+    sqlite_api.books.tick(70_000)
+    sqlite_api.bought(sqlite_api.person())
+    file = tmp_path / "backup.gz"
+
+    written = flask(sqlite_api.app, "backup", file)
+    again = flask(sqlite_api.app, "backup", file)
+    with installation(tmp_path / "other.db", valkey_url) as other:
+        restored = flask(other, "restore", file)
+        twice = flask(other, "restore", file)
+
+    assert written.exit_code == 0, written.output
+    assert re.fullmatch(
+        r"\S+backup\.gz: \d+\.\d MB, revision \d{4}, \d+ tables, \d+ rows, in \d+\.\d s\. It was read back and is whole\.\n",
+        written.output,
+    )
+    assert (again.exit_code, twice.exit_code) == (1, 1)
+    assert "is not overwritten" in again.output
+    assert "is not empty" in twice.output
+    assert restored.exit_code == 0, restored.output
+    first, redis, *audit = restored.output.splitlines()
+    assert ", restored in " in first
+    assert redis.startswith("Redis still holds what came after the backup")
+    assert re.fullmatch(r"\d+ invariants, 0 broken\.", audit[-1])
+
+
+def test_a_breach_in_what_was_restored_is_told(sqlite_api: Api, tmp_path: Path) -> None:
+    """The backup is what it was taken of, and the exit status says what the audit says."""
+    sqlite_api.books.tick(70_000)
+    sqlite_api.bought(sqlite_api.person())
+    with sqlite_api.books.core.database.engine.begin() as connection:
+        connection.execute(text("UPDATE virtual_balances SET cash_balance = cash_balance + 1"))
+    flask(sqlite_api.app, "backup", tmp_path / "backup.gz")
+
+    with installation(tmp_path / "other.db", "redis://127.0.0.1:1/0") as other:
+        restored = flask(other, "restore", tmp_path / "backup.gz")
+
+    assert restored.exit_code == 1
+    assert "FAIL" in restored.output
+
+
+def test_an_older_releases_backup_is_not_audited_yet(tmp_path: Path, sqlite_books: Books) -> None:
+    """Its tables are not those that the audit reads; what is to be done is said, and then works."""
+    redis = sqlite_books.settings.redis_url.get_secret_value()
+    with installation(tmp_path / "old.db", redis) as old:
+        with old.app_context():
+            upgrade()
+            downgrade(revision="0007")
+        assert flask(old, "backup", tmp_path / "old.gz").exit_code == 0
+
+    with installation(tmp_path / "new.db", redis) as new:
+        restored = flask(new, "restore", tmp_path / "old.gz")
+        audited = [flask(new, "db", "upgrade"), flask(new, "audit")]
+
+    assert restored.exit_code == 0
+    assert "Run flask db upgrade, and then flask audit." in restored.output
+    assert "invariants" not in restored.output
+    assert [result.exit_code for result in audited] == [0, 0]
