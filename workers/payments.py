@@ -30,8 +30,9 @@ _QUEUES = frozenset({celery_config.QUEUES[Task.VERIFY_PAYMENT], celery_config.QU
 def _refuse_without_portone(instance: Worker, **_signal: Any) -> None:
     """A worker on the queues of payments that can't ask PortOne would put them off for ever, so it does not start. Other workers need no secret."""
     if SETTINGS.missing_for_payments and not _QUEUES.isdisjoint(instance.app.amqp.queues.consume_from):
-        missing = ", ".join(SETTINGS.missing_for_payments)
-        sys.exit(f"A worker on the queues of payments needs {missing}; without, leave these queues out.")
+        needed = "a worker on the queues of payments needs it; without, leave these queues out"
+        log.critical("settings_refused", faults=[f"{name}: {needed}" for name in SETTINGS.missing_for_payments])
+        sys.exit(2)
 
 
 @app.task(base=CoreTask, name=str(Task.VERIFY_PAYMENT), **_PATIENT)

@@ -161,7 +161,11 @@ def test_faulty_settings_are_told_in_the_shape_that_was_asked_for() -> None:
     environment = {"STARTING_CASH": "much", "LOG_LEVEL": "LOUD"}
     told = {
         log_format: subprocess.run(
-            [sys.executable, "-c", "from trading.logs import begin; from trading.processes import Process; begin(Process.API)"],
+            [
+                sys.executable,
+                "-c",
+                "from trading.logs import begin; from trading.processes import Process; begin(Process.API)",
+            ],
             cwd=ROOT,
             env={**environment, "LOG_FORMAT": log_format},
             capture_output=True,
