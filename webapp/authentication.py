@@ -94,7 +94,7 @@ def admin_only(view: Callable[P, R]) -> Callable[P, R]:
         if me().role != "ADMIN":
             attempts: RefusedAttempts = current_app.extensions[_REFUSED_ATTEMPTS]
             rule = request.url_rule.rule if request.url_rule else None
-            attempts.tell("administration_refused", user_id=me().user_id.hex, method=request.method, rule=rule)
+            attempts.tell("administration_refused", user_id=str(me().user_id), method=request.method, rule=rule)
             raise Forbidden
         return view(*args, **kwargs)
 

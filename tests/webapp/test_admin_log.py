@@ -300,7 +300,7 @@ def test_who_is_no_administrator_leaves_a_line_and_no_entry(sqlite_api: Api) -> 
     assert told[0] == {
         "event": "administration_refused",
         "log_level": "warning",
-        "user_id": user.id.replace("-", ""),
+        "user_id": user.id,
         "method": "POST",
         "rule": "/api/v1/admin/trading/halt",
     }
