@@ -1,6 +1,7 @@
 """How gunicorn serves the API. Times are seconds, sizes bytes; docs/settings.md lists what the environment changes."""
 
 import os
+import re
 import sys
 from typing import Any
 
@@ -42,12 +43,19 @@ accesslog = None  # The application logs each request itself, with its request i
 errorlog = None  # Its own lines go where those of the application go.
 
 
+_INVALID = re.compile(r"(Invalid request from ip=\S+ [^:'\"]*).*", re.DOTALL)
+
+
 class _SharedLogs(Logger):  # type: ignore[misc]
     """Leaves gunicorn's lines to the root logger's handler, in the shape of all others."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
         self.error_log.propagate = True
+
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Of an invalid request only what was wrong with it: what was sent may be a header of authorization."""
+        super().warning(_INVALID.sub(r"\1", msg), *args, **kwargs)
 
 
 logger_class = _SharedLogs

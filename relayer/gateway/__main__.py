@@ -7,6 +7,7 @@ import sys
 
 import structlog
 
+from relayer.gateway.malformed import tell_malformed_shortly
 from relayer.gateway.server import Gateway
 from trading import logs
 from trading.processes import Process
@@ -17,6 +18,7 @@ log = structlog.get_logger(__name__)
 
 def main() -> int:
     settings = logs.begin(Process.GATEWAY)
+    tell_malformed_shortly()
     # Each client takes a descriptor, and the usual 1,024 that a process begins with are only advice.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

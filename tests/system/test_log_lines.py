@@ -78,7 +78,13 @@ def crashed(house: House) -> None:
     with socket.create_connection((LOOPBACK, port), timeout=5) as peer:
         peer.sendall(f"GET /{HOSTILE} HTTP/1.1\r\nX: {HOSTILE}\r\n\r\n".encode(errors="replace"))
         assert b"400" in peer.recv(100)
-    (invalid,) = [line for line in json_lines(house.log("api")) if line["event"].startswith("Invalid request")]
+    with socket.create_connection((LOOPBACK, port), timeout=5) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization Basic c2VjcmV0\r\n\r\n")
+        assert b"400" in peer.recv(100)
+    invalid, without_colon = (
+        line for line in json_lines(house.log("api")) if line["event"].startswith("Invalid request")
+    )
+    assert without_colon["event"] == "Invalid request from ip=127.0.0.1: Invalid HTTP Header"
     assert not {"request_id", "user_id", "order_id"} & set(invalid), "the thread's last request was not this one"
 
 

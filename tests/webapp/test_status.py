@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,6 +16,7 @@ from flask.cli import FlaskGroup
 from flask_migrate import upgrade
 from sqlalchemy import text
 
+from launcher.plan import ROOT
 from launcher.ports import free_port
 from tests.books import Books, settings_for
 from tests.logs import HOSTILE, harmful_in
@@ -87,6 +89,11 @@ def test_it_tells_what_is_due_waits_is_halted_and_alarms(api: Api) -> None:
     for told in ("2026-11-20 10:00:07 KST", "the oldest for 7 s", "machine:42", "OFFLINE", __version__):
         assert told in on_screen.output
     assert len(on_screen.output.splitlines()) < 55
+
+
+def test_the_version_is_the_projects() -> None:
+    """It stands in two places, as the image holds no pyproject.toml."""
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == __version__
 
 
 def test_no_secret_is_shown(mariadb_server: Any, valkey_url: str) -> None:

@@ -27,6 +27,11 @@ _SECRET_LENGTH_MIN = 8
 # Secrets that are not in the settings: tokens of ours and of others, hashes, and passwords inside of addresses. Each with a text that it can't be without,
 # as looking for that costs next to nothing.
 _PATTERNS = (
+    # Servers repeat a header that they can't read.
+    (
+        "uthorization",
+        re.compile(r"(?<=uthorization)[\"'\\]{0,4}\s*[:=]\s*[\"'\\]{0,4}[^\s\"',\\]+(?:\s+[^\s\"',\\]+)?"),
+    ),
     ("eyJ", re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?")),
     ("$argon2", re.compile(r"\$argon2\w*\$[^\s\"']+")),
     ("whsec_", re.compile(r"whsec_[\w+/=-]+")),

@@ -121,3 +121,18 @@ def test_faulty_settings_end_it_with_a_sentence_each() -> None:
     assert gateway.returncode == 2
     assert "GATEWAY_ALLOWED_ORIGINS: must be origins" in output
     assert "GATEWAY_CLIENTS_MAX" in output
+
+
+def test_what_is_no_http_is_told_shortly(valkey_url: str) -> None:
+    """Anybody may send it, so it is no error of ours; and what was sent is not repeated, as it may hold a token."""
+    with running(valkey_url) as (gateway, url):
+        for sent in (b"GET / HTTP/1.1\r\nAuthorization: Basic c2VjcmV0\x1b[31m\r\n\r\n", b"\x00\xff no HTTP \r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=5) as peer:
+                peer.sendall(sent)
+                assert b"400" in peer.recv(100)
+        output, _ = leave(gateway, signal.SIGTERM)
+
+    told = [line for line in map(json.loads, output.splitlines()) if line["event"] == "request_malformed"]
+    assert {line["level"] for line in told} == {"info"}
+    assert "c2VjcmV0" not in output
+    assert "error" not in {json.loads(line)["level"] for line in output.splitlines()}

@@ -93,6 +93,7 @@ def test_secrets_are_hidden_whoever_wrote_them(log_format: str) -> None:
     )
     secrets = ["redis-password", "a signing key of some length", "b25lIHNlY3JldCBvZiB0d28hISE=", token.split(".")[2]]
     secrets += ["base-pass", "$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA", "elsewhere-password"]
+    secrets += ["dXNlcjpwYXNzd29yZA", "c29tZWJvZHkncyBzZWNyZXQ", "a-word-alone"]
     with logs_of(settings) as written:
         log = logging.getLogger("library")
         log.error(
@@ -100,6 +101,9 @@ def test_secrets_are_hidden_whoever_wrote_them(log_format: str) -> None:
         )
         log.error('tried data"base-pass and %r', 'data"base-pass')
         log.error("Authorization: Bearer %s", token)
+        log.error("Invalid header: %r", b"Authorization: Basic dXNlcjpwYXNzd29yZA==\x00")
+        log.error("%r", {"authorization": "PortOne c29tZWJvZHkncyBzZWNyZXQ="})
+        log.error('{"Authorization": "a-word-alone"}')
         log.error("https://me:elsewhere-password@proxy.example/x %s", secrets[5])
         log.error("signed with a signing key of some length, b25lIHNlY3JldCBvZiB0d28hISE=")
         try:
@@ -108,7 +112,7 @@ def test_secrets_are_hidden_whoever_wrote_them(log_format: str) -> None:
             structlog.get_logger("ours").exception("fault", given={"key": ["redis-password"]})
 
     assert [secret for secret in secrets if secret in written.getvalue()] == []
-    assert len(events(written.getvalue(), log_format)) == 6
+    assert len(events(written.getvalue(), log_format)) == 9
 
 
 # What nobody catches, in each place where Python would write of it by itself.
