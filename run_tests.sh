@@ -4,8 +4,8 @@
 #   ./run_tests.sh                        format, lint, types, floors, all tests
 #   ./run_tests.sh tests/relayer -k ping  only pytest, with these arguments
 #
-# MariaDB and Chromium are installed from the system's packages when they are missing and this user may install. Without them
-# their tests are skipped, or fail where CI is set.
+# MariaDB, Chromium and libfaketime are installed from the system's packages when they are missing and this user may install. Without
+# them their tests are skipped, or fail where CI is set.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
@@ -45,6 +45,7 @@ ensure_venv "$root" requirements-dev.txt
 ensure_installed MariaDB mariadbd mariadb-server-core mariadb-client-core
 ensure_installed "MariaDB's dump program" mariadb-dump mariadb-client
 ensure_installed Chromium chromedriver chromium chromium-driver
+ensure_installed libfaketime faketime faketime
 cd -- "$root"
 export PATH=$root/.venv/bin:$PATH
 

@@ -35,7 +35,8 @@ from benchmarks.tick_feed import Feed, trade
 from benchmarks.tick_to_fill import Latencies, measure, percentile
 from launcher.valkey import Valkey
 from trading import core as trading_core
-from trading.core import Core, utc_now
+from trading.core import Core
+from trading.database.clock import utc_now
 from trading.database.tables import MatchCursor, Order, OrderTouch
 from trading.database.transactions import nothing_to_find
 from trading.market import keys

@@ -31,7 +31,8 @@ from benchmarks.mariadb import MariaDB
 from benchmarks.resting_book import Quote, quotes_of
 from launcher.valkey import Valkey
 from trading import core as trading_core
-from trading.core import Core, utc_now
+from trading.core import Core
+from trading.database.clock import utc_now
 from trading.database.ids import new_id
 from trading.database.tables import AlertCursor, PriceAlert, User, WatchlistDirectory, WatchlistItem, table_of
 from trading.database.transactions import nothing_to_find

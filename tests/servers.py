@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -15,7 +16,15 @@ import pytest
 from benchmarks.mariadb import MariaDB, is_installed
 from launcher.valkey import Valkey
 
-__all__ = ["MariaDB", "Valkey", "require_chromium", "require_dump", "require_mariadb", "wait_until"]
+__all__ = [
+    "MariaDB",
+    "Valkey",
+    "clock_off_by",
+    "require_chromium",
+    "require_dump",
+    "require_mariadb",
+    "wait_until",
+]
 
 _POLL_S = 0.02
 
@@ -40,6 +49,15 @@ def require_chromium() -> tuple[str, str]:
     if browser is None or driver is None:
         _do_without("Chromium is not installed (chromium and chromedriver).")
     return browser, driver
+
+
+def clock_off_by(seconds: int) -> dict[str, str]:
+    """Variables that put a process's clock on, or back, by so many seconds; its monotonic clocks go on as they do. Without libfaketime the same as
+    for MariaDB."""
+    library = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
+    if library is None:
+        _do_without("libfaketime is not installed (faketime).")
+    return {"LD_PRELOAD": str(library), "FAKETIME": f"{seconds:+d}s", "DONT_FAKE_MONOTONIC": "1"}
 
 
 def _do_without(reason: str) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -36,10 +36,6 @@ _ALWAYS_OPEN = AlwaysOpen()
 
 # For a process that answers people: nobody waits a minute for a payment to be prepared, and one that was not is begun anew.
 PORTONE_IN_A_HURRY = Timeouts(connect_s=3.0, read_s=8.0, total_s=12.0)
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def deliver_nothing(_wakeups: Sequence[Wakeup]) -> None:
@@ -86,12 +82,12 @@ def build(
     deliver: Deliver = deliver_nothing,
     publishing: Callable[[Publish], Publish] = at_once,
     portone_timeouts: Timeouts | None = None,
-    clock: Clock = utc_now,
+    clock: Clock | None = None,
 ) -> Core:
     """A core on the settings' database and Redis.
 
     ``deliver`` sends the wake-ups of committed transactions and must not raise. ``publishing`` is given what publishes their account events, and
-    says how that is called: at once, or from elsewhere. ``portone_timeouts`` are the patient ones when not given.
+    says how that is called: at once, or from elsewhere. ``portone_timeouts`` are the patient ones when not given, ``clock`` is the database's.
     """
 
     def hand_out(messages: Sequence[Any]) -> None:
@@ -112,6 +108,7 @@ def build(
         timeout_s=settings.database_timeout_s,
         deliver=hand_out,
     )
+    clock = clock or database.clock
     account_events = AccountEventPublisher(database, AccountStreams(redis))
     publish = publishing(account_events.publish)
     return Core(

@@ -22,7 +22,7 @@ from relayer.tick_sequence import TickSequence
 from relayer.tick_writer import TickWriter
 from tests.relayer.harness import HYNIX, SAMSUNG, Toss, ask_for, health, relayer, served, toss, until
 from tests.servers import Valkey
-from trading.core import utc_now
+from trading.database.clock import utc_now
 from trading.market import keys
 from trading.market.commands import AnswerCode, Command, CommandAnswer, CommandLine, CommandType
 from trading.market.connection import connect

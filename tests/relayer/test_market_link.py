@@ -16,7 +16,7 @@ from relayer.tick_intake import TickIntake
 from relayer.tick_sequence import TickSequence
 from relayer.tick_writer import TickWriter
 from tests.relayer.harness import until
-from trading.core import utc_now
+from trading.database.clock import utc_now
 from trading.market.topics import trade_topic
 
 

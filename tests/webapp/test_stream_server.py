@@ -17,7 +17,7 @@ from launcher.ports import free_port
 from tests.books import opened, settings_for
 from tests.servers import wait_until
 from tests.webapp.client import PREFIX, Person, api_on
-from trading.core import utc_now
+from trading.database.clock import utc_now
 from trading.market.account_events import AccountEvent, AccountStreams, EventKind
 from trading.market.connection import connect
 

@@ -7,7 +7,7 @@ import pytest
 from tests.books import Books, opened, settings_for
 from tests.webapp.client import Api, api_on
 from trading import core as trading_core
-from trading.core import utc_now
+from trading.database.clock import utc_now
 from trading.settings import Settings
 from webapp.queue import on_a_thread, producer_courier
 

@@ -12,7 +12,7 @@ from tests.trading.steps import rows
 from tests.webapp.client import Api
 from tests.workers.processes import beat, worker
 from tests.workers.test_live import _send
-from trading.core import utc_now
+from trading.database.clock import utc_now
 from trading.queue import Task
 from trading.rules.candles import CandleInterval
 from trading.settings import Settings

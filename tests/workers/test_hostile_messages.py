@@ -16,7 +16,7 @@ from tests.servers import wait_until
 from tests.webapp.client import Api
 from tests.workers.processes import worker
 from tests.workers.test_live import _send
-from trading.core import utc_now
+from trading.database.clock import utc_now
 from trading.database.ids import new_id
 from trading.database.tables import SignInSession, table_of
 from trading.queue import Task

@@ -10,7 +10,7 @@ from tests.trading.gateways.http_server import Answer, Request, answer, serving
 from tests.webapp.client import Api
 from tests.workers.processes import worker
 from tests.workers.test_live import _send
-from trading.core import utc_now
+from trading.database.clock import utc_now
 from trading.queries.index_closes import KOSPI, index_closes
 from trading.queue import Task
 from trading.rules.exchange_time import trade_date

@@ -20,7 +20,7 @@ from tests.trading.steps import deposit
 from tests.webapp.client import Api, Person, data_of
 from tests.workers.processes import beat, worker
 from trading import core as trading_core
-from trading.core import utc_now
+from trading.database.clock import utc_now
 from trading.database.tables import Order, OrderExecution, table_of
 from trading.market import keys
 from trading.market.account_events import AccountStreams

@@ -17,7 +17,7 @@ from tests.trading.steps import rows
 from tests.webapp.client import api_on
 from tests.workers.processes import CeleryProcess, worker
 from trading import core as trading_core
-from trading.core import utc_now
+from trading.database.clock import utc_now
 from trading.queue import Task
 from trading.settings import Settings
 from webapp.queue import on_a_thread, producer_courier

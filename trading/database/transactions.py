@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 import pymysql
@@ -23,6 +24,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
+
+from trading.database.clock import DatabaseClock, utc_now
 
 log = structlog.get_logger(__name__)
 
@@ -93,11 +96,9 @@ class Database:
         deliver: Callable[[Sequence[Any]], None] = lambda _messages: None,
     ) -> None:
         """``deliver`` gets what a committed transaction wanted sent; it must not raise. ``timeout_s`` bounds one statement on MySQL."""
-        self.engine = (
-            _sqlite(uri, pool_size)
-            if make_url(uri).get_backend_name() == "sqlite"
-            else _mysql(uri, pool_size, timeout_s)
-        )
+        embedded = make_url(uri).get_backend_name() == "sqlite"
+        self.engine = _sqlite(uri, pool_size) if embedded else _mysql(uri, pool_size, timeout_s)
+        self.clock: Callable[[], datetime] = utc_now if embedded else DatabaseClock(self.engine)
         self._deliver = deliver
         # Readers on SQLite must not take the one write lock.
         self._reading = self.engine.execution_options(**{_SQLITE_BEGIN: "BEGIN"})

@@ -1,0 +1,81 @@
+"""A worker whose machine's clock is wrong: it fills what another would, when another would, and nothing at a price that is no longer one."""
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from tests.books import SAMSUNG
+from tests.servers import clock_off_by, wait_until
+from tests.trading.steps import rows
+from tests.webapp.client import Api, Person, data_of
+from tests.workers.processes import worker
+from trading.queue import Task, Wakeup
+from trading.settings import Settings
+
+OFF_S = 660
+
+
+@pytest.fixture
+def live_settings(live_settings: Settings) -> Settings:
+    """As for other real processes, with prices that are fresh for as long as they usually are."""
+    return live_settings.model_copy(update={"tick_freshness_ms": 10_000})
+
+
+@pytest.fixture
+def shareholder(live_api: Api) -> Person:
+    """Somebody with shares to sell."""
+    person = live_api.person()
+    live_api.books.tick(70_000)
+    order = data_of(live_api.order(person, "BUY", 10), 201)
+    live_api.books.run(Wakeup(Task.EXECUTE_ORDERS, (UUID(order["id"]),)))
+    (execution,) = rows(live_api.books, "SELECT id FROM order_executions")
+    for task in (Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS):
+        live_api.books.run(Wakeup(task, (UUID(bytes=execution["id"]),)))
+    live_api.books.core.redis.flushall()
+    return person
+
+
+def test_a_stale_price_is_not_fresh_to_a_clock_that_is_behind(
+    live_api: Api, live_settings: Settings, shareholder: Person, tmp_path: Path
+) -> None:
+    """The last trade came as long ago as the clock is behind: by it that was just now. The order waits all the same."""
+    live_api.books.tick(69_000, age_ms=(OFF_S + 2) * 1_000)
+    placed = data_of(live_api.order(shareholder, "SELL", 1), 201)
+    with worker(tmp_path / "worker.log", live_settings, **clock_off_by(-OFF_S)) as process:
+        wait_until(
+            lambda: '"postponed": 1' in process.output or filled(live_api), what="a look at the order", deadline_s=30
+        )
+        assert not filled(live_api)
+
+        live_api.books.tick(70_000)
+        live_api.books.core.deliver([Wakeup(Task.EXECUTE_ORDERS, (UUID(placed["id"]),))])
+        wait_until(lambda: filled(live_api), what="a fill once there is a fresh price", deadline_s=30)
+    (fill,) = rows(
+        live_api.books, "SELECT price FROM order_executions WHERE order_id = :id", id=UUID(placed["id"]).bytes
+    )
+    assert fill["price"] == 70_000
+    assert live_api.books.breaches() == []
+
+
+@pytest.mark.parametrize("off_s", [-OFF_S, OFF_S], ids=["behind", "ahead"])
+def test_a_wrong_clock_delays_no_fill(
+    live_api: Api, live_settings: Settings, shareholder: Person, tmp_path: Path, off_s: int
+) -> None:
+    """A fresh price is fresh to it, and what it writes down is the time that it is."""
+    live_api.books.tick(70_000)
+    data_of(live_api.order(shareholder, "SELL", 1), 201)
+    with worker(tmp_path / "worker.log", live_settings, **clock_off_by(off_s)) as process:
+        wait_until(
+            lambda: "execute_orders" in process.output and "task_done" in process.output, what="a task", deadline_s=30
+        )
+        wait_until(lambda: filled(live_api), what="the fill", deadline_s=5)
+    (late,) = rows(
+        live_api.books,
+        f"SELECT TIMESTAMPDIFF(SECOND, MAX(executed_at), UTC_TIMESTAMP()) AS s FROM order_executions WHERE stock_code = '{SAMSUNG}'",
+    )
+    assert abs(late["s"]) < 60
+
+
+def filled(api: Api) -> bool:
+    return bool(rows(api.books, "SELECT id FROM orders WHERE side = 'SELL' AND status = 'FILLED'"))
