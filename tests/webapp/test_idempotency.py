@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from tests.books import SAMSUNG, opened, settings_for
 from tests.webapp.client import PASSWORD, Api, api_on, data_of, problem_of
+from trading.core import PORTONE_IN_A_HURRY
 from trading.database.tables import IdempotencyReceipt, Order, table_of
 from trading.services.receipts import CLAIM_S
 from webapp.writing import KEY_HEADER, REPLAYED_HEADER
@@ -256,6 +257,12 @@ def test_the_key_of_a_process_that_died_is_taken_over(api: Api) -> None:
 
     data_of(done, 201)
     assert _is_replay(api.order(person, "BUY", 10, headers=KEY), done)
+
+
+def test_nobody_waits_long_for_the_key_of_a_process_that_died() -> None:
+    """A claim outlasts the slowest request, which is one that waits for PortOne, and not by much."""
+    slowest_s = PORTONE_IN_A_HURRY.connect_s + PORTONE_IN_A_HURRY.total_s
+    assert slowest_s < CLAIM_S <= slowest_s + 5
 
 
 def test_an_order_of_one_key_is_the_answers_order(api: Api) -> None:

@@ -19,7 +19,9 @@ from trading.rules.errors import IdempotencyKeyConflict, RequestInProgress
 
 _RECEIPTS = table_of(IdempotencyReceipt)
 
-CLAIM_S = 60
+# Longer than a request may take that has to wait for PortOne, and as short as that allows: whoever repeats one whose process died waits for the rest of
+# it. One that took longer still finds its claim taken over when it completes, and is undone.
+CLAIM_S = 20
 PURGE_BATCH = 1_000
 
 
