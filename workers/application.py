@@ -6,10 +6,12 @@ import celery_config
 from trading import logs
 from trading.processes import Process
 from workers.celery_logs import share_logs
+from workers.transport import take_its_place
 
 SETTINGS = logs.begin(Process.WORKER)
 share_logs(SETTINGS)
 
+take_its_place()
 app = Celery(
     "stocking",
     include=[

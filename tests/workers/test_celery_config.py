@@ -1,5 +1,6 @@
 """Celery's settings as data, and what a worker's process is made of."""
 
+import os
 import subprocess
 import sys
 
@@ -103,6 +104,25 @@ def test_a_worker_loads_no_web_framework() -> None:
     ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.parametrize("url", ["redis://h:1/0", "rediss://h:1/0?ssl_cert_reqs=required", "redis+socket:///tmp/x"])
+def test_a_worker_speaks_to_any_redis_by_our_transport(url: str) -> None:
+    """Under the broker's own address, which Flower and the logs go by, and encrypted where that says so."""
+    program = (
+        "from workers import app; connection = app.connection_for_read(); "
+        "print(connection.transport_cls, connection.get_transport_cls().__module__, bool(connection.ssl), connection.as_uri())"
+    )
+    environment = {**os.environ, "CELERY_BROKER_URL": url}
+
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+
+    name, module, encrypted, address = ran.stdout.split()
+    assert (module, encrypted) == ("workers.transport", str(url.startswith("rediss")))
+    assert address.startswith(f"{url.partition(':')[0]}://")
+    assert name in ("redis", "rediss")
 
 
 def test_a_workers_tasks_are_exactly_ours() -> None:

@@ -1,0 +1,52 @@
+"""A broker that falls silent while a worker is at a task."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import text
+
+from tests.books import Books
+from tests.servers import Valkey, wait_until
+from tests.trading.steps import rows
+from tests.webapp.client import Api, data_of
+from tests.workers.processes import worker
+from trading.queue import Task, Wakeup
+from trading.settings import Settings
+
+APPLIED = "SELECT id FROM order_executions WHERE applied_at IS NOT NULL"
+WAITING = "SELECT COUNT(*) AS tasks FROM information_schema.processlist WHERE state LIKE 'Waiting for table%'"
+
+
+def test_a_worker_that_could_not_say_that_it_is_done_goes_on(
+    live_api: Api, live_settings: Settings, valkey_server: Valkey, tmp_path: Path
+) -> None:
+    """Its acknowledgement is not answered in time, while the connection by which it receives messages stands. It takes the next one all the same."""
+    books = live_api.books
+    books.tick(70_000)
+    with worker(tmp_path / "worker.log", live_settings, children=1) as process:
+        wait_until(lambda: process.output.count("task_done") >= 2, what="the first looks", deadline_s=30)
+        with locked(books):
+            books.core.deliver([Wakeup(Task.UPDATE_PORTFOLIOS, (uuid4(),))])
+            wait_until(lambda: rows(books, WAITING)[0]["tasks"], what="a task that waits")
+            valkey_server.pause()
+        try:
+            wait_until(lambda: "Couldn't ack" in process.output, what="no answer in time", deadline_s=30)
+        finally:
+            valkey_server.resume()
+
+        data_of(live_api.order(live_api.person(), "BUY", 1), 201)
+        wait_until(lambda: rows(books, APPLIED), what="a fill", deadline_s=30)
+    assert books.breaches() == []
+
+
+@contextmanager
+def locked(books: Books) -> Iterator[None]:
+    """Nobody else gets at the executions before the block ends."""
+    with books.core.database.engine.connect() as connection:
+        connection.execute(text("LOCK TABLES order_executions WRITE"))
+        try:
+            yield
+        finally:
+            connection.execute(text("UNLOCK TABLES"))
