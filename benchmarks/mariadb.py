@@ -3,6 +3,7 @@
 import getpass
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -62,19 +63,30 @@ class MariaDB:
             raise MariaDBError(f"MariaDB already runs with pid {self._process.pid}.")
         if not is_installed():
             raise MariaDBError("MariaDB is not installed: neither mariadbd nor mariadb-install-db may be missing.")
-        self._folder = Path(tempfile.mkdtemp(prefix="stocking-mariadb-"))
+        self._folder = folder = Path(tempfile.mkdtemp(prefix="stocking-mariadb-"))
         try:
-            self._run(self._folder)
+            self._lay_out(folder)
+            self._run(folder)
         except BaseException:
             self.stop()
             raise
 
-    def _run(self, folder: Path) -> None:
+    def start_again(self) -> None:
+        """Start a server that was ended by ``end``, with the data that it had; MariaDBError as in ``start``."""
+        if self._folder is None or self._process is not None:
+            raise MariaDBError("MariaDB was not ended, so it can't be started again.")
+        self._run(self._folder)
+
+    def _lay_out(self, folder: Path) -> None:
         log = folder / "mariadb.log"
         with log.open("ab") as output:
             installed = subprocess.run(self._install_command(folder), stdout=output, stderr=output, check=False)
-            if installed.returncode != 0:
-                raise MariaDBError(f"mariadb-install-db failed:\n{_tail(log)}")
+        if installed.returncode != 0:
+            raise MariaDBError(f"mariadb-install-db failed:\n{_tail(log)}")
+
+    def _run(self, folder: Path) -> None:
+        log = folder / "mariadb.log"
+        with log.open("ab") as output:
             self._process = subprocess.Popen(
                 leashed(self._server_command(folder)), stdout=output, stderr=output, stdin=subprocess.DEVNULL
             )
@@ -84,16 +96,34 @@ class MariaDB:
                 raise MariaDBError(f"MariaDB did not start:\n{_tail(log)}")
             time.sleep(_POLL_S)
 
-    def stop(self) -> None:
-        """End the server by its pid and remove its folder. Stopping a stopped one does nothing."""
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End the server by its pid, paused or not, and keep its folder: in order, or with SIGKILL as a crash would."""
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
-            process.terminate()
+            process.send_signal(number)
+            process.send_signal(signal.SIGCONT)
             try:
                 process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    def pause(self) -> None:
+        """Freeze the server: connections stay open and nothing is answered, as in a stall of the machine."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is None:
+            raise MariaDBError("MariaDB is stopped.")
+        self._process.send_signal(number)
+
+    def stop(self) -> None:
+        """End the server and remove its folder. Stopping a stopped one does nothing."""
+        self.end()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None

@@ -99,6 +99,11 @@ class Valkey:
             process.kill()
             process.wait()
 
+    def kill(self) -> None:
+        """End the server as a power cut would: what it has not written yet is lost."""
+        self._signal(signal.SIGKILL)
+        self.stop()
+
     def pause(self) -> None:
         """Freeze the server: connections stay open and nothing is answered, as in a stall of the machine."""
         self._signal(signal.SIGSTOP)

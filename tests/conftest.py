@@ -8,7 +8,10 @@ import redis
 from hypothesis import settings as hypothesis_settings
 
 from tests.books import Books, migrate, opened, settings_for
+from tests.faults.table import pytest_terminal_summary
 from tests.servers import MariaDB, Valkey, require_mariadb
+
+__all__ = ["pytest_terminal_summary"]
 
 # What a property proves does not depend on how busy the machine is.
 hypothesis_settings.register_profile("unhurried", deadline=None)

@@ -1,5 +1,6 @@
 """The servers that every other test stands on."""
 
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -7,9 +8,9 @@ import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
-from tests.servers import MariaDB, Valkey, wait_until
+from tests.servers import MariaDB, Valkey, require_mariadb, wait_until
 
 
 def is_alive(pid: int) -> bool:
@@ -33,6 +34,17 @@ def test_a_durable_valkey_keeps_what_was_written(tmp_path: Path) -> None:
         client = redis.Redis(port=server.port)
         client.set("key", "value")
         server.stop()
+        server.start()
+        assert client.get("key") == b"value"
+        client.close()
+
+
+def test_a_killed_valkey_has_what_its_file_has(tmp_path: Path) -> None:
+    with Valkey(tmp_path, durable=True) as server:
+        client = redis.Redis(port=server.port)
+        client.config_set("appendfsync", "always")
+        client.set("key", "value")
+        server.kill()
         server.start()
         assert client.get("key") == b"value"
         client.close()
@@ -86,6 +98,21 @@ def test_many_databases_are_laid_out_at_the_same_time(mariadb_server: MariaDB) -
 
     with ThreadPoolExecutor(6) as pool:
         assert len(set(pool.map(database, range(6)))) == 6
+
+
+def test_a_killed_mariadb_has_what_was_committed() -> None:
+    """It can be paused before, and is started with its data."""
+    require_mariadb()
+    with MariaDB() as server:
+        engine = create_engine(server.create_database("killed"), poolclass=NullPool)
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE kept (number INT)"))
+            connection.execute(text("INSERT INTO kept VALUES (7)"))
+        server.pause()
+        server.end(signal.SIGKILL)
+        server.start_again()
+        with engine.begin() as connection:
+            assert connection.execute(text("SELECT number FROM kept")).scalar_one() == 7
 
 
 def test_a_database_name_that_is_not_plain_is_refused(mariadb_server: MariaDB) -> None:

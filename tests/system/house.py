@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import requests
@@ -25,10 +25,15 @@ from trading.queries.audit import audit
 
 ROOT = Path(__file__).parents[2]
 ANSWER_MAX_S = 2.0
+WEBHOOK_PATH = "/api/v1/payments/portone/webhook"
 
 
 class House:
-    """API, two workers, beat, relayer and sandbox, and Flower where it is asked for. ``start`` and ``kill`` take the name of one of them."""
+    """API, two workers, beat, relayer, sandbox, and a gateway or Flower where they are asked for. ``start`` and ``kill`` take the name of one of them.
+
+    ``kept`` ones are started again by the launcher's keeper when they end. ``settings`` are variables of all processes, ``own`` of one, by its name;
+    these and ``commands`` may be changed for the next start.
+    """
 
     def __init__(
         self,
@@ -37,47 +42,72 @@ class House:
         logs: Path,
         *,
         sandbox_arguments: tuple[str, ...] = (),
-        environment: Mapping[str, str] = MappingProxyType({}),
+        gateway: bool = False,
+        flower: bool = False,
+        kept: bool = False,
+        settings: Mapping[str, str] | None = None,
+        own: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self.valkey = valkey
         self.database_uri = database_uri
-        self._logs = logs
-        self._api_port, self._sandbox_port, self.flower_port = free_port(), free_port(), free_port()
+        self.logs = logs
+        self._kept = kept
+        self.own = dict(own or {})
+        self._api_port, self._sandbox_port, self._gateway_port, self._portone_port = (free_port() for _ in range(4))
+        self.flower_port = free_port()
         self.url = f"http://{LOOPBACK}:{self._api_port}"
+        self.gateway_url = f"http://{LOOPBACK}:{self._gateway_port}"
+        self.portone_url = f"http://{LOOPBACK}:{self._portone_port}"
         self._environment = os.environ | {
             "DATABASE_URI": database_uri,
             "REDIS_URL": valkey.url,
             "API_PORT": str(self._api_port),
+            "GATEWAY_PORT": str(self._gateway_port),
             "WORKERS": "2",
             "TOSS_API_URL": f"http://{LOOPBACK}:{self._sandbox_port}",
             "TOSS_WEBSOCKET_URL": f"ws://{LOOPBACK}:{self._sandbox_port}/ws",
+            "PORTONE_API_BASE_URL": self.portone_url,
             "SWEEP_PERIOD_S": "2",
             "WAKE_GRACE_MS": "1000",
             **{name.upper(): str(value) for name, value in CHEAP_PASSWORDS.items()},
-            **environment,
+            **(settings or {}),
         }
+        self.commands = self._all_commands(sandbox_arguments)
+        for name, wanted in (("gateway", gateway), ("flower", flower)):
+            if not wanted:
+                del self.commands[name]
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def _all_commands(self, sandbox_arguments: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
         python = (sys.executable, "-m")
         celery = (*python, "celery", "-A", "workers")
         worker = (*celery, "worker", "-E", "-c", "1", "-l", "INFO", "--without-gossip", "--without-mingle")
-        self._commands: Mapping[str, tuple[str, ...]] = {
-            "sandbox": (*python, "sandbox", "--port", str(self._sandbox_port), *sandbox_arguments),
+        portone = ("--portone-port", str(self._portone_port), "--portone-webhook-url", self.url + WEBHOOK_PATH)
+        return {
+            "sandbox": (*python, "sandbox", "--port", str(self._sandbox_port), *portone, *sandbox_arguments),
             "relayer": (*python, "relayer"),
             "api": (*python, "gunicorn", "wsgi:app"),
             "worker-1": (*worker, "-n", "one@%h"),
             "worker-2": (*worker, "-n", "two@%h"),
-            "beat": (*celery, "--quiet", "beat", "-l", "INFO", "-s", str(logs / "beat-schedule"), "--pidfile="),
+            "beat": (*celery, "--quiet", "beat", "-l", "INFO", "-s", str(self.logs / "beat-schedule"), "--pidfile="),
+            "gateway": (*python, "relayer.gateway"),
             "flower": (*celery, "flower", "--logging=none", f"--port={self.flower_port}"),
         }
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def ours(self) -> tuple[str, ...]:
+        """The product's own processes: all but the stand-ins for the world outside."""
+        return tuple(name for name in self.commands if name != "sandbox")
 
     def start(self, *names: str) -> None:
-        """Start these processes, or all but Flower."""
-        for name in names or [name for name in self._commands if name != "flower"]:
-            with (self._logs / f"{name}.log").open("ab") as log:
+        """Start these processes, or all."""
+        keeper = [sys.executable, "-m", "launcher.keeper", "--"] if self._kept else []
+        for name in names or self.commands:
+            with (self.logs / f"{name}.log").open("ab") as log:
                 self._running[name] = subprocess.Popen(
-                    leashed(list(self._commands[name])),
+                    leashed([*keeper, *self.commands[name]]),
                     cwd=ROOT,
-                    env=self._environment,
+                    env=self._environment | self.own.get(name, {}),
                     stdout=log,
                     stderr=log,
                     stdin=subprocess.DEVNULL,
@@ -85,16 +115,46 @@ class House:
                 )
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal to a process and all its children at once, and wait for its end."""
+        """Send a signal to a process, with its keeper where it has one, and all its children at once, and wait for its end."""
+        self.kill_together(name, number=number)
+
+    def kill_together(self, *names: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """The same for several at the same moment."""
+        ending = [self._running.pop(name) for name in names]
+        for process in ending:
+            for pid in {process.pid, *(children_of(process.pid) if self._kept else ())}:
+                with suppress(ProcessLookupError):
+                    os.killpg(pid, number)
+        for process in ending:
+            process.wait(timeout=60)
+
+    def pause(self, name: str) -> None:
+        """Freeze a process and its children."""
+        os.killpg(self.pid(name), signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        """Let them go on."""
+        os.killpg(self.pid(name), signal.SIGCONT)
+
+    def terminate(self, name: str) -> float:
+        """Tell a process to end in order, as its supervisor would; after how many seconds it had."""
         process = self._running.pop(name)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        began = time.monotonic()
+        process.terminate()
         process.wait(timeout=60)
+        return time.monotonic() - began
+
+    def pid(self, name: str) -> int:
+        """The process itself, not its keeper; AssertionError while it is not running."""
+        pid = self._running[name].pid
+        if not self._kept:
+            return pid
+        (kept,) = children_of(pid)
+        return kept
 
     def children(self, name: str) -> list[int]:
         """The pids of a process's own processes."""
-        pid = self._running[name].pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return children_of(self.pid(name))
 
     def stop(self) -> None:
         for name in list(self._running):
@@ -116,7 +176,14 @@ class House:
         return Trader(self.url, name)
 
     def log(self, name: str) -> str:
-        return (self._logs / f"{name}.log").read_text(errors="replace")
+        return (self.logs / f"{name}.log").read_text(errors="replace")
+
+
+def children_of(pid: int) -> list[int]:
+    """The pids of a process's own children; none where it is gone."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
 
 
 class Trader:
@@ -170,18 +237,15 @@ class Trader:
 
 @contextmanager
 def lived_in(
-    database_uri: str,
-    folder: Path,
-    *,
-    sandbox_arguments: tuple[str, ...] = (),
-    environment: Mapping[str, str] = MappingProxyType({}),
+    database_uri: str, folder: Path, *, valkey: Valkey | None = None, **more: Any
 ) -> Iterator[tuple[House, Books]]:
-    """A running house on empty books, and the books themselves for looking at; stopped afterwards, whatever happened."""
+    """A running house on empty books, and the books themselves for looking at; stopped afterwards, whatever happened. Its Redis is its own unless a
+    running one is given; ``more`` is the house's."""
     with (
-        Valkey(folder / "valkey") as valkey,
-        opened(settings_for(database_uri, valkey.url)) as books,
+        Valkey(folder / "valkey") if valkey is None else nullcontext(valkey) as running,
+        opened(settings_for(database_uri, running.url)) as books,
     ):
-        house = House(database_uri, valkey, folder, sandbox_arguments=sandbox_arguments, environment=environment)
+        house = House(database_uri, running, folder, **more)
         try:
             house.start()
             house.wait_until_up()

@@ -93,8 +93,7 @@ def test_every_line_of_every_process_is_one_and_leads_from_an_order_to_its_end(
 ) -> None:
     """From the first line to the last, through a crash and a stop: JSON with the same fields, by which an order is followed; and Flower agrees."""
     environment = {"LOG_FORMAT": "json", "FLOWER_UNAUTHENTICATED_API": "1"}
-    with lived_in(migrated_sqlite, tmp_path, environment=environment) as (house, _):
-        house.start("flower")
+    with lived_in(migrated_sqlite, tmp_path, flower=True, settings=environment) as (house, _):
         wait_until(lambda: tasks(house), what="Flower knows the workers' tasks", deadline_s=60)
         trader = house.trader("followed")
         followed(house, trader)

@@ -116,7 +116,17 @@ def worker(
     log: Path, settings: Settings, *, queues: str | None = None, children: int = 2, **environment: str
 ) -> CeleryProcess:
     """A worker on all queues, or on those named, with commas between."""
-    command = ["worker", "-c", str(children), "-l", "INFO", "-n", f"{log.stem}@test", "--without-gossip", "--without-mingle"]
+    command = [
+        "worker",
+        "-c",
+        str(children),
+        "-l",
+        "INFO",
+        "-n",
+        f"{log.stem}@test",
+        "--without-gossip",
+        "--without-mingle",
+    ]
     return CeleryProcess(
         command if queues is None else [*command, "-Q", queues],
         log,

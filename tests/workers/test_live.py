@@ -1,14 +1,10 @@
-"""Real workers on a real broker and database: orders are filled, settled and applied, whatever is killed or lost meanwhile."""
+"""Real workers on a real broker and database: orders are filled, settled and applied. tests/faults kills them, and takes their messages away."""
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import pytest
-import redis
 from celery import Celery
 from sqlalchemy import func, select
 
@@ -17,7 +13,7 @@ from launcher.ports import free_port
 from tests.books import SAMSUNG, Books
 from tests.servers import wait_until
 from tests.trading.steps import deposit
-from tests.webapp.client import Api, Person, data_of
+from tests.webapp.client import Api, data_of
 from tests.workers.processes import beat, worker
 from trading import core as trading_core
 from trading.database.clock import utc_now
@@ -35,19 +31,6 @@ _ORDERS, _EXECUTIONS = table_of(Order), table_of(OrderExecution)
 def _applied(api: Api) -> int:
     query = select(func.count()).where(_EXECUTIONS.c.applied_at.is_not(None))
     return api.books.core.database.read(lambda session: session.scalar(query) or 0)
-
-
-def _backlog(api: Api, count: int) -> list[Person]:
-    """Three buyers' orders, ``count`` together."""
-    people = [api.person() for _ in range(3)]
-    for number in range(count):
-        data_of(api.order(people[number % 3], "BUY", 1), 201)
-    return people
-
-
-def _sweep(settings: Settings) -> None:
-    """What beat does at every period."""
-    _send(settings, Task.SWEEP_DUE_WORK)
 
 
 def _send(settings: Settings, task: str, *arguments: object) -> None:
@@ -123,61 +106,6 @@ def test_every_order_of_a_large_batch_is_followed_by_each_of_its_ids(
         for one in (request, user_id, data_of(answer, 201)["id"]):
             found = {line["task"] for line in lines if f'"{one}"' in json.dumps(line)}
             assert stages <= found, (one, found)
-
-
-@pytest.mark.parametrize("victim", ["child", "worker"])
-def test_nothing_is_lost_when_a_process_is_killed(
-    live_api: Api, live_settings: Settings, tmp_path: Path, victim: str
-) -> None:
-    """kill -9 amid a backlog: afterwards every order is final, none was filled twice, and the audit is clean."""
-    live_api.books.tick(70_000)
-    _backlog(live_api, 90)
-    with worker(tmp_path / "worker.log", live_settings) as process:
-        wait_until(lambda: "task_done" in process.output, what="the first task")
-        if victim == "child":
-            for pid in process.children:
-                os.kill(pid, signal.SIGKILL)
-        else:
-            process.kill()
-            process.start()
-
-        _backlog(live_api, 9)
-
-        def finished() -> bool:
-            _sweep(live_settings)
-            return _applied(live_api) == 99
-
-        wait_until(finished, what="all orders in the portfolios", deadline_s=40)
-
-    statuses = live_api.books.core.database.read(
-        lambda session: dict(session.execute(select(_ORDERS.c.status, func.count()).group_by(_ORDERS.c.status)).all())
-    )
-    assert statuses == {"FILLED": 99}
-    assert live_api.books.breaches() == []
-
-
-def test_lost_wakeups_are_found_again(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
-    """Redis is wiped under running processes: what it forgot is woken by beat's sweep, and new orders go their way as before."""
-    live_api.books.tick(70_000)
-    _backlog(live_api, 6)
-    with redis.Redis.from_url(live_settings.redis_url.get_secret_value()) as client:
-        client.flushall()
-        live_api.books.tick(70_000)
-        with worker(tmp_path / "worker.log", live_settings), beat(tmp_path / "beat.log", live_settings):
-            wait_until(lambda: _applied(live_api) == 6, what="the forgotten orders", deadline_s=20)
-
-            client.flushall()
-            live_api.books.tick(70_000)
-            _backlog(live_api, 3)
-            wait_until(lambda: _applied(live_api) == 9, what="orders after the wipe", deadline_s=20)
-            client.flushall()
-            live_api.books.tick(70_000)
-            _backlog(live_api, 3)
-            client.flushall()
-            live_api.books.tick(70_000)
-            wait_until(lambda: _applied(live_api) == 12, what="orders wiped while they waited", deadline_s=20)
-
-    assert live_api.books.breaches() == []
 
 
 def test_events_of_a_process_that_died_are_published(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:

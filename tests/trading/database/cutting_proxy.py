@@ -23,12 +23,21 @@ class CuttingProxy:
 
     def __init__(self, server_port: int, *cuts: Cut, gone: bool = False) -> None:
         self._server_port = server_port
-        self._cuts = list(cuts)
+        self._cuts: list[Cut | None] = list(cuts)
         self._gone = gone
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port = int(self._listener.getsockname()[1])
         self._threads: list[threading.Thread] = []
         self._open = [self._listener]
+
+    def cut(self, *cuts: Cut | None) -> None:
+        """Cut these of the next COMMITs; where it is None one gets through."""
+        self._cuts += cuts
+
+    @property
+    def left(self) -> int:
+        """How many of them have not come yet."""
+        return len(self._cuts)
 
     def __enter__(self) -> Self:
         self._run(self._accept)
@@ -48,7 +57,11 @@ class CuttingProxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection((LOOPBACK, self._server_port))
+                try:
+                    server = socket.create_connection((LOOPBACK, self._server_port))
+                except OSError:  # Nobody is there.
+                    _end(client)
+                    continue
                 self._open += [client, server]
                 swallow = threading.Event()
                 self._run(self._requests, client, server, swallow)
