@@ -87,6 +87,8 @@ def worker(settings: Settings) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_send_task_events": True,
         "broker_connection_retry_on_startup": True,
+        # A Redis that is full refuses what a worker writes to receive a message. That passes, and is no reason to end.
+        "broker_channel_error_retry": True,
         # Without these a worker never consumes again after its packets vanished for a minute.
         "broker_transport_options": {
             "socket_timeout": 5,

@@ -1,5 +1,5 @@
-"""Redis stopped, wiped, killed, frozen and full under a crowd's orders: answers stay 201 or 503, nothing hangs, and everything
-completes afterwards."""
+"""Redis stopped, wiped, killed, frozen and full under a crowd's orders: answers stay 201 or 503, nothing hangs, no process of
+ours ends, and everything completes afterwards."""
 
 import resource
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from tests.faults.crowd import Client
-from tests.faults.ordeal import Place, passes, standing
+from tests.faults.ordeal import Ordeal, Place, passes, standing
 from tests.servers import Valkey, wait_until
 
 pytestmark = pytest.mark.timeout(300)
@@ -34,6 +34,20 @@ def standing_place(migrated_mariadb: str, tmp_path_factory: pytest.TempPathFacto
 
 
 @contextmanager
+def outage(place: Place, name: str) -> Iterator[Ordeal]:
+    """An ordeal that none of our processes may end in."""
+    before = endings(place)
+    with place.ordeal(f"Redis: {name}") as ordeal:
+        yield ordeal
+    assert endings(place) == before
+
+
+def endings(place: Place) -> dict[str, int]:
+    """How often each process has ended so far, by its keeper's word."""
+    return {name: place.house.log(name).count("keeper: Ended") for name in place.house.ours}
+
+
+@contextmanager
 def client_of(server: Valkey) -> Iterator["redis.Redis"]:
     with redis.Redis.from_url(server.url, decode_responses=True) as client:
         yield client
@@ -41,7 +55,7 @@ def client_of(server: Valkey) -> Iterator["redis.Redis"]:
 
 def test_redis_is_stopped_and_started(place: Place) -> None:
     """It comes back with what it had."""
-    with place.ordeal("Redis: stopped, and started with its file") as ordeal:
+    with outage(place, "stopped, and started with its file") as ordeal:
         place.house.valkey.stop()
         check_answers(place.probe)
         passes(AWAY_S)
@@ -52,7 +66,7 @@ def test_redis_is_stopped_and_started(place: Place) -> None:
 def test_redis_comes_back_empty(place: Place) -> None:
     """Its file is gone: queues, ticks, streams, locks and the lease begin anew. As no worker works before that, all wake-ups are lost."""
     house, valkey = place.house, place.house.valkey
-    with place.ordeal("Redis: stopped, and started empty") as ordeal:
+    with outage(place, "stopped, and started empty") as ordeal:
         for name in WORKERS:
             house.pause(name)
         place.crowd.wait_for_orders(BACKLOG)
@@ -76,7 +90,7 @@ def check_answers(user: Client) -> None:
 def test_redis_is_killed(place: Place) -> None:
     """At most the last second of its file is lost."""
     valkey = place.house.valkey
-    with place.ordeal("Redis: kill -9, and started with its file") as ordeal:
+    with outage(place, "kill -9, and started with its file") as ordeal:
         valkey.kill()
         valkey.start()
         ordeal.recovered()
@@ -84,7 +98,7 @@ def test_redis_is_killed(place: Place) -> None:
 
 def test_redis_is_frozen(place: Place) -> None:
     """It takes connections and answers nothing, for longer than anybody waits for it."""
-    with place.ordeal(f"Redis: frozen for {FROZEN_S:g} s") as ordeal:
+    with outage(place, f"frozen for {FROZEN_S:g} s") as ordeal:
         place.house.valkey.pause()
         check_answers(place.probe)
         passes(FROZEN_S)
@@ -94,7 +108,7 @@ def test_redis_is_frozen(place: Place) -> None:
 
 def test_redis_is_out_of_memory(place: Place) -> None:
     """It refuses whatever would take more of it (OOM), and answers all else."""
-    with place.ordeal(f"Redis: out of memory for {FULL_S:g} s") as ordeal, client_of(place.house.valkey) as client:
+    with outage(place, f"out of memory for {FULL_S:g} s") as ordeal, client_of(place.house.valkey) as client:
         client.config_set("maxmemory", "1mb")
         passes(FULL_S)
         client.config_set("maxmemory", "0")
@@ -105,7 +119,7 @@ def test_redis_is_out_of_memory(place: Place) -> None:
 def test_the_disk_of_redis_is_full(place: Place) -> None:
     """Its file can't grow, so it refuses whatever writes (MISCONF) until it can again."""
     valkey = place.house.valkey
-    with place.ordeal(f"Redis: its disk full for {FULL_S:g} s") as ordeal, client_of(valkey) as client:
+    with outage(place, f"its disk full for {FULL_S:g} s") as ordeal, client_of(valkey) as client:
         with limited(valkey):
             wait_until(
                 lambda: "errorstat_MISCONF" in client.info("errorstats"), what="a write is refused", deadline_s=30
