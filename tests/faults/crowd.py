@@ -188,38 +188,38 @@ class Member(Protocol):
 
 
 class Crowd:
-    """Traders whom HANDS threads have act in turn from ``begin`` to ``rest``."""
+    """Members whom HANDS threads have act in turn from ``begin`` to ``rest``."""
 
-    def __init__(self, traders: Sequence[Member]) -> None:
-        self.traders = traders
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = members
         self._home = threading.Event()
         self._pool: ThreadPoolExecutor | None = None
         self._working: list[Future[None]] = []
 
     @property
     def accepted(self) -> list[Accepted]:
-        return [one for trader in self.traders for one in list(trader.journal.accepted)]
+        return [one for member in self.members for one in list(member.journal.accepted)]
 
     @property
     def answers(self) -> Counter[str]:
         total: Counter[str] = Counter()
-        for trader in self.traders:
-            total.update(dict(trader.journal.answers))
+        for member in self.members:
+            total.update(dict(member.journal.answers))
         return total
 
     @property
     def longest_s(self) -> float:
-        return max(trader.journal.longest_s for trader in self.traders)
+        return max(member.journal.longest_s for member in self.members)
 
     @property
     def unforeseen(self) -> list[str]:
-        return [one for trader in self.traders for one in trader.journal.unforeseen]
+        return [one for member in self.members for one in member.journal.unforeseen]
 
     def begin(self) -> None:
         """Trade on, beginning with new journals."""
-        for trader in self.traders:
-            trader.journal = Journal()
-            trader.gone.clear()
+        for member in self.members:
+            member.journal = Journal()
+            member.gone.clear()
         self._home.clear()
         self._pool = ThreadPoolExecutor(HANDS)
         self._working = [self._pool.submit(self._work, number) for number in range(HANDS)]
@@ -242,7 +242,7 @@ class Crowd:
 
     def flee(self) -> None:
         """Leave everything as it is."""
-        for member in self.traders:
+        for member in self.members:
             member.gone.set()
         with suppress(BaseException):
             self.rest()
@@ -251,7 +251,7 @@ class Crowd:
         return any(one.done() for one in self._working)
 
     def _work(self, number: int) -> None:
-        mine = self.traders[number::HANDS]
+        mine = self.members[number::HANDS]
         chance = Random(number)
         while not self._home.is_set():
             began = monotonic()

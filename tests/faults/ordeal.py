@@ -118,19 +118,22 @@ class Ordeal:
         self._place = place
         self._claims_ended = 0
 
-    def recovered(self, *, claims_end: bool = False, also: Callable[[], bool] = lambda: True) -> None:
+    def recovered(
+        self, *, since: float | None = None, claims_end: bool = False, also: Callable[[], bool] = lambda: True
+    ) -> None:
         """Wait until whatever was accepted by now is done, new orders go through, ticks come and the matcher has read them. Once a fault.
 
-        With ``claims_end`` nobody waits for the claim of a request that got no answer to run out. ``also`` is what else must be so.
+        ``since`` (monotonic) is when the fault was over, where that was before. With ``claims_end`` nobody waits for the claim of a request that got no
+        answer to run out. ``also`` is what else must be so.
         """
         if self.recovered_after_s is not None:
             return
-        over, at, placed = monotonic(), datetime.now(UTC), self._place.probe_order()
+        over, at, placed = since or monotonic(), datetime.now(UTC), self._place.probe_order()
 
         def flows() -> bool:
             if claims_end:
                 self._end_claims(at)
-            return placed() and self._nothing_due(at) and self._matched_since(at) and also()
+            return placed() and self.due(at) == 0 and self._matched_since(at) and also()
 
         wait_until(flows, what=f"recovery from {self.name}", deadline_s=RECOVERY_MAX_S)
         self.recovered_after_s = monotonic() - over
@@ -156,8 +159,9 @@ class Ordeal:
                 lambda session: rows_changed(session, ends, {"at": at.replace(tzinfo=None)})
             )
 
-    def _nothing_due(self, at: datetime) -> bool:
-        return self._scalar(_DUE, at=at.replace(tzinfo=None)) == 0
+    def due(self, at: datetime) -> int | None:
+        """How many orders that were accepted by then, and fills of such, are waiting to be done; None while nobody can tell."""
+        return self._scalar(_DUE, at=at.replace(tzinfo=None))
 
     def _matched_since(self, at: datetime) -> bool:
         """Whether a trade came after an instant, and the matcher has read it."""

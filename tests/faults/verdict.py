@@ -49,7 +49,7 @@ def verdict(place: "Place") -> None:
     crowd, books = place.crowd, place.books
     assert crowd.unforeseen == []
     _end_payments(place)
-    for client in [*crowd.traders, place.probe]:
+    for client in [*crowd.members, place.probe]:
         client.ask("DELETE", "/trading/orders")
     wait_until(lambda: nothing_due(books), what="every order is final and every fill applied", deadline_s=DONE_MAX_S)
     _check_orders(place)
@@ -72,7 +72,7 @@ def _check_orders(place: "Place") -> None:
 
 def _check_replays(place: "Place") -> None:
     """A key that is sent again is answered with the same order."""
-    for trader in place.crowd.traders:
+    for trader in place.crowd.members:
         for one in list(trader.journal.accepted)[-1:]:
             again = trader.ask("POST", "/trading/orders", one.body, key=one.key)
             assert (again.status_code, again.json()["data"]["id"]) == (201, one.order_id)
