@@ -15,7 +15,7 @@ RUN pip uninstall --yes setuptools wheel pip \
     && useradd --system --uid 10001 --user-group --no-create-home --home-dir /app --shell /usr/sbin/nologin stocking
 COPY --from=packages /venv /venv
 WORKDIR /app
-COPY celery_config.py gunicorn.conf.py wsgi.py ./
+COPY celery_config.py gunicorn.conf.py gunicorn_worker.py wsgi.py ./
 COPY trading trading
 COPY webapp webapp
 COPY workers workers

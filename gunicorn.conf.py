@@ -16,9 +16,11 @@ loglevel = logs.begin(Process.API).log_level.lower()
 wsgi_app = "wsgi:app"
 bind = f"{os.environ.get('API_HOST', '127.0.0.1')}:{os.environ.get('API_PORT', '8000')}"
 
-worker_class = "gthread"
+worker_class = "gunicorn_worker.WholeRequestWorker"
 workers = int(os.environ.get("WORKERS", "2"))
 threads = int(os.environ.get("THREADS", "8"))
+# With those that are being closed, and those to the servers behind, below the 1,024 files that a process may usually open.
+worker_connections = 700
 
 # A view answers within seconds: whatever outlives these limits is stuck, not slow.
 timeout = 60
@@ -34,6 +36,11 @@ max_requests_jitter = 10_000
 limit_request_line = 4_094
 limit_request_fields = 64
 limit_request_field_size = 8_190
+# No header of a request says where the application is mounted: it is at the root.
+forwarder_headers = ""
+
+# Python's waits for a client that takes nothing of a file without an end, whatever the socket's own limit is; and there are few files.
+sendfile = False
 
 # Heart-beat files belong in memory: on a disk a slow sync looks like a stuck worker.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108
