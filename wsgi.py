@@ -16,5 +16,7 @@ app = create_app(
         deliver=producer_courier(_settings),
         publishing=on_a_thread,
         portone_timeouts=core.PORTONE_IN_A_HURRY,
+        # A person waits for an answer of the API; a command of ``flask``, such as an audit, may take its time.
+        database_timeout_s=None if _is_command else _settings.api_database_timeout_s,
     )
 )

@@ -82,12 +82,14 @@ def build(
     deliver: Deliver = deliver_nothing,
     publishing: Callable[[Publish], Publish] = at_once,
     portone_timeouts: Timeouts | None = None,
+    database_timeout_s: int | None = None,
     clock: Clock | None = None,
 ) -> Core:
     """A core on the settings' database and Redis.
 
     ``deliver`` sends the wake-ups of committed transactions and must not raise. ``publishing`` is given what publishes their account events, and
-    says how that is called: at once, or from elsewhere. ``portone_timeouts`` are the patient ones when not given, ``clock`` is the database's.
+    says how that is called: at once, or from elsewhere. ``portone_timeouts`` are the patient ones when not given, ``database_timeout_s`` is the settings'
+    for processes that nobody waits for, ``clock`` is the database's.
     """
 
     def hand_out(messages: Sequence[Any]) -> None:
@@ -105,7 +107,7 @@ def build(
     database = Database(
         settings.database_uri.get_secret_value(),
         pool_size=settings.database_pool_size,
-        timeout_s=settings.database_timeout_s,
+        timeout_s=database_timeout_s or settings.database_timeout_s,
         deliver=hand_out,
     )
     clock = clock or database.clock

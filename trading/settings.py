@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     password_length_min: int = Field(default=10, ge=8, le=64)
 
     starting_cash: Won = 10_000_000
+    api_database_timeout_s: int = Field(default=5, ge=1, le=60)
     deposit_max: Won = 100_000_000
     cash_max: Won = 10**13
     order_quantity_max: int = Field(default=1_000_000, ge=1, le=10**9)

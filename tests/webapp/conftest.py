@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from tests.books import Books, opened, settings_for
-from tests.servers import MariaDB
+from tests.servers import MariaDB, Valkey
 from tests.trading.database.cutting_proxy import Cut, CuttingProxy
 from tests.webapp.client import Api, api_on
 from trading import core as trading_core
@@ -74,3 +74,29 @@ def cut_api(mariadb_api: Api, mariadb_server: MariaDB) -> Callable[..., Any]:
                 core.close()
 
     return through
+
+
+@pytest.fixture(params=["stopped", "paused"])
+def redis_away(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Callable[[], None]]:
+    """Takes Redis away in one of two ways: nobody listens, or nobody answers. Back after the test."""
+    leave, come_back = {
+        "stopped": (valkey_server.stop, valkey_server.start),
+        "paused": (valkey_server.pause, valkey_server.resume),
+    }[request.param]
+    left = False
+
+    def away() -> None:
+        nonlocal left
+        leave()
+        left = True
+
+    yield away
+    if left:
+        come_back()
+
+
+@pytest.fixture
+def counting_api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
+    """The API as it is set up by default: requests are counted, and too many refused."""
+    with opened(settings_for(migrated_sqlite, valkey_url, rate_limits=True, request_count_timeout_ms=500)) as books:
+        yield api_on(books)

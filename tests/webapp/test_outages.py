@@ -1,15 +1,21 @@
 """Redis or the database away: clear answers within two seconds, never a 500."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from launcher.plan import ROOT
 from launcher.ports import free_port
 from tests.books import Books, migrate, opened, settings_for
-from tests.servers import MariaDB, Valkey, require_mariadb
+from tests.servers import MariaDB, require_mariadb
 from tests.webapp.client import Api, Person, api_on, bearer, data_of, problem_of
 from trading import core as trading_core
 from trading.queue import Task, Wakeup
@@ -24,25 +30,6 @@ def within(seconds: float = LONGEST_S) -> Iterator[None]:
     began = time.perf_counter()
     yield
     assert time.perf_counter() - began < seconds
-
-
-@pytest.fixture(params=["stopped", "paused"])
-def redis_away(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Callable[[], None]]:
-    """Takes Redis away in one of two ways: nobody listens, or nobody answers. Back after the test."""
-    leave, come_back = {
-        "stopped": (valkey_server.stop, valkey_server.start),
-        "paused": (valkey_server.pause, valkey_server.resume),
-    }[request.param]
-    left = False
-
-    def away() -> None:
-        nonlocal left
-        leave()
-        left = True
-
-    yield away
-    if left:
-        come_back()
 
 
 @pytest.fixture
@@ -116,8 +103,6 @@ def test_wealth_while_redis_is_away(sending_api: Api, redis_away: Callable[[], N
         summary = data_of(sending_api.get("/portfolio/summary", person))
     with within():
         data_of(sending_api.post("/balance/deposit", person, {"amount": 1}), 201)
-    with within():
-        data_of(sending_api.login(person.email))
 
     assert (balance["total_assets"], balance["unpriced_holdings"]) == (None, 1)
     assert (holding["quantity"], holding["price"], holding["freshness"]) == (10, None, None)
@@ -193,6 +178,61 @@ def test_a_database_that_goes_away_and_its_connections_with_it(valkey_url: str) 
                     problem_of(api.order(person, headers=headers), "service-unavailable")
             with within():
                 problem_of(api.get("/balance", person), "service-unavailable")
+
+
+@contextmanager
+def frozen(server: MariaDB) -> Iterator[None]:
+    """The database stands still while the block runs: connections stay and are made, and nothing is answered."""
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+def test_a_frozen_database_is_waited_for_once(migrated_mariadb: str, mariadb_server: MariaDB, valkey_url: str) -> None:
+    """Whatever is asked, and however many statements and tries it would take: for the API's patience and no longer, and the books stand."""
+    with opened(settings_for(migrated_mariadb, valkey_url)) as books:
+        core = trading_core.build(books.settings, database_timeout_s=1, clock=books.clock)
+        try:
+            api = api_on(Books(core, books.clock))
+            person = api.person()
+            books.tick(70_000)
+            with frozen(mariadb_server):
+                for headers in ({}, {"Idempotency-Key": "key"}):
+                    with within():
+                        problem_of(api.order(person, headers=headers), "service-unavailable")
+                with within():
+                    problem_of(api.get("/portfolio", person), "service-unavailable")
+                with within():
+                    problem_of(api.login(person.email), "service-unavailable")
+                with within():
+                    problem_of(api.register(), "service-unavailable")
+                assert api.client.get("/healthz").status_code == 200
+            data_of(api.order(person), 201)
+        finally:
+            core.close()
+        assert books.breaches() == []
+
+
+def test_who_serves_people_is_less_patient_than_a_command(tmp_path: Path) -> None:
+    """The API gives up on the database after seconds; an audit by the command line may take what it takes."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URI": f"sqlite:///{tmp_path}/x.db",
+        "API_DATABASE_TIMEOUT_S": "4",
+        "DATABASE_TIMEOUT_S": "44",
+    }
+    told = "print('patience', app.extensions['stocking'].database.patience_s)"
+    for command, patience in (
+        ([sys.executable, "-c", f"from wsgi import app; {told}"], "patience 4"),
+        ([sys.executable, "-m", "flask", "--app", "wsgi", "shell"], "patience 44"),
+    ):
+        ended = subprocess.run(
+            command, input=told, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60
+        )
+        assert patience in ended.stdout
 
 
 def test_a_database_without_our_tables_is_not_ready(tmp_path: object, valkey_url: str) -> None:

@@ -40,8 +40,7 @@ LOCK_WAIT_TIMEOUT_S = 5
 # does, and takes this for a comment; so does a MariaDB before 10.5, whose first releases don't know the variable.
 _LISTS_STAY_LISTS = "/*M!100500 , in_predicate_conversion_threshold = 0 */"
 _ON_CONNECT = (
-    "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL', "
-    f"innodb_lock_wait_timeout = {LOCK_WAIT_TIMEOUT_S} {_LISTS_STAY_LISTS}"
+    "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL', innodb_lock_wait_timeout = {lock_wait_s} " + _LISTS_STAY_LISTS
 )
 
 # MySQL: deadlock, lock wait timeout, too many connections, connection refused, server gone, connection lost, connection killed, server
@@ -95,11 +94,15 @@ class Database:
         timeout_s: int = 30,
         deliver: Callable[[Sequence[Any]], None] = lambda _messages: None,
     ) -> None:
-        """``deliver`` gets what a committed transaction wanted sent; it must not raise. ``timeout_s`` bounds one statement on MySQL."""
+        """``deliver`` gets what a committed transaction wanted sent; it must not raise.
+
+        ``timeout_s`` bounds one statement on MySQL, and on any database nothing is tried again when it has passed since the first try began.
+        """
         embedded = make_url(uri).get_backend_name() == "sqlite"
         self.engine = _sqlite(uri, pool_size) if embedded else _mysql(uri, pool_size, timeout_s)
         self.clock: Callable[[], datetime] = utc_now if embedded else DatabaseClock(self.engine)
         self._deliver = deliver
+        self.patience_s = timeout_s
         # Readers on SQLite must not take the one write lock.
         self._reading = self.engine.execution_options(**{_SQLITE_BEGIN: "BEGIN"})
 
@@ -112,6 +115,7 @@ class Database:
         """
         uncertain = False
         fault: DBAPIError | DatabaseUnavailable
+        patient_until = time.monotonic() + self.patience_s
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 found = self.read(landed) if uncertain and landed else None
@@ -131,6 +135,8 @@ class Database:
                 # An attempt that failed before its COMMIT followed a ``landed`` that found nothing: nothing is uncertain any more.
                 uncertain, fault = False, failed
             log.info("transaction_retried", attempt=attempt, uncertain=uncertain, reason=_reason(fault))
+            if time.monotonic() >= patient_until:
+                break
             if attempt < ATTEMPTS:
                 time.sleep(random.uniform(0, BACKOFF_FIRST_MS * 4 ** (attempt - 1)) / 1_000)
         raise (CommitUncertain if uncertain else DatabaseUnavailable) from fault
@@ -153,6 +159,7 @@ class Database:
 
     def read(self, work: Callable[[Session], T]) -> T:
         """Run ``work`` on one consistent connection and roll back. A lost connection is retried once; then DatabaseUnavailable."""
+        patient_until = time.monotonic() + self.patience_s
         for last in (False, True):
             try:
                 with _session(self._reading) as session:
@@ -160,7 +167,7 @@ class Database:
             except DBAPIError as fault:
                 if not is_transient(fault):
                     raise
-                if last:
+                if last or time.monotonic() >= patient_until:
                     raise DatabaseUnavailable from fault
         raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -251,7 +258,8 @@ def _mysql(uri: str, pool_size: int, timeout_s: int) -> Engine:
             "connect_timeout": 2,
             "read_timeout": timeout_s,
             "write_timeout": timeout_s,
-            "init_command": _ON_CONNECT,
+            # Whoever waits for a lock learns of it before his connection counts as lost.
+            "init_command": _ON_CONNECT.format(lock_wait_s=max(1, min(LOCK_WAIT_TIMEOUT_S, timeout_s - 1))),
         },
     )
 
