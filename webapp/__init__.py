@@ -4,6 +4,7 @@ from flask import Flask
 
 from trading.core import Core
 from webapp import api, authentication, command_line, documentation, payment_demo, problems, request_context
+from webapp.bodies import UnambiguousJson
 
 REQUEST_BYTES_MAX = 64 * 1024
 
@@ -14,8 +15,7 @@ def create_app(core: Core) -> Flask:
     app.config.update(MAX_CONTENT_LENGTH=REQUEST_BYTES_MAX, PROPAGATE_EXCEPTIONS=False)
     # A path with slashes too many is not there, instead of being led to one that repeats it.
     app.url_map.merge_slashes = False
-    app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.json = UnambiguousJson(app)
     app.extensions["stocking"] = core
     request_context.install(app)
     authentication.install(app)

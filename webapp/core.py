@@ -1,8 +1,10 @@
-"""The trading core of the application that answers the current request."""
+"""What every room of the API refers to: where it lies, and the trading core of the application that answers the current request."""
 
 from flask import current_app
 
 from trading.core import Core
+
+PREFIX = "/api/v1"
 
 
 def the_core() -> Core:

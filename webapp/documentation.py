@@ -12,11 +12,10 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from marshmallow.fields import Field
 
 from trading.rules.problems import MIMETYPE
-from webapp.bodies import check_body
+from webapp.bodies import Arguments, check_body
+from webapp.core import PREFIX
 from webapp.examples import add_examples
 from webapp.schemas import Problem
-
-PREFIX = "/api/v1"
 
 
 class ProblemApi(Api):
@@ -115,9 +114,15 @@ def make_api(app: Flask) -> ProblemApi:
     return api
 
 
+class CheckedBlueprint(Blueprint):
+    """A blueprint whose arguments are read by our own rules."""
+
+    ARGUMENTS_PARSER = Arguments()
+
+
 def make_blueprint(name: str, description: str) -> Blueprint:
     """A blueprint whose routes stand under the API's prefix."""
-    blueprint = Blueprint(name, __name__, url_prefix=PREFIX, description=description)
+    blueprint = CheckedBlueprint(name, __name__, url_prefix=PREFIX, description=description)
     blueprint.before_request(check_body)
     return blueprint
 

@@ -30,8 +30,15 @@ BODIES: dict[str, tuple[bytes, set[int]]] = {
     "null": (b"null", {422}),
     "text": (b'"amount"', {422}),
     "number": (b"7", {422}),
-    "not a number": (b'{"amount": NaN}', {422}),
+    "not a number": (b'{"amount": NaN}', {400}),
+    "infinity by name": (b'{"amount": -Infinity}', {400}),
     "infinity": (b'{"amount": 1e999}', {422}),
+    "a whole number as a fraction": (b'{"amount": 1.0}', {422}),
+    "a whole number with an exponent": (b'{"amount": 1e3}', {422}),
+    "a member twice": (b'{"amount": 1, "amount": 1}', {400}),
+    "a member twice, once in other letters": (b'{"amount": 1, "\\u0061mount": 2}', {400}),
+    "a member twice, further inside": (b'{"amount": {"a": 1, "a": 2}}', {400}),
+    "a byte order mark": (b'\xef\xbb\xbf{"amount": 1}', {400}),
     "five thousand digits": (b'{"amount": ' + b"1" * 5_000 + b"}", {400}),
     "invalid UTF-8": (b'{"amount": "\xff\xfe"}', {400}),
     "UTF-16": ('{"amount": 1}'.encode("utf-16"), {400}),
@@ -217,7 +224,18 @@ def test_bodies_that_nobody_asked_for(target: tuple[Api, Person], route: str, na
 
 
 @pytest.mark.parametrize(
-    "kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", "", "a" * 500]
+    "kind",
+    [
+        "application/x-www-form-urlencoded",
+        "text/plain",
+        "multipart/form-data; boundary=x",
+        "",
+        "a" * 500,
+        "application/vnd.api+json",
+        "application/json; charset=utf-16",
+        "application/json; charset=euc-kr",
+        "application/json; charset=UTF-7",
+    ],
 )
 def test_only_json_is_read(target: tuple[Api, Person], kind: str) -> None:
     """A body of another type is said to be that, instead of being an order without members."""

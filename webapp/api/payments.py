@@ -32,8 +32,8 @@ from webapp.api.payment_schemas import (
     RefundRequest,
 )
 from webapp.authentication import me, signed_in
-from webapp.core import the_core
-from webapp.documentation import PREFIX, SIGNED_IN, make_blueprint
+from webapp.core import PREFIX, the_core
+from webapp.documentation import SIGNED_IN, make_blueprint
 from webapp.problems import problem
 from webapp.schemas import Done, Problem, envelope, page, success
 from webapp.writing import Answer, write

@@ -1,0 +1,173 @@
+"""What a request says besides what a route takes, or in another way, on every route: found by walking the OpenAPI document."""
+
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from werkzeug.test import TestResponse
+
+from tests.books import opened, settings_for
+from tests.trading.steps import everything
+from tests.webapp.client import PREFIX, Api, Person, api_on, data_of, problem_of
+
+# What somebody would like to set who may not; wherever one of these is a member of a request it is left out.
+COVETED: dict[str, Any] = {
+    "role": "ADMIN",
+    "user_id": "00000000-0000-0000-0000-000000000000",
+    "cash_balance": 10**12,
+    "available_cash": 10**12,
+    "id": "00000000-0000-0000-0000-000000000000",
+    "status": "FILLED",
+    "is_admin": True,
+    "created_at": "2020-01-01T00:00:00Z",
+    "deleted_at": None,
+    "executed_quantity": 1,
+    "credited": True,
+    "__proto__": {"role": "ADMIN"},
+}
+# JSON texts that are no whole number, though some are as good as one to careless readers.
+NO_INTEGERS = ("1.0", "1e3", "1E0", '"1"', "true", "[1]", '{"value": 1}', "1" * 400, "-" + "9" * 400)
+
+
+@pytest.fixture(scope="module")
+def target(migrated_sqlite: str, valkey_server: Any) -> Iterator[tuple[Api, Person, Person]]:
+    """The API with a user and an administrator, for the whole page."""
+    with opened(settings_for(migrated_sqlite, valkey_server.url)) as books:
+        api = api_on(books)
+        yield api, api.person(), api.administrator()
+
+
+def _resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return found
+
+
+def writable(api: Api) -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]:
+    """Method, path, example and members of every operation that takes a JSON body."""
+    document = api.client.get("/openapi.json").get_json()
+    found = []
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            content = operation.get("requestBody", {}).get("content", {}) if method != "parameters" else {}
+            if "application/json" in content:
+                schema = _resolved(document, content["application/json"]["schema"])
+                asked = re.sub(r"\{\w+\}", str(uuid4()), path).removeprefix(PREFIX)
+                found.append((method.upper(), asked, content["application/json"]["example"], schema["properties"]))
+    assert len(found) >= 15
+    return found
+
+
+def send(api: Api, method: str, path: str, who: Person, text: str, **headers: str) -> TestResponse:
+    return api.ask(method, path, who, data=text.encode(), headers={"Content-Type": "application/json", **headers})
+
+
+def test_nothing_is_set_that_a_route_does_not_take(target: tuple[Api, Person, Person]) -> None:
+    """A member too many, whichever, is refused by name on every route that takes a body, and nothing is changed by the rest of it."""
+    api, person, administrator = target
+    for method, path, example, members in writable(api):
+        who = administrator if path.startswith("/admin/") else person
+        before = everything(api.books)
+        for name, value in COVETED.items():
+            if name in members:
+                continue
+            refused = problem_of(
+                send(api, method, path, who, json.dumps({**example, name: value})), "validation-failed"
+            )
+            assert list(refused["errors"]["json"]) == [name], (method, path)
+        assert everything(api.books) == before, (method, path)
+
+
+def test_a_whole_number_is_written_as_one(target: tuple[Api, Person, Person]) -> None:
+    """Every member that is one refuses fractions and exponents that come out whole, texts, truths and what no column holds."""
+    api, person, administrator = target
+    seen = 0
+    for method, path, example, members in writable(api):
+        who = administrator if path.startswith("/admin/") else person
+        for name, member in members.items():
+            if member.get("type") != "integer":
+                continue
+            for text in NO_INTEGERS:
+                rest = json.dumps({key: value for key, value in example.items() if key != name})[1:-1]
+                body = "{" + f'"{name}": {text}' + (f", {rest}" if rest else "") + "}"
+                refused = problem_of(send(api, method, path, who, body), "validation-failed")
+                assert name in refused["errors"]["json"], (method, path, text)
+            seen += 1
+    assert seen >= 8
+
+
+def test_a_member_stands_once(target: tuple[Api, Person, Person]) -> None:
+    """On every route: whichever of the two were meant, somebody else might read the other."""
+    api, person, administrator = target
+    for method, path, example, _ in writable(api):
+        who = administrator if path.startswith("/admin/") else person
+        name, value = next(iter(example.items()))
+        body = json.dumps(example)[:-1] + f', "{name}": {json.dumps(value)}' + "}"
+        problem_of(send(api, method, path, who, body), "malformed-request")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, identity", "x"])
+def test_bodies_are_not_unpacked(target: tuple[Api, Person, Person], encoding: str) -> None:
+    """A small one could fill the memory; and what calls itself packed is not read as if it were not."""
+    api, person, _ = target
+    for body in (gzip.compress(b'{"amount": 1}'), b'{"amount": 1}'):
+        answer = api.ask(
+            "POST",
+            "/balance/deposit",
+            person,
+            data=body,
+            headers={"Content-Type": "application/json", "Content-Encoding": encoding},
+        )
+        problem_of(answer, "unsupported-media-type")
+
+
+def test_a_question_is_the_same_with_a_body(target: tuple[Api, Person, Person]) -> None:
+    """What is sent along with a GET means nothing."""
+    api, person, _ = target
+    plain = data_of(api.get("/trading/orders?limit=1", person))
+
+    assert data_of(send(api, "GET", "/trading/orders?limit=1", person, '{"limit": 0, "user_id": "x"}')) == plain
+
+
+@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"])
+def test_a_method_is_what_it_says(target: tuple[Api, Person, Person], name: str) -> None:
+    """No header makes another of it, and no member of a query or a form."""
+    api, person, _ = target
+    before = everything(api.books)
+
+    data_of(api.get("/users/me?_method=DELETE", person, headers={name: "DELETE"}))
+    data_of(api.get("/trading/orders?_method=DELETE", person, headers={name: "DELETE"}))
+
+    assert everything(api.books) == before
+    data_of(api.get("/users/me", person))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=1&limit=1",
+        "limit=1&limit=100",
+        "limit=0&limit=1",
+        "status=FILLED&status=PENDING",
+        "stock_code=&stock_code=A005930",
+    ],
+)
+def test_a_filter_is_given_once(target: tuple[Api, Person, Person], query: str) -> None:
+    """Of two one would be taken, and who knows which."""
+    api, person, _ = target
+
+    refused = problem_of(api.get(f"/trading/orders?{query}", person), "validation-failed")
+
+    assert list(refused["errors"]["query"]) == [query.partition("=")[0]]
+
+
+def test_a_list_is_given_by_repeating(target: tuple[Api, Person, Person]) -> None:
+    """Where several are meant, each stands by itself."""
+    api, person, _ = target
+
+    told = data_of(api.get("/trading/realtime/stocks/multiple?stock_codes=A005930&stock_codes=A000660", person))
+
+    assert told["unknown"] == ["A005930", "A000660"]
