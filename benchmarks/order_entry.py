@@ -37,7 +37,7 @@ from sqlalchemy.orm import Session
 from benchmarks.http_load import Load, Outcome, measure
 from benchmarks.mariadb import MariaDB
 from benchmarks.order_parts import WARM_UP, parts_of_an_order_ms, quietly
-from benchmarks.processes import running, wait_for
+from benchmarks.processes import GENEROUS, running, wait_for
 from launcher.ports import LOOPBACK, free_port
 from launcher.valkey import Valkey
 from trading import core as trading_core
@@ -136,6 +136,7 @@ def main() -> None:
                 "access_token_minutes": 24 * 60,
                 "starting_cash": 10**12,
                 "cash_max": 10**14,
+                **GENEROUS,
             }
         )
         with quietly(settings):

@@ -27,6 +27,7 @@ from flask_migrate import upgrade
 
 from benchmarks.busy_account import History, Size
 from benchmarks.mariadb import MariaDB
+from benchmarks.processes import GENEROUS
 from launcher.valkey import Valkey
 from trading.queries.audit import audit
 from trading.settings import Settings
@@ -75,6 +76,7 @@ def main() -> None:
                 "watchlist_items_max": 1_000,
                 "market_hours": "always",
                 "access_token_minutes": 24 * 60,
+                **GENEROUS,
             }
         )
         history = History(settings)

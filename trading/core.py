@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import limits
 import structlog
 from redis import Redis
 
@@ -16,6 +17,8 @@ from trading.market.account_events import AccountEvent, AccountStreams
 from trading.market.answer_cache import AnswerCache
 from trading.market.connection import connect
 from trading.market.quote_book import QuoteBook
+from trading.market.request_counts import RequestCounts
+from trading.market.sign_in_guard import SignInGuard, SignInLimits
 from trading.market.tick_stream import TickStream
 from trading.queries.exchange_days import CorrectedHours
 from trading.queries.stocks import StockSearch
@@ -62,6 +65,8 @@ class Core:
     market_data: MarketData
     account_events: AccountEventPublisher
     portone: PortoneClient
+    request_counts: RequestCounts
+    sign_in_guard: SignInGuard
     clock: Clock
     deliver: Deliver
 
@@ -72,6 +77,7 @@ class Core:
     def close(self) -> None:
         self.market_data.close()
         self.portone.close()
+        self.request_counts.close()
         self.redis.close()
         self.database.close()
 
@@ -113,6 +119,9 @@ def build(
     clock = clock or database.clock
     account_events = AccountEventPublisher(database, AccountStreams(redis))
     publish = publishing(account_events.publish)
+    request_counts = RequestCounts(
+        settings.redis_url.get_secret_value(), timeout_s=settings.request_count_timeout_ms / 1_000
+    )
     return Core(
         settings=settings,
         database=database,
@@ -136,6 +145,19 @@ def build(
             store_id=settings.portone_store_id,
             timeouts=portone_timeouts,
         ),
+        request_counts=request_counts,
+        sign_in_guard=SignInGuard(request_counts, _sign_in_limits(settings), secret=lambda: settings.jwt_secret),
         clock=clock,
         deliver=deliver,
+    )
+
+
+def _sign_in_limits(settings: Settings) -> SignInLimits:
+    attempts = limits.parse(settings.rate_limit_sign_in_account)
+    return SignInLimits(
+        attempts=attempts.amount,
+        window_s=attempts.get_expiry(),
+        failures_max=settings.sign_in_failures_max,
+        lock_s=settings.sign_in_lock_s,
+        lock_max_s=settings.sign_in_lock_max_s,
     )

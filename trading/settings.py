@@ -11,11 +11,11 @@ import os
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from trading.processes import ASKING_PORTONE, PRODUCTION_NEEDS, Process
@@ -43,6 +43,17 @@ _REST_HOSTS = {"toss_info_url": frozenset({INFO_HOST}), "toss_cert_url": frozens
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
+# One limit in the notation of the library limits, of the kinds that make sense for requests.
+_RATE_LIMIT = re.compile(r"[1-9][0-9]{0,5} ?(/|per) ?([1-9][0-9]{0,2} )?(second|minute|hour)s?", re.ASCII)
+
+
+def _one_limit(value: str) -> str:
+    if not _RATE_LIMIT.fullmatch(value):
+        raise ValueError("must be one limit such as 10 per second, 100/minute or 5 per 15 minutes")
+    return value
+
+
+RateLimit = Annotated[str, AfterValidator(_one_limit)]
 Won = Annotated[int, Field(gt=0, le=10**15)]
 
 
@@ -63,6 +74,7 @@ class Settings(BaseSettings):
     database_uri: SecretStr = SecretStr("sqlite:///var/stocking.db")
     database_pool_size: int = Field(default=10, ge=1, le=200)
     database_timeout_s: int = Field(default=30, ge=1, le=86_400)
+    api_database_timeout_s: int = Field(default=5, ge=1, le=60)
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     celery_broker_url: SecretStr | None = None
 
@@ -75,8 +87,26 @@ class Settings(BaseSettings):
     argon2_parallelism: int = Field(default=4, ge=1, le=64)
     password_length_min: int = Field(default=10, ge=8, le=64)
 
+    trusted_proxies: str | None = None
+
+    rate_limits: bool = True
+    request_count_timeout_ms: int = Field(default=500, ge=10, le=10_000)
+    rate_limit_sign_in_account: RateLimit = "5 per minute"
+    rate_limit_sign_in_address: RateLimit = "5 per minute"
+    rate_limit_registration: RateLimit = "5 per minute"
+    rate_limit_password_change: RateLimit = "5 per 15 minutes"  # noqa: S105 - none
+    rate_limit_refresh: RateLimit = "10 per minute"
+    rate_limit_orders: RateLimit = "10 per second"
+    rate_limit_money: RateLimit = "30 per minute"
+    rate_limit_writes: RateLimit = "50 per 10 seconds"
+    rate_limit_reads: RateLimit = "200 per 10 seconds"
+    rate_limit_strangers: RateLimit = "200 per 10 seconds"
+    rate_limit_webhook: RateLimit = "500 per 10 seconds"
+    sign_in_failures_max: int = Field(default=5, ge=1, le=100)
+    sign_in_lock_s: int = Field(default=60, ge=1, le=3_600)
+    sign_in_lock_max_s: int = Field(default=900, ge=1, le=86_400)
+
     starting_cash: Won = 10_000_000
-    api_database_timeout_s: int = Field(default=5, ge=1, le=60)
     deposit_max: Won = 100_000_000
     cash_max: Won = 10**13
     order_quantity_max: int = Field(default=1_000_000, ge=1, le=10**9)
@@ -138,6 +168,7 @@ class Settings(BaseSettings):
     gateway_port: int = Field(default=8_001, ge=1, le=65_535)
     gateway_clients_max: int = Field(default=5_000, ge=1, le=100_000)
     gateway_clients_per_user: int = Field(default=10, ge=1, le=1_000)
+    gateway_connects_per_minute: int = Field(default=60, ge=1, le=10_000)
     gateway_allowed_origins: str | None = None
 
     @classmethod
@@ -209,6 +240,18 @@ class Settings(BaseSettings):
                 raise ValueError("must be IP addresses, with commas between them") from None
         return value
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str | None) -> str | None:
+        for network in _words(value):
+            try:
+                everybody = ip_network(network).prefixlen == 0
+            except ValueError:
+                raise ValueError("must be addresses or networks such as 10.0.0.0/8, with commas between them") from None
+            if everybody:
+                raise ValueError("must not trust everybody: anyone could then come from anywhere")
+        return value
+
     @field_validator("gateway_allowed_origins")
     @classmethod
     def _origins(cls, value: str | None) -> str | None:
@@ -256,6 +299,8 @@ class Settings(BaseSettings):
             for name in ("toss_api_url", "toss_websocket_url", "toss_info_url", "toss_cert_url")
             if urlsplit(getattr(self, name) or "").hostname in LOOPBACK_HOSTS
         )
+        if not self.rate_limits:
+            faults.append("RATE_LIMITS: production never runs without; raise single limits for a load test")
         faults += self._faults_of_payments()
         if faults:
             raise ValueError("\n  ".join(faults))
@@ -316,6 +361,11 @@ class Settings(BaseSettings):
     def webhook_addresses(self) -> frozenset[str]:
         """The only addresses that a webhook is taken from; none for all."""
         return frozenset(_words(self.portone_webhook_allowed_ips))
+
+    @cached_property
+    def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Whose word on where a request comes from is taken; nobody's when empty."""
+        return tuple(ip_network(network) for network in _words(self.trusted_proxies))
 
     @cached_property
     def broker_url(self) -> str:

@@ -3,7 +3,18 @@
 from flask import Flask
 
 from trading.core import Core
-from webapp import api, authentication, command_line, documentation, payment_demo, problems, request_context
+from webapp import (
+    api,
+    authentication,
+    command_line,
+    documentation,
+    forwarding,
+    payment_demo,
+    problems,
+    rate_limits,
+    request_context,
+    sign_ins,
+)
 from webapp.bodies import UnambiguousJson
 
 REQUEST_BYTES_MAX = 64 * 1024
@@ -17,8 +28,11 @@ def create_app(core: Core) -> Flask:
     app.url_map.merge_slashes = False
     app.json = UnambiguousJson(app)
     app.extensions["stocking"] = core
+    forwarding.install(app)
     request_context.install(app)
     authentication.install(app)
+    rate_limits.install(app)
+    sign_ins.install(app)
     documentation.install(app)
     api.install(app)
     payment_demo.install(app)

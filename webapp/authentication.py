@@ -8,6 +8,8 @@ from uuid import UUID
 
 from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token, get_jwt, verify_jwt_in_request
+from flask_jwt_extended.exceptions import JWTExtendedException
+from jwt import PyJWTError
 from structlog.contextvars import bind_contextvars
 
 from trading.queries.accounts import Identity, identity_of
@@ -22,6 +24,8 @@ REFRESH_CLAIM = "rid"
 
 PROOFS_KEPT_MAX = 5_000
 _PROOFS = "stocking.proofs"
+# The tokens, as they stand in requests, whose sessions were seen to have ended.
+_ENDED = "stocking.ended"
 _REFUSED_ATTEMPTS = "stocking.refused_attempts"
 
 
@@ -42,6 +46,7 @@ def install(app: Flask) -> None:
         JWT_ERROR_MESSAGE_KEY="detail",
     )
     app.extensions[_PROOFS] = {}
+    app.extensions[_ENDED] = set()
     app.extensions[_REFUSED_ATTEMPTS] = RefusedAttempts()
     manager = JWTManager(app)
     # Why a token is refused is nobody's business: all refusals look the same.
@@ -112,6 +117,29 @@ def bearer() -> Bearer:
     return _proof()
 
 
+def proven_user() -> str | None:
+    """The user whom this request's access token proves, for what is done before his session is looked up.
+
+    None for strangers and forged tokens, and for one whose session this process has seen ended: who found it must not act as that user.
+    """
+    if "Authorization" not in request.headers:
+        return None
+    try:
+        proof = _proof()
+    except (JWTExtendedException, PyJWTError, Unauthorized):
+        return None
+    return None if request.headers["Authorization"] in current_app.extensions[_ENDED] else str(proof.user_id)
+
+
+def proven_session() -> str | None:
+    """The session whose refresh token this request bears; None for anything else."""
+    try:
+        session_id, _ = refresh_claims()
+    except (JWTExtendedException, PyJWTError, Unauthorized):
+        return None
+    return session_id.hex
+
+
 def refresh_claims() -> tuple[UUID, UUID]:
     """Session and refresh token id of the refresh token that this request bears."""
     verify_jwt_in_request(refresh=True)
@@ -143,6 +171,10 @@ def _proof() -> Bearer:
 def _standing(proof: Bearer) -> Identity:
     identity = the_core().database.read(lambda session: identity_of(session, proof.session_id))
     if identity is None or identity.user_id != proof.user_id:
+        ended: set[str] = current_app.extensions[_ENDED]
+        if len(ended) >= PROOFS_KEPT_MAX:
+            ended.clear()
+        ended.add(request.headers["Authorization"])
         raise Unauthorized
     return identity
 

@@ -14,6 +14,7 @@ from marshmallow.fields import Field
 from trading.rules.problems import MIMETYPE
 from webapp.bodies import Arguments, check_body
 from webapp.core import PREFIX
+from webapp.documented_limits import add_limits, documented_path
 from webapp.examples import add_examples
 from webapp.schemas import Problem
 
@@ -54,10 +55,12 @@ class ProblemApi(Api):
         self._undocumented.append(blueprint)
 
     def _openapi_json(self) -> Response:
-        """The document with its examples; the same every time."""
+        """The document with its limits and examples; the same every time."""
         with self._writing:
             if self._document is None:
                 document = self.spec.to_dict()
+                rules = {documented_path(rule.rule): rule.rule for rule in self._app.url_map.iter_rules()}
+                add_limits(document, rules)
                 add_examples(document)
                 self._document = self._app.json.dumps(document)
         return Response(self._document, mimetype="application/json")

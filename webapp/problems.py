@@ -11,6 +11,7 @@ from trading.database.transactions import DatabaseUnavailable
 from trading.gateways.toss.errors import TossError, TossFailed, TossHasNone, TossPaused, TossTooSlow
 from trading.market.commands import AnswerCode
 from trading.market.quote_book import MarketUnavailable
+from trading.market.request_counts import CountsUnavailable
 from trading.rules.errors import DomainError
 from trading.rules.password_choice import PasswordFault
 from trading.rules.problems import MIMETYPE, PAGE, SHARED_PROBLEMS, Words, problem_members
@@ -21,6 +22,11 @@ log = structlog.get_logger(__name__)
 _TABLE: dict[str, Words] = {
     **SHARED_PROBLEMS,
     "unsupported-media-type": Words(415, "지원하지 않는 형식", "JSON 형식으로 보내 주세요."),
+    "sign-in-locked": Words(
+        429,
+        "로그인 일시 제한",
+        "로그인에 여러 번 실패하여 잠시 로그인할 수 없습니다. retry_after_s초 뒤에 다시 시도해 주세요.",
+    ),
     "email-taken": Words(409, "이미 가입된 이메일", "이미 가입된 이메일 주소입니다."),
     "user-not-found": Words(404, "사용자 없음", "사용자를 찾을 수 없습니다."),
     "stock-not-found": Words(404, "종목 없음", "종목을 찾을 수 없습니다."),
@@ -173,7 +179,8 @@ def problem_as(status: int, code: str, **facts: Any) -> Response:
     response = Response(text, status=words.status, mimetype=MIMETYPE)
     if words.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
-    if words.status == 503:
+    # A limit on connections doesn't pass by waiting, so that its 429 has no such fact.
+    if words.status == 503 or (words.status == 429 and "retry_after_s" in facts):
         response.headers["Retry-After"] = str(facts.get("retry_after_s", 1))
     return response
 
@@ -184,6 +191,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(TossError, _toss_has_no_answer)
     app.register_error_handler(MarketUnavailable, lambda _fault: problem("upstream-unavailable"))
     app.register_error_handler(DatabaseUnavailable, _database_unavailable)
+    app.register_error_handler(CountsUnavailable, _uncounted)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unexpected)
 
@@ -202,6 +210,12 @@ def _toss_has_no_answer(fault: TossError) -> Response:
 def _database_unavailable(fault: DatabaseUnavailable) -> Response:
     log.error("database_unavailable", reason=type(fault).__name__)
     return problem("service-unavailable")
+
+
+def _uncounted(fault: CountsUnavailable) -> Response:
+    """What is only done while it can be counted is not done now."""
+    log.warning("request_uncounted")
+    return problem("service-unavailable", retry_after_s=fault.retry_after_s)
 
 
 def _http(fault: HTTPException) -> Response:

@@ -17,6 +17,7 @@ from relayer.gateway.asking import (
     asking_of_request,
     change_of_message,
 )
+from relayer.gateway.attempts import Attempts
 from relayer.gateway.audience import Audience
 from relayer.gateway.client import Client, EventStreamClient, Means, Stalled, WebSocketClient
 from relayer.gateway.origins import Origins
@@ -44,6 +45,7 @@ CLOSE_FIRST_MESSAGE_LATE = 4408
 CLOSE_TOO_MANY = 4429
 _CLOSE_CODES = {
     "unauthorized": CLOSE_UNAUTHORIZED,
+    "rate-limited": CLOSE_TOO_MANY,
     "stream-limit-reached": CLOSE_TOO_MANY,
     "upstream-unavailable": CLOSE_TRY_AGAIN_LATER,
 }
@@ -61,8 +63,9 @@ class _FirstMessageLate(Exception):
 class Entrances:
     """The handlers. Each answers until its client goes or is cut."""
 
-    def __init__(self, audience: Audience, tokens: Tokens, origins: Origins) -> None:
+    def __init__(self, audience: Audience, attempts: Attempts, tokens: Tokens, origins: Origins) -> None:
         self._audience = audience
+        self._attempts = attempts
         self._tokens = tokens
         self._origins = origins
 
@@ -123,8 +126,9 @@ class Entrances:
         if "Authorization" in request.headers:
             return asking_of_request(request, self._tokens)
         try:
-            async with asyncio.timeout(FIRST_MESSAGE_S):
-                message = await websocket.receive()
+            with self._attempts.waiting(request):
+                async with asyncio.timeout(FIRST_MESSAGE_S):
+                    message = await websocket.receive()
         except TimeoutError:
             raise _FirstMessageLate from None
         if message.type is not WSMsgType.TEXT:
@@ -142,6 +146,7 @@ class Entrances:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError
+        self._attempts.count(asking.bearer.user_id)
         means = self._audience.means
         if not means.channels.live:
             raise MarketUnavailable

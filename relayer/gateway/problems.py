@@ -78,6 +78,6 @@ def _answer(code: str, request: web.Request, **facts: Any) -> web.Response:
     answer = web.Response(body=text, status=words.status, content_type=MIMETYPE)
     if words.status == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
-    if words.status == 503:
-        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    if words.status == 503 or "retry_after_s" in facts:
+        answer.headers["Retry-After"] = str(facts.get("retry_after_s", RETRY_AFTER_S))
     return answer

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from relayer.gateway.attempts import Attempts
 from relayer.gateway.audience import Audience
 from relayer.gateway.channels import REDIS_TIMEOUT_S
 from relayer.gateway.entrances import Entrances
@@ -43,13 +44,17 @@ class Gateway:
         self._redis = _connect(settings.redis_url.get_secret_value())
         self._audience = Audience(settings, self._redis, clock=_utc_now, draw=Random())
         self._origins = Origins(settings)
-        self._entrances = Entrances(self._audience, Tokens(settings), self._origins)
+        self._attempts = Attempts(settings)
+        self._entrances = Entrances(self._audience, self._attempts, Tokens(settings), self._origins)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set. OSError when the port is taken; an unforeseen fault of one part ends all and is raised."""
         async with self._listening(), asyncio.TaskGroup() as group:
             log.info("gateway_started", pid=os.getpid(), port=self._settings.gateway_port)
-            endless = [group.create_task(self._audience.channels.run()), group.create_task(self._audience.run())]
+            endless = [
+                group.create_task(work)
+                for work in (self._audience.channels.run(), self._audience.run(), self._attempts.run())
+            ]
             await stop.wait()
             log.info("gateway_stopping", clients=self._audience.size)
             await self._take_leave()

@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from launcher.leash import leashed
 from launcher.ports import LOOPBACK, free_port
-from tests.books import CHEAP_PASSWORDS, Books, opened, settings_for
+from tests.books import CHEAP_PASSWORDS, COUNTED, Books, opened, settings_for
 from tests.servers import Valkey, wait_until
 from trading.market import keys
 from trading.market.tick import Position
@@ -69,7 +69,7 @@ class House:
             "PORTONE_API_BASE_URL": self.portone_url,
             "SWEEP_PERIOD_S": "2",
             "WAKE_GRACE_MS": "1000",
-            **{name.upper(): str(value) for name, value in CHEAP_PASSWORDS.items()},
+            **{name.upper(): str(value) for name, value in (CHEAP_PASSWORDS | COUNTED).items()},
             **(settings or {}),
         }
         self.commands = self._all_commands(sandbox_arguments)
@@ -194,9 +194,20 @@ class Trader:
         self._session = requests.Session()
         self._session.mount("http://", HTTPAdapter(pool_maxsize=1, max_retries=0))
         account = {"email": f"{name}@example.com", "password": "correct horse battery"}
-        self.post("/users", account | {"name": name}, slow=True)
-        tokens = self.post("/users/login", account, slow=True).json()["data"]
+        self._signed_up("/users", account | {"name": name})
+        tokens = self._signed_up("/users/login", account).json()["data"]
         self._session.headers["Authorization"] = f"Bearer {tokens['access_token']}"
+
+    def _signed_up(self, path: str, body: Mapping[str, Any]) -> requests.Response:
+        """The answer as soon as it is one: where a Redis that was away is not asked yet, nobody is let in."""
+        answers: list[requests.Response] = []
+
+        def let_in() -> bool:
+            answers.append(self.post(path, body, slow=True))
+            return answers[-1].status_code != 503
+
+        wait_until(let_in, what="sign-ups are counted")
+        return answers[-1]
 
     def get(self, path: str) -> Any:
         """The ``data`` of a successful answer."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import limits
 import pytest
 
 from trading.settings import DEVELOPMENT_SECRET, PORTONE_DEVELOPMENT_WEBHOOK_SECRET, Settings, SettingsError, load
@@ -66,6 +67,9 @@ def test_faults_of_production_come_together_with_the_others() -> None:
         ("PORTONE_WEBHOOK_SECRETS", "hunter2"),
         ("PORTONE_STORE_ID", "hunter2!"),
         ("PORTONE_WEBHOOK_ALLOWED_IPS", "hunter2"),
+        ("TRUSTED_PROXIES", "hunter2"),
+        ("API_ALLOWED_ORIGINS", "hunter2"),
+        ("RATE_LIMIT_READS", "hunter2"),
     ],
 )
 def test_a_fault_never_shows_the_value(name: str, value: str) -> None:
@@ -99,6 +103,7 @@ def test_a_fault_never_shows_the_value(name: str, value: str) -> None:
         ({"PORTONE_STORE_ID": ""}, "PORTONE_STORE_ID"),
         ({"PORTONE_CHANNEL_KEYS": ""}, "PORTONE_CHANNEL_KEYS"),
         ({"PORTONE_ALLOW_TEST_CHANNEL": "true"}, "PORTONE_ALLOW_TEST_CHANNEL"),
+        ({"RATE_LIMITS": "0"}, "RATE_LIMITS"),
     ],
 )
 def test_production_refuses(changed: dict[str, str], named: str) -> None:
@@ -249,3 +254,38 @@ def test_the_rest_api_is_of_where_the_feed_is() -> None:
     assert production.cert_url == "https://wts-cert-api.tossinvest.com"
     assert load({"TOSS_INFO_URL": "http://localhost:1"}).info_url == "http://localhost:1"
     assert "TOSS_INFO_URL" in faults_of({**PRODUCTION, "TOSS_INFO_URL": "http://localhost:1"})
+
+
+@pytest.mark.parametrize(
+    "text", ["10 per second", "10/second", "5 per 15 minutes", "1 per hour", "999999 per 999 seconds", "7 / 2 hours"]
+)
+def test_a_limit_is_read_as_the_library_reads_it(text: str) -> None:
+    """Whatever the settings let pass is one limit for whoever counts by it."""
+    (limit,) = limits.parse_many(load({"RATE_LIMIT_ORDERS": text}).rate_limit_orders)
+    assert limit.amount >= 1
+    assert limit.get_expiry() >= 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10",
+        "per second",
+        "0 per second",
+        "-1 per second",
+        "10 per 0 seconds",
+        "10 per second; 100 per minute",
+        "10 per month",
+        "１0 per second",
+        "10 per second\n",
+    ],
+)
+def test_other_limits_are_none(text: str) -> None:
+    """Neither none at all, nor several, nor a span that nobody means."""
+    assert "RATE_LIMIT_ORDERS" in faults_of({"RATE_LIMIT_ORDERS": text})
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0/0", "::/0", "10.0.0.1, 0.0.0.0/0", "10.0.0.1/8", "proxy.example.com"])
+def test_not_everybody_is_a_proxy(text: str) -> None:
+    """Who trusts all lets each say where he comes from; and a name is no address."""
+    assert "TRUSTED_PROXIES" in faults_of({"TRUSTED_PROXIES": text})

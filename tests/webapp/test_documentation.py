@@ -9,7 +9,9 @@ import pytest
 
 from tests.webapp.client import Api
 from tests.webapp.test_guards import PUBLIC, routes
+from trading.settings import Settings
 from webapp.problems import MIMETYPE
+from webapp.rate_limits import HEADERS
 
 CREATED = {
     ("POST", "/users"),
@@ -130,3 +132,18 @@ def test_swagger_ui_comes_from_this_server(sqlite_api: Api) -> None:
         with client.get(urljoin("/docs/", asset)) as answer:
             assert answer.status_code == 200, asset
     assert "/openapi.json" in html
+
+
+def test_the_document_says_how_often_one_may_ask(document: dict[str, Any]) -> None:
+    """By which setting and for whom each operation is limited, what its answers tell of it, and how a request too many is refused."""
+    for (method, path), operation in _operations(document):
+        limit = operation["x-rate-limit"]
+        assert limit["setting"].lower() in Settings.model_fields, path
+        assert limit["per"] in ("user", "session", "address")
+        refusal = _resolved(document, operation["responses"]["429"])
+        assert set(refusal["headers"]) == {*HEADERS, "Retry-After"}, (method, path)
+        assert list(refusal["content"]) == [MIMETYPE]
+        (success,) = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+        assert set(success["headers"]) >= set(HEADERS), (method, path)
+    for header in (*HEADERS, "Retry-After"):
+        assert document["components"]["headers"][header]["schema"]["type"] == "integer"

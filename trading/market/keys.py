@@ -35,6 +35,9 @@ BEAT_LOCK = "beat_lock"
 # Pub/sub: the id of each session as it is ended.
 REVOCATIONS = "revoked_sessions"
 
+# Counters with expiries of the requests of users and addresses; what follows the prefix is the library's own.
+RATES = "rate"
+
 
 def last_tick(code: str) -> str:
     """String with a TTL: the last tick of a stock (product code) as JSON."""
@@ -93,3 +96,20 @@ def upstream_turn(subject: str) -> str:
 def upstream_pause(host: str) -> str:
     """String with a TTL: there while nobody may ask this host; the reason."""
     return f"toss_rest:pause:{host}"
+
+
+def sign_in_failures(account: str, client: str | None = None) -> str:
+    """Hash with an expiry: ``failures``, how many sign-ins in a row failed for an account, from one client or from all that it does not know; and
+    ``locked_until``, a Unix time in ms. Account and client are keyed hashes.
+    """
+    return f"sign_in:failures:{account}" if client is None else f"sign_in:failures:{account}:{client}"
+
+
+def sign_in_attempts(account: str, client: str | None = None) -> str:
+    """List with an expiry: when the latest sign-ins were tried, Unix times in ms, newest first."""
+    return f"sign_in:attempts:{account}" if client is None else f"sign_in:attempts:{account}:{client}"
+
+
+def sign_in_known(account: str, client: str) -> str:
+    """String with a TTL: there when the account has signed in from this client."""
+    return f"sign_in:known:{account}:{client}"

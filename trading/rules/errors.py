@@ -39,6 +39,8 @@
     ├── WatchlistOrderMismatch    watchlist-order-mismatch
     ├── IdempotencyKeyConflict    idempotency-key-conflict
     ├── RequestInProgress         request-in-progress
+    ├── RateLimited               rate-limited
+    ├── SignInLocked              sign-in-locked
     ├── TooManyStreams            too-many-streams
     └── StreamLimitReached        stream-limit-reached
 
@@ -252,6 +254,18 @@ class IdempotencyKeyConflict(DomainError):
 
 class RequestInProgress(DomainError):
     code = "request-in-progress"
+
+
+class RateLimited(DomainError):
+    """More was asked for than is allowed in a span. Facts: ``limit`` requests per ``window_s`` seconds; ``retry_after_s``, when to try again."""
+
+    code = "rate-limited"
+
+
+class SignInLocked(DomainError):
+    """Too many sign-ins in a row failed. Facts: ``retry_after_s``, the seconds for which none is tried."""
+
+    code = "sign-in-locked"
 
 
 class TooManyStreams(DomainError):

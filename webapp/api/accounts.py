@@ -20,6 +20,7 @@ from webapp.fields import EmailAddress, Line, Password
 from webapp.password_choice import check_choice
 from webapp.revocations import tell_ended, tell_ended_of
 from webapp.schemas import Done, Problem, envelope, success
+from webapp.sign_ins import one_attempt
 from webapp.writing import Answer, made, write
 
 blueprint = make_blueprint("Accounts", "가입, 로그인, 내 정보")
@@ -102,24 +103,30 @@ class Users(MethodView):
 class SigningIn(MethodView):
     @blueprint.arguments(Login)
     @blueprint.response(200, envelope(Tokens))
+    @blueprint.alt_response(
+        429, schema=Problem, content_type=MIMETYPE, description="rate-limited, sign-in-locked; see Retry-After"
+    )
     def post(self, body: dict[str, Any]) -> dict[str, object]:
         """Sign in. A wrong address and a wrong password are answered alike, and take alike long."""
         core, now = the_core(), the_core().clock()
         email = accounts.normalized_email(body["email"])
-        known = core.database.read(lambda session: credentials_by_email(session, email)) if _storable(email) else None
-        credentials = _verified(known, body["password"])
-        sign_in = core.database.transaction(
-            lambda session: accounts.sign_in(
-                session,
-                user_id=credentials.user_id,
-                verified_hash=credentials.password_hash,
-                passwords=core.passwords,
-                password=body["password"],
-                settings=core.settings,
-                now=now,
-            ),
-            landed=nothing_to_find,
-        )
+        with one_attempt(email):
+            known = (
+                core.database.read(lambda session: credentials_by_email(session, email)) if _storable(email) else None
+            )
+            credentials = _verified(known, body["password"])
+            sign_in = core.database.transaction(
+                lambda session: accounts.sign_in(
+                    session,
+                    user_id=credentials.user_id,
+                    verified_hash=credentials.password_hash,
+                    passwords=core.passwords,
+                    password=body["password"],
+                    settings=core.settings,
+                    now=now,
+                ),
+                landed=nothing_to_find,
+            )
         return success(tokens_of(sign_in), "로그인했습니다.")
 
 

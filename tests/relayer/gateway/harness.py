@@ -240,7 +240,8 @@ async def gateway(redis_url: str, *, live: bool = True, port: int | None = None,
     running = asyncio.create_task(Gateway(settings(redis_url, port, **more)).run(stop))
     market = Market(redis_url)
     try:
-        async with aiohttp.ClientSession() as http:
+        # By default a client waits for one of its connections to be free when it has a hundred.
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
             server = Server(port, http, market)
             async with asyncio.timeout(PATIENCE_S):
                 while not await _answers(server):

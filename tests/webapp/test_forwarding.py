@@ -1,0 +1,60 @@
+"""Behind a proxy a request comes from the client that the proxy names, if the proxy is one that is trusted."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from werkzeug.test import TestResponse
+
+from tests.books import opened, settings_for
+from tests.webapp.client import Api, api_on, problem_of
+
+PROXY = "10.0.0.1"
+
+
+@contextmanager
+def behind(uri: str, redis_url: str, trusted: str | None, **changed: object) -> Iterator[Api]:
+    with opened(settings_for(uri, redis_url, trusted_proxies=trusted, **changed)) as books:
+        yield api_on(books)
+
+
+def clock(api: Api, peer: str, forwarded: str) -> TestResponse:
+    return api.get("/market/clock", environ_overrides={"REMOTE_ADDR": peer}, headers={"X-Forwarded-For": forwarded})
+
+
+def test_limits_are_those_of_the_clients_behind_a_trusted_proxy(migrated_sqlite: str, valkey_url: str) -> None:
+    """Each has his own; and what a client has written himself makes him no other."""
+    limit = {"rate_limits": True, "rate_limit_strangers": "1 per hour"}
+    with behind(migrated_sqlite, valkey_url, "10.0.0.0/8", **limit) as api:
+        assert clock(api, PROXY, "198.51.100.1").status_code == 200
+        assert clock(api, PROXY, "198.51.100.2").status_code == 200
+        assert clock(api, "10.0.0.2", "198.51.100.1").status_code == 429
+        assert clock(api, PROXY, "203.0.113.5, 198.51.100.1").status_code == 429
+
+
+def test_strangers_are_not_believed(migrated_sqlite: str, valkey_url: str) -> None:
+    """Past the proxy, or where none is trusted, the header is the client's own word: he stays who he is."""
+    limit = {"rate_limits": True, "rate_limit_strangers": "1 per hour"}
+    with behind(migrated_sqlite, valkey_url, "10.0.0.0/8", **limit) as api:
+        assert clock(api, "198.51.100.7", "198.51.100.8").status_code == 200
+        assert clock(api, "198.51.100.7", "198.51.100.9").status_code == 429
+    with behind(migrated_sqlite, valkey_url, None, **limit) as api:
+        assert clock(api, PROXY, "198.51.100.21").status_code == 200
+        assert clock(api, PROXY, "198.51.100.22").status_code == 429
+
+
+def test_webhooks_are_taken_from_portones_addresses_behind_a_proxy(migrated_sqlite: str, valkey_url: str) -> None:
+    """The list holds against the address that the trusted proxy names, and against no claim."""
+    listed = {"portone_webhook_allowed_ips": "52.78.100.19"}
+    with behind(migrated_sqlite, valkey_url, PROXY, **listed) as api:
+
+        def told(peer: str, forwarded: str) -> TestResponse:
+            return api.post(
+                "/payments/portone/webhook",
+                json={},
+                environ_overrides={"REMOTE_ADDR": peer},
+                headers={"X-Forwarded-For": forwarded},
+            )
+
+        problem_of(told(PROXY, "52.78.100.19"), "webhook-refused")
+        problem_of(told(PROXY, "52.78.100.19, 198.51.100.7"), "forbidden")
+        problem_of(told("198.51.100.7", "52.78.100.19"), "forbidden")
