@@ -88,6 +88,7 @@ class Settings(BaseSettings):
     password_length_min: int = Field(default=10, ge=8, le=64)
 
     trusted_proxies: str | None = None
+    api_allowed_origins: str | None = None
 
     rate_limits: bool = True
     request_count_timeout_ms: int = Field(default=500, ge=10, le=10_000)
@@ -252,7 +253,7 @@ class Settings(BaseSettings):
                 raise ValueError("must not trust everybody: anyone could then come from anywhere")
         return value
 
-    @field_validator("gateway_allowed_origins")
+    @field_validator("api_allowed_origins", "gateway_allowed_origins")
     @classmethod
     def _origins(cls, value: str | None) -> str | None:
         for origin in _words(value):
@@ -374,8 +375,17 @@ class Settings(BaseSettings):
 
     @cached_property
     def allowed_origins(self) -> frozenset[str]:
-        """The origins of web pages that may use the gateway besides its own."""
-        return frozenset(_words(self.gateway_allowed_origins))
+        """The origins of web pages that may use the API besides its own."""
+        return frozenset(_words(self.api_allowed_origins))
+
+    @cached_property
+    def gateway_origins(self) -> frozenset[str]:
+        """The origins of web pages that may use the gateway besides its own: the API's, unless it was given others."""
+        return (
+            self.allowed_origins
+            if self.gateway_allowed_origins is None
+            else frozenset(_words(self.gateway_allowed_origins))
+        )
 
     @cached_property
     def info_url(self) -> str:

@@ -7,12 +7,14 @@ from webapp import (
     api,
     authentication,
     command_line,
+    cross_origin,
     documentation,
     forwarding,
     payment_demo,
     problems,
     rate_limits,
     request_context,
+    security_headers,
     sign_ins,
 )
 from webapp.bodies import UnambiguousJson
@@ -30,6 +32,8 @@ def create_app(core: Core) -> Flask:
     app.extensions["stocking"] = core
     forwarding.install(app)
     request_context.install(app)
+    security_headers.install(app)
+    cross_origin.install(app)
     authentication.install(app)
     rate_limits.install(app)
     sign_ins.install(app)

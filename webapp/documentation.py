@@ -1,4 +1,4 @@
-"""The OpenAPI document, with problems as what they are answered as, and Swagger UI from this machine's own files."""
+"""The OpenAPI document, with problems as what they are answered as."""
 
 from http import HTTPStatus
 from threading import RLock
@@ -8,10 +8,10 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Flask, Response
 from flask_smorest import Api, Blueprint
-from flask_swagger_ui import get_swaggerui_blueprint
 from marshmallow.fields import Field
 
 from trading.rules.problems import MIMETYPE
+from webapp import swagger_ui
 from webapp.bodies import Arguments, check_body
 from webapp.core import PREFIX
 from webapp.documented_limits import add_limits, documented_path
@@ -93,12 +93,7 @@ def install(app: Flask) -> None:
         OPENAPI_URL_PREFIX="/",
         OPENAPI_JSON_PATH="openapi.json",
     )
-    app.register_blueprint(
-        get_swaggerui_blueprint(
-            "/docs", "/openapi.json", config={"app_name": "StocKing", "persistAuthorization": True}
-        ),
-        url_prefix="/docs",
-    )
+    swagger_ui.install(app)
 
 
 def make_api(app: Flask) -> ProblemApi:

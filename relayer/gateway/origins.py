@@ -17,7 +17,7 @@ class Origins:
     """Checks the origin that a browser names. A program that is no browser names none, and its token is enough."""
 
     def __init__(self, settings: Settings) -> None:
-        self._allowed = settings.allowed_origins
+        self._allowed = settings.gateway_origins
 
     def check(self, request: web.Request) -> None:
         """Raises Forbidden for a page of another origin."""
@@ -31,6 +31,7 @@ class Origins:
         origin = request.headers.get("Origin")
         if origin in self._allowed:
             answer.headers["Access-Control-Allow-Origin"] = origin
+            answer.headers["Access-Control-Expose-Headers"] = "Retry-After, X-Request-ID"
 
     async def preflight(self, request: web.Request) -> web.Response:
         """What a browser asks before it sends a request with a token. Raises Forbidden."""

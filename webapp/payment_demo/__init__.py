@@ -28,7 +28,9 @@ def page() -> Response:
     sdk, policy = _sdk_and_policy(the_core().settings.portone_api_base_url)
     response = make_response(render_template("payment.html", sdk=sdk))
     response.headers["Content-Security-Policy"] = policy
-    response.headers["Referrer-Policy"] = "no-referrer"
+    # Payment gateways open windows of their own, and speak with the page through them.
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin-allow-popups"
+    response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
     return response
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -25,8 +26,25 @@ async def problem(server: Server, path: str = "", *, method: str = "GET", **more
         assert body["title"]
         assert body["detail"]
         assert ("WWW-Authenticate" in response.headers) == (response.status == 401)
-        assert ("Retry-After" in response.headers) == (response.status == 503)
+        assert ("Retry-After" in response.headers) == (response.status == 503 or "retry_after_s" in body)
+        assert told(response) == HEADERS
         return body
+
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Server": None,
+    "Strict-Transport-Security": None,
+}
+
+
+def told(response: aiohttp.ClientResponse) -> dict[str, str | None]:
+    """What a browser is told of an answer, whatever it is."""
+    return {name: response.headers.get(name) for name in HEADERS}
 
 
 @pytest.mark.parametrize(
@@ -119,6 +137,72 @@ def test_a_user_and_the_gateway_have_their_limits(valkey_url: str) -> None:
                 await again.next()
 
     asyncio.run(scene())
+
+
+def test_a_user_connects_so_often_a_minute_and_no_more(valkey_url: str) -> None:
+    """By either entrance; another user is not held up."""
+
+    async def scene() -> None:
+        async with gateway(valkey_url, GATEWAY_CONNECTS_PER_MINUTE="2") as server:
+            alice = User()
+            for _ in range(2):
+                async with server.stream(alice) as stream:
+                    await stream.next()
+            body = await problem(server, headers={"Authorization": f"Bearer {alice.token()}"})
+            assert (body["code"], body["status"], body["limit"], body["window_s"]) == ("rate-limited", 429, 2, 60)
+            assert 1 <= body["retry_after_s"] <= 60
+            async with server.signed_in(alice) as talk:
+                assert (await talk.next()).data["code"] == "rate-limited"
+                assert await talk.closed() == 4429
+            async with server.stream(User()) as other:
+                await other.next()
+
+    asyncio.run(scene())
+
+
+def test_strangers_of_one_address_take_only_so_many_places(valkey_url: str) -> None:
+    """Who never says who he is keeps nobody out: a hundred of his wait, the next is turned away, and others are let in. A trusted proxy tells them apart."""
+
+    async def scene() -> None:
+        async with gateway(valkey_url, TRUSTED_PROXIES="127.0.0.1") as server, AsyncExitStack() as stack:
+            flood = {"X-Forwarded-For": "198.51.100.7"}
+            for _ in range(100):
+                await stack.enter_async_context(server.talk(**flood))
+            one_more = await stack.enter_async_context(server.talk(**flood))
+            assert (await one_more.next()).data["code"] == "rate-limited"
+            assert await one_more.closed() == 4429
+            async with server.talk(**{"X-Forwarded-For": "198.51.100.8"}) as other:
+                await other.send(type="auth", token=User().token())
+                assert (await other.next()).type == "ready"
+
+    asyncio.run(scene())
+
+
+def test_every_answer_tells_browsers_what_it_is(valkey_url: str) -> None:
+    """Successes as well; and in production that HTTPS is demanded."""
+
+    async def scene() -> None:
+        async with gateway(valkey_url) as server:
+            async with server.http.get(f"http://127.0.0.1:{server.port}/healthz") as health:
+                assert told(health) == HEADERS
+            async with server.stream(User()) as stream:
+                assert told(stream.response) == HEADERS
+
+    asyncio.run(scene())
+
+
+def test_pages_of_the_api_may_use_the_gateway_too(valkey_url: str) -> None:
+    """One list serves both, until the gateway is given its own."""
+
+    async def scene(listed: bool, **settings: str) -> None:
+        async with (
+            gateway(valkey_url, **settings) as server,
+            server.http.options(server.stream_url, headers={"Origin": APP}) as preflight,
+        ):
+            assert (preflight.status == 204) == listed
+
+    asyncio.run(scene(True, API_ALLOWED_ORIGINS=APP))
+    asyncio.run(scene(False, API_ALLOWED_ORIGINS=APP, GATEWAY_ALLOWED_ORIGINS="https://other.example.com"))
 
 
 def test_only_listed_pages_and_its_own_may_use_it_from_a_browser(valkey_url: str) -> None:

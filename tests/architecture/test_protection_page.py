@@ -1,0 +1,72 @@
+"""docs/protection.md tells what the edge does."""
+
+import re
+
+import pytest
+
+import gunicorn_worker
+from launcher.plan import ROOT
+from relayer.gateway import attempts
+from trading.market import request_counts, sign_in_guard
+from trading.settings import Settings
+from webapp import REQUEST_BYTES_MAX, bodies, budgets, cross_origin, rate_limits
+from webapp.security_headers import HEADERS
+
+PAGE = (ROOT / "docs" / "protection.md").read_text(encoding="utf-8")
+BUDGETS = [one for one in vars(budgets).values() if isinstance(one, budgets.Budget)]
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=lambda budget: budget.name)
+def test_every_budget_has_its_row(budget: budgets.Budget) -> None:
+    """For whom it counts, how much there is, and what happens when nothing can be counted."""
+    default = Settings.model_fields[budget.setting].default
+    (row,) = re.findall(rf"^\| `{budget.name}` \| (\w+) \| ([^|]+) \| .* \| (\w+) \|$", PAGE, re.MULTILINE)
+
+    assert row == (budget.whose, default, "refused" if budget.must_count else "allowed")
+
+
+def test_no_budget_is_told_of_that_does_not_exist() -> None:
+    """And whatever is exempt is named."""
+    table = PAGE.partition("## How often")[2].partition("A route that is new")[0]
+
+    assert len(re.findall(r"^\| `", table, re.MULTILINE)) == len(BUDGETS)
+    assert all(f"`{path}`" in PAGE for path in budgets.EXEMPT)
+    assert all(f"{header}:" in PAGE for header in rate_limits.HEADERS)
+
+
+def test_the_figures_are_the_codes() -> None:
+    """Sizes, times and counts that stand in the code and not in a setting."""
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+
+    assert gunicorn_worker.REQUEST_S == 10
+    assert "| 10 s | 408 `request-too-slow`" in PAGE
+    assert f"beyond what the kernel holds (256 KiB and more) | {gunicorn_worker.ANSWER_S} s | cut |" in PAGE
+    assert gunicorn_worker.ANSWER_OCTETS_HELD == 256 * 1024
+    assert gunicorn_worker.HEAD_OCTETS_MAX == 32 * 1024
+    assert REQUEST_BYTES_MAX == 64 * 1024
+    assert f"| JSON nested in JSON | {bodies.DEPTH_MAX} levels |" in PAGE
+    assert request_counts.REST_S == 2
+    assert "nobody does for two seconds" in PAGE
+    assert (defaults["sign_in_failures_max"], sign_in_guard.EVERYWHERE_FACTOR) == (5, 4)
+    assert (defaults["sign_in_lock_s"], defaults["sign_in_lock_max_s"]) == (60, 900)
+    assert (sign_in_guard.FAILURES_REMEMBERED_S, sign_in_guard.CLIENT_REMEMBERED_S) == (86_400, 30 * 86_400)
+    assert f"that wait for a sign-in, and each of them | {attempts.WAITING_PER_CLIENT_MAX}, 5 s |" in PAGE
+    configuration = (ROOT / "gunicorn.conf.py").read_text()
+    for line, told in (
+        ("limit_request_line = 4_094", "| the request line | 4,094 octets |"),
+        ("limit_request_fields = 64", "64, 8,190 octets, 32 KiB"),
+        ("limit_request_field_size = 8_190", "64, 8,190 octets, 32 KiB"),
+        ("worker_connections = 700", "| connections of one process | 700 |"),
+        ("keepalive = 75", "| an idle connection | 75 s |"),
+    ):
+        assert line in configuration
+        assert told in PAGE
+
+
+def test_every_header_is_told_of() -> None:
+    """Those that browsers obey, and those that pages of other origins may read."""
+    for name in (*HEADERS, "Strict-Transport-Security"):
+        assert f"`{name}`" in PAGE
+    assert f"`{HEADERS['Content-Security-Policy']}`" in PAGE
+    for name in cross_origin.ANSWER_HEADERS:
+        assert f"`{name}`" in PAGE or name in rate_limits.HEADERS

@@ -1,0 +1,105 @@
+"""Web pages of other origins: only those that are listed read anything, and a browser's question before costs nothing."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.books import opened, settings_for
+from tests.webapp.client import Api, api_on, data_of
+from webapp.cross_origin import ANSWER_HEADERS, REQUEST_HEADERS
+
+APP = "https://app.example.com"
+V6 = "http://[::1]:3000"
+ALLOW = "Access-Control-Allow-Origin"
+
+
+@pytest.fixture
+def api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
+    listed = {"api_allowed_origins": f"{APP}, {V6}", "rate_limits": True, "rate_limit_strangers": "2 per hour"}
+    with opened(settings_for(migrated_sqlite, valkey_url, **listed)) as books:
+        yield api_on(books)
+
+
+@pytest.mark.parametrize("origin", [APP, V6])
+def test_a_listed_page_reads_answers(api: Api, origin: str) -> None:
+    """Successes, refusals and what they tell in their heads; its tokens are its own, so no cookies are ever asked for."""
+    person = api.person()
+
+    for path, status in (("/users/me", 200), ("/trading/orders/none", 404)):
+        answer = api.get(path, person, headers={"Origin": origin})
+        assert answer.status_code == status
+        assert answer.headers[ALLOW] == origin
+        assert set(answer.headers["Access-Control-Expose-Headers"].split(", ")) == set(ANSWER_HEADERS)
+        assert "Origin" in answer.headers["Vary"]
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+def test_what_a_page_may_read_is_what_answers_have(api: Api) -> None:
+    """The headers of the contract are all among those that are exposed."""
+    assert {"Location", "Retry-After", "X-Request-ID", "Idempotency-Replayed", "X-RateLimit-Remaining"} <= set(
+        ANSWER_HEADERS
+    )
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "null",
+        "https://app.example.com.evil.example",
+        "https://evil.example/https://app.example.com",
+        "https://appXexample.com",
+        "http://app.example.com",
+        "https://app.example.com:8443",
+        "https://sub.app.example.com",
+        f"{APP}\n",
+        "http://[::1]:30000",
+        "*",
+    ],
+)
+def test_other_pages_read_nothing(api: Api, origin: str) -> None:
+    """Look-alikes, other schemes and ports, and pages of nowhere."""
+    for method in ("GET", "OPTIONS"):
+        headers = {"Origin": origin.strip(), "Access-Control-Request-Method": "GET"}
+        if origin == origin.strip():
+            assert ALLOW not in api.ask(method, "/market/clock", headers=headers).headers
+
+
+def test_a_browser_asks_before_it_asks(api: Api) -> None:
+    """Without a token, as often as it likes, and once for ten minutes: it is told the methods and headers that the API takes."""
+    person = api.person()
+    question = {
+        "Origin": APP,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": ", ".join([*REQUEST_HEADERS, "X-Other"]).lower(),
+    }
+
+    for _ in range(5):
+        answer = api.ask("OPTIONS", "/trading/orders", headers=question)
+        assert answer.status_code == 200
+    assert answer.headers[ALLOW] == APP
+    assert answer.headers["Access-Control-Max-Age"] == "600"
+    assert {"GET", "POST", "PUT", "PATCH", "DELETE"} <= set(answer.headers["Access-Control-Allow-Methods"].split(", "))
+    assert set(answer.headers["Access-Control-Allow-Headers"].split(", ")) == {name.lower() for name in REQUEST_HEADERS}
+    data_of(api.get("/market/clock"))
+    assert data_of(api.get("/users/me", person))["id"] == person.id
+
+
+def test_a_program_that_is_no_browser_is_told_nothing_of_it(api: Api) -> None:
+    """Who names no origin needs none."""
+    answer = api.get("/market/clock")
+
+    assert not [name for name, _ in answer.headers if name.startswith("Access-Control-")]
+
+
+def test_no_page_is_listed_by_default(sqlite_api: Api) -> None:
+    """Then the API is for its own pages and for programs."""
+    for method in ("GET", "OPTIONS"):
+        answer = sqlite_api.ask(method, "/market/clock", headers={"Origin": APP})
+        assert ALLOW not in answer.headers
+
+
+def test_pages_outside_of_the_api_are_for_nobody_else(api: Api) -> None:
+    """The documentation and the health are not shared."""
+    for path in ("/healthz", "/openapi.json", "/docs/problems"):
+        assert ALLOW not in api.client.get(path, headers={"Origin": APP}).headers
