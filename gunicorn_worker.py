@@ -267,7 +267,8 @@ class WholeRequestWorker(ThreadWorker):
             super().handle_error(req, client, addr, exc)
             return
         code = {LimitRequestLine: "uri-too-long", LimitRequestHeaders: "headers-too-large"}.get(type(exc))
-        self.log.info("A malformed request was refused: %s", type(exc).__name__)
+        # As gunicorn words it; what was sent is taken out of it by the logger (gunicorn.conf.py).
+        self.log.warning(f"Invalid request from ip={addr[0] if addr else ''}: {exc}")  # noqa: G004
         _send(client, refusal(code or "malformed-request"))
 
     def murder_pending(self) -> None:

@@ -11,13 +11,14 @@ import os
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from trading.edge_settings import EdgeSettings, words
 from trading.processes import ASKING_PORTONE, PRODUCTION_NEEDS, Process
 
 DEVELOPMENT_SECRET = "development-only-secret-never-used-in-production"  # noqa: S105 - production refuses it by name
@@ -41,19 +42,6 @@ PORTONE_API_URL = "https://api.portone.io"
 _PORTONE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _REST_HOSTS = {"toss_info_url": frozenset({INFO_HOST}), "toss_cert_url": frozenset({CERT_HOST})}
 
-_ORIGIN = re.compile(r"https?://[a-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
-
-# One limit in the notation of the library limits, of the kinds that make sense for requests.
-_RATE_LIMIT = re.compile(r"[1-9][0-9]{0,5} ?(/|per) ?([1-9][0-9]{0,2} )?(second|minute|hour)s?", re.ASCII)
-
-
-def _one_limit(value: str) -> str:
-    if not _RATE_LIMIT.fullmatch(value):
-        raise ValueError("must be one limit such as 10 per second, 100/minute or 5 per 15 minutes")
-    return value
-
-
-RateLimit = Annotated[str, AfterValidator(_one_limit)]
 Won = Annotated[int, Field(gt=0, le=10**15)]
 
 
@@ -61,7 +49,7 @@ class SettingsError(Exception):
     """The environment has faults; the message names every one, a line each, and never shows a value."""
 
 
-class Settings(BaseSettings):
+class Settings(EdgeSettings, BaseSettings):
     """One process's settings. Money is won, rates are ppm or basis points, spans carry their unit in the name."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -86,26 +74,6 @@ class Settings(BaseSettings):
     argon2_memory_kib: int = Field(default=65_536, ge=8, le=4_194_304)
     argon2_parallelism: int = Field(default=4, ge=1, le=64)
     password_length_min: int = Field(default=10, ge=8, le=64)
-
-    trusted_proxies: str | None = None
-    api_allowed_origins: str | None = None
-
-    rate_limits: bool = True
-    request_count_timeout_ms: int = Field(default=500, ge=10, le=10_000)
-    rate_limit_sign_in_account: RateLimit = "5 per minute"
-    rate_limit_sign_in_address: RateLimit = "5 per minute"
-    rate_limit_registration: RateLimit = "5 per minute"
-    rate_limit_password_change: RateLimit = "5 per 15 minutes"  # noqa: S105 - none
-    rate_limit_refresh: RateLimit = "10 per minute"
-    rate_limit_orders: RateLimit = "10 per second"
-    rate_limit_money: RateLimit = "30 per minute"
-    rate_limit_writes: RateLimit = "50 per 10 seconds"
-    rate_limit_reads: RateLimit = "200 per 10 seconds"
-    rate_limit_strangers: RateLimit = "200 per 10 seconds"
-    rate_limit_webhook: RateLimit = "500 per 10 seconds"
-    sign_in_failures_max: int = Field(default=5, ge=1, le=100)
-    sign_in_lock_s: int = Field(default=60, ge=1, le=3_600)
-    sign_in_lock_max_s: int = Field(default=900, ge=1, le=86_400)
 
     starting_cash: Won = 10_000_000
     deposit_max: Won = 100_000_000
@@ -169,8 +137,6 @@ class Settings(BaseSettings):
     gateway_port: int = Field(default=8_001, ge=1, le=65_535)
     gateway_clients_max: int = Field(default=5_000, ge=1, le=100_000)
     gateway_clients_per_user: int = Field(default=10, ge=1, le=1_000)
-    gateway_connects_per_minute: int = Field(default=60, ge=1, le=10_000)
-    gateway_allowed_origins: str | None = None
 
     @classmethod
     def settings_customise_sources(
@@ -214,7 +180,7 @@ class Settings(BaseSettings):
     @field_validator("portone_webhook_secrets")
     @classmethod
     def _webhook_secrets(cls, value: SecretStr | None) -> SecretStr | None:
-        secrets = _words(_shown(value))
+        secrets = words(_shown(value))
         if len(secrets) > 2 or not all(map(_is_webhook_secret, secrets)):
             raise ValueError("must be one secret of the form whsec_ and base64, or two with a comma between them")
         return value
@@ -224,7 +190,7 @@ class Settings(BaseSettings):
     def _portone_names(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        names = _words(value)
+        names = words(value)
         if not 1 <= len(names) <= 10 or not all(map(_PORTONE_NAME.fullmatch, names)):
             raise ValueError(
                 "must be as PortOne's console shows it; of channel keys up to ten, with commas between them"
@@ -234,31 +200,11 @@ class Settings(BaseSettings):
     @field_validator("portone_webhook_allowed_ips")
     @classmethod
     def _addresses(cls, value: str | None) -> str | None:
-        for address in _words(value):
+        for address in words(value):
             try:
                 ip_address(address)
             except ValueError:
                 raise ValueError("must be IP addresses, with commas between them") from None
-        return value
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _networks(cls, value: str | None) -> str | None:
-        for network in _words(value):
-            try:
-                everybody = ip_network(network).prefixlen == 0
-            except ValueError:
-                raise ValueError("must be addresses or networks such as 10.0.0.0/8, with commas between them") from None
-            if everybody:
-                raise ValueError("must not trust everybody: anyone could then come from anywhere")
-        return value
-
-    @field_validator("api_allowed_origins", "gateway_allowed_origins")
-    @classmethod
-    def _origins(cls, value: str | None) -> str | None:
-        for origin in _words(value):
-            if not _ORIGIN.fullmatch(origin):
-                raise ValueError("must be origins such as https://example.com, with commas between them and no path")
         return value
 
     @field_validator("toss_api_url", "toss_websocket_url", "toss_info_url", "toss_cert_url")
@@ -351,41 +297,22 @@ class Settings(BaseSettings):
     @cached_property
     def webhook_secrets(self) -> tuple[str, ...]:
         """PortOne's webhook secrets that are active; none, and no webhook is taken."""
-        return tuple(_words(_shown(self.portone_webhook_secrets)))
+        return tuple(words(_shown(self.portone_webhook_secrets)))
 
     @cached_property
     def channel_keys(self) -> tuple[str, ...]:
         """The channels by which a payment may be made; the browser is given the first."""
-        return tuple(_words(self.portone_channel_keys))
+        return tuple(words(self.portone_channel_keys))
 
     @cached_property
     def webhook_addresses(self) -> frozenset[str]:
         """The only addresses that a webhook is taken from; none for all."""
-        return frozenset(_words(self.portone_webhook_allowed_ips))
-
-    @cached_property
-    def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """Whose word on where a request comes from is taken; nobody's when empty."""
-        return tuple(ip_network(network) for network in _words(self.trusted_proxies))
+        return frozenset(words(self.portone_webhook_allowed_ips))
 
     @cached_property
     def broker_url(self) -> str:
         """Celery's broker: a Redis of its own, or the one that holds the market."""
         return (self.celery_broker_url or self.redis_url).get_secret_value()
-
-    @cached_property
-    def allowed_origins(self) -> frozenset[str]:
-        """The origins of web pages that may use the API besides its own."""
-        return frozenset(_words(self.api_allowed_origins))
-
-    @cached_property
-    def gateway_origins(self) -> frozenset[str]:
-        """The origins of web pages that may use the gateway besides its own: the API's, unless it was given others."""
-        return (
-            self.allowed_origins
-            if self.gateway_allowed_origins is None
-            else frozenset(_words(self.gateway_allowed_origins))
-        )
 
     @cached_property
     def info_url(self) -> str:
@@ -467,10 +394,6 @@ def _is_webhook_secret(secret: str) -> bool:
         return len(base64.b64decode(text + "=" * (-len(text) % 4), validate=True)) >= 16
     except ValueError:
         return False
-
-
-def _words(listed: str | None) -> list[str]:
-    return [word for part in (listed or "").split(",") if (word := part.strip())]
 
 
 def _lines(invalid: ValidationError) -> list[str]:

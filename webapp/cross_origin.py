@@ -5,18 +5,19 @@ import re
 from flask import Flask
 from flask_cors import CORS
 
-from webapp import rate_limits, request_context, writing
+from trading.rules.request_ids import HEADER as REQUEST_ID
+from webapp import rate_limits, writing
 from webapp.core import PREFIX
 
 PREFLIGHT_S = 600
 # What the API reads of a request besides what every page may send.
-REQUEST_HEADERS = ("Authorization", "Content-Type", writing.KEY_HEADER, "Last-Event-ID", request_context.HEADER)
+REQUEST_HEADERS = ("Authorization", "Content-Type", writing.KEY_HEADER, "Last-Event-ID", REQUEST_ID)
 # What a client is told outside of the body.
 ANSWER_HEADERS = (
     "Content-Disposition",
     "Location",
     "Retry-After",
-    request_context.HEADER,
+    REQUEST_ID,
     writing.REPLAYED_HEADER,
     *rate_limits.HEADERS,
 )

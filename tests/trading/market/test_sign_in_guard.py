@@ -157,7 +157,9 @@ def test_nothing_in_redis_tells_of_whom(guard: SignInGuard, valkey_url: str) -> 
         assert len(names) >= 3
         assert all(client.ttl(name) > 0 for name in names)
     assert not any("@" in name or "198.51" in name for name in names)
-    assert SignInGuard(guard._counts, LIMITS, secret=lambda: "another").visitor(email=ADDRESS, client="x") != visit(guard, "x")
+    assert SignInGuard(guard._counts, LIMITS, secret=lambda: "another").visitor(email=ADDRESS, client="x") != visit(
+        guard, "x"
+    )
 
 
 def test_half_a_character_is_an_account_like_any_other(guard: SignInGuard) -> None:

@@ -1,4 +1,4 @@
-"""docs/protection.md tells what the edge does."""
+"""docs/operations/limits.md tells what the edge does."""
 
 import re
 
@@ -12,7 +12,7 @@ from trading.settings import Settings
 from webapp import REQUEST_BYTES_MAX, bodies, budgets, cross_origin, rate_limits
 from webapp.security_headers import HEADERS
 
-PAGE = (ROOT / "docs" / "protection.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "operations" / "limits.md").read_text(encoding="utf-8")
 BUDGETS = [one for one in vars(budgets).values() if isinstance(one, budgets.Budget)]
 
 
