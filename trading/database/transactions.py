@@ -217,7 +217,8 @@ class _MySQLConnection(pymysql.connections.Connection):
     """Sends ROLLBACK only where there may be something to undo: the pool asks for one after every COMMIT and after every ROLLBACK.
 
     Whatever is sent counts, and what failed too, so nothing stays open behind an error; only a COMMIT or ROLLBACK that the server has confirmed
-    leaves nothing to undo.
+    leaves nothing to undo. Nor does a connection that was closed amid a statement, as the driver closes it when an exception comes in from outside, such
+    as a task's time limit: the server undoes that by itself, and a failing ROLLBACK would take that exception's place.
     """
 
     _may_be_open = True
@@ -240,7 +241,7 @@ class _MySQLConnection(pymysql.connections.Connection):
         self._may_be_open = False
 
     def rollback(self) -> None:
-        if self._may_be_open:
+        if self._may_be_open and self.open:
             super().rollback()
             self._may_be_open = False
 

@@ -1,5 +1,6 @@
 """The transaction runner: what is committed, what is rolled back, what is sent and what is seen."""
 
+import signal
 import threading
 import time
 from contextlib import closing
@@ -174,6 +175,30 @@ def test_a_used_up_pool_is_a_database_unavailable(migrated_mariadb: str) -> None
     database = Database(migrated_mariadb, pool_size=1)
     with database.engine.connect(), database.engine.connect(), pytest.raises(DatabaseUnavailable):
         database.transaction(lambda session: session.execute(text("SELECT 1")))
+    database.close()
+
+
+@pytest.mark.parametrize("ask", ["transaction", "read"])
+def test_what_interrupts_a_statement_passes_through(migrated_mariadb: str, ask: str) -> None:
+    """As a task's time limit does: it is no fault of the database, so the work is not done again; and the next work finds a connection that is sound."""
+    database, tries = Database(migrated_mariadb, pool_size=1), []
+
+    def ring(*_signal: object) -> None:
+        raise Refused
+
+    def work(session: Session) -> None:
+        tries.append(1)
+        session.execute(text("SELECT SLEEP(10)"))
+
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(Refused):
+            getattr(database, ask)(work)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert len(tries) == 1
+    assert getattr(database, ask)(lambda session: session.scalar(text("SELECT 1"))) == 1
     database.close()
 
 
