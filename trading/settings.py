@@ -58,6 +58,8 @@ class Settings(EdgeSettings, BaseSettings):
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     sign_of_life_file: str | None = None
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=1, le=65_535)
 
     database_uri: SecretStr = SecretStr("sqlite:///var/stocking.db")
     database_pool_size: int = Field(default=10, ge=1, le=200)

@@ -21,6 +21,11 @@ PLANTED = (
     ("trading/queries/planted.py", "import flask", "trading.queries.planted -> flask"),
     ("trading/database/planted.py", "import trading.queries", "trading.database.planted -> trading.queries"),
     ("trading/gateways/planted.py", "import trading.database", "trading.gateways.planted -> trading.database"),
+    (
+        "trading/services/planted_count.py",
+        "import trading.metrics",
+        "trading.services.planted_count -> trading.metrics",
+    ),
     ("webapp/planted.py", "import workers", "webapp.planted -> workers"),
     ("workers/planted.py", "import webapp", "workers.planted -> webapp"),
     ("relayer/planted.py", "import sqlalchemy", "relayer.planted -> sqlalchemy"),
@@ -61,7 +66,15 @@ def test_every_arrow_points_down() -> None:
         ("workers", ("trading", "workers")),
         (
             "relayer",
-            ("trading.market", "trading.rules", "trading.settings", "trading.processes", "trading.logs", "relayer"),
+            (
+                "trading.market",
+                "trading.rules",
+                "trading.settings",
+                "trading.processes",
+                "trading.logs",
+                "trading.metrics",
+                "relayer",
+            ),
         ),
         (
             "sandbox",
