@@ -49,6 +49,11 @@ def queue_of(task: str) -> str:
     return QUEUES[Task(task)]
 
 
+def queue_names(settings: Settings) -> tuple[str, ...]:
+    """All queues, each once."""
+    return tuple(dict.fromkeys([*QUEUES.values(), *map(match_queue, range(settings.matcher_shards))]))
+
+
 def _common(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.broker_url,
@@ -71,13 +76,12 @@ def producer(settings: Settings) -> dict[str, Any]:
 
 def worker(settings: Settings) -> dict[str, Any]:
     """For workers and beat. A task that dies with its process runs again; every task stands being run twice."""
-    queues = [*QUEUES.values(), *map(match_queue, range(settings.matcher_shards))]
     return _common(settings) | {
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "task_soft_time_limit": SOFT_TIME_LIMIT_S,
         "task_time_limit": HARD_TIME_LIMIT_S,
-        "task_queues": {queue: {"exchange": queue, "routing_key": queue} for queue in queues},
+        "task_queues": {queue: {"exchange": queue, "routing_key": queue} for queue in queue_names(settings)},
         "task_routes": {str(task): {"queue": queue} for task, queue in QUEUES.items()},
         "task_publish_retry": False,
         "worker_prefetch_multiplier": 1,

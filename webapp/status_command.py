@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from trading.database.transactions import Database
-from trading.market.connection import connect
+from trading.market.connection import connect, connect_broker
 from trading.rules.exchange_time import KST
 from webapp.core import the_core
 from webapp.status_facts import Inspection, Status
@@ -43,7 +43,7 @@ def _look() -> Status:
     redis = connect(settings.redis_url.get_secret_value())
     broker = redis
     if settings.broker_url != settings.redis_url.get_secret_value():
-        broker = connect(settings.broker_url.replace("redis+socket:", "unix:", 1))
+        broker = connect_broker(settings.broker_url)
     try:
         return Inspection(settings, database, redis, broker, now=core.clock()).status()
     finally:

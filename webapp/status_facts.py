@@ -19,12 +19,12 @@ from trading.database.halts import ACCOUNT_IS_HALTED, IS_RUNNING, halts_where
 from trading.database.tables import AccountHalt, table_of
 from trading.database.transactions import Database, DatabaseUnavailable
 from trading.market import keys
-from trading.market.quote_book import MarketUnavailable, QuoteBook
+from trading.market.quote_book import MarketUnavailable
 from trading.queries.audit_state import audit_state
 from trading.queries.exchange_days import day_changes
 from trading.queries.payments import open_alerts, open_alerts_count
 from trading.queries.row_counts import row_counts
-from trading.queries.system_status import DueRows, due_rows, feed, queue_depths
+from trading.queries.system_status import DueRows, Stage, due_rows, market_status, queues_status
 from trading.rules.market_hours import AlwaysOpen, KrxHours, MarketHours
 from trading.settings import Settings
 from webapp.revisions import scripts
@@ -78,7 +78,7 @@ class Inspection:
         )
         if self._broker is not self._redis:
             sections["broker"] = self._of(self._broker, lambda: _server_of(self._broker, self._settings.broker_url))
-        sections["queues"] = self._of(self._broker, lambda: {**queue_depths(self._broker, self._queues())})
+        sections["queues"] = self._of(self._broker, lambda: {**queues_status(self._broker, self._queues()).depths})
         sections["beat"] = self._of(self._broker, self._beat)
         sections["feed"] = self._of(self._redis, lambda: self._feed(hours))
         sections["settings"] = Section(self._important_settings())
@@ -95,7 +95,7 @@ class Inspection:
             "audit": self._audit,
         }
 
-    def _due(self, session: Session) -> Mapping[str, DueRows]:
+    def _due(self, session: Session) -> Mapping[Stage, DueRows]:
         return due_rows(session, settings=self._settings, now=self._now)
 
     def _of_database(self, ask: Callable[[Session], Facts]) -> Section:
@@ -120,18 +120,17 @@ class Inspection:
             return Section(missing=self._away[server])
 
     def _queues(self) -> list[str]:
-        return sorted(celery_config.worker(self._settings)["task_queues"])
+        return sorted(celery_config.queue_names(self._settings))
 
     def _hours(self, calendar: Section) -> MarketHours:
         """The hours that the market keeps; without the operators' corrections where the database can't tell them."""
         return AlwaysOpen() if self._settings.hours_rule == "always" else KrxHours(calendar.facts.get("changes", {}))
 
     def _feed(self, hours: MarketHours) -> Facts:
-        quotes = QuoteBook(self._redis)
-        found, health = feed(quotes, hours=hours, now=self._now), quotes.relayer_health()
-        facts: Facts = {"status": found.status, "reasons": list(found.reasons)}
+        market = market_status(self._redis, hours=hours, now=self._now)
+        facts: Facts = {"status": market.diagnosis.status, "reasons": list(market.diagnosis.reasons)}
         names = ("last_tick_at", "subscriptions", "reconnects", "why_disconnected")
-        return facts | ({} if health is None else {name: getattr(health, name) for name in names})
+        return facts | ({} if market.health is None else {name: getattr(market.health, name) for name in names})
 
     def _beat(self) -> Facts:
         holder = self._broker.get(keys.BEAT_LOCK)

@@ -32,6 +32,9 @@ ACCOUNT_EVENTS_SWEPT_AT = "account_events_swept_at"
 # String with an expiry, at the broker: which beat sends the periodic tasks, as host, process and a random part.
 BEAT_LOCK = "beat_lock"
 
+# Hash, at the broker: what Celery's workers have taken and not acknowledged yet. The name is the library's.
+BROKER_UNACKNOWLEDGED = "unacked"
+
 # Pub/sub: the id of each session as it is ended.
 REVOCATIONS = "revoked_sessions"
 

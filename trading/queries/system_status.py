@@ -1,16 +1,37 @@
-"""How the system keeps up: rows that are due in each stage, messages that wait in each queue, and the feed. Cheap enough to be asked every few seconds."""
+"""The state of the whole that is nobody's process: what is due and since when, who has read how far, the queues, the feed.
+
+For operators and their instruments, who ask often and most of all when the system is in trouble. So each look is a few statements that an index and a
+limit keep small on the fullest database, and what one source does not tell does not hide what the others do.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
 
 from redis import Redis
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Table, func, literal, select
 from sqlalchemy.orm import Session
 
-from trading.database.tables import Order, OrderExecution, Payment, PaymentRefund, table_of
-from trading.market.health import Diagnosis, diagnose, trading_since
+from trading.database.halts import HALTED_SINCE
+from trading.database.tables import (
+    AlertCursor,
+    CandleCursor,
+    MatchCursor,
+    Order,
+    OrderExecution,
+    Payment,
+    PaymentAlert,
+    PaymentRefund,
+    table_of,
+)
+from trading.market import keys
+from trading.market.account_events import AccountStreams
+from trading.market.health import Diagnosis, RelayerHealth, diagnose, trading_since
 from trading.market.quote_book import QuoteBook
+from trading.market.tick import Position
+from trading.market.tick_stream import TickStream
 from trading.rules.market_hours import MarketHours
 from trading.settings import Settings
 
@@ -18,74 +39,182 @@ _ORDERS = table_of(Order)
 _EXECUTIONS = table_of(OrderExecution)
 _PAYMENTS = table_of(Payment)
 _REFUNDS = table_of(PaymentRefund)
+_ALERTS = table_of(PaymentAlert)
 
-_UNAPPLIED = _EXECUTIONS.c.applied_at.is_(None)
+# Beyond so many rows it matters no more how many there are, and counting them all would cost the database the more the worse things are.
+COUNTED_MAX = 10_000
+
+CANDLES = "candles"
+ALERTS = "alerts"
+
+
+def matcher(shard: int) -> str:
+    """The name of a shard's matcher among the readers of the tick stream."""
+    return f"matcher-{shard}"
+
+
+class Stage(StrEnum):
+    """Where work can be due. Of account events no row says so: whether any are missing in their streams only a repair finds out."""
+
+    EXECUTE = "execute"
+    SETTLE = "settle"
+    PORTFOLIO = "portfolio"
+    PAYMENTS = "payments"
+    REFUNDS = "refunds"
+    ACCOUNT_EVENTS = "account-events"
 
 
 @dataclass(frozen=True, slots=True)
 class DueRows:
-    """How many rows a stage has yet to work on, and for how many seconds the oldest has been due; None without any."""
+    """The rows that are due in a stage, counted up to COUNTED_MAX, and for how many seconds the oldest of them has been; None without any."""
 
     count: int
     oldest_age_s: int | None
 
 
 @dataclass(frozen=True, slots=True)
+class Reader:
+    """How far the tick stream was read by a matcher, into candles or for alerts; ``read_at`` is when all was read, where that is written down."""
+
+    name: str
+    position: Position
+    read_at: datetime | None
+
+    def behind_s(self, end: Position | None) -> float | None:
+        """How far it is behind the stream's end in time of the ticks; None before its first look, and where the stream holds nothing."""
+        if end is None or not self.position.packed:
+            return None
+        return max(0, end.ms - self.position.ms) / 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class BooksStatus:
+    """What the database tells: due rows by stage, in the order of the stages; who has read how far; open payment alerts by kind, up to COUNTED_MAX
+    together; and since when trading is halted."""
+
+    due: Mapping[Stage, DueRows]
+    readers: tuple[Reader, ...]
+    payment_alerts: Mapping[str, int]
+    halted_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueuesStatus:
+    """What the broker tells: messages that wait, by queue, and those of all queues that a worker has taken and not acknowledged."""
+
+    depths: Mapping[str, int]
+    unacknowledged: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarketStatus:
+    """What Redis tells of the feed: the relayer's record and what it means, whether ticks are to be expected now, the tick stream's end, and when all
+    account events were last held against their streams."""
+
+    diagnosis: Diagnosis
+    health: RelayerHealth | None
+    trading: bool
+    stream_end: Position | None
+    events_repaired_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SystemStatus:
-    """Due rows by stage, waiting messages by queue, and what the feed's health means now."""
+    """All of it at one moment. A part is None where its source did not answer."""
 
-    due: Mapping[str, DueRows]
-    queues: Mapping[str, int]
-    feed: Diagnosis
+    taken_at: datetime
+    books: BooksStatus | None
+    queues: QueuesStatus | None
+    market: MarketStatus | None
 
 
-def system_status(
-    session: Session,
-    *,
-    broker: Redis,
-    queues: Sequence[str],
-    quotes: QuoteBook,
-    hours: MarketHours,
-    settings: Settings,
-    now: datetime,
-) -> SystemStatus:
-    """All three. Raises RedisError and MarketUnavailable when a Redis does not answer."""
-    return SystemStatus(
+def books_status(session: Session, *, settings: Settings, now: datetime) -> BooksStatus:
+    """What is due, how far the stream was read, what waits for a person, and whether trading is halted."""
+    return BooksStatus(
         due=due_rows(session, settings=settings, now=now),
-        queues=queue_depths(broker, queues),
-        feed=feed(quotes, hours=hours, now=now),
+        readers=tuple(_readers(session, settings)),
+        payment_alerts=_payment_alerts(session),
+        halted_since=session.scalar(select(HALTED_SINCE)),
     )
 
 
-def due_rows(session: Session, *, settings: Settings, now: datetime) -> dict[str, DueRows]:
-    """Each stage by an index of its own: what is not due is not read."""
-    # An order's instant is the sweep's; whoever executes takes it from the grace time before on.
-    grace = timedelta(milliseconds=settings.wake_grace_ms)
-    stages: dict[str, tuple[ColumnElement[datetime], ColumnElement[bool]]] = {
-        "execute": (_ORDERS.c.wake_at, _ORDERS.c.wake_at <= now + grace),
-        "settle": (_EXECUTIONS.c.executed_at, _UNAPPLIED & _EXECUTIONS.c.settled_at.is_(None)),
-        "portfolio": (_EXECUTIONS.c.settled_at, _UNAPPLIED & _EXECUTIONS.c.settled_at.is_not(None)),
-        "payments": (_PAYMENTS.c.wake_at, _PAYMENTS.c.wake_at <= now),
-        "refunds": (_REFUNDS.c.wake_at, _REFUNDS.c.wake_at <= now),
+def due_rows(session: Session, *, settings: Settings, now: datetime) -> dict[Stage, DueRows]:
+    """What is due in each stage; of account events only a repair can tell."""
+    # An order's instant is the sweep's: it has been due since the grace time before that.
+    until = now + timedelta(milliseconds=settings.wake_grace_ms)
+    unsettled = _EXECUTIONS.c.applied_at.is_(None) & _EXECUTIONS.c.settled_at.is_(None)
+    unapplied = _EXECUTIONS.c.applied_at.is_(None) & _EXECUTIONS.c.settled_at.is_not(None)
+    return {
+        Stage.EXECUTE: _due(session, _ORDERS, _ORDERS.c.wake_at <= until, _ORDERS.c.wake_at, until=until),
+        # The index orders the unsettled executions by their ids, which ascend with their times.
+        Stage.SETTLE: _due(
+            session, _EXECUTIONS, unsettled, _EXECUTIONS.c.executed_at, first=_EXECUTIONS.c.id, until=now
+        ),
+        Stage.PORTFOLIO: _due(session, _EXECUTIONS, unapplied, _EXECUTIONS.c.settled_at, until=now),
+        Stage.PAYMENTS: _due(session, _PAYMENTS, _PAYMENTS.c.wake_at <= now, _PAYMENTS.c.wake_at, until=now),
+        Stage.REFUNDS: _due(session, _REFUNDS, _REFUNDS.c.wake_at <= now, _REFUNDS.c.wake_at, until=now),
     }
-    found = {}
-    for stage, (since, is_due) in stages.items():
-        count, oldest = session.execute(select(func.count(), func.min(since)).where(is_due)).one()
-        until = now + grace if stage == "execute" else now
-        # Clocks of two machines may differ.
-        age_s = None if oldest is None else max(0, (until - oldest) // timedelta(seconds=1))
-        found[stage] = DueRows(count, age_s)
-    return found
 
 
-def queue_depths(broker: Redis, queues: Sequence[str]) -> dict[str, int]:
-    """How many messages wait in each queue of Celery's; one that a worker has taken waits no more. Raises RedisError."""
+def queues_status(broker: Redis, queues: Sequence[str]) -> QueuesStatus:
+    """How long Celery's queues are. Raises RedisError when the broker does not answer."""
     with broker.pipeline(transaction=False) as pipeline:
+        pipeline.hlen(keys.BROKER_UNACKNOWLEDGED)
         for queue in queues:
             pipeline.llen(queue)
-        return dict(zip(queues, map(int, pipeline.execute()), strict=True))
+        unacknowledged, *lengths = map(int, pipeline.execute())
+    return QueuesStatus(dict(zip(queues, lengths, strict=True)), unacknowledged)
 
 
-def feed(quotes: QuoteBook, *, hours: MarketHours, now: datetime) -> Diagnosis:
-    """What the relayer's health means. Raises MarketUnavailable when Redis does not answer."""
-    return diagnose(quotes.relayer_health(), now, trading_since=trading_since(hours, now))
+def market_status(redis: Redis, *, hours: MarketHours, now: datetime) -> MarketStatus:
+    """How the feed is. Raises MarketUnavailable when Redis does not answer."""
+    health = QuoteBook(redis).relayer_health()
+    since = trading_since(hours, now)
+    latest = TickStream(redis).latest(limit=1)
+    return MarketStatus(
+        diagnosis=diagnose(health, now, trading_since=since),
+        health=health,
+        trading=since is not None,
+        stream_end=latest[0].position if latest else None,
+        events_repaired_at=AccountStreams(redis).swept_at(),
+    )
+
+
+def _due(
+    session: Session,
+    table: Table,
+    is_due: ColumnElement[bool],
+    since: ColumnElement[Any],
+    *,
+    until: datetime,
+    first: ColumnElement[Any] | None = None,
+) -> DueRows:
+    """``first`` orders the due rows as their index does, the oldest before all others, whose age ends at ``until``."""
+    oldest = session.scalar(select(since).where(is_due).order_by(since if first is None else first).limit(1))
+    if oldest is None:
+        return DueRows(0, None)
+    some = select(literal(1)).select_from(table).where(is_due).limit(COUNTED_MAX).subquery()
+    count = session.scalar(select(func.count()).select_from(some)) or 0
+    # Clocks of two machines may differ.
+    return DueRows(count, max(0, (until - oldest) // timedelta(seconds=1)))
+
+
+def _readers(session: Session, settings: Settings) -> list[Reader]:
+    matchers, candles, alerts = table_of(MatchCursor), table_of(CandleCursor), table_of(AlertCursor)
+    of_now = matchers.c.shards == settings.matcher_shards
+    return [
+        *(
+            Reader(matcher(row.shard), Position.unpack(row.position), row.scanned_at)
+            for row in session.execute(select(matchers).where(of_now).order_by(matchers.c.shard))
+        ),
+        *(Reader(CANDLES, Position.unpack(row.position), row.read_at) for row in session.execute(select(candles))),
+        *(Reader(ALERTS, Position.unpack(row.position), None) for row in session.execute(select(alerts))),
+    ]
+
+
+def _payment_alerts(session: Session) -> dict[str, int]:
+    is_open = select(_ALERTS.c.kind).where(_ALERTS.c.resolved_at.is_(None)).limit(COUNTED_MAX).subquery()
+    return {
+        str(kind): int(count)
+        for kind, count in session.execute(select(is_open.c.kind, func.count()).group_by(is_open.c.kind))
+    }
