@@ -3,11 +3,13 @@
 import os
 import re
 import sys
+from itertools import count
 from typing import Any
 
 from gunicorn.glogging import Logger
 
 from trading import logs
+from trading.metrics import sharing
 from trading.processes import Process
 
 # Here and not in the workers alone: the first lines are the arbiter's, and faults of the settings end it before it starts workers that fail for ever.
@@ -66,6 +68,28 @@ class _SharedLogs(Logger):  # type: ignore[misc]
 
 
 logger_class = _SharedLogs
+
+
+def on_starting(_server: Any) -> None:
+    """Make the folder in which all workers count what they do."""
+    sharing.make_folder()
+
+
+def pre_fork(server: Any, worker: Any) -> None:
+    """Give a worker the lowest slot that no living one has: at a reload the old ones live on beside the new."""
+    taken = {other.slot for other in server.WORKERS.values()}
+    worker.slot = next(slot for slot in count() if slot not in taken)
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    """Let a worker go on counting where its predecessor ended."""
+    sharing.forget_what_ran(worker.slot)
+    sharing.share(lambda: worker.slot)
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Forget the requests that a worker took with it."""
+    sharing.forget_what_ran(worker.slot)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -20,6 +20,7 @@ from trading.market.quote_book import QuoteBook
 from trading.market.request_counts import RequestCounts
 from trading.market.sign_in_guard import SignInGuard, SignInLimits
 from trading.market.tick_stream import TickStream
+from trading.metrics import counting
 from trading.queries.exchange_days import CorrectedHours
 from trading.queries.stocks import StockSearch
 from trading.queue import Wakeup
@@ -115,6 +116,7 @@ def build(
         pool_size=settings.database_pool_size,
         timeout_s=database_timeout_s or settings.database_timeout_s,
         deliver=hand_out,
+        retried=counting.transaction_retried,
     )
     clock = clock or database.clock
     account_events = AccountEventPublisher(database, AccountStreams(redis))

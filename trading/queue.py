@@ -1,5 +1,6 @@
 """The queue as seen from inside: names of tasks, and wake-ups for them. A wake-up carries ids only and may get lost."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -83,11 +84,13 @@ def wakeups(task: Task, ids: Sequence[UUID], *, batch_size: int) -> Iterator[Wak
         yield Wakeup(task, tuple(ids[start : start + batch_size]))
 
 
-def courier(send: Callable[[str, list[str]], object]) -> Callable[[Sequence[Wakeup]], None]:
+def courier(
+    send: Callable[[str, list[str]], object], *, lost: Callable[[str, int], None] = lambda _task, _count: None
+) -> Callable[[Sequence[Wakeup]], None]:
     """A ``deliver`` for the transaction runner: gives each wake-up to ``send(task name, ids)`` and never raises.
 
     A broker that is away must not fail a request whose order is already safe. The first failure ends the round, as every further try would wait
-    for the same broker; the sweep wakes what was not told.
+    for the same broker; the sweep wakes what was not told. ``lost`` is given how many of a task's that were, and must not raise.
     """
 
     def deliver(wakeups_due: Sequence[Wakeup]) -> None:
@@ -103,6 +106,8 @@ def courier(send: Callable[[str, list[str]], object]) -> Callable[[Sequence[Wake
                     reason=type(fault).__name__,
                     **ids_named(wakeup.task, ids[:NAMED_MAX]),
                 )
+                for task, count in Counter(one.task for one in wakeups_due[told:]).items():
+                    lost(task, count)
                 return
 
     return deliver

@@ -12,6 +12,7 @@ from trading.gateways.toss.errors import TossError, TossFailed, TossHasNone, Tos
 from trading.market.commands import AnswerCode
 from trading.market.quote_book import MarketUnavailable
 from trading.market.request_counts import CountsUnavailable
+from trading.metrics import counting
 from trading.rules.errors import DomainError
 from trading.rules.password_choice import PasswordFault
 from trading.rules.problems import MIMETYPE, PAGE, SHARED_PROBLEMS, Words, problem_members
@@ -167,6 +168,7 @@ def problem(code: str, **facts: Any) -> Response:
 
 def problem_as(status: int, code: str, **facts: Any) -> Response:
     """The same with another status than the code's usual one."""
+    counting.problem_answered(code)
     words = replace(_TABLE[code], status=status)
     detail = _DETAILS_BY_REASON.get((code, facts.get("reason")))
     if detail is not None:

@@ -15,6 +15,7 @@ from structlog.contextvars import bound_contextvars, get_contextvars
 
 import celery_config
 from trading.core import Deliver, Publish
+from trading.metrics import counting
 from trading.queue import Task, Wakeup, courier, shown, wakeups
 from trading.settings import Settings
 
@@ -40,7 +41,7 @@ def producer_courier(settings: Settings) -> Deliver:
             headers={"request_id": get_contextvars().get("request_id")},
         )
 
-    deliver = courier(send)
+    deliver = courier(send, lost=counting.wakeups_lost)
 
     def deliver_together(due: Sequence[Wakeup]) -> None:
         deliver(list(together(due, batch_size=settings.stage_batch_size)))

@@ -1,4 +1,7 @@
-"""Each request has an id: the client's own if it is a proper one, else a new one. It is answered, logged and goes along with every wake-up."""
+"""Each request has an id: the client's own if it is a proper one, else a new one. It is answered, logged and goes along with every wake-up.
+
+And each is counted, by its rule.
+"""
 
 import time
 from uuid import UUID
@@ -7,6 +10,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from trading.database.ids import new_id
+from trading.metrics import counting
 from trading.rules.request_ids import HEADER, is_proper
 
 log = structlog.get_logger(__name__)
@@ -15,6 +19,7 @@ log = structlog.get_logger(__name__)
 def install(app: Flask) -> None:
     app.before_request(_begin)
     app.after_request(_end)
+    app.teardown_request(_leave)
 
 
 def _begin() -> None:
@@ -25,6 +30,7 @@ def _begin() -> None:
     # Of what an address carries only ids: its converter has made sure of them, while a text is what a user typed.
     ids = {name: str(value) for name, value in (request.view_args or {}).items() if isinstance(value, UUID)}
     structlog.contextvars.bind_contextvars(request_id=g.request_id, **ids)
+    counting.request_began(request.method)
 
 
 def _end(response: Response) -> Response:
@@ -33,8 +39,15 @@ def _end(response: Response) -> Response:
     response.headers[HEADER] = g.request_id
     # The rule and not the path: a path may carry what a user typed.
     rule = request.url_rule.rule if request.url_rule else None
-    duration_ms = round((time.perf_counter() - g.began_at) * 1_000, 1)
+    seconds = time.perf_counter() - g.began_at
+    counting.request_answered(request.method, rule, response.status_code, seconds=seconds)
     # Not before a stream has ended; but what the server itself says on this thread later, of a request that never got here, is not this one's.
     response.call_on_close(structlog.contextvars.clear_contextvars)
+    duration_ms = round(seconds * 1_000, 1)
     log.info("request", method=request.method, rule=rule, status=response.status_code, duration_ms=duration_ms)
     return response
+
+
+def _leave(_fault: BaseException | None) -> None:
+    if "request_id" in g:
+        counting.request_ended(request.method)

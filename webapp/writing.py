@@ -147,9 +147,14 @@ def _free(claim: Claim) -> None:
     the_core().database.transaction(lambda session: receipts.give_up(session, claim), landed=nothing_to_find)
 
 
+def was_done(answer: Response) -> bool:
+    """Whether what was asked for was done for this request: it was not refused, and the answer is no repetition of an earlier one."""
+    return answer.status_code < 400 and REPLAYED_HEADER not in answer.headers
+
+
 def made(answer: Response) -> bool:
     """Whether this request made something new, and did not merely repeat an earlier answer."""
-    return answer.status_code == 201 and REPLAYED_HEADER not in answer.headers
+    return answer.status_code == 201 and was_done(answer)
 
 
 def _response(answer: StoredAnswer, *, replayed: bool = False) -> Response:

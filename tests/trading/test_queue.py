@@ -41,3 +41,17 @@ def test_a_broker_that_is_away_is_asked_once_and_fails_nobody() -> None:
 
     courier(away)([Wakeup(Task.EXECUTE_ORDERS, IDS[:1]), Wakeup(Task.EXECUTE_ORDERS, IDS[1:])])
     assert tries == ["execute_orders"]
+
+
+def test_what_was_not_sent_is_told_by_its_task() -> None:
+    """The one that failed and all behind it, each task's together; not what went before."""
+    lost: dict[str, int] = {}
+
+    def send(name: str, _ids: list[str]) -> None:
+        if name == Task.SETTLE_EXECUTIONS:
+            raise ConnectionError
+
+    due = [Task.EXECUTE_ORDERS, Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS, Task.SETTLE_EXECUTIONS]
+    courier(send, lost=lost.__setitem__)([Wakeup(task, IDS[:1]) for task in due])
+
+    assert lost == {"settle_executions": 2, "update_portfolios": 1}

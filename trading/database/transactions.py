@@ -46,6 +46,7 @@ _ON_CONNECT = (
 # MySQL: deadlock, lock wait timeout, too many connections, connection refused, server gone, connection lost, connection killed, server
 # shutting down.
 _TRANSIENT_MYSQL = frozenset({1213, 1205, 1040, 2003, 2006, 2013, 1927, 1053})
+_WORDS = {1213: "deadlock", 1205: "lock-wait"}
 _LAST = "last"
 _OUTBOX = "outbox"
 _SQLITE_BEGIN = "sqlite_begin"
@@ -93,8 +94,9 @@ class Database:
         pool_size: int = 10,
         timeout_s: int = 30,
         deliver: Callable[[Sequence[Any]], None] = lambda _messages: None,
+        retried: Callable[[str], None] = lambda _reason: None,
     ) -> None:
-        """``deliver`` gets what a committed transaction wanted sent; it must not raise.
+        """``deliver`` gets what a committed transaction wanted sent, ``retried`` a word for why a transaction is run again; neither may raise.
 
         ``timeout_s`` bounds one statement on MySQL, and on any database nothing is tried again when it has passed since the first try began.
         """
@@ -103,6 +105,7 @@ class Database:
         self.clock: Callable[[], datetime] = utc_now if embedded else DatabaseClock(self.engine)
         self._deliver = deliver
         self.patience_s = timeout_s
+        self._retried = retried
         # Readers on SQLite must not take the one write lock.
         self._reading = self.engine.execution_options(**{_SQLITE_BEGIN: "BEGIN"})
 
@@ -138,6 +141,7 @@ class Database:
             if time.monotonic() >= patient_until:
                 break
             if attempt < ATTEMPTS:
+                self._retried(_word(fault))
                 time.sleep(random.uniform(0, BACKOFF_FIRST_MS * 4 ** (attempt - 1)) / 1_000)
         raise (CommitUncertain if uncertain else DatabaseUnavailable) from fault
 
@@ -211,6 +215,14 @@ def _reason(fault: DBAPIError | DatabaseUnavailable) -> str:
     cause = fault.orig if isinstance(fault, DBAPIError) else fault
     arguments = getattr(cause, "args", ())
     return str(arguments[0]) if arguments else type(cause).__name__
+
+
+def _word(fault: DBAPIError | DatabaseUnavailable) -> str:
+    """Why a transaction is run again, in one of few words."""
+    cause = fault.orig if isinstance(fault, DBAPIError) else fault
+    arguments = getattr(cause, "args", ())
+    busy = "locked" if "database is locked" in str(cause) else "connection"
+    return _WORDS.get(arguments[0], busy) if arguments else busy
 
 
 class _MySQLConnection(pymysql.connections.Connection):

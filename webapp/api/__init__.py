@@ -51,4 +51,4 @@ def install(app: Flask) -> None:
     ):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(payments.webhooks)
-    app.register_blueprint(operations.blueprint)
+    operations.install(app)

@@ -1,16 +1,29 @@
-"""For operators and load balancers: is the process alive, and can it do its work."""
+"""For operators and load balancers: is the process alive, can it do its work, and what is there to tell of it and of the whole."""
 
 from typing import Any
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Flask, Response, current_app
 from redis import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from trading.database.transactions import DatabaseUnavailable
+from trading.metrics import counting, telling
 from webapp.core import the_core
+from webapp.problems import CODES
+from webapp.system_metrics import SystemMetrics
 
 blueprint = Blueprint("Operations", __name__)
+
+_METRICS = "stocking.metrics"
+_KEEP_S = 1.0
+
+
+def install(app: Flask) -> None:
+    counting.begin_with_zero(codes=sorted(CODES))
+    told = telling.told(SystemMetrics(app.extensions["stocking"], telling.counted()))
+    app.extensions[_METRICS] = telling.KeptText(told, keep_s=_KEEP_S)
+    app.register_blueprint(blueprint)
 
 
 @blueprint.get("/healthz")
@@ -26,6 +39,12 @@ def readyz() -> Response:
     ready = found["database"] == "ok"
     body = current_app.json.dumps({"status": "ready" if ready else "unavailable", **found})
     return Response(body, status=200 if ready else 503, mimetype="application/json")
+
+
+@blueprint.get(telling.PATH)
+def metrics() -> Response:
+    """What this API's processes have counted and the state of the whole, for Prometheus. It is for the operators: the proxy keeps it inside."""
+    return Response(current_app.extensions[_METRICS](), content_type=telling.CONTENT_TYPE)
 
 
 def _database() -> str:

@@ -13,6 +13,7 @@ from structlog.contextvars import bind_contextvars
 
 from trading.database.ids import new_id
 from trading.logs.ids import tell
+from trading.metrics import counting
 from trading.queries.orders import order_of, orders_cancelled_at, orders_of
 from trading.rules.errors import OrderNotFound
 from trading.rules.orders import EndReason, OrderStatus
@@ -25,7 +26,7 @@ from webapp.authentication import me, signed_in
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
 from webapp.schemas import envelope, page, success
-from webapp.writing import Answer, made, write
+from webapp.writing import Answer, made, was_done, write
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +69,7 @@ class Orders(MethodView):
         if made(answer):
             bind_contextvars(order_id=str(command.order_id))
             log.info("order_accepted", stock_code=command.stock_code)
+            counting.order_accepted(command.side, command.order_type)
         return answer
 
     @signed_in
@@ -106,6 +108,7 @@ class Orders(MethodView):
         )
         if cancelled_ids:
             tell(log.info, "orders_cancelled", {"order_ids": cancelled_ids})
+            _count_cancelled(len(cancelled_ids))
         return answer
 
 
@@ -159,12 +162,19 @@ class OneOrder(MethodView):
                 now,
             )
 
-        return _change(
+        answer = _change(
             order_id,
             lambda session: cancel_order(session, user_id=user_id, order_id=order_id, now=now),
             message=_CANCELLED,
             is_so=is_so,
         )
+        if was_done(answer):
+            _count_cancelled(1)
+        return answer
+
+
+def _count_cancelled(count: int) -> None:
+    counting.orders_ended(OrderStatus.CANCELLED, EndReason.CANCELLED_BY_USER, count)
 
 
 def _change(

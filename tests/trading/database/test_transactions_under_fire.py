@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from pymysql.err import OperationalError
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -73,6 +74,35 @@ def test_a_lock_wait_timeout_undoes_the_statements_before_it(mariadb_books: Book
     holder.close()
     assert len(tries) == 2
     assert (free.value(database), held.value(database)) == (1, 1)
+
+
+def test_whoever_counts_hears_why_a_transaction_is_run_again(mariadb_books: Books) -> None:
+    """In one of few words, each time but the last, after which nothing is run any more."""
+    reasons: list[str] = []
+    uri = mariadb_books.core.database.engine.url.render_as_string(hide_password=False)
+    counter = Counter(mariadb_books)
+
+    def deadlocked(_session: Session) -> None:
+        raise DBAPIError("UPDATE", None, OperationalError(1213, "Deadlock found"))
+
+    def held(session: Session) -> None:
+        session.execute(text("SET SESSION innodb_lock_wait_timeout = 0"))
+        counter.step(session)
+
+    def cut(session: Session) -> None:
+        kill(mariadb_books, connection_id(session))
+        counter.step(session)
+
+    database = Database(uri, retried=reasons.append)
+    with mariadb_books.core.database.engine.begin() as holder:
+        counter.step(Session(holder))
+        for work in (deadlocked, held, cut):
+            with pytest.raises(DatabaseUnavailable):
+                database.transaction(work)
+    database.close()
+
+    again = ATTEMPTS - 1
+    assert reasons == [*["deadlock"] * again, *["lock-wait"] * again, *["connection"] * again]
 
 
 def test_a_rollback_is_sent_only_where_there_may_be_something_to_undo(mariadb_books: Books) -> None:

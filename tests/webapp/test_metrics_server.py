@@ -1,0 +1,157 @@
+"""Metrics behind the real server: what all workers of a gunicorn have counted only grows, whoever is killed, recycled or reloaded."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from launcher.plan import ROOT
+from launcher.ports import free_port
+from tests.servers import wait_until
+
+ASKED_AT_ONCE = 10
+
+
+class Served:
+    """gunicorn. ``answered`` is how often somebody was answered; of who was not, being cut off, nobody knows whether he was counted."""
+
+    def __init__(self, database_uri: str, redis_url: str, *, workers: int = 2, max_requests: int = 0) -> None:
+        self.url = f"http://127.0.0.1:{(port := free_port())}"
+        self.answered = 0
+        self.cut_off = 0
+        self._workers = workers
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "wsgi:app"],
+            cwd=ROOT,
+            env={
+                "PATH": os.environ["PATH"],
+                "DATABASE_URI": database_uri,
+                "REDIS_URL": redis_url,
+                "API_PORT": str(port),
+                "WORKERS": str(workers),
+                "THREADS": "2",
+                "GUNICORN_CMD_ARGS": f"--max-requests={max_requests} --max-requests-jitter=0",
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    @property
+    def children(self) -> list[int]:
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def ask(self) -> bool:
+        """Ask once, over a connection of its own, so that any worker may take it."""
+        try:
+            answer = requests.get(f"{self.url}/healthz", timeout=30)
+        except requests.RequestException as fault:
+            # Nobody listens yet; anything else may have been on its way.
+            self.cut_off += "refused" not in str(fault)
+            return False
+        self.answered += 1
+        return answer.status_code == 200
+
+    def ask_many(self) -> None:
+        for _ in range(ASKED_AT_ONCE):
+            wait_until(self.ask, what="an answer", deadline_s=30)
+
+    def told(self) -> str:
+        return requests.get(f"{self.url}/metrics", timeout=30).text
+
+    def counted(self) -> float:
+        """The requests that all workers together say to have answered."""
+        (line,) = re.findall(r'^\S+_count{method="GET",rule="/healthz",status="200"} (\S+)$', self.told(), re.MULTILINE)
+        return float(line)
+
+    def in_flight(self) -> float:
+        return float(
+            re.findall(r'^stocking_http_requests_in_flight{method="GET"} (\S+)$', self.told(), re.MULTILINE)[0]
+        )
+
+    def files(self) -> set[Path]:
+        """The files that living workers count in."""
+        maps = ""
+        for child in self.children:
+            with contextlib.suppress(OSError):  # It ends just now.
+                maps += Path(f"/proc/{child}/maps").read_text()
+        return {Path(path) for path in re.findall(r"\S+/stocking-metrics-\S+\.db", maps)}
+
+    def is_whole(self) -> bool:
+        """Whether there are as many workers as there should be, and each counts."""
+        return len(self.children) == self._workers and len(slots(self.files())) == self._workers
+
+
+def slots(files: Iterable[Path]) -> set[str]:
+    return {file.stem.rpartition("_")[2] for file in files}
+
+
+@pytest.fixture
+def served(migrated_sqlite: str, valkey_url: str, request: pytest.FixtureRequest) -> Iterator[Served]:
+    server = Served(migrated_sqlite, valkey_url, **getattr(request, "param", {}))
+    try:
+        wait_until(server.ask, what="gunicorn is up", deadline_s=60)
+        yield server
+    finally:
+        server.process.kill()
+        server.process.wait()
+
+
+def all_is_counted(server: Served) -> None:
+    def is_so() -> bool:
+        return server.answered <= server.counted() <= server.answered + server.cut_off
+
+    # A text is kept for a second.
+    wait_until(is_so, what=f"{server.answered} requests are counted", deadline_s=10)
+
+
+def test_killed_and_reloaded_workers_lose_no_count(served: Served) -> None:
+    """Both workers are killed, then both are reloaded side by side with their successors: every answer is counted once, in few files."""
+    served.ask_many()
+    wait_until(served.is_whole, what="both workers", deadline_s=60)
+    all_is_counted(served)
+    folder = next(iter(served.files())).parent
+    killed = served.children
+
+    for victim in killed:
+        os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: not set(killed) & set(served.children), what="the end of both", deadline_s=30)
+    wait_until(served.is_whole, what="two others", deadline_s=60)
+    served.ask_many()
+    all_is_counted(served)
+    assert slots(folder.iterdir()) == {"0", "1"}
+
+    old = served.children
+    served.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: not set(old) & set(served.children), what="new workers", deadline_s=60)
+    wait_until(served.is_whole, what="both new workers", deadline_s=60)
+    served.ask_many()
+    all_is_counted(served)
+    assert slots(folder.iterdir()) <= {"0", "1", "2", "3"}
+    # Who asks is under way himself.
+    assert served.in_flight() == 1
+
+    served.process.terminate()
+    assert served.process.wait(20) == 0
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("served", [{"workers": 1, "max_requests": 4}], indirect=True)
+def test_a_recycled_worker_goes_on_counting(served: Served) -> None:
+    """It ends after four requests, again and again, and its successors need no more files."""
+    workers = set()
+    for _ in range(ASKED_AT_ONCE):
+        wait_until(served.ask, what="an answer", deadline_s=60)
+        workers.update(served.children)
+    all_is_counted(served)
+
+    assert len(workers) > 1
+    wait_until(served.is_whole, what="the last worker", deadline_s=60)
+    assert slots(next(iter(served.files())).parent.iterdir()) == {"0"}

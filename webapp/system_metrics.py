@@ -1,0 +1,125 @@
+"""The state of the whole as metrics, read when the API is asked: seldom, in bounded time, and each source for itself."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+
+import structlog
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+import celery_config
+from trading.core import Core
+from trading.market.connection import connect_broker
+from trading.market.health import FeedStatus
+from trading.metrics import families
+from trading.queries.system_status import (
+    BooksStatus,
+    MarketStatus,
+    QueuesStatus,
+    SystemStatus,
+    books_status,
+    market_status,
+    queues_status,
+)
+from trading.rules.payments.alerts import AlertKind
+from webapp.timed_look import TimedLook
+
+log = structlog.get_logger(__name__)
+
+# A database in trouble is not asked more often for being looked at, however many look.
+KEEP_S = 3.0
+# Who scrapes gives up after ten seconds (docs/operations/prometheus.yml).
+WAIT_S = 3.0
+
+
+class SystemMetrics(Collector):
+    """What the processes have counted, and the system's status. Where a source fails its families are missing, and METRICS_SOURCE_UP says so."""
+
+    def __init__(self, core: Core, counted: Collector, *, keep_s: float = KEEP_S, wait_s: float = WAIT_S) -> None:
+        settings, database = core.settings, core.database
+        names = celery_config.queue_names(settings)
+        broker = connect_broker(settings.broker_url)
+        self._clock = core.clock
+        self._counted = counted
+        self._wait_s = wait_s
+        self._books: TimedLook[BooksStatus] = TimedLook(
+            lambda: database.read(lambda session: books_status(session, settings=settings, now=core.clock())),
+            name="database",
+            keep_s=keep_s,
+        )
+        self._queues: TimedLook[QueuesStatus] = TimedLook(
+            lambda: queues_status(broker, names), name="broker", keep_s=keep_s
+        )
+        self._market: TimedLook[MarketStatus] = TimedLook(
+            lambda: market_status(core.redis, hours=core.market_hours(), now=core.clock()), name="market", keep_s=keep_s
+        )
+
+    def collect(self) -> Iterator[Metric]:
+        """All families whose source answered."""
+        counted = self._count()
+        status = self._status()
+        yield from counted or ()
+        up = {
+            "processes": counted is not None,
+            "database": status.books is not None,
+            "broker": status.queues is not None,
+            "market": status.market is not None,
+        }
+        yield families.SOURCE_UP.read(((source,), is_up) for source, is_up in up.items())
+        yield from families_of(status)
+
+    def _count(self) -> list[Metric] | None:
+        try:
+            return list(self._counted.collect())
+        except Exception as fault:  # noqa: BLE001 - files that are gone or broken must not hide the state of the whole
+            log.warning("source_not_read", source="processes", reason=type(fault).__name__)
+            return None
+
+    def _status(self) -> SystemStatus:
+        until = time.monotonic() + self._wait_s
+        for look in (self._books, self._queues, self._market):
+            look.begin()
+        return SystemStatus(
+            taken_at=self._clock(),
+            books=self._books.answer(within_s=until - time.monotonic()),
+            queues=self._queues.answer(within_s=until - time.monotonic()),
+            market=self._market.answer(within_s=until - time.monotonic()),
+        )
+
+
+def families_of(status: SystemStatus) -> Iterator[Metric]:
+    """The system's status as families, without those of a source that did not answer."""
+    if status.books is not None:
+        yield from _of_books(status.books, status.market, status.taken_at)
+    if status.queues is not None:
+        yield families.QUEUE_MESSAGES.read(((queue,), length) for queue, length in status.queues.depths.items())
+        yield families.QUEUE_UNACKNOWLEDGED.value(status.queues.unacknowledged)
+    if status.market is not None:
+        yield from _of_market(status.market, status.taken_at)
+
+
+def _of_books(books: BooksStatus, market: MarketStatus | None, now: datetime) -> Iterator[Metric]:
+    yield families.STAGE_DUE.read(((stage,), due.count) for stage, due in books.due.items())
+    yield families.STAGE_OLDEST_AGE.read(((stage,), due.oldest_age_s or 0) for stage, due in books.due.items())
+    yield families.READER_SILENT.read(
+        ((one.name,), _age_s(one.read_at, now)) for one in books.readers if one.read_at is not None
+    )
+    if market is not None:
+        behind = {one.name: one.behind_s(market.stream_end) for one in books.readers}
+        yield families.READER_BEHIND.read(((name,), value) for name, value in behind.items() if value is not None)
+    yield families.PAYMENT_ALERTS_OPEN.read(((kind,), books.payment_alerts.get(kind, 0)) for kind in AlertKind)
+    yield families.TRADING_HALTED.value(books.halted_since is not None)
+
+
+def _of_market(market: MarketStatus, now: datetime) -> Iterator[Metric]:
+    yield families.FEED_STATUS.read(((one,), market.diagnosis.status is one) for one in FeedStatus)
+    yield families.MARKET_TRADING.value(market.trading)
+    if market.health is not None and market.health.last_tick_at is not None:
+        yield families.FEED_LAST_TICK_AGE.value(_age_s(market.health.last_tick_at, now))
+    if market.events_repaired_at is not None:
+        yield families.EVENTS_REPAIRED_AGE.value(_age_s(market.events_repaired_at, now))
+
+
+def _age_s(at: datetime, now: datetime) -> float:
+    return max(0.0, (now - at).total_seconds())
