@@ -3,6 +3,8 @@
 import time
 
 from trading.database.transactions import nothing_to_find
+from trading.metrics import counting
+from trading.queries.system_status import ALERTS
 from trading.queue import Task
 from trading.services.check_price_alerts import check_price_alerts as check
 from workers.application import app
@@ -23,6 +25,7 @@ def check_price_alerts() -> Done | None:
         report = core.database.transaction(
             lambda session: check(session, stream=core.ticks, now=core.clock()), landed=nothing_to_find
         )
+        counting.ticks_read(ALERTS, report.ticks, gap=report.gap)
         fired += report.fired
         told.append(report.worked_on)
         if not report.more or time.monotonic() - began > _CATCH_UP_S:

@@ -24,6 +24,7 @@ app = Celery(
         "workers.alerts",
         "workers.audit",
         "workers.sign_of_life",
+        "workers.metrics",
     ],
 )
 app.conf.update(celery_config.worker(SETTINGS))

@@ -5,6 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from trading.database.transactions import nothing_to_find
+from trading.metrics import counting
+from trading.queries.system_status import CANDLES
 from trading.queue import Task
 from trading.services.build_candles import build_candles as build
 from trading.services.build_candles import purge_minutes
@@ -27,6 +29,7 @@ def build_candles() -> dict[str, Any] | None:
         report = core.database.transaction(
             lambda session: build(session, stream=core.ticks, hours=hours, now=core.clock()), landed=nothing_to_find
         )
+        counting.ticks_read(CANDLES, report.ticks, gap=report.gap)
         ticks, candles = ticks + report.ticks, candles + report.candles
         if not report.more or time.monotonic() - began > _CATCH_UP_S:
             break

@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 
 from trading.database.transactions import nothing_to_find
 from trading.market.subscriptions import publish_subscriptions
+from trading.metrics import counting
 from trading.queries.subscriptions import stocks_to_follow
+from trading.queries.system_status import Stage
 from trading.queue import Task, ids_named
 from trading.services.accounts import purge_sessions
 from trading.services.receipts import purge
@@ -38,6 +40,9 @@ def sweep_due_work() -> Done:
     core = the_core()
     overdue = core.database.read(lambda session: find_overdue(session, settings=core.settings, now=core.clock()))
     core.deliver(overdue.wakeups)
+    found = {Stage.EXECUTE: overdue.orders, Stage.SETTLE: overdue.unsettled, Stage.PORTFOLIO: overdue.unapplied}
+    for stage, count in found.items():
+        counting.sweep_found(stage, count)
     if overdue.wakeups:
         log.warning(
             "sweep_found_overdue", orders=overdue.orders, unsettled=overdue.unsettled, unapplied=overdue.unapplied
@@ -66,6 +71,7 @@ def repair_account_streams() -> dict[str, Any] | None:
     """Publish the account events that were committed and never published: Redis was away, or a process died."""
     core = the_core()
     repaired = core.account_events.repair(batch_size=core.settings.stage_batch_size, now=core.clock())
+    counting.sweep_found(Stage.ACCOUNT_EVENTS, repaired)
     if not repaired:
         return None
     log.warning("account_streams_repaired", users=repaired)

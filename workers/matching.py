@@ -5,7 +5,10 @@ from collections.abc import Callable, Sequence
 
 import celery_config
 from trading.database.transactions import nothing_to_find
+from trading.metrics import counting
+from trading.queries.system_status import matcher
 from trading.queue import Task
+from trading.rules.orders import EndReason, OrderStatus
 from trading.services.expire_orders import end_delisted
 from trading.services.expire_orders import expire_orders as expire
 from trading.services.match_orders import match_orders
@@ -40,6 +43,7 @@ def match_limit_orders(shard: int = 0) -> Done | None:
             ),
             landed=nothing_to_find,
         )
+        counting.ticks_read(matcher(shard), report.ticks, gap=report.gap)
         ticks, rests = ticks + report.ticks, rests + report.rests
         found.append(report.worked_on)
         if not report.more or time.monotonic() - began > _CATCH_UP_S:
@@ -66,6 +70,8 @@ def expire_orders() -> Done | None:
             lambda session: end_delisted(session, settings=core.settings, now=core.clock()), landed=nothing_to_find
         )
     )
+    counting.orders_ended(OrderStatus.EXPIRED, EndReason.DAY_ENDED, _orders(expired))
+    counting.orders_ended(OrderStatus.CANCELLED, EndReason.STOCK_NOT_TRADABLE, _orders(delisted))
     if not (expired or delisted):
         return None
     return done(*expired, *delisted, expired=_orders(expired), delisted=_orders(delisted))

@@ -1,6 +1,7 @@
 """The stages of an order after its acceptance, each a task on a queue of its own."""
 
 from trading.database.transactions import nothing_to_find
+from trading.metrics import counting
 from trading.queue import Task
 from trading.services.execute_orders import execute_orders as execute
 from trading.services.settle_executions import settle_executions as settle
@@ -20,6 +21,9 @@ def execute_orders(order_ids: list[str]) -> Done:
         ),
         landed=nothing_to_find,
     )
+    counting.fills_recorded(report.fills)
+    for (status, reason), count in report.over.items():
+        counting.orders_ended(status, reason or counting.FILLED, count)
     return done(
         report.worked_on,
         filled=report.filled,
@@ -36,6 +40,7 @@ def settle_executions(execution_ids: list[str]) -> Done:
     settled = core.database.transaction(
         lambda session: settle(session, ids, settings=core.settings, now=core.clock()), landed=nothing_to_find
     )
+    counting.executions_booked("settle", len(settled.execution_ids))
     return done(settled, settled=len(settled.execution_ids))
 
 
@@ -44,4 +49,5 @@ def update_portfolios(execution_ids: list[str]) -> Done:
     """Apply settled fills to the holdings."""
     core, ids = the_core(), ids_of(execution_ids)
     applied = core.database.transaction(lambda session: update(session, ids, now=core.clock()), landed=nothing_to_find)
+    counting.executions_booked("portfolio", len(applied.execution_ids))
     return done(applied, applied=len(applied.execution_ids))

@@ -9,6 +9,7 @@ from celery.signals import celeryd_after_setup
 
 import celery_config
 from trading.database.transactions import nothing_to_find
+from trading.metrics import counting
 from trading.queue import Task, ids_named
 from trading.services.payments.looks import look_at_payment
 from trading.services.payments.refunds import pursue_refund
@@ -39,22 +40,29 @@ def _refuse_without_portone(instance: Worker, **_signal: Any) -> None:
 def verify_payment(payment_ids: list[str]) -> Done:
     """Ask PortOne what became of a payment, and book it."""
     core = the_core()
-    statuses = [
-        look_at_payment(core.database, core.portone, one, settings=core.settings, clock=core.clock).status
+    looks = [
+        look_at_payment(core.database, core.portone, one, settings=core.settings, clock=core.clock)
         for one in ids_of(payment_ids)
     ]
-    return Done({"statuses": statuses}, ids_named(Task.VERIFY_PAYMENT, payment_ids))
+    for look in looks:
+        counting.payment_looked_at(look.action)
+    return Done({"statuses": [look.status for look in looks]}, ids_named(Task.VERIFY_PAYMENT, payment_ids))
 
 
 @app.task(base=CoreTask, name=str(Task.REFUND_PAYMENT), **_PATIENT)
 def refund_payment(refund_ids: list[str]) -> Done:
     """Ask PortOne to give money back, or look whether it did."""
     core = the_core()
-    statuses = [
+    pursuits = [
         pursue_refund(core.database, core.portone, one, settings=core.settings, clock=core.clock)
         for one in ids_of(refund_ids)
     ]
-    return Done({"statuses": statuses}, ids_named(Task.REFUND_PAYMENT, refund_ids))
+    for pursuit in pursuits:
+        if pursuit.look is not None:
+            counting.payment_looked_at(pursuit.look.action)
+        if pursuit.ended and pursuit.status is not None:
+            counting.refund_finished(pursuit.status)
+    return Done({"statuses": [pursuit.status for pursuit in pursuits]}, ids_named(Task.REFUND_PAYMENT, refund_ids))
 
 
 # Not retried: the next one comes by itself.

@@ -10,13 +10,14 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from celery.beat import PersistentScheduler
+from celery.beat import PersistentScheduler, ScheduleEntry
 from redis import RedisError
 from redis.exceptions import LockError
 from redis.lock import Lock
 
 from trading.market import keys
-from trading.market.connection import connect
+from trading.market.connection import connect_broker
+from trading.metrics import counting
 from workers.application import SETTINGS
 from workers.sign_of_life import give_sign_of_life
 
@@ -31,13 +32,17 @@ class SoleScheduler(PersistentScheduler):
     """Celery's own scheduler, for the beat that holds the lock at the broker."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        # redis+socket is Celery's word for what Redis' client calls unix.
-        broker = connect(SETTINGS.broker_url.replace("redis+socket:", "unix:", 1))
+        broker = connect_broker(SETTINGS.broker_url)
         self._lock = Lock(broker, keys.BEAT_LOCK, timeout=LOCK_TTL_S, blocking=False)
         # The lock says to operators whose it is; the last part tells it from another process of the same number.
         self._name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._sends: bool | None = None
         super().__init__(*arguments, **options)
+
+    @property
+    def sends(self) -> bool:
+        """Whether this is the beat that sends, by its last turn."""
+        return bool(self._sends)
 
     def tick(self, *arguments: Any, **options: Any) -> float:
         """Send what is due, where this is the beat that sends; the seconds until the next turn."""
@@ -47,6 +52,12 @@ class SoleScheduler(PersistentScheduler):
             self._sends = sends
             log.info("beat_sends" if sends else "beat_stands_by")
         return min(super().tick(*arguments, **options), TURN_S) if sends else TURN_S
+
+    def apply_async(self, entry: ScheduleEntry, *arguments: Any, **options: Any) -> Any:
+        """Send the message of one periodic task, and count it."""
+        sent = super().apply_async(entry, *arguments, **options)
+        counting.beat_message_sent(entry.task)
+        return sent
 
     def close(self) -> None:
         """Leave the lock to the next beat at once."""

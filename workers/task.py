@@ -20,6 +20,7 @@ from trading.core import Core
 from trading.database.transactions import DatabaseUnavailable
 from trading.logs.ids import tell
 from trading.market.quote_book import MarketUnavailable
+from trading.metrics import counting
 from trading.queue import courier, ids_named, shown
 from trading.services.worked_on import WorkedOn
 from workers.application import SETTINGS, app
@@ -56,6 +57,7 @@ class CoreTask(Task):
     them back, so a task never has to hold on to its message.
     """
 
+    Request = "workers.request:CountedRequest"
     autoretry_for = TRANSIENT
     max_retries = RETRIES_MAX
     retry_backoff = True
@@ -69,9 +71,13 @@ class CoreTask(Task):
             bind_contextvars(request_id=request_id)
         asked = ids_named(self.name, args[0]) if args and isinstance(args[0], list) else {}
         began = time.perf_counter()
+        outcome: str | None = None
+        counting.task_began(self.name)
         try:
             result = super().__call__(*args, **kwargs)
+            outcome = counting.DONE if _did_something(result) else counting.NOTHING
         except SoftTimeLimitExceeded:
+            outcome = counting.TOO_LONG
             tell(
                 log.exception,
                 "task_ran_too_long",
@@ -80,18 +86,24 @@ class CoreTask(Task):
             )
             return None
         except Retry as retry:
+            outcome = counting.RETRIED
             tell(log.warning, "task_retried", asked, reason=type(retry.exc).__name__, attempt=self.request.retries + 1)
             raise
         except Reject as rejected:
             # The broker took no message for a retry; the rows are still due.
+            outcome = counting.FAILED
             tell(log.warning, "task_not_retried", asked, reason=type(rejected.reason).__name__)
             raise
         except TRANSIENT as fault:
+            outcome = counting.FAILED
             tell(log.warning, "task_faltered", asked, reason=type(fault).__name__)
             raise
         except Exception:
+            outcome = counting.FAILED
             tell(log.exception, "task_failed", asked)
             raise
+        finally:
+            counting.task_ended(self.name, outcome, seconds=time.perf_counter() - began)
         duration_ms = round((time.perf_counter() - began) * 1_000, 1)
         # A periodic task that found nothing to do answers None; twice a second that is no news.
         figures, ids = result if isinstance(result, Done) else (result or {}, {})
@@ -106,6 +118,12 @@ class CoreTask(Task):
         return super().apply_async(args, kwargs, **options)
 
 
+def _did_something(result: object) -> bool:
+    """Whether a task found something to do, by what it tells: nothing at all, or how much of what."""
+    figures = result.figures if isinstance(result, Done) else result
+    return any(figures.values()) if isinstance(figures, dict) else figures is not None
+
+
 def the_core() -> Core:
     """The trading core of this process. A pool's child is forked from a process that may have one, and connections can't be shared."""
     return _core_of(os.getpid())
@@ -113,7 +131,7 @@ def the_core() -> Core:
 
 @cache
 def _core_of(_pid: int) -> Core:
-    return core.build(SETTINGS, deliver=courier(_send))
+    return core.build(SETTINGS, deliver=courier(_send, lost=counting.wakeups_lost))
 
 
 def _send(task: str, ids: list[str]) -> None:

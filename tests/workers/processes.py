@@ -113,7 +113,7 @@ def _kill(pid: int) -> None:
 
 
 def worker(
-    log: Path, settings: Settings, *, queues: str | None = None, children: int = 2, **environment: str
+    log: Path, settings: Settings, *options: str, queues: str | None = None, children: int = 2, **environment: str
 ) -> CeleryProcess:
     """A worker on all queues, or on those named, with commas between."""
     command = [
@@ -126,6 +126,7 @@ def worker(
         f"{log.stem}@test",
         "--without-gossip",
         "--without-mingle",
+        *options,
     ]
     return CeleryProcess(
         command if queues is None else [*command, "-Q", queues],
@@ -135,7 +136,7 @@ def worker(
     )
 
 
-def beat(log: Path, settings: Settings) -> CeleryProcess:
+def beat(log: Path, settings: Settings, **environment: str) -> CeleryProcess:
     """The one that wakes the periodic tasks."""
     command = ["beat", "-l", "INFO", "-s", str(log.with_suffix(".schedule")), "--pidfile="]
-    return CeleryProcess(command, log, environment_of(settings), ready="beat: Starting")
+    return CeleryProcess(command, log, environment_of(settings, **environment), ready="beat: Starting")

@@ -16,6 +16,7 @@ from tests.servers import wait_until
 from tests.trading.steps import rows
 from tests.webapp.client import api_on
 from tests.workers.processes import CeleryProcess, worker
+from tests.workers.told import Told
 from trading import core as trading_core
 from trading.database.clock import utc_now
 from trading.queue import Task
@@ -39,10 +40,10 @@ def stack(migrated_mariadb: str, valkey_url: str) -> Iterator[PaymentsStack]:
             core.close()
 
 
-def payments_worker(log: Path, settings: Settings) -> CeleryProcess:
+def payments_worker(log: Path, settings: Settings, **environment: str) -> CeleryProcess:
     """A worker for payments alone, and for the sweep over them."""
     queues = "payments.verify,payments.refund,maintenance"
-    return worker(log, settings, queues=queues, PORTONE_API_BASE_URL=settings.portone_api_base_url)
+    return worker(log, settings, queues=queues, PORTONE_API_BASE_URL=settings.portone_api_base_url, **environment)
 
 
 def sweep(settings: Settings) -> None:
@@ -58,10 +59,10 @@ def refund_status(stack: PaymentsStack) -> str:
 
 
 def test_a_worker_credits_and_refunds(stack: PaymentsStack, tmp_path: Path) -> None:
-    """By the browser's word, and by the sweep where the wake-up was lost."""
-    who = stack.api.person()
+    """By the browser's word, and by the sweep where the wake-up was lost. Each credit and the refund is counted, once."""
+    who, metrics = stack.api.person(), Told()
     told, untold = stack.prepare(who), stack.prepare(who)
-    with payments_worker(tmp_path / "payments.log", stack.books.settings):
+    with payments_worker(tmp_path / "payments.log", stack.books.settings, **metrics.environment):
         for payment_id in (told, untold):
             stack.portone.open(payment_id, 10_000, webhook="none")
             stack.portone.move(payment_id, "pay", webhook="none")
@@ -73,6 +74,9 @@ def test_a_worker_credits_and_refunds(stack: PaymentsStack, tmp_path: Path) -> N
         wait_until(lambda: shown(stack, who, untold) == credited, what="the sweep's credit", deadline_s=DEADLINE_S)
         stack.refund(who, told, 4_000)
         wait_until(lambda: refund_status(stack) == "SUCCEEDED", what="the refund", deadline_s=DEADLINE_S)
+        wait_until(lambda: metrics.of("refunds_finished_total", "SUCCEEDED"), what="the refund's count")
+        assert metrics.of("payment_looks_total", "credit") == 2
+        assert metrics.of("refunds_finished_total", "SUCCEEDED") == 1
     assert stack.balance(who)["cash_balance"] == 10_016_000
     assert stack.books.breaches() == []
 

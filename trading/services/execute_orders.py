@@ -3,7 +3,8 @@
 A task is woken with some ids; while those are due it also takes other due orders along, so that under load the work batches by itself.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -20,7 +21,7 @@ from trading.market.tick import Tick
 from trading.queue import Task, wakeups
 from trading.rules.fills import Fill, Postponement, TickEvidence, fill_at_last_trade, may_meet
 from trading.rules.market_hours import MarketHours
-from trading.rules.orders import OPEN_STATUSES, EndReason, Side, TimeInForce
+from trading.rules.orders import OPEN_STATUSES, EndReason, OrderStatus, Side, TimeInForce
 from trading.rules.records import HaltRecord
 from trading.services.end_orders import LOCKED_COLUMNS
 from trading.services.execution_rows import Evidence, execution_row
@@ -41,13 +42,18 @@ _HALTED_ACCOUNT_S = 3_600
 
 @dataclass(frozen=True, slots=True)
 class ExecutionReport:
-    """How many orders of a batch were filled (wholly or in part), ended, put off, and left to rest in the book."""
+    """How many orders of a batch were filled (wholly or in part), ended, put off, and left to rest in the book.
+
+    ``fills`` are counted by side and rule, orders that are ``over`` by status and why; one that was filled has no reason.
+    """
 
     filled: int = 0
     ended: int = 0
     postponed: int = 0
     resting: int = 0
     worked_on: WorkedOn = field(default=WorkedOn(), compare=False)
+    fills: Mapping[tuple[str, str], int] = field(default_factory=dict, compare=False)
+    over: Mapping[tuple[OrderStatus, EndReason | None], int] = field(default_factory=dict, compare=False)
 
 
 def execute_orders(
@@ -97,6 +103,8 @@ def execute_orders(
         postponed=sum(map(len, batch.postponed.values())),
         resting=len(batch.rests) + len(batch.waits),
         worked_on=WorkedOn.of_orders(orders, execution_ids=executed),
+        fills=Counter((fill["side"], fill["rule"]) for fills in batch.fills.values() for fill in fills),
+        over=batch.over,
     )
 
 

@@ -1,6 +1,6 @@
 """The writing half of an execution: fills, the ends of orders and what is put off, all in a handful of statements."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from trading.database.rows import AnyRow
 from trading.database.tables import Order, OrderExecution, table_of
-from trading.rules.orders import EndReason, OrderEvent, OrderStatus, Side, status_after_fill
+from trading.rules.orders import EndReason, OrderEvent, OrderStatus, Side, status_after, status_after_fill
 from trading.services.account_events import note_fill, note_order
 from trading.services.end_orders import LOCKED_COLUMNS, Ending, delete_touches, end_orders, unsettled_cost
 from trading.services.ledger import Account, lock_accounts, save
@@ -26,7 +26,10 @@ _REJECTIONS = (EndReason.STOCK_NOT_TRADABLE, EndReason.INSUFFICIENT_CASH)
 
 @dataclass(slots=True)
 class Decisions:
-    """What is to be written about locked orders. Fills are rows of executions; ``postponed`` is keyed by seconds."""
+    """What is to be written about locked orders. Fills are rows of executions; ``postponed`` is keyed by seconds.
+
+    ``over`` counts the orders that are over once it is written, by their status and why; one that was filled has no reason.
+    """
 
     orders: Mapping[UUID, AnyRow]
     fills: defaultdict[UUID, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
@@ -36,6 +39,7 @@ class Decisions:
     rests: list[UUID] = field(default_factory=list)
     waits: list[UUID] = field(default_factory=list)
     unpaid: int = 0
+    over: Counter[tuple[OrderStatus, EndReason | None]] = field(default_factory=Counter)
 
     def filled_quantity(self, order_id: UUID) -> int:
         """The shares of an order that this batch fills."""
@@ -102,7 +106,7 @@ def _cover(
             decisions.endings.pop(order_id, None)
             decisions.unpaid += 1
             # Ended at once: the next order of the same account may need what this one gives back.
-            end_orders(session, [_ending(order, EndReason.INSUFFICIENT_CASH)], now=now, accounts=accounts)
+            _end_orders(session, decisions, [_ending(order, EndReason.INSUFFICIENT_CASH)], accounts, now=now)
 
 
 def _number(session: Session, decisions: Decisions) -> list[dict[str, Any]]:
@@ -135,6 +139,7 @@ def _write_fills(session: Session, decisions: Decisions, *, now: datetime) -> No
         note_order(session, order._asdict(), at=now, status=status, executed_quantity=executed)
         if status is OrderStatus.FILLED:
             whole.append(order_id)
+            decisions.over[status, None] += 1
         else:
             parts[executed, order_id in decisions.endings].append(order_id)
     if whole:
@@ -177,7 +182,20 @@ def _end(session: Session, decisions: Decisions, accounts: dict[UUID, Account], 
         select(*LOCKED_COLUMNS).where(_ORDERS.c.id.in_(list(decisions.endings)))
     ).all()
     endings = [_ending(row, decisions.endings[row.id]) for row in rows]
+    _end_orders(session, decisions, endings, accounts, now=now)
+
+
+def _end_orders(
+    session: Session,
+    decisions: Decisions,
+    endings: Sequence[Ending],
+    accounts: dict[UUID, Account],
+    *,
+    now: datetime,
+) -> None:
     end_orders(session, endings, now=now, accounts=accounts)
+    for ending in endings:
+        decisions.over[status_after(OrderStatus(ending.order.status), ending.event), ending.reason] += 1
 
 
 def _ending(order: AnyRow, reason: EndReason) -> Ending:

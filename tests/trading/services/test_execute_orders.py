@@ -13,7 +13,7 @@ from trading.database.tables import Order
 from trading.database.transactions import statements_counted
 from trading.market.quote_book import MarketUnavailable
 from trading.queue import Task, Wakeup
-from trading.rules.orders import Side
+from trading.rules.orders import EndReason, OrderStatus, Side
 from trading.services.execute_orders import ExecutionReport
 
 
@@ -31,7 +31,10 @@ def test_a_fill_keeps_its_evidence(books: Books) -> None:
     order = books.place(user, Side.BUY, 3)
     tick = books.tick(70_100, age_ms=1_234)
 
-    assert books.run(books.sent.pop()) == ExecutionReport(filled=1)
+    report = books.run(books.sent.pop())
+    assert report == ExecutionReport(filled=1)
+    assert report.fills == {("BUY", "market-at-last-trade"): 1}
+    assert report.over == {(OrderStatus.FILLED, None): 1}
 
     (execution,) = books.order(user, order.id).executions
     assert (execution.price, execution.tick_price, execution.amount) == (70_100, 70_100, 210_300)
@@ -63,7 +66,10 @@ def test_a_fill_that_nobody_can_pay_is_rejected_and_everything_released(books: B
     order = books.place(user, Side.BUY, 140)
     books.tick(73_500)
 
-    assert books.run(books.sent.pop()) == ExecutionReport(ended=1)
+    report = books.run(books.sent.pop())
+    assert report == ExecutionReport(ended=1)
+    assert report.fills == {}
+    assert report.over == {(OrderStatus.REJECTED, EndReason.INSUFFICIENT_CASH): 1}
 
     rejected = books.order(user, order.id)
     assert (rejected.status, rejected.reason, rejected.reserved_cash) == ("REJECTED", "insufficient-cash", 0)

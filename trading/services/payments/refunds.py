@@ -32,7 +32,7 @@ from trading.services.account_events import note_payment
 from trading.services.account_halts import ensure_not_halted
 from trading.services.ledger import save
 from trading.services.payments.bookings import Booking
-from trading.services.payments.looks import in_attempts, look_at_payment
+from trading.services.payments.looks import Look, in_attempts, look_at_payment
 from trading.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -52,6 +52,15 @@ class CancellationRequest:
     amount: int
     cancellable: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pursuit:
+    """What came of pursuing a refund: its status then, None when there is no such refund; whether it ended by this; and the look at its payment."""
+
+    status: RefundStatus | None
+    ended: bool = False
+    look: Look | None = None
 
 
 def request_refund(
@@ -117,25 +126,27 @@ def request_refund(
 
 def pursue_refund(
     database: Database, portone: PortoneClient, refund_id: UUID, *, settings: Settings, clock: Callable[[], datetime]
-) -> RefundStatus | None:
-    """Do what is due for a refund: ask PortOne for it, or look what became of it. Its status afterwards, None when there is no such refund.
+) -> Pursuit:
+    """Do what is due for a refund: ask PortOne for it, or look what became of it.
 
     Never raises for what PortOne answers or for its silence. Raises DatabaseUnavailable.
     """
     refund = database.read(lambda session: _refund(session, refund_id))
     if refund is None or refund.finished_at is not None:
-        return None if refund is None else RefundStatus(refund.status)
-    looked = False
+        return Pursuit(None if refund is None else RefundStatus(refund.status))
+    look = None
     if refund.first_sent_at is not None:
         look = look_at_payment(database, portone, refund.payment_id, settings=settings, clock=clock)
-        looked = look.status is not None
+    looked = look is not None and look.status is not None
     asked = database.transaction(
         lambda session: _next_request(session, refund, looked=looked, now=clock()), landed=nothing_to_find
     )
     if asked is not None:
         _ask(database, portone, refund, asked, clock=clock)
     now_so = database.read(lambda session: _refund(session, refund_id))
-    return None if now_so is None else RefundStatus(now_so.status)
+    if now_so is None:
+        return Pursuit(None, look=look)
+    return Pursuit(RefundStatus(now_so.status), ended=now_so.finished_at is not None, look=look)
 
 
 def give_up_refund(session: Session, refund_id: UUID, *, now: datetime) -> bool:

@@ -1,0 +1,157 @@
+"""What real workers and a real beat tell: tasks by how they ended, whoever saw it, and counts that only grow while children come and go."""
+
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+from celery import Celery
+from sqlalchemy import select
+
+import celery_config
+from tests.servers import wait_until
+from tests.webapp.client import Api, data_of
+from tests.workers.processes import CeleryProcess, beat, worker
+from tests.workers.told import Told
+from trading.database.ids import new_id
+from trading.database.tables import Order, table_of
+from trading.metrics import counting
+from trading.queue import Task
+from trading.settings import Settings
+
+_ORDERS = table_of(Order)
+EXECUTE = str(Task.EXECUTE_ORDERS)
+
+
+@contextmanager
+def held(api: Api, order_id: str) -> Iterator[Callable[[], None]]:
+    """An order that nobody else can lock until it is let go by what is given: its execution waits in the database."""
+    with api.books.core.database.engine.connect() as connection:
+        connection.execute(select(_ORDERS.c.id).where(_ORDERS.c.id == UUID(order_id)).with_for_update())
+        yield connection.rollback
+
+
+def folder_of(process: CeleryProcess) -> Path:
+    """Where the worker and its children count."""
+    maps = Path(f"/proc/{process.pid}/maps").read_text()
+    (folder,) = {Path(path).parent for path in re.findall(r"\S+/stocking-metrics-\S+\.db", maps)}
+    return folder
+
+
+def ordered(api: Api, count: int = 1) -> str:
+    """Orders of a new user, all of which may be executed at once; the last one's id."""
+    person = api.person()
+    api.books.tick(70_000)
+    ids = [data_of(api.order(person, "BUY", 1), 201)["id"] for _ in range(count)]
+    return str(ids[-1])
+
+
+def test_an_order_is_counted_through_its_stages(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+    """Filled, settled, applied and over; a message that finds nothing to do is nothing; and no failure is one that was begun with."""
+    told = Told()
+    with worker(tmp_path / "worker.log", live_settings, **told.environment):
+        wait_until(lambda: ("tasks_total", ("failed", EXECUTE)) in told.samples(), what="the failures that never were")
+        order_id = ordered(live_api)
+        wait_until(lambda: told.of("executions_booked_total", "portfolio"), what="the last stage", deadline_s=20)
+        send_again(live_settings, order_id)
+        wait_until(lambda: told.tasks("nothing"), what="the second message", deadline_s=20)
+
+        assert told.tasks("done") == told.tasks("done", str(Task.SETTLE_EXECUTIONS)) == 1
+        assert told.of("executions_booked_total", "settle") == 1
+        assert told.of("orders_ended_total", "filled", "FILLED") == 1
+        assert sum(value for (name, _), value in told.samples().items() if name == "fills_total") == 1
+        assert told.of("task_duration_seconds_count", "done", EXECUTE) == 1
+        assert told.of("tasks_running", EXECUTE) == 0
+        assert told.tasks("failed") == told.tasks("killed") == told.tasks("lost") == 0
+
+
+def send_again(settings: Settings, order_id: str, **limits: float) -> None:
+    """One more message for the order's execution, with time limits (s) of its own."""
+    producer = Celery("stocking", set_as_current=False)
+    producer.conf.update(celery_config.producer(settings))
+    with producer:
+        producer.send_task(
+            EXECUTE, args=([order_id],), queue=celery_config.queue_of(EXECUTE), ignore_result=True, **limits
+        )
+
+
+def test_every_way_to_end_is_counted_whoever_sees_it(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+    """An order is locked, so that its execution waits: one task is lost with its child, one told to stop, one, whose child is frozen, killed.
+
+    The first is done at last, by another child, and then nothing runs in the figures that does not run.
+    """
+    told, order_id, log = Told(), ordered(live_api), tmp_path / "worker.log"
+    with (
+        held(live_api, order_id) as let_go,
+        worker(log, live_settings, queues="orders.execute", **told.environment) as process,
+    ):
+        wait_until(lambda: told.of("tasks_running", EXECUTE) == 1, what="the task that waits", deadline_s=20)
+        signal_all(process, signal.SIGKILL)
+        wait_until(lambda: told.tasks("lost") == 1, what="the loss", deadline_s=30)
+        wait_until(lambda: told.of("tasks_running", EXECUTE) == 1, what="the same task anew", deadline_s=20)
+        send_again(live_settings, order_id, soft_time_limit=1)
+        wait_until(lambda: told.tasks("too-long") == 1, what="the soft limit", deadline_s=30)
+        send_again(live_settings, order_id, soft_time_limit=3, time_limit=4)
+        wait_until(lambda: told.of("tasks_running", EXECUTE) == 2, what="two tasks that wait", deadline_s=20)
+        frozen = process.children
+        signal_all(process, signal.SIGSTOP)
+        wait_until(lambda: told.tasks("killed") == 1, what="the hard limit", deadline_s=30)
+        wait_until(lambda: set(frozen) != set(process.children), what="the end of the child", deadline_s=10)
+        signal_all(process, signal.SIGCONT)
+        let_go()
+
+        wait_until(lambda: told.tasks("done") == 1, what="the first task", deadline_s=30)
+        wait_until(lambda: told.of("tasks_running", EXECUTE) == 0, what="nothing runs any more", deadline_s=20)
+        assert {outcome: told.tasks(outcome) for outcome in counting.OUTCOMES} == {
+            "done": 1, "nothing": 0, "retried": 0, "failed": 0, "too-long": 1, "killed": 1, "lost": 1,
+        }  # fmt: skip
+
+
+def signal_all(process: CeleryProcess, number: signal.Signals) -> None:
+    for child in process.children:
+        os.kill(child, number)
+
+
+def test_recycled_children_count_on(live_settings: Settings, tmp_path: Path) -> None:
+    """Children end after three tasks each: what they counted stays, and their successors need no more files.
+
+    When the worker ends the folder goes with it.
+    """
+    told = Told()
+    options = ("--max-tasks-per-child", "3")
+    with worker(
+        tmp_path / "worker.log", live_settings, *options, queues="orders.execute", **told.environment
+    ) as process:
+        first = set(process.children)
+        for _ in range(20):
+            send_again(live_settings, str(new_id()))
+        seen: list[float] = []
+
+        def all_done() -> bool:
+            seen.append(told.tasks("nothing"))
+            return seen[-1] == 20
+
+        wait_until(all_done, what="twenty tasks", deadline_s=60)
+        assert seen == sorted(seen)
+        assert not first & set(process.children)
+        folder = folder_of(process)
+        assert {file.stem.rpartition("_")[2] for file in folder.iterdir()} == {"0", "1", "main"}
+    assert not folder.exists()
+
+
+def test_a_beat_tells_what_it_sends(live_settings: Settings, tmp_path: Path) -> None:
+    """The one that sends says so and counts its messages; what it never sends it does not name."""
+    told = Told()
+    with beat(tmp_path / "beat.log", live_settings, **told.environment):
+        sweep = str(Task.SWEEP_DUE_WORK)
+        wait_until(lambda: told.of("beat_messages_total", sweep) > 0, what="a sweep's message", deadline_s=30)
+
+        samples = told.samples()
+    assert samples["beat_sends", ()] == 1
+    assert {labels[0] for name, labels in samples if name == "beat_messages_total"} == {
+        str(entry["task"]) for entry in celery_config.worker(live_settings)["beat_schedule"].values()
+    }
+    assert ("process_resident_memory_bytes", ()) in samples
