@@ -8,6 +8,7 @@ import sys
 from relayer.daemon import Daemon
 from relayer.dead_man import dead_man_switch
 from trading import logs
+from trading.metrics import telling
 from trading.processes import Process
 from trading.settings import Settings
 
@@ -25,7 +26,9 @@ async def _run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await Daemon(settings, switch=dead_man_switch()).run(stop)
+    daemon = Daemon(settings, switch=dead_man_switch())
+    telling.serve(settings, telling.told(daemon.metrics, of_one_process=True))
+    await daemon.run(stop)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from relayer.health_keeper import HealthKeeper
 from relayer.holder import LeaseHolder
 from relayer.lease import ABSENCE_S, LeaseLost, LeaseRecord
 from relayer.market_link import MarketLink
+from relayer.metrics import RelayerMetrics, write_lag
 from relayer.subscriptions import SubscriptionWatch
 from relayer.tick_intake import TickIntake
 from relayer.tick_sequence import TickSequence
@@ -59,7 +60,10 @@ class Daemon:
         record = LeaseRecord(self._lease_redis, name=f"{socket.gethostname()}:{os.getpid()}")
         self._holder = LeaseHolder(record, switch or NoSwitch(), absence_s=absence_s)
         sequence = TickSequence()
-        self._writer = TickWriter(self._redis, sequence, clock=_utc_now, lease=lambda: self._holder.lease)
+        lag = write_lag()
+        self._writer = TickWriter(
+            self._redis, sequence, clock=_utc_now, lease=lambda: self._holder.lease, note_lag=lag.observe
+        )
         self._intake = TickIntake(sequence, clock=_utc_now)
         self._health = HealthKeeper(self._redis, self._examine)
         self._watch = SubscriptionWatch(self._redis, budget=settings.relayer_subscription_budget)
@@ -72,6 +76,14 @@ class Daemon:
             note_change=self._health.note_change,
         )
         self._commands = CommandListener(self._redis, self._watch, self._link)
+        self.metrics = RelayerMetrics(
+            holder=self._holder,
+            link=self._link,
+            watch=self._watch,
+            intake=self._intake,
+            writer=self._writer,
+            lag=lag,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set. An unforeseen fault of one part ends all and is raised."""

@@ -73,7 +73,10 @@ class TickScript:
 
 
 class TickWriter:
-    """Writes ticks in the order in which they were offered. Where ``lease`` tells of one, only while Redis holds that."""
+    """Writes ticks in the order in which they were offered. Where ``lease`` tells of one, only while Redis holds that.
+
+    ``note_lag`` is given, for each batch that is written, the seconds since its first tick arrived.
+    """
 
     def __init__(
         self,
@@ -82,8 +85,10 @@ class TickWriter:
         *,
         clock: Callable[[], datetime],
         lease: Callable[[], str | None] = lambda: None,
+        note_lag: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self.lag_ms: int | None = None
+        self.written_total = 0
         self.conflated_total = 0
         self.failures_total = 0
         self._redis = redis
@@ -91,6 +96,7 @@ class TickWriter:
         self._sequence = sequence
         self._clock = clock
         self._lease = lease
+        self._note_lag = note_lag
         self._waiting: list[Tick] = []
         self._in_flight: list[Tick] = []
         self._aligned = False
@@ -164,7 +170,9 @@ class TickWriter:
         """Learn the stream's last place: skip what it holds already, place what waits behind it."""
         last = await self._last_place()
         self._sequence.continue_after(last)
-        self._in_flight = [tick for tick in self._in_flight if tick.position > last]
+        left = [tick for tick in self._in_flight if tick.position > last]
+        self.written_total += len(self._in_flight) - len(left)
+        self._in_flight = left
         if self._waiting and self._waiting[0].position <= last:
             self._waiting = [replace(tick, position=self._place(tick)) for tick in self._waiting]
         self._aligned = True
@@ -195,8 +203,10 @@ class TickWriter:
             log.info("ticks_flowing_again", conflated_total=self.conflated_total)
         self._failures = 0
         if self._in_flight:
-            waited = self._clock() - self._in_flight[-1].received_at
-            self.lag_ms = max(0, waited // timedelta(milliseconds=1))
+            now = self._clock()
+            self.lag_ms = max(0, (now - self._in_flight[-1].received_at) // timedelta(milliseconds=1))
+            self.written_total += len(self._in_flight)
+            self._note_lag(max(0.0, (now - self._in_flight[0].received_at).total_seconds()))
         self._in_flight = []
 
     def _conflate(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from socket import SO_SNDBUF, SOL_SOCKET
 
@@ -27,6 +27,14 @@ class Stalled(Exception):
     """The client's socket took nothing for too long."""
 
 
+@dataclass(slots=True)
+class Tally:
+    """What all clients together have been through: messages handed to their sockets, and cuts of those that took too little for too long."""
+
+    messages: int = 0
+    cuts: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """What every client is served with. A client whose socket takes nothing for ``stall_s`` is cut; ``looks`` bounds how many read at once."""
@@ -36,6 +44,7 @@ class Means:
     stall_s: float
     clock: Callable[[], datetime]
     looks: asyncio.Semaphore
+    tally: Tally = field(default_factory=Tally)
 
 
 class Client(ABC):
@@ -74,6 +83,7 @@ class Client(ABC):
             if batch:
                 self._write(batch)
             elif self.feed.ended:
+                self._means.tally.cuts += self.feed.end is None
                 return
             elif not self._may_look():
                 await self._rest()
@@ -95,6 +105,7 @@ class Client(ABC):
         if self._transport.is_closing():
             raise ConnectionResetError
         self._transport.write(self._framed(batch))
+        self._means.tally.messages += len(batch)
 
     def _wake_if_needed(self) -> None:
         if self._transport.is_closing() or self._transport.get_write_buffer_size() or not self._rests:
@@ -142,6 +153,7 @@ class Client(ABC):
                 deadline = clock() + self._means.stall_s
             elif clock() > deadline or (self.feed.ended and self.feed.end is None):
                 self._transport.abort()
+                self._means.tally.cuts += 1
                 raise Stalled
             waiting = left
 

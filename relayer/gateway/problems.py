@@ -10,6 +10,7 @@ from aiohttp import web
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from trading.market.quote_book import MarketUnavailable
+from trading.metrics import counting
 from trading.rules.errors import DomainError
 from trading.rules.problems import MIMETYPE, SHARED_PROBLEMS, problem_members
 from trading.rules.request_ids import HEADER, is_proper
@@ -33,6 +34,7 @@ def code_and_facts(fault: Exception) -> tuple[str, dict[str, Any]]:
 def members_of(fault: Exception, request: web.Request) -> dict[str, Any]:
     """The members of the problem that a failure is told as."""
     code, facts = code_and_facts(fault)
+    counting.problem_answered(code)
     return problem_members(code, SHARED_PROBLEMS[code], instance=request.path, request_id=request[REQUEST_ID], **facts)
 
 
@@ -72,6 +74,7 @@ async def name_request(request: web.Request, response: web.StreamResponse) -> No
 
 
 def _answer(code: str, request: web.Request, **facts: Any) -> web.Response:
+    counting.problem_answered(code)
     words = SHARED_PROBLEMS[code]
     body = problem_members(code, words, instance=request.path, request_id=request[REQUEST_ID], **facts)
     text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")

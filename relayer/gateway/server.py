@@ -17,9 +17,12 @@ from relayer.gateway.attempts import Attempts
 from relayer.gateway.audience import Audience
 from relayer.gateway.channels import REDIS_TIMEOUT_S
 from relayer.gateway.entrances import Entrances
+from relayer.gateway.metrics import GatewayMetrics
 from relayer.gateway.origins import Origins
 from relayer.gateway.problems import answer_failures, name_request
 from relayer.gateway.tokens import Tokens
+from trading.metrics import counting, telling
+from trading.rules.problems import SHARED_PROBLEMS
 from trading.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -56,6 +59,8 @@ class Gateway:
         self._origins = Origins(settings)
         self._attempts = Attempts(settings)
         self._entrances = Entrances(self._audience, self._attempts, Tokens(settings), self._origins)
+        counting.begin_with_zero(codes=SHARED_PROBLEMS)
+        self._told = telling.told(counting.PROBLEMS, GatewayMetrics(self._audience), of_one_process=True)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set. OSError when the port is taken; an unforeseen fault of one part ends all and is raised."""
@@ -81,6 +86,7 @@ class Gateway:
         application.router.add_options(STREAM_PATH, self._origins.preflight)
         application.router.add_get(WEBSOCKET_PATH, self._entrances.websocket, allow_head=False)
         application.router.add_get(HEALTH_PATH, self._health)
+        application.router.add_get(telling.PATH, self._tell)
         # No access log: it would have a line a client and nothing that is not told elsewhere.
         runner = web.AppRunner(
             application,
@@ -124,6 +130,10 @@ class Gateway:
                 "places": self._audience.places_taken,
             }
         )
+
+    async def _tell(self, _request: web.Request) -> web.Response:
+        """For Prometheus. It is for the operators: the proxy keeps it inside."""
+        return web.Response(body=telling.text_of(self._told), headers={"Content-Type": telling.CONTENT_TYPE})
 
 
 def _connect(url: str) -> "Redis":

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 import redis
+import requests
+from prometheus_client.parser import text_string_to_metric_families
 
 from launcher.plan import ROOT
 from launcher.ports import free_port
@@ -20,6 +22,7 @@ from tests.architecture.source import python_files, strings
 from tests.relayer.harness import SAMSUNG, ask_for, health, served
 from tests.servers import wait_until
 from trading.market import keys
+from trading.metrics.families import FAMILIES, Process
 from trading.settings import SettingsError, load
 
 FORBIDDEN = (
@@ -149,10 +152,27 @@ def leaves_in_time(redis_url: str, event: str) -> None:
 
 
 def test_a_relayer_at_work_has_loaded_nothing_that_could_place_an_order(valkey_url: str, client: "redis.Redis") -> None:
+    """Nor has it for telling of itself, which shows what it did."""
     ask_for(client, SAMSUNG)
-    with sandbox_settings(valkey_url) as environment, process("-c", RUN_AND_TELL, **environment) as relayer:
+    port = free_port()
+    with (
+        sandbox_settings(valkey_url) as environment,
+        process("-c", RUN_AND_TELL, **environment, METRICS_PORT=str(port)) as relayer,
+    ):
         wait_until(lambda: client.xlen(keys.TICK_STREAM) > 0, what="a trade is in the stream", deadline_s=20)
+        told = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
         output, _ = leave(relayer, signal.SIGTERM)
+    samples = {
+        sample.name.removeprefix("stocking_"): sample.value
+        for family in text_string_to_metric_families(told)
+        for sample in family.samples
+    }
+    assert samples["relayer_holds_lease"] == samples["relayer_connected"] == samples["relayer_connections_total"] == 1
+    assert samples["ticks_written_total"] >= samples["tick_write_lag_seconds_count"] > 0
+    assert abs(samples["last_tick_timestamp_seconds"] - time.time()) < 60
+    assert samples["process_resident_memory_bytes"] > 0
+    told_of = {family.name for family in FAMILIES if Process.RELAYER in family.told_by}
+    assert {name for name in told_of if name not in told} == set()
 
     loaded = json.loads(output.splitlines()[-1])
     assert "relayer.stomp_feed" in loaded

@@ -1,6 +1,7 @@
 """Ticks reach Redis once each and in order, whatever happens to Redis."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -43,10 +44,13 @@ def stream(client: "redis.Redis") -> list[tuple[str, int | None]]:
 
 
 @asynccontextmanager
-async def writing(url: str, sequence: TickSequence | None = None) -> AsyncIterator[TickWriter]:
-    """A running writer; at the end of the context everything is written."""
+async def writing(
+    url: str, sequence: TickSequence | None = None, lags: list[float] | None = None
+) -> AsyncIterator[TickWriter]:
+    """A running writer; at the end of the context everything is written. ``lags`` gets the seconds that each batch took."""
     async with Redis.from_url(url, decode_responses=True, socket_timeout=0.3, socket_connect_timeout=0.3) as connection:
-        writer = TickWriter(connection, sequence or TickSequence(), clock=lambda: datetime.now(UTC))
+        note_lag = ([] if lags is None else lags).append
+        writer = TickWriter(connection, sequence or TickSequence(), clock=lambda: datetime.now(UTC), note_lag=note_lag)
         running = asyncio.create_task(writer.run())
         yield writer
         writer.finish()
@@ -92,9 +96,9 @@ def test_places_continue_behind_the_streams_last_even_when_our_clock_is_behind(
 
 
 def test_a_batch_whose_answer_was_lost_is_not_written_twice(valkey_server: Valkey, valkey_url: str) -> None:
-    """Redis freezes, the answer times out, Redis wakes and applies what it had received: the positions tell."""
+    """Redis freezes, the answer times out, Redis wakes and applies what it had received: the positions tell. Nor is it counted twice."""
 
-    async def write() -> None:
+    async def write() -> int:
         async with writing(valkey_url) as writer:
             writer.offer(tick(1))
             await until(lambda: writer.lag_ms is not None, what="the first tick is written")
@@ -106,8 +110,9 @@ def test_a_batch_whose_answer_was_lost_is_not_written_twice(valkey_server: Valke
                 writer.offer(tick(4))
             finally:
                 valkey_server.resume()
+        return writer.written_total
 
-    asyncio.run(write())
+    assert asyncio.run(write()) == 4
 
     with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
         assert [number for _, number in stream(client)] == [1, 2, 3, 4]
@@ -154,6 +159,30 @@ def test_a_crowd_waits_while_redis_answers_and_nobody_waits_in_an_outage(
                 valkey_server.resume()
 
     asyncio.run(write())
+
+
+def test_a_batch_tells_how_long_its_first_tick_waited(valkey_server: Valkey, valkey_url: str) -> None:
+    """One figure a batch, and through an outage the outage's whole length."""
+    lags: list[float] = []
+
+    async def write() -> int:
+        async with writing(valkey_url, lags=lags) as writer:
+            writer.offer(tick(1))
+            await until(lambda: writer.written_total == 1, what="the first tick is written")
+            valkey_server.stop()
+            try:
+                writer.offer(tick(2))
+                await until(lambda: writer.failures_total >= 2, what="the writer saw the outage")
+                writer.offer(tick(3))
+            finally:
+                valkey_server.start()
+        return writer.written_total
+
+    began = time.monotonic()
+    assert asyncio.run(write()) == 3
+    assert len(lags) >= 2
+    assert 0 <= lags[0] < lags[1]
+    assert 0.2 < lags[1] < time.monotonic() - began
 
 
 def test_memory_is_bounded() -> None:

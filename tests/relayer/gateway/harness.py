@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import aiohttp
 import jwt
 import redis
+from prometheus_client.parser import text_string_to_metric_families
 
 from launcher.ports import free_port
 from relayer.gateway.server import HEALTH_PATH, STREAM_PATH, WEBSOCKET_PATH, Gateway
@@ -21,6 +22,7 @@ from trading.market.account_events import AccountEvent, AccountStreams, EventKin
 from trading.market.connection import connect
 from trading.market.revocations import Revocations
 from trading.market.tick import Position, Tick
+from trading.metrics import telling
 from trading.rules.access_tokens import ALGORITHM
 from trading.settings import Settings, load
 
@@ -218,6 +220,17 @@ class Server:
             assert response.status == 200
             told: dict[str, Any] = await response.json()
             return told
+
+    async def metrics(self) -> dict[str, float]:
+        """What Prometheus would read: samples by their name, those of problems by their code."""
+        async with self.http.get(f"http://127.0.0.1:{self.port}{telling.PATH}") as response:
+            assert (response.status, response.headers["Content-Type"]) == (200, telling.CONTENT_TYPE)
+            text = await response.text()
+        return {
+            sample.labels.get("code", sample.name.removeprefix("stocking_")): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
 
     async def until(self, *, what: str, **expected: Any) -> None:
         """Wait until the gateway's own word on itself says so."""

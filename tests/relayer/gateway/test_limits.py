@@ -241,7 +241,7 @@ def dead_client(server: Server, user: User, code: str) -> socket.socket:
 
 
 def test_a_client_that_never_reads_is_cut_and_costs_the_others_nothing(valkey_url: str) -> None:
-    """Ticks wait for it one a stock, whatever comes; the others get theirs; and when its socket took nothing for a second it is cut."""
+    """Ticks wait for it one a stock, whatever comes; the others get theirs; and when its socket took nothing for a second it is cut, and counted."""
 
     async def scene() -> None:
         async with gateway(valkey_url, STREAM_STALL_S="1") as server:
@@ -261,6 +261,7 @@ def test_a_client_that_never_reads_is_cut_and_costs_the_others_nothing(valkey_ur
                             while (await stream.next()).data["position"] != str(tick.position):
                                 pass
                     assert price > 1
+            assert (await server.metrics())["gateway_clients_cut_total"] == 1
 
     asyncio.run(scene())
 
@@ -279,6 +280,7 @@ def test_account_events_that_nobody_takes_end_the_connection(valkey_url: str) ->
                         number += 20
                         server.market.events(dead, range(number - 19, number + 1), data={"text": "x" * 5_000})
                 got = await asyncio.to_thread(read_rest, connection)
+            assert (await server.metrics())["gateway_clients_cut_total"] == 1
             ids = [int(line.removeprefix("id: ")) for line in got.splitlines() if line.startswith("id: ")]
             assert ids == list(range(ids[0], ids[-1] + 1))
             assert ids[-1] < number
