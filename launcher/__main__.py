@@ -100,8 +100,13 @@ class Launch:
   Flower          {self._plan.flower_url}
   Health          {api}/healthz
   Relayer health  {api}{plan.API_PREFIX}/trading/realtime/daemon/health
+  Metrics         {self._metrics()}
   Demo sign-in    {self._demo_sign_in()}
 """)
+
+    def _metrics(self) -> str:
+        """Where each process tells of itself, a line each."""
+        return "\n                  ".join(f"{url}  ({name})" for name, url in self._plan.metrics_urls.items())
 
     @property
     def _stream_url(self) -> str:

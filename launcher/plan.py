@@ -19,7 +19,10 @@ from trading.settings import SettingsError, load
 ROOT = Path(__file__).resolve().parent.parent
 API_PREFIX = "/api/v1"
 PORTONE_PORT = 8092
-CLAIMED = ("API_PORT", "FLOWER_PORT", "GATEWAY_PORT")
+# Where those tell of themselves that have no port else.
+METRICS_PORTS = {"WORKER_METRICS_PORT": 9101, "BEAT_METRICS_PORT": 9102, "RELAYER_METRICS_PORT": 9103}
+CLAIMED = ("API_PORT", "FLOWER_PORT", "GATEWAY_PORT", *METRICS_PORTS)
+METRICS_PATH = "/metrics"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Plan:
     api_url: str
     flower_url: str
     gateway_url: str
+    metrics_urls: Mapping[str, str]
     sandbox_url: str | None
     portone_url: str | None
     valkey_port: int | None
@@ -70,6 +74,11 @@ def make(given: Mapping[str, str], var: Path) -> Plan:
     gateway_host = environment.setdefault("GATEWAY_HOST", LOOPBACK)
     flower_port = _claim("FLOWER_PORT", 5555, flower_host, environment)
     gateway_port = _claim("GATEWAY_PORT", 8001, gateway_host, environment)
+    told = {
+        "api": _address(api_host, api_port),
+        "gateway": _address(gateway_host, gateway_port),
+        **_claim_metrics_ports(environment),
+    }
     _refuse_shared({name: int(environment[name]) for name in CLAIMED})
 
     if not environment.get("JWT_SECRET_KEY"):
@@ -98,11 +107,25 @@ def make(given: Mapping[str, str], var: Path) -> Plan:
         api_url=_address(api_host, api_port),
         flower_url=_address(flower_host, flower_port),
         gateway_url=_address(gateway_host, gateway_port),
+        metrics_urls={name: f"{address}{METRICS_PATH}" for name, address in told.items()},
         sandbox_url=sandbox_url,
         portone_url=None if given.get("PORTONE_API_BASE_URL") else settings.portone_api_base_url,
         valkey_port=valkey_port,
         production=settings.environment == "production",
     )
+
+
+def _claim_metrics_ports(environment: dict[str, str]) -> dict[str, str]:
+    """The address at which each such process tells of itself: at the port that its variable names, else at its usual one, else at a free one."""
+    host = environment.get("METRICS_HOST") or LOOPBACK
+    addresses = {}
+    for variable, usual in METRICS_PORTS.items():
+        claimed = {environment.get(name) for name in CLAIMED}
+        if not environment.get(variable) and (str(usual) in claimed or not is_free(usual, host)):
+            environment[variable] = str(free_port(host))
+        process = variable.partition("_")[0].lower()
+        addresses[process] = _address(host, _claim(variable, usual, host, environment))
+    return addresses
 
 
 def _stand_ins(environment: dict[str, str], api_url: str) -> str | None:

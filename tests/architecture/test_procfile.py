@@ -12,6 +12,9 @@ COMMANDS = parse_procfile((ROOT / "Procfile").read_text()).processes
 
 
 def module_of(words: list[str]) -> str:
+    if words[:2] == ["exec", "env"]:
+        # A variable that this process alone is given.
+        words = ["exec", *words[3:]]
     match words:
         case ["exec", "gunicorn", target, *_]:
             return target.partition(":")[0]

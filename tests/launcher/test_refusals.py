@@ -151,6 +151,32 @@ def test_a_busy_port_of_the_stand_ins_is_another_one_unless_it_was_asked_for(
         plan.make({**ports(), "PORTONE_PORT": str(busy_port)}, tmp_path)
 
 
+def test_every_process_tells_of_itself_at_a_port_of_its_own(
+    tmp_path: Path, busy_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the one that was asked for, which must be free; else at its usual one, or at another where somebody has that."""
+    asked = ports()
+    decided = plan.make(asked, tmp_path)
+    assert decided.metrics_urls == {
+        "api": f"http://127.0.0.1:{asked['API_PORT']}/metrics",
+        "gateway": f"http://127.0.0.1:{asked['GATEWAY_PORT']}/metrics",
+        **{
+            name: f"http://127.0.0.1:{asked[f'{name.upper()}_METRICS_PORT']}/metrics"
+            for name in ("worker", "beat", "relayer")
+        },
+    }
+
+    unasked = {name: port for name, port in asked.items() if name not in plan.METRICS_PORTS}
+    usual = {"WORKER": busy_port, "BEAT": int(asked["FLOWER_PORT"]), "RELAYER": free_port()}
+    for name, port in usual.items():
+        monkeypatch.setitem(plan.METRICS_PORTS, f"{name}_METRICS_PORT", port)
+    chosen = plan.make(unasked, tmp_path).environment
+    assert chosen["RELAYER_METRICS_PORT"] == str(usual["RELAYER"])
+    assert not {chosen["WORKER_METRICS_PORT"], chosen["BEAT_METRICS_PORT"]} & {str(port) for port in usual.values()}
+    with pytest.raises(LaunchError, match=f"Port {busy_port} is busy"):
+        plan.make({**asked, "BEAT_METRICS_PORT": str(busy_port)}, tmp_path)
+
+
 def test_a_made_up_secret_stays_the_same_and_is_its_owners_alone(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     secret = kept_secret(folder, "jwt_secret_key")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from launcher.plan import ROOT
 from launcher.ports import free_port
@@ -88,6 +89,13 @@ def demo_password(told: Path) -> str:
     return found[1]
 
 
+def tells(url: str) -> bool:
+    try:
+        return "# TYPE stocking_" in requests.get(url, timeout=10).text
+    except requests.RequestException:
+        return False
+
+
 def every_celery_worker(var: Path) -> list[int]:
     """What ``pkill -f`` would find: every process whose command line names the worker, the main one and its pool."""
     found = [pid for pid, line in processes_of(var).items() if "celery -A workers worker" in line]
@@ -115,6 +123,10 @@ def test_it_survives_killed_workers_and_stops_on_ctrl_c(var: Path) -> None:
     with launched(var) as (launcher, told):
         wait_until_up(launcher, told)
         first_password = demo_password(told)
+        addresses = re.findall(r"(http://\S+/metrics)  \(\w+\)", told.read_text())
+        assert len(addresses) == 5
+        for address in addresses:
+            wait_until(lambda url=address: tells(url), what=f"an answer at {address}")
         for pid in every_celery_worker(var):
             os.kill(pid, signal.SIGKILL)
         wait_until(
