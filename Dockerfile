@@ -21,7 +21,7 @@ COPY webapp webapp
 COPY workers workers
 COPY relayer relayer
 COPY migrations migrations
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 API_HOST=0.0.0.0 GATEWAY_HOST=0.0.0.0
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 API_HOST=0.0.0.0 GATEWAY_HOST=0.0.0.0 METRICS_HOST=0.0.0.0
 # The file system is read-only when it runs, so this is the last chance to compile.
 RUN python -m compileall -q .
 USER 10001:10001

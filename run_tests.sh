@@ -4,7 +4,7 @@
 #   ./run_tests.sh                        format, lint, types, floors, all tests
 #   ./run_tests.sh tests/relayer -k ping  only pytest, with these arguments
 #
-# MariaDB, Chromium and libfaketime are installed from the system's packages when they are missing and this user may install. Without
+# MariaDB, Chromium, libfaketime and promtool are installed from the system's packages when they are missing and this user may install. Without
 # them their tests are skipped, or fail where CI is set.
 set -euo pipefail
 
@@ -32,6 +32,28 @@ ensure_installed() {
     "${as_root[@]}" install --no-install-recommends "$@" >/dev/null || say "$name could not be installed"
 }
 
+# ensure_unpacked NAME PROGRAM PACKAGE PATH: one program of a package that would start a server if it were installed, beside Python's.
+ensure_unpacked() {
+    local name=$1 program=$2 package=$3 path=$4 folder
+    if PATH=$PATH:$root/.venv/bin command -v "$program" >/dev/null 2>&1; then
+        return
+    fi
+    if ! command -v apt-get >/dev/null 2>&1 || ! command -v dpkg-deb >/dev/null 2>&1; then
+        say "$name is not installed and cannot be unpacked here"
+        return
+    fi
+    say "Unpacking $name from the system's packages"
+    folder=$(mktemp -d)
+    # Only root may look for what there is now; what was found before is good enough.
+    apt-get -qq update >/dev/null 2>&1 || true
+    if (cd -- "$folder" && apt-get -qq download "$package" >/dev/null 2>&1 && dpkg-deb --extract ./*.deb .); then
+        install -- "$folder/$path" "$root/.venv/bin/$program"
+    else
+        say "$name could not be unpacked"
+    fi
+    rm -rf -- "$folder"
+}
+
 run() {
     local started=$SECONDS status=0
     printf '\n== %s\n' "$*"
@@ -46,6 +68,7 @@ ensure_installed MariaDB mariadbd mariadb-server-core mariadb-client-core
 ensure_installed "MariaDB's dump program" mariadb-dump mariadb-client
 ensure_installed Chromium chromedriver chromium chromium-driver
 ensure_installed libfaketime faketime faketime
+ensure_unpacked promtool promtool prometheus usr/bin/promtool
 cd -- "$root"
 export PATH=$root/.venv/bin:$PATH
 

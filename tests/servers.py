@@ -23,6 +23,7 @@ __all__ = [
     "require_chromium",
     "require_dump",
     "require_mariadb",
+    "require_promtool",
     "wait_until",
 ]
 
@@ -58,6 +59,14 @@ def clock_off_by(seconds: int) -> dict[str, str]:
     if library is None:
         _do_without("libfaketime is not installed (faketime).")
     return {"LD_PRELOAD": str(library), "FAKETIME": f"{seconds:+d}s", "DONT_FAKE_MONOTONIC": "1"}
+
+
+def require_promtool() -> str:
+    """The path of Prometheus' own program for rules; without it the same as for MariaDB."""
+    program = shutil.which("promtool")
+    if program is None:
+        _do_without("promtool is not installed (Prometheus).")
+    return program
 
 
 def _do_without(reason: str) -> NoReturn:

@@ -1,0 +1,38 @@
+"""docs/operations/metrics.md against the families themselves, and every link of the folder's pages."""
+
+import re
+
+import pytest
+
+from launcher.plan import ROOT
+from trading.metrics.families import FAMILIES, Family
+
+FOLDER = ROOT / "docs" / "operations"
+PAGE = (FOLDER / "metrics.md").read_text(encoding="utf-8")
+
+
+def row_of(family: Family) -> str:
+    """A family's row as it stands on the page; print all of them into it when families change."""
+    labels = ", ".join(f"`{label}`" for label in family.labels) or "–"
+    return f"| `{family.name}` | {family.kind} | {labels} | {', '.join(family.told_by)} | {family.help} |"
+
+
+def test_the_page_tells_every_family_and_no_other() -> None:
+    """In the order of the code, with kind, labels, who tells it, and what it means."""
+    assert re.findall(r"^\| `stocking_.*\|$", PAGE, re.MULTILINE) == [row_of(family) for family in FAMILIES]
+
+
+def test_the_page_tells_what_each_label_may_be() -> None:
+    told = {
+        label
+        for first in re.findall(r"^\| (`[a-z_]+`.*?) \|", PAGE, re.MULTILINE)
+        for label in re.findall(r"`([a-z_]+)`", first)
+    }
+    assert {label for family in FAMILIES for label in family.labels} <= told
+
+
+@pytest.mark.parametrize("page", sorted(FOLDER.glob("*.md")), ids=lambda page: page.name)
+def test_every_link_of_the_pages_leads_somewhere(page: object) -> None:
+    text = (FOLDER / str(page)).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert (FOLDER / target).exists(), target
