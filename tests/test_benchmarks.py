@@ -161,3 +161,12 @@ def test_account_audits_looks_at_every_account() -> None:
     assert list(result) == ["orders_per_s", "accounts_per_s", "largest_batch_ms", "ratio_whole"]
     assert all(value > 0 for value in result.values())
     assert len(told) == 1
+
+
+def test_counting_is_measured_in_files_that_processes_share() -> None:
+    """And the text holds what all of them have counted."""
+    told, result = run("counting", "--rounds 2")
+
+    assert list(result) == ["tick_batch_us", "order_us", "task_us", "text_ms"]
+    assert all(value > 0 for value in result.values())
+    assert any("series from 4 processes" in line for line in told)
