@@ -1,5 +1,6 @@
 """The state of the whole as metrics, read when the API is asked: seldom, in bounded time, and each source for itself."""
 
+import math
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -110,6 +111,11 @@ def _of_books(books: BooksStatus, market: MarketStatus | None, now: datetime) ->
         yield families.READER_BEHIND.read(((name,), value) for name, value in behind.items() if value is not None)
     yield families.PAYMENT_ALERTS_OPEN.read(((kind,), books.payment_alerts.get(kind, 0)) for kind in AlertKind)
     yield families.TRADING_HALTED.value(books.halted_since is not None)
+    audit = books.audit
+    yield families.AUDIT_BREACHES_OPEN.value(audit.breaches)
+    yield families.ACCOUNTS_HALTED.value(audit.halted_accounts)
+    yield families.AUDIT_ACCOUNTS_DUE.value(audit.accounts_due)
+    yield families.AUDIT_LAST_LOOK_AGE.value(math.inf if audit.looked_at is None else _age_s(audit.looked_at, now))
 
 
 def _of_market(market: MarketStatus, now: datetime) -> Iterator[Metric]:

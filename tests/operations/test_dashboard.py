@@ -55,7 +55,7 @@ def test_panels_lie_beside_and_below_each_other() -> None:
         taken |= cells
     assert len({panel["id"] for panel in BOARD["panels"]}) == len(BOARD["panels"])
     rows = [panel["title"] for panel in BOARD["panels"] if panel["type"] == "row"]
-    assert rows == ["Orders and stages", "Feed", "API", "Workers and queues", "Payments", "Gateway"]
+    assert rows == ["Orders and stages", "Feed", "API", "Workers and queues", "Payments and books", "Gateway"]
 
 
 def test_it_finds_the_source_that_is_provisioned() -> None:

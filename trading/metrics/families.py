@@ -213,6 +213,16 @@ PAYMENT_ALERTS_OPEN = _gauge(
     _API,
     labels=("kind",),
 )
+AUDIT_BREACHES_OPEN = _gauge(
+    "audit_breaches_open", "Breaches of the books' invariants that nobody has resolved, counted up to 10,000.", _API
+)
+ACCOUNTS_HALTED = _gauge("accounts_halted", "Accounts whose trading is halted, counted up to 10,000.", _API)
+AUDIT_ACCOUNTS_DUE = _gauge(
+    "audit_accounts_due", "Accounts that this night's audit has not reached, counted up to 10,000.", _API
+)
+AUDIT_LAST_LOOK_AGE = _gauge(
+    "audit_last_look_age_seconds", "How long ago the audit looked last; infinite before its first look.", _API
+)
 EVENTS_REPAIRED_AGE = _gauge(
     "account_events_repaired_age_seconds", "How long ago all account events were last held against their streams.", _API
 )

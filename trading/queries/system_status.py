@@ -14,9 +14,13 @@ from redis import Redis
 from sqlalchemy import ColumnElement, Table, func, literal, select
 from sqlalchemy.orm import Session
 
-from trading.database.halts import HALTED_SINCE
+from trading.database.halts import ACCOUNT_IS_HALTED, HALTED_SINCE
 from trading.database.tables import (
+    AccountAudit,
+    AccountHalt,
     AlertCursor,
+    AuditBreach,
+    AuditLook,
     CandleCursor,
     MatchCursor,
     Order,
@@ -32,6 +36,7 @@ from trading.market.health import Diagnosis, RelayerHealth, diagnose, trading_si
 from trading.market.quote_book import QuoteBook
 from trading.market.tick import Position
 from trading.market.tick_stream import TickStream
+from trading.rules.audits import last_night
 from trading.rules.market_hours import MarketHours
 from trading.settings import Settings
 
@@ -88,14 +93,26 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditStatus:
+    """How the audit stands: breaches that nobody has resolved, accounts whose trading is halted, and accounts that this night's audit has not reached, each
+    counted up to COUNTED_MAX; and when it looked last, None before its first look."""
+
+    breaches: int
+    halted_accounts: int
+    accounts_due: int
+    looked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class BooksStatus:
     """What the database tells: due rows by stage, in the order of the stages; who has read how far; open payment alerts by kind, up to COUNTED_MAX
-    together; and since when trading is halted."""
+    together; since when trading is halted; and how the audit stands."""
 
     due: Mapping[Stage, DueRows]
     readers: tuple[Reader, ...]
     payment_alerts: Mapping[str, int]
     halted_since: datetime | None
+    audit: AuditStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +152,7 @@ def books_status(session: Session, *, settings: Settings, now: datetime) -> Book
         readers=tuple(_readers(session, settings)),
         payment_alerts=_payment_alerts(session),
         halted_since=session.scalar(select(HALTED_SINCE)),
+        audit=_audit(session, now=now),
     )
 
 
@@ -193,10 +211,24 @@ def _due(
     oldest = session.scalar(select(since).where(is_due).order_by(since if first is None else first).limit(1))
     if oldest is None:
         return DueRows(0, None)
-    some = select(literal(1)).select_from(table).where(is_due).limit(COUNTED_MAX).subquery()
-    count = session.scalar(select(func.count()).select_from(some)) or 0
     # Clocks of two machines may differ.
-    return DueRows(count, max(0, (until - oldest) // timedelta(seconds=1)))
+    return DueRows(_count(session, table, is_due), max(0, (until - oldest) // timedelta(seconds=1)))
+
+
+def _count(session: Session, table: Table, condition: ColumnElement[bool]) -> int:
+    """How many rows meet a condition that an index serves, up to COUNTED_MAX."""
+    some = select(literal(1)).select_from(table).where(condition).limit(COUNTED_MAX).subquery()
+    return session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def _audit(session: Session, *, now: datetime) -> AuditStatus:
+    audits, breaches, halts = table_of(AccountAudit), table_of(AuditBreach), table_of(AccountHalt)
+    return AuditStatus(
+        breaches=_count(session, breaches, breaches.c.resolved_at.is_(None)),
+        halted_accounts=_count(session, halts, ACCOUNT_IS_HALTED),
+        accounts_due=_count(session, audits, audits.c.audited_at < last_night(now)),
+        looked_at=session.scalar(select(table_of(AuditLook).c.looked_at)),
+    )
 
 
 def _readers(session: Session, settings: Settings) -> list[Reader]:

@@ -25,6 +25,7 @@ from trading.queries.system_status import (
     ALERTS,
     CANDLES,
     COUNTED_MAX,
+    AuditStatus,
     BooksStatus,
     Reader,
     Stage,
@@ -33,8 +34,10 @@ from trading.queries.system_status import (
     matcher,
     queues_status,
 )
+from trading.rules.audits import Audited, Breach
 from trading.rules.market_hours import AlwaysOpen, KrxHours
 from trading.rules.orders import Side
+from trading.services.audit_accounts import note_look, record_audited
 from trading.services.build_candles import build_candles
 from trading.services.check_price_alerts import check_price_alerts
 from trading.services.halts import halt
@@ -124,6 +127,23 @@ def test_alerts_and_a_halt_are_told(books: Books) -> None:
 
     assert sum(looked_at(books).payment_alerts.values()) == 1
     assert looked_at(books).halted_since == since
+
+
+def test_the_audit_is_told_as_it_stands(books: Books) -> None:
+    """Before its first look, after one that found a breach and halted its account, and when a night has passed."""
+    user, other, now = books.user(), books.user(), books.clock()
+    assert looked_at(books).audit == AuditStatus(breaches=0, halted_accounts=0, accounts_due=0, looked_at=None)
+
+    audited = Audited(events={user: 1, other: 1}, breaches=[Breach(user, "1a", "a row")])
+
+    def look(session: Session) -> None:
+        record_audited(session, audited, begun_at=now, settings=books.settings, now=now)
+        note_look(session, accounts=2, duration_ms=5, now=now)
+
+    books.do(look)
+    assert looked_at(books).audit == AuditStatus(breaches=1, halted_accounts=1, accounts_due=0, looked_at=now)
+    books.clock.advance(days=1)
+    assert looked_at(books).audit.accounts_due == 2
 
 
 def test_each_reader_tells_how_far_it_is(books: Books) -> None:
@@ -218,7 +238,7 @@ def test_a_look_costs_the_same_on_full_books(mariadb_books: Books) -> None:
 
     with statements_counted(database.engine) as sent:
         found = database.read(look)
-    assert len([one for one in sent if one.startswith("SELECT")]) <= 16
+    assert len([one for one in sent if one.startswith("SELECT")]) <= 20
     day_s = 24 * 3_600
     assert {stage: (due.count, due.oldest_age_s) for stage, due in found.due.items() if due.count} == {
         Stage.EXECUTE: (3, day_s + GRACE.seconds),
