@@ -10,7 +10,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 import celery_config
-from trading.core import Core
+from trading.core import Clock, Core
+from trading.database.clock import utc_now
 from trading.market.connection import connect_broker
 from trading.market.health import FeedStatus
 from trading.metrics import families
@@ -23,6 +24,7 @@ from trading.queries.system_status import (
     market_status,
     queues_status,
 )
+from trading.rules.market_hours import AlwaysOpen, KrxHours, MarketHours
 from trading.rules.payments.alerts import AlertKind
 from webapp.timed_look import TimedLook
 
@@ -38,23 +40,19 @@ class SystemMetrics(Collector):
     """What the processes have counted, and the system's status. Where a source fails its families are missing, and METRICS_SOURCE_UP says so."""
 
     def __init__(self, core: Core, counted: Collector, *, keep_s: float = KEEP_S, wait_s: float = WAIT_S) -> None:
-        settings, database = core.settings, core.database
-        names = celery_config.queue_names(settings)
-        broker = connect_broker(settings.broker_url)
-        self._clock = core.clock
+        names = celery_config.queue_names(core.settings)
+        broker = connect_broker(core.settings.broker_url)
+        self._core = core
         self._counted = counted
         self._wait_s = wait_s
-        self._books: TimedLook[BooksStatus] = TimedLook(
-            lambda: database.read(lambda session: books_status(session, settings=settings, now=core.clock())),
-            name="database",
-            keep_s=keep_s,
-        )
+        # The database tells the time and the calendar's corrections. What it has not told yet is not waited for: these do until then.
+        self._clock: Clock = utc_now
+        self._hours: MarketHours = AlwaysOpen() if core.settings.hours_rule == "always" else KrxHours({})
+        self._books: TimedLook[BooksStatus] = TimedLook(self._look_at_books, name="database", keep_s=keep_s)
         self._queues: TimedLook[QueuesStatus] = TimedLook(
             lambda: queues_status(broker, names), name="broker", keep_s=keep_s
         )
-        self._market: TimedLook[MarketStatus] = TimedLook(
-            lambda: market_status(core.redis, hours=core.market_hours(), now=core.clock()), name="market", keep_s=keep_s
-        )
+        self._market: TimedLook[MarketStatus] = TimedLook(self._look_at_market, name="market", keep_s=keep_s)
 
     def collect(self) -> Iterator[Metric]:
         """All families whose source answered."""
@@ -81,12 +79,24 @@ class SystemMetrics(Collector):
         until = time.monotonic() + self._wait_s
         for look in (self._books, self._queues, self._market):
             look.begin()
+        books = self._books.answer(within_s=until - time.monotonic())
         return SystemStatus(
             taken_at=self._clock(),
-            books=self._books.answer(within_s=until - time.monotonic()),
+            books=books,
             queues=self._queues.answer(within_s=until - time.monotonic()),
             market=self._market.answer(within_s=until - time.monotonic()),
         )
+
+    def _look_at_books(self) -> BooksStatus:
+        core = self._core
+        hours = core.market_hours()
+        books = core.database.read(lambda session: books_status(session, settings=core.settings, now=core.clock()))
+        self._clock, self._hours = core.clock, hours
+        return books
+
+    def _look_at_market(self) -> MarketStatus:
+        self._books.answer(within_s=self._wait_s / 2)
+        return market_status(self._core.redis, hours=self._hours, now=self._clock())
 
 
 def families_of(status: SystemStatus) -> Iterator[Metric]:

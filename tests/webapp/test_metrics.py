@@ -1,5 +1,6 @@
 """What the API counts of its requests, and what it tells at /metrics, of itself and of the whole."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from trading.database.transactions import statements_counted
 from trading.market import keys
 from trading.metrics import counting
 from trading.metrics.families import FAMILIES, Process
-from webapp.system_metrics import KEEP_S, SystemMetrics
+from webapp.system_metrics import KEEP_S, WAIT_S, SystemMetrics
 from webapp.timed_look import TimedLook
 
 SOURCES = ("processes", "database", "broker", "market")
@@ -218,6 +219,29 @@ def test_without_the_database_the_rest_is_told(valkey_url: str) -> None:
     assert found["feed_status", (("status", "OFFLINE"),)] == 1
     assert ("queue_messages", (("queue", "alerts"),)) in found
     assert not {name for name, _ in found} & {"stage_due_rows", "trading_halted"}
+
+
+def test_a_database_that_hangs_holds_up_no_other_source(valkey_url: str) -> None:
+    """A server that takes the connection and never says a word: the database's time and its calendar are not waited for either."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        nowhere = f"mysql+pymysql://root@127.0.0.1:{silent.getsockname()[1]}/none"
+        core = trading_core.build(settings_for(nowhere, valkey_url, hours_rule="krx"))
+        try:
+            api = api_on(Books(core, TestClock(), []))
+            began = time.monotonic()
+            found = told(api)
+            taken_s = time.monotonic() - began
+        finally:
+            core.close()
+
+    assert taken_s < WAIT_S + 2
+    assert {source: found["metrics_source_up", (("source", source),)] for source in SOURCES} == {
+        "processes": 1,
+        "database": 0,
+        "broker": 1,
+        "market": 1,
+    }
+    assert ("market_trading", ()) in found
 
 
 @contextmanager
