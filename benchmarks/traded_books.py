@@ -92,8 +92,10 @@ def _fill(core: Core, sent: list[Wakeup], *, users: int, orders: int) -> TradedB
     user_ids = [new_id() for _ in range(users)]
     core.database.transaction(lambda session: _open_accounts(session, core, user_ids), landed=nothing_to_find)
     commands = _commands(user_ids, codes)
-    for start in range(0, orders, BATCH):
-        _trade(core, sent, list(islice(commands, min(BATCH, orders - start))))
+    # What a batch sells was bought in an earlier one.
+    batch = min(BATCH, users)
+    for start in range(0, orders, batch):
+        _trade(core, sent, list(islice(commands, min(batch, orders - start))))
     breaches = sum(finding.breaches for finding in core.database.snapshot(lambda session: list(audit(session))))
     if breaches:
         raise SystemExit(f"The audit found {breaches} breaches: the figures mean nothing.")

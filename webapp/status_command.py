@@ -45,7 +45,7 @@ def _look() -> Status:
     if settings.broker_url != settings.redis_url.get_secret_value():
         broker = connect_broker(settings.broker_url)
     try:
-        return Inspection(settings, database, redis, broker, now=core.clock()).status()
+        return Inspection(settings, database, redis, broker, now=database.clock()).status()
     finally:
         database.close()
         redis.close()

@@ -112,8 +112,10 @@ def test_two_beats_send(place: Place) -> None:
     """One of them is Celery's own, which minds no lock: every periodic task is sent twice."""
     house = place.house
     schedule = str(house.logs / "second-schedule")
+    # It tells what it sends to those who debug.
+    python = ("env", "LOG_LEVEL=DEBUG", sys.executable, "-m", "celery")
     plain = ("beat", "-S", "celery.beat:PersistentScheduler", "-s", schedule, "--pidfile=", "-l", "INFO")
-    house.commands["beat-2"] = (sys.executable, "-m", "celery", "-A", "workers", *plain)
+    house.commands["beat-2"] = (*python, "-A", "workers", *plain)
     with place.ordeal("beat: two that send") as ordeal:
         house.start("beat-2")
         wait_until(lambda: house.log("beat-2").count("Sending due task") > TASKS, what="it sends", deadline_s=60)

@@ -24,7 +24,8 @@ from trading.market.tick import Position
 from trading.queries.audit import audit
 
 ROOT = Path(__file__).parents[2]
-ANSWER_MAX_S = 2.0
+# What the API gives the database (API_DATABASE_TIMEOUT_S): nobody waits longer, however busy the machine is with other tests.
+ANSWER_MAX_S = 5.0
 WEBHOOK_PATH = "/api/v1/payments/portone/webhook"
 
 
