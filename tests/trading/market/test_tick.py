@@ -210,7 +210,7 @@ def test_packed_positions_keep_their_order(places: list[tuple[int, int]]) -> Non
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1", "1-", "-1", "1-x", "１-1", "1-1-1", "1" * 14 + "-1", "1-1000000", "+1-1", "1- 1"],
+    ["", "1", "1-", "-1", "1-x", "１-1", "1-1-1", "1" * 14 + "-1", "9223372036854-0", "1-1000000", "+1-1", "1- 1"],
 )
 def test_other_texts_are_no_position(text: str) -> None:
     """Full-width digits, signs and anything out of range are refused."""
