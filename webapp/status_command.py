@@ -44,8 +44,10 @@ def _look() -> Status:
     broker = redis
     if settings.broker_url != settings.redis_url.get_secret_value():
         broker = connect_broker(settings.broker_url)
+    # The application asks the database for its time with more patience.
+    clock = database.clock if core.clock is core.database.clock else core.clock
     try:
-        return Inspection(settings, database, redis, broker, now=database.clock()).status()
+        return Inspection(settings, database, redis, broker, now=clock()).status()
     finally:
         database.close()
         redis.close()
