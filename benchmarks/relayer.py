@@ -44,6 +44,8 @@ STOCKS = 100
 WARM_UP_S = 1.0
 DRAIN_S = 60.0
 PACE = 2_000
+# A reader that has read enough hangs up: the feed has much to send before it would answer.
+CLOSE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +129,9 @@ def main() -> None:
 async def read_bare(seconds: float) -> float:
     """Messages a second that a loop receives which does nothing with them."""
     with trade_feed(rate=0, seconds=WARM_UP_S + seconds + 1) as feed:
-        async with connect(f"ws://127.0.0.1:{feed.port}/bare", compression=None, ping_interval=None) as socket:
+        async with connect(
+            f"ws://127.0.0.1:{feed.port}/bare", compression=None, ping_interval=None, close_timeout=CLOSE_S
+        ) as socket:
             return await _rate_of(socket, seconds)
 
 
@@ -142,7 +146,9 @@ async def read_awaiting(seconds: float, redis_url: str) -> float:
 
     async with AsyncRedis.from_url(redis_url) as redis:
         with trade_feed(rate=0, seconds=WARM_UP_S + seconds + 1) as feed:
-            async with connect(f"ws://127.0.0.1:{feed.port}/bare", compression=None, ping_interval=None) as socket:
+            async with connect(
+                f"ws://127.0.0.1:{feed.port}/bare", compression=None, ping_interval=None, close_timeout=CLOSE_S
+            ) as socket:
                 return await _rate_of(socket, seconds, write)
 
 

@@ -30,9 +30,19 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 @pytest.fixture
 def valkey_url(valkey_server: Valkey) -> str:
     """The address of the server, with nothing in it."""
-    with redis.Redis.from_url(valkey_server.url) as client:
+    return _emptied(valkey_server)
+
+
+@pytest.fixture(scope="module")
+def valkey_url_of_page(valkey_server: Valkey) -> str:
+    """The same for tests of one page that share what they leave in it."""
+    return _emptied(valkey_server)
+
+
+def _emptied(server: Valkey) -> str:
+    with redis.Redis.from_url(server.url) as client:
         client.flushall()
-    return valkey_server.url
+    return server.url
 
 
 @pytest.fixture(scope="session")

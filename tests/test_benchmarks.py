@@ -60,7 +60,7 @@ def test_pipeline_measures_market_and_limit_orders_against_commits() -> None:
 
 def test_relayer_measures_trades_from_socket_to_redis() -> None:
     """Nothing was lost, and what does less is faster."""
-    told, result = run("relayer", "--rounds 1 --seconds 1 --paced 1")
+    told, result = run("relayer", "--rounds 1 --seconds 2 --paced 2")
 
     assert list(result) == [
         "ticks_per_s",

@@ -34,9 +34,9 @@ NO_INTEGERS = ("1.0", "1e3", "1E0", '"1"', "true", "[1]", '{"value": 1}', "1" * 
 
 
 @pytest.fixture(scope="module")
-def target(migrated_sqlite: str, valkey_server: Any) -> Iterator[tuple[Api, Person, Person]]:
+def target(migrated_sqlite: str, valkey_url_of_page: str) -> Iterator[tuple[Api, Person, Person]]:
     """The API with a user and an administrator, for the whole page."""
-    with opened(settings_for(migrated_sqlite, valkey_server.url)) as books:
+    with opened(settings_for(migrated_sqlite, valkey_url_of_page)) as books:
         api = api_on(books)
         yield api, api.person(), api.administrator()
 

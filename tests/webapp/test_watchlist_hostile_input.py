@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.books import HYNIX, SAMSUNG, opened, settings_for
-from tests.servers import Valkey
 from tests.trading.steps import everything
 from tests.webapp.client import Api, Person, api_on, data_of, problem_form
 from tests.webapp.test_hostile_input import BODIES, JSON, NO_NUMBERS, anything
@@ -42,8 +41,8 @@ class Target:
 
 
 @pytest.fixture(scope="module")
-def target(migrated_mariadb: str, valkey_server: Valkey) -> Iterator[Target]:
-    with opened(settings_for(migrated_mariadb, valkey_server.url)) as books:
+def target(migrated_mariadb: str, valkey_url_of_page: str) -> Iterator[Target]:
+    with opened(settings_for(migrated_mariadb, valkey_url_of_page)) as books:
         books.tick(70_000)
         yield Target(api_on(books))
 
