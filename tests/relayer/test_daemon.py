@@ -8,7 +8,7 @@ from tests.relayer.harness import HYNIX, SAMSUNG, ask_for, health, relayer, serv
 from tests.servers import Valkey
 from trading.market import keys
 from trading.market.quote_book import QuoteBook
-from trading.market.tick import Position
+from trading.market.tick import MS_MAX, Position
 from trading.market.topics import trade_topic
 
 STOCKS = [f"A{number:06}" for number in range(1, 46)]
@@ -198,7 +198,7 @@ def test_places_rise_over_a_restart(valkey_url: str, client: "redis.Redis") -> N
 
     ask_for(client, SAMSUNG)
     asyncio.run(relay(1))
-    ahead = Position(10**13 - 1, 7)
+    ahead = Position(MS_MAX, 7)
     client.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: "{}"}, id=str(ahead))
     asyncio.run(relay(2))
 

@@ -14,7 +14,7 @@ from relayer.tick_writer import CROWDED_TICKS, WAITING_TICKS_MAX, TickWriter
 from tests.relayer.harness import HYNIX, SAMSUNG, until
 from tests.servers import Valkey
 from trading.market import keys
-from trading.market.tick import Position, Tick
+from trading.market.tick import MS_MAX, Position, Tick
 
 
 def tick(number: int, *, code: str = SAMSUNG, ms: int | None = None) -> Tick:
@@ -89,10 +89,10 @@ def test_places_continue_behind_the_streams_last_even_when_our_clock_is_behind(
             writer.offer(tick(1, ms=5))
             writer.offer(tick(2, ms=6))
 
-    client.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick(0, ms=10**13 - 1).to_json()}, id=f"{10**13 - 1}-0")
+    client.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick(0, ms=MS_MAX).to_json()}, id=f"{MS_MAX}-0")
     asyncio.run(write())
 
-    assert stream(client) == [(f"{10**13 - 1}-0", 0), (f"{10**13 - 1}-1", 1), (f"{10**13 - 1}-2", 2)]
+    assert stream(client) == [(f"{MS_MAX}-0", 0), (f"{MS_MAX}-1", 1), (f"{MS_MAX}-2", 2)]
 
 
 def test_a_batch_whose_answer_was_lost_is_not_written_twice(valkey_server: Valkey, valkey_url: str) -> None:

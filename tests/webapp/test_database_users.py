@@ -23,7 +23,7 @@ docker_process_sql() {{ cat; }}
 export MYSQL_DATABASE={database} MYSQL_USER={owner} MYSQL_PASSWORD=owner MYSQL_ROWS_PASSWORD=rows
 echo "CREATE USER '$MYSQL_USER'@'%' IDENTIFIED BY '$MYSQL_PASSWORD';"
 echo "GRANT ALL ON $MYSQL_DATABASE.* TO '$MYSQL_USER'@'%';"
-. {file}
+. '{file}'
 """
 
 

@@ -16,7 +16,7 @@ _PRICE_MAX = 10**9
 _VOLUME_MAX = 10**15
 _POSITIONS_PER_MS = 1_000_000
 # Of the last millisecond whose positions are 64-bit integers, as packed: in the year 2262.
-_MS_MAX = 2**63 // _POSITIONS_PER_MS - 1
+MS_MAX = 2**63 // _POSITIONS_PER_MS - 1
 _CLOCK_TOLERANCE_MS = 1_000
 
 
@@ -41,7 +41,7 @@ class Position(NamedTuple):
             dash and ms.isascii() and ms.isdigit() and n.isascii() and n.isdigit() and len(ms) <= 13 and len(n) <= 6
         ):
             raise MalformedTick("position is no stream id")
-        if int(ms) > _MS_MAX:
+        if int(ms) > MS_MAX:
             raise MalformedTick("position is beyond all time")
         return cls(int(ms), int(n))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trading.market.tick import MalformedTick, Position, Tick, parse_toss_trade
+from trading.market.tick import MS_MAX, MalformedTick, Position, Tick, parse_toss_trade
 
 NOW = datetime(2026, 11, 20, 1, 0, 0, 123_000, tzinfo=UTC)
 PLACE = Position(1_763_600_400_123, 7)
@@ -189,7 +189,7 @@ def test_a_malformed_message_is_not_repeated_in_full() -> None:
         received_at=st.datetimes(datetime(2, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001
             lambda at: at.replace(microsecond=at.microsecond // 1_000 * 1_000)
         ),
-        position=st.builds(Position, st.integers(0, 9_223_372_036_853), st.integers(0, 999_999)),
+        position=st.builds(Position, st.integers(0, MS_MAX), st.integers(0, 999_999)),
     )
 )
 def test_a_tick_comes_back_from_redis_as_it_went(tick: Tick) -> None:
@@ -198,7 +198,7 @@ def test_a_tick_comes_back_from_redis_as_it_went(tick: Tick) -> None:
     assert Tick.from_json(tick.to_json().encode()) == tick
 
 
-@given(st.lists(st.tuples(st.integers(0, 9_223_372_036_853), st.integers(0, 999_999)), min_size=2, max_size=6))
+@given(st.lists(st.tuples(st.integers(0, MS_MAX), st.integers(0, 999_999)), min_size=2, max_size=6))
 def test_packed_positions_keep_their_order(places: list[tuple[int, int]]) -> None:
     """One 64-bit integer orders as the stream does, and unpacks to the same place."""
     positions = [Position(*place) for place in places]
