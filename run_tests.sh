@@ -71,6 +71,8 @@ ensure_installed libfaketime faketime faketime
 ensure_unpacked promtool promtool prometheus usr/bin/promtool
 cd -- "$root"
 export PATH=$root/.venv/bin:$PATH
+# Where it is set each of some hundred processes would compile the product anew.
+unset PYTHONDONTWRITEBYTECODE
 
 if (($# > 0)); then
     run pytest "$@"

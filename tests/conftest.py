@@ -1,5 +1,6 @@
 """Fixtures that every room's tests share."""
 
+import gc
 from collections.abc import Iterator
 from itertools import count
 
@@ -18,6 +19,12 @@ hypothesis_settings.register_profile("unhurried", deadline=None)
 hypothesis_settings.load_profile("unhurried")
 
 _database_numbers = count(1)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: to look through it again and again for garbage took a tenth of all processor time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
