@@ -33,6 +33,7 @@ from gunicorn.http.errors import (
 from gunicorn.http.unreader import Unreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from trading.metrics import counting
 from trading.rules.problems import MIMETYPE, SHARED_PROBLEMS, problem_members
 
 HEAD_OCTETS_MAX = 32 * 1024
@@ -244,7 +245,7 @@ class WholeRequestWorker(ThreadWorker):
         if arrival is Arrival.WHOLE:
             return super().handle(conn) and not conn.lacks_octets
         if arrival not in (None, Arrival.PARTIAL):
-            _send(conn.sock, refusal(_code_of(arrival, conn.arriving)))
+            _refuse(conn.sock, _code_of(arrival, conn.arriving))
             return False
         return arrival
 
@@ -269,14 +270,14 @@ class WholeRequestWorker(ThreadWorker):
         code = {LimitRequestLine: "uri-too-long", LimitRequestHeaders: "headers-too-large"}.get(type(exc))
         # As gunicorn words it; what was sent is taken out of it by the logger (gunicorn.conf.py).
         self.log.warning(f"Invalid request from ip={addr[0] if addr else ''}: {exc}")  # noqa: G004
-        _send(client, refusal(code or "malformed-request"))
+        _refuse(client, code or "malformed-request")
 
     def murder_pending(self) -> None:
         """End what is due, as gunicorn's loop asks for between two events."""
         now = time.monotonic()
         for conn in self._overdue(now):
             if conn.arriving.octets:
-                _send(conn.sock, refusal("request-too-slow"))
+                _refuse(conn.sock, "request-too-slow")
             del self._arriving[conn]
             self.poller.unregister(conn.sock)
             self.nr_conns -= 1
@@ -348,6 +349,11 @@ def refusal(code: str) -> bytes:
         f"X-Request-ID: {request_id}",
     )
     return "\r\n".join([*head, "", ""]).encode() + body
+
+
+def _refuse(client: socket, code: str) -> None:
+    counting.problem_answered(code)
+    _send(client, refusal(code))
 
 
 def _send(client: socket, octets: bytes) -> None:

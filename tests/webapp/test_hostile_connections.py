@@ -84,8 +84,22 @@ def answer_to(port: int, octets: bytes) -> tuple[int, dict[str, str], bytes]:
     return int(lines[0].split()[1]), headers, body
 
 
+def counted(port: int) -> dict[str, float]:
+    """How often the API says to have answered each problem, by code. A text is kept for a second; the next one has the last request for it, too."""
+    texts = [requests.get(f"http://{LOOPBACK}:{port}/metrics", timeout=20).text]
+    wait_until(lambda: _differs(texts, port), what="a text that is made now")
+    found = re.findall(r'^stocking_problems_total{code="(.+)"} (\S+)$', texts[-1], re.MULTILINE)
+    return {code: float(count) for code, count in found}
+
+
+def _differs(texts: list[str], port: int) -> bool:
+    texts.append(requests.get(f"http://{LOOPBACK}:{port}/metrics", timeout=20).text)
+    return texts[-1] != texts[0]
+
+
 def test_slow_clients_hold_nobody_up_and_are_ended(port: int) -> None:
-    """Forty of them, of every kind at once, take no thread; each is told that it was too slow, or cut, about ten seconds after it began."""
+    """Forty of them, of every kind at once, take no thread; each is told that it was too slow, and counted, or cut, about ten seconds after it began."""
+    before, too_slow = counted(port)["request-too-slow"], 0
     with ExitStack() as stack:
         slow = [(stack.enter_context(closing(connected(port, begun))), more) for begun, more in list(SLOW.values()) * 7]
         began = sent = time.monotonic()
@@ -107,9 +121,27 @@ def test_slow_clients_hold_nobody_up_and_are_ended(port: int) -> None:
                     told = b""
                 if not told.startswith(b"HTTP/1.1 100"):
                     assert told == b"" or told.startswith(b"HTTP/1.1 408"), told
+                    too_slow += bool(told)
                     del waiting[connection]
         assert not waiting
         assert 9 < time.monotonic() - began < 15
+    assert too_slow > 10
+    wait_until(lambda: counted(port)["request-too-slow"] == before + too_slow, what="all of them are counted")
+
+
+def test_what_no_application_sees_is_counted_too(port: int) -> None:
+    """By its code, as all problems are."""
+    refused = {
+        "malformed-request": b"GET /healthz\r\n\r\n",
+        "uri-too-long": b"GET /" + b"a" * 50_000,
+        "headers-too-large": GET + b"X: a\r\n" * 65 + b"\r\n",
+        "payload-too-large": POST + b"Transfer-Encoding: chunked\r\n\r\n10001\r\n",
+    }
+    before = counted(port)
+
+    assert {json.loads(answer_to(port, octets)[2])["code"] for octets in refused.values()} == set(refused)
+
+    wait_until(lambda: all(counted(port)[code] == before[code] + 1 for code in refused), what="they are counted")
 
 
 def test_clients_that_do_not_hang_up_hold_nobody_up(port: int) -> None:
