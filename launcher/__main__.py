@@ -43,7 +43,7 @@ class Launch:
         self._say(f"Database: {plan.database_of(self._plan.environment)}")
         with bundled_redis(self._plan):
             if self._plan.valkey_port:
-                self._say(f"Redis: bundled Valkey on port {self._plan.valkey_port}")
+                self._say(f"Redis: bundled Valkey on port {self._plan.valkey_port}{self._hint}")
             self._say("Bringing the database up to date")
             prepare_database(self._plan)
             forget_beat_schedule(self._plan)
@@ -107,6 +107,13 @@ class Launch:
     def _metrics(self) -> str:
         """Where each process tells of itself, a line each."""
         return "\n                  ".join(f"{url}  ({name})" for name, url in self._plan.metrics_urls.items())
+
+    @property
+    def _hint(self) -> str:
+        """What commands in another terminal have to be told, where that is not what they take for granted."""
+        if self._plan.valkey_port == plan.VALKEY_PORT:
+            return ""
+        return f"; flask commands need REDIS_URL={self._plan.environment['REDIS_URL']}"
 
     @property
     def _stream_url(self) -> str:

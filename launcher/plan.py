@@ -19,6 +19,8 @@ from trading.settings import SettingsError, load
 ROOT = Path(__file__).resolve().parent.parent
 API_PREFIX = "/api/v1"
 PORTONE_PORT = 8092
+# The one of REDIS_URL's default, so that commands in another terminal find the bundled Redis without being told.
+VALKEY_PORT = 6379
 # Where those tell of themselves that have no port else.
 METRICS_PORTS = {"WORKER_METRICS_PORT": 9101, "BEAT_METRICS_PORT": 9102, "RELAYER_METRICS_PORT": 9103}
 CLAIMED = ("API_PORT", "FLOWER_PORT", "GATEWAY_PORT", *METRICS_PORTS)
@@ -87,7 +89,8 @@ def make(given: Mapping[str, str], var: Path) -> Plan:
         environment["DATABASE_URI"] = f"sqlite:///{var / 'stocking.db'}"
     valkey_port = None
     if not environment.get("REDIS_URL"):
-        valkey_port = free_port()
+        valkey_port = _claim_usual("VALKEY_PORT", VALKEY_PORT, LOOPBACK, environment)
+        _refuse_shared({name: int(environment[name]) for name in (*CLAIMED, "VALKEY_PORT")})
         environment["REDIS_URL"] = url_of(valkey_port)
 
     commands = parse_procfile((ROOT / "Procfile").read_text()).processes
@@ -116,15 +119,12 @@ def make(given: Mapping[str, str], var: Path) -> Plan:
 
 
 def _claim_metrics_ports(environment: dict[str, str]) -> dict[str, str]:
-    """The address at which each such process tells of itself: at the port that its variable names, else at its usual one, else at a free one."""
+    """The address at which each such process tells of itself."""
     host = environment.get("METRICS_HOST") or LOOPBACK
     addresses = {}
     for variable, usual in METRICS_PORTS.items():
-        claimed = {environment.get(name) for name in CLAIMED}
-        if not environment.get(variable) and (str(usual) in claimed or not is_free(usual, host)):
-            environment[variable] = str(free_port(host))
         process = variable.partition("_")[0].lower()
-        addresses[process] = _address(host, _claim(variable, usual, host, environment))
+        addresses[process] = _address(host, _claim_usual(variable, usual, host, environment))
     return addresses
 
 
@@ -147,16 +147,21 @@ def _stand_ins(environment: dict[str, str], api_url: str) -> str | None:
     else:
         environment["SANDBOX_REST_PORT"] = "0"  # Any port: nobody asks it for anything.
     if needs_portone:
-        if environment.get("PORTONE_PORT") or is_free(PORTONE_PORT):
-            _claim("PORTONE_PORT", PORTONE_PORT, LOOPBACK, environment)
-            _refuse_shared({name: int(environment[name]) for name in (*CLAIMED, "PORTONE_PORT")})
-        else:
-            environment["PORTONE_PORT"] = str(free_port())
+        _claim_usual("PORTONE_PORT", PORTONE_PORT, LOOPBACK, environment)
+        _refuse_shared({name: int(environment[name]) for name in (*CLAIMED, "PORTONE_PORT")})
         environment["PORTONE_API_BASE_URL"] = f"http://{LOOPBACK}:{environment['PORTONE_PORT']}"
         environment["PORTONE_WEBHOOK_URL"] = f"{api_url}{API_PREFIX}/payments/portone/webhook"
     else:
         environment["PORTONE_PORT"] = "0"  # Any port: nobody asks it for anything.
     return url
+
+
+def _claim_usual(variable: str, usual: int, host: str, environment: dict[str, str]) -> int:
+    """The port that the variable names; without it the usual one, or a free one where that is taken. Written back."""
+    taken = {environment.get(name) for name in CLAIMED}
+    if not environment.get(variable) and (str(usual) in taken or not is_free(usual, host)):
+        environment[variable] = str(free_port(host))
+    return _claim(variable, usual, host, environment)
 
 
 def _claim(variable: str, default: int, host: str, environment: dict[str, str]) -> int:

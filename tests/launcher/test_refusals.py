@@ -15,6 +15,8 @@ from launcher import plan
 from launcher.credentials import kept_secret
 from launcher.errors import LaunchError
 from launcher.ports import LOOPBACK, free_port
+from launcher.valkey import url_of
+from trading.settings import Settings
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def busy_port() -> Iterator[int]:
 
 
 def launch(var: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "STOCKING_VAR": str(var), "API_PORT": str(free_port()), **variables}
+    environment = {**os.environ, "STOCKING_VAR": str(var), **ports(), **variables}
     return subprocess.run(
         [sys.executable, "-m", "launcher"],
         cwd=plan.ROOT,
@@ -142,13 +144,21 @@ def test_the_stand_in_for_portone_and_the_product_know_each_other(tmp_path: Path
     assert decided.environment["PORTONE_WEBHOOK_URL"] == hook
 
 
-def test_a_busy_port_of_the_stand_ins_is_another_one_unless_it_was_asked_for(
-    tmp_path: Path, busy_port: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("variable", ["PORTONE_PORT", "VALKEY_PORT"])
+def test_a_usual_port_that_is_busy_is_another_one_unless_it_was_asked_for(
+    tmp_path: Path, busy_port: int, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    monkeypatch.setattr(plan, "PORTONE_PORT", busy_port)
-    assert plan.make(ports(), tmp_path).environment["PORTONE_PORT"] != str(busy_port)
+    monkeypatch.setattr(plan, variable, busy_port)
+    assert plan.make(ports(), tmp_path).environment[variable] != str(busy_port)
     with pytest.raises(LaunchError, match=f"Port {busy_port} is busy"):
-        plan.make({**ports(), "PORTONE_PORT": str(busy_port)}, tmp_path)
+        plan.make({**ports(), variable: str(busy_port)}, tmp_path)
+
+
+def test_commands_find_the_bundled_redis_without_being_told(tmp_path: Path) -> None:
+    """Its usual port is that of the settings' default; every process is told the one that it has."""
+    assert url_of(plan.VALKEY_PORT) == Settings().redis_url.get_secret_value()
+    decided = plan.make(ports(), tmp_path)
+    assert decided.environment["REDIS_URL"] == url_of(int(decided.environment["VALKEY_PORT"]))
 
 
 def test_every_process_tells_of_itself_at_a_port_of_its_own(

@@ -42,6 +42,7 @@ def environment_of(var: Path) -> dict[str, str]:
         "FLOWER_PORT": str(free_port()),
         "GATEWAY_PORT": str(free_port()),
         "PORTONE_PORT": str(free_port()),
+        "VALKEY_PORT": str(free_port()),
         "ARGON2_TIME_COST": "1",
         "ARGON2_MEMORY_KIB": "1024",
     }
