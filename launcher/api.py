@@ -1,7 +1,7 @@
 """A user's view of the API: JSON over HTTP, nothing of the product imported."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
@@ -12,20 +12,27 @@ TIMEOUT_S = 10.0
 
 
 class ApiError(Exception):
-    """An answer that is not a success. ``code`` is the problem's stable code, empty when nothing or no problem came."""
+    """An answer that is not a success. ``code`` is the problem's stable code, empty when nothing or no problem came; ``retry_after_s`` is when to ask
+    again, where it says so.
+    """
 
-    def __init__(self, message: str, *, status: int = 0, code: str = "") -> None:
+    def __init__(self, message: str, *, status: int = 0, code: str = "", retry_after_s: int | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.retry_after_s = retry_after_s
 
 
 class Api:
-    """One user's session with the API at ``url``. Every call answers the envelope's ``data`` or raises ApiError."""
+    """One user's session with the API at ``url``. Every call answers the envelope's ``data`` or raises ApiError.
 
-    def __init__(self, url: str) -> None:
+    With ``wait``, which is given seconds, a call that came too early is made again, once, when it has returned.
+    """
+
+    def __init__(self, url: str, *, wait: Callable[[int], object] | None = None) -> None:
         self._url = url + API_PREFIX
         self._session = requests.Session()
+        self._wait = wait
 
     def sign_in(self, email: str, password: str) -> None:
         """Send this user's access token from now on."""
@@ -73,7 +80,16 @@ class Api:
             raise ApiError(f"GET {url} broke off: {type(failure).__name__}.") from None
         return found
 
-    def _call(
+    def _call(self, method: str, path: str, **content: Mapping[str, object]) -> Any:
+        try:
+            return self._ask(method, path, **content)
+        except ApiError as refused:
+            if self._wait is None or refused.status != 429 or refused.retry_after_s is None:
+                raise
+            self._wait(refused.retry_after_s)
+        return self._ask(method, path, **content)
+
+    def _ask(
         self,
         method: str,
         path: str,
@@ -101,6 +117,7 @@ class Api:
                 f"{told} answered {answer.status_code}: {detail}",
                 status=answer.status_code,
                 code=str(content.get("code", "")),
+                retry_after_s=content.get("retry_after_s"),
             )
         return content["data"]
 

@@ -54,7 +54,7 @@ class TradingDay:
     def __init__(
         self, api_url: str, stream_url: str, portone_url: str | None, console: Console, stopping: threading.Event
     ) -> None:
-        self._api = Api(api_url)
+        self._api = Api(api_url, wait=self._wait_for_our_turn)
         self._window = None if portone_url is None else Window(portone_url, api_url)
         self._stream_url = stream_url
         self._console = console
@@ -82,6 +82,11 @@ class TradingDay:
             raise DemoError(f"An answer lacks something that the contract promises: {strange!r}.") from strange
         finally:
             self._api.close()
+
+    def _wait_for_our_turn(self, seconds: int) -> None:
+        """Somebody at this address has signed in often of late."""
+        self._console.print(f"Too many requests for now: going on in {seconds} s")
+        self._stopping.wait(seconds)
 
     def _register(self) -> None:
         email, password = f"demo-{secrets.token_hex(4)}@stocking.example", secrets.token_urlsafe(18)

@@ -180,7 +180,7 @@ def payments_stack(database_uri: str, redis_url: str, **changed: object) -> Iter
     stand_in.start()
     try:
         settings = settings_for(database_uri, redis_url, portone_api_base_url=stand_in.url, **changed)
-        with opened(settings, clock=clock) as books, _serving(server):
+        with opened(settings, clock=clock) as books, serving(server):
             api = api_on(books)
             apps.append(api.app)
             yield PaymentsStack(books, api, stand_in, webhook_url)
@@ -189,7 +189,7 @@ def payments_stack(database_uri: str, redis_url: str, **changed: object) -> Iter
 
 
 @contextmanager
-def _serving(server: BaseWSGIServer) -> Iterator[None]:
+def serving(server: BaseWSGIServer) -> Iterator[None]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
