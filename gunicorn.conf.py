@@ -1,5 +1,6 @@
 """How gunicorn serves the API. Times are seconds, sizes bytes; docs/settings.md lists what the environment changes."""
 
+import gc
 import os
 import re
 import sys
@@ -97,7 +98,10 @@ def post_worker_init(worker: Any) -> None:
 
     And let threads whose answer from the database has come in wait for 0.5 ms instead of Python's 5 while another computes.
 
-    An order waits ten times for a server; behind two computing threads that added up to the slowest hundredth of the answers.
+    An order waits ten times for a server; behind two computing threads that added up to the slowest hundredth of the answers. What is loaded by now stays:
+    to look through it for garbage, as the collector does now and then, would hold all threads up.
     """
+    gc.collect()
+    gc.freeze()
     sys.setswitchinterval(0.0005)
     worker.wsgi.extensions["stocking.serving"] = lambda: worker.alive
