@@ -82,5 +82,5 @@ run ruff format --check .
 run ruff check .
 run mypy
 run lint-imports
-# Five at a time on two cores, as many wait for a server's time to pass; each has servers of its own, and the tests of one file stay together.
-run pytest -n 5 --dist loadfile
+# Four at a time on two cores, as many wait for a server's time to pass; each has servers of its own, and the tests of one file stay together.
+run pytest -n 4 --dist loadfile

@@ -59,7 +59,7 @@ def test_pipeline_measures_market_and_limit_orders_against_commits() -> None:
 
 
 def test_relayer_measures_trades_from_socket_to_redis() -> None:
-    """Nothing was lost, and what does less is faster."""
+    """Nothing was lost, and what does nothing is the fastest."""
     told, result = run("relayer", "--rounds 1 --seconds 2 --paced 2")
 
     assert list(result) == [
@@ -71,7 +71,9 @@ def test_relayer_measures_trades_from_socket_to_redis() -> None:
         "p99_ms",
         "lost",
     ]
-    assert 0 < result["awaiting_per_s"] < result["ticks_per_s"] < result["bare_per_s"]
+    # Which of the two is faster within a second is the machine's business, when others use it.
+    assert 0 < result["awaiting_per_s"] < result["bare_per_s"]
+    assert 0 < result["ticks_per_s"] < result["bare_per_s"]
     assert 0 < result["p99_ms"] < 10_000
     assert result["lost"] == 0
     assert any("MiB at the end" in line for line in told)

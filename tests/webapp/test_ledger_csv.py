@@ -143,9 +143,9 @@ def test_filters_narrow_the_file_and_a_limit_does_not_apply(api: Api) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_fifty_thousand_rows_take_little_memory_and_are_one_state(api: Api) -> None:
-    """The file is many times as large as the memory that it takes; what is booked while it is sent is not in it, and nothing is in it twice."""
-    person, rows = api.person(), 50_000
+def test_many_rows_take_little_memory_and_are_one_state(api: Api) -> None:
+    """Twenty thousand of them, kept until the end, would take several times as much; what is booked while it is sent is not in it, and nothing is in it twice."""
+    person, rows = api.person(), 20_000
     fill(api, person, rows)
     tracemalloc.start()
     answer = api.client.get(f"/api/v1{PATH}", headers={**person.headers, **CSV}, buffered=False)
@@ -159,5 +159,5 @@ def test_fifty_thousand_rows_take_little_memory_and_are_one_state(api: Api) -> N
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert numbers == list(range(rows + 1, 0, -1))
-    assert size > 5_000_000
+    assert size > 2_000_000
     assert peak - len(numbers) * 40 < 4_500_000, f"{peak:,} B for a file of {size:,} B"
