@@ -13,6 +13,7 @@ from typing import Self
 
 import pymysql
 
+from launcher.ending import end
 from launcher.leash import leashed
 from launcher.ports import LOOPBACK, free_port
 
@@ -99,14 +100,8 @@ class MariaDB:
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the server by its pid, paused or not, and keep its folder: in order, or with SIGKILL as a crash would."""
         process, self._process = self._process, None
-        if process is not None and process.poll() is None:
-            process.send_signal(number)
-            process.send_signal(signal.SIGCONT)
-            try:
-                process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        if process is not None:
+            end(process, number, timeout_s=STOP_TIMEOUT_S)
 
     def pause(self) -> None:
         """Freeze the server: connections stay open and nothing is answered, as in a stall of the machine."""

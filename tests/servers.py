@@ -6,6 +6,8 @@ also be paused, and comes back on its port after a stop.
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import NoReturn
 import pytest
 
 from benchmarks.mariadb import MariaDB, is_installed
+from launcher.leash import leashed
+from launcher.plan import ROOT
 from launcher.valkey import Valkey
 
 __all__ = [
@@ -24,6 +28,7 @@ __all__ = [
     "require_dump",
     "require_mariadb",
     "require_promtool",
+    "start_gunicorn",
     "wait_until",
 ]
 
@@ -67,6 +72,18 @@ def require_promtool() -> str:
     if program is None:
         _do_without("promtool is not installed (Prometheus).")
     return program
+
+
+def start_gunicorn(port: int, *, database_uri: str, redis_url: str, **variables: str) -> "subprocess.Popen[bytes]":
+    """The API as production serves it, with nothing else in its environment. It may not be up yet; whoever starts it ends it."""
+    environment = {"DATABASE_URI": database_uri, "REDIS_URL": redis_url, "API_PORT": str(port), **variables}
+    return subprocess.Popen(
+        leashed([sys.executable, "-m", "gunicorn", "wsgi:app"]),
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def _do_without(reason: str) -> NoReturn:

@@ -1,11 +1,8 @@
 """Clients that are slow, silent, do not hang up or speak no HTTP, on real sockets against the real gunicorn: nobody else notices."""
 
 import json
-import os
 import re
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
@@ -13,9 +10,8 @@ from contextlib import ExitStack, closing, suppress
 import pytest
 import requests
 
-from launcher.plan import ROOT
 from launcher.ports import LOOPBACK, free_port
-from tests.servers import Valkey, wait_until
+from tests.servers import Valkey, start_gunicorn, wait_until
 from webapp.security_headers import HEADERS
 
 THREADS = 2
@@ -38,17 +34,8 @@ SLOW = {
 def port(migrated_sqlite: str, valkey_server: Valkey) -> Iterator[int]:
     """gunicorn with one process of two threads: were one client to hold a thread, two would hold them all."""
     port = free_port()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URI": migrated_sqlite,
-        "REDIS_URL": valkey_server.url,
-        "API_PORT": str(port),
-        "WORKERS": "1",
-        "THREADS": str(THREADS),
-        "RATE_LIMITS": "0",
-    }
-    command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    variables = {"WORKERS": "1", "THREADS": str(THREADS), "RATE_LIMITS": "0"}
+    process = start_gunicorn(port, database_uri=migrated_sqlite, redis_url=valkey_server.url, **variables)
     try:
         wait_until(lambda: is_prompt(port), what="gunicorn is up", deadline_s=60)
         yield port

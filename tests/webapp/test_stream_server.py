@@ -1,10 +1,8 @@
 """The stream behind the real server: its thread is freed when the client goes or takes nothing, and a worker ends in time."""
 
-import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,10 +10,9 @@ from uuid import UUID
 
 import requests
 
-from launcher.plan import ROOT
 from launcher.ports import free_port
 from tests.books import opened, settings_for
-from tests.servers import wait_until
+from tests.servers import start_gunicorn, wait_until
 from tests.webapp.client import PREFIX, Person, api_on
 from trading.database.clock import utc_now
 from trading.market.account_events import AccountEvent, AccountStreams, EventKind
@@ -50,19 +47,8 @@ def served(migrated_sqlite: str, valkey_url: str, **more: str) -> Iterator[Serve
     with opened(settings_for(migrated_sqlite, valkey_url, jwt_secret_key=SECRET)) as books:
         who = api_on(books).person()
     port = free_port()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URI": migrated_sqlite,
-        "REDIS_URL": valkey_url,
-        "JWT_SECRET_KEY": SECRET,
-        "API_PORT": str(port),
-        "WORKERS": "1",
-        "THREADS": "4",
-        "STREAM_CLIENTS_MAX": "2",
-        **more,
-    }
-    command = [sys.executable, "-m", "gunicorn", "wsgi:app"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    variables = {"JWT_SECRET_KEY": SECRET, "WORKERS": "1", "THREADS": "4", "STREAM_CLIENTS_MAX": "2", **more}
+    process = start_gunicorn(port, database_uri=migrated_sqlite, redis_url=valkey_url, **variables)
     server = Served(port, who, process)
     try:
         wait_until(lambda: is_up(port), what="gunicorn is up", deadline_s=60)
