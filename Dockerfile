@@ -15,7 +15,8 @@ RUN pip uninstall --yes setuptools wheel pip \
     && useradd --system --uid 10001 --user-group --no-create-home --home-dir /app --shell /usr/sbin/nologin stocking
 COPY --from=packages /venv /venv
 WORKDIR /app
-COPY celery_config.py gunicorn.conf.py gunicorn_worker.py wsgi.py ./
+COPY celery_config.py gunicorn_worker.py wsgi.py ./
+COPY deploy/gunicorn.conf.py deploy/gunicorn.conf.py
 COPY trading trading
 COPY webapp webapp
 COPY workers workers
@@ -26,7 +27,7 @@ ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 API_HOST=0
 RUN python -m compileall -q .
 USER 10001:10001
 EXPOSE 8000 8001
-CMD ["gunicorn", "wsgi:app"]
+CMD ["gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"]
 
 FROM product AS sandbox
 COPY sandbox sandbox

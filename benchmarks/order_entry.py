@@ -304,7 +304,7 @@ def _request(method: str, path: str, trader: Trader, body: bytes = b"") -> bytes
 def _gunicorn(settings: Settings, log: Path) -> Iterator[tuple[int, dict[str, list[int]]]]:
     """The API as the Procfile starts it; its port, and the pids of its workers. Its log is a file, so that writing one is paid for."""
     port = free_port()
-    with running(["gunicorn", "wsgi:app"], settings, log, API_PORT=str(port)) as process:
+    with running(["gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"], settings, log, API_PORT=str(port)) as process:
         wait_for(lambda: _is_ready(port), "gunicorn to be ready", process, log)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         yield port, {"gunicorn's workers": [int(pid) for pid in children]}

@@ -78,7 +78,7 @@ def start_gunicorn(port: int, *, database_uri: str, redis_url: str, **variables:
     """The API as production serves it, with nothing else in its environment. It may not be up yet; whoever starts it ends it."""
     environment = {"DATABASE_URI": database_uri, "REDIS_URL": redis_url, "API_PORT": str(port), **variables}
     return subprocess.Popen(
-        leashed([sys.executable, "-m", "gunicorn", "wsgi:app"]),
+        leashed([sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"]),
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **environment},
         stdout=subprocess.DEVNULL,

@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 # A database in trouble is not asked more often for being looked at, however many look.
 KEEP_S = 3.0
-# Who scrapes gives up after ten seconds (docs/operations/prometheus.yml).
+# Who scrapes gives up after ten seconds (deploy/monitoring/prometheus.yml).
 WAIT_S = 3.0
 
 

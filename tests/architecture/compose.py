@@ -1,4 +1,4 @@
-"""docker-compose.yml and docker-compose.sandbox.yml as data, for the tests that hold them against the product."""
+"""docker-compose.yml and deploy/docker-compose.sandbox.yml as data, for the tests that hold them against the product."""
 
 import platform
 import re
@@ -14,7 +14,7 @@ from tests.trading.test_settings import PRODUCTION
 from trading.processes import Process
 
 FILE = ROOT / "docker-compose.yml"
-SANDBOX_FILE = ROOT / "docker-compose.sandbox.yml"
+SANDBOX_FILE = ROOT / "deploy/docker-compose.sandbox.yml"
 
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(FILE.read_text())["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}

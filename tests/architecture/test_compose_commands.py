@@ -100,7 +100,7 @@ def test_flower_listens_where_its_port_is_published() -> None:
 
 def test_every_other_command_names_what_is_there() -> None:
     """A module, an application, commands of flask: a slip would be a container that starts again and again."""
-    assert OURS["api"]["command"] == ["gunicorn", "wsgi:app"]
+    assert OURS["api"]["command"] == ["gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"]
     assert "\napp = " in (ROOT / "wsgi.py").read_text()
     for name in ("relayer", "gateway"):
         python, option, module = OURS[name]["command"]

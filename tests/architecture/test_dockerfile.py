@@ -57,6 +57,7 @@ def laid_out(stage: str, place: Path) -> Path:
         if (ROOT / source).is_dir():
             shutil.copytree(ROOT / source, place / destination, ignore=shutil.ignore_patterns("__pycache__"))
         else:
+            (place / destination).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / source, place / destination)
     return place
 
@@ -110,7 +111,7 @@ def test_the_image_knows_whether_its_default_command_is_healthy() -> None:
     asked = json.loads(check.partition("CMD ")[2])
 
     assert asked == OURS["api"]["healthcheck"]["test"][1:]
-    assert [rest for word, rest in history("production") if word == "CMD"] == ['["gunicorn", "wsgi:app"]']
+    assert [rest for word, rest in history("production") if word == "CMD"] == ['["gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"]']
     assert "HEALTHCHECK" not in [word for word, _ in history("sandbox")]
 
 

@@ -51,7 +51,7 @@ def test_the_figures_are_the_codes() -> None:
     assert (defaults["sign_in_lock_s"], defaults["sign_in_lock_max_s"]) == (60, 900)
     assert (sign_in_guard.FAILURES_REMEMBERED_S, sign_in_guard.CLIENT_REMEMBERED_S) == (86_400, 30 * 86_400)
     assert f"that wait for a sign-in, and each of them | {attempts.WAITING_PER_CLIENT_MAX}, 5 s |" in PAGE
-    configuration = (ROOT / "gunicorn.conf.py").read_text()
+    configuration = (ROOT / "deploy/gunicorn.conf.py").read_text()
     for line, told in (
         ("limit_request_line = 4_094", "| the request line | 4,094 octets |"),
         ("limit_request_fields = 64", "64, 8,190 octets, 32 KiB"),

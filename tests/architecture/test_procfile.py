@@ -16,7 +16,7 @@ def module_of(words: list[str]) -> str:
         # A variable that this process alone is given.
         words = ["exec", *words[3:]]
     match words:
-        case ["exec", "gunicorn", target, *_]:
+        case ["exec", "gunicorn", "-c", _, target]:
             return target.partition(":")[0]
         case ["exec", "celery", "-A", application, "worker" | "flower", *_]:
             return application

@@ -34,7 +34,7 @@ def test_the_page_tells_no_setting_that_does_not_exist() -> None:
     """A variable that nothing reads is set in good faith and has no effect."""
     others = "".join(
         (ROOT / name).read_text(encoding="utf-8")
-        for name in ("gunicorn.conf.py", "Procfile", "launcher/plan.py", "start_services.sh")
+        for name in ("deploy/gunicorn.conf.py", "Procfile", "launcher/plan.py", "start_services.sh")
     )
     unknown = [name for name in rows() if name.lower() not in Settings.model_fields and name not in others]
     assert unknown == []

@@ -16,7 +16,7 @@ MAY_READ_THE_ENVIRONMENT = (
     "trading/settings.py",
     "launcher/",
     "benchmarks/",
-    "gunicorn.conf.py",
+    "deploy/gunicorn.conf.py",
     "trading/metrics/sharing.py",
 )
 REDIS_NAME = re.compile(r"toss_ws_relayer:|toss_rest:|stock:realtime:|stock:ticks|stock_updates:|sign_in:")

@@ -1,4 +1,4 @@
-"""docs/operations/alerts.yml: every rule can be read, asks for what is told, fires when it should, and leads to a section of the runbook."""
+"""deploy/monitoring/alerts.yml: every rule can be read, asks for what is told, fires when it should, and leads to a section of the runbook."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ from trading.rules.payments.decisions import Action
 from webapp import create_app
 from webapp.problems import CODES
 
-FOLDER = ROOT / "docs" / "operations"
+FOLDER = ROOT / "deploy" / "monitoring"
 RULES: dict[str, dict[str, Any]] = {
     rule["alert"]: rule
     for group in yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"]
@@ -52,7 +52,7 @@ def test_a_rule_says_how_bad_it_is_what_is_wrong_and_what_to_do(name: str) -> No
 
 def test_the_runbook_has_no_section_for_what_is_no_alert() -> None:
     """Nobody would ever read it."""
-    sections = re.findall(r"^## (\w+)$", (FOLDER / "runbook.md").read_text(encoding="utf-8"), re.MULTILINE)
+    sections = re.findall(r"^## (\w+)$", (ROOT / "docs" / "operations" / "runbook.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert sections == list(RULES)
 
 

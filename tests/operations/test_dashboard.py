@@ -1,4 +1,4 @@
-"""docs/operations/grafana-dashboard.json: each panel asks for what is told, and no family is left in the dark."""
+"""deploy/monitoring/grafana-dashboard.json: each panel asks for what is told, and no family is left in the dark."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from launcher.plan import ROOT
 from tests.operations.promql import faults_of, read
 from trading.metrics.families import FAMILIES
 
-FOLDER = ROOT / "docs" / "operations"
+FOLDER = ROOT / "deploy" / "monitoring"
 BOARD: dict[str, Any] = json.loads((FOLDER / "grafana-dashboard.json").read_text(encoding="utf-8"))
 PANELS: list[dict[str, Any]] = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
 

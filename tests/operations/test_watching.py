@@ -1,4 +1,4 @@
-"""docs/operations/prometheus.yml and docker-compose.watch.yml against the services that they watch."""
+"""deploy/monitoring/prometheus.yml and deploy/docker-compose.watch.yml against the services that they watch."""
 
 import os
 import re
@@ -12,8 +12,8 @@ from launcher.plan import ROOT
 from tests.architecture.compose import FILE, OURS, SECRETS, SERVICES, program
 from trading.settings import Settings
 
-FOLDER = ROOT / "docs" / "operations"
-WATCH_FILE = ROOT / "docker-compose.watch.yml"
+FOLDER = ROOT / "deploy" / "monitoring"
+WATCH_FILE = ROOT / "deploy/docker-compose.watch.yml"
 WATCH: dict[str, Any] = yaml.safe_load(WATCH_FILE.read_text())
 PROMETHEUS: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
 JOBS: dict[str, dict[str, Any]] = {job["job_name"]: job for job in PROMETHEUS["scrape_configs"]}

@@ -87,7 +87,7 @@ class House:
         return {
             "sandbox": (*python, "sandbox", "--port", str(self._sandbox_port), *portone, *sandbox_arguments),
             "relayer": (*python, "relayer"),
-            "api": (*python, "gunicorn", "wsgi:app"),
+            "api": (*python, "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"),
             "worker-1": (*worker, "-n", "one@%h"),
             "worker-2": (*worker, "-n", "two@%h"),
             "beat": (*celery, "--quiet", "beat", "-l", "INFO", "-s", str(self.logs / "beat-schedule"), "--pidfile="),
