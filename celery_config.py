@@ -51,7 +51,9 @@ def queue_of(task: str) -> str:
 
 def queue_names(settings: Settings) -> tuple[str, ...]:
     """All queues, each once."""
-    return tuple(dict.fromkeys([*QUEUES.values(), *map(match_queue, range(settings.matcher_shards))]))
+    return tuple(
+        dict.fromkeys([*QUEUES.values(), *map(match_queue, range(settings.matcher_shards))])
+    )
 
 
 def _common(settings: Settings) -> dict[str, Any]:
@@ -68,7 +70,11 @@ def _common(settings: Settings) -> dict[str, Any]:
 def producer(settings: Settings) -> dict[str, Any]:
     """For a process that answers people: the thread that sends waits at most half a second for a broker that is away."""
     return _common(settings) | {
-        "broker_transport_options": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "max_retries": 0},
+        "broker_transport_options": {
+            "socket_timeout": 0.5,
+            "socket_connect_timeout": 0.5,
+            "max_retries": 0,
+        },
         "broker_connection_timeout": 0.5,
         "task_publish_retry": False,
     }
@@ -81,7 +87,9 @@ def worker(settings: Settings) -> dict[str, Any]:
         "task_reject_on_worker_lost": True,
         "task_soft_time_limit": SOFT_TIME_LIMIT_S,
         "task_time_limit": HARD_TIME_LIMIT_S,
-        "task_queues": {queue: {"exchange": queue, "routing_key": queue} for queue in queue_names(settings)},
+        "task_queues": {
+            queue: {"exchange": queue, "routing_key": queue} for queue in queue_names(settings)
+        },
         "task_routes": {str(task): {"queue": queue} for task, queue in QUEUES.items()},
         "task_publish_retry": False,
         "worker_prefetch_multiplier": 1,
@@ -136,7 +144,11 @@ def _schedule(settings: Settings) -> dict[str, Any]:
             "task": str(Task.MATCH_LIMIT_ORDERS),
             "args": (shard,),
             "schedule": period_s,
-            "options": {"expires": _expires_s(period_s), "queue": match_queue(shard), "argsrepr": f"shard {shard}"},
+            "options": {
+                "expires": _expires_s(period_s),
+                "queue": match_queue(shard),
+                "argsrepr": f"shard {shard}",
+            },
         }
     return schedule
 

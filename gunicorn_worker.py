@@ -124,7 +124,11 @@ class Arriving:
             return Arrival.PARTIAL
         end = self.octets.find(b"\r\n", self._at, self._at + _CHUNK_LINE_OCTETS_MAX)
         if end < 0:
-            return Arrival.PARTIAL if len(self.octets) - self._at < _CHUNK_LINE_OCTETS_MAX else Arrival.BROKEN
+            return (
+                Arrival.PARTIAL
+                if len(self.octets) - self._at < _CHUNK_LINE_OCTETS_MAX
+                else Arrival.BROKEN
+            )
         size = _CHUNK_SIZE.fullmatch(bytes(self.octets[self._at : end]))
         if size is None:
             return Arrival.BROKEN
@@ -140,7 +144,9 @@ class Arriving:
     def _trailers(self) -> Arrival:
         if self.octets.find(b"\r\n\r\n", self._at) >= 0:
             return Arrival.WHOLE
-        return Arrival.PARTIAL if len(self.octets) - self._at < _TRAILER_OCTETS_MAX else Arrival.BROKEN
+        return (
+            Arrival.PARTIAL if len(self.octets) - self._at < _TRAILER_OCTETS_MAX else Arrival.BROKEN
+        )
 
 
 class _Memory(Unreader):
@@ -229,7 +235,9 @@ class WholeRequestWorker(ThreadWorker):
         # By the kernel, as Python's own timeouts ask first whether the socket is ready, and so give the interpreter away once more for each answer.
         client.setsockopt(SOL_SOCKET, SO_SNDTIMEO, struct.pack("ll", ANSWER_S, 0))
         self.nr_conns += 1
-        self.enqueue_req(Connection(self.cfg, client, address, listener.getsockname(), farewell=self._take_leave))
+        self.enqueue_req(
+            Connection(self.cfg, client, address, listener.getsockname(), farewell=self._take_leave)
+        )
 
     def enqueue_req(self, conn: Connection) -> None:
         """Take up the connection's next request, of which something, all or nothing may be here."""
@@ -264,10 +272,14 @@ class WholeRequestWorker(ThreadWorker):
 
     def handle_error(self, req: Any, client: socket, addr: Any, exc: Exception) -> None:
         """A request that gunicorn can't read is answered as any other refusal; what was in it is nobody's business, the log's neither."""
-        if not isinstance(exc, ParseException) or isinstance(exc, (InvalidResponseHeader, InvalidResponseHeaderName)):
+        if not isinstance(exc, ParseException) or isinstance(
+            exc, (InvalidResponseHeader, InvalidResponseHeaderName)
+        ):
             super().handle_error(req, client, addr, exc)
             return
-        code = {LimitRequestLine: "uri-too-long", LimitRequestHeaders: "headers-too-large"}.get(type(exc))
+        code = {LimitRequestLine: "uri-too-long", LimitRequestHeaders: "headers-too-large"}.get(
+            type(exc)
+        )
         # As gunicorn words it; what was sent is taken out of it by the logger (gunicorn.conf.py).
         self.log.warning(f"Invalid request from ip={addr[0] if addr else ''}: {exc}")  # noqa: G004
         _refuse(client, code or "malformed-request")
@@ -287,8 +299,16 @@ class WholeRequestWorker(ThreadWorker):
 
     def _overdue(self, now: float) -> list[Connection]:
         """Those that are waited for in vain. A worker that ends waits for no request that has not begun."""
-        due = takewhile(lambda conn: conn.due_at <= now, self._arriving) if self.alive else self._arriving
-        return [conn for conn in due if self._arriving[conn] and (conn.due_at <= now or not conn.arriving.octets)]
+        due = (
+            takewhile(lambda conn: conn.due_at <= now, self._arriving)
+            if self.alive
+            else self._arriving
+        )
+        return [
+            conn
+            for conn in due
+            if self._arriving[conn] and (conn.due_at <= now or not conn.arriving.octets)
+        ]
 
     def _go_on(self, conn: Connection, _client: socket) -> None:
         """More has come of a request."""
@@ -330,14 +350,18 @@ class WholeRequestWorker(ThreadWorker):
 def _code_of(arrival: Arrival, arriving: Arriving) -> str:
     if arrival is Arrival.HEAD_TOO_LARGE:
         return "headers-too-large" if b"\r\n" in arriving.octets else "uri-too-long"
-    return {Arrival.BROKEN: "malformed-request", Arrival.BODY_TOO_LARGE: "payload-too-large"}[arrival]
+    return {Arrival.BROKEN: "malformed-request", Arrival.BODY_TOO_LARGE: "payload-too-large"}[
+        arrival
+    ]
 
 
 def refusal(code: str) -> bytes:
     """The whole answer to a request that no application sees."""
     words = SHARED_PROBLEMS[code]
     request_id = uuid4().hex
-    body = json.dumps(problem_members(code, words, instance="", request_id=request_id), ensure_ascii=False).encode()
+    body = json.dumps(
+        problem_members(code, words, instance="", request_id=request_id), ensure_ascii=False
+    ).encode()
     head = (
         f"HTTP/1.1 {words.status} {HTTPStatus(words.status).phrase}",
         "Connection: close",

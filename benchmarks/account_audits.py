@@ -24,9 +24,13 @@ from trading.services.audit_accounts import claim_batch, record_audited
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    arguments.add_argument("--orders", type=int, default=100_000, help="filled orders (default 100000)")
+    arguments.add_argument(
+        "--orders", type=int, default=100_000, help="filled orders (default 100000)"
+    )
     arguments.add_argument("--users", type=int, default=2_000, help="accounts (default 2000)")
-    arguments.add_argument("--rounds", type=int, default=5, help="how often all accounts are audited (default 5)")
+    arguments.add_argument(
+        "--rounds", type=int, default=5, help="how often all accounts are audited (default 5)"
+    )
     options = arguments.parse_args()
     with traded_books("account_audits", users=options.users, orders=options.orders) as books:
         rounds = [_round(books.core, number, options.users) for number in range(options.rounds)]
@@ -36,8 +40,12 @@ def main() -> None:
             {
                 "orders_per_s": round(options.orders / total_s),
                 "accounts_per_s": round(options.users / total_s),
-                "largest_batch_ms": round(median(longest_s for _total_s, longest_s, _whole_s in rounds) * 1_000),
-                "ratio_whole": round(median(whole_s / total_s for total_s, _longest_s, whole_s in rounds), 2),
+                "largest_batch_ms": round(
+                    median(longest_s for _total_s, longest_s, _whole_s in rounds) * 1_000
+                ),
+                "ratio_whole": round(
+                    median(whole_s / total_s for total_s, _longest_s, whole_s in rounds), 2
+                ),
             }
         )
     )
@@ -46,7 +54,8 @@ def main() -> None:
 def _round(core: Core, number: int, users: int) -> tuple[float, float, float]:
     """Audit all accounts once: seconds in all, of the largest batch, and of the whole audit."""
     core.database.transaction(
-        lambda session: session.execute(text("UPDATE account_audits SET event_id = 0")), landed=nothing_to_find
+        lambda session: session.execute(text("UPDATE account_audits SET event_id = 0")),
+        landed=nothing_to_find,
     )
     began_at, batches, audited = core.clock(), [], 0
     while True:
@@ -73,13 +82,16 @@ def _batch(core: Core, look_began_at: datetime) -> int:
     """Audit one batch and note it; how many accounts that were."""
     now = core.clock()
     accounts = core.database.transaction(
-        lambda session: claim_batch(session, look_began_at=look_began_at, now=now), landed=nothing_to_find
+        lambda session: claim_batch(session, look_began_at=look_began_at, now=now),
+        landed=nothing_to_find,
     )
     if not accounts:
         return 0
     found = core.database.snapshot(lambda session: audit_accounts(session, accounts))
     core.database.transaction(
-        lambda session: record_audited(session, found, begun_at=now, settings=core.settings, now=now),
+        lambda session: record_audited(
+            session, found, begun_at=now, settings=core.settings, now=now
+        ),
         landed=nothing_to_find,
     )
     return len(accounts)

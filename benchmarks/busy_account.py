@@ -47,13 +47,20 @@ class History:
     def __init__(self, settings: Settings) -> None:
         self._wakeups: list[Wakeup] = []
         self.now = FIRST_DAY
-        self.core: Core = trading_core.build(settings, deliver=self._wakeups.extend, clock=lambda: self.now)
+        self.core: Core = trading_core.build(
+            settings, deliver=self._wakeups.extend, clock=lambda: self.now
+        )
         self._prints = 0
 
     def live(self, user_id: UUID, size: Size) -> None:
         """Trade on one day after another until the account has so many fills, each day's worth recorded."""
-        codes = [f"A{number:06d}" for number in range(100_000, 100_000 + size.holdings + size.closed)]
-        listing = [ListedStock(code=code, name=f"종목 {code}", market="KOSPI", sector="제조") for code in codes]
+        codes = [
+            f"A{number:06d}" for number in range(100_000, 100_000 + size.holdings + size.closed)
+        ]
+        listing = [
+            ListedStock(code=code, name=f"종목 {code}", market="KOSPI", sector="제조")
+            for code in codes
+        ]
         self._do(lambda session: import_stocks(session, listing, now=self.now))
         sold_out = codes[size.holdings :]
         self._day(user_id, sold_out, Side.BUY, day=0)
@@ -61,7 +68,12 @@ class History:
         left, day = size.fills - 2 * len(sold_out), 2
         while left > 0:
             # Two days of buying, one of selling: at the end of it something is held of each.
-            self._day(user_id, codes[: min(size.holdings, left)], Side.SELL if day % 3 == 1 else Side.BUY, day=day)
+            self._day(
+                user_id,
+                codes[: min(size.holdings, left)],
+                Side.SELL if day % 3 == 1 else Side.BUY,
+                day=day,
+            )
             left, day = left - size.holdings, day + 1
         self._record_days()
         self._print(codes, _PRICE + 100)
@@ -70,7 +82,11 @@ class History:
         self.now = FIRST_DAY + timedelta(days=day, hours=1)
         self._print(codes, _PRICE + 10 * (day % 7))
         hours = self.core.market_hours()
-        market: dict[str, Any] = {"quotes": self.core.quotes, "hours": hours, "settings": self.core.settings}
+        market: dict[str, Any] = {
+            "quotes": self.core.quotes,
+            "hours": hours,
+            "settings": self.core.settings,
+        }
 
         def place(session: Session) -> None:
             for code in codes:
@@ -98,7 +114,11 @@ class History:
             for task in dict.fromkeys(wakeup.task for wakeup in due):
                 ids = sorted(one for wakeup in due if wakeup.task == task for one in wakeup.ids)
                 self._do(partial(stages[task], **{_IDS[task]: ids}, now=self.now))
-        self._do(lambda session: build_candles(session, stream=self.core.ticks, hours=hours, now=self.now))
+        self._do(
+            lambda session: build_candles(
+                session, stream=self.core.ticks, hours=hours, now=self.now
+            )
+        )
 
     def _print(self, codes: Sequence[str], price: int) -> None:
         with self.core.redis.pipeline(transaction=False) as pipeline:
@@ -114,7 +134,9 @@ class History:
                     position=Position(int(self.now.timestamp() * 1_000), self._prints),
                 )
                 pipeline.set(keys.last_tick(code), tick.to_json())
-                pipeline.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(tick.position))
+                pipeline.xadd(
+                    keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(tick.position)
+                )
             pipeline.execute()
 
     def _record_days(self) -> None:
@@ -122,7 +144,13 @@ class History:
         hours, report = self.core.market_hours(), DaysReport(more=True)
         while report.more:
             report = self._do(
-                partial(record_account_days, hours=hours, done_to=report.done_to, batch_size=500, now=self.now)
+                partial(
+                    record_account_days,
+                    hours=hours,
+                    done_to=report.done_to,
+                    batch_size=500,
+                    now=self.now,
+                )
             )
 
     def _do(self, work: Callable[[Session], Any]) -> Any:

@@ -47,9 +47,15 @@ _CANDLES = table_of(Candle)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--ticks", type=int, default=100_000, help="trades in the stream (default 100000)")
-    parser.add_argument("--stocks", type=int, default=2_000, help="stocks that they are of (default 2000)")
-    parser.add_argument("--rounds", type=int, default=5, help="times that all are counted (default 5)")
+    parser.add_argument(
+        "--ticks", type=int, default=100_000, help="trades in the stream (default 100000)"
+    )
+    parser.add_argument(
+        "--stocks", type=int, default=2_000, help="stocks that they are of (default 2000)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="times that all are counted (default 5)"
+    )
     plan = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -69,7 +75,9 @@ def _run(core: Core, *, ticks: int, stocks: int, rounds: int) -> None:
         upgrade()
     codes = [f"A{100_000 + number}" for number in range(stocks)]
     listing = [ListedStock(code=code, name=code, market="KOSPI") for code in codes]
-    core.database.transaction(lambda session: import_stocks(session, listing, now=BEGAN), landed=nothing_to_find)
+    core.database.transaction(
+        lambda session: import_stocks(session, listing, now=BEGAN), landed=nothing_to_find
+    )
     shares = _write(core, codes, ticks)
     built, read, candles = [], [], 0
     for _ in range(rounds):
@@ -117,7 +125,9 @@ def _write(core: Core, codes: list[str], ticks: int) -> int:
                     exchange="KRX",
                     position=Position(int(traded_at.timestamp() * 1_000), number),
                 )
-                pipeline.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(tick.position))
+                pipeline.xadd(
+                    keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(tick.position)
+                )
             pipeline.execute()
     return shares
 
@@ -133,7 +143,12 @@ def _read_s(core: Core) -> float:
 
 
 def _volume(session: Session, *, interval: CandleInterval) -> int:
-    return int(session.scalar(select(func.sum(_CANDLES.c.volume)).where(_CANDLES.c.candle_interval == interval)) or 0)
+    return int(
+        session.scalar(
+            select(func.sum(_CANDLES.c.volume)).where(_CANDLES.c.candle_interval == interval)
+        )
+        or 0
+    )
 
 
 def _empty(core: Core) -> None:
@@ -150,7 +165,8 @@ def _build_s(core: Core, ticks: int) -> tuple[float, int]:
     began, counted, written = time.perf_counter(), 0, 0
     while True:
         report = core.database.transaction(
-            lambda session: build_candles(session, stream=core.ticks, hours=hours, now=BEGAN), landed=nothing_to_find
+            lambda session: build_candles(session, stream=core.ticks, hours=hours, now=BEGAN),
+            landed=nothing_to_find,
         )
         counted, written = counted + report.ticks, written + report.candles
         if not report.more:

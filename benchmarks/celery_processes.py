@@ -13,7 +13,16 @@ POOL_CHILDREN = 2
 @contextmanager
 def worker(settings: Settings, log: Path) -> Iterator[None]:
     """A worker on all queues with two pool children, ready to work."""
-    command = ["worker", "-E", "-c", str(POOL_CHILDREN), "-l", "INFO", "--without-gossip", "--without-mingle"]
+    command = [
+        "worker",
+        "-E",
+        "-c",
+        str(POOL_CHILDREN),
+        "-l",
+        "INFO",
+        "--without-gossip",
+        "--without-mingle",
+    ]
     with _celery(command, settings, log, ready=" ready."):
         yield
 

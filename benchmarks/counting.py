@@ -24,10 +24,14 @@ CALLS = 2_000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=50, help=f"of {CALLS} calls each (default 50)")
+    parser.add_argument(
+        "--rounds", type=int, default=50, help=f"of {CALLS} calls each (default 50)"
+    )
     options = parser.parse_args()
     # A relayer is one process, whose figures lie in its own memory; so it is measured before anything is shared.
-    lag = Histogram(TICK_WRITE_LAG.name, TICK_WRITE_LAG.help, buckets=TICK_WRITE_LAG.buckets, registry=None)
+    lag = Histogram(
+        TICK_WRITE_LAG.name, TICK_WRITE_LAG.help, buckets=TICK_WRITE_LAG.buckets, registry=None
+    )
     measured = {"tick_batch_us": _quickest_us(lambda: lag.observe(0.002), options.rounds)}
     slots = [0]
     sharing.make_folder()
@@ -36,7 +40,9 @@ def main() -> None:
     measured["task_us"] = _quickest_us(_task, options.rounds)
     for slots[0] in range(PROCESSES):
         for rule, status in product(range(RULES), STATUSES):
-            counting.request_answered("GET", f"/api/v1/a/rule/{rule}/<uuid:some_id>", status, seconds=0.02)
+            counting.request_answered(
+                "GET", f"/api/v1/a/rule/{rule}/<uuid:some_id>", status, seconds=0.02
+            )
     measured["text_ms"], series = _text()
     print(
         f"an order {measured['order_us']:.1f} µs, a task {measured['task_us']:.1f} µs, a batch of ticks {measured['tick_batch_us']:.1f} µs"

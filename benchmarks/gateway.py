@@ -142,21 +142,41 @@ class Market:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--clients", type=int, default=2_000, help="who read, half over each kind (default 2000)")
-    parser.add_argument("--processes", type=int, default=2, help="that the clients live in (default 2)")
-    parser.add_argument("--stocks", type=int, default=100, help="of which each client follows 3 to 5 (default 100)")
-    parser.add_argument("--ticks-per-s", type=int, default=200, help="over all stocks (default 200)")
-    parser.add_argument("--events-per-s", type=int, default=20, help="over a tenth of the users (default 20)")
-    parser.add_argument("--seconds", type=float, default=20.0, help="length of a round (default 20)")
     parser.add_argument(
-        "--dead", type=int, default=50, help="clients that never read, in the second round (default 50)"
+        "--clients", type=int, default=2_000, help="who read, half over each kind (default 2000)"
+    )
+    parser.add_argument(
+        "--processes", type=int, default=2, help="that the clients live in (default 2)"
+    )
+    parser.add_argument(
+        "--stocks", type=int, default=100, help="of which each client follows 3 to 5 (default 100)"
+    )
+    parser.add_argument(
+        "--ticks-per-s", type=int, default=200, help="over all stocks (default 200)"
+    )
+    parser.add_argument(
+        "--events-per-s", type=int, default=20, help="over a tenth of the users (default 20)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="length of a round (default 20)"
+    )
+    parser.add_argument(
+        "--dead",
+        type=int,
+        default=50,
+        help="clients that never read, in the second round (default 50)",
     )
     plan = Plan(**vars(parser.parse_args()))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with tempfile.TemporaryDirectory() as folder, Valkey(Path(folder) / "valkey") as valkey:
         settings = Settings.model_validate(
-            {"redis_url": valkey.url, "jwt_secret_key": SECRET, "log_format": "json", "log_level": "WARNING"}
+            {
+                "redis_url": valkey.url,
+                "jwt_secret_key": SECRET,
+                "log_format": "json",
+                "log_level": "WARNING",
+            }
         )
         port, log = free_port(), Path(folder) / "gateway.log"
         more = {"GATEWAY_PORT": str(port), "GATEWAY_CLIENTS_MAX": str(plan.clients + plan.dead)}
@@ -171,19 +191,28 @@ def _measure(plan: Plan, *, port: int, pid: int, redis_url: str) -> None:
     codes = [f"A{number:06}" for number in range(plan.stocks)]
     users = [uuid4() for _ in range(plan.clients)]
     readers = [
-        Reader(_token(user), tuple(random.sample(codes, random.randint(3, 5))), by_websocket=bool(number % 2))
+        Reader(
+            _token(user),
+            tuple(random.sample(codes, random.randint(3, 5))),
+            by_websocket=bool(number % 2),
+        )
         for number, user in enumerate(users)
     ]
     rss_empty = _rss_mib(pid)
     with ExitStack() as stack:
         shares = [range(number, plan.clients, plan.processes) for number in range(plan.processes)]
         began = time.monotonic()
-        controls = [stack.enter_context(_following([readers[i] for i in share], port)) for share in shares]
+        controls = [
+            stack.enter_context(_following([readers[i] for i in share], port)) for share in shares
+        ]
         for control in controls:
             _answer(control)
         print(f"{plan.clients} clients are in after {time.monotonic() - began:.1f} s", flush=True)
         rss_idle = _rss_mib(pid)
-        print(f"the gateway's memory: {rss_empty:.0f} MiB with nobody, {rss_idle:.0f} MiB with all of them", flush=True)
+        print(
+            f"the gateway's memory: {rss_empty:.0f} MiB with nobody, {rss_idle:.0f} MiB with all of them",
+            flush=True,
+        )
         market = Market(redis_url, codes, users[: max(1, plan.clients // 10)])
         settle = partial(_settle, market, users, readers, shares, controls)
         calm = _round(plan, market, controls, pid, settle)
@@ -209,11 +238,15 @@ def _measure(plan: Plan, *, port: int, pid: int, redis_url: str) -> None:
         "cpu_dead": round(dead.cpu, 2),
         "rss_dead_mib": round(dead.rss_mib),
     }
-    print(f"load of the machine in the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print(
+        f"load of the machine in the last minute: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    )
     print(json.dumps(figures))
 
 
-def _round(plan: Plan, market: Market, controls: Sequence[Connection], pid: int, settle: Callable[[], None]) -> Round:
+def _round(
+    plan: Plan, market: Market, controls: Sequence[Connection], pid: int, settle: Callable[[], None]
+) -> Round:
     for control in controls:
         control.send("begin")
     cpu_s, began = _cpu_s(pid), time.monotonic()
@@ -250,7 +283,10 @@ def _settle(
 
 
 def _fault(
-    market: Market, users: Sequence[UUID], readers: Sequence[Reader], outcomes: Iterable[tuple[range, Outcome]]
+    market: Market,
+    users: Sequence[UUID],
+    readers: Sequence[Reader],
+    outcomes: Iterable[tuple[range, Outcome]],
 ) -> str | None:
     """The first thing that a client lacks, or has too much of."""
     for share, outcome in outcomes:
@@ -260,7 +296,9 @@ def _fault(
             if ids != list(range(1, market.events.get(users[number], 0) + 1)):
                 return f"Client {number} got the events {ids}."
             got = {code: json.loads(data)["position"] for code, data in last.items()}
-            wanted = {code: market.last[code] for code in readers[number].codes if code in market.last}
+            wanted = {
+                code: market.last[code] for code in readers[number].codes if code in market.last
+            }
             if got != wanted:
                 return f"Client {number} got {got} instead of {wanted}."
     return None
@@ -278,7 +316,9 @@ def _tell(name: str, measured: Round) -> None:
 def _following(readers: Sequence[Reader], port: int) -> Iterator[Connection]:
     """A process of clients, ended by its pid when the block ends."""
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=follow, args=(readers, port, there), daemon=True)
+    process = multiprocessing.get_context("fork").Process(
+        target=follow, args=(readers, port, there), daemon=True
+    )
     process.start()
     there.close()
     try:
@@ -303,7 +343,9 @@ def _answer(control: Connection) -> object:
 
 def _token(user_id: UUID) -> str:
     claims = {"type": "access", "sub": str(user_id), "sid": uuid4().hex, "iss": ISSUER}
-    return jwt.encode({**claims, "exp": datetime.now(UTC) + timedelta(hours=8)}, SECRET, algorithm=ALGORITHM)
+    return jwt.encode(
+        {**claims, "exp": datetime.now(UTC) + timedelta(hours=8)}, SECRET, algorithm=ALGORITHM
+    )
 
 
 def _dead_client(port: int, codes: Sequence[str]) -> socket.socket:

@@ -77,11 +77,17 @@ def measure(load: Load) -> Outcome:
                 connection.socket.sendall(next(requests))
                 due_at = next(due_times, None)
             waits_for_time = bool(idle) and due_at is not None
-            wait_s = max(0.0, (due_at or 0.0) - time.perf_counter()) if waits_for_time else ANSWER_TIMEOUT_S
+            wait_s = (
+                max(0.0, (due_at or 0.0) - time.perf_counter())
+                if waits_for_time
+                else ANSWER_TIMEOUT_S
+            )
             ready = selector.select(wait_s)
             if not ready and not waits_for_time:
                 raise LoadError(f"No answer for {ANSWER_TIMEOUT_S:g} s.")
-            idle.extend(key.data for key, _events in ready if _is_answered(key.data, load, outcome, end=end))
+            idle.extend(
+                key.data for key, _events in ready if _is_answered(key.data, load, outcome, end=end)
+            )
         for key in list(selector.get_map().values()):
             key.data.socket.close()
     return outcome
@@ -92,11 +98,15 @@ def _due_times(load: Load, *, end: float) -> Iterator[float]:
     due_at = time.perf_counter()
     while due_at < end:
         yield due_at
-        due_at = time.perf_counter() if load.per_s is None else due_at + random.expovariate(load.per_s)
+        due_at = (
+            time.perf_counter() if load.per_s is None else due_at + random.expovariate(load.per_s)
+        )
 
 
 def _connect(load: Load, selector: selectors.BaseSelector) -> _Connection:
-    connection = _Connection(socket.create_connection((LOOPBACK, load.port), timeout=ANSWER_TIMEOUT_S))
+    connection = _Connection(
+        socket.create_connection((LOOPBACK, load.port), timeout=ANSWER_TIMEOUT_S)
+    )
     connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     selector.register(connection.socket, selectors.EVENT_READ, connection)
     return connection
@@ -112,7 +122,10 @@ def _is_answered(connection: _Connection, load: Load, outcome: Outcome, *, end: 
     if not separator:
         return False
     status_line, *lines = head.decode("latin-1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _colon, value in (line.partition(":") for line in lines)}
+    headers = {
+        name.lower(): value.strip()
+        for name, _colon, value in (line.partition(":") for line in lines)
+    }
     if len(body) < int(headers["content-length"]):
         return False
     if int(status_line.split()[1]) != load.status:

@@ -20,7 +20,11 @@ from launcher.ports import LOOPBACK, free_port
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.05
-_SYSTEM_FOLDERS = (Path("/usr/sbin"), Path("/usr/local/sbin"), Path("/usr/libexec"))  # Seldom on a normal user's PATH.
+_SYSTEM_FOLDERS = (
+    Path("/usr/sbin"),
+    Path("/usr/local/sbin"),
+    Path("/usr/libexec"),
+)  # Seldom on a normal user's PATH.
 
 
 class MariaDBError(Exception):
@@ -43,7 +47,9 @@ class MariaDB:
     ``innodb_flush_log_at_trx_commit`` is InnoDB's own: 1 makes every commit durable, 0 flushes once a second.
     """
 
-    def __init__(self, *, innodb_flush_log_at_trx_commit: int = 1, max_connections: int = 200) -> None:
+    def __init__(
+        self, *, innodb_flush_log_at_trx_commit: int = 1, max_connections: int = 200
+    ) -> None:
         self.port = free_port()
         self._flush = innodb_flush_log_at_trx_commit
         self._max_connections = max_connections
@@ -63,7 +69,9 @@ class MariaDB:
         if self._process is not None:
             raise MariaDBError(f"MariaDB already runs with pid {self._process.pid}.")
         if not is_installed():
-            raise MariaDBError("MariaDB is not installed: neither mariadbd nor mariadb-install-db may be missing.")
+            raise MariaDBError(
+                "MariaDB is not installed: neither mariadbd nor mariadb-install-db may be missing."
+            )
         self._folder = folder = Path(tempfile.mkdtemp(prefix="stocking-mariadb-"))
         try:
             self._lay_out(folder)
@@ -81,7 +89,9 @@ class MariaDB:
     def _lay_out(self, folder: Path) -> None:
         log = folder / "mariadb.log"
         with log.open("ab") as output:
-            installed = subprocess.run(self._install_command(folder), stdout=output, stderr=output, check=False)
+            installed = subprocess.run(
+                self._install_command(folder), stdout=output, stderr=output, check=False
+            )
         if installed.returncode != 0:
             raise MariaDBError(f"mariadb-install-db failed:\n{_tail(log)}")
 
@@ -89,7 +99,10 @@ class MariaDB:
         log = folder / "mariadb.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                leashed(self._server_command(folder)), stdout=output, stderr=output, stdin=subprocess.DEVNULL
+                leashed(self._server_command(folder)),
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
             )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._accepts():
@@ -188,7 +201,10 @@ class MariaDB:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 

@@ -72,14 +72,33 @@ class Plan:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--resting", type=int, default=1_000_000, help="orders in the large book (default 1000000)")
-    parser.add_argument("--few", type=int, default=10_000, help="orders in the small book (default 10000)")
-    parser.add_argument("--stocks", type=int, default=2_000, help="stocks, each with a trade in a look (default 2000)")
-    parser.add_argument("--crossed", type=int, default=500, help="orders that a look fills (default 500)")
-    parser.add_argument("--users", type=int, default=10_000, help="whose orders these are (default 10000)")
-    parser.add_argument("--rounds", type=int, default=15, help="looks at each book, of each kind (default 15)")
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long the whole system runs (default 30)")
-    parser.add_argument("--fills", type=float, default=40.0, help="orders met a second meanwhile (default 40)")
+    parser.add_argument(
+        "--resting", type=int, default=1_000_000, help="orders in the large book (default 1000000)"
+    )
+    parser.add_argument(
+        "--few", type=int, default=10_000, help="orders in the small book (default 10000)"
+    )
+    parser.add_argument(
+        "--stocks",
+        type=int,
+        default=2_000,
+        help="stocks, each with a trade in a look (default 2000)",
+    )
+    parser.add_argument(
+        "--crossed", type=int, default=500, help="orders that a look fills (default 500)"
+    )
+    parser.add_argument(
+        "--users", type=int, default=10_000, help="whose orders these are (default 10000)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=15, help="looks at each book, of each kind (default 15)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, help="how long the whole system runs (default 30)"
+    )
+    parser.add_argument(
+        "--fills", type=float, default=40.0, help="orders met a second meanwhile (default 40)"
+    )
     plan = Plan(**vars(parser.parse_args()))
     if min(plan.few, plan.resting) < plan.stocks or plan.crossed > plan.stocks:
         parser.error("every stock has a target in each book, and a look meets at most these")
@@ -96,13 +115,17 @@ def _run(plan: Plan, mariadb: MariaDB, valkey: Valkey, folder: Path) -> None:
     at = _in_session(utc_now())
     with ExitStack() as closes:
         books = [
-            closes.enter_context(closing(_book(mariadb, valkey, quotes, plan, resting=resting, at=at)))
+            closes.enter_context(
+                closing(_book(mariadb, valkey, quotes, plan, resting=resting, at=at))
+            )
             for resting in (plan.few, plan.resting)
         ]
         crossing = _looks(books, quotes, plan, crossed=plan.crossed)
         idle = _looks(books, quotes, plan, crossed=0)
         uri = books[-1].settings.database_uri.get_secret_value()
-        live = closes.enter_context(closing(trading_core.build(_settings(uri, valkey, market_hours="always"))))
+        live = closes.enter_context(
+            closing(trading_core.build(_settings(uri, valkey, market_hours="always")))
+        )
         touched = range(plan.crossed, plan.stocks)
         feed = Feed(
             redis_url=valkey.url,
@@ -138,11 +161,24 @@ def _in_session(now: datetime) -> datetime:
 
 def _settings(uri: str, valkey: Valkey, **more: object) -> Settings:
     return Settings.model_validate(
-        {"database_uri": uri, "redis_url": valkey.url, "database_timeout_s": AUDIT_TIMEOUT_S, **more}
+        {
+            "database_uri": uri,
+            "redis_url": valkey.url,
+            "database_timeout_s": AUDIT_TIMEOUT_S,
+            **more,
+        }
     )
 
 
-def _book(mariadb: MariaDB, valkey: Valkey, quotes: Sequence[Quote], plan: Plan, *, resting: int, at: datetime) -> Core:
+def _book(
+    mariadb: MariaDB,
+    valkey: Valkey,
+    quotes: Sequence[Quote],
+    plan: Plan,
+    *,
+    resting: int,
+    at: datetime,
+) -> Core:
     """A core on a book of this size, whose clock stands at ``at``."""
     settings = _settings(mariadb.create_database(f"resting_{resting}"), valkey, market_hours="krx")
     core = trading_core.build(settings, clock=lambda: at)
@@ -152,11 +188,16 @@ def _book(mariadb: MariaDB, valkey: Valkey, quotes: Sequence[Quote], plan: Plan,
     with core.database.engine.connect() as connection:
         connection.exec_driver_sql(f"SET GLOBAL innodb_buffer_pool_size = {BUFFER_POOL_BYTES}")
     fill_book(core, quotes, BookPlan(resting=resting, users=plan.users, placed_at=utc_now()))
-    print(f"a book of {resting:,} resting orders, made in {time.perf_counter() - began:.0f} s", flush=True)
+    print(
+        f"a book of {resting:,} resting orders, made in {time.perf_counter() - began:.0f} s",
+        flush=True,
+    )
     return core
 
 
-def _looks(books: Sequence[Core], quotes: Sequence[Quote], plan: Plan, *, crossed: int) -> list[list[float]]:
+def _looks(
+    books: Sequence[Core], quotes: Sequence[Quote], plan: Plan, *, crossed: int
+) -> list[list[float]]:
     """What each look at each book took, in ms, the books in turn."""
     before = _write_ticks(books[0], quotes, crossed=crossed)
     took: list[list[float]] = [[] for _ in books]
@@ -170,7 +211,10 @@ def _looks(books: Sequence[Core], quotes: Sequence[Quote], plan: Plan, *, crosse
         _set_back(core, before)
     for resting, mine in zip((plan.few, plan.resting), took, strict=True):
         spread = f"{min(mine):.0f} … {statistics.median(mine):.0f} … {max(mine):.0f}"
-        print(f"{len(quotes):,} ticks that meet {crossed} of {resting:,} orders: {spread} ms", flush=True)
+        print(
+            f"{len(quotes):,} ticks that meet {crossed} of {resting:,} orders: {spread} ms",
+            flush=True,
+        )
     return took
 
 
@@ -194,13 +238,20 @@ def _look(core: Core, *, ticks: int, crossed: int) -> float:
     began = time.perf_counter()
     report = core.database.transaction(
         lambda session: match_orders(
-            session, shard=0, stream=core.ticks, hours=hours, settings=core.settings, now=core.clock()
+            session,
+            shard=0,
+            stream=core.ticks,
+            hours=hours,
+            settings=core.settings,
+            now=core.clock(),
         ),
         landed=nothing_to_find,
     )
     took_ms = (time.perf_counter() - began) * 1_000
     if (report.ticks, report.filled, report.gap) != (ticks, crossed, False):
-        sys.exit(f"{crossed} orders were to be filled by {ticks} ticks, and the look says {report}.")
+        sys.exit(
+            f"{crossed} orders were to be filled by {ticks} ticks, and the look says {report}."
+        )
     return took_ms
 
 
@@ -211,13 +262,20 @@ def _set_back(core: Core, place: Position) -> None:
         filled = select(OrderTouch.order_id)
         back = {"book_price": Order.limit_price, "wake_at": None}
         session.execute(
-            update(Order).where(Order.id.in_(filled)).values(**back).execution_options(synchronize_session=False)
+            update(Order)
+            .where(Order.id.in_(filled))
+            .values(**back)
+            .execution_options(synchronize_session=False)
         )
         session.execute(delete(OrderTouch))
         session.execute(delete(MatchCursor))
         # As a matcher leaves it that has been looking all the time.
         scanned_at = core.clock() - timedelta(milliseconds=core.settings.match_period_ms)
-        session.execute(insert(MatchCursor).values(shards=1, shard=0, position=place.packed, scanned_at=scanned_at))
+        session.execute(
+            insert(MatchCursor).values(
+                shards=1, shard=0, position=place.packed, scanned_at=scanned_at
+            )
+        )
 
     core.database.transaction(work, landed=nothing_to_find)
 
@@ -232,7 +290,10 @@ def _tell(latencies: Latencies) -> None:
         ("age of the tick that the execution keeps", latencies.kept),
         ("looks that filled something", latencies.looks),
     ):
-        shown = ", ".join(f"p{share:.0%}"[:-1] + f" {percentile(values, share):.0f}" for share in (0.5, 0.9, 0.99, 1.0))
+        shown = ", ".join(
+            f"p{share:.0%}"[:-1] + f" {percentile(values, share):.0f}"
+            for share in (0.5, 0.9, 0.99, 1.0)
+        )
         print(f"{name}, ms: {shown}", flush=True)
 
 

@@ -102,7 +102,9 @@ class Measured:
     def add_round(self, outcome: Outcome, cpu_s: Mapping[str, float]) -> None:
         self.accepted += outcome.locations
         self.orders_per_s.append(outcome.per_s)
-        self.cpu_ms.append({name: 1_000 * spent / len(outcome.locations) for name, spent in cpu_s.items()})
+        self.cpu_ms.append(
+            {name: 1_000 * spent / len(outcome.locations) for name, spent in cpu_s.items()}
+        )
 
     @property
     def ratios(self) -> list[float]:
@@ -114,12 +116,22 @@ class Measured:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--users", type=int, default=500, help="who place the orders in turn (default 500)")
-    parser.add_argument("--connections", type=int, default=32, help="busy at once when saturated (default 32)")
-    parser.add_argument("--rounds", type=int, default=5, help="of orders, each between two trivial ones (default 5)")
+    parser.add_argument(
+        "--users", type=int, default=500, help="who place the orders in turn (default 500)"
+    )
+    parser.add_argument(
+        "--connections", type=int, default=32, help="busy at once when saturated (default 32)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="of orders, each between two trivial ones (default 5)"
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="length of a round (default 5)")
-    parser.add_argument("--limit-share", type=float, default=0.5, help="share of limit orders, 0 to 1 (default 0.5)")
-    parser.add_argument("--sample", type=int, default=400, help="orders taken apart after the rounds (default 400)")
+    parser.add_argument(
+        "--limit-share", type=float, default=0.5, help="share of limit orders, 0 to 1 (default 0.5)"
+    )
+    parser.add_argument(
+        "--sample", type=int, default=400, help="orders taken apart after the rounds (default 400)"
+    )
     plan = Plan(**vars(parser.parse_args()))
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -146,7 +158,9 @@ def main() -> None:
             measured = _measure(plan, traders, send, port=port, processes={**servers, **workers})
         # Few traders, so that all of them are known by the end of the warm-up, as people are who place more than one order.
         sample = _orders(traders[:WARM_UP], WARM_UP + plan.sample, limit_share=plan.limit_share)
-        parts, placed = parts_of_an_order_ms(settings, ORDERS, [(trader.token, body) for trader, body in sample])
+        parts, placed = parts_of_an_order_ms(
+            settings, ORDERS, [(trader.token, body) for trader, body in sample]
+        )
         _check(settings, measured.accepted + placed)
     _print(measured, parts)
 
@@ -160,27 +174,40 @@ def _elsewhere() -> Iterator[Send]:
 
 
 def _measure(
-    plan: Plan, traders: Sequence[Trader], send: Send, *, port: int, processes: Mapping[str, Sequence[int]]
+    plan: Plan,
+    traders: Sequence[Trader],
+    send: Send,
+    *,
+    port: int,
+    processes: Mapping[str, Sequence[int]],
 ) -> Measured:
     """Warm everything up, then rounds of orders between trivial ones, one at half of the rate, and one with a single connection."""
     load = partial(Load, port=port, connections=plan.connections, seconds=plan.seconds)
-    trivial = partial(load, requests=[_request("GET", TRIVIAL, trader) for trader in traders], status=200)
+    trivial = partial(
+        load, requests=[_request("GET", TRIVIAL, trader) for trader in traders], status=200
+    )
     drawn = _orders(traders, 10 * len(traders), limit_share=plan.limit_share)
-    orders = partial(load, requests=[_request("POST", ORDERS, *order) for order in drawn], status=201)
+    orders = partial(
+        load, requests=[_request("POST", ORDERS, *order) for order in drawn], status=201
+    )
     send(trivial(seconds=plan.seconds / 2))
     done = Measured(accepted=send(orders(seconds=plan.seconds / 2)).locations)
     done.trivial_per_s.append(send(trivial()).per_s)
     for number in range(1, plan.rounds + 1):
         cpu_before_s = _cpu_s(processes)
         outcome = send(orders())
-        done.add_round(outcome, {name: spent - cpu_before_s[name] for name, spent in _cpu_s(processes).items()})
+        done.add_round(
+            outcome, {name: spent - cpu_before_s[name] for name, spent in _cpu_s(processes).items()}
+        )
         done.trivial_per_s.append(send(trivial()).per_s)
         before, after = done.trivial_per_s[-2:]
         print(
             f"round {number}: {outcome.per_s:,.0f} orders/s, {before:,.0f} and {after:,.0f} trivial/s around it",
             flush=True,
         )
-    calm = send(orders(connections=4 * plan.connections, per_s=statistics.median(done.orders_per_s) / 2))
+    calm = send(
+        orders(connections=4 * plan.connections, per_s=statistics.median(done.orders_per_s) / 2)
+    )
     alone = send(orders(connections=1, seconds=plan.seconds / 2))
     done.accepted += calm.locations + alone.locations
     done.calm_ms = (calm.percentile_ms(0.5), calm.percentile_ms(0.99))
@@ -220,15 +247,24 @@ def _set_up(settings: Settings, log: Path, *, users: int) -> list[Trader]:
         codes = _open_market(core)
         password_hash = core.passwords.hash(_PASSWORD)
         traders = [
-            _sign_up(core, codes[number % STOCKS], password_hash=password_hash, name=f"user{number}")
+            _sign_up(
+                core, codes[number % STOCKS], password_hash=password_hash, name=f"user{number}"
+            )
             for number in range(users)
         ]
     client = app.test_client()
     for trader in traders:
         order = _market_order(trader, Side.BUY) | {"quantity": SHARES_HELD}
         client.post(ORDERS, json=order, headers={"Authorization": f"Bearer {trader.token}"})
-    with running(["celery", "-A", "workers", "worker", "-P", "solo", "-l", "WARNING"], settings, log) as worker:
-        wait_for(lambda: core.database.read(_holders) == users, "every trader to hold shares", worker, log)
+    with running(
+        ["celery", "-A", "workers", "worker", "-P", "solo", "-l", "WARNING"], settings, log
+    ) as worker:
+        wait_for(
+            lambda: core.database.read(_holders) == users,
+            "every trader to hold shares",
+            worker,
+            log,
+        )
     core.close()
     return traders
 
@@ -240,11 +276,17 @@ def _holders(session: Session) -> int:
 def _open_market(core: Core) -> list[str]:
     now = core.clock()
     codes = [f"A{900_000 + number}" for number in range(STOCKS)]
-    listing = [ListedStock(code=code, name=code, market="KOSPI", reference_price=PRICE) for code in codes]
-    core.database.transaction(lambda session: import_stocks(session, listing, now=now), landed=nothing_to_find)
+    listing = [
+        ListedStock(code=code, name=code, market="KOSPI", reference_price=PRICE) for code in codes
+    ]
+    core.database.transaction(
+        lambda session: import_stocks(session, listing, now=now), landed=nothing_to_find
+    )
     for number, code in enumerate(codes):
         position = Position(int(now.timestamp() * 1_000), number)
-        tick = Tick(code=code, price=PRICE, volume=1, traded_at=now, received_at=now, position=position)
+        tick = Tick(
+            code=code, price=PRICE, volume=1, traded_at=now, received_at=now, position=position
+        )
         core.redis.set(keys.last_tick(code), tick.to_json())
     return codes
 
@@ -277,7 +319,9 @@ def _sign_up(core: Core, stock_code: str, *, password_hash: str, name: str) -> T
     return Trader(tokens_of(signed_in)["access_token"], stock_code)
 
 
-def _orders(traders: Sequence[Trader], count: int, *, limit_share: float) -> Iterator[tuple[Trader, bytes]]:
+def _orders(
+    traders: Sequence[Trader], count: int, *, limit_share: float
+) -> Iterator[tuple[Trader, bytes]]:
     """Orders for one share, users in turn, bought and sold at random alike, a share of them at a limit around the last price."""
     for trader in islice(cycle(traders), count):
         order = _market_order(trader, random.choice(list(Side)))
@@ -304,7 +348,9 @@ def _request(method: str, path: str, trader: Trader, body: bytes = b"") -> bytes
 def _gunicorn(settings: Settings, log: Path) -> Iterator[tuple[int, dict[str, list[int]]]]:
     """The API as the Procfile starts it; its port, and the pids of its workers. Its log is a file, so that writing one is paid for."""
     port = free_port()
-    with running(["gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"], settings, log, API_PORT=str(port)) as process:
+    with running(
+        ["gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"], settings, log, API_PORT=str(port)
+    ) as process:
         wait_for(lambda: _is_ready(port), "gunicorn to be ready", process, log)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         yield port, {"gunicorn's workers": [int(pid) for pid in children]}
@@ -331,13 +377,24 @@ def _cpu_s(processes: Mapping[str, Sequence[int]]) -> dict[str, float]:
 def _check(settings: Settings, accepted: Sequence[str]) -> None:
     """Every answer of 201 is a row, and the books are in order; otherwise the figures mean nothing."""
     core = trading_core.build(settings)
-    rows = {str(order_id) for order_id in core.database.read(lambda session: session.scalars(select(Order.id)).all())}
+    rows = {
+        str(order_id)
+        for order_id in core.database.read(lambda session: session.scalars(select(Order.id)).all())
+    }
     lost = {location.rpartition("/")[2] for location in accepted} - rows
-    breaches = [found for found in core.database.snapshot(lambda session: list(audit(session))) if found.breaches]
+    breaches = [
+        found
+        for found in core.database.snapshot(lambda session: list(audit(session)))
+        if found.breaches
+    ]
     core.close()
     if lost or breaches:
-        sys.exit(f"{len(lost)} accepted orders are no rows, and the audit found {breaches}: the figures mean nothing.")
-    print(f"\n{len(accepted):,} orders were accepted, each of them is a row, and the audit finds nothing")
+        sys.exit(
+            f"{len(lost)} accepted orders are no rows, and the audit found {breaches}: the figures mean nothing."
+        )
+    print(
+        f"\n{len(accepted):,} orders were accepted, each of them is a row, and the audit finds nothing"
+    )
 
 
 if __name__ == "__main__":

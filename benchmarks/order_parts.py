@@ -23,7 +23,9 @@ from trading.settings import Settings
 from webapp import create_app
 from webapp.queue import on_a_thread, producer_courier
 
-_STATEMENT = re.compile(r"(SELECT(?=.*FROM)|INSERT INTO|UPDATE|DELETE FROM)(?:.*FROM)?\s+(\w+)", re.DOTALL)
+_STATEMENT = re.compile(
+    r"(SELECT(?=.*FROM)|INSERT INTO|UPDATE|DELETE FROM)(?:.*FROM)?\s+(\w+)", re.DOTALL
+)
 WARM_UP = 50
 
 
@@ -39,11 +41,18 @@ def parts_of_an_order_ms(
     core = trading_core.build(
         settings,
         deliver=watch.timed("wake-up (another thread sends it)", producer_courier(settings)),
-        publishing=lambda publish: watch.timed("event (another thread publishes it)", on_a_thread(publish)),
+        publishing=lambda publish: watch.timed(
+            "event (another thread publishes it)", on_a_thread(publish)
+        ),
     )
     app = create_app(core)
     whole = watch.timed("Flask and what is not named", app.wsgi_app)
-    with quietly(settings), _timed(watch, core), patch.object(app, "wsgi_app", whole), app.test_client() as client:
+    with (
+        quietly(settings),
+        _timed(watch, core),
+        patch.object(app, "wsgi_app", whole),
+        app.test_client() as client,
+    ):
         for token, body in orders:
             headers = {"Authorization": f"Bearer {token}"}
             answer = client.post(path, data=body, headers=headers, content_type="application/json")
@@ -53,7 +62,10 @@ def parts_of_an_order_ms(
     core.close()
     laps_s = sorted(watch.laps_s[WARM_UP:], key=lambda lap_s: sum(lap_s.values()))
     calm_s = laps_s[: (len(laps_s) + 1) // 2]
-    means_ms = {part: 1_000 * fmean(lap_s.get(part, 0.0) for lap_s in calm_s) for part in set().union(*calm_s)}
+    means_ms = {
+        part: 1_000 * fmean(lap_s.get(part, 0.0) for lap_s in calm_s)
+        for part in set().union(*calm_s)
+    }
     return dict(sorted(means_ms.items(), key=lambda mean: -mean[1])), locations
 
 

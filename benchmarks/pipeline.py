@@ -65,9 +65,14 @@ _ALL_KINDS = (None, 2, None, -1)
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    arguments.add_argument("--orders", type=int, default=10_000, help="size of the backlog (default 10000)")
     arguments.add_argument(
-        "--rounds", type=int, default=3, help="how often, each with a backlog of its own (default 3)"
+        "--orders", type=int, default=10_000, help="size of the backlog (default 10000)"
+    )
+    arguments.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        help="how often, each with a backlog of its own (default 3)",
     )
     chosen = arguments.parse_args()
     with (
@@ -98,12 +103,23 @@ def _run(settings: Settings, uri: str, log: Path, *, orders: int, rounds: int) -
     results = []
     with worker(settings, log):
         _work_off(
-            core, deliver, _accept(core, traders, orders=USERS, side=Side.BUY, quantity=1_000, kinds=_MARKET_ONLY)
+            core,
+            deliver,
+            _accept(core, traders, orders=USERS, side=Side.BUY, quantity=1_000, kinds=_MARKET_ONLY),
         )
         for number in range(1, rounds + 1):
             commits_before = _single_row_commits_per_s(uri)
-            buys = _accept(core, traders, orders=orders // 2, side=Side.BUY, quantity=10, kinds=_ALL_KINDS)
-            sales = _accept(core, traders, orders=orders - orders // 2, side=Side.SELL, quantity=10, kinds=_ALL_KINDS)
+            buys = _accept(
+                core, traders, orders=orders // 2, side=Side.BUY, quantity=10, kinds=_ALL_KINDS
+            )
+            sales = _accept(
+                core,
+                traders,
+                orders=orders - orders // 2,
+                side=Side.SELL,
+                quantity=10,
+                kinds=_ALL_KINDS,
+            )
             backlog = [order for pair in zip_longest(buys, sales) for order in pair if order]
             fills_per_s, statements_per_fill = _work_off(core, deliver, backlog)
             # The machine may be shared: the yardstick is laid on both sides of what it measures.
@@ -117,26 +133,44 @@ def _run(settings: Settings, uri: str, log: Path, *, orders: int, rounds: int) -
                 }
             )
             print(f"round {number}: {results[-1]}, filled {_rules(core)}", flush=True)
-    breaches = sum(finding.breaches for finding in core.database.snapshot(lambda session: list(audit(session))))
+    breaches = sum(
+        finding.breaches for finding in core.database.snapshot(lambda session: list(audit(session)))
+    )
     core.close()
     if breaches:
         sys.exit(f"The audit found {breaches} breaches: the figures mean nothing.")
-    print(json.dumps({name: round(statistics.median(one[name] for one in results), 4) for name in results[0]}))
+    print(
+        json.dumps(
+            {name: round(statistics.median(one[name] for one in results), 4) for name in results[0]}
+        )
+    )
 
 
 def _set_up(core: Core) -> list[tuple[UUID, str]]:
     """Users and stocks with a tick each; returns who trades which stock."""
     now = core.clock()
     codes = [f"A{900_000 + number}" for number in range(STOCKS)]
-    listing = [ListedStock(code=code, name=code, market="KOSPI", reference_price=PRICE) for code in codes]
-    core.database.transaction(lambda session: import_stocks(session, listing, now=now), landed=nothing_to_find)
+    listing = [
+        ListedStock(code=code, name=code, market="KOSPI", reference_price=PRICE) for code in codes
+    ]
+    core.database.transaction(
+        lambda session: import_stocks(session, listing, now=now), landed=nothing_to_find
+    )
     _trade(core, codes, prices=(PRICE,))
     users = [new_id() for _ in range(USERS)]
 
     def open_accounts(session: Session) -> None:
         for user_id in users:
             email = f"{user_id.hex}@example.com"
-            register(session, user_id=user_id, email=email, password_hash="", name="-", settings=core.settings, now=now)
+            register(
+                session,
+                user_id=user_id,
+                email=email,
+                password_hash="",
+                name="-",
+                settings=core.settings,
+                now=now,
+            )
 
     core.database.transaction(open_accounts, landed=nothing_to_find)
     return [(user_id, codes[number % STOCKS]) for number, user_id in enumerate(users)]
@@ -149,7 +183,9 @@ def _trade(core: Core, codes: Sequence[str], *, prices: Sequence[int]) -> None:
     with core.redis.pipeline(transaction=True) as pipeline:
         for number, (price, code) in enumerate(product(prices, codes)):
             position = Position(first_ms, number)
-            tick = Tick(code=code, price=price, volume=1, traded_at=now, received_at=now, position=position)
+            tick = Tick(
+                code=code, price=price, volume=1, traded_at=now, received_at=now, position=position
+            )
             pipeline.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(position))
             pipeline.set(keys.last_tick(code), tick.to_json())
         pipeline.execute()
@@ -189,7 +225,9 @@ def _accept(
             )
             # The sweep must not find the backlog while it is being built, so its grace begins later.
             later = core.clock() + timedelta(minutes=10)
-            place_order(session, command, quotes=core.quotes, hours=hours, settings=core.settings, now=later)
+            place_order(
+                session, command, quotes=core.quotes, hours=hours, settings=core.settings, now=later
+            )
             accepted.append(command.order_id)
 
     for start in range(0, orders, _SETUP_BATCH):
@@ -201,8 +239,12 @@ def _accept(
 def _work_off(core: Core, deliver: Deliver, backlog: Sequence[UUID]) -> tuple[float, float]:
     """Have each stock traded at prices that meet its resting orders, wake the matcher, and the executions of the others in the sweep's batches;
     wait for the last fill to be applied. Fills/s and statements a fill."""
-    due = core.database.read(lambda session: set(session.scalars(select(Order.id).where(Order.wake_at.is_not(None)))))
-    codes = core.database.read(lambda session: session.scalars(select(Stock.code).order_by(Stock.code)).all())
+    due = core.database.read(
+        lambda session: set(session.scalars(select(Order.id).where(Order.wake_at.is_not(None))))
+    )
+    codes = core.database.read(
+        lambda session: session.scalars(select(Stock.code).order_by(Stock.code)).all()
+    )
     questions_before = _questions(core)
     polls = 0
     began = time.perf_counter()
@@ -226,7 +268,10 @@ def _wake_the_matcher(settings: Settings) -> None:
     with Celery("stocking", set_as_current=False) as producer:
         producer.conf.update(celery_config.producer(settings))
         producer.send_task(
-            str(Task.MATCH_LIMIT_ORDERS), args=(0,), queue=celery_config.match_queue(0), ignore_result=True
+            str(Task.MATCH_LIMIT_ORDERS),
+            args=(0,),
+            queue=celery_config.match_queue(0),
+            ignore_result=True,
         )
 
 
@@ -240,7 +285,9 @@ def _anything_left(session: Session) -> bool:
 def _rules(core: Core) -> dict[str, int]:
     """How many fills there have been by each rule."""
     counted = select(OrderExecution.rule, func.count().label("fills")).group_by(OrderExecution.rule)
-    return core.database.read(lambda session: {row.rule: row.fills for row in session.execute(counted)})
+    return core.database.read(
+        lambda session: {row.rule: row.fills for row in session.execute(counted)}
+    )
 
 
 def _questions(core: Core) -> int:
@@ -254,7 +301,11 @@ def _single_row_commits_per_s(uri: str) -> float:
     """Rows a second that one connection inserts and commits one at a time, with the product's own driver and nothing else."""
     url = make_url(uri)
     connection = pymysql.connect(
-        host=url.host, port=url.port or 3306, user=url.username, database=url.database, autocommit=True
+        host=url.host,
+        port=url.port or 3306,
+        user=url.username,
+        database=url.database,
+        autocommit=True,
     )
     with connection, connection.cursor() as cursor:
         cursor.execute(

@@ -34,7 +34,14 @@ from trading import core as trading_core
 from trading.core import Core
 from trading.database.clock import utc_now
 from trading.database.ids import new_id
-from trading.database.tables import AlertCursor, PriceAlert, User, WatchlistDirectory, WatchlistItem, table_of
+from trading.database.tables import (
+    AlertCursor,
+    PriceAlert,
+    User,
+    WatchlistDirectory,
+    WatchlistItem,
+    table_of,
+)
 from trading.database.transactions import nothing_to_find
 from trading.market import keys
 from trading.market.listing import ListedStock
@@ -82,7 +89,9 @@ class Stream:
             for number, quote in enumerate(self._quotes):
                 price = quote.price // 10 if crash else quote.price + (number < met)
                 tick = _tick(quote.code, price, at, Position(place, number))
-                pipeline.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(tick.position))
+                pipeline.xadd(
+                    keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(tick.position)
+                )
             pipeline.execute()
 
 
@@ -93,9 +102,18 @@ def _tick(code: str, price: int, at: datetime, place: Position) -> Tick:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--alerts", type=int, default=100_000, help="armed alerts (default 100000)")
-    parser.add_argument("--few", type=int, default=1_000, help="armed alerts beside them (default 1000)")
-    parser.add_argument("--ticks", type=int, default=1_000, help="stocks, each with a trade in a look (default 1000)")
-    parser.add_argument("--met", type=int, default=500, help="alerts that a look fires (default 500)")
+    parser.add_argument(
+        "--few", type=int, default=1_000, help="armed alerts beside them (default 1000)"
+    )
+    parser.add_argument(
+        "--ticks",
+        type=int,
+        default=1_000,
+        help="stocks, each with a trade in a look (default 1000)",
+    )
+    parser.add_argument(
+        "--met", type=int, default=500, help="alerts that a look fires (default 500)"
+    )
     parser.add_argument("--rounds", type=int, default=15, help="looks of each kind (default 15)")
     plan = Plan(**vars(parser.parse_args()))
     if min(plan.few, plan.alerts) < plan.met or plan.met > plan.ticks:
@@ -116,9 +134,17 @@ def _run(plan: Plan, mariadb: MariaDB, valkey: Valkey) -> None:
             for alerts in (plan.few, plan.alerts)
         ]
         stream = Stream(cores[0], quotes)
-        idle = [statistics.median(looks) for looks in _looks(cores, stream, plan, read_before=0, met=0)]
-        again = [statistics.median(looks) for looks in _looks(cores, stream, plan, read_before=READ_BEFORE, met=0)]
-        firing = [statistics.median(looks) for looks in _looks(cores, stream, plan, read_before=0, met=plan.met)]
+        idle = [
+            statistics.median(looks) for looks in _looks(cores, stream, plan, read_before=0, met=0)
+        ]
+        again = [
+            statistics.median(looks)
+            for looks in _looks(cores, stream, plan, read_before=READ_BEFORE, met=0)
+        ]
+        firing = [
+            statistics.median(looks)
+            for looks in _looks(cores, stream, plan, read_before=0, met=plan.met)
+        ]
         crash_s, crashed, longest_ms = _crash(cores[-1], stream)
         print(
             f"{crashed:,} alerts fired by a crash in {crash_s:.1f} s; the longest transaction took {longest_ms:.0f} ms"
@@ -141,19 +167,34 @@ def _run(plan: Plan, mariadb: MariaDB, valkey: Valkey) -> None:
     )
 
 
-def _watched(mariadb: MariaDB, valkey: Valkey, quotes: Sequence[Quote], plan: Plan, *, alerts: int) -> Core:
+def _watched(
+    mariadb: MariaDB, valkey: Valkey, quotes: Sequence[Quote], plan: Plan, *, alerts: int
+) -> Core:
     """A core on a database with so many armed alerts, of which ``plan.met`` are a won above the price of a stock of their own."""
     uri = mariadb.create_database(f"alerts_{alerts}")
     core = trading_core.build(
-        Settings.model_validate({"database_uri": uri, "redis_url": valkey.url, "database_timeout_s": 600})
+        Settings.model_validate(
+            {"database_uri": uri, "redis_url": valkey.url, "database_timeout_s": 600}
+        )
     )
     with create_app(core).app_context():
         upgrade()
     now, began = utc_now(), time.perf_counter()
-    listing = [ListedStock(code=one.code, name=one.code, market="KOSPI", reference_price=one.price) for one in quotes]
-    core.database.transaction(lambda session: import_stocks(session, listing, now=now), landed=nothing_to_find)
+    listing = [
+        ListedStock(code=one.code, name=one.code, market="KOSPI", reference_price=one.price)
+        for one in quotes
+    ]
+    core.database.transaction(
+        lambda session: import_stocks(session, listing, now=now), landed=nothing_to_find
+    )
     users = [new_id() for _ in range(max(alerts // USERS_OF_ALERTS, 1))]
-    profile = {"name": "-", "password_hash": "", "role": "USER", "created_at": now, "deleted_at": None}
+    profile = {
+        "name": "-",
+        "password_hash": "",
+        "role": "USER",
+        "created_at": now,
+        "deleted_at": None,
+    }
     directory = {"name": "-", "position": 0, "created_at": now}
     items = [
         {
@@ -171,15 +212,25 @@ def _watched(mariadb: MariaDB, valkey: Valkey, quotes: Sequence[Quote], plan: Pl
         (User, [{"id": one, "email": f"{one.hex}@example.com", **profile} for one in users]),
         (WatchlistDirectory, [{"id": one, "user_id": one, **directory} for one in users]),
         (WatchlistItem, items),
-        (PriceAlert, list(_alerts(items, {one.code: one.price for one in quotes}, met=plan.met, now=now))),
+        (
+            PriceAlert,
+            list(_alerts(items, {one.code: one.price for one in quotes}, met=plan.met, now=now)),
+        ),
     ]
     with core.database.engine.begin() as connection:
         for model, of_model in rows:
             for start in range(0, len(of_model), _ROWS_PER_STATEMENT):
-                connection.execute(insert(table_of(model)), of_model[start : start + _ROWS_PER_STATEMENT])
+                connection.execute(
+                    insert(table_of(model)), of_model[start : start + _ROWS_PER_STATEMENT]
+                )
     with core.database.engine.connect() as connection:
-        connection.exec_driver_sql("ANALYZE TABLE price_alerts, watchlist_items, watchlist_directories").all()
-    print(f"{alerts:,} armed alerts of {len(users):,} users, made in {time.perf_counter() - began:.0f} s", flush=True)
+        connection.exec_driver_sql(
+            "ANALYZE TABLE price_alerts, watchlist_items, watchlist_directories"
+        ).all()
+    print(
+        f"{alerts:,} armed alerts of {len(users):,} users, made in {time.perf_counter() - began:.0f} s",
+        flush=True,
+    )
     return core
 
 
@@ -206,7 +257,9 @@ def _alerts(
         yield {**armed, "kind": AlertKind.LOWER, "approach": Approach.FROM_ABOVE, "bound": lower}
 
 
-def _looks(cores: Sequence[Core], stream: Stream, plan: Plan, *, read_before: int, met: int) -> list[list[float]]:
+def _looks(
+    cores: Sequence[Core], stream: Stream, plan: Plan, *, read_before: int, met: int
+) -> list[list[float]]:
     """What each look at each database took, in ms, the databases in turn."""
     took: list[list[float]] = [[] for _ in cores]
     for number in range(-WARM_UP_LOOKS, plan.rounds):
@@ -218,14 +271,23 @@ def _looks(cores: Sequence[Core], stream: Stream, plan: Plan, *, read_before: in
         stream.trade(met=met, aged=read_before == 0)
         for core, mine in zip(cores, took, strict=True):
             look_ms, report = _look(core)
-            if (report.ticks, report.fired, report.gap) != (plan.ticks * (1 + read_before), met, False):
-                sys.exit(f"{met} alerts were to be fired by {plan.ticks} ticks, and the look says {report}.")
+            if (report.ticks, report.fired, report.gap) != (
+                plan.ticks * (1 + read_before),
+                met,
+                False,
+            ):
+                sys.exit(
+                    f"{met} alerts were to be fired by {plan.ticks} ticks, and the look says {report}."
+                )
             if number >= 0:
                 mine.append(look_ms)
     for alerts, mine in zip((plan.few, plan.alerts), took, strict=True):
         spread = f"{min(mine):.0f} … {statistics.median(mine):.0f} … {max(mine):.0f}"
         behind = f", behind {plan.ticks * read_before:,} that are read again" if read_before else ""
-        print(f"{plan.ticks:,} ticks that meet {met} of {alerts:,} alerts{behind}: {spread} ms", flush=True)
+        print(
+            f"{plan.ticks:,} ticks that meet {met} of {alerts:,} alerts{behind}: {spread} ms",
+            flush=True,
+        )
     return took
 
 
@@ -233,7 +295,8 @@ def _look(core: Core) -> tuple[float, AlertReport]:
     """One look as its task makes it, and what it took in ms."""
     began = time.perf_counter()
     report = core.database.transaction(
-        lambda session: check_price_alerts(session, stream=core.ticks, now=core.clock()), landed=nothing_to_find
+        lambda session: check_price_alerts(session, stream=core.ticks, now=core.clock()),
+        landed=nothing_to_find,
     )
     return (time.perf_counter() - began) * 1_000, report
 

@@ -16,14 +16,17 @@ PATIENCE_S = 60.0
 
 # A few users who ask as often as they can: all of it is counted as it would be, and none of it refused.
 GENEROUS = {
-    f"rate_limit_{name}": "999999 per second" for name in ("orders", "writes", "reads", "strangers", "registration")
+    f"rate_limit_{name}": "999999 per second"
+    for name in ("orders", "writes", "reads", "strangers", "registration")
 }
 STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.05
 
 
 @contextmanager
-def running(module: Sequence[str], settings: Settings, log: Path, **more: str) -> Iterator["subprocess.Popen[bytes]"]:
+def running(
+    module: Sequence[str], settings: Settings, log: Path, **more: str
+) -> Iterator["subprocess.Popen[bytes]"]:
     """``python -m …`` with these settings, and ``more``, in its environment. What it says goes to the end of the log."""
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -45,7 +48,9 @@ def running(module: Sequence[str], settings: Settings, log: Path, **more: str) -
             process.wait()
 
 
-def wait_for(condition: Callable[[], bool], what: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait_for(
+    condition: Callable[[], bool], what: str, process: "subprocess.Popen[bytes]", log: Path
+) -> None:
     """Return as soon as the condition is met; end the benchmark with the log when the process ends or a minute passes before."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():

@@ -139,7 +139,11 @@ def follow(readers: Sequence[Reader], port: int, control: Connection) -> None:
 
 
 async def _follow(readers: Sequence[Reader], port: int, control: Connection) -> None:
-    outcome, turn, loop = Outcome(), asyncio.Semaphore(_CONNECTING_AT_ONCE), asyncio.get_running_loop()
+    outcome, turn, loop = (
+        Outcome(),
+        asyncio.Semaphore(_CONNECTING_AT_ONCE),
+        asyncio.get_running_loop(),
+    )
 
     async def connect(reader: Reader) -> _Client:
         kind = _WebSocket if reader.by_websocket else _EventStream

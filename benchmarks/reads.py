@@ -58,10 +58,18 @@ WARM_UP = 3
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--fills", type=int, default=10_000, help="fills of the account (default 10000)")
-    parser.add_argument("--holdings", type=int, default=300, help="stocks that it holds (default 300)")
-    parser.add_argument("--closed", type=int, default=20, help="stocks that it sold out (default 20)")
-    parser.add_argument("--rounds", type=int, default=60, help="times that each endpoint is asked (default 60)")
+    parser.add_argument(
+        "--fills", type=int, default=10_000, help="fills of the account (default 10000)"
+    )
+    parser.add_argument(
+        "--holdings", type=int, default=300, help="stocks that it holds (default 300)"
+    )
+    parser.add_argument(
+        "--closed", type=int, default=20, help="stocks that it sold out (default 20)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=60, help="times that each endpoint is asked (default 60)"
+    )
     plan = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -81,7 +89,11 @@ def main() -> None:
         )
         history = History(settings)
         try:
-            _run(history, Size(fills=plan.fills, holdings=plan.holdings, closed=plan.closed), rounds=plan.rounds)
+            _run(
+                history,
+                Size(fills=plan.fills, holdings=plan.holdings, closed=plan.closed),
+                rounds=plan.rounds,
+            )
         finally:
             history.core.close()
 
@@ -96,11 +108,19 @@ def _run(history: History, size: Size, *, rounds: int) -> None:
     began = time.perf_counter()
     history.live(UUID(user["id"]), size)
     print(f"{size.fills:,} fills, made in {time.perf_counter() - began:.0f} s", flush=True)
-    headers = {"Authorization": f"Bearer {_data(client.post(f'{PREFIX}/users/login', json=person))['access_token']}"}
+    headers = {
+        "Authorization": f"Bearer {_data(client.post(f'{PREFIX}/users/login', json=person))['access_token']}"
+    }
     for number in range(size.holdings):
-        _data(client.post(f"{PREFIX}/watchlist", json={"stock_code": f"A{100_000 + number}"}, headers=headers))
+        _data(
+            client.post(
+                f"{PREFIX}/watchlist", json={"stock_code": f"A{100_000 + number}"}, headers=headers
+            )
+        )
     breaches = [
-        found.name for found in history.core.database.snapshot(lambda session: list(audit(session))) if found.breaches
+        found.name
+        for found in history.core.database.snapshot(lambda session: list(audit(session)))
+        if found.breaches
     ]
     if breaches:
         sys.exit(f"The audit finds {breaches}.")
@@ -111,7 +131,10 @@ def _run(history: History, size: Size, *, rounds: int) -> None:
         took[path] = times = _times(client, url, headers, rounds)
         own_ms = (time.process_time() - began_s) * 1_000 / (rounds + WARM_UP)
         spread = f"p50 {statistics.median(times):7.1f}  p95 {_percentile(times, 0.95):7.1f}"
-        print(f"{path:50} {spread} ms, of which {own_ms:6.1f} ms of this process's processor", flush=True)
+        print(
+            f"{path:50} {spread} ms, of which {own_ms:6.1f} ms of this process's processor",
+            flush=True,
+        )
     slowest = max(took, key=lambda path: _percentile(took[path], 0.95))
     yardstick = statistics.median(took[YARDSTICK])
     print(
@@ -177,7 +200,9 @@ def _percentile(times: list[float], share: float) -> float:
 
 def _data(answer: Any) -> Any:
     if answer.status_code not in (200, 201):
-        sys.exit(f"{answer.request.path} answered {answer.status_code}: {answer.get_data(as_text=True)}")
+        sys.exit(
+            f"{answer.request.path} answered {answer.status_code}: {answer.get_data(as_text=True)}"
+        )
     return answer.get_json()["data"]
 
 

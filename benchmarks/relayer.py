@@ -89,11 +89,20 @@ def trade_feed(*, rate: int, seconds: float) -> Iterator[TradeFeed]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=3, help="turns of the three readers (default 3)")
-    parser.add_argument("--seconds", type=float, default=6.0, help="how long each reads (default 6)")
-    parser.add_argument("--paced", type=float, default=30.0, help=f"seconds at {PACE} trades a second (default 30)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="turns of the three readers (default 3)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=6.0, help="how long each reads (default 6)"
+    )
+    parser.add_argument(
+        "--paced", type=float, default=30.0, help=f"seconds at {PACE} trades a second (default 30)"
+    )
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="stocking-") as folder, Valkey(Path(folder) / "valkey") as valkey:
+    with (
+        tempfile.TemporaryDirectory(prefix="stocking-") as folder,
+        Valkey(Path(folder) / "valkey") as valkey,
+    ):
         bare, awaiting, taken = [], [], []
         for number in range(options.rounds):
             bare.append(asyncio.run(read_bare(options.seconds)))
@@ -130,7 +139,10 @@ async def read_bare(seconds: float) -> float:
     """Messages a second that a loop receives which does nothing with them."""
     with trade_feed(rate=0, seconds=WARM_UP_S + seconds + 1) as feed:
         async with connect(
-            f"ws://127.0.0.1:{feed.port}/bare", compression=None, ping_interval=None, close_timeout=CLOSE_S
+            f"ws://127.0.0.1:{feed.port}/bare",
+            compression=None,
+            ping_interval=None,
+            close_timeout=CLOSE_S,
         ) as socket:
             return await _rate_of(socket, seconds)
 
@@ -147,13 +159,18 @@ async def read_awaiting(seconds: float, redis_url: str) -> float:
     async with AsyncRedis.from_url(redis_url) as redis:
         with trade_feed(rate=0, seconds=WARM_UP_S + seconds + 1) as feed:
             async with connect(
-                f"ws://127.0.0.1:{feed.port}/bare", compression=None, ping_interval=None, close_timeout=CLOSE_S
+                f"ws://127.0.0.1:{feed.port}/bare",
+                compression=None,
+                ping_interval=None,
+                close_timeout=CLOSE_S,
             ) as socket:
                 return await _rate_of(socket, seconds, write)
 
 
 async def _rate_of(
-    socket: ClientConnection, seconds: float, take: Callable[[str | bytes], Awaitable[None]] | None = None
+    socket: ClientConnection,
+    seconds: float,
+    take: Callable[[str | bytes], Awaitable[None]] | None = None,
 ) -> float:
     """Messages a second that are received and, where ``take`` is given, taken."""
     count, began = 0, 0.0
@@ -175,7 +192,9 @@ def relay(redis_url: str, folder: Path, *, rate: int, seconds: float) -> Taken:
     """Let the real relayer take a feed of ``rate`` trades a second (0 for as many as it takes)."""
     with Redis.from_url(redis_url, decode_responses=True) as redis:
         redis.flushall()
-        redis.sadd(keys.RELAYER_SUBSCRIPTIONS, *(trade_topic(code_of(number)) for number in range(STOCKS)))
+        redis.sadd(
+            keys.RELAYER_SUBSCRIPTIONS, *(trade_topic(code_of(number)) for number in range(STOCKS))
+        )
         settings = Settings.model_validate({"redis_url": redis_url, "log_format": "json"})
         log = folder / "relayer.log"
         with trade_feed(rate=rate, seconds=WARM_UP_S + seconds) as feed:
@@ -199,7 +218,10 @@ def _count(redis: "Redis", pid: int, feed: TradeFeed, seconds: float) -> Taken:
     after, ended = _written(redis), time.monotonic()
     lost = _lost(redis, feed.sent())
     return Taken(
-        per_s=(after - before) / (ended - began), lost=lost, delays_ms=[], memory_mib=(memory, _memory_mib(pid))
+        per_s=(after - before) / (ended - began),
+        lost=lost,
+        delays_ms=[],
+        memory_mib=(memory, _memory_mib(pid)),
     )
 
 
@@ -211,10 +233,16 @@ def _follow(redis: "Redis", pid: int, feed: TradeFeed, seconds: float) -> Taken:
         found = cast("list[Any]", redis.xread({keys.TICK_STREAM: place}, block=1_000, count=1_000))
         read_at = datetime.now(UTC)
         for place, fields in found[0][1] if found else ():  # noqa: B007 - the last place is where to go on
-            delays_ms.append((read_at - Tick.from_json(fields[keys.TICK_FIELD]).traded_at) / timedelta(milliseconds=1))
+            delays_ms.append(
+                (read_at - Tick.from_json(fields[keys.TICK_FIELD]).traded_at)
+                / timedelta(milliseconds=1)
+            )
     per_s = len(delays_ms) / (time.monotonic() - began)
     return Taken(
-        per_s=per_s, lost=_lost(redis, feed.sent()), delays_ms=sorted(delays_ms), memory_mib=(memory, _memory_mib(pid))
+        per_s=per_s,
+        lost=_lost(redis, feed.sent()),
+        delays_ms=sorted(delays_ms),
+        memory_mib=(memory, _memory_mib(pid)),
     )
 
 

@@ -31,7 +31,9 @@ REQUESTS = 100
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=40, help="of a hundred requests to each (default 40)")
+    parser.add_argument(
+        "--rounds", type=int, default=40, help="of a hundred requests to each (default 40)"
+    )
     rounds: int = parser.parse_args().rounds
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -43,7 +45,9 @@ def main() -> None:
             "redis_url": valkey.url,
             **GENEROUS,
         }
-        settings = [Settings.model_validate(shared | {"rate_limits": counted}) for counted in (True, False)]
+        settings = [
+            Settings.model_validate(shared | {"rate_limits": counted}) for counted in (True, False)
+        ]
         cores = [trading_core.build(one) for one in settings]
         with quietly(settings[0]):
             clients = [create_app(core).test_client() for core in cores]
@@ -58,7 +62,9 @@ def main() -> None:
 def _token(client: FlaskClient) -> str:
     person = {"email": "counted@example.com", "password": "counted and counted"}
     client.post(f"{PREFIX}/users", json={**person, "name": "셈"})
-    token: str = client.post(f"{PREFIX}/users/login", json=person).get_json()["data"]["access_token"]
+    token: str = client.post(f"{PREFIX}/users/login", json=person).get_json()["data"][
+        "access_token"
+    ]
     return token
 
 
@@ -68,10 +74,16 @@ def _measure(clients: list[FlaskClient], token: str, *, rounds: int) -> dict[str
         for name, client in zip(("counted", "uncounted"), clients, strict=True):
             began, began_cpu = time.perf_counter(), time.process_time()
             for _ in range(REQUESTS):
-                answer = client.get(f"{PREFIX}/users/me", headers={"Authorization": f"Bearer {token}"})
+                answer = client.get(
+                    f"{PREFIX}/users/me", headers={"Authorization": f"Bearer {token}"}
+                )
                 assert answer.status_code == 200, answer.get_data(as_text=True)
-            spans_ms.setdefault(f"{name}_ms", []).append(1_000 * (time.perf_counter() - began) / REQUESTS)
-            spans_ms.setdefault(f"{name}_cpu_ms", []).append(1_000 * (time.process_time() - began_cpu) / REQUESTS)
+            spans_ms.setdefault(f"{name}_ms", []).append(
+                1_000 * (time.perf_counter() - began) / REQUESTS
+            )
+            spans_ms.setdefault(f"{name}_cpu_ms", []).append(
+                1_000 * (time.process_time() - began_cpu) / REQUESTS
+            )
     # The first round has warmed everything up.
     return {name: round(median(spans[1:]), 3) for name, spans in spans_ms.items()}
 

@@ -32,7 +32,15 @@ _STARTING_CASH = 10**12
 _ROWS_PER_STATEMENT = 50_000
 # The ids of the orders are spread over so many milliseconds, whatever their number.
 _SPAN_MS = 1_000_000_000
-_TABLES = ("users", "virtual_balances", "orders", "order_executions", "transactions", "portfolios", "stocks")
+_TABLES = (
+    "users",
+    "virtual_balances",
+    "orders",
+    "order_executions",
+    "transactions",
+    "portfolios",
+    "stocks",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,12 @@ def quotes_of(stocks: int) -> list[Quote]:
         side = (Side.BUY, Side.SELL)[number % 2]
         below = price - tick_size(price - 1)
         quotes.append(
-            Quote(f"A{100_000 + number}", price, below if side is Side.BUY else price + tick_size(price), side)
+            Quote(
+                f"A{100_000 + number}",
+                price,
+                below if side is Side.BUY else price + tick_size(price),
+                side,
+            )
         )
     return quotes
 
@@ -72,13 +85,16 @@ def quotes_of(stocks: int) -> list[Quote]:
 def fill_book(core: Core, quotes: Sequence[Quote], plan: BookPlan) -> None:
     """Fill an empty, migrated database."""
     listing = [
-        ListedStock(code=quote.code, name=quote.code, market="KOSPI", reference_price=quote.price) for quote in quotes
+        ListedStock(code=quote.code, name=quote.code, market="KOSPI", reference_price=quote.price)
+        for quote in quotes
     ]
     core.database.transaction(
         lambda session: import_stocks(session, listing, now=plan.placed_at), landed=nothing_to_find
     )
     # Each statement is a transaction of its own: there is nothing that half of it would harm.
-    with core.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with core.database.engine.connect().execution_options(
+        isolation_level="AUTOCOMMIT"
+    ) as connection:
         connection.exec_driver_sql("SET foreign_key_checks = 0, unique_checks = 0")
         _open_accounts(connection, plan)
         _name_stocks(connection, quotes)
@@ -94,18 +110,35 @@ def fill_book(core: Core, quotes: Sequence[Quote], plan: BookPlan) -> None:
 
 
 def _open_accounts(connection: Connection, plan: BookPlan) -> None:
-    connection.exec_driver_sql("CREATE TEMPORARY TABLE traders (number INT PRIMARY KEY, id BINARY(16) NOT NULL)")
+    connection.exec_driver_sql(
+        "CREATE TEMPORARY TABLE traders (number INT PRIMARY KEY, id BINARY(16) NOT NULL)"
+    )
     ids = [new_id() for _ in range(plan.users)]
     at = plan.placed_at - timedelta(days=60)
     connection.exec_driver_sql(
-        "INSERT INTO traders VALUES (%s, %s)", [(number, user_id.bytes) for number, user_id in enumerate(ids)]
+        "INSERT INTO traders VALUES (%s, %s)",
+        [(number, user_id.bytes) for number, user_id in enumerate(ids)],
     )
-    profile = {"name": "-", "password_hash": "", "role": "USER", "created_at": at, "deleted_at": None}
+    profile = {
+        "name": "-",
+        "password_hash": "",
+        "role": "USER",
+        "created_at": at,
+        "deleted_at": None,
+    }
     connection.execute(
-        insert(table_of(User)), [{"id": user_id, "email": f"{user_id.hex}@example.com", **profile} for user_id in ids]
+        insert(table_of(User)),
+        [{"id": user_id, "email": f"{user_id.hex}@example.com", **profile} for user_id in ids],
     )
-    balance = {"cash_balance": _STARTING_CASH, "reserved_cash": 0, "transaction_count": 1, "updated_at": at}
-    connection.execute(insert(table_of(VirtualBalance)), [{"user_id": user_id, **balance} for user_id in ids])
+    balance = {
+        "cash_balance": _STARTING_CASH,
+        "reserved_cash": 0,
+        "transaction_count": 1,
+        "updated_at": at,
+    }
+    connection.execute(
+        insert(table_of(VirtualBalance)), [{"user_id": user_id, **balance} for user_id in ids]
+    )
     deposit = {
         "sequence": 1,
         "transaction_type": TransactionType.DEPOSIT,
@@ -117,7 +150,8 @@ def _open_accounts(connection: Connection, plan: BookPlan) -> None:
         "transaction_date": at,
     }
     connection.execute(
-        insert(table_of(Transaction)), [{"id": new_id(), "user_id": user_id, **deposit} for user_id in ids]
+        insert(table_of(Transaction)),
+        [{"id": new_id(), "user_id": user_id, **deposit} for user_id in ids],
     )
 
 
@@ -126,7 +160,10 @@ def _name_stocks(connection: Connection, quotes: Sequence[Quote]) -> None:
         "CREATE TEMPORARY TABLE quotes (number INT PRIMARY KEY, code VARCHAR(20) CHARACTER SET ascii COLLATE ascii_bin,"
         " price BIGINT, touch BIGINT, side VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin)"
     )
-    rows = [(number, quote.code, quote.price, quote.touch, quote.side.value) for number, quote in enumerate(quotes)]
+    rows = [
+        (number, quote.code, quote.price, quote.touch, quote.side.value)
+        for number, quote in enumerate(quotes)
+    ]
     connection.exec_driver_sql("INSERT INTO quotes VALUES (%s, %s, %s, %s, %s)", rows)
 
 
@@ -160,7 +197,9 @@ def _id(at_ms: str, salt: str) -> str:
 def _orders(core: Core, plan: BookPlan) -> str:
     """SQL for the orders from the first number up to, but not including, the second."""
     placed_ms = int(plan.placed_at.timestamp() * 1_000)
-    steps = " ".join(f"WHEN raw >= {price} THEN {step}" for price, step in reversed(tick_table("STOCK")))
+    steps = " ".join(
+        f"WHEN raw >= {price} THEN {step}" for price, step in reversed(tick_table("STOCK"))
+    )
     commission = f"price * quantity * {core.settings.commission_ppm} DIV 1000000"
     placed_at = f"{plan.placed_at:%Y-%m-%d %H:%M:%S}"
     return f"""
@@ -197,7 +236,9 @@ def _give_shares(connection: Connection, plan: BookPlan) -> None:
                ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY code), SUM(quantity * price) OVER (PARTITION BY user_id ORDER BY code)
         FROM (SELECT o.user_id, q.code, q.price, SUM(o.quantity) AS quantity FROM orders o JOIN quotes q ON q.code = o.stock_code
               WHERE o.side = 'SELL' GROUP BY o.user_id, q.code, q.price) sold""")
-    order_id, execution_id, transaction_id = (_id(f"{bought_ms} + number", f"'{salt}'") for salt in "oet")
+    order_id, execution_id, transaction_id = (
+        _id(f"{bought_ms} + number", f"'{salt}'") for salt in "oet"
+    )
     connection.exec_driver_sql(f"""
         INSERT INTO orders (id, user_id, stock_code, side, order_type, time_in_force, quantity, status, executed_quantity, reserved_cash,
                             accepted_at, finished_at)

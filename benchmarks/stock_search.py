@@ -34,14 +34,27 @@ from trading.settings import Settings
 from webapp import create_app
 
 LIMIT = 20
-QUERIES = ("삼성전자", "삼ㅅ", "ㅅㅅㅈㅈ", "ㅅ", "전자", "005930", "59", "samsung", "없는 이름", "%")
+QUERIES = (
+    "삼성전자",
+    "삼ㅅ",
+    "ㅅㅅㅈㅈ",
+    "ㅅ",
+    "전자",
+    "005930",
+    "59",
+    "samsung",
+    "없는 이름",
+    "%",
+)
 
 _STOCKS = table_of(Stock)
 _SYLLABLES = "삼성전자현대차한국화학바이오제약금융지주에너지솔루션건설통신반도체"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--stocks", type=int, default=2_900, help="how many are listed (2900)")
     parser.add_argument("--rounds", type=int, default=50, help="how often each query is asked (50)")
     options = parser.parse_args()
@@ -56,7 +69,9 @@ def _measure(core: Core, *, stocks: int, rounds: int) -> dict[str, float]:
     with create_app(core).app_context():
         upgrade()
     now = datetime.now(UTC)
-    core.database.transaction(lambda session: import_stocks(session, _listing(stocks), now=now), landed=nothing_to_find)
+    core.database.transaction(
+        lambda session: import_stocks(session, _listing(stocks), now=now), landed=nothing_to_find
+    )
     search = StockSearch(core.database, clock=lambda: now)
     for query in QUERIES:
         print(
@@ -68,7 +83,10 @@ def _measure(core: Core, *, stocks: int, rounds: int) -> dict[str, float]:
 
     in_memory = each(lambda query: search(query, limit=LIMIT))
     by_sql = each(lambda query: _by_sql(core, query, LIMIT))
-    reading = sorted(_timed(lambda: StockSearch(core.database, clock=lambda: now)("x", limit=1)) for _ in range(10))
+    reading = sorted(
+        _timed(lambda: StockSearch(core.database, clock=lambda: now)("x", limit=1))
+        for _ in range(10)
+    )
     looking = sorted(_timed(lambda: core.database.read(listing_version)) for _ in range(rounds))
     return {
         "memory_p50_ms": percentile(in_memory, 0.5),
@@ -94,7 +112,9 @@ def _listing(count: int) -> list[ListedStock]:
         for number in range(10, 10 + count - 1)
     )
     return [
-        ListedStock(code="A005930", name="삼성전자", english_name="Samsung Electronics", market="KOSPI"),
+        ListedStock(
+            code="A005930", name="삼성전자", english_name="Samsung Electronics", market="KOSPI"
+        ),
         *(stock for stock in made_up if stock.code != "A005930"),
     ]
 
@@ -103,7 +123,11 @@ def _by_sql(core: Core, query: str, limit: int) -> Sequence[object]:
     columns = _STOCKS.c.code, _STOCKS.c.name, _STOCKS.c.english_name
     # A code is ASCII, and MariaDB does not compare it with anything else.
     met = columns if query.isascii() else columns[1:]
-    wanted = select(*columns).where(or_(*(column.icontains(query, autoescape=True) for column in met))).limit(limit)
+    wanted = (
+        select(*columns)
+        .where(or_(*(column.icontains(query, autoescape=True) for column in met)))
+        .limit(limit)
+    )
 
     def ask(session: Session) -> Sequence[object]:
         return session.execute(wanted).all()

@@ -33,7 +33,9 @@ from trading.rules.candles import CandleInterval
 
 USERS = 200
 BATCH = 500
-TABLES = tuple(map(table_of, (User, Order, OrderExecution, Transaction, AccountEventRow, Candle, AccountDay)))
+TABLES = tuple(
+    map(table_of, (User, Order, OrderExecution, Transaction, AccountEventRow, Candle, AccountDay))
+)
 # What a filled order leaves behind.
 OF_AN_ORDER = ("orders", "order_executions", "transactions", "account_events")
 
@@ -41,7 +43,10 @@ OF_AN_ORDER = ("orders", "order_executions", "transactions", "account_events")
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     arguments.add_argument(
-        "--orders", type=int, default=20_000, help="orders, and rows of the histories (default 20000)"
+        "--orders",
+        type=int,
+        default=20_000,
+        help="orders, and rows of the histories (default 20000)",
     )
     orders = arguments.parse_args().orders
     with traded_books("table_sizes", users=USERS, orders=orders) as books:
@@ -64,7 +69,9 @@ def _write_histories(core: Core, users: Sequence[UUID], codes: Sequence[str], *,
         }  # fmt: skip
 
     def day(number: int) -> dict[str, object]:
-        amounts = dict.fromkeys(("holdings_value", "net_flow", "paid_out", "carried_holdings", "unpriced_holdings"), 0)
+        amounts = dict.fromkeys(
+            ("holdings_value", "net_flow", "paid_out", "carried_holdings", "unpriced_holdings"), 0
+        )
         ended = first_day + timedelta(days=number // len(users))
         return {
             "user_id": users[number % len(users)], "day": ended, "ended_at": first, "last_sequence": 1,
@@ -74,7 +81,9 @@ def _write_histories(core: Core, users: Sequence[UUID], codes: Sequence[str], *,
     for table, row in ((table_of(Candle), candle), (table_of(AccountDay), day)):
         for start in range(0, rows, BATCH):
             written = [row(number) for number in range(start, min(start + BATCH, rows))]
-            core.database.transaction(partial(_insert, table=table, rows=written), landed=nothing_to_find)
+            core.database.transaction(
+                partial(_insert, table=table, rows=written), landed=nothing_to_find
+            )
 
 
 def _insert(session: Session, *, table: Table, rows: list[dict[str, object]]) -> None:

@@ -55,7 +55,9 @@ def percentile(ascending: list[float], share: float) -> float:
 def measure(core: Core, feed: Feed, folder: Path) -> Latencies:
     """Let the system run for the time of the feed, and until everything is worked off."""
     core.redis.flushdb()
-    core.database.transaction(lambda session: session.execute(delete(MatchCursor)), landed=nothing_to_find)
+    core.database.transaction(
+        lambda session: session.execute(delete(MatchCursor)), landed=nothing_to_find
+    )
     first, log = new_id(), folder / "worker.log"
     with (
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as feeding,
@@ -67,9 +69,14 @@ def measure(core: Core, feed: Feed, folder: Path) -> Latencies:
         _await_the_end(core)
     fed, rows = running.result(), core.database.read(partial(_executions, floor=first))
     if len(rows) != fed.touches:
-        sys.exit(f"{fed.touches} trades met an order and {len(rows)} fills were made:\n{log.read_text()[-2_000:]}")
+        sys.exit(
+            f"{fed.touches} trades met an order and {len(rows)} fills were made:\n{log.read_text()[-2_000:]}"
+        )
     return Latencies(
-        seen=sorted((seen_at[one.id] - Position.unpack(one.tick_position).ms / 1_000) * 1_000 for one in rows),
+        seen=sorted(
+            (seen_at[one.id] - Position.unpack(one.tick_position).ms / 1_000) * 1_000
+            for one in rows
+        ),
         kept=sorted(float(one.tick_age_ms) for one in rows),
         looks=sorted(_looks(log)),
         fed=fed,
@@ -103,7 +110,12 @@ def _executions(session: Session, floor: UUID) -> Sequence[AnyRow]:
 
 def _await_the_end(core: Core) -> None:
     """Wait until nothing is due in any stage."""
-    due = select(or_(exists().where(Order.wake_at.is_not(None)), exists().where(OrderExecution.applied_at.is_(None))))
+    due = select(
+        or_(
+            exists().where(Order.wake_at.is_not(None)),
+            exists().where(OrderExecution.applied_at.is_(None)),
+        )
+    )
     deadline = time.monotonic() + DEADLINE_S
     while core.database.read(lambda session: session.scalar(due)):
         if time.monotonic() > deadline:

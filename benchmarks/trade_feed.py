@@ -33,9 +33,7 @@ _BODY = (
     b'{"code":"%s","dt":"%s","session":"REGULAR","exchange":"KRX","currency":"KRW","base":70000,"close":70100,"volume":7,'
     b'"tradeType":"BUY","changeType":"UP","tradingStrength":104.31,"cumulativeVolume":%d,"cumulativeAmount":%d}'
 )
-_FRAME = (
-    b"MESSAGE\nsubscription:%s\nmessage-id:%d\ncontent-type:application/json;charset=utf-8\ncontent-length:%d\n\n%s\0"
-)
+_FRAME = b"MESSAGE\nsubscription:%s\nmessage-id:%d\ncontent-type:application/json;charset=utf-8\ncontent-length:%d\n\n%s\0"
 
 
 def code_of(number: int) -> str:
@@ -101,7 +99,9 @@ class Feed:
 
     async def _send(self, socket: ServerConnection, messages: Iterator[bytes]) -> int:
         began, sent = time.monotonic(), 0
-        while (elapsed_s := time.monotonic() - began) < self._seconds and not socket.transport.is_closing():
+        while (
+            elapsed_s := time.monotonic() - began
+        ) < self._seconds and not socket.transport.is_closing():
             due = int(elapsed_s * self._rate) - sent if self._rate else _TRADES_A_PIECE
             socket.transport.write(b"".join(next(messages) for _ in range(due)))
             sent += due
@@ -116,7 +116,13 @@ def answer(_: ServerConnection, request: Request) -> Response | None:
     if request.path != TOKEN_PATH:
         return None
     body = json.dumps({"result": "a-token"}).encode()
-    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"})
+    headers = Headers(
+        {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+        }
+    )
     return Response(HTTPStatus.OK, "OK", headers, body)
 
 
@@ -137,7 +143,12 @@ async def run(feed: Feed) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--stocks", type=int, default=100)
-    parser.add_argument("--rate", type=int, default=0, help="trades a second; 0 sends as many as are taken (default)")
+    parser.add_argument(
+        "--rate",
+        type=int,
+        default=0,
+        help="trades a second; 0 sends as many as are taken (default)",
+    )
     parser.add_argument("--seconds", type=float, default=5.0)
     options = parser.parse_args()
     asyncio.run(run(Feed(stocks=options.stocks, rate=options.rate, seconds=options.seconds)))

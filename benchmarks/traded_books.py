@@ -77,7 +77,9 @@ def traded_books(name: str, *, users: int, orders: int) -> Iterator[TradedBooks]
 def _fill(core: Core, sent: list[Wakeup], *, users: int, orders: int) -> TradedBooks:
     now = core.clock()
     stocks = seed_listing()
-    core.database.transaction(lambda session: import_stocks(session, stocks, now=now), landed=nothing_to_find)
+    core.database.transaction(
+        lambda session: import_stocks(session, stocks, now=now), landed=nothing_to_find
+    )
     codes = [stock.code for stock in stocks]
     for number, code in enumerate(codes):
         tick = Tick(
@@ -90,13 +92,17 @@ def _fill(core: Core, sent: list[Wakeup], *, users: int, orders: int) -> TradedB
         )
         core.redis.set(keys.last_tick(code), tick.to_json())
     user_ids = [new_id() for _ in range(users)]
-    core.database.transaction(lambda session: _open_accounts(session, core, user_ids), landed=nothing_to_find)
+    core.database.transaction(
+        lambda session: _open_accounts(session, core, user_ids), landed=nothing_to_find
+    )
     commands = _commands(user_ids, codes)
     # What a batch sells was bought in an earlier one.
     batch = min(BATCH, users)
     for start in range(0, orders, batch):
         _trade(core, sent, list(islice(commands, min(batch, orders - start))))
-    breaches = sum(finding.breaches for finding in core.database.snapshot(lambda session: list(audit(session))))
+    breaches = sum(
+        finding.breaches for finding in core.database.snapshot(lambda session: list(audit(session)))
+    )
     if breaches:
         raise SystemExit(f"The audit found {breaches} breaches: the figures mean nothing.")
     return TradedBooks(core, user_ids, codes)
@@ -150,7 +156,9 @@ def _trade(core: Core, sent: list[Wakeup], commands: Sequence[PlaceOrder]) -> No
 
     core.database.transaction(accept, landed=nothing_to_find)
     while sent:
-        core.database.transaction(partial(_stage, core=core, wakeup=sent.pop(0)), landed=nothing_to_find)
+        core.database.transaction(
+            partial(_stage, core=core, wakeup=sent.pop(0)), landed=nothing_to_find
+        )
 
 
 def _stage(session: Session, *, core: Core, wakeup: Wakeup) -> None:
@@ -159,7 +167,14 @@ def _stage(session: Session, *, core: Core, wakeup: Wakeup) -> None:
     match wakeup.task:
         case Task.EXECUTE_ORDERS:
             hours = core.market_hours()
-            execute_orders(session, wakeup.ids, quotes=core.quotes, hours=hours, settings=core.settings, now=now)
+            execute_orders(
+                session,
+                wakeup.ids,
+                quotes=core.quotes,
+                hours=hours,
+                settings=core.settings,
+                now=now,
+            )
         case Task.SETTLE_EXECUTIONS:
             settle_executions(session, wakeup.ids, settings=core.settings, now=now)
         case Task.UPDATE_PORTFOLIOS:

@@ -27,7 +27,9 @@ worker_connections = 700
 
 # A view answers within seconds: whatever outlives these limits is stuck, not slow.
 timeout = 60
-graceful_timeout = 3  # Below the keeper's grace, so that a stop ends requests in order instead of by SIGKILL.
+graceful_timeout = (
+    3  # Below the keeper's grace, so that a stop ends requests in order instead of by SIGKILL.
+)
 # Longer than load balancers keep an idle connection (60), or they would send into one that is being closed.
 keepalive = 75
 
@@ -49,7 +51,9 @@ sendfile = False
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108
 
 control_socket_disable = True  # Signals are enough to steer it; one way in less.
-accesslog = None  # The application logs each request itself, with its request id and without secrets.
+accesslog = (
+    None  # The application logs each request itself, with its request id and without secrets.
+)
 errorlog = None  # Its own lines go where those of the application go.
 
 

@@ -86,7 +86,13 @@ class Launch:
     def _trade_for_a_day(self, stack: Stack, *, healthy: bool) -> None:
         if not healthy:
             raise DemoError("Stopped before the trading day began.")
-        TradingDay(self._plan.api_url, self._stream_url, self._plan.portone_url, self._console, stack.stopping).run()
+        TradingDay(
+            self._plan.api_url,
+            self._stream_url,
+            self._plan.portone_url,
+            self._console,
+            stack.stopping,
+        ).run()
         self._audit()
         self._say("The trading day is over, every sum is right and the audit is clean.")
 
@@ -106,7 +112,9 @@ class Launch:
 
     def _metrics(self) -> str:
         """Where each process tells of itself, a line each."""
-        return "\n                  ".join(f"{url}  ({name})" for name, url in self._plan.metrics_urls.items())
+        return "\n                  ".join(
+            f"{url}  ({name})" for name, url in self._plan.metrics_urls.items()
+        )
 
     @property
     def _hint(self) -> str:
@@ -150,12 +158,22 @@ class Launch:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and launch; the process's exit status."""
-    parser = argparse.ArgumentParser(prog="start_services.sh", description="Run all of StocKing on this machine.")
-    parser.add_argument("--demo", action="store_true", help="run a whole trading day, check its sums, stop")
-    parser.add_argument("--quiet", action="store_true", help="keep the processes' output to the log files")
-    parser.add_argument("--deadline", type=float, default=90.0, metavar="SECONDS", help="for everything to come up")
+    parser = argparse.ArgumentParser(
+        prog="start_services.sh", description="Run all of StocKing on this machine."
+    )
+    parser.add_argument(
+        "--demo", action="store_true", help="run a whole trading day, check its sums, stop"
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="keep the processes' output to the log files"
+    )
+    parser.add_argument(
+        "--deadline", type=float, default=90.0, metavar="SECONDS", help="for everything to come up"
+    )
     options = parser.parse_args(arguments)
-    multiprocessing.set_start_method("fork")  # honcho's readers must be children of this process to die with it.
+    multiprocessing.set_start_method(
+        "fork"
+    )  # honcho's readers must be children of this process to die with it.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:

@@ -16,7 +16,9 @@ class ApiError(Exception):
     again, where it says so.
     """
 
-    def __init__(self, message: str, *, status: int = 0, code: str = "", retry_after_s: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int = 0, code: str = "", retry_after_s: int | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
@@ -64,7 +66,9 @@ class Api:
         """The account's events from its first to the one with the id ``last``, as the stream at ``url`` pushes them to a client that had none."""
         found: list[dict[str, Any]] = []
         try:
-            with self._session.get(url, headers={"Last-Event-ID": "0"}, timeout=TIMEOUT_S, stream=True) as answer:
+            with self._session.get(
+                url, headers={"Last-Event-ID": "0"}, timeout=TIMEOUT_S, stream=True
+            ) as answer:
                 for line in answer.iter_lines() if answer.ok else ():
                     name, _, value = line.decode().partition(": ")
                     told = json.loads(value) if name == "data" else {}
@@ -74,7 +78,8 @@ class Api:
                             break
                 if not found:
                     raise ApiError(
-                        f"GET {url} answered {answer.status_code} without events.", status=answer.status_code
+                        f"GET {url} answered {answer.status_code} without events.",
+                        status=answer.status_code,
                     )
         except requests.RequestException as failure:
             raise ApiError(f"GET {url} broke off: {type(failure).__name__}.") from None
@@ -108,7 +113,9 @@ class Api:
             )
             content = answer.json()
         except requests.JSONDecodeError:
-            raise ApiError(f"{told} answered {answer.status_code} without JSON.", status=answer.status_code) from None
+            raise ApiError(
+                f"{told} answered {answer.status_code} without JSON.", status=answer.status_code
+            ) from None
         except requests.RequestException as failure:
             raise ApiError(f"{told} got no answer: {type(failure).__name__}.") from None
         if not answer.ok or content.get("success") is not True:

@@ -52,7 +52,12 @@ class TradingDay:
     """
 
     def __init__(
-        self, api_url: str, stream_url: str, portone_url: str | None, console: Console, stopping: threading.Event
+        self,
+        api_url: str,
+        stream_url: str,
+        portone_url: str | None,
+        console: Console,
+        stopping: threading.Event,
     ) -> None:
         self._api = Api(api_url, wait=self._wait_for_our_turn)
         self._window = None if portone_url is None else Window(portone_url, api_url)
@@ -67,7 +72,9 @@ class TradingDay:
             self._register()
             self._show_balance("Balance of a new account")
             self._deposit()
-            earlier_sums = [] if self._window is None else list(sums_of_top_up(self._top_up(self._window)))
+            earlier_sums = (
+                [] if self._window is None else list(sums_of_top_up(self._top_up(self._window)))
+            )
             self._watch_price()
             buy = self._trade("BUY", BOUGHT)
             self._show_holding()
@@ -79,7 +86,9 @@ class TradingDay:
         except (ApiError, WindowError) as refused:
             raise DemoError(str(refused)) from None
         except (KeyError, TypeError, IndexError) as strange:
-            raise DemoError(f"An answer lacks something that the contract promises: {strange!r}.") from strange
+            raise DemoError(
+                f"An answer lacks something that the contract promises: {strange!r}."
+            ) from strange
         finally:
             self._api.close()
 
@@ -109,26 +118,41 @@ class TradingDay:
         """Pay in by PortOne's stand-in as a browser does, and have a part of it given back."""
         before = self._api.get("/balance")
         self._step(f"Top up {won(TOP_UP)} by PortOne: prepare, pay in its window, complete")
-        prepared = self._api.post("/payments/portone/prepare", amount=TOP_UP, order_name="예수금 충전", currency="KRW")
+        prepared = self._api.post(
+            "/payments/portone/prepare", amount=TOP_UP, order_name="예수금 충전", currency="KRW"
+        )
         payment_id = prepared["payment_id"]
         told = window.pay(prepared)
         self._facts(payment=payment_id, told_by_the_window=told.get("code", "no failure"))
         completed = time.monotonic()
         self._api.post("/payments/portone/complete", payment_id=payment_id)
-        payment = self._until("the payment is credited", lambda: self._payment_in(payment_id, "CREDITED"))
-        self._facts(status=payment["status"], through=f"verified and booked after {_ms_since(completed)} ms")
+        payment = self._until(
+            "the payment is credited", lambda: self._payment_in(payment_id, "CREDITED")
+        )
+        self._facts(
+            status=payment["status"], through=f"verified and booked after {_ms_since(completed)} ms"
+        )
         credited = self._api.get("/balance")
 
         self._step(f"Have {won(GIVEN_BACK)} of it given back")
-        refund = self._api.post(f"/payments/{payment_id}/cancel", amount=GIVEN_BACK, reason="데모 환불")
+        refund = self._api.post(
+            f"/payments/{payment_id}/cancel", amount=GIVEN_BACK, reason="데모 환불"
+        )
         self._facts(refund=refund["id"], status=refund["status"])
-        payment = self._until("the refund is booked", lambda: self._payment_in(payment_id, "PARTIALLY_CANCELLED"))
+        payment = self._until(
+            "the refund is booked", lambda: self._payment_in(payment_id, "PARTIALLY_CANCELLED")
+        )
         self._facts(
             payment=payment["status"],
-            **{name: won(payment[name]) for name in ("amount", "cancelled_amount", "refundable_amount")},
+            **{
+                name: won(payment[name])
+                for name in ("amount", "cancelled_amount", "refundable_amount")
+            },
         )
         self._transactions_table(self._api.get("/trading/transactions", limit=2)["items"][::-1])
-        return TopUp(before, credited, self._api.get("/balance"), payment, window.books_of(payment_id))
+        return TopUp(
+            before, credited, self._api.get("/balance"), payment, window.books_of(payment_id)
+        )
 
     def _payment_in(self, payment_id: str, status: str) -> dict[str, Any] | None:
         payment: dict[str, Any] = self._api.get(f"/payments/{payment_id}")
@@ -158,7 +182,13 @@ class TradingDay:
         """Preview a limit buy, place it where it can't fill, see why, amend and cancel it, with the balance after each step."""
         before = self._api.get("/balance")
         price = self._legal_price(percent=95)
-        order = {"stock_code": STOCK, "side": "BUY", "order_type": "LIMIT", "quantity": RESTING, "price": price}
+        order = {
+            "stock_code": STOCK,
+            "side": "BUY",
+            "order_type": "LIMIT",
+            "quantity": RESTING,
+            "price": price,
+        }
         self._step(f"Preview a limit order: {RESTING} × {STOCK} at {won(price)}, below the market")
         preview = self._api.post("/trading/orders/preview", **order)
         self._facts(**{name: figure(value) for name, value in preview.items()})
@@ -173,37 +203,68 @@ class TradingDay:
 
         lower = self._legal_price(percent=94)
         self._step(f"Amend it: {RESTING_AMENDED} at {won(lower)}")
-        amended = self._api.patch(f"/trading/orders/{placed['id']}", price=lower, quantity=RESTING_AMENDED)
-        self._facts(status=amended["status"], price=won(amended["price"]), quantity=amended["quantity"])
+        amended = self._api.patch(
+            f"/trading/orders/{placed['id']}", price=lower, quantity=RESTING_AMENDED
+        )
+        self._facts(
+            status=amended["status"], price=won(amended["price"]), quantity=amended["quantity"]
+        )
         balance_amended = self._show_reservation()
 
         self._step("Cancel it")
         cancelled = self._api.delete(f"/trading/orders/{placed['id']}")
         self._facts(status=cancelled["status"], reason=cancelled["reason"])
         balance_cancelled = self._show_reservation()
-        return Resting(preview, placed, amended, cancelled, before, balance_placed, balance_amended, balance_cancelled)
+        return Resting(
+            preview,
+            placed,
+            amended,
+            cancelled,
+            before,
+            balance_placed,
+            balance_amended,
+            balance_cancelled,
+        )
 
     def _show_waiting(self, order_id: str) -> None:
         waiting = self._api.get(f"/trading/orders/{order_id}/explain")["waiting"]
         if waiting is None:
             raise DemoError("The order below the market is not open any more.")
-        figures = ("price", "last_price", "last_price_age_ms", "distance", "distance_bp", "distance_steps")
+        figures = (
+            "price",
+            "last_price",
+            "last_price_age_ms",
+            "distance",
+            "distance_bp",
+            "distance_steps",
+        )
         self._facts(stage=waiting["stage"], **{name: figure(waiting[name]) for name in figures})
         for reason in waiting["reasons"]:
             self._facts(**{reason["code"]: reason["message"]})
 
     def _show_reservation(self) -> dict[str, Any]:
         balance: dict[str, Any] = self._api.get("/balance")
-        self._facts(**{name.replace("_", " "): won(balance[name]) for name in ("reserved_cash", "available_cash")})
+        self._facts(
+            **{
+                name.replace("_", " "): won(balance[name])
+                for name in ("reserved_cash", "available_cash")
+            }
+        )
         return balance
 
     def _legal_price(self, *, percent: int) -> int:
         """So many percent of the last price, on the grid and inside the day's limits (won)."""
         tick = self._api.get(f"/trading/realtime/stock/{STOCK}")
-        [table] = [table for table in self._api.get("/market/rules")["tick_tables"] if table["kind"] == "STOCK"]
+        [table] = [
+            table
+            for table in self._api.get("/market/rules")["tick_tables"]
+            if table["kind"] == "STOCK"
+        ]
         wanted = tick["price"] * percent // 100
         if tick["base_price"] is not None:
-            wanted = min(max(wanted, tick["base_price"] * 71 // 100), tick["base_price"] * 129 // 100)
+            wanted = min(
+                max(wanted, tick["base_price"] * 71 // 100), tick["base_price"] * 129 // 100
+            )
         step = [line["tick"] for line in table["steps"] if line["price_from"] <= wanted][-1]
         return int(wanted - wanted % step)
 
@@ -212,13 +273,26 @@ class TradingDay:
         how = "at the market" if limit is None else f"at {won(limit)} or less"
         self._step(f"{side.capitalize()} {quantity} × {STOCK} {how}")
         placed = time.monotonic()
-        terms: dict[str, Any] = {"order_type": "MARKET"} if limit is None else {"order_type": "LIMIT", "price": limit}
-        order = self._api.post("/trading/orders", stock_code=STOCK, side=side, quantity=quantity, **terms)
-        self._facts(order=order["id"], status=order["status"], accepted=f"after {_ms_since(placed)} ms")
-        order = self._until(f"the {side} order is in the portfolio", lambda: self._done(order["id"]))
+        terms: dict[str, Any] = (
+            {"order_type": "MARKET"} if limit is None else {"order_type": "LIMIT", "price": limit}
+        )
+        order = self._api.post(
+            "/trading/orders", stock_code=STOCK, side=side, quantity=quantity, **terms
+        )
+        self._facts(
+            order=order["id"], status=order["status"], accepted=f"after {_ms_since(placed)} ms"
+        )
+        order = self._until(
+            f"the {side} order is in the portfolio", lambda: self._done(order["id"])
+        )
         if order["status"] != "FILLED" or order["executed_quantity"] != quantity:
-            raise DemoError(f"The {side} order ended as {order['status']} ({order['reason']}), not as FILLED.")
-        self._facts(status=order["status"], through=f"fill, settlement and portfolio after {_ms_since(placed)} ms")
+            raise DemoError(
+                f"The {side} order ended as {order['status']} ({order['reason']}), not as FILLED."
+            )
+        self._facts(
+            status=order["status"],
+            through=f"fill, settlement and portfolio after {_ms_since(placed)} ms",
+        )
         for execution in order["executions"]:
             self._facts(
                 price=won(execution["price"]),
@@ -226,7 +300,9 @@ class TradingDay:
                 amount=won(execution["amount"]),
                 commission=won(execution["commission"]),
                 tax=won(execution["tax"]),
-                **({"realised profit": won(execution["realized_profit"])} if side == "SELL" else {}),
+                **(
+                    {"realised profit": won(execution["realized_profit"])} if side == "SELL" else {}
+                ),
                 evidence=f"rule {execution['rule']}, tick of {execution['tick_traded_at']} at {execution['tick_position']},"
                 f" {execution['tick_age_ms']} ms old",
             )
@@ -240,7 +316,9 @@ class TradingDay:
         order: dict[str, Any] = self._api.get(f"/trading/orders/{order_id}")
         if order["status"] not in FINAL_STATES:
             return None
-        return order if all(e["settled_at"] and e["applied_at"] for e in order["executions"]) else None
+        return (
+            order if all(e["settled_at"] and e["applied_at"] for e in order["executions"]) else None
+        )
 
     def _show_holding(self) -> dict[str, Any]:
         self._step("The portfolio")
@@ -256,19 +334,27 @@ class TradingDay:
         self._transactions_table(transactions)
         holding = self._show_holding()
         self._step("Totals of the portfolio")
-        self._facts(**{name: figure(value) for name, value in self._api.get("/portfolio/summary").items()})
+        self._facts(
+            **{name: figure(value) for name, value in self._api.get("/portfolio/summary").items()}
+        )
         told = Told(self._api.get("/trading/events", limit=100), self._show_pushed())
         # From a day before any: the trading day may have gone past midnight in Korea.
         summary = self._api.get("/trading/orders/summary", **{"from": "2023-01-01"})
-        executions = [(order["side"], execution) for order in orders for execution in order["executions"]]
-        account = Account(transactions=transactions, executions=executions, balance=balance, holding=holding)
+        executions = [
+            (order["side"], execution) for order in orders for execution in order["executions"]
+        ]
+        account = Account(
+            transactions=transactions, executions=executions, balance=balance, holding=holding
+        )
         self._check_sums(
             [
                 *earlier_sums,
                 *sums_of(account),
                 *sums_of_summary(account, summary),
                 *sums_of_events(account, told),
-                Sum("orders in all, the cancelled one included", len(orders) + 1, summary["orders"]),
+                Sum(
+                    "orders in all, the cancelled one included", len(orders) + 1, summary["orders"]
+                ),
                 Sum("shares left", BOUGHT + BOUGHT_AT_LIMIT - SOLD, holding["quantity"]),
             ]
         )
@@ -298,7 +384,9 @@ class TradingDay:
         self._console.print(table)
         for line in sums:
             if not line.agrees:
-                raise DemoError(f"A sum is wrong. {line.what}: computed {line.expected:,}, answered {line.answered:,}.")
+                raise DemoError(
+                    f"A sum is wrong. {line.what}: computed {line.expected:,}, answered {line.answered:,}."
+                )
 
     def _until(self, what: str, ask: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
         deadline = time.monotonic() + DEADLINE_S
@@ -320,13 +408,27 @@ class TradingDay:
         self._console.print(table)
 
     def _transactions_table(self, transactions: list[dict[str, Any]]) -> None:
-        columns = ("quantity", "price", "amount", "commission", "tax", "moved", "cash before", "cash after")
-        table = Table("  type", *(Column(name, justify="right") for name in columns), box=None, padding=(0, 1))
+        columns = (
+            "quantity",
+            "price",
+            "amount",
+            "commission",
+            "tax",
+            "moved",
+            "cash before",
+            "cash after",
+        )
+        table = Table(
+            "  type", *(Column(name, justify="right") for name in columns), box=None, padding=(0, 1)
+        )
         for t in transactions:
             figures = (t["quantity"], t["price"], t["amount"], t["commission"], t["tax"], moved(t))
             cells = [f"{figure:,}" if figure is not None else "–" for figure in figures]
             table.add_row(
-                f"  {t['transaction_type']}", *cells, won(t["cash_balance_before"]), won(t["cash_balance_after"])
+                f"  {t['transaction_type']}",
+                *cells,
+                won(t["cash_balance_before"]),
+                won(t["cash_balance_after"]),
             )
         self._console.print(table)
 

@@ -4,7 +4,9 @@ import signal
 import subprocess
 
 
-def end(process: "subprocess.Popen[bytes]", number: signal.Signals = signal.SIGTERM, *, timeout_s: float) -> None:
+def end(
+    process: "subprocess.Popen[bytes]", number: signal.Signals = signal.SIGTERM, *, timeout_s: float
+) -> None:
     """Send the signal to a process, paused or not, and wait for its end; SIGKILL when it has not ended within ``timeout_s``."""
     if process.poll() is not None:
         return

@@ -33,7 +33,10 @@ def checks_of(plan: Plan) -> list[Check]:
     checks = [
         Check("beat", lambda: bool(beat_schedules(plan.var))),
         Check("api", lambda: _answers_ok(f"{plan.api_url}/readyz")),
-        Check("relayer", lambda: _answers_ok(f"{plan.api_url}{API_PREFIX}/trading/realtime/daemon/health")),
+        Check(
+            "relayer",
+            lambda: _answers_ok(f"{plan.api_url}{API_PREFIX}/trading/realtime/daemon/health"),
+        ),
         Check("gateway", lambda: _answers_ok(f"{plan.gateway_url}/healthz")),
         Check("flower", lambda: _answers_ok(f"{plan.flower_url}/healthcheck")),
         Check("worker", _WorkerPing(load(plan.environment).broker_url)),
@@ -66,7 +69,9 @@ def wait_until_healthy(
         if missing and time.monotonic() - started > deadline_s:
             name = missing[0].process
             log = logs / f"{name}.log"
-            raise LaunchError(f"The {name} was not up within {deadline_s:g} s. The end of {log}:\n{tail(log)}")
+            raise LaunchError(
+                f"The {name} was not up within {deadline_s:g} s. The end of {log}:\n{tail(log)}"
+            )
         stopping.wait(_PAUSE_S if missing else 0)
     return not stopping.is_set()
 

@@ -47,7 +47,9 @@ class _Signals:
         self._outbox.settimeout(0)
         signal.set_wakeup_fd(self._outbox.fileno(), warn_on_full_buffer=False)
         for number in _WATCHED:
-            signal.signal(number, lambda *_: None)  # A handler of any kind makes Python write to the wake-up socket.
+            signal.signal(
+                number, lambda *_: None
+            )  # A handler of any kind makes Python write to the wake-up socket.
 
     def wait(self, timeout_s: float | None) -> frozenset[int]:
         """The signals that have come since the last wait; empty when none comes within ``timeout_s``."""
@@ -139,7 +141,9 @@ def _say(sentence: str) -> None:
     line = f"keeper: {sentence}"
     if os.environ.get("LOG_FORMAT") == "json":
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-        line = json.dumps({"timestamp": now, "level": "warning", "event": "keeper_tells", "text": sentence})
+        line = json.dumps(
+            {"timestamp": now, "level": "warning", "event": "keeper_tells", "text": sentence}
+        )
     with contextlib.suppress(OSError):
         os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
@@ -147,15 +151,21 @@ def _say(sentence: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and keep its command; the process's exit status."""
     parser = argparse.ArgumentParser(prog="python -m launcher.keeper")
-    parser.add_argument("--grace", type=float, default=DEFAULT_GRACE_S, help="seconds between SIGTERM and SIGKILL")
     parser.add_argument(
-        "--variable", metavar="NAME", help="environment variable that holds the command as a shell's line"
+        "--grace", type=float, default=DEFAULT_GRACE_S, help="seconds between SIGTERM and SIGKILL"
+    )
+    parser.add_argument(
+        "--variable",
+        metavar="NAME",
+        help="environment variable that holds the command as a shell's line",
     )
     parser.add_argument("command", nargs="*")
     options = parser.parse_args(arguments)
     if bool(options.variable) == bool(options.command):
         parser.error("give either a command or --variable")
-    command = ["/bin/sh", "-c", os.environ.pop(options.variable)] if options.variable else options.command
+    command = (
+        ["/bin/sh", "-c", os.environ.pop(options.variable)] if options.variable else options.command
+    )
     parent = os.getppid()
     die_with_parent(signal.SIGTERM)
     keeper = Keeper(command, grace_s=options.grace)

@@ -16,7 +16,15 @@ _PR_SET_PDEATHSIG = 1
 
 def leashed(command: list[str], *, on_death: signal.Signals = signal.SIGKILL) -> list[str]:
     """The command line that runs ``command`` and sends it ``on_death`` when the calling process is gone."""
-    return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), str(os.getpid()), str(int(on_death)), *command]
+    return [
+        sys.executable,
+        "-I",
+        "-S",
+        str(Path(__file__).resolve()),
+        str(os.getpid()),
+        str(int(on_death)),
+        *command,
+    ]
 
 
 def die_with_parent(on_death: signal.Signals) -> None:

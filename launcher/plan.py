@@ -22,7 +22,11 @@ PORTONE_PORT = 8092
 # The one of REDIS_URL's default, so that commands in another terminal find the bundled Redis without being told.
 VALKEY_PORT = 6379
 # Where those tell of themselves that have no port else.
-METRICS_PORTS = {"WORKER_METRICS_PORT": 9101, "BEAT_METRICS_PORT": 9102, "RELAYER_METRICS_PORT": 9103}
+METRICS_PORTS = {
+    "WORKER_METRICS_PORT": 9101,
+    "BEAT_METRICS_PORT": 9102,
+    "RELAYER_METRICS_PORT": 9103,
+}
 CLAIMED = ("API_PORT", "FLOWER_PORT", "GATEWAY_PORT", *METRICS_PORTS)
 METRICS_PATH = "/metrics"
 
@@ -56,7 +60,9 @@ def state_folder(environment: Mapping[str, str]) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as refused:
-        raise LaunchError(f"The state folder {folder} cannot be made: {refused.strerror}.") from None
+        raise LaunchError(
+            f"The state folder {folder} cannot be made: {refused.strerror}."
+        ) from None
     return folder
 
 
@@ -67,7 +73,9 @@ def make(given: Mapping[str, str], var: Path) -> Plan:
     ``PORTONE_API_BASE_URL`` instead of the sandbox's stand-ins, a ``DATABASE_URI`` instead of the SQLite file.
     """
     environment = {**given, "STOCKING_VAR": str(var), "PYTHONUNBUFFERED": "1"}
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), given.get("PATH", os.defpath)])
+    environment["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), given.get("PATH", os.defpath)]
+    )
     (var / "log").mkdir(exist_ok=True)
 
     api_host = environment.setdefault("API_HOST", LOOPBACK)
@@ -183,7 +191,9 @@ def _refuse_shared(ports: Mapping[str, int]) -> None:
     """LaunchError when two variables name one port."""
     for one, other in combinations(ports, 2):
         if ports[one] == ports[other]:
-            raise LaunchError(f"{one} and {other} are both {ports[one]}: each needs a port of its own.")
+            raise LaunchError(
+                f"{one} and {other} are both {ports[one]}: each needs a port of its own."
+            )
 
 
 def _address(host: str, port: int) -> str:

@@ -41,7 +41,9 @@ def bundled_redis(plan: Plan) -> Iterator[None]:
         deadline = time.monotonic() + valkey.START_TIMEOUT_S
         while not valkey.answers(plan.valkey_port):
             if keeper.poll() is not None or time.monotonic() > deadline:
-                raise LaunchError(f"The bundled Valkey did not start. The end of {log}:\n{tail(log)}")
+                raise LaunchError(
+                    f"The bundled Valkey did not start. The end of {log}:\n{tail(log)}"
+                )
             time.sleep(_POLL_S)
         yield
     finally:
@@ -55,7 +57,9 @@ def prepare_database(plan: Plan) -> None:
     with log.open("wb") as output:
         done = flask(plan, "db", "upgrade", "--", "seed", output=output.fileno())
     if done != 0:
-        raise LaunchError(f"The database could not be brought up to date. The end of {log}:\n{tail(log)}")
+        raise LaunchError(
+            f"The database could not be brought up to date. The end of {log}:\n{tail(log)}"
+        )
 
 
 def beat_schedules(var: Path) -> list[Path]:
@@ -75,7 +79,13 @@ def flask(plan: Plan, *arguments: str, output: int | None = None) -> int:
     """Run the application's own commands, separated by ``--``; the exit status. ``output`` is a descriptor, or the terminal."""
     command = leashed([sys.executable, "-m", "launcher.flask_commands", *arguments])
     return subprocess.run(
-        command, cwd=ROOT, env=plan.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
+        command,
+        cwd=ROOT,
+        env=plan.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        check=False,
     ).returncode
 
 

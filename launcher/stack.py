@@ -34,7 +34,11 @@ class _LogPrinter(Printer):
         self._files: dict[str, RotatingFileHandler] = {}
 
     def write(self, message: Message) -> None:
-        text = message.data.decode("utf-8", "replace") if isinstance(message.data, bytes) else message.data
+        text = (
+            message.data.decode("utf-8", "replace")
+            if isinstance(message.data, bytes)
+            else message.data
+        )
         self._file(message.name).emit(makeLogRecord({"msg": text.rstrip("\n")}))
         if self._echo:
             super().write(message)
@@ -43,7 +47,9 @@ class _LogPrinter(Printer):
         if name not in self._files:
             path = self._logs / f"{name}.log"
             path.unlink(missing_ok=True)
-            self._files[name] = RotatingFileHandler(path, maxBytes=LOG_SIZE, backupCount=1, encoding="utf-8")
+            self._files[name] = RotatingFileHandler(
+                path, maxBytes=LOG_SIZE, backupCount=1, encoding="utf-8"
+            )
         return self._files[name]
 
 
@@ -62,13 +68,17 @@ class Stack(Manager):
     def __init__(self, plan: Plan, *, echo: bool, when_started: Callable[["Stack"], None]) -> None:
         super().__init__(_LogPrinter(plan.logs, echo=echo))
         self._process_ctor = _Process
-        self._when_started = threading.Thread(target=when_started, args=(self,), name="when-started", daemon=True)
+        self._when_started = threading.Thread(
+            target=when_started, args=(self,), name="when-started", daemon=True
+        )
         self._signalled = False
         self.stopping = threading.Event()
         for name, command in plan.commands.items():
             variable = f"KEPT_{name.upper()}"
             kept = shlex.join([sys.executable, "-m", "launcher.keeper", "--variable", variable])
-            self.add_process(name, f"exec {kept}", env={**plan.environment, variable: command}, cwd=str(ROOT))
+            self.add_process(
+                name, f"exec {kept}", env={**plan.environment, variable: command}, cwd=str(ROOT)
+            )
 
     def _start(self) -> None:
         """Start them all, then what watches over the start. The thread comes after the forks, never before."""
@@ -110,4 +120,8 @@ class Stack(Manager):
 
     def given_up(self) -> list[str]:
         """The processes whose command could not be kept running."""
-        return [name for name, process in self._processes.items() if process.get("returncode") == GAVE_UP]
+        return [
+            name
+            for name, process in self._processes.items()
+            if process.get("returncode") == GAVE_UP
+        ]

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 COMMISSION_PPM = 150
-SALE_TAXES_BP = (5, 15)  # KOSPI: securities transaction tax and special rural development tax, each rounded by itself
+SALE_TAXES_BP = (
+    5,
+    15,
+)  # KOSPI: securities transaction tax and special rural development tax, each rounded by itself
 FLOWS = frozenset({"DEPOSIT", "REFUND"})  # What came from outside, less what went back.
 
 Answer = Mapping[str, Any]
@@ -78,7 +81,11 @@ def sums_of_resting(resting: Resting) -> Iterator[Sum]:
     """What the order set aside at each step, and that every won of it came back."""
     before = resting.before
     foretold = cost_of_buying(resting.preview["price"], resting.preview["quantity"])
-    yield Sum("preview: net amount = price × quantity + commission", foretold, resting.preview["net_amount"])
+    yield Sum(
+        "preview: net amount = price × quantity + commission",
+        foretold,
+        resting.preview["net_amount"],
+    )
     yield Sum("preview: what would be set aside", foretold, resting.preview["reserved_cash"])
     for step, order, balance in (
         ("placed", resting.placed, resting.balance_placed),
@@ -86,8 +93,12 @@ def sums_of_resting(resting: Resting) -> Iterator[Sum]:
     ):
         cost = cost_of_buying(order["price"], order["quantity"])
         yield Sum(f"{step}: the order sets aside its cost", cost, order["reserved_cash"])
-        yield Sum(f"{step}: reserved cash", before["reserved_cash"] + cost, balance["reserved_cash"])
-        yield Sum(f"{step}: available cash", before["available_cash"] - cost, balance["available_cash"])
+        yield Sum(
+            f"{step}: reserved cash", before["reserved_cash"] + cost, balance["reserved_cash"]
+        )
+        yield Sum(
+            f"{step}: available cash", before["available_cash"] - cost, balance["available_cash"]
+        )
     yield Sum("cancelled: the order sets nothing aside", 0, resting.cancelled["reserved_cash"])
     for name in ("cash_balance", "reserved_cash", "available_cash"):
         what = f"cancelled: {name.replace('_', ' ')} as before it"
@@ -107,19 +118,29 @@ def sums_of_top_up(top_up: TopUp) -> Iterator[Sum]:
         top_up.credited["cash_balance"] - returned,
         top_up.refunded["cash_balance"],
     )
-    yield Sum("refund: our payment's cancelled amount = PortOne's", returned, top_up.payment["cancelled_amount"])
+    yield Sum(
+        "refund: our payment's cancelled amount = PortOne's",
+        returned,
+        top_up.payment["cancelled_amount"],
+    )
     yield Sum(
         "refund: cancellations, each booked once",
         len(top_up.portones["cancellations"]),
         len(top_up.payment["cancellations"]),
     )
-    yield Sum("refund: nothing of it stays reserved", top_up.before["reserved_cash"], top_up.refunded["reserved_cash"])
+    yield Sum(
+        "refund: nothing of it stays reserved",
+        top_up.before["reserved_cash"],
+        top_up.refunded["reserved_cash"],
+    )
 
 
 def sums_of_limit(order: Answer) -> Iterator[Sum]:
     """That a limit buy was filled at no worse price than its own."""
     for execution in order["executions"]:
-        yield Sum("limit buy: won a share above its limit", 0, max(0, execution["price"] - order["price"]))
+        yield Sum(
+            "limit buy: won a share above its limit", 0, max(0, execution["price"] - order["price"])
+        )
 
 
 def sums_of_summary(account: Account, summary: Answer) -> Iterator[Sum]:
@@ -134,23 +155,47 @@ def sums_of_summary(account: Account, summary: Answer) -> Iterator[Sum]:
             ("tax", "tax"),
         ):
             what = f"summary, {side.lower()}: {name.replace('_', ' ')}"
-            yield Sum(what, sum(execution[of_execution] for execution in executions), answered[name])
-    realised = sum(execution["realized_profit"] for side, execution in account.executions if side == "SELL")
+            yield Sum(
+                what, sum(execution[of_execution] for execution in executions), answered[name]
+            )
+    realised = sum(
+        execution["realized_profit"] for side, execution in account.executions if side == "SELL"
+    )
     yield Sum("summary, sell: realised profit", realised, summary["sell"]["realized_profit"])
 
 
 def sums_of_events(account: Account, told: Told) -> Iterator[Sum]:
     """That everything was told, once and in order, and the last word on cash and shares is the account's."""
     events = told.answer["items"]
-    yield Sum("events: the last one's id is their number", len(events), told.answer["last_event_id"])
-    yield Sum("events: ids without a gap", len(events), sum(one["id"] == n for n, one in enumerate(events, start=1)))
+    yield Sum(
+        "events: the last one's id is their number", len(events), told.answer["last_event_id"]
+    )
+    yield Sum(
+        "events: ids without a gap",
+        len(events),
+        sum(one["id"] == n for n, one in enumerate(events, start=1)),
+    )
     same = sum(pushed == event for pushed, event in zip(told.pushed, events, strict=False))
     yield Sum("events: pushed as they are", len(events), same)
     last = {event["kind"]: event["data"] for event in events}
-    yield Sum("events: one for each transaction", len(account.transactions), sum(e["kind"] == "cash" for e in events))
-    yield Sum("events: one for each execution", len(account.executions), sum(e["kind"] == "fill" for e in events))
-    yield Sum("events: cash after the last", account.balance["cash_balance"], last["cash"]["cash_balance_after"])
-    yield Sum("events: shares after the last", account.holding["quantity"], last["holding"]["quantity"])
+    yield Sum(
+        "events: one for each transaction",
+        len(account.transactions),
+        sum(e["kind"] == "cash" for e in events),
+    )
+    yield Sum(
+        "events: one for each execution",
+        len(account.executions),
+        sum(e["kind"] == "fill" for e in events),
+    )
+    yield Sum(
+        "events: cash after the last",
+        account.balance["cash_balance"],
+        last["cash"]["cash_balance_after"],
+    )
+    yield Sum(
+        "events: shares after the last", account.holding["quantity"], last["holding"]["quantity"]
+    )
 
 
 def cost_of_buying(price: int, quantity: int) -> int:
@@ -166,7 +211,9 @@ def _executions(account: Account) -> Iterator[Sum]:
         name = side.lower()
         yield Sum(f"{name}: amount = price × quantity", amount, execution["amount"])
         yield Sum(
-            f"{name}: commission = ⌊amount × 0.015 %⌋", amount * COMMISSION_PPM // 1_000_000, execution["commission"]
+            f"{name}: commission = ⌊amount × 0.015 %⌋",
+            amount * COMMISSION_PPM // 1_000_000,
+            execution["commission"],
         )
         yield Sum(f"{name}: tax", taxes, execution["tax"])
 
@@ -175,12 +222,22 @@ def _ledger(account: Account) -> Iterator[Sum]:
     cash = 0
     for number, transaction in enumerate(account.transactions, start=1):
         name = f"transaction {number} ({transaction['transaction_type']})"
-        yield Sum(f"{name}: cash before = cash after the one before", cash, transaction["cash_balance_before"])
+        yield Sum(
+            f"{name}: cash before = cash after the one before",
+            cash,
+            transaction["cash_balance_before"],
+        )
         cash += moved(transaction)
-        yield Sum(f"{name}: cash after = cash before ± what moved", cash, transaction["cash_balance_after"])
+        yield Sum(
+            f"{name}: cash after = cash before ± what moved",
+            cash,
+            transaction["cash_balance_after"],
+        )
     yield Sum("cash = sum of all transactions", cash, account.balance["cash_balance"])
     yield Sum("nothing is reserved any more", 0, account.balance["reserved_cash"])
-    yield Sum("available cash = cash", account.balance["cash_balance"], account.balance["available_cash"])
+    yield Sum(
+        "available cash = cash", account.balance["cash_balance"], account.balance["available_cash"]
+    )
 
 
 def _holding(account: Account) -> Iterator[Sum]:
@@ -191,7 +248,11 @@ def _holding(account: Account) -> Iterator[Sum]:
     still_invested = account.holding["cost"] + account.holding["buy_commission"]
     yield Sum("shares held = bought − sold", bought - sold, account.holding["quantity"])
     yield Sum("shares reserved", 0, account.holding["reserved_quantity"])
-    yield Sum("holding: realised profit = sum over its sales", realised, account.holding["realized_profit"])
+    yield Sum(
+        "holding: realised profit = sum over its sales",
+        realised,
+        account.holding["realized_profit"],
+    )
     yield Sum(
         "cash + cost of the holding + its commission = deposits + realised profit",
         deposits + realised,

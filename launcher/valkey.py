@@ -79,12 +79,16 @@ class Valkey:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = leashed(server_command(self.port, self.folder, durable=self._durable))
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not answers(self.port):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise ValkeyError(f"Valkey did not start on port {self.port}; its log is {self.log}.")
+                raise ValkeyError(
+                    f"Valkey did not start on port {self.port}; its log is {self.log}."
+                )
             time.sleep(_POLL_S)
 
     def stop(self) -> None:

@@ -30,7 +30,9 @@ class Window:
             "currency": prepared["currency"],
             "payMethod": "CARD",
         }
-        begun = self._call("POST", f"{self._portone_url}/sandbox/portone/sdk/request-payment", request)
+        begun = self._call(
+            "POST", f"{self._portone_url}/sandbox/portone/sdk/request-payment", request
+        )
         if "checkoutUrl" not in begun:
             raise WindowError(f"The payment's window did not open: {begun.get('refusal')}.")
         told: dict[str, Any] = self._call("POST", f"{begun['checkoutUrl']}/pay", {})["result"]
@@ -43,7 +45,9 @@ class Window:
 
     def _call(self, method: str, url: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         try:
-            answer = requests.request(method, url, json=body, headers={"Origin": self._page_url}, timeout=TIMEOUT_S)
+            answer = requests.request(
+                method, url, json=body, headers={"Origin": self._page_url}, timeout=TIMEOUT_S
+            )
             content = answer.json()
         except requests.RequestException as failure:
             raise WindowError(f"{method} {url} got no answer: {type(failure).__name__}.") from None

@@ -25,7 +25,9 @@ _options: dict[str, Any] = {
 
 def _offline() -> None:
     # Only the dialect counts here; nothing connects.
-    context.configure(dialect_name=make_url(_uri).get_backend_name(), literal_binds=True, **_options)
+    context.configure(
+        dialect_name=make_url(_uri).get_backend_name(), literal_binds=True, **_options
+    )
     with context.begin_transaction():
         context.run_migrations()
 

@@ -17,7 +17,13 @@ from relayer.feed import FeedUnavailable
 from relayer.market_link import Fate, MarketLink
 from relayer.subscriptions import Addition, SubscriptionWatch
 from trading.market import keys
-from trading.market.commands import AnswerCode, Command, CommandAnswer, CommandType, MalformedCommand
+from trading.market.commands import (
+    AnswerCode,
+    Command,
+    CommandAnswer,
+    CommandType,
+    MalformedCommand,
+)
 from trading.market.health import NAMED_MAX
 from trading.market.subscriptions import Subscription, SubscriptionState
 
@@ -46,7 +52,12 @@ class CommandListener:
     """Listens until cancelled; what is under way then stays unanswered."""
 
     def __init__(
-        self, redis: "Redis", watch: SubscriptionWatch, link: MarketLink, *, silence_s: float = SILENCE_S
+        self,
+        redis: "Redis",
+        watch: SubscriptionWatch,
+        link: MarketLink,
+        *,
+        silence_s: float = SILENCE_S,
     ) -> None:
         self._redis = redis
         self._silence_s = silence_s
@@ -160,7 +171,9 @@ class CommandListener:
                 fate = await self._link.subscription(topic)
         except TimeoutError:
             fate = Fate.UNCONFIRMED
-        answer = CommandAnswer(_FATES[fate], self._refusal(topic) if fate is Fate.REFUSED else self._wanted(topic))
+        answer = CommandAnswer(
+            _FATES[fate], self._refusal(topic) if fate is Fate.REFUSED else self._wanted(topic)
+        )
         if not answer.code.success and addition is Addition.ADDED:
             await self._watch.remove(topic)
         return answer
@@ -184,10 +197,14 @@ class CommandListener:
             async with asyncio.timeout(FEED_TIMEOUT_S):
                 await self._link.reconnect()
         except TimeoutError:
-            return CommandAnswer(AnswerCode.RECONNECT_FAILED, {"reason": "the feed answers too slowly"})
+            return CommandAnswer(
+                AnswerCode.RECONNECT_FAILED, {"reason": "the feed answers too slowly"}
+            )
         except FeedUnavailable as fault:
             return CommandAnswer(AnswerCode.RECONNECT_FAILED, {"reason": str(fault)})
-        return CommandAnswer(AnswerCode.RECONNECTED, {"connections_total": self._link.connections_total})
+        return CommandAnswer(
+            AnswerCode.RECONNECTED, {"connections_total": self._link.connections_total}
+        )
 
     def _wanted(self, topic: str) -> Mapping[str, Any]:
         """The source for which a destination is wanted."""
@@ -195,14 +212,19 @@ class CommandListener:
 
     def _refusal(self, topic: str) -> Mapping[str, Any]:
         refusal = self._link.refusals[topic]
-        return {"reason": refusal.reason, "retry_after_s": round(refusal.until - asyncio.get_running_loop().time())}
+        return {
+            "reason": refusal.reason,
+            "retry_after_s": round(refusal.until - asyncio.get_running_loop().time()),
+        }
 
     def _subscriptions(self) -> Mapping[str, Any]:
         """Everything that is followed or should be, and how the feed stands to it."""
         wishes, refusals = self._watch.wishes, self._link.refusals
 
         def told(topic: str, state: SubscriptionState, reason: str | None = None) -> dict[str, Any]:
-            return asdict(Subscription(topic=topic, source=wishes[topic], state=state, reason=reason))
+            return asdict(
+                Subscription(topic=topic, source=wishes[topic], state=state, reason=reason)
+            )
 
         listed = [
             told(topic, SubscriptionState.CONFIRMED)

@@ -62,7 +62,11 @@ class Daemon:
         sequence = TickSequence()
         lag = write_lag()
         self._writer = TickWriter(
-            self._redis, sequence, clock=_utc_now, lease=lambda: self._holder.lease, note_lag=lag.observe
+            self._redis,
+            sequence,
+            clock=_utc_now,
+            lease=lambda: self._holder.lease,
+            note_lag=lag.observe,
         )
         self._intake = TickIntake(sequence, clock=_utc_now)
         self._health = HealthKeeper(self._redis, self._examine)
@@ -113,7 +117,10 @@ class Daemon:
             async with asyncio.TaskGroup() as group:
                 keeping = group.create_task(self._keep_lease())
                 writing = group.create_task(self._writer.run())
-                endless = [group.create_task(part.run()) for part in (self._watch, self._health, self._commands)]
+                endless = [
+                    group.create_task(part.run())
+                    for part in (self._watch, self._health, self._commands)
+                ]
                 link = group.create_task(self._link.run())
                 await stop.wait()
                 log.info("relayer_stopping")

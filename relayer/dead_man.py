@@ -50,7 +50,11 @@ class LinuxSwitch:
         self._libc: Any = _library_with("timer_create")
         self._timer = ctypes.c_void_p()
         wanted = _SignalEvent(signal=signal.SIGKILL, notify=_SIGEV_SIGNAL)
-        self._check(self._libc.timer_create(time.CLOCK_BOOTTIME, ctypes.byref(wanted), ctypes.byref(self._timer)))
+        self._check(
+            self._libc.timer_create(
+                time.CLOCK_BOOTTIME, ctypes.byref(wanted), ctypes.byref(self._timer)
+            )
+        )
 
     def set(self, instant: float) -> None:
         seconds, rest = divmod(max(instant, 1.0), 1.0)
@@ -61,7 +65,9 @@ class LinuxSwitch:
 
     def _settime(self, value: _Span) -> None:
         timer = _Timer(_Span(0, 0), value)
-        self._check(self._libc.timer_settime(self._timer, _TIMER_ABSTIME, ctypes.byref(timer), None))
+        self._check(
+            self._libc.timer_settime(self._timer, _TIMER_ABSTIME, ctypes.byref(timer), None)
+        )
 
     @staticmethod
     def _check(result: int) -> None:

@@ -78,7 +78,9 @@ def request_guest_token(api_url: str) -> str:
     try:
         with (
             _Session() as session,
-            session.get(api_url.rstrip("/") + TOKEN_PATH, headers=_HEADERS, timeout=TIMEOUT_S, stream=True) as response,
+            session.get(
+                api_url.rstrip("/") + TOKEN_PATH, headers=_HEADERS, timeout=TIMEOUT_S, stream=True
+            ) as response,
         ):
             if response.status_code != requests.codes.ok:
                 raise TokenUnavailable(f"the token endpoint answered {response.status_code}")
@@ -90,7 +92,9 @@ def request_guest_token(api_url: str) -> str:
                         f"the token endpoint answers with more than {BODY_OCTETS_MAX} octets or too slowly"
                     )
     except (requests.RequestException, OSError) as fault:
-        raise TokenUnavailable(f"the token endpoint can't be reached: {type(fault).__name__}") from None
+        raise TokenUnavailable(
+            f"the token endpoint can't be reached: {type(fault).__name__}"
+        ) from None
     return _token(bytes(body))
 
 

@@ -39,4 +39,6 @@ class HealthKeeper:
     async def write(self) -> None:
         """Write once; nothing happens while Redis is away."""
         with suppress(RedisError, OSError):
-            await self._redis.set(keys.RELAYER_HEALTH, self._examine().to_json(), ex=keys.HEALTH_TTL_S)
+            await self._redis.set(
+                keys.RELAYER_HEALTH, self._examine().to_json(), ex=keys.HEALTH_TTL_S
+            )

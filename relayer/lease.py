@@ -132,7 +132,9 @@ class Candidacy:
             self.free_since = now
             was_held = self.expires_by is not None
             self.ended_well = was_held and (seen.value == RELEASED or now >= (self.expires_by or 0))
-        waited_since = self.in_sight_since if self.ended_well else max(self.in_sight_since, self.free_since)
+        waited_since = (
+            self.in_sight_since if self.ended_well else max(self.in_sight_since, self.free_since)
+        )
         return now - waited_since >= self.absence_s
 
     def lost_sight(self) -> None:
@@ -165,7 +167,9 @@ class LeaseRecord:
     async def take(self) -> str | None:
         """Take the lease where it is absent or released; its value, which is ours alone, or None when another has it."""
         arguments: list[str | int] = [self._name, _TTL_MS]
-        lease: str | None = await self._run(self._take, [keys.RELAYER_LEASE, keys.RELAYER_LEASE_NUMBER], arguments)
+        lease: str | None = await self._run(
+            self._take, [keys.RELAYER_LEASE, keys.RELAYER_LEASE_NUMBER], arguments
+        )
         return lease
 
     async def renew(self, lease: str) -> bool:

@@ -93,7 +93,9 @@ class MarketLink:
     def refusals(self) -> Mapping[str, Refusal]:
         """The destinations that are left alone now."""
         now = _now()
-        self._refusals = {name: refusal for name, refusal in self._refusals.items() if refusal.until > now}
+        self._refusals = {
+            name: refusal for name, refusal in self._refusals.items() if refusal.until > now
+        }
         return self._refusals
 
     def serves(self, destination: str) -> bool:
@@ -192,7 +194,10 @@ class MarketLink:
         self._unanswered.clear()
         for destination in list(self._fates):
             self._decide(destination, Fate.DISCONNECTED)
-        log.info("feed_connected" if connected else "feed_closed", connections_total=self.connections_total)
+        log.info(
+            "feed_connected" if connected else "feed_closed",
+            connections_total=self.connections_total,
+        )
         self._note_change()
 
     def _take(self, event: FeedEvent) -> None:
@@ -267,7 +272,9 @@ class MarketLink:
         if trusted:
             self._unanswered.update(trusted)
             await self._feed.subscribe(trusted)
-        for suspect in sorted(missing & self._strikes.keys(), key=lambda each: (self._strikes[each], each)):
+        for suspect in sorted(
+            missing & self._strikes.keys(), key=lambda each: (self._strikes[each], each)
+        ):
             if self._unanswered:
                 return
             self._unanswered.add(suspect)

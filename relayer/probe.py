@@ -33,7 +33,11 @@ REFRESH_S = 1.0
 # More rows than a terminal has are no picture.
 ROWS_MAX = 40
 
-_COLOURS = {FeedStatus.HEALTHY: "green", FeedStatus.STALE: "yellow", FeedStatus.DISCONNECTED: "yellow"}
+_COLOURS = {
+    FeedStatus.HEALTHY: "green",
+    FeedStatus.STALE: "yellow",
+    FeedStatus.DISCONNECTED: "yellow",
+}
 
 
 class Probe:
@@ -55,7 +59,9 @@ class Probe:
             return Text("Redis does not answer.", style="bold red"), False
         found = diagnose(health, now, trading_since=trading_since(self._hours, now))
         table = Table.grid(padding=(0, 2))
-        table.add_row("status", Text(found.status, style=f"bold {_COLOURS.get(found.status, 'red')}"))
+        table.add_row(
+            "status", Text(found.status, style=f"bold {_COLOURS.get(found.status, 'red')}")
+        )
         facts = _facts(health, now) if health is not None else {}
         for name, fact in {"reasons": ", ".join(found.reasons), **facts}.items():
             if fact:
@@ -108,7 +114,9 @@ def _plain(text: str) -> Text:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m relayer.probe", description=__doc__)
     parser.add_argument("--once", action="store_true", help="print one picture and exit")
-    parser.add_argument("--code", action="append", default=[], type=_code, help="show this stock; may be repeated")
+    parser.add_argument(
+        "--code", action="append", default=[], type=_code, help="show this stock; may be repeated"
+    )
     given = parser.parse_args(arguments)
     try:
         settings = load(process=Process.RELAYER)

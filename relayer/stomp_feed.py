@@ -86,7 +86,10 @@ class StompFeed:
             raise FeedUnavailable(str(fault)) from None
         socket = await self._open_socket()
         session = ClientSession(
-            self._ids, heart_beat=self._heart_beat, receipt_timeout_s=self._receipt_timeout_s, spell=self._spell
+            self._ids,
+            heart_beat=self._heart_beat,
+            receipt_timeout_s=self._receipt_timeout_s,
+            spell=self._spell,
         )
         self._link = StompLink(socket, session, silence_s=self._silence_s)
         try:
@@ -164,7 +167,9 @@ class StompFeed:
                         yield SubscriptionUnconfirmed(destination=event.destination)
                     case ErrorReceived():
                         if event.destination is not None:
-                            yield SubscriptionRefused(destination=event.destination, reason=self._summary(event))
+                            yield SubscriptionRefused(
+                                destination=event.destination, reason=self._summary(event)
+                            )
                         raise FeedUnavailable(f"the server sent ERROR: {self._summary(event)}")
                     case Failed(error):
                         raise FeedUnavailable(str(error))

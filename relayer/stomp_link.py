@@ -22,7 +22,9 @@ WAITING_EVENTS_MAX = 1_000
 class StompLink:
     """Reads from the moment it is made. A reading task of its own lets whoever takes the events set one timeout for all that came together."""
 
-    def __init__(self, socket: ClientConnection, session: ClientSession, *, silence_s: float = SILENCE_S) -> None:
+    def __init__(
+        self, socket: ClientConnection, session: ClientSession, *, silence_s: float = SILENCE_S
+    ) -> None:
         self.socket = socket
         self.session = session
         self._silence_s = silence_s
@@ -83,7 +85,9 @@ class StompLink:
         now = _now()
         deadline = self.session.deadline
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(now + WAIT_S if deadline is None else min(deadline, now + WAIT_S)):
+            async with asyncio.timeout_at(
+                now + WAIT_S if deadline is None else min(deadline, now + WAIT_S)
+            ):
                 await self._arrived.wait()
 
     def _do_what_is_due(self) -> None:

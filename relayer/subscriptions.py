@@ -29,7 +29,10 @@ class Choice:
 
 def choose(wishes: Mapping[str, Source], *, current: frozenset[str], budget: int) -> Choice:
     """At most ``budget`` destinations, the most urgent first. Among equals what is wanted already stays, so that a full budget does not flap."""
-    ranked = sorted(wishes, key=lambda destination: (wishes[destination].rank, destination not in current, destination))
+    ranked = sorted(
+        wishes,
+        key=lambda destination: (wishes[destination].rank, destination not in current, destination),
+    )
     return Choice(
         wanted=frozenset(ranked[:budget]),
         left_out=tuple(each for each in ranked[budget:] if wishes[each] is not Source.MARKET_VALUE),
@@ -40,7 +43,9 @@ def merge(commanded: Iterable[str], automatic: Mapping[str, Source]) -> dict[str
     """Every destination with its most urgent source."""
     wishes = dict.fromkeys(commanded, Source.COMMANDS)
     for destination, source in automatic.items():
-        wishes[destination] = min(source, wishes.get(destination, source), key=lambda each: each.rank)
+        wishes[destination] = min(
+            source, wishes.get(destination, source), key=lambda each: each.rank
+        )
     return wishes
 
 
@@ -138,7 +143,9 @@ class SubscriptionWatch:
         self._commanded = {each for each in asked if code_of_trade_topic(each) is not None}
         if wanted:
             self._automatic = {
-                each: Source.read(source) for each, source in wanted.items() if code_of_trade_topic(each) is not None
+                each: Source.read(source)
+                for each, source in wanted.items()
+                if code_of_trade_topic(each) is not None
             }
         self._follow(invalid=len(asked) - len(self._commanded))
 

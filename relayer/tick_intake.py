@@ -48,7 +48,9 @@ class TickIntake:
         received_at = self._clock().astimezone(UTC)
         code = code_of_trade_topic(destination) or ""
         try:
-            tick = parse_toss_trade(body, code=code, received_at=received_at, position=self._place(received_at))
+            tick = parse_toss_trade(
+                body, code=code, received_at=received_at, position=self._place(received_at)
+            )
             day = _day(tick)
         except MalformedTick as malformed:
             self.malformed_total += 1
@@ -96,7 +98,9 @@ class TickIntake:
         """One line a minute at most: a feed that changed its format must not fill the disk."""
         if self._logged_at is None or now - self._logged_at >= LOG_PERIOD:
             self._logged_at = now
-            log.warning("tick_malformed", code=code, reason=reason, malformed_total=self.malformed_total)
+            log.warning(
+                "tick_malformed", code=code, reason=reason, malformed_total=self.malformed_total
+            )
 
 
 def _day(tick: Tick) -> date:

@@ -153,7 +153,10 @@ class TickWriter:
             if not self._aligned:
                 await self._align()
             if not self._in_flight:
-                self._in_flight, self._waiting = self._waiting[:BATCH_TICKS_MAX], self._waiting[BATCH_TICKS_MAX:]
+                self._in_flight, self._waiting = (
+                    self._waiting[:BATCH_TICKS_MAX],
+                    self._waiting[BATCH_TICKS_MAX:],
+                )
                 # While Redis takes these there is room for others.
                 self._attempted.set()
             if self._in_flight:
@@ -204,7 +207,9 @@ class TickWriter:
         self._failures = 0
         if self._in_flight:
             now = self._clock()
-            self.lag_ms = max(0, (now - self._in_flight[-1].received_at) // timedelta(milliseconds=1))
+            self.lag_ms = max(
+                0, (now - self._in_flight[-1].received_at) // timedelta(milliseconds=1)
+            )
             self.written_total += len(self._in_flight)
             self._note_lag(max(0.0, (now - self._in_flight[0].received_at).total_seconds()))
         self._in_flight = []

@@ -54,14 +54,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m sandbox", description="A stand-in for Toss on loopback. Never in production.")
+    parser = _Parser(
+        prog="python -m sandbox",
+        description="A stand-in for Toss on loopback. Never in production.",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=8090, help="port to listen on (8090)")
-    parser.add_argument("--control-port", type=int, help="port on loopback where faults can be set (none)")
-    parser.add_argument("--rest-port", type=int, help="port of a stand-in for Toss's REST API (none)")
+    parser.add_argument(
+        "--control-port", type=int, help="port on loopback where faults can be set (none)"
+    )
+    parser.add_argument(
+        "--rest-port", type=int, help="port of a stand-in for Toss's REST API (none)"
+    )
     parser.add_argument("--portone-port", type=int, help="port of a stand-in for PortOne (none)")
-    parser.add_argument("--portone-host", default=LOOPBACK, help="address for that one to listen on (127.0.0.1)")
-    parser.add_argument("--portone-webhook-url", metavar="URL", help="where that one sends its webhooks (nowhere)")
+    parser.add_argument(
+        "--portone-host", default=LOOPBACK, help="address for that one to listen on (127.0.0.1)"
+    )
+    parser.add_argument(
+        "--portone-webhook-url", metavar="URL", help="where that one sends its webhooks (nowhere)"
+    )
     parser.add_argument(
         "--portone-webhook-secret",
         action="append",
@@ -69,19 +80,34 @@ def _arguments() -> argparse.ArgumentParser:
         help="what signs them, newest first (development's)",
     )
     parser.add_argument(
-        "--portone-webhook-host", action="append", metavar="HOST", help="a host that they may go to, besides loopback"
+        "--portone-webhook-host",
+        action="append",
+        metavar="HOST",
+        help="a host that they may go to, besides loopback",
     )
     parser.add_argument(
-        "--portone-webhook-scale", type=float, default=1 / 60, help="what PortOne's waits are multiplied by (1/60)"
+        "--portone-webhook-scale",
+        type=float,
+        default=1 / 60,
+        help="what PortOne's waits are multiplied by (1/60)",
     )
-    parser.add_argument("--rate", type=float, default=60.0, help="made-up trades a second over all stocks (60)")
+    parser.add_argument(
+        "--rate", type=float, default=60.0, help="made-up trades a second over all stocks (60)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="seed of the made-up market (1)")
     parser.add_argument(
-        "--replay", type=Path, metavar="FILE", help="minute bars to play: datetime,open,high,low,close,volume"
+        "--replay",
+        type=Path,
+        metavar="FILE",
+        help="minute bars to play: datetime,open,high,low,close,volume",
     )
     parser.add_argument("--code", help="the stock that the bars are played for (A005930)")
-    parser.add_argument("--speed", type=float, help="how many times faster than life the bars play (60)")
-    parser.add_argument("--base", type=int, help="base price in won (the first open, rounded up to the price grid)")
+    parser.add_argument(
+        "--speed", type=float, help="how many times faster than life the bars play (60)"
+    )
+    parser.add_argument(
+        "--base", type=int, help="base price in won (the first open, rounded up to the price grid)"
+    )
     parser.add_argument("--loop", action="store_true", help="play the bars again and again")
     return parser
 
@@ -118,7 +144,14 @@ def _replay(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Rep
         parser.error(f"{options.replay} can't be read: {fault.strerror}.")
     except MalformedBars as fault:
         parser.error(f"{options.replay} can't be played: {fault}.")
-    return Replay(bars=bars, stock=_stock(code), speed=speed, seed=options.seed, base=options.base, loop=options.loop)
+    return Replay(
+        bars=bars,
+        stock=_stock(code),
+        speed=speed,
+        seed=options.seed,
+        base=options.base,
+        loop=options.loop,
+    )
 
 
 def _stock(code: str) -> ListedStock:
@@ -154,20 +187,29 @@ async def _run(options: argparse.Namespace, replay: Replay | None) -> None:
         server.publish(trade)
 
     async with AsyncExitStack() as stack:
-        port = await _open(stack, server.listen(options.host, options.port), f"{options.host}:{options.port}")
+        port = await _open(
+            stack, server.listen(options.host, options.port), f"{options.host}:{options.port}"
+        )
         _say(
             f"sandbox listens on http://{options.host}:{port}, {len(stocks)} made-up stocks, {options.rate:g} trades/s"
         )
         if options.rest_port is not None:
             address = f"{options.host}:{options.rest_port}"
-            port = await _open(stack, toss_rest(server, log, options.host, options.rest_port), address)
+            port = await _open(
+                stack, toss_rest(server, log, options.host, options.rest_port), address
+            )
             _say(f"Toss's REST API is told on http://{options.host}:{port}")
         if options.control_port is not None:
             address = f"{LOOPBACK}:{options.control_port}"
             port = await _open(stack, control(server, options.control_port), address)
             _say(f"faults can be set at http://{LOOPBACK}:{port}{FAULTS_PATH}")
         if options.portone_port is not None:
-            stand_in = portone(options.portone_port, host=options.portone_host, mail=_mail(options), seed=options.seed)
+            stand_in = portone(
+                options.portone_port,
+                host=options.portone_host,
+                mail=_mail(options),
+                seed=options.seed,
+            )
             port = await _open(stack, stand_in, f"{options.portone_host}:{options.portone_port}")
             _say(f"PortOne's stand-in listens on http://{options.portone_host}:{port}")
         group = await stack.enter_async_context(asyncio.TaskGroup())
@@ -179,7 +221,9 @@ async def _run(options: argparse.Namespace, replay: Replay | None) -> None:
             task.cancel()
 
 
-async def _open(stack: AsyncExitStack, server: AbstractAsyncContextManager[int], address: str) -> int:
+async def _open(
+    stack: AsyncExitStack, server: AbstractAsyncContextManager[int], address: str
+) -> int:
     """Enter a server's context; its port. _CannotListen when the address can't be had."""
     try:
         return await stack.enter_async_context(server)

@@ -41,7 +41,9 @@ class _Desk:
         """All knobs at once: one that is not named is turned back, so ``{}`` ends all faults."""
         # A page in a browser may not send this type to another site unasked, so none can turn knobs here.
         if request.content_type != "application/json":
-            return _refusal(415, "not-json", [{"at": "Content-Type", "message": "must be application/json"}])
+            return _refusal(
+                415, "not-json", [{"at": "Content-Type", "message": "must be application/json"}]
+            )
         try:
             self._server.faults = Faults.model_validate_json(await request.read())
         except ValidationError as invalid:

@@ -51,7 +51,9 @@ def malformed(trade: Trade) -> list[bytes]:
     """Bodies made from a trade none of which is one."""
     record = trade.record()
     wrong = [record | {name: value} for name, value in _WRONG_VALUES]
-    short = [{name: value for name, value in record.items() if name != missing} for missing in _REQUIRED]
+    short = [
+        {name: value for name, value in record.items() if name != missing} for missing in _REQUIRED
+    ]
     return [*_NO_RECORDS, *(json.dumps(body).encode() for body in (*wrong, *short))]
 
 

@@ -49,7 +49,9 @@ class Replay:
 async def play(replay: Replay, *, publish: Publish, say: Callable[[str], None]) -> None:
     """Play the bars back to back, for ever: again with ``loop``, otherwise holding the last close. Gaps in the file are skipped."""
     draw = Random(replay.seed)
-    tape = opening_tape(replay.bars, replay.stock, base=replay.base, speed=replay.speed, at=datetime.now(UTC))
+    tape = opening_tape(
+        replay.bars, replay.stock, base=replay.base, speed=replay.speed, at=datetime.now(UTC)
+    )
     code = replay.stock.code
     for turn in count(1):
         say(
@@ -58,14 +60,18 @@ async def play(replay: Replay, *, publish: Publish, say: Callable[[str], None]) 
         tape = await _play_once(replay, tape, draw, publish=publish, say=say)
         if not replay.loop:
             break
-    say(f"replay {code} is over: its last close {tape.price} goes on printing every {EPILOGUE_PERIOD_S:g} s")
+    say(
+        f"replay {code} is over: its last close {tape.price} goes on printing every {EPILOGUE_PERIOD_S:g} s"
+    )
     while True:
         await asyncio.sleep(EPILOGUE_PERIOD_S)
         tape, trade = tape.print(tape.price, 1, draw.choice(("BUY", "SELL")))
         publish(trade)
 
 
-async def _play_once(replay: Replay, tape: Tape, draw: Random, *, publish: Publish, say: Callable[[str], None]) -> Tape:
+async def _play_once(
+    replay: Replay, tape: Tape, draw: Random, *, publish: Publish, say: Callable[[str], None]
+) -> Tape:
     loop = asyncio.get_running_loop()
     bar_s = BAR_S / replay.speed
     starts_at = loop.time()

@@ -42,7 +42,9 @@ def opening_state(stock: ListedStock, at: datetime) -> StockState:
     """A stock at ``at``, at its reference price, after as much trade as belongs to the hour."""
     price = up_to_grid(stock.reference_price or _PRICE_WITHOUT_REFERENCE, stock)
     volume = seconds_of_day(at) * _PAST_TRADES_PER_S * _mean_volume(price)
-    totals = DayTotals(volume=volume, amount=volume * price, bought=volume // 2, sold=volume - volume // 2)
+    totals = DayTotals(
+        volume=volume, amount=volume * price, bought=volume // 2, sold=volume - volume // 2
+    )
     return StockState(stock=stock, day=trade_date(at), base=price, price=price, totals=totals)
 
 
@@ -90,7 +92,11 @@ def _step(state: StockState, draw: Random) -> tuple[int, Side]:
     upwards = draw.random() < 0.5 - _PULL * (price - state.base) / state.base
     limits = daily_price_range(state.base, stock.kind, stock.market)
     # Below a boundary of the grid the steps are finer, so a step down is measured just below the price.
-    moved = price + tick_size(price, stock.kind) if upwards else price - tick_size(price - 1, stock.kind)
+    moved = (
+        price + tick_size(price, stock.kind)
+        if upwards
+        else price - tick_size(price - 1, stock.kind)
+    )
     return min(max(moved, limits.lower), limits.upper), "BUY" if upwards else "SELL"
 
 
@@ -98,7 +104,11 @@ def _half_tick_up(price: int, state: StockState) -> int:
     """A mid-price print between ``price`` and the next step; fractions are dropped, as the exchange does."""
     stock = state.stock
     printed = price + tick_size(price, stock.kind) // 2
-    return printed if printed <= daily_price_range(state.base, stock.kind, stock.market).upper else price
+    return (
+        printed
+        if printed <= daily_price_range(state.base, stock.kind, stock.market).upper
+        else price
+    )
 
 
 class Market:

@@ -38,7 +38,13 @@ class Bar:
     volume: int
 
     def __post_init__(self) -> None:
-        if not 0 < self.low <= min(self.open, self.close) <= max(self.open, self.close) <= self.high:
+        if (
+            not 0
+            < self.low
+            <= min(self.open, self.close)
+            <= max(self.open, self.close)
+            <= self.high
+        ):
             raise MalformedBars("open and close do not lie between low and high")
         if self.volume < 0:
             raise MalformedBars("the volume is negative")
@@ -120,7 +126,9 @@ class Tape:
         return replace(self, price=price, totals=totals), trade
 
 
-def opening_tape(bars: Sequence[Bar], stock: ListedStock, *, base: int | None, speed: float, at: datetime) -> Tape:
+def opening_tape(
+    bars: Sequence[Bar], stock: ListedStock, *, base: int | None, speed: float, at: datetime
+) -> Tape:
     """The tape before the first bar. Without ``base`` (won) the first open, rounded up to the grid, stands for it.
 
     The totals begin with a past that grows twice as fast as the replay itself: played again on the same day, the same file never
@@ -130,7 +138,9 @@ def opening_tape(bars: Sequence[Bar], stock: ListedStock, *, base: int | None, s
     pace = 2 * (1 + sum(bar.volume for bar in bars) * max(1, round(speed)) // (BAR_S * len(bars)))
     volume = pace * seconds_of_day(at)
     base = up_to_grid(first.open, stock) if base is None else base
-    totals = DayTotals(volume=volume, amount=volume * base, bought=volume // 2, sold=volume - volume // 2)
+    totals = DayTotals(
+        volume=volume, amount=volume * base, bought=volume // 2, sold=volume - volume // 2
+    )
     return Tape(stock=stock, base=base, price=first.open, stamp=first.stamp, totals=totals)
 
 
@@ -147,6 +157,12 @@ def play_bar(tape: Tape, bar: Bar, draw: Random) -> Iterator[tuple[Tape, Trade]]
     prices = price_path(bar, tape.stock)
     volumes = split_volume(bar.volume, len(prices), draw) if prices else []
     for price, volume in zip(prices, volumes, strict=True):
-        side: Side = "BUY" if price > tape.price else "SELL" if price < tape.price else draw.choice(("BUY", "SELL"))
+        side: Side = (
+            "BUY"
+            if price > tape.price
+            else "SELL"
+            if price < tape.price
+            else draw.choice(("BUY", "SELL"))
+        )
         tape, trade = tape.print(price, volume, side)
         yield tape, trade

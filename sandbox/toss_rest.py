@@ -34,7 +34,9 @@ _RATE = 1_400.0
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def toss_rest(server: TossServer, log: TradeLog, host: str, port: int) -> AbstractAsyncContextManager[int]:
+def toss_rest(
+    server: TossServer, log: TradeLog, host: str, port: int
+) -> AbstractAsyncContextManager[int]:
     """Serve until the context ends; gives the port, which the system chooses for 0. OSError when it is taken."""
     desk = _Desk(server, log)
     application = web.Application(middlewares=[desk.go_wrong])
@@ -70,7 +72,11 @@ class _Desk:
             response = await handler(request)
         except web.HTTPException as refusal:
             return _refusal(refusal.status, "not-found")
-        return response if faults.rest_body is RestBody.WHOLE else await _distorted(request, response, faults.rest_body)
+        return (
+            response
+            if faults.rest_body is RestBody.WHOLE
+            else await _distorted(request, response, faults.rest_body)
+        )
 
     async def health(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -78,7 +84,11 @@ class _Desk:
     async def details(self, request: web.Request) -> web.Response:
         """Codes that are unknown are left out, as the real one leaves them out."""
         codes = request.query.get("productCodes", "").split(",")
-        told = [(self._log.listed[code], log) for code in codes if (log := self._log.stock(code)) is not None]
+        told = [
+            (self._log.listed[code], log)
+            for code in codes
+            if (log := self._log.stock(code)) is not None
+        ]
         return _result([_details(stock, log) for stock, log in told])
 
     async def quotes(self, request: web.Request) -> web.Response:
@@ -94,7 +104,11 @@ class _Desk:
         try:
             interval = CandleInterval(request.match_info["interval"])
             start = request.query.get("from")
-            before = None if start is None else datetime.fromisoformat(start.replace(" ", "+")).astimezone(UTC)
+            before = (
+                None
+                if start is None
+                else datetime.fromisoformat(start.replace(" ", "+")).astimezone(UTC)
+            )
         except (ValueError, OverflowError):
             return _refusal(400, "invalid-request")
         candles = list(log.candles(interval, before=before))
@@ -127,11 +141,17 @@ class _Desk:
             wanted = json.loads(await request.read())
         except (ValueError, RecursionError):
             wanted = None
-        if not isinstance(wanted, dict) or wanted.get("id") != "biggest_total_amount" or wanted.get("tag") != "kr":
+        if (
+            not isinstance(wanted, dict)
+            or wanted.get("id") != "biggest_total_amount"
+            or wanted.get("tag") != "kr"
+        ):
             return _refusal(400, "invalid-request")
         codes = self._log.most_traded(RANKED_MAX)
         products = [{"productCode": code, "name": self._log.listed[code].name} for code in codes]
-        return _result({"products": products, "basedAt": _stamp(datetime.now(UTC)), "duration": "realtime"})
+        return _result(
+            {"products": products, "basedAt": _stamp(datetime.now(UTC)), "duration": "realtime"}
+        )
 
     def _stock(self, request: web.Request) -> tuple[ListedStock, StockLog]:
         code = request.match_info["code"]
@@ -141,12 +161,20 @@ class _Desk:
         return self._log.listed[code], log
 
 
-async def _distorted(request: web.Request, response: web.StreamResponse, body: RestBody) -> web.StreamResponse:
+async def _distorted(
+    request: web.Request, response: web.StreamResponse, body: RestBody
+) -> web.StreamResponse:
     """What stands in an answer's place: no JSON, half of it, or an octet now and then."""
-    whole = response.body if isinstance(response, web.Response) and isinstance(response.body, bytes) else b""
+    whole = (
+        response.body
+        if isinstance(response, web.Response) and isinstance(response.body, bytes)
+        else b""
+    )
     if body is RestBody.GARBAGE:
         return web.Response(text="<html>점검 중</html>", content_type="application/json")
-    partial = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(whole))})
+    partial = web.StreamResponse(
+        headers={"Content-Type": "application/json", "Content-Length": str(len(whole))}
+    )
     # Whoever waits for such an answer leaves in the middle of it.
     with suppress(ConnectionResetError):
         await partial.prepare(request)
@@ -255,7 +283,11 @@ def _index(log: IndexLog, traded_at: datetime) -> dict[str, Any]:
 
 def _count(request: web.Request) -> int:
     text = request.query.get("count", "")
-    return min(int(text), COUNT_MAX) if text.isascii() and text.isdecimal() and len(text) < 10 else COUNT_MAX
+    return (
+        min(int(text), COUNT_MAX)
+        if text.isascii() and text.isdecimal() and len(text) < 10
+        else COUNT_MAX
+    )
 
 
 def _stamp(at: datetime) -> str:

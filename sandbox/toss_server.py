@@ -245,7 +245,9 @@ class _Client:
                 self._server.remove_listener(self, event.destination)
                 self._confirm(event.receipt)
             case DisconnectRequested():
-                self._session.take_leave(event.receipt if self._server.faults.receipts else None, now=now)
+                self._session.take_leave(
+                    event.receipt if self._server.faults.receipts else None, now=now
+                )
             case Failed():
                 pass
 
@@ -272,7 +274,9 @@ class _Client:
     def _confirm(self, receipt: str | None) -> None:
         faults = self._server.faults
         if faults.receipts and faults.receipt_delay_ms:
-            asyncio.get_running_loop().call_later(faults.receipt_delay_ms / 1000, self._confirm_late, receipt)
+            asyncio.get_running_loop().call_later(
+                faults.receipt_delay_ms / 1000, self._confirm_late, receipt
+            )
         elif faults.receipts:
             self._session.acknowledge(receipt, now=_now())
 

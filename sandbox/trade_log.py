@@ -44,7 +44,9 @@ class StockLog:
             if candles and candles[0].starts_at >= starts_at:
                 candles[0].add(price=price, volume=volume, traded_at=traded_at, position=0)
             else:
-                candles.appendleft(first_of(starts_at, price=price, volume=volume, traded_at=traded_at, position=0))
+                candles.appendleft(
+                    first_of(starts_at, price=price, volume=volume, traded_at=traded_at, position=0)
+                )
 
     def candles(self, interval: CandleInterval, *, before: datetime | None) -> Iterator[Candle]:
         """Candles that begin before an instant, newest first."""
@@ -80,7 +82,9 @@ class IndexLog:
         self.volume += trade.volume
         self.amount += trade.volume * trade.price
         worth = {
-            name: sum(prices.get(code, base) * self._shares[code] for code, base in self._bases.items())
+            name: sum(
+                prices.get(code, base) * self._shares[code] for code, base in self._bases.items()
+            )
             for name, prices in (("now", self._prices), ("base", self._bases))
         }
         self.close = round(self.base * worth["now"] / worth["base"], 2)
@@ -94,7 +98,12 @@ class TradeLog:
         self.listed = {stock.code: stock for stock in stocks}
         self.indices = {
             name: IndexLog(
-                level, {stock.code: stock.listed_shares or 1 for stock in self.listed.values() if stock.market == name}
+                level,
+                {
+                    stock.code: stock.listed_shares or 1
+                    for stock in self.listed.values()
+                    if stock.market == name
+                },
             )
             for name, level in INDEX_LEVELS.items()
         }

@@ -55,7 +55,9 @@ CHEAP_PASSWORDS = {"argon2_time_cost": 1, "argon2_memory_kib": 8, "argon2_parall
 # A test asks as often as it must, from one address; those that are about the limits switch them on, and then a busy machine is no outage.
 UNLIMITED = {"rate_limits": False, "request_count_timeout_ms": 10_000}
 # All requests are counted, and none is too many.
-COUNTED = {name: "999999 per second" for name in Settings.model_fields if name.startswith("rate_limit_")}
+COUNTED = {
+    name: "999999 per second" for name in Settings.model_fields if name.startswith("rate_limit_")
+}
 
 
 class TestClock:
@@ -89,7 +91,13 @@ class Books:
         return self.core.settings
 
     def tick(
-        self, price: int, code: str = SAMSUNG, *, base: int | None = None, age_ms: int = 0, volume: int = 1
+        self,
+        price: int,
+        code: str = SAMSUNG,
+        *,
+        base: int | None = None,
+        age_ms: int = 0,
+        volume: int = 1,
     ) -> Tick:
         """Print a trade at ``price`` won, received ``age_ms`` ago, as the relayer would leave it in Redis."""
         self._ticks += 1
@@ -108,7 +116,9 @@ class Books:
         self._place = max(tick.position, Position(self._place.ms, self._place.n + 1))
         tick = msgspec.structs.replace(tick, position=self._place)
         self.core.redis.set(keys.last_tick(code), tick.to_json())
-        self.core.redis.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(tick.position))
+        self.core.redis.xadd(
+            keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(tick.position)
+        )
         return tick
 
     def user(self) -> UUID:
@@ -151,30 +161,54 @@ class Books:
             limit_price=limit,
             client_order_id=client_order_id,
         )
-        return self.do(lambda session: place_order(session, command, now=self.clock(), **self.market()))
+        return self.do(
+            lambda session: place_order(session, command, now=self.clock(), **self.market())
+        )
 
-    def amend(self, user_id: UUID, order_id: UUID, *, limit: int | None = None, quantity: int | None = None) -> None:
+    def amend(
+        self,
+        user_id: UUID,
+        order_id: UUID,
+        *,
+        limit: int | None = None,
+        quantity: int | None = None,
+    ) -> None:
         """Amend an order; a wake-up is kept in ``sent``."""
-        command = AmendOrder(order_id=order_id, user_id=user_id, limit_price=limit, quantity=quantity)
+        command = AmendOrder(
+            order_id=order_id, user_id=user_id, limit_price=limit, quantity=quantity
+        )
         self.do(lambda session: amend_order(session, command, now=self.clock(), **self.market()))
 
     def cancel(self, user_id: UUID, order_id: UUID) -> None:
         """Cancel an order."""
-        self.do(lambda session: cancel_order(session, user_id=user_id, order_id=order_id, now=self.clock()))
+        self.do(
+            lambda session: cancel_order(
+                session, user_id=user_id, order_id=order_id, now=self.clock()
+            )
+        )
 
     def match(self, shard: int = 0) -> MatchReport:
         """One look of a matcher at the tick stream; its wake-ups are kept in ``sent``."""
         hours = self.core.market_hours()
         return self.do(
             lambda session: match_orders(
-                session, shard=shard, stream=self.core.ticks, hours=hours, settings=self.settings, now=self.clock()
+                session,
+                shard=shard,
+                stream=self.core.ticks,
+                hours=hours,
+                settings=self.settings,
+                now=self.clock(),
             )
         )
 
     def expire(self) -> int | None:
         """Expire one batch of orders whose day has ended; how many."""
         hours = self.core.market_hours()
-        expired = self.do(lambda session: expire_orders(session, hours=hours, settings=self.settings, now=self.clock()))
+        expired = self.do(
+            lambda session: expire_orders(
+                session, hours=hours, settings=self.settings, now=self.clock()
+            )
+        )
         return None if expired is None else len(expired.order_ids)
 
     def do(self, work: Callable[[Session], T]) -> T:
@@ -183,7 +217,11 @@ class Books:
 
     def market(self) -> dict[str, Any]:
         """What a use case that looks at the market is given besides its command."""
-        return {"quotes": self.core.quotes, "hours": self.core.market_hours(), "settings": self.settings}
+        return {
+            "quotes": self.core.quotes,
+            "hours": self.core.market_hours(),
+            "settings": self.settings,
+        }
 
     def run(self, wakeup: Wakeup) -> object:
         """Do what a worker does on this wake-up; of fills how many were settled or applied."""
@@ -191,7 +229,9 @@ class Books:
             return self._ask_portone(wakeup)
         now, market = self.clock(), self.market()
         stages = {
-            Task.EXECUTE_ORDERS: lambda session: execute_orders(session, wakeup.ids, now=now, **market),
+            Task.EXECUTE_ORDERS: lambda session: execute_orders(
+                session, wakeup.ids, now=now, **market
+            ),
             Task.SETTLE_EXECUTIONS: lambda session: settle_executions(
                 session, wakeup.ids, settings=self.settings, now=now
             ),
@@ -212,7 +252,9 @@ class Books:
             self.run(self.sent.pop(0))
 
     def order(self, user_id: UUID, order_id: UUID) -> OrderRecord:
-        return self.core.database.read(lambda session: order_of(session, user_id=user_id, order_id=order_id))
+        return self.core.database.read(
+            lambda session: order_of(session, user_id=user_id, order_id=order_id)
+        )
 
     def breaches(self) -> list[Finding]:
         """The audit's findings that are no clean ones."""
@@ -223,7 +265,13 @@ class Books:
 def settings_for(database_uri: str, redis_url: str, **changed: object) -> Settings:
     """Settings on private servers, independent of this process's environment but for what is ``changed``."""
     return Settings.model_validate(
-        {"database_uri": database_uri, "redis_url": redis_url, **CHEAP_PASSWORDS, **UNLIMITED, **changed}
+        {
+            "database_uri": database_uri,
+            "redis_url": redis_url,
+            **CHEAP_PASSWORDS,
+            **UNLIMITED,
+            **changed,
+        }
     )
 
 
@@ -258,7 +306,8 @@ def opened(settings: Settings, *, clock: TestClock | None = None) -> Iterator[Bo
         empty(core.database.engine)
         core.redis.delete(keys.TICK_STREAM)
         core.database.transaction(
-            lambda session: import_stocks(session, seed_listing(), now=clock()), landed=nothing_to_find
+            lambda session: import_stocks(session, seed_listing(), now=clock()),
+            landed=nothing_to_find,
         )
         yield Books(core, clock, sent)
     finally:

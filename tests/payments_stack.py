@@ -51,7 +51,9 @@ class StandInServer:
         self._port: Future[int] = Future()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True)
+        self._thread = threading.Thread(
+            target=self._loop.run_until_complete, args=(self._serve(),), daemon=True
+        )
 
     @property
     def url(self) -> str:
@@ -68,7 +70,9 @@ class StandInServer:
 
     def tell(self, path: str, method: str = "POST", /, **members: Any) -> dict[str, Any]:
         """Ask the desk; what it answers. AssertionError with its words when it refuses."""
-        answer = requests.request(method, f"{self.url}{DESK}/{path}", json=members, timeout=_DEADLINE_S)
+        answer = requests.request(
+            method, f"{self.url}{DESK}/{path}", json=members, timeout=_DEADLINE_S
+        )
         assert answer.status_code == 200, answer.text
         document: dict[str, Any] = answer.json()
         return document
@@ -117,7 +121,9 @@ class PaymentsStack:
     def prepare(self, who: Person, amount: int = 10_000, order_name: str = "충전") -> str:
         """A payment that was prepared; its id."""
         body = {"amount": amount, "order_name": order_name, "currency": "KRW"}
-        payment_id: str = data_of(self.api.post("/payments/portone/prepare", who, body), 201)["payment_id"]
+        payment_id: str = data_of(self.api.post("/payments/portone/prepare", who, body), 201)[
+            "payment_id"
+        ]
         return payment_id
 
     def complete(self, who: Person, payment_id: str) -> None:
@@ -135,7 +141,9 @@ class PaymentsStack:
     def refund(self, who: Person, payment_id: str, amount: int | None = None) -> dict[str, Any]:
         """A refund that was asked for and accepted; nobody pursues it yet."""
         body = {} if amount is None else {"amount": amount}
-        refund: dict[str, Any] = data_of(self.api.post(f"/payments/{payment_id}/cancel", who, body), 202)
+        refund: dict[str, Any] = data_of(
+            self.api.post(f"/payments/{payment_id}/cancel", who, body), 202
+        )
         return refund
 
     def payment(self, who: Person, payment_id: str) -> dict[str, Any]:
@@ -179,7 +187,9 @@ def payments_stack(database_uri: str, redis_url: str, **changed: object) -> Iter
     stand_in = StandInServer(clock, webhook_url=webhook_url)
     stand_in.start()
     try:
-        settings = settings_for(database_uri, redis_url, portone_api_base_url=stand_in.url, **changed)
+        settings = settings_for(
+            database_uri, redis_url, portone_api_base_url=stand_in.url, **changed
+        )
         with opened(settings, clock=clock) as books, serving(server):
             api = api_on(books)
             apps.append(api.app)
@@ -190,7 +200,9 @@ def payments_stack(database_uri: str, redis_url: str, **changed: object) -> Iter
 
 @contextmanager
 def serving(server: BaseWSGIServer) -> Iterator[None]:
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
     thread.start()
     try:
         yield

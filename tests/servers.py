@@ -74,9 +74,16 @@ def require_promtool() -> str:
     return program
 
 
-def start_gunicorn(port: int, *, database_uri: str, redis_url: str, **variables: str) -> "subprocess.Popen[bytes]":
+def start_gunicorn(
+    port: int, *, database_uri: str, redis_url: str, **variables: str
+) -> "subprocess.Popen[bytes]":
     """The API as production serves it, with nothing else in its environment. It may not be up yet; whoever starts it ends it."""
-    environment = {"DATABASE_URI": database_uri, "REDIS_URL": redis_url, "API_PORT": str(port), **variables}
+    environment = {
+        "DATABASE_URI": database_uri,
+        "REDIS_URL": redis_url,
+        "API_PORT": str(port),
+        **variables,
+    }
     return subprocess.Popen(
         leashed([sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"]),
         cwd=ROOT,

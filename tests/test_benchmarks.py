@@ -26,14 +26,18 @@ def run(benchmark: str, size: str) -> tuple[list[str], dict[str, float]]:
 def test_order_entry_measures_orders_against_trivial_requests() -> None:
     """Before the result every order was found again, the books were audited, and the time was taken apart."""
     require_mariadb()
-    told, result = run("order_entry", "--users 20 --connections 4 --rounds 1 --seconds 0.6 --sample 50")
+    told, result = run(
+        "order_entry", "--users 20 --connections 4 --rounds 1 --seconds 0.6 --sample 50"
+    )
 
     assert list(result) == ["orders_per_s", "trivial_per_s", "ratio", "p99_ms"]
     assert 1 < result["orders_per_s"] < result["trivial_per_s"]
     assert 0.02 < result["ratio"] < 1
     assert 0 < result["p99_ms"] < 10_000
     assert any("each of them is a row, and the audit finds nothing" in line for line in told)
-    assert {"COMMIT", "INSERT INTO orders", "UPDATE virtual_balances"} <= {line[10:] for line in told}
+    assert {"COMMIT", "INSERT INTO orders", "UPDATE virtual_balances"} <= {
+        line[10:] for line in told
+    }
 
 
 def test_matching_looks_at_two_books_and_fills_from_live_ticks() -> None:
@@ -42,7 +46,13 @@ def test_matching_looks_at_two_books_and_fills_from_live_ticks() -> None:
     books = "--resting 1000 --few 200 --stocks 100 --crossed 20 --users 30"
     told, result = run("matching", f"{books} --rounds 2 --seconds 4 --fills 10")
 
-    assert list(result) == ["scan_ms_10k", "scan_ms_1m", "ratio", "idle_scan_ms", "tick_to_fill_p99_ms"]
+    assert list(result) == [
+        "scan_ms_10k",
+        "scan_ms_1m",
+        "ratio",
+        "idle_scan_ms",
+        "tick_to_fill_p99_ms",
+    ]
     assert all(0 < value < 60_000 for value in result.values())
     assert any("30 met an order" in line for line in told)
     assert "the audit finds nothing in either book" in told
@@ -149,10 +159,15 @@ def test_table_sizes_asks_the_server_for_every_table_that_grows() -> None:
 
     *tables, filled_order = result
     assert [line.partition(":")[0] for line in told] == tables
-    assert {"orders", "order_executions", "transactions", "account_events", "candles"} <= set(tables)
+    assert {"orders", "order_executions", "transactions", "account_events", "candles"} <= set(
+        tables
+    )
     assert all(result[table] > 100 for table in tables)
     assert filled_order == "filled_order"
-    assert result["filled_order"] > result["orders"] + result["order_executions"] + result["transactions"]
+    assert (
+        result["filled_order"]
+        > result["orders"] + result["order_executions"] + result["transactions"]
+    )
 
 
 def test_account_audits_looks_at_every_account() -> None:

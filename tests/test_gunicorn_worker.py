@@ -17,10 +17,12 @@ HEAD = b"POST /x HTTP/1.1\r\nHost: x\r\n"
 CODED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 bodies = st.binary(max_size=300)
-spellings = st.sampled_from([b"Content-Length: %d", b"content-length:%d", b"CONTENT-LENGTH: \t %d  "])
-others = st.lists(st.sampled_from([b"X-A: 1\r\n", b"Accept: */*\r\n", b"X-Content-Length: 9\r\n"]), max_size=3).map(
-    b"".join
+spellings = st.sampled_from(
+    [b"Content-Length: %d", b"content-length:%d", b"CONTENT-LENGTH: \t %d  "]
 )
+others = st.lists(
+    st.sampled_from([b"X-A: 1\r\n", b"Accept: */*\r\n", b"X-Content-Length: 9\r\n"]), max_size=3
+).map(b"".join)
 
 
 def sized(body: bytes, spelling: bytes, before: bytes, after: bytes) -> bytes:
@@ -47,7 +49,11 @@ requests = st.builds(sized, bodies, spellings, others, others) | chunked() | st.
 @st.composite
 def cuts(draw: st.DrawFn, octets: bytes) -> list[bytes]:
     places = sorted(draw(st.sets(st.integers(1, max(1, len(octets) - 1)), max_size=8)))
-    return [octets[start:end] for start, end in zip([0, *places], [*places, len(octets)], strict=True) if start < end]
+    return [
+        octets[start:end]
+        for start, end in zip([0, *places], [*places, len(octets)], strict=True)
+        if start < end
+    ]
 
 
 @given(requests, st.data())
@@ -77,7 +83,9 @@ def test_gunicorn_needs_no_more(request: bytes) -> None:
 
 
 @given(st.binary(max_size=200) | st.binary(max_size=100).map(lambda tail: CODED + tail), st.data())
-def test_any_octets_are_judged_alike_however_they_are_cut(octets: bytes, data: st.DataObject) -> None:
+def test_any_octets_are_judged_alike_however_they_are_cut(
+    octets: bytes, data: st.DataObject
+) -> None:
     """Garbage too: what is said at last does not depend on when it came, and nothing is raised."""
     whole, cut = Arriving(), Arriving()
     expected = whole.add(octets) if octets else Arrival.PARTIAL
@@ -131,7 +139,9 @@ def test_leave_is_given_once() -> None:
     assert bytes(arriving.octets) == HEAD + b"Content-Length: 2\r\n\r\n{}"
 
 
-@pytest.mark.parametrize("code", ["malformed-request", "uri-too-long", "headers-too-large", "request-too-slow"])
+@pytest.mark.parametrize(
+    "code", ["malformed-request", "uri-too-long", "headers-too-large", "request-too-slow"]
+)
 def test_refusals_are_problems(code: str) -> None:
     """With the length that they say, and closed behind them."""
     head, _, body = refusal(code).partition(b"\r\n\r\n")

@@ -79,7 +79,9 @@ def test_valkey_url_begins_empty(valkey_url: str, run: int) -> None:
 
 
 @pytest.mark.parametrize("run", [1, 2])
-def test_mariadb_uri_is_a_fresh_database_with_the_whole_of_unicode(mariadb_uri: str, run: int) -> None:
+def test_mariadb_uri_is_a_fresh_database_with_the_whole_of_unicode(
+    mariadb_uri: str, run: int
+) -> None:
     engine = create_engine(mariadb_uri)
     with engine.begin() as connection:
         assert connection.execute(text("SHOW TABLES")).all() == []

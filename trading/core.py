@@ -148,7 +148,9 @@ def build(
             timeouts=portone_timeouts,
         ),
         request_counts=request_counts,
-        sign_in_guard=SignInGuard(request_counts, _sign_in_limits(settings), secret=lambda: settings.jwt_secret),
+        sign_in_guard=SignInGuard(
+            request_counts, _sign_in_limits(settings), secret=lambda: settings.jwt_secret
+        ),
         clock=clock,
         deliver=deliver,
     )

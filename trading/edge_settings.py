@@ -10,7 +10,9 @@ from pydantic import AfterValidator, BaseModel, Field, field_validator
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
 # One limit in the notation of the library limits, of the kinds that make sense for requests.
-_RATE_LIMIT = re.compile(r"[1-9][0-9]{0,5} ?(/|per) ?([1-9][0-9]{0,2} )?(second|minute|hour)s?", re.ASCII)
+_RATE_LIMIT = re.compile(
+    r"[1-9][0-9]{0,5} ?(/|per) ?([1-9][0-9]{0,2} )?(second|minute|hour)s?", re.ASCII
+)
 
 
 def _one_limit(value: str) -> str:
@@ -55,7 +57,9 @@ class EdgeSettings(BaseModel):
             try:
                 everybody = ip_network(network).prefixlen == 0
             except ValueError:
-                raise ValueError("must be addresses or networks such as 10.0.0.0/8, with commas between them") from None
+                raise ValueError(
+                    "must be addresses or networks such as 10.0.0.0/8, with commas between them"
+                ) from None
             if everybody:
                 raise ValueError("must not trust everybody: anyone could then come from anywhere")
         return value
@@ -65,7 +69,9 @@ class EdgeSettings(BaseModel):
     def _origins(cls, value: str | None) -> str | None:
         for origin in words(value):
             if not _ORIGIN.fullmatch(origin):
-                raise ValueError("must be origins such as https://example.com, with commas between them and no path")
+                raise ValueError(
+                    "must be origins such as https://example.com, with commas between them and no path"
+                )
         return value
 
     @cached_property

@@ -14,7 +14,9 @@ PRODUCTION_NEEDS: Mapping[str, str] = {
 # Without these PortOne can't be asked.
 ASKING_PORTONE = frozenset({"portone_api_secret", "portone_store_id"})
 
-_GUARDED = frozenset({"database_uri", "portone_v1_api_key", "portone_v1_api_secret", *PRODUCTION_NEEDS})
+_GUARDED = frozenset(
+    {"database_uri", "portone_v1_api_key", "portone_v1_api_secret", *PRODUCTION_NEEDS}
+)
 _NOTHING: frozenset[str] = frozenset()
 
 

@@ -66,7 +66,9 @@ def ids_named(task: str, ids: Sequence[str]) -> dict[str, list[str]]:
     if row is None:
         return {}
     # A payment is called as PortOne's console calls it.
-    return {f"{row}_ids": [str(one).replace("-", "") if row == "payment" else str(one) for one in ids]}
+    return {
+        f"{row}_ids": [str(one).replace("-", "") if row == "payment" else str(one) for one in ids]
+    }
 
 
 def shown(task: str, ids: Sequence[str]) -> str:
@@ -85,7 +87,9 @@ def wakeups(task: Task, ids: Sequence[UUID], *, batch_size: int) -> Iterator[Wak
 
 
 def courier(
-    send: Callable[[str, list[str]], object], *, lost: Callable[[str, int], None] = lambda _task, _count: None
+    send: Callable[[str, list[str]], object],
+    *,
+    lost: Callable[[str, int], None] = lambda _task, _count: None,
 ) -> Callable[[Sequence[Wakeup]], None]:
     """A ``deliver`` for the transaction runner: gives each wake-up to ``send(task name, ids)`` and never raises.
 

@@ -15,7 +15,14 @@ from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from trading.edge_settings import EdgeSettings, words
@@ -175,7 +182,9 @@ class Settings(EdgeSettings, BaseSettings):
             url = urlsplit(value)
         except ValueError:
             raise ValueError("is no address") from None
-        if value.rstrip("/") != PORTONE_API_URL and (url.hostname not in LOOPBACK_HOSTS or url.scheme != "http"):
+        if value.rstrip("/") != PORTONE_API_URL and (
+            url.hostname not in LOOPBACK_HOSTS or url.scheme != "http"
+        ):
             raise ValueError(f"must be {PORTONE_API_URL}, or http on loopback for the stand-in")
         return value.rstrip("/")
 
@@ -184,7 +193,9 @@ class Settings(EdgeSettings, BaseSettings):
     def _webhook_secrets(cls, value: SecretStr | None) -> SecretStr | None:
         secrets = words(_shown(value))
         if len(secrets) > 2 or not all(map(_is_webhook_secret, secrets)):
-            raise ValueError("must be one secret of the form whsec_ and base64, or two with a comma between them")
+            raise ValueError(
+                "must be one secret of the form whsec_ and base64, or two with a comma between them"
+            )
         return value
 
     @field_validator("portone_store_id", "portone_channel_keys")
@@ -224,14 +235,20 @@ class Settings(EdgeSettings, BaseSettings):
             raise ValueError(f"must name one of {', '.join(sorted(hosts))}")
         if url.scheme not in {"https", "wss"} and url.hostname not in LOOPBACK_HOSTS:
             raise ValueError("must be encrypted (https or wss)")
-        if field.field_name in _REST_HOSTS and (url.scheme not in {"https", "http"} or "@" in url.netloc or url.query):
+        if field.field_name in _REST_HOSTS and (
+            url.scheme not in {"https", "http"} or "@" in url.netloc or url.query
+        ):
             raise ValueError("must be an http or https address without credentials and query")
         return value
 
     @model_validator(mode="before")
     @classmethod
     def _nothing_of_a_laptop_in_production(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return {**dict.fromkeys(PRODUCTION_NEEDS), **given} if given.get("environment") == "production" else given
+        return (
+            {**dict.fromkeys(PRODUCTION_NEEDS), **given}
+            if given.get("environment") == "production"
+            else given
+        )
 
     @model_validator(mode="after")
     def _refuse_development_in_production(self) -> Self:
@@ -242,14 +259,18 @@ class Settings(EdgeSettings, BaseSettings):
         if secret is not None and (secret == DEVELOPMENT_SECRET or len(secret) < 32):
             faults.append(f"JWT_SECRET_KEY: {PRODUCTION_NEEDS['jwt_secret_key']}")
         if self.argon2_memory_kib < 19_456 or self.argon2_time_cost < 2:
-            faults.append("ARGON2_*: production needs at least 19456 KiB and a time cost of 2 (OWASP)")
+            faults.append(
+                "ARGON2_*: production needs at least 19456 KiB and a time cost of 2 (OWASP)"
+            )
         faults.extend(
             f"{name.upper()}: production needs the real feed, not the sandbox on loopback"
             for name in ("toss_api_url", "toss_websocket_url", "toss_info_url", "toss_cert_url")
             if urlsplit(getattr(self, name) or "").hostname in LOOPBACK_HOSTS
         )
         if not self.rate_limits:
-            faults.append("RATE_LIMITS: production never runs without; raise single limits for a load test")
+            faults.append(
+                "RATE_LIMITS: production never runs without; raise single limits for a load test"
+            )
         faults += self._faults_of_payments()
         if faults:
             raise ValueError("\n  ".join(faults))
@@ -260,15 +281,22 @@ class Settings(EdgeSettings, BaseSettings):
         faults = []
         secret, secrets = _shown(self.portone_api_secret), self.webhook_secrets
         if secret is not None and self.portone_api_base_url != PORTONE_API_URL:
-            faults.append(f"PORTONE_API_BASE_URL: production needs {PORTONE_API_URL}, not the stand-in")
+            faults.append(
+                f"PORTONE_API_BASE_URL: production needs {PORTONE_API_URL}, not the stand-in"
+            )
         unfit = {
-            "portone_api_secret": secret is not None and (len(secret) < 32 or secret == PORTONE_DEVELOPMENT_API_SECRET),
+            "portone_api_secret": secret is not None
+            and (len(secret) < 32 or secret == PORTONE_DEVELOPMENT_API_SECRET),
             "portone_webhook_secrets": PORTONE_DEVELOPMENT_WEBHOOK_SECRET in secrets
             or (self.portone_webhook_secrets is not None and not secrets),
             "portone_store_id": self.portone_store_id == PORTONE_DEVELOPMENT_STORE_ID,
             "portone_channel_keys": PORTONE_DEVELOPMENT_CHANNEL_KEY in self.channel_keys,
         }
-        faults += [f"{name.upper()}: {PRODUCTION_NEEDS[name]}" for name, is_unfit in unfit.items() if is_unfit]
+        faults += [
+            f"{name.upper()}: {PRODUCTION_NEEDS[name]}"
+            for name, is_unfit in unfit.items()
+            if is_unfit
+        ]
         if self.portone_allow_test_channel:
             faults.append("PORTONE_ALLOW_TEST_CHANNEL: a test channel says PAID without any money")
         return faults
@@ -353,19 +381,27 @@ def asks_for_json(environment: Mapping[str, str] | None = None) -> bool:
     return given.get("LOG_FORMAT") == "json"
 
 
-def load(environment: Mapping[str, str] | None = None, *, process: Process | None = None) -> Settings:
+def load(
+    environment: Mapping[str, str] | None = None, *, process: Process | None = None
+) -> Settings:
     """Settings of ``process`` from its environment, or from ``environment`` alone; without one those of a machine that runs them all.
 
     SettingsError names all faults at once.
     """
     given = os.environ if environment is None else environment
-    unread, needed = (process.unread, process.needs) if process else (frozenset[str](), Process.API.needs)
+    unread, needed = (
+        (process.unread, process.needs) if process else (frozenset[str](), Process.API.needs)
+    )
     fields: dict[str, str | None] = {
-        name.lower(): value for name, value in given.items() if value != "" and name.lower() not in unread
+        name.lower(): value
+        for name, value in given.items()
+        if value != "" and name.lower() not in unread
     }
     lines = []
     if is_production(given):
-        lines = [f"  {name.upper()}: {PRODUCTION_NEEDS[name]}" for name in sorted(needed - fields.keys())]
+        lines = [
+            f"  {name.upper()}: {PRODUCTION_NEEDS[name]}" for name in sorted(needed - fields.keys())
+        ]
     else:
         fields |= dict.fromkeys(unread - {"database_uri"})
     try:
@@ -380,7 +416,9 @@ def load(environment: Mapping[str, str] | None = None, *, process: Process | Non
     if unreadable:
         # Production's own refusals are looked for only where every field can be read, so they are asked for once more without the others.
         try:
-            Settings.model_validate({name: value for name, value in fields.items() if name not in unreadable})
+            Settings.model_validate(
+                {name: value for name, value in fields.items() if name not in unreadable}
+            )
         except ValidationError as refused:
             lines += _lines(refused)
     raise SettingsError("The settings have faults:\n" + "\n".join(lines))
@@ -399,7 +437,10 @@ def _is_webhook_secret(secret: str) -> bool:
 
 
 def _lines(invalid: ValidationError) -> list[str]:
-    return [_line(fault["loc"], fault["msg"]) for fault in invalid.errors(include_input=False, include_url=False)]
+    return [
+        _line(fault["loc"], fault["msg"])
+        for fault in invalid.errors(include_input=False, include_url=False)
+    ]
 
 
 def _line(location: tuple[int | str, ...], message: str) -> str:

@@ -60,9 +60,13 @@ def users_halted() -> None:
     core = the_core()
     state = core.database.snapshot(lambda session: audit_state(session, now=core.clock()))
     for halt in state.halted:
-        click.echo(f"{halt.user_id} since {halt.halted_at.isoformat()}: {halt.cause} ({halt.reason or '-'})")
+        click.echo(
+            f"{halt.user_id} since {halt.halted_at.isoformat()}: {halt.cause} ({halt.reason or '-'})"
+        )
     for breach in state.breaches:
-        click.echo(f"{breach.user_id} breaks {breach.check}; {breach.times} times since {breach.found_at.isoformat()}")
+        click.echo(
+            f"{breach.user_id} breaks {breach.check}; {breach.times} times since {breach.found_at.isoformat()}"
+        )
         for line in breach.sample:
             click.echo(f"       {line}")
     click.echo(f"{state.halted_total} halted accounts, {state.breaches_total} open breaches.")
@@ -73,7 +77,12 @@ def users_halted() -> None:
 @click.option("--reason", required=True, help="Why, for whoever reads it later.")
 def users_halt(user: str, reason: str) -> None:
     """Halt the trading of USER: no new orders, amendments, fills, withdrawals and refunds."""
-    core, user_id, text, halt_id = the_core(), _user_id(user), _line(reason, _REASON_LENGTH_MAX), new_id()
+    core, user_id, text, halt_id = (
+        the_core(),
+        _user_id(user),
+        _line(reason, _REASON_LENGTH_MAX),
+        new_id(),
+    )
     try:
         halt = run_commanded(
             ActionKind.HALT_ACCOUNT,
@@ -86,7 +95,9 @@ def users_halt(user: str, reason: str) -> None:
                 by=None,
                 now=core.clock(),
             ),
-            outcome_of=lambda standing: Outcome("halted" if standing.id == halt_id else UNCHANGED, target=str(user_id)),
+            outcome_of=lambda standing: Outcome(
+                "halted" if standing.id == halt_id else UNCHANGED, target=str(user_id)
+            ),
             reason=text,
         )
     except UserNotFound:
@@ -102,8 +113,12 @@ def users_resume(user: str, note: str) -> None:
     core, user_id, text = the_core(), _user_id(user), _line(note, _NOTE_LENGTH_MAX)
     lifted = run_commanded(
         ActionKind.RESUME_ACCOUNT,
-        lambda session: resume_account(session, user_id, by=None, note=text, settings=core.settings, now=core.clock()),
-        outcome_of=lambda lifted: Outcome(UNCHANGED if lifted is None else "resumed", target=str(user_id)),
+        lambda session: resume_account(
+            session, user_id, by=None, note=text, settings=core.settings, now=core.clock()
+        ),
+        outcome_of=lambda lifted: Outcome(
+            UNCHANGED if lifted is None else "resumed", target=str(user_id)
+        ),
         note=text,
     )
     if lifted is None:
@@ -115,7 +130,9 @@ def _user_id(named: str) -> UUID:
     """The account that a person means: by its id also one that was closed."""
     with suppress(ValueError):
         return UUID(named)
-    found = the_core().database.read(lambda session: credentials_by_email(session, normalized_email(named)))
+    found = the_core().database.read(
+        lambda session: credentials_by_email(session, normalized_email(named))
+    )
     if found is None:
         raise _unknown(named)
     return found.user_id

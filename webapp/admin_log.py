@@ -30,13 +30,16 @@ def requested(kind: ActionKind) -> AdminAction:
 
 def commanded(kind: ActionKind) -> AdminAction:
     """An action that the operator at this command line asks for. His name is the system's, not what his environment says."""
-    return AdminAction(id=new_id(), kind=kind, actor=Actor(operator=_operator()), began_at=the_core().clock())
+    return AdminAction(
+        id=new_id(), kind=kind, actor=Actor(operator=_operator()), began_at=the_core().clock()
+    )
 
 
 def intend(action: AdminAction, *, target: str | None = None, **details: Any) -> None:
     """Put down an action that is done outside of the database, before it is begun. Raises DatabaseUnavailable, and then it must not be."""
     the_core().database.transaction(
-        lambda session: admin_actions.begin(session, action, target=target, **details), landed=nothing_to_find
+        lambda session: admin_actions.begin(session, action, target=target, **details),
+        landed=nothing_to_find,
     )
 
 
@@ -49,11 +52,17 @@ def conclude(action: AdminAction, word: str, **details: Any) -> None:
             landed=nothing_to_find,
         )
     except DatabaseUnavailable:
-        log.error("admin_outcome_not_recorded", action_id=action.id.hex, action=action.kind, outcome=word)  # noqa: TRY400 - the fault says no more
+        log.error(  # noqa: TRY400
+            "admin_outcome_not_recorded", action_id=action.id.hex, action=action.kind, outcome=word
+        )
 
 
 def run_commanded(
-    kind: ActionKind, work: Callable[[Session], T], *, outcome_of: Callable[[T], Outcome], **details: Any
+    kind: ActionKind,
+    work: Callable[[Session], T],
+    *,
+    outcome_of: Callable[[T], Outcome],
+    **details: Any,
 ) -> T:
     """Run an operator's work in a transaction, with its entry in the log. ``details`` are of what was asked."""
     core, action = the_core(), commanded(kind)

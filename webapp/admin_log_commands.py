@@ -14,8 +14,16 @@ _SHOWN = 20
 
 
 @click.command("admin-log")
-@click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=_SHOWN, show_default=True, help="How many to show.")
-@click.option("--action", type=click.Choice([str(kind) for kind in ActionKind]), help="Of this kind only.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, LIMIT_MAX),
+    default=_SHOWN,
+    show_default=True,
+    help="How many to show.",
+)
+@click.option(
+    "--action", type=click.Choice([str(kind) for kind in ActionKind]), help="Of this kind only."
+)
 @click.option("--user", "user_id", type=click.UUID, help="Of the administrator with this id only.")
 @click.option("--operator", help="Of the operator with this name only.")
 @click.option("--target", help="Done to this only.")
@@ -33,11 +41,17 @@ def admin_log(**filters: object) -> None:
 
 def _line(record: AdminActionRecord) -> str:
     who = f"administrator {record.user_id}" if record.user_id else f"operator {record.operator}"
-    where = f" (request {record.request_id} from {record.address or 'nowhere known'})" if record.user_id else ""
+    where = (
+        f" (request {record.request_id} from {record.address or 'nowhere known'})"
+        if record.user_id
+        else ""
+    )
     target = f" {record.target}" if record.target else ""
     what = f"{record.action}{target}{_facts(record.details)}"
     ended = f"{record.outcome}{_facts(record.outcome_details)} {_at(record.ended_at)}"
-    return _plain(f"{_at(record.began_at)} {who}{where}: {what} -> {ended if record.outcome else 'not known'}")
+    return _plain(
+        f"{_at(record.began_at)} {who}{where}: {what} -> {ended if record.outcome else 'not known'}"
+    )
 
 
 def _at(at: datetime | None) -> str:

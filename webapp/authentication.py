@@ -7,7 +7,13 @@ from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from flask import Flask, current_app, g, request
-from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token, get_jwt, verify_jwt_in_request
+from flask_jwt_extended import (
+    JWTManager,
+    create_access_token,
+    create_refresh_token,
+    get_jwt,
+    verify_jwt_in_request,
+)
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import PyJWTError
 from structlog.contextvars import bind_contextvars
@@ -99,7 +105,12 @@ def admin_only(view: Callable[P, R]) -> Callable[P, R]:
         if me().role != "ADMIN":
             attempts: RefusedAttempts = current_app.extensions[_REFUSED_ATTEMPTS]
             rule = request.url_rule.rule if request.url_rule else None
-            attempts.tell("administration_refused", user_id=str(me().user_id), method=request.method, rule=rule)
+            attempts.tell(
+                "administration_refused",
+                user_id=str(me().user_id),
+                method=request.method,
+                rule=rule,
+            )
             raise Forbidden
         return view(*args, **kwargs)
 
@@ -128,7 +139,11 @@ def proven_user() -> str | None:
         proof = _proof()
     except (JWTExtendedException, PyJWTError, Unauthorized):
         return None
-    return None if request.headers["Authorization"] in current_app.extensions[_ENDED] else str(proof.user_id)
+    return (
+        None
+        if request.headers["Authorization"] in current_app.extensions[_ENDED]
+        else str(proof.user_id)
+    )
 
 
 def proven_session() -> str | None:

@@ -29,7 +29,9 @@ def backup(file: Path) -> None:
             written = write_backup(uri, file)
     except BackupFailed as failed:
         raise click.ClickException(str(failed)) from None
-    click.echo(f"{file}: {_told(written)}, in {time.monotonic() - began:.1f} s. It was read back and is whole.")
+    click.echo(
+        f"{file}: {_told(written)}, in {time.monotonic() - began:.1f} s. It was read back and is whole."
+    )
 
 
 @click.command("restore")
@@ -46,7 +48,9 @@ def restore(file: Path) -> None:
     click.echo(f"{file}: {_told(read)}, restored in {time.monotonic() - began:.1f} s.")
     _warn_of_redis()
     if read.revision != newest_revision():
-        click.echo("Its tables are those of another release. Run flask db upgrade, and then flask audit.")
+        click.echo(
+            "Its tables are those of another release. Run flask db upgrade, and then flask audit."
+        )
         return
     if print_audit(core.database):
         sys.exit(1)
@@ -65,7 +69,9 @@ def _warn_of_redis() -> None:
     except RedisError:
         return
     if holds:
-        click.echo("Redis still holds what came after the backup: empty it (FLUSHALL) before anything is started.")
+        click.echo(
+            "Redis still holds what came after the backup: empty it (FLUSHALL) before anything is started."
+        )
 
 
 @contextmanager

@@ -43,7 +43,8 @@ class Arguments(FlaskParser):
         repeated = {
             name: ["한 번만 쓸 수 있습니다."]
             for name, field in schema.fields.items()
-            if not isinstance(field, fields.List) and len(req.args.getlist(field.data_key or name)) > 1
+            if not isinstance(field, fields.List)
+            and len(req.args.getlist(field.data_key or name)) > 1
         }
         if repeated:
             raise ValidationError(repeated)

@@ -8,7 +8,12 @@ from trading.queries.exchange_days import LOOK_AGAIN_AFTER, day_changes
 from trading.rules.admin_actions import DONE, UNCHANGED, ActionKind, Outcome
 from trading.rules.exchange_time import KST, trade_date
 from trading.rules.market_hours import DayChange, KrxHours
-from trading.rules.trading_days import DELAY_MINUTES_MAX, FIRST_KNOWN_DAY, LAST_KNOWN_DAY, NOTE_LENGTH_MAX
+from trading.rules.trading_days import (
+    DELAY_MINUTES_MAX,
+    FIRST_KNOWN_DAY,
+    LAST_KNOWN_DAY,
+    NOTE_LENGTH_MAX,
+)
 from trading.services.exchange_days import forget_day, set_day
 from webapp.admin_log import run_commanded
 from webapp.core import the_core
@@ -22,7 +27,9 @@ class _Day(click.ParamType[date]):
 
     name = "day"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> date:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> date:
         if isinstance(value, date):
             return value
         try:
@@ -39,14 +46,18 @@ class _Note(click.ParamType[str]):
 
     name = "text"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
         text = str(value).strip()
         if not text.isprintable() or not 1 <= len(text) <= NOTE_LENGTH_MAX:
             self.fail(f"A note is one line of 1 to {NOTE_LENGTH_MAX} characters.", param, ctx)
         return text
 
 
-_note = click.option("--note", type=_Note(), required=True, help="The reason, as users are told it.")
+_note = click.option(
+    "--note", type=_Note(), required=True, help="The reason, as users are told it."
+)
 
 
 @click.group("calendar")
@@ -56,7 +67,9 @@ def calendar() -> None:
 
 @calendar.command("show")
 @click.option("--from", "first", type=_Day(), help="The first day; today when not given.")
-@click.option("--to", "last", type=_Day(), help=f"The last day; {_DAYS_SHOWN} days in all when not given.")
+@click.option(
+    "--to", "last", type=_Day(), help=f"The last day; {_DAYS_SHOWN} days in all when not given."
+)
 def show(first: date | None, last: date | None) -> None:
     """Print days with their sessions in Korea's time; * marks what an operator said."""
     core = the_core()
@@ -87,7 +100,12 @@ def open_day(day: date, note: str) -> None:
 
 @calendar.command("late")
 @click.argument("day", type=_Day())
-@click.option("--minutes", type=click.IntRange(1, DELAY_MINUTES_MAX), required=True, help="How much later than usual.")
+@click.option(
+    "--minutes",
+    type=click.IntRange(1, DELAY_MINUTES_MAX),
+    required=True,
+    help="How much later than usual.",
+)
 @_note
 def late(day: date, minutes: int, note: str) -> None:
     """Open the market later on DAY, and close it later by as much."""
@@ -126,7 +144,9 @@ def _show_changed(day: date) -> None:
     click.echo(_line(KrxHours(core.database.read(day_changes)), day))
     click.echo(f"Running processes go by it within {LOOK_AGAIN_AFTER.seconds} seconds.")
     if core.settings.hours_rule == "always":
-        click.echo("The settings keep this market open around the clock (MARKET_HOURS), whatever the calendar says.")
+        click.echo(
+            "The settings keep this market open around the clock (MARKET_HOURS), whatever the calendar says."
+        )
 
 
 def _line(hours: KrxHours, day: date) -> str:

@@ -31,7 +31,8 @@ from webapp.status_command import status
 def install(app: Flask) -> None:
     # Flask-Migrate asks for a Flask-SQLAlchemy extension; ours only lends it the metadata. Sessions are the trading core's.
     app.config.setdefault(
-        "SQLALCHEMY_DATABASE_URI", app.extensions["stocking"].settings.database_uri.get_secret_value()
+        "SQLALCHEMY_DATABASE_URI",
+        app.extensions["stocking"].settings.database_uri.get_secret_value(),
     )
     lent = SQLAlchemy(metadata=Base.metadata)
     lent.init_app(app)

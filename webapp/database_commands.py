@@ -40,7 +40,10 @@ def grant(user: str) -> None:
     if core.database.engine.dialect.name == "sqlite":
         raise click.ClickException("SQLite has no users.")
     tables = Base.metadata.sorted_tables
-    rights = [f"GRANT {_ROWS_TO_STAY if table.info.get('append_only') else _ROWS} ON {table.name}" for table in tables]
+    rights = [
+        f"GRANT {_ROWS_TO_STAY if table.info.get('append_only') else _ROWS} ON {table.name}"
+        for table in tables
+    ]
 
     def grant_all(session: Session) -> None:
         for each in rights:

@@ -40,7 +40,9 @@ class ProblemApi(Api):
             # Taken out first, as whoever documents a blueprint asks for the document.
             blueprints, self._undocumented = self._undocumented, []
             for blueprint in blueprints:
-                blueprint.register_views_in_doc(self, self._app, self._spec, name=blueprint.name, parameters=None)
+                blueprint.register_views_in_doc(
+                    self, self._app, self._spec, name=blueprint.name, parameters=None
+                )
                 self._spec.tag({"name": blueprint.name, "description": blueprint.description})
             return self._spec
 
@@ -59,7 +61,9 @@ class ProblemApi(Api):
         with self._writing:
             if self._document is None:
                 document = self.spec.to_dict()
-                rules = {documented_path(rule.rule): rule.rule for rule in self._app.url_map.iter_rules()}
+                rules = {
+                    documented_path(rule.rule): rule.rule for rule in self._app.url_map.iter_rules()
+                }
                 add_limits(document, rules)
                 add_examples(document)
                 self._document = self._app.json.dumps(document)
@@ -102,13 +106,17 @@ def make_api(app: Flask) -> ProblemApi:
         app,
         spec_kwargs={
             "marshmallow_plugin": plugin,
-            "info": {"description": "실시간 시세로 연습하는 모의 투자 API. 금액은 원(정수), 시각은 RFC 3339."},
+            "info": {
+                "description": "실시간 시세로 연습하는 모의 투자 API. 금액은 원(정수), 시각은 RFC 3339."
+            },
         },
     )
     if plugin.converter is None:
         raise TypeError("The plugin is not one of a document yet.")
     plugin.converter.add_attribute_function(_in_openapi_words)
-    api.spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
+    api.spec.components.security_scheme(
+        "bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    )
     return api
 
 
@@ -133,7 +141,9 @@ def _schema_name(schema: Any) -> str:
     return name.removesuffix("Schema")
 
 
-def _in_openapi_words(_converter: Any, field: Field[Any], *, ret: dict[str, Any], **_: Any) -> dict[str, Any]:
+def _in_openapi_words(
+    _converter: Any, field: Field[Any], *, ret: dict[str, Any], **_: Any
+) -> dict[str, Any]:
     """What OpenAPI 3.0 says otherwise than marshmallow: null is one of the words of a member that may be null, and a pattern is ECMAScript's."""
     changed: dict[str, Any] = {}
     if field.allow_none and None not in ret.get("enum", [None]):

@@ -15,8 +15,16 @@ _WHOLE = {"type": "integer", "minimum": 0}
 _HEADERS: Mapping[str, Any] = {
     LIMIT_HEADER: {"description": "이 한도에서 허용되는 요청 수", "schema": _WHOLE, "example": 200},
     REMAINING_HEADER: {"description": "남은 요청 수", "schema": _WHOLE, "example": 199},
-    RESET_HEADER: {"description": "한도가 다시 늘어나는 시각 (Unix 초)", "schema": _WHOLE, "example": 1_795_136_402},
-    "Retry-After": {"description": "다시 시도할 수 있을 때까지의 초", "schema": _WHOLE, "example": 1},
+    RESET_HEADER: {
+        "description": "한도가 다시 늘어나는 시각 (Unix 초)",
+        "schema": _WHOLE,
+        "example": 1_795_136_402,
+    },
+    "Retry-After": {
+        "description": "다시 시도할 수 있을 때까지의 초",
+        "schema": _WHOLE,
+        "example": 1,
+    },
 }
 
 _EXAMPLE = problem_members(
@@ -41,18 +49,26 @@ def add_limits(document: dict[str, Any], rules: Mapping[str, str]) -> None:
     components["responses"]["TOO_MANY_REQUESTS"] = {
         "description": "rate-limited; see Retry-After",
         "headers": told,
-        "content": {MIMETYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": _EXAMPLE}},
+        "content": {
+            MIMETYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": _EXAMPLE}
+        },
     }
     for path, item in document["paths"].items():
         for method, operation in item.items():
             budget = None if method == "parameters" else budget_of(method.upper(), rules[path])
             if budget is None:
                 continue
-            operation["x-rate-limit"] = {"budget": budget.name, "setting": budget.setting.upper(), "per": budget.whose}
+            operation["x-rate-limit"] = {
+                "budget": budget.name,
+                "setting": budget.setting.upper(),
+                "per": budget.whose,
+            }
             for status, answer in operation["responses"].items():
                 if status.startswith("2") and "$ref" not in answer:
                     answer["headers"] = {name: told[name] for name in told if name != "Retry-After"}
-            operation["responses"].setdefault("429", {"$ref": "#/components/responses/TOO_MANY_REQUESTS"})
+            operation["responses"].setdefault(
+                "429", {"$ref": "#/components/responses/TOO_MANY_REQUESTS"}
+            )
             if "$ref" not in operation["responses"]["429"]:
                 operation["responses"]["429"]["headers"] = told
 

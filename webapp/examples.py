@@ -229,11 +229,22 @@ BY_SCHEMA: Mapping[str, Any] = {
     "OrderEnding.status": "EXPIRED",
     "OrderEnding.reason": "day-ended",
     "OrderExplanation.status": "FILLED",
-    "OrderCounts": {"PENDING": 0, "PARTIALLY_FILLED": 0, "FILLED": 1, "CANCELLED": 0, "REJECTED": 0, "EXPIRED": 0},
+    "OrderCounts": {
+        "PENDING": 0,
+        "PARTIALLY_FILLED": 0,
+        "FILLED": 1,
+        "CANCELLED": 0,
+        "REJECTED": 0,
+        "EXPIRED": 0,
+    },
     "Preview.reserved_cash": 700_105,
     "AccountEvent.id": 7,
     "AccountEvent.kind": "cash",
-    "AccountEvent.data": {"transaction_id": _TRANSACTION, "amount": 700_000, "cash_balance": 9_299_895},
+    "AccountEvent.data": {
+        "transaction_id": _TRANSACTION,
+        "amount": 700_000,
+        "cash_balance": 9_299_895,
+    },
     "AdminAction.id": "01a20503-5d10-7e2f-b1c4-5a7d0e9f3b67",
     "AdminAction.action": "trading.halt",
     "AdminAction.operator": None,
@@ -248,7 +259,9 @@ BY_SCHEMA: Mapping[str, Any] = {
     "Halt.id": "01a20503-5d10-7e2f-b1c4-5a7d0e9f3b66",
     "AccountHalt.id": "01a20503-6e21-7f3a-92d5-6b8e1faf4c77",
     "AccountHalt.reason": "1a, 7",
-    "AuditBreach.sample": ["user_id=01a204f011c87b2aa4d193c3b5a0e9f2, cash_balance=1000, transactions=999"],
+    "AuditBreach.sample": [
+        "user_id=01a204f011c87b2aa4d193c3b5a0e9f2, cash_balance=1000, transactions=999"
+    ],
     "Halt.reason": "점검",
     "Health.status": "HEALTHY",
     "Problem.status": 409,
@@ -305,7 +318,9 @@ class _Composer:
     def __init__(self, schemas: Mapping[str, Any]) -> None:
         self._schemas = schemas
 
-    def example_of(self, node: Mapping[str, Any], *, unseen: str, name: str = "", owner: str = "") -> Any:
+    def example_of(
+        self, node: Mapping[str, Any], *, unseen: str, name: str = "", owner: str = ""
+    ) -> Any:
         """An example of a schema, without the members that are ``unseen`` in this direction; _NO_EXAMPLE where a member has none."""
         if "example" in node:
             return node["example"]
@@ -338,4 +353,6 @@ class _Composer:
 
 
 def _is_composed(node: Mapping[str, Any]) -> bool:
-    return any(kind in node for kind in ("$ref", "allOf", "anyOf", "oneOf", "properties", "example"))
+    return any(
+        kind in node for kind in ("$ref", "allOf", "anyOf", "oneOf", "properties", "example")
+    )

@@ -79,7 +79,9 @@ class EmailAddress(fields.Email):
     """An address of printable ASCII, at most 254 characters (RFC 5321)."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(validate=[validate.Length(max=254), validate.Regexp(r"^[\x21-\x7e]+\Z")], **kwargs)
+        super().__init__(
+            validate=[validate.Length(max=254), validate.Regexp(r"^[\x21-\x7e]+\Z")], **kwargs
+        )
 
 
 class StockCode(fields.String):

@@ -8,14 +8,20 @@ _FIELDS: dict[type[fields.Field], dict[str, str]] = {  # type: ignore[type-arg]
         "null": "null일 수 없습니다.",
         "validator_failed": "올바르지 않은 값입니다.",
     },
-    fields.String: {"invalid": "문자열이어야 합니다.", "invalid_utf8": "UTF-8 문자열이어야 합니다."},
+    fields.String: {
+        "invalid": "문자열이어야 합니다.",
+        "invalid_utf8": "UTF-8 문자열이어야 합니다.",
+    },
     fields.Number: {"invalid": "숫자여야 합니다.", "too_large": "숫자가 너무 큽니다."},
     fields.Integer: {"invalid": "정수여야 합니다."},
     fields.Boolean: {"invalid": "true 또는 false여야 합니다."},
     fields.UUID: {"invalid_uuid": "UUID 형식이어야 합니다."},
     fields.Enum: {"unknown": "다음 중 하나여야 합니다: {choices}"},
     fields.List: {"invalid": "목록이어야 합니다."},
-    fields.Date: {"invalid": "날짜 형식이 올바르지 않습니다.", "format": "날짜로 나타낼 수 없습니다."},
+    fields.Date: {
+        "invalid": "날짜 형식이 올바르지 않습니다.",
+        "format": "날짜로 나타낼 수 없습니다.",
+    },
 }
 
 _VALIDATORS: dict[type[validate.Validator], dict[str, str]] = {

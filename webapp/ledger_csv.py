@@ -78,7 +78,9 @@ def _language() -> str:
 def _batches(read: ReadPage, first: Page[TransactionRecord]) -> Iterator[str]:
     page = first
     while True:
-        yield _lines([[_cell(getattr(record, member)) for member, _, _ in _COLUMNS] for record in page.items])
+        yield _lines(
+            [[_cell(getattr(record, member)) for member, _, _ in _COLUMNS] for record in page.items]
+        )
         if page.next_cursor is None:
             return
         page = read(int(page.next_cursor))
@@ -93,7 +95,11 @@ def _lines(rows: list[list[str]]) -> str:
 def _cell(value: object) -> str:
     """A value as a spreadsheet should show it: times in Korea's, and text never as a formula."""
     if isinstance(value, str):
-        return f"'{value}" if value.lstrip().startswith(_FORMULA_SIGNS) or value.startswith(_MARGINS) else value
+        return (
+            f"'{value}"
+            if value.lstrip().startswith(_FORMULA_SIGNS) or value.startswith(_MARGINS)
+            else value
+        )
     if isinstance(value, datetime):
         return value.astimezone(KST).isoformat(timespec="seconds")
     return "" if value is None else str(value)

@@ -6,7 +6,14 @@ import click
 from sqlalchemy.orm import Session
 
 from trading.database.transactions import nothing_to_find
-from trading.queries.payments import AlertRecord, alerts_of, open_alerts, open_alerts_count, payment_by_id, refund_by_id
+from trading.queries.payments import (
+    AlertRecord,
+    alerts_of,
+    open_alerts,
+    open_alerts_count,
+    payment_by_id,
+    refund_by_id,
+)
 from trading.rules.admin_actions import DONE, UNCHANGED, ActionKind, Outcome
 from trading.rules.payments.states import is_payment_id
 from trading.rules.records import PaymentRecord
@@ -74,7 +81,9 @@ def payments_look(payment_id: UUID) -> None:
     _found(core.database.read(lambda session: payment_by_id(session, payment_id)))
     action = commanded(ActionKind.LOOK_AT_PAYMENT)
     intend(action, target=payment_id.hex)
-    look = look_at_payment(core.database, core.portone, payment_id, settings=core.settings, clock=core.clock)
+    look = look_at_payment(
+        core.database, core.portone, payment_id, settings=core.settings, clock=core.clock
+    )
     conclude(action, _NO_ANSWER if look.status is None else DONE, status=look.status)
     if look.status is None:
         raise click.ClickException(
@@ -116,7 +125,9 @@ def payments_give_up(refund_id: UUID, note: str) -> None:
     payment_id = UUID(hex=refund.payment_id)
     action = commanded(ActionKind.GIVE_UP_REFUND)
     intend(action, target=str(refund_id), payment_id=refund.payment_id, note=text)
-    look = look_at_payment(core.database, core.portone, payment_id, settings=core.settings, clock=core.clock)
+    look = look_at_payment(
+        core.database, core.portone, payment_id, settings=core.settings, clock=core.clock
+    )
     if look.status is None:
         conclude(action, _NO_ANSWER)
         raise click.ClickException(
@@ -158,7 +169,9 @@ def _show(payment: PaymentRecord) -> None:
             f"  refund {refund.id} {refund.status}{reason}: {refund.amount:,} won, {refund.requested_at.isoformat()}"
         )
     for cancellation in payment.cancellations:
-        click.echo(f"  cancellation {cancellation.id} by {cancellation.trigger}: {cancellation.amount:,} won")
+        click.echo(
+            f"  cancellation {cancellation.id} by {cancellation.trigger}: {cancellation.amount:,} won"
+        )
 
 
 def _line(alert: AlertRecord) -> str:

@@ -33,14 +33,22 @@ _TABLE: dict[str, Words] = {
     "stock-not-found": Words(404, "종목 없음", "종목을 찾을 수 없습니다."),
     "stock-not-tradable": Words(409, "거래할 수 없는 종목", "현재 거래할 수 없는 종목입니다."),
     "no-live-price": Words(
-        503, "실시간 시세 없음", "실시간 시세가 없어 지금은 처리할 수 없습니다. 잠시 후 다시 시도해 주세요."
+        503,
+        "실시간 시세 없음",
+        "실시간 시세가 없어 지금은 처리할 수 없습니다. 잠시 후 다시 시도해 주세요.",
     ),
     "market-closed": Words(
-        409, "장 운영 시간이 아님", "지금은 이 주문을 낼 수 있는 시간이 아닙니다. next_open 이후에 다시 시도해 주세요."
+        409,
+        "장 운영 시간이 아님",
+        "지금은 이 주문을 낼 수 있는 시간이 아닙니다. next_open 이후에 다시 시도해 주세요.",
     ),
-    "trading-halted": Words(503, "거래 중단", "관리자가 거래를 일시 중단했습니다. 잠시 후 다시 시도해 주세요."),
+    "trading-halted": Words(
+        503, "거래 중단", "관리자가 거래를 일시 중단했습니다. 잠시 후 다시 시도해 주세요."
+    ),
     "invalid-tick-size": Words(
-        422, "호가 단위 오류", "주문 가격이 호가 단위에 맞지 않습니다. nearest_prices를 확인해 주세요."
+        422,
+        "호가 단위 오류",
+        "주문 가격이 호가 단위에 맞지 않습니다. nearest_prices를 확인해 주세요.",
     ),
     "price-out-of-range": Words(
         422,
@@ -62,34 +70,50 @@ _TABLE: dict[str, Words] = {
     "cash-limit-exceeded": Words(409, "보유 한도 초과", "계좌의 현금 보유 한도를 넘습니다."),
     "order-not-found": Words(404, "주문 없음", "주문을 찾을 수 없습니다."),
     "order-not-open": Words(409, "종료된 주문", "이미 체결되었거나 종료된 주문입니다."),
-    "order-not-amendable": Words(409, "정정할 수 없는 주문", "대기 중인 지정가 주문만 정정할 수 있습니다."),
+    "order-not-amendable": Words(
+        409, "정정할 수 없는 주문", "대기 중인 지정가 주문만 정정할 수 있습니다."
+    ),
     "client-order-id-taken": Words(409, "중복된 주문 번호", "이미 사용한 client_order_id입니다."),
     "payment-not-found": Words(404, "결제 없음", "결제를 찾을 수 없습니다."),
     "payment-not-refundable": Words(
-        409, "환불할 수 없는 결제", "충전이 완료되었고 아직 모두 환불되지 않은 결제만 환불할 수 있습니다."
+        409,
+        "환불할 수 없는 결제",
+        "충전이 완료되었고 아직 모두 환불되지 않은 결제만 환불할 수 있습니다.",
     ),
     "refund-exceeds-payment": Words(
-        409, "환불 가능 금액 초과", "이 결제에서 환불할 수 있는 금액을 넘었습니다. refundable을 확인해 주세요."
+        409,
+        "환불 가능 금액 초과",
+        "이 결제에서 환불할 수 있는 금액을 넘었습니다. refundable을 확인해 주세요.",
     ),
     "payment-service-unavailable": Words(
-        503, "결제 서비스 연결 불가", "결제 서비스가 응답하지 않습니다. 결제되지 않았으니 잠시 후 다시 시도해 주세요."
+        503,
+        "결제 서비스 연결 불가",
+        "결제 서비스가 응답하지 않습니다. 결제되지 않았으니 잠시 후 다시 시도해 주세요.",
     ),
     "payment-service-refused": Words(
         502,
         "결제 서비스 오류",
         "결제 서비스가 요청을 거절했습니다. 결제되지 않았습니다. 문제가 계속되면 고객센터에 알려 주세요.",
     ),
-    "payment-webhooks-off": Words(503, "웹훅 수신 불가", "웹훅 시크릿이 설정되지 않아 받을 수 없습니다."),
-    "webhook-refused": Words(400, "웹훅 거절", "포트원이 보낸 웹훅이 아닙니다. reason을 확인해 주세요."),
+    "payment-webhooks-off": Words(
+        503, "웹훅 수신 불가", "웹훅 시크릿이 설정되지 않아 받을 수 없습니다."
+    ),
+    "webhook-refused": Words(
+        400, "웹훅 거절", "포트원이 보낸 웹훅이 아닙니다. reason을 확인해 주세요."
+    ),
     "transaction-not-found": Words(404, "거래 내역 없음", "거래 내역을 찾을 수 없습니다."),
     "holding-not-found": Words(404, "보유 종목 없음", "보유하고 있지 않은 종목입니다."),
-    "watchlist-directory-not-found": Words(404, "관심 종목 그룹 없음", "관심 종목 그룹을 찾을 수 없습니다."),
+    "watchlist-directory-not-found": Words(
+        404, "관심 종목 그룹 없음", "관심 종목 그룹을 찾을 수 없습니다."
+    ),
     "watchlist-directory-not-empty": Words(
         409,
         "비어 있지 않은 그룹",
         "그룹에 종목이 있습니다. 종목을 옮기거나, 함께 삭제하려면 force=true로 요청해 주세요.",
     ),
-    "watchlist-name-taken": Words(409, "이미 있는 그룹 이름", "같은 이름의 관심 종목 그룹이 이미 있습니다."),
+    "watchlist-name-taken": Words(
+        409, "이미 있는 그룹 이름", "같은 이름의 관심 종목 그룹이 이미 있습니다."
+    ),
     "watchlist-default-stays": Words(409, "기본 그룹", "기본 그룹은 삭제할 수 없습니다."),
     "watchlist-item-not-found": Words(404, "관심 종목 없음", "관심 종목을 찾을 수 없습니다."),
     "watchlist-duplicate": Words(409, "이미 등록된 종목", "이 그룹에 이미 등록된 종목입니다."),
@@ -104,15 +128,23 @@ _TABLE: dict[str, Words] = {
     "idempotency-key-conflict": Words(
         422, "멱등 키 충돌", "같은 Idempotency-Key로 다른 내용의 요청이 이미 있었습니다."
     ),
-    "request-in-progress": Words(409, "처리 중인 요청", "같은 Idempotency-Key의 요청을 처리하고 있습니다."),
+    "request-in-progress": Words(
+        409, "처리 중인 요청", "같은 Idempotency-Key의 요청을 처리하고 있습니다."
+    ),
     TossTooSlow.code: Words(
-        504, "시세 서버 응답 지연", "시세 서버가 제때 응답하지 않았습니다. 잠시 후 다시 시도해 주세요."
+        504,
+        "시세 서버 응답 지연",
+        "시세 서버가 제때 응답하지 않았습니다. 잠시 후 다시 시도해 주세요.",
     ),
     TossFailed.code: Words(
-        502, "시세 서버 오류", "시세 서버가 올바른 응답을 주지 않았습니다. 잠시 후 다시 시도해 주세요."
+        502,
+        "시세 서버 오류",
+        "시세 서버가 올바른 응답을 주지 않았습니다. 잠시 후 다시 시도해 주세요.",
     ),
     TossPaused.code: Words(
-        503, "시세 조회 일시 중단", "시세 서버 조회를 잠시 멈췄습니다. retry_after_s초 뒤에 다시 시도해 주세요."
+        503,
+        "시세 조회 일시 중단",
+        "시세 서버 조회를 잠시 멈췄습니다. retry_after_s초 뒤에 다시 시도해 주세요.",
     ),
     TossHasNone.code: Words(404, "시세 정보 없음", "시세 서버에 이 종목의 정보가 없습니다."),
     "relayer-unavailable": Words(503, "시세 수신 이상", "실시간 시세 수신이 정상이 아닙니다."),
@@ -122,7 +154,9 @@ _TABLE: dict[str, Words] = {
     AnswerCode.WITHDRAWN: Words(409, "구독 해제됨", AnswerCode.WITHDRAWN.message),
     AnswerCode.RECONNECT_FAILED: Words(502, "재연결 실패", AnswerCode.RECONNECT_FAILED.message),
     AnswerCode.BUSY: Words(503, "명령이 너무 많음", AnswerCode.BUSY.message),
-    "service-unavailable": Words(503, "일시적인 장애", "지금은 처리할 수 없습니다. 잠시 후 다시 시도해 주세요."),
+    "service-unavailable": Words(
+        503, "일시적인 장애", "지금은 처리할 수 없습니다. 잠시 후 다시 시도해 주세요."
+    ),
 }
 
 # A code's detail where its reason is one that a person can do something about.
@@ -131,7 +165,10 @@ _DETAILS_BY_REASON: dict[tuple[str, object], str] = {
         "validation-failed",
         PasswordFault.TOO_SHORT,
     ): "비밀번호가 너무 짧습니다. minimum에 있는 글자 수 이상으로 정해 주세요.",
-    ("validation-failed", PasswordFault.TOO_LONG): "비밀번호가 너무 깁니다. limit에 있는 글자 수까지 쓸 수 있습니다.",
+    (
+        "validation-failed",
+        PasswordFault.TOO_LONG,
+    ): "비밀번호가 너무 깁니다. limit에 있는 글자 수까지 쓸 수 있습니다.",
     (
         "validation-failed",
         PasswordFault.TOO_COMMON,
@@ -175,7 +212,9 @@ def problem_as(status: int, code: str, **facts: Any) -> Response:
         words = replace(words, detail=detail)
         # Where a form shows what is wrong with each of its fields.
         facts["errors"] = {"json": {facts["field"]: [detail]}}
-    body = problem_members(code, words, instance=request.path, request_id=g.get("request_id"), **facts)
+    body = problem_members(
+        code, words, instance=request.path, request_id=g.get("request_id"), **facts
+    )
     # What a member repeats of the request may be half a character, which UTF-8 can't hold.
     text = current_app.json.dumps(body).encode("utf-8", "replace")
     response = Response(text, status=words.status, mimetype=MIMETYPE)
@@ -200,13 +239,20 @@ def install(app: Flask) -> None:
 
 def refused(refusal: DomainError) -> Response:
     """The answer for an expected refusal, which is logged as one."""
-    log.info("request_refused", code=refusal.code, **{f"fact_{name}": value for name, value in refusal.facts.items()})
+    log.info(
+        "request_refused",
+        code=refusal.code,
+        **{f"fact_{name}": value for name, value in refusal.facts.items()},
+    )
     return problem(refusal.code, **refusal.facts)
 
 
 def _toss_has_no_answer(fault: TossError) -> Response:
     log.info("market_data_unavailable", code=fault.code, reason=str(fault))
-    return problem(fault.code, **({"retry_after_s": fault.retry_after_s} if isinstance(fault, TossPaused) else {}))
+    return problem(
+        fault.code,
+        **({"retry_after_s": fault.retry_after_s} if isinstance(fault, TossPaused) else {}),
+    )
 
 
 def _database_unavailable(fault: DatabaseUnavailable) -> Response:

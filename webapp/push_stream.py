@@ -43,7 +43,9 @@ class Peer:
 
     def is_gone(self) -> bool:
         """Whether the client has closed the connection."""
-        return bool(self._poll(select.POLLRDHUP, 0) & (select.POLLRDHUP | select.POLLHUP | select.POLLERR))
+        return bool(
+            self._poll(select.POLLRDHUP, 0) & (select.POLLRDHUP | select.POLLHUP | select.POLLERR)
+        )
 
     def takes_more(self) -> bool:
         """Whether the socket has room for a piece within the span after which a client is cut; it is cut where not."""

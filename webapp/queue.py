@@ -96,7 +96,9 @@ class Sender(Generic[T]):
                         return
                     self._changed.wait()
                 left, self._left = self._left, []
-            request_ids = list(dict.fromkeys(request_id for _things, request_id in left if request_id))
+            request_ids = list(
+                dict.fromkeys(request_id for _things, request_id in left if request_id)
+            )
             with bound_contextvars(request_id=",".join(request_ids[:_REQUESTS_NAMED_MAX]) or None):
                 self._send([thing for things, _request_id in left for thing in things])
 

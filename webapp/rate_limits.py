@@ -88,7 +88,9 @@ def _refused(limit: RequestLimit) -> Response:
     window_s = limit.limit.get_expiry()
     retry_after_s = max(1, math.ceil(limit.window.reset_time - time.time()))
     log.info("request_refused", code="rate-limited", budget=g.budget.name)
-    return problem("rate-limited", limit=limit.limit.amount, window_s=window_s, retry_after_s=retry_after_s)
+    return problem(
+        "rate-limited", limit=limit.limit.amount, window_s=window_s, retry_after_s=retry_after_s
+    )
 
 
 def _tell(response: Response) -> Response:
@@ -111,16 +113,28 @@ class _Counters(RedisStorage):
         super().__init__("redis://", connection_pool=counts.connection_pool, key_prefix=keys.RATES)
         self._counts = counts
 
-    def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+    def acquire_sliding_window_entry(
+        self, key: str, limit: int, expiry: int, amount: int = 1
+    ) -> bool:
         """Whether the request is within its limit. What its windows hold by then stays with the request, for its answer."""
-        windows = [self.prefixed_key(self._previous_window_key(key)), self.prefixed_key(self._current_window_key(key))]
+        windows = [
+            self.prefixed_key(self._previous_window_key(key)),
+            self.prefixed_key(self._current_window_key(key)),
+        ]
         try:
-            taken, held = self._counts.run(lambda redis: self._take(redis, windows, limit, expiry, amount))
+            taken, held = self._counts.run(
+                lambda redis: self._take(redis, windows, limit, expiry, amount)
+            )
         except CountsUnavailable:
             if g.budget.must_count:
                 raise
             return True
-        g.window = [int(held[0] or 0), max(0, held[1]) / 1_000, int(held[2] or 0), max(0, held[3]) / 1_000]
+        g.window = [
+            int(held[0] or 0),
+            max(0, held[1]) / 1_000,
+            int(held[2] or 0),
+            max(0, held[3]) / 1_000,
+        ]
         return bool(taken)
 
     def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:

@@ -28,7 +28,11 @@ def _begin() -> None:
     g.began_at = time.perf_counter()
     structlog.contextvars.clear_contextvars()
     # Of what an address carries only ids: its converter has made sure of them, while a text is what a user typed.
-    ids = {name: str(value) for name, value in (request.view_args or {}).items() if isinstance(value, UUID)}
+    ids = {
+        name: str(value)
+        for name, value in (request.view_args or {}).items()
+        if isinstance(value, UUID)
+    }
     structlog.contextvars.bind_contextvars(request_id=g.request_id, **ids)
     counting.request_began(request.method)
 
@@ -44,7 +48,13 @@ def _end(response: Response) -> Response:
     # Not before a stream has ended; but what the server itself says on this thread later, of a request that never got here, is not this one's.
     response.call_on_close(structlog.contextvars.clear_contextvars)
     duration_ms = round(seconds * 1_000, 1)
-    log.info("request", method=request.method, rule=rule, status=response.status_code, duration_ms=duration_ms)
+    log.info(
+        "request",
+        method=request.method,
+        rule=rule,
+        status=response.status_code,
+        duration_ms=duration_ms,
+    )
     return response
 
 

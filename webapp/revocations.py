@@ -22,7 +22,9 @@ def tell_ended(session_ids: Collection[UUID]) -> None:
     """Tell that these sessions were ended. Called after the commit; never fails."""
     core = the_core()
     try:
-        Revocations(core.redis).announce(session_ids, remember_s=core.settings.access_token_minutes * 60)
+        Revocations(core.redis).announce(
+            session_ids, remember_s=core.settings.access_token_minutes * 60
+        )
     except MarketUnavailable:
         log.warning("revocations_not_told", count=len(session_ids))
 

@@ -24,7 +24,9 @@ class Problem(Schema):
     instance = fields.String(required=True)
     code = fields.String(required=True)
     request_id = fields.String()
-    errors = fields.Dict(metadata={"description": "validation-failed: what is wrong, by place and field"})
+    errors = fields.Dict(
+        metadata={"description": "validation-failed: what is wrong, by place and field"}
+    )
 
 
 class Done(Schema):
@@ -49,7 +51,10 @@ def envelope(item: type[Schema]) -> type[Schema]:
 def page(item: type[Schema]) -> type[Schema]:
     """The envelope of a list: ``data.items`` and ``data.next_cursor``."""
     shape = Schema.from_dict(
-        {"items": fields.List(fields.Nested(item), required=True), "next_cursor": fields.String(allow_none=True)},
+        {
+            "items": fields.List(fields.Nested(item), required=True),
+            "next_cursor": fields.String(allow_none=True),
+        },
         name=f"{item.__name__}Page",
     )
     return _named(f"{item.__name__}PageAnswer", fields.Nested(shape, required=True))
@@ -57,7 +62,12 @@ def page(item: type[Schema]) -> type[Schema]:
 
 def _named(name: str, data: fields.Field[Any]) -> type[Schema]:
     return Schema.from_dict(
-        {"success": fields.Boolean(required=True), "message": fields.String(required=True), "data": data}, name=name
+        {
+            "success": fields.Boolean(required=True),
+            "message": fields.String(required=True),
+            "data": data,
+        },
+        name=name,
     )
 
 

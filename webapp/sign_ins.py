@@ -46,7 +46,9 @@ def one_attempt(email: str) -> Iterator[None]:
         locked_s = guard.failed(visitor)
         refused.tell("sign_in_failed", account=visitor.account, address=address)
         if locked_s:
-            refused.tell("sign_in_locked", account=visitor.account, address=address, locked_s=locked_s)
+            refused.tell(
+                "sign_in_locked", account=visitor.account, address=address, locked_s=locked_s
+            )
         raise
     try:
         guard.succeeded(visitor)

@@ -39,7 +39,9 @@ def _look() -> Status:
     core = the_core()
     settings = core.settings
     # With bounds of its own: the application's are for a statement that may be worth waiting for.
-    database = Database(settings.database_uri.get_secret_value(), pool_size=1, timeout_s=STATEMENT_S)
+    database = Database(
+        settings.database_uri.get_secret_value(), pool_size=1, timeout_s=STATEMENT_S
+    )
     redis = connect(settings.redis_url.get_secret_value())
     broker = redis
     if settings.broker_url != settings.redis_url.get_secret_value():

@@ -57,7 +57,9 @@ class Inspection:
     ``broker`` is the very client of ``redis`` where one server does for both.
     """
 
-    def __init__(self, settings: Settings, database: Database, redis: Redis, broker: Redis, *, now: datetime) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, redis: Redis, broker: Redis, *, now: datetime
+    ) -> None:
         self._settings = settings
         self._database = database
         self._redis = redis
@@ -74,11 +76,16 @@ class Inspection:
         sections["trading"] = self._of_database(lambda session: self._trading(session, hours))
         del sections["calendar"]
         sections["redis"] = self._of(
-            self._redis, lambda: _server_of(self._redis, self._settings.redis_url.get_secret_value())
+            self._redis,
+            lambda: _server_of(self._redis, self._settings.redis_url.get_secret_value()),
         )
         if self._broker is not self._redis:
-            sections["broker"] = self._of(self._broker, lambda: _server_of(self._broker, self._settings.broker_url))
-        sections["queues"] = self._of(self._broker, lambda: {**queues_status(self._broker, self._queues()).depths})
+            sections["broker"] = self._of(
+                self._broker, lambda: _server_of(self._broker, self._settings.broker_url)
+            )
+        sections["queues"] = self._of(
+            self._broker, lambda: {**queues_status(self._broker, self._queues()).depths}
+        )
         sections["beat"] = self._of(self._broker, self._beat)
         sections["feed"] = self._of(self._redis, lambda: self._feed(hours))
         sections["settings"] = Section(self._important_settings())
@@ -89,8 +96,12 @@ class Inspection:
             "database": _server,
             "migrations": _migrations,
             "calendar": lambda session: {"changes": day_changes(session)},
-            "rows": lambda session: {name: _members(count) for name, count in row_counts(session).items()},
-            "due": lambda session: {stage: _members(due) for stage, due in self._due(session).items()},
+            "rows": lambda session: {
+                name: _members(count) for name, count in row_counts(session).items()
+            },
+            "due": lambda session: {
+                stage: _members(due) for stage, due in self._due(session).items()
+            },
             "payments": _payments,
             "audit": self._audit,
         }
@@ -116,7 +127,9 @@ class Inspection:
         try:
             return Section(ask())
         except (RedisError, MarketUnavailable, OSError):
-            self._away[server] = f"{'Redis' if server is self._redis else 'the broker'} does not answer"
+            self._away[server] = (
+                f"{'Redis' if server is self._redis else 'the broker'} does not answer"
+            )
             return Section(missing=self._away[server])
 
     def _queues(self) -> list[str]:
@@ -124,13 +137,22 @@ class Inspection:
 
     def _hours(self, calendar: Section) -> MarketHours:
         """The hours that the market keeps; without the operators' corrections where the database can't tell them."""
-        return AlwaysOpen() if self._settings.hours_rule == "always" else KrxHours(calendar.facts.get("changes", {}))
+        return (
+            AlwaysOpen()
+            if self._settings.hours_rule == "always"
+            else KrxHours(calendar.facts.get("changes", {}))
+        )
 
     def _feed(self, hours: MarketHours) -> Facts:
         market = market_status(self._redis, hours=hours, now=self._now)
-        facts: Facts = {"status": market.diagnosis.status, "reasons": list(market.diagnosis.reasons)}
+        facts: Facts = {
+            "status": market.diagnosis.status,
+            "reasons": list(market.diagnosis.reasons),
+        }
         names = ("last_tick_at", "subscriptions", "reconnects", "why_disconnected")
-        return facts | ({} if market.health is None else {name: getattr(market.health, name) for name in names})
+        return facts | (
+            {} if market.health is None else {name: getattr(market.health, name) for name in names}
+        )
 
     def _beat(self) -> Facts:
         holder = self._broker.get(keys.BEAT_LOCK)
@@ -139,7 +161,9 @@ class Inspection:
 
     def _trading(self, session: Session, hours: MarketHours) -> Facts:
         span, halts = hours.span_at(self._now), halts_where(session, IS_RUNNING)
-        halted_accounts = select(func.count()).select_from(table_of(AccountHalt)).where(ACCOUNT_IS_HALTED)
+        halted_accounts = (
+            select(func.count()).select_from(table_of(AccountHalt)).where(ACCOUNT_IS_HALTED)
+        )
         return {
             "session": None if span is None else span.session,
             "halted_since": halts[0].halted_at if halts else None,
@@ -185,7 +209,11 @@ def _members(record: Any) -> Facts:
 
 
 def _versions() -> Facts:
-    return {"stocking": __version__, "python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+    return {
+        "stocking": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in _PACKAGES},
+    }
 
 
 def _server(session: Session) -> Facts:

@@ -38,7 +38,12 @@ def _part(name: str, section: Section) -> RenderableType:
     if section.missing is not None:
         return Group(Text(name, style="bold"), Text(f"  {section.missing}", style="red"), Text())
     for row in _ROWS.get(name, _plain)(section.facts):
-        table.add_row(*(Text(f"  {cell}" if not number else cell) for number, cell in enumerate(map(_told, row))))
+        table.add_row(
+            *(
+                Text(f"  {cell}" if not number else cell)
+                for number, cell in enumerate(map(_told, row))
+            )
+        )
     return Group(Text(name, style="bold"), table, Text())
 
 
@@ -65,12 +70,19 @@ def _plain(facts: Facts) -> list[Row]:
 
 
 def _counts(facts: Facts) -> list[Row]:
-    return [(table, f"{'about ' if count['estimated'] else ''}{count['rows']:,}") for table, count in facts.items()]
+    return [
+        (table, f"{'about ' if count['estimated'] else ''}{count['rows']:,}")
+        for table, count in facts.items()
+    ]
 
 
 def _due(facts: Facts) -> list[Row]:
     return [
-        (stage, due["count"], "" if due["oldest_age_s"] is None else f"the oldest for {due['oldest_age_s']:,} s")
+        (
+            stage,
+            due["count"],
+            "" if due["oldest_age_s"] is None else f"the oldest for {due['oldest_age_s']:,} s",
+        )
         for stage, due in facts.items()
     ]
 
@@ -84,4 +96,8 @@ def _migrations(facts: Facts) -> list[Row]:
     ]
 
 
-_ROWS: Mapping[str, Callable[[Facts], list[Row]]] = {"rows": _counts, "due": _due, "migrations": _migrations}
+_ROWS: Mapping[str, Callable[[Facts], list[Row]]] = {
+    "rows": _counts,
+    "due": _due,
+    "migrations": _migrations,
+}

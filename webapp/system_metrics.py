@@ -39,7 +39,9 @@ WAIT_S = 3.0
 class SystemMetrics(Collector):
     """What the processes have counted, and the system's status. Where a source fails its families are missing, and METRICS_SOURCE_UP says so."""
 
-    def __init__(self, core: Core, counted: Collector, *, keep_s: float = KEEP_S, wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self, core: Core, counted: Collector, *, keep_s: float = KEEP_S, wait_s: float = WAIT_S
+    ) -> None:
         names = celery_config.queue_names(core.settings)
         broker = connect_broker(core.settings.broker_url)
         self._core = core
@@ -47,12 +49,18 @@ class SystemMetrics(Collector):
         self._wait_s = wait_s
         # The database tells the time and the calendar's corrections. What it has not told yet is not waited for: these do until then.
         self._clock: Clock = utc_now
-        self._hours: MarketHours = AlwaysOpen() if core.settings.hours_rule == "always" else KrxHours({})
-        self._books: TimedLook[BooksStatus] = TimedLook(self._look_at_books, name="database", keep_s=keep_s)
+        self._hours: MarketHours = (
+            AlwaysOpen() if core.settings.hours_rule == "always" else KrxHours({})
+        )
+        self._books: TimedLook[BooksStatus] = TimedLook(
+            self._look_at_books, name="database", keep_s=keep_s
+        )
         self._queues: TimedLook[QueuesStatus] = TimedLook(
             lambda: queues_status(broker, names), name="broker", keep_s=keep_s
         )
-        self._market: TimedLook[MarketStatus] = TimedLook(self._look_at_market, name="market", keep_s=keep_s)
+        self._market: TimedLook[MarketStatus] = TimedLook(
+            self._look_at_market, name="market", keep_s=keep_s
+        )
 
     def collect(self) -> Iterator[Metric]:
         """All families whose source answered."""
@@ -90,7 +98,9 @@ class SystemMetrics(Collector):
     def _look_at_books(self) -> BooksStatus:
         core = self._core
         hours = core.market_hours()
-        books = core.database.read(lambda session: books_status(session, settings=core.settings, now=core.clock()))
+        books = core.database.read(
+            lambda session: books_status(session, settings=core.settings, now=core.clock())
+        )
         self._clock, self._hours = core.clock, hours
         return books
 
@@ -104,7 +114,9 @@ def families_of(status: SystemStatus) -> Iterator[Metric]:
     if status.books is not None:
         yield from _of_books(status.books, status.market, status.taken_at)
     if status.queues is not None:
-        yield families.QUEUE_MESSAGES.read(((queue,), length) for queue, length in status.queues.depths.items())
+        yield families.QUEUE_MESSAGES.read(
+            ((queue,), length) for queue, length in status.queues.depths.items()
+        )
         yield families.QUEUE_UNACKNOWLEDGED.value(status.queues.unacknowledged)
     if status.market is not None:
         yield from _of_market(status.market, status.taken_at)
@@ -112,20 +124,28 @@ def families_of(status: SystemStatus) -> Iterator[Metric]:
 
 def _of_books(books: BooksStatus, market: MarketStatus | None, now: datetime) -> Iterator[Metric]:
     yield families.STAGE_DUE.read(((stage,), due.count) for stage, due in books.due.items())
-    yield families.STAGE_OLDEST_AGE.read(((stage,), due.oldest_age_s or 0) for stage, due in books.due.items())
+    yield families.STAGE_OLDEST_AGE.read(
+        ((stage,), due.oldest_age_s or 0) for stage, due in books.due.items()
+    )
     yield families.READER_SILENT.read(
         ((one.name,), _age_s(one.read_at, now)) for one in books.readers if one.read_at is not None
     )
     if market is not None:
         behind = {one.name: one.behind_s(market.stream_end) for one in books.readers}
-        yield families.READER_BEHIND.read(((name,), value) for name, value in behind.items() if value is not None)
-    yield families.PAYMENT_ALERTS_OPEN.read(((kind,), books.payment_alerts.get(kind, 0)) for kind in AlertKind)
+        yield families.READER_BEHIND.read(
+            ((name,), value) for name, value in behind.items() if value is not None
+        )
+    yield families.PAYMENT_ALERTS_OPEN.read(
+        ((kind,), books.payment_alerts.get(kind, 0)) for kind in AlertKind
+    )
     yield families.TRADING_HALTED.value(books.halted_since is not None)
     audit = books.audit
     yield families.AUDIT_BREACHES_OPEN.value(audit.breaches)
     yield families.ACCOUNTS_HALTED.value(audit.halted_accounts)
     yield families.AUDIT_ACCOUNTS_DUE.value(audit.accounts_due)
-    yield families.AUDIT_LAST_LOOK_AGE.value(math.inf if audit.looked_at is None else _age_s(audit.looked_at, now))
+    yield families.AUDIT_LAST_LOOK_AGE.value(
+        math.inf if audit.looked_at is None else _age_s(audit.looked_at, now)
+    )
 
 
 def _of_market(market: MarketStatus, now: datetime) -> Iterator[Metric]:

@@ -35,7 +35,11 @@ class TimedLook(Generic[T]):
     def answer(self, *, within_s: float) -> T | None:
         """The answer to what was begun; None when that failed, or does not come in time."""
         with self._changed:
-            return self._answer if self._changed.wait_for(lambda: not self._looking, within_s) else None
+            return (
+                self._answer
+                if self._changed.wait_for(lambda: not self._looking, within_s)
+                else None
+            )
 
     def _is_good(self) -> bool:
         return time.monotonic() - self._answered_at < self._keep_s

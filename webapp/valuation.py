@@ -29,7 +29,9 @@ def my_holdings(stock_code: str | None = None) -> tuple[HoldingRecord, ...]:
     core, user_id = the_core(), me().user_id
     now = core.clock()
     rows = core.database.snapshot(
-        lambda session: held_by(session, user_id, since=_todays_beginning(now), stock_code=stock_code)
+        lambda session: held_by(
+            session, user_id, since=_todays_beginning(now), stock_code=stock_code
+        )
     )
     return priced(rows, _last_ticks(rows), now=now, freshness_ms=core.settings.tick_freshness_ms)
 

@@ -60,8 +60,12 @@ def write(
         return _response(claim, replayed=True)
 
     def answered(answer: Answer) -> StoredAnswer:
-        body = _shape(schema).dump({"success": True, "message": answer.message, "data": answer.data})
-        return StoredAnswer(status=status, body=current_app.json.dumps(body), location=answer.location)
+        body = _shape(schema).dump(
+            {"success": True, "message": answer.message, "data": answer.data}
+        )
+        return StoredAnswer(
+            status=status, body=current_app.json.dumps(body), location=answer.location
+        )
 
     if claim is not None:
         return _response_once(claim, lambda session: answered(work(session)), first=first)
@@ -71,7 +75,9 @@ def write(
         return None if answer is None else answered(answer)
 
     first()
-    return _response(the_core().database.transaction(lambda session: answered(work(session)), landed=find))
+    return _response(
+        the_core().database.transaction(lambda session: answered(work(session)), landed=find)
+    )
 
 
 @cache
@@ -80,7 +86,9 @@ def _shape(schema: type[Schema]) -> Schema:
     return schema()
 
 
-def _response_once(claim: Claim, work: Callable[[Session], StoredAnswer], *, first: Callable[[], None]) -> Response:
+def _response_once(
+    claim: Claim, work: Callable[[Session], StoredAnswer], *, first: Callable[[], None]
+) -> Response:
     """Run work that has claimed its key: what it answers is kept, and where it can't answer now the key is free again."""
     database = the_core().database
 
@@ -91,7 +99,9 @@ def _response_once(claim: Claim, work: Callable[[Session], StoredAnswer], *, fir
 
     try:
         first()
-        return _response(database.transaction(run, landed=lambda session: receipts.completed(session, claim)))
+        return _response(
+            database.transaction(run, landed=lambda session: receipts.completed(session, claim))
+        )
     except DomainError as refusal:
         return _refuse(claim, refusal)
     except Exception:
@@ -128,7 +138,9 @@ def _request_hash() -> bytes:
     content = current_app.json.dumps(request.get_json(silent=True), sort_keys=True)
     secret = the_core().settings.jwt_secret
     return hmac.digest(
-        secret.encode(), f"{request.method} {request.path}\n{content}".encode("utf-8", "surrogatepass"), "sha256"
+        secret.encode(),
+        f"{request.method} {request.path}\n{content}".encode("utf-8", "surrogatepass"),
+        "sha256",
     )
 
 
@@ -138,13 +150,19 @@ def _refuse(claim: Claim, refusal: DomainError) -> Response:
     if response.status_code in (401, 502, 503):
         _free(claim)
         return response
-    stored = StoredAnswer(status=response.status_code, body=response.get_data(as_text=True), location=None)
-    the_core().database.transaction(lambda session: receipts.complete(session, claim, stored), landed=nothing_to_find)
+    stored = StoredAnswer(
+        status=response.status_code, body=response.get_data(as_text=True), location=None
+    )
+    the_core().database.transaction(
+        lambda session: receipts.complete(session, claim, stored), landed=nothing_to_find
+    )
     return response
 
 
 def _free(claim: Claim) -> None:
-    the_core().database.transaction(lambda session: receipts.give_up(session, claim), landed=nothing_to_find)
+    the_core().database.transaction(
+        lambda session: receipts.give_up(session, claim), landed=nothing_to_find
+    )
 
 
 def was_done(answer: Response) -> bool:

@@ -23,7 +23,8 @@ def check_price_alerts() -> Done | None:
     fired, told = 0, []
     while True:
         report = core.database.transaction(
-            lambda session: check(session, stream=core.ticks, now=core.clock()), landed=nothing_to_find
+            lambda session: check(session, stream=core.ticks, now=core.clock()),
+            landed=nothing_to_find,
         )
         counting.ticks_read(ALERTS, report.ticks, gap=report.gap)
         fired += report.fired

@@ -39,7 +39,9 @@ def audit_accounts() -> dict[str, Any] | None:
         accounts, breaches = accounts + len(audited.events), breaches + len(audited.breaches)
     duration_ms = round((time.monotonic() - began) * 1_000)
     core.database.transaction(
-        lambda session: note_look(session, accounts=accounts, duration_ms=duration_ms, now=core.clock()),
+        lambda session: note_look(
+            session, accounts=accounts, duration_ms=duration_ms, now=core.clock()
+        ),
         landed=nothing_to_find,
     )
     return {"accounts": accounts, "breaches": breaches} if accounts else None
@@ -49,13 +51,16 @@ def _batch(core: Core, look_began_at: datetime) -> Audited | None:
     """Audit the next accounts; None when there are none."""
     begun_at = core.clock()
     accounts = core.database.transaction(
-        lambda session: claim_batch(session, look_began_at=look_began_at, now=begun_at), landed=nothing_to_find
+        lambda session: claim_batch(session, look_began_at=look_began_at, now=begun_at),
+        landed=nothing_to_find,
     )
     if not accounts:
         return None
     audited = core.database.snapshot(lambda session: audit(session, accounts))
     found = core.database.transaction(
-        lambda session: record_audited(session, audited, begun_at=begun_at, settings=core.settings, now=core.clock()),
+        lambda session: record_audited(
+            session, audited, begun_at=begun_at, settings=core.settings, now=core.clock()
+        ),
         landed=nothing_to_find,
     )
     for breach in found:

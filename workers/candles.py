@@ -27,7 +27,8 @@ def build_candles() -> dict[str, Any] | None:
     ticks = candles = 0
     while True:
         report = core.database.transaction(
-            lambda session: build(session, stream=core.ticks, hours=hours, now=core.clock()), landed=nothing_to_find
+            lambda session: build(session, stream=core.ticks, hours=hours, now=core.clock()),
+            landed=nothing_to_find,
         )
         counting.ticks_read(CANDLES, report.ticks, gap=report.gap)
         ticks, candles = ticks + report.ticks, candles + report.candles
@@ -43,7 +44,9 @@ def purge_candles() -> dict[str, Any] | None:
     began, purged = time.monotonic(), 0
     while time.monotonic() - began < _CATCH_UP_S:
         batch = core.database.transaction(
-            lambda session: purge_minutes(session, keep_days=core.settings.candle_minute_days, now=core.clock()),
+            lambda session: purge_minutes(
+                session, keep_days=core.settings.candle_minute_days, now=core.clock()
+            ),
             landed=nothing_to_find,
         )
         if not batch:

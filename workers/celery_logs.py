@@ -64,7 +64,13 @@ def _write_nothing_else() -> None:
 @celeryd_after_setup.connect
 def _tell_what_starts(sender: str, instance: Any, **_signal: Any) -> None:
     queues = sorted(instance.app.amqp.queues.consume_from)
-    log.info("worker_starting", worker=sender, children=instance.concurrency, queues=queues, celery=__version__)
+    log.info(
+        "worker_starting",
+        worker=sender,
+        children=instance.concurrency,
+        queues=queues,
+        celery=__version__,
+    )
 
 
 @worker_shutdown.connect

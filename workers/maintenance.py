@@ -38,14 +38,23 @@ def _look_at_once(**_signal: Any) -> None:
 def sweep_due_work() -> Done:
     """Wake again what has been due for too long: its wake-up was lost, or its task died."""
     core = the_core()
-    overdue = core.database.read(lambda session: find_overdue(session, settings=core.settings, now=core.clock()))
+    overdue = core.database.read(
+        lambda session: find_overdue(session, settings=core.settings, now=core.clock())
+    )
     core.deliver(overdue.wakeups)
-    found = {Stage.EXECUTE: overdue.orders, Stage.SETTLE: overdue.unsettled, Stage.PORTFOLIO: overdue.unapplied}
+    found = {
+        Stage.EXECUTE: overdue.orders,
+        Stage.SETTLE: overdue.unsettled,
+        Stage.PORTFOLIO: overdue.unapplied,
+    }
     for stage, count in found.items():
         counting.sweep_found(stage, count)
     if overdue.wakeups:
         log.warning(
-            "sweep_found_overdue", orders=overdue.orders, unsettled=overdue.unsettled, unapplied=overdue.unapplied
+            "sweep_found_overdue",
+            orders=overdue.orders,
+            unsettled=overdue.unsettled,
+            unapplied=overdue.unapplied,
         )
     ids: defaultdict[str, list[object]] = defaultdict(list)
     for wakeup in overdue.wakeups:
@@ -70,7 +79,9 @@ def refresh_subscriptions() -> dict[str, Any]:
 def repair_account_streams() -> dict[str, Any] | None:
     """Publish the account events that were committed and never published: Redis was away, or a process died."""
     core = the_core()
-    repaired = core.account_events.repair(batch_size=core.settings.stage_batch_size, now=core.clock())
+    repaired = core.account_events.repair(
+        batch_size=core.settings.stage_batch_size, now=core.clock()
+    )
     counting.sweep_found(Stage.ACCOUNT_EVENTS, repaired)
     if not repaired:
         return None

@@ -39,7 +39,12 @@ def match_limit_orders(shard: int = 0) -> Done | None:
     while True:
         report = core.database.transaction(
             lambda session: match_orders(
-                session, shard=shard, stream=core.ticks, hours=hours, settings=core.settings, now=core.clock()
+                session,
+                shard=shard,
+                stream=core.ticks,
+                hours=hours,
+                settings=core.settings,
+                now=core.clock(),
             ),
             landed=nothing_to_find,
         )
@@ -51,7 +56,15 @@ def match_limit_orders(shard: int = 0) -> Done | None:
     filled = sum(len(one.order_ids) for one in found)
     if not (filled or rests or report.gap):
         return None
-    return done(*found, shard=shard, ticks=ticks, filled=filled, rests=rests, gap=report.gap, more=report.more)
+    return done(
+        *found,
+        shard=shard,
+        ticks=ticks,
+        filled=filled,
+        rests=rests,
+        gap=report.gap,
+        more=report.more,
+    )
 
 
 @app.task(base=CoreTask, name=str(Task.EXPIRE_ORDERS), autoretry_for=())
@@ -67,7 +80,8 @@ def expire_orders() -> Done | None:
     )
     delisted = _in_batches(
         lambda: core.database.transaction(
-            lambda session: end_delisted(session, settings=core.settings, now=core.clock()), landed=nothing_to_find
+            lambda session: end_delisted(session, settings=core.settings, now=core.clock()),
+            landed=nothing_to_find,
         )
     )
     counting.orders_ended(OrderStatus.EXPIRED, EndReason.DAY_ENDED, _orders(expired))

@@ -39,7 +39,10 @@ def _tell(**_signal: Any) -> None:
 @beat_init.connect
 def _tell_of_beat(sender: Service, **_signal: Any) -> None:
     counting.begin_with_zero(sent={entry["task"] for entry in app.conf.beat_schedule.values()})
-    telling.serve(SETTINGS, telling.told(counting.BEAT_MESSAGES, BeatMetrics(sender.scheduler), of_one_process=True))
+    telling.serve(
+        SETTINGS,
+        telling.told(counting.BEAT_MESSAGES, BeatMetrics(sender.scheduler), of_one_process=True),
+    )
 
 
 def _slot() -> int | str:

@@ -38,7 +38,8 @@ def settle_executions(execution_ids: list[str]) -> Done:
     """Turn fills into cash."""
     core, ids = the_core(), ids_of(execution_ids)
     settled = core.database.transaction(
-        lambda session: settle(session, ids, settings=core.settings, now=core.clock()), landed=nothing_to_find
+        lambda session: settle(session, ids, settings=core.settings, now=core.clock()),
+        landed=nothing_to_find,
     )
     counting.executions_booked("settle", len(settled.execution_ids))
     return done(settled, settled=len(settled.execution_ids))
@@ -48,6 +49,8 @@ def settle_executions(execution_ids: list[str]) -> Done:
 def update_portfolios(execution_ids: list[str]) -> Done:
     """Apply settled fills to the holdings."""
     core, ids = the_core(), ids_of(execution_ids)
-    applied = core.database.transaction(lambda session: update(session, ids, now=core.clock()), landed=nothing_to_find)
+    applied = core.database.transaction(
+        lambda session: update(session, ids, now=core.clock()), landed=nothing_to_find
+    )
     counting.executions_booked("portfolio", len(applied.execution_ids))
     return done(applied, applied=len(applied.execution_ids))

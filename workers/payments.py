@@ -24,15 +24,22 @@ _PATIENT = {
     "soft_time_limit": celery_config.PAYMENT_SOFT_TIME_LIMIT_S,
     "time_limit": celery_config.PAYMENT_SOFT_TIME_LIMIT_S + 30,
 }
-_QUEUES = frozenset({celery_config.QUEUES[Task.VERIFY_PAYMENT], celery_config.QUEUES[Task.REFUND_PAYMENT]})
+_QUEUES = frozenset(
+    {celery_config.QUEUES[Task.VERIFY_PAYMENT], celery_config.QUEUES[Task.REFUND_PAYMENT]}
+)
 
 
 @celeryd_after_setup.connect
 def _refuse_without_portone(instance: Worker, **_signal: Any) -> None:
     """A worker on the queues of payments that can't ask PortOne would put them off for ever, so it does not start. Other workers need no secret."""
-    if SETTINGS.missing_for_payments and not _QUEUES.isdisjoint(instance.app.amqp.queues.consume_from):
+    if SETTINGS.missing_for_payments and not _QUEUES.isdisjoint(
+        instance.app.amqp.queues.consume_from
+    ):
         needed = "a worker on the queues of payments needs it; without, leave these queues out"
-        log.critical("settings_refused", faults=[f"{name}: {needed}" for name in SETTINGS.missing_for_payments])
+        log.critical(
+            "settings_refused",
+            faults=[f"{name}: {needed}" for name in SETTINGS.missing_for_payments],
+        )
         sys.exit(2)
 
 
@@ -46,7 +53,9 @@ def verify_payment(payment_ids: list[str]) -> Done:
     ]
     for look in looks:
         counting.payment_looked_at(look.action)
-    return Done({"statuses": [look.status for look in looks]}, ids_named(Task.VERIFY_PAYMENT, payment_ids))
+    return Done(
+        {"statuses": [look.status for look in looks]}, ids_named(Task.VERIFY_PAYMENT, payment_ids)
+    )
 
 
 @app.task(base=CoreTask, name=str(Task.REFUND_PAYMENT), **_PATIENT)
@@ -62,7 +71,10 @@ def refund_payment(refund_ids: list[str]) -> Done:
             counting.payment_looked_at(pursuit.look.action)
         if pursuit.ended and pursuit.status is not None:
             counting.refund_finished(pursuit.status)
-    return Done({"statuses": [pursuit.status for pursuit in pursuits]}, ids_named(Task.REFUND_PAYMENT, refund_ids))
+    return Done(
+        {"statuses": [pursuit.status for pursuit in pursuits]},
+        ids_named(Task.REFUND_PAYMENT, refund_ids),
+    )
 
 
 # Not retried: the next one comes by itself.
@@ -71,5 +83,9 @@ def sweep_payments() -> dict[str, Any] | None:
     """Wake the payments and refunds that are due: to be looked at again, or whose wake-up was lost."""
     core = the_core()
     now = core.clock()
-    due = core.database.transaction(lambda session: wake_due_payments(session, now=now), landed=nothing_to_find)
-    return {"payments": due.payments, "refunds": due.refunds} if due.payments or due.refunds else None
+    due = core.database.transaction(
+        lambda session: wake_due_payments(session, now=now), landed=nothing_to_find
+    )
+    return (
+        {"payments": due.payments, "refunds": due.refunds} if due.payments or due.refunds else None
+    )

@@ -87,7 +87,13 @@ class CoreTask(Task):
             return None
         except Retry as retry:
             outcome = counting.RETRIED
-            tell(log.warning, "task_retried", asked, reason=type(retry.exc).__name__, attempt=self.request.retries + 1)
+            tell(
+                log.warning,
+                "task_retried",
+                asked,
+                reason=type(retry.exc).__name__,
+                attempt=self.request.retries + 1,
+            )
             raise
         except Reject as rejected:
             # The broker took no message for a retry; the rows are still due.
@@ -107,7 +113,13 @@ class CoreTask(Task):
         duration_ms = round((time.perf_counter() - began) * 1_000, 1)
         # A periodic task that found nothing to do answers None; twice a second that is no news.
         figures, ids = result if isinstance(result, Done) else (result or {}, {})
-        tell(log.debug if result is None else log.info, "task_done", ids, duration_ms=duration_ms, **figures)
+        tell(
+            log.debug if result is None else log.info,
+            "task_done",
+            ids,
+            duration_ms=duration_ms,
+            **figures,
+        )
         # Flower shows this: of many figures most are nought.
         return {name: figure for name, figure in figures.items() if figure} or None
 
@@ -136,7 +148,14 @@ def _core_of(_pid: int) -> Core:
 
 def _send(task: str, ids: list[str]) -> None:
     headers = {"request_id": get_contextvars().get("request_id")}
-    app.send_task(task, args=(ids,), argsrepr=shown(task, ids), retry=False, ignore_result=True, headers=headers)
+    app.send_task(
+        task,
+        args=(ids,),
+        argsrepr=shown(task, ids),
+        retry=False,
+        ignore_result=True,
+        headers=headers,
+    )
 
 
 def ids_of(texts: Sequence[str]) -> list[UUID]:

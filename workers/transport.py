@@ -37,4 +37,6 @@ class Transport(redis.Transport):
 
 def take_its_place() -> None:
     """Have this one speak to every broker whose address begins with redis, whatever follows. To be called before anybody connects."""
-    TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), f"{__name__}:{Transport.__qualname__}"))
+    TRANSPORT_ALIASES.update(
+        dict.fromkeys(("redis", "rediss"), f"{__name__}:{Transport.__qualname__}")
+    )

@@ -11,7 +11,9 @@ depends_on = None
 
 ID = sa.LargeBinary().with_variant(mysql.BINARY(16), "mysql", "mariadb")
 INSTANT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-WORD = sa.String(32).with_variant(mysql.VARCHAR(32, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+WORD = sa.String(32).with_variant(
+    mysql.VARCHAR(32, charset="ascii", collation="ascii_bin"), "mysql", "mariadb"
+)
 _MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 BOOK_PRICE = (
@@ -25,9 +27,13 @@ ARRIVING = "arriving IN (0, 1) AND (arriving = 0 OR book_price IS NOT NULL)"
 def upgrade() -> None:
     _add_the_book()
     op.create_index("ix_orders_arriving", "orders", ["arriving", "stock_code"], unique=False)
-    op.create_index("ix_orders_open", "orders", ["finished_at", "time_in_force", "accepted_at"], unique=False)
+    op.create_index(
+        "ix_orders_open", "orders", ["finished_at", "time_in_force", "accepted_at"], unique=False
+    )
     # The foreign key on stock_code needs an index at any moment, so the old one goes after the new one came.
-    op.create_index("ix_orders_resting", "orders", ["stock_code", "side", "book_price"], unique=False)
+    op.create_index(
+        "ix_orders_resting", "orders", ["stock_code", "side", "book_price"], unique=False
+    )
     op.drop_index("ix_orders_book", "orders")
     _create_index_book()
     op.add_column("order_executions", sa.Column("session", WORD, nullable=True))
@@ -43,8 +49,12 @@ def upgrade() -> None:
         sa.Column("tick_price", sa.BigInteger(), nullable=False),
         sa.Column("tick_traded_at", INSTANT, nullable=False),
         sa.Column("tick_received_at", INSTANT, nullable=False),
-        sa.CheckConstraint("quantity > 0 AND price > 0 AND tick_price > 0", name=op.f("ck_order_touches_positive")),
-        sa.ForeignKeyConstraint(["order_id"], ["orders.id"], name=op.f("fk_order_touches_order_id")),
+        sa.CheckConstraint(
+            "quantity > 0 AND price > 0 AND tick_price > 0", name=op.f("ck_order_touches_positive")
+        ),
+        sa.ForeignKeyConstraint(
+            ["order_id"], ["orders.id"], name=op.f("fk_order_touches_order_id")
+        ),
         sa.PrimaryKeyConstraint("order_id", "tick_position", name=op.f("pk_order_touches")),
         **_MYSQL,
     )
@@ -68,10 +78,18 @@ def upgrade() -> None:
         sa.Column("resumed_at", INSTANT, nullable=True),
         sa.Column("resumed_by", ID, nullable=True),
         sa.CheckConstraint("running IS NULL OR running = 1", name=op.f("ck_trading_halts_running")),
-        sa.CheckConstraint("(running IS NULL) = (resumed_at IS NOT NULL)", name=op.f("ck_trading_halts_resumed_at")),
-        sa.CheckConstraint("(resumed_at IS NULL) = (resumed_by IS NULL)", name=op.f("ck_trading_halts_resumed_by")),
-        sa.ForeignKeyConstraint(["halted_by"], ["users.id"], name=op.f("fk_trading_halts_halted_by")),
-        sa.ForeignKeyConstraint(["resumed_by"], ["users.id"], name=op.f("fk_trading_halts_resumed_by")),
+        sa.CheckConstraint(
+            "(running IS NULL) = (resumed_at IS NOT NULL)", name=op.f("ck_trading_halts_resumed_at")
+        ),
+        sa.CheckConstraint(
+            "(resumed_at IS NULL) = (resumed_by IS NULL)", name=op.f("ck_trading_halts_resumed_by")
+        ),
+        sa.ForeignKeyConstraint(
+            ["halted_by"], ["users.id"], name=op.f("fk_trading_halts_halted_by")
+        ),
+        sa.ForeignKeyConstraint(
+            ["resumed_by"], ["users.id"], name=op.f("fk_trading_halts_resumed_by")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_trading_halts")),
         sa.UniqueConstraint("running", name=op.f("uq_trading_halts_running")),
         **_MYSQL,
@@ -119,10 +137,17 @@ def downgrade() -> None:
         op.drop_table(table)
     op.drop_column("order_executions", "commission_ppm")
     op.drop_column("order_executions", "session")
-    op.create_index("ix_orders_by_status", "orders", ["stock_code", "status", "side", "limit_price"], unique=False)
+    op.create_index(
+        "ix_orders_by_status",
+        "orders",
+        ["stock_code", "status", "side", "limit_price"],
+        unique=False,
+    )
     for index in ("ix_orders_book", "ix_orders_arriving", "ix_orders_open"):
         op.drop_index(index, "orders")
-    op.create_index("ix_orders_book", "orders", ["stock_code", "status", "side", "limit_price"], unique=False)
+    op.create_index(
+        "ix_orders_book", "orders", ["stock_code", "status", "side", "limit_price"], unique=False
+    )
     op.drop_index("ix_orders_by_status", "orders")
     if op.get_context().dialect.name != "sqlite":
         for check in ("arriving", "waits", "book_price"):

@@ -11,7 +11,9 @@ depends_on = None
 
 ID = sa.LargeBinary().with_variant(mysql.BINARY(16), "mysql", "mariadb")
 INSTANT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-WORD = sa.String(32).with_variant(mysql.VARCHAR(32, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+WORD = sa.String(32).with_variant(
+    mysql.VARCHAR(32, charset="ascii", collation="ascii_bin"), "mysql", "mariadb"
+)
 _MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 
@@ -23,11 +25,15 @@ def upgrade() -> None:
         sa.Column("last_id", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", INSTANT, nullable=False),
         sa.CheckConstraint("last_id > 0", name=op.f("ck_account_event_heads_last_id")),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_account_event_heads_user_id")),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_account_event_heads_user_id")
+        ),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_account_event_heads")),
         **_MYSQL,
     )
-    op.create_index("ix_account_event_heads_updated_at", "account_event_heads", ["updated_at"], unique=False)
+    op.create_index(
+        "ix_account_event_heads_updated_at", "account_event_heads", ["updated_at"], unique=False
+    )
     op.create_table(
         "account_events",
         sa.Column("user_id", ID, nullable=False),
@@ -36,8 +42,12 @@ def upgrade() -> None:
         sa.Column("occurred_at", INSTANT, nullable=False),
         sa.Column("data", sa.Text(), nullable=False),
         sa.CheckConstraint("id > 0", name=op.f("ck_account_events_id")),
-        sa.CheckConstraint("kind IN ('order', 'fill', 'cash', 'holding')", name=op.f("ck_account_events_kind")),
-        sa.ForeignKeyConstraint(["user_id"], ["account_event_heads.user_id"], name=op.f("fk_account_events_user_id")),
+        sa.CheckConstraint(
+            "kind IN ('order', 'fill', 'cash', 'holding')", name=op.f("ck_account_events_kind")
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["account_event_heads.user_id"], name=op.f("fk_account_events_user_id")
+        ),
         sa.PrimaryKeyConstraint("user_id", "id", name=op.f("pk_account_events")),
         **_MYSQL,
     )

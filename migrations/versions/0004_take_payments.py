@@ -28,7 +28,9 @@ def upgrade() -> None:
     with op.batch_alter_table("transactions") as transactions:
         transactions.add_column(sa.Column("credit_of", ID, nullable=True))
         transactions.add_column(sa.Column("reversal_of", ID, nullable=True))
-        transactions.create_foreign_key(op.f("fk_transactions_credit_of"), "payments", ["credit_of"], ["id"])
+        transactions.create_foreign_key(
+            op.f("fk_transactions_credit_of"), "payments", ["credit_of"], ["id"]
+        )
         transactions.create_foreign_key(
             op.f("fk_transactions_reversal_of"), "payment_cancellations", ["reversal_of"], ["id"]
         )
@@ -38,7 +40,8 @@ def upgrade() -> None:
             op.f("ck_transactions_credit"), "credit_of IS NULL OR transaction_type = 'DEPOSIT'"
         )
         transactions.create_check_constraint(
-            op.f("ck_transactions_reversal"), "(transaction_type = 'REFUND') = (reversal_of IS NOT NULL)"
+            op.f("ck_transactions_reversal"),
+            "(transaction_type = 'REFUND') = (reversal_of IS NOT NULL)",
         )
     with op.batch_alter_table("virtual_balances") as balances:
         balances.add_column(sa.Column("debt", sa.BigInteger(), nullable=False, server_default="0"))
@@ -95,8 +98,13 @@ def _create_payments() -> None:
             "status <> 'PARTIALLY_CANCELLED' OR (reversed_amount > 0 AND reversed_amount < amount)",
             name=op.f("ck_payments_partially_cancelled"),
         ),
-        sa.CheckConstraint("(status = 'MISMATCHED') = (mismatches IS NOT NULL)", name=op.f("ck_payments_mismatches")),
-        sa.CheckConstraint("status <> 'PENDING' OR wake_at IS NOT NULL", name=op.f("ck_payments_waits")),
+        sa.CheckConstraint(
+            "(status = 'MISMATCHED') = (mismatches IS NOT NULL)",
+            name=op.f("ck_payments_mismatches"),
+        ),
+        sa.CheckConstraint(
+            "status <> 'PENDING' OR wake_at IS NOT NULL", name=op.f("ck_payments_waits")
+        ),
         sa.CheckConstraint("looks >= 0 AND hints >= 0", name=op.f("ck_payments_looks")),
         sa.CheckConstraint(
             "finding IS NULL OR finding IN ('ABSENT', 'OPENED', 'APPROVAL_PENDING', 'ACCOUNT_ISSUED', 'FAILED', 'PAID',"
@@ -131,34 +139,52 @@ def _create_refunds() -> None:
         sa.Column("finished_at", INSTANT, nullable=True),
         sa.Column("wake_at", INSTANT, nullable=True),
         sa.CheckConstraint(
-            "status IN ('REQUESTED', 'IN_PROGRESS', 'SUCCEEDED', 'FAILED')", name=op.f("ck_payment_refunds_status")
+            "status IN ('REQUESTED', 'IN_PROGRESS', 'SUCCEEDED', 'FAILED')",
+            name=op.f("ck_payment_refunds_status"),
         ),
         sa.CheckConstraint("amount > 0", name=op.f("ck_payment_refunds_amount")),
         sa.CheckConstraint(
-            "(cancellable IS NULL) = (first_sent_at IS NULL)", name=op.f("ck_payment_refunds_first_sent_at")
+            "(cancellable IS NULL) = (first_sent_at IS NULL)",
+            name=op.f("ck_payment_refunds_first_sent_at"),
         ),
-        sa.CheckConstraint("cancellable IS NULL OR cancellable >= amount", name=op.f("ck_payment_refunds_cancellable")),
         sa.CheckConstraint(
-            "sends >= 0 AND looks >= 0 AND (sends = 0) = (first_sent_at IS NULL)", name=op.f("ck_payment_refunds_sends")
+            "cancellable IS NULL OR cancellable >= amount",
+            name=op.f("ck_payment_refunds_cancellable"),
+        ),
+        sa.CheckConstraint(
+            "sends >= 0 AND looks >= 0 AND (sends = 0) = (first_sent_at IS NULL)",
+            name=op.f("ck_payment_refunds_sends"),
         ),
         sa.CheckConstraint(
             "(status IN ('REQUESTED', 'IN_PROGRESS')) = (finished_at IS NULL)",
             name=op.f("ck_payment_refunds_finished_at"),
         ),
-        sa.CheckConstraint("(finished_at IS NULL) = (wake_at IS NOT NULL)", name=op.f("ck_payment_refunds_wake_at")),
+        sa.CheckConstraint(
+            "(finished_at IS NULL) = (wake_at IS NOT NULL)", name=op.f("ck_payment_refunds_wake_at")
+        ),
         sa.CheckConstraint(
             "status NOT IN ('IN_PROGRESS', 'SUCCEEDED') OR cancellation_id IS NOT NULL",
             name=op.f("ck_payment_refunds_cancellation_id"),
         ),
-        sa.CheckConstraint("(status = 'FAILED') = (failure IS NOT NULL)", name=op.f("ck_payment_refunds_failure")),
-        sa.ForeignKeyConstraint(["payment_id"], ["payments.id"], name=op.f("fk_payment_refunds_payment_id")),
+        sa.CheckConstraint(
+            "(status = 'FAILED') = (failure IS NOT NULL)", name=op.f("ck_payment_refunds_failure")
+        ),
+        sa.ForeignKeyConstraint(
+            ["payment_id"], ["payments.id"], name=op.f("fk_payment_refunds_payment_id")
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_payment_refunds_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_payment_refunds")),
         **_MYSQL,
     )
-    op.create_index("ix_payment_refunds_wake_at", "payment_refunds", ["wake_at", "id"], unique=False)
-    op.create_index("ix_payment_refunds_payment_id", "payment_refunds", ["payment_id", "id"], unique=False)
-    op.create_index("ix_payment_refunds_user_id_status", "payment_refunds", ["user_id", "status"], unique=False)
+    op.create_index(
+        "ix_payment_refunds_wake_at", "payment_refunds", ["wake_at", "id"], unique=False
+    )
+    op.create_index(
+        "ix_payment_refunds_payment_id", "payment_refunds", ["payment_id", "id"], unique=False
+    )
+    op.create_index(
+        "ix_payment_refunds_user_id_status", "payment_refunds", ["user_id", "status"], unique=False
+    )
 
 
 def _create_cancellations() -> None:
@@ -173,11 +199,17 @@ def _create_cancellations() -> None:
         sa.Column("refund_id", ID, nullable=True),
         sa.Column("booked_at", INSTANT, nullable=False),
         sa.CheckConstraint("amount > 0", name=op.f("ck_payment_cancellations_amount")),
-        sa.ForeignKeyConstraint(["payment_id"], ["payments.id"], name=op.f("fk_payment_cancellations_payment_id")),
-        sa.ForeignKeyConstraint(["refund_id"], ["payment_refunds.id"], name=op.f("fk_payment_cancellations_refund_id")),
+        sa.ForeignKeyConstraint(
+            ["payment_id"], ["payments.id"], name=op.f("fk_payment_cancellations_payment_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["refund_id"], ["payment_refunds.id"], name=op.f("fk_payment_cancellations_refund_id")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_payment_cancellations")),
         sa.UniqueConstraint(
-            "payment_id", "cancellation_id", name=op.f("uq_payment_cancellations_payment_id_cancellation_id")
+            "payment_id",
+            "cancellation_id",
+            name=op.f("uq_payment_cancellations_payment_id_cancellation_id"),
         ),
         sa.UniqueConstraint("refund_id", name=op.f("uq_payment_cancellations_refund_id")),
         **_MYSQL,
@@ -200,19 +232,27 @@ def _create_alerts() -> None:
             name=op.f("ck_payment_alerts_kind"),
         ),
         sa.CheckConstraint("times > 0", name=op.f("ck_payment_alerts_times")),
-        sa.CheckConstraint("(resolved_at IS NULL) = (note IS NULL)", name=op.f("ck_payment_alerts_note")),
-        sa.ForeignKeyConstraint(["payment_id"], ["payments.id"], name=op.f("fk_payment_alerts_payment_id")),
+        sa.CheckConstraint(
+            "(resolved_at IS NULL) = (note IS NULL)", name=op.f("ck_payment_alerts_note")
+        ),
+        sa.ForeignKeyConstraint(
+            ["payment_id"], ["payments.id"], name=op.f("fk_payment_alerts_payment_id")
+        ),
         sa.PrimaryKeyConstraint("payment_id", "kind", name=op.f("pk_payment_alerts")),
         **_MYSQL,
     )
-    op.create_index("ix_payment_alerts_open", "payment_alerts", ["resolved_at", "raised_at"], unique=False)
+    op.create_index(
+        "ix_payment_alerts_open", "payment_alerts", ["resolved_at", "raised_at"], unique=False
+    )
 
 
 def downgrade() -> None:
     """What was paid stays in the ledger, but not that it was. An account in debt, which the older release can't hold, stops this."""
     with op.batch_alter_table("virtual_balances") as balances:
         balances.drop_constraint(op.f("ck_virtual_balances_available_cash"), type_="check")
-        balances.create_check_constraint(op.f("ck_virtual_balances_available_cash"), "cash_balance >= reserved_cash")
+        balances.create_check_constraint(
+            op.f("ck_virtual_balances_available_cash"), "cash_balance >= reserved_cash"
+        )
         balances.drop_column("debt")
     with op.batch_alter_table("transactions") as transactions:
         for check in ("credit", "reversal"):

@@ -11,7 +11,9 @@ depends_on = None
 
 ID = sa.LargeBinary().with_variant(mysql.BINARY(16), "mysql", "mariadb")
 INSTANT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-WORD = sa.String(32).with_variant(mysql.VARCHAR(32, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+WORD = sa.String(32).with_variant(
+    mysql.VARCHAR(32, charset="ascii", collation="ascii_bin"), "mysql", "mariadb"
+)
 _MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 # What a long ledger is narrowed and added up by; without them the optimizer goes through all users' rows of a stock.
 _INDEXES = (
@@ -25,7 +27,11 @@ _INDEXES = (
         "transactions",
         ["user_id", "transaction_type", "sequence"],
     ),
-    ("ix_transactions_user_id_stock_code_sequence", "transactions", ["user_id", "stock_code", "sequence"]),
+    (
+        "ix_transactions_user_id_stock_code_sequence",
+        "transactions",
+        ["user_id", "stock_code", "sequence"],
+    ),
     ("ix_transactions_user_id_transaction_date", "transactions", ["user_id", "transaction_date"]),
 )
 
@@ -45,8 +51,13 @@ def upgrade() -> None:
         sa.Column("unpriced_holdings", sa.BigInteger(), nullable=False),
         sa.Column("recorded_at", INSTANT, nullable=False),
         sa.CheckConstraint("holdings_value >= 0", name=op.f("ck_account_days_holdings_value")),
-        sa.CheckConstraint("carried_holdings >= 0 AND unpriced_holdings >= 0", name=op.f("ck_account_days_holdings")),
-        sa.CheckConstraint("paid_out >= 0 AND net_flow + paid_out >= 0", name=op.f("ck_account_days_flows")),
+        sa.CheckConstraint(
+            "carried_holdings >= 0 AND unpriced_holdings >= 0",
+            name=op.f("ck_account_days_holdings"),
+        ),
+        sa.CheckConstraint(
+            "paid_out >= 0 AND net_flow + paid_out >= 0", name=op.f("ck_account_days_flows")
+        ),
         sa.CheckConstraint("last_sequence > 0", name=op.f("ck_account_days_last_sequence")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_account_days_user_id")),
         sa.PrimaryKeyConstraint("user_id", "day", name=op.f("pk_account_days")),

@@ -10,8 +10,12 @@ branch_labels = None
 depends_on = None
 
 INSTANT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-WORD = sa.String(32).with_variant(mysql.VARCHAR(32, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
-STOCK_CODE = sa.String(20).with_variant(mysql.VARCHAR(20, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+WORD = sa.String(32).with_variant(
+    mysql.VARCHAR(32, charset="ascii", collation="ascii_bin"), "mysql", "mariadb"
+)
+STOCK_CODE = sa.String(20).with_variant(
+    mysql.VARCHAR(20, charset="ascii", collation="ascii_bin"), "mysql", "mariadb"
+)
 _MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 
@@ -30,18 +34,28 @@ def upgrade() -> None:
         sa.Column("opened_at", INSTANT, nullable=False),
         sa.Column("closed_at", INSTANT, nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
-        sa.CheckConstraint("candle_interval IN ('min:1', 'day:1')", name=op.f("ck_candles_candle_interval")),
+        sa.CheckConstraint(
+            "candle_interval IN ('min:1', 'day:1')", name=op.f("ck_candles_candle_interval")
+        ),
         sa.CheckConstraint(
             "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
             name=op.f("ck_candles_prices"),
         ),
         sa.CheckConstraint("volume >= 0 AND amount >= 0", name=op.f("ck_candles_volume")),
-        sa.CheckConstraint("opened_at >= starts_at AND closed_at >= opened_at", name=op.f("ck_candles_times")),
-        sa.ForeignKeyConstraint(["stock_code"], ["stocks.code"], name=op.f("fk_candles_stock_code")),
-        sa.PrimaryKeyConstraint("stock_code", "candle_interval", "starts_at", name=op.f("pk_candles")),
+        sa.CheckConstraint(
+            "opened_at >= starts_at AND closed_at >= opened_at", name=op.f("ck_candles_times")
+        ),
+        sa.ForeignKeyConstraint(
+            ["stock_code"], ["stocks.code"], name=op.f("fk_candles_stock_code")
+        ),
+        sa.PrimaryKeyConstraint(
+            "stock_code", "candle_interval", "starts_at", name=op.f("pk_candles")
+        ),
         **_MYSQL,
     )
-    op.create_index("ix_candles_candle_interval_starts_at", "candles", ["candle_interval", "starts_at"])
+    op.create_index(
+        "ix_candles_candle_interval_starts_at", "candles", ["candle_interval", "starts_at"]
+    )
     op.create_table(
         "candle_cursors",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),

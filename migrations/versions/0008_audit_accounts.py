@@ -11,7 +11,9 @@ depends_on = None
 
 ID = sa.LargeBinary().with_variant(mysql.BINARY(16), "mysql", "mariadb")
 INSTANT = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
-WORD = sa.String(32).with_variant(mysql.VARCHAR(32, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+WORD = sa.String(32).with_variant(
+    mysql.VARCHAR(32, charset="ascii", collation="ascii_bin"), "mysql", "mariadb"
+)
 _MYSQL = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
 
@@ -39,7 +41,9 @@ def upgrade() -> None:
         sa.Column("resolved_at", INSTANT, nullable=True),
         sa.Column("note", sa.String(500), nullable=True),
         sa.CheckConstraint("times > 0", name=op.f("ck_audit_breaches_times")),
-        sa.CheckConstraint("(resolved_at IS NULL) = (note IS NULL)", name=op.f("ck_audit_breaches_note")),
+        sa.CheckConstraint(
+            "(resolved_at IS NULL) = (note IS NULL)", name=op.f("ck_audit_breaches_note")
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_audit_breaches_user_id")),
         sa.PrimaryKeyConstraint("user_id", "check_number", name=op.f("pk_audit_breaches")),
         **_MYSQL,
@@ -52,7 +56,9 @@ def upgrade() -> None:
         sa.Column("accounts", sa.BigInteger(), nullable=False),
         sa.Column("duration_ms", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("id = 1", name=op.f("ck_audit_looks_id")),
-        sa.CheckConstraint("accounts >= 0 AND duration_ms >= 0", name=op.f("ck_audit_looks_figures")),
+        sa.CheckConstraint(
+            "accounts >= 0 AND duration_ms >= 0", name=op.f("ck_audit_looks_figures")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_looks")),
         **_MYSQL,
     )
@@ -69,13 +75,25 @@ def upgrade() -> None:
         sa.Column("resumed_by", ID, nullable=True),
         sa.Column("note", sa.String(500), nullable=True),
         sa.CheckConstraint("running IS NULL OR running = 1", name=op.f("ck_account_halts_running")),
-        sa.CheckConstraint("cause IN ('audit-breach', 'administrator')", name=op.f("ck_account_halts_cause")),
-        sa.CheckConstraint("(running IS NULL) = (resumed_at IS NOT NULL)", name=op.f("ck_account_halts_resumed_at")),
-        sa.CheckConstraint("(resumed_at IS NULL) = (note IS NULL)", name=op.f("ck_account_halts_note")),
-        sa.CheckConstraint("resumed_by IS NULL OR resumed_at IS NOT NULL", name=op.f("ck_account_halts_resumed_by")),
+        sa.CheckConstraint(
+            "cause IN ('audit-breach', 'administrator')", name=op.f("ck_account_halts_cause")
+        ),
+        sa.CheckConstraint(
+            "(running IS NULL) = (resumed_at IS NOT NULL)", name=op.f("ck_account_halts_resumed_at")
+        ),
+        sa.CheckConstraint(
+            "(resumed_at IS NULL) = (note IS NULL)", name=op.f("ck_account_halts_note")
+        ),
+        sa.CheckConstraint(
+            "resumed_by IS NULL OR resumed_at IS NOT NULL", name=op.f("ck_account_halts_resumed_by")
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_account_halts_user_id")),
-        sa.ForeignKeyConstraint(["halted_by"], ["users.id"], name=op.f("fk_account_halts_halted_by")),
-        sa.ForeignKeyConstraint(["resumed_by"], ["users.id"], name=op.f("fk_account_halts_resumed_by")),
+        sa.ForeignKeyConstraint(
+            ["halted_by"], ["users.id"], name=op.f("fk_account_halts_halted_by")
+        ),
+        sa.ForeignKeyConstraint(
+            ["resumed_by"], ["users.id"], name=op.f("fk_account_halts_resumed_by")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account_halts")),
         sa.UniqueConstraint("user_id", "running", name=op.f("uq_account_halts_user_id_running")),
         **_MYSQL,

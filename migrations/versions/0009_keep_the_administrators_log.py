@@ -31,7 +31,9 @@ def upgrade() -> None:
         sa.Column("request_id", _ascii(64), nullable=True),
         sa.Column("address", _ascii(45), nullable=True),
         sa.Column("began_at", INSTANT, nullable=False),
-        sa.CheckConstraint("(user_id IS NULL) = (operator IS NOT NULL)", name=op.f("ck_admin_actions_actor")),
+        sa.CheckConstraint(
+            "(user_id IS NULL) = (operator IS NOT NULL)", name=op.f("ck_admin_actions_actor")
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_admin_actions_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_admin_actions")),
         **_MYSQL,
@@ -44,7 +46,9 @@ def upgrade() -> None:
         sa.Column("outcome", _ascii(32), nullable=False),
         sa.Column("details", sa.Text(), nullable=False),
         sa.Column("ended_at", INSTANT, nullable=False),
-        sa.ForeignKeyConstraint(["action_id"], ["admin_actions.id"], name=op.f("fk_admin_action_outcomes_action_id")),
+        sa.ForeignKeyConstraint(
+            ["action_id"], ["admin_actions.id"], name=op.f("fk_admin_action_outcomes_action_id")
+        ),
         sa.PrimaryKeyConstraint("action_id", name=op.f("pk_admin_action_outcomes")),
         **_MYSQL,
     )

@@ -9,7 +9,9 @@ down_revision = "0009"
 branch_labels = None
 depends_on = None
 
-REQUEST_ID = sa.String(64).with_variant(mysql.VARCHAR(64, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+REQUEST_ID = sa.String(64).with_variant(
+    mysql.VARCHAR(64, charset="ascii", collation="ascii_bin"), "mysql", "mariadb"
+)
 
 
 def upgrade() -> None:

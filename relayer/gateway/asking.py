@@ -25,7 +25,9 @@ class Asking:
     last_event_id: int | None
 
     def feed(self, clock: Callable[[], datetime]) -> ClientFeed:
-        return ClientFeed(self.bearer, codes=self.codes, last_event_id=self.last_event_id, now=clock())
+        return ClientFeed(
+            self.bearer, codes=self.codes, last_event_id=self.last_event_id, now=clock()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,9 @@ def asking_of_request(request: web.Request, tokens: Tokens) -> Asking:
     """Raises Unauthorized, then ValidationFailed: a stranger learns nothing of what is taken."""
     bearer = tokens.of_headers(request.headers)
     given = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
-    return Asking(bearer, stock_codes_of(request.query.getall("stock_codes", [])), event_id_of(given))
+    return Asking(
+        bearer, stock_codes_of(request.query.getall("stock_codes", [])), event_id_of(given)
+    )
 
 
 def asking_of_message(text: str, tokens: Tokens) -> Asking:
@@ -49,7 +53,9 @@ def asking_of_message(text: str, tokens: Tokens) -> Asking:
     if message.get("type") != "auth":
         raise Unauthorized
     bearer = tokens.bearer(message.get("token"))
-    return Asking(bearer, _codes(message.get("stock_codes", [])), event_id_of(message.get("last_event_id")))
+    return Asking(
+        bearer, _codes(message.get("stock_codes", [])), event_id_of(message.get("last_event_id"))
+    )
 
 
 def change_of_message(text: str) -> Change:

@@ -41,14 +41,18 @@ class Attempts:
         while True:
             await asyncio.sleep(WINDOW_S)
             before = time.monotonic() - WINDOW_S
-            for user_id in [user_id for user_id, connects in self._connects.items() if connects[-1] <= before]:
+            for user_id in [
+                user_id for user_id, connects in self._connects.items() if connects[-1] <= before
+            ]:
                 del self._connects[user_id]
 
     @contextmanager
     def waiting(self, request: web.Request) -> Iterator[None]:
         """A stranger's connection while the block runs. Raises RateLimited when his client has too many of them."""
         client = client_of(
-            client_address(request.remote or "", request.headers.get("X-Forwarded-For", ""), self._trusted)
+            client_address(
+                request.remote or "", request.headers.get("X-Forwarded-For", ""), self._trusted
+            )
         )
         if self._waiting[client] >= WAITING_PER_CLIENT_MAX:
             raise RateLimited(limit=WAITING_PER_CLIENT_MAX, window_s=WINDOW_S, retry_after_s=1)

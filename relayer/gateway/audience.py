@@ -31,7 +31,9 @@ _RETRY_SPREAD_MS = 5_000
 class Audience:
     """Keeps the clients, gives each what comes for it, and lets time pass for all of them."""
 
-    def __init__(self, settings: Settings, redis: "Redis", *, clock: Callable[[], datetime], draw: Random) -> None:
+    def __init__(
+        self, settings: Settings, redis: "Redis", *, clock: Callable[[], datetime], draw: Random
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._draw = draw
@@ -42,9 +44,20 @@ class Audience:
         self._due: set[Client] = set()
         self._closing = False
         self.channels: SharedChannels[Client] = SharedChannels(
-            redis, [keys.REVOCATIONS], self._receive, confirmed=_wake, lost=self._lose, found=self._resume
+            redis,
+            [keys.REVOCATIONS],
+            self._receive,
+            confirmed=_wake,
+            lost=self._lose,
+            found=self._resume,
         )
-        self.means = Means(redis, self.channels, settings.stream_stall_s, clock, asyncio.Semaphore(_LOOKS_AT_ONCE_MAX))
+        self.means = Means(
+            redis,
+            self.channels,
+            settings.stream_stall_s,
+            clock,
+            asyncio.Semaphore(_LOOKS_AT_ONCE_MAX),
+        )
 
     @property
     def size(self) -> int:
@@ -110,7 +123,9 @@ class Audience:
         """Take leave of everybody; nobody is let in any more."""
         self._closing = True
         for client in self._clients:
-            client.feed.finish(messages.closing(messages.RETRY_MS + self._draw.randrange(_RETRY_SPREAD_MS)))
+            client.feed.finish(
+                messages.closing(messages.RETRY_MS + self._draw.randrange(_RETRY_SPREAD_MS))
+            )
             client.wake()
 
     def _receive(self, channel: str, text: str, listeners: Set[Client]) -> None:

@@ -68,7 +68,9 @@ class SharedChannels(Generic[Listener]):
         self._confirmed = confirmed
         self._lost = lost
         self._found = found
-        self._channels: dict[str, _Channel[Listener]] = {name: _Channel(is_permanent=True) for name in permanent}
+        self._channels: dict[str, _Channel[Listener]] = {
+            name: _Channel(is_permanent=True) for name in permanent
+        }
         self._due: set[str] = set()
         self._wake = asyncio.Event()
 
@@ -112,7 +114,9 @@ class SharedChannels(Generic[Listener]):
 
     async def _begin(self, pubsub: PubSub) -> None:
         """Subscribe to everything on a new connection. The answer to the ping comes behind all confirmations."""
-        self._channels = {name: channel for name, channel in self._channels.items() if channel.wanted}
+        self._channels = {
+            name: channel for name, channel in self._channels.items() if channel.wanted
+        }
         for channel in self._channels.values():
             channel.asked, channel.unanswered = False, 0
         self._due = set(self._channels)

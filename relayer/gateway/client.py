@@ -90,7 +90,11 @@ class Client(ABC):
 
     def push(self) -> None:
         """Write what there is at once, where ``run`` rests and the socket has room: waking a task for each tick would take longer than writing it."""
-        if self._rests and not self._transport.is_closing() and not self._transport.get_write_buffer_size():
+        if (
+            self._rests
+            and not self._transport.is_closing()
+            and not self._transport.get_write_buffer_size()
+        ):
             batch = self.feed.take(self._means.clock())
             if batch:
                 self._write(batch)
@@ -108,7 +112,11 @@ class Client(ABC):
         self._means.tally.messages += len(batch)
 
     def _wake_if_needed(self) -> None:
-        if self._transport.is_closing() or self._transport.get_write_buffer_size() or not self._rests:
+        if (
+            self._transport.is_closing()
+            or self._transport.get_write_buffer_size()
+            or not self._rests
+        ):
             self._wake.set()
 
     async def _rest(self) -> None:
@@ -162,7 +170,11 @@ class EventStreamClient(Client):
     """A client of server-sent events, whose answer has begun."""
 
     def __init__(
-        self, feed: ClientFeed, means: Means, transport: asyncio.Transport, response: web.StreamResponse
+        self,
+        feed: ClientFeed,
+        means: Means,
+        transport: asyncio.Transport,
+        response: web.StreamResponse,
     ) -> None:
         super().__init__(feed, means, transport)
         self._response = response
@@ -170,7 +182,11 @@ class EventStreamClient(Client):
     def _framed(self, batch: Sequence[PushMessage]) -> bytes:
         body = b"".join([message.sse for message in batch])
         # RFC 9112, 7.1. An answer to HTTP/1.0 has no chunks.
-        return b"%x\r\n%b\r\n" % (len(body), body) if self._response.headers.get("Transfer-Encoding") else body
+        return (
+            b"%x\r\n%b\r\n" % (len(body), body)
+            if self._response.headers.get("Transfer-Encoding")
+            else body
+        )
 
 
 class WebSocketClient(Client):

@@ -63,7 +63,9 @@ class _FirstMessageLate(Exception):
 class Entrances:
     """The handlers. Each answers until its client goes or is cut."""
 
-    def __init__(self, audience: Audience, attempts: Attempts, tokens: Tokens, origins: Origins) -> None:
+    def __init__(
+        self, audience: Audience, attempts: Attempts, tokens: Tokens, origins: Origins
+    ) -> None:
         self._audience = audience
         self._attempts = attempts
         self._tokens = tokens
@@ -97,7 +99,10 @@ class Entrances:
         self._origins.check(request)
         with self._audience.place():
             websocket = web.WebSocketResponse(
-                heartbeat=KEEP_ALIVE_S, max_msg_size=MESSAGE_BYTES_MAX, compress=False, timeout=_FAREWELL_S
+                heartbeat=KEEP_ALIVE_S,
+                max_msg_size=MESSAGE_BYTES_MAX,
+                compress=False,
+                timeout=_FAREWELL_S,
             )
             await websocket.prepare(request)
             with suppress(OSError):
@@ -118,7 +123,9 @@ class Entrances:
             members = members_of(refusal, request)
             log.info("request_refused", code=members["code"])
             with suppress(OSError):
-                await websocket.send_frame(PushMessage("error", to_json(members)).text, WSMsgType.TEXT)
+                await websocket.send_frame(
+                    PushMessage("error", to_json(members)).text, WSMsgType.TEXT
+                )
             return _CLOSE_CODES.get(members["code"], CLOSE_POLICY_VIOLATION)
 
     async def _asking(self, websocket: web.WebSocketResponse, request: web.Request) -> Asking:

@@ -28,14 +28,18 @@ def code_and_facts(fault: Exception) -> tuple[str, dict[str, Any]]:
     """The problem code of a failure, with its facts."""
     if isinstance(fault, DomainError):
         return fault.code, dict(fault.facts)
-    return ("upstream-unavailable" if isinstance(fault, MarketUnavailable) else "internal-error"), {}
+    return (
+        "upstream-unavailable" if isinstance(fault, MarketUnavailable) else "internal-error"
+    ), {}
 
 
 def members_of(fault: Exception, request: web.Request) -> dict[str, Any]:
     """The members of the problem that a failure is told as."""
     code, facts = code_and_facts(fault)
     counting.problem_answered(code)
-    return problem_members(code, SHARED_PROBLEMS[code], instance=request.path, request_id=request[REQUEST_ID], **facts)
+    return problem_members(
+        code, SHARED_PROBLEMS[code], instance=request.path, request_id=request[REQUEST_ID], **facts
+    )
 
 
 @web.middleware
@@ -76,7 +80,9 @@ async def name_request(request: web.Request, response: web.StreamResponse) -> No
 def _answer(code: str, request: web.Request, **facts: Any) -> web.Response:
     counting.problem_answered(code)
     words = SHARED_PROBLEMS[code]
-    body = problem_members(code, words, instance=request.path, request_id=request[REQUEST_ID], **facts)
+    body = problem_members(
+        code, words, instance=request.path, request_id=request[REQUEST_ID], **facts
+    )
     text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
     answer = web.Response(body=text, status=words.status, content_type=MIMETYPE)
     if words.status == 401:

@@ -60,7 +60,9 @@ class Gateway:
         self._attempts = Attempts(settings)
         self._entrances = Entrances(self._audience, self._attempts, Tokens(settings), self._origins)
         counting.begin_with_zero(codes=SHARED_PROBLEMS)
-        self._told = telling.told(counting.PROBLEMS, GatewayMetrics(self._audience), of_one_process=True)
+        self._told = telling.told(
+            counting.PROBLEMS, GatewayMetrics(self._audience), of_one_process=True
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set. OSError when the port is taken; an unforeseen fault of one part ends all and is raised."""
@@ -68,7 +70,11 @@ class Gateway:
             log.info("gateway_started", pid=os.getpid(), port=self._settings.gateway_port)
             endless = [
                 group.create_task(work)
-                for work in (self._audience.channels.run(), self._audience.run(), self._attempts.run())
+                for work in (
+                    self._audience.channels.run(),
+                    self._audience.run(),
+                    self._attempts.run(),
+                )
             ]
             await stop.wait()
             log.info("gateway_stopping", clients=self._audience.size)
@@ -80,7 +86,9 @@ class Gateway:
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
-        application = web.Application(middlewares=[answer_failures], client_max_size=_REQUEST_BYTES_MAX)
+        application = web.Application(
+            middlewares=[answer_failures], client_max_size=_REQUEST_BYTES_MAX
+        )
         application.on_response_prepare.extend([self._origins.share, name_request, self._harden])
         application.router.add_get(STREAM_PATH, self._entrances.event_stream, allow_head=False)
         application.router.add_options(STREAM_PATH, self._origins.preflight)
@@ -98,7 +106,9 @@ class Gateway:
         )
         await runner.setup()
         try:
-            site = web.TCPSite(runner, self._settings.gateway_host, self._settings.gateway_port, backlog=_BACKLOG)
+            site = web.TCPSite(
+                runner, self._settings.gateway_host, self._settings.gateway_port, backlog=_BACKLOG
+            )
             await site.start()
             yield
         finally:
@@ -133,7 +143,9 @@ class Gateway:
 
     async def _tell(self, _request: web.Request) -> web.Response:
         """For Prometheus. It is for the operators: the proxy keeps it inside."""
-        return web.Response(body=telling.text_of(self._told), headers={"Content-Type": telling.CONTENT_TYPE})
+        return web.Response(
+            body=telling.text_of(self._told), headers={"Content-Type": telling.CONTENT_TYPE}
+        )
 
 
 def _connect(url: str) -> "Redis":

@@ -24,7 +24,11 @@ class Tokens:
             raise Unauthorized
         try:
             claims = jwt.decode(
-                token, self._secret, algorithms=[ALGORITHM], issuer=ISSUER, options={"require": ["exp", "sub", "iss"]}
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                issuer=ISSUER,
+                options={"require": ["exp", "sub", "iss"]},
             )
         except (jwt.InvalidTokenError, ValueError):
             raise Unauthorized from None

@@ -8,7 +8,13 @@ from typing import NamedTuple
 from relayer.stomp.errors import PeerSilent, UnexpectedFrame
 from relayer.stomp.frames import Command, Frame, Header
 from relayer.stomp.heart_beats import HeartBeat, Pulse
-from relayer.stomp.limits import CONNECTED_TIMEOUT_S, DEFAULT_LIMITS, DISCONNECT_TIMEOUT_S, RECEIPT_TIMEOUT_S, Limits
+from relayer.stomp.limits import (
+    CONNECTED_TIMEOUT_S,
+    DEFAULT_LIMITS,
+    DISCONNECT_TIMEOUT_S,
+    RECEIPT_TIMEOUT_S,
+    Limits,
+)
 from relayer.stomp.session_core import SessionCore
 from relayer.stomp.states import CLIENT_RECEIVES, CLIENT_SENDS, State
 from relayer.stomp.subscription_ids import SubscriptionIds
@@ -117,7 +123,11 @@ class ClientSession(SessionCore[Event]):
 
     def connect(self, *, host: str, headers: tuple[Header, ...], now: float) -> None:
         """Ask for a session; ``headers`` are the server's own wishes beyond the specification's."""
-        standard = (("accept-version", Version.V1_2), ("host", host), ("heart-beat", str(self._heart_beat)))
+        standard = (
+            ("accept-version", Version.V1_2),
+            ("host", host),
+            ("heart-beat", str(self._heart_beat)),
+        )
         self._send(Command.CONNECT, (*standard, *headers), now)
         self._farewell_at = now + CONNECTED_TIMEOUT_S
 
@@ -127,7 +137,11 @@ class ClientSession(SessionCore[Event]):
             return
         subscription = self._ids.assign(destination)
         receipt = f"{subscription}-sub_receipt"
-        headers = (("id", subscription), ("destination", self._spell(destination)), ("receipt", receipt))
+        headers = (
+            ("id", subscription),
+            ("destination", self._spell(destination)),
+            ("receipt", receipt),
+        )
         self._send(Command.SUBSCRIBE, headers, now)
         self._subscribed.add(destination)
         self._await(receipt, _Purpose.SUBSCRIBE, destination, now)
@@ -211,14 +225,20 @@ class ClientSession(SessionCore[Event]):
         self._pulse = pulse
         self._farewell_at = None
         self._events.append(
-            Connected(version=version, beat_every_s=pulse.send_interval_s, expect_every_s=pulse.expect_interval_s)
+            Connected(
+                version=version,
+                beat_every_s=pulse.send_interval_s,
+                expect_every_s=pulse.expect_interval_s,
+            )
         )
 
     def _take_error(self, frame: Frame) -> None:
         culprit = self._awaited.get(frame.header("receipt-id") or "")
         summary = frame.header("message") or frame.body.decode(errors="replace")
         self._events.append(
-            ErrorReceived(summary=summary, destination=None if culprit is None else culprit.destination)
+            ErrorReceived(
+                summary=summary, destination=None if culprit is None else culprit.destination
+            )
         )
 
     def _expire(self, now: float) -> None:

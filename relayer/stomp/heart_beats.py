@@ -49,12 +49,20 @@ class Pulse:
     @property
     def beat_due_at(self) -> float | None:
         """When we must send something; None when nothing was promised."""
-        return None if self.send_interval_s is None else self._sent_at + BEAT_PART * self.send_interval_s
+        return (
+            None
+            if self.send_interval_s is None
+            else self._sent_at + BEAT_PART * self.send_interval_s
+        )
 
     @property
     def dead_at(self) -> float | None:
         """When a peer that stays silent counts as dead; None when it promised nothing."""
-        return None if self.expect_interval_s is None else self._heard_at + SILENCE_INTERVALS * self.expect_interval_s
+        return (
+            None
+            if self.expect_interval_s is None
+            else self._heard_at + SILENCE_INTERVALS * self.expect_interval_s
+        )
 
 
 def _agreed_s(can_send_ms: int, wants_ms: int) -> float | None:

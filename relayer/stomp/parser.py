@@ -124,9 +124,15 @@ class Parser:
             raise MalformedFrame("a header has no colon")
         if not name:
             raise MalformedFrame("a header has no name")
-        return (unescape(name, self.version), unescape(value, self.version)) if escaped else (name, value)
+        return (
+            (unescape(name, self.version), unescape(value, self.version))
+            if escaped
+            else (name, value)
+        )
 
-    def _read_body(self, command: Command, headers: tuple[Header, ...], length: int | None) -> Frame | None:
+    def _read_body(
+        self, command: Command, headers: tuple[Header, ...], length: int | None
+    ) -> Frame | None:
         end = self._body_end() if length is None else length
         if end is None or len(self._buffer) <= end:
             return None

@@ -49,7 +49,9 @@ Event = ConnectRequested | SubscribeRequested | UnsubscribeRequested | Disconnec
 class ServerSession(SessionCore[Event]):
     """Answers one client. A client's fault is answered with ERROR and ends the session, as the specification demands."""
 
-    def __init__(self, *, heart_beat: HeartBeat, now: float, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, *, heart_beat: HeartBeat, now: float, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
         super().__init__(sends=SERVER_SENDS, receives=SERVER_RECEIVES, limits=limits)
         self._heart_beat = heart_beat
         self._client_heart_beat = HeartBeat(send_ms=0, want_ms=0)
@@ -71,7 +73,11 @@ class ServerSession(SessionCore[Event]):
 
     def refuse(self, summary: str, *, now: float, receipt: str | None = None) -> None:
         """Send ERROR, which ends the session. IllegalAction when it is over already."""
-        headers = (("message", summary),) if receipt is None else (("message", summary), ("receipt-id", receipt))
+        headers = (
+            (("message", summary),)
+            if receipt is None
+            else (("message", summary), ("receipt-id", receipt))
+        )
         self._send(Command.ERROR, headers, now)
 
     def acknowledge(self, receipt: str | None, *, now: float) -> None:
@@ -126,14 +132,18 @@ class ServerSession(SessionCore[Event]):
         if subscription in self._subscriptions:
             raise UnexpectedFrame("the subscription id is taken")
         self._subscriptions[subscription] = destination
-        return SubscribeRequested(subscription=subscription, destination=destination, receipt=frame.header("receipt"))
+        return SubscribeRequested(
+            subscription=subscription, destination=destination, receipt=frame.header("receipt")
+        )
 
     def _unsubscribe(self, frame: Frame) -> UnsubscribeRequested:
         subscription = frame.header("id")
         if subscription is None or subscription not in self._subscriptions:
             raise UnexpectedFrame("UNSUBSCRIBE names no subscription")
         destination = self._subscriptions.pop(subscription)
-        return UnsubscribeRequested(subscription=subscription, destination=destination, receipt=frame.header("receipt"))
+        return UnsubscribeRequested(
+            subscription=subscription, destination=destination, receipt=frame.header("receipt")
+        )
 
     def _fail(self, error: ProtocolError) -> None:
         headers: tuple[tuple[str, str], ...] = (("message", str(error)),)

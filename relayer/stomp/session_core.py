@@ -65,7 +65,10 @@ class SessionCore(ABC, Generic[Event]):
         if self.closed:
             return None
         beats = () if self._pulse is None else (self._pulse.beat_due_at, self._pulse.dead_at)
-        return min((instant for instant in (*beats, self._next_expiry()) if instant is not None), default=None)
+        return min(
+            (instant for instant in (*beats, self._next_expiry()) if instant is not None),
+            default=None,
+        )
 
     @property
     def has_data_to_send(self) -> bool:
@@ -92,7 +95,9 @@ class SessionCore(ABC, Generic[Event]):
     def _next_frame(self) -> Frame | None:
         return None if self.closed else self._parser.next_frame()
 
-    def _send(self, command: Command, headers: tuple[Header, ...], now: float, body: bytes = b"") -> None:
+    def _send(
+        self, command: Command, headers: tuple[Header, ...], now: float, body: bytes = b""
+    ) -> None:
         following = after_sending(self._sends, self.state, command)
         try:
             data = Frame(command, headers, body).encode(self._parser.version)

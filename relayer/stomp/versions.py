@@ -15,8 +15,15 @@ class Version(StrEnum):
 
 
 _ESCAPES_1_1 = {"\\": "\\\\", "\n": "\\n", ":": "\\c"}
-_ESCAPES = {Version.V1_0: {}, Version.V1_1: _ESCAPES_1_1, Version.V1_2: {**_ESCAPES_1_1, "\r": "\\r"}}
-_UNESCAPES = {version: {escape: plain for plain, escape in escapes.items()} for version, escapes in _ESCAPES.items()}
+_ESCAPES = {
+    Version.V1_0: {},
+    Version.V1_1: _ESCAPES_1_1,
+    Version.V1_2: {**_ESCAPES_1_1, "\r": "\\r"},
+}
+_UNESCAPES = {
+    version: {escape: plain for plain, escape in escapes.items()}
+    for version, escapes in _ESCAPES.items()
+}
 _NEEDS_ESCAPE = re.compile(r"[\\\r\n:]")
 _ESCAPE = re.compile(r"\\.?", re.DOTALL)
 
@@ -36,7 +43,9 @@ def refuse_unwritable(name: str, value: str, version: Version) -> None:
 def escape(text: str, version: Version) -> str:
     """A header's name or value as the version writes it, with ``refuse_unwritable`` asked before."""
     escapes = _ESCAPES[version]
-    return _NEEDS_ESCAPE.sub(lambda found: escapes.get(found[0], found[0]), text) if escapes else text
+    return (
+        _NEEDS_ESCAPE.sub(lambda found: escapes.get(found[0], found[0]), text) if escapes else text
+    )
 
 
 def unescape(text: str, version: Version) -> str:

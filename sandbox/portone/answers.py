@@ -53,7 +53,9 @@ def refused(refusal: Refusal) -> web.Response:
     return answer(refusal.status, {"type": refusal.kind, "message": refusal.kind})
 
 
-def told(call: Callable[[web.Request], Awaitable[web.Response]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+def told(
+    call: Callable[[web.Request], Awaitable[web.Response]],
+) -> Callable[[web.Request], Awaitable[web.Response]]:
     """The handler, with what it refuses told in PortOne's form."""
 
     async def handle(request: web.Request) -> web.Response:

@@ -60,7 +60,9 @@ def _handler(
         body = await request.read()
         if len(body) > BODY_OCTETS_MAX:
             raise web.HTTPRequestEntityTooLarge(max_size=BODY_OCTETS_MAX, actual_size=len(body))
-        rule = stand_in.faults.rule_for(request.method, request.path, stand_in.rng.random()) or Rule()
+        rule = (
+            stand_in.faults.rule_for(request.method, request.path, stand_in.rng.random()) or Rule()
+        )
         record = _record(stand_in, request, body)
         if rule.drop == "before":
             return _dropped(request)
@@ -74,7 +76,9 @@ def _handler(
                 if signed_in:
                     _check_credentials(stand_in, request)
                 asked = None if in_query else body
-                given = await _once(stand_in, request, body, lambda: _answer(stand_in, call, request, asked, rule))
+                given = await _once(
+                    stand_in, request, body, lambda: _answer(stand_in, call, request, asked, rule)
+                )
             except Refusal as refusal:
                 given = refused(refusal)
         record["status"] = given.status
@@ -101,12 +105,17 @@ def _record(stand_in: StandIn, request: web.Request, body: bytes) -> Members:
 def _check_credentials(stand_in: StandIn, request: web.Request) -> None:
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     expires_at = stand_in.tokens.get(secret) if scheme == "Bearer" else None
-    if not (scheme == "PortOne" and secret == API_SECRET) and (expires_at is None or stand_in.clock() >= expires_at):
+    if not (scheme == "PortOne" and secret == API_SECRET) and (
+        expires_at is None or stand_in.clock() >= expires_at
+    ):
         raise Refusal(401, "UNAUTHORIZED")
 
 
 async def _once(
-    stand_in: StandIn, request: web.Request, body: bytes, work: Callable[[], Awaitable[web.Response]]
+    stand_in: StandIn,
+    request: web.Request,
+    body: bytes,
+    work: Callable[[], Awaitable[web.Response]],
 ) -> web.Response:
     """The answer to the work, or the one that its idempotency key was answered with before, to the octet."""
     header = request.headers.get("Idempotency-Key")
@@ -138,7 +147,9 @@ async def _answer(
     await _dawdle(rule)
     payment_id = request.match_info.get("id", "")
     try:
-        members: Members = {**request.query, "stale": rule.stale} if body is None else members_of(body)
+        members: Members = (
+            {**request.query, "stale": rule.stale} if body is None else members_of(body)
+        )
         if payment_id:
             _check_store(members)
         result = call(stand_in, payment_id, members)
@@ -206,7 +217,11 @@ def _pre_register(stand_in: StandIn, payment_id: str, members: Members) -> Membe
 def _confirm(stand_in: StandIn, payment_id: str, members: Members) -> Members:
     names = ("txId", "currency", "totalAmount", "taxFreeAmount", "isTest")
     token = text_in(members, "paymentToken", required=True)
-    return dict(stand_in.payments.confirm(payment_id, token=str(token), **{name: members.get(name) for name in names}))
+    return dict(
+        stand_in.payments.confirm(
+            payment_id, token=str(token), **{name: members.get(name) for name in names}
+        )
+    )
 
 
 def _cancel(stand_in: StandIn, payment_id: str, members: Members) -> Members:

@@ -66,7 +66,9 @@ def routes() -> list[web.RouteDef]:
 
 def _file(name: str, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def serve(_: web.Request) -> web.Response:
-        return web.Response(body=(PAGES / name).read_bytes(), content_type=content_type, charset="utf-8")
+        return web.Response(
+            body=(PAGES / name).read_bytes(), content_type=content_type, charset="utf-8"
+        )
 
     return serve
 
@@ -101,8 +103,15 @@ async def _request_payment(request: web.Request) -> web.Response:
         payment, redirect_url = _begun(stand_in, members)
     except Refusal as refusal:
         code = "RequestParseFailed" if refusal.kind == "INVALID_REQUEST" else refusal.kind
-        words = {"transactionType": "PAYMENT", "code": code, "message": code, "paymentId": members.get("paymentId")}
-        given = answer(200, {"refusal": words, "rejects": stand_in.faults.browser_refusals == "reject"})
+        words = {
+            "transactionType": "PAYMENT",
+            "code": code,
+            "message": code,
+            "paymentId": members.get("paymentId"),
+        }
+        given = answer(
+            200, {"refusal": words, "rejects": stand_in.faults.browser_refusals == "reject"}
+        )
     else:
         stand_in.checkouts[payment.transaction_id] = Checkout(payment.id, origin, redirect_url)
         stand_in.announce()
@@ -135,12 +144,16 @@ def _begun(stand_in: StandIn, members: dict[str, Any]) -> tuple[Payment, str | N
         custom_data=None if custom_data is None else json.dumps(custom_data, ensure_ascii=False),
         notice_urls=tuple(notice_urls),
     )
-    return payment, redirect_url if members.get("forceRedirect") is True or members.get("isMobile") is True else None
+    return payment, redirect_url if members.get("forceRedirect") is True or members.get(
+        "isMobile"
+    ) is True else None
 
 
 async def _window(_: web.Request) -> web.Response:
     headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
-    return web.Response(body=(PAGES / "checkout.html").read_bytes(), content_type="text/html", headers=headers)
+    return web.Response(
+        body=(PAGES / "checkout.html").read_bytes(), content_type="text/html", headers=headers
+    )
 
 
 async def _order(request: web.Request) -> web.Response:
@@ -174,7 +187,9 @@ async def _deed(request: web.Request) -> web.Response:
     if deed == "pay-and-die":
         return answer(200, {"result": None})
     # A late approval is no longer the window's to tell: it was closed, and said so.
-    result = _result(payment, next((FAILURES[move] for move in DEEDS[deed] if move in FAILURES), None))
+    result = _result(
+        payment, next((FAILURES[move] for move in DEEDS[deed] if move in FAILURES), None)
+    )
     redirect = None if checkout.redirect_url is None else _with_query(checkout.redirect_url, result)
     return answer(200, {"result": result, "origin": checkout.origin, "redirect": redirect})
 
@@ -185,10 +200,17 @@ def _result(payment: Payment, failure: tuple[str, str] | None) -> dict[str, str]
         result["paymentToken"] = payment.token
     if failure is not None:
         code, message = failure
-        result |= {"code": "FAILURE_TYPE_PG", "message": f"[{code}] {message}", "pgCode": code, "pgMessage": message}
+        result |= {
+            "code": "FAILURE_TYPE_PG",
+            "message": f"[{code}] {message}",
+            "pgCode": code,
+            "pgMessage": message,
+        }
     return result
 
 
 def _with_query(url: str, result: dict[str, str]) -> str:
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, urlencode(result))))))
+    return urlunsplit(
+        parts._replace(query="&".join(filter(None, (parts.query, urlencode(result)))))
+    )

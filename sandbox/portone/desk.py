@@ -116,7 +116,9 @@ async def _move(stand_in: StandIn, request: web.Request, body: bytes) -> dict[st
 def _opening(members: dict[str, Any]) -> dict[str, Any]:
     if amount_in(members, "amount") is None:
         raise Refusal(400, "INVALID_REQUEST")
-    if any(name not in _OPENING or type(value) is not _OPENING[name] for name, value in members.items()):
+    if any(
+        name not in _OPENING or type(value) is not _OPENING[name] for name, value in members.items()
+    ):
         raise Refusal(400, "INVALID_REQUEST")
     return members
 
@@ -134,7 +136,11 @@ async def _advance(stand_in: StandIn, _: web.Request, body: bytes) -> dict[str, 
 
 def _state(stand_in: StandIn) -> dict[str, Any]:
     payments = [stand_in.document(payment.id) for payment in stand_in.payments.all()]
-    return {"payments": payments, "pinned": stand_in.payments.pinned(), "now": stand_in.clock().isoformat()}
+    return {
+        "payments": payments,
+        "pinned": stand_in.payments.pinned(),
+        "now": stand_in.clock().isoformat(),
+    }
 
 
 def _requests(stand_in: StandIn) -> dict[str, Any]:
@@ -162,7 +168,11 @@ def _webhooks(stand_in: StandIn) -> dict[str, Any]:
 
 async def _flush(stand_in: StandIn, _: web.Request, body: bytes) -> dict[str, Any]:
     flush = _Flush.model_validate_json(body)
-    return {"webhooks": [delivery.summary() for delivery in await stand_in.sender.flush(flush.order, flush.times)]}
+    return {
+        "webhooks": [
+            delivery.summary() for delivery in await stand_in.sender.flush(flush.order, flush.times)
+        ]
+    }
 
 
 async def _send(stand_in: StandIn, _: web.Request, body: bytes) -> dict[str, Any]:

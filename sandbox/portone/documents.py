@@ -50,7 +50,9 @@ class Payment:
     @property
     def cancelled(self) -> int:
         """What was given back."""
-        return sum(entry["totalAmount"] for entry in self.cancellations if entry["status"] == "SUCCEEDED")
+        return sum(
+            entry["totalAmount"] for entry in self.cancellations if entry["status"] == "SUCCEEDED"
+        )
 
     @property
     def pg_transaction_id(self) -> str:
@@ -126,7 +128,12 @@ def _amount(payment: Payment) -> dict[str, int]:
 def _method(payment: Payment) -> dict[str, Any]:
     if payment.account_expires_at is None:
         installment = {"month": 0, "isInterestFree": False}
-        return {"type": "PaymentMethodCard", "card": _CARD, "approvalNumber": "00000000", "installment": installment}
+        return {
+            "type": "PaymentMethodCard",
+            "card": _CARD,
+            "approvalNumber": "00000000",
+            "installment": installment,
+        }
     return {
         "type": "PaymentMethodVirtualAccount",
         "bank": "KOOKMIN",

@@ -110,7 +110,10 @@ class Payments:
         if channel_key not in CHANNELS:
             raise Refusal(404, "ChannelNotFound")
         pinned = self._pinned.get(payment_id, {})
-        if pinned.get("amount") not in (None, amount) or pinned.get("currency") not in (None, currency):
+        if pinned.get("amount") not in (None, amount) or pinned.get("currency") not in (
+            None,
+            currency,
+        ):
             raise Refusal(409, "AmountNotEqualToPredefined")
         channel = CHANNELS[channel_key]
         if channel_type is not None:
@@ -248,7 +251,11 @@ class Payments:
         if resolved:
             opened[-1].update(status="RESOLVED", resolvedAt=time(payment.changed_at))
         else:
-            entry = {"status": "UNRESOLVED", "reason": "dispute-open", "createdAt": time(payment.changed_at)}
+            entry = {
+                "status": "UNRESOLVED",
+                "reason": "dispute-open",
+                "createdAt": time(payment.changed_at),
+            }
             payment.disputes.append(entry)
         kind, trigger = ("Resolved", "RESOLVED") if resolved else ("Created", "CREATED")
         self._tell(payment, f"Transaction.Dispute{kind}", trigger=f"DISPUTE_{trigger}")
@@ -268,7 +275,11 @@ class Payments:
         if payment is None:
             raise Refusal(404, "PAYMENT_NOT_FOUND")
         expires_at = payment.account_expires_at
-        if payment.status == "VIRTUAL_ACCOUNT_ISSUED" and expires_at is not None and self._clock() >= expires_at:
+        if (
+            payment.status == "VIRTUAL_ACCOUNT_ISSUED"
+            and expires_at is not None
+            and self._clock() >= expires_at
+        ):
             self._change(payment, "close-account")
         return payment
 
@@ -305,12 +316,19 @@ class Payments:
             payment.paid_at = payment.changed_at
 
     def _succeed(
-        self, payment: Payment, entry: dict[str, Any], *, trigger: str | None = None, silent: bool = False
+        self,
+        payment: Payment,
+        entry: dict[str, Any],
+        *,
+        trigger: str | None = None,
+        silent: bool = False,
     ) -> None:
         payment.changed_at = self._clock()
         entry["status"], entry["cancelledAt"] = "SUCCEEDED", time(payment.changed_at)
         payment.status = "CANCELLED" if payment.cancelled == payment.total else "PARTIAL_CANCELLED"
-        self._tell(payment, TOLD[payment.status], cancellation=entry, trigger=trigger, silent=silent)
+        self._tell(
+            payment, TOLD[payment.status], cancellation=entry, trigger=trigger, silent=silent
+        )
 
     def _remember(self, payment: Payment) -> None:
         payment.earlier.append(document(payment))
@@ -326,7 +344,11 @@ class Payments:
     ) -> None:
         if silent:
             return
-        data = {"paymentId": payment.id, "storeId": STORE_ID, "transactionId": payment.transaction_id}
+        data = {
+            "paymentId": payment.id,
+            "storeId": STORE_ID,
+            "transactionId": payment.transaction_id,
+        }
         if cancellation is not None:
             data["cancellationId"] = cancellation["id"]
         self.events.append(

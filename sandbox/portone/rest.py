@@ -39,7 +39,12 @@ async def portone(
     application = web.Application(client_max_size=DESK_OCTETS_MAX)
     application[STAND_IN] = stand_in
     application.add_routes(
-        [*api.routes(), *browser.routes(), *desk.routes(), web.route("*", "/{rest:.*}", api.missing)]
+        [
+            *api.routes(),
+            *browser.routes(),
+            *desk.routes(),
+            web.route("*", "/{rest:.*}", api.missing),
+        ]
     )
     application.on_response_prepare.append(_mark)
     try:

@@ -26,15 +26,25 @@ def find_page(stand_in: StandIn, asked: Members) -> Members:
     if size > SIZE_MAX or (number + 1) * size > PAGED_MAX:
         raise Refusal(400, "INVALID_REQUEST")
     statuses = wanted.get("status")
-    if statuses is not None and not (isinstance(statuses, list) and all(isinstance(one, str) for one in statuses)):
+    if statuses is not None and not (
+        isinstance(statuses, list) and all(isinstance(one, str) for one in statuses)
+    ):
         raise Refusal(400, "INVALID_REQUEST")
     found = [] if wanted.get("storeId", STORE_ID) != STORE_ID else _between(stand_in, wanted)
     if statuses:
-        found = [payment for payment in found if _FILTERED_AS.get(payment.status, payment.status) in statuses]
+        found = [
+            payment
+            for payment in found
+            if _FILTERED_AS.get(payment.status, payment.status) in statuses
+        ]
     if isinstance(wanted.get("isTest"), bool):
-        found = [payment for payment in found if (payment.channel.type == "TEST") is wanted["isTest"]]
+        found = [
+            payment for payment in found if (payment.channel.type == "TEST") is wanted["isTest"]
+        ]
     found.reverse()
-    items = [stand_in.document(payment.id) for payment in found[number * size : (number + 1) * size]]
+    items = [
+        stand_in.document(payment.id) for payment in found[number * size : (number + 1) * size]
+    ]
     return {"items": items, "page": {"number": number, "size": size, "totalCount": len(found)}}
 
 
@@ -49,7 +59,9 @@ def find_by_cursor(stand_in: StandIn, asked: Members) -> Members:
         if not places:
             raise Refusal(400, "INVALID_REQUEST")
         found = found[places[0] + 1 :]
-    return {"items": [{"payment": stand_in.document(one.id), "cursor": one.id} for one in found[:size]]}
+    return {
+        "items": [{"payment": stand_in.document(one.id), "cursor": one.id} for one in found[:size]]
+    }
 
 
 def _between(stand_in: StandIn, wanted: Members) -> list[Payment]:

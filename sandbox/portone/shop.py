@@ -50,7 +50,14 @@ class Channel:
 _CHANNELS = (
     Channel(key=LIVE_CHANNEL_KEY, number=1, type="LIVE"),
     Channel(key="channel-key-00000000-0000-4000-8000-000000000002", number=2, type="TEST"),
-    Channel(key="channel-key-00000000-0000-4000-8000-000000000003", number=3, type="LIVE", slow_cancellations=True),
-    Channel(key="channel-key-00000000-0000-4000-8000-000000000004", number=4, type="LIVE", manual=True),
+    Channel(
+        key="channel-key-00000000-0000-4000-8000-000000000003",
+        number=3,
+        type="LIVE",
+        slow_cancellations=True,
+    ),
+    Channel(
+        key="channel-key-00000000-0000-4000-8000-000000000004", number=4, type="LIVE", manual=True
+    ),
 )
 CHANNELS = {channel.key: channel for channel in _CHANNELS}

@@ -171,7 +171,9 @@ class WebhookSender:
 
     async def resend(self, payment_id: str, identifier: str | None) -> dict[str, Any]:
         """A person sends a payment's webhook again, the newest unless one is named: the same id, the same octets."""
-        own = [delivery for delivery in self.deliveries.values() if delivery.payment_id == payment_id]
+        own = [
+            delivery for delivery in self.deliveries.values() if delivery.payment_id == payment_id
+        ]
         chosen = [delivery for delivery in own if identifier in (None, delivery.id)]
         if not chosen or chosen[-1].state == "NOT_ALLOWED":
             raise Refusal(404, "WEBHOOK_NOT_FOUND")
@@ -183,7 +185,9 @@ class WebhookSender:
 
     def log(self, payment_id: str) -> list[dict[str, Any]]:
         """A payment's webhooks, as its JSON tells them."""
-        own = (delivery for delivery in self.deliveries.values() if delivery.payment_id == payment_id)
+        own = (
+            delivery for delivery in self.deliveries.values() if delivery.payment_id == payment_id
+        )
         return [delivery.entry() for delivery in own if delivery.attempts]
 
     async def attempt(self, delivery: Delivery) -> None:
@@ -197,9 +201,13 @@ class WebhookSender:
         }
         record: dict[str, Any] = {"status": "FAILED_UNEXPECTED_ERROR", "request": request}
         try:
-            async with self._client().post(delivery.url, data=body, headers=headers, allow_redirects=False) as answer:
+            async with self._client().post(
+                delivery.url, data=body, headers=headers, allow_redirects=False
+            ) as answer:
                 text = (await answer.content.read(ANSWER_OCTETS_MAX)).decode("utf-8", "replace")
-                record["status"] = "SUCCEEDED" if 200 <= answer.status < 300 else "FAILED_NOT_OK_RESPONSE"
+                record["status"] = (
+                    "SUCCEEDED" if 200 <= answer.status < 300 else "FAILED_NOT_OK_RESPONSE"
+                )
                 record["response"] = {
                     "code": str(answer.status),
                     "header": json.dumps(dict(answer.headers)),
@@ -220,7 +228,9 @@ class WebhookSender:
             if len(delivery.attempts) < faults.lost:
                 sent_at = time(self._clock.base(), fraction=True)
                 request = {"body": delivery.body.decode("utf-8", "replace"), "requestedAt": sent_at}
-                delivery.attempts.append({"status": "FAILED_UNEXPECTED_ERROR", "request": request, "fault": "lost"})
+                delivery.attempts.append(
+                    {"status": "FAILED_UNEXPECTED_ERROR", "request": request, "fault": "lost"}
+                )
                 continue
             if faults.at_once:
                 await asyncio.gather(*(self.attempt(delivery) for _ in range(copies)))
@@ -233,7 +243,9 @@ class WebhookSender:
         """Headers and octets of an attempt now. The time is the world's, as the receiver compares it with his own."""
         seconds = int(self._clock.base().timestamp())
         tampering, body = delivery.tampering, delivery.body
-        timestamp = _TIMES[tampering](seconds) if tampering and tampering in _TIMES else str(seconds)
+        timestamp = (
+            _TIMES[tampering](seconds) if tampering and tampering in _TIMES else str(seconds)
+        )
         signatures = signature(delivery.id, timestamp, body, self._secrets)
         match tampering:
             case Tampering.WRONG_SECRET:
@@ -246,7 +258,11 @@ class WebhookSender:
                 signatures = f"v1,bm90IGEgc2lnbmF0dXJl garbage {signatures}"
             case Tampering.NOT_ASCII:
                 signatures = "v1,서명"
-        headers = {"webhook-id": delivery.id, "webhook-timestamp": timestamp, "webhook-signature": signatures}
+        headers = {
+            "webhook-id": delivery.id,
+            "webhook-timestamp": timestamp,
+            "webhook-signature": signatures,
+        }
         if tampering is not None and tampering.startswith("missing-"):
             del headers[f"webhook-{tampering.removeprefix('missing-')}"]
         if tampering is Tampering.TITLE_CASE:
@@ -266,7 +282,9 @@ class WebhookSender:
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(sock_connect=TIMEOUT_S, sock_read=TIMEOUT_S)
-            self._session = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(force_close=True))
+            self._session = aiohttp.ClientSession(
+                timeout=timeout, connector=aiohttp.TCPConnector(force_close=True)
+            )
         return self._session
 
 

@@ -26,14 +26,22 @@ PROCESSES = {
     "api": Process.API,
     "relayer": Process.RELAYER,
     "gateway": Process.GATEWAY,
-} | {name: Process.WORKER for name in OURS if name.startswith("worker-") or name in ("beat", "flower")}
+} | {
+    name: Process.WORKER
+    for name in OURS
+    if name.startswith("worker-") or name in ("beat", "flower")
+}
 
 SECRETS = {
     "MYSQL_PASSWORD": "p" * 20,
     "MYSQL_ROWS_PASSWORD": "r" * 20,
     "FLOWER_BASIC_AUTH": "operator:secret",
     "JWT_SECRET_KEY": PRODUCTION["JWT_SECRET_KEY"],
-    **{name: PRODUCTION[name] for name in PRODUCTION if name.startswith("PORTONE_") and "URL" not in name},
+    **{
+        name: PRODUCTION[name]
+        for name in PRODUCTION
+        if name.startswith("PORTONE_") and "URL" not in name
+    },
 }
 
 _DEFAULTED = re.compile(r"\$\{(\w+):-([^}]*)\}")
@@ -43,7 +51,9 @@ _DEMANDED = re.compile(r"\$\{(\w+):\?\}")
 def filled(environment: Mapping[str, object], given: Mapping[str, str]) -> dict[str, str]:
     """A service's variables as compose would give them to its process, for what the operator has ``given``; KeyError for what is missing."""
     return {
-        name: _DEFAULTED.sub(lambda found: given.get(found[1], found[2]), _demanded(str(value), given))
+        name: _DEFAULTED.sub(
+            lambda found: given.get(found[1], found[2]), _demanded(str(value), given)
+        )
         for name, value in environment.items()
     }
 

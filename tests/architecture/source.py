@@ -6,9 +6,27 @@ from pathlib import Path
 
 from launcher.plan import ROOT
 
-ROOMS = ("trading", "webapp", "workers", "relayer", "sandbox", "launcher", "benchmarks", "migrations")
+ROOMS = (
+    "trading",
+    "webapp",
+    "workers",
+    "relayer",
+    "sandbox",
+    "launcher",
+    "benchmarks",
+    "migrations",
+)
 NOT_OURS = frozenset(
-    {".venv", ".git", "var", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
+    {
+        ".venv",
+        ".git",
+        "var",
+        "__pycache__",
+        ".mypy_cache",
+        ".ruff_cache",
+        ".pytest_cache",
+        ".hypothesis",
+    }
 )
 
 
@@ -16,7 +34,10 @@ def python_files(*places: str) -> Iterator[Path]:
     """The Python files below these places (the whole product without its tests when none is named), relative to the root."""
     for place in places or (*ROOMS, "*.py"):
         for path in sorted(ROOT.glob(place)):
-            yield from (p.relative_to(ROOT) for p in ([path] if path.is_file() else sorted(path.rglob("*.py"))))
+            yield from (
+                p.relative_to(ROOT)
+                for p in ([path] if path.is_file() else sorted(path.rglob("*.py")))
+            )
 
 
 def tree(path: Path) -> ast.Module:

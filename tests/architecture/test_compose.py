@@ -7,7 +7,16 @@ import subprocess
 import pytest
 
 from launcher.plan import ROOT
-from tests.architecture.compose import FILE, OURS, PROCESSES, SANDBOX_FILE, SECRETS, SERVICES, filled, program
+from tests.architecture.compose import (
+    FILE,
+    OURS,
+    PROCESSES,
+    SANDBOX_FILE,
+    SECRETS,
+    SERVICES,
+    filled,
+    program,
+)
 from trading.settings import Settings, SettingsError, load
 
 WITH_ROWS = {"migrate", "api", "worker-orders", "worker-payments", "worker-maintenance"}
@@ -26,7 +35,10 @@ def test_every_process_of_the_product_is_there() -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_every_variable_is_one_that_somebody_reads(name: str) -> None:
     """A misspelt variable would be ignored in silence."""
-    assert set(OURS[name]["environment"]) <= {field.upper() for field in Settings.model_fields} | NO_SETTINGS
+    assert (
+        set(OURS[name]["environment"])
+        <= {field.upper() for field in Settings.model_fields} | NO_SETTINGS
+    )
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -65,7 +77,13 @@ def test_no_process_is_given_a_secret_that_it_does_not_read() -> None:
 
     assert given == {
         "migrate": {"MYSQL_PASSWORD"},
-        "api": {"MYSQL_ROWS_PASSWORD", "JWT_SECRET_KEY", "PORTONE_WEBHOOK_SECRETS", "PORTONE_CHANNEL_KEYS", *portone},
+        "api": {
+            "MYSQL_ROWS_PASSWORD",
+            "JWT_SECRET_KEY",
+            "PORTONE_WEBHOOK_SECRETS",
+            "PORTONE_CHANNEL_KEYS",
+            *portone,
+        },
         "worker-orders": {"MYSQL_ROWS_PASSWORD"},
         "worker-payments": {"MYSQL_ROWS_PASSWORD", *portone},
         "worker-maintenance": {"MYSQL_ROWS_PASSWORD"},
@@ -74,14 +92,20 @@ def test_no_process_is_given_a_secret_that_it_does_not_read() -> None:
         "gateway": {"JWT_SECRET_KEY"},
         "flower": {"FLOWER_BASIC_AUTH"},
     }
-    assert all(not process.unread & {found.lower() for found in given[name]} for name, process in PROCESSES.items())
+    assert all(
+        not process.unread & {found.lower() for found in given[name]}
+        for name, process in PROCESSES.items()
+    )
 
 
 def test_nothing_secret_is_written_down() -> None:
     """Whatever stands in the file for a password, a secret or a key is a variable that must be given."""
     for name, service in SERVICES.items():
         for variable, value in service["environment"].items() if "environment" in service else ():
-            if re.search("PASSWORD|SECRET|_KEY|AUTH", variable) and variable != "MYSQL_RANDOM_ROOT_PASSWORD":
+            if (
+                re.search("PASSWORD|SECRET|_KEY|AUTH", variable)
+                and variable != "MYSQL_RANDOM_ROOT_PASSWORD"
+            ):
                 assert value == f"${{{variable}:?}}", f"{name}: {variable}"
 
 
@@ -94,7 +118,9 @@ def test_only_who_works_with_rows_knows_the_databases_password() -> None:
     }
     users = {name: uri.partition("//")[2].partition(":")[0] for name, uri in uris.items()}
 
-    assert users == {name: "stocking" if name == "migrate" else "stocking_rows" for name in WITH_ROWS}
+    assert users == {
+        name: "stocking" if name == "migrate" else "stocking_rows" for name in WITH_ROWS
+    }
     assert SERVICES["mysql"]["environment"]["MYSQL_USER"] == "stocking"
 
 
@@ -154,14 +180,19 @@ def test_everything_waits_for_what_it_needs() -> None:
         if name == "migrate":
             assert waits == {"mysql": "service_healthy"}
         elif name in WITH_ROWS:
-            assert waits == {"migrate": "service_completed_successfully", "redis": "service_healthy"}
+            assert waits == {
+                "migrate": "service_completed_successfully",
+                "redis": "service_healthy",
+            }
         else:
             assert waits == {"redis": "service_healthy"}
 
 
 def test_every_service_that_goes_on_has_a_health_check() -> None:
     """What nobody asks is found dead by its users. The image's own check is the API's, and would find fault with what only ends."""
-    assert all("test" in service["healthcheck"] for name, service in SERVICES.items() if name != "migrate")
+    assert all(
+        "test" in service["healthcheck"] for name, service in SERVICES.items() if name != "migrate"
+    )
     assert SERVICES["migrate"]["healthcheck"] == {"disable": True}
 
 
@@ -184,7 +215,8 @@ def test_mysql_is_as_the_product_expects_it() -> None:
     assert options["transaction-isolation"] == "READ-COMMITTED"
     pool = Settings.model_fields["database_pool_size"].default
     children = sum(
-        int(service["command"][service["command"].index("-c") + 1]) * service["deploy"].get("replicas", 1)
+        int(service["command"][service["command"].index("-c") + 1])
+        * service["deploy"].get("replicas", 1)
         for name, service in OURS.items()
         if name.startswith("worker-")
     )
@@ -201,7 +233,9 @@ def test_docker_compose_itself_accepts_it(file: os.PathLike[str]) -> None:
 
     def read(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         command = [str(compose), "--env-file", os.devnull, "-f", str(file), "config", "--quiet"]
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
 
     accepted = read(SECRETS if file == FILE else {})
     assert (accepted.returncode, accepted.stdout) == (0, ""), accepted.stderr

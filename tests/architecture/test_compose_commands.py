@@ -58,7 +58,9 @@ def test_every_queue_is_consumed_by_exactly_one_kind_of_worker(shards: int) -> N
     )
     assert all(queue.startswith("orders.") for queue in consumed["worker-orders"])
     assert all(queue.startswith("payments.") for queue in consumed["worker-payments"])
-    assert not any(queue.startswith(("orders.", "payments.")) for queue in consumed["worker-maintenance"])
+    assert not any(
+        queue.startswith(("orders.", "payments.")) for queue in consumed["worker-maintenance"]
+    )
 
 
 def test_a_stop_waits_for_the_longest_task() -> None:
@@ -68,12 +70,16 @@ def test_a_stop_waits_for_the_longest_task() -> None:
         "print(json.dumps({name: task.time_limit or app.conf.task_time_limit for name, task in app.tasks.items()}))"
     )
     environment = environment_of(settings_for("sqlite:///no.db", "redis://127.0.0.1:1/0"))
-    told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, check=True
+    )
     limits_s = json.loads(told.stdout)
 
     for name in WORKERS:
         queues = queues_of(name, shards=1)
-        longest_s = max(limits_s[task] for task, queue in celery_config.QUEUES.items() if queue in queues)
+        longest_s = max(
+            limits_s[task] for task, queue in celery_config.QUEUES.items() if queue in queues
+        )
         assert int(OURS[name]["stop_grace_period"].removesuffix("s")) > longest_s
 
 
@@ -125,7 +131,9 @@ def check_of(service: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize(("age_s", "is_healthy"), [(5, True), (45, False), (None, False)])
 @pytest.mark.parametrize("name", [*WORKERS, "beat"])
-def test_an_old_sign_of_life_is_none(tmp_path: Path, name: str, *, age_s: int | None, is_healthy: bool) -> None:
+def test_an_old_sign_of_life_is_none(
+    tmp_path: Path, name: str, *, age_s: int | None, is_healthy: bool
+) -> None:
     """The line itself is run, on a file of each age and on none."""
     file = tmp_path / "sign-of-life"
     if age_s is not None:
@@ -135,7 +143,9 @@ def test_an_old_sign_of_life_is_none(tmp_path: Path, name: str, *, age_s: int | 
     shell = [word.replace(place, str(file)) for word in check_of(OURS[name])]
     assert shell != check_of(OURS[name])
 
-    assert (subprocess.run(shell, check=False, stderr=subprocess.DEVNULL).returncode == 0) is is_healthy
+    assert (
+        subprocess.run(shell, check=False, stderr=subprocess.DEVNULL).returncode == 0
+    ) is is_healthy
 
 
 @pytest.mark.parametrize(
@@ -150,7 +160,12 @@ def test_servers_are_asked_what_they_answer(name: str, port: int, path: str) -> 
     assert re.search(rf"urlopen\('http://127\.0\.0\.1:{port}{path}', timeout=\d\)", program)
     assert OURS[name]["ports"][0].endswith(f":{port}:{port}")
     elsewhere = program.replace(f":{port}/", ":1/")
-    assert subprocess.run([sys.executable, "-c", elsewhere], check=False, capture_output=True).returncode != 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", elsewhere], check=False, capture_output=True
+        ).returncode
+        != 0
+    )
 
 
 def test_the_relayers_are_asked_for_the_feed() -> None:
@@ -164,12 +179,17 @@ def test_the_sandbox_runs_what_production_runs() -> None:
         assert SANDBOX[name]["command"] == OURS[name]["command"]
     # There its one user of the database may do everything.
     assert (
-        f"{SANDBOX['migrate']['command'][-1]} && flask database grant stocking_rows" == OURS["migrate"]["command"][-1]
+        f"{SANDBOX['migrate']['command'][-1]} && flask database grant stocking_rows"
+        == OURS["migrate"]["command"][-1]
     )
     assert set(SANDBOX) == {*SERVICES, "sandbox", "worker"} - set(WORKERS)
     options = options_of(SANDBOX["worker"]["command"])
     assert (options["queues"], options["exclude_queues"]) == (None, None)
-    assert {service["image"] for service in SANDBOX.values()} == {"mysql:8.4", "redis:7.4", "stocking-sandbox:local"}
+    assert {service["image"] for service in SANDBOX.values()} == {
+        "mysql:8.4",
+        "redis:7.4",
+        "stocking-sandbox:local",
+    }
 
 
 def test_the_sandbox_needs_no_secret_and_is_for_this_machine_alone() -> None:
@@ -195,4 +215,6 @@ def test_the_stand_ins_listen_where_the_settings_look_for_them() -> None:
     assert options.portone_host == "0.0.0.0"  # noqa: S104 - inside its container
     assert options.portone_webhook_url == "http://127.0.0.1:8000/api/v1/payments/portone/webhook"
     assert f"127.0.0.1:{options.portone_port}:{options.portone_port}" in SANDBOX["sandbox"]["ports"]
-    assert {service["network_mode"] for service in SANDBOX.values() if "network_mode" in service} == {"service:sandbox"}
+    assert {
+        service["network_mode"] for service in SANDBOX.values() if "network_mode" in service
+    } == {"service:sandbox"}

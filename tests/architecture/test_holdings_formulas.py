@@ -57,13 +57,23 @@ def test_average_price_and_realised_profit() -> None:
     assert len(fills) == 3
     for fill in fills:
         profit = None
-        terms = {"quantity": fill["shares"], "amount": fill["amount"], "commission": fill["commission"]}
+        terms = {
+            "quantity": fill["shares"],
+            "amount": fill["amount"],
+            "commission": fill["commission"],
+        }
         if fill["fill"] == "bought":
             position = position.bought(**terms)
         else:
             position, sale = position.sold(**terms, tax=fill["tax"])
             profit = sale.realized_profit
-        told = (fill["held"], fill["cost"], fill["buy commission"], fill["average price"], fill["realised profit"])
+        told = (
+            fill["held"],
+            fill["cost"],
+            fill["buy commission"],
+            fill["average price"],
+            fill["realised profit"],
+        )
         average = average_price(position.cost, position.quantity)
         assert told == (position.quantity, position.cost, position.buy_commission, average, profit)
 
@@ -72,7 +82,12 @@ def test_value_unrealised_profit_and_weight() -> None:
     rows = list(table("stock"))
     ticks = {
         row["stock"]: Tick(
-            code=row["stock"], price=row["price"], volume=1, traded_at=NOW, received_at=NOW, position=Place(1, 1)
+            code=row["stock"],
+            price=row["price"],
+            volume=1,
+            traded_at=NOW,
+            received_at=NOW,
+            position=Place(1, 1),
         )
         for row in rows
     }
@@ -124,5 +139,7 @@ def test_when_a_day_ends() -> None:
     """Before the after-market began and since; and how long after it a day is recorded."""
     ends = [KrxHours({}).trading_ends(day) for day in (date(2026, 9, 14), date(2026, 9, 11))]
     assert [f"{end.astimezone(KST):%H:%M}" for end in ends if end] == ["20:01", "15:31"]
-    assert "at 20:01 in Korea since the after-market began on 2026-09-14, before that at 15:31" in PAGE
+    assert (
+        "at 20:01 in Korea since the after-market began on 2026-09-14, before that at 15:31" in PAGE
+    )
     assert timedelta(minutes=10) == RECORDED_AFTER

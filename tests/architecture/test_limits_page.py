@@ -20,7 +20,9 @@ BUDGETS = [one for one in vars(budgets).values() if isinstance(one, budgets.Budg
 def test_every_budget_has_its_row(budget: budgets.Budget) -> None:
     """For whom it counts, how much there is, and what happens when nothing can be counted."""
     default = Settings.model_fields[budget.setting].default
-    (row,) = re.findall(rf"^\| `{budget.name}` \| (\w+) \| ([^|]+) \| .* \| (\w+) \|$", PAGE, re.MULTILINE)
+    (row,) = re.findall(
+        rf"^\| `{budget.name}` \| (\w+) \| ([^|]+) \| .* \| (\w+) \|$", PAGE, re.MULTILINE
+    )
 
     assert row == (budget.whose, default, "refused" if budget.must_count else "allowed")
 
@@ -40,7 +42,10 @@ def test_the_figures_are_the_codes() -> None:
 
     assert gunicorn_worker.REQUEST_S == 10
     assert "| 10 s | 408 `request-too-slow`" in PAGE
-    assert f"beyond what the kernel holds (256 KiB and more) | {gunicorn_worker.ANSWER_S} s | cut |" in PAGE
+    assert (
+        f"beyond what the kernel holds (256 KiB and more) | {gunicorn_worker.ANSWER_S} s | cut |"
+        in PAGE
+    )
     assert gunicorn_worker.ANSWER_OCTETS_HELD == 256 * 1024
     assert gunicorn_worker.HEAD_OCTETS_MAX == 32 * 1024
     assert REQUEST_BYTES_MAX == 64 * 1024
@@ -49,8 +54,14 @@ def test_the_figures_are_the_codes() -> None:
     assert "nobody does for two seconds" in PAGE
     assert (defaults["sign_in_failures_max"], sign_in_guard.EVERYWHERE_FACTOR) == (5, 4)
     assert (defaults["sign_in_lock_s"], defaults["sign_in_lock_max_s"]) == (60, 900)
-    assert (sign_in_guard.FAILURES_REMEMBERED_S, sign_in_guard.CLIENT_REMEMBERED_S) == (86_400, 30 * 86_400)
-    assert f"that wait for a sign-in, and each of them | {attempts.WAITING_PER_CLIENT_MAX}, 5 s |" in PAGE
+    assert (sign_in_guard.FAILURES_REMEMBERED_S, sign_in_guard.CLIENT_REMEMBERED_S) == (
+        86_400,
+        30 * 86_400,
+    )
+    assert (
+        f"that wait for a sign-in, and each of them | {attempts.WAITING_PER_CLIENT_MAX}, 5 s |"
+        in PAGE
+    )
     configuration = (ROOT / "deploy/gunicorn.conf.py").read_text()
     for line, told in (
         ("limit_request_line = 4_094", "| the request line | 4,094 octets |"),

@@ -22,10 +22,15 @@ def logged(path: Path) -> Iterator[ast.expr]:
     """What a file gives as the event to its logger, to ``note``, which is one of the logger's methods, and to ``tell``."""
     for node in ast.walk(tree(path)):
         match node:
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=attr), args=[event, *_]) if attr in LEVELS:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="log"), attr=attr), args=[event, *_]
+            ) if attr in LEVELS:
                 yield event
             case ast.Call(
-                func=ast.Attribute(value=ast.Call(func=ast.Attribute(attr="get_logger")), attr=attr), args=[event, *_]
+                func=ast.Attribute(
+                    value=ast.Call(func=ast.Attribute(attr="get_logger")), attr=attr
+                ),
+                args=[event, *_],
             ) if attr in LEVELS:
                 yield event
             case ast.Call(func=ast.Name(id="note") | ast.Attribute(attr="tell"), args=[event, *_]):
@@ -64,7 +69,9 @@ def test_the_page_tells_every_event_and_no_other() -> None:
         if line.startswith("| `")
         for name in re.findall(r"`(\w+)`", line.split("|")[1])
     ]
-    in_code = {name for path in python_files(*ROOMS) for event in logged(path) for name in names(event)}
+    in_code = {
+        name for path in python_files(*ROOMS) for event in logged(path) for name in names(event)
+    }
 
     assert len(told) == len(set(told))
     assert set(told) == in_code | {OF_THE_KEEPER}
@@ -77,5 +84,11 @@ def test_the_example_is_a_whole_one() -> None:
     order_id = grep.split()[3]
     assert lines == sorted(lines)
     assert all(order_id in line for line in lines)
-    stages = ["order_accepted", "match_limit_orders", "execute_orders", "settle_executions", "update_portfolios"]
+    stages = [
+        "order_accepted",
+        "match_limit_orders",
+        "execute_orders",
+        "settle_executions",
+        "update_portfolios",
+    ]
     assert [stage for line in lines for stage in stages if f'"{stage}"' in line] == stages

@@ -21,13 +21,20 @@ OPENERS = re.compile(
 # An operator's command has the database's own programs write a backup and read it again; no request leads there, and no shell.
 DUMPS = "trading/database/backups/mysql.py"
 # What makes code or a process of what it reads.
-RUNNERS = re.compile(r"(pickle|marshal|shelve|dill|cloudpickle|yaml|subprocess|code|pty|xml|lxml|jinja2)\b")
+RUNNERS = re.compile(
+    r"(pickle|marshal|shelve|dill|cloudpickle|yaml|subprocess|code|pty|xml|lxml|jinja2)\b"
+)
 BUILT_IN = {"eval", "exec", "compile", "__import__", "render_template_string"}
 
 
 def test_only_the_gateways_and_the_relayer_speak_to_the_world() -> None:
     """A view or a service that could ask an address would be one that somebody can make ask another."""
-    found = {str(path) for path in python_files(*ROOMS) for _, module in imports(path) if OPENERS.match(module)}
+    found = {
+        str(path)
+        for path in python_files(*ROOMS)
+        for _, module in imports(path)
+        if OPENERS.match(module)
+    }
     assert found == CALLERS
 
 
@@ -43,6 +50,8 @@ def test_nothing_that_is_read_is_run() -> None:
         f"{path}:{node.lineno}: {node.func.id}"
         for path in python_files(*ROOMS)
         for node in ast.walk(tree(path))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in BUILT_IN
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in BUILT_IN
     ]
     assert found == []

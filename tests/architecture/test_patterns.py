@@ -24,7 +24,9 @@ def constant(node: ast.AST) -> str | None:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
-        return "".join(str(each.value) if isinstance(each, ast.Constant) else "a" for each in node.values)
+        return "".join(
+            str(each.value) if isinstance(each, ast.Constant) else "a" for each in node.values
+        )
     return None
 
 

@@ -27,10 +27,16 @@ def test_the_diagram_of_refunds_is_that_of_their_table() -> None:
 def test_the_decisions_are_those_of_the_table() -> None:
     """One row a finding, in order; the three credited states decide alike."""
     columns = (PaymentStatus.PENDING, PaymentStatus.EXPIRED, PaymentStatus.CREDITED)
-    rows = [f"| {' | '.join([finding, *(DECISIONS[status, finding] for status in columns)])} |" for finding in Finding]
+    rows = [
+        f"| {' | '.join([finding, *(DECISIONS[status, finding] for status in columns)])} |"
+        for finding in Finding
+    ]
     assert "\n".join(rows) in PAGE
     for status in (PaymentStatus.PARTIALLY_CANCELLED, PaymentStatus.CANCELLED):
-        assert all(DECISIONS[status, finding] is DECISIONS[PaymentStatus.CREDITED, finding] for finding in Finding)
+        assert all(
+            DECISIONS[status, finding] is DECISIONS[PaymentStatus.CREDITED, finding]
+            for finding in Finding
+        )
 
 
 def test_every_word_that_somebody_may_meet_is_explained() -> None:

@@ -31,10 +31,14 @@ RETURNS, RISK, TRADES = (re.split(r"^### ", PAGE, flags=re.MULTILINE)[n] for n i
 def rows(section: str, columns: int) -> list[list[str]]:
     """The rows of the tables of a section that have so many columns, without their heads."""
     cells = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in section.splitlines()
+        if line.startswith("|")
     ]
     return [
-        row for row in cells if len(row) == columns and row[0] not in ("figure", "day", "fill") and set(row[0]) != {"-"}
+        row
+        for row in cells
+        if len(row) == columns and row[0] not in ("figure", "day", "fill") and set(row[0]) != {"-"}
     ]
 
 
@@ -55,14 +59,21 @@ def test_the_returns_are_those_of_the_table() -> None:
     """Flows of both kinds, a day of unknown worth, and what the days come to."""
     table = rows(RETURNS, 5)
     valuations = [
-        Valuation(date.fromisoformat(day), None if worth == "unknown" else won(worth), won(paid_in), won(paid_out))
+        Valuation(
+            date.fromisoformat(day),
+            None if worth == "unknown" else won(worth),
+            won(paid_in),
+            won(paid_out),
+        )
         for day, worth, paid_in, paid_out, _ in table
     ]
 
     found = returns_of(valuations)
 
     assert len(table) == 6
-    assert {one.day.isoformat(): six(one.value) for one in found} == {row[0]: row[4] for row in table if row[4] != "–"}
+    assert {one.day.isoformat(): six(one.value) for one in found} == {
+        row[0]: row[4] for row in table if row[4] != "–"
+    }
     fall = max_drawdown(found)
     assert fall is not None
     assert told(RETURNS) == {
@@ -88,7 +99,9 @@ def test_the_risk_is_that_of_the_twenty_days() -> None:
         "the index's return": six(total_return(index)),
         "excess return": six(total_return(account) - total_return(index)),
         "volatility": six(volatility(account, days_a_year=TRADING_DAYS_A_YEAR)),
-        "Sharpe ratio at 250 bp": six(sharpe_ratio(account, risk_free_rate_bp=250, days_a_year=TRADING_DAYS_A_YEAR)),
+        "Sharpe ratio at 250 bp": six(
+            sharpe_ratio(account, risk_free_rate_bp=250, days_a_year=TRADING_DAYS_A_YEAR)
+        ),
         "beta": six(beta(account, index)),
     }
 

@@ -14,7 +14,9 @@ ROW = re.compile(r"^\| `([A-Z0-9_]+)` \| (.+?) \| (.+?) \| (.+?) \|$")
 def rows() -> dict[str, tuple[str, str, str]]:
     """Default, unit and meaning of every variable on the page."""
     lines = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8").splitlines()
-    return {found[1]: (found[2], found[3], found[4]) for line in lines if (found := ROW.match(line))}
+    return {
+        found[1]: (found[2], found[3], found[4]) for line in lines if (found := ROW.match(line))
+    }
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
@@ -25,7 +27,11 @@ def test_the_page_tells_every_setting_with_its_default(name: str) -> None:
         default = default.get_secret_value()
     told, _, meaning = rows()[name.upper()]
     assert told == (
-        "–" if default is None else f"`{default:,}`".replace(",", "_") if isinstance(default, int) else f"`{default}`"
+        "–"
+        if default is None
+        else f"`{default:,}`".replace(",", "_")
+        if isinstance(default, int)
+        else f"`{default}`"
     )
     assert meaning.endswith(".")
 
@@ -36,5 +42,7 @@ def test_the_page_tells_no_setting_that_does_not_exist() -> None:
         (ROOT / name).read_text(encoding="utf-8")
         for name in ("deploy/gunicorn.conf.py", "Procfile", "launcher/plan.py", "start_services.sh")
     )
-    unknown = [name for name in rows() if name.lower() not in Settings.model_fields and name not in others]
+    unknown = [
+        name for name in rows() if name.lower() not in Settings.model_fields and name not in others
+    ]
     assert unknown == []

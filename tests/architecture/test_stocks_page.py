@@ -36,13 +36,22 @@ def test_the_lifetimes_are_those_of_the_cache() -> None:
         name: kind.fresh for name, kind in KINDS.items()
     }
     for name, kind in KINDS.items():
-        assert kind.kept_s == (kind.fresh.total_seconds() if kept[name] == "–" else seconds(kept[name])), name
+        assert kind.kept_s == (
+            kind.fresh.total_seconds() if kept[name] == "–" else seconds(kept[name])
+        ), name
 
 
 def test_the_problems_are_those_of_the_table() -> None:
-    told = {code: int(status) for code, status in re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", PAGE, re.MULTILINE)}
+    told = {
+        code: int(status)
+        for code, status in re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", PAGE, re.MULTILINE)
+    }
 
-    assert told == {kind.code: status_of(kind.code) for kind in TossError.__subclasses__() if hasattr(kind, "code")}
+    assert told == {
+        kind.code: status_of(kind.code)
+        for kind in TossError.__subclasses__()
+        if hasattr(kind, "code")
+    }
 
 
 def test_the_bounds_are_those_of_the_code() -> None:

@@ -28,7 +28,14 @@ def test_every_threat_has_its_proof() -> None:
 def test_every_kind_of_threat_is_there() -> None:
     """By the six of STRIDE."""
     kinds = re.findall(r"^\| \*\*([\w ]+)\*\* \| \| \|$", PAGE, re.MULTILINE)
-    assert kinds == ["Spoofing", "Tampering", "Repudiation", "Disclosure", "Denial of service", "Elevation"]
+    assert kinds == [
+        "Spoofing",
+        "Tampering",
+        "Repudiation",
+        "Disclosure",
+        "Denial of service",
+        "Elevation",
+    ]
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -75,14 +75,21 @@ class Client:
         return answer.json()["data"]
 
     def ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, key: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
     ) -> requests.Response:
         """The answer that stands. AssertionError when there is none within PATIENCE_S, or one that nobody may be given."""
         headers = {} if method == "GET" else {"Idempotency-Key": key or uuid4().hex}
         deadline = monotonic() + PATIENCE_S
         while monotonic() < deadline and not self.gone.is_set():
             answer = self._ask_once(method, path, body, headers)
-            if answer is not None and not (answer.status_code >= 400 and answer.json()["code"] in PASSING):
+            if answer is not None and not (
+                answer.status_code >= 400 and answer.json()["code"] in PASSING
+            ):
                 return answer
             self.gone.wait(RETRY_S)
         raise AssertionError(f"{self.name}: {method} {path} was not answered for {PATIENCE_S:g} s")
@@ -130,13 +137,21 @@ class Trader(Client):
 
     def act(self) -> None:
         (act,) = self._chance.choices(
-            (self._market, self._limit, self._amend, self._cancel, self._look), weights=(5, 4, 1, 1, 1)
+            (self._market, self._limit, self._amend, self._cancel, self._look),
+            weights=(5, 4, 1, 1, 1),
         )
         act()
 
     def _market(self) -> None:
         side, code = self._chance.choice(("BUY", "BUY", "SELL")), self._chance.choice(STOCKS)
-        self.place({"stock_code": code, "side": side, "order_type": "MARKET", "quantity": self._chance.randint(1, 2)})
+        self.place(
+            {
+                "stock_code": code,
+                "side": side,
+                "order_type": "MARKET",
+                "quantity": self._chance.randint(1, 2),
+            }
+        )
 
     def _limit(self) -> None:
         code = self._chance.choice(STOCKS)
@@ -144,7 +159,11 @@ class Trader(Client):
         if price is None:
             return
         side = self._chance.choice(("BUY", "BUY", "SELL"))
-        terms = {"order_type": "LIMIT", "price": price, "time_in_force": self._chance.choice(("DAY", "GTC"))}
+        terms = {
+            "order_type": "LIMIT",
+            "price": price,
+            "time_in_force": self._chance.choice(("DAY", "GTC")),
+        }
         order_id = self.place({"stock_code": code, "side": side, "quantity": 1} | terms)
         if order_id is not None:
             self._resting.append((order_id, code))
@@ -153,7 +172,11 @@ class Trader(Client):
         if self._resting:
             order_id, code = self._chance.choice(self._resting)
             price = self._around(code)
-            self.ask("PATCH", f"/trading/orders/{order_id}", {"price": price} if price else {"quantity": 1})
+            self.ask(
+                "PATCH",
+                f"/trading/orders/{order_id}",
+                {"price": price} if price else {"quantity": 1},
+            )
 
     def _cancel(self) -> None:
         if self._resting:
@@ -165,12 +188,18 @@ class Trader(Client):
 
     def _around(self, code: str) -> int | None:
         """A price some steps of the grid away from the last one that was seen; None before any was."""
-        answer = self.ask("GET", f"/trading/realtime/stock/{code}") if self._chance.random() < 0.3 else None
+        answer = (
+            self.ask("GET", f"/trading/realtime/stock/{code}")
+            if self._chance.random() < 0.3
+            else None
+        )
         if answer is not None and answer.status_code == 200:
             self._prices[code] = answer.json()["data"]["price"]
         last = self._prices.get(code)
         return (
-            None if last is None else floor_to_grid(last + self._chance.choice((-6, -3, -1, 0, 1, 3)) * tick_size(last))
+            None
+            if last is None
+            else floor_to_grid(last + self._chance.choice((-6, -3, -1, 0, 1, 3)) * tick_size(last))
         )
 
 
@@ -183,7 +212,12 @@ class Member(Protocol):
     def act(self) -> None: ...
 
     def ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, key: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
     ) -> requests.Response: ...
 
 
@@ -228,7 +262,9 @@ class Crowd:
         """Until so many more orders were accepted."""
         wanted = len(self.accepted) + count
         wait_until(
-            lambda: len(self.accepted) >= wanted or self._broken(), what=f"{count} orders", deadline_s=PATIENCE_S
+            lambda: len(self.accepted) >= wanted or self._broken(),
+            what=f"{count} orders",
+            deadline_s=PATIENCE_S,
         )
 
     def rest(self) -> None:

@@ -37,7 +37,9 @@ def hole_before(server_port: int) -> Iterator[Hole]:
             stands.set()
             await leave.wait()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), name="hole", daemon=True)
+    thread = threading.Thread(
+        target=loop.run_until_complete, args=(serve(),), name="hole", daemon=True
+    )
     thread.start()
     assert stands.wait(STARTS_WITHIN_S)
     try:

@@ -36,7 +36,10 @@ class Listener:
             self._leaving.wait(AGAIN_S)
 
     def _listen_once(self) -> None:
-        headers = {"Authorization": f"Bearer {self.user.token}", "Last-Event-ID": str(self.heard[-1])}
+        headers = {
+            "Authorization": f"Bearer {self.user.token}",
+            "Last-Event-ID": str(self.heard[-1]),
+        }
         with requests.get(self._url, headers=headers, stream=True, timeout=(5, 30)) as answer:
             if answer.status_code != 200:
                 return

@@ -65,7 +65,9 @@ class Middleman:
             some = self._chance.sample(ids, min(len(ids), self._chance.randint(1, largest)))
             if some:
                 queue = celery_config.queue_of(task)
-                self._producer.send_task(str(task), args=(some,), queue=queue, retry=False, ignore_result=True)
+                self._producer.send_task(
+                    str(task), args=(some,), queue=queue, retry=False, ignore_result=True
+                )
                 self.told_again += 1
 
     def close(self) -> None:

@@ -82,7 +82,9 @@ class Place:
             if not placed:
                 return False
             order = self.probe.get(f"/trading/orders/{placed[0]}")
-            return order["status"] == "FILLED" and all(one["applied_at"] for one in order["executions"])
+            return order["status"] == "FILLED" and all(
+                one["applied_at"] for one in order["executions"]
+            )
 
         return applied
 
@@ -104,7 +106,9 @@ class Place:
             self.known |= {one.order_id: one for one in self.crowd.accepted}
         verdict(self)
         self.tell(ordeal.row())
-        assert set(self.crowd.answers) <= ANSWERS | ({REFUSED} if api_ends else set()), self.crowd.answers
+        assert set(self.crowd.answers) <= ANSWERS | ({REFUSED} if api_ends else set()), (
+            self.crowd.answers
+        )
         assert api_ends or self.crowd.longest_s < ANSWER_MAX_S, self.crowd.longest_s
 
 
@@ -119,7 +123,11 @@ class Ordeal:
         self._claims_ended = 0
 
     def recovered(
-        self, *, since: float | None = None, claims_end: bool = False, also: Callable[[], bool] = lambda: True
+        self,
+        *,
+        since: float | None = None,
+        claims_end: bool = False,
+        also: Callable[[], bool] = lambda: True,
     ) -> None:
         """Wait until whatever was accepted by now is done, new orders go through, ticks come and the matcher has read them. Once a fault.
 
@@ -168,7 +176,11 @@ class Ordeal:
         with suppress(RedisError):
             last = self._place.books.core.redis.xrevrange(keys.TICK_STREAM, count=1)
             place = Position(int(at.timestamp() * 1_000), 0)
-            return bool(last) and Position.parse(last[0][0]) > place and (self._scalar(_MATCHED) or 0) > place.packed
+            return (
+                bool(last)
+                and Position.parse(last[0][0]) > place
+                and (self._scalar(_MATCHED) or 0) > place.packed
+            )
         return False
 
     def _scalar(self, statement: str, **values: Any) -> int | None:
@@ -185,9 +197,16 @@ def passes(seconds: float) -> None:
 
 
 @contextmanager
-def standing(database_uri: str, folder: Path, *, silence_s: float = 30.0, **more: Any) -> Iterator[Place]:
+def standing(
+    database_uri: str, folder: Path, *, silence_s: float = 30.0, **more: Any
+) -> Iterator[Place]:
     """A house with all processes and a crowd, as ``lived_in`` makes it with ``more``."""
-    settings = {"SWEEP_PERIOD_S": "1", "WAKE_GRACE_MS": "500", "LOG_FORMAT": "json", **more.pop("settings", {})}
+    settings = {
+        "SWEEP_PERIOD_S": "1",
+        "WAKE_GRACE_MS": "500",
+        "LOG_FORMAT": "json",
+        **more.pop("settings", {}),
+    }
     with lived_in(database_uri, folder, gateway=True, settings=settings, **more) as (house, books):
         prefix = f"crowd-{next(_numbers)}-"
 

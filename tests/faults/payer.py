@@ -14,7 +14,9 @@ AMOUNT, BACK = 10_000, 4_000
 class Payer(Client):
     """A member of the crowd. ``paid`` are the payments that he paid, ``refunded`` those of which he was promised a part back."""
 
-    def __init__(self, url: str, name: str, *, chance: Random, portone_url: str, **more: Any) -> None:
+    def __init__(
+        self, url: str, name: str, *, chance: Random, portone_url: str, **more: Any
+    ) -> None:
         super().__init__(url, name, **more)
         self.paid: list[str] = []
         self.refunded: list[str] = []
@@ -46,10 +48,14 @@ class Payer(Client):
                 self.refunded.append(payment_id)
 
     def _move(self, payment_id: str, move: str, **members: Any) -> None:
-        answer = requests.post(f"{self._desk}/payments/{payment_id}/{move}", json=members, timeout=30)
+        answer = requests.post(
+            f"{self._desk}/payments/{payment_id}/{move}", json=members, timeout=30
+        )
         assert answer.status_code == 200, answer.text
 
     def cancelled_at_portone(self) -> dict[str, int]:
         """The won that PortOne gave back of each payment of his."""
         documents = requests.get(f"{self._desk}/state", timeout=30).json()["payments"]
-        return {one["id"]: one["amount"]["cancelled"] for one in documents if one["id"] in self.paid}
+        return {
+            one["id"]: one["amount"]["cancelled"] for one in documents if one["id"] in self.paid
+        }

@@ -25,7 +25,8 @@ class Row:
         answers = " ".join(f"{status}×{count}" for status, count in self.answers.items())
         return (
             f"{self.name:<58} {self.recovered_after_s:6.1f} s  {self.orders:4d} orders  "
-            f"longest answer {self.longest_s:4.1f} s  {answers}" + (f"  {self.note}" if self.note else "")
+            f"longest answer {self.longest_s:4.1f} s  {answers}"
+            + (f"  {self.note}" if self.note else "")
         )
 
 

@@ -34,7 +34,9 @@ def proxy(server: MariaDB) -> Iterator[CuttingProxy]:
 
 
 @pytest.fixture(scope="module")
-def standing_place(server: MariaDB, proxy: CuttingProxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def standing_place(
+    server: MariaDB, proxy: CuttingProxy, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
     uri = server.create_database("stocking")
     migrate(uri)
     through_it = make_url(uri).set(port=proxy.port).render_as_string(hide_password=False)

@@ -36,12 +36,17 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 def holes(valkey: Valkey) -> Iterator[dict[str, Hole]]:
     """Holes between Redis and one of the workers, and between it and the relayer."""
     with ExitStack() as stack:
-        yield {name: stack.enter_context(hole_before(valkey.port)) for name in ("worker-1", "relayer")}
+        yield {
+            name: stack.enter_context(hole_before(valkey.port)) for name in ("worker-1", "relayer")
+        }
 
 
 @pytest.fixture(scope="module")
 def standing_place(
-    migrated_mariadb: str, valkey: Valkey, holes: dict[str, Hole], tmp_path_factory: pytest.TempPathFactory
+    migrated_mariadb: str,
+    valkey: Valkey,
+    holes: dict[str, Hole],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Place]:
     through_them = {name: {"REDIS_URL": url_of(hole.port)} for name, hole in holes.items()}
     folder = tmp_path_factory.mktemp("messages")
@@ -57,7 +62,9 @@ def tasks_done(house: House, name: str) -> int:
 def test_packets_vanish(place: Place, holes: dict[str, Hole]) -> None:
     """Between Redis and one worker, and between it and the relayer: both work again without having been started again."""
     house = place.house
-    with place.ordeal(f"network: a hole of {HOLE_S:g} s between Redis and a worker, and the relayer") as ordeal:
+    with place.ordeal(
+        f"network: a hole of {HOLE_S:g} s between Redis and a worker, and the relayer"
+    ) as ordeal:
         for hole in holes.values():
             hole.open()
         passes(HOLE_S)
@@ -74,7 +81,9 @@ def test_messages_come_twice_and_in_any_order(place: Place) -> None:
             place.house.pause(name)
         place.crowd.wait_for_orders(BACKLOG)
         with meddling(place.books) as middleman:
-            wait_until(lambda: middleman.doubled >= BACKLOG, what="messages that wait", deadline_s=30)
+            wait_until(
+                lambda: middleman.doubled >= BACKLOG, what="messages that wait", deadline_s=30
+            )
             for name in WORKERS:
                 place.house.resume(name)
             passes(MEDDLED_S)
@@ -87,13 +96,21 @@ def test_messages_are_delivered_again(place: Place) -> None:
     house = place.house
     with place.ordeal("messages: a worker frozen beyond the visibility timeout") as ordeal:
         broker = place.books.core.redis
-        wait_until(lambda: pauses_amid_work(house, broker), what="a worker that holds a message", deadline_s=60)
+        wait_until(
+            lambda: pauses_amid_work(house, broker),
+            what="a worker that holds a message",
+            deadline_s=60,
+        )
         house.kill("worker-2")
         # As if the ten minutes had passed.
         held = broker.zrange("unacked_index", 0, -1)
         broker.zadd("unacked_index", dict.fromkeys(held, 1.0))
         house.start("worker-2")
-        wait_until(lambda: not set(held) & set(broker.zrange("unacked_index", 0, -1)), what="redelivery", deadline_s=60)
+        wait_until(
+            lambda: not set(held) & set(broker.zrange("unacked_index", 0, -1)),
+            what="redelivery",
+            deadline_s=60,
+        )
         house.resume("worker-1")
         ordeal.notes.append(f"{len(held)} delivered again")
         ordeal.recovered()
@@ -114,11 +131,24 @@ def test_two_beats_send(place: Place) -> None:
     schedule = str(house.logs / "second-schedule")
     # It tells what it sends to those who debug.
     python = ("env", "LOG_LEVEL=DEBUG", sys.executable, "-m", "celery")
-    plain = ("beat", "-S", "celery.beat:PersistentScheduler", "-s", schedule, "--pidfile=", "-l", "INFO")
+    plain = (
+        "beat",
+        "-S",
+        "celery.beat:PersistentScheduler",
+        "-s",
+        schedule,
+        "--pidfile=",
+        "-l",
+        "INFO",
+    )
     house.commands["beat-2"] = (*python, "-A", "workers", *plain)
     with place.ordeal("beat: two that send") as ordeal:
         house.start("beat-2")
-        wait_until(lambda: house.log("beat-2").count("Sending due task") > TASKS, what="it sends", deadline_s=60)
+        wait_until(
+            lambda: house.log("beat-2").count("Sending due task") > TASKS,
+            what="it sends",
+            deadline_s=60,
+        )
         ordeal.recovered()
     house.kill("beat-2")
 
@@ -130,7 +160,9 @@ def test_the_clock_of_a_worker_is_wrong(place: Place, off_s: int) -> None:
     with place.ordeal(f"clock: a worker's {abs(off_s) // 60} minutes {way}") as ordeal:
         done = tasks_done(house, "worker-2")
         restart(house, "worker-2", **clock_off_by(off_s))
-        wait_until(lambda: tasks_done(house, "worker-2") > done + TASKS, what="it works", deadline_s=60)
+        wait_until(
+            lambda: tasks_done(house, "worker-2") > done + TASKS, what="it works", deadline_s=60
+        )
         ordeal.recovered()
     assert "clock_is_off" in house.log("worker-2")
     restart(house, "worker-2")

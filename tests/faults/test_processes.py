@@ -28,7 +28,9 @@ WAITING = """SELECT COUNT(*) AS waiting FROM information_schema.processlist
 
 
 @pytest.fixture(scope="module")
-def standing_place(migrated_mariadb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def standing_place(
+    migrated_mariadb: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
     with standing(migrated_mariadb, tmp_path_factory.mktemp("processes"), kept=True) as place:
         yield place
 
@@ -72,14 +74,20 @@ def turns_of_beat(place: Place) -> int:
     ],
 )
 def test_a_process_is_killed(
-    place: Place, victim: str, find: Callable[[Place], list[int]], comes_back: Callable[[Place], int] | None
+    place: Place,
+    victim: str,
+    find: Callable[[Place], list[int]],
+    comes_back: Callable[[Place], int] | None,
 ) -> None:
     """It is there again by itself; what it was at is done once, and who was connected to it comes back and misses nothing."""
     with place.ordeal(f"kill -9: {victim}", api_ends="API" in victim) as ordeal:
         before = comes_back(place) if comes_back else 0
         for pid in find(place):
             os.kill(pid, signal.SIGKILL)
-        ordeal.recovered(claims_end="API" in victim, also=lambda: comes_back is None or comes_back(place) > before)
+        ordeal.recovered(
+            claims_end="API" in victim,
+            also=lambda: comes_back is None or comes_back(place) > before,
+        )
 
 
 def test_all_processes_are_killed_at_once(place: Place) -> None:
@@ -102,7 +110,9 @@ def test_each_process_is_told_to_end(place: Place) -> None:
             took[name] = ended_amid_requests(place, end) if name == "api" else end()
             house.start(name)
         ordeal.recovered()
-        ordeal.notes.append("ended after " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in took.items()))
+        ordeal.notes.append(
+            "ended after " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in took.items())
+        )
     assert max(took.values()) < DEFAULT_GRACE_S + KILLED_WITHIN_S, took
 
 
@@ -113,13 +123,18 @@ def ended_amid_requests(place: Place, end: Callable[[], float]) -> float:
     def order() -> int:
         body = {"stock_code": "A005930", "side": "BUY", "order_type": "MARKET", "quantity": 1}
         headers = {"Authorization": f"Bearer {probe.token}"}
-        return requests.post(f"{house.url}/api/v1/trading/orders", json=body, headers=headers, timeout=30).status_code
+        return requests.post(
+            f"{house.url}/api/v1/trading/orders", json=body, headers=headers, timeout=30
+        ).status_code
 
     with ThreadPoolExecutor(IN_FLIGHT + 1) as pool:
         with engine.begin() as connection:
             connection.execute(text(LOCK), {"id": UUID(probe.id).bytes})
             orders = [pool.submit(order) for _ in range(IN_FLIGHT)]
-            wait_until(lambda: rows(place.books, WAITING)[0]["waiting"] == IN_FLIGHT, what="requests that wait")
+            wait_until(
+                lambda: rows(place.books, WAITING)[0]["waiting"] == IN_FLIGHT,
+                what="requests that wait",
+            )
             ending = pool.submit(end)
             wait_until(lambda: "Handling signal: term" in house.log("api"), what="the API is told")
         assert [one.result() for one in orders] == [201] * IN_FLIGHT

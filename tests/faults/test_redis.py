@@ -26,7 +26,9 @@ MARKET = {"stock_code": "A005930", "order_type": "MARKET", "quantity": 1}
 
 
 @pytest.fixture(scope="module")
-def standing_place(migrated_mariadb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def standing_place(
+    migrated_mariadb: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("redis")
     with (
         Valkey(folder / "valkey", durable=True) as valkey,
@@ -85,13 +87,17 @@ def test_redis_comes_back_empty(place: Place) -> None:
         over = monotonic()
         for name in WORKERS:
             house.resume(name)
-        wait_until(lambda: ordeal.due(now) == 0, what="the forgotten orders are done", deadline_s=60)
+        wait_until(
+            lambda: ordeal.due(now) == 0, what="the forgotten orders are done", deadline_s=60
+        )
         ordeal.recovered(since=over)
 
 
 def check_answers(user: Client) -> None:
     """A sale needs no price to be taken; a buy does, and is told so; what prices are worth is unknown."""
-    answers = [user.ask("POST", "/trading/orders", MARKET | {"side": side}) for side in ("SELL", "BUY")]
+    answers = [
+        user.ask("POST", "/trading/orders", MARKET | {"side": side}) for side in ("SELL", "BUY")
+    ]
     assert answers[0].status_code == 201
     assert (answers[1].status_code, answers[1].json()["code"]) == (503, "no-live-price")
     assert user.get("/balance")["total_assets"] is None
@@ -118,7 +124,10 @@ def test_redis_is_frozen(place: Place) -> None:
 
 def test_redis_is_out_of_memory(place: Place) -> None:
     """It refuses whatever would take more of it (OOM), and answers all else."""
-    with outage(place, f"out of memory for {FULL_S:g} s") as ordeal, client_of(place.house.valkey) as client:
+    with (
+        outage(place, f"out of memory for {FULL_S:g} s") as ordeal,
+        client_of(place.house.valkey) as client,
+    ):
         client.config_set("maxmemory", "1mb")
         passes(FULL_S)
         client.config_set("maxmemory", "0")
@@ -132,7 +141,9 @@ def test_the_disk_of_redis_is_full(place: Place) -> None:
     with outage(place, f"its disk full for {FULL_S:g} s") as ordeal, client_of(valkey) as client:
         with limited(valkey):
             wait_until(
-                lambda: "errorstat_MISCONF" in client.info("errorstats"), what="a write is refused", deadline_s=30
+                lambda: "errorstat_MISCONF" in client.info("errorstats"),
+                what="a write is refused",
+                deadline_s=30,
             )
             passes(FULL_S)
         ordeal.recovered()

@@ -51,7 +51,11 @@ def verdict(place: "Place") -> None:
     _end_payments(place)
     for client in [*crowd.members, place.probe]:
         client.ask("DELETE", "/trading/orders")
-    wait_until(lambda: nothing_due(books), what="every order is final and every fill applied", deadline_s=DONE_MAX_S)
+    wait_until(
+        lambda: nothing_due(books),
+        what="every order is final and every fill applied",
+        deadline_s=DONE_MAX_S,
+    )
     _check_orders(place)
     _check_replays(place)
     (booked,) = rows(books, _BOOKED)
@@ -67,7 +71,9 @@ def _check_orders(place: "Place") -> None:
     known = place.known.values()
     assert len({one.key for one in known}) == len(known)
     written = rows(place.books, _ORDERS, who=f"{place.prefix}%")
-    assert {one["id"].lower() for one in written} == {order_id.replace("-", "") for order_id in place.known}
+    assert {one["id"].lower() for one in written} == {
+        order_id.replace("-", "") for order_id in place.known
+    }
 
 
 def _check_replays(place: "Place") -> None:
@@ -90,7 +96,9 @@ def _end_payments(place: "Place") -> None:
 
     wait_until(done, what="payments and refunds are done", deadline_s=DONE_MAX_S)
     for payer in place.payers:
-        given_back = {payment_id: BACK if payment_id in payer.refunded else 0 for payment_id in payer.paid}
+        given_back = {
+            payment_id: BACK if payment_id in payer.refunded else 0 for payment_id in payer.paid
+        }
         assert payer.cancelled_at_portone() == given_back
         for payment_id, back in given_back.items():
             shown = payer.get(f"/payments/{payment_id}")
@@ -101,7 +109,11 @@ def _make_due(books: Books) -> None:
     """As if the time had passed for which those are put off whose wake-up was lost."""
     for statement in _MAKE_DUE:
         change = text(statement)
-        books.do(lambda session, change=change: session.execute(change, {"at": utc_now().replace(tzinfo=None)}))
+        books.do(
+            lambda session, change=change: session.execute(
+                change, {"at": utc_now().replace(tzinfo=None)}
+            )
+        )
 
 
 def _check_events(place: "Place") -> None:

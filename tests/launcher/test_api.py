@@ -18,7 +18,9 @@ OFTEN = 3
 @pytest.fixture
 def url(migrated_sqlite: str, valkey_url: str) -> Iterator[str]:
     """An API at which each address may sign in once a second."""
-    settings = settings_for(migrated_sqlite, valkey_url, rate_limits=True, rate_limit_sign_in_address="1 per second")
+    settings = settings_for(
+        migrated_sqlite, valkey_url, rate_limits=True, rate_limit_sign_in_address="1 per second"
+    )
     with opened(settings) as books:
         server = make_server("127.0.0.1", 0, api_on(books).app, threaded=True)
         with serving(server):
@@ -58,4 +60,8 @@ def test_it_is_an_error_where_nobody_waits(url: str) -> None:
     with pytest.raises(ApiError) as refused:
         sign_in_often(api, who)
 
-    assert (refused.value.status, refused.value.code, refused.value.retry_after_s) == (429, "rate-limited", 1)
+    assert (refused.value.status, refused.value.code, refused.value.retry_after_s) == (
+        429,
+        "rate-limited",
+        1,
+    )

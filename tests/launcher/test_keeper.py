@@ -25,7 +25,9 @@ STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FA
 
 
 @contextlib.contextmanager
-def keeper(*command: str, grace_s: float = 5.0, output: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[str]]:
+def keeper(
+    *command: str, grace_s: float = 5.0, output: int = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[str]]:
     kept = subprocess.Popen(
         [sys.executable, "-m", "launcher.keeper", "--grace", str(grace_s), "--", *command],
         cwd=ROOT,
@@ -42,7 +44,11 @@ def keeper(*command: str, grace_s: float = 5.0, output: int = subprocess.DEVNULL
 
 def families(file: Path) -> list[list[int]]:
     """The pids that FAMILY has written so far, a list a start."""
-    return [[int(pid) for pid in line.split()] for line in file.read_text().splitlines()] if file.exists() else []
+    return (
+        [[int(pid) for pid in line.split()] for line in file.read_text().splitlines()]
+        if file.exists()
+        else []
+    )
 
 
 def is_alive(pid: int) -> bool:
@@ -75,7 +81,9 @@ def test_a_killed_command_is_started_again_and_its_orphans_are_taken_down(tmp_pa
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_takes_the_whole_group_down_and_ends_with_0(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_stop_takes_the_whole_group_down_and_ends_with_0(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     file = tmp_path / "pids"
     with keeper(sys.executable, "-c", FAMILY, str(file)) as kept:
         family = wait_for_family(file, 1)
@@ -114,7 +122,9 @@ def test_nothing_survives_the_death_of_who_started_the_keeper(tmp_path: Path) ->
     assert_gone(family)
 
 
-def test_nothing_survives_the_death_of_the_keeper_but_what_the_command_itself_left(tmp_path: Path) -> None:
+def test_nothing_survives_the_death_of_the_keeper_but_what_the_command_itself_left(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "pids"
     with keeper(sys.executable, "-c", FAMILY, str(file)) as kept:
         leader, child = wait_for_family(file, 1)

@@ -46,7 +46,9 @@ def the_sentence(refused: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.parametrize("variable", ["API_PORT", "FLOWER_PORT", "GATEWAY_PORT"])
-def test_a_busy_port_is_named_with_the_variable_that_changes_it(tmp_path: Path, busy_port: int, variable: str) -> None:
+def test_a_busy_port_is_named_with_the_variable_that_changes_it(
+    tmp_path: Path, busy_port: int, variable: str
+) -> None:
     sentence = the_sentence(launch(tmp_path, **{variable: str(busy_port)}))
     assert f"Port {busy_port} is busy" in sentence
     assert f"{variable}={busy_port + 1}" in sentence
@@ -61,8 +63,15 @@ def test_what_is_no_port_is_refused(tmp_path: Path, port: str) -> None:
 @pytest.mark.parametrize("other", ["FLOWER_PORT", "GATEWAY_PORT"])
 def test_one_port_for_two_servers_is_refused(tmp_path: Path, other: str) -> None:
     port = str(free_port())
-    ports = {"FLOWER_PORT": str(free_port()), "GATEWAY_PORT": str(free_port()), "API_PORT": port, other: port}
-    with pytest.raises(LaunchError, match=f"API_PORT and {other} are both {port}: each needs a port of its own"):
+    ports = {
+        "FLOWER_PORT": str(free_port()),
+        "GATEWAY_PORT": str(free_port()),
+        "API_PORT": port,
+        other: port,
+    }
+    with pytest.raises(
+        LaunchError, match=f"API_PORT and {other} are both {port}: each needs a port of its own"
+    ):
         plan.make(ports, tmp_path)
 
 
@@ -88,7 +97,11 @@ def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_faults_of_the_settings_are_told_together(tmp_path: Path) -> None:
     refused = launch(
-        tmp_path, FLOWER_PORT=str(free_port()), GATEWAY_PORT=str(free_port()), STARTING_CASH="-1", LOG_LEVEL="LOUD"
+        tmp_path,
+        FLOWER_PORT=str(free_port()),
+        GATEWAY_PORT=str(free_port()),
+        STARTING_CASH="-1",
+        LOG_LEVEL="LOUD",
     )
     assert refused.returncode == 1
     assert "STARTING_CASH" in refused.stderr
@@ -182,7 +195,9 @@ def test_every_process_tells_of_itself_at_a_port_of_its_own(
         monkeypatch.setitem(plan.METRICS_PORTS, f"{name}_METRICS_PORT", port)
     chosen = plan.make(unasked, tmp_path).environment
     assert chosen["RELAYER_METRICS_PORT"] == str(usual["RELAYER"])
-    assert not {chosen["WORKER_METRICS_PORT"], chosen["BEAT_METRICS_PORT"]} & {str(port) for port in usual.values()}
+    assert not {chosen["WORKER_METRICS_PORT"], chosen["BEAT_METRICS_PORT"]} & {
+        str(port) for port in usual.values()
+    }
     with pytest.raises(LaunchError, match=f"Port {busy_port} is busy"):
         plan.make({**asked, "BEAT_METRICS_PORT": str(busy_port)}, tmp_path)
 

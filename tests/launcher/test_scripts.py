@@ -22,7 +22,9 @@ def copy(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "start_services.sh", root)
     shutil.copy(ROOT / "launcher" / "venv.sh", root / "launcher")
     (root / "launcher" / "__init__.py").touch()
-    (root / "launcher" / "__main__.py").write_text("import sys; print('launched with', sys.argv[1:])")
+    (root / "launcher" / "__main__.py").write_text(
+        "import sys; print('launched with', sys.argv[1:])"
+    )
     (root / "requirements.txt").write_text("# nothing\n")
     return root
 
@@ -113,7 +115,9 @@ def test_an_interrupted_installation_is_noticed_and_repaired(copy: Path, path: P
     start(copy, path)
     (copy / ".venv" / "installing").touch()
     repaired = start(copy, path)
-    assert repaired.stdout.startswith("The .venv is half installed, an earlier run was interrupted: making it anew\n")
+    assert repaired.stdout.startswith(
+        "The .venv is half installed, an earlier run was interrupted: making it anew\n"
+    )
     assert repaired.stdout.endswith("launched with []\n")
 
 
@@ -140,7 +144,9 @@ def test_a_failed_installation_is_said_and_noticed_next_time(copy: Path, path: P
     add_quick_python(path, pip="raise SystemExit(1)")
     failed = start(copy, path)
     assert failed.returncode == 1
-    assert failed.stderr.splitlines()[-1].startswith("StocKing: The packages could not be installed")
+    assert failed.stderr.splitlines()[-1].startswith(
+        "StocKing: The packages could not be installed"
+    )
 
     add_quick_python(path)
     repaired = start(copy, path)

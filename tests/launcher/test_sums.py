@@ -19,15 +19,36 @@ from launcher.sums import (
     sums_of_top_up,
 )
 
-BUY = {"price": 70_100, "quantity": 10, "amount": 701_000, "commission": 105, "tax": 0, "realized_profit": 0}
+BUY = {
+    "price": 70_100,
+    "quantity": 10,
+    "amount": 701_000,
+    "commission": 105,
+    "tax": 0,
+    "realized_profit": 0,
+}
 # 285,200: commission 42.78, transaction tax 142.6, rural development tax 427.8, each rounded down. Cost of four: 280,400 + 42.
-SELL = {"price": 71_300, "quantity": 4, "amount": 285_200, "commission": 42, "tax": 569, "realized_profit": 4_147}
+SELL = {
+    "price": 71_300,
+    "quantity": 4,
+    "amount": 285_200,
+    "commission": 42,
+    "tax": 569,
+    "realized_profit": 4_147,
+}
 
 
-def transaction(kind: str, amount: int, charges: tuple[int, int], before: int, after: int) -> dict[str, Any]:
+def transaction(
+    kind: str, amount: int, charges: tuple[int, int], before: int, after: int
+) -> dict[str, Any]:
     commission, tax = charges
     figures = {"amount": amount, "commission": commission, "tax": tax}
-    return {"transaction_type": kind, **figures, "cash_balance_before": before, "cash_balance_after": after}
+    return {
+        "transaction_type": kind,
+        **figures,
+        "cash_balance_before": before,
+        "cash_balance_after": after,
+    }
 
 
 def account() -> Account:
@@ -86,7 +107,11 @@ def test_one_won_too_many_anywhere_is_found(path: tuple[Any, ...], named: str) -
 
 
 def balance(reserved: int) -> dict[str, Any]:
-    return {"cash_balance": 5_000_000, "reserved_cash": reserved, "available_cash": 5_000_000 - reserved}
+    return {
+        "cash_balance": 5_000_000,
+        "reserved_cash": reserved,
+        "available_cash": 5_000_000 - reserved,
+    }
 
 
 def resting() -> Resting:
@@ -104,8 +129,20 @@ def resting() -> Resting:
 
 
 def summary() -> dict[str, Any]:
-    figures = {"executed_quantity": 10, "executed_amount": 701_000, "commission": 105, "tax": 0, "realized_profit": 0}
-    sold = {"executed_quantity": 4, "executed_amount": 285_200, "commission": 42, "tax": 569, "realized_profit": 4_147}
+    figures = {
+        "executed_quantity": 10,
+        "executed_amount": 701_000,
+        "commission": 105,
+        "tax": 0,
+        "realized_profit": 0,
+    }
+    sold = {
+        "executed_quantity": 4,
+        "executed_amount": 285_200,
+        "commission": 42,
+        "tax": 569,
+        "realized_profit": 4_147,
+    }
     return {"buy": figures, "sell": sold}
 
 
@@ -131,8 +168,15 @@ def test_a_right_resting_order_and_summary_agree_in_every_sum() -> None:
         ("placed", "reserved_cash"),
         ("amended", "reserved_cash"),
         ("cancelled", "reserved_cash"),
-        *((f"balance_{step}", name) for step in ("placed", "amended") for name in ("reserved_cash", "available_cash")),
-        *(("balance_cancelled", name) for name in ("cash_balance", "reserved_cash", "available_cash")),
+        *(
+            (f"balance_{step}", name)
+            for step in ("placed", "amended")
+            for name in ("reserved_cash", "available_cash")
+        ),
+        *(
+            ("balance_cancelled", name)
+            for name in ("cash_balance", "reserved_cash", "available_cash")
+        ),
     ],
 )
 def test_one_won_that_did_not_come_back_is_found(answer: str, member: str) -> None:
@@ -140,14 +184,19 @@ def test_one_won_that_did_not_come_back_is_found(answer: str, member: str) -> No
 
 
 @pytest.mark.parametrize("side", ["buy", "sell"])
-@pytest.mark.parametrize("member", ["executed_quantity", "executed_amount", "commission", "tax", "realized_profit"])
+@pytest.mark.parametrize(
+    "member", ["executed_quantity", "executed_amount", "commission", "tax", "realized_profit"]
+)
 def test_a_summary_that_is_wrong_is_found(side: str, member: str) -> None:
     if (side, member) != ("buy", "realized_profit"):
         assert wrong_by_one(summary(), side, member)
 
 
 def test_a_fill_above_the_limit_is_found() -> None:
-    order = {"price": 70_000, "executions": [{"price": 69_900}, {"price": 70_000}, {"price": 70_100}]}
+    order = {
+        "price": 70_000,
+        "executions": [{"price": 69_900}, {"price": 70_000}, {"price": 70_100}],
+    }
     assert [line.agrees for line in sums_of_limit(order)] == [True, True, False]
 
 
@@ -162,7 +211,10 @@ def told() -> Told:
         ("cash", {"cash_balance_after": 9_583_484}),
         ("holding", {"quantity": 6}),
     ]
-    events = [{"id": n, "kind": kind, "data": data} for n, (kind, data) in enumerate(kinds_and_data, start=1)]
+    events = [
+        {"id": n, "kind": kind, "data": data}
+        for n, (kind, data) in enumerate(kinds_and_data, start=1)
+    ]
     return Told({"items": events, "last_event_id": len(events)}, copy.deepcopy(events))
 
 
@@ -173,16 +225,44 @@ def test_what_was_told_agrees_with_the_account() -> None:
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
-        pytest.param(lambda all_: all_.answer["items"].pop(), "the last one's id", id="one is missing at the end"),
-        pytest.param(lambda all_: all_.answer["items"].pop(1), "ids without a gap", id="one is missing in between"),
-        pytest.param(lambda all_: all_.pushed.pop(2), "pushed as they are", id="one was not pushed"),
-        pytest.param(lambda all_: all_.pushed[3]["data"].update(quantity=9), "pushed as they are", id="another was"),
-        pytest.param(lambda all_: all_.answer["items"][1].update(kind="order"), "each execution", id="no fill"),
-        pytest.param(lambda all_: all_.answer["items"][0].update(kind="order"), "each transaction", id="no cash"),
         pytest.param(
-            lambda all_: all_.answer["items"][5]["data"].update(cash_balance_after=1), "cash after", id="cash"
+            lambda all_: all_.answer["items"].pop(),
+            "the last one's id",
+            id="one is missing at the end",
         ),
-        pytest.param(lambda all_: all_.answer["items"][6]["data"].update(quantity=7), "shares after", id="shares"),
+        pytest.param(
+            lambda all_: all_.answer["items"].pop(1),
+            "ids without a gap",
+            id="one is missing in between",
+        ),
+        pytest.param(
+            lambda all_: all_.pushed.pop(2), "pushed as they are", id="one was not pushed"
+        ),
+        pytest.param(
+            lambda all_: all_.pushed[3]["data"].update(quantity=9),
+            "pushed as they are",
+            id="another was",
+        ),
+        pytest.param(
+            lambda all_: all_.answer["items"][1].update(kind="order"),
+            "each execution",
+            id="no fill",
+        ),
+        pytest.param(
+            lambda all_: all_.answer["items"][0].update(kind="order"),
+            "each transaction",
+            id="no cash",
+        ),
+        pytest.param(
+            lambda all_: all_.answer["items"][5]["data"].update(cash_balance_after=1),
+            "cash after",
+            id="cash",
+        ),
+        pytest.param(
+            lambda all_: all_.answer["items"][6]["data"].update(quantity=7),
+            "shares after",
+            id="shares",
+        ),
     ],
 )
 def test_what_was_told_wrongly_is_found(spoil: Any, named: str) -> None:
@@ -213,7 +293,9 @@ def top_up() -> dict[str, Any]:
         (("refunded", "reserved_cash"), "refund: nothing"),
     ],
 )
-def test_a_top_up_agrees_with_portone_unless_a_won_is_amiss(path: tuple[str, ...], named: str | None) -> None:
+def test_a_top_up_agrees_with_portone_unless_a_won_is_amiss(
+    path: tuple[str, ...], named: str | None
+) -> None:
     answers = top_up()
     if path:
         place = answers

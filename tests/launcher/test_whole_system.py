@@ -27,7 +27,9 @@ def processes_of(var: Path) -> dict[int, str]:
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if f"STOCKING_VAR={var}".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found[int(folder.name)] = (
+                    (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                )
     return found
 
 
@@ -49,7 +51,9 @@ def environment_of(var: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def launched(var: Path, *arguments: str, **variables: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+def launched(
+    var: Path, *arguments: str, **variables: str
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """The launcher and the file that it writes to. Whatever the test does, nothing of it is left at the end."""
     var.mkdir(parents=True, exist_ok=True)
     told = var.parent / "told"

@@ -15,7 +15,9 @@ _SERIES: dict[str, tuple[Family, frozenset[str]]] = {
     f"{family.name}{suffix}": (family, frozenset({*family.labels, *more}))
     for family in FAMILIES
     for suffix, more in (
-        {"_bucket": ("le",), "_sum": (), "_count": ()} if family.kind is Kind.HISTOGRAM else {"": ()}
+        {"_bucket": ("le",), "_sum": (), "_count": ()}
+        if family.kind is Kind.HISTOGRAM
+        else {"": ()}
     ).items()
 }
 
@@ -35,7 +37,9 @@ def read(expression: str) -> Asked:
     def visit(node: promql.Expr) -> None:
         selector = node.vector_selector if isinstance(node, promql.MatrixSelector) else node
         if isinstance(selector, promql.VectorSelector):
-            asked.selectors.append((selector.name or "", {one.name: one.value for one in selector.matchers.matchers}))
+            asked.selectors.append(
+                (selector.name or "", {one.name: one.value for one in selector.matchers.matchers})
+            )
         modifier = getattr(node, "modifier", None)
         matching = getattr(modifier, "matching", modifier)
         asked.grouped_by.update(getattr(matching, "labels", ()))
@@ -56,5 +60,9 @@ def faults_of(expression: str) -> list[str]:
             faults.append(f"no series {name}")
             continue
         known |= labels
-        faults += [f"{name} has no label {label}" for label in matched if label not in labels | ADDED]
-    return faults + [f"nothing has a label {label}" for label in asked.grouped_by if label not in known]
+        faults += [
+            f"{name} has no label {label}" for label in matched if label not in labels | ADDED
+        ]
+    return faults + [
+        f"nothing has a label {label}" for label in asked.grouped_by if label not in known
+    ]

@@ -52,7 +52,11 @@ def test_a_rule_says_how_bad_it_is_what_is_wrong_and_what_to_do(name: str) -> No
 
 def test_the_runbook_has_no_section_for_what_is_no_alert() -> None:
     """Nobody would ever read it."""
-    sections = re.findall(r"^## (\w+)$", (ROOT / "docs" / "operations" / "runbook.md").read_text(encoding="utf-8"), re.MULTILINE)
+    sections = re.findall(
+        r"^## (\w+)$",
+        (ROOT / "docs" / "operations" / "runbook.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
     assert sections == list(RULES)
 
 
@@ -101,7 +105,9 @@ def promtool() -> str:
 def test_prometheus_itself_reads_rules_and_configuration(promtool: str) -> None:
     """By its own program; of a configuration it checks also the files that it names."""
     for command in (["check", "rules", "alerts.yml"], ["check", "config", "prometheus.yml"]):
-        ran = subprocess.run([promtool, *command], cwd=FOLDER, capture_output=True, text=True, check=False)
+        ran = subprocess.run(
+            [promtool, *command], cwd=FOLDER, capture_output=True, text=True, check=False
+        )
         assert ran.returncode == 0, ran.stderr
 
 
@@ -121,7 +127,11 @@ def test_every_rule_fires_when_it_should_and_not_before(promtool: str, tmp_path:
     (tmp_path / "cases.yml").write_text(yaml.safe_dump(cases))
 
     ran = subprocess.run(
-        [promtool, "test", "rules", "cases.yml"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [promtool, "test", "rules", "cases.yml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -132,6 +142,9 @@ def test_a_rule_has_a_case_in_which_it_fires_and_one_in_which_it_does_not(name: 
     """What was never seen to fire may not be able to."""
     cases = yaml.safe_load(CASES.read_text())["tests"]
     expected = [
-        bool(check["exp_alerts"]) for case in cases for check in case["alert_rule_test"] if check["alertname"] == name
+        bool(check["exp_alerts"])
+        for case in cases
+        for check in case["alert_rule_test"]
+        if check["alertname"] == name
     ]
     assert set(expected) == {True, False}

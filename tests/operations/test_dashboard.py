@@ -37,10 +37,14 @@ def test_a_panel_asks_for_what_is_told(panel: dict[str, Any]) -> None:
 def test_every_family_is_shown_somewhere() -> None:
     """What nobody shows and no rule asks for is told for nothing."""
     rules = yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"]
-    asked = selectors_of(target["expr"] for panel in PANELS for target in panel["targets"]) | selectors_of(
-        rule["expr"] for group in rules for rule in group["rules"]
-    )
-    dark = {family.name for family in FAMILIES if not any(name.startswith(family.name) for name in asked)}
+    asked = selectors_of(
+        target["expr"] for panel in PANELS for target in panel["targets"]
+    ) | selectors_of(rule["expr"] for group in rules for rule in group["rules"])
+    dark = {
+        family.name
+        for family in FAMILIES
+        if not any(name.startswith(family.name) for name in asked)
+    }
     assert dark <= {"stocking_ticks_read_total", "stocking_tick_reader_silent_seconds"}
 
 
@@ -55,7 +59,14 @@ def test_panels_lie_beside_and_below_each_other() -> None:
         taken |= cells
     assert len({panel["id"] for panel in BOARD["panels"]}) == len(BOARD["panels"])
     rows = [panel["title"] for panel in BOARD["panels"] if panel["type"] == "row"]
-    assert rows == ["Orders and stages", "Feed", "API", "Workers and queues", "Payments and books", "Gateway"]
+    assert rows == [
+        "Orders and stages",
+        "Feed",
+        "API",
+        "Workers and queues",
+        "Payments and books",
+        "Gateway",
+    ]
 
 
 def test_it_finds_the_source_that_is_provisioned() -> None:

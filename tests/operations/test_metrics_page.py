@@ -19,7 +19,9 @@ def row_of(family: Family) -> str:
 
 def test_the_page_tells_every_family_and_no_other() -> None:
     """In the order of the code, with kind, labels, who tells it, and what it means."""
-    assert re.findall(r"^\| `stocking_.*\|$", PAGE, re.MULTILINE) == [row_of(family) for family in FAMILIES]
+    assert re.findall(r"^\| `stocking_.*\|$", PAGE, re.MULTILINE) == [
+        row_of(family) for family in FAMILIES
+    ]
 
 
 def test_the_page_tells_what_each_label_may_be() -> None:

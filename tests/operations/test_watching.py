@@ -45,7 +45,9 @@ def test_prometheus_reaches_them_and_nobody_else_does() -> None:
     assert all("stores" in OURS[name]["networks"] for name in set(OURS) - UNWATCHED)
     assert "stores" in WATCH["services"]["prometheus"]["networks"]
     port = str(OURS["beat"]["environment"]["METRICS_PORT"])
-    assert not any(port in published for service in SERVICES.values() for published in service.get("ports", ()))
+    assert not any(
+        port in published for service in SERVICES.values() for published in service.get("ports", ())
+    )
     assert "METRICS_HOST=0.0.0.0" in (ROOT / "Dockerfile").read_text()
 
 
@@ -59,7 +61,10 @@ def test_it_waits_longer_than_the_api_does() -> None:
 def test_what_is_mounted_is_there() -> None:
     """A file that is missing would be mounted as an empty folder."""
     mounted = [
-        volume.split(":") for service in WATCH["services"].values() for volume in service["volumes"] if volume[0] == "."
+        volume.split(":")
+        for service in WATCH["services"].values()
+        for volume in service["volumes"]
+        if volume[0] == "."
     ]
     assert mounted
     for source, _, mode in mounted:
@@ -99,7 +104,9 @@ def test_docker_compose_accepts_it_beside_the_product_and_demands_a_password() -
     def read(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         files = ["-f", str(FILE), "-f", str(WATCH_FILE)]
         command = [str(compose), "--env-file", os.devnull, *files, "config", "--services"]
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
 
     accepted = read({**SECRETS, "GRAFANA_PASSWORD": "a-password"})
     assert accepted.returncode == 0, accepted.stderr

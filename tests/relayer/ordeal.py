@@ -23,7 +23,9 @@ CALM_BEAT_MS = 2_000
 class Ordeal:
     """A stand-in, a relayer and what both have done so far. Every trade has a price that only its day total can have."""
 
-    def __init__(self, stand_in: Toss, client: "redis.Redis", lines: Sequence[MutableMapping[str, Any]]) -> None:
+    def __init__(
+        self, stand_in: Toss, client: "redis.Redis", lines: Sequence[MutableMapping[str, Any]]
+    ) -> None:
         self.server = stand_in.server
         self.lines = lines
         self.traded = 0
@@ -43,7 +45,9 @@ class Ordeal:
 
     def subscription_ids(self) -> set[str]:
         """Under which ids the server sends trades now."""
-        return {each for listeners in self.server._listeners.values() for each in listeners.values()}
+        return {
+            each for listeners in self.server._listeners.values() for each in listeners.values()
+        }
 
     def all_served(self) -> bool:
         """By the relayer's word on its present connection; its word on an earlier one may still stand in Redis."""
@@ -52,7 +56,11 @@ class Ordeal:
             return False
         record = health(self._client)
         present = linked[-1]["connections_total"]
-        return record is not None and (record.reconnects + 1, record.connected, record.subscriptions) == (
+        return record is not None and (
+            record.reconnects + 1,
+            record.connected,
+            record.subscriptions,
+        ) == (
             present,
             True,
             2,
@@ -60,7 +68,10 @@ class Ordeal:
 
     def ticks(self, code: str = SAMSUNG) -> list[Tick]:
         """What Redis was told of a stock, in order."""
-        told = [Tick.from_json(fields[keys.TICK_FIELD]) for _, fields in self._client.xrange(keys.TICK_STREAM)]
+        told = [
+            Tick.from_json(fields[keys.TICK_FIELD])
+            for _, fields in self._client.xrange(keys.TICK_STREAM)
+        ]
         return [tick for tick in told if tick.code == code]
 
     async def trade_on(self) -> None:
@@ -71,7 +82,11 @@ class Ordeal:
 
     async def lose(self, times: int = 2) -> None:
         """Wait until a connection was lost, or did not come about, so often."""
-        await until(lambda: len(self.reasons()) >= times, what=f"{times} connections are lost", deadline_s=30)
+        await until(
+            lambda: len(self.reasons()) >= times,
+            what=f"{times} connections are lost",
+            deadline_s=30,
+        )
 
     async def recover(self) -> None:
         """Without the faults everything is subscribed again, and trades arrive."""
@@ -94,7 +109,9 @@ class Ordeal:
         for code in (SAMSUNG, HYNIX):
             ticks = self.ticks(code)
             assert all(tick.price == price_at(tick.cumulative_volume or 0) for tick in ticks)
-            assert all((a.cumulative_volume or 0) < (b.cumulative_volume or 0) for a, b in pairwise(ticks))
+            assert all(
+                (a.cumulative_volume or 0) < (b.cumulative_volume or 0) for a, b in pairwise(ticks)
+            )
         log = repr(self.lines)
         assert not [token for token in self.server._tokens if token in log]
         waits = [line["retry_in_s"] for line in self.lines if line["event"] == "feed_unavailable"]
@@ -108,7 +125,12 @@ def price_at(total: int) -> int:
 
 @asynccontextmanager
 async def ordeal(
-    client: "redis.Redis", valkey_url: str, *, quiet: bool = False, beat_ms: int = CALM_BEAT_MS, **faults: object
+    client: "redis.Redis",
+    valkey_url: str,
+    *,
+    quiet: bool = False,
+    beat_ms: int = CALM_BEAT_MS,
+    **faults: object,
 ) -> AsyncIterator[Ordeal]:
     """A relayer with two stocks that trade a hundred times a second (never when ``quiet``) while ``faults`` hold, until they are undone.
 

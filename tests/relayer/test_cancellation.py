@@ -46,7 +46,10 @@ def test_a_part_ends_whenever_it_is_told_to(valkey_url: str, part: str) -> None:
         async with connect(valkey_url) as redis:
             await redis.ping()
             for steps in range(STEPS):
-                watch, health = SubscriptionWatch(redis, budget=1), HealthKeeper(redis, lambda: HEALTHY)
+                watch, health = (
+                    SubscriptionWatch(redis, budget=1),
+                    HealthKeeper(redis, lambda: HEALTHY),
+                )
                 task = asyncio.create_task({"watch": watch, "health": health}[part].run())
                 for _ in range(steps):
                     await asyncio.sleep(0)

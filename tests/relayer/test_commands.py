@@ -20,7 +20,17 @@ from relayer.subscriptions import SubscriptionWatch
 from relayer.tick_intake import TickIntake
 from relayer.tick_sequence import TickSequence
 from relayer.tick_writer import TickWriter
-from tests.relayer.harness import HYNIX, SAMSUNG, Toss, ask_for, health, relayer, served, toss, until
+from tests.relayer.harness import (
+    HYNIX,
+    SAMSUNG,
+    Toss,
+    ask_for,
+    health,
+    relayer,
+    served,
+    toss,
+    until,
+)
 from tests.servers import Valkey
 from trading.database.clock import utc_now
 from trading.market import keys
@@ -56,7 +66,10 @@ class Desk:
     async def is_heard(self) -> None:
         """Wait until the relayer listens to commands."""
         await until(
-            lambda: self.client.exists(keys.RELAYER_HEALTH) and self.client.pubsub_numsub(keys.RELAYER_COMMANDS)[0][1],
+            lambda: (
+                self.client.exists(keys.RELAYER_HEALTH)
+                and self.client.pubsub_numsub(keys.RELAYER_COMMANDS)[0][1]
+            ),
             what="the relayer listens",
         )
 
@@ -80,7 +93,10 @@ async def desk(valkey_url: str, **settings: str) -> AsyncIterator[Desk]:
             with connect(valkey_url) as client:
                 found = Desk(client, stand_in, CommandLine(client))
                 await found.is_heard()
-                await until(lambda: (record := health(client)) and record.connected, what="the relayer is connected")
+                await until(
+                    lambda: (record := health(client)) and record.connected,
+                    what="the relayer is connected",
+                )
                 yield found
 
 
@@ -96,7 +112,11 @@ def test_a_subscription_is_answered_when_the_feed_has_confirmed_it(valkey_url: s
             assert at.toss.server.destinations() == at.commanded() == {SAMSUNG_TRADES}
             name = keys.command_result(command.command_id)
             kept = json.loads(at.client.get(name))
-            assert (kept["success"], kept["message"], kept["code"]) == (True, "구독 추가 성공", "subscribed")
+            assert (kept["success"], kept["message"], kept["code"]) == (
+                True,
+                "구독 추가 성공",
+                "subscribed",
+            )
             assert 0 < at.client.ttl(name) <= 60
             assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.ALREADY_SUBSCRIBED
 
@@ -128,8 +148,13 @@ def test_a_refusal_reaches_whoever_asked(valkey_url: str) -> None:
                 assert refused.data["reason"] == "the destination is unknown"
                 assert 0 < refused.data["retry_after_s"] <= 300
                 assert at.commanded() == set()
-            await until(lambda: at.toss.server.connections_total == 2, what="the relayer is connected again")
-            assert (await at.subscribe(SAMSUNG_TRADES)).code in (AnswerCode.SUBSCRIBED, AnswerCode.PENDING)
+            await until(
+                lambda: at.toss.server.connections_total == 2, what="the relayer is connected again"
+            )
+            assert (await at.subscribe(SAMSUNG_TRADES)).code in (
+                AnswerCode.SUBSCRIBED,
+                AnswerCode.PENDING,
+            )
 
     asyncio.run(scenario())
 
@@ -151,7 +176,9 @@ def test_what_the_budget_does_not_hold_is_not_stored(valkey_url: str) -> None:
     async def scenario() -> None:
         async with desk(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="1") as at:
             assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
-            assert await at.subscribe(HYNIX_TRADES) == CommandAnswer(AnswerCode.BUDGET_EXCEEDED, {"budget": 1})
+            assert await at.subscribe(HYNIX_TRADES) == CommandAnswer(
+                AnswerCode.BUDGET_EXCEEDED, {"budget": 1}
+            )
             assert at.commanded() == {SAMSUNG_TRADES}
 
     asyncio.run(scenario())
@@ -164,7 +191,10 @@ def test_without_the_feed_it_is_pending_and_made_good(valkey_url: str) -> None:
         async with desk(valkey_url) as at:
             at.toss.server.faults.receipts = False
             waiting = asyncio.create_task(at.subscribe(SAMSUNG_TRADES))
-            await until(lambda: at.toss.server.destinations() == {SAMSUNG_TRADES}, what="the subscription is asked for")
+            await until(
+                lambda: at.toss.server.destinations() == {SAMSUNG_TRADES},
+                what="the subscription is asked for",
+            )
             at.toss.server.faults.token_status = 503
             at.toss.server.drop_connections()
             assert (await waiting).code is AnswerCode.PENDING
@@ -207,14 +237,19 @@ def test_a_subscription_may_be_withdrawn_before_it_is_confirmed(valkey_url: str)
         async with desk(valkey_url) as at:
             at.toss.server.faults.receipts = False
             waiting = asyncio.create_task(at.subscribe(SAMSUNG_TRADES))
-            await until(lambda: at.toss.server.destinations() == {SAMSUNG_TRADES}, what="the subscription is asked for")
+            await until(
+                lambda: at.toss.server.destinations() == {SAMSUNG_TRADES},
+                what="the subscription is asked for",
+            )
             assert (await at.unsubscribe(SAMSUNG_TRADES)).code is AnswerCode.UNSUBSCRIBED
             assert (await waiting).code is AnswerCode.WITHDRAWN
 
     asyncio.run(scenario())
 
 
-def test_a_reconnect_is_a_new_connection_with_all_subscriptions(valkey_url: str, client: "redis.Redis") -> None:
+def test_a_reconnect_is_a_new_connection_with_all_subscriptions(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     """And it is answered once that stands. The predecessor's was deaf after it."""
 
     async def scenario() -> None:
@@ -248,7 +283,9 @@ def test_a_reconnect_that_fails_says_why_and_one_that_waits_is_hurried(valkey_ur
     asyncio.run(scenario())
 
 
-def test_the_subscriptions_are_told_with_their_state(valkey_url: str, client: "redis.Redis") -> None:
+def test_the_subscriptions_are_told_with_their_state(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     """What is confirmed, refused and left out, each with the source for which it is wanted."""
     kakao = "A035720"
 
@@ -271,9 +308,21 @@ def test_the_subscriptions_are_told_with_their_state(valkey_url: str, client: "r
                         "state": "refused",
                         "reason": "the destination is unknown",
                     },
-                    {"topic": SAMSUNG_TRADES, "source": "holdings", "state": "confirmed", "reason": None},
+                    {
+                        "topic": SAMSUNG_TRADES,
+                        "source": "holdings",
+                        "state": "confirmed",
+                        "reason": None,
+                    },
                 ],
-                "left_out": [{"topic": trade_topic(kakao), "source": "commands", "state": "left-out", "reason": None}],
+                "left_out": [
+                    {
+                        "topic": trade_topic(kakao),
+                        "source": "commands",
+                        "state": "left-out",
+                        "reason": None,
+                    }
+                ],
                 "left_out_total": 1,
             }
 
@@ -300,7 +349,10 @@ HOSTILE = [
         ({"type": ["subscribe"]}, AnswerCode.UNKNOWN_TYPE),
         ({"type": "subscribe"}, AnswerCode.UNKNOWN_TOPIC),
         ({"type": "subscribe", "topic": SAMSUNG}, AnswerCode.UNKNOWN_TOPIC),
-        ({"type": "unsubscribe", "topic": "/topic/v1/kr/stock/index/KGG01P"}, AnswerCode.UNKNOWN_TOPIC),
+        (
+            {"type": "unsubscribe", "topic": "/topic/v1/kr/stock/index/KGG01P"},
+            AnswerCode.UNKNOWN_TOPIC,
+        ),
         ({"type": "subscribe", "topic": f"{SAMSUNG_TRADES}\nid:1"}, AnswerCode.UNKNOWN_TOPIC),
     ],
 )
@@ -338,7 +390,9 @@ def test_too_many_at_once_are_refused_and_not_kept_waiting(valkey_url: str) -> N
     asyncio.run(scenario())
 
 
-def test_commands_are_heard_again_after_redis_was_away(valkey_server: Valkey, valkey_url: str) -> None:
+def test_commands_are_heard_again_after_redis_was_away(
+    valkey_server: Valkey, valkey_url: str
+) -> None:
     """Stopped and started, and once more with only the listener's own connection cut."""
 
     async def scenario() -> None:
@@ -356,29 +410,44 @@ def test_commands_are_heard_again_after_redis_was_away(valkey_server: Valkey, va
     asyncio.run(scenario())
 
 
-def test_a_connection_that_died_without_a_sign_is_noticed(valkey_server: Valkey, valkey_url: str) -> None:
+def test_a_connection_that_died_without_a_sign_is_noticed(
+    valkey_server: Valkey, valkey_url: str
+) -> None:
     """A frozen Redis answers no ping: the listener leaves that connection and makes another as soon as it can."""
 
     async def scenario() -> None:
         async with relayer_connect(valkey_url) as connection:
             watch, sequence = SubscriptionWatch(connection, budget=1), TickSequence()
             link = MarketLink(
-                StompFeed(api_url="http://127.0.0.1:1", websocket_url="ws://127.0.0.1:1/ws", heart_beat_ms=0),
+                StompFeed(
+                    api_url="http://127.0.0.1:1",
+                    websocket_url="ws://127.0.0.1:1/ws",
+                    heart_beat_ms=0,
+                ),
                 watch,
                 TickIntake(sequence, clock=utc_now),
                 TickWriter(connection, sequence, clock=utc_now),
                 backoff=Backoff(Random()),
                 note_change=lambda: None,
             )
-            listening = asyncio.create_task(CommandListener(connection, watch, link, silence_s=0.1).run())
+            listening = asyncio.create_task(
+                CommandListener(connection, watch, link, silence_s=0.1).run()
+            )
             with connect(valkey_url) as client:
-                await until(lambda: client.pubsub_numsub(keys.RELAYER_COMMANDS)[0][1], what="it listens")
+                await until(
+                    lambda: client.pubsub_numsub(keys.RELAYER_COMMANDS)[0][1], what="it listens"
+                )
                 valkey_server.pause()
                 try:
-                    await until(lambda: "commands_unheard" in str(logged), what="the silence is noticed")
+                    await until(
+                        lambda: "commands_unheard" in str(logged), what="the silence is noticed"
+                    )
                 finally:
                     valkey_server.resume()
-                await until(lambda: client.pubsub_numsub(keys.RELAYER_COMMANDS)[0][1], what="it listens again")
+                await until(
+                    lambda: client.pubsub_numsub(keys.RELAYER_COMMANDS)[0][1],
+                    what="it listens again",
+                )
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
 

@@ -49,7 +49,10 @@ def test_health_tells_what_is_and_the_end(valkey_url: str, client: "redis.Redis"
             stand_in.trade(1)
             stand_in.trade(1)
             stand_in.server.publish_body(trade_topic(SAMSUNG), b"no trade at all")
-            await until(lambda: (record := health(client)) and record.malformed_total == 1, what="health tells all")
+            await until(
+                lambda: (record := health(client)) and record.malformed_total == 1,
+                what="health tells all",
+            )
             record = health(client)
             assert record is not None
             assert (record.connected, record.ticks_total, record.reconnects) == (True, 1, 0)
@@ -72,29 +75,45 @@ def test_subscriptions_follow_the_set(valkey_url: str, client: "redis.Redis") ->
             await until(lambda: served(client) == 1, what="the first subscription is confirmed")
             ask_for(client, HYNIX)
             await until(
-                lambda: stand_in.server.destinations() == {trade_topic(SAMSUNG), trade_topic(HYNIX)},
+                lambda: (
+                    stand_in.server.destinations() == {trade_topic(SAMSUNG), trade_topic(HYNIX)}
+                ),
                 what="both are heard",
             )
             client.srem(keys.RELAYER_SUBSCRIPTIONS, trade_topic(SAMSUNG))
-            await until(lambda: stand_in.server.destinations() == {trade_topic(HYNIX)}, what="one is withdrawn")
+            await until(
+                lambda: stand_in.server.destinations() == {trade_topic(HYNIX)},
+                what="one is withdrawn",
+            )
             assert stand_in.server.connections_total == 1
 
     ask_for(client, SAMSUNG)
     asyncio.run(relay())
 
 
-def test_a_lost_connection_comes_back_with_all_subscriptions(valkey_url: str, client: "redis.Redis") -> None:
+def test_a_lost_connection_comes_back_with_all_subscriptions(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     """The predecessor stayed deaf after a loss. More destinations than one batch, dropped twice, and trades flow again."""
 
     async def relay() -> None:
         async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
             for drops in (1, 2):
-                await until(lambda: served(client) == len(STOCKS), what="all subscriptions are confirmed")
+                await until(
+                    lambda: served(client) == len(STOCKS), what="all subscriptions are confirmed"
+                )
                 stand_in.server.drop_connections()
-                await until(lambda: stand_in.server.connections_total == drops + 1, what="a new connection")  # noqa: B023
-            await until(lambda: served(client) == len(STOCKS), what="all subscriptions are confirmed again")
+                await until(
+                    lambda: stand_in.server.connections_total == drops + 1,  # noqa: B023
+                    what="a new connection",
+                )  # noqa: B023, RUF100
+            await until(
+                lambda: served(client) == len(STOCKS), what="all subscriptions are confirmed again"
+            )
             stand_in.trade(1, code=STOCKS[-1], price=70_200)
-            await until(lambda: price_of(client, STOCKS[-1]) == 70_200, what="the trade is in Redis")
+            await until(
+                lambda: price_of(client, STOCKS[-1]) == 70_200, what="the trade is in Redis"
+            )
             record = health(client)
             assert record is not None
             assert record.reconnects == 2
@@ -111,14 +130,18 @@ def test_a_quiet_market_is_no_silence(valkey_url: str, client: "redis.Redis") ->
         async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
             await until(lambda: served(client) == 1, what="the subscription is confirmed")
             quiet_until = asyncio.get_running_loop().time() + 2
-            await until(lambda: asyncio.get_running_loop().time() > quiet_until, what="two quiet seconds")
+            await until(
+                lambda: asyncio.get_running_loop().time() > quiet_until, what="two quiet seconds"
+            )
             assert stand_in.server.connections_total == 1
 
     ask_for(client, SAMSUNG)
     asyncio.run(relay())
 
 
-def test_a_refused_destination_does_not_cost_the_others(valkey_url: str, client: "redis.Redis") -> None:
+def test_a_refused_destination_does_not_cost_the_others(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     """ERROR ends the connection; the next one is made without the culprit."""
 
     async def relay() -> None:
@@ -134,7 +157,10 @@ def test_a_refused_destination_does_not_cost_the_others(valkey_url: str, client:
 
 def test_the_budget_holds(valkey_url: str, client: "redis.Redis") -> None:
     async def relay() -> None:
-        async with toss() as stand_in, relayer(stand_in.settings(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="3")):
+        async with (
+            toss() as stand_in,
+            relayer(stand_in.settings(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="3")),
+        ):
             await until(lambda: served(client) == 3, what="the budget is used")
             assert len(stand_in.server.destinations()) == 3
 
@@ -150,15 +176,22 @@ def test_redis_may_restart_empty(valkey_server: Valkey, valkey_url: str) -> None
             ask_for(client, SAMSUNG)
             # Stopping and starting a server holds up the loop that both sides beat in.
             slow = {"RELAYER_HEARTBEAT_MS": "10000"}
-            async with toss(heart_beat_ms=10_000) as stand_in, relayer(stand_in.settings(valkey_url, **slow)):
+            async with (
+                toss(heart_beat_ms=10_000) as stand_in,
+                relayer(stand_in.settings(valkey_url, **slow)),
+            ):
                 await until(lambda: served(client) == 1, what="the subscription is confirmed")
                 valkey_server.stop()
                 stand_in.trade(1, price=70_100)
                 stand_in.trade(2, price=70_200)
                 valkey_server.start()
-                await until(lambda: price_of(client) == 70_200, what="the trade of the outage is in Redis")
+                await until(
+                    lambda: price_of(client) == 70_200, what="the trade of the outage is in Redis"
+                )
                 await until(lambda: served(client) == 1, what="health is back")
-                await until(lambda: client.scard(keys.RELAYER_SUBSCRIPTIONS) == 1, what="the set is back")
+                await until(
+                    lambda: client.scard(keys.RELAYER_SUBSCRIPTIONS) == 1, what="the set is back"
+                )
                 stand_in.trade(3, price=70_300)
                 await until(lambda: price_of(client) == 70_300, what="the next trade is in Redis")
                 assert stand_in.server.connections_total == 1
@@ -176,7 +209,10 @@ def test_a_relayer_may_start_before_toss_and_redis(valkey_server: Valkey, valkey
         async with relayer(settings):
             valkey_server.start()
             with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
-                await until(lambda: (record := health(client)) and not record.connected, what="health says so")
+                await until(
+                    lambda: (record := health(client)) and not record.connected,
+                    what="health says so",
+                )
                 ask_for(client, SAMSUNG)
                 async with toss(port=port) as stand_in:
                     await until(lambda: served(client) == 1, what="the subscription is confirmed")
@@ -194,7 +230,9 @@ def test_places_rise_over_a_restart(valkey_url: str, client: "redis.Redis") -> N
             await until(lambda: served(client) == 1, what="the subscription is confirmed")
             before = client.xlen(keys.TICK_STREAM)
             stand_in.trade(volume)
-            await until(lambda: client.xlen(keys.TICK_STREAM) > before, what="the trade is in the stream")
+            await until(
+                lambda: client.xlen(keys.TICK_STREAM) > before, what="the trade is in the stream"
+            )
 
     ask_for(client, SAMSUNG)
     asyncio.run(relay(1))

@@ -14,6 +14,8 @@ from trading.market.topics import trade_topic
         ("percent", "/topic/v1%2Fkr%2Fstock%2Ftrade%2FA005930"),
     ],
 )
-def test_only_the_name_of_a_topic_is_spelled_otherwise(style: DestinationStyle, spelling: str) -> None:
+def test_only_the_name_of_a_topic_is_spelled_otherwise(
+    style: DestinationStyle, spelling: str
+) -> None:
     """The kind before it tells a broker what to do with the name."""
     assert speller(style)(trade_topic("A005930")) == spelling

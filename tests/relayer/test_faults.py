@@ -27,7 +27,9 @@ def breaks(at: Moment, ending: Ending, writes: str = "", close_code: int = 1000)
 
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503])
-def test_a_refused_token_is_asked_for_again(status: int, valkey_url: str, client: "redis.Redis") -> None:
+def test_a_refused_token_is_asked_for_again(
+    status: int, valkey_url: str, client: "redis.Redis"
+) -> None:
     """And nothing is asked of the feed without one."""
 
     async def relay() -> None:
@@ -48,7 +50,9 @@ def test_a_slow_token_is_waited_for(valkey_url: str, client: "redis.Redis") -> N
     asyncio.run(relay())
 
 
-def test_a_token_that_does_not_come_is_asked_for_again(valkey_url: str, client: "redis.Redis") -> None:
+def test_a_token_that_does_not_come_is_asked_for_again(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     async def relay() -> None:
         async with ordeal(client, valkey_url, token_delay_ms=4_000) as scene:
             await scene.lose(times=1)
@@ -76,7 +80,9 @@ def test_a_token_that_does_not_come_is_asked_for_again(valkey_url: str, client: 
             id="ERROR with a long body",
         ),
         pytest.param(breaks(Moment.CONNECT, Ending.CLOSE), f"{CLOSED}code 1000", id="close only"),
-        pytest.param(breaks(Moment.CONNECT, Ending.CLOSE, close_code=1008), f"{CLOSED}code 1008", id="policy"),
+        pytest.param(
+            breaks(Moment.CONNECT, Ending.CLOSE, close_code=1008), f"{CLOSED}code 1008", id="policy"
+        ),
         pytest.param(breaks(Moment.CONNECT, Ending.ABORT), CUT, id="abrupt end"),
         pytest.param(breaks(Moment.CONNECT, Ending.RESET), CUT, id="reset"),
         pytest.param(breaks(Moment.CONNECT, Ending.RESET, "CONNEC"), CUT, id="reset in a frame"),
@@ -118,23 +124,41 @@ def test_a_connect_without_an_answer_is_given_up(valkey_url: str, client: "redis
             "the server sent ERROR: 점검 (token)",
             id="ERROR with a body only",
         ),
-        pytest.param(breaks(Moment.SUBSCRIBE, Ending.CLOSE, close_code=1011), f"{CLOSED}code 1011", id="close"),
+        pytest.param(
+            breaks(Moment.SUBSCRIBE, Ending.CLOSE, close_code=1011),
+            f"{CLOSED}code 1011",
+            id="close",
+        ),
         pytest.param(breaks(Moment.SUBSCRIBE, Ending.ABORT), CUT, id="abrupt end"),
         pytest.param(breaks(Moment.SUBSCRIBE, Ending.RESET), CUT, id="reset"),
-        pytest.param(breaks(Moment.SUBSCRIBE, Ending.RESET, "RECEIPT\nreceipt-"), CUT, id="reset in a frame"),
+        pytest.param(
+            breaks(Moment.SUBSCRIBE, Ending.RESET, "RECEIPT\nreceipt-"), CUT, id="reset in a frame"
+        ),
         pytest.param(breaks(Moment.SUBSCRIBE, Ending.STALL), SILENT, id="half-open"),
         pytest.param(
-            breaks(Moment.MESSAGE, Ending.CLOSE, "ERROR\nmessage:no more for {token}\nreceipt-id:77\n\n\0"),
+            breaks(
+                Moment.MESSAGE,
+                Ending.CLOSE,
+                "ERROR\nmessage:no more for {token}\nreceipt-id:77\n\n\0",
+            ),
             "the server sent ERROR: no more for (token)",
             id="ERROR in mid-stream",
         ),
         *(
-            pytest.param(breaks(Moment.MESSAGE, Ending.CLOSE, close_code=code), f"{CLOSED}code {code}", id=str(code))
+            pytest.param(
+                breaks(Moment.MESSAGE, Ending.CLOSE, close_code=code),
+                f"{CLOSED}code {code}",
+                id=str(code),
+            )
             for code in (1000, 1001, 1008, 1011, 1012, 4000, 4999)
         ),
         pytest.param(breaks(Moment.MESSAGE, Ending.ABORT), CUT, id="1006"),
         pytest.param(breaks(Moment.MESSAGE, Ending.RESET), CUT, id="reset in mid-stream"),
-        pytest.param(breaks(Moment.MESSAGE, Ending.ABORT, 'MESSAGE\nsubscription:sub-1\n\n{"close":7'), CUT, id="cut"),
+        pytest.param(
+            breaks(Moment.MESSAGE, Ending.ABORT, 'MESSAGE\nsubscription:sub-1\n\n{"close":7'),
+            CUT,
+            id="cut",
+        ),
         pytest.param(breaks(Moment.MESSAGE, Ending.STALL), SILENT, id="half-open in mid-stream"),
     ],
 )
@@ -172,7 +196,9 @@ def test_lost_connections_leave_nothing_behind() -> None:
     async def scene() -> None:
         async with toss() as stand_in:
             url = f"127.0.0.1:{stand_in.port}"
-            feed = StompFeed(api_url=f"http://{url}", websocket_url=f"ws://{url}/ws", heart_beat_ms=BEAT_MS)
+            feed = StompFeed(
+                api_url=f"http://{url}", websocket_url=f"ws://{url}/ws", heart_beat_ms=BEAT_MS
+            )
             assert await lose_some(stand_in, feed) == await lose_some(stand_in, feed)
 
     asyncio.run(scene())

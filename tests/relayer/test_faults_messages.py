@@ -43,7 +43,10 @@ def test_a_trade_is_taken_once_and_never_back(
         async with ordeal(client, valkey_url, quiet=True, **knobs) as scene:
             await until(scene.all_served, what="everything is subscribed")
             scene.trade(times=20)
-            await until(lambda: scene.ticks()[-1:] and scene.ticks()[-1].cumulative_volume == 20, what="all trades")
+            await until(
+                lambda: scene.ticks()[-1:] and scene.ticks()[-1].cumulative_volume == 20,
+                what="all trades",
+            )
             assert [tick.cumulative_volume for tick in scene.ticks()] == list(kept)
         assert scene.reasons() == []
 
@@ -67,7 +70,9 @@ def test_what_is_told_again_is_not_news(valkey_url: str, client: "redis.Redis") 
     asyncio.run(relay())
 
 
-def test_malformed_trades_are_counted_and_cost_nothing(valkey_url: str, client: "redis.Redis") -> None:
+def test_malformed_trades_are_counted_and_cost_nothing(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     """Of each trade the one good body becomes a tick, and the connection stays."""
 
     async def relay() -> None:
@@ -118,21 +123,35 @@ def test_what_is_unfamiliar_is_kept_as_it_is(valkey_url: str, client: "redis.Red
             await until(scene.all_served, what="everything is subscribed")
             await scene.arrive()
             (tick,) = scene.ticks()
-            assert (tick.price, tick.trade_type, tick.change_type, tick.session) == (70_050, "단일가", "LIMIT_UP", None)
+            assert (tick.price, tick.trade_type, tick.change_type, tick.session) == (
+                70_050,
+                "단일가",
+                "LIMIT_UP",
+                None,
+            )
 
     asyncio.run(relay())
 
 
 @pytest.mark.parametrize(
     "head",
-    ["subscription:sub-999\n", "subscription:\n", "", "destination:/topic/v1/kr/stock/trade/A005930\n"],
+    [
+        "subscription:sub-999\n",
+        "subscription:\n",
+        "",
+        "destination:/topic/v1/kr/stock/trade/A005930\n",
+    ],
     ids=["another", "empty", "none", "a destination instead"],
 )
-def test_a_message_of_no_subscription_is_ignored(head: str, valkey_url: str, client: "redis.Redis") -> None:
+def test_a_message_of_no_subscription_is_ignored(
+    head: str, valkey_url: str, client: "redis.Redis"
+) -> None:
     body = '{"code":"A005930","dt":"2026-11-20T01:00:00Z","close":1,"volume":1,"cumulativeVolume":900000}'
 
     async def relay() -> None:
-        stray = Break(at=Moment.MESSAGE, ending=Ending.NONE, writes=f"MESSAGE\n{head}message-id:1\n\n{body}\0")
+        stray = Break(
+            at=Moment.MESSAGE, ending=Ending.NONE, writes=f"MESSAGE\n{head}message-id:1\n\n{body}\0"
+        )
         async with ordeal(client, valkey_url, breaks=stray) as scene:
             await until(scene.all_served, what="everything is subscribed")
             far_on = scene.traded + 20
@@ -143,13 +162,17 @@ def test_a_message_of_no_subscription_is_ignored(head: str, valkey_url: str, cli
     asyncio.run(relay())
 
 
-def test_two_thousand_trades_a_second_arrive_without_loss(valkey_url: str, client: "redis.Redis") -> None:
+def test_two_thousand_trades_a_second_arrive_without_loss(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     """Four seconds of an opening, all stocks together: each tick's day total is the one before it and its own volume."""
     stocks, port = seed_listing(), free_port()
 
     async def relay() -> None:
         async with relayer(load(environment_for(valkey_url, port))):
-            await until(lambda: client.xlen(keys.TICK_STREAM) >= 8_000, what="8,000 trades", deadline_s=60)
+            await until(
+                lambda: client.xlen(keys.TICK_STREAM) >= 8_000, what="8,000 trades", deadline_s=60
+            )
             assert served(client) == len(stocks)
 
     ask_for(client, *(stock.code for stock in stocks))
@@ -158,7 +181,11 @@ def test_two_thousand_trades_a_second_arrive_without_loss(valkey_url: str, clien
 
     record = health(client)
     assert record is not None
-    assert (record.reconnects, record.malformed_total, record.ticks_total) == (0, 0, client.xlen(keys.TICK_STREAM))
+    assert (record.reconnects, record.malformed_total, record.ticks_total) == (
+        0,
+        0,
+        client.xlen(keys.TICK_STREAM),
+    )
     last: dict[str, Tick] = {}
     for _, fields in client.xrange(keys.TICK_STREAM):
         tick = Tick.from_json(fields[keys.TICK_FIELD])

@@ -20,7 +20,10 @@ SILENT = "no heart-beat came in time"
     [
         # Thousands of messages keep both ends of this one event loop too busy for beats.
         pytest.param({"message_octets": 1, "heart_beat_ms": (0, 0)}, id="an octet a message"),
-        pytest.param({"message_octets": 1, "heart_beat_ms": (0, 0), "binary": True}, id="an octet a binary message"),
+        pytest.param(
+            {"message_octets": 1, "heart_beat_ms": (0, 0), "binary": True},
+            id="an octet a binary message",
+        ),
         pytest.param({"message_octets": 50, "crlf": True}, id="cut, with CR LF"),
         pytest.param({"message_octets": 500}, id="cut and joined"),
         pytest.param({"message_octets": 64 * 1024}, id="joined"),
@@ -48,11 +51,15 @@ def test_any_layout_is_read(knobs: dict[str, Any], valkey_url: str, client: "red
     [(0, 0), (0, 50), (50, 0), (1, 1), (7, 600), (HEART_BEAT_MS_MAX, HEART_BEAT_MS_MAX)],
     ids=str,
 )
-def test_any_promise_of_beats_is_kept(heart_beat_ms: tuple[int, int], valkey_url: str, client: "redis.Redis") -> None:
+def test_any_promise_of_beats_is_kept(
+    heart_beat_ms: tuple[int, int], valkey_url: str, client: "redis.Redis"
+) -> None:
     """Neither side takes the other for dead without trades, in a longer time than it takes to find out."""
 
     async def relay() -> None:
-        async with ordeal(client, valkey_url, quiet=True, heart_beat_ms=heart_beat_ms, beat_ms=500) as scene:
+        async with ordeal(
+            client, valkey_url, quiet=True, heart_beat_ms=heart_beat_ms, beat_ms=500
+        ) as scene:
             await until(scene.all_served, what="everything is subscribed")
             loop = asyncio.get_running_loop()
             quiet_until = loop.time() + 1.5
@@ -73,12 +80,16 @@ def test_a_promise_of_beats_that_is_none_ends_the_connection(
         knobs = Break(at=Moment.CONNECT, ending=Ending.NONE, writes=connected)
         async with ordeal(client, valkey_url, breaks=knobs) as scene:
             await scene.lose(times=1)
-            assert scene.reasons()[0] == "CONNECT failed: heart-beat is not two spans of at most a day"
+            assert (
+                scene.reasons()[0] == "CONNECT failed: heart-beat is not two spans of at most a day"
+            )
 
     asyncio.run(relay())
 
 
-def test_missing_beats_are_noticed_in_a_quiet_market(valkey_url: str, client: "redis.Redis") -> None:
+def test_missing_beats_are_noticed_in_a_quiet_market(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     async def relay() -> None:
         async with ordeal(client, valkey_url, quiet=True, beats=False, beat_ms=BEAT_MS) as scene:
             await scene.lose(times=1)
@@ -100,7 +111,9 @@ def test_trades_are_signs_of_life(valkey_url: str, client: "redis.Redis") -> Non
     asyncio.run(relay())
 
 
-def test_trades_confirm_a_subscription_as_a_receipt_does(valkey_url: str, client: "redis.Redis") -> None:
+def test_trades_confirm_a_subscription_as_a_receipt_does(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     async def relay() -> None:
         async with ordeal(client, valkey_url, receipts=False) as scene:
             await until(scene.all_served, what="everything is served")
@@ -117,7 +130,9 @@ def test_a_quiet_market_without_receipts_is_no_loss(valkey_url: str, client: "re
             await until(lambda: len(scene.subscription_ids()) == 2, what="both are asked for")
             first = scene.subscription_ids()
             await until(
-                lambda: [line["event"] for line in scene.lines].count("subscription_unconfirmed") == 2,
+                lambda: (
+                    [line["event"] for line in scene.lines].count("subscription_unconfirmed") == 2
+                ),
                 what="both subscriptions are given up",
                 deadline_s=30,
             )
@@ -150,7 +165,9 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("writes", GARBAGE.values(), ids=GARBAGE)
-def test_a_frame_that_is_none_ends_the_connection(writes: str, valkey_url: str, client: "redis.Redis") -> None:
+def test_a_frame_that_is_none_ends_the_connection(
+    writes: str, valkey_url: str, client: "redis.Redis"
+) -> None:
     """A stream that lost its meaning is not searched for another: the next connection begins anew."""
 
     async def relay() -> None:

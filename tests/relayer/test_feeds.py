@@ -16,7 +16,9 @@ def test_every_name_that_the_settings_take_is_a_feed() -> None:
 
 
 def test_every_style_that_the_settings_take_is_known() -> None:
-    assert set(get_args(Settings.model_fields["feed_destination_style"].annotation)) == set(get_args(DestinationStyle))
+    assert set(get_args(Settings.model_fields["feed_destination_style"].annotation)) == set(
+        get_args(DestinationStyle)
+    )
 
 
 def test_toss_web_is_chosen_when_nothing_is_said() -> None:

@@ -10,12 +10,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from launcher.ports import free_port
-from relayer.guest_token import BODY_OCTETS_MAX, TOKEN_LENGTH_MAX, TOKEN_PATH, TokenUnavailable, fetch_guest_token
+from relayer.guest_token import (
+    BODY_OCTETS_MAX,
+    TOKEN_LENGTH_MAX,
+    TOKEN_PATH,
+    TokenUnavailable,
+    fetch_guest_token,
+)
 from tests.relayer.harness import toss
 
 
 @contextmanager
-def answering(status: int, body: bytes, headers: dict[str, str] | None = None, *, stays: bool = False) -> Iterator[str]:
+def answering(
+    status: int, body: bytes, headers: dict[str, str] | None = None, *, stays: bool = False
+) -> Iterator[str]:
     """A server that gives this answer to the one request that the relayer may make; gives its address. What ``stays`` leaves its connection open."""
     left = threading.Event()
 
@@ -74,9 +82,17 @@ def test_the_longest_token_passes() -> None:
         pytest.param(200, b'{"result":""}', {}, id="an empty token"),
         pytest.param(200, b'{"result":7}', {}, id="a number"),
         pytest.param(200, b'{"result":"a\\nb"}', {}, id="a token that would break a header"),
-        pytest.param(200, json.dumps({"result": "x" * (TOKEN_LENGTH_MAX + 1)}).encode(), {}, id="a token too long"),
         pytest.param(
-            200, json.dumps({"result": "x", "more": "y" * BODY_OCTETS_MAX}).encode(), {}, id="a body too long"
+            200,
+            json.dumps({"result": "x" * (TOKEN_LENGTH_MAX + 1)}).encode(),
+            {},
+            id="a token too long",
+        ),
+        pytest.param(
+            200,
+            json.dumps({"result": "x", "more": "y" * BODY_OCTETS_MAX}).encode(),
+            {},
+            id="a body too long",
         ),
     ],
 )
@@ -88,7 +104,10 @@ def test_a_bad_answer_gives_no_token(status: int, body: bytes, headers: dict[str
 def test_a_redirects_body_is_not_read() -> None:
     """It never comes, and the library would wait for it only to throw it away."""
     elsewhere = {"Location": "http://127.0.0.1:1/", "Content-Length": "1000"}
-    with answering(302, b"", elsewhere, stays=True) as url, pytest.raises(TokenUnavailable, match="answered 302"):
+    with (
+        answering(302, b"", elsewhere, stays=True) as url,
+        pytest.raises(TokenUnavailable, match="answered 302"),
+    ):
         asyncio.run(fetch_guest_token(url))
 
 

@@ -13,7 +13,16 @@ from launcher.ports import free_port
 from relayer.daemon import connect
 from relayer.dead_man import NoSwitch
 from relayer.holder import LeaseHolder
-from relayer.lease import ABSENCE_S, RELEASED, TTL_S, LeaseLost, LeaseRecord, RedisRefuses, RedisUnreachable, number_of
+from relayer.lease import (
+    ABSENCE_S,
+    RELEASED,
+    TTL_S,
+    LeaseLost,
+    LeaseRecord,
+    RedisRefuses,
+    RedisUnreachable,
+    number_of,
+)
 from relayer.tick_writer import TickScript
 from tests.relayer.harness import until
 from tests.relayer.test_tick_writer import tick
@@ -68,7 +77,9 @@ def test_one_takes_it_and_the_other_sees_whose_it_is(valkey_url: str) -> None:
     asyncio.run(rivals())
 
 
-def test_numbers_rise_even_where_redis_forgot_the_last(valkey_url: str, client: "redis.Redis") -> None:
+def test_numbers_rise_even_where_redis_forgot_the_last(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     async def twice() -> list[int]:
         async with record(valkey_url) as mine:
             first = await mine.take()
@@ -156,7 +167,9 @@ def test_a_holder_keeps_it_until_another_has_it(valkey_url: str, client: "redis.
     asyncio.run(hold())
 
 
-def test_a_holder_without_an_answer_gives_it_up_in_time(valkey_server: Valkey, valkey_url: str) -> None:
+def test_a_holder_without_an_answer_gives_it_up_in_time(
+    valkey_server: Valkey, valkey_url: str
+) -> None:
     async def hold() -> float:
         async with record(valkey_url) as mine:
             holder = LeaseHolder(mine, NoSwitch(), absence_s=0)

@@ -143,7 +143,9 @@ class Relayer:
 NUMBERS = st.integers(0, 2)
 COMES_BACK = ("up empty", "up as it was", "up as it was long ago")
 EVENTS = st.one_of(
-    st.tuples(st.sampled_from(["stop", "go on", "cut off", "heal", "kill", "start", "leave"]), NUMBERS),
+    st.tuples(
+        st.sampled_from(["stop", "go on", "cut off", "heal", "kill", "start", "leave"]), NUMBERS
+    ),
     st.tuples(st.sampled_from(["down", "forget", "save", *COMES_BACK]), st.just(0)),
 )
 STORIES = st.lists(st.tuples(EVENTS, st.floats(0.05, 6.0)), max_size=40)

@@ -109,7 +109,9 @@ async def linked(valkey_url: str, feed: Feed, *wanted: str) -> AsyncIterator[Mar
 
 
 @pytest.mark.parametrize("touchy", ["A000001", "A000003"], ids=["first in order", "last in order"])
-def test_a_destination_that_costs_the_connection_unnamed_is_found(valkey_url: str, touchy: str) -> None:
+def test_a_destination_that_costs_the_connection_unnamed_is_found(
+    valkey_url: str, touchy: str
+) -> None:
     """It would otherwise cost all others the market for ever, whoever asked for it. The others are served, in a few connections."""
     topics = {code: trade_topic(code) for code in ("A000001", "A000002", "A000003")}
 
@@ -118,7 +120,9 @@ def test_a_destination_that_costs_the_connection_unnamed_is_found(valkey_url: st
         async with linked(valkey_url, feed, *topics.values()) as link:
             running = asyncio.create_task(link.run())
             await until(
-                lambda: link.subscriptions == 2 and link.refusals, what="the others are served alone", deadline_s=30
+                lambda: link.subscriptions == 2 and link.refusals,
+                what="the others are served alone",
+                deadline_s=30,
             )
             assert list(link.refusals) == [topics[touchy]]
             assert feed.connections <= STRIKES_MAX + 2
@@ -136,7 +140,9 @@ def test_nobody_is_blamed_while_nothing_is_confirmed(valkey_url: str) -> None:
         feed = TouchyFeed(touchy=topic)
         async with linked(valkey_url, feed, topic) as link:
             running = asyncio.create_task(link.run())
-            await until(lambda: feed.connections > STRIKES_MAX, what="it was lost often", deadline_s=30)
+            await until(
+                lambda: feed.connections > STRIKES_MAX, what="it was lost often", deadline_s=30
+            )
             assert not link.refusals
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

@@ -24,29 +24,46 @@ from trading.market.health import RelayerHealth
 from trading.market.tick import Position, Tick
 
 # Makes the terminal on its standard input its controlling one, as a shell would, and becomes the command.
-IN_A_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-)
+IN_A_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 _numbers = count(1)
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def environment(url: str) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "REDIS_URL": url, "TERM": "xterm-256color", "COLUMNS": "140", "LINES": "50"}
+    return {
+        "PATH": os.environ["PATH"],
+        "REDIS_URL": url,
+        "TERM": "xterm-256color",
+        "COLUMNS": "140",
+        "LINES": "50",
+    }
 
 
 def probe(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """The probe run to its end."""
     command = [sys.executable, "-m", "relayer.probe", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env=environment(url), capture_output=True, text=True, timeout=60, check=False
+        command,
+        cwd=ROOT,
+        env=environment(url),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
 def leave_record(client: "redis.Redis", **changed: Any) -> None:
     """The record of a healthy relayer, but for what is ``changed``."""
     now = datetime.now(UTC)
-    facts = {"pid": 4711, "started_at": now, "updated_at": now, "connected": True, "last_tick_at": now, "wanted": 2}
+    facts = {
+        "pid": 4711,
+        "started_at": now,
+        "updated_at": now,
+        "connected": True,
+        "last_tick_at": now,
+        "wanted": 2,
+    }
     client.set(keys.RELAYER_HEALTH, RelayerHealth(**{**facts, **changed}).to_json())
 
 
@@ -76,7 +93,16 @@ def test_one_picture_of_a_healthy_relayer(valkey_url: str, client: "redis.Redis"
 
     assert "stream_entries_malformed" not in done.stdout
     assert (done.returncode, done.stderr) == (0, "")
-    for shown in ("HEALTHY", "pid 4711, lease 12", "1 refused", "A005930", "71,500", "+1,500", "A000660", "190,100"):
+    for shown in (
+        "HEALTHY",
+        "pid 4711, lease 12",
+        "1 refused",
+        "A005930",
+        "71,500",
+        "+1,500",
+        "A000660",
+        "190,100",
+    ):
         assert shown in done.stdout
 
 
@@ -120,7 +146,11 @@ def test_without_a_record_or_without_redis_it_says_that(valkey_url: str) -> None
     alone = probe(f"redis://127.0.0.1:{free_port()}/0", "--once")
 
     assert (offline.returncode, "OFFLINE" in offline.stdout) == (1, True)
-    assert (alone.returncode, "Redis does not answer" in alone.stdout, alone.stderr) == (1, True, "")
+    assert (alone.returncode, "Redis does not answer" in alone.stdout, alone.stderr) == (
+        1,
+        True,
+        "",
+    )
 
 
 class Terminal:
@@ -134,7 +164,9 @@ class Terminal:
         """Read until ``text`` was shown since the last call."""
         shown, deadline = "", time.monotonic() + deadline_s
         while text not in ESCAPES.sub("", shown):
-            assert time.monotonic() < deadline, f"{text!r} is not shown within {deadline_s:g} s: {shown[-2_000:]}"
+            assert time.monotonic() < deadline, (
+                f"{text!r} is not shown within {deadline_s:g} s: {shown[-2_000:]}"
+            )
             shown += self.read(1.0)
 
     def read(self, wait_s: float) -> str:
@@ -156,9 +188,23 @@ class Terminal:
 def live(url: str, *arguments: str) -> Iterator[tuple[Terminal, "subprocess.Popen[bytes]"]]:
     """The probe in a terminal of its own; killed by its pid if the test leaves it behind."""
     master, slave = pty.openpty()
-    command = [sys.executable, "-c", IN_A_TERMINAL, sys.executable, "-m", "relayer.probe", *arguments]
+    command = [
+        sys.executable,
+        "-c",
+        IN_A_TERMINAL,
+        sys.executable,
+        "-m",
+        "relayer.probe",
+        *arguments,
+    ]
     running = subprocess.Popen(
-        command, cwd=ROOT, env=environment(url), stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+        command,
+        cwd=ROOT,
+        env=environment(url),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
     )
     os.close(slave)
     try:
@@ -170,7 +216,9 @@ def live(url: str, *arguments: str) -> Iterator[tuple[Terminal, "subprocess.Pope
 
 
 @pytest.mark.parametrize("leave", ["ctrl-c", "sigterm"])
-def test_it_renews_itself_and_leaves_the_terminal_clean(valkey_url: str, client: "redis.Redis", leave: str) -> None:
+def test_it_renews_itself_and_leaves_the_terminal_clean(
+    valkey_url: str, client: "redis.Redis", leave: str
+) -> None:
     """A new trade and a new status appear by themselves; at the end the screen and the cursor are back."""
     leave_record(client)
     leave_tick(client, "A005930", 71_500)

@@ -94,12 +94,21 @@ def leave(running: "subprocess.Popen[str]", number: signal.Signals) -> tuple[str
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_relayer_at_work_leaves_in_order(number: signal.Signals, valkey_url: str, client: "redis.Redis") -> None:
+def test_a_relayer_at_work_leaves_in_order(
+    number: signal.Signals, valkey_url: str, client: "redis.Redis"
+) -> None:
     """Exit code 0 within five seconds, a last health record that says so, one JSON object a log line."""
     ask_for(client, SAMSUNG)
-    with sandbox_settings(valkey_url) as environment, process("-m", "relayer", **environment) as relayer:
+    with (
+        sandbox_settings(valkey_url) as environment,
+        process("-m", "relayer", **environment) as relayer,
+    ):
         wait_until(lambda: served(client) == 1, what="the relayer is at work", deadline_s=20)
-        wait_until(lambda: client.xlen(keys.TICK_STREAM) > 0, what="a trade is in the stream", deadline_s=20)
+        wait_until(
+            lambda: client.xlen(keys.TICK_STREAM) > 0,
+            what="a trade is in the stream",
+            deadline_s=20,
+        )
         output, seconds = leave(relayer, number)
 
     final = health(client)
@@ -151,7 +160,9 @@ def leaves_in_time(redis_url: str, event: str) -> None:
     assert (relayer.returncode, seconds < 5) == (0, True)
 
 
-def test_a_relayer_at_work_has_loaded_nothing_that_could_place_an_order(valkey_url: str, client: "redis.Redis") -> None:
+def test_a_relayer_at_work_has_loaded_nothing_that_could_place_an_order(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     """Nor has it for telling of itself, which shows what it did."""
     ask_for(client, SAMSUNG)
     port = free_port()
@@ -159,7 +170,11 @@ def test_a_relayer_at_work_has_loaded_nothing_that_could_place_an_order(valkey_u
         sandbox_settings(valkey_url) as environment,
         process("-c", RUN_AND_TELL, **environment, METRICS_PORT=str(port)) as relayer,
     ):
-        wait_until(lambda: client.xlen(keys.TICK_STREAM) > 0, what="a trade is in the stream", deadline_s=20)
+        wait_until(
+            lambda: client.xlen(keys.TICK_STREAM) > 0,
+            what="a trade is in the stream",
+            deadline_s=20,
+        )
         told = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
         output, _ = leave(relayer, signal.SIGTERM)
     samples = {
@@ -167,7 +182,12 @@ def test_a_relayer_at_work_has_loaded_nothing_that_could_place_an_order(valkey_u
         for family in text_string_to_metric_families(told)
         for sample in family.samples
     }
-    assert samples["relayer_holds_lease"] == samples["relayer_connected"] == samples["relayer_connections_total"] == 1
+    assert (
+        samples["relayer_holds_lease"]
+        == samples["relayer_connected"]
+        == samples["relayer_connections_total"]
+        == 1
+    )
     assert samples["ticks_written_total"] >= samples["tick_write_lag_seconds_count"] > 0
     assert abs(samples["last_tick_timestamp_seconds"] - time.time()) < 60
     assert samples["process_resident_memory_bytes"] > 0
@@ -177,12 +197,16 @@ def test_a_relayer_at_work_has_loaded_nothing_that_could_place_an_order(valkey_u
     loaded = json.loads(output.splitlines()[-1])
     assert "relayer.stomp_feed" in loaded
     assert [
-        name for name in loaded if name in FORBIDDEN or name.startswith(tuple(f"{each}." for each in FORBIDDEN))
+        name
+        for name in loaded
+        if name in FORBIDDEN or name.startswith(tuple(f"{each}." for each in FORBIDDEN))
     ] == []
 
 
 def test_faulty_settings_end_it_with_a_sentence_each() -> None:
-    with process("-m", "relayer", TOSS_API_URL="https://evil.example", RELAYER_HEARTBEAT_MS="-1") as relayer:
+    with process(
+        "-m", "relayer", TOSS_API_URL="https://evil.example", RELAYER_HEARTBEAT_MS="-1"
+    ) as relayer:
         output, _ = relayer.communicate(timeout=20)
 
     assert relayer.returncode == 2
@@ -196,9 +220,15 @@ def test_faulty_settings_end_it_with_a_sentence_each() -> None:
     [
         pytest.param("TOSS_API_URL", "https://api.tossinvest.com", id="Toss's order API"),
         pytest.param("TOSS_API_URL", "http://wts-api.tossinvest.com", id="unencrypted"),
-        pytest.param("TOSS_API_URL", "https://wts-api.tossinvest.com.evil.example", id="a look-alike"),
-        pytest.param("TOSS_WEBSOCKET_URL", "wss://openapi-ws.tossinvest.com/ws/v1", id="the trading socket"),
-        pytest.param("TOSS_WEBSOCKET_URL", "ws://realtime-socket.tossinvest.com/ws", id="unencrypted socket"),
+        pytest.param(
+            "TOSS_API_URL", "https://wts-api.tossinvest.com.evil.example", id="a look-alike"
+        ),
+        pytest.param(
+            "TOSS_WEBSOCKET_URL", "wss://openapi-ws.tossinvest.com/ws/v1", id="the trading socket"
+        ),
+        pytest.param(
+            "TOSS_WEBSOCKET_URL", "ws://realtime-socket.tossinvest.com/ws", id="unencrypted socket"
+        ),
     ],
 )
 def test_only_market_data_addresses_are_accepted(name: str, url: str) -> None:
@@ -220,4 +250,7 @@ def test_the_codec_imports_the_standard_library_only() -> None:
         for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert all(name.startswith("relayer.stomp") or name.partition(".")[0] in allowed for name in names), path
+            assert all(
+                name.startswith("relayer.stomp") or name.partition(".")[0] in allowed
+                for name in names
+            ), path

@@ -25,14 +25,17 @@ TAKEOVER_S = 10.0
 WANTED = {trade_topic(SAMSUNG), trade_topic(HYNIX)}
 
 needs_switch = pytest.mark.skipif(
-    not isinstance(dead_man_switch(), LinuxSwitch), reason="this system has no timers that kill a stopped process"
+    not isinstance(dead_man_switch(), LinuxSwitch),
+    reason="this system has no timers that kill a stopped process",
 )
 
 
 class Two:
     """Two relayers that were started together, one of which is connected to the stand-in, and their Redis."""
 
-    def __init__(self, stand_in: Toss, client: "redis.Redis", processes: list["subprocess.Popen[str]"]) -> None:
+    def __init__(
+        self, stand_in: Toss, client: "redis.Redis", processes: list["subprocess.Popen[str]"]
+    ) -> None:
         self.stand_in = stand_in
         self.client = client
         self.processes = processes
@@ -82,7 +85,10 @@ async def two_relayers(client: "redis.Redis", *urls: str) -> AsyncIterator[Two]:
             }
             for url in urls
         ]
-        with process("-m", "relayer", **environments[0]) as one, process("-m", "relayer", **environments[1]) as other:
+        with (
+            process("-m", "relayer", **environments[0]) as one,
+            process("-m", "relayer", **environments[1]) as other,
+        ):
             two = Two(stand_in, client, [one, other])
             await two.serve(connections=1)
             yield two
@@ -101,7 +107,9 @@ def test_a_killed_holder_is_succeeded_in_time(valkey_url: str, client: "redis.Re
 
 
 @needs_switch
-def test_a_stopped_holder_is_gone_before_another_connects(valkey_url: str, client: "redis.Redis") -> None:
+def test_a_stopped_holder_is_gone_before_another_connects(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     """SIGSTOP: it can close nothing, so the kernel ends it in time, and its connection with it."""
 
     async def relay() -> None:
@@ -135,7 +143,9 @@ def test_a_holder_that_is_cut_off_leaves_before_another_connects(
                 ) as rival:
                     two.processes.append(rival)
                     assert rival.stdout is not None
-                    standing_by = await asyncio.to_thread(_wait_for_line, rival, "relayer_stands_by")
+                    standing_by = await asyncio.to_thread(
+                        _wait_for_line, rival, "relayer_stands_by"
+                    )
                     assert standing_by
                     holder, cut_at = two.holder, monotonic()
                     proxy.freeze()
@@ -155,7 +165,9 @@ def test_a_leaving_holder_is_succeeded_at_once(valkey_url: str, client: "redis.R
             holder, standby = two.holder, two.standby
             # A standby trusts what it sees only after it has watched Redis for as long as a lease lasts.
             watched_until = monotonic() + TTL_S
-            await until(lambda: monotonic() > watched_until, what="the standby has watched long enough")
+            await until(
+                lambda: monotonic() > watched_until, what="the standby has watched long enough"
+            )
             left_at = monotonic()
             holder.send_signal(signal.SIGTERM)
             await two.is_succeeded(standby, since=left_at)
@@ -165,7 +177,9 @@ def test_a_leaving_holder_is_succeeded_at_once(valkey_url: str, client: "redis.R
     asyncio.run(relay())
 
 
-def test_an_outage_of_redis_costs_no_connection(valkey_server: Valkey, valkey_url: str, client: "redis.Redis") -> None:
+def test_an_outage_of_redis_costs_no_connection(
+    valkey_server: Valkey, valkey_url: str, client: "redis.Redis"
+) -> None:
     """Longer than a lease lasts, and empty afterwards: the same holder, the same connection, and the trade of the outage."""
 
     async def relay() -> None:
@@ -176,8 +190,14 @@ def test_an_outage_of_redis_costs_no_connection(valkey_server: Valkey, valkey_ur
             await until(lambda: monotonic() > away_until, what="an outage longer than the lease")
             two.stand_in.trade(1, price=70_100)
             valkey_server.start()
-            await until(lambda: client.xlen(keys.TICK_STREAM) == 1, what="the trade of the outage", deadline_s=30)
-            await until(lambda: served(client) == len(WANTED), what="health tells of both subscriptions")
+            await until(
+                lambda: client.xlen(keys.TICK_STREAM) == 1,
+                what="the trade of the outage",
+                deadline_s=30,
+            )
+            await until(
+                lambda: served(client) == len(WANTED), what="health tells of both subscriptions"
+            )
             assert two.holder is holder
             assert two.stand_in.server.connections_total == 1
 

@@ -26,9 +26,19 @@ def coverage(data: Path, command: str, *arguments: str) -> "subprocess.Completed
 def test_the_codecs_tests_reach_every_branch(tmp_path: Path) -> None:
     """Protocol code that no test reaches is found out by a server. A branch that can't be reached is to be removed."""
     data = tmp_path / "coverage"
-    pytest_alone = ("-m", "pytest", TESTS, "--confcutdir", TESTS, "--hypothesis-profile", "coverage")
+    pytest_alone = (
+        "-m",
+        "pytest",
+        TESTS,
+        "--confcutdir",
+        TESTS,
+        "--hypothesis-profile",
+        "coverage",
+    )
 
-    run = coverage(data, "run", "--branch", "--source=relayer/stomp", *pytest_alone, "-p", "no:cacheprovider")
+    run = coverage(
+        data, "run", "--branch", "--source=relayer/stomp", *pytest_alone, "-p", "no:cacheprovider"
+    )
     assert run.returncode == 0, run.stdout
     report = coverage(data, "report", "--show-missing", "--skip-covered", "--fail-under=100")
 

@@ -36,7 +36,9 @@ async def scripted(
     """A feed whose token comes from the sandbox and whose socket is served by ``script``."""
     async with (
         toss() as stand_in,
-        serve(script, "127.0.0.1", 0, subprotocols=[Subprotocol(subprotocol)], close_timeout=0.2) as server,
+        serve(
+            script, "127.0.0.1", 0, subprotocols=[Subprotocol(subprotocol)], close_timeout=0.2
+        ) as server,
     ):
         port = next(iter(server.sockets)).getsockname()[1]
         feed = StompFeed(
@@ -98,7 +100,9 @@ def test_frames_may_be_split_joined_and_binary() -> None:
         await socket.recv()
         await socket.send(CONNECTED.decode())
         await socket.recv()
-        await socket.send(b"\nRECEIPT\nreceipt-id:sub-1-sub_receipt\n\n\0\nMESSAGE\nsubscription:sub-1\n\n1\0MESS")
+        await socket.send(
+            b"\nRECEIPT\nreceipt-id:sub-1-sub_receipt\n\n\0\nMESSAGE\nsubscription:sub-1\n\n1\0MESS"
+        )
         await socket.send("AGE\nsubscription:sub-1\n\n2\0\n")
         await socket.close(1012)
 
@@ -117,7 +121,9 @@ def test_frames_may_be_split_joined_and_binary() -> None:
     [
         pytest.param("NONSENSE\n\n\0", "the command is unknown", id="no STOMP"),
         pytest.param("CONNECTED\n\n\0", "CONNECTED came while CONNECTED", id="CONNECTED again"),
-        pytest.param("ERROR\nmessage:maintenance\n\n\0", "the server sent ERROR: maintenance", id="ERROR"),
+        pytest.param(
+            "ERROR\nmessage:maintenance\n\n\0", "the server sent ERROR: maintenance", id="ERROR"
+        ),
     ],
 )
 def test_a_fault_of_the_server_ends_the_connection_with_its_reason(frame: str, reason: str) -> None:
@@ -138,7 +144,10 @@ def test_an_abrupt_end_has_a_reason() -> None:
         await socket.recv()
         socket.transport.abort()
 
-    assert asyncio.run(connect_and_drain(script)) == ([], "the server closed the connection: without a close frame")
+    assert asyncio.run(connect_and_drain(script)) == (
+        [],
+        "the server closed the connection: without a close frame",
+    )
 
 
 def test_a_refused_token_is_not_repeated_in_the_reason() -> None:
@@ -162,9 +171,13 @@ def test_a_refused_token_is_not_repeated_in_the_reason() -> None:
     ("answer", "reason"),
     [
         pytest.param(
-            "CONNECTED\nversion:9\n\n\0", "CONNECT failed: the server speaks an unknown version", id="version"
+            "CONNECTED\nversion:9\n\n\0",
+            "CONNECT failed: the server speaks an unknown version",
+            id="version",
         ),
-        pytest.param(None, "the server closed the connection: code 1000", id="closed without a word"),
+        pytest.param(
+            None, "the server closed the connection: code 1000", id="closed without a word"
+        ),
     ],
 )
 def test_a_session_that_does_not_come_about_has_a_reason(answer: str | None, reason: str) -> None:
@@ -210,7 +223,9 @@ def test_no_server_has_a_reason() -> None:
 
 def test_without_a_connection_nothing_can_be_asked() -> None:
     async def ask() -> None:
-        feed = StompFeed(api_url="http://127.0.0.1:1", websocket_url="ws://127.0.0.1:1/ws", heart_beat_ms=0)
+        feed = StompFeed(
+            api_url="http://127.0.0.1:1", websocket_url="ws://127.0.0.1:1/ws", heart_beat_ms=0
+        )
         await feed.close()
         assert feed.subscribed == frozenset()
         await feed.subscribe([TOPIC])
@@ -240,7 +255,10 @@ def test_destinations_are_spelled_in_the_servers_style() -> None:
     events = asyncio.run(visit())
 
     assert heard == ["/topic/v1.kr.stock.trade.A005930"]
-    assert events == [SubscriptionConfirmed(destination=TOPIC), TradeMessage(destination=TOPIC, body=b"1")]
+    assert events == [
+        SubscriptionConfirmed(destination=TOPIC),
+        TradeMessage(destination=TOPIC, body=b"1"),
+    ]
 
 
 def test_a_subscription_without_an_answer_is_asked_for_again() -> None:
@@ -277,4 +295,9 @@ def test_farewell_is_taken_in_order_and_in_time() -> None:
             return asyncio.get_running_loop().time() - started_at
 
     assert asyncio.run(visit()) < 2
-    assert [frame.partition("\n")[0] for frame in heard] == ["CONNECT", "SUBSCRIBE", "UNSUBSCRIBE", "DISCONNECT"]
+    assert [frame.partition("\n")[0] for frame in heard] == [
+        "CONNECT",
+        "SUBSCRIBE",
+        "UNSUBSCRIBE",
+        "DISCONNECT",
+    ]

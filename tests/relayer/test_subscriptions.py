@@ -27,7 +27,9 @@ topics = st.integers(0, 30).map(lambda number: trade_topic(f"A{number:06}"))
     current=st.frozensets(topics),
     budget=st.integers(1, 20),
 )
-def test_the_budget_holds_and_urgency_decides(wishes: dict[str, Source], current: frozenset[str], budget: int) -> None:
+def test_the_budget_holds_and_urgency_decides(
+    wishes: dict[str, Source], current: frozenset[str], budget: int
+) -> None:
     """Nothing followed is less urgent than what is left out, nor is it a newcomer where an equal that was followed is left out."""
     choice = choose(wishes, current=current, budget=budget)
 
@@ -35,7 +37,10 @@ def test_the_budget_holds_and_urgency_decides(wishes: dict[str, Source], current
     assert len(choice.wanted) == min(budget, len(wishes))
     out = set(wishes) - choice.wanted
     for kept in choice.wanted:
-        assert all((wishes[kept].rank, kept not in current) <= (wishes[each].rank, each not in current) for each in out)
+        assert all(
+            (wishes[kept].rank, kept not in current) <= (wishes[each].rank, each not in current)
+            for each in out
+        )
     assert set(choice.left_out) == {each for each in out if wishes[each] is not Source.MARKET_VALUE}
 
 
@@ -78,9 +83,18 @@ def watched(
     return asyncio.run(play())
 
 
-def test_unknown_destinations_never_get_near_a_frame(valkey_url: str, client: "redis.Redis") -> None:
+def test_unknown_destinations_never_get_near_a_frame(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     """Whatever lies in either key, only the trades of a Korean stock are followed."""
-    client.sadd(keys.RELAYER_SUBSCRIPTIONS, SAMSUNG_TRADES, f"{SAMSUNG_TRADES}\nid:1", "/queue/x", "", b"\xff\xfe")
+    client.sadd(
+        keys.RELAYER_SUBSCRIPTIONS,
+        SAMSUNG_TRADES,
+        f"{SAMSUNG_TRADES}\nid:1",
+        "/queue/x",
+        "",
+        b"\xff\xfe",
+    )
     client.hset(
         keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS,
         mapping={"/topic/x\n": "holdings", HYNIX_TRADES: "a source of tomorrow", "": ""},
@@ -118,7 +132,9 @@ def test_the_watch_follows_both_keys(valkey_url: str, client: "redis.Redis") -> 
     ]
 
 
-def test_what_does_not_fit_is_told_unless_it_only_fills_up(valkey_url: str, client: "redis.Redis") -> None:
+def test_what_does_not_fit_is_told_unless_it_only_fills_up(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     """An open order displaces a command, and a command what only fills up."""
     ask_for(client, HYNIX)
     publish_subscriptions(client, {KAKAO: Source.MARKET_VALUE})
@@ -136,7 +152,9 @@ def test_what_does_not_fit_is_told_unless_it_only_fills_up(valkey_url: str, clie
     assert steps == [({HYNIX_TRADES}, ()), ({SAMSUNG_TRADES}, (HYNIX_TRADES,))]
 
 
-def test_lost_keys_change_nothing_and_the_set_is_written_back(valkey_url: str, client: "redis.Redis") -> None:
+def test_lost_keys_change_nothing_and_the_set_is_written_back(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     """Redis came back empty: what is followed stays so, and the set says again what was commanded and nothing else."""
     ask_for(client, SAMSUNG, HYNIX)
     publish_subscriptions(client, {KAKAO: Source.HOLDINGS})
@@ -175,7 +193,9 @@ def test_a_command_adds_what_fits(valkey_url: str, client: "redis.Redis") -> Non
     found: list[Addition] = []
 
     async def add(watch: SubscriptionWatch) -> None:
-        found.extend([await watch.add(each) for each in (SAMSUNG_TRADES, SAMSUNG_TRADES, HYNIX_TRADES)])
+        found.extend(
+            [await watch.add(each) for each in (SAMSUNG_TRADES, SAMSUNG_TRADES, HYNIX_TRADES)]
+        )
 
     watch = watched(valkey_url, add, budget=1)
 
@@ -183,7 +203,9 @@ def test_a_command_adds_what_fits(valkey_url: str, client: "redis.Redis") -> Non
     assert watch.wanted == client.smembers(keys.RELAYER_SUBSCRIPTIONS) == {SAMSUNG_TRADES}
 
 
-def test_a_command_may_be_undone_by_hand_before_the_next_look(valkey_url: str, client: "redis.Redis") -> None:
+def test_a_command_may_be_undone_by_hand_before_the_next_look(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     """Redis then says what it said before the command, and that is followed."""
     ask_for(client, HYNIX)
 

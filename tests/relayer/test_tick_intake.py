@@ -24,7 +24,9 @@ class Bench:
         self.now = NOON
         self.intake = TickIntake(TickSequence(), clock=lambda: self.now)
 
-    def take(self, cumulative_volume: int | None, *, dt: str = "2026-11-20T03:00:00Z", **more: object) -> Tick | None:
+    def take(
+        self, cumulative_volume: int | None, *, dt: str = "2026-11-20T03:00:00Z", **more: object
+    ) -> Tick | None:
         body = {
             "code": "A005930",
             "dt": dt,
@@ -62,26 +64,42 @@ def test_malformed_messages_are_counted_and_logged_once_a_minute() -> None:
     assert [line["event"] for line in lines] == ["tick_malformed"] * 2
 
 
-_values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=50) | st.just([]) | st.just({})
+_values = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=50)
+    | st.just([])
+    | st.just({})
+)
 
 
 @given(
-    record=st.dictionaries(st.sampled_from(["code", "currency", "tradeType", "exchange", "session", "extra"]), _values),
+    record=st.dictionaries(
+        st.sampled_from(["code", "currency", "tradeType", "exchange", "session", "extra"]), _values
+    ),
     dt=st.datetimes(timezones=st.timezones()).map(datetime.isoformat) | _values,
     numbers=st.fixed_dictionaries(
         {name: st.integers(1, 10**12) | _values for name in ("close", "volume", "cumulativeVolume")}
     ),
 )
-def test_no_body_is_fatal(record: dict[str, object], dt: object, numbers: dict[str, object]) -> None:
+def test_no_body_is_fatal(
+    record: dict[str, object], dt: object, numbers: dict[str, object]
+) -> None:
     """Whatever Toss writes one day, the intake gives a tick or counts a malformed message."""
     bench = Bench()
 
     tick = bench.intake.take(TOPIC, json.dumps({"dt": dt, **record, **numbers}).encode())
 
-    assert (bench.intake.ticks_total, bench.intake.malformed_total) == ((1, 0) if tick is not None else (0, 1))
+    assert (bench.intake.ticks_total, bench.intake.malformed_total) == (
+        (1, 0) if tick is not None else (0, 1)
+    )
 
 
-@pytest.mark.parametrize("dt", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "2026-11-20T03:00:00", "noon"])
+@pytest.mark.parametrize(
+    "dt", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "2026-11-20T03:00:00", "noon"]
+)
 def test_an_impossible_time_is_malformed(dt: str) -> None:
     assert Bench().take(100, dt=dt) is None
 
@@ -111,14 +129,19 @@ def test_a_trade_without_a_total_passes() -> None:
     assert [bench.take(None) is not None for _ in range(2)] == [True, True]
 
 
-@pytest.mark.parametrize("dt", ["2026-11-20T03:00:00Z", "2026-11-20T14:59:59Z", "2030-01-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "dt", ["2026-11-20T03:00:00Z", "2026-11-20T14:59:59Z", "2030-01-01T00:00:00Z"]
+)
 def test_a_total_that_stays_lower_becomes_the_truth(dt: str) -> None:
     """One absurd total may not silence a stock for the rest of the day, not even one with an absurd time."""
     bench = Bench()
     bench.take(10**14, dt=dt)
     bench.now += timedelta(seconds=1)
 
-    taken = [bench.take(100 + n, dt="2026-11-20T03:00:01Z") is not None for n in range(DISTRUST_MESSAGES + 1)]
+    taken = [
+        bench.take(100 + n, dt="2026-11-20T03:00:01Z") is not None
+        for n in range(DISTRUST_MESSAGES + 1)
+    ]
 
     assert taken == [False] * (DISTRUST_MESSAGES - 1) + [True, True]
 
@@ -128,7 +151,9 @@ def test_old_trades_told_again_never_become_the_truth() -> None:
     bench = Bench()
     bench.take(1_000)
 
-    assert not any(bench.take(500 + n, dt="2026-11-20T02:59:59Z") for n in range(10 * DISTRUST_MESSAGES))
+    assert not any(
+        bench.take(500 + n, dt="2026-11-20T02:59:59Z") for n in range(10 * DISTRUST_MESSAGES)
+    )
     assert not any(bench.take(500 + n) for n in range(10 * DISTRUST_MESSAGES))
     assert bench.intake.repeated_total == 20 * DISTRUST_MESSAGES
     assert bench.take(1_001) is not None
@@ -139,7 +164,9 @@ def test_trades_of_the_day_before_told_again_are_not_news() -> None:
     bench = Bench()
     bench.take(10, dt="2026-11-19T23:00:00Z")
 
-    assert not any(bench.take(10**6 + n, dt="2026-11-19T06:30:00Z") for n in range(DISTRUST_MESSAGES - 1))
+    assert not any(
+        bench.take(10**6 + n, dt="2026-11-19T06:30:00Z") for n in range(DISTRUST_MESSAGES - 1)
+    )
     assert bench.take(11, dt="2026-11-19T23:00:01Z") is not None
 
 
@@ -148,7 +175,10 @@ def test_a_feed_that_goes_on_with_an_earlier_day_is_followed() -> None:
     bench = Bench()
     bench.take(1_000)
 
-    taken = [bench.take(5 + n, dt="2026-11-18T03:00:00Z") is not None for n in range(DISTRUST_MESSAGES + 1)]
+    taken = [
+        bench.take(5 + n, dt="2026-11-18T03:00:00Z") is not None
+        for n in range(DISTRUST_MESSAGES + 1)
+    ]
 
     assert taken == [False] * (DISTRUST_MESSAGES - 1) + [True, True]
 

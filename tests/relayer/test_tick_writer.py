@@ -48,9 +48,16 @@ async def writing(
     url: str, sequence: TickSequence | None = None, lags: list[float] | None = None
 ) -> AsyncIterator[TickWriter]:
     """A running writer; at the end of the context everything is written. ``lags`` gets the seconds that each batch took."""
-    async with Redis.from_url(url, decode_responses=True, socket_timeout=0.3, socket_connect_timeout=0.3) as connection:
+    async with Redis.from_url(
+        url, decode_responses=True, socket_timeout=0.3, socket_connect_timeout=0.3
+    ) as connection:
         note_lag = ([] if lags is None else lags).append
-        writer = TickWriter(connection, sequence or TickSequence(), clock=lambda: datetime.now(UTC), note_lag=note_lag)
+        writer = TickWriter(
+            connection,
+            sequence or TickSequence(),
+            clock=lambda: datetime.now(UTC),
+            note_lag=note_lag,
+        )
         running = asyncio.create_task(writer.run())
         yield writer
         writer.finish()
@@ -95,7 +102,9 @@ def test_places_continue_behind_the_streams_last_even_when_our_clock_is_behind(
     assert stream(client) == [(f"{MS_MAX}-0", 0), (f"{MS_MAX}-1", 1), (f"{MS_MAX}-2", 2)]
 
 
-def test_a_batch_whose_answer_was_lost_is_not_written_twice(valkey_server: Valkey, valkey_url: str) -> None:
+def test_a_batch_whose_answer_was_lost_is_not_written_twice(
+    valkey_server: Valkey, valkey_url: str
+) -> None:
     """Redis freezes, the answer times out, Redis wakes and applies what it had received: the positions tell. Nor is it counted twice."""
 
     async def write() -> int:
@@ -161,7 +170,9 @@ def test_a_crowd_waits_while_redis_answers_and_nobody_waits_in_an_outage(
     asyncio.run(write())
 
 
-def test_a_batch_tells_how_long_its_first_tick_waited(valkey_server: Valkey, valkey_url: str) -> None:
+def test_a_batch_tells_how_long_its_first_tick_waited(
+    valkey_server: Valkey, valkey_url: str
+) -> None:
     """One figure a batch, and through an outage the outage's whole length."""
     lags: list[float] = []
 

@@ -48,7 +48,11 @@ def test_the_rest_api_is_told_from_the_same_market() -> None:
     with sandbox("--port", str(port), "--rest-port", str(rest_port), "--rate", "500") as running:
         wait_until(lambda: is_up(rest_port), what="the REST API answers", deadline_s=60)
         path = f"http://127.0.0.1:{rest_port}/api/v3/stock-prices/details?productCodes=A005930"
-        wait_until(lambda: requests.get(path, timeout=30).json()["result"], what="the stock trades", deadline_s=60)
+        wait_until(
+            lambda: requests.get(path, timeout=30).json()["result"],
+            what="the stock trades",
+            deadline_s=60,
+        )
         (details,) = requests.get(path, timeout=30).json()["result"]
         running.send_signal(signal.SIGTERM)
         output, _ = running.communicate(timeout=60)
@@ -89,9 +93,14 @@ def test_faults_can_be_set_on_a_port_of_their_own() -> None:
         wait_until(lambda: is_up(port), what="the sandbox answers")
         assert running.stdout is not None
         address = f"http://127.0.0.1:{control_port}/sandbox/faults"
-        assert [running.stdout.readline() for _ in range(2)][1] == f"faults can be set at {address}\n"
+        assert [running.stdout.readline() for _ in range(2)][
+            1
+        ] == f"faults can be set at {address}\n"
         assert requests.put(address, json={"token_status": 503}, timeout=5).ok
-        assert requests.get(f"http://127.0.0.1:{port}/api/v1/refresh-utk", timeout=5).status_code == 503
+        assert (
+            requests.get(f"http://127.0.0.1:{port}/api/v1/refresh-utk", timeout=5).status_code
+            == 503
+        )
         running.send_signal(signal.SIGTERM)
         output, _ = running.communicate(timeout=10)
 
@@ -141,7 +150,9 @@ def test_a_mistake_costs_one_sentence(
     assert capsys.readouterr().err == f"sandbox: {sentence}\n"
 
 
-def test_a_file_that_is_no_list_of_bars_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_no_list_of_bars_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "bars.csv"
     file.write_text("hello\n", encoding="utf-8")
 
@@ -153,9 +164,14 @@ def test_a_file_that_is_no_list_of_bars_is_named(tmp_path: Path, capsys: pytest.
     )
 
 
-def test_it_does_not_start_in_production(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_does_not_start_in_production(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("ENVIRONMENT", "production")
     with pytest.raises(SystemExit) as ended:
         main(["--port", "0"])
     assert ended.value.code == 2
-    assert capsys.readouterr().err == "sandbox: ENVIRONMENT is production, and no stand-in is ever started there.\n"
+    assert (
+        capsys.readouterr().err
+        == "sandbox: ENVIRONMENT is production, and no stand-in is ever started there.\n"
+    )

@@ -15,7 +15,9 @@ from sandbox.toss_server import TossServer
 JSON = {"Content-Type": "application/json"}
 
 
-def visit(call: Callable[[str], requests.Response], server: TossServer | None = None) -> requests.Response:
+def visit(
+    call: Callable[[str], requests.Response], server: TossServer | None = None
+) -> requests.Response:
     """The answer to a call of the control port's resource."""
 
     async def scene() -> requests.Response:
@@ -32,7 +34,10 @@ def put(url: str, body: bytes | str, headers: dict[str, str] | None = None) -> r
 def test_at_first_there_are_none() -> None:
     answer = visit(lambda url: requests.get(url, timeout=10))
 
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json; charset=utf-8")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (
+        200,
+        "application/json; charset=utf-8",
+    )
     assert answer.json() == json.loads(Faults().model_dump_json())
 
 
@@ -40,12 +45,16 @@ def test_faults_are_replaced_as_a_whole() -> None:
     """What is not named is turned back."""
     server = TossServer()
     server.faults.beats = False
-    knobs = {"breaks": {"at": "subscribe", "ending": "reset", "writes": "RECEIPT\n"}, "heart_beat_ms": [0, 0]}
+    knobs = {
+        "breaks": {"at": "subscribe", "ending": "reset", "writes": "RECEIPT\n"},
+        "heart_beat_ms": [0, 0],
+    }
 
     answer = visit(lambda url: put(url, json.dumps(knobs)), server)
 
     assert server.faults == Faults(
-        breaks=Break(at=Moment.SUBSCRIBE, ending=Ending.RESET, writes="RECEIPT\n"), heart_beat_ms=(0, 0)
+        breaks=Break(at=Moment.SUBSCRIBE, ending=Ending.RESET, writes="RECEIPT\n"),
+        heart_beat_ms=(0, 0),
     )
     assert answer.json() == json.loads(server.faults.model_dump_json())
 
@@ -77,10 +86,22 @@ def test_an_empty_object_ends_all_faults() -> None:
         pytest.param('{"message_octets":0}', "message_octets", id="messages of nothing"),
         pytest.param('{"copies":1000000}', "copies", id="a flood"),
         pytest.param('{"refused_destinations":"all"}', "refused_destinations", id="no list"),
-        pytest.param('{"breaks":{"at":"connect"}}', "breaks.ending", id="a break without an ending"),
-        pytest.param('{"breaks":{"at":"never","ending":"close"}}', "breaks.at", id="an unknown moment"),
-        pytest.param('{"breaks":{"at":"connect","ending":"close","close_code":1006}}', "breaks", id="1006 in a frame"),
-        pytest.param('{"breaks":{"at":"connect","ending":"close","close_code":5000}}', "breaks", id="no close code"),
+        pytest.param(
+            '{"breaks":{"at":"connect"}}', "breaks.ending", id="a break without an ending"
+        ),
+        pytest.param(
+            '{"breaks":{"at":"never","ending":"close"}}', "breaks.at", id="an unknown moment"
+        ),
+        pytest.param(
+            '{"breaks":{"at":"connect","ending":"close","close_code":1006}}',
+            "breaks",
+            id="1006 in a frame",
+        ),
+        pytest.param(
+            '{"breaks":{"at":"connect","ending":"close","close_code":5000}}',
+            "breaks",
+            id="no close code",
+        ),
         pytest.param(
             json.dumps({"breaks": {"at": "connect", "ending": "none", "writes": "x" * 65_537}}),
             "breaks.writes",
@@ -109,11 +130,15 @@ def test_complaints_have_an_end() -> None:
 @pytest.mark.parametrize(
     ("call", "status"),
     [
-        pytest.param(lambda url: put(url, "{}", {"Content-Type": "text/plain"}), 415, id="not sent as JSON"),
+        pytest.param(
+            lambda url: put(url, "{}", {"Content-Type": "text/plain"}), 415, id="not sent as JSON"
+        ),
         pytest.param(lambda url: put(url, b" " * (BODY_OCTETS_MAX + 1)), 413, id="too large"),
         pytest.param(lambda url: requests.post(url, json={}, timeout=10), 405, id="another method"),
         pytest.param(lambda url: requests.get(f"{url}/beats", timeout=10), 404, id="another place"),
     ],
 )
-def test_what_is_not_offered_is_refused(call: Callable[[str], requests.Response], status: int) -> None:
+def test_what_is_not_offered_is_refused(
+    call: Callable[[str], requests.Response], status: int
+) -> None:
     assert visit(call).status_code == status

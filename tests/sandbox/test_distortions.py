@@ -18,7 +18,15 @@ NOON = datetime(2026, 11, 20, 12, 0, tzinfo=KST)
 def trade(total: int) -> Trade:
     """The trade after which so many shares were traded today."""
     totals = DayTotals(volume=total, amount=total * 70_050, bought=total)
-    return Trade(code="A005930", traded_at=NOON, price=70_050, base=70_000, volume=1, side="BUY", totals=totals)
+    return Trade(
+        code="A005930",
+        traded_at=NOON,
+        price=70_050,
+        base=70_000,
+        volume=1,
+        side="BUY",
+        totals=totals,
+    )
 
 
 @pytest.mark.parametrize("body", malformed(trade(1)), ids=range(len(malformed(trade(1)))))

@@ -15,9 +15,23 @@ STOCKS = seed_listing()
 STAMP = datetime(2026, 1, 15, 9, 1, tzinfo=KST)
 BARS = [
     Bar(stamp=STAMP, open=70_000, high=70_200, low=69_900, close=70_100, volume=100),
-    Bar(stamp=STAMP + timedelta(minutes=1), open=70_100, high=70_100, low=70_100, close=70_100, volume=0),
+    Bar(
+        stamp=STAMP + timedelta(minutes=1),
+        open=70_100,
+        high=70_100,
+        low=70_100,
+        close=70_100,
+        volume=0,
+    ),
     # The gap of an hour in the file takes no time.
-    Bar(stamp=STAMP + timedelta(hours=1), open=70_100, high=70_300, low=70_100, close=70_300, volume=50),
+    Bar(
+        stamp=STAMP + timedelta(hours=1),
+        open=70_100,
+        high=70_300,
+        low=70_100,
+        close=70_300,
+        volume=50,
+    ),
 ]
 
 
@@ -51,7 +65,9 @@ def replayed(replay: Replay, trades_wanted: int) -> tuple[list[Trade], list[str]
 
 def test_a_replay_plays_bar_after_bar_and_then_holds_its_last_close() -> None:
     """A bar without volume prints nothing; after the end one share at a time keeps the stock alive."""
-    trades, said = replayed(Replay(bars=BARS, stock=STOCKS[0], speed=1_200, seed=1), trades_wanted=39)
+    trades, said = replayed(
+        Replay(bars=BARS, stock=STOCKS[0], speed=1_200, seed=1), trades_wanted=39
+    )
 
     assert [trade.traded_at for trade in trades] == [BARS[0].stamp] * 19 + [BARS[2].stamp] * 20
     assert (trades[38].price, trades[38].volume) == (70_300, 1)
@@ -62,7 +78,9 @@ def test_a_replay_plays_bar_after_bar_and_then_holds_its_last_close() -> None:
 
 def test_a_looped_replay_begins_again_with_growing_totals() -> None:
     """The relayer takes a total that falls for an old trade."""
-    trades, said = replayed(Replay(bars=BARS, stock=STOCKS[0], speed=6_000, seed=1, loop=True), trades_wanted=80)
+    trades, said = replayed(
+        Replay(bars=BARS, stock=STOCKS[0], speed=6_000, seed=1, loop=True), trades_wanted=80
+    )
 
     totals = [trade.totals.volume for trade in trades]
     assert totals == sorted(set(totals))

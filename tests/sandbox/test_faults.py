@@ -14,7 +14,9 @@ ROW = re.compile(r"^\| `([a-z_]+)` \| (.+?) \| .+ \|$", re.MULTILINE)
 
 def page() -> str:
     """What docs/relayer.md says of the knobs."""
-    return (ROOT / "docs" / "relayer.md").read_text("utf-8").partition(HEADING)[2].partition("\n#")[0]
+    return (
+        (ROOT / "docs" / "relayer.md").read_text("utf-8").partition(HEADING)[2].partition("\n#")[0]
+    )
 
 
 def test_the_page_tells_every_knob_with_its_default() -> None:
@@ -22,7 +24,9 @@ def test_the_page_tells_every_knob_with_its_default() -> None:
     told = {name: default.strip("`") for name, default in ROW.findall(page())}
 
     none_set = Faults().model_dump(mode="json")
-    assert told == {name: "none" if value is None else str(value).lower() for name, value in none_set.items()}
+    assert told == {
+        name: "none" if value is None else str(value).lower() for name, value in none_set.items()
+    }
 
 
 def test_the_page_tells_every_moment_and_ending() -> None:

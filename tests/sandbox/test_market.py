@@ -18,7 +18,9 @@ MIDNIGHT = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 
 
 @given(stock=st.sampled_from(STOCKS), share=st.integers(-30, 30), seed=st.integers(0, 2**32))
-def test_every_price_is_one_that_the_exchange_could_print(stock: ListedStock, share: int, seed: int) -> None:
+def test_every_price_is_one_that_the_exchange_could_print(
+    stock: ListedStock, share: int, seed: int
+) -> None:
     """Inside the day's limits, on the grid or half a step above it, from anywhere in the range."""
     state = opening_state(stock, NOON)
     limits = daily_price_range(state.base, stock.kind, stock.market)
@@ -94,4 +96,6 @@ def test_a_restarted_market_counts_no_lower_than_the_one_before() -> None:
     later = NOON + timedelta(minutes=1)
     totals = {trade.code: trade.totals for trade in (first.trade(NOON) for _ in range(3_600))}
 
-    assert all(opening_state(stock, later).totals.volume > totals[stock.code].volume for stock in STOCKS)
+    assert all(
+        opening_state(stock, later).totals.volume > totals[stock.code].volume for stock in STOCKS
+    )

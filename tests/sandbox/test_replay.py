@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.plan import ROOT
-from sandbox.replay import Bar, MalformedBars, opening_tape, play_bar, price_path, read_bars, split_volume
+from sandbox.replay import (
+    Bar,
+    MalformedBars,
+    opening_tape,
+    play_bar,
+    price_path,
+    read_bars,
+    split_volume,
+)
 from sandbox.trade import Trade
 from trading.market.listing import seed_listing
 from trading.rules.exchange_time import KST
@@ -96,7 +104,14 @@ def test_a_split_volume_sums_exactly(volume: int, data: st.DataObject) -> None:
 
 def test_a_new_day_in_the_file_has_its_own_base_and_totals() -> None:
     first = Bar(stamp=STAMP, open=70_050, high=70_050, low=70_050, close=70_050, volume=5)
-    second = Bar(stamp=STAMP + timedelta(days=1), open=70_200, high=70_200, low=70_200, close=70_200, volume=7)
+    second = Bar(
+        stamp=STAMP + timedelta(days=1),
+        open=70_200,
+        high=70_200,
+        low=70_200,
+        close=70_200,
+        volume=7,
+    )
 
     trades = play([first, second])
 
@@ -113,7 +128,9 @@ def test_the_base_may_be_given() -> None:
 def test_a_file_is_read(tmp_path: Path) -> None:
     """Stamps without an offset are Korean time."""
     file = tmp_path / "bars.csv"
-    file.write_text("datetime,open,high,low,close,volume\n2026-01-15 09:01:00,1,3,1,2,10\n", encoding="utf-8")
+    file.write_text(
+        "datetime,open,high,low,close,volume\n2026-01-15 09:01:00,1,3,1,2,10\n", encoding="utf-8"
+    )
 
     assert read_bars(file) == [Bar(stamp=STAMP, open=1, high=3, low=1, close=2, volume=10)]
 
@@ -121,7 +138,11 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param("date,open\n", "line 1: the columns must be datetime,open,high,low,close,volume", id="columns"),
+        pytest.param(
+            "date,open\n",
+            "line 1: the columns must be datetime,open,high,low,close,volume",
+            id="columns",
+        ),
         pytest.param("datetime,open,high,low,close,volume\n", "the file has no bars", id="empty"),
         pytest.param(
             "datetime,open,high,low,close,volume\nx,1,1,1,1,1\n",
@@ -170,4 +191,7 @@ def test_real_bars_play() -> None:
 
     by_stamp = {bar.stamp: bar for bar in bars}
     assert sum(trade.volume for trade in trades) == sum(bar.volume for bar in bars)
-    assert all(by_stamp[trade.traded_at].low <= trade.price <= by_stamp[trade.traded_at].high for trade in trades)
+    assert all(
+        by_stamp[trade.traded_at].low <= trade.price <= by_stamp[trade.traded_at].high
+        for trade in trades
+    )

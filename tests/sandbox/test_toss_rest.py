@@ -20,7 +20,13 @@ from sandbox.trade import DayTotals, Trade
 from sandbox.trade_log import IndexLog, TradeLog
 from trading.gateways.http import Timeouts
 from trading.gateways.toss.client import Index, RankedBy, TossClient, TossRefuses
-from trading.gateways.toss.errors import TossError, TossFailed, TossHasNone, TossTooSlow, TossUnreachable
+from trading.gateways.toss.errors import (
+    TossError,
+    TossFailed,
+    TossHasNone,
+    TossTooSlow,
+    TossUnreachable,
+)
 from trading.market.listing import seed_listing
 from trading.rules.candles import CandleInterval
 from trading.rules.price_grid import daily_price_range, is_on_grid
@@ -77,7 +83,11 @@ def get(play: Play, path: str, **more: Any) -> requests.Response:
     async def scene() -> requests.Response:
         async with toss_rest(play.server, play.log, "127.0.0.1", 0) as port:
             return await asyncio.to_thread(
-                requests.request, more.pop("method", "GET"), f"http://127.0.0.1:{port}{path}", timeout=30, **more
+                requests.request,
+                more.pop("method", "GET"),
+                f"http://127.0.0.1:{port}{path}",
+                timeout=30,
+                **more,
             )
 
     return asyncio.run(scene())
@@ -103,14 +113,25 @@ def test_the_book_lies_about_the_price_on_the_grid(play: Play) -> None:
         book = ask(play, lambda client, code=stock.code: client.order_book(code))
         assert len(book.asks) == len(book.bids) == LEVELS
         assert book.bids[0].price <= book.price < book.asks[0].price
-        assert all(is_on_grid(level.price, stock.kind) and level.volume > 0 for level in (*book.asks, *book.bids))
+        assert all(
+            is_on_grid(level.price, stock.kind) and level.volume > 0
+            for level in (*book.asks, *book.bids)
+        )
         assert len({level.price for level in (*book.asks, *book.bids)}) == 2 * LEVELS
 
 
 def test_at_the_limit_nobody_offers_beyond_it() -> None:
     log, limits = TradeLog(STOCKS), daily_price_range(70_000)
     log.add(
-        Trade(code=SAMSUNG, traded_at=START, price=limits.upper, base=70_000, volume=1, side="BUY", totals=DayTotals())
+        Trade(
+            code=SAMSUNG,
+            traded_at=START,
+            price=limits.upper,
+            base=70_000,
+            volume=1,
+            side="BUY",
+            totals=DayTotals(),
+        )
     )
     book = ask(Play(TossServer(), log, []), lambda client: client.order_book(SAMSUNG))
 
@@ -136,7 +157,8 @@ def test_candles_are_of_the_trades(play: Play, interval: CandleInterval) -> None
     page = ask(play, lambda client: client.candles(SAMSUNG, interval, count=200, before=None))
 
     assert [
-        (candle.time, candle.open, candle.high, candle.low, candle.close, candle.volume) for candle in page.candles
+        (candle.time, candle.open, candle.high, candle.low, candle.close, candle.volume)
+        for candle in page.candles
     ] == [
         (
             start,
@@ -152,7 +174,9 @@ def test_candles_are_of_the_trades(play: Play, interval: CandleInterval) -> None
 
 
 def test_a_chart_is_read_to_its_beginning_page_by_page(play: Play) -> None:
-    everything = ask(play, lambda client: client.candles(SAMSUNG, CandleInterval.MINUTE, count=200, before=None))
+    everything = ask(
+        play, lambda client: client.candles(SAMSUNG, CandleInterval.MINUTE, count=200, before=None)
+    )
     assert len(everything.candles) >= 3
 
     def read(client: TossClient) -> list[Any]:
@@ -175,7 +199,10 @@ def test_an_index_moves_with_its_stocks(play: Play) -> None:
     assert kospi.base == 400_000
     assert kospi.close != kospi.base
     with pytest.raises(TossHasNone):
-        ask(Play(TossServer(), TradeLog(STOCKS), []), lambda client: client.index_price(Index.KOSDAQ))
+        ask(
+            Play(TossServer(), TradeLog(STOCKS), []),
+            lambda client: client.index_price(Index.KOSDAQ),
+        )
 
 
 def test_an_index_begins_a_day_at_the_close_of_the_last() -> None:
@@ -222,7 +249,13 @@ def test_a_replay_that_begins_again_begins_its_chart_again() -> None:
         at = START + timedelta(minutes=minute)
         log.add(
             Trade(
-                code=SAMSUNG, traded_at=at, price=draw.randint(1, 9), base=5, volume=1, side="BUY", totals=DayTotals()
+                code=SAMSUNG,
+                traded_at=at,
+                price=draw.randint(1, 9),
+                base=5,
+                volume=1,
+                side="BUY",
+                totals=DayTotals(),
             )
         )
 
@@ -249,7 +282,9 @@ def test_what_is_unknown_is_missing(play: Play, path: str) -> None:
     assert get(play, path).status_code == 404
 
 
-@pytest.mark.parametrize("tail", ["1D", "hour:1", "min:1?from=noon", "min:1?from=0001-01-01T00:00:00%2B23:00"])
+@pytest.mark.parametrize(
+    "tail", ["1D", "hour:1", "min:1?from=noon", "min:1?from=0001-01-01T00:00:00%2B23:00"]
+)
 def test_a_chart_that_nobody_has_is_refused(play: Play, tail: str) -> None:
     assert get(play, f"/api/v1/c-chart/kr-s/{SAMSUNG}/{tail}").status_code == 400
 
@@ -257,7 +292,10 @@ def test_a_chart_that_nobody_has_is_refused(play: Play, tail: str) -> None:
 @pytest.mark.parametrize("count", ["", "-1", "x", "9" * 50])
 def test_an_odd_count_is_none(play: Play, count: str) -> None:
     answer = get(play, f"/api/v2/stock-prices/{SAMSUNG}/ticks?count={count}")
-    assert (answer.status_code, len(answer.json()["result"])) == (200, min(100, len(play.of(SAMSUNG))))
+    assert (answer.status_code, len(answer.json()["result"])) == (
+        200,
+        min(100, len(play.of(SAMSUNG))),
+    )
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"[" * 50_000, b'{"id":"gainers","tag":"kr"}'])
@@ -285,7 +323,9 @@ def test_unknown_codes_are_left_out_of_a_list(play: Play) -> None:
         ({"rest_body": RestBody.DRIP}, TossTooSlow),
     ],
 )
-def test_every_fault_is_met_by_the_client(play: Play, knobs: dict[str, Any], error: type[TossError]) -> None:
+def test_every_fault_is_met_by_the_client(
+    play: Play, knobs: dict[str, Any], error: type[TossError]
+) -> None:
     play.server.faults = Faults(**knobs)
     hasty = error is TossTooSlow
 

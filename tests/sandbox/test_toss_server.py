@@ -36,14 +36,18 @@ async def fetch_token(stand_in: Toss) -> str:
 @asynccontextmanager
 async def socket_to(stand_in: Toss) -> AsyncIterator[ClientConnection]:
     async with connect(
-        f"ws://127.0.0.1:{stand_in.port}/ws", subprotocols=[Subprotocol("v12.stomp")], ping_interval=None
+        f"ws://127.0.0.1:{stand_in.port}/ws",
+        subprotocols=[Subprotocol("v12.stomp")],
+        ping_interval=None,
     ) as socket:
         yield socket
 
 
 async def connect_as(socket: ClientConnection, token: str, *, heart_beat: str = "0,0") -> str:
     """Send CONNECT, with the line feed behind the NUL that some clients write; the first answer."""
-    await socket.send(f"CONNECT\naccept-version:1.2,1.1,1.0\nheart-beat:{heart_beat}\nauthorization:{token}\n\n\0\n")
+    await socket.send(
+        f"CONNECT\naccept-version:1.2,1.1,1.0\nheart-beat:{heart_beat}\nauthorization:{token}\n\n\0\n"
+    )
     return str(await socket.recv())
 
 
@@ -98,7 +102,9 @@ def test_without_a_token_of_its_own_it_refuses(authorization: str) -> None:
     async def visit() -> None:
         async with toss() as stand_in, socket_to(stand_in) as socket:
             await socket.send(f"CONNECT\naccept-version:1.2\n{authorization}\n\0")
-            assert str(await socket.recv()).startswith("ERROR\nmessage:authorization is missing or unknown\n")
+            assert str(await socket.recv()).startswith(
+                "ERROR\nmessage:authorization is missing or unknown\n"
+            )
             with pytest.raises(ConnectionClosed):
                 await socket.recv()
 
@@ -132,7 +138,9 @@ def test_a_clients_fault_is_answered_and_ends_the_connection() -> None:
     async def visit() -> None:
         async with toss() as stand_in, socket_to(stand_in) as socket:
             await connect_as(socket, await fetch_token(stand_in))
-            await socket.send(f"SUBSCRIBE\nid:1\ndestination:{TOPIC}\nreceipt:r\n\n\0NONSENSE\n\n\0")
+            await socket.send(
+                f"SUBSCRIBE\nid:1\ndestination:{TOPIC}\nreceipt:r\n\n\0NONSENSE\n\n\0"
+            )
             assert await socket.recv() == "ERROR\nmessage:the command is unknown\n\n\0"
             await socket.wait_closed()
 

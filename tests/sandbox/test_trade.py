@@ -38,7 +38,9 @@ def test_the_fields_are_those_of_a_live_trade_and_no_others() -> None:
 def test_the_relayer_reads_it() -> None:
     now = datetime(2026, 11, 20, 9, 0, 2, tzinfo=KST)
 
-    tick = parse_toss_trade(trade().body(), code="A005930", received_at=now, position=Position(1, 0))
+    tick = parse_toss_trade(
+        trade().body(), code="A005930", received_at=now, position=Position(1, 0)
+    )
 
     assert (tick.price, tick.base, tick.volume, tick.cumulative_volume, tick.trade_type) == (
         70_100,

@@ -70,7 +70,9 @@ class Payer:
             **changed,
         }
         origin = {"Origin": "http://127.0.0.1:8000"}
-        answer = requests.post(self.stack.portone.url + REQUEST_PAYMENT, json=request, headers=origin, timeout=30)
+        answer = requests.post(
+            self.stack.portone.url + REQUEST_PAYMENT, json=request, headers=origin, timeout=30
+        )
         return dict(answer.json())
 
     def finish(self) -> None:
@@ -92,14 +94,18 @@ class Payer:
     def told(self) -> list[dict[str, Any]]:
         """Every webhook, once none waits any more to be sent, and workers have done what that leaves."""
         wait_until(
-            lambda: all(one["state"] != "PENDING" for one in self.told_so_far()), what="all is told", deadline_s=60
+            lambda: all(one["state"] != "PENDING" for one in self.told_so_far()),
+            what="all is told",
+            deadline_s=60,
         )
         self.stack.work()
         return self.told_so_far()
 
     def flush(self, *order: str, times: int = 1) -> None:
         """Send the webhooks that are held, those of these types in this order, and let workers work."""
-        by_type = {one["type"].removeprefix("Transaction."): one["id"] for one in self.told_so_far()}
+        by_type = {
+            one["type"].removeprefix("Transaction."): one["id"] for one in self.told_so_far()
+        }
         chosen = {"order": [by_type[kind] for kind in order]} if order else {}
         self.stack.portone.tell("webhooks/flush", times=times, **chosen)
         self.stack.work()

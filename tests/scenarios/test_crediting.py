@@ -181,7 +181,11 @@ def test_13_an_issued_account_is_no_money_its_deposit_is(payer: Payer) -> None:
     payer.move("issue-account")
     payer.complete()
     shown = payer.stack.payment(payer.person, payer.id)
-    assert (shown["status"], shown["virtual_account"]["bank"], payer.gained) == ("PENDING", "KOOKMIN", 0)
+    assert (shown["status"], shown["virtual_account"]["bank"], payer.gained) == (
+        "PENDING",
+        "KOOKMIN",
+        0,
+    )
     payer.move("deposit")
     payer.told()
     assert payer.status == "CREDITED"
@@ -211,7 +215,9 @@ def test_15_three_bad_answers_then_a_good_one(payer: Payer, status: int) -> None
     payer.agree()
 
 
-@pytest.mark.parametrize("wrong", [{"drop": "after"}, {"truncate": True}], ids=["dropped", "cut off"])
+@pytest.mark.parametrize(
+    "wrong", [{"drop": "after"}, {"truncate": True}], ids=["dropped", "cut off"]
+)
 def test_15_broken_answers_then_a_good_one(payer: Payer, wrong: dict[str, object]) -> None:
     payer.pay(webhook="none")
     payer.looks_go_wrong(times=3, **wrong)
@@ -243,18 +249,30 @@ def test_24_unknown_status_loses_no_credit(payer: Payer) -> None:
 
 def test_24_unknown_method_and_new_members_are_no_hindrance(payer: Payer) -> None:
     payer.pay(webhook="none")
-    new = {"/method": {"type": "PaymentMethodTelepathy"}, "/brandNew": [{}], "/channelGroup": None, "/customData": "{"}
+    new = {
+        "/method": {"type": "PaymentMethodTelepathy"},
+        "/brandNew": [{}],
+        "/channelGroup": None,
+        "/customData": "{",
+    }
     payer.looks_go_wrong(patch=new, remove=["/disputes"], times=None)
     payer.complete()
     assert payer.status == "CREDITED"
     payer.agree()
 
 
-@pytest.mark.parametrize("identifier", ["..", ".", "../cancel", "%2e%2e", "A" * 32, "a" * 33, "", "\0" * 32, "가" * 32])
-def test_29_what_is_no_payment_id_is_rejected_before_any_http(payer: Payer, identifier: str) -> None:
+@pytest.mark.parametrize(
+    "identifier", ["..", ".", "../cancel", "%2e%2e", "A" * 32, "a" * 33, "", "\0" * 32, "가" * 32]
+)
+def test_29_what_is_no_payment_id_is_rejected_before_any_http(
+    payer: Payer, identifier: str
+) -> None:
     """By the three ways in: the browser's, the payer's and PortOne's."""
     api, before = payer.stack.api, len(payer.asked_of_portone(""))
-    problem_of(api.post("/payments/portone/complete", payer.person, {"payment_id": identifier}), "validation-failed")
+    problem_of(
+        api.post("/payments/portone/complete", payer.person, {"payment_id": identifier}),
+        "validation-failed",
+    )
     looked = api.client.get(f"/api/v1/payments/{identifier or '_'}", headers=payer.person.headers)
     assert looked.status_code in (404, 405)
     data = {"paymentId": identifier, "storeId": payer.stack.books.settings.portone_store_id}

@@ -55,7 +55,12 @@ def test_18_partial_refunds_then_the_rest_and_never_more(payer: Payer) -> None:
     problem_of(api.post(path, payer.person, {}), "payment-not-refundable")
     payer.told()
     assert (payer.status, payer.gained) == ("CANCELLED", 0)
-    assert payer.movements() == [("DEPOSIT", AMOUNT), ("REFUND", 3_000), ("REFUND", 3_000), ("REFUND", 4_000)]
+    assert payer.movements() == [
+        ("DEPOSIT", AMOUNT),
+        ("REFUND", 3_000),
+        ("REFUND", 3_000),
+        ("REFUND", 4_000),
+    ]
     payer.agree()
 
 
@@ -65,13 +70,19 @@ def test_19_cancel_whose_answer_is_lost_then_the_same_key(payer: Payer, told: st
     paid(payer)
     mailing = "auto" if told == "told" else "none"
     payer.stack.portone.tell(
-        "faults", "PUT", webhooks={"mailing": mailing}, rest=[{"path": ".*/cancel", "drop": "after"}]
+        "faults",
+        "PUT",
+        webhooks={"mailing": mailing},
+        rest=[{"path": ".*/cancel", "drop": "after"}],
     )
     payer.refund(3_000)
     payer.told()
     payer.look_later()
     assert payer.movements() == [("DEPOSIT", AMOUNT), ("REFUND", 3_000)]
-    assert len({(one["idempotencyKey"], one["body"]) for one in payer.asked_of_portone("/cancel")}) == 1
+    assert (
+        len({(one["idempotencyKey"], one["body"]) for one in payer.asked_of_portone("/cancel")})
+        == 1
+    )
     assert len(payer.stack.portone.payments()[payer.id]["cancellations"]) == 1
     assert payer.stack.balance(payer.person)["reserved_cash"] == 0
     payer.agree()
@@ -110,7 +121,10 @@ def test_20_one_key_twice_at_once_one_200_one_409(payer: Payer) -> None:
             return refused.type if refused.outcome_is_unknown else "it looks settled"
 
     with ThreadPoolExecutor(2) as pool:
-        assert sorted(pool.map(cancel, range(2))) == ["IDEMPOTENCY_OUTSTANDING_REQUEST", "SUCCEEDED"]
+        assert sorted(pool.map(cancel, range(2))) == [
+            "IDEMPOTENCY_OUTSTANDING_REQUEST",
+            "SUCCEEDED",
+        ]
     assert sorted(one["status"] for one in payer.asked_of_portone("/cancel")) == [200, 409]
     payer.told()
     payer.agree()
@@ -130,9 +144,12 @@ def test_20_two_workers_pursue_one_refund(payer: Payer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "status", "gained"), [("approve", "SUCCEEDED", AMOUNT - 3_000), ("reject", "FAILED", AMOUNT)]
+    ("word", "status", "gained"),
+    [("approve", "SUCCEEDED", AMOUNT - 3_000), ("reject", "FAILED", AMOUNT)],
 )
-def test_21_asynchronous_cancel_is_approved_or_rejected(payer: Payer, word: str, status: str, gained: int) -> None:
+def test_21_asynchronous_cancel_is_approved_or_rejected(
+    payer: Payer, word: str, status: str, gained: int
+) -> None:
     paid(payer, slow_cancellations=True)
     refund = payer.refund(3_000)
     assert refund["status"] == "IN_PROGRESS"
@@ -200,7 +217,9 @@ def test_28_resend_webhook_of_a_processed_id_credits_nothing(payer: Payer) -> No
 
 def test_18_refunds_ask_for_no_more_than_the_cash_that_is_there(payer: Payer) -> None:
     paid(payer)
-    data_of(payer.stack.api.post("/balance/withdraw", payer.person, {"amount": payer.cash - 1_000}), 201)
+    data_of(
+        payer.stack.api.post("/balance/withdraw", payer.person, {"amount": payer.cash - 1_000}), 201
+    )
     refused = payer.stack.api.post(f"/payments/{payer.id}/cancel", payer.person, {"amount": 1_001})
     problem_of(refused, "insufficient-cash")
     assert payer.refund(1_000)["status"] == "SUCCEEDED"

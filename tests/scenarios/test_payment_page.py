@@ -16,9 +16,7 @@ from tests.webapp.client import Person
 from webapp.payment_demo import PATH
 
 DEADLINE_S = 60.0
-PHONE = (
-    "Mozilla/5.0 (Linux; Android 14; SM-S921N) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Mobile Safari/537.36"
-)
+PHONE = "Mozilla/5.0 (Linux; Android 14; SM-S921N) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Mobile Safari/537.36"
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -28,7 +26,12 @@ def browser() -> Iterator[Chrome]:
     path, driver = require_chromium()
     options = ChromeOptions()
     options.binary_location = path
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=900,1000"):
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--window-size=900,1000",
+    ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     chrome = Chrome(options=options, service=Service(driver))
@@ -82,7 +85,11 @@ class Visitor:
 
     def press(self, deed: str) -> None:
         """Press a button of the window."""
-        wait_until(lambda: self.browser.find_elements(By.TAG_NAME, "iframe"), what="the window", deadline_s=DEADLINE_S)
+        wait_until(
+            lambda: self.browser.find_elements(By.TAG_NAME, "iframe"),
+            what="the window",
+            deadline_s=DEADLINE_S,
+        )
         self.browser.switch_to.frame(self._find("iframe"))
         self.sees("#amount", "30,000원")
         self._find(f"[data-deed={deed}]").click()
@@ -90,7 +97,9 @@ class Visitor:
 
     def sees(self, place: str, text: str) -> None:
         """Wait until this text stands there."""
-        wait_until(lambda: text in self._text(place), what=f"{text} in {place}", deadline_s=DEADLINE_S)
+        wait_until(
+            lambda: text in self._text(place), what=f"{text} in {place}", deadline_s=DEADLINE_S
+        )
 
     def was_kept_from_nothing(self) -> None:
         """The page's policy lets everything through that it needs."""
@@ -161,7 +170,11 @@ def test_a_browser_that_dies_after_paying_loses_nothing(visitor: Visitor) -> Non
     visitor.charge()
     visitor.press("pay-and-die")
     visitor.browser.get("about:blank")
-    wait_until(lambda: visitor.payment()["status"] == "CREDITED", what="it is credited", deadline_s=DEADLINE_S)
+    wait_until(
+        lambda: visitor.payment()["status"] == "CREDITED",
+        what="it is credited",
+        deadline_s=DEADLINE_S,
+    )
     visitor.browser.get(visitor.page)
     visitor.sees("#status", "충전되었습니다")
     visitor.sees("#change", "+30,000원")
@@ -173,10 +186,16 @@ def test_a_phone_is_led_to_the_window_and_back(visitor: Visitor) -> None:
     browser.execute_cdp_cmd("Network.setUserAgentOverride", {"userAgent": PHONE})
     try:
         visitor.charge()
-        wait_until(lambda: "/checkout/" in browser.current_url, what="the window", deadline_s=DEADLINE_S)
+        wait_until(
+            lambda: "/checkout/" in browser.current_url, what="the window", deadline_s=DEADLINE_S
+        )
         visitor.sees("#amount", "30,000원")
         browser.find_element(By.CSS_SELECTOR, "[data-deed=pay]").click()
-        wait_until(lambda: browser.current_url == visitor.page, what="the page again", deadline_s=DEADLINE_S)
+        wait_until(
+            lambda: browser.current_url == visitor.page,
+            what="the page again",
+            deadline_s=DEADLINE_S,
+        )
         visitor.sees("#status", "충전되었습니다")
         visitor.sees("#change", "+30,000원")
     finally:

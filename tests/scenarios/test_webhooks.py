@@ -83,7 +83,9 @@ def test_26_bad_signatures_400_each_nothing_enqueued(payer: Payer, tampering: Ta
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_26_what_is_signed_but_odd_gets_a_clear_answer(payer: Payer, members: dict[str, Any], code: str) -> None:
+def test_26_what_is_signed_but_odd_gets_a_clear_answer(
+    payer: Payer, members: dict[str, Any], code: str
+) -> None:
     """Nothing comes of it, and never a 5xx, which would have it sent again."""
     sent = {**members}
     if "octets" in sent:
@@ -134,7 +136,9 @@ def test_27_broker_down_the_webhook_is_taken_and_the_sweep_credits(payer: Payer)
     payer.agree()
 
 
-def test_27_database_down_webhook_503_then_the_retry_succeeds(migrated_mariadb: str, valkey_url: str) -> None:
+def test_27_database_down_webhook_503_then_the_retry_succeeds(
+    migrated_mariadb: str, valkey_url: str
+) -> None:
     """Somebody holds the payment's row for longer than is waited for it. SQLite has no such limit that is shorter than PortOne's patience."""
     with payments_stack(migrated_mariadb, valkey_url, database_timeout_s=1) as stack:
         payer = Payer(stack)
@@ -144,6 +148,10 @@ def test_27_database_down_webhook_503_then_the_retry_succeeds(migrated_mariadb: 
             holding.execute(update(payments).values(looks=payments.c.looks))
             payer.flush()
             assert payer.told_so_far()[-1]["attempts"][0]["response"]["code"] == "503"
-        wait_until(lambda: payer.told_so_far()[-1]["state"] == "SUCCEEDED", what="the retry is taken", deadline_s=60)
+        wait_until(
+            lambda: payer.told_so_far()[-1]["state"] == "SUCCEEDED",
+            what="the retry is taken",
+            deadline_s=60,
+        )
         stack.work()
         payer.agree()

@@ -54,7 +54,9 @@ class House:
         self.logs = logs
         self._kept = kept
         self.own = dict(own or {})
-        self._api_port, self._sandbox_port, self._gateway_port, self._portone_port = (free_port() for _ in range(4))
+        self._api_port, self._sandbox_port, self._gateway_port, self._portone_port = (
+            free_port() for _ in range(4)
+        )
         self.flower_port = free_port()
         self.url = f"http://{LOOPBACK}:{self._api_port}"
         self.gateway_url = f"http://{LOOPBACK}:{self._gateway_port}"
@@ -82,15 +84,46 @@ class House:
     def _all_commands(self, sandbox_arguments: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
         python = (sys.executable, "-m")
         celery = (*python, "celery", "-A", "workers")
-        worker = (*celery, "worker", "-E", "-c", "1", "-l", "INFO", "--without-gossip", "--without-mingle")
-        portone = ("--portone-port", str(self._portone_port), "--portone-webhook-url", self.url + WEBHOOK_PATH)
+        worker = (
+            *celery,
+            "worker",
+            "-E",
+            "-c",
+            "1",
+            "-l",
+            "INFO",
+            "--without-gossip",
+            "--without-mingle",
+        )
+        portone = (
+            "--portone-port",
+            str(self._portone_port),
+            "--portone-webhook-url",
+            self.url + WEBHOOK_PATH,
+        )
         return {
-            "sandbox": (*python, "sandbox", "--port", str(self._sandbox_port), *portone, *sandbox_arguments),
+            "sandbox": (
+                *python,
+                "sandbox",
+                "--port",
+                str(self._sandbox_port),
+                *portone,
+                *sandbox_arguments,
+            ),
             "relayer": (*python, "relayer"),
             "api": (*python, "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"),
             "worker-1": (*worker, "-n", "one@%h"),
             "worker-2": (*worker, "-n", "two@%h"),
-            "beat": (*celery, "--quiet", "beat", "-l", "INFO", "-s", str(self.logs / "beat-schedule"), "--pidfile="),
+            "beat": (
+                *celery,
+                "--quiet",
+                "beat",
+                "-l",
+                "INFO",
+                "-s",
+                str(self.logs / "beat-schedule"),
+                "--pidfile=",
+            ),
             "gateway": (*python, "relayer.gateway"),
             "flower": (*celery, "flower", "--logging=none", f"--port={self.flower_port}"),
         }
@@ -183,7 +216,9 @@ class House:
 def children_of(pid: int) -> list[int]:
     """The pids of a process's own children; none where it is gone."""
     with suppress(FileNotFoundError, ProcessLookupError):
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
     return []
 
 
@@ -216,26 +251,46 @@ class Trader:
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]
 
-    def post(self, path: str, body: Mapping[str, Any], *, slow: bool = False, **headers: str) -> requests.Response:
-        return self._checked(self._session.post(self._url + path, json=body, headers=headers, timeout=30), slow=slow)
+    def post(
+        self, path: str, body: Mapping[str, Any], *, slow: bool = False, **headers: str
+    ) -> requests.Response:
+        return self._checked(
+            self._session.post(self._url + path, json=body, headers=headers, timeout=30), slow=slow
+        )
 
-    def order(self, side: str, quantity: int, code: str = "A005930", **headers: str) -> requests.Response:
+    def order(
+        self, side: str, quantity: int, code: str = "A005930", **headers: str
+    ) -> requests.Response:
         body = {"stock_code": code, "side": side, "order_type": "MARKET", "quantity": quantity}
         return self.post("/trading/orders", body, **headers)
 
-    def waiting_order(self, side: str, quantity: int, price: int, code: str = "A005930") -> requests.Response:
+    def waiting_order(
+        self, side: str, quantity: int, price: int, code: str = "A005930"
+    ) -> requests.Response:
         """A limit order that waits until it is filled or cancelled."""
-        body = {"stock_code": code, "side": side, "order_type": "LIMIT", "quantity": quantity, "price": price}
+        body = {
+            "stock_code": code,
+            "side": side,
+            "order_type": "LIMIT",
+            "quantity": quantity,
+            "price": price,
+        }
         return self.post("/trading/orders", body | {"time_in_force": "GTC"})
 
     def applied(self, order_id: str) -> dict[str, Any] | None:
         """The order once it is in the portfolio; None before."""
         order = self.get(f"/trading/orders/{order_id}")
-        done = order["status"] == "FILLED" and all(execution["applied_at"] for execution in order["executions"])
+        done = order["status"] == "FILLED" and all(
+            execution["applied_at"] for execution in order["executions"]
+        )
         return order if done else None
 
     def wait_until_applied(self, order_id: str, *, deadline_s: float = 20.0) -> dict[str, Any]:
-        wait_until(lambda: self.applied(order_id), what=f"order {order_id} is applied", deadline_s=deadline_s)
+        wait_until(
+            lambda: self.applied(order_id),
+            what=f"order {order_id} is applied",
+            deadline_s=deadline_s,
+        )
         order = self.applied(order_id)
         assert order is not None
         return order
@@ -243,7 +298,9 @@ class Trader:
     @staticmethod
     def _checked(answer: requests.Response, *, slow: bool = False) -> requests.Response:
         assert answer.status_code < 500 or answer.status_code == 503, answer.text
-        assert slow or answer.elapsed.total_seconds() < ANSWER_MAX_S, f"{answer.url} took {answer.elapsed}"
+        assert slow or answer.elapsed.total_seconds() < ANSWER_MAX_S, (
+            f"{answer.url} took {answer.elapsed}"
+        )
         return answer
 
 
@@ -283,7 +340,11 @@ def caught_up(books: Books) -> bool:
 
 
 def breaches(books: Books) -> list[object]:
-    return [one for one in books.core.database.snapshot(lambda session: list(audit(session))) if one.breaches]
+    return [
+        one
+        for one in books.core.database.snapshot(lambda session: list(audit(session)))
+        if one.breaches
+    ]
 
 
 def traders(house: House, names: list[str]) -> list[Trader]:

@@ -18,7 +18,9 @@ ORDERS_EACH = 5
 
 
 @pytest.fixture(scope="module")
-def _lived_in(migrated_mariadb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Books]]:
+def _lived_in(
+    migrated_mariadb: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[House, Books]]:
     with lived_in(migrated_mariadb, tmp_path_factory.mktemp("house")) as house_and_books:
         yield house_and_books
 
@@ -52,9 +54,14 @@ def test_a_crowd_trades(house: House, books: Books) -> None:
 
     wait_until(lambda: nothing_due(books), what="every order is final and applied", deadline_s=60)
     assert len(set(accepted)) == USERS * ORDERS_EACH
-    assert _count(books, f"SELECT COUNT(*) FROM orders WHERE status = 'FILLED' AND {theirs}") == USERS * ORDERS_EACH
+    assert (
+        _count(books, f"SELECT COUNT(*) FROM orders WHERE status = 'FILLED' AND {theirs}")
+        == USERS * ORDERS_EACH
+    )
     assert _count(books, f"SELECT COUNT(*) FROM orders WHERE {theirs}") == USERS * ORDERS_EACH
-    assert _count(books, f"SELECT COUNT(*) FROM portfolios WHERE quantity = 15 AND {theirs}") == USERS
+    assert (
+        _count(books, f"SELECT COUNT(*) FROM portfolios WHERE quantity = 15 AND {theirs}") == USERS
+    )
     assert breaches(books) == []
 
 
@@ -74,7 +81,9 @@ def test_one_key_makes_one_order(house: House, books: Books) -> None:
     assert statuses <= {201, 409}
     replayed = trader.order("BUY", 1, **{"Idempotency-Key": "the-same"})
     assert replayed.headers["Idempotency-Replayed"] == "true"
-    assert [order["id"] for order in trader.get("/trading/orders")["items"]] == [replayed.json()["data"]["id"]]
+    assert [order["id"] for order in trader.get("/trading/orders")["items"]] == [
+        replayed.json()["data"]["id"]
+    ]
 
 
 def test_the_whole_balance_is_spent_once(house: House, books: Books) -> None:

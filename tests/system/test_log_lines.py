@@ -50,7 +50,9 @@ def followed(house: House, trader: Trader) -> None:
     wait_until(accepted, what="an order is accepted", deadline_s=30)
     order_id = answers[-1].json()["data"]["id"]
     trader.wait_until_applied(order_id)
-    wait_until(lambda: "update_portfolios" in str(found(house, order_id)), what="the last stage's line")
+    wait_until(
+        lambda: "update_portfolios" in str(found(house, order_id)), what="the last stage's line"
+    )
     for one in (answers[-1].headers["X-Request-ID"], order_id):
         lines = found(house, one)
         assert lines[0]["event"] == "order_accepted"
@@ -63,7 +65,9 @@ def shown_by_flower(house: House) -> None:
         STAGES, ("order", "execution", "execution"), ("filled", "settled", "applied"), strict=True
     ):
         wait_until(
-            lambda task=task, result=result: any(result in str(one["result"]) for one in tasks(house, taskname=task)),
+            lambda task=task, result=result: any(
+                result in str(one["result"]) for one in tasks(house, taskname=task)
+            ),
             what=f"Flower knows of {task}",
             deadline_s=30,
         )
@@ -72,7 +76,11 @@ def shown_by_flower(house: House) -> None:
         assert len(shown["args"]) == len(f"1 {row}: ") + 36
         assert shown["result"] == f"{{'{result}': 1}}"
         assert shown["name"] == task
-    wait_until(lambda: tasks(house, taskname="match_limit_orders"), what="Flower knows of a look", deadline_s=30)
+    wait_until(
+        lambda: tasks(house, taskname="match_limit_orders"),
+        what="Flower knows of a look",
+        deadline_s=30,
+    )
     assert {one["args"] for one in tasks(house, taskname="match_limit_orders")} == {"shard 0"}
 
 
@@ -80,7 +88,9 @@ def crashed(house: House) -> None:
     """A child of a worker is killed, and somebody who is no browser talks to the API."""
     for child in house.children("worker-1"):
         os.kill(child, signal.SIGKILL)
-    wait_until(lambda: "signal 9" in house.log("worker-1"), what="the worker tells of it", deadline_s=30)
+    wait_until(
+        lambda: "signal 9" in house.log("worker-1"), what="the worker tells of it", deadline_s=30
+    )
     port = int(house.url.rpartition(":")[2])
     with socket.create_connection((LOOPBACK, port), timeout=5) as peer:
         peer.sendall(f"GET /{HOSTILE} HTTP/1.1\r\nX: {HOSTILE}\r\n\r\n".encode(errors="replace"))
@@ -92,7 +102,9 @@ def crashed(house: House) -> None:
         line for line in json_lines(house.log("api")) if line["event"].startswith("Invalid request")
     )
     assert without_colon["event"] == "Invalid request from ip=127.0.0.1: Invalid HTTP Header"
-    assert not {"request_id", "user_id", "order_id"} & set(invalid), "the thread's last request was not this one"
+    assert not {"request_id", "user_id", "order_id"} & set(invalid), (
+        "the thread's last request was not this one"
+    )
 
 
 def test_every_line_of_every_process_is_one_and_leads_from_an_order_to_its_end(
@@ -116,4 +128,6 @@ def test_every_line_of_every_process_is_one_and_leads_from_an_order_to_its_end(
                 assert {"timestamp", "level", "event", "logger", "pid"} <= set(line), line
         assert "forged" not in events(house.log("api"), "json")
         assert "Starting gunicorn" in house.log("api")
-        assert {"worker_starting", "worker_stopping"} <= {line["event"] for line in json_lines(house.log("worker-2"))}
+        assert {"worker_starting", "worker_stopping"} <= {
+            line["event"] for line in json_lines(house.log("worker-2"))
+        }

@@ -19,13 +19,20 @@ def _bars(path: Path) -> dict[datetime, tuple[int, int]]:
     """Low and high of each bar by its stamp."""
     with path.open(newline="") as lines:
         return {
-            datetime.fromisoformat(row["datetime"]).replace(tzinfo=KST): (int(row["low"]), int(row["high"]))
+            datetime.fromisoformat(row["datetime"]).replace(tzinfo=KST): (
+                int(row["low"]),
+                int(row["high"]),
+            )
             for row in csv.DictReader(lines)
         }
 
 
-@pytest.mark.skipif(not REAL_BARS.exists(), reason="the real minute bars are not part of the project")
-def test_fills_lie_inside_the_real_bar_that_was_played(migrated_sqlite: str, tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    not REAL_BARS.exists(), reason="the real minute bars are not part of the project"
+)
+def test_fills_lie_inside_the_real_bar_that_was_played(
+    migrated_sqlite: str, tmp_path: Path
+) -> None:
     """Ten buys and ten sales during a replay of a real day, on the embedded default database."""
     bars = _bars(REAL_BARS)
     arguments = ("--replay", str(REAL_BARS), "--speed", "60")

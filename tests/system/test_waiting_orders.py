@@ -32,7 +32,11 @@ def place_around(trader: Trader, chance: random.Random) -> None:
 
 
 def stream_of(books: Books, code: str) -> list[Tick]:
-    return [tick for tick in TickStream(books.core.redis).after(None, limit=100_000).ticks if tick.code == code]
+    return [
+        tick
+        for tick in TickStream(books.core.redis).after(None, limit=100_000).ticks
+        if tick.code == code
+    ]
 
 
 def first_that_meets(order: RowMapping, ticks: list[Tick]) -> Tick | None:
@@ -42,7 +46,8 @@ def first_that_meets(order: RowMapping, ticks: list[Tick]) -> Tick | None:
         (
             tick
             for tick in ticks
-            if tick.position.packed > order["accepted_position"] and is_met(side, order["limit_price"], tick.price)
+            if tick.position.packed > order["accepted_position"]
+            and is_met(side, order["limit_price"], tick.price)
         ),
         None,
     )
@@ -64,11 +69,15 @@ def check(order: RowMapping, ticks: list[Tick]) -> str:
         assert is_met(Side(order["side"]), order["limit_price"], tick.price)
     else:
         assert tick == meets, order
-        assert order["price"] == (order["limit_price"] if order["rule"] == FillRule.RESTING_AT_LIMIT else tick.price)
+        assert order["price"] == (
+            order["limit_price"] if order["rule"] == FillRule.RESTING_AT_LIMIT else tick.price
+        )
     return str(order["rule"])
 
 
-def test_every_waiting_order_is_filled_by_the_first_trade_that_meets_it(migrated_mariadb: str, tmp_path: Path) -> None:
+def test_every_waiting_order_is_filled_by_the_first_trade_that_meets_it(
+    migrated_mariadb: str, tmp_path: Path
+) -> None:
     """Thirty users place orders around the price while workers are killed with -9; then the market stands still and every order is
     looked up in the stream: filled by exactly the trade that it should be, at the price that the rule gives, or waiting rightly."""
     with lived_in(migrated_mariadb, tmp_path) as (house, books):
@@ -90,7 +99,9 @@ def test_every_waiting_order_is_filled_by_the_first_trade_that_meets_it(migrated
         house.kill("relayer")
         wait_until(lambda: caught_up(books), what="the matcher has read all", deadline_s=60)
 
-        orders = books.core.database.read(lambda session: session.execute(text(EVERY_ORDER)).mappings().all())
+        orders = books.core.database.read(
+            lambda session: session.execute(text(EVERY_ORDER)).mappings().all()
+        )
         ticks = stream_of(books, SAMSUNG)
         outcomes = [check(order, ticks) for order in orders]
         assert len(orders) == USERS * ROUNDS + 1

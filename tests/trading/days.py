@@ -59,9 +59,13 @@ def replayed(books: Books, user: UUID, ended: Iterable[EndedDay]) -> list[dict[s
     ledger, closes = books.core.database.read(
         lambda session: (
             session.execute(
-                select(transactions).where(transactions.c.user_id == user).order_by(transactions.c.sequence)
+                select(transactions)
+                .where(transactions.c.user_id == user)
+                .order_by(transactions.c.sequence)
             ).all(),
-            session.execute(select(candles).where(candles.c.candle_interval == CandleInterval.DAY)).all(),
+            session.execute(
+                select(candles).where(candles.c.candle_interval == CandleInterval.DAY)
+            ).all(),
         )
     )
     days, counted = [], 0
@@ -72,7 +76,9 @@ def replayed(books: Books, user: UUID, ended: Iterable[EndedDay]) -> list[dict[s
         shares, cash, paid_in, paid_out = Counter[str](), 0, 0, 0
         for row in ledger[: booked[-1]]:
             cash = row.cash_after
-            shares[row.stock_code] += {"BUY": 1, "SELL": -1}.get(row.transaction_type, 0) * (row.quantity or 0)
+            shares[row.stock_code] += {"BUY": 1, "SELL": -1}.get(row.transaction_type, 0) * (
+                row.quantity or 0
+            )
             if row.sequence > counted:
                 paid_in += row.amount if row.transaction_type == "DEPOSIT" else 0
                 paid_out += row.amount if row.transaction_type in ("WITHDRAW", "REFUND") else 0
@@ -84,7 +90,10 @@ def replayed(books: Books, user: UUID, ended: Iterable[EndedDay]) -> list[dict[s
                 if one.stock_code == code and one.starts_at.astimezone(KST).date() <= day
             )
             for code in held
-            if any(one.stock_code == code and one.starts_at.astimezone(KST).date() <= day for one in closes)
+            if any(
+                one.stock_code == code and one.starts_at.astimezone(KST).date() <= day
+                for one in closes
+            )
         }
         figures = (
             day, ended_at, booked[-1], cash, sum(held[code] * last[code][1] for code in last), paid_in - paid_out, paid_out,

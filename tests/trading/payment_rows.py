@@ -8,7 +8,13 @@ from sqlalchemy.orm import Session
 
 from tests.books import Books
 from trading.database.ids import new_id
-from trading.database.tables import Payment, PaymentAlert, PaymentCancellation, PaymentRefund, table_of
+from trading.database.tables import (
+    Payment,
+    PaymentAlert,
+    PaymentCancellation,
+    PaymentRefund,
+    table_of,
+)
 from trading.rules.ledger import TransactionType
 from trading.rules.payments.alerts import AlertKind
 from trading.rules.payments.refunds import RefundStatus
@@ -92,9 +98,13 @@ def _write(session: Session, books: Books, user: UUID) -> UUID:
                 booked_at=now,
             )
         )
-        transactions.append(account.post(TransactionType.REFUND, amount=amount, at=now, reversal_of=identifier))
+        transactions.append(
+            account.post(TransactionType.REFUND, amount=amount, at=now, reversal_of=identifier)
+        )
     save(session, [account], transactions, now=now)
     session.execute(
-        insert(table_of(PaymentAlert)).values(payment_id=payment, kind=AlertKind.CHARGEBACK, times=1, raised_at=now)
+        insert(table_of(PaymentAlert)).values(
+            payment_id=payment, kind=AlertKind.CHARGEBACK, times=1, raised_at=now
+        )
     )
     return payment

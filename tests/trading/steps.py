@@ -59,7 +59,9 @@ def withdraw(books: Books, user: UUID, amount: int) -> TransactionRecord:
 
 def sweep(books: Books) -> Overdue:
     """What a sweep finds now; its wake-ups are not acted on."""
-    return books.core.database.read(lambda session: find_overdue(session, settings=books.settings, now=books.clock()))
+    return books.core.database.read(
+        lambda session: find_overdue(session, settings=books.settings, now=books.clock())
+    )
 
 
 def set_status(books: Books, status: str, code: str = SAMSUNG) -> None:
@@ -67,14 +69,20 @@ def set_status(books: Books, status: str, code: str = SAMSUNG) -> None:
     do(
         books,
         lambda session: session.execute(
-            text("UPDATE stocks SET status = :status WHERE code = :code"), {"status": status, "code": code}
+            text("UPDATE stocks SET status = :status WHERE code = :code"),
+            {"status": status, "code": code},
         ),
     )
 
 
 def halt(books: Books, admin: UUID) -> None:
     """Stop all trading, as an administrator does."""
-    do(books, lambda session: halts.halt(session, halt_id=new_id(), by=admin, reason=None, now=books.clock()))
+    do(
+        books,
+        lambda session: halts.halt(
+            session, halt_id=new_id(), by=admin, reason=None, now=books.clock()
+        ),
+    )
 
 
 def resume(books: Books, admin: UUID) -> None:
@@ -94,12 +102,20 @@ def change_settings(books: Books, **changed: object) -> None:
 
 def rows(books: Books, sql: str, **values: Any) -> list[RowMapping]:
     """The rows of a plain statement, read; ids in it and in ``values`` are bytes."""
-    return list(books.core.database.read(lambda session: session.execute(text(sql), values).mappings().all()))
+    return list(
+        books.core.database.read(
+            lambda session: session.execute(text(sql), values).mappings().all()
+        )
+    )
 
 
 def cash(books: Books, user: UUID) -> tuple[int, int]:
     """An account's balance and what of it is reserved."""
-    (row,) = rows(books, "SELECT cash_balance, reserved_cash FROM virtual_balances WHERE user_id = :id", id=user.bytes)
+    (row,) = rows(
+        books,
+        "SELECT cash_balance, reserved_cash FROM virtual_balances WHERE user_id = :id",
+        id=user.bytes,
+    )
     return row["cash_balance"], row["reserved_cash"]
 
 
@@ -114,7 +130,9 @@ def shares(books: Books, user: UUID, code: str = SAMSUNG) -> tuple[int, int]:
     return (found[0]["quantity"], found[0]["reserved_quantity"]) if found else (0, 0)
 
 
-def bought(books: Books, user: UUID, quantity: int, price: int = 70_000, code: str = SAMSUNG) -> OrderRecord:
+def bought(
+    books: Books, user: UUID, quantity: int, price: int = 70_000, code: str = SAMSUNG
+) -> OrderRecord:
     """A purchase that went through all stages."""
     books.tick(price, code)
     order = books.place(user, Side.BUY, quantity, code)
@@ -122,7 +140,9 @@ def bought(books: Books, user: UUID, quantity: int, price: int = 70_000, code: s
     return books.order(user, order.id)
 
 
-def bought_in_part(books: Books, *, traded_at: int = 70_000, stages: int = 3) -> tuple[UUID, OrderRecord]:
+def bought_in_part(
+    books: Books, *, traded_at: int = 70_000, stages: int = 3
+) -> tuple[UUID, OrderRecord]:
     """Books by volume: a new user with a buy of ten at 70,000, of which one trade filled four, and that fill went through so many stages."""
     user = books.user()
     books.tick(70_500)
@@ -136,7 +156,9 @@ def bought_in_part(books: Books, *, traded_at: int = 70_000, stages: int = 3) ->
 
 def events(books: Books, user: UUID, *, after: int = 0) -> list[AccountEvent]:
     """All account events of a user, or those behind one."""
-    return books.core.database.read(lambda session: first_events_behind(session, user, after, limit=100_000))
+    return books.core.database.read(
+        lambda session: first_events_behind(session, user, after, limit=100_000)
+    )
 
 
 def everything(books: Books) -> dict[str, list[tuple[Any, ...]]]:
@@ -146,6 +168,8 @@ def everything(books: Books) -> dict[str, list[tuple[Any, ...]]]:
         "watchlist_directories", "watchlist_items", "price_alerts",
     )  # fmt: skip
     return {
-        table: sorted((tuple(row.values()) for row in rows(books, f"SELECT * FROM {table}")), key=str)
+        table: sorted(
+            (tuple(row.values()) for row in rows(books, f"SELECT * FROM {table}")), key=str
+        )
         for table in tables
     }

@@ -36,6 +36,11 @@ def test_a_sale_books_its_realised_profit(books: Books) -> None:
     books.run_all()
 
     (sale,) = books.order(user, order.id).executions
-    assert (sale.amount, sale.commission, sale.transaction_tax, sale.rural_tax) == (320_000, 48, 160, 480)
+    assert (sale.amount, sale.commission, sale.transaction_tax, sale.rural_tax) == (
+        320_000,
+        48,
+        160,
+        480,
+    )
     assert sale.realized_profit == 320_000 - 48 - 160 - 480 - 280_000 - 42
     assert books.breaches() == []

@@ -16,18 +16,24 @@ from trading.processes import PRODUCTION_NEEDS, Process
 from trading.settings import DEVELOPMENT_SECRET, SettingsError, load
 
 EVERYTHING = {**PRODUCTION, "DATABASE_URI": "mysql+pymysql://app:hunter2@db/stocking"}
-WITHOUT_SECRETS = {name: value for name, value in PRODUCTION.items() if name.lower() not in PRODUCTION_NEEDS}
+WITHOUT_SECRETS = {
+    name: value for name, value in PRODUCTION.items() if name.lower() not in PRODUCTION_NEEDS
+}
 
 
 @pytest.mark.parametrize("environment", ["production", "development"])
 @pytest.mark.parametrize("process", Process)
-def test_what_is_not_its_business_a_process_does_not_know(process: Process, environment: str) -> None:
+def test_what_is_not_its_business_a_process_does_not_know(
+    process: Process, environment: str
+) -> None:
     """Though it stands in its environment, as it does where one machine runs them all; what it reads it has."""
     settings = load({**EVERYTHING, "ENVIRONMENT": environment}, process=process)
 
     known = {name for name in PRODUCTION_NEEDS if getattr(settings, name) is not None}
     assert known == PRODUCTION_NEEDS.keys() - process.unread
-    assert ("hunter2" in settings.database_uri.get_secret_value()) is ("database_uri" not in process.unread)
+    assert ("hunter2" in settings.database_uri.get_secret_value()) is (
+        "database_uri" not in process.unread
+    )
 
 
 @pytest.mark.parametrize("process", Process)
@@ -40,7 +46,9 @@ def test_production_starts_on_what_a_process_needs_and_on_no_less(process: Proce
         return
     with pytest.raises(SettingsError) as refused:
         load(WITHOUT_SECRETS, process=process)
-    assert {line.split(":")[0].strip() for line in str(refused.value).splitlines()[1:]} == set(needed)
+    assert {line.split(":")[0].strip() for line in str(refused.value).splitlines()[1:]} == set(
+        needed
+    )
     for name in needed:
         with pytest.raises(SettingsError, match=name):
             load({**WITHOUT_SECRETS, **needed, name: ""}, process=process)
@@ -52,7 +60,9 @@ def test_a_secret_of_a_laptop_is_refused_wherever_it_is_read() -> None:
         with pytest.raises(SettingsError, match="JWT_SECRET_KEY"):
             load({**PRODUCTION, "JWT_SECRET_KEY": DEVELOPMENT_SECRET}, process=process)
     with pytest.raises(SettingsError, match="PORTONE_API_BASE_URL"):
-        load({**PRODUCTION, "PORTONE_API_BASE_URL": "http://127.0.0.1:8092"}, process=Process.WORKER)
+        load(
+            {**PRODUCTION, "PORTONE_API_BASE_URL": "http://127.0.0.1:8092"}, process=Process.WORKER
+        )
 
 
 def test_who_has_no_key_signs_nothing() -> None:
@@ -66,7 +76,9 @@ def test_who_has_no_key_signs_nothing() -> None:
 def test_who_has_no_secret_for_portone_asks_nothing() -> None:
     """And says so in a way by which nothing counts as failed: whoever has the secret asks later."""
     for secret, store in ((None, "store"), ("secret", None)):
-        with PortoneClient(api_url="http://127.0.0.1:1", api_secret=secret, store_id=store) as portone:
+        with PortoneClient(
+            api_url="http://127.0.0.1:1", api_secret=secret, store_id=store
+        ) as portone:
             with pytest.raises(PortoneNotSetUp) as refused:
                 portone.get_payment("0" * 32)
             assert refused.value.outcome_is_unknown
@@ -110,7 +122,9 @@ def test_the_programs_say_which_they_are(tmp_path: Path) -> None:
 
     secrets = {name.upper(): PRODUCTION[name.upper()] for name in Process.API.needs}
     started = run(COMMANDS["api"], tmp_path, **secrets)
-    assert (started.returncode, started.stdout) == (0, PRODUCTION["JWT_SECRET_KEY"] + "\n"), started.stderr
+    assert (started.returncode, started.stdout) == (0, PRODUCTION["JWT_SECRET_KEY"] + "\n"), (
+        started.stderr
+    )
 
 
 def test_a_worker_of_payments_needs_portones_secret(tmp_path: Path) -> None:
@@ -118,4 +132,6 @@ def test_a_worker_of_payments_needs_portones_secret(tmp_path: Path) -> None:
     worker = [sys.executable, "-m", "celery", "-A", "workers", "worker", "-c", "1"]
     refused = run([*worker, "-X", "payments.verify"], tmp_path)
     assert refused.returncode != 0
-    assert "'PORTONE_API_SECRET: a worker on the queues of payments needs it" in refused.stderr, refused.stderr
+    assert "'PORTONE_API_SECRET: a worker on the queues of payments needs it" in refused.stderr, (
+        refused.stderr
+    )

@@ -21,7 +21,9 @@ def test_batches_hold_every_id_once(count: int, batch_size: int) -> None:
 
 def test_what_waits_for_somebody_outside_is_woken_one_by_one() -> None:
     """A minute for each of five hundred would outlast any time limit."""
-    assert [one.ids for one in wakeups(Task.VERIFY_PAYMENT, IDS[:3], batch_size=500)] == [(one,) for one in IDS[:3]]
+    assert [one.ids for one in wakeups(Task.VERIFY_PAYMENT, IDS[:3], batch_size=500)] == [
+        (one,) for one in IDS[:3]
+    ]
 
 
 def test_the_courier_sends_names_and_texts() -> None:
@@ -51,7 +53,12 @@ def test_what_was_not_sent_is_told_by_its_task() -> None:
         if name == Task.SETTLE_EXECUTIONS:
             raise ConnectionError
 
-    due = [Task.EXECUTE_ORDERS, Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS, Task.SETTLE_EXECUTIONS]
+    due = [
+        Task.EXECUTE_ORDERS,
+        Task.SETTLE_EXECUTIONS,
+        Task.UPDATE_PORTFOLIOS,
+        Task.SETTLE_EXECUTIONS,
+    ]
     courier(send, lost=lost.__setitem__)([Wakeup(task, IDS[:1]) for task in due])
 
     assert lost == {"settle_executions": 2, "update_portfolios": 1}

@@ -5,7 +5,13 @@ from pathlib import Path
 import limits
 import pytest
 
-from trading.settings import DEVELOPMENT_SECRET, PORTONE_DEVELOPMENT_WEBHOOK_SECRET, Settings, SettingsError, load
+from trading.settings import (
+    DEVELOPMENT_SECRET,
+    PORTONE_DEVELOPMENT_WEBHOOK_SECRET,
+    Settings,
+    SettingsError,
+    load,
+)
 
 SECRET = "an-own-secret-of-more-than-thirty-two-characters"
 PRODUCTION = {
@@ -30,12 +36,18 @@ def faults_of(environment: dict[str, str]) -> str:
 def test_nothing_set_is_a_working_laptop() -> None:
     """The defaults are those of development, valid without a variable."""
     settings = load({})
-    assert (settings.environment, settings.starting_cash, settings.commission_ppm) == ("development", 10_000_000, 150)
+    assert (settings.environment, settings.starting_cash, settings.commission_ppm) == (
+        "development",
+        10_000_000,
+        150,
+    )
 
 
 def test_all_faults_are_reported_together() -> None:
     """One start tells everything that is wrong, a line each, by the names of the environment."""
-    faults = faults_of({"LOG_LEVEL": "loud", "STARTING_CASH": "-1", "DATABASE_URI": "oracle://x", "REDIS_URL": "x"})
+    faults = faults_of(
+        {"LOG_LEVEL": "loud", "STARTING_CASH": "-1", "DATABASE_URI": "oracle://x", "REDIS_URL": "x"}
+    )
     lines = faults.splitlines()[1:]
     assert sorted(line.split(":")[0].strip() for line in lines) == [
         "DATABASE_URI",
@@ -171,7 +183,10 @@ def test_settings_do_not_change() -> None:
 def test_the_broker_is_the_markets_redis_unless_it_has_its_own() -> None:
     """One Redis is enough; a second one may be named."""
     assert load({"REDIS_URL": "redis://one/0"}).broker_url == "redis://one/0"
-    assert load({"REDIS_URL": "redis://one/0", "CELERY_BROKER_URL": "redis://two/0"}).broker_url == "redis://two/0"
+    assert (
+        load({"REDIS_URL": "redis://one/0", "CELERY_BROKER_URL": "redis://two/0"}).broker_url
+        == "redis://two/0"
+    )
     assert isinstance(load({}), Settings)
 
 
@@ -182,7 +197,13 @@ def test_the_broker_is_the_markets_redis_unless_it_has_its_own() -> None:
         ({"TOSS_WEBSOCKET_URL": "ws://localhost:9000/ws"}, "always"),
         ({"TOSS_WEBSOCKET_URL": "wss://realtime-socket.tossinvest.com/ws"}, "krx"),
         ({"MARKET_HOURS": "krx"}, "krx"),
-        ({"MARKET_HOURS": "always", "TOSS_WEBSOCKET_URL": "wss://realtime-socket.tossinvest.com/ws"}, "always"),
+        (
+            {
+                "MARKET_HOURS": "always",
+                "TOSS_WEBSOCKET_URL": "wss://realtime-socket.tossinvest.com/ws",
+            },
+            "always",
+        ),
     ],
 )
 def test_the_hours_follow_the_feed_unless_they_are_set(given: dict[str, str], rule: str) -> None:
@@ -197,7 +218,10 @@ def test_the_hours_follow_the_feed_unless_they_are_set(given: dict[str, str], ru
         ("PORTONE_API_BASE_URL", "http://api.portone.io"),
         ("PORTONE_API_BASE_URL", "https://127.0.0.1:8092"),
         ("PORTONE_WEBHOOK_SECRETS", "whsec_AAAA"),
-        ("PORTONE_WEBHOOK_SECRETS", ",".join(["whsec_b3VyLW93bi1zZWNyZXQtb2Ytc29tZS1sZW5ndGg="] * 3)),
+        (
+            "PORTONE_WEBHOOK_SECRETS",
+            ",".join(["whsec_b3VyLW93bi1zZWNyZXQtb2Ytc29tZS1sZW5ndGg="] * 3),
+        ),
         ("PORTONE_CHANNEL_KEYS", ",".join(f"key-{number}" for number in range(11))),
         ("PORTONE_CHANNEL_KEYS", "k" * 65),
         ("PORTONE_WEBHOOK_ALLOWED_IPS", "52.78.5.241,example.com"),
@@ -257,7 +281,15 @@ def test_the_rest_api_is_of_where_the_feed_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["10 per second", "10/second", "5 per 15 minutes", "1 per hour", "999999 per 999 seconds", "7 / 2 hours"]
+    "text",
+    [
+        "10 per second",
+        "10/second",
+        "5 per 15 minutes",
+        "1 per hour",
+        "999999 per 999 seconds",
+        "7 / 2 hours",
+    ],
 )
 def test_a_limit_is_read_as_the_library_reads_it(text: str) -> None:
     """Whatever the settings let pass is one limit for whoever counts by it."""
@@ -285,7 +317,9 @@ def test_other_limits_are_none(text: str) -> None:
     assert "RATE_LIMIT_ORDERS" in faults_of({"RATE_LIMIT_ORDERS": text})
 
 
-@pytest.mark.parametrize("text", ["0.0.0.0/0", "::/0", "10.0.0.1, 0.0.0.0/0", "10.0.0.1/8", "proxy.example.com"])
+@pytest.mark.parametrize(
+    "text", ["0.0.0.0/0", "::/0", "10.0.0.1, 0.0.0.0/0", "10.0.0.1/8", "proxy.example.com"]
+)
 def test_not_everybody_is_a_proxy(text: str) -> None:
     """Who trusts all lets each say where he comes from; and a name is no address."""
     assert "TRUSTED_PROXIES" in faults_of({"TRUSTED_PROXIES": text})

@@ -85,15 +85,23 @@ def change(books: Books, user: UUID, item_id: UUID, **changes: Any) -> None:
 
 def unwatch(books: Books, user: UUID, item_id: UUID) -> None:
     """Remove an item."""
-    do(books, lambda session: remove_item(session, item_id=item_id, user_id=user, now=books.clock()))
+    do(
+        books,
+        lambda session: remove_item(session, item_id=item_id, user_id=user, now=books.clock()),
+    )
 
 
 def check_alerts(books: Books) -> AlertReport:
     """One look at the tick stream for the price alerts."""
-    return do(books, lambda session: check_price_alerts(session, stream=books.core.ticks, now=books.clock()))
+    return do(
+        books,
+        lambda session: check_price_alerts(session, stream=books.core.ticks, now=books.clock()),
+    )
 
 
 def alerts_of(books: Books, item_id: UUID) -> dict[str, dict[str, Any]]:
     """An item's alerts by kind, as they are stored."""
-    found = rows(books, "SELECT * FROM price_alerts WHERE item_id = :id ORDER BY kind", id=item_id.bytes)
+    found = rows(
+        books, "SELECT * FROM price_alerts WHERE item_id = :id ORDER BY kind", id=item_id.bytes
+    )
     return {row["kind"]: dict(row) for row in found}

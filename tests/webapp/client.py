@@ -70,10 +70,14 @@ class Api:
     def get(self, path: str, who: Person | None = None, **more: Any) -> TestResponse:
         return self.ask("GET", path, who, **more)
 
-    def post(self, path: str, who: Person | None = None, json: Any = None, **more: Any) -> TestResponse:
+    def post(
+        self, path: str, who: Person | None = None, json: Any = None, **more: Any
+    ) -> TestResponse:
         return self.ask("POST", path, who, **({} if json is None else {"json": json}), **more)
 
-    def register(self, email: str | None = None, *, password: str = PASSWORD, name: str = "홍길동") -> TestResponse:
+    def register(
+        self, email: str | None = None, *, password: str = PASSWORD, name: str = "홍길동"
+    ) -> TestResponse:
         email = email or f"user{next(_numbers)}@example.com"
         return self.post("/users", json={"email": email, "password": password, "name": name})
 
@@ -88,7 +92,9 @@ class Api:
     def signed_in(self, email: str, password: str = PASSWORD) -> Person:
         """Another session of a user."""
         tokens = self.login(email, password).get_json()["data"]
-        return Person(tokens["user"]["id"], email, password, tokens["access_token"], tokens["refresh_token"])
+        return Person(
+            tokens["user"]["id"], email, password, tokens["access_token"], tokens["refresh_token"]
+        )
 
     def administrator(self) -> Person:
         """A new user with the role of an administrator."""
@@ -110,7 +116,9 @@ class Api:
         self, who: Person, side: str = "BUY", quantity: int = 10, price: int = 60_000, **more: Any
     ) -> dict[str, Any]:
         """Place a limit order, which is accepted, at ``price`` won."""
-        order: dict[str, Any] = data_of(self.order(who, side, quantity, order_type="LIMIT", price=price, **more), 201)
+        order: dict[str, Any] = data_of(
+            self.order(who, side, quantity, order_type="LIMIT", price=price, **more), 201
+        )
         return order
 
     def bought(self, who: Person, quantity: int = 10, code: str = SAMSUNG) -> dict[str, Any]:

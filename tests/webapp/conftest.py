@@ -64,7 +64,9 @@ def cut_api(mariadb_api: Api, mariadb_server: MariaDB) -> Callable[..., Any]:
             address = make_url(books.settings.database_uri.get_secret_value()).set(port=proxy.port)
             settings = books.settings.model_copy(
                 update={
-                    "database_uri": type(books.settings.database_uri)(address.render_as_string(hide_password=False))
+                    "database_uri": type(books.settings.database_uri)(
+                        address.render_as_string(hide_password=False)
+                    )
                 }
             )
             core = trading_core.build(settings, deliver=books.core.deliver, clock=books.clock)
@@ -77,7 +79,9 @@ def cut_api(mariadb_api: Api, mariadb_server: MariaDB) -> Callable[..., Any]:
 
 
 @pytest.fixture(params=["stopped", "paused"])
-def redis_away(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Callable[[], None]]:
+def redis_away(
+    request: pytest.FixtureRequest, valkey_server: Valkey
+) -> Iterator[Callable[[], None]]:
     """Takes Redis away in one of two ways: nobody listens, or nobody answers. Back after the test."""
     leave, come_back = {
         "stopped": (valkey_server.stop, valkey_server.start),
@@ -98,5 +102,7 @@ def redis_away(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterato
 @pytest.fixture
 def counting_api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
     """The API as it is set up by default: requests are counted, and too many refused."""
-    with opened(settings_for(migrated_sqlite, valkey_url, rate_limits=True, request_count_timeout_ms=500)) as books:
+    with opened(
+        settings_for(migrated_sqlite, valkey_url, rate_limits=True, request_count_timeout_ms=500)
+    ) as books:
         yield api_on(books)

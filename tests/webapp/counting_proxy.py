@@ -33,8 +33,12 @@ class CountingProxy:
                 return
             server = socket.create_connection((LOOPBACK, self._server_port))
             self._sockets += [client, server]
-            self._start(lambda client=client, server=server: self._forward(client, server, counted=True))
-            self._start(lambda client=client, server=server: self._forward(server, client, counted=False))
+            self._start(
+                lambda client=client, server=server: self._forward(client, server, counted=True)
+            )
+            self._start(
+                lambda client=client, server=server: self._forward(server, client, counted=False)
+            )
 
     def _forward(self, source: socket.socket, target: socket.socket, *, counted: bool) -> None:
         with suppress(OSError):

@@ -48,7 +48,10 @@ def victim(api: Api) -> Victim:
     data_of(api.post("/balance/deposit", person, {"amount": 1}), 201)
     directory = data_of(api.post("/watchlist/directories", person, {"name": "둘째"}), 201)
     items = [
-        data_of(api.post("/watchlist", person, {"stock_code": code, "directory_id": directory["id"]}), 201)
+        data_of(
+            api.post("/watchlist", person, {"stock_code": code, "directory_id": directory["id"]}),
+            201,
+        )
         for code in ("A000660", "A035720", "A035420")
     ]
     payment = partly_refunded_payment(api.books, UUID(person.id))
@@ -82,7 +85,10 @@ def own_lists(api: Api) -> list[tuple[str, list[str]]]:
     """Path and query parameters of every GET of a user's own things that has no id in its path."""
     shared = ("/market/", "/stocks/", "/trading/realtime/", "/admin/")
     return [
-        (path, [parameter["name"] for parameter in told["parameters"] if parameter["in"] == "query"])
+        (
+            path,
+            [parameter["name"] for parameter in told["parameters"] if parameter["in"] == "query"],
+        )
         for method, path, told in operations(api)
         if method == "GET" and "{" not in path and not path.startswith(shared)
     ]
@@ -96,7 +102,11 @@ def test_no_filter_opens_anothers_things(api: Api, victim: Victim) -> None:
             for value in victim.ids.values():
                 answer = api.get(path, thief, query_string={name: value})
                 assert answer.status_code < 500, (path, name)
-                text = answer.get_data(as_text=True).replace(value, "") if answer.status_code >= 400 else answer.text
+                text = (
+                    answer.get_data(as_text=True).replace(value, "")
+                    if answer.status_code >= 400
+                    else answer.text
+                )
                 assert victim.is_in(text) == [], (path, name)
                 asked += 1
     assert asked > 500
@@ -154,9 +164,21 @@ def test_no_id_in_a_body_reaches_anothers_things(api: Api, victim: Victim) -> No
     attempts: list[tuple[str, str, dict[str, Any]]] = [
         ("POST", "/watchlist", {"stock_code": "A005930", "directory_id": ids["directory_id"]}),
         ("PATCH", f"/watchlist/{own['id']}", {"directory_id": ids["directory_id"]}),
-        ("PUT", "/watchlist/order", {"directory_id": ids["directory_id"], "item_ids": [ids["item_id"]]}),
-        ("PUT", "/watchlist/order", {"directory_id": own["directory_id"], "item_ids": [ids["item_id"], own["id"]]}),
-        ("PUT", "/watchlist/order", {"directory_id": own["directory_id"], "item_ids": [ids["item_id"]]}),
+        (
+            "PUT",
+            "/watchlist/order",
+            {"directory_id": ids["directory_id"], "item_ids": [ids["item_id"]]},
+        ),
+        (
+            "PUT",
+            "/watchlist/order",
+            {"directory_id": own["directory_id"], "item_ids": [ids["item_id"], own["id"]]},
+        ),
+        (
+            "PUT",
+            "/watchlist/order",
+            {"directory_id": own["directory_id"], "item_ids": [ids["item_id"]]},
+        ),
         ("POST", "/payments/portone/complete", {"payment_id": ids["payment_id"]}),
     ]
     for method, path, body in attempts:
@@ -181,7 +203,9 @@ def test_an_orders_own_name_is_each_users_own(api: Api, victim: Victim) -> None:
 def test_a_key_of_another_users_request_is_a_new_one(api: Api, victim: Victim) -> None:
     """The same key with the same body is each user's own request: nobody is answered with what another did."""
     key = {KEY_HEADER: "one-key-for-two"}
-    first = data_of(api.post("/balance/deposit", victim.person, {"amount": 5_000}, headers=key), 201)
+    first = data_of(
+        api.post("/balance/deposit", victim.person, {"amount": 5_000}, headers=key), 201
+    )
     thief = api.person()
 
     second = api.post("/balance/deposit", thief, {"amount": 5_000}, headers=key)
@@ -189,19 +213,36 @@ def test_a_key_of_another_users_request_is_a_new_one(api: Api, victim: Victim) -
     assert "Idempotency-Replayed" not in second.headers
     assert data_of(second, 201)["id"] != first["id"]
     assert victim.person.id not in second.get_data(as_text=True)
-    data_of(api.post("/balance/deposit", thief, {"amount": 1}, headers={KEY_HEADER: "another"}), 201)
+    data_of(
+        api.post("/balance/deposit", thief, {"amount": 1}, headers={KEY_HEADER: "another"}), 201
+    )
 
 
 def test_nobody_makes_himself_an_administrator(api: Api) -> None:
     """Whatever he sends to any route that changes something, he stays a user; so does a new account that asks to be more."""
     person = api.person()
-    claims = {"role": "ADMIN", "is_admin": True, "admin": True, "roles": ["ADMIN"], "user": {"role": "ADMIN"}}
+    claims = {
+        "role": "ADMIN",
+        "is_admin": True,
+        "admin": True,
+        "roles": ["ADMIN"],
+        "user": {"role": "ADMIN"},
+    }
     tried = 0
     for method, path, _told in operations(api):
-        if method == "GET" or (path in ("/users/logout", "/users/me") and method in ("POST", "DELETE")):
+        if method == "GET" or (
+            path in ("/users/logout", "/users/me") and method in ("POST", "DELETE")
+        ):
             continue
         filled = path.replace("{stock_code}", "A005930")
-        for name in ("order_id", "transaction_id", "directory_id", "item_id", "payment_id", "user_id"):
+        for name in (
+            "order_id",
+            "transaction_id",
+            "directory_id",
+            "item_id",
+            "payment_id",
+            "user_id",
+        ):
             filled = filled.replace(f"{{{name}}}", "0" * 32)
         for body in (
             claims,
@@ -214,7 +255,9 @@ def test_nobody_makes_himself_an_administrator(api: Api) -> None:
     assert tried > 60
     assert data_of(api.get("/users/me", person))["role"] == "USER"
     roles = api.books.core.database.read(
-        lambda session: session.connection().exec_driver_sql("SELECT DISTINCT role FROM users").scalars().all()
+        lambda session: (
+            session.connection().exec_driver_sql("SELECT DISTINCT role FROM users").scalars().all()
+        )
     )
     assert roles == ["USER"]
     claimed = jwt.encode(
@@ -227,14 +270,23 @@ def test_nobody_makes_himself_an_administrator(api: Api) -> None:
 def test_a_role_counts_from_the_next_request_on(api: Api) -> None:
     """It is read from the database each time, so neither a token nor a process outlives a demotion."""
     person = api.person()
-    for command, code in (("promote", None), ("demote", "forbidden"), ("promote", None), ("demote", "forbidden")):
-        result = CliRunner().invoke(FlaskGroup(create_app=lambda: api.app), ["users", command, person.email])
+    for command, code in (
+        ("promote", None),
+        ("demote", "forbidden"),
+        ("promote", None),
+        ("demote", "forbidden"),
+    ):
+        result = CliRunner().invoke(
+            FlaskGroup(create_app=lambda: api.app), ["users", command, person.email]
+        )
         assert result.exit_code == 0, result.output
         answer = api.get("/admin/actions", person)
         assert answer.status_code == 200 if code is None else problem_of(answer, code)
     renewed = data_of(api.post("/users/refresh", headers=bearer(person.refresh_token)))
     assert renewed["user"]["role"] == "USER"
-    problem_of(api.post("/admin/trading/halt", headers=bearer(renewed["access_token"])), "forbidden")
+    problem_of(
+        api.post("/admin/trading/halt", headers=bearer(renewed["access_token"])), "forbidden"
+    )
 
 
 def test_a_closed_account_opens_nothing_by_any_token(api: Api) -> None:
@@ -244,7 +296,12 @@ def test_a_closed_account_opens_nothing_by_any_token(api: Api) -> None:
     data_of(api.ask("DELETE", "/users/me", person))
     for one in (person, elsewhere):
         for method, path, _ in operations(api):
-            if method == "GET" and "{" not in path and not path.startswith("/market/") and "daemon" not in path:
+            if (
+                method == "GET"
+                and "{" not in path
+                and not path.startswith("/market/")
+                and "daemon" not in path
+            ):
                 problem_of(api.get(path, one), "unauthorized")
         problem_of(api.post("/users/refresh", headers=bearer(one.refresh_token)), "unauthorized")
     problem_of(api.login(person.email), "unauthorized")
@@ -272,13 +329,19 @@ def forged(api: Api, person: Person) -> dict[str, str]:
     return {
         "not yet valid": signed(nbf=later),
         "issued later": signed(iat=later),
-        "no end": jwt.encode({name: claims[name] for name in claims if name != "exp"}, secret, algorithm="HS256"),
+        "no end": jwt.encode(
+            {name: claims[name] for name in claims if name != "exp"}, secret, algorithm="HS256"
+        ),
         "another type": signed(type="admin"),
         "type of no kind": signed(type=["access"]),
         "empty key": _hs256(_header(alg="HS256", typ="JWT"), payload, b""),
         "null key": _hs256(_header(alg="HS256", typ="JWT"), payload, b"None"),
-        "key of the header's choice": _hs256(_header(alg="HS256", typ="JWT", kid="../../dev/null"), payload, b""),
-        "key in the header": _hs256(_header(alg="HS256", jwk={"kty": "oct", "k": "AAAA"}), payload, b"\0\0\0"),
+        "key of the header's choice": _hs256(
+            _header(alg="HS256", typ="JWT", kid="../../dev/null"), payload, b""
+        ),
+        "key in the header": _hs256(
+            _header(alg="HS256", jwk={"kty": "oct", "k": "AAAA"}), payload, b"\0\0\0"
+        ),
         "algorithm in other letters": f"{_header(alg='hs256', typ='JWT')}.{payload}.{person.access_token.split('.')[2]}",
         "None": f"{_header(alg='None', typ='JWT')}.{payload}.",
         "public key as secret": f"{_header(alg='RS256', typ='JWT')}.{payload}.{person.access_token.split('.')[2]}",

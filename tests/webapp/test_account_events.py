@@ -24,7 +24,14 @@ def test_events_are_answered_as_they_are_written(api: Api) -> None:
 
     page = ask(api, person)
 
-    assert [event["kind"] for event in page["items"]] == ["cash", "order", "fill", "order", "cash", "holding"]
+    assert [event["kind"] for event in page["items"]] == [
+        "cash",
+        "order",
+        "fill",
+        "order",
+        "cash",
+        "holding",
+    ]
     for shown, event in zip(page["items"], events(api.books, UUID(person.id)), strict=True):
         assert list(shown) == ["id", "kind", "occurred_at", "data"]
         assert shown == loads(event.to_json())
@@ -41,7 +48,11 @@ def test_members_are_called_as_the_things_own_answers_call_them(api: Api) -> Non
     (answered,) = data_of(api.get("/trading/orders", person))["items"]
     assert order == {name: answered[name] for name in order}
     (execution,) = answered["executions"]
-    own = {"order_id": answered["id"], "stock_code": answered["stock_code"], "side": answered["side"]}
+    own = {
+        "order_id": answered["id"],
+        "stock_code": answered["stock_code"],
+        "side": answered["side"],
+    }
     assert fill == {name: (execution | own)[name] for name in fill}
     transaction = data_of(api.get("/trading/transactions", person))["items"][0]
     assert cash == {name: transaction[name] for name in cash}
@@ -74,7 +85,11 @@ def test_a_client_goes_on_where_it_left_off(api: Api, limit: int) -> None:
 
 def test_an_id_that_is_not_there_yet_shows(api: Api) -> None:
     """A client that is ahead of the account learns so from the newest id."""
-    assert ask(api, api.person(), "?after=999") == {"items": [], "next_cursor": None, "last_event_id": 1}
+    assert ask(api, api.person(), "?after=999") == {
+        "items": [],
+        "next_cursor": None,
+        "last_event_id": 1,
+    }
 
 
 def test_nobody_sees_anothers_events(api: Api) -> None:
@@ -85,7 +100,10 @@ def test_nobody_sees_anothers_events(api: Api) -> None:
 
     for person, amount in ((one, 11), (other, 22)):
         page = ask(api, person)
-        assert [(event["id"], event["data"]["amount"]) for event in page["items"]] == [(1, 10_000_000), (2, amount)]
+        assert [(event["id"], event["data"]["amount"]) for event in page["items"]] == [
+            (1, 10_000_000),
+            (2, amount),
+        ]
     assert ask(api, one, f"?user_id={other.id}") == ask(api, one)
     problem_of(api.get("/trading/events"), "unauthorized")
 
@@ -95,6 +113,8 @@ def test_nobody_sees_anothers_events(api: Api) -> None:
     ["after=-1", "after=1.5", "after=x", "after=", "after=%EF%BC%99", "after=" + "9" * 16, "limit=0", "limit=101", "limit=x"],
 )  # fmt: skip
 def test_a_place_that_is_none_is_refused(sqlite_api: Api, query: str) -> None:
-    problem = problem_of(sqlite_api.get(f"/trading/events?{query}", sqlite_api.person()), "validation-failed")
+    problem = problem_of(
+        sqlite_api.get(f"/trading/events?{query}", sqlite_api.person()), "validation-failed"
+    )
 
     assert list(problem["errors"]["query"]) == [query.partition("=")[0]]

@@ -20,7 +20,10 @@ def test_registering_opens_an_account_with_its_starting_cash(api: Api) -> None:
     person = api.signed_in("new.user@example.com")
     assert data_of(api.get("/users/me", person)) == user
     (opening,) = data_of(api.get("/balance/history", person))["items"]
-    assert (opening["transaction_type"], opening["amount"]) == ("DEPOSIT", api.books.settings.starting_cash)
+    assert (opening["transaction_type"], opening["amount"]) == (
+        "DEPOSIT",
+        api.books.settings.starting_cash,
+    )
 
 
 def test_an_address_registers_once_however_it_is_written(api: Api) -> None:
@@ -71,7 +74,9 @@ def test_an_unknown_address_is_answered_like_a_wrong_password(api: Api) -> None:
     assert wrong == unknown
 
 
-@pytest.mark.parametrize("email", ["known@example.com", "unknown@example.com", "\ud800@example.com", ""])
+@pytest.mark.parametrize(
+    "email", ["known@example.com", "unknown@example.com", "\ud800@example.com", ""]
+)
 def test_half_characters_sign_nobody_in(api: Api, email: str) -> None:
     """Text that no database and no hash can take is a wrong address or password like any other."""
     api.register("known@example.com")
@@ -88,7 +93,10 @@ def test_the_own_name_can_be_changed(api: Api) -> None:
     assert changed["name"] == "새 이름"
     assert data_of(api.get("/users/me", person)) == changed
     for member in ("role", "email", "id"):
-        problem_of(api.ask("PATCH", "/users/me", person, json={"name": "이름", member: "ADMIN"}), "validation-failed")
+        problem_of(
+            api.ask("PATCH", "/users/me", person, json={"name": "이름", member: "ADMIN"}),
+            "validation-failed",
+        )
     assert data_of(api.get("/users/me", person))["role"] == "USER"
 
 

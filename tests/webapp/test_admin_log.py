@@ -48,7 +48,10 @@ def flask(api: Api, *arguments: str) -> Result:
 def test_a_halt_and_its_end_are_put_down(api: Api) -> None:
     """Who, what, on what, by which request from where, when, and what came of it."""
     administrator = api.administrator()
-    asked = {"headers": {"X-Request-ID": REQUEST_ID}, "environ_overrides": {"REMOTE_ADDR": "203.0.113.7"}}
+    asked = {
+        "headers": {"X-Request-ID": REQUEST_ID},
+        "environ_overrides": {"REMOTE_ADDR": "203.0.113.7"},
+    }
     halt = data_of(api.post("/admin/trading/halt", administrator, {"reason": "점검"}, **asked))
 
     (entry,) = entries(api, administrator)
@@ -71,7 +74,10 @@ def test_a_halt_and_its_end_are_put_down(api: Api) -> None:
     data_of(api.post("/admin/trading/halt", administrator))
     data_of(api.post("/admin/trading/resume", administrator))
     data_of(api.post("/admin/trading/resume", administrator))
-    found = [(entry["action"], entry["outcome"], entry["target"]) for entry in entries(api, administrator)]
+    found = [
+        (entry["action"], entry["outcome"], entry["target"])
+        for entry in entries(api, administrator)
+    ]
     assert found == [
         ("trading.resume", "unchanged", None),
         ("trading.resume", "resumed", halt["id"]),
@@ -89,7 +95,10 @@ def test_no_route_for_administrators_forgets_it(sqlite_api: Api) -> None:
 
     for method, rule in asked:
         before = rows(api.books, "SELECT id FROM admin_actions")
-        path, body = rule.replace("<uuid:user_id>", user.id), {"json": BODIES[rule]} if rule in BODIES else {}
+        path, body = (
+            rule.replace("<uuid:user_id>", user.id),
+            {"json": BODIES[rule]} if rule in BODIES else {},
+        )
         answer = api.ask(method, path, administrator, query_string=QUERIES.get(rule, {}), **body)
         assert answer.status_code in (200, 504), (rule, answer.get_data(as_text=True))
         added = len(rows(api.books, "SELECT id FROM admin_actions")) - len(before)
@@ -103,7 +112,10 @@ def test_what_is_refused_as_malformed_is_no_action(sqlite_api: Api) -> None:
     api = sqlite_api
     administrator, key = api.administrator(), {"headers": {KEY_HEADER: "one-key"}}
     problem_of(api.post("/admin/trading/halt", administrator, {"reason": 7}), "validation-failed")
-    problem_of(api.post("/admin/websocket/subscriptions/subscribe?topic=x", administrator), "validation-failed")
+    problem_of(
+        api.post("/admin/websocket/subscriptions/subscribe?topic=x", administrator),
+        "validation-failed",
+    )
     assert entries(api, administrator) == []
 
     for _ in range(2):
@@ -145,7 +157,11 @@ def test_an_intent_whose_end_is_not_known_shows(api: Api) -> None:
     assert (entry["operator"], entry["outcome"], entry["ended_at"]) == ("somebody", None, None)
     assert "-> not known" in flask(api, "admin-log").output
     for word in ("first", "second"):
-        api.books.do(lambda session, word=word: admin_actions.end(session, action, word, now=api.books.clock()))
+        api.books.do(
+            lambda session, word=word: admin_actions.end(
+                session, action, word, now=api.books.clock()
+            )
+        )
     assert entries(api, administrator)[0]["outcome"] == "first"
 
 
@@ -164,7 +180,9 @@ def test_an_action_that_is_rolled_back_was_none(api: Api) -> None:
 
 @pytest.mark.parametrize("cut", list(Cut))
 @pytest.mark.parametrize("path", ["/admin/trading/halt", "/admin/trading/resume"])
-def test_a_lost_commit_leaves_one_entry(mariadb_api: Api, cut_api: Callable[..., Any], path: str, cut: Cut) -> None:
+def test_a_lost_commit_leaves_one_entry(
+    mariadb_api: Api, cut_api: Callable[..., Any], path: str, cut: Cut
+) -> None:
     """Whether it landed is asked of the log itself, so that an action is neither missing nor there twice."""
     administrator = mariadb_api.administrator()
     data_of(mariadb_api.post("/admin/trading/halt", administrator))
@@ -180,7 +198,9 @@ def test_every_command_that_changes_something_is_put_down(api: Api, tmp_path: Pa
     """With the operator's name on this machine, and never with an address that a closed account was to forget."""
     person, administrator = api.person(), api.administrator()
     listing, closes = tmp_path / "listing.csv", tmp_path / "closes.csv"
-    listing.write_text("Code,ISU_CD,Name,Market,Close,Stocks\n000020,KR7000020008,동화약품,KOSPI,6000,27931470\n")
+    listing.write_text(
+        "Code,ISU_CD,Name,Market,Close,Stocks\n000020,KR7000020008,동화약품,KOSPI,6000,27931470\n"
+    )
     closes.write_text("Date,Close\n2026-11-19,4000.12\n")
     commands = {
         ("seed",): ("stocks.seed", None),
@@ -190,9 +210,15 @@ def test_every_command_that_changes_something_is_put_down(api: Api, tmp_path: Pa
         ("users", "demote", person.email): ("users.demote", person.id),
         ("users", "halt", person.email, "--reason", "문의"): ("accounts.halt", person.id),
         ("users", "resume", person.id, "--note", "확인"): ("accounts.resume", person.id),
-        ("calendar", "close", "2026-11-23", "--note", "임시 휴장"): ("calendar.change", "2026-11-23"),
+        ("calendar", "close", "2026-11-23", "--note", "임시 휴장"): (
+            "calendar.change",
+            "2026-11-23",
+        ),
         ("calendar", "open", "2026-11-23", "--note", "개장"): ("calendar.change", "2026-11-23"),
-        ("calendar", "late", "2026-11-23", "--minutes", "60", "--note", "수능"): ("calendar.change", "2026-11-23"),
+        ("calendar", "late", "2026-11-23", "--minutes", "60", "--note", "수능"): (
+            "calendar.change",
+            "2026-11-23",
+        ),
         ("calendar", "forget", "2026-11-23"): ("calendar.forget", "2026-11-23"),
     }
     for command in commands:
@@ -203,7 +229,9 @@ def test_every_command_that_changes_something_is_put_down(api: Api, tmp_path: Pa
 
     assert [(entry["action"], entry["target"]) for entry in found] == list(commands.values())
     assert {(entry["operator"], entry["user_id"]) for entry in found} == {(OPERATOR, None)}
-    assert [entry["outcome"] for entry in found] == ["done"] * 5 + ["halted", "resumed"] + ["done"] * 4
+    assert [entry["outcome"] for entry in found] == ["done"] * 5 + ["halted", "resumed"] + [
+        "done"
+    ] * 4
     assert found[1]["details"] == {"file": "listing.csv"}
     assert found[1]["outcome_details"] == {"stocks": 1}
     assert found[9]["details"] == {"closed": False, "delay_minutes": 60, "note": "수능"}
@@ -228,7 +256,10 @@ def test_decisions_about_payments_are_put_down(stack: PaymentsStack) -> None:
     assert flask(api, "payments", "look", payment_id).exit_code == 0
     assert flask(api, "payments", "resolve", payment_id, "--note", "확인").exit_code == 1
 
-    found = [(entry["action"], entry["target"], entry["outcome"]) for entry in entries(api, administrator)][::-1]
+    found = [
+        (entry["action"], entry["target"], entry["outcome"])
+        for entry in entries(api, administrator)
+    ][::-1]
 
     assert found == [
         ("payments.give-up", refund["id"], "no-answer"),
@@ -242,7 +273,12 @@ def test_decisions_about_payments_are_put_down(stack: PaymentsStack) -> None:
 def test_the_list_is_paged_and_filtered(api: Api) -> None:
     """Newest first by cursor; each filter narrows, and what makes no sense is refused."""
     administrator, other = api.administrator(), api.administrator()
-    for who, path in ((administrator, "halt"), (other, "resume"), (administrator, "halt"), (other, "resume")):
+    for who, path in (
+        (administrator, "halt"),
+        (other, "resume"),
+        (administrator, "halt"),
+        (other, "resume"),
+    ):
         data_of(api.post(f"/admin/trading/{path}", who))
         api.books.clock.advance(days=1)
     everything = entries(api, administrator)
@@ -250,7 +286,11 @@ def test_the_list_is_paged_and_filtered(api: Api) -> None:
 
     pages, cursor = [], None
     while True:
-        page = data_of(api.get(PATH, other, query_string={"limit": 3, **({"cursor": cursor} if cursor else {})}))
+        page = data_of(
+            api.get(
+                PATH, other, query_string={"limit": 3, **({"cursor": cursor} if cursor else {})}
+            )
+        )
         pages.append(page["items"])
         if (cursor := page["next_cursor"]) is None:
             break
@@ -261,7 +301,15 @@ def test_the_list_is_paged_and_filtered(api: Api) -> None:
     assert entries(api, other, target=everything[0]["target"]) == everything[:2]
     assert entries(api, other, **{"from": "2026-11-21", "to": "2026-11-22"}) == everything[1:3]
     assert entries(api, other, operator="nobody") == []
-    for query in ("action=x", "user_id=x", "cursor=x", "operator=%00", "target=", "from=x", "limit=0"):
+    for query in (
+        "action=x",
+        "user_id=x",
+        "cursor=x",
+        "operator=%00",
+        "target=",
+        "from=x",
+        "limit=0",
+    ):
         problem_of(api.get(f"{PATH}?{query}", other), "validation-failed")
 
 
@@ -271,7 +319,10 @@ def test_operators_see_the_same_in_their_terminal(api: Api) -> None:
     assert flask(api, "admin-log").output == "Nothing.\n"
     data_of(api.post("/admin/trading/halt", administrator, {"reason": "점검"}))
     action = AdminAction(
-        id=uuid4(), kind=ActionKind.SEED_STOCKS, actor=Actor(operator="\x1b[31m\udcff"), began_at=api.books.clock()
+        id=uuid4(),
+        kind=ActionKind.SEED_STOCKS,
+        actor=Actor(operator="\x1b[31m\udcff"),
+        began_at=api.books.clock(),
     )
     api.books.do(lambda session: admin_actions.begin(session, action, file="\x1b]0;x\x07\ud800"))
 

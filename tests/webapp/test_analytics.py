@@ -50,7 +50,12 @@ def test_statistics_are_told_in_all_and_by_day(api: Api, trader: Person) -> None
     found = statistics(api, trader)
 
     assert list(found["totals"]) == TOTALS
-    assert (found["from"], found["to"], found["stock_code"], found["group_by"]) == (None, None, None, "day")
+    assert (found["from"], found["to"], found["stock_code"], found["group_by"]) == (
+        None,
+        None,
+        None,
+        "day",
+    )
     # Sold for 190,000: 28 commission, 380 taxes, and 30 of the 60 that were paid for buying two at 200,000.
     assert found["totals"] == {
         "executions": 4, "turnover": 1_575_200, "bought_amount": 1_100_000, "sold_amount": 475_200, "commission": 235, "tax": 949,
@@ -77,7 +82,11 @@ def test_statistics_are_told_in_all_and_by_day(api: Api, trader: Person) -> None
         285_200,
         4_547,
     )
-    assert (worst["day"], worst["stock_name"], worst["realized_profit"]) == ("2026-11-21", "SK하이닉스", -10_438)
+    assert (worst["day"], worst["stock_name"], worst["realized_profit"]) == (
+        "2026-11-21",
+        "SK하이닉스",
+        -10_438,
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,14 +123,22 @@ def test_statistics_are_narrowed_and_paged(
         ("stock", ["A000660", "A005930"]),
     ],
 )
-def test_realised_profit_is_grouped(api: Api, trader: Person, group_by: str, keys: list[str]) -> None:
+def test_realised_profit_is_grouped(
+    api: Api, trader: Person, group_by: str, keys: list[str]
+) -> None:
     """Every group with the amounts that it follows from; together they are the totals, and those of the statistics."""
     found = profits(api, trader, f"?group_by={group_by}")
 
     assert found["group_by"] == group_by
     assert [item["key"] for item in found["items"]] == keys
-    assert sum(item["realized_profit"] for item in found["items"]) == found["totals"]["realized_profit"] == -5_891
-    assert found["totals"]["realized_profit"] == statistics(api, trader)["totals"]["realized_profit"]
+    assert (
+        sum(item["realized_profit"] for item in found["items"])
+        == found["totals"]["realized_profit"]
+        == -5_891
+    )
+    assert (
+        found["totals"]["realized_profit"] == statistics(api, trader)["totals"]["realized_profit"]
+    )
     assert {item["stock_name"] for item in found["items"]} == (
         {"SK하이닉스", "삼성전자"} if group_by == "stock" else {None}
     )
@@ -134,7 +151,10 @@ def test_realised_profit_is_paged(api: Api, trader: Person) -> None:
     first = profits(api, trader, "?limit=1")
     second = profits(api, trader, f"?limit=1&cursor={first['next_cursor']}")
 
-    assert [item["key"] for item in first["items"] + second["items"]] == ["2026-11-21", "2026-11-20"]
+    assert [item["key"] for item in first["items"] + second["items"]] == [
+        "2026-11-21",
+        "2026-11-20",
+    ]
     assert second["next_cursor"] is None
     assert first["totals"] == second["totals"]
 
@@ -143,7 +163,11 @@ def test_analytics_are_ones_own(api: Api, trader: Person) -> None:
     """Another user sees none of it."""
     other = api.person()
 
-    assert statistics(api, other)["totals"]["executions"] == profits(api, other)["totals"]["executions"] == 0
+    assert (
+        statistics(api, other)["totals"]["executions"]
+        == profits(api, other)["totals"]["executions"]
+        == 0
+    )
     assert (statistics(api, other)["items"], statistics(api, other)["best_trade"]) == ([], None)
     assert profits(api, other, "?group_by=stock")["items"] == []
 
@@ -175,7 +199,9 @@ def test_a_query_that_cannot_be_is_refused(sqlite_api: Api, path: str, query: st
 def test_groupings_are_each_resources_own(sqlite_api: Api) -> None:
     """Weeks are of statistics, years and stocks of realised profit."""
     person = sqlite_api.person()
-    problem_of(sqlite_api.get("/trading/realized-profit-loss?group_by=week", person), "validation-failed")
+    problem_of(
+        sqlite_api.get("/trading/realized-profit-loss?group_by=week", person), "validation-failed"
+    )
     problem_of(sqlite_api.get("/trading/statistics?group_by=stock", person), "validation-failed")
 
 

@@ -83,11 +83,17 @@ def ask(case: Case, headers: dict[str, str]) -> None:
     case.validate_response(answer, checks=checks)
 
 
-def probe(api: Api, operation: APIOperation[Any, Any, Any, Any], person: Person, mode: GenerationMode) -> None:
+def probe(
+    api: Api, operation: APIOperation[Any, Any, Any, Any], person: Person, mode: GenerationMode
+) -> None:
     """Ask for one operation in some ways, the same ones each time."""
     named = {parameter.name for parameter in operation.path_parameters}
     own = own_things(api, person) if named and mode is GenerationMode.POSITIVE else {}
-    path = {"path_parameters": {name: own[name] for name in named}} if named and named <= set(own) else {}
+    path = (
+        {"path_parameters": {name: own[name] for name in named}}
+        if named and named <= set(own)
+        else {}
+    )
     strategy = operation.as_strategy(mode, **path)
 
     @settings(
@@ -105,7 +111,9 @@ def probe(api: Api, operation: APIOperation[Any, Any, Any, Any], person: Person,
     ask_for_it()
 
 
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["allowed", "not allowed"])
+@pytest.mark.parametrize(
+    "mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["allowed", "not allowed"]
+)
 def test_every_answer_is_as_documented(api: Api, mode: GenerationMode) -> None:
     """No fault of ours, and status, media type, headers and body as they stand in the document."""
     document = schemathesis.openapi.from_wsgi("/openapi.json", api.app)

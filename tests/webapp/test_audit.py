@@ -28,7 +28,11 @@ def audited(books: Books, *people: Person) -> None:
     accounts = sorted(UUID(person.id) for person in people)
     found = books.core.database.snapshot(lambda session: audit_accounts(session, accounts))
     now = books.clock()
-    books.do(lambda session: record_audited(session, found, begun_at=now, settings=books.settings, now=now))
+    books.do(
+        lambda session: record_audited(
+            session, found, begun_at=now, settings=books.settings, now=now
+        )
+    )
     books.do(lambda session: note_look(session, accounts=len(accounts), duration_ms=7, now=now))
 
 
@@ -42,7 +46,9 @@ def flask(api: Api, *arguments: str) -> Result:
 
 
 def halted(api: Api, administrator: Person, person: Person) -> dict[str, object]:
-    return dict(data_of(api.post(f"/admin/accounts/{person.id}/halt", administrator, {"reason": "확인 중"})))
+    return dict(
+        data_of(api.post(f"/admin/accounts/{person.id}/halt", administrator, {"reason": "확인 중"}))
+    )
 
 
 def test_a_breach_is_shown_and_its_account_halted(api: Api, administrator: Person) -> None:
@@ -72,7 +78,11 @@ def test_an_administrator_halts_and_resumes_an_account(api: Api, administrator: 
     person = api.person()
     order = data_of(api.order(person, "BUY", 1), 201)
     halt = halted(api, administrator, person)
-    assert (halt["user_id"], halt["cause"], halt["reason"]) == (person.id, "administrator", "확인 중")
+    assert (halt["user_id"], halt["cause"], halt["reason"]) == (
+        person.id,
+        "administrator",
+        "확인 중",
+    )
     again = api.post(f"/admin/accounts/{person.id}/halt", administrator)
     assert data_of(again) == halt
     assert "이미" in again.get_json()["message"]
@@ -97,7 +107,10 @@ def test_an_administrator_halts_and_resumes_an_account(api: Api, administrator: 
 def test_an_account_must_exist(api: Api, administrator: Person) -> None:
     """404 for an id that is nobody's; a resume of it has nothing to do."""
     problem_of(api.post(f"/admin/accounts/{uuid4()}/halt", administrator), "user-not-found")
-    assert data_of(api.post(f"/admin/accounts/{uuid4()}/resume", administrator, {"note": "없음"})) is None
+    assert (
+        data_of(api.post(f"/admin/accounts/{uuid4()}/resume", administrator, {"note": "없음"}))
+        is None
+    )
 
 
 def test_operators_do_the_same_by_command(api: Api) -> None:
@@ -112,9 +125,14 @@ def test_operators_do_the_same_by_command(api: Api) -> None:
     assert f"{person.id} breaks 3a holding quantity" in shown
     assert shown.endswith("1 halted accounts, 2 open breaches.\n")
 
-    assert "may trade again" in flask(api, "users", "resume", person.id, "--note", "바로잡음").output
+    assert (
+        "may trade again" in flask(api, "users", "resume", person.id, "--note", "바로잡음").output
+    )
     assert flask(api, "users", "halted").output == "0 halted accounts, 0 open breaches.\n"
-    assert "is halted since" in flask(api, "users", "halt", f" {person.email.upper()}", "--reason", "확인").output
+    assert (
+        "is halted since"
+        in flask(api, "users", "halt", f" {person.email.upper()}", "--reason", "확인").output
+    )
     problem_of(api.order(person, "SELL", 1), "account-halted")
 
     for command in (

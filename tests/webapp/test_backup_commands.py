@@ -31,7 +31,9 @@ def installation(database: Path, redis_url: str) -> Iterator[Any]:
         core.close()
 
 
-def test_a_backup_is_written_restored_and_audited(sqlite_api: Api, tmp_path: Path, valkey_url: str) -> None:
+def test_a_backup_is_written_restored_and_audited(
+    sqlite_api: Api, tmp_path: Path, valkey_url: str
+) -> None:
     """The file's size and time are told; what is restored is audited at once, and the old Redis is warned of."""
     sqlite_api.books.tick(70_000)
     sqlite_api.bought(sqlite_api.person())

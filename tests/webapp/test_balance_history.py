@@ -23,7 +23,12 @@ def test_each_movement_is_linked_to_the_one_before_it(api: Api) -> None:
 
     assert list(history) == ["items", "next_cursor", "is_unbroken"]
     assert history["is_unbroken"]
-    assert [one["change"] for one in history["items"]] == [-500, 700_000 - 105 - 1_400, -700_105, START]
+    assert [one["change"] for one in history["items"]] == [
+        -500,
+        700_000 - 105 - 1_400,
+        -700_105,
+        START,
+    ]
     newer, *_ = history["items"]
     for older in history["items"][1:]:
         assert newer["cash_balance_before"] == older["cash_balance_after"]

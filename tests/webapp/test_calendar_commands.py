@@ -43,7 +43,14 @@ def test_any_period_is_shown(sqlite_api: Api) -> None:
 
     assert result.output.splitlines()[1] == "  2026-06-03 Wed  closed  지방선거일"
     assert len(result.output.splitlines()) == 2
-    assert len(_calendar(sqlite_api, "show", "--from", "2026-01-01", "--to", "2027-01-01").output.splitlines()) == 366
+    assert (
+        len(
+            _calendar(
+                sqlite_api, "show", "--from", "2026-01-01", "--to", "2027-01-01"
+            ).output.splitlines()
+        )
+        == 366
+    )
 
 
 @pytest.mark.parametrize(

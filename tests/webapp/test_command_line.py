@@ -20,7 +20,9 @@ def _flask(api: Api, *arguments: str) -> Result:
 
 
 def _count(api: Api) -> int:
-    return api.books.core.database.read(lambda session: session.scalar(select(func.count()).select_from(_STOCKS)) or 0)
+    return api.books.core.database.read(
+        lambda session: session.scalar(select(func.count()).select_from(_STOCKS)) or 0
+    )
 
 
 def test_seeding_twice_is_seeding_once(api: Api) -> None:
@@ -61,7 +63,17 @@ def test_a_listing_is_imported(api: Api, tmp_path: Path, encoding: str) -> None:
         LISTING.replace("KR7000020008", "K" * 300).encode(),
         (LISTING + '000030,"' + "x" * 200_000).encode(),
     ],
-    ids=["empty", "binary", "no market", "short code", "market", "price", "twice", "long isin", "open quote"],
+    ids=[
+        "empty",
+        "binary",
+        "no market",
+        "short code",
+        "market",
+        "price",
+        "twice",
+        "long isin",
+        "open quote",
+    ],
 )
 def test_a_listing_with_a_fault_is_refused_whole(api: Api, tmp_path: Path, content: bytes) -> None:
     """One sentence says what is wrong; nothing is imported."""
@@ -94,7 +106,10 @@ def test_promoting_makes_an_administrator(api: Api) -> None:
     assert data_of(api.get("/users/me", person))["role"] == "ADMIN"
     for email in ("nobody@example.com", "closed@example.com"):
         refused = _flask(api, "users", "promote", email)
-        assert (refused.exit_code, refused.output) == (1, f"Error: No account has the address {email}.\n")
+        assert (refused.exit_code, refused.output) == (
+            1,
+            f"Error: No account has the address {email}.\n",
+        )
 
 
 def test_the_audit_of_clean_books(api: Api) -> None:
@@ -116,7 +131,9 @@ def test_the_audit_of_broken_books(api: Api) -> None:
     """A breach is printed with the row at fault, and the exit code is 1."""
     person = api.person()
     balances = table_of(VirtualBalance)
-    api.books.core.database.transaction(lambda session: session.execute(update(balances).values(cash_balance=7)))
+    api.books.core.database.transaction(
+        lambda session: session.execute(update(balances).values(cash_balance=7))
+    )
 
     result = _flask(api, "audit")
 

@@ -15,7 +15,11 @@ ALLOW = "Access-Control-Allow-Origin"
 
 @pytest.fixture
 def api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
-    listed = {"api_allowed_origins": f"{APP}, {V6}", "rate_limits": True, "rate_limit_strangers": "2 per hour"}
+    listed = {
+        "api_allowed_origins": f"{APP}, {V6}",
+        "rate_limits": True,
+        "rate_limit_strangers": "2 per hour",
+    }
     with opened(settings_for(migrated_sqlite, valkey_url, **listed)) as books:
         yield api_on(books)
 
@@ -29,16 +33,22 @@ def test_a_listed_page_reads_answers(api: Api, origin: str) -> None:
         answer = api.get(path, person, headers={"Origin": origin})
         assert answer.status_code == status
         assert answer.headers[ALLOW] == origin
-        assert set(answer.headers["Access-Control-Expose-Headers"].split(", ")) == set(ANSWER_HEADERS)
+        assert set(answer.headers["Access-Control-Expose-Headers"].split(", ")) == set(
+            ANSWER_HEADERS
+        )
         assert "Origin" in answer.headers["Vary"]
         assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
 def test_what_a_page_may_read_is_what_answers_have(api: Api) -> None:
     """The headers of the contract are all among those that are exposed."""
-    assert {"Location", "Retry-After", "X-Request-ID", "Idempotency-Replayed", "X-RateLimit-Remaining"} <= set(
-        ANSWER_HEADERS
-    )
+    assert {
+        "Location",
+        "Retry-After",
+        "X-Request-ID",
+        "Idempotency-Replayed",
+        "X-RateLimit-Remaining",
+    } <= set(ANSWER_HEADERS)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +89,12 @@ def test_a_browser_asks_before_it_asks(api: Api) -> None:
         assert answer.status_code == 200
     assert answer.headers[ALLOW] == APP
     assert answer.headers["Access-Control-Max-Age"] == "600"
-    assert {"GET", "POST", "PUT", "PATCH", "DELETE"} <= set(answer.headers["Access-Control-Allow-Methods"].split(", "))
-    assert set(answer.headers["Access-Control-Allow-Headers"].split(", ")) == {name.lower() for name in REQUEST_HEADERS}
+    assert {"GET", "POST", "PUT", "PATCH", "DELETE"} <= set(
+        answer.headers["Access-Control-Allow-Methods"].split(", ")
+    )
+    assert set(answer.headers["Access-Control-Allow-Headers"].split(", ")) == {
+        name.lower() for name in REQUEST_HEADERS
+    }
     data_of(api.get("/market/clock"))
     assert data_of(api.get("/users/me", person))["id"] == person.id
 

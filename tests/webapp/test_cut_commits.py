@@ -45,7 +45,9 @@ def test_an_order_is_placed_once(mariadb_api: Api, cut_api: Callable[..., Any], 
 
 @pytest.mark.parametrize("case", CUTS)
 @pytest.mark.parametrize("path", ["/balance/deposit", "/balance/withdraw"])
-def test_cash_moves_once(mariadb_api: Api, cut_api: Callable[..., Any], path: str, case: str) -> None:
+def test_cash_moves_once(
+    mariadb_api: Api, cut_api: Callable[..., Any], path: str, case: str
+) -> None:
     """A movement of cash whose COMMIT was cut is neither lost nor done twice."""
     headers, cuts = CUTS[case]
     person = mariadb_api.person()
@@ -82,16 +84,23 @@ def test_an_order_is_changed_once(
     path = f"/trading/orders/{mariadb_api.limit_order(person)['id']}"
 
     with cut_api(*cuts) as api:
-        changed = data_of(api.ask(method, path, person, headers=headers, **({"json": body} if body else {})))
+        changed = data_of(
+            api.ask(method, path, person, headers=headers, **({"json": body} if body else {}))
+        )
 
-    assert tuple(changed[name] for name in ("price", "quantity", "status", "reserved_cash")) == expected
+    assert (
+        tuple(changed[name] for name in ("price", "quantity", "status", "reserved_cash"))
+        == expected
+    )
     assert data_of(mariadb_api.get(path, person)) == changed
     assert data_of(mariadb_api.get("/balance", person))["reserved_cash"] == expected[3]
     assert mariadb_api.books.breaches() == []
 
 
 @pytest.mark.parametrize("case", CUTS)
-def test_all_orders_are_cancelled_once(mariadb_api: Api, cut_api: Callable[..., Any], case: str) -> None:
+def test_all_orders_are_cancelled_once(
+    mariadb_api: Api, cut_api: Callable[..., Any], case: str
+) -> None:
     """The answer names the orders that this request cancelled, also where it is found out only afterwards that it did."""
     headers, cuts = CUTS[case]
     person = mariadb_api.person()
@@ -130,7 +139,9 @@ def test_the_second_commit_of_a_request_with_a_key_is_cut(
 
 
 @pytest.mark.parametrize("cut", Cut)
-def test_a_password_is_changed_once(mariadb_api: Api, cut_api: Callable[..., Any], cut: Cut) -> None:
+def test_a_password_is_changed_once(
+    mariadb_api: Api, cut_api: Callable[..., Any], cut: Cut
+) -> None:
     """The answer says what is so: the new password signs in, the old one does not."""
     person = mariadb_api.person()
     change = {"current_password": PASSWORD, "new_password": "another good one"}
@@ -143,7 +154,9 @@ def test_a_password_is_changed_once(mariadb_api: Api, cut_api: Callable[..., Any
 
 
 @pytest.mark.parametrize("cut", Cut)
-def test_a_refresh_token_survives_a_cut(mariadb_api: Api, cut_api: Callable[..., Any], cut: Cut) -> None:
+def test_a_refresh_token_survives_a_cut(
+    mariadb_api: Api, cut_api: Callable[..., Any], cut: Cut
+) -> None:
     """A client whose exchange met the cut has a pair that works, and is not taken for a thief when he uses it."""
     person = mariadb_api.person()
 
@@ -155,13 +168,17 @@ def test_a_refresh_token_survives_a_cut(mariadb_api: Api, cut_api: Callable[...,
 
 
 @pytest.mark.parametrize("case", CUTS)
-def test_a_halt_begins_and_ends_once(mariadb_api: Api, cut_api: Callable[..., Any], case: str) -> None:
+def test_a_halt_begins_and_ends_once(
+    mariadb_api: Api, cut_api: Callable[..., Any], case: str
+) -> None:
     """Both are answered with the halt that they began or ended, also where that is found out only afterwards."""
     headers, cuts = CUTS[case]
     administrator = mariadb_api.administrator()
 
     with cut_api(*cuts) as api:
-        halted = data_of(api.post("/admin/trading/halt", administrator, {"reason": "점검"}, headers=headers))
+        halted = data_of(
+            api.post("/admin/trading/halt", administrator, {"reason": "점검"}, headers=headers)
+        )
     resume = {name: f"{value}-resume" for name, value in headers.items()}
     with cut_api(*cuts) as api:
         resumed = data_of(api.post("/admin/trading/resume", administrator, headers=resume))

@@ -16,7 +16,9 @@ TABLES = Base.metadata.sorted_tables
 
 def test_the_page_is_what_the_command_prints(sqlite_api: Api) -> None:
     """Run ``flask database describe > docs/database.md`` when a model changes."""
-    printed = CliRunner().invoke(FlaskGroup(create_app=lambda: sqlite_api.app), ["database", "describe"])
+    printed = CliRunner().invoke(
+        FlaskGroup(create_app=lambda: sqlite_api.app), ["database", "describe"]
+    )
 
     assert printed.exit_code == 0
     assert printed.output == PAGE
@@ -30,7 +32,9 @@ def test_every_table_is_told_in_words_with_all_its_columns_and_checks() -> None:
     for table in TABLES:
         section = sections[table.name]
         assert re.match(rf"{table.name}\n\n[A-Z]", section), f"{table.name} has no words"
-        assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [column.name for column in table.columns]
+        assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [
+            column.name for column in table.columns
+        ]
         checks = {str(one.sqltext) for one in table.constraints if isinstance(one, CheckConstraint)}
         assert set(re.findall(r"^- check `\w+`: `(.+)`$", section, re.MULTILINE)) == checks
 
@@ -39,7 +43,9 @@ def test_every_reference_is_in_the_diagram() -> None:
     """Drawn with how many rows may stand at each end."""
     relation = re.compile(r"^    (\w+) [|][o|]--o[{|] (\w+) : (\w+)$", re.MULTILINE)
     references = {
-        (key.column.table.name, table.name, key.parent.name) for table in TABLES for key in table.foreign_keys
+        (key.column.table.name, table.name, key.parent.name)
+        for table in TABLES
+        for key in table.foreign_keys
     }
 
     assert set(relation.findall(PAGE)) == references

@@ -94,7 +94,10 @@ def test_the_user_of_the_rows_can_do_all_that_the_product_does_and_no_more(rows_
         "SELECT * FROM mysql.user",
         "GRANT SELECT ON users TO 'stocking_rows'@'%%'",
     ):
-        with api.books.core.database.engine.connect() as connection, pytest.raises(Exception, match="denied"):
+        with (
+            api.books.core.database.engine.connect() as connection,
+            pytest.raises(Exception, match="denied"),
+        ):
             connection.exec_driver_sql(statement)
 
 

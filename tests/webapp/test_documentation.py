@@ -73,10 +73,13 @@ def test_the_document_is_openapi(document: dict[str, Any]) -> None:
         assert _resolved(document, reference)
 
 
-def test_every_route_is_documented_and_nothing_else(sqlite_api: Api, document: dict[str, Any]) -> None:
+def test_every_route_is_documented_and_nothing_else(
+    sqlite_api: Api, document: dict[str, Any]
+) -> None:
     """The document and the URL map name the same operations, each with a sentence."""
     documented = {
-        (method, re.sub(r"\{(\w+)\}", "<>", path)): operation for (method, path), operation in _operations(document)
+        (method, re.sub(r"\{(\w+)\}", "<>", path)): operation
+        for (method, path), operation in _operations(document)
     }
     served = {(method, re.sub(r"<[^>]+>", "<>", rule)) for method, rule in routes(sqlite_api)}
 
@@ -96,12 +99,16 @@ def test_the_document_gives_the_real_status_of_success(document: dict[str, Any])
     """One 2xx an operation, with a body in the success envelope; but for the stream, which has no end."""
     for route, operation in _operations(document):
         (status,) = [status for status in operation["responses"] if status.startswith("2")]
-        assert status == ("201" if route in CREATED else "202" if route in ACCEPTED else "200"), route
+        assert status == ("201" if route in CREATED else "202" if route in ACCEPTED else "200"), (
+            route
+        )
         content = _resolved(document, operation["responses"][status])["content"]
         if route == STREAM:
             assert list(content) == ["text/event-stream"]
             continue
-        assert list(content) == ["application/json", *(["text/csv"] if route == AS_CSV else [])], route
+        assert list(content) == ["application/json", *(["text/csv"] if route == AS_CSV else [])], (
+            route
+        )
         schema = _resolved(document, content["application/json"]["schema"])
         assert set(schema["properties"]) == {"success", "message", "data"}, route
 
@@ -109,7 +116,11 @@ def test_the_document_gives_the_real_status_of_success(document: dict[str, Any])
 def test_the_document_gives_failures_as_problems(document: dict[str, Any]) -> None:
     """Every failure is application/problem+json with the members of RFC 9457."""
     for route, operation in _operations(document):
-        failures = {status: one for status, one in operation["responses"].items() if not status.startswith("2")}
+        failures = {
+            status: one
+            for status, one in operation["responses"].items()
+            if not status.startswith("2")
+        }
         assert "default" in failures, route
         for status, one in failures.items():
             content = _resolved(document, one).get("content", {})
@@ -143,7 +154,9 @@ def test_the_document_says_how_often_one_may_ask(document: dict[str, Any]) -> No
         refusal = _resolved(document, operation["responses"]["429"])
         assert set(refusal["headers"]) == {*HEADERS, "Retry-After"}, (method, path)
         assert list(refusal["content"]) == [MIMETYPE]
-        (success,) = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+        (success,) = [
+            answer for status, answer in operation["responses"].items() if status.startswith("2")
+        ]
         assert set(success["headers"]) >= set(HEADERS), (method, path)
     for header in (*HEADERS, "Retry-After"):
         assert document["components"]["headers"][header]["schema"]["type"] == "integer"

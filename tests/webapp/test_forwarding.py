@@ -18,10 +18,16 @@ def behind(uri: str, redis_url: str, trusted: str | None, **changed: object) -> 
 
 
 def clock(api: Api, peer: str, forwarded: str) -> TestResponse:
-    return api.get("/market/clock", environ_overrides={"REMOTE_ADDR": peer}, headers={"X-Forwarded-For": forwarded})
+    return api.get(
+        "/market/clock",
+        environ_overrides={"REMOTE_ADDR": peer},
+        headers={"X-Forwarded-For": forwarded},
+    )
 
 
-def test_limits_are_those_of_the_clients_behind_a_trusted_proxy(migrated_sqlite: str, valkey_url: str) -> None:
+def test_limits_are_those_of_the_clients_behind_a_trusted_proxy(
+    migrated_sqlite: str, valkey_url: str
+) -> None:
     """Each has his own; and what a client has written himself makes him no other."""
     limit = {"rate_limits": True, "rate_limit_strangers": "1 per hour"}
     with behind(migrated_sqlite, valkey_url, "10.0.0.0/8", **limit) as api:
@@ -42,7 +48,9 @@ def test_strangers_are_not_believed(migrated_sqlite: str, valkey_url: str) -> No
         assert clock(api, PROXY, "198.51.100.22").status_code == 429
 
 
-def test_webhooks_are_taken_from_portones_addresses_behind_a_proxy(migrated_sqlite: str, valkey_url: str) -> None:
+def test_webhooks_are_taken_from_portones_addresses_behind_a_proxy(
+    migrated_sqlite: str, valkey_url: str
+) -> None:
     """The list holds against the address that the trusted proxy names, and against no claim."""
     listed = {"portone_webhook_allowed_ips": "52.78.100.19"}
     with behind(migrated_sqlite, valkey_url, PROXY, **listed) as api:

@@ -52,7 +52,9 @@ def test_strangers_are_refused_before_anything_else(sqlite_api: Api, body: bytes
     assert len(asked) > 20
 
     for method, rule in asked:
-        more = {} if body is None else {"data": body, "headers": {"Content-Type": "application/json"}}
+        more = (
+            {} if body is None else {"data": body, "headers": {"Content-Type": "application/json"}}
+        )
         problem_of(sqlite_api.ask(method, _filled(rule), **more), "unauthorized")
 
 
@@ -68,7 +70,9 @@ def test_administration_is_for_administrators(api: Api) -> None:
             problem_of(api.ask(method, _filled(rule), user, **body), "forbidden")
         assert everything(api.books) == before
         path = _filled(rule, user_id=user.id)
-        assert api.ask(method, path, administrator).status_code not in (401, 403, 404, 405, 500), rule
+        assert api.ask(method, path, administrator).status_code not in (401, 403, 404, 405, 500), (
+            rule
+        )
 
 
 def test_everything_with_an_id_belongs_to_somebody(api: Api) -> None:
@@ -89,11 +93,19 @@ def test_everything_with_an_id_belongs_to_somebody(api: Api) -> None:
     for number, (method, rule) in enumerate(named):
         # Things of its own for each, as some of these routes end them.
         order = api.limit_order(owner)
-        own = {"order_id": order["id"], "transaction_id": transaction["id"], "stock_code": "A005930"}
+        own = {
+            "order_id": order["id"],
+            "transaction_id": transaction["id"],
+            "stock_code": "A005930",
+        }
         own["payment_id"] = payment_id
         if rule.startswith("/watchlist"):
-            own["directory_id"] = data_of(api.post("/watchlist/directories", owner, {"name": f"{number}"}), 201)["id"]
-            own["item_id"] = data_of(api.post("/watchlist", owner, {"stock_code": stocks[number].code}), 201)["id"]
+            own["directory_id"] = data_of(
+                api.post("/watchlist/directories", owner, {"name": f"{number}"}), 201
+            )["id"]
+            own["item_id"] = data_of(
+                api.post("/watchlist", owner, {"stock_code": stocks[number].code}), 201
+            )["id"]
         path = re.sub(r"<(?:\w+:)?(\w+)>", lambda match, own=own: own[match[1]], rule)
         body = {"json": BODIES[method, rule]} if (method, rule) in BODIES else {}
         before = everything(api.books)

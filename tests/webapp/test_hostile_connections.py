@@ -35,7 +35,9 @@ def port(migrated_sqlite: str, valkey_server: Valkey) -> Iterator[int]:
     """gunicorn with one process of two threads: were one client to hold a thread, two would hold them all."""
     port = free_port()
     variables = {"WORKERS": "1", "THREADS": str(THREADS), "RATE_LIMITS": "0"}
-    process = start_gunicorn(port, database_uri=migrated_sqlite, redis_url=valkey_server.url, **variables)
+    process = start_gunicorn(
+        port, database_uri=migrated_sqlite, redis_url=valkey_server.url, **variables
+    )
     try:
         wait_until(lambda: is_prompt(port), what="gunicorn is up", deadline_s=60)
         yield port
@@ -47,7 +49,9 @@ def port(migrated_sqlite: str, valkey_server: Valkey) -> Iterator[int]:
 def is_prompt(port: int) -> bool:
     """Whether somebody else is answered soon."""
     with suppress(requests.RequestException):
-        return requests.get(f"http://{LOOPBACK}:{port}/healthz", timeout=PROMPT_S).status_code == 200
+        return (
+            requests.get(f"http://{LOOPBACK}:{port}/healthz", timeout=PROMPT_S).status_code == 200
+        )
     return False
 
 
@@ -88,7 +92,10 @@ def test_slow_clients_hold_nobody_up_and_are_ended(port: int) -> None:
     """Forty of them, of every kind at once, take no thread; each is told that it was too slow, and counted, or cut, about ten seconds after it began."""
     before, too_slow = counted(port)["request-too-slow"], 0
     with ExitStack() as stack:
-        slow = [(stack.enter_context(closing(connected(port, begun))), more) for begun, more in list(SLOW.values()) * 7]
+        slow = [
+            (stack.enter_context(closing(connected(port, begun))), more)
+            for begun, more in list(SLOW.values()) * 7
+        ]
         began = sent = time.monotonic()
         waiting = dict(slow)
         while waiting and time.monotonic() - began < 15:
@@ -113,7 +120,10 @@ def test_slow_clients_hold_nobody_up_and_are_ended(port: int) -> None:
         assert not waiting
         assert 9 < time.monotonic() - began < 15
     assert too_slow > 10
-    wait_until(lambda: counted(port)["request-too-slow"] == before + too_slow, what="all of them are counted")
+    wait_until(
+        lambda: counted(port)["request-too-slow"] == before + too_slow,
+        what="all of them are counted",
+    )
 
 
 def test_what_no_application_sees_is_counted_too(port: int) -> None:
@@ -126,9 +136,14 @@ def test_what_no_application_sees_is_counted_too(port: int) -> None:
     }
     before = counted(port)
 
-    assert {json.loads(answer_to(port, octets)[2])["code"] for octets in refused.values()} == set(refused)
+    assert {json.loads(answer_to(port, octets)[2])["code"] for octets in refused.values()} == set(
+        refused
+    )
 
-    wait_until(lambda: all(counted(port)[code] == before[code] + 1 for code in refused), what="they are counted")
+    wait_until(
+        lambda: all(counted(port)[code] == before[code] + 1 for code in refused),
+        what="they are counted",
+    )
 
 
 def test_clients_that_do_not_hang_up_hold_nobody_up(port: int) -> None:
@@ -166,22 +181,45 @@ def test_clients_that_take_nothing_hold_nobody_up(port: int) -> None:
         (GET + b"X: a\r\n" * 65 + b"\r\n", 431, "headers-too-large"),
         (GET + b"X: a\r\n" * 9_000, 431, "headers-too-large"),
         (POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", 400, "malformed-request"),
-        (POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "malformed-request"),
+        (
+            POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+            "malformed-request",
+        ),
         (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 422, "validation-failed"),
-        (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", 400, "malformed-request"),
-        (POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n", 400, "malformed-request"),
+        (
+            POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+            400,
+            "malformed-request",
+        ),
+        (
+            POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n",
+            400,
+            "malformed-request",
+        ),
         (POST + b"Content-Length: 100000\r\n\r\n", 413, "payload-too-large"),
         (POST + b"Content-Length: 99999999999999999999\r\n\r\n{}", 413, "payload-too-large"),
         (
-            POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"8000\r\n" + b" " * 32_768 + b"\r\n" + b"8001\r\n",
+            POST
+            + b"Transfer-Encoding: chunked\r\n\r\n"
+            + b"8000\r\n"
+            + b" " * 32_768
+            + b"\r\n"
+            + b"8001\r\n",
             413,
             "payload-too-large",
         ),
-        (POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 422, "validation-failed"),
+        (
+            POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            422,
+            "validation-failed",
+        ),
         (POST + b"Content-Length: 2\r\n\r\n{}", 422, "validation-failed"),
     ],
     ids=lambda value: (
-        re.sub(rb"(.)\1{9,}", rb"\1*", value[-60:]).decode("latin-1") if isinstance(value, bytes) else None
+        re.sub(rb"(.)\1{9,}", rb"\1*", value[-60:]).decode("latin-1")
+        if isinstance(value, bytes)
+        else None
     ),
 )
 def test_what_is_no_request_is_a_problem(port: int, octets: bytes, status: int, code: str) -> None:
@@ -220,7 +258,9 @@ def test_requests_behind_one_another_are_all_answered(port: int) -> None:
             while len(re.findall(rb"HTTP/1.1 (?:422|200)", received)) < 3:
                 received += connection.recv(65_536)
         assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"422", b"200", b"422"]
-    with closing(connected(port, POST + b"Content-Length: 70000\r\n\r\n" + GET + b"\r\n")) as connection:
+    with closing(
+        connected(port, POST + b"Content-Length: 70000\r\n\r\n" + GET + b"\r\n")
+    ) as connection:
         received = b""
         while octets := connection.recv(65_536):
             received += octets

@@ -50,7 +50,10 @@ BODIES: dict[str, tuple[bytes, set[int]]] = {
     "sixty thousand arrays": (b"[" * 60_000, {400}),
     "closed deep arrays": (b"[" * 900 + b"]" * 900, {400}),
     "deep objects": (b'{"a":' * 9_000 + b"1" + b"}" * 9_000, {400}),
-    "deeper than any parser's limit at any depth": (b'{"amount":' + b"[" * 940 + b"]" * 940 + b"}", {400}),
+    "deeper than any parser's limit at any depth": (
+        b'{"amount":' + b"[" * 940 + b"]" * 940 + b"}",
+        {400},
+    ),
     "a megabyte": (b'{"amount": "' + b"9" * 1_000_000 + b'"}', {413}),
     "many members": (b"{" + b",".join(b'"%d":1' % number for number in range(6_000)) + b"}", {422}),
 }
@@ -97,7 +100,9 @@ anything = st.recursive(
     | st.floats()
     | st.text(st.characters(exclude_categories=()), max_size=20)
     | st.sampled_from([10**400, -(10**18), "A005930", "BUY"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -168,7 +173,9 @@ def test_amounts_are_whole_positive_json_numbers(target: tuple[Api, Person], val
     ],
     ids=repr,
 )
-def test_words_are_those_of_the_contract(target: tuple[Api, Person], member: str, value: object) -> None:
+def test_words_are_those_of_the_contract(
+    target: tuple[Api, Person], member: str, value: object
+) -> None:
     """A value of another type or spelling is refused by name."""
     api, person = target
     body = {"stock_code": SAMSUNG, "side": "BUY", "quantity": 1, member: value}
@@ -185,9 +192,15 @@ def test_bodies_that_are_no_halt(target: tuple[Api, Person], name: str) -> None:
     body, statuses = BODIES[name]
     administrator = api.administrator()
 
-    assert _refused(api, "POST", "/admin/trading/halt", administrator, data=body, headers=JSON) in statuses
+    assert (
+        _refused(api, "POST", "/admin/trading/halt", administrator, data=body, headers=JSON)
+        in statuses
+    )
     for reason in (1, True, [], {}, "", "x" * 201, "\x00", "\ud800"):
-        assert _refused(api, "POST", "/admin/trading/halt", administrator, json={"reason": reason}) == 422
+        assert (
+            _refused(api, "POST", "/admin/trading/halt", administrator, json={"reason": reason})
+            == 422
+        )
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -211,9 +224,18 @@ def test_bodies_that_are_no_requests(target: tuple[Api, Person], route: str, nam
 
 
 @pytest.mark.parametrize(
-    "name", ["no JSON", "sixty thousand arrays", "five thousand digits", "half a character as key", "a megabyte"]
+    "name",
+    [
+        "no JSON",
+        "sixty thousand arrays",
+        "five thousand digits",
+        "half a character as key",
+        "a megabyte",
+    ],
 )
-@pytest.mark.parametrize("route", ["POST /users/logout", "DELETE /trading/orders", f"DELETE {NO_ORDER}"])
+@pytest.mark.parametrize(
+    "route", ["POST /users/logout", "DELETE /trading/orders", f"DELETE {NO_ORDER}"]
+)
 def test_bodies_that_nobody_asked_for(target: tuple[Api, Person], route: str, name: str) -> None:
     """A route without arguments survives a body too, with and without a key to compare it by."""
     api, _person = target
@@ -242,7 +264,15 @@ def test_only_json_is_read(target: tuple[Api, Person], kind: str) -> None:
     api, person = target
 
     assert (
-        _refused(api, "POST", "/balance/deposit", person, data=b'{"amount": 1}', headers={"Content-Type": kind}) == 415
+        _refused(
+            api,
+            "POST",
+            "/balance/deposit",
+            person,
+            data=b'{"amount": 1}',
+            headers={"Content-Type": kind},
+        )
+        == 415
     )
 
 
@@ -255,7 +285,9 @@ def test_queries_that_make_no_sense(target: tuple[Api, Person], name: str) -> No
 
 
 @pytest.mark.parametrize(
-    "query", ["", "stock_codes=", "stock_codes=x", "&".join(["stock_codes=A005930"] * 10_000)], ids=len
+    "query",
+    ["", "stock_codes=", "stock_codes=x", "&".join(["stock_codes=A005930"] * 10_000)],
+    ids=len,
 )
 def test_lists_of_codes_are_bounded(target: tuple[Api, Person], query: str) -> None:
     """None, wrong ones and ten thousand are refused before Redis is asked."""
@@ -277,17 +309,28 @@ def test_keys_that_are_none(target: tuple[Api, Person], key: str) -> None:
     """An Idempotency-Key is 1 to 64 visible ASCII characters."""
     api, person = target
 
-    status = _refused(api, "POST", "/balance/deposit", person, json={"amount": 1}, headers={"Idempotency-Key": key})
+    status = _refused(
+        api,
+        "POST",
+        "/balance/deposit",
+        person,
+        json={"amount": 1},
+        headers={"Idempotency-Key": key},
+    )
 
     assert status == 422
 
 
 @given(
     body=st.dictionaries(
-        st.sampled_from(["stock_code", "side", "quantity", "client_order_id", "x"]), anything, max_size=5
+        st.sampled_from(["stock_code", "side", "quantity", "client_order_id", "x"]),
+        anything,
+        max_size=5,
     )
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_no_order_body_is_a_server_error(target: tuple[Api, Person], body: dict[str, Any]) -> None:
     """Any JSON in any place is accepted or refused, and what is refused has the form of a problem."""
     api, person = target
@@ -301,13 +344,19 @@ def test_no_order_body_is_a_server_error(target: tuple[Api, Person], body: dict[
 
 @given(
     body=st.dictionaries(
-        st.sampled_from(["stock_code", "side", "order_type", "time_in_force", "quantity", "price", "x"]),
+        st.sampled_from(
+            ["stock_code", "side", "order_type", "time_in_force", "quantity", "price", "x"]
+        ),
         anything,
         max_size=6,
     )
 )
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_preview_and_no_amendment_is_a_server_error(target: tuple[Api, Person], body: dict[str, Any]) -> None:
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_preview_and_no_amendment_is_a_server_error(
+    target: tuple[Api, Person], body: dict[str, Any]
+) -> None:
     """The same for what only looks at an order and for what changes one, which is not there."""
     api, person = target
 
@@ -322,7 +371,9 @@ def test_no_preview_and_no_amendment_is_a_server_error(target: tuple[Api, Person
     data=st.binary(max_size=200),
     path=st.sampled_from(["/users", "/users/login", "/users/refresh", "/balance/withdraw"]),
 )
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_no_bytes_are_a_server_error(target: tuple[Api, Person], path: str, data: bytes) -> None:
     """Random bytes that call themselves JSON are refused."""
     api, person = target

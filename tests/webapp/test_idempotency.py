@@ -23,7 +23,9 @@ _RECEIPTS = table_of(IdempotencyReceipt)
 
 def _orders(api: Api) -> int:
     return api.books.core.database.read(
-        lambda session: session.execute(select(func.count()).select_from(table_of(Order))).scalar_one()
+        lambda session: session.execute(
+            select(func.count()).select_from(table_of(Order))
+        ).scalar_one()
     )
 
 
@@ -60,14 +62,26 @@ def test_a_hundred_posts_with_one_key_are_one_order(wide_api: Api) -> None:
     api, person = wide_api, wide_api.person()
     api.books.tick(70_000)
 
-    answers = _at_once(100, lambda _number: api.another_client().order(person, "BUY", 10, headers=KEY))
+    answers = _at_once(
+        100, lambda _number: api.another_client().order(person, "BUY", 10, headers=KEY)
+    )
 
     found = Counter(answer.status_code for answer in answers)
     assert set(found) <= {201, 409}, found
-    assert all(answer.get_json()["code"] == "request-in-progress" for answer in answers if answer.status_code == 409)
+    assert all(
+        answer.get_json()["code"] == "request-in-progress"
+        for answer in answers
+        if answer.status_code == 409
+    )
     assert _orders(api) == 1
-    placed = next(answer for answer in answers if REPLAYED_HEADER not in answer.headers and answer.status_code == 201)
-    assert all(_is_replay(one, placed) for one in answers if one.status_code == 201 and one is not placed)
+    placed = next(
+        answer
+        for answer in answers
+        if REPLAYED_HEADER not in answer.headers and answer.status_code == 201
+    )
+    assert all(
+        _is_replay(one, placed) for one in answers if one.status_code == 201 and one is not placed
+    )
     assert _is_replay(api.order(person, "BUY", 10, headers=KEY), placed)
     api.books.run_all()
     assert api.books.breaches() == []
@@ -87,7 +101,9 @@ def test_ten_buys_of_the_whole_balance_are_one_order(mariadb_api: Api) -> None:
 
 def test_many_registrations_of_one_address_are_one_account(mariadb_api: Api) -> None:
     """However they race, the others hear that the address is taken."""
-    answers = _at_once(20, lambda _number: mariadb_api.another_client().register("race@example.com"))
+    answers = _at_once(
+        20, lambda _number: mariadb_api.another_client().register("race@example.com")
+    )
 
     assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 19}
 
@@ -113,7 +129,9 @@ def test_another_body_with_the_same_key_is_refused(api: Api) -> None:
     first = api.order(person, "BUY", 10, headers=KEY)
 
     problem_of(api.order(person, "BUY", 11, headers=KEY), "idempotency-key-conflict")
-    problem_of(api.post("/balance/deposit", person, {"amount": 1}, headers=KEY), "idempotency-key-conflict")
+    problem_of(
+        api.post("/balance/deposit", person, {"amount": 1}, headers=KEY), "idempotency-key-conflict"
+    )
 
     reordered = {"quantity": 10, "side": "BUY", "stock_code": SAMSUNG}
     assert _is_replay(api.post("/trading/orders", person, reordered, headers=KEY), first)
@@ -188,7 +206,8 @@ def test_registering_again_with_the_key_is_no_conflict(api: Api) -> None:
     assert _is_replay(api.post("/users", None, body, headers=KEY), first)
     problem_of(api.post("/users", None, body), "email-taken")
     problem_of(
-        api.post("/users", None, body | {"password": "another good one"}, headers=KEY), "idempotency-key-conflict"
+        api.post("/users", None, body | {"password": "another good one"}, headers=KEY),
+        "idempotency-key-conflict",
     )
 
 
@@ -209,7 +228,11 @@ def test_a_wrong_password_is_not_kept_under_a_key(api: Api) -> None:
     person = api.person()
     body = {"current_password": "another good one", "new_password": "a third good one"}
     problem_of(api.post("/users/me/password", person, body, headers=KEY), "unauthorized")
-    api.post("/users/me/password", person, {"current_password": PASSWORD, "new_password": "another good one"})
+    api.post(
+        "/users/me/password",
+        person,
+        {"current_password": PASSWORD, "new_password": "another good one"},
+    )
 
     data_of(api.post("/users/me/password", person, body, headers=KEY))
 
@@ -276,10 +299,15 @@ def test_an_order_of_one_key_is_the_answers_order(api: Api) -> None:
 
     assert _is_replay(again, first)
     assert again.get_json()["data"]["status"] == "PENDING"
-    assert data_of(api.client.get(again.headers["Location"], headers=person.headers))["status"] == "FILLED"
+    assert (
+        data_of(api.client.get(again.headers["Location"], headers=person.headers))["status"]
+        == "FILLED"
+    )
 
 
-@pytest.mark.parametrize("change", [{"price": 61_000}, {"quantity": 3}, {"price": 61_000, "quantity": 3}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"price": 61_000}, {"quantity": 3}, {"price": 61_000, "quantity": 3}], ids=str
+)
 def test_an_amendment_is_made_once(api: Api, change: dict[str, int]) -> None:
     """Repeated after the order has been amended again it shows what it did then, and changes nothing."""
     person = api.person()
@@ -291,8 +319,14 @@ def test_an_amendment_is_made_once(api: Api, change: dict[str, int]) -> None:
 
     assert _is_replay(api.ask("PATCH", path, person, json=change, headers=KEY), first)
 
-    assert (data_of(api.get(path, person))["price"], data_of(api.get(path, person))["quantity"]) == (50_000, 7)
-    problem_of(api.ask("PATCH", path, person, json={"quantity": 9}, headers=KEY), "idempotency-key-conflict")
+    assert (
+        data_of(api.get(path, person))["price"],
+        data_of(api.get(path, person))["quantity"],
+    ) == (50_000, 7)
+    problem_of(
+        api.ask("PATCH", path, person, json={"quantity": 9}, headers=KEY),
+        "idempotency-key-conflict",
+    )
 
 
 def test_a_cancellation_is_made_once(api: Api) -> None:
@@ -306,7 +340,10 @@ def test_a_cancellation_is_made_once(api: Api) -> None:
     assert _is_replay(api.ask("DELETE", path, person, headers=KEY), first)
 
     problem_of(api.ask("DELETE", path, person), "order-not-open")
-    problem_of(api.ask("PATCH", path, person, json={"quantity": 1}, headers=KEY), "idempotency-key-conflict")
+    problem_of(
+        api.ask("PATCH", path, person, json={"quantity": 1}, headers=KEY),
+        "idempotency-key-conflict",
+    )
 
 
 def test_cancelling_all_is_done_once(api: Api) -> None:

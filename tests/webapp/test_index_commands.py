@@ -16,7 +16,9 @@ REAL_FILE = ROOT.parent / "shared" / "data" / "kospi_index_2026.csv"
 
 def index(api: Api, *arguments: object) -> Result:
     """``flask index`` with these arguments, on the API's application."""
-    return CliRunner().invoke(FlaskGroup(create_app=lambda: api.app), ["index", *map(str, arguments)])
+    return CliRunner().invoke(
+        FlaskGroup(create_app=lambda: api.app), ["index", *map(str, arguments)]
+    )
 
 
 def known(api: Api, code: str = "KOSPI") -> dict[date, int]:
@@ -34,7 +36,10 @@ def test_closes_are_imported_and_corrected(api: Api, tmp_path: Path) -> None:
     first = written(tmp_path, "2026-11-19,4000.10", "2026-11-20,4010.25")
     for _ in range(2):
         result = index(api, "import", first)
-        assert (result.exit_code, result.output) == (0, "Imported 2 closes of KOSPI, 2026-11-19 to 2026-11-20.\n")
+        assert (result.exit_code, result.output) == (
+            0,
+            "Imported 2 closes of KOSPI, 2026-11-19 to 2026-11-20.\n",
+        )
         assert known(api) == {date(2026, 11, 19): 400_010, date(2026, 11, 20): 401_025}
 
     index(api, "import", written(tmp_path, "2026-11-20,4010.26"))
@@ -45,7 +50,9 @@ def test_closes_are_imported_and_corrected(api: Api, tmp_path: Path) -> None:
 def test_more_closes_than_a_batch_are_imported(api: Api, tmp_path: Path) -> None:
     """A thousand and one days arrive whole."""
     days = [date.fromordinal(date(2023, 1, 1).toordinal() + n) for n in range(1_001)]
-    result = index(api, "import", written(tmp_path, *(f"{day},{n + 1}" for n, day in enumerate(days))))
+    result = index(
+        api, "import", written(tmp_path, *(f"{day},{n + 1}" for n, day in enumerate(days)))
+    )
 
     assert result.exit_code == 0, result.output
     assert known(api) == {day: (n + 1) * 100 for n, day in enumerate(days)}
@@ -69,7 +76,11 @@ def test_a_file_that_is_not_there_is_told(sqlite_api: Api, tmp_path: Path) -> No
 def test_the_closes_are_shown(sqlite_api: Api, tmp_path: Path) -> None:
     """The latest, and which of the exchange's days lack one; a weekend lacks none."""
     assert index(sqlite_api, "show").exit_code == 1
-    index(sqlite_api, "import", written(tmp_path, "2026-11-13,3999.9", "2026-11-16,4000.05", "2026-11-19,4010"))
+    index(
+        sqlite_api,
+        "import",
+        written(tmp_path, "2026-11-13,3999.9", "2026-11-16,4000.05", "2026-11-19,4010"),
+    )
 
     assert index(sqlite_api, "show").output.splitlines() == [
         "2026-11-13 Fri  3,999.90",
@@ -80,8 +91,13 @@ def test_the_closes_are_shown(sqlite_api: Api, tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.skipif(not REAL_FILE.exists(), reason="the exchange's files are not part of the product")
+@pytest.mark.skipif(
+    not REAL_FILE.exists(), reason="the exchange's files are not part of the product"
+)
 def test_the_real_file_has_every_trading_day(sqlite_api: Api) -> None:
     """The calendar knows the same days as the exchange's own file."""
     assert index(sqlite_api, "import", REAL_FILE).exit_code == 0
-    assert index(sqlite_api, "show").output.splitlines()[-1] == "52 closes of KOSPI, 2026-01-02 to 2026-03-20."
+    assert (
+        index(sqlite_api, "show").output.splitlines()[-1]
+        == "52 closes of KOSPI, 2026-01-02 to 2026-03-20."
+    )

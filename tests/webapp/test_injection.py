@@ -97,7 +97,9 @@ def _staged(api: Api, asked: list[str]) -> Stage:
     own = {
         "order_id": api.limit_order(person)["id"],
         "transaction_id": data_of(api.get("/trading/transactions", person))["items"][0]["id"],
-        "directory_id": data_of(api.post("/watchlist/directories", person, {"name": "둘째"}), 201)["id"],
+        "directory_id": data_of(api.post("/watchlist/directories", person, {"name": "둘째"}), 201)[
+            "id"
+        ],
         "item_id": data_of(api.post("/watchlist", person, {"stock_code": "A000660"}), 201)["id"],
         "payment_id": partly_refunded_payment(api.books, UUID(person.id)).hex,
         "stock_code": "A005930",
@@ -151,7 +153,9 @@ def _ask(stage: Stage, method: str, path: str, who: Person, request: dict[str, A
     if "path_value" in request:
         # As octets in the path, past what a client would escape.
         value = request.pop("path_value")
-        request["environ_overrides"] = {"PATH_INFO": ("/api/v1" + path.replace("{}", value)).encode().decode("latin-1")}
+        request["environ_overrides"] = {
+            "PATH_INFO": ("/api/v1" + path.replace("{}", value)).encode().decode("latin-1")
+        }
         path = path.replace("{}", "x")
     with statements_counted(api.books.core.database.engine) as sent:
         began = time.monotonic()
@@ -166,8 +170,14 @@ def _ask(stage: Stage, method: str, path: str, who: Person, request: dict[str, A
     assert "root:" not in text, where
     assert stage.victim.email not in text, where
     assert "argon2" not in text, where
-    assert answered.mimetype in ("application/json", "application/problem+json", "text/csv"), (where, answered.mimetype)
-    assert not any(MARK in value or "mine=1" in value for _, value in answered.headers), (where, answered.headers)
+    assert answered.mimetype in ("application/json", "application/problem+json", "text/csv"), (
+        where,
+        answered.mimetype,
+    )
+    assert not any(MARK in value or "mine=1" in value for _, value in answered.headers), (
+        where,
+        answered.headers,
+    )
 
 
 def test_no_value_is_more_than_a_value(stage: Stage) -> None:
@@ -187,7 +197,9 @@ def test_no_value_is_more_than_a_value(stage: Stage) -> None:
     assert _rows(api.books)["users"] >= tables["users"]
     assert data_of(api.get("/balance", stage.victim)) == victims
     assert [target for target in stage.asked_of_toss if MARK in target] == []
-    keys = [key if isinstance(key, str) else key.decode() for key in api.books.core.redis.scan_iter()]
+    keys = [
+        key if isinstance(key, str) else key.decode() for key in api.books.core.redis.scan_iter()
+    ]
     assert [key for key in keys if MARK in key] == []
     assert api.books.core.redis.dbsize() > 0, "nothing emptied it"
     assert api.books.breaches() == []
@@ -196,7 +208,13 @@ def test_no_value_is_more_than_a_value(stage: Stage) -> None:
 def test_no_header_is_more_than_a_value(stage: Stage) -> None:
     """In headers a client can send no line's end; all else is tried on reading, changing and signing in."""
     for payload in PAYLOADS:
-        value = payload.replace("\r", "").replace("\n", "").replace("\x00", "").encode().decode("latin-1")
+        value = (
+            payload.replace("\r", "")
+            .replace("\n", "")
+            .replace("\x00", "")
+            .encode()
+            .decode("latin-1")
+        )
         for header in HEADERS:
             for method, path, body in (
                 ("GET", "/trading/transactions", {}),
@@ -214,7 +232,9 @@ def test_no_page_repeats_what_was_asked(sqlite_api: Api) -> None:
             assert plain.mimetype == "text/html", page
             usual = plain.get_data()
         for payload in PAYLOADS:
-            with client.get(page, query_string={"q": payload, "sdk": payload, "url": payload, payload: "1"}) as asked:
+            with client.get(
+                page, query_string={"q": payload, "sdk": payload, "url": payload, payload: "1"}
+            ) as asked:
                 assert asked.get_data() == usual, page
     for payload in PAYLOADS:
         for folder in ("/", "/docs/", "/docs/problems/", "/demo/payment/", "/demo/payment/assets/"):
@@ -231,7 +251,9 @@ TRAVERSALS = [
 ]
 
 
-@pytest.mark.parametrize("folder", ["/docs/", "/demo/payment/assets/", "/demo/payment/", "/", "/api/v1/payments/"])
+@pytest.mark.parametrize(
+    "folder", ["/docs/", "/demo/payment/assets/", "/demo/payment/", "/", "/api/v1/payments/"]
+)
 def test_no_path_leads_out_of_its_folder(sqlite_api: Api, folder: str) -> None:
     """By dots, by encoded dots and slashes, by backslashes, by absolute paths and by file addresses."""
     for traversal in TRAVERSALS:
@@ -244,9 +266,14 @@ def test_no_path_leads_out_of_its_folder(sqlite_api: Api, folder: str) -> None:
             "/" + traversal.rpartition("../")[2],
             "file:///" + traversal.rpartition("../")[2],
         ):
-            with sqlite_api.client.get("/", environ_overrides={"PATH_INFO": folder + spelt}) as answered:
+            with sqlite_api.client.get(
+                "/", environ_overrides={"PATH_INFO": folder + spelt}
+            ) as answered:
                 text = answered.get_data(as_text=True)
-                assert answered.status_code in (301, 308, 400, 401, 404), (spelt, answered.status_code)
+                assert answered.status_code in (301, 308, 400, 401, 404), (
+                    spelt,
+                    answered.status_code,
+                )
                 assert "import" not in text, spelt
                 assert "root:" not in text, spelt
 
@@ -312,5 +339,9 @@ def test_no_user_is_asked_for_an_address(sqlite_api: Api) -> None:
     }
     assert len(members) + len(parameters) > 40
     for name, schema in {**members, **parameters}.items():
-        assert schema.get("format") not in ("uri", "url", "uri-reference", "hostname", "binary"), name
-        assert not re.search(r"url|uri|host|callback|redirect|return|webhook|file|path|next$", name), name
+        assert schema.get("format") not in ("uri", "url", "uri-reference", "hostname", "binary"), (
+            name
+        )
+        assert not re.search(
+            r"url|uri|host|callback|redirect|return|webhook|file|path|next$", name
+        ), name

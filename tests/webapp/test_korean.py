@@ -29,7 +29,11 @@ FAULTS: list[dict[str, Any]] = [
 def _sentences(errors: Any) -> list[str]:
     if isinstance(errors, dict):
         return [sentence for value in errors.values() for sentence in _sentences(value)]
-    return [sentence for value in errors for sentence in ([value] if isinstance(value, str) else _sentences(value))]
+    return [
+        sentence
+        for value in errors
+        for sentence in ([value] if isinstance(value, str) else _sentences(value))
+    ]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
@@ -46,7 +50,16 @@ def test_every_complaint_about_an_order_is_korean(api: Api, fault: dict[str, Any
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=101", "limit=x", "cursor=x", "from=yesterday", "status=OPEN", "open=perhaps", "stock_code=1"],
+    [
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "cursor=x",
+        "from=yesterday",
+        "status=OPEN",
+        "open=perhaps",
+        "stock_code=1",
+    ],
 )
 def test_every_complaint_about_a_list_is_korean(api: Api, query: str) -> None:
     """The same for what stands in a query."""

@@ -46,9 +46,15 @@ def fill(api: Api, person: Person, rows: int) -> None:
     balances = table_of(VirtualBalance)
     for begin in range(0, rows, 10_000):
         part = ledger[begin : begin + 10_000]
-        api.books.do(lambda session, part=part: session.execute(insert(table_of(Transaction)), part))
+        api.books.do(
+            lambda session, part=part: session.execute(insert(table_of(Transaction)), part)
+        )
     grown = balances.update().where(balances.c.user_id == user_id)
-    api.books.do(lambda session: session.execute(grown.values(cash_balance=START + rows, transaction_count=rows + 1)))
+    api.books.do(
+        lambda session: session.execute(
+            grown.values(cash_balance=START + rows, transaction_count=rows + 1)
+        )
+    )
 
 
 def test_the_file_is_the_ledger(api: Api) -> None:
@@ -93,7 +99,9 @@ def test_the_columns_are_named_in_the_readers_language(
     ],
 )  # fmt: skip
 def test_json_unless_csv_is_preferred(sqlite_api: Api, accept: str, mimetype: str) -> None:
-    assert sqlite_api.get(PATH, sqlite_api.person(), headers={"Accept": accept}).mimetype == mimetype
+    assert (
+        sqlite_api.get(PATH, sqlite_api.person(), headers={"Accept": accept}).mimetype == mimetype
+    )
 
 
 @pytest.mark.parametrize(

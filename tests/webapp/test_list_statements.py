@@ -28,10 +28,18 @@ def lists(document: dict[str, Any]) -> list[tuple[str, bool]]:
 
     found = []
     for path, item in document["paths"].items():
-        content = item.get("get", {}).get("responses", {}).get("200", {}).get("content", {}).get("application/json")
+        content = (
+            item.get("get", {})
+            .get("responses", {})
+            .get("200", {})
+            .get("content", {})
+            .get("application/json")
+        )
         data = content and resolved(resolved(content["schema"])["properties"].get("data", {}))
         if data and "items" in data.get("properties", {}):
-            limited = any(parameter.get("name") == "limit" for parameter in item["get"].get("parameters", ()))
+            limited = any(
+                parameter.get("name") == "limit" for parameter in item["get"].get("parameters", ())
+            )
             found.append((path.removeprefix("/api/v1"), limited))
     return found
 
@@ -79,7 +87,9 @@ def test_no_list_takes_more_statements_for_more_rows(migrated_sqlite: str, valke
             for path, limited in found:
                 asked = ASKED.get(path, f"from={since}" if path == "/portfolio/history" else "")
                 with statements_counted(books.core.database.engine) as sent:
-                    data = data_of(api.get(f"{path}?{asked}{'&limit=100' if limited else ''}", person))
+                    data = data_of(
+                        api.get(f"{path}?{asked}{'&limit=100' if limited else ''}", person)
+                    )
                 assert rows <= len(data["items"]), path
                 counted.setdefault(path, []).append(len(sent))
     assert {path: counts for path, counts in counted.items() if len(set(counts)) > 1} == {}

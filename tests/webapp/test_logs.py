@@ -58,7 +58,9 @@ def test_no_secret_is_answered_or_logged(logging_api: Api, written: io.StringIO)
     api.post("/users/me/password", person, change | {"extra": 1})
     api.get("/users/me", person)
     api.get("/users/me", headers=bearer(person.access_token + "x"))
-    tokens_given = [answer for answer in api.answers if answer.request.path.endswith(("/login", "/refresh"))]
+    tokens_given = [
+        answer for answer in api.answers if answer.request.path.endswith(("/login", "/refresh"))
+    ]
     # A fault of ours: the statement that fails has the hash as a parameter, and the frames have the password.
     with api.books.core.database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE users RENAME TO gone"))
@@ -70,7 +72,12 @@ def test_no_secret_is_answered_or_logged(logging_api: Api, written: io.StringIO)
     assert "request_failed" in logs
     assert "no such table" in logs
     secrets = [PASSWORD, "a wrong password", "another good one", "$argon2"]
-    tokens = [person.access_token, person.refresh_token, renewed["access_token"], renewed["refresh_token"]]
+    tokens = [
+        person.access_token,
+        person.refresh_token,
+        renewed["access_token"],
+        renewed["refresh_token"],
+    ]
     for secret in secrets + tokens + [token.rsplit(".", 1)[1] for token in tokens]:
         assert secret not in logs
     for answer in api.answers:
@@ -101,7 +108,11 @@ def test_every_request_is_logged_with_its_id(logging_api: Api, written: io.Strin
 
     lines = [json.loads(line) for line in written.getvalue().splitlines()]
     (line,) = [line for line in lines if line["event"] == "request"]
-    assert (line["method"], line["rule"], line["status"]) == ("GET", "/api/v1/portfolio/<stock_code>", 401)
+    assert (line["method"], line["rule"], line["status"]) == (
+        "GET",
+        "/api/v1/portfolio/<stock_code>",
+        401,
+    )
     assert line["request_id"] == answer.headers[HEADER] == "client-chosen-1"
     assert line["duration_ms"] >= 0
     assert line["level"] == "info"
@@ -115,7 +126,9 @@ def test_a_user_cannot_write_lines_into_the_log(logging_api: Api, written: io.St
 
     logging_api.get("/trading/realtime/stock/%0aforged", person)
 
-    assert not [line for line in written.getvalue().splitlines() if line.lstrip().startswith("forged")]
+    assert not [
+        line for line in written.getvalue().splitlines() if line.lstrip().startswith("forged")
+    ]
 
 
 @pytest.mark.parametrize("given", ["abcdefgh", "A-b_c.1234", "x" * 64])
@@ -127,7 +140,9 @@ def test_a_proper_request_id_is_kept(sqlite_api: Api, given: str) -> None:
     assert problem_of(answer, "unauthorized")["request_id"] == given
 
 
-@pytest.mark.parametrize("given", ["", "short", "x" * 65, "with space", "line\tbreak", "ümlaut-name", "semi;colon"])
+@pytest.mark.parametrize(
+    "given", ["", "short", "x" * 65, "with space", "line\tbreak", "ümlaut-name", "semi;colon"]
+)
 def test_an_improper_request_id_is_replaced(sqlite_api: Api, given: str) -> None:
     """What could not stand in a log or a header as it is, gets an id of ours."""
     answer = sqlite_api.get("/users/me", headers={HEADER: given})
@@ -136,7 +151,9 @@ def test_an_improper_request_id_is_replaced(sqlite_api: Api, given: str) -> None
     assert len(answer.headers[HEADER]) == 32
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/nothing", "/openapi.json", "/docs/", "/api/v1/balance"])
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/nothing", "/openapi.json", "/docs/", "/api/v1/balance"]
+)
 def test_the_request_id_is_on_every_answer(sqlite_api: Api, path: str) -> None:
     """Successes, refusals, unknown addresses and pages outside the API alike; two requests never share one."""
     ids = set()
@@ -165,17 +182,31 @@ def test_an_orders_lines_name_it_and_its_user(logging_api: Api, written: io.Stri
         return [line for line in lines if line.get("request_id") == request_id]
 
     accepted, request = of("placed-it-1")
-    assert (accepted["event"], accepted["level"], accepted["order_id"]) == ("order_accepted", "info", order["id"])
-    assert (request["event"], request["status"], request["order_id"]) == ("request", 201, order["id"])
+    assert (accepted["event"], accepted["level"], accepted["order_id"]) == (
+        "order_accepted",
+        "info",
+        order["id"],
+    )
+    assert (request["event"], request["status"], request["order_id"]) == (
+        "request",
+        201,
+        order["id"],
+    )
     repeated, request = of("placed-it-2")
     assert again.headers["Location"] == repeated["location"]
     assert (repeated["event"], request["status"]) == ("answer_repeated", 201)
     told, request = of("too-many-1")
-    assert (told["event"], told["level"], told["code"]) == ("request_refused", "info", "insufficient-quantity")
+    assert (told["event"], told["level"], told["code"]) == (
+        "request_refused",
+        "info",
+        "insufficient-quantity",
+    )
     assert refused.status_code == request["status"] == 409
     (looked_at,) = of("looked-at-1")
     assert looked_at["order_id"] == order["id"]
-    assert {line["user_id"] for line in [*of("placed-it-1"), repeated, told, looked_at]} == {person.id}
+    assert {line["user_id"] for line in [*of("placed-it-1"), repeated, told, looked_at]} == {
+        person.id
+    }
 
 
 @pytest.mark.parametrize("log_format", ["json"], indirect=True)
@@ -205,8 +236,15 @@ def test_cancelling_all_names_all(logging_api: Api, written: io.StringIO) -> Non
 
     api.ask("DELETE", "/trading/orders", person, headers={HEADER: "cancel-all"})
 
-    lines = [line for line in json_lines(written.getvalue()) if line.get("request_id") == "cancel-all"]
-    assert [line["event"] for line in lines] == ["orders_cancelled", "more_ids", "more_ids", "request"]
+    lines = [
+        line for line in json_lines(written.getvalue()) if line.get("request_id") == "cancel-all"
+    ]
+    assert [line["event"] for line in lines] == [
+        "orders_cancelled",
+        "more_ids",
+        "more_ids",
+        "request",
+    ]
     assert {one for line in lines for one in line.get("order_ids", ())} == orders
 
 
@@ -226,15 +264,25 @@ def test_nobody_outside_can_break_or_forge_a_line(
     found = events(written.getvalue(), log_format)
     assert found.count("request") == count
     assert "forged" not in found
-    assert {"payment_not_registered", "last_tick_malformed", "relayer_health_malformed"} <= set(found)
+    assert {"payment_not_registered", "last_tick_malformed", "relayer_health_malformed"} <= set(
+        found
+    )
 
 
 def _ask_hostilely(api: Api) -> int:
     """Put what is hostile wherever a client may put something; how many requests that were."""
     redis = api.books.core.redis
     person = api.person()
-    environ = {"HTTP_X_REQUEST_ID": HOSTILE, "HTTP_USER_AGENT": HOSTILE, "HTTP_IDEMPOTENCY_KEY": HOSTILE}
-    environ |= {"HTTP_ACCEPT_LANGUAGE": HOSTILE, "HTTP_X_FORWARDED_FOR": HOSTILE, "REMOTE_ADDR": HOSTILE}
+    environ = {
+        "HTTP_X_REQUEST_ID": HOSTILE,
+        "HTTP_USER_AGENT": HOSTILE,
+        "HTTP_IDEMPOTENCY_KEY": HOSTILE,
+    }
+    environ |= {
+        "HTTP_ACCEPT_LANGUAGE": HOSTILE,
+        "HTTP_X_FORWARDED_FOR": HOSTILE,
+        "REMOTE_ADDR": HOSTILE,
+    }
     hostile = quote(HOSTILE.encode(errors="surrogatepass"))
     api.get("/users/me", person, environ_overrides=environ)
     api.get("/users/me", environ_overrides={"HTTP_AUTHORIZATION": f"Bearer {HOSTILE}"})

@@ -20,7 +20,9 @@ def at(api: Api, moment: str) -> Api:
 
 def correct(api: Api, change: DayChange) -> None:
     core = api.books.core
-    core.database.transaction(lambda session: set_day(session, change, now=core.clock()), landed=nothing_to_find)
+    core.database.transaction(
+        lambda session: set_day(session, change, now=core.clock()), landed=nothing_to_find
+    )
 
 
 def test_the_clock_of_an_open_market(krx_api: Api) -> None:
@@ -45,13 +47,21 @@ def test_the_clock_of_an_open_market(krx_api: Api) -> None:
 @pytest.mark.parametrize(
     ("moment", "told"),
     [
-        ("2026-11-20T15:25:00", ("CLOSING_AUCTION", "2026-11-20", "2026-11-23T09:00", "2026-11-20T15:30")),
-        ("2026-11-20T17:00:00", ("AFTER_MARKET", "2026-11-20", "2026-11-23T09:00", "2026-11-20T20:00")),
+        (
+            "2026-11-20T15:25:00",
+            ("CLOSING_AUCTION", "2026-11-20", "2026-11-23T09:00", "2026-11-20T15:30"),
+        ),
+        (
+            "2026-11-20T17:00:00",
+            ("AFTER_MARKET", "2026-11-20", "2026-11-23T09:00", "2026-11-20T20:00"),
+        ),
         ("2026-11-20T21:00:00", (None, "2026-11-23", "2026-11-23T09:00", "2026-11-23T15:30")),
         ("2026-12-31T10:00:00", (None, "2027-01-04", "2027-01-04T10:00", "2027-01-04T15:30")),
     ],
 )
-def test_the_clock_when_market_orders_wait(krx_api: Api, moment: str, told: tuple[str | None, str, str, str]) -> None:
+def test_the_clock_when_market_orders_wait(
+    krx_api: Api, moment: str, told: tuple[str | None, str, str, str]
+) -> None:
     """No market order now; what is placed meets the trades of the day that is named, until the end that is named."""
     clock = data_of(at(krx_api, moment).get("/market/clock"))
 
@@ -132,24 +142,31 @@ def test_this_month_is_koreas(krx_api: Api) -> None:
         ("to=2100-12-31", "2100-12-01", "2100-12-31", 31),
     ],
 )
-def test_any_part_of_the_calendar(krx_api: Api, query: str, first: str, last: str, count: int) -> None:
+def test_any_part_of_the_calendar(
+    krx_api: Api, query: str, first: str, last: str, count: int
+) -> None:
     """Both days included; the month is completed where one of them is missing."""
     days = data_of(krx_api.get(f"/market/calendar?{query}"))["days"]
 
     assert (days[0]["date"], days[-1]["date"], len(days)) == (first, last, count)
     assert all(
-        date.fromisoformat(b["date"]) - date.fromisoformat(a["date"]) == timedelta(days=1) for a, b in pairwise(days)
+        date.fromisoformat(b["date"]) - date.fromisoformat(a["date"]) == timedelta(days=1)
+        for a, b in pairwise(days)
     )
 
 
 def test_an_operators_word_stands_in_the_calendar(krx_api: Api) -> None:
     """With the note as its reason, marked as a correction."""
     correct(krx_api, DayChange(date(2026, 11, 25), closed=True, delay_minutes=0, note="임시공휴일"))
-    correct(krx_api, DayChange(date(2026, 11, 28), closed=False, delay_minutes=30, note="토요 개장"))
+    correct(
+        krx_api, DayChange(date(2026, 11, 28), closed=False, delay_minutes=30, note="토요 개장")
+    )
 
     days = data_of(krx_api.get("/market/calendar"))["days"]
 
-    found = [(day["trading_day"], day["reason"], day["late_minutes"]) for day in days if day["corrected"]]
+    found = [
+        (day["trading_day"], day["reason"], day["late_minutes"]) for day in days if day["corrected"]
+    ]
     assert found == [(False, "임시공휴일", 0), (True, "토요 개장", 30)]
 
 
@@ -157,14 +174,33 @@ def test_the_rules_of_today(krx_api: Api) -> None:
     """Grid, limits, commission, taxes and sessions, each as the product itself applies them."""
     rules = data_of(krx_api.get("/market/rules"))
 
-    assert (rules["date"], rules["trading_day"], rules["commission_ppm"]) == ("2026-11-20", True, 150)
-    tables = {table["kind"]: [tuple(step.values()) for step in table["steps"]] for table in rules["tick_tables"]}
+    assert (rules["date"], rules["trading_day"], rules["commission_ppm"]) == (
+        "2026-11-20",
+        True,
+        150,
+    )
+    tables = {
+        table["kind"]: [tuple(step.values()) for step in table["steps"]]
+        for table in rules["tick_tables"]
+    }
     assert tables == {
-        "STOCK": [(1, 1), (2_000, 5), (5_000, 10), (20_000, 50), (50_000, 100), (200_000, 500), (500_000, 1_000)],
+        "STOCK": [
+            (1, 1),
+            (2_000, 5),
+            (5_000, 10),
+            (20_000, 50),
+            (50_000, 100),
+            (200_000, 500),
+            (500_000, 1_000),
+        ],
         "ETF": [(1, 1), (2_000, 5)],
         "ETN": [(1, 1), (2_000, 5)],
     }
-    assert [tuple(limit.values()) for limit in rules["price_limits"]] == [("KOSPI", 30), ("KOSDAQ", 30), ("KONEX", 15)]
+    assert [tuple(limit.values()) for limit in rules["price_limits"]] == [
+        ("KOSPI", 30),
+        ("KOSDAQ", 30),
+        ("KONEX", 15),
+    ]
     assert [tuple(tax.values()) for tax in rules["sale_taxes"]] == [
         ("KOSPI", "STOCK", 500, 1_500),
         ("KOSPI", "ETF", 0, 0),
@@ -185,7 +221,9 @@ def test_the_rules_of_today(krx_api: Api) -> None:
         ("2026-11-19", 500, ["STOCK", "ETF", "ETN"], 4),
     ],
 )
-def test_the_rules_of_another_day(krx_api: Api, day: str, kospi_ppm: int, kinds: list[str], sessions: int) -> None:
+def test_the_rules_of_another_day(
+    krx_api: Api, day: str, kospi_ppm: int, kinds: list[str], sessions: int
+) -> None:
     """Taxes, sessions and grids are those of the day; a grid that began later is not shown as if it had been there."""
     rules = data_of(krx_api.get(f"/market/rules?date={day}"))
 

@@ -78,7 +78,9 @@ def test_what_has_no_rule_or_no_known_method_is_still_bounded(sqlite_api: Api) -
     with raised("http_request_duration_seconds_count", 2, **counted_requests("none", "404")):
         sqlite_api.client.get("/nothing/here")
         sqlite_api.client.get("/%ff/../x")
-    with raised("http_request_duration_seconds_count", 2, **counted_requests("none", "405", "other")):
+    with raised(
+        "http_request_duration_seconds_count", 2, **counted_requests("none", "405", "other")
+    ):
         for method in ("BREW", "MAKE"):
             sqlite_api.client.open("/healthz", method=method)
 
@@ -86,7 +88,10 @@ def test_what_has_no_rule_or_no_known_method_is_still_bounded(sqlite_api: Api) -
 def test_nothing_is_in_flight_when_all_is_answered(sqlite_api: Api) -> None:
     """Whether answered well, refused, or failed."""
     person = sqlite_api.person()
-    with raised("http_requests_in_flight", 0, method="GET"), raised("http_requests_in_flight", 0, method="POST"):
+    with (
+        raised("http_requests_in_flight", 0, method="GET"),
+        raised("http_requests_in_flight", 0, method="POST"),
+    ):
         sqlite_api.get("/balance", person)
         sqlite_api.get("/balance")
         sqlite_api.client.post("/healthz")
@@ -95,7 +100,10 @@ def test_nothing_is_in_flight_when_all_is_answered(sqlite_api: Api) -> None:
 
 def test_a_refusal_is_counted_by_its_code(sqlite_api: Api) -> None:
     """Once, where it is answered."""
-    with raised("problems_total", 1, code="unauthorized"), raised("problems_total", 1, code="not-found"):
+    with (
+        raised("problems_total", 1, code="unauthorized"),
+        raised("problems_total", 1, code="not-found"),
+    ):
         problem_of(sqlite_api.get("/balance"), "unauthorized")
         problem_of(sqlite_api.get("/nothing"), "not-found")
 
@@ -116,7 +124,11 @@ def test_an_order_is_counted_when_it_is_accepted_and_when_its_user_ends_it(sqlit
         assert sqlite_api.ask("DELETE", f"/trading/orders/{first['id']}", person).status_code == 409
     with raised("orders_ended_total", 2, **cancelled):
         for _ in range(2):
-            data_of(sqlite_api.ask("DELETE", "/trading/orders", person, headers={"Idempotency-Key": "all"}))
+            data_of(
+                sqlite_api.ask(
+                    "DELETE", "/trading/orders", person, headers={"Idempotency-Key": "all"}
+                )
+            )
         data_of(sqlite_api.ask("DELETE", "/trading/orders", person))
 
 
@@ -125,12 +137,16 @@ def test_every_family_of_the_api_is_told(sqlite_api: Api) -> None:
     sqlite_api.books.tick(70_000)
     sqlite_api.books.match()
     data_of(sqlite_api.order(sqlite_api.person()), 201)
-    sqlite_api.books.core.redis.set(keys.ACCOUNT_EVENTS_SWEPT_AT, sqlite_api.books.clock().isoformat())
+    sqlite_api.books.core.redis.set(
+        keys.ACCOUNT_EVENTS_SWEPT_AT, sqlite_api.books.clock().isoformat()
+    )
 
     names = {name for name, _ in told(sqlite_api)}
     of_api = [family for family in FAMILIES if Process.API in family.told_by]
     missing = {
-        family.name for family in of_api if not any(f"stocking_{name}".startswith(family.name) for name in names)
+        family.name
+        for family in of_api
+        if not any(f"stocking_{name}".startswith(family.name) for name in names)
     }
 
     # These need an order that ended, a wake-up that was lost, a transaction that met another one, and a relayer.
@@ -186,7 +202,9 @@ def test_nothing_that_is_asked_changes_the_answer(sqlite_api: Api, asked: dict[s
 
 
 @pytest.mark.parametrize("way", ["stop", "pause"])
-def test_without_redis_the_rest_is_told(migrated_sqlite: str, valkey_server: Valkey, way: str) -> None:
+def test_without_redis_the_rest_is_told(
+    migrated_sqlite: str, valkey_server: Valkey, way: str
+) -> None:
     """In bounded time, and it is said what is missing."""
     with opened(settings_for(migrated_sqlite, valkey_server.url)) as books:
         api = api_on(books)
@@ -205,7 +223,11 @@ def test_without_redis_the_rest_is_told(migrated_sqlite: str, valkey_server: Val
         "market": 0,
     }
     assert found["stage_due_rows", (("stage", "execute"),)] == 0
-    assert not {name for name, _ in found} & {"queue_messages", "feed_status", "tick_reader_behind_seconds"}
+    assert not {name for name, _ in found} & {
+        "queue_messages",
+        "feed_status",
+        "tick_reader_behind_seconds",
+    }
 
 
 def test_without_the_database_the_rest_is_told(valkey_url: str) -> None:
@@ -326,7 +348,9 @@ def test_the_database_is_not_asked_more_often_for_being_looked_at(sqlite_api: Ap
     assert 1 <= looks <= 1 + (time.monotonic() - began) / KEEP_S
 
 
-def test_a_database_without_our_tables_is_a_source_that_fails(tmp_path: Any, valkey_url: str) -> None:
+def test_a_database_without_our_tables_is_a_source_that_fails(
+    tmp_path: Any, valkey_url: str
+) -> None:
     """As it is before the first migration: no 500, and the others are told."""
     with opened_without_rows(f"sqlite:///{tmp_path}/empty.db", valkey_url) as api:
         assert told(api)["metrics_source_up", (("source", "database"),)] == 0

@@ -19,7 +19,9 @@ ASKED_AT_ONCE = 10
 class Served:
     """gunicorn. ``answered`` is how often somebody was answered; of who was not, being cut off, nobody knows whether he was counted."""
 
-    def __init__(self, database_uri: str, redis_url: str, *, workers: int = 2, max_requests: int = 0) -> None:
+    def __init__(
+        self, database_uri: str, redis_url: str, *, workers: int = 2, max_requests: int = 0
+    ) -> None:
         self.url = f"http://127.0.0.1:{(port := free_port())}"
         self.answered = 0
         self.cut_off = 0
@@ -36,7 +38,9 @@ class Served:
     @property
     def children(self) -> list[int]:
         pid = self.process.pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
 
     def ask(self) -> bool:
         """Ask once, over a connection of its own, so that any worker may take it."""
@@ -58,12 +62,18 @@ class Served:
 
     def counted(self) -> float:
         """The requests that all workers together say to have answered."""
-        (line,) = re.findall(r'^\S+_count{method="GET",rule="/healthz",status="200"} (\S+)$', self.told(), re.MULTILINE)
+        (line,) = re.findall(
+            r'^\S+_count{method="GET",rule="/healthz",status="200"} (\S+)$',
+            self.told(),
+            re.MULTILINE,
+        )
         return float(line)
 
     def in_flight(self) -> float:
         return float(
-            re.findall(r'^stocking_http_requests_in_flight{method="GET"} (\S+)$', self.told(), re.MULTILINE)[0]
+            re.findall(
+                r'^stocking_http_requests_in_flight{method="GET"} (\S+)$', self.told(), re.MULTILINE
+            )[0]
         )
 
     def files(self) -> set[Path]:
@@ -84,7 +94,9 @@ def slots(files: Iterable[Path]) -> set[str]:
 
 
 @pytest.fixture
-def served(migrated_sqlite: str, valkey_url: str, request: pytest.FixtureRequest) -> Iterator[Served]:
+def served(
+    migrated_sqlite: str, valkey_url: str, request: pytest.FixtureRequest
+) -> Iterator[Served]:
     server = Served(migrated_sqlite, valkey_url, **getattr(request, "param", {}))
     try:
         wait_until(server.ask, what="gunicorn is up", deadline_s=60)
@@ -112,7 +124,9 @@ def test_killed_and_reloaded_workers_lose_no_count(served: Served) -> None:
 
     for victim in killed:
         os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: not set(killed) & set(served.children), what="the end of both", deadline_s=30)
+    wait_until(
+        lambda: not set(killed) & set(served.children), what="the end of both", deadline_s=30
+    )
     wait_until(served.is_whole, what="two others", deadline_s=60)
     served.ask_many()
     all_is_counted(served)
@@ -145,5 +159,7 @@ def test_a_recycled_worker_goes_on_counting(served: Served) -> None:
     assert len(workers) > 1
     # A worker that was there may be gone at the next look.
     files: set[Path] = set()
-    wait_until(lambda: files.update(served.files()) or files, what="a worker that counts", deadline_s=60)
+    wait_until(
+        lambda: files.update(served.files()) or files, what="a worker that counts", deadline_s=60
+    )
     assert slots(next(iter(files)).parent.iterdir()) == {"0"}

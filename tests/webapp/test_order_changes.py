@@ -51,7 +51,11 @@ def test_an_amended_buy_reserves_what_it_may_cost_now(
     amended = data_of(api.ask("PATCH", f"/trading/orders/{order['id']}", person, json=change))
 
     assert (amended["price"], amended["quantity"], amended["reserved_cash"]) == expected
-    assert (amended["id"], amended["status"], amended["finished_at"]) == (order["id"], "PENDING", None)
+    assert (amended["id"], amended["status"], amended["finished_at"]) == (
+        order["id"],
+        "PENDING",
+        None,
+    )
     assert data_of(api.get(f"/trading/orders/{order['id']}", person)) == amended
     assert balance(api, person) == (expected[2], START - expected[2])
     assert api.books.breaches() == []
@@ -65,7 +69,9 @@ def test_an_amended_sale_reserves_the_shares_that_it_is_for(api: Api, person: Pe
 
     data_of(api.ask("PATCH", path, person, json={"quantity": 10}))
     assert sellable(api, person) == (10, 0)
-    refused = problem_of(api.ask("PATCH", path, person, json={"quantity": 11}), "insufficient-quantity")
+    refused = problem_of(
+        api.ask("PATCH", path, person, json={"quantity": 11}), "insufficient-quantity"
+    )
     assert (refused["needed"], refused["held"], refused["reserved"]) == (1, 10, 10)
     assert refused["reserved_by"] == [order["id"]]
     data_of(api.ask("PATCH", path, person, json={"quantity": 3, "price": 81_000}))
@@ -91,8 +97,15 @@ def test_an_amendment_has_to_keep_to_the_rules(api: Api, person: Person) -> None
     order = api.limit_order(person)
     path = f"/trading/orders/{order['id']}"
 
-    short = problem_of(api.ask("PATCH", path, person, json={"quantity": 1_000}), "insufficient-cash")
-    assert problem_of(api.ask("PATCH", path, person, json={"price": 60_050}), "invalid-tick-size")["tick_size"] == 100
+    short = problem_of(
+        api.ask("PATCH", path, person, json={"quantity": 1_000}), "insufficient-cash"
+    )
+    assert (
+        problem_of(api.ask("PATCH", path, person, json={"price": 60_050}), "invalid-tick-size")[
+            "tick_size"
+        ]
+        == 100
+    )
     api.books.tick(70_000, base=70_000)
     problem_of(api.ask("PATCH", path, person, json={"price": 10_000}), "price-out-of-range")
 
@@ -114,13 +127,19 @@ def test_what_is_executed_stays(volume_api: Api) -> None:
     path = f"/trading/orders/{order['id']}"
 
     for quantity in (1, 4):
-        refused = problem_of(api.ask("PATCH", path, person, json={"quantity": quantity}), "validation-failed")
+        refused = problem_of(
+            api.ask("PATCH", path, person, json={"quantity": quantity}), "validation-failed"
+        )
         assert (refused["field"], refused["minimum"]) == ("quantity", 5)
     amended = data_of(api.ask("PATCH", path, person, json={"quantity": 5}))
     assert (amended["status"], amended["remaining_quantity"]) == ("PARTIALLY_FILLED", 1)
     assert amended["reserved_cash"] == 70_010
     cancelled = data_of(api.ask("DELETE", path, person))
-    assert (cancelled["status"], cancelled["executed_quantity"], cancelled["reserved_cash"]) == ("CANCELLED", 4, 0)
+    assert (cancelled["status"], cancelled["executed_quantity"], cancelled["reserved_cash"]) == (
+        "CANCELLED",
+        4,
+        0,
+    )
     assert balance(api, person) == (0, START - 280_042)
     assert api.books.breaches() == []
 
@@ -141,7 +160,9 @@ def test_only_limit_orders_that_may_wait_can_be_amended(
     order = data_of(api.order(person, "BUY", 1, **kind), 201)
     path = f"/trading/orders/{order['id']}"
 
-    refused = problem_of(api.ask("PATCH", path, person, json={"quantity": 2}), "order-not-amendable")
+    refused = problem_of(
+        api.ask("PATCH", path, person, json={"quantity": 2}), "order-not-amendable"
+    )
 
     assert (refused["order_type"], refused["time_in_force"]) == facts
     assert data_of(api.ask("DELETE", path, person))["status"] == "CANCELLED"
@@ -172,8 +193,13 @@ def test_a_finished_order_stays_what_it_is(api: Api, person: Person, method: str
     filled, cancelled = api.bought(person, 3), api.limit_order(person)
     api.ask("DELETE", f"/trading/orders/{cancelled['id']}", person)
 
-    for order, told in (filled, ("FILLED", None, 3)), (cancelled, ("CANCELLED", "cancelled-by-user", 0)):
-        refused = problem_of(api.ask(method, f"/trading/orders/{order['id']}", person, **body), "order-not-open")
+    for order, told in (
+        (filled, ("FILLED", None, 3)),
+        (cancelled, ("CANCELLED", "cancelled-by-user", 0)),
+    ):
+        refused = problem_of(
+            api.ask(method, f"/trading/orders/{order['id']}", person, **body), "order-not-open"
+        )
         assert (refused["order_status"], refused["reason"], refused["executed_quantity"]) == told
     problem_of(api.ask(method, f"/trading/orders/{uuid4()}", person, **body), "order-not-found")
 
@@ -193,11 +219,17 @@ def test_all_open_orders_are_cancelled_at_once(api: Api, person: Person) -> None
     done = data_of(api.ask("DELETE", "/trading/orders", person))
 
     assert done == {"cancelled": 3, "order_ids": [order["id"] for order in mine]}
-    found = {order["id"]: order["status"] for order in data_of(api.get("/trading/orders", person))["items"]}
+    found = {
+        order["id"]: order["status"]
+        for order in data_of(api.get("/trading/orders", person))["items"]
+    }
     assert found == {filled["id"]: "FILLED"} | {order["id"]: "CANCELLED" for order in mine}
     assert data_of(api.get(f"/trading/orders/{his['id']}", other))["status"] == "PENDING"
     assert balance(api, person)[0] == 0
-    assert data_of(api.ask("DELETE", "/trading/orders", person)) == {"cancelled": 0, "order_ids": []}
+    assert data_of(api.ask("DELETE", "/trading/orders", person)) == {
+        "cancelled": 0,
+        "order_ids": [],
+    }
     assert api.books.breaches() == []
 
 
@@ -205,7 +237,9 @@ def test_who_asks_to_cancel_some_does_not_lose_all(api: Api, person: Person) -> 
     """A filter, which this route does not know, is refused instead of being overlooked."""
     order = api.limit_order(person)
 
-    refused = problem_of(api.ask("DELETE", "/trading/orders?stock_code=A000660", person), "validation-failed")
+    refused = problem_of(
+        api.ask("DELETE", "/trading/orders?stock_code=A000660", person), "validation-failed"
+    )
 
     assert set(refused["errors"]["query"]) == {"stock_code"}
     assert data_of(api.get(f"/trading/orders/{order['id']}", person))["status"] == "PENDING"
@@ -215,7 +249,10 @@ def test_open_orders_are_found(api: Api, person: Person) -> None:
     """``open`` tells what may still be filled from what is finished, whatever the status is called."""
     filled, waiting = api.bought(person, 1), api.limit_order(person)
 
-    found = {word: data_of(api.get(f"/trading/orders?open={word}", person))["items"] for word in ("true", "false")}
+    found = {
+        word: data_of(api.get(f"/trading/orders?open={word}", person))["items"]
+        for word in ("true", "false")
+    }
 
     assert {word: [order["id"] for order in items] for word, items in found.items()} == {
         "true": [waiting["id"]],
@@ -227,13 +264,23 @@ def test_open_orders_are_found(api: Api, person: Person) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"price": None}, {"quantity": None}, {"quantity": 1, "side": "SELL"}, {"limit_price": 60_000}],
+    [
+        {},
+        {"price": None},
+        {"quantity": None},
+        {"quantity": 1, "side": "SELL"},
+        {"limit_price": 60_000},
+    ],
     ids=str,
 )
-def test_an_amendment_says_what_is_to_change(api: Api, person: Person, body: dict[str, Any]) -> None:
+def test_an_amendment_says_what_is_to_change(
+    api: Api, person: Person, body: dict[str, Any]
+) -> None:
     """Nothing, null and members that can't be amended are refused, in Korean."""
     order = api.limit_order(person)
 
-    problem_of(api.ask("PATCH", f"/trading/orders/{order['id']}", person, json=body), "validation-failed")
+    problem_of(
+        api.ask("PATCH", f"/trading/orders/{order['id']}", person, json=body), "validation-failed"
+    )
 
     assert data_of(api.get(f"/trading/orders/{order['id']}", person)) == order

@@ -55,7 +55,9 @@ def person(api: Api) -> Person:
     [(FillRule, RULES), (WaitingReason, REASONS), (EndReason, ENDINGS), (ChargeName, CHARGES)],
     ids=lambda one: getattr(one, "__name__", ""),
 )
-def test_every_code_has_its_words(codes_known: type[StrEnum], words: Mapping[StrEnum | None, str]) -> None:
+def test_every_code_has_its_words(
+    codes_known: type[StrEnum], words: Mapping[StrEnum | None, str]
+) -> None:
     """A code that is added without a sentence is noticed here, and not by a user."""
     assert set(codes_known) == {code for code in words if code is not None}
     assert all(HANGUL.search(sentence) for sentence in words.values())
@@ -87,10 +89,20 @@ def test_a_fill_is_explained_to_the_won(api: Api, person: Person) -> None:
         {"name": "transaction-tax", "label": "증권거래세", "rate_ppm": 500, "amount": 142},
         {"name": "rural-tax", "label": "농어촌특별세", "rate_ppm": 1_500, "amount": 427},
     ]
-    assert [fill[name] for name in ("ms_to_fill", "ms_to_settlement", "ms_to_portfolio")] == [2_000] * 3
-    assert (explanation["market"], explanation["kind"], explanation["side"]) == ("KOSPI", "STOCK", "SELL")
+    assert [fill[name] for name in ("ms_to_fill", "ms_to_settlement", "ms_to_portfolio")] == [
+        2_000
+    ] * 3
+    assert (explanation["market"], explanation["kind"], explanation["side"]) == (
+        "KOSPI",
+        "STOCK",
+        "SELL",
+    )
     ending = explanation["ending"]
-    assert (ending["status"], ending["reason"], ending["at"]) == ("FILLED", None, fill["executed_at"])
+    assert (ending["status"], ending["reason"], ending["at"]) == (
+        "FILLED",
+        None,
+        fill["executed_at"],
+    )
     assert "모두 체결" in ending["message"]
 
 
@@ -105,7 +117,11 @@ def test_a_limit_order_is_filled_at_its_limit_and_says_so(api: Api, person: Pers
 
     (fill,) = explained(api, person, order["id"])["executions"]
 
-    assert (fill["price"], fill["tick"]["price"], fill["rule"]["code"]) == (69_000, 68_500, "resting-at-limit")
+    assert (fill["price"], fill["tick"]["price"], fill["rule"]["code"]) == (
+        69_000,
+        68_500,
+        "resting-at-limit",
+    )
 
 
 def test_an_order_that_waits_says_for_what(api: Api, person: Person) -> None:
@@ -118,10 +134,24 @@ def test_an_order_that_waits_says_for_what(api: Api, person: Person) -> None:
     waiting = explanation["waiting"]
     assert list(waiting) == WAITING_MEMBERS
     assert (waiting["stage"], codes(explanation)) == ("in-book", ["price-not-met"])
-    assert (waiting["price"], waiting["last_price"], waiting["last_price_age_ms"]) == (69_000, 70_000, 3_000)
-    assert (waiting["distance"], waiting["distance_bp"], waiting["distance_steps"]) == (1_000, 143, 10)
-    assert datetime.fromisoformat(waiting["expires_at"]) == datetime.fromisoformat("2026-11-21T00:00:00+09:00")
-    assert (waiting["next_opening"], waiting["halted_since"], waiting["next_look_at"]) == (None, None, None)
+    assert (waiting["price"], waiting["last_price"], waiting["last_price_age_ms"]) == (
+        69_000,
+        70_000,
+        3_000,
+    )
+    assert (waiting["distance"], waiting["distance_bp"], waiting["distance_steps"]) == (
+        1_000,
+        143,
+        10,
+    )
+    assert datetime.fromisoformat(waiting["expires_at"]) == datetime.fromisoformat(
+        "2026-11-21T00:00:00+09:00"
+    )
+    assert (waiting["next_opening"], waiting["halted_since"], waiting["next_look_at"]) == (
+        None,
+        None,
+        None,
+    )
     assert explanation["executions"] == []
 
 
@@ -152,7 +182,9 @@ def test_an_order_is_explained_while_the_market_is_away(api: Api, person: Person
         core.close()
 
     assert codes(explanation) == ["market-unavailable"]
-    assert [explanation["waiting"][name] for name in ("last_price", "last_price_age_ms", "distance")] == [None] * 3
+    assert [
+        explanation["waiting"][name] for name in ("last_price", "last_price_age_ms", "distance")
+    ] == [None] * 3
 
 
 def test_every_end_is_explained(api: Api, person: Person) -> None:
@@ -179,7 +211,11 @@ def test_every_end_is_explained(api: Api, person: Person) -> None:
     for reason, order_id in ended.items():
         ending = explained(api, person, order_id)["ending"]
         order = data_of(api.get(f"/trading/orders/{order_id}", person))
-        assert (ending["reason"], ending["status"], ending["at"]) == (reason, order["status"], order["finished_at"])
+        assert (ending["reason"], ending["status"], ending["at"]) == (
+            reason,
+            order["status"],
+            order["finished_at"],
+        )
         assert HANGUL.search(ending["message"])
 
 

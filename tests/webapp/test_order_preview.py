@@ -52,11 +52,19 @@ def test_what_a_market_buy_would_come_to(api: Api, owner: Person) -> None:
     preview = data_of(api.post(PATH, owner, form()))
 
     assert list(preview) == MEMBERS
-    assert (preview["stock_name"], preview["order_type"], preview["time_in_force"]) == ("삼성전자", "MARKET", "DAY")
+    assert (preview["stock_name"], preview["order_type"], preview["time_in_force"]) == (
+        "삼성전자",
+        "MARKET",
+        "DAY",
+    )
     assert (preview["price"], preview["amount"], preview["commission"]) == (70_000, 700_000, 105)
     assert (preview["tax"], preview["transaction_tax"], preview["rural_tax"]) == (0, 0, 0)
     assert (preview["net_amount"], preview["reserved_cash"]) == (700_105, 714_107)
-    assert (preview["largest_quantity"], preview["fills_at_once"], preview["tick_age_ms"]) == (130, True, 0)
+    assert (preview["largest_quantity"], preview["fills_at_once"], preview["tick_age_ms"]) == (
+        130,
+        True,
+        0,
+    )
 
 
 def test_what_a_limit_sale_would_bring_in(api: Api, owner: Person) -> None:
@@ -65,7 +73,11 @@ def test_what_a_limit_sale_would_bring_in(api: Api, owner: Person) -> None:
 
     assert (preview["price"], preview["amount"], preview["commission"]) == (71_300, 285_200, 42)
     assert (preview["transaction_tax"], preview["rural_tax"], preview["tax"]) == (142, 427, 569)
-    assert (preview["net_amount"], preview["reserved_cash"], preview["largest_quantity"]) == (284_589, 0, 10)
+    assert (preview["net_amount"], preview["reserved_cash"], preview["largest_quantity"]) == (
+        284_589,
+        0,
+        10,
+    )
     assert preview["fills_at_once"] is False
 
 
@@ -75,7 +87,16 @@ def test_what_nobody_knows_is_null(api: Api, owner: Person) -> None:
 
     preview = data_of(api.post(PATH, owner, form("SELL", 5)))
 
-    unknown = ("price", "amount", "commission", "transaction_tax", "rural_tax", "tax", "net_amount", "tick_age_ms")
+    unknown = (
+        "price",
+        "amount",
+        "commission",
+        "transaction_tax",
+        "rural_tax",
+        "tax",
+        "net_amount",
+        "tick_age_ms",
+    )
     assert {preview[name] for name in unknown} == {None}
     assert (preview["largest_quantity"], preview["fills_at_once"]) == (10, False)
 
@@ -96,7 +117,9 @@ def test_what_nobody_knows_is_null(api: Api, owner: Person) -> None:
     ids=str,
 )
 @pytest.mark.parametrize("age_ms", [0, 10_001])
-def test_the_order_does_what_its_preview_said(api: Api, owner: Person, body: dict[str, Any], age_ms: int) -> None:
+def test_the_order_does_what_its_preview_said(
+    api: Api, owner: Person, body: dict[str, Any], age_ms: int
+) -> None:
     """It sets aside what was foretold, and is filled by its first execution exactly where that was."""
     api.books.tick(70_000, base=70_000, age_ms=age_ms)
     foretold = api.post(PATH, owner, body)
@@ -114,7 +137,9 @@ def test_the_order_does_what_its_preview_said(api: Api, owner: Person, body: dic
 
 @pytest.mark.parametrize("side", ["BUY", "SELL"])
 @pytest.mark.parametrize("price", [None, 64_300])
-def test_the_largest_quantity_is_the_largest(api: Api, owner: Person, side: str, price: int | None) -> None:
+def test_the_largest_quantity_is_the_largest(
+    api: Api, owner: Person, side: str, price: int | None
+) -> None:
     """An order for so many shares is accepted; one more is too many."""
     kind = {} if price is None else {"order_type": "LIMIT", "price": price}
     largest = data_of(api.post(PATH, owner, form(side, 1, **kind)))["largest_quantity"]
@@ -150,7 +175,9 @@ def test_the_refusal_is_the_orders(api: Api, owner: Person, body: dict[str, Any]
     set_status(api.books, "HALTED", HYNIX)
     differs = {"instance", "request_id"}
 
-    foretold, met = (problem_form(api.post(path, owner, body)) for path in (PATH, "/trading/orders"))
+    foretold, met = (
+        problem_form(api.post(path, owner, body)) for path in (PATH, "/trading/orders")
+    )
 
     assert {name: foretold[name] for name in foretold.keys() - differs} == {
         name: met[name] for name in met.keys() - differs
@@ -162,7 +189,13 @@ def test_a_preview_leaves_nothing_behind(api: Api, owner: Person) -> None:
     before, counts = everything(api.books), row_counts(api)
 
     with statements_counted(api.books.core.database.engine) as statements:
-        for body in (form(), form("SELL"), limit(60_000), form(quantity=1_000), form(client_order_id="mine")):
+        for body in (
+            form(),
+            form("SELL"),
+            limit(60_000),
+            form(quantity=1_000),
+            form(client_order_id="mine"),
+        ):
             api.post(PATH, owner, body, headers={"Idempotency-Key": "one-key"})
 
     assert (everything(api.books), row_counts(api), api.books.sent) == (before, counts, [])

@@ -19,7 +19,9 @@ def person(api: Api) -> Person:
     return api.person()
 
 
-def limit(api: Api, who: Person, price: int, side: str = "BUY", quantity: int = 1, **more: Any) -> Any:
+def limit(
+    api: Api, who: Person, price: int, side: str = "BUY", quantity: int = 1, **more: Any
+) -> Any:
     return api.order(who, side, quantity, order_type="LIMIT", price=price, **more)
 
 
@@ -38,7 +40,11 @@ def test_a_price_between_two_steps_names_both(
     """The refusal names the legal prices on both sides, and either of them is accepted."""
     refused = problem_of(limit(api, person, price), "invalid-tick-size")
 
-    assert (refused["price"], refused["tick_size"], refused["nearest_prices"]) == (price, step, nearest)
+    assert (refused["price"], refused["tick_size"], refused["nearest_prices"]) == (
+        price,
+        step,
+        nearest,
+    )
     for legal in nearest:
         data_of(limit(api, person, legal), 201)
 
@@ -54,7 +60,9 @@ def test_a_fund_has_a_grid_of_its_own(api: Api, person: Person) -> None:
 
 
 @pytest.mark.parametrize(("price", "inside"), [(48_950, 49_000), (91_100, 91_000)])
-def test_a_price_beyond_the_days_limits_names_them(api: Api, person: Person, price: int, inside: int) -> None:
+def test_a_price_beyond_the_days_limits_names_them(
+    api: Api, person: Person, price: int, inside: int
+) -> None:
     """The limits and the base price that they follow from; the limit itself is a legal price."""
     refused = problem_of(limit(api, person, price), "price-out-of-range")
 
@@ -63,8 +71,12 @@ def test_a_price_beyond_the_days_limits_names_them(api: Api, person: Person, pri
     data_of(limit(api, person, inside), 201)
 
 
-@pytest.mark.parametrize("kind", [{}, {"order_type": "LIMIT", "price": 63_700}], ids=["market", "limit"])
-def test_too_little_cash_names_what_is_enough_for(api: Api, person: Person, kind: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "kind", [{}, {"order_type": "LIMIT", "price": 63_700}], ids=["market", "limit"]
+)
+def test_too_little_cash_names_what_is_enough_for(
+    api: Api, person: Person, kind: dict[str, Any]
+) -> None:
     """Needed and available to the won; an order for the largest quantity is accepted, one share more is not."""
     api.limit_order(person, quantity=1)
 
@@ -123,13 +135,23 @@ def at(api: Api, moment: str) -> None:
         ("2026-11-20T08:59:59", {}, "2026-11-20T09:00:00+09:00"),
         ("2026-11-20T15:20:00", {}, "2026-11-23T09:00:00+09:00"),
         ("2026-11-20T17:00:00", {}, "2026-11-23T09:00:00+09:00"),
-        ("2026-11-20T15:45:00", {"time_in_force": "IOC", "price": 60_000}, "2026-11-20T16:00:00+09:00"),
-        ("2026-11-20T20:00:00", {"time_in_force": "FOK", "price": 60_000}, "2026-11-23T09:00:00+09:00"),
+        (
+            "2026-11-20T15:45:00",
+            {"time_in_force": "IOC", "price": 60_000},
+            "2026-11-20T16:00:00+09:00",
+        ),
+        (
+            "2026-11-20T20:00:00",
+            {"time_in_force": "FOK", "price": 60_000},
+            "2026-11-23T09:00:00+09:00",
+        ),
         ("2026-11-19T09:30:00", {}, "2026-11-19T10:00:00+09:00"),
         ("2026-12-31T12:00:00", {}, "2027-01-04T10:00:00+09:00"),
     ],
 )
-def test_a_closed_market_names_its_opening(krx_api: Api, moment: str, kind: dict[str, Any], next_open: str) -> None:
+def test_a_closed_market_names_its_opening(
+    krx_api: Api, moment: str, kind: dict[str, Any], next_open: str
+) -> None:
     """What needs an open market is told from when on it is accepted, and then it is."""
     api, person = krx_api, krx_api.person()
     at(api, moment)
@@ -144,7 +166,9 @@ def test_a_closed_market_names_its_opening(krx_api: Api, moment: str, kind: dict
     data_of(api.order(api.signed_in(person.email), "BUY", 1, **body), 201)
 
 
-@pytest.mark.parametrize("moment", ["2026-11-20T08:00:00", "2026-11-20T15:45:00", "2026-11-21T12:00:00"])
+@pytest.mark.parametrize(
+    "moment", ["2026-11-20T08:00:00", "2026-11-20T15:45:00", "2026-11-21T12:00:00"]
+)
 def test_an_order_that_may_wait_is_taken_at_any_time(krx_api: Api, moment: str) -> None:
     """Of a DAY or GTC limit order nothing is asked but its price; it is amended and cancelled as well."""
     api = krx_api

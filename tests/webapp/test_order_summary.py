@@ -42,13 +42,21 @@ def test_the_days_orders_are_summed_up(api: Api, trader: Person) -> None:
     found = summary(api, trader)
 
     assert (found["from"], found["to"], found["stock_code"]) == ("2026-11-21", "2026-11-21", None)
-    assert (found["orders"], found["by_status"]["FILLED"], found["by_status"]["CANCELLED"]) == (3, 2, 1)
+    assert (found["orders"], found["by_status"]["FILLED"], found["by_status"]["CANCELLED"]) == (
+        3,
+        2,
+        1,
+    )
     assert list(found["buy"]) == list(found["sell"]) == SIDE_MEMBERS
     assert found["sell"] == {
         "orders": 1, "ordered_quantity": 4, "executed_quantity": 4, "executed_amount": 285_200, "commission": 42, "tax": 569,
         "transaction_tax": 142, "rural_tax": 427, "realized_profit": 4_547, "unapplied_executions": 0,
     }  # fmt: skip
-    assert (found["buy"]["orders"], found["buy"]["ordered_quantity"], found["buy"]["executed_quantity"]) == (2, 11, 1)
+    assert (
+        found["buy"]["orders"],
+        found["buy"]["ordered_quantity"],
+        found["buy"]["executed_quantity"],
+    ) == (2, 11, 1)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +79,11 @@ def test_a_period_narrows_the_summary(
     assert (found["orders"], (found["from"], found["to"])) == (orders, days)
     if "from" in query or "to" in query:
         assert len(data_of(api.get(f"/trading/orders{query}", trader))["items"]) == orders
-    assert sum(found["by_status"].values()) == found["buy"]["orders"] + found["sell"]["orders"] == orders
+    assert (
+        sum(found["by_status"].values())
+        == found["buy"]["orders"] + found["sell"]["orders"]
+        == orders
+    )
 
 
 def test_a_summary_is_ones_own(api: Api, trader: Person) -> None:
@@ -81,7 +93,14 @@ def test_a_summary_is_ones_own(api: Api, trader: Person) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["from=2026-11-21&to=2026-11-20", "from=yesterday", "to=", "stock_code=samsung", "from=0001-01-01"]
+    "query",
+    [
+        "from=2026-11-21&to=2026-11-20",
+        "from=yesterday",
+        "to=",
+        "stock_code=samsung",
+        "from=0001-01-01",
+    ],
 )
 def test_a_period_that_cannot_be_is_refused(api: Api, query: str) -> None:
     """By name, as in every list."""

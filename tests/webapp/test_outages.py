@@ -37,7 +37,10 @@ def sending_api(migrated_mariadb: str, valkey_url: str) -> Iterator[Api]:
     """The API as in production: wake-ups go to a real broker, account events to real streams, each by a thread."""
     with opened(settings_for(migrated_mariadb, valkey_url)) as books:
         core = trading_core.build(
-            books.settings, deliver=producer_courier(books.settings), publishing=on_a_thread, clock=books.clock
+            books.settings,
+            deliver=producer_courier(books.settings),
+            publishing=on_a_thread,
+            clock=books.clock,
         )
         try:
             yield api_on(Books(core, books.clock))
@@ -81,7 +84,10 @@ def test_limit_orders_while_redis_is_away(sending_api: Api, redis_away: Callable
     with within():
         waiting = data_of(sending_api.get(f"{path}/explain", person))["waiting"]
     with within():
-        assert data_of(sending_api.ask("PATCH", path, person, json={"price": 61_000}))["reserved_cash"] == 610_091
+        assert (
+            data_of(sending_api.ask("PATCH", path, person, json={"price": 61_000}))["reserved_cash"]
+            == 610_091
+        )
     with within():
         assert data_of(sending_api.ask("DELETE", path, person))["status"] == "CANCELLED"
 
@@ -112,7 +118,9 @@ def test_wealth_while_redis_is_away(sending_api: Api, redis_away: Callable[[], N
 @pytest.mark.parametrize(
     "path", ["stock/A005930", "stocks/multiple?stock_codes=A005930", "stocks/all", "daemon/health"]
 )
-def test_quotes_while_redis_is_away(sqlite_api: Api, redis_away: Callable[[], None], path: str) -> None:
+def test_quotes_while_redis_is_away(
+    sqlite_api: Api, redis_away: Callable[[], None], path: str
+) -> None:
     """Without the market there is no quote, and the answer is a 503 that says so."""
     person = sqlite_api.person()
     redis_away()
@@ -123,7 +131,11 @@ def test_quotes_while_redis_is_away(sqlite_api: Api, redis_away: Callable[[], No
 
 def test_readiness_while_redis_is_away(sqlite_api: Api, redis_away: Callable[[], None]) -> None:
     """Orders can still be taken, so the process stays ready and alive; it says what is missing."""
-    assert sqlite_api.client.get("/readyz").get_json() == {"status": "ready", "database": "ok", "redis": "ok"}
+    assert sqlite_api.client.get("/readyz").get_json() == {
+        "status": "ready",
+        "database": "ok",
+        "redis": "ok",
+    }
     redis_away()
 
     with within():
@@ -137,10 +149,18 @@ def test_everything_is_503_while_the_database_is_away(sqlite_api: Api) -> None:
     """No route that needs the database answers anything else, none hangs, and the process is alive but not ready."""
     person = sqlite_api.person()
     away = f"mysql+pymysql://root@127.0.0.1:{free_port()}/stocking?charset=utf8mb4"
-    core = trading_core.build(settings_for(away, sqlite_api.books.settings.redis_url.get_secret_value()))
+    core = trading_core.build(
+        settings_for(away, sqlite_api.books.settings.redis_url.get_secret_value())
+    )
     api = api_on(Books(core, sqlite_api.books.clock))
     try:
-        for path in ("/users/me", "/balance", "/portfolio", "/trading/orders", "/trading/transactions"):
+        for path in (
+            "/users/me",
+            "/balance",
+            "/portfolio",
+            "/trading/orders",
+            "/trading/transactions",
+        ):
             with within():
                 problem_of(api.get(path, person), "service-unavailable")
         for headers in ({}, {"Idempotency-Key": "key"}):
@@ -151,7 +171,10 @@ def test_everything_is_503_while_the_database_is_away(sqlite_api: Api) -> None:
         with within():
             problem_of(api.login(person.email), "service-unavailable")
         with within():
-            problem_of(api.post("/users/refresh", headers=bearer(person.refresh_token)), "service-unavailable")
+            problem_of(
+                api.post("/users/refresh", headers=bearer(person.refresh_token)),
+                "service-unavailable",
+            )
         assert api.client.get("/healthz").status_code == 200
         readiness = api.client.get("/readyz")
         assert (readiness.status_code, readiness.get_json()["database"]) == (503, "unavailable")
@@ -191,7 +214,9 @@ def frozen(server: MariaDB) -> Iterator[None]:
         os.kill(server.pid, signal.SIGCONT)
 
 
-def test_a_frozen_database_is_waited_for_once(migrated_mariadb: str, mariadb_server: MariaDB, valkey_url: str) -> None:
+def test_a_frozen_database_is_waited_for_once(
+    migrated_mariadb: str, mariadb_server: MariaDB, valkey_url: str
+) -> None:
     """Whatever is asked, and however many statements and tries it would take: for the API's patience and no longer, and the books stand."""
     with opened(settings_for(migrated_mariadb, valkey_url)) as books:
         core = trading_core.build(books.settings, database_timeout_s=1, clock=books.clock)
@@ -230,7 +255,14 @@ def test_who_serves_people_is_less_patient_than_a_command(tmp_path: Path) -> Non
         ([sys.executable, "-m", "flask", "--app", "wsgi", "shell"], "patience 44"),
     ):
         ended = subprocess.run(
-            command, input=told, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60
+            command,
+            input=told,
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
         )
         assert patience in ended.stdout
 

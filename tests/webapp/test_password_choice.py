@@ -31,12 +31,18 @@ def test_a_password_is_refused_with_its_reason(
     registering = api.register("gildong.navy@example.com", password=password)
     person = api.person("gildong.navy@example.com")
     change = {"current_password": PASSWORD, "new_password": password}
-    changing = api.post("/users/me/password", person, change, headers={"Idempotency-Key": "one-key"})
+    changing = api.post(
+        "/users/me/password", person, change, headers={"Idempotency-Key": "one-key"}
+    )
 
     for answer, field in ((registering, "password"), (changing, "new_password")):
         refused = problem_of(answer, "validation-failed")
         assert (refused["field"], refused["reason"]) == (field, reason)
-        assert {name: refused.get(name) for name in ("minimum", "limit")} == {"minimum": None, "limit": None, **facts}
+        assert {name: refused.get(name) for name in ("minimum", "limit")} == {
+            "minimum": None,
+            "limit": None,
+            **facts,
+        }
         assert refused["errors"] == {"json": {field: [refused["detail"]]}}
         assert "비밀번호" in refused["detail"]
         assert HANGUL.search(refused["detail"])
@@ -58,7 +64,11 @@ def test_a_password_from_before_still_signs_in(sqlite_api: Api) -> None:
     users = table_of(User)
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     for old in ("1234", "password"):
-        changed = update(users).where(users.c.email == person.email).values(password_hash=hasher.hash(old))
+        changed = (
+            update(users)
+            .where(users.c.email == person.email)
+            .values(password_hash=hasher.hash(old))
+        )
         sqlite_api.books.do(lambda session, changed=changed: session.execute(changed))
         data_of(sqlite_api.login(person.email, old))
 
@@ -75,5 +85,8 @@ def test_operators_say_how_long_it_must_be(migrated_sqlite: str, valkey_url: str
     """As NIST asks where a password is all that is asked for."""
     with opened(settings_for(migrated_sqlite, valkey_url, password_length_min=15)) as books:
         api = api_on(books)
-        assert problem_of(api.register(password="battery staple"), "validation-failed")["minimum"] == 15
+        assert (
+            problem_of(api.register(password="battery staple"), "validation-failed")["minimum"]
+            == 15
+        )
         data_of(api.register(password="battery staples"), 201)

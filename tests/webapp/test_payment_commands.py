@@ -16,7 +16,9 @@ def stack(migrated_sqlite: str, valkey_url: str) -> Iterator[PaymentsStack]:
 
 
 def run(stack: PaymentsStack, *arguments: str) -> Result:
-    return CliRunner().invoke(FlaskGroup(create_app=lambda: stack.api.app), ["payments", *arguments])
+    return CliRunner().invoke(
+        FlaskGroup(create_app=lambda: stack.api.app), ["payments", *arguments]
+    )
 
 
 def test_an_alert_is_shown_seen_to_and_gone(stack: PaymentsStack) -> None:
@@ -32,7 +34,9 @@ def test_an_alert_is_shown_seen_to_and_gone(stack: PaymentsStack) -> None:
     listed = run(stack, "alerts").output
     assert f"{payment_id} chargeback" in listed
     assert listed.endswith("1 open alerts.\n")
-    assert run(stack, "resolve", payment_id, "--note", "  asked the\nbank ").output.endswith("1 resolved.\n")
+    assert run(stack, "resolve", payment_id, "--note", "  asked the\nbank ").output.endswith(
+        "1 resolved.\n"
+    )
     assert run(stack, "alerts").output.endswith("0 open alerts.\n")
     assert "resolved: asked the bank" in run(stack, "show", payment_id).output
     again = run(stack, "resolve", payment_id, "--note", "once more")
@@ -70,7 +74,9 @@ def test_a_stuck_refund_is_given_up_behind_a_look(stack: PaymentsStack) -> None:
         ("give-up", "0", "--note", "x"),
     ],
 )
-def test_what_is_not_there_is_said_in_a_sentence(stack: PaymentsStack, arguments: tuple[str, ...]) -> None:
+def test_what_is_not_there_is_said_in_a_sentence(
+    stack: PaymentsStack, arguments: tuple[str, ...]
+) -> None:
     """No traceback, and nothing is asked of PortOne for an id that is none."""
     result = run(stack, *arguments)
     assert result.exit_code in (1, 2)

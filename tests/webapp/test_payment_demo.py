@@ -16,11 +16,17 @@ def page_with(sqlite_uri: str, redis_url: str, **changed: object) -> tuple[str, 
         return answer.get_data(as_text=True), answer.headers["Content-Security-Policy"]
 
 
-def test_the_page_needs_the_stand_in_and_nothing_else(migrated_sqlite: str, valkey_url: str) -> None:
+def test_the_page_needs_the_stand_in_and_nothing_else(
+    migrated_sqlite: str, valkey_url: str
+) -> None:
     """Its policy lets it load just what it names, and none of it is inline."""
-    page, policy = page_with(migrated_sqlite, valkey_url, portone_api_base_url="http://127.0.0.1:9999")
+    page, policy = page_with(
+        migrated_sqlite, valkey_url, portone_api_base_url="http://127.0.0.1:9999"
+    )
     assets = ASSET.findall(page)
-    assert [asset for asset in assets if not asset.startswith("/demo/")] == ["http://127.0.0.1:9999/v2/browser-sdk.js"]
+    assert [asset for asset in assets if not asset.startswith("/demo/")] == [
+        "http://127.0.0.1:9999/v2/browser-sdk.js"
+    ]
     assert "script-src 'self' http://127.0.0.1:9999;" in policy + ";"
     assert policy.startswith("default-src 'none'; ")
     assert "unsafe" not in policy
@@ -29,7 +35,9 @@ def test_the_page_needs_the_stand_in_and_nothing_else(migrated_sqlite: str, valk
 
 
 def test_the_same_page_runs_against_portone_itself(migrated_sqlite: str, valkey_url: str) -> None:
-    page, policy = page_with(migrated_sqlite, valkey_url, portone_api_base_url="https://api.portone.io")
+    page, policy = page_with(
+        migrated_sqlite, valkey_url, portone_api_base_url="https://api.portone.io"
+    )
     assert "https://cdn.portone.io/v2/browser-sdk.js" in ASSET.findall(page)
     assert "127.0.0.1" not in page + policy
     assert "script-src 'self' https://cdn.portone.io;" in policy + ";"
@@ -40,14 +48,19 @@ def test_its_parts_are_served_from_here(sqlite_api: Api, name: str) -> None:
     page = sqlite_api.client.get(PATH).get_data(as_text=True)
     assert f"{PATH}/assets/{name}" in ASSET.findall(page)
     part = sqlite_api.client.get(f"{PATH}/assets/{name}")
-    assert (part.status_code, part.mimetype.removeprefix("text/")) == (200, {"js": "javascript"}.get(name[8:], "css"))
+    assert (part.status_code, part.mimetype.removeprefix("text/")) == (
+        200,
+        {"js": "javascript"}.get(name[8:], "css"),
+    )
     part.close()
 
 
 def test_production_does_not_know_it_and_the_document_does_not_tell_of_it(
     migrated_sqlite: str, valkey_url: str
 ) -> None:
-    production = settings_for(migrated_sqlite, valkey_url).model_copy(update={"environment": "production"})
+    production = settings_for(migrated_sqlite, valkey_url).model_copy(
+        update={"environment": "production"}
+    )
     with opened(production) as books:
         for path in (PATH, f"{PATH}/assets/payment.js"):
             assert api_on(books).client.get(path).status_code == 404

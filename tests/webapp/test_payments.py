@@ -19,7 +19,9 @@ from trading.database.transactions import statements_counted
 from trading.queue import Task
 from trading.settings import PORTONE_DEVELOPMENT_STORE_ID, PORTONE_DEVELOPMENT_WEBHOOK_SECRET
 
-PREPARE, COMPLETE, WEBHOOK = (f"/payments/portone/{path}" for path in ("prepare", "complete", "webhook"))
+PREPARE, COMPLETE, WEBHOOK = (
+    f"/payments/portone/{path}" for path in ("prepare", "complete", "webhook")
+)
 BODY = {"amount": 10_000, "order_name": "프리미엄 구독", "currency": "KRW"}
 OTHER_SECRET = "whsec_b3VyLW93bi1zZWNyZXQtb2Ytc29tZS1sZW5ndGg="
 
@@ -43,11 +45,15 @@ def webhook(
     """Send a webhook that is signed with ``secret``; ``headers`` replace its own."""
     data = {"paymentId": payment_id, "storeId": store_id, "transactionId": "t"}
     octets = (
-        json.dumps({"type": kind, "timestamp": "2026-01-01T00:00:00Z", "data": data}).encode() if body is None else body
+        json.dumps({"type": kind, "timestamp": "2026-01-01T00:00:00Z", "data": data}).encode()
+        if body is None
+        else body
     )
     at = str(int(stack.books.clock().timestamp()))
     key = base64.b64decode(secret.removeprefix("whsec_"))
-    signature = base64.b64encode(hmac.digest(key, f"id.{at}.".encode() + octets, hashlib.sha256)).decode()
+    signature = base64.b64encode(
+        hmac.digest(key, f"id.{at}.".encode() + octets, hashlib.sha256)
+    ).decode()
     sent = {
         "Content-Type": "application/json",
         "webhook-id": "id",
@@ -118,7 +124,9 @@ def test_what_can_not_be_paid_for_is_refused(stack: PaymentsStack, changed: dict
 
 def test_a_name_is_cleaned_for_the_payment_gateways(stack: PaymentsStack) -> None:
     who = stack.api.person()
-    data = data_of(stack.api.post(PREPARE, who, {**BODY, "order_name": " 크레딧  10,000원 + 보너스 "}), 201)
+    data = data_of(
+        stack.api.post(PREPARE, who, {**BODY, "order_name": " 크레딧  10,000원 + 보너스 "}), 201
+    )
     assert data["order_name"] == "크레딧 10 000원 보너스"
 
 
@@ -126,7 +134,10 @@ def test_a_name_is_cleaned_for_the_payment_gateways(stack: PaymentsStack) -> Non
     ("fault", "code"),
     [
         ({"drop": "before"}, "payment-service-unavailable"),
-        ({"answer": {"status": 500, "body": "<html>", "headers": {}}}, "payment-service-unavailable"),
+        (
+            {"answer": {"status": 500, "body": "<html>", "headers": {}}},
+            "payment-service-unavailable",
+        ),
         (
             {
                 "answer": {
@@ -139,19 +150,28 @@ def test_a_name_is_cleaned_for_the_payment_gateways(stack: PaymentsStack) -> Non
         ),
     ],
 )
-def test_a_payment_that_portone_does_not_take_is_over(stack: PaymentsStack, fault: dict[str, Any], code: str) -> None:
+def test_a_payment_that_portone_does_not_take_is_over(
+    stack: PaymentsStack, fault: dict[str, Any], code: str
+) -> None:
     """The request fails, nothing waits for the payment, and the same key prepares another one."""
     who = stack.api.person()
     stack.portone.wrong(method="POST", path=".*/pre-register", **fault)
     key = {"Idempotency-Key": "one"}
     problem_of(stack.api.post(PREPARE, who, BODY, headers=key), code)
     (row,) = rows(stack.books, "SELECT status, wake_at, failure FROM payments")
-    assert (row["status"], row["wake_at"], row["failure"]) == ("EXPIRED", None, "pre-registration failed")
+    assert (row["status"], row["wake_at"], row["failure"]) == (
+        "EXPIRED",
+        None,
+        "pre-registration failed",
+    )
     first = stack.api.post(PREPARE, who, BODY, headers=key)
     again = stack.api.post(PREPARE, who, BODY, headers=key)
     assert data_of(first, 201) == data_of(again, 201)
     assert again.headers["Idempotency-Replayed"] == "true"
-    problem_of(stack.api.post(PREPARE, who, {**BODY, "amount": 1_000}, headers=key), "idempotency-key-conflict")
+    problem_of(
+        stack.api.post(PREPARE, who, {**BODY, "amount": 1_000}, headers=key),
+        "idempotency-key-conflict",
+    )
     assert len(rows(stack.books, "SELECT id FROM payments")) == 2
 
 
@@ -163,7 +183,20 @@ def test_an_account_has_a_ceiling_for_payments_too(stack: PaymentsStack) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["..", ".", "../cancel", "", "0" * 31, "0" * 33, "G" * 32, "0" * 31 + "\x00", "\ud800", 5, None]
+    "text",
+    [
+        "..",
+        ".",
+        "../cancel",
+        "",
+        "0" * 31,
+        "0" * 33,
+        "G" * 32,
+        "0" * 31 + "\x00",
+        "\ud800",
+        5,
+        None,
+    ],
 )
 def test_an_id_that_is_none_goes_nowhere(stack: PaymentsStack, text: object) -> None:
     """It is refused before anything is looked up, and PortOne never hears of it."""
@@ -206,7 +239,9 @@ def test_another_persons_payment_is_not_there(stack: PaymentsStack) -> None:
         {"to": "me"},
     ],
 )
-def test_a_refund_that_can_not_be_meant_is_refused(stack: PaymentsStack, body: dict[str, Any]) -> None:
+def test_a_refund_that_can_not_be_meant_is_refused(
+    stack: PaymentsStack, body: dict[str, Any]
+) -> None:
     who = stack.api.person()
     payment_id = stack.paid(who)
     before = everything(stack.books)
@@ -222,12 +257,16 @@ def test_a_refund_is_asked_for_once_by_one_key(stack: PaymentsStack) -> None:
     first, again = (stack.api.post(path, who, {"amount": 1_000}, headers=key) for _ in range(2))
     assert data_of(first, 202) == data_of(again, 202)
     assert stack.payment(who, payment_id)["held_amount"] == 1_000
-    problem_of(stack.api.post(path, who, {"amount": 2_000}, headers=key), "idempotency-key-conflict")
+    problem_of(
+        stack.api.post(path, who, {"amount": 2_000}, headers=key), "idempotency-key-conflict"
+    )
 
 
 def test_what_was_not_credited_is_not_refunded(stack: PaymentsStack) -> None:
     who = stack.api.person()
-    refused = problem_of(stack.api.post(f"/payments/{stack.prepare(who)}/cancel", who, {}), "payment-not-refundable")
+    refused = problem_of(
+        stack.api.post(f"/payments/{stack.prepare(who)}/cancel", who, {}), "payment-not-refundable"
+    )
     assert refused["payment_status"] == "PENDING"
 
 
@@ -257,7 +296,9 @@ def test_a_webhook_is_remembered_in_one_statement(stack: PaymentsStack) -> None:
     with statements_counted(stack.books.core.database.engine) as sent:
         assert webhook(stack, payment_id).status_code == 200
     assert [one for one in sent if not one.startswith("BEGIN")] == [sent[-1]]
-    assert [(one.task, one.ids) for one in stack.books.sent] == [(Task.VERIFY_PAYMENT, (UUID(hex=payment_id),))]
+    assert [(one.task, one.ids) for one in stack.books.sent] == [
+        (Task.VERIFY_PAYMENT, (UUID(hex=payment_id),))
+    ]
     assert len(stack.portone.tell("requests", "GET")["requests"]) == asked
 
 
@@ -278,7 +319,9 @@ def test_a_webhook_is_remembered_in_one_statement(stack: PaymentsStack) -> None:
         ({"body": b"[" * 30_000}, "body-malformed"),
     ],
 )
-def test_what_is_not_portones_is_refused(stack: PaymentsStack, more: dict[str, Any], reason: str) -> None:
+def test_what_is_not_portones_is_refused(
+    stack: PaymentsStack, more: dict[str, Any], reason: str
+) -> None:
     """400 with the reason, and nothing is remembered."""
     payment_id = stack.prepare(stack.api.person())
     assert problem_of(webhook(stack, payment_id, **more), "webhook-refused")["reason"] == reason
@@ -296,7 +339,9 @@ def test_what_is_not_portones_is_refused(stack: PaymentsStack, more: dict[str, A
         {"body": b'{"type": "Transaction.Paid", "data": {"paymentId": "..", "storeId": 5}}'},
     ],
 )
-def test_what_is_not_ours_is_taken_and_forgotten(stack: PaymentsStack, more: dict[str, Any]) -> None:
+def test_what_is_not_ours_is_taken_and_forgotten(
+    stack: PaymentsStack, more: dict[str, Any]
+) -> None:
     """200, or PortOne would send it again for hours."""
     payment_id = stack.prepare(stack.api.person())
     assert webhook(stack, payment_id, **more).status_code == 200
@@ -315,7 +360,10 @@ def test_a_transaction_event_that_is_new_causes_a_look(stack: PaymentsStack) -> 
 def test_a_webhook_of_another_size_or_type_is_not_read(stack: PaymentsStack) -> None:
     payment_id = stack.prepare(stack.api.person())
     problem_of(webhook(stack, payment_id, body=b" " * 70_000), "payload-too-large")
-    problem_of(webhook(stack, payment_id, Content_Type="application/x-www-form-urlencoded"), "unsupported-media-type")
+    problem_of(
+        webhook(stack, payment_id, Content_Type="application/x-www-form-urlencoded"),
+        "unsupported-media-type",
+    )
     assert hints(stack) == 0
 
 
@@ -348,7 +396,10 @@ def change_to(stack: PaymentsStack, **changed: Any) -> None:
     """Restart the API under other settings, which are read anew."""
     settings = type(stack.books.settings).model_validate(
         {
-            **{name: getattr(stack.books.settings, name) for name in stack.books.settings.model_fields_set},
+            **{
+                name: getattr(stack.books.settings, name)
+                for name in stack.books.settings.model_fields_set
+            },
             **changed,
         }
     )

@@ -34,7 +34,12 @@ def test_a_new_account_has_no_figures_and_says_why(api: Api) -> None:
     """None is made up: each is null with its reason."""
     found = performance(api, api.person())
 
-    assert (found["from"], found["to"], found["recorded_days"], found["returns"]) == (None, None, 0, 0)
+    assert (found["from"], found["to"], found["recorded_days"], found["returns"]) == (
+        None,
+        None,
+        0,
+        0,
+    )
     assert {lack["figure"]: lack["reason"] for lack in found["unavailable"]} == dict.fromkeys(
         (*FIGURES, "benchmark"), "no-returns"
     )
@@ -48,13 +53,26 @@ def test_a_new_account_has_no_figures_and_says_why(api: Api) -> None:
 def test_a_few_days_have_returns_and_no_risk(api: Api) -> None:
     """Five days, a deposit among them: what is known is told, what needs more says how much."""
     person = api.person()
-    days = [(990_000, 1_000_000), (1_089_000, 0), (1_589_000, 500_000), (1_430_100, 0), (1_430_100, 0)]
+    days = [
+        (990_000, 1_000_000),
+        (1_089_000, 0),
+        (1_589_000, 500_000),
+        (1_430_100, 0),
+        (1_430_100, 0),
+    ]
     record_days(api.books, UUID(person.id), MONDAY, days)
-    record_closes(api.books, {MONDAY + timedelta(days=n): 400_000 + 4_000 * n for n in (-3, 0, 1, 3, 4)})
+    record_closes(
+        api.books, {MONDAY + timedelta(days=n): 400_000 + 4_000 * n for n in (-3, 0, 1, 3, 4)}
+    )
 
     found = performance(api, person)
 
-    assert (found["from"], found["to"], found["calendar_days"], found["returns"]) == ("2026-11-15", "2026-11-20", 5, 5)
+    assert (found["from"], found["to"], found["calendar_days"], found["returns"]) == (
+        "2026-11-15",
+        "2026-11-20",
+        5,
+        5,
+    )
     assert found["time_weighted_return"] == "-0.019900"
     assert found["max_drawdown"] == {
         "depth": "-0.100000", "peak_day": "2026-11-18", "trough_day": "2026-11-19", "recovery_day": None,
@@ -62,14 +80,21 @@ def test_a_few_days_have_returns_and_no_risk(api: Api) -> None:
     assert found["best_day"] == {"from": "2026-11-16", "day": "2026-11-17", "value": "0.100000"}
     assert found["worst_day"]["value"] == "-0.100000"
     benchmark = found["benchmark"]
-    assert (benchmark["from"], benchmark["to"], benchmark["returns"]) == ("2026-11-15", "2026-11-20", 4)
+    assert (benchmark["from"], benchmark["to"], benchmark["returns"]) == (
+        "2026-11-15",
+        "2026-11-20",
+        4,
+    )
     assert (benchmark["account_return"], benchmark["index_return"], benchmark["excess_return"]) == (
         "-0.019900",
         "0.072165",
         "-0.092065",
     )
     assert (benchmark["missing_closes"], benchmark["missing_days"]) == (1, ["2026-11-18"])
-    lacks = {lack["figure"]: (lack["reason"], lack["needed"], lack["have"]) for lack in found["unavailable"]}
+    lacks = {
+        lack["figure"]: (lack["reason"], lack["needed"], lack["have"])
+        for lack in found["unavailable"]
+    }
     assert lacks == {
         "annualised_return": ("period-too-short", 365, 5),
         "annualised_money_weighted_return": ("period-too-short", 365, 5),
@@ -86,7 +111,11 @@ def test_a_period_is_measured_by_itself(api: Api) -> None:
 
     found = performance(api, person, "?from=2026-11-17&to=2026-11-18")
 
-    assert (found["from"], found["to"], found["time_weighted_return"]) == ("2026-11-16", "2026-11-18", "-0.010000")
+    assert (found["from"], found["to"], found["time_weighted_return"]) == (
+        "2026-11-16",
+        "2026-11-18",
+        "-0.010000",
+    )
     assert performance(api, person, "?from=2026-11-20")["recorded_days"] == 0
 
 
@@ -100,7 +129,10 @@ def test_a_wipe_out_and_unknown_days_are_answers(api: Api) -> None:
     found = performance(api, person)
 
     # In money 100 x⁴ + 100 x = 120, so x is 0.79687 a day.
-    assert (found["time_weighted_return"], found["money_weighted_return"]) == ("-1.000000", "-0.596838")
+    assert (found["time_weighted_return"], found["money_weighted_return"]) == (
+        "-1.000000",
+        "-0.596838",
+    )
     assert (found["unpriced_days"], found["carried_days"]) == (["2026-11-18"], 1)
     assert found["max_drawdown"]["depth"] == "-1.000000"
 

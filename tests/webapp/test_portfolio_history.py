@@ -57,7 +57,12 @@ def test_the_equity_curve_and_today(krx_api: Api) -> None:
 def test_a_new_account_begins_with_today(api: Api) -> None:
     """Its starting cash is a deposit and no gain."""
     (today,) = data_of(api.get("/portfolio/history", api.person()))["items"]
-    assert (today["provisional"], today["total_assets"], today["net_flow"], today["profit"]) == (True, START, START, 0)
+    assert (today["provisional"], today["total_assets"], today["net_flow"], today["profit"]) == (
+        True,
+        START,
+        START,
+        0,
+    )
 
 
 def test_a_day_belongs_to_its_evening_until_it_is_written(krx_api: Api) -> None:
@@ -82,7 +87,12 @@ def test_an_unknown_worth_is_said_to_be_unknown(api: Api) -> None:
     api.books.tick(70_000)
     person = api.signed_in(person.email)
     *_, day, today = data_of(api.get("/portfolio/history", person))["items"]
-    assert (day["total_assets"], day["profit"], day["profit_rate_bp"], day["unpriced_holdings"]) == (
+    assert (
+        day["total_assets"],
+        day["profit"],
+        day["profit_rate_bp"],
+        day["unpriced_holdings"],
+    ) == (
         None,
         None,
         None,
@@ -98,7 +108,11 @@ def test_without_the_market_today_is_unknown_and_the_past_is_there(api: Api) -> 
     api.bought(person, 1)
     api.books.core.redis.flushall()
     (today,) = data_of(api.get("/portfolio/history", person))["items"]
-    assert (today["total_assets"], today["cash_balance"], today["unpriced_holdings"]) == (None, START - 70_010, 1)
+    assert (today["total_assets"], today["cash_balance"], today["unpriced_holdings"]) == (
+        None,
+        START - 70_010,
+        1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,13 +123,19 @@ def test_without_the_market_today_is_unknown_and_the_past_is_there(api: Api) -> 
     ],
 )  # fmt: skip
 def test_a_period_that_is_none_is_refused(sqlite_api: Api, query: str) -> None:
-    problem_of(sqlite_api.get(f"/portfolio/history?{query}", sqlite_api.person()), "validation-failed")
+    problem_of(
+        sqlite_api.get(f"/portfolio/history?{query}", sqlite_api.person()), "validation-failed"
+    )
 
 
 def test_the_longest_period_and_one_without_an_end(sqlite_api: Api) -> None:
     person = sqlite_api.person()
-    assert data_of(sqlite_api.get("/portfolio/history?from=2023-11-21&to=2026-11-20", person))["items"]
-    assert data_of(sqlite_api.get("/portfolio/history?from=2023-01-01", person))["to"] == "2025-12-31"
+    assert data_of(sqlite_api.get("/portfolio/history?from=2023-11-21&to=2026-11-20", person))[
+        "items"
+    ]
+    assert (
+        data_of(sqlite_api.get("/portfolio/history?from=2023-01-01", person))["to"] == "2025-12-31"
+    )
     assert data_of(sqlite_api.get("/portfolio/history?from=2027-01-01", person)) == {
         "from": "2027-01-01", "to": "2027-01-01", "items": [],
     }  # fmt: skip
@@ -158,7 +178,12 @@ def test_what_was_sold_out_is_shown(api: Api) -> None:
     assert data_of(api.get("/portfolio", person))["items"] == []
     problem_of(api.get(f"/portfolio/{SAMSUNG}", person), "holding-not-found")
     summary = data_of(api.get("/portfolio/summary", person))
-    assert summary["realized_profit"] == summary["todays_change"] == summary["total_assets"] - START == profit
+    assert (
+        summary["realized_profit"]
+        == summary["todays_change"]
+        == summary["total_assets"] - START
+        == profit
+    )
     assert data_of(api.get("/portfolio/closed", api.person()))["items"] == []
 
 
@@ -167,5 +192,7 @@ def test_the_summary_names_the_sectors(api: Api) -> None:
     api.books.tick(70_000, base=69_000)
     api.bought(person, 10)
     summary = data_of(api.get("/portfolio/summary", person))
-    assert summary["sectors"] == [{"sector": "반도체", "holdings": 1, "value": 700_000, "weight_bp": 10_000}]
+    assert summary["sectors"] == [
+        {"sector": "반도체", "holdings": 1, "value": 700_000, "weight_bp": 10_000}
+    ]
     assert (summary["todays_change"], summary["todays_change_rate_bp"]) == (-105, 0)

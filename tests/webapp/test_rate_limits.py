@@ -59,7 +59,9 @@ def newcomer(api: Api) -> Person:
     account = {"email": email, "password": PASSWORD}
     data_of(api.post("/users", json={**account, "name": "새 사람"}, **place), 201)
     tokens = data_of(api.post("/users/login", json=account, **place))
-    return Person(tokens["user"]["id"], email, PASSWORD, tokens["access_token"], tokens["refresh_token"])
+    return Person(
+        tokens["user"]["id"], email, PASSWORD, tokens["access_token"], tokens["refresh_token"]
+    )
 
 
 def refused(answer: TestResponse) -> bool:
@@ -77,7 +79,11 @@ def refused(answer: TestResponse) -> bool:
 def every_route(api: Api) -> list[tuple[str, str, str]]:
     """Method, rule, and a path by it, of whatever the application serves."""
     return sorted(
-        (method, rule.rule, re.sub(r"<\w+>|<path:\w+>", "A005930", re.sub(r"<uuid:\w+>", str(uuid4()), rule.rule)))
+        (
+            method,
+            rule.rule,
+            re.sub(r"<\w+>|<path:\w+>", "A005930", re.sub(r"<uuid:\w+>", str(uuid4()), rule.rule)),
+        )
         for rule in api.app.url_map.iter_rules()
         for method in rule.methods or ()
         if method not in ("HEAD", "OPTIONS")
@@ -92,7 +98,9 @@ def test_every_route_has_a_limit_or_a_reason(migrated_sqlite: str, valkey_url: s
         assert {(method, rule) for method, rule, _ in asked} >= set(BY_ROUTE)
         for method, rule, path in asked:
             who, place = newcomer(api), from_somewhere()
-            first, second = (api.client.open(path, method=method, headers=who.headers, **place) for _ in range(2))
+            first, second = (
+                api.client.open(path, method=method, headers=who.headers, **place) for _ in range(2)
+            )
             with first, second:
                 assert not refused(first), (method, rule)
                 assert refused(second) == (rule not in EXEMPT), (method, rule)
@@ -113,7 +121,9 @@ def test_what_is_not_there_is_limited_too(migrated_sqlite: str, valkey_url: str)
             assert refused(api.client.open(path, method=method, **place)), path
 
 
-def test_orders_share_one_budget_and_reads_have_another(migrated_sqlite: str, valkey_url: str) -> None:
+def test_orders_share_one_budget_and_reads_have_another(
+    migrated_sqlite: str, valkey_url: str
+) -> None:
     """Placed, amended or cancelled, they count together; the one too many is not placed, and the user still sees his account."""
     with limited(migrated_sqlite, valkey_url, rate_limit_orders="10 per hour") as api:
         person = newcomer(api)
@@ -128,12 +138,16 @@ def test_orders_share_one_budget_and_reads_have_another(migrated_sqlite: str, va
         answers = [ways[number % 3]() for number in range(10)]
 
         assert [answer.status_code for answer in answers[:3]] == [201, 404, 404]
-        assert [answer.headers[REMAINING_HEADER] for answer in answers] == [str(left) for left in range(9, -1, -1)]
+        assert [answer.headers[REMAINING_HEADER] for answer in answers] == [
+            str(left) for left in range(9, -1, -1)
+        ]
         assert all(refused(way()) for way in ways)
         assert len(data_of(api.get("/trading/orders", person))["items"]) == 4
 
 
-def test_what_was_too_many_is_not_any_more_a_while_later(migrated_sqlite: str, valkey_url: str) -> None:
+def test_what_was_too_many_is_not_any_more_a_while_later(
+    migrated_sqlite: str, valkey_url: str
+) -> None:
     """The answer says when, and then it is so."""
     with limited(migrated_sqlite, valkey_url, rate_limit_orders="1 per second") as api:
         person = newcomer(api)
@@ -163,7 +177,10 @@ def test_answers_tell_what_is_left(counting_api: Api) -> None:
     """Successes and refusals alike; and what is not counted tells nothing."""
     person = newcomer(counting_api)
 
-    first, second = counting_api.get("/balance", person), counting_api.get("/trading/orders/none", person)
+    first, second = (
+        counting_api.get("/balance", person),
+        counting_api.get("/trading/orders/none", person),
+    )
 
     assert (first.headers[LIMIT_HEADER], first.headers[REMAINING_HEADER]) == ("200", "199")
     assert second.headers[REMAINING_HEADER] == "198"
@@ -175,7 +192,9 @@ def test_answers_tell_what_is_left(counting_api: Api) -> None:
 
 def test_each_user_has_his_own_limit(migrated_sqlite: str, valkey_url: str) -> None:
     """Wherever he comes from, and however many sessions he has; another at the same address is not held up."""
-    with limited(migrated_sqlite, valkey_url, **(COUNTED | {"rate_limit_reads": "2 per hour"})) as api:
+    with limited(
+        migrated_sqlite, valkey_url, **(COUNTED | {"rate_limit_reads": "2 per hour"})
+    ) as api:
         one, other = api.person(), api.person()
         session = api.signed_in(one.email)
 
@@ -188,9 +207,13 @@ def test_each_user_has_his_own_limit(migrated_sqlite: str, valkey_url: str) -> N
 
 # A token that we have signed for an unknown session of this very user is as good as one whose session has ended: see the next test.
 @pytest.mark.parametrize("forgery", sorted(set(FORGERIES) - {"unknown session"}))
-def test_a_token_that_proves_nobody_uses_up_nobodys_limit(migrated_sqlite: str, valkey_url: str, forgery: str) -> None:
+def test_a_token_that_proves_nobody_uses_up_nobodys_limit(
+    migrated_sqlite: str, valkey_url: str, forgery: str
+) -> None:
     """Its bearer is a stranger, counted by his address."""
-    with limited(migrated_sqlite, valkey_url, **(COUNTED | {"rate_limit_reads": "1 per hour"})) as api:
+    with limited(
+        migrated_sqlite, valkey_url, **(COUNTED | {"rate_limit_reads": "1 per hour"})
+    ) as api:
         victim = api.person()
         token = FORGERIES[forgery](api, victim)
         for _ in range(3):
@@ -199,9 +222,13 @@ def test_a_token_that_proves_nobody_uses_up_nobodys_limit(migrated_sqlite: str, 
         data_of(api.get("/balance", victim))
 
 
-def test_a_session_that_has_ended_uses_up_no_limit_either(migrated_sqlite: str, valkey_url: str) -> None:
+def test_a_session_that_has_ended_uses_up_no_limit_either(
+    migrated_sqlite: str, valkey_url: str
+) -> None:
     """Who finds a token of a session that was signed out is told so, once in the user's name and then in his own."""
-    with limited(migrated_sqlite, valkey_url, **(COUNTED | {"rate_limit_reads": "2 per hour"})) as api:
+    with limited(
+        migrated_sqlite, valkey_url, **(COUNTED | {"rate_limit_reads": "2 per hour"})
+    ) as api:
         person = api.person()
         here = api.signed_in(person.email)
         data_of(api.post("/users/logout", person))
@@ -212,7 +239,9 @@ def test_a_session_that_has_ended_uses_up_no_limit_either(migrated_sqlite: str, 
         data_of(api.get("/balance", here))
 
 
-def test_addresses_of_one_ipv6_network_are_one_client(migrated_sqlite: str, valkey_url: str) -> None:
+def test_addresses_of_one_ipv6_network_are_one_client(
+    migrated_sqlite: str, valkey_url: str
+) -> None:
     """A subscriber has a whole /64, and would never be refused otherwise."""
     with limited(migrated_sqlite, valkey_url, rate_limit_strangers="2 per hour") as api:
 
@@ -231,8 +260,14 @@ def test_a_refusal_looks_at_nothing(migrated_sqlite: str, valkey_url: str) -> No
         place = from_somewhere()
         api.post("/users/login", json={}, **place)
         with statements_counted(api.books.core.database.engine) as statements:
-            for body in (b"{", b"x" * 100_000, b'{"email": "a@example.com", "password": "correct horse"}'):
-                answer = api.post("/users/login", data=body, headers={"Content-Type": "application/json"}, **place)
+            for body in (
+                b"{",
+                b"x" * 100_000,
+                b'{"email": "a@example.com", "password": "correct horse"}',
+            ):
+                answer = api.post(
+                    "/users/login", data=body, headers={"Content-Type": "application/json"}, **place
+                )
                 assert refused(answer)
         assert statements == []
 
@@ -319,7 +354,9 @@ def test_without_redis_reads_and_orders_go_on_and_sign_ins_do_not(
     assert api.books.breaches() == []
 
 
-def test_the_webhook_is_counted_by_where_it_comes_from(migrated_sqlite: str, valkey_url: str) -> None:
+def test_the_webhook_is_counted_by_where_it_comes_from(
+    migrated_sqlite: str, valkey_url: str
+) -> None:
     """Whoever floods it holds up neither PortOne nor anybody's sign-in."""
     with limited(migrated_sqlite, valkey_url, rate_limit_webhook="1 per hour") as api:
         flood, portone = from_somewhere(), from_somewhere()

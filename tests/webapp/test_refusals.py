@@ -16,7 +16,11 @@ def test_too_little_cash(api: Api) -> None:
 
     refused = problem_of(api.order(person, "BUY", 1_000), "insufficient-cash")
 
-    assert (refused["needed"], refused["available"], refused["largest_quantity"]) == (71_410_710, 10_000_000, 140)
+    assert (refused["needed"], refused["available"], refused["largest_quantity"]) == (
+        71_410_710,
+        10_000_000,
+        140,
+    )
     data_of(api.order(person, "BUY", 140), 201)
 
 
@@ -26,7 +30,9 @@ def test_too_much_to_withdraw(api: Api) -> None:
     api.books.tick(70_000)
     api.order(person, "BUY", 10)
 
-    refused = problem_of(api.post("/balance/withdraw", person, {"amount": 9_285_894}), "insufficient-cash")
+    refused = problem_of(
+        api.post("/balance/withdraw", person, {"amount": 9_285_894}), "insufficient-cash"
+    )
 
     assert (refused["needed"], refused["available"]) == (9_285_894, 9_285_893)
     data_of(api.post("/balance/withdraw", person, {"amount": 9_285_893}), 201)
@@ -52,8 +58,12 @@ def test_stocks_that_cannot_be_traded(api: Api) -> None:
     for code in ("A999999", HYNIX):
         api.books.tick(70_000, code)
 
-    assert problem_of(api.order(person, code="999999"), "stock-not-found")["stock_code"] == "A999999"
-    assert problem_of(api.order(person, code=HYNIX), "stock-not-tradable")["stock_status"] == "HALTED"
+    assert (
+        problem_of(api.order(person, code="999999"), "stock-not-found")["stock_code"] == "A999999"
+    )
+    assert (
+        problem_of(api.order(person, code=HYNIX), "stock-not-tradable")["stock_status"] == "HALTED"
+    )
 
 
 def test_a_buy_needs_a_fresh_price(api: Api) -> None:
@@ -86,7 +96,9 @@ def test_an_account_holds_no_more_than_its_limit(migrated_sqlite: str, valkey_ur
         api = api_on(books)
         person = api.person()
 
-        refused = problem_of(api.post("/balance/deposit", person, {"amount": 101}), "cash-limit-exceeded")
+        refused = problem_of(
+            api.post("/balance/deposit", person, {"amount": 101}), "cash-limit-exceeded"
+        )
 
         assert refused["limit"] == 10_000_100
         data_of(api.post("/balance/deposit", person, {"amount": 100}), 201)
@@ -128,6 +140,8 @@ def test_one_address_one_account(api: Api) -> None:
     """Registering has to tell that an address is taken; nothing else does."""
     api.register("taken@example.com", password=PASSWORD)
 
-    refused = problem_of(api.register("taken@example.com", password="another password"), "email-taken")
+    refused = problem_of(
+        api.register("taken@example.com", password="another password"), "email-taken"
+    )
 
     assert "taken@example.com" not in str(refused)

@@ -33,11 +33,15 @@ class Office:
     toss: Toss
 
     def subscribe(self, topic: str) -> Any:
-        return self.api.post(f"{SUBSCRIPTIONS}/subscribe", self.administrator, query_string={"topic": topic})
+        return self.api.post(
+            f"{SUBSCRIPTIONS}/subscribe", self.administrator, query_string={"topic": topic}
+        )
 
     def unsubscribe(self, topic: str) -> Any:
         query = {"topic": topic}
-        return self.api.ask("DELETE", f"{SUBSCRIPTIONS}/unsubscribe", self.administrator, query_string=query)
+        return self.api.ask(
+            "DELETE", f"{SUBSCRIPTIONS}/unsubscribe", self.administrator, query_string=query
+        )
 
 
 @pytest.fixture
@@ -49,7 +53,10 @@ def office(sqlite_api: Api, valkey_url: str) -> Iterator[Office]:
 
     async def relay() -> None:
         more = {"RELAYER_SUBSCRIPTION_BUDGET": "2", "RELAYER_HEARTBEAT_MS": str(BEAT_MS)}
-        async with toss(heart_beat_ms=BEAT_MS) as stand_in, relayer(stand_in.settings(valkey_url, **more)):
+        async with (
+            toss(heart_beat_ms=BEAT_MS) as stand_in,
+            relayer(stand_in.settings(valkey_url, **more)),
+        ):
             stand_ins.append(stand_in)
             await asyncio.to_thread(leave.wait)
 
@@ -57,7 +64,11 @@ def office(sqlite_api: Api, valkey_url: str) -> Iterator[Office]:
     thread.start()
     try:
         wait_until(
-            lambda: (record := health(redis)) and record.connected and redis.pubsub_numsub(keys.RELAYER_COMMANDS)[0][1],
+            lambda: (
+                (record := health(redis))
+                and record.connected
+                and redis.pubsub_numsub(keys.RELAYER_COMMANDS)[0][1]
+            ),
             what="the relayer is connected and listens",
             deadline_s=30,
         )
@@ -112,7 +123,11 @@ def test_failures_are_problems_with_their_facts(office: Office) -> None:
     office.toss.server.faults.refused_destinations = {trade_topic(HYNIX)}
     refused = problem_of(office.subscribe(HYNIX), "subscription-refused")
     assert (refused["status"], refused["reason"]) == (502, "the destination is unknown")
-    wait_until(lambda: office.toss.server.connections_total == 2, what="the relayer is connected again", deadline_s=30)
+    wait_until(
+        lambda: office.toss.server.connections_total == 2,
+        what="the relayer is connected again",
+        deadline_s=30,
+    )
     for code in ("A000001", "A000002"):
         assert office.subscribe(code).status_code == 200
     assert problem_of(office.subscribe("A000003"), "subscription-budget-exceeded")["budget"] == 2
@@ -150,14 +165,23 @@ def test_only_known_destinations_are_passed_on(sqlite_api: Api, topic: str | Non
     """Refused by name, in Korean, before anything is published; nothing that nobody here would read is subscribed."""
     administrator = sqlite_api.administrator()
     query = {} if topic is None else {"topic": topic.encode("utf-8", "surrogatepass")}
-    for method, path in (("POST", f"{SUBSCRIPTIONS}/subscribe"), ("DELETE", f"{SUBSCRIPTIONS}/unsubscribe")):
-        refused = problem_of(sqlite_api.ask(method, path, administrator, query_string=query), "validation-failed")
+    for method, path in (
+        ("POST", f"{SUBSCRIPTIONS}/subscribe"),
+        ("DELETE", f"{SUBSCRIPTIONS}/unsubscribe"),
+    ):
+        refused = problem_of(
+            sqlite_api.ask(method, path, administrator, query_string=query), "validation-failed"
+        )
         assert HANGUL.search(refused["errors"]["query"]["topic"][0])
 
 
 def test_without_a_relayer_it_is_504_at_once(sqlite_api: Api) -> None:
     """Where there never was one, where its last word is old, and where nobody listens any more."""
-    administrator, redis, now = sqlite_api.administrator(), sqlite_api.books.core.redis, sqlite_api.books.clock()
+    administrator, redis, now = (
+        sqlite_api.administrator(),
+        sqlite_api.books.core.redis,
+        sqlite_api.books.clock(),
+    )
     record = RelayerHealth(pid=7, started_at=now, updated_at=now, connected=True)
 
     def reasons() -> set[str]:
@@ -167,7 +191,9 @@ def test_without_a_relayer_it_is_504_at_once(sqlite_api: Api) -> None:
             sqlite_api.get(SUBSCRIPTIONS, administrator),
             sqlite_api.post(RECONNECT, administrator),
         )
-        return {problem_of(answer, "relayer-unavailable", status=504)["reason"] for answer in answers}
+        return {
+            problem_of(answer, "relayer-unavailable", status=504)["reason"] for answer in answers
+        }
 
     assert reasons() == {"no-record"}
     redis.set(keys.RELAYER_HEALTH, record.to_json())
@@ -197,7 +223,11 @@ def test_many_administrators_do_not_take_all_threads(office: Office) -> None:
     waiting = [threading.Thread(target=wait_for, args=(code,)) for code in (SAMSUNG, HYNIX)]
     for thread in waiting:
         thread.start()
-    wait_until(lambda: len(office.toss.server.destinations()) == 2, what="both are asked for", deadline_s=30)
+    wait_until(
+        lambda: len(office.toss.server.destinations()) == 2,
+        what="both are asked for",
+        deadline_s=30,
+    )
 
     problem_of(office.api.get(SUBSCRIPTIONS, office.administrator), "relayer-busy")
 

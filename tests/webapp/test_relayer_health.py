@@ -55,7 +55,12 @@ def test_a_healthy_relayer_is_200_with_its_record(sqlite_api: Api) -> None:
 
     health = data_of(sqlite_api.get(HEALTH))
 
-    assert (health["status"], health["subscriptions"], health["wanted"], health["lease_number"]) == (
+    assert (
+        health["status"],
+        health["subscriptions"],
+        health["wanted"],
+        health["lease_number"],
+    ) == (
         "HEALTHY",
         2,
         3,
@@ -84,7 +89,10 @@ def test_anything_else_is_503_with_the_reason(
 
     assert refused["feed_status"] == refused["health"]["status"] == status
     assert reasons(refused["health"])[0] == reason
-    assert (refused["health"]["pid"], refused["health"]["why_disconnected"]) == (7, changed.get("why_disconnected"))
+    assert (refused["health"]["pid"], refused["health"]["why_disconnected"]) == (
+        7,
+        changed.get("why_disconnected"),
+    )
 
 
 @pytest.mark.parametrize("record", [None, "", "[]", "{}", "not json", '{"pid": 1}', "7", "null"])
@@ -110,7 +118,9 @@ def test_a_record_that_is_none_means_offline(sqlite_api: Api, record: str | None
         pytest.param("2026-11-20T09:00:31", 86_400, 503, id="a second later"),
     ],
 )
-def test_quiet_is_normal_outside_the_sessions(krx_api: Api, moment: str, quiet_s: int, status: int) -> None:
+def test_quiet_is_normal_outside_the_sessions(
+    krx_api: Api, moment: str, quiet_s: int, status: int
+) -> None:
     """Nobody is woken on a Sunday because no stock was traded."""
     krx_api.books.clock.now = datetime.fromisoformat(f"{moment}+09:00").astimezone(UTC)
     leave_record(krx_api, last_tick_at=timedelta(seconds=quiet_s))

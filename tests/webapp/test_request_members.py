@@ -30,7 +30,17 @@ COVETED: dict[str, Any] = {
     "__proto__": {"role": "ADMIN"},
 }
 # JSON texts that are no whole number, though some are as good as one to careless readers.
-NO_INTEGERS = ("1.0", "1e3", "1E0", '"1"', "true", "[1]", '{"value": 1}', "1" * 400, "-" + "9" * 400)
+NO_INTEGERS = (
+    "1.0",
+    "1e3",
+    "1E0",
+    '"1"',
+    "true",
+    "[1]",
+    '{"value": 1}',
+    "1" * 400,
+    "-" + "9" * 400,
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +62,34 @@ def writable(api: Api) -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]:
     found = []
     for path, item in document["paths"].items():
         for method, operation in item.items():
-            content = operation.get("requestBody", {}).get("content", {}) if method != "parameters" else {}
+            content = (
+                operation.get("requestBody", {}).get("content", {})
+                if method != "parameters"
+                else {}
+            )
             if "application/json" in content:
                 schema = _resolved(document, content["application/json"]["schema"])
                 asked = re.sub(r"\{\w+\}", str(uuid4()), path).removeprefix(PREFIX)
-                found.append((method.upper(), asked, content["application/json"]["example"], schema["properties"]))
+                found.append(
+                    (
+                        method.upper(),
+                        asked,
+                        content["application/json"]["example"],
+                        schema["properties"],
+                    )
+                )
     assert len(found) >= 15
     return found
 
 
 def send(api: Api, method: str, path: str, who: Person, text: str, **headers: str) -> TestResponse:
-    return api.ask(method, path, who, data=text.encode(), headers={"Content-Type": "application/json", **headers})
+    return api.ask(
+        method,
+        path,
+        who,
+        data=text.encode(),
+        headers={"Content-Type": "application/json", **headers},
+    )
 
 
 def test_nothing_is_set_that_a_route_does_not_take(target: tuple[Api, Person, Person]) -> None:
@@ -75,7 +102,8 @@ def test_nothing_is_set_that_a_route_does_not_take(target: tuple[Api, Person, Pe
             if name in members:
                 continue
             refused = problem_of(
-                send(api, method, path, who, json.dumps({**example, name: value})), "validation-failed"
+                send(api, method, path, who, json.dumps({**example, name: value})),
+                "validation-failed",
             )
             assert list(refused["errors"]["json"]) == [name], (method, path)
         assert everything(api.books) == before, (method, path)
@@ -91,7 +119,9 @@ def test_a_whole_number_is_written_as_one(target: tuple[Api, Person, Person]) ->
             if member.get("type") != "integer":
                 continue
             for text in NO_INTEGERS:
-                rest = json.dumps({key: value for key, value in example.items() if key != name})[1:-1]
+                rest = json.dumps({key: value for key, value in example.items() if key != name})[
+                    1:-1
+                ]
                 body = "{" + f'"{name}": {text}' + (f", {rest}" if rest else "") + "}"
                 refused = problem_of(send(api, method, path, who, body), "validation-failed")
                 assert name in refused["errors"]["json"], (method, path, text)
@@ -129,7 +159,10 @@ def test_a_question_is_the_same_with_a_body(target: tuple[Api, Person, Person]) 
     api, person, _ = target
     plain = data_of(api.get("/trading/orders?limit=1", person))
 
-    assert data_of(send(api, "GET", "/trading/orders?limit=1", person, '{"limit": 0, "user_id": "x"}')) == plain
+    assert (
+        data_of(send(api, "GET", "/trading/orders?limit=1", person, '{"limit": 0, "user_id": "x"}'))
+        == plain
+    )
 
 
 @pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"])
@@ -168,6 +201,8 @@ def test_a_list_is_given_by_repeating(target: tuple[Api, Person, Person]) -> Non
     """Where several are meant, each stands by itself."""
     api, person, _ = target
 
-    told = data_of(api.get("/trading/realtime/stocks/multiple?stock_codes=A005930&stock_codes=A000660", person))
+    told = data_of(
+        api.get("/trading/realtime/stocks/multiple?stock_codes=A005930&stock_codes=A000660", person)
+    )
 
     assert told["unknown"] == ["A005930", "A000660"]

@@ -28,7 +28,9 @@ def told(answer: TestResponse) -> dict[str, str | None]:
 
 @pytest.fixture
 def api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
-    with opened(settings_for(migrated_sqlite, valkey_url, rate_limits=True, stream_clients_max=0)) as books:
+    with opened(
+        settings_for(migrated_sqlite, valkey_url, rate_limits=True, stream_clients_max=0)
+    ) as books:
         yield api_on(books)
 
 
@@ -48,13 +50,40 @@ def test_every_answer_has_them(api: Api) -> None:
 @pytest.mark.parametrize(
     ("status", "request_of"),
     [
-        (400, {"method": "POST", "path": "/api/v1/users", "data": "{", "content_type": "application/json"}),
+        (
+            400,
+            {
+                "method": "POST",
+                "path": "/api/v1/users",
+                "data": "{",
+                "content_type": "application/json",
+            },
+        ),
         (401, {"path": "/api/v1/balance"}),
         (404, {"path": "/nothing"}),
         (405, {"method": "PUT", "path": "/healthz"}),
-        (413, {"method": "POST", "path": "/api/v1/users", "data": "x" * 70_000, "content_type": "application/json"}),
-        (415, {"method": "POST", "path": "/api/v1/users", "data": "x", "content_type": "text/plain"}),
-        (422, {"method": "POST", "path": "/api/v1/users", "data": "{}", "content_type": "application/json"}),
+        (
+            413,
+            {
+                "method": "POST",
+                "path": "/api/v1/users",
+                "data": "x" * 70_000,
+                "content_type": "application/json",
+            },
+        ),
+        (
+            415,
+            {"method": "POST", "path": "/api/v1/users", "data": "x", "content_type": "text/plain"},
+        ),
+        (
+            422,
+            {
+                "method": "POST",
+                "path": "/api/v1/users",
+                "data": "{}",
+                "content_type": "application/json",
+            },
+        ),
         (308, {"path": "/docs"}),
         (200, {"method": "OPTIONS", "path": "/api/v1/balance"}),
         (200, {"method": "HEAD", "path": "/healthz"}),
@@ -90,14 +119,23 @@ def test_refusals_of_too_many_requests_have_them(migrated_sqlite: str, valkey_ur
         api = api_on(books)
         answers = [api.get("/market/clock") for _ in range(2)]
 
-    assert [(answer.status_code, told(answer)) for answer in answers] == [(200, HEADERS), (429, HEADERS)]
+    assert [(answer.status_code, told(answer)) for answer in answers] == [
+        (200, HEADERS),
+        (429, HEADERS),
+    ]
 
 
 def test_nothing_personal_is_kept(api: Api) -> None:
     """Of what the API answers nothing may be stored by a browser or a proxy; the parts of pages may, if they ask before they use it."""
     person = api.person()
 
-    for path in ("/users/me", "/balance", "/trading/orders", "/trading/orders/none", "/market/clock"):
+    for path in (
+        "/users/me",
+        "/balance",
+        "/trading/orders",
+        "/trading/orders/none",
+        "/market/clock",
+    ):
         assert api.get(path, person).headers["Cache-Control"] == "no-store"
     with api.client.get("/docs/swagger-ui.css") as part:
         assert part.headers["Cache-Control"] == "no-cache"
@@ -110,7 +148,9 @@ def test_nothing_personal_is_kept(api: Api) -> None:
 def test_a_page_allows_its_own_files_only(api: Api, path: str) -> None:
     """No script and no style in the text of a page, and no frame around it."""
     with api.client.get(path) as page:
-        policy = dict(part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; "))
+        policy = dict(
+            part.split(" ", 1) for part in page.headers["Content-Security-Policy"].split("; ")
+        )
         html = page.get_data(as_text=True)
 
     assert policy["default-src"] == "'none'"
@@ -125,7 +165,9 @@ def test_a_page_allows_its_own_files_only(api: Api, path: str) -> None:
 
 def test_production_demands_https(migrated_sqlite: str, valkey_url: str) -> None:
     """Of every answer, errors too; a development installation, which has no TLS, demands nothing."""
-    production = settings_for(migrated_sqlite, valkey_url).model_copy(update={"environment": "production"})
+    production = settings_for(migrated_sqlite, valkey_url).model_copy(
+        update={"environment": "production"}
+    )
     with opened(production) as books:
         for path in ("/healthz", "/nothing"):
             assert api_on(books).client.get(path).headers[HSTS] == "max-age=31536000"
@@ -136,7 +178,12 @@ def test_swagger_ui_runs_under_its_policy(migrated_sqlite: str, valkey_url: str)
     path, driver = require_chromium()
     options = ChromeOptions()
     options.binary_location = path
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=900,1000"):
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--window-size=900,1000",
+    ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     with opened(settings_for(migrated_sqlite, valkey_url)) as books:
@@ -152,7 +199,11 @@ def test_swagger_ui_runs_under_its_policy(migrated_sqlite: str, valkey_url: str)
                 deadline_s=60,
             )
             chrome.find_elements(By.CSS_SELECTOR, ".opblock-summary")[0].click()
-            wait_until(lambda: chrome.find_elements(By.CSS_SELECTOR, ".example"), what="an example", deadline_s=30)
+            wait_until(
+                lambda: chrome.find_elements(By.CSS_SELECTOR, ".example"),
+                what="an example",
+                deadline_s=30,
+            )
             assert chrome.get_log("browser") == []
         finally:
             chrome.quit()

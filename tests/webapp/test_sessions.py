@@ -66,7 +66,9 @@ def test_signing_out_counts_at_once_and_after_a_restart(api: Api) -> None:
     try:
         for process in (api, api_on(Books(restarted, api.books.clock))):
             problem_of(process.get("/users/me", person), "unauthorized")
-            problem_of(process.post("/users/refresh", headers=bearer(person.refresh_token)), "unauthorized")
+            problem_of(
+                process.post("/users/refresh", headers=bearer(person.refresh_token)), "unauthorized"
+            )
             data_of(process.get("/users/me", other))
     finally:
         restarted.close()
@@ -100,14 +102,24 @@ def _deep(_api: Api, _person: Person) -> str:
 
 
 FORGERIES: dict[str, Callable[[Api, Person], str]] = {
-    "expired": lambda api, one: _signed(api, _claims(one) | {"exp": datetime.now(UTC) - timedelta(seconds=1)}),
-    "tampered": lambda _api, one: one.access_token[:-4] + ("AAAA" if one.access_token[-4:] != "AAAA" else "BBBB"),
+    "expired": lambda api, one: _signed(
+        api, _claims(one) | {"exp": datetime.now(UTC) - timedelta(seconds=1)}
+    ),
+    "tampered": lambda _api, one: (
+        one.access_token[:-4] + ("AAAA" if one.access_token[-4:] != "AAAA" else "BBBB")
+    ),
     "alg none": lambda _api, one: _without_signature(one),
     "other algorithm": lambda api, one: _signed(api, _claims(one), algorithm="HS384"),
-    "other key": lambda _api, one: jwt.encode(_claims(one), "another secret of thirty-two characters"),
+    "other key": lambda _api, one: jwt.encode(
+        _claims(one), "another secret of thirty-two characters"
+    ),
     "other issuer": lambda api, one: _signed(api, _claims(one) | {"iss": "somebody else"}),
-    "no issuer": lambda api, one: _signed(api, {k: v for k, v in _claims(one).items() if k != "iss"}),
-    "no session": lambda api, one: _signed(api, {k: v for k, v in _claims(one).items() if k != "sid"}),
+    "no issuer": lambda api, one: _signed(
+        api, {k: v for k, v in _claims(one).items() if k != "iss"}
+    ),
+    "no session": lambda api, one: _signed(
+        api, {k: v for k, v in _claims(one).items() if k != "sid"}
+    ),
     "session of no kind": lambda api, one: _signed(api, _claims(one) | {"sid": [1]}),
     "unknown session": lambda api, one: _signed(api, _claims(one) | {"sid": "0" * 32}),
     "other user": lambda api, one: _signed(api, _claims(one) | {"sub": api.person().id}),
@@ -149,7 +161,9 @@ def test_a_token_that_was_good_expires(sqlite_api: Api) -> None:
     problem_of(sqlite_api.get("/users/me", headers=bearer(token)), "unauthorized")
 
 
-def test_what_is_known_of_tokens_is_bounded(sqlite_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_known_of_tokens_is_bounded(
+    sqlite_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """More tokens than are remembered are all good all the same."""
     monkeypatch.setattr(authentication, "PROOFS_KEPT_MAX", 2)
     people = [sqlite_api.person() for _ in range(3)]
@@ -192,13 +206,17 @@ def test_administrators_only(api: Api) -> None:
     assert api.get("/secret", person).get_json() == {"role": "ADMIN"}
 
 
-def test_an_unknown_address_takes_as_long_as_a_wrong_password(migrated_sqlite: str, valkey_url: str) -> None:
+def test_an_unknown_address_takes_as_long_as_a_wrong_password(
+    migrated_sqlite: str, valkey_url: str
+) -> None:
     """With hashing at a price that shows, the medians are alike; without it an unknown address would answer many times faster."""
     dear = {"argon2_time_cost": 2, "argon2_memory_kib": 16_384, "argon2_parallelism": 1}
     with opened(settings_for(migrated_sqlite, valkey_url, **dear)) as books:
         api = api_on(books)
         api.register("known@example.com")
-        api.login("nobody@example.com")  # The first miss makes the hash that later misses are measured against.
+        api.login(
+            "nobody@example.com"
+        )  # The first miss makes the hash that later misses are measured against.
         spans: dict[str, list[float]] = {"known@example.com": [], "unknown@example.com": []}
 
         for _ in range(9):

@@ -26,7 +26,9 @@ def guess(api: Api, email: str, password: str = GUESS, **place: Any) -> Any:
     return api.post("/users/login", json={"email": email, "password": password}, **place)
 
 
-@pytest.mark.parametrize("email", ["known@example.com", "unknown@example.com", " Known@Example.COM "])
+@pytest.mark.parametrize(
+    "email", ["known@example.com", "unknown@example.com", " Known@Example.COM "]
+)
 def test_the_sixth_guess_is_not_looked_at(api: Api, email: str) -> None:
     """Whether there is such an account or not, and however its address is written, the answers are word for word the same."""
     api.register("known@example.com")
@@ -82,7 +84,9 @@ def test_the_limit_of_attempts_is_the_accounts(migrated_sqlite: str, valkey_url:
         )
     ) as books:
         api = api_on(books)
-        places = [{"environ_overrides": {"REMOTE_ADDR": f"198.51.100.{number}"}} for number in range(7)]
+        places = [
+            {"environ_overrides": {"REMOTE_ADDR": f"198.51.100.{number}"}} for number in range(7)
+        ]
 
         for place in places[:5]:
             problem_of(guess(api, "one@example.com", **place), "unauthorized")
@@ -96,12 +100,18 @@ def test_a_database_that_is_away_is_nobodys_mistake(api: Api) -> None:
     """Who signs in while it is gets a 503 each time, and no lock."""
     person = api.person()
     away = api.books.settings.model_copy(
-        update={"database_uri": SecretStr(f"mysql+pymysql://root@127.0.0.1:{free_port()}/x?charset=utf8mb4")}
+        update={
+            "database_uri": SecretStr(
+                f"mysql+pymysql://root@127.0.0.1:{free_port()}/x?charset=utf8mb4"
+            )
+        }
     )
     core = trading_core.build(away, clock=api.books.clock)
     try:
         for _ in range(6):
-            problem_of(api_on(Books(core, api.books.clock)).login(person.email), "service-unavailable")
+            problem_of(
+                api_on(Books(core, api.books.clock)).login(person.email), "service-unavailable"
+            )
     finally:
         core.close()
 

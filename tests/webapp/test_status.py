@@ -86,7 +86,13 @@ def test_it_tells_what_is_due_waits_is_halted_and_alarms(api: Api) -> None:
     assert found["settings"]["fill_profile"] == "simple"
     on_screen = asked(api.app)
     assert on_screen.exit_code == 0
-    for told in ("2026-11-20 10:00:07 KST", "the oldest for 7 s", "machine:42", "OFFLINE", __version__):
+    for told in (
+        "2026-11-20 10:00:07 KST",
+        "the oldest for 7 s",
+        "machine:42",
+        "OFFLINE",
+        __version__,
+    ):
         assert told in on_screen.output
     assert len(on_screen.output.splitlines()) < 55
 
@@ -98,7 +104,12 @@ def test_the_version_is_the_projects() -> None:
 
 def test_no_secret_is_shown(mariadb_server: Any, valkey_url: str) -> None:
     """Neither passwords of servers, nor keys, nor those of a server that is away, in words or for a program."""
-    secrets = ["a-database-password", "a-redis-password", "a-broker-password", "a signing key that is secret"]
+    secrets = [
+        "a-database-password",
+        "a-redis-password",
+        "a-broker-password",
+        "a signing key that is secret",
+    ]
     port = mariadb_server.port
     settings = Settings.model_validate(
         {
@@ -160,7 +171,9 @@ def test_servers_that_say_nothing_are_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize("revision", [None, "0005"])
-def test_pending_migrations_are_named(tmp_path: Path, valkey_url: str, revision: str | None) -> None:
+def test_pending_migrations_are_named(
+    tmp_path: Path, valkey_url: str, revision: str | None
+) -> None:
     """An older database, or one without any table: which migrations it lacks, and what can't be told without them."""
     with app_on(settings_for(f"sqlite:///{tmp_path}/old.db", valkey_url)) as app:
         if revision is not None:
@@ -185,7 +198,9 @@ def test_a_database_of_a_newer_release_is_told_as_one(sqlite_books: Books) -> No
         found = facts(api_on(sqlite_books).app, exit_code=1)
     finally:
         with engine.begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = :before"), {"before": before})
+            connection.execute(
+                text("UPDATE alembic_version SET version_num = :before"), {"before": before}
+            )
 
     assert found["faults"] == ["The database is of another release, whose migrations are not here."]
 

@@ -35,7 +35,11 @@ ROUTES = (
     "/stocks/exchange-rate",
     "/stocks/rankings",
 )
-BY_TOSS = [route for route in ROUTES if route.endswith(("price", "candles", "orderbook", "trades", "s", "rate"))]
+BY_TOSS = [
+    route
+    for route in ROUTES
+    if route.endswith(("price", "candles", "orderbook", "trades", "s", "rate"))
+]
 
 
 def as_toss(request: Request) -> Answer:
@@ -53,7 +57,11 @@ def opened_api(database_uri: str, valkey_url: str, toss: Server) -> Iterator[Api
     """The API on empty books, with a server in Toss's place."""
     with opened(
         settings_for(
-            database_uri, valkey_url, toss_info_url=toss.url, toss_cert_url=toss.url, toss_requests_per_s=10_000
+            database_uri,
+            valkey_url,
+            toss_info_url=toss.url,
+            toss_cert_url=toss.url,
+            toss_requests_per_s=10_000,
         )
     ) as books:
         yield api_on(books)
@@ -89,7 +97,9 @@ def test_a_stranger_learns_nothing(api: Api, toss: Server) -> None:
     assert toss.requests == []
 
 
-@pytest.mark.parametrize("query", ["ㅅㅅㅈㅈ", "삼ㅅㅈ", "삼성전자", "SAMSUNG ELEC", "005930", "a005930"])
+@pytest.mark.parametrize(
+    "query", ["ㅅㅅㅈㅈ", "삼ㅅㅈ", "삼성전자", "SAMSUNG ELEC", "005930", "a005930"]
+)
 def test_a_stock_is_found_by_what_people_type(api: Api, me: Person, query: str) -> None:
     stocks = data_of(api.get(f"/stocks/search?q={quote(query)}", me))["stocks"]
 
@@ -126,7 +136,9 @@ def test_the_search_follows_the_master_data(any_api: Api) -> None:
     api, me = any_api, any_api.person()
     assert found(api, me, "SK")[0] == "SK"
     api.books.do(
-        lambda session: session.execute(update(_STOCKS).where(_STOCKS.c.name == "SK하이닉스").values(status="DELISTED"))
+        lambda session: session.execute(
+            update(_STOCKS).where(_STOCKS.c.name == "SK하이닉스").values(status="DELISTED")
+        )
     )
     api.books.clock.advance(seconds=2)
 
@@ -151,7 +163,12 @@ def test_a_stock_is_told_by_our_own_fresh_tick(api: Api, me: Person, toss: Serve
 
     price = data_of(api.get("/stocks/005930/price", me))
 
-    assert (price["stock_code"], price["price"], price["source"], price["stale"]) == (SAMSUNG, 70_500, "TICK", False)
+    assert (price["stock_code"], price["price"], price["source"], price["stale"]) == (
+        SAMSUNG,
+        70_500,
+        "TICK",
+        False,
+    )
     assert (price["change"], price["change_rate_bp"], price["upper_limit"]) == (500, 71, 91_000)
     assert toss.requests == []
 
@@ -161,8 +178,16 @@ def test_a_stock_without_a_fresh_tick_is_told_by_toss(api: Api, me: Person) -> N
 
     price = data_of(api.get(f"/stocks/{SAMSUNG}/price", me))
 
-    assert (price["price"], price["base_price"], price["source"]) == (DETAILS["close"], DETAILS["base"], "TOSS")
-    assert (price["volume"], price["high_52w"], price["stale"]) == (DETAILS["volume"], DETAILS["high52w"], False)
+    assert (price["price"], price["base_price"], price["source"]) == (
+        DETAILS["close"],
+        DETAILS["base"],
+        "TOSS",
+    )
+    assert (price["volume"], price["high_52w"], price["stale"]) == (
+        DETAILS["volume"],
+        DETAILS["high52w"],
+        False,
+    )
 
 
 def test_an_old_tick_is_told_while_toss_is_away(api: Api, me: Person, toss: Server) -> None:
@@ -171,7 +196,12 @@ def test_an_old_tick_is_told_while_toss_is_away(api: Api, me: Person, toss: Serv
 
     price = data_of(api.get(f"/stocks/{SAMSUNG}/price", me))
 
-    assert (price["price"], price["source"], price["stale"], price["age_ms"]) == (70_500, "TICK", True, 60_000)
+    assert (price["price"], price["source"], price["stale"], price["age_ms"]) == (
+        70_500,
+        "TICK",
+        True,
+        60_000,
+    )
 
 
 def test_the_younger_of_two_old_prices_is_told(api: Api, me: Person, toss: Server) -> None:
@@ -192,11 +222,24 @@ def test_master_data_is_told_also_without_a_price(any_api: Api, toss: Server) ->
 
     hynix = data_of(api.get(f"/stocks/{HYNIX}", me))
 
-    assert (hynix["name"], hynix["price"], hynix["price_unavailable"]) == ("SK하이닉스", None, "upstream-unavailable")
+    assert (hynix["name"], hynix["price"], hynix["price_unavailable"]) == (
+        "SK하이닉스",
+        None,
+        "upstream-unavailable",
+    )
 
 
 def test_toss_is_never_asked_for_what_does_not_exist(api: Api, me: Person, toss: Server) -> None:
-    for code in ("A999999", "999999", "삼성", "A", "x" * 300, "%00", "..%2f..%2fetc", "A00593%ed%a0%80"):
+    for code in (
+        "A999999",
+        "999999",
+        "삼성",
+        "A",
+        "x" * 300,
+        "%00",
+        "..%2f..%2fetc",
+        "A00593%ed%a0%80",
+    ):
         for tail in ("", "/price", "/candles", "/orderbook", "/trades"):
             answered = api.get(f"/stocks/{code}{tail}", me)
 
@@ -243,8 +286,14 @@ def test_a_ranking_has_our_names_and_prices(any_api: Api) -> None:
 def chart(number: int) -> dict[str, Any]:
     """A chart of so many minutes, the newest first, of which there are always older ones."""
     candle = {"open": 10, "high": 12, "low": 9, "close": 11, "volume": 5, "amount": 50}
-    stamps = [f"2026-11-20T{10 - minute // 60:02}:{59 - minute % 60:02}:00+09:00" for minute in range(number)]
-    return {"candles": [{"dt": stamp, **candle} for stamp in stamps], "nextDateTime": "2026-11-20T05:00:00+09:00"}
+    stamps = [
+        f"2026-11-20T{10 - minute // 60:02}:{59 - minute % 60:02}:00+09:00"
+        for minute in range(number)
+    ]
+    return {
+        "candles": [{"dt": stamp, **candle} for stamp in stamps],
+        "nextDateTime": "2026-11-20T05:00:00+09:00",
+    }
 
 
 def test_a_chart_is_read_page_by_page(api: Api, me: Person, toss: Server) -> None:
@@ -303,7 +352,12 @@ def test_our_own_chart_stands_in_while_toss_is_away(any_api: Api, toss: Server) 
 
     page = data_of(api.get(path, me))
 
-    assert (page["source"], len(page["candles"]), page["age_ms"], page["stale"]) == ("OWN", 2, None, False)
+    assert (page["source"], len(page["candles"]), page["age_ms"], page["stale"]) == (
+        "OWN",
+        2,
+        None,
+        False,
+    )
     assert page["candles"][1]["volume"] == 35
     assert len(data_of(api.get(f"{path}&before={page['next_before']}", me))["candles"]) >= 1
 
@@ -332,7 +386,9 @@ def test_every_state_of_toss_is_a_problem_of_its_own(
 
 
 @pytest.mark.parametrize("route", BY_TOSS)
-def test_without_redis_everything_is_still_told(api: Api, me: Person, valkey_server: Valkey, route: str) -> None:
+def test_without_redis_everything_is_still_told(
+    api: Api, me: Person, valkey_server: Valkey, route: str
+) -> None:
     valkey_server.stop()
     try:
         assert api.get(route, me).status_code == 200
@@ -353,7 +409,9 @@ def test_no_more_trades_than_toss_was_asked_for(api: Api, me: Person) -> None:
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_whatever_toss_tells_is_never_our_fault(api: Api, me: Person, toss: Server, data: st.DataObject) -> None:
+def test_whatever_toss_tells_is_never_our_fault(
+    api: Api, me: Person, toss: Server, data: st.DataObject
+) -> None:
     """Any JSON in any member is told as null, left out, or refused as Toss's fault; and what is told has the types that we promise."""
     route = data.draw(st.sampled_from(BY_TOSS))
     # A success on either host before it, so that no breaker opens.
@@ -369,7 +427,9 @@ def test_whatever_toss_tells_is_never_our_fault(api: Api, me: Person, toss: Serv
         return answer(200, {"result": odd_result})
 
     good = result_of(toss_path_of(route))
-    twisted_good = st.lists(twisted(good[0]), max_size=3) if isinstance(good, list) else twisted(good)
+    twisted_good = (
+        st.lists(twisted(good[0]), max_size=3) if isinstance(good, list) else twisted(good)
+    )
     odd_result = data.draw(twisted_good | JSON)
     toss.reply = odd
 

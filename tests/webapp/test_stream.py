@@ -34,7 +34,9 @@ class Stream:
     """An open stream, parsed as it comes."""
 
     def __init__(self, answer: TestResponse) -> None:
-        assert (answer.status_code, answer.mimetype) == (200, "text/event-stream"), answer.get_data(as_text=True)
+        assert (answer.status_code, answer.mimetype) == (200, "text/event-stream"), answer.get_data(
+            as_text=True
+        )
         assert answer.headers["Cache-Control"] == "no-store"
         self._answer = answer
         self._pieces = answer.iter_encoded()
@@ -52,7 +54,11 @@ class Stream:
         while True:
             fields = dict(line.split(": ", 1) for line in self.block().split("\n"))
             if "event" in fields:
-                return Event(fields["event"], json.loads(fields["data"]), int(fields["id"]) if "id" in fields else None)
+                return Event(
+                    fields["event"],
+                    json.loads(fields["data"]),
+                    int(fields["id"]) if "id" in fields else None,
+                )
 
     def close(self) -> None:
         self._answer.close()
@@ -62,7 +68,9 @@ class Stream:
 def stream(api: Api, who: Person, *codes: str, **more: Any) -> Iterator[Stream]:
     client = api.app.test_client()
     answer = client.get(
-        PREFIX + PATH, query_string=[("stock_codes", code) for code in codes], headers={**who.headers, **more}
+        PREFIX + PATH,
+        query_string=[("stock_codes", code) for code in codes],
+        headers={**who.headers, **more},
     )
     opened_stream = Stream(answer)
     try:
@@ -75,7 +83,11 @@ def publish(api: Api, who: Person, *ids: int) -> None:
     AccountStreams(api.books.core.redis).append(
         [
             AccountEvent(
-                user_id=UUID(who.id), id=number, kind=EventKind.CASH, occurred_at=api.books.clock(), data={"no": number}
+                user_id=UUID(who.id),
+                id=number,
+                kind=EventKind.CASH,
+                occurred_at=api.books.clock(),
+                data={"no": number},
             )
             for number in ids
         ],
@@ -85,7 +97,13 @@ def publish(api: Api, who: Person, *ids: int) -> None:
 
 def add(api: Api, who: Person, *ids: int) -> None:
     event = [
-        AccountEvent(user_id=UUID(who.id), id=number, kind=EventKind.FILL, occurred_at=api.books.clock(), data={})
+        AccountEvent(
+            user_id=UUID(who.id),
+            id=number,
+            kind=EventKind.FILL,
+            occurred_at=api.books.clock(),
+            data={},
+        )
         for number in ids
     ]
     AccountStreams(api.books.core.redis).append(event)
@@ -106,7 +124,9 @@ def test_ticks_and_own_events_come_as_they_happen(sqlite_api: Api) -> None:
         assert (ready.type, ready.id, ready.data) == ("ready", 2, {"last_event_id": 2})
         quote = data_of(sqlite_api.get(f"/trading/realtime/stock/{SAMSUNG}", alice))
         assert snapshot.type == "tick"
-        assert snapshot.data == {name: value for name, value in quote.items() if name not in ("age_ms", "freshness")}
+        assert snapshot.data == {
+            name: value for name, value in quote.items() if name not in ("age_ms", "freshness")
+        }
 
         add(sqlite_api, bob, 1)
         add(sqlite_api, alice, 3)
@@ -153,7 +173,9 @@ def test_nonsense_is_refused(sqlite_api: Api, query: str) -> None:
     problem_of(sqlite_api.get(f"{PATH}?{codes}", alice), "validation-failed")
 
 
-def test_streams_are_few_and_a_closed_one_frees_its_place(migrated_sqlite: str, valkey_url: str) -> None:
+def test_streams_are_few_and_a_closed_one_frees_its_place(
+    migrated_sqlite: str, valkey_url: str
+) -> None:
     with opened(settings_for(migrated_sqlite, valkey_url, stream_clients_max=2)) as books:
         api = api_on(books)
         alice = api.person()
@@ -163,7 +185,10 @@ def test_streams_are_few_and_a_closed_one_frees_its_place(migrated_sqlite: str, 
             assert api.ask("HEAD", PATH, alice).status_code == 200
         with stream(api, alice) as again:
             assert again.next().type == "ready"
-        wait_until(lambda: not api.books.core.redis.pubsub_channels("*"), what="nothing is subscribed any more")
+        wait_until(
+            lambda: not api.books.core.redis.pubsub_channels("*"),
+            what="nothing is subscribed any more",
+        )
 
 
 def test_a_stream_holds_no_connection_to_the_database(sqlite_api: Api) -> None:
@@ -230,7 +255,9 @@ def test_a_session_that_ends_ends_its_streams(sqlite_api: Api, ending: Any) -> N
             events.next()
         tell(sqlite_api, 70_000)
         assert spared.next().type == "tick"
-    marks = [key for key in sqlite_api.books.core.redis.scan_iter() if key.startswith("revoked_session:")]
+    marks = [
+        key for key in sqlite_api.books.core.redis.scan_iter() if key.startswith("revoked_session:")
+    ]
     assert len(marks) == 1
     assert 0 < sqlite_api.books.core.redis.ttl(marks[0]) <= 15 * 60
 

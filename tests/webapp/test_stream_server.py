@@ -47,7 +47,13 @@ def served(migrated_sqlite: str, valkey_url: str, **more: str) -> Iterator[Serve
     with opened(settings_for(migrated_sqlite, valkey_url, jwt_secret_key=SECRET)) as books:
         who = api_on(books).person()
     port = free_port()
-    variables = {"JWT_SECRET_KEY": SECRET, "WORKERS": "1", "THREADS": "4", "STREAM_CLIENTS_MAX": "2", **more}
+    variables = {
+        "JWT_SECRET_KEY": SECRET,
+        "WORKERS": "1",
+        "THREADS": "4",
+        "STREAM_CLIENTS_MAX": "2",
+        **more,
+    }
     process = start_gunicorn(port, database_uri=migrated_sqlite, redis_url=valkey_url, **variables)
     server = Served(port, who, process)
     try:
@@ -75,7 +81,9 @@ def until(text: str, pieces: Iterator[bytes]) -> bool:
     return False
 
 
-def test_a_thread_is_freed_soon_after_its_client_goes(migrated_sqlite: str, valkey_url: str) -> None:
+def test_a_thread_is_freed_soon_after_its_client_goes(
+    migrated_sqlite: str, valkey_url: str
+) -> None:
     with served(migrated_sqlite, valkey_url) as server:
         with server.open() as one, server.open() as two, server.open() as three:
             for answer in (one, two):

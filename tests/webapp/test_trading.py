@@ -60,12 +60,24 @@ def test_an_order_is_accepted_and_then_filled(api: Api) -> None:
 
     accepted = data_of(answer, 201)
     assert list(accepted) == ORDER_MEMBERS
-    assert (accepted["status"], accepted["reserved_cash"], accepted["executions"]) == ("PENDING", 714_107, [])
-    assert (accepted["client_order_id"], accepted["price"], accepted["remaining_quantity"]) == ("my-1", None, 10)
+    assert (accepted["status"], accepted["reserved_cash"], accepted["executions"]) == (
+        "PENDING",
+        714_107,
+        [],
+    )
+    assert (accepted["client_order_id"], accepted["price"], accepted["remaining_quantity"]) == (
+        "my-1",
+        None,
+        10,
+    )
     assert answer.headers["Location"] == f"/api/v1/trading/orders/{accepted['id']}"
     api.books.run_all()
     filled = data_of(api.client.get(answer.headers["Location"], headers=person.headers))
-    assert (filled["status"], filled["executed_quantity"], filled["remaining_quantity"]) == ("FILLED", 10, 0)
+    assert (filled["status"], filled["executed_quantity"], filled["remaining_quantity"]) == (
+        "FILLED",
+        10,
+        0,
+    )
     assert (filled["executed_amount"], filled["reserved_cash"]) == (700_000, 0)
     (execution,) = filled["executions"]
     assert list(execution) == EXECUTION_MEMBERS
@@ -110,7 +122,9 @@ def test_orders_are_filtered_and_paged(api: Api) -> None:
     everything = _walk(api, "/trading/orders", person, 100)
 
     assert len(everything) == 7
-    assert [one["id"] for one in everything] == sorted((one["id"] for one in everything), reverse=True)
+    assert [one["id"] for one in everything] == sorted(
+        (one["id"] for one in everything), reverse=True
+    )
     for limit in (1, 2, 7):
         assert _walk(api, "/trading/orders", person, limit) == everything
     for query, expected in {
@@ -123,12 +137,16 @@ def test_orders_are_filtered_and_paged(api: Api) -> None:
 def test_a_days_orders_are_those_of_the_korean_day(api: Api) -> None:
     """An order at 00:30 in Seoul belongs to the day that has begun there, though it is still yesterday in UTC."""
     person = api.person()
-    api.books.clock.advance(hours=14, minutes=30)  # 2026-11-20 15:30 UTC is 2026-11-21 00:30 in Korea.
+    api.books.clock.advance(
+        hours=14, minutes=30
+    )  # 2026-11-20 15:30 UTC is 2026-11-21 00:30 in Korea.
     api.books.tick(70_000)
 
     api.order(person)
 
-    assert len(data_of(api.get("/trading/orders?from=2026-11-21&to=2026-11-21", person))["items"]) == 1
+    assert (
+        len(data_of(api.get("/trading/orders?from=2026-11-21&to=2026-11-21", person))["items"]) == 1
+    )
     assert data_of(api.get("/trading/orders?to=2026-11-20", person))["items"] == []
 
 
@@ -141,7 +159,11 @@ def test_cash_goes_in_and_out(api: Api) -> None:
 
     moved = data_of(deposit, 201)
     assert list(moved) == TRANSACTION_MEMBERS
-    assert (moved["transaction_type"], moved["cash_balance_before"], moved["cash_balance_after"]) == (
+    assert (
+        moved["transaction_type"],
+        moved["cash_balance_before"],
+        moved["cash_balance_after"],
+    ) == (
         "DEPOSIT",
         START,
         10_500_000,
@@ -189,9 +211,16 @@ def test_the_ledger_is_filtered_and_paged(api: Api) -> None:
     assert [one["transaction_type"] for one in ledger] == ["WITHDRAW", "SELL", "BUY", "DEPOSIT"]
     assert all(list(one) == TRANSACTION_MEMBERS for one in ledger)
     assert [one["sequence"] for one in ledger] == [4, 3, 2, 1]
-    assert [one["cash_balance_before"] for one in ledger[:-1]] == [one["cash_balance_after"] for one in ledger[1:]]
+    assert [one["cash_balance_before"] for one in ledger[:-1]] == [
+        one["cash_balance_after"] for one in ledger[1:]
+    ]
     sale = ledger[1]
-    assert (sale["stock_id"], sale["stock_name"], sale["quantity"], sale["price"]) == (SAMSUNG, "삼성전자", 1, 70_000)
+    assert (sale["stock_id"], sale["stock_name"], sale["quantity"], sale["price"]) == (
+        SAMSUNG,
+        "삼성전자",
+        1,
+        70_000,
+    )
     assert sale["realized_profit"] is not None
     assert _walk(api, "/trading/transactions", person, 3) == ledger
     for query, expected in {
@@ -218,12 +247,27 @@ def test_the_portfolio_is_valued_at_live_prices(api: Api) -> None:
     hynix, samsung = page["items"]
     assert list(samsung) == HOLDING_MEMBERS
     assert (hynix["stock_code"], samsung["stock_code"]) == (HYNIX, SAMSUNG)
-    assert (samsung["quantity"], samsung["reserved_quantity"], samsung["sellable_quantity"]) == (10, 3, 7)
-    assert (samsung["average_price"], samsung["value"], samsung["todays_change"]) == (70_000, 800_000, 99_895)
-    assert (samsung["unrealized_profit"], samsung["weight_bp"], hynix["weight_bp"]) == (99_895, 8_000, 2_000)
+    assert (samsung["quantity"], samsung["reserved_quantity"], samsung["sellable_quantity"]) == (
+        10,
+        3,
+        7,
+    )
+    assert (samsung["average_price"], samsung["value"], samsung["todays_change"]) == (
+        70_000,
+        800_000,
+        99_895,
+    )
+    assert (samsung["unrealized_profit"], samsung["weight_bp"], hynix["weight_bp"]) == (
+        99_895,
+        8_000,
+        2_000,
+    )
     assert (samsung["freshness"], samsung["price_age_ms"]) == ("LIVE", 0)
     assert data_of(api.get(f"/portfolio/{SAMSUNG}", person))["value"] == 800_000
-    summary, balance = data_of(api.get("/portfolio/summary", person)), data_of(api.get("/balance", person))
+    summary, balance = (
+        data_of(api.get("/portfolio/summary", person)),
+        data_of(api.get("/balance", person)),
+    )
     assert summary["holdings_value"] == balance["holdings_value"] == 1_000_000
     assert summary["total_assets"] == balance["total_assets"] == balance["cash_balance"] + 1_000_000
     assert (
@@ -241,8 +285,14 @@ def test_a_holding_without_a_price_is_said_to_be_unknown(api: Api) -> None:
     (holding,) = data_of(api.get("/portfolio", person))["items"]
     balance = data_of(api.get("/balance", person))
 
-    assert [holding[name] for name in ("price", "value", "unrealized_profit", "weight_bp", "freshness")] == [None] * 5
-    assert (balance["total_assets"], balance["unpriced_holdings"], balance["invested_amount"]) == (None, 1, 700_000)
+    assert [
+        holding[name] for name in ("price", "value", "unrealized_profit", "weight_bp", "freshness")
+    ] == [None] * 5
+    assert (balance["total_assets"], balance["unpriced_holdings"], balance["invested_amount"]) == (
+        None,
+        1,
+        700_000,
+    )
 
 
 def test_an_old_price_is_marked_stale(api: Api) -> None:
@@ -266,12 +316,21 @@ def test_quotes_of_one_several_and_all_stocks(sqlite_api: Api) -> None:
 
     one = data_of(api.get("/trading/realtime/stock/005930", person))
     several = data_of(
-        api.get("/trading/realtime/stocks/multiple?stock_codes=000660&stock_codes=A000660&stock_codes=035720", person)
+        api.get(
+            "/trading/realtime/stocks/multiple?stock_codes=000660&stock_codes=A000660&stock_codes=035720",
+            person,
+        )
     )
     every = data_of(api.get("/trading/realtime/stocks/all", person))
 
     assert list(one) == QUOTE_MEMBERS
-    assert (one["price"], one["change"], one["change_rate_bp"], one["age_ms"], one["freshness"]) == (
+    assert (
+        one["price"],
+        one["change"],
+        one["change_rate_bp"],
+        one["age_ms"],
+        one["freshness"],
+    ) == (
         70_000,
         1_000,
         145,
@@ -280,7 +339,10 @@ def test_quotes_of_one_several_and_all_stocks(sqlite_api: Api) -> None:
     )
     assert [quote["stock_code"] for quote in several["stocks"]] == [HYNIX]
     assert several["unknown"] == ["A035720"]
-    assert (every["total_count"], [quote["stock_code"] for quote in every["stocks"]]) == (2, [HYNIX, SAMSUNG])
+    assert (every["total_count"], [quote["stock_code"] for quote in every["stocks"]]) == (
+        2,
+        [HYNIX, SAMSUNG],
+    )
     problem_of(api.get("/trading/realtime/stock/035720", person), "stock-not-found")
 
 

@@ -43,7 +43,9 @@ def test_trading_is_halted_and_resumed(api: Api, administrator: Person) -> None:
 
 
 @pytest.mark.parametrize("body", [None, {}, {"reason": None}])
-def test_a_reason_may_be_left_out(api: Api, administrator: Person, body: dict[str, Any] | None) -> None:
+def test_a_reason_may_be_left_out(
+    api: Api, administrator: Person, body: dict[str, Any] | None
+) -> None:
     """And so may the whole body."""
     assert data_of(api.post(HALT, administrator, body))["reason"] is None
 
@@ -67,7 +69,9 @@ def test_there_may_be_nothing_to_resume(api: Api, administrator: Person) -> None
     assert "없어" in answer.get_json()["message"]
 
 
-def test_orders_are_refused_meanwhile_and_cancellations_are_not(api: Api, administrator: Person) -> None:
+def test_orders_are_refused_meanwhile_and_cancellations_are_not(
+    api: Api, administrator: Person
+) -> None:
     """No new order, no preview and no amendment; what is open survives, fills nothing, and can be taken back."""
     person = api.person()
     api.bought(person, 10)
@@ -84,7 +88,10 @@ def test_orders_are_refused_meanwhile_and_cancellations_are_not(api: Api, admini
     ):
         refused = problem_of(api.ask(method, path, person, json=body), "trading-halted")
         assert refused["since"] == "2026-11-20T10:00:00+09:00"
-    assert data_of(api.ask("DELETE", f"/trading/orders/{waiting['id']}", person))["status"] == "CANCELLED"
+    assert (
+        data_of(api.ask("DELETE", f"/trading/orders/{waiting['id']}", person))["status"]
+        == "CANCELLED"
+    )
     api.books.clock.advance(seconds=1)
     api.books.tick(68_000)
     api.books.match()

@@ -60,14 +60,21 @@ def test_a_new_user_has_an_empty_default_directory(api: Api, person: Person) -> 
         problem_of(api.ask("DELETE", path + force, person), "watchlist-default-stays")
 
 
-def test_a_user_from_before_gets_his_default_directory_with_the_first_stock(api: Api, person: Person) -> None:
+def test_a_user_from_before_gets_his_default_directory_with_the_first_stock(
+    api: Api, person: Person
+) -> None:
     """Registered by a process that knew no watchlists, after the migration: nothing is missing for long."""
-    do(api.books, lambda session: session.connection().exec_driver_sql("DELETE FROM watchlist_directories"))
+    do(
+        api.books,
+        lambda session: session.connection().exec_driver_sql("DELETE FROM watchlist_directories"),
+    )
 
     item = added(api, person)
 
     assert names(api, person) == ["관심 종목"]
-    assert item["directory_id"] == data_of(api.get("/watchlist/directories", person))["items"][0]["id"]
+    assert (
+        item["directory_id"] == data_of(api.get("/watchlist/directories", person))["items"][0]["id"]
+    )
 
 
 def test_directories_are_opened_renamed_and_put_into_order(api: Api, person: Person) -> None:
@@ -91,7 +98,9 @@ def test_a_name_is_used_once_by_a_user(api: Api, person: Person) -> None:
     chips = directory(api, person, "반도체")
     apart = normalize("NFD", "반도체")
     for name in ("반도체", apart, " 반도체 ", "관심 종목"):
-        problem_of(api.post("/watchlist/directories", person, {"name": name}), "watchlist-name-taken")
+        problem_of(
+            api.post("/watchlist/directories", person, {"name": name}), "watchlist-name-taken"
+        )
     cars = directory(api, person, "자동차")
     path = f"/watchlist/directories/{cars['id']}"
     problem_of(api.ask("PATCH", path, person, json={"name": "반도체"}), "watchlist-name-taken")
@@ -131,7 +140,11 @@ def test_a_stock_is_shown_beside_its_last_trade(api: Api, person: Person) -> Non
     samsung, hynix, naver = listed(api, person)
 
     assert [one["stock_code"] for one in (samsung, hynix, naver)] == [SAMSUNG, HYNIX, NAVER]
-    assert (samsung["stock_name"], samsung["market"], samsung["memo"]) == ("삼성전자", "KOSPI", None)
+    assert (samsung["stock_name"], samsung["market"], samsung["memo"]) == (
+        "삼성전자",
+        "KOSPI",
+        None,
+    )
     quote = samsung["quote"]
     assert (quote["price"], quote["change"], quote["change_rate_bp"], quote["freshness"]) == (
         70_000,
@@ -151,10 +164,18 @@ def test_a_stock_is_shown_beside_its_last_trade(api: Api, person: Person) -> Non
 
 def test_alerts_are_shown_with_their_distance(api: Api, person: Person) -> None:
     """In basis points of the price, with the sign of the way to go; unknown without a price."""
-    item = added(api, person, target_price=72_000, upper_price=77_000, lower_price=69_999, memo="배당")
+    item = added(
+        api, person, target_price=72_000, upper_price=77_000, lower_price=69_999, memo="배당"
+    )
 
-    assert (item["target_price"], item["upper_price"], item["lower_price"]) == (72_000, 77_000, 69_999)
-    assert [(one["kind"], one["bound"], one["state"], one["distance_bp"]) for one in item["alerts"]] == [
+    assert (item["target_price"], item["upper_price"], item["lower_price"]) == (
+        72_000,
+        77_000,
+        69_999,
+    )
+    assert [
+        (one["kind"], one["bound"], one["state"], one["distance_bp"]) for one in item["alerts"]
+    ] == [
         ("target_price", 72_000, "ARMED", 285),
         ("upper_price", 77_000, "ARMED", 1_000),
         ("lower_price", 69_999, "ARMED", 0),
@@ -220,13 +241,17 @@ def test_pages_go_on_where_the_last_one_ended(api: Api, person: Person) -> None:
         cursor = f"&cursor={page['next_cursor']}"
 
     assert seen == all_ids
-    assert [item["id"] for item in listed(api, person, f"directory_id={second['id']}")] == all_ids[3:]
+    assert [item["id"] for item in listed(api, person, f"directory_id={second['id']}")] == all_ids[
+        3:
+    ]
 
 
 def test_a_directory_has_a_stock_once(api: Api, person: Person) -> None:
     """By whichever of its codes; another directory may have it too."""
     added(api, person, "005930")
-    refused = problem_of(api.post("/watchlist", person, {"stock_code": SAMSUNG}), "watchlist-duplicate")
+    refused = problem_of(
+        api.post("/watchlist", person, {"stock_code": SAMSUNG}), "watchlist-duplicate"
+    )
     assert (refused["stock_code"], refused["directory_id"]) == (SAMSUNG, person.id)
     second = directory(api, person, "둘째")
     there = added(api, person, directory_id=second["id"])
@@ -251,10 +276,21 @@ def test_an_item_is_changed_in_what_is_named_only(api: Api, person: Person) -> N
     item = added(api, person, memo="첫 메모", target_price=72_000, upper_price=80_000)
     path = f"/watchlist/{item['id']}"
 
-    assert data_of(api.ask("PATCH", path, person, json={"memo": "새 메모"})) == {**item, "memo": "새 메모"}
-    cleared = data_of(api.ask("PATCH", path, person, json={"memo": None, "target_price": None, "lower_price": None}))
+    assert data_of(api.ask("PATCH", path, person, json={"memo": "새 메모"})) == {
+        **item,
+        "memo": "새 메모",
+    }
+    cleared = data_of(
+        api.ask(
+            "PATCH", path, person, json={"memo": None, "target_price": None, "lower_price": None}
+        )
+    )
 
-    assert (cleared["memo"], cleared["target_price"], cleared["upper_price"]) == (None, None, 80_000)
+    assert (cleared["memo"], cleared["target_price"], cleared["upper_price"]) == (
+        None,
+        None,
+        80_000,
+    )
     assert [alert["kind"] for alert in cleared["alerts"]] == ["upper_price"]
     assert data_of(api.get(path, person)) == cleared
 
@@ -267,13 +303,20 @@ def test_bounds_that_cross_one_another_are_refused(api: Api, person: Person) -> 
     assert listed(api, person) == []
     item = added(api, person, upper_price=70_000)
     path = f"/watchlist/{item['id']}"
-    problem_of(api.ask("PATCH", path, person, json={"lower_price": 71_000, "memo": "x"}), "validation-failed")
+    problem_of(
+        api.ask("PATCH", path, person, json={"lower_price": 71_000, "memo": "x"}),
+        "validation-failed",
+    )
     assert data_of(api.get(path, person)) == item
-    both = data_of(api.ask("PATCH", path, person, json={"lower_price": 71_000, "upper_price": 71_001}))
+    both = data_of(
+        api.ask("PATCH", path, person, json={"lower_price": 71_000, "upper_price": 71_001})
+    )
     assert (both["lower_price"], both["upper_price"]) == (71_000, 71_001)
 
 
-def test_an_item_moves_with_its_alerts_to_the_end_of_another_directory(api: Api, person: Person) -> None:
+def test_an_item_moves_with_its_alerts_to_the_end_of_another_directory(
+    api: Api, person: Person
+) -> None:
     """To one's own only; a move to where it is changes nothing."""
     second = directory(api, person, "둘째")
     added(api, person, HYNIX, directory_id=second["id"])
@@ -287,7 +330,10 @@ def test_an_item_moves_with_its_alerts_to_the_end_of_another_directory(api: Api,
     moved = data_of(api.ask("PATCH", path, person, json={"directory_id": second["id"]}))
 
     assert moved == {**item, "directory_id": second["id"]}
-    assert [one["stock_code"] for one in listed(api, person, f"directory_id={second['id']}")] == [HYNIX, SAMSUNG]
+    assert [one["stock_code"] for one in listed(api, person, f"directory_id={second['id']}")] == [
+        HYNIX,
+        SAMSUNG,
+    ]
     assert data_of(api.ask("PATCH", path, person, json={"directory_id": second["id"]})) == moved
 
 
@@ -297,7 +343,12 @@ def test_items_are_put_into_order_in_one_statement(api: Api, person: Person) -> 
     wanted = [ids[2], ids[0], ids[3], ids[1]]
 
     def put(item_ids: list[str]) -> Any:
-        return api.ask("PUT", "/watchlist/order", person, json={"directory_id": person.id, "item_ids": item_ids})
+        return api.ask(
+            "PUT",
+            "/watchlist/order",
+            person,
+            json={"directory_id": person.id, "item_ids": item_ids},
+        )
 
     with statements_counted(api.books.core.database.engine) as sent:
         assert data_of(put(wanted)) == {"directory_id": person.id, "item_ids": wanted}
@@ -313,7 +364,11 @@ def test_items_are_put_into_order_in_one_statement(api: Api, person: Person) -> 
     added(api, person, "A005380")
     assert listed(api, person)[-1]["stock_code"] == "A005380"
     empty = directory(api, person, "빈 그룹")
-    assert data_of(api.ask("PUT", "/watchlist/order", person, json={"directory_id": empty["id"], "item_ids": []}))
+    assert data_of(
+        api.ask(
+            "PUT", "/watchlist/order", person, json={"directory_id": empty["id"], "item_ids": []}
+        )
+    )
 
 
 def test_a_removed_item_is_gone_with_its_alerts(api: Api, person: Person) -> None:
@@ -333,11 +388,15 @@ def test_limits_are_those_of_the_settings(api: Api, person: Person) -> None:
     change_settings(api.books, watchlist_directories_max=2, watchlist_items_max=1)
     api.app.extensions["stocking"] = api.books.core
     second = directory(api, person, "둘째")
-    refused = problem_of(api.post("/watchlist/directories", person, {"name": "셋째"}), "watchlist-limit-reached")
+    refused = problem_of(
+        api.post("/watchlist/directories", person, {"name": "셋째"}), "watchlist-limit-reached"
+    )
     assert (refused["limited"], refused["limit"]) == ("directories", 2)
     added(api, person)
     there = added(api, person, HYNIX, directory_id=second["id"])
-    refused = problem_of(api.post("/watchlist", person, {"stock_code": NAVER}), "watchlist-limit-reached")
+    refused = problem_of(
+        api.post("/watchlist", person, {"stock_code": NAVER}), "watchlist-limit-reached"
+    )
     assert (refused["limited"], refused["limit"]) == ("items", 1)
     moved = api.ask("PATCH", f"/watchlist/{there['id']}", person, json={"directory_id": person.id})
     problem_of(moved, "watchlist-limit-reached")
@@ -351,14 +410,31 @@ def test_at_once_a_stock_is_added_once_and_no_limit_is_passed(mariadb_api: Api) 
     api.app.extensions["stocking"] = api.books.core
 
     def together(path: str, bodies: list[dict[str, Any]]) -> list[int]:
-        asks = [lambda body=body: api.another_client().post(path, person, body).status_code for body in bodies]
+        asks = [
+            lambda body=body: api.another_client().post(path, person, body).status_code
+            for body in bodies
+        ]
         return sorted(run_together(*asks))
 
-    assert together("/watchlist", [{"stock_code": SAMSUNG, "target_price": 1}] * 5) == [201, *[409] * 4]
+    assert together("/watchlist", [{"stock_code": SAMSUNG, "target_price": 1}] * 5) == [
+        201,
+        *[409] * 4,
+    ]
     codes = (HYNIX, NAVER, KAKAO, "A005380", "A000270")
-    assert together("/watchlist", [{"stock_code": code} for code in codes]) == [201, 201, 409, 409, 409]
+    assert together("/watchlist", [{"stock_code": code} for code in codes]) == [
+        201,
+        201,
+        409,
+        409,
+        409,
+    ]
     assert together("/watchlist/directories", [{"name": "같은 이름"}] * 4) == [201, 409, 409, 409]
-    assert together("/watchlist/directories", [{"name": f"{number}"} for number in range(4)]) == [201, 409, 409, 409]
+    assert together("/watchlist/directories", [{"name": f"{number}"} for number in range(4)]) == [
+        201,
+        409,
+        409,
+        409,
+    ]
     assert len(listed(api, person)) == 3
     positions = rows(api.books, "SELECT position FROM watchlist_items ORDER BY position")
     assert [row["position"] for row in positions] == [0, 1, 2]
@@ -382,7 +458,10 @@ def test_a_closed_account_watches_nothing(api: Api, person: Person) -> None:
     for where in (person.id, second["id"]):
         added(api, person, directory_id=where, memo="비밀", target_price=72_000)
 
-    do(api.books, lambda session: close_account(session, user_id=UUID(person.id), now=api.books.clock()))
+    do(
+        api.books,
+        lambda session: close_account(session, user_id=UUID(person.id), now=api.books.clock()),
+    )
 
     for table in ("watchlist_directories", "watchlist_items", "price_alerts"):
         assert rows(api.books, f"SELECT * FROM {table}") == []
@@ -396,9 +475,13 @@ def test_everything_is_ones_own(api: Api, person: Person) -> None:
     body = {"directory_id": person.id, "stock_code": HYNIX}
     problem_of(api.post("/watchlist", other, body), "watchlist-directory-not-found")
     order = {"directory_id": person.id, "item_ids": [mine["id"]]}
-    problem_of(api.ask("PUT", "/watchlist/order", other, json=order), "watchlist-directory-not-found")
+    problem_of(
+        api.ask("PUT", "/watchlist/order", other, json=order), "watchlist-directory-not-found"
+    )
     problem_of(api.ask("DELETE", f"/watchlist/{mine['id']}", other), "watchlist-item-not-found")
     assert listed(api, other) == []
     assert listed(api, person) == [mine]
-    (default,) = api.books.core.database.read(lambda session: directories_of(session, UUID(other.id)))
+    (default,) = api.books.core.database.read(
+        lambda session: directories_of(session, UUID(other.id))
+    )
     assert default.item_count == 0

@@ -15,7 +15,18 @@ from tests.webapp.test_hostile_input import BODIES, JSON, NO_NUMBERS, anything
 PRICES = ("target_price", "upper_price", "lower_price")
 NO_TEXTS: list[Any] = [1, True, [], {}, "\ud800", "줄\n바꿈", "\x00", "\x1b[31m", "x" * 501]
 NO_IDS: list[Any] = [None, 1, True, "", "x", [], {}, "\ud800", "0" * 31, "f" * 10_000]
-MEMBERS = ["stock_code", "directory_id", "memo", *PRICES, "rearm", "bounds", "name", "position", "item_ids", "x"]
+MEMBERS = [
+    "stock_code",
+    "directory_id",
+    "memo",
+    *PRICES,
+    "rearm",
+    "bounds",
+    "name",
+    "position",
+    "item_ids",
+    "x",
+]
 
 # Method, path and the body to which a member is added, with {} for an item.
 ROUTES: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -30,7 +41,10 @@ class Target:
     def __init__(self, api: Api) -> None:
         self.api = api
         self.person: Person = api.person()
-        self.item = data_of(api.post("/watchlist", self.person, {"stock_code": SAMSUNG, "target_price": 72_000}), 201)
+        self.item = data_of(
+            api.post("/watchlist", self.person, {"stock_code": SAMSUNG, "target_price": 72_000}),
+            201,
+        )
 
     def refused(self, method: str, path: str, **more: Any) -> int:
         before = everything(self.api.books)
@@ -48,7 +62,9 @@ def target(migrated_mariadb: str, valkey_url_of_page: str) -> Iterator[Target]:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("value", [one for one in NO_NUMBERS if one is not None] + [10**9 + 1], ids=repr)
+@pytest.mark.parametrize(
+    "value", [one for one in NO_NUMBERS if one is not None] + [10**9 + 1], ids=repr
+)
 def test_prices_are_whole_positive_json_numbers(target: Target, route: str, value: object) -> None:
     """Neither text, nor true, nor 1.0, nor what no stock ever costs. Null is a request to take a price away."""
     method, path, body = ROUTES[route]
@@ -60,10 +76,19 @@ def test_prices_are_whole_positive_json_numbers(target: Target, route: str, valu
 def test_members_are_of_their_types(target: Target, route: str) -> None:
     """A memo is a line of text, a directory an id, and what is not known is refused by name."""
     method, path, body = ROUTES[route]
-    wrong = {"memo": NO_TEXTS, "directory_id": NO_IDS, "bounds": [{}], "user_id": ["x"], "id": ["x"]}
+    wrong = {
+        "memo": NO_TEXTS,
+        "directory_id": NO_IDS,
+        "bounds": [{}],
+        "user_id": ["x"],
+        "id": ["x"],
+    }
     for member, values in wrong.items():
         for value in values:
-            assert target.refused(method, path, json={**body, member: value}) == 422, (member, value)
+            assert target.refused(method, path, json={**body, member: value}) == 422, (
+                member,
+                value,
+            )
     assert target.refused("POST", "/watchlist", json={"stock_code": HYNIX, "rearm": True}) == 422
     for value in ("true", 1, 0, None, [], "yes"):
         assert target.refused("PATCH", "/watchlist/{}", json={"rearm": value}) == 422
@@ -93,7 +118,9 @@ def test_orders_are_lists_of_ids(target: Target) -> None:
     many = [f"{number:032x}" for number in range(1_001)]
     assert target.refused("PUT", "/watchlist/order", json={**body, "item_ids": many}) == 422
     for where in NO_IDS:
-        assert target.refused("PUT", "/watchlist/order", json={**body, "directory_id": where}) == 422
+        assert (
+            target.refused("PUT", "/watchlist/order", json={**body, "directory_id": where}) == 422
+        )
     assert target.refused("PUT", "/watchlist/order", json={"item_ids": []}) == 422
 
 
@@ -109,7 +136,13 @@ def test_queries_that_make_no_sense(target: Target, query: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(BODIES) - {"nothing"}))
 @pytest.mark.parametrize(
-    "route", ["POST /watchlist", "PATCH /watchlist/{}", "PUT /watchlist/order", "POST /watchlist/directories"]
+    "route",
+    [
+        "POST /watchlist",
+        "PATCH /watchlist/{}",
+        "PUT /watchlist/order",
+        "POST /watchlist/directories",
+    ],
 )
 def test_bodies_that_are_no_requests(target: Target, route: str, name: str) -> None:
     """Whatever the bytes are, the answer is the fitting refusal."""
@@ -120,7 +153,13 @@ def test_bodies_that_are_no_requests(target: Target, route: str, name: str) -> N
 
 
 @pytest.mark.parametrize(
-    "path", ["/watchlist/not-a-uuid", "/watchlist/%00", "/watchlist/directories/x", "/watchlist/" + "f" * 10_000]
+    "path",
+    [
+        "/watchlist/not-a-uuid",
+        "/watchlist/%00",
+        "/watchlist/directories/x",
+        "/watchlist/" + "f" * 10_000,
+    ],
 )
 def test_paths_that_lead_nowhere(target: Target, path: str) -> None:
     """Odd ids end in a 404."""
@@ -132,7 +171,12 @@ def test_paths_that_lead_nowhere(target: Target, path: str) -> None:
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_body_is_a_server_error(target: Target, body: dict[str, Any]) -> None:
     """Any JSON in any place is taken or refused, and what is refused has the form of a problem."""
-    routes = ("POST /watchlist", "PATCH /watchlist/{}", "PUT /watchlist/order", "POST /watchlist/directories")
+    routes = (
+        "POST /watchlist",
+        "PATCH /watchlist/{}",
+        "PUT /watchlist/order",
+        "POST /watchlist/directories",
+    )
     for route in routes:
         method, path = route.split()
         answer = target.api.ask(method, path.format(target.item["id"]), target.person, json=body)

@@ -29,7 +29,9 @@ def live_settings(migrated_mariadb: str, valkey_url: str) -> Settings:
 def live_api(live_settings: Settings) -> Iterator[Api]:
     """The API on empty books, with the clock and the courier of production."""
     with opened(live_settings) as emptied:
-        core = trading_core.build(live_settings, deliver=producer_courier(live_settings), publishing=on_a_thread)
+        core = trading_core.build(
+            live_settings, deliver=producer_courier(live_settings), publishing=on_a_thread
+        )
         try:
             yield api_on(Books(core, utc_now, emptied.sent))
         finally:

@@ -40,7 +40,9 @@ def environment_of(settings: Settings, **more: str) -> dict[str, str]:
 class CeleryProcess:
     """``celery -A workers …`` with two pool children at most. It is killed, if need be, when the block ends."""
 
-    def __init__(self, command: list[str], log: Path, environment: dict[str, str], *, ready: str) -> None:
+    def __init__(
+        self, command: list[str], log: Path, environment: dict[str, str], *, ready: str
+    ) -> None:
         self.log = log
         self._ready = ready
         self._command = [sys.executable, "-m", "celery", "-A", "workers", *command]
@@ -59,7 +61,10 @@ class CeleryProcess:
     @property
     def children(self) -> list[int]:
         """The pids of the pool's children."""
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        return [
+            int(pid)
+            for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        ]
 
     def start(self) -> None:
         """Start, and return once it works."""
@@ -88,7 +93,10 @@ class CeleryProcess:
         for pid in pids:
             _kill(pid)
         self._process.wait(STOP_S)
-        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), what="the children's end")
+        wait_until(
+            lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids),
+            what="the children's end",
+        )
 
     def stop(self) -> None:
         """End it in order, if it has not ended."""
@@ -113,7 +121,12 @@ def _kill(pid: int) -> None:
 
 
 def worker(
-    log: Path, settings: Settings, *options: str, queues: str | None = None, children: int = 2, **environment: str
+    log: Path,
+    settings: Settings,
+    *options: str,
+    queues: str | None = None,
+    children: int = 2,
+    **environment: str,
 ) -> CeleryProcess:
     """A worker on all queues, or on those named, with commas between."""
     command = [
@@ -139,4 +152,6 @@ def worker(
 def beat(log: Path, settings: Settings, **environment: str) -> CeleryProcess:
     """The one that wakes the periodic tasks."""
     command = ["beat", "-l", "INFO", "-s", str(log.with_suffix(".schedule")), "--pidfile="]
-    return CeleryProcess(command, log, environment_of(settings, **environment), ready="beat: Starting")
+    return CeleryProcess(
+        command, log, environment_of(settings, **environment), ready="beat: Starting"
+    )

@@ -17,14 +17,18 @@ def live_settings(live_settings: Settings) -> Settings:
     return live_settings.model_copy(update={"alert_period_ms": 200})
 
 
-def test_alerts_are_told_once_through_a_kill(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+def test_alerts_are_told_once_through_a_kill(
+    live_api: Api, live_settings: Settings, tmp_path: Path
+) -> None:
     """Those met before a kill -9 and those met while nobody looked; a client finds them among his events."""
     books, people = live_api.books, [live_api.person() for _ in range(3)]
     books.tick(70_000)
 
     def told() -> list[int]:
         """How many alerts each person has been told of."""
-        found = [data_of(live_api.get("/trading/events?limit=100", person))["items"] for person in people]
+        found = [
+            data_of(live_api.get("/trading/events?limit=100", person))["items"] for person in people
+        ]
         return [sum(event["kind"] == "alert" for event in of_person) for of_person in found]
 
     def watch(code: str, **bounds: int) -> None:
@@ -32,7 +36,10 @@ def test_alerts_are_told_once_through_a_kill(live_api: Api, live_settings: Setti
             data_of(live_api.post("/watchlist", person, {"stock_code": code, **bounds}), 201)
 
     watch("A005930", upper_price=71_000, lower_price=69_000)
-    with worker(tmp_path / "worker.log", live_settings) as alerting, beat(tmp_path / "beat.log", live_settings):
+    with (
+        worker(tmp_path / "worker.log", live_settings) as alerting,
+        beat(tmp_path / "beat.log", live_settings),
+    ):
         books.tick(71_000)
         wait_until(lambda: told() == [1, 1, 1], what="the first alerts")
         alerting.kill()
@@ -44,9 +51,10 @@ def test_alerts_are_told_once_through_a_kill(live_api: Api, live_settings: Setti
         alerting.start()
         wait_until(lambda: told() == [3, 3, 3], what="the alerts that were made up for")
         line = '"task": "check_price_alerts"'
-        assert sum(line in entry and "task_done" in entry for entry in alerting.output.splitlines()) < 10, (
-            "looks that find nothing are no news"
-        )
+        assert (
+            sum(line in entry and "task_done" in entry for entry in alerting.output.splitlines())
+            < 10
+        ), "looks that find nothing are no news"
     prices = rows(books, "SELECT DISTINCT kind, tick_price FROM price_alerts ORDER BY kind")
     assert [(row["kind"], row["tick_price"]) for row in prices] == [
         ("lower_price", 68_000),

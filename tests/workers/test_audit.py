@@ -18,7 +18,9 @@ def live_settings(live_settings: Settings) -> Settings:
     return live_settings.model_copy(update={"audit_period_s": 1})
 
 
-def test_an_account_is_halted_for_its_breach(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+def test_an_account_is_halted_for_its_breach(
+    live_api: Api, live_settings: Settings, tmp_path: Path
+) -> None:
     """A won too many in one account, told once in the log; the account that trades beside it is audited as it goes, and not halted."""
     books, administrator = live_api.books, live_api.administrator()
     sound, unsound = live_api.person(), live_api.person()
@@ -27,7 +29,10 @@ def test_an_account_is_halted_for_its_breach(live_api: Api, live_settings: Setti
     def state() -> dict[str, object]:
         return dict(data_of(live_api.get("/admin/audit", administrator)))
 
-    with worker(tmp_path / "worker.log", live_settings) as auditing, beat(tmp_path / "beat.log", live_settings):
+    with (
+        worker(tmp_path / "worker.log", live_settings) as auditing,
+        beat(tmp_path / "beat.log", live_settings),
+    ):
         data_of(live_api.order(sound, "BUY", 1), 201)
         wait_until(lambda: state()["changed"] == 0, what="all accounts audited", deadline_s=30)
         assert state()["halted"] == []

@@ -20,28 +20,40 @@ from trading.settings import Settings
 
 def volume(books: Books, interval: str) -> int:
     found: list[dict[str, Any]] = rows(
-        books, "SELECT SUM(volume) AS volume FROM candles WHERE candle_interval = :interval", interval=interval
+        books,
+        "SELECT SUM(volume) AS volume FROM candles WHERE candle_interval = :interval",
+        interval=interval,
     )
     return int(found[0]["volume"] or 0)
 
 
-def test_trades_become_candles_by_themselves(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+def test_trades_become_candles_by_themselves(
+    live_api: Api, live_settings: Settings, tmp_path: Path
+) -> None:
     """What is traded while no worker lives is counted when one is back; in the end each trade is counted once."""
     books = live_api.books
     settings = live_settings.model_copy(update={"candle_period_s": 1})
-    with worker(tmp_path / "worker.log", settings) as process, beat(tmp_path / "beat.log", settings):
+    with (
+        worker(tmp_path / "worker.log", settings) as process,
+        beat(tmp_path / "beat.log", settings),
+    ):
         for _ in range(10):
             books.tick(70_000, volume=3)
-        wait_until(lambda: volume(books, "min:1") == 30, what="ten trades in candles", deadline_s=30)
+        wait_until(
+            lambda: volume(books, "min:1") == 30, what="ten trades in candles", deadline_s=30
+        )
         process.kill()
         for _ in range(10):
             books.tick(70_100, volume=3)
         process.start()
-        wait_until(lambda: volume(books, "min:1") == 60, what="the trades of the meantime", deadline_s=60)
+        wait_until(
+            lambda: volume(books, "min:1") == 60, what="the trades of the meantime", deadline_s=60
+        )
     assert volume(books, "day:1") == 60
-    assert {row["close"] for row in rows(books, "SELECT close FROM candles WHERE candle_interval = 'day:1'")} == {
-        70_100
-    }
+    assert {
+        row["close"]
+        for row in rows(books, "SELECT close FROM candles WHERE candle_interval = 'day:1'")
+    } == {70_100}
 
 
 def test_old_minutes_are_forgotten(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
@@ -50,10 +62,17 @@ def test_old_minutes_are_forgotten(live_api: Api, live_settings: Settings, tmp_p
     now = CandleInterval.MINUTE.start(utc_now())
     for days in (0, 29, 31):
         for interval in ("min:1", "day:1"):
-            _insert(books, code=SAMSUNG, interval=interval, at=(now - timedelta(days=days)).replace(tzinfo=None))
+            _insert(
+                books,
+                code=SAMSUNG,
+                interval=interval,
+                at=(now - timedelta(days=days)).replace(tzinfo=None),
+            )
     with worker(tmp_path / "worker.log", live_settings):
         _send(live_settings, Task.PURGE_CANDLES)
-        wait_until(lambda: volume(books, "min:1") == 2, what="the oldest minute is gone", deadline_s=30)
+        wait_until(
+            lambda: volume(books, "min:1") == 2, what="the oldest minute is gone", deadline_s=30
+        )
     assert volume(books, "day:1") == 3
 
 

@@ -22,7 +22,8 @@ def test_every_task_has_a_queue_and_every_stage_its_own() -> None:
     """A long queue shows which stage is behind, and a worker can be given one stage."""
     assert set(celery_config.QUEUES) == set(Task)
     stages = [
-        celery_config.QUEUES[task] for task in (Task.EXECUTE_ORDERS, Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS)
+        celery_config.QUEUES[task]
+        for task in (Task.EXECUTE_ORDERS, Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS)
     ]
     assert len({*stages, celery_config.QUEUES[Task.SWEEP_DUE_WORK]}) == 4
     for task, queue in celery_config.QUEUES.items():
@@ -51,7 +52,10 @@ def test_limits_stand_in_the_right_order() -> None:
     assert soft < hard
     assert WORKER["worker_soft_shutdown_timeout"] > soft
     assert WORKER["broker_transport_options"]["visibility_timeout"] > 10 * hard
-    assert WORKER["broker_transport_options"]["visibility_timeout"] > 2 * celery_config.PAYMENT_SOFT_TIME_LIMIT_S
+    assert (
+        WORKER["broker_transport_options"]["visibility_timeout"]
+        > 2 * celery_config.PAYMENT_SOFT_TIME_LIMIT_S
+    )
     patience = Timeouts()
     assert 2 * (patience.connect_s + patience.total_s) < celery_config.PAYMENT_SOFT_TIME_LIMIT_S
 
@@ -86,7 +90,9 @@ def test_periodic_tasks_expire_before_their_next_turn() -> None:
 def test_each_matcher_has_a_queue_and_a_turn_of_its_own() -> None:
     """With three shards beat wakes three, and a worker that is told nothing consumes all their queues."""
     config = celery_config.worker(Settings(matcher_shards=3))
-    turns = [one for one in config["beat_schedule"].values() if one["task"] == Task.MATCH_LIMIT_ORDERS]
+    turns = [
+        one for one in config["beat_schedule"].values() if one["task"] == Task.MATCH_LIMIT_ORDERS
+    ]
     queues = ["orders.match.0", "orders.match.1", "orders.match.2"]
     assert [one["args"] for one in turns] == [(0,), (1,), (2,)]
     assert [one["options"]["queue"] for one in turns] == queues
@@ -101,12 +107,16 @@ def test_a_worker_loads_no_web_framework() -> None:
         "sys.exit(str(sorted(loaded)) if loaded else 0)"
     )
 
-    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
     assert ran.returncode == 0, ran.stderr
 
 
-@pytest.mark.parametrize("url", ["redis://h:1/0", "rediss://h:1/0?ssl_cert_reqs=required", "redis+socket:///tmp/x"])
+@pytest.mark.parametrize(
+    "url", ["redis://h:1/0", "rediss://h:1/0?ssl_cert_reqs=required", "redis+socket:///tmp/x"]
+)
 def test_a_worker_speaks_to_any_redis_by_our_transport(url: str) -> None:
     """Under the broker's own address, which Flower and the logs go by, and encrypted where that says so."""
     program = (
@@ -116,7 +126,12 @@ def test_a_worker_speaks_to_any_redis_by_our_transport(url: str) -> None:
     environment = {**os.environ, "CELERY_BROKER_URL": url}
 
     ran = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     name, module, encrypted, address = ran.stdout.split()
@@ -133,6 +148,8 @@ def test_a_workers_tasks_are_exactly_ours() -> None:
         "print(*sorted(name for name in app.tasks if not name.startswith('celery.')))"
     )
 
-    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
 
     assert ran.stdout.split() == sorted(Task)

@@ -38,7 +38,9 @@ def _run(program: str, **environment: str) -> tuple[list[dict[str, Any]], str]:
     ran = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
-        env=environment_of(settings_for("sqlite:///unused.db", "redis://127.0.0.1:1/0"), **environment),
+        env=environment_of(
+            settings_for("sqlite:///unused.db", "redis://127.0.0.1:1/0"), **environment
+        ),
         capture_output=True,
         text=True,
         check=True,
@@ -71,7 +73,11 @@ def test_a_workers_faulty_settings_end_it_with_one_line() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "celery", "-A", "workers", "worker"],
         cwd=ROOT,
-        env={"LOG_FORMAT": "json", "STARTING_CASH": "much", "DATABASE_URI": "postgres://me:secret@host/x"},
+        env={
+            "LOG_FORMAT": "json",
+            "STARTING_CASH": "much",
+            "DATABASE_URI": "postgres://me:secret@host/x",
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -80,5 +86,8 @@ def test_a_workers_faulty_settings_end_it_with_one_line() -> None:
     assert ran.returncode == 2
     (line,) = map(json.loads, ran.stderr.splitlines())
     assert line["event"] == "settings_refused"
-    assert [fault.partition(":")[0] for fault in line["faults"]] == ["DATABASE_URI", "STARTING_CASH"]
+    assert [fault.partition(":")[0] for fault in line["faults"]] == [
+        "DATABASE_URI",
+        "STARTING_CASH",
+    ]
     assert "secret" not in ran.stderr

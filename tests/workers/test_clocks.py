@@ -44,15 +44,21 @@ def test_a_stale_price_is_not_fresh_to_a_clock_that_is_behind(
     placed = data_of(live_api.order(shareholder, "SELL", 1), 201)
     with worker(tmp_path / "worker.log", live_settings, **clock_off_by(-OFF_S)) as process:
         wait_until(
-            lambda: '"postponed": 1' in process.output or filled(live_api), what="a look at the order", deadline_s=30
+            lambda: '"postponed": 1' in process.output or filled(live_api),
+            what="a look at the order",
+            deadline_s=30,
         )
         assert not filled(live_api)
 
         live_api.books.tick(70_000)
         live_api.books.core.deliver([Wakeup(Task.EXECUTE_ORDERS, (UUID(placed["id"]),))])
-        wait_until(lambda: filled(live_api), what="a fill once there is a fresh price", deadline_s=30)
+        wait_until(
+            lambda: filled(live_api), what="a fill once there is a fresh price", deadline_s=30
+        )
     (fill,) = rows(
-        live_api.books, "SELECT price FROM order_executions WHERE order_id = :id", id=UUID(placed["id"]).bytes
+        live_api.books,
+        "SELECT price FROM order_executions WHERE order_id = :id",
+        id=UUID(placed["id"]).bytes,
     )
     assert fill["price"] == 70_000
     assert live_api.books.breaches() == []
@@ -67,7 +73,9 @@ def test_a_wrong_clock_delays_no_fill(
     data_of(live_api.order(shareholder, "SELL", 1), 201)
     with worker(tmp_path / "worker.log", live_settings, **clock_off_by(off_s)) as process:
         wait_until(
-            lambda: "execute_orders" in process.output and "task_done" in process.output, what="a task", deadline_s=30
+            lambda: "execute_orders" in process.output and "task_done" in process.output,
+            what="a task",
+            deadline_s=30,
         )
         wait_until(lambda: filled(live_api), what="the fill", deadline_s=5)
     (late,) = rows(

@@ -43,7 +43,13 @@ def message(content_type: str, body: bytes, *, task: str, encoding: str = "utf-8
             "body": base64.b64encode(body).decode(),
             "content-encoding": encoding,
             "content-type": content_type,
-            "headers": {"lang": "py", "task": task, "id": str(new_id()), "argsrepr": "()", "kwargsrepr": "{}"},
+            "headers": {
+                "lang": "py",
+                "task": task,
+                "id": str(new_id()),
+                "argsrepr": "()",
+                "kwargsrepr": "{}",
+            },
             "properties": {
                 "correlation_id": str(new_id()),
                 "delivery_mode": 2,
@@ -56,7 +62,9 @@ def message(content_type: str, body: bytes, *, task: str, encoding: str = "utf-8
     )
 
 
-def test_only_json_is_read_and_only_tasks_of_ours_run(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+def test_only_json_is_read_and_only_tasks_of_ours_run(
+    live_api: Api, live_settings: Settings, tmp_path: Path
+) -> None:
     """Pickles and YAML are refused unread, tasks of nobody's are thrown away, and arguments that make no sense fail alone; the next task works."""
     books, sessions = live_api.books, table_of(SignInSession)
     user, now = books.user(), utc_now()
@@ -72,12 +80,22 @@ def test_only_json_is_read_and_only_tasks_of_ours_run(live_api: Api, live_settin
     pickled = pickle.dumps(((Payload(made),), {}, {}))
     nothing = json.dumps([[], {}, {}]).encode()
     hostile = [
-        message("application/x-python-serialize", pickled, task=Task.PURGE_SESSIONS, encoding="binary"),
-        message("application/x-yaml", f"!!python/object/apply:os.mkdir ['{made}']".encode(), task=Task.PURGE_SESSIONS),
+        message(
+            "application/x-python-serialize", pickled, task=Task.PURGE_SESSIONS, encoding="binary"
+        ),
+        message(
+            "application/x-yaml",
+            f"!!python/object/apply:os.mkdir ['{made}']".encode(),
+            task=Task.PURGE_SESSIONS,
+        ),
         message("application/json", pickled, task=Task.PURGE_SESSIONS, encoding="binary"),
         message("application/json", nothing, task="os.system"),
         message("application/json", b'[["x"], {"y": 1}, {}]', task=Task.PURGE_SESSIONS),
-        message("application/json", json.dumps([[["' OR 1=1 --"]], {}, {}]).encode(), task=Task.VERIFY_PAYMENT),
+        message(
+            "application/json",
+            json.dumps([[["' OR 1=1 --"]], {}, {}]).encode(),
+            task=Task.VERIFY_PAYMENT,
+        ),
     ]
 
     with worker(tmp_path / "worker.log", live_settings, queues=QUEUE) as process:

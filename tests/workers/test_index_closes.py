@@ -26,10 +26,15 @@ def known(books: Books) -> dict[date, int]:
 
 def runs(output: str) -> int:
     """How often the task has come to its end."""
-    return sum('"task_done"' in line and str(Task.REFRESH_INDEX_CLOSES) in line for line in output.splitlines())
+    return sum(
+        '"task_done"' in line and str(Task.REFRESH_INDEX_CLOSES) in line
+        for line in output.splitlines()
+    )
 
 
-def test_closes_of_days_that_are_over_are_learnt(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+def test_closes_of_days_that_are_over_are_learnt(
+    live_api: Api, live_settings: Settings, tmp_path: Path
+) -> None:
     """Yesterday's price is a close; the day before's, which an operator has loaded, stays. When both are known nobody asks."""
     books, asked = live_api.books, []
     today = trade_date(utc_now())
@@ -42,12 +47,16 @@ def test_closes_of_days_that_are_over_are_learnt(live_api: Api, live_settings: S
     books.do(lambda session: record_index_closes(session, KOSPI, {before: 1}, now=utc_now()))
     with serving(as_toss) as toss:
         # A run that finds nothing due is told at DEBUG only.
-        settings = live_settings.model_copy(update={"toss_info_url": toss.url, "log_level": "DEBUG"})
+        settings = live_settings.model_copy(
+            update={"toss_info_url": toss.url, "log_level": "DEBUG"}
+        )
         with worker(tmp_path / "worker.log", settings, TOSS_INFO_URL=toss.url) as process:
             for run in (1, 2):
                 _send(settings, Task.REFRESH_INDEX_CLOSES)
                 wait_until(lambda run=run: runs(process.output) >= run, what="a run", deadline_s=60)
-                wait_until(lambda: yesterday in known(books), what="yesterday's close", deadline_s=60)
+                wait_until(
+                    lambda: yesterday in known(books), what="yesterday's close", deadline_s=60
+                )
 
     assert known(books) == {before: 1, yesterday: 430_963}
     # Past midnight another day is over, and its close is due.

@@ -38,7 +38,13 @@ def _send(settings: Settings, task: str, *arguments: object) -> None:
     producer = Celery("stocking", set_as_current=False)
     producer.conf.update(celery_config.producer(settings))
     with producer:
-        producer.send_task(task, args=arguments, queue=celery_config.queue_of(task), retry=False, ignore_result=True)
+        producer.send_task(
+            task,
+            args=arguments,
+            queue=celery_config.queue_of(task),
+            retry=False,
+            ignore_result=True,
+        )
 
 
 def _log_lines(output: str) -> list[dict[str, Any]]:
@@ -47,14 +53,18 @@ def _log_lines(output: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in whole if line.startswith("{")]
 
 
-def test_a_worker_that_starts_says_what_to_follow(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+def test_a_worker_that_starts_says_what_to_follow(
+    live_api: Api, live_settings: Settings, tmp_path: Path
+) -> None:
     """The relayer reads in Redis which stocks matter and why, without waiting for beat."""
     live_api.books.tick(70_000)
     live_api.limit_order(live_api.person())
     wanted = keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS
 
     with worker(tmp_path / "worker.log", live_settings):
-        wait_until(lambda: live_api.books.core.redis.exists(wanted), what="it is said", deadline_s=30)
+        wait_until(
+            lambda: live_api.books.core.redis.exists(wanted), what="it is said", deadline_s=30
+        )
 
     found = live_api.books.core.redis.hgetall(wanted)
     assert found.pop(trade_topic(SAMSUNG)) == "open-orders"
@@ -62,7 +72,9 @@ def test_a_worker_that_starts_says_what_to_follow(live_api: Api, live_settings: 
     assert set(found.values()) == {"market-value"}
 
 
-def test_an_order_is_filled_settled_and_applied(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+def test_an_order_is_filled_settled_and_applied(
+    live_api: Api, live_settings: Settings, tmp_path: Path
+) -> None:
     """From the API through three tasks, each of which logs its own id and the id of the request that began it all."""
     person = live_api.person()
     live_api.books.tick(70_000)
@@ -77,8 +89,16 @@ def test_an_order_is_filled_settled_and_applied(live_api: Api, live_settings: Se
     assert data_of(live_api.get("/balance", person))["cash_balance"] == 10_000_000 - 700_105
     assert live_api.books.breaches() == []
     stages = {"execute_orders", "settle_executions", "update_portfolios"}
-    done = [line for line in _log_lines(process.output) if line["event"] == "task_done" and line["task"] in stages]
-    assert [line["task"] for line in done] == ["execute_orders", "settle_executions", "update_portfolios"]
+    done = [
+        line
+        for line in _log_lines(process.output)
+        if line["event"] == "task_done" and line["task"] in stages
+    ]
+    assert [line["task"] for line in done] == [
+        "execute_orders",
+        "settle_executions",
+        "update_portfolios",
+    ]
     assert [line["request_id"] for line in done] == ["the-request-1"] * 3
     assert len({UUID(line["task_id"]) for line in done}) == 3
 
@@ -91,7 +111,11 @@ def test_every_order_of_a_large_batch_is_followed_by_each_of_its_ids(
     people = [live_api.person() for _ in range(3)]
     requests = [f"request-{number:02}" for number in range(45)]
     placed = [
-        (request, people[number % 3].id, live_api.order(people[number % 3], "BUY", 1, headers={HEADER: request}))
+        (
+            request,
+            people[number % 3].id,
+            live_api.order(people[number % 3], "BUY", 1, headers={HEADER: request}),
+        )
         for number, request in enumerate(requests)
     ]
     settings = live_settings.model_copy(update={"stage_batch_size": 100})
@@ -108,7 +132,9 @@ def test_every_order_of_a_large_batch_is_followed_by_each_of_its_ids(
             assert stages <= found, (one, found)
 
 
-def test_events_of_a_process_that_died_are_published(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+def test_events_of_a_process_that_died_are_published(
+    live_api: Api, live_settings: Settings, tmp_path: Path
+) -> None:
     """A transaction's process ended right after its COMMIT: beat's repair brings its events to the stream, and tells so once."""
     user = live_api.books.user()
     dying = trading_core.build(live_settings, publishing=lambda _publish: lambda _events: None)
@@ -117,9 +143,18 @@ def test_events_of_a_process_that_died_are_published(live_api: Api, live_setting
         deposit(Books(dying, utc_now), user, 1)
     finally:
         dying.close()
-    with worker(tmp_path / "worker.log", live_settings) as process, beat(tmp_path / "beat.log", live_settings):
-        wait_until(lambda: streams.last_ids([user]) == {user: 2}, what="the event in the stream", deadline_s=30)
-        wait_until(lambda: "account_streams_repaired" in process.output, what="the repair's log line")
+    with (
+        worker(tmp_path / "worker.log", live_settings) as process,
+        beat(tmp_path / "beat.log", live_settings),
+    ):
+        wait_until(
+            lambda: streams.last_ids([user]) == {user: 2},
+            what="the event in the stream",
+            deadline_s=30,
+        )
+        wait_until(
+            lambda: "account_streams_repaired" in process.output, what="the repair's log line"
+        )
 
 
 def test_faults_that_pass_are_retried_and_others_are_not(
@@ -139,16 +174,24 @@ def test_faults_that_pass_are_retried_and_others_are_not(
             return [
                 (line["event"], line.get("reason"))
                 for line in _log_lines(process.output)
-                if line["event"].startswith("task_") and (line["task"], line.get("request_id")) == (task, request_id)
+                if line["event"].startswith("task_")
+                and (line["task"], line.get("request_id")) == (task, request_id)
             ]
 
         _send(live_settings, Task.SETTLE_EXECUTIONS, ["no-uuid"])
         wait_until(
-            lambda: len(told("execute_orders", placed.headers[HEADER])) == 4, what="the last attempt", deadline_s=30
+            lambda: len(told("execute_orders", placed.headers[HEADER])) == 4,
+            what="the last attempt",
+            deadline_s=30,
         )
 
         away = "MarketUnavailable"
-        tries = [("task_retried", away), ("task_retried", away), ("task_retried", away), ("task_faltered", away)]
+        tries = [
+            ("task_retried", away),
+            ("task_retried", away),
+            ("task_retried", away),
+            ("task_faltered", away),
+        ]
         assert told("execute_orders", placed.headers[HEADER]) == tries
         assert told("settle_executions", None) == [("task_failed", None)]
     order = data_of(live_api.client.get(placed.headers["Location"], headers=person.headers))

@@ -30,7 +30,9 @@ EXECUTE = str(Task.EXECUTE_ORDERS)
 def held(api: Api, order_id: str) -> Iterator[Callable[[], None]]:
     """An order that nobody else can lock until it is let go by what is given: its execution waits in the database."""
     with api.books.core.database.engine.connect() as connection:
-        connection.execute(select(_ORDERS.c.id).where(_ORDERS.c.id == UUID(order_id)).with_for_update())
+        connection.execute(
+            select(_ORDERS.c.id).where(_ORDERS.c.id == UUID(order_id)).with_for_update()
+        )
         yield connection.rollback
 
 
@@ -49,20 +51,31 @@ def ordered(api: Api, count: int = 1) -> str:
     return str(ids[-1])
 
 
-def test_an_order_is_counted_through_its_stages(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+def test_an_order_is_counted_through_its_stages(
+    live_api: Api, live_settings: Settings, tmp_path: Path
+) -> None:
     """Filled, settled, applied and over; a message that finds nothing to do is nothing; and no failure is one that was begun with."""
     told = Told()
     with worker(tmp_path / "worker.log", live_settings, **told.environment):
-        wait_until(lambda: ("tasks_total", ("failed", EXECUTE)) in told.samples(), what="the failures that never were")
+        wait_until(
+            lambda: ("tasks_total", ("failed", EXECUTE)) in told.samples(),
+            what="the failures that never were",
+        )
         order_id = ordered(live_api)
-        wait_until(lambda: told.of("executions_booked_total", "portfolio"), what="the last stage", deadline_s=20)
+        wait_until(
+            lambda: told.of("executions_booked_total", "portfolio"),
+            what="the last stage",
+            deadline_s=20,
+        )
         send_again(live_settings, order_id)
         wait_until(lambda: told.tasks("nothing"), what="the second message", deadline_s=20)
 
         assert told.tasks("done") == told.tasks("done", str(Task.SETTLE_EXECUTIONS)) == 1
         assert told.of("executions_booked_total", "settle") == 1
         assert told.of("orders_ended_total", "filled", "FILLED") == 1
-        assert sum(value for (name, _), value in told.samples().items() if name == "fills_total") == 1
+        assert (
+            sum(value for (name, _), value in told.samples().items() if name == "fills_total") == 1
+        )
         assert told.of("task_duration_seconds_count", "done", EXECUTE) == 1
         assert told.of("tasks_running", EXECUTE) == 0
         assert told.tasks("failed") == told.tasks("killed") == told.tasks("lost") == 0
@@ -74,11 +87,17 @@ def send_again(settings: Settings, order_id: str, **limits: float) -> None:
     producer.conf.update(celery_config.producer(settings))
     with producer:
         producer.send_task(
-            EXECUTE, args=([order_id],), queue=celery_config.queue_of(EXECUTE), ignore_result=True, **limits
+            EXECUTE,
+            args=([order_id],),
+            queue=celery_config.queue_of(EXECUTE),
+            ignore_result=True,
+            **limits,
         )
 
 
-def test_every_way_to_end_is_counted_whoever_sees_it(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
+def test_every_way_to_end_is_counted_whoever_sees_it(
+    live_api: Api, live_settings: Settings, tmp_path: Path
+) -> None:
     """An order is locked, so that its execution waits: one task is lost with its child, one told to stop, one, whose child is frozen, killed.
 
     The first is done at last, by another child, and then nothing runs in the figures that does not run.
@@ -88,23 +107,39 @@ def test_every_way_to_end_is_counted_whoever_sees_it(live_api: Api, live_setting
         held(live_api, order_id) as let_go,
         worker(log, live_settings, queues="orders.execute", **told.environment) as process,
     ):
-        wait_until(lambda: told.of("tasks_running", EXECUTE) == 1, what="the task that waits", deadline_s=20)
+        wait_until(
+            lambda: told.of("tasks_running", EXECUTE) == 1,
+            what="the task that waits",
+            deadline_s=20,
+        )
         signal_all(process, signal.SIGKILL)
         wait_until(lambda: told.tasks("lost") == 1, what="the loss", deadline_s=30)
-        wait_until(lambda: told.of("tasks_running", EXECUTE) == 1, what="the same task anew", deadline_s=20)
+        wait_until(
+            lambda: told.of("tasks_running", EXECUTE) == 1, what="the same task anew", deadline_s=20
+        )
         send_again(live_settings, order_id, soft_time_limit=1)
         wait_until(lambda: told.tasks("too-long") == 1, what="the soft limit", deadline_s=30)
         send_again(live_settings, order_id, soft_time_limit=3, time_limit=4)
-        wait_until(lambda: told.of("tasks_running", EXECUTE) == 2, what="two tasks that wait", deadline_s=20)
+        wait_until(
+            lambda: told.of("tasks_running", EXECUTE) == 2,
+            what="two tasks that wait",
+            deadline_s=20,
+        )
         frozen = process.children
         signal_all(process, signal.SIGSTOP)
         wait_until(lambda: told.tasks("killed") == 1, what="the hard limit", deadline_s=30)
-        wait_until(lambda: set(frozen) != set(process.children), what="the end of the child", deadline_s=10)
+        wait_until(
+            lambda: set(frozen) != set(process.children), what="the end of the child", deadline_s=10
+        )
         signal_all(process, signal.SIGCONT)
         let_go()
 
         wait_until(lambda: told.tasks("done") == 1, what="the first task", deadline_s=30)
-        wait_until(lambda: told.of("tasks_running", EXECUTE) == 0, what="nothing runs any more", deadline_s=20)
+        wait_until(
+            lambda: told.of("tasks_running", EXECUTE) == 0,
+            what="nothing runs any more",
+            deadline_s=20,
+        )
         assert {outcome: told.tasks(outcome) for outcome in counting.OUTCOMES} == {
             "done": 1, "nothing": 0, "retried": 0, "failed": 0, "too-long": 1, "killed": 1, "lost": 1,
         }  # fmt: skip
@@ -123,7 +158,11 @@ def test_recycled_children_count_on(live_settings: Settings, tmp_path: Path) -> 
     told = Told()
     options = ("--max-tasks-per-child", "3")
     with worker(
-        tmp_path / "worker.log", live_settings, *options, queues="orders.execute", **told.environment
+        tmp_path / "worker.log",
+        live_settings,
+        *options,
+        queues="orders.execute",
+        **told.environment,
     ) as process:
         first = set(process.children)
         for _ in range(20):
@@ -147,11 +186,16 @@ def test_a_beat_tells_what_it_sends(live_settings: Settings, tmp_path: Path) -> 
     told = Told()
     with beat(tmp_path / "beat.log", live_settings, **told.environment):
         sweep = str(Task.SWEEP_DUE_WORK)
-        wait_until(lambda: told.of("beat_messages_total", sweep) > 0, what="a sweep's message", deadline_s=30)
+        wait_until(
+            lambda: told.of("beat_messages_total", sweep) > 0,
+            what="a sweep's message",
+            deadline_s=30,
+        )
 
         samples = told.samples()
     assert samples["beat_sends", ()] == 1
     assert {labels[0] for name, labels in samples if name == "beat_messages_total"} == {
-        str(entry["task"]) for entry in celery_config.worker(live_settings)["beat_schedule"].values()
+        str(entry["task"])
+        for entry in celery_config.worker(live_settings)["beat_schedule"].values()
     }
     assert ("process_resident_memory_bytes", ()) in samples

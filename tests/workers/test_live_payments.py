@@ -31,7 +31,9 @@ def stack(migrated_mariadb: str, valkey_url: str) -> Iterator[PaymentsStack]:
     """The whole of payments, whose wake-ups go to a broker instead of the test."""
     with payments_stack(migrated_mariadb, valkey_url, sweep_period_s=1, wake_grace_ms=500) as stack:
         settings = stack.books.settings
-        core = trading_core.build(settings, deliver=producer_courier(settings), publishing=on_a_thread)
+        core = trading_core.build(
+            settings, deliver=producer_courier(settings), publishing=on_a_thread
+        )
         try:
             stack.books = Books(core, utc_now, stack.books.sent)
             stack.api = api_on(stack.books)
@@ -43,7 +45,13 @@ def stack(migrated_mariadb: str, valkey_url: str) -> Iterator[PaymentsStack]:
 def payments_worker(log: Path, settings: Settings, **environment: str) -> CeleryProcess:
     """A worker for payments alone, and for the sweep over them."""
     queues = "payments.verify,payments.refund,maintenance"
-    return worker(log, settings, queues=queues, PORTONE_API_BASE_URL=settings.portone_api_base_url, **environment)
+    return worker(
+        log,
+        settings,
+        queues=queues,
+        PORTONE_API_BASE_URL=settings.portone_api_base_url,
+        **environment,
+    )
 
 
 def sweep(settings: Settings) -> None:
@@ -51,7 +59,9 @@ def sweep(settings: Settings) -> None:
     producer = Celery("stocking", set_as_current=False)
     producer.conf.update(celery_config.producer(settings))
     with producer:
-        producer.send_task(Task.SWEEP_PAYMENTS, queue="maintenance", retry=False, ignore_result=True)
+        producer.send_task(
+            Task.SWEEP_PAYMENTS, queue="maintenance", retry=False, ignore_result=True
+        )
 
 
 def refund_status(stack: PaymentsStack) -> str:
@@ -68,20 +78,32 @@ def test_a_worker_credits_and_refunds(stack: PaymentsStack, tmp_path: Path) -> N
             stack.portone.move(payment_id, "pay", webhook="none")
         stack.complete(who, told)
         credited = ("CREDITED", 10_000)
-        wait_until(lambda: shown(stack, who, told) == credited, what="the credit", deadline_s=DEADLINE_S)
+        wait_until(
+            lambda: shown(stack, who, told) == credited, what="the credit", deadline_s=DEADLINE_S
+        )
         make_due(stack, "payments")
         sweep(stack.books.settings)
-        wait_until(lambda: shown(stack, who, untold) == credited, what="the sweep's credit", deadline_s=DEADLINE_S)
+        wait_until(
+            lambda: shown(stack, who, untold) == credited,
+            what="the sweep's credit",
+            deadline_s=DEADLINE_S,
+        )
         stack.refund(who, told, 4_000)
-        wait_until(lambda: refund_status(stack) == "SUCCEEDED", what="the refund", deadline_s=DEADLINE_S)
-        wait_until(lambda: metrics.of("refunds_finished_total", "SUCCEEDED"), what="the refund's count")
+        wait_until(
+            lambda: refund_status(stack) == "SUCCEEDED", what="the refund", deadline_s=DEADLINE_S
+        )
+        wait_until(
+            lambda: metrics.of("refunds_finished_total", "SUCCEEDED"), what="the refund's count"
+        )
         assert metrics.of("payment_looks_total", "credit") == 2
         assert metrics.of("refunds_finished_total", "SUCCEEDED") == 1
     assert stack.balance(who)["cash_balance"] == 10_016_000
     assert stack.books.breaches() == []
 
 
-def test_a_worker_that_is_killed_while_it_refunds_refunds_once(stack: PaymentsStack, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_while_it_refunds_refunds_once(
+    stack: PaymentsStack, tmp_path: Path
+) -> None:
     """PortOne goes on without it. Its successor looks before it asks again, under the same key: one cancellation, one booking."""
     who = stack.api.person()
     payment_id = stack.prepare(who)
@@ -89,7 +111,11 @@ def test_a_worker_that_is_killed_while_it_refunds_refunds_once(stack: PaymentsSt
     stack.portone.move(payment_id, "pay", webhook="none")
     with payments_worker(tmp_path / "first.log", stack.books.settings) as first:
         stack.complete(who, payment_id)
-        wait_until(lambda: shown(stack, who, payment_id)[0] == "CREDITED", what="the credit", deadline_s=DEADLINE_S)
+        wait_until(
+            lambda: shown(stack, who, payment_id)[0] == "CREDITED",
+            what="the credit",
+            deadline_s=DEADLINE_S,
+        )
         stack.portone.wrong(method="POST", path=".*/cancel", delay_ms=2_000)
         stack.refund(who, payment_id, 4_000)
         wait_until(lambda: sent(stack) == 1, what="the request to PortOne", deadline_s=DEADLINE_S)

@@ -31,7 +31,11 @@ def resting_buys(api: Api, person: Person, code: str, count: int) -> list[str]:
 
 
 def filled(books: Books, code: str) -> int:
-    return len(rows(books, "SELECT id FROM orders WHERE status = 'FILLED' AND stock_code = :code", code=code))
+    return len(
+        rows(
+            books, "SELECT id FROM orders WHERE status = 'FILLED' AND stock_code = :code", code=code
+        )
+    )
 
 
 def matched_shards(outputs: Sequence[str]) -> list[set[int]]:
@@ -51,14 +55,22 @@ def test_two_matchers_share_the_stocks_and_make_up_for_a_kill(
         worker(tmp_path / "first.log", live_settings, queues="orders.match.0") as first,
         worker(tmp_path / "second.log", live_settings, queues="orders.match.1") as second,
         worker(
-            tmp_path / "rest.log", live_settings, queues="orders.execute,orders.settle,orders.portfolio,maintenance"
+            tmp_path / "rest.log",
+            live_settings,
+            queues="orders.execute,orders.settle,orders.portfolio,maintenance",
         ),
         beat(tmp_path / "beat.log", live_settings),
     ):
         for code in SHARES.values():
             books.tick(69_900, code)
-        wait_until(lambda: filled(books, SAMSUNG) == filled(books, HYUNDAI) == 5, what="five fills of each stock")
-        wait_until(lambda: matched_shards([first.output, second.output]) == [{0}, {1}], what="a word of both matchers")
+        wait_until(
+            lambda: filled(books, SAMSUNG) == filled(books, HYUNDAI) == 5,
+            what="five fills of each stock",
+        )
+        wait_until(
+            lambda: matched_shards([first.output, second.output]) == [{0}, {1}],
+            what="a word of both matchers",
+        )
 
         second.kill()
         for code in SHARES.values():

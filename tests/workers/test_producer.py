@@ -57,7 +57,9 @@ def _ids(message: dict[str, Any]) -> list[str]:
     return list(ids)
 
 
-def test_a_wakeup_is_a_message_with_ids_on_its_stages_queue(settings: Settings, valkey_url: str) -> None:
+def test_a_wakeup_is_a_message_with_ids_on_its_stages_queue(
+    settings: Settings, valkey_url: str
+) -> None:
     """JSON with ids only, and the id of the request that it comes from in its headers."""
     ids = (uuid4(), uuid4())
 
@@ -71,7 +73,9 @@ def test_a_wakeup_is_a_message_with_ids_on_its_stages_queue(settings: Settings, 
     assert _ids(message) == [str(one) for one in ids]
 
 
-def test_a_requests_id_goes_along_with_its_order(migrated_sqlite: str, settings: Settings, valkey_url: str) -> None:
+def test_a_requests_id_goes_along_with_its_order(
+    migrated_sqlite: str, settings: Settings, valkey_url: str
+) -> None:
     """The id that the client chose is in the header of the message that its order sends."""
     with opened(settings) as books:
         core = trading_core.build(settings, deliver=producer_courier(settings), clock=books.clock)
@@ -97,11 +101,16 @@ def test_a_broker_that_is_away_costs_a_request_nothing(
         deliver([Wakeup(Task.EXECUTE_ORDERS, (uuid4(),))])
         _message(valkey_server.url, "orders.execute")
     leave, come_back = (
-        (valkey_server.stop, valkey_server.start) if way == "refused" else (valkey_server.pause, valkey_server.resume)
+        (valkey_server.stop, valkey_server.start)
+        if way == "refused"
+        else (valkey_server.pause, valkey_server.resume)
     )
     leave()
     try:
-        spans = [_span(lambda: deliver([Wakeup(Task.EXECUTE_ORDERS, (uuid4(),)) for _ in range(5)])) for _ in range(3)]
+        spans = [
+            _span(lambda: deliver([Wakeup(Task.EXECUTE_ORDERS, (uuid4(),)) for _ in range(5)]))
+            for _ in range(3)
+        ]
     finally:
         come_back()
 
@@ -140,7 +149,9 @@ def test_wakeups_that_gather_leave_together(settings: Settings) -> None:
 
     leave(Task.EXECUTE_ORDERS, ids[0], request_id="first")
     assert tell.began.wait(10)
-    run_together(*[partial(leave, Task.EXECUTE_ORDERS, one, request_id="again") for one in ids[1:4]])
+    run_together(
+        *[partial(leave, Task.EXECUTE_ORDERS, one, request_id="again") for one in ids[1:4]]
+    )
     leave(Task.SETTLE_EXECUTIONS, ids[4], request_id="other")
     tell.go.set()
     wait_until(lambda: len(tell.told) == 2, what="what gathered")
@@ -156,7 +167,9 @@ def test_wakeups_that_gather_leave_together(settings: Settings) -> None:
     assert {one for wakeup in gathered for one in wakeup.ids} == set(ids[1:])
 
 
-def test_events_are_published_by_a_thread_and_cost_a_request_nothing(settings: Settings, valkey_server: Valkey) -> None:
+def test_events_are_published_by_a_thread_and_cost_a_request_nothing(
+    settings: Settings, valkey_server: Valkey
+) -> None:
     """While nobody answers, an account's changes commit as fast as ever; once somebody does again, the next one brings those of before along."""
     with opened(settings) as books:
         user = books.user()
@@ -177,7 +190,8 @@ def test_events_are_published_by_a_thread_and_cost_a_request_nothing(settings: S
             wait_until(published, what="an event after Redis's return")
             (last,) = rows(mine, "SELECT last_id FROM account_event_heads")
             wait_until(
-                lambda: AccountStreams(core.redis).last_ids([user]) == {user: last["last_id"]}, what="the newest event"
+                lambda: AccountStreams(core.redis).last_ids([user]) == {user: last["last_id"]},
+                what="the newest event",
             )
             part = AccountStreams(core.redis).after(user, 1, limit=10_000)
             assert [event.id for event in part.events] == list(range(2, last["last_id"] + 1))
@@ -194,7 +208,13 @@ def test_a_process_that_ends_tells_what_is_left(settings: Settings, valkey_url: 
         f"producer_courier(load())([Wakeup(Task.EXECUTE_ORDERS, (UUID('{one}'),))])"
     )
 
-    subprocess.run([sys.executable, "-c", program], env=environment_of(settings), cwd=ROOT, check=True, timeout=30)
+    subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment_of(settings),
+        cwd=ROOT,
+        check=True,
+        timeout=30,
+    )
 
     assert _ids(_message(valkey_url, "orders.execute")) == [str(one)]
 

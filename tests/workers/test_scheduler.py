@@ -24,7 +24,11 @@ def settings(valkey_url: str) -> Settings:
 
 
 def until(process: CeleryProcess, word: str, *, times: int = 1) -> None:
-    wait_until(lambda: process.output.count(word) >= times, what=f"{word} in {process.log.name}", deadline_s=60)
+    wait_until(
+        lambda: process.output.count(word) >= times,
+        what=f"{word} in {process.log.name}",
+        deadline_s=60,
+    )
 
 
 @pytest.fixture
@@ -62,7 +66,9 @@ def test_one_that_leaves_is_succeeded_before_its_time_is_up(
         until(other, SENT)
 
 
-def test_one_that_was_stopped_stands_by_when_it_goes_on(pair: tuple[CeleryProcess, CeleryProcess]) -> None:
+def test_one_that_was_stopped_stands_by_when_it_goes_on(
+    pair: tuple[CeleryProcess, CeleryProcess],
+) -> None:
     """It finds that another has taken its place."""
     one, other = pair
     with one, other:

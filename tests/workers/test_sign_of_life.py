@@ -39,7 +39,9 @@ def test_a_worker_gives_it_while_it_has_a_broker(
         wait_until(lambda: age_s() < FRESH_S, what="a sign of life", deadline_s=60)
         valkey_server.stop()
         try:
-            wait_until(lambda: age_s() > STALE_S, what="no sign of life without a broker", deadline_s=60)
+            wait_until(
+                lambda: age_s() > STALE_S, what="no sign of life without a broker", deadline_s=60
+            )
         finally:
             valkey_server.start()
         wait_until(lambda: age_s() < FRESH_S, what="a sign of life again", deadline_s=90)
@@ -47,7 +49,12 @@ def test_a_worker_gives_it_while_it_has_a_broker(
 
 @pytest.mark.parametrize("lock_of_another", [False, True], ids=["sends", "stands by"])
 def test_a_beat_gives_it(
-    tmp_path: Path, settings: Settings, valkey_url: str, age_s: Callable[[], float], *, lock_of_another: bool
+    tmp_path: Path,
+    settings: Settings,
+    valkey_url: str,
+    age_s: Callable[[], float],
+    *,
+    lock_of_another: bool,
 ) -> None:
     """One that stands by is as well as the one that sends."""
     if lock_of_another:
@@ -67,5 +74,9 @@ def test_a_place_that_can_not_be_written_stops_no_beat(
     monkeypatch.setenv("SIGN_OF_LIFE_FILE", str(tmp_path / "missing" / "sign-of-life"))
 
     with beat(tmp_path / "beat.log", settings) as process:
-        wait_until(lambda: "sign_of_life_refused" in process.output, what="it is told", deadline_s=60)
-        wait_until(lambda: "Sending due task" in process.output, what="a task is sent", deadline_s=60)
+        wait_until(
+            lambda: "sign_of_life_refused" in process.output, what="it is told", deadline_s=60
+        )
+        wait_until(
+            lambda: "Sending due task" in process.output, what="a task is sent", deadline_s=60
+        )

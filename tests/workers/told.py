@@ -21,9 +21,10 @@ class Told:
         except requests.RequestException:
             return {}
         return {
-            (sample.name.removeprefix("stocking_"), tuple(sample.labels[name] for name in sorted(sample.labels))): (
-                sample.value
-            )
+            (
+                sample.name.removeprefix("stocking_"),
+                tuple(sample.labels[name] for name in sorted(sample.labels)),
+            ): (sample.value)
             for family in text_string_to_metric_families(text)
             for sample in family.samples
         }

@@ -21,7 +21,9 @@ _HEADS = table_of(AccountEventHead)
 _EVENTS = table_of(AccountEventRow)
 
 _LAST_ID = select(_HEADS.c.last_id).where(_HEADS.c.user_id == bindparam("user"))
-_BEHIND = select(_EVENTS).where(_EVENTS.c.user_id == bindparam("user"), _EVENTS.c.id > bindparam("behind"))
+_BEHIND = select(_EVENTS).where(
+    _EVENTS.c.user_id == bindparam("user"), _EVENTS.c.id > bindparam("behind")
+)
 
 _INSERT_HEADS = "INSERT INTO account_event_heads (user_id, last_id, updated_at) VALUES"
 _ADVANCE = {
@@ -47,7 +49,9 @@ def advance_heads(session: Session, counts: Mapping[UUID, int], *, at: datetime)
             f" ON DUPLICATE KEY UPDATE last_id = LAST_INSERT_ID(last_id + {count}), updated_at = VALUES(updated_at)"
         )
         return {users[0]: answer.lastrowid}
-    values = ", ".join(f"({_literal(user_id)}, {counts[user_id]:d}, {_instant(at)})" for user_id in users)
+    values = ", ".join(
+        f"({_literal(user_id)}, {counts[user_id]:d}, {_instant(at)})" for user_id in users
+    )
     connection.exec_driver_sql(f"{_INSERT_HEADS} {values} {_ADVANCE[on_sqlite]}")
     listed = ", ".join(map(_literal, users))
     newest = connection.exec_driver_sql(
@@ -85,13 +89,17 @@ def last_event_id(session: Session, user_id: UUID) -> int:
     return session.scalar(_LAST_ID, {"user": user_id}) or 0
 
 
-def first_events_behind(session: Session, user_id: UUID, event_id: int, *, limit: int) -> list[AccountEvent]:
+def first_events_behind(
+    session: Session, user_id: UUID, event_id: int, *, limit: int
+) -> list[AccountEvent]:
     """At most ``limit`` of a user's events behind ``event_id``, from the first one on."""
     wanted = _BEHIND.order_by(_EVENTS.c.id).limit(limit)
     return _events(session.execute(wanted, {"user": user_id, "behind": event_id}))
 
 
-def newest_events_behind(session: Session, user_id: UUID, event_id: int, *, limit: int) -> list[AccountEvent]:
+def newest_events_behind(
+    session: Session, user_id: UUID, event_id: int, *, limit: int
+) -> list[AccountEvent]:
     """At most ``limit`` of a user's events behind ``event_id``, up to the newest one; ascending too."""
     wanted = _BEHIND.order_by(_EVENTS.c.id.desc()).limit(limit)
     return _events(session.execute(wanted, {"user": user_id, "behind": event_id}))[::-1]
@@ -106,17 +114,26 @@ def events_within(session: Session, ranges: Mapping[UUID, tuple[int, int]]) -> l
     found: list[AccountEvent] = []
     for start in range(0, len(wanted), _RANGES_PER_STATEMENT):
         found += _events(
-            session.execute(select(_EVENTS).where(text(" OR ".join(wanted[start : start + _RANGES_PER_STATEMENT]))))
+            session.execute(
+                select(_EVENTS).where(
+                    text(" OR ".join(wanted[start : start + _RANGES_PER_STATEMENT]))
+                )
+            )
         )
     return found
 
 
-def heads_changed_since(session: Session, since: datetime, *, after: UUID | None, limit: int) -> list[tuple[UUID, int]]:
+def heads_changed_since(
+    session: Session, since: datetime, *, after: UUID | None, limit: int
+) -> list[tuple[UUID, int]]:
     """Users who have had events since an instant, each with the newest one's id: at most ``limit`` of them, by id, behind the user ``after``."""
     wanted = select(_HEADS.c.user_id, _HEADS.c.last_id).where(_HEADS.c.updated_at >= since)
     if after is not None:
         wanted = wanted.where(_HEADS.c.user_id > after)
-    return [(row.user_id, row.last_id) for row in session.execute(wanted.order_by(_HEADS.c.user_id).limit(limit))]
+    return [
+        (row.user_id, row.last_id)
+        for row in session.execute(wanted.order_by(_HEADS.c.user_id).limit(limit))
+    ]
 
 
 def _events(rows: Iterable[AnyRow]) -> list[AccountEvent]:

@@ -35,7 +35,9 @@ _ACCOUNT_HALT = select(
     _ACCOUNT_HALTS.c.resumed_at,
 )
 
-_HALT = select(_HALTS.c.id, _HALTS.c.reason, _HALTS.c.halted_at, _HALTS.c.resumed_at).order_by(_HALTS.c.halted_at)
+_HALT = select(_HALTS.c.id, _HALTS.c.reason, _HALTS.c.halted_at, _HALTS.c.resumed_at).order_by(
+    _HALTS.c.halted_at
+)
 
 
 def halts_where(session: Session, *conditions: ColumnElement[bool]) -> tuple[HaltRecord, ...]:
@@ -56,18 +58,25 @@ def account_halted_since(session: Session, user_id: UUID) -> datetime | None:
 
 def running_account_halt(session: Session, user_id: UUID) -> AccountHaltRecord | None:
     """The account's halt that has not been lifted yet; None while it may trade."""
-    return next(iter(account_halts_where(session, _ACCOUNT_HALTS.c.user_id == user_id, ACCOUNT_IS_HALTED)), None)
+    return next(
+        iter(account_halts_where(session, _ACCOUNT_HALTS.c.user_id == user_id, ACCOUNT_IS_HALTED)),
+        None,
+    )
 
 
 def account_halts_where(
     session: Session, *conditions: ColumnElement[bool], limit: int = 1
 ) -> tuple[AccountHaltRecord, ...]:
     """At most ``limit`` halts of accounts that meet these conditions, the newest first."""
-    newest = _ACCOUNT_HALT.where(*conditions).order_by(_ACCOUNT_HALTS.c.halted_at.desc()).limit(limit)
+    newest = (
+        _ACCOUNT_HALT.where(*conditions).order_by(_ACCOUNT_HALTS.c.halted_at.desc()).limit(limit)
+    )
     return tuple(AccountHaltRecord(**row) for row in session.execute(newest).mappings())
 
 
 def halted_accounts(session: Session, user_ids: Collection[UUID]) -> frozenset[UUID]:
     """Which of these accounts are halted."""
     mine = _ACCOUNT_HALTS.c.user_id.in_(sorted(user_ids))
-    return frozenset(session.scalars(select(_ACCOUNT_HALTS.c.user_id).where(ACCOUNT_IS_HALTED, mine)))
+    return frozenset(
+        session.scalars(select(_ACCOUNT_HALTS.c.user_id).where(ACCOUNT_IS_HALTED, mine))
+    )

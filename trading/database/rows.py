@@ -21,6 +21,8 @@ def by_primary_key(statement: Selection, table: Table) -> Selection:
     return statement
 
 
-def rows_changed(session: Session, change: UpdateBase, values: Mapping[str, Any] | None = None) -> int:
+def rows_changed(
+    session: Session, change: UpdateBase, values: Mapping[str, Any] | None = None
+) -> int:
     """Run an INSERT, UPDATE or DELETE, with ``values`` for its parameters, and return how many rows its condition met, changed or not."""
     return cast("CursorResult[Any]", session.execute(change, values)).rowcount

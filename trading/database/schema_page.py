@@ -63,7 +63,10 @@ def _relations(table: Table) -> Iterator[str]:
 
 
 def _is_unique(table: Table, column: Column[object]) -> bool:
-    keys = [table.primary_key, *(one for one in table.constraints if isinstance(one, UniqueConstraint))]
+    keys = [
+        table.primary_key,
+        *(one for one in table.constraints if isinstance(one, UniqueConstraint)),
+    ]
     return any(list(key.columns) == [column] for key in keys)
 
 
@@ -79,7 +82,9 @@ def _section(mapper: Mapper[Base]) -> str:
 
 
 def _row(column: Column[object]) -> str:
-    kind = column.type.compile(dialect=mysql.dialect()).replace(" CHARACTER SET ascii COLLATE ascii_bin", " ascii")
+    kind = column.type.compile(dialect=mysql.dialect()).replace(
+        " CHARACTER SET ascii COLLATE ascii_bin", " ascii"
+    )
     remarks = ["key"] if column.primary_key else []
     remarks += [_reference(key) for key in sorted(column.foreign_keys, key=_reference)]
     if isinstance(column.server_default, DefaultClause):
@@ -95,12 +100,18 @@ def _reference(key: ForeignKey) -> str:
 def _indexes(table: Table) -> Iterator[str]:
     unique = [one for one in table.constraints if isinstance(one, UniqueConstraint)]
     named = [("unique", str(one.name), one.columns) for one in unique]
-    named += [("unique" if one.unique else "index", str(one.name), one.columns) for one in table.indexes]
+    named += [
+        ("unique" if one.unique else "index", str(one.name), one.columns) for one in table.indexes
+    ]
     for kind, name, columns in sorted(named, key=lambda one: one[1]):
         yield f"- {kind} `{name}` ({', '.join(column.name for column in columns)})"
 
 
 def _checks(table: Table) -> Iterator[str]:
-    checks = {str(one.name): str(one.sqltext) for one in table.constraints if isinstance(one, CheckConstraint)}
+    checks = {
+        str(one.name): str(one.sqltext)
+        for one in table.constraints
+        if isinstance(one, CheckConstraint)
+    }
     for name in sorted(checks):
         yield f"- check `{name}`: `{checks[name]}`"

@@ -40,7 +40,8 @@ LOCK_WAIT_TIMEOUT_S = 5
 # does, and takes this for a comment; so does a MariaDB before 10.5, whose first releases don't know the variable.
 _LISTS_STAY_LISTS = "/*M!100500 , in_predicate_conversion_threshold = 0 */"
 _ON_CONNECT = (
-    "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL', innodb_lock_wait_timeout = {lock_wait_s} " + _LISTS_STAY_LISTS
+    "SET time_zone = '+00:00', sql_mode = 'TRADITIONAL', innodb_lock_wait_timeout = {lock_wait_s} "
+    + _LISTS_STAY_LISTS
 )
 
 # MySQL: deadlock, lock wait timeout, too many connections, connection refused, server gone, connection lost, connection killed, server
@@ -109,7 +110,9 @@ class Database:
         # Readers on SQLite must not take the one write lock.
         self._reading = self.engine.execution_options(**{_SQLITE_BEGIN: "BEGIN"})
 
-    def transaction(self, work: Callable[[Session], T], *, landed: Callable[[Session], T | None] | None = None) -> T:
+    def transaction(
+        self, work: Callable[[Session], T], *, landed: Callable[[Session], T | None] | None = None
+    ) -> T:
         """Run ``work`` in one transaction and commit it; return what it returned.
 
         ``landed`` is asked, in a new transaction, after a COMMIT whose outcome is unknown: it returns the result if the first run's rows are
@@ -137,7 +140,9 @@ class Database:
                     raise
                 # An attempt that failed before its COMMIT followed a ``landed`` that found nothing: nothing is uncertain any more.
                 uncertain, fault = False, failed
-            log.info("transaction_retried", attempt=attempt, uncertain=uncertain, reason=_reason(fault))
+            log.info(
+                "transaction_retried", attempt=attempt, uncertain=uncertain, reason=_reason(fault)
+            )
             if time.monotonic() >= patient_until:
                 break
             if attempt < ATTEMPTS:
@@ -272,7 +277,9 @@ def _mysql(uri: str, pool_size: int, timeout_s: int) -> Engine:
             "read_timeout": timeout_s,
             "write_timeout": timeout_s,
             # Whoever waits for a lock learns of it before his connection counts as lost.
-            "init_command": _ON_CONNECT.format(lock_wait_s=max(1, min(LOCK_WAIT_TIMEOUT_S, timeout_s - 1))),
+            "init_command": _ON_CONNECT.format(
+                lock_wait_s=max(1, min(LOCK_WAIT_TIMEOUT_S, timeout_s - 1))
+            ),
         },
     )
 
@@ -308,7 +315,9 @@ def _sqlite(uri: str, pool_size: int) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         begin = connection.get_execution_options().get(_SQLITE_BEGIN, _SQLITE_WRITE)
-        connection.info[_HOLDS_TURN] = begin == _SQLITE_WRITE and turn.acquire(timeout=SQLITE_BUSY_TIMEOUT_MS / 1_000)
+        connection.info[_HOLDS_TURN] = begin == _SQLITE_WRITE and turn.acquire(
+            timeout=SQLITE_BUSY_TIMEOUT_MS / 1_000
+        )
         try:
             connection.exec_driver_sql(begin)
         except DBAPIError:

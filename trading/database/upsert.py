@@ -36,7 +36,9 @@ def upsert(
 
 
 @cache
-def _statement(table: Table, changes: tuple[tuple[str, str], ...], *, on_sqlite: bool) -> TextClause:
+def _statement(
+    table: Table, changes: tuple[tuple[str, str], ...], *, on_sqlite: bool
+) -> TextClause:
     # Written by hand, because for MySQL 8.0.20 and later SQLAlchemy names the new row by an alias, which PyMySQL does not know: it would
     # send the rows one by one. VALUES() is understood by every MySQL 8 and by MariaDB.
     columns = [column.name for column in table.columns]
@@ -48,4 +50,6 @@ def _statement(table: Table, changes: tuple[tuple[str, str], ...], *, on_sqlite:
         on_conflict = f"ON DUPLICATE KEY UPDATE {_NEW.sub(_MYSQL_NEW, sets)}"
     values = ", ".join(f":{name}" for name in columns)
     statement = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({values}) {on_conflict}"  # noqa: S608 - names of our own tables only
-    return text(statement).bindparams(*(bindparam(column.name, type_=column.type) for column in table.columns))
+    return text(statement).bindparams(
+        *(bindparam(column.name, type_=column.type) for column in table.columns)
+    )

@@ -65,7 +65,10 @@ class Answer:
 
     def json(self) -> Any:
         """The JSON value of the body. ValueError when it is none, or does not call itself so."""
-        if self.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
+        if (
+            self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            != "application/json"
+        ):
             raise ValueError("not JSON by its type")
         try:
             return msgspec.json.decode(self.body)
@@ -83,7 +86,12 @@ class HttpService:
     """Sends requests to one service. Threads and forked processes may share it: each has a session of its own."""
 
     def __init__(
-        self, url: str, *, timeouts: Timeouts, body_octets_max: int, authorization: AuthBase | None = None
+        self,
+        url: str,
+        *,
+        timeouts: Timeouts,
+        body_octets_max: int,
+        authorization: AuthBase | None = None,
     ) -> None:
         """ValueError for an address that can't be one."""
         address = urlsplit(url)
@@ -115,7 +123,9 @@ class HttpService:
                 stream=True,
                 **request,
             ) as response:
-                return Answer(status=response.status_code, headers=response.headers, body=self._body(response))
+                return Answer(
+                    status=response.status_code, headers=response.headers, body=self._body(response)
+                )
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             fault = type(error).__name__
         # Raised out here, for the error that was handled holds the request, and the request may hold a secret.
@@ -146,7 +156,9 @@ class _Session(requests.Session):
         # As ``auth`` and not as a header: a .netrc of this machine would replace the header.
         self.auth = authorization
         # Compressed answers are not asked for, and not unpacked: a small one could fill the memory.
-        self.headers.update({"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT})
+        self.headers.update(
+            {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
+        )
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def close(self) -> None:
@@ -182,7 +194,9 @@ class _TimelyReads(io.RawIOBase):
         left_s = _deadline.at - time.monotonic()
         if left_s <= 0:
             raise TimeoutError
-        self._connection.settimeout(left_s if self._patience_s is None else min(left_s, self._patience_s))
+        self._connection.settimeout(
+            left_s if self._patience_s is None else min(left_s, self._patience_s)
+        )
         return self._raw.readinto(buffer)
 
     def close(self) -> None:

@@ -72,7 +72,11 @@ def configure(settings: Settings) -> None:
     else:
         rendering = [structlog.processors.format_exc_info, bounded, _Console(mask)]
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
@@ -146,5 +150,8 @@ def _tell_warning(  # noqa: PLR0917
     line: str | None = None,  # noqa: ARG001
 ) -> None:
     structlog.get_logger("py.warnings").warning(
-        "python_warning", category=category.__name__, text=str(message), place=f"{filename}:{lineno}"
+        "python_warning",
+        category=category.__name__,
+        text=str(message),
+        place=f"{filename}:{lineno}",
     )

@@ -20,7 +20,9 @@ def log_what_nobody_catches() -> None:
     sys.unraisablehook = _ignored
 
 
-def _process_died(kind: type[BaseException], fault: BaseException, traceback: TracebackType | None) -> None:
+def _process_died(
+    kind: type[BaseException], fault: BaseException, traceback: TracebackType | None
+) -> None:
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, fault, traceback)
         return
@@ -31,7 +33,9 @@ def _thread_died(told: threading.ExceptHookArgs) -> None:
     if told.exc_value is None or issubclass(told.exc_type, SystemExit):
         return
     thread = told.thread.name if told.thread else None
-    log.critical("thread_died", thread=thread, exc_info=(told.exc_type, told.exc_value, told.exc_traceback))
+    log.critical(
+        "thread_died", thread=thread, exc_info=(told.exc_type, told.exc_value, told.exc_traceback)
+    )
 
 
 def _ignored(told: "UnraisableHookArgs") -> None:

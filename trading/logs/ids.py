@@ -13,7 +13,9 @@ log = structlog.get_logger(__name__)
 NAMED_MAX = 10
 
 
-def tell(note: Callable[..., object], event: str, ids: Mapping[str, Sequence[object]], **figures: object) -> None:
+def tell(
+    note: Callable[..., object], event: str, ids: Mapping[str, Sequence[object]], **figures: object
+) -> None:
     """One line by ``note`` with the first ids and, of more, how many there are; and behind it a line for each few of the others."""
     totals = {f"{name}_total": len(some) for name, some in ids.items() if len(some) > NAMED_MAX}
     first, *others = list(_parts(ids)) or [{}]
@@ -24,4 +26,8 @@ def tell(note: Callable[..., object], event: str, ids: Mapping[str, Sequence[obj
 
 def _parts(ids: Mapping[str, Sequence[object]]) -> Iterator[dict[str, list[str]]]:
     for start in range(0, max(map(len, ids.values()), default=0), NAMED_MAX):
-        yield {name: list(map(str, some[start : start + NAMED_MAX])) for name, some in ids.items() if len(some) > start}
+        yield {
+            name: list(map(str, some[start : start + NAMED_MAX]))
+            for name, some in ids.items()
+            if len(some) > start
+        }

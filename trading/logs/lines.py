@@ -30,7 +30,9 @@ _PATTERNS = (
     # Servers repeat a header that they can't read.
     (
         "uthorization",
-        re.compile(r"(?<=uthorization)[\"'\\]{0,4}\s*[:=]\s*[\"'\\]{0,4}[^\s\"',\\]+(?:\s+[^\s\"',\\]+)?"),
+        re.compile(
+            r"(?<=uthorization)[\"'\\]{0,4}\s*[:=]\s*[\"'\\]{0,4}[^\s\"',\\]+(?:\s+[^\s\"',\\]+)?"
+        ),
     ),
     ("eyJ", re.compile(r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?")),
     ("$argon2", re.compile(r"\$argon2\w*\$[^\s\"']+")),
@@ -66,7 +68,11 @@ def bounded(_logger: Any, _method: str, event: EventDict) -> EventDict:
 def _cut(value: Any) -> Any:
     if isinstance(value, str):
         length = len(value)
-        return value if length <= TEXT_LENGTH_MAX else f"{value[:TEXT_LENGTH_MAX]}… ({length:,} characters)"
+        return (
+            value
+            if length <= TEXT_LENGTH_MAX
+            else f"{value[:TEXT_LENGTH_MAX]}… ({length:,} characters)"
+        )
     if isinstance(value, list | tuple):
         return [_cut(one) for one in value]
     if isinstance(value, dict):

@@ -132,21 +132,34 @@ class AccountStreams:
                     some = batches[start : start + _STREAMS_PER_CALL]
                     self._append(
                         keys=[keys.account_stream(batch[0].user_id) for batch in some],
-                        args=[keys.ACCOUNT_STREAM_MAXLEN, keys.ACCOUNT_STREAM_TTL_S, int(anew), *_arguments(some)],
+                        args=[
+                            keys.ACCOUNT_STREAM_MAXLEN,
+                            keys.ACCOUNT_STREAM_TTL_S,
+                            int(anew),
+                            *_arguments(some),
+                        ],
                         client=pipeline,
                     )
                 ends = [int(end) for answer in pipeline.execute() for end in answer]
         except RedisError as fault:
             raise MarketUnavailable from fault
-        return {batch[0].user_id: end for batch, end in zip(batches, ends, strict=True) if end < batch[0].id}
+        return {
+            batch[0].user_id: end
+            for batch, end in zip(batches, ends, strict=True)
+            if end < batch[0].id
+        }
 
     def after(self, user_id: UUID, event_id: int, *, limit: int) -> EventsPart:
         """At most ``limit`` events behind ``event_id``, and whether they follow it without a gap."""
         try:
-            entries = self._redis.xrange(keys.account_stream(user_id), min=f"{event_id}-0", count=limit + 1)
+            entries = self._redis.xrange(
+                keys.account_stream(user_id), min=f"{event_id}-0", count=limit + 1
+            )
         except RedisError as fault:
             raise MarketUnavailable from fault
-        return events_after(user_id, event_id, cast("list[tuple[str, dict[str, str]]]", entries), limit=limit)
+        return events_after(
+            user_id, event_id, cast("list[tuple[str, dict[str, str]]]", entries), limit=limit
+        )
 
     def last_ids(self, user_ids: Sequence[UUID]) -> dict[UUID, int]:
         """The newest event's id of each stream that is there, in one round trip."""
@@ -157,7 +170,11 @@ class AccountStreams:
                 newest = pipeline.execute()
         except RedisError as fault:
             raise MarketUnavailable from fault
-        return {user_id: id_of_entry(found[0][0]) for user_id, found in zip(user_ids, newest, strict=True) if found}
+        return {
+            user_id: id_of_entry(found[0][0])
+            for user_id, found in zip(user_ids, newest, strict=True)
+            if found
+        }
 
     def swept_at(self) -> datetime | None:
         """When the streams were last held against the database; None when that is not known."""
@@ -181,7 +198,10 @@ def events_after(
     user_id: UUID, event_id: int, entries: Sequence[tuple[str, Mapping[str, str]]], *, limit: int
 ) -> EventsPart:
     """The events behind ``event_id`` in a stream's entries from that id on: its own entry, where it is still there, proves that none is missing."""
-    events = [AccountEvent.from_json(fields.get(keys.ACCOUNT_FIELD, ""), user_id=user_id) for _, fields in entries]
+    events = [
+        AccountEvent.from_json(fields.get(keys.ACCOUNT_FIELD, ""), user_id=user_id)
+        for _, fields in entries
+    ]
     complete = bool(events) and events[0].id in (event_id, event_id + 1)
     return EventsPart(tuple([event for event in events if event.id > event_id][:limit]), complete)
 

@@ -48,7 +48,9 @@ class AnswerCache:
 
     def take_turn(self, subject: str, who: str, *, for_ms: int) -> bool:
         """Whether it is ``who``'s turn to ask now; it is until ``end_turn``, and for so long at most."""
-        return bool(self._do(lambda: self._redis.set(keys.upstream_turn(subject), who, nx=True, px=for_ms)))
+        return bool(
+            self._do(lambda: self._redis.set(keys.upstream_turn(subject), who, nx=True, px=for_ms))
+        )
 
     def end_turn(self, subject: str, who: str) -> None:
         """Let another ask; nothing if it is another's turn already."""

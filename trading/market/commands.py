@@ -155,7 +155,12 @@ class CommandAnswer:
     data: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        told = {"success": self.code.success, "message": self.code.message, "code": self.code, "data": dict(self.data)}
+        told = {
+            "success": self.code.success,
+            "message": self.code.message,
+            "code": self.code,
+            "data": dict(self.data),
+        }
         return json.dumps(told, ensure_ascii=False)
 
     @classmethod

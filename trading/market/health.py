@@ -16,7 +16,9 @@ STALE_AFTER = timedelta(seconds=30)
 NAMED_MAX = 20
 
 # In the auctions nothing is printed for many minutes.
-_CONTINUOUS = frozenset({Session.PRE_MARKET, Session.REGULAR, Session.AFTER_MARKET, Session.ALWAYS_OPEN})
+_CONTINUOUS = frozenset(
+    {Session.PRE_MARKET, Session.REGULAR, Session.AFTER_MARKET, Session.ALWAYS_OPEN}
+)
 
 _Instant = Annotated[AwareDatetime, AfterValidator(lambda instant: instant.astimezone(UTC))]
 
@@ -115,7 +117,9 @@ def trading_since(hours: MarketHours, now: datetime) -> datetime | None:
     return span.opens_at if span is not None and span.session in _CONTINUOUS else None
 
 
-def diagnose(health: RelayerHealth | None, now: datetime, *, trading_since: datetime | None) -> Diagnosis:
+def diagnose(
+    health: RelayerHealth | None, now: datetime, *, trading_since: datetime | None
+) -> Diagnosis:
     """What a record means at ``now``, in a market where trading goes on since then, or not at all."""
     if health is None:
         return Diagnosis(FeedStatus.OFFLINE, (HealthReason.NO_RECORD,))
@@ -134,7 +138,8 @@ def diagnose(health: RelayerHealth | None, now: datetime, *, trading_since: date
 
 def _remarks(health: RelayerHealth) -> list[HealthReason]:
     found = {
-        HealthReason.UNCONFIRMED: health.connected and health.subscriptions + health.refused_total < health.wanted,
+        HealthReason.UNCONFIRMED: health.connected
+        and health.subscriptions + health.refused_total < health.wanted,
         HealthReason.REFUSED: health.refused_total > 0,
         HealthReason.LEFT_OUT: health.left_out_total > 0,
     }

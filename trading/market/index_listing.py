@@ -43,7 +43,9 @@ def _closes(rows: "csv.DictReader[str]") -> tuple[dict[date, int], list[str]]:
     for row in rows:
         day, close = _day((row["Date"] or "").strip()), _hundredths((row["Close"] or "").strip())
         if day is None:
-            faults.append(f"line {rows.line_num}: Date is no day of the form YYYY-MM-DD since {_FIRST_DAY}")
+            faults.append(
+                f"line {rows.line_num}: Date is no day of the form YYYY-MM-DD since {_FIRST_DAY}"
+            )
         elif close is None:
             faults.append(f"line {rows.line_num}: Close is no number of points above 0")
         elif day in closes:

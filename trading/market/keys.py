@@ -58,7 +58,11 @@ def tick_channel(code: str) -> str:
 
 def code_of_tick_channel(channel: str) -> str | None:
     """The stock whose ticks come by this channel; None for a channel of another kind."""
-    return channel.removeprefix(TICK_CHANNEL_PREFIX) if channel.startswith(TICK_CHANNEL_PREFIX) else None
+    return (
+        channel.removeprefix(TICK_CHANNEL_PREFIX)
+        if channel.startswith(TICK_CHANNEL_PREFIX)
+        else None
+    )
 
 
 def account_stream(user_id: UUID) -> str:
@@ -73,7 +77,11 @@ def account_channel(user_id: UUID) -> str:
 
 def user_of_account_channel(channel: str) -> UUID | None:
     """Whose account events come by this channel; None for a channel of another kind."""
-    return UUID(channel.removeprefix("account_updates:")) if channel.startswith("account_updates:") else None
+    return (
+        UUID(channel.removeprefix("account_updates:"))
+        if channel.startswith("account_updates:")
+        else None
+    )
 
 
 def revoked_session(session_id: UUID) -> str:
@@ -105,12 +113,16 @@ def sign_in_failures(account: str, client: str | None = None) -> str:
     """Hash with an expiry: ``failures``, how many sign-ins in a row failed for an account, from one client or from all that it does not know; and
     ``locked_until``, a Unix time in ms. Account and client are keyed hashes.
     """
-    return f"sign_in:failures:{account}" if client is None else f"sign_in:failures:{account}:{client}"
+    return (
+        f"sign_in:failures:{account}" if client is None else f"sign_in:failures:{account}:{client}"
+    )
 
 
 def sign_in_attempts(account: str, client: str | None = None) -> str:
     """List with an expiry: when the latest sign-ins were tried, Unix times in ms, newest first."""
-    return f"sign_in:attempts:{account}" if client is None else f"sign_in:attempts:{account}:{client}"
+    return (
+        f"sign_in:attempts:{account}" if client is None else f"sign_in:attempts:{account}:{client}"
+    )
 
 
 def sign_in_known(account: str, client: str) -> str:

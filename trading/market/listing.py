@@ -82,10 +82,14 @@ def _stocks(rows: "csv.DictReader[str]") -> Iterator[ListedStock]:
     headers = {name.strip() for name in rows.fieldnames or ()}
     for needed in ("code", "name", "market"):
         if not headers.intersection(_COLUMNS[needed]):
-            raise MalformedListing(f"line 1: no column for {needed} (one of {', '.join(_COLUMNS[needed])})")
+            raise MalformedListing(
+                f"line 1: no column for {needed} (one of {', '.join(_COLUMNS[needed])})"
+            )
     seen: set[str] = set()
     for row in rows:
-        stock = _stock({(key or "").strip(): value for key, value in row.items()}, line=rows.line_num)
+        stock = _stock(
+            {(key or "").strip(): value for key, value in row.items()}, line=rows.line_num
+        )
         if stock.code in seen:
             raise MalformedListing(f"line {rows.line_num}: {stock.code} is listed twice")
         seen.add(stock.code)
@@ -128,7 +132,9 @@ def _stock(row: Mapping[str, str | None], *, line: int) -> ListedStock:
 def _text(row: Mapping[str, str | None], field: str, *, line: int) -> str | None:
     """The first column of a field that says something; None when none does."""
     given = (row.get(column) for column in _COLUMNS[field])
-    found = next((value.strip() for value in given if isinstance(value, str) and value.strip()), None)
+    found = next(
+        (value.strip() for value in given if isinstance(value, str) and value.strip()), None
+    )
     if found is not None and len(found) > (limit := _LONGEST.get(field, 40)):
         raise MalformedListing(f"line {line}: {field} is longer than {limit} characters")
     return found

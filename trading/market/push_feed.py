@@ -16,7 +16,13 @@ from uuid import UUID
 
 from trading.market import keys
 from trading.market import push_messages as messages
-from trading.market.account_events import AccountEvent, EventsPart, MalformedEvent, events_after, id_of_entry
+from trading.market.account_events import (
+    AccountEvent,
+    EventsPart,
+    MalformedEvent,
+    events_after,
+    id_of_entry,
+)
 from trading.market.push_messages import PushMessage
 from trading.market.tick import MalformedTick, Position, Tick
 from trading.rules.access_tokens import Bearer
@@ -53,7 +59,9 @@ class ClientFeed:
     the client has taken nothing for too long.
     """
 
-    def __init__(self, bearer: Bearer, *, codes: Iterable[str], last_event_id: int | None, now: datetime) -> None:
+    def __init__(
+        self, bearer: Bearer, *, codes: Iterable[str], last_event_id: int | None, now: datetime
+    ) -> None:
         self.bearer = bearer
         self.ended = False
         self.end: PushMessage | None = None
@@ -115,7 +123,9 @@ class ClientFeed:
             if look.after is None:
                 self._begin(end)
             else:
-                self._catch_up(_part(self.bearer.user_id, look.after, others.pop()), end or 0, look.heard)
+                self._catch_up(
+                    _part(self.bearer.user_id, look.after, others.pop()), end or 0, look.heard
+                )
         self._unseen.difference_update(look.codes)
         for text in others:
             tick = None if text is None else tick_of(text)
@@ -159,7 +169,11 @@ class ClientFeed:
         if not self.ended and now >= self.bearer.expires_at:
             self.finish(messages.EXPIRED)
             return True
-        if not self.ended and self._begun and now - self._sent_at >= timedelta(seconds=KEEP_ALIVE_S):
+        if (
+            not self.ended
+            and self._begun
+            and now - self._sent_at >= timedelta(seconds=KEEP_ALIVE_S)
+        ):
             self._sent_at = now
             if not self._waiting and not self._ticks:
                 self._waiting.append(messages.KEEP_ALIVE)
@@ -276,7 +290,9 @@ def event_of(user_id: UUID, text: str) -> AccountEvent | None:
         return None
 
 
-def _part(user_id: UUID, after: int, entries: Sequence[tuple[str, Mapping[str, str]]]) -> EventsPart:
+def _part(
+    user_id: UUID, after: int, entries: Sequence[tuple[str, Mapping[str, str]]]
+) -> EventsPart:
     """A stream with an entry that can't be read is one in which events are missing."""
     try:
         return events_after(user_id, after, entries, limit=EVENTS_PAGE)

@@ -53,7 +53,11 @@ class QuoteBook:
             values = self._redis.mget([keys.last_tick(code) for code in wanted])
         except RedisError as fault:
             raise MarketUnavailable from fault
-        return {code: tick for code, value in zip(wanted, values, strict=True) if (tick := _read(code, value))}
+        return {
+            code: tick
+            for code, value in zip(wanted, values, strict=True)
+            if (tick := _read(code, value))
+        }
 
     def all_ticks(self) -> dict[str, Tick]:
         """The last tick of every stock that has one. Walks the key space in steps, so that Redis is never held up."""

@@ -95,11 +95,17 @@ class Visitor:
 
     @property
     def failures(self) -> list[str]:
-        return [keys.sign_in_failures(self.account, self.client), keys.sign_in_failures(self.account)]
+        return [
+            keys.sign_in_failures(self.account, self.client),
+            keys.sign_in_failures(self.account),
+        ]
 
     @property
     def attempts(self) -> list[str]:
-        return [keys.sign_in_attempts(self.account, self.client), keys.sign_in_attempts(self.account)]
+        return [
+            keys.sign_in_attempts(self.account, self.client),
+            keys.sign_in_attempts(self.account),
+        ]
 
     @property
     def known(self) -> str:
@@ -109,7 +115,9 @@ class Visitor:
 class SignInGuard:
     """Every method raises CountsUnavailable when Redis does not answer: a guard that is away is none. Safe to share between threads."""
 
-    def __init__(self, counts: RequestCounts, limits: SignInLimits, *, secret: Callable[[], str]) -> None:
+    def __init__(
+        self, counts: RequestCounts, limits: SignInLimits, *, secret: Callable[[], str]
+    ) -> None:
         """``secret`` is asked for when somebody signs in, as a process where nobody does was given none."""
         self._counts = counts
         self._limits = limits
@@ -131,7 +139,9 @@ class SignInGuard:
         if verdict == "locked":
             raise SignInLocked(retry_after_s=retry_after_s)
         if verdict == "limited":
-            raise RateLimited(limit=limits.attempts, window_s=limits.window_s, retry_after_s=retry_after_s)
+            raise RateLimited(
+                limit=limits.attempts, window_s=limits.window_s, retry_after_s=retry_after_s
+            )
 
     def failed(self, visitor: Visitor) -> int:
         """The password was wrong; for how many seconds the account is locked now, here or everywhere, 0 for not at all."""
@@ -161,4 +171,6 @@ class SignInGuard:
 
     def _hashed(self, text: str) -> str:
         """Told apart by this installation's secret only: whoever reads Redis can't try addresses on it."""
-        return hmac.digest(self._secret().encode(), text.encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
+        return hmac.digest(
+            self._secret().encode(), text.encode("utf-8", "surrogatepass"), "sha256"
+        ).hex()[:32]

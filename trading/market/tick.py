@@ -38,7 +38,13 @@ class Position(NamedTuple):
         """``"1763800000000-3"``; MalformedTick for anything else."""
         ms, dash, n = text.partition("-")
         if not (
-            dash and ms.isascii() and ms.isdigit() and n.isascii() and n.isdigit() and len(ms) <= 13 and len(n) <= 6
+            dash
+            and ms.isascii()
+            and ms.isdigit()
+            and n.isascii()
+            and n.isdigit()
+            and len(ms) <= 13
+            and len(n) <= 6
         ):
             raise MalformedTick("position is no stream id")
         if int(ms) > MS_MAX:
@@ -117,7 +123,9 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
             price=_whole(stored.price, "price", low=1, high=_PRICE_MAX),
             base=_optional_whole(stored.base, "base", low=1, high=_PRICE_MAX),
             volume=_whole(stored.volume, "volume", low=0, high=_VOLUME_MAX),
-            cumulative_volume=_optional_whole(stored.cumulative_volume, "cumulative_volume", low=0, high=_VOLUME_MAX),
+            cumulative_volume=_optional_whole(
+                stored.cumulative_volume, "cumulative_volume", low=0, high=_VOLUME_MAX
+            ),
             trade_type=stored.trade_type,
             change_type=stored.change_type,
             session=stored.session,
@@ -173,7 +181,9 @@ _STORED = msgspec.json.Decoder(_StoredTick)
 _TRADE = msgspec.json.Decoder(_TossTrade)
 
 
-def parse_toss_trade(body: str | bytes, *, code: str, received_at: datetime, position: Position) -> Tick:
+def parse_toss_trade(
+    body: str | bytes, *, code: str, received_at: datetime, position: Position
+) -> Tick:
     """A tick from the body of a Toss trade message for the stock that was subscribed.
 
     Unknown fields and enum values are tolerated: the feed has no contract and grows. What decides money is checked: the code,
@@ -189,7 +199,9 @@ def parse_toss_trade(body: str | bytes, *, code: str, received_at: datetime, pos
         price=_whole(trade.close, "close", low=1, high=_PRICE_MAX),
         base=_optional_whole(trade.base, "base", low=1, high=_PRICE_MAX),
         volume=_whole(trade.volume, "volume", low=0, high=_VOLUME_MAX),
-        cumulative_volume=_optional_whole(trade.cumulative_volume, "cumulativeVolume", low=0, high=_VOLUME_MAX),
+        cumulative_volume=_optional_whole(
+            trade.cumulative_volume, "cumulativeVolume", low=0, high=_VOLUME_MAX
+        ),
         trade_type=trade.trade_type,
         change_type=trade.change_type,
         session=trade.session,

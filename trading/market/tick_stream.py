@@ -38,7 +38,9 @@ class TickStream:
         try:
             entries = self._range(str(place) if place else "-", limit + 1)
             if place is None:
-                return _part(entries[:limit], gap=False, more=len(entries) > limit, end=Position(0, 0))
+                return _part(
+                    entries[:limit], gap=False, more=len(entries) > limit, end=Position(0, 0)
+                )
             if entries and entries[0][0] == str(place):
                 return _part(entries[1:], gap=False, more=len(entries) > limit, end=place)
             if not entries and self._last_place() < place:
@@ -54,20 +56,28 @@ class TickStream:
     def latest(self, *, limit: int) -> list[Tick]:
         """The last ticks of all stocks, at most ``limit``, the newest first."""
         try:
-            entries = cast("list[tuple[str, dict[str, str]]]", self._redis.xrevrange(keys.TICK_STREAM, count=limit))
+            entries = cast(
+                "list[tuple[str, dict[str, str]]]",
+                self._redis.xrevrange(keys.TICK_STREAM, count=limit),
+            )
         except RedisError as fault:
             raise MarketUnavailable from fault
         return list(_part(entries, gap=False, more=False, end=Position(0, 0)).ticks)
 
     def _range(self, start: str, count: int) -> list[tuple[str, dict[str, str]]]:
-        return cast("list[tuple[str, dict[str, str]]]", self._redis.xrange(keys.TICK_STREAM, min=start, count=count))
+        return cast(
+            "list[tuple[str, dict[str, str]]]",
+            self._redis.xrange(keys.TICK_STREAM, min=start, count=count),
+        )
 
     def _last_place(self) -> Position:
         last = cast("list[tuple[str, Any]]", self._redis.xrevrange(keys.TICK_STREAM, count=1))
         return Position.parse(last[0][0]) if last else Position(0, 0)
 
 
-def _part(entries: list[tuple[str, dict[str, str]]], *, gap: bool, more: bool, end: Position) -> StreamPart:
+def _part(
+    entries: list[tuple[str, dict[str, str]]], *, gap: bool, more: bool, end: Position
+) -> StreamPart:
     ticks, malformed = [], 0
     for entry_id, fields in entries:
         try:

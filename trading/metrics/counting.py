@@ -38,11 +38,15 @@ def _counter(family: Family) -> Counter:
 
 def _gauge(family: Family) -> Gauge:
     # Of a process that has died nothing is under way any more.
-    return Gauge(family.name, family.help, family.labels, registry=COUNTED, multiprocess_mode="livesum")
+    return Gauge(
+        family.name, family.help, family.labels, registry=COUNTED, multiprocess_mode="livesum"
+    )
 
 
 def _histogram(family: Family) -> Histogram:
-    return Histogram(family.name, family.help, family.labels, registry=COUNTED, buckets=family.buckets)
+    return Histogram(
+        family.name, family.help, family.labels, registry=COUNTED, buckets=family.buckets
+    )
 
 
 _REQUEST_DURATION = _histogram(families.HTTP_REQUEST_DURATION)
@@ -77,13 +81,19 @@ def harmless(count: Callable[P, None]) -> Callable[P, None]:
         except Exception as fault:  # noqa: BLE001 - whatever it is, the work goes on
             if not told:
                 told = True
-                log.warning("metrics_not_counted", what=count.__name__, reason=f"{type(fault).__name__}: {fault}")
+                log.warning(
+                    "metrics_not_counted",
+                    what=count.__name__,
+                    reason=f"{type(fault).__name__}: {fault}",
+                )
 
     return counted
 
 
 @harmless
-def begin_with_zero(*, codes: Iterable[str] = (), tasks: Iterable[str] = (), sent: Iterable[str] = ()) -> None:
+def begin_with_zero(
+    *, codes: Iterable[str] = (), tasks: Iterable[str] = (), sent: Iterable[str] = ()
+) -> None:
     """Tell these problems, tasks and messages of beat before there are any: Prometheus sees no increase in a series that begins with 1."""
     for code in codes:
         PROBLEMS.labels(code)

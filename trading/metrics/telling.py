@@ -69,7 +69,10 @@ def serve(settings: Settings, registry: CollectorRegistry) -> None:
         return
     # Also the start, as it may ask for the machine's name.
     threading.Thread(
-        target=_serve, args=(settings.metrics_host, settings.metrics_port, registry), name="metrics", daemon=True
+        target=_serve,
+        args=(settings.metrics_host, settings.metrics_port, registry),
+        name="metrics",
+        daemon=True,
     ).start()
 
 

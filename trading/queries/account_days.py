@@ -86,12 +86,22 @@ class LatestDay:
         )
 
 
-def recorded_days(session: Session, user_id: UUID, *, first: date, last: date) -> tuple[DayRecord, ...]:
+def recorded_days(
+    session: Session, user_id: UUID, *, first: date, last: date
+) -> tuple[DayRecord, ...]:
     """A user's recorded days from ``first`` to ``last``, oldest first. One statement."""
-    before = select(func.max(_DAYS.c.day)).where(_DAYS.c.user_id == user_id, _DAYS.c.day < first).scalar_subquery()
+    before = (
+        select(func.max(_DAYS.c.day))
+        .where(_DAYS.c.user_id == user_id, _DAYS.c.day < first)
+        .scalar_subquery()
+    )
     rows = session.execute(
         select(_DAYS)
-        .where(_DAYS.c.user_id == user_id, _DAYS.c.day >= func.coalesce(before, first), _DAYS.c.day <= last)
+        .where(
+            _DAYS.c.user_id == user_id,
+            _DAYS.c.day >= func.coalesce(before, first),
+            _DAYS.c.day <= last,
+        )
         .order_by(_DAYS.c.day)
     ).all()
     return tuple(record for record in _records(rows) if record.day >= first)

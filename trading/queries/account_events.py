@@ -23,5 +23,7 @@ def account_events_of(session: Session, *, user_id: UUID, after: int, limit: int
     """A user's events behind ``after``, oldest first. Two statements."""
     newest = last_event_id(session, user_id)
     found = first_events_behind(session, user_id, after, limit=limit + 1)
-    page = page_of(found, limit=limit, record=lambda event: event, cursor=lambda event: str(event.id))
+    page = page_of(
+        found, limit=limit, record=lambda event: event, cursor=lambda event: str(event.id)
+    )
     return EventsPage(page.items, page.next_cursor, newest)

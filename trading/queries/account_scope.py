@@ -11,7 +11,9 @@ from sqlalchemy import Connection
 _BY_USER = "user_id IN ({users})"
 _BY_ORDER = "order_id IN (SELECT id FROM {schema}.orders WHERE user_id IN ({users}))"
 _BY_PAYMENT = "payment_id IN (SELECT id FROM {schema}.payments WHERE user_id IN ({users}))"
-_BY_DIRECTORY = "directory_id IN (SELECT id FROM {schema}.watchlist_directories WHERE user_id IN ({users}))"
+_BY_DIRECTORY = (
+    "directory_id IN (SELECT id FROM {schema}.watchlist_directories WHERE user_id IN ({users}))"
+)
 _BY_ITEM = (
     "item_id IN (SELECT i.id FROM {schema}.watchlist_items i"
     " JOIN {schema}.watchlist_directories d ON d.id = i.directory_id WHERE d.user_id IN ({users}))"
@@ -59,4 +61,6 @@ def _schema(connection: Connection) -> str:
     """What a table's name is preceded by where it can't be anything else than the table."""
     if connection.dialect.name == "sqlite":
         return "main"
-    return connection.dialect.identifier_preparer.quote_identifier(str(connection.engine.url.database))
+    return connection.dialect.identifier_preparer.quote_identifier(
+        str(connection.engine.url.database)
+    )

@@ -16,7 +16,11 @@ _SESSIONS = table_of(SignInSession)
 _IDENTITY = (
     select(_USERS.c.id, _USERS.c.role)
     .join(_SESSIONS, _SESSIONS.c.user_id == _USERS.c.id)
-    .where(_SESSIONS.c.id == bindparam("session_id"), _SESSIONS.c.revoked_at.is_(None), _USERS.c.deleted_at.is_(None))
+    .where(
+        _SESSIONS.c.id == bindparam("session_id"),
+        _SESSIONS.c.revoked_at.is_(None),
+        _USERS.c.deleted_at.is_(None),
+    )
 )
 
 
@@ -38,14 +42,18 @@ class Identity:
 def credentials_by_email(session: Session, email: str) -> Credentials | None:
     """The credentials behind a normalised address; None when no open account has it."""
     row = session.execute(
-        select(_USERS.c.id, _USERS.c.password_hash).where(_USERS.c.email == email, _USERS.c.deleted_at.is_(None))
+        select(_USERS.c.id, _USERS.c.password_hash).where(
+            _USERS.c.email == email, _USERS.c.deleted_at.is_(None)
+        )
     ).one_or_none()
     return None if row is None else Credentials(row.id, row.password_hash)
 
 
 def credentials_of(session: Session, user_id: UUID) -> Credentials | None:
     row = session.execute(
-        select(_USERS.c.id, _USERS.c.password_hash).where(_USERS.c.id == user_id, _USERS.c.deleted_at.is_(None))
+        select(_USERS.c.id, _USERS.c.password_hash).where(
+            _USERS.c.id == user_id, _USERS.c.deleted_at.is_(None)
+        )
     ).one_or_none()
     return None if row is None else Credentials(row.id, row.password_hash)
 
@@ -59,5 +67,9 @@ def identity_of(session: Session, session_id: UUID) -> Identity | None:
 def sessions_ended_since(session: Session, user_id: UUID, since: datetime) -> list[UUID]:
     """The user's sessions that were ended at ``since`` or later."""
     return list(
-        session.scalars(select(_SESSIONS.c.id).where(_SESSIONS.c.user_id == user_id, _SESSIONS.c.revoked_at >= since))
+        session.scalars(
+            select(_SESSIONS.c.id).where(
+                _SESSIONS.c.user_id == user_id, _SESSIONS.c.revoked_at >= since
+            )
+        )
     )

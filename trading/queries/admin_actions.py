@@ -17,7 +17,10 @@ _ACTIONS = table_of(AdminAction)
 _OUTCOMES = table_of(AdminActionOutcome)
 
 _WITH_OUTCOMES = select(
-    _ACTIONS, _OUTCOMES.c.outcome, _OUTCOMES.c.details.label("outcome_details"), _OUTCOMES.c.ended_at
+    _ACTIONS,
+    _OUTCOMES.c.outcome,
+    _OUTCOMES.c.details.label("outcome_details"),
+    _OUTCOMES.c.ended_at,
 ).outerjoin(_OUTCOMES, _OUTCOMES.c.action_id == _ACTIONS.c.id)
 
 
@@ -51,7 +54,9 @@ class AdminActionRecord:
     ended_at: datetime | None
 
 
-def admin_actions(session: Session, *, limit: int, **filters: Unpack[ActionFilters]) -> Page[AdminActionRecord]:
+def admin_actions(
+    session: Session, *, limit: int, **filters: Unpack[ActionFilters]
+) -> Page[AdminActionRecord]:
     """Actions of administrators and operators, newest first. One statement."""
     wanted = _WITH_OUTCOMES
     for name in ("action", "user_id", "operator", "target"):

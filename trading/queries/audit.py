@@ -26,13 +26,17 @@ SAMPLE = 5
 
 _SIGNED = (
     "(CASE transaction_type "
-    + " ".join(f"WHEN '{kind}' THEN {'' if sign > 0 else '-'}amount" for kind, sign in DIRECTION.items())
+    + " ".join(
+        f"WHEN '{kind}' THEN {'' if sign > 0 else '-'}amount" for kind, sign in DIRECTION.items()
+    )
     + " END - commission - tax)"
 )
 _FLOWS = f"({', '.join(repr(str(kind)) for kind in FLOWS)})"
 _OPEN = "('PENDING', 'PARTIALLY_FILLED')"
 # Fills that the matcher found in the tick stream, as opposed to those at the last trade when an order arrived.
-_FROM_THE_BOOK = f"('{FillRule.MARKET_AT_PRINT}', '{FillRule.ARRIVING_AT_PRINT}', '{FillRule.RESTING_AT_LIMIT}')"
+_FROM_THE_BOOK = (
+    f"('{FillRule.MARKET_AT_PRINT}', '{FillRule.ARRIVING_AT_PRINT}', '{FillRule.RESTING_AT_LIMIT}')"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +368,9 @@ def audit(session: Session) -> Iterator[Finding]:
 
 def audit_accounts(session: Session, user_ids: Sequence[UUID]) -> Audited:
     """Run every check on the rows of these accounts alone. What is found is looked for again account by account, to tell whose it is."""
-    heads = session.execute(select(_HEADS.c.user_id, _HEADS.c.last_id).where(_HEADS.c.user_id.in_(user_ids)))
+    heads = session.execute(
+        select(_HEADS.c.user_id, _HEADS.c.last_id).where(_HEADS.c.user_id.in_(user_ids))
+    )
     newest = {row.user_id: row.last_id for row in heads}
     breaches = [
         Breach(user_id, check.number, "\n".join(map(_shown, rows)))
@@ -382,4 +388,7 @@ def _faults(session: Session, check: Check, user_ids: Sequence[UUID]) -> Sequenc
 
 
 def _shown(row: RowMapping) -> str:
-    return ", ".join(f"{name}={value.hex() if isinstance(value, bytes) else value}" for name, value in row.items())
+    return ", ".join(
+        f"{name}={value.hex() if isinstance(value, bytes) else value}"
+        for name, value in row.items()
+    )

@@ -9,7 +9,14 @@ from sqlalchemy.orm import Session
 
 from trading.database.halts import ACCOUNT_IS_HALTED, account_halts_where
 from trading.database.rows import AnyRow
-from trading.database.tables import AccountAudit, AccountEventHead, AccountHalt, AuditBreach, AuditLook, table_of
+from trading.database.tables import (
+    AccountAudit,
+    AccountEventHead,
+    AccountHalt,
+    AuditBreach,
+    AuditLook,
+    table_of,
+)
 from trading.queries.audit import CHECKS
 from trading.rules.audits import last_night
 from trading.rules.records import AccountHaltRecord
@@ -66,7 +73,9 @@ def audit_state(session: Session, *, now: datetime) -> AuditState:
     figures = session.execute(
         select(
             func.count().label("accounts"),
-            func.coalesce(func.sum(_is(_HEADS.c.last_id != _AUDITS.c.event_id)), 0).label("changed"),
+            func.coalesce(func.sum(_is(_HEADS.c.last_id != _AUDITS.c.event_id)), 0).label(
+                "changed"
+            ),
             func.coalesce(func.sum(_is(_AUDITS.c.audited_at < night)), 0).label("unaudited"),
             func.min(_AUDITS.c.audited_at).label("oldest"),
         ).select_from(_AUDITS.outerjoin(_HEADS, _HEADS.c.user_id == _AUDITS.c.user_id))
@@ -90,7 +99,9 @@ def audit_state(session: Session, *, now: datetime) -> AuditState:
     )
 
 
-def account_halt_lifted(session: Session, user_id: UUID, *, by: UUID, at: datetime) -> AccountHaltRecord | None:
+def account_halt_lifted(
+    session: Session, user_id: UUID, *, by: UUID, at: datetime
+) -> AccountHaltRecord | None:
     """The account's halt that was lifted by this administrator at this very instant; None if none was."""
     this = (_HALTS.c.user_id == user_id) & (_HALTS.c.resumed_by == by) & (_HALTS.c.resumed_at == at)
     return next(iter(account_halts_where(session, this)), None)

@@ -35,31 +35,45 @@ class CandleRecord:
 
 
 def candles_of(
-    session: Session, *, stock_code: str, interval: CandleInterval, count: int, before: datetime | None = None
+    session: Session,
+    *,
+    stock_code: str,
+    interval: CandleInterval,
+    count: int,
+    before: datetime | None = None,
 ) -> list[CandleRecord]:
     """At most ``count`` (to COUNT_MAX) candles of a stock, the newest first, that begin before ``before``. Spans without a trade have none.
 
     Two statements at most, whatever the interval.
     """
     count = min(count, COUNT_MAX)
-    wanted = select(_CANDLES).where(_CANDLES.c.stock_code == stock_code, _CANDLES.c.candle_interval == interval.stored)
+    wanted = select(_CANDLES).where(
+        _CANDLES.c.stock_code == stock_code, _CANDLES.c.candle_interval == interval.stored
+    )
     if before is not None:
         start = interval.start(before)
-        wanted = wanted.where(_CANDLES.c.starts_at < (start if start == before else interval.end(start)))
+        wanted = wanted.where(
+            _CANDLES.c.starts_at < (start if start == before else interval.end(start))
+        )
     # As many parts as there may be of each candle: the last one asked for is whole, too.
-    rows = session.execute(wanted.order_by(_CANDLES.c.starts_at.desc()).limit(count * interval.parts_max)).all()
+    rows = session.execute(
+        wanted.order_by(_CANDLES.c.starts_at.desc()).limit(count * interval.parts_max)
+    ).all()
     candles = list(islice(gathered(map(_candle, rows), interval), count))
     gaps = _gaps(session, candles, interval)
     return [_record(candle, interval, gaps) for candle in candles]
 
 
-def _gaps(session: Session, candles: Sequence[Candle], interval: CandleInterval) -> Sequence[AnyRow]:
+def _gaps(
+    session: Session, candles: Sequence[Candle], interval: CandleInterval
+) -> Sequence[AnyRow]:
     """The gaps of the time of these candles."""
     if not candles:
         return ()
     return session.execute(
         select(_GAPS.c.starts_at, _GAPS.c.ends_at).where(
-            _GAPS.c.ends_at > candles[-1].starts_at, _GAPS.c.starts_at < interval.end(candles[0].starts_at)
+            _GAPS.c.ends_at > candles[-1].starts_at,
+            _GAPS.c.starts_at < interval.end(candles[0].starts_at),
         )
     ).all()
 

@@ -66,7 +66,9 @@ class CorrectedHours:
         try:
             changes = self._database.read(day_changes)
         except (DatabaseUnavailable, SQLAlchemyError) as fault:
-            log.warning("exchange_days_unreadable", known=known is not None, reason=type(fault).__name__)
+            log.warning(
+                "exchange_days_unreadable", known=known is not None, reason=type(fault).__name__
+            )
             changes = known.changes if known else {}
         hours = known.hours if known and known.changes == changes else KrxHours(changes)
         return _Known(changes, hours, self._clock())

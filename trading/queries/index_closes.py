@@ -31,7 +31,9 @@ def index_closes(
     return {row.day: row.close for row in session.execute(wanted.order_by(_CLOSES.c.day))}
 
 
-def closes_due(session: Session, index_code: str, *, hours: MarketHours, now: datetime) -> frozenset[date]:
+def closes_due(
+    session: Session, index_code: str, *, hours: MarketHours, now: datetime
+) -> frozenset[date]:
     """Those of the last two trading days that are over which have no close yet. One statement."""
     over: list[date] = []
     today = trade_date(now)

@@ -22,7 +22,11 @@ _HALTS = table_of(TradingHalt)
 
 _KINDS: tuple[StockKind, ...] = get_args(StockKind)
 # Funds are listed on KOSPI alone.
-_LISTED: dict[Market, tuple[StockKind, ...]] = {"KOSPI": _KINDS, "KOSDAQ": ("STOCK",), "KONEX": ("STOCK",)}
+_LISTED: dict[Market, tuple[StockKind, ...]] = {
+    "KOSPI": _KINDS,
+    "KOSDAQ": ("STOCK",),
+    "KONEX": ("STOCK",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,9 @@ def halted_since(session: Session) -> datetime | None:
 
 def halt_lifted(session: Session, *, by: UUID, at: datetime) -> HaltRecord | None:
     """The halt that an administrator lifted at exactly this instant; None where there is none."""
-    return next(iter(halts_where(session, _HALTS.c.resumed_by == by, _HALTS.c.resumed_at == at)), None)
+    return next(
+        iter(halts_where(session, _HALTS.c.resumed_by == by, _HALTS.c.resumed_at == at)), None
+    )
 
 
 def clock_at(hours: MarketHours, now: datetime) -> MarketClock:
@@ -143,7 +149,9 @@ def rules_on(hours: MarketHours, day: date, *, commission_ppm: int) -> MarketRul
         price_limits=[PriceLimit(market, limit_percent(market)) for market in _LISTED],
         commission_ppm=commission_ppm,
         sale_taxes=[
-            _sale_tax(market, kind, tax_rates(market, kind, day)) for market, kinds in _LISTED.items() for kind in kinds
+            _sale_tax(market, kind, tax_rates(market, kind, day))
+            for market, kinds in _LISTED.items()
+            for kind in kinds
         ],
         trading_day=hours.is_trading_day(day),
         sessions=[_times(span) for span in hours.spans(day)],

@@ -150,10 +150,17 @@ class Waiting:
     reasons: tuple[WaitingReason, ...]
 
 
-def order_facts(session: Session, *, user_id: UUID, order_id: UUID, settings: Settings, now: datetime) -> OrderFacts:
+def order_facts(
+    session: Session, *, user_id: UUID, order_id: UUID, settings: Settings, now: datetime
+) -> OrderFacts:
     """What is known of one order of this user. Raises OrderNotFound, for another's order too. Always the same number of statements."""
     order = order_of(session, user_id=user_id, order_id=order_id)
-    touched = select(_TOUCHES.c.order_id).where(_TOUCHES.c.order_id == order_id).limit(1).scalar_subquery()
+    touched = (
+        select(_TOUCHES.c.order_id)
+        .where(_TOUCHES.c.order_id == order_id)
+        .limit(1)
+        .scalar_subquery()
+    )
     own_matcher = (_CURSORS.c.shards == settings.matcher_shards) & (
         _CURSORS.c.shard == shard_of(order.stock_code, settings.matcher_shards)
     )
@@ -206,19 +213,29 @@ def waiting_of(
 ) -> Waiting:
     """What an open order waits for, with at least one reason; ``tick`` is the last trade of its stock, if the market could be asked."""
     order = facts.order
-    reasons = tuple(_reasons(facts, tick, market_available=market_available, hours=hours, settings=settings, now=now))
+    reasons = tuple(
+        _reasons(
+            facts, tick, market_available=market_available, hours=hours, settings=settings, now=now
+        )
+    )
     closed = WaitingReason.CLOSED_SESSION in reasons
     return Waiting(
-        stage=Stage.IN_EXECUTION if facts.is_touched or _goes_by_last_trade(facts, settings) else Stage.IN_BOOK,
+        stage=Stage.IN_EXECUTION
+        if facts.is_touched or _goes_by_last_trade(facts, settings)
+        else Stage.IN_BOOK,
         quantity=order.remaining_quantity,
         price=order.price,
         tick=tick,
         tick_age_ms=None if tick is None else tick.age_ms(now),
         distance=_distance(facts, tick),
         next_look_at=facts.wake_at,
-        expires_at=hours.day_end_after(order.accepted_at) if order.time_in_force == TimeInForce.DAY else None,
+        expires_at=hours.day_end_after(order.accepted_at)
+        if order.time_in_force == TimeInForce.DAY
+        else None,
         # A LIMIT order's: trades fill whatever is in the book from then on.
-        next_opening=hours.next_opening(now, order_type=OrderType.LIMIT, kind=facts.kind) if closed else None,
+        next_opening=hours.next_opening(now, order_type=OrderType.LIMIT, kind=facts.kind)
+        if closed
+        else None,
         halted_since=facts.halted_since,
         reasons=reasons,
     )
@@ -253,7 +270,9 @@ def _charges(execution: ExecutionRecord, facts: OrderFacts) -> Iterator[Charge]:
 
 def _goes_by_last_trade(facts: OrderFacts, settings: Settings) -> bool:
     """Whether a worker holds the order against the last trade: not one that rests in the book, and by volume none that is in it."""
-    by_match = facts.book_price is not None and (settings.fill_profile == "volume" or not facts.arriving)
+    by_match = facts.book_price is not None and (
+        settings.fill_profile == "volume" or not facts.arriving
+    )
     return facts.wake_at is not None and not by_match
 
 
@@ -299,7 +318,9 @@ def _stops(facts: OrderFacts, *, hours: MarketHours, now: datetime) -> Iterator[
 def _lives(facts: OrderFacts, at: datetime, hours: MarketHours) -> bool:
     """Whether the order's day has not ended by an instant."""
     order = facts.order
-    return may_meet(hours, TimeInForce(order.time_in_force), accepted_at=order.accepted_at, received_at=at)
+    return may_meet(
+        hours, TimeInForce(order.time_in_force), accepted_at=order.accepted_at, received_at=at
+    )
 
 
 def _reasons_of_trade(
@@ -307,7 +328,9 @@ def _reasons_of_trade(
 ) -> Iterator[WaitingReason]:
     """Why the last trade has not filled the order."""
     stale = tick.age_ms(now) > settings.tick_freshness_ms
-    in_session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=facts.kind) is not None
+    in_session = (
+        hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=facts.kind) is not None
+    )
     halted = any(halt.holds(tick.received_at) for halt in facts.halts)
     counts = in_session and not halted and _lives(facts, tick.received_at, hours)
     if stale:

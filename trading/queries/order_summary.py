@@ -47,7 +47,12 @@ class OrderSummary:
 
 
 def order_summary(
-    session: Session, *, user_id: UUID, since: datetime | None, until: datetime | None, stock_code: str | None
+    session: Session,
+    *,
+    user_id: UUID,
+    since: datetime | None,
+    until: datetime | None,
+    stock_code: str | None,
 ) -> OrderSummary:
     """The orders that were accepted from ``since`` up to and without ``until``, with all of their fills, whenever those were. Two statements."""
     wanted = _wanted(user_id, since, until, stock_code)
@@ -77,7 +82,9 @@ def order_summary(
         .group_by(_EXECUTIONS.c.side)
     ).mappings()
     # Sums come as decimals from MySQL; whole won and shares stay whole.
-    came_to = {row["side"]: {name: int(row[name]) for name in row if name != "side"} for row in rows}
+    came_to = {
+        row["side"]: {name: int(row[name]) for name in row if name != "side"} for row in rows
+    }
     by_side = {
         side: SideTotals(
             orders=sum(row.orders for row in counts if row.side == side),
@@ -89,7 +96,10 @@ def order_summary(
     }
     return OrderSummary(
         orders=sum(row.orders for row in counts),
-        by_status={status: sum(row.orders for row in counts if row.status == status) for status in OrderStatus},
+        by_status={
+            status: sum(row.orders for row in counts if row.status == status)
+            for status in OrderStatus
+        },
         by_side=by_side,
     )
 

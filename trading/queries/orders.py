@@ -29,7 +29,9 @@ _WITH_NAME = select(_ORDERS, _STOCKS.c.name.label("stock_name")).outerjoin(
 
 def order_of(session: Session, *, user_id: UUID, order_id: UUID) -> OrderRecord:
     """One order of this user. Raises OrderNotFound, for another's order too."""
-    row = session.execute(_WITH_NAME.where(_ORDERS.c.id == order_id, _ORDERS.c.user_id == user_id)).one_or_none()
+    row = session.execute(
+        _WITH_NAME.where(_ORDERS.c.id == order_id, _ORDERS.c.user_id == user_id)
+    ).one_or_none()
     if row is None:
         raise OrderNotFound
     return _record(row, _executions(session, [order_id]).get(order_id, ()))
@@ -52,11 +54,17 @@ def orders_of(
     wanted = _WITH_NAME.where(_ORDERS.c.user_id == user_id)
     if before is not None:
         wanted = wanted.where(_ORDERS.c.id < before)
-    for column, value in ((_ORDERS.c.status, status), (_ORDERS.c.side, side), (_ORDERS.c.stock_code, stock_code)):
+    for column, value in (
+        (_ORDERS.c.status, status),
+        (_ORDERS.c.side, side),
+        (_ORDERS.c.stock_code, stock_code),
+    ):
         if value is not None:
             wanted = wanted.where(column == value)
     if is_open is not None:
-        wanted = wanted.where(_ORDERS.c.finished_at.is_(None) if is_open else _ORDERS.c.finished_at.is_not(None))
+        wanted = wanted.where(
+            _ORDERS.c.finished_at.is_(None) if is_open else _ORDERS.c.finished_at.is_not(None)
+        )
     if accepted_from is not None:
         wanted = wanted.where(_ORDERS.c.accepted_at >= accepted_from)
     if accepted_to is not None:
@@ -86,7 +94,9 @@ def orders_cancelled_at(session: Session, *, user_id: UUID, at: datetime) -> lis
     )
 
 
-def _executions(session: Session, order_ids: Sequence[UUID]) -> dict[UUID, tuple[ExecutionRecord, ...]]:
+def _executions(
+    session: Session, order_ids: Sequence[UUID]
+) -> dict[UUID, tuple[ExecutionRecord, ...]]:
     if not order_ids:
         return {}
     rows = session.execute(

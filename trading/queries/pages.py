@@ -18,7 +18,9 @@ class Page(Generic[T]):
     next_cursor: str | None
 
 
-def page_of(rows: Sequence[R], *, limit: int, record: Callable[[R], T], cursor: Callable[[R], str]) -> Page[T]:
+def page_of(
+    rows: Sequence[R], *, limit: int, record: Callable[[R], T], cursor: Callable[[R], str]
+) -> Page[T]:
     """A page from at most ``limit + 1`` rows: the one too many only tells that there is more."""
     shown = rows[:limit]
     more = len(rows) > limit

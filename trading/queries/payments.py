@@ -10,12 +10,23 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from trading.database.rows import AnyRow
-from trading.database.tables import Payment, PaymentAlert, PaymentCancellation, PaymentRefund, table_of
+from trading.database.tables import (
+    Payment,
+    PaymentAlert,
+    PaymentCancellation,
+    PaymentRefund,
+    table_of,
+)
 from trading.queries.pages import Page, page_of
 from trading.rules.errors import PaymentNotFound
 from trading.rules.payments.refunds import OPEN_STATUSES
 from trading.rules.payments.states import payment_id_of
-from trading.rules.records import CancellationRecord, PaymentRecord, RefundRecord, VirtualAccountRecord
+from trading.rules.records import (
+    CancellationRecord,
+    PaymentRecord,
+    RefundRecord,
+    VirtualAccountRecord,
+)
 
 _PAYMENTS = table_of(Payment)
 _REFUNDS = table_of(PaymentRefund)
@@ -37,7 +48,12 @@ class AlertRecord:
 
 
 def payments_of(
-    session: Session, *, user_id: UUID, limit: int, before: UUID | None = None, status: str | None = None
+    session: Session,
+    *,
+    user_id: UUID,
+    limit: int,
+    before: UUID | None = None,
+    status: str | None = None,
 ) -> Page[PaymentRecord]:
     """A user's payments, newest first, without their cancellations and refunds. Two statements."""
     wanted = select(_PAYMENTS).where(_PAYMENTS.c.user_id == user_id)
@@ -48,7 +64,10 @@ def payments_of(
     rows = session.execute(wanted.order_by(_PAYMENTS.c.id.desc()).limit(limit + 1)).all()
     held = _held(session, [row.id for row in rows])
     return page_of(
-        rows, limit=limit, record=lambda row: _record(row, held=held.get(row.id, 0)), cursor=lambda row: row.id.hex
+        rows,
+        limit=limit,
+        record=lambda row: _record(row, held=held.get(row.id, 0)),
+        cursor=lambda row: row.id.hex,
     )
 
 
@@ -60,14 +79,22 @@ def payment_of(session: Session, *, user_id: UUID, payment_id: UUID) -> PaymentR
     return record
 
 
-def payment_by_id(session: Session, payment_id: UUID, *conditions: ColumnElement[bool]) -> PaymentRecord | None:
+def payment_by_id(
+    session: Session, payment_id: UUID, *conditions: ColumnElement[bool]
+) -> PaymentRecord | None:
     """A payment, whoever's it is."""
-    row = session.execute(select(_PAYMENTS).where(_PAYMENTS.c.id == payment_id, *conditions)).one_or_none()
+    row = session.execute(
+        select(_PAYMENTS).where(_PAYMENTS.c.id == payment_id, *conditions)
+    ).one_or_none()
     if row is None:
         return None
-    refunds = session.execute(select(_REFUNDS).where(_REFUNDS.c.payment_id == payment_id).order_by(_REFUNDS.c.id)).all()
+    refunds = session.execute(
+        select(_REFUNDS).where(_REFUNDS.c.payment_id == payment_id).order_by(_REFUNDS.c.id)
+    ).all()
     cancellations = session.execute(
-        select(_CANCELLATIONS).where(_CANCELLATIONS.c.payment_id == payment_id).order_by(_CANCELLATIONS.c.id)
+        select(_CANCELLATIONS)
+        .where(_CANCELLATIONS.c.payment_id == payment_id)
+        .order_by(_CANCELLATIONS.c.id)
     ).all()
     held = sum(refund.amount for refund in refunds if refund.status in OPEN_STATUSES)
     return _record(row, held=held, refunds=refunds, cancellations=cancellations)
@@ -89,13 +116,23 @@ def refund_by_id(session: Session, refund_id: UUID) -> RefundRecord | None:
 
 def open_alerts(session: Session, *, limit: int) -> list[AlertRecord]:
     """What nobody has seen to yet, the oldest first."""
-    wanted = select(_ALERTS).where(_ALERTS.c.resolved_at.is_(None)).order_by(_ALERTS.c.raised_at).limit(limit)
+    wanted = (
+        select(_ALERTS)
+        .where(_ALERTS.c.resolved_at.is_(None))
+        .order_by(_ALERTS.c.raised_at)
+        .limit(limit)
+    )
     return [_alert_record(row) for row in session.execute(wanted)]
 
 
 def open_alerts_count(session: Session) -> int:
     """How many there are of those."""
-    return session.scalar(select(func.count()).select_from(_ALERTS).where(_ALERTS.c.resolved_at.is_(None))) or 0
+    return (
+        session.scalar(
+            select(func.count()).select_from(_ALERTS).where(_ALERTS.c.resolved_at.is_(None))
+        )
+        or 0
+    )
 
 
 def alerts_of(session: Session, payment_id: UUID) -> list[AlertRecord]:

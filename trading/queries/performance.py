@@ -58,20 +58,35 @@ def performance_report(
         recorded_days=recorded,
         unpriced_days=tuple(at.day for at in valuations if at.worth is None),
         carried_days=carried,
-        missing_closes=tuple(at.day for at in valuations if is_exchange_day(at.day) and at.day not in closes),
-        figures=performance(valuations, closes, risk_free_rate_bp=settings.risk_free_rate_bp, days_a_year=days_a_year),
+        missing_closes=tuple(
+            at.day for at in valuations if is_exchange_day(at.day) and at.day not in closes
+        ),
+        figures=performance(
+            valuations,
+            closes,
+            risk_free_rate_bp=settings.risk_free_rate_bp,
+            days_a_year=days_a_year,
+        ),
     )
 
 
 def _closes(
-    session: Session, index_code: str, valuations: Sequence[Valuation], is_exchange_day: Callable[[date], bool]
+    session: Session,
+    index_code: str,
+    valuations: Sequence[Valuation],
+    is_exchange_day: Callable[[date], bool],
 ) -> dict[date, int]:
     """The index's closes of these days. It keeps the last one while the exchange is closed, and a period may begin on such a day."""
     if not valuations:
         return {}
     first = valuations[0].day
-    closes = index_closes(session, index_code, since=first - _CLOSED_DAYS_MAX * _ONE_DAY, until=valuations[-1].day)
-    traded = next((day for n in range(_CLOSED_DAYS_MAX) if is_exchange_day(day := first - n * _ONE_DAY)), first)
+    closes = index_closes(
+        session, index_code, since=first - _CLOSED_DAYS_MAX * _ONE_DAY, until=valuations[-1].day
+    )
+    traded = next(
+        (day for n in range(_CLOSED_DAYS_MAX) if is_exchange_day(day := first - n * _ONE_DAY)),
+        first,
+    )
     return closes | ({first: closes[traded]} if traded in closes else {})
 
 
@@ -83,7 +98,9 @@ def _valuations(
     if until is not None:
         wanted = wanted.where(_DAYS.c.day <= until)
     if since is not None:
-        before = select(func.max(_DAYS.c.day)).where(_DAYS.c.user_id == user_id, _DAYS.c.day < since)
+        before = select(func.max(_DAYS.c.day)).where(
+            _DAYS.c.user_id == user_id, _DAYS.c.day < since
+        )
         wanted = wanted.where(_DAYS.c.day >= func.coalesce(before.scalar_subquery(), since))
     rows = session.execute(wanted.order_by(_DAYS.c.day)).all()
     valuations = [

@@ -123,7 +123,9 @@ class HoldingRecord:
 
     @property
     def freshness(self) -> str | None:
-        return None if self.price_age_ms is None else freshness(self.price_age_ms, self.freshness_ms)
+        return (
+            None if self.price_age_ms is None else freshness(self.price_age_ms, self.freshness_ms)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,12 +227,19 @@ class SummaryRecord:
 
     @property
     def unrealized_profit(self) -> int | None:
-        return None if self.unpriced_holdings else sum(holding.unrealized_profit or 0 for holding in self.holdings)
+        return (
+            None
+            if self.unpriced_holdings
+            else sum(holding.unrealized_profit or 0 for holding in self.holdings)
+        )
 
     @property
     def todays_change(self) -> int | None:
         """What the account gained today on all stocks that it held or traded; None while a price or base price for it is missing."""
-        changes = [*(holding.whole_days_change for holding in self.holdings), *self.changes_of_sold_out]
+        changes = [
+            *(holding.whole_days_change for holding in self.holdings),
+            *self.changes_of_sold_out,
+        ]
         return None if None in changes else sum(change for change in changes if change is not None)
 
     @property
@@ -246,7 +255,9 @@ class SummaryRecord:
             if holding.value is not None:
                 values[holding.sector].append(holding.value)
         weights = [
-            SectorWeight(sector, len(parts), sum(parts), sum(parts) * BASIS_POINTS // self.holdings_value)
+            SectorWeight(
+                sector, len(parts), sum(parts), sum(parts) * BASIS_POINTS // self.holdings_value
+            )
             for sector, parts in values.items()
         ]
         return tuple(sorted(weights, key=lambda one: (-one.value, one.sector or "")))
@@ -266,7 +277,9 @@ def cash_of(session: Session, user_id: UUID) -> CashRecord:
     return CashRecord(cash_balance=row.cash_balance, reserved_cash=row.reserved_cash, debt=row.debt)
 
 
-def held_by(session: Session, user_id: UUID, *, since: datetime, stock_code: str | None = None) -> HeldRows:
+def held_by(
+    session: Session, user_id: UUID, *, since: datetime, stock_code: str | None = None
+) -> HeldRows:
     """A user's holdings, all or one, by code, with today's fills, ``since`` the day began in Korea. Three statements."""
     wanted = (
         select(_HOLDINGS, _STOCKS.c.name, _STOCKS.c.market, _STOCKS.c.sector)
@@ -289,11 +302,18 @@ def held_by(session: Session, user_id: UUID, *, since: datetime, stock_code: str
     )
 
 
-def _trades_of(session: Session, user_id: UUID, since: datetime, stock_code: str | None) -> dict[str, DayTrades]:
+def _trades_of(
+    session: Session, user_id: UUID, since: datetime, stock_code: str | None
+) -> dict[str, DayTrades]:
     """The fills since an instant that are in the holdings, put together by stock."""
     bought = _EXECUTIONS.c.side == Side.BUY
     paid = _EXECUTIONS.c.amount + _EXECUTIONS.c.commission
-    received = _EXECUTIONS.c.amount - _EXECUTIONS.c.commission - _EXECUTIONS.c.transaction_tax - _EXECUTIONS.c.rural_tax
+    received = (
+        _EXECUTIONS.c.amount
+        - _EXECUTIONS.c.commission
+        - _EXECUTIONS.c.transaction_tax
+        - _EXECUTIONS.c.rural_tax
+    )
     sums = [
         func.sum(case((which, amount), else_=0))
         for which, amount in (
@@ -304,7 +324,9 @@ def _trades_of(session: Session, user_id: UUID, since: datetime, stock_code: str
         )
     ]
     wanted = select(_EXECUTIONS.c.stock_code, *sums).where(
-        _EXECUTIONS.c.user_id == user_id, _EXECUTIONS.c.executed_at >= since, _EXECUTIONS.c.applied_at.is_not(None)
+        _EXECUTIONS.c.user_id == user_id,
+        _EXECUTIONS.c.executed_at >= since,
+        _EXECUTIONS.c.applied_at.is_not(None),
     )
     if stock_code is not None:
         wanted = wanted.where(_EXECUTIONS.c.stock_code == stock_code)
@@ -351,9 +373,15 @@ def closed_holdings_of(session: Session, user_id: UUID) -> list[ClosedHolding]:
     ]
 
 
-def priced(rows: HeldRows, ticks: Mapping[str, Tick], *, now: datetime, freshness_ms: int) -> tuple[HoldingRecord, ...]:
+def priced(
+    rows: HeldRows, ticks: Mapping[str, Tick], *, now: datetime, freshness_ms: int
+) -> tuple[HoldingRecord, ...]:
     """Holdings valued at these ticks; weights are shares of the value of those that have a price."""
-    value = sum(ticks[row.stock_code].price * row.quantity for row in rows.holdings if row.stock_code in ticks)
+    value = sum(
+        ticks[row.stock_code].price * row.quantity
+        for row in rows.holdings
+        if row.stock_code in ticks
+    )
     return tuple(
         HoldingRecord(
             stock_code=row.stock_code,
@@ -377,7 +405,12 @@ def priced(rows: HeldRows, ticks: Mapping[str, Tick], *, now: datetime, freshnes
 
 
 def summarised(
-    cash: CashRecord, rows: HeldRows, holdings: Iterable[HoldingRecord], ticks: Mapping[str, Tick], *, now: datetime
+    cash: CashRecord,
+    rows: HeldRows,
+    holdings: Iterable[HoldingRecord],
+    ticks: Mapping[str, Tick],
+    *,
+    now: datetime,
 ) -> SummaryRecord:
     """The totals of an account whose holdings were valued at these ticks."""
     holdings = tuple(holdings)
@@ -402,7 +435,9 @@ def only(holdings: tuple[HoldingRecord, ...]) -> HoldingRecord:
 
 
 def _base_price(tick: Tick | None, now: datetime) -> int | None:
-    return tick.base if tick is not None and trade_date(tick.received_at) == trade_date(now) else None
+    return (
+        tick.base if tick is not None and trade_date(tick.received_at) == trade_date(now) else None
+    )
 
 
 def _change_rate_bp(value: int | None, change: int | None) -> int | None:

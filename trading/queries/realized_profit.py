@@ -91,8 +91,14 @@ def realized_profit(
 
     A sale counts from when it is applied to the holding, as its profit is known then.
     """
-    sales = and_(executed(user_id, since, until, stock_code), _EXECUTIONS.c.realized_profit.is_not(None))
-    total = session.execute(select(func.count().label("executions"), *_SUMS).where(sales)).mappings().one()
+    sales = and_(
+        executed(user_id, since, until, stock_code), _EXECUTIONS.c.realized_profit.is_not(None)
+    )
+    total = (
+        session.execute(select(func.count().label("executions"), *_SUMS).where(sales))
+        .mappings()
+        .one()
+    )
     key, by_stock = _KEYS[group_by], group_by is Grouping.STOCK
     if cursor is not None:
         sales = and_(sales, key > cursor if by_stock else key < cursor)
@@ -105,9 +111,13 @@ def realized_profit(
         .limit(limit + 1)
         .subquery("sales")
     )
-    wanted = select(groups, _STOCKS.c.name.label("stock_name")).outerjoin(_STOCKS, _STOCKS.c.code == groups.c.key)
+    wanted = select(groups, _STOCKS.c.name.label("stock_name")).outerjoin(
+        _STOCKS, _STOCKS.c.code == groups.c.key
+    )
     rows = session.execute(wanted.order_by(order(groups.c.key))).mappings().all()
-    return _record(total), page_of(rows, limit=limit, record=_record, cursor=lambda row: str(row["key"]))
+    return _record(total), page_of(
+        rows, limit=limit, record=_record, cursor=lambda row: str(row["key"])
+    )
 
 
 def _record(row: RowMapping) -> RealizedProfit:

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from sqlalchemy import Table, func, literal_column, select, text
 from sqlalchemy.orm import Session
 
-from trading.database.tables import AccountEventRow, Order, OrderExecution, Transaction, User, table_of
+from trading.database.tables import (
+    AccountEventRow,
+    Order,
+    OrderExecution,
+    Transaction,
+    User,
+    table_of,
+)
 
 # Counting this many takes some tens of milliseconds; of ten millions, seconds.
 COUNTED_MAX = 200_000

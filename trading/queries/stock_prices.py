@@ -67,7 +67,12 @@ class StockPrice:
 
 
 def price_of(
-    stock: StockRecord, *, quotes: QuoteBook, market_data: MarketData, freshness_ms: int, now: datetime
+    stock: StockRecord,
+    *,
+    quotes: QuoteBook,
+    market_data: MarketData,
+    freshness_ms: int,
+    now: datetime,
 ) -> StockPrice:
     """The best price there is. Raises TossError when there is none at all. Not to be called inside a transaction."""
     tick = _last_tick(quotes, stock.stock_code)

@@ -70,7 +70,10 @@ def stock_of(session: Session, code: str) -> StockRecord:
 def listing_version(session: Session) -> list[tuple[object, ...]]:
     """What differs after an import or a change of a stock's status: how many there are of each status, and when the last was written."""
     columns = _STOCKS.c.status, func.count(), func.max(_STOCKS.c.updated_at)
-    return [tuple(row) for row in session.execute(select(*columns).group_by(_STOCKS.c.status).order_by("status"))]
+    return [
+        tuple(row)
+        for row in session.execute(select(*columns).group_by(_STOCKS.c.status).order_by("status"))
+    ]
 
 
 class _Known(NamedTuple):
@@ -100,7 +103,9 @@ class StockSearch:
         with self._looking:
             known = self._known
             if known is None or not self._is_fresh(known):
-                self._known = known = self._database.snapshot(lambda session: self._look(session, known))
+                self._known = known = self._database.snapshot(
+                    lambda session: self._look(session, known)
+                )
             return known.listing
 
     def _is_fresh(self, known: _Known) -> bool:
@@ -110,7 +115,9 @@ class StockSearch:
     def _look(self, session: Session, known: _Known | None) -> _Known:
         version = listing_version(session)
         listing = (
-            known.listing if known and known.version == version else StockIndex(map(_found, session.execute(_LISTED)))
+            known.listing
+            if known and known.version == version
+            else StockIndex(map(_found, session.execute(_LISTED)))
         )
         return _Known(version, listing, self._clock())
 

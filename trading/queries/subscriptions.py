@@ -28,7 +28,10 @@ def stocks_to_follow(session: Session, *, largest: int) -> dict[str, Source]:
     by_market_value = (
         select(_STOCKS.c.code)
         .where(_STOCKS.c.status == "TRADABLE")
-        .order_by(func.coalesce(_STOCKS.c.listed_shares * _STOCKS.c.reference_price, 0).desc(), _STOCKS.c.code)
+        .order_by(
+            func.coalesce(_STOCKS.c.listed_shares * _STOCKS.c.reference_price, 0).desc(),
+            _STOCKS.c.code,
+        )
         .limit(largest)
     )
     found: dict[str, Source] = {}

@@ -163,14 +163,25 @@ def due_rows(session: Session, *, settings: Settings, now: datetime) -> dict[Sta
     unsettled = _EXECUTIONS.c.applied_at.is_(None) & _EXECUTIONS.c.settled_at.is_(None)
     unapplied = _EXECUTIONS.c.applied_at.is_(None) & _EXECUTIONS.c.settled_at.is_not(None)
     return {
-        Stage.EXECUTE: _due(session, _ORDERS, _ORDERS.c.wake_at <= until, _ORDERS.c.wake_at, until=until),
+        Stage.EXECUTE: _due(
+            session, _ORDERS, _ORDERS.c.wake_at <= until, _ORDERS.c.wake_at, until=until
+        ),
         # The index orders the unsettled executions by their ids, which ascend with their times.
         Stage.SETTLE: _due(
-            session, _EXECUTIONS, unsettled, _EXECUTIONS.c.executed_at, first=_EXECUTIONS.c.id, until=now
+            session,
+            _EXECUTIONS,
+            unsettled,
+            _EXECUTIONS.c.executed_at,
+            first=_EXECUTIONS.c.id,
+            until=now,
         ),
         Stage.PORTFOLIO: _due(session, _EXECUTIONS, unapplied, _EXECUTIONS.c.settled_at, until=now),
-        Stage.PAYMENTS: _due(session, _PAYMENTS, _PAYMENTS.c.wake_at <= now, _PAYMENTS.c.wake_at, until=now),
-        Stage.REFUNDS: _due(session, _REFUNDS, _REFUNDS.c.wake_at <= now, _REFUNDS.c.wake_at, until=now),
+        Stage.PAYMENTS: _due(
+            session, _PAYMENTS, _PAYMENTS.c.wake_at <= now, _PAYMENTS.c.wake_at, until=now
+        ),
+        Stage.REFUNDS: _due(
+            session, _REFUNDS, _REFUNDS.c.wake_at <= now, _REFUNDS.c.wake_at, until=now
+        ),
     }
 
 
@@ -208,7 +219,9 @@ def _due(
     first: ColumnElement[Any] | None = None,
 ) -> DueRows:
     """``first`` orders the due rows as their index does, the oldest before all others, whose age ends at ``until``."""
-    oldest = session.scalar(select(since).where(is_due).order_by(since if first is None else first).limit(1))
+    oldest = session.scalar(
+        select(since).where(is_due).order_by(since if first is None else first).limit(1)
+    )
     if oldest is None:
         return DueRows(0, None)
     # Clocks of two machines may differ.
@@ -239,14 +252,24 @@ def _readers(session: Session, settings: Settings) -> list[Reader]:
             Reader(matcher(row.shard), Position.unpack(row.position), row.scanned_at)
             for row in session.execute(select(matchers).where(of_now).order_by(matchers.c.shard))
         ),
-        *(Reader(CANDLES, Position.unpack(row.position), row.read_at) for row in session.execute(select(candles))),
-        *(Reader(ALERTS, Position.unpack(row.position), None) for row in session.execute(select(alerts))),
+        *(
+            Reader(CANDLES, Position.unpack(row.position), row.read_at)
+            for row in session.execute(select(candles))
+        ),
+        *(
+            Reader(ALERTS, Position.unpack(row.position), None)
+            for row in session.execute(select(alerts))
+        ),
     ]
 
 
 def _payment_alerts(session: Session) -> dict[str, int]:
-    is_open = select(_ALERTS.c.kind).where(_ALERTS.c.resolved_at.is_(None)).limit(COUNTED_MAX).subquery()
+    is_open = (
+        select(_ALERTS.c.kind).where(_ALERTS.c.resolved_at.is_(None)).limit(COUNTED_MAX).subquery()
+    )
     return {
         str(kind): int(count)
-        for kind, count in session.execute(select(is_open.c.kind, func.count()).group_by(is_open.c.kind))
+        for kind, count in session.execute(
+            select(is_open.c.kind, func.count()).group_by(is_open.c.kind)
+        )
     }

@@ -61,7 +61,12 @@ class TradeStatistics:
 
 
 def trade_statistics(
-    session: Session, *, user_id: UUID, since: datetime | None, until: datetime | None, stock_code: str | None
+    session: Session,
+    *,
+    user_id: UUID,
+    since: datetime | None,
+    until: datetime | None,
+    stock_code: str | None,
 ) -> TradeStatistics:
     """Fills from ``since`` up to and without ``until``, both midnights in Korea. Four statements.
 
@@ -98,13 +103,22 @@ def _fills_by_day(wanted: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
         select(
             _DAY.label("day"),
             func.count().label("executions"),
-            _total(case((_EXECUTIONS.c.side == Side.BUY, _EXECUTIONS.c.amount), else_=0)).label("bought_amount"),
-            _total(case((_EXECUTIONS.c.side == Side.SELL, _EXECUTIONS.c.amount), else_=0)).label("sold_amount"),
+            _total(case((_EXECUTIONS.c.side == Side.BUY, _EXECUTIONS.c.amount), else_=0)).label(
+                "bought_amount"
+            ),
+            _total(case((_EXECUTIONS.c.side == Side.SELL, _EXECUTIONS.c.amount), else_=0)).label(
+                "sold_amount"
+            ),
             _total(_EXECUTIONS.c.commission).label("commission"),
             _total(_EXECUTIONS.c.transaction_tax + _EXECUTIONS.c.rural_tax).label("tax"),
             _total(
                 case(
-                    (and_(_EXECUTIONS.c.side == Side.SELL, _EXECUTIONS.c.realized_profit.is_(None)), 1),
+                    (
+                        and_(
+                            _EXECUTIONS.c.side == Side.SELL, _EXECUTIONS.c.realized_profit.is_(None)
+                        ),
+                        1,
+                    ),
                     else_=0,
                 )
             ).label("unapplied_executions"),
@@ -188,12 +202,27 @@ def _held_by_day(
     """
     fills = _numbered(user_id, since, until, stock_code)
     bought = fills.c.side == Side.BUY
-    counts: dict[str, Any] = {"place": fills.c.upto, "lot_begins": null(), "lot_sum": null(), "lot_at": null()}
-    before, sum_before = fills.c.upto - fills.c.quantity, fills.c.sum_upto - fills.c.quantity * fills.c.at
-    lots: dict[str, Any] = {"place": before, "lot_begins": before, "lot_sum": sum_before, "lot_at": fills.c.at}
+    counts: dict[str, Any] = {
+        "place": fills.c.upto,
+        "lot_begins": null(),
+        "lot_sum": null(),
+        "lot_at": null(),
+    }
+    before, sum_before = (
+        fills.c.upto - fills.c.quantity,
+        fills.c.sum_upto - fills.c.quantity * fills.c.at,
+    )
+    lots: dict[str, Any] = {
+        "place": before,
+        "lot_begins": before,
+        "lot_sum": sum_before,
+        "lot_at": fills.c.at,
+    }
     points = union_all(
         *(
-            select(fills, *(cast(column, BigInteger).label(name) for name, column in numbers.items())).where(side)
+            select(
+                fills, *(cast(column, BigInteger).label(name) for name, column in numbers.items())
+            ).where(side)
             for side, numbers in ((bought, lots), (not_(bought), counts))
         )
     ).subquery("points")
@@ -203,14 +232,23 @@ def _held_by_day(
         "order_by": (points.c.place, points.c.side),
         "rows": (None, 0),
     }
-    lot = {name: func.max(points.c[name]).over(**so_far) for name in ("lot_begins", "lot_sum", "lot_at")}
+    lot = {
+        name: func.max(points.c[name]).over(**so_far)
+        for name in ("lot_begins", "lot_sum", "lot_at")
+    }
     summed = select(
-        points, (lot["lot_sum"] + (points.c.place - lot["lot_begins"]) * lot["lot_at"]).label("bought_sum")
+        points,
+        (lot["lot_sum"] + (points.c.place - lot["lot_begins"]) * lot["lot_at"]).label("bought_sum"),
     ).subquery("summed")
-    earlier = func.lag(summed.c.bought_sum).over(partition_by=summed.c.stock_code, order_by=summed.c.place)
+    earlier = func.lag(summed.c.bought_sum).over(
+        partition_by=summed.c.stock_code, order_by=summed.c.place
+    )
     sales = (
         select(
-            summed, (summed.c.quantity * summed.c.at - summed.c.bought_sum + func.coalesce(earlier, 0)).label("held")
+            summed,
+            (
+                summed.c.quantity * summed.c.at - summed.c.bought_sum + func.coalesce(earlier, 0)
+            ).label("held"),
         )
         .where(summed.c.side == Side.SELL)
         .subquery("sales")
@@ -222,10 +260,14 @@ def _held_by_day(
     if since is not None:
         trades = trades.where(sales.c.day >= trade_date(since).isoformat())
     of = trades.subquery("trades")
-    return select(of.c.day, func.count().label("held_trades"), func.sum(of.c.held).label("held_s")).group_by(of.c.day)
+    return select(
+        of.c.day, func.count().label("held_trades"), func.sum(of.c.held).label("held_s")
+    ).group_by(of.c.day)
 
 
-def _numbered(user_id: UUID, since: datetime | None, until: datetime | None, stock_code: str | None) -> CTE:
+def _numbered(
+    user_id: UUID, since: datetime | None, until: datetime | None, stock_code: str | None
+) -> CTE:
     """The applied fills of the stocks that were sold, each with how many shares its side had moved with it, and the sum of these shares' times."""
     side: dict[str, Any] = {
         "partition_by": (_EXECUTIONS.c.stock_code, _EXECUTIONS.c.side),

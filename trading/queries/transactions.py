@@ -56,7 +56,10 @@ class MovementRecord(TransactionRecord):
     def is_linked(self) -> bool:
         """Whether it begins with what the one before it left, and ends with what its kind, amount and costs make of that."""
         moved = cash_change(
-            TransactionType(self.transaction_type), amount=self.amount, commission=self.commission, tax=self.tax
+            TransactionType(self.transaction_type),
+            amount=self.amount,
+            commission=self.commission,
+            tax=self.tax,
         )
         return self.cash_balance_before == self.previous_balance and self.change == moved
 
@@ -86,9 +89,12 @@ def movements_of(
     session: Session, *, user_id: UUID, limit: int, **filters: Unpack[LedgerFilters]
 ) -> Page[MovementRecord]:
     """The same, each with the balance that the Transaction before it left, whether the filters show that one or not. One statement."""
-    with_previous = _WITH_NAMES.add_columns(_PREVIOUS.c.cash_after.label("previous_balance")).outerjoin(
+    with_previous = _WITH_NAMES.add_columns(
+        _PREVIOUS.c.cash_after.label("previous_balance")
+    ).outerjoin(
         _PREVIOUS,
-        (_PREVIOUS.c.user_id == _TRANSACTIONS.c.user_id) & (_PREVIOUS.c.sequence == _TRANSACTIONS.c.sequence - 1),
+        (_PREVIOUS.c.user_id == _TRANSACTIONS.c.user_id)
+        & (_PREVIOUS.c.sequence == _TRANSACTIONS.c.sequence - 1),
     )
     rows = session.execute(_page_of(with_previous, user_id, limit, filters)).all()
     return page_of(rows, limit=limit, record=_movement, cursor=lambda row: str(row.sequence))
@@ -109,7 +115,9 @@ def _page_of(wanted: Select[Any], user_id: UUID, limit: int, filters: LedgerFilt
 
 
 def _movement(row: AnyRow) -> MovementRecord:
-    return MovementRecord(**asdict(_record(row)), previous_balance=0 if row.sequence == 1 else row.previous_balance)
+    return MovementRecord(
+        **asdict(_record(row)), previous_balance=0 if row.sequence == 1 else row.previous_balance
+    )
 
 
 def _record(row: AnyRow) -> TransactionRecord:

@@ -23,7 +23,12 @@ _ALERTS = table_of(PriceAlert)
 _STOCKS = table_of(Stock)
 
 _ITEM = (
-    select(_ITEMS, _DIRECTORIES.c.position.label("directory_position"), _STOCKS.c.name, _STOCKS.c.market)
+    select(
+        _ITEMS,
+        _DIRECTORIES.c.position.label("directory_position"),
+        _STOCKS.c.name,
+        _STOCKS.c.market,
+    )
     .join(_DIRECTORIES, _DIRECTORIES.c.id == _ITEMS.c.directory_id)
     .join(_STOCKS, _STOCKS.c.code == _ITEMS.c.stock_code)
 )
@@ -109,9 +114,13 @@ class ItemRows:
     def stock_codes(self) -> list[str]:
         return [row.stock_code for row in self.rows]
 
-    def beside(self, ticks: Mapping[str, Tick], quote: Callable[[Tick], Mapping[str, Any]]) -> Page[ItemRecord]:
+    def beside(
+        self, ticks: Mapping[str, Tick], quote: Callable[[Tick], Mapping[str, Any]]
+    ) -> Page[ItemRecord]:
         """The items with these last ticks, each shown as ``quote`` says."""
-        items = tuple(_item(row, self.alerts[row.id], ticks.get(row.stock_code), quote) for row in self.rows)
+        items = tuple(
+            _item(row, self.alerts[row.id], ticks.get(row.stock_code), quote) for row in self.rows
+        )
         return Page(items, self.next_cursor)
 
 
@@ -166,14 +175,19 @@ def items_of(
         wanted = wanted.where(places > after)
     rows = session.execute(wanted.order_by(*places.clauses).limit(limit + 1)).all()
     page = page_of(
-        rows, limit=limit, record=lambda row: row, cursor=lambda row: f"{row.directory_position}-{row.position}"
+        rows,
+        limit=limit,
+        record=lambda row: row,
+        cursor=lambda row: f"{row.directory_position}-{row.position}",
     )
     return _with_alerts(session, page)
 
 
 def item_of(session: Session, *, user_id: UUID, item_id: UUID) -> ItemRows:
     """One item of this user. Raises WatchlistItemNotFound, for another's too. Two statements."""
-    row = session.execute(_ITEM.where(_ITEMS.c.id == item_id, _DIRECTORIES.c.user_id == user_id)).one_or_none()
+    row = session.execute(
+        _ITEM.where(_ITEMS.c.id == item_id, _DIRECTORIES.c.user_id == user_id)
+    ).one_or_none()
     if row is None:
         raise WatchlistItemNotFound
     return _with_alerts(session, Page((row,), None))
@@ -212,6 +226,8 @@ def _alert(row: AnyRow, price: int | None) -> AlertRecord:
         fired_at=row.fired_at,
         tick_price=row.tick_price,
         tick_traded_at=row.tick_traded_at,
-        tick_position=None if row.tick_position is None else str(Position.unpack(row.tick_position)),
+        tick_position=None
+        if row.tick_position is None
+        else str(Position.unpack(row.tick_position)),
         price=price,
     )

@@ -28,7 +28,9 @@ def latest_finished(hours: MarketHours, now: datetime) -> EndedDay | None:
     """The newest day that can be recorded at ``now``; None where there was none within a year."""
     today = trade_date(now)
     for days_back in range(_DAYS_LOOKED_AT):
-        for ended in days_between(hours, today - days_back * _ONE_DAY, today - days_back * _ONE_DAY):
+        for ended in days_between(
+            hours, today - days_back * _ONE_DAY, today - days_back * _ONE_DAY
+        ):
             if ended.ended_at + RECORDED_AFTER <= now:
                 return ended
     return None

@@ -48,7 +48,9 @@ class CandleInterval(StrEnum):
         if self in _MINUTES:
             at = at.astimezone(UTC)
             # Korea's offset is whole hours, so its clock shows the same minutes.
-            return at.replace(minute=at.minute - at.minute % _MINUTES[self], second=0, microsecond=0)
+            return at.replace(
+                minute=at.minute - at.minute % _MINUTES[self], second=0, microsecond=0
+            )
         day = trade_date(at)
         if self is CandleInterval.WEEK:
             day -= timedelta(days=day.weekday())
@@ -96,7 +98,9 @@ class Candle:
         self.position = position
 
 
-def first_of(starts_at: datetime, *, price: int, volume: int, traded_at: datetime, position: int) -> Candle:
+def first_of(
+    starts_at: datetime, *, price: int, volume: int, traded_at: datetime, position: int
+) -> Candle:
     """A candle of one trade."""
     return Candle(
         starts_at=starts_at,
@@ -120,7 +124,10 @@ def candles_met(
         return
     yield CandleInterval.MINUTE, CandleInterval.MINUTE.start(traded_at)
     # The regular session is the same for all kinds of stocks.
-    if not is_nextrade(exchange) and hours.filling_session(traded_at, exchange=exchange, kind="STOCK") in _REGULAR:
+    if (
+        not is_nextrade(exchange)
+        and hours.filling_session(traded_at, exchange=exchange, kind="STOCK") in _REGULAR
+    ):
         yield CandleInterval.DAY, CandleInterval.DAY.start(traded_at)
 
 

@@ -20,7 +20,9 @@ class DayTrades:
 NO_TRADES = DayTrades()
 
 
-def change_of_held(quantity: int, trades: DayTrades, *, price: int | None, base: int | None) -> int | None:
+def change_of_held(
+    quantity: int, trades: DayTrades, *, price: int | None, base: int | None
+) -> int | None:
     """Today's change (won) on the ``quantity`` shares held now: from the base price, and from their cost for those bought today.
 
     None without a price, or without a base price where a share is from before today.
@@ -34,7 +36,9 @@ def change_of_held(quantity: int, trades: DayTrades, *, price: int | None, base:
     return from_before * (price - (base or 0)) + of_today * price - cost
 
 
-def change_of_day(quantity: int, trades: DayTrades, *, price: int | None, base: int | None) -> int | None:
+def change_of_day(
+    quantity: int, trades: DayTrades, *, price: int | None, base: int | None
+) -> int | None:
     """What the stock added to the account's worth today (won), sales and all costs included; which shares were sold makes no difference to it.
 
     None where a price is missing for shares that are held, or a base price for shares from before today.

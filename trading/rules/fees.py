@@ -35,7 +35,14 @@ _RURAL_PPM = 1_500
 
 # (first trade date, transaction tax by market in ppm), latest first.
 _TAX_TABLE: tuple[tuple[date, dict[Market, TaxRates]], ...] = tuple(
-    (since, {"KOSPI": TaxRates(kospi, _RURAL_PPM), "KOSDAQ": TaxRates(kosdaq), "KONEX": TaxRates(1_000)})
+    (
+        since,
+        {
+            "KOSPI": TaxRates(kospi, _RURAL_PPM),
+            "KOSDAQ": TaxRates(kosdaq),
+            "KONEX": TaxRates(1_000),
+        },
+    )
     for since, kospi, kosdaq in (
         (date(2026, 1, 1), 500, 2_000),
         (date(2025, 1, 1), 0, 1_500),

@@ -51,7 +51,9 @@ def is_met(side: Side, limit_price: int | None, price: int) -> bool:
     return price <= limit_price if side is Side.BUY else price >= limit_price
 
 
-def may_meet(hours: MarketHours, time_in_force: TimeInForce, *, accepted_at: datetime, received_at: datetime) -> bool:
+def may_meet(
+    hours: MarketHours, time_in_force: TimeInForce, *, accepted_at: datetime, received_at: datetime
+) -> bool:
     """Whether a trade came within an order's life: that of a DAY order ends with its day, however late its expiry is noticed."""
     return time_in_force is not TimeInForce.DAY or hours.day_end_before(received_at) <= accepted_at
 
@@ -75,7 +77,9 @@ def fill_at_last_trade(
     )
 
 
-def slipped(side: Side, price: int, *, ticks: int, kind: StockKind, limits: PriceRange | None) -> int:
+def slipped(
+    side: Side, price: int, *, ticks: int, kind: StockKind, limits: PriceRange | None
+) -> int:
     """``price`` (won) moved by so many steps of the grid against the trader, but never beyond the day's limits nor below one won."""
     moved = price
     for _ in range(ticks):

@@ -17,10 +17,10 @@ _PER_INITIAL = _MEDIALS * _FINALS
 
 # Finals as the initials of the same keys, U+11A8 to U+11C2: whoever types ㄱㅅ is given ㄳ by his keyboard, and it looks the same. Of ㅄ and ㅀ
 # Unicode makes the clusters that old Korean began syllables with.
-_FINALS_AS_INITIALS = (
-    "ᄀ,ᄁ,ᄀᄉ,ᄂ,ᄂᄌ,ᄂᄒ,ᄃ,ᄅ,ᄅᄀ,ᄅᄆ,ᄅᄇ,ᄅᄉ,ᄅᄐ,ᄅᄑ,ᄅᄒ,ᄆ,ᄇ,ᄇᄉ,ᄉ,ᄊ,ᄋ,ᄌ,ᄎ,ᄏ,ᄐ,ᄑ,ᄒ"
-)
-_LONE_CONSONANTS = {0x11A8 + place: keys for place, keys in enumerate(_FINALS_AS_INITIALS.split(","))}
+_FINALS_AS_INITIALS = "ᄀ,ᄁ,ᄀᄉ,ᄂ,ᄂᄌ,ᄂᄒ,ᄃ,ᄅ,ᄅᄀ,ᄅᄆ,ᄅᄇ,ᄅᄉ,ᄅᄐ,ᄅᄑ,ᄅᄒ,ᄆ,ᄇ,ᄇᄉ,ᄉ,ᄊ,ᄋ,ᄌ,ᄎ,ᄏ,ᄐ,ᄑ,ᄒ"
+_LONE_CONSONANTS = {
+    0x11A8 + place: keys for place, keys in enumerate(_FINALS_AS_INITIALS.split(","))
+}
 _LONE_CONSONANTS |= {0x1121: "ᄇᄉ", 0x111A: "ᄅᄒ"}
 
 # The keys of a Latin keyboard (QWERTY) that write each part of a syllable on the Korean one (Dubeolsik, KS X 5002), in the order of Unicode.
@@ -66,7 +66,9 @@ def search_pattern(query: str) -> re.Pattern[str]:
     """
     wanted = folded(query)
     last = len(wanted) - 1
-    return re.compile("".join(_class_of(character, last=place == last) for place, character in enumerate(wanted)))
+    return re.compile(
+        "".join(_class_of(character, last=place == last) for place, character in enumerate(wanted))
+    )
 
 
 def _class_of(character: str, *, last: bool) -> str:
@@ -74,6 +76,10 @@ def _class_of(character: str, *, last: bool) -> str:
     if _FIRST_INITIAL <= code <= _LAST_INITIAL:
         first = _FIRST_SYLLABLE + (code - _FIRST_INITIAL) * _PER_INITIAL
         return f"[{character}{chr(first)}-{chr(first + _PER_INITIAL - 1)}]"
-    if last and _FIRST_SYLLABLE <= code <= _LAST_SYLLABLE and (code - _FIRST_SYLLABLE) % _FINALS == 0:
+    if (
+        last
+        and _FIRST_SYLLABLE <= code <= _LAST_SYLLABLE
+        and (code - _FIRST_SYLLABLE) % _FINALS == 0
+    ):
         return f"[{character}-{chr(code + _FINALS - 1)}]"
     return re.escape(character)

@@ -43,7 +43,9 @@ class MarketHours(Protocol):
     def accepts_at_once(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> bool:
         """Whether a MARKET order, or a LIMIT order that is IOC or FOK, may be accepted now."""
 
-    def filling_session(self, printed_at: datetime, *, exchange: str | None, kind: StockKind) -> Session | None:
+    def filling_session(
+        self, printed_at: datetime, *, exchange: str | None, kind: StockKind
+    ) -> Session | None:
         """The session in which a trade printed at that instant fills orders of ours; None: it fills nothing."""
 
     def auction_closed_at(self, printed_at: datetime) -> datetime | None:
@@ -114,10 +116,14 @@ class KrxHours:
         window = self._window_at(at)
         return window is not None and _accepts(window.behaviour, order_type, kind)
 
-    def filling_session(self, printed_at: datetime, *, exchange: str | None, kind: StockKind) -> Session | None:
+    def filling_session(
+        self, printed_at: datetime, *, exchange: str | None, kind: StockKind
+    ) -> Session | None:
         for span, prints_until, behaviour in self._day_at(printed_at).windows:
             if behaviour.prints_fill and span.opens_at <= printed_at < prints_until:
-                held = kind in behaviour.kinds and (behaviour.nextrade_fills or not is_nextrade(exchange))
+                held = kind in behaviour.kinds and (
+                    behaviour.nextrade_fills or not is_nextrade(exchange)
+                )
                 return span.session if held else None
         return None
 
@@ -181,7 +187,11 @@ class KrxHours:
         if not self._days.is_trading_day(day):
             return _Day(begins_at, begins_at + _ONE_DAY, (), ())
         windows = tuple(
-            _Window(span, span.closes_at + (LATE_PRINT if behaviour.late_print else timedelta()), behaviour)
+            _Window(
+                span,
+                span.closes_at + (LATE_PRINT if behaviour.late_print else timedelta()),
+                behaviour,
+            )
             for span, behaviour in sessions_on(day, self._days.lateness(day))
         )
         ends = tuple(window.span.closes_at for window in windows if window.behaviour.ends_orders)

@@ -53,14 +53,20 @@ class BookOrder:
         not at its end yet."""
         if self.until is not None and one.position > self.until:
             return False
-        return self.position < one.position and (one.closed_at is None or self.accepted_at < one.closed_at)
+        return self.position < one.position and (
+            one.closed_at is None or self.accepted_at < one.closed_at
+        )
 
     @property
     def priority(self) -> tuple[int, int, UUID]:
         """Sorts the orders of one side: market orders, then the best price, then the earliest."""
         if self.limit_price is None:
             return (-(10**18), self.position, self.id)
-        return (-self.limit_price if self.side is Side.BUY else self.limit_price, self.position, self.id)
+        return (
+            -self.limit_price if self.side is Side.BUY else self.limit_price,
+            self.position,
+            self.id,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,10 @@ def match_by_volume(
 ) -> Matching:
     """The ``volume`` profile. ``slip`` moves the price (won) of a market order against the trader. ``prints`` are in stream order."""
     matching = Matching()
-    sides = [[_Waiting(one) for one in sorted(orders, key=_priority) if one.side is side] for side in Side]
+    sides = [
+        [_Waiting(one) for one in sorted(orders, key=_priority) if one.side is side]
+        for side in Side
+    ]
     for one in prints:
         for waiting in sides:
             _share(waiting, one, matching, slip=slip)
@@ -142,7 +151,9 @@ def _priority(order: BookOrder) -> tuple[int, int, UUID]:
     return order.priority
 
 
-def _share(waiting: Sequence[_Waiting], one: Print, matching: Matching, *, slip: Callable[[Side, int], int]) -> None:
+def _share(
+    waiting: Sequence[_Waiting], one: Print, matching: Matching, *, slip: Callable[[Side, int], int]
+) -> None:
     """Share one trade's volume among the orders of one side, which are in the order of their priority."""
     left = one.volume
     for state in waiting:

@@ -48,7 +48,9 @@ class PasswordFault(StrEnum):
     RESEMBLES_ACCOUNT = "resembles-account"
 
 
-def password_fault(password: str, *, length_min: int, email: str, name: str) -> PasswordFault | None:
+def password_fault(
+    password: str, *, length_min: int, email: str, name: str
+) -> PasswordFault | None:
     """What is wrong with a password for this account; None when it may be chosen. The password is text that UTF-8 can hold."""
     normal = normalized(password)
     if len(normal) < length_min:
@@ -106,4 +108,6 @@ def _without(text: str, words: Iterable[str]) -> str:
 
 def _folded(text: str) -> str:
     """Without case, width and spaces."""
-    return "".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).split())
+    return "".join(
+        unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).split()
+    )

@@ -82,7 +82,11 @@ class Performance:
 
 
 def performance(
-    valuations: Sequence[Valuation], index_closes: Mapping[date, int], *, risk_free_rate_bp: int, days_a_year: int
+    valuations: Sequence[Valuation],
+    index_closes: Mapping[date, int],
+    *,
+    risk_free_rate_bp: int,
+    days_a_year: int,
 ) -> Performance | Unavailable:
     """The figures of these valuations, oldest first, the first of which is what the period begins with.
 
@@ -94,7 +98,10 @@ def performance(
     values = [one.value for one in returns]
     since, until = returns[0].since, returns[-1].day
     days = (until - since).days
-    total, weighted = total_return(values), money_weighted_return(valuations, since=since, until=until)
+    total, weighted = (
+        total_return(values),
+        money_weighted_return(valuations, since=since, until=until),
+    )
     return Performance(
         since=since,
         until=until,
@@ -106,7 +113,9 @@ def performance(
         if isinstance(weighted, Unavailable)
         else annualised(weighted, days=days),
         volatility=volatility(values, days_a_year=days_a_year),
-        sharpe_ratio=sharpe_ratio(values, risk_free_rate_bp=risk_free_rate_bp, days_a_year=days_a_year),
+        sharpe_ratio=sharpe_ratio(
+            values, risk_free_rate_bp=risk_free_rate_bp, days_a_year=days_a_year
+        ),
         max_drawdown=max_drawdown(returns),
         best=max(returns, key=lambda one: one.value),
         worst=min(returns, key=lambda one: one.value),
@@ -157,7 +166,9 @@ def max_drawdown(returns: Sequence[Return]) -> Drawdown | None:
     return deepest
 
 
-def compared(returns: Sequence[Return], index_closes: Mapping[date, int]) -> Comparison | Unavailable:
+def compared(
+    returns: Sequence[Return], index_closes: Mapping[date, int]
+) -> Comparison | Unavailable:
     """The account beside an index over those days that have a close of the index; days without one are reached over, by both."""
     pairs = linked(returns, index_closes)
     if not pairs:
@@ -185,7 +196,10 @@ def beta(own: Sequence[Decimal], index: Sequence[Decimal]) -> Figure:
     if _deviation(index) < _ROUNDING:
         return Unavailable(Lack.NO_VARIATION)
     own_mean, index_mean = _mean(own), _mean(index)
-    together = sum(((a - own_mean) * (b - index_mean) for a, b in zip(own, index, strict=True)), start=Decimal(0))
+    together = sum(
+        ((a - own_mean) * (b - index_mean) for a, b in zip(own, index, strict=True)),
+        start=Decimal(0),
+    )
     return together / sum(((b - index_mean) ** 2 for b in index), start=Decimal(0))
 
 
@@ -195,4 +209,6 @@ def _mean(values: Sequence[Decimal]) -> Decimal:
 
 def _deviation(values: Sequence[Decimal]) -> Decimal:
     mean = _mean(values)
-    return (sum(((value - mean) ** 2 for value in values), start=Decimal(0)) / (len(values) - 1)).sqrt()
+    return (
+        sum(((value - mean) ** 2 for value in values), start=Decimal(0)) / (len(values) - 1)
+    ).sqrt()

@@ -35,9 +35,13 @@ class Position:
         """The position after buying ``quantity`` shares for ``amount`` won and ``commission`` won."""
         if quantity <= 0:
             raise ValueError("A purchase has at least one share.")
-        return Position(self.quantity + quantity, self.cost + amount, self.buy_commission + commission)
+        return Position(
+            self.quantity + quantity, self.cost + amount, self.buy_commission + commission
+        )
 
-    def sold(self, *, quantity: int, amount: int, commission: int, tax: int) -> tuple["Position", Sale]:
+    def sold(
+        self, *, quantity: int, amount: int, commission: int, tax: int
+    ) -> tuple["Position", Sale]:
         """The position after selling, and the sale. Each share takes its part of the cost, rounded down; the last takes the rest."""
         if not 0 < quantity <= self.quantity:
             raise ValueError("A sale has at least one share and no more than are held.")
@@ -48,7 +52,9 @@ class Position:
             buy_commission=buy_commission,
             realized_profit=amount - commission - tax - cost - buy_commission,
         )
-        return Position(self.quantity - quantity, self.cost - cost, self.buy_commission - buy_commission), sale
+        return Position(
+            self.quantity - quantity, self.cost - cost, self.buy_commission - buy_commission
+        ), sale
 
 
 def average_price(cost: int, quantity: int) -> int:

@@ -16,7 +16,11 @@ _FUND_BOUNDS = (2_000,)
 _FUND_TICKS = (1, 5)
 
 # The first day of the present grid; what was in force before is not kept. That of the funds was announced for 8, 11 and 18 December.
-GRID_SINCE: dict[StockKind, date] = {"STOCK": date(2023, 1, 25), "ETF": date(2023, 12, 18), "ETN": date(2023, 12, 18)}
+GRID_SINCE: dict[StockKind, date] = {
+    "STOCK": date(2023, 1, 25),
+    "ETF": date(2023, 12, 18),
+    "ETN": date(2023, 12, 18),
+}
 
 
 class PriceRange(NamedTuple):
@@ -66,7 +70,9 @@ def is_possible_print(price: int, kind: StockKind = "STOCK") -> bool:
     return price > 0 and price % step in (0, step // 2)
 
 
-def daily_price_range(base_price: int, kind: StockKind = "STOCK", market: Market = "KOSPI") -> PriceRange:
+def daily_price_range(
+    base_price: int, kind: StockKind = "STOCK", market: Market = "KOSPI"
+) -> PriceRange:
     """The day's limits around ``base_price``, which counts as the next grid price if it is between two. ValueError if it is not positive.
 
     The width is rounded down to the base price's tick; the upper limit is then rounded down to its own, coarser, tick.
@@ -77,7 +83,9 @@ def daily_price_range(base_price: int, kind: StockKind = "STOCK", market: Market
     base_price = ceil_to_grid(base_price, kind)
     step = tick_size(base_price, kind)
     width = base_price * limit_percent(market) // 100 // step * step
-    return PriceRange(lower=max(base_price - width, 1), upper=floor_to_grid(base_price + width, kind))
+    return PriceRange(
+        lower=max(base_price - width, 1), upper=floor_to_grid(base_price + width, kind)
+    )
 
 
 def limit_percent(market: Market) -> int:
@@ -87,5 +95,7 @@ def limit_percent(market: Market) -> int:
 
 def tick_table(kind: StockKind) -> tuple[tuple[int, int], ...]:
     """The grid as a table, ascending: from which price on (won), in steps of how much (won)."""
-    bounds, ticks = (_STOCK_BOUNDS, _STOCK_TICKS) if kind == "STOCK" else (_FUND_BOUNDS, _FUND_TICKS)
+    bounds, ticks = (
+        (_STOCK_BOUNDS, _STOCK_TICKS) if kind == "STOCK" else (_FUND_BOUNDS, _FUND_TICKS)
+    )
     return tuple(zip((1, *bounds), ticks, strict=True))

@@ -19,18 +19,26 @@ class Words:
 
 SHARED_PROBLEMS: Mapping[str, Words] = {
     "validation-failed": Words(
-        422, "입력값 오류", "입력값이 올바르지 않습니다. errors 또는 field와 limit, minimum을 확인해 주세요."
+        422,
+        "입력값 오류",
+        "입력값이 올바르지 않습니다. errors 또는 field와 limit, minimum을 확인해 주세요.",
     ),
     "malformed-request": Words(400, "잘못된 요청", "요청 형식이 올바르지 않습니다."),
     "unauthorized": Words(401, "인증 필요", "로그인이 필요하거나 인증 정보가 올바르지 않습니다."),
     "forbidden": Words(403, "권한 없음", "이 작업을 할 권한이 없습니다."),
     "not-found": Words(404, "찾을 수 없음", "요청한 주소가 없습니다."),
-    "method-not-allowed": Words(405, "허용되지 않는 방식", "이 주소에서 지원하지 않는 요청 방식입니다."),
+    "method-not-allowed": Words(
+        405, "허용되지 않는 방식", "이 주소에서 지원하지 않는 요청 방식입니다."
+    ),
     "payload-too-large": Words(413, "요청이 너무 큼", "요청 본문이 너무 큽니다."),
-    "request-too-slow": Words(408, "요청이 너무 느림", "요청이 제때 도착하지 않았습니다. 다시 시도해 주세요."),
+    "request-too-slow": Words(
+        408, "요청이 너무 느림", "요청이 제때 도착하지 않았습니다. 다시 시도해 주세요."
+    ),
     "uri-too-long": Words(414, "주소가 너무 김", "요청 주소가 너무 깁니다."),
     "headers-too-large": Words(431, "헤더가 너무 큼", "요청 헤더가 너무 많거나 너무 큽니다."),
-    "rate-limited": Words(429, "요청이 너무 많음", "요청이 너무 많습니다. retry_after_s초 뒤에 다시 시도해 주세요."),
+    "rate-limited": Words(
+        429, "요청이 너무 많음", "요청이 너무 많습니다. retry_after_s초 뒤에 다시 시도해 주세요."
+    ),
     "stream-limit-reached": Words(
         429,
         "실시간 연결 수 초과",
@@ -48,7 +56,9 @@ SHARED_PROBLEMS: Mapping[str, Words] = {
 }
 
 
-def problem_members(code: str, words: Words, *, instance: str, request_id: str | None, **facts: Any) -> dict[str, Any]:
+def problem_members(
+    code: str, words: Words, *, instance: str, request_id: str | None, **facts: Any
+) -> dict[str, Any]:
     """The members of a problem's body, with typed facts as members of their own."""
     return {
         "type": f"{PAGE}#{code}",

@@ -218,4 +218,8 @@ class PaymentRecord:
     @property
     def refundable_amount(self) -> int:
         """What could be asked back now, as far as the payment goes."""
-        return 0 if self.credited_at is None else self.amount - self.cancelled_amount - self.held_amount
+        return (
+            0
+            if self.credited_at is None
+            else self.amount - self.cancelled_amount - self.held_amount
+        )

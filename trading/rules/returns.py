@@ -85,7 +85,9 @@ def returns_of(valuations: Sequence[Valuation]) -> tuple[Return, ...]:
             continue
         if since is not None and left + paid_in > 0:
             begins = funded - _ONE_DAY if left <= 0 and funded is not None else since
-            found.append(Return(begins, at.day, Decimal(max(at.worth + paid_out, 0)) / (left + paid_in) - 1))
+            found.append(
+                Return(begins, at.day, Decimal(max(at.worth + paid_out, 0)) / (left + paid_in) - 1)
+            )
         since, funded, left, paid_in, paid_out = at.day, None, at.worth, 0, 0
     return tuple(found)
 
@@ -157,7 +159,11 @@ def _daily_growth(flows: Sequence[tuple[int, int]], *, days: int, left: Decimal)
             low = middle
         else:
             high = middle
-    return high if abs(_grown(flows, high, days=days) - left) <= max(left, Decimal(1)) * _TOLERANCE else None
+    return (
+        high
+        if abs(_grown(flows, high, days=days) - left) <= max(left, Decimal(1)) * _TOLERANCE
+        else None
+    )
 
 
 def _grown(flows: Sequence[tuple[int, int]], growth: Decimal, *, days: int) -> Decimal:

@@ -83,7 +83,11 @@ _EVENING_END = Mark(time(20), "nothing")
 
 # One-share prints at the price limit are common in the pre-market, so it fills nothing.
 _NEXTRADE_PRE_MARKET = Hours(
-    Session.PRE_MARKET, Mark(time(8), "opening"), Mark(time(8, 50), "opening"), Behaviour(), held_late=False
+    Session.PRE_MARKET,
+    Mark(time(8), "opening"),
+    Mark(time(8, 50), "opening"),
+    Behaviour(),
+    held_late=False,
 )
 _KRX_DAY = (
     Hours(Session.OPENING_AUCTION, _ENTRY, _OPENING, Behaviour()),
@@ -100,13 +104,18 @@ _KRX_DAY = (
         Behaviour(prints_fill=True, late_print=True, ends_orders=True),
     ),
 )
-_NEXTRADE_AFTER_MARKET = Hours(Session.AFTER_MARKET, Mark(time(15, 40), "close"), _EVENING_END, Behaviour())
+_NEXTRADE_AFTER_MARKET = Hours(
+    Session.AFTER_MARKET, Mark(time(15, 40), "close"), _EVENING_END, Behaviour()
+)
 _KRX_AFTER_MARKET = Hours(
     Session.AFTER_MARKET,
     Mark(time(16), "close"),
     _EVENING_END,
     Behaviour(
-        immediate_types=frozenset({OrderType.LIMIT}), prints_fill=True, kinds=frozenset({"STOCK"}), ends_orders=True
+        immediate_types=frozenset({OrderType.LIMIT}),
+        prints_fill=True,
+        kinds=frozenset({"STOCK"}),
+        ends_orders=True,
     ),
 )
 
@@ -121,7 +130,11 @@ _TIMETABLES: tuple[tuple[date, tuple[Hours, ...]], ...] = (
 def sessions_on(day: date, lateness: Lateness) -> Iterator[tuple[Span, Behaviour]]:
     """The sessions of a trading day in order, each with what it does. ValueError for a day before the timetable begins or after 2100."""
     for hours in _timetable(day):
-        span = Span(hours.session, _instant(day, hours.opens, lateness), _instant(day, hours.closes, lateness))
+        span = Span(
+            hours.session,
+            _instant(day, hours.opens, lateness),
+            _instant(day, hours.closes, lateness),
+        )
         held = hours.held_late or not lateness.opening_minutes
         # So late that nothing is left of it.
         if held and span.opens_at < span.closes_at:
@@ -136,5 +149,9 @@ def _timetable(day: date) -> tuple[Hours, ...]:
 
 
 def _instant(day: date, mark: Mark, lateness: Lateness) -> datetime:
-    minutes = {"opening": lateness.opening_minutes, "close": lateness.closing_minutes, "nothing": 0}[mark.moves_with]
+    minutes = {
+        "opening": lateness.opening_minutes,
+        "close": lateness.closing_minutes,
+        "nothing": 0,
+    }[mark.moves_with]
     return datetime.combine(day, mark.at, KST).astimezone(UTC) + timedelta(minutes=minutes)

@@ -42,7 +42,9 @@ class StockIndex:
     def __init__(self, stocks: Iterable[FoundStock]) -> None:
         # In the order of answers already: only how well each is met is left to compare.
         self._stocks = sorted(stocks, key=_rank)
-        self._lines = [(place, text) for place, stock in enumerate(self._stocks) for text in _texts(stock)]
+        self._lines = [
+            (place, text) for place, stock in enumerate(self._stocks) for text in _texts(stock)
+        ]
         self._text = "\n".join(text for _, text in self._lines)
         self._starts = list(accumulate((len(text) + 1 for _, text in self._lines), initial=0))
 
@@ -81,4 +83,8 @@ def _rank(stock: FoundStock) -> tuple[bool, int, str, str]:
 
 def _texts(stock: FoundStock) -> tuple[str, ...]:
     """All in which a stock is looked for. The code stands there without its A as well, so that digits begin it."""
-    return tuple(folded(text) for text in (stock.code[1:], stock.code, stock.name, stock.english_name) if text)
+    return tuple(
+        folded(text)
+        for text in (stock.code[1:], stock.code, stock.name, stock.english_name)
+        if text
+    )

@@ -36,7 +36,10 @@ class TradeTotals:
 
     def __add__(self, other: Self) -> Self:
         """Both spans together."""
-        together = {field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)}
+        together = {
+            field.name: getattr(self, field.name) + getattr(other, field.name)
+            for field in fields(self)
+        }
         for largest in ("largest_win", "largest_loss"):
             together[largest] = max(getattr(self, largest), getattr(other, largest))
         return type(self)(**together)

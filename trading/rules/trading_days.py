@@ -23,7 +23,9 @@ NOTE_LENGTH_MAX = 200
 
 # Days of the university entrance test (대학수학능력시험), as the Ministry of Education announced them. A later year's is added here, or by an
 # operator as a day that opens 60 minutes late.
-_ENTRANCE_TEST_DAYS = frozenset({date(2023, 11, 16), date(2024, 11, 14), date(2025, 11, 13), date(2026, 11, 19)})
+_ENTRANCE_TEST_DAYS = frozenset(
+    {date(2023, 11, 16), date(2024, 11, 14), date(2025, 11, 13), date(2026, 11, 19)}
+)
 
 _SATURDAY = 5
 
@@ -57,7 +59,9 @@ class DayChange:
 
     def __post_init__(self) -> None:
         if not 0 <= self.delay_minutes <= DELAY_MINUTES_MAX or (self.closed and self.delay_minutes):
-            raise ValueError(f"A day opens 0 to {DELAY_MINUTES_MAX} minutes late, and a closed one not at all.")
+            raise ValueError(
+                f"A day opens 0 to {DELAY_MINUTES_MAX} minutes late, and a closed one not at all."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,9 @@ class TradingDays:
     def _first_of(self, year: int) -> date | None:
         if year not in self._first_by_year:
             days = (date(year, 1, 1) + timedelta(days=n) for n in range(31))
-            self._first_by_year[year] = next((day for day in days if self.is_trading_day(day)), None)
+            self._first_by_year[year] = next(
+                (day for day in days if self.is_trading_day(day)), None
+            )
         return self._first_by_year[year]
 
 

@@ -16,7 +16,15 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Session
 
 from trading.database.rows import rows_changed
-from trading.database.tables import AccountDay, Candle, CandleCursor, Transaction, User, VirtualBalance, table_of
+from trading.database.tables import (
+    AccountDay,
+    Candle,
+    CandleCursor,
+    Transaction,
+    User,
+    VirtualBalance,
+    table_of,
+)
 from trading.database.types import Instant
 from trading.rules.account_days import EndedDay, days_between, latest_finished
 from trading.rules.candles import CandleInterval
@@ -57,7 +65,10 @@ def record_account_days(
     accounts = session.execute(_lacking(latest, done_to).limit(batch_size)).all()
     if not accounts:
         return DaysReport()
-    first = min(row.last_day + timedelta(days=1) if row.last_day else trade_date(row.created_at) for row in accounts)
+    first = min(
+        row.last_day + timedelta(days=1) if row.last_day else trade_date(row.created_at)
+        for row in accounts
+    )
     user_ids = [row.id for row in accounts]
     missing = list(islice(days_between(hours, first, latest.day), DAYS_AT_ONCE))
     rows = sum(_record(session, ended, user_ids, now) for ended in missing)
@@ -74,7 +85,11 @@ def _has_closes(session: Session, ended: EndedDay) -> bool:
 def _lacking(latest: EndedDay, done_to: UUID | None) -> Select[Any]:
     """The open accounts without a row of the latest day, by id, with the last day that each has."""
     last_day = select(func.max(_DAYS.c.day)).where(_DAYS.c.user_id == _USERS.c.id).scalar_subquery()
-    recorded = select(_DAYS.c.day).where(_DAYS.c.user_id == _USERS.c.id, _DAYS.c.day >= latest.day).exists()
+    recorded = (
+        select(_DAYS.c.day)
+        .where(_DAYS.c.user_id == _USERS.c.id, _DAYS.c.day >= latest.day)
+        .exists()
+    )
     lacking = (
         select(_USERS.c.id, _USERS.c.created_at, last_day.label("last_day"))
         .join(_BALANCES, _BALANCES.c.user_id == _USERS.c.id)
@@ -116,7 +131,9 @@ def _record(session: Session, ended: EndedDay, user_ids: Sequence[UUID], now: da
     columns = [column.name for column in _DAYS.columns]
     # Whoever records the same day at the same moment has found the same.
     if session.get_bind().dialect.name == "sqlite":
-        return rows_changed(session, sqlite.insert(_DAYS).from_select(columns, rows).on_conflict_do_nothing())
+        return rows_changed(
+            session, sqlite.insert(_DAYS).from_select(columns, rows).on_conflict_do_nothing()
+        )
     written = mysql.insert(_DAYS).from_select(columns, rows)
     return rows_changed(session, written.on_duplicate_key_update(recorded_at=_DAYS.c.recorded_at))
 
@@ -128,13 +145,22 @@ def _ledger(ended: EndedDay, user_ids: Sequence[UUID]) -> Subquery:
     """
     last_sequence = (
         select(_TRANSACTIONS.c.sequence)
-        .where(_TRANSACTIONS.c.user_id == _USERS.c.id, _TRANSACTIONS.c.transaction_date < ended.ended_at)
+        .where(
+            _TRANSACTIONS.c.user_id == _USERS.c.id,
+            _TRANSACTIONS.c.transaction_date < ended.ended_at,
+        )
         .order_by(_TRANSACTIONS.c.sequence.desc())
         .limit(1)
         .scalar_subquery()
     )
-    counted = select(func.max(_DAYS.c.last_sequence)).where(_DAYS.c.user_id == _USERS.c.id).scalar_subquery()
-    recorded = select(_DAYS.c.day).where(_DAYS.c.user_id == _USERS.c.id, _DAYS.c.day >= ended.day).exists()
+    counted = (
+        select(func.max(_DAYS.c.last_sequence))
+        .where(_DAYS.c.user_id == _USERS.c.id)
+        .scalar_subquery()
+    )
+    recorded = (
+        select(_DAYS.c.day).where(_DAYS.c.user_id == _USERS.c.id, _DAYS.c.day >= ended.day).exists()
+    )
     return (
         select(
             _USERS.c.id.label("user_id"),
@@ -183,9 +209,14 @@ def _holdings(ledger: Subquery, ended: EndedDay) -> Subquery:
         .subquery("shares")
     )
     that_day = datetime.combine(ended.day, time(), KST)
-    of_the_stock = (_CANDLES.c.stock_code == shares.c.stock_code, _CANDLES.c.candle_interval == CandleInterval.DAY)
+    of_the_stock = (
+        _CANDLES.c.stock_code == shares.c.stock_code,
+        _CANDLES.c.candle_interval == CandleInterval.DAY,
+    )
     close_of = (
-        select(func.max(_CANDLES.c.starts_at)).where(*of_the_stock, _CANDLES.c.starts_at <= that_day).scalar_subquery()
+        select(func.max(_CANDLES.c.starts_at))
+        .where(*of_the_stock, _CANDLES.c.starts_at <= that_day)
+        .scalar_subquery()
     )
     dated = select(shares, close_of.label("close_of")).subquery("dated")
     return (

@@ -78,7 +78,10 @@ def note_cash(session: Session, transaction: Mapping[str, Any]) -> None:
         "cash_balance_before": transaction["cash_before"],
         "cash_balance_after": transaction["cash_after"],
     }
-    _note(session, _Noted(transaction["user_id"], EventKind.CASH, transaction["transaction_date"], data))
+    _note(
+        session,
+        _Noted(transaction["user_id"], EventKind.CASH, transaction["transaction_date"], data),
+    )
 
 
 def note_holding(session: Session, holding: Mapping[str, Any]) -> None:
@@ -109,7 +112,11 @@ def note_alert(session: Session, user_id: UUID, alert: Mapping[str, Any]) -> Non
 
 
 def note_payment(
-    session: Session, payment: Mapping[str, Any], *, at: datetime, refund: Mapping[str, Any] | None = None
+    session: Session,
+    payment: Mapping[str, Any],
+    *,
+    at: datetime,
+    refund: Mapping[str, Any] | None = None,
 ) -> None:
     """Tell that the state of a payment changed, by its row as it is now, or that of one of its refunds."""
     data = {
@@ -143,7 +150,11 @@ def _number_and_write(session: Session) -> None:
     events = []
     for user_id, kind, at, data in noted:
         following[user_id] += 1
-        events.append(AccountEvent(user_id=user_id, id=following[user_id], kind=kind, occurred_at=at, data=data))
+        events.append(
+            AccountEvent(
+                user_id=user_id, id=following[user_id], kind=kind, occurred_at=at, data=data
+            )
+        )
     insert_events(session, events)
     for event in events:
         send_after_commit(session, event)

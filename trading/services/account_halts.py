@@ -72,7 +72,13 @@ def halt_account(
 
 
 def resume_account(
-    session: Session, user_id: UUID, *, by: UUID | None, note: str, settings: Settings, now: datetime
+    session: Session,
+    user_id: UUID,
+    *,
+    by: UUID | None,
+    note: str,
+    settings: Settings,
+    now: datetime,
 ) -> AccountHaltRecord | None:
     """Let an account trade again and resolve what the audit found of it, with a note on what was done; the halt that this ends, None where there is
     none. The account is audited anew at the next look, and halted again if it is not sound."""
@@ -96,8 +102,14 @@ def resume_account(
 
 def _wake(session: Session, user_id: UUID, *, settings: Settings, now: datetime) -> None:
     """Have the account's orders executed now that were put off for the halt."""
-    put_off = (_ORDERS.c.user_id == user_id) & _ORDERS.c.finished_at.is_(None) & _ORDERS.c.wake_at.is_not(None)
-    due = session.scalars(select(_ORDERS.c.id).where(put_off).order_by(_ORDERS.c.id).with_for_update()).all()
+    put_off = (
+        (_ORDERS.c.user_id == user_id)
+        & _ORDERS.c.finished_at.is_(None)
+        & _ORDERS.c.wake_at.is_not(None)
+    )
+    due = session.scalars(
+        select(_ORDERS.c.id).where(put_off).order_by(_ORDERS.c.id).with_for_update()
+    ).all()
     if due:
         soon = now + timedelta(milliseconds=settings.wake_grace_ms)
         session.execute(update(_ORDERS).where(_ORDERS.c.id.in_(due)).values(wake_at=soon))

@@ -89,7 +89,14 @@ def normalized_email(email: str) -> str:
 
 
 def register(
-    session: Session, *, user_id: UUID, email: str, password_hash: str, name: str, settings: Settings, now: datetime
+    session: Session,
+    *,
+    user_id: UUID,
+    email: str,
+    password_hash: str,
+    name: str,
+    settings: Settings,
+    now: datetime,
 ) -> UserRecord:
     """Open an account with its balance, of which the starting cash is the first DEPOSIT, and a default watchlist. Raises EmailTaken."""
     try:
@@ -110,15 +117,26 @@ def register(
         raise
     session.execute(
         insert(_BALANCES).values(
-            user_id=user_id, cash_balance=0, reserved_cash=0, debt=0, transaction_count=0, updated_at=now
+            user_id=user_id,
+            cash_balance=0,
+            reserved_cash=0,
+            debt=0,
+            transaction_count=0,
+            updated_at=now,
         )
     )
     account = Account(user_id, 0, 0, 0, 0)
-    opening = account.post(TransactionType.DEPOSIT, amount=settings.starting_cash, at=now, description="시작 자금")
+    opening = account.post(
+        TransactionType.DEPOSIT, amount=settings.starting_cash, at=now, description="시작 자금"
+    )
     save(session, [account], [opening], now=now)
     lock_watchlist(session, user_id, now=now)
-    session.execute(insert(_AUDITS).values(user_id=user_id, event_id=0, begun_at=now, audited_at=now))
-    return UserRecord(id=user_id, email=normalized_email(email), name=name, role="USER", created_at=now)
+    session.execute(
+        insert(_AUDITS).values(user_id=user_id, event_id=0, begun_at=now, audited_at=now)
+    )
+    return UserRecord(
+        id=user_id, email=normalized_email(email), name=name, role="USER", created_at=now
+    )
 
 
 def sign_in(
@@ -136,12 +154,18 @@ def sign_in(
     Raises Unauthorized when the account or its password changed meanwhile.
     """
     row = session.execute(
-        select(_USERS).where(_USERS.c.id == user_id, _USERS.c.deleted_at.is_(None)).with_for_update()
+        select(_USERS)
+        .where(_USERS.c.id == user_id, _USERS.c.deleted_at.is_(None))
+        .with_for_update()
     ).one_or_none()
     if row is None or row.password_hash != verified_hash:
         raise Unauthorized
     if passwords.outdated(verified_hash, password):
-        session.execute(update(_USERS).where(_USERS.c.id == user_id).values(password_hash=passwords.hash(password)))
+        session.execute(
+            update(_USERS)
+            .where(_USERS.c.id == user_id)
+            .values(password_hash=passwords.hash(password))
+        )
     opened = SignIn(session_id=new_id(), refresh_token_id=new_id(), user=_record(row))
     session.execute(
         insert(_SESSIONS).values(
@@ -179,9 +203,16 @@ def refresh(
         .where(_SESSIONS.c.id == session_id)
         .with_for_update()
     ).one_or_none()
-    if row is None or row.revoked_at is not None or row.deleted_at is not None or row.expires_at <= now:
+    if (
+        row is None
+        or row.revoked_at is not None
+        or row.deleted_at is not None
+        or row.expires_at <= now
+    ):
         return None
-    renewed = SignIn(session_id=session_id, refresh_token_id=renewed_token_id, user=user_of(session, row.user_id))
+    renewed = SignIn(
+        session_id=session_id, refresh_token_id=renewed_token_id, user=user_of(session, row.user_id)
+    )
     if row.refresh_token_id == renewed_token_id:
         return renewed
     if row.refresh_token_id != refresh_token_id:
@@ -190,7 +221,10 @@ def refresh(
     session.execute(
         update(_SESSIONS)
         .where(_SESSIONS.c.id == session_id)
-        .values(refresh_token_id=renewed.refresh_token_id, expires_at=now + timedelta(days=settings.refresh_token_days))
+        .values(
+            refresh_token_id=renewed.refresh_token_id,
+            expires_at=now + timedelta(days=settings.refresh_token_days),
+        )
     )
     return renewed
 
@@ -201,13 +235,23 @@ def sign_out(session: Session, *, session_id: UUID, now: datetime) -> None:
 
 
 def change_password(
-    session: Session, *, user_id: UUID, session_id: UUID, verified_hash: str, new_hash: str, now: datetime
+    session: Session,
+    *,
+    user_id: UUID,
+    session_id: UUID,
+    verified_hash: str,
+    new_hash: str,
+    now: datetime,
 ) -> None:
     """Replace the password and end every other session. Raises Unauthorized when the password changed meanwhile."""
     met = rows_changed(
         session,
         update(_USERS)
-        .where(_USERS.c.id == user_id, _USERS.c.password_hash == verified_hash, _USERS.c.deleted_at.is_(None))
+        .where(
+            _USERS.c.id == user_id,
+            _USERS.c.password_hash == verified_hash,
+            _USERS.c.deleted_at.is_(None),
+        )
         .values(password_hash=new_hash),
     )
     if met != 1:
@@ -226,7 +270,9 @@ def close_account(session: Session, *, user_id: UUID, now: datetime) -> None:
     session.execute(
         update(_USERS)
         .where(_USERS.c.id == user_id, _USERS.c.deleted_at.is_(None))
-        .values(email=f"{user_id}@closed.invalid", name="탈퇴한 회원", password_hash="", deleted_at=now)
+        .values(
+            email=f"{user_id}@closed.invalid", name="탈퇴한 회원", password_hash="", deleted_at=now
+        )
     )
     forget_watchlist(session, user_id, now=now)
     _revoke(session, _SESSIONS.c.user_id == user_id, reason="account-closed", now=now)
@@ -244,7 +290,9 @@ def demote(session: Session, *, email: str) -> UserRecord:
 
 def _set_role(session: Session, email: str, role: str) -> UserRecord:
     row = session.execute(
-        select(_USERS.c.id).where(_USERS.c.email == normalized_email(email), _USERS.c.deleted_at.is_(None))
+        select(_USERS.c.id).where(
+            _USERS.c.email == normalized_email(email), _USERS.c.deleted_at.is_(None)
+        )
     ).one_or_none()
     if row is None:
         raise UserNotFound
@@ -265,22 +313,32 @@ def purge_sessions(session: Session, *, keep_days: int, now: datetime) -> int:
     )
     # By their keys, so that no other row is locked.
     ids = list(session.scalars(old))
-    return rows_changed(session, delete(_SESSIONS).where(_SESSIONS.c.id.in_(sorted(ids)))) if ids else 0
+    return (
+        rows_changed(session, delete(_SESSIONS).where(_SESSIONS.c.id.in_(sorted(ids))))
+        if ids
+        else 0
+    )
 
 
 def user_of(session: Session, user_id: UUID) -> UserRecord:
     """The user's own record. Raises UserNotFound."""
-    row = session.execute(select(_USERS).where(_USERS.c.id == user_id, _USERS.c.deleted_at.is_(None))).one_or_none()
+    row = session.execute(
+        select(_USERS).where(_USERS.c.id == user_id, _USERS.c.deleted_at.is_(None))
+    ).one_or_none()
     if row is None:
         raise UserNotFound
     return _record(row)
 
 
 def _record(row: AnyRow) -> UserRecord:
-    return UserRecord(id=row.id, email=row.email, name=row.name, role=row.role, created_at=row.created_at)
+    return UserRecord(
+        id=row.id, email=row.email, name=row.name, role=row.role, created_at=row.created_at
+    )
 
 
 def _revoke(session: Session, which: ColumnElement[bool], *, reason: str, now: datetime) -> None:
     session.execute(
-        update(_SESSIONS).where(which, _SESSIONS.c.revoked_at.is_(None)).values(revoked_at=now, revoked_reason=reason)
+        update(_SESSIONS)
+        .where(which, _SESSIONS.c.revoked_at.is_(None))
+        .values(revoked_at=now, revoked_reason=reason)
     )

@@ -21,7 +21,9 @@ _ACTIONS = table_of(ActionRow)
 _OUTCOMES = table_of(AdminActionOutcome)
 
 
-def begin(session: Session, action: AdminAction, *, target: str | None = None, **details: Any) -> None:
+def begin(
+    session: Session, action: AdminAction, *, target: str | None = None, **details: Any
+) -> None:
     """Put down that an action is going to be taken; nothing when that was done before, by a run whose COMMIT had an unknown outcome."""
     if session.scalar(select(exists().where(_ACTIONS.c.id == action.id))):
         return
@@ -45,11 +47,15 @@ def end(session: Session, action: AdminAction, word: str, *, now: datetime, **de
     """Put down what came of an action that was begun; the first word stays."""
     if not is_recorded(session, action.id):
         session.execute(
-            insert(_OUTCOMES).values(action_id=action.id, outcome=word, details=_json(details), ended_at=now)
+            insert(_OUTCOMES).values(
+                action_id=action.id, outcome=word, details=_json(details), ended_at=now
+            )
         )
 
 
-def record(session: Session, action: AdminAction, outcome: Outcome, *, now: datetime, **details: Any) -> None:
+def record(
+    session: Session, action: AdminAction, outcome: Outcome, *, now: datetime, **details: Any
+) -> None:
     """Both at once, for an action that this very transaction takes. ``details`` are of what was asked."""
     begin(session, action, target=outcome.target, **details)
     end(session, action, outcome.word, now=now, **outcome.details)
@@ -66,5 +72,10 @@ def _storable(text: str | None, length_max: int) -> str | None:
 
 
 def _json(details: Mapping[str, Any]) -> str:
-    storable = {name: _storable(value, 1_000) if isinstance(value, str) else value for name, value in details.items()}
-    return msgspec.json.encode({name: value for name, value in storable.items() if value is not None}).decode()
+    storable = {
+        name: _storable(value, 1_000) if isinstance(value, str) else value
+        for name, value in details.items()
+    }
+    return msgspec.json.encode(
+        {name: value for name, value in storable.items() if value is not None}
+    ).decode()

@@ -28,7 +28,12 @@ from trading.rules.fees import largest_affordable_quantity
 from trading.rules.market_hours import MarketHours
 from trading.rules.orders import OrderType, Side, TimeInForce
 from trading.services.account_events import note_order
-from trading.services.end_orders import LOCKED_COLUMNS, forget_touches, lock_own_order, unsettled_cost
+from trading.services.end_orders import (
+    LOCKED_COLUMNS,
+    forget_touches,
+    lock_own_order,
+    unsettled_cost,
+)
 from trading.services.ledger import lock_accounts, save
 from trading.services.order_terms import Standing, Terms, look_at_market, reservation, stand
 from trading.settings import Settings
@@ -62,11 +67,15 @@ def amend_order(
     executed, InsufficientCash, InsufficientQuantity, and what ``trading.services.order_terms.stand`` does.
     """
     market = look_at_market(quotes, _stock_of(session, command))
-    order = lock_own_order(session, user_id=command.user_id, order_id=command.order_id, columns=LOCKED_COLUMNS)
+    order = lock_own_order(
+        session, user_id=command.user_id, order_id=command.order_id, columns=LOCKED_COLUMNS
+    )
     terms = _new_terms(order, command)
     if terms.quantity <= order.executed_quantity:
         raise ValidationFailed(field="quantity", minimum=order.executed_quantity + 1)
-    standing = stand(session, terms, market, user_id=command.user_id, hours=hours, settings=settings, now=now)
+    standing = stand(
+        session, terms, market, user_id=command.user_id, hours=hours, settings=settings, now=now
+    )
     if terms.side is Side.BUY:
         reserved_cash = _change_cash(session, order, terms, standing, settings=settings, now=now)
     else:
@@ -89,7 +98,9 @@ def amend_order(
         if standing.is_due:
             send_after_commit(session, Wakeup(Task.EXECUTE_ORDERS, (order.id,)))
     session.execute(update(_ORDERS).where(_ORDERS.c.id == order.id).values(**changes))
-    note_order(session, order._asdict(), at=now, quantity=terms.quantity, limit_price=terms.limit_price)
+    note_order(
+        session, order._asdict(), at=now, quantity=terms.quantity, limit_price=terms.limit_price
+    )
 
 
 def _stock_of(session: Session, command: AmendOrder) -> str:
@@ -115,19 +126,31 @@ def _new_terms(order: AnyRow, command: AmendOrder) -> Terms:
 
 
 def _change_cash(
-    session: Session, order: AnyRow, terms: Terms, standing: Standing, *, settings: Settings, now: datetime
+    session: Session,
+    order: AnyRow,
+    terms: Terms,
+    standing: Standing,
+    *,
+    settings: Settings,
+    now: datetime,
 ) -> int:
     """Reserve or release the difference; what the order reserves then (won): its unsettled fills and the rest at the new limit."""
     unsettled = unsettled_cost(session, [order.id]).get(order.id, 0)
-    rest = reservation(terms, standing, quantity=terms.quantity - order.executed_quantity, settings=settings)
+    rest = reservation(
+        terms, standing, quantity=terms.quantity - order.executed_quantity, settings=settings
+    )
     difference = unsettled + rest - order.reserved_cash
     account = lock_accounts(session, [order.user_id])[order.user_id]
     account.ensure_no_debt()
     if difference > account.available:
         affordable = account.available + order.reserved_cash - unsettled
-        largest = largest_affordable_quantity(affordable, standing.price or 1, settings.commission_ppm)
+        largest = largest_affordable_quantity(
+            affordable, standing.price or 1, settings.commission_ppm
+        )
         raise InsufficientCash(
-            needed=difference, available=account.available, largest_quantity=largest + order.executed_quantity
+            needed=difference,
+            available=account.available,
+            largest_quantity=largest + order.executed_quantity,
         )
     if difference >= 0:
         account.reserve(difference)
@@ -147,7 +170,12 @@ def _change_shares(session: Session, order: AnyRow, *, added: int) -> None:
         .values(reserved_quantity=_HOLDINGS.c.reserved_quantity + added),
     )
     if met != 1:
-        held = session.execute(select(_HOLDINGS.c.quantity, _HOLDINGS.c.reserved_quantity).where(mine)).one()
+        held = session.execute(
+            select(_HOLDINGS.c.quantity, _HOLDINGS.c.reserved_quantity).where(mine)
+        ).one()
         raise InsufficientQuantity(
-            needed=added, held=held.quantity, reserved=held.reserved_quantity, reserved_by=[str(order.id)]
+            needed=added,
+            held=held.quantity,
+            reserved=held.reserved_quantity,
+            reserved_by=[str(order.id)],
         )

@@ -46,8 +46,12 @@ def claim_batch(
     None of them was begun since ``look_began_at``, or a look would go on for as long as somebody trades. A batch has at most ``accounts_max`` accounts with
     ``events_max`` account events together, or one account that has more.
     """
-    changed = (_HEADS.c.updated_at >= now - CHANGED_WITHIN) & (_HEADS.c.last_id != _AUDITS.c.event_id)
-    waiting = _waiting(session, accounts_max, changed, _AUDITS.c.begun_at < look_began_at, order=_AUDITS.c.begun_at)
+    changed = (_HEADS.c.updated_at >= now - CHANGED_WITHIN) & (
+        _HEADS.c.last_id != _AUDITS.c.event_id
+    )
+    waiting = _waiting(
+        session, accounts_max, changed, _AUDITS.c.begun_at < look_began_at, order=_AUDITS.c.begun_at
+    )
     if not waiting:
         unaudited = _AUDITS.c.audited_at < last_night(now)
         left_alone = _AUDITS.c.begun_at < look_began_at - AGAIN_AFTER
@@ -101,10 +105,14 @@ def record_audited(
         _BREACHES.c.user_id.in_(concerned), _BREACHES.c.resolved_at.is_(None)
     )
     known = {(row.user_id, row.check_number) for row in session.execute(open_ones)}
-    found = [breach for breach in audited.breaches if (breach.user_id, breach.check_number) not in known]
+    found = [
+        breach for breach in audited.breaches if (breach.user_id, breach.check_number) not in known
+    ]
     _keep(session, audited.breaches, now=now)
     for user_id in sorted(concerned) if settings.audit_halts else ():
-        numbers = sorted(breach.check_number for breach in audited.breaches if breach.user_id == user_id)
+        numbers = sorted(
+            breach.check_number for breach in audited.breaches if breach.user_id == user_id
+        )
         halt_account(
             session,
             user_id,

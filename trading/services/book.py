@@ -42,8 +42,12 @@ def crossed_orders(session: Session, traded: Sequence[Traded]) -> list[UUID]:
 def _met_by(traded: Sequence[Traded]) -> str:
     if not all(product_code(stock.code) == stock.code for stock in traded):
         raise ValueError("Not a product code.")
-    buys = " OR ".join(f"stock_code = '{stock.code}' AND book_price >= {stock.low:d}" for stock in traded)
-    sales = " OR ".join(f"stock_code = '{stock.code}' AND book_price <= {stock.high:d}" for stock in traded)
+    buys = " OR ".join(
+        f"stock_code = '{stock.code}' AND book_price >= {stock.low:d}" for stock in traded
+    )
+    sales = " OR ".join(
+        f"stock_code = '{stock.code}' AND book_price <= {stock.high:d}" for stock in traded
+    )
     return f"side = 'BUY' AND ({buys}) OR side = 'SELL' AND ({sales})"
 
 
@@ -53,5 +57,7 @@ def arriving_orders(session: Session, codes: Collection[str]) -> list[UUID]:
     waited_for = sorted(set(session.scalars(arriving)).intersection(codes))
     if not waited_for:
         return []
-    orders = select(_ORDERS.c.id).where(_ORDERS.c.arriving == 1, _ORDERS.c.stock_code.in_(waited_for))
+    orders = select(_ORDERS.c.id).where(
+        _ORDERS.c.arriving == 1, _ORDERS.c.stock_code.in_(waited_for)
+    )
     return list(session.scalars(orders))

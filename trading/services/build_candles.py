@@ -61,7 +61,9 @@ class CandleReport:
     busy: bool = False
 
 
-def build_candles(session: Session, *, stream: TickStream, hours: MarketHours, now: datetime) -> CandleReport:
+def build_candles(
+    session: Session, *, stream: TickStream, hours: MarketHours, now: datetime
+) -> CandleReport:
     """Count the trades behind the cursor into the candles of all listed stocks.
 
     Raises MarketUnavailable, before anything is changed, when Redis does not answer.
@@ -80,7 +82,11 @@ def build_candles(session: Session, *, stream: TickStream, hours: MarketHours, n
         for (code, interval, _), candle in sorted(candles.items())
     ]
     upsert(session, _CANDLES, rows, merge=_MERGE, update=("position",))
-    session.execute(update(_CURSORS).values(position=part.end.packed, read_at=cursor.read_at if part.more else now))
+    session.execute(
+        update(_CURSORS).values(
+            position=part.end.packed, read_at=cursor.read_at if part.more else now
+        )
+    )
     return CandleReport(ticks=len(part.ticks), candles=len(rows), gap=part.gap, more=part.more)
 
 
@@ -105,13 +111,22 @@ def _lock_cursor(session: Session, *, now: datetime) -> AnyRow | None:
     # Candles without a cursor: an operator took it away. They tell how far they were built. Written so that of two first looks the second one
     # finds the first one's cursor.
     built = session.scalar(select(func.max(_CANDLES.c.position))) or 0
-    upsert(session, _CURSORS, [{"id": 1, "position": built, "read_at": now - timedelta(days=1)}], update=("id",))
+    upsert(
+        session,
+        _CURSORS,
+        [{"id": 1, "position": built, "read_at": now - timedelta(days=1)}],
+        update=("id",),
+    )
     return session.execute(wanted.with_for_update()).one()
 
 
 def _of_listed(session: Session, ticks: Sequence[Tick]) -> list[Tick]:
     codes = {tick.code for tick in ticks}
-    listed = set(session.scalars(select(_STOCKS.c.code).where(_STOCKS.c.code.in_(codes)))) if codes else set()
+    listed = (
+        set(session.scalars(select(_STOCKS.c.code).where(_STOCKS.c.code.in_(codes))))
+        if codes
+        else set()
+    )
     if unlisted := codes - listed:
         log.info("candles_of_unlisted_stocks_left_out", stocks=len(unlisted))
     return [tick for tick in ticks if tick.code in listed]

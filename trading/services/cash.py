@@ -14,7 +14,13 @@ from trading.settings import Settings
 
 
 def deposit(
-    session: Session, *, transaction_id: UUID, user_id: UUID, amount: int, settings: Settings, now: datetime
+    session: Session,
+    *,
+    transaction_id: UUID,
+    user_id: UUID,
+    amount: int,
+    settings: Settings,
+    now: datetime,
 ) -> TransactionRecord:
     """Add ``amount`` won. Raises ValidationFailed above the limit of one deposit, CashLimitExceeded above that of an account."""
     if not 0 < amount <= settings.deposit_max:
@@ -22,11 +28,24 @@ def deposit(
     account = lock_accounts(session, [user_id])[user_id]
     if account.cash + amount > settings.cash_max:
         raise CashLimitExceeded(limit=settings.cash_max)
-    return _move(session, account, TransactionType.DEPOSIT, transaction_id=transaction_id, amount=amount, now=now)
+    return _move(
+        session,
+        account,
+        TransactionType.DEPOSIT,
+        transaction_id=transaction_id,
+        amount=amount,
+        now=now,
+    )
 
 
 def withdraw(
-    session: Session, *, transaction_id: UUID, user_id: UUID, amount: int, settings: Settings, now: datetime
+    session: Session,
+    *,
+    transaction_id: UUID,
+    user_id: UUID,
+    amount: int,
+    settings: Settings,
+    now: datetime,
 ) -> TransactionRecord:
     """Take ``amount`` won out of what is available. Raises ValidationFailed above the limit, AccountHalted, AccountOverdrawn, InsufficientCash."""
     if not 0 < amount <= settings.deposit_max:
@@ -36,11 +55,24 @@ def withdraw(
     account.ensure_no_debt()
     if amount > account.available:
         raise InsufficientCash(needed=amount, available=account.available)
-    return _move(session, account, TransactionType.WITHDRAW, transaction_id=transaction_id, amount=amount, now=now)
+    return _move(
+        session,
+        account,
+        TransactionType.WITHDRAW,
+        transaction_id=transaction_id,
+        amount=amount,
+        now=now,
+    )
 
 
 def _move(
-    session: Session, account: Account, kind: TransactionType, *, transaction_id: UUID, amount: int, now: datetime
+    session: Session,
+    account: Account,
+    kind: TransactionType,
+    *,
+    transaction_id: UUID,
+    amount: int,
+    now: datetime,
 ) -> TransactionRecord:
     row = account.post(kind, amount=amount, at=now, transaction_id=transaction_id)
     save(session, [account], [row], now=now)

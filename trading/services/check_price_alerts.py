@@ -18,7 +18,13 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from trading.database.rows import AnyRow, by_primary_key
-from trading.database.tables import AlertCursor, PriceAlert, WatchlistDirectory, WatchlistItem, table_of
+from trading.database.tables import (
+    AlertCursor,
+    PriceAlert,
+    WatchlistDirectory,
+    WatchlistItem,
+    table_of,
+)
 from trading.database.upsert import upsert
 from trading.market.tick import Position, Tick
 from trading.market.tick_stream import StreamPart, TickStream
@@ -71,7 +77,9 @@ def check_price_alerts(session: Session, *, stream: TickStream, now: datetime) -
     if part.gap:
         # What was traded in it can't be proven any more, so it fires nothing. A price that is still beyond a bound fires it with the next trade.
         log.warning(
-            "price_alerts_missed_trades", after=str(place), first=str(part.ticks[0].position if part.ticks else None)
+            "price_alerts_missed_trades",
+            after=str(place),
+            first=str(part.ticks[0].position if part.ticks else None),
         )
     fired = _fire(session, _by_stock(part.ticks), now=now)
     left = len(fired) >= FIRED_MAX
@@ -115,7 +123,10 @@ class _Trades:
         self.low = min(tick.price for tick in ticks)
         self.high = max(tick.price for tick in ticks)
         # The highest price so far, and the lowest with its sign changed: both ascend, so the first trade beyond a bound is found by halving.
-        self._highs, self._lows = _ascending([t.price for t in ticks]), _ascending([-t.price for t in ticks])
+        self._highs, self._lows = (
+            _ascending([t.price for t in ticks]),
+            _ascending([-t.price for t in ticks]),
+        )
 
     def look_at(self, alert: AnyRow) -> tuple[Approach, Tick | None]:
         """An armed alert's approach, by these trades where it was not known, and the first of them that meets it."""
@@ -127,7 +138,9 @@ class _Trades:
         if start == 0:
             rising = approach is Approach.FROM_BELOW
             start = bisect_left(self._highs, bound) if rising else bisect_left(self._lows, -bound)
-        return approach, next((tick for tick in self._ticks[start:] if is_met(approach, bound, tick.price)), None)
+        return approach, next(
+            (tick for tick in self._ticks[start:] if is_met(approach, bound, tick.price)), None
+        )
 
 
 def _ascending(values: Sequence[int]) -> list[int]:
@@ -146,12 +159,17 @@ def _by_stock(ticks: Sequence[Tick]) -> dict[str, _Trades]:
 def _fire(session: Session, trades: dict[str, _Trades], *, now: datetime) -> list[UUID]:
     """Fire what these trades meet, at most some more than FIRED_MAX, and keep what they tell of approaches; the owner of each that fired."""
     fired: list[UUID] = []
-    changed = (alert for alert in _candidates(session, trades) if _changed(alert, trades[alert.stock_code]))
+    changed = (
+        alert for alert in _candidates(session, trades) if _changed(alert, trades[alert.stock_code])
+    )
     while len(fired) < FIRED_MAX and (some := list(islice(changed, _IDS_PER_STATEMENT))):
         checked = [
             row
-            for alert in _lock(session, sorted({UUID(bytes=bytes(alert.item_id)) for alert in some}))
-            if alert.stock_code in trades and (row := _checked(alert, trades[alert.stock_code], now=now))
+            for alert in _lock(
+                session, sorted({UUID(bytes=bytes(alert.item_id)) for alert in some})
+            )
+            if alert.stock_code in trades
+            and (row := _checked(alert, trades[alert.stock_code], now=now))
         ]
         owners = _owners(session, {row["item_id"] for row in checked})
         save_checked(session, checked)
@@ -168,7 +186,9 @@ def _candidates(session: Session, trades: dict[str, _Trades]) -> Iterator[AnyRow
     hint = "" if connection.dialect.name == "sqlite" else "FORCE INDEX (ix_price_alerts_armed)"
     codes = list(trades)
     for start in range(0, len(codes), _STOCKS_PER_STATEMENT):
-        reach = _within_reach({code: trades[code] for code in codes[start : start + _STOCKS_PER_STATEMENT]})
+        reach = _within_reach(
+            {code: trades[code] for code in codes[start : start + _STOCKS_PER_STATEMENT]}
+        )
         yield from connection.exec_driver_sql(
             f"SELECT item_id, stock_code, approach, bound, armed_position FROM price_alerts {hint} WHERE {reach}"  # noqa: S608
         ).all()
@@ -178,8 +198,12 @@ def _within_reach(trades: dict[str, _Trades]) -> str:
     # Codes and prices stand in the text itself, which goes to the driver as it is: thousands of parameters cost more to bind than the statement to run.
     # They are product codes, by _by_stock, and whole numbers.
     armed = {code: f"stock_code = '{code}' AND fired_at IS NULL" for code in trades}
-    below = " OR ".join(f"{armed[code]} AND bound <= {of_stock.high:d}" for code, of_stock in trades.items())
-    above = " OR ".join(f"{armed[code]} AND bound >= {of_stock.low:d}" for code, of_stock in trades.items())
+    below = " OR ".join(
+        f"{armed[code]} AND bound <= {of_stock.high:d}" for code, of_stock in trades.items()
+    )
+    above = " OR ".join(
+        f"{armed[code]} AND bound >= {of_stock.low:d}" for code, of_stock in trades.items()
+    )
     unknown = " OR ".join(armed.values())
     return (
         f"(approach = '{Approach.FROM_BELOW}' AND ({below}) OR approach = '{Approach.FROM_ABOVE}' AND ({above})"
@@ -204,7 +228,11 @@ def _checked(alert: AnyRow, trades: _Trades, *, now: datetime) -> dict[str, Any]
     approach, tick = trades.look_at(alert)
     if tick is None:
         return None if approach == alert.approach else {**alert._asdict(), "approach": approach}
-    evidence = {"tick_price": tick.price, "tick_traded_at": tick.traded_at, "tick_position": tick.position.packed}
+    evidence = {
+        "tick_price": tick.price,
+        "tick_traded_at": tick.traded_at,
+        "tick_position": tick.position.packed,
+    }
     return {**alert._asdict(), "approach": approach, "fired_at": now, **evidence}
 
 

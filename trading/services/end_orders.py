@@ -13,7 +13,14 @@ from trading.database.rows import AnyRow
 from trading.database.tables import Holding, Order, OrderExecution, OrderTouch, table_of
 from trading.database.types import Id
 from trading.rules.errors import OrderNotFound, OrderNotOpen
-from trading.rules.orders import OPEN_STATUSES, EndReason, OrderEvent, OrderStatus, Side, status_after
+from trading.rules.orders import (
+    OPEN_STATUSES,
+    EndReason,
+    OrderEvent,
+    OrderStatus,
+    Side,
+    status_after,
+)
 from trading.services.account_events import note_order
 from trading.services.ledger import Account, lock_accounts, save
 
@@ -28,7 +35,10 @@ _FORGET = {
     on_sqlite: text(statement).bindparams(bindparam("ids", type_=Id, expanding=True))
     for on_sqlite, statement in (
         (True, "DELETE FROM order_touches WHERE order_id IN :ids"),
-        (False, "DELETE order_touches FROM order_touches FORCE INDEX (PRIMARY) WHERE order_id IN :ids"),
+        (
+            False,
+            "DELETE order_touches FROM order_touches FORCE INDEX (PRIMARY) WHERE order_id IN :ids",
+        ),
     )
 }
 
@@ -58,7 +68,11 @@ class Ending:
 
 
 def end_orders(
-    session: Session, endings: Sequence[Ending], *, now: datetime, accounts: dict[UUID, Account] | None = None
+    session: Session,
+    endings: Sequence[Ending],
+    *,
+    now: datetime,
+    accounts: dict[UUID, Account] | None = None,
 ) -> None:
     """End locked orders: release the cash or the shares that their unfilled part reserved, and forget what was found for them.
 
@@ -68,7 +82,9 @@ def end_orders(
         return
     buys = [ending.order for ending in endings if ending.order.side == Side.BUY]
     unsettled = unsettled_cost(session, [order.id for order in buys])
-    locked = lock_accounts(session, {order.user_id for order in buys}) if accounts is None else accounts
+    locked = (
+        lock_accounts(session, {order.user_id for order in buys}) if accounts is None else accounts
+    )
     for order in buys:
         locked[order.user_id].release(order.reserved_cash - unsettled.get(order.id, 0))
     _write_orders(session, endings, unsettled, now=now)
@@ -95,7 +111,9 @@ def forget_touches(session: Session, order_ids: Sequence[UUID]) -> None:
     if order_ids:
         mine = _TOUCHES.c.order_id.in_(order_ids)
         # Nobody else can add one meanwhile: that takes the lock of the order, which the caller holds.
-        delete_touches(session, session.scalars(select(_TOUCHES.c.order_id).where(mine).distinct()).all())
+        delete_touches(
+            session, session.scalars(select(_TOUCHES.c.order_id).where(mine).distinct()).all()
+        )
 
 
 def delete_touches(session: Session, order_ids: Sequence[UUID]) -> None:
@@ -116,7 +134,11 @@ def lock_own_order(
     if order is None:
         raise OrderNotFound
     if not OrderStatus(order.status).is_open:
-        raise OrderNotOpen(order_status=order.status, reason=order.reason, executed_quantity=order.executed_quantity)
+        raise OrderNotOpen(
+            order_status=order.status,
+            reason=order.reason,
+            executed_quantity=order.executed_quantity,
+        )
     return order
 
 
@@ -135,14 +157,23 @@ def cancel_open_orders(session: Session, *, user_id: UUID, now: datetime) -> lis
 
 def cancel_buys_of_overdrawn(session: Session, *, user_id: UUID, now: datetime) -> None:
     """Cancel every open buy of a user whose cash is needed for what is taken back from him."""
-    orders = _lock_open_orders(session, (_ORDERS.c.user_id == user_id) & (_ORDERS.c.side == Side.BUY))
-    end_orders(session, [Ending(order, OrderEvent.CANCEL, EndReason.ACCOUNT_OVERDRAWN) for order in orders], now=now)
+    orders = _lock_open_orders(
+        session, (_ORDERS.c.user_id == user_id) & (_ORDERS.c.side == Side.BUY)
+    )
+    end_orders(
+        session,
+        [Ending(order, OrderEvent.CANCEL, EndReason.ACCOUNT_OVERDRAWN) for order in orders],
+        now=now,
+    )
 
 
 def has_open_buys(session: Session, *, user_id: UUID) -> bool:
     """Whether an open buy of this user reserves cash now."""
     mine = (_ORDERS.c.user_id == user_id) & _ORDERS.c.status.in_(OPEN_STATUSES)
-    return session.scalar(select(_ORDERS.c.id).where(mine, _ORDERS.c.reserved_cash > 0).limit(1)) is not None
+    return (
+        session.scalar(select(_ORDERS.c.id).where(mine, _ORDERS.c.reserved_cash > 0).limit(1))
+        is not None
+    )
 
 
 def _lock_open_orders(session: Session, which: ColumnElement[bool]) -> Sequence[AnyRow]:
@@ -158,7 +189,9 @@ def _cancelled(order: AnyRow) -> Ending:
     return Ending(order, OrderEvent.CANCEL, EndReason.CANCELLED_BY_USER)
 
 
-def _write_orders(session: Session, endings: Iterable[Ending], unsettled: Mapping[UUID, int], *, now: datetime) -> None:
+def _write_orders(
+    session: Session, endings: Iterable[Ending], unsettled: Mapping[UUID, int], *, now: datetime
+) -> None:
     alike: defaultdict[tuple[OrderStatus, EndReason, int], list[UUID]] = defaultdict(list)
     for ending in endings:
         status = status_after(OrderStatus(ending.order.status), ending.event)

@@ -33,7 +33,13 @@ from trading.settings import Settings
 _ORDERS = table_of(Order)
 _TOUCHES = table_of(OrderTouch)
 
-_NEEDED = (*LOCKED_COLUMNS, _ORDERS.c.book_price, _ORDERS.c.arriving, _ORDERS.c.accepted_at, _ORDERS.c.request_id)
+_NEEDED = (
+    *LOCKED_COLUMNS,
+    _ORDERS.c.book_price,
+    _ORDERS.c.arriving,
+    _ORDERS.c.accepted_at,
+    _ORDERS.c.request_id,
+)
 
 _BACKOFF_MAX_S = 32
 # Lifting the halt of an account wakes its orders, so until then there is little to look for.
@@ -53,7 +59,9 @@ class ExecutionReport:
     resting: int = 0
     worked_on: WorkedOn = field(default=WorkedOn(), compare=False)
     fills: Mapping[tuple[str, str], int] = field(default_factory=dict, compare=False)
-    over: Mapping[tuple[OrderStatus, EndReason | None], int] = field(default_factory=dict, compare=False)
+    over: Mapping[tuple[OrderStatus, EndReason | None], int] = field(
+        default_factory=dict, compare=False
+    )
 
 
 def execute_orders(
@@ -92,8 +100,14 @@ def execute_orders(
             _take_touches(batch, order, touches[order.id], stock=stock, settings=settings, now=now)
         else:
             tick = ticks.get(order.stock_code)
-            evidence = None if tick is None else _evidence(tick, order, stock=stock, hours=hours, halts=halts, now=now)
-            _look_at_last_trade(batch, order, tick, evidence, stock=stock, settings=settings, now=now)
+            evidence = (
+                None
+                if tick is None
+                else _evidence(tick, order, stock=stock, hours=hours, halts=halts, now=now)
+            )
+            _look_at_last_trade(
+                batch, order, tick, evidence, stock=stock, settings=settings, now=now
+            )
     executed = record(session, batch, now=now)
     for wakeup in wakeups(Task.SETTLE_EXECUTIONS, executed, batch_size=settings.stage_batch_size):
         send_after_commit(session, wakeup)
@@ -103,12 +117,16 @@ def execute_orders(
         postponed=sum(map(len, batch.postponed.values())),
         resting=len(batch.rests) + len(batch.waits),
         worked_on=WorkedOn.of_orders(orders, execution_ids=executed),
-        fills=Counter((fill["side"], fill["rule"]) for fills in batch.fills.values() for fill in fills),
+        fills=Counter(
+            (fill["side"], fill["rule"]) for fills in batch.fills.values() for fill in fills
+        ),
         over=batch.over,
     )
 
 
-def _lock_due(session: Session, order_ids: Sequence[UUID], *, settings: Settings, now: datetime) -> list[AnyRow]:
+def _lock_due(
+    session: Session, order_ids: Sequence[UUID], *, settings: Settings, now: datetime
+) -> list[AnyRow]:
     due = _ORDERS.c.status.in_(OPEN_STATUSES) & _ORDERS.c.wake_at.is_not(None)
     wanted = select(*_NEEDED).where(_ORDERS.c.id.in_(order_ids), due).order_by(_ORDERS.c.id)
     asked = session.execute(by_primary_key(wanted, _ORDERS).with_for_update()).all()
@@ -143,7 +161,13 @@ def _touches_of(session: Session, order_ids: Sequence[UUID]) -> dict[UUID, list[
 
 
 def _take_touches(
-    batch: Decisions, order: AnyRow, touches: Iterable[AnyRow], *, stock: AnyRow, settings: Settings, now: datetime
+    batch: Decisions,
+    order: AnyRow,
+    touches: Iterable[AnyRow],
+    *,
+    stock: AnyRow,
+    settings: Settings,
+    now: datetime,
 ) -> None:
     """Fill an order by what the matcher found for it, as far as its quantity goes."""
     batch.touched.append(order.id)
@@ -151,17 +175,34 @@ def _take_touches(
         quantity = min(touch.quantity, batch.remaining(order))
         if not quantity:
             break
-        _fill(batch, order, quantity, Evidence.of_touch(touch, now), stock=stock, settings=settings, now=now)
+        _fill(
+            batch,
+            order,
+            quantity,
+            Evidence.of_touch(touch, now),
+            stock=stock,
+            settings=settings,
+            now=now,
+        )
     if batch.remaining(order) and not TimeInForce(order.time_in_force).may_wait:
         batch.endings[order.id] = EndReason.NOT_FILLED_AT_ONCE
 
 
 def _evidence(
-    tick: Tick, order: AnyRow, *, stock: AnyRow, hours: MarketHours, halts: Sequence[HaltRecord], now: datetime
+    tick: Tick,
+    order: AnyRow,
+    *,
+    stock: AnyRow,
+    hours: MarketHours,
+    halts: Sequence[HaltRecord],
+    now: datetime,
 ) -> TickEvidence:
     """What the last trade proves for an order: nothing when it came during a halt or after the order's day."""
     alive = may_meet(
-        hours, TimeInForce(order.time_in_force), accepted_at=order.accepted_at, received_at=tick.received_at
+        hours,
+        TimeInForce(order.time_in_force),
+        accepted_at=order.accepted_at,
+        received_at=tick.received_at,
     )
     session = None
     if alive and not any(halt.holds(tick.received_at) for halt in halts):
@@ -229,7 +270,9 @@ def _fill(
     settings: Settings,
     now: datetime,
 ) -> None:
-    batch.fills[order.id].append(execution_row(order, quantity, evidence, stock=stock, settings=settings, now=now))
+    batch.fills[order.id].append(
+        execution_row(order, quantity, evidence, stock=stock, settings=settings, now=now)
+    )
 
 
 def _postpone(batch: Decisions, order: AnyRow, now: datetime) -> None:

@@ -54,7 +54,13 @@ class Evidence:
 
 
 def execution_row(
-    order: AnyRow, quantity: int, evidence: Evidence, *, stock: AnyRow, settings: Settings, now: datetime
+    order: AnyRow,
+    quantity: int,
+    evidence: Evidence,
+    *,
+    stock: AnyRow,
+    settings: Settings,
+    now: datetime,
 ) -> dict[str, Any]:
     """The row of a fill of ``quantity`` shares, unsettled and unapplied; its number among the order's fills is still to be given."""
     amount = evidence.price * quantity

@@ -22,7 +22,9 @@ _STOCKS = table_of(Stock)
 _TOUCHED = exists().where(_TOUCHES.c.order_id == _ORDERS.c.id)
 
 
-def expire_orders(session: Session, *, hours: MarketHours, settings: Settings, now: datetime) -> WorkedOn | None:
+def expire_orders(
+    session: Session, *, hours: MarketHours, settings: Settings, now: datetime
+) -> WorkedOn | None:
     """Expire one batch of DAY orders whose day has ended. None while a matcher has not yet seen all of that day's trades.
 
     An order that was accepted after the last end of a day meets the next day's trades and is left alone. One that the matcher found filled
@@ -39,7 +41,15 @@ def expire_orders(session: Session, *, hours: MarketHours, settings: Settings, n
     )
     # In the order of the index, which a database would else leave for that of the ids, and so read every order there ever was.
     by_acceptance = (_ORDERS.c.accepted_at, _ORDERS.c.id)
-    return _end_some(session, over, by_acceptance, OrderEvent.EXPIRE, EndReason.DAY_ENDED, settings=settings, now=now)
+    return _end_some(
+        session,
+        over,
+        by_acceptance,
+        OrderEvent.EXPIRE,
+        EndReason.DAY_ENDED,
+        settings=settings,
+        now=now,
+    )
 
 
 def end_delisted(session: Session, *, settings: Settings, now: datetime) -> WorkedOn:
@@ -47,7 +57,13 @@ def end_delisted(session: Session, *, settings: Settings, now: datetime) -> Work
     delisted = select(_STOCKS.c.code).where(_STOCKS.c.status == "DELISTED")
     in_its_book = (_ORDERS.c.stock_code.in_(delisted), _ORDERS.c.book_price.is_not(None))
     return _end_some(
-        session, in_its_book, (), OrderEvent.CANCEL, EndReason.STOCK_NOT_TRADABLE, settings=settings, now=now
+        session,
+        in_its_book,
+        (),
+        OrderEvent.CANCEL,
+        EndReason.STOCK_NOT_TRADABLE,
+        settings=settings,
+        now=now,
     )
 
 
@@ -78,7 +94,11 @@ def _looked_at(session: Session, *, settings: Settings, now: datetime) -> dateti
     wait for."""
     of_now = _CURSORS.c.shards == settings.matcher_shards
     cursors, looked, slowest = session.execute(
-        select(func.count(), func.count(case((of_now, 1))), func.min(case((of_now, _CURSORS.c.scanned_at))))
+        select(
+            func.count(),
+            func.count(case((of_now, 1))),
+            func.min(case((of_now, _CURSORS.c.scanned_at))),
+        )
     ).one()
     if not cursors:
         return now

@@ -23,7 +23,9 @@ def running_halt(session: Session) -> HaltRecord | None:
     return next(iter(halts_where(session, IS_RUNNING)), None)
 
 
-def halt(session: Session, *, halt_id: UUID, by: UUID, reason: str | None, now: datetime) -> HaltRecord:
+def halt(
+    session: Session, *, halt_id: UUID, by: UUID, reason: str | None, now: datetime
+) -> HaltRecord:
     """Stop trading. Where it is halted already that halt stands, whoever asked for it and whyever."""
     running = running_halt(session)
     if running is not None:
@@ -49,6 +51,8 @@ def resume(session: Session, *, by: UUID, now: datetime) -> HaltRecord | None:
     if running is None:
         return None
     session.execute(
-        update(_HALTS).where(_HALTS.c.id == running.id, IS_RUNNING).values(running=None, resumed_at=now, resumed_by=by)
+        update(_HALTS)
+        .where(_HALTS.c.id == running.id, IS_RUNNING)
+        .values(running=None, resumed_at=now, resumed_by=by)
     )
     return replace(running, resumed_at=now)

@@ -12,7 +12,9 @@ _CLOSES = table_of(IndexClose)
 _BATCH = 500
 
 
-def record_index_closes(session: Session, index_code: str, closes: Mapping[date, int], *, now: datetime) -> int:
+def record_index_closes(
+    session: Session, index_code: str, closes: Mapping[date, int], *, now: datetime
+) -> int:
     """Write closes (hundredths of a point, above 0) by day; how many they are."""
     rows = [
         {"index_code": index_code, "day": day, "close": close, "updated_at": now}

@@ -91,7 +91,13 @@ class Account:
         if may_owe:
             self.debt = max(self.reserved - self.cash, 0)
         self._repay()
-        facts = trade or {"stock_code": None, "order_id": None, "execution_id": None, "quantity": None, "price": None}
+        facts = trade or {
+            "stock_code": None,
+            "order_id": None,
+            "execution_id": None,
+            "quantity": None,
+            "price": None,
+        }
         return {
             "id": transaction_id or new_id(),
             "user_id": self.user_id,
@@ -139,7 +145,13 @@ def lock_accounts(session: Session, user_ids: Iterable[UUID]) -> dict[UUID, Acco
     return {row[0]: Account(*row) for row in rows}
 
 
-def save(session: Session, accounts: Iterable[Account], transactions: list[dict[str, Any]], *, now: datetime) -> None:
+def save(
+    session: Session,
+    accounts: Iterable[Account],
+    transactions: list[dict[str, Any]],
+    *,
+    now: datetime,
+) -> None:
     """Write the locked accounts back and their new Transactions, a statement each."""
     if transactions:
         session.execute(insert(_TRANSACTIONS), transactions)

@@ -84,18 +84,28 @@ def match_orders(
     if part.gap:
         # Trades before the first one here can't be proven any more, so they fill nothing; matching goes on with those that are there.
         log.warning(
-            "tick_stream_has_a_gap", after=str(place), first=str(part.ticks[0].position if part.ticks else None)
+            "tick_stream_has_a_gap",
+            after=str(place),
+            first=str(part.ticks[0].position if part.ticks else None),
         )
     mine = [tick for tick in part.ticks if shard_of(tick.code, settings.matcher_shards) == shard]
     mine = _not_halted(session, _unread(session, mine, settings))
     found = Matching()
     if mine:
         found = _match(session, mine, hours=hours, settings=settings)
-        _keep(session, found, {tick.position.packed: tick for tick in mine}, settings=settings, now=now)
+        _keep(
+            session,
+            found,
+            {tick.position.packed: tick for tick in mine},
+            settings=settings,
+            now=now,
+        )
     if part.end != place or now - cursor.scanned_at >= _SAY_SO_EVERY:
         scanned_at = cursor.scanned_at if part.more else now
         session.execute(
-            update(_CURSORS).where(*_is(shard, settings)).values(position=part.end.packed, scanned_at=scanned_at)
+            update(_CURSORS)
+            .where(*_is(shard, settings))
+            .values(position=part.end.packed, scanned_at=scanned_at)
         )
     touched = dict.fromkeys(touch.order_id for touch in found.touches)
     return MatchReport(
@@ -112,7 +122,9 @@ def _is(shard: int, settings: Settings) -> tuple[Any, Any]:
     return _CURSORS.c.shards == settings.matcher_shards, _CURSORS.c.shard == shard
 
 
-def _lock_cursor(session: Session, *, shard: int, settings: Settings, now: datetime) -> AnyRow | None:
+def _lock_cursor(
+    session: Session, *, shard: int, settings: Settings, now: datetime
+) -> AnyRow | None:
     """The shard's cursor, locked; made when there is none; None when another process holds it."""
     wanted = select(_CURSORS.c.position, _CURSORS.c.scanned_at).where(*_is(shard, settings))
     cursor = session.execute(wanted.with_for_update(skip_locked=True)).one_or_none()
@@ -148,7 +160,9 @@ def _unread(session: Session, ticks: Sequence[Tick], settings: Settings) -> list
     """The ticks that matchers of another number have not read: a trade fills orders once, also when the number changes and changes back."""
     if not ticks:
         return []
-    others = session.scalars(select(_CURSORS.c.shards).where(_CURSORS.c.shards != settings.matcher_shards).distinct())
+    others = session.scalars(
+        select(_CURSORS.c.shards).where(_CURSORS.c.shards != settings.matcher_shards).distinct()
+    )
     read: dict[str, int] = {}
     for shards in others.all():
         # Locked, in case that they are still at work: then one waits for the other here.
@@ -170,7 +184,9 @@ def _not_halted(session: Session, ticks: Sequence[Tick]) -> list[Tick]:
     return [tick for tick in ticks if not any(halt.holds(tick.received_at) for halt in halts)]
 
 
-def _match(session: Session, ticks: Sequence[Tick], *, hours: MarketHours, settings: Settings) -> Matching:
+def _match(
+    session: Session, ticks: Sequence[Tick], *, hours: MarketHours, settings: Settings
+) -> Matching:
     # Shares have the widest hours of all kinds; what is narrower for a fund is looked at where one of its orders was found.
     filling = [
         tick
@@ -184,7 +200,9 @@ def _match(session: Session, ticks: Sequence[Tick], *, hours: MarketHours, setti
         Traded(code, min(tick.price for tick in ticks), max(tick.price for tick in ticks))
         for code, ticks in sorted(by_stock.items())
     ]
-    ids = {*crossed_orders(session, traded), *arriving_orders(session, by_stock)} if traded else set()
+    ids = (
+        {*crossed_orders(session, traded), *arriving_orders(session, by_stock)} if traded else set()
+    )
     matching = Matching()
     if not ids:
         return matching
@@ -198,7 +216,9 @@ def _match(session: Session, ticks: Sequence[Tick], *, hours: MarketHours, setti
             until = _until(row, by_stock[row.stock_code], hours)
             in_book[row.stock_code].append(_book_order(row, left, until))
     for code, of_stock in in_book.items():
-        matching.add(_match_stock(of_stock, by_stock[code], stocks[code], hours=hours, settings=settings))
+        matching.add(
+            _match_stock(of_stock, by_stock[code], stocks[code], hours=hours, settings=settings)
+        )
     return matching
 
 
@@ -208,11 +228,18 @@ def _until(row: AnyRow, ticks: Sequence[Tick], hours: MarketHours) -> int | None
     # Nearly always the last one is of the order's day, and so are all before it.
     if meets(received_at=ticks[-1].received_at):
         return None
-    return next(tick.position.packed - 1 for tick in ticks if not meets(received_at=tick.received_at))
+    return next(
+        tick.position.packed - 1 for tick in ticks if not meets(received_at=tick.received_at)
+    )
 
 
 def _match_stock(
-    orders: Sequence[BookOrder], ticks: Iterable[Tick], stock: AnyRow, *, hours: MarketHours, settings: Settings
+    orders: Sequence[BookOrder],
+    ticks: Iterable[Tick],
+    stock: AnyRow,
+    *,
+    hours: MarketHours,
+    settings: Settings,
 ) -> Matching:
     prints, base = [], None
     for tick in ticks:
@@ -228,17 +255,29 @@ def _match_stock(
     return match_by_volume(orders, prints, slip=slip)
 
 
-def _keep(session: Session, found: Matching, ticks: Mapping[int, Tick], *, settings: Settings, now: datetime) -> None:
+def _keep(
+    session: Session,
+    found: Matching,
+    ticks: Mapping[int, Tick],
+    *,
+    settings: Settings,
+    now: datetime,
+) -> None:
     """Keep what was found until it is executed, take out of the book what is done there, and wake the execution."""
     if found.touches:
-        session.execute(insert(_TOUCHES), [_touch_row(touch, ticks[touch.by.position]) for touch in found.touches])
+        session.execute(
+            insert(_TOUCHES),
+            [_touch_row(touch, ticks[touch.by.position]) for touch in found.touches],
+        )
     leaving = found.filled | found.had_its_chance
     in_part = {touch.order_id for touch in found.touches} - leaving
     due = {"wake_at": now + timedelta(milliseconds=settings.wake_grace_ms)}
     _change(session, leaving, book_price=None, arriving=False, **due)
     _change(session, in_part, **due)
     _change(session, found.rests - leaving, arriving=False)
-    for wakeup in wakeups(Task.EXECUTE_ORDERS, sorted(leaving | in_part), batch_size=settings.stage_batch_size):
+    for wakeup in wakeups(
+        Task.EXECUTE_ORDERS, sorted(leaving | in_part), batch_size=settings.stage_batch_size
+    ):
         send_after_commit(session, wakeup)
 
 
@@ -260,7 +299,9 @@ def _change(session: Session, ids: Collection[UUID], **values: Any) -> None:
     ordered = sorted(ids)
     for start in range(0, len(ordered), _IDS_PER_STATEMENT):
         session.execute(
-            update(_ORDERS).where(_ORDERS.c.id.in_(ordered[start : start + _IDS_PER_STATEMENT])).values(**values)
+            update(_ORDERS)
+            .where(_ORDERS.c.id.in_(ordered[start : start + _IDS_PER_STATEMENT]))
+            .values(**values)
         )
 
 
@@ -281,7 +322,10 @@ def _lock_in_book(session: Session, ids: Sequence[UUID]) -> list[AnyRow]:
     for start in range(0, len(ids), _IDS_PER_STATEMENT):
         rows += session.execute(
             select(*columns)
-            .where(_ORDERS.c.id.in_(ids[start : start + _IDS_PER_STATEMENT]), _ORDERS.c.book_price.is_not(None))
+            .where(
+                _ORDERS.c.id.in_(ids[start : start + _IDS_PER_STATEMENT]),
+                _ORDERS.c.book_price.is_not(None),
+            )
             .order_by(_ORDERS.c.id)
             .with_for_update()
         ).all()

@@ -28,7 +28,14 @@ from trading.rules.exchange_time import KST, trade_date
 from trading.rules.fills import Fill, Postponement, TickEvidence, fill_at_last_trade
 from trading.rules.market_hours import MarketHours
 from trading.rules.orders import OrderType, Side, TimeInForce, buy_reservation, collared_price
-from trading.rules.price_grid import Market, StockKind, daily_price_range, is_on_grid, nearest_prices, tick_size
+from trading.rules.price_grid import (
+    Market,
+    StockKind,
+    daily_price_range,
+    is_on_grid,
+    nearest_prices,
+    tick_size,
+)
 from trading.settings import Settings
 
 _STOCKS = table_of(Stock)
@@ -42,7 +49,10 @@ _STOCK = select(
     _STOCKS.c.status,
     HALTED_SINCE.label("halted_since"),
     ACCOUNT_HALTED_SINCE.label("account_halted_since"),
-    select(_BALANCES.c.debt).where(_BALANCES.c.user_id == bindparam("owner")).scalar_subquery().label("debt"),
+    select(_BALANCES.c.debt)
+    .where(_BALANCES.c.user_id == bindparam("owner"))
+    .scalar_subquery()
+    .label("debt"),
 ).where(_STOCKS.c.code == bindparam("wanted"))
 
 # What a market order is in the book for, so that every trade meets it.
@@ -122,7 +132,9 @@ def stand(
     _check_shape(terms, settings)
     tick = market.tick
     stock = _stock(session, terms.stock_code, user_id)
-    if terms.is_immediate and not hours.accepts_at_once(now, order_type=terms.order_type, kind=stock.kind):
+    if terms.is_immediate and not hours.accepts_at_once(
+        now, order_type=terms.order_type, kind=stock.kind
+    ):
         opening = hours.next_opening(now, order_type=terms.order_type, kind=stock.kind)
         raise MarketClosed(next_open=opening.astimezone(KST).isoformat())
     if terms.limit_price is not None:
@@ -137,8 +149,12 @@ def stand(
     if terms.order_type is OrderType.MARKET and isinstance(arrival, Fill):
         price = collared_price(arrival.price, settings.market_buy_collar_bp)
     if terms.side is Side.BUY and price is None:
-        raise NoLivePrice(stock_code=terms.stock_code, age_ms=None if tick is None else tick.age_ms(now))
-    book_price, arriving, wake_at, is_due = _place_in_the_book(terms, arrival, settings=settings, now=now)
+        raise NoLivePrice(
+            stock_code=terms.stock_code, age_ms=None if tick is None else tick.age_ms(now)
+        )
+    book_price, arriving, wake_at, is_due = _place_in_the_book(
+        terms, arrival, settings=settings, now=now
+    )
     return Standing(
         stock_name=stock.name,
         market=stock.market,
@@ -158,7 +174,9 @@ def reservation(terms: Terms, standing: Standing, *, quantity: int, settings: Se
     """The cash (won) that ``quantity`` shares of a buy set aside; none of a sale, which sets aside shares."""
     if terms.side is Side.SELL or standing.price is None:
         return 0
-    return buy_reservation(quantity=quantity, price=standing.price, commission_ppm=settings.commission_ppm)
+    return buy_reservation(
+        quantity=quantity, price=standing.price, commission_ppm=settings.commission_ppm
+    )
 
 
 def _check_shape(terms: Terms, settings: Settings) -> None:
@@ -190,32 +208,48 @@ def _stock(session: Session, code: str, user_id: UUID) -> _Stock:
     return _Stock(row.name, row.market, row.kind)
 
 
-def _check_price(price: int, stock: _Stock, tick: Tick | None, *, hours: MarketHours, now: datetime) -> None:
+def _check_price(
+    price: int, stock: _Stock, tick: Tick | None, *, hours: MarketHours, now: datetime
+) -> None:
     if not is_on_grid(price, stock.kind):
         raise InvalidTickSize(
-            price=price, tick_size=tick_size(price, stock.kind), nearest_prices=list(nearest_prices(price, stock.kind))
+            price=price,
+            tick_size=tick_size(price, stock.kind),
+            nearest_prices=list(nearest_prices(price, stock.kind)),
         )
     # A base price is good for its own day: overnight tomorrow's is not known yet, and yesterday's says nothing of it.
     if tick is None or tick.base is None or trade_date(tick.received_at) != hours.trading_day(now):
         return
     limits = daily_price_range(tick.base, stock.kind, stock.market)
     if not limits.lower <= price <= limits.upper:
-        raise PriceOutOfRange(price=price, lower_limit=limits.lower, upper_limit=limits.upper, base_price=tick.base)
+        raise PriceOutOfRange(
+            price=price, lower_limit=limits.lower, upper_limit=limits.upper, base_price=tick.base
+        )
 
 
-def _evidence(tick: Tick | None, kind: StockKind, *, hours: MarketHours, now: datetime) -> TickEvidence | None:
+def _evidence(
+    tick: Tick | None, kind: StockKind, *, hours: MarketHours, now: datetime
+) -> TickEvidence | None:
     if tick is None:
         return None
     # What arrives in an auction, or after one that has just closed, is not met by the trades from before: continuous trading alone has a
     # last trade to be filled at.
     continuous = hours.accepts_at_once(now, order_type=OrderType.LIMIT, kind=kind)
-    session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=kind) if continuous else None
+    session = (
+        hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=kind)
+        if continuous
+        else None
+    )
     return TickEvidence(price=tick.price, age_ms=tick.age_ms(now), session=session)
 
 
 def place_now(market: MarketLook, now: datetime) -> int:
     """The last place of the stream now. Where it can't be seen the clock stands in for it, as places begin with the milliseconds of a clock."""
-    seen = [place for place in (market.end, market.tick.position if market.tick else None) if place is not None]
+    seen = [
+        place
+        for place in (market.end, market.tick.position if market.tick else None)
+        if place is not None
+    ]
     return max(seen, default=Position(int(now.timestamp() * 1_000), 0)).packed
 
 
@@ -235,4 +269,9 @@ def _place_in_the_book(
     if terms.is_immediate:
         return None, False, soon, True
     # A marketable order is in the book as well, so that no trade is missed between its arrival and its execution.
-    return terms.limit_price, arrival is not Postponement.PRICE_NOT_MET, soon if marketable else None, marketable
+    return (
+        terms.limit_price,
+        arrival is not Postponement.PRICE_NOT_MET,
+        soon if marketable else None,
+        marketable,
+    )

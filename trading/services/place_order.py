@@ -14,7 +14,12 @@ from trading.database.transactions import send_after_commit
 from trading.database.types import Shares, Won
 from trading.market.quote_book import QuoteBook
 from trading.queue import Task, Wakeup
-from trading.rules.errors import AccountOverdrawn, ClientOrderIdTaken, InsufficientCash, InsufficientQuantity
+from trading.rules.errors import (
+    AccountOverdrawn,
+    ClientOrderIdTaken,
+    InsufficientCash,
+    InsufficientQuantity,
+)
 from trading.rules.exchange_time import trade_date
 from trading.rules.fees import SaleTaxes, commission, largest_affordable_quantity, sale_taxes
 from trading.rules.market_hours import MarketHours
@@ -76,7 +81,9 @@ def place_order(
     Raises what ``trading.services.order_terms.stand`` does, and InsufficientCash, InsufficientQuantity or ClientOrderIdTaken.
     """
     market = look_at_market(quotes, command.stock_code)
-    standing = stand(session, command, market, user_id=command.user_id, hours=hours, settings=settings, now=now)
+    standing = stand(
+        session, command, market, user_id=command.user_id, hours=hours, settings=settings, now=now
+    )
     reserved_cash = reservation(command, standing, quantity=command.quantity, settings=settings)
     _insert(session, command, standing, reserved_cash=reserved_cash, now=now)
     if command.side is Side.BUY:
@@ -115,7 +122,9 @@ def preview_order(
 ) -> OrderPreview:
     """What an order would come to, by the same checks; nothing is written. Raises the refusals that the order would meet."""
     market = look_at_market(quotes, command.stock_code)
-    standing = stand(session, command, market, user_id=command.user_id, hours=hours, settings=settings, now=now)
+    standing = stand(
+        session, command, market, user_id=command.user_id, hours=hours, settings=settings, now=now
+    )
     price = command.limit_price or (standing.tick.price if standing.tick else None)
     needed = reservation(command, standing, quantity=command.quantity, settings=settings)
     if command.client_order_id is not None and _knows(session, command):
@@ -158,7 +167,9 @@ def _taxes(side: Side, amount: int | None, standing: Standing, now: datetime) ->
     return sale_taxes(amount, market=standing.market, kind=standing.kind, on=trade_date(now))
 
 
-def _insert(session: Session, command: PlaceOrder, standing: Standing, *, reserved_cash: int, now: datetime) -> None:
+def _insert(
+    session: Session, command: PlaceOrder, standing: Standing, *, reserved_cash: int, now: datetime
+) -> None:
     order = {
         "id": command.order_id,
         "user_id": command.user_id,
@@ -191,7 +202,9 @@ def _insert(session: Session, command: PlaceOrder, standing: Standing, *, reserv
 
 
 def _knows(session: Session, command: PlaceOrder) -> bool:
-    mine = (_ORDERS.c.user_id == command.user_id) & (_ORDERS.c.client_order_id == command.client_order_id)
+    mine = (_ORDERS.c.user_id == command.user_id) & (
+        _ORDERS.c.client_order_id == command.client_order_id
+    )
     return session.scalar(select(_ORDERS.c.id).where(mine)) is not None
 
 
@@ -202,13 +215,17 @@ def _reserve_cash(
     if rows_changed(session, _RESERVE_CASH, {"owner": command.user_id, "needed": needed}) != 1:
         available = _available_cash(session, command.user_id)
         raise InsufficientCash(
-            needed=needed, available=available, largest_quantity=_largest_quantity(available, standing, settings)
+            needed=needed,
+            available=available,
+            largest_quantity=_largest_quantity(available, standing, settings),
         )
 
 
 def _available_cash(session: Session, user_id: UUID) -> int:
     available: int = session.execute(
-        select(_BALANCES.c.cash_balance - _BALANCES.c.reserved_cash).where(_BALANCES.c.user_id == user_id)
+        select(_BALANCES.c.cash_balance - _BALANCES.c.reserved_cash).where(
+            _BALANCES.c.user_id == user_id
+        )
     ).scalar_one()
     if available < 0:
         raise AccountOverdrawn(debt=-available)
@@ -237,7 +254,9 @@ def _held(session: Session, command: PlaceOrder) -> tuple[int, int]:
     return (row.quantity, row.reserved_quantity) if row else (0, 0)
 
 
-def _short_of_shares(session: Session, command: PlaceOrder, *, held: int, reserved: int) -> InsufficientQuantity:
+def _short_of_shares(
+    session: Session, command: PlaceOrder, *, held: int, reserved: int
+) -> InsufficientQuantity:
     mine = (_ORDERS.c.user_id == command.user_id) & (_ORDERS.c.stock_code == command.stock_code)
     holding_back = session.scalars(
         select(_ORDERS.c.id)
@@ -252,5 +271,8 @@ def _short_of_shares(session: Session, command: PlaceOrder, *, held: int, reserv
         .limit(_RESERVED_BY_MAX)
     )
     return InsufficientQuantity(
-        needed=command.quantity, held=held, reserved=reserved, reserved_by=[str(one) for one in holding_back]
+        needed=command.quantity,
+        held=held,
+        reserved=reserved,
+        reserved_by=[str(one) for one in holding_back],
     )

@@ -45,7 +45,9 @@ def set_alerts(
         raise ValidationFailed(field=AlertKind.LOWER, limit=upper - 1)
     gone = [kind for kind, bound in bounds.items() if bound is None and kind in there]
     if gone:
-        session.execute(delete(_ALERTS).where(_ALERTS.c.item_id == item_id, _ALERTS.c.kind.in_(gone)))
+        session.execute(
+            delete(_ALERTS).where(_ALERTS.c.item_id == item_id, _ALERTS.c.kind.in_(gone))
+        )
     last_price = None if market.tick is None else market.tick.price
     armed = [
         {
@@ -59,7 +61,9 @@ def set_alerts(
             **_UNFIRED,
         }
         for kind, bound in sorted(wanted.items())
-        if bound is not None and (kind in bounds or rearm) and not _stands(there.get(kind), bound, now)
+        if bound is not None
+        and (kind in bounds or rearm)
+        and not _stands(there.get(kind), bound, now)
     ]
     upsert(session, _ALERTS, armed, update=_WRITTEN_WHEN_ARMED)
 
@@ -67,7 +71,10 @@ def set_alerts(
 def _lock(session: Session, item_id: UUID) -> dict[AlertKind, AnyRow]:
     """An item's alerts, locked in the order of their keys."""
     wanted = select(_ALERTS).where(_ALERTS.c.item_id == item_id).order_by(_ALERTS.c.kind)
-    return {AlertKind(row.kind): row for row in session.execute(by_primary_key(wanted, _ALERTS).with_for_update())}
+    return {
+        AlertKind(row.kind): row
+        for row in session.execute(by_primary_key(wanted, _ALERTS).with_for_update())
+    }
 
 
 def _place(alert: AnyRow | None, market: MarketLook, now: datetime) -> int:
@@ -78,7 +85,11 @@ def _place(alert: AnyRow | None, market: MarketLook, now: datetime) -> int:
 
 def _stands(alert: AnyRow | None, bound: int, now: datetime) -> bool:
     """Whether an alert is as it is wanted: armed, or armed by this very request, whose transaction runs a second time."""
-    return alert is not None and alert.bound == bound and (alert.fired_at is None or alert.armed_at == now)
+    return (
+        alert is not None
+        and alert.bound == bound
+        and (alert.fired_at is None or alert.armed_at == now)
+    )
 
 
 def save_checked(session: Session, alerts: list[dict[str, Any]]) -> None:

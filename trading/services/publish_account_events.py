@@ -40,7 +40,9 @@ class AccountEventPublisher:
         try:
             self._publish(events)
         except (MarketUnavailable, DatabaseUnavailable) as fault:
-            log.warning("account_events_not_published", count=len(events), reason=type(fault).__name__)
+            log.warning(
+                "account_events_not_published", count=len(events), reason=type(fault).__name__
+            )
         except Exception:
             log.exception("account_events_not_published", count=len(events))
 
@@ -55,8 +57,14 @@ class AccountEventPublisher:
         behind |= self._streams.append([event for event in events if event.user_id not in behind])
         if not behind:
             return
-        ranges = {user_id: (event_id, given[user_id][-1].id) for user_id, event_id in behind.items()}
-        short = {user_id: (first, last) for user_id, (first, last) in ranges.items() if last - first <= _FETCHED_MAX}
+        ranges = {
+            user_id: (event_id, given[user_id][-1].id) for user_id, event_id in behind.items()
+        }
+        short = {
+            user_id: (first, last)
+            for user_id, (first, last) in ranges.items()
+            if last - first <= _FETCHED_MAX
+        }
         still = self._streams.append(self._database.read(partial(events_within, ranges=short)))
         for user_id in behind.keys() - short.keys() | still.keys():
             self._append_behind(user_id, still.get(user_id, behind[user_id]))
@@ -82,14 +90,20 @@ class AccountEventPublisher:
         self._streams.remember_sweep(now)
         return repaired
 
-    def _heads_changed_since(self, since: datetime, batch_size: int) -> Iterator[list[tuple[UUID, int]]]:
+    def _heads_changed_since(
+        self, since: datetime, batch_size: int
+    ) -> Iterator[list[tuple[UUID, int]]]:
         after: UUID | None = None
-        while heads := self._database.read(partial(heads_changed_since, since=since, after=after, limit=batch_size)):
+        while heads := self._database.read(
+            partial(heads_changed_since, since=since, after=after, limit=batch_size)
+        ):
             yield heads
             after = heads[-1][0]
 
     def _begin(self, user_id: UUID, since: datetime) -> bool:
-        recent = list(dropwhile(lambda event: event.occurred_at < since, self._newest_behind(user_id, 0)))
+        recent = list(
+            dropwhile(lambda event: event.occurred_at < since, self._newest_behind(user_id, 0))
+        )
         self._streams.append(recent)
         return bool(recent)
 
@@ -103,5 +117,10 @@ class AccountEventPublisher:
 
     def _newest_behind(self, user_id: UUID, event_id: int) -> list[AccountEvent]:
         return self._database.read(
-            partial(newest_events_behind, user_id=user_id, event_id=event_id, limit=keys.ACCOUNT_STREAM_MAXLEN)
+            partial(
+                newest_events_behind,
+                user_id=user_id,
+                event_id=event_id,
+                limit=keys.ACCOUNT_STREAM_MAXLEN,
+            )
         )

@@ -117,16 +117,24 @@ def complete(session: Session, mine: Claim, answer: StoredAnswer) -> None:
 def give_up(session: Session, mine: Claim) -> None:
     """Forget a claim whose work did nothing, so that the same key may try again at once."""
     session.execute(
-        delete(_RECEIPTS).where(*_at(mine), _RECEIPTS.c.claim_id == mine.claim_id, _RECEIPTS.c.status.is_(None))
+        delete(_RECEIPTS).where(
+            *_at(mine), _RECEIPTS.c.claim_id == mine.claim_id, _RECEIPTS.c.status.is_(None)
+        )
     )
 
 
 def completed(session: Session, mine: Claim) -> StoredAnswer | None:
     """The answer of this very run, if its transaction landed."""
     row = session.execute(
-        select(_RECEIPTS).where(*_at(mine), _RECEIPTS.c.claim_id == mine.claim_id, _RECEIPTS.c.status.is_not(None))
+        select(_RECEIPTS).where(
+            *_at(mine), _RECEIPTS.c.claim_id == mine.claim_id, _RECEIPTS.c.status.is_not(None)
+        )
     ).one_or_none()
-    return None if row is None else StoredAnswer(status=row.status, body=row.body, location=row.location)
+    return (
+        None
+        if row is None
+        else StoredAnswer(status=row.status, body=row.body, location=row.location)
+    )
 
 
 def purge(session: Session, *, keep_h: int, now: datetime) -> int:
@@ -138,7 +146,9 @@ def purge(session: Session, *, keep_h: int, now: datetime) -> int:
         .limit(PURGE_BATCH)
     ).all()
     for scope, key in old:
-        session.execute(delete(_RECEIPTS).where(_RECEIPTS.c.scope == scope, _RECEIPTS.c.idempotency_key == key))
+        session.execute(
+            delete(_RECEIPTS).where(_RECEIPTS.c.scope == scope, _RECEIPTS.c.idempotency_key == key)
+        )
     return len(old)
 
 

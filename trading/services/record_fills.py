@@ -12,9 +12,22 @@ from sqlalchemy.orm import Session
 
 from trading.database.rows import AnyRow
 from trading.database.tables import Order, OrderExecution, table_of
-from trading.rules.orders import EndReason, OrderEvent, OrderStatus, Side, status_after, status_after_fill
+from trading.rules.orders import (
+    EndReason,
+    OrderEvent,
+    OrderStatus,
+    Side,
+    status_after,
+    status_after_fill,
+)
 from trading.services.account_events import note_fill, note_order
-from trading.services.end_orders import LOCKED_COLUMNS, Ending, delete_touches, end_orders, unsettled_cost
+from trading.services.end_orders import (
+    LOCKED_COLUMNS,
+    Ending,
+    delete_touches,
+    end_orders,
+    unsettled_cost,
+)
 from trading.services.ledger import Account, lock_accounts, save
 
 _ORDERS = table_of(Order)
@@ -32,7 +45,9 @@ class Decisions:
     """
 
     orders: Mapping[UUID, AnyRow]
-    fills: defaultdict[UUID, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    fills: defaultdict[UUID, list[dict[str, Any]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     touched: list[UUID] = field(default_factory=list)
     endings: dict[UUID, EndReason] = field(default_factory=dict)
     postponed: defaultdict[int, list[UUID]] = field(default_factory=lambda: defaultdict(list))
@@ -56,7 +71,9 @@ def record(session: Session, decisions: Decisions, *, now: datetime) -> list[UUI
     before = unsettled_cost(session, _buys(decisions, decisions.fills))
     short = _shortfalls(decisions, before)
     ending_buys = _buys(decisions, decisions.endings)
-    accounts = lock_accounts(session, {decisions.orders[order_id].user_id for order_id in {*short, *ending_buys}})
+    accounts = lock_accounts(
+        session, {decisions.orders[order_id].user_id for order_id in {*short, *ending_buys}}
+    )
     _cover(session, decisions, short, accounts, now=now)
     executions = _number(session, decisions)
     if executions:
@@ -99,19 +116,25 @@ def _cover(
         if account.available >= missing:
             account.reserve(missing)
             session.execute(
-                update(_ORDERS).where(_ORDERS.c.id == order_id).values(reserved_cash=_ORDERS.c.reserved_cash + missing)
+                update(_ORDERS)
+                .where(_ORDERS.c.id == order_id)
+                .values(reserved_cash=_ORDERS.c.reserved_cash + missing)
             )
         else:
             del decisions.fills[order_id]
             decisions.endings.pop(order_id, None)
             decisions.unpaid += 1
             # Ended at once: the next order of the same account may need what this one gives back.
-            _end_orders(session, decisions, [_ending(order, EndReason.INSUFFICIENT_CASH)], accounts, now=now)
+            _end_orders(
+                session, decisions, [_ending(order, EndReason.INSUFFICIENT_CASH)], accounts, now=now
+            )
 
 
 def _number(session: Session, decisions: Decisions) -> list[dict[str, Any]]:
     """All new executions, each with its number among the fills of its order."""
-    earlier = [order_id for order_id in decisions.fills if decisions.orders[order_id].executed_quantity]
+    earlier = [
+        order_id for order_id in decisions.fills if decisions.orders[order_id].executed_quantity
+    ]
     last: dict[UUID, int] = {}
     if earlier:
         rows = session.execute(
@@ -133,7 +156,9 @@ def _write_fills(session: Session, decisions: Decisions, *, now: datetime) -> No
     for order_id, fills in decisions.fills.items():
         order = decisions.orders[order_id]
         executed = order.executed_quantity + decisions.filled_quantity(order_id)
-        status = status_after_fill(OrderStatus(order.status), ordered=order.quantity, executed=executed)
+        status = status_after_fill(
+            OrderStatus(order.status), ordered=order.quantity, executed=executed
+        )
         for fill in fills:
             note_fill(session, fill)
         note_order(session, order._asdict(), at=now, status=status, executed_quantity=executed)
@@ -167,14 +192,26 @@ def _write_fills(session: Session, decisions: Decisions, *, now: datetime) -> No
 
 def _write_waiting(session: Session, decisions: Decisions, *, now: datetime) -> None:
     for seconds, ids in decisions.postponed.items():
-        session.execute(update(_ORDERS).where(_ORDERS.c.id.in_(ids)).values(wake_at=now + timedelta(seconds=seconds)))
+        session.execute(
+            update(_ORDERS)
+            .where(_ORDERS.c.id.in_(ids))
+            .values(wake_at=now + timedelta(seconds=seconds))
+        )
     if decisions.rests:
-        session.execute(update(_ORDERS).where(_ORDERS.c.id.in_(decisions.rests)).values(wake_at=None, arriving=False))
+        session.execute(
+            update(_ORDERS)
+            .where(_ORDERS.c.id.in_(decisions.rests))
+            .values(wake_at=None, arriving=False)
+        )
     if decisions.waits:
-        session.execute(update(_ORDERS).where(_ORDERS.c.id.in_(decisions.waits)).values(wake_at=None))
+        session.execute(
+            update(_ORDERS).where(_ORDERS.c.id.in_(decisions.waits)).values(wake_at=None)
+        )
 
 
-def _end(session: Session, decisions: Decisions, accounts: dict[UUID, Account], *, now: datetime) -> None:
+def _end(
+    session: Session, decisions: Decisions, accounts: dict[UUID, Account], *, now: datetime
+) -> None:
     if not decisions.endings:
         return
     # Read anew: the fills above have changed some of them.
@@ -195,7 +232,9 @@ def _end_orders(
 ) -> None:
     end_orders(session, endings, now=now, accounts=accounts)
     for ending in endings:
-        decisions.over[status_after(OrderStatus(ending.order.status), ending.event), ending.reason] += 1
+        decisions.over[
+            status_after(OrderStatus(ending.order.status), ending.event), ending.reason
+        ] += 1
 
 
 def _ending(order: AnyRow, reason: EndReason) -> Ending:

@@ -58,7 +58,9 @@ def settle_executions(
         cost = execution.amount + execution.commission if execution.side == Side.BUY else 0
         if cost:
             spent[execution.order_id] += cost
-        transactions.append(_transaction(accounts[execution.user_id], execution, reserved=cost, now=now))
+        transactions.append(
+            _transaction(accounts[execution.user_id], execution, reserved=cost, now=now)
+        )
     _release_what_is_left(session, orders, spent, accounts, settings)
     save(session, accounts.values(), transactions, now=now)
     settled = [execution.id for execution in executions]
@@ -74,7 +76,9 @@ def _lock_orders(session: Session, execution_ids: Sequence[UUID]) -> dict[UUID, 
     The order's lock guards its executions too, so they need none of their own: whoever settles or fills an order holds it.
     """
     order_ids = session.scalars(
-        select(_EXECUTIONS.c.order_id).where(_EXECUTIONS.c.id.in_(execution_ids), _EXECUTIONS.c.settled_at.is_(None))
+        select(_EXECUTIONS.c.order_id).where(
+            _EXECUTIONS.c.id.in_(execution_ids), _EXECUTIONS.c.settled_at.is_(None)
+        )
     ).all()
     if not order_ids:
         return {}
@@ -96,7 +100,9 @@ def _lock_orders(session: Session, execution_ids: Sequence[UUID]) -> dict[UUID, 
     return {row.id: row for row in rows}
 
 
-def _transaction(account: Account, execution: AnyRow, *, reserved: int, now: datetime) -> dict[str, Any]:
+def _transaction(
+    account: Account, execution: AnyRow, *, reserved: int, now: datetime
+) -> dict[str, Any]:
     return account.post(
         TransactionType(execution.side),
         amount=execution.amount,
@@ -129,7 +135,9 @@ def _release_what_is_left(
         keeps = _still_needed(order, left, settings)
         accounts[order.user_id].release(left - keeps)
         if keeps:
-            session.execute(update(_ORDERS).where(_ORDERS.c.id == order_id).values(reserved_cash=keeps))
+            session.execute(
+                update(_ORDERS).where(_ORDERS.c.id == order_id).values(reserved_cash=keeps)
+            )
         else:
             finished.append(order_id)
     if finished:
@@ -142,5 +150,7 @@ def _still_needed(order: AnyRow, left: int, settings: Settings) -> int:
         return 0
     if order.limit_price is None:
         return left
-    needed = buy_reservation(quantity=order.remaining, price=order.limit_price, commission_ppm=settings.commission_ppm)
+    needed = buy_reservation(
+        quantity=order.remaining, price=order.limit_price, commission_ppm=settings.commission_ppm
+    )
     return min(left, needed)

@@ -35,7 +35,10 @@ def import_stocks(session: Session, listing: Sequence[ListedStock], *, now: date
     """
     ordered = sorted(listing, key=lambda stock: stock.code)
     for start in range(0, len(ordered), _BATCH):
-        rows = [{**asdict(stock), "status": "TRADABLE", "updated_at": now} for stock in ordered[start : start + _BATCH]]
+        rows = [
+            {**asdict(stock), "status": "TRADABLE", "updated_at": now}
+            for stock in ordered[start : start + _BATCH]
+        ]
         upsert(session, _STOCKS, rows, update=_FROM_LISTING)
     return len(ordered)
 

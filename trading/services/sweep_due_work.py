@@ -34,7 +34,10 @@ def find_overdue(session: Session, *, settings: Settings, now: datetime) -> Over
     limit = settings.stage_batch_size * BATCHES_PER_STAGE
     overdue_since = now - timedelta(milliseconds=settings.wake_grace_ms)
     orders = session.scalars(
-        select(_ORDERS.c.id).where(_ORDERS.c.wake_at <= now).order_by(_ORDERS.c.wake_at, _ORDERS.c.id).limit(limit)
+        select(_ORDERS.c.id)
+        .where(_ORDERS.c.wake_at <= now)
+        .order_by(_ORDERS.c.wake_at, _ORDERS.c.id)
+        .limit(limit)
     ).all()
     unsettled = session.scalars(
         select(_EXECUTIONS.c.id)
@@ -61,5 +64,9 @@ def find_overdue(session: Session, *, settings: Settings, now: datetime) -> Over
         orders=len(orders),
         unsettled=len(unsettled),
         unapplied=len(unapplied),
-        wakeups=tuple(one for task, ids in found for one in wakeups(task, ids, batch_size=settings.stage_batch_size)),
+        wakeups=tuple(
+            one
+            for task, ids in found
+            for one in wakeups(task, ids, batch_size=settings.stage_batch_size)
+        ),
     )

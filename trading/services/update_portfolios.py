@@ -37,7 +37,9 @@ class _Holding:
 _EMPTY = _Holding(Position(), 0, 0)
 
 
-def update_portfolios(session: Session, execution_ids: Sequence[UUID], *, now: datetime) -> WorkedOn:
+def update_portfolios(
+    session: Session, execution_ids: Sequence[UUID], *, now: datetime
+) -> WorkedOn:
     """Apply the settled, unapplied fills among these executions; what was applied."""
     executions = session.execute(
         select(_EXECUTIONS)
@@ -59,7 +61,9 @@ def update_portfolios(session: Session, execution_ids: Sequence[UUID], *, now: d
         position, realized, reserved = held.position, held.realized_profit, held.reserved_quantity
         if execution.side == Side.BUY:
             position = position.bought(
-                quantity=execution.quantity, amount=execution.amount, commission=execution.commission
+                quantity=execution.quantity,
+                amount=execution.amount,
+                commission=execution.commission,
             )
         else:
             position, sale = position.sold(
@@ -73,16 +77,25 @@ def update_portfolios(session: Session, execution_ids: Sequence[UUID], *, now: d
             sales.append({**execution._asdict(), "applied_at": now, **asdict(sale)})
         holdings[key] = _Holding(position, realized, reserved)
     _write_holdings(session, holdings, now=now)
-    upsert(session, _EXECUTIONS, sales, update=("cost", "buy_commission", "realized_profit", "applied_at"))
+    upsert(
+        session,
+        _EXECUTIONS,
+        sales,
+        update=("cost", "buy_commission", "realized_profit", "applied_at"),
+    )
     bought = [execution.id for execution in executions if execution.side == Side.BUY]
     if bought:
-        session.execute(update(_EXECUTIONS).where(_EXECUTIONS.c.id.in_(bought)).values(applied_at=now))
+        session.execute(
+            update(_EXECUTIONS).where(_EXECUTIONS.c.id.in_(bought)).values(applied_at=now)
+        )
     return _worked_on(session, executions)
 
 
 def _worked_on(session: Session, executions: Sequence[AnyRow]) -> WorkedOn:
     order_ids = tuple(dict.fromkeys(execution.order_id for execution in executions))
-    requests = select(_ORDERS.c.request_id).where(_ORDERS.c.id.in_(order_ids), _ORDERS.c.request_id.is_not(None))
+    requests = select(_ORDERS.c.request_id).where(
+        _ORDERS.c.id.in_(order_ids), _ORDERS.c.request_id.is_not(None)
+    )
     return WorkedOn(
         order_ids=order_ids,
         execution_ids=tuple(execution.id for execution in executions),
@@ -91,7 +104,9 @@ def _worked_on(session: Session, executions: Sequence[AnyRow]) -> WorkedOn:
     )
 
 
-def _lock_holdings(session: Session, executions: Sequence[AnyRow], *, now: datetime) -> dict[_HoldingKey, _Holding]:
+def _lock_holdings(
+    session: Session, executions: Sequence[AnyRow], *, now: datetime
+) -> dict[_HoldingKey, _Holding]:
     """Lock the holdings that these executions touch, by ascending key; those that a purchase opens are made first, empty.
 
     Made first, because two workers that both found no row would otherwise both start from nothing.
@@ -105,17 +120,25 @@ def _lock_holdings(session: Session, executions: Sequence[AnyRow], *, now: datet
     )
     touched = sorted({(one.user_id, one.stock_code) for one in executions})
     key = tuple_(_HOLDINGS.c.user_id, _HOLDINGS.c.stock_code)
-    wanted = select(_HOLDINGS).where(key.in_(touched)).order_by(_HOLDINGS.c.user_id, _HOLDINGS.c.stock_code)
+    wanted = (
+        select(_HOLDINGS)
+        .where(key.in_(touched))
+        .order_by(_HOLDINGS.c.user_id, _HOLDINGS.c.stock_code)
+    )
     rows = session.execute(by_primary_key(wanted, _HOLDINGS).with_for_update())
     return {
         (row.user_id, row.stock_code): _Holding(
-            Position(row.quantity, row.cost, row.buy_commission), row.realized_profit, row.reserved_quantity
+            Position(row.quantity, row.cost, row.buy_commission),
+            row.realized_profit,
+            row.reserved_quantity,
         )
         for row in rows
     }
 
 
-def _write_holdings(session: Session, holdings: Mapping[_HoldingKey, _Holding], *, now: datetime) -> None:
+def _write_holdings(
+    session: Session, holdings: Mapping[_HoldingKey, _Holding], *, now: datetime
+) -> None:
     kept, emptied = [], []
     for key, holding in sorted(holdings.items()):
         if not 0 <= holding.reserved_quantity <= holding.position.quantity:
@@ -126,10 +149,21 @@ def _write_holdings(session: Session, holdings: Mapping[_HoldingKey, _Holding], 
             kept.append(row)
         else:
             emptied.append(key)
-    columns = ("quantity", "reserved_quantity", "cost", "buy_commission", "realized_profit", "updated_at")
+    columns = (
+        "quantity",
+        "reserved_quantity",
+        "cost",
+        "buy_commission",
+        "realized_profit",
+        "updated_at",
+    )
     upsert(session, _HOLDINGS, kept, update=columns)
     if emptied:
-        session.execute(delete(_HOLDINGS).where(tuple_(_HOLDINGS.c.user_id, _HOLDINGS.c.stock_code).in_(emptied)))
+        session.execute(
+            delete(_HOLDINGS).where(
+                tuple_(_HOLDINGS.c.user_id, _HOLDINGS.c.stock_code).in_(emptied)
+            )
+        )
 
 
 def _row(key: _HoldingKey, holding: _Holding, now: datetime) -> dict[str, Any]:

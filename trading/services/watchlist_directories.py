@@ -33,12 +33,24 @@ DEFAULT_NAME = "관심 종목"
 
 def lock_watchlist(session: Session, user_id: UUID, *, now: datetime) -> None:
     """Make all other changes of this user's watchlist wait for the COMMIT. His default directory is there afterwards, if it was not before."""
-    default = {"id": user_id, "user_id": user_id, "name": DEFAULT_NAME, "position": 0, "created_at": now}
+    default = {
+        "id": user_id,
+        "user_id": user_id,
+        "name": DEFAULT_NAME,
+        "position": 0,
+        "created_at": now,
+    }
     upsert(session, _DIRECTORIES, [default], update=("user_id",))
 
 
 def open_directory(
-    session: Session, *, directory_id: UUID, user_id: UUID, name: str, settings: Settings, now: datetime
+    session: Session,
+    *,
+    directory_id: UUID,
+    user_id: UUID,
+    name: str,
+    settings: Settings,
+    now: datetime,
 ) -> None:
     """Add a directory behind the others. Raises WatchlistLimitReached or WatchlistNameTaken."""
     lock_watchlist(session, user_id, now=now)
@@ -79,14 +91,18 @@ def change_directory(
     if name in {other.name for other in others}:
         raise WatchlistNameTaken
     if name is not None:
-        session.execute(update(_DIRECTORIES).where(_DIRECTORIES.c.id == directory_id).values(name=name))
+        session.execute(
+            update(_DIRECTORIES).where(_DIRECTORIES.c.id == directory_id).values(name=name)
+        )
     if position is not None:
         ids = [other.id for other in others]
         ids.insert(position, directory_id)
         write_order(session, _DIRECTORIES, ids)
 
 
-def remove_directory(session: Session, *, directory_id: UUID, user_id: UUID, force: bool, now: datetime) -> None:
+def remove_directory(
+    session: Session, *, directory_id: UUID, user_id: UUID, force: bool, now: datetime
+) -> None:
     """Remove a directory; with ``force`` its items and their alerts go too.
 
     Raises WatchlistDirectoryNotFound, WatchlistDefaultStays, or WatchlistDirectoryNotEmpty without ``force``.
@@ -106,7 +122,9 @@ def forget_watchlist(session: Session, user_id: UUID, *, now: datetime) -> None:
     """Remove all that a user watches, with every directory: for an account that is closed."""
     lock_watchlist(session, user_id, now=now)
     mine = select(_DIRECTORIES.c.id).where(_DIRECTORIES.c.user_id == user_id)
-    remove_items(session, session.scalars(select(_ITEMS.c.id).where(_ITEMS.c.directory_id.in_(mine))).all())
+    remove_items(
+        session, session.scalars(select(_ITEMS.c.id).where(_ITEMS.c.directory_id.in_(mine))).all()
+    )
     session.execute(delete(_DIRECTORIES).where(_DIRECTORIES.c.user_id == user_id))
 
 

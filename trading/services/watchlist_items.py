@@ -22,7 +22,12 @@ from trading.rules.errors import (
 from trading.rules.price_alerts import AlertKind
 from trading.services.order_terms import MarketLook, look_at_market
 from trading.services.price_alerts import set_alerts
-from trading.services.watchlist_directories import lock_watchlist, remove_items, require_directory, write_order
+from trading.services.watchlist_directories import (
+    lock_watchlist,
+    remove_items,
+    require_directory,
+    write_order,
+)
 from trading.settings import Settings
 
 _ITEMS = table_of(WatchlistItem)
@@ -71,7 +76,9 @@ def add_item(
         "created_at": now,
     }
     session.execute(insert(_ITEMS).values(**row))
-    set_alerts(session, item_id=item_id, stock_code=stock_code, bounds=bounds, market=market, now=now)
+    set_alerts(
+        session, item_id=item_id, stock_code=stock_code, bounds=bounds, market=market, now=now
+    )
     return market
 
 
@@ -111,7 +118,10 @@ def change_item(
     if changes.get("directory_id", item.directory_id) != item.directory_id:
         target = changes["directory_id"]
         require_directory(session, directory_id=target, user_id=user_id)
-        values |= {"directory_id": target, "position": _room_in(session, target, item.stock_code, settings=settings)}
+        values |= {
+            "directory_id": target,
+            "position": _room_in(session, target, item.stock_code, settings=settings),
+        }
     if values:
         session.execute(update(_ITEMS).where(_ITEMS.c.id == item_id).values(**values))
     return market

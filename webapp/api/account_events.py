@@ -18,7 +18,9 @@ blueprint = make_blueprint("Account events", "계좌 이벤트")
 
 
 class AccountEvent(Schema):
-    id = fields.Integer(required=True, metadata={"description": "counts an account's events from 1 without a gap"})
+    id = fields.Integer(
+        required=True, metadata={"description": "counts an account's events from 1 without a gap"}
+    )
     kind = fields.String(
         required=True,
         metadata=one_of(
@@ -27,13 +29,16 @@ class AccountEvent(Schema):
         ),
     )
     occurred_at = fields.AwareDateTime(required=True)
-    data = fields.Dict(required=True, metadata={"description": "members of what it tells of, by its names"})
+    data = fields.Dict(
+        required=True, metadata={"description": "members of what it tells of, by its names"}
+    )
 
 
 class AccountEvents(Schema):
     items = fields.List(fields.Nested(AccountEvent), required=True)
     next_cursor = fields.String(
-        allow_none=True, metadata={"description": "the next page's after; null when nothing is left"}
+        allow_none=True,
+        metadata={"description": "the next page's after; null when nothing is left"},
     )
     last_event_id = fields.Integer(
         required=True, metadata={"description": "the account's newest event, 0 before the first"}
@@ -44,7 +49,8 @@ class Place(PageArguments):
     """Loads as the keywords of ``trading.queries.account_events.account_events_of``."""
 
     after = SequenceCursor(
-        load_default=0, metadata={"description": "the last event that the client has; 0 for all", "example": "0"}
+        load_default=0,
+        metadata={"description": "the last event that the client has; 0 for all", "example": "0"},
     )
 
 
@@ -58,5 +64,7 @@ class Events(MethodView):
         """Own account events behind the last one that the client has, oldest first."""
         user_id = me().user_id
         return success(
-            the_core().database.snapshot(lambda session: account_events_of(session, user_id=user_id, **place))
+            the_core().database.snapshot(
+                lambda session: account_events_of(session, user_id=user_id, **place)
+            )
         )

@@ -49,7 +49,9 @@ class Tokens(Schema):
     access_token = fields.String(required=True)
     refresh_token = fields.String(required=True)
     token_type = fields.String(required=True)
-    expires_in = fields.Integer(required=True, metadata={"description": "seconds until the access token expires"})
+    expires_in = fields.Integer(
+        required=True, metadata={"description": "seconds until the access token expires"}
+    )
     user = fields.Nested(User, required=True)
 
 
@@ -104,7 +106,10 @@ class SigningIn(MethodView):
     @blueprint.arguments(Login)
     @blueprint.response(200, envelope(Tokens))
     @blueprint.alt_response(
-        429, schema=Problem, content_type=MIMETYPE, description="rate-limited, sign-in-locked; see Retry-After"
+        429,
+        schema=Problem,
+        content_type=MIMETYPE,
+        description="rate-limited, sign-in-locked; see Retry-After",
     )
     def post(self, body: dict[str, Any]) -> dict[str, object]:
         """Sign in. A wrong address and a wrong password are answered alike, and take alike long."""
@@ -112,7 +117,9 @@ class SigningIn(MethodView):
         email = accounts.normalized_email(body["email"])
         with one_attempt(email):
             known = (
-                core.database.read(lambda session: credentials_by_email(session, email)) if _storable(email) else None
+                core.database.read(lambda session: credentials_by_email(session, email))
+                if _storable(email)
+                else None
             )
             credentials = _verified(known, body["password"])
             sign_in = core.database.transaction(
@@ -191,7 +198,8 @@ class Me(MethodView):
         """Change the own name."""
         user_id = me().user_id
         changed = the_core().database.transaction(
-            lambda session: accounts.rename(session, user_id=user_id, name=body["name"]), landed=nothing_to_find
+            lambda session: accounts.rename(session, user_id=user_id, name=body["name"]),
+            landed=nothing_to_find,
         )
         return success(changed, "내 정보를 변경했습니다.")
 
@@ -202,7 +210,8 @@ class Me(MethodView):
         """Close the account. Its ledger stays, without a person behind it."""
         user_id, now = me().user_id, the_core().clock()
         the_core().database.transaction(
-            lambda session: accounts.close_account(session, user_id=user_id, now=now), landed=nothing_to_find
+            lambda session: accounts.close_account(session, user_id=user_id, now=now),
+            landed=nothing_to_find,
         )
         tell_ended_of(user_id)
         return success(None, "회원 탈퇴가 완료되었습니다.")
@@ -239,7 +248,9 @@ class MyPassword(MethodView):
 
         def landed(session: Any) -> Answer | None:
             now_known = credentials_of(session, identity.user_id)
-            return changed if now_known is not None and now_known.password_hash == new_hash else None
+            return (
+                changed if now_known is not None and now_known.password_hash == new_hash else None
+            )
 
         answer = write(work, schema=Done, landed=landed)
         tell_ended_of(identity.user_id)
@@ -258,4 +269,6 @@ def _verified(known: Credentials | None, password: str) -> Credentials:
 
 def _storable(text: str) -> bool:
     """Whether a database or a hash can take the text: what JSON calls a string may hold half a character."""
-    return (len(text) <= 1_000 and text.isascii()) or not any("\ud800" <= character <= "\udfff" for character in text)
+    return (len(text) <= 1_000 and text.isascii()) or not any(
+        "\ud800" <= character <= "\udfff" for character in text
+    )

@@ -31,7 +31,9 @@ class AdminAction(Schema):
     outcome = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "null while it is under way, or where what came of it could not be put down"},
+        metadata={
+            "description": "null while it is under way, or where what came of it could not be put down"
+        },
     )
     outcome_details = fields.Dict(required=True)
     ended_at = fields.AwareDateTime(required=True, allow_none=True)

@@ -61,9 +61,15 @@ class TradingStatistics(MethodView):
         """Own trades by day, week or month: turnover, costs, win rate, wins and losses, holding times."""
         user_id = me().user_id
         period = {name: query[name] for name in ("since", "until", "stock_code")}
-        found = the_core().database.snapshot(lambda session: trade_statistics(session, user_id=user_id, **period))
+        found = the_core().database.snapshot(
+            lambda session: trade_statistics(session, user_id=user_id, **period)
+        )
         spans = by_span(found.by_day, query["group_by"])
-        behind = [span for span in reversed(spans) if query["cursor"] is None or span.key < query["cursor"]]
+        behind = [
+            span
+            for span in reversed(spans)
+            if query["cursor"] is None or span.key < query["cursor"]
+        ]
         shown = behind[: query["limit"]]
         return success(
             {
@@ -74,7 +80,12 @@ class TradingStatistics(MethodView):
                 "best_trade": found.best_trade,
                 "worst_trade": found.worst_trade,
                 "items": [
-                    {"period": span.key, "from": span.first_day, "to": span.last_day, "totals": spans[span]}
+                    {
+                        "period": span.key,
+                        "from": span.first_day,
+                        "to": span.last_day,
+                        "totals": spans[span],
+                    }
                     for span in shown
                 ],
                 "next_cursor": shown[-1].key if len(behind) > len(shown) else None,
@@ -91,7 +102,9 @@ class RealizedProfitLoss(MethodView):
     def get(self, query: dict[str, Any]) -> dict[str, object]:
         """What own sales earned, by day, month, year or stock, with the totals of the period."""
         user_id = me().user_id
-        totals, page = the_core().database.snapshot(lambda session: realized_profit(session, user_id=user_id, **query))
+        totals, page = the_core().database.snapshot(
+            lambda session: realized_profit(session, user_id=user_id, **query)
+        )
         return success(
             {
                 **days_of(query["since"], query["until"]),
@@ -146,9 +159,13 @@ class TradingPerformance(MethodView):
 def _figures(found: Performance | Unavailable) -> dict[str, Any]:
     """Every figure that there is; the others are null."""
     if isinstance(found, Unavailable):
-        return {"from": None, "to": None, "calendar_days": 0, "returns": 0, "max_drawdown": None} | dict.fromkeys(
-            (*_FIGURES, "best_day", "worst_day")
-        )
+        return {
+            "from": None,
+            "to": None,
+            "calendar_days": 0,
+            "returns": 0,
+            "max_drawdown": None,
+        } | dict.fromkeys((*_FIGURES, "best_day", "worst_day"))
     return {
         "from": found.since,
         "to": found.until,
@@ -184,7 +201,9 @@ def _lacks(found: Performance | Unavailable) -> Iterator[tuple[str, Unavailable]
         "benchmark": compared,
         "benchmark.beta": None if isinstance(compared, Unavailable) else compared.beta,
     }
-    yield from ((name, figure) for name, figure in wanted.items() if isinstance(figure, Unavailable))
+    yield from (
+        (name, figure) for name, figure in wanted.items() if isinstance(figure, Unavailable)
+    )
 
 
 def _known(figure: Figure) -> Decimal | None:

@@ -38,7 +38,9 @@ class _Groups(PageArguments):
     """``cursor`` is the last group of the page before."""
 
     cursor = fields.String(
-        load_default=None, validate=validate.Regexp(r"[0-9A-Z-]{4,20}\Z"), metadata={"example": "2026-11-20"}
+        load_default=None,
+        validate=validate.Regexp(r"[0-9A-Z-]{4,20}\Z"),
+        metadata={"example": "2026-11-20"},
     )
 
 
@@ -47,7 +49,9 @@ class StatisticsQuery(PeriodOfStock, _Groups):
 
 
 class RealizedProfitQuery(PeriodOfStock, _Groups):
-    group_by = fields.Enum(Grouping, by_value=True, load_default=Grouping.DAY, metadata={"example": "month"})
+    group_by = fields.Enum(
+        Grouping, by_value=True, load_default=Grouping.DAY, metadata={"example": "month"}
+    )
 
 
 class PerformanceQuery(Period):
@@ -63,11 +67,15 @@ class TradeTotals(Schema):
     sold_amount = _won(2_940_000, required=True)
     commission = _won(876, required=True)
     tax = _won(5_880, "both taxes together", required=True)
-    unapplied_executions = _won(0, "sales whose profit is not known yet, and that are in no trade", required=True)
+    unapplied_executions = _won(
+        0, "sales whose profit is not known yet, and that are in no trade", required=True
+    )
     trades = _won(5, required=True)
     wins = _won(3, required=True)
     losses = _won(1, required=True)
-    win_rate = Ratio(example="0.600000", description="wins by trades; null without a trade", allow_none=True)
+    win_rate = Ratio(
+        example="0.600000", description="wins by trades; null without a trade", allow_none=True
+    )
     realized_profit = _won(33_244, required=True)
     gross_profit = _won(41_000, "what the trades that won earned", required=True)
     gross_loss = _won(7_756, "what the trades that lost cost, as a positive amount", required=True)
@@ -76,10 +84,14 @@ class TradeTotals(Schema):
     largest_win = _won(20_100, required=True)
     largest_loss = _won(7_756, "positive", required=True)
     profit_factor = Ratio(
-        example="5.286230", description="gross profit by gross loss; null without a loss", allow_none=True
+        example="5.286230",
+        description="gross profit by gross loss; null without a loss",
+        allow_none=True,
     )
     average_holding_s = _won(
-        86_400, "seconds that what was sold had been held, first in first out; null without a trade", allow_none=True
+        86_400,
+        "seconds that what was sold had been held, first in first out; null without a trade",
+        allow_none=True,
     )
 
 
@@ -112,8 +124,12 @@ class Statistics(Schema):
     stock_code = fields.String(allow_none=True, metadata={"example": "A005930"})
     group_by = fields.String(required=True, metadata=one_of(Span))
     totals = fields.Nested(TradeTotals, required=True)
-    best_trade = fields.Nested(Trade, allow_none=True, metadata={"description": "null without a trade"})
-    worst_trade = fields.Nested(Trade, allow_none=True, metadata={"description": "null without a trade"})
+    best_trade = fields.Nested(
+        Trade, allow_none=True, metadata={"description": "null without a trade"}
+    )
+    worst_trade = fields.Nested(
+        Trade, allow_none=True, metadata={"description": "null without a trade"}
+    )
     items = fields.List(fields.Nested(SpanStatistics), required=True)
     next_cursor = fields.String(allow_none=True)
 
@@ -130,7 +146,9 @@ class RealizedProfitTotals(Schema):
     buy_commission = _won(435, required=True)
     realized_profit = _won(33_244, required=True)
     profit_rate = Ratio(
-        example="0.011461", description="the profit by cost and buy commission; null without a sale", allow_none=True
+        example="0.011461",
+        description="the profit by cost and buy commission; null without a sale",
+        allow_none=True,
     )
 
 
@@ -139,7 +157,8 @@ class RealizedProfitOfGroup(RealizedProfitTotals):
 
     key = fields.String(required=True, metadata={"example": "2026-11"})
     stock_name = fields.String(
-        allow_none=True, metadata={"example": "삼성전자", "description": "grouped by stock, else null"}
+        allow_none=True,
+        metadata={"example": "삼성전자", "description": "grouped by stock, else null"},
     )
 
 
@@ -175,16 +194,24 @@ class Benchmark(Schema):
 
     index_code = fields.String(required=True, metadata={"example": "KOSPI"})
     from_ = _day(
-        "2026-01-02", "both begin at the close of this day", data_key="from", attribute="from", allow_none=True
+        "2026-01-02",
+        "both begin at the close of this day",
+        data_key="from",
+        attribute="from",
+        allow_none=True,
     )
     to = _day("2026-11-20", allow_none=True)
     returns = _won(217, required=True)
     account_return = Ratio(example="0.154000", allow_none=True)
     index_return = Ratio(example="0.121000", allow_none=True)
-    excess_return = Ratio(example="0.033000", description="the account's less the index's", allow_none=True)
+    excess_return = Ratio(
+        example="0.033000", description="the account's less the index's", allow_none=True
+    )
     beta = Ratio(example="0.912000", allow_none=True)
     missing_closes = _won(0, "days of the exchange that have no close of the index", required=True)
-    missing_days = fields.List(_day("2026-03-19"), required=True, metadata={"description": "the first hundred of them"})
+    missing_days = fields.List(
+        _day("2026-03-19"), required=True, metadata={"description": "the first hundred of them"}
+    )
 
 
 class UnavailableFigure(Schema):
@@ -204,7 +231,11 @@ class PerformanceFigures(Schema):
     """
 
     from_ = _day(
-        "2025-11-20", "measured from the close of this day", data_key="from", attribute="from", allow_none=True
+        "2025-11-20",
+        "measured from the close of this day",
+        data_key="from",
+        attribute="from",
+        allow_none=True,
     )
     to = _day("2026-11-20", "measured to the close of this day", allow_none=True)
     calendar_days = _won(365, required=True)
@@ -212,7 +243,9 @@ class PerformanceFigures(Schema):
     returns = _won(244, "daily returns", required=True)
     carried_days = _won(3, "days on which a holding was valued at an earlier close", required=True)
     unpriced_days = fields.List(
-        _day("2026-02-03"), required=True, metadata={"description": "days of unknown worth, which returns reach over"}
+        _day("2026-02-03"),
+        required=True,
+        metadata={"description": "days of unknown worth, which returns reach over"},
     )
     days_a_year = _won(252, "daily returns of a year, by which risk is annualised", required=True)
     risk_free_rate_bp = _won(250, required=True)
@@ -222,7 +255,9 @@ class PerformanceFigures(Schema):
     annualised_money_weighted_return = Ratio(example="0.149700", allow_none=True)
     volatility = Ratio(example="0.182500", description="annualised", allow_none=True)
     sharpe_ratio = Ratio(example="0.712000", allow_none=True)
-    max_drawdown = fields.Nested(Drawdown, allow_none=True, metadata={"description": "null where no return fell"})
+    max_drawdown = fields.Nested(
+        Drawdown, allow_none=True, metadata={"description": "null where no return fell"}
+    )
     best_day = fields.Nested(DayReturn, allow_none=True)
     worst_day = fields.Nested(DayReturn, allow_none=True)
     benchmark = fields.Nested(Benchmark, required=True)

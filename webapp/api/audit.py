@@ -75,7 +75,9 @@ class AuditState(Schema):
 class AccountHaltRequest(Schema):
     """Why the account is halted, for whoever looks at it later. The body may be left out."""
 
-    reason = Line(high=200, load_default=None, allow_none=True, metadata={"example": "고객 문의로 확인 중"})
+    reason = Line(
+        high=200, load_default=None, allow_none=True, metadata={"example": "고객 문의로 확인 중"}
+    )
 
 
 class AccountResumeRequest(Schema):
@@ -100,7 +102,9 @@ class Audit(MethodView):
     def get(self) -> dict[str, object]:
         """How the audit stands: its last look, what it has still to look at, the breaches that nobody has resolved, and the halted accounts."""
         core = the_core()
-        return success(core.database.snapshot(lambda session: audit_state(session, now=core.clock())))
+        return success(
+            core.database.snapshot(lambda session: audit_state(session, now=core.clock()))
+        )
 
 
 @blueprint.route("/admin/accounts/<uuid:user_id>/halt")
@@ -119,13 +123,19 @@ class HaltingAccount(MethodView):
 
         def halted(session: Session) -> Answer:
             cause, reason = HaltCause.ADMINISTRATOR, body["reason"]
-            standing = halt_account(session, user_id, halt_id=halt_id, cause=cause, reason=reason, by=by, now=now)
-            outcome = Outcome("halted" if standing.id == halt_id else UNCHANGED, target=str(user_id))
+            standing = halt_account(
+                session, user_id, halt_id=halt_id, cause=cause, reason=reason, by=by, now=now
+            )
+            outcome = Outcome(
+                "halted" if standing.id == halt_id else UNCHANGED, target=str(user_id)
+            )
             record(session, action, outcome, now=the_core().clock(), reason=reason)
             return told(standing)
 
         def landed(session: Session) -> Answer | None:
-            running = running_account_halt(session, user_id) if is_recorded(session, action.id) else None
+            running = (
+                running_account_halt(session, user_id) if is_recorded(session, action.id) else None
+            )
             return None if running is None else told(running)
 
         return write(halted, schema=envelope(AccountHalt), landed=landed)
@@ -153,7 +163,9 @@ class ResumingAccount(MethodView):
             return told(account_halt_lifted(session, user_id, by=by, at=now))
 
         def resumed(session: Session) -> Answer:
-            lifted = resume_account(session, user_id, by=by, note=note, settings=core.settings, now=now)
+            lifted = resume_account(
+                session, user_id, by=by, note=note, settings=core.settings, now=now
+            )
             outcome = Outcome(UNCHANGED if lifted is None else "resumed", target=str(user_id))
             record(session, action, outcome, now=core.clock(), note=note)
             return told(lifted)

@@ -36,7 +36,9 @@ class Balance(Schema):
             "description": "missing after a payment was taken back that was spent; nothing goes out before it is paid"
         },
     )
-    invested_amount = fields.Integer(required=True, metadata={"description": "cost of the shares held"})
+    invested_amount = fields.Integer(
+        required=True, metadata={"description": "cost of the shares held"}
+    )
     holdings_value = fields.Integer(required=True)
     total_assets = fields.Integer(allow_none=True)
     unpriced_holdings = fields.Integer(required=True)
@@ -51,7 +53,11 @@ class Movement(Transaction):
     """A Transaction as a link of the account's chain."""
 
     change = fields.Integer(
-        required=True, metadata={"example": -700_105, "description": "what it added to the cash balance, with its sign"}
+        required=True,
+        metadata={
+            "example": -700_105,
+            "description": "what it added to the cash balance, with its sign",
+        },
     )
     is_linked = fields.Boolean(
         required=True,
@@ -66,7 +72,11 @@ class Movements(Schema):
     items = fields.List(fields.Nested(Movement), required=True)
     next_cursor = fields.String(allow_none=True)
     is_unbroken = fields.Boolean(
-        required=True, metadata={"example": True, "description": "whether each of these is linked to the one before it"}
+        required=True,
+        metadata={
+            "example": True,
+            "description": "whether each of these is linked to the one before it",
+        },
     )
 
 
@@ -89,7 +99,9 @@ class History(MethodView):
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Every movement of cash, newest first, each with the balance before and after, and whether the chain holds."""
         user_id = me().user_id
-        movements = the_core().database.read(lambda session: movements_of(session, user_id=user_id, **filters))
+        movements = the_core().database.read(
+            lambda session: movements_of(session, user_id=user_id, **filters)
+        )
         return success(
             {
                 "items": movements.items,
@@ -127,7 +139,11 @@ def _move(use_case: Callable[..., TransactionRecord], amount: int, message: str)
 
     def landed(session: Any) -> Answer | None:
         try:
-            return Answer(message, transaction_of(session, user_id=user_id, transaction_id=transaction_id), location)
+            return Answer(
+                message,
+                transaction_of(session, user_id=user_id, transaction_id=transaction_id),
+                location,
+            )
         except TransactionNotFound:
             return None
 
@@ -135,7 +151,12 @@ def _move(use_case: Callable[..., TransactionRecord], amount: int, message: str)
         lambda session: Answer(
             message,
             use_case(
-                session, transaction_id=transaction_id, user_id=user_id, amount=amount, settings=core.settings, now=now
+                session,
+                transaction_id=transaction_id,
+                user_id=user_id,
+                amount=amount,
+                settings=core.settings,
+                now=now,
             ),
             location,
         ),

@@ -15,9 +15,13 @@ class EvidenceTick(Schema):
     price = fields.Integer(required=True, attribute="tick_price")
     traded_at = fields.AwareDateTime(required=True, attribute="tick_traded_at")
     position = fields.String(
-        required=True, attribute="tick_position", metadata={"description": "its place in the tick stream"}
+        required=True,
+        attribute="tick_position",
+        metadata={"description": "its place in the tick stream"},
     )
-    age_ms = fields.Integer(required=True, attribute="tick_age_ms", metadata={"description": "at the fill"})
+    age_ms = fields.Integer(
+        required=True, attribute="tick_age_ms", metadata={"description": "at the fill"}
+    )
 
 
 class FillReason(Schema):
@@ -32,7 +36,9 @@ class FillCharge(Schema):
 
     name = fields.String(required=True, metadata=one_of(ChargeName))
     label = fields.String(required=True)
-    rate_ppm = fields.Integer(allow_none=True, metadata={"description": "null where it is not known any more"})
+    rate_ppm = fields.Integer(
+        allow_none=True, metadata={"description": "null where it is not known any more"}
+    )
     amount = fields.Integer(required=True)
 
 
@@ -53,8 +59,12 @@ class ExplainedFill(Schema):
     rule = fields.Nested(FillReason, required=True)
     charges = fields.List(fields.Nested(FillCharge), required=True)
     ms_to_fill = fields.Integer(required=True)
-    ms_to_settlement = fields.Integer(allow_none=True, metadata={"description": "null while it is unsettled"})
-    ms_to_portfolio = fields.Integer(allow_none=True, metadata={"description": "null until the holding follows"})
+    ms_to_settlement = fields.Integer(
+        allow_none=True, metadata={"description": "null while it is unsettled"}
+    )
+    ms_to_portfolio = fields.Integer(
+        allow_none=True, metadata={"description": "null until the holding follows"}
+    )
 
 
 class WaitingFor(Schema):
@@ -71,10 +81,16 @@ class WaitingOrder(Schema):
         required=True,
         metadata=one_of(Stage, "in-book: it waits for a trade; in-execution: a worker looks at it"),
     )
-    quantity = fields.Integer(required=True, metadata={"description": "the shares that are still to be filled"})
-    price = fields.Integer(allow_none=True, metadata={"description": "the limit; null for a market order"})
+    quantity = fields.Integer(
+        required=True, metadata={"description": "the shares that are still to be filled"}
+    )
+    price = fields.Integer(
+        allow_none=True, metadata={"description": "the limit; null for a market order"}
+    )
     last_price = fields.Integer(attribute="tick.price", dump_default=None, allow_none=True)
-    last_traded_at = fields.AwareDateTime(attribute="tick.traded_at", dump_default=None, allow_none=True)
+    last_traded_at = fields.AwareDateTime(
+        attribute="tick.traded_at", dump_default=None, allow_none=True
+    )
     last_price_age_ms = fields.Integer(attribute="tick_age_ms", allow_none=True)
     distance = fields.Integer(
         attribute="distance.won",
@@ -96,13 +112,20 @@ class WaitingOrder(Schema):
     )
     next_look_at = fields.AwareDateTime(
         allow_none=True,
-        metadata={"description": "when a worker looks at it at the latest; null while only a trade counts"},
+        metadata={
+            "description": "when a worker looks at it at the latest; null while only a trade counts"
+        },
     )
-    expires_at = fields.AwareDateTime(allow_none=True, metadata={"description": "when a DAY order ends"})
+    expires_at = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "when a DAY order ends"}
+    )
     next_opening = fields.AwareDateTime(
-        allow_none=True, metadata={"description": "closed-session: from when on trades fill orders again"}
+        allow_none=True,
+        metadata={"description": "closed-session: from when on trades fill orders again"},
     )
-    halted_since = fields.AwareDateTime(allow_none=True, metadata={"description": "trading-halted: since when"})
+    halted_since = fields.AwareDateTime(
+        allow_none=True, metadata={"description": "trading-halted: since when"}
+    )
     reasons = fields.List(fields.Nested(WaitingFor), required=True)
 
 
@@ -124,8 +147,12 @@ class OrderExplanation(Schema):
     market = fields.String(required=True)
     kind = fields.String(required=True)
     side = fields.String(required=True, attribute="order.side", metadata=one_of(Side))
-    order_type = fields.String(required=True, attribute="order.order_type", metadata=one_of(OrderType))
-    time_in_force = fields.String(required=True, attribute="order.time_in_force", metadata=one_of(TimeInForce))
+    order_type = fields.String(
+        required=True, attribute="order.order_type", metadata=one_of(OrderType)
+    )
+    time_in_force = fields.String(
+        required=True, attribute="order.time_in_force", metadata=one_of(TimeInForce)
+    )
     status = fields.String(required=True, attribute="order.status", metadata=one_of(OrderStatus))
     quantity = fields.Integer(required=True, attribute="order.quantity")
     executed_quantity = fields.Integer(required=True, attribute="order.executed_quantity")

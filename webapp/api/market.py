@@ -30,7 +30,9 @@ class Clock(Schema):
     """The market now. ``trading_day`` is the day whose trades an order accepted now meets first, ``day_end`` when a DAY order would end."""
 
     now = fields.AwareDateTime(required=True)
-    hours = fields.String(required=True, metadata={"description": "krx: the exchange's; always: around the clock"})
+    hours = fields.String(
+        required=True, metadata={"description": "krx: the exchange's; always: around the clock"}
+    )
     trading_day = fields.Date(required=True)
     session = fields.Nested(SessionTimes, allow_none=True)
     market_orders_accepted = fields.Boolean(
@@ -39,7 +41,10 @@ class Clock(Schema):
     next_opening = fields.AwareDateTime(required=True)
     day_end = fields.AwareDateTime(required=True)
     halted = fields.Boolean(
-        required=True, metadata={"description": "an administrator has stopped trading: orders are refused meanwhile"}
+        required=True,
+        metadata={
+            "description": "an administrator has stopped trading: orders are refused meanwhile"
+        },
     )
     halted_since = fields.AwareDateTime(allow_none=True)
 
@@ -145,7 +150,9 @@ class TheRules(MethodView):
         """Price grid, price limits, commission, taxes and sessions in force on a day."""
         core = the_core()
         day = arguments["date"] or _today()
-        return success(rules_on(core.market_hours(), day, commission_ppm=core.settings.commission_ppm))
+        return success(
+            rules_on(core.market_hours(), day, commission_ppm=core.settings.commission_ppm)
+        )
 
 
 def _today() -> date:

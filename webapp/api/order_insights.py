@@ -51,11 +51,15 @@ class Preview(Schema):
     quantity = fields.Integer(required=True)
     price = fields.Integer(
         allow_none=True,
-        metadata={"description": "the limit, or the last price for a market order; null where there is none"},
+        metadata={
+            "description": "the limit, or the last price for a market order; null where there is none"
+        },
     )
     amount = fields.Integer(allow_none=True, metadata={"description": _WITHOUT_PRICE})
     commission = fields.Integer(allow_none=True, metadata={"description": _WITHOUT_PRICE})
-    transaction_tax = fields.Integer(attribute="taxes.transaction", dump_default=None, allow_none=True)
+    transaction_tax = fields.Integer(
+        attribute="taxes.transaction", dump_default=None, allow_none=True
+    )
     rural_tax = fields.Integer(attribute="taxes.rural", dump_default=None, allow_none=True)
     tax = fields.Integer(
         attribute="taxes.total",
@@ -64,14 +68,23 @@ class Preview(Schema):
         metadata={"description": "both taxes together; 0 for a buy"},
     )
     net_amount = fields.Integer(
-        allow_none=True, metadata={"description": "the cash that would move: what a buy costs, what a sale brings in"}
+        allow_none=True,
+        metadata={
+            "description": "the cash that would move: what a buy costs, what a sale brings in"
+        },
     )
-    reserved_cash = fields.Integer(required=True, metadata={"description": "what a buy would set aside"})
+    reserved_cash = fields.Integer(
+        required=True, metadata={"description": "what a buy would set aside"}
+    )
     largest_quantity = fields.Integer(
-        required=True, metadata={"description": "the most shares that such an order could be for now"}
+        required=True,
+        metadata={"description": "the most shares that such an order could be for now"},
     )
     fills_at_once = fields.Boolean(
-        required=True, metadata={"description": "whether the last trade would fill it; else it waits, or ends unfilled"}
+        required=True,
+        metadata={
+            "description": "whether the last trade would fill it; else it waits, or ends unfilled"
+        },
     )
     tick_age_ms = fields.Integer(allow_none=True, metadata={"description": "age of the last trade"})
 
@@ -95,7 +108,9 @@ class OrderSideTotals(Schema):
     realized_profit = fields.Integer(required=True)
     unapplied_executions = fields.Integer(
         required=True,
-        metadata={"description": "fills that have not reached the holding, whose profit is not in it yet"},
+        metadata={
+            "description": "fills that have not reached the holding, whose profit is not in it yet"
+        },
     )
 
 
@@ -140,7 +155,9 @@ class Explaining(MethodView):
         core, now, user_id = the_core(), the_core().clock(), me().user_id
         hours = core.market_hours()
         facts = core.database.snapshot(
-            lambda session: order_facts(session, user_id=user_id, order_id=order_id, settings=core.settings, now=now)
+            lambda session: order_facts(
+                session, user_id=user_id, order_id=order_id, settings=core.settings, now=now
+            )
         )
         return success(
             {
@@ -166,7 +183,9 @@ class Summary(MethodView):
         if period["since"] is None and period["until"] is None:
             today = datetime.combine(trade_date(core.clock()), time(), KST)
             period |= {"since": today, "until": today + _ONE_DAY}
-        found = core.database.snapshot(lambda session: order_summary(session, user_id=user_id, **period))
+        found = core.database.snapshot(
+            lambda session: order_summary(session, user_id=user_id, **period)
+        )
         return success(
             {
                 **days_of(period["since"], period["until"]),
@@ -195,7 +214,14 @@ def _waiting(facts: OrderFacts, hours: MarketHours) -> dict[str, Any]:
     except MarketUnavailable:
         # What the database knows is explained all the same.
         available = False
-    waiting = waiting_of(facts, tick, market_available=available, hours=hours, settings=core.settings, now=core.clock())
+    waiting = waiting_of(
+        facts,
+        tick,
+        market_available=available,
+        hours=hours,
+        settings=core.settings,
+        now=core.clock(),
+    )
     return {
         **_members(waiting),
         "reasons": [{"code": reason, "message": REASONS[reason]} for reason in waiting.reasons],
@@ -204,7 +230,12 @@ def _waiting(facts: OrderFacts, hours: MarketHours) -> dict[str, Any]:
 
 def _ending(order: OrderRecord) -> dict[str, Any]:
     reason = None if order.reason is None else EndReason(order.reason)
-    return {"status": order.status, "reason": reason, "message": ENDINGS[reason], "at": order.finished_at}
+    return {
+        "status": order.status,
+        "reason": reason,
+        "message": ENDINGS[reason],
+        "at": order.finished_at,
+    }
 
 
 def _members(record: FillExplanation | Charge | Waiting) -> dict[str, Any]:

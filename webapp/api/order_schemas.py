@@ -17,7 +17,10 @@ _QUANTITY_MAX = 10**9
 
 def one_of(words: type[StrEnum], description: str = "") -> dict[str, Any]:
     """What the document says of a member that is always one of an enumeration's words."""
-    return {"enum": [str(word) for word in words], **({"description": description} if description else {})}
+    return {
+        "enum": [str(word) for word in words],
+        **({"description": description} if description else {}),
+    }
 
 
 class OrderRequest(Schema):
@@ -33,7 +36,10 @@ class OrderRequest(Schema):
         high=_PRICE_MAX,
         load_default=None,
         allow_none=True,
-        metadata={"description": "the limit of a LIMIT order in won; none for a MARKET order", "example": 70_000},
+        metadata={
+            "description": "the limit of a LIMIT order in won; none for a MARKET order",
+            "example": 70_000,
+        },
     )
     client_order_id = fields.String(
         load_default=None,
@@ -54,11 +60,16 @@ class Amendment(Schema):
     """What is to change of an open limit order; what is left out stays as it is."""
 
     price = Whole(
-        attribute="limit_price", high=_PRICE_MAX, metadata={"description": "the new limit in won", "example": 69_000}
+        attribute="limit_price",
+        high=_PRICE_MAX,
+        metadata={"description": "the new limit in won", "example": 69_000},
     )
     quantity = Whole(
         high=_QUANTITY_MAX,
-        metadata={"description": "the new quantity in shares, those already executed included", "example": 5},
+        metadata={
+            "description": "the new quantity in shares, those already executed included",
+            "example": 5,
+        },
     )
 
     @validates_schema
@@ -81,9 +92,12 @@ class Execution(Schema):
     realized_profit = fields.Integer(
         allow_none=True, metadata={"description": "a sale's, once it is applied to the holding"}
     )
-    rule = fields.String(required=True, metadata=one_of(FillRule, "the rule that gave the fill its price"))
+    rule = fields.String(
+        required=True, metadata=one_of(FillRule, "the rule that gave the fill its price")
+    )
     session = fields.String(
-        allow_none=True, metadata=one_of(Session, "the exchange's session in which the tick was printed")
+        allow_none=True,
+        metadata=one_of(Session, "the exchange's session in which the tick was printed"),
     )
     tick_price = fields.Integer(required=True)
     tick_traded_at = fields.AwareDateTime(required=True)
@@ -106,7 +120,8 @@ class Order(Schema):
     price = fields.Integer(allow_none=True)
     status = fields.String(required=True, metadata=one_of(OrderStatus))
     reason = fields.String(
-        allow_none=True, metadata=one_of(EndReason, "why it ended with less than its whole quantity filled")
+        allow_none=True,
+        metadata=one_of(EndReason, "why it ended with less than its whole quantity filled"),
     )
     executed_quantity = fields.Integer(required=True)
     remaining_quantity = fields.Integer(required=True)

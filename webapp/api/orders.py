@@ -21,7 +21,14 @@ from trading.rules.records import OrderRecord
 from trading.services.amend_order import AmendOrder, amend_order
 from trading.services.end_orders import cancel_open_orders, cancel_order
 from trading.services.place_order import PlaceOrder, place_order
-from webapp.api.order_schemas import Amendment, Cancelled, NoFilters, Order, OrderFilters, OrderRequest
+from webapp.api.order_schemas import (
+    Amendment,
+    Cancelled,
+    NoFilters,
+    Order,
+    OrderFilters,
+    OrderRequest,
+)
 from webapp.authentication import me, signed_in
 from webapp.core import the_core
 from webapp.documentation import SIGNED_IN, make_blueprint
@@ -52,14 +59,25 @@ class Orders(MethodView):
 
         def landed(session: Session) -> Answer | None:
             try:
-                return Answer(_ACCEPTED, order_of(session, user_id=user_id, order_id=command.order_id), location)
+                return Answer(
+                    _ACCEPTED,
+                    order_of(session, user_id=user_id, order_id=command.order_id),
+                    location,
+                )
             except OrderNotFound:
                 return None
 
         answer = write(
             lambda session: Answer(
                 _ACCEPTED,
-                place_order(session, command, quotes=core.quotes, hours=hours, settings=core.settings, now=now),
+                place_order(
+                    session,
+                    command,
+                    quotes=core.quotes,
+                    hours=hours,
+                    settings=core.settings,
+                    now=now,
+                ),
                 location,
             ),
             schema=envelope(Order),
@@ -79,7 +97,11 @@ class Orders(MethodView):
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Own orders with their executions, newest first."""
         user_id = me().user_id
-        return success(the_core().database.snapshot(lambda session: orders_of(session, user_id=user_id, **filters)))
+        return success(
+            the_core().database.snapshot(
+                lambda session: orders_of(session, user_id=user_id, **filters)
+            )
+        )
 
     @signed_in
     @blueprint.arguments(NoFilters, location="query", unknown=RAISE)
@@ -93,7 +115,9 @@ class Orders(MethodView):
         def told(order_ids: list[UUID]) -> Answer:
             cancelled_ids[:] = order_ids
             message = (
-                f"미체결 주문 {len(order_ids)}건을 취소했습니다." if order_ids else "취소할 미체결 주문이 없습니다."
+                f"미체결 주문 {len(order_ids)}건을 취소했습니다."
+                if order_ids
+                else "취소할 미체결 주문이 없습니다."
             )
             return Answer(message, {"cancelled": len(order_ids), "order_ids": order_ids})
 
@@ -121,7 +145,9 @@ class OneOrder(MethodView):
         """One own order with its executions."""
         user_id = me().user_id
         return success(
-            the_core().database.snapshot(lambda session: order_of(session, user_id=user_id, order_id=order_id))
+            the_core().database.snapshot(
+                lambda session: order_of(session, user_id=user_id, order_id=order_id)
+            )
         )
 
     @signed_in
@@ -178,7 +204,11 @@ def _count_cancelled(count: int) -> None:
 
 
 def _change(
-    order_id: UUID, work: Callable[[Session], None], *, message: str, is_so: Callable[[OrderRecord], bool]
+    order_id: UUID,
+    work: Callable[[Session], None],
+    *,
+    message: str,
+    is_so: Callable[[OrderRecord], bool],
 ) -> Response:
     """Change one own order and answer with it as it is then. ``is_so`` tells from the order whether a change with an unknown outcome was made."""
     user_id = me().user_id

@@ -31,18 +31,27 @@ class Preparation(Schema):
     order_name = Line(
         high=200,
         required=True,
-        metadata={"example": "프리미엄 구독", "description": f"at most {OCTETS_MAX} octets of UTF-8, once cleaned"},
+        metadata={
+            "example": "프리미엄 구독",
+            "description": f"at most {OCTETS_MAX} octets of UTF-8, once cleaned",
+        },
     )
     currency = fields.String(
-        load_default=KRW, validate=validate.OneOf([KRW]), metadata={"example": KRW, "description": "KRW only"}
+        load_default=KRW,
+        validate=validate.OneOf([KRW]),
+        metadata={"example": KRW, "description": "KRW only"},
     )
 
 
 class Prepared(Schema):
     """What the browser hands to ``PortOne.requestPayment``."""
 
-    store_id = fields.String(required=True, metadata={"example": "store-00000000-0000-4000-8000-000000000001"})
-    channel_key = fields.String(required=True, metadata={"example": "channel-key-00000000-0000-4000-8000-000000000001"})
+    store_id = fields.String(
+        required=True, metadata={"example": "store-00000000-0000-4000-8000-000000000001"}
+    )
+    channel_key = fields.String(
+        required=True, metadata={"example": "channel-key-00000000-0000-4000-8000-000000000001"}
+    )
     payment_id = fields.String(required=True, metadata={"example": _ID})
     order_name = fields.String(required=True, metadata={"example": "프리미엄 구독"})
     amount = fields.Integer(required=True, metadata={"example": 10_000})
@@ -55,12 +64,16 @@ class Completion(Schema):
 
 class PaymentState(Schema):
     payment_id = fields.String(required=True, metadata={"example": _ID})
-    status = fields.String(required=True, metadata={"example": PaymentStatus.PENDING, "enum": list(PaymentStatus)})
+    status = fields.String(
+        required=True, metadata={"example": PaymentStatus.PENDING, "enum": list(PaymentStatus)}
+    )
 
 
 class RefundRequest(Schema):
     amount = Whole(
-        load_default=None, allow_none=True, metadata={"example": 3_000, "description": "won; all that is left"}
+        load_default=None,
+        allow_none=True,
+        metadata={"example": 3_000, "description": "won; all that is left"},
     )
     reason = Line(high=50, load_default="고객 환불", metadata={"example": "단순 변심"})
 
@@ -71,8 +84,12 @@ class Refund(Schema):
     id = fields.UUID(required=True, metadata={"example": _REFUND_ID})
     payment_id = fields.String(required=True, metadata={"example": _ID})
     amount = fields.Integer(required=True, metadata={"example": 3_000})
-    status = fields.String(required=True, metadata={"example": RefundStatus.REQUESTED, "enum": list(RefundStatus)})
-    reason = fields.String(required=True, metadata={"example": "R-019aa2044b7d7c3a9a0c5f1e2d3b4a60 단순 변심"})
+    status = fields.String(
+        required=True, metadata={"example": RefundStatus.REQUESTED, "enum": list(RefundStatus)}
+    )
+    reason = fields.String(
+        required=True, metadata={"example": "R-019aa2044b7d7c3a9a0c5f1e2d3b4a60 단순 변심"}
+    )
     failure = fields.String(allow_none=True, metadata={"example": None})
     requested_at = fields.AwareDateTime(required=True, metadata={"example": _AT})
     finished_at = fields.AwareDateTime(allow_none=True, metadata={"example": None})
@@ -101,7 +118,9 @@ class PaymentShort(Schema):
     order_name = fields.String(required=True, metadata={"example": "프리미엄 구독"})
     amount = fields.Integer(required=True, metadata={"example": 10_000})
     currency = fields.String(required=True, metadata={"example": KRW})
-    status = fields.String(required=True, metadata={"example": PaymentStatus.CREDITED, "enum": list(PaymentStatus)})
+    status = fields.String(
+        required=True, metadata={"example": PaymentStatus.CREDITED, "enum": list(PaymentStatus)}
+    )
     cancelled_amount = fields.Integer(required=True, metadata={"example": 0})
     held_amount = fields.Integer(required=True, metadata={"example": 0})
     refundable_amount = fields.Integer(required=True, metadata={"example": 10_000})

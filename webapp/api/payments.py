@@ -42,7 +42,9 @@ log = structlog.get_logger(__name__)
 
 blueprint = make_blueprint("Payments", "결제와 환불")
 # Its body is PortOne's: it is looked at after its signature, and as octets.
-webhooks = Blueprint("PaymentWebhooks", __name__, url_prefix=PREFIX, description="포트원이 보내는 알림")
+webhooks = Blueprint(
+    "PaymentWebhooks", __name__, url_prefix=PREFIX, description="포트원이 보내는 알림"
+)
 
 _EVENTS_OF_PAYMENTS = "Transaction."
 
@@ -52,9 +54,15 @@ class Preparing(MethodView):
     @signed_in
     @blueprint.arguments(Preparation)
     @blueprint.response(201, envelope(Prepared))
-    @blueprint.alt_response(409, schema=Problem, content_type=MIMETYPE, description="cash-limit-exceeded")
-    @blueprint.alt_response(502, schema=Problem, content_type=MIMETYPE, description="payment-service-refused")
-    @blueprint.alt_response(503, schema=Problem, content_type=MIMETYPE, description="payment-service-unavailable")
+    @blueprint.alt_response(
+        409, schema=Problem, content_type=MIMETYPE, description="cash-limit-exceeded"
+    )
+    @blueprint.alt_response(
+        502, schema=Problem, content_type=MIMETYPE, description="payment-service-refused"
+    )
+    @blueprint.alt_response(
+        503, schema=Problem, content_type=MIMETYPE, description="payment-service-unavailable"
+    )
     @blueprint.doc(**SIGNED_IN)
     def post(self, body: dict[str, Any]) -> Response:
         """결제 준비: 금액을 저장하고 포트원에 고정합니다. 답을 그대로 결제창에 넘겨 주세요."""
@@ -99,7 +107,9 @@ class Completing(MethodView):
     @signed_in
     @blueprint.arguments(Completion)
     @blueprint.response(202, envelope(PaymentState))
-    @blueprint.alt_response(404, schema=Problem, content_type=MIMETYPE, description="payment-not-found")
+    @blueprint.alt_response(
+        404, schema=Problem, content_type=MIMETYPE, description="payment-not-found"
+    )
     @blueprint.doc(**SIGNED_IN)
     def post(self, body: dict[str, Any]) -> Response:
         """결제 확인 요청: 결제창의 결과와 관계없이 서버가 포트원에 조회합니다. 결과는 GET /payments/{payment_id}로 확인해 주세요."""
@@ -107,9 +117,14 @@ class Completing(MethodView):
         payment_id = _id(body["payment_id"])
 
         def work(session: Session) -> Answer:
-            if not remember_hint(session, payment_id, settings=core.settings, now=core.clock(), user_id=user_id):
+            if not remember_hint(
+                session, payment_id, settings=core.settings, now=core.clock(), user_id=user_id
+            ):
                 raise PaymentNotFound
-            return Answer("결제를 확인하고 있습니다.", payment_of(session, user_id=user_id, payment_id=payment_id))
+            return Answer(
+                "결제를 확인하고 있습니다.",
+                payment_of(session, user_id=user_id, payment_id=payment_id),
+            )
 
         return write(work, schema=envelope(PaymentState), status=202, landed=nothing_to_find)
 
@@ -117,8 +132,12 @@ class Completing(MethodView):
 @webhooks.route("/payments/portone/webhook")
 class Notified(MethodView):
     @webhooks.response(200, Done)
-    @webhooks.alt_response(400, schema=Problem, content_type=MIMETYPE, description="webhook-refused")
-    @webhooks.alt_response(503, schema=Problem, content_type=MIMETYPE, description="payment-webhooks-off")
+    @webhooks.alt_response(
+        400, schema=Problem, content_type=MIMETYPE, description="webhook-refused"
+    )
+    @webhooks.alt_response(
+        503, schema=Problem, content_type=MIMETYPE, description="payment-webhooks-off"
+    )
     def post(self) -> dict[str, object] | Response:
         """포트원 웹훅(2024-04-25): 서명을 확인하고, 해당 결제를 조회하도록 기억합니다. 본문의 상태는 믿지 않습니다."""
         core = the_core()
@@ -147,7 +166,9 @@ def _taken(webhook: Webhook) -> str:
         if payment_id is not None and webhook.store_id == core.settings.portone_store_id:
             bind_contextvars(payment_id=payment_id.hex)
             known = core.database.transaction(
-                lambda session: remember_hint(session, payment_id, settings=core.settings, now=core.clock()),
+                lambda session: remember_hint(
+                    session, payment_id, settings=core.settings, now=core.clock()
+                ),
                 landed=nothing_to_find,
             )
     note = log.info if known else log.warning
@@ -165,20 +186,28 @@ class Payments(MethodView):
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """내 결제 목록: 최근 것부터."""
         user_id = me().user_id
-        return success(the_core().database.read(lambda session: payments_of(session, user_id=user_id, **filters)))
+        return success(
+            the_core().database.read(
+                lambda session: payments_of(session, user_id=user_id, **filters)
+            )
+        )
 
 
 @blueprint.route("/payments/<payment_id>")
 class OnePayment(MethodView):
     @signed_in
     @blueprint.response(200, envelope(Payment))
-    @blueprint.alt_response(404, schema=Problem, content_type=MIMETYPE, description="payment-not-found")
+    @blueprint.alt_response(
+        404, schema=Problem, content_type=MIMETYPE, description="payment-not-found"
+    )
     @blueprint.doc(**SIGNED_IN)
     def get(self, payment_id: str) -> dict[str, object]:
         """내 결제 한 건: 취소와 환불 내역을 포함합니다."""
         user_id, identifier = me().user_id, _id(payment_id)
         return success(
-            the_core().database.read(lambda session: payment_of(session, user_id=user_id, payment_id=identifier))
+            the_core().database.read(
+                lambda session: payment_of(session, user_id=user_id, payment_id=identifier)
+            )
         )
 
 
@@ -187,7 +216,9 @@ class Refunding(MethodView):
     @signed_in
     @blueprint.arguments(RefundRequest)
     @blueprint.response(202, envelope(Refund))
-    @blueprint.alt_response(404, schema=Problem, content_type=MIMETYPE, description="payment-not-found")
+    @blueprint.alt_response(
+        404, schema=Problem, content_type=MIMETYPE, description="payment-not-found"
+    )
     @blueprint.alt_response(
         409,
         schema=Problem,

@@ -14,8 +14,12 @@ _ONE_DAY = timedelta(days=1)
 class Period(Schema):
     """Days in Korea, both included; what is not given is not bounded. Loads as ``since`` and, behind the last day, ``until``."""
 
-    from_ = KoreanDay(data_key="from", attribute="since", load_default=None, metadata={"example": "2026-11-01"})
-    to = KoreanDay(end=True, attribute="until", load_default=None, metadata={"example": "2026-11-30"})
+    from_ = KoreanDay(
+        data_key="from", attribute="since", load_default=None, metadata={"example": "2026-11-01"}
+    )
+    to = KoreanDay(
+        end=True, attribute="until", load_default=None, metadata={"example": "2026-11-30"}
+    )
 
     @validates_schema
     def _is_a_period(self, given: dict[str, Any], **_more: Any) -> None:
@@ -28,7 +32,9 @@ class KnownDay(fields.Date):
     """A day in Korea, YYYY-MM-DD, of which calendar and rules are known."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(format="iso", validate=validate.Range(FIRST_KNOWN_DAY, LAST_KNOWN_DAY), **kwargs)
+        super().__init__(
+            format="iso", validate=validate.Range(FIRST_KNOWN_DAY, LAST_KNOWN_DAY), **kwargs
+        )
 
 
 class KnownPeriod(Schema):

@@ -51,11 +51,15 @@ class Holding(Schema):
     price = _won(77_000, unknown=True)
     base_price = _won(75_000, "the exchange's base price of today", unknown=True)
     price_age_ms = _won(120, unknown=True)
-    freshness = fields.String(required=True, allow_none=True, metadata={"enum": ["LIVE", "STALE", None]})
+    freshness = fields.String(
+        required=True, allow_none=True, metadata={"enum": ["LIVE", "STALE", None]}
+    )
     value = _won(770_000, unknown=True)
     unrealized_profit = _won(69_895, unknown=True)
     unrealized_profit_rate_bp = _won(998, unknown=True)
-    todays_change = _won(20_000, "of the shares held now; those bought today against their cost", unknown=True)
+    todays_change = _won(
+        20_000, "of the shares held now; those bought today against their cost", unknown=True
+    )
     todays_change_rate_bp = _won(267, unknown=True)
     weight_bp = _won(6_311, "of the value of all holdings that have a price", unknown=True)
     realized_profit = _won(12_345, "of all sales of this stock ever")
@@ -78,7 +82,9 @@ class ClosedHolding(Schema):
 
 class Sector(Schema):
     sector = fields.String(
-        required=True, allow_none=True, metadata={"example": "반도체", "description": "null: not known (미분류)"}
+        required=True,
+        allow_none=True,
+        metadata={"example": "반도체", "description": "null: not known (미분류)"},
     )
     holdings = _won(2)
     value = _won(1_220_000)
@@ -95,7 +101,9 @@ class Summary(Schema):
     total_assets = _won(10_020_820, "cash, reserved cash included, and holdings", unknown=True)
     unrealized_profit = _won(19_820, unknown=True)
     realized_profit = _won(97_655)
-    todays_change = _won(-15_180, "on everything held or traded today, sales and costs included", unknown=True)
+    todays_change = _won(
+        -15_180, "on everything held or traded today, sales and costs included", unknown=True
+    )
     todays_change_rate_bp = _won(-15, unknown=True)
     unpriced_holdings = _won(0)
     stale_holdings = _won(0)
@@ -112,7 +120,9 @@ class HistoryDay(Schema):
     """An account at the end of a trading day. Won and basis points; null where a holding had no price."""
 
     day = fields.Date(required=True)
-    provisional = fields.Boolean(required=True, metadata={"description": "the day is not over: at the prices of now"})
+    provisional = fields.Boolean(
+        required=True, metadata={"description": "the day is not over: at the prices of now"}
+    )
     total_assets = _won(10_020_820, unknown=True)
     cash_balance = _won(8_800_820)
     holdings_value = _won(1_220_000)
@@ -181,7 +191,11 @@ class PortfolioHistory(MethodView):
 
 def _bounds(today: date, first: date | None, last: date | None) -> tuple[date, date]:
     if last is None:
-        last = today if first is None else min(max(today, first), first + timedelta(days=HISTORY_DAYS_MAX - 1))
+        last = (
+            today
+            if first is None
+            else min(max(today, first), first + timedelta(days=HISTORY_DAYS_MAX - 1))
+        )
     return first or last - timedelta(days=HISTORY_DAYS - 1), last
 
 

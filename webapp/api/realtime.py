@@ -45,13 +45,17 @@ class Quote(Schema):
 
 
 class Several(Schema):
-    stock_codes = fields.List(StockCode(), required=True, validate=validate.Length(min=1, max=CODES_MAX))
+    stock_codes = fields.List(
+        StockCode(), required=True, validate=validate.Length(min=1, max=CODES_MAX)
+    )
 
 
 class Quotes(Schema):
     stocks = fields.List(fields.Nested(Quote), required=True)
     # A schema already has an attribute of the name that the answer uses.
-    without_tick = fields.List(fields.String(), required=True, data_key="unknown", attribute="unknown")
+    without_tick = fields.List(
+        fields.String(), required=True, data_key="unknown", attribute="unknown"
+    )
 
 
 class AllQuotes(Schema):
@@ -153,7 +157,9 @@ class EveryQuote(MethodView):
     def get(self) -> dict[str, object]:
         """The last ticks of all stocks that have one, by code."""
         ticks, now = the_core().quotes.all_ticks(), the_core().clock()
-        return success({"stocks": [quote_of(tick, now) for tick in ticks.values()], "total_count": len(ticks)})
+        return success(
+            {"stocks": [quote_of(tick, now) for tick in ticks.values()], "total_count": len(ticks)}
+        )
 
 
 @blueprint.route("/trading/realtime/daemon/health")
@@ -170,7 +176,9 @@ class DaemonHealth(MethodView):
             **({name: getattr(record, name) for name in record.__slots__} if record else {}),
         }
         if found.status is not FeedStatus.HEALTHY:
-            return problem("relayer-unavailable", feed_status=found.status, health=Health().dump(shown))
+            return problem(
+                "relayer-unavailable", feed_status=found.status, health=Health().dump(shown)
+            )
         return success(shown)
 
 

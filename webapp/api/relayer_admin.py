@@ -9,7 +9,14 @@ from flask import Response
 from flask.views import MethodView
 from marshmallow import Schema, ValidationError, fields
 
-from trading.market.commands import AnswerCode, Command, CommandAnswer, CommandLine, CommandType, RelayerUnavailable
+from trading.market.commands import (
+    AnswerCode,
+    Command,
+    CommandAnswer,
+    CommandLine,
+    CommandType,
+    RelayerUnavailable,
+)
 from trading.market.topics import code_of_trade_topic, trade_topic_named
 from trading.rules.admin_actions import ActionKind
 from webapp.admin_log import conclude, intend, requested
@@ -40,7 +47,9 @@ class Topic(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         topic = trade_topic_named(str(super()._deserialize(value, attr, data, **kwargs)))
         if topic is None:
-            raise ValidationError("종목 코드(A005930) 또는 /topic/v1/kr/stock/trade/A005930 형식입니다.")
+            raise ValidationError(
+                "종목 코드(A005930) 또는 /topic/v1/kr/stock/trade/A005930 형식입니다."
+            )
         return topic
 
 
@@ -68,7 +77,9 @@ class SubscriptionState(Schema):
     """A destination with the source for which it is wanted; ``reason`` is the feed's where it refused."""
 
     topic = fields.String(required=True)
-    stock_code = fields.Function(lambda each: code_of_trade_topic(each["topic"]), metadata={"type": "string"})
+    stock_code = fields.Function(
+        lambda each: code_of_trade_topic(each["topic"]), metadata={"type": "string"}
+    )
     source = fields.String(required=True)
     state = fields.String(required=True)
     reason = fields.String(required=True, allow_none=True)
@@ -119,7 +130,9 @@ class ListOfSubscriptions(MethodView):
         answer = _ask(command)
         if isinstance(answer, Response):
             return answer
-        return success({**answer.data, "total_count": len(answer.data["subscriptions"])}, answer.code.message)
+        return success(
+            {**answer.data, "total_count": len(answer.data["subscriptions"])}, answer.code.message
+        )
 
 
 @blueprint.route("/admin/websocket/reconnect")
@@ -133,7 +146,10 @@ class Reconnecting(MethodView):
         answer = _ask(command)
         if isinstance(answer, Response):
             return answer
-        return success({"command_id": command.command_id, "outcome": answer.code, **answer.data}, answer.code.message)
+        return success(
+            {"command_id": command.command_id, "outcome": answer.code, **answer.data},
+            answer.code.message,
+        )
 
 
 def _about_topic(kind: CommandType, topic: str) -> dict[str, object] | Response:
@@ -172,7 +188,9 @@ def _ask(command: Command) -> CommandAnswer | Response:
         if answer.code not in CODES:
             # It does not understand us, as a relayer of another version might not.
             return problem_as(504, "relayer-unavailable", reason=answer.code)
-        return problem(answer.code, **{name: answer.data[name] for name in _FACTS if name in answer.data})
+        return problem(
+            answer.code, **{name: answer.data[name] for name in _FACTS if name in answer.data}
+        )
     except RelayerUnavailable as fault:
         outcome = fault.reason
         return problem_as(504, "relayer-unavailable", reason=fault.reason)

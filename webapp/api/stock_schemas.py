@@ -20,12 +20,16 @@ _PRICE = {"example": 70_000}
 
 def _integer(example: int | None, description: str | None = None) -> fields.Integer:
     """A number that may be unknown."""
-    return fields.Integer(required=True, allow_none=True, metadata={"example": example, **_described(description)})
+    return fields.Integer(
+        required=True, allow_none=True, metadata={"example": example, **_described(description)}
+    )
 
 
 def _decimal(example: str, description: str | None = None) -> fields.String:
     """A decimal number as text, so that no client rounds it, which may be unknown."""
-    return fields.String(required=True, allow_none=True, metadata={"example": example, **_described(description)})
+    return fields.String(
+        required=True, allow_none=True, metadata={"example": example, **_described(description)}
+    )
 
 
 def _described(description: str | None) -> dict[str, str]:
@@ -44,18 +48,27 @@ class Search(Schema):
     q = Line(
         required=True,
         high=QUERY_MAX,
-        metadata={"description": "name, initial consonants, English name or code", "example": "ㅅㅅㅈㅈ"},
+        metadata={
+            "description": "name, initial consonants, English name or code",
+            "example": "ㅅㅅㅈㅈ",
+        },
     )
-    limit = fields.Integer(load_default=20, validate=validate.Range(min=1, max=FOUND_MAX), metadata={"example": 20})
+    limit = fields.Integer(
+        load_default=20, validate=validate.Range(min=1, max=FOUND_MAX), metadata={"example": 20}
+    )
 
 
 class FoundStock(Schema):
     stock_code = fields.String(required=True, attribute="code", metadata=_CODE)
     name = fields.String(required=True, metadata={"example": "삼성전자"})
-    english_name = fields.String(required=True, allow_none=True, metadata={"example": "Samsung Electronics"})
+    english_name = fields.String(
+        required=True, allow_none=True, metadata={"example": "Samsung Electronics"}
+    )
     market = fields.String(required=True, metadata={"example": "KOSPI"})
     kind = fields.String(required=True, metadata={"example": "STOCK"})
-    status = fields.String(required=True, metadata={"enum": ["TRADABLE", "HALTED", "DELISTED"], "example": "TRADABLE"})
+    status = fields.String(
+        required=True, metadata={"enum": ["TRADABLE", "HALTED", "DELISTED"], "example": "TRADABLE"}
+    )
 
 
 class Found(Schema):
@@ -91,25 +104,38 @@ class Stock(Schema):
     stock_code = fields.String(required=True, metadata=_CODE)
     isin = fields.String(required=True, allow_none=True, metadata={"example": "KR7005930003"})
     name = fields.String(required=True, metadata={"example": "삼성전자"})
-    english_name = fields.String(required=True, allow_none=True, metadata={"example": "Samsung Electronics"})
+    english_name = fields.String(
+        required=True, allow_none=True, metadata={"example": "Samsung Electronics"}
+    )
     market = fields.String(required=True, metadata={"example": "KOSPI"})
     kind = fields.String(required=True, metadata={"example": "STOCK"})
     sector = fields.String(required=True, allow_none=True, metadata={"example": "반도체"})
-    status = fields.String(required=True, metadata={"enum": ["TRADABLE", "HALTED", "DELISTED"], "example": "TRADABLE"})
+    status = fields.String(
+        required=True, metadata={"enum": ["TRADABLE", "HALTED", "DELISTED"], "example": "TRADABLE"}
+    )
     listed_shares = _integer(5_919_637_922)
     reference_price = _integer(69_000, "close (won) of the listing that was imported last")
     price = fields.Nested(Price, required=True, allow_none=True)
-    price_unavailable = fields.String(required=True, allow_none=True, metadata={"example": None, "nullable": True})
+    price_unavailable = fields.String(
+        required=True, allow_none=True, metadata={"example": None, "nullable": True}
+    )
 
 
 class CandlesWanted(Schema):
     interval = fields.Enum(
-        CandleInterval, by_value=True, load_default=CandleInterval.DAY, metadata={"example": "day:1"}
+        CandleInterval,
+        by_value=True,
+        load_default=CandleInterval.DAY,
+        metadata={"example": "day:1"},
     )
     count = fields.Integer(
-        load_default=100, validate=validate.Range(min=1, max=CANDLES_ASKED), metadata={"example": 100}
+        load_default=100,
+        validate=validate.Range(min=1, max=CANDLES_ASKED),
+        metadata={"example": 100},
     )
-    before = Instant(load_default=None, metadata={"description": "for the next page: next_before", **_TIME})
+    before = Instant(
+        load_default=None, metadata={"description": "for the next page: next_before", **_TIME}
+    )
 
 
 class Candle(Schema):
@@ -148,7 +174,9 @@ class OrderBook(Age):
 
 
 class TradesWanted(Schema):
-    count = fields.Integer(load_default=20, validate=validate.Range(min=1, max=TRADES_ASKED), metadata={"example": 20})
+    count = fields.Integer(
+        load_default=20, validate=validate.Range(min=1, max=TRADES_ASKED), metadata={"example": 20}
+    )
 
 
 class MarketTrade(Schema):
@@ -206,7 +234,9 @@ class RankingWanted(Schema):
         load_default=RankedBy.AMOUNT,
         metadata={"description": "amount: won traded today", "example": "amount"},
     )
-    limit = fields.Integer(load_default=20, validate=validate.Range(min=1, max=RANKED_MAX), metadata={"example": 20})
+    limit = fields.Integer(
+        load_default=20, validate=validate.Range(min=1, max=RANKED_MAX), metadata={"example": 20}
+    )
 
 
 class RankedStock(Schema):

@@ -48,7 +48,9 @@ class TheSearch(MethodView):
     @blueprint.doc(**SIGNED_IN)
     def get(self, arguments: dict[str, Any]) -> dict[str, object]:
         """Stocks by name, initial consonants (ㅅㅅㅈㅈ), English name or code, the best first."""
-        return success({"stocks": the_core().stock_search(arguments["q"], limit=arguments["limit"])})
+        return success(
+            {"stocks": the_core().stock_search(arguments["q"], limit=arguments["limit"])}
+        )
 
 
 @blueprint.route("/stocks/indices")
@@ -184,7 +186,13 @@ class TheTrades(MethodView):
         """A stock's last trades on KRX, newest first."""
         stock = _stock(stock_code)
         looked = the_core().market_data.trades(stock.stock_code)
-        return success({"stock_code": stock.stock_code, "trades": looked.value[: arguments["count"]], **_age(looked)})
+        return success(
+            {
+                "stock_code": stock.stock_code,
+                "trades": looked.value[: arguments["count"]],
+                **_age(looked),
+            }
+        )
 
 
 def _stock(stock_code: str) -> StockRecord:
@@ -206,7 +214,9 @@ def _price(stock: StockRecord) -> StockPrice:
     )
 
 
-def _toss_candles(code: str, *, interval: CandleInterval, count: int, before: datetime | None) -> dict[str, Any]:
+def _toss_candles(
+    code: str, *, interval: CandleInterval, count: int, before: datetime | None
+) -> dict[str, Any]:
     looked = the_core().market_data.candles(code, interval, before=before)
     # What the stamps mean is Toss's own affair; that a page ends before the one that asked for it is ours.
     told = [candle for candle in looked.value.candles if before is None or candle.time < before]
@@ -224,12 +234,17 @@ def _own_candles(
 ) -> dict[str, Any]:
     """The chart from our own ticks; ``fault`` is raised where there is none."""
     own = the_core().database.read(
-        lambda session: candles_of(session, stock_code=code, interval=interval, count=count, before=before)
+        lambda session: candles_of(
+            session, stock_code=code, interval=interval, count=count, before=before
+        )
     )
     if not own:
         raise fault
     return {
-        "candles": [{"time": candle.starts_at, **{name: getattr(candle, name) for name in _PARTS}} for candle in own],
+        "candles": [
+            {"time": candle.starts_at, **{name: getattr(candle, name) for name in _PARTS}}
+            for candle in own
+        ],
         "next_before": own[-1].starts_at if len(own) == count else None,
         "source": Source.OWN,
         "age_ms": None,

@@ -25,15 +25,22 @@ _SERVING = "stocking.serving"
 
 
 class Followed(Schema):
-    stock_codes = fields.List(StockCode(), load_default=list, validate=validate.Length(max=CODES_MAX))
+    stock_codes = fields.List(
+        StockCode(), load_default=list, validate=validate.Length(max=CODES_MAX)
+    )
     last_event_id = fields.String(
-        load_default=None, metadata={"description": "the last event's id, where the header Last-Event-ID can't be set"}
+        load_default=None,
+        metadata={
+            "description": "the last event's id, where the header Last-Event-ID can't be set"
+        },
     )
 
 
 def install(app: Flask) -> None:
     """Each stream holds a thread of this process, so that there are only so many places."""
-    app.extensions[_PLACES] = threading.BoundedSemaphore(app.extensions["stocking"].settings.stream_clients_max)
+    app.extensions[_PLACES] = threading.BoundedSemaphore(
+        app.extensions["stocking"].settings.stream_clients_max
+    )
     app.extensions.setdefault(_SERVING, lambda: True)
 
 
@@ -42,14 +49,23 @@ class Stream(MethodView):
     @signed_in
     @blueprint.arguments(Followed, location="query")
     @blueprint.response(200, {"type": "string"}, content_type=EVENT_STREAM)
-    @blueprint.alt_response(503, schema=Problem, content_type=MIMETYPE, description="too-many-streams")
+    @blueprint.alt_response(
+        503, schema=Problem, content_type=MIMETYPE, description="too-many-streams"
+    )
     @blueprint.doc(**SIGNED_IN)
     def get(self, arguments: dict[str, Any]) -> Response:
         """Ticks of these stocks and own account events, as they happen; ``Last-Event-ID`` resumes."""
-        last_event_id = event_id_of(request.headers.get("Last-Event-ID") or arguments["last_event_id"])
+        last_event_id = event_id_of(
+            request.headers.get("Last-Event-ID") or arguments["last_event_id"]
+        )
         core = the_core()
-        feed = ClientFeed(bearer(), codes=arguments["stock_codes"], last_event_id=last_event_id, now=core.clock())
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx would hold events back.
+        feed = ClientFeed(
+            bearer(), codes=arguments["stock_codes"], last_event_id=last_event_id, now=core.clock()
+        )
+        headers = {
+            "Cache-Control": "no-store",
+            "X-Accel-Buffering": "no",
+        }  # nginx would hold events back.
         if request.method == "HEAD":
             return Response(mimetype=EVENT_STREAM, headers=headers)
         places: threading.BoundedSemaphore = current_app.extensions[_PLACES]

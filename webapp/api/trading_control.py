@@ -72,7 +72,9 @@ class Halting(MethodView):
 
         def halted(session: Session) -> Answer:
             standing = halt(session, halt_id=halt_id, by=by, reason=reason, now=now)
-            outcome = Outcome("halted" if standing.id == halt_id else UNCHANGED, target=str(standing.id))
+            outcome = Outcome(
+                "halted" if standing.id == halt_id else UNCHANGED, target=str(standing.id)
+            )
             record(session, action, outcome, now=the_core().clock(), reason=reason)
             return told(standing)
 
@@ -93,11 +95,17 @@ class Resuming(MethodView):
             return Answer(_NOT_HALTED if lifted is None else _RESUMED, lifted)
 
         def landed(session: Session) -> Answer | None:
-            return told(halt_lifted(session, by=by, at=now)) if is_recorded(session, action.id) else None
+            return (
+                told(halt_lifted(session, by=by, at=now))
+                if is_recorded(session, action.id)
+                else None
+            )
 
         def resumed(session: Session) -> Answer:
             lifted = resume(session, by=by, now=now)
-            outcome = Outcome(UNCHANGED) if lifted is None else Outcome("resumed", target=str(lifted.id))
+            outcome = (
+                Outcome(UNCHANGED) if lifted is None else Outcome("resumed", target=str(lifted.id))
+            )
             record(session, action, outcome, now=the_core().clock())
             return told(lifted)
 

@@ -33,7 +33,9 @@ class Transaction(Schema):
         required=True, metadata={"description": "numbers an account's Transactions without a gap"}
     )
     transaction_type = fields.String(required=True)
-    stock_id = fields.String(allow_none=True, metadata={"description": "product code, e.g. A005930"})
+    stock_id = fields.String(
+        allow_none=True, metadata={"description": "product code, e.g. A005930"}
+    )
     stock_name = fields.String(allow_none=True)
     order_id = fields.UUID(allow_none=True)
     quantity = fields.Integer(allow_none=True)
@@ -41,7 +43,9 @@ class Transaction(Schema):
     amount = fields.Integer(required=True)
     commission = fields.Integer(required=True)
     tax = fields.Integer(required=True)
-    realized_profit = fields.Integer(allow_none=True, metadata={"example": None, "description": "of a sale"})
+    realized_profit = fields.Integer(
+        allow_none=True, metadata={"example": None, "description": "of a sale"}
+    )
     cash_balance_before = fields.Integer(required=True)
     cash_balance_after = fields.Integer(required=True)
     description = fields.String(allow_none=True)
@@ -66,14 +70,22 @@ class Transactions(MethodView):
     @blueprint.response(200, page(Transaction))
     @blueprint.doc(
         **SIGNED_IN,
-        responses={200: {"content": {ledger_csv.MEDIA_TYPE: {"schema": {"type": "string"}, "example": _CSV}}}},
+        responses={
+            200: {
+                "content": {ledger_csv.MEDIA_TYPE: {"schema": {"type": "string"}, "example": _CSV}}
+            }
+        },
     )
     def get(self, filters: dict[str, Any]) -> dict[str, object] | Response:
         """Own Transactions, newest first; with ``Accept: text/csv`` all that the filters let through, as a file."""
         if ledger_csv.is_wanted():
             return _as_csv(filters)
         user_id = me().user_id
-        return success(the_core().database.read(lambda session: transactions_of(session, user_id=user_id, **filters)))
+        return success(
+            the_core().database.read(
+                lambda session: transactions_of(session, user_id=user_id, **filters)
+            )
+        )
 
 
 def _as_csv(filters: dict[str, Any]) -> Response:
@@ -99,6 +111,8 @@ class OneTransaction(MethodView):
         user_id = me().user_id
         return success(
             the_core().database.read(
-                lambda session: transaction_of(session, user_id=user_id, transaction_id=transaction_id)
+                lambda session: transaction_of(
+                    session, user_id=user_id, transaction_id=transaction_id
+                )
             )
         )

@@ -17,11 +17,28 @@ from trading.database.transactions import nothing_to_find
 from trading.market.quote_book import MarketUnavailable
 from trading.market.tick import Tick
 from trading.queries.pages import Page
-from trading.queries.watchlists import ItemRecord, ItemRows, directories_of, directory_of, item_of, items_of
+from trading.queries.watchlists import (
+    ItemRecord,
+    ItemRows,
+    directories_of,
+    directory_of,
+    item_of,
+    items_of,
+)
 from trading.rules.errors import WatchlistDirectoryNotFound, WatchlistItemNotFound
 from trading.services.order_terms import MarketLook, look_at_market
-from trading.services.watchlist_directories import change_directory, open_directory, remove_directory
-from trading.services.watchlist_items import ItemChanges, add_item, change_item, order_items, remove_item
+from trading.services.watchlist_directories import (
+    change_directory,
+    open_directory,
+    remove_directory,
+)
+from trading.services.watchlist_items import (
+    ItemChanges,
+    add_item,
+    change_item,
+    order_items,
+    remove_item,
+)
 from webapp.api.realtime import quote_of
 from webapp.api.watchlist_schemas import (
     DirectoryRemoval,
@@ -61,7 +78,9 @@ class Directories(MethodView):
     def get(self) -> dict[str, object]:
         """All of one's directories, in their order."""
         user_id = me().user_id
-        return success(Page(the_core().database.read(lambda session: directories_of(session, user_id)), None))
+        return success(
+            Page(the_core().database.read(lambda session: directories_of(session, user_id)), None)
+        )
 
     @signed_in
     @blueprint.arguments(WatchlistDirectoryRequest)
@@ -131,7 +150,9 @@ class Watchlist(MethodView):
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Watched stocks beside their last trades, in the order of the directories and in them; or those of one directory."""
         core, user_id = the_core(), me().user_id
-        found = core.database.snapshot(lambda session: items_of(session, user_id=user_id, **filters))
+        found = core.database.snapshot(
+            lambda session: items_of(session, user_id=user_id, **filters)
+        )
         ticks: Mapping[str, Tick] = {}
         try:
             ticks = core.quotes.last_ticks(found.stock_codes)
@@ -155,7 +176,12 @@ class Watchlist(MethodView):
         def work(session: Session) -> Answer:
             bounds = body.get("bounds", {})
             market = add_item(
-                session, **mine, **{**body, "bounds": bounds}, quotes=core.quotes, settings=core.settings, now=now
+                session,
+                **mine,
+                **{**body, "bounds": bounds},
+                quotes=core.quotes,
+                settings=core.settings,
+                now=now,
             )
             return added(session, market)
 
@@ -174,7 +200,9 @@ class OneItem(MethodView):
     def get(self, item_id: UUID) -> dict[str, object]:
         """One watched stock."""
         core, user_id = the_core(), me().user_id
-        found = core.database.snapshot(lambda session: item_of(session, user_id=user_id, item_id=item_id))
+        found = core.database.snapshot(
+            lambda session: item_of(session, user_id=user_id, item_id=item_id)
+        )
         market = look_at_market(core.quotes, *found.stock_codes)
         return success(_shown(found, market.tick, core.clock()))
 
@@ -245,7 +273,9 @@ def _shown(found: ItemRows, tick: Tick | None, now: datetime) -> ItemRecord:
     return item
 
 
-def _unless(missing: type[Exception], find: Callable[[Session], Answer], session: Session) -> Answer | None:
+def _unless(
+    missing: type[Exception], find: Callable[[Session], Answer], session: Session
+) -> Answer | None:
     """What ``find`` finds; None where it is missing."""
     try:
         return find(session)
@@ -254,7 +284,11 @@ def _unless(missing: type[Exception], find: Callable[[Session], Answer], session
 
 
 def _remove(
-    work: Callable[[Session], None], *, find: Callable[[Session], object], gone: type[Exception], message: str
+    work: Callable[[Session], None],
+    *,
+    find: Callable[[Session], object],
+    gone: type[Exception],
+    message: str,
 ) -> Response:
     """Remove something that ``find`` finds while it is there, and else raises ``gone``."""
 

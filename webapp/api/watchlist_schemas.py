@@ -40,7 +40,9 @@ class PlaceCursor(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         places = str(super()._deserialize(value, attr, data, **kwargs)).split("-")
-        if len(places) != 2 or not all(place.isascii() and place.isdigit() and len(place) <= 15 for place in places):
+        if len(places) != 2 or not all(
+            place.isascii() and place.isdigit() and len(place) <= 15 for place in places
+        ):
             raise ValidationError("cursor가 올바르지 않습니다.")
         return tuple(map(int, places))
 
@@ -91,7 +93,8 @@ class WatchlistDirectoryChange(Schema):
 
 class DirectoryRemoval(Schema):
     force = fields.Boolean(
-        load_default=False, metadata={"description": "also with the stocks in it, and their alerts", "example": False}
+        load_default=False,
+        metadata={"description": "also with the stocks in it, and their alerts", "example": False},
     )
 
 
@@ -102,7 +105,8 @@ class WatchlistDirectory(Schema):
         required=True, metadata={"description": "the one that can't be deleted", "example": False}
     )
     position = fields.Integer(
-        required=True, metadata={"description": "its place among the directories, from 0", "example": 1}
+        required=True,
+        metadata={"description": "its place among the directories, from 0", "example": 1},
     )
     item_count = fields.Integer(required=True, metadata={"example": 3})
     created_at = fields.AwareDateTime(required=True, metadata=_TIME)
@@ -119,7 +123,9 @@ class WatchlistItemRequest(Bounds):
 class WatchlistItemChange(Bounds):
     """What is to change of an item: what is left out stays as it is, null takes a memo or a price away. A price that is set is armed."""
 
-    directory_id = fields.UUID(metadata={**_DIRECTORY_ID, "description": "the directory to move it to"})
+    directory_id = fields.UUID(
+        metadata={**_DIRECTORY_ID, "description": "the directory to move it to"}
+    )
     memo = Line(high=500, allow_none=True, metadata=_MEMO)
     rearm = Flag(metadata={"description": "true arms the prices that have fired", "example": True})
 
@@ -161,7 +167,9 @@ class WatchlistItem(Schema):
     lower_price = fields.Integer(allow_none=True, metadata={"example": None})
     alerts = fields.List(fields.Nested(PriceAlert), required=True)
     quote = fields.Nested(
-        Quote, allow_none=True, metadata={"description": "the last trade, as old as it says; null when none is known"}
+        Quote,
+        allow_none=True,
+        metadata={"description": "the last trade, as old as it says; null when none is known"},
     )
     created_at = fields.AwareDateTime(required=True, metadata=_TIME)
 

@@ -12,7 +12,12 @@ _SDK_PATH = "/v2/browser-sdk.js"
 _REAL_SDK = "https://cdn.portone.io" + _SDK_PATH
 
 blueprint = Blueprint(
-    "payment_demo", __name__, url_prefix=PATH, template_folder="pages", static_folder="pages", static_url_path="/assets"
+    "payment_demo",
+    __name__,
+    url_prefix=PATH,
+    template_folder="pages",
+    static_folder="pages",
+    static_url_path="/assets",
 )
 
 

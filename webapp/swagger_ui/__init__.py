@@ -18,7 +18,12 @@ _POLICY = (
 )
 
 blueprint = Blueprint(
-    "swagger_ui", __name__, url_prefix=PATH, template_folder="pages", static_folder="pages", static_url_path="/own"
+    "swagger_ui",
+    __name__,
+    url_prefix=PATH,
+    template_folder="pages",
+    static_folder="pages",
+    static_url_path="/own",
 )
 
 

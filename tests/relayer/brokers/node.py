@@ -20,7 +20,11 @@ STOP_TIMEOUT_S = 10.0
 def environment() -> dict[str, str]:
     """The variables of a script: npm's global folder stands behind those that ``NODE_PATH`` names."""
     program = shutil.which("node")
-    globally = [] if program is None else [str(Path(program).resolve().parent.parent / "lib" / "node_modules")]
+    globally = (
+        []
+        if program is None
+        else [str(Path(program).resolve().parent.parent / "lib" / "node_modules")]
+    )
     named = os.environ.get("NODE_PATH", "").split(os.pathsep)
     return {**os.environ, "NODE_PATH": os.pathsep.join(filter(None, [*named, *globally]))}
 
@@ -32,7 +36,10 @@ def missing(*packages: str) -> str | None:
         return "Node.js is not installed."
     for package in packages:
         looked = subprocess.run(
-            ["node", "-e", f"require({json.dumps(package)})"], env=environment(), capture_output=True, check=False
+            ["node", "-e", f"require({json.dumps(package)})"],
+            env=environment(),
+            capture_output=True,
+            check=False,
         )
         if looked.returncode != 0:
             return f"npm's {package} is neither in NODE_PATH nor installed globally."
@@ -67,7 +74,11 @@ class Script:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            leashed(self._command), env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            leashed(self._command),
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()

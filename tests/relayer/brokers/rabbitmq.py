@@ -18,7 +18,9 @@ START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.1
 _ROOT = Path("/usr/lib/rabbitmq")  # Where Debian's package puts it.
-_SERVER = _ROOT / "bin" / "rabbitmq-server"  # The program itself; the one on the PATH becomes another user first.
+_SERVER = (
+    _ROOT / "bin" / "rabbitmq-server"
+)  # The program itself; the one on the PATH becomes another user first.
 
 # The one word in a topic's name for which nobody may subscribe to it.
 FORBIDDEN = "A999999"
@@ -43,14 +45,18 @@ def _definitions() -> dict[str, list[dict[str, str]]]:
         "users": [
             {
                 "name": "guest",
-                "password_hash": base64.b64encode(salt + hashlib.sha256(salt + b"guest").digest()).decode(),
+                "password_hash": base64.b64encode(
+                    salt + hashlib.sha256(salt + b"guest").digest()
+                ).decode(),
                 "hashing_algorithm": "rabbit_password_hashing_sha256",
                 "tags": "",
             }
         ],
         "vhosts": [{"name": LOOPBACK}],
         "permissions": [{**whose, "configure": ".*", "write": ".*", "read": ".*"}],
-        "topic_permissions": [{**whose, "exchange": "amq.topic", "write": ".*", "read": f"^(?!.*{FORBIDDEN})"}],
+        "topic_permissions": [
+            {**whose, "exchange": "amq.topic", "write": ".*", "read": f"^(?!.*{FORBIDDEN})"}
+        ],
     }
 
 
@@ -86,9 +92,14 @@ class RabbitMQ:
         self._run([str(_SERVER), "-noinput"], **self._environment(mapper_port))
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._accepts():
-            if any(process.poll() is not None for process in self._processes) or time.monotonic() > deadline:
+            if (
+                any(process.poll() is not None for process in self._processes)
+                or time.monotonic() > deadline
+            ):
                 self.stop()
-                raise RuntimeError(f"RabbitMQ did not start:\n{self._log.read_text(errors='replace')[-2_000:]}")
+                raise RuntimeError(
+                    f"RabbitMQ did not start:\n{self._log.read_text(errors='replace')[-2_000:]}"
+                )
             time.sleep(_POLL_S)
 
     def stop(self) -> None:
@@ -123,7 +134,11 @@ class RabbitMQ:
     def _run(self, command: list[str], **environment: str) -> None:
         with self._log.open("ab") as log:
             process = subprocess.Popen(
-                leashed(command), env={**os.environ, **environment}, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                leashed(command),
+                env={**os.environ, **environment},
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
             )
         self._processes.append(process)
 

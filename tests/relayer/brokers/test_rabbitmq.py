@@ -10,7 +10,16 @@ import redis
 from relayer.destinations import DestinationStyle, speller
 from relayer.feed import FeedUnavailable, SubscriptionConfirmed, TradeMessage
 from tests.relayer.brokers.rabbitmq import FORBIDDEN, START_TIMEOUT_S, RabbitMQ, missing
-from tests.relayer.brokers.visits import PATIENCE_S, TOPIC, feed_of, lose, publisher, stranger, take, trade
+from tests.relayer.brokers.visits import (
+    PATIENCE_S,
+    TOPIC,
+    feed_of,
+    lose,
+    publisher,
+    stranger,
+    take,
+    trade,
+)
 from tests.relayer.freezing_proxy import freezing_proxy
 from tests.relayer.harness import HYNIX, SAMSUNG, ask_for, health, relayer, served, toss, until
 from trading.market.quote_book import QuoteBook
@@ -54,7 +63,10 @@ def test_messages_arrive_under_our_own_spelling(broker: RabbitMQ, style: Destina
     body = "\0\n:한글\\".encode() * 1_000
 
     async def visit() -> list[object]:
-        async with feed_of(broker.url, destination_style=style) as feed, publisher(broker.url) as publish:
+        async with (
+            feed_of(broker.url, destination_style=style) as feed,
+            publisher(broker.url) as publish,
+        ):
             await feed.subscribe([TOPIC])
             confirmed = await take(feed, 1)
             await publish(speller(style)(TOPIC), body)
@@ -70,7 +82,10 @@ def test_a_withdrawn_destination_is_quiet(broker: RabbitMQ) -> None:
     """Its messages are not even stray: the broker sends none. The other one goes on."""
 
     async def visit() -> list[object]:
-        async with feed_of(broker.url, destination_style="dots") as feed, publisher(broker.url) as publish:
+        async with (
+            feed_of(broker.url, destination_style="dots") as feed,
+            publisher(broker.url) as publish,
+        ):
             await feed.subscribe([TOPIC, OTHER])
             await take(feed, 2)
             await feed.unsubscribe([TOPIC])
@@ -114,7 +129,9 @@ CLOSES = "the server closed the connection: "
         pytest.param(f"/topic/{FORBIDDEN}", "dots", f"{CLOSES}code 1000", id="no right to it"),
     ],
 )
-def test_a_refused_destination_is_told(broker: RabbitMQ, destination: str, style: DestinationStyle, told: str) -> None:
+def test_a_refused_destination_is_told(
+    broker: RabbitMQ, destination: str, style: DestinationStyle, told: str
+) -> None:
     """The broker names no receipt and leaves the connection open, or closes it without a word; to us it is over."""
 
     async def visit() -> tuple[list[object], str]:
@@ -138,13 +155,24 @@ def test_the_relayer_serves_the_others_when_one_is_refused(
     async def relay() -> None:
         async with toss() as stand_in, publisher(broker.url) as publish:
             settings = stand_in.settings(
-                valkey_url, TOSS_WEBSOCKET_URL=broker.url, FEED_DESTINATION_STYLE="dots", RELAYER_HEARTBEAT_MS="1000"
+                valkey_url,
+                TOSS_WEBSOCKET_URL=broker.url,
+                FEED_DESTINATION_STYLE="dots",
+                RELAYER_HEARTBEAT_MS="1000",
             )
             async with relayer(settings):
-                await until(lambda: refused() == [trade_topic(FORBIDDEN)], what="one is refused", deadline_s=120)
-                await until(lambda: served(client) == 2, what="the others are served", deadline_s=PATIENCE_S)
+                await until(
+                    lambda: refused() == [trade_topic(FORBIDDEN)],
+                    what="one is refused",
+                    deadline_s=120,
+                )
+                await until(
+                    lambda: served(client) == 2, what="the others are served", deadline_s=PATIENCE_S
+                )
                 await publish(dotted(TOPIC), trade(1))
-                await until(lambda: QuoteBook(client).last_tick(SAMSUNG), what="the trade is in Redis")
+                await until(
+                    lambda: QuoteBook(client).last_tick(SAMSUNG), what="the trade is in Redis"
+                )
 
     ask_for(client, SAMSUNG, HYNIX, FORBIDDEN)
     asyncio.run(relay())
@@ -161,7 +189,9 @@ def test_a_refused_connect_has_the_brokers_words(broker: RabbitMQ) -> None:
         asyncio.run(visit())
 
 
-def test_the_relayer_follows_it_over_a_silence(broker: RabbitMQ, valkey_url: str, client: "redis.Redis") -> None:
+def test_the_relayer_follows_it_over_a_silence(
+    broker: RabbitMQ, valkey_url: str, client: "redis.Redis"
+) -> None:
     """Ticks are in Redis; a broker that falls silent is left, and afterwards everything is subscribed again."""
 
     def price() -> int | None:
@@ -169,7 +199,11 @@ def test_the_relayer_follows_it_over_a_silence(broker: RabbitMQ, valkey_url: str
         return None if tick is None else tick.price
 
     async def relay() -> None:
-        async with toss() as stand_in, freezing_proxy(broker.port) as proxy, publisher(broker.url) as publish:
+        async with (
+            toss() as stand_in,
+            freezing_proxy(broker.port) as proxy,
+            publisher(broker.url) as publish,
+        ):
             settings = stand_in.settings(
                 valkey_url,
                 TOSS_WEBSOCKET_URL=f"ws://127.0.0.1:{proxy.port}/ws",
@@ -183,7 +217,11 @@ def test_the_relayer_follows_it_over_a_silence(broker: RabbitMQ, valkey_url: str
                 proxy.freeze()
                 await until(lambda: served(client) == 0, what="the silence is noticed")
                 proxy.thaw()
-                await until(lambda: served(client) == 1, what="it is subscribed again", deadline_s=PATIENCE_S)
+                await until(
+                    lambda: served(client) == 1,
+                    what="it is subscribed again",
+                    deadline_s=PATIENCE_S,
+                )
                 await publish(dotted(TOPIC), trade(2, price=70_200))
                 await until(lambda: price() == 70_200, what="the next trade is in Redis")
                 record = health(client)

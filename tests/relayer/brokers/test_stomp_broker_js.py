@@ -8,7 +8,16 @@ import redis
 
 from relayer.feed import SubscriptionConfirmed, SubscriptionUnconfirmed, TradeMessage
 from tests.relayer.brokers.node import Script, missing
-from tests.relayer.brokers.visits import PATIENCE_S, TOPIC, feed_of, lose, publisher, stranger, take, trade
+from tests.relayer.brokers.visits import (
+    PATIENCE_S,
+    TOPIC,
+    feed_of,
+    lose,
+    publisher,
+    stranger,
+    take,
+    trade,
+)
 from tests.relayer.harness import SAMSUNG, ask_for, relayer, toss, until
 from trading.market.quote_book import QuoteBook
 
@@ -68,11 +77,16 @@ def test_a_first_message_stands_for_the_receipt(broker: Broker) -> None:
     ]
 
 
-def test_a_quiet_subscription_is_left_standing_once_it_is_clear_that_receipts_never_come(broker: Broker) -> None:
+def test_a_quiet_subscription_is_left_standing_once_it_is_clear_that_receipts_never_come(
+    broker: Broker,
+) -> None:
     """Before the first message nobody can know. From then on the broker is never asked again."""
 
     async def visit() -> list[object]:
-        async with feed_of(broker.url, receipt_timeout_s=1.0) as feed, publisher(broker.url) as publish:
+        async with (
+            feed_of(broker.url, receipt_timeout_s=1.0) as feed,
+            publisher(broker.url) as publish,
+        ):
             await feed.subscribe([QUIET])
             assert await take(feed, 1) == [SubscriptionUnconfirmed(destination=QUIET)]
             await asked(broker, 3)
@@ -107,7 +121,9 @@ def test_beats_keep_an_idle_connection(broker: Broker) -> None:
     asyncio.run(idle())
 
 
-def test_the_relayer_comes_back_with_its_subscriptions(broker: Broker, valkey_url: str, client: "redis.Redis") -> None:
+def test_the_relayer_comes_back_with_its_subscriptions(
+    broker: Broker, valkey_url: str, client: "redis.Redis"
+) -> None:
     """A cut connection costs the trades meanwhile and no more."""
 
     def volume() -> int | None:
@@ -115,7 +131,10 @@ def test_the_relayer_comes_back_with_its_subscriptions(broker: Broker, valkey_ur
         return None if tick is None else tick.cumulative_volume
 
     async def relay() -> None:
-        async with toss() as stand_in, relayer(stand_in.settings(valkey_url, TOSS_WEBSOCKET_URL=broker.url)):
+        async with (
+            toss() as stand_in,
+            relayer(stand_in.settings(valkey_url, TOSS_WEBSOCKET_URL=broker.url)),
+        ):
             await asked(broker, 1)
             async with publisher(broker.url) as publish:
                 await publish(TOPIC, trade(1))
@@ -139,4 +158,6 @@ async def asked(broker: Broker, number: int) -> None:
         seen.extend(broker.subscriptions())
         return len(seen) >= number
 
-    await until(enough, what=f"{number} subscriptions are asked for or withdrawn", deadline_s=PATIENCE_S)
+    await until(
+        enough, what=f"{number} subscriptions are asked for or withdrawn", deadline_s=PATIENCE_S
+    )

@@ -26,10 +26,16 @@ def test_a_foreign_client_is_served() -> None:
         async with toss() as stand_in:
             addresses = (f"http://127.0.0.1:{stand_in.port}", f"ws://127.0.0.1:{stand_in.port}/ws")
             with Script("stompjs_client.cjs", *addresses, TOPIC) as client:
-                await until(lambda: heard("subscribed"), what="the client is subscribed", deadline_s=PATIENCE_S)
+                await until(
+                    lambda: heard("subscribed"),
+                    what="the client is subscribed",
+                    deadline_s=PATIENCE_S,
+                )
                 assert stand_in.server.destinations() == {TOPIC}
                 stand_in.server.publish_body(TOPIC, '{"이름": "삼성\\n"}'.encode())
-                await until(lambda: heard("closed"), what="the client has left", deadline_s=PATIENCE_S)
+                await until(
+                    lambda: heard("closed"), what="the client has left", deadline_s=PATIENCE_S
+                )
                 assert stand_in.server.destinations() == set()
         return said
 

@@ -72,7 +72,9 @@ async def lose(feed: StompFeed, *, within_s: float = PATIENCE_S) -> tuple[list[F
 @asynccontextmanager
 async def stranger(url: str, *, heart_beat: str = "0,0") -> AsyncIterator[ClientConnection]:
     """Another client with a session of its own, as simple as can be: it sends frames and no beats."""
-    async with connect(url, subprotocols=[Subprotocol("v12.stomp")], ping_interval=None, close_timeout=1) as socket:
+    async with connect(
+        url, subprotocols=[Subprotocol("v12.stomp")], ping_interval=None, close_timeout=1
+    ) as socket:
         headers = (("accept-version", "1.2"), ("host", "127.0.0.1"), ("heart-beat", heart_beat))
         await socket.send(Frame(Command.CONNECT, headers).encode(), text=True)
         async with asyncio.timeout(PATIENCE_S):
@@ -86,7 +88,9 @@ async def publisher(url: str) -> AsyncIterator[Publish]:
     async with stranger(url) as socket:
 
         async def publish(destination: str, body: bytes) -> None:
-            await socket.send(Frame(Command.SEND, (("destination", destination),), body).encode(), text=True)
+            await socket.send(
+                Frame(Command.SEND, (("destination", destination),), body).encode(), text=True
+            )
 
         yield publish
 

@@ -57,7 +57,9 @@ class User:
         return token({name: value for name, value in claims.items() if value is not None})
 
 
-def token(claims: dict[str, Any], *, secret: str | None = SECRET, algorithm: str = ALGORITHM) -> str:
+def token(
+    claims: dict[str, Any], *, secret: str | None = SECRET, algorithm: str = ALGORITHM
+) -> str:
     return jwt.encode(claims, secret, algorithm=algorithm)
 
 
@@ -198,7 +200,9 @@ class Server:
         """An answered request for ticks of these stocks and events of the user's account."""
         bearer = {"Authorization": f"Bearer {user.token(**(claims or {}))}"}
         params = [*[("stock_codes", code) for code in codes], *(query or {}).items()]
-        async with self.http.get(self.stream_url, params=params, headers={**bearer, **headers}) as response:
+        async with self.http.get(
+            self.stream_url, params=params, headers={**bearer, **headers}
+        ) as response:
             assert response.status == status, await response.text()
             yield Stream(response)
 
@@ -210,9 +214,13 @@ class Server:
             yield Talk(websocket)
 
     @asynccontextmanager
-    async def signed_in(self, user: User, *codes: str, last_event_id: int | None = None) -> AsyncIterator[Talk]:
+    async def signed_in(
+        self, user: User, *codes: str, last_event_id: int | None = None
+    ) -> AsyncIterator[Talk]:
         async with self.talk() as talk:
-            await talk.send(type="auth", token=user.token(), stock_codes=codes, last_event_id=last_event_id)
+            await talk.send(
+                type="auth", token=user.token(), stock_codes=codes, last_event_id=last_event_id
+            )
             yield talk
 
     async def health(self) -> dict[str, Any]:
@@ -224,7 +232,10 @@ class Server:
     async def metrics(self) -> dict[str, float]:
         """What Prometheus would read: samples by their name, those of problems by their code."""
         async with self.http.get(f"http://127.0.0.1:{self.port}{telling.PATH}") as response:
-            assert (response.status, response.headers["Content-Type"]) == (200, telling.CONTENT_TYPE)
+            assert (response.status, response.headers["Content-Type"]) == (
+                200,
+                telling.CONTENT_TYPE,
+            )
             text = await response.text()
         return {
             sample.labels.get("code", sample.name.removeprefix("stocking_")): sample.value
@@ -243,11 +254,15 @@ class Server:
 
 
 def settings(redis_url: str, port: int, **more: str) -> Settings:
-    return load({"REDIS_URL": redis_url, "GATEWAY_PORT": str(port), "JWT_SECRET_KEY": SECRET, **more})
+    return load(
+        {"REDIS_URL": redis_url, "GATEWAY_PORT": str(port), "JWT_SECRET_KEY": SECRET, **more}
+    )
 
 
 @asynccontextmanager
-async def gateway(redis_url: str, *, live: bool = True, port: int | None = None, **more: str) -> AsyncIterator[Server]:
+async def gateway(
+    redis_url: str, *, live: bool = True, port: int | None = None, **more: str
+) -> AsyncIterator[Server]:
     """A gateway that runs until the context ends and must then be gone within five seconds."""
     stop, port = asyncio.Event(), port or free_port()
     running = asyncio.create_task(Gateway(settings(redis_url, port, **more)).run(stop))

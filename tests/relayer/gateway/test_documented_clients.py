@@ -38,7 +38,11 @@ async def scene(valkey_url: str, command: list[str], *, websocket: bool) -> None
             server.market.events(alice, [1])
             url = f"ws://127.0.0.1:{port}/ws" if websocket else server.stream_url
             client = await asyncio.create_subprocess_exec(
-                *command, url, alice.token(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+                *command,
+                url,
+                alice.token(),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
             )
             ready, tick = await lines(client, 2)
             assert ready.startswith("ready ")

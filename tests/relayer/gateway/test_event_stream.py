@@ -50,7 +50,9 @@ def test_a_client_that_comes_again_gets_what_it_missed(valkey_url: str, by_heade
             alice = User()
             server.market.events(alice, range(1, 251))
             headers = {"Last-Event-ID": "3"} if by_header else {}
-            async with server.stream(alice, query={} if by_header else {"last_event_id": "3"}, **headers) as stream:
+            async with server.stream(
+                alice, query={} if by_header else {"last_event_id": "3"}, **headers
+            ) as stream:
                 assert await numbers(stream, 248) == list(range(3, 251))
                 server.market.events(alice, [251])
                 assert await numbers(stream, 1) == [251]
@@ -111,7 +113,10 @@ def test_signing_out_ends_the_session_s_streams_and_no_other(valkey_url: str) ->
             phone = User()
             laptop = User(id=phone.id)
             async with server.stream(phone) as ended, server.stream(laptop) as spared:
-                assert [(await stream.next()).type for stream in (ended, spared)] == ["ready", "ready"]
+                assert [(await stream.next()).type for stream in (ended, spared)] == [
+                    "ready",
+                    "ready",
+                ]
                 server.market.sign_out(phone)
                 assert (await ended.next()).type == "signed-out"
                 assert await ended.ended()
@@ -135,7 +140,8 @@ def test_a_client_that_goes_leaves_nothing_behind(valkey_url: str) -> None:
                 assert len(server.market.redis.pubsub_channels("*")) == 3
             await server.until(what="the client is gone", clients=0)
             await until(
-                lambda: server.market.redis.pubsub_channels("*") == [keys.REVOCATIONS], what="the channels are left"
+                lambda: server.market.redis.pubsub_channels("*") == [keys.REVOCATIONS],
+                what="the channels are left",
             )
 
     asyncio.run(scene())
@@ -159,5 +165,8 @@ def test_stopping_bids_every_client_to_come_again(valkey_url: str) -> None:
 async def read_all(server: Server, user: User) -> str:
     """What a client of its own reads until the server ends it in order."""
     headers = {"Authorization": f"Bearer {user.token()}"}
-    async with aiohttp.ClientSession() as http, http.get(server.stream_url, headers=headers) as response:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(server.stream_url, headers=headers) as response,
+    ):
         return await response.text()

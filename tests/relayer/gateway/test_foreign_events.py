@@ -28,10 +28,14 @@ def test_nothing_that_is_said_opens_anothers_account(valkey_url: str, said: dict
             bob = User()
             server.market.events(ALICE, [1, 2, 3], data={"of": "alice"})
             server.market.events(bob, [1])
-            async with server.stream(bob, SAMSUNG, query={name: str(value) for name, value in said.items()}) as stream:
+            async with server.stream(
+                bob, SAMSUNG, query={name: str(value) for name, value in said.items()}
+            ) as stream:
                 assert (await stream.next()).type == "ready"
                 async with server.talk() as talk:
-                    await talk.send(**{**said, "type": "auth", "token": bob.token(), "stock_codes": [SAMSUNG]})
+                    await talk.send(
+                        **{**said, "type": "auth", "token": bob.token(), "stock_codes": [SAMSUNG]}
+                    )
                     assert (await talk.next()).type == "ready"
                     server.market.events(ALICE, [4], data={"of": "alice"})
                     server.market.events(bob, [2], data={"of": "bob"})

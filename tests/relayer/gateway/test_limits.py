@@ -11,11 +11,19 @@ import pytest
 from tests.relayer.gateway.harness import HYNIX, SAMSUNG, SECRET, Server, User, gateway, token
 from trading.rules.problems import MIMETYPE
 
-CLAIMS = {"type": "access", "sub": str(User().id), "sid": User().id.hex, "exp": 4_000_000_000, "iss": "stocking"}
+CLAIMS = {
+    "type": "access",
+    "sub": str(User().id),
+    "sid": User().id.hex,
+    "exp": 4_000_000_000,
+    "iss": "stocking",
+}
 APP = "https://app.example.com"
 
 
-async def problem(server: Server, path: str = "", *, method: str = "GET", **more: Any) -> dict[str, Any]:
+async def problem(
+    server: Server, path: str = "", *, method: str = "GET", **more: Any
+) -> dict[str, Any]:
     """What a refused request is answered, after a look at its form."""
     url = f"http://127.0.0.1:{server.port}{path}" if path else server.stream_url
     async with server.http.request(method, url, **more) as response:
@@ -26,7 +34,9 @@ async def problem(server: Server, path: str = "", *, method: str = "GET", **more
         assert body["title"]
         assert body["detail"]
         assert ("WWW-Authenticate" in response.headers) == (response.status == 401)
-        assert ("Retry-After" in response.headers) == (response.status == 503 or "retry_after_s" in body)
+        assert ("Retry-After" in response.headers) == (
+            response.status == 503 or "retry_after_s" in body
+        )
         assert told(response) == HEADERS
         return body
 
@@ -55,7 +65,9 @@ def told(response: aiohttp.ClientResponse) -> dict[str, str | None]:
         pytest.param("Bearer a.b.c", id="no JWT"),
         pytest.param("Bearer " + "x" * 5_000, id="endless"),
         pytest.param("Bearer " + token(CLAIMS, secret=SECRET + "!"), id="another secret"),
-        pytest.param("Bearer " + token(CLAIMS, secret=SECRET, algorithm="HS512"), id="another algorithm"),
+        pytest.param(
+            "Bearer " + token(CLAIMS, secret=SECRET, algorithm="HS512"), id="another algorithm"
+        ),
         pytest.param("Bearer " + token(CLAIMS, secret=None, algorithm="none"), id="no signature"),
         pytest.param("Bearer " + token({**CLAIMS, "type": "refresh"}), id="a refresh token"),
         pytest.param("Bearer " + token({**CLAIMS, "exp": 1}), id="expired"),
@@ -65,17 +77,30 @@ def told(response: aiohttp.ClientResponse) -> dict[str, str | None]:
         pytest.param("Bearer " + token({**CLAIMS, "exp": 10**17}), id="beyond all times"),
         pytest.param("Bearer " + token({**CLAIMS, "nbf": 3_900_000_000}), id="not yet valid"),
         pytest.param("Bearer " + token({**CLAIMS, "type": "admin"}), id="another type"),
-        pytest.param("Bearer " + token({n: CLAIMS[n] for n in CLAIMS if n != "type"}), id="no type"),
-        pytest.param("Bearer " + token({n: CLAIMS[n] for n in CLAIMS if n != "iss"}), id="no issuer"),
-        pytest.param("Bearer " + token(CLAIMS).rpartition(".")[0] + ".", id="its signature cut off"),
+        pytest.param(
+            "Bearer " + token({n: CLAIMS[n] for n in CLAIMS if n != "type"}), id="no type"
+        ),
+        pytest.param(
+            "Bearer " + token({n: CLAIMS[n] for n in CLAIMS if n != "iss"}), id="no issuer"
+        ),
+        pytest.param(
+            "Bearer " + token(CLAIMS).rpartition(".")[0] + ".", id="its signature cut off"
+        ),
         pytest.param(f"Bearer {token(CLAIMS)},{token(CLAIMS)}", id="two"),
-        pytest.param("Bearer " + token({name: CLAIMS[name] for name in CLAIMS if name != "exp"}), id="for ever"),
+        pytest.param(
+            "Bearer " + token({name: CLAIMS[name] for name in CLAIMS if name != "exp"}),
+            id="for ever",
+        ),
     ],
 )
 def test_only_a_good_access_token_lets_in(valkey_url: str, given: str) -> None:
     async def scene() -> None:
         async with gateway(valkey_url) as server:
-            body = await problem(server, headers={"Authorization": given} if given else {}, params={"stock_codes": "x"})
+            body = await problem(
+                server,
+                headers={"Authorization": given} if given else {},
+                params={"stock_codes": "x"},
+            )
             assert body["code"] == "unauthorized"
 
     asyncio.run(scene())
@@ -95,7 +120,11 @@ def test_nonsense_is_refused(valkey_url: str, params: list[tuple[str, str]], fie
         async with gateway(valkey_url) as server:
             headers = {"Authorization": f"Bearer {User().token()}"}
             body = await problem(server, params=params, headers=headers)
-            assert (body["code"], body["status"], body["field"]) == ("validation-failed", 422, field)
+            assert (body["code"], body["status"], body["field"]) == (
+                "validation-failed",
+                422,
+                field,
+            )
 
     asyncio.run(scene())
 
@@ -113,22 +142,34 @@ def test_other_paths_and_methods_are_problems_too(valkey_url: str) -> None:
 
 def test_a_user_and_the_gateway_have_their_limits(valkey_url: str) -> None:
     async def scene() -> None:
-        async with gateway(valkey_url, GATEWAY_CLIENTS_MAX="3", GATEWAY_CLIENTS_PER_USER="2") as server:
+        async with gateway(
+            valkey_url, GATEWAY_CLIENTS_MAX="3", GATEWAY_CLIENTS_PER_USER="2"
+        ) as server:
             alice = User()
             async with server.stream(alice) as one, server.stream(User(id=alice.id)) as two:
                 await one.next()
                 await two.next()
                 bearer = {"Authorization": f"Bearer {alice.token()}"}
                 body = await problem(server, headers=bearer)
-                assert (body["code"], body["status"], body["limit"]) == ("stream-limit-reached", 429, 2)
+                assert (body["code"], body["status"], body["limit"]) == (
+                    "stream-limit-reached",
+                    429,
+                    2,
+                )
                 async with server.signed_in(alice) as talk:
                     assert (await talk.next()).data["code"] == "stream-limit-reached"
                     assert await talk.closed() == 4429
                 await server.until(what="its place is free again", places=2)
                 async with server.stream(User()) as three:
                     await three.next()
-                    body = await problem(server, headers={"Authorization": f"Bearer {User().token()}"})
-                    assert (body["code"], body["status"], body["limit"]) == ("too-many-streams", 503, 3)
+                    body = await problem(
+                        server, headers={"Authorization": f"Bearer {User().token()}"}
+                    )
+                    assert (body["code"], body["status"], body["limit"]) == (
+                        "too-many-streams",
+                        503,
+                        3,
+                    )
                     with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
                         async with server.talk():
                             pass
@@ -149,7 +190,12 @@ def test_a_user_connects_so_often_a_minute_and_no_more(valkey_url: str) -> None:
                 async with server.stream(alice) as stream:
                     await stream.next()
             body = await problem(server, headers={"Authorization": f"Bearer {alice.token()}"})
-            assert (body["code"], body["status"], body["limit"], body["window_s"]) == ("rate-limited", 429, 2, 60)
+            assert (body["code"], body["status"], body["limit"], body["window_s"]) == (
+                "rate-limited",
+                429,
+                2,
+                60,
+            )
             assert 1 <= body["retry_after_s"] <= 60
             async with server.signed_in(alice) as talk:
                 assert (await talk.next()).data["code"] == "rate-limited"
@@ -164,7 +210,10 @@ def test_strangers_of_one_address_take_only_so_many_places(valkey_url: str) -> N
     """Who never says who he is keeps nobody out: a hundred of his wait, the next is turned away, and others are let in. A trusted proxy tells them apart."""
 
     async def scene() -> None:
-        async with gateway(valkey_url, TRUSTED_PROXIES="127.0.0.1") as server, AsyncExitStack() as stack:
+        async with (
+            gateway(valkey_url, TRUSTED_PROXIES="127.0.0.1") as server,
+            AsyncExitStack() as stack,
+        ):
             flood = {"X-Forwarded-For": "198.51.100.7"}
             for _ in range(100):
                 await stack.enter_async_context(server.talk(**flood))
@@ -202,24 +251,33 @@ def test_pages_of_the_api_may_use_the_gateway_too(valkey_url: str) -> None:
             assert (preflight.status == 204) == listed
 
     asyncio.run(scene(True, API_ALLOWED_ORIGINS=APP))
-    asyncio.run(scene(False, API_ALLOWED_ORIGINS=APP, GATEWAY_ALLOWED_ORIGINS="https://other.example.com"))
+    asyncio.run(
+        scene(False, API_ALLOWED_ORIGINS=APP, GATEWAY_ALLOWED_ORIGINS="https://other.example.com")
+    )
 
 
 def test_only_listed_pages_and_its_own_may_use_it_from_a_browser(valkey_url: str) -> None:
     async def scene() -> None:
-        async with gateway(valkey_url, GATEWAY_ALLOWED_ORIGINS=f"{APP}, http://localhost:3000") as server:
+        async with gateway(
+            valkey_url, GATEWAY_ALLOWED_ORIGINS=f"{APP}, http://localhost:3000"
+        ) as server:
             own = f"http://127.0.0.1:{server.port}"
             async with server.http.options(server.stream_url, headers={"Origin": APP}) as preflight:
                 assert preflight.status == 204
                 assert preflight.headers["Access-Control-Allow-Origin"] == APP
                 assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
-            async with server.stream(User(), Origin=APP) as listed, server.stream(User(), Origin=own) as same:
+            async with (
+                server.stream(User(), Origin=APP) as listed,
+                server.stream(User(), Origin=own) as same,
+            ):
                 assert listed.response.headers["Access-Control-Allow-Origin"] == APP
                 assert "Access-Control-Allow-Origin" not in same.response.headers
             async with server.talk(Origin=APP), server.talk(Origin=own):
                 pass
             for origin in ("https://evil.example", "null", "http://[", f"{APP}.evil.example"):
-                body = await problem(server, headers={"Origin": origin, "Authorization": f"Bearer {User().token()}"})
+                body = await problem(
+                    server, headers={"Origin": origin, "Authorization": f"Bearer {User().token()}"}
+                )
                 assert body["code"] == "forbidden"
                 with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
                     async with server.talk(Origin=origin):
@@ -256,7 +314,10 @@ def test_a_client_that_never_reads_is_cut_and_costs_the_others_nothing(valkey_ur
                             with server.market.redis.pipeline() as pipeline:
                                 tick = server.market.tick(price, HYNIX)
                                 for _ in range(10):
-                                    pipeline.publish(f"stock_updates:{SAMSUNG}", server.market.next_tick(1).to_json())
+                                    pipeline.publish(
+                                        f"stock_updates:{SAMSUNG}",
+                                        server.market.next_tick(1).to_json(),
+                                    )
                                 pipeline.execute()
                             while (await stream.next()).data["position"] != str(tick.position):
                                 pass
@@ -278,10 +339,16 @@ def test_account_events_that_nobody_takes_end_the_connection(valkey_url: str) ->
                 async with asyncio.timeout(60):
                     while (await server.health())["clients"]:
                         number += 20
-                        server.market.events(dead, range(number - 19, number + 1), data={"text": "x" * 5_000})
+                        server.market.events(
+                            dead, range(number - 19, number + 1), data={"text": "x" * 5_000}
+                        )
                 got = await asyncio.to_thread(read_rest, connection)
             assert (await server.metrics())["gateway_clients_cut_total"] == 1
-            ids = [int(line.removeprefix("id: ")) for line in got.splitlines() if line.startswith("id: ")]
+            ids = [
+                int(line.removeprefix("id: "))
+                for line in got.splitlines()
+                if line.startswith("id: ")
+            ]
             assert ids == list(range(ids[0], ids[-1] + 1))
             assert ids[-1] < number
 

@@ -21,10 +21,14 @@ def test_a_gateway_tells_whom_it_serves_and_what_it_pushed(valkey_url: str) -> N
             async with server.http.get(server.stream_url) as refused:
                 assert refused.status == 401
             after = await server.metrics()
-        names = {family.name for family in FAMILIES if Process.GATEWAY in family.told_by} - {"stocking_problems_total"}
+        names = {family.name for family in FAMILIES if Process.GATEWAY in family.told_by} - {
+            "stocking_problems_total"
+        }
         assert names <= {f"stocking_{name}" for name in before}
         assert (during["gateway_clients"], during["gateway_connections"]) == (1, 2)
-        assert during["gateway_messages_pushed_total"] - before["gateway_messages_pushed_total"] == 2
+        assert (
+            during["gateway_messages_pushed_total"] - before["gateway_messages_pushed_total"] == 2
+        )
         assert (after["gateway_clients"], after["gateway_connections"]) == (0, 0)
         assert after["unauthorized"] - before["unauthorized"] >= 1
         assert after["gateway_redis_connected"] == 1

@@ -36,7 +36,9 @@ def test_a_restart_of_redis_costs_no_event(valkey_url: str, valkey_server: Valke
                         server.stream_url, headers={"Authorization": f"Bearer {User().token()}"}
                     ) as refused:
                         assert (refused.status, refused.content_type) == (503, MIMETYPE)
-                        assert (await refused.json(content_type=MIMETYPE))["code"] == "upstream-unavailable"
+                        assert (await refused.json(content_type=MIMETYPE))[
+                            "code"
+                        ] == "upstream-unavailable"
                 finally:
                     valkey_server.start()  # In this thread, as it ends with the one that started it.
                 assert await until_live(stream) == ["status"]
@@ -70,7 +72,9 @@ def test_a_cut_connection_costs_nothing(valkey_url: str) -> None:
     asyncio.run(scene())
 
 
-def test_a_frozen_redis_is_noticed_and_a_thawed_one_too(valkey_url: str, valkey_server: Valkey) -> None:
+def test_a_frozen_redis_is_noticed_and_a_thawed_one_too(
+    valkey_url: str, valkey_server: Valkey
+) -> None:
     async def scene() -> None:
         async with gateway(valkey_url) as server:
             alice = User()
@@ -129,7 +133,15 @@ def test_what_is_no_message_of_ours_harms_nobody(valkey_url: str) -> None:
             async with server.stream(alice, SAMSUNG) as stream:
                 assert (await stream.next()).type == "ready"
                 for channel in server.market.redis.pubsub_channels("*"):
-                    for text in (b"", b"\xff\xfe", b"{}", b"[" * 3_000, b"null", b'{"id": 1e999}', b"\x00"):
+                    for text in (
+                        b"",
+                        b"\xff\xfe",
+                        b"{}",
+                        b"[" * 3_000,
+                        b"null",
+                        b'{"id": 1e999}',
+                        b"\x00",
+                    ):
                         server.market.redis.publish(channel, text)
                 server.market.events(alice, [1])
                 assert (await stream.next()).id == 1

@@ -25,7 +25,9 @@ sys.exit(code)
 
 
 @contextmanager
-def running(valkey_url: str, *command: str, **more: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def running(
+    valkey_url: str, *command: str, **more: str
+) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """A gateway that has found its Redis, and its address."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -37,7 +39,11 @@ def running(valkey_url: str, *command: str, **more: str) -> Iterator[tuple["subp
         **more,
     }
     with process(*(command or ("-m", "relayer.gateway")), **environment) as gateway:
-        wait_until(lambda: is_up(url) or gateway.poll() is not None, what="the gateway is up", deadline_s=30)
+        wait_until(
+            lambda: is_up(url) or gateway.poll() is not None,
+            what="the gateway is up",
+            deadline_s=30,
+        )
         yield gateway, url
 
 
@@ -71,7 +77,9 @@ def test_a_gateway_at_work_leaves_in_order(number: signal.Signals, valkey_url: s
             f"GET /api/v1/trading/realtime/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {dead}\r\n\r\n".encode()
         )
         wait_until(
-            lambda: requests.get(f"{url}/healthz", timeout=5).json()["clients"] == 2, what="both are in", deadline_s=20
+            lambda: requests.get(f"{url}/healthz", timeout=5).json()["clients"] == 2,
+            what="both are in",
+            deadline_s=20,
         )
         output, seconds = leave(gateway, number)
         assert "event: closing" in stream.text
@@ -95,7 +103,9 @@ def test_a_gateway_at_work_has_loaded_nothing_that_could_place_an_order(valkey_u
     loaded = json.loads(output.splitlines()[-1])
     assert "relayer.gateway.entrances" in loaded
     assert [
-        name for name in loaded if name in FORBIDDEN or name.startswith(tuple(f"{each}." for each in FORBIDDEN))
+        name
+        for name in loaded
+        if name in FORBIDDEN or name.startswith(tuple(f"{each}." for each in FORBIDDEN))
     ] == []
 
 
@@ -126,13 +136,22 @@ def test_faulty_settings_end_it_with_a_sentence_each() -> None:
 def test_what_is_no_http_is_told_shortly(valkey_url: str) -> None:
     """Anybody may send it, so it is no error of ours; and what was sent is not repeated, as it may hold a token."""
     with running(valkey_url) as (gateway, url):
-        for sent in (b"GET / HTTP/1.1\r\nAuthorization: Basic c2VjcmV0\x1b[31m\r\n\r\n", b"\x00\xff no HTTP \r\n\r\n"):
-            with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=5) as peer:
+        for sent in (
+            b"GET / HTTP/1.1\r\nAuthorization: Basic c2VjcmV0\x1b[31m\r\n\r\n",
+            b"\x00\xff no HTTP \r\n\r\n",
+        ):
+            with socket.create_connection(
+                ("127.0.0.1", int(url.rpartition(":")[2])), timeout=5
+            ) as peer:
                 peer.sendall(sent)
                 assert b"400" in peer.recv(100)
         output, _ = leave(gateway, signal.SIGTERM)
 
-    told = [line for line in map(json.loads, output.splitlines()) if line["event"] == "request_malformed"]
+    told = [
+        line
+        for line in map(json.loads, output.splitlines())
+        if line["event"] == "request_malformed"
+    ]
     assert {line["level"] for line in told} == {"info"}
     assert "c2VjcmV0" not in output
     assert "error" not in {json.loads(line)["level"] for line in output.splitlines()}

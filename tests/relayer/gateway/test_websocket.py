@@ -52,7 +52,9 @@ def test_messages_of_every_size_arrive_whole(valkey_url: str) -> None:
             alice = User()
             async with server.signed_in(alice) as talk:
                 assert (await talk.next()).type == "ready"
-                for number, size in enumerate((1, 100, 125, 126, 65_000, 65_535, 65_536, 200_000), start=1):
+                for number, size in enumerate(
+                    (1, 100, 125, 126, 65_000, 65_535, 65_536, 200_000), start=1
+                ):
                     server.market.events(alice, [number], data={"text": "x" * size})
                     assert (await talk.next()).data["data"] == {"text": "x" * size}
 
@@ -72,7 +74,8 @@ def test_stocks_come_and_go(valkey_url: str) -> None:
             await talk.send(type="unsubscribe", stock_codes=[SAMSUNG])
             channel = f"stock_updates:{SAMSUNG}"
             await until(
-                lambda: not dict(server.market.redis.pubsub_numsub(channel))[channel], what="the channel is left"
+                lambda: not dict(server.market.redis.pubsub_numsub(channel))[channel],
+                what="the channel is left",
             )
             server.market.tick(70_000)
             server.market.tick(200_500, HYNIX)
@@ -91,8 +94,12 @@ def test_stocks_come_and_go(valkey_url: str) -> None:
         pytest.param('{"type": "auth"}', "unauthorized", 4401, id="no token"),
         pytest.param('{"type": "auth", "token": 1}', "unauthorized", 4401, id="a number"),
         pytest.param('{"type": "auth", "token": "a.b.c"}', "unauthorized", 4401, id="no JWT"),
-        pytest.param('{"type": "subscribe", "stock_codes": []}', "unauthorized", 4401, id="not signed in"),
-        pytest.param('{"type": "auth", "token": "\\ud800"}', "unauthorized", 4401, id="half a character"),
+        pytest.param(
+            '{"type": "subscribe", "stock_codes": []}', "unauthorized", 4401, id="not signed in"
+        ),
+        pytest.param(
+            '{"type": "auth", "token": "\\ud800"}', "unauthorized", 4401, id="half a character"
+        ),
     ],
 )
 def test_a_faulty_first_message(valkey_url: str, message: str, code: str, close: int) -> None:
@@ -182,7 +189,9 @@ def test_bytes_and_giants_are_refused(valkey_url: str) -> None:
     asyncio.run(scene())
 
 
-def test_who_says_nothing_is_not_waited_for(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_says_nothing_is_not_waited_for(
+    valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(entrances, "FIRST_MESSAGE_S", 0.2)
 
     async def scene() -> None:

@@ -3,5 +3,10 @@
 from hypothesis import settings
 
 settings.register_profile(
-    "coverage", deadline=None, max_examples=3, stateful_step_count=5, derandomize=True, database=None
+    "coverage",
+    deadline=None,
+    max_examples=3,
+    stateful_step_count=5,
+    derandomize=True,
+    database=None,
 )

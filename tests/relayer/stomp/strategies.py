@@ -13,7 +13,9 @@ _UNWRITABLE = {Version.V1_0: "\r\n:", Version.V1_1: "\r", Version.V1_2: ""}
 
 def _text(unwritable: str, min_size: int = 0) -> st.SearchStrategy[str]:
     """Everything that Unicode can encode except NUL and what can't be written, with the awkward characters made likely."""
-    awkward = st.sampled_from([character for character in ":\\\r\n,;= abcDE한" if character not in unwritable])
+    awkward = st.sampled_from(
+        [character for character in ":\\\r\n,;= abcDE한" if character not in unwritable]
+    )
     any_other = st.characters(exclude_characters="\0" + unwritable, exclude_categories=["Cs"])
     return st.text(awkward | any_other, min_size=min_size, max_size=20)
 

@@ -28,7 +28,9 @@ CONNECTED = b"CONNECTED\nversion:1.2\n\n\0"
 TOPIC = "/topic/v1/kr/stock/trade/A005930"
 
 
-def connected_session(ids: SubscriptionIds | None = None, *, theirs: str = "5000,5000") -> ClientSession:
+def connected_session(
+    ids: SubscriptionIds | None = None, *, theirs: str = "5000,5000"
+) -> ClientSession:
     """A session that stands since instant 0, with nothing waiting in it."""
     session = ClientSession(ids or SubscriptionIds(), heart_beat=BEATS, receipt_timeout_s=3.0)
     session.connect(host="feed", headers=(), now=0.0)
@@ -87,7 +89,9 @@ def test_a_server_that_names_no_version_speaks_the_first() -> None:
     [
         pytest.param(b"CONNECTED\nversion:2.0\n\n\0", UnexpectedFrame, id="unknown version"),
         pytest.param(b"CONNECTED\nversion:1.2\nheart-beat:x\n\n\0", MalformedFrame, id="odd beats"),
-        pytest.param(b"MESSAGE\nsubscription:sub-1\n\n\0", UnexpectedFrame, id="no CONNECTED first"),
+        pytest.param(
+            b"MESSAGE\nsubscription:sub-1\n\n\0", UnexpectedFrame, id="no CONNECTED first"
+        ),
         pytest.param(b"HTTP/1.1 400\n\n\0", MalformedFrame, id="no STOMP at all"),
     ],
 )
@@ -131,7 +135,9 @@ def test_a_server_of_other_versions_refuses_with_its_own_words() -> None:
     session = ClientSession(SubscriptionIds(), heart_beat=BEATS)
     session.connect(host="feed", headers=(), now=0.0)
 
-    session.receive(b"ERROR\nversion:1.0,1.1\nmessage:Supported versions are 1.0,1.1\n\nmore\0", 0.0)
+    session.receive(
+        b"ERROR\nversion:1.0,1.1\nmessage:Supported versions are 1.0,1.1\n\nmore\0", 0.0
+    )
 
     [error] = session.events()
     assert isinstance(error, ErrorReceived)
@@ -145,13 +151,16 @@ def session_of(version: Version) -> ClientSession:
     session.connect(host="feed", headers=(), now=0.0)
     named = b"" if version is Version.V1_0 else f"version:{version}\n".encode()
     session.receive(b"CONNECTED\n" + named + b"\n\0", 0.0)
-    assert [event.version for event in session.events() if isinstance(event, Connected)] == [version]
+    assert [event.version for event in session.events() if isinstance(event, Connected)] == [
+        version
+    ]
     session.data_to_send()
     return session
 
 
 @pytest.mark.parametrize(
-    ("version", "spelling"), [(Version.V1_0, b"a\\:b"), (Version.V1_1, b"a\\\\\\cb"), (Version.V1_2, b"a\\\\\\cb")]
+    ("version", "spelling"),
+    [(Version.V1_0, b"a\\:b"), (Version.V1_1, b"a\\\\\\cb"), (Version.V1_2, b"a\\\\\\cb")],
 )
 def test_we_speak_as_the_server_answers(version: Version, spelling: bytes) -> None:
     """What follows its CONNECTED in the same message is read by its version as well."""
@@ -164,8 +173,12 @@ def test_we_speak_as_the_server_answers(version: Version, spelling: bytes) -> No
     assert session.events() == [ErrorReceived(summary="a\\:b", destination=None)]
 
 
-@pytest.mark.parametrize(("version", "octet"), [(Version.V1_1, "\r"), (Version.V1_0, "\n"), (Version.V1_2, "\0")])
-def test_a_destination_that_the_version_cannot_write_is_the_callers_mistake(version: Version, octet: str) -> None:
+@pytest.mark.parametrize(
+    ("version", "octet"), [(Version.V1_1, "\r"), (Version.V1_0, "\n"), (Version.V1_2, "\0")]
+)
+def test_a_destination_that_the_version_cannot_write_is_the_callers_mistake(
+    version: Version, octet: str
+) -> None:
     session = session_of(version)
 
     with pytest.raises(IllegalAction):
@@ -188,7 +201,9 @@ def test_a_destination_is_spelled_as_the_server_wants_it() -> None:
     session.subscribe("/topic/a", now=0.0)
     session.receive(b"MESSAGE\nsubscription:sub-1\ndestination:.topic.a\n\n{}\0", 0.0)
 
-    assert session.data_to_send() == [b"SUBSCRIBE\nid:sub-1\ndestination:.topic.a\nreceipt:sub-1-sub_receipt\n\n\0"]
+    assert session.data_to_send() == [
+        b"SUBSCRIBE\nid:sub-1\ndestination:.topic.a\nreceipt:sub-1-sub_receipt\n\n\0"
+    ]
     assert session.events()[-1] == Message(destination="/topic/a", body=b"{}")
     assert session.subscribed == {"/topic/a"}
 
@@ -217,7 +232,10 @@ def test_a_first_message_confirms_as_well_as_a_receipt() -> None:
     session.receive(b"RECEIPT\nreceipt-id:sub-1-sub_receipt\n\n\0", 1.0)
     session.tick(3.5)
 
-    assert session.events() == [Confirmed(destination=TOPIC), Message(destination=TOPIC, body=b"{}")]
+    assert session.events() == [
+        Confirmed(destination=TOPIC),
+        Message(destination=TOPIC, body=b"{}"),
+    ]
 
 
 def test_messages_are_routed_by_subscription_alone() -> None:
@@ -240,7 +258,9 @@ def test_a_message_in_flight_after_unsubscribing_is_astray() -> None:
 
     session.unsubscribe(TOPIC, now=1.0)
     session.unsubscribe(TOPIC, now=1.0)
-    session.receive(b"MESSAGE\nsubscription:sub-1\n\n{}\0RECEIPT\nreceipt-id:sub-1-unsub_receipt\n\n\0", 1.0)
+    session.receive(
+        b"MESSAGE\nsubscription:sub-1\n\n{}\0RECEIPT\nreceipt-id:sub-1-unsub_receipt\n\n\0", 1.0
+    )
 
     assert session.data_to_send() == [b"UNSUBSCRIBE\nid:sub-1\nreceipt:sub-1-unsub_receipt\n\n\0"]
     assert session.events() == [StrayMessage(subscription="sub-1")]
@@ -281,8 +301,13 @@ def test_a_subscription_without_an_answer_is_asked_for_again() -> None:
         (b"UNSUBSCRIBE", b"sub-1\nreceipt:sub-1-unsub_receipt\n\n\0"),
         (b"SUBSCRIBE", b"sub-3\ndestination:/topic/a\nreceipt:sub-3-sub_receipt\n\n\0"),
     ]
-    session.receive(b"MESSAGE\nsubscription:sub-1\n\n{}\0RECEIPT\nreceipt-id:sub-3-sub_receipt\n\n\0", 3.1)
-    assert session.events() == [StrayMessage(subscription="sub-1"), Confirmed(destination="/topic/a")]
+    session.receive(
+        b"MESSAGE\nsubscription:sub-1\n\n{}\0RECEIPT\nreceipt-id:sub-3-sub_receipt\n\n\0", 3.1
+    )
+    assert session.events() == [
+        StrayMessage(subscription="sub-1"),
+        Confirmed(destination="/topic/a"),
+    ]
 
 
 def test_a_server_without_receipts_is_not_asked_again_and_again() -> None:
@@ -306,7 +331,9 @@ def test_a_server_with_receipts_owes_every_one() -> None:
     session = connected_session(theirs="0,0")
     session.subscribe("/topic/lost", now=0.0)
     session.subscribe("/topic/busy", now=0.0)
-    session.receive(b"RECEIPT\nreceipt-id:sub-2-sub_receipt\n\n\0MESSAGE\nsubscription:sub-2\n\n{}\0", 1.0)
+    session.receive(
+        b"RECEIPT\nreceipt-id:sub-2-sub_receipt\n\n\0MESSAGE\nsubscription:sub-2\n\n{}\0", 1.0
+    )
     session.events()
 
     session.tick(3.0)
@@ -385,7 +412,10 @@ def test_farewell_is_confirmed_by_its_receipt() -> None:
     session.receive(b"RECEIPT\nreceipt-id:disconnect-1\n\n\0MESSAGE\n\n\0", 1.2)
 
     assert session.data_to_send() == [b"DISCONNECT\nreceipt:disconnect-1\n\n\0"]
-    assert session.events() == [Message(destination=TOPIC, body=b"{}"), Disconnected(confirmed=True)]
+    assert session.events() == [
+        Message(destination=TOPIC, body=b"{}"),
+        Disconnected(confirmed=True),
+    ]
     assert session.closed
 
 

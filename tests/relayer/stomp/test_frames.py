@@ -49,7 +49,9 @@ def test_header_octets_with_a_meaning_are_escaped() -> None:
         pytest.param(Version.V1_0, ("a", "x\ny"), id="LF in a value of 1.0"),
     ],
 )
-def test_what_a_version_has_no_escape_for_is_not_written(version: Version, header: tuple[str, str]) -> None:
+def test_what_a_version_has_no_escape_for_is_not_written(
+    version: Version, header: tuple[str, str]
+) -> None:
     """A raw line end in a header would begin another one, of the writer's choosing."""
     frame = Frame(Command.SEND, (header,))
 
@@ -97,9 +99,13 @@ def test_the_first_of_repeated_headers_counts() -> None:
         pytest.param(Command.CONNECT, (("a", "x\ny"),), b"", id="LF in CONNECT's value"),
         pytest.param(Command.CONNECTED, (("a", "x\r"),), b"", id="CR in CONNECTED's value"),
         pytest.param(Command.SEND, (("content-length", "3"),), b"ab", id="a wrong length"),
-        pytest.param(Command.SEND, (("content-length", "-2"),), b"ab", id="a length that is no number"),
+        pytest.param(
+            Command.SEND, (("content-length", "-2"),), b"ab", id="a length that is no number"
+        ),
     ],
 )
-def test_an_impossible_frame_cannot_exist(command: Command, headers: tuple[tuple[str, str], ...], body: bytes) -> None:
+def test_an_impossible_frame_cannot_exist(
+    command: Command, headers: tuple[tuple[str, str], ...], body: bytes
+) -> None:
     with pytest.raises(MalformedFrame):
         Frame(command, headers, body)

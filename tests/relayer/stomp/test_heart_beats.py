@@ -36,7 +36,8 @@ def test_a_day_between_beats_is_the_most() -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["", "5000", "5000,", "-1,0", "a,b", "1,2,3", "1 ,2", f"{HEART_BEAT_MS_MAX + 1},0", "٣,0"]
+    "header",
+    ["", "5000", "5000,", "-1,0", "a,b", "1,2,3", "1 ,2", f"{HEART_BEAT_MS_MAX + 1},0", "٣,0"],
 )
 def test_anything_but_two_small_numbers_is_malformed(header: str) -> None:
     with pytest.raises(MalformedFrame):

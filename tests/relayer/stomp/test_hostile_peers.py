@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayer.stomp import ClientSession, ErrorReceived, Failed, HeartBeat, ServerSession, SubscriptionIds, Version
+from relayer.stomp import (
+    ClientSession,
+    ErrorReceived,
+    Failed,
+    HeartBeat,
+    ServerSession,
+    SubscriptionIds,
+    Version,
+)
 from tests.relayer.stomp.strategies import almost_stomp, cuts, frames
 
 BEATS = HeartBeat(send_ms=1_000, want_ms=1_000)
@@ -46,7 +54,9 @@ _telling = st.sampled_from(
         b"DISCONNECT\n\n\0",
     ]
 )
-_anything = st.lists(_telling | almost_stomp | frames().map(lambda frame: frame.encode()), max_size=6).map(b"".join)
+_anything = st.lists(
+    _telling | almost_stomp | frames().map(lambda frame: frame.encode()), max_size=6
+).map(b"".join)
 
 
 @given(stream=_anything, data=st.data())
@@ -72,10 +82,16 @@ def test_a_session_survives_anything(
 
 @given(data=st.data())
 @pytest.mark.parametrize("version", Version)
-def test_what_follows_connected_is_read_by_its_version(version: Version, data: st.DataObject) -> None:
+def test_what_follows_connected_is_read_by_its_version(
+    version: Version, data: st.DataObject
+) -> None:
     """However the two are cut into messages: the version counts from the very next octet on."""
     body = data.draw(st.binary(min_size=1, max_size=20))
-    message = f"MESSAGE\nsubscription:sub-1\nodd:\\r\ncontent-length:{len(body)}\n\n".encode() + body + b"\0"
+    message = (
+        f"MESSAGE\nsubscription:sub-1\nodd:\\r\ncontent-length:{len(body)}\n\n".encode()
+        + body
+        + b"\0"
+    )
     session = ClientSession(SubscriptionIds(), heart_beat=BEATS)
     session.connect(host="feed", headers=(), now=0.0)
 

@@ -33,7 +33,9 @@ def parse(
 
 @given(ends=st.lists(st.sampled_from([b"", b"\n", b"\r\n\n"]), max_size=4), data=st.data())
 @pytest.mark.parametrize("version", Version)
-def test_any_cut_gives_the_same_frames(version: Version, ends: list[bytes], data: st.DataObject) -> None:
+def test_any_cut_gives_the_same_frames(
+    version: Version, ends: list[bytes], data: st.DataObject
+) -> None:
     """Frames in one message, over many, with heart-beats between them: always the same frames."""
     sent = data.draw(st.lists(frames(version), max_size=4))
     written = (frame.encode(version) for frame in sent)

@@ -58,7 +58,9 @@ def test_another_version_is_refused_with_ours(versions: bytes) -> None:
 
     session.receive(b"CONNECT\n" + versions + b"\n\0", 0.0)
 
-    assert session.data_to_send() == [b"ERROR\nmessage:only version 1.2 is spoken here\nversion:1.2\n\n\0"]
+    assert session.data_to_send() == [
+        b"ERROR\nmessage:only version 1.2 is spoken here\nversion:1.2\n\n\0"
+    ]
     assert session.closed
 
 
@@ -76,13 +78,17 @@ def test_subscriptions_come_and_go() -> None:
     session = accepted_session()
 
     session.receive(SUBSCRIBE, 0.0)
-    assert session.events() == [SubscribeRequested(subscription="7", destination="/topic/a", receipt="r1")]
+    assert session.events() == [
+        SubscribeRequested(subscription="7", destination="/topic/a", receipt="r1")
+    ]
     assert session.subscriptions == {"7": "/topic/a"}
     session.acknowledge("r1", now=0.0)
     session.message("7", b"{}", now=0.0)
     session.receive(b"UNSUBSCRIBE\nid:7\n\n\0", 0.0)
 
-    assert session.events() == [UnsubscribeRequested(subscription="7", destination="/topic/a", receipt=None)]
+    assert session.events() == [
+        UnsubscribeRequested(subscription="7", destination="/topic/a", receipt=None)
+    ]
     assert session.subscriptions == {}
     assert session.data_to_send() == [
         b"RECEIPT\nreceipt-id:r1\n\n\0",
@@ -123,13 +129,21 @@ def test_a_refused_destination_names_the_receipt() -> None:
             id="taken id",
         ),
         pytest.param(
-            b"UNSUBSCRIBE\nid:8\n\n\0", b"ERROR\nmessage:UNSUBSCRIBE names no subscription\n\n\0", id="unknown id"
+            b"UNSUBSCRIBE\nid:8\n\n\0",
+            b"ERROR\nmessage:UNSUBSCRIBE names no subscription\n\n\0",
+            id="unknown id",
         ),
         pytest.param(
-            b"UNSUBSCRIBE\n\n\0", b"ERROR\nmessage:UNSUBSCRIBE names no subscription\n\n\0", id="no id to withdraw"
+            b"UNSUBSCRIBE\n\n\0",
+            b"ERROR\nmessage:UNSUBSCRIBE names no subscription\n\n\0",
+            id="no id to withdraw",
         ),
-        pytest.param(CONNECT, b"ERROR\nmessage:CONNECT came while CONNECTED\n\n\0", id="CONNECT again"),
-        pytest.param(b"NONSENSE\n\n\0", b"ERROR\nmessage:the command is unknown\n\n\0", id="no STOMP"),
+        pytest.param(
+            CONNECT, b"ERROR\nmessage:CONNECT came while CONNECTED\n\n\0", id="CONNECT again"
+        ),
+        pytest.param(
+            b"NONSENSE\n\n\0", b"ERROR\nmessage:the command is unknown\n\n\0", id="no STOMP"
+        ),
     ],
 )
 def test_a_clients_fault_is_answered_with_error(fault: bytes, answer: bytes) -> None:
@@ -150,7 +164,10 @@ def test_farewell_is_confirmed_after_what_was_asked_before() -> None:
     assert session.state is State.DISCONNECTING
     session.take_leave("bye", now=0.0)
 
-    assert session.data_to_send() == [b"RECEIPT\nreceipt-id:r1\n\n\0", b"RECEIPT\nreceipt-id:bye\n\n\0"]
+    assert session.data_to_send() == [
+        b"RECEIPT\nreceipt-id:r1\n\n\0",
+        b"RECEIPT\nreceipt-id:bye\n\n\0",
+    ]
     assert session.closed
 
 

@@ -104,7 +104,9 @@ class TwoSessions(RuleBasedStateMachine):
     @invariant()
     def nobody_fails(self) -> None:
         assert not [event for event in self.happened if isinstance(event, Failed)]
-        assert all(event.destination in TOPICS for event in self.happened if isinstance(event, Message))
+        assert all(
+            event.destination in TOPICS for event in self.happened if isinstance(event, Message)
+        )
 
     def teardown(self) -> None:
         """With everything delivered, both know the same subscriptions and are in states that fit."""

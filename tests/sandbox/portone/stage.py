@@ -47,7 +47,9 @@ class Shop:
 
     def say(self, path: str, members: object = None, *, method: str = "POST") -> dict[str, Any]:
         """What the desk answers to anything else that it is asked."""
-        answer = requests.request(method, f"{self.url}{DESK}/{path}", json=members or {}, timeout=30)
+        answer = requests.request(
+            method, f"{self.url}{DESK}/{path}", json=members or {}, timeout=30
+        )
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
@@ -55,18 +57,28 @@ class Shop:
         self, name: str, members: object, *, payment_id: str = ID, kind: str = "application/json"
     ) -> requests.Response:
         address = f"{self.url}{DESK}/payments/{payment_id}/{name}"
-        return requests.post(address, data=json.dumps(members), headers={"Content-Type": kind}, timeout=30)
+        return requests.post(
+            address, data=json.dumps(members), headers={"Content-Type": kind}, timeout=30
+        )
 
     def begin(self, **changed: object) -> dict[str, Any]:
         """What the browser SDK is answered to a ``requestPayment`` of REQUEST, so changed."""
         sent, headers = {**REQUEST, **changed}, {"Origin": ORIGIN}
-        answer = requests.post(f"{self.url}{REQUEST_PAYMENT}", json=sent, headers=headers, timeout=30)
+        answer = requests.post(
+            f"{self.url}{REQUEST_PAYMENT}", json=sent, headers=headers, timeout=30
+        )
         assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
         return dict(answer.json())
 
-    def call(self, method: str, path: str, body: object = None, **headers: str) -> requests.Response:
+    def call(
+        self, method: str, path: str, body: object = None, **headers: str
+    ) -> requests.Response:
         return requests.request(
-            method, self.url + path, data=json.dumps(body), headers={**AUTHORIZED, **headers}, timeout=30
+            method,
+            self.url + path,
+            data=json.dumps(body),
+            headers={**AUTHORIZED, **headers},
+            timeout=30,
         )
 
     def look(self) -> Report:
@@ -86,7 +98,9 @@ class Shop:
         ).status
 
 
-def play(scene: Callable[[Shop], None], *, clock: Callable[[], datetime] = now, mail: Mail | None = None) -> None:
+def play(
+    scene: Callable[[Shop], None], *, clock: Callable[[], datetime] = now, mail: Mail | None = None
+) -> None:
     """Play a scene with a stand-in of its own."""
 
     async def stage() -> None:

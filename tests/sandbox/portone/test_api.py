@@ -59,10 +59,17 @@ def test_pages_of_payments_are_found_by_a_filter() -> None:
             assert [type(p).__name__ for p in pending.items] == ["PayPendingPayment"]
             tests = theirs.get_payments(filter=sdk.PaymentFilterInput(is_test=True))
             assert [p.id for p in tests.items] == ["t" * 32]
-            elsewhere = theirs.get_payments(filter=sdk.PaymentFilterInput(store_id=DEFAULT_STORE_ID))
+            elsewhere = theirs.get_payments(
+                filter=sdk.PaymentFilterInput(store_id=DEFAULT_STORE_ID)
+            )
             assert elsewhere.items == []
             tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-            assert theirs.get_payments(filter=sdk.PaymentFilterInput(from_=tomorrow, until=tomorrow)).items == []
+            assert (
+                theirs.get_payments(
+                    filter=sdk.PaymentFilterInput(from_=tomorrow, until=tomorrow)
+                ).items
+                == []
+            )
             with pytest.raises(errors.InvalidRequestError):
                 theirs.get_payments(page=common.PageInput(number=60_000, size=10))
 
@@ -89,11 +96,21 @@ def test_a_stores_payments_are_read_one_after_the_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", ["[]", "x", '{"page":1}', '{"page":{"size":0}}', '{"filter":{"status":"PAID"}}', '{"filter":{"from":"x"}}']
+    "asked",
+    [
+        "[]",
+        "x",
+        '{"page":1}',
+        '{"page":{"size":0}}',
+        '{"filter":{"status":"PAID"}}',
+        '{"filter":{"from":"x"}}',
+    ],
 )
 def test_searches_that_are_none_are_refused(asked: str) -> None:
     def scene(shop: Shop) -> None:
-        assert shop.call("GET", f"/payments?requestBody={asked}").json()["type"] == "INVALID_REQUEST"
+        assert (
+            shop.call("GET", f"/payments?requestBody={asked}").json()["type"] == "INVALID_REQUEST"
+        )
 
     play(scene)
 
@@ -104,7 +121,12 @@ def test_a_manual_channel_takes_money_when_the_shop_confirms_what_it_knows() -> 
         token = press(window, "pay")["result"]["paymentToken"]
         assert shop.look().status == "READY"
         with official(shop) as theirs:
-            for wrong in ({"currency": "USD"}, {"total_amount": 1}, {"is_test": True}, {"tx_id": "x"}):
+            for wrong in (
+                {"currency": "USD"},
+                {"total_amount": 1},
+                {"is_test": True},
+                {"tx_id": "x"},
+            ):
                 with pytest.raises(errors.InformationMismatchError):
                     theirs.confirm_payment(payment_id=ID, payment_token=token, **wrong)
             with pytest.raises(errors.InvalidPaymentTokenError):
@@ -126,7 +148,9 @@ def test_a_token_is_as_good_as_the_secret_for_half_an_hour() -> None:
         path = f"/payments/{ID}?storeId={STORE_ID}"
         wrong = shop.call("POST", "/login/api-secret", {"apiSecret": "x"}, Authorization="")
         assert (wrong.status_code, wrong.json()["type"]) == (401, "UNAUTHORIZED")
-        login = shop.call("POST", "/login/api-secret", {"apiSecret": API_SECRET}, Authorization="").json()
+        login = shop.call(
+            "POST", "/login/api-secret", {"apiSecret": API_SECRET}, Authorization=""
+        ).json()
         bearer = {"Authorization": f"Bearer {login['accessToken']}"}
         assert shop.call("GET", path, **bearer).status_code == 200
         at[0] += timedelta(minutes=30)
@@ -147,7 +171,9 @@ def test_an_account_closes_by_itself() -> None:
 
 def refuses(kind: str) -> Callable[[Shop, dict[str, object]], None]:
     def check(shop: Shop, body: dict[str, object]) -> None:
-        answer = shop.call("POST", f"/payments/{ID}/cancel", {"storeId": STORE_ID, "reason": "r", **body})
+        answer = shop.call(
+            "POST", f"/payments/{ID}/cancel", {"storeId": STORE_ID, "reason": "r", **body}
+        )
         assert answer.json()["type"] == kind
 
     return check
@@ -160,10 +186,20 @@ def test_the_parts_of_a_refund_have_to_fit() -> None:
         refuses("INVALID_REQUEST")(shop, {"amount": 100})
         refuses("INVALID_REQUEST")(shop, {"amount": 100, "refundAccount": {**account, "number": 1}})
         refuses("INVALID_REQUEST")(shop, {"amount": 100, "refundAccount": "1"})
-        refuses("SUM_OF_PARTS_EXCEEDS_CANCEL_AMOUNT")(shop, {"amount": 100, "taxFreeAmount": 60, "vatAmount": 41})
-        refuses("CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT")(shop, {"amount": 9, "taxFreeAmount": 1})
+        refuses("SUM_OF_PARTS_EXCEEDS_CANCEL_AMOUNT")(
+            shop, {"amount": 100, "taxFreeAmount": 60, "vatAmount": 41}
+        )
+        refuses("CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT")(
+            shop, {"amount": 9, "taxFreeAmount": 1}
+        )
         shop.say("faults", {"cancellations_max": 1}, method="PUT")
-        body = {"storeId": STORE_ID, "reason": "r", "amount": 100, "refundAccount": account, "skipWebhook": True}
+        body = {
+            "storeId": STORE_ID,
+            "reason": "r",
+            "amount": 100,
+            "refundAccount": account,
+            "skipWebhook": True,
+        }
         assert shop.call("POST", f"/payments/{ID}/cancel", body).status_code == 200
         refuses("MAX_CANCEL_COUNT_REACHED")(shop, {"amount": 100, "refundAccount": account})
 

@@ -67,7 +67,10 @@ def test_webhooks_may_wait_and_amounts_may_be_forged() -> None:
         press(opened(shop, customData={"a": "가"}), "pay", webhook="hold", amount=10_001)
         told = shop.look()
         assert told.total == 10_001
-        assert shop.call("GET", f"/payments/{ID}?storeId={STORE_ID}").json()["customData"] == '{"a": "가"}'
+        assert (
+            shop.call("GET", f"/payments/{ID}?storeId={STORE_ID}").json()["customData"]
+            == '{"a": "가"}'
+        )
 
     play(scene)
 
@@ -88,7 +91,9 @@ def test_webhooks_may_wait_and_amounts_may_be_forged() -> None:
         ({"noticeUrls": "http://127.0.0.1"}, "RequestParseFailed"),
     ],
 )
-def test_what_is_wrong_is_refused_before_a_window_opens(changed: dict[str, object], code: str) -> None:
+def test_what_is_wrong_is_refused_before_a_window_opens(
+    changed: dict[str, object], code: str
+) -> None:
     """In the way that the desk chose, as PortOne's documents do not say in which."""
 
     def scene(shop: Shop) -> None:
@@ -120,19 +125,30 @@ def test_only_pages_of_this_machine_are_served() -> None:
         for origin in ("https://evil.example", "null", "http://[", ""):
             for method in ("POST", "OPTIONS"):
                 answer = requests.request(
-                    method, f"{shop.url}{REQUEST_PAYMENT}", json=REQUEST, headers={"Origin": origin}, timeout=30
+                    method,
+                    f"{shop.url}{REQUEST_PAYMENT}",
+                    json=REQUEST,
+                    headers={"Origin": origin},
+                    timeout=30,
                 )
                 assert answer.status_code == 403
                 assert "Access-Control-Allow-Origin" not in answer.headers
-        allowed = requests.options(f"{shop.url}{REQUEST_PAYMENT}", headers={"Origin": ORIGIN}, timeout=30)
+        allowed = requests.options(
+            f"{shop.url}{REQUEST_PAYMENT}", headers={"Origin": ORIGIN}, timeout=30
+        )
         assert allowed.headers["Access-Control-Allow-Origin"] == ORIGIN
         window = opened(shop)
         assert (
-            "frame-ancestors http://127.0.0.1:*" in requests.get(window, timeout=30).headers["Content-Security-Policy"]
+            "frame-ancestors http://127.0.0.1:*"
+            in requests.get(window, timeout=30).headers["Content-Security-Policy"]
         )
         for path, status in (("/order", 200), ("x/order", 404)):
             assert requests.get(window + path, timeout=30).status_code == status
-        for deed, members, status in (("rob", {}, 400), ("pay", {"webhook": "x"}, 400), ("pay", {"amount": 0}, 400)):
+        for deed, members, status in (
+            ("rob", {}, 400),
+            ("pay", {"webhook": "x"}, 400),
+            ("pay", {"amount": 0}, 400),
+        ):
             assert requests.post(f"{window}/{deed}", json=members, timeout=30).status_code == status
         assert requests.post(f"{window}/pay", data="{}", timeout=30).status_code == 415
 
@@ -142,7 +158,12 @@ def test_only_pages_of_this_machine_are_served() -> None:
 def test_every_answer_says_that_it_is_the_stand_ins() -> None:
     def scene(shop: Shop) -> None:
         window = opened(shop)
-        for url in (window, f"{shop.url}/v2/browser-sdk.js", f"{shop.url}/nowhere", f"{shop.url}/payments/x"):
+        for url in (
+            window,
+            f"{shop.url}/v2/browser-sdk.js",
+            f"{shop.url}/nowhere",
+            f"{shop.url}/payments/x",
+        ):
             assert requests.get(url, timeout=30).headers["X-PortOne-Stand-In"] == "1"
 
     play(scene)

@@ -9,7 +9,11 @@ from sandbox.portone.faults import Rule, patched
 from sandbox.portone.shop import STORE_ID
 from tests.sandbox.portone.stage import ID, KEY, Shop, play, walk
 from tests.servers import wait_until
-from trading.gateways.portone.errors import PortoneApiError, PortoneProtocolError, PortoneTransportError
+from trading.gateways.portone.errors import (
+    PortoneApiError,
+    PortoneProtocolError,
+    PortoneTransportError,
+)
 from trading.rules.payments.reports import PortoneStatus
 
 PATH = f"/payments/{ID}"
@@ -24,7 +28,9 @@ def test_answers_of_others_are_given_as_often_as_was_said() -> None:
     def scene(shop: Shop) -> None:
         walk(shop, "pay")
         page = {"status": 502, "body": "<html>", "headers": {"Content-Type": "text/html"}}
-        go_wrong(shop, {"method": "GET", "path": "/payments/.*", "nth": 2, "times": 2, "answer": page})
+        go_wrong(
+            shop, {"method": "GET", "path": "/payments/.*", "nth": 2, "times": 2, "answer": page}
+        )
         assert shop.look().status is PortoneStatus.PAID
         for _ in range(2):
             with pytest.raises(PortoneProtocolError, match="502"):
@@ -87,7 +93,10 @@ def test_members_are_changed_and_taken_out() -> None:
         true = shop.call("GET", f"{PATH}?storeId={STORE_ID}").json()
         go_wrong(
             shop,
-            {"patch": {"/amount/total": 10_001, "/channel/type": "TEST", "/a/b": 1}, "remove": ["/disputes", "/x"]},
+            {
+                "patch": {"/amount/total": 10_001, "/channel/type": "TEST", "/a/b": 1},
+                "remove": ["/disputes", "/x"],
+            },
         )
         false = shop.call("GET", f"{PATH}?storeId={STORE_ID}").json()
         assert (false["amount"]["total"], false["channel"]["type"]) == (10_001, "TEST")
@@ -124,16 +133,24 @@ def test_a_key_whose_request_is_still_worked_on_says_so() -> None:
         key = {"Idempotency-Key": f'"{KEY}"'}
         first: list[int] = []
         asking = threading.Thread(
-            target=lambda: first.append(shop.call("POST", f"{PATH}/cancel", CANCEL, **key).status_code)
+            target=lambda: first.append(
+                shop.call("POST", f"{PATH}/cancel", CANCEL, **key).status_code
+            )
         )
         asking.start()
         wait_until(
-            lambda: any(r["path"] == f"{PATH}/cancel" for r in shop.say("requests", method="GET")["requests"]),
+            lambda: any(
+                r["path"] == f"{PATH}/cancel"
+                for r in shop.say("requests", method="GET")["requests"]
+            ),
             what="the first has come",
         )
         second = shop.call("POST", f"{PATH}/cancel", CANCEL, **key)
         asking.join()
-        assert (second.status_code, second.json()["type"]) == (409, "IDEMPOTENCY_OUTSTANDING_REQUEST")
+        assert (second.status_code, second.json()["type"]) == (
+            409,
+            "IDEMPOTENCY_OUTSTANDING_REQUEST",
+        )
         assert first == [200]
         assert shop.call("POST", f"{PATH}/cancel", CANCEL, **key).status_code == 200
         assert shop.look().cancelled == 1_000
@@ -145,7 +162,11 @@ def test_the_desk_shows_what_was_asked_but_no_secret() -> None:
     def scene(shop: Shop) -> None:
         shop.client.pre_register(ID, amount=10_000)
         [asked] = shop.say("requests", method="GET")["requests"]
-        assert (asked["method"], asked["path"], asked["status"]) == ("POST", f"{PATH}/pre-register", 200)
+        assert (asked["method"], asked["path"], asked["status"]) == (
+            "POST",
+            f"{PATH}/pre-register",
+            200,
+        )
         assert asked["authorization"] == "PortOne"
 
     play(scene)
@@ -180,8 +201,17 @@ def test_knobs_that_are_none_are_refused_with_the_reason() -> None:
             refused = shop.call("PUT", "/sandbox/portone/faults", knobs)
             assert (refused.status_code, refused.json()["type"]) == (400, "INVALID_REQUEST")
             assert refused.json()["complaints"][0]["at"]
-        for path, body in (("clock/advance", {"seconds": 0}), ("webhooks/flush", {"times": "x"}), ("faults", [])):
+        for path, body in (
+            ("clock/advance", {"seconds": 0}),
+            ("webhooks/flush", {"times": "x"}),
+            ("faults", []),
+        ):
             assert shop.call("POST", f"/sandbox/portone/{path}", body).status_code == 400
-        assert shop.call("POST", "/sandbox/portone/reset", {}, **{"Content-Type": "text/plain"}).status_code == 415
+        assert (
+            shop.call(
+                "POST", "/sandbox/portone/reset", {}, **{"Content-Type": "text/plain"}
+            ).status_code
+            == 415
+        )
 
     play(scene)

@@ -49,11 +49,16 @@ def test_portones_own_client_reads_every_status() -> None:
                 payment_id = f"{number:032x}"
                 walk(shop, *way, payment_id=payment_id)
                 payment = theirs.get_payment(payment_id=payment_id)
-                assert type(payment).__name__.removesuffix("Payment").lower() == status.replace("_", "").lower()
+                assert (
+                    type(payment).__name__.removesuffix("Payment").lower()
+                    == status.replace("_", "").lower()
+                )
                 assert (payment.id, payment.amount.total) == (payment_id, 10_000)
                 if status == "PAID":
                     assert (
-                        theirs.cancel_payment(payment_id=payment_id, reason="r", amount=1).cancellation.total_amount
+                        theirs.cancel_payment(
+                            payment_id=payment_id, reason="r", amount=1
+                        ).cancellation.total_amount
                         == 1
                     )
 
@@ -74,7 +79,9 @@ def test_portones_own_client_reads_every_status() -> None:
         (("pay", "console-cancel 3000", "chargeback"), "CANCELLED", 10_000, 10_000),
     ],
 )
-def test_what_happened_there_is_booked_here(moves: tuple[str, ...], status: str, credit: int, returned: int) -> None:
+def test_what_happened_there_is_booked_here(
+    moves: tuple[str, ...], status: str, credit: int, returned: int
+) -> None:
     """From the payer's deed to the decision, over a real connection."""
 
     def scene(shop: Shop) -> None:
@@ -99,7 +106,12 @@ def test_before_the_window_opens_there_is_no_payment() -> None:
             absent = shop.call("GET", f"/payments/{ID}{query}")
             assert (absent.status_code, absent.json()["type"]) == (404, "PAYMENT_NOT_FOUND")
         for secret in ("PortOne other", f"Bearer {API_SECRET}", API_SECRET):
-            assert shop.call("GET", f"/payments/{ID}?storeId={STORE_ID}", Authorization=secret).status_code == 401
+            assert (
+                shop.call(
+                    "GET", f"/payments/{ID}?storeId={STORE_ID}", Authorization=secret
+                ).status_code
+                == 401
+            )
 
     play(scene)
 
@@ -110,7 +122,10 @@ def test_what_was_pinned_is_what_the_window_opens_with() -> None:
     def scene(shop: Shop) -> None:
         shop.client.pre_register(ID, amount=10_000)
         assert shop.desk("open", {"amount": 1}).json()["type"] == "AmountNotEqualToPredefined"
-        assert shop.desk("open", {"amount": 10_000, "currency": "USD"}).json()["type"] == "AmountNotEqualToPredefined"
+        assert (
+            shop.desk("open", {"amount": 10_000, "currency": "USD"}).json()["type"]
+            == "AmountNotEqualToPredefined"
+        )
         walk(shop, "fail")
         first = shop.look().transaction_id
         walk(shop, "pay")
@@ -136,7 +151,10 @@ def test_refunds_add_up_and_end() -> None:
         assert shop.cancel(3_000, of=7_000, key="3") is CancellationStatus.SUCCEEDED
         over = {"storeId": STORE_ID, "reason": "r", "amount": 4_001}
         refused = shop.call("POST", f"/payments/{ID}/cancel", over)
-        assert (refused.status_code, refused.json()["type"]) == (409, "CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT")
+        assert (refused.status_code, refused.json()["type"]) == (
+            409,
+            "CANCEL_AMOUNT_EXCEEDS_CANCELLABLE_AMOUNT",
+        )
         assert shop.cancel(4_000, of=4_000, key="4") is CancellationStatus.SUCCEEDED
         with pytest.raises(PortoneApiError, match="409 PAYMENT_ALREADY_CANCELLED"):
             shop.cancel(1, of=1, key="5")
@@ -168,7 +186,9 @@ def test_one_key_is_one_cancellation_for_three_hours() -> None:
     play(scene, clock=lambda: at[0])
 
 
-@pytest.mark.parametrize(("word", "status"), [("approve", "PARTIALLY_CANCELLED"), ("reject", "CREDITED")])
+@pytest.mark.parametrize(
+    ("word", "status"), [("approve", "PARTIALLY_CANCELLED"), ("reject", "CREDITED")]
+)
 def test_a_slow_cancellation_moves_money_when_the_gateway_says_so(word: str, status: str) -> None:
     """Until then it is asked for only, and nothing is booked."""
 
@@ -223,7 +243,10 @@ def test_no_move_leads_where_the_table_has_none() -> None:
             for name in names - {name for before, name in MOVES if before == status}:
                 assert shop.desk(name, {}).status_code == 409
             assert shop.look().status is PortoneStatus(status)
-            for end in {"PAY_PENDING": ("reject",), "VIRTUAL_ACCOUNT_ISSUED": ("close-account",)}.get(status, ()):
+            for end in {
+                "PAY_PENDING": ("reject",),
+                "VIRTUAL_ACCOUNT_ISSUED": ("close-account",),
+            }.get(status, ()):
                 shop.move(end)
 
     play(scene)
@@ -243,15 +266,31 @@ def test_bad_requests_are_refused_and_what_is_missing_says_so() -> None:
         ):
             sent = {"storeId": STORE_ID, **body} if isinstance(body, dict) else body
             assert shop.call("POST", f"{path}/cancel", sent).json()["type"] == "INVALID_REQUEST"
-        for body in ({}, {"amount": 0}, {"amount": "1"}, {"amount": 1, "more": 1}, {"amount": 1, "currency": 1}, []):
+        for body in (
+            {},
+            {"amount": 0},
+            {"amount": "1"},
+            {"amount": 1, "more": 1},
+            {"amount": 1, "currency": 1},
+            [],
+        ):
             assert shop.desk("open", body).status_code == 400
         assert shop.desk("open", {"amount": 1}, kind="text/plain").status_code == 415
         assert shop.call("POST", f"{path}/cancel", "x" * BODY_OCTETS_MAX).status_code == 413
         assert shop.desk("approve-cancellation", {}).status_code == 409
         pinned = {"storeId": STORE_ID, "totalAmount": 1, "currency": "WON!"}
         assert shop.call("POST", f"{path}/pre-register", pinned).status_code == 400
-        assert requests.post(f"{shop.url}{path}/cancel", data=b"{", headers=AUTHORIZED, timeout=30).status_code == 400
-        for method, other in (("GET", "/payment-events"), ("POST", f"{path}/capture"), ("DELETE", path)):
+        assert (
+            requests.post(
+                f"{shop.url}{path}/cancel", data=b"{", headers=AUTHORIZED, timeout=30
+            ).status_code
+            == 400
+        )
+        for method, other in (
+            ("GET", "/payment-events"),
+            ("POST", f"{path}/capture"),
+            ("DELETE", path),
+        ):
             assert shop.call(method, other).status_code == 501
 
     play(scene)

@@ -18,7 +18,10 @@ def test_it_starts_beside_the_feed() -> None:
         wait_until(lambda: is_up(port), what="the sandbox answers", deadline_s=60)
         assert running.stdout is not None
         running.stdout.readline()
-        assert running.stdout.readline() == f"PortOne's stand-in listens on http://127.0.0.1:{portone_port}\n"
+        assert (
+            running.stdout.readline()
+            == f"PortOne's stand-in listens on http://127.0.0.1:{portone_port}\n"
+        )
         answer = requests.get(
             f"http://127.0.0.1:{portone_port}/payments/x?storeId={STORE_ID}",
             headers={"Authorization": f"PortOne {API_SECRET}"},
@@ -49,7 +52,9 @@ def test_a_port_that_is_taken_or_none_is_told_in_a_sentence() -> None:
 def test_it_listens_where_it_is_told_to() -> None:
     """In a container a published port leads to every address but loopback."""
     port = free_port()
-    with sandbox("--port", "0", "--portone-port", str(port), "--portone-host", "127.0.0.2") as running:
+    with sandbox(
+        "--port", "0", "--portone-port", str(port), "--portone-host", "127.0.0.2"
+    ) as running:
         wait_until(lambda: _listens("127.0.0.2", port), what="the stand-in listens", deadline_s=60)
         assert not _listens("127.0.0.1", port)
         running.send_signal(signal.SIGTERM)

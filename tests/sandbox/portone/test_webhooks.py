@@ -26,11 +26,16 @@ SECOND_SECRET = WEBHOOKS["secrets"]["S2"]
 def received(scene: Callable[[Shop, Server], None], *, scale: float = 0, **mail: Any) -> None:
     """Play a scene with a stand-in whose webhooks go to a receiver that answers 200, until the scene lets it answer otherwise."""
     with serving(lambda _: answer(200, {})) as receiver:
-        play(lambda shop: scene(shop, receiver), mail=Mail(url=f"{receiver.url}/hook", scale=scale, **mail))
+        play(
+            lambda shop: scene(shop, receiver),
+            mail=Mail(url=f"{receiver.url}/hook", scale=scale, **mail),
+        )
 
 
 def arrived(receiver: Server, count: int) -> list[Request]:
-    wait_until(lambda: len(receiver.requests) >= count, what=f"{count} webhooks have come", deadline_s=30)
+    wait_until(
+        lambda: len(receiver.requests) >= count, what=f"{count} webhooks have come", deadline_s=30
+    )
     return receiver.requests
 
 
@@ -39,7 +44,11 @@ def deliveries(shop: Shop) -> list[dict[str, Any]]:
 
 
 def settled(shop: Shop) -> list[dict[str, Any]]:
-    wait_until(lambda: all(d["state"] != "PENDING" for d in deliveries(shop)), what="nothing waits", deadline_s=30)
+    wait_until(
+        lambda: all(d["state"] != "PENDING" for d in deliveries(shop)),
+        what="nothing waits",
+        deadline_s=30,
+    )
     return deliveries(shop)
 
 
@@ -47,7 +56,9 @@ def settled(shop: Shop) -> list[dict[str, Any]]:
 def test_signatures_are_those_of_the_known_answers(case: dict[str, Any]) -> None:
     secrets = WEBHOOKS["secrets"]
     for name, known in case["signatures"].items():
-        signed = signature(case["webhook_id"], case["webhook_timestamp"], case["body"].encode(), [secrets[name]])
+        signed = signature(
+            case["webhook_id"], case["webhook_timestamp"], case["body"].encode(), [secrets[name]]
+        )
         assert signed == known
 
 
@@ -62,7 +73,9 @@ def test_every_change_is_told_and_two_verifiers_believe_it() -> None:
             for secret in (WEBHOOK_SECRET, SECOND_SECRET):
                 assert theirs.verify(secret, request.body.decode(), request.headers)
                 standardwebhooks.Webhook(secret).verify(request.body, request.headers)
-                hint = WebhookVerifier([secret]).verify(request.body, request.headers, now=datetime.now(UTC))
+                hint = WebhookVerifier([secret]).verify(
+                    request.body, request.headers, now=datetime.now(UTC)
+                )
                 assert (hint.payment_id, hint.store_id) == (ID, STORE_ID)
         kinds = {request.members["type"].removeprefix("Transaction.") for request in told}
         assert kinds == {"Ready", "Paid", "PartialCancelled", "Cancelled"}
@@ -80,7 +93,10 @@ def test_every_change_is_told_and_two_verifiers_believe_it() -> None:
         (("close", "approve-late"), ["Ready", "Failed", "Paid"]),
         (("issue-account", "deposit"), ["Ready", "VirtualAccountIssued", "Paid"]),
         (("issue-account", "close-account"), ["Ready", "VirtualAccountIssued"]),
-        (("pay", "dispute-open", "dispute-resolve"), ["Ready", "Paid", "DisputeCreated", "DisputeResolved"]),
+        (
+            ("pay", "dispute-open", "dispute-resolve"),
+            ["Ready", "Paid", "DisputeCreated", "DisputeResolved"],
+        ),
     ],
 )
 def test_what_happens_at_the_bank_is_told_too(moves: tuple[str, ...], told: list[str]) -> None:
@@ -98,12 +114,23 @@ def test_a_webhook_is_sent_six_times_with_the_same_octets() -> None:
     def scene(shop: Shop, receiver: Server) -> None:
         receiver.reply = lambda _: answer(500, {})
         walk(shop)
-        wait_until(lambda: len(receiver.requests) == len(WAITS), what="it was tried six times", deadline_s=30)
+        wait_until(
+            lambda: len(receiver.requests) == len(WAITS),
+            what="it was tried six times",
+            deadline_s=30,
+        )
         assert len({request.body for request in receiver.requests}) == 1
         assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
-        wait_until(lambda: len(deliveries(shop)[0]["attempts"]) == len(WAITS), what="it is written down", deadline_s=30)
+        wait_until(
+            lambda: len(deliveries(shop)[0]["attempts"]) == len(WAITS),
+            what="it is written down",
+            deadline_s=30,
+        )
         [entry] = shop.call("GET", f"/payments/{ID}?storeId={STORE_ID}").json()["webhooks"]
-        assert (entry["status"], entry["currentExecutionCount"]) == ("FAILED_NOT_OK_RESPONSE", len(WAITS))
+        assert (entry["status"], entry["currentExecutionCount"]) == (
+            "FAILED_NOT_OK_RESPONSE",
+            len(WAITS),
+        )
         assert entry["response"]["code"] == "500"
 
     received(scene)
@@ -120,7 +147,11 @@ def test_waits_pass_with_the_stand_ins_clock() -> None:
         receiver.reply = lambda _: answer(200, {})
         shop.say("clock/advance", {"seconds": int(WAITS[-1].total_seconds())})
         arrived(receiver, before + 1)
-        wait_until(lambda: deliveries(shop)[0]["state"] == "SUCCEEDED", what="it is delivered", deadline_s=30)
+        wait_until(
+            lambda: deliveries(shop)[0]["state"] == "SUCCEEDED",
+            what="it is delivered",
+            deadline_s=30,
+        )
 
     received(scene, scale=1)
 
@@ -129,7 +160,9 @@ def test_a_payment_may_send_its_webhooks_elsewhere_but_not_anywhere() -> None:
     """``noticeUrls`` come from a browser, so only hosts that are allowed are ever asked for anything."""
 
     def scene(shop: Shop, receiver: Server) -> None:
-        shop.begin(noticeUrls=[f"{receiver.url}/mine", "http://192.0.2.1/not-mine", "file:///etc/passwd"])
+        shop.begin(
+            noticeUrls=[f"{receiver.url}/mine", "http://192.0.2.1/not-mine", "file:///etc/passwd"]
+        )
         assert arrived(receiver, 1)[0].target == "/mine"
         assert [d["state"] for d in settled(shop)] == ["SUCCEEDED", "NOT_ALLOWED", "NOT_ALLOWED"]
 
@@ -145,7 +178,9 @@ def test_what_is_held_goes_out_in_any_order_and_any_number() -> None:
         assert receiver.requests == []
         backwards = [d["id"] for d in reversed(held)]
         shop.say("webhooks/flush", {"order": backwards, "times": 2})
-        assert [request.headers["webhook-id"] for request in receiver.requests] == [i for i in backwards for _ in "ab"]
+        assert [request.headers["webhook-id"] for request in receiver.requests] == [
+            i for i in backwards for _ in "ab"
+        ]
         shop.say(f"webhooks/{backwards[0]}/redeliver")
         assert receiver.requests[-1].headers["webhook-id"] == backwards[0]
 
@@ -157,7 +192,11 @@ def test_webhooks_get_lost_and_come_twice() -> None:
         shop.say("faults", {"webhooks": {"lost": 2, "copies": 5, "at_once": True}}, method="PUT")
         walk(shop)
         arrived(receiver, 5)
-        wait_until(lambda: deliveries(shop)[0]["state"] == "SUCCEEDED", what="it is delivered", deadline_s=30)
+        wait_until(
+            lambda: deliveries(shop)[0]["state"] == "SUCCEEDED",
+            what="it is delivered",
+            deadline_s=30,
+        )
         assert [a.get("fault") for a in deliveries(shop)[0]["attempts"]][:2] == ["lost", "lost"]
         shop.say("faults", {}, method="PUT")
         shop.move("pay", webhook="none")
@@ -190,7 +229,10 @@ def test_every_way_of_tampering_is_what_its_name_says() -> None:
         assert set(FAULTS_OF) == set(Tampering)
         for tampering, fault in FAULTS_OF.items():
             now = datetime.now(UTC)
-            shop.say("webhooks/send", {"data": {"paymentId": ID, "storeId": STORE_ID}, "tampering": tampering})
+            shop.say(
+                "webhooks/send",
+                {"data": {"paymentId": ID, "storeId": STORE_ID}, "tampering": tampering},
+            )
             request = receiver.requests[-1]
             verify = WebhookVerifier([WEBHOOK_SECRET]).verify
             if fault is None:
@@ -236,12 +278,20 @@ def test_a_person_may_send_one_again_ten_times() -> None:
             [_, paid] = settled(shop)
             for _ in range(MANUAL_MAX):
                 again = theirs.resend_webhook(payment_id=ID).webhook
-                assert (again.id, again.trigger, again.status) == (paid["id"], "MANUAL", "SUCCEEDED")
+                assert (again.id, again.trigger, again.status) == (
+                    paid["id"],
+                    "MANUAL",
+                    "SUCCEEDED",
+                )
             with pytest.raises(errors.MaxWebhookRetryCountReachedError):
                 theirs.resend_webhook(payment_id=ID)
             with pytest.raises(errors.WebhookNotFoundError):
                 theirs.resend_webhook(payment_id=ID, webhook_id="none")
-        same = [request.body for request in receiver.requests if request.headers["webhook-id"] == paid["id"]]
+        same = [
+            request.body
+            for request in receiver.requests
+            if request.headers["webhook-id"] == paid["id"]
+        ]
         assert len(same) == MANUAL_MAX + 1
         assert len(set(same)) == 1
         assert json.loads(same[0])["type"] == "Transaction.Paid"

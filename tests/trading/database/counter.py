@@ -20,7 +20,9 @@ class Counter:
     def step(self, session: Session) -> None:
         """Count one up in a single statement, which locks the row until the transaction ends."""
         session.execute(
-            text("UPDATE virtual_balances SET transaction_count = transaction_count + 1 WHERE user_id = :id"),
+            text(
+                "UPDATE virtual_balances SET transaction_count = transaction_count + 1 WHERE user_id = :id"
+            ),
             {"id": self.user_id.bytes},
         )
 
@@ -30,7 +32,8 @@ class Counter:
 
     def seen(self, session: Session) -> int:
         found = session.scalar(
-            text("SELECT transaction_count FROM virtual_balances WHERE user_id = :id"), {"id": self.user_id.bytes}
+            text("SELECT transaction_count FROM virtual_balances WHERE user_id = :id"),
+            {"id": self.user_id.bytes},
         )
         return int(found or 0)
 

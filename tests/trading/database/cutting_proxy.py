@@ -67,7 +67,9 @@ class CuttingProxy:
                 self._run(self._requests, client, server, swallow)
                 self._run(self._answers, client, server, swallow)
 
-    def _requests(self, client: socket.socket, server: socket.socket, swallow: threading.Event) -> None:
+    def _requests(
+        self, client: socket.socket, server: socket.socket, swallow: threading.Event
+    ) -> None:
         wrote = False
         with suppress(OSError):
             while data := client.recv(65_536):
@@ -83,7 +85,9 @@ class CuttingProxy:
                 server.sendall(data)
         _end(client, server)
 
-    def _answers(self, client: socket.socket, server: socket.socket, swallow: threading.Event) -> None:
+    def _answers(
+        self, client: socket.socket, server: socket.socket, swallow: threading.Event
+    ) -> None:
         with suppress(OSError):
             # A client asks only after it has had the whole answer before, so what comes next is the COMMIT's.
             while (data := server.recv(65_536)) and not swallow.is_set():

@@ -41,7 +41,9 @@ def source(database_uri: str) -> str:
 def empty_uri(source: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     """An empty database of the same kind."""
     return (
-        f"sqlite:///{tmp_path}/restored.db" if source.startswith("sqlite") else request.getfixturevalue("mariadb_uri")
+        f"sqlite:///{tmp_path}/restored.db"
+        if source.startswith("sqlite")
+        else request.getfixturevalue("mariadb_uri")
     )
 
 
@@ -98,7 +100,9 @@ def trading_all_the_while(books: Books) -> Iterator[Callable[[], int]]:
     assert faults == []
 
 
-def test_what_is_restored_is_what_was_there(source_books: Books, source: str, empty_uri: str, tmp_path: Path) -> None:
+def test_what_is_restored_is_what_was_there(
+    source_books: Books, source: str, empty_uri: str, tmp_path: Path
+) -> None:
     """Row by row, in every table, on each kind of database; only this user may read the file."""
     traded(source_books)
     file = tmp_path / "backup.gz"
@@ -122,7 +126,9 @@ def test_a_backup_amid_trading_is_of_one_moment(
         before = so_far()
         for number in range(3):
             write_backup(source, tmp_path / f"{number}.gz")
-            wait_until(lambda before=before: so_far() > before, what="trading goes on", deadline_s=30)
+            wait_until(
+                lambda before=before: so_far() > before, what="trading goes on", deadline_s=30
+            )
             before = so_far()
         orders = so_far()
 
@@ -130,7 +136,10 @@ def test_a_backup_amid_trading_is_of_one_moment(
     core = trading_core.build(settings_for(empty_uri, NO_REDIS))
     try:
         findings = core.database.snapshot(lambda session: list(audit(session)))
-        restored = core.database.read(lambda session: session.scalar(text("SELECT COUNT(*) FROM orders"))) or 0
+        restored = (
+            core.database.read(lambda session: session.scalar(text("SELECT COUNT(*) FROM orders")))
+            or 0
+        )
     finally:
         core.close()
     assert [finding for finding in findings if finding.breaches] == []
@@ -184,7 +193,8 @@ def test_a_file_that_is_not_whole_restores_nothing(
     middle = len(octets) // 2
     cuts = [octets[:size] for size in (0, 1, 10, 20, middle, len(octets) - 9, len(octets) - 1)]
     turned = [
-        octets[:place] + bytes([octets[place] ^ 0xFF]) + octets[place + 1 :] for place in (40, middle, len(octets) - 3)
+        octets[:place] + bytes([octets[place] ^ 0xFF]) + octets[place + 1 :]
+        for place in (40, middle, len(octets) - 3)
     ]
     others = [
         b"",
@@ -203,7 +213,9 @@ def test_a_file_that_is_not_whole_restores_nothing(
     assert restore_backup(empty_uri, file).tables == len(Base.metadata.tables) + 1
 
 
-def test_a_backup_of_the_other_kind_is_refused(migrated_sqlite: str, mariadb_uri: str, tmp_path: Path) -> None:
+def test_a_backup_of_the_other_kind_is_refused(
+    migrated_sqlite: str, mariadb_uri: str, tmp_path: Path
+) -> None:
     """Each kind of database reads its own."""
     require_dump()
     lite, maria = tmp_path / "lite.gz", tmp_path / "maria.gz"
@@ -264,7 +276,9 @@ def test_the_password_is_on_no_command_line_and_in_no_file(
     ):
         mariadb_server._execute(statement)
     told = tmp_path / "told"
-    first_on_path(stand_in(tmp_path / "bin", f'echo "$0" "$@" > {told}; env >> {told}; exec "$REAL" "$@"'))
+    first_on_path(
+        stand_in(tmp_path / "bin", f'echo "$0" "$@" > {told}; env >> {told}; exec "$REAL" "$@"')
+    )
     files = set(Path(tempfile.gettempdir()).iterdir())
 
     def uri_of(database: str) -> str:
@@ -272,7 +286,9 @@ def test_the_password_is_on_no_command_line_and_in_no_file(
         return f"mysql+pymysql://keeper:{secret}@127.0.0.1:{mariadb_server.port}/{database}?charset=utf8mb4"
 
     write_backup(uri_of(name), tmp_path / "backup.gz")
-    restored = restore_backup(uri_of(mariadb_uri.rpartition("/")[2].partition("?")[0]), tmp_path / "backup.gz")
+    restored = restore_backup(
+        uri_of(mariadb_uri.rpartition("/")[2].partition("?")[0]), tmp_path / "backup.gz"
+    )
 
     assert restored.revision is not None
     assert "--single-transaction" in told.read_text()
@@ -293,13 +309,20 @@ def test_the_password_is_on_no_command_line_and_in_no_file(
             r"failed: Lost connection\\x1b",
         ),
         ('"$REAL" "$@" | head -c 3000', "its end is missing"),
-        ('"$REAL" "$@" | sed "/Table structure for table .orders./,/^-- Table/d"', "lacks tables: orders"),
+        (
+            '"$REAL" "$@" | sed "/Table structure for table .orders./,/^-- Table/d"',
+            "lacks tables: orders",
+        ),
         ("exit 3", "exit status 3"),
         (":", "no whole backup"),
     ],
 )
 def test_a_dump_that_did_not_come_to_its_end_is_no_backup(
-    migrated_mariadb: str, tmp_path: Path, first_on_path: Callable[[Path], None], script: str, told: str
+    migrated_mariadb: str,
+    tmp_path: Path,
+    first_on_path: Callable[[Path], None],
+    script: str,
+    told: str,
 ) -> None:
     """Whether its program says so or not: no file of that name, and no part of one either."""
     first_on_path(stand_in(tmp_path / "bin", script))
@@ -318,13 +341,18 @@ def test_a_machine_without_the_program_is_told_which(
     """And where it comes from."""
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    with pytest.raises(BackupFailed, match=r"mariadb-dump or mysqldump must be installed \(Debian: mariadb-client\)"):
+    with pytest.raises(
+        BackupFailed,
+        match=r"mariadb-dump or mysqldump must be installed \(Debian: mariadb-client\)",
+    ):
         write_backup(migrated_mariadb, tmp_path / "backup.gz")
 
 
 def test_a_server_that_is_away_is_told_without_its_password(tmp_path: Path) -> None:
     """The sentence names the database and the host."""
-    with pytest.raises(BackupFailed, match=r"The database x on 127\.0\.0\.1 can't be reached") as failed:
+    with pytest.raises(
+        BackupFailed, match=r"The database x on 127\.0\.0\.1 can't be reached"
+    ) as failed:
         write_backup("mysql+pymysql://me:a-secret@127.0.0.1:1/x", tmp_path / "backup.gz")
 
     assert "a-secret" not in str(failed.value)
@@ -360,7 +388,9 @@ def test_a_backup_that_is_stopped_is_not_taken_for_one(
     migrated_mariadb: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     """Told to end it clears away what it has; killed it leaves something that is called a part."""
-    folder = stand_in(tmp_path / "bin", f'"$REAL" "$@" | head -c 3000; touch {tmp_path}/amid; exec sleep 60')
+    folder = stand_in(
+        tmp_path / "bin", f'"$REAL" "$@" | head -c 3000; touch {tmp_path}/amid; exec sleep 60'
+    )
     place = tmp_path / "backups"
     place.mkdir()
     environment = {

@@ -18,12 +18,17 @@ NOTICEABLE = timedelta(seconds=1)
 instants = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - Hypothesis adds the zone
 # When a look was begun and ended, and when between the two the server read its clock: milliseconds ago.
 looks = st.lists(
-    st.lists(st.integers(0, 60_000), min_size=3, max_size=3).map(lambda ago: sorted(ago, reverse=True)), min_size=1
+    st.lists(st.integers(0, 60_000), min_size=3, max_size=3).map(
+        lambda ago: sorted(ago, reverse=True)
+    ),
+    min_size=1,
 )
 
 
 @given(instants, looks)
-def test_it_is_the_servers_time_as_exactly_as_a_look_can_tell(server_origin: datetime, looks: list[list[int]]) -> None:
+def test_it_is_the_servers_time_as_exactly_as_a_look_can_tell(
+    server_origin: datetime, looks: list[list[int]]
+) -> None:
     """Whatever this machine's own clock says; an answer that took long makes it no worse than that took."""
     told = DatabaseClock(create_engine("sqlite://"))
     running = database_clock._running()
@@ -47,7 +52,9 @@ def test_looks_that_agree_change_nothing() -> None:
     told.learn(utc_now(), asked=running, answered=running)
     origin = told._origin
     for off in (-way, way):
-        told.learn(told() + off, asked=database_clock._running(), answered=database_clock._running() + way)
+        told.learn(
+            told() + off, asked=database_clock._running(), answered=database_clock._running() + way
+        )
     assert told._origin == origin
 
 
@@ -70,7 +77,9 @@ def test_a_process_goes_by_its_database(mariadb_server: MariaDB) -> None:
         mariadb_server.drop_database("an_hour_ahead")
     assert abs(first - utc_now() - hour) < NOTICEABLE
     assert first < again
-    assert [(line["event"], round(line["off_s"] / 3_600)) for line in lines] == [("clock_is_off", -1)]
+    assert [(line["event"], round(line["off_s"] / 3_600)) for line in lines] == [
+        ("clock_is_off", -1)
+    ]
 
 
 def test_it_looks_again_beside_other_work(mariadb_uri: str) -> None:

@@ -18,13 +18,13 @@ UNIQUE = r"UNIQUE constraint failed|Duplicate entry"
 FOREIGN = r"(?i)foreign key constraint fail"
 
 # Last sequence, holdings' value, net flow, what was paid out and the carried holdings of an account's day.
-ACCOUNT_DAY = (
-    "INSERT INTO account_days VALUES (NOBODY, '2026-01-02', '2026-01-02', {}, 0, {}, {}, {}, {}, 0, '2026-01-02')"
-)
+ACCOUNT_DAY = "INSERT INTO account_days VALUES (NOBODY, '2026-01-02', '2026-01-02', {}, 0, {}, {}, {}, {}, 0, '2026-01-02')"
 
 # The running mark, the cause, when and by whom it was lifted and the note of an account's halt; the times, the resolution and the note of a breach.
 ACCOUNT_HALT = "INSERT INTO account_halts VALUES (NOBODY, NOBODY, {}, {}, NULL, '2026-01-01', NULL, {}, {}, {})"
-AUDIT_BREACH = "INSERT INTO audit_breaches VALUES (NOBODY, '1a', 'x', {}, '2026-01-01', '2026-01-01', {}, {})"
+AUDIT_BREACH = (
+    "INSERT INTO audit_breaches VALUES (NOBODY, '1a', 'x', {}, '2026-01-01', '2026-01-01', {}, {})"
+)
 
 OPEN = "status = 'PENDING', executed_quantity = 0"
 # Interval, close, volume, and the times of the open and the close, of a candle of 2026-01-02 from 1 to 3 won.
@@ -48,7 +48,10 @@ BROKEN = [
     ("stocks_status", "UPDATE stocks SET status = 'GONE'"),
     ("stocks_reference_price", "UPDATE stocks SET reference_price = 0"),
     ("virtual_balances_reserved_cash", "UPDATE virtual_balances SET reserved_cash = -1"),
-    ("virtual_balances_available_cash", "UPDATE virtual_balances SET reserved_cash = cash_balance + 1"),
+    (
+        "virtual_balances_available_cash",
+        "UPDATE virtual_balances SET reserved_cash = cash_balance + 1",
+    ),
     ("virtual_balances_available_cash", "UPDATE virtual_balances SET cash_balance = -1"),
     ("virtual_balances_available_cash", "UPDATE virtual_balances SET debt = -1"),
     ("virtual_balances_available_cash", "UPDATE virtual_balances SET debt = 1"),
@@ -65,8 +68,14 @@ BROKEN = [
     ("orders_(executed_quantity|filled)", "UPDATE orders SET executed_quantity = quantity + 1"),
     ("orders_(executed_quantity|filled)", "UPDATE orders SET executed_quantity = -1"),
     ("orders_filled", "UPDATE orders SET quantity = quantity + 1"),
-    ("orders_(filled|unfilled)", "UPDATE orders SET status = 'PENDING', finished_at = NULL, wake_at = accepted_at"),
-    ("orders_unfilled", "UPDATE orders SET status = 'REJECTED', reason = 'x', quantity = quantity + 1"),
+    (
+        "orders_(filled|unfilled)",
+        "UPDATE orders SET status = 'PENDING', finished_at = NULL, wake_at = accepted_at",
+    ),
+    (
+        "orders_unfilled",
+        "UPDATE orders SET status = 'REJECTED', reason = 'x', quantity = quantity + 1",
+    ),
     (
         "orders_partially_filled",
         "UPDATE orders SET status = 'PARTIALLY_FILLED', executed_quantity = 0, finished_at = NULL, wake_at = accepted_at",
@@ -81,11 +90,13 @@ BROKEN = [
     ("orders_book_price", "UPDATE orders SET book_price = 70000"),
     (
         "orders_book_price",
-        "UPDATE orders SET book_price = 70000, finished_at = NULL, accepted_position = NULL, " + OPEN,
+        "UPDATE orders SET book_price = 70000, finished_at = NULL, accepted_position = NULL, "
+        + OPEN,
     ),
     (
         "orders_book_price",
-        "UPDATE orders SET book_price = 1, order_type = 'LIMIT', limit_price = 2, finished_at = NULL, " + OPEN,
+        "UPDATE orders SET book_price = 1, order_type = 'LIMIT', limit_price = 2, finished_at = NULL, "
+        + OPEN,
     ),
     ("orders_waits", "UPDATE orders SET finished_at = NULL, " + OPEN),
     ("orders_arriving", "UPDATE orders SET arriving = 1"),
@@ -95,9 +106,18 @@ BROKEN = [
     (FOREIGN, "UPDATE orders SET stock_code = 'A999999'"),
     ("order_executions_side", "UPDATE order_executions SET side = 'HOLD'"),
     ("order_executions_positive", "UPDATE order_executions SET fill_number = 0"),
-    ("order_executions_positive", "UPDATE order_executions SET quantity = 0, amount = 0 WHERE side = 'BUY'"),
-    ("order_executions_positive", "UPDATE order_executions SET price = 0, amount = 0 WHERE side = 'BUY'"),
-    ("order_executions_amount", "UPDATE order_executions SET amount = amount + 1 WHERE side = 'BUY'"),
+    (
+        "order_executions_positive",
+        "UPDATE order_executions SET quantity = 0, amount = 0 WHERE side = 'BUY'",
+    ),
+    (
+        "order_executions_positive",
+        "UPDATE order_executions SET price = 0, amount = 0 WHERE side = 'BUY'",
+    ),
+    (
+        "order_executions_amount",
+        "UPDATE order_executions SET amount = amount + 1 WHERE side = 'BUY'",
+    ),
     ("order_executions_costs", "UPDATE order_executions SET commission = -1 WHERE side = 'BUY'"),
     ("order_executions_sale_taxes", "UPDATE order_executions SET rural_tax = 1 WHERE side = 'BUY'"),
     ("order_executions_tick_age_ms", "UPDATE order_executions SET tick_age_ms = -1"),
@@ -110,7 +130,10 @@ BROKEN = [
         "order_executions_realized_profit",
         "UPDATE order_executions SET realized_profit = realized_profit + 1 WHERE side = 'SELL'",
     ),
-    ("order_executions_realized_profit", "UPDATE order_executions SET cost = cost - 1 WHERE side = 'SELL'"),
+    (
+        "order_executions_realized_profit",
+        "UPDATE order_executions SET cost = cost - 1 WHERE side = 'SELL'",
+    ),
     (UNIQUE, "UPDATE order_executions SET order_id = (SELECT MIN(id) FROM orders)"),
     (FOREIGN, "UPDATE order_executions SET order_id = NOBODY WHERE side = 'BUY'"),
     (FOREIGN, "UPDATE order_executions SET user_id = NOBODY"),
@@ -120,24 +143,42 @@ BROKEN = [
         UNIQUE,
         "UPDATE transactions SET execution_id = (SELECT MIN(id) FROM order_executions) WHERE order_id IS NOT NULL",
     ),
-    ("transactions_(transaction_type|cash_after|trade)", "UPDATE transactions SET transaction_type = 'GIFT'"),
+    (
+        "transactions_(transaction_type|cash_after|trade)",
+        "UPDATE transactions SET transaction_type = 'GIFT'",
+    ),
     ("transactions_sequence", "UPDATE transactions SET sequence = 0 WHERE sequence = 1"),
-    ("transactions_amounts", "UPDATE transactions SET amount = -1, cash_after = cash_before - 1 WHERE sequence = 1"),
+    (
+        "transactions_amounts",
+        "UPDATE transactions SET amount = -1, cash_after = cash_before - 1 WHERE sequence = 1",
+    ),
     ("transactions_cash_after", "UPDATE transactions SET cash_after = cash_after + 1"),
     ("transactions_cash_after", "UPDATE transactions SET tax = tax + 1"),
-    ("transactions_trade", "UPDATE transactions SET execution_id = NULL, order_id = NULL WHERE sequence = 2"),
+    (
+        "transactions_trade",
+        "UPDATE transactions SET execution_id = NULL, order_id = NULL WHERE sequence = 2",
+    ),
     ("transactions_order", "UPDATE transactions SET order_id = NULL WHERE sequence = 2"),
     ("transactions_trade_amount", "UPDATE transactions SET price = price + 1 WHERE sequence = 2"),
     (FOREIGN, "UPDATE transactions SET user_id = NOBODY WHERE sequence = 3"),
     (FOREIGN, "UPDATE transactions SET execution_id = NOBODY WHERE sequence = 2"),
-    ("transactions_credit", "UPDATE transactions SET credit_of = (SELECT id FROM payments) WHERE sequence = 2"),
+    (
+        "transactions_credit",
+        "UPDATE transactions SET credit_of = (SELECT id FROM payments) WHERE sequence = 2",
+    ),
     (FOREIGN, "UPDATE transactions SET credit_of = NOBODY WHERE sequence = 4"),
-    (UNIQUE, "UPDATE transactions SET credit_of = (SELECT id FROM payments) WHERE transaction_type = 'DEPOSIT'"),
+    (
+        UNIQUE,
+        "UPDATE transactions SET credit_of = (SELECT id FROM payments) WHERE transaction_type = 'DEPOSIT'",
+    ),
     (
         "transactions_reversal",
         "UPDATE transactions SET reversal_of = (SELECT MIN(id) FROM payment_cancellations) WHERE sequence = 1",
     ),
-    ("transactions_reversal", "UPDATE transactions SET reversal_of = NULL WHERE transaction_type = 'REFUND'"),
+    (
+        "transactions_reversal",
+        "UPDATE transactions SET reversal_of = NULL WHERE transaction_type = 'REFUND'",
+    ),
     (FOREIGN, "UPDATE transactions SET reversal_of = NOBODY WHERE sequence = 5"),
     (
         UNIQUE,
@@ -177,7 +218,10 @@ BROKEN = [
     ("payment_refunds_sends", "UPDATE payment_refunds SET sends = 0"),
     ("payment_refunds_sends", "UPDATE payment_refunds SET sends = -1"),
     ("payment_refunds_finished_at", "UPDATE payment_refunds SET status = 'REQUESTED'"),
-    ("payment_refunds_finished_at", "UPDATE payment_refunds SET finished_at = NULL, wake_at = requested_at"),
+    (
+        "payment_refunds_finished_at",
+        "UPDATE payment_refunds SET finished_at = NULL, wake_at = requested_at",
+    ),
     ("payment_refunds_wake_at", "UPDATE payment_refunds SET wake_at = requested_at"),
     ("payment_refunds_cancellation_id", "UPDATE payment_refunds SET cancellation_id = NULL"),
     ("payment_refunds_failure", "UPDATE payment_refunds SET status = 'FAILED'"),
@@ -195,7 +239,10 @@ BROKEN = [
     ("payment_alerts_note", "UPDATE payment_alerts SET resolved_at = raised_at"),
     (UNIQUE, "INSERT INTO payment_alerts SELECT * FROM payment_alerts"),
     (FOREIGN, "UPDATE payment_alerts SET payment_id = NOBODY"),
-    ("portfolios_(quantity|reserved_quantity)", "UPDATE portfolios SET quantity = -1, cost = 0, buy_commission = 0"),
+    (
+        "portfolios_(quantity|reserved_quantity)",
+        "UPDATE portfolios SET quantity = -1, cost = 0, buy_commission = 0",
+    ),
     ("portfolios_reserved_quantity", "UPDATE portfolios SET reserved_quantity = -1"),
     ("portfolios_reserved_quantity", "UPDATE portfolios SET reserved_quantity = quantity + 1"),
     ("portfolios_cost", "UPDATE portfolios SET cost = -1"),
@@ -220,7 +267,10 @@ BROKEN = [
         "INSERT INTO order_touches SELECT id, 1, 0, 1, 'r', 's', 1, '2026-01-01', '2026-01-01' FROM orders",
     ),
     ("match_cursors_shard", "INSERT INTO match_cursors VALUES (1, 1, 0, '2026-01-01')"),
-    ("trading_halts_running", "INSERT INTO trading_halts VALUES (NOBODY, 2, NULL, '2026-01-01', NOBODY, NULL, NULL)"),
+    (
+        "trading_halts_running",
+        "INSERT INTO trading_halts VALUES (NOBODY, 2, NULL, '2026-01-01', NOBODY, NULL, NULL)",
+    ),
     (
         "trading_halts_resumed_at",
         "INSERT INTO trading_halts VALUES (NOBODY, NULL, NULL, '2026-01-01', NOBODY, NULL, NULL)",
@@ -231,10 +281,19 @@ BROKEN = [
     ),
     ("account_halts_running", ACCOUNT_HALT.format("2", "'administrator'", "NULL", "NULL", "NULL")),
     ("account_halts_cause", ACCOUNT_HALT.format("1", "'whim'", "NULL", "NULL", "NULL")),
-    ("account_halts_resumed_at", ACCOUNT_HALT.format("NULL", "'administrator'", "NULL", "NULL", "NULL")),
-    ("account_halts_resumed_by", ACCOUNT_HALT.format("1", "'administrator'", "NULL", "NOBODY", "NULL")),
+    (
+        "account_halts_resumed_at",
+        ACCOUNT_HALT.format("NULL", "'administrator'", "NULL", "NULL", "NULL"),
+    ),
+    (
+        "account_halts_resumed_by",
+        ACCOUNT_HALT.format("1", "'administrator'", "NULL", "NOBODY", "NULL"),
+    ),
     ("account_halts_note", ACCOUNT_HALT.format("1", "'administrator'", "NULL", "NULL", "'x'")),
-    ("account_halts_note", ACCOUNT_HALT.format("NULL", "'audit-breach'", "'2026-01-01'", "NULL", "NULL")),
+    (
+        "account_halts_note",
+        ACCOUNT_HALT.format("NULL", "'audit-breach'", "'2026-01-01'", "NULL", "NULL"),
+    ),
     ("account_audits_event_id", "UPDATE account_audits SET event_id = -1"),
     ("audit_breaches_times", AUDIT_BREACH.format("0", "NULL", "NULL")),
     ("audit_breaches_note", AUDIT_BREACH.format("1", "'2026-01-01'", "NULL")),
@@ -246,7 +305,10 @@ BROKEN = [
     ("account_days_flows", ACCOUNT_DAY.format("1", "0", "0", "-1", "0")),
     ("account_days_flows", ACCOUNT_DAY.format("1", "0", "-2", "1", "0")),
     ("account_days_holdings", ACCOUNT_DAY.format("1", "0", "0", "0", "-1")),
-    ("index_closes_close", "INSERT INTO index_closes VALUES ('KOSPI', '2026-01-02', 0, '2026-01-02')"),
+    (
+        "index_closes_close",
+        "INSERT INTO index_closes VALUES ('KOSPI', '2026-01-02', 0, '2026-01-02')",
+    ),
     ("candles_candle_interval", CANDLE.format("'min:2'", "3", "1", "'2026-01-02'", "'2026-01-02'")),
     ("candles_prices", CANDLE.format("'min:1'", "4", "1", "'2026-01-02'", "'2026-01-02'")),
     ("candles_volume", CANDLE.format("'min:1'", "3", "-1", "'2026-01-02'", "'2026-01-02'")),
@@ -269,25 +331,58 @@ BROKEN = [
     ),
     (FOREIGN, "UPDATE watchlist_items SET stock_code = 'A999999'"),
     (FOREIGN, "DELETE FROM watchlist_items"),
-    ("price_alerts_(kind|approach_of_kind)", "UPDATE price_alerts SET kind = 'volume' WHERE kind = 'target_price'"),
-    ("price_alerts_approach", "UPDATE price_alerts SET approach = 'SIDEWAYS' WHERE kind = 'target_price'"),
+    (
+        "price_alerts_(kind|approach_of_kind)",
+        "UPDATE price_alerts SET kind = 'volume' WHERE kind = 'target_price'",
+    ),
+    (
+        "price_alerts_approach",
+        "UPDATE price_alerts SET approach = 'SIDEWAYS' WHERE kind = 'target_price'",
+    ),
     ("price_alerts_positive", "UPDATE price_alerts SET bound = 0 WHERE kind = 'lower_price'"),
     ("price_alerts_positive", "UPDATE price_alerts SET armed_position = -1"),
-    ("price_alerts_approach_of_kind", "UPDATE price_alerts SET approach = 'UNKNOWN' WHERE kind = 'upper_price'"),
-    ("price_alerts_approach_of_kind", "UPDATE price_alerts SET approach = 'FROM_BELOW' WHERE kind = 'lower_price'"),
-    ("price_alerts_fired_at", "UPDATE price_alerts SET fired_at = NULL WHERE kind = 'target_price'"),
-    ("price_alerts_fired_at", "UPDATE price_alerts SET tick_price = NULL WHERE kind = 'target_price'"),
-    ("price_alerts_fired_at", "UPDATE price_alerts SET tick_traded_at = NULL WHERE kind = 'target_price'"),
+    (
+        "price_alerts_approach_of_kind",
+        "UPDATE price_alerts SET approach = 'UNKNOWN' WHERE kind = 'upper_price'",
+    ),
+    (
+        "price_alerts_approach_of_kind",
+        "UPDATE price_alerts SET approach = 'FROM_BELOW' WHERE kind = 'lower_price'",
+    ),
+    (
+        "price_alerts_fired_at",
+        "UPDATE price_alerts SET fired_at = NULL WHERE kind = 'target_price'",
+    ),
+    (
+        "price_alerts_fired_at",
+        "UPDATE price_alerts SET tick_price = NULL WHERE kind = 'target_price'",
+    ),
+    (
+        "price_alerts_fired_at",
+        "UPDATE price_alerts SET tick_traded_at = NULL WHERE kind = 'target_price'",
+    ),
     (
         "price_alerts_tick_position",
         "UPDATE price_alerts SET armed_position = tick_position WHERE kind = 'target_price'",
     ),
-    ("price_alerts_tick_price", "UPDATE price_alerts SET tick_price = bound - 1 WHERE kind = 'target_price'"),
-    ("price_alerts_tick_price", "UPDATE price_alerts SET approach = 'FROM_ABOVE' WHERE kind = 'target_price'"),
+    (
+        "price_alerts_tick_price",
+        "UPDATE price_alerts SET tick_price = bound - 1 WHERE kind = 'target_price'",
+    ),
+    (
+        "price_alerts_tick_price",
+        "UPDATE price_alerts SET approach = 'FROM_ABOVE' WHERE kind = 'target_price'",
+    ),
     (FOREIGN, "UPDATE price_alerts SET item_id = NOBODY WHERE kind = 'lower_price'"),
     ("alert_cursors_id", "INSERT INTO alert_cursors VALUES (2, 0)"),
-    ("exchange_days_closed", "INSERT INTO exchange_days VALUES ('2026-01-01', 2, 0, '', '2026-01-01')"),
-    ("exchange_days_delay_minutes", "INSERT INTO exchange_days VALUES ('2026-01-01', 1, 60, '', '2026-01-01')"),
+    (
+        "exchange_days_closed",
+        "INSERT INTO exchange_days VALUES ('2026-01-01', 2, 0, '', '2026-01-01')",
+    ),
+    (
+        "exchange_days_delay_minutes",
+        "INSERT INTO exchange_days VALUES ('2026-01-01', 1, 60, '', '2026-01-01')",
+    ),
     (
         FOREIGN,
         "INSERT INTO sign_in_sessions VALUES (NOBODY, NOBODY, NOBODY, '2026-01-01', '2026-01-01', NULL, NULL)",
@@ -316,7 +411,9 @@ def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Bo
 
 
 @pytest.mark.parametrize(("constraint", "change"), BROKEN, ids=[f"{i}" for i in range(len(BROKEN))])
-def test_a_row_that_breaks_an_invariant_is_refused(traded: Books, constraint: str, change: str) -> None:
+def test_a_row_that_breaks_an_invariant_is_refused(
+    traded: Books, constraint: str, change: str
+) -> None:
     """The change fails, and the message names the constraint that guards against it."""
     named = constraint if " " in constraint else rf"ck_{constraint}\b"
     with traded.core.database.engine.connect() as connection, pytest.raises(DBAPIError) as refused:

@@ -63,7 +63,11 @@ def test_statements_are_written_by_hand_in_these_places_only() -> None:
         }
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.Call):
-                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                called = (
+                    node.func.attr
+                    if isinstance(node.func, ast.Attribute)
+                    else getattr(node.func, "id", "")
+                )
                 if called in by_hand and (called in imported or called == "exec_driver_sql"):
                     found.add(str(path))
     assert found == READ
@@ -78,7 +82,9 @@ def test_columns_of_an_upsert_are_named_by_the_program() -> None:
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "upsert":
                 for keyword in node.keywords:
                     if keyword.arg == "update" and isinstance(keyword.value, ast.Tuple):
-                        assert {ast.literal_eval(each) for each in keyword.value.elts} <= columns, path
+                        assert {ast.literal_eval(each) for each in keyword.value.elts} <= columns, (
+                            path
+                        )
                         named += 1
     assert named > 5
 
@@ -90,8 +96,13 @@ def test_values_of_an_upsert_are_bound(books: Books, hostile: str) -> None:
     row = {**stock, "name": hostile, "updated_at": books.clock()}
     with statements_counted(books.core.database.engine) as sent:
         do(books, lambda session: upsert(session, table_of(Stock), [row], update=("name",)))
-    assert not any(hostile in statement for statement in sent if len(hostile) > 1 and hostile != "%s")
-    assert rows(books, "SELECT name FROM stocks WHERE code = :code", code=SAMSUNG)[0]["name"] == hostile
+    assert not any(
+        hostile in statement for statement in sent if len(hostile) > 1 and hostile != "%s"
+    )
+    assert (
+        rows(books, "SELECT name FROM stocks WHERE code = :code", code=SAMSUNG)[0]["name"]
+        == hostile
+    )
 
 
 anything = st.recursive(
@@ -100,14 +111,18 @@ anything = st.recursive(
     | st.none()
     | st.text(st.characters(exclude_categories=["Cs"]))
     | st.sampled_from(HOSTILE),
-    lambda inner: st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), inner, max_size=3),
+    lambda inner: st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=5), inner, max_size=3
+    ),
     max_leaves=5,
 )
 
 
 @given(
     data=st.dictionaries(
-        st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=9), anything, max_size=4
+        st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=9),
+        anything,
+        max_size=4,
     )
 )
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -115,7 +130,9 @@ def test_an_events_data_comes_back_as_it_was(books: Books, data: dict[str, Any])
     """It stands in the statement as hexadecimal digits, so no quotation mark and no backslash of it means anything."""
     user = books.user()
     last = books.core.database.read(lambda session: account_events.last_event_id(session, user))
-    event = AccountEvent(user_id=user, id=last + 1, kind=EventKind.CASH, occurred_at=books.clock(), data=data)
+    event = AccountEvent(
+        user_id=user, id=last + 1, kind=EventKind.CASH, occurred_at=books.clock(), data=data
+    )
     with statements_counted(books.core.database.engine) as sent:
         do(books, lambda session: account_events.insert_events(session, [event]))
     (inserted,) = [statement for statement in sent if "account_events (" in statement]
@@ -138,7 +155,11 @@ def test_an_events_data_comes_back_as_it_was(books: Books, data: dict[str, Any])
 def test_an_event_of_other_types_is_no_statement(books: Books, changed: dict[str, Any]) -> None:
     """What is no id, number, kind or time fails before anything is sent."""
     event = AccountEvent(
-        user_id=uuid4(), id=1, kind=EventKind.CASH, occurred_at=datetime(2026, 1, 1, tzinfo=UTC), data={}
+        user_id=uuid4(),
+        id=1,
+        kind=EventKind.CASH,
+        occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
+        data={},
     )
     for name, value in changed.items():
         object.__setattr__(event, name, value)
@@ -147,20 +168,35 @@ def test_an_event_of_other_types_is_no_statement(books: Books, changed: dict[str
             do(books, lambda session: account_events.insert_events(session, [event]))
         assert [statement for statement in sent if "INSERT" in statement] == []
     with pytest.raises((ValueError, TypeError, AttributeError)):
-        do(books, lambda session: account_events.advance_heads(session, {"x": "1; --"}, at=books.clock()))  # type: ignore[dict-item]
+        do(
+            books,
+            lambda session: account_events.advance_heads(session, {"x": "1; --"}, at=books.clock()),
+        )  # type: ignore[dict-item]
     with pytest.raises((ValueError, TypeError, AttributeError)):
         do(books, lambda session: account_events.events_within(session, {UUID(int=1): ("0", 1)}))  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize(
-    "code", ["A005930' OR '1'='1", "", "a005930", "005930", "A005930\\", "A00593\u0660", " A005930", *HOSTILE]
+    "code",
+    [
+        "A005930' OR '1'='1",
+        "",
+        "a005930",
+        "005930",
+        "A005930\\",
+        "A00593\u0660",
+        " A005930",
+        *HOSTILE,
+    ],
 )
 def test_the_book_is_asked_for_codes_only(books: Books, code: str) -> None:
     """What is not letter by letter a product code, or no whole number, is never part of the question."""
     with pytest.raises(ValueError, match="product code"):
         books.core.database.read(lambda session: crossed_orders(session, [Traded(code, 1, 2)]))
     with pytest.raises(ValueError, match="format"):
-        books.core.database.read(lambda session: crossed_orders(session, [Traded(SAMSUNG, "1 OR 1=1", 2)]))  # type: ignore[arg-type]
+        books.core.database.read(
+            lambda session: crossed_orders(session, [Traded(SAMSUNG, "1 OR 1=1", 2)])
+        )  # type: ignore[arg-type]
 
 
 def test_the_audit_asks_what_stands_in_the_program() -> None:
@@ -171,5 +207,9 @@ def test_the_audit_asks_what_stands_in_the_program() -> None:
             assert statement.lstrip().upper().startswith(("SELECT", "WITH")), check.name
             assert ";" not in statement
     source = Path("trading/queries/audit.py")
-    (function,) = [node for node in tree(source).body if isinstance(node, ast.FunctionDef) and node.name == "audit"]
+    (function,) = [
+        node
+        for node in tree(source).body
+        if isinstance(node, ast.FunctionDef) and node.name == "audit"
+    ]
     assert [argument.arg for argument in function.args.args] == ["session"]

@@ -51,7 +51,11 @@ def test_the_constraints_of_the_models_are_those_of_the_migrations(empty_uri: st
     on_database(empty_uri, upgrade)
     core = trading_core.build(settings_for(empty_uri, NO_REDIS))
     inspector = inspect(core.database.engine)
-    found = {(table, constraint["name"]) for table in TABLES for constraint in inspector.get_check_constraints(table)}
+    found = {
+        (table, constraint["name"])
+        for table in TABLES
+        for constraint in inspector.get_check_constraints(table)
+    }
     core.close()
     named = {
         (table.name, str(constraint.name))
@@ -63,7 +67,9 @@ def test_the_constraints_of_the_models_are_those_of_the_migrations(empty_uri: st
     assert len(named) > 40
 
 
-def test_the_sql_for_mysql_has_nothing_that_only_mariadb_knows(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sql_for_mysql_has_nothing_that_only_mariadb_knows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Rendered offline for the plain mysql dialect it names every table and none of MariaDB's own words."""
     core = trading_core.build(settings_for("mysql+pymysql://nobody@127.0.0.1:1/none", NO_REDIS))
     with create_app(core).app_context():
@@ -73,7 +79,13 @@ def test_the_sql_for_mysql_has_nothing_that_only_mariadb_knows(capsys: pytest.Ca
     sql = capsys.readouterr().out
 
     assert {table for table in TABLES if f"CREATE TABLE {table} (" not in sql} == set()
-    assert re.findall(r"\bRETURNING\b| UUID\b|\bINET[46]?\b|\bSEQUENCE\b|\bPAGE_CHECKSUM\b", without_names(sql)) == []
+    assert (
+        re.findall(
+            r"\bRETURNING\b| UUID\b|\bINET[46]?\b|\bSEQUENCE\b|\bPAGE_CHECKSUM\b",
+            without_names(sql),
+        )
+        == []
+    )
 
 
 def without_names(sql: str) -> str:
@@ -105,6 +117,10 @@ def test_whoever_has_an_account_gets_a_default_directory(empty_uri: str) -> None
     on_database(empty_uri, upgrade)
 
     (directory,) = core.database.read(lambda session: directories_of(session, UUID("11" * 16)))
-    assert (directory.id, directory.name, directory.is_default) == (UUID("11" * 16), DEFAULT_NAME, True)
+    assert (directory.id, directory.name, directory.is_default) == (
+        UUID("11" * 16),
+        DEFAULT_NAME,
+        True,
+    )
     assert core.database.read(lambda session: directories_of(session, UUID("22" * 16))) == ()
     core.close()

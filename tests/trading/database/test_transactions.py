@@ -14,7 +14,13 @@ from launcher.ports import free_port
 from tests.books import Books, opened, settings_for
 from tests.trading.database.counter import Counter
 from trading.database.ids import new_id
-from trading.database.transactions import Database, DatabaseUnavailable, do_last, send_after_commit, statements_counted
+from trading.database.transactions import (
+    Database,
+    DatabaseUnavailable,
+    do_last,
+    send_after_commit,
+    statements_counted,
+)
 
 
 class Refused(Exception):
@@ -67,7 +73,9 @@ def test_messages_are_sent_after_the_commit(database_uri: str, valkey_url: str) 
     with opened(settings_for(database_uri, valkey_url)) as books:
         counter = Counter(books)
         seen: list[tuple[list[object], int]] = []
-        database = Database(database_uri, deliver=lambda sent: seen.append((list(sent), counter.value(database))))
+        database = Database(
+            database_uri, deliver=lambda sent: seen.append((list(sent), counter.value(database)))
+        )
 
         def work(session: Session) -> None:
             send_after_commit(session, "one")
@@ -145,7 +153,9 @@ def test_read_modify_write_on_sqlite_loses_nothing(migrated_sqlite: str, valkey_
 
         def add_one(session: Session) -> None:
             value = counter.seen(session)
-            session.execute(text("UPDATE virtual_balances SET transaction_count = :value"), {"value": value + 1})
+            session.execute(
+                text("UPDATE virtual_balances SET transaction_count = :value"), {"value": value + 1}
+            )
 
         def run() -> None:
             for _ in range(steps):

@@ -46,7 +46,8 @@ def test_a_deadlock_is_retried_and_both_succeed(mariadb_books: Books) -> None:
         return work
 
     run_together(
-        lambda: database.transaction(crosswise(one, other)), lambda: database.transaction(crosswise(other, one))
+        lambda: database.transaction(crosswise(one, other)),
+        lambda: database.transaction(crosswise(other, one)),
     )
     assert (one.value(database), other.value(database)) == (2, 2)
     assert len(tries) >= 3
@@ -128,7 +129,11 @@ def test_a_rollback_is_sent_only_where_there_may_be_something_to_undo(mariadb_bo
     after_failure = rollbacks()
     only.close()
 
-    assert [after_commit - before, after_read - after_commit, after_failure - after_read] == [1, 2, 2]
+    assert [after_commit - before, after_read - after_commit, after_failure - after_read] == [
+        1,
+        2,
+        2,
+    ]
 
 
 def test_a_connection_killed_amid_the_work_is_retried(mariadb_books: Books) -> None:
@@ -193,7 +198,9 @@ def test_a_commit_of_unknown_outcome_is_told_to_who_cannot_find_out(
     assert sent == []
 
 
-@pytest.mark.parametrize("cuts", [(Cut.BEFORE,), (Cut.AFTER,), (Cut.BEFORE, Cut.BEFORE), (Cut.BEFORE, Cut.AFTER)])
+@pytest.mark.parametrize(
+    "cuts", [(Cut.BEFORE,), (Cut.AFTER,), (Cut.BEFORE, Cut.BEFORE), (Cut.BEFORE, Cut.AFTER)]
+)
 def test_a_commit_of_unknown_outcome_is_found_or_done_again(
     mariadb_books: Books, mariadb_server: MariaDB, migrated_mariadb: str, cuts: tuple[Cut, ...]
 ) -> None:
@@ -205,7 +212,9 @@ def test_a_commit_of_unknown_outcome_is_found_or_done_again(
 
     with CuttingProxy(mariadb_server.port, *cuts) as proxy:
         database = through(proxy, migrated_mariadb, [])
-        result = database.transaction(lambda session: counter.step(session) or "done", landed=landed)
+        result = database.transaction(
+            lambda session: counter.step(session) or "done", landed=landed
+        )
         database.close()
     assert result == ("found" if cuts[-1] is Cut.AFTER else "done")
     assert counter.value(mariadb_books.core.database) == 1
@@ -220,6 +229,8 @@ def test_an_outcome_that_nobody_can_tell_is_never_called_unchanged(
     with CuttingProxy(mariadb_server.port, cut, gone=True) as proxy:
         database = through(proxy, migrated_mariadb, [])
         with pytest.raises(CommitUncertain):
-            database.transaction(counter.step, landed=lambda session: counter.seen(session) > 1 or None)
+            database.transaction(
+                counter.step, landed=lambda session: counter.seen(session) > 1 or None
+            )
         database.close()
     assert counter.value(mariadb_books.core.database) == (1 if cut is Cut.AFTER else 0)

@@ -14,7 +14,9 @@ from trading.database.ids import new_id
 from trading.database.tables import User, table_of
 
 USERS = table_of(User)
-ON_ONE_DATABASE = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ON_ONE_DATABASE = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def put(session: Session, **changed: object) -> None:
@@ -34,18 +36,27 @@ def put(session: Session, **changed: object) -> None:
 def test_an_instant_without_offset_is_refused(books: Books) -> None:
     """Nobody could say later which time it was, so it never gets in."""
     with pytest.raises(StatementError, match="without an offset"):
-        books.core.database.transaction(lambda session: put(session, created_at=datetime(2026, 1, 1)))  # noqa: DTZ001
+        books.core.database.transaction(
+            lambda session: put(session, created_at=datetime(2026, 1, 1))  # noqa: DTZ001
+        )  # noqa: DTZ001, RUF100
 
 
 @ON_ONE_DATABASE
-@given(at=st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)), minutes=st.integers(-14 * 60, 14 * 60))  # noqa: DTZ001
-def test_an_instant_comes_back_to_the_microsecond_in_utc(books: Books, at: datetime, minutes: int) -> None:
+@given(
+    at=st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)),  # noqa: DTZ001
+    minutes=st.integers(-14 * 60, 14 * 60),
+)  # noqa: DTZ001, RUF100
+def test_an_instant_comes_back_to_the_microsecond_in_utc(
+    books: Books, at: datetime, minutes: int
+) -> None:
     """Any aware time is the same instant afterwards, whatever its zone was."""
     given_at, user_id = at.replace(tzinfo=timezone(timedelta(minutes=minutes))), new_id()
 
     def work(session: Session) -> datetime:
         put(session, id=user_id, created_at=given_at)
-        found: datetime = session.execute(select(USERS.c.created_at).where(USERS.c.id == user_id)).scalar_one()
+        found: datetime = session.execute(
+            select(USERS.c.created_at).where(USERS.c.id == user_id)
+        ).scalar_one()
         session.execute(delete(USERS).where(USERS.c.id == user_id))
         return found
 

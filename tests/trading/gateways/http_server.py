@@ -50,7 +50,9 @@ class Request:
 Reply = Callable[[Request], Answer]
 
 
-def answer(status: int, body: object = None, *, octets: bytes | None = None, **headers: str) -> Answer:
+def answer(
+    status: int, body: object = None, *, octets: bytes | None = None, **headers: str
+) -> Answer:
     """A well-formed answer: ``body`` as JSON, or these octets; underscores in header names stand for hyphens."""
     content = json.dumps(body).encode() if octets is None else octets
     named = {"Content-Type": "application/json", "Content-Length": str(len(content))}
@@ -86,7 +88,9 @@ class Server:
         match ending:
             case Ending.RESET:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                os.close(connection.detach())  # The server's files on the socket would keep it open.
+                os.close(
+                    connection.detach()
+                )  # The server's files on the socket would keep it open.
             case Ending.HOLD:
                 self._stopping.wait(HOLD_S)
             case Ending.DRIBBLE:

@@ -9,10 +9,27 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.fixtures.portone import STATUSES, cancel_answer, payment
-from tests.trading.gateways.http_server import Answer, Ending, Reply, Request, Server, answer, serving
+from tests.trading.gateways.http_server import (
+    Answer,
+    Ending,
+    Reply,
+    Request,
+    Server,
+    answer,
+    serving,
+)
 from trading.gateways.portone.client import PortoneClient, Requester
-from trading.gateways.portone.errors import PortoneApiError, PortoneProtocolError, PortoneTransportError
-from trading.rules.payments.reports import Cancellation, CancellationStatus, PortoneStatus, read_report
+from trading.gateways.portone.errors import (
+    PortoneApiError,
+    PortoneProtocolError,
+    PortoneTransportError,
+)
+from trading.rules.payments.reports import (
+    Cancellation,
+    CancellationStatus,
+    PortoneStatus,
+    read_report,
+)
 
 ID = "0123456789abcdef0123456789abcdef"
 KEY = "7c1fb2d4-5f8e-4a53-9b0a-3f1c7f5e2a10"
@@ -45,7 +62,9 @@ def test_a_payment_of_each_status_is_told(status: str) -> None:
 
 def test_what_is_not_known_yet_is_told_all_the_same() -> None:
     """A status, a method and members of the future leave the amount readable."""
-    new = payment("PAID", status="SETTLED", method={"type": "PaymentMethodTelepathy"}, aura=["green"])
+    new = payment(
+        "PAID", status="SETTLED", method={"type": "PaymentMethodTelepathy"}, aura=["green"]
+    )
     with asked(lambda _: answer(200, new)) as (client, _):
         report = client.get_payment(ID)
         assert report is not None
@@ -66,7 +85,9 @@ def test_a_look_names_the_store_and_authorises_itself(path: str) -> None:
     assert "idempotency-key" not in request.headers
 
 
-def test_a_machine_with_a_netrc_keeps_our_authorisation(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_a_machine_with_a_netrc_keeps_our_authorisation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
     """requests puts what it finds there in the place of a header that it was given."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
@@ -78,7 +99,10 @@ def test_a_machine_with_a_netrc_keeps_our_authorisation(monkeypatch: pytest.Monk
 
 
 def test_a_payment_that_portone_does_not_know_is_none() -> None:
-    with asked(lambda _: answer(404, {"type": "PAYMENT_NOT_FOUND", "message": "없음"})) as (client, _):
+    with asked(lambda _: answer(404, {"type": "PAYMENT_NOT_FOUND", "message": "없음"})) as (
+        client,
+        _,
+    ):
         assert client.get_payment(ID) is None
 
 
@@ -91,7 +115,9 @@ def test_a_payment_that_portone_does_not_know_is_none() -> None:
         (answer(410, {"type": "PAYMENT_NOT_FOUND"}), PortoneApiError),
     ],
 )
-def test_a_404_of_somebody_else_is_no_word_on_the_payment(given: Answer, error: type[Exception]) -> None:
+def test_a_404_of_somebody_else_is_no_word_on_the_payment(
+    given: Answer, error: type[Exception]
+) -> None:
     """A proxy without its upstream would have every payment never begun."""
     with asked(lambda _: given) as (client, _), pytest.raises(error):
         client.get_payment(ID)
@@ -111,7 +137,10 @@ def test_an_account_is_closed() -> None:
     with asked(lambda _: answer(200, {"closedAt": "2026-01-01T00:00:00Z"})) as (client, server):
         client.close_virtual_account(ID)
     [request] = server.requests
-    assert (request.method, request.target) == ("POST", f"/payments/{ID}/virtual-account/close?storeId={STORE}")
+    assert (request.method, request.target) == (
+        "POST",
+        f"/payments/{ID}/virtual-account/close?storeId={STORE}",
+    )
     assert request.body == b""
 
 
@@ -143,16 +172,21 @@ def test_a_200_is_no_promise_that_money_moved(status: str) -> None:
     said = {"cancellation": {**cancel_answer("REQUESTED")["cancellation"], "status": status}}
     with asked(lambda _: answer(200, said)) as (client, _):
         told = client.cancel(ID, **REFUND).status
-    assert told is {"REQUESTED": CancellationStatus.REQUESTED, "FAILED": CancellationStatus.FAILED}.get(
-        status, CancellationStatus.UNKNOWN
-    )
+    assert told is {
+        "REQUESTED": CancellationStatus.REQUESTED,
+        "FAILED": CancellationStatus.FAILED,
+    }.get(status, CancellationStatus.UNKNOWN)
 
 
 @pytest.mark.parametrize(
-    "said", [{}, {"cancellation": None}, {"cancellation": {"status": "SUCCEEDED"}}, {"cancellation": []}]
+    "said",
+    [{}, {"cancellation": None}, {"cancellation": {"status": "SUCCEEDED"}}, {"cancellation": []}],
 )
 def test_a_cancellation_without_an_id_or_amount_leaves_the_outcome_unknown(said: object) -> None:
-    with asked(lambda _: answer(200, said)) as (client, _), pytest.raises(PortoneProtocolError) as fault:
+    with (
+        asked(lambda _: answer(200, said)) as (client, _),
+        pytest.raises(PortoneProtocolError) as fault,
+    ):
         client.cancel(ID, **REFUND)
     assert fault.value.outcome_is_unknown
 
@@ -177,7 +211,9 @@ class Till:
 
     def _cancel(self, members: dict[str, Any]) -> Answer:
         if members["currentCancellableAmount"] != self.left:
-            return answer(409, {"type": "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN", "message": "달라요"})
+            return answer(
+                409, {"type": "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN", "message": "달라요"}
+            )
         self.left -= members["amount"]
         return answer(200, cancel_answer())
 
@@ -202,7 +238,10 @@ def test_another_key_is_another_cancellation_and_meets_the_guard() -> None:
         client.cancel(ID, **REFUND)
         with pytest.raises(PortoneApiError) as refusal:
             client.cancel(ID, **{**REFUND, "idempotency_key": f"{KEY}-2"})
-    assert (refusal.value.status, refusal.value.type) == (409, "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN")
+    assert (refusal.value.status, refusal.value.type) == (
+        409,
+        "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN",
+    )
     assert not refusal.value.outcome_is_unknown
     assert till.left == 7_000
 
@@ -219,7 +258,9 @@ def test_threads_that_share_a_client_get_their_own_answers() -> None:
                 wrong.append(report)
         client.close()
 
-    with asked(lambda request: answer(200, payment("PAID", id=urlsplit(request.target).path[-32:]))) as (
+    with asked(
+        lambda request: answer(200, payment("PAID", id=urlsplit(request.target).path[-32:]))
+    ) as (
         client,
         server,
     ):
@@ -230,10 +271,14 @@ def test_threads_that_share_a_client_get_their_own_answers() -> None:
             thread.join()
     assert wrong == []
     assert len(server.requests) == 8 * 40
-    assert len({request.peer for request in server.requests}) == 8, "each thread keeps one connection"
+    assert len({request.peer for request in server.requests}) == 8, (
+        "each thread keeps one connection"
+    )
 
 
-@pytest.mark.parametrize("payment_id", ["", "..", ".", "../cancel", ID.upper(), ID + "0", f"{ID}\n", f"{ID[:-1]}?"])
+@pytest.mark.parametrize(
+    "payment_id", ["", "..", ".", "../cancel", ID.upper(), ID + "0", f"{ID}\n", f"{ID[:-1]}?"]
+)
 def test_what_is_no_payment_id_never_becomes_an_address(payment_id: str) -> None:
     with asked(lambda _: answer(200, {})) as (client, server):
         for call in (

@@ -82,7 +82,14 @@ def test_a_refusal_keeps_its_status_and_type(status: int, kind: str, unknown: bo
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("7", 7), ("999999", RETRY_AFTER_S_MAX), ("soon", None), ("-1", None), ("", None), ("٣", None)],
+    [
+        ("7", 7),
+        ("999999", RETRY_AFTER_S_MAX),
+        ("soon", None),
+        ("-1", None),
+        ("", None),
+        ("٣", None),
+    ],
 )
 def test_a_wait_that_is_asked_for_is_bounded(text: str, seconds: int | None) -> None:
     fault = fault_of(answer(429, {"type": "RESOURCE_EXHAUSTED"}, Retry_After=text))
@@ -97,8 +104,14 @@ ODD_ANSWERS = {
         f"a page with {status}": answer(status, octets=PAGE, Content_Type="text/html")
         for status in (200, 404, 500, 502)
     },
-    **{f"nothing with {status}": answer(status, octets=b"") for status in (200, 202, 301, 304, 404, 503)},
-    **{f"a page that calls itself JSON, with {status}": answer(status, octets=PAGE) for status in (200, 404, 502)},
+    **{
+        f"nothing with {status}": answer(status, octets=b"")
+        for status in (200, 202, 301, 304, 404, 503)
+    },
+    **{
+        f"a page that calls itself JSON, with {status}": answer(status, octets=PAGE)
+        for status in (200, 404, 502)
+    },
     "JSON that calls itself a page": answer(200, PAID, Content_Type="text/html"),
     "JSON that calls itself nothing": answer(200, PAID, Content_Type=""),
     "a payment with 201": answer(201, PAID),
@@ -118,7 +131,8 @@ ODD_ANSWERS = {
     "two values": answer(200, octets=b"{}{}"),
     "packed JSON": answer(200, octets=b"\x1f\x8b\x08\x00", Content_Encoding="gzip"),
     "an endless body": Answer(
-        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + b" " * (BODY_OCTETS_MAX + 1), Ending.HOLD
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + b" " * (BODY_OCTETS_MAX + 1),
+        Ending.HOLD,
     ),
     "a body too long by one": answer(200, octets=b"{}".ljust(BODY_OCTETS_MAX + 1)),
     "a redirect": answer(302, {"type": "MOVED"}, Location="http://127.0.0.1:1/payments"),
@@ -145,10 +159,16 @@ BROKEN_ANSWERS = {
     "half a body, reset": Answer(HEAD + b'Content-Length: 9\r\n\r\n{"id"', Ending.RESET),
     "half a chunk": Answer(HEAD + b"Transfer-Encoding: chunked\r\n\r\n9\r\n{}", Ending.CLOSE),
     "no last chunk": Answer(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", Ending.CLOSE),
-    "a chunk of no size": Answer(HEAD + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n", Ending.CLOSE),
-    "two lengths": Answer(HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", Ending.CLOSE),
+    "a chunk of no size": Answer(
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n0\r\n\r\n", Ending.CLOSE
+    ),
+    "two lengths": Answer(
+        HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", Ending.CLOSE
+    ),
     "another protocol": Answer(b"SSH-2.0-OpenSSH_9.6\r\n", Ending.CLOSE),
-    "an endless header": Answer(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", Ending.CLOSE),
+    "an endless header": Answer(
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", Ending.CLOSE
+    ),
     "endless headers": Answer(b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 1_000 + b"\r\n", Ending.CLOSE),
 }
 
@@ -167,7 +187,9 @@ SLOW_ANSWERS = {
     "a head that comes by octets": Answer(HEAD + b"X: ", Ending.DRIBBLE),
     "a head": Answer(HEAD + b"Content-Length: 2\r\n\r\n", Ending.HOLD),
     "a body that comes by octets": Answer(HEAD + b"\r\n{", Ending.DRIBBLE),
-    "a redirect that comes by octets": Answer(b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", Ending.DRIBBLE),
+    "a redirect that comes by octets": Answer(
+        b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", Ending.DRIBBLE
+    ),
     "an error that comes by octets": Answer(b"HTTP/1.1 502 Bad Gateway\r\n\r\n", Ending.DRIBBLE),
 }
 
@@ -177,7 +199,9 @@ def test_an_answer_that_does_not_end_is_not_waited_for(given: Answer) -> None:
     """Octet by octet would keep within the wait for each, so the whole is bounded too."""
     with (
         serving(lambda _: given) as server,
-        PortoneClient(api_url=server.url, api_secret=SECRET, store_id=STORE, timeouts=HASTY) as client,
+        PortoneClient(
+            api_url=server.url, api_secret=SECRET, store_id=STORE, timeouts=HASTY
+        ) as client,
     ):
         began = time.monotonic()
         with pytest.raises(PortoneTransportError):
@@ -189,7 +213,9 @@ def test_nobody_there_is_told_as_such() -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
     with (
         PortoneClient(api_url=nobody, api_secret=SECRET, store_id=STORE) as client,
-        pytest.raises(PortoneTransportError, match=r"^no answer from PortOne: ConnectionError$") as fault,
+        pytest.raises(
+            PortoneTransportError, match=r"^no answer from PortOne: ConnectionError$"
+        ) as fault,
     ):
         client.get_payment(ID)
     assert fault.value.outcome_is_unknown
@@ -198,7 +224,10 @@ def test_nobody_there_is_told_as_such() -> None:
 @pytest.mark.parametrize("body", [b"{}".ljust(BODY_OCTETS_MAX), b'{"a": 1}'])
 def test_a_body_within_bounds_is_read_however_it_comes(body: bytes) -> None:
     """The largest that is allowed, with a length, until the end, and in chunks."""
-    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:3], body[3:])) + b"0\r\n\r\n"
+    chunks = (
+        b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:3], body[3:]))
+        + b"0\r\n\r\n"
+    )
     for whole in (
         answer(200, octets=body, Content_Type="Application/JSON; charset=UTF-8"),
         Answer(HEAD + b"\r\n" + body, Ending.CLOSE),
@@ -225,7 +254,11 @@ def test_a_cookie_is_not_kept() -> None:
 @settings(max_examples=60, deadline=None)
 @given(
     st.binary(max_size=200)
-    | st.builds(lambda head, body: HEAD + head + b"\r\n\r\n" + body, st.binary(max_size=60), st.binary(max_size=60))
+    | st.builds(
+        lambda head, body: HEAD + head + b"\r\n\r\n" + body,
+        st.binary(max_size=60),
+        st.binary(max_size=60),
+    )
 )
 def test_no_octets_cause_any_other_error(octets: bytes) -> None:
     """Whatever is sent, a look ends with a report or with one of our errors."""
@@ -244,7 +277,12 @@ def test_no_octets_cause_any_other_error(octets: bytes) -> None:
 def test_an_error_travels_between_processes(fault: PortoneError) -> None:
     """A worker's error reaches its parent by pickle."""
     copy = pickle.loads(pickle.dumps(fault))  # noqa: S301 - our own
-    assert (type(copy), copy.args, str(copy), vars(copy)) == (type(fault), fault.args, str(fault), vars(fault))
+    assert (type(copy), copy.args, str(copy), vars(copy)) == (
+        type(fault),
+        fault.args,
+        str(fault),
+        vars(fault),
+    )
 
 
 def test_an_error_does_not_lead_to_the_secret() -> None:
@@ -260,7 +298,9 @@ def test_a_forked_process_has_a_connection_of_its_own() -> None:
     """Parent and child on one socket would read each other's payments."""
     with asked(lambda _: answer(200, PAID)) as (client, server):
         client.get_payment(ID)
-        with warnings.catch_warnings():  # Later Pythons warn of threads, and this process has the server's.
+        with (
+            warnings.catch_warnings()
+        ):  # Later Pythons warn of threads, and this process has the server's.
             warnings.simplefilter("ignore", DeprecationWarning)
             child = os.fork()
         if child == 0:
@@ -296,7 +336,10 @@ def test_a_closed_client_leaves_no_connection() -> None:
             client.get_payment(ID)
         server.reply = lambda _: answer(200, PAID)
         client.get_payment(ID)
-        wait_until(lambda: len(server.open_connections) == 1, what="the server has done with the first connection")
+        wait_until(
+            lambda: len(server.open_connections) == 1,
+            what="the server has done with the first connection",
+        )
 
         client.close()
 

@@ -48,7 +48,9 @@ def signed(body: bytes, *, secret: str = S1, **headers: str) -> dict[str, str]:
     return {**named, "webhook-signature": f"v1,{signature}"}
 
 
-def fault(body: bytes, headers: dict[str, str], *, secrets: tuple[str, ...] = (S1,), now: datetime = NOW) -> str:
+def fault(
+    body: bytes, headers: dict[str, str], *, secrets: tuple[str, ...] = (S1,), now: datetime = NOW
+) -> str:
     """Why it is refused; the refusal repeats nothing of it."""
     with pytest.raises(InvalidWebhook) as refusal:
         WebhookVerifier(secrets).verify(body, headers, now=now)
@@ -56,7 +58,9 @@ def fault(body: bytes, headers: dict[str, str], *, secrets: tuple[str, ...] = (S
     return str(refusal.value)
 
 
-def hint(body: bytes, headers: dict[str, str], *, secrets: tuple[str, ...] = (S1,), now: datetime = NOW) -> Webhook:
+def hint(
+    body: bytes, headers: dict[str, str], *, secrets: tuple[str, ...] = (S1,), now: datetime = NOW
+) -> Webhook:
     return WebhookVerifier(secrets).verify(body, headers, now=now)
 
 
@@ -79,7 +83,10 @@ def test_the_known_answers(name: str, secret: str) -> None:
     document = json.loads(body)
     assert told.id == case["webhook_id"]
     assert told.type == document["type"]
-    assert (told.payment_id, told.store_id) == (document["data"].get("paymentId"), document["data"].get("storeId"))
+    assert (told.payment_id, told.store_id) == (
+        document["data"].get("paymentId"),
+        document["data"].get("storeId"),
+    )
 
 
 def test_a_hint_names_the_payment_and_the_store() -> None:
@@ -94,9 +101,14 @@ def test_header_names_may_be_in_any_case() -> None:
 
 @pytest.mark.parametrize("secrets", [(S1,), (S2,), (S1, S2), (S2, S1)])
 @pytest.mark.parametrize("signatures", [("S1",), ("S2",), ("S1", "S2"), ("S2", "S1")])
-def test_a_secret_can_be_replaced_without_a_gap(secrets: tuple[str, ...], signatures: tuple[str, ...]) -> None:
+def test_a_secret_can_be_replaced_without_a_gap(
+    secrets: tuple[str, ...], signatures: tuple[str, ...]
+) -> None:
     """While two are active, PortOne may sign with either or with both, and so may we expect either or both."""
-    headers = {**SIGNED, "webhook-signature": " ".join(A["signatures"][name] for name in signatures)}
+    headers = {
+        **SIGNED,
+        "webhook-signature": " ".join(A["signatures"][name] for name in signatures),
+    }
     if {WEBHOOKS["secrets"][name] for name in signatures} & set(secrets):
         assert hint(BODY, headers, secrets=secrets) == HINT
     else:
@@ -104,7 +116,8 @@ def test_a_secret_can_be_replaced_without_a_gap(secrets: tuple[str, ...], signat
 
 
 @pytest.mark.parametrize(
-    ("seconds", "accepted"), [(0, True), (300, True), (-300, True), (301, False), (-301, False), (10**9, False)]
+    ("seconds", "accepted"),
+    [(0, True), (300, True), (-300, True), (301, False), (-301, False), (10**9, False)],
 )
 def test_a_webhook_is_of_the_last_five_minutes(seconds: int, accepted: bool) -> None:
     """Or of the next five, by clocks that differ; one that somebody kept is refused."""
@@ -117,7 +130,18 @@ def test_a_webhook_is_of_the_last_five_minutes(seconds: int, accepted: bool) -> 
 
 @pytest.mark.parametrize(
     "timestamp",
-    ["1767225600.0", "1e9", "+1767225600", " 1767225600", "-1", "now", "٣", "0x10", "1_767_225_600", "9" * 13],
+    [
+        "1767225600.0",
+        "1e9",
+        "+1767225600",
+        " 1767225600",
+        "-1",
+        "now",
+        "٣",
+        "0x10",
+        "1_767_225_600",
+        "9" * 13,
+    ],
 )
 def test_a_timestamp_is_whole_seconds(timestamp: str) -> None:
     """Even one that is signed so."""
@@ -168,7 +192,8 @@ def test_another_signature_is_none(signature: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "others", ["garbage {}", "{} garbage", "v1, {}", "{}  v1,x", " {} ", "v1,서명 {}", "v1a,x {} v2,y"]
+    "others",
+    ["garbage {}", "{} garbage", "v1, {}", "{}  v1,x", " {} ", "v1,서명 {}", "v1a,x {} v2,y"],
 )
 def test_a_good_signature_counts_among_others(others: str) -> None:
     """New schemes come beside the old one, and what is no signature takes nothing away."""
@@ -194,7 +219,10 @@ def test_the_signature_is_over_the_octets_as_they_came(body: bytes) -> None:
 @pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp"])
 def test_the_id_and_the_time_are_signed_too(name: str) -> None:
     """A copy under another id, or with a fresh time, is not PortOne's."""
-    assert fault(BODY, {**SIGNED, name: str(int(A["webhook_timestamp"]) + 1)}) == WebhookFault.SIGNATURE_WRONG
+    assert (
+        fault(BODY, {**SIGNED, name: str(int(A["webhook_timestamp"]) + 1)})
+        == WebhookFault.SIGNATURE_WRONG
+    )
 
 
 def test_an_id_that_is_no_text_is_none() -> None:
@@ -235,17 +263,38 @@ def test_what_is_signed_but_no_webhook_of_this_version_is_refused(body: bytes) -
 
 
 @pytest.mark.parametrize(
-    "data", [{}, None, [], "text", {"paymentId": None, "storeId": 7}, {"billingKey": "b"}, {"paymentId": ["a"]}]
+    "data",
+    [
+        {},
+        None,
+        [],
+        "text",
+        {"paymentId": None, "storeId": 7},
+        {"billingKey": "b"},
+        {"paymentId": ["a"]},
+    ],
 )
 def test_a_webhook_of_another_thing_hints_at_no_payment(data: object) -> None:
     """New types and other subjects are PortOne's right; whoever asks what to look at gets nothing."""
-    body = json.dumps({"type": "BillingKey.Issued", "timestamp": "…", "data": data, "more": 1}).encode()
+    body = json.dumps(
+        {"type": "BillingKey.Issued", "timestamp": "…", "data": data, "more": 1}
+    ).encode()
     assert hint(body, signed(body)) == Webhook(id=A["webhook_id"], type="BillingKey.Issued")
 
 
 @pytest.mark.parametrize(
     "secrets",
-    [(), (S1, S2, S1), ("",), ("whsec_",), ("whsec_====",), ("whsec_not base64!",), ("비밀",), (S1, ""), ("whsec_A",)],
+    [
+        (),
+        (S1, S2, S1),
+        ("",),
+        ("whsec_",),
+        ("whsec_====",),
+        ("whsec_not base64!",),
+        ("비밀",),
+        (S1, ""),
+        ("whsec_A",),
+    ],
 )
 def test_a_verifier_is_not_built_on_a_fault(secrets: tuple[str, ...]) -> None:
     """A secret that is empty would let anybody sign; found at the start, and not repeated."""
@@ -262,7 +311,10 @@ def test_a_secret_is_as_the_console_shows_it(secret: str) -> None:
     assert hint(BODY, SIGNED, secrets=(secret,)) == HINT
 
 
-@given(st.binary(max_size=300), st.dictionaries(st.sampled_from([*SIGNED, "Webhook-Id"]), st.text(max_size=80)))
+@given(
+    st.binary(max_size=300),
+    st.dictionaries(st.sampled_from([*SIGNED, "Webhook-Id"]), st.text(max_size=80)),
+)
 def test_nobody_without_a_secret_gets_in(body: bytes, headers: dict[str, str]) -> None:
     """Whatever comes, and in whatever form, is refused and causes no other error."""
     for sent in (headers, {**SIGNED, **headers}):
@@ -307,13 +359,18 @@ class TestAgainstTheReferenceLibraries:
         }
         return {
             "good": (BODY, good),
-            "pretty": (CASES["C"]["body"].encode(), signed(CASES["C"]["body"].encode(), timestamp=now)),
+            "pretty": (
+                CASES["C"]["body"].encode(),
+                signed(CASES["C"]["body"].encode(), timestamp=now),
+            ),
             "altered": (BODY + b" ", good),
             "old": (BODY, signed(BODY, timestamp=str(int(now) - 400))),
             "early": (BODY, signed(BODY, timestamp=str(int(now) + 400))),
             "no id": (BODY, {name: value for name, value in good.items() if name != "webhook-id"}),
             "no JSON": (b"Paid", signed(b"Paid", timestamp=now)),
-            **{name: (BODY, {**good, "webhook-signature": value}) for name, value in others.items()},
+            **{
+                name: (BODY, {**good, "webhook-signature": value}) for name, value in others.items()
+            },
         }
 
     def test_standardwebhooks_agrees(self) -> None:

@@ -13,7 +13,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from launcher.ports import free_port
-from tests.fixtures.toss import CANDLE, CANDLES, CODE, DETAILS, EXCHANGE_RATE, INDEX, QUOTES, RANKING, TICK, result_of
+from tests.fixtures.toss import (
+    CANDLE,
+    CANDLES,
+    CODE,
+    DETAILS,
+    EXCHANGE_RATE,
+    INDEX,
+    QUOTES,
+    RANKING,
+    TICK,
+    result_of,
+)
 from tests.trading.gateways.http_server import Answer, Ending, Reply, Server, answer, serving
 from trading.gateways.http import Timeouts
 from trading.gateways.toss import answers
@@ -27,7 +38,13 @@ from trading.gateways.toss.client import (
     TossClient,
     TossRefuses,
 )
-from trading.gateways.toss.errors import TossError, TossFailed, TossHasNone, TossTooSlow, TossUnreachable
+from trading.gateways.toss.errors import (
+    TossError,
+    TossFailed,
+    TossHasNone,
+    TossTooSlow,
+    TossUnreachable,
+)
 from trading.rules.candles import CandleInterval
 
 HASTY = Timeouts(connect_s=1.0, read_s=1.0, total_s=1.0)
@@ -66,7 +83,9 @@ def test_every_question_goes_where_toss_answers_it() -> None:
             call(client)
         client.candles(CODE, CandleInterval.DAY, count=5, before=datetime(2026, 11, 20, tzinfo=UTC))
 
-    chart = f"/api/v1/c-chart/kr-s/{CODE}/day:1?count=5&session=all&useAdjustedRate=true&investMode=krx"
+    chart = (
+        f"/api/v1/c-chart/kr-s/{CODE}/day:1?count=5&session=all&useAdjustedRate=true&investMode=krx"
+    )
     assert [(request.method, request.target) for request in server.requests] == [
         ("GET", f"/api/v3/stock-prices/details?productCodes={CODE}"),
         ("GET", f"/api/v3/stock-prices/{CODE}/quotes?investMode=krx"),
@@ -84,7 +103,9 @@ def test_every_question_goes_where_toss_answers_it() -> None:
         "filters": [],
     }
     assert all(request.headers["user-agent"] == "stocking" for request in server.requests)
-    assert all({"cookie", "authorization"}.isdisjoint(request.headers) for request in server.requests)
+    assert all(
+        {"cookie", "authorization"}.isdisjoint(request.headers) for request in server.requests
+    )
 
 
 def test_a_price_with_its_day() -> None:
@@ -174,7 +195,9 @@ def test_a_stock_that_toss_leaves_out_is_none_of_its_own() -> None:
         (answer(200, octets=b"{}".ljust(BODY_OCTETS_MAX + 1)), TossFailed),
         (
             Answer(
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + b" " * (BODY_OCTETS_MAX + 1), Ending.HOLD
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+                + b" " * (BODY_OCTETS_MAX + 1),
+                Ending.HOLD,
             ),
             TossFailed,
         ),
@@ -183,7 +206,10 @@ def test_a_stock_that_toss_leaves_out_is_none_of_its_own() -> None:
         (Answer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", Ending.CLOSE), TossUnreachable),
         (Answer(b"", Ending.HOLD), TossTooSlow),
         (Answer(b"HTTP/1.1 200 OK\r\nX: ", Ending.DRIBBLE), TossTooSlow),
-        (Answer(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{", Ending.DRIBBLE), TossTooSlow),
+        (
+            Answer(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{", Ending.DRIBBLE),
+            TossTooSlow,
+        ),
     ],
 )
 def test_every_other_answer_is_an_error_in_time(given: Answer, error: type[TossError]) -> None:
@@ -219,24 +245,37 @@ def test_a_refusal_says_how_long_to_stay_away(given: Answer, wait_s: int) -> Non
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=50),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=50),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4)
+    ),
     max_leaves=10,
 )
 
 
 def twisted(good: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     """A good answer, any of whose members may be missing or anything else."""
-    return st.fixed_dictionaries({}, optional={name: st.just(value) | JSON for name, value in good.items()})
+    return st.fixed_dictionaries(
+        {}, optional={name: st.just(value) | JSON for name, value in good.items()}
+    )
 
 
 READERS: list[tuple[Callable[[Any], object], st.SearchStrategy[Any]]] = [
-    (lambda result: answers.read_price_details(result, CODE), st.lists(twisted(DETAILS), max_size=2)),
+    (
+        lambda result: answers.read_price_details(result, CODE),
+        st.lists(twisted(DETAILS), max_size=2),
+    ),
     (answers.read_order_book, twisted(QUOTES)),
     (answers.read_trades, st.lists(twisted(TICK), max_size=3)),
     (
         answers.read_candles,
-        st.fixed_dictionaries({"candles": st.lists(twisted(CANDLE), max_size=3), "nextDateTime": JSON}),
+        st.fixed_dictionaries(
+            {"candles": st.lists(twisted(CANDLE), max_size=3), "nextDateTime": JSON}
+        ),
     ),
     (answers.read_index_price, twisted(INDEX)),
     (answers.read_exchange_rate, twisted(EXCHANGE_RATE)),
@@ -260,5 +299,8 @@ def test_nothing_that_is_told_breaks_a_reader(
 def test_no_octets_cause_any_other_error(octets: bytes) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
     for given_octets in (octets, head + octets):
-        with asked(lambda _, sent=given_octets: Answer(sent, Ending.CLOSE)) as (client, _), pytest.raises(TossError):
+        with (
+            asked(lambda _, sent=given_octets: Answer(sent, Ending.CLOSE)) as (client, _),
+            pytest.raises(TossError),
+        ):
             client.price_details(CODE)

@@ -23,8 +23,12 @@ def korea(text: str) -> datetime:
     return datetime.fromisoformat(f"{text}+09:00").astimezone(UTC)
 
 
-def told(traded_at: str | None, now: str, *, base: int | None = 400_000, age_ms: int = 0) -> dict[date, int]:
-    price = IndexPrice(close=410_000, base=base, traded_at=None if traded_at is None else korea(traded_at))
+def told(
+    traded_at: str | None, now: str, *, base: int | None = 400_000, age_ms: int = 0
+) -> dict[date, int]:
+    price = IndexPrice(
+        close=410_000, base=base, traded_at=None if traded_at is None else korea(traded_at)
+    )
     return closes_told(Looked(price, age_ms, stale=False), hours=HOURS, now=korea(now))
 
 
@@ -62,7 +66,9 @@ def test_the_closes_of_an_index_through_the_gateway(valkey_url: str) -> None:
     clock.now = korea("2026-11-20T16:00:00")
     redis = connect(valkey_url)
     with serving(lambda request: answer(200, {"result": result_of(request.target)})) as server:
-        data = MarketData(info_url=server.url, cert_url=server.url, cache=AnswerCache(redis), clock=clock)
+        data = MarketData(
+            info_url=server.url, cert_url=server.url, cache=AnswerCache(redis), clock=clock
+        )
         closes = recent_closes(data, Index.KOSPI, hours=HOURS, now=clock.now)
         data.close()
     redis.close()

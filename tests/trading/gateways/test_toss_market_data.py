@@ -19,7 +19,13 @@ from tests.servers import Valkey, wait_until
 from tests.trading.gateways.http_server import Answer, Ending, Request, Server, answer, serving
 from trading.gateways.toss import market_data
 from trading.gateways.toss.client import Index, RankedBy
-from trading.gateways.toss.errors import TossFailed, TossHasNone, TossPaused, TossTooSlow, TossUnreachable
+from trading.gateways.toss.errors import (
+    TossFailed,
+    TossHasNone,
+    TossPaused,
+    TossTooSlow,
+    TossUnreachable,
+)
 from trading.gateways.toss.market_data import FAILURES_MAX, WAIT_S, MarketData
 from trading.market import keys
 from trading.market.answer_cache import AnswerCache
@@ -149,7 +155,9 @@ def test_different_questions_do_not_wait_for_one_another(stage: Stage) -> None:
         assert all(future.result(60) for future in waiting)
 
 
-@pytest.mark.parametrize("fault", [DOWN, answer(429), Answer(b"", Ending.RESET), answer(200, octets=b"<html>")])
+@pytest.mark.parametrize(
+    "fault", [DOWN, answer(429), Answer(b"", Ending.RESET), answer(200, octets=b"<html>")]
+)
 def test_an_old_answer_is_better_than_none_and_says_so(stage: Stage, fault: Answer) -> None:
     data = stage.process()
     data.price(CODE)
@@ -191,7 +199,10 @@ def test_an_answer_is_not_kept_for_ever(stage: Stage) -> None:
 
 def test_what_another_version_kept_is_asked_anew(stage: Stage) -> None:
     with Redis.from_url(stage.redis_url) as redis:
-        redis.set(keys.upstream_answer(f"price:{CODE}"), '{"at":"2026-11-20T01:00:00Z","value":{"cost":1}}')
+        redis.set(
+            keys.upstream_answer(f"price:{CODE}"),
+            '{"at":"2026-11-20T01:00:00Z","value":{"cost":1}}',
+        )
 
     assert stage.process().price(CODE).value.price == 70_000
 
@@ -382,7 +393,9 @@ def test_toss_is_not_asked_more_often_than_may_be(stage: Stage) -> None:
     wait_until(answered, what="the next second has questions of its own", deadline_s=60)
 
 
-def test_too_many_questions_at_once_are_not_queued(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_questions_at_once_are_not_queued(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(market_data, "FLIGHTS_MAX", 2)
     data = stage.process()
     with held(stage) as go, ThreadPoolExecutor(2) as threads:

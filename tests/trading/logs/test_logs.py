@@ -65,7 +65,9 @@ def test_every_character_that_can_do_harm_is_spelled_out() -> None:
         character = chr(code)
         category = unicodedata.category(character)
         # What is not assigned yet may become either.
-        assert category == "Cn" or (visible(character) != character) == (category in HARMFUL), hex(code)
+        assert category == "Cn" or (visible(character) != character) == (category in HARMFUL), hex(
+            code
+        )
 
 
 @pytest.mark.parametrize("log_format", FORMATS)
@@ -91,13 +93,19 @@ def test_secrets_are_hidden_whoever_wrote_them(log_format: str) -> None:
             "portone_webhook_secrets": "whsec_b25lIHNlY3JldCBvZiB0d28hISE=,whsec_YW5vdGhlciBzZWNyZXQgb2Ygb3Vycw==",
         }
     )
-    secrets = ["redis-password", "a signing key of some length", "b25lIHNlY3JldCBvZiB0d28hISE=", token.split(".")[2]]
+    secrets = [
+        "redis-password",
+        "a signing key of some length",
+        "b25lIHNlY3JldCBvZiB0d28hISE=",
+        token.split(".")[2],
+    ]
     secrets += ["base-pass", "$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA", "elsewhere-password"]
     secrets += ["dXNlcjpwYXNzd29yZA", "c29tZWJvZHkncyBzZWNyZXQ", "a-word-alone"]
     with logs_of(settings) as written:
         log = logging.getLogger("library")
         log.error(
-            "Error 111 connecting to redis://:redis-password@cache/0 and %s", settings.database_uri.get_secret_value()
+            "Error 111 connecting to redis://:redis-password@cache/0 and %s",
+            settings.database_uri.get_secret_value(),
         )
         log.error('tried data"base-pass and %r', 'data"base-pass')
         log.error("Authorization: Bearer %s", token)
@@ -139,7 +147,9 @@ raise KeyError(hostile)
 @pytest.mark.parametrize("log_format", FORMATS)
 def test_what_nobody_catches_is_a_line_too(log_format: str) -> None:
     """A process that dies says why in the shape of all its other lines: warnings, lost exceptions, dead threads, its own end."""
-    hostile = HOSTILE.replace("\0", "").encode(errors="replace").decode()  # What an argument can't be.
+    hostile = (
+        HOSTILE.replace("\0", "").encode(errors="replace").decode()
+    )  # What an argument can't be.
     ran = subprocess.run(
         [sys.executable, "-c", _DYING, hostile],
         cwd=ROOT,

@@ -11,14 +11,22 @@ from hypothesis import strategies as st
 
 from tests.servers import Valkey
 from trading.market import keys
-from trading.market.account_events import AccountEvent, AccountStreams, EventKind, EventsPart, MalformedEvent
+from trading.market.account_events import (
+    AccountEvent,
+    AccountStreams,
+    EventKind,
+    EventsPart,
+    MalformedEvent,
+)
 
 WHOSE = UUID(int=7)
 AT = datetime(2026, 11, 22, 1, 2, 3, 456_000, tzinfo=UTC)
 
 
 def event(number: int, whose: UUID = WHOSE) -> AccountEvent:
-    return AccountEvent(user_id=whose, id=number, kind=EventKind.CASH, occurred_at=AT, data={"amount": number})
+    return AccountEvent(
+        user_id=whose, id=number, kind=EventKind.CASH, occurred_at=AT, data={"amount": number}
+    )
 
 
 def events(first: int, last: int, whose: UUID = WHOSE) -> list[AccountEvent]:
@@ -39,7 +47,9 @@ def test_what_is_added_is_read_and_published(client: "redis.Redis") -> None:
         assert streams.append(events(1, 3)) == {}
         pushed = [push.get_message(timeout=5) for _ in range(3)]
 
-    assert [message and message["data"] for message in pushed] == [one.to_json() for one in events(1, 3)]
+    assert [message and message["data"] for message in pushed] == [
+        one.to_json() for one in events(1, 3)
+    ]
     assert streams.after(WHOSE, 1, limit=10) == EventsPart(tuple(events(2, 3)), complete=True)
     assert streams.after(WHOSE, 0, limit=2) == EventsPart(tuple(events(1, 2)), complete=True)
     assert streams.last_ids([WHOSE, uuid4()]) == {WHOSE: 3}
@@ -104,14 +114,18 @@ def test_the_stream_is_capped(client: "redis.Redis") -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 12), st.integers(0, 6)), min_size=1, max_size=20))
-def test_no_order_of_adding_makes_a_gap(valkey_server: Valkey, batches: list[tuple[int, int]]) -> None:
+def test_no_order_of_adding_makes_a_gap(
+    valkey_server: Valkey, batches: list[tuple[int, int]]
+) -> None:
     """Whatever batches come, early, late and twice, the stream's ids rise by one from its first."""
     whose = uuid4()
     with redis.Redis.from_url(valkey_server.url, decode_responses=True) as client:
         streams = AccountStreams(client)
         for first, more in batches:
             streams.append(events(first, first + more, whose))
-        ids = [int(entry[0].partition("-")[0]) for entry in client.xrange(keys.account_stream(whose))]
+        ids = [
+            int(entry[0].partition("-")[0]) for entry in client.xrange(keys.account_stream(whose))
+        ]
         client.delete(keys.account_stream(whose))
 
     assert ids == list(range(batches[0][0], batches[0][0] + len(ids)))
@@ -143,6 +157,8 @@ def test_what_is_no_event_is_refused(text: str) -> None:
 
 
 def test_an_event_survives_its_text() -> None:
-    one = AccountEvent(user_id=WHOSE, id=3, kind=EventKind.HOLDING, occurred_at=AT, data={"이름": "삼성전자"})
+    one = AccountEvent(
+        user_id=WHOSE, id=3, kind=EventKind.HOLDING, occurred_at=AT, data={"이름": "삼성전자"}
+    )
 
     assert AccountEvent.from_json(one.to_json(), user_id=WHOSE) == one

@@ -33,8 +33,15 @@ ANSWER = CommandAnswer(AnswerCode.SUBSCRIBED, {"source": "commands"})
 SOON_S = 2.0
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | st.sampled_from(list(CommandType)),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=10)
+    | st.sampled_from(list(CommandType)),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    ),
     max_leaves=4,
 )
 
@@ -66,7 +73,10 @@ def played_relayer(valkey_url: str) -> Iterator[Callable[[Callable[[Redis, str],
         listens = threading.Event()
 
         def run() -> None:
-            with connect(valkey_url) as client, client.pubsub(ignore_subscribe_messages=True) as channel:
+            with (
+                connect(valkey_url) as client,
+                client.pubsub(ignore_subscribe_messages=True) as channel,
+            ):
                 channel.subscribe(keys.RELAYER_COMMANDS)
                 channel.get_message(timeout=5)
                 listens.set()
@@ -83,7 +93,10 @@ def played_relayer(valkey_url: str) -> Iterator[Callable[[Callable[[Redis, str],
         thread.join(30)
 
 
-@given(message=st.dictionaries(st.sampled_from(["type", "topic", "command_id", "x"]), anything) | anything)
+@given(
+    message=st.dictionaries(st.sampled_from(["type", "topic", "command_id", "x"]), anything)
+    | anything
+)
 def test_any_json_is_a_command_or_says_why_not(message: Any) -> None:
     """What passes has an id that is safe in a key and a destination that is safe in a frame."""
     topic = None
@@ -106,7 +119,9 @@ def test_no_octets_are_anything_but_malformed(octets: bytes) -> None:
 
 @pytest.mark.parametrize("kind", CommandType)
 def test_a_command_comes_back_as_it_went(kind: CommandType) -> None:
-    topic = trade_topic("A0126Z0") if kind in (CommandType.SUBSCRIBE, CommandType.UNSUBSCRIBE) else None
+    topic = (
+        trade_topic("A0126Z0") if kind in (CommandType.SUBSCRIBE, CommandType.UNSUBSCRIBE) else None
+    )
     command = Command.new(kind, topic)
 
     assert Command.from_json(command.to_json()) == command
@@ -140,15 +155,21 @@ def test_the_answer_is_there_as_soon_as_it_is_given(client: Redis, played_relaye
 @pytest.mark.usefixtures("alive")
 def test_an_answer_that_was_only_kept_is_found(client: Redis, played_relayer: Any) -> None:
     """What the channel lost the key still has, when the time is over."""
-    played_relayer(lambda redis, command_id: redis.set(keys.command_result(command_id), ANSWER.to_json()))
+    played_relayer(
+        lambda redis, command_id: redis.set(keys.command_result(command_id), ANSWER.to_json())
+    )
 
     assert ask(client, timeout_s=1) == ANSWER
 
 
 @pytest.mark.parametrize(
-    ("record_age", "reason"), [(None, "no-record"), (61, "no-heartbeat"), (0, "no-listener")], ids=str
+    ("record_age", "reason"),
+    [(None, "no-record"), (61, "no-heartbeat"), (0, "no-listener")],
+    ids=str,
 )
-def test_without_a_relayer_nobody_is_waited_for(client: Redis, record_age: int | None, reason: str) -> None:
+def test_without_a_relayer_nobody_is_waited_for(
+    client: Redis, record_age: int | None, reason: str
+) -> None:
     """No record, an old one, or nobody on the channel: the refusal is immediate."""
     if record_age is not None:
         at = NOW - timedelta(seconds=record_age)
@@ -172,8 +193,12 @@ def test_a_silent_relayer_is_given_up_in_time(client: Redis, played_relayer: Any
 
 
 @pytest.mark.usefixtures("alive")
-@pytest.mark.parametrize("text", ["", "{}", '{"success": true}', '{"code": "subscribed"}', '{"code": [], "data": {}}'])
-def test_an_answer_that_is_none_is_no_success(client: Redis, played_relayer: Any, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"success": true}', '{"code": "subscribed"}', '{"code": [], "data": {}}']
+)
+def test_an_answer_that_is_none_is_no_success(
+    client: Redis, played_relayer: Any, text: str
+) -> None:
     played_relayer(lambda redis, command_id: redis.publish(keys.command_result(command_id), text))
 
     with pytest.raises(RelayerUnavailable, match="malformed-answer"):
@@ -181,7 +206,9 @@ def test_an_answer_that_is_none_is_no_success(client: Redis, played_relayer: Any
 
 
 @pytest.mark.usefixtures("alive")
-def test_redis_going_away_ends_the_wait(valkey_server: Valkey, client: Redis, played_relayer: Any) -> None:
+def test_redis_going_away_ends_the_wait(
+    valkey_server: Valkey, client: Redis, played_relayer: Any
+) -> None:
     """Nobody waits half a minute for an answer that can no longer come."""
     stopped = threading.Event()
 

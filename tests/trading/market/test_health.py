@@ -50,20 +50,38 @@ HEALTHY = RelayerHealth(
     [
         ({}, FeedStatus.HEALTHY, None),
         ({"last_tick_at": NOW - timedelta(seconds=30)}, FeedStatus.HEALTHY, None),
-        ({"last_tick_at": NOW - timedelta(seconds=30) - BLINK}, FeedStatus.STALE, HealthReason.NO_TICKS),
+        (
+            {"last_tick_at": NOW - timedelta(seconds=30) - BLINK},
+            FeedStatus.STALE,
+            HealthReason.NO_TICKS,
+        ),
         ({"last_tick_at": None}, FeedStatus.STALE, HealthReason.NO_TICKS),
         ({"last_tick_at": None, "wanted": 0}, FeedStatus.STALE, HealthReason.NO_SUBSCRIPTIONS),
         ({"connected": False}, FeedStatus.DISCONNECTED, HealthReason.NOT_CONNECTED),
-        ({"connected": False, "last_tick_at": None}, FeedStatus.DISCONNECTED, HealthReason.NOT_CONNECTED),
+        (
+            {"connected": False, "last_tick_at": None},
+            FeedStatus.DISCONNECTED,
+            HealthReason.NOT_CONNECTED,
+        ),
         ({"updated_at": NOW - timedelta(seconds=60)}, FeedStatus.HEALTHY, None),
-        ({"updated_at": NOW - timedelta(seconds=60) - BLINK}, FeedStatus.DEAD, HealthReason.NO_HEARTBEAT),
-        ({"updated_at": NOW - HOUR, "connected": False}, FeedStatus.DEAD, HealthReason.NO_HEARTBEAT),
+        (
+            {"updated_at": NOW - timedelta(seconds=60) - BLINK},
+            FeedStatus.DEAD,
+            HealthReason.NO_HEARTBEAT,
+        ),
+        (
+            {"updated_at": NOW - HOUR, "connected": False},
+            FeedStatus.DEAD,
+            HealthReason.NO_HEARTBEAT,
+        ),
         ({"subscriptions": 39}, FeedStatus.HEALTHY, HealthReason.UNCONFIRMED),
         ({"subscriptions": 39, "refused_total": 1}, FeedStatus.HEALTHY, HealthReason.REFUSED),
         ({"left_out_total": 1}, FeedStatus.HEALTHY, HealthReason.LEFT_OUT),
     ],
 )
-def test_the_status_at_its_borders(changed: dict[str, Any], status: FeedStatus, reason: HealthReason | None) -> None:
+def test_the_status_at_its_borders(
+    changed: dict[str, Any], status: FeedStatus, reason: HealthReason | None
+) -> None:
     """Dead outranks disconnected, which outranks stale; each limit itself still belongs to the better side."""
     found = diagnose(replace(HEALTHY, **changed), NOW, trading_since=NOW - HOUR)
 
@@ -84,7 +102,9 @@ def test_no_record_is_offline() -> None:
         ({"updated_at": NOW - HOUR}, FeedStatus.DEAD),
     ],
 )
-def test_only_quiet_is_excused_while_nothing_is_traded(changed: dict[str, Any], status: FeedStatus) -> None:
+def test_only_quiet_is_excused_while_nothing_is_traded(
+    changed: dict[str, Any], status: FeedStatus
+) -> None:
     """A relayer that is not connected in the night will not be in the morning."""
     assert diagnose(replace(HEALTHY, **changed), NOW, trading_since=None).status is status
 
@@ -132,7 +152,11 @@ def test_a_record_comes_back_as_it_went() -> None:
 def test_records_of_other_versions_are_read() -> None:
     """A newer one's further members are passed over, and what an older one lacks has its default, while two versions run side by side."""
     newer = json.dumps({**json.loads(HEALTHY.to_json()), "a_member_of_tomorrow": {"x": [1]}})
-    oldest = {"pid": 7, "started_at": "2026-11-20T00:00:00.000+00:00", "updated_at": "2026-11-20T10:00+09:00"}
+    oldest = {
+        "pid": 7,
+        "started_at": "2026-11-20T00:00:00.000+00:00",
+        "updated_at": "2026-11-20T10:00+09:00",
+    }
 
     assert RelayerHealth.from_json(newer) == HEALTHY
     assert RelayerHealth.from_json(json.dumps({**oldest, "connected": True})) == RelayerHealth(
@@ -148,7 +172,9 @@ def test_records_of_other_versions_are_read() -> None:
     | st.floats()
     | st.text(max_size=5)
     | st.lists(st.integers(), min_size=1, max_size=2)
-    | st.sampled_from(["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-11-20T10:00:00"]),
+    | st.sampled_from(
+        ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-11-20T10:00:00"]
+    ),
 )
 def test_a_record_is_read_whole_or_not_at_all(member: str, value: object) -> None:
     """A member of another type makes it no record; nothing else is raised, and what is read can be judged and written again."""

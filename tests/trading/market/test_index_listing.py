@@ -44,7 +44,10 @@ def test_columns_are_found_by_name(tmp_path: Path) -> None:
     """In any order, among others, behind a byte order mark."""
     content = "\ufeffOpen,Close,Date\r\n1,100.5,2026-01-05\r\n2,99.25,2026-01-02\r\n"
 
-    assert read_index_closes(file_of(tmp_path, content)) == {date(2026, 1, 5): 10_050, date(2026, 1, 2): 9_925}
+    assert read_index_closes(file_of(tmp_path, content)) == {
+        date(2026, 1, 5): 10_050,
+        date(2026, 1, 2): 9_925,
+    }
 
 
 def test_every_fault_is_named_by_its_line(tmp_path: Path) -> None:
@@ -52,7 +55,14 @@ def test_every_fault_is_named_by_its_line(tmp_path: Path) -> None:
 
     found = faults(tmp_path, content)
 
-    assert [line.split(":")[0] for line in found] == ["line 3", "line 4", "line 5", "line 6", "line 7", "line 8"]
+    assert [line.split(":")[0] for line in found] == [
+        "line 3",
+        "line 4",
+        "line 5",
+        "line 6",
+        "line 7",
+        "line 8",
+    ]
     assert found[0] == "line 3: Date is no day of the form YYYY-MM-DD since 1980-01-04"
     assert found[4] == "line 7: 2026-01-02 is there twice"
 
@@ -73,14 +83,21 @@ def test_a_row_that_cannot_be_is_refused(tmp_path: Path, row: str) -> None:
         ("Date,Close\n", "line 2: there is no day"),
         ("날짜,Close\n".encode("cp949"), "the file is no UTF-8 text"),
         (b"\xff\xfe\x00", "the file is no UTF-8 text"),
-        (f'Date,Close\n2026-01-02,"{"9" * 200_000}"\n', "line 2: field larger than field limit (131072)"),
+        (
+            f'Date,Close\n2026-01-02,"{"9" * 200_000}"\n',
+            "line 2: field larger than field limit (131072)",
+        ),
     ],
 )
-def test_a_file_of_another_form_is_refused(tmp_path: Path, content: str | bytes, fault: str) -> None:
+def test_a_file_of_another_form_is_refused(
+    tmp_path: Path, content: str | bytes, fault: str
+) -> None:
     assert faults(tmp_path, content) == [fault]
 
 
-@pytest.mark.skipif(not REAL_FILE.exists(), reason="the exchange's files are not part of the product")
+@pytest.mark.skipif(
+    not REAL_FILE.exists(), reason="the exchange's files are not part of the product"
+)
 def test_the_real_file_is_read() -> None:
     """Fifty-two days of 2026, to the hundredth of a point."""
     closes = read_index_closes(REAL_FILE)

@@ -60,11 +60,14 @@ def test_other_line_endings_are_read(tmp_path: Path, ending: str) -> None:
 
 def test_a_segment_of_a_market_is_that_market(tmp_path: Path) -> None:
     """ "KOSDAQ GLOBAL" is KOSDAQ; letters in a code are kept; an ETF is known by its kind; zeros are no figure."""
-    rows = (
-        "Code,Name,Market,Kind,Close,Stocks\n247540,에코프로비엠,KOSDAQ GLOBAL,,0,\n0126z0,어떤 ETF,유가증권,etf,1,1\n"
-    )
+    rows = "Code,Name,Market,Kind,Close,Stocks\n247540,에코프로비엠,KOSDAQ GLOBAL,,0,\n0126z0,어떤 ETF,유가증권,etf,1,1\n"
     first, second = read(tmp_path, rows)
-    assert (first.market, first.kind, first.reference_price, first.listed_shares) == ("KOSDAQ", "STOCK", None, None)
+    assert (first.market, first.kind, first.reference_price, first.listed_shares) == (
+        "KOSDAQ",
+        "STOCK",
+        None,
+        None,
+    )
     assert (second.code, second.market, second.kind) == ("A0126Z0", "KOSPI", "ETF")
 
 
@@ -110,10 +113,14 @@ def test_the_seed_is_a_sound_list() -> None:
     seed = seed_listing()
     assert 35 <= len(seed) == len({stock.code for stock in seed})
     assert {stock.market for stock in seed} >= {"KOSPI", "KOSDAQ"}
-    assert all(stock.reference_price and (stock.listed_shares or stock.kind != "STOCK") for stock in seed)
+    assert all(
+        stock.reference_price and (stock.listed_shares or stock.kind != "STOCK") for stock in seed
+    )
 
 
-@pytest.mark.skipif(not REAL_FILE.exists(), reason="The exchange's real listing is not on this machine.")
+@pytest.mark.skipif(
+    not REAL_FILE.exists(), reason="The exchange's real listing is not on this machine."
+)
 def test_the_exchanges_real_listing_is_read() -> None:
     """Every row of a real trading day: thousands of stocks, all three markets, Samsung at its close."""
     stocks = {stock.code: stock for stock in read_listing(REAL_FILE)}

@@ -34,7 +34,11 @@ BEARER = Bearer(UUID(int=1), UUID(int=2), NOW + timedelta(minutes=15))
 
 def event(number: int) -> AccountEvent:
     return AccountEvent(
-        user_id=BEARER.user_id, id=number, kind=EventKind.CASH, occurred_at=NOW, data={"amount": number}
+        user_id=BEARER.user_id,
+        id=number,
+        kind=EventKind.CASH,
+        occurred_at=NOW,
+        data={"amount": number},
     )
 
 
@@ -68,9 +72,15 @@ class Redis:
     def answers(self, look: Look) -> list[object]:
         entries = [(f"{each.id}-0", {keys.ACCOUNT_FIELD: each.to_json()}) for each in self.events]
         answers: list[object] = ["1" if self.revoked else None, entries[-1:]]
-        answers += [self.ticks[code].to_json() if code in self.ticks else None for code in look.codes]
+        answers += [
+            self.ticks[code].to_json() if code in self.ticks else None for code in look.codes
+        ]
         if look.events and look.after is not None:
-            behind = [entry for each, entry in zip(self.events, entries, strict=True) if each.id >= look.after]
+            behind = [
+                entry
+                for each, entry in zip(self.events, entries, strict=True)
+                if each.id >= look.after
+            ]
             answers.append(behind[: EVENTS_PAGE + 1])
         return answers
 
@@ -111,7 +121,12 @@ def test_a_new_client_begins_at_the_end_of_its_stream() -> None:
     ("held", "last_event_id", "expected"),
     [
         pytest.param(range(1, 6), 3, [("ready", 3), ("cash", 4), ("cash", 5)], id="behind"),
-        pytest.param(range(4, 6), 3, [("ready", 3), ("cash", 4), ("cash", 5)], id="the next one is the oldest"),
+        pytest.param(
+            range(4, 6),
+            3,
+            [("ready", 3), ("cash", 4), ("cash", 5)],
+            id="the next one is the oldest",
+        ),
         pytest.param(range(1, 6), 5, [("ready", 5)], id="nothing new"),
         pytest.param(range(5, 6), 3, [("ready", 3), ("resync", None)], id="one is gone"),
         pytest.param(range(0), 3, [("ready", 3), ("resync", None)], id="all are gone"),
@@ -119,7 +134,9 @@ def test_a_new_client_begins_at_the_end_of_its_stream() -> None:
         pytest.param(range(1, 3), 5, [("ready", 5), ("resync", None)], id="ahead of the stream"),
     ],
 )
-def test_a_client_that_comes_again(held: range, last_event_id: int, expected: list[tuple[str, int | None]]) -> None:
+def test_a_client_that_comes_again(
+    held: range, last_event_id: int, expected: list[tuple[str, int | None]]
+) -> None:
     """It gets what it lacks, and where that is not all there it is told to ask for it."""
     feed = feed_of(last_event_id=last_event_id)
     Redis(events=[event(number) for number in held]).answer(feed)
@@ -404,6 +421,11 @@ def test_no_last_event_id_is_none() -> None:
 
 def test_codes_are_normalised_and_counted() -> None:
     assert stock_codes_of(["005930", "a005930", "A000660"]) == (SAMSUNG, HYNIX)
-    for faulty in (["Samsung"], [None], [5930], [f"{number:06}" for number in range(CODES_MAX + 1)]):
+    for faulty in (
+        ["Samsung"],
+        [None],
+        [5930],
+        [f"{number:06}" for number in range(CODES_MAX + 1)],
+    ):
         with pytest.raises(ValidationFailed):
             stock_codes_of(faulty)

@@ -12,10 +12,20 @@ from trading.market.tick import Position, Tick
 
 NOW = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
 FILL = AccountEvent(
-    user_id=UUID(int=1), id=7, kind=EventKind.FILL, occurred_at=NOW, data={"name": "삼성\n\r전자\u2028"}
+    user_id=UUID(int=1),
+    id=7,
+    kind=EventKind.FILL,
+    occurred_at=NOW,
+    data={"name": "삼성\n\r전자\u2028"},
 )
 TICK = Tick(
-    code="A005930", price=71_000, base=70_000, volume=3, traded_at=NOW, received_at=NOW, position=Position(17, 4)
+    code="A005930",
+    price=71_000,
+    base=70_000,
+    volume=3,
+    traded_at=NOW,
+    received_at=NOW,
+    position=Position(17, 4),
 )
 
 
@@ -26,7 +36,8 @@ def fields_of(sse: bytes) -> list[tuple[str, str]]:
     assert text.count("\n\n") == 1
     assert "\r" not in text
     return [
-        (name, value.removeprefix(" ")) for name, _, value in (line.partition(":") for line in text[:-2].split("\n"))
+        (name, value.removeprefix(" "))
+        for name, _, value in (line.partition(":") for line in text[:-2].split("\n"))
     ]
 
 
@@ -63,10 +74,15 @@ def test_a_tick_in_both_forms() -> None:
         (messages.status(live=False), [("event", "status"), ("data", '{"live":false}')]),
         (messages.EXPIRED, [("event", "expired"), ("data", "{}")]),
         (messages.SIGNED_OUT, [("event", "signed-out"), ("data", "{}")]),
-        (messages.closing(1_500), [("retry", "1500"), ("event", "closing"), ("data", '{"retry_ms":1500}')]),
+        (
+            messages.closing(1_500),
+            [("retry", "1500"), ("event", "closing"), ("data", '{"retry_ms":1500}')],
+        ),
         (messages.KEEP_ALIVE, [("", "keep-alive")]),
     ],
 )
-def test_every_other_message(message: messages.PushMessage, expected: list[tuple[str, str]]) -> None:
+def test_every_other_message(
+    message: messages.PushMessage, expected: list[tuple[str, str]]
+) -> None:
     assert fields_of(message.sse) == expected
     assert json.loads(message.text)["type"] == message.kind

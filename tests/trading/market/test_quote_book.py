@@ -43,7 +43,10 @@ def client(valkey_url: str) -> Iterator[Redis]:
 
 
 def calls(client: Redis) -> dict[str, int]:
-    return {name.removeprefix("cmdstat_"): one["calls"] for name, one in client.info("commandstats").items()}
+    return {
+        name.removeprefix("cmdstat_"): one["calls"]
+        for name, one in client.info("commandstats").items()
+    }
 
 
 def test_many_ticks_are_one_round_trip(client: Redis) -> None:
@@ -54,7 +57,9 @@ def test_many_ticks_are_one_round_trip(client: Redis) -> None:
     ticks = QuoteBook(client).last_ticks([*CODES, CODES[0], "A999999"])
 
     assert ticks == {code: tick(code) for code in CODES}
-    assert {name: count for name, count in calls(client).items() if name in {"mget", "get"}} == {"mget": 1}
+    assert {name: count for name, count in calls(client).items() if name in {"mget", "get"}} == {
+        "mget": 1
+    }
 
 
 def test_no_stock_is_no_round_trip(client: Redis) -> None:
@@ -65,7 +70,9 @@ def test_no_stock_is_no_round_trip(client: Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [b"", b"null", b"{}", b"\xff\xfe\x80", b"[" * 5_000, tick("A000660").to_json().encode()], ids=range(6)
+    "value",
+    [b"", b"null", b"{}", b"\xff\xfe\x80", b"[" * 5_000, tick("A000660").to_json().encode()],
+    ids=range(6),
 )
 def test_a_malformed_entry_is_passed_over(client: Redis, value: bytes) -> None:
     """Garbage under one key, another stock's tick included, hides neither the other stocks nor raises."""
@@ -130,7 +137,9 @@ def ask_everything(client: Redis) -> Iterator[float]:
         yield time.monotonic() - began
 
 
-def test_a_server_that_is_gone_is_a_market_unavailable_at_once(valkey_server: Valkey, client: Redis) -> None:
+def test_a_server_that_is_gone_is_a_market_unavailable_at_once(
+    valkey_server: Valkey, client: Redis
+) -> None:
     """Stopped under an open connection: each question fails soon and by our own name; after the restart all is well again."""
     client.ping()
     valkey_server.stop()
@@ -141,7 +150,9 @@ def test_a_server_that_is_gone_is_a_market_unavailable_at_once(valkey_server: Va
     assert QuoteBook(client).last_tick("A005930") is None
 
 
-def test_a_server_that_hangs_is_a_market_unavailable_soon(valkey_server: Valkey, client: Redis) -> None:
+def test_a_server_that_hangs_is_a_market_unavailable_soon(
+    valkey_server: Valkey, client: Redis
+) -> None:
     """Frozen with the connection open: no question waits longer than the client's timeout allows."""
     client.ping()
     valkey_server.pause()

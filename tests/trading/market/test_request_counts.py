@@ -36,7 +36,9 @@ def span_of(ask: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
-def test_a_frozen_redis_costs_its_timeout_once(counts: RequestCounts, valkey_server: Valkey) -> None:
+def test_a_frozen_redis_costs_its_timeout_once(
+    counts: RequestCounts, valkey_server: Valkey
+) -> None:
     """The first who asks waits; the next are told at once; when it has rested one of many tries again, and only he waits."""
     assert counts.run(count) == 1
     valkey_server.pause()

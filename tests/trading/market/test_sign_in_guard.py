@@ -92,7 +92,8 @@ def test_many_guessers_lock_the_account_but_not_its_owner_at_home(guard: SignInG
     guard.succeeded(visit(guard, "home"))
 
     spans = [
-        guard.failed(visit(guard, f"guesser {number}")) for number in range(LIMITS.failures_max * EVERYWHERE_FACTOR)
+        guard.failed(visit(guard, f"guesser {number}"))
+        for number in range(LIMITS.failures_max * EVERYWHERE_FACTOR)
     ]
 
     assert spans == [0] * (len(spans) - 1) + [60]
@@ -157,9 +158,9 @@ def test_nothing_in_redis_tells_of_whom(guard: SignInGuard, valkey_url: str) -> 
         assert len(names) >= 3
         assert all(client.ttl(name) > 0 for name in names)
     assert not any("@" in name or "198.51" in name for name in names)
-    assert SignInGuard(guard._counts, LIMITS, secret=lambda: "another").visitor(email=ADDRESS, client="x") != visit(
-        guard, "x"
-    )
+    assert SignInGuard(guard._counts, LIMITS, secret=lambda: "another").visitor(
+        email=ADDRESS, client="x"
+    ) != visit(guard, "x")
 
 
 def test_half_a_character_is_an_account_like_any_other(guard: SignInGuard) -> None:

@@ -30,7 +30,9 @@ GOLDEN: dict[str, Any] = {
 }
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=60),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -65,7 +67,9 @@ def test_a_trade_of_the_feed() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["code", "currency", "base", "cumulativeVolume", "tradeType", "changeType", "session"])
+@pytest.mark.parametrize(
+    "name", ["code", "currency", "base", "cumulativeVolume", "tradeType", "changeType", "session"]
+)
 def test_what_does_not_decide_money_may_be_absent(name: str) -> None:
     """The feed has no contract: optional fields may be missing or null, and enums may have any short text."""
     assert parse(without(name)).price == 70_000
@@ -210,7 +214,20 @@ def test_packed_positions_keep_their_order(places: list[tuple[int, int]]) -> Non
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1", "1-", "-1", "1-x", "１-1", "1-1-1", "1" * 14 + "-1", "9223372036854-0", "1-1000000", "+1-1", "1- 1"],
+    [
+        "",
+        "1",
+        "1-",
+        "-1",
+        "1-x",
+        "１-1",
+        "1-1-1",
+        "1" * 14 + "-1",
+        "9223372036854-0",
+        "1-1000000",
+        "+1-1",
+        "1- 1",
+    ],
 )
 def test_other_texts_are_no_position(text: str) -> None:
     """Full-width digits, signs and anything out of range are refused."""
@@ -218,7 +235,9 @@ def test_other_texts_are_no_position(text: str) -> None:
         Position.parse(text)
 
 
-@pytest.mark.parametrize("code", ["", "005930", "a005930", "A00593", "A0059300", "A005930\n", "A00593'", "A００5930"])
+@pytest.mark.parametrize(
+    "code", ["", "005930", "a005930", "A00593", "A0059300", "A005930\n", "A00593'", "A００5930"]
+)
 def test_what_is_no_product_code_does_not_come_back_from_redis(code: str) -> None:
     """It would get into statements, and one such entry would stop whoever reads the stream."""
     stored = json.loads(parse(golden()).to_json()) | {"code": code}
@@ -247,7 +266,9 @@ def test_age_is_measured_from_receipt_and_never_negative() -> None:
         (70_000, None, None, None),
     ],
 )
-def test_the_change_against_the_base(price: int, base: int | None, change: int | None, rate: int | None) -> None:
+def test_the_change_against_the_base(
+    price: int, base: int | None, change: int | None, rate: int | None
+) -> None:
     """In won and in basis points, rounded half away from zero alike on both sides; unknown without a base."""
     tick = parse(golden(close=price, base=base))
     assert (tick.change, tick.change_rate_bp) == (change, rate)

@@ -24,7 +24,9 @@ def client(valkey_url: str) -> Iterator[Redis]:
 
 def write(client: Redis, *places: Position) -> None:
     for place in places:
-        tick = Tick(code="A005930", price=70_000, volume=1, traded_at=NOW, received_at=NOW, position=place)
+        tick = Tick(
+            code="A005930", price=70_000, volume=1, traded_at=NOW, received_at=NOW, position=place
+        )
         client.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(place))
 
 
@@ -78,7 +80,9 @@ def test_rubbish_in_the_stream_is_passed_over(client: Redis) -> None:
     client.xadd(keys.TICK_STREAM, {"other": "1"}, id="1-0")
     client.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: "{}"}, id="2-0")
     write(client, Position(3, 0))
-    tick = Tick(code="A005930", price=1, volume=1, traded_at=NOW, received_at=NOW, position=Position(9, 9))
+    tick = Tick(
+        code="A005930", price=1, volume=1, traded_at=NOW, received_at=NOW, position=Position(9, 9)
+    )
     client.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id="4-0")
     part = TickStream(client).after(None, limit=10)
     assert ([tick.position for tick in part.ticks], part.end) == (places(3), Position(4, 0))

@@ -29,6 +29,8 @@ def test_anything_else_is_none(text: str) -> None:
     assert trade_topic_named(text) is None
 
 
-@pytest.mark.parametrize("text", ["A005930", "005930", " a005930 ", "/topic/v1/kr/stock/trade/A005930"])
+@pytest.mark.parametrize(
+    "text", ["A005930", "005930", " a005930 ", "/topic/v1/kr/stock/trade/A005930"]
+)
 def test_a_person_may_name_it_by_its_code(text: str) -> None:
     assert trade_topic_named(text) == "/topic/v1/kr/stock/trade/A005930"

@@ -12,9 +12,24 @@ from trading.metrics import counting
 from trading.metrics.families import FAMILIES
 
 CALLS: list[tuple[Callable[[], None], str, dict[str, str], float]] = [
-    (lambda: counting.request_began("GET"), "stocking_http_requests_in_flight", {"method": "GET"}, 1),
-    (lambda: counting.request_ended("GET"), "stocking_http_requests_in_flight", {"method": "GET"}, -1),
-    (lambda: counting.request_began("BREW"), "stocking_http_requests_in_flight", {"method": "other"}, 1),
+    (
+        lambda: counting.request_began("GET"),
+        "stocking_http_requests_in_flight",
+        {"method": "GET"},
+        1,
+    ),
+    (
+        lambda: counting.request_ended("GET"),
+        "stocking_http_requests_in_flight",
+        {"method": "GET"},
+        -1,
+    ),
+    (
+        lambda: counting.request_began("BREW"),
+        "stocking_http_requests_in_flight",
+        {"method": "other"},
+        1,
+    ),
     (
         lambda: counting.request_answered("GET", "/a/<b>", 200, seconds=0.3),
         "stocking_http_request_duration_seconds_sum",
@@ -27,7 +42,12 @@ CALLS: list[tuple[Callable[[], None], str, dict[str, str], float]] = [
         {"method": "other", "rule": "none", "status": "404"},
         1,
     ),
-    (lambda: counting.problem_answered("forbidden"), "stocking_problems_total", {"code": "forbidden"}, 1),
+    (
+        lambda: counting.problem_answered("forbidden"),
+        "stocking_problems_total",
+        {"code": "forbidden"},
+        1,
+    ),
     (
         lambda: counting.order_accepted("BUY", "MARKET"),
         "stocking_orders_accepted_total",
@@ -46,10 +66,30 @@ CALLS: list[tuple[Callable[[], None], str, dict[str, str], float]] = [
         {"side": "SELL", "rule": "last-trade"},
         3,
     ),
-    (lambda: counting.executions_booked("settle", 5), "stocking_executions_booked_total", {"stage": "settle"}, 5),
-    (lambda: counting.payment_looked_at("credit"), "stocking_payment_looks_total", {"action": "credit"}, 1),
-    (lambda: counting.payment_looked_at(None), "stocking_payment_looks_total", {"action": "unanswered"}, 1),
-    (lambda: counting.refund_finished("FAILED"), "stocking_refunds_finished_total", {"status": "FAILED"}, 1),
+    (
+        lambda: counting.executions_booked("settle", 5),
+        "stocking_executions_booked_total",
+        {"stage": "settle"},
+        5,
+    ),
+    (
+        lambda: counting.payment_looked_at("credit"),
+        "stocking_payment_looks_total",
+        {"action": "credit"},
+        1,
+    ),
+    (
+        lambda: counting.payment_looked_at(None),
+        "stocking_payment_looks_total",
+        {"action": "unanswered"},
+        1,
+    ),
+    (
+        lambda: counting.refund_finished("FAILED"),
+        "stocking_refunds_finished_total",
+        {"status": "FAILED"},
+        1,
+    ),
     (lambda: counting.task_began("t"), "stocking_tasks_running", {"task": "t"}, 1),
     (
         lambda: counting.task_ended("t", "done", seconds=2),
@@ -57,17 +97,37 @@ CALLS: list[tuple[Callable[[], None], str, dict[str, str], float]] = [
         {"task": "t", "outcome": "done"},
         1,
     ),
-    (lambda: counting.task_ended("t", None, seconds=2), "stocking_tasks_running", {"task": "t"}, -1),
-    (lambda: counting.task_was_ended("t", "lost"), "stocking_tasks_total", {"task": "t", "outcome": "lost"}, 1),
+    (
+        lambda: counting.task_ended("t", None, seconds=2),
+        "stocking_tasks_running",
+        {"task": "t"},
+        -1,
+    ),
+    (
+        lambda: counting.task_was_ended("t", "lost"),
+        "stocking_tasks_total",
+        {"task": "t", "outcome": "lost"},
+        1,
+    ),
     (lambda: counting.wakeups_lost("t", 4), "stocking_wakeups_lost_total", {"task": "t"}, 4),
-    (lambda: counting.sweep_found("execute", 2), "stocking_sweep_found_total", {"stage": "execute"}, 2),
+    (
+        lambda: counting.sweep_found("execute", 2),
+        "stocking_sweep_found_total",
+        {"stage": "execute"},
+        2,
+    ),
     (
         lambda: counting.transaction_retried("deadlock"),
         "stocking_transactions_retried_total",
         {"reason": "deadlock"},
         1,
     ),
-    (lambda: counting.ticks_read("r", 9, gap=False), "stocking_ticks_read_total", {"reader": "r"}, 9),
+    (
+        lambda: counting.ticks_read("r", 9, gap=False),
+        "stocking_ticks_read_total",
+        {"reader": "r"},
+        9,
+    ),
     (lambda: counting.ticks_read("r", 0, gap=True), "stocking_tick_gaps_total", {"reader": "r"}, 1),
     (lambda: counting.beat_message_sent("t"), "stocking_beat_messages_total", {"task": "t"}, 1),
 ]
@@ -103,7 +163,10 @@ def test_what_begins_with_zero_is_told_before_it_happens() -> None:
     counting.begin_with_zero(codes=["a-code"], tasks=["a-task"], sent=["a-message"])
 
     assert counting.COUNTED.get_sample_value("stocking_problems_total", {"code": "a-code"}) == 0
-    assert counting.COUNTED.get_sample_value("stocking_beat_messages_total", {"task": "a-message"}) == 0
+    assert (
+        counting.COUNTED.get_sample_value("stocking_beat_messages_total", {"task": "a-message"})
+        == 0
+    )
     assert counting.COUNTED.get_sample_value("stocking_wakeups_lost_total", {"task": "a-task"}) == 0
     for outcome in counting.OUTCOMES:
         labels = {"task": "a-task", "outcome": outcome}
@@ -113,7 +176,11 @@ def test_what_begins_with_zero_is_told_before_it_happens() -> None:
 def run(program: str) -> str:
     """What a fresh process prints; it must end well."""
     ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

@@ -16,7 +16,9 @@ def test_a_name_says_whose_it_is_and_in_what_it_counts(family: Family) -> None:
     """Ours by its first word; counters and nothing else end with total; times are seconds, never fractions of them."""
     assert re.fullmatch(r"stocking(_[a-z]+)+", family.name)
     assert family.name.endswith("_total") == (family.kind is Kind.COUNTER)
-    assert not re.search(r"_(ms|milliseconds|minutes|hours|percent|bytes|count|sum|bucket)\b", family.name)
+    assert not re.search(
+        r"_(ms|milliseconds|minutes|hours|percent|bytes|count|sum|bucket)\b", family.name
+    )
     if re.search("_(age|duration|lag|silent|behind|timestamp)(_|$)", family.name):
         assert family.name.endswith("_seconds")
 

@@ -62,7 +62,11 @@ FAMILY = """
 
 def run(program: str) -> list[str]:
     ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.splitlines()
@@ -101,7 +105,11 @@ def left_over(place: Path, name: str, *, age_s: float = 3_600) -> Path:
 
 def test_what_dead_processes_left_is_removed_and_nothing_else(place: Path) -> None:
     """A folder in which somebody lives is locked, one that is being made is young, and others' folders have other names."""
-    dead, young, foreign = left_over(place, "dead"), left_over(place, "young", age_s=5), place / "another"
+    dead, young, foreign = (
+        left_over(place, "dead"),
+        left_over(place, "young", age_s=5),
+        place / "another",
+    )
     foreign.mkdir()
     alive = left_over(place, "alive")
     descriptor = os.open(alive, os.O_RDONLY)

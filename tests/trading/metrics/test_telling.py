@@ -38,7 +38,11 @@ def test_a_process_tells_at_its_port(registry: CollectorRegistry) -> None:
 
     wait_until(lambda: answers(port), what="the server")
     answer = requests.get(f"http://127.0.0.1:{port}{telling.PATH}", timeout=5)
-    told = {sample.name for family in text_string_to_metric_families(answer.text) for sample in family.samples}
+    told = {
+        sample.name
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
     assert answer.status_code == 200
     assert {"stocking_things_total", "process_resident_memory_bytes"} <= told
     assert not {name for name in told if name.endswith("_created")}

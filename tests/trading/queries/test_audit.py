@@ -36,13 +36,22 @@ def changed(member: str, value: int | str) -> str:
 # The checks that must find it (by the numbers of their names), and the damage done with constraints off.
 DAMAGE = [
     ({"1a", "7"}, "UPDATE virtual_balances SET cash_balance = cash_balance + 1"),
-    ({"1b"}, "UPDATE transactions SET cash_before = cash_before + 1, cash_after = cash_after + 1 WHERE sequence = 3"),
+    (
+        {"1b"},
+        "UPDATE transactions SET cash_before = cash_before + 1, cash_after = cash_after + 1 WHERE sequence = 3",
+    ),
     ({"1b"}, "UPDATE transactions SET cash_after = cash_after + 1 WHERE sequence = 6"),
     ({"1a", "1b", "1c"}, f"DELETE FROM transactions WHERE {LAST_DEPOSIT}"),
     ({"1a", "1c", "4b"}, "DELETE FROM transactions WHERE transaction_type = 'SELL'"),
     ({"1c"}, "UPDATE virtual_balances SET transaction_count = transaction_count + 1"),
-    ({"1a", "1b"}, "UPDATE transactions SET amount = amount + 1, cash_after = cash_after + 1 WHERE sequence = 1"),
-    ({"1a", "1b", "4b"}, "UPDATE transactions SET commission = commission + 1 WHERE transaction_type = 'BUY'"),
+    (
+        {"1a", "1b"},
+        "UPDATE transactions SET amount = amount + 1, cash_after = cash_after + 1 WHERE sequence = 1",
+    ),
+    (
+        {"1a", "1b", "4b"},
+        "UPDATE transactions SET commission = commission + 1 WHERE transaction_type = 'BUY'",
+    ),
     ({"1a"}, "DELETE FROM virtual_balances"),
     ({"2a"}, "UPDATE virtual_balances SET reserved_cash = reserved_cash + 1"),
     ({"2a", "2b"}, "UPDATE orders SET reserved_cash = 5 WHERE side = 'BUY' AND status = 'FILLED'"),
@@ -66,7 +75,10 @@ DAMAGE = [
     ({"4c"}, "DELETE FROM orders WHERE status = 'FILLED'"),
     ({"6"}, "UPDATE transactions SET execution_id = NULL WHERE transaction_type = 'BUY'"),
     ({"2d"}, "UPDATE orders SET reserved_cash = reserved_cash - 400000 WHERE limit_price = 60000"),
-    ({"2d"}, "UPDATE orders SET limit_price = limit_price + 1000, book_price = limit_price WHERE limit_price = 60000"),
+    (
+        {"2d"},
+        "UPDATE orders SET limit_price = limit_price + 1000, book_price = limit_price WHERE limit_price = 60000",
+    ),
     ({"2a", "2d"}, "UPDATE orders SET reserved_cash = 1 WHERE side = 'SELL'"),
     ({"8a"}, "UPDATE orders SET wake_at = NULL WHERE book_price IS NULL"),
     ({"8a"}, "UPDATE orders SET finished_at = accepted_at WHERE status = 'PENDING'"),
@@ -74,27 +86,48 @@ DAMAGE = [
     ({"8a"}, "UPDATE orders SET arriving = 1 WHERE status = 'FILLED'"),
     ({"8a", "8c"}, "UPDATE orders SET status = 'CANCELLED' WHERE limit_price = 69000"),
     ({"8b"}, "UPDATE orders SET book_price = book_price + 100 WHERE limit_price = 60000"),
-    ({"8b"}, "UPDATE orders SET book_price = NULL, wake_at = accepted_at WHERE limit_price = 60000"),
+    (
+        {"8b"},
+        "UPDATE orders SET book_price = NULL, wake_at = accepted_at WHERE limit_price = 60000",
+    ),
     ({"8b"}, "UPDATE order_touches SET quantity = quantity - 1"),
     ({"8b"}, "DELETE FROM order_touches"),
     ({"8c"}, "UPDATE orders SET wake_at = NULL WHERE limit_price = 69000"),
     ({"8c"}, "UPDATE order_touches SET price = price + 1"),
-    ({"8c"}, "UPDATE orders SET accepted_position = accepted_position + 1000000000 WHERE limit_price = 69000"),
+    (
+        {"8c"},
+        "UPDATE orders SET accepted_position = accepted_position + 1000000000 WHERE limit_price = 69000",
+    ),
     ({"8c"}, "DELETE FROM orders WHERE limit_price = 69000"),
-    ({"8d"}, "UPDATE order_executions SET tick_price = tick_price + 1 WHERE rule = 'market-at-last-trade'"),
+    (
+        {"8d"},
+        "UPDATE order_executions SET tick_price = tick_price + 1 WHERE rule = 'market-at-last-trade'",
+    ),
     ({"8d"}, "UPDATE order_executions SET tick_price = price + 1 WHERE rule = 'resting-at-limit'"),
-    ({"8d"}, "UPDATE order_executions SET rule = 'market-at-print', tick_price = price - 1 WHERE side = 'SELL'"),
-    ({"8e"}, "UPDATE orders SET limit_price = limit_price - 100 WHERE order_type = 'LIMIT' AND status = 'FILLED'"),
+    (
+        {"8d"},
+        "UPDATE order_executions SET rule = 'market-at-print', tick_price = price - 1 WHERE side = 'SELL'",
+    ),
+    (
+        {"8e"},
+        "UPDATE orders SET limit_price = limit_price - 100 WHERE order_type = 'LIMIT' AND status = 'FILLED'",
+    ),
     ({"8e"}, "UPDATE order_executions SET tick_position = 1 WHERE rule = 'resting-at-limit'"),
     (
         {"8f"},
         "UPDATE order_executions SET rule = 'market-at-print', tick_position = 1, fill_number = quantity, order_id = (SELECT id FROM orders WHERE limit_price = 69500)",
     ),
     ({"9a"}, "UPDATE account_event_heads SET last_id = last_id + 1"),
-    ({"9a"}, "UPDATE account_events SET id = id + 1 WHERE id = (SELECT last_id FROM account_event_heads)"),
+    (
+        {"9a"},
+        "UPDATE account_events SET id = id + 1 WHERE id = (SELECT last_id FROM account_event_heads)",
+    ),
     ({"9a", "9b"}, "DELETE FROM account_events WHERE data LIKE '%WITHDRAW%'"),
     ({"9b"}, "UPDATE virtual_balances SET cash_balance = cash_balance + 1"),
-    ({"9b"}, f"UPDATE account_events SET data = {changed('cash_balance_after', 1)} WHERE data LIKE '%WITHDRAW%'"),
+    (
+        {"9b"},
+        f"UPDATE account_events SET data = {changed('cash_balance_after', 1)} WHERE data LIKE '%WITHDRAW%'",
+    ),
     ({"9c"}, f"UPDATE account_events SET data = {changed('status', 'CANCELLED')} WHERE {FILLED}"),
     ({"9c"}, f"UPDATE account_events SET data = {changed('executed_quantity', 1)} WHERE {FILLED}"),
     ({"9c"}, "UPDATE orders SET quantity = quantity + 1 WHERE limit_price = 60000"),
@@ -109,8 +142,14 @@ DAMAGE = [
     ({"9e"}, "UPDATE portfolios SET realized_profit = realized_profit + 1"),
     ({"9e"}, "DELETE FROM portfolios"),
     ({"10a"}, "UPDATE account_days SET cash_balance = cash_balance + 1"),
-    ({"10a", "10b"}, "UPDATE account_days SET last_sequence = last_sequence - 1 WHERE last_sequence > 1"),
-    ({"10a"}, "UPDATE account_days SET ended_at = (SELECT MIN(transaction_date) FROM transactions)"),
+    (
+        {"10a", "10b"},
+        "UPDATE account_days SET last_sequence = last_sequence - 1 WHERE last_sequence > 1",
+    ),
+    (
+        {"10a"},
+        "UPDATE account_days SET ended_at = (SELECT MIN(transaction_date) FROM transactions)",
+    ),
     ({"10b"}, "UPDATE account_days SET net_flow = net_flow + 1"),
     ({"10b"}, "UPDATE account_days SET paid_out = paid_out + 1"),
     ({"10b"}, "UPDATE account_days SET ended_at = '2026-11-30'"),
@@ -140,11 +179,20 @@ DAMAGE = [
     ({"5a"}, "UPDATE payments SET credited_at = NULL"),
     ({"5a"}, "UPDATE payments SET status = 'EXPIRED'"),
     ({"5a", "1a"}, "DELETE FROM transactions WHERE credit_of IS NOT NULL"),
-    ({"5a"}, f"UPDATE transactions SET credit_of = NULL, user_id = {NOBODY} WHERE credit_of IS NOT NULL"),
+    (
+        {"5a"},
+        f"UPDATE transactions SET credit_of = NULL, user_id = {NOBODY} WHERE credit_of IS NOT NULL",
+    ),
     ({"5a"}, "UPDATE transactions SET transaction_type = 'DIVIDEND' WHERE credit_of IS NOT NULL"),
     ({"5b", "5c"}, "UPDATE payment_cancellations SET amount = amount + 1"),
-    ({"5b"}, f"UPDATE transactions SET user_id = {NOBODY} WHERE amount = 3000 AND transaction_type = 'REFUND'"),
-    ({"5b"}, "UPDATE transactions SET reversal_of = NULL WHERE amount = 3000 AND transaction_type = 'REFUND'"),
+    (
+        {"5b"},
+        f"UPDATE transactions SET user_id = {NOBODY} WHERE amount = 3000 AND transaction_type = 'REFUND'",
+    ),
+    (
+        {"5b"},
+        "UPDATE transactions SET reversal_of = NULL WHERE amount = 3000 AND transaction_type = 'REFUND'",
+    ),
     ({"5b", "5c", "5d"}, "DELETE FROM payment_cancellations WHERE amount = 3000"),
     ({"5c"}, "UPDATE payments SET reversed_amount = reversed_amount + 1"),
     ({"5c"}, "UPDATE payments SET status = 'CANCELLED'"),
@@ -157,12 +205,18 @@ DAMAGE = [
     ({"5e", "1a"}, "UPDATE virtual_balances SET cash_balance = reserved_cash - 6000, debt = 6000"),
     ({"5f"}, "UPDATE payments SET status = 'PENDING', wake_at = NULL"),
     ({"5f"}, "UPDATE payment_refunds SET wake_at = NULL WHERE status = 'REQUESTED'"),
-    ({"7"}, "UPDATE order_executions SET realized_profit = realized_profit + 1 WHERE side = 'SELL'"),
+    (
+        {"7"},
+        "UPDATE order_executions SET realized_profit = realized_profit + 1 WHERE side = 'SELL'",
+    ),
 ]
 
 
 # What leaves rows without the one that says whose they are. A foreign key refuses that, and the audit of single accounts can't see it.
-ORPHANING = ("DELETE FROM orders WHERE limit_price = 69000", "DELETE FROM watchlist_items WHERE stock_code = 'A005930'")
+ORPHANING = (
+    "DELETE FROM orders WHERE limit_price = 69000",
+    "DELETE FROM watchlist_items WHERE stock_code = 'A005930'",
+)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "mariadb"])
@@ -242,14 +296,18 @@ def test_damage_is_found_and_shown(unguarded: Connection, found_by: set[str], da
     """The checks that guard what was damaged report it, with rows that name what is wrong."""
     assert unguarded.execute(text(damage)).rowcount > 0
 
-    breached = {finding.name.split()[0]: finding for finding in findings_of(unguarded) if finding.breaches}
+    breached = {
+        finding.name.split()[0]: finding for finding in findings_of(unguarded) if finding.breaches
+    }
 
     assert found_by <= set(breached)
     assert all(finding.sample and "=" in finding.sample[0] for finding in breached.values())
 
 
 @pytest.mark.parametrize(("found_by", "damage"), [one for one in DAMAGE if one[1] not in ORPHANING])
-def test_damage_is_found_by_the_audit_of_its_account(unguarded: Connection, found_by: set[str], damage: str) -> None:
+def test_damage_is_found_by_the_audit_of_its_account(
+    unguarded: Connection, found_by: set[str], damage: str
+) -> None:
     """The same checks on the rows of single accounts find the same; what was moved to another account is found there or where it is missing."""
     users = unguarded.execute(text(f"SELECT id FROM users UNION SELECT {NOBODY}")).all()
     accounts = sorted(UUID(bytes=bytes(row.id)) for row in users)
@@ -267,14 +325,23 @@ def test_a_breach_is_told_of_its_own_account(books: Books) -> None:
     accounts = sorted(books.user() for _ in range(3))
     for user in accounts:
         bought(books, user, 3)
-    assert books.core.database.snapshot(lambda session: audit_accounts(session, accounts)).breaches == []
+    assert (
+        books.core.database.snapshot(lambda session: audit_accounts(session, accounts)).breaches
+        == []
+    )
     _first, other, _last = accounts
-    wrong = text("UPDATE virtual_balances SET cash_balance = cash_balance + 1 WHERE user_id = :user")
+    wrong = text(
+        "UPDATE virtual_balances SET cash_balance = cash_balance + 1 WHERE user_id = :user"
+    )
 
     books.do(lambda session: session.execute(wrong, {"user": other.bytes}))
     found = books.core.database.snapshot(lambda session: audit_accounts(session, accounts)).breaches
 
-    assert {(breach.user_id, breach.check_number) for breach in found} == {(other, "1a"), (other, "7"), (other, "9b")}
+    assert {(breach.user_id, breach.check_number) for breach in found} == {
+        (other, "1a"),
+        (other, "7"),
+        (other, "9b"),
+    }
     assert all("=" in breach.sample for breach in found)
 
 
@@ -287,19 +354,28 @@ def test_every_table_that_a_check_reads_can_be_narrowed_to_accounts() -> None:
 
 def test_every_check_is_tried() -> None:
     """A new check needs damage here that it finds."""
-    assert set().union(*(found_by for found_by, _ in DAMAGE)) == {check.name.split()[0] for check in CHECKS}
+    assert set().union(*(found_by for found_by, _ in DAMAGE)) == {
+        check.name.split()[0] for check in CHECKS
+    }
 
 
 def test_sound_books_pass_with_their_figures(traded: Books) -> None:
     """No breach, every check looked at something, and the figures are those of the books."""
-    findings = {one.name.split()[0]: one for one in traded.core.database.snapshot(lambda s: list(audit(s)))}
+    findings = {
+        one.name.split()[0]: one for one in traded.core.database.snapshot(lambda s: list(audit(s)))
+    }
     assert [one.name for one in findings.values() if one.breaches] == []
     assert all(one.checked and not one.sample for one in findings.values())
     assert findings["1b"].figure == findings["1b"].checked == 10
     assert findings["3a"].figure == 7
     assert findings["4a"].figure == 15
     assert (findings["2d"].figure, findings["8b"].figure) == (5 * 60_000 + 2 * 69_000, 7)
-    assert (findings["8a"].figure, findings["8c"].figure, findings["8e"].figure, findings["8f"].figure) == (1, 2, 1, 1)
+    assert (
+        findings["8a"].figure,
+        findings["8c"].figure,
+        findings["8e"].figure,
+        findings["8f"].figure,
+    ) == (1, 2, 1, 1)
 
 
 def test_empty_books_pass(books: Books) -> None:
@@ -312,7 +388,9 @@ def test_many_faults_are_counted_and_some_shown(books: Books) -> None:
     for _ in range(SAMPLE + 2):
         books.user()
     books.core.database.transaction(
-        lambda session: session.execute(text("UPDATE virtual_balances SET cash_balance = cash_balance + 1")),
+        lambda session: session.execute(
+            text("UPDATE virtual_balances SET cash_balance = cash_balance + 1")
+        ),
         landed=nothing_to_find,
     )
     (finding, *_) = books.breaches()

@@ -21,11 +21,15 @@ CLOSED = DayChange(FRIDAY, closed=True, delay_minutes=0, note="임시공휴일")
 
 
 def change_day(core: Core, change: DayChange) -> None:
-    core.database.transaction(lambda session: set_day(session, change, now=core.clock()), landed=nothing_to_find)
+    core.database.transaction(
+        lambda session: set_day(session, change, now=core.clock()), landed=nothing_to_find
+    )
 
 
 def forget(core: Core, day: date) -> bool:
-    return core.database.transaction(lambda session: forget_day(session, day), landed=nothing_to_find)
+    return core.database.transaction(
+        lambda session: forget_day(session, day), landed=nothing_to_find
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +76,10 @@ def test_many_threads_look_once(books: Books) -> None:
     """However many requests come in while the corrections are old, one statement is sent; nobody waits for it but at the start."""
     hours = CorrectedHours(books.core.database, books.clock)
     for _ in range(2):
-        with statements_counted(books.core.database.engine) as sent, ThreadPoolExecutor(8) as threads:
+        with (
+            statements_counted(books.core.database.engine) as sent,
+            ThreadPoolExecutor(8) as threads,
+        ):
             found = list(threads.map(lambda _n: hours.now(), range(32)))
         assert len([statement for statement in sent if "exchange_days" in statement]) == 1
         assert len(set(map(id, found))) == 1
@@ -101,7 +108,9 @@ def test_looking_again_and_finding_the_same_keeps_what_was_computed(books: Books
 def test_without_a_database_the_computed_calendar_counts(tmp_path: Path) -> None:
     """A process that could never read a correction still knows holidays, and says so in its log, once in half a minute."""
     now = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
-    settings = settings_for(f"sqlite:///{tmp_path / 'empty.db'}", "redis://127.0.0.1:1/0", market_hours="krx")
+    settings = settings_for(
+        f"sqlite:///{tmp_path / 'empty.db'}", "redis://127.0.0.1:1/0", market_hours="krx"
+    )
     core = trading_core.build(settings, clock=lambda: now)
 
     with capture_logs() as lines:

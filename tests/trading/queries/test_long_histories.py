@@ -28,7 +28,9 @@ from tests.trading.steps import bought
         ("uq_transactions_user_id_sequence", "SELECT * FROM transactions WHERE user_id = :user ORDER BY sequence DESC LIMIT 21"),
     ],
 )  # fmt: skip
-def test_mariadb_goes_by_the_index_that_is_made_for_it(mariadb_books: Books, index: str, read: str) -> None:
+def test_mariadb_goes_by_the_index_that_is_made_for_it(
+    mariadb_books: Books, index: str, read: str
+) -> None:
     """The first of these went through every user's fills of every stock before it had an index."""
     users = [mariadb_books.user() for _ in range(4)]
     for _ in range(15):

@@ -41,7 +41,9 @@ def facts_of(books: Books, user: UUID, order_id: UUID) -> OrderFacts:
     )
 
 
-def waits(books: Books, user: UUID, order: OrderRecord, *, market_available: bool = True) -> Waiting:
+def waits(
+    books: Books, user: UUID, order: OrderRecord, *, market_available: bool = True
+) -> Waiting:
     """What an order waits for now."""
     tick = books.core.quotes.last_tick(order.stock_code) if market_available else None
     return waiting_of(
@@ -59,7 +61,11 @@ def reasons(books: Books, user: UUID, order: OrderRecord, **more: Any) -> list[s
 
 
 def halt_trading(books: Books) -> None:
-    books.do(lambda session: halt(session, halt_id=new_id(), by=books.user(), reason=None, now=books.clock()))
+    books.do(
+        lambda session: halt(
+            session, halt_id=new_id(), by=books.user(), reason=None, now=books.clock()
+        )
+    )
 
 
 @pytest.fixture
@@ -84,7 +90,12 @@ def test_an_order_beyond_the_market_waits_for_its_price(books: Books) -> None:
 
     assert (waiting.stage, waiting.reasons) == (Stage.IN_BOOK, (R.PRICE_NOT_MET,))
     assert waiting.distance == Distance(won=1_000, basis_points=143, steps=10)
-    assert (waiting.price, waiting.quantity, waiting.tick_age_ms, waiting.next_look_at) == (69_000, 10, 0, None)
+    assert (waiting.price, waiting.quantity, waiting.tick_age_ms, waiting.next_look_at) == (
+        69_000,
+        10,
+        0,
+        None,
+    )
     assert waiting.expires_at == datetime(2026, 11, 20, 15, tzinfo=UTC)
 
 
@@ -93,7 +104,9 @@ def test_a_lasting_order_does_not_expire(books: Books) -> None:
     user = books.user()
     books.tick(70_000)
 
-    waiting = waits(books, user, books.place(user, Side.BUY, 1, limit=69_000, time_in_force=TimeInForce.GTC))
+    waiting = waits(
+        books, user, books.place(user, Side.BUY, 1, limit=69_000, time_in_force=TimeInForce.GTC)
+    )
 
     assert waiting.expires_at is None
 
@@ -107,7 +120,11 @@ def test_an_order_with_a_worker_is_being_executed(books: Books) -> None:
     resting = books.place(user, Side.BUY, 1, limit=69_000)
 
     assert reasons(books, user, at_market) == reasons(books, user, marketable) == ["being-executed"]
-    assert waits(books, user, at_market).stage is waits(books, user, marketable).stage is Stage.IN_EXECUTION
+    assert (
+        waits(books, user, at_market).stage
+        is waits(books, user, marketable).stage
+        is Stage.IN_EXECUTION
+    )
     assert waits(books, user, at_market).distance is None
     assert waits(books, user, marketable).distance == Distance(0, 0, 0)
     books.tick(68_000)
@@ -219,7 +236,12 @@ def test_every_stop_is_named(books: Books) -> None:
     [
         ("2026-11-20T10:00", SAMSUNG, ["price-not-met"], None),
         ("2026-11-20T15:29", SAMSUNG, ["price-not-met"], None),
-        ("2026-11-20T15:45", SAMSUNG, ["closed-session", "stale-feed", "price-not-met"], "2026-11-20T16:00"),
+        (
+            "2026-11-20T15:45",
+            SAMSUNG,
+            ["closed-session", "stale-feed", "price-not-met"],
+            "2026-11-20T16:00",
+        ),
         ("2026-11-20T17:00", SAMSUNG, ["price-not-met"], None),
         (
             "2026-11-20T17:00",
@@ -227,8 +249,18 @@ def test_every_stop_is_named(books: Books) -> None:
             ["closed-session", "print-outside-session", "price-not-met"],
             "2026-11-23T09:00",
         ),
-        ("2026-11-20T21:00", SAMSUNG, ["closed-session", "stale-feed", "price-not-met"], "2026-11-23T09:00"),
-        ("2026-11-21T12:00", SAMSUNG, ["closed-session", "stale-feed", "price-not-met"], "2026-11-23T09:00"),
+        (
+            "2026-11-20T21:00",
+            SAMSUNG,
+            ["closed-session", "stale-feed", "price-not-met"],
+            "2026-11-23T09:00",
+        ),
+        (
+            "2026-11-21T12:00",
+            SAMSUNG,
+            ["closed-session", "stale-feed", "price-not-met"],
+            "2026-11-23T09:00",
+        ),
     ],
 )
 def test_a_closed_market_opens_again(
@@ -278,7 +310,11 @@ def test_what_was_traded_during_a_halt_fills_nothing_afterwards(books: Books) ->
     user, administrator = books.user(), books.user()
     books.tick(70_000)
     order = books.place(user, Side.BUY, 1, limit=69_000)
-    books.do(lambda session: halt(session, halt_id=new_id(), by=administrator, reason=None, now=books.clock()))
+    books.do(
+        lambda session: halt(
+            session, halt_id=new_id(), by=administrator, reason=None, now=books.clock()
+        )
+    )
     books.clock.advance(seconds=1)
     books.tick(68_000)
     books.clock.advance(seconds=1)
@@ -334,7 +370,11 @@ def test_the_rate_of_another_market_is_not_told_for_the_one_applied(books: Books
 
     (sold,) = explained_fills(facts)
 
-    assert [(charge.rate_ppm, charge.amount) for charge in sold.charges] == [(150, 42), (None, 140), (None, 420)]
+    assert [(charge.rate_ppm, charge.amount) for charge in sold.charges] == [
+        (150, 42),
+        (None, 140),
+        (None, 420),
+    ]
 
 
 def test_stages_that_are_not_done_have_no_time(books: Books) -> None:

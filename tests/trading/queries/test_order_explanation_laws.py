@@ -30,9 +30,13 @@ def _facts(side: Side, limit: int | None, kind: StockKind = "STOCK", **changed: 
     return OrderFacts(order=order, **(known | changed))
 
 
-def _tick(price: int, age_s: int = 0, now: datetime = datetime(2026, 11, 20, 1, tzinfo=UTC)) -> Tick:
+def _tick(
+    price: int, age_s: int = 0, now: datetime = datetime(2026, 11, 20, 1, tzinfo=UTC)
+) -> Tick:
     at = now - timedelta(seconds=age_s)
-    return Tick(code=SAMSUNG, price=price, volume=1, traded_at=at, received_at=at, position=Position(1, 1))
+    return Tick(
+        code=SAMSUNG, price=price, volume=1, traded_at=at, received_at=at, position=Position(1, 1)
+    )
 
 
 def _halt(halted_at: datetime, resumed_at: datetime | None) -> HaltRecord:
@@ -42,8 +46,15 @@ def _halt(halted_at: datetime, resumed_at: datetime | None) -> HaltRecord:
 prices = st.integers(1, 3_000) | st.integers(1_900, 60_000) | st.integers(190_000, 700_000)
 
 
-@given(side=st.sampled_from(Side), limit=prices, away=st.integers(0, 5_000), kind=st.sampled_from(["STOCK", "ETF"]))
-def test_steps_are_the_legal_prices_on_the_way(side: Side, limit: int, away: int, kind: StockKind) -> None:
+@given(
+    side=st.sampled_from(Side),
+    limit=prices,
+    away=st.integers(0, 5_000),
+    kind=st.sampled_from(["STOCK", "ETF"]),
+)
+def test_steps_are_the_legal_prices_on_the_way(
+    side: Side, limit: int, away: int, kind: StockKind
+) -> None:
     """Counted one by one, from the last trade, which may be at half a step, to the limit, across the bounds of the grid."""
     while not is_on_grid(limit, kind):
         limit += 1
@@ -70,7 +81,9 @@ def test_an_open_order_never_waits_without_a_reason(data: st.DataObject) -> None
     """Whatever the database and the market say."""
     limit = data.draw(st.none() | st.just(70_000))
     in_book = data.draw(st.booleans())
-    now = datetime(2026, 11, 20, 1, tzinfo=UTC) + data.draw(st.sampled_from([timedelta(), timedelta(days=1)]))
+    now = datetime(2026, 11, 20, 1, tzinfo=UTC) + data.draw(
+        st.sampled_from([timedelta(), timedelta(days=1)])
+    )
     hours = st.sampled_from([now - timedelta(hours=hours) for hours in (0, 1, 2, 30)])
     facts = _facts(
         data.draw(st.sampled_from(Side)),
@@ -89,7 +102,10 @@ def test_an_open_order_never_waits_without_a_reason(data: st.DataObject) -> None
     waiting = waiting_of(
         facts,
         data.draw(
-            st.none() | st.builds(_tick, st.sampled_from([69_000, 70_000, 71_000]), st.sampled_from([0, 60]), hours)
+            st.none()
+            | st.builds(
+                _tick, st.sampled_from([69_000, 70_000, 71_000]), st.sampled_from([0, 60]), hours
+            )
         ),
         market_available=data.draw(st.booleans()),
         hours=AlwaysOpen(),

@@ -22,7 +22,9 @@ def summary(books: Books, user: UUID, **period: Any) -> OrderSummary:
 def by_hand(books: Books, user: UUID, side: Side, stock_code: str | None = None) -> SideTotals:
     """The same totals, added up from a user's orders one by one."""
     orders = books.core.database.read(
-        lambda session: orders_of(session, user_id=user, limit=100, side=side, stock_code=stock_code)
+        lambda session: orders_of(
+            session, user_id=user, limit=100, side=side, stock_code=stock_code
+        )
     ).items
     fills = [fill for order in orders for fill in order.executions]
     return SideTotals(
@@ -63,12 +65,18 @@ def trader(books: Books) -> UUID:
 
 
 @pytest.mark.parametrize("stock_code", [None, SAMSUNG, HYNIX, "A035720"])
-def test_the_totals_are_those_of_the_orders(books: Books, trader: UUID, stock_code: str | None) -> None:
+def test_the_totals_are_those_of_the_orders(
+    books: Books, trader: UUID, stock_code: str | None
+) -> None:
     """Whole or of one stock, each side is what its orders and fills add up to."""
     found = summary(books, trader, stock_code=stock_code)
 
     assert found.by_side == {side: by_hand(books, trader, side, stock_code) for side in Side}
-    assert all(type(getattr(found.by_side[side], name)) is int for side in Side for name in SideTotals.__slots__)
+    assert all(
+        type(getattr(found.by_side[side], name)) is int
+        for side in Side
+        for name in SideTotals.__slots__
+    )
 
 
 def test_every_status_has_its_number(books: Books, trader: UUID) -> None:
@@ -93,7 +101,9 @@ def test_a_period_is_that_of_the_acceptance(books: Books, trader: UUID) -> None:
     def orders(since: datetime | None, until: datetime | None) -> int:
         return summary(books, trader, since=since, until=until).orders
 
-    assert [orders(first + timedelta(days=n), first + timedelta(days=n + 1)) for n in range(-1, 4)] == [0, 4, 2, 2, 0]
+    assert [
+        orders(first + timedelta(days=n), first + timedelta(days=n + 1)) for n in range(-1, 4)
+    ] == [0, 4, 2, 2, 0]
     assert (orders(first, first), orders(first, None), orders(None, first)) == (0, 8, 0)
 
 

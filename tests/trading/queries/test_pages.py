@@ -20,11 +20,15 @@ MIDNIGHT_IN_KOREA = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 
 
 def orders(books: Books, user: UUID, *, limit: int = 100, **filters: Any) -> Page[Any]:
-    return books.core.database.read(lambda session: orders_of(session, user_id=user, limit=limit, **filters))
+    return books.core.database.read(
+        lambda session: orders_of(session, user_id=user, limit=limit, **filters)
+    )
 
 
 def transactions(books: Books, user: UUID, *, limit: int = 100, **filters: Any) -> Page[Any]:
-    return books.core.database.read(lambda session: transactions_of(session, user_id=user, limit=limit, **filters))
+    return books.core.database.read(
+        lambda session: transactions_of(session, user_id=user, limit=limit, **filters)
+    )
 
 
 def walk(page_after: Callable[[str | None], Page[Any]]) -> list[Page[Any]]:
@@ -61,17 +65,23 @@ def test_a_walk_sees_each_order_once_newest_first(books: Books, trader: UUID, li
         return page
 
     pages = walk(page_after)
-    assert [order.id for page in pages for order in page.items] == known == sorted(known, reverse=True)
+    assert (
+        [order.id for page in pages for order in page.items] == known == sorted(known, reverse=True)
+    )
     assert all(len(page.items) == limit for page in pages[:-1])
     assert len(pages) == -(-4 // limit)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 4, 10])
-def test_a_walk_sees_each_transaction_once_newest_first(books: Books, trader: UUID, limit: int) -> None:
+def test_a_walk_sees_each_transaction_once_newest_first(
+    books: Books, trader: UUID, limit: int
+) -> None:
     """The same for the ledger, while deposits come in."""
 
     def page_after(cursor: str | None) -> Page[Any]:
-        page = transactions(books, trader, limit=limit, before_sequence=int(cursor) if cursor else None)
+        page = transactions(
+            books, trader, limit=limit, before_sequence=int(cursor) if cursor else None
+        )
         deposit(books, trader, 1)
         return page
 
@@ -95,7 +105,9 @@ def test_an_empty_list_is_one_empty_page(books: Books) -> None:
         ({"status": "CANCELLED"}, 0),
     ],
 )
-def test_each_filter_narrows_the_orders(books: Books, trader: UUID, filters: dict[str, str], count: int) -> None:
+def test_each_filter_narrows_the_orders(
+    books: Books, trader: UUID, filters: dict[str, str], count: int
+) -> None:
     """Filters alone and together; every item satisfies all of them."""
     items = orders(books, trader, **filters).items
     assert len(items) == count
@@ -104,9 +116,15 @@ def test_each_filter_narrows_the_orders(books: Books, trader: UUID, filters: dic
 
 @pytest.mark.parametrize(
     ("filters", "count"),
-    [({"transaction_type": "BUY"}, 2), ({"transaction_type": "DEPOSIT"}, 1), ({"stock_code": HYNIX}, 1)],
+    [
+        ({"transaction_type": "BUY"}, 2),
+        ({"transaction_type": "DEPOSIT"}, 1),
+        ({"stock_code": HYNIX}, 1),
+    ],
 )
-def test_each_filter_narrows_the_transactions(books: Books, trader: UUID, filters: dict[str, str], count: int) -> None:
+def test_each_filter_narrows_the_transactions(
+    books: Books, trader: UUID, filters: dict[str, str], count: int
+) -> None:
     """By kind, by stock, and by order."""
     assert len(transactions(books, trader, **filters).items) == count
     sale = orders(books, trader, side="SELL").items[0]
@@ -118,7 +136,12 @@ def test_each_filter_narrows_the_transactions(books: Books, trader: UUID, filter
 def test_a_day_in_korea_has_its_first_moment_and_not_the_next_days(books: Books) -> None:
     """Orders and Transactions a microsecond before, at, and a day after midnight in Seoul: the day has exactly its own."""
     user = books.user()
-    for moment in (timedelta(microseconds=-1), timedelta(0), timedelta(days=1, microseconds=-1), timedelta(days=1)):
+    for moment in (
+        timedelta(microseconds=-1),
+        timedelta(0),
+        timedelta(days=1, microseconds=-1),
+        timedelta(days=1),
+    ):
         books.clock.now = MIDNIGHT_IN_KOREA + moment
         bought(books, user, 1)
     start, end = MIDNIGHT_IN_KOREA, MIDNIGHT_IN_KOREA + timedelta(days=1)
@@ -135,15 +158,22 @@ def test_what_is_another_users_is_not_found(books: Books, trader: UUID) -> None:
     order, transaction = orders(books, trader).items[0], transactions(books, trader).items[0]
     read = books.core.database.read
     assert read(lambda session: order_of(session, user_id=trader, order_id=order.id)) == order
-    assert read(lambda session: transaction_of(session, user_id=trader, transaction_id=transaction.id)) == transaction
+    assert (
+        read(lambda session: transaction_of(session, user_id=trader, transaction_id=transaction.id))
+        == transaction
+    )
     with pytest.raises(OrderNotFound):
         read(lambda session: order_of(session, user_id=stranger, order_id=order.id))
     with pytest.raises(TransactionNotFound):
-        read(lambda session: transaction_of(session, user_id=stranger, transaction_id=transaction.id))
+        read(
+            lambda session: transaction_of(session, user_id=stranger, transaction_id=transaction.id)
+        )
 
 
 @pytest.mark.parametrize("listing", [orders, transactions])
-def test_a_list_costs_the_same_statements_however_long(books: Books, listing: Callable[..., Page[Any]]) -> None:
+def test_a_list_costs_the_same_statements_however_long(
+    books: Books, listing: Callable[..., Page[Any]]
+) -> None:
     """One order or twelve with their executions."""
     user, counts = books.user(), []
     for more in (1, 11):

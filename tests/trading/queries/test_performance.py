@@ -54,7 +54,12 @@ def figures(books: Books, user: UUID, **period: Any) -> Performance:
 def user(books: Books) -> UUID:
     """An account of four days that opened with a million, and another with days of its own."""
     user = books.user()
-    record_days(books, user, day(0), [(990_000, 1_000_000), (1_089_000, 0), (1_589_000, 500_000), (1_430_100, 0)])
+    record_days(
+        books,
+        user,
+        day(0),
+        [(990_000, 1_000_000), (1_089_000, 0), (1_589_000, 500_000), (1_430_100, 0)],
+    )
     record_days(books, books.user(), day(0), [(1, 1), (2, 0)])
     return user
 
@@ -66,8 +71,15 @@ def test_an_account_is_measured_from_its_opening(books: Books, user: UUID) -> No
     assert found.recorded_days == 4
     assert isinstance(found.figures, Performance)
     assert (found.figures.since, found.figures.until) == (day(-1), day(3))
-    assert [one.value for one in found.figures.returns] == [Decimal("-0.01"), Decimal("0.1"), 0, Decimal("-0.1")]
-    assert found.figures.time_weighted_return == Decimal("0.99") * Decimal("1.1") * Decimal("0.9") - 1
+    assert [one.value for one in found.figures.returns] == [
+        Decimal("-0.01"),
+        Decimal("0.1"),
+        0,
+        Decimal("-0.1"),
+    ]
+    assert (
+        found.figures.time_weighted_return == Decimal("0.99") * Decimal("1.1") * Decimal("0.9") - 1
+    )
 
 
 def test_a_period_is_measured_from_the_close_before_it(books: Books, user: UUID) -> None:
@@ -75,11 +87,17 @@ def test_a_period_is_measured_from_the_close_before_it(books: Books, user: UUID)
     found = figures(books, user, since=day(2), until=day(2))
 
     assert (found.since, found.until, [one.value for one in found.returns]) == (day(1), day(2), [0])
-    assert figures(books, user, since=day(-9)) == figures(books, user) == figures(books, user, until=day(9))
+    assert (
+        figures(books, user, since=day(-9))
+        == figures(books, user)
+        == figures(books, user, until=day(9))
+    )
 
 
 @pytest.mark.parametrize("period", [{"since": day(4)}, {"until": day(-1)}])
-def test_a_period_without_days_has_no_figures(books: Books, user: UUID, period: dict[str, date]) -> None:
+def test_a_period_without_days_has_no_figures(
+    books: Books, user: UUID, period: dict[str, date]
+) -> None:
     """Nor an account without any."""
     found = report(books, user, **period)
 
@@ -98,7 +116,10 @@ def test_days_of_unknown_worth_are_reached_over_and_named(books: Books) -> None:
 
     assert (found.unpriced_days, found.carried_days, found.recorded_days) == ((day(1),), 2, 3)
     assert isinstance(found.figures, Performance)
-    assert [(one.since, one.day) for one in found.figures.returns] == [(day(-1), day(0)), (day(0), day(2))]
+    assert [(one.since, one.day) for one in found.figures.returns] == [
+        (day(-1), day(0)),
+        (day(0), day(2)),
+    ]
     assert found.figures.time_weighted_return == Decimal("0.1")
 
 
@@ -129,7 +150,12 @@ def test_without_closes_the_account_has_its_figures(books: Books, user: UUID) ->
 def test_risk_is_told_for_the_markets_own_year(books: Books) -> None:
     """252 days where the exchange's are kept, 365 around the clock; the risk-free rate is the operator's."""
     user = books.user()
-    record_days(books, user, day(0), [(1_000_000 + 1_000 * (n % 5), 1_000_000 if n == 0 else 0) for n in range(30)])
+    record_days(
+        books,
+        user,
+        day(0),
+        [(1_000_000 + 1_000 * (n % 5), 1_000_000 if n == 0 else 0) for n in range(30)],
+    )
     volatilities = []
     for hours, days, rate_bp in (("always", 365, 300), ("krx", 252, 0)):
         found = report(books, user, market_hours=hours, risk_free_rate_bp=rate_bp)
@@ -150,7 +176,9 @@ def test_a_report_takes_two_statements(books: Books, user: UUID) -> None:
     assert counts == [2, 2, 1]
 
 
-@pytest.mark.skipif(not REAL_FILE.exists(), reason="the exchange's files are not part of the product")
+@pytest.mark.skipif(
+    not REAL_FILE.exists(), reason="the exchange's files are not part of the product"
+)
 def test_an_account_that_held_the_index_is_the_index(books: Books) -> None:
     """Worth a hundred won a hundredth of a point, over the real closes of 2026: the same return, and a beta of one."""
     user, closes = books.user(), read_index_closes(REAL_FILE)
@@ -167,6 +195,8 @@ def test_an_account_that_held_the_index_is_the_index(books: Books) -> None:
     compared = found.figures.comparison
     assert isinstance(compared, Comparison)
     # 4,309.63 on 2 January and 5,781.20 on 20 March.
-    assert compared.index_return == pytest.approx(Decimal("5781.20") / Decimal("4309.63") - 1, abs=Decimal("1e-20"))
+    assert compared.index_return == pytest.approx(
+        Decimal("5781.20") / Decimal("4309.63") - 1, abs=Decimal("1e-20")
+    )
     assert (compared.excess_return, compared.beta, compared.returns) == (0, 1, 51)
     assert isinstance(found.figures.annualised_return, Unavailable)

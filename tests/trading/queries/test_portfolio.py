@@ -27,7 +27,9 @@ from trading.rules.orders import Side
 
 def rows(books: Books, user: UUID, stock_code: str | None = None) -> HeldRows:
     midnight = datetime.combine(trade_date(books.clock()), time(), KST)
-    return books.core.database.snapshot(lambda session: held_by(session, user, since=midnight, stock_code=stock_code))
+    return books.core.database.snapshot(
+        lambda session: held_by(session, user, since=midnight, stock_code=stock_code)
+    )
 
 
 def holdings(books: Books, user: UUID, stock_code: str | None = None) -> tuple[HoldingRecord, ...]:
@@ -37,7 +39,10 @@ def holdings(books: Books, user: UUID, stock_code: str | None = None) -> tuple[H
 
 
 def summary(books: Books, user: UUID) -> SummaryRecord:
-    cash, found = books.core.database.read(lambda session: cash_of(session, user)), rows(books, user)
+    cash, found = (
+        books.core.database.read(lambda session: cash_of(session, user)),
+        rows(books, user),
+    )
     ticks = books.core.quotes.last_ticks(found.codes)
     return summarised(cash, found, holdings(books, user), ticks, now=books.clock())
 
@@ -46,7 +51,15 @@ def closed(books: Books, user: UUID) -> list[ClosedHolding]:
     return books.core.database.read(lambda session: closed_holdings_of(session, user))
 
 
-def sold(books: Books, user: UUID, quantity: int, price: int, code: str = SAMSUNG, *, base: int | None = None) -> int:
+def sold(
+    books: Books,
+    user: UUID,
+    quantity: int,
+    price: int,
+    code: str = SAMSUNG,
+    *,
+    base: int | None = None,
+) -> int:
     """A sale at ``price`` won; the profit that it realised."""
     books.tick(price, code, base=base)
     sale = books.place(user, Side.SELL, quantity, code)
@@ -69,7 +82,12 @@ def owner(books: Books) -> UUID:
 def test_the_figures_of_a_holding(books: Books, owner: UUID) -> None:
     """Value, profit with the commission paid, rate and weight in basis points, today's change against the base."""
     samsung = only(holdings(books, owner, SAMSUNG))
-    assert (samsung.quantity, samsung.cost, samsung.buy_commission, samsung.average_price) == (10, 700_000, 105, 70_000)
+    assert (samsung.quantity, samsung.cost, samsung.buy_commission, samsung.average_price) == (
+        10,
+        700_000,
+        105,
+        70_000,
+    )
     assert (samsung.value, samsung.unrealized_profit) == (770_000, 770_000 - 700_000 - 105)
     assert samsung.unrealized_profit_rate_bp == 69_895 * 10_000 // 700_105
     assert samsung.todays_change == samsung.unrealized_profit  # bought today
@@ -96,14 +114,24 @@ def test_without_a_price_nothing_is_guessed(books: Books, owner: UUID) -> None:
     books.tick(77_000, base=75_000)
     total = summary(books, owner)
     hynix = next(one for one in total.holdings if one.stock_code == HYNIX)
-    assert (hynix.price, hynix.value, hynix.unrealized_profit, hynix.weight_bp, hynix.freshness) == (None,) * 5
+    assert (
+        hynix.price,
+        hynix.value,
+        hynix.unrealized_profit,
+        hynix.weight_bp,
+        hynix.freshness,
+    ) == (None,) * 5
     assert (total.unpriced_holdings, total.holdings_value) == (1, 770_000)
     assert (total.total_assets, total.unrealized_profit) == (None, None)
     assert next(one for one in total.holdings if one.stock_code == SAMSUNG).weight_bp == 10_000
 
 
-@pytest.mark.parametrize(("age_ms", "freshness", "stale"), [(10_000, "LIVE", 0), (10_001, "STALE", 1)])
-def test_a_price_tells_its_age(books: Books, owner: UUID, age_ms: int, freshness: str, stale: int) -> None:
+@pytest.mark.parametrize(
+    ("age_ms", "freshness", "stale"), [(10_000, "LIVE", 0), (10_001, "STALE", 1)]
+)
+def test_a_price_tells_its_age(
+    books: Books, owner: UUID, age_ms: int, freshness: str, stale: int
+) -> None:
     """LIVE exactly as long as it may fill an order."""
     books.tick(77_000, age_ms=age_ms)
     samsung = only(holdings(books, owner, SAMSUNG))
@@ -147,7 +175,9 @@ def test_the_last_stock_sold_out_comes_first(books: Books, owner: UUID) -> None:
     assert closed(books, books.user()) == []
 
 
-def test_todays_change_is_from_the_base_price_and_for_todays_shares_from_their_cost(books: Books, owner: UUID) -> None:
+def test_todays_change_is_from_the_base_price_and_for_todays_shares_from_their_cost(
+    books: Books, owner: UUID
+) -> None:
     """On the next day 4 are sold, of those from the day before, and 2 bought: 6 old ones move from the base, 2 from what they cost."""
     books.clock.advance(days=1)
     sold(books, owner, 4, 78_000, base=77_000)
@@ -164,7 +194,11 @@ def test_a_base_price_of_an_earlier_day_says_nothing_about_today(books: Books, o
     """The last tick is from before midnight in Korea: today's change of shares from before is not known."""
     books.clock.advance(hours=14)
     samsung = only(holdings(books, owner, SAMSUNG))
-    assert (samsung.value, samsung.todays_change, samsung.todays_change_rate_bp) == (770_000, None, None)
+    assert (samsung.value, samsung.todays_change, samsung.todays_change_rate_bp) == (
+        770_000,
+        None,
+        None,
+    )
     assert summary(books, owner).todays_change is None
 
 
@@ -192,7 +226,11 @@ def test_weights_of_sectors_are_of_what_has_a_price(books: Books, owner: UUID) -
     """Samsung and Hynix make one sector; a stock without one stands by itself, the largest first."""
     from sqlalchemy import text
 
-    books.do(lambda session: session.execute(text("UPDATE stocks SET sector = NULL WHERE code = 'A035420'")))
+    books.do(
+        lambda session: session.execute(
+            text("UPDATE stocks SET sector = NULL WHERE code = 'A035420'")
+        )
+    )
     bought(books, owner, 1, 305_000, "A035420")
     sectors = summary(books, owner).sectors
     assert [(one.sector, one.holdings, one.value, one.weight_bp) for one in sectors] == [
@@ -201,7 +239,11 @@ def test_weights_of_sectors_are_of_what_has_a_price(books: Books, owner: UUID) -
     ]
     books.core.redis.flushall()
     assert summary(books, owner).sectors == ()
-    books.do(lambda session: session.execute(text("UPDATE stocks SET sector = '인터넷' WHERE code = 'A035420'")))
+    books.do(
+        lambda session: session.execute(
+            text("UPDATE stocks SET sector = '인터넷' WHERE code = 'A035420'")
+        )
+    )
 
 
 def test_a_portfolio_costs_the_same_statements_however_large(books: Books) -> None:

@@ -22,7 +22,14 @@ SUMS = ("quantity", "commission", "cost", "buy_commission", "realized_profit")
 def found(
     books: Books, user: UUID, group_by: Grouping, **more: Any
 ) -> tuple[RealizedProfit, list[RealizedProfit], str | None]:
-    wanted = {"since": None, "until": None, "stock_code": None, "limit": 100, "cursor": None, **more}
+    wanted = {
+        "since": None,
+        "until": None,
+        "stock_code": None,
+        "limit": 100,
+        "cursor": None,
+        **more,
+    }
     totals, page = books.core.database.read(
         lambda session: realized_profit(session, user_id=user, group_by=group_by, **wanted)
     )
@@ -32,7 +39,9 @@ def found(
 def by_hand(books: Books, user: UUID, group_by: Grouping) -> dict[str, dict[str, int]]:
     """The same sums, added up from a user's sales one by one."""
     sums: dict[str, dict[str, int]] = {}
-    for sale in rows(books, "SELECT * FROM order_executions WHERE user_id = :id AND side = 'SELL'", id=user.bytes):
+    for sale in rows(
+        books, "SELECT * FROM order_executions WHERE user_id = :id AND side = 'SELL'", id=user.bytes
+    ):
         day = trade_date(instant(sale["executed_at"])).isoformat()
         key = sale["stock_code"] if group_by is Grouping.STOCK else day[: KEY_LENGTHS[group_by]]
         group = sums.setdefault(key, dict.fromkeys(("executions", *SUMS), 0))
@@ -55,9 +64,12 @@ def test_every_grouping_is_that_of_the_executions(books: Books, seed: int) -> No
         expected = by_hand(books, user, group_by)
         assert cursor is None
         assert {
-            group.key: {name: getattr(group, name) for name in ("executions", *SUMS)} for group in groups
+            group.key: {name: getattr(group, name) for name in ("executions", *SUMS)}
+            for group in groups
         } == expected
-        assert [group.key for group in groups] == sorted(expected, reverse=group_by is not Grouping.STOCK)
+        assert [group.key for group in groups] == sorted(
+            expected, reverse=group_by is not Grouping.STOCK
+        )
         for name in ("executions", "sold_amount", "tax", *SUMS):
             assert getattr(totals, name) == sum(getattr(group, name) for group in groups)
             assert type(getattr(totals, name)) is int
@@ -96,7 +108,10 @@ def test_a_stock_is_named_and_narrows(books: Books) -> None:
     assert names == {HYNIX: "SK하이닉스", SAMSUNG: "삼성전자"}
     for group in groups:
         totals, _, _ = found(books, user, Grouping.DAY, stock_code=group.key)
-        assert (totals.realized_profit, totals.profit_rate) == (group.realized_profit, group.profit_rate)
+        assert (totals.realized_profit, totals.profit_rate) == (
+            group.realized_profit,
+            group.profit_rate,
+        )
 
 
 def test_without_sales_there_is_nothing(books: Books) -> None:
@@ -109,7 +124,13 @@ def test_without_sales_there_is_nothing(books: Books) -> None:
 
     totals, groups, cursor = found(books, user, Grouping.DAY)
 
-    assert (totals.executions, totals.realized_profit, totals.profit_rate, groups, cursor) == (0, 0, None, [], None)
+    assert (totals.executions, totals.realized_profit, totals.profit_rate, groups, cursor) == (
+        0,
+        0,
+        None,
+        [],
+        None,
+    )
     books.run_all()
     assert found(books, user, Grouping.DAY)[0].executions == 1
 

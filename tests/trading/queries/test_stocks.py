@@ -68,7 +68,11 @@ def test_what_did_not_change_is_not_read_again(books: Books) -> None:
 def test_a_status_that_was_changed_by_hand_is_seen(books: Books, status: str) -> None:
     search = StockSearch(books.core.database, books.clock)
     names(search, "x")
-    books.do(lambda session: session.execute(update(_STOCKS).where(_STOCKS.c.code == SAMSUNG).values(status=status)))
+    books.do(
+        lambda session: session.execute(
+            update(_STOCKS).where(_STOCKS.c.code == SAMSUNG).values(status=status)
+        )
+    )
     books.clock.advance(seconds=2)
 
     assert search("005930", limit=1)[0].status == status
@@ -82,7 +86,10 @@ def test_many_threads_read_the_listing_once(books: Books) -> None:
         together.wait(60)
         return names(search, "ㅅㅅㅈㅈ")
 
-    with statements_counted(books.core.database.engine) as statements, ThreadPoolExecutor(8) as threads:
+    with (
+        statements_counted(books.core.database.engine) as statements,
+        ThreadPoolExecutor(8) as threads,
+    ):
         found = list(threads.map(ask, range(8)))
 
     assert found == [["삼성전자"]] * 8
@@ -95,6 +102,10 @@ def test_one_stock_by_its_code(books: Books) -> None:
         lambda session: session.execute(select(_STOCKS).where(_STOCKS.c.code == SAMSUNG)).one()
     )
 
-    assert (record.name, record.status, record.listed_shares) == (row.name, row.status, row.listed_shares)
+    assert (record.name, record.status, record.listed_shares) == (
+        row.name,
+        row.status,
+        row.listed_shares,
+    )
     with pytest.raises(StockNotFound):
         books.core.database.read(lambda session: stock_of(session, "A999999"))

@@ -28,7 +28,10 @@ def test_every_stock_has_its_most_urgent_source(books: Books) -> None:
 
     found = followed(books, largest=20)
 
-    assert [code for code, source in found.items() if source is Source.OPEN_ORDERS] == [NAVER, HYNIX]
+    assert [code for code, source in found.items() if source is Source.OPEN_ORDERS] == [
+        NAVER,
+        HYNIX,
+    ]
     assert [code for code, source in found.items() if source is Source.HOLDINGS] == [SAMSUNG]
     assert set(found.values()) == {Source.OPEN_ORDERS, Source.HOLDINGS, Source.MARKET_VALUE}
     assert len(found) >= 20

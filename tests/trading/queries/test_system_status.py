@@ -48,12 +48,18 @@ T0 = datetime(2026, 3, 19, 1, 0, tzinfo=UTC)
 
 def looked_at(books: Books) -> BooksStatus:
     now = books.clock()
-    return books.core.database.read(lambda session: books_status(session, settings=books.settings, now=now))
+    return books.core.database.read(
+        lambda session: books_status(session, settings=books.settings, now=now)
+    )
 
 
 def due(books: Books) -> dict[Stage, tuple[int, int | None]]:
     """The rows and the age (s) of each stage in which something is due."""
-    return {stage: (rows.count, rows.oldest_age_s) for stage, rows in looked_at(books).due.items() if rows.count}
+    return {
+        stage: (rows.count, rows.oldest_age_s)
+        for stage, rows in looked_at(books).due.items()
+        if rows.count
+    }
 
 
 def test_an_order_is_due_in_one_stage_after_the_other(books: Books) -> None:
@@ -108,7 +114,11 @@ def test_payments_and_refunds_are_due_by_their_own_time(books: Books) -> None:
     hold_for_refund(books, user, payment, 1_000)
     wake_at = books.clock() + timedelta(minutes=1)
     table = table_of(Payment)
-    books.do(lambda session: session.execute(update(table).where(table.c.id == payment).values(wake_at=wake_at)))
+    books.do(
+        lambda session: session.execute(
+            update(table).where(table.c.id == payment).values(wake_at=wake_at)
+        )
+    )
 
     books.clock.advance(seconds=12)
     assert due(books) == {Stage.REFUNDS: (1, 10)}
@@ -132,7 +142,9 @@ def test_alerts_and_a_halt_are_told(books: Books) -> None:
 def test_the_audit_is_told_as_it_stands(books: Books) -> None:
     """Before its first look, after one that found a breach and halted its account, and when a night has passed."""
     user, other, now = books.user(), books.user(), books.clock()
-    assert looked_at(books).audit == AuditStatus(breaches=0, halted_accounts=0, accounts_due=0, looked_at=None)
+    assert looked_at(books).audit == AuditStatus(
+        breaches=0, halted_accounts=0, accounts_due=0, looked_at=None
+    )
 
     audited = Audited(events={user: 1, other: 1}, breaches=[Breach(user, "1a", "a row")])
 
@@ -141,7 +153,9 @@ def test_the_audit_is_told_as_it_stands(books: Books) -> None:
         note_look(session, accounts=2, duration_ms=5, now=now)
 
     books.do(look)
-    assert looked_at(books).audit == AuditStatus(breaches=1, halted_accounts=1, accounts_due=0, looked_at=now)
+    assert looked_at(books).audit == AuditStatus(
+        breaches=1, halted_accounts=1, accounts_due=0, looked_at=now
+    )
     books.clock.advance(days=1)
     assert looked_at(books).audit.accounts_due == 2
 
@@ -189,7 +203,9 @@ def fill_up(books: Books, user: UUID, count: int) -> None:
             "finished_at": finished_at, "wake_at": wake_at, "arriving": False,
         }  # fmt: skip
 
-    def execution(of: dict[str, Any], settled_at: datetime | None, applied_at: datetime | None) -> dict[str, Any]:
+    def execution(
+        of: dict[str, Any], settled_at: datetime | None, applied_at: datetime | None
+    ) -> dict[str, Any]:
         return {
             "id": new_id(), "order_id": of["id"], "user_id": user, "stock_code": SAMSUNG, "side": "BUY",
             "fill_number": 1, "quantity": 1, "price": 1, "amount": 1, "commission": 0, "transaction_tax": 0,
@@ -201,7 +217,9 @@ def fill_up(books: Books, user: UUID, count: int) -> None:
     unsettled, unapplied = ([order(at, None) for _ in range(3)] for _ in range(2))
 
     def write(session: Session) -> None:
-        session.execute(insert(orders), [*over, *unsettled, *unapplied, *(order(None, at) for _ in range(3))])
+        session.execute(
+            insert(orders), [*over, *unsettled, *unapplied, *(order(None, at) for _ in range(3))]
+        )
         session.execute(
             insert(executions),
             [
@@ -240,7 +258,9 @@ def test_a_look_costs_the_same_on_full_books(mariadb_books: Books) -> None:
         found = database.read(look)
     assert len([one for one in sent if one.startswith("SELECT")]) <= 20
     day_s = 24 * 3_600
-    assert {stage: (due.count, due.oldest_age_s) for stage, due in found.due.items() if due.count} == {
+    assert {
+        stage: (due.count, due.oldest_age_s) for stage, due in found.due.items() if due.count
+    } == {
         Stage.EXECUTE: (3, day_s + GRACE.seconds),
         Stage.SETTLE: (3, day_s),
         Stage.PORTFOLIO: (3, day_s),
@@ -276,9 +296,13 @@ def test_the_queues_are_counted_at_the_broker(valkey_url: str) -> None:
 
 def test_the_feed_is_told_as_it_is_diagnosed(valkey_url: str) -> None:
     """By the relayer's record and by whether ticks are to be expected: on a Sunday its silence is healthy."""
-    record = RelayerHealth(pid=1, started_at=T0, updated_at=T0, connected=True, wanted=1, subscriptions=1)
+    record = RelayerHealth(
+        pid=1, started_at=T0, updated_at=T0, connected=True, wanted=1, subscriptions=1
+    )
     with connect(valkey_url) as redis:
-        assert market_status(redis, hours=AlwaysOpen(), now=T0).diagnosis.status is FeedStatus.OFFLINE
+        assert (
+            market_status(redis, hours=AlwaysOpen(), now=T0).diagnosis.status is FeedStatus.OFFLINE
+        )
         redis.set(keys.RELAYER_HEALTH, record.to_json())
 
         trading = market_status(redis, hours=AlwaysOpen(), now=T0)
@@ -286,7 +310,11 @@ def test_the_feed_is_told_as_it_is_diagnosed(valkey_url: str) -> None:
         redis.set(keys.RELAYER_HEALTH, record.to_json().replace("2026-03-19", "2026-03-22"))
         resting = market_status(redis, hours=KrxHours({}), now=sunday)
 
-    assert (trading.trading, trading.diagnosis.status, trading.health) == (True, FeedStatus.STALE, record)
+    assert (trading.trading, trading.diagnosis.status, trading.health) == (
+        True,
+        FeedStatus.STALE,
+        record,
+    )
     assert (resting.trading, resting.diagnosis.status) == (False, FeedStatus.HEALTHY)
     assert trading.stream_end is None
     assert trading.events_repaired_at is None

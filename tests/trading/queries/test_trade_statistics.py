@@ -24,7 +24,9 @@ from trading.rules.trade_statistics import TradeTotals, summed
 
 def statistics(books: Books, user: UUID, **period: Any) -> TradeStatistics:
     wanted = {"since": None, "until": None, "stock_code": None, **period}
-    return books.core.database.read(lambda session: trade_statistics(session, user_id=user, **wanted))
+    return books.core.database.read(
+        lambda session: trade_statistics(session, user_id=user, **wanted)
+    )
 
 
 def holding_times(fills: Sequence[RowMapping]) -> dict[tuple[date, bytes], int]:
@@ -37,13 +39,19 @@ def holding_times(fills: Sequence[RowMapping]) -> dict[tuple[date, bytes], int]:
             if fill["side"] == "BUY":
                 queue.append(at)
             else:
-                held[trade_date(at), fill["order_id"]].append(int((at - queue.popleft()).total_seconds()))
+                held[trade_date(at), fill["order_id"]].append(
+                    int((at - queue.popleft()).total_seconds())
+                )
     return {trade: sum(times) // len(times) for trade, times in held.items()}
 
 
 def by_hand(books: Books, user: UUID) -> dict[date, TradeTotals]:
     """The same totals, added up from a user's fills one by one."""
-    fills = rows(books, "SELECT * FROM order_executions WHERE user_id = :id ORDER BY executed_at, id", id=user.bytes)
+    fills = rows(
+        books,
+        "SELECT * FROM order_executions WHERE user_id = :id ORDER BY executed_at, id",
+        id=user.bytes,
+    )
     found: defaultdict[date, TradeTotals] = defaultdict(TradeTotals)
     profits: defaultdict[tuple[date, bytes], int] = defaultdict(int)
     for fill in fills:
@@ -85,7 +93,11 @@ def test_the_totals_are_those_of_the_fills(books: Books, seed: int) -> None:
 
     assert found.by_day == expected
     assert summed(found.by_day.values()).trades > 5
-    assert all(type(getattr(totals, name)) is int for totals in found.by_day.values() for name in totals.__slots__)
+    assert all(
+        type(getattr(totals, name)) is int
+        for totals in found.by_day.values()
+        for name in totals.__slots__
+    )
     best = max(totals.largest_win for totals in expected.values())
     worst = max(totals.largest_loss for totals in expected.values())
     assert found.best_trade is not None
@@ -104,7 +116,10 @@ def test_a_period_and_a_stock_narrow_the_statistics(books: Books) -> None:
         begins = datetime.combine(day, time(), KST).astimezone(UTC)
         alone = statistics(books, user, since=begins, until=begins + timedelta(days=1))
         assert alone.by_day == {day: totals}
-    stocks = [summed(statistics(books, user, stock_code=code).by_day.values()) for code in (SAMSUNG, HYNIX)]
+    stocks = [
+        summed(statistics(books, user, stock_code=code).by_day.values())
+        for code in (SAMSUNG, HYNIX)
+    ]
     assert summed(stocks) == summed(whole.values())
 
 

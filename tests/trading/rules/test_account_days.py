@@ -14,23 +14,32 @@ WEEK = timedelta(days=7)
 
 
 @given(hours=MARKETS, at=instants())
-def test_an_instant_belongs_to_the_first_day_that_ends_after_it(hours: MarketHours, at: datetime) -> None:
+def test_an_instant_belongs_to_the_first_day_that_ends_after_it(
+    hours: MarketHours, at: datetime
+) -> None:
     """A trading day, whose end is after all of its sessions; no day that ends between them was left out."""
     day = day_of(hours, at)
     end = hours.trading_ends(day)
     assert end is not None
     assert end > at
     assert hours.is_trading_day(day)
-    assert all(one.ended_at <= at for one in days_between(hours, trade_date(at) - WEEK, day - timedelta(days=1)))
+    assert all(
+        one.ended_at <= at
+        for one in days_between(hours, trade_date(at) - WEEK, day - timedelta(days=1))
+    )
 
 
 @given(hours=MARKETS, now=instants())
-def test_the_latest_finished_day_is_over_and_the_next_is_not(hours: MarketHours, now: datetime) -> None:
+def test_the_latest_finished_day_is_over_and_the_next_is_not(
+    hours: MarketHours, now: datetime
+) -> None:
     """Between it and the day that something booked back then belongs to lies no other."""
     latest = latest_finished(hours, now)
     assert latest is not None
     assert latest.ended_at + RECORDED_AFTER <= now
-    following = [one.day for one in days_between(hours, latest.day, day_of(hours, now - RECORDED_AFTER))]
+    following = [
+        one.day for one in days_between(hours, latest.day, day_of(hours, now - RECORDED_AFTER))
+    ]
     assert following == [latest.day, day_of(hours, now - RECORDED_AFTER)]
 
 
@@ -42,7 +51,11 @@ def test_the_latest_finished_day_is_over_and_the_next_is_not(hours: MarketHours,
         (KrxHours({}), date(2026, 12, 25), None),
         (KrxHours({}), date(2022, 12, 30), None),
         (KrxHours({}), date(2025, 11, 13), datetime(2025, 11, 13, 7, 31, tzinfo=UTC)),
-        (KrxHours({date(2026, 11, 20): DayChange(date(2026, 11, 20), True, 0, "")}), date(2026, 11, 20), None),
+        (
+            KrxHours({date(2026, 11, 20): DayChange(date(2026, 11, 20), True, 0, "")}),
+            date(2026, 11, 20),
+            None,
+        ),
         (AlwaysOpen(), date(2026, 11, 21), datetime(2026, 11, 21, 15, tzinfo=UTC)),
     ],
     ids=["usual", "weekend", "holiday", "unknown", "entrance test", "corrected", "always open"],

@@ -6,14 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading.rules.candles import STORED_INTERVALS, TOTAL_MAX, Candle, CandleInterval, candles_met, first_of, gathered
+from trading.rules.candles import (
+    STORED_INTERVALS,
+    TOTAL_MAX,
+    Candle,
+    CandleInterval,
+    candles_met,
+    first_of,
+    gathered,
+)
 from trading.rules.exchange_time import KST
 from trading.rules.market_hours import AlwaysOpen, KrxHours
 
 FRIDAY = datetime(2026, 11, 20, tzinfo=KST)
 KRX = KrxHours({})
 
-instants = st.integers(0, 75 * 365 * 86_400).map(lambda s: datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=s))
+instants = st.integers(0, 75 * 365 * 86_400).map(
+    lambda s: datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=s)
+)
 
 
 def at(clock: str, day: datetime = FRIDAY) -> datetime:
@@ -81,15 +91,24 @@ def test_a_day_is_krxs_regular_session(clock: str, exchange: str | None, counts:
 def test_a_closed_day_has_minutes_only() -> None:
     """On a Saturday nothing is published; a market that never closes has a day of every day."""
     saturday = at("11:00:00", FRIDAY + timedelta(days=1))
-    assert [interval for interval, _ in candles_met(saturday, exchange="KRX", hours=KRX)] == ["min:1"]
-    assert [interval for interval, _ in candles_met(saturday, exchange="KRX", hours=AlwaysOpen())] == ["min:1", "day:1"]
+    assert [interval for interval, _ in candles_met(saturday, exchange="KRX", hours=KRX)] == [
+        "min:1"
+    ]
+    assert [
+        interval for interval, _ in candles_met(saturday, exchange="KRX", hours=AlwaysOpen())
+    ] == ["min:1", "day:1"]
 
 
 @pytest.mark.parametrize("year", [1, 1970, 2022, 2101, 9999])
 @pytest.mark.parametrize("hours", [KRX, AlwaysOpen()])
 def test_a_time_that_no_calendar_knows_has_no_candle(year: int, hours: KrxHours) -> None:
     """A feed may say anything; the last second of the year 9999 can't even be put into Korea's time."""
-    assert list(candles_met(datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC), exchange=None, hours=hours)) == []
+    assert (
+        list(
+            candles_met(datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC), exchange=None, hours=hours)
+        )
+        == []
+    )
 
 
 trades = st.lists(
@@ -137,7 +156,9 @@ def built(interval: CandleInterval, prints: list[tuple[datetime, int, int]]) -> 
         if start in candles:
             candles[start].add(price=price, volume=volume, traded_at=traded_at, position=position)
         else:
-            candles[start] = first_of(start, price=price, volume=volume, traded_at=traded_at, position=position)
+            candles[start] = first_of(
+                start, price=price, volume=volume, traded_at=traded_at, position=position
+            )
     return sorted(candles.values(), key=lambda candle: candle.starts_at, reverse=True)
 
 

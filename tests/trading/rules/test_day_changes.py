@@ -30,13 +30,17 @@ def test_the_longest_held_are_sold_first_and_todays_cost_their_average(
     new = held.count("new")
     change = change_of_held(quantity, trades, price=price, base=base)
     assert change is not None
-    exact = held.count("old") * (price - base) * trades.bought + new * (price * trades.bought - trades.spent)
+    exact = held.count("old") * (price - base) * trades.bought + new * (
+        price * trades.bought - trades.spent
+    )
     # The average is no whole won; what it leaves stays with the shares that are held.
     assert 0 <= exact - change * trades.bought < max(trades.bought, 1)
 
 
 @given(day=days(), price=PRICES, base=PRICES)
-def test_the_days_change_is_the_change_of_worth(day: tuple[int, DayTrades], price: int, base: int) -> None:
+def test_the_days_change_is_the_change_of_worth(
+    day: tuple[int, DayTrades], price: int, base: int
+) -> None:
     """Shares now less shares then, and the cash that moved."""
     quantity, trades = day
     before = quantity - trades.bought + trades.sold
@@ -45,7 +49,9 @@ def test_the_days_change_is_the_change_of_worth(day: tuple[int, DayTrades], pric
 
 
 @given(day=days(), price=PRICES, base=PRICES)
-def test_without_a_sale_both_are_the_same(day: tuple[int, DayTrades], price: int, base: int) -> None:
+def test_without_a_sale_both_are_the_same(
+    day: tuple[int, DayTrades], price: int, base: int
+) -> None:
     quantity, trades = day
     held = DayTrades(trades.bought, trades.spent)
     quantity += trades.sold
@@ -56,9 +62,21 @@ def test_without_a_sale_both_are_the_same(day: tuple[int, DayTrades], price: int
 def test_what_is_not_known_is_not_made_up() -> None:
     """A base price is needed for shares from before today alone, a price for shares that are held."""
     new = DayTrades(bought=2, spent=200)
-    assert change_of_held(2, new, price=110, base=None) == change_of_day(2, new, price=110, base=None) == 20
-    assert change_of_held(3, new, price=110, base=None) is change_of_day(3, new, price=110, base=None) is None
-    assert change_of_held(2, new, price=None, base=100) is change_of_day(2, new, price=None, base=100) is None
+    assert (
+        change_of_held(2, new, price=110, base=None)
+        == change_of_day(2, new, price=110, base=None)
+        == 20
+    )
+    assert (
+        change_of_held(3, new, price=110, base=None)
+        is change_of_day(3, new, price=110, base=None)
+        is None
+    )
+    assert (
+        change_of_held(2, new, price=None, base=100)
+        is change_of_day(2, new, price=None, base=100)
+        is None
+    )
     gone = DayTrades(bought=2, spent=200, sold=2, earned=230)
     assert change_of_day(0, gone, price=None, base=None) == 30
     assert change_of_day(0, DayTrades(sold=1, earned=90), price=None, base=None) is None

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading.rules.exchange_time import trade_date
-from trading.rules.fees import commission, cost_of_buying, largest_affordable_quantity, sale_taxes, tax_rates
+from trading.rules.fees import (
+    commission,
+    cost_of_buying,
+    largest_affordable_quantity,
+    sale_taxes,
+    tax_rates,
+)
 from trading.rules.price_grid import Market, StockKind
 
 RATES = st.integers(0, 100_000)
@@ -29,7 +35,9 @@ RATES = st.integers(0, 100_000)
         ("KONEX", date(2026, 6, 1), 1_000, 0),
     ],
 )
-def test_the_rates_of_each_market_and_year(market: Market, on: date, transaction: int, rural: int) -> None:
+def test_the_rates_of_each_market_and_year(
+    market: Market, on: date, transaction: int, rural: int
+) -> None:
     """The table by date: KOSPI pays the rural tax too, the sum being that of KOSDAQ in every year; KONEX has its own."""
     rates = tax_rates(market, "STOCK", on)
     assert (rates.transaction_ppm, rates.rural_ppm) == (transaction, rural)
@@ -64,7 +72,9 @@ def test_each_tax_is_rounded_down_on_its_own() -> None:
 def test_the_tax_year_begins_at_midnight_in_korea(at: datetime, day: date) -> None:
     """The last microsecond of Korea's year still has the old rate, though UTC's new year is nine hours away."""
     assert trade_date(at) == day
-    assert tax_rates("KOSPI", "STOCK", trade_date(at)).transaction_ppm == (0 if day.year == 2025 else 500)
+    assert tax_rates("KOSPI", "STOCK", trade_date(at)).transaction_ppm == (
+        0 if day.year == 2025 else 500
+    )
 
 
 def test_a_time_without_offset_has_no_trade_date() -> None:
@@ -90,7 +100,9 @@ def test_the_largest_affordable_quantity_is_the_largest(cash: int, price: int, p
 
 
 @given(st.integers(1, 3_000), st.integers(1, 5), RATES, st.integers(0, 3))
-def test_the_largest_affordable_quantity_next_to_its_border(quantity: int, price: int, ppm: int, spare: int) -> None:
+def test_the_largest_affordable_quantity_next_to_its_border(
+    quantity: int, price: int, ppm: int, spare: int
+) -> None:
     """With exactly the cost of n shares it names at least n, where the commission's own rounding bites most."""
     cash = cost_of_buying(quantity * price, ppm) + spare
     found = largest_affordable_quantity(cash, price, ppm)

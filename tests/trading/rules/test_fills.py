@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading.rules.fills import Fill, FillRule, Postponement, TickEvidence, fill_at_last_trade, is_met, slipped
+from trading.rules.fills import (
+    Fill,
+    FillRule,
+    Postponement,
+    TickEvidence,
+    fill_at_last_trade,
+    is_met,
+    slipped,
+)
 from trading.rules.orders import Side
 from trading.rules.price_grid import PriceRange, daily_price_range
 
@@ -15,17 +23,24 @@ def tick(price: int = 70_000, age_ms: int = 0, session: str | None = "REGULAR") 
     return TickEvidence(price=price, age_ms=age_ms, session=session)
 
 
-@pytest.mark.parametrize(("age", "fills"), [(0, True), (9_999, True), (10_000, True), (10_001, False)])
+@pytest.mark.parametrize(
+    ("age", "fills"), [(0, True), (9_999, True), (10_000, True), (10_001, False)]
+)
 def test_a_tick_fills_up_to_the_limit_of_its_freshness(age: int, fills: bool) -> None:
     """At exactly the limit it still fills, a millisecond later it does not."""
     decision = fill_at_last_trade(Side.BUY, None, tick(age_ms=age), freshness_ms=10_000)
-    assert decision == (Fill(70_000, FillRule.MARKET_AT_LAST_TRADE) if fills else Postponement.STALE_TICK)
+    assert decision == (
+        Fill(70_000, FillRule.MARKET_AT_LAST_TRADE) if fills else Postponement.STALE_TICK
+    )
 
 
 def test_without_a_tick_or_a_session_nothing_fills() -> None:
     """No price, no fill; a price from a session that fills nothing, no fill either."""
     assert fill_at_last_trade(Side.BUY, None, None, freshness_ms=10_000) is Postponement.NO_TICK
-    assert fill_at_last_trade(Side.BUY, None, tick(session=None), freshness_ms=10_000) is Postponement.CLOSED_SESSION
+    assert (
+        fill_at_last_trade(Side.BUY, None, tick(session=None), freshness_ms=10_000)
+        is Postponement.CLOSED_SESSION
+    )
 
 
 @given(st.sampled_from(Side), PRICES, PRICES)
@@ -49,7 +64,9 @@ def test_a_price_meets_a_buy_or_the_sale_at_the_same_limit(limit: int, price: in
 
 
 @given(st.sampled_from(Side), st.integers(100, 2_000_000), st.integers(0, 10), st.booleans())
-def test_slippage_is_against_the_trader_and_inside_the_day(side: Side, base: int, ticks: int, bounded: bool) -> None:
+def test_slippage_is_against_the_trader_and_inside_the_day(
+    side: Side, base: int, ticks: int, bounded: bool
+) -> None:
     """More steps never make a better price; none leave it as it is; the day's limits hold where the trade itself was inside them."""
     limits = daily_price_range(base) if bounded else None
     price = slipped(side, base, ticks=ticks, kind="STOCK", limits=limits)
@@ -66,4 +83,7 @@ def test_slippage_by_hand() -> None:
     assert slipped(Side.BUY, 49_950, ticks=2, kind="STOCK", limits=None) == 50_100
     assert slipped(Side.SELL, 50_000, ticks=2, kind="STOCK", limits=None) == 49_900
     assert slipped(Side.SELL, 1, ticks=1, kind="STOCK", limits=None) == 1
-    assert slipped(Side.BUY, 130_000, ticks=1, kind="STOCK", limits=PriceRange(70_000, 129_900)) == 130_000
+    assert (
+        slipped(Side.BUY, 130_000, ticks=1, kind="STOCK", limits=PriceRange(70_000, 129_900))
+        == 130_000
+    )

@@ -25,7 +25,9 @@ def finds(query: str, text: str) -> bool:
 
 
 @given(NAMES, st.data())
-def test_a_name_is_found_by_any_part_of_it_with_any_syllables_as_initials(name: str, data: st.DataObject) -> None:
+def test_a_name_is_found_by_any_part_of_it_with_any_syllables_as_initials(
+    name: str, data: st.DataObject
+) -> None:
     start = data.draw(st.integers(0, len(name) - 1))
     part = name[start : data.draw(st.integers(start + 1, len(name)))]
     typed = "".join(data.draw(st.sampled_from((one, initial(one)))) for one in part)
@@ -39,11 +41,15 @@ def test_an_initial_finds_its_own_syllables_and_no_others(one: str, other: str) 
 
 
 @given(SYLLABLES, SYLLABLES, SYLLABLES)
-def test_a_syllable_that_is_being_typed_finds_what_it_may_become(first: str, typed: str, whole: str) -> None:
+def test_a_syllable_that_is_being_typed_finds_what_it_may_become(
+    first: str, typed: str, whole: str
+) -> None:
     """The last one only: behind another the input method has closed it."""
     key, parts = (unicodedata.normalize("NFD", one) for one in (typed, whole))
 
-    assert finds(first + typed, first + whole) == (parts == key or (len(key) == 2 and parts[:2] == key))
+    assert finds(first + typed, first + whole) == (
+        parts == key or (len(key) == 2 and parts[:2] == key)
+    )
     assert finds(typed + first, whole + first) == (typed == whole)
 
 

@@ -26,14 +26,27 @@ def instants(draw: st.DrawFn) -> datetime:
     """Any instant of five years, and often one next to a bound of the timetable."""
     day = draw(DAYS)
     bound = draw(
-        st.sampled_from([time(8), time(8, 30), time(9), time(15, 20), time(15, 30), time(15, 31), time(16), time(20)])
+        st.sampled_from(
+            [
+                time(8),
+                time(8, 30),
+                time(9),
+                time(15, 20),
+                time(15, 30),
+                time(15, 31),
+                time(16),
+                time(20),
+            ]
+        )
     )
     free = st.timedeltas(timedelta(0), timedelta(days=1) - timedelta(microseconds=1))
     near = st.timedeltas(-MINUTE, MINUTE).map(
         lambda off: datetime.combine(day, bound, KST) - datetime.combine(day, time(), KST) + off
     )
     moved = draw(st.one_of(free, near))
-    return (datetime.combine(day, time(), KST) + moved).astimezone(draw(st.sampled_from([UTC, KST])))
+    return (datetime.combine(day, time(), KST) + moved).astimezone(
+        draw(st.sampled_from([UTC, KST]))
+    )
 
 
 @st.composite
@@ -62,7 +75,11 @@ def told(day: date, hours: MarketHours = KRX) -> dict[str, str]:
     }
 
 
-USUAL = {"OPENING_AUCTION": "08:30-09:00", "REGULAR": "09:00-15:20", "CLOSING_AUCTION": "15:20-15:30"}
+USUAL = {
+    "OPENING_AUCTION": "08:30-09:00",
+    "REGULAR": "09:00-15:20",
+    "CLOSING_AUCTION": "15:20-15:30",
+}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +123,9 @@ USUAL = {"OPENING_AUCTION": "08:30-09:00", "REGULAR": "09:00-15:20", "CLOSING_AU
 def test_the_sessions_of_a_day(day: date, sessions: dict[str, str]) -> None:
     """By date: Nextrade opened on 2025-03-04, KRX's own after-market on 2026-09-14; late days have no pre-market and end as usual."""
     assert told(day) == sessions
-    assert all(span.opens_at.tzinfo is UTC and span.closes_at.tzinfo is UTC for span in KRX.spans(day))
+    assert all(
+        span.opens_at.tzinfo is UTC and span.closes_at.tzinfo is UTC for span in KRX.spans(day)
+    )
 
 
 def test_a_very_late_day_has_no_evening_session() -> None:
@@ -195,7 +214,9 @@ def test_what_is_accepted_at_once(at: str, accepted: str) -> None:
         ("9999-12-31 23:59", "KRX", "STOCK", None),
     ],
 )
-def test_which_prints_fill(printed_at: str, exchange: str | None, kind: StockKind, session: Session | None) -> None:
+def test_which_prints_fill(
+    printed_at: str, exchange: str | None, kind: StockKind, session: Session | None
+) -> None:
     """The opening auction's print is the regular session's, the closing one's comes a little late; Nextrade's evening fills nothing."""
     assert KRX.filling_session(kst(printed_at), exchange=exchange, kind=kind) is session
 
@@ -273,7 +294,9 @@ def test_days_end_before_and_after_every_instant(hours: MarketHours, at: datetim
 
     assert before <= at < after
     awaited = hours.day_end_after(before)
-    assert awaited == after or (awaited <= at < awaited + MINUTE and hours.day_end_after(awaited) == after)
+    assert awaited == after or (
+        awaited <= at < awaited + MINUTE and hours.day_end_after(awaited) == after
+    )
     assert hours.day_end_before(after + MINUTE) == after
     assert trade_date(after - timedelta(microseconds=1)) == hours.trading_day(at)
     assert hours.is_trading_day(hours.trading_day(at))
@@ -288,9 +311,13 @@ def test_sessions_lie_in_order_within_their_day(hours: MarketHours, day: date) -
     assert all(span.opens_at < span.closes_at for span in spans)
     assert all(one.opens_at < other.opens_at for one, other in pairwise(spans))
     assert all(
-        one.closes_at <= other.opens_at for one, other in pairwise(spans) if one.session is not Session.PRE_MARKET
+        one.closes_at <= other.opens_at
+        for one, other in pairwise(spans)
+        if one.session is not Session.PRE_MARKET
     )
-    assert all(trade_date(span.opens_at) == day == trade_date(span.closes_at - MINUTE) for span in spans)
+    assert all(
+        trade_date(span.opens_at) == day == trade_date(span.closes_at - MINUTE) for span in spans
+    )
 
 
 @given(MARKETS, instants(), TYPES, KINDS)
@@ -327,7 +354,12 @@ def test_only_the_days_own_sessions_fill(
 
 @given(
     st.permutations(
-        [kst("2026-11-20 10:00"), kst("2026-11-21 10:00"), kst("2026-11-23 23:59"), kst("2026-11-24 00:00")]
+        [
+            kst("2026-11-20 10:00"),
+            kst("2026-11-21 10:00"),
+            kst("2026-11-23 23:59"),
+            kst("2026-11-24 00:00"),
+        ]
     )
 )
 def test_what_was_asked_before_changes_no_answer(order: list[datetime]) -> None:
@@ -379,7 +411,10 @@ def test_a_print_is_an_auctions_result_only_right_after_it(at: datetime) -> None
 def test_the_closing_auctions_result() -> None:
     """At and shortly after 15:30, not before and not a minute later."""
     close = datetime(2026, 11, 20, 15, 30, tzinfo=KST)
-    assert [KRX.auction_closed_at(close + shift) for shift in (-MINUTE, timedelta(0), MINUTE / 2, MINUTE)] == [
+    assert [
+        KRX.auction_closed_at(close + shift)
+        for shift in (-MINUTE, timedelta(0), MINUTE / 2, MINUTE)
+    ] == [
         None,
         close,
         close,

@@ -18,19 +18,34 @@ NO_SLIP = partial(slipped, ticks=0, kind="STOCK", limits=None)
 ONE_STEP = partial(slipped, ticks=1, kind="STOCK", limits=None)
 
 
-def order(number: int, side: Side, limit: int | None, quantity: int = 10, **more: object) -> BookOrder:
-    standard = {"position": 0, "accepted_at": NOON, "arriving": False, "time_in_force": TimeInForce.GTC}
-    return BookOrder(id=UUID(int=number), side=side, limit_price=limit, quantity=quantity, **standard | more)
+def order(
+    number: int, side: Side, limit: int | None, quantity: int = 10, **more: object
+) -> BookOrder:
+    standard = {
+        "position": 0,
+        "accepted_at": NOON,
+        "arriving": False,
+        "time_in_force": TimeInForce.GTC,
+    }
+    return BookOrder(
+        id=UUID(int=number), side=side, limit_price=limit, quantity=quantity, **standard | more
+    )
 
 
 def prints(*trades: tuple[int, int]) -> list[Print]:
     """Trades of (price, volume), at the positions 1, 2, 3 …"""
-    return [Print(position, price, volume, "REGULAR") for position, (price, volume) in enumerate(trades, start=1)]
+    return [
+        Print(position, price, volume, "REGULAR")
+        for position, (price, volume) in enumerate(trades, start=1)
+    ]
 
 
 def fills(matching: Matching) -> list[tuple[int, int, int, int]]:
     """Order number, quantity, price and the position of the trade."""
-    return [(touch.order_id.int, touch.quantity, touch.price, touch.by.position) for touch in matching.touches]
+    return [
+        (touch.order_id.int, touch.quantity, touch.price, touch.by.position)
+        for touch in matching.touches
+    ]
 
 
 @pytest.mark.parametrize(
@@ -86,13 +101,22 @@ def test_volume_is_shared_by_price_and_then_by_time() -> None:
         order(4, Side.SELL, 69_000, 40),
     ]
     matching = match_by_volume(book, [Print(9, 70_000, 25, "REGULAR")], slip=NO_SLIP)
-    assert fills(matching) == [(3, 10, 70_100, 9), (2, 10, 70_000, 9), (1, 5, 70_000, 9), (4, 25, 69_000, 9)]
+    assert fills(matching) == [
+        (3, 10, 70_100, 9),
+        (2, 10, 70_000, 9),
+        (1, 5, 70_000, 9),
+        (4, 25, 69_000, 9),
+    ]
     assert matching.filled == {UUID(int=2), UUID(int=3)}
 
 
 def test_market_orders_come_first_and_pay_the_slippage() -> None:
     """A market buy is before the best limit, at one step above the trade; a sale at one step below."""
-    book = [order(1, Side.BUY, 80_000), order(2, Side.BUY, None, position=5), order(3, Side.SELL, None)]
+    book = [
+        order(1, Side.BUY, 80_000),
+        order(2, Side.BUY, None, position=5),
+        order(3, Side.SELL, None),
+    ]
     matching = match_by_volume(book, [Print(9, 70_000, 12, "REGULAR")], slip=ONE_STEP)
     assert fills(matching) == [(2, 10, 70_100, 9), (1, 2, 80_000, 9), (3, 10, 69_900, 9)]
     assert matching.touches[0].rule is FillRule.MARKET_AT_PRINT
@@ -101,7 +125,9 @@ def test_market_orders_come_first_and_pay_the_slippage() -> None:
 def test_an_arriving_order_that_is_filled_in_part_goes_on_taking_the_market() -> None:
     """Each trade's own price while it meets the limit; once one does not, it rests and gets its limit."""
     arriving = order(1, Side.BUY, 70_000, 30, arriving=True)
-    matching = match_by_volume([arriving], prints((69_500, 10), (69_700, 5), (70_100, 50), (69_000, 99)), slip=NO_SLIP)
+    matching = match_by_volume(
+        [arriving], prints((69_500, 10), (69_700, 5), (70_100, 50), (69_000, 99)), slip=NO_SLIP
+    )
     assert fills(matching) == [(1, 10, 69_500, 1), (1, 5, 69_700, 2), (1, 15, 70_000, 4)]
     assert matching.filled == {UUID(int=1)}
 
@@ -120,7 +146,9 @@ def test_what_may_not_wait_has_one_chance(
 ) -> None:
     """The first trade after the acceptance decides: IOC takes what it gets of it, FOK all or nothing."""
     matching = match_by_volume(
-        [order(1, Side.BUY, 70_000, arriving=True, time_in_force=time_in_force)], prints(*trades), slip=NO_SLIP
+        [order(1, Side.BUY, 70_000, arriving=True, time_in_force=time_in_force)],
+        prints(*trades),
+        slip=NO_SLIP,
     )
     assert sum(touch.quantity for touch in matching.touches) == filled
     assert matching.had_its_chance == {UUID(int=1)}
@@ -134,7 +162,11 @@ def test_the_result_of_an_auction_is_for_those_who_took_part(
     """Printed half a minute after the auction closed, it fills no order that came in between, nor shows how that one stands."""
     result = Print(9, 70_000, 99, "CLOSING_AUCTION", NOON)
     came = order(
-        1, Side.BUY, 60_000 if not filled else 70_000, accepted_at=NOON + timedelta(seconds=accepted_s), arriving=True
+        1,
+        Side.BUY,
+        60_000 if not filled else 70_000,
+        accepted_at=NOON + timedelta(seconds=accepted_s),
+        arriving=True,
     )
     matching = matched([came], [result])
     assert (bool(matching.touches), matching.rests) == (filled, set())
@@ -152,7 +184,9 @@ ORDERS = st.builds(
     time_in_force=st.sampled_from(TimeInForce),
 )
 BOOKS = st.lists(ORDERS, max_size=12, unique_by=lambda one: one.id)
-TRADES = st.lists(st.tuples(st.integers(90, 110), st.integers(1, 60)), max_size=12).map(lambda some: prints(*some))
+TRADES = st.lists(st.tuples(st.integers(90, 110), st.integers(1, 60)), max_size=12).map(
+    lambda some: prints(*some)
+)
 
 
 def check_each_fill(book: list[BookOrder], matching: Matching) -> None:
@@ -177,16 +211,23 @@ def test_laws_of_whole_fills(book: list[BookOrder], trades: list[Print]) -> None
     matching = match_whole(book, trades)
     check_each_fill(book, matching)
     for one in book:
-        met = any(trade.position > one.position and is_met(one.side, one.limit_price, trade.price) for trade in trades)
+        met = any(
+            trade.position > one.position and is_met(one.side, one.limit_price, trade.price)
+            for trade in trades
+        )
         assert (one.id in matching.filled) == met
 
 
 @given(BOOKS, TRADES, st.integers(0, 12))
-def test_two_looks_find_what_one_finds(book: list[BookOrder], trades: list[Print], cut: int) -> None:
+def test_two_looks_find_what_one_finds(
+    book: list[BookOrder], trades: list[Print], cut: int
+) -> None:
     """Wherever the stream is cut between two looks, nothing is missed and nothing found twice."""
     first = match_whole(book, trades[:cut])
     rest = [
-        replace(one, arriving=one.arriving and one.id not in first.rests) for one in book if one.id not in first.filled
+        replace(one, arriving=one.arriving and one.id not in first.rests)
+        for one in book
+        if one.id not in first.filled
     ]
     second = match_whole(rest, trades[cut:])
     whole = match_whole(book, trades)
@@ -202,7 +243,9 @@ def test_laws_of_shared_volume(book: list[BookOrder], trades: list[Print]) -> No
     for trade in trades:
         for side in Side:
             given_out = [
-                touch for touch in matching.touches if touch.by is trade and by_id[touch.order_id].side is side
+                touch
+                for touch in matching.touches
+                if touch.by is trade and by_id[touch.order_id].side is side
             ]
             assert sum(touch.quantity for touch in given_out) <= trade.volume
             priorities = [by_id[touch.order_id].priority for touch in given_out]
@@ -210,7 +253,9 @@ def test_laws_of_shared_volume(book: list[BookOrder], trades: list[Print]) -> No
 
 
 @given(BOOKS, TRADES)
-def test_volume_never_fills_what_a_deep_market_would_not(book: list[BookOrder], trades: list[Print]) -> None:
+def test_volume_never_fills_what_a_deep_market_would_not(
+    book: list[BookOrder], trades: list[Print]
+) -> None:
     """Whatever is filled by volume is filled whole as well; waiting orders alone, as the others have one chance."""
     waiting = [replace(one, time_in_force=TimeInForce.GTC) for one in book]
     by_volume = match_by_volume(waiting, trades, slip=NO_SLIP)

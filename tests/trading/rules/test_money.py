@@ -14,7 +14,14 @@ RATES = st.integers(0, 1_000_000)
 
 @pytest.mark.parametrize(
     ("amount", "ppm", "won"),
-    [(700_000, 150, 105), (6_666, 150, 0), (6_667, 150, 1), (0, 150, 0), (1, 999_999, 0), (10**15, 150, 150 * 10**9)],
+    [
+        (700_000, 150, 105),
+        (6_666, 150, 0),
+        (6_667, 150, 1),
+        (0, 150, 0),
+        (1, 999_999, 0),
+        (10**15, 150, 150 * 10**9),
+    ],
 )
 def test_a_rate_is_rounded_down_to_the_won(amount: int, ppm: int, won: int) -> None:
     """Worked examples: 0.015 % of 6,667 won is the first that costs a won."""

@@ -32,13 +32,19 @@ def test_every_state_is_open_or_final() -> None:
 
 def test_what_is_partly_filled_is_never_rejected_nor_pending_again() -> None:
     """A fill can't be undone: from PARTIALLY_FILLED only on to more fills, a cancellation or expiry."""
-    after = {after for (before, _event), after in MACHINE.items() if before is OrderStatus.PARTIALLY_FILLED}
+    after = {
+        after
+        for (before, _event), after in MACHINE.items()
+        if before is OrderStatus.PARTIALLY_FILLED
+    }
     assert after == set(OrderStatus) - {OrderStatus.PENDING, OrderStatus.REJECTED}
     assert OrderStatus.PENDING not in MACHINE.values()
 
 
 @pytest.mark.parametrize(("status", "event"), list(product(OrderStatus, OrderEvent)))
-def test_an_event_leads_where_the_table_says_and_nowhere_else(status: OrderStatus, event: OrderEvent) -> None:
+def test_an_event_leads_where_the_table_says_and_nowhere_else(
+    status: OrderStatus, event: OrderEvent
+) -> None:
     """What the table has not is a fault, also from a final state."""
     if (status, event) in MACHINE:
         assert status_after(status, event) is MACHINE[status, event]
@@ -48,7 +54,9 @@ def test_an_event_leads_where_the_table_says_and_nowhere_else(status: OrderStatu
 
 
 @given(st.sampled_from(OPEN_STATUSES), st.integers(1, 10**9), st.integers(1, 10**9))
-def test_a_fill_leads_where_the_table_allows(status: OrderStatus, ordered: int, executed: int) -> None:
+def test_a_fill_leads_where_the_table_allows(
+    status: OrderStatus, ordered: int, executed: int
+) -> None:
     """FILLED exactly when nothing remains."""
     executed = min(ordered, executed)
     after = status_after_fill(status, ordered=ordered, executed=executed)
@@ -62,10 +70,16 @@ def test_a_fill_beyond_the_order_is_a_fault(executed: int) -> None:
         status_after_fill(OrderStatus.PENDING, ordered=10, executed=executed)
 
 
-@given(st.integers(1, 10**6), st.integers(1, 10**6), st.integers(0, 10_000), st.integers(0, 100_000))
-def test_a_reservation_pays_for_any_fill_within_the_collar(quantity: int, price: int, collar: int, ppm: int) -> None:
+@given(
+    st.integers(1, 10**6), st.integers(1, 10**6), st.integers(0, 10_000), st.integers(0, 100_000)
+)
+def test_a_reservation_pays_for_any_fill_within_the_collar(
+    quantity: int, price: int, collar: int, ppm: int
+) -> None:
     """A fill at the highest whole price inside the collar, with its commission, costs no more than was set aside."""
-    reserved = buy_reservation(quantity=quantity, price=collared_price(price, collar), commission_ppm=ppm)
+    reserved = buy_reservation(
+        quantity=quantity, price=collared_price(price, collar), commission_ppm=ppm
+    )
     highest = price * (10_000 + collar) // 10_000
     assert cost_of_buying(quantity * highest, ppm) <= reserved
 
@@ -78,11 +92,19 @@ def test_every_kind_of_transaction_has_its_direction() -> None:
     assert set(DIRECTION.values()) == {1, -1}
 
 
-@given(st.sampled_from(TransactionType), st.integers(0, 10**13), st.integers(0, 10**9), st.integers(0, 10**9))
-def test_commission_and_tax_always_go_out(kind: TransactionType, amount: int, commission: int, tax: int) -> None:
+@given(
+    st.sampled_from(TransactionType),
+    st.integers(0, 10**13),
+    st.integers(0, 10**9),
+    st.integers(0, 10**9),
+)
+def test_commission_and_tax_always_go_out(
+    kind: TransactionType, amount: int, commission: int, tax: int
+) -> None:
     """Whatever the direction of the amount, its costs reduce the cash."""
     assert (
-        cash_change(kind, amount=amount, commission=commission, tax=tax) == DIRECTION[kind] * amount - commission - tax
+        cash_change(kind, amount=amount, commission=commission, tax=tax)
+        == DIRECTION[kind] * amount - commission - tax
     )
 
 

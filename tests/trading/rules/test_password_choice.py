@@ -56,13 +56,20 @@ def test_what_is_guessed_first_is_refused(password: str) -> None:
 def test_what_is_known_of_the_account_is_no_secret(password: str) -> None:
     """The address, its parts, the name, the service, and simple derivations of them; for somebody else each of these may be one."""
     assert fault(password) in (PasswordFault.RESEMBLES_ACCOUNT, PasswordFault.TOO_COMMON)
-    assert fault(password) is PasswordFault.RESEMBLES_ACCOUNT or "stocking" in password or "홍" in password
+    assert (
+        fault(password) is PasswordFault.RESEMBLES_ACCOUNT
+        or "stocking" in password
+        or "홍" in password
+    )
 
 
 def test_the_name_may_stand_in_a_password_that_is_good_without_it() -> None:
     """Only what is left has to be hard to guess."""
     assert fault("gildong correct horse battery") is None
-    assert password_fault("gildong.hong", length_min=10, email="other@example.com", name="김영수") is None
+    assert (
+        password_fault("gildong.hong", length_min=10, email="other@example.com", name="김영수")
+        is None
+    )
 
 
 def test_bounds_are_of_characters_and_of_octets() -> None:
@@ -73,7 +80,9 @@ def test_bounds_are_of_characters_and_of_octets() -> None:
     assert fault(good[:11], length_min=12) is PasswordFault.TOO_SHORT
     assert fault(good[:LENGTH_MAX]) is None
     assert fault(good) is PasswordFault.TOO_LONG
-    assert fault("\ufdfa" * 8) is PasswordFault.TOO_LONG, "one character that normalises to eighteen"
+    assert fault("\ufdfa" * 8) is PasswordFault.TOO_LONG, (
+        "one character that normalises to eighteen"
+    )
     pictures = "".join(chr(0x1F400 + number * 37 % 251) for number in range(LENGTH_MAX))
     assert len(pictures.encode()) == OCTETS_MAX
     assert fault(pictures) is None
@@ -85,7 +94,10 @@ def test_any_text_is_judged_as_its_normal_form_is(text: str) -> None:
     """However a keyboard composes the same characters, the answer is the same; and normalising twice is normalising once."""
     found = fault(text)
     assert found is None or found in set(PasswordFault)
-    if len(text) <= LENGTH_MAX and len(decomposed := unicodedata.normalize("NFKD", text)) <= LENGTH_MAX:
+    if (
+        len(text) <= LENGTH_MAX
+        and len(decomposed := unicodedata.normalize("NFKD", text)) <= LENGTH_MAX
+    ):
         assert fault(decomposed) == found
     assert normalized(normalized(text)) == normalized(text)
 
@@ -118,7 +130,10 @@ def test_accounts_do_not_mix_up_their_words() -> None:
 
     def judged(name: str) -> bool:
         return all(
-            (password_fault(f"{other}!!", length_min=8, email=f"{name}@example.com", name=name) is None)
+            (
+                password_fault(f"{other}!!", length_min=8, email=f"{name}@example.com", name=name)
+                is None
+            )
             is (other != name)
             for other in names * 40
         )

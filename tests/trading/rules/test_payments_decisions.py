@@ -61,10 +61,17 @@ LOOKS: dict[str, Report | None] = {
 }
 # What PortOne says; then the action, whether a person is told, and the state after it, for a payment that is pending,
 # expired and credited.
-ROWS: list[tuple[str, tuple[Action, bool, str], tuple[Action, bool, str], tuple[Action, bool, str]]] = [
+ROWS: list[
+    tuple[str, tuple[Action, bool, str], tuple[Action, bool, str], tuple[Action, bool, str]]
+] = [
     ("404", (WAIT, False, "PENDING"), (NOTHING, False, "EXPIRED"), (ALERT, True, "CREDITED")),
     ("READY", (WAIT, False, "PENDING"), (NOTHING, False, "EXPIRED"), (ALERT, True, "CREDITED")),
-    ("PAY_PENDING", (WAIT, False, "PENDING"), (NOTHING, False, "EXPIRED"), (ALERT, True, "CREDITED")),
+    (
+        "PAY_PENDING",
+        (WAIT, False, "PENDING"),
+        (NOTHING, False, "EXPIRED"),
+        (ALERT, True, "CREDITED"),
+    ),
     (
         "VIRTUAL_ACCOUNT_ISSUED",
         (Action.AWAIT_DEPOSIT, False, "PENDING"),
@@ -101,7 +108,12 @@ ROWS: list[tuple[str, tuple[Action, bool, str], tuple[Action, bool, str], tuple[
         (Action.REJECT, True, "MISMATCHED"),
         (ALERT, True, "CREDITED"),
     ),
-    ("odd sums", (ALERT, True, "PENDING"), (ALERT, True, "EXPIRED"), (Action.REVERSE, True, "CREDITED")),
+    (
+        "odd sums",
+        (ALERT, True, "PENDING"),
+        (ALERT, True, "EXPIRED"),
+        (Action.REVERSE, True, "CREDITED"),
+    ),
     ("REFUNDED", (ALERT, True, "PENDING"), (ALERT, True, "EXPIRED"), (ALERT, True, "CREDITED")),
 ]
 
@@ -114,13 +126,18 @@ ROWS: list[tuple[str, tuple[Action, bool, str], tuple[Action, bool, str], tuple[
         for before, expected in zip((PENDING, EXPIRED, CREDITED), columns, strict=True)
     ],
 )
-def test_the_table(before: Payment, report: Report | None, expected: tuple[Action, bool, str]) -> None:
+def test_the_table(
+    before: Payment, report: Report | None, expected: tuple[Action, bool, str]
+) -> None:
     """Each row of the decision table; the books change by a credit or reversals and by nothing else."""
     decision = look(before, report)
 
     assert (decision.action, decision.alert, str(decision.payment.status)) == expected
     assert decision.credit == (10_000 if expected[0] is Action.CREDIT else 0)
-    returned = {"PARTIALLY_CANCELLED": {FIRST: 3_000}, "CANCELLED": {FIRST: 3_000, SECOND: 7_000}}.get(expected[2], {})
+    returned = {
+        "PARTIALLY_CANCELLED": {FIRST: 3_000},
+        "CANCELLED": {FIRST: 3_000, SECOND: 7_000},
+    }.get(expected[2], {})
     assert booked(decision)[1] == decision.payment.reversed == returned
 
 
@@ -136,7 +153,11 @@ def test_a_rejected_payment_waits_for_a_person(report: Report | None) -> None:
     """Whatever is said of it later books nothing and calls nobody again."""
     rejected = look(PENDING, LOOKS["someone else's"]).payment
     decision = look(rejected, report, now=TOO_LATE)
-    assert (decision.action, decision.alert, decision.payment.status) == (NOTHING, False, PaymentStatus.MISMATCHED)
+    assert (decision.action, decision.alert, decision.payment.status) == (
+        NOTHING,
+        False,
+        PaymentStatus.MISMATCHED,
+    )
     assert booked(decision) == (0, {})
 
 
@@ -158,8 +179,12 @@ WRONG: list[tuple[Mismatch, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("mismatch", "members"), WRONG, ids=[f"{m} {list(w.values())}" for m, w in WRONG])
-def test_a_single_difference_keeps_the_money_out(mismatch: Mismatch, members: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("mismatch", "members"), WRONG, ids=[f"{m} {list(w.values())}" for m, w in WRONG]
+)
+def test_a_single_difference_keeps_the_money_out(
+    mismatch: Mismatch, members: dict[str, Any]
+) -> None:
     """The money may have come, but not for what was agreed: the payment is rejected, and why is told."""
     for status in ("PAID", "PARTIAL_CANCELLED", "CANCELLED"):
         decision = look(PENDING, said(status, **members))
@@ -174,7 +199,10 @@ def test_a_test_channel_is_no_money_in_production(kind: object) -> None:
     production = Terms(**{**AGREED, "test_channel_allowed": False})
     report = said("PAID", channel={**payment("PAID")["channel"], "type": kind})
     assert mismatches(production, report) == {Mismatch.TEST_CHANNEL}
-    assert mismatches(production, said("PAID", channel={**payment("PAID")["channel"], "type": "LIVE"})) == frozenset()
+    assert (
+        mismatches(production, said("PAID", channel={**payment("PAID")["channel"], "type": "LIVE"}))
+        == frozenset()
+    )
 
 
 @pytest.mark.parametrize("status", ["READY", "PAY_PENDING", "VIRTUAL_ACCOUNT_ISSUED", "FAILED"])
@@ -203,20 +231,32 @@ def test_terms_that_nobody_can_agree_on_are_a_fault(field: str, value: object) -
         ("PAY_PENDING", EXPIRY + UNDER_WAY_MAX),
     ],
 )
-def test_waiting_ends_at_the_expiry_or_when_portone_has_nothing_under_way(name: str, until: datetime) -> None:
+def test_waiting_ends_at_the_expiry_or_when_portone_has_nothing_under_way(
+    name: str, until: datetime
+) -> None:
     """One microsecond before it the payment is pending, at it expired; whether it failed is recorded at either."""
     report = LOOKS[name]
     assert wait_until(TERMS, report) == until
-    before, at = look(PENDING, report, now=until - timedelta(microseconds=1)), look(PENDING, report, now=until)
+    before, at = (
+        look(PENDING, report, now=until - timedelta(microseconds=1)),
+        look(PENDING, report, now=until),
+    )
 
-    assert (before.payment.status, at.payment.status) == (PaymentStatus.PENDING, PaymentStatus.EXPIRED)
+    assert (before.payment.status, at.payment.status) == (
+        PaymentStatus.PENDING,
+        PaymentStatus.EXPIRED,
+    )
     assert at.action is look(EXPIRED, report).action
     assert not at.alert
 
 
 @pytest.mark.parametrize(
     ("expiry", "until"),
-    [("9999-12-31T00:00:00Z", EXPIRY + UNDER_WAY_MAX), ("2025-01-01T00:00:00Z", EXPIRY), (None, EXPIRY)],
+    [
+        ("9999-12-31T00:00:00Z", EXPIRY + UNDER_WAY_MAX),
+        ("2025-01-01T00:00:00Z", EXPIRY),
+        (None, EXPIRY),
+    ],
 )
 def test_an_account_is_not_waited_for_for_ever(expiry: str | None, until: datetime) -> None:
     """How long an account stays open is the browser's choice."""
@@ -244,7 +284,9 @@ def test_an_older_look_does_not_undo_a_newer_one() -> None:
     late = look(paid, said("READY"))
     assert (late.action, late.alert, late.payment) == (NOTHING, False, paid)
 
-    cancelled = look(paid, said("CANCELLED", cancellations=payment("CANCELLED")["cancellations"][1:])).payment
+    cancelled = look(
+        paid, said("CANCELLED", cancellations=payment("CANCELLED")["cancellations"][1:])
+    ).payment
     older = look(cancelled, said("PARTIAL_CANCELLED"))
     assert booked(older) == (0, {FIRST: 3_000})
     assert older.payment.reported_at == cancelled.reported_at
@@ -271,7 +313,11 @@ def test_a_renamed_channel_keeps_no_chargeback_out() -> None:
         },
         {"status": "PAID"},
         {"status": "PARTIAL_CANCELLED"},
-        {"cancellations": [{**c, "status": "REQUESTED"} for c in payment("CANCELLED")["cancellations"]]},
+        {
+            "cancellations": [
+                {**c, "status": "REQUESTED"} for c in payment("CANCELLED")["cancellations"]
+            ]
+        },
     ],
 )
 def test_cancellations_that_do_not_add_up_credit_nothing(members: dict[str, Any]) -> None:
@@ -294,7 +340,9 @@ def test_a_requested_cancellation_moves_nothing_yet() -> None:
 def test_more_than_was_paid_is_never_given_back() -> None:
     """New ids for old cancellations would empty the account twice."""
     emptied = look(CREDITED, said("CANCELLED")).payment
-    renamed = [{**c, "id": f"again-{n}"} for n, c in enumerate(payment("CANCELLED")["cancellations"])]
+    renamed = [
+        {**c, "id": f"again-{n}"} for n, c in enumerate(payment("CANCELLED")["cancellations"])
+    ]
     decision = look(emptied, said("CANCELLED", cancellations=renamed))
     assert (decision.alert, booked(decision), decision.payment.left) == (True, (0, {}), 0)
 
@@ -310,8 +358,15 @@ def test_a_dispute_is_told_to_a_person(before: Payment) -> None:
 @st.composite
 def histories(draw: st.DrawFn) -> list[Report]:
     """The looks that a payment allows over its life: attempts, the money, and cancellations until something or nothing is left."""
-    begun = draw(st.lists(st.sampled_from(["READY", "FAILED", "PAY_PENDING", "VIRTUAL_ACCOUNT_ISSUED"]), max_size=4))
-    parts = draw(st.lists(st.integers(1, 4_000), max_size=5).filter(lambda parts: sum(parts) <= 10_000))
+    begun = draw(
+        st.lists(
+            st.sampled_from(["READY", "FAILED", "PAY_PENDING", "VIRTUAL_ACCOUNT_ISSUED"]),
+            max_size=4,
+        )
+    )
+    parts = draw(
+        st.lists(st.integers(1, 4_000), max_size=5).filter(lambda parts: sum(parts) <= 10_000)
+    )
     if draw(st.booleans()) and sum(parts) < 10_000:
         parts.append(10_000 - sum(parts))
     documents = [payment(status) for status in begun] + [payment("PAID")]
@@ -330,7 +385,9 @@ def histories(draw: st.DrawFn) -> list[Report]:
 
 
 @given(st.data(), histories())
-def test_the_order_of_the_looks_changes_nothing_in_the_books(data: st.DataObject, history: list[Report]) -> None:
+def test_the_order_of_the_looks_changes_nothing_in_the_books(
+    data: st.DataObject, history: list[Report]
+) -> None:
     """Late, twice and in any order: once the newest look is among them, the books hold one credit and each cancellation once."""
     some: list[Report | None] = data.draw(st.lists(st.sampled_from([*history, None]), max_size=8))
     looks = data.draw(st.permutations([*some, history[-1]]))
@@ -358,14 +415,18 @@ def lies(draw: st.DrawFn) -> Report | None:
             st.fixed_dictionaries(
                 {
                     "id": st.sampled_from(["c1", "c2", "c3", "c4"]),
-                    "status": st.sampled_from(["SUCCEEDED", "SUCCEEDED", "REQUESTED", "FAILED", "NEW"]),
+                    "status": st.sampled_from(
+                        ["SUCCEEDED", "SUCCEEDED", "REQUESTED", "FAILED", "NEW"]
+                    ),
                     "totalAmount": st.sampled_from([0, 1, 3_000, 7_000, 10_000, -5]),
                 }
             ),
             max_size=4,
         )
     )
-    told = {c["id"]: c["totalAmount"] for c in reversed(cancellations) if c["status"] == "SUCCEEDED"}
+    told = {
+        c["id"]: c["totalAmount"] for c in reversed(cancellations) if c["status"] == "SUCCEEDED"
+    }
     true_sum = sum(told.values())
     amount = {
         "total": draw(st.sampled_from([10_000, 10_000, 10_000, 1])),

@@ -38,7 +38,9 @@ def test_what_becomes_of_a_name(text: str, name: str) -> None:
     assert clean_order_name(text) == name
 
 
-@pytest.mark.parametrize("text", ["", " ", "%%", "a" * 41, "가" * 14, "a\nb", "a\x00", "\u202e충전", "\ud800", "😀"])
+@pytest.mark.parametrize(
+    "text", ["", " ", "%%", "a" * 41, "가" * 14, "a\nb", "a\x00", "\u202e충전", "\ud800", "😀"]
+)
 def test_a_name_that_can_not_be_shown_is_refused(text: str) -> None:
     """Too long, empty, with control characters or ones that turn the text around, half a character, or emoji."""
     with pytest.raises(ValidationFailed) as refused:

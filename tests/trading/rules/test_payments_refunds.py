@@ -61,7 +61,9 @@ def test_other_reasons_are_nobodys(text: str) -> None:
     assert refund_in(f"환불 R-{'0' * 32} {text}") is None
 
 
-@pytest.mark.parametrize("reason", [None, "", "R-", "R-" + "0" * 31, "R-" + "0" * 33, "R-" + "g" * 32, "r-" + "0" * 32])
+@pytest.mark.parametrize(
+    "reason", [None, "", "R-", "R-" + "0" * 31, "R-" + "0" * 33, "R-" + "g" * 32, "r-" + "0" * 32]
+)
 def test_what_looks_like_a_mark_is_none(reason: str | None) -> None:
     assert refund_in(reason) is None
 

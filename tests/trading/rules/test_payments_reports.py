@@ -22,7 +22,9 @@ from trading.rules.payments.reports import (
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=10,
 )
 MEMBERS = (*payment("CANCELLED"), "failure", "disputes")
@@ -41,7 +43,12 @@ def test_each_status_is_read(status: str) -> None:
     assert report.payment_id == "tu0123456789abcdef0123456789abcd"
     assert report.store_id == "store-00000000-0000-4000-8000-000000000001"
     assert report.transaction_id == "019b7721-b400-f28f-9452-000000000001"
-    assert (report.version, report.currency, report.total, report.tax_free) == ("V2", "KRW", 10_000, 0)
+    assert (report.version, report.currency, report.total, report.tax_free) == (
+        "V2",
+        "KRW",
+        10_000,
+        0,
+    )
     assert report.channel_type == "TEST"
     assert report.channel_key == "channel-key-00000000-0000-4000-8000-000000000001"
     assert report.updated_at is not None
@@ -54,7 +61,10 @@ def test_each_status_is_read(status: str) -> None:
 
 def test_the_parts_are_read() -> None:
     paid, failed = read_report(payment("PAID")), read_report(payment("FAILED"))
-    account, cancelled = read_report(payment("VIRTUAL_ACCOUNT_ISSUED")), read_report(payment("CANCELLED"))
+    account, cancelled = (
+        read_report(payment("VIRTUAL_ACCOUNT_ISSUED")),
+        read_report(payment("CANCELLED")),
+    )
 
     assert paid.paid_at == datetime(2026, 1, 1, 0, 0, 10, tzinfo=UTC)
     assert paid.receipt_url == "http://127.0.0.1/receipt/pgtx-1"
@@ -94,7 +104,9 @@ def test_only_a_whole_number_is_an_amount(value: object) -> None:
     assert read_cancellation({"id": "c", "status": "SUCCEEDED", "totalAmount": value}) is None
 
 
-@pytest.mark.parametrize("value", ["", "a" * (IDENTIFIER_LENGTH_MAX + 1), "a\nb", "한글", 7, None, {}])
+@pytest.mark.parametrize(
+    "value", ["", "a" * (IDENTIFIER_LENGTH_MAX + 1), "a\nb", "한글", 7, None, {}]
+)
 def test_an_identifier_is_plain_and_short(value: object) -> None:
     report = read_report(payment("PAID", id=value))
     assert report.payment_id is None
@@ -111,14 +123,25 @@ def test_a_status_of_the_future_is_unknown(status: object) -> None:
 
 def test_what_is_new_takes_nothing_away() -> None:
     """New members, methods and triggers, and a null in place of what is absent, leave the rest readable."""
-    grown = payment("PAID", method={"type": "PaymentMethodTelepathy"}, channelGroup=None, disputes=None, aura="green")
+    grown = payment(
+        "PAID",
+        method={"type": "PaymentMethodTelepathy"},
+        channelGroup=None,
+        disputes=None,
+        aura="green",
+    )
     old, new = read_report(payment("PAID")), read_report(grown)
     assert new == old
 
 
 @pytest.mark.parametrize(
     ("disputes", "disputed"),
-    [([], False), ([{"status": "RESOLVED"}], False), ([{"status": "UNRESOLVED"}], True), ([{"status": "NEW"}], True)],
+    [
+        ([], False),
+        ([{"status": "RESOLVED"}], False),
+        ([{"status": "UNRESOLVED"}], True),
+        ([{"status": "NEW"}], True),
+    ],
 )
 def test_a_dispute_lasts_until_it_is_resolved(disputes: list[object], disputed: bool) -> None:
     assert read_report(payment("PAID", disputes=disputes)).is_disputed is disputed
@@ -126,7 +149,9 @@ def test_a_dispute_lasts_until_it_is_resolved(disputes: list[object], disputed: 
 
 def test_a_receipt_is_a_page_and_words_are_cut() -> None:
     """An address of another kind would be a script in the page that shows it."""
-    report = read_report(payment("FAILED", receiptUrl="javascript:alert(1)", failure={"reason": "x" * 10_000}))
+    report = read_report(
+        payment("FAILED", receiptUrl="javascript:alert(1)", failure={"reason": "x" * 10_000})
+    )
     assert report.receipt_url is None
     assert report.failure == "x" * TEXT_LENGTH_MAX
 
@@ -142,5 +167,10 @@ def test_no_answer_fails_to_be_read(members: dict[str, object], status: str) -> 
     """Whatever stands in place of whichever member, reading gives a report whose amounts are whole and never negative."""
     for document in (members, payment(status, **members)):
         report = read_report(document)
-        amounts = [report.total, report.tax_free, report.cancelled, *(c.amount for c in report.cancellations)]
+        amounts = [
+            report.total,
+            report.tax_free,
+            report.cancelled,
+            *(c.amount for c in report.cancellations),
+        ]
         assert all(amount is None or (type(amount) is int and amount >= 0) for amount in amounts)

@@ -50,7 +50,9 @@ def test_nothing_else_is_an_id(text: str) -> None:
 
 
 @given(st.integers(), st.integers(1, 10**6), st.integers(10**6, 10**9))
-def test_an_amount_is_within_its_bounds_or_refused_with_them(amount: int, minimum: int, maximum: int) -> None:
+def test_an_amount_is_within_its_bounds_or_refused_with_them(
+    amount: int, minimum: int, maximum: int
+) -> None:
     if minimum <= amount <= maximum:
         check_amount(amount, minimum=minimum, maximum=maximum)
     else:
@@ -64,7 +66,9 @@ def test_both_bounds_are_allowed() -> None:
 
 
 @pytest.mark.parametrize(("status", "event"), list(product(PaymentStatus, PaymentEvent)))
-def test_an_event_leads_where_the_table_says_and_nowhere_else(status: PaymentStatus, event: PaymentEvent) -> None:
+def test_an_event_leads_where_the_table_says_and_nowhere_else(
+    status: PaymentStatus, event: PaymentEvent
+) -> None:
     if (status, event) in MACHINE:
         assert status_after(status, event) is MACHINE[status, event]
     else:
@@ -88,6 +92,8 @@ def test_only_the_end_of_the_money_and_a_mismatch_are_final() -> None:
 def test_the_diagram_shows_every_arrow_and_every_end() -> None:
     lines = [line.strip() for line in state_diagram().splitlines()]
     assert lines[:2] == ["stateDiagram-v2", "[*] --> PENDING: prepare"]
-    assert {f"{before} --> {after}: {event}" for (before, event), after in MACHINE.items()} < set(lines)
+    assert {f"{before} --> {after}: {event}" for (before, event), after in MACHINE.items()} < set(
+        lines
+    )
     assert lines[-2:] == ["MISMATCHED --> [*]", "CANCELLED --> [*]"]
     assert len(lines) == len(set(lines)) == len(MACHINE) + 4

@@ -5,7 +5,14 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading.rules.payments.waits import FOLLOW_UPS, LONGEST_PAUSE, LONGEST_PAUSE_LATE, SPREAD_MAX, follow_up, pause
+from trading.rules.payments.waits import (
+    FOLLOW_UPS,
+    LONGEST_PAUSE,
+    LONGEST_PAUSE_LATE,
+    SPREAD_MAX,
+    follow_up,
+    pause,
+)
 
 NOW = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
 LONGEST = st.sampled_from((LONGEST_PAUSE, LONGEST_PAUSE_LATE))
@@ -28,7 +35,10 @@ def test_pauses_grow_and_are_spread(looks: int, longest: timedelta) -> None:
 
 def test_the_first_pauses_are_short() -> None:
     """Most payments are paid within minutes of being heard of."""
-    shown = [pause(looks, longest=LONGEST_PAUSE, spread=SPREAD_MAX // 2).total_seconds() for looks in range(8)]
+    shown = [
+        pause(looks, longest=LONGEST_PAUSE, spread=SPREAD_MAX // 2).total_seconds()
+        for looks in range(8)
+    ]
     assert shown == [5, 10, 20, 40, 80, 160, 300, 300]
 
 

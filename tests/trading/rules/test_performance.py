@@ -49,11 +49,15 @@ def test_total_and_yearly_return_are_the_oracles(values: list[Decimal]) -> None:
     """Linked, and by actual/365 where the days make a year."""
     total = total_return(values)
 
-    assert float(total) == pytest.approx(empyrical.cum_returns_final(floats(values)), rel=PRECISION, abs=PRECISION)
+    assert float(total) == pytest.approx(
+        empyrical.cum_returns_final(floats(values)), rel=PRECISION, abs=PRECISION
+    )
     calendar_days = 365 + len(values)
     yearly = annualised(total, days=calendar_days)
     assert isinstance(yearly, Decimal)
-    oracle = empyrical.annual_return(floats(values), annualization=len(values) * 365 / calendar_days)
+    oracle = empyrical.annual_return(
+        floats(values), annualization=len(values) * 365 / calendar_days
+    )
     assert float(yearly) == pytest.approx(oracle, rel=PRECISION, abs=PRECISION)
 
 
@@ -85,7 +89,9 @@ def test_drawdown_is_the_oracles_and_its_days_are_right(values: list[Decimal]) -
         return
     assert float(found.depth) == pytest.approx(oracle, rel=PRECISION, abs=PRECISION)
     worth = {day(n): total_return(values[:n]) + 1 for n in range(len(values) + 1)}
-    assert worth[found.trough_day] / worth[found.peak_day] - 1 == pytest.approx(found.depth, abs=Decimal("1e-20"))
+    assert worth[found.trough_day] / worth[found.peak_day] - 1 == pytest.approx(
+        found.depth, abs=Decimal("1e-20")
+    )
     at_peak = worth[found.peak_day] * (1 - Decimal("1e-15"))
     back = [at for at in worth if at > found.trough_day and worth[at] >= at_peak]
     assert found.recovery_day == (min(back) if back else None)
@@ -99,7 +105,9 @@ def test_beta_is_the_oracles(pairs: list[tuple[Decimal, Decimal]]) -> None:
     found = beta(own, index)
 
     assert isinstance(found, Decimal)
-    assert float(found) == pytest.approx(empyrical.beta(floats(own), floats(index)), rel=PRECISION, abs=PRECISION)
+    assert float(found) == pytest.approx(
+        empyrical.beta(floats(own), floats(index)), rel=PRECISION, abs=PRECISION
+    )
 
 
 def test_too_few_returns_are_no_risk_figure() -> None:
@@ -110,7 +118,9 @@ def test_too_few_returns_are_no_risk_figure() -> None:
     assert volatility(few, days_a_year=252) == beta(few, few) == lack
     assert sharpe_ratio(few, risk_free_rate_bp=0, days_a_year=252) == lack
     assert volatility(enough, days_a_year=252) == pytest.approx(0, abs=Decimal("1e-20"))
-    assert sharpe_ratio(enough, risk_free_rate_bp=0, days_a_year=252) == Unavailable(Lack.NO_VARIATION)
+    assert sharpe_ratio(enough, risk_free_rate_bp=0, days_a_year=252) == Unavailable(
+        Lack.NO_VARIATION
+    )
     third = [Decimal(1) / 3] * 30
     assert (
         sharpe_ratio(third, risk_free_rate_bp=0, days_a_year=252)
@@ -138,7 +148,9 @@ def test_an_index_has_itself_as_its_measure() -> None:
         (["-1", "0.5"], "-1", (0, 1, None)),
     ],
 )
-def test_a_drawdown_has_its_days(values: list[str], depth: str, days: tuple[int, int, int | None]) -> None:
+def test_a_drawdown_has_its_days(
+    values: list[str], depth: str, days: tuple[int, int, int | None]
+) -> None:
     """The last day at the peak, the first at the bottom, and the first at the peak again; of equally deep falls the first counts."""
     found = max_drawdown(returns(*values))
 
@@ -201,7 +213,12 @@ def test_a_year_has_every_figure() -> None:
     assert (found.since, found.until, found.days, len(found.returns)) == (FIRST, day(399), 399, 399)
     assert found.best.value == pytest.approx(Decimal("0.01"), abs=Decimal("1e-5"))
     assert found.worst.value == pytest.approx(Decimal("-0.01"), abs=Decimal("1e-5"))
-    figures = (found.annualised_return, found.annualised_money_weighted_return, found.volatility, found.sharpe_ratio)
+    figures = (
+        found.annualised_return,
+        found.annualised_money_weighted_return,
+        found.volatility,
+        found.sharpe_ratio,
+    )
     assert all(isinstance(figure, Decimal) for figure in figures)
     assert isinstance(found.comparison, Comparison)
     assert found.comparison.beta == pytest.approx(1, abs=Decimal("1e-3"))
@@ -211,17 +228,25 @@ def test_a_year_has_every_figure() -> None:
 @settings(max_examples=300)
 @given(
     st.lists(
-        st.tuples(st.none() | st.integers(-(10**15), 10**15), *[st.just(0) | st.integers(0, 10**15)] * 2), max_size=40
+        st.tuples(
+            st.none() | st.integers(-(10**15), 10**15), *[st.just(0) | st.integers(0, 10**15)] * 2
+        ),
+        max_size=40,
     ),
     st.sets(st.integers(0, 40)),
     st.integers(0, 10_000),
 )
-def test_any_history_has_an_answer(rows: list[tuple[int | None, int, int]], closed: set[int], rate_bp: int) -> None:
+def test_any_history_has_an_answer(
+    rows: list[tuple[int | None, int, int]], closed: set[int], rate_bp: int
+) -> None:
     """Whatever the figures are, none of them fails, and each is a number or a reason."""
     valuations = [Valuation(day(10 * n), *row) for n, row in enumerate(rows)]
 
     found = performance(
-        valuations, {day(10 * n): n * 1_000 + 1 for n in closed}, risk_free_rate_bp=rate_bp, days_a_year=365
+        valuations,
+        {day(10 * n): n * 1_000 + 1 for n in closed},
+        risk_free_rate_bp=rate_bp,
+        days_a_year=365,
     )
 
     if isinstance(found, Unavailable):
@@ -229,5 +254,10 @@ def test_any_history_has_an_answer(rows: list[tuple[int | None, int, int]], clos
         return
     assert found.worst.value <= found.best.value
     assert found.time_weighted_return >= -1
-    for figure in (found.money_weighted_return, found.volatility, found.sharpe_ratio, found.annualised_return):
+    for figure in (
+        found.money_weighted_return,
+        found.volatility,
+        found.sharpe_ratio,
+        found.annualised_return,
+    ):
         assert isinstance(figure, Unavailable) or figure.is_finite()

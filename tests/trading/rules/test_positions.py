@@ -20,7 +20,9 @@ def run(steps: list[object]) -> tuple[Position, list[Sale], int, int]:
             position = position.bought(quantity=quantity, amount=amount, commission=commission)
             amounts, commissions = amounts + amount, commissions + commission
         elif position.quantity and (quantity := int(position.quantity * step)):
-            position, sale = position.sold(quantity=quantity, amount=quantity * 7, commission=3, tax=2)
+            position, sale = position.sold(
+                quantity=quantity, amount=quantity * 7, commission=3, tax=2
+            )
             sales.append(sale)
     return position, sales, amounts, commissions
 
@@ -32,7 +34,9 @@ def test_a_worked_example() -> None:
 
     left, sale = position.sold(quantity=5, amount=400_000, commission=60, tax=800)
 
-    assert sale == Sale(cost=375_000, buy_commission=56, realized_profit=400_000 - 60 - 800 - 375_000 - 56)
+    assert sale == Sale(
+        cost=375_000, buy_commission=56, realized_profit=400_000 - 60 - 800 - 375_000 - 56
+    )
     assert left == Position(15, 1_125_000, 169)
 
 
@@ -93,7 +97,9 @@ def test_a_purchase_has_a_share() -> None:
         Position().bought(quantity=0, amount=5, commission=0)
 
 
-@pytest.mark.parametrize(("cost", "quantity", "average"), [(100, 3, 33), (101, 2, 51), (200, 3, 67), (7, 7, 1)])
+@pytest.mark.parametrize(
+    ("cost", "quantity", "average"), [(100, 3, 33), (101, 2, 51), (200, 3, 67), (7, 7, 1)]
+)
 def test_the_average_is_rounded_half_up(cost: int, quantity: int, average: int) -> None:
     """33.3 shows 33, 50.5 shows 51, 66.7 shows 67."""
     assert average_price(cost, quantity) == average

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading.rules.price_alerts import AlertKind, Approach, approach_by_first_trade, approach_when_armed, is_met
+from trading.rules.price_alerts import (
+    AlertKind,
+    Approach,
+    approach_by_first_trade,
+    approach_when_armed,
+    is_met,
+)
 
 BELOW, ABOVE, UNKNOWN = Approach.FROM_BELOW, Approach.FROM_ABOVE, Approach.UNKNOWN
 PRICE = st.integers(1, 10**9)
@@ -23,7 +29,9 @@ PRICE = st.integers(1, 10**9)
         (AlertKind.LOWER, None, ABOVE),
     ],
 )
-def test_a_target_is_approached_from_where_the_price_is(kind: AlertKind, last: int | None, expected: Approach) -> None:
+def test_a_target_is_approached_from_where_the_price_is(
+    kind: AlertKind, last: int | None, expected: Approach
+) -> None:
     """An upper bound always from below and a lower one always from above, wherever the price stands."""
     assert approach_when_armed(kind, 70_000, last) is expected
 

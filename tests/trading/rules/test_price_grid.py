@@ -27,7 +27,14 @@ MARKETS = st.sampled_from(["KOSPI", "KOSDAQ", "KONEX"])
 
 @pytest.mark.parametrize(
     ("bound", "below", "from_here"),
-    [(2_000, 1, 5), (5_000, 5, 10), (20_000, 10, 50), (50_000, 50, 100), (200_000, 100, 500), (500_000, 500, 1_000)],
+    [
+        (2_000, 1, 5),
+        (5_000, 5, 10),
+        (20_000, 10, 50),
+        (50_000, 50, 100),
+        (200_000, 100, 500),
+        (500_000, 500, 1_000),
+    ],
 )
 def test_a_bound_belongs_to_the_coarser_step(bound: int, below: int, from_here: int) -> None:
     """One won below each bound of the table the finer step holds, at the bound the coarser one."""
@@ -37,7 +44,13 @@ def test_a_bound_belongs_to_the_coarser_step(bound: int, below: int, from_here: 
 @pytest.mark.parametrize("kind", ["ETF", "ETN"])
 def test_funds_step_by_one_then_by_five(kind: StockKind) -> None:
     """ETF and ETN know one bound only, however dear they are."""
-    assert [tick_size(price, kind) for price in (1, 1_999, 2_000, 499_999, 900_000)] == [1, 1, 5, 5, 5]
+    assert [tick_size(price, kind) for price in (1, 1_999, 2_000, 499_999, 900_000)] == [
+        1,
+        1,
+        5,
+        5,
+        5,
+    ]
 
 
 def test_the_table_begins_at_one_won_and_has_no_end() -> None:
@@ -67,7 +80,9 @@ def test_konex_moves_half_as_far() -> None:
 
 
 @given(PRICES, KINDS, MARKETS)
-def test_every_limit_is_a_legal_price_around_the_base(price: int, kind: StockKind, market: Market) -> None:
+def test_every_limit_is_a_legal_price_around_the_base(
+    price: int, kind: StockKind, market: Market
+) -> None:
     """For any legal base price: lower ≤ base ≤ upper, both on the grid, neither beyond the percentage."""
     base = floor_to_grid(price, kind)
 
@@ -81,7 +96,9 @@ def test_every_limit_is_a_legal_price_around_the_base(price: int, kind: StockKin
 
 
 @given(PRICES, KINDS, MARKETS)
-def test_the_limits_leave_out_no_legal_price_of_their_width(price: int, kind: StockKind, market: Market) -> None:
+def test_the_limits_leave_out_no_legal_price_of_their_width(
+    price: int, kind: StockKind, market: Market
+) -> None:
     """One step further out lies beyond the percentage, give or take the base's own step by which the width is rounded down."""
     base = floor_to_grid(price, kind)
 
@@ -93,9 +110,13 @@ def test_the_limits_leave_out_no_legal_price_of_their_width(price: int, kind: St
 
 
 @given(PRICES, KINDS, MARKETS)
-def test_a_base_between_two_prices_counts_as_the_upper_one(price: int, kind: StockKind, market: Market) -> None:
+def test_a_base_between_two_prices_counts_as_the_upper_one(
+    price: int, kind: StockKind, market: Market
+) -> None:
     """An off-grid close has the limits of the base price that the exchange makes of it."""
-    assert daily_price_range(price, kind, market) == daily_price_range(ceil_to_grid(price, kind), kind, market)
+    assert daily_price_range(price, kind, market) == daily_price_range(
+        ceil_to_grid(price, kind), kind, market
+    )
 
 
 @given(PRICES, KINDS)
@@ -116,14 +137,18 @@ def test_rounding_up_lands_on_the_lowest_legal_price_above(price: int, kind: Sto
     assert ceil_to_grid(ceiled, kind) == ceiled
 
 
-@pytest.mark.parametrize(("close", "base"), [(2_087, 2_090), (2_102, 2_105), (2_105, 2_105), (19_995, 20_000)])
+@pytest.mark.parametrize(
+    ("close", "base"), [(2_087, 2_090), (2_102, 2_105), (2_105, 2_105), (19_995, 20_000)]
+)
 def test_an_off_grid_close_becomes_the_next_base_price(close: int, base: int) -> None:
     """As on 12 of 12 such days in March 2026."""
     assert ceil_to_grid(close) == base
 
 
 @given(st.integers(-10, 5_000_000), KINDS)
-def test_the_nearest_prices_are_legal_and_nothing_legal_lies_between(price: int, kind: StockKind) -> None:
+def test_the_nearest_prices_are_legal_and_nothing_legal_lies_between(
+    price: int, kind: StockKind
+) -> None:
     """A legal price is its own only neighbour; any other has one on each side, with no legal price in between, and none below one won."""
     nearest = nearest_prices(price, kind)
 
@@ -163,7 +188,9 @@ def test_every_legal_price_near_one_inside_the_limits_is_inside_them(
         (-7, "STOCK", (1,)),
     ],
 )
-def test_what_a_refused_price_could_be_instead(price: int, kind: StockKind, nearest: tuple[int, ...]) -> None:
+def test_what_a_refused_price_could_be_instead(
+    price: int, kind: StockKind, nearest: tuple[int, ...]
+) -> None:
     """The two prices that a user is told, also across a bound of the table."""
     assert nearest_prices(price, kind) == nearest
 
@@ -201,7 +228,9 @@ def test_prints_at_half_steps(price: int, kind: StockKind, possible: bool) -> No
 @given(PRICES, KINDS)
 def test_the_table_says_what_the_grid_does(price: int, kind: StockKind) -> None:
     """The published table, read as people read it, gives the step of every price."""
-    assert tick_size(price, kind) == next(step for since, step in reversed(tick_table(kind)) if price >= since)
+    assert tick_size(price, kind) == next(
+        step for since, step in reversed(tick_table(kind)) if price >= since
+    )
 
 
 @pytest.mark.parametrize("base", [0, -5])

@@ -7,14 +7,21 @@ from typing import NamedTuple, cast
 import pytest
 
 from launcher.plan import ROOT
-from trading.rules.price_grid import Market, ceil_to_grid, daily_price_range, is_on_grid, is_possible_print
+from trading.rules.price_grid import (
+    Market,
+    ceil_to_grid,
+    daily_price_range,
+    is_on_grid,
+    is_possible_print,
+)
 
 DATA = ROOT.parent / "shared" / "data"
 FIRST_DAY = DATA / "krx_2026-03-19.csv"
 SECOND_DAY = DATA / "krx_2026-03-20.csv"
 
 pytestmark = pytest.mark.skipif(
-    not (FIRST_DAY.exists() and SECOND_DAY.exists()), reason="the exchange's files are not part of the product"
+    not (FIRST_DAY.exists() and SECOND_DAY.exists()),
+    reason="the exchange's files are not part of the product",
 )
 
 # Stocks whose base price on the second day was not the first day's close, with the base that their own change column tells. The number of
@@ -52,7 +59,9 @@ def stocks(first: bool) -> dict[str, DayOfStock]:
                 market=cast("Market", row["Market"].split()[0]),
                 close=int(row["Close"]),
                 change=int(row["Changes"]),
-                prices=tuple(int(row[name]) for name in ("Open", "High", "Low", "Close") if int(row[name])),
+                prices=tuple(
+                    int(row[name]) for name in ("Open", "High", "Low", "Close") if int(row[name])
+                ),
             )
             for row in csv.DictReader(file)
         }
@@ -80,10 +89,17 @@ def test_yesterdays_close_rounded_up_is_todays_base() -> None:
     """The exchange's own base prices are the closes, rounded up where they were at half a step; but for the adjusted ones."""
     before, after = stocks(first=True), stocks(first=False)
 
-    other = {code: after[code].base for code in before if after[code].base != ceil_to_grid(before[code].close)}
+    other = {
+        code: after[code].base
+        for code in before
+        if after[code].base != ceil_to_grid(before[code].close)
+    }
 
     assert other == ADJUSTED_BASES
-    assert {code for code, stock in before.items() if not is_on_grid(stock.close)} == {"457630", "455310"}
+    assert {code for code, stock in before.items() if not is_on_grid(stock.close)} == {
+        "457630",
+        "455310",
+    }
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["2026-03-19", "2026-03-20"])
@@ -102,7 +118,9 @@ def test_a_first_day_has_limits_of_its_own() -> None:
     assert max(stock.prices) == offered * 4
 
 
-@pytest.mark.parametrize(("first", "at_half_steps"), [(True, 14), (False, 16)], ids=["2026-03-19", "2026-03-20"])
+@pytest.mark.parametrize(
+    ("first", "at_half_steps"), [(True, 14), (False, 16)], ids=["2026-03-19", "2026-03-20"]
+)
 def test_every_print_is_possible(first: bool, at_half_steps: int) -> None:
     """Each of 22,365 opens, highs, lows and closes is on the grid, or at half a step of it, without exception."""
     prices = [price for stock in stocks(first).values() for price in stock.prices]

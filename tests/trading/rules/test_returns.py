@@ -31,7 +31,10 @@ def day(n: int) -> date:
 
 def days(*rows: tuple[int | None, int]) -> list[Valuation]:
     """Valuations of successive days from (worth, what was paid in, or out where it is negative)."""
-    return [Valuation(day(n), worth, max(flow, 0), max(-flow, 0)) for n, (worth, flow) in enumerate(rows)]
+    return [
+        Valuation(day(n), worth, max(flow, 0), max(-flow, 0))
+        for n, (worth, flow) in enumerate(rows)
+    ]
 
 
 def values(*rows: tuple[int | None, int]) -> list[Decimal]:
@@ -69,7 +72,9 @@ def test_the_first_day_counts_from_the_starting_cash() -> None:
 
 def test_a_day_of_unknown_worth_is_reached_over() -> None:
     """With the flow of that day: 100 and 50 more that are worth 165 a day later are ten per cent."""
-    assert returns_of(days((100, 0), (None, 50), (165, 0))) == (Return(day(0), day(2), Decimal("0.1")),)
+    assert returns_of(days((100, 0), (None, 50), (165, 0))) == (
+        Return(day(0), day(2), Decimal("0.1")),
+    )
     assert values((None, 100), (100, 0), (None, 0)) == values((None, 5)) == []
 
 
@@ -78,7 +83,9 @@ def test_a_day_without_capital_has_no_return() -> None:
     emptied = returns_of(days((100, 0), (0, -100), (0, 0), (0, 0), (220, 200)))
 
     assert emptied == (Return(day(0), day(1), Decimal(0)), Return(day(3), day(4), Decimal("0.1")))
-    assert returns_of(days((0, 0), (None, 10), (11, 0))) == (Return(day(0), day(2), Decimal("0.1")),)
+    assert returns_of(days((0, 0), (None, 10), (11, 0))) == (
+        Return(day(0), day(2), Decimal("0.1")),
+    )
 
 
 def test_a_wipe_out_stays_one() -> None:
@@ -95,7 +102,9 @@ def test_debt_is_no_loss_of_its_own() -> None:
 
 def test_less_than_a_year_is_not_annualised() -> None:
     """364 days are too few; 365 are the total itself, and two years its root."""
-    assert annualised(Decimal("0.21"), days=364) == Unavailable(Lack.PERIOD_TOO_SHORT, needed=365, have=364)
+    assert annualised(Decimal("0.21"), days=364) == Unavailable(
+        Lack.PERIOD_TOO_SHORT, needed=365, have=364
+    )
     assert annualised(Decimal("0.21"), days=365) == Decimal("0.21")
     assert annualised(Decimal("0.21"), days=730) == Decimal("0.1")
     assert annualised(Decimal(-1), days=500) == -1
@@ -115,10 +124,19 @@ def test_linking_does_not_reach_over_a_gap() -> None:
     returns = returns_of(days((100, 0), (110, 0), (0, -110), (0, 0), (20, 10), (20, 0)))
 
     assert linked(returns, {day(1), day(5)}) == ()
-    assert [one.since for one in linked(returns, {day(1), day(2), day(3), day(5)})] == [day(1), day(3)]
+    assert [one.since for one in linked(returns, {day(1), day(2), day(3), day(5)})] == [
+        day(1),
+        day(3),
+    ]
 
 
-@given(st.lists(st.tuples(st.none() | WON, st.just(0) | st.integers(-(10**9), 10**9)), min_size=1, max_size=30))
+@given(
+    st.lists(
+        st.tuples(st.none() | WON, st.just(0) | st.integers(-(10**9), 10**9)),
+        min_size=1,
+        max_size=30,
+    )
+)
 def test_returns_are_those_of_the_definition(rows: list[tuple[int | None, int]]) -> None:
     """Day by day, in exact fractions: end and what was taken out, by beginning and what was paid in."""
     expected: dict[date, Fraction] = {}
@@ -137,7 +155,10 @@ def test_returns_are_those_of_the_definition(rows: list[tuple[int | None, int]])
     found = {one.day: one for one in returns_of(days(*rows))}
 
     assert found.keys() == expected.keys()
-    assert all(abs(Fraction(found[at].value) - value) <= (value + 2) / 10**26 for at, value in expected.items())
+    assert all(
+        abs(Fraction(found[at].value) - value) <= (value + 2) / 10**26
+        for at, value in expected.items()
+    )
     assert all(one.since < one.day and one.value >= -1 for one in found.values())
 
 
@@ -145,7 +166,9 @@ def test_returns_are_those_of_the_definition(rows: list[tuple[int | None, int]])
 def test_without_flows_the_total_is_end_by_beginning(rows: list[tuple[int, int]]) -> None:
     """However it went up and down in between. A fall to a ten-million-millionth leaves fifteen of the 28 digits of what it is followed by."""
     worth = [row[0] for row in rows]
-    assert total_return(values(*rows)) + 1 == pytest.approx(Decimal(worth[-1]) / worth[0], rel=Decimal("1e-12"))
+    assert total_return(values(*rows)) + 1 == pytest.approx(
+        Decimal(worth[-1]) / worth[0], rel=Decimal("1e-12")
+    )
 
 
 @given(
@@ -167,7 +190,9 @@ def test_money_that_grows_alike_every_day_has_that_growth(
     found = money_weighted_return(valuations, since=FIRST, until=day(length - 1))
 
     assert found == pytest.approx(growth ** (length - 1) - 1, abs=Decimal("1e-9"))
-    assert total_return(one.value for one in returns_of(valuations)) == pytest.approx(found, abs=Decimal("1e-9"))
+    assert total_return(one.value for one in returns_of(valuations)) == pytest.approx(
+        found, abs=Decimal("1e-9")
+    )
 
 
 def test_money_weights_the_days_on_which_there_is_more_of_it() -> None:
@@ -183,9 +208,9 @@ def test_money_weights_the_days_on_which_there_is_more_of_it() -> None:
 
 
 def test_a_wipe_out_is_one_in_money_too() -> None:
-    assert money_weighted_return(days((100, 0), (0, 0)), since=day(0), until=day(1)) == pytest.approx(
-        -1, abs=Decimal("1e-9")
-    )
+    assert money_weighted_return(
+        days((100, 0), (0, 0)), since=day(0), until=day(1)
+    ) == pytest.approx(-1, abs=Decimal("1e-9"))
 
 
 def test_flows_that_no_rate_explains_have_none() -> None:

@@ -8,9 +8,17 @@ from trading.rules.hangul import folded
 from trading.rules.stock_search import FoundStock, StockIndex
 
 
-def stock(code: str, name: str, english: str | None = None, *, status: str = "TRADABLE", value: int = 1) -> FoundStock:
+def stock(
+    code: str, name: str, english: str | None = None, *, status: str = "TRADABLE", value: int = 1
+) -> FoundStock:
     return FoundStock(
-        code=code, name=name, english_name=english, market="KOSPI", kind="STOCK", status=status, market_value=value
+        code=code,
+        name=name,
+        english_name=english,
+        market="KOSPI",
+        kind="STOCK",
+        status=status,
+        market_value=value,
     )
 
 
@@ -90,17 +98,27 @@ STOCKS = st.builds(
     st.lists(STOCKS, max_size=20, unique_by=lambda one: one.code),
     st.text(st.sampled_from("가강나삼성ㄱㅅSk1A0"), max_size=4),
 )
-def test_the_order_is_by_match_then_listing_then_size_then_name(stocks: list[FoundStock], query: str) -> None:
+def test_the_order_is_by_match_then_listing_then_size_then_name(
+    stocks: list[FoundStock], query: str
+) -> None:
     """Held against the definition, said naively."""
     wanted = folded(query)
 
     def match(one: FoundStock) -> int:
-        texts = [folded(text) for text in (one.code, one.code[1:], one.name, one.english_name or "")]
+        texts = [
+            folded(text) for text in (one.code, one.code[1:], one.name, one.english_name or "")
+        ]
         if wanted in texts[:2]:
             return 0
         if wanted in texts:
             return 1
-        return 2 if any(StockIndex([named(text)]).search(query, limit=1) for text in heads(texts, wanted)) else 3
+        return (
+            2
+            if any(
+                StockIndex([named(text)]).search(query, limit=1) for text in heads(texts, wanted)
+            )
+            else 3
+        )
 
     def named(text: str) -> FoundStock:
         return stock("A??????", text)
@@ -111,6 +129,15 @@ def test_the_order_is_by_match_then_listing_then_size_then_name(stocks: list[Fou
     answer = StockIndex(stocks).search(query, limit=50)
 
     assert answer == sorted(
-        answer, key=lambda one: (match(one), one.status == "DELISTED", -one.market_value, one.name, one.code)
+        answer,
+        key=lambda one: (
+            match(one),
+            one.status == "DELISTED",
+            -one.market_value,
+            one.name,
+            one.code,
+        ),
     )
-    assert {one.code for one in answer} == {one.code for one in stocks if StockIndex([one]).search(query, limit=1)}
+    assert {one.code for one in answer} == {
+        one.code for one in stocks if StockIndex([one]).search(query, limit=1)
+    }

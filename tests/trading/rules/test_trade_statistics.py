@@ -52,7 +52,11 @@ def test_what_has_no_trades_has_no_figures() -> None:
 
     assert (nothing.win_rate, nothing.average_win, nothing.average_loss) == (None, None, None)
     assert (nothing.profit_factor, nothing.average_holding_s) == (None, None)
-    assert (totals([5]).win_rate, totals([5]).profit_factor, totals([-5]).profit_factor) == (1, None, 0)
+    assert (totals([5]).win_rate, totals([5]).profit_factor, totals([-5]).profit_factor) == (
+        1,
+        None,
+        0,
+    )
 
 
 @pytest.mark.parametrize(

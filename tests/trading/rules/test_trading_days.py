@@ -36,7 +36,10 @@ def test_the_weekdays_on_which_the_exchange_is_closed(number: int, closed: str) 
 
 def test_every_closure_has_its_name_in_korean() -> None:
     """Whatever the language of the machine."""
-    names = {day: closure(day) for day in (date(2026, 2, 17), date(2026, 6, 3), date(2026, 12, 31), date(2026, 11, 21))}
+    names = {
+        day: closure(day)
+        for day in (date(2026, 2, 17), date(2026, 6, 3), date(2026, 12, 31), date(2026, 11, 21))
+    }
     assert list(names.values()) == ["설날", "지방선거일", "연말휴장일", "주말"]
     assert closure(date(2025, 5, 5)) == "부처님오신날, 어린이날"
     assert closure(date(2026, 11, 20)) is None
@@ -49,15 +52,20 @@ def test_the_last_weekday_of_a_year_is_closed_where_its_last_day_is_none() -> No
     assert not days.is_trading_day(date(2023, 12, 29))
 
 
-@pytest.mark.parametrize("day", [date(2023, 11, 16), date(2024, 11, 14), date(2025, 11, 13), date(2026, 11, 19)])
+@pytest.mark.parametrize(
+    "day", [date(2023, 11, 16), date(2024, 11, 14), date(2025, 11, 13), date(2026, 11, 19)]
+)
 def test_the_day_of_the_entrance_test_moves_by_an_hour(day: date) -> None:
     """It opens and closes an hour late, as the exchange announces each year."""
     assert TradingDays({}).lateness(day) == Lateness(60, 60)
-    assert TradingDays({}).facts(day) == DayFacts("대학수학능력시험일", corrected=False, late_minutes=60)
+    assert TradingDays({}).facts(day) == DayFacts(
+        "대학수학능력시험일", corrected=False, late_minutes=60
+    )
 
 
 @pytest.mark.parametrize(
-    "day", [date(2023, 1, 2), date(2024, 1, 2), date(2025, 1, 2), date(2026, 1, 2), date(2027, 1, 4)]
+    "day",
+    [date(2023, 1, 2), date(2024, 1, 2), date(2025, 1, 2), date(2026, 1, 2), date(2027, 1, 4)],
 )
 def test_the_first_day_of_the_year_opens_late_and_closes_as_usual(day: date) -> None:
     """The opening ceremony takes the first hour."""
@@ -94,7 +102,11 @@ def test_an_operators_delay_moves_the_whole_day() -> None:
         }
     )
 
-    assert [days.lateness(day) for day in (first, test_day, usual)] == [ON_TIME, Lateness(90, 90), Lateness(60, 60)]
+    assert [days.lateness(day) for day in (first, test_day, usual)] == [
+        ON_TIME,
+        Lateness(90, 90),
+        Lateness(60, 60),
+    ]
     assert days.facts(usual) == DayFacts("대학수학능력시험일", corrected=True, late_minutes=60)
 
 
@@ -112,7 +124,9 @@ def test_a_correction_that_cannot_be_is_refused(closed: bool, delay: int) -> Non
         DayChange(date(2026, 11, 20), closed=closed, delay_minutes=delay, note="")
 
 
-@pytest.mark.parametrize("day", [FIRST_KNOWN_DAY - timedelta(days=1), LAST_KNOWN_DAY + timedelta(days=1), date.max])
+@pytest.mark.parametrize(
+    "day", [FIRST_KNOWN_DAY - timedelta(days=1), LAST_KNOWN_DAY + timedelta(days=1), date.max]
+)
 def test_days_of_which_nothing_is_known_do_not_trade(day: date) -> None:
     """Also where an operator says otherwise: there are no sessions for them."""
     change = DayChange(day, closed=False, delay_minutes=0, note="")

@@ -14,7 +14,17 @@ from sqlalchemy import text
 
 from tests.books import HYNIX, SAMSUNG
 from tests.trading.services.histories import CODE, CODES, History
-from tests.trading.steps import cancel_all, change_settings, deposit, halt, resume, rows, set_status, sweep, withdraw
+from tests.trading.steps import (
+    cancel_all,
+    change_settings,
+    deposit,
+    halt,
+    resume,
+    rows,
+    set_status,
+    sweep,
+    withdraw,
+)
 from trading.market import keys
 from trading.queries.audit import CHECKS
 from trading.rules.orders import OrderType, Side, TimeInForce
@@ -78,20 +88,42 @@ class OrderHistory(History):
         if len(self.users) <= who:
             self.users.append(self.books.user())
         else:
-            self.tolerate(lambda: (deposit if comes else withdraw)(self.books, self.users[who], amount))
+            self.tolerate(
+                lambda: (deposit if comes else withdraw)(self.books, self.users[who], amount)
+            )
 
     @rule(who=WHO, side=SIDE, quantity=QUANTITY, code=CODE, tif=st.sampled_from(TimeInForce))
-    def place_at_the_market(self, *, who: int, side: Side, quantity: int, code: str, tif: TimeInForce) -> None:
-        self.tolerate(lambda: self.books.place(self.user(who), side, quantity, code, time_in_force=tif))
+    def place_at_the_market(
+        self, *, who: int, side: Side, quantity: int, code: str, tif: TimeInForce
+    ) -> None:
+        self.tolerate(
+            lambda: self.books.place(self.user(who), side, quantity, code, time_in_force=tif)
+        )
 
-    @rule(who=WHO, side=SIDE, quantity=QUANTITY, code=CODE, steps=STEPS_OF_THE_GRID, tif=st.sampled_from(TimeInForce))
+    @rule(
+        who=WHO,
+        side=SIDE,
+        quantity=QUANTITY,
+        code=CODE,
+        steps=STEPS_OF_THE_GRID,
+        tif=st.sampled_from(TimeInForce),
+    )
     def place_with_a_limit(
         self, *, who: int, side: Side, quantity: int, code: str, steps: int, tif: TimeInForce
     ) -> None:
         limit = self.near(code, steps)
-        self.tolerate(lambda: self.books.place(self.user(who), side, quantity, code, limit=limit, time_in_force=tif))
+        self.tolerate(
+            lambda: self.books.place(
+                self.user(who), side, quantity, code, limit=limit, time_in_force=tif
+            )
+        )
 
-    @rule(quantities=st.lists(QUANTITY, min_size=2, max_size=4), side=SIDE, code=CODE, steps=st.integers(0, 2))
+    @rule(
+        quantities=st.lists(QUANTITY, min_size=2, max_size=4),
+        side=SIDE,
+        code=CODE,
+        steps=st.integers(0, 2),
+    )
     def fill_the_book(self, quantities: list[int], side: Side, code: str, steps: int) -> None:
         """Orders of several users at one price, which wait for the market."""
         limit = self.near(code, -steps if side is Side.BUY else steps)
@@ -103,7 +135,12 @@ class OrderHistory(History):
                 )
             )
 
-    @rule(which=WHICH, steps=st.none() | STEPS_OF_THE_GRID, quantity=st.none() | QUANTITY, finished=SELDOM)
+    @rule(
+        which=WHICH,
+        steps=st.none() | STEPS_OF_THE_GRID,
+        quantity=st.none() | QUANTITY,
+        finished=SELDOM,
+    )
     def amend(self, which: int, steps: int | None, quantity: int | None, finished: bool) -> None:
         order = self.pick(which, finished=finished)
         if order:
@@ -125,10 +162,18 @@ class OrderHistory(History):
     @rule(trades=TRADES, age_ms=st.sampled_from((0, 0, 0, 9_000, 10_001)))
     def trades_are_printed(self, trades: list[tuple[str, int, int]], age_ms: int) -> None:
         for code, steps, volume in trades:
-            self.print(code, steps, volume=volume, age_ms=age_ms, base=FIRST_PRICES[code] if volume else None)
+            self.print(
+                code,
+                steps,
+                volume=volume,
+                age_ms=age_ms,
+                base=FIRST_PRICES[code] if volume else None,
+            )
 
     @rule(trades=TRADES, executes=st.booleans())
-    def trades_are_printed_and_matched(self, trades: list[tuple[str, int, int]], executes: bool) -> None:
+    def trades_are_printed_and_matched(
+        self, trades: list[tuple[str, int, int]], executes: bool
+    ) -> None:
         for code, steps, volume in trades:
             self.print(code, steps, volume=volume)
         self.match(layout=1, times=1)
@@ -138,7 +183,9 @@ class OrderHistory(History):
     @rule(left=st.integers(0, 4), lost=st.booleans())
     def the_stream_suffers(self, left: int, lost: bool) -> None:
         if lost:
-            self.books.core.redis.delete(keys.TICK_STREAM, *[keys.last_tick(code) for code in CODES[left:]])
+            self.books.core.redis.delete(
+                keys.TICK_STREAM, *[keys.last_tick(code) for code in CODES[left:]]
+            )
         else:
             self.books.core.redis.xtrim(keys.TICK_STREAM, maxlen=left, approximate=False)
 
@@ -152,7 +199,12 @@ class OrderHistory(History):
         for shard in [*range(layout)] * times:
             self.books.do(
                 lambda session, shard=shard: match_orders(
-                    session, shard=shard, stream=self.books.core.ticks, hours=hours, settings=settings, now=now
+                    session,
+                    shard=shard,
+                    stream=self.books.core.ticks,
+                    hours=hours,
+                    settings=settings,
+                    now=now,
                 )
             )
 
@@ -224,10 +276,15 @@ class OrderHistory(History):
     def fills_obey_the_laws(self) -> None:
         """No fill is beyond its order's limit, of a later day than the order's, or made while there is no trading."""
         halts = rows(self.books, "SELECT halted_at, resumed_at FROM trading_halts")
-        stopped = {row["code"] for row in rows(self.books, "SELECT code FROM stocks WHERE status <> 'TRADABLE'")}
+        stopped = {
+            row["code"]
+            for row in rows(self.books, "SELECT code FROM stocks WHERE status <> 'TRADABLE'")
+        }
         hours = self.books.core.market_hours()
         found = {row["id"]: dict(row) for row in rows(self.books, "SELECT * FROM order_executions")}
-        for fill in [fill for execution_id, fill in found.items() if execution_id not in self.fills]:
+        for fill in [
+            fill for execution_id, fill in found.items() if execution_id not in self.fills
+        ]:
             order = self.orders[fill["order_id"]]
             limit = order["limit_price"]
             if limit is not None:
@@ -235,9 +292,13 @@ class OrderHistory(History):
                 assert fill["rule"] != "resting-at-limit" or fill["price"] == limit
             assert fill["stock_code"] not in stopped
             assert all(halt["resumed_at"] is not None for halt in halts)
-            assert not any(halt["halted_at"] < fill["tick_traded_at"] < halt["resumed_at"] for halt in halts)
+            assert not any(
+                halt["halted_at"] < fill["tick_traded_at"] < halt["resumed_at"] for halt in halts
+            )
             if order["time_in_force"] == "DAY":
-                assert hours.day_end_before(instant(fill["tick_traded_at"])) <= instant(order["accepted_at"])
+                assert hours.day_end_before(instant(fill["tick_traded_at"])) <= instant(
+                    order["accepted_at"]
+                )
         self.fills = found
 
     def no_more_is_filled_than_was_traded(self) -> None:
@@ -293,7 +354,9 @@ class OrderHistory(History):
         opening = hours.next_opening(self.books.clock(), order_type=OrderType.MARKET, kind="STOCK")
         self.books.clock.now = max(self.books.clock(), opening)
 
-    def print(self, code: str, steps: int, *, volume: int, age_ms: int = 0, base: int | None = None) -> None:
+    def print(
+        self, code: str, steps: int, *, volume: int, age_ms: int = 0, base: int | None = None
+    ) -> None:
         self.prices[code] = self.near(code, steps)
         tick = self.books.tick(self.prices[code], code, volume=volume, age_ms=age_ms, base=base)
         self.volumes[tick.position.packed] = volume
@@ -302,8 +365,16 @@ class OrderHistory(History):
         """A legal price so many steps of the grid from the last one, which stays near to the first."""
         price = self.prices[code]
         moved = floor_to_grid(price + steps * tick_size(price))
-        return moved if abs(moved - FIRST_PRICES[code]) < FIRST_PRICES[code] // 5 else FIRST_PRICES[code]
+        return (
+            moved
+            if abs(moved - FIRST_PRICES[code]) < FIRST_PRICES[code] // 5
+            else FIRST_PRICES[code]
+        )
 
     def pick(self, which: int, *, finished: bool) -> dict[str, Any] | None:
-        found = [order for _, order in sorted(self.orders.items()) if finished or order["finished_at"] is None]
+        found = [
+            order
+            for _, order in sorted(self.orders.items())
+            if finished or order["finished_at"] is None
+        ]
         return found[which % len(found)] if found else None

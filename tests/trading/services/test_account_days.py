@@ -22,7 +22,9 @@ from trading.services import account_days
 
 FRIDAY = date(2026, 11, 20)
 MONDAY = date(2026, 11, 23)
-EVENING = datetime(2026, 11, 20, 11, 1, tzinfo=UTC)  # 20:01 in Korea, when the last print of the after-market has come
+EVENING = datetime(
+    2026, 11, 20, 11, 1, tzinfo=UTC
+)  # 20:01 in Korea, when the last print of the after-market has come
 START = 10_000_000
 
 
@@ -79,8 +81,16 @@ def test_a_close_is_carried_over_days_without_a_trade_and_counted(books: Books) 
     assert record(books, KrxHours({})) == 2
 
     friday, monday = days_of(books, user)
-    assert (friday["holdings_value"], friday["carried_holdings"], friday["unpriced_holdings"]) == (120_000, 0, 1)
-    assert (monday["holdings_value"], monday["carried_holdings"], monday["unpriced_holdings"]) == (120_000, 1, 1)
+    assert (friday["holdings_value"], friday["carried_holdings"], friday["unpriced_holdings"]) == (
+        120_000,
+        0,
+        1,
+    )
+    assert (monday["holdings_value"], monday["carried_holdings"], monday["unpriced_holdings"]) == (
+        120_000,
+        1,
+        1,
+    )
     assert (monday["day"], monday["net_flow"]) == (MONDAY, 0)
 
 
@@ -92,7 +102,10 @@ def test_weekends_holidays_and_corrected_days_have_no_row_of_their_own(books: Bo
     deposit(books, krx, 7)
     books.clock.advance(days=2)
     record(books, closed)
-    assert [(one["day"].day, one["net_flow"]) for one in days_of(books, krx)] == [(20, START), (24, 7)]
+    assert [(one["day"].day, one["net_flow"]) for one in days_of(books, krx)] == [
+        (20, START),
+        (24, 7),
+    ]
 
     books.do(lambda session: session.execute(delete(table_of(AccountDay))))
     record(books, AlwaysOpen())
@@ -110,7 +123,9 @@ def test_what_was_missed_is_made_up_for_account_by_account(books: Books) -> None
     assert record(books, batch_size=1) == account_days.DAYS_AT_ONCE + 7 + 2
 
     assert len(days_of(books, old)) == account_days.DAYS_AT_ONCE + 7
-    assert [one["day"] for one in days_of(books, new)] == [one["day"] for one in days_of(books, old)[-2:]]
+    assert [one["day"] for one in days_of(books, new)] == [
+        one["day"] for one in days_of(books, old)[-2:]
+    ]
     assert record(books) == 0
     assert books.breaches() == []
 
@@ -123,7 +138,11 @@ def test_a_row_is_never_written_again(books: Books) -> None:
     record(books)
     before = days_of(books, user)
     close(books, FRIDAY, 1_000)
-    books.do(lambda session: session.execute(delete(table_of(AccountDay)).where(table_of(AccountDay).c.day == FRIDAY)))
+    books.do(
+        lambda session: session.execute(
+            delete(table_of(AccountDay)).where(table_of(AccountDay).c.day == FRIDAY)
+        )
+    )
     record(books)
     assert days_of(books, user) == before[1:]
 
@@ -132,7 +151,11 @@ def test_a_closed_account_has_no_more_days(books: Books) -> None:
     gone, there = books.user(), books.user()
     books.clock.advance(days=1)
     users = table_of(User)
-    books.do(lambda session: session.execute(update(users).where(users.c.id == gone).values(deleted_at=books.clock())))
+    books.do(
+        lambda session: session.execute(
+            update(users).where(users.c.id == gone).values(deleted_at=books.clock())
+        )
+    )
     assert record(books) == 1
     assert len(days_of(books, there)) == 1
 

@@ -28,7 +28,9 @@ def followed(books: Books, user: UUID, done: Event) -> list[AccountEvent]:
             return seen
 
 
-def written_while_followed(books: Books, user: UUID, write: Callable[[int], object]) -> list[AccountEvent]:
+def written_while_followed(
+    books: Books, user: UUID, write: Callable[[int], object]
+) -> list[AccountEvent]:
     """What a follower saw while WRITERS threads wrote."""
     done = Event()
 
@@ -89,7 +91,11 @@ def test_users_in_batches_of_any_order_do_not_block_each_other(mariadb_books: Bo
         told = events(books, user)
         assert [event.id for event in told] == list(range(1, len(told) + 1))
         for order_id in {event.data["id"] for event in told if event.kind == "order"}:
-            about = [event for event in told if order_id in (event.data.get("id"), event.data.get("order_id"))]
+            about = [
+                event
+                for event in told
+                if order_id in (event.data.get("id"), event.data.get("order_id"))
+            ]
             assert [event.kind for event in about] == ["order", "fill", "order", "cash"]
         assert streams.after(user, 0, limit=1_000).events == tuple(told)
     assert books.breaches() == []

@@ -54,7 +54,12 @@ def test_registering_tells_of_the_starting_cash(books: Books) -> None:
 
     (event,) = events(books, user)
 
-    assert (event.id, event.kind, event.occurred_at, event.user_id) == (1, EventKind.CASH, books.clock(), user)
+    assert (event.id, event.kind, event.occurred_at, event.user_id) == (
+        1,
+        EventKind.CASH,
+        books.clock(),
+        user,
+    )
     (transaction,) = rows(books, "SELECT id FROM transactions")
     assert event.data == {
         "id": str(UUID(bytes=transaction["id"])),
@@ -71,11 +76,19 @@ def test_registering_tells_of_the_starting_cash(books: Books) -> None:
 def test_cash_that_moves_is_told(books: Books) -> None:
     user = books.user()
 
-    came, went = told_by(books, user, lambda: (deposit(books, user, 500_000), withdraw(books, user, 200_000)))
+    came, went = told_by(
+        books, user, lambda: (deposit(books, user, 500_000), withdraw(books, user, 200_000))
+    )
 
     assert (came.id, went.id) == (2, 3)
-    assert (came.data["transaction_type"], came.data["cash_balance_after"]) == ("DEPOSIT", 10_500_000)
-    assert (went.data["transaction_type"], went.data["cash_balance_before"]) == ("WITHDRAW", 10_500_000)
+    assert (came.data["transaction_type"], came.data["cash_balance_after"]) == (
+        "DEPOSIT",
+        10_500_000,
+    )
+    assert (went.data["transaction_type"], went.data["cash_balance_before"]) == (
+        "WITHDRAW",
+        10_500_000,
+    )
 
 
 def test_a_purchase_and_a_sale_tell_all_their_stages(books: Books) -> None:
@@ -105,7 +118,11 @@ def test_a_purchase_and_a_sale_tell_all_their_stages(books: Books) -> None:
     }
     assert filled.data == order_data(order, status="FILLED", executed_quantity=10)
     assert (paid.data["transaction_type"], paid.data["order_id"]) == ("BUY", str(order.id))
-    assert (paid.data["amount"], paid.data["commission"], paid.data["cash_balance_after"]) == (700_000, 105, 9_299_895)
+    assert (paid.data["amount"], paid.data["commission"], paid.data["cash_balance_after"]) == (
+        700_000,
+        105,
+        9_299_895,
+    )
     assert held.data == {
         "stock_code": "A005930",
         "quantity": 10,
@@ -118,8 +135,18 @@ def test_a_purchase_and_a_sale_tell_all_their_stages(books: Books) -> None:
     books.tick(71_000)
     sold = told_by(books, user, lambda: (books.place(user, Side.SELL, 10), books.run_all()))
 
-    assert brief(sold) == [("order", "PENDING"), ("fill", 10), ("order", "FILLED"), ("cash", "SELL"), ("holding", 0)]
-    assert (sold[1].data["tax"], sold[1].data["transaction_tax"], sold[1].data["rural_tax"]) == (1_420, 355, 1_065)
+    assert brief(sold) == [
+        ("order", "PENDING"),
+        ("fill", 10),
+        ("order", "FILLED"),
+        ("cash", "SELL"),
+        ("holding", 0),
+    ]
+    assert (sold[1].data["tax"], sold[1].data["transaction_tax"], sold[1].data["rural_tax"]) == (
+        1_420,
+        355,
+        1_065,
+    )
     profit = 710_000 - 106 - 1_420 - 700_000 - 105
     assert sold[-1].data == {"stock_code": "A005930", "quantity": 0, "average_price": None, "cost": 0, "realized_profit": profit}  # fmt: skip
 
@@ -156,7 +183,9 @@ def test_orders_that_end_tell_why(books: Books) -> None:
 
     def ends(act: Callable[[], object]) -> list[tuple[int, str, str]]:
         told = told_by(books, user, act)
-        return [(event.data["quantity"], event.data["status"], event.data["reason"]) for event in told]
+        return [
+            (event.data["quantity"], event.data["status"], event.data["reason"]) for event in told
+        ]
 
     assert ends(books.run_all) == [(130, "REJECTED", "insufficient-cash")]
     books.clock.advance(hours=24)
@@ -167,9 +196,9 @@ def test_orders_that_end_tell_why(books: Books) -> None:
     set_status(books, "DELISTED")
     now = books.clock()
     settings = books.settings
-    assert ends(lambda: do(books, lambda session: end_delisted(session, settings=settings, now=now))) == [
-        (2, "CANCELLED", "stock-not-tradable")
-    ]
+    assert ends(
+        lambda: do(books, lambda session: end_delisted(session, settings=settings, now=now))
+    ) == [(2, "CANCELLED", "stock-not-tradable")]
     assert ends(books.run_all) == [(3, "REJECTED", "stock-not-tradable")]
 
 
@@ -195,7 +224,9 @@ def test_parts_are_told_one_by_one(volume_books: Books) -> None:
     books.match()
     told = told_by(books, user, lambda: books.run(books.sent.pop(0)))
     assert brief(told) == [("fill", 6), ("order", "PARTIALLY_FILLED"), ("order", "CANCELLED")]
-    assert told[-1].data == order_data(ioc, status="CANCELLED", reason="not-filled-at-once", executed_quantity=6)
+    assert told[-1].data == order_data(
+        ioc, status="CANCELLED", reason="not-filled-at-once", executed_quantity=6
+    )
 
 
 def test_what_is_refused_or_done_before_tells_nothing(books: Books) -> None:
@@ -253,7 +284,10 @@ def test_several_use_cases_of_one_transaction_number_once(books: Books) -> None:
     told = told_by(books, user, lambda: do(books, cancel_both))
 
     assert seen == [3, 3]
-    assert [(event.id, event.data["id"]) for event in told] == [(4, str(orders[0].id)), (5, str(orders[1].id))]
+    assert [(event.id, event.data["id"]) for event in told] == [
+        (4, str(orders[0].id)),
+        (5, str(orders[1].id)),
+    ]
 
 
 def test_a_retried_transaction_tells_once(books: Books) -> None:

@@ -96,7 +96,10 @@ def test_what_trades_fill_meanwhile_is_recorded_when_the_halt_is_lifted(books: B
     """Orders that wait keep their place: the first trade that met each fills it, at its price, once the account may trade again."""
     user, other = books.user(), books.user()
     books.tick(70_500)
-    waiting, same = books.place(user, Side.BUY, 1, limit=70_000), books.place(other, Side.BUY, 1, limit=70_000)
+    waiting, same = (
+        books.place(user, Side.BUY, 1, limit=70_000),
+        books.place(other, Side.BUY, 1, limit=70_000),
+    )
     arrived = books.place(user, Side.BUY, 1)
     halt(books, user)
     books.tick(69_900)

@@ -39,7 +39,12 @@ def hash_of(books: Books, user: UUID) -> str:
     return found.password_hash
 
 
-def sign_in(books: Books, user: UUID, verified_hash: str | None = None, password: str = "right") -> SignIn:  # noqa: S107
+def sign_in(
+    books: Books,
+    user: UUID,
+    verified_hash: str | None = None,
+    password: str = "right",  # noqa: S107
+) -> SignIn:
     hashed = verified_hash or hash_of(books, user)
     return do(
         books,
@@ -70,7 +75,10 @@ def refresh(books: Books, signed_in: SignIn, token: UUID | None = None) -> SignI
 
 
 def stands(books: Books, signed_in: SignIn) -> bool:
-    return books.core.database.read(lambda session: identity_of(session, signed_in.session_id)) is not None
+    return (
+        books.core.database.read(lambda session: identity_of(session, signed_in.session_id))
+        is not None
+    )
 
 
 def test_an_account_opens_with_its_starting_cash(books: Books) -> None:
@@ -78,7 +86,9 @@ def test_an_account_opens_with_its_starting_cash(books: Books) -> None:
     user = register(books)
     assert (user.email, user.role) == (EMAIL, "USER")
     assert cash(books, user.id) == (10_000_000, 0)
-    (opening,) = rows(books, "SELECT transaction_type, sequence, amount, cash_before FROM transactions")
+    (opening,) = rows(
+        books, "SELECT transaction_type, sequence, amount, cash_before FROM transactions"
+    )
     assert tuple(opening.values()) == ("DEPOSIT", 1, 10_000_000, 0)
     assert books.breaches() == []
 
@@ -108,10 +118,17 @@ def test_passwords_match_their_hash_only() -> None:
     assert hashed.startswith("$argon2id$")
     assert hashed != passwords.hash("비밀번호")
     assert passwords.matches("비밀번호", hashed)
-    assert not any(passwords.matches(*case) for case in (("other", hashed), ("x", None), ("x", ""), ("x", "broken")))
+    assert not any(
+        passwords.matches(*case)
+        for case in (("other", hashed), ("x", None), ("x", ""), ("x", "broken"))
+    )
 
 
-COMPOSED, DECOMPOSED, WIDE = "caf\u00e9 \ube44\ubc00", "cafe\u0301 \u1107\u1175\u1106\u1175\u11af", "ｃａｆé 비밀"
+COMPOSED, DECOMPOSED, WIDE = (
+    "caf\u00e9 \ube44\ubc00",
+    "cafe\u0301 \u1107\u1175\u1106\u1175\u11af",
+    "ｃａｆé 비밀",
+)
 
 
 def test_a_password_is_the_same_however_it_is_typed() -> None:
@@ -140,7 +157,10 @@ def test_a_hash_of_a_password_as_it_was_typed_still_opens_and_is_renewed(books: 
     sign_in(books, user.id, password=DECOMPOSED)
 
     assert hash_of(books, user.id) != old
-    assert all(books.core.passwords.matches(typed, hash_of(books, user.id)) for typed in (COMPOSED, DECOMPOSED))
+    assert all(
+        books.core.passwords.matches(typed, hash_of(books, user.id))
+        for typed in (COMPOSED, DECOMPOSED)
+    )
     kept = hash_of(books, user.id)
     sign_in(books, user.id, password=DECOMPOSED)
     assert hash_of(books, user.id) == kept
@@ -205,7 +225,12 @@ def test_signing_out_ends_one_session_at_once(books: Books) -> None:
     user = register(books)
     here, there = sign_in(books, user.id), sign_in(books, user.id)
     for _ in range(2):
-        do(books, lambda session: accounts.sign_out(session, session_id=here.session_id, now=books.clock()))
+        do(
+            books,
+            lambda session: accounts.sign_out(
+                session, session_id=here.session_id, now=books.clock()
+            ),
+        )
     assert (stands(books, here), stands(books, there)) == (False, True)
     assert refresh(books, here) is None
 
@@ -240,13 +265,21 @@ def test_old_sign_ins_are_purged_in_batches(books: Books) -> None:
     """Those whose refresh token ran out so many days ago go, ended or not, a bounded number at a time; all others stay and still work."""
     user = register(books).id
     old = [sign_in(books, user) for _ in range(5)]
-    do(books, lambda session: accounts.sign_out(session, session_id=old[0].session_id, now=books.clock()))
+    do(
+        books,
+        lambda session: accounts.sign_out(session, session_id=old[0].session_id, now=books.clock()),
+    )
     books.clock.advance(days=20)
     ended, standing = sign_in(books, user), sign_in(books, user)
-    do(books, lambda session: accounts.sign_out(session, session_id=ended.session_id, now=books.clock()))
+    do(
+        books,
+        lambda session: accounts.sign_out(session, session_id=ended.session_id, now=books.clock()),
+    )
 
     def purged() -> int:
-        return do(books, lambda session: accounts.purge_sessions(session, keep_days=7, now=books.clock()))
+        return do(
+            books, lambda session: accounts.purge_sessions(session, keep_days=7, now=books.clock())
+        )
 
     books.clock.advance(days=1, microseconds=-1)
     assert purged() == 0
@@ -273,7 +306,8 @@ def test_a_purge_takes_no_more_than_its_batch(books: Books) -> None:
     books.clock.advance(days=1)
 
     batches = [
-        do(books, lambda session: accounts.purge_sessions(session, keep_days=1, now=books.clock())) for _ in range(3)
+        do(books, lambda session: accounts.purge_sessions(session, keep_days=1, now=books.clock()))
+        for _ in range(3)
     ]
 
     assert batches == [accounts._PURGE_BATCH, 3, 0]
@@ -299,7 +333,10 @@ def test_promoting_gives_the_role_at_once(books: Books) -> None:
     """A session that stands sees it with its next request; an unknown address is refused."""
     user = register(books)
     signed_in = sign_in(books, user.id)
-    assert do(books, lambda session: accounts.promote(session, email=" KIM@example.com")).role == "ADMIN"
+    assert (
+        do(books, lambda session: accounts.promote(session, email=" KIM@example.com")).role
+        == "ADMIN"
+    )
     identity = books.core.database.read(lambda session: identity_of(session, signed_in.session_id))
     assert identity is not None
     assert identity.role == "ADMIN"

@@ -3,7 +3,16 @@
 import pytest
 
 from tests.books import Books
-from tests.trading.steps import bought, bought_in_part, cash, change_settings, everything, rows, set_status, shares
+from tests.trading.steps import (
+    bought,
+    bought_in_part,
+    cash,
+    change_settings,
+    everything,
+    rows,
+    set_status,
+    shares,
+)
 from trading.queue import Task, Wakeup
 from trading.rules.errors import (
     InsufficientCash,
@@ -43,7 +52,9 @@ def test_a_buys_reservation_follows_to_the_won(
 
 
 @pytest.mark.parametrize(("quantity", "reserved"), [(10, 10), (1, 1), (4, 4), (None, 4)])
-def test_a_sales_reservation_follows_to_the_share(books: Books, quantity: int | None, reserved: int) -> None:
+def test_a_sales_reservation_follows_to_the_share(
+    books: Books, quantity: int | None, reserved: int
+) -> None:
     """More shares, fewer, as many as before, or only another price."""
     user = books.user()
     bought(books, user, 10)
@@ -57,15 +68,27 @@ def test_what_can_not_be_covered_is_refused_and_changes_nothing(books: Books) ->
     """The missing won and shares are told; the quantity that the refusal offers is accepted."""
     user = books.user()
     bought(books, user, 5)
-    buy, sale = books.place(user, Side.BUY, 10, limit=70_000), books.place(user, Side.SELL, 2, limit=80_000)
+    buy, sale = (
+        books.place(user, Side.BUY, 10, limit=70_000),
+        books.place(user, Side.SELL, 2, limit=80_000),
+    )
     available = 10_000_000 - 350_052 - 700_105
     before = everything(books)
     with pytest.raises(InsufficientCash) as poor:
         books.amend(user, buy.id, quantity=200)
-    assert poor.value.facts == {"needed": 13_301_995, "available": available, "largest_quantity": 137}
+    assert poor.value.facts == {
+        "needed": 13_301_995,
+        "available": available,
+        "largest_quantity": 137,
+    }
     with pytest.raises(InsufficientQuantity) as empty:
         books.amend(user, sale.id, quantity=6)
-    assert empty.value.facts == {"needed": 4, "held": 5, "reserved": 2, "reserved_by": [str(sale.id)]}
+    assert empty.value.facts == {
+        "needed": 4,
+        "held": 5,
+        "reserved": 2,
+        "reserved_by": [str(sale.id)],
+    }
     assert everything(books) == before
     books.amend(user, buy.id, quantity=137)
     assert books.breaches() == []
@@ -104,7 +127,9 @@ def test_fewer_shares_keep_the_place_and_more_or_another_price_lose_it(volume_bo
     books = volume_books
     user = books.user()
     books.tick(70_500)
-    first, second, third = orders = [books.place(user, Side.BUY, 10, limit=70_000) for _ in range(3)]
+    first, second, third = orders = [
+        books.place(user, Side.BUY, 10, limit=70_000) for _ in range(3)
+    ]
     books.tick(70_500)
     places = [place_of(books, order) for order in orders]
     books.amend(user, first.id, quantity=5)
@@ -114,7 +139,11 @@ def test_fewer_shares_keep_the_place_and_more_or_another_price_lose_it(volume_bo
     books.tick(70_000, volume=16)
     books.match()
     books.run_all()
-    assert [books.order(user, order.id).executed_quantity for order in (first, second, third)] == [5, 1, 10]
+    assert [books.order(user, order.id).executed_quantity for order in (first, second, third)] == [
+        5,
+        1,
+        10,
+    ]
     books.amend(user, second.id, limit=70_100)
     assert books.breaches() == []
 
@@ -160,7 +189,9 @@ def test_a_due_order_amended_away_from_the_market_rests(books: Books) -> None:
     assert books.breaches() == []
 
 
-@pytest.mark.parametrize(("limit", "quantity"), [(69_900, None), (70_100, None), (None, 12), (69_900, 2)])
+@pytest.mark.parametrize(
+    ("limit", "quantity"), [(69_900, None), (70_100, None), (None, 12), (69_900, 2)]
+)
 def test_what_was_found_for_the_old_terms_is_dropped(
     volume_books: Books, limit: int | None, quantity: int | None
 ) -> None:
@@ -187,7 +218,9 @@ def test_what_was_found_for_the_old_terms_is_dropped(
 
 
 @pytest.mark.parametrize("quantity", [3, 5, 8])
-def test_a_smaller_quantity_keeps_what_was_found_as_far_as_it_goes(volume_books: Books, quantity: int) -> None:
+def test_a_smaller_quantity_keeps_what_was_found_as_far_as_it_goes(
+    volume_books: Books, quantity: int
+) -> None:
     """Five shares were found: of three those are filled, of five all, of eight five, and the rest goes on waiting."""
     books = volume_books
     user = books.user()
@@ -208,7 +241,9 @@ def test_a_smaller_quantity_keeps_what_was_found_as_far_as_it_goes(volume_books:
 
 
 @pytest.mark.parametrize("stages", [1, 2, 3])
-@pytest.mark.parametrize(("limit", "quantity"), [(71_000, None), (60_000, None), (None, 20), (60_000, 5), (None, 5)])
+@pytest.mark.parametrize(
+    ("limit", "quantity"), [(71_000, None), (60_000, None), (None, 20), (60_000, 5), (None, 5)]
+)
 def test_an_order_filled_in_part_is_amended_at_any_stage(
     volume_books: Books, stages: int, limit: int | None, quantity: int | None
 ) -> None:

@@ -22,7 +22,9 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("trade"), st.sampled_from(CODES), PRICES, st.none() | PRICES),
         st.tuples(st.just("trade"), st.sampled_from(CODES), PRICES, st.none() | PRICES),
-        st.tuples(st.just("set"), st.integers(0, 3), st.sampled_from(AlertKind), st.none() | PRICES),
+        st.tuples(
+            st.just("set"), st.integers(0, 3), st.sampled_from(AlertKind), st.none() | PRICES
+        ),
         st.tuples(st.just("rearm"), st.integers(0, 3), st.none(), st.none()),
         st.tuples(st.just("look"), st.none(), st.none(), st.none()),
         st.tuples(st.just("wait"), st.integers(0, 4), st.none(), st.none()),
@@ -84,7 +86,11 @@ class History:
     def set(self, which: int, kind: AlertKind, bound: int | None) -> None:
         user, code, item = self.items[which]
         upper, lower = (
-            bound if kind is each else alert.bound if (alert := self.alerts.get((item, each))) else None
+            bound
+            if kind is each
+            else alert.bound
+            if (alert := self.alerts.get((item, each)))
+            else None
             for each in (AlertKind.UPPER, AlertKind.LOWER)
         )
         if upper is not None and lower is not None and lower >= upper:
@@ -119,15 +125,20 @@ class History:
     def compare(self) -> None:
         for user, _code, item in self.items:
             stored = {
-                kind: (row["bound"], row["fired_at"] is None) for kind, row in alerts_of(self.books, item).items()
+                kind: (row["bound"], row["fired_at"] is None)
+                for kind, row in alerts_of(self.books, item).items()
             }
             assert stored == {
                 str(kind): (self.alerts[item, kind].bound, self.alerts[item, kind].armed)
                 for kind in AlertKind
                 if (item, kind) in self.alerts
             }
-            found = [event.data for event in events(self.books, user) if event.kind is EventKind.ALERT]
-            told = sorted((one["stock_code"], one["kind"], one["bound"], one["tick_price"]) for one in found)
+            found = [
+                event.data for event in events(self.books, user) if event.kind is EventKind.ALERT
+            ]
+            told = sorted(
+                (one["stock_code"], one["kind"], one["bound"], one["tick_price"]) for one in found
+            )
             assert told == sorted(self.told[user])
 
 
@@ -139,8 +150,13 @@ def module_books(request: pytest.FixtureRequest, valkey_server: Valkey) -> Itera
 
 
 @given(steps=STEPS)
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_alerts_fire_by_their_definition(module_books: Books, steps: list[tuple[str, object, object, object]]) -> None:
+@settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_alerts_fire_by_their_definition(
+    module_books: Books, steps: list[tuple[str, object, object, object]]
+) -> None:
     """Whatever the order of trades, changes, looks and waits: told is what the definition says, each once, and the state follows."""
     history = History(module_books)
     try:

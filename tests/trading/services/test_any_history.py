@@ -29,7 +29,9 @@ class AnyHistory(History):
     def move_cash(self, who: int, amount: int, comes: bool) -> None:
         self.tolerate(lambda: (deposit if comes else withdraw)(self.books, self.user(who), amount))
 
-    @rule(who=st.integers(0, 2), side=st.sampled_from(Side), quantity=st.integers(0, 120), code=CODE)
+    @rule(
+        who=st.integers(0, 2), side=st.sampled_from(Side), quantity=st.integers(0, 120), code=CODE
+    )
     def place(self, who: int, side: Side, quantity: int, code: str) -> None:
         self.tolerate(lambda: self.books.place(self.user(who), side, quantity, code))
 
@@ -39,14 +41,18 @@ class AnyHistory(History):
         self.tolerate(lambda: self.books.place(self.user(who), Side.BUY, quantity, code))
         self.books.run_all()
 
-    @rule(price=st.integers(1, 200_000), code=CODE, age_ms=st.sampled_from((0, 0, 0, 9_000, 10_001)))
+    @rule(
+        price=st.integers(1, 200_000), code=CODE, age_ms=st.sampled_from((0, 0, 0, 9_000, 10_001))
+    )
     def print_a_trade(self, price: int, code: str, age_ms: int) -> None:
         self.books.tick(price, code, age_ms=age_ms)
 
     @rule(move_bp=st.integers(-500, 500), code=CODE)
     def move_the_price(self, move_bp: int, code: str) -> None:
         last = self.books.core.quotes.last_tick(code)
-        self.books.tick(max(1, (last.price if last else 50_000) * (10_000 + move_bp) // 10_000), code)
+        self.books.tick(
+            max(1, (last.price if last else 50_000) * (10_000 + move_bp) // 10_000), code
+        )
 
     @rule(code=CODE, status=st.sampled_from(("TRADABLE", "TRADABLE", "HALTED", "DELISTED")))
     def change_the_list(self, code: str, status: str) -> None:
@@ -86,9 +92,14 @@ class AnyHistory(History):
     def nothing_is_left(self) -> None:
         """Every order is final, every fill settled and applied, nothing is reserved."""
         self.the_books_are_sound()
-        assert rows(self.books, "SELECT id FROM orders WHERE finished_at IS NULL OR reserved_cash > 0") == []
+        assert (
+            rows(self.books, "SELECT id FROM orders WHERE finished_at IS NULL OR reserved_cash > 0")
+            == []
+        )
         assert rows(self.books, "SELECT id FROM order_executions WHERE applied_at IS NULL") == []
-        assert rows(self.books, "SELECT user_id FROM virtual_balances WHERE reserved_cash > 0") == []
+        assert (
+            rows(self.books, "SELECT user_id FROM virtual_balances WHERE reserved_cash > 0") == []
+        )
         assert rows(self.books, "SELECT user_id FROM portfolios WHERE reserved_quantity > 0") == []
 
     def the_market_goes_on(self) -> None:

@@ -44,7 +44,11 @@ def usual(migrated_mariadb: str, valkey_server: Valkey) -> dict[str, Any]:
 @pytest.mark.parametrize("profile", ["simple", "volume"])
 def test_any_history_of_orders(usual: dict[str, Any], profile: str, hours: str) -> None:
     """Users, markets, matchers, workers and operators in any order: the audit is clean after each step, and in the end all is done."""
-    check(history(settings_for(**usual, fill_profile=profile, market_hours=hours)), examples=8, steps=50)
+    check(
+        history(settings_for(**usual, fill_profile=profile, market_hours=hours)),
+        examples=8,
+        steps=50,
+    )
 
 
 @pytest.mark.timeout(300)

@@ -12,7 +12,13 @@ from trading.queries.audit import audit_accounts
 from trading.queries.audit_state import AuditState, audit_state
 from trading.rules.audits import Audited, Breach
 from trading.services.account_halts import resume_account
-from trading.services.audit_accounts import AGAIN_AFTER, CHANGED_WITHIN, claim_batch, note_look, record_audited
+from trading.services.audit_accounts import (
+    AGAIN_AFTER,
+    CHANGED_WITHIN,
+    claim_batch,
+    note_look,
+    record_audited,
+)
 
 # 10:00 in Korea, six hours after the night's audit began.
 TO_THE_NEXT_NIGHT = timedelta(hours=18)
@@ -20,7 +26,10 @@ TO_THE_NEXT_NIGHT = timedelta(hours=18)
 
 def claim(books: Books, look_began_at: datetime | None = None, **bounds: int) -> list[UUID]:
     now = books.clock()
-    return do(books, lambda session: claim_batch(session, look_began_at=look_began_at or now, now=now, **bounds))
+    return do(
+        books,
+        lambda session: claim_batch(session, look_began_at=look_began_at or now, now=now, **bounds),
+    )
 
 
 def look(books: Books, **bounds: int) -> list[list[UUID]]:
@@ -29,7 +38,9 @@ def look(books: Books, **bounds: int) -> list[list[UUID]]:
     began_at, batches = books.clock(), []
     while batch := claim(books, began_at, **bounds):
         batches.append(batch)
-        audited = books.core.database.snapshot(lambda session, batch=batch: audit_accounts(session, batch))
+        audited = books.core.database.snapshot(
+            lambda session, batch=batch: audit_accounts(session, batch)
+        )
         finish(books, audited, begun_at=began_at)
     return batches
 
@@ -37,7 +48,9 @@ def look(books: Books, **bounds: int) -> list[list[UUID]]:
 def finish(books: Books, audited: Audited, *, begun_at: datetime) -> list[Breach]:
     return do(
         books,
-        lambda session: record_audited(session, audited, begun_at=begun_at, settings=books.settings, now=books.clock()),
+        lambda session: record_audited(
+            session, audited, begun_at=begun_at, settings=books.settings, now=books.clock()
+        ),
     )
 
 
@@ -47,12 +60,16 @@ def state(books: Books) -> AuditState:
 
 def damage(books: Books, user: UUID) -> None:
     """A won too much, as no transaction of ours would write it."""
-    wrong = text("UPDATE virtual_balances SET cash_balance = cash_balance + 1 WHERE user_id = :user")
+    wrong = text(
+        "UPDATE virtual_balances SET cash_balance = cash_balance + 1 WHERE user_id = :user"
+    )
     do(books, lambda session: session.execute(wrong, {"user": user.bytes}))
 
 
 def mend(books: Books, user: UUID) -> None:
-    right = text("UPDATE virtual_balances SET cash_balance = cash_balance - 1 WHERE user_id = :user")
+    right = text(
+        "UPDATE virtual_balances SET cash_balance = cash_balance - 1 WHERE user_id = :user"
+    )
     do(books, lambda session: session.execute(right, {"user": user.bytes}))
 
 
@@ -157,13 +174,17 @@ def test_a_breach_halts_its_account_and_is_kept_for_a_person(books: Books) -> No
 def test_only_what_is_new_is_told_as_new(books: Books) -> None:
     """A person is called once for a breach, and again when it comes back after it was resolved."""
     user = books.user()
-    audited = Audited({user: 1}, [Breach(user, "1a", "cash_balance=1"), Breach(user, "7", "won_off=1")])
+    audited = Audited(
+        {user: 1}, [Breach(user, "1a", "cash_balance=1"), Breach(user, "7", "won_off=1")]
+    )
     assert finish(books, audited, begun_at=books.clock()) == audited.breaches
     assert finish(books, audited, begun_at=books.clock()) == []
     began = state(books).breaches[0].found_at
     do(
         books,
-        lambda session: resume_account(session, user, by=None, note="고침", settings=books.settings, now=books.clock()),
+        lambda session: resume_account(
+            session, user, by=None, note="고침", settings=books.settings, now=books.clock()
+        ),
     )
     assert (state(books).breaches, state(books).halted) == ((), ())
     books.clock.advance(seconds=1)
@@ -217,6 +238,11 @@ def test_a_look_is_noted(books: Books) -> None:
     assert state(books).looked_at is None
     for accounts in (3, 0):
         books.clock.advance(minutes=1)
-        do(books, lambda session, n=accounts: note_look(session, accounts=n, duration_ms=5, now=books.clock()))
+        do(
+            books,
+            lambda session, n=accounts: note_look(
+                session, accounts=n, duration_ms=5, now=books.clock()
+            ),
+        )
         found = state(books)
         assert (found.looked_at, found.accounts, found.duration_ms) == (books.clock(), accounts, 5)

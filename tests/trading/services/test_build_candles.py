@@ -71,11 +71,20 @@ def stream(books: Books, *trades: Trade, received_s: float = 0) -> list[Position
 def build(books: Books) -> CandleReport:
     """One look of the builder."""
     hours = books.core.market_hours()
-    return books.do(lambda session: build_candles(session, stream=books.core.ticks, hours=hours, now=books.clock()))
+    return books.do(
+        lambda session: build_candles(
+            session, stream=books.core.ticks, hours=hours, now=books.clock()
+        )
+    )
 
 
 def chart(
-    books: Books, interval: str = "min:1", code: str = SAMSUNG, *, count: int = 100, before: datetime | None = None
+    books: Books,
+    interval: str = "min:1",
+    code: str = SAMSUNG,
+    *,
+    count: int = 100,
+    before: datetime | None = None,
 ) -> list[CandleRecord]:
     return books.core.database.read(
         lambda session: candles_of(
@@ -103,8 +112,13 @@ def test_trades_become_the_candle_of_their_minute_and_of_their_day(books: Books)
         (69_900, 70_200, 69_900, 70_200, 8, 2 * 69_900 + 5 * 70_100 + 70_200),
     )
     (day,) = chart(books, "day:1")
-    assert (day.starts_at, ohlc(day)) == (FRIDAY, (70_000, 70_500, 69_900, 70_200, 12, first.amount + second.amount))
-    assert [ohlc(candle) for candle in chart(books, code=HYNIX)] == [(180_000, 180_000, 180_000, 180_000, 4, 720_000)]
+    assert (day.starts_at, ohlc(day)) == (
+        FRIDAY,
+        (70_000, 70_500, 69_900, 70_200, 12, first.amount + second.amount),
+    )
+    assert [ohlc(candle) for candle in chart(books, code=HYNIX)] == [
+        (180_000, 180_000, 180_000, 180_000, 4, 720_000)
+    ]
     assert not any(candle.has_gap for candle in (first, second, day))
 
 
@@ -145,7 +159,9 @@ def test_longer_spans_are_put_together_from_the_stored_ones(books: Books) -> Non
     stream(books, *minutes)
     build(books)
     fives = chart(books, "min:5")
-    assert [(ohlc(one)[:5], (one.starts_at - TEN) // timedelta(minutes=5)) for one in reversed(fives)] == [
+    assert [
+        (ohlc(one)[:5], (one.starts_at - TEN) // timedelta(minutes=5)) for one in reversed(fives)
+    ] == [
         ((70_000, 70_004, 70_000, 70_004, 2), 0),
         ((70_005, 70_007, 70_005, 70_007, 2), 1),
         ((70_029, 70_029, 70_029, 70_029, 1), 5),
@@ -198,7 +214,12 @@ def test_a_gap_in_the_stream_marks_the_candles_of_its_time(books: Books, lost: s
     stream(books, Trade(300, 70_400), received_s=300)
     build(books)
     candles = {(one.starts_at - TEN) // timedelta(minutes=1): one for one in chart(books)}
-    assert {minute: one.has_gap for minute, one in candles.items()} == {0: True, 1: True, 3: True, 5: False}
+    assert {minute: one.has_gap for minute, one in candles.items()} == {
+        0: True,
+        1: True,
+        3: True,
+        5: False,
+    }
     assert [one.has_gap for one in chart(books, "day:1")] == [True]
     assert candles[1].high == 70_100
 
@@ -253,7 +274,13 @@ def test_who_finds_the_cursor_held_goes_away(mariadb_books: Books) -> None:
 def test_what_is_no_trade_of_a_listed_stock_is_left_out(books: Books) -> None:
     """A stock that the master data don't know, a time that no calendar knows, sums beyond any column; the others are counted beside them."""
     far = (datetime(9999, 12, 31, 23, 59, tzinfo=UTC) - TEN).total_seconds()
-    stream(books, Trade(0, 70_000), Trade(0, 70_000, code="A999999"), Trade(far, 70_000), Trade(-far / 9, 70_000))
+    stream(
+        books,
+        Trade(0, 70_000),
+        Trade(0, 70_000, code="A999999"),
+        Trade(far, 70_000),
+        Trade(-far / 9, 70_000),
+    )
     assert build(books) == CandleReport(ticks=4, candles=2)
     stream(books, *[Trade(1, 10**9, 10**15)] * 3)
     build(books)
@@ -277,7 +304,11 @@ def test_old_minutes_are_purged_in_bounded_parts_and_days_are_kept(
 ) -> None:
     """The oldest first, until only what is to be kept is there."""
     monkeypatch.setattr(building, "_PURGE_BATCH", 3)
-    stream(books, *(Trade(60 * n, 70_000) for n in range(10)), *(Trade(60 * n, 70_000, code=HYNIX) for n in range(10)))
+    stream(
+        books,
+        *(Trade(60 * n, 70_000) for n in range(10)),
+        *(Trade(60 * n, 70_000, code=HYNIX) for n in range(10)),
+    )
     build(books)
     now = TEN + timedelta(days=30, minutes=8)
 
@@ -286,7 +317,10 @@ def test_old_minutes_are_purged_in_bounded_parts_and_days_are_kept(
 
     assert [purge() for _ in range(6)] == [4, 4, 4, 4, 0, 0]
     for code in (SAMSUNG, HYNIX):
-        assert [one.starts_at - TEN for one in chart(books, code=code)] == [timedelta(minutes=9), timedelta(minutes=8)]
+        assert [one.starts_at - TEN for one in chart(books, code=code)] == [
+            timedelta(minutes=9),
+            timedelta(minutes=8),
+        ]
         assert len(chart(books, "day:1", code)) == 1
 
 
@@ -300,7 +334,9 @@ trades = st.builds(
 )
 # Trades that arrive together, then what happens to the builder.
 histories = st.lists(
-    st.tuples(st.lists(trades, max_size=12), st.sampled_from(["look", "die", "wait", "lose the cursor"])),
+    st.tuples(
+        st.lists(trades, max_size=12), st.sampled_from(["look", "die", "wait", "lose the cursor"])
+    ),
     min_size=1,
     max_size=8,
 )
@@ -308,7 +344,9 @@ histories = st.lists(
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories)
-def test_any_history_makes_the_candles_of_the_definition(books: Books, history: Sequence[Any]) -> None:
+def test_any_history_makes_the_candles_of_the_definition(
+    books: Books, history: Sequence[Any]
+) -> None:
     """Late trades, builders that die and cursors that vanish: in the end the candles are those of all trades, sorted by their times."""
     empty(books.core.database.engine)
     books.core.redis.delete(keys.TICK_STREAM)
@@ -328,12 +366,16 @@ def test_any_history_makes_the_candles_of_the_definition(books: Books, history: 
             build(books)
 
     for code in (SAMSUNG, HYNIX):
-        mine = sorted((trade for trade in seen if trade.code == code), key=lambda trade: trade.traded_at)
+        mine = sorted(
+            (trade for trade in seen if trade.code == code), key=lambda trade: trade.traded_at
+        )
         for interval in CandleInterval:
             spans: defaultdict[datetime, list[Trade]] = defaultdict(list)
             for trade in mine:
                 spans[interval.start(trade.traded_at)].append(trade)
-            assert [(one.starts_at, ohlc(one)) for one in reversed(chart(books, interval, code))] == [
+            assert [
+                (one.starts_at, ohlc(one)) for one in reversed(chart(books, interval, code))
+            ] == [
                 (
                     start,
                     (
@@ -350,5 +392,7 @@ def test_any_history_makes_the_candles_of_the_definition(books: Books, history: 
 
 
 def _die(session: Session, books: Books) -> None:
-    build_candles(session, stream=books.core.ticks, hours=books.core.market_hours(), now=books.clock())
+    build_candles(
+        session, stream=books.core.ticks, hours=books.core.market_hours(), now=books.clock()
+    )
     raise ZeroDivisionError

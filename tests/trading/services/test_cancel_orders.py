@@ -11,7 +11,9 @@ from trading.services.execute_orders import ExecutionReport
 
 @pytest.mark.parametrize("limit", [None, 60_000, 70_000])
 @pytest.mark.parametrize("side", Side)
-def test_a_cancelled_order_frees_what_it_held_and_is_never_filled(books: Books, side: Side, limit: int | None) -> None:
+def test_a_cancelled_order_frees_what_it_held_and_is_never_filled(
+    books: Books, side: Side, limit: int | None
+) -> None:
     """Due or in the book, a buy or a sale; its wake-up and the next trades find nothing."""
     user = books.user()
     bought(books, user, 5)
@@ -20,7 +22,11 @@ def test_a_cancelled_order_frees_what_it_held_and_is_never_filled(books: Books, 
     books.cancel(user, order.id)
     assert (cash(books, user), shares(books, user)) == ((balance, 0), (5, 0))
     ended = books.order(user, order.id)
-    assert (ended.status, ended.reason, ended.finished_at) == ("CANCELLED", "cancelled-by-user", books.clock())
+    assert (ended.status, ended.reason, ended.finished_at) == (
+        "CANCELLED",
+        "cancelled-by-user",
+        books.clock(),
+    )
     for price in (50_000, 80_000):
         books.tick(price)
         books.match()
@@ -59,7 +65,11 @@ def test_a_fill_that_came_first_has_won(books: Books) -> None:
     books.cancel(user, waiting.id)
     with pytest.raises(OrderNotOpen) as twice:
         books.cancel(user, waiting.id)
-    assert twice.value.facts == {"order_status": "CANCELLED", "reason": "cancelled-by-user", "executed_quantity": 0}
+    assert twice.value.facts == {
+        "order_status": "CANCELLED",
+        "reason": "cancelled-by-user",
+        "executed_quantity": 0,
+    }
 
 
 def test_all_open_orders_of_one_user_are_cancelled_at_once(books: Books) -> None:

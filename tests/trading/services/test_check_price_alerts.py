@@ -81,8 +81,12 @@ def test_a_touch_between_two_looks_is_not_missed(books: Books, user: UUID) -> No
     ]
 
 
-@pytest.mark.parametrize(("path", "target"), [((71_000, 72_500), 72_000), ((69_000, 67_500), 68_000)])
-def test_a_target_is_reached_from_either_side(books: Books, user: UUID, path: tuple[int, int], target: int) -> None:
+@pytest.mark.parametrize(
+    ("path", "target"), [((71_000, 72_500), 72_000), ((69_000, 67_500), 68_000)]
+)
+def test_a_target_is_reached_from_either_side(
+    books: Books, user: UUID, path: tuple[int, int], target: int
+) -> None:
     """From where the price was when it was set, and not before it gets there."""
     watch(books, user, target=target)
     near, beyond = path
@@ -103,14 +107,18 @@ def test_older_trades_fire_nothing(books: Books, user: UUID) -> None:
     assert check_alerts(books).fired == 0
     books.tick(71_000)
     assert check_alerts(books).fired == 1
-    assert [kind for kind, alert in alerts_of(books, item).items() if alert["fired_at"]] == ["upper_price"]
+    assert [kind for kind, alert in alerts_of(books, item).items() if alert["fired_at"]] == [
+        "upper_price"
+    ]
 
 
 def test_a_target_without_a_known_price_waits_for_the_first_trade(books: Books) -> None:
     """By its base price that tells the side, and it is kept: opened beyond the target it is met, else when the price comes to it."""
     user = books.user()
     gapped, waiting = watch(books, user, target=72_000), watch(books, user, HYNIX, target=300_000)
-    assert {one["approach"] for item in (gapped, waiting) for one in alerts_of(books, item).values()} == {"UNKNOWN"}
+    assert {
+        one["approach"] for item in (gapped, waiting) for one in alerts_of(books, item).values()
+    } == {"UNKNOWN"}
     books.tick(73_000, base=69_000)
     books.tick(310_000, HYNIX, base=320_000)
 
@@ -155,7 +163,9 @@ def test_what_has_fired_is_silent_until_it_is_armed_again(books: Books, user: UU
     assert books.breaches() == []
 
 
-def test_an_alert_is_not_armed_before_the_trade_that_it_was_fired_by(books: Books, user: UUID) -> None:
+def test_an_alert_is_not_armed_before_the_trade_that_it_was_fired_by(
+    books: Books, user: UUID
+) -> None:
     """Where it fires between a request's look at the market and its lock, the same trade does not fire it again."""
     item = watch(books, user, upper=71_000)
     market = look_at_market(books.core.quotes, SAMSUNG)
@@ -185,9 +195,13 @@ def test_setting_an_armed_bound_again_loses_no_touch(books: Books, user: UUID) -
     assert check_alerts(books).fired == 0
 
 
-def test_a_bound_that_was_moved_or_taken_away_before_the_look_is_not_told(books: Books, user: UUID) -> None:
+def test_a_bound_that_was_moved_or_taken_away_before_the_look_is_not_told(
+    books: Books, user: UUID
+) -> None:
     """What counts is what the user wants when it is looked at."""
-    moved, gone, removed = (watch(books, user, code, upper=71_000) for code in (SAMSUNG, HYNIX, "A035420"))
+    moved, gone, removed = (
+        watch(books, user, code, upper=71_000) for code in (SAMSUNG, HYNIX, "A035420")
+    )
     for code in (SAMSUNG, HYNIX, "A035420"):
         books.tick(71_500, code)
     change(books, user, moved, bounds={AlertKind.UPPER: 72_000})
@@ -224,7 +238,9 @@ def test_after_downtime_everything_is_told_late(books: Books, user: UUID) -> Non
     check_alerts(books)
     (event,) = (event for event in events(books, user) if event.kind is EventKind.ALERT)
     assert (
-        event.data["tick_traded_at"] == met.traded_at.isoformat() == datetime(2026, 11, 20, 1, tzinfo=UTC).isoformat()
+        event.data["tick_traded_at"]
+        == met.traded_at.isoformat()
+        == datetime(2026, 11, 20, 1, tzinfo=UTC).isoformat()
     )
     assert event.occurred_at == books.clock()
 
@@ -252,7 +268,9 @@ def test_what_the_stream_no_longer_has_fires_nothing(
     assert not check_alerts(books).gap
 
 
-def test_an_alert_that_is_committed_behind_a_look_has_the_trades_of_that_look(books: Books, user: UUID) -> None:
+def test_an_alert_that_is_committed_behind_a_look_has_the_trades_of_that_look(
+    books: Books, user: UUID
+) -> None:
     """Its place is of a moment before its COMMIT; a look in between reads on, and the next one reads that moment again."""
     books.clock.advance(seconds=10)
     check_alerts(books)
@@ -312,7 +330,11 @@ def test_changes_and_looks_at_once_end_in_a_sound_state(mariadb_books: Books) ->
     books = mariadb_books
     books.tick(70_000)
     users = [books.user() for _ in range(4)]
-    items = [watch(books, user, code, upper=71_000, lower=69_000) for user in users for code in (SAMSUNG, HYNIX)]
+    items = [
+        watch(books, user, code, upper=71_000, lower=69_000)
+        for user in users
+        for code in (SAMSUNG, HYNIX)
+    ]
 
     def trade_and_look() -> None:
         for number in range(30):
@@ -323,11 +345,17 @@ def test_changes_and_looks_at_once_end_in_a_sound_state(mariadb_books: Books) ->
         for number in range(15):
             for item in mine:
                 change(books, user, item, rearm=True, memo=f"{number}")
-                change(books, user, item, bounds={AlertKind.UPPER: 71_000 + number, AlertKind.TARGET: 70_500})
+                change(
+                    books,
+                    user,
+                    item,
+                    bounds={AlertKind.UPPER: 71_000 + number, AlertKind.TARGET: 70_500},
+                )
         unwatch(books, user, mine[0])
 
     meddlers = [
-        lambda user=user, mine=items[2 * nth : 2 * nth + 2]: meddle(user, mine) for nth, user in enumerate(users)
+        lambda user=user, mine=items[2 * nth : 2 * nth + 2]: meddle(user, mine)
+        for nth, user in enumerate(users)
     ]
     run_together(trade_and_look, *meddlers)
     check_alerts(books)
@@ -348,11 +376,18 @@ def test_many_are_fired_in_parts(books: Books, user: UUID, monkeypatch: pytest.M
 
     reports = [check_alerts(books) for _ in range(4)]
 
-    assert [(report.fired, report.more) for report in reports] == [(4, True), (4, True), (1, False), (0, False)]
+    assert [(report.fired, report.more) for report in reports] == [
+        (4, True),
+        (4, True),
+        (1, False),
+        (0, False),
+    ]
     assert all(len(told(books, each)) == 1 for each in others)
 
 
-def test_a_look_costs_the_same_number_of_statements_whatever_it_finds(books: Books, user: UUID) -> None:
+def test_a_look_costs_the_same_number_of_statements_whatever_it_finds(
+    books: Books, user: UUID
+) -> None:
     """A hundred alerts on twenty stocks as one on one of them: what is more is in the statements' rows."""
     codes = [row["code"] for row in rows(books, "SELECT code FROM stocks ORDER BY code LIMIT 20")]
 
@@ -377,8 +412,12 @@ def test_a_look_costs_the_same_number_of_statements_whatever_it_finds(books: Boo
 def test_no_text_from_the_stream_gets_into_a_statement(books: Books, user: UUID) -> None:
     """Codes are written into the statement; an entry whose code is none is no tick, whatever wrote it to the stream."""
     tick = books.tick(70_000)
-    strange = msgspec.structs.replace(tick, code="A' OR '1' = '1", position=Position(tick.position.ms + 1, 0))
-    books.core.redis.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: strange.to_json()}, id=str(strange.position))
+    strange = msgspec.structs.replace(
+        tick, code="A' OR '1' = '1", position=Position(tick.position.ms + 1, 0)
+    )
+    books.core.redis.xadd(
+        keys.TICK_STREAM, {keys.TICK_FIELD: strange.to_json()}, id=str(strange.position)
+    )
     item = watch(books, user, upper=69_000)
 
     assert check_alerts(books) == AlertReport(ticks=2)

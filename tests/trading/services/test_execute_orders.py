@@ -72,14 +72,20 @@ def test_a_fill_that_nobody_can_pay_is_rejected_and_everything_released(books: B
     assert report.over == {(OrderStatus.REJECTED, EndReason.INSUFFICIENT_CASH): 1}
 
     rejected = books.order(user, order.id)
-    assert (rejected.status, rejected.reason, rejected.reserved_cash) == ("REJECTED", "insufficient-cash", 0)
+    assert (rejected.status, rejected.reason, rejected.reserved_cash) == (
+        "REJECTED",
+        "insufficient-cash",
+        0,
+    )
     assert (rejected.executions, rejected.finished_at) == ((), books.clock())
     assert cash(books, user) == (10_000_000, 0)
     assert books.sent == []
     assert books.breaches() == []
 
 
-@pytest.mark.parametrize(("price", "statuses"), [(73_200, ["FILLED", "REJECTED"]), (74_000, ["REJECTED", "FILLED"])])
+@pytest.mark.parametrize(
+    ("price", "statuses"), [(73_200, ["FILLED", "REJECTED"]), (74_000, ["REJECTED", "FILLED"])]
+)
 def test_shortfalls_of_one_account_are_decided_one_after_the_other(
     books: Books, price: int, statuses: list[str]
 ) -> None:
@@ -180,7 +186,9 @@ def test_a_batch_is_bounded(database_uri: str, valkey_url: str, asked: int, fill
         books.tick(70_000)
         orders = [books.place(user, Side.BUY, 1).id for _ in range(6)]
         books.sent.clear()
-        assert books.run(Wakeup(Task.EXECUTE_ORDERS, tuple(orders[:asked]))) == ExecutionReport(filled=filled)
+        assert books.run(Wakeup(Task.EXECUTE_ORDERS, tuple(orders[:asked]))) == ExecutionReport(
+            filled=filled
+        )
         assert all(len(wakeup.ids) <= 3 for wakeup in books.sent)
         assert sum(len(wakeup.ids) for wakeup in books.sent) == filled
 
@@ -193,13 +201,20 @@ def test_run_twice_late_or_for_nothing_it_changes_nothing_more(books: Books) -> 
     wakeup = books.sent[0]
     books.run_all()
     before = everything(books)
-    for again in (wakeup, wakeup, Wakeup(Task.EXECUTE_ORDERS, (new_id(),)), Wakeup(Task.EXECUTE_ORDERS, ())):
+    for again in (
+        wakeup,
+        wakeup,
+        Wakeup(Task.EXECUTE_ORDERS, (new_id(),)),
+        Wakeup(Task.EXECUTE_ORDERS, ()),
+    ):
         assert books.run(again) == ExecutionReport()
     assert everything(books) == before
     assert books.sent == []
 
 
-def test_without_redis_nothing_changes_and_the_order_stays_due(books: Books, valkey_server: Valkey) -> None:
+def test_without_redis_nothing_changes_and_the_order_stays_due(
+    books: Books, valkey_server: Valkey
+) -> None:
     """The market is away: the work fails by its name, the order is as it was, and fills when the market is back."""
     user = books.user()
     books.tick(70_000)
@@ -223,7 +238,9 @@ def test_without_redis_nothing_changes_and_the_order_stays_due(books: Books, val
         (datetime(2025, 12, 31, 15, 0, tzinfo=UTC), (350, 1_050)),
     ],
 )
-def test_a_sale_is_taxed_by_the_day_in_korea(books: Books, at: datetime, taxes: tuple[int, int]) -> None:
+def test_a_sale_is_taxed_by_the_day_in_korea(
+    books: Books, at: datetime, taxes: tuple[int, int]
+) -> None:
     """A second before Korea's new year the old rate applies, at its first moment the new one."""
     books.clock.now = at
     user = books.user()
@@ -248,12 +265,16 @@ def test_a_batch_costs_the_same_statements_however_many_orders(books: Books) -> 
     assert len(rows(books, "SELECT id FROM order_executions")) == 22
 
 
-def test_what_the_matcher_found_is_asked_for_once_and_deleted_without_asking_again(books: Books) -> None:
+def test_what_the_matcher_found_is_asked_for_once_and_deleted_without_asking_again(
+    books: Books,
+) -> None:
     """A batch of market orders only asks whether something was found for them; one of limit orders that were met deletes it in one statement."""
 
     def of_touches(orders: list[UUID]) -> list[str]:
         with statements_counted(books.core.database.engine) as statements:
-            assert books.run(Wakeup(Task.EXECUTE_ORDERS, tuple(orders))) == ExecutionReport(filled=2)
+            assert books.run(Wakeup(Task.EXECUTE_ORDERS, tuple(orders))) == ExecutionReport(
+                filled=2
+            )
         return [statement.split()[0] for statement in statements if "order_touches" in statement]
 
     books.tick(70_500)

@@ -6,7 +6,16 @@ from uuid import UUID
 import pytest
 
 from tests.books import SAMSUNG, Books, opened, settings_for
-from tests.trading.steps import bought, bought_in_part, cash, change_settings, do, rows, set_status, shares
+from tests.trading.steps import (
+    bought,
+    bought_in_part,
+    cash,
+    change_settings,
+    do,
+    rows,
+    set_status,
+    shares,
+)
 from trading.queue import Task, Wakeup
 from trading.rules.orders import Side, TimeInForce
 from trading.rules.records import OrderRecord
@@ -14,7 +23,10 @@ from trading.services.expire_orders import end_delisted
 
 MIDNIGHT = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 # The closing auction of the same day ends at 15:30 in Korea, and its last print may come until a minute later.
-CLOSE, LAST_PRINT = datetime(2026, 11, 20, 6, 30, tzinfo=UTC), datetime(2026, 11, 20, 6, 31, tzinfo=UTC)
+CLOSE, LAST_PRINT = (
+    datetime(2026, 11, 20, 6, 30, tzinfo=UTC),
+    datetime(2026, 11, 20, 6, 31, tzinfo=UTC),
+)
 EVENING_END = datetime(2026, 11, 20, 11, 0, tzinfo=UTC)
 
 
@@ -34,7 +46,10 @@ def test_day_orders_end_with_their_day_and_free_what_they_held(books: Books) -> 
     user = books.user()
     bought(books, user, 10)
     balance = cash(books, user)[0]
-    orders = [books.place(user, Side.BUY, 5, limit=60_000), books.place(user, Side.SELL, 4, limit=80_000)]
+    orders = [
+        books.place(user, Side.BUY, 5, limit=60_000),
+        books.place(user, Side.SELL, 4, limit=80_000),
+    ]
     kept = books.place(user, Side.BUY, 1, limit=60_000, time_in_force=TimeInForce.GTC)
 
     assert look_and_expire(books, MIDNIGHT) == 2
@@ -149,7 +164,9 @@ def test_the_last_print_of_the_closing_auction_is_waited_for(krx_books: Books) -
     assert books.expire() == 0
 
 
-def test_new_matchers_have_seen_nothing_until_they_have_looked(migrated_sqlite: str, valkey_url: str) -> None:
+def test_new_matchers_have_seen_nothing_until_they_have_looked(
+    migrated_sqlite: str, valkey_url: str
+) -> None:
     """Between the old number of matchers and the first looks of the new one nothing expires."""
     with opened(settings_for(migrated_sqlite, valkey_url)) as books:
         user = books.user()
@@ -205,7 +222,11 @@ def test_a_look_over_several_days_holds_each_trade_against_its_day(books: Books)
     books.tick(68_000)
     assert books.match().filled == 2
     books.run_all()
-    assert [status_of(books, user, one) for one in (touched, missed, kept)] == ["FILLED", "PENDING", "FILLED"]
+    assert [status_of(books, user, one) for one in (touched, missed, kept)] == [
+        "FILLED",
+        "PENDING",
+        "FILLED",
+    ]
 
 
 def test_orders_of_a_delisted_stock_end_and_free_what_they_held(books: Books) -> None:
@@ -218,10 +239,15 @@ def test_orders_of_a_delisted_stock_end_and_free_what_they_held(books: Books) ->
     other = books.place(user, Side.BUY, 1, "A000660", limit=100_000)
     set_status(books, "DELISTED", SAMSUNG)
 
-    ended = do(books, lambda session: end_delisted(session, settings=books.settings, now=books.clock()))
+    ended = do(
+        books, lambda session: end_delisted(session, settings=books.settings, now=books.clock())
+    )
 
     assert len(ended.order_ids) == 2
-    found = rows(books, "SELECT status, reason FROM orders WHERE order_type = 'LIMIT' AND stock_code = 'A005930'")
+    found = rows(
+        books,
+        "SELECT status, reason FROM orders WHERE order_type = 'LIMIT' AND stock_code = 'A005930'",
+    )
     assert [tuple(row.values()) for row in found] == [("CANCELLED", "stock-not-tradable")] * 2
     assert (cash(books, user), shares(books, user)) == ((balance, 100_015), (5, 0))
     assert status_of(books, user, other) == "PENDING"

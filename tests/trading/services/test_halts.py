@@ -154,7 +154,9 @@ def test_a_second_halt_is_the_first(books: Books) -> None:
     def ask(reason: str) -> HaltRecord:
         return do(
             books,
-            lambda session: halts.halt(session, halt_id=new_id(), by=user, reason=reason, now=books.clock()),
+            lambda session: halts.halt(
+                session, halt_id=new_id(), by=user, reason=reason, now=books.clock()
+            ),
         )
 
     first = ask("시세 이상")

@@ -19,7 +19,9 @@ def record(books: Books, closes: dict[date, int], code: str = KOSPI) -> int:
 
 def due(books: Books, at: str, hours: MarketHours = KRX) -> list[date]:
     now = datetime.fromisoformat(f"{at}+09:00").astimezone(UTC)
-    return sorted(books.core.database.read(lambda session: closes_due(session, KOSPI, hours=hours, now=now)))
+    return sorted(
+        books.core.database.read(lambda session: closes_due(session, KOSPI, hours=hours, now=now))
+    )
 
 
 def test_closes_are_written_and_corrected(books: Books) -> None:
@@ -32,9 +34,9 @@ def test_closes_are_written_and_corrected(books: Books) -> None:
     found = books.core.database.read(lambda session: index_closes(session, KOSPI))
 
     assert list(found.items()) == [(THURSDAY, 390_000), (FRIDAY, 400_001)]
-    assert books.core.database.read(lambda session: index_closes(session, KOSPI, since=FRIDAY, until=FRIDAY)) == {
-        FRIDAY: 400_001
-    }
+    assert books.core.database.read(
+        lambda session: index_closes(session, KOSPI, since=FRIDAY, until=FRIDAY)
+    ) == {FRIDAY: 400_001}
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,8 @@ def prices(books: Books, user: UUID, order: OrderRecord) -> list[tuple[int, str]
 
 @pytest.mark.parametrize("time_in_force", TimeInForce)
 @pytest.mark.parametrize(
-    ("side", "limit", "last"), [(Side.BUY, 70_500, 70_000), (Side.SELL, 69_500, 70_000), (Side.BUY, 70_000, 70_000)]
+    ("side", "limit", "last"),
+    [(Side.BUY, 70_500, 70_000), (Side.SELL, 69_500, 70_000), (Side.BUY, 70_000, 70_000)],
 )
 def test_what_is_marketable_on_arrival_gets_the_markets_price(
     books: Books, side: Side, limit: int, last: int, time_in_force: TimeInForce
@@ -54,7 +55,9 @@ def test_what_is_marketable_on_arrival_gets_the_markets_price(
 
 
 @pytest.mark.parametrize("time_in_force", IMMEDIATE)
-def test_what_may_not_wait_and_is_not_met_ends_at_once(books: Books, time_in_force: TimeInForce) -> None:
+def test_what_may_not_wait_and_is_not_met_ends_at_once(
+    books: Books, time_in_force: TimeInForce
+) -> None:
     """The market is above the buy: cancelled with the reason, all cash free; a sale the same with its shares."""
     user = books.user()
     bought(books, user, 5)
@@ -71,7 +74,9 @@ def test_what_may_not_wait_and_is_not_met_ends_at_once(books: Books, time_in_for
 
 
 @pytest.mark.parametrize("time_in_force", IMMEDIATE)
-def test_what_may_not_wait_ends_without_a_fresh_trade(books: Books, time_in_force: TimeInForce) -> None:
+def test_what_may_not_wait_ends_without_a_fresh_trade(
+    books: Books, time_in_force: TimeInForce
+) -> None:
     """Nobody knows the market: a buy with a limit knows what to set aside and is accepted, and ends."""
     user = books.user()
     books.tick(70_000, age_ms=10_001)
@@ -164,7 +169,11 @@ def test_limits_stand_on_the_grid_and_within_the_day(books: Books) -> None:
     before = everything(books)
     with pytest.raises(InvalidTickSize) as off_grid:
         books.place(user, Side.BUY, 1, limit=70_050)
-    assert off_grid.value.facts == {"price": 70_050, "tick_size": 100, "nearest_prices": [70_000, 70_100]}
+    assert off_grid.value.facts == {
+        "price": 70_050,
+        "tick_size": 100,
+        "nearest_prices": [70_000, 70_100],
+    }
     for price in (48_950, 91_100):
         with pytest.raises(PriceOutOfRange) as refused:
             books.place(user, Side.BUY, 1, limit=price)
@@ -191,7 +200,11 @@ def test_too_little_is_refused_with_what_would_do(books: Books) -> None:
     user = books.user()
     with pytest.raises(InsufficientCash) as poor:
         books.place(user, Side.BUY, 200, limit=70_000)
-    assert poor.value.facts == {"needed": 14_002_100, "available": 10_000_000, "largest_quantity": 142}
+    assert poor.value.facts == {
+        "needed": 14_002_100,
+        "available": 10_000_000,
+        "largest_quantity": 142,
+    }
     assert books.place(user, Side.BUY, 142, limit=70_000).reserved_cash == 9_941_491
     with pytest.raises(InsufficientQuantity) as empty:
         books.place(user, Side.SELL, 1, limit=70_000)
@@ -218,7 +231,9 @@ def test_in_a_closed_market_only_what_may_wait_is_accepted(krx_books: Books, at:
     for limit, time_in_force in ((None, TimeInForce.DAY), *[(70_000, one) for one in IMMEDIATE]):
         with pytest.raises(MarketClosed) as closed:
             books.place(user, Side.BUY, 1, limit=limit, time_in_force=time_in_force)
-        assert closed.value.facts == {"next_open": monday if limit is None or at is NIGHT else evening}
+        assert closed.value.facts == {
+            "next_open": monday if limit is None or at is NIGHT else evening
+        }
     for time_in_force in MAY_WAIT:
         books.place(user, Side.BUY, 1, limit=60_000, time_in_force=time_in_force)
     assert cash(books, user) == (10_000_000, 2 * 60_009)
@@ -263,7 +278,10 @@ def test_by_volume_no_order_is_due_at_its_acceptance(volume_books: Books) -> Non
         books.tick(price, volume=volume)
     books.match()
     books.run_all()
-    assert prices(books, user, order) == [(70_200, "arriving-at-print"), (70_500, "resting-at-limit")]
+    assert prices(books, user, order) == [
+        (70_200, "arriving-at-print"),
+        (70_500, "resting-at-limit"),
+    ]
     assert books.breaches() == []
 
 

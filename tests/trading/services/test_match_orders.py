@@ -90,7 +90,11 @@ def test_after_downtime_a_matcher_catches_up_from_the_stream(books: Books) -> No
     books.match()
     books.run_all()
     (fill,) = books.order(user, order.id).executions
-    assert (fill.price, fill.tick_position, fill.tick_age_ms) == (70_000, str(touched.position), 3_600_000)
+    assert (fill.price, fill.tick_position, fill.tick_age_ms) == (
+        70_000,
+        str(touched.position),
+        3_600_000,
+    )
 
 
 @pytest.mark.parametrize("lost", ["trimmed", "deleted"])
@@ -124,13 +128,18 @@ def test_what_was_found_and_the_cursor_stand_or_fall_together(books: Books) -> N
     def find_and_die(session: Session) -> None:
         hours = books.core.market_hours()
         now = books.clock()
-        report = match_orders(session, shard=0, stream=books.core.ticks, hours=hours, settings=books.settings, now=now)
+        report = match_orders(
+            session, shard=0, stream=books.core.ticks, hours=hours, settings=books.settings, now=now
+        )
         assert report.filled == 1
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         books.do(find_and_die)
-    assert (rows(books, "SELECT * FROM order_touches"), rows(books, "SELECT * FROM match_cursors")) == ([], [])
+    assert (
+        rows(books, "SELECT * FROM order_touches"),
+        rows(books, "SELECT * FROM match_cursors"),
+    ) == ([], [])
     assert books.match() == MatchReport(ticks=2, filled=1)
 
 
@@ -192,7 +201,9 @@ def test_matchers_share_the_stocks(database_uri: str, valkey_url: str) -> None:
         assert books.breaches() == []
 
 
-def test_another_number_of_matchers_goes_on_where_the_last_ones_were(database_uri: str, valkey_url: str) -> None:
+def test_another_number_of_matchers_goes_on_where_the_last_ones_were(
+    database_uri: str, valkey_url: str
+) -> None:
     """Of two matchers one had read further: a single one begins where the slower one was."""
     with opened(settings_for(database_uri, valkey_url, matcher_shards=2)) as books:
         books.tick(70_500)
@@ -229,7 +240,9 @@ def test_trades_outside_of_the_hours_fill_nothing(krx_books: Books) -> None:
     books = krx_books
     user = books.user()
     fund = "A069500"
-    books.clock.now = datetime(2026, 11, 19, 22, 0, tzinfo=UTC)  # 07:00 in Korea, two hours before the opening
+    books.clock.now = datetime(
+        2026, 11, 19, 22, 0, tzinfo=UTC
+    )  # 07:00 in Korea, two hours before the opening
     share_order = books.place(user, Side.BUY, 1, limit=70_000, time_in_force=TimeInForce.GTC)
     fund_order = books.place(user, Side.BUY, 1, fund, limit=40_000, time_in_force=TimeInForce.GTC)
     for hour, minute, filled in ((23, 30, 0), (0, 0, 2)):
@@ -238,7 +251,9 @@ def test_trades_outside_of_the_hours_fill_nothing(krx_books: Books) -> None:
         books.tick(39_000, fund)
         assert books.match().filled == filled
     books.run_all()
-    assert {fill_of(books, user, one)[2] for one in (share_order, fund_order)} == {"arriving-at-print"}
+    assert {fill_of(books, user, one)[2] for one in (share_order, fund_order)} == {
+        "arriving-at-print"
+    }
     gtc = TimeInForce.GTC
     evening = [
         books.place(user, Side.BUY, 1, code, limit=limit, time_in_force=gtc)
@@ -285,13 +300,18 @@ def test_a_trade_found_and_not_yet_executed_counts(volume_books: Books) -> None:
     for _ in range(2):
         books.tick(70_000, volume=20)
         books.match()
-    assert [row["quantity"] for row in rows(books, "SELECT quantity FROM order_touches")] == [20, 10]
+    assert [row["quantity"] for row in rows(books, "SELECT quantity FROM order_touches")] == [
+        20,
+        10,
+    ]
     books.run_all()
     assert books.order(user, order.id).executed_quantity == 30
     assert books.breaches() == []
 
 
-@pytest.mark.parametrize(("time_in_force", "executed"), [(TimeInForce.IOC, 4), (TimeInForce.FOK, 0)])
+@pytest.mark.parametrize(
+    ("time_in_force", "executed"), [(TimeInForce.IOC, 4), (TimeInForce.FOK, 0)]
+)
 def test_what_may_not_wait_is_ended_after_its_chance(
     volume_books: Books, time_in_force: TimeInForce, executed: int
 ) -> None:
@@ -304,8 +324,15 @@ def test_what_may_not_wait_is_ended_after_its_chance(
     books.match()
     books.run_all()
     ended = books.order(user, order.id)
-    assert (ended.status, ended.reason, ended.executed_quantity) == ("CANCELLED", "not-filled-at-once", executed)
-    assert cash(books, user) == (10_000_000 - executed * 70_000 - executed * 70_000 * 150 // 1_000_000, 0)
+    assert (ended.status, ended.reason, ended.executed_quantity) == (
+        "CANCELLED",
+        "not-filled-at-once",
+        executed,
+    )
+    assert cash(books, user) == (
+        10_000_000 - executed * 70_000 - executed * 70_000 * 150 // 1_000_000,
+        0,
+    )
     assert books.breaches() == []
 
 

@@ -11,7 +11,13 @@ from tests.books import Books, opened, settings_for
 from tests.trading.steps import bought, cancel_all, cash, halt, resume, rows, shares, sweep
 from tests.trading.threads import outcome, run_together
 from trading.queue import Task, Wakeup
-from trading.rules.errors import ClientOrderIdTaken, DomainError, OrderNotOpen, TradingHalted, ValidationFailed
+from trading.rules.errors import (
+    ClientOrderIdTaken,
+    DomainError,
+    OrderNotOpen,
+    TradingHalted,
+    ValidationFailed,
+)
 from trading.rules.orders import Side, TimeInForce
 from trading.rules.records import OrderRecord
 
@@ -27,7 +33,9 @@ def volume_books(migrated_mariadb: str, valkey_url: str) -> Iterator[Books]:
         yield books
 
 
-def found(books: Books, side: Side, *, volume: int = 1, quantity: int = 10) -> tuple[UUID, OrderRecord, Wakeup, int]:
+def found(
+    books: Books, side: Side, *, volume: int = 1, quantity: int = 10
+) -> tuple[UUID, OrderRecord, Wakeup, int]:
     """A new user with an order that the matcher found filled: the user, the order, the execution's wake-up, and the cash before."""
     user = books.user()
     books.tick(70_000)
@@ -78,12 +86,20 @@ def test_fill_against_amend(mariadb_books: Books) -> None:
     books = mariadb_books
     for _ in range(ROUNDS):
         user, order, wakeup, balance = found(books, Side.BUY)
-        amends = outcome(lambda: books.amend(user, order.id, limit=68_000, quantity=12), OrderNotOpen)  # noqa: B023
+        amends = outcome(
+            lambda: books.amend(user, order.id, limit=68_000, quantity=12),  # noqa: B023
+            OrderNotOpen,
+        )  # noqa: B023, RUF100
         _, told = run_together(lambda: books.run(wakeup), amends)  # noqa: B023
         settled(books)
         after = books.order(user, order.id)
         if told is None:
-            assert (after.status, after.quantity, after.price, after.executions) == ("PENDING", 12, 68_000, ())
+            assert (after.status, after.quantity, after.price, after.executions) == (
+                "PENDING",
+                12,
+                68_000,
+                (),
+            )
             assert cash(books, user) == (balance, 816_000 + 122)
         else:
             assert (after.status, after.quantity, after.price) == ("FILLED", 10, 69_000)
@@ -104,7 +120,11 @@ def test_fill_against_a_smaller_quantity(volume_books: Books) -> None:
             assert (after.status, after.executed_quantity) == ("FILLED", 4)
             assert cash(books, user) == (balance - 276_041, 0)
         else:
-            assert (after.status, after.quantity, after.executed_quantity) == ("PARTIALLY_FILLED", 10, 6)
+            assert (after.status, after.quantity, after.executed_quantity) == (
+                "PARTIALLY_FILLED",
+                10,
+                6,
+            )
             assert cash(books, user) == (balance - 414_062, 276_041)
         cancel_all(books, user)
 
@@ -135,7 +155,9 @@ def test_matchers_of_two_numbers_at_once(volume_books: Books) -> None:
         run_together(books.match, lambda: split.match(0), lambda: split.match(1))
         books.match()
         (touched,) = rows(
-            books, "SELECT SUM(quantity) AS shares FROM order_touches WHERE order_id = :id", id=order.id.bytes
+            books,
+            "SELECT SUM(quantity) AS shares FROM order_touches WHERE order_id = :id",
+            id=order.id.bytes,
         )
         assert touched["shares"] == 7
         settled(books)
@@ -164,7 +186,10 @@ def test_two_executions_on_one_balance(mariadb_books: Books) -> None:
         books.tick(73_200)
         books.sent += sweep(books).wakeups
         settled(books)
-        assert sorted(books.order(user, order.id).status for order in orders) == ["FILLED", "REJECTED"]
+        assert sorted(books.order(user, order.id).status for order in orders) == [
+            "FILLED",
+            "REJECTED",
+        ]
         assert cash(books, user) == (CASH - 69 * 73_200 - 757, 0)
 
 
@@ -286,7 +311,9 @@ def test_orders_with_one_client_order_id(mariadb_books: Books) -> None:
 
 
 @pytest.mark.parametrize("side", Side)
-def test_the_settlement_of_a_part_against_the_cancellation_of_the_rest(volume_books: Books, side: Side) -> None:
+def test_the_settlement_of_a_part_against_the_cancellation_of_the_rest(
+    volume_books: Books, side: Side
+) -> None:
     """In either order the part is paid once and the rest is free once."""
     books = volume_books
     for _ in range(ROUNDS):
@@ -297,7 +324,10 @@ def test_the_settlement_of_a_part_against_the_cancellation_of_the_rest(volume_bo
         assert told is None
         settled(books)
         assert books.order(user, order.id).executed_quantity == 4
-        assert cash(books, user) == (balance + (-276_041 if side is Side.BUY else 284_000 - 42 - 142 - 426), 0)
+        assert cash(books, user) == (
+            balance + (-276_041 if side is Side.BUY else 284_000 - 42 - 142 - 426),
+            0,
+        )
         assert shares(books, user) == ((4, 0) if side is Side.BUY else (6, 0))
 
 
@@ -325,10 +355,15 @@ def test_everything_at_once_on_a_few_accounts(volume_books: Books) -> None:
     for _ in range(ROUNDS):
         books.clock.advance(seconds=3)
         books.tick(70_000, volume=30)
-        open_orders = rows(books, "SELECT id, user_id FROM orders WHERE finished_at IS NULL ORDER BY id")
+        open_orders = rows(
+            books, "SELECT id, user_id FROM orders WHERE finished_at IS NULL ORDER BY id"
+        )
         mail = [*books.sent, *sweep(books).wakeups]
         books.sent.clear()
-        works: list[Callable[[], object]] = [books.match, *[lambda one=one: books.run(one) for one in mail[:4]]]
+        works: list[Callable[[], object]] = [
+            books.match,
+            *[lambda one=one: books.run(one) for one in mail[:4]],
+        ]
         for n, user in enumerate(users):
             limit = 69_500 + 100 * n
             works.append(lambda user=user, limit=limit: books.place(user, Side.BUY, 20, limit=limit, time_in_force=TimeInForce.GTC))  # fmt: skip

@@ -73,7 +73,11 @@ def test_the_rest_is_cancelled_at_any_stage_of_a_part(volume_books: Books, stage
     books.run_all()
     assert (cash(books, user), shares(books, user)) == ((9_719_958, 0), (4, 0))
     ended = books.order(user, order.id)
-    assert (ended.status, ended.executed_quantity, ended.reason) == ("CANCELLED", 4, "cancelled-by-user")
+    assert (ended.status, ended.executed_quantity, ended.reason) == (
+        "CANCELLED",
+        4,
+        "cancelled-by-user",
+    )
     assert books.breaches() == []
 
 
@@ -93,7 +97,9 @@ def test_the_rest_of_an_ioc_sale_is_given_back(volume_books: Books) -> None:
     assert books.breaches() == []
 
 
-def test_an_ioc_order_keeps_its_deadline_when_another_wake_up_takes_it_along(volume_books: Books) -> None:
+def test_an_ioc_order_keeps_its_deadline_when_another_wake_up_takes_it_along(
+    volume_books: Books,
+) -> None:
     """Looked at a second early it goes on waiting for its chance, and is ended when its time is over."""
     books = volume_books
     user = books.user()
@@ -135,13 +141,19 @@ def test_a_raised_commission_that_nobody_can_pay_ends_the_rest(volume_books: Boo
     assert books.breaches() == []
     trade(books, 70_000, 42)
     ended = books.order(user, order.id)
-    assert (ended.status, ended.reason, ended.executed_quantity) == ("CANCELLED", "insufficient-cash", 100)
+    assert (ended.status, ended.reason, ended.executed_quantity) == (
+        "CANCELLED",
+        "insufficient-cash",
+        100,
+    )
     assert cash(books, user) == (10_000_000 - 7_070_000, 0)
     assert books.breaches() == []
 
 
 @pytest.mark.parametrize("executes", [True, False])
-def test_the_profile_is_changed_while_an_order_is_filled_in_part(volume_books: Books, executes: bool) -> None:
+def test_the_profile_is_changed_while_an_order_is_filled_in_part(
+    volume_books: Books, executes: bool
+) -> None:
     """Its part, executed or only found, is by volume; the rest is filled whole by the next trade."""
     books = volume_books
     user, order = bought_in_part(books, stages=3 if executes else 0)
@@ -152,7 +164,9 @@ def test_the_profile_is_changed_while_an_order_is_filled_in_part(volume_books: B
     assert books.breaches() == []
 
 
-def test_a_market_order_by_volume_goes_on_waiting_after_the_profile_is_simple(volume_books: Books) -> None:
+def test_a_market_order_by_volume_goes_on_waiting_after_the_profile_is_simple(
+    volume_books: Books,
+) -> None:
     """It waits in the book and is filled by the next trade, at its price."""
     books = volume_books
     user = books.user()

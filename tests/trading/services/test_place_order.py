@@ -44,7 +44,12 @@ def test_a_sale_reserves_shares(books: Books) -> None:
     assert shares(books, user) == (10, 4)
     with pytest.raises(InsufficientQuantity) as refused:
         books.place(user, Side.SELL, 7)
-    assert refused.value.facts == {"needed": 7, "held": 10, "reserved": 4, "reserved_by": [str(order.id)]}
+    assert refused.value.facts == {
+        "needed": 7,
+        "held": 10,
+        "reserved": 4,
+        "reserved_by": [str(order.id)],
+    }
     assert books.breaches() == []
 
 
@@ -65,7 +70,11 @@ def test_too_little_cash_is_told_with_the_largest_order_that_fits(books: Books) 
     with pytest.raises(InsufficientCash) as refused:
         books.place(user, Side.BUY, 1_000)
     facts = refused.value.facts
-    assert facts == {"needed": 71_400_000 + 10_710, "available": 10_000_000, "largest_quantity": 140}
+    assert facts == {
+        "needed": 71_400_000 + 10_710,
+        "available": 10_000_000,
+        "largest_quantity": 140,
+    }
     with pytest.raises(InsufficientCash):
         books.place(user, Side.BUY, 141)
     assert books.place(user, Side.BUY, 140).status == "PENDING"
@@ -127,7 +136,9 @@ def test_a_buy_without_any_price_is_refused_and_a_sale_waits(books: Books) -> No
     assert books.place(user, Side.SELL, 1).status == "PENDING"
 
 
-def test_without_redis_a_buy_is_refused_and_a_sale_accepted(books: Books, valkey_server: Valkey) -> None:
+def test_without_redis_a_buy_is_refused_and_a_sale_accepted(
+    books: Books, valkey_server: Valkey
+) -> None:
     """The market is away: nothing hangs, nothing fails otherwise, and the sale fills when it is back."""
     user = books.user()
     bought(books, user, 1)
@@ -149,7 +160,11 @@ def test_a_refusal_leaves_no_trace(books: Books) -> None:
     user = books.user()
     books.tick(70_000)
     before = everything(books)
-    for side, quantity, code in ((Side.BUY, 1_000, SAMSUNG), (Side.SELL, 1, SAMSUNG), (Side.BUY, 1, HYNIX)):
+    for side, quantity, code in (
+        (Side.BUY, 1_000, SAMSUNG),
+        (Side.SELL, 1, SAMSUNG),
+        (Side.BUY, 1, HYNIX),
+    ):
         with pytest.raises(DomainError):
             books.place(user, side, quantity, code, client_order_id="mine")
     assert everything(books) == before
@@ -186,7 +201,9 @@ def test_accepting_costs_the_same_statements_however_rich_the_history(books: Boo
 
 def test_starting_cash_and_collar_are_settings(migrated_sqlite: str, valkey_url: str) -> None:
     """Another collar and commission reserve another sum."""
-    changed = settings_for(migrated_sqlite, valkey_url, market_buy_collar_bp=0, commission_ppm=0, starting_cash=70_000)
+    changed = settings_for(
+        migrated_sqlite, valkey_url, market_buy_collar_bp=0, commission_ppm=0, starting_cash=70_000
+    )
     with opened(changed) as books:
         user = books.user()
         books.tick(70_000)

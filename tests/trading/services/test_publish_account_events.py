@@ -84,7 +84,9 @@ def test_an_event_that_overtook_others_brings_them_along(books: Books, dying: Bo
     assert (streamed(books, near), streamed(books, far)) == ([*range(1, 5)], [*range(1, 62)])
 
 
-def test_events_that_gathered_with_a_hole_bring_what_lies_between(books: Books, dying: Books) -> None:
+def test_events_that_gathered_with_a_hole_bring_what_lies_between(
+    books: Books, dying: Books
+) -> None:
     """As the requests of one process leave them, when another one's transaction came between."""
     user = books.user()
     for _ in range(4):
@@ -96,7 +98,9 @@ def test_events_that_gathered_with_a_hole_bring_what_lies_between(books: Books, 
     assert streamed(books, user) == [1, 2, 3, 4]
 
 
-def test_a_gap_wider_than_a_stream_begins_it_anew(books: Books, dying: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gap_wider_than_a_stream_begins_it_anew(
+    books: Books, dying: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the latest that it holds; a client behind that sees that some are missing."""
     monkeypatch.setattr(keys, "ACCOUNT_STREAM_MAXLEN", 5)
     user = books.user()
@@ -131,7 +135,9 @@ def test_redis_away_costs_nothing_and_the_sweep_brings_what_was_missed(
     assert repair(books) == 0
 
 
-def test_the_sweep_repairs_a_crash_between_commit_and_publication(books: Books, dying: Books) -> None:
+def test_the_sweep_repairs_a_crash_between_commit_and_publication(
+    books: Books, dying: Books
+) -> None:
     """The client who is connected hears what was never published."""
     user = books.user()
     repair(books)
@@ -156,12 +162,22 @@ def test_a_commit_of_unknown_outcome_loses_the_publication_at_most(
     repair(books)
     with CuttingProxy(mariadb_server.port, Cut.AFTER) as proxy:
         address = make_url(books.settings.database_uri.get_secret_value()).set(port=proxy.port)
-        cut = settings_for(address.render_as_string(hide_password=False), books.settings.redis_url.get_secret_value())
+        cut = settings_for(
+            address.render_as_string(hide_password=False),
+            books.settings.redis_url.get_secret_value(),
+        )
         core = trading_core.build(cut, clock=books.clock)
         work = partial(
-            cash.deposit, transaction_id=new_id(), user_id=user, amount=1, settings=books.settings, now=books.clock()
+            cash.deposit,
+            transaction_id=new_id(),
+            user_id=user,
+            amount=1,
+            settings=books.settings,
+            now=books.clock(),
         )
-        core.database.transaction(work, landed=lambda session: True if last_event_id(session, user) == 2 else None)
+        core.database.transaction(
+            work, landed=lambda session: True if last_event_id(session, user) == 2 else None
+        )
         core.close()
 
     assert [event.id for event in events(books, user)] == [1, 2]
@@ -183,7 +199,9 @@ def test_a_process_whose_clock_is_behind_is_repaired_too(books: Books, dying: Bo
 
 
 @pytest.mark.parametrize("lost", ["wiped", "the streams alone"])
-def test_a_client_hears_what_happened_while_redis_was_lost(books: Books, dying: Books, lost: str) -> None:
+def test_a_client_hears_what_happened_while_redis_was_lost(
+    books: Books, dying: Books, lost: str
+) -> None:
     """The streams begin anew with what happened since the last sweep, or in the last hour where that is lost too; not with what is older."""
     user, idle = books.user(), books.user()
     deposit(books, idle, 1)

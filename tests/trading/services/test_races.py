@@ -17,7 +17,9 @@ from trading.rules.records import OrderRecord
 REFUSALS = (InsufficientCash, InsufficientQuantity, ClientOrderIdTaken)
 
 
-def placing(books: Books, user: UUID, side: Side, quantity: int, **more: str) -> Callable[[], object]:
+def placing(
+    books: Books, user: UUID, side: Side, quantity: int, **more: str
+) -> Callable[[], object]:
     return outcome(lambda: books.place(user, side, quantity, **more), *REFUSALS)
 
 
@@ -51,7 +53,9 @@ def test_ten_orders_with_one_client_order_id(mariadb_books: Books) -> None:
     """One order, one reservation."""
     user = mariadb_books.user()
     mariadb_books.tick(70_000)
-    results = run_together(*[placing(mariadb_books, user, Side.BUY, 1, client_order_id="mine")] * 10)
+    results = run_together(
+        *[placing(mariadb_books, user, Side.BUY, 1, client_order_id="mine")] * 10
+    )
     assert accepted(results) == 1
     assert cash(mariadb_books, user)[1] == 71_410
     assert mariadb_books.breaches() == []
@@ -70,7 +74,9 @@ def test_orders_and_withdrawals_compete_for_one_balance(mariadb_books: Books) ->
     user = mariadb_books.user()
     mariadb_books.tick(70_000)
     works = [placing(mariadb_books, user, Side.BUY, 40) for _ in range(6)]
-    works += [outcome(lambda: withdraw(mariadb_books, user, 3_000_000), *REFUSALS) for _ in range(6)]
+    works += [
+        outcome(lambda: withdraw(mariadb_books, user, 3_000_000), *REFUSALS) for _ in range(6)
+    ]
     results = run_together(*works)
     assert sum(not isinstance(result, Exception) for result in results) == 3
     mariadb_books.run_all()
@@ -109,7 +115,9 @@ def test_a_sale_meets_the_settlement_of_a_purchase(mariadb_books: Books) -> None
     assert mariadb_books.breaches() == []
 
 
-@pytest.mark.parametrize("task", [Task.EXECUTE_ORDERS, Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS])
+@pytest.mark.parametrize(
+    "task", [Task.EXECUTE_ORDERS, Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS]
+)
 def test_one_wake_up_to_four_workers_at_once(mariadb_books: Books, task: Task) -> None:
     """The same batch delivered four times: the rows are done once."""
     users = [mariadb_books.user() for _ in range(4)]
@@ -127,7 +135,9 @@ def test_one_wake_up_to_four_workers_at_once(mariadb_books: Books, task: Task) -
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_wake_up_twice_in_any_order_by_several_workers(mariadb_books: Books, seed: int) -> None:
+def test_every_wake_up_twice_in_any_order_by_several_workers(
+    mariadb_books: Books, seed: int
+) -> None:
     """Three threads act on every wake-up of every stage, each delivered twice and shuffled, and on sweeps between: all ends well."""
     chance = random.Random(seed)
     users = [mariadb_books.user() for _ in range(3)]
@@ -137,7 +147,12 @@ def test_every_wake_up_twice_in_any_order_by_several_workers(mariadb_books: Book
             mariadb_books.place(user, Side.BUY, 10, code)
     mariadb_books.run_all()
     orders = [
-        (user, mariadb_books.place(user, chance.choice(list(Side)), 1, chance.choice((SAMSUNG, HYNIX))).id)
+        (
+            user,
+            mariadb_books.place(
+                user, chance.choice(list(Side)), 1, chance.choice((SAMSUNG, HYNIX))
+            ).id,
+        )
         for user in users * 8
     ]
     while mariadb_books.sent or anything_due(mariadb_books):
@@ -148,10 +163,15 @@ def test_every_wake_up_twice_in_any_order_by_several_workers(mariadb_books: Book
         mariadb_books.tick(71_000, HYNIX)
         mail += sweep(mariadb_books).wakeups
         chance.shuffle(mail)
-        run_together(*[lambda part=mail[n::3]: [mariadb_books.run(one) for one in part] for n in range(3)])
+        run_together(
+            *[lambda part=mail[n::3]: [mariadb_books.run(one) for one in part] for n in range(3)]
+        )
     assert {mariadb_books.order(user, order).status for user, order in orders} == {"FILLED"}
     assert mariadb_books.breaches() == []
-    assert len(rows(mariadb_books, "SELECT id FROM transactions WHERE execution_id IS NOT NULL")) == 6 + 24
+    assert (
+        len(rows(mariadb_books, "SELECT id FROM transactions WHERE execution_id IS NOT NULL"))
+        == 6 + 24
+    )
 
 
 def anything_due(books: Books) -> bool:

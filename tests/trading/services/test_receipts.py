@@ -17,11 +17,19 @@ ANSWER = StoredAnswer(status=201, body='{"가": 1}', location="/orders/1")
 ONE, OTHER = b"1" * 32, b"2" * 32
 
 
-def claim(books: Books, key: str = "key", *, scope: str = "user", request: bytes = ONE) -> Claim | StoredAnswer:
+def claim(
+    books: Books, key: str = "key", *, scope: str = "user", request: bytes = ONE
+) -> Claim | StoredAnswer:
     return do(
         books,
         lambda session: receipts.claim(
-            session, scope=scope, key=key, request_hash=request, claim_id=new_id(), keep_h=24, now=books.clock()
+            session,
+            scope=scope,
+            key=key,
+            request_hash=request,
+            claim_id=new_id(),
+            keep_h=24,
+            now=books.clock(),
         ),
     )
 
@@ -119,7 +127,13 @@ def test_a_claim_given_up_is_free_at_once(books: Books) -> None:
 
 def claimed_in(session: Session, books: Books) -> Claim:
     mine = receipts.claim(
-        session, scope="user", key="key", request_hash=ONE, claim_id=new_id(), keep_h=24, now=books.clock()
+        session,
+        scope="user",
+        key="key",
+        request_hash=ONE,
+        claim_id=new_id(),
+        keep_h=24,
+        now=books.clock(),
     )
     assert isinstance(mine, Claim)
     return mine
@@ -146,9 +160,10 @@ def test_purging_deletes_the_old_in_batches(books: Books) -> None:
         return do(books, lambda session: receipts.purge(session, keep_h=24, now=books.clock()))
 
     assert (purge(), purge()) == (3, 0)
-    assert [row["idempotency_key"] for row in rows(books, "SELECT idempotency_key FROM idempotency_receipts")] == [
-        "young"
-    ]
+    assert [
+        row["idempotency_key"]
+        for row in rows(books, "SELECT idempotency_key FROM idempotency_receipts")
+    ] == ["young"]
 
 
 @pytest.mark.parametrize("expired", [False, True])

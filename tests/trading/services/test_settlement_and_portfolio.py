@@ -16,7 +16,9 @@ from trading.rules.records import TransactionRecord
 
 
 def ledger(books: Books, user: UUID) -> tuple[TransactionRecord, ...]:
-    page = books.core.database.read(lambda session: transactions_of(session, user_id=user, limit=100))
+    page = books.core.database.read(
+        lambda session: transactions_of(session, user_id=user, limit=100)
+    )
     return page.items[::-1]
 
 
@@ -37,8 +39,15 @@ def test_settling_spends_what_was_reserved_and_releases_the_rest(books: Books) -
     assert books.run(wakeup) == 1
 
     _opening, transaction = ledger(books, user)
-    assert (transaction.transaction_type, transaction.amount, transaction.commission) == ("BUY", 700_000, 105)
-    assert (transaction.cash_balance_before, transaction.cash_balance_after) == (10_000_000, 9_299_895)
+    assert (transaction.transaction_type, transaction.amount, transaction.commission) == (
+        "BUY",
+        700_000,
+        105,
+    )
+    assert (transaction.cash_balance_before, transaction.cash_balance_after) == (
+        10_000_000,
+        9_299_895,
+    )
     assert cash(books, user) == (9_299_895, 0)
     assert [one.task for one in books.sent] == [Task.UPDATE_PORTFOLIOS]
     assert shares(books, user) == (0, 0)
@@ -53,7 +62,13 @@ def test_several_fills_of_one_account_form_one_chain(books: Books) -> None:
     for user in users:
         bought(books, user, 10)
     wakeup = executed(
-        books, *[(user, side, quantity) for quantity in (1, 2, 3) for user in users for side in (Side.BUY, Side.SELL)]
+        books,
+        *[
+            (user, side, quantity)
+            for quantity in (1, 2, 3)
+            for user in users
+            for side in (Side.BUY, Side.SELL)
+        ],
     )
 
     assert books.run(wakeup) == 12
@@ -61,7 +76,9 @@ def test_several_fills_of_one_account_form_one_chain(books: Books) -> None:
     for user in users:
         chain = ledger(books, user)
         assert [one.sequence for one in chain] == list(range(1, 9))
-        assert all(one.cash_balance_after == two.cash_balance_before for one, two in pairwise(chain))
+        assert all(
+            one.cash_balance_after == two.cash_balance_before for one, two in pairwise(chain)
+        )
         assert chain[-1].cash_balance_after == cash(books, user)[0]
     books.run_all()
     assert [shares(books, user) for user in users] == [(10, 0)] * 2
@@ -117,7 +134,9 @@ def test_the_average_cost_of_two_purchases_and_a_sale(books: Books) -> None:
     books.tick(90_000)
     sale = books.place(user, Side.SELL, 5)
     books.run_all()
-    (holding,) = rows(books, "SELECT quantity, cost, buy_commission, realized_profit FROM portfolios")
+    (holding,) = rows(
+        books, "SELECT quantity, cost, buy_commission, realized_profit FROM portfolios"
+    )
     profit = 450_000 - 67 - 225 - 675 - 375_000 - 56
     assert dict(holding) == {
         "quantity": 15,
@@ -151,7 +170,9 @@ def test_a_purchase_and_a_sale_of_one_holding_in_a_batch(books: Books) -> None:
     settle = executed(books, (user, Side.SELL, 4), (user, Side.BUY, 2))
     books.run(settle)
     books.run_all()
-    (holding,) = rows(books, "SELECT quantity, reserved_quantity, cost, realized_profit FROM portfolios")
+    (holding,) = rows(
+        books, "SELECT quantity, reserved_quantity, cost, realized_profit FROM portfolios"
+    )
     profit = 240_000 - 36 - 120 - 360 - 200_000 - 30
     assert tuple(holding.values()) == (2, 0, 120_000, profit)
     assert books.breaches() == []
@@ -169,7 +190,9 @@ def test_holdings_of_two_stocks_do_not_mix(books: Books) -> None:
     assert [tuple(row.values()) for row in found] == [(HYNIX, 3, 300_000), (SAMSUNG, 2, 140_000)]
 
 
-def test_wake_ups_of_the_next_stage_are_cut_into_batches(database_uri: str, valkey_url: str) -> None:
+def test_wake_ups_of_the_next_stage_are_cut_into_batches(
+    database_uri: str, valkey_url: str
+) -> None:
     """More fills than a batch holds are told in several wake-ups, each of them once."""
     with opened(settings_for(database_uri, valkey_url, stage_batch_size=2)) as books:
         user = books.user()

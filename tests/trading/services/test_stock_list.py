@@ -37,10 +37,16 @@ def test_a_listing_larger_than_a_batch_is_imported_whole(books: Books) -> None:
 def test_importing_again_refreshes_the_facts_and_keeps_the_status(books: Books) -> None:
     """Name and price are the exchange's; a halt is the operators' and survives."""
     set_status(books, "HALTED")
-    listing = [replace(one, name="새 이름", reference_price=1) for one in seed_listing() if one.code == SAMSUNG]
+    listing = [
+        replace(one, name="새 이름", reference_price=1)
+        for one in seed_listing()
+        if one.code == SAMSUNG
+    ]
     for _ in range(2):
         assert run(books, listing) == 1
-    (row,) = rows(books, "SELECT name, reference_price, status FROM stocks WHERE code = :code", code=SAMSUNG)
+    (row,) = rows(
+        books, "SELECT name, reference_price, status FROM stocks WHERE code = :code", code=SAMSUNG
+    )
     assert tuple(row.values()) == ("새 이름", 1, "HALTED")
 
 

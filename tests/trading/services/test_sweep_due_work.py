@@ -21,7 +21,9 @@ def stages_done(books: Books, count: int) -> None:
     ("stage", "task"),
     [(0, Task.EXECUTE_ORDERS), (1, Task.SETTLE_EXECUTIONS), (2, Task.UPDATE_PORTFOLIOS)],
 )
-def test_a_wake_up_lost_at_any_stage_is_found_when_overdue(books: Books, stage: int, task: Task) -> None:
+def test_a_wake_up_lost_at_any_stage_is_found_when_overdue(
+    books: Books, stage: int, task: Task
+) -> None:
     """Not a millisecond before the grace time is over, then at once; acting on it brings the order to its end."""
     user = books.user()
     books.tick(70_000)
@@ -34,7 +36,9 @@ def test_a_wake_up_lost_at_any_stage_is_found_when_overdue(books: Books, stage: 
     overdue = sweep(books)
 
     assert [wakeup.task for wakeup in overdue.wakeups] == [task]
-    assert (overdue.orders, overdue.unsettled, overdue.unapplied) == tuple(int(stage == n) for n in range(3))
+    assert (overdue.orders, overdue.unsettled, overdue.unapplied) == tuple(
+        int(stage == n) for n in range(3)
+    )
     books.sent.extend(overdue.wakeups)
     books.run_all()
     assert books.order(user, order.id).status == "FILLED"

@@ -78,7 +78,10 @@ def _flush(path: Path) -> None:
 @contextmanager
 def compressed(part: Path) -> Iterator[IO[bytes]]:
     """Where to write what is to be compressed."""
-    with part.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_LEVEL, filename="") as packed:
+    with (
+        part.open("wb") as raw,
+        gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_LEVEL, filename="") as packed,
+    ):
         yield cast("IO[bytes]", packed)
 
 

@@ -13,7 +13,14 @@ from typing import IO
 from sqlalchemy import URL, create_engine, pool, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from trading.database.backups.files import PIECE_BYTES, Backup, BackupFailed, compressed, new_file, pieces
+from trading.database.backups.files import (
+    PIECE_BYTES,
+    Backup,
+    BackupFailed,
+    compressed,
+    new_file,
+    pieces,
+)
 from trading.logs.lines import visible
 
 # Each server's own program first; both know either server.
@@ -61,14 +68,18 @@ def write(url: URL, file: Path) -> Backup:
         missing = server.tables - found.tables
         if missing:
             raise BackupFailed(f"The dump lacks tables: {', '.join(sorted(missing))}.")
-        return Backup(size_bytes=part.stat().st_size, revision=found.revision, tables=len(found.tables))
+        return Backup(
+            size_bytes=part.stat().st_size, revision=found.revision, tables=len(found.tables)
+        )
 
 
 def restore(url: URL, file: Path) -> Backup:
     """Read a dump through, then have the client run it in the empty database."""
     server = _look(url)
     if server.tables:
-        raise BackupFailed(f"The database {url.database} is not empty: a backup is restored into an empty one only.")
+        raise BackupFailed(
+            f"The database {url.database} is not empty: a backup is restored into an empty one only."
+        )
     program = _program(_CLIENT[server.is_mariadb], to="restore")
     found = _looked_at(file, pieces(file))
     with _access(url) as access:
@@ -83,8 +94,12 @@ def restore(url: URL, file: Path) -> Backup:
 
 
 def _look(url: URL) -> _Server:
-    engine = create_engine(url, poolclass=pool.NullPool, connect_args={"connect_timeout": 5}, hide_parameters=True)
-    tables = text("SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()")
+    engine = create_engine(
+        url, poolclass=pool.NullPool, connect_args={"connect_timeout": 5}, hide_parameters=True
+    )
+    tables = text(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
+    )
     try:
         with engine.connect() as connection:
             version = str(connection.scalar(text("SELECT VERSION()")))
@@ -110,11 +125,16 @@ def _access(url: URL) -> Iterator[int]:
     options = {"user": url.username, "password": url.password}
     socket = url.query.get("unix_socket")
     options |= (
-        {"socket": str(socket)} if socket else {"host": url.host, "port": str(url.port or 3306), "protocol": "tcp"}
+        {"socket": str(socket)}
+        if socket
+        else {"host": url.host, "port": str(url.port or 3306), "protocol": "tcp"}
     )
     options |= {name: str(url.query[key]) for key, name in _SSL.items() if key in url.query}
     with tempfile.TemporaryFile("w", encoding="utf-8") as file:
-        file.write("[client]\n" + "".join(f"{name}={_quoted(value)}\n" for name, value in options.items() if value))
+        file.write(
+            "[client]\n"
+            + "".join(f"{name}={_quoted(value)}\n" for name, value in options.items() if value)
+        )
         file.flush()
         file.seek(0)
         yield file.fileno()
@@ -122,13 +142,24 @@ def _access(url: URL) -> Iterator[int]:
 
 def _quoted(value: str) -> str:
     """As an option file spells it."""
-    for sign, spelled in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
+    for sign, spelled in (
+        ("\\", "\\\\"),
+        ('"', '\\"'),
+        ("\n", "\\n"),
+        ("\r", "\\r"),
+        ("\t", "\\t"),
+    ):
         value = value.replace(sign, spelled)
     return f'"{value}"'
 
 
 def _run(
-    program: str, access: int, arguments: list[str], *, into: IO[bytes] | None = None, source: Iterable[bytes] = ()
+    program: str,
+    access: int,
+    arguments: list[str],
+    *,
+    into: IO[bytes] | None = None,
+    source: Iterable[bytes] = (),
 ) -> None:
     """Run a program of the server's, with its output going into a file or its input coming from somewhere. Raises BackupFailed with its last word."""
     # What it complains of goes to a file, as nobody reads a pipe of it meanwhile.
@@ -153,10 +184,14 @@ def _run(
         complaints.seek(0)
         said = complaints.read().decode(errors="replace").strip().splitlines()
     if status != 0:
-        raise BackupFailed(f"{Path(program).name} failed: {visible(said[-1]) if said else f'exit status {status}'}")
+        raise BackupFailed(
+            f"{Path(program).name} failed: {visible(said[-1]) if said else f'exit status {status}'}"
+        )
 
 
-def _pump(process: "subprocess.Popen[bytes]", into: IO[bytes] | None, source: Iterable[bytes]) -> None:
+def _pump(
+    process: "subprocess.Popen[bytes]", into: IO[bytes] | None, source: Iterable[bytes]
+) -> None:
     if process.stdout is not None and into is not None:
         while piece := process.stdout.read(PIECE_BYTES):
             into.write(piece)

@@ -8,7 +8,14 @@ from contextlib import closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from trading.database.backups.files import PIECE_BYTES, Backup, BackupFailed, compressed, new_file, pieces
+from trading.database.backups.files import (
+    PIECE_BYTES,
+    Backup,
+    BackupFailed,
+    compressed,
+    new_file,
+    pieces,
+)
 
 MAGIC = b"SQLite format 3\0"
 _BUSY_TIMEOUT_S = 10
@@ -21,7 +28,10 @@ def write(database: Path, file: Path) -> Backup:
     with new_file(file) as part, _scratch(file.parent) as folder:
         copy = folder / "copy.db"
         try:
-            with closing(_connect(database, mode="ro")) as source, closing(_connect(copy, mode="rwc")) as target:
+            with (
+                closing(_connect(database, mode="ro")) as source,
+                closing(_connect(copy, mode="rwc")) as target,
+            ):
                 # All pages in one step are one reading transaction: in the mode that we use writers go on, and none of their pages gets in.
                 source.backup(target)
             found = _looked_at(copy)
@@ -34,13 +44,17 @@ def write(database: Path, file: Path) -> Backup:
                 packed.write(piece)
         if _digest(part) != digest.digest():
             raise BackupFailed(f"{file} does not hold what was written to it.")
-        return Backup(size_bytes=part.stat().st_size, revision=found[0], tables=found[1], rows=found[2])
+        return Backup(
+            size_bytes=part.stat().st_size, revision=found[0], tables=found[1], rows=found[2]
+        )
 
 
 def restore(database: Path, file: Path) -> Backup:
     """Unpack a backup beside the database, look at it, and copy it into the empty database in one transaction."""
     if database.exists() and _tables_of(database):
-        raise BackupFailed(f"The database {database} is not empty: a backup is restored into an empty one only.")
+        raise BackupFailed(
+            f"The database {database} is not empty: a backup is restored into an empty one only."
+        )
     with _scratch(database.parent) as folder:
         copy = folder / "copy.db"
         with copy.open("wb") as octets:
@@ -52,7 +66,10 @@ def restore(database: Path, file: Path) -> Backup:
             raise BackupFailed(f"{file} is empty.")
         try:
             revision, tables, rows = _looked_at(copy)
-            with closing(_connect(copy, mode="ro")) as source, closing(_connect(database, mode="rwc")) as target:
+            with (
+                closing(_connect(copy, mode="ro")) as source,
+                closing(_connect(database, mode="rwc")) as target,
+            ):
                 source.backup(target)
         except sqlite3.Error as fault:
             raise BackupFailed(f"SQLite can't restore {file}: {fault}.") from None
@@ -75,7 +92,9 @@ def _scratch(beside: Path) -> Iterator[Path]:
 
 
 def _connect(database: Path, *, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"{database.resolve().as_uri()}?mode={mode}", uri=True, timeout=_BUSY_TIMEOUT_S)
+    return sqlite3.connect(
+        f"{database.resolve().as_uri()}?mode={mode}", uri=True, timeout=_BUSY_TIMEOUT_S
+    )
 
 
 def _looked_at(database: Path) -> tuple[str | None, int, int]:
@@ -88,7 +107,9 @@ def _looked_at(database: Path) -> tuple[str | None, int, int]:
         rows = sum(_rows(connection, name) for name in tables)
         revision = None
         if "alembic_version" in tables:
-            (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone() or (None,)
+            (revision,) = connection.execute(
+                "SELECT version_num FROM alembic_version"
+            ).fetchone() or (None,)
         return revision, len(tables), rows
 
 
@@ -107,7 +128,9 @@ def _tables_of(database: Path) -> list[str]:
 
 
 def _names(connection: sqlite3.Connection) -> list[str]:
-    found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    found = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    )
     return [name for (name,) in found]
 
 

@@ -63,7 +63,9 @@ class AccountEventRow(Base):
         {**MYSQL, "info": APPEND_ONLY},
     )
 
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("account_event_heads.user_id"), primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("account_event_heads.user_id"), primary_key=True
+    )
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     kind: Mapped[str] = mapped_column(WORD)
     occurred_at: Mapped[datetime]
@@ -86,6 +88,8 @@ class IdempotencyReceipt(Base):
     claim_id: Mapped[UUID]
     claimed_until: Mapped[datetime]
     status: Mapped[int | None]
-    body: Mapped[str | None] = mapped_column(Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"))
+    body: Mapped[str | None] = mapped_column(
+        Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+    )
     location: Mapped[str | None] = mapped_column(String(255))
     created_at: Mapped[datetime]

@@ -64,7 +64,10 @@ class Candle(Base):
     __table_args__ = (
         Index("ix_candles_candle_interval_starts_at", "candle_interval", "starts_at"),
         CheckConstraint(one_of("candle_interval", STORED_INTERVALS), name="candle_interval"),
-        CheckConstraint("low > 0 AND low <= open AND low <= close AND high >= open AND high >= close", name="prices"),
+        CheckConstraint(
+            "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
+            name="prices",
+        ),
         CheckConstraint("volume >= 0 AND amount >= 0", name="volume"),
         CheckConstraint("opened_at >= starts_at AND closed_at >= opened_at", name="times"),
         MYSQL,

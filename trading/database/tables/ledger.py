@@ -13,7 +13,9 @@ from trading.rules.ledger import DIRECTION, TRADES, TransactionType
 
 def _signed(column: str) -> str:
     """SQL for an amount with the sign that its kind of Transaction gives it."""
-    cases = " ".join(f"WHEN '{kind}' THEN {'' if sign > 0 else '-'}{column}" for kind, sign in DIRECTION.items())
+    cases = " ".join(
+        f"WHEN '{kind}' THEN {'' if sign > 0 else '-'}{column}" for kind, sign in DIRECTION.items()
+    )
     return f"CASE transaction_type {cases} END"
 
 
@@ -49,7 +51,12 @@ class Transaction(Base):
     __tablename__ = "transactions"
     __table_args__ = (
         UniqueConstraint("user_id", "sequence"),
-        Index("ix_transactions_user_id_transaction_type_sequence", "user_id", "transaction_type", "sequence"),
+        Index(
+            "ix_transactions_user_id_transaction_type_sequence",
+            "user_id",
+            "transaction_type",
+            "sequence",
+        ),
         Index("ix_transactions_user_id_stock_code_sequence", "user_id", "stock_code", "sequence"),
         Index("ix_transactions_user_id_transaction_date", "user_id", "transaction_date"),
         UniqueConstraint("execution_id"),
@@ -58,12 +65,18 @@ class Transaction(Base):
         CheckConstraint(one_of("transaction_type", TransactionType), name="transaction_type"),
         CheckConstraint("sequence > 0", name="sequence"),
         CheckConstraint("amount >= 0 AND commission >= 0 AND tax >= 0", name="amounts"),
-        CheckConstraint(f"cash_after = cash_before + {_signed('amount')} - commission - tax", name="cash_after"),
-        CheckConstraint(f"({one_of('transaction_type', TRADES)}) = (execution_id IS NOT NULL)", name="trade"),
+        CheckConstraint(
+            f"cash_after = cash_before + {_signed('amount')} - commission - tax", name="cash_after"
+        ),
+        CheckConstraint(
+            f"({one_of('transaction_type', TRADES)}) = (execution_id IS NOT NULL)", name="trade"
+        ),
         CheckConstraint("(execution_id IS NOT NULL) = (order_id IS NOT NULL)", name="order"),
         CheckConstraint("execution_id IS NULL OR amount = price * quantity", name="trade_amount"),
         CheckConstraint("credit_of IS NULL OR transaction_type = 'DEPOSIT'", name="credit"),
-        CheckConstraint("(transaction_type = 'REFUND') = (reversal_of IS NOT NULL)", name="reversal"),
+        CheckConstraint(
+            "(transaction_type = 'REFUND') = (reversal_of IS NOT NULL)", name="reversal"
+        ),
         {**MYSQL, "info": APPEND_ONLY},
     )
 
@@ -93,7 +106,9 @@ class Holding(Base):
     __tablename__ = "portfolios"
     __table_args__ = (
         CheckConstraint("quantity >= 0", name="quantity"),
-        CheckConstraint("reserved_quantity >= 0 AND reserved_quantity <= quantity", name="reserved_quantity"),
+        CheckConstraint(
+            "reserved_quantity >= 0 AND reserved_quantity <= quantity", name="reserved_quantity"
+        ),
         CheckConstraint("cost >= 0 AND buy_commission >= 0", name="cost"),
         CheckConstraint("quantity > 0 OR (cost = 0 AND buy_commission = 0)", name="empty"),
         MYSQL,

@@ -42,7 +42,8 @@ class ExchangeDay(Base):
     __table_args__ = (
         CheckConstraint("closed IN (0, 1)", name="closed"),
         CheckConstraint(
-            "delay_minutes >= 0 AND delay_minutes <= 360 AND (closed = 0 OR delay_minutes = 0)", name="delay_minutes"
+            "delay_minutes >= 0 AND delay_minutes <= 360 AND (closed = 0 OR delay_minutes = 0)",
+            name="delay_minutes",
         ),
         MYSQL,
     )

@@ -32,13 +32,23 @@ class Order(Base):
         CheckConstraint(one_of("time_in_force", TimeInForce), name="time_in_force"),
         CheckConstraint(one_of("status", OrderStatus), name="status"),
         CheckConstraint("quantity > 0", name="quantity"),
-        CheckConstraint("executed_quantity >= 0 AND executed_quantity <= quantity", name="executed_quantity"),
+        CheckConstraint(
+            "executed_quantity >= 0 AND executed_quantity <= quantity", name="executed_quantity"
+        ),
         CheckConstraint("(status = 'FILLED') = (executed_quantity = quantity)", name="filled"),
-        CheckConstraint("status <> 'PARTIALLY_FILLED' OR executed_quantity > 0", name="partially_filled"),
-        CheckConstraint("status NOT IN ('PENDING', 'REJECTED') OR executed_quantity = 0", name="unfilled"),
+        CheckConstraint(
+            "status <> 'PARTIALLY_FILLED' OR executed_quantity > 0", name="partially_filled"
+        ),
+        CheckConstraint(
+            "status NOT IN ('PENDING', 'REJECTED') OR executed_quantity = 0", name="unfilled"
+        ),
         CheckConstraint("(order_type = 'LIMIT') = (limit_price IS NOT NULL)", name="limit_price"),
-        CheckConstraint("reserved_cash >= 0 AND (side = 'BUY' OR reserved_cash = 0)", name="reserved_cash"),
-        CheckConstraint(f"({one_of('status', OPEN_STATUSES)}) = (finished_at IS NULL)", name="finished_at"),
+        CheckConstraint(
+            "reserved_cash >= 0 AND (side = 'BUY' OR reserved_cash = 0)", name="reserved_cash"
+        ),
+        CheckConstraint(
+            f"({one_of('status', OPEN_STATUSES)}) = (finished_at IS NULL)", name="finished_at"
+        ),
         CheckConstraint("finished_at IS NULL OR wake_at IS NULL", name="wake_at"),
         CheckConstraint("status <> 'REJECTED' OR reason IS NOT NULL", name="reason"),
         CheckConstraint(
@@ -46,8 +56,12 @@ class Order(Base):
             " AND (limit_price IS NULL OR book_price = limit_price))",
             name="book_price",
         ),
-        CheckConstraint("finished_at IS NOT NULL OR book_price IS NOT NULL OR wake_at IS NOT NULL", name="waits"),
-        CheckConstraint("arriving IN (0, 1) AND (arriving = 0 OR book_price IS NOT NULL)", name="arriving"),
+        CheckConstraint(
+            "finished_at IS NOT NULL OR book_price IS NOT NULL OR wake_at IS NOT NULL", name="waits"
+        ),
+        CheckConstraint(
+            "arriving IN (0, 1) AND (arriving = 0 OR book_price IS NOT NULL)", name="arriving"
+        ),
         MYSQL,
     )
 
@@ -84,16 +98,28 @@ class OrderExecution(Base):
         UniqueConstraint("order_id", "fill_number"),
         Index("ix_order_executions_due", "applied_at", "settled_at", "id"),
         Index("ix_order_executions_user_id_executed_at", "user_id", "executed_at"),
-        Index("ix_order_executions_user_id_stock_code_realized_profit", "user_id", "stock_code", "realized_profit"),
+        Index(
+            "ix_order_executions_user_id_stock_code_realized_profit",
+            "user_id",
+            "stock_code",
+            "realized_profit",
+        ),
         CheckConstraint(one_of("side", Side), name="side"),
         CheckConstraint("fill_number > 0 AND quantity > 0 AND price > 0", name="positive"),
         CheckConstraint("amount = price * quantity", name="amount"),
-        CheckConstraint("commission >= 0 AND transaction_tax >= 0 AND rural_tax >= 0", name="costs"),
-        CheckConstraint("side = 'SELL' OR (transaction_tax = 0 AND rural_tax = 0)", name="sale_taxes"),
-        CheckConstraint("tick_age_ms >= 0", name="tick_age_ms"),
-        CheckConstraint("applied_at IS NULL OR settled_at IS NOT NULL", name="settled_before_applied"),
         CheckConstraint(
-            "(side = 'SELL' AND applied_at IS NOT NULL) = (realized_profit IS NOT NULL)", name="realized_profit_known"
+            "commission >= 0 AND transaction_tax >= 0 AND rural_tax >= 0", name="costs"
+        ),
+        CheckConstraint(
+            "side = 'SELL' OR (transaction_tax = 0 AND rural_tax = 0)", name="sale_taxes"
+        ),
+        CheckConstraint("tick_age_ms >= 0", name="tick_age_ms"),
+        CheckConstraint(
+            "applied_at IS NULL OR settled_at IS NOT NULL", name="settled_before_applied"
+        ),
+        CheckConstraint(
+            "(side = 'SELL' AND applied_at IS NOT NULL) = (realized_profit IS NOT NULL)",
+            name="realized_profit_known",
         ),
         CheckConstraint(
             "realized_profit IS NULL OR realized_profit = amount - commission - transaction_tax - rural_tax - cost - buy_commission",
@@ -136,7 +162,10 @@ class OrderTouch(Base):
     """
 
     __tablename__ = "order_touches"
-    __table_args__ = (CheckConstraint("quantity > 0 AND price > 0 AND tick_price > 0", name="positive"), MYSQL)
+    __table_args__ = (
+        CheckConstraint("quantity > 0 AND price > 0 AND tick_price > 0", name="positive"),
+        MYSQL,
+    )
 
     order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id"), primary_key=True)
     tick_position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

@@ -34,7 +34,9 @@ class Payment(Base):
         CheckConstraint("amount > 0", name="amount"),
         CheckConstraint(f"currency = '{KRW}'", name="currency"),
         CheckConstraint("expires_at > created_at", name="expires_at"),
-        CheckConstraint(f"({one_of('status', _CREDITED)}) = (credited_at IS NOT NULL)", name="credited_at"),
+        CheckConstraint(
+            f"({one_of('status', _CREDITED)}) = (credited_at IS NOT NULL)", name="credited_at"
+        ),
         CheckConstraint(
             "reversed_amount = CASE status WHEN 'CANCELLED' THEN amount WHEN 'PARTIALLY_CANCELLED' THEN reversed_amount ELSE 0 END",
             name="reversed_amount",
@@ -46,7 +48,9 @@ class Payment(Base):
         CheckConstraint("(status = 'MISMATCHED') = (mismatches IS NOT NULL)", name="mismatches"),
         CheckConstraint("status <> 'PENDING' OR wake_at IS NOT NULL", name="waits"),
         CheckConstraint("looks >= 0 AND hints >= 0", name="looks"),
-        CheckConstraint(f"finding IS NULL OR {one_of('finding', Finding.__members__)}", name="finding"),
+        CheckConstraint(
+            f"finding IS NULL OR {one_of('finding', Finding.__members__)}", name="finding"
+        ),
         MYSQL,
     )
 
@@ -92,11 +96,16 @@ class PaymentRefund(Base):
         CheckConstraint("amount > 0", name="amount"),
         CheckConstraint("(cancellable IS NULL) = (first_sent_at IS NULL)", name="first_sent_at"),
         CheckConstraint("cancellable IS NULL OR cancellable >= amount", name="cancellable"),
-        CheckConstraint("sends >= 0 AND looks >= 0 AND (sends = 0) = (first_sent_at IS NULL)", name="sends"),
-        CheckConstraint(f"({one_of('status', OPEN_STATUSES)}) = (finished_at IS NULL)", name="finished_at"),
+        CheckConstraint(
+            "sends >= 0 AND looks >= 0 AND (sends = 0) = (first_sent_at IS NULL)", name="sends"
+        ),
+        CheckConstraint(
+            f"({one_of('status', OPEN_STATUSES)}) = (finished_at IS NULL)", name="finished_at"
+        ),
         CheckConstraint("(finished_at IS NULL) = (wake_at IS NOT NULL)", name="wake_at"),
         CheckConstraint(
-            "status NOT IN ('IN_PROGRESS', 'SUCCEEDED') OR cancellation_id IS NOT NULL", name="cancellation_id"
+            "status NOT IN ('IN_PROGRESS', 'SUCCEEDED') OR cancellation_id IS NOT NULL",
+            name="cancellation_id",
         ),
         CheckConstraint("(status = 'FAILED') = (failure IS NOT NULL)", name="failure"),
         MYSQL,

@@ -69,7 +69,9 @@ class PriceAlert(Base):
             " AND (fired_at IS NULL) = (tick_traded_at IS NULL)",
             name="fired_at",
         ),
-        CheckConstraint("tick_position IS NULL OR tick_position > armed_position", name="tick_position"),
+        CheckConstraint(
+            "tick_position IS NULL OR tick_position > armed_position", name="tick_position"
+        ),
         CheckConstraint(
             f"tick_price IS NULL OR (approach = '{Approach.FROM_BELOW}' AND tick_price >= bound)"
             f" OR (approach = '{Approach.FROM_ABOVE}' AND tick_price <= bound)",

@@ -29,14 +29,21 @@ class PortoneClient:
     """
 
     def __init__(
-        self, *, api_url: str, api_secret: str | None, store_id: str | None, timeouts: Timeouts | None = None
+        self,
+        *,
+        api_url: str,
+        api_secret: str | None,
+        store_id: str | None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         """Without ``api_secret`` or ``store_id`` nothing can be asked, and every call raises PortoneNotSetUp."""
         if store_id == "":
             raise ValueError("A store has an id.")
         self._store_id = store_id or ""
         secret = None if store_id is None else api_secret
-        self._transport = Transport(api_url=api_url, api_secret=secret, timeouts=timeouts or Timeouts())
+        self._transport = Transport(
+            api_url=api_url, api_secret=secret, timeouts=timeouts or Timeouts()
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -50,7 +57,9 @@ class PortoneClient:
     def get_payment(self, payment_id: str) -> Report | None:
         """What PortOne says of a payment now; None when it knows no such one, which is no fault before the payer began."""
         try:
-            return read_report(self._transport.get(_path(payment_id), query={"storeId": self._store_id}))
+            return read_report(
+                self._transport.get(_path(payment_id), query={"storeId": self._store_id})
+            )
         except PortoneApiError as error:
             # Any other 404 is a proxy's, and says nothing about the payment.
             if error.status == 404 and error.type == PAYMENT_NOT_FOUND:
@@ -90,7 +99,9 @@ class PortoneClient:
             "reason": reason,
             "requester": requester,
         }
-        answer = self._transport.post(f"{_path(payment_id)}/cancel", members=members, idempotency_key=idempotency_key)
+        answer = self._transport.post(
+            f"{_path(payment_id)}/cancel", members=members, idempotency_key=idempotency_key
+        )
         cancellation = read_cancellation(answer.get("cancellation"))
         if cancellation is None:
             raise PortoneProtocolError("the answer to a cancellation has none", 200)
@@ -99,7 +110,9 @@ class PortoneClient:
     def close_virtual_account(self, payment_id: str) -> None:
         """Close an account that waits for money, so that none can come any more."""
         # This one call takes no body, so the store is named in the query, as it is where something is read.
-        self._transport.post(f"{_path(payment_id)}/virtual-account/close", query={"storeId": self._store_id})
+        self._transport.post(
+            f"{_path(payment_id)}/virtual-account/close", query={"storeId": self._store_id}
+        )
 
 
 def _path(payment_id: str) -> str:

@@ -41,7 +41,9 @@ class PortoneApiError(PortoneError):
     @property
     def outcome_is_unknown(self) -> bool:
         """A 5xx counts as unknown too: PG_PROVIDER is one, and means that the payment gateway refused or that it was in trouble."""
-        return self.status >= 500 or self.status in UNSETTLED_STATUSES or self.type in UNSETTLED_TYPES
+        return (
+            self.status >= 500 or self.status in UNSETTLED_STATUSES or self.type in UNSETTLED_TYPES
+        )
 
 
 class PortoneTransportError(PortoneError):

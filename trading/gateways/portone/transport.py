@@ -75,7 +75,9 @@ class Transport:
             request["headers"]["Content-Type"] = "application/json"
         if idempotency_key is not None:
             if not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-                raise ValueError("An idempotency key is 16 to 256 letters, digits, hyphens and underscores.")
+                raise ValueError(
+                    "An idempotency key is 16 to 256 letters, digits, hyphens and underscores."
+                )
             # A structured field (RFC 8941), so a string in quotes.
             request["headers"]["Idempotency-Key"] = f'"{idempotency_key}"'
         return self._exchange("POST", path, **request)
@@ -101,7 +103,9 @@ class Transport:
         except NoAnswer as error:
             fault = PortoneTransportError(f"no answer from PortOne: {error}")
         except OversizedAnswer as error:
-            fault = PortoneProtocolError(f"an answer of more than {BODY_OCTETS_MAX} octets", error.status)
+            fault = PortoneProtocolError(
+                f"an answer of more than {BODY_OCTETS_MAX} octets", error.status
+            )
         # Raised out here, so that no error leads to what was being handled.
         raise fault
 

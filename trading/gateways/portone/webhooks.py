@@ -82,8 +82,14 @@ class WebhookVerifier:
 
     def _is_signed(self, content: bytes, signatures: str) -> bool:
         """Whether any of the signatures is any of the keys'."""
-        expected = [base64.b64encode(hmac.digest(key, content, hashlib.sha256)) for key in self._keys]
-        given = [_octets(token.removeprefix(_SCHEME)) for token in signatures.split(" ") if token.startswith(_SCHEME)]
+        expected = [
+            base64.b64encode(hmac.digest(key, content, hashlib.sha256)) for key in self._keys
+        ]
+        given = [
+            _octets(token.removeprefix(_SCHEME))
+            for token in signatures.split(" ")
+            if token.startswith(_SCHEME)
+        ]
         return any(hmac.compare_digest(one, other) for one in expected for other in given)
 
 
@@ -112,7 +118,9 @@ def _read(identifier: str, body: bytes) -> Webhook:
     if not isinstance(kind, str):
         raise InvalidWebhook(WebhookFault.BODY_MALFORMED)
     data = document.get("data")
-    payment_id, store_id = (data.get(name) if isinstance(data, dict) else None for name in ("paymentId", "storeId"))
+    payment_id, store_id = (
+        data.get(name) if isinstance(data, dict) else None for name in ("paymentId", "storeId")
+    )
     return Webhook(
         id=identifier,
         type=kind,

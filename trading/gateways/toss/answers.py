@@ -170,7 +170,8 @@ def read_trades(result: Any) -> tuple[MarketTrade, ...]:
             cumulative_volume=_volume(item.get("cumulativeVolume")),
         )
         for item in _objects(result)
-        if (price := _price(item.get("price"))) is not None and (volume := _volume(item.get("volume"))) is not None
+        if (price := _price(item.get("price"))) is not None
+        and (volume := _volume(item.get("volume"))) is not None
     )
 
 
@@ -203,14 +204,20 @@ def read_index_price(result: Any) -> IndexPrice:
 
 def read_exchange_rate(result: Any) -> ExchangeRate:
     rate = _object(result)
-    return ExchangeRate(close=_needed(_rate(rate.get("close")), "close"), base=_rate(rate.get("base")))
+    return ExchangeRate(
+        close=_needed(_rate(rate.get("close")), "close"), base=_rate(rate.get("base"))
+    )
 
 
 def read_ranking(result: Any) -> Ranking:
     """The codes of Korean stocks, each once."""
     ranking = _object(result)
     given = _objects(ranking.get("products"))
-    codes = [code for item in given if (code := product_code(_text(item.get("productCode")) or "")) is not None]
+    codes = [
+        code
+        for item in given
+        if (code := product_code(_text(item.get("productCode")) or "")) is not None
+    ]
     if given and not codes:
         raise TossFailed("no product can be read")
     return Ranking(codes=tuple(dict.fromkeys(codes)), based_at=_instant(ranking.get("basedAt")))

@@ -26,7 +26,13 @@ from trading.gateways.toss.answers import (
     read_ranking,
     read_trades,
 )
-from trading.gateways.toss.errors import TossError, TossFailed, TossHasNone, TossTooSlow, TossUnreachable
+from trading.gateways.toss.errors import (
+    TossError,
+    TossFailed,
+    TossHasNone,
+    TossTooSlow,
+    TossUnreachable,
+)
 from trading.rules.candles import CandleInterval
 
 BODY_OCTETS_MAX = 1024 * 1024
@@ -86,7 +92,9 @@ class TossClient:
         query = {"viewType": "krx", "count": str(count), **_KRX}
         return read_trades(self._get(f"/api/v2/stock-prices/{code}/ticks", query))
 
-    def candles(self, code: str, interval: CandleInterval, *, count: int, before: datetime | None) -> CandlePage:
+    def candles(
+        self, code: str, interval: CandleInterval, *, count: int, before: datetime | None
+    ) -> CandlePage:
         """At most ``count`` candles of before an instant, or the newest; prices are adjusted for splits and the like."""
         query = {"count": str(count), "session": "all", "useAdjustedRate": "true", **_KRX}
         if before is not None:
@@ -112,7 +120,9 @@ class TossClient:
         try:
             answer = service.exchange(method, path, **request)
         except NoAnswer as fault:
-            raise (TossTooSlow if "Timeout" in str(fault) else TossUnreachable)(str(fault)) from None
+            raise (TossTooSlow if "Timeout" in str(fault) else TossUnreachable)(
+                str(fault)
+            ) from None
         except OversizedAnswer:
             raise TossFailed(f"an answer of more than {BODY_OCTETS_MAX} octets") from None
         return _result_of(answer)

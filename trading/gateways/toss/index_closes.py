@@ -15,12 +15,16 @@ _CLOSED_DAYS_MAX = 31
 _ENDS_THE_DAY = frozenset({Session.CLOSING_AUCTION, Session.ALWAYS_OPEN})
 
 
-def recent_closes(market_data: MarketData, index: Index, *, hours: MarketHours, now: datetime) -> dict[date, int]:
+def recent_closes(
+    market_data: MarketData, index: Index, *, hours: MarketHours, now: datetime
+) -> dict[date, int]:
     """The closes (hundredths of a point) that can be told now, by trading day: two after the close, else one. Raises TossError."""
     return closes_told(market_data.index(index), hours=hours, now=now)
 
 
-def closes_told(looked: Looked[IndexPrice], *, hours: MarketHours, now: datetime) -> dict[date, int]:
+def closes_told(
+    looked: Looked[IndexPrice], *, hours: MarketHours, now: datetime
+) -> dict[date, int]:
     """The closes that an index's price tells: of the trading day before it by its base, and of its own day once that is over.
 
     None where it is not known of which day the price is. ``hours`` are those of the exchange that the index is of.
@@ -29,19 +33,26 @@ def closes_told(looked: Looked[IndexPrice], *, hours: MarketHours, now: datetime
     if told.traded_at is None:
         return {}
     day = trade_date(told.traded_at)
-    if not FIRST_KNOWN_DAY + timedelta(days=_CLOSED_DAYS_MAX) <= day <= trade_date(now) or not hours.is_trading_day(
-        day
-    ):
+    if not FIRST_KNOWN_DAY + timedelta(days=_CLOSED_DAYS_MAX) <= day <= trade_date(
+        now
+    ) or not hours.is_trading_day(day):
         return {}
     closes = {}
     before = next(
-        (one for back in range(1, _CLOSED_DAYS_MAX + 1) if hours.is_trading_day(one := day - timedelta(days=back))),
+        (
+            one
+            for back in range(1, _CLOSED_DAYS_MAX + 1)
+            if hours.is_trading_day(one := day - timedelta(days=back))
+        ),
         None,
     )
     if told.base is not None and before is not None:
         closes[before] = told.base
     # The closing auction's price arrives a little after its end; what Toss told before then may be the one before it.
-    over_at = max(span.closes_at for span in hours.spans(day) if span.session in _ENDS_THE_DAY) + LATE_PRINT
+    over_at = (
+        max(span.closes_at for span in hours.spans(day) if span.session in _ENDS_THE_DAY)
+        + LATE_PRINT
+    )
     if now - timedelta(milliseconds=looked.age_ms) >= over_at:
         closes[day] = told.close
     return closes

@@ -94,7 +94,9 @@ _HOUR_S = 3_600
 _DAY_S = 24 * _HOUR_S
 PRICE = _kind("price", PriceDetails, fresh_s=2, kept_s=_HOUR_S)
 ORDER_BOOK = _kind("order-book", OrderBook, fresh_s=1, kept_s=60)
-TRADES: _Kind[tuple[MarketTrade, ...]] = _kind("trades", tuple[MarketTrade, ...], fresh_s=1, kept_s=300)
+TRADES: _Kind[tuple[MarketTrade, ...]] = _kind(
+    "trades", tuple[MarketTrade, ...], fresh_s=1, kept_s=300
+)
 CANDLES = _kind("candles", CandlePage, fresh_s=10, kept_s=_HOUR_S)
 # Of these there are as many as anybody likes to ask for, so they are not kept for long.
 OLD_CANDLES = _kind("candles", CandlePage, fresh_s=60, kept_s=60)
@@ -141,9 +143,13 @@ class MarketData:
 
     def trades(self, code: str) -> Looked[tuple[MarketTrade, ...]]:
         """The last TRADES_ASKED trades, newest first as Toss tells them."""
-        return self._look(TRADES, code, self._info, lambda: self._client.trades(code, count=TRADES_ASKED))
+        return self._look(
+            TRADES, code, self._info, lambda: self._client.trades(code, count=TRADES_ASKED)
+        )
 
-    def candles(self, code: str, interval: CandleInterval, *, before: datetime | None = None) -> Looked[CandlePage]:
+    def candles(
+        self, code: str, interval: CandleInterval, *, before: datetime | None = None
+    ) -> Looked[CandlePage]:
         """The last CANDLES_ASKED candles, or those before the candle of an instant, newest first."""
         start = None if before is None else interval.start(before)
         return self._look(
@@ -155,7 +161,9 @@ class MarketData:
 
     def indices(self) -> dict[Index, Looked[IndexPrice]]:
         """All indices that can be told, asked for at once. TossError when none can."""
-        flights = {index: self._begin(INDEX, index, self._info, self._asking_for(index)) for index in Index}
+        flights = {
+            index: self._begin(INDEX, index, self._info, self._asking_for(index)) for index in Index
+        }
         found: dict[Index, Looked[IndexPrice]] = {}
         fault: TossError | None = None
         for index, begun in flights.items():
@@ -182,7 +190,9 @@ class MarketData:
     def _look(self, kind: _Kind[T], subject: str, host: "_Host", ask: Callable[[], T]) -> Looked[T]:
         return self._begin(kind, subject, host, ask).end()
 
-    def _begin(self, kind: _Kind[T], subject: str, host: "_Host", ask: Callable[[], T]) -> "_Begun[T]":
+    def _begin(
+        self, kind: _Kind[T], subject: str, host: "_Host", ask: Callable[[], T]
+    ) -> "_Begun[T]":
         subject = f"{kind.name}:{subject}"
         try:
             kept, shared = self._kept(kind, subject), True
@@ -192,7 +202,11 @@ class MarketData:
             return _Begun(self._clock, None, _landed(kept))
 
         def fly() -> _Kept[T]:
-            return self._fly(kind, subject, host, ask) if shared else self._ask(kind, subject, host, ask)
+            return (
+                self._fly(kind, subject, host, ask)
+                if shared
+                else self._ask(kind, subject, host, ask)
+            )
 
         return _Begun(self._clock, kept, self._flight(subject, fly))
 
@@ -266,7 +280,9 @@ class MarketData:
 class _Begun(Generic[T]):
     """A question on its way: the flight for a fresh answer, and the old one, for the time when there is no newer."""
 
-    def __init__(self, clock: Callable[[], datetime], kept: _Kept[T] | None, flight: Future[_Kept[T]]) -> None:
+    def __init__(
+        self, clock: Callable[[], datetime], kept: _Kept[T] | None, flight: Future[_Kept[T]]
+    ) -> None:
         self._clock = clock
         self._kept = kept
         self._flight = flight
@@ -276,7 +292,9 @@ class _Begun(Generic[T]):
         """The answer; a stale one rather than none, but for what Toss says it does not have."""
         fault: TossError
         try:
-            return self._looked(self._flight.result(max(0.0, self._give_up_at - time.monotonic())), stale=False)
+            return self._looked(
+                self._flight.result(max(0.0, self._give_up_at - time.monotonic())), stale=False
+            )
         except TimeoutError:
             fault = TossTooSlow("no answer in time")
         except CancelledError:
@@ -289,7 +307,9 @@ class _Begun(Generic[T]):
         return self._looked(self._kept, stale=True)
 
     def _looked(self, kept: _Kept[T], *, stale: bool) -> Looked[T]:
-        return Looked(kept.value, max(0, (self._clock() - kept.at) // timedelta(milliseconds=1)), stale)
+        return Looked(
+            kept.value, max(0, (self._clock() - kept.at) // timedelta(milliseconds=1)), stale
+        )
 
 
 class _Host:

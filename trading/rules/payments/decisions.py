@@ -83,7 +83,11 @@ _COLUMN = {
     PaymentStatus.CANCELLED: 2,
 }
 DECISIONS: Mapping[tuple[PaymentStatus, Finding], Action] = {
-    **{(status, finding): row[column] for finding, row in _TABLE.items() for status, column in _COLUMN.items()},
+    **{
+        (status, finding): row[column]
+        for finding, row in _TABLE.items()
+        for status, column in _COLUMN.items()
+    },
     **{(PaymentStatus.MISMATCHED, finding): Action.NOTHING for finding in Finding},
 }
 _WAITING = (Action.WAIT, Action.AWAIT_DEPOSIT, Action.RECORD_FAILURE)
@@ -131,7 +135,11 @@ def decide(payment: Payment, report: Report | None, *, now: datetime) -> Decisio
     if report is not None and report.updated_at is not None and not stale:
         payment = replace(payment, reported_at=report.updated_at)
     action = DECISIONS[payment.status, finding]
-    if payment.status is PaymentStatus.PENDING and action in _WAITING and now >= wait_until(payment.terms, report):
+    if (
+        payment.status is PaymentStatus.PENDING
+        and action in _WAITING
+        and now >= wait_until(payment.terms, report)
+    ):
         payment = _after(payment, PaymentEvent.EXPIRE)
         action = DECISIONS[payment.status, finding]
     decision = Decision(
@@ -139,13 +147,16 @@ def decide(payment: Payment, report: Report | None, *, now: datetime) -> Decisio
         finding=finding,
         payment=payment,
         mismatches=differences,
-        alert=action in (Action.ALERT, Action.REJECT) or (report is not None and report.is_disputed),
+        alert=action in (Action.ALERT, Action.REJECT)
+        or (report is not None and report.is_disputed),
     )
     match action:
         case Action.REJECT:
             return replace(decision, payment=_after(payment, PaymentEvent.REJECT))
         case Action.CREDIT if report is not None:
-            credited = replace(decision, payment=_after(payment, PaymentEvent.CREDIT), credit=payment.terms.amount)
+            credited = replace(
+                decision, payment=_after(payment, PaymentEvent.CREDIT), credit=payment.terms.amount
+            )
             return _with_reversals(credited, report)
         case Action.REVERSE if report is not None:
             return _with_reversals(decision, report)
@@ -166,7 +177,9 @@ def found(payment: Payment, report: Report | None) -> tuple[Finding, frozenset[M
         differences &= OF_ANOTHER_PAYMENT
     if differences:
         return Finding.MISMATCHED, differences
-    return (Finding.CONTRADICTORY if _contradicts_itself(report) else _FINDINGS[report.status]), frozenset()
+    return (
+        Finding.CONTRADICTORY if _contradicts_itself(report) else _FINDINGS[report.status]
+    ), frozenset()
 
 
 def wait_until(terms: Terms, report: Report | None) -> datetime:
@@ -175,13 +188,20 @@ def wait_until(terms: Terms, report: Report | None) -> datetime:
     match report:
         case Report(status=PortoneStatus.PAY_PENDING):
             return latest
-        case Report(status=PortoneStatus.VIRTUAL_ACCOUNT_ISSUED, virtual_account=account) if account:
+        case Report(status=PortoneStatus.VIRTUAL_ACCOUNT_ISSUED, virtual_account=account) if (
+            account
+        ):
             return min(max(terms.expires_at, account.expires_at or terms.expires_at), latest)
     return terms.expires_at
 
 
 def _is_older(report: Report | None, *, than: datetime | None) -> bool:
-    return report is not None and report.updated_at is not None and than is not None and report.updated_at < than
+    return (
+        report is not None
+        and report.updated_at is not None
+        and than is not None
+        and report.updated_at < than
+    )
 
 
 def _contradicts_itself(report: Report) -> bool:
@@ -190,11 +210,15 @@ def _contradicts_itself(report: Report) -> bool:
     if returned == 0:
         status = PortoneStatus.PAID
     else:
-        status = PortoneStatus.CANCELLED if returned == report.total else PortoneStatus.PARTIAL_CANCELLED
+        status = (
+            PortoneStatus.CANCELLED if returned == report.total else PortoneStatus.PARTIAL_CANCELLED
+        )
     return report.cancelled != returned or report.status is not status
 
 
-def reverse(payment: Payment, cancellations: Iterable[Cancellation]) -> tuple[Payment, tuple[Cancellation, ...], bool]:
+def reverse(
+    payment: Payment, cancellations: Iterable[Cancellation]
+) -> tuple[Payment, tuple[Cancellation, ...], bool]:
     """A credited payment after these cancellations, those among them that are to be booked, and whether any is of more than is left.
 
     One that was booked before is passed over, and one that is too large not booked at all.
@@ -207,8 +231,15 @@ def reverse(payment: Payment, cancellations: Iterable[Cancellation]) -> tuple[Pa
             too_much = True
             continue
         reversals.append(cancellation)
-        event = PaymentEvent.CANCEL if cancellation.amount == payment.left else PaymentEvent.CANCEL_IN_PART
-        payment = replace(_after(payment, event), reversed={**payment.reversed, cancellation.id: cancellation.amount})
+        event = (
+            PaymentEvent.CANCEL
+            if cancellation.amount == payment.left
+            else PaymentEvent.CANCEL_IN_PART
+        )
+        payment = replace(
+            _after(payment, event),
+            reversed={**payment.reversed, cancellation.id: cancellation.amount},
+        )
     return payment, tuple(reversals), too_much
 
 

@@ -90,7 +90,13 @@ def state_diagram() -> str:
     """The table as a Mermaid state diagram, for the documentation."""
     arrows = [f"    {before} --> {after}: {event}" for (before, event), after in MACHINE.items()]
     return "\n".join(
-        ["stateDiagram-v2", "    [*] --> REQUESTED: ask", *arrows, "    SUCCEEDED --> [*]", "    FAILED --> [*]"]
+        [
+            "stateDiagram-v2",
+            "    [*] --> REQUESTED: ask",
+            *arrows,
+            "    SUCCEEDED --> [*]",
+            "    FAILED --> [*]",
+        ]
     )
 
 

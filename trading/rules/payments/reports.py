@@ -92,7 +92,11 @@ class Report:
     @property
     def succeeded_cancellations(self) -> tuple[Cancellation, ...]:
         """Those that moved money, each id once."""
-        by_id = {c.id: c for c in reversed(self.cancellations) if c.status is CancellationStatus.SUCCEEDED}
+        by_id = {
+            c.id: c
+            for c in reversed(self.cancellations)
+            if c.status is CancellationStatus.SUCCEEDED
+        }
         return tuple(reversed(by_id.values()))
 
 
@@ -114,13 +118,18 @@ def read_report(payment: Mapping[str, object]) -> Report:
         channel_key=_identifier(channel.get("key")),
         updated_at=_instant(payment.get("updatedAt")),
         paid_at=_instant(payment.get("paidAt")),
-        cancellations=tuple(filter(None, map(read_cancellation, _list(payment.get("cancellations"))))),
+        cancellations=tuple(
+            filter(None, map(read_cancellation, _list(payment.get("cancellations"))))
+        ),
         virtual_account=_virtual_account(_object(payment.get("method")))
         if status is PortoneStatus.VIRTUAL_ACCOUNT_ISSUED
         else None,
         failure=_text(_object(payment.get("failure")).get("reason")),
         receipt_url=_web_address(payment.get("receiptUrl")),
-        is_disputed=any(_object(dispute).get("status") != "RESOLVED" for dispute in _list(payment.get("disputes"))),
+        is_disputed=any(
+            _object(dispute).get("status") != "RESOLVED"
+            for dispute in _list(payment.get("disputes"))
+        ),
     )
 
 
@@ -165,7 +174,12 @@ def _won(value: object) -> int | None:
 
 
 def _identifier(value: object) -> str | None:
-    if isinstance(value, str) and 0 < len(value) <= IDENTIFIER_LENGTH_MAX and value.isascii() and value.isprintable():
+    if (
+        isinstance(value, str)
+        and 0 < len(value) <= IDENTIFIER_LENGTH_MAX
+        and value.isascii()
+        and value.isprintable()
+    ):
         return value
     return None
 

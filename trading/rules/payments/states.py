@@ -24,7 +24,11 @@ class PaymentStatus(StrEnum):
     @property
     def is_credited(self) -> bool:
         """Whether its money was credited, whatever of it was given back since."""
-        return self in (PaymentStatus.CREDITED, PaymentStatus.PARTIALLY_CANCELLED, PaymentStatus.CANCELLED)
+        return self in (
+            PaymentStatus.CREDITED,
+            PaymentStatus.PARTIALLY_CANCELLED,
+            PaymentStatus.CANCELLED,
+        )
 
 
 class PaymentEvent(StrEnum):
@@ -46,7 +50,10 @@ MACHINE: dict[tuple[PaymentStatus, PaymentEvent], PaymentStatus] = {
     (PaymentStatus.EXPIRED, PaymentEvent.REJECT): PaymentStatus.MISMATCHED,
     (PaymentStatus.CREDITED, PaymentEvent.CANCEL_IN_PART): PaymentStatus.PARTIALLY_CANCELLED,
     (PaymentStatus.CREDITED, PaymentEvent.CANCEL): PaymentStatus.CANCELLED,
-    (PaymentStatus.PARTIALLY_CANCELLED, PaymentEvent.CANCEL_IN_PART): PaymentStatus.PARTIALLY_CANCELLED,
+    (
+        PaymentStatus.PARTIALLY_CANCELLED,
+        PaymentEvent.CANCEL_IN_PART,
+    ): PaymentStatus.PARTIALLY_CANCELLED,
     (PaymentStatus.PARTIALLY_CANCELLED, PaymentEvent.CANCEL): PaymentStatus.CANCELLED,
 }
 
@@ -63,7 +70,9 @@ def state_diagram() -> str:
     """The table as a Mermaid state diagram, for the documentation."""
     arrows = [f"    {before} --> {after}: {event}" for (before, event), after in MACHINE.items()]
     with_more_to_come = {before for before, _event in MACHINE}
-    finals = [f"    {status} --> [*]" for status in PaymentStatus if status not in with_more_to_come]
+    finals = [
+        f"    {status} --> [*]" for status in PaymentStatus if status not in with_more_to_come
+    ]
     return "\n".join(["stateDiagram-v2", "    [*] --> PENDING: prepare", *arrows, *finals])
 
 

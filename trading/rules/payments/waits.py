@@ -10,7 +10,10 @@ SPREAD_MAX = 1_000
 
 # A credited payment is looked at again for as long as cards can be charged back. Whoever pays chooses where its webhooks go, so that they do
 # not come is no proof that there is nothing to tell.
-FOLLOW_UPS = (timedelta(hours=1), *(timedelta(days=days) for days in (1, 3, 7, 14, 30, 60, 90, 120, 180)))
+FOLLOW_UPS = (
+    timedelta(hours=1),
+    *(timedelta(days=days) for days in (1, 3, 7, 14, 30, 60, 90, 120, 180)),
+)
 
 
 def pause(looks: int, *, longest: timedelta, spread: int) -> timedelta:

@@ -43,8 +43,14 @@ def raise_alert(session: Session, payment_id: UUID, alert: Alert, *, now: dateti
             )
         )
     else:
-        anew = {} if known.resolved_at is None else {"raised_at": now, "resolved_at": None, "note": None}
-        session.execute(update(_ALERTS).where(mine).values(times=_ALERTS.c.times + 1, detail=detail, **anew))
+        anew = (
+            {}
+            if known.resolved_at is None
+            else {"raised_at": now, "resolved_at": None, "note": None}
+        )
+        session.execute(
+            update(_ALERTS).where(mine).values(times=_ALERTS.c.times + 1, detail=detail, **anew)
+        )
         if known.resolved_at is None:
             return
     log.error("payment_alert", payment_id=payment_id.hex, kind=alert.kind, detail=detail)
@@ -53,4 +59,6 @@ def raise_alert(session: Session, payment_id: UUID, alert: Alert, *, now: dateti
 def resolve_alerts(session: Session, payment_id: UUID, *, note: str, now: datetime) -> int:
     """Resolve the open alerts about a payment, with a note on what was done; how many there were."""
     open_ones = (_ALERTS.c.payment_id == payment_id) & _ALERTS.c.resolved_at.is_(None)
-    return rows_changed(session, update(_ALERTS).where(open_ones).values(resolved_at=now, note=note))
+    return rows_changed(
+        session, update(_ALERTS).where(open_ones).values(resolved_at=now, note=note)
+    )

@@ -44,7 +44,13 @@ class Booking:
     """``refunds`` are all of the payment's, by id, as working copies of their rows."""
 
     def __init__(
-        self, session: Session, row: AnyRow, refund_rows: Sequence[AnyRow], *, now: datetime, attempt: int
+        self,
+        session: Session,
+        row: AnyRow,
+        refund_rows: Sequence[AnyRow],
+        *,
+        now: datetime,
+        attempt: int,
     ) -> None:
         self._session = session
         self._now = now
@@ -56,13 +62,19 @@ class Booking:
         self._changes: dict[str, Any] = {}
         self._alerts: list[Alert] = []
         self.row = row
-        self.refunds: dict[UUID, dict[str, Any]] = {refund.id: refund._asdict() for refund in refund_rows}
+        self.refunds: dict[UUID, dict[str, Any]] = {
+            refund.id: refund._asdict() for refund in refund_rows
+        }
         self._statuses_before = {refund.id: refund.status for refund in refund_rows}
 
     @classmethod
-    def locked(cls, session: Session, payment_id: UUID, *, now: datetime, attempt: int = 0) -> Self | None:
+    def locked(
+        cls, session: Session, payment_id: UUID, *, now: datetime, attempt: int = 0
+    ) -> Self | None:
         """Lock a payment; None when there is none. From the second attempt on its owner's open buys are cancelled first."""
-        row = session.execute(select(_PAYMENTS).where(_PAYMENTS.c.id == payment_id).with_for_update()).one_or_none()
+        row = session.execute(
+            select(_PAYMENTS).where(_PAYMENTS.c.id == payment_id).with_for_update()
+        ).one_or_none()
         if row is None:
             return None
         refund_rows = session.execute(
@@ -89,7 +101,9 @@ class Booking:
     @property
     def open_refunds(self) -> list[dict[str, Any]]:
         """Those that hold cash back, oldest first."""
-        return [refund for refund in self.refunds.values() if refund["status"] in refunds.OPEN_STATUSES]
+        return [
+            refund for refund in self.refunds.values() if refund["status"] in refunds.OPEN_STATUSES
+        ]
 
     def payment(self, *, test_channel_allowed: bool = False) -> decisions.Payment:
         """The payment as the rules see it."""
@@ -128,7 +142,10 @@ class Booking:
         """Book the whole amount as paid. It is booked for an account that was closed meanwhile as well, and a person told."""
         self._post(TransactionType.DEPOSIT, amount=self.row.amount, credit_of=self.row.id)
         self.change(credited_at=self._now)
-        if self._session.scalar(select(_USERS.c.deleted_at).where(_USERS.c.id == self.row.user_id)) is not None:
+        if (
+            self._session.scalar(select(_USERS.c.deleted_at).where(_USERS.c.id == self.row.user_id))
+            is not None
+        ):
             self.alert(AlertKind.ACCOUNT_CLOSED)
 
     def reverse(self, cancellations: Sequence[Cancellation], *, after: decisions.Payment) -> None:
@@ -136,7 +153,9 @@ class Booking:
 
         A refund that is of more than is left then can't succeed any more, whatever PortOne answers: it fails, and its cash is free for the others.
         """
-        asked_by = {cancellation.id: self._refund_of(cancellation) for cancellation in cancellations}
+        asked_by = {
+            cancellation.id: self._refund_of(cancellation) for cancellation in cancellations
+        }
         self.change(status=after.status, reversed_amount=self.row.amount - after.left)
         mine = {refund["id"] for refund in asked_by.values() if refund}
         for refund in self.open_refunds:
@@ -154,7 +173,10 @@ class Booking:
                 continue
             if cancellation.status is CancellationStatus.FAILED:
                 self.fail_refund(refund, RefundFailure.CANCELLATION_FAILED)
-            elif cancellation.status is CancellationStatus.REQUESTED and refund["status"] == RefundStatus.REQUESTED:
+            elif (
+                cancellation.status is CancellationStatus.REQUESTED
+                and refund["status"] == RefundStatus.REQUESTED
+            ):
                 self.change_refund(
                     refund,
                     status=refunds.status_after(RefundStatus.REQUESTED, RefundEvent.ACCEPT),
@@ -166,9 +188,20 @@ class Booking:
 
         A payment gateway that rewrites the reason takes the refund's mark from it, and a look can't tell then whose it is.
         """
-        found = (_CANCELLATIONS.c.payment_id == self.row.id) & (_CANCELLATIONS.c.cancellation_id == cancellation_id)
-        nobodys = found & _CANCELLATIONS.c.refund_id.is_(None) & (_CANCELLATIONS.c.amount == refund["amount"])
-        if rows_changed(self._session, update(_CANCELLATIONS).where(nobodys).values(refund_id=refund["id"])) == 0:
+        found = (_CANCELLATIONS.c.payment_id == self.row.id) & (
+            _CANCELLATIONS.c.cancellation_id == cancellation_id
+        )
+        nobodys = (
+            found
+            & _CANCELLATIONS.c.refund_id.is_(None)
+            & (_CANCELLATIONS.c.amount == refund["amount"])
+        )
+        if (
+            rows_changed(
+                self._session, update(_CANCELLATIONS).where(nobodys).values(refund_id=refund["id"])
+            )
+            == 0
+        ):
             return False
         if refund["status"] in refunds.OPEN_STATUSES:
             self.account.release(refund["amount"])
@@ -179,7 +212,9 @@ class Booking:
         """End a refund that will not be carried out, and release the cash that it held back."""
         status = refunds.status_after(RefundStatus(refund["status"]), RefundEvent.FAIL)
         self.account.release(refund["amount"])
-        self.change_refund(refund, status=status, failure=failure, finished_at=self._now, wake_at=None)
+        self.change_refund(
+            refund, status=status, failure=failure, finished_at=self._now, wake_at=None
+        )
 
     def postpone_refund(self, refund: dict[str, Any], span: timedelta) -> None:
         """Have a refund pursued again after so long."""
@@ -192,9 +227,13 @@ class Booking:
             save(self._session, [self._account], self._transactions, now=self._now)
         for refund_id in sorted(self._changed_refunds):
             refund = self.refunds[refund_id]
-            self._session.execute(update(_REFUNDS).where(_REFUNDS.c.id == refund_id).values(**refund))
+            self._session.execute(
+                update(_REFUNDS).where(_REFUNDS.c.id == refund_id).values(**refund)
+            )
         if self._changes:
-            self._session.execute(update(_PAYMENTS).where(_PAYMENTS.c.id == self.row.id).values(**self._changes))
+            self._session.execute(
+                update(_PAYMENTS).where(_PAYMENTS.c.id == self.row.id).values(**self._changes)
+            )
         for alert in self._alerts:
             raise_alert(self._session, self.row.id, alert, now=self._now)
         self._note()
@@ -209,9 +248,15 @@ class Booking:
     def _refund_of(self, cancellation: Cancellation) -> dict[str, Any] | None:
         """The refund of ours that a cancellation carries out, open or failed; None for one that somebody else asked for."""
         for refund in self.refunds.values():
-            if refund["status"] == RefundStatus.SUCCEEDED or refund["amount"] != cancellation.amount:
+            if (
+                refund["status"] == RefundStatus.SUCCEEDED
+                or refund["amount"] != cancellation.amount
+            ):
                 continue
-            if cancellation.id == refund["cancellation_id"] or refund_in(cancellation.reason) == refund["id"]:
+            if (
+                cancellation.id == refund["cancellation_id"]
+                or refund_in(cancellation.reason) == refund["id"]
+            ):
                 return refund
         return None
 
@@ -255,7 +300,9 @@ class Booking:
         )
 
     def _post(self, kind: TransactionType, **more: Any) -> None:
-        self._transactions.append(self.account.post(kind, at=self._now, description=self.row.order_name, **more))
+        self._transactions.append(
+            self.account.post(kind, at=self._now, description=self.row.order_name, **more)
+        )
 
     def _note(self) -> None:
         """Tell the owner what changed for him: the payment's state, where to pay it, why it failed, and his refunds."""

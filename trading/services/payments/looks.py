@@ -20,7 +20,13 @@ from trading.rules.payments.alerts import AlertKind
 from trading.rules.payments.decisions import Action, Decision, Finding, decide, wait_until
 from trading.rules.payments.reports import Report
 from trading.rules.payments.states import PaymentStatus, payment_id_of
-from trading.rules.payments.waits import LONGEST_PAUSE, LONGEST_PAUSE_LATE, SPREAD_MAX, follow_up, pause
+from trading.rules.payments.waits import (
+    LONGEST_PAUSE,
+    LONGEST_PAUSE_LATE,
+    SPREAD_MAX,
+    follow_up,
+    pause,
+)
 from trading.services.payments.bookings import ATTEMPTS, Booking, BuysHoldCash
 from trading.settings import Settings
 
@@ -50,7 +56,12 @@ class Look:
 
 
 def look_at_payment(
-    database: Database, portone: PortoneClient, payment_id: UUID, *, settings: Settings, clock: Callable[[], datetime]
+    database: Database,
+    portone: PortoneClient,
+    payment_id: UUID,
+    *,
+    settings: Settings,
+    clock: Callable[[], datetime],
 ) -> Look:
     """Ask PortOne about a payment and take in what it says.
 
@@ -64,12 +75,21 @@ def look_at_payment(
     except PortoneError as error:
         fault = error
         log.warning("payment_not_looked_at", payment_id=payment_id.hex, reason=str(fault))
-        database.transaction(lambda session: _put_off(session, payment_id, fault, now=clock()), landed=nothing_to_find)
+        database.transaction(
+            lambda session: _put_off(session, payment_id, fault, now=clock()),
+            landed=nothing_to_find,
+        )
         return Look(None)
     decision = in_attempts(
         lambda attempt: database.transaction(
             lambda session: take_in(
-                session, payment_id, report, hints=seen.hints, settings=settings, now=clock(), attempt=attempt
+                session,
+                payment_id,
+                report,
+                hints=seen.hints,
+                settings=settings,
+                now=clock(),
+                attempt=attempt,
             ),
             landed=nothing_to_find,
         )
@@ -116,7 +136,9 @@ def take_in(
     booking = Booking.locked(session, payment_id, now=now, attempt=attempt)
     if booking is None:
         return None
-    decision = decide(booking.payment(test_channel_allowed=settings.portone_allow_test_channel), report, now=now)
+    decision = decide(
+        booking.payment(test_channel_allowed=settings.portone_allow_test_channel), report, now=now
+    )
     if decision.credit:
         booking.credit()
     if report is not None:
@@ -145,7 +167,9 @@ def take_in(
 
 
 def _seen(session: Session, payment_id: UUID) -> AnyRow | None:
-    return session.execute(select(_PAYMENTS.c.hints).where(_PAYMENTS.c.id == payment_id)).one_or_none()
+    return session.execute(
+        select(_PAYMENTS.c.hints).where(_PAYMENTS.c.id == payment_id)
+    ).one_or_none()
 
 
 def _show(booking: Booking, report: Report) -> None:
@@ -161,7 +185,9 @@ def _show(booking: Booking, report: Report) -> None:
     )
 
 
-def _wake_at(row: AnyRow, decision: Decision, report: Report | None, *, hints: int, now: datetime) -> datetime | None:
+def _wake_at(
+    row: AnyRow, decision: Decision, report: Report | None, *, hints: int, now: datetime
+) -> datetime | None:
     if row.hints != hints:
         return row.wake_at or now
     status = decision.payment.status

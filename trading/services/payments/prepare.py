@@ -17,7 +17,13 @@ from trading.queue import Task, Wakeup
 from trading.rules.errors import CashLimitExceeded, PaymentServiceRefused, PaymentServiceUnavailable
 from trading.rules.payments.order_names import clean_order_name
 from trading.rules.payments.reports import KRW
-from trading.rules.payments.states import PaymentEvent, PaymentStatus, check_amount, payment_id_of, status_after
+from trading.rules.payments.states import (
+    PaymentEvent,
+    PaymentStatus,
+    check_amount,
+    payment_id_of,
+    status_after,
+)
 from trading.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -58,18 +64,27 @@ def prepare_payment(
             settings=settings,
             now=clock(),
         ),
-        landed=lambda session: session.scalar(select(_PAYMENTS.c.id).where(_PAYMENTS.c.id == payment_id)),
+        landed=lambda session: session.scalar(
+            select(_PAYMENTS.c.id).where(_PAYMENTS.c.id == payment_id)
+        ),
     )
     try:
         portone.pre_register(payment_id_of(payment_id), amount=amount)
     except PortoneError as fault:
         log.warning("payment_not_registered", payment_id=payment_id.hex, reason=str(fault))
         database.transaction(lambda session: _end(session, payment_id), landed=nothing_to_find)
-        raise (PaymentServiceUnavailable if fault.outcome_is_unknown else PaymentServiceRefused) from None
+        raise (
+            PaymentServiceUnavailable if fault.outcome_is_unknown else PaymentServiceRefused
+        ) from None
 
 
 def remember_hint(
-    session: Session, payment_id: UUID, *, settings: Settings, now: datetime, user_id: UUID | None = None
+    session: Session,
+    payment_id: UUID,
+    *,
+    settings: Settings,
+    now: datetime,
+    user_id: UUID | None = None,
 ) -> bool:
     """Remember that there may be news of a payment, and have it looked at; false when it is not one of our store, or of ``user_id`` if given.
 
@@ -80,7 +95,8 @@ def remember_hint(
         which &= _PAYMENTS.c.user_id == user_id
     soon = now + timedelta(milliseconds=settings.wake_grace_ms)
     known = rows_changed(
-        session, update(_PAYMENTS).where(which).values(hints=_PAYMENTS.c.hints + 1, looks=0, wake_at=soon)
+        session,
+        update(_PAYMENTS).where(which).values(hints=_PAYMENTS.c.hints + 1, looks=0, wake_at=soon),
     )
     if known:
         send_after_commit(session, Wakeup(Task.VERIFY_PAYMENT, (payment_id,)))
@@ -97,7 +113,9 @@ def _store(
     settings: Settings,
     now: datetime,
 ) -> UUID:
-    cash = session.scalar(select(_BALANCES.c.cash_balance).where(_BALANCES.c.user_id == user_id)) or 0
+    cash = (
+        session.scalar(select(_BALANCES.c.cash_balance).where(_BALANCES.c.user_id == user_id)) or 0
+    )
     if cash + amount > settings.cash_max:
         raise CashLimitExceeded(limit=settings.cash_max)
     session.execute(

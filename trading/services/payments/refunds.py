@@ -20,10 +20,21 @@ from trading.database.transactions import Database, nothing_to_find, send_after_
 from trading.gateways.portone.client import PortoneClient, Requester
 from trading.gateways.portone.errors import PortoneApiError, PortoneError
 from trading.queue import Task, Wakeup
-from trading.rules.errors import InsufficientCash, PaymentNotFound, PaymentNotRefundable, RefundExceedsPayment
+from trading.rules.errors import (
+    InsufficientCash,
+    PaymentNotFound,
+    PaymentNotRefundable,
+    RefundExceedsPayment,
+)
 from trading.rules.payments import decisions, refunds
 from trading.rules.payments.alerts import AlertKind
-from trading.rules.payments.refunds import RefundFailure, RefundStatus, RefusalMeaning, meaning_of, reason_of
+from trading.rules.payments.refunds import (
+    RefundFailure,
+    RefundStatus,
+    RefusalMeaning,
+    meaning_of,
+    reason_of,
+)
 from trading.rules.payments.reports import Cancellation, CancellationStatus
 from trading.rules.payments.states import PaymentStatus, payment_id_of
 from trading.rules.payments.waits import LONGEST_PAUSE, LONGEST_PAUSE_LATE, SPREAD_MAX, pause
@@ -125,7 +136,12 @@ def request_refund(
 
 
 def pursue_refund(
-    database: Database, portone: PortoneClient, refund_id: UUID, *, settings: Settings, clock: Callable[[], datetime]
+    database: Database,
+    portone: PortoneClient,
+    refund_id: UUID,
+    *,
+    settings: Settings,
+    clock: Callable[[], datetime],
 ) -> Pursuit:
     """Do what is due for a refund: ask PortOne for it, or look what became of it.
 
@@ -139,7 +155,8 @@ def pursue_refund(
         look = look_at_payment(database, portone, refund.payment_id, settings=settings, clock=clock)
     looked = look is not None and look.status is not None
     asked = database.transaction(
-        lambda session: _next_request(session, refund, looked=looked, now=clock()), landed=nothing_to_find
+        lambda session: _next_request(session, refund, looked=looked, now=clock()),
+        landed=nothing_to_find,
     )
     if asked is not None:
         _ask(database, portone, refund, asked, clock=clock)
@@ -165,7 +182,9 @@ def _refund(session: Session, refund_id: UUID) -> AnyRow | None:
     return session.execute(select(_REFUNDS).where(_REFUNDS.c.id == refund_id)).one_or_none()
 
 
-def _locked(session: Session, row: AnyRow, *, now: datetime) -> tuple[Booking, dict[str, Any]] | None:
+def _locked(
+    session: Session, row: AnyRow, *, now: datetime
+) -> tuple[Booking, dict[str, Any]] | None:
     """The booking of a refund's payment and the refund in it; None once it is over."""
     booking = Booking.locked(session, row.payment_id, now=now)
     if booking is None or booking.refunds[row.id]["status"] not in refunds.OPEN_STATUSES:
@@ -173,14 +192,18 @@ def _locked(session: Session, row: AnyRow, *, now: datetime) -> tuple[Booking, d
     return booking, booking.refunds[row.id]
 
 
-def _next_request(session: Session, row: AnyRow, *, looked: bool, now: datetime) -> CancellationRequest | None:
+def _next_request(
+    session: Session, row: AnyRow, *, looked: bool, now: datetime
+) -> CancellationRequest | None:
     """What PortOne is to be asked for now; None when that is nothing: the refund is over, waits, or a person has to see to it."""
     found = _locked(session, row, now=now)
     if found is None:
         return None
     booking, refund = found
     may_send = (
-        _may_send_again(booking, refund, looked=looked, now=now) if refund["sends"] else _may_send(booking, refund)
+        _may_send_again(booking, refund, looked=looked, now=now)
+        if refund["sends"]
+        else _may_send(booking, refund)
     )
     if may_send:
         booking.change_refund(
@@ -215,7 +238,9 @@ def _may_send(booking: Booking, refund: dict[str, Any]) -> bool:
     return True
 
 
-def _may_send_again(booking: Booking, refund: dict[str, Any], *, looked: bool, now: datetime) -> bool:
+def _may_send_again(
+    booking: Booking, refund: dict[str, Any], *, looked: bool, now: datetime
+) -> bool:
     """Whether a refund of which PortOne showed nothing is to be asked for once more."""
     if looked and refund["refusal"]:
         booking.fail_refund(refund, refund["refusal"])
@@ -249,7 +274,9 @@ def _ask(
     except PortoneError as error:
         fault = error
         log.warning("refund_not_answered", **ids, reason=str(fault))
-        database.transaction(lambda session: _take_fault(session, row, fault, now=clock()), landed=nothing_to_find)
+        database.transaction(
+            lambda session: _take_fault(session, row, fault, now=clock()), landed=nothing_to_find
+        )
         return
     log.info("refund_answered", **ids, status=cancellation.status)
     in_attempts(
@@ -281,7 +308,9 @@ def _take_fault(session: Session, row: AnyRow, fault: PortoneError, *, now: date
     booking.save()
 
 
-def _take_answer(session: Session, row: AnyRow, answer: Cancellation, *, now: datetime, attempt: int) -> None:
+def _take_answer(
+    session: Session, row: AnyRow, answer: Cancellation, *, now: datetime, attempt: int
+) -> None:
     """Book what PortOne answered. A webhook's look may have been quicker, and then nothing is left to book.
 
     A refund that was given up meanwhile is booked all the same when the money went.

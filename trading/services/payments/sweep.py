@@ -37,12 +37,17 @@ def wake_due_payments(session: Session, *, now: datetime) -> Due:
 def _due(session: Session, table: Table, now: datetime) -> list[UUID]:
     ids = list(
         session.scalars(
-            select(table.c.id).where(table.c.wake_at <= now).order_by(table.c.wake_at, table.c.id).limit(BATCH)
+            select(table.c.id)
+            .where(table.c.wake_at <= now)
+            .order_by(table.c.wake_at, table.c.id)
+            .limit(BATCH)
         )
     )
     if ids:
         # What was woken or done since is due no more, and stays as it is.
         session.execute(
-            update(table).where(table.c.id.in_(sorted(ids)), table.c.wake_at <= now).values(wake_at=now + AGAIN_AFTER)
+            update(table)
+            .where(table.c.id.in_(sorted(ids)), table.c.wake_at <= now)
+            .values(wake_at=now + AGAIN_AFTER)
         )
     return ids

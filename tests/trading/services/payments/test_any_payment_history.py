@@ -7,7 +7,13 @@ import pytest
 import requests
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.payments_stack import PaymentsStack
 from tests.trading.steps import rows
@@ -19,7 +25,17 @@ AMOUNT = 10_000
 WHO = st.integers(0, 1)
 WHICH = st.integers(0, 20)
 PART = st.sampled_from((1, 2_500, 5_000, 10_000))
-MOVES = ("open", "pay", "fail", "pend", "approve", "reject", "issue-account", "deposit", "approve-late")
+MOVES = (
+    "open",
+    "pay",
+    "fail",
+    "pend",
+    "approve",
+    "reject",
+    "issue-account",
+    "deposit",
+    "approve-late",
+)
 FAULTS = (
     {"method": "POST", "drop": "after"},
     {"method": "POST", "drop": "before"},
@@ -45,7 +61,9 @@ class PaymentHistory(RuleBasedStateMachine):
     @rule(who=WHO)
     def prepare(self, who: int) -> None:
         answer = self.stack.api.post(
-            "/payments/portone/prepare", self.people[who], {"amount": AMOUNT, "order_name": "충전", "currency": "KRW"}
+            "/payments/portone/prepare",
+            self.people[who],
+            {"amount": AMOUNT, "order_name": "충전", "currency": "KRW"},
         )
         if answer.status_code == 201:
             self.payments.append((self.people[who], answer.get_json()["data"]["payment_id"]))
@@ -54,27 +72,47 @@ class PaymentHistory(RuleBasedStateMachine):
 
     @rule(which=WHICH, move=st.sampled_from(MOVES), told=st.booleans())
     def the_payer_or_his_bank_acts(self, which: int, move: str, told: bool) -> None:
-        more: dict[str, Any] = {"amount": AMOUNT, "channel_type": "LIVE", "slow_cancellations": which % 3 == 0}
+        more: dict[str, Any] = {
+            "amount": AMOUNT,
+            "channel_type": "LIVE",
+            "slow_cancellations": which % 3 == 0,
+        }
         self.at_portone(which, move, told=told, **(more if move == "open" else {}))
 
     @rule(which=WHICH, told=st.booleans())
     def the_payer_pays(self, which: int, told: bool) -> None:
-        self.at_portone(which, "open", told=told, amount=AMOUNT, channel_type="LIVE", slow_cancellations=which % 3 == 0)
+        self.at_portone(
+            which,
+            "open",
+            told=told,
+            amount=AMOUNT,
+            channel_type="LIVE",
+            slow_cancellations=which % 3 == 0,
+        )
         self.at_portone(which, "pay", told=told)
 
-    @rule(which=WHICH, move=st.sampled_from(("console-cancel", "chargeback")), part=PART, told=st.booleans())
+    @rule(
+        which=WHICH,
+        move=st.sampled_from(("console-cancel", "chargeback")),
+        part=PART,
+        told=st.booleans(),
+    )
     def money_is_taken_back(self, which: int, move: str, part: int, told: bool) -> None:
         self.at_portone(which, move, told=told, amount=part)
 
     @rule(which=WHICH, approves=st.booleans())
     def the_gateway_decides(self, which: int, approves: bool) -> None:
-        self.at_portone(which, "approve-cancellation" if approves else "reject-cancellation", told=approves)
+        self.at_portone(
+            which, "approve-cancellation" if approves else "reject-cancellation", told=approves
+        )
 
     @rule(which=WHICH)
     def the_browser_completes(self, which: int) -> None:
         if self.payments:
             who, payment_id = self.payments[which % len(self.payments)]
-            answer = self.stack.api.post("/payments/portone/complete", who, {"payment_id": payment_id})
+            answer = self.stack.api.post(
+                "/payments/portone/complete", who, {"payment_id": payment_id}
+            )
             assert answer.status_code == 202
 
     @rule(which=WHICH, part=PART)
@@ -145,12 +183,16 @@ class PaymentHistory(RuleBasedStateMachine):
 
     def at_portone(self, which: int, move: str, *, told: bool, **members: Any) -> None:
         if self.payments:
-            self.at_portone_id(self.payments[which % len(self.payments)][1], move, told=told, **members)
+            self.at_portone_id(
+                self.payments[which % len(self.payments)][1], move, told=told, **members
+            )
 
     def at_portone_id(self, payment_id: str, move: str, *, told: bool, **members: Any) -> bool:
         """Whether PortOne let it happen."""
         url = f"{self.stack.portone.url}/sandbox/portone/payments/{payment_id}/{move}"
-        answer = requests.post(url, json={"webhook": "auto" if told else "none", **members}, timeout=30)
+        answer = requests.post(
+            url, json={"webhook": "auto" if told else "none", **members}, timeout=30
+        )
         assert answer.status_code in (200, 404, 409), answer.text
         return answer.status_code == 200
 

@@ -24,7 +24,11 @@ def test_what_was_spent_is_owed(stack: PaymentsStack) -> None:
     """The whole payment went back, the balance is below zero by the debt, and a person is called."""
     who, payment_id = overdrawn(stack)
     balance = stack.balance(who)
-    assert (balance["cash_balance"], balance["available_cash"], balance["debt"]) == (-4_000, 0, 4_000)
+    assert (balance["cash_balance"], balance["available_cash"], balance["debt"]) == (
+        -4_000,
+        0,
+        4_000,
+    )
     assert stack.payment(who, payment_id)["status"] == "CANCELLED"
     assert alerts(stack, payment_id) == ["chargeback", "overdrawn"]
     assert stack.books.breaches() == []
@@ -39,7 +43,9 @@ def test_what_was_spent_is_owed(stack: PaymentsStack) -> None:
         ("/trading/orders/preview", {"stock_code": "A005930", "side": "BUY", "quantity": 1}),
     ],
 )
-def test_nothing_goes_out_before_a_debt_is_paid(stack: PaymentsStack, path: str, body: dict[str, Any]) -> None:
+def test_nothing_goes_out_before_a_debt_is_paid(
+    stack: PaymentsStack, path: str, body: dict[str, Any]
+) -> None:
     """Orders of either side and withdrawals are refused with the debt, and taken again once it is paid."""
     who, _ = overdrawn(stack)
     stack.books.tick(70_000)
@@ -50,7 +56,9 @@ def test_nothing_goes_out_before_a_debt_is_paid(stack: PaymentsStack, path: str,
     assert stack.books.breaches() == []
 
 
-def test_an_order_of_one_who_owes_is_not_amended_and_no_other_payment_refunded(stack: PaymentsStack) -> None:
+def test_an_order_of_one_who_owes_is_not_amended_and_no_other_payment_refunded(
+    stack: PaymentsStack,
+) -> None:
     """A resting sale lives on as it is; another payment's money is kept for the debt."""
     who = stack.api.person()
     stack.books.tick(70_000)
@@ -133,7 +141,11 @@ def test_a_new_payment_pays_a_debt(stack: PaymentsStack) -> None:
     who, _ = overdrawn(stack)
     stack.paid(who, 5_000)
     balance = stack.balance(who)
-    assert (balance["cash_balance"], balance["debt"], balance["available_cash"]) == (1_000, 0, 1_000)
+    assert (balance["cash_balance"], balance["debt"], balance["available_cash"]) == (
+        1_000,
+        0,
+        1_000,
+    )
     assert stack.books.breaches() == []
 
 
@@ -149,6 +161,10 @@ def test_a_refund_that_was_not_sent_yet_fails_for_one_who_owes(stack: PaymentsSt
     assert stack.balance(who)["debt"] == 10_000
     stack.sweep_until_quiet(turns=1)
     (shown,) = stack.payment(who, other)["refunds"]
-    assert (shown["id"], shown["status"], shown["failure"]) == (refund["id"], "FAILED", "ACCOUNT_OVERDRAWN")
+    assert (shown["id"], shown["status"], shown["failure"]) == (
+        refund["id"],
+        "FAILED",
+        "ACCOUNT_OVERDRAWN",
+    )
     assert stack.balance(who)["debt"] == 0
     assert stack.books.breaches() == []

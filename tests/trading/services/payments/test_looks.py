@@ -31,7 +31,11 @@ def alerts(stack: PaymentsStack, payment_id: str) -> list[str]:
 
 def told(stack: PaymentsStack, user: UUID) -> list[str]:
     """The states of payments that a user was told of."""
-    return [event.data["status"] for event in events(stack.books, user) if event.kind is EventKind.PAYMENT]
+    return [
+        event.data["status"]
+        for event in events(stack.books, user)
+        if event.kind is EventKind.PAYMENT
+    ]
 
 
 def test_a_payment_is_credited_once(stack: PaymentsStack) -> None:
@@ -46,7 +50,11 @@ def test_a_payment_is_credited_once(stack: PaymentsStack) -> None:
     stack.work()
 
     shown = stack.payment(who, payment_id)
-    assert (shown["status"], shown["cancelled_amount"], shown["refundable_amount"]) == ("CREDITED", 0, 10_000)
+    assert (shown["status"], shown["cancelled_amount"], shown["refundable_amount"]) == (
+        "CREDITED",
+        0,
+        10_000,
+    )
     assert stack.balance(who)["cash_balance"] == CASH + 10_000
     assert told(stack, owner_of(who)) == ["CREDITED"]
     assert stack.books.breaches() == []
@@ -158,8 +166,13 @@ def test_a_word_that_portone_has_newly_made_up_costs_nobody_money(stack: Payment
     stack.portone.pay(payment_id, 10_000)
     stack.portone.wrong(method="GET", patch={"/status": "HALF_PAID"})
     look(stack, payment_id)
-    assert (stack.payment(who, payment_id)["status"], alerts(stack, payment_id)) == ("PENDING", ["unknown-status"])
-    stack.portone.wrong(method="GET", patch={"/method": {"type": "PaymentMethodTelepathy"}, "/new": {"a": [None]}})
+    assert (stack.payment(who, payment_id)["status"], alerts(stack, payment_id)) == (
+        "PENDING",
+        ["unknown-status"],
+    )
+    stack.portone.wrong(
+        method="GET", patch={"/method": {"type": "PaymentMethodTelepathy"}, "/new": {"a": [None]}}
+    )
     look(stack, payment_id)
     assert stack.payment(who, payment_id)["status"] == "CREDITED"
 
@@ -171,7 +184,13 @@ def test_a_word_that_portone_has_newly_made_up_costs_nobody_money(stack: Payment
         {"truncate": True},
         {"answer": {"status": 502, "body": "<html>", "headers": {"Content-Type": "text/html"}}},
         {"answer": {"status": 404, "body": "<html>", "headers": {"Content-Type": "text/html"}}},
-        {"answer": {"status": 429, "body": '{"type": "TOO_MANY"}', "headers": {"Retry-After": "60"}}},
+        {
+            "answer": {
+                "status": 429,
+                "body": '{"type": "TOO_MANY"}',
+                "headers": {"Retry-After": "60"},
+            }
+        },
     ],
 )
 def test_a_look_that_fails_is_made_again(stack: PaymentsStack, fault: dict[str, object]) -> None:
@@ -193,14 +212,18 @@ def test_a_secret_that_is_refused_calls_a_person(stack: PaymentsStack) -> None:
     who = stack.api.person()
     payment_id = stack.prepare(who)
     stack.portone.pay(payment_id, 10_000)
-    stack.portone.wrong(method="GET", answer={"status": 401, "body": '{"type": "UNAUTHORIZED"}', "headers": JSON})
+    stack.portone.wrong(
+        method="GET", answer={"status": 401, "body": '{"type": "UNAUTHORIZED"}', "headers": JSON}
+    )
     look(stack, payment_id)
     assert alerts(stack, payment_id) == ["look-refused"]
     stack.sweep_until_quiet(turns=2)
     assert stack.payment(who, payment_id)["status"] == "CREDITED"
 
 
-def test_what_was_given_back_before_the_first_look_is_booked_with_the_credit(stack: PaymentsStack) -> None:
+def test_what_was_given_back_before_the_first_look_is_booked_with_the_credit(
+    stack: PaymentsStack,
+) -> None:
     """Both sides of it are in the ledger, whichever was heard of first."""
     who = stack.api.person()
     payment_id = stack.prepare(who)
@@ -255,11 +278,18 @@ def test_a_hint_during_a_look_is_not_forgotten_behind_it(stack: PaymentsStack) -
     identifier = UUID(hex=payment_id)
     core = stack.books.core
     report = core.portone.get_payment(payment_id)
-    stack.books.do(lambda session: remember_hint(session, identifier, settings=core.settings, now=core.clock()))
+    stack.books.do(
+        lambda session: remember_hint(session, identifier, settings=core.settings, now=core.clock())
+    )
     (before,) = rows(stack.books, "SELECT wake_at, hints FROM payments")
     stack.books.do(
         lambda session: take_in(
-            session, identifier, report, hints=before["hints"] - 1, settings=core.settings, now=core.clock()
+            session,
+            identifier,
+            report,
+            hints=before["hints"] - 1,
+            settings=core.settings,
+            now=core.clock(),
         )
     )
     (after,) = rows(stack.books, "SELECT wake_at FROM payments")

@@ -62,13 +62,17 @@ def test_complete_webhook_and_sweep_at_once(mariadb_stack: PaymentsStack) -> Non
         stack.portone.move(payment_id, "pay", webhook="none")
         run_together(*[looking(stack.books, payment_id)] * 3)
     assert cash(stack.books, owner_of(who)) == (CASH + ROUNDS * 1_000, 0)
-    booked = rows(stack.books, "SELECT COUNT(*) AS credits FROM transactions WHERE credit_of IS NOT NULL")
+    booked = rows(
+        stack.books, "SELECT COUNT(*) AS credits FROM transactions WHERE credit_of IS NOT NULL"
+    )
     assert booked[0]["credits"] == ROUNDS
     assert stack.books.breaches() == []
 
 
 @pytest.mark.timeout(300)
-def test_a_refund_and_the_webhook_of_its_own_cancellation_at_once(mariadb_stack: PaymentsStack) -> None:
+def test_a_refund_and_the_webhook_of_its_own_cancellation_at_once(
+    mariadb_stack: PaymentsStack,
+) -> None:
     """The answer and the look bring the same cancellation: it is booked by one of them."""
     stack, who = mariadb_stack, mariadb_stack.api.person()
     payment_id = stack.paid(who, 100_000)
@@ -86,7 +90,9 @@ def test_two_refunds_of_the_same_money(mariadb_stack: PaymentsStack) -> None:
     """Of ten that ask for all of it at once one is accepted, and of two workers that pursue it both together cancel once."""
     stack, who = mariadb_stack, mariadb_stack.api.person()
     payment_id = stack.paid(who)
-    (refund_id,) = accepted(run_together(*[asking(stack.books, owner_of(who), payment_id, 10_000)] * 10))
+    (refund_id,) = accepted(
+        run_together(*[asking(stack.books, owner_of(who), payment_id, 10_000)] * 10)
+    )
     run_together(*[pursuing(stack.books, refund_id)] * 4)
     stack.sweep_until_quiet(turns=5)
     assert len(stack.portone.payments()[payment_id]["cancellations"]) == 1
@@ -107,7 +113,9 @@ def test_orders_race_a_chargeback(mariadb_stack: PaymentsStack) -> None:
             books.place(user, Side.BUY, 40, limit=69_000)
         stack.portone.move(payment_id, "chargeback", webhook="none")
         placing = outcome(
-            lambda user=user: books.place(user, Side.BUY, 5, limit=69_000), InsufficientCash, AccountOverdrawn
+            lambda user=user: books.place(user, Side.BUY, 5, limit=69_000),
+            InsufficientCash,
+            AccountOverdrawn,
         )
         run_together(looking(books, payment_id), looking(books, payment_id), *[placing] * 4)
         balance, reserved = cash(books, user)

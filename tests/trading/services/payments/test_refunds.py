@@ -19,7 +19,11 @@ JSON = {"Content-Type": "application/json"}
 def pursue(stack: PaymentsStack, refund: dict[str, Any]) -> str:
     """What a worker does when it is woken for this refund; its status then."""
     stack.books.run(Wakeup(Task.REFUND_PAYMENT, (UUID(refund["id"]),)))
-    (row,) = rows(stack.books, "SELECT status FROM payment_refunds WHERE id = :id", id=UUID(refund["id"]).bytes)
+    (row,) = rows(
+        stack.books,
+        "SELECT status FROM payment_refunds WHERE id = :id",
+        id=UUID(refund["id"]).bytes,
+    )
     return str(row["status"])
 
 
@@ -67,10 +71,13 @@ def test_what_is_held_can_not_be_spent_or_refunded_twice(stack: PaymentsStack) -
     stack.refund(who, payment_id, 7_000)
     assert cash(stack.books, owner_of(who)) == (CASH + 10_000, 7_000)
     more = problem_of(
-        stack.api.post(f"/payments/{payment_id}/cancel", who, {"amount": 3_001}), "refund-exceeds-payment"
+        stack.api.post(f"/payments/{payment_id}/cancel", who, {"amount": 3_001}),
+        "refund-exceeds-payment",
     )
     assert (more["needed"], more["refundable"]) == (3_001, 3_000)
-    spent = problem_of(stack.api.post("/balance/withdraw", who, {"amount": CASH + 3_001}), "insufficient-cash")
+    spent = problem_of(
+        stack.api.post("/balance/withdraw", who, {"amount": CASH + 3_001}), "insufficient-cash"
+    )
     assert spent["available"] == CASH + 3_000
     assert stack.books.breaches() == []
 
@@ -79,7 +86,9 @@ def test_what_was_spent_is_not_refunded(stack: PaymentsStack) -> None:
     who = stack.api.person()
     payment_id = stack.paid(who)
     stack.api.post("/balance/withdraw", who, {"amount": CASH + 1})
-    short = problem_of(stack.api.post(f"/payments/{payment_id}/cancel", who, {}), "insufficient-cash")
+    short = problem_of(
+        stack.api.post(f"/payments/{payment_id}/cancel", who, {}), "insufficient-cash"
+    )
     assert (short["needed"], short["available"]) == (10_000, 9_999)
 
 
@@ -104,11 +113,19 @@ def test_the_webhook_of_a_refund_may_come_first(stack: PaymentsStack) -> None:
         {"drop": "after"},
         {"truncate": True},
         {"answer": {"status": 502, "body": '{"type": "PG_PROVIDER"}', "headers": JSON}},
-        {"answer": {"status": 409, "body": '{"type": "IDEMPOTENCY_OUTSTANDING_REQUEST"}', "headers": JSON}},
+        {
+            "answer": {
+                "status": 409,
+                "body": '{"type": "IDEMPOTENCY_OUTSTANDING_REQUEST"}',
+                "headers": JSON,
+            }
+        },
         {"answer": {"status": 503, "body": "", "headers": {}}},
     ],
 )
-def test_an_answer_that_does_not_come_is_no_answer(stack: PaymentsStack, fault: dict[str, Any]) -> None:
+def test_an_answer_that_does_not_come_is_no_answer(
+    stack: PaymentsStack, fault: dict[str, Any]
+) -> None:
     """The hold stays, the next attempt looks first and then asks under the same key: one cancellation, whatever was carried out before."""
     who = stack.api.person()
     payment_id = stack.paid(who)
@@ -133,7 +150,9 @@ def test_a_payment_gateway_that_takes_its_time(stack: PaymentsStack, approved: b
     assert pursue(stack, refund) == "IN_PROGRESS"
     stack.sweep_until_quiet(turns=3)
     assert cash(stack.books, owner_of(who)) == (CASH + 10_000, 4_000)
-    stack.portone.move(payment_id, "approve-cancellation" if approved else "reject-cancellation", webhook="none")
+    stack.portone.move(
+        payment_id, "approve-cancellation" if approved else "reject-cancellation", webhook="none"
+    )
     stack.sweep_until_quiet(turns=10)
     (shown,) = stack.payment(who, payment_id)["refunds"]
     assert (shown["status"], shown["failure"]) == (
@@ -151,7 +170,9 @@ def test_a_payment_gateway_that_takes_its_time(stack: PaymentsStack, approved: b
         (400, "INVALID_REQUEST", ["refund-refused"]),
     ],
 )
-def test_a_definite_refusal_releases_the_cash(stack: PaymentsStack, status: int, kind: str, called: list[str]) -> None:
+def test_a_definite_refusal_releases_the_cash(
+    stack: PaymentsStack, status: int, kind: str, called: list[str]
+) -> None:
     """After a look that shows no such cancellation; where only a fault of ours or a person can help, one is called."""
     who = stack.api.person()
     payment_id = stack.paid(who)
@@ -213,12 +234,17 @@ def test_refunds_of_one_payment_wait_for_each_other(stack: PaymentsStack) -> Non
     stack.portone.wrong(method="POST", path=".*/cancel", drop="before")
     assert pursue(stack, first) == "REQUESTED"
     assert pursue(stack, second) == "REQUESTED"
-    assert rows(stack.books, "SELECT COUNT(*) AS sent FROM payment_refunds WHERE sends > 0")[0]["sent"] == 1
+    assert (
+        rows(stack.books, "SELECT COUNT(*) AS sent FROM payment_refunds WHERE sends > 0")[0]["sent"]
+        == 1
+    )
     stack.sweep_until_quiet(turns=4)
     settled(stack, who, payment_id, left=3_000)
 
 
-def test_a_refund_of_which_nothing_is_heard_is_stuck_and_never_sent_again(stack: PaymentsStack) -> None:
+def test_a_refund_of_which_nothing_is_heard_is_stuck_and_never_sent_again(
+    stack: PaymentsStack,
+) -> None:
     """PortOne forgets a key after three hours, so from then on only looks are safe, and a person decides."""
     who = stack.api.person()
     payment_id = stack.paid(who)
@@ -227,7 +253,11 @@ def test_a_refund_of_which_nothing_is_heard_is_stuck_and_never_sent_again(stack:
     for _ in range(20):
         stack.books.clock.advance(minutes=15)
         assert pursue(stack, refund) == "REQUESTED"
-    sent = [one for one in stack.portone.tell("requests", "GET")["requests"] if one["path"].endswith("/cancel")]
+    sent = [
+        one
+        for one in stack.portone.tell("requests", "GET")["requests"]
+        if one["path"].endswith("/cancel")
+    ]
     assert alerts(stack, payment_id) == ["refund-stuck"]
     assert len({json.dumps(one, sort_keys=True) for one in rows_of_requests(sent)}) == 1
     (row,) = rows(stack.books, "SELECT sends FROM payment_refunds")
@@ -244,7 +274,9 @@ def rows_of_requests(sent: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: one.get(name) for name in ("method", "path", "body", "key")} for one in sent]
 
 
-def test_money_that_went_after_all_is_booked_though_its_refund_was_given_up(stack: PaymentsStack) -> None:
+def test_money_that_went_after_all_is_booked_though_its_refund_was_given_up(
+    stack: PaymentsStack,
+) -> None:
     """What a person decided can't change where the money is."""
     who = stack.api.person()
     payment_id = stack.paid(who)
