@@ -106,7 +106,7 @@ def test_a_lost_connection_comes_back_with_all_subscriptions(
                 await until(
                     lambda: stand_in.server.connections_total == drops + 1,  # noqa: B023
                     what="a new connection",
-                )  # noqa: B023, RUF100
+                )
             await until(
                 lambda: served(client) == len(STOCKS), what="all subscriptions are confirmed again"
             )

@@ -38,14 +38,14 @@ def test_an_instant_without_offset_is_refused(books: Books) -> None:
     with pytest.raises(StatementError, match="without an offset"):
         books.core.database.transaction(
             lambda session: put(session, created_at=datetime(2026, 1, 1))  # noqa: DTZ001
-        )  # noqa: DTZ001, RUF100
+        )
 
 
 @ON_ONE_DATABASE
 @given(
     at=st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)),  # noqa: DTZ001
     minutes=st.integers(-14 * 60, 14 * 60),
-)  # noqa: DTZ001, RUF100
+)
 def test_an_instant_comes_back_to_the_microsecond_in_utc(
     books: Books, at: datetime, minutes: int
 ) -> None:

@@ -89,7 +89,7 @@ def test_fill_against_amend(mariadb_books: Books) -> None:
         amends = outcome(
             lambda: books.amend(user, order.id, limit=68_000, quantity=12),  # noqa: B023
             OrderNotOpen,
-        )  # noqa: B023, RUF100
+        )
         _, told = run_together(lambda: books.run(wakeup), amends)  # noqa: B023
         settled(books)
         after = books.order(user, order.id)
