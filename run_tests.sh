@@ -2,6 +2,7 @@
 # Set up everything the tests need and run every check, in the order of how fast each one tells something.
 #
 #   ./run_tests.sh                        format, lint, types, floors, all tests
+#   ./run_tests.sh --full                 the same with the tests that are marked `full`, as in CI
 #   ./run_tests.sh tests/relayer -k ping  only pytest, with these arguments
 #
 # MariaDB, Chromium, libfaketime and promtool are installed from the system's packages when they are missing and this user may install. Without
@@ -74,7 +75,10 @@ export PATH=$root/.venv/bin:$PATH
 # Where it is set each of some hundred processes would compile the product anew.
 unset PYTHONDONTWRITEBYTECODE
 
-if (($# > 0)); then
+full=()
+if [[ $* == --full ]]; then
+    full=(--full)
+elif (($# > 0)); then
     run pytest "$@"
     exit
 fi
@@ -83,4 +87,4 @@ run ruff check .
 run mypy
 run lint-imports
 # Four at a time on two cores, as many wait for a server's time to pass; each has servers of its own, and the tests of one file stay together.
-run pytest -n 4 --dist loadfile
+run pytest -n 4 --dist loadfile "${full[@]}"

@@ -21,6 +21,23 @@ hypothesis_settings.load_profile("unhurried")
 _database_numbers = count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("stocking")
+    group.addoption(
+        "--full", action="store_true", help="also run the tests and parameters marked `full`"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what is marked `full`, unless the option asks for it."""
+    if config.getoption("full"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("full")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
 def pytest_collection_finish() -> None:
     """What was imported and collected stays to the end: to look through it again and again for garbage took a tenth of all processor time."""
     gc.collect()
