@@ -1,19 +1,20 @@
 """Answers of a slow source, kept in Redis for all processes, and whose turn it is to ask for a new one.
 
-Redis is a help here and no need: without it every method says so at once for a second, and whoever asks goes on alone.
+Redis is optional here: while it does not answer, every method raises CacheUnavailable at once, and
+callers query the source themselves.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
 from redis import Redis, RedisError
 
+from trading.circuit_breaker import CircuitBreaker, CircuitOpen
 from trading.market import keys
 
-# After a failure nobody waits for Redis again for so long: each wait is half a second of a user's.
-AWAY_S = 1.0
+# Each wait for a Redis that is away costs a user half a second.
+OPEN_S = 1.0
 
 _END_TURN = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
@@ -35,7 +36,7 @@ class AnswerCache:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._away_until = 0.0
+        self._breaker = CircuitBreaker(open_s=OPEN_S)
         self._end_turn = redis.register_script(_END_TURN)
 
     def look(self, subject: str) -> str | None:
@@ -73,10 +74,13 @@ class AnswerCache:
         return None if reason is None else Pause(reason, max(1, left_s))
 
     def _do(self, command: Callable[[], Any]) -> Any:
-        if time.monotonic() < self._away_until:
-            raise CacheUnavailable
         try:
-            return command()
-        except RedisError as fault:
-            self._away_until = time.monotonic() + AWAY_S
+            self._breaker.admit()
+            result = command()
+        except CircuitOpen as fault:
             raise CacheUnavailable from fault
+        except RedisError as fault:
+            self._breaker.record_failure()
+            raise CacheUnavailable from fault
+        self._breaker.record_success()
+        return result

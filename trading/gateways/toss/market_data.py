@@ -4,8 +4,9 @@
   and said to be stale.
 - Equal questions are asked once: in a process by one flight whose outcome all share, among processes by whose turn it is in Redis. Flights are a few
   threads' work, so a slow Toss holds up these and never all threads of the API; whoever waits for one waits for WAIT_S at most.
-- A host that failed several times in a row is left alone for a while, and then tried by single questions (a circuit breaker of each process). After
-  403 or 429 no process asks it for as long as it says. Nor is it asked more often than so many times a second.
+- A host that failed several times in a row is not asked for a while, and then tried by single
+  requests (each process has a circuit breaker). After 403 or 429 no process asks it for as long as
+  it says. Requests per second are bounded.
 - Without Redis nothing is kept: each process asks for itself, still once for equal questions at the same time.
 """
 
@@ -24,8 +25,8 @@ from uuid import uuid4
 
 import msgspec
 import structlog
-from pybreaker import CircuitBreaker, CircuitBreakerError
 
+from trading.circuit_breaker import CircuitBreaker, CircuitOpen
 from trading.gateways.toss.answers import (
     CandlePage,
     ExchangeRate,
@@ -36,7 +37,14 @@ from trading.gateways.toss.answers import (
     Ranking,
 )
 from trading.gateways.toss.client import Index, RankedBy, TossClient, TossRefuses
-from trading.gateways.toss.errors import TossError, TossHasNone, TossPaused, TossTooSlow
+from trading.gateways.toss.errors import (
+    TossError,
+    TossFailed,
+    TossHasNone,
+    TossPaused,
+    TossTooSlow,
+    TossUnreachable,
+)
 from trading.market.answer_cache import AnswerCache, CacheUnavailable
 from trading.rules.candles import CandleInterval
 
@@ -318,31 +326,34 @@ class _Host:
     def __init__(self, name: str, cache: AnswerCache, break_s: float, asks_per_s: int) -> None:
         self._name = name
         self._cache = cache
-        self._break_s = break_s
         self._paused_until = 0.0
         self._asked_at: deque[float] = deque(maxlen=asks_per_s)
         self._counting = threading.Lock()
-        self._breaker = CircuitBreaker(
-            fail_max=FAILURES_MAX,
-            reset_timeout=break_s,
-            exclude=[TossHasNone, TossRefuses],
-            throw_new_error_on_trip=False,
-        )
+        self._breaker = CircuitBreaker(failures_max=FAILURES_MAX, open_s=break_s)
 
     def ask(self, ask: Callable[[], T]) -> T:
         """Ask once, or raise TossPaused. Raises what ``ask`` raises."""
         self._stop_in_a_pause()
         self._stop_when_asked_too_often()
         try:
-            # ``calling`` and not ``call``, which holds the breaker's lock until the answer is there: all would wait for the slowest.
-            with self._breaker.calling():
-                return ask()
-        except CircuitBreakerError:
-            raise TossPaused("it failed several times in a row", math.ceil(self._break_s)) from None
+            self._breaker.admit()
+            answer = ask()
+        except CircuitOpen as refusal:
+            wait_s = math.ceil(refusal.retry_after_s)
+            raise TossPaused("it failed several times in a row", wait_s) from None
+        except (TossFailed, TossTooSlow, TossUnreachable):
+            self._breaker.record_failure()
+            raise
+        except TossHasNone:
+            self._breaker.record_success()
+            raise
         except TossRefuses as refusal:
+            self._breaker.record_success()
             reason = f"it answered {refusal.status}"
             self._pause(reason, refusal.retry_after_s)
             raise TossPaused(reason, refusal.retry_after_s) from None
+        self._breaker.record_success()
+        return answer
 
     def _stop_in_a_pause(self) -> None:
         left_s = math.ceil(self._paused_until - time.monotonic())
