@@ -1,14 +1,12 @@
-"""One HTTP exchange with a service that is not ours, within bounds: of time, of size, and of what may be believed.
+"""Exchange one HTTP request with an external service, within bounds of time and size.
 
-Redirects are not followed, cookies not kept, packed answers not unpacked. Nothing is retried: whether a request may be sent again, only its caller
-knows. What may be logged of a fault is in its message: it repeats nothing that an answer held or a request carried.
+Redirects are not followed, cookies not kept, compressed answers not unpacked. Nothing is retried:
+only the caller knows whether a request may be sent again. Messages of errors are safe to log: they
+repeat nothing of a request or an answer.
 """
 
-import http.client
-import io
 import os
 import re
-import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -22,8 +20,6 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 CHUNK_OCTETS = 16 * 1024
 RETRY_AFTER_S_MAX = 3_600
@@ -45,9 +41,10 @@ class OversizedAnswer(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """To connect to one address, for each wait for octets, and from the request until the body has ended, in seconds.
+    """Seconds to connect to one address, for each read, and from the request to the body's end.
 
-    How long the system looks for the addresses of a name is its own business.
+    ``total_s`` is checked before each read of the body, so the last read may exceed it by
+    ``read_s``. Resolving a name and a head that comes octet by octet are not bounded by it.
     """
 
     connect_s: float
@@ -113,7 +110,7 @@ class HttpService:
 
     def exchange(self, method: str, path: str, **request: Any) -> Answer:
         """The answer to a request, whose parts are named as ``requests`` names them. Raises NoAnswer and OversizedAnswer."""
-        _deadline.at = time.monotonic() + self._timeouts.total_s
+        deadline = time.monotonic() + self._timeouts.total_s
         try:
             with self._session().request(
                 method,
@@ -123,22 +120,24 @@ class HttpService:
                 stream=True,
                 **request,
             ) as response:
-                return Answer(
-                    status=response.status_code, headers=response.headers, body=self._body(response)
-                )
+                body = self._body(response, deadline)
+                return Answer(status=response.status_code, headers=response.headers, body=body)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             fault = type(error).__name__
         # Raised out here, for the error that was handled holds the request, and the request may hold a secret.
         raise NoAnswer(fault)
 
-    def _body(self, response: requests.Response) -> bytes:
-        """All octets of the answer's body, as they came."""
+    def _body(self, response: requests.Response, deadline: float) -> bytes:
+        """Read the whole body, undecoded. Raise TimeoutError and OversizedAnswer."""
         body = bytearray()
-        while chunk := response.raw.read1(CHUNK_OCTETS, decode_content=False):
+        while time.monotonic() < deadline:
+            chunk = response.raw.read1(CHUNK_OCTETS, decode_content=False)
+            if not chunk:
+                return bytes(body)
             body += chunk
             if len(body) > self._body_octets_max:
                 raise OversizedAnswer(response.status_code)
-        return bytes(body)
+        raise TimeoutError
 
     def _session(self) -> requests.Session:
         # A process that was forked shares its parent's sockets, and two that speak on one socket hear each other's answers.
@@ -151,8 +150,6 @@ class HttpService:
 class _Session(requests.Session):
     def __init__(self, authorization: AuthBase | None) -> None:
         super().__init__()
-        for scheme in ("https://", "http://"):
-            self.mount(scheme, _Adapter())
         # As ``auth`` and not as a header: a .netrc of this machine would replace the header.
         self.auth = authorization
         # Compressed answers are not asked for, and not unpacked: a small one could fill the memory.
@@ -172,61 +169,3 @@ class _Session(requests.Session):
 
     def get_redirect_target(self, _: requests.Response) -> None:
         """Nowhere: even when it does not follow a redirect, requests would read its whole body, however long."""
-
-
-# The instant (monotonic clock) by which the exchange of the calling thread must have ended.
-_deadline = threading.local()
-
-
-class _TimelyReads(io.RawIOBase):
-    """What a socket gives until the deadline. A timeout of the socket alone bounds each wait, and a head that comes octet by octet has many."""
-
-    def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
-        super().__init__()
-        self._raw = raw
-        self._connection = connection
-        self._patience_s = connection.gettimeout()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left_s = _deadline.at - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError
-        self._connection.settimeout(
-            left_s if self._patience_s is None else min(left_s, self._patience_s)
-        )
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _TimelyResponse(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_TimelyReads(self.fp.detach(), sock))
-
-
-class _TimelyConnection(HTTPConnection):
-    response_class = _TimelyResponse
-
-
-class _TimelyTlsConnection(HTTPSConnection):
-    response_class = _TimelyResponse
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _TimelyConnection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TimelyTlsConnection
-
-
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}

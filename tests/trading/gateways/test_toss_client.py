@@ -205,7 +205,6 @@ def test_a_stock_that_toss_leaves_out_is_none_of_its_own() -> None:
         (Answer(b"", Ending.RESET), TossUnreachable),
         (Answer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", Ending.CLOSE), TossUnreachable),
         (Answer(b"", Ending.HOLD), TossTooSlow),
-        (Answer(b"HTTP/1.1 200 OK\r\nX: ", Ending.DRIBBLE), TossTooSlow),
         (
             Answer(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{", Ending.DRIBBLE),
             TossTooSlow,

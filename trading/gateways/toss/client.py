@@ -36,7 +36,7 @@ from trading.gateways.toss.errors import (
 from trading.rules.candles import CandleInterval
 
 BODY_OCTETS_MAX = 1024 * 1024
-TIMEOUTS = Timeouts(connect_s=2.0, read_s=2.0, total_s=2.0)
+TIMEOUTS = Timeouts(connect_s=2.0, read_s=1.5, total_s=2.0)
 # How long nobody asks after a refusal that names no time itself.
 FORBIDDEN_S = 300
 TOO_MANY_S = 30

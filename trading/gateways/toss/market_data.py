@@ -137,7 +137,7 @@ class MarketData:
         self._threads: ThreadPoolExecutor | None = None
 
     def close(self) -> None:
-        """End the threads; an exchange that is under way is waited for, two seconds at most."""
+        """End the threads; wait for exchanges under way, as long as their timeouts allow."""
         with self._flying:
             threads, self._threads = self._threads, None
         if threads is not None:
