@@ -8,6 +8,7 @@ import pytest
 import redis
 from hypothesis import settings as hypothesis_settings
 
+from tests import servers
 from tests.books import Books, migrate, opened, settings_for
 from tests.faults.table import pytest_terminal_summary
 from tests.servers import MariaDB, Valkey, require_mariadb
@@ -26,6 +27,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--full", action="store_true", help="also run the tests and parameters marked `full`"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    servers.uses_fork_server = not config.getoption("full")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

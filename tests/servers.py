@@ -9,9 +9,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 import pytest
 
@@ -19,9 +19,11 @@ from benchmarks.mariadb import MariaDB, is_installed
 from launcher.leash import leashed
 from launcher.plan import ROOT
 from launcher.valkey import Valkey
+from tests.fork_server import ForkedProcess, fork_server
 
 __all__ = [
     "MariaDB",
+    "Process",
     "Valkey",
     "clock_off_by",
     "require_chromium",
@@ -29,10 +31,16 @@ __all__ = [
     "require_mariadb",
     "require_promtool",
     "start_gunicorn",
+    "start_python",
     "wait_until",
 ]
 
 _POLL_S = 0.02
+
+Process = ForkedProcess | subprocess.Popen[bytes]
+
+# Set by tests/conftest.py: `pytest --full` starts every process by exec.
+uses_fork_server = True
 
 
 def require_mariadb() -> None:
@@ -74,22 +82,47 @@ def require_promtool() -> str:
     return program
 
 
-def start_gunicorn(
-    port: int, *, database_uri: str, redis_url: str, **variables: str
-) -> "subprocess.Popen[bytes]":
-    """The API as production serves it, with nothing else in its environment. It may not be up yet; whoever starts it ends it."""
-    environment = {
-        "DATABASE_URI": database_uri,
-        "REDIS_URL": redis_url,
-        "API_PORT": str(port),
-        **variables,
-    }
+def start_python(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    output: IO[bytes] | int = subprocess.DEVNULL,
+    new_session: bool = False,
+) -> Process:
+    """Start ``python COMMAND`` in the project's folder; it is killed when this process ends.
+
+    ``-m MODULE …`` is forked from a process that has the libraries imported, unless the fork server
+    is switched off or the dynamic linker has to know the environment.
+    """
+    if uses_fork_server and command[0] == "-m" and "LD_PRELOAD" not in environment:
+        return fork_server().start(
+            *command[1:], env=environment, cwd=ROOT, output=output, new_session=new_session
+        )
     return subprocess.Popen(
-        leashed([sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"]),
+        leashed([sys.executable, *command]),
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        env=dict(environment),
+        stdout=output,
+        stderr=output,
+        stdin=subprocess.DEVNULL,
+        start_new_session=new_session,
+    )
+
+
+def start_gunicorn(port: int, *, database_uri: str, redis_url: str, **variables: str) -> Process:
+    """Start the API as production serves it, with nothing else in its environment.
+
+    Returns at once; the caller waits for its port, and ends it.
+    """
+    return start_python(
+        ("-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"),
+        environment={
+            "PATH": os.environ["PATH"],
+            "DATABASE_URI": database_uri,
+            "REDIS_URL": redis_url,
+            "API_PORT": str(port),
+            **variables,
+        },
     )
 
 

@@ -1,6 +1,7 @@
 """The servers that every other test stands on."""
 
 import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import NullPool, create_engine, text
 
+from tests.fork_server import fork_server
 from tests.servers import MariaDB, Valkey, require_mariadb, wait_until
 
 
@@ -120,3 +122,35 @@ def test_a_killed_mariadb_has_what_was_committed() -> None:
 def test_a_database_name_that_is_not_plain_is_refused(mariadb_server: MariaDB) -> None:
     with pytest.raises(ValueError, match="plain name"):
         mariadb_server.create_database("a`; DROP DATABASE mysql; --")
+
+
+def test_forked_process_has_its_own_environment_arguments_and_output(tmp_path: Path) -> None:
+    (tmp_path / "shown.py").write_text(
+        "import os, sys\nprint(__name__, sys.argv[1:], dict(os.environ), os.getcwd(), flush=True)\n"
+        "print('last', file=sys.stderr)\nsys.exit(3)\n"
+    )
+    with (tmp_path / "log").open("ab") as log:
+        started = fork_server().start(
+            "shown", "--one", env={"ONLY": "this"}, cwd=tmp_path, output=log, new_session=True
+        )
+        assert started.wait(60) == 3
+    shown, last = (tmp_path / "log").read_text().splitlines()
+    assert shown == f"__main__ ['--one'] {{'ONLY': 'this'}} {tmp_path}"
+    assert last == "last"
+
+
+def test_forked_process_is_ended_by_a_signal(tmp_path: Path) -> None:
+    server = fork_server()
+    sleeping = server.start(
+        "timeit",
+        *("-n", "1", "import time; time.sleep(600)"),
+        env={},
+        cwd=tmp_path,
+        output=subprocess.DEVNULL,
+    )
+    assert sleeping.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        sleeping.wait(0.01)
+    sleeping.terminate()
+    assert sleeping.wait(60) == -signal.SIGTERM
+    assert not is_alive(sleeping.pid)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -15,15 +14,13 @@ import requests
 from requests.adapters import HTTPAdapter
 from sqlalchemy import text
 
-from launcher.leash import leashed
 from launcher.ports import LOOPBACK, free_port
 from tests.books import CHEAP_PASSWORDS, COUNTED, Books, opened, settings_for
-from tests.servers import Valkey, wait_until
+from tests.servers import Process, Valkey, start_python, wait_until
 from trading.market import keys
 from trading.market.tick import Position
 from trading.queries.audit import audit
 
-ROOT = Path(__file__).parents[2]
 # What the API gives the database (API_DATABASE_TIMEOUT_S): nobody waits longer, however busy the machine is with other tests.
 ANSWER_MAX_S = 5.0
 WEBHOOK_PATH = "/api/v1/payments/portone/webhook"
@@ -79,11 +76,10 @@ class House:
         for name, wanted in (("gateway", gateway), ("flower", flower)):
             if not wanted:
                 del self.commands[name]
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, Process] = {}
 
     def _all_commands(self, sandbox_arguments: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-        python = (sys.executable, "-m")
-        celery = (*python, "celery", "-A", "workers")
+        celery = ("-m", "celery", "-A", "workers")
         worker = (
             *celery,
             "worker",
@@ -103,15 +99,15 @@ class House:
         )
         return {
             "sandbox": (
-                *python,
+                "-m",
                 "sandbox",
                 "--port",
                 str(self._sandbox_port),
                 *portone,
                 *sandbox_arguments,
             ),
-            "relayer": (*python, "relayer"),
-            "api": (*python, "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"),
+            "relayer": ("-m", "relayer"),
+            "api": ("-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"),
             "worker-1": (*worker, "-n", "one@%h"),
             "worker-2": (*worker, "-n", "two@%h"),
             "beat": (
@@ -124,7 +120,7 @@ class House:
                 str(self.logs / "beat-schedule"),
                 "--pidfile=",
             ),
-            "gateway": (*python, "relayer.gateway"),
+            "gateway": ("-m", "relayer.gateway"),
             "flower": (*celery, "flower", "--logging=none", f"--port={self.flower_port}"),
         }
 
@@ -135,17 +131,16 @@ class House:
 
     def start(self, *names: str) -> None:
         """Start these processes, or all."""
-        keeper = [sys.executable, "-m", "launcher.keeper", "--"] if self._kept else []
         for name in names or self.commands:
+            command = self.commands[name]
+            if self._kept:
+                command = ("-m", "launcher.keeper", "--", sys.executable, *command)
             with (self.logs / f"{name}.log").open("ab") as log:
-                self._running[name] = subprocess.Popen(
-                    leashed([*keeper, *self.commands[name]]),
-                    cwd=ROOT,
-                    env=self._environment | self.own.get(name, {}),
-                    stdout=log,
-                    stderr=log,
-                    stdin=subprocess.DEVNULL,
-                    start_new_session=True,
+                self._running[name] = start_python(
+                    command,
+                    environment=self._environment | self.own.get(name, {}),
+                    output=log,
+                    new_session=True,
                 )
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.house import ROOT, breaches, lived_in
+from launcher.plan import ROOT
+from tests.system.house import breaches, lived_in
 from trading.rules.exchange_time import KST
 
 pytestmark = pytest.mark.timeout(240)

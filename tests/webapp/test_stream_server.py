@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import requests
 
 from launcher.ports import free_port
 from tests.books import opened, settings_for
-from tests.servers import start_gunicorn, wait_until
+from tests.servers import Process, start_gunicorn, wait_until
 from tests.webapp.client import PREFIX, Person, api_on
 from trading.database.clock import utc_now
 from trading.market.account_events import AccountEvent, AccountStreams, EventKind
@@ -27,7 +26,7 @@ class Served:
 
     port: int
     who: Person
-    process: "subprocess.Popen[bytes]"
+    process: Process
 
     @property
     def url(self) -> str:

@@ -4,13 +4,10 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Self
 
-from launcher.leash import leashed
-from launcher.plan import ROOT
-from tests.servers import wait_until
+from tests.servers import Process, start_python, wait_until
 from trading.settings import Settings
 
 READY_S = 30.0
@@ -45,9 +42,9 @@ class CeleryProcess:
     ) -> None:
         self.log = log
         self._ready = ready
-        self._command = [sys.executable, "-m", "celery", "-A", "workers", *command]
+        self._command = ["-m", "celery", "-A", "workers", *command]
         self._environment = environment
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def pid(self) -> int:
@@ -70,13 +67,8 @@ class CeleryProcess:
         """Start, and return once it works."""
         begun = len(self.output) if self.log.exists() else 0
         with self.log.open("ab") as output:
-            self._process = subprocess.Popen(
-                leashed(self._command),
-                cwd=ROOT,
-                env=self._environment,
-                stdout=output,
-                stderr=output,
-                stdin=subprocess.DEVNULL,
+            self._process = start_python(
+                self._command, environment=self._environment, output=output
             )
         wait_until(
             lambda: self._ready in self.output[begun:] or self._process.poll() is not None,
