@@ -29,6 +29,7 @@ class ProblemApi(Api):
 
     def __init__(self, app: Flask, **options: Any) -> None:
         self._undocumented: list[Blueprint] = []
+        self._has_responses = False
         self._writing = RLock()
         self._document: str | None = None
         super().__init__(app, **options)
@@ -39,6 +40,9 @@ class ProblemApi(Api):
         with self._writing:
             # Taken out first, as whoever documents a blueprint asks for the document.
             blueprints, self._undocumented = self._undocumented, []
+            if blueprints and not self._has_responses:
+                self._has_responses = True
+                self._add_responses()
             for blueprint in blueprints:
                 blueprint.register_views_in_doc(
                     self, self._app, self._spec, name=blueprint.name, parameters=None
@@ -73,16 +77,19 @@ class ProblemApi(Api):
         """All failures are answered by webapp.problems, in one place."""
 
     def _register_responses(self) -> None:
+        """Leave the responses for when the document is asked for, as blueprints are."""
+
+    def _add_responses(self) -> None:
         # The library documents errors as application/json; the media type can't be set from outside (0.47).
         for status in HTTPStatus:
-            self.spec.components.response(
+            self._spec.components.response(
                 status.name,
                 {"description": status.phrase, "content": {MIMETYPE: {"schema": Problem}}}
                 if status >= HTTPStatus.BAD_REQUEST
                 else {"description": status.phrase},
                 lazy=True,
             )
-        self.spec.components.response(
+        self._spec.components.response(
             "DEFAULT_ERROR",
             {"description": "Problem (RFC 9457)", "content": {MIMETYPE: {"schema": Problem}}},
             lazy=True,

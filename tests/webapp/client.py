@@ -4,12 +4,13 @@ import re
 from dataclasses import dataclass, field
 from itertools import count
 from json import dumps
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import update
+from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from tests.books import SAMSUNG, Books
@@ -22,6 +23,27 @@ PASSWORD = "correct horse battery"
 HANGUL = re.compile(r"[가-힣]")
 
 _numbers = count(1)
+
+
+class CompiledOnce(Rule):
+    """A route that is compiled once per process; that is most of the work of an application."""
+
+    _compiled: ClassVar[dict[object, dict[str, Any]]] = {}
+
+    def compile(self) -> None:
+        key = (self.rule, self.endpoint, self.subdomain, self.strict_slashes, str(self.defaults))
+        if key not in self._compiled:
+            before = dict(vars(self))
+            super().compile()
+            self._compiled[key] = {
+                name: value
+                for name, value in vars(self).items()
+                if name == "arguments" or before.get(name) is not value
+            }
+        vars(self).update(self._compiled[key])
+
+
+Flask.url_rule_class = CompiledOnce
 
 
 @dataclass(frozen=True)
