@@ -376,7 +376,7 @@ def refusal(code: str) -> bytes:
 
 
 def _refuse(client: socket, code: str) -> None:
-    counting.problem_answered(code)
+    counting.record(counting.PROBLEMS, code)
     _send(client, refusal(code))
 
 

@@ -40,9 +40,8 @@ def main() -> None:
     measured["task_us"] = _quickest_us(_task, options.rounds)
     for slots[0] in range(PROCESSES):
         for rule, status in product(range(RULES), STATUSES):
-            counting.request_answered(
-                "GET", f"/api/v1/a/rule/{rule}/<uuid:some_id>", status, seconds=0.02
-            )
+            labels = "GET", f"/api/v1/a/rule/{rule}/<uuid:some_id>", status
+            counting.record(counting.REQUEST_DURATION, *labels, value=0.02)
     measured["text_ms"], series = _text()
     print(
         f"an order {measured['order_us']:.1f} µs, a task {measured['task_us']:.1f} µs, a batch of ticks {measured['tick_batch_us']:.1f} µs"
@@ -52,17 +51,20 @@ def main() -> None:
 
 
 def _order() -> None:
-    counting.request_began("POST")
-    counting.order_accepted("BUY", "MARKET")
-    counting.request_answered("POST", "/api/v1/trading/orders", 201, seconds=0.012)
-    counting.request_ended("POST")
+    labels = "POST", "/api/v1/trading/orders", 201
+    counting.record(counting.REQUESTS_IN_FLIGHT, "POST")
+    counting.record(counting.ORDERS_ACCEPTED, "BUY", "MARKET")
+    counting.record(counting.REQUEST_DURATION, *labels, value=0.012)
+    counting.record(counting.REQUESTS_IN_FLIGHT, "POST", value=-1)
 
 
 def _task() -> None:
-    counting.task_began("execute_orders")
-    counting.fills_recorded({("BUY", "market-at-last-trade"): 1})
-    counting.orders_ended("FILLED", "filled")
-    counting.task_ended("execute_orders", "done", seconds=0.012)
+    counting.record(counting.TASKS_RUNNING, "execute_orders")
+    counting.record(counting.FILLS, "BUY", "market-at-last-trade")
+    counting.record(counting.ORDERS_ENDED, "FILLED", "filled")
+    counting.record(counting.TASKS_RUNNING, "execute_orders", value=-1)
+    counting.record(counting.TASKS, "execute_orders", "done")
+    counting.record(counting.TASK_DURATION, "execute_orders", "done", value=0.012)
 
 
 def _quickest_us(call: Callable[[], None], rounds: int) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import limits
@@ -116,7 +117,7 @@ def build(
         pool_size=settings.database_pool_size,
         timeout_s=database_timeout_s or settings.database_timeout_s,
         deliver=hand_out,
-        retried=counting.transaction_retried,
+        retried=partial(counting.record, counting.TRANSACTIONS_RETRIED),
     )
     clock = clock or database.clock
     account_events = AccountEventPublisher(database, AccountStreams(redis))

@@ -205,7 +205,7 @@ def problem(code: str, **facts: Any) -> Response:
 
 def problem_as(status: int, code: str, **facts: Any) -> Response:
     """The same with another status than the code's usual one."""
-    counting.problem_answered(code)
+    counting.record(counting.PROBLEMS, code)
     words = replace(_TABLE[code], status=status)
     detail = _DETAILS_BY_REASON.get((code, facts.get("reason")))
     if detail is not None:

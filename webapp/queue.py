@@ -41,7 +41,10 @@ def producer_courier(settings: Settings) -> Deliver:
             headers={"request_id": get_contextvars().get("request_id")},
         )
 
-    deliver = courier(send, lost=counting.wakeups_lost)
+    def lost(task: str, count: int) -> None:
+        counting.record(counting.WAKEUPS_LOST, task, value=count)
+
+    deliver = courier(send, lost=lost)
 
     def deliver_together(due: Sequence[Wakeup]) -> None:
         deliver(list(together(due, batch_size=settings.stage_batch_size)))

@@ -15,6 +15,8 @@ from trading.rules.request_ids import HEADER, is_proper
 
 log = structlog.get_logger(__name__)
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 
 def install(app: Flask) -> None:
     app.before_request(_begin)
@@ -34,7 +36,7 @@ def _begin() -> None:
         if isinstance(value, UUID)
     }
     structlog.contextvars.bind_contextvars(request_id=g.request_id, **ids)
-    counting.request_began(request.method)
+    counting.record(counting.REQUESTS_IN_FLIGHT, _method())
 
 
 def _end(response: Response) -> Response:
@@ -44,7 +46,8 @@ def _end(response: Response) -> Response:
     # The rule and not the path: a path may carry what a user typed.
     rule = request.url_rule.rule if request.url_rule else None
     seconds = time.perf_counter() - g.began_at
-    counting.request_answered(request.method, rule, response.status_code, seconds=seconds)
+    labels = _method(), rule or "none", response.status_code
+    counting.record(counting.REQUEST_DURATION, *labels, value=seconds)
     # Not before a stream has ended; but what the server itself says on this thread later, of a request that never got here, is not this one's.
     response.call_on_close(structlog.contextvars.clear_contextvars)
     duration_ms = round(seconds * 1_000, 1)
@@ -60,4 +63,9 @@ def _end(response: Response) -> Response:
 
 def _leave(_fault: BaseException | None) -> None:
     if "request_id" in g:
-        counting.request_ended(request.method)
+        counting.record(counting.REQUESTS_IN_FLIGHT, _method(), value=-1)
+
+
+def _method() -> str:
+    """Return the method as a label; a client may send any word as one."""
+    return request.method if request.method in _METHODS else "other"

@@ -26,7 +26,7 @@ def check_price_alerts() -> Done | None:
             lambda session: check(session, stream=core.ticks, now=core.clock()),
             landed=nothing_to_find,
         )
-        counting.ticks_read(ALERTS, report.ticks, gap=report.gap)
+        counting.record_ticks(ALERTS, report.ticks, gap=report.gap)
         fired += report.fired
         told.append(report.worked_on)
         if not report.more or time.monotonic() - began > _CATCH_UP_S:

@@ -30,7 +30,7 @@ def build_candles() -> dict[str, Any] | None:
             lambda session: build(session, stream=core.ticks, hours=hours, now=core.clock()),
             landed=nothing_to_find,
         )
-        counting.ticks_read(CANDLES, report.ticks, gap=report.gap)
+        counting.record_ticks(CANDLES, report.ticks, gap=report.gap)
         ticks, candles = ticks + report.ticks, candles + report.candles
         if not report.more or time.monotonic() - began > _CATCH_UP_S:
             break

@@ -48,7 +48,7 @@ def sweep_due_work() -> Done:
         Stage.PORTFOLIO: overdue.unapplied,
     }
     for stage, count in found.items():
-        counting.sweep_found(stage, count)
+        counting.record(counting.SWEEP_FOUND, stage, value=count)
     if overdue.wakeups:
         log.warning(
             "sweep_found_overdue",
@@ -82,7 +82,7 @@ def repair_account_streams() -> dict[str, Any] | None:
     repaired = core.account_events.repair(
         batch_size=core.settings.stage_batch_size, now=core.clock()
     )
-    counting.sweep_found(Stage.ACCOUNT_EVENTS, repaired)
+    counting.record(counting.SWEEP_FOUND, Stage.ACCOUNT_EVENTS, value=repaired)
     if not repaired:
         return None
     log.warning("account_streams_repaired", users=repaired)

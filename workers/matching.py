@@ -48,7 +48,7 @@ def match_limit_orders(shard: int = 0) -> Done | None:
             ),
             landed=nothing_to_find,
         )
-        counting.ticks_read(matcher(shard), report.ticks, gap=report.gap)
+        counting.record_ticks(matcher(shard), report.ticks, gap=report.gap)
         ticks, rests = ticks + report.ticks, rests + report.rests
         found.append(report.worked_on)
         if not report.more or time.monotonic() - began > _CATCH_UP_S:
@@ -84,8 +84,11 @@ def expire_orders() -> Done | None:
             landed=nothing_to_find,
         )
     )
-    counting.orders_ended(OrderStatus.EXPIRED, EndReason.DAY_ENDED, _orders(expired))
-    counting.orders_ended(OrderStatus.CANCELLED, EndReason.STOCK_NOT_TRADABLE, _orders(delisted))
+    for status, reason, ended in (
+        (OrderStatus.EXPIRED, EndReason.DAY_ENDED, expired),
+        (OrderStatus.CANCELLED, EndReason.STOCK_NOT_TRADABLE, delisted),
+    ):
+        counting.record(counting.ORDERS_ENDED, status, reason, value=_orders(ended))
     if not (expired or delisted):
         return None
     return done(*expired, *delisted, expired=_orders(expired), delisted=_orders(delisted))

@@ -21,9 +21,10 @@ def execute_orders(order_ids: list[str]) -> Done:
         ),
         landed=nothing_to_find,
     )
-    counting.fills_recorded(report.fills)
+    for (side, rule), count in report.fills.items():
+        counting.record(counting.FILLS, side, rule, value=count)
     for (status, reason), count in report.over.items():
-        counting.orders_ended(status, reason or counting.FILLED, count)
+        counting.record(counting.ORDERS_ENDED, status, reason or "filled", value=count)
     return done(
         report.worked_on,
         filled=report.filled,
@@ -41,7 +42,7 @@ def settle_executions(execution_ids: list[str]) -> Done:
         lambda session: settle(session, ids, settings=core.settings, now=core.clock()),
         landed=nothing_to_find,
     )
-    counting.executions_booked("settle", len(settled.execution_ids))
+    counting.record(counting.EXECUTIONS_BOOKED, "settle", value=len(settled.execution_ids))
     return done(settled, settled=len(settled.execution_ids))
 
 
@@ -52,5 +53,5 @@ def update_portfolios(execution_ids: list[str]) -> Done:
     applied = core.database.transaction(
         lambda session: update(session, ids, now=core.clock()), landed=nothing_to_find
     )
-    counting.executions_booked("portfolio", len(applied.execution_ids))
+    counting.record(counting.EXECUTIONS_BOOKED, "portfolio", value=len(applied.execution_ids))
     return done(applied, applied=len(applied.execution_ids))

@@ -19,6 +19,9 @@ from workers.task import CoreTask, Done, ids_of, the_core
 
 log = structlog.get_logger(__name__)
 
+# The action of a look that PortOne did not answer.
+_UNANSWERED = "unanswered"
+
 # PortOne may take more than a minute for an answer, and one task may need two of them.
 _PATIENT = {
     "soft_time_limit": celery_config.PAYMENT_SOFT_TIME_LIMIT_S,
@@ -52,7 +55,7 @@ def verify_payment(payment_ids: list[str]) -> Done:
         for one in ids_of(payment_ids)
     ]
     for look in looks:
-        counting.payment_looked_at(look.action)
+        counting.record(counting.PAYMENT_LOOKS, look.action or _UNANSWERED)
     return Done(
         {"statuses": [look.status for look in looks]}, ids_named(Task.VERIFY_PAYMENT, payment_ids)
     )
@@ -68,9 +71,9 @@ def refund_payment(refund_ids: list[str]) -> Done:
     ]
     for pursuit in pursuits:
         if pursuit.look is not None:
-            counting.payment_looked_at(pursuit.look.action)
+            counting.record(counting.PAYMENT_LOOKS, pursuit.look.action or _UNANSWERED)
         if pursuit.ended and pursuit.status is not None:
-            counting.refund_finished(pursuit.status)
+            counting.record(counting.REFUNDS_FINISHED, pursuit.status)
     return Done(
         {"statuses": [pursuit.status for pursuit in pursuits]},
         ids_named(Task.REFUND_PAYMENT, refund_ids),

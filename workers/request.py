@@ -14,12 +14,12 @@ class CountedRequest(Request):
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 - Celery's signature
         if not soft:
-            counting.task_was_ended(self.name, counting.KILLED)
+            counting.record(counting.TASKS, self.name, counting.KILLED)
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> Any:
         if _is_loss(exc_info.exception):
-            counting.task_was_ended(self.name, counting.LOST)
+            counting.record(counting.TASKS, self.name, counting.LOST)
         return super().on_failure(exc_info, *arguments, **options)
 
 

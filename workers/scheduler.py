@@ -56,7 +56,7 @@ class SoleScheduler(PersistentScheduler):
     def apply_async(self, entry: ScheduleEntry, *arguments: Any, **options: Any) -> Any:
         """Send the message of one periodic task, and count it."""
         sent = super().apply_async(entry, *arguments, **options)
-        counting.beat_message_sent(entry.task)
+        counting.record(counting.BEAT_MESSAGES, entry.task)
         return sent
 
     def close(self) -> None:

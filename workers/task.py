@@ -72,7 +72,7 @@ class CoreTask(Task):
         asked = ids_named(self.name, args[0]) if args and isinstance(args[0], list) else {}
         began = time.perf_counter()
         outcome: str | None = None
-        counting.task_began(self.name)
+        counting.record(counting.TASKS_RUNNING, self.name)
         try:
             result = super().__call__(*args, **kwargs)
             outcome = counting.DONE if _did_something(result) else counting.NOTHING
@@ -109,7 +109,12 @@ class CoreTask(Task):
             tell(log.exception, "task_failed", asked)
             raise
         finally:
-            counting.task_ended(self.name, outcome, seconds=time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            counting.record(counting.TASKS_RUNNING, self.name, value=-1)
+            # Without an outcome the process ends too, and the worker's main process counts the task.
+            if outcome is not None:
+                counting.record(counting.TASKS, self.name, outcome)
+                counting.record(counting.TASK_DURATION, self.name, outcome, value=seconds)
         duration_ms = round((time.perf_counter() - began) * 1_000, 1)
         # A periodic task that found nothing to do answers None; twice a second that is no news.
         figures, ids = result if isinstance(result, Done) else (result or {}, {})
@@ -143,7 +148,11 @@ def the_core() -> Core:
 
 @cache
 def _core_of(_pid: int) -> Core:
-    return core.build(SETTINGS, deliver=courier(_send, lost=counting.wakeups_lost))
+    return core.build(SETTINGS, deliver=courier(_send, lost=_lost))
+
+
+def _lost(task: str, count: int) -> None:
+    counting.record(counting.WAKEUPS_LOST, task, value=count)
 
 
 def _send(task: str, ids: list[str]) -> None:

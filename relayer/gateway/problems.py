@@ -36,7 +36,7 @@ def code_and_facts(fault: Exception) -> tuple[str, dict[str, Any]]:
 def members_of(fault: Exception, request: web.Request) -> dict[str, Any]:
     """The members of the problem that a failure is told as."""
     code, facts = code_and_facts(fault)
-    counting.problem_answered(code)
+    counting.record(counting.PROBLEMS, code)
     return problem_members(
         code, SHARED_PROBLEMS[code], instance=request.path, request_id=request[REQUEST_ID], **facts
     )
@@ -78,7 +78,7 @@ async def name_request(request: web.Request, response: web.StreamResponse) -> No
 
 
 def _answer(code: str, request: web.Request, **facts: Any) -> web.Response:
-    counting.problem_answered(code)
+    counting.record(counting.PROBLEMS, code)
     words = SHARED_PROBLEMS[code]
     body = problem_members(
         code, words, instance=request.path, request_id=request[REQUEST_ID], **facts

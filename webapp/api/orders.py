@@ -87,7 +87,7 @@ class Orders(MethodView):
         if made(answer):
             bind_contextvars(order_id=str(command.order_id))
             log.info("order_accepted", stock_code=command.stock_code)
-            counting.order_accepted(command.side, command.order_type)
+            counting.record(counting.ORDERS_ACCEPTED, command.side, command.order_type)
         return answer
 
     @signed_in
@@ -200,7 +200,8 @@ class OneOrder(MethodView):
 
 
 def _count_cancelled(count: int) -> None:
-    counting.orders_ended(OrderStatus.CANCELLED, EndReason.CANCELLED_BY_USER, count)
+    labels = OrderStatus.CANCELLED, EndReason.CANCELLED_BY_USER
+    counting.record(counting.ORDERS_ENDED, *labels, value=count)
 
 
 def _change(

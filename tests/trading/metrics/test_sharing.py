@@ -33,12 +33,12 @@ FAMILY = """
             return pid
         SLOT[0] = slot
         sharing.forget_what_ran(slot)
-        counting.problem_answered("a-code")
-        counting.task_began("a-task")
-        counting.request_answered("GET", "/", 200, seconds=0.01)
+        counting.record(counting.PROBLEMS, "a-code")
+        counting.record(counting.TASKS_RUNNING, "a-task")
+        counting.record(counting.REQUEST_DURATION, "GET", "/", 200, value=0.01)
         if dies:
             os.kill(os.getpid(), signal.SIGKILL)
-        counting.task_ended("a-task", "done", seconds=1)
+        counting.record(counting.TASKS_RUNNING, "a-task", value=-1)
         os._exit(0)
 
     def told(sample):
