@@ -99,10 +99,11 @@ class Launch:
     def _show_addresses(self) -> None:
         api = self._plan.api_url
         self._console.print(f"""
+  Web             {api}/
   API             {api}{plan.API_PREFIX}
   Payment page    {"none in production" if self._plan.production else f"{api}/demo/payment"}
   Swagger UI      {api}/docs
-  Gateway         {self._stream_url}
+  Live push       {self._stream_url}
   Flower          {self._plan.flower_url}
   Health          {api}/healthz
   Relayer health  {api}{plan.API_PREFIX}/trading/realtime/daemon/health
@@ -126,7 +127,7 @@ class Launch:
     @property
     def _stream_url(self) -> str:
         """Where clients are pushed what happens."""
-        return f"{self._plan.gateway_url}{plan.API_PREFIX}/trading/realtime/stream"
+        return f"{self._plan.api_url}{plan.API_PREFIX}/trading/realtime/stream"
 
     def _demo_sign_in(self) -> str:
         """Make sure that the demo user can sign in, and say how. Production has no such user."""

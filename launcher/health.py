@@ -32,7 +32,8 @@ def checks_of(plan: Plan) -> list[Check]:
     """A check for every process of the plan, the cheapest first."""
     checks = [
         Check("beat", lambda: bool(beat_schedules(plan.var))),
-        Check("api", lambda: _answers_ok(f"{plan.api_url}/readyz")),
+        Check("api", lambda: _answers_ok(f"{plan.gunicorn_url}/readyz")),
+        Check("front_door", lambda: _answers_ok(f"{plan.api_url}/healthz")),
         Check(
             "relayer",
             lambda: _answers_ok(f"{plan.api_url}{API_PREFIX}/trading/realtime/daemon/health"),

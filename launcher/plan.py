@@ -27,19 +27,26 @@ METRICS_PORTS = {
     "BEAT_METRICS_PORT": 9102,
     "RELAYER_METRICS_PORT": 9103,
 }
-CLAIMED = ("API_PORT", "FLOWER_PORT", "GATEWAY_PORT", *METRICS_PORTS)
+# Behind the front door: on loopback, and free ones where these are taken.
+UPSTREAM_PORTS = {"GUNICORN_PORT": 8002, "GATEWAY_PORT": 8001}
+CLAIMED = ("API_PORT", "FLOWER_PORT", *UPSTREAM_PORTS, *METRICS_PORTS)
 METRICS_PATH = "/metrics"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One start's decisions. ``environment`` is complete: a process needs nothing else to find all the others."""
+    """One start's decisions. ``environment`` is complete: a process needs nothing else to find all the others.
+
+    ``api_url`` is the front door's, at which clients reach everything; ``gunicorn_url`` and
+    ``gateway_url`` are those of the processes behind it, for health checks and metrics.
+    """
 
     var: Path
     environment: Mapping[str, str]
     commands: Mapping[str, str]
     api_port: int
     api_url: str
+    gunicorn_url: str
     flower_url: str
     gateway_url: str
     metrics_urls: Mapping[str, str]
@@ -81,14 +88,13 @@ def make(given: Mapping[str, str], var: Path) -> Plan:
     api_host = environment.setdefault("API_HOST", LOOPBACK)
     flower_host = environment.setdefault("FLOWER_HOST", LOOPBACK)
     api_port = _claim("API_PORT", 8000, api_host, environment)
-    gateway_host = environment.setdefault("GATEWAY_HOST", LOOPBACK)
+    environment["GATEWAY_HOST"] = LOOPBACK
     flower_port = _claim("FLOWER_PORT", 5555, flower_host, environment)
-    gateway_port = _claim("GATEWAY_PORT", 8001, gateway_host, environment)
-    told = {
-        "api": _address(api_host, api_port),
-        "gateway": _address(gateway_host, gateway_port),
-        **_claim_metrics_ports(environment),
-    }
+    gunicorn_url, gateway_url = (
+        _address(LOOPBACK, _claim_usual(variable, usual, LOOPBACK, environment))
+        for variable, usual in UPSTREAM_PORTS.items()
+    )
+    told = {"api": gunicorn_url, "gateway": gateway_url, **_claim_metrics_ports(environment)}
     _refuse_shared({name: int(environment[name]) for name in CLAIMED})
 
     if not environment.get("JWT_SECRET_KEY"):
@@ -100,6 +106,11 @@ def make(given: Mapping[str, str], var: Path) -> Plan:
         valkey_port = _claim_usual("VALKEY_PORT", VALKEY_PORT, LOOPBACK, environment)
         _refuse_shared({name: int(environment[name]) for name in (*CLAIMED, "VALKEY_PORT")})
         environment["REDIS_URL"] = url_of(valkey_port)
+
+    # Besides the site, if one is named, the laptop's address is served for the checks of this launcher.
+    plain = f"http://:{api_port}"
+    given_site = environment.get("SITE_ADDRESS")
+    environment["SITE_ADDRESS"] = f"{plain}, {given_site}" if given_site else plain
 
     commands = parse_procfile((ROOT / "Procfile").read_text()).processes
     sandbox_url = _stand_ins(environment, _address(api_host, api_port))
@@ -116,8 +127,9 @@ def make(given: Mapping[str, str], var: Path) -> Plan:
         commands=commands,
         api_port=api_port,
         api_url=_address(api_host, api_port),
+        gunicorn_url=gunicorn_url,
         flower_url=_address(flower_host, flower_port),
-        gateway_url=_address(gateway_host, gateway_port),
+        gateway_url=gateway_url,
         metrics_urls={name: f"{address}{METRICS_PATH}" for name, address in told.items()},
         sandbox_url=sandbox_url,
         portone_url=None if given.get("PORTONE_API_BASE_URL") else settings.portone_api_base_url,

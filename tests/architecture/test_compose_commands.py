@@ -153,12 +153,11 @@ def test_an_old_sign_of_life_is_none(
     [("api", 8000, "/readyz"), ("gateway", 8001, "/healthz"), ("flower", 5555, "/healthcheck")],
 )
 def test_servers_are_asked_what_they_answer(name: str, port: int, path: str) -> None:
-    """At the port that the container publishes, with an end to the waiting; nobody listens here, and so nobody is healthy."""
+    """At the port where they listen, with a deadline; nobody listens here, and so nobody is healthy."""
     python, option, program = check_of(OURS[name])
 
     assert (python, option) == ("python", "-c")
     assert re.search(rf"urlopen\('http://127\.0\.0\.1:{port}{path}', timeout=\d\)", program)
-    assert OURS[name]["ports"][0].endswith(f":{port}:{port}")
     elsewhere = program.replace(f":{port}/", ":1/")
     assert (
         subprocess.run(
@@ -175,8 +174,10 @@ def test_the_relayers_are_asked_for_the_feed() -> None:
 
 def test_the_sandbox_runs_what_production_runs() -> None:
     """Each process by the same command, but for the worker, which there is one of, with all queues."""
-    for name in ("api", "beat", "relayer", "gateway", "flower"):
+    for name in ("beat", "relayer", "gateway", "flower"):
         assert SANDBOX[name]["command"] == OURS[name]["command"]
+    *gunicorn, application = OURS["api"]["command"]
+    assert SANDBOX["api"]["command"] == [*gunicorn, "--bind", "127.0.0.1:8002", application]
     # There its one user of the database may do everything.
     assert (
         f"{SANDBOX['migrate']['command'][-1]} && flask database grant stocking_rows"
@@ -188,6 +189,7 @@ def test_the_sandbox_runs_what_production_runs() -> None:
     assert {service["image"] for service in SANDBOX.values()} == {
         "mysql:8.4",
         "valkey/valkey:9.1.2",
+        "caddy:2.11",
         "stocking-sandbox:local",
     }
 
@@ -195,7 +197,7 @@ def test_the_sandbox_runs_what_production_runs() -> None:
 def test_the_sandbox_needs_no_secret_and_is_for_this_machine_alone() -> None:
     """Its passwords are known to everybody, so nobody else may reach it; production's settings refuse to be run so."""
     ports = [port for service in SANDBOX.values() for port in service.get("ports", ())]
-    assert sorted(ports) == [f"127.0.0.1:{port}:{port}" for port in (5555, 8000, 8001, 8092)]
+    assert sorted(ports) == [f"127.0.0.1:{port}:{port}" for port in (5555, 8000, 8092)]
     for service in (service for service in SANDBOX.values() if "build" in service):
         environment = service.get("environment", {})
         assert load(filled(environment, {})).environment == "development"

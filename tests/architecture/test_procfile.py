@@ -10,13 +10,20 @@ from launcher.plan import ROOT
 
 COMMANDS = parse_procfile((ROOT / "Procfile").read_text()).processes
 
+DOOR = ["run", "--config", "deploy/Caddyfile", "--adapter", "caddyfile"]
+
 
 def module_of(words: list[str]) -> str:
+    if words[:3] == ["exec", "env", "-i"]:
+        # No Python: it starts with the variables that it is given here and no others.
+        program = next(number for number, word in enumerate(words[3:], 3) if "=" not in word)
+        assert words[program:] == ["caddy", *DOOR]
+        return "launcher.__main__"
     if words[:2] == ["exec", "env"]:
         # A variable that this process alone is given.
         words = ["exec", *words[3:]]
     match words:
-        case ["exec", "gunicorn", "-c", _, target]:
+        case ["exec", "gunicorn", "-c", _, "--bind", _, target]:
             return target.partition(":")[0]
         case ["exec", "celery", "-A", application, "worker" | "flower", *_]:
             return application
@@ -37,4 +44,13 @@ def test_every_line_names_a_module_that_exists(name: str) -> None:
 
 def test_every_process_has_its_line() -> None:
     """The launcher's health checks ask for these by name."""
-    assert set(COMMANDS) == {"api", "worker", "beat", "relayer", "gateway", "flower", "sandbox"}
+    assert set(COMMANDS) == {
+        "front_door",
+        "api",
+        "worker",
+        "beat",
+        "relayer",
+        "gateway",
+        "flower",
+        "sandbox",
+    }

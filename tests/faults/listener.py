@@ -14,10 +14,10 @@ AGAIN_S = 0.2
 class Listener:
     """Hears one user's account events on a thread of its own, from ``begin`` to ``end``. ``heard`` are their ids in the order in which they came."""
 
-    def __init__(self, gateway_url: str, user: Client) -> None:
+    def __init__(self, url: str, user: Client) -> None:
         self.heard: list[int] = [0]
         self.connections = 0
-        self._url = f"{gateway_url}/api/v1/trading/realtime/stream"
+        self._url = f"{url}/api/v1/trading/realtime/stream"
         self.user = user
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="listener", daemon=True)

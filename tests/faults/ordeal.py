@@ -217,7 +217,7 @@ def standing(
         traders = [member(Trader, number) for number in range(TRADERS)]
         payers = [member(Payer, number, portone_url=house.portone_url) for number in range(PAYERS)]
         probe = Client(house.url, f"probe-{prefix}", silence_s=silence_s)
-        listeners = [Listener(house.gateway_url, trader) for trader in traders[:LISTENERS]]
+        listeners = [Listener(house.url, trader) for trader in traders[:LISTENERS]]
         for listener in listeners:
             listener.begin()
         place = Place(house, books, prefix, Crowd([*traders, *payers]), payers, probe, listeners)

@@ -45,7 +45,7 @@ def the_sentence(refused: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-@pytest.mark.parametrize("variable", ["API_PORT", "FLOWER_PORT", "GATEWAY_PORT"])
+@pytest.mark.parametrize("variable", ["API_PORT", "FLOWER_PORT", "GUNICORN_PORT", "GATEWAY_PORT"])
 def test_a_busy_port_is_named_with_the_variable_that_changes_it(
     tmp_path: Path, busy_port: int, variable: str
 ) -> None:
@@ -60,7 +60,7 @@ def test_what_is_no_port_is_refused(tmp_path: Path, port: str) -> None:
         plan.make({"API_PORT": port}, tmp_path)
 
 
-@pytest.mark.parametrize("other", ["FLOWER_PORT", "GATEWAY_PORT"])
+@pytest.mark.parametrize("other", ["FLOWER_PORT", "GUNICORN_PORT", "GATEWAY_PORT"])
 def test_one_port_for_two_servers_is_refused(tmp_path: Path, other: str) -> None:
     port = str(free_port())
     ports = {
@@ -181,7 +181,7 @@ def test_every_process_tells_of_itself_at_a_port_of_its_own(
     asked = ports()
     decided = plan.make(asked, tmp_path)
     assert decided.metrics_urls == {
-        "api": f"http://127.0.0.1:{asked['API_PORT']}/metrics",
+        "api": f"http://127.0.0.1:{asked['GUNICORN_PORT']}/metrics",
         "gateway": f"http://127.0.0.1:{asked['GATEWAY_PORT']}/metrics",
         **{
             name: f"http://127.0.0.1:{asked[f'{name.upper()}_METRICS_PORT']}/metrics"

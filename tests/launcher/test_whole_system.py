@@ -42,6 +42,7 @@ def environment_of(var: Path) -> dict[str, str]:
         "STOCKING_VAR": str(var),
         "API_PORT": str(free_port()),
         "FLOWER_PORT": str(free_port()),
+        "GUNICORN_PORT": str(free_port()),
         "GATEWAY_PORT": str(free_port()),
         "PORTONE_PORT": str(free_port()),
         "VALKEY_PORT": str(free_port()),

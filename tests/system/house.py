@@ -16,18 +16,27 @@ from sqlalchemy import text
 
 from launcher.ports import LOOPBACK, free_port
 from tests.books import CHEAP_PASSWORDS, COUNTED, Books, opened, settings_for
-from tests.servers import Process, Valkey, start_python, wait_until
+from tests.servers import (
+    Process,
+    Valkey,
+    front_door_command,
+    front_door_variables,
+    start_program,
+    start_python,
+    wait_until,
+)
 from trading.market import keys
 from trading.market.tick import Position
 from trading.queries.audit import audit
 
 # What the API gives the database (API_DATABASE_TIMEOUT_S): nobody waits longer, however busy the machine is with other tests.
 ANSWER_MAX_S = 5.0
+FRONT_DOOR = "front_door"
 WEBHOOK_PATH = "/api/v1/payments/portone/webhook"
 
 
 class House:
-    """API, two workers, beat, relayer, sandbox, and a gateway or Flower where they are asked for. ``start`` and ``kill`` take the name of one of them.
+    """Front door, API, two workers, beat, relayer, sandbox, and a gateway or Flower where they are asked for. ``start`` and ``kill`` take the name of one of them.
 
     ``kept`` ones are started again by the launcher's keeper when they end. ``settings`` are variables of all processes, ``own`` of one, by its name;
     these and ``commands`` may be changed for the next start.
@@ -50,13 +59,20 @@ class House:
         self.database_uri = database_uri
         self.logs = logs
         self._kept = kept
-        self.own = dict(own or {})
-        self._api_port, self._sandbox_port, self._gateway_port, self._portone_port = (
-            free_port() for _ in range(4)
-        )
+        (
+            self._door_port,
+            self._api_port,
+            self._sandbox_port,
+            self._gateway_port,
+            self._portone_port,
+        ) = (free_port() for _ in range(5))
         self.flower_port = free_port()
-        self.url = f"http://{LOOPBACK}:{self._api_port}"
-        self.gateway_url = f"http://{LOOPBACK}:{self._gateway_port}"
+        door = front_door_variables(
+            self._door_port, api_port=self._api_port, gateway_port=self._gateway_port, home=logs
+        )
+        self.own = {FRONT_DOOR: door, **(own or {})}
+        self.url = f"http://{LOOPBACK}:{self._door_port}"
+        self.api_url = f"http://{LOOPBACK}:{self._api_port}"
         self.portone_url = f"http://{LOOPBACK}:{self._portone_port}"
         self._environment = os.environ | {
             "DATABASE_URI": database_uri,
@@ -106,6 +122,7 @@ class House:
                 *portone,
                 *sandbox_arguments,
             ),
+            FRONT_DOOR: front_door_command(),
             "relayer": ("-m", "relayer"),
             "api": ("-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"),
             "worker-1": (*worker, "-n", "one@%h"),
@@ -132,15 +149,16 @@ class House:
     def start(self, *names: str) -> None:
         """Start these processes, or all."""
         for name in names or self.commands:
-            command = self.commands[name]
+            command, start = self.commands[name], start_python
+            environment = self._environment | self.own.get(name, {})
+            program = (sys.executable, *command)
+            if name == FRONT_DOOR:
+                program, start = command, start_program
             if self._kept:
-                command = ("-m", "launcher.keeper", "--", sys.executable, *command)
+                command, start = ("-m", "launcher.keeper", "--", *program), start_python
             with (self.logs / f"{name}.log").open("ab") as log:
-                self._running[name] = start_python(
-                    command,
-                    environment=self._environment | self.own.get(name, {}),
-                    output=log,
-                    new_session=True,
+                self._running[name] = start(
+                    command, environment=environment, output=log, new_session=True
                 )
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
@@ -191,13 +209,16 @@ class House:
 
     def wait_until_up(self) -> None:
         """Until the API takes orders and the market is live."""
-        wait_until(lambda: self._answers("/readyz"), what="the API is ready", deadline_s=60)
-        health = "/api/v1/trading/realtime/daemon/health"
+        ready, health = (
+            f"{self.api_url}/readyz",
+            f"{self.url}/api/v1/trading/realtime/daemon/health",
+        )
+        wait_until(lambda: self._answers(ready), what="the API is ready", deadline_s=60)
         wait_until(lambda: self._answers(health), what="the relayer is healthy", deadline_s=60)
 
-    def _answers(self, path: str) -> bool:
+    def _answers(self, url: str) -> bool:
         with suppress(requests.RequestException):
-            return requests.get(self.url + path, timeout=5).status_code == 200
+            return requests.get(url, timeout=5).status_code == 200
         return False
 
     def trader(self, name: str) -> "Trader":

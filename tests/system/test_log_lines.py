@@ -91,7 +91,7 @@ def crashed(house: House) -> None:
     wait_until(
         lambda: "signal 9" in house.log("worker-1"), what="the worker tells of it", deadline_s=30
     )
-    port = int(house.url.rpartition(":")[2])
+    port = int(house.api_url.rpartition(":")[2])
     with socket.create_connection((LOOPBACK, port), timeout=5) as peer:
         peer.sendall(f"GET /{HOSTILE} HTTP/1.1\r\nX: {HOSTILE}\r\n\r\n".encode(errors="replace"))
         assert b"400" in peer.recv(100)
