@@ -15,6 +15,7 @@ from flask_jwt_extended import (
     verify_jwt_in_request,
 )
 from flask_jwt_extended.exceptions import JWTExtendedException
+from flask_smorest import Blueprint
 from jwt import PyJWTError
 from structlog.contextvars import bind_contextvars
 
@@ -27,6 +28,8 @@ from webapp.problems import problem
 from webapp.refused_attempts import RefusedAttempts
 
 REFRESH_CLAIM = "rid"
+# What the OpenAPI document says of a view that needs a bearer token.
+SIGNED_IN: dict[str, Any] = {"security": [{"bearer": []}]}
 
 PROOFS_KEPT_MAX = 5_000
 _PROOFS = "stocking.proofs"
@@ -85,7 +88,10 @@ def tokens_of(sign_in: SignIn) -> dict[str, Any]:
 
 
 def signed_in(view: Callable[P, R]) -> Callable[P, R]:
-    """A view for signed-in users. The session is looked up each time, so a revocation counts at once and survives a restart."""
+    """Require a signed-in user, and document that the view does.
+
+    The session is read from the database each time, so a revocation counts at once.
+    """
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -93,7 +99,8 @@ def signed_in(view: Callable[P, R]) -> Callable[P, R]:
         bind_contextvars(user_id=str(g.identity.user_id))
         return view(*args, **kwargs)
 
-    return guarded
+    documented: Callable[P, R] = Blueprint.doc(**SIGNED_IN)(guarded)
+    return documented
 
 
 def admin_only(view: Callable[P, R]) -> Callable[P, R]:

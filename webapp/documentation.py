@@ -140,9 +140,6 @@ def make_blueprint(name: str, description: str) -> Blueprint:
     return blueprint
 
 
-SIGNED_IN: dict[str, Any] = {"security": [{"bearer": []}]}
-
-
 def _schema_name(schema: Any) -> str:
     name: str = (schema if isinstance(schema, type) else type(schema)).__name__
     return name.removesuffix("Schema")

@@ -10,7 +10,7 @@ from trading.queries.account_events import account_events_of
 from webapp.api.order_schemas import one_of
 from webapp.authentication import me, signed_in
 from webapp.core import the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.fields import SequenceCursor
 from webapp.schemas import PageArguments, envelope, success
 
@@ -59,7 +59,6 @@ class Events(MethodView):
     @signed_in
     @blueprint.arguments(Place, location="query")
     @blueprint.response(200, envelope(AccountEvents))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, place: dict[str, Any]) -> dict[str, object]:
         """Own account events behind the last one that the client has, oldest first."""
         user_id = me().user_id

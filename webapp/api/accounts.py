@@ -13,9 +13,9 @@ from trading.queries.accounts import Credentials, credentials_by_email, credenti
 from trading.rules.errors import Unauthorized
 from trading.rules.problems import MIMETYPE
 from trading.services import accounts
-from webapp.authentication import me, refresh_claims, signed_in, tokens_of
+from webapp.authentication import SIGNED_IN, me, refresh_claims, signed_in, tokens_of
 from webapp.core import the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.fields import EmailAddress, Line, Password
 from webapp.password_choice import check_choice
 from webapp.revocations import tell_ended, tell_ended_of
@@ -166,7 +166,6 @@ class Refreshing(MethodView):
 class SigningOut(MethodView):
     @signed_in
     @blueprint.response(200, Done)
-    @blueprint.doc(**SIGNED_IN)
     def post(self) -> Response:
         """End this session: its access and refresh tokens are refused from now on."""
         session_id, now = me().session_id, the_core().clock()
@@ -184,7 +183,6 @@ class SigningOut(MethodView):
 class Me(MethodView):
     @signed_in
     @blueprint.response(200, envelope(User))
-    @blueprint.doc(**SIGNED_IN)
     def get(self) -> dict[str, object]:
         """The own profile."""
         user_id = me().user_id
@@ -193,7 +191,6 @@ class Me(MethodView):
     @signed_in
     @blueprint.arguments(Profile)
     @blueprint.response(200, envelope(User))
-    @blueprint.doc(**SIGNED_IN)
     def patch(self, body: dict[str, Any]) -> dict[str, object]:
         """Change the own name."""
         user_id = me().user_id
@@ -205,7 +202,6 @@ class Me(MethodView):
 
     @signed_in
     @blueprint.response(200, Done)
-    @blueprint.doc(**SIGNED_IN)
     def delete(self) -> dict[str, object]:
         """Close the account. Its ledger stays, without a person behind it."""
         user_id, now = me().user_id, the_core().clock()
@@ -222,7 +218,6 @@ class MyPassword(MethodView):
     @signed_in
     @blueprint.arguments(PasswordChange)
     @blueprint.response(200, Done)
-    @blueprint.doc(**SIGNED_IN)
     def post(self, body: dict[str, Any]) -> Response:
         """Change the password; every other session ends."""
         core, now, identity = the_core(), the_core().clock(), me()

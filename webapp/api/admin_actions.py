@@ -9,7 +9,7 @@ from trading.queries.admin_actions import admin_actions
 from trading.rules.admin_actions import OPERATOR_LENGTH_MAX, TARGET_LENGTH_MAX, ActionKind
 from webapp.authentication import admin_only
 from webapp.core import the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.fields import IdCursor, KoreanDay, Line
 from webapp.schemas import PageArguments, page, success
 
@@ -56,7 +56,6 @@ class AdminActions(MethodView):
     @admin_only
     @blueprint.arguments(AdminActionFilters, location="query")
     @blueprint.response(200, page(AdminAction))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """What administrators did by requests and operators by commands, newest first."""
         return success(the_core().database.read(lambda session: admin_actions(session, **filters)))

@@ -24,7 +24,7 @@ from webapp.api.analytics_schemas import (
 from webapp.api.periods import days_of
 from webapp.authentication import me, signed_in
 from webapp.core import the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.schemas import envelope, success
 
 blueprint = make_blueprint("Analytics", "매매 통계, 실현 손익, 수익률")
@@ -56,7 +56,6 @@ class TradingStatistics(MethodView):
     @signed_in
     @blueprint.arguments(StatisticsQuery, location="query")
     @blueprint.response(200, envelope(Statistics))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, query: dict[str, Any]) -> dict[str, object]:
         """Own trades by day, week or month: turnover, costs, win rate, wins and losses, holding times."""
         user_id = me().user_id
@@ -98,7 +97,6 @@ class RealizedProfitLoss(MethodView):
     @signed_in
     @blueprint.arguments(RealizedProfitQuery, location="query")
     @blueprint.response(200, envelope(RealizedProfits))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, query: dict[str, Any]) -> dict[str, object]:
         """What own sales earned, by day, month, year or stock, with the totals of the period."""
         user_id = me().user_id
@@ -122,7 +120,6 @@ class TradingPerformance(MethodView):
     @signed_in
     @blueprint.arguments(PerformanceQuery, location="query")
     @blueprint.response(200, envelope(PerformanceFigures))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, period: dict[str, Any]) -> dict[str, object]:
         """Own return with deposits and withdrawals taken out, its risk, and KOSPI beside it, over recorded days."""
         core, user_id, days = the_core(), me().user_id, days_of(**period)

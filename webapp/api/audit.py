@@ -19,7 +19,7 @@ from trading.services.admin_actions import is_recorded, record
 from webapp.admin_log import requested
 from webapp.authentication import admin_only, me
 from webapp.core import the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.fields import Line
 from webapp.schemas import envelope, success
 from webapp.writing import Answer, write
@@ -98,7 +98,6 @@ class AccountResumeAnswer(Schema):
 class Audit(MethodView):
     @admin_only
     @blueprint.response(200, envelope(AuditState))
-    @blueprint.doc(**SIGNED_IN)
     def get(self) -> dict[str, object]:
         """How the audit stands: its last look, what it has still to look at, the breaches that nobody has resolved, and the halted accounts."""
         core = the_core()
@@ -112,7 +111,6 @@ class HaltingAccount(MethodView):
     @admin_only
     @blueprint.arguments(AccountHaltRequest)
     @blueprint.response(200, envelope(AccountHalt))
-    @blueprint.doc(**SIGNED_IN)
     def post(self, body: dict[str, Any], user_id: UUID) -> Response:
         """Halt one account: no new orders, amendments, fills, withdrawals and refunds. A halt that is running stands as it is."""
         now, by, halt_id = the_core().clock(), me().user_id, new_id()
@@ -146,7 +144,6 @@ class ResumingAccount(MethodView):
     @admin_only
     @blueprint.arguments(AccountResumeRequest)
     @blueprint.response(200, AccountResumeAnswer)
-    @blueprint.doc(**SIGNED_IN)
     def post(self, body: dict[str, Any], user_id: UUID) -> Response:
         """Let one account trade again, and resolve what the audit found of it. Its next look halts it once more if it is still not sound. Without a
         halt there is nothing to do, and ``data`` is null."""

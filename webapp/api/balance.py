@@ -15,7 +15,7 @@ from trading.services.cash import deposit, withdraw
 from webapp.api.transactions import Transaction, TransactionFilters
 from webapp.authentication import me, signed_in
 from webapp.core import the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.fields import Whole
 from webapp.schemas import envelope, success
 from webapp.valuation import my_summary
@@ -84,7 +84,6 @@ class Movements(Schema):
 class MyBalance(MethodView):
     @signed_in
     @blueprint.response(200, envelope(Balance))
-    @blueprint.doc(**SIGNED_IN)
     def get(self) -> dict[str, object]:
         """Cash, what is reserved of it, and total assets at live prices."""
         return success(my_summary())
@@ -95,7 +94,6 @@ class History(MethodView):
     @signed_in
     @blueprint.arguments(TransactionFilters, location="query")
     @blueprint.response(200, envelope(Movements))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Every movement of cash, newest first, each with the balance before and after, and whether the chain holds."""
         user_id = me().user_id
@@ -116,7 +114,6 @@ class Depositing(MethodView):
     @signed_in
     @blueprint.arguments(Amount)
     @blueprint.response(201, envelope(Transaction))
-    @blueprint.doc(**SIGNED_IN)
     def post(self, body: dict[str, Any]) -> Response:
         """Add virtual cash."""
         return _move(deposit, body["amount"], "입금되었습니다.")
@@ -127,7 +124,6 @@ class Withdrawing(MethodView):
     @signed_in
     @blueprint.arguments(Amount)
     @blueprint.response(201, envelope(Transaction))
-    @blueprint.doc(**SIGNED_IN)
     def post(self, body: dict[str, Any]) -> Response:
         """Take virtual cash out of what is available."""
         return _move(withdraw, body["amount"], "출금되었습니다.")

@@ -31,7 +31,7 @@ from webapp.api.order_words import CHARGES, ENDINGS, REASONS, RULES
 from webapp.api.periods import PeriodOfStock, days_of
 from webapp.authentication import me, signed_in
 from webapp.core import the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.schemas import envelope, success
 
 blueprint = make_blueprint("Order insights", "주문 미리 보기, 설명, 집계")
@@ -131,7 +131,6 @@ class Previewing(MethodView):
     @signed_in
     @blueprint.arguments(OrderRequest)
     @blueprint.response(200, envelope(Preview))
-    @blueprint.doc(**SIGNED_IN)
     def post(self, body: dict[str, Any]) -> dict[str, object]:
         """What an order would come to, by the same checks and refusals. Nothing is stored, reserved or kept under a key."""
         core, now = the_core(), the_core().clock()
@@ -149,7 +148,6 @@ class Previewing(MethodView):
 class Explaining(MethodView):
     @signed_in
     @blueprint.response(200, envelope(OrderExplanation))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, order_id: UUID) -> dict[str, object]:
         """Why an own order was filled as it was, what it still waits for, or how it ended."""
         core, now, user_id = the_core(), the_core().clock(), me().user_id
@@ -176,7 +174,6 @@ class Summary(MethodView):
     @signed_in
     @blueprint.arguments(PeriodOfStock, location="query")
     @blueprint.response(200, envelope(OrderSummary))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, period: dict[str, Any]) -> dict[str, object]:
         """Own orders of a period, today where none is given, counted by status, and what they came to by side."""
         core, user_id = the_core(), me().user_id

@@ -31,7 +31,7 @@ from webapp.api.order_schemas import (
 )
 from webapp.authentication import me, signed_in
 from webapp.core import the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.schemas import envelope, page, success
 from webapp.writing import Answer, made, was_done, write
 
@@ -49,7 +49,6 @@ class Orders(MethodView):
     @signed_in
     @blueprint.arguments(OrderRequest)
     @blueprint.response(201, envelope(Order))
-    @blueprint.doc(**SIGNED_IN)
     def post(self, body: dict[str, Any]) -> Response:
         """Place an order. It is accepted at once and filled by a worker, when the market is there."""
         core, now, user_id = the_core(), the_core().clock(), me().user_id
@@ -93,7 +92,6 @@ class Orders(MethodView):
     @signed_in
     @blueprint.arguments(OrderFilters, location="query")
     @blueprint.response(200, page(Order))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Own orders with their executions, newest first."""
         user_id = me().user_id
@@ -106,7 +104,6 @@ class Orders(MethodView):
     @signed_in
     @blueprint.arguments(NoFilters, location="query", unknown=RAISE)
     @blueprint.response(200, envelope(Cancelled))
-    @blueprint.doc(**SIGNED_IN)
     def delete(self, _none: dict[str, Any]) -> Response:
         """Cancel every open order of one's own; what was filled of them stays filled."""
         now, user_id = the_core().clock(), me().user_id
@@ -140,7 +137,6 @@ class Orders(MethodView):
 class OneOrder(MethodView):
     @signed_in
     @blueprint.response(200, envelope(Order))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, order_id: UUID) -> dict[str, object]:
         """One own order with its executions."""
         user_id = me().user_id
@@ -153,7 +149,6 @@ class OneOrder(MethodView):
     @signed_in
     @blueprint.arguments(Amendment)
     @blueprint.response(200, envelope(Order))
-    @blueprint.doc(**SIGNED_IN)
     def patch(self, body: dict[str, Any], order_id: UUID) -> Response:
         """Amend the price or the quantity of an open limit order. A new price or more shares put it behind the others at its price."""
         core, now = the_core(), the_core().clock()
@@ -176,7 +171,6 @@ class OneOrder(MethodView):
 
     @signed_in
     @blueprint.response(200, envelope(Order))
-    @blueprint.doc(**SIGNED_IN)
     def delete(self, order_id: UUID) -> Response:
         """Cancel an open order. One that was filled first is 409, with what was filled of it."""
         now, user_id = the_core().clock(), me().user_id

@@ -33,7 +33,7 @@ from webapp.api.payment_schemas import (
 )
 from webapp.authentication import me, signed_in
 from webapp.core import PREFIX, the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.problems import problem
 from webapp.schemas import Done, Problem, envelope, page, success
 from webapp.writing import Answer, write
@@ -63,7 +63,6 @@ class Preparing(MethodView):
     @blueprint.alt_response(
         503, schema=Problem, content_type=MIMETYPE, description="payment-service-unavailable"
     )
-    @blueprint.doc(**SIGNED_IN)
     def post(self, body: dict[str, Any]) -> Response:
         """결제 준비: 금액을 저장하고 포트원에 고정합니다. 답을 그대로 결제창에 넘겨 주세요."""
         core, user_id, payment_id = the_core(), me().user_id, new_id()
@@ -110,7 +109,6 @@ class Completing(MethodView):
     @blueprint.alt_response(
         404, schema=Problem, content_type=MIMETYPE, description="payment-not-found"
     )
-    @blueprint.doc(**SIGNED_IN)
     def post(self, body: dict[str, Any]) -> Response:
         """결제 확인 요청: 결제창의 결과와 관계없이 서버가 포트원에 조회합니다. 결과는 GET /payments/{payment_id}로 확인해 주세요."""
         core, user_id = the_core(), me().user_id
@@ -182,7 +180,6 @@ class Payments(MethodView):
     @signed_in
     @blueprint.arguments(PaymentFilters, location="query")
     @blueprint.response(200, page(PaymentShort))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """내 결제 목록: 최근 것부터."""
         user_id = me().user_id
@@ -200,7 +197,6 @@ class OnePayment(MethodView):
     @blueprint.alt_response(
         404, schema=Problem, content_type=MIMETYPE, description="payment-not-found"
     )
-    @blueprint.doc(**SIGNED_IN)
     def get(self, payment_id: str) -> dict[str, object]:
         """내 결제 한 건: 취소와 환불 내역을 포함합니다."""
         user_id, identifier = me().user_id, _id(payment_id)
@@ -225,7 +221,6 @@ class Refunding(MethodView):
         content_type=MIMETYPE,
         description="payment-not-refundable, refund-exceeds-payment, insufficient-cash, account-overdrawn",
     )
-    @blueprint.doc(**SIGNED_IN)
     def post(self, body: dict[str, Any], payment_id: str) -> Response:
         """환불 요청: 금액을 묶어 두고 포트원에 취소를 요청합니다. 금액이 없으면 남은 전액을 환불합니다."""
         core, user_id, now, refund_id = the_core(), me().user_id, the_core().clock(), new_id()

@@ -15,7 +15,7 @@ from trading.rules.stock_codes import product_code
 from webapp.api.periods import KnownPeriod
 from webapp.authentication import me, signed_in
 from webapp.core import the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.schemas import envelope, page, success
 from webapp.valuation import my_holdings, my_rows, my_summary, valued
 
@@ -145,7 +145,6 @@ class History(Schema):
 class Portfolio(MethodView):
     @signed_in
     @blueprint.response(200, page(Holding))
-    @blueprint.doc(**SIGNED_IN)
     def get(self) -> dict[str, object]:
         """All holdings, by stock code."""
         return success(Page(my_holdings(), None))
@@ -155,7 +154,6 @@ class Portfolio(MethodView):
 class PortfolioSummary(MethodView):
     @signed_in
     @blueprint.response(200, envelope(Summary))
-    @blueprint.doc(**SIGNED_IN)
     def get(self) -> dict[str, object]:
         """Totals of cash and holdings, today's change, and the weights of the sectors."""
         return success(my_summary())
@@ -165,7 +163,6 @@ class PortfolioSummary(MethodView):
 class ClosedHoldings(MethodView):
     @signed_in
     @blueprint.response(200, page(ClosedHolding))
-    @blueprint.doc(**SIGNED_IN)
     def get(self) -> dict[str, object]:
         """Stocks that were sold out, with what they earned, the last one first."""
         user_id = me().user_id
@@ -178,7 +175,6 @@ class PortfolioHistory(MethodView):
     @signed_in
     @blueprint.arguments(HistoryPeriod, location="query")
     @blueprint.response(200, envelope(History))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, period: dict[str, date | None]) -> dict[str, object]:
         """What the account was worth at the end of each trading day, oldest first, and so far today."""
         core = the_core()
@@ -217,7 +213,6 @@ def _history(first: date, last: date, today: date, now: datetime) -> tuple[DayRe
 class OneHolding(MethodView):
     @signed_in
     @blueprint.response(200, envelope(Holding))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, stock_code: str) -> dict[str, object]:
         """One holding."""
         code = product_code(stock_code)

@@ -16,7 +16,7 @@ from trading.rules.errors import StockNotFound
 from trading.rules.stock_codes import product_code
 from webapp.authentication import signed_in
 from webapp.core import the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.fields import StockCode
 from webapp.problems import problem
 from webapp.schemas import envelope, success
@@ -121,7 +121,6 @@ _REASONS = {
 class OneQuote(MethodView):
     @signed_in
     @blueprint.response(200, envelope(Quote))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, stock_code: str) -> dict[str, object]:
         """The last tick of a stock; 404 when none was ever seen."""
         code = product_code(stock_code)
@@ -136,7 +135,6 @@ class SeveralQuotes(MethodView):
     @signed_in
     @blueprint.arguments(Several, location="query")
     @blueprint.response(200, envelope(Quotes))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, arguments: dict[str, Any]) -> dict[str, object]:
         """The last ticks of several stocks; those without one are listed as unknown."""
         codes = list(dict.fromkeys(arguments["stock_codes"]))
@@ -153,7 +151,6 @@ class SeveralQuotes(MethodView):
 class EveryQuote(MethodView):
     @signed_in
     @blueprint.response(200, envelope(AllQuotes))
-    @blueprint.doc(**SIGNED_IN)
     def get(self) -> dict[str, object]:
         """The last ticks of all stocks that have one, by code."""
         ticks, now = the_core().quotes.all_ticks(), the_core().clock()

@@ -22,7 +22,7 @@ from trading.rules.admin_actions import ActionKind
 from webapp.admin_log import conclude, intend, requested
 from webapp.authentication import admin_only, me
 from webapp.core import the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.problems import CODES, problem, problem_as
 from webapp.schemas import envelope, success
 
@@ -101,7 +101,6 @@ class Subscribing(MethodView):
     @admin_only
     @blueprint.arguments(OneTopic, location="query")
     @blueprint.response(200, envelope(Outcome))
-    @blueprint.doc(**SIGNED_IN)
     def post(self, arguments: dict[str, Any]) -> dict[str, object] | Response:
         """Subscribe to a stock's trades. 200 when the feed has confirmed it (``subscribed``), had before (``already-subscribed``), or is away and will
         be asked when it is back (``pending``)."""
@@ -113,7 +112,6 @@ class Unsubscribing(MethodView):
     @admin_only
     @blueprint.arguments(OneTopic, location="query")
     @blueprint.response(200, envelope(Outcome))
-    @blueprint.doc(**SIGNED_IN)
     def delete(self, arguments: dict[str, Any]) -> dict[str, object] | Response:
         """Withdraw what an administrator subscribed to. What the product itself wants stays subscribed (``still-subscribed``, with its ``source``)."""
         return _about_topic(CommandType.UNSUBSCRIBE, arguments["topic"])
@@ -123,7 +121,6 @@ class Unsubscribing(MethodView):
 class ListOfSubscriptions(MethodView):
     @admin_only
     @blueprint.response(200, envelope(Subscriptions))
-    @blueprint.doc(**SIGNED_IN)
     def get(self) -> dict[str, object] | Response:
         """What the relayer follows, by its own word: each destination with its source and state."""
         command = Command.new(CommandType.GET_SUBSCRIPTIONS)
@@ -139,7 +136,6 @@ class ListOfSubscriptions(MethodView):
 class Reconnecting(MethodView):
     @admin_only
     @blueprint.response(200, envelope(Reconnection))
-    @blueprint.doc(**SIGNED_IN)
     def post(self) -> dict[str, object] | Response:
         """Have the relayer leave its connection to the feed and make a new one, with all subscriptions."""
         command = Command.new(CommandType.RECONNECT)

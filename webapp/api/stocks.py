@@ -34,7 +34,7 @@ from webapp.api.stock_schemas import (
 )
 from webapp.authentication import signed_in
 from webapp.core import the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.schemas import envelope, success
 
 blueprint = make_blueprint("Stocks", "종목과 시세")
@@ -45,7 +45,6 @@ class TheSearch(MethodView):
     @signed_in
     @blueprint.arguments(Search, location="query")
     @blueprint.response(200, envelope(Found))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, arguments: dict[str, Any]) -> dict[str, object]:
         """Stocks by name, initial consonants (ㅅㅅㅈㅈ), English name or code, the best first."""
         return success(
@@ -57,7 +56,6 @@ class TheSearch(MethodView):
 class TheIndices(MethodView):
     @signed_in
     @blueprint.response(200, envelope(Indices))
-    @blueprint.doc(**SIGNED_IN)
     def get(self) -> dict[str, object]:
         """KOSPI and KOSDAQ today."""
         found = the_core().market_data.indices()
@@ -73,7 +71,6 @@ class TheIndices(MethodView):
 class TheExchangeRate(MethodView):
     @signed_in
     @blueprint.response(200, envelope(ExchangeRate))
-    @blueprint.doc(**SIGNED_IN)
     def get(self) -> dict[str, object]:
         """Won for one US dollar."""
         looked = the_core().market_data.exchange_rate()
@@ -95,7 +92,6 @@ class TheRankings(MethodView):
     @signed_in
     @blueprint.arguments(RankingWanted, location="query")
     @blueprint.response(200, envelope(Rankings))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, arguments: dict[str, Any]) -> dict[str, object]:
         """The most traded Korean stocks of today, by Toss's count, with our own last prices."""
         core = the_core()
@@ -116,7 +112,6 @@ class TheRankings(MethodView):
 class OneStock(MethodView):
     @signed_in
     @blueprint.response(200, envelope(Stock))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, stock_code: str) -> dict[str, object]:
         """A stock's master data with its last price, which is null while nobody tells one."""
         stock = _stock(stock_code)
@@ -133,7 +128,6 @@ class OneStock(MethodView):
 class OnePrice(MethodView):
     @signed_in
     @blueprint.response(200, envelope(Price))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, stock_code: str) -> dict[str, object]:
         """A stock's price: our own last tick while it is fresh, else Toss's word, else the last that is known."""
         return success(_price(_stock(stock_code)))
@@ -144,7 +138,6 @@ class TheCandles(MethodView):
     @signed_in
     @blueprint.arguments(CandlesWanted, location="query")
     @blueprint.response(200, envelope(Candles))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, arguments: dict[str, Any], stock_code: str) -> dict[str, object]:
         """A stock's chart, newest first: Toss's, or while it is away what was put together from our own ticks."""
         stock = _stock(stock_code)
@@ -159,7 +152,6 @@ class TheCandles(MethodView):
 class TheOrderBook(MethodView):
     @signed_in
     @blueprint.response(200, envelope(OrderBook))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, stock_code: str) -> dict[str, object]:
         """A stock's best offers and bids on KRX."""
         stock = _stock(stock_code)
@@ -181,7 +173,6 @@ class TheTrades(MethodView):
     @signed_in
     @blueprint.arguments(TradesWanted, location="query")
     @blueprint.response(200, envelope(MarketTrades))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, arguments: dict[str, int], stock_code: str) -> dict[str, object]:
         """A stock's last trades on KRX, newest first."""
         stock = _stock(stock_code)

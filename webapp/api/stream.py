@@ -12,7 +12,7 @@ from trading.rules.errors import TooManyStreams
 from trading.rules.problems import MIMETYPE
 from webapp.authentication import bearer, signed_in
 from webapp.core import the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.fields import StockCode
 from webapp.push_stream import Peer, PushStream
 from webapp.schemas import Problem
@@ -52,7 +52,6 @@ class Stream(MethodView):
     @blueprint.alt_response(
         503, schema=Problem, content_type=MIMETYPE, description="too-many-streams"
     )
-    @blueprint.doc(**SIGNED_IN)
     def get(self, arguments: dict[str, Any]) -> Response:
         """Ticks of these stocks and own account events, as they happen; ``Last-Event-ID`` resumes."""
         last_event_id = event_id_of(

@@ -16,7 +16,7 @@ from trading.services.halts import halt, resume, running_halt
 from webapp.admin_log import requested
 from webapp.authentication import admin_only, me
 from webapp.core import the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.fields import Line
 from webapp.schemas import envelope
 from webapp.writing import Answer, write
@@ -57,7 +57,6 @@ class Halting(MethodView):
     @admin_only
     @blueprint.arguments(HaltRequest)
     @blueprint.response(200, envelope(Halt))
-    @blueprint.doc(**SIGNED_IN)
     def post(self, body: dict[str, Any]) -> Response:
         """Stop accepting, amending and filling orders. Open orders survive and can be cancelled. A halt that is running stands as it is."""
         now, by, halt_id = the_core().clock(), me().user_id, new_id()
@@ -85,7 +84,6 @@ class Halting(MethodView):
 class Resuming(MethodView):
     @admin_only
     @blueprint.response(200, ResumeAnswer)
-    @blueprint.doc(**SIGNED_IN)
     def post(self) -> Response:
         """Let trading go on. Without a halt there is nothing to do, and ``data`` is null."""
         now, by = the_core().clock(), me().user_id

@@ -15,7 +15,7 @@ from trading.rules.records import TransactionRecord
 from webapp import ledger_csv
 from webapp.authentication import me, signed_in
 from webapp.core import the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.fields import KoreanDay, SequenceCursor, StockCode
 from webapp.schemas import PageArguments, envelope, page, success
 
@@ -69,7 +69,6 @@ class Transactions(MethodView):
     @blueprint.arguments(TransactionFilters, location="query")
     @blueprint.response(200, page(Transaction))
     @blueprint.doc(
-        **SIGNED_IN,
         responses={
             200: {
                 "content": {ledger_csv.MEDIA_TYPE: {"schema": {"type": "string"}, "example": _CSV}}
@@ -105,7 +104,6 @@ def _as_csv(filters: dict[str, Any]) -> Response:
 class OneTransaction(MethodView):
     @signed_in
     @blueprint.response(200, envelope(Transaction))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, transaction_id: UUID) -> dict[str, object]:
         """One own Transaction."""
         user_id = me().user_id

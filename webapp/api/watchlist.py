@@ -53,7 +53,7 @@ from webapp.api.watchlist_schemas import (
 )
 from webapp.authentication import me, signed_in
 from webapp.core import the_core
-from webapp.documentation import SIGNED_IN, make_blueprint
+from webapp.documentation import make_blueprint
 from webapp.schemas import Done, envelope, page, success
 from webapp.writing import Answer, write
 
@@ -74,7 +74,6 @@ _ORDERED = "관심 종목의 순서를 변경했습니다."
 class Directories(MethodView):
     @signed_in
     @blueprint.response(200, page(WatchlistDirectory))
-    @blueprint.doc(**SIGNED_IN)
     def get(self) -> dict[str, object]:
         """All of one's directories, in their order."""
         user_id = me().user_id
@@ -85,7 +84,6 @@ class Directories(MethodView):
     @signed_in
     @blueprint.arguments(WatchlistDirectoryRequest)
     @blueprint.response(201, envelope(WatchlistDirectory))
-    @blueprint.doc(**SIGNED_IN)
     def post(self, body: dict[str, Any]) -> Response:
         """Open a directory behind the others. A name is used once."""
         core, now, mine = the_core(), the_core().clock(), _mine(directory_id=new_id())
@@ -106,7 +104,6 @@ class Directories(MethodView):
 class OneDirectory(MethodView):
     @signed_in
     @blueprint.response(200, envelope(WatchlistDirectory))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, directory_id: UUID) -> dict[str, object]:
         """One directory. Its stocks are in GET /watchlist?directory_id=."""
         mine = _mine(directory_id=directory_id)
@@ -115,7 +112,6 @@ class OneDirectory(MethodView):
     @signed_in
     @blueprint.arguments(WatchlistDirectoryChange)
     @blueprint.response(200, envelope(WatchlistDirectory))
-    @blueprint.doc(**SIGNED_IN)
     def patch(self, body: dict[str, Any], directory_id: UUID) -> Response:
         """Rename a directory, or move it to another place."""
         now, mine = the_core().clock(), _mine(directory_id=directory_id)
@@ -129,7 +125,6 @@ class OneDirectory(MethodView):
     @signed_in
     @blueprint.arguments(DirectoryRemoval, location="query", unknown=RAISE)
     @blueprint.response(200, Done)
-    @blueprint.doc(**SIGNED_IN)
     def delete(self, options: dict[str, Any], directory_id: UUID) -> Response:
         """Delete a directory: an empty one, or with force=true also its stocks and their alerts. The default one stays."""
         now, mine = the_core().clock(), _mine(directory_id=directory_id)
@@ -146,7 +141,6 @@ class Watchlist(MethodView):
     @signed_in
     @blueprint.arguments(ItemFilters, location="query")
     @blueprint.response(200, page(WatchlistItem))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Watched stocks beside their last trades, in the order of the directories and in them; or those of one directory."""
         core, user_id = the_core(), me().user_id
@@ -164,7 +158,6 @@ class Watchlist(MethodView):
     @signed_in
     @blueprint.arguments(WatchlistItemRequest)
     @blueprint.response(201, envelope(WatchlistItem))
-    @blueprint.doc(**SIGNED_IN)
     def post(self, body: dict[str, Any]) -> Response:
         """Watch a stock. A directory has it once."""
         core, now, mine = the_core(), the_core().clock(), _mine(item_id=new_id())
@@ -196,7 +189,6 @@ class Watchlist(MethodView):
 class OneItem(MethodView):
     @signed_in
     @blueprint.response(200, envelope(WatchlistItem))
-    @blueprint.doc(**SIGNED_IN)
     def get(self, item_id: UUID) -> dict[str, object]:
         """One watched stock."""
         core, user_id = the_core(), me().user_id
@@ -209,7 +201,6 @@ class OneItem(MethodView):
     @signed_in
     @blueprint.arguments(WatchlistItemChange)
     @blueprint.response(200, envelope(WatchlistItem))
-    @blueprint.doc(**SIGNED_IN)
     def patch(self, body: dict[str, Any], item_id: UUID) -> Response:
         """Change the memo or the prices, arm what has fired, or move the stock to the end of another directory."""
         core, now, mine = the_core(), the_core().clock(), _mine(item_id=item_id)
@@ -229,7 +220,6 @@ class OneItem(MethodView):
 
     @signed_in
     @blueprint.response(200, Done)
-    @blueprint.doc(**SIGNED_IN)
     def delete(self, item_id: UUID) -> Response:
         """No longer watch a stock; its alerts go too."""
         now, mine = the_core().clock(), _mine(item_id=item_id)
@@ -246,7 +236,6 @@ class Order(MethodView):
     @signed_in
     @blueprint.arguments(WatchlistOrder)
     @blueprint.response(200, envelope(WatchlistOrder))
-    @blueprint.doc(**SIGNED_IN)
     def put(self, body: dict[str, Any]) -> Response:
         """Put a directory's stocks into order. All of them are named, so that what was added meanwhile is not lost sight of."""
         now, user_id = the_core().clock(), me().user_id
