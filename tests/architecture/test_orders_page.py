@@ -2,14 +2,14 @@
 
 from launcher.plan import ROOT
 from trading.rules.fills import FillRule
-from trading.rules.orders import EndReason, state_diagram
+from trading.rules.orders import ORDER_TRANSITIONS, EndReason
 
 PAGE = (ROOT / "docs" / "orders.md").read_text(encoding="utf-8")
 
 
 def test_the_diagram_is_that_of_the_state_table() -> None:
-    """Print ``trading.rules.orders.state_diagram()`` into the page when the table changes."""
-    assert f"```mermaid\n{state_diagram()}\n```" in PAGE
+    """Print ``ORDER_TRANSITIONS.diagram()`` into the page when the table changes."""
+    assert f"```mermaid\n{ORDER_TRANSITIONS.diagram()}\n```" in PAGE
 
 
 def test_every_rule_and_every_reason_is_explained() -> None:

@@ -6,22 +6,22 @@ from sandbox.portone.faults import Faults, Mailing, Rule, Tampering, WebhookFaul
 from sandbox.portone.payments import MOVES
 from sandbox.portone.rest import API_SECRET
 from trading.gateways.portone.webhooks import WebhookFault
-from trading.rules.payments import refunds
 from trading.rules.payments.alerts import AlertKind
 from trading.rules.payments.decisions import DECISIONS, Finding
-from trading.rules.payments.states import PaymentStatus, state_diagram
+from trading.rules.payments.refunds import REFUND_TRANSITIONS, RefundFailure
+from trading.rules.payments.states import PAYMENT_TRANSITIONS, PaymentStatus
 
 PAGE = (ROOT / "docs" / "payments.md").read_text(encoding="utf-8")
 
 
 def test_the_diagram_is_that_of_the_state_table() -> None:
-    """Print ``trading.rules.payments.states.state_diagram()`` into the page when the table changes."""
-    assert f"```mermaid\n{state_diagram()}\n```" in PAGE
+    """Print ``PAYMENT_TRANSITIONS.diagram()`` into the page when the table changes."""
+    assert f"```mermaid\n{PAYMENT_TRANSITIONS.diagram()}\n```" in PAGE
 
 
 def test_the_diagram_of_refunds_is_that_of_their_table() -> None:
-    """Print ``trading.rules.payments.refunds.state_diagram()`` into the page when the table changes."""
-    assert f"```mermaid\n{refunds.state_diagram()}\n```" in PAGE
+    """Print ``REFUND_TRANSITIONS.diagram()`` into the page when the table changes."""
+    assert f"```mermaid\n{REFUND_TRANSITIONS.diagram()}\n```" in PAGE
 
 
 def test_the_decisions_are_those_of_the_table() -> None:
@@ -44,7 +44,7 @@ def test_every_word_that_somebody_may_meet_is_explained() -> None:
     words = {
         *WebhookFault,
         *AlertKind,
-        *refunds.RefundFailure,
+        *RefundFailure,
         *(move for _, move in MOVES),
         *DEEDS,
         *Mailing,

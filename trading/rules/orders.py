@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from trading.rules.fees import cost_of_buying
 from trading.rules.money import raised_by_basis_points
+from trading.rules.transitions import Transitions
 
 
 class Side(StrEnum):
@@ -38,7 +39,7 @@ class OrderStatus(StrEnum):
 
     @property
     def is_open(self) -> bool:
-        return any(status is self for status, _event in MACHINE)
+        return not ORDER_TRANSITIONS.is_final(self)
 
 
 class OrderEvent(StrEnum):
@@ -62,46 +63,31 @@ class EndReason(StrEnum):
     ACCOUNT_OVERDRAWN = "account-overdrawn"
 
 
-# The whole life of an order: which event leads from which state to which. What is not here can't happen.
-MACHINE: dict[tuple[OrderStatus, OrderEvent], OrderStatus] = {
-    (OrderStatus.PENDING, OrderEvent.FILL_IN_PART): OrderStatus.PARTIALLY_FILLED,
-    (OrderStatus.PENDING, OrderEvent.FILL): OrderStatus.FILLED,
-    (OrderStatus.PENDING, OrderEvent.CANCEL): OrderStatus.CANCELLED,
-    (OrderStatus.PENDING, OrderEvent.REJECT): OrderStatus.REJECTED,
-    (OrderStatus.PENDING, OrderEvent.EXPIRE): OrderStatus.EXPIRED,
-    (OrderStatus.PARTIALLY_FILLED, OrderEvent.FILL_IN_PART): OrderStatus.PARTIALLY_FILLED,
-    (OrderStatus.PARTIALLY_FILLED, OrderEvent.FILL): OrderStatus.FILLED,
-    (OrderStatus.PARTIALLY_FILLED, OrderEvent.CANCEL): OrderStatus.CANCELLED,
-    (OrderStatus.PARTIALLY_FILLED, OrderEvent.EXPIRE): OrderStatus.EXPIRED,
-}
+ORDER_TRANSITIONS = Transitions(
+    {
+        (OrderStatus.PENDING, OrderEvent.FILL_IN_PART): OrderStatus.PARTIALLY_FILLED,
+        (OrderStatus.PENDING, OrderEvent.FILL): OrderStatus.FILLED,
+        (OrderStatus.PENDING, OrderEvent.CANCEL): OrderStatus.CANCELLED,
+        (OrderStatus.PENDING, OrderEvent.REJECT): OrderStatus.REJECTED,
+        (OrderStatus.PENDING, OrderEvent.EXPIRE): OrderStatus.EXPIRED,
+        (OrderStatus.PARTIALLY_FILLED, OrderEvent.FILL_IN_PART): OrderStatus.PARTIALLY_FILLED,
+        (OrderStatus.PARTIALLY_FILLED, OrderEvent.FILL): OrderStatus.FILLED,
+        (OrderStatus.PARTIALLY_FILLED, OrderEvent.CANCEL): OrderStatus.CANCELLED,
+        (OrderStatus.PARTIALLY_FILLED, OrderEvent.EXPIRE): OrderStatus.EXPIRED,
+    },
+    initial=OrderStatus.PENDING,
+    created_by="accept",
+)
 
 OPEN_STATUSES = tuple(status for status in OrderStatus if status.is_open)
-
-
-class ImpossibleTransition(Exception):
-    """An event that the state of the order does not know: a fault of ours, never a refusal."""
-
-
-def status_after(status: OrderStatus, event: OrderEvent) -> OrderStatus:
-    """The state to which ``event`` leads from ``status``. ImpossibleTransition where the table has none."""
-    try:
-        return MACHINE[status, event]
-    except KeyError:
-        raise ImpossibleTransition(f"{event} of an order that is {status}") from None
 
 
 def status_after_fill(status: OrderStatus, *, ordered: int, executed: int) -> OrderStatus:
     """The state of an open order of ``ordered`` shares once ``executed`` of them are filled."""
     if not 0 < executed <= ordered:
         raise ValueError("A fill executes at least one share and never more than were ordered.")
-    return status_after(status, OrderEvent.FILL if executed == ordered else OrderEvent.FILL_IN_PART)
-
-
-def state_diagram() -> str:
-    """The table as a Mermaid state diagram, for the documentation."""
-    arrows = [f"    {before} --> {after}: {event}" for (before, event), after in MACHINE.items()]
-    finals = [f"    {status} --> [*]" for status in OrderStatus if not status.is_open]
-    return "\n".join(["stateDiagram-v2", "    [*] --> PENDING: accept", *arrows, *finals])
+    event = OrderEvent.FILL if executed == ordered else OrderEvent.FILL_IN_PART
+    return ORDER_TRANSITIONS.after(status, event)
 
 
 def collared_price(last_price: int, collar_bp: int) -> int:

@@ -15,11 +15,11 @@ from trading.database.types import Id
 from trading.rules.errors import OrderNotFound, OrderNotOpen
 from trading.rules.orders import (
     OPEN_STATUSES,
+    ORDER_TRANSITIONS,
     EndReason,
     OrderEvent,
     OrderStatus,
     Side,
-    status_after,
 )
 from trading.services.account_events import note_order
 from trading.services.ledger import Account, lock_accounts, save
@@ -194,7 +194,7 @@ def _write_orders(
 ) -> None:
     alike: defaultdict[tuple[OrderStatus, EndReason, int], list[UUID]] = defaultdict(list)
     for ending in endings:
-        status = status_after(OrderStatus(ending.order.status), ending.event)
+        status = ORDER_TRANSITIONS.after(OrderStatus(ending.order.status), ending.event)
         alike[status, ending.reason, unsettled.get(ending.order.id, 0)].append(ending.order.id)
         note_order(session, ending.order._asdict(), at=now, status=status, reason=ending.reason)
     for (status, reason, reserved_cash), ids in alike.items():

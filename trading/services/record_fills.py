@@ -13,11 +13,11 @@ from sqlalchemy.orm import Session
 from trading.database.rows import AnyRow
 from trading.database.tables import Order, OrderExecution, table_of
 from trading.rules.orders import (
+    ORDER_TRANSITIONS,
     EndReason,
     OrderEvent,
     OrderStatus,
     Side,
-    status_after,
     status_after_fill,
 )
 from trading.services.account_events import note_fill, note_order
@@ -233,7 +233,7 @@ def _end_orders(
     end_orders(session, endings, now=now, accounts=accounts)
     for ending in endings:
         decisions.over[
-            status_after(OrderStatus(ending.order.status), ending.event), ending.reason
+            ORDER_TRANSITIONS.after(OrderStatus(ending.order.status), ending.event), ending.reason
         ] += 1
 
 

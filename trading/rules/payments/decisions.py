@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from trading.rules.payments.reports import Cancellation, PortoneStatus, Report
-from trading.rules.payments.states import PaymentEvent, PaymentStatus, status_after
+from trading.rules.payments.states import PAYMENT_TRANSITIONS, PaymentEvent, PaymentStatus
 from trading.rules.payments.verification import OF_ANOTHER_PAYMENT, Mismatch, Terms, mismatches
 
 # How long after its expiry a payment is still waited for that PortOne has under way. The browser chooses how long an account is open.
@@ -251,4 +251,4 @@ def _with_reversals(decision: Decision, report: Report) -> Decision:
 
 
 def _after(payment: Payment, event: PaymentEvent) -> Payment:
-    return replace(payment, status=status_after(payment.status, event))
+    return replace(payment, status=PAYMENT_TRANSITIONS.after(payment.status, event))

@@ -5,7 +5,7 @@ from datetime import timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from trading.rules.orders import ImpossibleTransition
+from trading.rules.transitions import Transitions
 
 # PortOne keeps an idempotency key for three hours. Well before that a refund is no longer asked for again, as it might be carried out twice.
 RESEND_WITHIN = timedelta(hours=2, minutes=30)
@@ -31,15 +31,19 @@ class RefundEvent(StrEnum):
     FAIL = "fail"
 
 
-# Money that was given back is given back, so a refund that was taken as failed can still be found to have succeeded.
-MACHINE: dict[tuple[RefundStatus, RefundEvent], RefundStatus] = {
-    (RefundStatus.REQUESTED, RefundEvent.ACCEPT): RefundStatus.IN_PROGRESS,
-    (RefundStatus.REQUESTED, RefundEvent.SUCCEED): RefundStatus.SUCCEEDED,
-    (RefundStatus.REQUESTED, RefundEvent.FAIL): RefundStatus.FAILED,
-    (RefundStatus.IN_PROGRESS, RefundEvent.SUCCEED): RefundStatus.SUCCEEDED,
-    (RefundStatus.IN_PROGRESS, RefundEvent.FAIL): RefundStatus.FAILED,
-    (RefundStatus.FAILED, RefundEvent.SUCCEED): RefundStatus.SUCCEEDED,
-}
+# A refund that was recorded as failed may turn out to have succeeded.
+REFUND_TRANSITIONS = Transitions(
+    {
+        (RefundStatus.REQUESTED, RefundEvent.ACCEPT): RefundStatus.IN_PROGRESS,
+        (RefundStatus.REQUESTED, RefundEvent.SUCCEED): RefundStatus.SUCCEEDED,
+        (RefundStatus.REQUESTED, RefundEvent.FAIL): RefundStatus.FAILED,
+        (RefundStatus.IN_PROGRESS, RefundEvent.SUCCEED): RefundStatus.SUCCEEDED,
+        (RefundStatus.IN_PROGRESS, RefundEvent.FAIL): RefundStatus.FAILED,
+        (RefundStatus.FAILED, RefundEvent.SUCCEED): RefundStatus.SUCCEEDED,
+    },
+    initial=RefundStatus.REQUESTED,
+    created_by="ask",
+)
 
 # Those whose amount is set aside from the user's cash.
 OPEN_STATUSES = (RefundStatus.REQUESTED, RefundStatus.IN_PROGRESS)
@@ -76,28 +80,6 @@ _DRIFT = frozenset(
 )
 # Faults of our set-up: the same request is good once they are mended.
 _OURS = frozenset({"UNAUTHORIZED", "FORBIDDEN", "PAYMENT_NOT_FOUND"})
-
-
-def status_after(status: RefundStatus, event: RefundEvent) -> RefundStatus:
-    """The state to which ``event`` leads from ``status``. ImpossibleTransition where the table has none."""
-    try:
-        return MACHINE[status, event]
-    except KeyError:
-        raise ImpossibleTransition(f"{event} of a refund that is {status}") from None
-
-
-def state_diagram() -> str:
-    """The table as a Mermaid state diagram, for the documentation."""
-    arrows = [f"    {before} --> {after}: {event}" for (before, event), after in MACHINE.items()]
-    return "\n".join(
-        [
-            "stateDiagram-v2",
-            "    [*] --> REQUESTED: ask",
-            *arrows,
-            "    SUCCEEDED --> [*]",
-            "    FAILED --> [*]",
-        ]
-    )
 
 
 def reason_of(refund_id: UUID, words: str) -> str:

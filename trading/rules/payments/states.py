@@ -5,7 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from trading.rules.errors import ValidationFailed
-from trading.rules.orders import ImpossibleTransition
+from trading.rules.transitions import Transitions
 
 # Some payment gateways take letters and digits alone, one cuts off after 40 of them, and a path knows no dots.
 _PAYMENT_ID = re.compile(r"[a-z0-9]{32}")
@@ -41,39 +41,25 @@ class PaymentEvent(StrEnum):
     CANCEL = "cancel"
 
 
-# The whole life of a payment. Money that comes late is money, so EXPIRED ends our looking and not the payment.
-MACHINE: dict[tuple[PaymentStatus, PaymentEvent], PaymentStatus] = {
-    (PaymentStatus.PENDING, PaymentEvent.CREDIT): PaymentStatus.CREDITED,
-    (PaymentStatus.PENDING, PaymentEvent.EXPIRE): PaymentStatus.EXPIRED,
-    (PaymentStatus.PENDING, PaymentEvent.REJECT): PaymentStatus.MISMATCHED,
-    (PaymentStatus.EXPIRED, PaymentEvent.CREDIT): PaymentStatus.CREDITED,
-    (PaymentStatus.EXPIRED, PaymentEvent.REJECT): PaymentStatus.MISMATCHED,
-    (PaymentStatus.CREDITED, PaymentEvent.CANCEL_IN_PART): PaymentStatus.PARTIALLY_CANCELLED,
-    (PaymentStatus.CREDITED, PaymentEvent.CANCEL): PaymentStatus.CANCELLED,
-    (
-        PaymentStatus.PARTIALLY_CANCELLED,
-        PaymentEvent.CANCEL_IN_PART,
-    ): PaymentStatus.PARTIALLY_CANCELLED,
-    (PaymentStatus.PARTIALLY_CANCELLED, PaymentEvent.CANCEL): PaymentStatus.CANCELLED,
-}
-
-
-def status_after(status: PaymentStatus, event: PaymentEvent) -> PaymentStatus:
-    """The state to which ``event`` leads from ``status``. ImpossibleTransition where the table has none."""
-    try:
-        return MACHINE[status, event]
-    except KeyError:
-        raise ImpossibleTransition(f"{event} of a payment that is {status}") from None
-
-
-def state_diagram() -> str:
-    """The table as a Mermaid state diagram, for the documentation."""
-    arrows = [f"    {before} --> {after}: {event}" for (before, event), after in MACHINE.items()]
-    with_more_to_come = {before for before, _event in MACHINE}
-    finals = [
-        f"    {status} --> [*]" for status in PaymentStatus if status not in with_more_to_come
-    ]
-    return "\n".join(["stateDiagram-v2", "    [*] --> PENDING: prepare", *arrows, *finals])
+# Money may arrive late, so an expired payment can still be credited.
+PAYMENT_TRANSITIONS = Transitions(
+    {
+        (PaymentStatus.PENDING, PaymentEvent.CREDIT): PaymentStatus.CREDITED,
+        (PaymentStatus.PENDING, PaymentEvent.EXPIRE): PaymentStatus.EXPIRED,
+        (PaymentStatus.PENDING, PaymentEvent.REJECT): PaymentStatus.MISMATCHED,
+        (PaymentStatus.EXPIRED, PaymentEvent.CREDIT): PaymentStatus.CREDITED,
+        (PaymentStatus.EXPIRED, PaymentEvent.REJECT): PaymentStatus.MISMATCHED,
+        (PaymentStatus.CREDITED, PaymentEvent.CANCEL_IN_PART): PaymentStatus.PARTIALLY_CANCELLED,
+        (PaymentStatus.CREDITED, PaymentEvent.CANCEL): PaymentStatus.CANCELLED,
+        (
+            PaymentStatus.PARTIALLY_CANCELLED,
+            PaymentEvent.CANCEL_IN_PART,
+        ): PaymentStatus.PARTIALLY_CANCELLED,
+        (PaymentStatus.PARTIALLY_CANCELLED, PaymentEvent.CANCEL): PaymentStatus.CANCELLED,
+    },
+    initial=PaymentStatus.PENDING,
+    created_by="prepare",
+)
 
 
 def payment_id_of(identifier: UUID) -> str:

@@ -179,7 +179,9 @@ class Booking:
             ):
                 self.change_refund(
                     refund,
-                    status=refunds.status_after(RefundStatus.REQUESTED, RefundEvent.ACCEPT),
+                    status=refunds.REFUND_TRANSITIONS.after(
+                        RefundStatus.REQUESTED, RefundEvent.ACCEPT
+                    ),
                     cancellation_id=cancellation.id,
                 )
 
@@ -210,7 +212,7 @@ class Booking:
 
     def fail_refund(self, refund: dict[str, Any], failure: str) -> None:
         """End a refund that will not be carried out, and release the cash that it held back."""
-        status = refunds.status_after(RefundStatus(refund["status"]), RefundEvent.FAIL)
+        status = refunds.REFUND_TRANSITIONS.after(RefundStatus(refund["status"]), RefundEvent.FAIL)
         self.account.release(refund["amount"])
         self.change_refund(
             refund, status=status, failure=failure, finished_at=self._now, wake_at=None
@@ -289,7 +291,9 @@ class Booking:
             self.alert(AlertKind.CHARGEBACK, cancellation.id)
 
     def _succeed(self, refund: dict[str, Any], cancellation_id: str) -> None:
-        status = refunds.status_after(RefundStatus(refund["status"]), RefundEvent.SUCCEED)
+        status = refunds.REFUND_TRANSITIONS.after(
+            RefundStatus(refund["status"]), RefundEvent.SUCCEED
+        )
         self.change_refund(
             refund,
             status=status,

@@ -18,11 +18,11 @@ from trading.rules.errors import CashLimitExceeded, PaymentServiceRefused, Payme
 from trading.rules.payments.order_names import clean_order_name
 from trading.rules.payments.reports import KRW
 from trading.rules.payments.states import (
+    PAYMENT_TRANSITIONS,
     PaymentEvent,
     PaymentStatus,
     check_amount,
     payment_id_of,
-    status_after,
 )
 from trading.settings import Settings
 
@@ -140,7 +140,7 @@ def _store(
 
 
 def _end(session: Session, payment_id: UUID) -> None:
-    expired = status_after(PaymentStatus.PENDING, PaymentEvent.EXPIRE)
+    expired = PAYMENT_TRANSITIONS.after(PaymentStatus.PENDING, PaymentEvent.EXPIRE)
     session.execute(
         update(_PAYMENTS)
         .where(_PAYMENTS.c.id == payment_id, _PAYMENTS.c.status == PaymentStatus.PENDING)
