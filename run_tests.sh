@@ -5,8 +5,9 @@
 #   ./run_tests.sh --full                 the same with the tests that are marked `full`, as in CI
 #   ./run_tests.sh tests/relayer -k ping  only pytest, with these arguments
 #
-# MariaDB, Chromium, libfaketime and promtool are installed from the system's packages when they are missing and this user may install. Without
-# them their tests are skipped, or fail where CI is set.
+# MariaDB, Chromium, libfaketime and promtool are installed from the system's packages when they are
+# missing and this user may install; MySQL is unpacked into a cache folder (scripts/unpack-mysql).
+# Without them their tests are skipped, or fail where CI is set.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
@@ -67,6 +68,8 @@ ensure_venv "$root" requirements-dev.txt
 # The server's programs without the package that would start it as a service of the system, where that exists.
 ensure_installed MariaDB mariadbd mariadb-server-core mariadb-client-core
 ensure_installed "MariaDB's dump program" mariadb-dump mariadb-client
+ensure_installed mmdebstrap mmdebstrap mmdebstrap
+"$root/scripts/unpack-mysql" || say "Without MySQL its tests are skipped"
 ensure_installed Chromium chromedriver chromium chromium-driver
 ensure_installed libfaketime faketime faketime
 ensure_unpacked promtool promtool prometheus usr/bin/promtool

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 import redis
@@ -11,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from tests import servers
 from tests.books import Books, migrate, opened, settings_for
 from tests.faults.table import pytest_terminal_summary
-from tests.servers import MariaDB, Valkey, require_mariadb
+from tests.servers import DatabaseServer, MariaDB, MySQL, Valkey, require_server
 
 __all__ = ["pytest_terminal_summary"]
 
@@ -76,23 +77,23 @@ def _emptied(server: Valkey) -> str:
 
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaDB]:
-    """A real MariaDB for the whole run, started when the first test asks for it; its commits need not survive a crash."""
-    require_mariadb()
+    """A MariaDB for the whole run; its commits need not survive a crash."""
+    require_server(MariaDB)
     with MariaDB(innodb_flush_log_at_trx_commit=0) as server:
         yield server
 
 
-@pytest.fixture
-def mariadb_uri(mariadb_server: MariaDB) -> Iterator[str]:
-    """The SQLAlchemy URI of a fresh, empty database."""
-    name = f"test_{next(_database_numbers)}"
-    yield mariadb_server.create_database(name)
-    mariadb_server.drop_database(name)
+@pytest.fixture(scope="session")
+def mysql_server() -> Iterator[MySQL]:
+    """A MySQL for the whole run; its commits need not survive a crash."""
+    require_server(MySQL)
+    with MySQL(innodb_flush_log_at_trx_commit=0) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A SQLite database with our schema, for tests that empty it themselves."""
+    """The URI of a SQLite database with our schema, for tests that empty it themselves."""
     uri = f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'stocking.db'}"
     migrate(uri)
     return uri
@@ -100,27 +101,104 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def migrated_mariadb(mariadb_server: MariaDB) -> str:
-    """A MariaDB database with our schema, for tests that empty it themselves."""
+    """The URI of a MariaDB database with our schema, for tests that empty it themselves."""
     uri = mariadb_server.create_database("migrated")
     migrate(uri)
     return uri
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
-def database_uri(request: pytest.FixtureRequest) -> str:
-    """Each kind of database in turn, with our schema."""
-    return str(request.getfixturevalue(f"migrated_{request.param}"))
+@pytest.fixture(scope="session")
+def migrated_mysql(mysql_server: MySQL) -> str:
+    """The URI of a MySQL database with our schema, for tests that empty it themselves."""
+    uri = mysql_server.create_database("migrated")
+    migrate(uri)
+    return uri
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that uses a kind of database once on each kind.
+
+    MySQL is left to `--full`, except for tests marked `every_database`.
+    """
+    marked = metafunc.definition.get_closest_marker("every_database")
+    mysql = pytest.param("mysql", marks=[] if marked else pytest.mark.full)
+    for fixture, kinds in (
+        ("database_kind", ["sqlite", "mariadb", mysql]),
+        ("server_kind", ["mariadb", mysql]),
+    ):
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize(fixture, kinds, indirect=True)
+
+
+@pytest.fixture(scope="module")
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of database in turn: sqlite, mariadb or mysql."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def database_uri(database_kind: str, request: pytest.FixtureRequest) -> str:
+    """The URI of each kind of database in turn, with our schema."""
+    return str(request.getfixturevalue(f"migrated_{database_kind}"))
+
+
+@pytest.fixture(scope="module")
+def server_kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of database server in turn: mariadb or mysql."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def server_class(server_kind: str) -> type[DatabaseServer]:
+    """Each kind of database server in turn, installed, for tests that start their own."""
+    kind = {"mariadb": MariaDB, "mysql": MySQL}[server_kind]
+    require_server(kind)
+    return kind
+
+
+@pytest.fixture(scope="module")
+def database_server(server_kind: str, request: pytest.FixtureRequest) -> DatabaseServer:
+    """Each kind of database server in turn, shared by the whole run."""
+    server: DatabaseServer = request.getfixturevalue(f"{server_kind}_server")
+    return server
+
+
+@pytest.fixture(scope="module")
+def server_uri(server_kind: str, request: pytest.FixtureRequest) -> str:
+    """The URI of a database with our schema, on each kind of server in turn."""
+    return str(request.getfixturevalue(f"migrated_{server_kind}"))
+
+
+@pytest.fixture
+def empty_uri(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URI of a fresh, empty database, of each kind in turn."""
+    if database_kind == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+    else:
+        yield from _empty_database(request.getfixturevalue(f"{database_kind}_server"))
+
+
+@pytest.fixture
+def empty_server_uri(database_server: DatabaseServer) -> Iterator[str]:
+    """The URI of a fresh, empty database, on each kind of server in turn."""
+    yield from _empty_database(database_server)
+
+
+def _empty_database(server: DatabaseServer) -> Iterator[str]:
+    name = f"test_{next(_database_numbers)}"
+    yield server.create_database(name)
+    server.drop_database(name)
 
 
 @pytest.fixture
 def books(database_uri: str, valkey_url: str) -> Iterator[Books]:
-    """A trading core on empty books, on each kind of database."""
+    """A trading core on empty books, on each kind of database in turn."""
     with opened(settings_for(database_uri, valkey_url)) as books:
         yield books
 
 
 @pytest.fixture
-def mariadb_books(migrated_mariadb: str, valkey_url: str) -> Iterator[Books]:
-    """The same on MariaDB alone, for what only a server with concurrent writers can show."""
-    with opened(settings_for(migrated_mariadb, valkey_url)) as books:
+def server_books(server_uri: str, valkey_url: str) -> Iterator[Books]:
+    """The same on servers alone, for what only concurrent writers can show."""
+    with opened(settings_for(server_uri, valkey_url)) as books:
         yield books

@@ -1,10 +1,11 @@
-"""Private servers for tests: the one place that says which there are and what happens when one is missing.
+"""Private servers for tests: which there are, and what happens when one is missing.
 
-``Valkey`` and ``MariaDB`` are context managers with ``start``, ``stop``, ``pid`` and a free port of their own; ``Valkey`` can
-also be paused, and comes back on its port after a stop.
+``Valkey``, ``MariaDB`` and ``MySQL`` are context managers with ``start``, ``stop``, ``pid`` and a
+free port of their own. All can be paused and started again on their port.
 """
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from typing import IO, NoReturn
 
 import pytest
 
-from benchmarks.mariadb import MariaDB, is_installed
+from benchmarks.database_server import DatabaseServer
+from benchmarks.mariadb import MariaDB
+from benchmarks.mysql import MySQL
 from launcher.leash import leashed
 from launcher.plan import ROOT
 from launcher.ports import LOOPBACK
@@ -23,7 +26,9 @@ from launcher.valkey import Valkey
 from tests.fork_server import ForkedProcess, fork_server
 
 __all__ = [
+    "DatabaseServer",
     "MariaDB",
+    "MySQL",
     "Process",
     "Valkey",
     "clock_off_by",
@@ -34,6 +39,7 @@ __all__ = [
     "require_dump",
     "require_mariadb",
     "require_promtool",
+    "require_server",
     "start_gunicorn",
     "start_program",
     "start_python",
@@ -48,10 +54,28 @@ Process = ForkedProcess | subprocess.Popen[bytes]
 uses_fork_server = True
 
 
+def require_server(kind: type[DatabaseServer]) -> None:
+    """Skip the test on a machine without this database server; fail it where CI is set.
+
+    MySQL may always be missing where its packages are not built: beside Debian on x86-64.
+    """
+    if missing := kind.missing():
+        if kind is MySQL and not _is_debian_on_x86_64():
+            pytest.skip(missing)
+        _do_without(missing)
+
+
+def _is_debian_on_x86_64() -> bool:
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return False
+    return release.get("ID") == "debian" and platform.machine() == "x86_64"
+
+
 def require_mariadb() -> None:
-    """Skip the test on a machine without MariaDB; fail it there when CI is set, where nothing may be left out."""
-    if not is_installed():
-        _do_without("MariaDB is not installed (mariadbd and mariadb-install-db).")
+    """Skip or fail the test without MariaDB, as ``require_server`` does."""
+    require_server(MariaDB)
 
 
 def require_dump() -> str:

@@ -12,7 +12,7 @@ from redis.retry import Retry
 from sqlalchemy import NullPool, create_engine, text
 
 from tests.fork_server import fork_server
-from tests.servers import MariaDB, Valkey, require_mariadb, wait_until
+from tests.servers import DatabaseServer, Valkey, wait_until
 
 
 def is_alive(pid: int) -> bool:
@@ -81,10 +81,10 @@ def test_valkey_url_begins_empty(valkey_url: str, run: int) -> None:
 
 
 @pytest.mark.parametrize("run", [1, 2])
-def test_mariadb_uri_is_a_fresh_database_with_the_whole_of_unicode(
-    mariadb_uri: str, run: int
+def test_server_uri_is_a_fresh_database_with_the_whole_of_unicode(
+    empty_server_uri: str, run: int
 ) -> None:
-    engine = create_engine(mariadb_uri)
+    engine = create_engine(empty_server_uri)
     with engine.begin() as connection:
         assert connection.execute(text("SHOW TABLES")).all() == []
         connection.execute(text("CREATE TABLE names (name VARCHAR(20))"))
@@ -93,21 +93,20 @@ def test_mariadb_uri_is_a_fresh_database_with_the_whole_of_unicode(
     engine.dispose()
 
 
-def test_many_databases_are_laid_out_at_the_same_time(mariadb_server: MariaDB) -> None:
-    """Each has temporary tables of its own; in a folder that they share one deletes the other's, and some can't be laid out."""
+def test_many_servers_start_at_the_same_time(server_class: type[DatabaseServer]) -> None:
+    """Each has a folder of its own for temporary tables, as a start deletes all that it finds."""
 
     def database(number: int) -> str:
-        with MariaDB() as server:
+        with server_class() as server:
             return server.create_database(f"one_{number}")
 
     with ThreadPoolExecutor(6) as pool:
         assert len(set(pool.map(database, range(6)))) == 6
 
 
-def test_a_killed_mariadb_has_what_was_committed() -> None:
+def test_killed_server_has_what_was_committed(server_class: type[DatabaseServer]) -> None:
     """It can be paused before, and is started with its data."""
-    require_mariadb()
-    with MariaDB() as server:
+    with server_class() as server:
         engine = create_engine(server.create_database("killed"), poolclass=NullPool)
         with engine.begin() as connection:
             connection.execute(text("CREATE TABLE kept (number INT)"))
@@ -119,9 +118,9 @@ def test_a_killed_mariadb_has_what_was_committed() -> None:
             assert connection.execute(text("SELECT number FROM kept")).scalar_one() == 7
 
 
-def test_a_database_name_that_is_not_plain_is_refused(mariadb_server: MariaDB) -> None:
+def test_a_database_name_that_is_not_plain_is_refused(database_server: DatabaseServer) -> None:
     with pytest.raises(ValueError, match="plain name"):
-        mariadb_server.create_database("a`; DROP DATABASE mysql; --")
+        database_server.create_database("a`; DROP DATABASE mysql; --")
 
 
 def test_forked_process_has_its_own_environment_arguments_and_output(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""MariaDB restarted, killed, frozen, and cut off in the middle of COMMIT, under a crowd's orders."""
+"""The database server restarted, killed, frozen, and cut off in the middle of COMMIT, under a crowd's orders."""
 
 import signal
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from sqlalchemy.engine import make_url
 
 from tests.books import migrate
 from tests.faults.ordeal import Place, passes, standing
-from tests.servers import MariaDB, require_mariadb, wait_until
+from tests.servers import DatabaseServer, wait_until
 from tests.trading.database.cutting_proxy import Cut, CuttingProxy
 
 pytestmark = pytest.mark.timeout(300)
@@ -19,15 +19,14 @@ CUTS = 24
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[MariaDB]:
-    """A MariaDB of the module's own, whose commits survive a crash."""
-    require_mariadb()
-    with MariaDB() as server:
+def server(server_class: type[DatabaseServer]) -> Iterator[DatabaseServer]:
+    """A server of the module's own, of each kind in turn, whose commits survive a crash."""
+    with server_class() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def proxy(server: MariaDB) -> Iterator[CuttingProxy]:
+def proxy(server: DatabaseServer) -> Iterator[CuttingProxy]:
     """What all processes go through to it."""
     with CuttingProxy(server.port) as proxy:
         yield proxy
@@ -35,7 +34,7 @@ def proxy(server: MariaDB) -> Iterator[CuttingProxy]:
 
 @pytest.fixture(scope="module")
 def standing_place(
-    server: MariaDB, proxy: CuttingProxy, tmp_path_factory: pytest.TempPathFactory
+    server: DatabaseServer, proxy: CuttingProxy, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
     uri = server.create_database("stocking")
     migrate(uri)
@@ -45,26 +44,28 @@ def standing_place(
         yield place
 
 
-def test_commits_are_cut(place: Place, proxy: CuttingProxy) -> None:
+def test_commits_are_cut(place: Place, server: DatabaseServer, proxy: CuttingProxy) -> None:
     """Every third COMMIT loses its connection, by turns before the server sees it and after it was done."""
-    with place.ordeal(f"MariaDB: {CUTS} connections cut in COMMIT") as ordeal:
+    with place.ordeal(f"{server.name}: {CUTS} connections cut in COMMIT") as ordeal:
         proxy.cut(*(Cut.BEFORE, None, None, Cut.AFTER, None, None) * (CUTS // 2))
         wait_until(lambda: not proxy.left, what="all cuts were made", deadline_s=60)
         ordeal.recovered(claims_end=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_the_server_is_restarted(place: Place, server: MariaDB, number: signal.Signals) -> None:
+def test_the_server_is_restarted(
+    place: Place, server: DatabaseServer, number: signal.Signals
+) -> None:
     """In order, or as after a crash."""
-    with place.ordeal(f"MariaDB: restarted after {number.name}") as ordeal:
+    with place.ordeal(f"{server.name}: restarted after {number.name}") as ordeal:
         server.end(number)
         server.start_again()
         ordeal.recovered(claims_end=True)
 
 
-def test_the_server_is_frozen(place: Place, server: MariaDB) -> None:
+def test_the_server_is_frozen(place: Place, server: DatabaseServer) -> None:
     """It takes connections and answers nothing, for longer than anybody waits for it."""
-    with place.ordeal(f"MariaDB: frozen for {FROZEN_S:g} s") as ordeal:
+    with place.ordeal(f"{server.name}: frozen for {FROZEN_S:g} s") as ordeal:
         server.pause()
         passes(FROZEN_S)
         server.resume()

@@ -42,14 +42,14 @@ def holes(valkey: Valkey) -> Iterator[dict[str, Hole]]:
 
 @pytest.fixture(scope="module")
 def standing_place(
-    migrated_mariadb: str,
+    server_uri: str,
     valkey: Valkey,
     holes: dict[str, Hole],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Place]:
     through_them = {name: {"REDIS_URL": url_of(hole.port)} for name, hole in holes.items()}
     folder = tmp_path_factory.mktemp("messages")
-    with standing(migrated_mariadb, folder, valkey=valkey, own=through_them) as place:
+    with standing(server_uri, folder, valkey=valkey, own=through_them) as place:
         yield place
 
 

@@ -28,10 +28,8 @@ WAITING = """SELECT COUNT(*) AS waiting FROM information_schema.processlist
 
 
 @pytest.fixture(scope="module")
-def standing_place(
-    migrated_mariadb: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Place]:
-    with standing(migrated_mariadb, tmp_path_factory.mktemp("processes"), kept=True) as place:
+def standing_place(server_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with standing(server_uri, tmp_path_factory.mktemp("processes"), kept=True) as place:
         yield place
 
 

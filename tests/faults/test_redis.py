@@ -26,13 +26,11 @@ MARKET = {"stock_code": "A005930", "order_type": "MARKET", "quantity": 1}
 
 
 @pytest.fixture(scope="module")
-def standing_place(
-    migrated_mariadb: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Place]:
+def standing_place(server_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("redis")
     with (
         Valkey(folder / "valkey", durable=True) as valkey,
-        standing(migrated_mariadb, folder, valkey=valkey, kept=True) as place,
+        standing(server_uri, folder, valkey=valkey, kept=True) as place,
     ):
         yield place
 

@@ -19,9 +19,9 @@ ORDERS_EACH = 5
 
 @pytest.fixture(scope="module")
 def _lived_in(
-    migrated_mariadb: str, tmp_path_factory: pytest.TempPathFactory
+    server_uri: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[House, Books]]:
-    with lived_in(migrated_mariadb, tmp_path_factory.mktemp("house")) as house_and_books:
+    with lived_in(server_uri, tmp_path_factory.mktemp("house")) as house_and_books:
         yield house_and_books
 
 

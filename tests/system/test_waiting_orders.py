@@ -76,11 +76,11 @@ def check(order: RowMapping, ticks: list[Tick]) -> str:
 
 
 def test_every_waiting_order_is_filled_by_the_first_trade_that_meets_it(
-    migrated_mariadb: str, tmp_path: Path
+    server_uri: str, tmp_path: Path
 ) -> None:
     """Thirty users place orders around the price while workers are killed with -9; then the market stands still and every order is
     looked up in the stream: filled by exactly the trade that it should be, at the price that the rule gives, or waiting rightly."""
-    with lived_in(migrated_mariadb, tmp_path) as (house, books):
+    with lived_in(server_uri, tmp_path) as (house, books):
         crowd = traders(house, [f"waiting-{number}" for number in range(USERS)])
         for trader in crowd:
             trader.order("BUY", ROUNDS)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from tests.books import Books, opened, settings_for
-from tests.servers import MariaDB, Valkey
+from tests.servers import DatabaseServer, Valkey
 from tests.trading.database.cutting_proxy import Cut, CuttingProxy
 from tests.webapp.client import Api, api_on
 from trading import core as trading_core
@@ -21,9 +21,9 @@ def api(books: Books) -> Api:
 
 
 @pytest.fixture
-def mariadb_api(mariadb_books: Books) -> Api:
-    """The same on MariaDB alone, for what only a server with concurrent writers can show."""
-    return api_on(mariadb_books)
+def server_api(server_books: Books) -> Api:
+    """The same on servers alone, for what only concurrent writers can show."""
+    return api_on(server_books)
 
 
 @pytest.fixture
@@ -54,13 +54,13 @@ def krx_api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
 
 
 @pytest.fixture
-def cut_api(mariadb_api: Api, mariadb_server: MariaDB) -> Callable[..., Any]:
-    """The same books as ``mariadb_api``'s, through connections whose COMMITs are cut."""
+def cut_api(server_api: Api, database_server: DatabaseServer) -> Callable[..., Any]:
+    """The same books as ``server_api``'s, through connections whose COMMITs are cut."""
 
     @contextmanager
     def through(*cuts: Cut) -> Iterator[Api]:
-        books = mariadb_api.books
-        with CuttingProxy(mariadb_server.port, *cuts) as proxy:
+        books = server_api.books
+        with CuttingProxy(database_server.port, *cuts) as proxy:
             address = make_url(books.settings.database_uri.get_secret_value()).set(port=proxy.port)
             settings = books.settings.model_copy(
                 update={

@@ -181,17 +181,17 @@ def test_an_action_that_is_rolled_back_was_none(api: Api) -> None:
 @pytest.mark.parametrize("cut", list(Cut))
 @pytest.mark.parametrize("path", ["/admin/trading/halt", "/admin/trading/resume"])
 def test_a_lost_commit_leaves_one_entry(
-    mariadb_api: Api, cut_api: Callable[..., Any], path: str, cut: Cut
+    server_api: Api, cut_api: Callable[..., Any], path: str, cut: Cut
 ) -> None:
     """Whether it landed is asked of the log itself, so that an action is neither missing nor there twice."""
-    administrator = mariadb_api.administrator()
-    data_of(mariadb_api.post("/admin/trading/halt", administrator))
-    before = len(entries(mariadb_api, administrator))
+    administrator = server_api.administrator()
+    data_of(server_api.post("/admin/trading/halt", administrator))
+    before = len(entries(server_api, administrator))
 
     with cut_api(cut) as api:
         data_of(api.post(path, administrator))
 
-    assert len(entries(mariadb_api, administrator)) == before + 1
+    assert len(entries(server_api, administrator)) == before + 1
 
 
 def test_every_command_that_changes_something_is_put_down(api: Api, tmp_path: Path) -> None:

@@ -25,39 +25,39 @@ def _cash(api: Api, who: Person) -> int:
 
 
 @pytest.mark.parametrize("case", CUTS)
-def test_an_order_is_placed_once(mariadb_api: Api, cut_api: Callable[..., Any], case: str) -> None:
+def test_an_order_is_placed_once(server_api: Api, cut_api: Callable[..., Any], case: str) -> None:
     """The client gets its 201, there is one order, and its wake-up is known to be due."""
     headers, cuts = CUTS[case]
-    person = mariadb_api.person()
-    mariadb_api.books.tick(70_000)
+    person = server_api.person()
+    server_api.books.tick(70_000)
 
     with cut_api(*cuts) as api:
         answer = api.order(person, "BUY", 10, headers=headers)
 
     placed = data_of(answer, 201)
-    (order,) = data_of(mariadb_api.get("/trading/orders", person))["items"]
+    (order,) = data_of(server_api.get("/trading/orders", person))["items"]
     assert order["id"] == placed["id"]
-    assert mariadb_api.books.breaches() == []
+    assert server_api.books.breaches() == []
     if headers:
-        again = mariadb_api.order(person, "BUY", 10, headers=headers)
+        again = server_api.order(person, "BUY", 10, headers=headers)
         assert (again.headers[REPLAYED_HEADER], again.data) == ("true", answer.data)
 
 
 @pytest.mark.parametrize("case", CUTS)
 @pytest.mark.parametrize("path", ["/balance/deposit", "/balance/withdraw"])
 def test_cash_moves_once(
-    mariadb_api: Api, cut_api: Callable[..., Any], path: str, case: str
+    server_api: Api, cut_api: Callable[..., Any], path: str, case: str
 ) -> None:
     """A movement of cash whose COMMIT was cut is neither lost nor done twice."""
     headers, cuts = CUTS[case]
-    person = mariadb_api.person()
+    person = server_api.person()
 
     with cut_api(*cuts) as api:
         moved = data_of(api.post(path, person, {"amount": 5}, headers=headers), 201)
 
-    assert _cash(mariadb_api, person) == 10_000_000 + (5 if path.endswith("deposit") else -5)
-    assert data_of(mariadb_api.get(f"/trading/transactions/{moved['id']}", person)) == moved
-    assert mariadb_api.books.breaches() == []
+    assert _cash(server_api, person) == 10_000_000 + (5 if path.endswith("deposit") else -5)
+    assert data_of(server_api.get(f"/trading/transactions/{moved['id']}", person)) == moved
+    assert server_api.books.breaches() == []
 
 
 @pytest.mark.parametrize("case", CUTS)
@@ -71,7 +71,7 @@ def test_cash_moves_once(
     ids=str,
 )
 def test_an_order_is_changed_once(
-    mariadb_api: Api,
+    server_api: Api,
     cut_api: Callable[..., Any],
     change: tuple[str, dict[str, int], tuple[int, int, str, int]],
     case: str,
@@ -79,9 +79,9 @@ def test_an_order_is_changed_once(
     """An amendment or a cancellation whose COMMIT was cut is answered with what became of the order; a cancellation is no 409."""
     method, body, expected = change
     headers, cuts = CUTS[case]
-    person = mariadb_api.person()
-    mariadb_api.books.tick(70_000)
-    path = f"/trading/orders/{mariadb_api.limit_order(person)['id']}"
+    person = server_api.person()
+    server_api.books.tick(70_000)
+    path = f"/trading/orders/{server_api.limit_order(person)['id']}"
 
     with cut_api(*cuts) as api:
         changed = data_of(
@@ -92,88 +92,86 @@ def test_an_order_is_changed_once(
         tuple(changed[name] for name in ("price", "quantity", "status", "reserved_cash"))
         == expected
     )
-    assert data_of(mariadb_api.get(path, person)) == changed
-    assert data_of(mariadb_api.get("/balance", person))["reserved_cash"] == expected[3]
-    assert mariadb_api.books.breaches() == []
+    assert data_of(server_api.get(path, person)) == changed
+    assert data_of(server_api.get("/balance", person))["reserved_cash"] == expected[3]
+    assert server_api.books.breaches() == []
 
 
 @pytest.mark.parametrize("case", CUTS)
 def test_all_orders_are_cancelled_once(
-    mariadb_api: Api, cut_api: Callable[..., Any], case: str
+    server_api: Api, cut_api: Callable[..., Any], case: str
 ) -> None:
     """The answer names the orders that this request cancelled, also where it is found out only afterwards that it did."""
     headers, cuts = CUTS[case]
-    person = mariadb_api.person()
-    mariadb_api.books.tick(70_000)
-    earlier = mariadb_api.limit_order(person)
-    mariadb_api.ask("DELETE", f"/trading/orders/{earlier['id']}", person)
-    mariadb_api.books.clock.advance(seconds=1)
-    orders = [mariadb_api.limit_order(person)["id"] for _ in range(2)]
+    person = server_api.person()
+    server_api.books.tick(70_000)
+    earlier = server_api.limit_order(person)
+    server_api.ask("DELETE", f"/trading/orders/{earlier['id']}", person)
+    server_api.books.clock.advance(seconds=1)
+    orders = [server_api.limit_order(person)["id"] for _ in range(2)]
 
     with cut_api(*cuts) as api:
         done = data_of(api.ask("DELETE", "/trading/orders", person, headers=headers))
 
     assert done == {"cancelled": 2, "order_ids": orders}
-    assert data_of(mariadb_api.get("/balance", person))["reserved_cash"] == 0
-    assert mariadb_api.books.breaches() == []
+    assert data_of(server_api.get("/balance", person))["reserved_cash"] == 0
+    assert server_api.books.breaches() == []
 
 
 @pytest.mark.parametrize("cut", Cut)
 def test_the_second_commit_of_a_request_with_a_key_is_cut(
-    mariadb_api: Api, cut_api: Callable[..., Any], cut: Cut
+    server_api: Api, cut_api: Callable[..., Any], cut: Cut
 ) -> None:
     """The work's own COMMIT, after the claim's was done: its answer is found beside its rows, or it is done again."""
-    person = mariadb_api.person()
-    mariadb_api.books.tick(70_000)
+    person = server_api.person()
+    server_api.books.tick(70_000)
 
     # Cutting the claim's before the server sees it makes the work's COMMIT the third, on a connection that has written before.
     with cut_api(Cut.BEFORE, Cut.BEFORE, cut) as api:
         answer = api.order(person, "BUY", 10, headers=KEY)
 
     placed = data_of(answer, 201)
-    (order,) = data_of(mariadb_api.get("/trading/orders", person))["items"]
+    (order,) = data_of(server_api.get("/trading/orders", person))["items"]
     assert order["id"] == placed["id"]
-    again = mariadb_api.order(person, "BUY", 10, headers=KEY)
+    again = server_api.order(person, "BUY", 10, headers=KEY)
     assert (again.headers[REPLAYED_HEADER], again.data) == ("true", answer.data)
-    assert mariadb_api.books.breaches() == []
+    assert server_api.books.breaches() == []
 
 
 @pytest.mark.parametrize("cut", Cut)
-def test_a_password_is_changed_once(
-    mariadb_api: Api, cut_api: Callable[..., Any], cut: Cut
-) -> None:
+def test_a_password_is_changed_once(server_api: Api, cut_api: Callable[..., Any], cut: Cut) -> None:
     """The answer says what is so: the new password signs in, the old one does not."""
-    person = mariadb_api.person()
+    person = server_api.person()
     change = {"current_password": PASSWORD, "new_password": "another good one"}
 
     with cut_api(cut) as api:
         data_of(api.post("/users/me/password", person, change))
 
-    problem_of(mariadb_api.login(person.email), "unauthorized")
-    data_of(mariadb_api.login(person.email, "another good one"))
+    problem_of(server_api.login(person.email), "unauthorized")
+    data_of(server_api.login(person.email, "another good one"))
 
 
 @pytest.mark.parametrize("cut", Cut)
 def test_a_refresh_token_survives_a_cut(
-    mariadb_api: Api, cut_api: Callable[..., Any], cut: Cut
+    server_api: Api, cut_api: Callable[..., Any], cut: Cut
 ) -> None:
     """A client whose exchange met the cut has a pair that works, and is not taken for a thief when he uses it."""
-    person = mariadb_api.person()
+    person = server_api.person()
 
     with cut_api(cut) as api:
         renewed = data_of(api.post("/users/refresh", headers=bearer(person.refresh_token)))
 
-    data_of(mariadb_api.get("/users/me", headers=bearer(renewed["access_token"])))
-    data_of(mariadb_api.post("/users/refresh", headers=bearer(renewed["refresh_token"])))
+    data_of(server_api.get("/users/me", headers=bearer(renewed["access_token"])))
+    data_of(server_api.post("/users/refresh", headers=bearer(renewed["refresh_token"])))
 
 
 @pytest.mark.parametrize("case", CUTS)
 def test_a_halt_begins_and_ends_once(
-    mariadb_api: Api, cut_api: Callable[..., Any], case: str
+    server_api: Api, cut_api: Callable[..., Any], case: str
 ) -> None:
     """Both are answered with the halt that they began or ended, also where that is found out only afterwards."""
     headers, cuts = CUTS[case]
-    administrator = mariadb_api.administrator()
+    administrator = server_api.administrator()
 
     with cut_api(*cuts) as api:
         halted = data_of(
@@ -185,4 +183,4 @@ def test_a_halt_begins_and_ends_once(
 
     assert (halted["reason"], halted["resumed_at"]) == ("점검", None)
     assert (resumed["id"], resumed["resumed_at"] is None) == (halted["id"], False)
-    assert data_of(mariadb_api.post("/admin/trading/resume", administrator)) is None
+    assert data_of(server_api.post("/admin/trading/resume", administrator)) is None

@@ -11,7 +11,7 @@ from flask.cli import FlaskGroup
 from launcher.plan import ROOT
 from launcher.ports import LOOPBACK
 from tests.books import Books, migrate, opened, settings_for
-from tests.servers import MariaDB
+from tests.servers import DatabaseServer
 from tests.webapp.client import Api, api_on, data_of
 from trading import core as trading_core
 
@@ -32,7 +32,7 @@ def flask(api: Api, *arguments: str) -> Result:
     return CliRunner().invoke(FlaskGroup(create_app=lambda: api.app), list(arguments))
 
 
-def as_root(server: MariaDB, *statements: str) -> None:
+def as_root(server: DatabaseServer, *statements: str) -> None:
     connection = pymysql.connect(host=LOOPBACK, port=server.port, user="root")
     with connection, connection.cursor() as cursor:
         for statement in statements:
@@ -40,14 +40,18 @@ def as_root(server: MariaDB, *statements: str) -> None:
 
 
 @pytest.fixture
-def uri_of(mariadb_server: MariaDB, mariadb_uri: str) -> Iterator[Callable[[str, str], str]]:
+def uri_of(
+    database_server: DatabaseServer, empty_server_uri: str
+) -> Iterator[Callable[[str, str], str]]:
     """The address of a fresh database for each of its users, who are made as on an empty volume."""
-    database = mariadb_uri.rpartition("/")[2].partition("?")[0]
-    script = IMAGE.format(database=database, owner=OWNER, file=ROOT / "mysql" / "rows_user.sh")
+    database = empty_server_uri.rpartition("/")[2].partition("?")[0]
+    script = IMAGE.format(
+        database=database, owner=OWNER, file=ROOT / "deploy" / "mysql" / "rows_user.sh"
+    )
     sql = subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True).stdout
-    as_root(mariadb_server, *(statement for statement in sql.split(";\n") if statement.strip()))
-    yield lambda user, password: mariadb_uri.replace("root@", f"{user}:{password}@")
-    as_root(mariadb_server, f"DROP USER '{OWNER}'@'%'", f"DROP USER '{ROWS}'@'%'")
+    as_root(database_server, *(statement for statement in sql.split(";\n") if statement.strip()))
+    yield lambda user, password: empty_server_uri.replace("root@", f"{user}:{password}@")
+    as_root(database_server, f"DROP USER '{OWNER}'@'%'", f"DROP USER '{ROWS}'@'%'")
 
 
 @pytest.fixture

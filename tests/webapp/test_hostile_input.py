@@ -108,9 +108,9 @@ anything = st.recursive(
 
 
 @pytest.fixture(scope="module")
-def target(migrated_mariadb: str, valkey_url_of_page: str) -> Iterator[tuple[Api, Person]]:
+def target(server_uri: str, valkey_url_of_page: str) -> Iterator[tuple[Api, Person]]:
     """One signed-in user for the whole page, on the stricter of the databases, with a price to trade at."""
-    with opened(settings_for(migrated_mariadb, valkey_url_of_page)) as books:
+    with opened(settings_for(server_uri, valkey_url_of_page)) as books:
         api = api_on(books)
         person = api.person()
         books.tick(70_000)

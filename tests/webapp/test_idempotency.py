@@ -51,9 +51,9 @@ def _at_once(count: int, work: Any) -> list[TestResponse]:
 
 
 @pytest.fixture
-def wide_api(migrated_mariadb: str, valkey_url: str) -> Iterator[Api]:
+def wide_api(server_uri: str, valkey_url: str) -> Iterator[Api]:
     """The API with a connection for each of a hundred threads."""
-    with opened(settings_for(migrated_mariadb, valkey_url, database_pool_size=55)) as books:
+    with opened(settings_for(server_uri, valkey_url, database_pool_size=55)) as books:
         yield api_on(books)
 
 
@@ -87,9 +87,9 @@ def test_a_hundred_posts_with_one_key_are_one_order(wide_api: Api) -> None:
     assert api.books.breaches() == []
 
 
-def test_ten_buys_of_the_whole_balance_are_one_order(mariadb_api: Api) -> None:
+def test_ten_buys_of_the_whole_balance_are_one_order(server_api: Api) -> None:
     """Without a key each is an order of its own: exactly one finds the cash, the others are told what is left."""
-    api, person = mariadb_api, mariadb_api.person()
+    api, person = server_api, server_api.person()
     api.books.tick(70_000)
 
     answers = _at_once(10, lambda _number: api.another_client().order(person, "BUY", 140))
@@ -99,18 +99,16 @@ def test_ten_buys_of_the_whole_balance_are_one_order(mariadb_api: Api) -> None:
     assert api.books.breaches() == []
 
 
-def test_many_registrations_of_one_address_are_one_account(mariadb_api: Api) -> None:
+def test_many_registrations_of_one_address_are_one_account(server_api: Api) -> None:
     """However they race, the others hear that the address is taken."""
-    answers = _at_once(
-        20, lambda _number: mariadb_api.another_client().register("race@example.com")
-    )
+    answers = _at_once(20, lambda _number: server_api.another_client().register("race@example.com"))
 
     assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 19}
 
 
-def test_more_requests_than_connections_are_not_a_server_error(mariadb_api: Api) -> None:
+def test_more_requests_than_connections_are_not_a_server_error(server_api: Api) -> None:
     """Who finds no connection within the pool's patience is asked to come again."""
-    api, person = mariadb_api, mariadb_api.person()
+    api, person = server_api, server_api.person()
     pool = api.books.settings.database_pool_size * 2
     held = [api.books.core.database.engine.connect() for _ in range(pool)]
     try:
@@ -360,9 +358,9 @@ def test_cancelling_all_is_done_once(api: Api) -> None:
     assert data_of(api.get(f"/trading/orders/{later['id']}", person))["status"] == "PENDING"
 
 
-def test_twenty_cancellations_at_once_are_one(mariadb_api: Api) -> None:
+def test_twenty_cancellations_at_once_are_one(server_api: Api) -> None:
     """Without a key exactly one finds the order open; the others hear how it ended, and the cash comes back once."""
-    api, person = mariadb_api, mariadb_api.person()
+    api, person = server_api, server_api.person()
     api.books.tick(70_000)
     path = f"/trading/orders/{api.limit_order(person)['id']}"
 

@@ -15,7 +15,7 @@ import pytest
 from launcher.plan import ROOT
 from launcher.ports import free_port
 from tests.books import Books, migrate, opened, settings_for
-from tests.servers import MariaDB, require_mariadb
+from tests.servers import DatabaseServer
 from tests.webapp.client import Api, Person, api_on, bearer, data_of, problem_of
 from trading import core as trading_core
 from trading.queue import Task, Wakeup
@@ -33,9 +33,9 @@ def within(seconds: float = LONGEST_S) -> Iterator[None]:
 
 
 @pytest.fixture
-def sending_api(migrated_mariadb: str, valkey_url: str) -> Iterator[Api]:
+def sending_api(server_uri: str, valkey_url: str) -> Iterator[Api]:
     """The API as in production: wake-ups go to a real broker, account events to real streams, each by a thread."""
-    with opened(settings_for(migrated_mariadb, valkey_url)) as books:
+    with opened(settings_for(server_uri, valkey_url)) as books:
         core = trading_core.build(
             books.settings,
             deliver=producer_courier(books.settings),
@@ -182,10 +182,11 @@ def test_everything_is_503_while_the_database_is_away(sqlite_api: Api) -> None:
         core.close()
 
 
-def test_a_database_that_goes_away_and_its_connections_with_it(valkey_url: str) -> None:
+def test_a_database_that_goes_away_and_its_connections_with_it(
+    server_class: type[DatabaseServer], valkey_url: str
+) -> None:
     """Connections that a pool still holds do not turn into 500s once the server behind them is gone."""
-    require_mariadb()
-    with MariaDB(innodb_flush_log_at_trx_commit=0) as server:
+    with server_class(innodb_flush_log_at_trx_commit=0) as server:
         uri = server.create_database("leaving")
         migrate(uri)
         with opened(settings_for(uri, valkey_url)) as books:
@@ -204,7 +205,7 @@ def test_a_database_that_goes_away_and_its_connections_with_it(valkey_url: str) 
 
 
 @contextmanager
-def frozen(server: MariaDB) -> Iterator[None]:
+def frozen(server: DatabaseServer) -> Iterator[None]:
     """The database stands still while the block runs: connections stay and are made, and nothing is answered."""
     assert server.pid is not None
     os.kill(server.pid, signal.SIGSTOP)
@@ -215,16 +216,16 @@ def frozen(server: MariaDB) -> Iterator[None]:
 
 
 def test_a_frozen_database_is_waited_for_once(
-    migrated_mariadb: str, mariadb_server: MariaDB, valkey_url: str
+    server_uri: str, database_server: DatabaseServer, valkey_url: str
 ) -> None:
     """Whatever is asked, and however many statements and tries it would take: for the API's patience and no longer, and the books stand."""
-    with opened(settings_for(migrated_mariadb, valkey_url)) as books:
+    with opened(settings_for(server_uri, valkey_url)) as books:
         core = trading_core.build(books.settings, database_timeout_s=1, clock=books.clock)
         try:
             api = api_on(Books(core, books.clock))
             person = api.person()
             books.tick(70_000)
-            with frozen(mariadb_server):
+            with frozen(database_server):
                 for headers in ({}, {"Idempotency-Key": "key"}):
                     with within():
                         problem_of(api.order(person, headers=headers), "service-unavailable")

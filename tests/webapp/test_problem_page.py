@@ -8,9 +8,9 @@ from webapp import create_app
 from webapp.problems import CODES, PAGE
 
 
-def test_every_code_has_its_place_on_the_page(mariadb_books: Books) -> None:
+def test_every_code_has_its_place_on_the_page(server_books: Books) -> None:
     """A client that follows a problem's type finds its code explained."""
-    client: FlaskClient = create_app(mariadb_books.core).test_client()
+    client: FlaskClient = create_app(server_books.core).test_client()
 
     page = client.get(PAGE)
 

@@ -102,7 +102,7 @@ def test_the_version_is_the_projects() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == __version__
 
 
-def test_no_secret_is_shown(mariadb_server: Any, valkey_url: str) -> None:
+def test_no_secret_is_shown(database_server: Any, valkey_url: str) -> None:
     """Neither passwords of servers, nor keys, nor those of a server that is away, in words or for a program."""
     secrets = [
         "a-database-password",
@@ -110,7 +110,7 @@ def test_no_secret_is_shown(mariadb_server: Any, valkey_url: str) -> None:
         "a-broker-password",
         "a signing key that is secret",
     ]
-    port = mariadb_server.port
+    port = database_server.port
     settings = Settings.model_validate(
         {
             "database_uri": f"mysql+pymysql://me:{secrets[0]}@127.0.0.1:{port}/nothing",

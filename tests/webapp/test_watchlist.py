@@ -402,9 +402,9 @@ def test_limits_are_those_of_the_settings(api: Api, person: Person) -> None:
     problem_of(moved, "watchlist-limit-reached")
 
 
-def test_at_once_a_stock_is_added_once_and_no_limit_is_passed(mariadb_api: Api) -> None:
+def test_at_once_a_stock_is_added_once_and_no_limit_is_passed(server_api: Api) -> None:
     """Of five requests for one stock one is answered 201; of five for five stocks no more than there is room for; and so with directories."""
-    api = mariadb_api
+    api = server_api
     person = api.person()
     change_settings(api.books, watchlist_directories_max=3, watchlist_items_max=3)
     api.app.extensions["stocking"] = api.books.core

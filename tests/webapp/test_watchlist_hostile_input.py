@@ -55,8 +55,8 @@ class Target:
 
 
 @pytest.fixture(scope="module")
-def target(migrated_mariadb: str, valkey_url_of_page: str) -> Iterator[Target]:
-    with opened(settings_for(migrated_mariadb, valkey_url_of_page)) as books:
+def target(server_uri: str, valkey_url_of_page: str) -> Iterator[Target]:
+    with opened(settings_for(server_uri, valkey_url_of_page)) as books:
         books.tick(70_000)
         yield Target(api_on(books))
 

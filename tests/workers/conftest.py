@@ -13,10 +13,10 @@ from webapp.queue import on_a_thread, producer_courier
 
 
 @pytest.fixture
-def live_settings(migrated_mariadb: str, valkey_url: str) -> Settings:
+def live_settings(server_uri: str, valkey_url: str) -> Settings:
     """Settings for real processes: prices that stay fresh, small batches, and a sweep that comes soon."""
     return settings_for(
-        migrated_mariadb,
+        server_uri,
         valkey_url,
         tick_freshness_ms=600_000,
         sweep_period_s=1,

@@ -27,9 +27,9 @@ DEADLINE_S = 60.0
 
 
 @pytest.fixture
-def stack(migrated_mariadb: str, valkey_url: str) -> Iterator[PaymentsStack]:
+def stack(server_uri: str, valkey_url: str) -> Iterator[PaymentsStack]:
     """The whole of payments, whose wake-ups go to a broker instead of the test."""
-    with payments_stack(migrated_mariadb, valkey_url, sweep_period_s=1, wake_grace_ms=500) as stack:
+    with payments_stack(server_uri, valkey_url, sweep_period_s=1, wake_grace_ms=500) as stack:
         settings = stack.books.settings
         core = trading_core.build(
             settings, deliver=producer_courier(settings), publishing=on_a_thread

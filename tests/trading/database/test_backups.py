@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, text
 
 from launcher.plan import ROOT
 from tests.books import Books, opened, settings_for
-from tests.servers import MariaDB, require_dump, wait_until
+from tests.servers import DatabaseServer, require_dump, wait_until
 from trading import core as trading_core
 from trading.database.backups import Backup, BackupFailed, restore_backup, write_backup
 from trading.database.backups.files import new_file
@@ -35,16 +35,6 @@ def source(database_uri: str) -> str:
     if not database_uri.startswith("sqlite"):
         require_dump()
     return database_uri
-
-
-@pytest.fixture
-def empty_uri(source: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    """An empty database of the same kind."""
-    return (
-        f"sqlite:///{tmp_path}/restored.db"
-        if source.startswith("sqlite")
-        else request.getfixturevalue("mariadb_uri")
-    )
 
 
 @pytest.fixture
@@ -214,16 +204,16 @@ def test_a_file_that_is_not_whole_restores_nothing(
 
 
 def test_a_backup_of_the_other_kind_is_refused(
-    migrated_sqlite: str, mariadb_uri: str, tmp_path: Path
+    migrated_sqlite: str, empty_server_uri: str, tmp_path: Path
 ) -> None:
     """Each kind of database reads its own."""
     require_dump()
     lite, maria = tmp_path / "lite.gz", tmp_path / "maria.gz"
     write_backup(migrated_sqlite, lite)
-    write_backup(mariadb_uri, maria)
+    write_backup(empty_server_uri, maria)
 
     with pytest.raises(BackupFailed, match="no backup of MySQL"):
-        restore_backup(mariadb_uri, lite)
+        restore_backup(empty_server_uri, lite)
     with pytest.raises(BackupFailed, match="no backup of SQLite"):
         restore_backup(f"sqlite:///{tmp_path}/x.db", maria)
 
@@ -259,22 +249,22 @@ def first_on_path(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
 
 
 def test_the_password_is_on_no_command_line_and_in_no_file(
-    mariadb_server: MariaDB,
-    mariadb_uri: str,
-    migrated_mariadb: str,
+    database_server: DatabaseServer,
+    empty_server_uri: str,
+    server_uri: str,
     tmp_path: Path,
     first_on_path: Callable[[Path], None],
 ) -> None:
     """One with every sign that an option file or a shell takes for its own; the program gets it all the same, there and back."""
     password = "p\"a'\\s#s $w;o=r`d%"
-    name = migrated_mariadb.rpartition("/")[2].partition("?")[0]
+    name = server_uri.rpartition("/")[2].partition("?")[0]
     for statement in (
         "CREATE OR REPLACE USER keeper@'127.0.0.1' IDENTIFIED BY '"
         + password.replace("\\", "\\\\").replace("'", "''")
         + "'",
         "GRANT ALL ON *.* TO keeper@'127.0.0.1'",
     ):
-        mariadb_server._execute(statement)
+        database_server.execute(statement)
     told = tmp_path / "told"
     first_on_path(
         stand_in(tmp_path / "bin", f'echo "$0" "$@" > {told}; env >> {told}; exec "$REAL" "$@"')
@@ -283,11 +273,11 @@ def test_the_password_is_on_no_command_line_and_in_no_file(
 
     def uri_of(database: str) -> str:
         secret = "".join(f"%{octet:02X}" for octet in password.encode())
-        return f"mysql+pymysql://keeper:{secret}@127.0.0.1:{mariadb_server.port}/{database}?charset=utf8mb4"
+        return f"mysql+pymysql://keeper:{secret}@127.0.0.1:{database_server.port}/{database}?charset=utf8mb4"
 
     write_backup(uri_of(name), tmp_path / "backup.gz")
     restored = restore_backup(
-        uri_of(mariadb_uri.rpartition("/")[2].partition("?")[0]), tmp_path / "backup.gz"
+        uri_of(empty_server_uri.rpartition("/")[2].partition("?")[0]), tmp_path / "backup.gz"
     )
 
     assert restored.revision is not None
@@ -318,7 +308,7 @@ def test_the_password_is_on_no_command_line_and_in_no_file(
     ],
 )
 def test_a_dump_that_did_not_come_to_its_end_is_no_backup(
-    migrated_mariadb: str,
+    server_uri: str,
     tmp_path: Path,
     first_on_path: Callable[[Path], None],
     script: str,
@@ -330,13 +320,13 @@ def test_a_dump_that_did_not_come_to_its_end_is_no_backup(
     place.mkdir()
 
     with pytest.raises(BackupFailed, match=told):
-        write_backup(migrated_mariadb, place / "backup.gz")
+        write_backup(server_uri, place / "backup.gz")
 
     assert list(place.iterdir()) == []
 
 
 def test_a_machine_without_the_program_is_told_which(
-    migrated_mariadb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And where it comes from."""
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -345,7 +335,7 @@ def test_a_machine_without_the_program_is_told_which(
         BackupFailed,
         match=r"mariadb-dump or mysqldump must be installed \(Debian: mariadb-client\)",
     ):
-        write_backup(migrated_mariadb, tmp_path / "backup.gz")
+        write_backup(server_uri, tmp_path / "backup.gz")
 
 
 def test_a_server_that_is_away_is_told_without_its_password(tmp_path: Path) -> None:
@@ -385,7 +375,7 @@ def test_a_full_disk_leaves_nothing(source_books: Books, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_backup_that_is_stopped_is_not_taken_for_one(
-    migrated_mariadb: str, tmp_path: Path, number: signal.Signals
+    server_uri: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     """Told to end it clears away what it has; killed it leaves something that is called a part."""
     folder = stand_in(
@@ -396,7 +386,7 @@ def test_a_backup_that_is_stopped_is_not_taken_for_one(
     environment = {
         **os.environ,
         "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
-        "DATABASE_URI": migrated_mariadb,
+        "DATABASE_URI": server_uri,
         "REDIS_URL": NO_REDIS,
     }
     with subprocess.Popen(

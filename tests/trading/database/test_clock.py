@@ -8,7 +8,7 @@ from sqlalchemy import create_engine, event, text
 from structlog.testing import capture_logs
 
 from launcher.ports import free_port
-from tests.servers import MariaDB
+from tests.servers import DatabaseServer
 from trading.database import clock as database_clock
 from trading.database.clock import SLACK, DatabaseClock, utc_now
 from trading.database.transactions import Database
@@ -58,9 +58,9 @@ def test_looks_that_agree_change_nothing() -> None:
     assert told._origin == origin
 
 
-def test_a_process_goes_by_its_database(mariadb_server: MariaDB) -> None:
+def test_a_process_goes_by_its_database(database_server: DatabaseServer) -> None:
     """A server whose clock is an hour ahead of this machine's: so is the time from the first on, and it runs; that is told once."""
-    database = Database(mariadb_server.create_database("an_hour_ahead"))
+    database = Database(database_server.create_database("an_hour_ahead"))
     hour = timedelta(hours=1)
 
     @event.listens_for(database.engine, "connect")
@@ -74,7 +74,7 @@ def test_a_process_goes_by_its_database(mariadb_server: MariaDB) -> None:
             again = database.clock()
     finally:
         database.close()
-        mariadb_server.drop_database("an_hour_ahead")
+        database_server.drop_database("an_hour_ahead")
     assert abs(first - utc_now() - hour) < NOTICEABLE
     assert first < again
     assert [(line["event"], round(line["off_s"] / 3_600)) for line in lines] == [
@@ -82,9 +82,9 @@ def test_a_process_goes_by_its_database(mariadb_server: MariaDB) -> None:
     ]
 
 
-def test_it_looks_again_beside_other_work(mariadb_uri: str) -> None:
+def test_it_looks_again_beside_other_work(empty_server_uri: str) -> None:
     """A server whose clock was set meanwhile is noticed with a transaction of its own, which that does not disturb."""
-    database = Database(mariadb_uri)
+    database = Database(empty_server_uri)
     try:
         before = database.clock()
         database.clock._look_at = timedelta(0)

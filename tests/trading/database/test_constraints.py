@@ -390,7 +390,7 @@ BROKEN = [
 ]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "mariadb"])
+@pytest.fixture(scope="module", params=["sqlite", "mariadb", "mysql"])
 def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Books]:
     """Books on which one user bought, sold, paid and got some of it back, and was told of a price, and another one only registered; no test here
     changes anything in them."""

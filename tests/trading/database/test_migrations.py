@@ -20,13 +20,6 @@ TABLES = set(Base.metadata.tables)
 NO_REDIS = "redis://127.0.0.1:1/0"
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
-def empty_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'empty.db'}"
-    return str(request.getfixturevalue("mariadb_uri"))
-
-
 def on_database(uri: str, *commands: Callable[[], object]) -> set[str]:
     """Run Flask-Migrate's commands; the tables that are there afterwards."""
     core = trading_core.build(settings_for(uri, NO_REDIS))

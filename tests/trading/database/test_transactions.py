@@ -180,18 +180,18 @@ def test_a_server_that_is_away_is_a_database_unavailable(ask: str) -> None:
     database.close()
 
 
-def test_a_used_up_pool_is_a_database_unavailable(migrated_mariadb: str) -> None:
+def test_a_used_up_pool_is_a_database_unavailable(server_uri: str) -> None:
     """When every connection is busy for longer than a caller may wait, he is told so."""
-    database = Database(migrated_mariadb, pool_size=1)
+    database = Database(server_uri, pool_size=1)
     with database.engine.connect(), database.engine.connect(), pytest.raises(DatabaseUnavailable):
         database.transaction(lambda session: session.execute(text("SELECT 1")))
     database.close()
 
 
 @pytest.mark.parametrize("ask", ["transaction", "read"])
-def test_what_interrupts_a_statement_passes_through(migrated_mariadb: str, ask: str) -> None:
+def test_what_interrupts_a_statement_passes_through(server_uri: str, ask: str) -> None:
     """As a task's time limit does: it is no fault of the database, so the work is not done again; and the next work finds a connection that is sound."""
-    database, tries = Database(migrated_mariadb, pool_size=1), []
+    database, tries = Database(server_uri, pool_size=1), []
 
     def ring(*_signal: object) -> None:
         raise Refused
@@ -223,9 +223,9 @@ def test_statements_are_counted_only_inside_the_block(books: Books) -> None:
     assert not any(statement.startswith("SELECT transaction_count") for statement in statements)
 
 
-def test_connections_share_what_they_need_for_tls(migrated_mariadb: str) -> None:
+def test_connections_share_what_they_need_for_tls(server_uri: str) -> None:
     """To make it anew for each would read all certificates of the machine each time."""
-    database = Database(migrated_mariadb)
+    database = Database(server_uri)
     with closing(database), database.engine.connect() as one, database.engine.connect() as other:
         first, second = (connection.connection.driver_connection for connection in (one, other))
 
@@ -233,11 +233,11 @@ def test_connections_share_what_they_need_for_tls(migrated_mariadb: str) -> None
         assert first.ctx is second.ctx
 
 
-def test_a_long_list_stays_a_list_on_mariadb(migrated_mariadb: str) -> None:
+def test_a_long_list_stays_a_list_on_mariadb(server_uri: str) -> None:
     """By its own default MariaDB makes a subquery of a thousand values, and may lock every row of the table to find theirs."""
     ids = bindparam("ids", [new_id().bytes for _ in range(1_000)], expanding=True)
     plan = text("EXPLAIN SELECT 1 FROM orders WHERE id IN :ids FOR UPDATE").bindparams(ids)
-    database = Database(migrated_mariadb)
+    database = Database(server_uri)
     threshold, steps = database.read(
         lambda session: (
             session.scalar(text("SELECT @@SESSION.in_predicate_conversion_threshold")),

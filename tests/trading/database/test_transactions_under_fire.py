@@ -1,4 +1,4 @@
-"""The transaction runner against a real MariaDB that deadlocks, times out, and loses connections at the worst moments."""
+"""The transaction runner against a real server that deadlocks, times out, and loses connections at the worst moments."""
 
 import threading
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from tests.books import Books
-from tests.servers import MariaDB
+from tests.servers import DatabaseServer
 from tests.trading.database.counter import Counter, connection_id, kill
 from tests.trading.database.cutting_proxy import Cut, CuttingProxy
 from tests.trading.threads import run_together
@@ -24,10 +24,10 @@ from trading.database.transactions import (
 )
 
 
-def test_a_deadlock_is_retried_and_both_succeed(mariadb_books: Books) -> None:
+def test_a_deadlock_is_retried_and_both_succeed(server_books: Books) -> None:
     """Two threads lock two rows crosswise: the server kills one, the runner runs it again, each step is there once."""
-    database = mariadb_books.core.database
-    one, other = Counter(mariadb_books), Counter(mariadb_books)
+    database = server_books.core.database
+    one, other = Counter(server_books), Counter(server_books)
     both_hold_one = threading.Barrier(2)
     tries: list[int] = []
 
@@ -51,13 +51,13 @@ def test_a_deadlock_is_retried_and_both_succeed(mariadb_books: Books) -> None:
     )
     assert (one.value(database), other.value(database)) == (2, 2)
     assert len(tries) >= 3
-    assert len(mariadb_books.sent) == 2
+    assert len(server_books.sent) == 2
 
 
-def test_a_lock_wait_timeout_undoes_the_statements_before_it(mariadb_books: Books) -> None:
+def test_a_lock_wait_timeout_undoes_the_statements_before_it(server_books: Books) -> None:
     """Error 1205 leaves the transaction open with its first statement; the runner rolls it back, so the retry counts once."""
-    database = mariadb_books.core.database
-    free, held = Counter(mariadb_books), Counter(mariadb_books)
+    database = server_books.core.database
+    free, held = Counter(server_books), Counter(server_books)
     holder = database.engine.connect()
     holder_session = Session(holder)
     held.step(holder_session)
@@ -77,11 +77,11 @@ def test_a_lock_wait_timeout_undoes_the_statements_before_it(mariadb_books: Book
     assert (free.value(database), held.value(database)) == (1, 1)
 
 
-def test_whoever_counts_hears_why_a_transaction_is_run_again(mariadb_books: Books) -> None:
+def test_whoever_counts_hears_why_a_transaction_is_run_again(server_books: Books) -> None:
     """In one of few words, each time but the last, after which nothing is run any more."""
     reasons: list[str] = []
-    uri = mariadb_books.core.database.engine.url.render_as_string(hide_password=False)
-    counter = Counter(mariadb_books)
+    uri = server_books.core.database.engine.url.render_as_string(hide_password=False)
+    counter = Counter(server_books)
 
     def deadlocked(_session: Session) -> None:
         raise DBAPIError("UPDATE", None, OperationalError(1213, "Deadlock found"))
@@ -91,11 +91,11 @@ def test_whoever_counts_hears_why_a_transaction_is_run_again(mariadb_books: Book
         counter.step(session)
 
     def cut(session: Session) -> None:
-        kill(mariadb_books, connection_id(session))
+        kill(server_books, connection_id(session))
         counter.step(session)
 
     database = Database(uri, retried=reasons.append)
-    with mariadb_books.core.database.engine.begin() as holder:
+    with server_books.core.database.engine.begin() as holder:
         counter.step(Session(holder))
         for work in (deadlocked, held, cut):
             with pytest.raises(DatabaseUnavailable):
@@ -106,9 +106,9 @@ def test_whoever_counts_hears_why_a_transaction_is_run_again(mariadb_books: Book
     assert reasons == [*["deadlock"] * again, *["lock-wait"] * again, *["connection"] * again]
 
 
-def test_a_rollback_is_sent_only_where_there_may_be_something_to_undo(mariadb_books: Books) -> None:
+def test_a_rollback_is_sent_only_where_there_may_be_something_to_undo(server_books: Books) -> None:
     """None after a COMMIT, one after a read, and one after a statement that failed: a failure leaves no transaction open."""
-    database, counter = mariadb_books.core.database, Counter(mariadb_books)
+    database, counter = server_books.core.database, Counter(server_books)
 
     def rollbacks() -> int:
         counts = text("SHOW SESSION STATUS LIKE 'Com_rollback'")
@@ -136,9 +136,9 @@ def test_a_rollback_is_sent_only_where_there_may_be_something_to_undo(mariadb_bo
     ]
 
 
-def test_a_connection_killed_amid_the_work_is_retried(mariadb_books: Books) -> None:
+def test_a_connection_killed_amid_the_work_is_retried(server_books: Books) -> None:
     """The first run's statements died with its connection; the second run counts once and sends once."""
-    database, counter = mariadb_books.core.database, Counter(mariadb_books)
+    database, counter = server_books.core.database, Counter(server_books)
     tries: list[int] = []
 
     def work(session: Session) -> None:
@@ -146,36 +146,36 @@ def test_a_connection_killed_amid_the_work_is_retried(mariadb_books: Books) -> N
         counter.step(session)
         send_after_commit(session, "told")
         if len(tries) == 1:
-            kill(mariadb_books, connection_id(session))
+            kill(server_books, connection_id(session))
         counter.step(session)
 
     database.transaction(work)
-    assert (counter.value(database), len(tries), mariadb_books.sent) == (2, 2, ["told"])
+    assert (counter.value(database), len(tries), server_books.sent) == (2, 2, ["told"])
 
 
 @pytest.mark.parametrize("ask", ["transaction", "read", "snapshot"])
-def test_an_idle_connection_that_was_killed_is_replaced(mariadb_books: Books, ask: str) -> None:
+def test_an_idle_connection_that_was_killed_is_replaced(server_books: Books, ask: str) -> None:
     """A restarted server or an idle timeout leaves dead connections in the pool; whoever meets one does not notice."""
-    database, counter = mariadb_books.core.database, Counter(mariadb_books)
-    kill(mariadb_books, getattr(database, ask)(connection_id))
+    database, counter = server_books.core.database, Counter(server_books)
+    kill(server_books, getattr(database, ask)(connection_id))
     assert getattr(database, ask)(counter.seen) == 1
 
 
-def test_attempts_are_bounded(mariadb_books: Books) -> None:
+def test_attempts_are_bounded(server_books: Books) -> None:
     """When every run loses its connection, the caller is told after the last attempt and nothing stays behind."""
-    database, counter = mariadb_books.core.database, Counter(mariadb_books)
+    database, counter = server_books.core.database, Counter(server_books)
     tries: list[int] = []
 
     def work(session: Session) -> None:
         tries.append(1)
         counter.step(session)
         send_after_commit(session, "never")
-        kill(mariadb_books, connection_id(session))
+        kill(server_books, connection_id(session))
         counter.step(session)
 
     with pytest.raises(DatabaseUnavailable):
         database.transaction(work)
-    assert (len(tries), counter.value(database), mariadb_books.sent) == (ATTEMPTS, 0, [])
+    assert (len(tries), counter.value(database), server_books.sent) == (ATTEMPTS, 0, [])
 
 
 def through(proxy: CuttingProxy, uri: str, sent: list[object]) -> Database:
@@ -185,16 +185,16 @@ def through(proxy: CuttingProxy, uri: str, sent: list[object]) -> Database:
 
 @pytest.mark.parametrize("cut", Cut)
 def test_a_commit_of_unknown_outcome_is_told_to_who_cannot_find_out(
-    mariadb_books: Books, mariadb_server: MariaDB, migrated_mariadb: str, cut: Cut
+    server_books: Books, database_server: DatabaseServer, server_uri: str, cut: Cut
 ) -> None:
     """Without ``landed`` the work is not run again, as it may be there already; nothing is sent."""
-    counter, sent = Counter(mariadb_books), []
-    with CuttingProxy(mariadb_server.port, cut) as proxy:
-        database = through(proxy, migrated_mariadb, sent)
+    counter, sent = Counter(server_books), []
+    with CuttingProxy(database_server.port, cut) as proxy:
+        database = through(proxy, server_uri, sent)
         with pytest.raises(CommitUncertain):
             database.transaction(counter.step)
         database.close()
-    assert counter.value(mariadb_books.core.database) == (1 if cut is Cut.AFTER else 0)
+    assert counter.value(server_books.core.database) == (1 if cut is Cut.AFTER else 0)
     assert sent == []
 
 
@@ -202,35 +202,35 @@ def test_a_commit_of_unknown_outcome_is_told_to_who_cannot_find_out(
     "cuts", [(Cut.BEFORE,), (Cut.AFTER,), (Cut.BEFORE, Cut.BEFORE), (Cut.BEFORE, Cut.AFTER)]
 )
 def test_a_commit_of_unknown_outcome_is_found_or_done_again(
-    mariadb_books: Books, mariadb_server: MariaDB, migrated_mariadb: str, cuts: tuple[Cut, ...]
+    server_books: Books, database_server: DatabaseServer, server_uri: str, cuts: tuple[Cut, ...]
 ) -> None:
     """With ``landed`` the effect is there exactly once, whichever side of the COMMIT the line was cut on."""
-    counter = Counter(mariadb_books)
+    counter = Counter(server_books)
 
     def landed(session: Session) -> str | None:
         return "found" if counter.seen(session) > 1 else None
 
-    with CuttingProxy(mariadb_server.port, *cuts) as proxy:
-        database = through(proxy, migrated_mariadb, [])
+    with CuttingProxy(database_server.port, *cuts) as proxy:
+        database = through(proxy, server_uri, [])
         result = database.transaction(
             lambda session: counter.step(session) or "done", landed=landed
         )
         database.close()
     assert result == ("found" if cuts[-1] is Cut.AFTER else "done")
-    assert counter.value(mariadb_books.core.database) == 1
+    assert counter.value(server_books.core.database) == 1
 
 
 @pytest.mark.parametrize("cut", Cut)
 def test_an_outcome_that_nobody_can_tell_is_never_called_unchanged(
-    mariadb_books: Books, mariadb_server: MariaDB, migrated_mariadb: str, cut: Cut
+    server_books: Books, database_server: DatabaseServer, server_uri: str, cut: Cut
 ) -> None:
     """The line is cut at COMMIT and the server stays away: a plain DatabaseUnavailable would promise that nothing was changed."""
-    counter = Counter(mariadb_books)
-    with CuttingProxy(mariadb_server.port, cut, gone=True) as proxy:
-        database = through(proxy, migrated_mariadb, [])
+    counter = Counter(server_books)
+    with CuttingProxy(database_server.port, cut, gone=True) as proxy:
+        database = through(proxy, server_uri, [])
         with pytest.raises(CommitUncertain):
             database.transaction(
                 counter.step, landed=lambda session: counter.seen(session) > 1 or None
             )
         database.close()
-    assert counter.value(mariadb_books.core.database) == (1 if cut is Cut.AFTER else 0)
+    assert counter.value(server_books.core.database) == (1 if cut is Cut.AFTER else 0)

@@ -219,7 +219,9 @@ ORPHANING = (
 )
 
 
-@pytest.fixture(scope="module", params=["sqlite", "mariadb"])
+@pytest.fixture(
+    scope="module", params=["sqlite", "mariadb", pytest.param("mysql", marks=pytest.mark.full)]
+)
 def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Books]:
     """Books with a holding of finished trades, cash moved in and out, a payment of which a part went back and another is about to, and open orders:
     a buy and a sale that are due, a buy in the book, and one that was found filled and not executed yet; two days of the account are recorded, and it was told of two prices."""

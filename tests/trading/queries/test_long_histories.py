@@ -29,14 +29,14 @@ from tests.trading.steps import bought
     ],
 )  # fmt: skip
 def test_mariadb_goes_by_the_index_that_is_made_for_it(
-    mariadb_books: Books, index: str, read: str
+    server_books: Books, index: str, read: str
 ) -> None:
     """The first of these went through every user's fills of every stock before it had an index."""
-    users = [mariadb_books.user() for _ in range(4)]
+    users = [server_books.user() for _ in range(4)]
     for _ in range(15):
         for user in users:
-            bought(mariadb_books, user, 1)
-    explained = plan(mariadb_books, read, users[0])
+            bought(server_books, user, 1)
+    explained = plan(server_books, read, users[0])
     assert explained["key"] == index
     assert "filesort" not in (explained["Extra"] or "")
 

@@ -244,9 +244,9 @@ def rows_read(database: Database, work: Callable[[Session], object]) -> int:
     return database.read(counted)
 
 
-def test_a_look_costs_the_same_on_full_books(mariadb_books: Books) -> None:
+def test_a_look_costs_the_same_on_full_books(server_books: Books) -> None:
     """With 10,000 orders that are over as with none: the server is asked for a few dozen rows, in a handful of statements."""
-    books = mariadb_books
+    books = server_books
     user = books.user()
     fill_up(books, user, 10_000)
     database, now = books.core.database, books.clock()

@@ -182,13 +182,13 @@ def test_a_day_costs_the_same_statements_for_one_account_and_for_many(books: Boo
     assert counts[0] == counts[1] <= 8
 
 
-def test_two_at_once_write_each_row_once(mariadb_books: Books) -> None:
+def test_two_at_once_write_each_row_once(server_books: Books) -> None:
     """Beat may send the task twice, or a second worker may take it up while the first one is slow."""
-    users = [mariadb_books.user() for _ in range(5)]
-    mariadb_books.clock.advance(days=3)
-    run_together(*[lambda: record(mariadb_books, batch_size=2)] * 4)
-    assert all(len(days_of(mariadb_books, user)) == 3 for user in users)
-    assert mariadb_books.breaches() == []
+    users = [server_books.user() for _ in range(5)]
+    server_books.clock.advance(days=3)
+    run_together(*[lambda: record(server_books, batch_size=2)] * 4)
+    assert all(len(days_of(server_books, user)) == 3 for user in users)
+    assert server_books.breaches() == []
 
 
 ACTIONS = st.lists(

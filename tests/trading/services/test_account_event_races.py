@@ -67,9 +67,9 @@ def test_a_follower_misses_none_while_many_commit(books: Books) -> None:
     assert books.breaches() == []
 
 
-def test_users_in_batches_of_any_order_do_not_block_each_other(mariadb_books: Books) -> None:
+def test_users_in_batches_of_any_order_do_not_block_each_other(server_books: Books) -> None:
     """Each writer's orders are of all users, executed, settled and applied in batches beside the others': every user's events are whole and in order."""
-    books = mariadb_books
+    books = server_books
     users = [books.user() for _ in range(6)]
     books.tick(70_000)
 

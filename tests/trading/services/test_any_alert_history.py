@@ -142,7 +142,9 @@ class History:
             assert told == sorted(self.told[user])
 
 
-@pytest.fixture(scope="module", params=["sqlite", "mariadb"])
+@pytest.fixture(
+    scope="module", params=["sqlite", "mariadb", pytest.param("mysql", marks=pytest.mark.full)]
+)
 def module_books(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Books]:
     uri = request.getfixturevalue(f"migrated_{request.param}")
     with opened(settings_for(uri, valkey_server.url)) as books:

@@ -29,10 +29,10 @@ def history(under: Settings, *changes: dict[str, Any]) -> type[OrderHistory]:
 
 
 @pytest.fixture
-def usual(migrated_mariadb: str, valkey_server: Valkey) -> dict[str, Any]:
+def usual(server_uri: str, valkey_server: Valkey) -> dict[str, Any]:
     """Settings on MariaDB under which batches are full soon and users seldom poor."""
     return {
-        "database_uri": migrated_mariadb,
+        "database_uri": server_uri,
         "redis_url": valkey_server.url,
         "stage_batch_size": SMALL_BATCH,
         "starting_cash": 60_000_000,

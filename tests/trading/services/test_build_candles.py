@@ -250,9 +250,9 @@ def test_a_lost_cursor_is_found_again_by_the_candles(books: Books) -> None:
     assert [one.volume for one in chart(books)] == [6, 5]
 
 
-def test_builders_at_once_count_each_trade_once(mariadb_books: Books) -> None:
+def test_builders_at_once_count_each_trade_once(server_books: Books) -> None:
     """One builds, the other one goes away or finds nothing left; also the very first two."""
-    books = mariadb_books
+    books = server_books
     for number in range(20):
         stream(books, Trade(number, 70_000, 1), Trade(60 + number, 70_000, 1))
         reports = run_together(*[lambda: build(books)] * 3)
@@ -261,9 +261,9 @@ def test_builders_at_once_count_each_trade_once(mariadb_books: Books) -> None:
     assert [one.volume for one in chart(books, "day:1")] == [40]
 
 
-def test_who_finds_the_cursor_held_goes_away(mariadb_books: Books) -> None:
+def test_who_finds_the_cursor_held_goes_away(server_books: Books) -> None:
     """It waits for nobody, reads nothing and changes nothing."""
-    books = mariadb_books
+    books = server_books
     stream(books, Trade(0, 70_000))
     build(books)
     with books.core.database.engine.begin() as other:

@@ -309,9 +309,9 @@ def test_what_fired_and_the_cursor_stand_or_fall_together(books: Books, user: UU
     assert len(told(books, user)) == 1
 
 
-def test_two_looks_at_once_tell_once(mariadb_books: Books) -> None:
+def test_two_looks_at_once_tell_once(server_books: Books) -> None:
     """Whoever finds the cursor locked goes away, or reads what the other has left."""
-    books = mariadb_books
+    books = server_books
     books.tick(70_000)
     users = [books.user() for _ in range(20)]
     for user in users:
@@ -325,9 +325,9 @@ def test_two_looks_at_once_tell_once(mariadb_books: Books) -> None:
     assert books.breaches() == []
 
 
-def test_changes_and_looks_at_once_end_in_a_sound_state(mariadb_books: Books) -> None:
+def test_changes_and_looks_at_once_end_in_a_sound_state(server_books: Books) -> None:
     """While trades meet the alerts their owners move, re-arm and remove them: each firing is told once, and nothing is told of what was not armed."""
-    books = mariadb_books
+    books = server_books
     books.tick(70_000)
     users = [books.user() for _ in range(4)]
     items = [

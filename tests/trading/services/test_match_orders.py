@@ -158,9 +158,9 @@ def test_a_lost_wake_up_is_made_up_for_by_the_sweep(books: Books) -> None:
     assert books.breaches() == []
 
 
-def test_two_matchers_at_once_find_an_order_once(mariadb_books: Books) -> None:
+def test_two_matchers_at_once_find_an_order_once(server_books: Books) -> None:
     """One looks, the other one goes away or finds nothing left; the order is filled once."""
-    books = mariadb_books
+    books = server_books
     user = books.user()
     for _ in range(20):
         books.tick(70_500)
@@ -173,9 +173,9 @@ def test_two_matchers_at_once_find_an_order_once(mariadb_books: Books) -> None:
     assert books.breaches() == []
 
 
-def test_who_finds_the_cursor_held_goes_away(mariadb_books: Books) -> None:
+def test_who_finds_the_cursor_held_goes_away(server_books: Books) -> None:
     """It waits for nobody, reads nothing and changes nothing."""
-    books = mariadb_books
+    books = server_books
     books.tick(70_000)
     books.match()
     cursors = table_of(MatchCursor)

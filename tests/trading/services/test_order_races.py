@@ -27,9 +27,9 @@ MIDNIGHT = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def volume_books(migrated_mariadb: str, valkey_url: str) -> Iterator[Books]:
+def volume_books(server_uri: str, valkey_url: str) -> Iterator[Books]:
     """Books on MariaDB in which an order fills by what is traded alone."""
-    with opened(settings_for(migrated_mariadb, valkey_url, fill_profile="volume")) as books:
+    with opened(settings_for(server_uri, valkey_url, fill_profile="volume")) as books:
         yield books
 
 
@@ -60,9 +60,9 @@ def settled(books: Books) -> None:
 
 
 @pytest.mark.parametrize("side", Side)
-def test_fill_against_cancel(mariadb_books: Books, side: Side) -> None:
+def test_fill_against_cancel(server_books: Books, side: Side) -> None:
     """Filled, and the canceller was told so, or cancelled without a fill: cash and shares are those of the one or of the other."""
-    books = mariadb_books
+    books = server_books
     for _ in range(ROUNDS):
         user, order, wakeup, balance = found(books, side)
         _, told = run_together(lambda: books.run(wakeup), cancelling(books, user, order))  # noqa: B023
@@ -81,9 +81,9 @@ def test_fill_against_cancel(mariadb_books: Books, side: Side) -> None:
         assert rows(books, "SELECT * FROM order_touches") == []
 
 
-def test_fill_against_amend(mariadb_books: Books) -> None:
+def test_fill_against_amend(server_books: Books) -> None:
     """Filled whole on the old terms, and the amender was told; or amended, and nothing is filled that was found for the old ones."""
-    books = mariadb_books
+    books = server_books
     for _ in range(ROUNDS):
         user, order, wakeup, balance = found(books, Side.BUY)
         amends = outcome(
@@ -129,9 +129,9 @@ def test_fill_against_a_smaller_quantity(volume_books: Books) -> None:
         cancel_all(books, user)
 
 
-def test_two_executions_of_one_order(mariadb_books: Books) -> None:
+def test_two_executions_of_one_order(server_books: Books) -> None:
     """Four workers on one wake-up, and one on the sweep's: one execution."""
-    books = mariadb_books
+    books = server_books
     for _ in range(ROUNDS):
         user, order, wakeup, balance = found(books, Side.BUY)
         run_together(*[lambda: books.run(wakeup)] * 4)  # noqa: B023
@@ -171,9 +171,9 @@ def opened_beside(books: Books, **changed: object) -> Books:
     return Books(core, books.clock, books.sent)
 
 
-def test_two_executions_on_one_balance(mariadb_books: Books) -> None:
+def test_two_executions_on_one_balance(server_books: Books) -> None:
     """The price ran away from two market buys, and what is free pays for the shortfall of one alone: the other is rejected."""
-    books = mariadb_books
+    books = server_books
     for _ in range(ROUNDS):
         user = books.user()
         books.tick(70_000)
@@ -193,9 +193,9 @@ def test_two_executions_on_one_balance(mariadb_books: Books) -> None:
         assert cash(books, user) == (CASH - 69 * 73_200 - 757, 0)
 
 
-def test_cancel_against_cancel(mariadb_books: Books) -> None:
+def test_cancel_against_cancel(server_books: Books) -> None:
     """One of three succeeds, and what the order held is free once."""
-    books = mariadb_books
+    books = server_books
     for _ in range(ROUNDS):
         user, order, _, _ = found(books, Side.BUY)
         told = run_together(*[cancelling(books, user, order)] * 3)
@@ -204,9 +204,9 @@ def test_cancel_against_cancel(mariadb_books: Books) -> None:
     settled(books)
 
 
-def test_cancel_all_against_fills(mariadb_books: Books) -> None:
+def test_cancel_all_against_fills(server_books: Books) -> None:
     """Six orders, each filled or cancelled, and what cancel-all tells is what it cancelled."""
-    books = mariadb_books
+    books = server_books
     for _ in range(ROUNDS):
         user = books.user()
         books.tick(70_000)
@@ -223,9 +223,9 @@ def test_cancel_all_against_fills(mariadb_books: Books) -> None:
         assert cash(books, user)[1] == 0
 
 
-def test_expire_against_fill(mariadb_books: Books) -> None:
+def test_expire_against_fill(server_books: Books) -> None:
     """A due order whose day has just ended is filled or expires, never both and never neither."""
-    books = mariadb_books
+    books = server_books
     books.clock.now = MIDNIGHT.replace(hour=14, minute=59, second=59)
     for _ in range(ROUNDS):
         user = books.user()
@@ -243,9 +243,9 @@ def test_expire_against_fill(mariadb_books: Books) -> None:
         books.clock.advance(hours=23, minutes=59, seconds=59)
 
 
-def test_halt_against_place(mariadb_books: Books) -> None:
+def test_halt_against_place(server_books: Books) -> None:
     """Whatever was accepted around the halt, nothing is filled once the halt stands and the work at hand is done."""
-    books = mariadb_books
+    books = server_books
     admin = books.user()
     for _ in range(ROUNDS):
         user = books.user()
@@ -266,9 +266,9 @@ def test_halt_against_place(mariadb_books: Books) -> None:
         books.sent.clear()
 
 
-def test_two_halts_and_two_resumptions(mariadb_books: Books) -> None:
+def test_two_halts_and_two_resumptions(server_books: Books) -> None:
     """There is one halt at a time, and none when both have lifted it."""
-    books = mariadb_books
+    books = server_books
     admin = books.user()
     for n in range(ROUNDS):
         run_together(*[lambda: halt(books, admin)] * 3)
@@ -278,9 +278,9 @@ def test_two_halts_and_two_resumptions(mariadb_books: Books) -> None:
         assert rows(books, "SELECT id FROM trading_halts WHERE running = 1") == []
 
 
-def test_amend_against_amend(mariadb_books: Books) -> None:
+def test_amend_against_amend(server_books: Books) -> None:
     """One after the other: the order has the terms of the last one, whole, and reserves exactly their cost."""
-    books = mariadb_books
+    books = server_books
     terms = ((60_000, 5), (61_000, 20), (62_000, 9))
     for _ in range(ROUNDS):
         user = books.user()
@@ -295,9 +295,9 @@ def test_amend_against_amend(mariadb_books: Books) -> None:
     settled(books)
 
 
-def test_orders_with_one_client_order_id(mariadb_books: Books) -> None:
+def test_orders_with_one_client_order_id(server_books: Books) -> None:
     """Five at once: one order, one reservation."""
-    books = mariadb_books
+    books = server_books
     for _ in range(ROUNDS):
         user = books.user()
         placing = outcome(

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from tests.books import Books, TestClock, settings_for
-from tests.servers import MariaDB, Valkey
+from tests.servers import DatabaseServer, Valkey
 from tests.trading.database.cutting_proxy import Cut, CuttingProxy
 from tests.trading.steps import deposit, events
 from trading import core as trading_core
@@ -154,13 +154,13 @@ def test_the_sweep_repairs_a_crash_between_commit_and_publication(
 
 
 def test_a_commit_of_unknown_outcome_loses_the_publication_at_most(
-    mariadb_books: Books, mariadb_server: MariaDB
+    server_books: Books, database_server: DatabaseServer
 ) -> None:
     """The connection is cut right after the COMMIT: what it changed is told once by its row, and in the stream by the sweep."""
-    books = mariadb_books
+    books = server_books
     user = books.user()
     repair(books)
-    with CuttingProxy(mariadb_server.port, Cut.AFTER) as proxy:
+    with CuttingProxy(database_server.port, Cut.AFTER) as proxy:
         address = make_url(books.settings.database_uri.get_secret_value()).set(port=proxy.port)
         cut = settings_for(
             address.render_as_string(hide_password=False),

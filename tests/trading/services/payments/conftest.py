@@ -15,7 +15,7 @@ def stack(database_uri: str, valkey_url: str) -> Iterator[PaymentsStack]:
 
 
 @pytest.fixture
-def mariadb_stack(migrated_mariadb: str, valkey_url: str) -> Iterator[PaymentsStack]:
-    """The same on MariaDB alone, for what only a server with concurrent writers can show."""
-    with payments_stack(migrated_mariadb, valkey_url) as stack:
+def server_stack(server_uri: str, valkey_url: str) -> Iterator[PaymentsStack]:
+    """The same on servers alone, for what only concurrent writers can show."""
+    with payments_stack(server_uri, valkey_url) as stack:
         yield stack

@@ -53,9 +53,9 @@ def accepted(results: Sequence[object]) -> list[UUID]:
 
 
 @pytest.mark.timeout(300)
-def test_complete_webhook_and_sweep_at_once(mariadb_stack: PaymentsStack) -> None:
+def test_complete_webhook_and_sweep_at_once(server_stack: PaymentsStack) -> None:
     """Fifty payments, each found by three workers at the same moment: fifty credits."""
-    stack, who = mariadb_stack, mariadb_stack.api.person()
+    stack, who = server_stack, server_stack.api.person()
     for _ in range(ROUNDS):
         payment_id = stack.prepare(who, 1_000)
         stack.portone.open(payment_id, 1_000, webhook="none")
@@ -71,10 +71,10 @@ def test_complete_webhook_and_sweep_at_once(mariadb_stack: PaymentsStack) -> Non
 
 @pytest.mark.timeout(300)
 def test_a_refund_and_the_webhook_of_its_own_cancellation_at_once(
-    mariadb_stack: PaymentsStack,
+    server_stack: PaymentsStack,
 ) -> None:
     """The answer and the look bring the same cancellation: it is booked by one of them."""
-    stack, who = mariadb_stack, mariadb_stack.api.person()
+    stack, who = server_stack, server_stack.api.person()
     payment_id = stack.paid(who, 100_000)
     for _ in range(ROUNDS):
         refund = UUID(stack.refund(who, payment_id, 1_000)["id"])
@@ -86,9 +86,9 @@ def test_a_refund_and_the_webhook_of_its_own_cancellation_at_once(
     assert stack.books.breaches() == []
 
 
-def test_two_refunds_of_the_same_money(mariadb_stack: PaymentsStack) -> None:
+def test_two_refunds_of_the_same_money(server_stack: PaymentsStack) -> None:
     """Of ten that ask for all of it at once one is accepted, and of two workers that pursue it both together cancel once."""
-    stack, who = mariadb_stack, mariadb_stack.api.person()
+    stack, who = server_stack, server_stack.api.person()
     payment_id = stack.paid(who)
     (refund_id,) = accepted(
         run_together(*[asking(stack.books, owner_of(who), payment_id, 10_000)] * 10)
@@ -100,9 +100,9 @@ def test_two_refunds_of_the_same_money(mariadb_stack: PaymentsStack) -> None:
     assert stack.books.breaches() == []
 
 
-def test_orders_race_a_chargeback(mariadb_stack: PaymentsStack) -> None:
+def test_orders_race_a_chargeback(server_stack: PaymentsStack) -> None:
     """Buys that are placed while money is taken back either come first and are cancelled, or are refused; no debt is larger than it must be."""
-    stack = mariadb_stack
+    stack = server_stack
     books = stack.books
     for _ in range(8):
         who = stack.api.person()

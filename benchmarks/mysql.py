@@ -1,0 +1,48 @@
+"""A private MySQL server for tests, of the copy that ``scripts/unpack-mysql`` has unpacked."""
+
+import os
+import shutil
+from pathlib import Path
+
+from benchmarks.database_server import DatabaseServer
+
+
+def unpacked_mysql() -> Path:
+    """Return the folder into which ``scripts/unpack-mysql`` unpacks: ``bin``, ``usr``, ``data``."""
+    cache = os.environ.get("STOCKING_TEST_CACHE")
+    return (Path(cache) if cache else Path.home() / ".cache" / "stocking") / "mysql"
+
+
+class MySQL(DatabaseServer):
+    """A server that begins with a copy of the initialised data folder in the cache."""
+
+    name = "MySQL"
+    collation = "utf8mb4_bin"
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Return that MySQL is not unpacked, or None."""
+        if (unpacked_mysql() / "bin" / "mysqld").exists():
+            return None
+        return "MySQL is not unpacked (scripts/unpack-mysql)."
+
+    def _initialize(self, folder: Path) -> None:
+        shutil.copytree(unpacked_mysql() / "data", folder / "data")
+        # Each server is given an identity of its own.
+        (folder / "data" / "auto.cnf").unlink(missing_ok=True)
+
+    def _server_command(self) -> list[str]:
+        return [
+            str(unpacked_mysql() / "bin" / "mysqld"),
+            "--no-defaults",
+            *(["--user=root"] if os.geteuid() == 0 else []),
+            f"--basedir={unpacked_mysql() / 'usr'}",
+            "--secure-file-priv=NULL",
+            "--mysqlx=OFF",
+            "--performance-schema=OFF",
+            "--innodb-buffer-pool-size=128M",
+            "--innodb-redo-log-capacity=16M",
+            "--innodb-use-native-aio=OFF",
+            "--skip-log-bin",
+            *([] if self._durable else ["--innodb-doublewrite=OFF"]),
+        ]
