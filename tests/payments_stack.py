@@ -22,10 +22,9 @@ from sandbox.portone.desk import DESK
 from sandbox.portone.rest import portone
 from sandbox.portone.stand_in import Mail
 from tests.books import Books, TestClock, opened, settings_for
+from tests.deadlines import DEADLINE_S
 from tests.webapp.client import PREFIX, Api, Person, api_on, data_of
 from trading.services.payments.sweep import Due, wake_due_payments
-
-_DEADLINE_S = 30.0
 
 
 class RunningClock(TestClock):
@@ -57,21 +56,21 @@ class StandInServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port.result(_DEADLINE_S)}"
+        return f"http://127.0.0.1:{self._port.result(DEADLINE_S)}"
 
     def start(self) -> None:
         self._thread.start()
-        self._port.result(_DEADLINE_S)
+        self._port.result(DEADLINE_S)
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(_DEADLINE_S)
+        self._thread.join(DEADLINE_S)
         self._loop.close()
 
     def tell(self, path: str, method: str = "POST", /, **members: Any) -> dict[str, Any]:
         """Ask the desk; what it answers. AssertionError with its words when it refuses."""
         answer = requests.request(
-            method, f"{self.url}{DESK}/{path}", json=members, timeout=_DEADLINE_S
+            method, f"{self.url}{DESK}/{path}", json=members, timeout=DEADLINE_S
         )
         assert answer.status_code == 200, answer.text
         document: dict[str, Any] = answer.json()
@@ -208,7 +207,7 @@ def serving(server: BaseWSGIServer) -> Iterator[None]:
         yield
     finally:
         server.shutdown()
-        thread.join(_DEADLINE_S)
+        thread.join(DEADLINE_S)
         server.server_close()
 
 

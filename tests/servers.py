@@ -23,6 +23,7 @@ from launcher.leash import leashed
 from launcher.plan import ROOT
 from launcher.ports import LOOPBACK
 from launcher.valkey import Valkey
+from tests.deadlines import DEADLINE_S
 from tests.fork_server import ForkedProcess, fork_server
 
 __all__ = [
@@ -199,8 +200,10 @@ def _do_without(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def wait_until(condition: Callable[[], object], *, what: str, deadline_s: float = 10.0) -> None:
-    """Return as soon as ``condition()`` is true; fail the test, naming ``what``, when it is not within ``deadline_s``."""
+def wait_until(
+    condition: Callable[[], object], *, what: str, deadline_s: float = DEADLINE_S
+) -> None:
+    """Return as soon as ``condition()`` is true; fail the test, naming ``what``, at the deadline."""
     deadline = time.monotonic() + deadline_s
     while not condition():
         if time.monotonic() > deadline:

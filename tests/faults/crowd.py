@@ -14,6 +14,7 @@ from uuid import uuid4
 import requests
 from requests.adapters import HTTPAdapter
 
+from tests.deadlines import DEADLINE_S
 from tests.servers import wait_until
 from trading.rules.price_grid import floor_to_grid, tick_size
 
@@ -24,7 +25,6 @@ PAUSE_MAX_S = 0.3
 THOUGHT = 8
 THOUGHT_MAX_S = 3.0
 RETRY_S = 0.1
-PATIENCE_S = 60.0
 # What a client tries again for, under the same key. That there is no price now is an answer.
 PASSING = {"service-unavailable", "request-in-progress"}
 REFUSED, SILENT = "refused", "silent"
@@ -50,7 +50,7 @@ class Journal:
 
 
 class Client:
-    """A signed-in user's connection, which asks again for PATIENCE_S, unless he is ``gone``."""
+    """A signed-in user's connection, which asks again for DEADLINE_S, unless he is ``gone``."""
 
     def __init__(self, url: str, name: str, *, silence_s: float = 30.0) -> None:
         self.name = name
@@ -82,9 +82,9 @@ class Client:
         *,
         key: str | None = None,
     ) -> requests.Response:
-        """The answer that stands. AssertionError when there is none within PATIENCE_S, or one that nobody may be given."""
+        """The answer that stands. AssertionError when there is none within DEADLINE_S, or one that nobody may be given."""
         headers = {} if method == "GET" else {"Idempotency-Key": key or uuid4().hex}
-        deadline = monotonic() + PATIENCE_S
+        deadline = monotonic() + DEADLINE_S
         while monotonic() < deadline and not self.gone.is_set():
             answer = self._ask_once(method, path, body, headers)
             if answer is not None and not (
@@ -92,7 +92,7 @@ class Client:
             ):
                 return answer
             self.gone.wait(RETRY_S)
-        raise AssertionError(f"{self.name}: {method} {path} was not answered for {PATIENCE_S:g} s")
+        raise AssertionError(f"{self.name}: {method} {path} was not answered for {DEADLINE_S:g} s")
 
     def _ask_once(
         self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
@@ -264,7 +264,6 @@ class Crowd:
         wait_until(
             lambda: len(self.accepted) >= wanted or self._broken(),
             what=f"{count} orders",
-            deadline_s=PATIENCE_S,
         )
 
     def rest(self) -> None:
@@ -272,7 +271,7 @@ class Crowd:
         self._home.set()
         if self._pool is not None:
             for one in self._working:
-                one.result(2 * PATIENCE_S)
+                one.result(2 * DEADLINE_S)
             self._pool.shutdown()
             self._pool = None
 

@@ -5,9 +5,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.deadlines import DEADLINE_S
 from tests.relayer.freezing_proxy import FreezingProxy, freezing_proxy
-
-STARTS_WITHIN_S = 10.0
 
 
 class Hole:
@@ -41,10 +40,10 @@ def hole_before(server_port: int) -> Iterator[Hole]:
         target=loop.run_until_complete, args=(serve(),), name="hole", daemon=True
     )
     thread.start()
-    assert stands.wait(STARTS_WITHIN_S)
+    assert stands.wait(DEADLINE_S)
     try:
         yield Hole(found[0], loop)
     finally:
         loop.call_soon_threadsafe(leave.set)
-        thread.join(STARTS_WITHIN_S)
+        thread.join(DEADLINE_S)
         loop.close()

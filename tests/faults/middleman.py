@@ -13,6 +13,7 @@ from celery import Celery
 
 import celery_config
 from tests.books import Books
+from tests.deadlines import DEADLINE_S
 from tests.trading.steps import rows
 from trading.queue import ONE_BY_ONE, Task
 
@@ -97,5 +98,5 @@ def meddling(books: Books) -> Iterator[Middleman]:
         yield middleman
     finally:
         gone.set()
-        thread.join(30)
+        thread.join(DEADLINE_S)
         middleman.close()

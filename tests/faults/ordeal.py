@@ -19,6 +19,7 @@ from redis import RedisError
 from sqlalchemy import text
 
 from tests.books import Books
+from tests.deadlines import DEADLINE_S
 from tests.faults.crowd import REFUSED, Accepted, Client, Crowd, Trader
 from tests.faults.listener import Listener
 from tests.faults.payer import Payer
@@ -36,9 +37,6 @@ PAYERS = 2
 LISTENERS = 2
 WARM_UP_ORDERS = 20
 PROBE = {"stock_code": "A005930", "side": "BUY", "order_type": "MARKET", "quantity": 2}
-# For a machine that is busy with other tests; nothing here takes so long by itself.
-RECOVERY_MAX_S = 120.0
-ANSWER_MAX_S = 10.0
 ANSWERS = {"200", "201", "202", "404", "409", "422", "503"}
 
 # What was accepted before an instant and is neither done nor waiting rightly.
@@ -91,7 +89,7 @@ class Place:
     @contextmanager
     def ordeal(self, name: str, *, api_ends: bool = False) -> Iterator["Ordeal"]:
         """Trade until the block ends and everything is as it should be. Only where the API itself ends may a request be left without an answer, or wait
-        for longer than ANSWER_MAX_S for one, as it does while that starts."""
+        for longer than DEADLINE_S for one, as it does while that starts."""
         self.crowd.begin()
         try:
             self.crowd.wait_for_orders(WARM_UP_ORDERS)
@@ -109,7 +107,7 @@ class Place:
         assert set(self.crowd.answers) <= ANSWERS | ({REFUSED} if api_ends else set()), (
             self.crowd.answers
         )
-        assert api_ends or self.crowd.longest_s < ANSWER_MAX_S, self.crowd.longest_s
+        assert api_ends or self.crowd.longest_s < DEADLINE_S, self.crowd.longest_s
 
 
 class Ordeal:
@@ -143,7 +141,7 @@ class Ordeal:
                 self._end_claims(at)
             return placed() and self.due(at) == 0 and self._matched_since(at) and also()
 
-        wait_until(flows, what=f"recovery from {self.name}", deadline_s=RECOVERY_MAX_S)
+        wait_until(flows, what=f"recovery from {self.name}", deadline_s=2 * DEADLINE_S)
         self.recovered_after_s = monotonic() - over
         if self._claims_ended:
             self.notes.append(f"{self._claims_ended} keys waited for")
@@ -193,7 +191,7 @@ class Ordeal:
 def passes(seconds: float) -> None:
     """An outage goes on for so long."""
     until = monotonic() + seconds
-    wait_until(lambda: monotonic() > until, what="the outage is over", deadline_s=seconds + 5)
+    wait_until(lambda: monotonic() > until, what="the outage is over")
 
 
 @contextmanager
@@ -222,7 +220,7 @@ def standing(
             listener.begin()
         place = Place(house, books, prefix, Crowd([*traders, *payers]), payers, probe, listeners)
         try:
-            wait_until(place.probe_order(), what="the first order", deadline_s=RECOVERY_MAX_S)
+            wait_until(place.probe_order(), what="the first order", deadline_s=2 * DEADLINE_S)
             yield place
         finally:
             for listener in listeners:

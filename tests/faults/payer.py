@@ -6,6 +6,7 @@ from typing import Any
 import requests
 
 from sandbox.portone.desk import DESK
+from tests.deadlines import DEADLINE_S
 from tests.faults.crowd import Client
 
 AMOUNT, BACK = 10_000, 4_000
@@ -49,13 +50,13 @@ class Payer(Client):
 
     def _move(self, payment_id: str, move: str, **members: Any) -> None:
         answer = requests.post(
-            f"{self._desk}/payments/{payment_id}/{move}", json=members, timeout=30
+            f"{self._desk}/payments/{payment_id}/{move}", json=members, timeout=DEADLINE_S
         )
         assert answer.status_code == 200, answer.text
 
     def cancelled_at_portone(self) -> dict[str, int]:
         """The won that PortOne gave back of each payment of his."""
-        documents = requests.get(f"{self._desk}/state", timeout=30).json()["payments"]
+        documents = requests.get(f"{self._desk}/state", timeout=DEADLINE_S).json()["payments"]
         return {
             one["id"]: one["amount"]["cancelled"] for one in documents if one["id"] in self.paid
         }

@@ -48,7 +48,7 @@ def test_commits_are_cut(place: Place, server: DatabaseServer, proxy: CuttingPro
     """Every third COMMIT loses its connection, by turns before the server sees it and after it was done."""
     with place.ordeal(f"{server.name}: {CUTS} connections cut in COMMIT") as ordeal:
         proxy.cut(*(Cut.BEFORE, None, None, Cut.AFTER, None, None) * (CUTS // 2))
-        wait_until(lambda: not proxy.left, what="all cuts were made", deadline_s=60)
+        wait_until(lambda: not proxy.left, what="all cuts were made")
         ordeal.recovered(claims_end=True)
 
 

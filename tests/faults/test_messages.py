@@ -80,9 +80,7 @@ def test_messages_come_twice_and_in_any_order(place: Place) -> None:
             place.house.pause(name)
         place.crowd.wait_for_orders(BACKLOG)
         with meddling(place.books) as middleman:
-            wait_until(
-                lambda: middleman.doubled >= BACKLOG, what="messages that wait", deadline_s=30
-            )
+            wait_until(lambda: middleman.doubled >= BACKLOG, what="messages that wait")
             for name in WORKERS:
                 place.house.resume(name)
             passes(MEDDLED_S)
@@ -98,7 +96,6 @@ def test_messages_are_delivered_again(place: Place) -> None:
         wait_until(
             lambda: pauses_amid_work(house, broker),
             what="a worker that holds a message",
-            deadline_s=60,
         )
         house.kill("worker-2")
         # As if the ten minutes had passed.
@@ -108,7 +105,6 @@ def test_messages_are_delivered_again(place: Place) -> None:
         wait_until(
             lambda: not set(held) & set(broker.zrange("unacked_index", 0, -1)),
             what="redelivery",
-            deadline_s=60,
         )
         house.resume("worker-1")
         ordeal.notes.append(f"{len(held)} delivered again")
@@ -146,7 +142,6 @@ def test_two_beats_send(place: Place) -> None:
         wait_until(
             lambda: house.log("beat-2").count("Sending due task") > TASKS,
             what="it sends",
-            deadline_s=60,
         )
         ordeal.recovered()
     house.kill("beat-2")
@@ -159,9 +154,7 @@ def test_the_clock_of_a_worker_is_wrong(place: Place, off_s: int) -> None:
     with place.ordeal(f"clock: a worker's {abs(off_s) // 60} minutes {way}") as ordeal:
         done = tasks_done(house, "worker-2")
         restart(house, "worker-2", **clock_off_by(off_s))
-        wait_until(
-            lambda: tasks_done(house, "worker-2") > done + TASKS, what="it works", deadline_s=60
-        )
+        wait_until(lambda: tasks_done(house, "worker-2") > done + TASKS, what="it works")
         ordeal.recovered()
     assert "clock_is_off" in house.log("worker-2")
     restart(house, "worker-2")

@@ -85,9 +85,7 @@ def test_redis_comes_back_empty(place: Place) -> None:
         over = monotonic()
         for name in WORKERS:
             house.resume(name)
-        wait_until(
-            lambda: ordeal.due(now) == 0, what="the forgotten orders are done", deadline_s=60
-        )
+        wait_until(lambda: ordeal.due(now) == 0, what="the forgotten orders are done")
         ordeal.recovered(since=over)
 
 
@@ -141,7 +139,6 @@ def test_the_disk_of_redis_is_full(place: Place) -> None:
             wait_until(
                 lambda: "errorstat_MISCONF" in client.info("errorstats"),
                 what="a write is refused",
-                deadline_s=30,
             )
             passes(FULL_S)
         ordeal.recovered()

@@ -15,7 +15,6 @@ from trading.database.clock import utc_now
 if TYPE_CHECKING:
     from tests.faults.ordeal import Place
 
-DONE_MAX_S = 60.0
 LOOKS_UNTIL_DUE = 50
 
 _MINE = "user_id IN (SELECT id FROM users WHERE email LIKE :who)"
@@ -54,7 +53,6 @@ def verdict(place: "Place") -> None:
     wait_until(
         lambda: nothing_due(books),
         what="every order is final and every fill applied",
-        deadline_s=DONE_MAX_S,
     )
     _check_orders(place)
     _check_replays(place)
@@ -94,7 +92,7 @@ def _end_payments(place: "Place") -> None:
             _make_due(place.books)
         return not any(rows(place.books, _PAYMENTS_UNDER_WAY, who=f"{place.prefix}%"))
 
-    wait_until(done, what="payments and refunds are done", deadline_s=DONE_MAX_S)
+    wait_until(done, what="payments and refunds are done")
     for payer in place.payers:
         given_back = {
             payment_id: BACK if payment_id in payer.refunded else 0 for payment_id in payer.paid
@@ -123,6 +121,5 @@ def _check_events(place: "Place") -> None:
         wait_until(
             lambda listener=listener, last=last: listener.heard[-1] >= last,
             what="the last event",
-            deadline_s=DONE_MAX_S,
         )
         assert listener.heard == list(range(len(listener.heard)))

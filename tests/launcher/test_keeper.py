@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from launcher.plan import ROOT
+from tests.deadlines import DEADLINE_S
 from tests.servers import wait_until
 
 # Writes its own pid and that of a child into FILE, as a gunicorn or a Celery would have children, and waits for signals.
@@ -88,7 +89,7 @@ def test_a_stop_takes_the_whole_group_down_and_ends_with_0(
     with keeper(sys.executable, "-c", FAMILY, str(file)) as kept:
         family = wait_for_family(file, 1)
         kept.send_signal(number)
-        assert kept.wait(10) == 0
+        assert kept.wait(DEADLINE_S) == 0
     assert_gone(family)
 
 
@@ -97,7 +98,7 @@ def test_a_command_that_ignores_sigterm_is_killed_after_the_grace_time(tmp_path:
     with keeper(sys.executable, "-c", STUBBORN, str(file), grace_s=0.3) as kept:
         family = wait_for_family(file, 1)
         kept.terminate()
-        assert kept.wait(10) == 0
+        assert kept.wait(DEADLINE_S) == 0
     assert_gone(family)
 
 
@@ -107,7 +108,7 @@ def test_sigquit_does_not_wait_for_the_grace_time(tmp_path: Path) -> None:
         family = wait_for_family(file, 1)
         kept.terminate()
         kept.send_signal(signal.SIGQUIT)
-        assert kept.wait(10) == 0
+        assert kept.wait(DEADLINE_S) == 0
     assert_gone(family)
 
 
@@ -135,7 +136,7 @@ def test_nothing_survives_the_death_of_the_keeper_but_what_the_command_itself_le
 
 def test_a_command_that_never_stays_up_is_given_up_with_1(tmp_path: Path) -> None:
     with keeper("/bin/sh", "-c", "echo the reason; exit 7", output=subprocess.PIPE) as kept:
-        told, _ = kept.communicate(timeout=20)
+        told, _ = kept.communicate(timeout=DEADLINE_S)
     assert kept.returncode == 1
     assert told.count("the reason") == 3
     assert "Ended with exit status 7. Starting it again in 0.5 s." in told
@@ -150,7 +151,7 @@ def test_a_command_that_does_not_exist_is_named() -> None:
         stderr=subprocess.STDOUT,
         text=True,
     ) as kept:
-        told, _ = kept.communicate(timeout=20)
+        told, _ = kept.communicate(timeout=DEADLINE_S)
     assert "no-such-program cannot be started: No such file or directory." in told
 
 

@@ -14,9 +14,8 @@ import requests
 
 from launcher.plan import ROOT
 from launcher.ports import free_port
+from tests.deadlines import DEADLINE_S
 from tests.servers import wait_until
-
-START_S = 60.0
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -84,7 +83,6 @@ def wait_until_up(launcher: subprocess.Popen[bytes], told: Path) -> None:
     wait_until(
         lambda: "Demo sign-in" in told.read_text() or launcher.poll() is not None,
         what="everything is up",
-        deadline_s=START_S,
     )
     assert launcher.poll() is None, told.read_text()
 
@@ -97,7 +95,7 @@ def demo_password(told: Path) -> str:
 
 def tells(url: str) -> bool:
     try:
-        return "# TYPE stocking_" in requests.get(url, timeout=10).text
+        return "# TYPE stocking_" in requests.get(url, timeout=DEADLINE_S).text
     except requests.RequestException:
         return False
 
@@ -117,7 +115,7 @@ def var(tmp_path: Path) -> Path:
 
 def test_the_demo_trades_for_a_day_and_its_sums_are_right(var: Path) -> None:
     with launched(var, "--demo") as (launcher, told):
-        status = launcher.wait(150)
+        status = launcher.wait(DEADLINE_S)
         text = told.read_text()
         assert status == 0, text
         assert "every sum is right and the audit is clean" in text
@@ -138,11 +136,10 @@ def test_it_survives_killed_workers_and_stops_on_ctrl_c(var: Path) -> None:
         wait_until(
             lambda: "ready." in told.read_text().partition("Ended by SIGKILL")[2],
             what="the worker is back",
-            deadline_s=30,
         )
         assert launcher.poll() is None
         launcher.send_signal(signal.SIGINT)
-        assert launcher.wait(30) == 0, told.read_text()
+        assert launcher.wait(DEADLINE_S) == 0, told.read_text()
         assert_nothing_left(var)
 
     with launched(var) as (launcher, told):
@@ -155,7 +152,7 @@ def test_it_survives_killed_workers_and_stops_on_ctrl_c(var: Path) -> None:
 
 def test_a_process_that_never_comes_up_stops_the_start_and_shows_its_log(var: Path) -> None:
     with launched(var, SANDBOX_ARGS="--no-such-option") as (launcher, told):
-        assert launcher.wait(START_S) == 1
+        assert launcher.wait(DEADLINE_S) == 1
         text = told.read_text()
         assert "The sandbox cannot be kept running." in text
         assert "no-such-option" in text

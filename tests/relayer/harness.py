@@ -13,6 +13,7 @@ from relayer.daemon import Daemon
 from relayer.feed import Feed
 from sandbox.toss_server import TossServer
 from sandbox.trade import DayTotals, Trade
+from tests.deadlines import DEADLINE_S
 from trading.market import keys
 from trading.market.health import RelayerHealth
 from trading.market.topics import trade_topic
@@ -75,12 +76,14 @@ async def relayer(settings: Settings, *, feed: Feed | None = None) -> AsyncItera
         yield
     finally:
         stop.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await running
 
 
-async def until(condition: Callable[[], object], *, what: str, deadline_s: float = 15.0) -> None:
-    """Return as soon as ``condition()`` is true; fail the test, naming ``what``, when it is not within ``deadline_s``."""
+async def until(
+    condition: Callable[[], object], *, what: str, deadline_s: float = DEADLINE_S
+) -> None:
+    """Return as soon as ``condition()`` is true; fail the test, naming ``what``, at the deadline."""
     try:
         async with asyncio.timeout(deadline_s):
             while not condition():

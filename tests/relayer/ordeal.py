@@ -85,13 +85,12 @@ class Ordeal:
         await until(
             lambda: len(self.reasons()) >= times,
             what=f"{times} connections are lost",
-            deadline_s=30,
         )
 
     async def recover(self) -> None:
         """Without the faults everything is subscribed again, and trades arrive."""
         self.server.faults = Faults()
-        await until(self.all_served, what="everything is subscribed again", deadline_s=30)
+        await until(self.all_served, what="everything is subscribed again")
         await self.arrive()
 
     async def arrive(self) -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from relayer.cancellation import heed_cancellation
 from relayer.daemon import connect
-from relayer.health_keeper import PERIOD_S, HealthKeeper
-from relayer.subscriptions import POLL_PERIOD_S, SubscriptionWatch
+from relayer.health_keeper import HealthKeeper
+from relayer.subscriptions import SubscriptionWatch
+from tests.deadlines import DEADLINE_S
 from tests.trading.market.test_health import HEALTHY
 
 STEPS = 60
@@ -41,8 +42,7 @@ def test_a_cancellation_that_was_swallowed_is_heeded() -> None:
 def test_a_part_ends_whenever_it_is_told_to(valkey_url: str, part: str) -> None:
     """At every step of its first command to Redis, on a connection that stands: some of them are those at which the word is lost."""
 
-    async def scenario() -> list[float]:
-        loop, took = asyncio.get_running_loop(), []
+    async def scenario() -> None:
         async with connect(valkey_url) as redis:
             await redis.ping()
             for steps in range(STEPS):
@@ -53,11 +53,8 @@ def test_a_part_ends_whenever_it_is_told_to(valkey_url: str, part: str) -> None:
                 task = asyncio.create_task({"watch": watch, "health": health}[part].run())
                 for _ in range(steps):
                     await asyncio.sleep(0)
-                told_at = loop.time()
                 task.cancel()
-                await asyncio.wait([task], timeout=10)
+                await asyncio.wait([task], timeout=DEADLINE_S)
                 assert task.cancelled()
-                took.append(loop.time() - told_at)
-        return took
 
-    assert max(asyncio.run(scenario())) < min(POLL_PERIOD_S, PERIOD_S)
+    asyncio.run(scenario())

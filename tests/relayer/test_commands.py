@@ -203,7 +203,7 @@ def test_without_the_feed_it_is_pending_and_made_good(valkey_url: str) -> None:
             at.toss.server.faults.receipts = True
             at.toss.server.faults.token_status = 200
 
-            await until(lambda: served(at.client) == 2, what="both are confirmed", deadline_s=45)
+            await until(lambda: served(at.client) == 2, what="both are confirmed")
             assert at.commanded() == {SAMSUNG_TRADES, HYNIX_TRADES}
 
     asyncio.run(scenario())

@@ -4,6 +4,7 @@ import asyncio
 
 import redis
 
+from tests.deadlines import DEADLINE_S
 from tests.relayer.harness import HYNIX, SAMSUNG, ask_for, health, relayer, served, toss, until
 from tests.servers import Valkey
 from trading.market import keys
@@ -32,9 +33,9 @@ def test_a_trade_arrives_in_all_three_places(valkey_url: str, client: "redis.Red
     ask_for(client, SAMSUNG)
     with client.pubsub(ignore_subscribe_messages=True) as push:
         push.subscribe(keys.tick_channel(SAMSUNG))
-        push.get_message(timeout=5)
+        push.get_message(timeout=DEADLINE_S)
         asyncio.run(relay())
-        pushed = push.get_message(timeout=5)
+        pushed = push.get_message(timeout=DEADLINE_S)
 
     last = client.get(keys.last_tick(SAMSUNG))
     assert pushed is not None

@@ -134,7 +134,6 @@ def test_a_quiet_market_without_receipts_is_no_loss(valkey_url: str, client: "re
                     [line["event"] for line in scene.lines].count("subscription_unconfirmed") == 2
                 ),
                 what="both subscriptions are given up",
-                deadline_s=30,
             )
             assert not scene.all_served()
             await until(

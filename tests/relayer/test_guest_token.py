@@ -17,6 +17,7 @@ from relayer.guest_token import (
     TokenUnavailable,
     fetch_guest_token,
 )
+from tests.deadlines import DEADLINE_S
 from tests.relayer.harness import toss
 
 
@@ -35,7 +36,7 @@ def answering(
             self.end_headers()
             self.wfile.write(body)
             if stays:
-                left.wait(10)
+                left.wait(DEADLINE_S)
 
         def log_message(self, *_: object) -> None:
             """The test's output stays clean."""

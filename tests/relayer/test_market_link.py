@@ -15,6 +15,7 @@ from relayer.subscriptions import SubscriptionWatch
 from relayer.tick_intake import TickIntake
 from relayer.tick_sequence import TickSequence
 from relayer.tick_writer import TickWriter
+from tests.deadlines import DEADLINE_S
 from tests.relayer.harness import until
 from trading.database.clock import utc_now
 from trading.market.topics import trade_topic
@@ -122,7 +123,6 @@ def test_a_destination_that_costs_the_connection_unnamed_is_found(
             await until(
                 lambda: link.subscriptions == 2 and link.refusals,
                 what="the others are served alone",
-                deadline_s=30,
             )
             assert list(link.refusals) == [topics[touchy]]
             assert feed.connections <= STRIKES_MAX + 2
@@ -140,9 +140,7 @@ def test_nobody_is_blamed_while_nothing_is_confirmed(valkey_url: str) -> None:
         feed = TouchyFeed(touchy=topic)
         async with linked(valkey_url, feed, topic) as link:
             running = asyncio.create_task(link.run())
-            await until(
-                lambda: feed.connections > STRIKES_MAX, what="it was lost often", deadline_s=30
-            )
+            await until(lambda: feed.connections > STRIKES_MAX, what="it was lost often")
             assert not link.refusals
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
@@ -162,7 +160,7 @@ def test_a_loss_at_the_moment_of_stopping_does_not_swallow_the_stop(valkey_url: 
             running.cancel()
 
             with pytest.raises(asyncio.CancelledError):
-                await asyncio.wait_for(running, timeout=2)
+                await asyncio.wait_for(running, timeout=DEADLINE_S)
         return feed.connections
 
     assert asyncio.run(scenario()) == 1

@@ -19,6 +19,7 @@ import redis
 
 from launcher.plan import ROOT
 from launcher.ports import free_port
+from tests.deadlines import DEADLINE_S
 from trading.market import keys
 from trading.market.health import RelayerHealth
 from trading.market.tick import Position, Tick
@@ -48,7 +49,7 @@ def probe(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
         env=environment(url),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_S,
         check=False,
     )
 
@@ -160,12 +161,12 @@ class Terminal:
         self.seen = ""
         self._master = master
 
-    def wait_for(self, text: str, *, deadline_s: float = 30.0) -> None:
+    def wait_for(self, text: str) -> None:
         """Read until ``text`` was shown since the last call."""
-        shown, deadline = "", time.monotonic() + deadline_s
+        shown, deadline = "", time.monotonic() + DEADLINE_S
         while text not in ESCAPES.sub("", shown):
             assert time.monotonic() < deadline, (
-                f"{text!r} is not shown within {deadline_s:g} s: {shown[-2_000:]}"
+                f"{text!r} is not shown within {DEADLINE_S:g} s: {shown[-2_000:]}"
             )
             shown += self.read(1.0)
 
@@ -233,7 +234,7 @@ def test_it_renews_itself_and_leaves_the_terminal_clean(
             terminal.press(b"\x03")
         else:
             running.send_signal(signal.SIGTERM)
-        assert running.wait(timeout=20) == 0
+        assert running.wait(timeout=DEADLINE_S) == 0
         while terminal.read(0.2):
             pass
 

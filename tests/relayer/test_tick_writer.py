@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from relayer.tick_sequence import TickSequence
 from relayer.tick_writer import CROWDED_TICKS, WAITING_TICKS_MAX, TickWriter
+from tests.deadlines import DEADLINE_S
 from tests.relayer.harness import HYNIX, SAMSUNG, until
 from tests.servers import Valkey
 from trading.market import keys
@@ -61,7 +62,7 @@ async def writing(
         running = asyncio.create_task(writer.run())
         yield writer
         writer.finish()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             await running
 
 
@@ -75,9 +76,9 @@ def test_ticks_stand_in_all_three_places(valkey_url: str, client: "redis.Redis")
 
     with client.pubsub(ignore_subscribe_messages=True) as push:
         push.subscribe(keys.tick_channel(SAMSUNG))
-        push.get_message(timeout=5)
+        push.get_message(timeout=DEADLINE_S)
         asyncio.run(write())
-        pushed = [push.get_message(timeout=5) for _ in range(600)]
+        pushed = [push.get_message(timeout=DEADLINE_S) for _ in range(600)]
 
     last = client.get(keys.last_tick(SAMSUNG))
     assert stream(client) == [(f"{number}-0", number) for number in range(1, 601)]

@@ -13,6 +13,7 @@ import requests
 from launcher.plan import ROOT
 from launcher.ports import free_port
 from sandbox.__main__ import main
+from tests.deadlines import DEADLINE_S
 from tests.servers import wait_until
 
 BARS = "datetime,open,high,low,close,volume\n2026-01-15 09:01:00,70000,70000,70000,70000,10\n"
@@ -37,7 +38,7 @@ def sandbox(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
 
 def is_up(port: int) -> bool:
     try:
-        return requests.get(f"http://127.0.0.1:{port}/healthz", timeout=1).ok
+        return requests.get(f"http://127.0.0.1:{port}/healthz", timeout=DEADLINE_S).ok
     except requests.ConnectionError:
         return False
 
@@ -46,16 +47,15 @@ def test_the_rest_api_is_told_from_the_same_market() -> None:
     """On a port of its own, and with the prices of the feed's market."""
     port, rest_port = free_port(), free_port()
     with sandbox("--port", str(port), "--rest-port", str(rest_port), "--rate", "500") as running:
-        wait_until(lambda: is_up(rest_port), what="the REST API answers", deadline_s=60)
+        wait_until(lambda: is_up(rest_port), what="the REST API answers")
         path = f"http://127.0.0.1:{rest_port}/api/v3/stock-prices/details?productCodes=A005930"
         wait_until(
-            lambda: requests.get(path, timeout=30).json()["result"],
+            lambda: requests.get(path, timeout=DEADLINE_S).json()["result"],
             what="the stock trades",
-            deadline_s=60,
         )
-        (details,) = requests.get(path, timeout=30).json()["result"]
+        (details,) = requests.get(path, timeout=DEADLINE_S).json()["result"]
         running.send_signal(signal.SIGTERM)
-        output, _ = running.communicate(timeout=60)
+        output, _ = running.communicate(timeout=DEADLINE_S)
 
     assert details["lowerLimit"] <= details["close"] <= details["upperLimit"]
     assert f"Toss's REST API is told on http://127.0.0.1:{rest_port}\n" in output
@@ -66,7 +66,7 @@ def test_it_serves_until_told_to_stop() -> None:
     with sandbox("--port", str(port)) as running:
         wait_until(lambda: is_up(port), what="the sandbox answers")
         running.send_signal(signal.SIGTERM)
-        output, _ = running.communicate(timeout=10)
+        output, _ = running.communicate(timeout=DEADLINE_S)
 
     assert (running.returncode, output) == (
         0,
@@ -81,7 +81,7 @@ def test_a_replay_waits_for_its_first_subscriber(tmp_path: Path) -> None:
     with sandbox("--port", str(port), "--replay", str(bars), "--code", "0126z0") as running:
         wait_until(lambda: is_up(port), what="the sandbox answers")
         running.send_signal(signal.SIGINT)
-        output, _ = running.communicate(timeout=10)
+        output, _ = running.communicate(timeout=DEADLINE_S)
 
     assert running.returncode == 0
     assert output.splitlines()[1:] == ["replay A0126Z0 waits for its first subscriber"]
@@ -96,13 +96,15 @@ def test_faults_can_be_set_on_a_port_of_their_own() -> None:
         assert [running.stdout.readline() for _ in range(2)][
             1
         ] == f"faults can be set at {address}\n"
-        assert requests.put(address, json={"token_status": 503}, timeout=5).ok
+        assert requests.put(address, json={"token_status": 503}, timeout=DEADLINE_S).ok
         assert (
-            requests.get(f"http://127.0.0.1:{port}/api/v1/refresh-utk", timeout=5).status_code
+            requests.get(
+                f"http://127.0.0.1:{port}/api/v1/refresh-utk", timeout=DEADLINE_S
+            ).status_code
             == 503
         )
         running.send_signal(signal.SIGTERM)
-        output, _ = running.communicate(timeout=10)
+        output, _ = running.communicate(timeout=DEADLINE_S)
 
     assert (running.returncode, output) == (0, "")
 
@@ -112,9 +114,9 @@ def test_a_taken_port_is_named() -> None:
     with sandbox("--port", str(port)):
         wait_until(lambda: is_up(port), what="the first sandbox answers")
         with sandbox("--port", str(port)) as second:
-            output, _ = second.communicate(timeout=10)
+            output, _ = second.communicate(timeout=DEADLINE_S)
         with sandbox("--port", "0", "--control-port", str(port)) as third:
-            control_output, _ = third.communicate(timeout=10)
+            control_output, _ = third.communicate(timeout=DEADLINE_S)
 
     assert (second.returncode, third.returncode) == (1, 1)
     assert output.startswith(f"sandbox: can't listen on 127.0.0.1:{port}: ")

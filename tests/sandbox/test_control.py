@@ -11,6 +11,7 @@ import requests
 from sandbox.control import BODY_OCTETS_MAX, COMPLAINTS_MAX, LOOPBACK, control
 from sandbox.faults import Break, Ending, Faults, Moment
 from sandbox.toss_server import TossServer
+from tests.deadlines import DEADLINE_S
 
 JSON = {"Content-Type": "application/json"}
 
@@ -28,11 +29,13 @@ def visit(
 
 
 def put(url: str, body: bytes | str, headers: dict[str, str] | None = None) -> requests.Response:
-    return requests.put(url, data=body, headers=JSON if headers is None else headers, timeout=10)
+    return requests.put(
+        url, data=body, headers=JSON if headers is None else headers, timeout=DEADLINE_S
+    )
 
 
 def test_at_first_there_are_none() -> None:
-    answer = visit(lambda url: requests.get(url, timeout=10))
+    answer = visit(lambda url: requests.get(url, timeout=DEADLINE_S))
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (
         200,
@@ -134,8 +137,12 @@ def test_complaints_have_an_end() -> None:
             lambda url: put(url, "{}", {"Content-Type": "text/plain"}), 415, id="not sent as JSON"
         ),
         pytest.param(lambda url: put(url, b" " * (BODY_OCTETS_MAX + 1)), 413, id="too large"),
-        pytest.param(lambda url: requests.post(url, json={}, timeout=10), 405, id="another method"),
-        pytest.param(lambda url: requests.get(f"{url}/beats", timeout=10), 404, id="another place"),
+        pytest.param(
+            lambda url: requests.post(url, json={}, timeout=DEADLINE_S), 405, id="another method"
+        ),
+        pytest.param(
+            lambda url: requests.get(f"{url}/beats", timeout=DEADLINE_S), 404, id="another place"
+        ),
     ],
 )
 def test_what_is_not_offered_is_refused(

@@ -18,6 +18,7 @@ from sandbox.toss_rest import LEVELS, toss_rest
 from sandbox.toss_server import TossServer
 from sandbox.trade import DayTotals, Trade
 from sandbox.trade_log import IndexLog, TradeLog
+from tests.deadlines import DEADLINE_S
 from trading.gateways.http import Timeouts
 from trading.gateways.toss.client import Index, RankedBy, TossClient, TossRefuses
 from trading.gateways.toss.errors import (
@@ -86,7 +87,7 @@ def get(play: Play, path: str, **more: Any) -> requests.Response:
                 requests.request,
                 more.pop("method", "GET"),
                 f"http://127.0.0.1:{port}{path}",
-                timeout=30,
+                timeout=DEADLINE_S,
                 **more,
             )
 

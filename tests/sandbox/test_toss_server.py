@@ -11,6 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from tests.deadlines import DEADLINE_S
 from tests.relayer.harness import SAMSUNG, Toss, toss, until
 from trading.market.topics import trade_topic
 
@@ -19,7 +20,7 @@ TOPIC = trade_topic(SAMSUNG)
 
 def get(port: int, path: str) -> tuple[HTTPResponse, bytes]:
     """The answer to a plain HTTP request."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
@@ -190,4 +191,4 @@ def test_the_end_does_not_wait_for_a_client_that_takes_nothing() -> None:
             await until(client._sending.locked, what="a message is stuck")
         socket.transport.abort()
 
-    asyncio.run(asyncio.wait_for(visit(), timeout=20))
+    asyncio.run(asyncio.wait_for(visit(), timeout=DEADLINE_S))

@@ -8,6 +8,7 @@ import requests
 
 from sandbox.portone.browser import REQUEST_PAYMENT
 from sandbox.portone.shop import LIVE_CHANNEL_KEY, STORE_ID
+from tests.deadlines import DEADLINE_S
 from tests.payments_stack import PaymentsStack
 from tests.servers import wait_until
 from tests.webapp.client import data_of
@@ -71,7 +72,10 @@ class Payer:
         }
         origin = {"Origin": "http://127.0.0.1:8000"}
         answer = requests.post(
-            self.stack.portone.url + REQUEST_PAYMENT, json=request, headers=origin, timeout=30
+            self.stack.portone.url + REQUEST_PAYMENT,
+            json=request,
+            headers=origin,
+            timeout=DEADLINE_S,
         )
         return dict(answer.json())
 
@@ -96,7 +100,6 @@ class Payer:
         wait_until(
             lambda: all(one["state"] != "PENDING" for one in self.told_so_far()),
             what="all is told",
-            deadline_s=60,
         )
         self.stack.work()
         return self.told_so_far()
@@ -153,9 +156,9 @@ def at_once(payer: Payer, wakeups: list[Wakeup]) -> None:
     start = Barrier(len(wakeups))
 
     def act(wakeup: Wakeup) -> None:
-        start.wait(60)
+        start.wait(DEADLINE_S)
         payer.stack.books.run(wakeup)
 
     with ThreadPoolExecutor(len(wakeups)) as pool:
         for done in [pool.submit(act, wakeup) for wakeup in wakeups]:
-            done.result(120)
+            done.result(DEADLINE_S)

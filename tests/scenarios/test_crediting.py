@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.deadlines import DEADLINE_S
 from tests.scenarios.payer import AMOUNT, Payer, at_once
 from tests.webapp.client import data_of, problem_of
 
@@ -35,7 +36,7 @@ def test_03_both_at_once_fifty_times_exactly_one_credit_each(payer: Payer) -> No
         with ThreadPoolExecutor(2) as pool:
             asked = [pool.submit(payer.hear), pool.submit(payer.finish)]
             for one in asked:
-                one.result(120)
+                one.result(DEADLINE_S)
         woken = payer.stack.books.sent.copy()
         payer.stack.books.sent.clear()
         assert woken

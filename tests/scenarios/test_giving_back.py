@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.deadlines import DEADLINE_S
 from tests.scenarios.payer import AMOUNT, Payer, at_once
 from tests.webapp.client import data_of, problem_of
 from trading.gateways.portone.client import Requester
@@ -107,7 +108,7 @@ def test_20_one_key_twice_at_once_one_200_one_409(payer: Payer) -> None:
     start = Barrier(2)
 
     def cancel(_: int) -> str:
-        start.wait(60)
+        start.wait(DEADLINE_S)
         try:
             return payer.stack.books.core.portone.cancel(
                 payer.id,

@@ -15,7 +15,6 @@ from tests.servers import require_chromium, wait_until
 from tests.webapp.client import Person
 from webapp.payment_demo import PATH
 
-DEADLINE_S = 60.0
 PHONE = "Mozilla/5.0 (Linux; Android 14; SM-S921N) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Mobile Safari/537.36"
 
 pytestmark = pytest.mark.timeout(300)
@@ -88,7 +87,6 @@ class Visitor:
         wait_until(
             lambda: self.browser.find_elements(By.TAG_NAME, "iframe"),
             what="the window",
-            deadline_s=DEADLINE_S,
         )
         self.browser.switch_to.frame(self._find("iframe"))
         self.sees("#amount", "30,000원")
@@ -97,9 +95,7 @@ class Visitor:
 
     def sees(self, place: str, text: str) -> None:
         """Wait until this text stands there."""
-        wait_until(
-            lambda: text in self._text(place), what=f"{text} in {place}", deadline_s=DEADLINE_S
-        )
+        wait_until(lambda: text in self._text(place), what=f"{text} in {place}")
 
     def was_kept_from_nothing(self) -> None:
         """The page's policy lets everything through that it needs."""
@@ -173,7 +169,6 @@ def test_a_browser_that_dies_after_paying_loses_nothing(visitor: Visitor) -> Non
     wait_until(
         lambda: visitor.payment()["status"] == "CREDITED",
         what="it is credited",
-        deadline_s=DEADLINE_S,
     )
     visitor.browser.get(visitor.page)
     visitor.sees("#status", "충전되었습니다")
@@ -186,15 +181,12 @@ def test_a_phone_is_led_to_the_window_and_back(visitor: Visitor) -> None:
     browser.execute_cdp_cmd("Network.setUserAgentOverride", {"userAgent": PHONE})
     try:
         visitor.charge()
-        wait_until(
-            lambda: "/checkout/" in browser.current_url, what="the window", deadline_s=DEADLINE_S
-        )
+        wait_until(lambda: "/checkout/" in browser.current_url, what="the window")
         visitor.sees("#amount", "30,000원")
         browser.find_element(By.CSS_SELECTOR, "[data-deed=pay]").click()
         wait_until(
             lambda: browser.current_url == visitor.page,
             what="the page again",
-            deadline_s=DEADLINE_S,
         )
         visitor.sees("#status", "충전되었습니다")
         visitor.sees("#change", "+30,000원")

@@ -151,7 +151,6 @@ def test_27_database_down_webhook_503_then_the_retry_succeeds(
         wait_until(
             lambda: payer.told_so_far()[-1]["state"] == "SUCCEEDED",
             what="the retry is taken",
-            deadline_s=60,
         )
         stack.work()
         payer.agree()

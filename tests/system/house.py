@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from launcher.ports import LOOPBACK, free_port
 from tests.books import CHEAP_PASSWORDS, COUNTED, Books, opened, settings_for
+from tests.deadlines import DEADLINE_S
 from tests.servers import (
     Process,
     Valkey,
@@ -30,7 +31,6 @@ from trading.market.tick import Position
 from trading.queries.audit import audit
 
 # What the API gives the database (API_DATABASE_TIMEOUT_S): nobody waits longer, however busy the machine is with other tests.
-ANSWER_MAX_S = 5.0
 FRONT_DOOR = "front_door"
 WEBHOOK_PATH = "/api/v1/payments/portone/webhook"
 
@@ -173,7 +173,7 @@ class House:
                 with suppress(ProcessLookupError):
                     os.killpg(pid, number)
         for process in ending:
-            process.wait(timeout=60)
+            process.wait(timeout=DEADLINE_S)
 
     def pause(self, name: str) -> None:
         """Freeze a process and its children."""
@@ -188,7 +188,7 @@ class House:
         process = self._running.pop(name)
         began = time.monotonic()
         process.terminate()
-        process.wait(timeout=60)
+        process.wait(timeout=DEADLINE_S)
         return time.monotonic() - began
 
     def pid(self, name: str) -> int:
@@ -213,12 +213,12 @@ class House:
             f"{self.api_url}/readyz",
             f"{self.url}/api/v1/trading/realtime/daemon/health",
         )
-        wait_until(lambda: self._answers(ready), what="the API is ready", deadline_s=60)
-        wait_until(lambda: self._answers(health), what="the relayer is healthy", deadline_s=60)
+        wait_until(lambda: self._answers(ready), what="the API is ready")
+        wait_until(lambda: self._answers(health), what="the relayer is healthy")
 
     def _answers(self, url: str) -> bool:
         with suppress(requests.RequestException):
-            return requests.get(url, timeout=5).status_code == 200
+            return requests.get(url, timeout=DEADLINE_S).status_code == 200
         return False
 
     def trader(self, name: str) -> "Trader":
@@ -239,7 +239,7 @@ def children_of(pid: int) -> list[int]:
 
 
 class Trader:
-    """A user and his connection; every answer must come within ANSWER_MAX_S and never be a 5xx other than 503."""
+    """A user and his connection; every answer must come within DEADLINE_S and never be a 5xx other than 503."""
 
     def __init__(self, url: str, name: str) -> None:
         self._url = f"{url}/api/v1"
@@ -263,7 +263,7 @@ class Trader:
 
     def get(self, path: str) -> Any:
         """The ``data`` of a successful answer."""
-        answer = self._checked(self._session.get(self._url + path, timeout=30))
+        answer = self._checked(self._session.get(self._url + path, timeout=DEADLINE_S))
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]
 
@@ -271,7 +271,8 @@ class Trader:
         self, path: str, body: Mapping[str, Any], *, slow: bool = False, **headers: str
     ) -> requests.Response:
         return self._checked(
-            self._session.post(self._url + path, json=body, headers=headers, timeout=30), slow=slow
+            self._session.post(self._url + path, json=body, headers=headers, timeout=DEADLINE_S),
+            slow=slow,
         )
 
     def order(
@@ -301,11 +302,10 @@ class Trader:
         )
         return order if done else None
 
-    def wait_until_applied(self, order_id: str, *, deadline_s: float = 20.0) -> dict[str, Any]:
+    def wait_until_applied(self, order_id: str) -> dict[str, Any]:
         wait_until(
             lambda: self.applied(order_id),
             what=f"order {order_id} is applied",
-            deadline_s=deadline_s,
         )
         order = self.applied(order_id)
         assert order is not None
@@ -314,7 +314,7 @@ class Trader:
     @staticmethod
     def _checked(answer: requests.Response, *, slow: bool = False) -> requests.Response:
         assert answer.status_code < 500 or answer.status_code == 503, answer.text
-        assert slow or answer.elapsed.total_seconds() < ANSWER_MAX_S, (
+        assert slow or answer.elapsed.total_seconds() < DEADLINE_S, (
             f"{answer.url} took {answer.elapsed}"
         )
         return answer

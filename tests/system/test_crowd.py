@@ -52,7 +52,7 @@ def test_a_crowd_trades(house: House, books: Books) -> None:
     with ThreadPoolExecutor(16) as pool:
         accepted = [order_id for placed in pool.map(trade, crowd) for order_id in placed]
 
-    wait_until(lambda: nothing_due(books), what="every order is final and applied", deadline_s=60)
+    wait_until(lambda: nothing_due(books), what="every order is final and applied")
     assert len(set(accepted)) == USERS * ORDERS_EACH
     assert (
         _count(books, f"SELECT COUNT(*) FROM orders WHERE status = 'FILLED' AND {theirs}")
@@ -101,5 +101,5 @@ def test_the_whole_balance_is_spent_once(house: House, books: Books) -> None:
         statuses = sorted(pool.map(buy, range(10)))
 
     assert statuses == [201] + [409] * 9
-    wait_until(lambda: nothing_due(books), what="the one order is applied", deadline_s=30)
+    wait_until(lambda: nothing_due(books), what="the one order is applied")
     assert breaches(books) == []

@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from launcher.ports import LOOPBACK
+from tests.deadlines import DEADLINE_S
 from tests.logs import HOSTILE, events, json_lines
 from tests.servers import wait_until
 from tests.system.house import House, Trader, lived_in
@@ -33,7 +34,7 @@ def tasks(house: House, **wanted: str) -> list[dict[str, Any]]:
     """Tasks as Flower knows them, those of one name."""
     url = f"http://{LOOPBACK}:{house.flower_port}/api/tasks"
     with suppress(requests.RequestException):
-        answer = requests.get(url, params={"limit": "500", **wanted}, timeout=5)
+        answer = requests.get(url, params={"limit": "500", **wanted}, timeout=DEADLINE_S)
         return list(answer.json().values()) if answer.ok else []
     return []
 
@@ -47,7 +48,7 @@ def followed(house: House, trader: Trader) -> None:
         return answers[-1].status_code == 201
 
     # On a machine that stalls a price may be too old for a moment.
-    wait_until(accepted, what="an order is accepted", deadline_s=30)
+    wait_until(accepted, what="an order is accepted")
     order_id = answers[-1].json()["data"]["id"]
     trader.wait_until_applied(order_id)
     wait_until(
@@ -69,7 +70,6 @@ def shown_by_flower(house: House) -> None:
                 result in str(one["result"]) for one in tasks(house, taskname=task)
             ),
             what=f"Flower knows of {task}",
-            deadline_s=30,
         )
         (shown,) = [one for one in tasks(house, taskname=task) if one["result"]]
         assert shown["args"].startswith(f"1 {row}: ")
@@ -79,7 +79,6 @@ def shown_by_flower(house: House) -> None:
     wait_until(
         lambda: tasks(house, taskname="match_limit_orders"),
         what="Flower knows of a look",
-        deadline_s=30,
     )
     assert {one["args"] for one in tasks(house, taskname="match_limit_orders")} == {"shard 0"}
 
@@ -88,14 +87,12 @@ def crashed(house: House) -> None:
     """A child of a worker is killed, and somebody who is no browser talks to the API."""
     for child in house.children("worker-1"):
         os.kill(child, signal.SIGKILL)
-    wait_until(
-        lambda: "signal 9" in house.log("worker-1"), what="the worker tells of it", deadline_s=30
-    )
+    wait_until(lambda: "signal 9" in house.log("worker-1"), what="the worker tells of it")
     port = int(house.api_url.rpartition(":")[2])
-    with socket.create_connection((LOOPBACK, port), timeout=5) as peer:
+    with socket.create_connection((LOOPBACK, port), timeout=DEADLINE_S) as peer:
         peer.sendall(f"GET /{HOSTILE} HTTP/1.1\r\nX: {HOSTILE}\r\n\r\n".encode(errors="replace"))
         assert b"400" in peer.recv(100)
-    with socket.create_connection((LOOPBACK, port), timeout=5) as peer:
+    with socket.create_connection((LOOPBACK, port), timeout=DEADLINE_S) as peer:
         peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization Basic c2VjcmV0\r\n\r\n")
         assert b"400" in peer.recv(100)
     invalid, without_colon = (
@@ -113,7 +110,7 @@ def test_every_line_of_every_process_is_one_and_leads_from_an_order_to_its_end(
     """From the first line to the last, through a crash and a stop: JSON with the same fields, by which an order is followed; and Flower agrees."""
     environment = {"LOG_FORMAT": "json", "FLOWER_UNAUTHENTICATED_API": "1"}
     with lived_in(migrated_sqlite, tmp_path, flower=True, settings=environment) as (house, _):
-        wait_until(lambda: tasks(house), what="Flower knows the workers' tasks", deadline_s=60)
+        wait_until(lambda: tasks(house), what="Flower knows the workers' tasks")
         trader = house.trader("followed")
         followed(house, trader)
         shown_by_flower(house)

@@ -84,7 +84,7 @@ def test_every_waiting_order_is_filled_by_the_first_trade_that_meets_it(
         crowd = traders(house, [f"waiting-{number}" for number in range(USERS)])
         for trader in crowd:
             trader.order("BUY", ROUNDS)
-        wait_until(lambda: caught_up(books), what="shares to sell", deadline_s=60)
+        wait_until(lambda: caught_up(books), what="shares to sell")
         chance = random.Random(7)
         for round_number in range(ROUNDS):
             with ThreadPoolExecutor(8) as pool:
@@ -97,7 +97,7 @@ def test_every_waiting_order_is_filled_by_the_first_trade_that_meets_it(
         assert crowd[0].waiting_order("BUY", 1, floor_to_grid(base * 75 // 100)).status_code == 201
         let_the_market_move(books)
         house.kill("relayer")
-        wait_until(lambda: caught_up(books), what="the matcher has read all", deadline_s=60)
+        wait_until(lambda: caught_up(books), what="the matcher has read all")
 
         orders = books.core.database.read(
             lambda session: session.execute(text(EVERY_ORDER)).mappings().all()
@@ -116,4 +116,4 @@ EVERY_ORDER = """SELECT o.id, o.side, o.limit_price, o.accepted_position, e.rule
 def let_the_market_move(books: Books) -> None:
     """Until a hundred and fifty more trades of the stock were printed."""
     begun = len(stream_of(books, SAMSUNG))
-    wait_until(lambda: len(stream_of(books, SAMSUNG)) >= begun + 150, what="trades", deadline_s=60)
+    wait_until(lambda: len(stream_of(books, SAMSUNG)) >= begun + 150, what="trades")

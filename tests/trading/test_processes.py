@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from launcher.plan import ROOT
+from tests.deadlines import DEADLINE_S
 from tests.trading.test_settings import PRODUCTION
 from trading.gateways.portone.client import PortoneClient
 from trading.gateways.portone.errors import PortoneNotSetUp
@@ -105,7 +106,7 @@ def run(command: Sequence[str], tmp_path: Path, **given: str) -> subprocess.Comp
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_S,
         stdin=subprocess.DEVNULL,
         check=False,
     )

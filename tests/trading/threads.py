@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TypeVar
 
-T = TypeVar("T")
+from tests.deadlines import DEADLINE_S
 
-_DEADLINE_S = 60.0
+T = TypeVar("T")
 
 
 def run_together(*works: Callable[[], T]) -> list[T]:
@@ -15,11 +15,11 @@ def run_together(*works: Callable[[], T]) -> list[T]:
     start = Barrier(len(works))
 
     def run(work: Callable[[], T]) -> T:
-        start.wait(_DEADLINE_S)
+        start.wait(DEADLINE_S)
         return work()
 
     with ThreadPoolExecutor(len(works)) as pool:
-        return [future.result(_DEADLINE_S) for future in [pool.submit(run, work) for work in works]]
+        return [future.result(DEADLINE_S) for future in [pool.submit(run, work) for work in works]]
 
 
 def outcome(work: Callable[[], T], *refusals: type[Exception]) -> Callable[[], T | Exception]:

@@ -40,7 +40,6 @@ PAYLOADS = [
     f"@{MARK}.example.com:80/",
 ]
 CALCULATED = str(1337 * 1338)
-SLOWEST_S = 2.0
 HEADERS = (
     "Idempotency-Key",
     "X-Request-ID",
@@ -158,13 +157,10 @@ def _ask(stage: Stage, method: str, path: str, who: Person, request: dict[str, A
         }
         path = path.replace("{}", "x")
     with statements_counted(api.books.core.database.engine) as sent:
-        began = time.monotonic()
         answered = api.ask(method, path, who, **request)
-        elapsed = time.monotonic() - began
     where = (method, path, request)
     text = answered.get_data(as_text=True)
     assert answered.status_code not in (500, 501), (where, text)
-    assert elapsed < SLOWEST_S, where
     assert not any(MARK in statement for statement in sent), (where, sent)
     assert CALCULATED not in text, where
     assert "root:" not in text, where

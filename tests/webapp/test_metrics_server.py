@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from launcher.ports import free_port
+from tests.deadlines import DEADLINE_S
 from tests.servers import start_gunicorn, wait_until
 
 ASKED_AT_ONCE = 10
@@ -45,7 +46,7 @@ class Served:
     def ask(self) -> bool:
         """Ask once, over a connection of its own, so that any worker may take it."""
         try:
-            answer = requests.get(f"{self.url}/healthz", timeout=30)
+            answer = requests.get(f"{self.url}/healthz", timeout=DEADLINE_S)
         except requests.RequestException as fault:
             # Nobody listens yet; anything else may have been on its way.
             self.cut_off += "refused" not in str(fault)
@@ -55,10 +56,10 @@ class Served:
 
     def ask_many(self) -> None:
         for _ in range(ASKED_AT_ONCE):
-            wait_until(self.ask, what="an answer", deadline_s=30)
+            wait_until(self.ask, what="an answer")
 
     def told(self) -> str:
-        return requests.get(f"{self.url}/metrics", timeout=30).text
+        return requests.get(f"{self.url}/metrics", timeout=DEADLINE_S).text
 
     def counted(self) -> float:
         """The requests that all workers together say to have answered."""
@@ -99,7 +100,7 @@ def served(
 ) -> Iterator[Served]:
     server = Served(migrated_sqlite, valkey_url, **getattr(request, "param", {}))
     try:
-        wait_until(server.ask, what="gunicorn is up", deadline_s=60)
+        wait_until(server.ask, what="gunicorn is up")
         yield server
     finally:
         server.process.kill()
@@ -111,31 +112,29 @@ def all_is_counted(server: Served) -> None:
         return server.answered <= server.counted() <= server.answered + server.cut_off
 
     # A text is kept for a second.
-    wait_until(is_so, what=f"{server.answered} requests are counted", deadline_s=10)
+    wait_until(is_so, what=f"{server.answered} requests are counted")
 
 
 def test_killed_and_reloaded_workers_lose_no_count(served: Served) -> None:
     """Both workers are killed, then both are reloaded side by side with their successors: every answer is counted once, in few files."""
     served.ask_many()
-    wait_until(served.is_whole, what="both workers", deadline_s=60)
+    wait_until(served.is_whole, what="both workers")
     all_is_counted(served)
     folder = next(iter(served.files())).parent
     killed = served.children
 
     for victim in killed:
         os.kill(victim, signal.SIGKILL)
-    wait_until(
-        lambda: not set(killed) & set(served.children), what="the end of both", deadline_s=30
-    )
-    wait_until(served.is_whole, what="two others", deadline_s=60)
+    wait_until(lambda: not set(killed) & set(served.children), what="the end of both")
+    wait_until(served.is_whole, what="two others")
     served.ask_many()
     all_is_counted(served)
     assert slots(folder.iterdir()) == {"0", "1"}
 
     old = served.children
     served.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: not set(old) & set(served.children), what="new workers", deadline_s=60)
-    wait_until(served.is_whole, what="both new workers", deadline_s=60)
+    wait_until(lambda: not set(old) & set(served.children), what="new workers")
+    wait_until(served.is_whole, what="both new workers")
     served.ask_many()
     all_is_counted(served)
     assert slots(folder.iterdir()) <= {"0", "1", "2", "3"}
@@ -143,7 +142,7 @@ def test_killed_and_reloaded_workers_lose_no_count(served: Served) -> None:
     assert served.in_flight() == 1
 
     served.process.terminate()
-    assert served.process.wait(20) == 0
+    assert served.process.wait(DEADLINE_S) == 0
     assert not folder.exists()
 
 
@@ -152,14 +151,12 @@ def test_a_recycled_worker_goes_on_counting(served: Served) -> None:
     """It ends after four requests, again and again, and its successors need no more files."""
     workers = set()
     for _ in range(ASKED_AT_ONCE):
-        wait_until(served.ask, what="an answer", deadline_s=60)
+        wait_until(served.ask, what="an answer")
         workers.update(served.children)
     all_is_counted(served)
 
     assert len(workers) > 1
     # A worker that was there may be gone at the next look.
     files: set[Path] = set()
-    wait_until(
-        lambda: files.update(served.files()) or files, what="a worker that counts", deadline_s=60
-    )
+    wait_until(lambda: files.update(served.files()) or files, what="a worker that counts")
     assert slots(next(iter(files)).parent.iterdir()) == {"0"}

@@ -70,7 +70,6 @@ def office(sqlite_api: Api, valkey_url: str) -> Iterator[Office]:
                 and redis.pubsub_numsub(keys.RELAYER_COMMANDS)[0][1]
             ),
             what="the relayer is connected and listens",
-            deadline_s=30,
         )
         yield Office(sqlite_api, sqlite_api.administrator(), stand_ins[0])
     finally:
@@ -126,7 +125,6 @@ def test_failures_are_problems_with_their_facts(office: Office) -> None:
     wait_until(
         lambda: office.toss.server.connections_total == 2,
         what="the relayer is connected again",
-        deadline_s=30,
     )
     for code in ("A000001", "A000002"):
         assert office.subscribe(code).status_code == 200
@@ -226,7 +224,6 @@ def test_many_administrators_do_not_take_all_threads(office: Office) -> None:
     wait_until(
         lambda: len(office.toss.server.destinations()) == 2,
         what="both are asked for",
-        deadline_s=30,
     )
 
     problem_of(office.api.get(SUBSCRIPTIONS, office.administrator), "relayer-busy")

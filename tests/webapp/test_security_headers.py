@@ -196,13 +196,11 @@ def test_swagger_ui_runs_under_its_policy(migrated_sqlite: str, valkey_url: str)
             wait_until(
                 lambda: len(chrome.find_elements(By.CSS_SELECTOR, ".opblock")) > 60,
                 what="the operations",
-                deadline_s=60,
             )
             chrome.find_elements(By.CSS_SELECTOR, ".opblock-summary")[0].click()
             wait_until(
                 lambda: chrome.find_elements(By.CSS_SELECTOR, ".example"),
                 what="an example",
-                deadline_s=30,
             )
             assert chrome.get_log("browser") == []
         finally:

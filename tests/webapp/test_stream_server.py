@@ -11,6 +11,7 @@ import requests
 
 from launcher.ports import free_port
 from tests.books import opened, settings_for
+from tests.deadlines import DEADLINE_S
 from tests.servers import Process, start_gunicorn, wait_until
 from tests.webapp.client import PREFIX, Person, api_on
 from trading.database.clock import utc_now
@@ -33,7 +34,7 @@ class Served:
         return f"http://127.0.0.1:{self.port}{PREFIX}/trading/realtime/stream"
 
     def open(self) -> requests.Response:
-        return requests.get(self.url, headers=self.who.headers, stream=True, timeout=30)
+        return requests.get(self.url, headers=self.who.headers, stream=True, timeout=DEADLINE_S)
 
     def is_free(self) -> bool:
         """Whether a stream can be opened now."""
@@ -56,7 +57,7 @@ def served(migrated_sqlite: str, valkey_url: str, **more: str) -> Iterator[Serve
     process = start_gunicorn(port, database_uri=migrated_sqlite, redis_url=valkey_url, **variables)
     server = Served(port, who, process)
     try:
-        wait_until(lambda: is_up(port), what="gunicorn is up", deadline_s=60)
+        wait_until(lambda: is_up(port), what="gunicorn is up")
         yield server
     finally:
         process.kill()
@@ -65,7 +66,9 @@ def served(migrated_sqlite: str, valkey_url: str, **more: str) -> Iterator[Serve
 
 def is_up(port: int) -> bool:
     try:
-        return requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code == 200
+        return (
+            requests.get(f"http://127.0.0.1:{port}/healthz", timeout=DEADLINE_S).status_code == 200
+        )
     except requests.RequestException:
         return False
 
@@ -89,7 +92,7 @@ def test_a_thread_is_freed_soon_after_its_client_goes(
                 assert until("event: ready", answer.iter_content(1))
             assert three.status_code == 503
             assert three.json()["code"] == "too-many-streams"
-        wait_until(server.is_free, what="a place is free again", deadline_s=30)
+        wait_until(server.is_free, what="a place is free again")
 
 
 def test_a_client_that_never_reads_loses_its_thread(migrated_sqlite: str, valkey_url: str) -> None:
@@ -104,7 +107,7 @@ def test_a_client_that_never_reads_loses_its_thread(migrated_sqlite: str, valkey
             f"GET {PREFIX}/trading/realtime/stream HTTP/1.1\r\nHost: x\r\n"
             f"Authorization: {server.who.headers['Authorization']}\r\n\r\n".encode()
         )
-        wait_until(lambda: not server.is_free(), what="the place is taken", deadline_s=30)
+        wait_until(lambda: not server.is_free(), what="the place is taken")
         streams, number = AccountStreams(redis), 0
 
         def freed() -> bool:
@@ -120,7 +123,7 @@ def test_a_client_that_never_reads_loses_its_thread(migrated_sqlite: str, valkey
             streams.append([event], anew=True)
             return server.is_free()
 
-        wait_until(freed, what="the place is free again", deadline_s=60)
+        wait_until(freed, what="the place is free again")
 
 
 def test_a_server_that_stops_takes_leave_in_time(migrated_sqlite: str, valkey_url: str) -> None:
@@ -130,4 +133,4 @@ def test_a_server_that_stops_takes_leave_in_time(migrated_sqlite: str, valkey_ur
         assert until("event: ready", pieces)
         server.process.send_signal(signal.SIGTERM)
         assert until("event: closing", pieces)
-        assert server.process.wait(10) == 0
+        assert server.process.wait(DEADLINE_S) == 0

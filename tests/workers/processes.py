@@ -10,7 +10,6 @@ from typing import Self
 from tests.servers import Process, start_python, wait_until
 from trading.settings import Settings
 
-READY_S = 30.0
 STOP_S = 15.0
 
 
@@ -73,7 +72,6 @@ class CeleryProcess:
         wait_until(
             lambda: self._ready in self.output[begun:] or self._process.poll() is not None,
             what=f"{self._ready!r} in {self.log}",
-            deadline_s=READY_S,
         )
         assert self._process.poll() is None, self.output
 

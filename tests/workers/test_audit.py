@@ -34,15 +34,15 @@ def test_an_account_is_halted_for_its_breach(
         beat(tmp_path / "beat.log", live_settings),
     ):
         data_of(live_api.order(sound, "BUY", 1), 201)
-        wait_until(lambda: state()["changed"] == 0, what="all accounts audited", deadline_s=30)
+        wait_until(lambda: state()["changed"] == 0, what="all accounts audited")
         assert state()["halted"] == []
         # A change that leaves no event is the night's to find; with one the next look finds it.
         books.do(lambda session: session.execute(text(_WRONG), {"email": unsound.email}))
         data_of(live_api.post("/balance/deposit", unsound, {"amount": 1}), 201)
 
-        wait_until(lambda: state()["halted_total"] == 1, what="the halt", deadline_s=30)
+        wait_until(lambda: state()["halted_total"] == 1, what="the halt")
         data_of(live_api.post("/balance/deposit", unsound, {"amount": 1}), 201)
-        wait_until(lambda: state()["changed"] == 0, what="the account audited again", deadline_s=30)
+        wait_until(lambda: state()["changed"] == 0, what="the account audited again")
 
     problem_of(live_api.order(unsound, "BUY", 1), "account-halted")
     data_of(live_api.order(sound, "BUY", 1), 201)

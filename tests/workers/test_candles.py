@@ -39,16 +39,12 @@ def test_trades_become_candles_by_themselves(
     ):
         for _ in range(10):
             books.tick(70_000, volume=3)
-        wait_until(
-            lambda: volume(books, "min:1") == 30, what="ten trades in candles", deadline_s=30
-        )
+        wait_until(lambda: volume(books, "min:1") == 30, what="ten trades in candles")
         process.kill()
         for _ in range(10):
             books.tick(70_100, volume=3)
         process.start()
-        wait_until(
-            lambda: volume(books, "min:1") == 60, what="the trades of the meantime", deadline_s=60
-        )
+        wait_until(lambda: volume(books, "min:1") == 60, what="the trades of the meantime")
     assert volume(books, "day:1") == 60
     assert {
         row["close"]
@@ -70,9 +66,7 @@ def test_old_minutes_are_forgotten(live_api: Api, live_settings: Settings, tmp_p
             )
     with worker(tmp_path / "worker.log", live_settings):
         _send(live_settings, Task.PURGE_CANDLES)
-        wait_until(
-            lambda: volume(books, "min:1") == 2, what="the oldest minute is gone", deadline_s=30
-        )
+        wait_until(lambda: volume(books, "min:1") == 2, what="the oldest minute is gone")
     assert volume(books, "day:1") == 3
 
 

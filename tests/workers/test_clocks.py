@@ -18,8 +18,8 @@ OFF_S = 660
 
 @pytest.fixture
 def live_settings(live_settings: Settings) -> Settings:
-    """As for other real processes, with prices that are fresh for as long as they usually are."""
-    return live_settings.model_copy(update={"tick_freshness_ms": 10_000})
+    """Prices are fresh for half of the time by which the clock is wrong, so a slow machine has none that is stale."""
+    return live_settings.model_copy(update={"tick_freshness_ms": OFF_S * 500})
 
 
 @pytest.fixture
@@ -46,15 +46,12 @@ def test_a_stale_price_is_not_fresh_to_a_clock_that_is_behind(
         wait_until(
             lambda: '"postponed": 1' in process.output or filled(live_api),
             what="a look at the order",
-            deadline_s=30,
         )
         assert not filled(live_api)
 
         live_api.books.tick(70_000)
         live_api.books.core.deliver([Wakeup(Task.EXECUTE_ORDERS, (UUID(placed["id"]),))])
-        wait_until(
-            lambda: filled(live_api), what="a fill once there is a fresh price", deadline_s=30
-        )
+        wait_until(lambda: filled(live_api), what="a fill once there is a fresh price")
     (fill,) = rows(
         live_api.books,
         "SELECT price FROM order_executions WHERE order_id = :id",
@@ -75,14 +72,13 @@ def test_a_wrong_clock_delays_no_fill(
         wait_until(
             lambda: "execute_orders" in process.output and "task_done" in process.output,
             what="a task",
-            deadline_s=30,
         )
-        wait_until(lambda: filled(live_api), what="the fill", deadline_s=5)
+        wait_until(lambda: filled(live_api), what="the fill")
     (late,) = rows(
         live_api.books,
         f"SELECT TIMESTAMPDIFF(SECOND, MAX(executed_at), UTC_TIMESTAMP()) AS s FROM order_executions WHERE stock_code = '{SAMSUNG}'",
     )
-    assert abs(late["s"]) < 60
+    assert abs(late["s"]) < OFF_S / 2
 
 
 def filled(api: Api) -> bool:

@@ -26,22 +26,18 @@ def test_a_worker_that_could_not_say_that_it_is_done_goes_on(
     books = live_api.books
     books.tick(70_000)
     with worker(tmp_path / "worker.log", live_settings, children=1) as process:
-        wait_until(
-            lambda: process.output.count("task_done") >= 2, what="the first looks", deadline_s=30
-        )
+        wait_until(lambda: process.output.count("task_done") >= 2, what="the first looks")
         with locked(books):
             books.core.deliver([Wakeup(Task.UPDATE_PORTFOLIOS, (uuid4(),))])
             wait_until(lambda: rows(books, WAITING)[0]["tasks"], what="a task that waits")
             valkey_server.pause()
         try:
-            wait_until(
-                lambda: "Couldn't ack" in process.output, what="no answer in time", deadline_s=30
-            )
+            wait_until(lambda: "Couldn't ack" in process.output, what="no answer in time")
         finally:
             valkey_server.resume()
 
         data_of(live_api.order(live_api.person(), "BUY", 1), 201)
-        wait_until(lambda: rows(books, APPLIED), what="a fill", deadline_s=30)
+        wait_until(lambda: rows(books, APPLIED), what="a fill")
     assert books.breaches() == []
 
 

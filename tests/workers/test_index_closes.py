@@ -53,10 +53,8 @@ def test_closes_of_days_that_are_over_are_learnt(
         with worker(tmp_path / "worker.log", settings, TOSS_INFO_URL=toss.url) as process:
             for run in (1, 2):
                 _send(settings, Task.REFRESH_INDEX_CLOSES)
-                wait_until(lambda run=run: runs(process.output) >= run, what="a run", deadline_s=60)
-                wait_until(
-                    lambda: yesterday in known(books), what="yesterday's close", deadline_s=60
-                )
+                wait_until(lambda run=run: runs(process.output) >= run, what="a run")
+                wait_until(lambda: yesterday in known(books), what="yesterday's close")
 
     assert known(books) == {before: 1, yesterday: 430_963}
     # Past midnight another day is over, and its close is due.

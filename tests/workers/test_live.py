@@ -62,9 +62,7 @@ def test_a_worker_that_starts_says_what_to_follow(
     wanted = keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS
 
     with worker(tmp_path / "worker.log", live_settings):
-        wait_until(
-            lambda: live_api.books.core.redis.exists(wanted), what="it is said", deadline_s=30
-        )
+        wait_until(lambda: live_api.books.core.redis.exists(wanted), what="it is said")
 
     found = live_api.books.core.redis.hgetall(wanted)
     assert found.pop(trade_topic(SAMSUNG)) == "open-orders"
@@ -150,7 +148,6 @@ def test_events_of_a_process_that_died_are_published(
         wait_until(
             lambda: streams.last_ids([user]) == {user: 2},
             what="the event in the stream",
-            deadline_s=30,
         )
         wait_until(
             lambda: "account_streams_repaired" in process.output, what="the repair's log line"
@@ -182,7 +179,6 @@ def test_faults_that_pass_are_retried_and_others_are_not(
         wait_until(
             lambda: len(told("execute_orders", placed.headers[HEADER])) == 4,
             what="the last attempt",
-            deadline_s=30,
         )
 
         away = "MarketUnavailable"

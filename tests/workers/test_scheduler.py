@@ -27,7 +27,6 @@ def until(process: CeleryProcess, word: str, *, times: int = 1) -> None:
     wait_until(
         lambda: process.output.count(word) >= times,
         what=f"{word} in {process.log.name}",
-        deadline_s=60,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from tests.books import settings_for
+from tests.deadlines import DEADLINE_S
 from tests.servers import Valkey, wait_until
 from tests.workers.processes import beat, worker
 from trading.market import keys
@@ -36,15 +37,15 @@ def test_a_worker_gives_it_while_it_has_a_broker(
 ) -> None:
     """A worker that can be given no work is no healthy one, though its process lives; with the broker it recovers by itself."""
     with worker(tmp_path / "worker.log", settings, queues="orders.execute"):
-        wait_until(lambda: age_s() < FRESH_S, what="a sign of life", deadline_s=60)
+        wait_until(lambda: age_s() < FRESH_S, what="a sign of life")
         valkey_server.stop()
         try:
-            wait_until(
-                lambda: age_s() > STALE_S, what="no sign of life without a broker", deadline_s=60
-            )
+            wait_until(lambda: age_s() > STALE_S, what="no sign of life without a broker")
         finally:
             valkey_server.start()
-        wait_until(lambda: age_s() < FRESH_S, what="a sign of life again", deadline_s=90)
+        wait_until(
+            lambda: age_s() < FRESH_S, what="a sign of life again", deadline_s=2 * DEADLINE_S
+        )
 
 
 @pytest.mark.parametrize("lock_of_another", [False, True], ids=["sends", "stands by"])
@@ -63,8 +64,8 @@ def test_a_beat_gives_it(
 
     with beat(tmp_path / "beat.log", settings) as process:
         word = "beat_stands_by" if lock_of_another else "beat_sends"
-        wait_until(lambda: word in process.output, what=word, deadline_s=60)
-        wait_until(lambda: age_s() < FRESH_S, what="a sign of life", deadline_s=60)
+        wait_until(lambda: word in process.output, what=word)
+        wait_until(lambda: age_s() < FRESH_S, what="a sign of life")
 
 
 def test_a_place_that_can_not_be_written_stops_no_beat(
@@ -74,9 +75,5 @@ def test_a_place_that_can_not_be_written_stops_no_beat(
     monkeypatch.setenv("SIGN_OF_LIFE_FILE", str(tmp_path / "missing" / "sign-of-life"))
 
     with beat(tmp_path / "beat.log", settings) as process:
-        wait_until(
-            lambda: "sign_of_life_refused" in process.output, what="it is told", deadline_s=60
-        )
-        wait_until(
-            lambda: "Sending due task" in process.output, what="a task is sent", deadline_s=60
-        )
+        wait_until(lambda: "sign_of_life_refused" in process.output, what="it is told")
+        wait_until(lambda: "Sending due task" in process.output, what="a task is sent")

@@ -4,6 +4,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from launcher.ports import free_port
+from tests.deadlines import DEADLINE_S
 from trading.queue import Task
 
 
@@ -17,7 +18,7 @@ class Told:
     def samples(self) -> dict[tuple[str, tuple[str, ...]], float]:
         """By name and the values of the labels, in the order of the labels' names."""
         try:
-            text = requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=10).text
+            text = requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=DEADLINE_S).text
         except requests.RequestException:
             return {}
         return {

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from launcher.leash import leashed
+from tests.deadlines import DEADLINE_S
 
 HERE = Path(__file__).parent
-ANSWER_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 
 
@@ -55,7 +55,7 @@ class Script:
 
     def next(self) -> dict[str, Any]:
         """What it says next; queue.Empty when it says nothing for a minute."""
-        return self._said.get(timeout=ANSWER_TIMEOUT_S)
+        return self._said.get(timeout=DEADLINE_S)
 
     def so_far(self) -> list[dict[str, Any]]:
         """What it has said and nobody has taken, all at once."""

@@ -13,6 +13,7 @@ from typing import Self
 
 from launcher.leash import leashed
 from launcher.ports import LOOPBACK, free_port
+from tests.deadlines import DEADLINE_S
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
@@ -144,7 +145,7 @@ class RabbitMQ:
 
     def _accepts(self) -> bool:
         try:
-            socket.create_connection((LOOPBACK, self.port), timeout=1).close()
+            socket.create_connection((LOOPBACK, self.port), timeout=DEADLINE_S).close()
         except OSError:
             return False
         return True

@@ -9,9 +9,9 @@ import redis
 
 from relayer.destinations import DestinationStyle, speller
 from relayer.feed import FeedUnavailable, SubscriptionConfirmed, TradeMessage
+from tests.deadlines import DEADLINE_S
 from tests.relayer.brokers.rabbitmq import FORBIDDEN, START_TIMEOUT_S, RabbitMQ, missing
 from tests.relayer.brokers.visits import (
-    PATIENCE_S,
     TOPIC,
     feed_of,
     lose,
@@ -111,7 +111,7 @@ def test_beats_keep_an_idle_connection(broker: RabbitMQ) -> None:
             async with publisher(broker.url) as publish:
                 await publish(dotted(TOPIC), b"still here")
             assert await take(feed, 1) == [TradeMessage(destination=TOPIC, body=b"still here")]
-        async with stranger(broker.url, heart_beat="300,0") as silent, asyncio.timeout(PATIENCE_S):
+        async with stranger(broker.url, heart_beat="300,0") as silent, asyncio.timeout(DEADLINE_S):
             await silent.wait_closed()
 
     asyncio.run(idle())
@@ -164,11 +164,9 @@ def test_the_relayer_serves_the_others_when_one_is_refused(
                 await until(
                     lambda: refused() == [trade_topic(FORBIDDEN)],
                     what="one is refused",
-                    deadline_s=120,
+                    deadline_s=2 * DEADLINE_S,
                 )
-                await until(
-                    lambda: served(client) == 2, what="the others are served", deadline_s=PATIENCE_S
-                )
+                await until(lambda: served(client) == 2, what="the others are served")
                 await publish(dotted(TOPIC), trade(1))
                 await until(
                     lambda: QuoteBook(client).last_tick(SAMSUNG), what="the trade is in Redis"
@@ -220,7 +218,6 @@ def test_the_relayer_follows_it_over_a_silence(
                 await until(
                     lambda: served(client) == 1,
                     what="it is subscribed again",
-                    deadline_s=PATIENCE_S,
                 )
                 await publish(dotted(TOPIC), trade(2, price=70_200))
                 await until(lambda: price() == 70_200, what="the next trade is in Redis")

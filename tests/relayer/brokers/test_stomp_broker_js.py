@@ -7,9 +7,9 @@ import pytest
 import redis
 
 from relayer.feed import SubscriptionConfirmed, SubscriptionUnconfirmed, TradeMessage
+from tests.deadlines import DEADLINE_S
 from tests.relayer.brokers.node import Script, missing
 from tests.relayer.brokers.visits import (
-    PATIENCE_S,
     TOPIC,
     feed_of,
     lose,
@@ -115,7 +115,7 @@ def test_beats_keep_an_idle_connection(broker: Broker) -> None:
         async with feed_of(broker.url, heart_beat_ms=HEART_BEAT_MS) as feed:
             with pytest.raises(TimeoutError):
                 await lose(feed, within_s=5.0)
-        async with stranger(broker.url, heart_beat="500,0") as silent, asyncio.timeout(PATIENCE_S):
+        async with stranger(broker.url, heart_beat="500,0") as silent, asyncio.timeout(DEADLINE_S):
             await silent.wait_closed()
 
     asyncio.run(idle())
@@ -158,6 +158,4 @@ async def asked(broker: Broker, number: int) -> None:
         seen.extend(broker.subscriptions())
         return len(seen) >= number
 
-    await until(
-        enough, what=f"{number} subscriptions are asked for or withdrawn", deadline_s=PATIENCE_S
-    )
+    await until(enough, what=f"{number} subscriptions are asked for or withdrawn")

@@ -13,12 +13,12 @@ from relayer.feed import FeedEvent, FeedUnavailable
 from relayer.stomp import Command, Frame
 from relayer.stomp_feed import StompFeed
 from sandbox.trade import DayTotals, Trade
+from tests.deadlines import DEADLINE_S
 from tests.relayer.harness import SAMSUNG, toss
 from trading.market.topics import trade_topic
 from trading.rules.exchange_time import KST
 
 TOPIC = trade_topic(SAMSUNG)
-PATIENCE_S = 30.0
 Publish = Callable[[str, bytes], Awaitable[None]]
 
 
@@ -28,7 +28,7 @@ async def feed_of(
     *,
     destination_style: DestinationStyle = "slashes",
     heart_beat_ms: int = 1_000,
-    receipt_timeout_s: float = PATIENCE_S,
+    receipt_timeout_s: float = DEADLINE_S,
 ) -> AsyncIterator[StompFeed]:
     """Our feed, connected to the broker, with a token that the sandbox gave and the broker does not look at."""
     async with toss() as stand_in:
@@ -49,7 +49,7 @@ async def feed_of(
 async def take(feed: StompFeed, number: int) -> list[FeedEvent]:
     """The next so many events."""
     events: list[FeedEvent] = []
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(DEADLINE_S):
         async for event in feed.events():
             events.append(event)
             if len(events) == number:
@@ -57,7 +57,7 @@ async def take(feed: StompFeed, number: int) -> list[FeedEvent]:
     return events
 
 
-async def lose(feed: StompFeed, *, within_s: float = PATIENCE_S) -> tuple[list[FeedEvent], str]:
+async def lose(feed: StompFeed, *, within_s: float = DEADLINE_S) -> tuple[list[FeedEvent], str]:
     """All events until the connection is lost, and why it was. TimeoutError when it still stands after ``within_s``."""
     events: list[FeedEvent] = []
     try:
@@ -77,7 +77,7 @@ async def stranger(url: str, *, heart_beat: str = "0,0") -> AsyncIterator[Client
     ) as socket:
         headers = (("accept-version", "1.2"), ("host", "127.0.0.1"), ("heart-beat", heart_beat))
         await socket.send(Frame(Command.CONNECT, headers).encode(), text=True)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(DEADLINE_S):
             assert str(await socket.recv()).startswith("CONNECTED\n")
         yield socket
 

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from launcher.ports import free_port
 from relayer.gateway.server import HEALTH_PATH, STREAM_PATH, WEBSOCKET_PATH, Gateway
+from tests.deadlines import DEADLINE_S
 from tests.relayer.harness import HYNIX, SAMSUNG
 from trading.market import keys
 from trading.market.account_events import AccountEvent, AccountStreams, EventKind
@@ -28,7 +29,6 @@ from trading.settings import Settings, load
 
 __all__ = ["HYNIX", "SAMSUNG", "Server", "Stream", "Talk", "User", "gateway", "token"]
 
-PATIENCE_S = 20.0
 SECRET = "a secret of the tests that is long enough for HS256 and for HS512 as well"
 
 
@@ -130,7 +130,7 @@ class Stream:
 
     async def next(self) -> Event:
         """The next event; comments and ``retry`` are passed over. StopAsyncIteration at the end."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(DEADLINE_S):
             while True:
                 fields: dict[str, str] = {}
                 while line := (await self.response.content.readline()).decode():
@@ -160,7 +160,7 @@ class Talk:
     websocket: aiohttp.ClientWebSocketResponse
 
     async def next(self) -> Event:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(DEADLINE_S):
             message = json.loads(await self.websocket.receive_str())
         return Event(message["type"], message["data"], message.get("id"))
 
@@ -169,7 +169,7 @@ class Talk:
 
     async def closed(self) -> int | None:
         """The code with which the server closed it, with nothing before."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(DEADLINE_S):
             message = await self.websocket.receive()
         assert message.type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}, message
         return self.websocket.close_code
@@ -246,7 +246,7 @@ class Server:
     async def until(self, *, what: str, **expected: Any) -> None:
         """Wait until the gateway's own word on itself says so."""
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(DEADLINE_S):
                 while not expected.items() <= (await self.health()).items():
                     await asyncio.sleep(0.02)
         except TimeoutError:
@@ -271,7 +271,7 @@ async def gateway(
         # By default a client waits for one of its connections to be free when it has a hundred.
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
             server = Server(port, http, market)
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(DEADLINE_S):
                 while not await _answers(server):
                     assert not running.done(), running.exception()
                     await asyncio.sleep(0.02)
@@ -281,7 +281,7 @@ async def gateway(
     finally:
         stop.set()
         market.redis.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await running
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from launcher.plan import ROOT
-from tests.relayer.gateway.harness import PATIENCE_S, User, gateway
+from tests.deadlines import DEADLINE_S
+from tests.relayer.gateway.harness import User, gateway
 
 PAGE = (ROOT / "docs" / "streaming.md").read_text(encoding="utf-8")
 
@@ -23,7 +24,7 @@ def program(language: str) -> str:
 async def lines(client: asyncio.subprocess.Process, count: int) -> list[str]:
     """What the client prints next."""
     assert client.stdout is not None
-    async with asyncio.timeout(2 * PATIENCE_S):
+    async with asyncio.timeout(2 * DEADLINE_S):
         return [(await client.stdout.readline()).decode() for _ in range(count)]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.deadlines import DEADLINE_S
 from tests.relayer.gateway.harness import HYNIX, SAMSUNG, SECRET, Server, User, gateway, token
 from trading.rules.problems import MIMETYPE
 
@@ -308,7 +309,7 @@ def test_a_client_that_never_reads_is_cut_and_costs_the_others_nothing(valkey_ur
                 async with server.stream(User(), HYNIX) as stream:
                     await stream.next()
                     price = 0
-                    async with asyncio.timeout(60):
+                    async with asyncio.timeout(DEADLINE_S):
                         while (await server.health())["clients"] == 2:
                             price += 1
                             with server.market.redis.pipeline() as pipeline:
@@ -336,7 +337,7 @@ def test_account_events_that_nobody_takes_end_the_connection(valkey_url: str) ->
             with dead_client(server, dead, SAMSUNG) as connection:
                 await server.until(what="the dead client is in", clients=1)
                 number = 0
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(DEADLINE_S):
                     while (await server.health())["clients"]:
                         number += 20
                         server.market.events(
@@ -357,7 +358,7 @@ def test_account_events_that_nobody_takes_end_the_connection(valkey_url: str) ->
 
 def read_rest(connection: socket.socket) -> str:
     """What was written to a client before it was cut."""
-    connection.settimeout(20)
+    connection.settimeout(DEADLINE_S)
     parts = []
     try:
         while part := connection.recv(65_536):

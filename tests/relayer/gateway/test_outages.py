@@ -3,6 +3,7 @@
 import asyncio
 
 from launcher.ports import free_port
+from tests.deadlines import DEADLINE_S
 from tests.relayer.gateway.harness import SAMSUNG, Stream, User, flush, gateway
 from tests.servers import Valkey
 from trading.rules.problems import MIMETYPE
@@ -101,7 +102,7 @@ def test_a_session_ended_during_an_outage_is_ended_after_it(valkey_url: str) -> 
                 assert (await stream.next()).type == "ready"
                 server.market.redis.client_kill_filter(_type="pubsub")
                 server.market.sign_out(alice)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(DEADLINE_S):
                     while (await stream.next()).type != "signed-out":
                         pass
                 assert await stream.ended()

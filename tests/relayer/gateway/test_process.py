@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from launcher.ports import free_port
+from tests.deadlines import DEADLINE_S
 from tests.relayer.gateway.harness import SAMSUNG, SECRET, User
 from tests.relayer.test_process import FORBIDDEN, leave, process
 from tests.servers import wait_until
@@ -42,14 +43,13 @@ def running(
         wait_until(
             lambda: is_up(url) or gateway.poll() is not None,
             what="the gateway is up",
-            deadline_s=30,
         )
         yield gateway, url
 
 
 def is_up(url: str) -> bool:
     try:
-        return bool(requests.get(f"{url}/healthz", timeout=5).json()["redis"])
+        return bool(requests.get(f"{url}/healthz", timeout=DEADLINE_S).json()["redis"])
     except requests.RequestException:
         return False
 
@@ -59,7 +59,7 @@ def open_stream(url: str, token: str) -> requests.Response:
         f"{url}/api/v1/trading/realtime/stream?stock_codes={SAMSUNG}",
         headers={"Authorization": f"Bearer {token}"},
         stream=True,
-        timeout=20,
+        timeout=DEADLINE_S,
     )
 
 
@@ -77,9 +77,8 @@ def test_a_gateway_at_work_leaves_in_order(number: signal.Signals, valkey_url: s
             f"GET /api/v1/trading/realtime/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {dead}\r\n\r\n".encode()
         )
         wait_until(
-            lambda: requests.get(f"{url}/healthz", timeout=5).json()["clients"] == 2,
+            lambda: requests.get(f"{url}/healthz", timeout=DEADLINE_S).json()["clients"] == 2,
             what="both are in",
-            deadline_s=20,
         )
         output, seconds = leave(gateway, number)
         assert "event: closing" in stream.text
@@ -115,7 +114,7 @@ def test_a_taken_port_is_said_and_ends_it(valkey_url: str) -> None:
         taken.listen()
         port = str(taken.getsockname()[1])
         with process("-m", "relayer.gateway", REDIS_URL=valkey_url, GATEWAY_PORT=port) as gateway:
-            output, _ = gateway.communicate(timeout=30)
+            output, _ = gateway.communicate(timeout=DEADLINE_S)
 
     assert gateway.returncode == 1
     (line,) = [line for line in output.splitlines() if "gateway_cannot_listen" in line]
@@ -126,7 +125,7 @@ def test_a_taken_port_is_said_and_ends_it(valkey_url: str) -> None:
 def test_faulty_settings_end_it_with_a_sentence_each() -> None:
     faulty = {"GATEWAY_ALLOWED_ORIGINS": "https://a.example/path", "GATEWAY_CLIENTS_MAX": "0"}
     with process("-m", "relayer.gateway", **faulty) as gateway:
-        output, _ = gateway.communicate(timeout=30)
+        output, _ = gateway.communicate(timeout=DEADLINE_S)
 
     assert gateway.returncode == 2
     assert "GATEWAY_ALLOWED_ORIGINS: must be origins" in output
@@ -141,7 +140,7 @@ def test_what_is_no_http_is_told_shortly(valkey_url: str) -> None:
             b"\x00\xff no HTTP \r\n\r\n",
         ):
             with socket.create_connection(
-                ("127.0.0.1", int(url.rpartition(":")[2])), timeout=5
+                ("127.0.0.1", int(url.rpartition(":")[2])), timeout=DEADLINE_S
             ) as peer:
                 peer.sendall(sent)
                 assert b"400" in peer.recv(100)

@@ -13,6 +13,7 @@ from sandbox.portone.desk import DESK
 from sandbox.portone.rest import API_SECRET, LOOPBACK, now, portone
 from sandbox.portone.shop import LIVE_CHANNEL_KEY, STORE_ID
 from sandbox.portone.stand_in import Mail
+from tests.deadlines import DEADLINE_S
 from trading.gateways.portone.client import PortoneClient, Requester
 from trading.rules.payments.reports import CancellationStatus, Report
 
@@ -48,7 +49,7 @@ class Shop:
     def say(self, path: str, members: object = None, *, method: str = "POST") -> dict[str, Any]:
         """What the desk answers to anything else that it is asked."""
         answer = requests.request(
-            method, f"{self.url}{DESK}/{path}", json=members or {}, timeout=30
+            method, f"{self.url}{DESK}/{path}", json=members or {}, timeout=DEADLINE_S
         )
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
@@ -58,14 +59,14 @@ class Shop:
     ) -> requests.Response:
         address = f"{self.url}{DESK}/payments/{payment_id}/{name}"
         return requests.post(
-            address, data=json.dumps(members), headers={"Content-Type": kind}, timeout=30
+            address, data=json.dumps(members), headers={"Content-Type": kind}, timeout=DEADLINE_S
         )
 
     def begin(self, **changed: object) -> dict[str, Any]:
         """What the browser SDK is answered to a ``requestPayment`` of REQUEST, so changed."""
         sent, headers = {**REQUEST, **changed}, {"Origin": ORIGIN}
         answer = requests.post(
-            f"{self.url}{REQUEST_PAYMENT}", json=sent, headers=headers, timeout=30
+            f"{self.url}{REQUEST_PAYMENT}", json=sent, headers=headers, timeout=DEADLINE_S
         )
         assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
         return dict(answer.json())
@@ -78,7 +79,7 @@ class Shop:
             self.url + path,
             data=json.dumps(body),
             headers={**AUTHORIZED, **headers},
-            timeout=30,
+            timeout=DEADLINE_S,
         )
 
     def look(self) -> Report:
@@ -135,6 +136,6 @@ def walk(shop: Shop, *moves: str, payment_id: str = ID) -> None:
 
 def press(window: str, deed: str, **members: object) -> dict[str, Any]:
     """What a button of a payment's window answers to the page."""
-    answer = requests.post(f"{window}/{deed}", json=members, timeout=30)
+    answer = requests.post(f"{window}/{deed}", json=members, timeout=DEADLINE_S)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())

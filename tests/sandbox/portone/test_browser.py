@@ -7,6 +7,7 @@ import requests
 
 from sandbox.portone.browser import DEEDS, REQUEST_PAYMENT
 from sandbox.portone.shop import STORE_ID
+from tests.deadlines import DEADLINE_S
 from tests.sandbox.portone.stage import ID, ORIGIN, REQUEST, Shop, play, press
 
 
@@ -112,7 +113,7 @@ def test_what_was_paid_is_not_paid_again() -> None:
         window = opened(shop)
         press(window, "pay")
         assert shop.begin()["refusal"]["code"] == "PaymentAlreadyPaid"
-        again = requests.post(f"{window}/pay", json={}, timeout=30)
+        again = requests.post(f"{window}/pay", json={}, timeout=DEADLINE_S)
         assert again.status_code == 409
 
     play(scene)
@@ -129,28 +130,31 @@ def test_only_pages_of_this_machine_are_served() -> None:
                     f"{shop.url}{REQUEST_PAYMENT}",
                     json=REQUEST,
                     headers={"Origin": origin},
-                    timeout=30,
+                    timeout=DEADLINE_S,
                 )
                 assert answer.status_code == 403
                 assert "Access-Control-Allow-Origin" not in answer.headers
         allowed = requests.options(
-            f"{shop.url}{REQUEST_PAYMENT}", headers={"Origin": ORIGIN}, timeout=30
+            f"{shop.url}{REQUEST_PAYMENT}", headers={"Origin": ORIGIN}, timeout=DEADLINE_S
         )
         assert allowed.headers["Access-Control-Allow-Origin"] == ORIGIN
         window = opened(shop)
         assert (
             "frame-ancestors http://127.0.0.1:*"
-            in requests.get(window, timeout=30).headers["Content-Security-Policy"]
+            in requests.get(window, timeout=DEADLINE_S).headers["Content-Security-Policy"]
         )
         for path, status in (("/order", 200), ("x/order", 404)):
-            assert requests.get(window + path, timeout=30).status_code == status
+            assert requests.get(window + path, timeout=DEADLINE_S).status_code == status
         for deed, members, status in (
             ("rob", {}, 400),
             ("pay", {"webhook": "x"}, 400),
             ("pay", {"amount": 0}, 400),
         ):
-            assert requests.post(f"{window}/{deed}", json=members, timeout=30).status_code == status
-        assert requests.post(f"{window}/pay", data="{}", timeout=30).status_code == 415
+            assert (
+                requests.post(f"{window}/{deed}", json=members, timeout=DEADLINE_S).status_code
+                == status
+            )
+        assert requests.post(f"{window}/pay", data="{}", timeout=DEADLINE_S).status_code == 415
 
     play(scene)
 
@@ -164,6 +168,6 @@ def test_every_answer_says_that_it_is_the_stand_ins() -> None:
             f"{shop.url}/nowhere",
             f"{shop.url}/payments/x",
         ):
-            assert requests.get(url, timeout=30).headers["X-PortOne-Stand-In"] == "1"
+            assert requests.get(url, timeout=DEADLINE_S).headers["X-PortOne-Stand-In"] == "1"
 
     play(scene)

@@ -9,6 +9,7 @@ import requests
 from sandbox.portone.payments import CANCELLATIONS_MAX, MOVES
 from sandbox.portone.rest import API_SECRET, BODY_OCTETS_MAX, DEFAULT_STORE_ID, now
 from sandbox.portone.shop import STORE_ID
+from tests.deadlines import DEADLINE_S
 from tests.sandbox.portone.stage import AUTHORIZED, ID, KEY, WAYS, Shop, play, walk
 from trading.gateways.portone.errors import PortoneApiError
 from trading.rules.payments.decisions import Payment, decide
@@ -282,7 +283,7 @@ def test_bad_requests_are_refused_and_what_is_missing_says_so() -> None:
         assert shop.call("POST", f"{path}/pre-register", pinned).status_code == 400
         assert (
             requests.post(
-                f"{shop.url}{path}/cancel", data=b"{", headers=AUTHORIZED, timeout=30
+                f"{shop.url}{path}/cancel", data=b"{", headers=AUTHORIZED, timeout=DEADLINE_S
             ).status_code
             == 400
         )

@@ -8,6 +8,7 @@ import requests
 from launcher.ports import free_port
 from sandbox.portone.payments import STORE_ID
 from sandbox.portone.rest import API_SECRET
+from tests.deadlines import DEADLINE_S
 from tests.sandbox.test_command_line import is_up, sandbox
 from tests.servers import wait_until
 
@@ -15,7 +16,7 @@ from tests.servers import wait_until
 def test_it_starts_beside_the_feed() -> None:
     port, portone_port = free_port(), free_port()
     with sandbox("--port", str(port), "--portone-port", str(portone_port)) as running:
-        wait_until(lambda: is_up(port), what="the sandbox answers", deadline_s=60)
+        wait_until(lambda: is_up(port), what="the sandbox answers")
         assert running.stdout is not None
         running.stdout.readline()
         assert (
@@ -25,10 +26,10 @@ def test_it_starts_beside_the_feed() -> None:
         answer = requests.get(
             f"http://127.0.0.1:{portone_port}/payments/x?storeId={STORE_ID}",
             headers={"Authorization": f"PortOne {API_SECRET}"},
-            timeout=30,
+            timeout=DEADLINE_S,
         )
         running.send_signal(signal.SIGTERM)
-        running.communicate(timeout=60)
+        running.communicate(timeout=DEADLINE_S)
 
     assert (answer.status_code, answer.json()["type"]) == (404, "PAYMENT_NOT_FOUND")
     assert running.returncode == 0
@@ -37,15 +38,15 @@ def test_it_starts_beside_the_feed() -> None:
 def test_a_port_that_is_taken_or_none_is_told_in_a_sentence() -> None:
     port = free_port()
     with sandbox("--port", str(port)) as first:
-        wait_until(lambda: is_up(port), what="the sandbox answers", deadline_s=60)
+        wait_until(lambda: is_up(port), what="the sandbox answers")
         with sandbox("--port", "0", "--portone-port", str(port)) as second:
-            output, _ = second.communicate(timeout=60)
+            output, _ = second.communicate(timeout=DEADLINE_S)
         assert second.returncode == 1
         assert output.splitlines()[-1].startswith(f"sandbox: can't listen on 127.0.0.1:{port}: ")
         first.send_signal(signal.SIGTERM)
-        first.communicate(timeout=60)
+        first.communicate(timeout=DEADLINE_S)
     with sandbox("--portone-port", "65536") as third:
-        output, _ = third.communicate(timeout=60)
+        output, _ = third.communicate(timeout=DEADLINE_S)
     assert (third.returncode, output) == (2, "sandbox: --portone-port must be from 0 to 65535.\n")
 
 
@@ -55,10 +56,10 @@ def test_it_listens_where_it_is_told_to() -> None:
     with sandbox(
         "--port", "0", "--portone-port", str(port), "--portone-host", "127.0.0.2"
     ) as running:
-        wait_until(lambda: _listens("127.0.0.2", port), what="the stand-in listens", deadline_s=60)
+        wait_until(lambda: _listens("127.0.0.2", port), what="the stand-in listens")
         assert not _listens("127.0.0.1", port)
         running.send_signal(signal.SIGTERM)
-        output, _ = running.communicate(timeout=60)
+        output, _ = running.communicate(timeout=DEADLINE_S)
 
     assert output.splitlines()[-1] == f"PortOne's stand-in listens on http://127.0.0.2:{port}"
 

@@ -33,9 +33,7 @@ def received(scene: Callable[[Shop, Server], None], *, scale: float = 0, **mail:
 
 
 def arrived(receiver: Server, count: int) -> list[Request]:
-    wait_until(
-        lambda: len(receiver.requests) >= count, what=f"{count} webhooks have come", deadline_s=30
-    )
+    wait_until(lambda: len(receiver.requests) >= count, what=f"{count} webhooks have come")
     return receiver.requests
 
 
@@ -47,7 +45,6 @@ def settled(shop: Shop) -> list[dict[str, Any]]:
     wait_until(
         lambda: all(d["state"] != "PENDING" for d in deliveries(shop)),
         what="nothing waits",
-        deadline_s=30,
     )
     return deliveries(shop)
 
@@ -117,14 +114,12 @@ def test_a_webhook_is_sent_six_times_with_the_same_octets() -> None:
         wait_until(
             lambda: len(receiver.requests) == len(WAITS),
             what="it was tried six times",
-            deadline_s=30,
         )
         assert len({request.body for request in receiver.requests}) == 1
         assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
         wait_until(
             lambda: len(deliveries(shop)[0]["attempts"]) == len(WAITS),
             what="it is written down",
-            deadline_s=30,
         )
         [entry] = shop.call("GET", f"/payments/{ID}?storeId={STORE_ID}").json()["webhooks"]
         assert (entry["status"], entry["currentExecutionCount"]) == (
@@ -142,7 +137,7 @@ def test_waits_pass_with_the_stand_ins_clock() -> None:
     def scene(shop: Shop, receiver: Server) -> None:
         receiver.reply = lambda _: answer(503, {})
         walk(shop)
-        wait_until(lambda: deliveries(shop)[0]["attempts"], what="it was tried once", deadline_s=30)
+        wait_until(lambda: deliveries(shop)[0]["attempts"], what="it was tried once")
         before = len(receiver.requests)
         receiver.reply = lambda _: answer(200, {})
         shop.say("clock/advance", {"seconds": int(WAITS[-1].total_seconds())})
@@ -150,7 +145,6 @@ def test_waits_pass_with_the_stand_ins_clock() -> None:
         wait_until(
             lambda: deliveries(shop)[0]["state"] == "SUCCEEDED",
             what="it is delivered",
-            deadline_s=30,
         )
 
     received(scene, scale=1)
@@ -195,7 +189,6 @@ def test_webhooks_get_lost_and_come_twice() -> None:
         wait_until(
             lambda: deliveries(shop)[0]["state"] == "SUCCEEDED",
             what="it is delivered",
-            deadline_s=30,
         )
         assert [a.get("fault") for a in deliveries(shop)[0]["attempts"]][:2] == ["lost", "lost"]
         shop.say("faults", {}, method="PUT")

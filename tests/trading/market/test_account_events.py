@@ -9,6 +9,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.deadlines import DEADLINE_S
 from tests.servers import Valkey
 from trading.market import keys
 from trading.market.account_events import (
@@ -43,9 +44,9 @@ def test_what_is_added_is_read_and_published(client: "redis.Redis") -> None:
     streams = AccountStreams(client)
     with client.pubsub(ignore_subscribe_messages=True) as push:
         push.subscribe(keys.account_channel(WHOSE))
-        push.get_message(timeout=5)
+        push.get_message(timeout=DEADLINE_S)
         assert streams.append(events(1, 3)) == {}
-        pushed = [push.get_message(timeout=5) for _ in range(3)]
+        pushed = [push.get_message(timeout=DEADLINE_S) for _ in range(3)]
 
     assert [message and message["data"] for message in pushed] == [
         one.to_json() for one in events(1, 3)

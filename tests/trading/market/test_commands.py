@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
+from tests.deadlines import DEADLINE_S
 from tests.servers import Valkey
 from trading.market import keys
 from trading.market.commands import (
@@ -30,7 +30,6 @@ from trading.market.topics import code_of_trade_topic, trade_topic
 
 NOW = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
 ANSWER = CommandAnswer(AnswerCode.SUBSCRIBED, {"source": "commands"})
-SOON_S = 2.0
 
 anything = st.recursive(
     st.none()
@@ -59,7 +58,7 @@ def alive(client: Redis) -> None:
     client.set(keys.RELAYER_HEALTH, health.to_json())
 
 
-def ask(client: Redis, *, timeout_s: float = 10.0, now: datetime = NOW) -> CommandAnswer:
+def ask(client: Redis, *, timeout_s: float = DEADLINE_S, now: datetime = NOW) -> CommandAnswer:
     command = Command.new(CommandType.SUBSCRIBE, trade_topic("A005930"))
     return CommandLine(client, timeout_s=timeout_s).ask(command, now=now)
 
@@ -78,19 +77,19 @@ def played_relayer(valkey_url: str) -> Iterator[Callable[[Callable[[Redis, str],
                 client.pubsub(ignore_subscribe_messages=True) as channel,
             ):
                 channel.subscribe(keys.RELAYER_COMMANDS)
-                channel.get_message(timeout=5)
+                channel.get_message(timeout=DEADLINE_S)
                 listens.set()
-                message = channel.get_message(timeout=20)
+                message = channel.get_message(timeout=DEADLINE_S)
                 if message is not None:
                     act(client, Command.from_json(message["data"]).command_id)
 
         threads.append(threading.Thread(target=run))
         threads[-1].start()
-        assert listens.wait(10)
+        assert listens.wait(DEADLINE_S)
 
     yield play
     for thread in threads:
-        thread.join(30)
+        thread.join(DEADLINE_S)
 
 
 @given(
@@ -138,18 +137,13 @@ def test_an_answer_comes_back_as_it_went(code: AnswerCode) -> None:
 
 
 @pytest.mark.usefixtures("alive")
-def test_the_answer_is_there_as_soon_as_it_is_given(client: Redis, played_relayer: Any) -> None:
-    """It comes by the channel, without looking again and again."""
-    given_at: list[float] = []
-
-    def answer(redis: Redis, command_id: str) -> None:
-        given_at.append(time.monotonic())
-        redis.publish(keys.command_result(command_id), ANSWER.to_json())
-
-    played_relayer(answer)
+def test_the_answer_comes_by_the_channel(client: Redis, played_relayer: Any) -> None:
+    """It is published and not kept, so a caller that only read the key would get none."""
+    played_relayer(
+        lambda redis, command_id: redis.publish(keys.command_result(command_id), ANSWER.to_json())
+    )
 
     assert ask(client) == ANSWER
-    assert time.monotonic() - given_at[0] < SOON_S
 
 
 @pytest.mark.usefixtures("alive")
@@ -170,18 +164,15 @@ def test_an_answer_that_was_only_kept_is_found(client: Redis, played_relayer: An
 def test_without_a_relayer_nobody_is_waited_for(
     client: Redis, record_age: int | None, reason: str
 ) -> None:
-    """No record, an old one, or nobody on the channel: the refusal is immediate."""
+    """No record, an old one, or nobody on the channel: the refusal does not wait for the timeout, whose reason is another."""
     if record_age is not None:
         at = NOW - timedelta(seconds=record_age)
         record = RelayerHealth(pid=7, started_at=at, updated_at=at, connected=True)
         client.set(keys.RELAYER_HEALTH, record.to_json())
-    began = time.monotonic()
-
     with pytest.raises(RelayerUnavailable) as refused:
         ask(client)
 
     assert refused.value.reason == reason
-    assert time.monotonic() - began < SOON_S
 
 
 @pytest.mark.usefixtures("alive")
@@ -209,7 +200,7 @@ def test_an_answer_that_is_none_is_no_success(
 def test_redis_going_away_ends_the_wait(
     valkey_server: Valkey, client: Redis, played_relayer: Any
 ) -> None:
-    """Nobody waits half a minute for an answer that can no longer come."""
+    """The error names the outage, not a relayer that gives no answer before the timeout."""
     stopped = threading.Event()
 
     def stop(_redis: Redis, _command_id: str) -> None:
@@ -217,13 +208,11 @@ def test_redis_going_away_ends_the_wait(
         stopped.set()
 
     played_relayer(stop)
-    began = time.monotonic()
     try:
         with pytest.raises(MarketUnavailable):
-            ask(client, timeout_s=30)
-        assert time.monotonic() - began < 20
+            ask(client)
     finally:
-        assert stopped.wait(30)
+        assert stopped.wait(DEADLINE_S)
         valkey_server.start()
 
 

@@ -1,6 +1,5 @@
 """The quote book over a real Redis server: one round trip, soon an answer or a failure, whatever lies in the keys."""
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -16,7 +15,6 @@ from trading.market.tick import Position, Tick
 
 NOW = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
 CODES = [f"A{number:06}" for number in range(300)]
-SOON_S = 1.5
 
 
 def tick(code: str, price: int = 70_000) -> Tick:
@@ -121,8 +119,8 @@ def test_a_malformed_health_record_is_none(client: Redis, value: bytes) -> None:
     assert QuoteBook(client).relayer_health() is None
 
 
-def ask_everything(client: Redis) -> Iterator[float]:
-    """How long each question takes until it fails as it should."""
+def every_question_fails(client: Redis) -> None:
+    """Each question raises MarketUnavailable."""
     book = QuoteBook(client)
     questions = (
         lambda: book.last_tick("A005930"),
@@ -131,33 +129,29 @@ def ask_everything(client: Redis) -> Iterator[float]:
         lambda: publish_subscriptions(client, {"A005930": Source.HOLDINGS}),
     )
     for question in questions:
-        began = time.monotonic()
         with pytest.raises(MarketUnavailable):
             question()
-        yield time.monotonic() - began
 
 
-def test_a_server_that_is_gone_is_a_market_unavailable_at_once(
+def test_a_server_that_is_gone_is_a_market_unavailable(
     valkey_server: Valkey, client: Redis
 ) -> None:
-    """Stopped under an open connection: each question fails soon and by our own name; after the restart all is well again."""
+    """Stopped under an open connection: each question fails with an error of this package; after the restart it is answered."""
     client.ping()
     valkey_server.stop()
     try:
-        assert max(ask_everything(client)) < SOON_S
+        every_question_fails(client)
     finally:
         valkey_server.start()
     assert QuoteBook(client).last_tick("A005930") is None
 
 
-def test_a_server_that_hangs_is_a_market_unavailable_soon(
-    valkey_server: Valkey, client: Redis
-) -> None:
-    """Frozen with the connection open: no question waits longer than the client's timeout allows."""
+def test_a_server_that_hangs_is_a_market_unavailable(valkey_server: Valkey, client: Redis) -> None:
+    """Frozen with the connection open: no question waits for an answer without end."""
     client.ping()
     valkey_server.pause()
     try:
-        assert max(ask_everything(client)) < SOON_S
+        every_question_fails(client)
     finally:
         valkey_server.resume()
     assert QuoteBook(client).last_tick("A005930") is None

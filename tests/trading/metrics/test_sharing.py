@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from launcher.plan import ROOT
+from tests.servers import wait_until
 from trading.metrics import sharing
 
 # Makes a folder and forks children one after another and side by side, each with a slot; some are killed amid their work.
@@ -156,11 +157,13 @@ def test_a_folder_lives_as_long_as_any_of_its_processes(place: Path) -> None:
             assert folder.exists()
         finally:
             os.killpg(maker.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while folder.exists() and time.monotonic() < deadline:
-        sharing.remove_left_over(place)
     assert children
-    assert not folder.exists()
+
+    def is_removed() -> bool:
+        sharing.remove_left_over(place)
+        return not folder.exists()
+
+    wait_until(is_removed, what="the folder is removed")
 
 
 def test_without_a_place_each_process_counts_for_itself(place: Path) -> None:

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from structlog.testing import capture_logs
 
 from launcher.ports import free_port
+from tests.deadlines import DEADLINE_S
 from tests.servers import wait_until
 from trading.metrics import families, telling
 from trading.settings import Settings
@@ -37,7 +38,7 @@ def test_a_process_tells_at_its_port(registry: CollectorRegistry) -> None:
     telling.serve(Settings(metrics_port=port), telling.told(registry, of_one_process=True))
 
     wait_until(lambda: answers(port), what="the server")
-    answer = requests.get(f"http://127.0.0.1:{port}{telling.PATH}", timeout=5)
+    answer = requests.get(f"http://127.0.0.1:{port}{telling.PATH}", timeout=DEADLINE_S)
     told = {
         sample.name
         for family in text_string_to_metric_families(answer.text)

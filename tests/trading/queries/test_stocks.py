@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.books import SAMSUNG, Books
+from tests.deadlines import DEADLINE_S
 from trading.database.tables import Stock, table_of
 from trading.database.transactions import statements_counted
 from trading.market.listing import ListedStock, seed_listing
@@ -83,7 +84,7 @@ def test_many_threads_read_the_listing_once(books: Books) -> None:
     together = threading.Barrier(8)
 
     def ask(_: int) -> list[str]:
-        together.wait(60)
+        together.wait(DEADLINE_S)
         return names(search, "ㅅㅅㅈㅈ")
 
     with (

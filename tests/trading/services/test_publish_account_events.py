@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from tests.books import Books, TestClock, settings_for
+from tests.deadlines import DEADLINE_S
 from tests.servers import DatabaseServer, Valkey
 from tests.trading.database.cutting_proxy import Cut, CuttingProxy
 from tests.trading.steps import deposit, events
@@ -60,9 +61,9 @@ def test_what_is_committed_is_in_the_stream_and_heard(books: Books) -> None:
     user = books.user()
     with books.core.redis.pubsub(ignore_subscribe_messages=True) as push:
         push.subscribe(keys.account_channel(user))
-        push.get_message(timeout=5)
+        push.get_message(timeout=DEADLINE_S)
         deposit(books, user, 5)
-        heard = push.get_message(timeout=5)
+        heard = push.get_message(timeout=DEADLINE_S)
 
     (_, event) = events(books, user)
     assert heard is not None
@@ -145,9 +146,9 @@ def test_the_sweep_repairs_a_crash_between_commit_and_publication(
     books.clock.advance(seconds=5)
     with books.core.redis.pubsub(ignore_subscribe_messages=True) as push:
         push.subscribe(keys.account_channel(user))
-        push.get_message(timeout=5)
+        push.get_message(timeout=DEADLINE_S)
         assert repair(books) == 1
-        heard = push.get_message(timeout=5)
+        heard = push.get_message(timeout=DEADLINE_S)
 
     assert heard is not None
     assert AccountEvent.from_json(heard["data"], user_id=user) == events(books, user)[1]

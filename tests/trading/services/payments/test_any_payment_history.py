@@ -15,6 +15,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.deadlines import DEADLINE_S
 from tests.payments_stack import PaymentsStack
 from tests.trading.steps import rows
 from tests.webapp.client import Person
@@ -191,7 +192,7 @@ class PaymentHistory(RuleBasedStateMachine):
         """Whether PortOne let it happen."""
         url = f"{self.stack.portone.url}/sandbox/portone/payments/{payment_id}/{move}"
         answer = requests.post(
-            url, json={"webhook": "auto" if told else "none", **members}, timeout=30
+            url, json={"webhook": "auto" if told else "none", **members}, timeout=DEADLINE_S
         )
         assert answer.status_code in (200, 404, 409), answer.text
         return answer.status_code == 200
