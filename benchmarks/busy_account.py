@@ -1,7 +1,6 @@
 """One account with a long history, made by the product's own services: every row in it is one that trading leaves behind."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -9,13 +8,11 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
+from benchmarks.books import list_stocks, print_trades
 from trading import core as trading_core
 from trading.core import Core
 from trading.database.ids import new_id
 from trading.database.transactions import nothing_to_find
-from trading.market import keys
-from trading.market.listing import ListedStock
-from trading.market.tick import Position, Tick
 from trading.queue import Task, Wakeup
 from trading.rules.orders import OrderType, Side, TimeInForce
 from trading.services.account_days import DaysReport, record_account_days
@@ -23,22 +20,12 @@ from trading.services.build_candles import build_candles
 from trading.services.execute_orders import execute_orders
 from trading.services.place_order import PlaceOrder, place_order
 from trading.services.settle_executions import settle_executions
-from trading.services.stock_list import import_stocks
 from trading.services.update_portfolios import update_portfolios
 from trading.settings import Settings
 
 # Midnight in Korea: a round of trading is a day.
 FIRST_DAY = datetime(2025, 1, 1, 15, 0, tzinfo=UTC)
 _PRICE = 10_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """How much there is: fills of the account in all, stocks held, and stocks that were sold out."""
-
-    fills: int
-    holdings: int
-    closed: int
 
 
 class History:
@@ -50,37 +37,33 @@ class History:
         self.core: Core = trading_core.build(
             settings, deliver=self._wakeups.extend, clock=lambda: self.now
         )
-        self._prints = 0
 
-    def live(self, user_id: UUID, size: Size) -> None:
-        """Trade on one day after another until the account has so many fills, each day's worth recorded."""
-        codes = [
-            f"A{number:06d}" for number in range(100_000, 100_000 + size.holdings + size.closed)
-        ]
-        listing = [
-            ListedStock(code=code, name=f"종목 {code}", market="KOSPI", sector="제조")
-            for code in codes
-        ]
-        self._do(lambda session: import_stocks(session, listing, now=self.now))
-        sold_out = codes[size.holdings :]
+    def live(self, user_id: UUID, *, fills: int, holdings: int, closed: int) -> None:
+        """Trade on one day after another until the account has so many fills, and record each day.
+
+        In the end it holds ``holdings`` stocks, and ``closed`` others were sold out.
+        """
+        codes = [f"A{number:06d}" for number in range(100_000, 100_000 + holdings + closed)]
+        list_stocks(self.core, codes, price=_PRICE)
+        sold_out = codes[holdings:]
         self._day(user_id, sold_out, Side.BUY, day=0)
         self._day(user_id, sold_out, Side.SELL, day=1)
-        left, day = size.fills - 2 * len(sold_out), 2
+        left, day = fills - 2 * len(sold_out), 2
         while left > 0:
             # Two days of buying, one of selling: at the end of it something is held of each.
             self._day(
                 user_id,
-                codes[: min(size.holdings, left)],
+                codes[: min(holdings, left)],
                 Side.SELL if day % 3 == 1 else Side.BUY,
                 day=day,
             )
-            left, day = left - size.holdings, day + 1
+            left, day = left - holdings, day + 1
         self._record_days()
-        self._print(codes, _PRICE + 100)
+        print_trades(self.core, codes, prices=[_PRICE + 100])
 
     def _day(self, user_id: UUID, codes: Sequence[str], side: Side, *, day: int) -> None:
         self.now = FIRST_DAY + timedelta(days=day, hours=1)
-        self._print(codes, _PRICE + 10 * (day % 7))
+        print_trades(self.core, codes, prices=[_PRICE + 10 * (day % 7)])
         hours = self.core.market_hours()
         market: dict[str, Any] = {
             "quotes": self.core.quotes,
@@ -119,25 +102,6 @@ class History:
                 session, stream=self.core.ticks, hours=hours, now=self.now
             )
         )
-
-    def _print(self, codes: Sequence[str], price: int) -> None:
-        with self.core.redis.pipeline(transaction=False) as pipeline:
-            for code in codes:
-                self._prints += 1
-                tick = Tick(
-                    code=code,
-                    price=price,
-                    base=_PRICE,
-                    volume=1,
-                    traded_at=self.now,
-                    received_at=self.now,
-                    position=Position(int(self.now.timestamp() * 1_000), self._prints),
-                )
-                pipeline.set(keys.last_tick(code), tick.to_json())
-                pipeline.xadd(
-                    keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(tick.position)
-                )
-            pipeline.execute()
 
     def _record_days(self) -> None:
         self.now += timedelta(days=1)

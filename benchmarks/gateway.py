@@ -9,7 +9,6 @@ run fails. Printed are latencies from the publication of a tick to its arrival a
 the gateway takes of a core, and its memory. The last line is one JSON object.
 """
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -32,7 +31,8 @@ from uuid import UUID, uuid4
 import jwt
 from redis import Redis
 
-from benchmarks.processes import running, wait_for
+from benchmarks.command_line import percentile, plan_from_command_line
+from benchmarks.processes import cpu_s, rss_mib, running, wait_for
 from benchmarks.push_clients import Outcome, Reader, follow
 from launcher.ports import LOOPBACK, free_port
 from launcher.valkey import Valkey
@@ -55,13 +55,13 @@ _SETTLED_S = 60.0
 class Plan:
     """How large the run is: the options of the command line."""
 
-    clients: int
-    processes: int
-    stocks: int
-    ticks_per_s: int
-    events_per_s: int
-    seconds: float
-    dead: int
+    clients: int = 2_000
+    processes: int = 2
+    stocks: int = 100
+    ticks_per_s: int = 200
+    events_per_s: int = 20
+    seconds: float = 20.0
+    dead: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,32 +141,7 @@ class Market:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument(
-        "--clients", type=int, default=2_000, help="who read, half over each kind (default 2000)"
-    )
-    parser.add_argument(
-        "--processes", type=int, default=2, help="that the clients live in (default 2)"
-    )
-    parser.add_argument(
-        "--stocks", type=int, default=100, help="of which each client follows 3 to 5 (default 100)"
-    )
-    parser.add_argument(
-        "--ticks-per-s", type=int, default=200, help="over all stocks (default 200)"
-    )
-    parser.add_argument(
-        "--events-per-s", type=int, default=20, help="over a tenth of the users (default 20)"
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=20.0, help="length of a round (default 20)"
-    )
-    parser.add_argument(
-        "--dead",
-        type=int,
-        default=50,
-        help="clients that never read, in the second round (default 50)",
-    )
-    plan = Plan(**vars(parser.parse_args()))
+    plan = plan_from_command_line(Plan, __doc__)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with tempfile.TemporaryDirectory() as folder, Valkey(Path(folder) / "valkey") as valkey:
@@ -198,7 +173,7 @@ def _measure(plan: Plan, *, port: int, pid: int, redis_url: str) -> None:
         )
         for number, user in enumerate(users)
     ]
-    rss_empty = _rss_mib(pid)
+    rss_empty = rss_mib(pid)
     with ExitStack() as stack:
         shares = [range(number, plan.clients, plan.processes) for number in range(plan.processes)]
         began = time.monotonic()
@@ -208,7 +183,7 @@ def _measure(plan: Plan, *, port: int, pid: int, redis_url: str) -> None:
         for control in controls:
             _answer(control)
         print(f"{plan.clients} clients are in after {time.monotonic() - began:.1f} s", flush=True)
-        rss_idle = _rss_mib(pid)
+        rss_idle = rss_mib(pid)
         print(
             f"the gateway's memory: {rss_empty:.0f} MiB with nobody, {rss_idle:.0f} MiB with all of them",
             flush=True,
@@ -249,20 +224,20 @@ def _round(
 ) -> Round:
     for control in controls:
         control.send("begin")
-    cpu_s, began = _cpu_s(pid), time.monotonic()
+    used_s, began = cpu_s(pid), time.monotonic()
     market.run(plan)
     seconds = time.monotonic() - began
-    share = (_cpu_s(pid) - cpu_s) / seconds
+    share = (cpu_s(pid) - used_s) / seconds
     settle()
     settled_s = time.monotonic() - began - seconds
     outcomes = _outcomes(controls)
-    latencies = sorted(latency for outcome in outcomes for latency in outcome.latencies_ms)
+    latencies = [latency for outcome in outcomes for latency in outcome.latencies_ms]
     return Round(
-        p50_ms=latencies[len(latencies) // 2],
-        p99_ms=latencies[int(0.99 * len(latencies))],
+        p50_ms=percentile(latencies, 0.5),
+        p99_ms=percentile(latencies, 0.99),
         messages_per_s=sum(outcome.messages for outcome in outcomes) / seconds,
         cpu=share,
-        rss_mib=_rss_mib(pid),
+        rss_mib=rss_mib(pid),
         settled_s=settled_s,
     )
 
@@ -367,17 +342,6 @@ def _health(port: int) -> dict[str, int]:
             return told
     except OSError:
         return {}
-
-
-def _rss_mib(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def _cpu_s(pid: int) -> float:
-    """Processor time that a process has taken so far (s)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -48,11 +48,6 @@ class Outcome:
     def per_s(self) -> float:
         return self.answered / self.seconds
 
-    def percentile_ms(self, share: float) -> float:
-        """The latency that this share (0 to 1) of the requests did not exceed."""
-        ordered = sorted(self.latencies_ms)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
 
 @dataclass(slots=True, eq=False)
 class _Connection:

@@ -9,11 +9,9 @@ While this is measured no Celery worker runs: it would take its share of the cor
 worker fills the orders by which the users come to their shares, before. Afterwards every order that was answered with 201 must be a row, and
 the audit must find nothing.
 
-Printed are a line a round, the processor time that an order takes of each server, and where the time of one order goes, measured in this process
-on the same servers. The last line is one JSON object.
+Prints a line a round, the processor time that an order takes of each server, and as its last line one JSON object.
 """
 
-import argparse
 import json
 import os
 import random
@@ -34,10 +32,11 @@ from flask_migrate import upgrade
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from benchmarks.books import list_stocks, require_clean_audit
+from benchmarks.command_line import percentile, plan_from_command_line
 from benchmarks.http_load import Load, Outcome, measure
 from benchmarks.mariadb import MariaDB
-from benchmarks.order_parts import WARM_UP, parts_of_an_order_ms, quietly
-from benchmarks.processes import GENEROUS, running, wait_for
+from benchmarks.processes import GENEROUS, cpu_s, running, wait_for
 from launcher.ports import LOOPBACK, free_port
 from launcher.valkey import Valkey
 from trading import core as trading_core
@@ -45,13 +44,8 @@ from trading.core import Core
 from trading.database.ids import new_id
 from trading.database.tables import Holding, Order
 from trading.database.transactions import nothing_to_find
-from trading.market import keys
-from trading.market.listing import ListedStock
-from trading.market.tick import Position, Tick
-from trading.queries.audit import audit
 from trading.rules.orders import Side
 from trading.services.accounts import SignIn, register, sign_in
-from trading.services.stock_list import import_stocks
 from trading.settings import Settings
 from webapp import create_app
 from webapp.authentication import tokens_of
@@ -72,12 +66,11 @@ Send = Callable[[Load], Outcome]
 class Plan:
     """How large the run is: the options of the command line."""
 
-    users: int
-    connections: int
-    rounds: int
-    seconds: float
-    limit_share: float
-    sample: int
+    users: int = 500
+    connections: int = 32
+    rounds: int = 5
+    seconds: float = 5.0
+    limit_share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,24 +108,7 @@ class Measured:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument(
-        "--users", type=int, default=500, help="who place the orders in turn (default 500)"
-    )
-    parser.add_argument(
-        "--connections", type=int, default=32, help="busy at once when saturated (default 32)"
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=5, help="of orders, each between two trivial ones (default 5)"
-    )
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of a round (default 5)")
-    parser.add_argument(
-        "--limit-share", type=float, default=0.5, help="share of limit orders, 0 to 1 (default 0.5)"
-    )
-    parser.add_argument(
-        "--sample", type=int, default=400, help="orders taken apart after the rounds (default 400)"
-    )
-    plan = Plan(**vars(parser.parse_args()))
+    plan = plan_from_command_line(Plan, __doc__)
     with (
         tempfile.TemporaryDirectory() as folder,
         _elsewhere() as send,
@@ -151,18 +127,12 @@ def main() -> None:
                 **GENEROUS,
             }
         )
-        with quietly(settings):
-            traders = _set_up(settings, Path(folder) / "worker.log", users=plan.users)
+        traders = _set_up(settings, Path(folder) / "worker.log", users=plan.users)
         servers = {"MariaDB": [mariadb.pid or 0], "Valkey": [valkey.pid or 0]}
         with _gunicorn(settings, Path(folder) / "gunicorn.log") as (port, workers):
             measured = _measure(plan, traders, send, port=port, processes={**servers, **workers})
-        # Few traders, so that all of them are known by the end of the warm-up, as people are who place more than one order.
-        sample = _orders(traders[:WARM_UP], WARM_UP + plan.sample, limit_share=plan.limit_share)
-        parts, placed = parts_of_an_order_ms(
-            settings, ORDERS, [(trader.token, body) for trader, body in sample]
-        )
-        _check(settings, measured.accepted + placed)
-    _print(measured, parts)
+        _check(settings, measured.accepted)
+    _print(measured)
 
 
 @contextmanager
@@ -210,22 +180,18 @@ def _measure(
     )
     alone = send(orders(connections=1, seconds=plan.seconds / 2))
     done.accepted += calm.locations + alone.locations
-    done.calm_ms = (calm.percentile_ms(0.5), calm.percentile_ms(0.99))
-    done.alone_ms = alone.percentile_ms(0.5)
+    done.calm_ms = (percentile(calm.latencies_ms, 0.5), percentile(calm.latencies_ms, 0.99))
+    done.alone_ms = percentile(alone.latencies_ms, 0.5)
     return done
 
 
-def _print(measured: Measured, parts: Mapping[str, float]) -> None:
+def _print(measured: Measured) -> None:
     p50_ms, p99_ms = measured.calm_ms
     print(f"\nat half of the rate: p50 {p50_ms:.1f} ms, p99 {p99_ms:.1f} ms")
     print("\nprocessor time that one order takes when saturated, ms")
     for name in measured.cpu_ms[0]:
         print(f"{statistics.median(one[name] for one in measured.cpu_ms):8.2f}  {name}")
-    print("\nwhere the time of one order goes when it is alone, ms")
-    for name, part_ms in parts.items():
-        print(f"{part_ms:8.2f}  {name}")
-    print(f"{sum(parts.values()):8.2f}  together, in this process")
-    print(f"{measured.alone_ms:8.2f}  through gunicorn, over one connection (median)\n")
+    print(f"\nalone, over one connection: {measured.alone_ms:.2f} ms (median)\n")
     print(
         json.dumps(
             {
@@ -244,7 +210,8 @@ def _set_up(settings: Settings, log: Path, *, users: int) -> list[Trader]:
     app = create_app(core)
     with app.app_context():
         upgrade()
-        codes = _open_market(core)
+        codes = [f"A{900_000 + number}" for number in range(STOCKS)]
+        list_stocks(core, codes, price=PRICE)
         password_hash = core.passwords.hash(_PASSWORD)
         traders = [
             _sign_up(
@@ -271,24 +238,6 @@ def _set_up(settings: Settings, log: Path, *, users: int) -> list[Trader]:
 
 def _holders(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(Holding)) or 0
-
-
-def _open_market(core: Core) -> list[str]:
-    now = core.clock()
-    codes = [f"A{900_000 + number}" for number in range(STOCKS)]
-    listing = [
-        ListedStock(code=code, name=code, market="KOSPI", reference_price=PRICE) for code in codes
-    ]
-    core.database.transaction(
-        lambda session: import_stocks(session, listing, now=now), landed=nothing_to_find
-    )
-    for number, code in enumerate(codes):
-        position = Position(int(now.timestamp() * 1_000), number)
-        tick = Tick(
-            code=code, price=PRICE, volume=1, traded_at=now, received_at=now, position=position
-        )
-        core.redis.set(keys.last_tick(code), tick.to_json())
-    return codes
 
 
 def _sign_up(core: Core, stock_code: str, *, password_hash: str, name: str) -> Trader:
@@ -365,13 +314,8 @@ def _is_ready(port: int) -> bool:
 
 
 def _cpu_s(processes: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """The processor time that each group of processes has used, in the system and for itself."""
-    used = {}
-    for name, pids in processes.items():
-        # Fields 14 and 15 of proc(5), counted after the program's name, which may hold spaces.
-        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
-        used[name] = sum(int(one[11]) + int(one[12]) for one in fields) / os.sysconf("SC_CLK_TCK")
-    return used
+    """Return the processor time (s) that each group of processes has used."""
+    return {name: cpu_s(*pids) for name, pids in processes.items()}
 
 
 def _check(settings: Settings, accepted: Sequence[str]) -> None:
@@ -382,16 +326,10 @@ def _check(settings: Settings, accepted: Sequence[str]) -> None:
         for order_id in core.database.read(lambda session: session.scalars(select(Order.id)).all())
     }
     lost = {location.rpartition("/")[2] for location in accepted} - rows
-    breaches = [
-        found
-        for found in core.database.snapshot(lambda session: list(audit(session)))
-        if found.breaches
-    ]
+    if lost:
+        sys.exit(f"{len(lost)} accepted orders are no rows.")
+    require_clean_audit(core)
     core.close()
-    if lost or breaches:
-        sys.exit(
-            f"{len(lost)} accepted orders are no rows, and the audit found {breaches}: the figures mean nothing."
-        )
     print(
         f"\n{len(accepted):,} orders were accepted, each of them is a row, and the audit finds nothing"
     )

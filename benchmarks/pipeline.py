@@ -9,16 +9,16 @@ single rows: the ratio of the two says more than either, as machines differ.
 Prints a line a round, and as its last line one JSON object with the medians.
 """
 
-import argparse
 import json
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from itertools import product, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 from uuid import UUID
 
@@ -30,7 +30,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 import celery_config
+from benchmarks.books import list_stocks, open_accounts, print_trades, require_clean_audit
 from benchmarks.celery_processes import worker
+from benchmarks.command_line import plan_from_command_line
 from benchmarks.mariadb import MariaDB
 from launcher.valkey import Valkey
 from trading import core as trading_core
@@ -38,15 +40,9 @@ from trading.core import Core, Deliver
 from trading.database.ids import new_id
 from trading.database.tables import Order, OrderExecution, Stock
 from trading.database.transactions import nothing_to_find
-from trading.market import keys
-from trading.market.listing import ListedStock
-from trading.market.tick import Position, Tick
-from trading.queries.audit import audit
 from trading.queue import Task, wakeups
 from trading.rules.orders import OrderType, Side, TimeInForce
-from trading.services.accounts import register
 from trading.services.place_order import PlaceOrder, place_order
-from trading.services.stock_list import import_stocks
 from trading.settings import Settings
 from webapp import create_app
 from webapp.queue import producer_courier
@@ -63,18 +59,16 @@ _MARKET_ONLY = (None,)
 _ALL_KINDS = (None, 2, None, -1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How large the run is: the options of the command line."""
+
+    orders: int = 10_000
+    rounds: int = 3
+
+
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    arguments.add_argument(
-        "--orders", type=int, default=10_000, help="size of the backlog (default 10000)"
-    )
-    arguments.add_argument(
-        "--rounds",
-        type=int,
-        default=3,
-        help="how often, each with a backlog of its own (default 3)",
-    )
-    chosen = arguments.parse_args()
+    plan = plan_from_command_line(Plan, __doc__)
     with (
         tempfile.TemporaryDirectory() as folder,
         MariaDB(innodb_flush_log_at_trx_commit=1) as server,
@@ -91,7 +85,7 @@ def main() -> None:
                 "cash_max": 10**14,
             }
         )
-        _run(settings, uri, Path(folder) / "worker.log", orders=chosen.orders, rounds=chosen.rounds)
+        _run(settings, uri, Path(folder) / "worker.log", orders=plan.orders, rounds=plan.rounds)
 
 
 def _run(settings: Settings, uri: str, log: Path, *, orders: int, rounds: int) -> None:
@@ -133,12 +127,8 @@ def _run(settings: Settings, uri: str, log: Path, *, orders: int, rounds: int) -
                 }
             )
             print(f"round {number}: {results[-1]}, filled {_rules(core)}", flush=True)
-    breaches = sum(
-        finding.breaches for finding in core.database.snapshot(lambda session: list(audit(session)))
-    )
+    require_clean_audit(core)
     core.close()
-    if breaches:
-        sys.exit(f"The audit found {breaches} breaches: the figures mean nothing.")
     print(
         json.dumps(
             {name: round(statistics.median(one[name] for one in results), 4) for name in results[0]}
@@ -148,47 +138,10 @@ def _run(settings: Settings, uri: str, log: Path, *, orders: int, rounds: int) -
 
 def _set_up(core: Core) -> list[tuple[UUID, str]]:
     """Users and stocks with a tick each; returns who trades which stock."""
-    now = core.clock()
     codes = [f"A{900_000 + number}" for number in range(STOCKS)]
-    listing = [
-        ListedStock(code=code, name=code, market="KOSPI", reference_price=PRICE) for code in codes
-    ]
-    core.database.transaction(
-        lambda session: import_stocks(session, listing, now=now), landed=nothing_to_find
-    )
-    _trade(core, codes, prices=(PRICE,))
-    users = [new_id() for _ in range(USERS)]
-
-    def open_accounts(session: Session) -> None:
-        for user_id in users:
-            email = f"{user_id.hex}@example.com"
-            register(
-                session,
-                user_id=user_id,
-                email=email,
-                password_hash="",
-                name="-",
-                settings=core.settings,
-                now=now,
-            )
-
-    core.database.transaction(open_accounts, landed=nothing_to_find)
+    list_stocks(core, codes, price=PRICE)
+    users = open_accounts(core, USERS, now=core.clock())
     return [(user_id, codes[number % STOCKS]) for number, user_id in enumerate(users)]
-
-
-def _trade(core: Core, codes: Sequence[str], *, prices: Sequence[int]) -> None:
-    """Print trades of each stock at these prices, as the relayer would."""
-    now = core.clock()
-    first_ms = int(now.timestamp() * 1_000)
-    with core.redis.pipeline(transaction=True) as pipeline:
-        for number, (price, code) in enumerate(product(prices, codes)):
-            position = Position(first_ms, number)
-            tick = Tick(
-                code=code, price=price, volume=1, traded_at=now, received_at=now, position=position
-            )
-            pipeline.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(position))
-            pipeline.set(keys.last_tick(code), tick.to_json())
-        pipeline.execute()
 
 
 def _accept(
@@ -248,7 +201,7 @@ def _work_off(core: Core, deliver: Deliver, backlog: Sequence[UUID]) -> tuple[fl
     questions_before = _questions(core)
     polls = 0
     began = time.perf_counter()
-    _trade(core, codes, prices=(PRICE - TICK_SIZE, PRICE + TICK_SIZE, PRICE))
+    print_trades(core, codes, prices=(PRICE - TICK_SIZE, PRICE + TICK_SIZE, PRICE))
     _wake_the_matcher(core.settings)
     waiting = [order_id for order_id in backlog if order_id in due]
     deliver(list(wakeups(Task.EXECUTE_ORDERS, waiting, batch_size=core.settings.stage_batch_size)))

@@ -59,6 +59,19 @@ def wait_for(
         time.sleep(_POLL_S)
 
 
+def cpu_s(*pids: int) -> float:
+    """Return the processor time (s) that these processes have used, in user and kernel mode."""
+    # Fields 14 and 15 of proc(5), counted after the program's name, which may contain spaces.
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(one[11]) + int(one[12]) for one in stats) / os.sysconf("SC_CLK_TCK")
+
+
+def rss_mib(pid: int) -> float:
+    """Return the resident memory of a process (MiB)."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def _environment(settings: Settings) -> dict[str, str]:
     return {
         "DATABASE_URI": settings.database_uri.get_secret_value(),

@@ -11,13 +11,13 @@ never ends, and what is answered from Toss. The yardstick of the same run is one
 Prints every endpoint, and as its last line one JSON object.
 """
 
-import argparse
 import json
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,11 +25,12 @@ from uuid import UUID
 from flask.testing import FlaskClient
 from flask_migrate import upgrade
 
-from benchmarks.busy_account import History, Size
+from benchmarks.books import require_clean_audit
+from benchmarks.busy_account import History
+from benchmarks.command_line import percentile, plan_from_command_line
 from benchmarks.mariadb import MariaDB
 from benchmarks.processes import GENEROUS
 from launcher.valkey import Valkey
-from trading.queries.audit import audit
 from trading.settings import Settings
 from webapp import create_app
 
@@ -56,21 +57,18 @@ PASSWORD = "correct horse"
 WARM_UP = 3
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How large the account is, and how often each endpoint is asked."""
+
+    fills: int = 10_000
+    holdings: int = 300
+    closed: int = 20
+    rounds: int = 60
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument(
-        "--fills", type=int, default=10_000, help="fills of the account (default 10000)"
-    )
-    parser.add_argument(
-        "--holdings", type=int, default=300, help="stocks that it holds (default 300)"
-    )
-    parser.add_argument(
-        "--closed", type=int, default=20, help="stocks that it sold out (default 20)"
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=60, help="times that each endpoint is asked (default 60)"
-    )
-    plan = parser.parse_args()
+    plan = plan_from_command_line(Plan, __doc__)
     with (
         tempfile.TemporaryDirectory() as folder,
         MariaDB(innodb_flush_log_at_trx_commit=1) as mariadb,
@@ -89,16 +87,12 @@ def main() -> None:
         )
         history = History(settings)
         try:
-            _run(
-                history,
-                Size(fills=plan.fills, holdings=plan.holdings, closed=plan.closed),
-                rounds=plan.rounds,
-            )
+            _run(history, plan)
         finally:
             history.core.close()
 
 
-def _run(history: History, size: Size, *, rounds: int) -> None:
+def _run(history: History, plan: Plan) -> None:
     app = create_app(history.core)
     with app.app_context():
         upgrade()
@@ -106,36 +100,30 @@ def _run(history: History, size: Size, *, rounds: int) -> None:
     person = {"email": "reads@example.com", "password": PASSWORD}
     user = _data(client.post(f"{PREFIX}/users", json={**person, "name": "부자"}))
     began = time.perf_counter()
-    history.live(UUID(user["id"]), size)
-    print(f"{size.fills:,} fills, made in {time.perf_counter() - began:.0f} s", flush=True)
+    history.live(UUID(user["id"]), fills=plan.fills, holdings=plan.holdings, closed=plan.closed)
+    print(f"{plan.fills:,} fills, made in {time.perf_counter() - began:.0f} s", flush=True)
     headers = {
         "Authorization": f"Bearer {_data(client.post(f'{PREFIX}/users/login', json=person))['access_token']}"
     }
-    for number in range(size.holdings):
+    for number in range(plan.holdings):
         _data(
             client.post(
                 f"{PREFIX}/watchlist", json={"stock_code": f"A{100_000 + number}"}, headers=headers
             )
         )
-    breaches = [
-        found.name
-        for found in history.core.database.snapshot(lambda session: list(audit(session)))
-        if found.breaches
-    ]
-    if breaches:
-        sys.exit(f"The audit finds {breaches}.")
+    require_clean_audit(history.core)
 
     took: dict[str, list[float]] = {}
     for path, url in _reads(client, headers):
         began_s = time.process_time()
-        took[path] = times = _times(client, url, headers, rounds)
-        own_ms = (time.process_time() - began_s) * 1_000 / (rounds + WARM_UP)
-        spread = f"p50 {statistics.median(times):7.1f}  p95 {_percentile(times, 0.95):7.1f}"
+        took[path] = times = _times(client, url, headers, plan.rounds)
+        own_ms = (time.process_time() - began_s) * 1_000 / (plan.rounds + WARM_UP)
+        spread = f"p50 {statistics.median(times):7.1f}  p95 {percentile(times, 0.95):7.1f}"
         print(
             f"{path:50} {spread} ms, of which {own_ms:6.1f} ms of this process's processor",
             flush=True,
         )
-    slowest = max(took, key=lambda path: _percentile(took[path], 0.95))
+    slowest = max(took, key=lambda path: percentile(took[path], 0.95))
     yardstick = statistics.median(took[YARDSTICK])
     print(
         json.dumps(
@@ -143,7 +131,7 @@ def _run(history: History, size: Size, *, rounds: int) -> None:
                 "endpoints": len(took),
                 "slowest": slowest,
                 "p50_ms": round(statistics.median(took[slowest]), 1),
-                "p95_ms": round(_percentile(took[slowest], 0.95), 1),
+                "p95_ms": round(percentile(took[slowest], 0.95), 1),
                 "primary_key_ms": round(yardstick, 1),
                 "ratio": round(statistics.median(took[slowest]) / yardstick, 2),
             }
@@ -192,10 +180,6 @@ def _times(client: FlaskClient, url: str, headers: dict[str, str], rounds: int) 
         if answer.status_code != 200 and "daemon/health" not in url:
             sys.exit(f"{url} answered {answer.status_code}: {content!r}")
     return took
-
-
-def _percentile(times: list[float], share: float) -> float:
-    return sorted(times)[min(int(len(times) * share), len(times) - 1)]
 
 
 def _data(answer: Any) -> Any:

@@ -1,14 +1,15 @@
 """How many trades a second the relayer takes from its WebSocket to Redis: ``python -m benchmarks.relayer``.
 
-In turn, several times over, on one feed (``benchmarks.trade_feed``, a process of its own) and one Valkey: a bare ``websockets`` loop that counts
-messages and does nothing else; a loop that reads each trade and awaits SETEX and PUBLISH for each, as a simple relayer would; and the real relayer
-process, whose trades are counted in the tick stream. Then the feed slows down to 2,000 trades a second, and what is measured is the time from a
-trade being put together by the feed to its being read from the stream; its reader's own time is in it.
+In turn, several times, on one feed (``benchmarks.trade_feed``, a process of its own): a bare
+``websockets`` loop that counts messages and does nothing else; and the real relayer process, whose
+trades are counted in the tick stream of a Valkey. Then the feed slows down to 2,000 trades a second,
+and the time from the feed's building a trade to its being read from the stream is measured; the
+reader's own time is part of it.
 
-No trade may be missing at the end of either. Prints what it does, and as its last line one JSON object with medians.
+Prints what it does, and as its last line one JSON object with medians; ``lost`` is 0 when every
+trade that was sent is in the stream.
 """
 
-import argparse
 import asyncio
 import json
 import statistics
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,12 +25,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from redis import Redis, ResponseError
-from redis.asyncio import Redis as AsyncRedis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from benchmarks.processes import running, wait_for
-from benchmarks.tick_to_fill import percentile
+from benchmarks.command_line import percentile, plan_from_command_line
+from benchmarks.processes import rss_mib, running, wait_for
 from benchmarks.trade_feed import code_of
 from launcher.leash import leashed
 from launcher.plan import ROOT
@@ -46,6 +46,15 @@ DRAIN_S = 60.0
 PACE = 2_000
 # A reader that has read enough hangs up: the feed has much to send before it would answer.
 CLOSE_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Rounds of the two readers, seconds of each, and seconds at the slower pace."""
+
+    rounds: int = 3
+    seconds: float = 6.0
+    paced: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,28 +97,17 @@ def trade_feed(*, rate: int, seconds: float) -> Iterator[TradeFeed]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument(
-        "--rounds", type=int, default=3, help="turns of the three readers (default 3)"
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=6.0, help="how long each reads (default 6)"
-    )
-    parser.add_argument(
-        "--paced", type=float, default=30.0, help=f"seconds at {PACE} trades a second (default 30)"
-    )
-    options = parser.parse_args()
+    options = plan_from_command_line(Plan, __doc__)
     with (
         tempfile.TemporaryDirectory(prefix="stocking-") as folder,
         Valkey(Path(folder) / "valkey") as valkey,
     ):
-        bare, awaiting, taken = [], [], []
+        bare, taken = [], []
         for number in range(options.rounds):
             bare.append(asyncio.run(read_bare(options.seconds)))
-            awaiting.append(asyncio.run(read_awaiting(options.seconds, valkey.url)))
             taken.append(relay(valkey.url, Path(folder), rate=0, seconds=options.seconds))
             print(
-                f"round {number + 1}: bare {bare[-1]:,.0f}/s, awaiting {awaiting[-1]:,.0f}/s, relayer {taken[-1].per_s:,.0f}/s,"
+                f"round {number + 1}: bare {bare[-1]:,.0f}/s, relayer {taken[-1].per_s:,.0f}/s,"
                 f" {taken[-1].lost} lost"
             )
         paced = relay(valkey.url, Path(folder), rate=PACE, seconds=options.paced)
@@ -119,15 +117,12 @@ def main() -> None:
         f" {paced.memory_mib[0]:.1f} MiB after {WARM_UP_S:g} s, {paced.memory_mib[1]:.1f} MiB at the end"
     )
     relayed, counted = statistics.median(one.per_s for one in taken), statistics.median(bare)
-    awaited = statistics.median(awaiting)
     print(
         json.dumps(
             {
                 "ticks_per_s": round(relayed),
                 "bare_per_s": round(counted),
-                "awaiting_per_s": round(awaited),
-                "ratio_bare": round(relayed / counted, 3),
-                "ratio_awaiting": round(relayed / awaited, 2),
+                "ratio": round(relayed / counted, 3),
                 "p99_ms": round(percentile(paced.delays_ms, 0.99), 1),
                 "lost": sum(one.lost for one in taken) + paced.lost,
             }
@@ -147,38 +142,12 @@ async def read_bare(seconds: float) -> float:
             return await _rate_of(socket, seconds)
 
 
-async def read_awaiting(seconds: float, redis_url: str) -> float:
-    """Trades a second that a loop takes to Redis which awaits every command."""
-
-    async def write(message: str | bytes) -> None:
-        body = str(message).partition("\n\n")[2].rstrip("\0")
-        code = json.loads(body)["code"]
-        await redis.set(keys.last_tick(code), body, ex=keys.TICK_TTL_S)
-        await redis.publish(keys.tick_channel(code), body)
-
-    async with AsyncRedis.from_url(redis_url) as redis:
-        with trade_feed(rate=0, seconds=WARM_UP_S + seconds + 1) as feed:
-            async with connect(
-                f"ws://127.0.0.1:{feed.port}/bare",
-                compression=None,
-                ping_interval=None,
-                close_timeout=CLOSE_S,
-            ) as socket:
-                return await _rate_of(socket, seconds, write)
-
-
-async def _rate_of(
-    socket: ClientConnection,
-    seconds: float,
-    take: Callable[[str | bytes], Awaitable[None]] | None = None,
-) -> float:
-    """Messages a second that are received and, where ``take`` is given, taken."""
+async def _rate_of(socket: ClientConnection, seconds: float) -> float:
+    """Messages a second that are received."""
     count, began = 0, 0.0
     until = time.monotonic() + WARM_UP_S
     with suppress(ConnectionClosed):
-        async for message in socket:
-            if take is not None:
-                await take(message)
+        async for _ in socket:
             count += 1
             # The clock costs something too, and not every message needs it.
             if count % 16 == 0 and (now := time.monotonic()) >= until:
@@ -213,7 +182,7 @@ def relay(redis_url: str, folder: Path, *, rate: int, seconds: float) -> Taken:
 
 def _count(redis: "Redis", pid: int, feed: TradeFeed, seconds: float) -> Taken:
     time.sleep(WARM_UP_S)
-    memory, before, began = _memory_mib(pid), _written(redis), time.monotonic()
+    memory, before, began = rss_mib(pid), _written(redis), time.monotonic()
     time.sleep(seconds - WARM_UP_S)
     after, ended = _written(redis), time.monotonic()
     lost = _lost(redis, feed.sent())
@@ -221,14 +190,14 @@ def _count(redis: "Redis", pid: int, feed: TradeFeed, seconds: float) -> Taken:
         per_s=(after - before) / (ended - began),
         lost=lost,
         delays_ms=[],
-        memory_mib=(memory, _memory_mib(pid)),
+        memory_mib=(memory, rss_mib(pid)),
     )
 
 
 def _follow(redis: "Redis", pid: int, feed: TradeFeed, seconds: float) -> Taken:
     time.sleep(WARM_UP_S)
     delays_ms: list[float] = []
-    place, memory, began = "$", _memory_mib(pid), time.monotonic()
+    place, memory, began = "$", rss_mib(pid), time.monotonic()
     while time.monotonic() - began < seconds - WARM_UP_S:
         found = cast("list[Any]", redis.xread({keys.TICK_STREAM: place}, block=1_000, count=1_000))
         read_at = datetime.now(UTC)
@@ -242,7 +211,7 @@ def _follow(redis: "Redis", pid: int, feed: TradeFeed, seconds: float) -> Taken:
         per_s=per_s,
         lost=_lost(redis, feed.sent()),
         delays_ms=sorted(delays_ms),
-        memory_mib=(memory, _memory_mib(pid)),
+        memory_mib=(memory, rss_mib(pid)),
     )
 
 
@@ -264,12 +233,6 @@ def _written(redis: "Redis") -> int:
         return int(redis.xinfo_stream(keys.TICK_STREAM)["entries-added"])
     except ResponseError:
         return 0
-
-
-def _memory_mib(pid: int) -> float:
-    """The resident memory of a process (/proc, Linux)."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1_024
 
 
 if __name__ == "__main__":

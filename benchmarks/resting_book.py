@@ -12,15 +12,14 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
+from benchmarks.books import open_accounts
 from trading.core import Core
-from trading.database.ids import new_id
-from trading.database.tables import Transaction, User, VirtualBalance, table_of
 from trading.database.transactions import nothing_to_find
 from trading.market.listing import ListedStock
-from trading.rules.ledger import TransactionType
 from trading.rules.orders import Side
 from trading.rules.price_grid import floor_to_grid, tick_size, tick_table
 from trading.services.stock_list import import_stocks
@@ -28,7 +27,6 @@ from trading.services.stock_list import import_stocks
 TARGET_QUANTITY = 10
 STOCKS_OF_A_USER = 10
 
-_STARTING_CASH = 10**12
 _ROWS_PER_STATEMENT = 50_000
 # The ids of the orders are spread over so many milliseconds, whatever their number.
 _SPAN_MS = 1_000_000_000
@@ -91,67 +89,35 @@ def fill_book(core: Core, quotes: Sequence[Quote], plan: BookPlan) -> None:
     core.database.transaction(
         lambda session: import_stocks(session, listing, now=plan.placed_at), landed=nothing_to_find
     )
+    user_ids = open_accounts(core, plan.users, now=plan.placed_at - timedelta(days=60))
     # Each statement is a transaction of its own: there is nothing that half of it would harm.
     with core.database.engine.connect().execution_options(
         isolation_level="AUTOCOMMIT"
     ) as connection:
         connection.exec_driver_sql("SET foreign_key_checks = 0, unique_checks = 0")
-        _open_accounts(connection, plan)
+        # The audit compares an account's cash with its events, and these bulk changes write none.
+        for table in ("account_events", "account_event_heads"):
+            connection.exec_driver_sql(f"DELETE FROM {table}")
+        _name_traders(connection, user_ids)
         _name_stocks(connection, quotes)
         _draw(connection, plan, stocks=len(quotes))
         for start in range(0, plan.resting, _ROWS_PER_STATEMENT):
             end = min(start + _ROWS_PER_STATEMENT, plan.resting)
             connection.exec_driver_sql(_orders(core, plan), (start, end))
-        _give_shares(connection, plan)
+        _give_shares(connection, plan, starting_cash=core.settings.starting_cash)
         _set_cash_aside(connection)
         connection.exec_driver_sql(f"ANALYZE TABLE {', '.join(_TABLES)}")
         # The connection's settings end with it: it must not go back to the pool.
         connection.invalidate()
 
 
-def _open_accounts(connection: Connection, plan: BookPlan) -> None:
+def _name_traders(connection: Connection, user_ids: Sequence[UUID]) -> None:
     connection.exec_driver_sql(
         "CREATE TEMPORARY TABLE traders (number INT PRIMARY KEY, id BINARY(16) NOT NULL)"
     )
-    ids = [new_id() for _ in range(plan.users)]
-    at = plan.placed_at - timedelta(days=60)
     connection.exec_driver_sql(
         "INSERT INTO traders VALUES (%s, %s)",
-        [(number, user_id.bytes) for number, user_id in enumerate(ids)],
-    )
-    profile = {
-        "name": "-",
-        "password_hash": "",
-        "role": "USER",
-        "created_at": at,
-        "deleted_at": None,
-    }
-    connection.execute(
-        insert(table_of(User)),
-        [{"id": user_id, "email": f"{user_id.hex}@example.com", **profile} for user_id in ids],
-    )
-    balance = {
-        "cash_balance": _STARTING_CASH,
-        "reserved_cash": 0,
-        "transaction_count": 1,
-        "updated_at": at,
-    }
-    connection.execute(
-        insert(table_of(VirtualBalance)), [{"user_id": user_id, **balance} for user_id in ids]
-    )
-    deposit = {
-        "sequence": 1,
-        "transaction_type": TransactionType.DEPOSIT,
-        "amount": _STARTING_CASH,
-        "commission": 0,
-        "tax": 0,
-        "cash_before": 0,
-        "cash_after": _STARTING_CASH,
-        "transaction_date": at,
-    }
-    connection.execute(
-        insert(table_of(Transaction)),
-        [{"id": new_id(), "user_id": user_id, **deposit} for user_id in ids],
+        [(number, user_id.bytes) for number, user_id in enumerate(user_ids)],
     )
 
 
@@ -222,7 +188,7 @@ def _orders(core: Core, plan: BookPlan) -> str:
         ) placed ORDER BY number"""
 
 
-def _give_shares(connection: Connection, plan: BookPlan) -> None:
+def _give_shares(connection: Connection, plan: BookPlan, *, starting_cash: int) -> None:
     """The holdings that the sales are of, each bought by one order, and what that cost."""
     bought_ms = int((plan.placed_at - timedelta(days=30)).timestamp() * 1_000)
     bought_at = f"'{plan.placed_at - timedelta(days=30):%Y-%m-%d %H:%M:%S}'"
@@ -253,7 +219,7 @@ def _give_shares(connection: Connection, plan: BookPlan) -> None:
         INSERT INTO transactions (id, user_id, sequence, transaction_type, stock_code, order_id, execution_id, quantity, price, amount,
             commission, tax, cash_before, cash_after, transaction_date)
         SELECT {transaction_id}, user_id, nth + 1, 'BUY', stock_code, {order_id}, {execution_id}, quantity, price, amount, 0, 0,
-            {_STARTING_CASH} - spent + amount, {_STARTING_CASH} - spent, {bought_at} FROM held ORDER BY number""")
+            {starting_cash} - spent + amount, {starting_cash} - spent, {bought_at} FROM held ORDER BY number""")
     connection.exec_driver_sql(f"""
         INSERT INTO portfolios (user_id, stock_code, quantity, reserved_quantity, cost, buy_commission, realized_profit, updated_at)
         SELECT user_id, stock_code, quantity, quantity, amount, 0, 0, {bought_at} FROM held ORDER BY number""")

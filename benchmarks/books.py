@@ -1,0 +1,72 @@
+"""Stocks, trades and the audit for the benchmarks that trade."""
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import product
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from trading.core import Core
+from trading.database.ids import new_id
+from trading.database.transactions import nothing_to_find
+from trading.market import keys
+from trading.market.listing import ListedStock
+from trading.market.tick import Position, Tick
+from trading.queries.audit import audit
+from trading.services.accounts import register
+from trading.services.stock_list import import_stocks
+
+
+def list_stocks(core: Core, codes: Sequence[str], *, price: int) -> None:
+    """Import stocks with these codes and this reference price (won), and print a trade of each."""
+    listing = [
+        ListedStock(code=code, name=code, market="KOSPI", sector="제조", reference_price=price)
+        for code in codes
+    ]
+    core.database.transaction(
+        lambda session: import_stocks(session, listing, now=core.clock()), landed=nothing_to_find
+    )
+    print_trades(core, codes, prices=[price])
+
+
+def print_trades(core: Core, codes: Sequence[str], *, prices: Sequence[int]) -> None:
+    """Write one trade of each stock at each price (won) to Redis, as the relayer does."""
+    now = core.clock()
+    with core.redis.pipeline(transaction=True) as pipeline:
+        for number, (price, code) in enumerate(product(prices, codes)):
+            position = Position(int(now.timestamp() * 1_000), number)
+            tick = Tick(
+                code=code, price=price, volume=1, traded_at=now, received_at=now, position=position
+            )
+            pipeline.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(position))
+            pipeline.set(keys.last_tick(code), tick.to_json())
+        pipeline.execute()
+
+
+def open_accounts(core: Core, count: int, *, now: datetime) -> list[UUID]:
+    """Register users who cannot sign in, each with the starting cash of the settings."""
+    user_ids = [new_id() for _ in range(count)]
+
+    def work(session: Session) -> None:
+        for user_id in user_ids:
+            register(
+                session,
+                user_id=user_id,
+                email=f"{user_id.hex}@example.com",
+                password_hash="",
+                name="-",
+                settings=core.settings,
+                now=now,
+            )
+
+    core.database.transaction(work, landed=nothing_to_find)
+    return user_ids
+
+
+def require_clean_audit(core: Core) -> None:
+    """Exit with status 1 when the audit finds a breach, as the figures are meaningless then."""
+    findings = core.database.snapshot(lambda session: list(audit(session)))
+    if breaches := [f"{found.name}: {found.breaches}" for found in findings if found.breaches]:
+        sys.exit(f"The audit found {breaches}.")
