@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.books import HYNIX
+from tests.statements import statements_counted
 from tests.webapp.client import Api, Person, data_of, problem_of
-from trading.database.transactions import statements_counted
 
 TOTALS = [
     "executions", "turnover", "bought_amount", "sold_amount", "commission", "tax", "unapplied_executions", "trades", "wins", "losses", "win_rate",

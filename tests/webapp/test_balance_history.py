@@ -4,8 +4,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from tests.statements import statements_counted
 from tests.webapp.client import Api, data_of
-from trading.database.transactions import statements_counted
 
 START = 10_000_000
 

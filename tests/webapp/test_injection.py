@@ -15,12 +15,12 @@ from sqlalchemy import func, select
 
 from tests.books import Books, opened, settings_for
 from tests.fixtures.toss import result_of
+from tests.statements import statements_counted
 from tests.trading.gateways.http_server import Request, answer, serving
 from tests.trading.payment_rows import partly_refunded_payment
 from tests.webapp.client import Api, Person, api_on, data_of
 from tests.webapp.test_access_control import operations
 from trading.database.tables import Base
-from trading.database.transactions import statements_counted
 
 MARK = "zqmarkqz"
 # As many ways out of a value as there are: quotation marks, backslashes for MySQL, comments, stacked and time-based statements, wildcards, bytes of

@@ -5,10 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from tests.books import opened, settings_for
+from tests.statements import statements_counted
 from tests.trading.payment_rows import partly_refunded_payment
 from tests.trading.queries.recorded_days import record_days
 from tests.webapp.client import Api, Person, api_on, data_of
-from trading.database.transactions import statements_counted
 from trading.market.listing import ListedStock
 from trading.rules.exchange_time import trade_date
 from trading.services.stock_list import import_stocks

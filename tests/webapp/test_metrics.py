@@ -16,10 +16,10 @@ from launcher.ports import free_port
 from tests.books import Books, TestClock, migrate, opened, settings_for
 from tests.deadlines import DEADLINE_S
 from tests.servers import Valkey, wait_until
+from tests.statements import statements_counted
 from tests.trading.payment_rows import partly_refunded_payment
 from tests.webapp.client import Api, api_on, data_of, problem_of
 from trading import core as trading_core
-from trading.database.transactions import statements_counted
 from trading.market import keys
 from trading.metrics import counting
 from trading.metrics.families import FAMILIES, Process

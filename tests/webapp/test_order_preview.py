@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.books import HYNIX, SAMSUNG
+from tests.statements import statements_counted
 from tests.trading.steps import everything, set_status
 from tests.webapp.client import Api, Person, data_of, problem_form
 from trading.database.tables import Base
-from trading.database.transactions import statements_counted
 
 MEMBERS = [
     "stock_code", "stock_name", "side", "order_type", "time_in_force", "quantity", "price", "amount", "commission", "transaction_tax",

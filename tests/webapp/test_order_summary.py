@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.books import HYNIX, SAMSUNG
+from tests.statements import statements_counted
 from tests.webapp.client import Api, Person, data_of, problem_of
-from trading.database.transactions import statements_counted
 
 MEMBERS = ["from", "to", "stock_code", "orders", "by_status", "buy", "sell"]
 SIDE_MEMBERS = [

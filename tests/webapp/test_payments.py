@@ -13,9 +13,9 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.payments_stack import PaymentsStack, payments_stack
+from tests.statements import statements_counted
 from tests.trading.steps import change_settings, everything, rows
 from tests.webapp.client import api_on, data_of, problem_of
-from trading.database.transactions import statements_counted
 from trading.queue import Task
 from trading.settings import PORTONE_DEVELOPMENT_STORE_ID, PORTONE_DEVELOPMENT_WEBHOOK_SECRET
 

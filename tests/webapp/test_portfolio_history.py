@@ -5,9 +5,9 @@ from datetime import date, datetime
 import pytest
 
 from tests.books import SAMSUNG
+from tests.statements import statements_counted
 from tests.trading.days import close, record
 from tests.webapp.client import Api, data_of, problem_of
-from trading.database.transactions import statements_counted
 
 START = 10_000_000
 FRIDAY = date(2026, 11, 20)

@@ -13,10 +13,10 @@ from werkzeug.test import TestResponse
 
 from tests.books import COUNTED, opened, settings_for
 from tests.servers import Valkey, wait_until
+from tests.statements import statements_counted
 from tests.webapp.client import PASSWORD, Api, Person, api_on, bearer, data_of, problem_of
 from tests.webapp.counting_proxy import counting_proxy
 from tests.webapp.test_sessions import FORGERIES
-from trading.database.transactions import statements_counted
 from trading.settings import Settings
 from webapp.budgets import BY_ROUTE, EXEMPT
 from webapp.rate_limits import HEADERS, LIMIT_HEADER, REMAINING_HEADER, RESET_HEADER

@@ -14,11 +14,11 @@ from sqlalchemy import insert, update
 from tests.books import HYNIX, SAMSUNG, opened, settings_for
 from tests.fixtures.toss import DETAILS, result_of
 from tests.servers import Valkey
+from tests.statements import statements_counted
 from tests.trading.gateways.http_server import Answer, Ending, Request, Server, answer, serving
 from tests.trading.gateways.test_toss_client import JSON, twisted
 from tests.webapp.client import Api, Person, api_on, data_of, problem_of
 from trading.database.tables import Candle, Stock, table_of
-from trading.database.transactions import statements_counted
 from trading.gateways.toss.market_data import CANDLES_ASKED
 
 _STOCKS = table_of(Stock)

@@ -8,10 +8,10 @@ import pytest
 
 from tests.books import HYNIX, SAMSUNG
 from tests.servers import Valkey
+from tests.statements import statements_counted
 from tests.trading.steps import change_settings, do, rows, set_status
 from tests.trading.threads import run_together
 from tests.webapp.client import Api, Person, data_of, problem_of
-from trading.database.transactions import statements_counted
 from trading.queries.watchlists import directories_of
 from trading.services.accounts import close_account
 

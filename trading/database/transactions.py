@@ -331,18 +331,3 @@ def _sqlite(uri: str, pool_size: int) -> Engine:
             turn.release()
 
     return engine
-
-
-@contextmanager
-def statements_counted(engine: Engine) -> Iterator[list[str]]:
-    """The SQL statements that the engine sends while the block runs, in order."""
-    sent: list[str] = []
-
-    def _count(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        sent.append(statement)
-
-    event.listen(engine, "before_cursor_execute", _count)
-    try:
-        yield sent
-    finally:
-        event.remove(engine, "before_cursor_execute", _count)

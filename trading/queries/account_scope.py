@@ -18,7 +18,7 @@ _BY_ITEM = (
     "item_id IN (SELECT i.id FROM {schema}.watchlist_items i"
     " JOIN {schema}.watchlist_directories d ON d.id = i.directory_id WHERE d.user_id IN ({users}))"
 )
-_OWN_ROWS = {
+OWN_ROWS = {
     "virtual_balances": _BY_USER,
     "transactions": _BY_USER,
     "portfolios": _BY_USER,
@@ -36,8 +36,6 @@ _OWN_ROWS = {
     "price_alerts": _BY_ITEM,
 }
 
-SCOPED_TABLES = frozenset(_OWN_ROWS)
-
 _READ = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)")
 
 
@@ -51,7 +49,7 @@ def of_accounts(statement: str, user_ids: Iterable[UUID], *, connection: Connect
     users = ", ".join(f"X'{user_id.hex}'" for user_id in user_ids)
     schema = _schema(connection)
     definitions = ", ".join(
-        f"{table} AS (SELECT * FROM {schema}.{table} WHERE {_OWN_ROWS[table].format(users=users, schema=schema)})"  # noqa: S608 - ids and names of our own
+        f"{table} AS (SELECT * FROM {schema}.{table} WHERE {OWN_ROWS[table].format(users=users, schema=schema)})"  # noqa: S608 - ids and names of our own
         for table in sorted(tables_read(statement))
     )
     return f"WITH {definitions} {statement}"

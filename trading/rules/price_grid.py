@@ -61,15 +61,6 @@ def nearest_prices(price: int, kind: StockKind = "STOCK") -> tuple[int, ...]:
     return tuple(sorted({floor_to_grid(price, kind), ceil_to_grid(price, kind)}))
 
 
-def is_possible_print(price: int, kind: StockKind = "STOCK") -> bool:
-    """Whether a trade may have been printed at ``price``: on the grid, or half a step above it.
-
-    Orders at the middle of the best quotes trade at half steps, with the fraction dropped: 2,097 for 2,097.5.
-    """
-    step = tick_size(price, kind)
-    return price > 0 and price % step in (0, step // 2)
-
-
 def daily_price_range(
     base_price: int, kind: StockKind = "STOCK", market: Market = "KOSPI"
 ) -> PriceRange:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tests.architecture.source import python_files, tree
 from tests.books import SAMSUNG, Books
+from tests.statements import statements_counted
 from tests.trading.steps import do, events, rows
 from trading.database import account_events
 from trading.database.tables import Base, Stock, table_of
-from trading.database.transactions import statements_counted
 from trading.database.upsert import upsert
 from trading.market.account_events import AccountEvent, EventKind
 from trading.queries.audit import CHECKS

@@ -11,15 +11,10 @@ from sqlalchemy.orm import Session
 
 from launcher.ports import free_port
 from tests.books import Books, opened, settings_for
+from tests.statements import statements_counted
 from tests.trading.database.counter import Counter
 from trading.database.ids import new_id
-from trading.database.transactions import (
-    Database,
-    DatabaseUnavailable,
-    do_last,
-    send_after_commit,
-    statements_counted,
-)
+from trading.database.transactions import Database, DatabaseUnavailable, do_last, send_after_commit
 
 
 class Refused(Exception):

@@ -14,7 +14,7 @@ from tests.trading.payment_rows import hold_for_refund, partly_refunded_payment
 from tests.trading.steps import bought, deposit, withdraw
 from tests.trading.watching import check_alerts, open_second, watch
 from trading.database.transactions import nothing_to_find
-from trading.queries.account_scope import SCOPED_TABLES, tables_read
+from trading.queries.account_scope import OWN_ROWS, tables_read
 from trading.queries.audit import CHECKS, SAMPLE, Finding, audit, audit_accounts
 from trading.queue import Task
 from trading.rules.orders import Side
@@ -351,7 +351,7 @@ def test_every_table_that_a_check_reads_can_be_narrowed_to_accounts() -> None:
     """A check of a table that nobody knows the owner of could not be part of the audit that runs all day."""
     read = frozenset[str]().union(*(tables_read(check.faults) for check in CHECKS))
 
-    assert read == SCOPED_TABLES
+    assert read == OWN_ROWS.keys()
 
 
 def test_every_check_is_tried() -> None:

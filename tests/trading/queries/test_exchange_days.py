@@ -8,9 +8,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.books import Books, settings_for
+from tests.statements import statements_counted
 from trading import core as trading_core
 from trading.core import Core
-from trading.database.transactions import nothing_to_find, statements_counted
+from trading.database.transactions import nothing_to_find
 from trading.queries.exchange_days import LOOK_AGAIN_AFTER, CorrectedHours, day_changes
 from trading.rules.market_hours import AlwaysOpen, DayChange
 from trading.services.exchange_days import forget_day, set_day

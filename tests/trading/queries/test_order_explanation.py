@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from tests.books import SAMSUNG, Books, opened, settings_for
+from tests.statements import statements_counted
 from tests.trading.steps import bought, set_status
 from trading.database.ids import new_id
-from trading.database.transactions import statements_counted
 from trading.queries.order_explanation import (
     Charge,
     ChargeName,

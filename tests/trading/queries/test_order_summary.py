@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from tests.books import HYNIX, SAMSUNG, Books
+from tests.statements import statements_counted
 from tests.trading.steps import bought
-from trading.database.transactions import statements_counted
 from trading.queries.order_summary import OrderSummary, SideTotals, order_summary
 from trading.queries.orders import orders_of
 from trading.rules.orders import OrderStatus, Side

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from tests.books import HYNIX, SAMSUNG, Books
+from tests.statements import statements_counted
 from tests.trading.steps import bought, deposit
-from trading.database.transactions import statements_counted
 from trading.queries.orders import order_of, orders_of
 from trading.queries.pages import Page
 from trading.queries.transactions import transaction_of, transactions_of

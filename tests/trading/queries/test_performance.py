@@ -9,8 +9,8 @@ import pytest
 
 from launcher.plan import ROOT
 from tests.books import Books
+from tests.statements import statements_counted
 from tests.trading.queries.recorded_days import record_closes, record_day, record_days
-from trading.database.transactions import statements_counted
 from trading.market.index_listing import read_index_closes
 from trading.queries.index_closes import KOSPI
 from trading.queries.performance import PerformanceReport, performance_report

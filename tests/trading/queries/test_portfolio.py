@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from tests.books import HYNIX, SAMSUNG, Books
+from tests.statements import statements_counted
 from tests.trading.steps import bought, deposit
-from trading.database.transactions import statements_counted
 from trading.queries.portfolio import (
     ClosedHolding,
     HeldRows,

@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 
 from tests.books import HYNIX, SAMSUNG, Books
+from tests.statements import statements_counted
 from tests.trading.queries.trading_days import trade_for_weeks
 from tests.trading.services.order_history import instant
 from tests.trading.steps import bought, rows
-from trading.database.transactions import statements_counted
 from trading.queries.realized_profit import Grouping, RealizedProfit, realized_profit
 from trading.rules.exchange_time import trade_date
 from trading.rules.orders import Side

@@ -9,8 +9,8 @@ from sqlalchemy import select, update
 
 from tests.books import SAMSUNG, Books
 from tests.deadlines import DEADLINE_S
+from tests.statements import statements_counted
 from trading.database.tables import Stock, table_of
-from trading.database.transactions import statements_counted
 from trading.market.listing import ListedStock, seed_listing
 from trading.queries.stocks import LOOK_AGAIN_AFTER, StockSearch, stock_of
 from trading.rules.errors import StockNotFound

@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from launcher.ports import free_port
 from tests.books import SAMSUNG, Books
+from tests.statements import statements_counted
 from tests.trading.payment_rows import hold_for_refund, partly_refunded_payment
 from trading.database.ids import new_id
 from trading.database.tables import Order, OrderExecution, Payment, table_of
-from trading.database.transactions import Database, statements_counted
+from trading.database.transactions import Database
 from trading.market import keys
 from trading.market.connection import connect
 from trading.market.health import FeedStatus, RelayerHealth

@@ -12,10 +12,10 @@ from sqlalchemy import RowMapping
 
 from launcher.plan import ROOT
 from tests.books import HYNIX, SAMSUNG, Books
+from tests.statements import statements_counted
 from tests.trading.queries.trading_days import trade_for_weeks
 from tests.trading.services.order_history import instant
 from tests.trading.steps import bought, change_settings, rows
-from trading.database.transactions import statements_counted
 from trading.queries.trade_statistics import TradeStatistics, trade_statistics
 from trading.rules.exchange_time import KST, trade_date
 from trading.rules.orders import Side, TimeInForce

@@ -13,7 +13,6 @@ from trading.rules.price_grid import (
     daily_price_range,
     floor_to_grid,
     is_on_grid,
-    is_possible_print,
     limit_percent,
     nearest_prices,
     tick_size,
@@ -193,36 +192,6 @@ def test_what_a_refused_price_could_be_instead(
 ) -> None:
     """The two prices that a user is told, also across a bound of the table."""
     assert nearest_prices(price, kind) == nearest
-
-
-@given(st.integers(-10, 5_000_000), KINDS)
-def test_every_order_price_can_be_printed(price: int, kind: StockKind) -> None:
-    """What an order may name may be printed; what is printed off the grid is half a step above it, in whole won."""
-    if is_on_grid(price, kind):
-        assert is_possible_print(price, kind)
-    elif is_possible_print(price, kind):
-        below, above = nearest_prices(price, kind)
-        assert price == (below + above) // 2
-
-
-@pytest.mark.parametrize(
-    ("price", "kind", "possible"),
-    [
-        (2_097, "STOCK", True),
-        (2_098, "STOCK", False),
-        (19_995, "STOCK", True),
-        (70_050, "STOCK", True),
-        (70_025, "STOCK", False),
-        (1_013_500, "STOCK", True),
-        (30_002, "ETF", True),
-        (30_003, "ETF", False),
-        (0, "STOCK", False),
-        (-5, "STOCK", False),
-    ],
-)
-def test_prints_at_half_steps(price: int, kind: StockKind, possible: bool) -> None:
-    """A mid-price trade at 2,097.5 won is printed at 2,097; no trade is printed at 2,098."""
-    assert is_possible_print(price, kind) is possible
 
 
 @given(PRICES, KINDS)

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, update
 
 from tests.books import HYNIX, SAMSUNG, Books
+from tests.statements import statements_counted
 from tests.trading.days import close, days_of, record, replayed
 from tests.trading.steps import bought, deposit, withdraw
 from tests.trading.threads import run_together
 from trading.database.tables import AccountDay, CandleCursor, User, table_of
-from trading.database.transactions import statements_counted
 from trading.rules.account_days import RECORDED_AFTER, day_of, days_between
 from trading.rules.exchange_time import trade_date
 from trading.rules.market_hours import AlwaysOpen, DayChange, KrxHours

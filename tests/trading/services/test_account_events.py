@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tests.books import Books
+from tests.statements import statements_counted
 from tests.trading.steps import bought, cancel_all, deposit, do, events, rows, set_status, withdraw
-from trading.database.transactions import statements_counted
 from trading.market.account_events import AccountEvent, EventKind
 from trading.rules.errors import InsufficientCash
 from trading.rules.orders import Side, TimeInForce

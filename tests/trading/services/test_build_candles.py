@@ -13,10 +13,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tests.books import HYNIX, SAMSUNG, Books, empty
+from tests.statements import statements_counted
 from tests.trading.steps import rows
 from tests.trading.threads import run_together
 from trading.database.tables import CandleCursor, table_of
-from trading.database.transactions import nothing_to_find, statements_counted
+from trading.database.transactions import nothing_to_find
 from trading.market import keys
 from trading.market.listing import seed_listing
 from trading.market.tick import Position, Tick

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy.orm import Session
 
 from tests.books import HYNIX, SAMSUNG, Books
+from tests.statements import statements_counted
 from tests.trading.steps import do, events, halt, rows
 from tests.trading.threads import run_together
 from tests.trading.watching import alerts_of, change, check_alerts, open_second, unwatch, watch
-from trading.database.transactions import statements_counted
 from trading.market import keys
 from trading.market.account_events import EventKind
 from trading.market.tick import Position

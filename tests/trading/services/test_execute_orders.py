@@ -7,10 +7,10 @@ import pytest
 
 from tests.books import HYNIX, SAMSUNG, Books, opened, settings_for
 from tests.servers import Valkey
+from tests.statements import statements_counted
 from tests.trading.steps import bought, cash, everything, rows, set_status, shares
 from trading.database.ids import new_id
 from trading.database.tables import Order
-from trading.database.transactions import statements_counted
 from trading.market.quote_book import MarketUnavailable
 from trading.queue import Task, Wakeup
 from trading.rules.orders import EndReason, OrderStatus, Side

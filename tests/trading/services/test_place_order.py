@@ -4,8 +4,8 @@ import pytest
 
 from tests.books import HYNIX, SAMSUNG, Books, opened, settings_for
 from tests.servers import Valkey
+from tests.statements import statements_counted
 from tests.trading.steps import bought, cash, everything, set_status, shares
-from trading.database.transactions import statements_counted
 from trading.queue import Task, Wakeup
 from trading.rules.errors import (
     ClientOrderIdTaken,

@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 
 from tests.books import HYNIX, SAMSUNG, Books, opened, settings_for
+from tests.statements import statements_counted
 from tests.trading.steps import bought, cash, everything, rows, shares
 from trading.database.ids import new_id
-from trading.database.transactions import statements_counted
 from trading.queries.transactions import transactions_of
 from trading.queue import Task, Wakeup
 from trading.rules.orders import Side
