@@ -1,9 +1,11 @@
 # shellcheck shell=bash
-# Sourced by start_services.sh and run_tests.sh: a .venv that holds exactly what a requirements file pins.
+# Sourced by start_services.sh and run_tests.sh: a .venv with the packages of a requirements file.
 #
-#   ensure_venv ROOT REQUIREMENTS    sets $python to the interpreter of ROOT/.venv, or ends with one sentence
+#   ensure_venv ROOT REQUIREMENTS    sets $python to the interpreter of ROOT/.venv, or exits
 #
-# ROOT/.venv/installing exists while packages are being put in; a file beside it records what has been put in completely.
+# uv does the work where it is on the PATH, else Python's own venv and pip.
+# ROOT/.venv/installing exists during an installation; ROOT/.venv/lib/installed-REQUIREMENTS records
+# a complete one.
 
 say() { printf '%s\n' "$*"; }
 
@@ -12,10 +14,12 @@ fail() {
     exit 1
 }
 
-# The first Python on the PATH that is new enough, newest named first.
+has_uv() { uv --version >/dev/null 2>&1; }
+
+# The first Python on the PATH that is new enough.
 find_python() {
     local candidate
-    for candidate in python3.13 python3.12 python3.11 python3; do
+    for candidate in python3.13 python3.12 python3.11 python3.14 python3; do
         if command -v "$candidate" >/dev/null 2>&1 &&
             "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
             command -v "$candidate"
@@ -25,19 +29,23 @@ find_python() {
     return 1
 }
 
-make_venv() {
+create_venv() {
     local venv=$1 system_python
     system_python=$(find_python) ||
-        fail "Python 3.11 or newer is needed and none was found (looked for python3.13, python3.12, python3.11, python3)."
-    "$system_python" -c 'import ensurepip, venv' >/dev/null 2>&1 ||
-        fail "$system_python cannot make virtual environments: install its venv module (Debian and Ubuntu: the package python3-venv)."
-    say "Making the virtual environment .venv with $("$system_python" --version)"
+        fail "Python 3.11 or newer is needed and none was found (looked for python3.11 to python3.14 and python3)."
+    has_uv || "$system_python" -c 'import ensurepip, venv' >/dev/null 2>&1 ||
+        fail "$system_python cannot create virtual environments: install its venv module (Debian and Ubuntu: the package python3-venv)."
+    say "Creating the virtual environment .venv with $("$system_python" --version)"
     rm -rf -- "$venv"
-    "$system_python" -m venv "$venv" || fail "The virtual environment could not be made in $venv."
+    if has_uv; then
+        uv venv --quiet --python "$system_python" "$venv"
+    else
+        "$system_python" -m venv "$venv"
+    fi || fail "The virtual environment could not be created in $venv."
     printf '%s\n' "${venv%/.venv}" >"$venv/place"
 }
 
-# What a complete installation is recorded by: the pins and the interpreter.
+# Print what identifies a complete installation: the pins and the interpreter.
 fingerprint() {
     "$1" - "$2" <<'PYTHON'
 import hashlib, pathlib, sys
@@ -47,9 +55,10 @@ PYTHON
 }
 
 ensure_venv() {
-    local root=$1 requirements=$2 venv record wanted
+    local root=$1 requirements=$2 venv record wanted reason=
     venv=$root/.venv
-    record=$venv/installed-$requirements
+    record=$venv/lib/installed-$requirements
+    python=$venv/bin/python
     mkdir -p "$root/var"
     exec 9>"$root/var/install.lock"
     if command -v flock >/dev/null 2>&1 && ! flock -n 9; then
@@ -57,29 +66,31 @@ ensure_venv() {
         flock 9
     fi
 
-    python=$venv/bin/python
     if [[ ! -e $venv ]]; then
-        make_venv "$venv"
+        reason="there is none"
     elif [[ -e $venv/installing ]]; then
-        say "The .venv is half installed, an earlier run was interrupted: making it anew"
-        make_venv "$venv"
+        reason="its installation was interrupted"
     elif [[ -e $venv/place && $(<"$venv/place") != "$root" ]]; then
-        say "The .venv was made in another folder, and its programs know that path: making it anew"
-        make_venv "$venv"
-    elif ! "$python" -c 'import pip' >/dev/null 2>&1; then
-        say "The .venv is half installed, its Python or its pip does not work: making it anew"
-        make_venv "$venv"
-    elif ! compgen -G "$venv/installed-*" >/dev/null; then
-        say "The .venv is half installed, nothing records what is in it: completing it"
+        reason="it was created in another folder"
+    elif ! wanted=$(fingerprint "$python" "$root/$requirements" 2>/dev/null); then
+        reason="its Python does not work or is older than 3.11"
+    elif [[ ! -e $record || $(<"$record") != "$wanted" ]] && ! has_uv &&
+        ! "$python" -c 'import pip' >/dev/null 2>&1; then
+        reason="it has no pip"
+    fi
+    if [[ $reason ]]; then
+        [[ ! -e $venv ]] || say "Recreating the virtual environment .venv: $reason"
+        create_venv "$venv"
+        wanted=$(fingerprint "$python" "$root/$requirements") ||
+            fail "The Python in $venv does not work: remove that folder and start again."
     fi
 
-    wanted=$(fingerprint "$python" "$root/$requirements") ||
-        fail "The Python in $venv is older than 3.11: remove that folder and start again."
     if [[ ! -e $record || $(<"$record") != "$wanted" ]]; then
-        say "Installing the packages that $requirements pins; the first time this takes a few minutes"
+        say "Installing the packages that $requirements pins"
         : >"$venv/installing"
-        "$python" -m pip install --quiet --disable-pip-version-check --no-input --requirement "$root/$requirements" ||
-            fail "The packages could not be installed, the reason stands above: put it right and start again."
+        "$python" -P "$root/launcher/install.py" "$root/$requirements" ||
+            fail "The packages could not be installed for the reason above: correct it and start again."
+        mkdir -p "$venv/lib"
         printf '%s\n' "$wanted" >"$record"
         rm -f -- "$venv/installing"
     fi

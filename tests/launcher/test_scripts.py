@@ -1,13 +1,15 @@
-"""start_services.sh before the launcher: what it says when the machine lacks something, on a copy in a folder with a space."""
+"""start_services.sh until the launcher starts, on a copy in a folder with a space in its name."""
 
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from launcher.plan import ROOT
 
@@ -16,11 +18,12 @@ TOOLS = ("bash", "env", "dirname", "mkdir", "rm", "flock", "cat")
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The script with its parts, no packages to install, and a launcher that only says that it was reached."""
+    """The script with its parts, no packages to install and a launcher that prints its arguments."""
     root = tmp_path / "a clone"
     (root / "launcher").mkdir(parents=True)
     shutil.copy(ROOT / "start_services.sh", root)
-    shutil.copy(ROOT / "launcher" / "venv.sh", root / "launcher")
+    for part in ("venv.sh", "install.py"):
+        shutil.copy(ROOT / "launcher" / part, root / "launcher")
     (root / "launcher" / "__init__.py").touch()
     (root / "launcher" / "__main__.py").write_text(
         "import sys; print('launched with', sys.argv[1:])"
@@ -51,7 +54,7 @@ def add_python(path: Path, body: str = f'exec {PYTHON} "$@"', name: str = "pytho
 
 
 def add_quick_python(path: Path, pip: str = "") -> None:
-    """A Python whose new environments hold a pip of one line instead of the real one, which takes seconds to put in."""
+    """A Python whose new environments have a pip of one line: the real one takes seconds."""
     make = f"{PYTHON} -m venv --without-pip"
     place = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages/pip"
     body = f'''[[ $1 == -m && $2 == venv ]] || exec {PYTHON} "$@"
@@ -71,35 +74,64 @@ def start(root: Path, path: Path, *arguments: str) -> subprocess.CompletedProces
     )
 
 
-def test_a_missing_python_is_one_sentence(copy: Path, path: Path) -> None:
+def test_missing_python_is_reported_in_one_sentence(copy: Path, path: Path) -> None:
     done = start(copy, path)
     assert done.returncode == 1
-    assert done.stderr.splitlines() == [
-        "StocKing: Python 3.11 or newer is needed and none was found (looked for python3.13, python3.12, python3.11, python3)."
-    ]
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("StocKing: Python 3.11 or newer is needed and none was found")
 
 
-def test_an_old_python_is_none(copy: Path, path: Path) -> None:
+def test_old_python_is_not_used(copy: Path, path: Path) -> None:
     add_python(path, "exit 1")
     assert "Python 3.11 or newer is needed" in start(copy, path).stderr
 
 
-def test_a_python_without_venv_is_one_sentence(copy: Path, path: Path) -> None:
+def test_python_without_venv_is_reported_in_one_sentence(copy: Path, path: Path) -> None:
     add_python(path, "[[ $2 == *ensurepip* ]] && exit 1\nexit 0")
     done = start(copy, path)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
-    assert "cannot make virtual environments" in done.stderr
+    assert "cannot create virtual environments" in done.stderr
+    assert "python3-venv" in done.stderr
 
 
-def test_the_first_start_installs_for_real_and_the_second_does_not(copy: Path, path: Path) -> None:
+def test_first_start_installs_and_second_start_does_not(copy: Path, path: Path) -> None:
     add_python(path)
     first = start(copy, path, "--demo")
     assert first.returncode == 0, first.stderr
-    assert "Making the virtual environment" in first.stdout
+    assert "Creating the virtual environment" in first.stdout
     assert "Installing the packages" in first.stdout
     assert first.stdout.endswith("launched with ['--demo']\n")
     assert start(copy, path).stdout == "launched with []\n"
+
+
+def test_uv_is_used_where_it_is_installed(copy: Path, path: Path) -> None:
+    add_python(path)
+    (path / "uv").symlink_to(find_uv_bin())
+    first = start(copy, path)
+    assert first.stdout.endswith("launched with []\n"), first.stderr
+    assert not list((copy / ".venv").glob("lib/*/site-packages/pip"))
+    assert start(copy, path).stdout == "launched with []\n"
+
+
+def test_venv_of_uv_without_pip_is_recreated_when_uv_is_gone(copy: Path, path: Path) -> None:
+    add_quick_python(path)
+    (path / "uv").symlink_to(find_uv_bin())
+    start(copy, path)
+    (path / "uv").unlink()
+    assert start(copy, path).stdout == "launched with []\n"
+
+    (copy / "requirements.txt").write_text("# other pins\n")
+    recreated = start(copy, path)
+    assert recreated.stdout.startswith("Recreating the virtual environment .venv: it has no pip\n")
+    assert recreated.stdout.endswith("launched with []\n")
+
+
+def test_progress_of_pip_is_shown(copy: Path, path: Path) -> None:
+    (copy / "requirements.txt").write_text("a==1\nb==1\nc==1 ; sys_platform == 'win32'\n")
+    output = ("Ignoring c: markers", "Collecting a==1", "Collecting b==1")
+    add_quick_python(path, pip=f"print(*{output}, sep=chr(10))")
+    assert "\nDownloaded 2 of 2 packages\n" in start(copy, path).stdout
 
 
 def test_changed_pins_are_installed(copy: Path, path: Path) -> None:
@@ -110,37 +142,46 @@ def test_changed_pins_are_installed(copy: Path, path: Path) -> None:
     assert start(copy, path).stdout == "launched with []\n"
 
 
-def test_an_interrupted_installation_is_noticed_and_repaired(copy: Path, path: Path) -> None:
+def mark_as_interrupted(root: Path) -> None:
+    (root / ".venv" / "installing").touch()
+
+
+def remove_packages(root: Path) -> None:
+    shutil.rmtree(root / ".venv" / "lib")
+
+
+def remove_python(root: Path) -> None:
+    (root / ".venv" / "bin" / "python").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (mark_as_interrupted, "its installation was interrupted"),
+        (remove_packages, "it has no pip"),
+        (remove_python, "its Python does not work or is older than 3.11"),
+    ],
+)
+def test_damaged_venv_is_recreated(
+    copy: Path, path: Path, damage: Callable[[Path], None], reason: str
+) -> None:
     add_quick_python(path)
     start(copy, path)
-    (copy / ".venv" / "installing").touch()
+    damage(copy)
     repaired = start(copy, path)
-    assert repaired.stdout.startswith(
-        "The .venv is half installed, an earlier run was interrupted: making it anew\n"
-    )
+    assert repaired.stdout.startswith(f"Recreating the virtual environment .venv: {reason}\n")
     assert repaired.stdout.endswith("launched with []\n")
 
 
-def test_a_venv_without_its_packages_is_noticed_and_repaired(copy: Path, path: Path) -> None:
-    add_quick_python(path)
-    start(copy, path)
-    shutil.rmtree(copy / ".venv" / "lib")
-    repaired = start(copy, path)
-    assert repaired.stdout.startswith(
-        "The .venv is half installed, its Python or its pip does not work: making it anew\n"
-    )
-    assert repaired.stdout.endswith("launched with []\n")
-
-
-def test_a_moved_clone_gets_a_venv_of_its_new_place(copy: Path, path: Path) -> None:
+def test_moved_clone_gets_a_new_venv(copy: Path, path: Path) -> None:
     add_quick_python(path)
     start(copy, path)
     moved = start(copy.rename(copy.with_name("another place")), path)
-    assert moved.stdout.startswith("The .venv was made in another folder")
+    assert moved.stdout.startswith("Recreating the virtual environment .venv: it was created in")
     assert moved.stdout.endswith("launched with []\n")
 
 
-def test_a_failed_installation_is_said_and_noticed_next_time(copy: Path, path: Path) -> None:
+def test_failed_installation_is_reported_and_repeated(copy: Path, path: Path) -> None:
     add_quick_python(path, pip="raise SystemExit(1)")
     failed = start(copy, path)
     assert failed.returncode == 1
@@ -151,4 +192,4 @@ def test_a_failed_installation_is_said_and_noticed_next_time(copy: Path, path: P
     add_quick_python(path)
     repaired = start(copy, path)
     assert repaired.returncode == 0
-    assert "half installed, an earlier run was interrupted" in repaired.stdout
+    assert "its installation was interrupted" in repaired.stdout
