@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import click
 from alembic import context
 from flask import current_app
 from sqlalchemy import create_engine, pool
 from sqlalchemy.engine import make_url
 
 from trading.core import Core
+from trading.database.tables import Base
+from webapp.revisions import current_revision, require_file, require_known
 
 # A migration must not hold up a running service: it gives up rather than wait behind a long transaction.
 LOCK_TIMEOUT_S = 4
@@ -16,7 +19,7 @@ _core: Core = current_app.extensions["stocking"]
 _uri = _core.settings.database_uri.get_secret_value()
 _on_sqlite = make_url(_uri).get_backend_name() == "sqlite"
 _options: dict[str, Any] = {
-    "target_metadata": current_app.extensions["migrate"].db.metadata,
+    "target_metadata": Base.metadata,
     "render_as_batch": _on_sqlite,
     "transactional_ddl": _on_sqlite,
     "compare_type": True,
@@ -32,7 +35,25 @@ def _offline() -> None:
         context.run_migrations()
 
 
+def _check() -> None:
+    """Refuse a database that can't be migrated, within seconds and before anything is created."""
+    command = click.get_current_context(silent=True)
+    name = "upgrade" if command is None else command.info_name
+    if name != "upgrade":
+        require_file(_uri)
+    revision = current_revision(_uri)
+    if name != "stamp":
+        require_known(_uri, revision)
+
+
+def _say(*, step: Any, **_rest: Any) -> None:
+    if not step.is_stamp:
+        verb = "Upgraded to" if step.is_upgrade else "Downgraded from"
+        click.echo(f"{verb} {', '.join(step.up_revision_ids)}.")
+
+
 def _online() -> None:
+    _check()
     # On SQLite our own engine begins transactions properly, so a migration that fails leaves nothing; on MySQL, where each statement of a
     # migration commits by itself, it would only lend its read timeout, which a long ALTER TABLE must not have.
     engine = _core.database.engine if _on_sqlite else create_engine(_uri, poolclass=pool.NullPool)
@@ -40,7 +61,7 @@ def _online() -> None:
         if not _on_sqlite:
             connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {LOCK_TIMEOUT_S}")
             connection.commit()
-        context.configure(connection=connection, **_options)
+        context.configure(connection=connection, on_version_apply=_say, **_options)
         with context.begin_transaction():
             context.run_migrations()
 

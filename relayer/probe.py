@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import structlog
-from redis import Redis
+from redis import Redis, RedisError
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from trading.market.connection import connect
+from trading.market.connection import connect, explain
 from trading.market.health import FeedStatus, RelayerHealth, diagnose, trading_since
 from trading.market.quote_book import MarketUnavailable, QuoteBook
 from trading.market.tick import Tick
@@ -43,20 +43,31 @@ _COLOURS = {
 class Probe:
     """Takes pictures of what Redis says."""
 
-    def __init__(self, redis: Redis, hours: MarketHours, codes: Sequence[str]) -> None:
+    def __init__(self, redis: Redis, url: str, hours: MarketHours, codes: Sequence[str]) -> None:
         """``codes`` are the stocks to show, in this order; without any, the last trades of all."""
+        self._url = url
         self._quotes = QuoteBook(redis)
         self._stream = TickStream(redis)
         self._hours = hours
         self._codes = codes
 
     def picture(self, now: datetime) -> tuple[RenderableType, bool]:
-        """What is to be shown, and whether the relayer is healthy. Redis away is a picture, too."""
+        """Return what to show and whether the relayer is healthy, also without Redis."""
         try:
-            health = self._quotes.relayer_health()
-            ticks = self._ticks()
-        except MarketUnavailable:
-            return Text("Redis does not answer.", style="bold red"), False
+            return self.current_picture(now)
+        except MarketUnavailable as fault:
+            return Text(self.explain(fault), style="bold red"), False
+
+    def explain(self, fault: MarketUnavailable) -> str:
+        """Return the sentence for Redis that does not answer."""
+        cause = fault.__cause__
+        sentence = explain(cause, self._url) if isinstance(cause, RedisError) else None
+        return sentence or "Redis does not answer: check REDIS_URL."
+
+    def current_picture(self, now: datetime) -> tuple[RenderableType, bool]:
+        """Do the same as ``picture``, but raise MarketUnavailable without Redis."""
+        health = self._quotes.relayer_health()
+        ticks = self._ticks()
         found = diagnose(health, now, trading_since=trading_since(self._hours, now))
         table = Table.grid(padding=(0, 2))
         table.add_row(
@@ -128,10 +139,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # The operators' corrections of the calendar are in the database, which is none of the relayer's business.
     hours: MarketHours = AlwaysOpen() if settings.hours_rule == "always" else KrxHours({})
     console = Console()
-    with connect(settings.redis_url.get_secret_value()) as redis:
-        probe = Probe(redis, hours, given.code)
+    url = settings.redis_url.get_secret_value()
+    with connect(url) as redis:
+        probe = Probe(redis, url, hours, given.code)
         if given.once:
-            picture, healthy = probe.picture(datetime.now(UTC))
+            try:
+                picture, healthy = probe.current_picture(datetime.now(UTC))
+            except MarketUnavailable as fault:
+                sys.stderr.write(f"{probe.explain(fault)}\n")
+                return 1
             console.print(picture)
             return 0 if healthy else 1
         _watch(probe, console)

@@ -164,6 +164,10 @@ class Settings(EdgeSettings, BaseSettings):
     def _known_database(cls, value: SecretStr) -> SecretStr:
         if not value.get_secret_value().startswith(("sqlite:///", "mysql+pymysql://")):
             raise ValueError("must begin with sqlite:/// or mysql+pymysql://")
+        if value.get_secret_value() in {"sqlite:///", "sqlite:///:memory:"}:
+            raise ValueError("must name a file after sqlite:///")
+        # A password may hold any character; the server and its port follow it.
+        _require_address("//" + value.get_secret_value().rpartition("@")[2].rpartition("//")[2])
         return value
 
     @field_validator("redis_url", "celery_broker_url")
@@ -173,6 +177,8 @@ class Settings(EdgeSettings, BaseSettings):
             ("redis://", "rediss://", "unix://", "redis+socket://")
         ):
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        if value is not None:
+            _require_address(value.get_secret_value())
         return value
 
     @field_validator("portone_api_base_url")
@@ -426,6 +432,14 @@ def load(
 
 def _shown(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
+
+
+def _require_address(url: str) -> None:
+    """Raise ValueError, without the library's words that may show a password."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise ValueError("is no address") from None
 
 
 def _is_webhook_secret(secret: str) -> bool:

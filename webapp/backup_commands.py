@@ -11,9 +11,10 @@ import click
 from redis import RedisError
 
 from trading.database.backups import Backup, BackupFailed, restore_backup, write_backup
+from trading.database.faults import sqlite_file
 from webapp.audit_output import print_audit
 from webapp.core import the_core
-from webapp.revisions import newest_revision
+from webapp.revisions import current_revision, newest_revision, require_migrated
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -23,6 +24,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 def backup(file: Path) -> None:
     """Write the state of the whole database to a new compressed FILE, while everything goes on; it is read back before it gets its name."""
     uri = the_core().settings.database_uri.get_secret_value()
+    require_migrated(uri)
     began = time.monotonic()
     try:
         with _ended_in_order():
@@ -39,10 +41,13 @@ def backup(file: Path) -> None:
 def restore(file: Path) -> None:
     """Fill the empty database from a backup FILE, and audit it; exits 1 on a breach. A database with any table in it is refused."""
     core = the_core()
+    uri = core.settings.database_uri.get_secret_value()
+    if sqlite_file(uri) is None:
+        current_revision(uri)  # Raises where the server can't be used.
     began = time.monotonic()
     try:
         with _ended_in_order():
-            read = restore_backup(core.settings.database_uri.get_secret_value(), file)
+            read = restore_backup(uri, file)
     except BackupFailed as failed:
         raise click.ClickException(str(failed)) from None
     click.echo(f"{file}: {_told(read)}, restored in {time.monotonic() - began:.1f} s.")

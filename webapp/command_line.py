@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 from flask import Flask
 from flask_migrate import Migrate
-from flask_sqlalchemy import SQLAlchemy
 
 from trading.database.tables import Base
 from trading.market.listing import ListedStock, MalformedListing, read_listing, seed_listing
@@ -20,6 +19,7 @@ from webapp.admin_log_commands import admin_log
 from webapp.audit_output import print_audit
 from webapp.backup_commands import backup, restore
 from webapp.calendar_commands import calendar
+from webapp.command_faults import guard_commands
 from webapp.core import the_core
 from webapp.database_commands import database
 from webapp.index_commands import index
@@ -29,14 +29,8 @@ from webapp.status_command import status
 
 
 def install(app: Flask) -> None:
-    # Flask-Migrate asks for a Flask-SQLAlchemy extension; ours only lends it the metadata. Sessions are the trading core's.
-    app.config.setdefault(
-        "SQLALCHEMY_DATABASE_URI",
-        app.extensions["stocking"].settings.database_uri.get_secret_value(),
-    )
-    lent = SQLAlchemy(metadata=Base.metadata)
-    lent.init_app(app)
-    Migrate(app, lent, directory=str(MIGRATIONS))
+    # Of its "database" Flask-Migrate reads the metadata, and nothing else.
+    Migrate(app, Base, directory=str(MIGRATIONS))
     app.cli.add_command(seed)
     app.cli.add_command(stocks)
     app.cli.add_command(users)
@@ -49,6 +43,7 @@ def install(app: Flask) -> None:
     app.cli.add_command(status)
     app.cli.add_command(backup)
     app.cli.add_command(restore)
+    guard_commands(app.cli.commands)
 
 
 @click.command("seed")

@@ -10,6 +10,7 @@ from trading.database.schema_page import schema_page
 from trading.database.tables import Base
 from trading.database.transactions import nothing_to_find
 from webapp.core import the_core
+from webapp.revisions import require_newest
 
 _USER = re.compile(r"[A-Za-z0-9_]{1,32}", re.ASCII)
 _ROWS = "SELECT, INSERT, UPDATE, DELETE"
@@ -39,11 +40,14 @@ def grant(user: str) -> None:
     core = the_core()
     if core.database.engine.dialect.name == "sqlite":
         raise click.ClickException("SQLite has no users.")
+    require_newest(core.settings.database_uri.get_secret_value())
     tables = Base.metadata.sorted_tables
     rights = [
         f"GRANT {_ROWS_TO_STAY if table.info.get('append_only') else _ROWS} ON {table.name}"
         for table in tables
     ]
+    # Commands check the revision before they use the tables.
+    rights.append("GRANT SELECT ON alembic_version")
 
     def grant_all(session: Session) -> None:
         for each in rights:

@@ -1,7 +1,6 @@
 """``flask status``: the whole installation on one screen, or as JSON."""
 
 import json
-import sys
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +31,7 @@ def status(*, as_json: bool) -> None:
         console.width = max(console.width, WIDTH)
         console.print(screen(found))
     if found.faults:
-        sys.exit(1)
+        raise click.ClickException(" ".join(found.faults))
 
 
 def _look() -> Status:

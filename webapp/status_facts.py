@@ -15,10 +15,12 @@ from sqlalchemy.orm import Session
 
 import celery_config
 from trading import __version__
+from trading.database.faults import explain
 from trading.database.halts import ACCOUNT_IS_HALTED, IS_RUNNING, halts_where
 from trading.database.tables import AccountHalt, table_of
 from trading.database.transactions import Database, DatabaseUnavailable
 from trading.market import keys
+from trading.market.connection import explain as explain_redis
 from trading.market.quote_book import MarketUnavailable
 from trading.queries.audit_state import audit_state
 from trading.queries.exchange_days import day_changes
@@ -27,7 +29,7 @@ from trading.queries.row_counts import row_counts
 from trading.queries.system_status import DueRows, Stage, due_rows, market_status, queues_status
 from trading.rules.market_hours import AlwaysOpen, KrxHours, MarketHours
 from trading.settings import Settings
-from webapp.revisions import scripts
+from webapp.revisions import UnfitDatabase, require_file, scripts
 
 _PACKAGES = ("flask", "celery", "sqlalchemy", "pymysql", "redis", "gunicorn", "aiohttp", "flower")
 
@@ -65,7 +67,9 @@ class Inspection:
         self._redis = redis
         self._broker = broker
         self._now = now
-        self._away: dict[object, str] = {}
+        self._uri = settings.database_uri.get_secret_value()
+        # Of each server that is away: the short reason, and the sentence for the operator.
+        self._away: dict[object, tuple[str, str]] = {}
 
     def status(self) -> Status:
         """Every section; nothing is raised for what is away."""
@@ -111,26 +115,40 @@ class Inspection:
 
     def _of_database(self, ask: Callable[[Session], Facts]) -> Section:
         if self._database in self._away:
-            return Section(missing=self._away[self._database])
+            return Section(missing=self._away[self._database][0])
         try:
+            require_file(self._uri)
             return Section(self._database.read(ask))
-        except DatabaseUnavailable:
-            self._away[self._database] = "the database does not answer"
-            return Section(missing=self._away[self._database])
-        except SQLAlchemyError as fault:
-            # There, but perhaps without these tables: what is the matter stands under migrations.
-            return Section(missing=f"the database can't tell: {type(fault).__name__}")
+        except UnfitDatabase as unfit:
+            self._away[self._database] = ("the database does not exist", str(unfit))
+        except (DatabaseUnavailable, SQLAlchemyError) as fault:
+            sentence = explain(fault, self._uri)
+            if sentence is None:
+                # It answers, but perhaps without these tables: the migrations' section says so.
+                return Section(missing=f"the database can't tell: {type(fault).__name__}")
+            self._away[self._database] = ("the database does not answer", sentence)
+        return Section(missing=self._away[self._database][0])
 
     def _of(self, server: Redis, ask: Callable[[], Facts]) -> Section:
         if server in self._away:
-            return Section(missing=self._away[server])
+            return Section(missing=self._away[server][0])
         try:
             return Section(ask())
-        except (RedisError, MarketUnavailable, OSError):
-            self._away[server] = (
-                f"{'Redis' if server is self._redis else 'the broker'} does not answer"
-            )
-            return Section(missing=self._away[server])
+        except (RedisError, MarketUnavailable, OSError) as fault:
+            cause = fault.__cause__ if isinstance(fault, MarketUnavailable) else fault
+            self._away[server] = self._redis_away(server, cause)
+        return Section(missing=self._away[server][0])
+
+    def _redis_away(self, server: Redis, cause: BaseException | None) -> tuple[str, str]:
+        is_market = server is self._redis
+        url = (
+            self._settings.redis_url.get_secret_value() if is_market else self._settings.broker_url
+        )
+        setting = "REDIS_URL" if is_market else "CELERY_BROKER_URL"
+        short = f"{'Redis' if is_market else 'the broker'} does not answer"
+        fault = cause if isinstance(cause, RedisError) else RedisError()
+        sentence = explain_redis(fault, url, name=setting)
+        return short, sentence or f"{short[0].upper()}{short[1:]}."
 
     def _queues(self) -> list[str]:
         return sorted(celery_config.queue_names(self._settings))
@@ -194,7 +212,7 @@ class Inspection:
         }
 
     def _faults(self, sections: Mapping[str, Section]) -> list[str]:
-        faults = [f"{sentence[0].upper()}{sentence[1:]}." for sentence in self._away.values()]
+        faults = [sentence for _, sentence in self._away.values()]
         if self._database not in self._away:
             migrations = sections["migrations"]
             if migrations.facts.get("unknown"):

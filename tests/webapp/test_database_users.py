@@ -82,6 +82,7 @@ def test_the_user_of_the_rows_can_do_all_that_the_product_does_and_no_more(rows_
     data_of(api.post("/admin/trading/resume", administrator))
     data_of(api.ask("DELETE", "/users/me", person))
     assert api.books.breaches() == []
+    assert flask(api, "audit").exit_code == 0
 
     for statement in (
         "UPDATE admin_actions SET target = 'x'",

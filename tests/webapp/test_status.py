@@ -134,20 +134,26 @@ def test_without_redis_it_tells_the_rest(sqlite_books: Books) -> None:
         found = facts(app, exit_code=1)
         on_screen = asked(app)
 
-    assert found["faults"] == ["Redis does not answer."]
+    (fault,) = found["faults"]
+    assert fault.startswith("The Redis server 127.0.0.1:")
+    assert fault.endswith(" does not answer: start it, or correct REDIS_URL.")
     for name in ("redis", "queues", "beat", "feed"):
         assert found[name] == {"missing": "Redis does not answer"}
     assert found["rows"]["orders"] == {"rows": 0, "estimated": False}
     assert on_screen.exit_code == 1
-    assert "Redis does not answer." in on_screen.output
+    assert " does not answer: start it, or correct REDIS_URL." in on_screen.output
 
 
 def test_without_the_database_it_tells_the_rest(valkey_url: str) -> None:
     """The other way round."""
-    with app_on(settings_for(f"mysql+pymysql://me@127.0.0.1:{free_port()}/x", valkey_url)) as app:
+    port = free_port()
+    with app_on(settings_for(f"mysql+pymysql://me@127.0.0.1:{port}/x", valkey_url)) as app:
         found = facts(app, exit_code=1)
 
-    assert found["faults"] == ["The database does not answer."]
+    assert found["faults"] == [
+        f"The database server 127.0.0.1:{port} can't be reached (Connection refused): start it, or"
+        " correct DATABASE_URI."
+    ]
     for name in ("database", "migrations", "rows", "due", "trading", "payments", "audit"):
         assert found[name] == {"missing": "the database does not answer"}
     assert found["queues"]["orders.execute"] == 0
@@ -164,7 +170,9 @@ def test_servers_that_say_nothing_are_not_waited_for() -> None:
         with app_on(settings_for(address, f"redis://127.0.0.1:{redis.getsockname()[1]}/0")) as app:
             found = facts(app, exit_code=1)
 
-    assert found["faults"] == ["The database does not answer.", "Redis does not answer."]
+    of_database, of_redis = found["faults"]
+    assert of_database.endswith(" stopped answering: check the server, and try again.")
+    assert of_redis.endswith(" does not answer: start it, or correct REDIS_URL.")
 
 
 @pytest.mark.parametrize("revision", [None, "0005"])
@@ -172,6 +180,7 @@ def test_pending_migrations_are_named(
     tmp_path: Path, valkey_url: str, revision: str | None
 ) -> None:
     """An older database, or one without any table: which migrations it lacks, and what can't be told without them."""
+    (tmp_path / "old.db").touch()
     with app_on(settings_for(f"sqlite:///{tmp_path}/old.db", valkey_url)) as app:
         if revision is not None:
             with app.app_context():

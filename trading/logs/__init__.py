@@ -25,29 +25,36 @@ log = structlog.get_logger(__name__)
 # Frames of one exception: the outermost and the innermost of them.
 _FRAMES_MAX = 20
 _BELOW = "    | "
-# Says of each of its own parts, in every process that may migrate, that it is there.
-_TALKATIVE = ("alembic.runtime.plugins",)
+# They log each of their own parts and steps at INFO; migrations/env.py prints the steps.
+_TALKATIVE = ("alembic.runtime.plugins", "alembic.runtime.migration")
 _FIRST = ("timestamp", "level", "event")
 
 
 def begin(process: Process) -> Settings:
-    """This process's settings, with its logs set up by them. Settings with faults are told in the shape that is asked for, and end the process with 2."""
+    """Load this process's settings and set up its logs by them.
+
+    Settings with faults are reported in the log's format and end the process: a command with one
+    line and exit code 1, any other with a line for each fault and 2.
+    """
     try:
         settings = load(process=process)
     except SettingsError as faults:
-        _refuse(faults)
+        _refuse(faults, process)
     configure(settings)
     return settings
 
 
-def _refuse(faults: SettingsError) -> NoReturn:
+def _refuse(faults: SettingsError, process: Process) -> NoReturn:
+    is_command = process is Process.COMMAND
+    _, *lines = (line.strip() for line in str(faults).splitlines())
     if asks_for_json():
         configure(Settings(log_format="json"))
-        _, *lines = str(faults).splitlines()
-        log.critical("settings_refused", faults=[line.strip() for line in lines])
+        log.critical("settings_refused", faults=lines)
+    elif is_command:
+        sys.stderr.write(f"Error: correct these settings: {'; '.join(lines)}.\n")
     else:
         sys.stderr.write(f"{faults}\n")
-    sys.exit(2)
+    sys.exit(1 if is_command else 2)
 
 
 def configure(settings: Settings) -> None:

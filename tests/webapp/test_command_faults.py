@@ -1,0 +1,366 @@
+"""Every command against every kind of fault: one sentence on standard error, exit code 1.
+
+The commands are found in the Click tree. Each needs an entry in COMMANDS.
+"""
+
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from itertools import count
+from pathlib import Path
+from uuid import UUID
+
+import click
+import pytest
+import redis
+from click.testing import CliRunner, Result
+from flask import Flask
+from flask.cli import FlaskGroup
+from flask_migrate import upgrade
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from launcher.plan import ROOT
+from launcher.ports import LOOPBACK, free_port
+from tests.books import settings_for
+from tests.servers import MariaDB, Valkey
+from trading import core as trading_core
+from trading.database.backups import write_backup
+from webapp import create_app
+from webapp.command_faults import guard_commands
+from webapp.core import the_core
+from webapp.revisions import MIGRATIONS
+
+PASSWORD = "a-secret-password"
+ID = str(UUID(int=1))
+DAY = "2026-12-24"
+NO_REDIS = f"redis://{LOOPBACK}:1/0"
+
+# What a command can't work with: a server that is away, a file of SQLite that is broken or absent,
+# a database without tables or with those of an older or a newer release, no Redis.
+NOTHING: frozenset[str] = frozenset()
+ANY = frozenset({"away", "broken"})
+ROWS = ANY | {"absent", "unmigrated", "older", "newer"}
+ALEMBIC = ANY | {"absent", "newer"}
+
+COMMANDS: dict[str, tuple[list[str], frozenset[str]]] = {
+    "admin-log": ([], ROWS),
+    "audit": ([], ROWS),
+    "backup": (["{new}"], ANY | {"absent", "unmigrated"}),
+    "calendar close": ([DAY, "--note", "눈"], ROWS),
+    "calendar forget": ([DAY], ROWS),
+    "calendar late": ([DAY, "--minutes", "60", "--note", "눈"], ROWS),
+    "calendar open": ([DAY, "--note", "눈"], ROWS),
+    "calendar show": ([], ROWS),
+    "database describe": ([], NOTHING),
+    "database grant": (["nobody"], frozenset({"away"})),
+    "db branches": ([], NOTHING),
+    "db check": ([], ALEMBIC | {"unmigrated", "older"}),
+    "db current": ([], ALEMBIC),
+    "db downgrade": ([], ALEMBIC | {"unmigrated"}),
+    "db edit": (["-d", "{migrations}", "head"], NOTHING),
+    "db heads": ([], NOTHING),
+    "db history": ([], NOTHING),
+    "db init": (["-d", "{new}"], NOTHING),
+    "db list-templates": ([], NOTHING),
+    "db merge": (["-d", "{migrations}", "heads"], NOTHING),
+    "db migrate": (["-d", "{migrations}"], ALEMBIC | {"unmigrated", "older"}),
+    "db revision": (["-d", "{migrations}"], NOTHING),
+    "db show": ([], NOTHING),
+    "db stamp": ([], ANY | {"absent"}),
+    "db upgrade": ([], ANY | {"newer"}),
+    "index import": (["{closes}"], ROWS),
+    "index show": ([], ROWS),
+    "openapi list-config-prefixes": ([], NOTHING),
+    "openapi print": ([], NOTHING),
+    "openapi write": (["{new}"], NOTHING),
+    "payments alerts": ([], ROWS),
+    "payments give-up": ([ID, "--note", "x"], ROWS),
+    "payments look": ([UUID(ID).hex], ROWS),
+    "payments resolve": ([UUID(ID).hex, "--note", "x"], ROWS),
+    "payments show": ([UUID(ID).hex], ROWS),
+    "restore": (["{backup}"], ANY | {"older", "newer"}),
+    "seed": ([], ROWS),
+    "status": ([], ROWS | {"redis"}),
+    "stocks import": (["{listing}"], ROWS),
+    "users demote": (["nobody@example.com"], ROWS),
+    "users halt": ([ID, "--reason", "x"], ROWS),
+    "users halted": ([], ROWS),
+    "users promote": (["nobody@example.com"], ROWS),
+    "users resume": ([ID, "--note", "x"], ROWS),
+}
+
+_numbers = count(1)
+
+
+def leaves(group: click.Group, *path: str) -> Iterator[str]:
+    """The words of every command below ``group``."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, *path, name)
+        else:
+            yield " ".join((*path, name))
+
+
+@pytest.fixture
+def files(tmp_path: Path, migrated_sqlite: str) -> dict[str, str]:
+    """Files for the commands that need one, by the words for them in COMMANDS."""
+    (tmp_path / "closes.csv").write_text("Date,Close\n2026-11-19,2500.00\n")
+    (tmp_path / "listing.csv").write_text("Code,Name,Market\n000020,동화약품,KOSPI\n")
+    write_backup(migrated_sqlite, tmp_path / "backup.gz")
+    return {
+        "{closes}": str(tmp_path / "closes.csv"),
+        "{listing}": str(tmp_path / "listing.csv"),
+        "{backup}": str(tmp_path / "backup.gz"),
+        "{new}": str(tmp_path / "new"),
+    }
+
+
+def remove(database: Path) -> None:
+    for file in database.parent.glob(f"{database.name}*"):
+        file.unlink()
+
+
+def copy_database(uri: str, file: Path) -> None:
+    """Copy a database of SQLite that may be open, with what its log holds."""
+    path = uri.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(file)) as target:
+        source.backup(target)
+
+
+@contextmanager
+def app_on(database_uri: str, redis_url: str) -> Iterator[Flask]:
+    core = trading_core.build(settings_for(database_uri, redis_url))
+    try:
+        yield create_app(core)
+    finally:
+        core.close()
+
+
+def run(app: Flask, words: str, files: dict[str, str]) -> Result:
+    new = f"{files['{new}']}-{next(_numbers)}"
+    names = files | {"{new}": new, "{migrations}": new}
+    if "{migrations}" in COMMANDS[words][0]:
+        shutil.copytree(MIGRATIONS, new)
+    arguments = [names.get(word, word) for word in COMMANDS[words][0]]
+    environment = {"EDITOR": "true"}
+    group = FlaskGroup(create_app=lambda: app)
+    return CliRunner(env=environment).invoke(group, [*words.split(), *arguments])
+
+
+def faulty(words: str, result: Result, *, named: str) -> list[str]:
+    """What is wrong with the way in which a command that can't work ended."""
+    lines = result.stderr.splitlines()
+    found = {
+        "exit code": result.exit_code != 1,
+        "exception": not isinstance(result.exception, SystemExit),
+        "lines": len(lines) != 1 or not lines[0].startswith("Error: "),
+        "ending": not result.stderr.endswith(".\n"),
+        "name": named not in result.stderr,
+        "secret": PASSWORD in result.output,
+        "output": bool(result.stdout) and words != "status",
+    }
+    return [f"{words}: {name}: {result.output[:500]}" for name, wrong in found.items() if wrong]
+
+
+def walk(
+    uri: str,
+    files: dict[str, str],
+    fault: str,
+    *,
+    named: str,
+    renew: Callable[[], object] = lambda: None,
+    redis_url: str = NO_REDIS,
+    only: frozenset[str] = NOTHING,
+) -> dict[str, int]:
+    """Run every command and require a sentence of those that can't work; return the exit codes.
+
+    ``renew`` prepares the database before each. ``only`` leaves out what needs none of it.
+    """
+    wrong: list[str] = []
+    codes = {}
+    with app_on(uri, redis_url) as app:
+        for words in leaves(app.cli):
+            if not only <= COMMANDS[words][1]:
+                continue
+            app.extensions["stocking"].database.close()
+            renew()
+            result = run(app, words, files)
+            codes[words] = result.exit_code
+            needs = COMMANDS[words][1]
+            if fault in needs:
+                wrong += faulty(words, result, named=named)
+            elif not isinstance(result.exception, SystemExit | None):
+                wrong.append(f"{words}: {result.exception!r}")
+            elif not needs and (result.exit_code, result.stderr) != (0, ""):
+                wrong.append(f"{words}: exit code {result.exit_code}: {result.output[:500]}")
+    assert wrong == []
+    return codes
+
+
+def test_every_command_has_an_entry_here(tmp_path: Path) -> None:
+    with app_on(f"sqlite:///{tmp_path}/x.db", NO_REDIS) as app:
+        assert set(leaves(app.cli)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("fault", ["refused", "wrong password", "no such database"])
+def test_a_server_that_can_not_be_used(
+    mariadb_server: MariaDB, files: dict[str, str], fault: str
+) -> None:
+    port = free_port() if fault == "refused" else mariadb_server.port
+    user = "root" if fault == "no such database" else f"root:{PASSWORD}"
+    uri = f"mysql+pymysql://{user}@{LOOPBACK}:{port}/missing"
+    walk(uri, files, "away", named=f"{LOOPBACK}:{port} ")
+
+
+@pytest.mark.parametrize("fault", ["no folder", "not writable", "no database", "folder"])
+def test_a_sqlite_file_that_can_not_be_used(
+    tmp_path: Path, files: dict[str, str], fault: str
+) -> None:
+    file = tmp_path / "file.db"
+    if fault == "no folder":
+        file = tmp_path / "missing" / "file.db"
+    elif fault == "not writable":
+        file = Path("/proc/file.db")  # Not even by root.
+    elif fault == "no database":
+        file.write_text("words, no database" * 100)
+    else:
+        file.mkdir()
+    named = str(file.parent if fault in ("no folder", "not writable") else file)
+    walk(f"sqlite:///{file}", files, "broken", named=named)
+
+
+def test_no_command_but_upgrade_and_restore_creates_a_sqlite_file(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    file, found = tmp_path / "file.db", []
+
+    def renew() -> None:
+        found.append(file.exists())
+        remove(file)
+
+    codes = walk(f"sqlite:///{file}", files, "absent", named=str(file), renew=renew)
+    created = zip(codes, [*found[1:], file.exists()], strict=True)
+    assert [words for words, exists in created if exists] == ["db upgrade", "restore"]
+
+
+@pytest.mark.parametrize("fault", ["unmigrated", "older", "newer"])
+def test_a_database_of_another_revision(
+    tmp_path: Path, files: dict[str, str], migrated_sqlite: str, fault: str
+) -> None:
+    file, template = tmp_path / "file.db", tmp_path / "template.db"
+    if fault == "unmigrated":
+        template.touch()
+    elif fault == "older":
+        with app_on(f"sqlite:///{template}", NO_REDIS) as app, app.app_context():
+            upgrade(revision="0009")
+    else:
+        copy_database(migrated_sqlite, template)
+        engine = create_engine(f"sqlite:///{template}")
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        engine.dispose()
+
+    def renew() -> None:
+        remove(file)
+        copy_database(f"sqlite:///{template}", file)
+
+    walk(f"sqlite:///{file}", files, fault, named="", renew=renew)
+
+
+def test_a_server_s_database_without_tables(mariadb_server: MariaDB, files: dict[str, str]) -> None:
+    uri = mariadb_server.create_database("unmigrated")
+
+    walk(uri, files, "unmigrated", named="", only=frozenset({"unmigrated"}))
+    mariadb_server.drop_database("unmigrated")
+
+
+def test_commands_work_without_redis(
+    tmp_path: Path, files: dict[str, str], migrated_sqlite: str
+) -> None:
+    """All but ``flask status``, whether it refuses, wants another password, or is frozen."""
+    file = tmp_path / "file.db"
+
+    def codes(redis_url: str) -> dict[str, int]:
+        remove(file)
+        copy_database(migrated_sqlite, file)
+        fault = "" if redis_url == server.url else "redis"
+        found = walk(
+            f"sqlite:///{file}", files, fault, named="Redis", redis_url=redis_url, only=ROWS
+        )
+        return found | {"status": 0}
+
+    with Valkey(tmp_path / "valkey") as server:
+        expected = codes(server.url)
+        assert codes(NO_REDIS) == expected
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("requirepass", "another")
+        assert codes(f"redis://:{PASSWORD}@{LOOPBACK}:{server.port}/0") == expected
+        server.pause()
+        assert codes(f"redis://{LOOPBACK}:{server.port}/0") == expected
+
+
+@pytest.mark.parametrize("words", ["audit", "db current", "status"])
+@pytest.mark.parametrize("is_full", [False, True], ids=["frozen", "black hole"])
+def test_a_server_that_never_answers_is_not_waited_for(
+    files: dict[str, str], words: str, is_full: bool
+) -> None:
+    """It takes the connection and says nothing, or does not even take it."""
+    with socket.socket() as server, ExitStack() as stack:
+        server.bind((LOOPBACK, 0))
+        server.listen(0 if is_full else 64)
+        address = server.getsockname()
+        for _ in range(4 if is_full else 0):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(address)
+        with app_on(f"mysql+pymysql://me:{PASSWORD}@{LOOPBACK}:{address[1]}/x", NO_REDIS) as app:
+            assert faulty(words, run(app, words, files), named=str(address[1])) == []
+
+
+def flask_process(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "flask", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_process_prints_one_sentence_and_exits_with_1() -> None:
+    uri = f"mysql+pymysql://me:{PASSWORD}@{LOOPBACK}:{free_port()}/x"
+    ran = flask_process("seed", DATABASE_URI=uri)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == (
+        f"Error: The database server {uri.rpartition('@')[2].removesuffix('/x')} can't be reached"
+        " (Connection refused): start it, or correct DATABASE_URI.\n"
+    )
+
+
+def test_faults_of_the_settings_are_one_sentence() -> None:
+    uri = f"mysql+pymysql://me:{PASSWORD}@{LOOPBACK}:{PASSWORD}/x"
+    ran = flask_process("audit", DATABASE_URI=uri, REDIS_URL="redis://127.0.0.1:port")
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
+    assert "DATABASE_URI" in ran.stderr
+    assert "REDIS_URL" in ran.stderr
+    assert PASSWORD not in ran.stderr
+
+
+def test_a_bug_keeps_its_traceback(migrated_sqlite: str, files: dict[str, str]) -> None:
+    """A statement that is wrong is no fault of the database."""
+    with app_on(migrated_sqlite, NO_REDIS) as app:
+
+        @app.cli.command("wrong")
+        def wrong() -> None:
+            the_core().database.read(lambda session: session.execute(text("SELEC 1")))
+
+        guard_commands(app.cli.commands)
+        result = CliRunner().invoke(FlaskGroup(create_app=lambda: app), ["wrong"])
+    assert isinstance(result.exception, OperationalError)
