@@ -150,10 +150,8 @@ def test_without_the_database_it_tells_the_rest(valkey_url: str) -> None:
     with app_on(settings_for(f"mysql+pymysql://me@127.0.0.1:{port}/x", valkey_url)) as app:
         found = facts(app, exit_code=1)
 
-    assert found["faults"] == [
-        f"The database server 127.0.0.1:{port} can't be reached (Connection refused): start it, or"
-        " correct DATABASE_URI."
-    ]
+    (fault,) = found["faults"]
+    assert fault.startswith(f"The database server 127.0.0.1:{port} can't be reached (")
     for name in ("database", "migrations", "rows", "due", "trading", "payments", "audit"):
         assert found[name] == {"missing": "the database does not answer"}
     assert found["queues"]["orders.execute"] == 0
