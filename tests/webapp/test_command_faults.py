@@ -28,7 +28,7 @@ from sqlalchemy.exc import OperationalError
 from launcher.plan import ROOT
 from launcher.ports import LOOPBACK, free_port
 from tests.books import settings_for
-from tests.servers import MariaDB, Valkey
+from tests.servers import DatabaseServer, Valkey
 from trading import core as trading_core
 from trading.database.backups import write_backup
 from webapp import create_app
@@ -208,14 +208,18 @@ def test_every_command_has_an_entry_here(tmp_path: Path) -> None:
         assert set(leaves(app.cli)) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("fault", ["refused", "wrong password", "no such database"])
-def test_a_server_that_can_not_be_used(
-    mariadb_server: MariaDB, files: dict[str, str], fault: str
-) -> None:
-    port = free_port() if fault == "refused" else mariadb_server.port
-    user = "root" if fault == "no such database" else f"root:{PASSWORD}"
-    uri = f"mysql+pymysql://{user}@{LOOPBACK}:{port}/missing"
+def test_a_server_that_is_away(files: dict[str, str]) -> None:
+    port = free_port()
+    uri = f"mysql+pymysql://me:{PASSWORD}@{LOOPBACK}:{port}/stocking"
     walk(uri, files, "away", named=f"{LOOPBACK}:{port} ")
+
+
+@pytest.mark.parametrize("user", ["root", f"root:{PASSWORD}"], ids=["no database", "password"])
+def test_a_server_that_refuses(
+    database_server: DatabaseServer, files: dict[str, str], user: str
+) -> None:
+    address = f"{LOOPBACK}:{database_server.port}"
+    walk(f"mysql+pymysql://{user}@{address}/missing", files, "away", named=f"{address} ")
 
 
 @pytest.mark.parametrize("fault", ["no folder", "not writable", "no database", "folder"])
@@ -273,11 +277,8 @@ def test_a_database_of_another_revision(
     walk(f"sqlite:///{file}", files, fault, named="", renew=renew)
 
 
-def test_a_server_s_database_without_tables(mariadb_server: MariaDB, files: dict[str, str]) -> None:
-    uri = mariadb_server.create_database("unmigrated")
-
-    walk(uri, files, "unmigrated", named="", only=frozenset({"unmigrated"}))
-    mariadb_server.drop_database("unmigrated")
+def test_a_server_s_database_without_tables(empty_server_uri: str, files: dict[str, str]) -> None:
+    walk(empty_server_uri, files, "unmigrated", named="", only=frozenset({"unmigrated"}))
 
 
 def test_commands_work_without_redis(
