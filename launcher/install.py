@@ -66,15 +66,18 @@ def install_with_pip(requirements: Path) -> int:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         reader = Thread(target=progress.read, args=(process.stdout or [],))
         reader.start()
-        show(process, progress)
+        shown = show(process, progress)
         reader.join()
-    if process.returncode == 0:
+    if process.returncode == 0 and str(progress) != shown:
         print(progress, flush=True)
     return process.returncode
 
 
-def show(process: subprocess.Popen[str], progress: Progress) -> None:
-    """Print the progress until the process ends: in place on a terminal, else as lines of a log."""
+def show(process: subprocess.Popen[str], progress: Progress) -> str:
+    """Print the progress until the process ends: in place on a terminal, else as lines of a log.
+
+    Return the last line of the log.
+    """
     terminal = sys.stdout.isatty()
     shown, shown_at = "", time.monotonic()
     while True:
@@ -90,7 +93,7 @@ def show(process: subprocess.Popen[str], progress: Progress) -> None:
         else:
             if terminal:
                 print("\r\033[K", end="", flush=True)
-            return
+            return shown
 
 
 def has_uv() -> bool:

@@ -3,6 +3,7 @@
 #
 #   ensure_venv ROOT REQUIREMENTS    sets $python to the interpreter of ROOT/.venv, or exits
 #
+# A new environment uses $STOCKING_PYTHON if that is set, else the first suitable Python on the PATH.
 # uv does the work where it is on the PATH, else Python's own venv and pip.
 # ROOT/.venv/installing exists during an installation; ROOT/.venv/lib/installed-REQUIREMENTS records
 # a complete one.
@@ -19,7 +20,7 @@ has_uv() { uv --version >/dev/null 2>&1; }
 # The first Python on the PATH that is new enough.
 find_python() {
     local candidate
-    for candidate in python3.13 python3.12 python3.11 python3.14 python3; do
+    for candidate in ${STOCKING_PYTHON:-python3.13 python3.12 python3.11 python3.14 python3}; do
         if command -v "$candidate" >/dev/null 2>&1 &&
             "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
             command -v "$candidate"
@@ -32,7 +33,7 @@ find_python() {
 create_venv() {
     local venv=$1 system_python
     system_python=$(find_python) ||
-        fail "Python 3.11 or newer is needed and none was found (looked for python3.11 to python3.14 and python3)."
+        fail "Python 3.11 or newer is needed and none was found (looked for ${STOCKING_PYTHON:-python3.11 to python3.14 and python3})."
     has_uv || "$system_python" -c 'import ensurepip, venv' >/dev/null 2>&1 ||
         fail "$system_python cannot create virtual environments: install its venv module (Debian and Ubuntu: the package python3-venv)."
     say "Creating the virtual environment .venv with $("$system_python" --version)"

@@ -56,12 +56,6 @@ def test_every_secret_and_every_variable_that_it_names_exists() -> None:
     assert set(SECRETS) <= named
 
 
-def test_every_link_leads_somewhere() -> None:
-    """To a page of this folder."""
-    for page in re.findall(r"\]\(([^)]+)\)", PAGE):
-        assert (ROOT / "docs" / page).exists(), page
-
-
 def test_the_matchers_own_service_is_one_that_compose_accepts(tmp_path: Path) -> None:
     """Together with the file that it changes."""
     compose = program()

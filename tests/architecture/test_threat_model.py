@@ -36,9 +36,3 @@ def test_every_kind_of_threat_is_there() -> None:
         "Denial of service",
         "Elevation",
     ]
-
-
-def test_every_link_leads_somewhere() -> None:
-    """To a page of this folder."""
-    for page in re.findall(r"\]\(([^)]+)\)", PAGE):
-        assert (ROOT / "docs" / page).exists(), page
