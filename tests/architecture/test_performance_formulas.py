@@ -14,7 +14,6 @@ from trading.rules.performance import (
     volatility,
 )
 from trading.rules.returns import (
-    DAYS_A_YEAR,
     Figure,
     Unavailable,
     Valuation,
@@ -125,11 +124,3 @@ def test_the_trades_come_to_what_is_told() -> None:
         "average loss": f"{totals.average_loss:,}",
         "profit factor": f"{totals.profit_factor:.6f}",
     }
-
-
-def test_the_page_names_the_limits_of_the_code() -> None:
-    """How many returns and days a figure needs, and how many days a year has."""
-    assert f"at least {RETURNS_NEEDED} returns" in RISK
-    assert f"a year has {TRADING_DAYS_A_YEAR} of them" in RISK
-    assert f"and {DAYS_A_YEAR} in a market around the clock" in RISK
-    assert f"Fewer than {DAYS_A_YEAR} days are never annualised" in RETURNS

@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 from launcher.plan import ROOT
-from trading.gateways.toss import client, market_data
+from trading.gateways.toss import market_data
 from trading.gateways.toss.errors import TossError
 from webapp.problems import status_of
 
@@ -52,15 +52,3 @@ def test_the_problems_are_those_of_the_table() -> None:
         for kind in TossError.__subclasses__()
         if hasattr(kind, "code")
     }
-
-
-def test_the_bounds_are_those_of_the_code() -> None:
-    for told in (
-        f"does so for {market_data.WAIT_S:g} s at most",
-        f"itself after {market_data.TURN_MS // 1_000} s",
-        f"{client.TIMEOUTS.total_s:g} s from the request",
-        f"no more for {market_data.BREAK_S:g} s",
-        f"({client.FORBIDDEN_S} s) or 429 ({client.TOO_MANY_S} s)",
-    ):
-        assert told in " ".join(PAGE.split()), told
-    assert (market_data.FLIGHT_THREADS, market_data.FAILURES_MAX) == (6, 5)
