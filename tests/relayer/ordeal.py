@@ -11,13 +11,21 @@ from structlog.testing import capture_logs
 
 from relayer.backoff import FIRST_CEILING_S
 from sandbox.faults import Faults
-from tests.relayer.harness import HYNIX, SAMSUNG, Toss, ask_for, health, relayer, toss, until
+from tests.relayer.harness import (
+    CALM_BEAT_MS,
+    HYNIX,
+    SAMSUNG,
+    Toss,
+    ask_for,
+    health,
+    relayer,
+    toss,
+    until,
+)
 from trading.market import keys
 from trading.market.tick import Tick
 
 TRADE_PERIOD_S = 0.01
-# Both sides share an event loop and a busy machine: only a test that waits for silence may have beats that are soon missed.
-CALM_BEAT_MS = 2_000
 
 
 class Ordeal:

@@ -40,7 +40,7 @@ from trading.market.subscriptions import Source, publish_subscriptions
 from trading.market.topics import trade_topic
 
 SAMSUNG_TRADES, HYNIX_TRADES = trade_topic(SAMSUNG), trade_topic(HYNIX)
-RECEIPT_TIMEOUT_S = 1.0
+RECEIPT_TIMEOUT_S = 2.0
 # Nothing here is about beats, so none may be missed on a busy machine.
 BEAT_MS = 30_000
 
@@ -80,7 +80,7 @@ class Desk:
 
 @asynccontextmanager
 async def desk(valkey_url: str, **settings: str) -> AsyncIterator[Desk]:
-    """A relayer that is connected, listens, and waits a second for receipts."""
+    """A relayer that is connected, listens, and waits two seconds for receipts."""
     async with toss(heart_beat_ms=BEAT_MS) as stand_in:
         chosen = stand_in.settings(valkey_url, RELAYER_HEARTBEAT_MS=str(BEAT_MS), **settings)
         feed = StompFeed(

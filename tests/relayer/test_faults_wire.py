@@ -58,12 +58,12 @@ def test_any_promise_of_beats_is_kept(
 
     async def relay() -> None:
         async with ordeal(
-            client, valkey_url, quiet=True, heart_beat_ms=heart_beat_ms, beat_ms=500
+            client, valkey_url, quiet=True, heart_beat_ms=heart_beat_ms, beat_ms=1_000
         ) as scene:
             await until(scene.all_served, what="everything is subscribed")
             loop = asyncio.get_running_loop()
-            quiet_until = loop.time() + 1.5
-            await until(lambda: loop.time() > quiet_until, what="a quiet second and a half")
+            quiet_until = loop.time() + 3
+            await until(lambda: loop.time() > quiet_until, what="three quiet seconds")
             assert scene.all_served()
         assert scene.reasons() == []
 
@@ -102,10 +102,10 @@ def test_trades_are_signs_of_life(valkey_url: str, client: "redis.Redis") -> Non
     """Beats fill gaps only: a server that talks owes none."""
 
     async def relay() -> None:
-        async with ordeal(client, valkey_url, beats=False, beat_ms=500) as scene:
+        async with ordeal(client, valkey_url, beats=False, beat_ms=1_000) as scene:
             await until(scene.all_served, what="everything is subscribed")
-            far_on = scene.traded + 200
-            await until(lambda: scene.traded > far_on, what="two seconds of trades")
+            far_on = scene.traded + 400
+            await until(lambda: scene.traded > far_on, what="four seconds of trades")
         assert scene.reasons() == []
 
     asyncio.run(relay())

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from tests.deadlines import DEADLINE_S
-from tests.relayer.harness import SAMSUNG, Toss, toss, until
+from tests.relayer.harness import BEAT_MS, SAMSUNG, Toss, toss, until
 from trading.market.topics import trade_topic
 
 TOPIC = trade_topic(SAMSUNG)
@@ -72,7 +72,7 @@ def test_a_subscription_is_confirmed_and_served_without_a_destination() -> None:
         async with toss() as stand_in, socket_to(stand_in) as socket:
             assert socket.subprotocol == "v12.stomp"
             connected = await connect_as(socket, await fetch_token(stand_in))
-            assert connected == "CONNECTED\nversion:1.2\nheart-beat:200,200\n\n\0"
+            assert connected == "CONNECTED\nversion:1.2\nheart-beat:5000,5000\n\n\0"
             await socket.send(f"SUBSCRIBE\nid:s7\ndestination:{TOPIC}\nreceipt:r7\n\n\0".encode())
             assert await socket.recv() == "RECEIPT\nreceipt-id:r7\n\n\0"
             stand_in.trade(5)
@@ -124,7 +124,7 @@ def test_an_expired_token_is_refused() -> None:
 
 def test_beats_are_one_line_feed_and_a_silent_client_is_left() -> None:
     async def visit() -> None:
-        async with toss() as stand_in, socket_to(stand_in) as socket:
+        async with toss(heart_beat_ms=BEAT_MS) as stand_in, socket_to(stand_in) as socket:
             await connect_as(socket, await fetch_token(stand_in), heart_beat="200,200")
             assert await socket.recv() == "\n"
             heard = [str(message) async for message in socket]

@@ -140,7 +140,7 @@ def test_27_database_down_webhook_503_then_the_retry_succeeds(
     server_uri: str, valkey_url: str
 ) -> None:
     """Somebody holds the payment's row for longer than is waited for it. SQLite has no such limit that is shorter than PortOne's patience."""
-    with payments_stack(server_uri, valkey_url, database_timeout_s=1) as stack:
+    with payments_stack(server_uri, valkey_url, database_timeout_s=3) as stack:
         payer = Payer(stack)
         payer.pay(webhook="hold")
         payments = table_of(Payment)

@@ -103,6 +103,6 @@ def redis_away(
 def counting_api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
     """The API as it is set up by default: requests are counted, and too many refused."""
     with opened(
-        settings_for(migrated_sqlite, valkey_url, rate_limits=True, request_count_timeout_ms=500)
+        settings_for(migrated_sqlite, valkey_url, rate_limits=True, request_count_timeout_ms=2_000)
     ) as books:
         yield api_on(books)

@@ -198,7 +198,7 @@ def test_a_frozen_database_is_waited_for_once(
         core = trading_core.build(books.settings, database_timeout_s=1, clock=books.clock)
         try:
             api = api_on(Books(core, books.clock))
-            person = api.person()
+            person = api_on(books).person()
             books.tick(70_000)
             with frozen(database_server):
                 for headers in ({}, {"Idempotency-Key": "key"}):

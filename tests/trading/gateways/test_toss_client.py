@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from launcher.ports import free_port
+from tests.deadlines import DEADLINE_S
 from tests.fixtures.toss import (
     CANDLE,
     CANDLES,
@@ -47,6 +48,7 @@ from trading.gateways.toss.errors import (
 from trading.rules.candles import CandleInterval
 
 HASTY = Timeouts(connect_s=1.0, read_s=1.0, total_s=1.0)
+PATIENT = Timeouts(connect_s=DEADLINE_S, read_s=DEADLINE_S, total_s=DEADLINE_S)
 
 CALLS: dict[str, Callable[[TossClient], object]] = {
     "details": lambda client: client.price_details(CODE),
@@ -60,7 +62,7 @@ CALLS: dict[str, Callable[[TossClient], object]] = {
 
 
 @contextmanager
-def asked(reply: Reply, timeouts: Timeouts = HASTY) -> Iterator[tuple[TossClient, Server]]:
+def asked(reply: Reply, timeouts: Timeouts = PATIENT) -> Iterator[tuple[TossClient, Server]]:
     with serving(reply) as server:
         yield TossClient(info_url=server.url, cert_url=server.url, timeouts=timeouts), server
 
@@ -210,7 +212,8 @@ def test_a_stock_that_toss_leaves_out_is_none_of_its_own() -> None:
 )
 def test_every_other_answer_is_an_error_in_time(given: Answer, error: type[TossError]) -> None:
     """Of the kind that it is, within the bound however slowly it comes, and with a redirect never followed."""
-    with asked(lambda _: given) as (client, server):
+    timeouts = HASTY if error is TossTooSlow else PATIENT
+    with asked(lambda _: given, timeouts) as (client, server):
         with pytest.raises(error):
             client.price_details(CODE)
         assert len(server.requests) == 1

@@ -153,7 +153,7 @@ def test_an_answer_that_was_only_kept_is_found(client: Redis, played_relayer: An
         lambda redis, command_id: redis.set(keys.command_result(command_id), ANSWER.to_json())
     )
 
-    assert ask(client, timeout_s=1) == ANSWER
+    assert ask(client, timeout_s=3) == ANSWER
 
 
 @pytest.mark.parametrize(
