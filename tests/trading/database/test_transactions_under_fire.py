@@ -1,11 +1,12 @@
 """The transaction runner against a real server that deadlocks, times out, and loses connections at the worst moments."""
 
+import gc
 import threading
 from collections.abc import Callable
 
 import pytest
 from pymysql.err import OperationalError
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -235,3 +236,26 @@ def test_an_outcome_that_nobody_can_tell_is_never_called_unchanged(
             )
         database.close()
     assert counter.value(server_books.core.database) == (1 if cut is Cut.AFTER else 0)
+
+
+def test_interrupted_rollback_leaves_no_open_transaction_in_the_pool(server_books: Books) -> None:
+    """A task's time limit is raised between any two steps, also just before a ROLLBACK is sent."""
+    counter = Counter(server_books)
+    uri = server_books.core.database.engine.url.render_as_string(hide_password=False)
+    only = Database(uri, pool_size=1)
+
+    def interrupt(_connection: Connection) -> None:
+        raise KeyboardInterrupt
+
+    def step_and_fail(session: Session) -> None:
+        counter.step(session)
+        raise ValueError
+
+    event.listen(only.engine, "rollback", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        only.transaction(step_and_fail)
+    event.remove(only.engine, "rollback", interrupt)
+    gc.collect()
+
+    assert counter.value(only) == 0
+    only.close()
