@@ -1,87 +1,130 @@
 #!/usr/bin/env bash
-# Set up everything the tests need and run every check, in the order of how fast each one tells something.
-#
-#   ./run_tests.sh                        format, lint, types, floors, all tests
-#   ./run_tests.sh --full                 the same with the tests that are marked `full`, as in CI
-#   ./run_tests.sh tests/relayer -k ping  only pytest, with these arguments
-#
-# MariaDB, Chromium, libfaketime and promtool are installed from the system's packages when they are
-# missing and this user may install; MySQL is unpacked into a cache folder (scripts/unpack-mysql).
-# Without them their tests are skipped, or fail where CI is set.
+# Set up everything the tests need and run every check; `./run_tests.sh --help` says how.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 # shellcheck source=launcher/venv.sh
 source "$root/launcher/venv.sh"
 
-# ensure_installed NAME PROGRAM PACKAGE...: packages of the system, when the program is missing and this user may install.
-ensure_installed() {
-    local name=$1 program=$2 as_root=()
-    shift 2
-    if PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec command -v "$program" >/dev/null 2>&1; then
+usage() {
+    cat <<'HELP'
+./run_tests.sh           format, lint, types, import contracts and all areas of the tests (6 minutes)
+./run_tests.sh --fast    the same without any server or process, for the inner loop (1 minute)
+./run_tests.sh --full    also what is marked `full`, MySQL for every test of a database, and all
+                         examples of properties, as in CI (20 minutes)
+./run_tests.sh ARGUMENT...  only pytest with these arguments, e.g. tests/relayer -k ping
+./run_tests.sh --help    this text
+
+The times are those of two idle cores. The Python packages go to .venv. Where this user is root or
+may use sudo without a password, missing programs are installed from the system's packages, and MySQL
+is unpacked into a cache folder (scripts/unpack-mysql). Without them their tests are skipped, and fail
+where CI is set.
+HELP
+}
+
+# require NAME PROGRAM PACKAGE...: note the system's packages of a program that is missing.
+missing=() packages=()
+require() {
+    local name=$1 program=$2
+    if ! PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec command -v "$program" >/dev/null 2>&1; then
+        missing+=("$name")
+        packages+=("${@:3}")
+    fi
+}
+
+# Install the noted packages, after saying which.
+install_missing() {
+    local as_root=()
+    if ((${#missing[@]} == 0)); then
         return
     fi
     if [[ $(id -u) != 0 ]]; then
         as_root=(sudo -n)
     fi
     if ! command -v apt-get >/dev/null 2>&1 || ! "${as_root[@]}" true >/dev/null 2>&1; then
-        say "$name is not installed and cannot be installed from here"
+        say "WARNING: these are not installed and cannot be installed from here: ${missing[*]}"
         return
     fi
-    say "Installing $name from the system's packages"
+    say "Installing from the system's packages, up to 300 MB: ${packages[*]}"
     as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get --yes -qq -o Dpkg::Use-Pty=0)
     "${as_root[@]}" update >/dev/null || true
-    "${as_root[@]}" install --no-install-recommends "$@" >/dev/null || say "$name could not be installed"
+    "${as_root[@]}" install --no-install-recommends "${packages[@]}" >/dev/null ||
+        say "WARNING: these could not be installed: ${missing[*]}"
 }
 
-# ensure_unpacked NAME PROGRAM PACKAGE PATH: one program of a package that would start a server if it were installed, beside Python's.
-ensure_unpacked() {
+# unpack NAME PROGRAM PACKAGE PATH: put one program beside Python's, of a package that would start a
+# server if it were installed.
+unpack() {
     local name=$1 program=$2 package=$3 path=$4 folder
     if PATH=$PATH:$root/.venv/bin command -v "$program" >/dev/null 2>&1; then
         return
     fi
     if ! command -v apt-get >/dev/null 2>&1 || ! command -v dpkg-deb >/dev/null 2>&1; then
-        say "$name is not installed and cannot be unpacked here"
+        say "WARNING: $name is not installed and cannot be unpacked here"
         return
     fi
-    say "Unpacking $name from the system's packages"
+    say "Unpacking $name from the system's package $package into .venv"
     folder=$(mktemp -d)
-    # Only root may look for what there is now; what was found before is good enough.
+    # Only root may update the list of packages; an older list will do.
     apt-get -qq update >/dev/null 2>&1 || true
-    if (cd -- "$folder" && apt-get -qq download "$package" >/dev/null 2>&1 && dpkg-deb --extract ./*.deb .); then
+    if (cd -- "$folder" && apt-get -qq download "$package" >/dev/null 2>&1 &&
+        dpkg-deb --extract ./*.deb .); then
         install -- "$folder/$path" "$root/.venv/bin/$program"
     else
-        say "$name could not be unpacked"
+        say "WARNING: $name could not be unpacked"
     fi
     rm -rf -- "$folder"
 }
 
+install_servers() {
+    # The servers' programs, without the packages that would start them as services of the system.
+    require MariaDB mariadbd mariadb-server-core mariadb-client-core
+    require "MariaDB's dump program" mariadb-dump mariadb-client
+    require Chromium chromedriver chromium chromium-driver
+    require libfaketime faketime faketime
+    require mmdebstrap mmdebstrap mmdebstrap
+    install_missing
+    unpack promtool promtool prometheus usr/bin/promtool
+    "$root/scripts/unpack-mysql" || say "WARNING: MySQL could not be unpacked"
+}
+
 run() {
-    local started=$SECONDS status=0
+    local started=$SECONDS status=0 result=passed
     printf '\n== %s\n' "$*"
     "$@" || status=$?
-    printf '== %s: %s after %d s\n' "$*" "$([[ $status == 0 ]] && echo passed || echo "FAILED with $status")" "$((SECONDS - started))"
+    [[ $status == 0 ]] || result="FAILED with $status"
+    printf '== %s: %s after %d s\n' "$*" "$result" "$((SECONDS - started))"
     return "$status"
 }
 
+leg=default
+case $# in
+0) ;;
+1) case $1 in
+    --help | -h)
+        usage
+        exit
+        ;;
+    --fast | --full) leg=$1 ;;
+    *) leg=pytest ;;
+    esac ;;
+*) leg=pytest ;;
+esac
+
+case $leg in
+default) say "Running all checks: about 6 minutes on two idle cores, after set-up (--help for others)" ;;
+--fast) say "Running what needs no server: about 1 minute on two idle cores, after set-up" ;;
+--full) say "Running all checks in full: about 20 minutes on two idle cores, after set-up" ;;
+esac
+say "Python packages of requirements-dev.txt go to .venv; the first time takes a few minutes"
 ensure_venv "$root" requirements-dev.txt
-# The server's programs without the package that would start it as a service of the system, where that exists.
-ensure_installed MariaDB mariadbd mariadb-server-core mariadb-client-core
-ensure_installed "MariaDB's dump program" mariadb-dump mariadb-client
-ensure_installed mmdebstrap mmdebstrap mmdebstrap
-"$root/scripts/unpack-mysql" || say "Without MySQL its tests are skipped"
-ensure_installed Chromium chromedriver chromium chromium-driver
-ensure_installed libfaketime faketime faketime
-ensure_unpacked promtool promtool prometheus usr/bin/promtool
+[[ $leg == --fast ]] || install_servers
 cd -- "$root"
 export PATH=$root/.venv/bin:$PATH
-# Where it is set each of some hundred processes would compile the product anew.
+# Where it is set, each of some hundred processes would compile the product again.
 unset PYTHONDONTWRITEBYTECODE
 
-full=()
-if [[ $* == --full ]]; then
-    full=(--full)
-elif (($# > 0)); then
+if [[ $leg == pytest ]]; then
     run pytest "$@"
     exit
 fi
@@ -89,5 +132,11 @@ run ruff format --check .
 run ruff check .
 run mypy
 run lint-imports
-# Four at a time on two cores, as many wait for a server's time to pass; each has servers of its own, and the tests of one file stay together.
-run pytest -n 4 --dist loadfile "${full[@]}"
+# More at a time than there are cores, as some wait for a server's time to pass. Each has servers of
+# its own, and the tests of one file stay together, in the order of tests/conftest.py.
+together=(--dist loadfile --no-loadscope-reorder -rs)
+case $leg in
+default) run pytest -n 5 "${together[@]}" ;;
+--fast) run pytest -n 2 "${together[@]}" --fast ;;
+--full) run pytest -n 5 "${together[@]}" --full ;;
+esac

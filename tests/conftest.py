@@ -1,24 +1,56 @@
 """Fixtures that every room's tests share."""
 
 import gc
+import subprocess
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 import redis
-from hypothesis import settings as hypothesis_settings
 
-from tests import servers
+from tests import properties, servers
 from tests.books import Books, migrate, opened, settings_for
 from tests.faults.table import pytest_terminal_summary
 from tests.servers import DatabaseServer, MariaDB, MySQL, Valkey, require_server
 
 __all__ = ["pytest_terminal_summary"]
 
-# What a property proves does not depend on how busy the machine is.
-hypothesis_settings.register_profile("unhurried", deadline=None)
-hypothesis_settings.load_profile("unhurried")
+# Folders and files whose tests take longest come first, so that no worker ends alone with one.
+_SLOWEST_FIRST = (
+    "tests/faults/",
+    "tests/system/",
+    "tests/launcher/",
+    "tests/test_benchmarks.py",
+    "tests/workers/",
+    "tests/trading/services/test_any",
+    "tests/trading/services/payments/test_any",
+    "tests/webapp/test_any",
+    "tests/relayer/",
+    "tests/scenarios/",
+    "tests/trading/services/",
+    "tests/webapp/",
+    "tests/trading/database/",
+    "tests/trading/queries/",
+)
+# A test that uses one of these fixtures, or whose module imports what starts servers or processes,
+# is left out by `pytest --fast`.
+_SERVER_FIXTURES = {
+    "database_kind",
+    "database_uri",
+    "mariadb_server",
+    "migrated_sqlite",
+    "server_kind",
+    "valkey_server",
+}
+_DATABASES = {"sqlite", "mariadb", "mysql"}
+_STARTERS = {
+    id(starter)
+    for starter in (
+        subprocess,
+        *(getattr(servers, name) for name in servers.__all__ if name != "wait_until"),
+    )
+}
 
 _database_numbers = count(1)
 
@@ -26,22 +58,49 @@ _database_numbers = count(1)
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("stocking")
     group.addoption(
-        "--full", action="store_true", help="also run the tests and parameters marked `full`"
+        "--full",
+        action="store_true",
+        help="also run what is marked `full`, all examples of properties, and no forked processes",
+    )
+    group.addoption(
+        "--fast", action="store_true", help="run only tests that need no server and no process"
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    servers.uses_fork_server = not config.getoption("full")
+    full = config.getoption("full")
+    servers.uses_fork_server = not full
+    if config.getoption("--hypothesis-profile") is None:
+        properties.settings.load_profile("full" if full else "quick")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what is marked `full`, unless the option asks for it."""
-    if config.getoption("full"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("full")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("full")]
+    """Deselect what the options leave out, and sort what is left by cost, the dearest first."""
+    chosen = [
+        item
+        for item in items
+        if (config.getoption("full") or not item.get_closest_marker("full"))
+        and not (config.getoption("fast") and _needs_server(item))
+    ]
+    if len(chosen) < len(items):
+        config.hook.pytest_deselected(items=list(set(items) - set(chosen)))
+    items[:] = sorted(chosen, key=_rank)
+
+
+def _needs_server(item: pytest.Item) -> bool:
+    assert isinstance(item, pytest.Function)
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return bool(
+        _SERVER_FIXTURES & set(item.fixturenames)
+        or any(isinstance(value, str) and value in _DATABASES for value in parameters)
+        or _STARTERS & {id(value) for value in vars(item.module).values()}
+    )
+
+
+def _rank(item: pytest.Item) -> int:
+    places = (place for place, start in enumerate(_SLOWEST_FIRST) if item.nodeid.startswith(start))
+    return next(places, len(_SLOWEST_FIRST))
 
 
 def pytest_collection_finish() -> None:

@@ -4,11 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from hypothesis import settings
-
-# What a property proves does not depend on how busy the machine is.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.books import opened, settings_for
+from tests.properties import examples
 from tests.webapp.client import Api, Person, api_on, data_of
 from webapp.problems import MIMETYPE
 
@@ -46,7 +47,7 @@ TAKES_NOTHING = {
     "GET /api/v1/market/clock",
     "POST /api/v1/payments/portone/webhook",
 }
-EXAMPLES = 6
+EXAMPLES = examples(6)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from tests.books import SAMSUNG, Books, opened, settings_for
+from tests.properties import examples
 from tests.webapp.client import Api, Person, api_on, problem_form
 from trading.database.tables import Base
 
@@ -329,7 +330,9 @@ def test_keys_that_are_none(target: tuple[Api, Person], key: str) -> None:
     )
 )
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_no_order_body_is_a_server_error(target: tuple[Api, Person], body: dict[str, Any]) -> None:
     """Any JSON in any place is accepted or refused, and what is refused has the form of a problem."""
@@ -352,7 +355,9 @@ def test_no_order_body_is_a_server_error(target: tuple[Api, Person], body: dict[
     )
 )
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_no_preview_and_no_amendment_is_a_server_error(
     target: tuple[Api, Person], body: dict[str, Any]
@@ -372,7 +377,9 @@ def test_no_preview_and_no_amendment_is_a_server_error(
     path=st.sampled_from(["/users", "/users/login", "/users/refresh", "/balance/withdraw"]),
 )
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_no_bytes_are_a_server_error(target: tuple[Api, Person], path: str, data: bytes) -> None:
     """Random bytes that call themselves JSON are refused."""

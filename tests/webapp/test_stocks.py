@@ -13,6 +13,7 @@ from sqlalchemy import insert, update
 
 from tests.books import HYNIX, SAMSUNG, opened, settings_for
 from tests.fixtures.toss import DETAILS, result_of
+from tests.properties import examples
 from tests.servers import Valkey
 from tests.statements import statements_counted
 from tests.trading.gateways.http_server import Answer, Ending, Request, Server, answer, serving
@@ -407,7 +408,7 @@ def test_no_more_trades_than_toss_was_asked_for(api: Api, me: Person) -> None:
         problem_of(api.get(f"/stocks/{SAMSUNG}/trades?count={count}", me), "validation-failed")
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(80), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_toss_tells_is_never_our_fault(
     api: Api, me: Person, toss: Server, data: st.DataObject

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.books import HYNIX, SAMSUNG, opened, settings_for
+from tests.properties import examples
 from tests.trading.steps import everything
 from tests.webapp.client import Api, Person, api_on, data_of, problem_form
 from tests.webapp.test_hostile_input import BODIES, JSON, NO_NUMBERS, anything
@@ -168,7 +169,7 @@ def test_paths_that_lead_nowhere(target: Target, path: str) -> None:
 
 
 @given(body=st.dictionaries(st.sampled_from(MEMBERS), anything, max_size=6))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_body_is_a_server_error(target: Target, body: dict[str, Any]) -> None:
     """Any JSON in any place is taken or refused, and what is refused has the form of a problem."""
     routes = (

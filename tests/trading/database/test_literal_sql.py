@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.architecture.source import python_files, tree
 from tests.books import SAMSUNG, Books
+from tests.properties import examples
 from tests.statements import statements_counted
 from tests.trading.steps import do, events, rows
 from trading.database import account_events
@@ -125,7 +126,7 @@ anything = st.recursive(
         max_size=4,
     )
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_an_events_data_comes_back_as_it_was(books: Books, data: dict[str, Any]) -> None:
     """It stands in the statement as hexadecimal digits, so no quotation mark and no backslash of it means anything."""
     user = books.user()

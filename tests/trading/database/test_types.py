@@ -10,12 +10,15 @@ from sqlalchemy.exc import StatementError
 from sqlalchemy.orm import Session
 
 from tests.books import Books
+from tests.properties import examples
 from trading.database.ids import new_id
 from trading.database.tables import User, table_of
 
 USERS = table_of(User)
 ON_ONE_DATABASE = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(25),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from launcher.ports import free_port
 from tests.fixtures.portone import payment
+from tests.properties import examples
 from tests.servers import wait_until
 from tests.trading.gateways.http_server import Answer, Ending, answer, serving
 from tests.trading.gateways.test_portone_client import ID, REFUND, SECRET, STORE, asked
@@ -247,7 +248,7 @@ def test_a_cookie_is_not_kept() -> None:
     assert all("cookie" not in request.headers for request in server.requests)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.binary(max_size=200)
     | st.builds(

@@ -25,6 +25,7 @@ from tests.fixtures.toss import (
     TICK,
     result_of,
 )
+from tests.properties import examples
 from tests.trading.gateways.http_server import Answer, Ending, Reply, Server, answer, serving
 from trading.gateways.http import Timeouts
 from trading.gateways.toss import answers
@@ -291,7 +292,7 @@ def test_nothing_that_is_told_breaks_a_reader(
         assert read(result) is not None
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=100))
 def test_no_octets_cause_any_other_error(octets: bytes) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"

@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from tests.properties import examples
 from trading.market import keys
 from trading.market.account_events import AccountEvent, EventKind
 from trading.market.push_feed import (
@@ -406,7 +407,7 @@ class AnyOutage(RuleBasedStateMachine):
 
 
 TestAnyOutage = AnyOutage.TestCase
-TestAnyOutage.settings = settings(deadline=None, max_examples=200)
+TestAnyOutage.settings = settings(deadline=None, max_examples=examples(200))
 
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "٣", " 1", "1" * 16, "true", [], True, 1.0, {}])

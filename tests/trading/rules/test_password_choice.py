@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.properties import examples
 from tests.trading.threads import run_together
 from trading.rules.hangul import latin_keys
 from trading.rules.password_choice import PasswordFault, password_fault
@@ -89,7 +90,7 @@ def test_bounds_are_of_characters_and_of_octets() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_any_text_is_judged_as_its_normal_form_is(text: str) -> None:
     """However a keyboard composes the same characters, the answer is the same; and normalising twice is normalising once."""
     found = fault(text)

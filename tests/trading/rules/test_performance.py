@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.properties import examples
 from trading.rules.performance import (
     RETURNS_NEEDED,
     Comparison,
@@ -225,7 +226,7 @@ def test_a_year_has_every_figure() -> None:
     assert found.comparison.excess_return == pytest.approx(0, abs=Decimal("0.01"))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.lists(
         st.tuples(

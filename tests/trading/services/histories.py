@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from tests.books import HYNIX, SAMSUNG, Books, opened
+from tests.properties import examples
 from tests.trading.steps import sweep
 from trading.queue import Wakeup
 from trading.rules.errors import DomainError
@@ -84,12 +85,12 @@ class History(RuleBasedStateMachine):
         raise AssertionError(f"The sweep still finds work after {ROUNDS_TO_QUIET} rounds.")
 
 
-def check(machine: type[History], *, examples: int, steps: int) -> None:
-    """Run so many histories of at most so many steps each."""
+def check(machine: type[History], *, histories: int, steps: int) -> None:
+    """Run so many histories, or a quarter of them, of at most so many steps each."""
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=examples,
+            max_examples=examples(histories),
             stateful_step_count=steps,
             deadline=None,
             suppress_health_check=list(HealthCheck),

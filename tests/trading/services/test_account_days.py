@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, update
 
 from tests.books import HYNIX, SAMSUNG, Books
+from tests.properties import examples
 from tests.statements import statements_counted
 from tests.trading.days import close, days_of, record, replayed
 from tests.trading.steps import bought, deposit, withdraw
@@ -206,7 +207,9 @@ MARKETS = st.sampled_from((AlwaysOpen(), KrxHours({}), KrxHours(CORRECTED)))
 
 @pytest.mark.timeout(300)
 @given(actions=ACTIONS, hours=MARKETS)
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(
+    max_examples=examples(15), deadline=None, suppress_health_check=list(HealthCheck), database=None
+)
 def test_any_history_is_what_its_ledger_replayed_says(
     books: Books, actions: list[tuple[str, int, str, int]], hours: KrxHours
 ) -> None:

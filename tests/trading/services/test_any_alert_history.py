@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.books import HYNIX, SAMSUNG, Books, opened, settings_for
+from tests.properties import examples
 from tests.servers import Valkey
 from tests.trading.steps import events
 from tests.trading.watching import alerts_of, change, check_alerts, unwatch, watch
@@ -153,7 +154,7 @@ def module_books(request: pytest.FixtureRequest, valkey_server: Valkey) -> Itera
 
 @given(steps=STEPS)
 @settings(
-    max_examples=40,
+    max_examples=examples(40),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_alerts_fire_by_their_definition(

@@ -46,7 +46,7 @@ def test_any_history_of_orders(usual: dict[str, Any], profile: str, hours: str) 
     """Users, markets, matchers, workers and operators in any order: the audit is clean after each step, and in the end all is done."""
     check(
         history(settings_for(**usual, fill_profile=profile, market_hours=hours)),
-        examples=8,
+        histories=8,
         steps=50,
     )
 
@@ -54,4 +54,4 @@ def test_any_history_of_orders(usual: dict[str, Any], profile: str, hours: str) 
 @pytest.mark.timeout(300)
 def test_any_history_under_settings_that_change(usual: dict[str, Any]) -> None:
     """Another fill profile and another commission while orders wait: the won are right all the same."""
-    check(history(settings_for(**usual), *CHANGES), examples=8, steps=50)
+    check(history(settings_for(**usual), *CHANGES), histories=8, steps=50)

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tests.books import HYNIX, SAMSUNG, Books, empty
+from tests.properties import examples
 from tests.statements import statements_counted
 from tests.trading.steps import rows
 from tests.trading.threads import run_together
@@ -343,7 +344,7 @@ histories = st.lists(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories)
 def test_any_history_makes_the_candles_of_the_definition(
     books: Books, history: Sequence[Any]

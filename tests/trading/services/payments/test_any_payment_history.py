@@ -17,11 +17,12 @@ from hypothesis.stateful import (
 
 from tests.deadlines import DEADLINE_S
 from tests.payments_stack import PaymentsStack
+from tests.properties import examples
 from tests.trading.steps import rows
 from tests.webapp.client import Person
 from trading.queue import Task, Wakeup
 
-EXAMPLES = 8
+EXAMPLES = examples(8)
 AMOUNT = 10_000
 WHO = st.integers(0, 1)
 WHICH = st.integers(0, 20)
