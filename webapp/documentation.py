@@ -15,7 +15,6 @@ from webapp import swagger_ui
 from webapp.bodies import Arguments, check_body
 from webapp.core import PREFIX
 from webapp.documented_limits import add_limits, documented_path
-from webapp.examples import add_examples
 from webapp.schemas import Problem
 
 
@@ -61,7 +60,7 @@ class ProblemApi(Api):
         self._undocumented.append(blueprint)
 
     def _openapi_json(self) -> Response:
-        """The document with its limits and examples; the same every time."""
+        """Answer the document with its limits, which is the same every time."""
         with self._writing:
             if self._document is None:
                 document = self.spec.to_dict()
@@ -69,7 +68,6 @@ class ProblemApi(Api):
                     documented_path(rule.rule): rule.rule for rule in self._app.url_map.iter_rules()
                 }
                 add_limits(document, rules)
-                add_examples(document)
                 self._document = self._app.json.dumps(document)
         return Response(self._document, mimetype="application/json")
 

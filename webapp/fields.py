@@ -55,10 +55,11 @@ class Password(fields.String):
     Whether it may be chosen depends on the account: see ``webapp.password_choice``.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, example: str, **kwargs: Any) -> None:
         super().__init__(
             load_only=True,
             metadata={
+                "example": example,
                 "minLength": LENGTH_ALWAYS_ASKED,
                 "maxLength": LENGTH_MAX,
                 "description": "at least 10 characters unless the operator says otherwise; none that is often chosen or resembles the account",

@@ -17,15 +17,18 @@ class Problem(Schema):
     class Meta:
         unknown = INCLUDE
 
-    type = fields.String(required=True)
-    title = fields.String(required=True)
-    status = fields.Integer(required=True)
-    detail = fields.String(required=True)
-    instance = fields.String(required=True)
-    code = fields.String(required=True)
-    request_id = fields.String()
+    type = fields.String(required=True, metadata={"example": "/docs/problems#insufficient-cash"})
+    title = fields.String(required=True, metadata={"example": "주문 가능 금액 부족"})
+    status = fields.Integer(required=True, metadata={"example": 409})
+    detail = fields.String(required=True, metadata={"example": "사용할 수 있는 현금이 부족합니다."})
+    instance = fields.String(required=True, metadata={"example": "/api/v1/trading/orders"})
+    code = fields.String(required=True, metadata={"example": "insufficient-cash"})
+    request_id = fields.String(metadata={"example": "01a20503427f77fabab6c93973e5cbb0"})
     errors = fields.Dict(
-        metadata={"description": "validation-failed: what is wrong, by place and field"}
+        metadata={
+            "description": "validation-failed: what is wrong, by place and field",
+            "example": {"json": {"quantity": ["1 이상이어야 합니다."]}},
+        }
     )
 
 
@@ -33,7 +36,7 @@ class Done(Schema):
     """An answer that carries nothing but its message."""
 
     success = fields.Boolean(required=True)
-    message = fields.String(required=True)
+    message = fields.String(required=True, metadata={"example": "조회했습니다."})
     data = fields.Raw(allow_none=True)
 
 
@@ -53,7 +56,7 @@ def page(item: type[Schema]) -> type[Schema]:
     shape = Schema.from_dict(
         {
             "items": fields.List(fields.Nested(item), required=True),
-            "next_cursor": fields.String(allow_none=True),
+            "next_cursor": fields.String(allow_none=True, metadata={"example": "41"}),
         },
         name=f"{item.__name__}Page",
     )
@@ -64,7 +67,7 @@ def _named(name: str, data: fields.Field[Any]) -> type[Schema]:
     return Schema.from_dict(
         {
             "success": fields.Boolean(required=True),
-            "message": fields.String(required=True),
+            "message": fields.String(required=True, metadata={"example": "조회했습니다."}),
             "data": data,
         },
         name=name,

@@ -19,7 +19,8 @@ blueprint = make_blueprint("Account events", "계좌 이벤트")
 
 class AccountEvent(Schema):
     id = fields.Integer(
-        required=True, metadata={"description": "counts an account's events from 1 without a gap"}
+        required=True,
+        metadata={"description": "counts an account's events from 1 without a gap", "example": 7},
     )
     kind = fields.String(
         required=True,
@@ -30,7 +31,15 @@ class AccountEvent(Schema):
     )
     occurred_at = fields.AwareDateTime(required=True)
     data = fields.Dict(
-        required=True, metadata={"description": "members of what it tells of, by its names"}
+        required=True,
+        metadata={
+            "description": "members of what it tells of, by its names",
+            "example": {
+                "transaction_id": "01a20503-4c02-7c33-9a6e-0d9b6b2f7e55",
+                "amount": 700_000,
+                "cash_balance": 9_299_895,
+            },
+        },
     )
 
 
@@ -38,10 +47,14 @@ class AccountEvents(Schema):
     items = fields.List(fields.Nested(AccountEvent), required=True)
     next_cursor = fields.String(
         allow_none=True,
-        metadata={"description": "the next page's after; null when nothing is left"},
+        metadata={
+            "description": "the next page's after; null when nothing is left",
+            "example": "41",
+        },
     )
     last_event_id = fields.Integer(
-        required=True, metadata={"description": "the account's newest event, 0 before the first"}
+        required=True,
+        metadata={"description": "the account's newest event, 0 before the first", "example": 7},
     )
 
 

@@ -27,41 +27,48 @@ blueprint = make_blueprint("Accounts", "가입, 로그인, 내 정보")
 
 
 class Registration(Schema):
-    email = EmailAddress(required=True)
-    password = Password(required=True)
-    name = Line(high=50, required=True)
+    email = EmailAddress(required=True, metadata={"example": "me@example.com"})
+    password = Password(required=True, example="correct horse")
+    name = Line(high=50, required=True, metadata={"example": "나투자"})
 
 
 class Login(Schema):
-    email = fields.String(required=True)
-    password = fields.String(required=True, load_only=True)
+    email = fields.String(required=True, metadata={"example": "me@example.com"})
+    password = fields.String(required=True, load_only=True, metadata={"example": "correct horse"})
 
 
 class User(Schema):
     id = fields.UUID(required=True)
-    email = fields.String(required=True)
-    name = fields.String(required=True)
-    role = fields.String(required=True)
+    email = fields.String(required=True, metadata={"example": "me@example.com"})
+    name = fields.String(required=True, metadata={"example": "나투자"})
+    role = fields.String(required=True, metadata={"example": "USER"})
     created_at = fields.AwareDateTime(required=True)
 
 
 class Tokens(Schema):
-    access_token = fields.String(required=True)
-    refresh_token = fields.String(required=True)
-    token_type = fields.String(required=True)
+    access_token = fields.String(
+        required=True, metadata={"example": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIwMWEyMDRmMCJ9.3q2-7w"}
+    )
+    refresh_token = fields.String(
+        required=True, metadata={"example": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIwMWEyMDRmMCJ9.3q2-7w"}
+    )
+    token_type = fields.String(required=True, metadata={"example": "Bearer"})
     expires_in = fields.Integer(
-        required=True, metadata={"description": "seconds until the access token expires"}
+        required=True,
+        metadata={"description": "seconds until the access token expires", "example": 900},
     )
     user = fields.Nested(User, required=True)
 
 
 class Profile(Schema):
-    name = Line(high=50, required=True)
+    name = Line(high=50, required=True, metadata={"example": "나투자"})
 
 
 class PasswordChange(Schema):
-    current_password = fields.String(required=True, load_only=True)
-    new_password = Password(required=True)
+    current_password = fields.String(
+        required=True, load_only=True, metadata={"example": "correct horse"}
+    )
+    new_password = Password(required=True, example="battery staple")
 
 
 @blueprint.route("/users")

@@ -20,22 +20,27 @@ class AdminAction(Schema):
     """Who did what to what, and what came of it. ``user_id`` is an administrator's, ``operator`` who gave a command on the machine itself."""
 
     id = fields.UUID(required=True)
-    action = fields.String(required=True)
+    action = fields.String(required=True, metadata={"example": "trading.halt"})
     user_id = fields.UUID(required=True, allow_none=True)
     operator = fields.String(required=True, allow_none=True)
-    target = fields.String(required=True, allow_none=True)
-    details = fields.Dict(required=True)
-    request_id = fields.String(required=True, allow_none=True)
-    address = fields.String(required=True, allow_none=True)
+    target = fields.String(
+        required=True, allow_none=True, metadata={"example": "01a20503-5d10-7e2f-b1c4-5a7d0e9f3b66"}
+    )
+    details = fields.Dict(required=True, metadata={"example": {"reason": "점검"}})
+    request_id = fields.String(
+        required=True, allow_none=True, metadata={"example": "01a20503427f77fabab6c93973e5cbb0"}
+    )
+    address = fields.String(required=True, allow_none=True, metadata={"example": "203.0.113.7"})
     began_at = fields.AwareDateTime(required=True)
     outcome = fields.String(
         required=True,
         allow_none=True,
         metadata={
-            "description": "null while it is under way, or where what came of it could not be put down"
+            "description": "null while it runs, and where its outcome could not be recorded",
+            "example": "halted",
         },
     )
-    outcome_details = fields.Dict(required=True)
+    outcome_details = fields.Dict(required=True, metadata={"example": {}})
     ended_at = fields.AwareDateTime(required=True, allow_none=True)
 
 

@@ -131,7 +131,7 @@ class Statistics(Schema):
         Trade, allow_none=True, metadata={"description": "null without a trade"}
     )
     items = fields.List(fields.Nested(SpanStatistics), required=True)
-    next_cursor = fields.String(allow_none=True)
+    next_cursor = fields.String(allow_none=True, metadata={"example": "41"})
 
 
 class RealizedProfitTotals(Schema):
@@ -171,7 +171,7 @@ class RealizedProfits(Schema):
     group_by = fields.String(required=True, metadata=one_of(Grouping))
     totals = fields.Nested(RealizedProfitTotals, required=True)
     items = fields.List(fields.Nested(RealizedProfitOfGroup), required=True)
-    next_cursor = fields.String(allow_none=True)
+    next_cursor = fields.String(allow_none=True, metadata={"example": "41"})
 
 
 class Drawdown(Schema):

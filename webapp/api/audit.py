@@ -36,9 +36,11 @@ class AuditBreach(Schema):
     """An invariant that did not hold for an account when it was last audited. ``sample`` shows some of the rows at fault."""
 
     user_id = fields.UUID(required=True)
-    check = fields.String(required=True)
+    check = fields.String(
+        required=True, metadata={"example": "1a cash_balance = sum of the account's Transactions"}
+    )
     sample = fields.List(fields.String(), required=True)
-    times = fields.Integer(required=True)
+    times = fields.Integer(required=True, metadata={"example": 1})
     found_at = fields.AwareDateTime(required=True)
     seen_at = fields.AwareDateTime(required=True)
 
@@ -48,8 +50,8 @@ class AccountHalt(Schema):
 
     id = fields.UUID(required=True)
     user_id = fields.UUID(required=True)
-    cause = fields.String(required=True)
-    reason = fields.String(required=True, allow_none=True)
+    cause = fields.String(required=True, metadata={"example": "audit-breach"})
+    reason = fields.String(required=True, allow_none=True, metadata={"example": "1a, 7"})
     halted_at = fields.AwareDateTime(required=True)
     resumed_at = fields.AwareDateTime(required=True, allow_none=True)
 
@@ -59,17 +61,17 @@ class AuditState(Schema):
     which began at ``night``. Of breaches and halted accounts at most 100 are shown, the newest first."""
 
     looked_at = fields.AwareDateTime(required=True, allow_none=True)
-    accounts = fields.Integer(required=True)
-    duration_ms = fields.Integer(required=True)
-    accounts_total = fields.Integer(required=True)
-    changed = fields.Integer(required=True)
+    accounts = fields.Integer(required=True, metadata={"example": 12})
+    duration_ms = fields.Integer(required=True, metadata={"example": 41})
+    accounts_total = fields.Integer(required=True, metadata={"example": 10_000})
+    changed = fields.Integer(required=True, metadata={"example": 0})
     night = fields.AwareDateTime(required=True)
-    unaudited = fields.Integer(required=True)
+    unaudited = fields.Integer(required=True, metadata={"example": 0})
     oldest_audited_at = fields.AwareDateTime(required=True, allow_none=True)
     breaches = fields.List(fields.Nested(AuditBreach), required=True)
-    breaches_total = fields.Integer(required=True)
+    breaches_total = fields.Integer(required=True, metadata={"example": 1})
     halted = fields.List(fields.Nested(AccountHalt), required=True)
-    halted_total = fields.Integer(required=True)
+    halted_total = fields.Integer(required=True, metadata={"example": 1})
 
 
 class AccountHaltRequest(Schema):
@@ -90,7 +92,7 @@ class AccountResumeAnswer(Schema):
     """The halt that was lifted; null where the account was not halted."""
 
     success = fields.Boolean(required=True)
-    message = fields.String(required=True)
+    message = fields.String(required=True, metadata={"example": "조회했습니다."})
     data = fields.Nested(AccountHalt, allow_none=True)
 
 

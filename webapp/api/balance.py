@@ -27,22 +27,23 @@ blueprint = make_blueprint("Balance", "예수금")
 class Balance(Schema):
     """Won. What depends on prices is null while a held stock has none; unpriced_holdings says how many."""
 
-    cash_balance = fields.Integer(required=True)
-    available_cash = fields.Integer(required=True)
-    reserved_cash = fields.Integer(required=True)
+    cash_balance = fields.Integer(required=True, metadata={"example": 9_299_895})
+    available_cash = fields.Integer(required=True, metadata={"example": 9_299_895})
+    reserved_cash = fields.Integer(required=True, metadata={"example": 0})
     debt = fields.Integer(
         required=True,
         metadata={
-            "description": "missing after a payment was taken back that was spent; nothing goes out before it is paid"
+            "description": "owed after spent money was refunded; no withdrawal before it is paid",
+            "example": 0,
         },
     )
     invested_amount = fields.Integer(
-        required=True, metadata={"description": "cost of the shares held"}
+        required=True, metadata={"description": "cost of the shares held", "example": 700_000}
     )
-    holdings_value = fields.Integer(required=True)
-    total_assets = fields.Integer(allow_none=True)
-    unpriced_holdings = fields.Integer(required=True)
-    stale_holdings = fields.Integer(required=True)
+    holdings_value = fields.Integer(required=True, metadata={"example": 705_000})
+    total_assets = fields.Integer(allow_none=True, metadata={"example": 10_004_895})
+    unpriced_holdings = fields.Integer(required=True, metadata={"example": 0})
+    stale_holdings = fields.Integer(required=True, metadata={"example": 0})
 
 
 class Amount(Schema):
@@ -70,7 +71,7 @@ class Movement(Transaction):
 
 class Movements(Schema):
     items = fields.List(fields.Nested(Movement), required=True)
-    next_cursor = fields.String(allow_none=True)
+    next_cursor = fields.String(allow_none=True, metadata={"example": "41"})
     is_unbroken = fields.Boolean(
         required=True,
         metadata={

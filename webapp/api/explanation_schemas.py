@@ -12,15 +12,17 @@ from webapp.api.order_schemas import one_of
 class EvidenceTick(Schema):
     """The trade on the market that a fill rests on."""
 
-    price = fields.Integer(required=True, attribute="tick_price")
+    price = fields.Integer(required=True, attribute="tick_price", metadata={"example": 70_000})
     traded_at = fields.AwareDateTime(required=True, attribute="tick_traded_at")
     position = fields.String(
         required=True,
         attribute="tick_position",
-        metadata={"description": "its place in the tick stream"},
+        metadata={"description": "its place in the tick stream", "example": "1795136400000-7"},
     )
     age_ms = fields.Integer(
-        required=True, attribute="tick_age_ms", metadata={"description": "at the fill"}
+        required=True,
+        attribute="tick_age_ms",
+        metadata={"description": "at the fill", "example": 180},
     )
 
 
@@ -28,27 +30,32 @@ class FillReason(Schema):
     """The rule that gave a fill its price, and what it says."""
 
     code = fields.String(required=True, metadata=one_of(FillRule))
-    message = fields.String(required=True)
+    message = fields.String(required=True, metadata={"example": "조회했습니다."})
 
 
 class FillCharge(Schema):
     """A part of a fill's costs, in won, and the rate that was applied to its amount."""
 
     name = fields.String(required=True, metadata=one_of(ChargeName))
-    label = fields.String(required=True)
+    label = fields.String(required=True, metadata={"example": "위탁 수수료"})
     rate_ppm = fields.Integer(
-        allow_none=True, metadata={"description": "null where it is not known any more"}
+        allow_none=True,
+        metadata={"description": "null where it is not known any more", "example": 150},
     )
-    amount = fields.Integer(required=True)
+    amount = fields.Integer(required=True, metadata={"example": 105})
 
 
 class ExplainedFill(Schema):
     """One fill: its evidence, its rule, its costs, and its times after the order's acceptance in ms."""
 
     execution_id = fields.UUID(required=True, attribute="execution.id")
-    price = fields.Integer(required=True, attribute="execution.price")
-    quantity = fields.Integer(required=True, attribute="execution.quantity")
-    amount = fields.Integer(required=True, attribute="execution.amount")
+    price = fields.Integer(required=True, attribute="execution.price", metadata={"example": 70_000})
+    quantity = fields.Integer(
+        required=True, attribute="execution.quantity", metadata={"example": 10}
+    )
+    amount = fields.Integer(
+        required=True, attribute="execution.amount", metadata={"example": 700_000}
+    )
     executed_at = fields.AwareDateTime(required=True, attribute="execution.executed_at")
     tick = fields.Nested(EvidenceTick, required=True, attribute="execution")
     session = fields.String(
@@ -58,12 +65,12 @@ class ExplainedFill(Schema):
     )
     rule = fields.Nested(FillReason, required=True)
     charges = fields.List(fields.Nested(FillCharge), required=True)
-    ms_to_fill = fields.Integer(required=True)
+    ms_to_fill = fields.Integer(required=True, metadata={"example": 41})
     ms_to_settlement = fields.Integer(
-        allow_none=True, metadata={"description": "null while it is unsettled"}
+        allow_none=True, metadata={"description": "null while it is unsettled", "example": 66}
     )
     ms_to_portfolio = fields.Integer(
-        allow_none=True, metadata={"description": "null until the holding follows"}
+        allow_none=True, metadata={"description": "null until the holding follows", "example": 90}
     )
 
 
@@ -71,7 +78,7 @@ class WaitingFor(Schema):
     """A reason why an order is not filled now."""
 
     code = fields.String(required=True, metadata=one_of(WaitingReason))
-    message = fields.String(required=True)
+    message = fields.String(required=True, metadata={"example": "조회했습니다."})
 
 
 class WaitingOrder(Schema):
@@ -82,33 +89,42 @@ class WaitingOrder(Schema):
         metadata=one_of(Stage, "in-book: it waits for a trade; in-execution: a worker looks at it"),
     )
     quantity = fields.Integer(
-        required=True, metadata={"description": "the shares that are still to be filled"}
+        required=True,
+        metadata={"description": "the shares that are still to be filled", "example": 10},
     )
     price = fields.Integer(
-        allow_none=True, metadata={"description": "the limit; null for a market order"}
+        allow_none=True,
+        metadata={"description": "the limit; null for a market order", "example": 70_000},
     )
-    last_price = fields.Integer(attribute="tick.price", dump_default=None, allow_none=True)
+    last_price = fields.Integer(
+        attribute="tick.price", dump_default=None, allow_none=True, metadata={"example": 70_000}
+    )
     last_traded_at = fields.AwareDateTime(
         attribute="tick.traded_at", dump_default=None, allow_none=True
     )
-    last_price_age_ms = fields.Integer(attribute="tick_age_ms", allow_none=True)
+    last_price_age_ms = fields.Integer(
+        attribute="tick_age_ms", allow_none=True, metadata={"example": 180}
+    )
     distance = fields.Integer(
         attribute="distance.won",
         dump_default=None,
         allow_none=True,
-        metadata={"description": "how far the last price is from the limit, in won"},
+        metadata={
+            "description": "how far the last price is from the limit, in won",
+            "example": 1_000,
+        },
     )
     distance_bp = fields.Integer(
         attribute="distance.basis_points",
         dump_default=None,
         allow_none=True,
-        metadata={"description": "in basis points of the last price, rounded up"},
+        metadata={"description": "in basis points of the last price, rounded up", "example": 143},
     )
     distance_steps = fields.Integer(
         attribute="distance.steps",
         dump_default=None,
         allow_none=True,
-        metadata={"description": "in steps of the price grid"},
+        metadata={"description": "in steps of the price grid", "example": 10},
     )
     next_look_at = fields.AwareDateTime(
         allow_none=True,
@@ -134,7 +150,7 @@ class OrderEnding(Schema):
 
     status = fields.String(required=True, metadata=one_of(OrderStatus))
     reason = fields.String(allow_none=True, metadata=one_of(EndReason))
-    message = fields.String(required=True)
+    message = fields.String(required=True, metadata={"example": "조회했습니다."})
     at = fields.AwareDateTime(required=True)
 
 
@@ -142,10 +158,14 @@ class OrderExplanation(Schema):
     """Why an order is where it is: ``waiting`` for an open one, ``ending`` for a finished one, and every fill so far."""
 
     order_id = fields.UUID(required=True, attribute="order.id")
-    stock_code = fields.String(required=True, attribute="order.stock_code")
-    stock_name = fields.String(required=True, attribute="order.stock_name")
-    market = fields.String(required=True)
-    kind = fields.String(required=True)
+    stock_code = fields.String(
+        required=True, attribute="order.stock_code", metadata={"example": "A005930"}
+    )
+    stock_name = fields.String(
+        required=True, attribute="order.stock_name", metadata={"example": "삼성전자"}
+    )
+    market = fields.String(required=True, metadata={"example": "KOSPI"})
+    kind = fields.String(required=True, metadata={"example": "STOCK"})
     side = fields.String(required=True, attribute="order.side", metadata=one_of(Side))
     order_type = fields.String(
         required=True, attribute="order.order_type", metadata=one_of(OrderType)
@@ -154,8 +174,10 @@ class OrderExplanation(Schema):
         required=True, attribute="order.time_in_force", metadata=one_of(TimeInForce)
     )
     status = fields.String(required=True, attribute="order.status", metadata=one_of(OrderStatus))
-    quantity = fields.Integer(required=True, attribute="order.quantity")
-    executed_quantity = fields.Integer(required=True, attribute="order.executed_quantity")
+    quantity = fields.Integer(required=True, attribute="order.quantity", metadata={"example": 10})
+    executed_quantity = fields.Integer(
+        required=True, attribute="order.executed_quantity", metadata={"example": 10}
+    )
     accepted_at = fields.AwareDateTime(required=True, attribute="order.accepted_at")
     executions = fields.List(fields.Nested(ExplainedFill), required=True)
     waiting = fields.Nested(WaitingOrder, allow_none=True)

@@ -21,7 +21,7 @@ DAYS_MAX = 366
 class SessionTimes(Schema):
     """A session, from ``opens_at`` up to and without ``closes_at``."""
 
-    session = fields.String(required=True)
+    session = fields.String(required=True, metadata={"example": "REGULAR"})
     opens_at = fields.AwareDateTime(required=True)
     closes_at = fields.AwareDateTime(required=True)
 
@@ -31,7 +31,8 @@ class Clock(Schema):
 
     now = fields.AwareDateTime(required=True)
     hours = fields.String(
-        required=True, metadata={"description": "krx: the exchange's; always: around the clock"}
+        required=True,
+        metadata={"description": "krx: the exchange's; always: around the clock", "example": "krx"},
     )
     trading_day = fields.Date(required=True)
     session = fields.Nested(SessionTimes, allow_none=True)
@@ -56,7 +57,7 @@ class CalendarDay(Schema):
     trading_day = fields.Boolean(required=True)
     reason = fields.String(allow_none=True)
     corrected = fields.Boolean(required=True)
-    late_minutes = fields.Integer(required=True)
+    late_minutes = fields.Integer(required=True, metadata={"example": 0})
     sessions = fields.List(fields.Nested(SessionTimes), required=True)
 
 
@@ -73,12 +74,12 @@ class CalendarPeriod(KnownPeriod):
 class TickStep(Schema):
     """From ``price_from`` won on, prices go in steps of ``tick`` won."""
 
-    price_from = fields.Integer(required=True)
-    tick = fields.Integer(required=True)
+    price_from = fields.Integer(required=True, metadata={"example": 50_000})
+    tick = fields.Integer(required=True, metadata={"example": 100})
 
 
 class TickTable(Schema):
-    kind = fields.String(required=True)
+    kind = fields.String(required=True, metadata={"example": "STOCK"})
     since = fields.Date(required=True)
     steps = fields.List(fields.Nested(TickStep), required=True)
 
@@ -86,24 +87,24 @@ class TickTable(Schema):
 class PriceLimit(Schema):
     """How far a day's prices may lie from the base price, in percent of it."""
 
-    market = fields.String(required=True)
-    percent = fields.Integer(required=True)
+    market = fields.String(required=True, metadata={"example": "KOSPI"})
+    percent = fields.Integer(required=True, metadata={"example": 30})
 
 
 class SaleTax(Schema):
     """Rates on the amount of a sale in ppm: the securities transaction tax, and the rural special tax."""
 
-    market = fields.String(required=True)
-    kind = fields.String(required=True)
-    transaction_ppm = fields.Integer(required=True)
-    rural_ppm = fields.Integer(required=True)
+    market = fields.String(required=True, metadata={"example": "KOSPI"})
+    kind = fields.String(required=True, metadata={"example": "STOCK"})
+    transaction_ppm = fields.Integer(required=True, metadata={"example": 500})
+    rural_ppm = fields.Integer(required=True, metadata={"example": 1_500})
 
 
 class Rules(Schema):
     date = fields.Date(required=True)
     tick_tables = fields.List(fields.Nested(TickTable), required=True)
     price_limits = fields.List(fields.Nested(PriceLimit), required=True)
-    commission_ppm = fields.Integer(required=True)
+    commission_ppm = fields.Integer(required=True, metadata={"example": 150})
     sale_taxes = fields.List(fields.Nested(SaleTax), required=True)
     trading_day = fields.Boolean(required=True)
     sessions = fields.List(fields.Nested(SessionTimes), required=True)

@@ -43,42 +43,53 @@ _WITHOUT_PRICE = "null without a price"
 class Preview(Schema):
     """What an order would come to if it filled whole at ``price``; won and shares."""
 
-    stock_code = fields.String(required=True)
-    stock_name = fields.String(required=True)
+    stock_code = fields.String(required=True, metadata={"example": "A005930"})
+    stock_name = fields.String(required=True, metadata={"example": "삼성전자"})
     side = fields.String(required=True, metadata=one_of(Side))
     order_type = fields.String(required=True, metadata=one_of(OrderType))
     time_in_force = fields.String(required=True, metadata=one_of(TimeInForce))
-    quantity = fields.Integer(required=True)
+    quantity = fields.Integer(required=True, metadata={"example": 10})
     price = fields.Integer(
         allow_none=True,
         metadata={
-            "description": "the limit, or the last price for a market order; null where there is none"
+            "description": "the limit, or a market order's last price; null without one",
+            "example": 70_000,
         },
     )
-    amount = fields.Integer(allow_none=True, metadata={"description": _WITHOUT_PRICE})
-    commission = fields.Integer(allow_none=True, metadata={"description": _WITHOUT_PRICE})
-    transaction_tax = fields.Integer(
-        attribute="taxes.transaction", dump_default=None, allow_none=True
+    amount = fields.Integer(
+        allow_none=True, metadata={"description": _WITHOUT_PRICE, "example": 700_000}
     )
-    rural_tax = fields.Integer(attribute="taxes.rural", dump_default=None, allow_none=True)
+    commission = fields.Integer(
+        allow_none=True, metadata={"description": _WITHOUT_PRICE, "example": 105}
+    )
+    transaction_tax = fields.Integer(
+        attribute="taxes.transaction", dump_default=None, allow_none=True, metadata={"example": 0}
+    )
+    rural_tax = fields.Integer(
+        attribute="taxes.rural", dump_default=None, allow_none=True, metadata={"example": 0}
+    )
     tax = fields.Integer(
         attribute="taxes.total",
         dump_default=None,
         allow_none=True,
-        metadata={"description": "both taxes together; 0 for a buy"},
+        metadata={"description": "both taxes together; 0 for a buy", "example": 0},
     )
     net_amount = fields.Integer(
         allow_none=True,
         metadata={
-            "description": "the cash that would move: what a buy costs, what a sale brings in"
+            "description": "the cash that would move: what a buy costs, what a sale brings in",
+            "example": 700_105,
         },
     )
     reserved_cash = fields.Integer(
-        required=True, metadata={"description": "what a buy would set aside"}
+        required=True, metadata={"description": "what a buy would set aside", "example": 700_105}
     )
     largest_quantity = fields.Integer(
         required=True,
-        metadata={"description": "the most shares that such an order could be for now"},
+        metadata={
+            "description": "the most shares that such an order could be for now",
+            "example": 14,
+        },
     )
     fills_at_once = fields.Boolean(
         required=True,
@@ -86,7 +97,9 @@ class Preview(Schema):
             "description": "whether the last trade would fill it; else it waits, or ends unfilled"
         },
     )
-    tick_age_ms = fields.Integer(allow_none=True, metadata={"description": "age of the last trade"})
+    tick_age_ms = fields.Integer(
+        allow_none=True, metadata={"description": "age of the last trade", "example": 180}
+    )
 
 
 OrderCounts = Schema.from_dict(
@@ -97,19 +110,22 @@ OrderCounts = Schema.from_dict(
 class OrderSideTotals(Schema):
     """Orders of one side: shares ordered and executed, and what their fills came to in won."""
 
-    orders = fields.Integer(required=True)
-    ordered_quantity = fields.Integer(required=True)
-    executed_quantity = fields.Integer(required=True)
-    executed_amount = fields.Integer(required=True)
-    commission = fields.Integer(required=True)
-    tax = fields.Integer(required=True, metadata={"description": "both taxes together"})
-    transaction_tax = fields.Integer(required=True)
-    rural_tax = fields.Integer(required=True)
-    realized_profit = fields.Integer(required=True)
+    orders = fields.Integer(required=True, metadata={"example": 1})
+    ordered_quantity = fields.Integer(required=True, metadata={"example": 10})
+    executed_quantity = fields.Integer(required=True, metadata={"example": 10})
+    executed_amount = fields.Integer(required=True, metadata={"example": 700_000})
+    commission = fields.Integer(required=True, metadata={"example": 105})
+    tax = fields.Integer(
+        required=True, metadata={"description": "both taxes together", "example": 0}
+    )
+    transaction_tax = fields.Integer(required=True, metadata={"example": 0})
+    rural_tax = fields.Integer(required=True, metadata={"example": 0})
+    realized_profit = fields.Integer(required=True, metadata={"example": 0})
     unapplied_executions = fields.Integer(
         required=True,
         metadata={
-            "description": "fills that have not reached the holding, whose profit is not in it yet"
+            "description": "fills that have not reached the holding, whose profit is not in it yet",
+            "example": 0,
         },
     )
 
@@ -119,8 +135,8 @@ class OrderSummary(Schema):
 
     from_ = fields.Date(data_key="from", attribute="from", allow_none=True)
     to = fields.Date(allow_none=True)
-    stock_code = fields.String(allow_none=True)
-    orders = fields.Integer(required=True)
+    stock_code = fields.String(allow_none=True, metadata={"example": "A005930"})
+    orders = fields.Integer(required=True, metadata={"example": 1})
     by_status = fields.Nested(OrderCounts, required=True)
     buy = fields.Nested(OrderSideTotals, required=True)
     sell = fields.Nested(OrderSideTotals, required=True)

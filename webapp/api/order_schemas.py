@@ -28,7 +28,12 @@ class OrderRequest(Schema):
 
     stock_code = StockCode(required=True, metadata={"example": "A005930"})
     side = fields.Enum(Side, by_value=True, required=True)
-    order_type = fields.Enum(OrderType, by_value=True, load_default=OrderType.MARKET)
+    order_type = fields.Enum(
+        OrderType,
+        by_value=True,
+        load_default=OrderType.MARKET,
+        metadata={"example": "LIMIT"},
+    )
     time_in_force = fields.Enum(TimeInForce, by_value=True, load_default=TimeInForce.DAY)
     quantity = Whole(required=True, high=_QUANTITY_MAX, metadata={"example": 10})
     price = Whole(
@@ -38,7 +43,7 @@ class OrderRequest(Schema):
         allow_none=True,
         metadata={
             "description": "the limit of a LIMIT order in won; none for a MARKET order",
-            "example": 70_000,
+            "example": 200_000,  # Near the sandbox's price, and on the price grid.
         },
     )
     client_order_id = fields.String(
@@ -62,7 +67,7 @@ class Amendment(Schema):
     price = Whole(
         attribute="limit_price",
         high=_PRICE_MAX,
-        metadata={"description": "the new limit in won", "example": 69_000},
+        metadata={"description": "the new limit in won", "example": 199_900},
     )
     quantity = Whole(
         high=_QUANTITY_MAX,
@@ -82,13 +87,15 @@ class Execution(Schema):
     """One fill, with the tick that it rests on."""
 
     id = fields.UUID(required=True)
-    price = fields.Integer(required=True)
-    quantity = fields.Integer(required=True)
-    amount = fields.Integer(required=True)
-    commission = fields.Integer(required=True)
-    tax = fields.Integer(required=True, metadata={"description": "both taxes together"})
-    transaction_tax = fields.Integer(required=True)
-    rural_tax = fields.Integer(required=True)
+    price = fields.Integer(required=True, metadata={"example": 70_000})
+    quantity = fields.Integer(required=True, metadata={"example": 10})
+    amount = fields.Integer(required=True, metadata={"example": 700_000})
+    commission = fields.Integer(required=True, metadata={"example": 105})
+    tax = fields.Integer(
+        required=True, metadata={"description": "both taxes together", "example": 0}
+    )
+    transaction_tax = fields.Integer(required=True, metadata={"example": 0})
+    rural_tax = fields.Integer(required=True, metadata={"example": 0})
     realized_profit = fields.Integer(
         allow_none=True, metadata={"description": "a sale's, once it is applied to the holding"}
     )
@@ -99,10 +106,10 @@ class Execution(Schema):
         allow_none=True,
         metadata=one_of(Session, "the exchange's session in which the tick was printed"),
     )
-    tick_price = fields.Integer(required=True)
+    tick_price = fields.Integer(required=True, metadata={"example": 70_000})
     tick_traded_at = fields.AwareDateTime(required=True)
-    tick_age_ms = fields.Integer(required=True)
-    tick_position = fields.String(required=True)
+    tick_age_ms = fields.Integer(required=True, metadata={"example": 180})
+    tick_position = fields.String(required=True, metadata={"example": "1795136400000-7"})
     executed_at = fields.AwareDateTime(required=True)
     settled_at = fields.AwareDateTime(allow_none=True)
     applied_at = fields.AwareDateTime(allow_none=True)
@@ -110,23 +117,23 @@ class Execution(Schema):
 
 class Order(Schema):
     id = fields.UUID(required=True)
-    client_order_id = fields.String(allow_none=True)
-    stock_code = fields.String(required=True)
-    stock_name = fields.String(required=True)
+    client_order_id = fields.String(allow_none=True, metadata={"example": "my-order-1"})
+    stock_code = fields.String(required=True, metadata={"example": "A005930"})
+    stock_name = fields.String(required=True, metadata={"example": "삼성전자"})
     side = fields.String(required=True, metadata=one_of(Side))
     order_type = fields.String(required=True, metadata=one_of(OrderType))
     time_in_force = fields.String(required=True, metadata=one_of(TimeInForce))
-    quantity = fields.Integer(required=True)
-    price = fields.Integer(allow_none=True)
+    quantity = fields.Integer(required=True, metadata={"example": 10})
+    price = fields.Integer(allow_none=True, metadata={"example": 70_000})
     status = fields.String(required=True, metadata=one_of(OrderStatus))
     reason = fields.String(
         allow_none=True,
         metadata=one_of(EndReason, "why it ended with less than its whole quantity filled"),
     )
-    executed_quantity = fields.Integer(required=True)
-    remaining_quantity = fields.Integer(required=True)
-    executed_amount = fields.Integer(required=True)
-    reserved_cash = fields.Integer(required=True)
+    executed_quantity = fields.Integer(required=True, metadata={"example": 10})
+    remaining_quantity = fields.Integer(required=True, metadata={"example": 0})
+    executed_amount = fields.Integer(required=True, metadata={"example": 700_000})
+    reserved_cash = fields.Integer(required=True, metadata={"example": 0})
     accepted_at = fields.AwareDateTime(required=True)
     finished_at = fields.AwareDateTime(allow_none=True)
     executions = fields.List(fields.Nested(Execution), required=True)
@@ -135,7 +142,7 @@ class Order(Schema):
 class Cancelled(Schema):
     """The orders that a request cancelled: how many, and which."""
 
-    cancelled = fields.Integer(required=True)
+    cancelled = fields.Integer(required=True, metadata={"example": 1})
     order_ids = fields.List(fields.UUID(), required=True)
 
 
@@ -150,7 +157,7 @@ class OrderFilters(PageArguments):
         metadata={"description": "true: what may still be filled; false: what is finished"},
     )
     side = fields.Enum(Side, by_value=True, load_default=None)
-    stock_code = StockCode(load_default=None)
+    stock_code = StockCode(load_default=None, metadata={"example": "A005930"})
     from_ = KoreanDay(data_key="from", attribute="accepted_from", load_default=None)
     to = KoreanDay(end=True, attribute="accepted_to", load_default=None)
 

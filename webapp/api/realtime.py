@@ -27,21 +27,21 @@ blueprint = make_blueprint("Realtime", "실시간 시세")
 class Quote(Schema):
     """The last tick (won, shares); LIVE while it may still fill an order, STALE beyond."""
 
-    stock_code = fields.String(required=True)
-    price = fields.Integer(required=True)
-    base_price = fields.Integer(allow_none=True)
-    change = fields.Integer(allow_none=True)
-    change_rate_bp = fields.Integer(allow_none=True)
-    volume = fields.Integer(required=True)
-    cumulative_volume = fields.Integer(allow_none=True)
-    trade_type = fields.String(allow_none=True)
-    session = fields.String(allow_none=True)
-    exchange = fields.String(allow_none=True)
+    stock_code = fields.String(required=True, metadata={"example": "A005930"})
+    price = fields.Integer(required=True, metadata={"example": 70_000})
+    base_price = fields.Integer(allow_none=True, metadata={"example": 69_500})
+    change = fields.Integer(allow_none=True, metadata={"example": 500})
+    change_rate_bp = fields.Integer(allow_none=True, metadata={"example": 72})
+    volume = fields.Integer(required=True, metadata={"example": 12})
+    cumulative_volume = fields.Integer(allow_none=True, metadata={"example": 8_412_330})
+    trade_type = fields.String(allow_none=True, metadata={"example": "BUY"})
+    session = fields.String(allow_none=True, metadata={"example": "REGULAR"})
+    exchange = fields.String(allow_none=True, metadata={"example": "KRX"})
     traded_at = fields.AwareDateTime(required=True)
     received_at = fields.AwareDateTime(required=True)
-    age_ms = fields.Integer(required=True)
-    freshness = fields.String(required=True)
-    position = fields.String(required=True)
+    age_ms = fields.Integer(required=True, metadata={"example": 180})
+    freshness = fields.String(required=True, metadata={"example": "LIVE"})
+    position = fields.String(required=True, metadata={"example": "1795136400000-7"})
 
 
 class Several(Schema):
@@ -60,48 +60,48 @@ class Quotes(Schema):
 
 class AllQuotes(Schema):
     stocks = fields.List(fields.Nested(Quote), required=True)
-    total_count = fields.Integer(required=True)
+    total_count = fields.Integer(required=True, metadata={"example": 42})
 
 
 class Reason(Schema):
     """Why the status is what it is, or what an operator should know besides."""
 
-    code = fields.String(required=True)
-    message = fields.String(required=True)
+    code = fields.String(required=True, metadata={"example": "halted"})
+    message = fields.String(required=True, metadata={"example": "조회했습니다."})
 
 
 class Refused(Schema):
     """A destination that the feed refused, with its words."""
 
-    topic = fields.String(required=True)
-    reason = fields.String(required=True)
+    topic = fields.String(required=True, metadata={"example": "/topic/v1/kr/stock/trade/A005930"})
+    reason = fields.String(required=True, metadata={"example": "구독이 거절되었습니다."})
 
 
 class Health(Schema):
     """The relayer's record; of ``left_out`` and ``refused`` it names some. Without a record only the status is known."""
 
-    status = fields.String(required=True)
+    status = fields.String(required=True, metadata={"example": "HEALTHY"})
     reasons = fields.List(fields.Nested(Reason), required=True)
-    pid = fields.Integer()
+    pid = fields.Integer(metadata={"example": 4_021})
     started_at = fields.AwareDateTime()
     updated_at = fields.AwareDateTime()
     connected = fields.Boolean()
     why_disconnected = fields.String(allow_none=True)
-    lease_number = fields.Integer(allow_none=True)
-    subscriptions = fields.Integer()
-    wanted = fields.Integer()
+    lease_number = fields.Integer(allow_none=True, metadata={"example": 3})
+    subscriptions = fields.Integer(metadata={"example": 42})
+    wanted = fields.Integer(metadata={"example": 42})
     left_out = fields.List(fields.String())
-    left_out_total = fields.Integer()
+    left_out_total = fields.Integer(metadata={"example": 0})
     refused = fields.List(fields.Nested(Refused))
-    refused_total = fields.Integer()
+    refused_total = fields.Integer(metadata={"example": 0})
     last_tick_at = fields.AwareDateTime(allow_none=True)
-    reconnects = fields.Integer()
-    ticks_total = fields.Integer()
-    malformed_total = fields.Integer()
-    repeated_total = fields.Integer()
-    conflated_total = fields.Integer()
-    waiting_ticks = fields.Integer()
-    lag_ms = fields.Integer(allow_none=True)
+    reconnects = fields.Integer(metadata={"example": 0})
+    ticks_total = fields.Integer(metadata={"example": 128_400})
+    malformed_total = fields.Integer(metadata={"example": 0})
+    repeated_total = fields.Integer(metadata={"example": 0})
+    conflated_total = fields.Integer(metadata={"example": 0})
+    waiting_ticks = fields.Integer(metadata={"example": 0})
+    lag_ms = fields.Integer(allow_none=True, metadata={"example": 12})
 
 
 _REASONS = {

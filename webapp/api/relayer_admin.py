@@ -60,28 +60,33 @@ class OneTopic(Schema):
 class Outcome(Schema):
     """What became of a command. ``source`` is why the destination is subscribed, null where it is not."""
 
-    command_id = fields.String(required=True)
-    outcome = fields.String(required=True)
-    topic = fields.String(required=True)
-    stock_code = fields.String(required=True)
-    source = fields.String(required=True, allow_none=True)
+    command_id = fields.String(
+        required=True, metadata={"example": "8d0f6f3e-6a0a-4f5e-9f1c-0d8a5a3b7c11"}
+    )
+    outcome = fields.String(required=True, metadata={"example": "done"})
+    topic = fields.String(required=True, metadata={"example": "/topic/v1/kr/stock/trade/A005930"})
+    stock_code = fields.String(required=True, metadata={"example": "A005930"})
+    source = fields.String(required=True, allow_none=True, metadata={"example": "command"})
 
 
 class Reconnection(Schema):
-    command_id = fields.String(required=True)
-    outcome = fields.String(required=True)
-    connections_total = fields.Integer(required=True)
+    command_id = fields.String(
+        required=True, metadata={"example": "8d0f6f3e-6a0a-4f5e-9f1c-0d8a5a3b7c11"}
+    )
+    outcome = fields.String(required=True, metadata={"example": "done"})
+    connections_total = fields.Integer(required=True, metadata={"example": 1})
 
 
 class SubscriptionState(Schema):
     """A destination with the source for which it is wanted; ``reason`` is the feed's where it refused."""
 
-    topic = fields.String(required=True)
+    topic = fields.String(required=True, metadata={"example": "/topic/v1/kr/stock/trade/A005930"})
     stock_code = fields.Function(
-        lambda each: code_of_trade_topic(each["topic"]), metadata={"type": "string"}
+        lambda each: code_of_trade_topic(each["topic"]),
+        metadata={"type": "string", "example": "A005930"},
     )
-    source = fields.String(required=True)
-    state = fields.String(required=True)
+    source = fields.String(required=True, metadata={"example": "command"})
+    state = fields.String(required=True, metadata={"example": "CONFIRMED"})
     reason = fields.String(required=True, allow_none=True)
 
 
@@ -89,11 +94,11 @@ class Subscriptions(Schema):
     """Everything that is wanted, and some of what does not fit the budget."""
 
     connected = fields.Boolean(required=True)
-    budget = fields.Integer(required=True)
-    total_count = fields.Integer(required=True)
+    budget = fields.Integer(required=True, metadata={"example": 100})
+    total_count = fields.Integer(required=True, metadata={"example": 42})
     subscriptions = fields.List(fields.Nested(SubscriptionState), required=True)
     left_out = fields.List(fields.Nested(SubscriptionState), required=True)
-    left_out_total = fields.Integer(required=True)
+    left_out_total = fields.Integer(required=True, metadata={"example": 0})
 
 
 @blueprint.route("/admin/websocket/subscriptions/subscribe")

@@ -22,6 +22,7 @@ blueprint = make_blueprint("Stream", "실시간 스트림")
 EVENT_STREAM = "text/event-stream"
 _PLACES = "stocking.streams"
 _SERVING = "stocking.serving"
+_EXAMPLE = 'id: 7\nevent: cash\ndata: {"id": 7, "kind": "cash", "data": {"amount": 700000}}\n\n'
 
 
 class Followed(Schema):
@@ -31,7 +32,8 @@ class Followed(Schema):
     last_event_id = fields.String(
         load_default=None,
         metadata={
-            "description": "the last event's id, where the header Last-Event-ID can't be set"
+            "description": "the last event's id, where the header Last-Event-ID can't be set",
+            "example": "7",
         },
     )
 
@@ -48,7 +50,7 @@ def install(app: Flask) -> None:
 class Stream(MethodView):
     @signed_in
     @blueprint.arguments(Followed, location="query")
-    @blueprint.response(200, {"type": "string"}, content_type=EVENT_STREAM)
+    @blueprint.response(200, {"type": "string"}, content_type=EVENT_STREAM, example=_EXAMPLE)
     @blueprint.alt_response(
         503, schema=Problem, content_type=MIMETYPE, description="too-many-streams"
     )

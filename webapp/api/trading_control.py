@@ -39,7 +39,7 @@ class Halt(Schema):
     """A time during which trading is stopped; ``resumed_at`` is null until it goes on."""
 
     id = fields.UUID(required=True)
-    reason = fields.String(allow_none=True)
+    reason = fields.String(allow_none=True, metadata={"example": "점검"})
     halted_at = fields.AwareDateTime(required=True)
     resumed_at = fields.AwareDateTime(allow_none=True)
 
@@ -48,7 +48,7 @@ class ResumeAnswer(Schema):
     """The halt that was lifted; null where trading was not halted."""
 
     success = fields.Boolean(required=True)
-    message = fields.String(required=True)
+    message = fields.String(required=True, metadata={"example": "조회했습니다."})
     data = fields.Nested(Halt, allow_none=True)
 
 

@@ -30,24 +30,26 @@ class Transaction(Schema):
     id = fields.UUID(required=True, metadata={"example": "01a20503-4c02-7c33-9a6e-0d9b6b2f7e55"})
     user_id = fields.UUID(required=True)
     sequence = fields.Integer(
-        required=True, metadata={"description": "numbers an account's Transactions without a gap"}
+        required=True,
+        metadata={"description": "numbers an account's Transactions without a gap", "example": 2},
     )
-    transaction_type = fields.String(required=True)
+    transaction_type = fields.String(required=True, metadata={"example": "BUY"})
     stock_id = fields.String(
-        allow_none=True, metadata={"description": "product code, e.g. A005930"}
+        allow_none=True,
+        metadata={"description": "product code, e.g. A005930", "example": "A005930"},
     )
-    stock_name = fields.String(allow_none=True)
+    stock_name = fields.String(allow_none=True, metadata={"example": "삼성전자"})
     order_id = fields.UUID(allow_none=True)
-    quantity = fields.Integer(allow_none=True)
-    price = fields.Integer(allow_none=True)
-    amount = fields.Integer(required=True)
-    commission = fields.Integer(required=True)
-    tax = fields.Integer(required=True)
+    quantity = fields.Integer(allow_none=True, metadata={"example": 10})
+    price = fields.Integer(allow_none=True, metadata={"example": 70_000})
+    amount = fields.Integer(required=True, metadata={"example": 700_000})
+    commission = fields.Integer(required=True, metadata={"example": 105})
+    tax = fields.Integer(required=True, metadata={"example": 0})
     realized_profit = fields.Integer(
         allow_none=True, metadata={"example": None, "description": "of a sale"}
     )
-    cash_balance_before = fields.Integer(required=True)
-    cash_balance_after = fields.Integer(required=True)
+    cash_balance_before = fields.Integer(required=True, metadata={"example": 10_000_000})
+    cash_balance_after = fields.Integer(required=True, metadata={"example": 9_299_895})
     description = fields.String(allow_none=True)
     transaction_date = fields.AwareDateTime(required=True)
 
@@ -57,7 +59,7 @@ class TransactionFilters(PageArguments):
 
     cursor = SequenceCursor(attribute="before_sequence", load_default=None)
     transaction_type = fields.Enum(TransactionType, by_value=True, load_default=None)
-    stock_code = StockCode(load_default=None)
+    stock_code = StockCode(load_default=None, metadata={"example": "A005930"})
     order_id = fields.UUID(load_default=None)
     from_ = KoreanDay(data_key="from", attribute="since", load_default=None)
     to = KoreanDay(end=True, attribute="until", load_default=None)
