@@ -11,6 +11,7 @@ import redis
 
 from tests import properties, servers
 from tests.books import Books, migrate, opened, settings_for
+from tests.deprecations import deprecations_refused
 from tests.faults.table import pytest_terminal_summary
 from tests.servers import DatabaseServer, MariaDB, MySQL, Valkey, require_server
 
@@ -146,7 +147,7 @@ def mariadb_server() -> Iterator[MariaDB]:
 def mysql_server() -> Iterator[MySQL]:
     """A MySQL for the whole run; its commits need not survive a crash."""
     require_server(MySQL)
-    with MySQL(innodb_flush_log_at_trx_commit=0) as server:
+    with MySQL(innodb_flush_log_at_trx_commit=0) as server, deprecations_refused():
         yield server
 
 

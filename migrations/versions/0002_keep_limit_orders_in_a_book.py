@@ -30,10 +30,8 @@ def upgrade() -> None:
     op.create_index(
         "ix_orders_open", "orders", ["finished_at", "time_in_force", "accepted_at"], unique=False
     )
-    # The foreign key on stock_code needs an index at any moment, so the old one goes after the new one came.
-    op.create_index(
-        "ix_orders_resting", "orders", ["stock_code", "side", "book_price"], unique=False
-    )
+    # The foreign key on stock_code needs an index at any moment. MySQL deprecates two equal ones.
+    op.create_index("ix_orders_resting", "orders", ["stock_code"], unique=False)
     op.drop_index("ix_orders_book", "orders")
     _create_index_book()
     op.add_column("order_executions", sa.Column("session", WORD, nullable=True))
@@ -137,12 +135,7 @@ def downgrade() -> None:
         op.drop_table(table)
     op.drop_column("order_executions", "commission_ppm")
     op.drop_column("order_executions", "session")
-    op.create_index(
-        "ix_orders_by_status",
-        "orders",
-        ["stock_code", "status", "side", "limit_price"],
-        unique=False,
-    )
+    op.create_index("ix_orders_by_status", "orders", ["stock_code"], unique=False)
     for index in ("ix_orders_book", "ix_orders_arriving", "ix_orders_open"):
         op.drop_index(index, "orders")
     op.create_index(

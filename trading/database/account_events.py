@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from trading.database.rows import AnyRow
 from trading.database.tables import AccountEventHead, AccountEventRow, table_of
+from trading.database.upsert import on_duplicate, server_of
 from trading.market.account_events import AccountEvent, EventKind
 
 _HEADS = table_of(AccountEventHead)
@@ -26,10 +27,8 @@ _BEHIND = select(_EVENTS).where(
 )
 
 _INSERT_HEADS = "INSERT INTO account_event_heads (user_id, last_id, updated_at) VALUES"
-_ADVANCE = {
-    True: "ON CONFLICT (user_id) DO UPDATE SET last_id = last_id + excluded.last_id, updated_at = excluded.updated_at",
-    False: "ON DUPLICATE KEY UPDATE last_id = last_id + VALUES(last_id), updated_at = VALUES(updated_at)",
-}
+_ADVANCE_BY = "last_id = LAST_INSERT_ID(old.last_id + {}), updated_at = new.updated_at"
+_ADVANCE = "last_id = old.last_id + new.last_id, updated_at = new.updated_at"
 # A statement stays far below what a server takes by default (max_allowed_packet).
 _ROWS_PER_STATEMENT = 1_000
 # What a statement costs is the optimizer's work on its ranges, which grows faster than their number.
@@ -40,19 +39,22 @@ def advance_heads(session: Session, counts: Mapping[UUID, int], *, at: datetime)
     """Lock the heads of these users, by ascending id, and move each on by so many events; the id of the last of these, by user."""
     connection = session.connection()
     users = sorted(counts)
-    on_sqlite = connection.dialect.name == "sqlite"
-    if len(users) == 1 and not on_sqlite:
+
+    def or_advance(sets: str) -> str:
+        return on_duplicate(server_of(connection.dialect), _HEADS.name, "user_id", sets)
+
+    if len(users) == 1 and connection.dialect.name != "sqlite":
         # The server returns the argument of LAST_INSERT_ID with its answer, which saves asking for it.
         count = f"{counts[users[0]]:d}"
         answer = connection.exec_driver_sql(
             f"{_INSERT_HEADS} ({_literal(users[0])}, LAST_INSERT_ID({count}), {_instant(at)})"
-            f" ON DUPLICATE KEY UPDATE last_id = LAST_INSERT_ID(last_id + {count}), updated_at = VALUES(updated_at)"
+            f" {or_advance(_ADVANCE_BY.format(count))}"
         )
         return {users[0]: answer.lastrowid}
     values = ", ".join(
         f"({_literal(user_id)}, {counts[user_id]:d}, {_instant(at)})" for user_id in users
     )
-    connection.exec_driver_sql(f"{_INSERT_HEADS} {values} {_ADVANCE[on_sqlite]}")
+    connection.exec_driver_sql(f"{_INSERT_HEADS} {values} {or_advance(_ADVANCE)}")
     listed = ", ".join(map(_literal, users))
     newest = connection.exec_driver_sql(
         f"SELECT last_id FROM account_event_heads WHERE user_id IN ({listed}) ORDER BY user_id"  # noqa: S608

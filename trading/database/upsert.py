@@ -6,12 +6,31 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Table, TextClause, bindparam, text
+from sqlalchemy import Dialect, Table, TextClause, bindparam, text
 from sqlalchemy.orm import Session
 
 _NEW = re.compile(r"\bnew\.(\w+)")
-_SQLITE_NEW = r"excluded.\1"
-_MYSQL_NEW = r"VALUES(\1)"
+_OLD = re.compile(r"\bold\.")
+
+
+def server_of(dialect: Dialect) -> str:
+    """Return sqlite, mariadb or mysql. The dialect must have had a connection."""
+    return "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
+
+
+def on_duplicate(server: str, table: str, key: str, sets: str) -> str:
+    """Return what follows the VALUES of an INSERT, so that an existing row is changed by ``sets``.
+
+    In ``sets``, ``old.column`` is the existing row's value and ``new.column`` the given one.
+    ``server`` is as ``server_of`` says it; ``key`` names the columns of the primary key.
+    """
+    sets = _OLD.sub(f"{table}.", sets)
+    if server == "sqlite":
+        return f"ON CONFLICT ({key}) DO UPDATE SET " + _NEW.sub(r"excluded.\1", sets)
+    # MySQL 8.0.20 deprecates VALUES(column), and MariaDB has no alias for the new row.
+    if server == "mariadb":
+        return "ON DUPLICATE KEY UPDATE " + _NEW.sub(r"VALUES(\1)", sets)
+    return f"AS new ON DUPLICATE KEY UPDATE {sets}"
 
 
 def upsert(
@@ -24,30 +43,23 @@ def upsert(
 ) -> None:
     """Insert ``rows`` (all columns each) or, where the primary key exists, set the columns named in ``update`` to those of the row.
 
-    ``merge`` gives a column's SQL expression of what is there and what is given, which is ``new.column``. MySQL sets columns one after the other in its
-    order, each expression seeing those before it changed already: name a column behind those whose expressions read it.
+    ``merge`` gives a column's SQL expression of ``old.column``, which is there, and
+    ``new.column``, which is given. MySQL sets columns in the order of ``merge``, and each
+    expression sees the columns before it already changed: name a column after those that read it.
 
     The driver sends them as one statement. Rows are written, and so locked, in the order given: give them by ascending key.
     """
     if rows:
         changes = (*merge.items(), *((name, f"new.{name}") for name in update))
-        on_sqlite = session.get_bind().dialect.name == "sqlite"
-        session.execute(_statement(table, changes, on_sqlite=on_sqlite), rows)
+        session.execute(_statement(table, changes, server_of(session.connection().dialect)), rows)
 
 
 @cache
-def _statement(
-    table: Table, changes: tuple[tuple[str, str], ...], *, on_sqlite: bool
-) -> TextClause:
-    # Written by hand, because for MySQL 8.0.20 and later SQLAlchemy names the new row by an alias, which PyMySQL does not know: it would
-    # send the rows one by one. VALUES() is understood by every MySQL 8 and by MariaDB.
+def _statement(table: Table, changes: tuple[tuple[str, str], ...], server: str) -> TextClause:
     columns = [column.name for column in table.columns]
     sets = ", ".join(f"{name} = {expression}" for name, expression in changes)
-    if on_sqlite:
-        key = ", ".join(column.name for column in table.primary_key)
-        on_conflict = f"ON CONFLICT ({key}) DO UPDATE SET {_NEW.sub(_SQLITE_NEW, sets)}"
-    else:
-        on_conflict = f"ON DUPLICATE KEY UPDATE {_NEW.sub(_MYSQL_NEW, sets)}"
+    key = ", ".join(column.name for column in table.primary_key)
+    on_conflict = on_duplicate(server, table.name, key, sets)
     values = ", ".join(f":{name}" for name in columns)
     statement = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({values}) {on_conflict}"  # noqa: S608 - names of our own tables only
     return text(statement).bindparams(

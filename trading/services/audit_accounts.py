@@ -144,8 +144,8 @@ def _keep(session: Session, breaches: Sequence[Breach], *, now: datetime) -> Non
         ],
         update=("sample", "seen_at", "resolved_at", "note"),
         merge={
-            "times": "audit_breaches.times + 1",
-            "found_at": "CASE WHEN audit_breaches.resolved_at IS NULL THEN audit_breaches.found_at ELSE new.found_at END",
+            "times": "old.times + 1",
+            "found_at": "CASE WHEN old.resolved_at IS NULL THEN old.found_at ELSE new.found_at END",
         },
     )
 

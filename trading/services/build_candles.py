@@ -37,15 +37,24 @@ _PURGE_BATCH = 5_000
 _REPORTED_WITHIN = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+
+def _capped(total: str) -> str:
+    return f"CASE WHEN {total} > {TOTAL_MAX} THEN {TOTAL_MAX} ELSE {total} END"
+
+
 _MERGE = {
-    "open": "CASE WHEN new.opened_at < opened_at THEN new.open ELSE open END",
-    "opened_at": "CASE WHEN new.opened_at < opened_at THEN new.opened_at ELSE opened_at END",
-    "close": "CASE WHEN new.closed_at >= closed_at THEN new.close ELSE close END",
-    "closed_at": "CASE WHEN new.closed_at >= closed_at THEN new.closed_at ELSE closed_at END",
-    "high": "CASE WHEN new.high > high THEN new.high ELSE high END",
-    "low": "CASE WHEN new.low < low THEN new.low ELSE low END",
-    "volume": f"CASE WHEN volume + new.volume > {TOTAL_MAX} THEN {TOTAL_MAX} ELSE volume + new.volume END",
-    "amount": f"CASE WHEN amount + new.amount > {TOTAL_MAX} THEN {TOTAL_MAX} ELSE amount + new.amount END",
+    "open": "CASE WHEN new.opened_at < old.opened_at THEN new.open ELSE old.open END",
+    "opened_at": (
+        "CASE WHEN new.opened_at < old.opened_at THEN new.opened_at ELSE old.opened_at END"
+    ),
+    "close": "CASE WHEN new.closed_at >= old.closed_at THEN new.close ELSE old.close END",
+    "closed_at": (
+        "CASE WHEN new.closed_at >= old.closed_at THEN new.closed_at ELSE old.closed_at END"
+    ),
+    "high": "CASE WHEN new.high > old.high THEN new.high ELSE old.high END",
+    "low": "CASE WHEN new.low < old.low THEN new.low ELSE old.low END",
+    "volume": _capped("old.volume + new.volume"),
+    "amount": _capped("old.amount + new.amount"),
 }
 
 
