@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import pymysql
 
@@ -164,6 +164,13 @@ class DatabaseServer(ABC):
     def drop_database(self, name: str) -> None:
         """Remove a database of this server with all that is in it."""
         self.execute(f"DROP DATABASE IF EXISTS {_quoted(name)}")
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """Return the rows of one statement, run as ``root`` on a new connection."""
+        connection = pymysql.connect(host=LOOPBACK, port=self.port, user="root", autocommit=True)
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
 
     def execute(self, *statements: str) -> None:
         """Run statements as ``root`` on a new connection, each in its own transaction."""

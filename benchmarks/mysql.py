@@ -19,6 +19,11 @@ class MySQL(DatabaseServer):
     name = "MySQL"
     collation = "utf8mb4_bin"
 
+    @property
+    def certificate(self) -> Path:
+        """The certificate of the authority that signed the running server's own."""
+        return self._started_folder() / "data" / "ca.pem"
+
     @classmethod
     def missing(cls) -> str | None:
         """Return that MySQL is not unpacked, or None."""

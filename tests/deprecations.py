@@ -29,6 +29,11 @@ def deprecations_refused() -> Iterator[None]:
         event.remove(Engine, "after_cursor_execute", check)
 
 
+# Deprecated, and needed for as long as the server's own new way has a fault (benchmarks/mysql.py).
+_NEEDED = "innodb_native_foreign_keys"
+
+
 def deprecations_in(log: str) -> list[str]:
     """Return the lines of a server's error log that warn of a deprecation."""
-    return [line for line in log.splitlines() if "deprecat" in line.lower()]
+    lines = log.splitlines()
+    return [line for line in lines if "deprecat" in line.lower() and _NEEDED not in line]

@@ -2,16 +2,18 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-import pymysql
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from flask.cli import FlaskGroup
+from sqlalchemy import create_engine, make_url
 
 from launcher.plan import ROOT
-from launcher.ports import LOOPBACK
 from tests.books import Books, migrate, opened, settings_for
-from tests.servers import DatabaseServer
+from tests.deprecations import Deprecated, deprecations_in, deprecations_refused
+from tests.servers import DatabaseServer, MySQL, require_server
 from tests.webapp.client import Api, api_on, data_of
 from trading import core as trading_core
 
@@ -32,31 +34,25 @@ def flask(api: Api, *arguments: str) -> Result:
     return CliRunner().invoke(FlaskGroup(create_app=lambda: api.app), list(arguments))
 
 
-def as_root(server: DatabaseServer, *statements: str) -> None:
-    connection = pymysql.connect(host=LOOPBACK, port=server.port, user="root")
-    with connection, connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
+UriOf = Callable[[str, str], str]
 
 
-@pytest.fixture
-def uri_of(
-    database_server: DatabaseServer, empty_server_uri: str
-) -> Iterator[Callable[[str, str], str]]:
-    """The address of a fresh database for each of its users, who are made as on an empty volume."""
-    database = empty_server_uri.rpartition("/")[2].partition("?")[0]
+@contextmanager
+def users_of(server: DatabaseServer, uri: str) -> Iterator[UriOf]:
+    """Create the users of a fresh database as on an empty volume; yield the URI for a user."""
+    database = make_url(uri).database
     script = IMAGE.format(
         database=database, owner=OWNER, file=ROOT / "deploy" / "mysql" / "rows_user.sh"
     )
     sql = subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True).stdout
-    as_root(database_server, *(statement for statement in sql.split(";\n") if statement.strip()))
-    yield lambda user, password: empty_server_uri.replace("root@", f"{user}:{password}@")
-    as_root(database_server, f"DROP USER '{OWNER}'@'%'", f"DROP USER '{ROWS}'@'%'")
+    server.execute(*(statement for statement in sql.split(";\n") if statement.strip()))
+    yield lambda user, password: uri.replace("root@", f"{user}:{password}@")
+    server.execute(f"DROP USER '{OWNER}'@'%'", f"DROP USER '{ROWS}'@'%'")
 
 
-@pytest.fixture
-def rows_api(uri_of: Callable[[str, str], str], valkey_url: str) -> Iterator[Api]:
-    """The API as the user of the rows, behind what ``migrate`` does as the tables' owner."""
+@contextmanager
+def rows_api_on(uri_of: UriOf, valkey_url: str) -> Iterator[Api]:
+    """Yield the API as the user of the rows, after the tables' owner did what ``migrate`` does."""
     migrate(uri_of(OWNER, "owner"))
     with opened(settings_for(uri_of(OWNER, "owner"), valkey_url)) as owner:
         granted = flask(api_on(owner), "database", "grant", ROWS)
@@ -69,9 +65,20 @@ def rows_api(uri_of: Callable[[str, str], str], valkey_url: str) -> Iterator[Api
             core.close()
 
 
-def test_the_user_of_the_rows_can_do_all_that_the_product_does_and_no_more(rows_api: Api) -> None:
-    """Trading, cash, accounts, halts and purges work; the log, the ledger and the events can only grow, and no table can be changed."""
-    api = rows_api
+@pytest.fixture
+def rows_api(
+    database_server: DatabaseServer, empty_server_uri: str, valkey_url: str
+) -> Iterator[Api]:
+    """The API as the user of the rows, on each kind of server in turn."""
+    with (
+        users_of(database_server, empty_server_uri) as uri_of,
+        rows_api_on(uri_of, valkey_url) as api,
+    ):
+        yield api
+
+
+def trade(api: Api) -> None:
+    """Use trading, cash, accounts and halts, and audit the books."""
     person, administrator = api.person(), api.administrator()
     api.books.tick(70_000)
     api.bought(person, 10)
@@ -82,7 +89,13 @@ def test_the_user_of_the_rows_can_do_all_that_the_product_does_and_no_more(rows_
     data_of(api.post("/admin/trading/resume", administrator))
     data_of(api.ask("DELETE", "/users/me", person))
     assert api.books.breaches() == []
-    assert flask(api, "audit").exit_code == 0
+
+
+@pytest.mark.every_database
+def test_rows_user_can_do_all_that_the_product_does_and_no_more(rows_api: Api) -> None:
+    """The log, the ledger and the events can only grow, and no table can be changed."""
+    api = rows_api
+    trade(api)
 
     for statement in (
         "UPDATE admin_actions SET target = 'x'",
@@ -111,3 +124,39 @@ def test_only_a_users_name_is_granted_anything(sqlite_api: Api) -> None:
     for name in ("x'@'%' IDENTIFIED BY 'y", "", "a b", "x" * 33, "root'"):
         assert "A user's name is" in flask(sqlite_api, "database", "grant", name).output
     assert "SQLite has no users" in flask(sqlite_api, "database", "grant", "rows").output
+
+
+def production_options() -> list[str]:
+    """Return the options of MySQL in docker-compose.yml, but for its size, with a full error log.
+
+    Its image leaves the binary log on.
+    """
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    options = compose["services"]["mysql"]["command"]
+    kept = [option for option in options if "buffer-pool" not in option]
+    assert len(kept) > 4
+    return [*kept, "--log-bin=binlog", "--log-error-verbosity=3"]
+
+
+def test_production_settings_of_mysql_bring_no_deprecation(valkey_url: str) -> None:
+    """The users sign in with caching_sha2_password, over TLS; tables are migrated and traded on."""
+    require_server(MySQL)
+    with MySQL(options=production_options()) as server, deprecations_refused():
+        uri = f"{server.create_database('stocking')}&ssl_ca={server.certificate}"
+        uri += "&ssl_check_hostname=false"
+        with users_of(server, uri) as uri_of, rows_api_on(uri_of, valkey_url) as api:
+            trade(api)
+            with api.books.core.database.engine.connect() as connection:
+                cipher = connection.exec_driver_sql("SHOW STATUS LIKE 'Ssl_cipher'").one()
+            plugins = server.query(f"SELECT plugin FROM mysql.user WHERE user = '{ROWS}'")
+        assert cipher[1]
+        assert plugins == [("caching_sha2_password",)]
+        assert deprecations_in(server.log()) == []
+
+
+def test_deprecated_statement_is_noticed_on_mysql(migrated_mysql: str) -> None:
+    """As every test on MySQL relies on it."""
+    engine = create_engine(migrated_mysql)
+    with engine.connect() as connection, pytest.raises(Deprecated):
+        connection.exec_driver_sql("SELECT 1 AS a, 2 AS b FROM DUAL WHERE 1 && 1")
+    engine.dispose()
