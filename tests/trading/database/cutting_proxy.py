@@ -1,4 +1,7 @@
-"""A TCP proxy before a MariaDB server that cuts connections at their COMMIT, before the server sees it or after it has done it."""
+"""A TCP proxy before a database server that cuts connections at their COMMIT.
+
+It hides from clients that the server offers TLS, which the driver would use.
+"""
 
 import socket
 import threading
@@ -89,10 +92,22 @@ class CuttingProxy:
         self, client: socket.socket, server: socket.socket, swallow: threading.Event
     ) -> None:
         with suppress(OSError):
+            client.sendall(_without_tls(server.recv(65_536)))
             # A client asks only after it has had the whole answer before, so what comes next is the COMMIT's.
             while (data := server.recv(65_536)) and not swallow.is_set():
                 client.sendall(data)
         _end(client, server)
+
+
+def _without_tls(greeting: bytes) -> bytes:
+    """Return a server's first packet without the capability CLIENT_SSL."""
+    # Header 4, protocol 1, version and NUL, thread 4, salt 8, filler 1, then the capabilities.
+    capabilities = greeting.find(b"\0", 5) + 1 + 4 + 8 + 1
+    if len(greeting) < capabilities + 2:
+        return greeting
+    changed = bytearray(greeting)
+    changed[capabilities + 1] &= ~0x08 & 0xFF
+    return bytes(changed)
 
 
 def _end(*connections: socket.socket) -> None:

@@ -222,11 +222,11 @@ def test_connections_share_what_they_need_for_tls(server_uri: str) -> None:
         assert first.ctx is second.ctx
 
 
-def test_a_long_list_stays_a_list_on_mariadb(server_uri: str) -> None:
+def test_a_long_list_stays_a_list_on_mariadb(migrated_mariadb: str) -> None:
     """By its own default MariaDB makes a subquery of a thousand values, and may lock every row of the table to find theirs."""
     ids = bindparam("ids", [new_id().bytes for _ in range(1_000)], expanding=True)
     plan = text("EXPLAIN SELECT 1 FROM orders WHERE id IN :ids FOR UPDATE").bindparams(ids)
-    database = Database(server_uri)
+    database = Database(migrated_mariadb)
     threshold, steps = database.read(
         lambda session: (
             session.scalar(text("SELECT @@SESSION.in_predicate_conversion_threshold")),
