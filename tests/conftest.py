@@ -178,12 +178,16 @@ def migrated_mysql(mysql_server: MySQL) -> str:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that uses a kind of database once on each kind.
 
-    MySQL is left to `--full`, except for tests marked `every_database`.
+    MySQL is left to `--full`, except for tests marked `every_database`. So is SQLite for tests of
+    the API, whose SQL is that of the core, tested on each kind.
     """
     marked = metafunc.definition.get_closest_marker("every_database")
     mysql = pytest.param("mysql", marks=[] if marked else pytest.mark.full)
+    of_the_api = metafunc.definition.nodeid.startswith(("tests/webapp/", "tests/scenarios/"))
+    full_only = of_the_api and not marked
+    sqlite = pytest.param("sqlite", marks=pytest.mark.full if full_only else [])
     for fixture, kinds in (
-        ("database_kind", ["sqlite", "mariadb", mysql]),
+        ("database_kind", [sqlite, "mariadb", mysql]),
         ("server_kind", ["mariadb", mysql]),
     ):
         if fixture in metafunc.fixturenames:

@@ -27,16 +27,24 @@ FIGURES = {
 @pytest.mark.parametrize(
     ("benchmark", "size"),
     [
-        ("order_entry", "--users 20 --connections 4 --rounds 1 --seconds 0.6"),
-        (
-            "matching",
-            "--resting 1000 --few 200 --stocks 100 --crossed 20 --users 30 --rounds 1 --seconds 3 --fills 10",
+        pytest.param(
+            "order_entry",
+            "--users 20 --connections 4 --rounds 1 --seconds 0.6",
+            marks=pytest.mark.full,
         ),
-        ("pipeline", "--orders 80 --rounds 1"),
-        ("relayer", "--rounds 1 --seconds 2 --paced 2"),
-        (
+        pytest.param(
+            "matching",
+            "--resting 1000 --few 200 --stocks 100 --crossed 20 --users 30 --rounds 1 --seconds 3"
+            " --fills 10",
+            marks=pytest.mark.full,
+        ),
+        pytest.param("pipeline", "--orders 80 --rounds 1", marks=pytest.mark.full),
+        pytest.param("relayer", "--rounds 1 --seconds 2 --paced 2", marks=pytest.mark.full),
+        pytest.param(
             "gateway",
-            "--clients 20 --processes 1 --stocks 20 --ticks-per-s 100 --events-per-s 10 --seconds 2 --dead 2",
+            "--clients 20 --processes 1 --stocks 20 --ticks-per-s 100 --events-per-s 10 --seconds 2"
+            " --dead 2",
+            marks=pytest.mark.full,
         ),
         ("reads", "--fills 40 --holdings 5 --closed 2 --rounds 1"),
     ],

@@ -52,7 +52,9 @@ def test_commits_are_cut(place: Place, server: DatabaseServer, proxy: CuttingPro
         ordeal.recovered(claims_end=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.full), signal.SIGKILL]
+)
 def test_the_server_is_restarted(
     place: Place, server: DatabaseServer, number: signal.Signals
 ) -> None:

@@ -147,7 +147,11 @@ def test_two_beats_send(place: Place) -> None:
     house.kill("beat-2")
 
 
-@pytest.mark.parametrize("off_s", [-CLOCK_OFF_S, CLOCK_OFF_S], ids=["behind", "ahead"])
+@pytest.mark.parametrize(
+    "off_s",
+    [pytest.param(-CLOCK_OFF_S, marks=pytest.mark.full), CLOCK_OFF_S],
+    ids=["behind", "ahead"],
+)
 def test_the_clock_of_a_worker_is_wrong(place: Place, off_s: int) -> None:
     """By more than messages are kept from others: to a clock that is ahead all others' look abandoned, its own look so to theirs if it is behind."""
     house, way = place.house, "ahead" if off_s > 0 else "behind"

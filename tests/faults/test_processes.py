@@ -62,10 +62,15 @@ def turns_of_beat(place: Place) -> int:
     ("victim", "find", "comes_back"),
     [
         ("one of the API's two worker processes", a_worker_of_gunicorn, None),
-        ("the API's master", leader("api"), None),
-        ("the pool children of both workers", children("worker-1", "worker-2"), None),
+        pytest.param("the API's master", leader("api"), None, marks=pytest.mark.full),
+        pytest.param(
+            "the pool children of both workers",
+            children("worker-1", "worker-2"),
+            None,
+            marks=pytest.mark.full,
+        ),
         ("both workers", both_workers, None),
-        ("beat", leader("beat"), turns_of_beat),
+        pytest.param("beat", leader("beat"), turns_of_beat, marks=pytest.mark.full),
         ("the relayer", leader("relayer"), None),
         ("the gateway", leader("gateway"), listeners),
     ],
