@@ -3,12 +3,14 @@
 This runs before any package is installed, so it needs the standard library only.
 """
 
+import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 import time
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 
@@ -49,9 +51,11 @@ def install_with_uv(requirements: Path) -> int:
     """Run uv, which shows its own progress on a terminal; return its exit status."""
     command = ["uv", "pip", "install", "--compile-bytecode", "--require-hashes"]
     command += ["--python", sys.executable, "--requirement", str(requirements)]
+    # Where a company or a sandbox has its own certificates, only the system knows them.
+    environment = {"UV_SYSTEM_CERTS": "1", **os.environ}
     if sys.stderr.isatty():
-        return subprocess.run(command, check=False).returncode
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        return subprocess.run(command, env=environment, check=False).returncode
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr or ():
             if not line.startswith((" + ", " - ", " ~ ")):  # one line for each package
                 print(line, end="", file=sys.stderr, flush=True)
@@ -60,6 +64,12 @@ def install_with_uv(requirements: Path) -> int:
 
 def install_with_pip(requirements: Path) -> int:
     """Run pip and show one line of progress; return its exit status."""
+    if find_spec("pip") is None:  # uv creates environments without pip
+        command = [sys.executable, "-m", "ensurepip"]
+        if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
+            message = "pip is missing: install uv or Python's venv module (Debian: python3-venv)."
+            print(message, file=sys.stderr)
+            return 1
     command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     command += ["--progress-bar", "off", "--require-hashes", "--requirement", str(requirements)]
     progress = Progress(sum("==" in line for line in requirements.read_text().splitlines()))
@@ -104,11 +114,19 @@ def has_uv() -> bool:
     )
 
 
+def install(requirements: Path) -> int:
+    """Install with uv where it works, else with pip; return the exit status."""
+    if has_uv():
+        if install_with_uv(requirements) == 0:
+            return 0
+        print("uv could not install the packages: trying pip", flush=True)
+    return install_with_pip(requirements)
+
+
 def main() -> int:
     """Install the file that the first argument names; return the exit status."""
-    requirements = Path(sys.argv[1])
     try:
-        return install_with_uv(requirements) if has_uv() else install_with_pip(requirements)
+        return install(Path(sys.argv[1]))
     except KeyboardInterrupt:
         return 130
 

@@ -75,9 +75,6 @@ ensure_venv() {
         reason="it was created in another folder"
     elif ! wanted=$(fingerprint "$python" "$root/$requirements" 2>/dev/null); then
         reason="its Python does not work or is older than 3.11"
-    elif [[ ! -e $record || $(<"$record") != "$wanted" ]] && ! has_uv &&
-        ! "$python" -c 'import pip' >/dev/null 2>&1; then
-        reason="it has no pip"
     fi
     if [[ $reason ]]; then
         [[ ! -e $venv ]] || say "Recreating the virtual environment .venv: $reason"

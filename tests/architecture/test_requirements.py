@@ -33,6 +33,7 @@ NO_NETWORK = re.compile(r"Failed to fetch|error sending request|dns error|Networ
 
 def run_uv(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("UV_")}
+    environment["UV_SYSTEM_CERTS"] = "1"
     return subprocess.run(
         [find_uv_bin(), *arguments],
         cwd=ROOT,
