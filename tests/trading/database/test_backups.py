@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -16,10 +17,11 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
+from benchmarks.mysql import unpacked_mysql
 from launcher.plan import ROOT
 from tests.books import Books, opened, settings_for
 from tests.deadlines import DEADLINE_S
-from tests.servers import DatabaseServer, require_dump, wait_until
+from tests.servers import DatabaseServer, MySQL, require_dump, require_server, wait_until
 from trading import core as trading_core
 from trading.database.backups import Backup, BackupFailed, restore_backup, write_backup
 from trading.database.backups.files import new_file
@@ -30,12 +32,28 @@ from trading.rules.orders import Side
 NO_REDIS = "redis://127.0.0.1:1/0"
 
 
+DUMPS = {"mariadb": "mariadb-dump", "mysql": "mysqldump"}
+
+
 @pytest.fixture
-def source(database_uri: str) -> str:
-    """Each kind of database; MariaDB's needs its dump program."""
-    if not database_uri.startswith("sqlite"):
+def source(database_uri: str, database_kind: str, first_on_path: Callable[[Path], None]) -> str:
+    """Each kind of database in turn, with its own dump program and client on the PATH."""
+    if database_kind == "mysql":
+        first_on_path(unpacked_mysql() / "bin")
+    elif database_kind == "mariadb":
         require_dump()
     return database_uri
+
+
+@pytest.fixture
+def dump(server_kind: str, first_on_path: Callable[[Path], None]) -> str:
+    """The name of the server's own dump program, which is on the PATH, on each kind in turn."""
+    if server_kind == "mysql":
+        require_server(MySQL)
+        first_on_path(unpacked_mysql() / "bin")
+    else:
+        require_dump()
+    return DUMPS[server_kind]
 
 
 @pytest.fixture
@@ -91,6 +109,7 @@ def trading_all_the_while(books: Books) -> Iterator[Callable[[], int]]:
     assert faults == []
 
 
+@pytest.mark.every_database
 def test_what_is_restored_is_what_was_there(
     source_books: Books, source: str, empty_uri: str, tmp_path: Path
 ) -> None:
@@ -107,6 +126,21 @@ def test_what_is_restored_is_what_was_there(
     assert read == written
     assert read.revision is not None
     assert content(empty_uri) == content(source)
+
+
+@pytest.mark.full
+def test_programs_of_mariadb_back_mysql_up(
+    migrated_mysql: str, mysql_server: MySQL, valkey_url: str, tmp_path: Path
+) -> None:
+    """Where only MariaDB's are installed, as on Debian; they restore into MySQL, too."""
+    require_dump()
+    with opened(settings_for(migrated_mysql, valkey_url)) as books:
+        traded(books)
+        file = tmp_path / "backup.gz"
+        write_backup(migrated_mysql, file)
+        restored = mysql_server.create_database("restored_by_mariadb")
+        restore_backup(restored, file)
+        assert content(restored) == content(migrated_mysql)
 
 
 def test_a_backup_amid_trading_is_of_one_moment(
@@ -233,11 +267,11 @@ def test_a_damaged_database_is_not_backed_up(tmp_path: Path, migrated_sqlite: st
     assert not (tmp_path / "damaged.gz").exists()
 
 
-def stand_in(folder: Path, script: str) -> Path:
+def stand_in(folder: Path, dump: str, script: str) -> Path:
     """A dump program of a test's own, in front of the real one, which it may call as $REAL."""
     folder.mkdir(exist_ok=True)
-    program = folder / "mariadb-dump"
-    program.write_text(f"#!/bin/sh\nREAL={require_dump()}\n{script}\n")
+    program = folder / dump
+    program.write_text(f"#!/bin/sh\nREAL={shutil.which(dump)}\n{script}\n")
     program.chmod(0o755)
     return folder
 
@@ -247,27 +281,34 @@ def first_on_path(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     return lambda folder: monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 
+@pytest.fixture
+def run_instead_of_dump(
+    dump: str, tmp_path: Path, first_on_path: Callable[[Path], None]
+) -> Callable[[str], None]:
+    """Have a shell script run in place of the server's dump program, as in ``stand_in``."""
+    return lambda script: first_on_path(stand_in(tmp_path / "bin", dump, script))
+
+
 def test_the_password_is_on_no_command_line_and_in_no_file(
     database_server: DatabaseServer,
     empty_server_uri: str,
     server_uri: str,
     tmp_path: Path,
-    first_on_path: Callable[[Path], None],
+    run_instead_of_dump: Callable[[str], None],
 ) -> None:
     """One with every sign that an option file or a shell takes for its own; the program gets it all the same, there and back."""
     password = "p\"a'\\s#s $w;o=r`d%"
     name = server_uri.rpartition("/")[2].partition("?")[0]
     for statement in (
-        "CREATE OR REPLACE USER keeper@'127.0.0.1' IDENTIFIED BY '"
+        "DROP USER IF EXISTS keeper@'127.0.0.1'",
+        "CREATE USER keeper@'127.0.0.1' IDENTIFIED BY '"
         + password.replace("\\", "\\\\").replace("'", "''")
         + "'",
         "GRANT ALL ON *.* TO keeper@'127.0.0.1'",
     ):
         database_server.execute(statement)
     told = tmp_path / "told"
-    first_on_path(
-        stand_in(tmp_path / "bin", f'echo "$0" "$@" > {told}; env >> {told}; exec "$REAL" "$@"')
-    )
+    run_instead_of_dump(f'echo "$0" "$@" > {told}; env >> {told}; exec "$REAL" "$@"')
     files = set(Path(tempfile.gettempdir()).iterdir())
 
     def uri_of(database: str) -> str:
@@ -309,12 +350,12 @@ def test_the_password_is_on_no_command_line_and_in_no_file(
 def test_a_dump_that_did_not_come_to_its_end_is_no_backup(
     server_uri: str,
     tmp_path: Path,
-    first_on_path: Callable[[Path], None],
+    run_instead_of_dump: Callable[[str], None],
     script: str,
     told: str,
 ) -> None:
     """Whether its program says so or not: no file of that name, and no part of one either."""
-    first_on_path(stand_in(tmp_path / "bin", script))
+    run_instead_of_dump(script)
     place = tmp_path / "backups"
     place.mkdir()
 
@@ -332,7 +373,8 @@ def test_a_machine_without_the_program_is_told_which(
 
     with pytest.raises(
         BackupFailed,
-        match=r"mariadb-dump or mysqldump must be installed \(Debian: mariadb-client\)",
+        match=r"(mariadb-dump|mysqldump) or (mariadb-dump|mysqldump) must be installed"
+        r" \(Debian: mariadb-client\)",
     ):
         write_backup(server_uri, tmp_path / "backup.gz")
 
@@ -374,11 +416,11 @@ def test_a_full_disk_leaves_nothing(source_books: Books, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_backup_that_is_stopped_is_not_taken_for_one(
-    server_uri: str, tmp_path: Path, number: signal.Signals
+    server_uri: str, dump: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     """Told to end it clears away what it has; killed it leaves something that is called a part."""
     folder = stand_in(
-        tmp_path / "bin", f'"$REAL" "$@" | head -c 3000; touch {tmp_path}/amid; exec sleep 60'
+        tmp_path / "bin", dump, f'"$REAL" "$@" | head -c 3000; touch {tmp_path}/amid; exec sleep 60'
     )
     place = tmp_path / "backups"
     place.mkdir()

@@ -35,6 +35,7 @@ READ = {
     "trading/services/end_orders.py",
     "webapp/api/operations.py",
     "webapp/database_commands.py",
+    "webapp/revisions.py",
     "webapp/status_facts.py",
 }
 HOSTILE = [

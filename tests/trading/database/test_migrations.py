@@ -32,6 +32,7 @@ def on_database(uri: str, *commands: Callable[[], object]) -> set[str]:
         core.close()
 
 
+@pytest.mark.every_database
 def test_up_checked_down_and_up_again(empty_uri: str) -> None:
     """A fresh upgrade makes exactly the tables of the models (`alembic check` agrees), a downgrade takes all away, and it goes again."""
     assert on_database(empty_uri, upgrade, check) == TABLES

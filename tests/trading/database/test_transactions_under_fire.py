@@ -26,6 +26,7 @@ from trading.database.transactions import (
 )
 
 
+@pytest.mark.every_database
 def test_a_deadlock_is_retried_and_both_succeed(server_books: Books) -> None:
     """Two threads lock two rows crosswise: the server kills one, the runner runs it again, each step is there once."""
     database = server_books.core.database
@@ -56,6 +57,7 @@ def test_a_deadlock_is_retried_and_both_succeed(server_books: Books) -> None:
     assert len(server_books.sent) == 2
 
 
+@pytest.mark.every_database
 def test_a_lock_wait_timeout_undoes_the_statements_before_it(server_books: Books) -> None:
     """Error 1205 leaves the transaction open with its first statement; the runner rolls it back, so the retry counts once."""
     database = server_books.core.database
