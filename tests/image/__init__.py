@@ -1,0 +1,1 @@
+"""Run the compose files' services from the built images; started by ``scripts/check-image``."""

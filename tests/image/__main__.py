@@ -1,0 +1,235 @@
+"""``python -m tests.image STORE WORK``: check the images in buildah's store.
+
+First production's compose file, with Toss and PortOne played under their own names and TLS; then
+the sandbox's compose file with the whole demo. Both end with the audit. Exit status 1 and the first
+failure, or 0. Must run in namespaces of its own: see ``scripts/check-image``.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from launcher.plan import ROOT
+from tests.architecture.compose import FILE, SANDBOX_FILE, SECRETS
+from tests.image.containers import Container, Image
+from tests.image.stack import CHECK_TIMEOUT_S, HEALTHY_WITHIN_S, CheckError, Stack, compose
+from trading.settings import CERT_HOST, INFO_HOST, MARKET_DATA_HOSTS
+
+WORLD = "world"
+PORTONE_HOST = "api.portone.io"
+
+_CADDYFILE = """
+{
+    admin off
+    local_certs
+    skip_install_trust
+}
+%(feed)s {
+    reverse_proxy 127.0.0.1:8090 {
+        header_up Host {upstream_hostport}
+    }
+}
+%(rest)s {
+    reverse_proxy 127.0.0.1:8093 {
+        header_up Host {upstream_hostport}
+    }
+}
+https://%(portone)s {
+    reverse_proxy 127.0.0.1:8092
+}
+"""
+
+# Through the front door, as a client would.
+_REGISTER = """
+import sys
+import requests
+session = requests.Session()
+session.verify = sys.argv[1]
+def post(path, **body):
+    answer = session.post("https://localhost/api/v1" + path, json=body, timeout=30)
+    answer.raise_for_status()
+    return answer.json()["data"]
+who = {"email": "admin@example.com", "password": "a long one of the image's check"}
+post("/users", **who, name="Administrator")
+assert post("/users/login", **who)["access_token"]
+"""
+
+_DEMO = """
+import threading
+from rich.console import Console
+from launcher.demo import TradingDay
+url = "http://127.0.0.1:8000"
+TradingDay(
+    url, url + "/api/v1/trading/realtime/stream", "http://127.0.0.1:8092",
+    Console(width=120, highlight=False), threading.Event(),
+).run()
+"""
+
+_CHECK_FILES = """
+import importlib.util as util, pathlib, shutil
+for program in ("pip", "pip3", "gcc", "cc", "caddy", "valkey-server"):
+    assert shutil.which(program) is None, program
+for package in ("pip", "launcher", "tests", "benchmarks"):
+    assert util.find_spec(package) is None, package
+for file in ("/etc/pip.conf", "/build", "/pip"):
+    assert not pathlib.Path(file).exists(), file
+uncompiled = [
+    str(file) for top in ("/app", "/venv") for file in pathlib.Path(top).rglob("*.py")
+    if not pathlib.Path(util.cache_from_source(file)).exists()
+    and not {"tests", "migrations"} & set(file.parts)
+]
+assert not uncompiled, uncompiled
+"""
+
+
+def main() -> int:
+    """Run all checks; the process's exit status."""
+    store, work = sys.argv[1:]
+    buildah = ["buildah", "--root", store, "--runroot", f"{work}/run"]
+    names = ("stocking:local", "stocking-sandbox:local")
+    images = {name: Image.mounted(buildah, name) for name in names}
+    try:
+        for check in (_check_production, _check_sandbox):
+            check(images, Path(work))
+    except CheckError as fault:
+        sys.stderr.write(f"The image's check failed: {fault}\n")
+        return 1
+    return 0
+
+
+def _check_production(images: Mapping[str, Image], work: Path) -> None:
+    work = work / "production"
+    (work / "caddy").mkdir(parents=True)
+    image = images["stocking:local"]
+    bundle = work / "certificates.crt"
+    certifi = [str(f.relative_to(image.root)) for f in image.root.glob("venv/**/cacert.pem")]
+
+    def overlaid(_image: Image) -> dict[Path, str]:
+        return dict.fromkeys([bundle], "/etc/ssl/certs/ca-certificates.crt") | {
+            bundle.with_suffix(f".{number}"): f"/{place}" for number, place in enumerate(certifi)
+        }
+
+    also = (*MARKET_DATA_HOSTS, INFO_HOST, CERT_HOST, PORTONE_HOST)
+    content = compose(FILE, SECRETS)
+    stack = Stack(content, images, work, world=WORLD, also=also, overlaid=overlaid)
+    root = _start_world(images["stocking-sandbox:local"], work)
+    bundle.write_text(root)
+    bundle.chmod(0o644)
+    for number in range(len(certifi)):
+        copy = bundle.with_suffix(f".{number}")
+        copy.write_text(root)
+        copy.chmod(0o644)
+
+    began = time.monotonic()
+    stack.start()
+    _say(f"All services of {FILE.name} are healthy after {time.monotonic() - began:.0f} s")
+    [api] = stack.containers["api"]
+    _say(f"The image contains what it should: {_last_line(api, ['python', '-c', _CHECK_FILES])}")
+    authority = work / "front-door.files/caddy/pki/authorities/local/root.crt"
+    _run_inside(stack.space("front-door"), _REGISTER, str(authority))
+    _say("A user has registered and signed in through the front door")
+    for command in ("users promote admin@example.com", "status", "audit"):
+        _say(f"flask {command}: {_last_line(api, ['flask', *command.split()])}")
+    stack.stop()
+    _say("All of them end in order")
+
+
+def _start_world(image: Image, work: Path) -> str:
+    """Play Toss and PortOne behind TLS under their own names; the certificate to trust."""
+    sandbox = ["python", "-m", "sandbox", "--port", "8090", "--rest-port", "8093"]
+    hosts = work / "world.hosts"
+    hosts.write_text("127.0.0.1 localhost\n")
+    Container(
+        "sandbox",
+        space=WORLD,
+        command=[*sandbox, "--portone-port", "8092"],
+        environment={},
+        log=work / "world-sandbox.log",
+        image=image,
+        hosts=hosts,
+    )
+    names = {
+        "feed": ", ".join(f"https://{host}" for host in sorted(MARKET_DATA_HOSTS)),
+        "rest": f"https://{INFO_HOST}, https://{CERT_HOST}",
+        "portone": PORTONE_HOST,
+    }
+    (work / "caddy/Caddyfile").write_text(_CADDYFILE % names)
+    caddy = Container(
+        "caddy",
+        space=WORLD,
+        command=[str(Path(sys.executable).with_name("caddy")), "run"],
+        environment={"HOME": str(work / "caddy"), "XDG_DATA_HOME": str(work / "caddy")},
+        log=work / "world-caddy.log",
+        folder=work / "caddy",
+        hosts=hosts,
+    )
+    root = work / "caddy/caddy/pki/authorities/local/root.crt"
+    deadline = time.monotonic() + HEALTHY_WITHIN_S
+    while not root.exists():
+        if time.monotonic() > deadline or caddy.status is not None:
+            raise CheckError(f"Caddy did not start: {caddy.log.read_text()[-2000:]}")
+        time.sleep(0.1)
+    return root.read_text()
+
+
+def _check_sandbox(images: Mapping[str, Image], work: Path) -> None:
+    work = work / "sandbox"
+    work.mkdir()
+    stack = Stack(compose(SANDBOX_FILE, {}), images, work)
+    began = time.monotonic()
+    stack.start()
+    _say(f"All services of {SANDBOX_FILE.name} are up after {time.monotonic() - began:.0f} s")
+    [api] = stack.containers["api"]
+    _await_readiness(api)
+    _run_inside(stack.space("api"), _DEMO)
+    _say(f"flask audit: {_last_line(api, ['flask', 'audit'])}")
+    stack.stop()
+    _say("All of them end in order")
+
+
+def _await_readiness(api: Container) -> None:
+    """Wait until the API and the feed are healthy: the sandbox's file has no checks of them."""
+    ask = (
+        "import urllib.request as r\n"
+        "r.urlopen('http://127.0.0.1:8000/healthz', timeout=5)\n"
+        "r.urlopen('http://127.0.0.1:8001/healthz', timeout=5)\n"
+        "r.urlopen('http://127.0.0.1:8000/api/v1/trading/realtime/daemon/health', timeout=5)"
+    )
+    deadline = time.monotonic() + HEALTHY_WITHIN_S
+    while (ended := api.execute(["python", "-c", ask], timeout_s=CHECK_TIMEOUT_S))[0] != 0:
+        if time.monotonic() > deadline:
+            raise CheckError(f"The API does not become ready: {ended[1][-500:]}")
+        time.sleep(0.5)
+
+
+def _run_inside(space: str, program: str, *arguments: str) -> None:
+    """Run a Python program of this machine in a container's network."""
+    ended = subprocess.run(
+        ["ip", "netns", "exec", space, sys.executable, "-c", program, *arguments],
+        cwd=ROOT,
+        # Nothing of the machine's settings for certificates and proxies.
+        env={"PATH": os.environ["PATH"]},
+        timeout=HEALTHY_WITHIN_S,
+        check=False,
+    )
+    if ended.returncode != 0:
+        raise CheckError("A client's program failed")
+
+
+def _last_line(container: Container, command: list[str]) -> str:
+    status, output = container.execute(command, timeout_s=CHECK_TIMEOUT_S)
+    if status != 0:
+        raise CheckError(f"{' '.join(command[:3])} ended with {status}: {output[-3000:]}")
+    return (output.strip().splitlines() or ["done"])[-1]
+
+
+def _say(sentence: str) -> None:
+    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {sentence}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
