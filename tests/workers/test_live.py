@@ -12,8 +12,8 @@ import celery_config
 from launcher.ports import free_port
 from tests.books import SAMSUNG, Books
 from tests.servers import wait_until
-from tests.trading.steps import deposit
-from tests.webapp.client import Api, data_of
+from tests.trading.steps import change_settings, deposit
+from tests.webapp.client import Api, api_on, data_of
 from tests.workers.processes import beat, worker
 from trading import core as trading_core
 from trading.database.clock import utc_now
@@ -74,9 +74,13 @@ def test_an_order_is_filled_settled_and_applied(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
     """From the API through three tasks, each of which logs its own id and the id of the request that began it all."""
+    # Longer than a slow machine takes, or the sweep of a worker that starts wakes a stage again.
+    patient = {"wake_grace_ms": 600_000}
+    change_settings(live_api.books, **patient)
+    live_api = api_on(live_api.books)
     person = live_api.person()
     live_api.books.tick(70_000)
-    with worker(tmp_path / "worker.log", live_settings) as process:
+    with worker(tmp_path / "worker.log", live_settings.model_copy(update=patient)) as process:
         placed = live_api.order(person, "BUY", 10, headers={HEADER: "the-request-1"})
         wait_until(lambda: _applied(live_api) == 1, what="the fill in the portfolio")
         wait_until(lambda: "update_portfolios" in process.output, what="the last task's log line")
