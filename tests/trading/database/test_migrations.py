@@ -1,4 +1,7 @@
-"""The migrations: up, down and up again on both databases; nothing in them that MySQL 8 would not know."""
+"""The migrations: up, down and up again on each kind of database.
+
+Nothing in them is known to MariaDB alone.
+"""
 
 import re
 from collections.abc import Callable

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.orm import Session
 
 from tests.books import HYNIX, Books, opened, settings_for
@@ -13,7 +13,9 @@ from tests.trading.days import record
 from tests.trading.payment_rows import hold_for_refund, partly_refunded_payment
 from tests.trading.steps import bought, deposit, withdraw
 from tests.trading.watching import check_alerts, open_second, watch
+from trading.database.tables import Base
 from trading.database.transactions import nothing_to_find
+from trading.database.upsert import server_of
 from trading.queries.account_scope import OWN_ROWS, tables_read
 from trading.queries.audit import CHECKS, SAMPLE, Finding, audit, audit_accounts
 from trading.queue import Task
@@ -265,17 +267,42 @@ def findings_of(connection: Connection) -> list[Finding]:
         return list(audit(session))
 
 
+@pytest.fixture(scope="module")
+def unchecked(traded: Books) -> Iterator[Books]:
+    """The same books; on MySQL, where no session can switch CHECKs off, all are off meanwhile."""
+    engine = traded.core.database.engine
+    if server_of(engine.dialect) == "mysql":
+        enforce_checks(engine, "NOT ENFORCED")
+        yield traded
+        enforce_checks(engine, "ENFORCED")
+    else:
+        yield traded
+
+
+def enforce_checks(engine: Engine, how: str) -> None:
+    with engine.begin() as connection:
+        for table in Base.metadata.sorted_tables:
+            checks = [str(one.name) for one in table.constraints if str(one.name)[:3] == "ck_"]
+            if checks:
+                changes = ", ".join(f"ALTER CHECK {name} {how}" for name in checks)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} {changes}")
+
+
 @pytest.fixture
-def unguarded(traded: Books) -> Iterator[Connection]:
+def unguarded(unchecked: Books) -> Iterator[Connection]:
     """A connection whose changes no constraint refuses, rolled back afterwards."""
-    on_sqlite = traded.core.database.engine.dialect.name == "sqlite"
-    off, on = (
-        (["PRAGMA foreign_keys = OFF", "PRAGMA ignore_check_constraints = ON"],
-         ["PRAGMA foreign_keys = ON", "PRAGMA ignore_check_constraints = OFF"])
-        if on_sqlite
-        else (["SET SESSION foreign_key_checks = 0, check_constraint_checks = 0"],
-              ["SET SESSION foreign_key_checks = 1, check_constraint_checks = 1"])
-    )  # fmt: skip
+    traded = unchecked
+    off, on = {
+        "sqlite": (
+            ["PRAGMA foreign_keys = OFF", "PRAGMA ignore_check_constraints = ON"],
+            ["PRAGMA foreign_keys = ON", "PRAGMA ignore_check_constraints = OFF"],
+        ),
+        "mariadb": (
+            ["SET SESSION foreign_key_checks = 0, check_constraint_checks = 0"],
+            ["SET SESSION foreign_key_checks = 1, check_constraint_checks = 1"],
+        ),
+        "mysql": (["SET SESSION foreign_key_checks = 0"], ["SET SESSION foreign_key_checks = 1"]),
+    }[server_of(traded.core.database.engine.dialect)]
     with traded.core.database.engine.connect() as connection:
         driver = connection.connection.dbapi_connection
         assert driver is not None
