@@ -28,9 +28,7 @@ from tests.trading.steps import bought
         ("uq_transactions_user_id_sequence", "SELECT * FROM transactions WHERE user_id = :user ORDER BY sequence DESC LIMIT 21"),
     ],
 )  # fmt: skip
-def test_mariadb_goes_by_the_index_that_is_made_for_it(
-    server_books: Books, index: str, read: str
-) -> None:
+def test_read_uses_the_index_made_for_it(server_books: Books, index: str, read: str) -> None:
     """The first of these went through every user's fills of every stock before it had an index."""
     users = [server_books.user() for _ in range(4)]
     for _ in range(15):
@@ -42,10 +40,14 @@ def test_mariadb_goes_by_the_index_that_is_made_for_it(
 
 
 def plan(books: Books, read: str, user: UUID) -> dict[str, str]:
-    """MariaDB's plan for a statement over one table."""
+    """Return the server's plan for a statement over one table."""
 
     def explain(session: Session) -> dict[str, str]:
         session.execute(text("ANALYZE TABLE transactions, order_executions")).all()
-        return dict(session.execute(text(f"EXPLAIN {read}"), {"user": user.bytes}).mappings().one())
+        return dict(
+            session.execute(text(f"EXPLAIN FORMAT=TRADITIONAL {read}"), {"user": user.bytes})
+            .mappings()
+            .one()
+        )
 
     return books.core.database.read(explain)
