@@ -34,7 +34,7 @@ COPY --from=packages /venv /venv
 ENV PATH=/venv/bin:$PATH LANG=C.UTF-8 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     API_HOST=0.0.0.0 GATEWAY_HOST=0.0.0.0 METRICS_HOST=0.0.0.0
 WORKDIR /app
-COPY celery_config.py gunicorn_worker.py wsgi.py ./
+COPY celery_config.py wsgi.py ./
 COPY deploy/gunicorn.conf.py deploy/gunicorn.conf.py
 COPY trading trading
 COPY webapp webapp

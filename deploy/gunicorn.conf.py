@@ -19,10 +19,11 @@ loglevel = logs.begin(Process.API).log_level.lower()
 wsgi_app = "wsgi:app"
 bind = f"{os.environ.get('API_HOST', '127.0.0.1')}:{os.environ.get('API_PORT', '8000')}"
 
-worker_class = "gunicorn_worker.WholeRequestWorker"
+# Behind the front door, which sends whole requests and takes whole answers, no thread waits long.
+worker_class = "gthread"
 workers = int(os.environ.get("WORKERS", "2"))
 threads = int(os.environ.get("THREADS", "8"))
-# With those that are being closed, and those to the servers behind, below the 1,024 files that a process may usually open.
+# With those to the servers behind, below the 1,024 files that a process may usually open.
 worker_connections = 700
 
 # A view answers within seconds: whatever outlives these limits is stuck, not slow.
@@ -30,22 +31,20 @@ timeout = 60
 graceful_timeout = (
     3  # Below the keeper's grace, so that a stop ends requests in order instead of by SIGKILL.
 )
-# Longer than load balancers keep an idle connection (60), or they would send into one that is being closed.
+# Longer than the front door keeps an idle connection (60), or it would send into a closing one.
 keepalive = 75
 
 # A leak anywhere in the process ends with the process; the jitter keeps workers from ending together.
 max_requests = 100_000
 max_requests_jitter = 10_000
 
-# Longer than any request of the contract, shorter than what a hostile one would send.
-limit_request_line = 4_094
-limit_request_fields = 64
-limit_request_field_size = 8_190
+# The front door bounds a request's head. These are gunicorn's largest, so that it refuses none
+# in words of its own.
+limit_request_line = 0
+limit_request_fields = 32_768
+limit_request_field_size = 65_536
 # No header of a request says where the application is mounted: it is at the root.
 forwarder_headers = ""
-
-# Python's waits for a client that takes nothing of a file without an end, whatever the socket's own limit is; and there are few files.
-sendfile = False
 
 # Heart-beat files belong in memory: on a disk a slow sync looks like a stuck worker.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108
@@ -97,15 +96,12 @@ def child_exit(_server: Any, worker: Any) -> None:
     sharing.forget_what_ran(worker.slot)
 
 
-def post_worker_init(worker: Any) -> None:
-    """Let streams of events know when the worker is to end, as they would outlast its grace.
+def post_worker_init(_worker: Any) -> None:
+    """Let threads whose answer from the database has come in wait 0.5 ms, not Python's 5 ms.
 
-    And let threads whose answer from the database has come in wait for 0.5 ms instead of Python's 5 while another computes.
-
-    An order waits ten times for a server; behind two computing threads that added up to the slowest hundredth of the answers. What is loaded by now stays:
-    to look through it for garbage, as the collector does now and then, would hold all threads up.
+    An order waits ten times for a server; behind two computing threads that added up to the slowest
+    hundredth of the answers. What is loaded by now stays, so the garbage collector need not visit it.
     """
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(0.0005)
-    worker.wsgi.extensions["stocking.serving"] = lambda: worker.alive

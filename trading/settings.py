@@ -140,7 +140,6 @@ class Settings(EdgeSettings, BaseSettings):
     relayer_subscription_budget: int = Field(default=100, ge=1, le=1_000)
     relayer_heartbeat_ms: int = Field(default=5_000, ge=0, le=120_000)
 
-    stream_clients_max: int = Field(default=4, ge=0, le=1_000)
     stream_stall_s: int = Field(default=20, ge=1, le=600)
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8_001, ge=1, le=65_535)

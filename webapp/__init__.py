@@ -14,7 +14,6 @@ from webapp import (
     problems,
     rate_limits,
     request_context,
-    security_headers,
     sign_ins,
 )
 from webapp.bodies import UnambiguousJson
@@ -32,7 +31,6 @@ def create_app(core: Core) -> Flask:
     app.extensions["stocking"] = core
     forwarding.install(app)
     request_context.install(app)
-    security_headers.install(app)
     cross_origin.install(app)
     authentication.install(app)
     rate_limits.install(app)

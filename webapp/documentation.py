@@ -1,5 +1,6 @@
 """The OpenAPI document, with problems as what they are answered as."""
 
+from copy import deepcopy
 from http import HTTPStatus
 from threading import RLock
 from typing import Any
@@ -11,7 +12,7 @@ from flask_smorest import Api, Blueprint
 from marshmallow.fields import Field
 
 from trading.rules.problems import MIMETYPE
-from webapp import swagger_ui
+from webapp import documented_stream, swagger_ui
 from webapp.bodies import Arguments, check_body
 from webapp.core import PREFIX
 from webapp.documented_limits import add_limits, documented_path
@@ -68,6 +69,8 @@ class ProblemApi(Api):
                     documented_path(rule.rule): rule.rule for rule in self._app.url_map.iter_rules()
                 }
                 add_limits(document, rules)
+                document["paths"][documented_stream.PATH] = deepcopy(documented_stream.OPERATIONS)
+                document["tags"].append(documented_stream.TAG)
                 self._document = self._app.json.dumps(document)
         return Response(self._document, mimetype="application/json")
 

@@ -157,6 +157,11 @@ _TABLE: dict[str, Words] = {
     "service-unavailable": Words(
         503, "일시적인 장애", "지금은 처리할 수 없습니다. 잠시 후 다시 시도해 주세요."
     ),
+    "gateway-timeout": Words(
+        504,
+        "응답 지연",
+        "서버가 제때 응답하지 않았습니다. 처리되었는지 확인한 뒤 다시 시도해 주세요.",
+    ),
 }
 
 # A code's detail where its reason is one that a person can do something about.

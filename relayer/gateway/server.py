@@ -39,14 +39,6 @@ _SHUTDOWN_S = 0.5
 _POLL_S = 0.02
 # A connection without a whole request is closed after so long, a new one too; longer than proxies keep one that is idle (60).
 _KEEP_ALIVE_S = 75.0
-_HSTS_S = 365 * 86_400
-
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 
 
 class Gateway:
@@ -89,7 +81,7 @@ class Gateway:
         application = web.Application(
             middlewares=[answer_failures], client_max_size=_REQUEST_BYTES_MAX
         )
-        application.on_response_prepare.extend([self._origins.share, name_request, self._harden])
+        application.on_response_prepare.extend([self._origins.share, name_request])
         application.router.add_get(STREAM_PATH, self._entrances.event_stream, allow_head=False)
         application.router.add_options(STREAM_PATH, self._origins.preflight)
         application.router.add_get(WEBSOCKET_PATH, self._entrances.websocket, allow_head=False)
@@ -113,14 +105,6 @@ class Gateway:
             yield
         finally:
             await runner.cleanup()
-
-    async def _harden(self, _request: web.Request, answer: web.StreamResponse) -> None:
-        """What browsers are told of every answer; and nobody is told which software of which version gives it."""
-        answer.headers.update(_HEADERS)
-        answer.headers.setdefault("Cache-Control", "no-store")
-        if self._settings.environment == "production":
-            answer.headers["Strict-Transport-Security"] = f"max-age={_HSTS_S}"
-        answer.headers.pop("Server", None)
 
     async def _take_leave(self) -> None:
         """Bid everybody to come again; who does not take it in time is cut."""

@@ -36,7 +36,6 @@ CHECKS = [
 AWAY = {
     "no-live-price",
     "relayer-unavailable",
-    "too-many-streams",
     "upstream-unavailable",
     "upstream-paused",
     "payment-service-unavailable",
@@ -53,7 +52,7 @@ EXAMPLES = examples(6)
 @pytest.fixture
 def api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
     """The API without a relayer, without PortOne and Toss, and without room for a stream, which would have no end."""
-    with opened(settings_for(migrated_sqlite, valkey_url, stream_clients_max=0)) as books:
+    with opened(settings_for(migrated_sqlite, valkey_url)) as books:
         books.tick(70_000)
         yield api_on(books)
 

@@ -81,7 +81,6 @@ def stage(database_uri: str, valkey_url: str) -> Iterator[Stage]:
             "toss_info_url": toss.url,
             "toss_cert_url": toss.url,
             "toss_requests_per_s": 10_000,
-            "stream_clients_max": 0,
         }
         with opened(settings_for(database_uri, valkey_url, **more)) as books:
             api = api_on(books)

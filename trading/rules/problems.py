@@ -34,8 +34,6 @@ SHARED_PROBLEMS: Mapping[str, Words] = {
     "request-too-slow": Words(
         408, "요청이 너무 느림", "요청이 제때 도착하지 않았습니다. 다시 시도해 주세요."
     ),
-    "uri-too-long": Words(414, "주소가 너무 김", "요청 주소가 너무 깁니다."),
-    "headers-too-large": Words(431, "헤더가 너무 큼", "요청 헤더가 너무 많거나 너무 큽니다."),
     "rate-limited": Words(
         429, "요청이 너무 많음", "요청이 너무 많습니다. retry_after_s초 뒤에 다시 시도해 주세요."
     ),
@@ -47,7 +45,7 @@ SHARED_PROBLEMS: Mapping[str, Words] = {
     "too-many-streams": Words(
         503,
         "실시간 연결이 가득 참",
-        "실시간 연결이 가득 찼습니다. 잠시 후 다시 시도하거나 실시간 게이트웨이로 연결해 주세요.",
+        "실시간 연결이 가득 찼습니다. 잠시 후 다시 시도해 주세요.",
     ),
     "upstream-unavailable": Words(
         503, "시세 서버 연결 불가", "시세 서버에 연결할 수 없습니다. 잠시 후 다시 시도해 주세요."

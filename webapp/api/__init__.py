@@ -18,7 +18,6 @@ from webapp.api import (
     realtime,
     relayer_admin,
     stocks,
-    stream,
     trading_control,
     transactions,
     watchlist,
@@ -28,7 +27,6 @@ from webapp.documentation import make_api
 
 def install(app: Flask) -> None:
     api = make_api(app)
-    stream.install(app)
     for room in (
         accounts,
         orders,
@@ -40,7 +38,6 @@ def install(app: Flask) -> None:
         watchlist,
         account_events,
         realtime,
-        stream,
         stocks,
         market,
         payments,

@@ -1,0 +1,57 @@
+"""From where a request comes: the connection's address, whatever its headers say."""
+
+from collections.abc import Iterator
+from http.client import HTTPConnection
+
+import pytest
+
+from launcher.ports import LOOPBACK
+from tests.front_door.conftest import Stack, stack
+
+FORGED = {"X-Forwarded-For": "198.51.100.7", "X-Real-IP": "198.51.100.7"}
+
+
+@pytest.fixture(scope="module")
+def counting(
+    migrated_sqlite: str, valkey_url_of_page: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """Two requests an hour are answered to a stranger's address, and 127.0.0.9 is a proxy."""
+    with stack(
+        migrated_sqlite,
+        valkey_url_of_page,
+        tmp_path_factory.mktemp("front_door"),
+        gateway=False,
+        RATE_LIMITS="1",
+        RATE_LIMIT_STRANGERS="2 per hour",
+        OUTER_PROXIES="127.0.0.9",
+    ) as running:
+        yield running
+
+
+def ask(stack: Stack, source: str, **headers: str) -> int:
+    """Return the status of a request from this address."""
+    connection = HTTPConnection(LOOPBACK, stack.port, timeout=30, source_address=(source, 0))
+    connection.request("GET", "/api/v1/market/clock", headers=headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_each_address_is_a_client_of_its_own(counting: Stack) -> None:
+    for source in ("127.0.0.2", "127.0.0.3"):
+        assert [ask(counting, source) for _ in range(3)] == [200, 200, 429]
+
+
+def test_a_forged_header_changes_nothing(counting: Stack) -> None:
+    assert [ask(counting, "127.0.0.4", **FORGED) for _ in range(3)] == [200, 200, 429]
+    forged = {"X-Forwarded-For": "127.0.0.5"}
+    assert ask(counting, "127.0.0.4", **forged) == 429
+    assert ask(counting, "127.0.0.5") == 200
+
+
+def test_a_proxy_before_it_names_the_client(counting: Stack) -> None:
+    """The last entry that is no proxy's; what stands before it the client may have written."""
+    named = {"X-Forwarded-For": "203.0.113.1, 203.0.113.2"}
+    assert [ask(counting, "127.0.0.9", **named) for _ in range(3)] == [200, 200, 429]
+    assert ask(counting, "127.0.0.9", **{"X-Forwarded-For": "203.0.113.2"}) == 429
+    assert ask(counting, "127.0.0.9", **{"X-Forwarded-For": "203.0.113.1"}) == 200
