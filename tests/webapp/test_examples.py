@@ -7,6 +7,7 @@ import jsonschema_rs
 import pytest
 
 from tests.webapp.client import Api
+from tests.webapp.request_examples import request_example
 
 
 @pytest.fixture
@@ -41,17 +42,6 @@ def with_examples(node: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
         yield from with_examples(child)
 
 
-def composed(document: dict[str, Any], schema: dict[str, Any]) -> Any:
-    """The request that Swagger UI shows for a schema: each member's example, or its first word."""
-    if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
-        return composed(document, document["components"]["schemas"][name])
-    if "properties" in schema:
-        members = schema["properties"].items()
-        return {name: composed(document, one) for name, one in members}
-    return schema["example"] if "example" in schema else schema["enum"][0]
-
-
 def test_every_example_is_accepted_by_its_schema(document: dict[str, Any]) -> None:
     components = as_json_schema(document["components"])
     found = list(with_examples(document))
@@ -72,6 +62,6 @@ def test_a_request_of_examples_is_accepted(
 ) -> None:
     sqlite_api.books.tick(200_000, base=200_000)  # The sandbox's first price.
     content = document["paths"][f"/api/v1/{path}"]["post"]["requestBody"]["content"]
-    body = composed(document, content["application/json"]["schema"])
+    body = request_example(document, content["application/json"]["schema"])
     answer = sqlite_api.post(f"/{path}", sqlite_api.person(), body)
     assert answer.status_code in (200, 201), answer.get_data(as_text=True)

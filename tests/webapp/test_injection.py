@@ -19,6 +19,7 @@ from tests.statements import statements_counted
 from tests.trading.gateways.http_server import Request, answer, serving
 from tests.trading.payment_rows import partly_refunded_payment
 from tests.webapp.client import Api, Person, api_on, data_of
+from tests.webapp.request_examples import request_example
 from tests.webapp.test_access_control import operations
 from trading.database.tables import Base
 
@@ -116,9 +117,12 @@ def _rows(books: Books) -> dict[str, int]:
 
 
 def _body(api: Api, told: dict[str, Any]) -> dict[str, Any] | None:
-    """The example of a request's body."""
+    """Return the example of a request's body; None for a request without one."""
     content = told.get("requestBody", {}).get("content", {}).get("application/json")
-    return None if content is None else dict(content["example"])
+    if content is None:
+        return None
+    document = api.client.get("/openapi.json").get_json()
+    return dict(request_example(document, content["schema"]))
 
 
 def _requests(stage: Stage, payload: str) -> Iterator[tuple[str, str, Person, dict[str, Any]]]:

@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 from tests.books import opened, settings_for
 from tests.trading.steps import everything
 from tests.webapp.client import PREFIX, Api, Person, api_on, data_of, problem_of
+from tests.webapp.request_examples import request_example
 
 # What somebody would like to set who may not; wherever one of these is a member of a request it is left out.
 COVETED: dict[str, Any] = {
@@ -74,7 +75,7 @@ def writable(api: Api) -> list[tuple[str, str, dict[str, Any], dict[str, Any]]]:
                     (
                         method.upper(),
                         asked,
-                        content["application/json"]["example"],
+                        request_example(document, content["application/json"]["schema"]),
                         schema["properties"],
                     )
                 )

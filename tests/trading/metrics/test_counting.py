@@ -45,18 +45,25 @@ def test_every_counted_family_is_one_that_is_declared() -> None:
             assert set(sample.labels) - {"le"} == set(family.labels)
 
 
-def test_what_begins_with_zero_is_told_before_it_happens() -> None:
-    """Prometheus takes the first value of a series for its beginning: a first failure would be none."""
-    counting.begin_with_zero(codes=["a-code"], tasks=["a-task"], sent=["a-message"])
+def test_known_series_start_at_zero() -> None:
+    """Export zeros first: Prometheus shows no increase for the first value of a series."""
+    counting.begin_with_zero(codes=["unseen-code"], tasks=["unseen-task"], sent=["unseen-message"])
 
-    assert counting.COUNTED.get_sample_value("stocking_problems_total", {"code": "a-code"}) == 0
     assert (
-        counting.COUNTED.get_sample_value("stocking_beat_messages_total", {"task": "a-message"})
+        counting.COUNTED.get_sample_value("stocking_problems_total", {"code": "unseen-code"}) == 0
+    )
+    assert (
+        counting.COUNTED.get_sample_value(
+            "stocking_beat_messages_total", {"task": "unseen-message"}
+        )
         == 0
     )
-    assert counting.COUNTED.get_sample_value("stocking_wakeups_lost_total", {"task": "a-task"}) == 0
+    assert (
+        counting.COUNTED.get_sample_value("stocking_wakeups_lost_total", {"task": "unseen-task"})
+        == 0
+    )
     for outcome in counting.OUTCOMES:
-        labels = {"task": "a-task", "outcome": outcome}
+        labels = {"task": "unseen-task", "outcome": outcome}
         assert counting.COUNTED.get_sample_value("stocking_tasks_total", labels) == 0
 
 
