@@ -191,6 +191,8 @@ def test_every_other_request_is_answered_as_the_product_does(
         CHUNKED + b"2\r\n{}\r\n0\r\nno colon\r\n\r\n",
         CHUNKED + b"zz\r\n{}\r\n0\r\n\r\n",
         CHUNKED + b"ffffffffffffffffff\r\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"2;" + b"a" * 5_000 + b"\r\n{}\r\n0\r\n\r\n",
+        POST + b"Trailer: a b\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\na b: c\r\n\r\n",
     ],
     ids=str,
 )
@@ -199,6 +201,16 @@ def test_malformed_chunks_are_the_clients_fault(door: Stack, octets: bytes) -> N
 
     assert (status, json.loads(body)["code"]) == (400, "malformed-request")
     assert problems(door).get("internal-error", 0) == 0
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 2\r\n\r\n{}", b"Content-Length: 0\r\n\r\n"])
+def test_an_expectation_is_met_once_and_by_the_front_door(door: Stack, framing: bytes) -> None:
+    with closing(connected(door.port, POST + b"Expect: 100-continue\r\n" + framing)) as connection:
+        received = b""
+        while b"HTTP/1.1 4" not in received:
+            received += connection.recv(65_536)
+    interim, _, _ = received.partition(b"HTTP/1.1 4")
+    assert interim in (b"", b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def problems(door: Stack) -> dict[str, float]:

@@ -38,7 +38,7 @@ def test_words_of_refusals_are_those_of_the_api() -> None:
     text = (ROOT / "deploy/Caddyfile").read_text()
     rows = re.findall(r'^\t+(?:"~.+"|default) (\d+) ([a-z-]+) "(.+)" "(.+)"$', text, re.MULTILINE)
 
-    assert len(rows) == 8
+    assert len(rows) == 9
     for status, code, title, detail in rows:
         words = PROBLEMS[code]
         assert (int(status), title, detail) == (words.status, words.title, words.detail)
@@ -126,6 +126,16 @@ def test_request_ids_are_the_clients_own_or_new_ones(door: Stack) -> None:
         assert own.headers["X-Request-ID"] == "mine-12345"
         other = requests.get(door.url + path, headers={"X-Request-ID": "<b>"}, timeout=30)
         assert UUID(other.headers["X-Request-ID"])
+
+
+@pytest.mark.parametrize("method", ["M" * 33, "M" * 20_000], ids=["33", "20000"])
+def test_a_method_that_caddy_refuses_itself_is_a_problem(door: Stack, method: str) -> None:
+    """Caddy does so before it runs any directive of the site."""
+    for headers in ({}, {"X-Request-ID": "mine-12345"}):
+        answer = requests.request(method, f"{door.url}/healthz", headers=headers, timeout=30)
+        problem(answer, 405, "method-not-allowed")
+        own = answer.headers["X-Request-ID"]
+        assert own == headers["X-Request-ID"] if headers else UUID(own)
 
 
 def test_refusals_quote_the_path_as_json(door: Stack) -> None:
