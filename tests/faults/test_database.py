@@ -11,8 +11,6 @@ from tests.faults.ordeal import Place, passes, standing
 from tests.servers import DatabaseServer, wait_until
 from tests.trading.database.cutting_proxy import Cut, CuttingProxy
 
-pytestmark = pytest.mark.timeout(300)
-
 DATABASE_TIMEOUT_S = 1
 FROZEN_S = 4.0
 CUTS = 24

@@ -13,8 +13,6 @@ from tests.faults.ordeal import Place, passes, standing
 from tests.servers import clock_off_by, wait_until
 from tests.system.house import House
 
-pytestmark = pytest.mark.timeout(300)
-
 # Longer than a worker waits for an answer of Redis (5 s), and than a lease lasts (4 s).
 HOLE_S = 6.0
 MEDDLED_S = 3.0
@@ -58,6 +56,7 @@ def tasks_done(house: House, name: str) -> int:
     return house.log(name).count('"event": "task_done"')
 
 
+@pytest.mark.full
 def test_packets_vanish(place: Place, holes: dict[str, Hole]) -> None:
     """Between Redis and one worker, and between it and the relayer: both work again without having been started again."""
     house = place.house
@@ -120,6 +119,7 @@ def pauses_amid_work(house: House, broker: "redis.Redis") -> bool:
     return False
 
 
+@pytest.mark.full
 def test_two_beats_send(place: Place) -> None:
     """One of them is Celery's own, which minds no lock: every periodic task is sent twice."""
     house = place.house

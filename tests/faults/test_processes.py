@@ -17,8 +17,6 @@ from tests.servers import wait_until
 from tests.system.house import children_of
 from tests.trading.steps import rows
 
-pytestmark = pytest.mark.timeout(300)
-
 IN_FLIGHT = 4
 # A busy machine may take so long to notice that the time is up.
 LOCK = "SELECT cash_balance FROM virtual_balances WHERE user_id = :id FOR UPDATE"

@@ -14,8 +14,6 @@ from tests.faults.crowd import Client
 from tests.faults.ordeal import Ordeal, Place, passes, standing
 from tests.servers import Valkey, wait_until
 
-pytestmark = pytest.mark.timeout(300)
-
 # Longer than any client of ours waits for an answer: a worker's 5 s are the longest.
 FROZEN_S = 6.0
 AWAY_S = 1.5
@@ -99,6 +97,7 @@ def check_answers(user: Client) -> None:
     assert user.get("/balance")["total_assets"] is None
 
 
+@pytest.mark.full
 def test_redis_is_killed(place: Place) -> None:
     """At most the last second of its file is lost."""
     valkey = place.house.valkey
@@ -118,6 +117,7 @@ def test_redis_is_frozen(place: Place) -> None:
         ordeal.recovered()
 
 
+@pytest.mark.full
 def test_redis_is_out_of_memory(place: Place) -> None:
     """It refuses whatever would take more of it (OOM), and answers all else."""
     with (
@@ -131,6 +131,7 @@ def test_redis_is_out_of_memory(place: Place) -> None:
         assert int(client.info("errorstats")["errorstat_OOM"]["count"]) > 0
 
 
+@pytest.mark.full
 def test_the_disk_of_redis_is_full(place: Place) -> None:
     """Its file can't grow, so it refuses whatever writes (MISCONF) until it can again."""
     valkey = place.house.valkey

@@ -65,7 +65,6 @@ def read_all(connection: socket.socket) -> bytes:
     return received
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", SLOW)
 def test_sixteen_slow_clients_hold_no_thread_and_are_ended(door: Stack, kind: str) -> None:
     """With two threads behind the door; were one of these to take a thread, nobody would be answered."""
@@ -87,7 +86,6 @@ def test_sixteen_slow_clients_hold_no_thread_and_are_ended(door: Stack, kind: st
     assert door.answers()
 
 
-@pytest.mark.timeout(300)
 def test_a_client_that_never_pauses_long_is_ended_too(door: Stack) -> None:
     """The deadline is the whole body's, and no octet puts it off."""
     with closing(connected(door.port, POST + b"Content-Length: 60000\r\n\r\n")) as connection:
@@ -286,7 +284,6 @@ def processor_s(door: Stack) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("extension", [b"", b";" + b"a" * 100], ids=["none", "100 octets"])
 def test_tiny_chunks_cost_linear_time(door: Stack, extension: bytes) -> None:
     """Four times the chunks cost less than eight times as much; by the square, sixteen times."""

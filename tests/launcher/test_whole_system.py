@@ -17,8 +17,6 @@ from launcher.ports import free_port
 from tests.deadlines import DEADLINE_S
 from tests.servers import wait_until
 
-pytestmark = pytest.mark.timeout(180)
-
 
 def processes_of(var: Path) -> dict[int, str]:
     """Every process that was started for this state folder, found by its environment: pid and command line."""

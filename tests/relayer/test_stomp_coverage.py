@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from launcher.plan import ROOT
 
 TESTS = "tests/relayer/stomp"
@@ -22,7 +20,6 @@ def coverage(data: Path, command: str, *arguments: str) -> "subprocess.Completed
     )
 
 
-@pytest.mark.timeout(300)
 def test_the_codecs_tests_reach_every_branch(tmp_path: Path) -> None:
     """Protocol code that no test reaches is found out by a server. A branch that can't be reached is to be removed."""
     data = tmp_path / "coverage"

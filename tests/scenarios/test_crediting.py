@@ -28,7 +28,6 @@ def test_02_webhook_first(payer: Payer) -> None:
     payer.agree()
 
 
-@pytest.mark.timeout(600)
 def test_03_both_at_once_fifty_times_exactly_one_credit_each(payer: Payer) -> None:
     """Of two requests at the same moment, and of the workers that they wake, each twice."""
     for number in range(1, 51):

@@ -11,8 +11,6 @@ from tests.books import Books
 from tests.servers import wait_until
 from tests.system.house import House, Trader, breaches, lived_in, nothing_due, traders
 
-pytestmark = pytest.mark.timeout(300)
-
 USERS = 200
 ORDERS_EACH = 5
 

@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
 
 from launcher.ports import LOOPBACK
@@ -16,8 +15,6 @@ from tests.deadlines import DEADLINE_S
 from tests.logs import HOSTILE, events, json_lines
 from tests.servers import wait_until
 from tests.system.house import House, Trader, lived_in
-
-pytestmark = pytest.mark.timeout(240)
 
 PROCESSES = ("api", "worker-1", "worker-2", "beat", "relayer", "flower")
 STAGES = ["execute_orders", "settle_executions", "update_portfolios"]

@@ -10,8 +10,6 @@ from launcher.plan import ROOT
 from tests.system.house import breaches, lived_in
 from trading.rules.exchange_time import KST
 
-pytestmark = pytest.mark.timeout(240)
-
 REAL_BARS = ROOT.parent / "shared" / "data" / "samsung_minute_2026-01-15.csv"
 TRADES = 10
 

@@ -4,7 +4,6 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
 from sqlalchemy import RowMapping, text
 
 from tests.books import SAMSUNG, Books
@@ -15,8 +14,6 @@ from trading.market.tick_stream import TickStream
 from trading.rules.fills import FillRule, is_met
 from trading.rules.orders import Side
 from trading.rules.price_grid import floor_to_grid, tick_size
-
-pytestmark = pytest.mark.timeout(240)
 
 USERS = 30
 ROUNDS = 4

@@ -150,7 +150,6 @@ def test_filters_narrow_the_file_and_a_limit_does_not_apply(api: Api) -> None:
     problem_of(api.get(PATH, headers=CSV), "unauthorized")
 
 
-@pytest.mark.timeout(300)
 def test_many_rows_take_little_memory_and_are_one_state(api: Api) -> None:
     """Twenty thousand of them, kept until the end, would take several times as much; what is booked while it is sent is not in it, and nothing is in it twice."""
     person, rows = api.person(), 20_000

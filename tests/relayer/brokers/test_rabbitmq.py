@@ -25,8 +25,6 @@ from tests.relayer.harness import HYNIX, SAMSUNG, ask_for, health, relayer, serv
 from trading.market.quote_book import QuoteBook
 from trading.market.topics import trade_topic
 
-pytestmark = pytest.mark.timeout(300)
-
 OTHER = trade_topic(HYNIX)
 dotted = speller("dots")
 

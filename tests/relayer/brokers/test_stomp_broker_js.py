@@ -21,8 +21,6 @@ from tests.relayer.brokers.visits import (
 from tests.relayer.harness import SAMSUNG, ask_for, relayer, toss, until
 from trading.market.quote_book import QuoteBook
 
-pytestmark = pytest.mark.timeout(200)
-
 QUIET = "/topic/v1/kr/stock/trade/A000660"
 HEART_BEAT_MS = 500
 

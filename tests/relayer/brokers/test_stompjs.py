@@ -9,7 +9,6 @@ from tests.relayer.brokers.visits import TOPIC
 from tests.relayer.harness import toss, until
 
 
-@pytest.mark.timeout(120)
 def test_a_foreign_client_is_served() -> None:
     """Connect, beats over an idle second, a subscription whose id needs escapes, a message, withdrawal and farewell with receipts."""
     reason = missing("@stomp/stompjs") or missing("ws")

@@ -205,7 +205,6 @@ CORRECTED = {FRIDAY: DayChange(FRIDAY, True, 0, ""), MONDAY: DayChange(MONDAY, F
 MARKETS = st.sampled_from((AlwaysOpen(), KrxHours({}), KrxHours(CORRECTED)))
 
 
-@pytest.mark.timeout(300)
 @given(actions=ACTIONS, hours=MARKETS)
 @settings(
     max_examples=examples(15), deadline=None, suppress_health_check=list(HealthCheck), database=None

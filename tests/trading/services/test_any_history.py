@@ -115,7 +115,6 @@ def machine(database_uri: str, valkey_server: Valkey) -> type[AnyHistory]:
     return OnThisDatabase
 
 
-@pytest.mark.timeout(300)
 def test_any_history_keeps_the_books_and_comes_to_its_end(machine: type[AnyHistory]) -> None:
     """Orders, cash, prices, halts, wake-ups doubled, shuffled and lost: the audit is clean after each step, and in the end all is done."""
     check(machine, histories=10, steps=30)

@@ -39,7 +39,6 @@ def usual(server_uri: str, valkey_server: Valkey) -> dict[str, Any]:
     }
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("hours", ["always", "krx"])
 @pytest.mark.parametrize("profile", ["simple", "volume"])
 def test_any_history_of_orders(usual: dict[str, Any], profile: str, hours: str) -> None:
@@ -51,7 +50,6 @@ def test_any_history_of_orders(usual: dict[str, Any], profile: str, hours: str) 
     )
 
 
-@pytest.mark.timeout(300)
 def test_any_history_under_settings_that_change(usual: dict[str, Any]) -> None:
     """Another fill profile and another commission while orders wait: the won are right all the same."""
     check(history(settings_for(**usual), *CHANGES), histories=8, steps=50)

@@ -3,7 +3,6 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
-import pytest
 import requests
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -206,7 +205,6 @@ def left_at_portone(payment: dict[str, Any] | None) -> int:
     return int(payment["amount"]["total"] - payment["amount"]["cancelled"])
 
 
-@pytest.mark.timeout(900)
 def test_any_history_of_payments(stack: PaymentsStack) -> None:
     """After each step the audit is clean; in the end our books and PortOne's ledger agree to the won."""
     PaymentHistory.stack = stack

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-import pytest
-
 from tests.books import Books
 from tests.payments_stack import PaymentsStack, owner_of
 from tests.trading.services.payments.test_looks import CASH
@@ -52,7 +50,6 @@ def accepted(results: Sequence[object]) -> list[UUID]:
     return [result for result in results if isinstance(result, UUID)]
 
 
-@pytest.mark.timeout(300)
 def test_complete_webhook_and_sweep_at_once(server_stack: PaymentsStack) -> None:
     """Fifty payments, each found by three workers at the same moment: fifty credits."""
     stack, who = server_stack, server_stack.api.person()
@@ -69,7 +66,6 @@ def test_complete_webhook_and_sweep_at_once(server_stack: PaymentsStack) -> None
     assert stack.books.breaches() == []
 
 
-@pytest.mark.timeout(300)
 def test_a_refund_and_the_webhook_of_its_own_cancellation_at_once(
     server_stack: PaymentsStack,
 ) -> None:
