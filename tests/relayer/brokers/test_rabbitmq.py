@@ -1,4 +1,4 @@
-"""The feed against RabbitMQ, of which nobody here wrote a line."""
+"""The feed against RabbitMQ."""
 
 import asyncio
 import time
@@ -22,6 +22,7 @@ from tests.relayer.brokers.visits import (
 )
 from tests.relayer.freezing_proxy import freezing_proxy
 from tests.relayer.harness import HYNIX, SAMSUNG, ask_for, health, relayer, served, toss, until
+from tests.servers import skip_or_fail
 from trading.market.quote_book import QuoteBook
 from trading.market.topics import trade_topic
 
@@ -31,12 +32,15 @@ dotted = speller("dots")
 _POLL_S = 0.2
 
 
+pytestmark = pytest.mark.full
+
+
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    """One broker for all tests of this file; a test is skipped where there is none, in CI too."""
+    """Run one broker for all tests of this file. Without RabbitMQ: skip, or fail in CI."""
     reason = missing()
     if reason:
-        pytest.skip(reason)
+        skip_or_fail(reason)
     with RabbitMQ(tmp_path_factory.mktemp("rabbitmq")) as broker:
         asyncio.run(serving(broker))
         yield broker
