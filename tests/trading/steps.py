@@ -100,6 +100,11 @@ def change_settings(books: Books, **changed: object) -> None:
     books.core = replace(books.core, settings=books.settings.model_copy(update=changed))
 
 
+def running_statements(books: Books) -> int:
+    """Count the statements that a database server executes now, this one and waiting ones included."""
+    return int(rows(books, "SHOW GLOBAL STATUS LIKE 'Threads_running'")[0]["Value"])
+
+
 def rows(books: Books, sql: str, **values: Any) -> list[RowMapping]:
     """The rows of a plain statement, read; ids in it and in ``values`` are bytes."""
     return list(
