@@ -62,10 +62,10 @@ class Plan:
 
 
 def state_folder(environment: Mapping[str, str]) -> Path:
-    """The one folder that holds everything this installation writes, made when missing."""
+    """Return the folder of all that this installation writes; create it for this user alone."""
     folder = Path(environment.get("STOCKING_VAR") or ROOT / "var").expanduser().resolve()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as refused:
         raise LaunchError(
             f"The state folder {folder} cannot be made: {refused.strerror}."

@@ -60,7 +60,7 @@ ensure_venv() {
     venv=$root/.venv
     record=$venv/lib/installed-$requirements
     python=$venv/bin/python
-    mkdir -p "$root/var"
+    mkdir -p -m 700 "$root/var"  # It will hold secrets and the database.
     exec 9>"$root/var/install.lock"
     if command -v flock >/dev/null 2>&1 && ! flock -n 9; then
         say "Another start is installing packages here: waiting for it"

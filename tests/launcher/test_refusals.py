@@ -90,6 +90,12 @@ def test_the_lock_of_a_launcher_that_is_gone_does_not_count(tmp_path: Path, busy
     assert "already runs" not in the_sentence(launch(tmp_path, API_PORT=str(busy_port)))
 
 
+def test_a_new_state_folder_is_closed_to_other_users(tmp_path: Path) -> None:
+    """It holds the database with its password hashes, secrets and logs."""
+    folder = plan.state_folder({"STOCKING_VAR": str(tmp_path / "var")})
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
 def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "cannot be made" in the_sentence(launch(tmp_path / "file" / "var"))
