@@ -63,7 +63,7 @@ ensure_venv() {
     mkdir -p -m 700 "$root/var"  # It will hold secrets and the database.
     exec 9>"$root/var/install.lock"
     if command -v flock >/dev/null 2>&1 && ! flock -n 9; then
-        say "Another start is installing packages here: waiting for it"
+        say "Another start or test run is preparing .venv here: waiting for it"
         flock 9
     fi
 
