@@ -138,7 +138,7 @@ run lint-imports
 # its own, and the tests of one file stay together, in the order of tests/conftest.py.
 together=(--dist loadfile --no-loadscope-reorder -rs)
 case $leg in
-default) run pytest -n 5 "${together[@]}" ;;
+default) run pytest -n 8 "${together[@]}" ;;
 --fast) run pytest -n 2 "${together[@]}" --fast ;;
---full) run pytest -n 5 "${together[@]}" --full ;;
+--full) run pytest -n 8 "${together[@]}" --full ;;
 esac
