@@ -104,7 +104,7 @@ class Launch:
   Payment page    {"none in production" if self._plan.production else f"{api}/demo/payment"}
   Swagger UI      {api}/docs
   Live push       {self._stream_url}
-  WebSocket       {api.replace('http', 'ws', 1)}/ws
+  WebSocket       {api.replace("http", "ws", 1)}/ws
   Flower          {self._plan.flower_url}
   Health          {api}/healthz
   Relayer health  {api}{plan.API_PREFIX}/trading/realtime/daemon/health
