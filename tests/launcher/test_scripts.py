@@ -116,7 +116,8 @@ def test_uv_is_used_where_it_is_installed(copy: Path, path: Path) -> None:
 
 def test_pip_installs_where_uv_fails(copy: Path, path: Path) -> None:
     add_python(path)
-    (path / "uv").write_text(f'#!/bin/bash\n[[ $1 == pip ]] && exit 1\nexec {find_uv_bin()} "$@"')
+    uv = find_uv_bin()
+    (path / "uv").write_text(f'#!/bin/bash\n[[ $1 == pip ]] && exit 1\nexec "{uv}" "$@"')
     (path / "uv").chmod(0o755)
     first = start(copy, path)
     assert "uv could not install the packages: trying pip\n" in first.stdout

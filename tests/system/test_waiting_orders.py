@@ -64,6 +64,11 @@ def check(order: RowMapping, ticks: list[Tick]) -> str:
         assert all(one.position.packed > order["accepted_position"] for one in passed_over)
         assert order["price"] == tick.price
         assert is_met(Side(order["side"]), order["limit_price"], tick.price)
+    elif order["rule"] == FillRule.ARRIVING_AT_PRINT and tick != meets:
+        # An execution reads the last trade of those that the relayer wrote in one millisecond.
+        assert meets is not None, order
+        assert (tick.position.ms, tick.price) == (meets.position.ms, meets.price), order
+        assert order["price"] == tick.price
     else:
         assert tick == meets, order
         assert order["price"] == (
