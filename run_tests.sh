@@ -8,14 +8,14 @@ source "$root/launcher/venv.sh"
 
 usage() {
     cat <<'HELP'
-./run_tests.sh           format, lint, types, import contracts and all areas of the tests (6 minutes)
+./run_tests.sh           format, lint, types, import contracts and all areas of the tests (9 minutes)
 ./run_tests.sh --fast    the same without any server or process, for the inner loop (1 minute)
 ./run_tests.sh --full    also what is marked `full`, MySQL for every test of a database, and all
-                         examples of properties, as in CI (20 minutes)
+                         examples of properties, as in CI (21 minutes)
 ./run_tests.sh ARGUMENT...  only pytest with these arguments, e.g. tests/relayer -k ping
 ./run_tests.sh --help    this text
 
-The times are those of two idle cores. The Python packages go to .venv. Where this user is root or
+The times were measured on two shared cores. The Python packages go to .venv. Where this user is root or
 may use sudo without a password, missing programs are installed from the system's packages, and MySQL
 is unpacked into a cache folder (scripts/unpack-mysql). Without them their tests are skipped, and fail
 where CI is set.
@@ -114,9 +114,9 @@ case $# in
 esac
 
 case $leg in
-default) say "Running all checks: about 6 minutes on two idle cores, after set-up (--help for others)" ;;
---fast) say "Running what needs no server: about 1 minute on two idle cores, after set-up" ;;
---full) say "Running all checks in full: about 20 minutes on two idle cores, after set-up" ;;
+default) say "Running all checks: about 9 minutes on two cores, after set-up (--help for others)" ;;
+--fast) say "Running what needs no server: about 1 minute on two cores, after set-up" ;;
+--full) say "Running all checks in full: about 21 minutes on two cores, after set-up" ;;
 esac
 say "Python packages of requirements-dev.txt go to .venv; the first time takes a few minutes"
 ensure_venv "$root" requirements-dev.txt
