@@ -50,7 +50,7 @@ class Journal:
 
 
 class Client:
-    """A signed-in user's connection, which asks again for DEADLINE_S, unless he is ``gone``."""
+    """A signed-in user's connection, which asks again for DEADLINE_S unless ``gone``."""
 
     def __init__(self, url: str, name: str, *, silence_s: float = 30.0) -> None:
         self.name = name

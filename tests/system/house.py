@@ -239,7 +239,7 @@ def children_of(pid: int) -> list[int]:
 
 
 class Trader:
-    """A user and his connection; every answer must come within DEADLINE_S and never be a 5xx other than 503."""
+    """A user and the connection; every answer must come within DEADLINE_S and never be a 5xx other than 503."""
 
     def __init__(self, url: str, name: str) -> None:
         self._url = f"{url}/api/v1"
