@@ -140,5 +140,5 @@ together=(--dist loadfile --no-loadscope-reorder -rs)
 case $leg in
 default) run pytest -n 8 "${together[@]}" ;;
 --fast) run pytest -n 2 "${together[@]}" --fast ;;
---full) run pytest -n 8 "${together[@]}" --full ;;
+--full) run pytest -n 5 "${together[@]}" --full ;;
 esac

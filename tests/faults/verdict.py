@@ -46,7 +46,7 @@ def verdict(place: "Place") -> None:
     What rests in the book rightly is cancelled by its owner, so that everything comes to an end.
     """
     crowd, books = place.crowd, place.books
-    assert crowd.unforeseen == []
+    assert crowd.unforeseen == [], crowd.unforeseen
     _end_payments(place)
     for client in [*crowd.members, place.probe]:
         client.ask("DELETE", "/trading/orders")
