@@ -40,6 +40,7 @@ COPY trading trading
 COPY webapp webapp
 COPY workers workers
 COPY relayer relayer
+COPY push_gateway push_gateway
 COPY migrations migrations
 # The root file system is read-only at run time, so Python could not write its byte code there.
 RUN python -m compileall -q .

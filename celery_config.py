@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from trading.queue import Task
-from trading.settings import Settings
+from trading.config.settings import Settings
+from trading.tasks import Task
 
 # Each stage has a queue of its own, so that a worker can be given one stage, and a long queue shows where it is long.
 QUEUES: dict[Task, str] = {
@@ -109,7 +109,7 @@ def worker(settings: Settings) -> dict[str, Any]:
             "health_check_interval": 5,
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
         },
-        "beat_scheduler": "workers.scheduler:SoleScheduler",
+        "beat_scheduler": "workers.scheduler:SingletonScheduler",
         "beat_schedule": _schedule(settings),
     }
 

@@ -1,1 +1,1 @@
-"""Benchmarks: each prints its figures and, as its last line, one JSON object."""
+"""Benchmarks. Each prints its figures and, on the last line, one JSON object."""

@@ -8,15 +8,15 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from trading.core import Core
-from trading.database.ids import new_id
-from trading.database.transactions import nothing_to_find
-from trading.market import keys
-from trading.market.listing import ListedStock
-from trading.market.tick import Position, Tick
-from trading.queries.audit import audit
-from trading.services.accounts import register
-from trading.services.stock_list import import_stocks
+from trading.accounts.accounts import register
+from trading.audit.checks import audit
+from trading.bootstrap import Core
+from trading.db.ids import new_id
+from trading.db.transactions import rerun_is_safe
+from trading.marketdata.ticks import Position, Tick
+from trading.redis import keys
+from trading.stocks.import_listing import import_stocks
+from trading.stocks.listing import ListedStock
 
 
 def list_stocks(core: Core, codes: Sequence[str], *, price: int) -> None:
@@ -26,7 +26,7 @@ def list_stocks(core: Core, codes: Sequence[str], *, price: int) -> None:
         for code in codes
     ]
     core.database.transaction(
-        lambda session: import_stocks(session, listing, now=core.clock()), landed=nothing_to_find
+        lambda session: import_stocks(session, listing, now=core.clock()), landed=rerun_is_safe
     )
     print_trades(core, codes, prices=[price])
 
@@ -61,7 +61,7 @@ def open_accounts(core: Core, count: int, *, now: datetime) -> list[UUID]:
                 now=now,
             )
 
-    core.database.transaction(work, landed=nothing_to_find)
+    core.database.transaction(work, landed=rerun_is_safe)
     return user_ids
 
 

@@ -9,19 +9,19 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from benchmarks.books import list_stocks, print_trades
-from trading import core as trading_core
-from trading.core import Core
-from trading.database.ids import new_id
-from trading.database.transactions import nothing_to_find
-from trading.queue import Task, Wakeup
-from trading.rules.orders import OrderType, Side, TimeInForce
-from trading.services.account_days import DaysReport, record_account_days
-from trading.services.build_candles import build_candles
-from trading.services.execute_orders import execute_orders
-from trading.services.place_order import PlaceOrder, place_order
-from trading.services.settle_executions import settle_executions
-from trading.services.update_portfolios import update_portfolios
-from trading.settings import Settings
+from trading import bootstrap as trading_core
+from trading.bootstrap import Core
+from trading.config.settings import Settings
+from trading.db.ids import new_id
+from trading.db.transactions import rerun_is_safe
+from trading.exchange.order_types import OrderType, Side, TimeInForce
+from trading.orders.apply_to_holdings import update_portfolios
+from trading.orders.execute import execute_orders
+from trading.orders.place import PlaceOrder, place_order
+from trading.orders.settle import settle_executions
+from trading.portfolio.record_snapshots import DaysReport, record_account_days
+from trading.stocks.candles.build import build_candles
+from trading.tasks import Task, TaskRequest
 
 # Midnight in Korea: a round of trading is a day.
 FIRST_DAY = datetime(2025, 1, 1, 15, 0, tzinfo=UTC)
@@ -32,7 +32,7 @@ class History:
     """A core whose clock stands at the end of what happened, and the account that it happened to."""
 
     def __init__(self, settings: Settings) -> None:
-        self._wakeups: list[Wakeup] = []
+        self._wakeups: list[TaskRequest] = []
         self.now = FIRST_DAY
         self.core: Core = trading_core.build(
             settings, deliver=self._wakeups.extend, clock=lambda: self.now
@@ -118,7 +118,7 @@ class History:
             )
 
     def _do(self, work: Callable[[Session], Any]) -> Any:
-        return self.core.database.transaction(work, landed=nothing_to_find)
+        return self.core.database.transaction(work, landed=rerun_is_safe)
 
 
 _IDS = {

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.processes import running, wait_for
-from trading.settings import Settings
+from trading.config.settings import Settings
 
 POOL_CHILDREN = 2
 

@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Self
 
 import pymysql
 
-from launcher.ending import end
-from launcher.leash import leashed
+from launcher.parent_death_signal import with_parent_death_signal
 from launcher.ports import LOOPBACK, free_port
+from launcher.terminate import end
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
@@ -116,7 +116,10 @@ class DatabaseServer(ABC):
         ]
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                leashed(command), stdout=output, stderr=output, stdin=subprocess.DEVNULL
+                with_parent_death_signal(command),
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
             )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._accepts():

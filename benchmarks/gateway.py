@@ -1,6 +1,6 @@
 """What a gateway serves: ``python -m benchmarks.gateway``.
 
-The real ``python -m relayer.gateway`` runs on Valkey. Clients in processes of their own follow a few of a hundred stocks each, half of them over
+The real ``python -m push_gateway`` runs on Valkey. Clients in processes of their own follow a few of a hundred stocks each, half of them over
 server-sent events and half over a WebSocket, while trades are published at a steady rate, and account events of some users. Then the same again
 while some clients more have asked and never read.
 
@@ -36,14 +36,14 @@ from benchmarks.processes import cpu_s, rss_mib, running, wait_for
 from benchmarks.push_clients import Outcome, Reader, follow
 from launcher.ports import LOOPBACK, free_port
 from launcher.valkey import Valkey
-from relayer.gateway.server import HEALTH_PATH, STREAM_PATH
-from relayer.tick_sequence import TickSequence
-from trading.market import keys
-from trading.market.account_events import AccountEvent, AccountStreams, EventKind
-from trading.market.connection import connect
-from trading.market.tick import Tick
-from trading.rules.access_tokens import ALGORITHM, ISSUER
-from trading.settings import Settings
+from push_gateway.server import HEALTH_PATH, STREAM_PATH
+from relayer.ticks.sequence import TickSequence
+from trading.access_tokens import ALGORITHM, ISSUER
+from trading.account_events.stream import AccountEvent, AccountStreams, EventKind
+from trading.config.settings import Settings
+from trading.marketdata.ticks import Tick
+from trading.redis import keys
+from trading.redis.client import connect
 
 SECRET = "a secret of the benchmark's own, as long as it must be"
 _STEP_S = 0.01
@@ -155,7 +155,7 @@ def main() -> None:
         )
         port, log = free_port(), Path(folder) / "gateway.log"
         more = {"GATEWAY_PORT": str(port), "GATEWAY_CLIENTS_MAX": str(plan.clients + plan.dead)}
-        with running(["relayer.gateway"], settings, log, **more) as gateway:
+        with running(["push_gateway"], settings, log, **more) as gateway:
             wait_for(lambda: _health(port).get("redis") is True, "the gateway", gateway, log)
             _measure(plan, port=port, pid=gateway.pid, redis_url=valkey.url)
             if text := log.read_text(errors="replace").strip():

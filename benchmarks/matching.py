@@ -37,18 +37,18 @@ from benchmarks.mariadb import MariaDB
 from benchmarks.resting_book import BookPlan, Quote, fill_book, quotes_of
 from benchmarks.tick_feed import Feed, run, trade
 from launcher.valkey import Valkey
-from trading import core as trading_core
-from trading.core import Core
-from trading.database.clock import utc_now
-from trading.database.ids import new_id
-from trading.database.tables import MatchCursor, Order, OrderExecution, OrderTouch
-from trading.database.transactions import nothing_to_find
-from trading.market import keys
-from trading.market.tick import Position
-from trading.rules.exchange_time import KST, trade_date
-from trading.rules.market_hours import KrxHours
-from trading.services.match_orders import match_orders
-from trading.settings import Settings
+from trading import bootstrap as trading_core
+from trading.bootstrap import Core
+from trading.config.settings import Settings
+from trading.db.clock import utc_now
+from trading.db.ids import new_id
+from trading.db.transactions import rerun_is_safe
+from trading.exchange.hours import KrxHours
+from trading.exchange.time import KST, trade_date
+from trading.marketdata.ticks import Position
+from trading.orders.match import match_orders
+from trading.orders.tables import MatchCursor, Order, OrderExecution, PendingFill
+from trading.redis import keys
 from webapp import create_app
 
 TICKS_PER_S = 2_000
@@ -226,7 +226,7 @@ def _look(core: Core, *, ticks: int, crossed: int) -> float:
             settings=core.settings,
             now=core.clock(),
         ),
-        landed=nothing_to_find,
+        landed=rerun_is_safe,
     )
     took_ms = (time.perf_counter() - began) * 1_000
     if (report.ticks, report.filled, report.gap) != (ticks, crossed, False):
@@ -240,15 +240,15 @@ def _set_back(core: Core, place: Position) -> None:
     """Put what was filled back into the book, and the matcher's cursor back to this place."""
 
     def work(session: Session) -> None:
-        filled = select(OrderTouch.order_id)
-        back = {"book_price": Order.limit_price, "wake_at": None}
+        filled = select(PendingFill.order_id)
+        back = {"book_price": Order.limit_price, "next_attempt_at": None}
         session.execute(
             update(Order)
             .where(Order.id.in_(filled))
             .values(**back)
             .execution_options(synchronize_session=False)
         )
-        session.execute(delete(OrderTouch))
+        session.execute(delete(PendingFill))
         session.execute(delete(MatchCursor))
         # As a matcher leaves it that has been looking all the time.
         scanned_at = core.clock() - timedelta(milliseconds=core.settings.match_period_ms)
@@ -258,14 +258,14 @@ def _set_back(core: Core, place: Position) -> None:
             )
         )
 
-    core.database.transaction(work, landed=nothing_to_find)
+    core.database.transaction(work, landed=rerun_is_safe)
 
 
 def _tick_ages_ms(core: Core, feed: Feed, folder: Path) -> list[float]:
     """Run the whole system until each trade that meets an order is a fill that is applied."""
     core.redis.flushdb()
     core.database.transaction(
-        lambda session: session.execute(delete(MatchCursor)), landed=nothing_to_find
+        lambda session: session.execute(delete(MatchCursor)), landed=rerun_is_safe
     )
     first = new_id()
     applied = select(OrderExecution.tick_age_ms).where(

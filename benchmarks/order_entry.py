@@ -39,17 +39,18 @@ from benchmarks.mariadb import MariaDB
 from benchmarks.processes import GENEROUS, cpu_s, running, wait_for
 from launcher.ports import LOOPBACK, free_port
 from launcher.valkey import Valkey
-from trading import core as trading_core
-from trading.core import Core
-from trading.database.ids import new_id
-from trading.database.tables import Holding, Order
-from trading.database.transactions import nothing_to_find
-from trading.rules.orders import Side
-from trading.services.accounts import SignIn, register, sign_in
-from trading.settings import Settings
+from trading import bootstrap as trading_core
+from trading.accounts.accounts import SignIn, register, sign_in
+from trading.bootstrap import Core
+from trading.config.settings import Settings
+from trading.db.ids import new_id
+from trading.db.transactions import rerun_is_safe
+from trading.exchange.order_types import Side
+from trading.ledger.tables import Holding
+from trading.orders.tables import Order
 from webapp import create_app
-from webapp.authentication import tokens_of
-from webapp.queue import producer_courier
+from webapp.background_sender import producer_courier
+from webapp.http.authentication import tokens_of
 
 STOCKS = 100
 PRICE = 10_000
@@ -264,7 +265,7 @@ def _sign_up(core: Core, stock_code: str, *, password_hash: str, name: str) -> T
             now=now,
         )
 
-    signed_in = core.database.transaction(work, landed=nothing_to_find)
+    signed_in = core.database.transaction(work, landed=rerun_is_safe)
     return Trader(tokens_of(signed_in)["access_token"], stock_code)
 
 

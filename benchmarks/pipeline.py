@@ -35,17 +35,18 @@ from benchmarks.celery_processes import worker
 from benchmarks.command_line import plan_from_command_line
 from benchmarks.mariadb import MariaDB
 from launcher.valkey import Valkey
-from trading import core as trading_core
-from trading.core import Core, Deliver
-from trading.database.ids import new_id
-from trading.database.tables import Order, OrderExecution, Stock
-from trading.database.transactions import nothing_to_find
-from trading.queue import Task, wakeups
-from trading.rules.orders import OrderType, Side, TimeInForce
-from trading.services.place_order import PlaceOrder, place_order
-from trading.settings import Settings
+from trading import bootstrap as trading_core
+from trading.bootstrap import Core, Deliver
+from trading.config.settings import Settings
+from trading.db.ids import new_id
+from trading.db.transactions import rerun_is_safe
+from trading.exchange.order_types import OrderType, Side, TimeInForce
+from trading.orders.place import PlaceOrder, place_order
+from trading.orders.tables import Order, OrderExecution
+from trading.stocks.tables import Stock
+from trading.tasks import Task, task_requests
 from webapp import create_app
-from webapp.queue import producer_courier
+from webapp.background_sender import producer_courier
 
 USERS = 1_000
 STOCKS = 100
@@ -185,7 +186,7 @@ def _accept(
 
     for start in range(0, orders, _SETUP_BATCH):
         numbers = range(start, min(start + _SETUP_BATCH, orders))
-        core.database.transaction(partial(accept, numbers=numbers), landed=nothing_to_find)
+        core.database.transaction(partial(accept, numbers=numbers), landed=rerun_is_safe)
     return accepted
 
 
@@ -193,7 +194,9 @@ def _work_off(core: Core, deliver: Deliver, backlog: Sequence[UUID]) -> tuple[fl
     """Have each stock traded at prices that meet its resting orders, wake the matcher, and the executions of the others in the sweep's batches;
     wait for the last fill to be applied. Fills/s and statements a fill."""
     due = core.database.read(
-        lambda session: set(session.scalars(select(Order.id).where(Order.wake_at.is_not(None))))
+        lambda session: set(
+            session.scalars(select(Order.id).where(Order.next_attempt_at.is_not(None)))
+        )
     )
     codes = core.database.read(
         lambda session: session.scalars(select(Stock.code).order_by(Stock.code)).all()
@@ -204,7 +207,9 @@ def _work_off(core: Core, deliver: Deliver, backlog: Sequence[UUID]) -> tuple[fl
     print_trades(core, codes, prices=(PRICE - TICK_SIZE, PRICE + TICK_SIZE, PRICE))
     _wake_the_matcher(core.settings)
     waiting = [order_id for order_id in backlog if order_id in due]
-    deliver(list(wakeups(Task.EXECUTE_ORDERS, waiting, batch_size=core.settings.stage_batch_size)))
+    deliver(
+        list(task_requests(Task.EXECUTE_ORDERS, waiting, batch_size=core.settings.stage_batch_size))
+    )
     while core.database.read(_anything_left):
         polls += 1
         if time.perf_counter() - began > DEADLINE_S:

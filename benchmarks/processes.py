@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from launcher.leash import leashed
+from launcher.parent_death_signal import with_parent_death_signal
 from launcher.plan import ROOT
-from trading.settings import Settings
+from trading.config.settings import Settings
 
 PATIENCE_S = 60.0
 
@@ -30,7 +30,7 @@ def running(
     """``python -m …`` with these settings, and ``more``, in its environment. What it says goes to the end of the log."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            leashed([sys.executable, "-m", *module]),
+            with_parent_death_signal([sys.executable, "-m", *module]),
             cwd=ROOT,
             env=os.environ | _environment(settings) | more,
             stdout=output,

@@ -14,7 +14,7 @@ from datetime import datetime
 from multiprocessing.connection import Connection
 
 from launcher.ports import LOOPBACK
-from relayer.gateway.server import STREAM_PATH, WEBSOCKET_PATH
+from push_gateway.server import STREAM_PATH, WEBSOCKET_PATH
 
 _CONNECTING_AT_ONCE = 50
 _READ_ONE_IN = 10

@@ -31,7 +31,7 @@ from benchmarks.command_line import percentile, plan_from_command_line
 from benchmarks.mariadb import MariaDB
 from benchmarks.processes import GENEROUS
 from launcher.valkey import Valkey
-from trading.settings import Settings
+from trading.config.settings import Settings
 from webapp import create_app
 
 PREFIX = "/api/v1"

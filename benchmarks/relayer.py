@@ -31,14 +31,14 @@ from websockets.exceptions import ConnectionClosed
 from benchmarks.command_line import percentile, plan_from_command_line
 from benchmarks.processes import rss_mib, running, wait_for
 from benchmarks.trade_feed import code_of
-from launcher.leash import leashed
+from launcher.parent_death_signal import with_parent_death_signal
 from launcher.plan import ROOT
 from launcher.valkey import Valkey
-from trading.market import keys
-from trading.market.health import RelayerHealth
-from trading.market.tick import Tick
-from trading.market.topics import trade_topic
-from trading.settings import Settings
+from trading.config.settings import Settings
+from trading.marketdata.health import RelayerHealth
+from trading.marketdata.ticks import Tick
+from trading.marketdata.topics import trade_topic
+from trading.redis import keys
 
 STOCKS = 100
 WARM_UP_S = 1.0
@@ -84,7 +84,7 @@ class TradeFeed:
 def trade_feed(*, rate: int, seconds: float) -> Iterator[TradeFeed]:
     arguments = ("--stocks", str(STOCKS), "--rate", str(rate), "--seconds", str(seconds))
     process = subprocess.Popen(
-        leashed([sys.executable, "-m", "benchmarks.trade_feed", *arguments]),
+        with_parent_death_signal([sys.executable, "-m", "benchmarks.trade_feed", *arguments]),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

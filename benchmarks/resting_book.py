@@ -17,12 +17,12 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from benchmarks.books import open_accounts
-from trading.core import Core
-from trading.database.transactions import nothing_to_find
-from trading.market.listing import ListedStock
-from trading.rules.orders import Side
-from trading.rules.price_grid import floor_to_grid, tick_size, tick_table
-from trading.services.stock_list import import_stocks
+from trading.bootstrap import Core
+from trading.db.transactions import rerun_is_safe
+from trading.exchange.order_types import Side
+from trading.exchange.price_grid import floor_to_grid, tick_size, tick_table
+from trading.stocks.import_listing import import_stocks
+from trading.stocks.listing import ListedStock
 
 TARGET_QUANTITY = 10
 STOCKS_OF_A_USER = 10
@@ -87,7 +87,7 @@ def fill_book(core: Core, quotes: Sequence[Quote], plan: BookPlan) -> None:
         for quote in quotes
     ]
     core.database.transaction(
-        lambda session: import_stocks(session, listing, now=plan.placed_at), landed=nothing_to_find
+        lambda session: import_stocks(session, listing, now=plan.placed_at), landed=rerun_is_safe
     )
     user_ids = open_accounts(core, plan.users, now=plan.placed_at - timedelta(days=60))
     # Each statement is a transaction of its own: there is nothing that half of it would harm.
@@ -170,7 +170,7 @@ def _orders(core: Core, plan: BookPlan) -> str:
     placed_at = f"{plan.placed_at:%Y-%m-%d %H:%M:%S}"
     return f"""
         INSERT INTO orders (id, user_id, stock_code, side, order_type, time_in_force, quantity, limit_price, status, executed_quantity,
-                            reserved_cash, accepted_at, accepted_position, book_price, arriving)
+                            reserved_cash, accepted_at, accepted_position, book_price, awaiting_first_print)
         SELECT {_id(f"{placed_ms - _SPAN_MS} + number * {_SPAN_MS // plan.resting}", "'order'")}, user_id, code, side, 'LIMIT',
                IF(for_the_day, 'DAY', 'GTC'), quantity, price, 'PENDING', 0, IF(side = 'BUY', price * quantity + {commission}, 0),
                '{placed_at}' + INTERVAL IF(for_the_day, 1200, -3600 - number MOD 864000) SECOND,

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from benchmarks.resting_book import Quote
-from relayer.tick_sequence import TickSequence
-from relayer.tick_writer import TickScript
-from trading.market.connection import connect
-from trading.market.tick import Position, Tick
+from relayer.ticks.sequence import TickSequence
+from relayer.ticks.writer import TickScript
+from trading.marketdata.ticks import Position, Tick
+from trading.redis.client import connect
 
 _STEP_S = 0.01
 

@@ -19,10 +19,10 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from relayer.guest_token import TOKEN_PATH
+from relayer.feed.guest_token import TOKEN_PATH
+from relayer.feed.stomp_feed import SUBPROTOCOL
 from relayer.stomp import ConnectRequested, HeartBeat, ServerSession, SubscribeRequested
-from relayer.stomp_feed import SUBPROTOCOL
-from trading.market.topics import trade_topic
+from trading.marketdata.topics import trade_topic
 
 # One piece of octets has so many trades; further ones wait while more than this lies unsent.
 _TRADES_A_PIECE = 64

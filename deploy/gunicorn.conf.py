@@ -9,12 +9,12 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-from trading import logs
-from trading.metrics import sharing
-from trading.processes import Process
+from trading.config.processes import Process
+from trading.observability import logs
+from trading.observability.metrics import multiprocess
 
 # Here and not in the workers alone: the first lines are the arbiter's, and faults of the settings end it before it starts workers that fail for ever.
-loglevel = logs.begin(Process.API).log_level.lower()
+loglevel = logs.setup_logging(Process.API).log_level.lower()
 
 wsgi_app = "wsgi:app"
 bind = f"{os.environ.get('API_HOST', '127.0.0.1')}:{os.environ.get('API_PORT', '8000')}"
@@ -76,7 +76,7 @@ logger_class = _SharedLogs
 
 def on_starting(_server: Any) -> None:
     """Make the folder in which all workers count what they do."""
-    sharing.make_folder()
+    multiprocess.create_folder()
 
 
 def pre_fork(server: Any, worker: Any) -> None:
@@ -87,13 +87,13 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 def post_fork(_server: Any, worker: Any) -> None:
     """Let a worker go on counting where its predecessor ended."""
-    sharing.forget_what_ran(worker.slot)
-    sharing.share(lambda: worker.slot)
+    multiprocess.clear_in_progress(worker.slot)
+    multiprocess.enable(lambda: worker.slot)
 
 
 def child_exit(_server: Any, worker: Any) -> None:
     """Forget the requests that a worker took with it."""
-    sharing.forget_what_ran(worker.slot)
+    multiprocess.clear_in_progress(worker.slot)
 
 
 def post_worker_init(_worker: Any) -> None:

@@ -1,1 +1,1 @@
-"""The launcher: starts the whole system on one machine, watches over it and takes it down without a trace."""
+"""Start, supervise and stop the whole system on one machine."""

@@ -16,7 +16,7 @@ from launcher.credentials import kept_secret
 from launcher.demo import DemoError, TradingDay
 from launcher.errors import LaunchError
 from launcher.health import checks_of, wait_until_healthy
-from launcher.preparation import bundled_redis, flask, forget_beat_schedule, prepare_database, tail
+from launcher.setup import bundled_redis, flask, forget_beat_schedule, prepare_database, tail
 from launcher.stack import Stack
 
 DEMO_EMAIL = "demo@stocking.example"

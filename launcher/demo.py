@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from launcher.api import Api, ApiError
-from launcher.sums import (
+from launcher.demo_checks import (
     Account,
+    Check,
     Resting,
-    Sum,
     Told,
     TopUp,
     moved,
@@ -26,7 +26,7 @@ from launcher.sums import (
     sums_of_summary,
     sums_of_top_up,
 )
-from launcher.window import Window, WindowError
+from launcher.demo_payment import PaymentPage, WindowError
 
 STOCK = "A005930"
 DEPOSIT = 5_000_000
@@ -60,7 +60,7 @@ class TradingDay:
         stopping: threading.Event,
     ) -> None:
         self._api = Api(api_url, wait=self._wait_for_our_turn)
-        self._window = None if portone_url is None else Window(portone_url, api_url)
+        self._window = None if portone_url is None else PaymentPage(portone_url, api_url)
         self._stream_url = stream_url
         self._console = console
         self._stopping = stopping
@@ -114,7 +114,7 @@ class TradingDay:
         self._step(f"Deposit {won(DEPOSIT)}")
         self._transactions_table([self._api.post("/balance/deposit", amount=DEPOSIT)])
 
-    def _top_up(self, window: Window) -> TopUp:
+    def _top_up(self, window: PaymentPage) -> TopUp:
         """Pay in by PortOne's stand-in as a browser does, and have a part of it given back."""
         before = self._api.get("/balance")
         self._step(f"Top up {won(TOP_UP)} by PortOne: prepare, pay in its window, complete")
@@ -326,7 +326,7 @@ class TradingDay:
         self._facts(**{name: figure(value) for name, value in holding.items()})
         return dict(holding)
 
-    def _check(self, orders: list[dict[str, Any]], earlier_sums: list[Sum]) -> None:
+    def _check(self, orders: list[dict[str, Any]], earlier_sums: list[Check]) -> None:
         """Hold the account as it is at the end, and what was seen on the way, against sums of our own."""
         balance = self._show_balance("The balance at the end")
         self._step("All transactions, oldest first")
@@ -352,10 +352,10 @@ class TradingDay:
                 *sums_of(account),
                 *sums_of_summary(account, summary),
                 *sums_of_events(account, told),
-                Sum(
+                Check(
                     "orders in all, the cancelled one included", len(orders) + 1, summary["orders"]
                 ),
-                Sum("shares left", BOUGHT + BOUGHT_AT_LIMIT - SOLD, holding["quantity"]),
+                Check("shares left", BOUGHT + BOUGHT_AT_LIMIT - SOLD, holding["quantity"]),
             ]
         )
 
@@ -368,7 +368,7 @@ class TradingDay:
         self._facts(**kinds, ids=f"{events[0]['id']} to {events[-1]['id']}")
         return events
 
-    def _check_sums(self, sums: list[Sum]) -> None:
+    def _check_sums(self, sums: list[Check]) -> None:
         self._step("Check the sums, computed anew from these answers")
         table = Table(
             "sum",

@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 
 from launcher.errors import LaunchError
 from launcher.plan import API_PREFIX, Plan
-from launcher.preparation import beat_schedules, tail
-from trading.settings import load
+from launcher.setup import beat_schedules, tail
+from trading.config.settings import load
 
 PROBE_TIMEOUT_S = 2.0
 PING_TIMEOUT_S = 0.5

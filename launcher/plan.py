@@ -14,7 +14,7 @@ from launcher.credentials import kept_secret
 from launcher.errors import LaunchError
 from launcher.ports import LOOPBACK, free_port, is_free
 from launcher.valkey import url_of
-from trading.settings import SettingsError, load
+from trading.config.settings import SettingsError, load
 
 ROOT = Path(__file__).resolve().parent.parent
 API_PREFIX = "/api/v1"

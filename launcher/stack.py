@@ -17,7 +17,7 @@ from honcho.manager import Manager
 from honcho.printer import Message, Printer
 from honcho.process import Process
 
-from launcher.leash import die_with_parent
+from launcher.parent_death_signal import set_parent_death_signal
 from launcher.plan import ROOT, Plan
 
 LOG_SIZE = 10_000_000  # bytes; one older file is kept beside the current one
@@ -58,7 +58,7 @@ class _Process(Process):
 
     def run(self, *arguments: Any) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        die_with_parent(signal.SIGKILL)
+        set_parent_death_signal(signal.SIGKILL)
         super().run(*arguments)
 
 
@@ -75,7 +75,7 @@ class Stack(Manager):
         self.stopping = threading.Event()
         for name, command in plan.commands.items():
             variable = f"KEPT_{name.upper()}"
-            kept = shlex.join([sys.executable, "-m", "launcher.keeper", "--variable", variable])
+            kept = shlex.join([sys.executable, "-m", "launcher.supervisor", "--variable", variable])
             self.add_process(
                 name, f"exec {kept}", env={**plan.environment, variable: command}, cwd=str(ROOT)
             )

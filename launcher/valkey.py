@@ -9,10 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Self
 
-from launcher.ending import end
 from launcher.errors import LaunchError
-from launcher.leash import leashed
+from launcher.parent_death_signal import with_parent_death_signal
 from launcher.ports import LOOPBACK, free_port
+from launcher.terminate import end
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
@@ -93,7 +93,9 @@ class Valkey:
         if self._process is not None:
             raise ValkeyError(f"Valkey already runs with pid {self._process.pid}.")
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = leashed(server_command(self.port, self.folder, durable=self._durable))
+        command = with_parent_death_signal(
+            server_command(self.port, self.folder, durable=self._durable)
+        )
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL

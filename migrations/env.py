@@ -8,9 +8,9 @@ from flask import current_app
 from sqlalchemy import create_engine, pool
 from sqlalchemy.engine import make_url
 
-from trading.core import Core
-from trading.database.tables import Base
-from webapp.revisions import current_revision, require_file, require_known
+from trading.bootstrap import Core
+from trading.db.declarative import Base
+from webapp.cli.migrations import current_revision, require_file, require_known
 
 # A migration must not hold up a running service: it gives up rather than wait behind a long transaction.
 LOCK_TIMEOUT_S = 4

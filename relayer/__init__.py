@@ -1,1 +1,1 @@
-"""The relayer: the one connection to Toss's live feed. It writes what it hears to Redis and can place no order anywhere."""
+"""The relayer: the only connection to the market-data feed. It writes ticks to Redis."""

@@ -6,15 +6,15 @@ import signal
 import sys
 
 from relayer.daemon import Daemon
-from relayer.dead_man import dead_man_switch
-from trading import logs
-from trading.metrics import telling
-from trading.processes import Process
-from trading.settings import Settings
+from relayer.lease.watchdog import kill_timer
+from trading.config.processes import Process
+from trading.config.settings import Settings
+from trading.observability import logs
+from trading.observability.metrics import exposition
 
 
 def main() -> int:
-    settings = logs.begin(Process.RELAYER)
+    settings = logs.setup_logging(Process.RELAYER)
     # At DEBUG this library writes large parts of every frame, and the token travels in one.
     logging.getLogger("websockets").setLevel(logging.WARNING)
     asyncio.run(_run(settings))
@@ -26,8 +26,8 @@ async def _run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    daemon = Daemon(settings, switch=dead_man_switch())
-    telling.serve(settings, telling.told(daemon.metrics, of_one_process=True))
+    daemon = Daemon(settings, switch=kill_timer())
+    exposition.serve(settings, exposition.build_registry(daemon.metrics, of_one_process=True))
     await daemon.run(stop)
 
 

@@ -13,21 +13,21 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from relayer.backoff import Backoff
-from relayer.commands import CommandListener
-from relayer.dead_man import DeadManSwitch, NoSwitch
-from relayer.feed import Feed
-from relayer.feeds import chosen_feed
-from relayer.health_keeper import HealthKeeper
-from relayer.holder import LeaseHolder
-from relayer.lease import ABSENCE_S, LeaseLost, LeaseRecord
-from relayer.market_link import MarketLink
+from relayer.commands.server import CommandListener
+from relayer.feed.interface import Feed
+from relayer.feed.registry import build_feed
+from relayer.feed.subscriptions import SubscriptionWatch
+from relayer.feed.supervisor import FeedSupervisor
+from relayer.health_reporter import HealthReporter
+from relayer.lease.holder import LeaseHolder
+from relayer.lease.lease import ABSENCE_S, LeaseLost, LeaseRecord
+from relayer.lease.watchdog import DeadManSwitch, NoSwitch
 from relayer.metrics import RelayerMetrics, write_lag
-from relayer.subscriptions import SubscriptionWatch
-from relayer.tick_intake import TickIntake
-from relayer.tick_sequence import TickSequence
-from relayer.tick_writer import TickWriter
-from trading.market.health import NAMED_MAX, RefusedTopic, RelayerHealth
-from trading.settings import Settings
+from relayer.ticks.filter import TickFilter
+from relayer.ticks.sequence import TickSequence
+from relayer.ticks.writer import TickWriter
+from trading.config.settings import Settings
+from trading.marketdata.health import NAMED_MAX, RefusedTopic, RelayerHealth
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ class Daemon:
     ) -> None:
         self._started_at = _utc_now()
         self._redis = connect(settings.redis_url.get_secret_value())
-        self._feed = feed or chosen_feed(settings)
+        self._feed = feed or build_feed(settings)
         self._lease_redis = connect(settings.redis_url.get_secret_value(), single_connection=True)
         record = LeaseRecord(self._lease_redis, name=f"{socket.gethostname()}:{os.getpid()}")
         self._holder = LeaseHolder(record, switch or NoSwitch(), absence_s=absence_s)
@@ -68,10 +68,10 @@ class Daemon:
             lease=lambda: self._holder.lease,
             note_lag=lag.observe,
         )
-        self._intake = TickIntake(sequence, clock=_utc_now)
-        self._health = HealthKeeper(self._redis, self._examine)
+        self._intake = TickFilter(sequence, clock=_utc_now)
+        self._health = HealthReporter(self._redis, self._examine)
         self._watch = SubscriptionWatch(self._redis, budget=settings.relayer_subscription_budget)
-        self._link = MarketLink(
+        self._link = FeedSupervisor(
             self._feed,
             self._watch,
             self._intake,

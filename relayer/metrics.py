@@ -6,12 +6,12 @@ from prometheus_client import Histogram
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from relayer.holder import LeaseHolder
-from relayer.market_link import MarketLink
-from relayer.subscriptions import SubscriptionWatch
-from relayer.tick_intake import TickIntake
-from relayer.tick_writer import TickWriter
-from trading.metrics import families
+from relayer.feed.subscriptions import SubscriptionWatch
+from relayer.feed.supervisor import FeedSupervisor
+from relayer.lease.holder import LeaseHolder
+from relayer.ticks.filter import TickFilter
+from relayer.ticks.writer import TickWriter
+from trading.observability.metrics import families
 
 
 def write_lag() -> Histogram:
@@ -27,9 +27,9 @@ class RelayerMetrics(Collector):
         self,
         *,
         holder: LeaseHolder,
-        link: MarketLink,
+        link: FeedSupervisor,
         watch: SubscriptionWatch,
-        intake: TickIntake,
+        intake: TickFilter,
         writer: TickWriter,
         lag: Histogram,
     ) -> None:

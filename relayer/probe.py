@@ -19,15 +19,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from trading.market.connection import connect, explain
-from trading.market.health import FeedStatus, RelayerHealth, diagnose, trading_since
-from trading.market.quote_book import MarketUnavailable, QuoteBook
-from trading.market.tick import Tick
-from trading.market.tick_stream import TickStream
-from trading.processes import Process
-from trading.rules.market_hours import AlwaysOpen, KrxHours, MarketHours
-from trading.rules.stock_codes import product_code
-from trading.settings import SettingsError, load
+from trading.config.processes import Process
+from trading.config.settings import SettingsError, load
+from trading.exchange.hours import AlwaysOpen, KrxHours, MarketHours
+from trading.marketdata.health import FeedStatus, RelayerHealth, diagnose, trading_since
+from trading.marketdata.quotes import MarketUnavailable, QuoteStore
+from trading.marketdata.stock_codes import product_code
+from trading.marketdata.stream import TickStream
+from trading.marketdata.ticks import Tick
+from trading.redis.client import connect, explain
 
 REFRESH_S = 1.0
 # More rows than a terminal has are no picture.
@@ -46,7 +46,7 @@ class Probe:
     def __init__(self, redis: Redis, url: str, hours: MarketHours, codes: Sequence[str]) -> None:
         """``codes`` are the stocks to show, in this order; without any, the last trades of all."""
         self._url = url
-        self._quotes = QuoteBook(redis)
+        self._quotes = QuoteStore(redis)
         self._stream = TickStream(redis)
         self._hours = hours
         self._codes = codes

@@ -1,1 +1,1 @@
-"""Stand-ins for the outside world on loopback: a laptop, the tests and a demo need no contract with anyone. Never in production."""
+"""Local stand-ins for Toss and PortOne, for laptops, tests and the demo."""

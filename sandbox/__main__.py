@@ -13,18 +13,18 @@ from typing import NoReturn
 from sandbox.control import FAULTS_PATH, LOOPBACK, control
 from sandbox.exchange import Publish, Replay, play, trade_at_random
 from sandbox.market import Market
+from sandbox.portone.merchant import LOOPBACK_HOSTS, WEBHOOK_SECRET
 from sandbox.portone.rest import portone
-from sandbox.portone.shop import LOOPBACK_HOSTS, WEBHOOK_SECRET
-from sandbox.portone.stand_in import Mail
+from sandbox.portone.server_state import Mail
 from sandbox.replay import MalformedBars, read_bars
 from sandbox.toss_rest import toss_rest
 from sandbox.toss_server import TossServer
 from sandbox.trade import Trade
 from sandbox.trade_log import TradeLog
-from trading.market.listing import ListedStock, seed_listing
-from trading.market.topics import trade_topic
-from trading.rules.stock_codes import product_code
-from trading.settings import is_production
+from trading.config.settings import is_production
+from trading.marketdata.stock_codes import product_code
+from trading.marketdata.topics import trade_topic
+from trading.stocks.listing import ListedStock, seed_listing
 
 RATE_MAX = 5_000
 SPEED_MAX = 6_000

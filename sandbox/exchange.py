@@ -10,8 +10,8 @@ from random import Random
 from sandbox.market import Market
 from sandbox.replay import BAR_S, Bar, Tape, opening_tape, play_bar
 from sandbox.trade import Trade
-from trading.market.listing import ListedStock
-from trading.rules.exchange_time import KST
+from trading.exchange.time import KST
+from trading.stocks.listing import ListedStock
 
 STEP_S = 0.02
 # After the end of a replay without --loop its stock stays live: one share at the last close, this often.

@@ -32,7 +32,7 @@ class Moment(StrEnum):
     MESSAGE = auto()
 
 
-class Ending(StrEnum):
+class ConnectionEnd(StrEnum):
     """What becomes of the connection.
 
     CLOSE: a close frame ends it. ABORT: TCP ends without one. RESET: TCP is reset. STALL: it stays open, half of it: nothing is read
@@ -71,7 +71,7 @@ class Break(_Knobs):
     model_config = ConfigDict(frozen=True)
 
     at: Moment
-    ending: Ending
+    ending: ConnectionEnd
     writes: str = Field(default="", max_length=OCTETS_MAX)
     close_code: int = 1000
 

@@ -9,9 +9,9 @@ from datetime import date, datetime
 from random import Random
 
 from sandbox.trade import DayTotals, Side, Trade
-from trading.market.listing import ListedStock
-from trading.rules.exchange_time import KST, trade_date
-from trading.rules.price_grid import ceil_to_grid, daily_price_range, tick_size
+from trading.exchange.price_grid import ceil_to_grid, daily_price_range, tick_size
+from trading.exchange.time import KST, trade_date
+from trading.stocks.listing import ListedStock
 
 # No stock is quiet for longer than this, if the rate allows it.
 QUIET_S_MAX = 2.5

@@ -13,9 +13,9 @@ from random import Random
 
 from sandbox.market import seconds_of_day, up_to_grid
 from sandbox.trade import DayTotals, Side, Trade
-from trading.market.listing import ListedStock
-from trading.rules.exchange_time import KST, trade_date
-from trading.rules.price_grid import floor_to_grid
+from trading.exchange.price_grid import floor_to_grid
+from trading.exchange.time import KST, trade_date
+from trading.stocks.listing import ListedStock
 
 BAR_S = 60
 _COLUMNS = ("datetime", "open", "high", "low", "close", "volume")

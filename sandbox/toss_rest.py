@@ -18,10 +18,10 @@ from sandbox.serving import served
 from sandbox.toss_server import TossServer
 from sandbox.trade import Trade
 from sandbox.trade_log import IndexLog, StockLog, TradeLog
-from trading.market.listing import ListedStock
-from trading.rules.candles import Candle, CandleInterval
-from trading.rules.exchange_time import KST
-from trading.rules.price_grid import ceil_to_grid, daily_price_range, floor_to_grid, tick_size
+from trading.exchange.price_grid import ceil_to_grid, daily_price_range, floor_to_grid, tick_size
+from trading.exchange.time import KST
+from trading.stocks.candles.model import Candle, CandleInterval
+from trading.stocks.listing import ListedStock
 
 LEVELS = 10
 COUNT_MAX = 500

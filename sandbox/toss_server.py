@@ -29,10 +29,10 @@ from relayer.stomp import (
 )
 from relayer.stomp.server_session import Event
 from sandbox.distortions import Distorter
-from sandbox.faults import RETOLD_MAX, Break, Ending, Faults, Moment
+from sandbox.faults import RETOLD_MAX, Break, ConnectionEnd, Faults, Moment
+from sandbox.sockets import reset, write_frames
 from sandbox.trade import Trade
-from sandbox.wire import lay, reset
-from trading.market.topics import trade_topic
+from trading.marketdata.topics import trade_topic
 
 TOKEN_PATH = "/api/v1/refresh-utk"  # noqa: S105 - a path, no secret
 HEALTH_PATH = "/healthz"
@@ -294,7 +294,7 @@ class _Client:
         writes = broken.writes.replace("{token}", self._token).replace("{receipt}", receipt or "")
         if writes:
             self._outgoing.append(writes.encode())
-        if broken.ending is not Ending.NONE:
+        if broken.ending is not ConnectionEnd.NONE:
             self._ending = broken
         return True
 
@@ -314,7 +314,7 @@ class _Client:
             faults = self._server.faults
             self._queue_frames()
             outgoing, self._outgoing = self._outgoing, []
-            for data in lay(outgoing, faults):
+            for data in write_frames(outgoing, faults):
                 await self._socket.send(data, text=not faults.binary)
             self._backlog = 0
             if self._ending is not None:
@@ -322,13 +322,13 @@ class _Client:
 
     async def _end(self, broken: Break) -> None:
         match broken.ending:
-            case Ending.CLOSE:
+            case ConnectionEnd.CLOSE:
                 await self._socket.close(broken.close_code)
-            case Ending.ABORT:
+            case ConnectionEnd.ABORT:
                 self.abort()
-            case Ending.RESET:
+            case ConnectionEnd.RESET:
                 reset(self._socket.transport)
-            case Ending.STALL:
+            case ConnectionEnd.STALL:
                 self._socket.transport.pause_reading()
                 await self._socket.wait_closed()
 

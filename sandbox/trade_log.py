@@ -6,9 +6,9 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 
 from sandbox.trade import Trade
-from trading.market.listing import ListedStock
-from trading.rules.candles import Candle, CandleInterval, first_of, gathered
-from trading.rules.exchange_time import trade_date
+from trading.exchange.time import trade_date
+from trading.stocks.candles.model import Candle, CandleInterval, first_of, gathered
+from trading.stocks.listing import ListedStock
 
 TRADES_KEPT = 100
 MINUTES_KEPT = 3 * 24 * 60

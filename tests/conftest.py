@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests import properties, servers
-from tests.books import Books, migrate, opened, settings_for
-from tests.deprecations import deprecations_refused
 from tests.faults.table import pytest_terminal_summary
-from tests.servers import DatabaseServer, MariaDB, MySQL, Valkey, require_server
+from tests.support import properties, servers
+from tests.support.deprecations import deprecations_refused
+from tests.support.servers import DatabaseServer, MariaDB, MySQL, Valkey, require_server
+from tests.support.trading_harness import TradingHarness, migrate, opened, settings_for
 
 __all__ = ["pytest_terminal_summary"]
 
@@ -24,15 +24,18 @@ _SLOWEST_FIRST = (
     "tests/launcher/",
     "tests/test_benchmarks.py",
     "tests/workers/",
-    "tests/trading/services/test_any",
-    "tests/trading/services/payments/test_any",
+    "tests/trading/test_any_history.py",
+    "tests/trading/orders/test_any",
+    "tests/trading/payments/test_any",
     "tests/webapp/test_any",
     "tests/relayer/",
     "tests/scenarios/",
-    "tests/trading/services/",
+    "tests/trading/orders/",
+    "tests/trading/payments/",
     "tests/webapp/",
-    "tests/trading/database/",
-    "tests/trading/queries/",
+    "tests/trading/db/",
+    "tests/trading/portfolio/",
+    "tests/trading/",
 )
 # A test that uses one of these fixtures, or whose module imports what starts servers or processes,
 # is left out by `pytest --fast`.
@@ -255,14 +258,14 @@ def _empty_database(server: DatabaseServer) -> Iterator[str]:
 
 
 @pytest.fixture
-def books(database_uri: str, valkey_url: str) -> Iterator[Books]:
+def books(database_uri: str, valkey_url: str) -> Iterator[TradingHarness]:
     """A trading core on empty books, on each kind of database in turn."""
     with opened(settings_for(database_uri, valkey_url)) as books:
         yield books
 
 
 @pytest.fixture
-def server_books(server_uri: str, valkey_url: str) -> Iterator[Books]:
+def server_books(server_uri: str, valkey_url: str) -> Iterator[TradingHarness]:
     """The same on servers alone, for what only concurrent writers can show."""
     with opened(settings_for(server_uri, valkey_url)) as books:
         yield books

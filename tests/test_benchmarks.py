@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from launcher.plan import ROOT
-from tests.deadlines import DEADLINE_S
-from tests.servers import require_mariadb
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import require_mariadb
 
 FIGURES = {
     "order_entry": ["orders_per_s", "trivial_per_s", "ratio", "p99_ms"],

@@ -11,8 +11,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import NullPool, create_engine, text
 
-from tests.fork_server import fork_server
-from tests.servers import DatabaseServer, Valkey, wait_until
+from tests.support.fork_server import fork_server
+from tests.support.servers import DatabaseServer, Valkey, wait_until
 
 
 def is_alive(pid: int) -> bool:

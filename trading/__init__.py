@@ -1,3 +1,3 @@
-"""StocKing without frameworks: rules, market, database and use cases. Each package is a floor; an import may only point down."""
+"""StocKing without frameworks, divided by capability; docs/architecture.md has the order."""
 
 __version__ = "0.1.0"

@@ -2,21 +2,20 @@
 
 from flask import Flask
 
-from trading.core import Core
-from webapp import (
-    api,
+from trading.bootstrap import Core
+from webapp import api, payment_demo
+from webapp.cli import commands
+from webapp.http import (
     authentication,
-    command_line,
     cross_origin,
-    documentation,
-    forwarding,
-    payment_demo,
+    login_throttling,
+    openapi,
     problems,
+    proxy_headers,
     rate_limits,
     request_context,
-    sign_ins,
 )
-from webapp.bodies import UnambiguousJson
+from webapp.http.json_parsing import UnambiguousJson
 
 REQUEST_BYTES_MAX = 64 * 1024
 
@@ -29,15 +28,15 @@ def create_app(core: Core) -> Flask:
     app.url_map.merge_slashes = False
     app.json = UnambiguousJson(app)
     app.extensions["stocking"] = core
-    forwarding.install(app)
+    proxy_headers.install(app)
     request_context.install(app)
     cross_origin.install(app)
     authentication.install(app)
     rate_limits.install(app)
-    sign_ins.install(app)
-    documentation.install(app)
+    login_throttling.install(app)
+    openapi.install(app)
     api.install(app)
     payment_demo.install(app)
     problems.install(app)
-    command_line.install(app)
+    commands.install(app)
     return app

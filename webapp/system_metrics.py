@@ -10,12 +10,12 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 import celery_config
-from trading.core import Clock, Core
-from trading.database.clock import utc_now
-from trading.market.connection import connect_broker
-from trading.market.health import FeedStatus
-from trading.metrics import families
-from trading.queries.system_status import (
+from trading.bootstrap import Clock, Core
+from trading.db.clock import utc_now
+from trading.exchange.hours import AlwaysOpen, KrxHours, MarketHours
+from trading.marketdata.health import FeedStatus
+from trading.observability.metrics import families
+from trading.operations.system_status import (
     BooksStatus,
     MarketStatus,
     QueuesStatus,
@@ -24,9 +24,9 @@ from trading.queries.system_status import (
     market_status,
     queues_status,
 )
-from trading.rules.market_hours import AlwaysOpen, KrxHours, MarketHours
-from trading.rules.payments.alerts import AlertKind
-from webapp.timed_look import TimedLook
+from trading.payments.alert_kinds import AlertKind
+from trading.redis.client import connect_broker
+from webapp.background_probe import BackgroundProbe
 
 log = structlog.get_logger(__name__)
 
@@ -52,13 +52,13 @@ class SystemMetrics(Collector):
         self._hours: MarketHours = (
             AlwaysOpen() if core.settings.hours_rule == "always" else KrxHours({})
         )
-        self._books: TimedLook[BooksStatus] = TimedLook(
+        self._books: BackgroundProbe[BooksStatus] = BackgroundProbe(
             self._look_at_books, name="database", keep_s=keep_s
         )
-        self._queues: TimedLook[QueuesStatus] = TimedLook(
+        self._queues: BackgroundProbe[QueuesStatus] = BackgroundProbe(
             lambda: queues_status(broker, names), name="broker", keep_s=keep_s
         )
-        self._market: TimedLook[MarketStatus] = TimedLook(
+        self._market: BackgroundProbe[MarketStatus] = BackgroundProbe(
             self._look_at_market, name="market", keep_s=keep_s
         )
 
@@ -144,7 +144,7 @@ def _of_books(books: BooksStatus, market: MarketStatus | None, now: datetime) ->
     yield families.ACCOUNTS_HALTED.value(audit.halted_accounts)
     yield families.AUDIT_ACCOUNTS_DUE.value(audit.accounts_due)
     yield families.AUDIT_LAST_LOOK_AGE.value(
-        math.inf if audit.looked_at is None else _age_s(audit.looked_at, now)
+        math.inf if audit.run_at is None else _age_s(audit.run_at, now)
     )
 
 

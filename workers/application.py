@@ -3,27 +3,27 @@
 from celery import Celery
 
 import celery_config
-from trading import logs
-from trading.processes import Process
+from trading.config.processes import Process
+from trading.observability import logs
 from workers.celery_logs import share_logs
-from workers.transport import take_its_place
+from workers.transport import install_transport
 
-SETTINGS = logs.begin(Process.WORKER)
+SETTINGS = logs.setup_logging(Process.WORKER)
 share_logs(SETTINGS)
 
-take_its_place()
+install_transport()
 app = Celery(
     "stocking",
     include=[
         "workers.orders",
         "workers.maintenance",
         "workers.matching",
-        "workers.histories",
+        "workers.snapshots",
         "workers.payments",
         "workers.candles",
         "workers.alerts",
         "workers.audit",
-        "workers.sign_of_life",
+        "workers.liveness",
         "workers.metrics",
     ],
 )

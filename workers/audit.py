@@ -7,14 +7,14 @@ from typing import Any
 import structlog
 
 import celery_config
-from trading.core import Core
-from trading.database.transactions import nothing_to_find
-from trading.queries.audit import audit_accounts as audit
-from trading.queue import Task
-from trading.rules.audits import Audited
-from trading.services.audit_accounts import claim_batch, note_look, record_audited
+from trading.audit.checks import audit_accounts as audit
+from trading.audit.model import Audited
+from trading.audit.run import claim_batch, record_audit_run, record_audited
+from trading.bootstrap import Core
+from trading.db.transactions import rerun_is_safe
+from trading.tasks import Task
 from workers.application import app
-from workers.task import CoreTask, the_core
+from workers.task import CoreTask, get_core
 
 log = structlog.get_logger(__name__)
 
@@ -32,17 +32,17 @@ _LOOK_S = 10.0
 )
 def audit_accounts() -> dict[str, Any] | None:
     """Audit the accounts that changed, and at night all, in batches; halt the trading of those whose books break an invariant."""
-    core = the_core()
+    core = get_core()
     look_began_at, began = core.clock(), time.monotonic()
     accounts = breaches = 0
     while time.monotonic() - began < _LOOK_S and (audited := _batch(core, look_began_at)):
         accounts, breaches = accounts + len(audited.events), breaches + len(audited.breaches)
     duration_ms = round((time.monotonic() - began) * 1_000)
     core.database.transaction(
-        lambda session: note_look(
+        lambda session: record_audit_run(
             session, accounts=accounts, duration_ms=duration_ms, now=core.clock()
         ),
-        landed=nothing_to_find,
+        landed=rerun_is_safe,
     )
     return {"accounts": accounts, "breaches": breaches} if accounts else None
 
@@ -52,7 +52,7 @@ def _batch(core: Core, look_began_at: datetime) -> Audited | None:
     begun_at = core.clock()
     accounts = core.database.transaction(
         lambda session: claim_batch(session, look_began_at=look_began_at, now=begun_at),
-        landed=nothing_to_find,
+        landed=rerun_is_safe,
     )
     if not accounts:
         return None
@@ -61,7 +61,7 @@ def _batch(core: Core, look_began_at: datetime) -> Audited | None:
         lambda session: record_audited(
             session, audited, begun_at=begun_at, settings=core.settings, now=core.clock()
         ),
-        landed=nothing_to_find,
+        landed=rerun_is_safe,
     )
     for breach in found:
         log.error("audit_breach", user_id=str(breach.user_id), check_number=breach.check_number)

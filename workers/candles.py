@@ -4,14 +4,14 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from trading.database.transactions import nothing_to_find
-from trading.metrics import counting
-from trading.queries.system_status import CANDLES
-from trading.queue import Task
-from trading.services.build_candles import build_candles as build
-from trading.services.build_candles import purge_minutes
+from trading.db.transactions import rerun_is_safe
+from trading.observability.metrics import instruments
+from trading.operations.system_status import CANDLES
+from trading.stocks.candles.build import build_candles as build
+from trading.stocks.candles.build import purge_minutes
+from trading.tasks import Task
 from workers.application import app
-from workers.task import CoreTask, the_core
+from workers.task import CoreTask, get_core
 
 # After an outage a task goes on with what has piled up for so long; the next one takes the rest.
 _CATCH_UP_S = 10.0
@@ -21,16 +21,16 @@ _CATCH_UP_S = 10.0
 @app.task(base=CoreTask, name=str(Task.BUILD_CANDLES), autoretry_for=())
 def build_candles() -> dict[str, Any] | None:
     """Count the trades since the last look into the candles of their minute and their day."""
-    core = the_core()
+    core = get_core()
     hours = core.market_hours()
     began = time.monotonic()
     ticks = candles = 0
     while True:
         report = core.database.transaction(
             lambda session: build(session, stream=core.ticks, hours=hours, now=core.clock()),
-            landed=nothing_to_find,
+            landed=rerun_is_safe,
         )
-        counting.record_ticks(CANDLES, report.ticks, gap=report.gap)
+        instruments.record_ticks(CANDLES, report.ticks, gap=report.gap)
         ticks, candles = ticks + report.ticks, candles + report.candles
         if not report.more or time.monotonic() - began > _CATCH_UP_S:
             break
@@ -40,14 +40,14 @@ def build_candles() -> dict[str, Any] | None:
 @app.task(base=CoreTask, name=str(Task.PURGE_CANDLES), autoretry_for=())
 def purge_candles() -> dict[str, Any] | None:
     """Forget minute candles after the days that they are kept."""
-    core = the_core()
+    core = get_core()
     began, purged = time.monotonic(), 0
     while time.monotonic() - began < _CATCH_UP_S:
         batch = core.database.transaction(
             lambda session: purge_minutes(
                 session, keep_days=core.settings.candle_minute_days, now=core.clock()
             ),
-            landed=nothing_to_find,
+            landed=rerun_is_safe,
         )
         if not batch:
             break

@@ -11,7 +11,7 @@ from celery import __version__
 from celery.app.trace import LOG_FAILURE, LOG_RECEIVED, LOG_REJECTED, LOG_RETRY, LOG_SUCCESS
 from celery.signals import celeryd_after_setup, setup_logging, worker_shutdown
 
-from trading.settings import Settings
+from trading.config.settings import Settings
 
 log = structlog.get_logger(__name__)
 

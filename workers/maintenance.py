@@ -9,17 +9,17 @@ import structlog
 from celery.signals import worker_ready
 from sqlalchemy.orm import Session
 
-from trading.database.transactions import nothing_to_find
-from trading.market.subscriptions import publish_subscriptions
-from trading.metrics import counting
-from trading.queries.subscriptions import stocks_to_follow
-from trading.queries.system_status import Stage
-from trading.queue import Task, ids_named
-from trading.services.accounts import purge_sessions
-from trading.services.receipts import purge
-from trading.services.sweep_due_work import find_overdue
+from trading.accounts.accounts import purge_sessions
+from trading.db.transactions import rerun_is_safe
+from trading.idempotency import purge
+from trading.marketdata.subscriptions import publish_subscriptions
+from trading.observability.metrics import instruments
+from trading.operations.system_status import Stage
+from trading.orders.recovery import find_overdue
+from trading.tasks import Task, log_fields
+from trading.watchlists.followed_stocks import stocks_to_follow
 from workers.application import SETTINGS, app
-from workers.task import CoreTask, Done, the_core
+from workers.task import CoreTask, TaskResult, get_core
 
 log = structlog.get_logger(__name__)
 
@@ -35,9 +35,9 @@ def _look_at_once(**_signal: Any) -> None:
 
 
 @app.task(base=CoreTask, name=str(Task.SWEEP_DUE_WORK))
-def sweep_due_work() -> Done:
+def sweep_due_work() -> TaskResult:
     """Wake again what has been due for too long: its wake-up was lost, or its task died."""
-    core = the_core()
+    core = get_core()
     overdue = core.database.read(
         lambda session: find_overdue(session, settings=core.settings, now=core.clock())
     )
@@ -48,7 +48,7 @@ def sweep_due_work() -> Done:
         Stage.PORTFOLIO: overdue.unapplied,
     }
     for stage, count in found.items():
-        counting.record(counting.SWEEP_FOUND, stage, value=count)
+        instruments.record(instruments.SWEEP_FOUND, stage, value=count)
     if overdue.wakeups:
         log.warning(
             "sweep_found_overdue",
@@ -58,15 +58,15 @@ def sweep_due_work() -> Done:
         )
     ids: defaultdict[str, list[object]] = defaultdict(list)
     for wakeup in overdue.wakeups:
-        for name, some in ids_named(wakeup.task, [str(one) for one in wakeup.ids]).items():
+        for name, some in log_fields(wakeup.task, [str(one) for one in wakeup.ids]).items():
             ids[name] += some
-    return Done({"overdue": overdue.orders + overdue.unsettled + overdue.unapplied}, ids)
+    return TaskResult({"overdue": overdue.orders + overdue.unsettled + overdue.unapplied}, ids)
 
 
 @app.task(base=CoreTask, name=str(Task.REFRESH_SUBSCRIPTIONS))
 def refresh_subscriptions() -> dict[str, Any]:
     """Tell the relayer, through Redis, which stocks the users' money depends on and which fill up its budget."""
-    core = the_core()
+    core = get_core()
     wanted = core.database.read(
         lambda session: stocks_to_follow(session, largest=core.settings.relayer_subscription_budget)
     )
@@ -78,11 +78,11 @@ def refresh_subscriptions() -> dict[str, Any]:
 @app.task(base=CoreTask, name=str(Task.REPAIR_ACCOUNT_STREAMS), autoretry_for=())
 def repair_account_streams() -> dict[str, Any] | None:
     """Publish the account events that were committed and never published: Redis was away, or a process died."""
-    core = the_core()
+    core = get_core()
     repaired = core.account_events.repair(
         batch_size=core.settings.stage_batch_size, now=core.clock()
     )
-    counting.record(counting.SWEEP_FOUND, Stage.ACCOUNT_EVENTS, value=repaired)
+    instruments.record(instruments.SWEEP_FOUND, Stage.ACCOUNT_EVENTS, value=repaired)
     if not repaired:
         return None
     log.warning("account_streams_repaired", users=repaired)
@@ -93,7 +93,7 @@ def repair_account_streams() -> dict[str, Any] | None:
 @app.task(base=CoreTask, name=str(Task.PURGE_RECEIPTS), autoretry_for=())
 def purge_idempotency_receipts() -> dict[str, Any] | None:
     """Forget idempotency keys after the hours that they are promised to be kept."""
-    core = the_core()
+    core = get_core()
     keep_h = core.settings.idempotency_key_hours
     return _purged(lambda session: purge(session, keep_h=keep_h, now=core.clock()))
 
@@ -101,16 +101,16 @@ def purge_idempotency_receipts() -> dict[str, Any] | None:
 @app.task(base=CoreTask, name=str(Task.PURGE_SESSIONS), autoretry_for=())
 def purge_sign_in_sessions() -> dict[str, Any] | None:
     """Forget sign-ins whose refresh token ran out long ago."""
-    core = the_core()
+    core = get_core()
     keep_days = core.settings.session_keep_days
     return _purged(lambda session: purge_sessions(session, keep_days=keep_days, now=core.clock()))
 
 
 def _purged(purge_batch: Callable[[Session], int]) -> dict[str, Any] | None:
     """Purge batch by batch, each in a transaction of its own, until nothing is left or time is up."""
-    database, began, purged = the_core().database, time.monotonic(), 0
+    database, began, purged = get_core().database, time.monotonic(), 0
     while time.monotonic() - began < _CATCH_UP_S:
-        batch = database.transaction(purge_batch, landed=nothing_to_find)
+        batch = database.transaction(purge_batch, landed=rerun_is_safe)
         if not batch:
             break
         purged += batch

@@ -4,17 +4,16 @@ import time
 from collections.abc import Callable, Sequence
 
 import celery_config
-from trading.database.transactions import nothing_to_find
-from trading.metrics import counting
-from trading.queries.system_status import matcher
-from trading.queue import Task
-from trading.rules.orders import EndReason, OrderStatus
-from trading.services.expire_orders import end_delisted
-from trading.services.expire_orders import expire_orders as expire
-from trading.services.match_orders import match_orders
-from trading.services.worked_on import WorkedOn
+from trading.db.transactions import rerun_is_safe
+from trading.observability.metrics import instruments
+from trading.operations.system_status import matcher
+from trading.orders.expire import end_delisted
+from trading.orders.expire import expire_orders as expire
+from trading.orders.match import match_orders
+from trading.orders.model import EndReason, OrderStatus
+from trading.tasks import AffectedIds, Task
 from workers.application import app
-from workers.task import CoreTask, Done, done, the_core
+from workers.task import CoreTask, TaskResult, done, get_core
 
 # After an outage a task goes on with what has piled up for so long; the next one takes the rest.
 _CATCH_UP_S = 10.0
@@ -29,13 +28,13 @@ _CATCH_UP_S = 10.0
     soft_time_limit=celery_config.MATCH_SOFT_TIME_LIMIT_S,
     time_limit=celery_config.MATCH_SOFT_TIME_LIMIT_S + 30,
 )
-def match_limit_orders(shard: int = 0) -> Done | None:
+def match_limit_orders(shard: int = 0) -> TaskResult | None:
     """Match the orders in the book of one shard's stocks against the trades since the last look."""
-    core = the_core()
+    core = get_core()
     hours = core.market_hours()
     began = time.monotonic()
     ticks = rests = 0
-    found: list[WorkedOn] = []
+    found: list[AffectedIds] = []
     while True:
         report = core.database.transaction(
             lambda session: match_orders(
@@ -46,9 +45,9 @@ def match_limit_orders(shard: int = 0) -> Done | None:
                 settings=core.settings,
                 now=core.clock(),
             ),
-            landed=nothing_to_find,
+            landed=rerun_is_safe,
         )
-        counting.record_ticks(matcher(shard), report.ticks, gap=report.gap)
+        instruments.record_ticks(matcher(shard), report.ticks, gap=report.gap)
         ticks, rests = ticks + report.ticks, rests + report.rests
         found.append(report.worked_on)
         if not report.more or time.monotonic() - began > _CATCH_UP_S:
@@ -68,33 +67,33 @@ def match_limit_orders(shard: int = 0) -> Done | None:
 
 
 @app.task(base=CoreTask, name=str(Task.EXPIRE_ORDERS), autoretry_for=())
-def expire_orders() -> Done | None:
+def expire_orders() -> TaskResult | None:
     """End the DAY orders whose trading day is over, and those in the book of a stock that is no longer listed."""
-    core = the_core()
+    core = get_core()
     hours = core.market_hours()
     expired = _in_batches(
         lambda: core.database.transaction(
             lambda session: expire(session, hours=hours, settings=core.settings, now=core.clock()),
-            landed=nothing_to_find,
+            landed=rerun_is_safe,
         )
     )
     delisted = _in_batches(
         lambda: core.database.transaction(
             lambda session: end_delisted(session, settings=core.settings, now=core.clock()),
-            landed=nothing_to_find,
+            landed=rerun_is_safe,
         )
     )
     for status, reason, ended in (
         (OrderStatus.EXPIRED, EndReason.DAY_ENDED, expired),
         (OrderStatus.CANCELLED, EndReason.STOCK_NOT_TRADABLE, delisted),
     ):
-        counting.record(counting.ORDERS_ENDED, status, reason, value=_orders(ended))
+        instruments.record(instruments.ORDERS_ENDED, status, reason, value=_orders(ended))
     if not (expired or delisted):
         return None
     return done(*expired, *delisted, expired=_orders(expired), delisted=_orders(delisted))
 
 
-def _in_batches(batch: Callable[[], WorkedOn | None]) -> list[WorkedOn]:
+def _in_batches(batch: Callable[[], AffectedIds | None]) -> list[AffectedIds]:
     """Run a batch until it finds nothing more, or for as long as one task may go on; what it ended each time."""
     began, ended = time.monotonic(), []
     while time.monotonic() - began < _CATCH_UP_S and (some := batch()) and some.order_ids:
@@ -102,5 +101,5 @@ def _in_batches(batch: Callable[[], WorkedOn | None]) -> list[WorkedOn]:
     return ended
 
 
-def _orders(ended: Sequence[WorkedOn]) -> int:
+def _orders(ended: Sequence[AffectedIds]) -> int:
     return sum(len(some.order_ids) for some in ended)

@@ -8,10 +8,10 @@ from celery.signals import beat_init, celeryd_init, worker_process_init, worker_
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from trading.metrics import counting, families, sharing, telling
-from trading.queue import Task
+from trading.observability.metrics import exposition, families, instruments, multiprocess
+from trading.tasks import Task
 from workers.application import SETTINGS, app
-from workers.scheduler import SoleScheduler
+from workers.scheduler import SingletonScheduler
 
 _MAIN = "main"
 
@@ -20,28 +20,30 @@ _MAIN = "main"
 def _share(**_signal: Any) -> None:
     """Before anything is counted."""
     if SETTINGS.metrics_port is not None:
-        sharing.make_folder()
-        sharing.share(_slot)
-        counting.begin_with_zero(tasks=map(str, Task))
+        multiprocess.create_folder()
+        multiprocess.enable(_slot)
+        instruments.initialise_series(tasks=map(str, Task))
 
 
 @worker_process_init.connect
 def _begin(**_signal: Any) -> None:
     """A child may have the place of one that was killed amid a task."""
-    sharing.forget_what_ran(_slot())
+    multiprocess.clear_in_progress(_slot())
 
 
 @worker_ready.connect
 def _tell(**_signal: Any) -> None:
-    telling.serve(SETTINGS, telling.told(telling.counted()))
+    exposition.serve(SETTINGS, exposition.build_registry(exposition.process_collector()))
 
 
 @beat_init.connect
 def _tell_of_beat(sender: Service, **_signal: Any) -> None:
-    counting.begin_with_zero(sent={entry["task"] for entry in app.conf.beat_schedule.values()})
-    telling.serve(
+    instruments.initialise_series(sent={entry["task"] for entry in app.conf.beat_schedule.values()})
+    exposition.serve(
         SETTINGS,
-        telling.told(counting.BEAT_MESSAGES, BeatMetrics(sender.scheduler), of_one_process=True),
+        exposition.build_registry(
+            instruments.BEAT_MESSAGES, BeatMetrics(sender.scheduler), of_one_process=True
+        ),
     )
 
 
@@ -54,7 +56,7 @@ def _slot() -> int | str:
 class BeatMetrics(Collector):
     """What beat's scheduler says of itself when it is asked."""
 
-    def __init__(self, scheduler: SoleScheduler) -> None:
+    def __init__(self, scheduler: SingletonScheduler) -> None:
         self._scheduler = scheduler
 
     def collect(self) -> list[Metric]:

@@ -8,14 +8,14 @@ from celery.apps.worker import Worker
 from celery.signals import celeryd_after_setup
 
 import celery_config
-from trading.database.transactions import nothing_to_find
-from trading.metrics import counting
-from trading.queue import Task, ids_named
-from trading.services.payments.looks import look_at_payment
-from trading.services.payments.refunds import pursue_refund
-from trading.services.payments.sweep import wake_due_payments
+from trading.db.transactions import rerun_is_safe
+from trading.observability.metrics import instruments
+from trading.payments.refunds import process_refund
+from trading.payments.sweep import dispatch_due_payments
+from trading.payments.verify import check_payment
+from trading.tasks import Task, log_fields
 from workers.application import SETTINGS, app
-from workers.task import CoreTask, Done, ids_of, the_core
+from workers.task import CoreTask, TaskResult, get_core, ids_of
 
 log = structlog.get_logger(__name__)
 
@@ -47,36 +47,36 @@ def _refuse_without_portone(instance: Worker, **_signal: Any) -> None:
 
 
 @app.task(base=CoreTask, name=str(Task.VERIFY_PAYMENT), **_PATIENT)
-def verify_payment(payment_ids: list[str]) -> Done:
+def verify_payment(payment_ids: list[str]) -> TaskResult:
     """Ask PortOne what became of a payment, and book it."""
-    core = the_core()
+    core = get_core()
     looks = [
-        look_at_payment(core.database, core.portone, one, settings=core.settings, clock=core.clock)
+        check_payment(core.database, core.portone, one, settings=core.settings, clock=core.clock)
         for one in ids_of(payment_ids)
     ]
     for look in looks:
-        counting.record(counting.PAYMENT_LOOKS, look.action or _UNANSWERED)
-    return Done(
-        {"statuses": [look.status for look in looks]}, ids_named(Task.VERIFY_PAYMENT, payment_ids)
+        instruments.record(instruments.PAYMENT_LOOKS, look.action or _UNANSWERED)
+    return TaskResult(
+        {"statuses": [look.status for look in looks]}, log_fields(Task.VERIFY_PAYMENT, payment_ids)
     )
 
 
 @app.task(base=CoreTask, name=str(Task.REFUND_PAYMENT), **_PATIENT)
-def refund_payment(refund_ids: list[str]) -> Done:
+def refund_payment(refund_ids: list[str]) -> TaskResult:
     """Ask PortOne to give money back, or look whether it did."""
-    core = the_core()
+    core = get_core()
     pursuits = [
-        pursue_refund(core.database, core.portone, one, settings=core.settings, clock=core.clock)
+        process_refund(core.database, core.portone, one, settings=core.settings, clock=core.clock)
         for one in ids_of(refund_ids)
     ]
     for pursuit in pursuits:
         if pursuit.look is not None:
-            counting.record(counting.PAYMENT_LOOKS, pursuit.look.action or _UNANSWERED)
+            instruments.record(instruments.PAYMENT_LOOKS, pursuit.look.action or _UNANSWERED)
         if pursuit.ended and pursuit.status is not None:
-            counting.record(counting.REFUNDS_FINISHED, pursuit.status)
-    return Done(
+            instruments.record(instruments.REFUNDS_FINISHED, pursuit.status)
+    return TaskResult(
         {"statuses": [pursuit.status for pursuit in pursuits]},
-        ids_named(Task.REFUND_PAYMENT, refund_ids),
+        log_fields(Task.REFUND_PAYMENT, refund_ids),
     )
 
 
@@ -84,10 +84,10 @@ def refund_payment(refund_ids: list[str]) -> Done:
 @app.task(base=CoreTask, name=str(Task.SWEEP_PAYMENTS), autoretry_for=())
 def sweep_payments() -> dict[str, Any] | None:
     """Wake the payments and refunds that are due: to be looked at again, or whose wake-up was lost."""
-    core = the_core()
+    core = get_core()
     now = core.clock()
     due = core.database.transaction(
-        lambda session: wake_due_payments(session, now=now), landed=nothing_to_find
+        lambda session: dispatch_due_payments(session, now=now), landed=rerun_is_safe
     )
     return (
         {"payments": due.payments, "refunds": due.refunds} if due.payments or due.refunds else None

@@ -15,11 +15,11 @@ from redis import RedisError
 from redis.exceptions import LockError
 from redis.lock import Lock
 
-from trading.market import keys
-from trading.market.connection import connect_broker
-from trading.metrics import counting
+from trading.observability.metrics import instruments
+from trading.redis import keys
+from trading.redis.client import connect_broker
 from workers.application import SETTINGS
-from workers.sign_of_life import give_sign_of_life
+from workers.liveness import touch_liveness_file
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +28,7 @@ LOCK_TTL_S = 5.0
 TURN_S = 1.0
 
 
-class SoleScheduler(PersistentScheduler):
+class SingletonScheduler(PersistentScheduler):
     """Celery's own scheduler, for the beat that holds the lock at the broker."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -46,7 +46,7 @@ class SoleScheduler(PersistentScheduler):
 
     def tick(self, *arguments: Any, **options: Any) -> float:
         """Send what is due, where this is the beat that sends; the seconds until the next turn."""
-        give_sign_of_life()
+        touch_liveness_file()
         sends = self._hold()
         if sends is not self._sends:
             self._sends = sends
@@ -56,7 +56,7 @@ class SoleScheduler(PersistentScheduler):
     def apply_async(self, entry: ScheduleEntry, *arguments: Any, **options: Any) -> Any:
         """Send the message of one periodic task, and count it."""
         sent = super().apply_async(entry, *arguments, **options)
-        counting.record(counting.BEAT_MESSAGES, entry.task)
+        instruments.record(instruments.BEAT_MESSAGES, entry.task)
         return sent
 
     def close(self) -> None:

@@ -15,14 +15,13 @@ from celery.exceptions import Reject, Retry, SoftTimeLimitExceeded
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 import celery_config
-from trading import core
-from trading.core import Core
-from trading.database.transactions import DatabaseUnavailable
-from trading.logs.ids import tell
-from trading.market.quote_book import MarketUnavailable
-from trading.metrics import counting
-from trading.queue import courier, ids_named, shown
-from trading.services.worked_on import WorkedOn
+from trading import bootstrap
+from trading.bootstrap import Core
+from trading.db.transactions import DatabaseUnavailable
+from trading.marketdata.quotes import MarketUnavailable
+from trading.observability.logs.ids import log_with_ids
+from trading.observability.metrics import instruments
+from trading.tasks import AffectedIds, describe_ids, log_fields, task_dispatcher
 from workers.application import SETTINGS, app
 
 log = structlog.get_logger(__name__)
@@ -34,20 +33,20 @@ RETRIES_MAX = 3
 RETRY_BACKOFF_MAX_S = 20
 
 
-class Done(NamedTuple):
+class TaskResult(NamedTuple):
     """What a task did: figures, which Flower shows too, and the rows that it worked on, which only the log tells."""
 
     figures: dict[str, Any]
     ids: Mapping[str, Sequence[object]]
 
 
-def done(*worked_on: WorkedOn, **figures: Any) -> Done:
+def done(*worked_on: AffectedIds, **figures: Any) -> TaskResult:
     """What a task did, in one transaction or in several."""
     ids: defaultdict[str, list[object]] = defaultdict(list)
     for one in worked_on:
         for field in fields(one):
             ids[field.name] += getattr(one, field.name)
-    return Done(figures, ids)
+    return TaskResult(figures, ids)
 
 
 class CoreTask(Task):
@@ -57,7 +56,7 @@ class CoreTask(Task):
     them back, so a task never has to hold on to its message.
     """
 
-    Request = "workers.request:CountedRequest"
+    Request = "workers.task_request:CountedRequest"
     autoretry_for = TRANSIENT
     max_retries = RETRIES_MAX
     retry_backoff = True
@@ -69,16 +68,16 @@ class CoreTask(Task):
         bind_contextvars(task=self.name, task_id=self.request.id)
         if request_id := getattr(self.request, "request_id", None):
             bind_contextvars(request_id=request_id)
-        asked = ids_named(self.name, args[0]) if args and isinstance(args[0], list) else {}
+        asked = log_fields(self.name, args[0]) if args and isinstance(args[0], list) else {}
         began = time.perf_counter()
         outcome: str | None = None
-        counting.record(counting.TASKS_RUNNING, self.name)
+        instruments.record(instruments.TASKS_RUNNING, self.name)
         try:
             result = super().__call__(*args, **kwargs)
-            outcome = counting.DONE if _did_something(result) else counting.NOTHING
+            outcome = instruments.DONE if _did_something(result) else instruments.NOTHING
         except SoftTimeLimitExceeded:
-            outcome = counting.TOO_LONG
-            tell(
+            outcome = instruments.TOO_LONG
+            log_with_ids(
                 log.exception,
                 "task_ran_too_long",
                 asked,
@@ -86,8 +85,8 @@ class CoreTask(Task):
             )
             return None
         except Retry as retry:
-            outcome = counting.RETRIED
-            tell(
+            outcome = instruments.RETRIED
+            log_with_ids(
                 log.warning,
                 "task_retried",
                 asked,
@@ -97,28 +96,30 @@ class CoreTask(Task):
             raise
         except Reject as rejected:
             # The broker took no message for a retry; the rows are still due.
-            outcome = counting.FAILED
-            tell(log.warning, "task_not_retried", asked, reason=type(rejected.reason).__name__)
+            outcome = instruments.FAILED
+            log_with_ids(
+                log.warning, "task_not_retried", asked, reason=type(rejected.reason).__name__
+            )
             raise
         except TRANSIENT as fault:
-            outcome = counting.FAILED
-            tell(log.warning, "task_faltered", asked, reason=type(fault).__name__)
+            outcome = instruments.FAILED
+            log_with_ids(log.warning, "task_faltered", asked, reason=type(fault).__name__)
             raise
         except Exception:
-            outcome = counting.FAILED
-            tell(log.exception, "task_failed", asked)
+            outcome = instruments.FAILED
+            log_with_ids(log.exception, "task_failed", asked)
             raise
         finally:
             seconds = time.perf_counter() - began
-            counting.record(counting.TASKS_RUNNING, self.name, value=-1)
+            instruments.record(instruments.TASKS_RUNNING, self.name, value=-1)
             # Without an outcome the process ends too, and the worker's main process counts the task.
             if outcome is not None:
-                counting.record(counting.TASKS, self.name, outcome)
-                counting.record(counting.TASK_DURATION, self.name, outcome, value=seconds)
+                instruments.record(instruments.TASKS, self.name, outcome)
+                instruments.record(instruments.TASK_DURATION, self.name, outcome, value=seconds)
         duration_ms = round((time.perf_counter() - began) * 1_000, 1)
         # A periodic task that found nothing to do answers None; twice a second that is no news.
-        figures, ids = result if isinstance(result, Done) else (result or {}, {})
-        tell(
+        figures, ids = result if isinstance(result, TaskResult) else (result or {}, {})
+        log_with_ids(
             log.debug if result is None else log.info,
             "task_done",
             ids,
@@ -131,28 +132,28 @@ class CoreTask(Task):
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """As Celery's, with what Flower shows of the ids. Retries and beat come this way."""
         if not args or isinstance(args[0], list):
-            options.setdefault("argsrepr", shown(self.name, args[0]) if args else "")
+            options.setdefault("argsrepr", describe_ids(self.name, args[0]) if args else "")
         return super().apply_async(args, kwargs, **options)
 
 
 def _did_something(result: object) -> bool:
     """Whether a task found something to do, by what it tells: nothing at all, or how much of what."""
-    figures = result.figures if isinstance(result, Done) else result
+    figures = result.figures if isinstance(result, TaskResult) else result
     return any(figures.values()) if isinstance(figures, dict) else figures is not None
 
 
-def the_core() -> Core:
+def get_core() -> Core:
     """The trading core of this process. A pool's child is forked from a process that may have one, and connections can't be shared."""
     return _core_of(os.getpid())
 
 
 @cache
 def _core_of(_pid: int) -> Core:
-    return core.build(SETTINGS, deliver=courier(_send, lost=_lost))
+    return bootstrap.build(SETTINGS, deliver=task_dispatcher(_send, lost=_lost))
 
 
 def _lost(task: str, count: int) -> None:
-    counting.record(counting.WAKEUPS_LOST, task, value=count)
+    instruments.record(instruments.WAKEUPS_LOST, task, value=count)
 
 
 def _send(task: str, ids: list[str]) -> None:
@@ -160,7 +161,7 @@ def _send(task: str, ids: list[str]) -> None:
     app.send_task(
         task,
         args=(ids,),
-        argsrepr=shown(task, ids),
+        argsrepr=describe_ids(task, ids),
         retry=False,
         ignore_result=True,
         headers=headers,

@@ -35,7 +35,7 @@ class Transport(redis.Transport):
     Channel = Channel
 
 
-def take_its_place() -> None:
+def install_transport() -> None:
     """Have this one speak to every broker whose address begins with redis, whatever follows. To be called before anybody connects."""
     TRANSPORT_ALIASES.update(
         dict.fromkeys(("redis", "rediss"), f"{__name__}:{Transport.__qualname__}")

@@ -11,11 +11,11 @@ from aiohttp import web
 from sandbox.portone.answers import amount_in, answer, members_of, refused, text_in
 from sandbox.portone.documents import time
 from sandbox.portone.faults import Rule, patched
+from sandbox.portone.merchant import API_SECRET, DEFAULT_STORE_ID, STORE_ID
 from sandbox.portone.payments import Refusal
 from sandbox.portone.search import find_by_cursor, find_page
-from sandbox.portone.shop import API_SECRET, DEFAULT_STORE_ID, STORE_ID
-from sandbox.portone.stand_in import Done, StandIn, stand_in_of
-from sandbox.wire import reset
+from sandbox.portone.server_state import Done, StandIn, stand_in_of
+from sandbox.sockets import reset
 
 BODY_OCTETS_MAX = 64 * 1024
 KEY_LIFE = timedelta(hours=3)

@@ -10,10 +10,10 @@ from aiohttp import web
 
 from sandbox.portone.answers import amount_in, answer, json_body, members_of, text_in, told
 from sandbox.portone.documents import Payment
-from sandbox.portone.faults import Mailing
+from sandbox.portone.faults import WebhookDelivery
+from sandbox.portone.merchant import LOOPBACK_HOSTS, STORE_ID
 from sandbox.portone.payments import FAILURES, Refusal
-from sandbox.portone.shop import LOOPBACK_HOSTS, STORE_ID
-from sandbox.portone.stand_in import Checkout, StandIn, stand_in_of
+from sandbox.portone.server_state import Checkout, StandIn, stand_in_of
 
 SDK_PATH = "/v2/browser-sdk.js"
 CHECKOUT = "/checkout"
@@ -174,8 +174,8 @@ async def _deed(request: web.Request) -> web.Response:
     """What the payer does: the moves of a button, and what the shop's page is told of it. Nothing where its browser dies."""
     stand_in, deed = stand_in_of(request), request.match_info["deed"]
     members = members_of(await json_body(request))
-    mailing, amount = members.get("webhook", Mailing.AUTO), amount_in(members, "amount")
-    if deed not in DEEDS or mailing not in tuple(Mailing):
+    mailing, amount = members.get("webhook", WebhookDelivery.AUTO), amount_in(members, "amount")
+    if deed not in DEEDS or mailing not in tuple(WebhookDelivery):
         raise Refusal(400, "INVALID_REQUEST")
     payment = stand_in.payments.attempt(request.match_info["tx"])
     checkout = stand_in.checkouts.get(payment.transaction_id)
@@ -183,7 +183,7 @@ async def _deed(request: web.Request) -> web.Response:
         raise Refusal(404, "TransactionNotFound")
     for move in DEEDS[deed]:
         stand_in.payments.move(payment.id, move, amount=amount)
-    stand_in.announce(Mailing(mailing))
+    stand_in.announce(WebhookDelivery(mailing))
     if deed == "pay-and-die":
         return answer(200, {"result": None})
     # A late approval is no longer the window's to tell: it was closed, and said so.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sandbox.portone.shop import MERCHANT_ID, STORE_ID, Channel
+from sandbox.portone.merchant import MERCHANT_ID, STORE_ID, Channel
 
 _CARD = {
     "issuer": "SHINHAN_CARD",

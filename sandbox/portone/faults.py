@@ -39,7 +39,7 @@ class Tampering(StrEnum):
     NOT_ASCII = "not-ascii"
 
 
-class Mailing(StrEnum):
+class WebhookDelivery(StrEnum):
     """What becomes of a webhook: AUTO sends it at once, HOLD keeps it until it is flushed, NONE never sends it."""
 
     AUTO = "auto"
@@ -111,7 +111,7 @@ class WebhookFaults(_Knobs):
     """``mailing`` is what becomes of webhooks; of each, the first ``lost`` attempts go astray; ``copies`` of the first attempt that does not
     are sent one after the other, or ``at_once``; ``tampering`` spoils them."""
 
-    mailing: Mailing = Mailing.AUTO
+    mailing: WebhookDelivery = WebhookDelivery.AUTO
     lost: int = Field(default=0, ge=0, le=6)
     copies: int = Field(default=1, ge=1, le=COPIES_MAX)
     at_once: bool = False

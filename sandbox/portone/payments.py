@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.portone.documents import Payment, document, eleventh, time
-from sandbox.portone.shop import CHANNELS, LIVE_CHANNEL_KEY, STORE_ID
+from sandbox.portone.merchant import CHANNELS, LIVE_CHANNEL_KEY, STORE_ID
 
 CANCELLATIONS_MAX = 50
 ACCOUNT_LIFE = timedelta(days=3)

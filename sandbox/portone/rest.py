@@ -8,11 +8,11 @@ from datetime import datetime
 from aiohttp import web
 
 from sandbox.control import LOOPBACK
-from sandbox.portone import api, browser, desk
+from sandbox.portone import api, browser, control_api
 from sandbox.portone.api import BODY_OCTETS_MAX
 from sandbox.portone.clock import Clock, now
-from sandbox.portone.shop import API_SECRET, DEFAULT_STORE_ID
-from sandbox.portone.stand_in import STAND_IN, Mail, StandIn
+from sandbox.portone.merchant import API_SECRET, DEFAULT_STORE_ID
+from sandbox.portone.server_state import STAND_IN, Mail, StandIn
 from sandbox.serving import served
 
 __all__ = ["API_SECRET", "BODY_OCTETS_MAX", "DEFAULT_STORE_ID", "LOOPBACK", "now", "portone"]
@@ -42,7 +42,7 @@ async def portone(
         [
             *api.routes(),
             *browser.routes(),
-            *desk.routes(),
+            *control_api.routes(),
             web.route("*", "/{rest:.*}", api.missing),
         ]
     )

@@ -5,9 +5,9 @@ from typing import Any
 
 from sandbox.portone.answers import amount_in, text_in
 from sandbox.portone.documents import Payment
+from sandbox.portone.merchant import DEFAULT_STORE_ID, STORE_ID
 from sandbox.portone.payments import Refusal
-from sandbox.portone.shop import DEFAULT_STORE_ID, STORE_ID
-from sandbox.portone.stand_in import StandIn
+from sandbox.portone.server_state import StandIn
 
 WINDOW = timedelta(days=90)
 PAGED_MAX = 60_000

@@ -16,9 +16,9 @@ import aiohttp
 
 from sandbox.portone.clock import Clock
 from sandbox.portone.documents import time
-from sandbox.portone.faults import Mailing, Tampering, WebhookFaults
+from sandbox.portone.faults import Tampering, WebhookDelivery, WebhookFaults
+from sandbox.portone.merchant import LOOPBACK_HOSTS, WEBHOOK_SECRET
 from sandbox.portone.payments import Event, Refusal
-from sandbox.portone.shop import LOOPBACK_HOSTS, WEBHOOK_SECRET
 
 # What may pass before each attempt: anything up to this.
 WAITS = tuple(timedelta(minutes=minutes) for minutes in (0, 1, 4, 16, 64, 256))
@@ -125,7 +125,9 @@ class WebhookSender:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.deliveries.clear()
 
-    def announce(self, event: Event, *, identifier: str, mailing: Mailing | None = None) -> None:
+    def announce(
+        self, event: Event, *, identifier: str, mailing: WebhookDelivery | None = None
+    ) -> None:
         """Send what happened: to the payment's own addresses, or to the shop's. ``mailing`` goes before the faults' own."""
         mailing = mailing or self.faults.mailing
         body = webhook_body(event.type, event.data, at=event.at)
@@ -142,15 +144,15 @@ class WebhookSender:
             )
             self.dispatch(delivery, mailing)
 
-    def dispatch(self, delivery: Delivery, mailing: Mailing = Mailing.AUTO) -> None:
+    def dispatch(self, delivery: Delivery, mailing: WebhookDelivery = WebhookDelivery.AUTO) -> None:
         """Take a delivery over; it is begun unless it is held, never sent, or addressed to a host that is not allowed."""
         self.deliveries[delivery.id] = delivery
         if urlsplit(delivery.url).hostname not in self._hosts:
             delivery.state = "NOT_ALLOWED"
-        elif mailing is Mailing.AUTO:
+        elif mailing is WebhookDelivery.AUTO:
             self._begin(self._deliver(delivery))
         else:
-            delivery.state = "HELD" if mailing is Mailing.HOLD else "NEVER_SENT"
+            delivery.state = "HELD" if mailing is WebhookDelivery.HOLD else "NEVER_SENT"
 
     async def flush(self, order: Sequence[str] | None = None, times: int = 1) -> list[Delivery]:
         """Send what is held, or these ids in this order: each ``times``, the next after the answer. Retries go on by themselves."""

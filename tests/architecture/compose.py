@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from launcher.plan import ROOT
-from tests.trading.test_settings import PRODUCTION
-from trading.processes import Process
+from tests.trading.config.test_settings import PRODUCTION
+from trading.config.processes import Process
 
 FILE = ROOT / "docker-compose.yml"
 SANDBOX_FILE = ROOT / "deploy/docker-compose.sandbox.yml"

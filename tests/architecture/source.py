@@ -6,11 +6,12 @@ from pathlib import Path
 
 from launcher.plan import ROOT
 
-ROOMS = (
+PACKAGES = (
     "trading",
     "webapp",
     "workers",
     "relayer",
+    "push_gateway",
     "sandbox",
     "launcher",
     "benchmarks",
@@ -32,7 +33,7 @@ NOT_OURS = frozenset(
 
 def python_files(*places: str) -> Iterator[Path]:
     """The Python files below these places (the whole product without its tests when none is named), relative to the root."""
-    for place in places or (*ROOMS, "*.py"):
+    for place in places or (*PACKAGES, "*.py"):
         for path in sorted(ROOT.glob(place)):
             yield from (
                 p.relative_to(ROOT)

@@ -19,7 +19,7 @@ from tests.architecture.compose import (
     program,
 )
 from tests.architecture.test_procfile import DOOR
-from trading.settings import Settings, SettingsError, load
+from trading.config.settings import Settings, SettingsError, load
 
 WITH_ROWS = {"migrate", "api", "worker-orders", "worker-payments", "worker-maintenance"}
 ON_REDIS_ALONE = {"beat", "relayer", "gateway", "flower"}

@@ -21,11 +21,11 @@ import celery_config
 from launcher.plan import ROOT
 from sandbox.__main__ import _arguments
 from tests.architecture.compose import OURS, SANDBOX, SERVICES, filled
-from tests.books import settings_for
+from tests.support.trading_harness import settings_for
 from tests.workers.processes import environment_of
-from trading.settings import Settings, load
-from webapp.command_line import seed
-from webapp.database_commands import database
+from trading.config.settings import Settings, load
+from webapp.cli.commands import seed
+from webapp.cli.database import database
 
 WORKERS = [name for name in OURS if name.startswith("worker-")]
 

@@ -10,7 +10,7 @@ import pytest
 
 from launcher.plan import ROOT
 from tests.architecture.compose import FILE, OURS, PROCESSES, SECRETS, SERVICES, filled, program
-from trading.settings import Settings, load
+from trading.config.settings import Settings, load
 
 PAGE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

@@ -155,10 +155,10 @@ def test_production_image_is_complete_without_stand_ins(tmp_path: Path) -> None:
     """It has what each process imports, and no process writes beside the code."""
     program = (
         "import importlib.util as util\n"
-        "import wsgi, workers, relayer.__main__, relayer.gateway.__main__, relayer.probe\n"
+        "import wsgi, workers, relayer.__main__, push_gateway.__main__, relayer.probe\n"
         "workers.app.loader.import_default_modules()\n"
         "from alembic.script import ScriptDirectory\n"
-        "from trading.market.listing import seed_listing\n"
+        "from trading.stocks.listing import seed_listing\n"
         "assert len(seed_listing()) > 30\n"
         "assert ScriptDirectory('migrations').get_current_head()\n"
         "client = wsgi.app.test_client()\n"

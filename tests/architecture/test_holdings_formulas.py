@@ -5,16 +5,17 @@ from datetime import date, timedelta
 from typing import Any
 
 from launcher.plan import ROOT
-from tests.books import TestClock
-from trading.market.tick import Position as Place
-from trading.market.tick import Tick
-from trading.queries.account_days import DayRecord
-from trading.queries.portfolio import HeldRows, priced
-from trading.rules.account_days import RECORDED_AFTER
-from trading.rules.day_changes import DayTrades, change_of_day, change_of_held
-from trading.rules.exchange_time import KST
-from trading.rules.market_hours import KrxHours
-from trading.rules.positions import Position, average_price
+from tests.support.trading_harness import TestClock
+from trading.exchange.hours import KrxHours
+from trading.exchange.time import KST
+from trading.ledger.positions import Position
+from trading.marketdata.ticks import Position as Place
+from trading.marketdata.ticks import Tick
+from trading.money import average_price
+from trading.portfolio.daily_change import DayTrades, change_of_day, change_of_held
+from trading.portfolio.daily_snapshots import RECORDED_AFTER
+from trading.portfolio.holdings import HeldRows, value_holdings
+from trading.portfolio.snapshot_queries import DayRecord
 
 PAGE = (ROOT / "docs" / "formulas.md").read_text(encoding="utf-8")
 NOW = TestClock()()
@@ -92,7 +93,7 @@ def test_value_unrealised_profit_and_weight() -> None:
         for row in rows
     }
     held: Any = [_Row(row) for row in rows]
-    holdings = priced(HeldRows(held, {}, {}), ticks, now=NOW, freshness_ms=1)
+    holdings = value_holdings(HeldRows(held, {}, {}), ticks, now=NOW, freshness_ms=1)
     assert len(holdings) == 2
     for row, holding in zip(rows, holdings, strict=True):
         told = (row["value"], row["unrealised profit"], row["rate (bp)"], row["weight (bp)"])

@@ -5,18 +5,22 @@ import re
 import pytest
 
 from launcher.plan import ROOT
-from relayer.gateway import attempts
+from push_gateway import connection_limits
 from tests.front_door.test_headers import HEADERS
-from trading.market import request_counts, sign_in_guard
-from trading.settings import Settings
-from webapp import REQUEST_BYTES_MAX, bodies, budgets, cross_origin, rate_limits
+from trading.accounts import login_guard
+from trading.config.settings import Settings
+from trading.redis import guarded_client
+from webapp import REQUEST_BYTES_MAX
+from webapp.http import cross_origin, json_parsing, rate_limit_policies, rate_limits
 
 PAGE = (ROOT / "docs" / "operations" / "limits.md").read_text(encoding="utf-8")
-BUDGETS = [one for one in vars(budgets).values() if isinstance(one, budgets.Budget)]
+BUDGETS = [
+    one for one in vars(rate_limit_policies).values() if isinstance(one, rate_limit_policies.Budget)
+]
 
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=lambda budget: budget.name)
-def test_every_budget_has_its_row(budget: budgets.Budget) -> None:
+def test_every_budget_has_its_row(budget: rate_limit_policies.Budget) -> None:
     """For whom it counts, how much there is, and what happens when nothing can be counted."""
     default = Settings.model_fields[budget.setting].default
     (row,) = re.findall(
@@ -31,7 +35,7 @@ def test_no_budget_is_told_of_that_does_not_exist() -> None:
     table = PAGE.partition("## How often")[2].partition("A route that is new")[0]
 
     assert len(re.findall(r"^\| `", table, re.MULTILINE)) == len(BUDGETS)
-    assert all(f"`{path}`" in PAGE for path in budgets.EXEMPT)
+    assert all(f"`{path}`" in PAGE for path in rate_limit_policies.EXEMPT)
     assert all(f"{header}:" in PAGE for header in rate_limits.HEADERS)
 
 
@@ -40,17 +44,17 @@ def test_the_figures_are_the_codes() -> None:
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
 
     assert REQUEST_BYTES_MAX == 64 * 1024
-    assert f"| JSON nested in JSON | {bodies.DEPTH_MAX} levels |" in PAGE
-    assert request_counts.REST_S == 2
+    assert f"| JSON nested in JSON | {json_parsing.DEPTH_MAX} levels |" in PAGE
+    assert guarded_client.REST_S == 2
     assert "nobody does for two seconds" in PAGE
-    assert (defaults["sign_in_failures_max"], sign_in_guard.EVERYWHERE_FACTOR) == (5, 4)
+    assert (defaults["sign_in_failures_max"], login_guard.EVERYWHERE_FACTOR) == (5, 4)
     assert (defaults["sign_in_lock_s"], defaults["sign_in_lock_max_s"]) == (60, 900)
-    assert (sign_in_guard.FAILURES_REMEMBERED_S, sign_in_guard.CLIENT_REMEMBERED_S) == (
+    assert (login_guard.FAILURES_REMEMBERED_S, login_guard.CLIENT_REMEMBERED_S) == (
         86_400,
         30 * 86_400,
     )
     assert (
-        f"that wait for a sign-in, and each of them | {attempts.WAITING_PER_CLIENT_MAX}, 5 s |"
+        f"that wait for a sign-in, and each of them | {connection_limits.WAITING_PER_CLIENT_MAX}, 5 s |"
         in PAGE
     )
     front_door = (ROOT / "deploy/Caddyfile").read_text()

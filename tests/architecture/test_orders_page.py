@@ -1,8 +1,8 @@
 """The page about orders tells what the code does."""
 
 from launcher.plan import ROOT
-from trading.rules.fills import FillRule
-from trading.rules.orders import ORDER_TRANSITIONS, EndReason
+from trading.orders.fills import FillRule
+from trading.orders.model import ORDER_TRANSITIONS, EndReason
 
 PAGE = (ROOT / "docs" / "orders.md").read_text(encoding="utf-8")
 

@@ -2,14 +2,14 @@
 
 from launcher.plan import ROOT
 from sandbox.portone.browser import DEEDS
-from sandbox.portone.faults import Faults, Mailing, Rule, Tampering, WebhookFaults
+from sandbox.portone.faults import Faults, Rule, Tampering, WebhookDelivery, WebhookFaults
 from sandbox.portone.payments import MOVES
 from sandbox.portone.rest import API_SECRET
-from trading.gateways.portone.webhooks import WebhookFault
-from trading.rules.payments.alerts import AlertKind
-from trading.rules.payments.decisions import DECISIONS, Finding
-from trading.rules.payments.refunds import REFUND_TRANSITIONS, RefundFailure
-from trading.rules.payments.states import PAYMENT_TRANSITIONS, PaymentStatus
+from trading.payments.alert_kinds import AlertKind
+from trading.payments.decide import DECISIONS, Finding
+from trading.payments.model import PAYMENT_TRANSITIONS, PaymentStatus
+from trading.payments.portone.webhooks import WebhookFault
+from trading.payments.refund_model import REFUND_TRANSITIONS, RefundFailure
 
 PAGE = (ROOT / "docs" / "payments.md").read_text(encoding="utf-8")
 
@@ -47,7 +47,7 @@ def test_every_word_that_somebody_may_meet_is_explained() -> None:
         *RefundFailure,
         *(move for _, move in MOVES),
         *DEEDS,
-        *Mailing,
+        *WebhookDelivery,
         *Tampering,
         *knobs,
         API_SECRET,

@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 
 from launcher.plan import ROOT
-from trading.rules.performance import (
+from trading.portfolio.performance import (
     RETURNS_NEEDED,
     TRADING_DAYS_A_YEAR,
     beta,
@@ -13,7 +13,7 @@ from trading.rules.performance import (
     sharpe_ratio,
     volatility,
 )
-from trading.rules.returns import (
+from trading.portfolio.returns import (
     Figure,
     Unavailable,
     Valuation,
@@ -21,7 +21,7 @@ from trading.rules.returns import (
     returns_of,
     total_return,
 )
-from trading.rules.trade_statistics import TradeTotals
+from trading.portfolio.trade_totals import TradeTotals
 
 PAGE = (ROOT / "docs" / "formulas.md").read_text(encoding="utf-8").split("## Performance")[1]
 RETURNS, RISK, TRADES = (re.split(r"^### ", PAGE, flags=re.MULTILINE)[n] for n in (1, 2, 3))

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from launcher.plan import ROOT
-from trading.settings import Settings
+from trading.config.settings import Settings
 
 ROW = re.compile(r"^\| `([A-Z0-9_]+)` \| (.+?) \| (.+?) \| (.+?) \|$")
 

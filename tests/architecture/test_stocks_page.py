@@ -4,9 +4,9 @@ import re
 from datetime import timedelta
 
 from launcher.plan import ROOT
-from trading.gateways.toss import market_data
-from trading.gateways.toss.errors import TossError
-from webapp.problems import status_of
+from trading.stocks.toss import market_data
+from trading.stocks.toss.errors import TossError
+from webapp.http.problems import status_of
 
 PAGE = (ROOT / "docs" / "stocks.md").read_text(encoding="utf-8")
 UNITS = {"s": 1, "min": 60, "h": 3_600, "day": 86_400}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.ordeal import Place
+from tests.faults.scenario import Place
 from tests.faults.table import teller
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import requests
 
-from tests.faults.crowd import Client
+from tests.faults.load import Client
 
 AGAIN_S = 0.2
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import requests
 
-from sandbox.portone.desk import DESK
-from tests.deadlines import DEADLINE_S
-from tests.faults.crowd import Client
+from sandbox.portone.control_api import DESK
+from tests.faults.load import Client
+from tests.support.deadlines import DEADLINE_S
 
 AMOUNT, BACK = 10_000, 4_000
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy.engine import make_url
 
-from tests.books import migrate
-from tests.faults.ordeal import Place, passes, standing
-from tests.servers import DatabaseServer, wait_until
-from tests.trading.database.cutting_proxy import Cut, CuttingProxy
+from tests.faults.scenario import Place, passes, standing
+from tests.support.servers import DatabaseServer, wait_until
+from tests.support.trading_harness import migrate
+from tests.trading.db.cutting_proxy import Cut, CuttingProxy
 
 DATABASE_TIMEOUT_S = 1
 FROZEN_S = 4.0

@@ -7,11 +7,11 @@ import pytest
 import redis
 
 from launcher.valkey import Valkey, url_of
-from tests.faults.hole import Hole, hole_before
-from tests.faults.middleman import meddling
-from tests.faults.ordeal import Place, passes, standing
-from tests.servers import clock_off_by, wait_until
-from tests.system.house import House
+from tests.faults.blackhole import Hole, hole_before
+from tests.faults.scenario import Place, passes, standing
+from tests.faults.tcp_proxy import meddling
+from tests.support.servers import clock_off_by, wait_until
+from tests.system.stack import Stack
 
 # Longer than a worker waits for an answer of Redis (5 s), and than a lease lasts (4 s).
 HOLE_S = 6.0
@@ -51,7 +51,7 @@ def standing_place(
         yield place
 
 
-def tasks_done(house: House, name: str) -> int:
+def tasks_done(house: Stack, name: str) -> int:
     """How many tasks a worker has done by its log."""
     return house.log(name).count('"event": "task_done"')
 
@@ -110,7 +110,7 @@ def test_messages_are_delivered_again(place: Place) -> None:
         ordeal.recovered()
 
 
-def pauses_amid_work(house: House, broker: "redis.Redis") -> bool:
+def pauses_amid_work(house: Stack, broker: "redis.Redis") -> bool:
     """Whether the first worker was frozen while it held a message; it goes on otherwise."""
     house.pause("worker-1")
     if broker.zcard("unacked_index"):
@@ -164,7 +164,7 @@ def test_the_clock_of_a_worker_is_wrong(place: Place, off_s: int) -> None:
     restart(house, "worker-2")
 
 
-def restart(house: House, name: str, **variables: str) -> None:
+def restart(house: Stack, name: str, **variables: str) -> None:
     """Kill a process and start it with these variables of its own."""
     house.kill(name)
     house.own[name] = variables

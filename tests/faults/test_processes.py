@@ -11,11 +11,11 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from tests.deadlines import DEADLINE_S
-from tests.faults.ordeal import Place, standing
-from tests.servers import wait_until
-from tests.system.house import children_of
-from tests.trading.steps import running_statements
+from tests.faults.scenario import Place, standing
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import wait_until
+from tests.system.stack import children_of
+from tests.trading.orders.steps import running_statements
 
 IN_FLIGHT = 4
 # A busy machine may take so long to notice that the time is up.

@@ -10,9 +10,9 @@ from time import monotonic
 import pytest
 import redis
 
-from tests.faults.crowd import Client
-from tests.faults.ordeal import Ordeal, Place, passes, standing
-from tests.servers import Valkey, wait_until
+from tests.faults.load import Client
+from tests.faults.scenario import Ordeal, Place, passes, standing
+from tests.support.servers import Valkey, wait_until
 
 # Longer than any client of ours waits for an answer: a worker's 5 s are the longest.
 FROZEN_S = 6.0

@@ -10,8 +10,8 @@ import pytest
 import requests
 
 from launcher.ports import LOOPBACK, free_port
-from tests.relayer.gateway.harness import SECRET
-from tests.servers import (
+from tests.push_gateway.harness import SECRET
+from tests.support.servers import (
     Process,
     Valkey,
     front_door_command,
@@ -21,7 +21,7 @@ from tests.servers import (
     start_python,
     wait_until,
 )
-from tests.system.house import children_of
+from tests.system.stack import children_of
 
 THREADS = 2
 
@@ -78,7 +78,7 @@ def stack(
         )
         if gateway:
             running.processes["gateway"] = start_python(
-                ("-m", "relayer.gateway"),
+                ("-m", "push_gateway"),
                 environment=environment | {"GATEWAY_PORT": str(running.gateway_port)},
             )
         for process in running.processes.values():

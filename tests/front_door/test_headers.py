@@ -12,8 +12,8 @@ from selenium.webdriver.common.by import By
 
 from launcher.ports import free_port
 from tests.front_door.conftest import Stack
-from tests.relayer.gateway.harness import User
-from tests.servers import (
+from tests.push_gateway.harness import User
+from tests.support.servers import (
     front_door_command,
     front_door_variables,
     require_chromium,

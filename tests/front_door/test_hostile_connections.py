@@ -14,7 +14,7 @@ import requests
 
 from launcher.ports import LOOPBACK
 from tests.front_door.conftest import THREADS, Stack
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST /api/v1/users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

@@ -14,10 +14,10 @@ from websockets.sync.client import connect
 
 from launcher.plan import ROOT
 from tests.front_door.conftest import Stack, stack
-from tests.relayer.gateway.harness import User
-from tests.servers import wait_until
-from webapp.problems import _TABLE as PROBLEMS
-from webapp.problems import MIMETYPE
+from tests.push_gateway.harness import User
+from tests.support.servers import wait_until
+from webapp.http.problems import _TABLE as PROBLEMS
+from webapp.http.problems import MIMETYPE
 
 STREAM = "/api/v1/trading/realtime/stream"
 

@@ -16,7 +16,7 @@ from launcher.plan import ROOT
 from tests.architecture.compose import FILE, SANDBOX_FILE, SECRETS
 from tests.image.containers import Container, Image
 from tests.image.stack import CHECK_TIMEOUT_S, HEALTHY_WITHIN_S, CheckError, Stack, compose
-from trading.settings import CERT_HOST, INFO_HOST, MARKET_DATA_HOSTS
+from trading.config.settings import CERT_HOST, INFO_HOST, MARKET_DATA_HOSTS
 
 WORLD = "world"
 PORTONE_HOST = "api.portone.io"

@@ -16,8 +16,8 @@ from benchmarks.mysql import unpacked_mysql
 from launcher.plan import ROOT
 from launcher.valkey import server_program
 from tests.architecture.compose import program
-from tests.deadlines import DEADLINE_S
 from tests.image.containers import Container, Image, Network, make_namespace
+from tests.support.deadlines import DEADLINE_S
 
 # A loaded machine starts twelve containers in minutes; a healthy one in seconds.
 HEALTHY_WITHIN_S = 5 * DEADLINE_S

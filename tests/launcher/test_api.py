@@ -7,8 +7,8 @@ import pytest
 from werkzeug.serving import make_server
 
 from launcher.api import Api, ApiError
-from tests.books import opened, settings_for
-from tests.payments_stack import serving
+from tests.support.payments_stack import serving
+from tests.support.trading_harness import opened, settings_for
 from tests.webapp.client import api_on
 
 # Two may fall on two sides of a second.

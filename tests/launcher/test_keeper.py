@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from launcher.plan import ROOT
-from tests.deadlines import DEADLINE_S
-from tests.servers import wait_until
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import wait_until
 
 # Writes its own pid and that of a child into FILE, as a gunicorn or a Celery would have children, and waits for signals.
 FAMILY = """
@@ -30,7 +30,7 @@ def keeper(
     *command: str, grace_s: float = 5.0, output: int = subprocess.DEVNULL
 ) -> Iterator[subprocess.Popen[str]]:
     kept = subprocess.Popen(
-        [sys.executable, "-m", "launcher.keeper", "--grace", str(grace_s), "--", *command],
+        [sys.executable, "-m", "launcher.supervisor", "--grace", str(grace_s), "--", *command],
         cwd=ROOT,
         stdout=output,
         text=True,
@@ -114,7 +114,7 @@ def test_sigquit_does_not_wait_for_the_grace_time(tmp_path: Path) -> None:
 
 def test_nothing_survives_the_death_of_who_started_the_keeper(tmp_path: Path) -> None:
     file = tmp_path / "pids"
-    starter = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'launcher.keeper', '--', *sys.argv[1:]])"
+    starter = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'launcher.supervisor', '--', *sys.argv[1:]])"
     with subprocess.Popen(
         [sys.executable, "-c", starter, sys.executable, "-c", FAMILY, str(file)], cwd=ROOT
     ) as parent_of_keeper:
@@ -145,7 +145,7 @@ def test_a_command_that_never_stays_up_is_given_up_with_1(tmp_path: Path) -> Non
 
 def test_a_command_that_does_not_exist_is_named() -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "launcher.keeper", "--", "no-such-program"],
+        [sys.executable, "-m", "launcher.supervisor", "--", "no-such-program"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -160,7 +160,7 @@ def test_a_command_from_a_variable_is_not_in_the_keepers_command_line(tmp_path: 
     file = tmp_path / "environment"
     line = f"echo kept-${{KEPT_TEST-without}} > '{file}'; exec sleep 60"
     kept = subprocess.Popen(
-        [sys.executable, "-m", "launcher.keeper", "--variable", "KEPT_TEST"],
+        [sys.executable, "-m", "launcher.supervisor", "--variable", "KEPT_TEST"],
         cwd=ROOT,
         env={**os.environ, "KEPT_TEST": line},
     )

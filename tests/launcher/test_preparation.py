@@ -7,8 +7,8 @@ from pathlib import Path
 from launcher import plan
 from launcher.health import checks_of
 from launcher.ports import free_port
-from launcher.preparation import forget_beat_schedule
-from tests.trading.gateways.http_server import answer, serving
+from launcher.setup import forget_beat_schedule
+from tests.support.http_server import answer, serving
 
 
 def test_an_old_schedule_does_not_pass_for_a_beat_that_is_up(tmp_path: Path) -> None:

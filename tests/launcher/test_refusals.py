@@ -16,7 +16,7 @@ from launcher.credentials import kept_secret
 from launcher.errors import LaunchError
 from launcher.ports import LOOPBACK, free_port
 from launcher.valkey import url_of
-from trading.settings import Settings
+from trading.config.settings import Settings
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from launcher.sums import (
+from launcher.demo_checks import (
     Account,
+    Check,
     Resting,
-    Sum,
     Told,
     TopUp,
     sums_of,
@@ -146,7 +146,7 @@ def summary() -> dict[str, Any]:
     return {"buy": figures, "sell": sold}
 
 
-def wrong_by_one(record: Any, name: str, member: str) -> list[Sum]:
+def wrong_by_one(record: Any, name: str, member: str) -> list[Check]:
     wrong = copy.deepcopy(record)
     part = wrong[name] if isinstance(wrong, dict) else getattr(wrong, name)
     part[member] += 1

@@ -14,8 +14,8 @@ import requests
 
 from launcher.plan import ROOT
 from launcher.ports import free_port
-from tests.deadlines import DEADLINE_S
-from tests.servers import wait_until
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import wait_until
 
 
 def processes_of(var: Path) -> dict[int, str]:

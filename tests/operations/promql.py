@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import promql_parser as promql
 
-from trading.metrics.families import FAMILIES, Family, Kind
+from trading.observability.metrics.families import FAMILIES, Family, Kind
 
 # What Prometheus itself adds to every series, and prometheus.yml.
 ADDED = frozenset({"job", "instance", "service"})

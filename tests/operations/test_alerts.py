@@ -9,15 +9,15 @@ import pytest
 import yaml
 
 from launcher.plan import ROOT
-from tests.books import settings_for
 from tests.operations.promql import faults_of, read
-from tests.servers import require_promtool
-from trading import core as trading_core
-from trading.metrics import counting
-from trading.queries.system_status import Stage
-from trading.rules.payments.decisions import Action
+from tests.support.servers import require_promtool
+from tests.support.trading_harness import settings_for
+from trading import bootstrap as trading_core
+from trading.observability.metrics import instruments
+from trading.operations.system_status import Stage
+from trading.payments.decide import Action
 from webapp import create_app
-from webapp.problems import CODES
+from webapp.http.problems import CODES
 
 FOLDER = ROOT / "deploy" / "monitoring"
 RULES: dict[str, dict[str, Any]] = {
@@ -76,7 +76,7 @@ def alternatives(label: str) -> set[str]:
     [
         ("stage", {str(stage) for stage in Stage}),
         ("code", CODES),
-        ("outcome", {*counting.OUTCOMES, "new", "repeated", "malformed"}),
+        ("outcome", {*instruments.OUTCOMES, "new", "repeated", "malformed"}),
         ("action", {*map(str, Action), "unanswered"}),
     ],
 )

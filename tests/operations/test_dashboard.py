@@ -10,7 +10,7 @@ import yaml
 
 from launcher.plan import ROOT
 from tests.operations.promql import faults_of, read
-from trading.metrics.families import FAMILIES
+from trading.observability.metrics.families import FAMILIES
 
 FOLDER = ROOT / "deploy" / "monitoring"
 BOARD: dict[str, Any] = json.loads((FOLDER / "grafana-dashboard.json").read_text(encoding="utf-8"))

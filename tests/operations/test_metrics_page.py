@@ -3,7 +3,7 @@
 import re
 
 from launcher.plan import ROOT
-from trading.metrics.families import FAMILIES, Family
+from trading.observability.metrics.families import FAMILIES, Family
 
 PAGE = (ROOT / "docs" / "operations" / "metrics.md").read_text(encoding="utf-8")
 

@@ -10,7 +10,7 @@ import yaml
 
 from launcher.plan import ROOT
 from tests.architecture.compose import FILE, OURS, SECRETS, SERVICES, program
-from trading.settings import Settings
+from trading.config.settings import Settings
 
 FOLDER = ROOT / "deploy" / "monitoring"
 WATCH_FILE = ROOT / "deploy/docker-compose.watch.yml"

@@ -10,15 +10,15 @@ import pytest
 import redis
 
 from relayer.daemon import Daemon
-from relayer.feed import Feed
+from relayer.feed.interface import Feed
 from sandbox.toss_server import TossServer
 from sandbox.trade import DayTotals, Trade
-from tests.deadlines import DEADLINE_S
-from trading.market import keys
-from trading.market.health import RelayerHealth
-from trading.market.topics import trade_topic
-from trading.rules.exchange_time import KST
-from trading.settings import Settings, load
+from tests.support.deadlines import DEADLINE_S
+from trading.config.settings import Settings, load
+from trading.exchange.time import KST
+from trading.marketdata.health import RelayerHealth
+from trading.marketdata.topics import trade_topic
+from trading.redis import keys
 
 SAMSUNG = "A005930"
 HYNIX = "A000660"

@@ -4,19 +4,19 @@ import asyncio
 
 import pytest
 
-from relayer.cancellation import heed_cancellation
+from relayer.asyncio_compat import raise_if_cancelled
 from relayer.daemon import connect
-from relayer.health_keeper import HealthKeeper
-from relayer.subscriptions import SubscriptionWatch
-from tests.deadlines import DEADLINE_S
-from tests.trading.market.test_health import HEALTHY
+from relayer.feed.subscriptions import SubscriptionWatch
+from relayer.health_reporter import HealthReporter
+from tests.support.deadlines import DEADLINE_S
+from tests.trading.marketdata.test_health import HEALTHY
 
 STEPS = 60
 
 
 def test_a_task_that_nobody_told_to_end_goes_on() -> None:
     async def scenario() -> None:
-        heed_cancellation()
+        raise_if_cancelled()
 
     asyncio.run(scenario())
 
@@ -26,7 +26,7 @@ def test_a_cancellation_that_was_swallowed_is_heeded() -> None:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            heed_cancellation()
+            raise_if_cancelled()
 
     async def scenario() -> None:
         task = asyncio.create_task(swallow())
@@ -48,7 +48,7 @@ def test_a_part_ends_whenever_it_is_told_to(valkey_url: str, part: str) -> None:
             for steps in range(STEPS):
                 watch, health = (
                     SubscriptionWatch(redis, budget=1),
-                    HealthKeeper(redis, lambda: HEALTHY),
+                    HealthReporter(redis, lambda: HEALTHY),
                 )
                 task = asyncio.create_task({"watch": watch, "health": health}[part].run())
                 for _ in range(steps):

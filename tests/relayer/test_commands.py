@@ -12,14 +12,14 @@ import redis
 from structlog.testing import capture_logs
 
 from relayer.backoff import Backoff
-from relayer.commands import UNDER_WAY_MAX, CommandListener
+from relayer.commands.server import UNDER_WAY_MAX, CommandListener
 from relayer.daemon import connect as relayer_connect
-from relayer.market_link import MarketLink
-from relayer.stomp_feed import StompFeed
-from relayer.subscriptions import SubscriptionWatch
-from relayer.tick_intake import TickIntake
-from relayer.tick_sequence import TickSequence
-from relayer.tick_writer import TickWriter
+from relayer.feed.stomp_feed import StompFeed
+from relayer.feed.subscriptions import SubscriptionWatch
+from relayer.feed.supervisor import FeedSupervisor
+from relayer.ticks.filter import TickFilter
+from relayer.ticks.sequence import TickSequence
+from relayer.ticks.writer import TickWriter
 from tests.relayer.harness import (
     HYNIX,
     SAMSUNG,
@@ -31,13 +31,19 @@ from tests.relayer.harness import (
     toss,
     until,
 )
-from tests.servers import Valkey
-from trading.database.clock import utc_now
-from trading.market import keys
-from trading.market.commands import AnswerCode, Command, CommandAnswer, CommandLine, CommandType
-from trading.market.connection import connect
-from trading.market.subscriptions import Source, publish_subscriptions
-from trading.market.topics import trade_topic
+from tests.support.servers import Valkey
+from trading.db.clock import utc_now
+from trading.marketdata.relayer_client import (
+    AnswerCode,
+    Command,
+    CommandAnswer,
+    CommandType,
+    RelayerClient,
+)
+from trading.marketdata.subscriptions import Source, publish_subscriptions
+from trading.marketdata.topics import trade_topic
+from trading.redis import keys
+from trading.redis.client import connect
 
 SAMSUNG_TRADES, HYNIX_TRADES = trade_topic(SAMSUNG), trade_topic(HYNIX)
 RECEIPT_TIMEOUT_S = 2.0
@@ -51,7 +57,7 @@ class Desk:
 
     client: "redis.Redis"
     toss: Toss
-    line: CommandLine
+    line: RelayerClient
 
     async def ask(self, kind: CommandType, topic: str | None = None) -> CommandAnswer:
         """Give a command as the API does and wait for the answer."""
@@ -91,7 +97,7 @@ async def desk(valkey_url: str, **settings: str) -> AsyncIterator[Desk]:
         )
         async with relayer(chosen, feed=feed):
             with connect(valkey_url) as client:
-                found = Desk(client, stand_in, CommandLine(client))
+                found = Desk(client, stand_in, RelayerClient(client))
                 await found.is_heard()
                 await until(
                     lambda: (record := health(client)) and record.connected,
@@ -418,14 +424,14 @@ def test_a_connection_that_died_without_a_sign_is_noticed(
     async def scenario() -> None:
         async with relayer_connect(valkey_url) as connection:
             watch, sequence = SubscriptionWatch(connection, budget=1), TickSequence()
-            link = MarketLink(
+            link = FeedSupervisor(
                 StompFeed(
                     api_url="http://127.0.0.1:1",
                     websocket_url="ws://127.0.0.1:1/ws",
                     heart_beat_ms=0,
                 ),
                 watch,
-                TickIntake(sequence, clock=utc_now),
+                TickFilter(sequence, clock=utc_now),
                 TickWriter(connection, sequence, clock=utc_now),
                 backoff=Backoff(Random()),
                 note_change=lambda: None,

@@ -4,20 +4,20 @@ import asyncio
 
 import redis
 
-from tests.deadlines import DEADLINE_S
 from tests.relayer.harness import HYNIX, SAMSUNG, ask_for, health, relayer, served, toss, until
-from tests.servers import Valkey
-from trading.market import keys
-from trading.market.quote_book import QuoteBook
-from trading.market.tick import MS_MAX, Position
-from trading.market.topics import trade_topic
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import Valkey
+from trading.marketdata.quotes import QuoteStore
+from trading.marketdata.ticks import MS_MAX, Position
+from trading.marketdata.topics import trade_topic
+from trading.redis import keys
 
 STOCKS = [f"A{number:06}" for number in range(1, 46)]
 
 
 def price_of(client: "redis.Redis", code: str = SAMSUNG) -> int | None:
     """The last price in Redis, as the product reads it."""
-    tick = QuoteBook(client).last_tick(code)
+    tick = QuoteStore(client).last_tick(code)
     return None if tick is None else tick.price
 
 

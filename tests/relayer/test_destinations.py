@@ -2,8 +2,8 @@
 
 import pytest
 
-from relayer.destinations import DestinationStyle, speller
-from trading.market.topics import trade_topic
+from relayer.feed.destinations import DestinationStyle, destination_formatter
+from trading.marketdata.topics import trade_topic
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ def test_only_the_name_of_a_topic_is_spelled_otherwise(
     style: DestinationStyle, spelling: str
 ) -> None:
     """The kind before it tells a broker what to do with the name."""
-    assert speller(style)(trade_topic("A005930")) == spelling
+    assert destination_formatter(style)(trade_topic("A005930")) == spelling

@@ -8,22 +8,24 @@ from typing import Any
 import pytest
 import redis
 
-from relayer.feed import FeedUnavailable
-from relayer.stomp_feed import StompFeed
-from sandbox.faults import Break, Ending, Faults, Moment
+from relayer.feed.interface import FeedUnavailable
+from relayer.feed.stomp_feed import StompFeed
+from sandbox.faults import Break, ConnectionEnd, Faults, Moment
 from tests.relayer.harness import BEAT_MS, SAMSUNG, Toss, toss, until
-from tests.relayer.ordeal import ordeal
-from trading.market.topics import trade_topic
+from tests.relayer.scenario import ordeal
+from trading.marketdata.topics import trade_topic
 
 CLOSED = "the server closed the connection: "
 CUT = f"{CLOSED}without a close frame"
 SILENT = "no heart-beat came in time"
 
 
-def breaks(at: Moment, ending: Ending, writes: str = "", close_code: int = 1000) -> dict[str, Any]:
+def breaks(
+    at: Moment, ending: ConnectionEnd, writes: str = "", close_code: int = 1000
+) -> dict[str, Any]:
     """An ordeal's knobs for one kind of break; with one that is noticed by its silence, beats are fast."""
     knobs = {"breaks": Break(at=at, ending=ending, writes=writes, close_code=close_code)}
-    return {**knobs, "beat_ms": BEAT_MS} if ending is Ending.STALL else knobs
+    return {**knobs, "beat_ms": BEAT_MS} if ending is ConnectionEnd.STALL else knobs
 
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503])
@@ -65,27 +67,35 @@ def test_a_token_that_does_not_come_is_asked_for_again(
     ("knobs", "reason"),
     [
         pytest.param(
-            breaks(Moment.CONNECT, Ending.CLOSE, "ERROR\nmessage:expired {token}\n\n\0"),
+            breaks(Moment.CONNECT, ConnectionEnd.CLOSE, "ERROR\nmessage:expired {token}\n\n\0"),
             "CONNECT was refused: expired (token)",
             id="ERROR",
         ),
         pytest.param(
-            breaks(Moment.CONNECT, Ending.CLOSE, "ERROR\n\n만료: {token}\0"),
+            breaks(Moment.CONNECT, ConnectionEnd.CLOSE, "ERROR\n\n만료: {token}\0"),
             "CONNECT was refused: 만료: (token)",
             id="ERROR with a body only",
         ),
         pytest.param(
-            breaks(Moment.CONNECT, Ending.CLOSE, f"ERROR\n\n{'x' * 190}{{token}}{'y' * 190}\0"),
+            breaks(
+                Moment.CONNECT, ConnectionEnd.CLOSE, f"ERROR\n\n{'x' * 190}{{token}}{'y' * 190}\0"
+            ),
             f"CONNECT was refused: {'x' * 190}(token)yyy",
             id="ERROR with a long body",
         ),
-        pytest.param(breaks(Moment.CONNECT, Ending.CLOSE), f"{CLOSED}code 1000", id="close only"),
         pytest.param(
-            breaks(Moment.CONNECT, Ending.CLOSE, close_code=1008), f"{CLOSED}code 1008", id="policy"
+            breaks(Moment.CONNECT, ConnectionEnd.CLOSE), f"{CLOSED}code 1000", id="close only"
         ),
-        pytest.param(breaks(Moment.CONNECT, Ending.ABORT), CUT, id="abrupt end"),
-        pytest.param(breaks(Moment.CONNECT, Ending.RESET), CUT, id="reset"),
-        pytest.param(breaks(Moment.CONNECT, Ending.RESET, "CONNEC"), CUT, id="reset in a frame"),
+        pytest.param(
+            breaks(Moment.CONNECT, ConnectionEnd.CLOSE, close_code=1008),
+            f"{CLOSED}code 1008",
+            id="policy",
+        ),
+        pytest.param(breaks(Moment.CONNECT, ConnectionEnd.ABORT), CUT, id="abrupt end"),
+        pytest.param(breaks(Moment.CONNECT, ConnectionEnd.RESET), CUT, id="reset"),
+        pytest.param(
+            breaks(Moment.CONNECT, ConnectionEnd.RESET, "CONNEC"), CUT, id="reset in a frame"
+        ),
     ],
 )
 def test_each_connect_has_a_new_token(
@@ -104,7 +114,9 @@ def test_each_connect_has_a_new_token(
 
 def test_a_connect_without_an_answer_is_given_up(valkey_url: str, client: "redis.Redis") -> None:
     async def relay() -> None:
-        async with ordeal(client, valkey_url, **breaks(Moment.CONNECT, Ending.STALL)) as scene:
+        async with ordeal(
+            client, valkey_url, **breaks(Moment.CONNECT, ConnectionEnd.STALL)
+        ) as scene:
             await scene.lose(times=1)
             assert scene.reasons() == ["CONNECT failed: no answer to CONNECT came in time"]
 
@@ -115,30 +127,32 @@ def test_a_connect_without_an_answer_is_given_up(valkey_url: str, client: "redis
     ("knobs", "reason"),
     [
         pytest.param(
-            breaks(Moment.SUBSCRIBE, Ending.CLOSE, "ERROR\nmessage:maintenance\n\n\0"),
+            breaks(Moment.SUBSCRIBE, ConnectionEnd.CLOSE, "ERROR\nmessage:maintenance\n\n\0"),
             "the server sent ERROR: maintenance",
             id="ERROR",
         ),
         pytest.param(
-            breaks(Moment.SUBSCRIBE, Ending.CLOSE, "ERROR\n\n점검 {token}\0"),
+            breaks(Moment.SUBSCRIBE, ConnectionEnd.CLOSE, "ERROR\n\n점검 {token}\0"),
             "the server sent ERROR: 점검 (token)",
             id="ERROR with a body only",
         ),
         pytest.param(
-            breaks(Moment.SUBSCRIBE, Ending.CLOSE, close_code=1011),
+            breaks(Moment.SUBSCRIBE, ConnectionEnd.CLOSE, close_code=1011),
             f"{CLOSED}code 1011",
             id="close",
         ),
-        pytest.param(breaks(Moment.SUBSCRIBE, Ending.ABORT), CUT, id="abrupt end"),
-        pytest.param(breaks(Moment.SUBSCRIBE, Ending.RESET), CUT, id="reset"),
+        pytest.param(breaks(Moment.SUBSCRIBE, ConnectionEnd.ABORT), CUT, id="abrupt end"),
+        pytest.param(breaks(Moment.SUBSCRIBE, ConnectionEnd.RESET), CUT, id="reset"),
         pytest.param(
-            breaks(Moment.SUBSCRIBE, Ending.RESET, "RECEIPT\nreceipt-"), CUT, id="reset in a frame"
+            breaks(Moment.SUBSCRIBE, ConnectionEnd.RESET, "RECEIPT\nreceipt-"),
+            CUT,
+            id="reset in a frame",
         ),
-        pytest.param(breaks(Moment.SUBSCRIBE, Ending.STALL), SILENT, id="half-open"),
+        pytest.param(breaks(Moment.SUBSCRIBE, ConnectionEnd.STALL), SILENT, id="half-open"),
         pytest.param(
             breaks(
                 Moment.MESSAGE,
-                Ending.CLOSE,
+                ConnectionEnd.CLOSE,
                 "ERROR\nmessage:no more for {token}\nreceipt-id:77\n\n\0",
             ),
             "the server sent ERROR: no more for (token)",
@@ -146,20 +160,24 @@ def test_a_connect_without_an_answer_is_given_up(valkey_url: str, client: "redis
         ),
         *(
             pytest.param(
-                breaks(Moment.MESSAGE, Ending.CLOSE, close_code=code),
+                breaks(Moment.MESSAGE, ConnectionEnd.CLOSE, close_code=code),
                 f"{CLOSED}code {code}",
                 id=str(code),
             )
             for code in (1000, 1001, 1008, 1011, 1012, 4000, 4999)
         ),
-        pytest.param(breaks(Moment.MESSAGE, Ending.ABORT), CUT, id="1006"),
-        pytest.param(breaks(Moment.MESSAGE, Ending.RESET), CUT, id="reset in mid-stream"),
+        pytest.param(breaks(Moment.MESSAGE, ConnectionEnd.ABORT), CUT, id="1006"),
+        pytest.param(breaks(Moment.MESSAGE, ConnectionEnd.RESET), CUT, id="reset in mid-stream"),
         pytest.param(
-            breaks(Moment.MESSAGE, Ending.ABORT, 'MESSAGE\nsubscription:sub-1\n\n{"close":7'),
+            breaks(
+                Moment.MESSAGE, ConnectionEnd.ABORT, 'MESSAGE\nsubscription:sub-1\n\n{"close":7'
+            ),
             CUT,
             id="cut",
         ),
-        pytest.param(breaks(Moment.MESSAGE, Ending.STALL), SILENT, id="half-open in mid-stream"),
+        pytest.param(
+            breaks(Moment.MESSAGE, ConnectionEnd.STALL), SILENT, id="half-open in mid-stream"
+        ),
     ],
 )
 def test_a_lost_connection_comes_back_whole(
@@ -175,7 +193,7 @@ def test_a_lost_connection_comes_back_whole(
 
 def test_lost_connections_leave_nothing_behind() -> None:
     """No socket, thread or task of an earlier connection remains: a relayer may lose Toss every half minute for weeks."""
-    endings = (Ending.CLOSE, Ending.ABORT, Ending.RESET)
+    endings = (ConnectionEnd.CLOSE, ConnectionEnd.ABORT, ConnectionEnd.RESET)
 
     def is_over() -> bool:
         fetching = [thread for thread in threading.enumerate() if thread.name == "guest-token"]

@@ -10,20 +10,20 @@ import pytest
 import redis
 
 from launcher.ports import free_port
-from relayer.tick_intake import TickIntake
-from relayer.tick_sequence import TickSequence
+from relayer.ticks.filter import TickFilter
+from relayer.ticks.sequence import TickSequence
 from sandbox.distortions import malformed
-from sandbox.faults import Break, Ending, Moment
+from sandbox.faults import Break, ConnectionEnd, Moment
 from sandbox.market import Market
 from tests.relayer.harness import SAMSUNG, ask_for, health, relayer, served, until
-from tests.relayer.ordeal import ordeal
+from tests.relayer.scenario import ordeal
 from tests.relayer.test_process import environment_for, process
-from trading.market import keys
-from trading.market.listing import seed_listing
-from trading.market.tick import Tick
-from trading.market.topics import trade_topic
-from trading.rules.exchange_time import trade_date
-from trading.settings import load
+from trading.config.settings import load
+from trading.exchange.time import trade_date
+from trading.marketdata.ticks import Tick
+from trading.marketdata.topics import trade_topic
+from trading.redis import keys
+from trading.stocks.listing import seed_listing
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_malformed_trades_are_counted_and_cost_nothing(
 def test_a_flood_of_malformed_trades_fills_no_memory() -> None:
     """Of a thousand of them, half a megabyte, nothing is kept."""
     now = datetime.now(UTC)
-    intake = TickIntake(TickSequence(), clock=lambda: now)
+    intake = TickFilter(TickSequence(), clock=lambda: now)
     bodies = malformed(Market(seed_listing(), seed=1, at=now).trade(now))
 
     def flood() -> int:
@@ -150,7 +150,9 @@ def test_a_message_of_no_subscription_is_ignored(
 
     async def relay() -> None:
         stray = Break(
-            at=Moment.MESSAGE, ending=Ending.NONE, writes=f"MESSAGE\n{head}message-id:1\n\n{body}\0"
+            at=Moment.MESSAGE,
+            ending=ConnectionEnd.NONE,
+            writes=f"MESSAGE\n{head}message-id:1\n\n{body}\0",
         )
         async with ordeal(client, valkey_url, breaks=stray) as scene:
             await until(scene.all_served, what="everything is subscribed")

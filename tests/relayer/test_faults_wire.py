@@ -8,9 +8,9 @@ import redis
 
 from relayer.stomp import DEFAULT_LIMITS
 from relayer.stomp.limits import HEART_BEAT_MS_MAX
-from sandbox.faults import Break, Ending, Moment
+from sandbox.faults import Break, ConnectionEnd, Moment
 from tests.relayer.harness import BEAT_MS, until
-from tests.relayer.ordeal import ordeal
+from tests.relayer.scenario import ordeal
 
 SILENT = "no heart-beat came in time"
 
@@ -77,7 +77,7 @@ def test_a_promise_of_beats_that_is_none_ends_the_connection(
     connected = f"CONNECTED\nversion:1.2\nheart-beat:{value}\n\n\0"
 
     async def relay() -> None:
-        knobs = Break(at=Moment.CONNECT, ending=Ending.NONE, writes=connected)
+        knobs = Break(at=Moment.CONNECT, ending=ConnectionEnd.NONE, writes=connected)
         async with ordeal(client, valkey_url, breaks=knobs) as scene:
             await scene.lose(times=1)
             assert (
@@ -170,7 +170,7 @@ def test_a_frame_that_is_none_ends_the_connection(
     """A stream that lost its meaning is not searched for another: the next connection begins anew."""
 
     async def relay() -> None:
-        garbage = Break(at=Moment.MESSAGE, ending=Ending.NONE, writes=writes)
+        garbage = Break(at=Moment.MESSAGE, ending=ConnectionEnd.NONE, writes=writes)
         async with ordeal(client, valkey_url, breaks=garbage) as scene:
             await scene.lose(times=1)
             assert not scene.ticks()

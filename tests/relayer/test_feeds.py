@@ -4,10 +4,10 @@ from typing import get_args
 
 import pytest
 
-from relayer.destinations import DestinationStyle
-from relayer.feeds import FEEDS, chosen_feed
-from relayer.stomp_feed import StompFeed
-from trading.settings import Settings, SettingsError, load
+from relayer.feed.destinations import DestinationStyle
+from relayer.feed.registry import FEEDS, build_feed
+from relayer.feed.stomp_feed import StompFeed
+from trading.config.settings import Settings, SettingsError, load
 
 
 def test_every_name_that_the_settings_take_is_a_feed() -> None:
@@ -22,7 +22,7 @@ def test_every_style_that_the_settings_take_is_known() -> None:
 
 
 def test_toss_web_is_chosen_when_nothing_is_said() -> None:
-    assert isinstance(chosen_feed(load({})), StompFeed)
+    assert isinstance(build_feed(load({})), StompFeed)
 
 
 @pytest.mark.parametrize("name", ["FEED", "FEED_DESTINATION_STYLE"])

@@ -10,15 +10,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from launcher.ports import free_port
-from relayer.guest_token import (
+from relayer.feed.guest_token import (
     BODY_OCTETS_MAX,
     TOKEN_LENGTH_MAX,
     TOKEN_PATH,
     TokenUnavailable,
     fetch_guest_token,
 )
-from tests.deadlines import DEADLINE_S
 from tests.relayer.harness import toss
+from tests.support.deadlines import DEADLINE_S
 
 
 @contextmanager

@@ -11,9 +11,8 @@ from redis.exceptions import ResponseError
 
 from launcher.ports import free_port
 from relayer.daemon import connect
-from relayer.dead_man import NoSwitch
-from relayer.holder import LeaseHolder
-from relayer.lease import (
+from relayer.lease.holder import LeaseHolder
+from relayer.lease.lease import (
     ABSENCE_S,
     RELEASED,
     TTL_S,
@@ -23,11 +22,12 @@ from relayer.lease import (
     RedisUnreachable,
     number_of,
 )
-from relayer.tick_writer import TickScript
+from relayer.lease.watchdog import NoSwitch
+from relayer.ticks.writer import TickScript
 from tests.relayer.harness import until
 from tests.relayer.test_tick_writer import tick
-from tests.servers import Valkey
-from trading.market import keys
+from tests.support.servers import Valkey
+from trading.redis import keys
 
 
 class Switch(NoSwitch):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from relayer.holder import STALE_LOOK_S
-from relayer.lease import (
+from relayer.lease.holder import STALE_LOOK_S
+from relayer.lease.lease import (
     ABSENCE_S,
     CUT_S,
     KILL_S,
@@ -15,14 +15,14 @@ from relayer.lease import (
     RELEASED,
     RENEW_PERIOD_S,
     TTL_S,
-    Candidacy,
-    Seen,
-    Term,
+    LeaseCandidate,
+    LeaseSnapshot,
+    LeaseTerm,
 )
 
 STEP_S = 0.05
-HELD = Seen("1 somebody", 3.0)
-GONE = Seen(None, 0.0)
+HELD = LeaseSnapshot("1 somebody", 3.0)
+GONE = LeaseSnapshot(None, 0.0)
 
 
 @dataclass
@@ -36,10 +36,10 @@ class Redis:
     numbers: int = 0
     snapshot: tuple[str | None, float] = (None, 0.0)
 
-    def read(self, now: float) -> Seen:
+    def read(self, now: float) -> LeaseSnapshot:
         if self.value is not None and now >= self.expires_at:
             self.value = None
-        return Seen(self.value, max(0.0, self.expires_at - now) if self.value else 0.0)
+        return LeaseSnapshot(self.value, max(0.0, self.expires_at - now) if self.value else 0.0)
 
     def write(self, value: str, now: float, runs_s: float = TTL_S) -> None:
         self.value, self.expires_at = value, now + runs_s
@@ -47,7 +47,7 @@ class Redis:
 
 @dataclass
 class Relayer:
-    """One process: a candidate, a holder who is connected, or dead. It does what ``relayer.holder`` does, a step at a time."""
+    """One process: a candidate, a holder who is connected, or dead. It does what ``relayer.lease.holder`` does, a step at a time."""
 
     name: str
     redis: Redis
@@ -57,11 +57,11 @@ class Relayer:
     connected: bool = False
     life: int = -1
     due_at: float = 0.0
-    candidacy: Candidacy = field(default_factory=Candidacy)
+    candidacy: LeaseCandidate = field(default_factory=LeaseCandidate)
     lease: str | None = None
-    term: Term | None = None
+    term: LeaseTerm | None = None
     # A request that Redis answered before the process was stopped: it goes on from there.
-    answer: tuple[float, Seen] | None = None
+    answer: tuple[float, LeaseSnapshot] | None = None
 
     def live(self, now: float) -> None:
         if self.term is not None and now >= self.term.kill_at:
@@ -75,7 +75,7 @@ class Relayer:
             self.keep(now) if self.lease else self.wait(now)
 
     def give_up(self) -> None:
-        self.connected, self.term, self.lease, self.candidacy = False, None, None, Candidacy()
+        self.connected, self.term, self.lease, self.candidacy = False, None, None, LeaseCandidate()
 
     def reach(self) -> str:
         """How a request fares: "answered", "refused" or "lost"."""
@@ -112,7 +112,7 @@ class Relayer:
         if now - looked_at > STALE_LOOK_S:
             self.redis.write(RELEASED, now, 60.0)
             return
-        self.lease, self.term, self.connected = lease, Term.taken(sent_at=now), True
+        self.lease, self.term, self.connected = lease, LeaseTerm.taken(sent_at=now), True
 
     def keep(self, now: float) -> None:
         assert self.term is not None
@@ -263,12 +263,12 @@ def test_the_spans_fit_into_each_other() -> None:
     ("seen", "ends_at", "waits_s"),
     [
         pytest.param(GONE, 9.0, 0.0, id="it expired in its time"),
-        pytest.param(Seen(RELEASED, 60.0), 5.1, 0.0, id="it was released"),
+        pytest.param(LeaseSnapshot(RELEASED, 60.0), 5.1, 0.0, id="it was released"),
         pytest.param(GONE, 5.1, ABSENCE_S, id="it was forgotten"),
     ],
 )
-def test_what_a_candidate_waits_for(seen: Seen, ends_at: float, waits_s: float) -> None:
-    candidacy = Candidacy()
+def test_what_a_candidate_waits_for(seen: LeaseSnapshot, ends_at: float, waits_s: float) -> None:
+    candidacy = LeaseCandidate()
     assert not candidacy.may_take(HELD, now=1.0)
     assert not candidacy.may_take(HELD, now=5.0)
 
@@ -277,11 +277,11 @@ def test_what_a_candidate_waits_for(seen: Seen, ends_at: float, waits_s: float) 
 
 
 def test_a_candidate_that_lost_sight_begins_anew() -> None:
-    candidacy = Candidacy()
+    candidacy = LeaseCandidate()
     candidacy.may_take(HELD, now=0.0)
     candidacy.may_take(HELD, now=ABSENCE_S)
     candidacy.lost_sight()
 
-    assert not candidacy.may_take(Seen(RELEASED, 60.0), now=ABSENCE_S + 1)
-    assert not candidacy.may_take(Seen(RELEASED, 60.0), now=2 * ABSENCE_S + 0.9)
-    assert candidacy.may_take(Seen(RELEASED, 60.0), now=2 * ABSENCE_S + 1)
+    assert not candidacy.may_take(LeaseSnapshot(RELEASED, 60.0), now=ABSENCE_S + 1)
+    assert not candidacy.may_take(LeaseSnapshot(RELEASED, 60.0), now=2 * ABSENCE_S + 0.9)
+    assert candidacy.may_take(LeaseSnapshot(RELEASED, 60.0), now=2 * ABSENCE_S + 1)

@@ -9,16 +9,16 @@ import pytest
 from redis.asyncio import Redis
 
 from relayer.backoff import Backoff
-from relayer.feed import Feed, FeedEvent, FeedUnavailable, SubscriptionConfirmed
-from relayer.market_link import STRIKES_MAX, MarketLink
-from relayer.subscriptions import SubscriptionWatch
-from relayer.tick_intake import TickIntake
-from relayer.tick_sequence import TickSequence
-from relayer.tick_writer import TickWriter
-from tests.deadlines import DEADLINE_S
+from relayer.feed.interface import Feed, FeedEvent, FeedUnavailable, SubscriptionConfirmed
+from relayer.feed.subscriptions import SubscriptionWatch
+from relayer.feed.supervisor import STRIKES_MAX, FeedSupervisor
+from relayer.ticks.filter import TickFilter
+from relayer.ticks.sequence import TickSequence
+from relayer.ticks.writer import TickWriter
 from tests.relayer.harness import until
-from trading.database.clock import utc_now
-from trading.market.topics import trade_topic
+from tests.support.deadlines import DEADLINE_S
+from trading.db.clock import utc_now
+from trading.marketdata.topics import trade_topic
 
 
 class FeedLostOnLeaving:
@@ -93,16 +93,16 @@ class TouchyFeed:
 
 
 @asynccontextmanager
-async def linked(valkey_url: str, feed: Feed, *wanted: str) -> AsyncIterator[MarketLink]:
+async def linked(valkey_url: str, feed: Feed, *wanted: str) -> AsyncIterator[FeedSupervisor]:
     """A link that is to subscribe to these destinations on ``feed``, without a daemon around it."""
     async with Redis.from_url(valkey_url, decode_responses=True) as redis:
         sequence = TickSequence()
         watch = SubscriptionWatch(redis, budget=10)
         watch.wanted = frozenset(wanted)
-        yield MarketLink(
+        yield FeedSupervisor(
             feed,
             watch,
-            TickIntake(sequence, clock=utc_now),
+            TickFilter(sequence, clock=utc_now),
             TickWriter(redis, sequence, clock=utc_now),
             backoff=Backoff(Random(1)),
             note_change=lambda: None,

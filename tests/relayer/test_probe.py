@@ -19,10 +19,10 @@ import redis
 
 from launcher.plan import ROOT
 from launcher.ports import free_port
-from tests.deadlines import DEADLINE_S
-from trading.market import keys
-from trading.market.health import RelayerHealth
-from trading.market.tick import Position, Tick
+from tests.support.deadlines import DEADLINE_S
+from trading.marketdata.health import RelayerHealth
+from trading.marketdata.ticks import Position, Tick
+from trading.redis import keys
 
 # Makes the terminal on its standard input its controlling one, as a shell would, and becomes the command.
 IN_A_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"

@@ -17,14 +17,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from launcher.plan import ROOT
 from launcher.ports import free_port
-from relayer.guest_token import WEB_ORIGIN
+from relayer.feed.guest_token import WEB_ORIGIN
 from tests.architecture.source import python_files, strings
-from tests.deadlines import DEADLINE_S
 from tests.relayer.harness import SAMSUNG, ask_for, health, served
-from tests.servers import wait_until
-from trading.market import keys
-from trading.metrics.families import FAMILIES, Process
-from trading.settings import SettingsError, load
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import wait_until
+from trading.config.settings import SettingsError, load
+from trading.observability.metrics.families import FAMILIES, Process
+from trading.redis import keys
 
 FORBIDDEN = (
     "flask",
@@ -34,12 +34,14 @@ FORBIDDEN = (
     "webapp",
     "workers",
     "sandbox",
-    "trading.core",
-    "trading.services",
-    "trading.queries",
-    "trading.database",
-    "trading.gateways",
-    "trading.queue",
+    "trading.bootstrap",
+    "trading.bootstrap",
+    "trading.db",
+    "trading.ledger",
+    "trading.orders",
+    "trading.payments",
+    "trading.portfolio",
+    "trading.tasks",
 )
 # Runs the relayer as its command does and tells at the end which modules it had loaded.
 RUN_AND_TELL = """
@@ -193,7 +195,7 @@ def test_a_relayer_at_work_has_loaded_nothing_that_could_place_an_order(
     assert {name for name in told_of if name not in told} == set()
 
     loaded = json.loads(output.splitlines()[-1])
-    assert "relayer.stomp_feed" in loaded
+    assert "relayer.feed.stomp_feed" in loaded
     assert [
         name
         for name in loaded

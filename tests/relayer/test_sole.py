@@ -12,20 +12,20 @@ from time import monotonic
 import pytest
 import redis
 
-from relayer.dead_man import LinuxSwitch, dead_man_switch
-from relayer.lease import TTL_S
-from tests.deadlines import DEADLINE_S
+from relayer.lease.lease import TTL_S
+from relayer.lease.watchdog import PosixKillTimer, kill_timer
 from tests.relayer.freezing_proxy import freezing_proxy
 from tests.relayer.harness import HYNIX, SAMSUNG, Toss, ask_for, served, toss, until
 from tests.relayer.test_process import process
-from tests.servers import Valkey
-from trading.market import keys
-from trading.market.topics import trade_topic
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import Valkey
+from trading.marketdata.topics import trade_topic
+from trading.redis import keys
 
 WANTED = {trade_topic(SAMSUNG), trade_topic(HYNIX)}
 
 needs_switch = pytest.mark.skipif(
-    not isinstance(dead_man_switch(), LinuxSwitch),
+    not isinstance(kill_timer(), PosixKillTimer),
     reason="this system has no timers that kill a stopped process",
 )
 

@@ -9,18 +9,18 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from launcher.ports import free_port
-from relayer.destinations import DestinationStyle
-from relayer.feed import (
+from relayer.feed.destinations import DestinationStyle
+from relayer.feed.interface import (
     FeedEvent,
     FeedUnavailable,
     SubscriptionConfirmed,
     SubscriptionUnconfirmed,
     TradeMessage,
 )
-from relayer.stomp_feed import StompFeed
-from tests.deadlines import DEADLINE_S
+from relayer.feed.stomp_feed import StompFeed
 from tests.relayer.harness import SAMSUNG, toss
-from trading.market.topics import trade_topic
+from tests.support.deadlines import DEADLINE_S
+from trading.marketdata.topics import trade_topic
 
 TOPIC = trade_topic(SAMSUNG)
 CONNECTED = b"CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0"

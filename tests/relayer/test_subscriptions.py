@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayer.daemon import connect
-from relayer.subscriptions import Addition, SubscriptionWatch, choose, merge
+from relayer.feed.subscriptions import Addition, SubscriptionWatch, choose, merge
 from tests.relayer.harness import HYNIX, SAMSUNG, ask_for
-from trading.market import keys
-from trading.market.subscriptions import Source, publish_subscriptions
-from trading.market.topics import trade_topic
+from trading.marketdata.subscriptions import Source, publish_subscriptions
+from trading.marketdata.topics import trade_topic
+from trading.redis import keys
 
 KAKAO = "A035720"
 SAMSUNG_TRADES, HYNIX_TRADES, KAKAO_TRADES = (trade_topic(code) for code in (SAMSUNG, HYNIX, KAKAO))

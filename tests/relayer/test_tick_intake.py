@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from relayer.tick_intake import DISTRUST_MESSAGES, TickIntake
-from relayer.tick_sequence import TickSequence
-from trading.market.tick import Tick
-from trading.market.topics import trade_topic
+from relayer.ticks.filter import DISTRUST_MESSAGES, TickFilter
+from relayer.ticks.sequence import TickSequence
+from trading.marketdata.ticks import Tick
+from trading.marketdata.topics import trade_topic
 
 TOPIC = trade_topic("A005930")
 NOON = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
@@ -22,7 +22,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.now = NOON
-        self.intake = TickIntake(TickSequence(), clock=lambda: self.now)
+        self.intake = TickFilter(TickSequence(), clock=lambda: self.now)
 
     def take(
         self, cumulative_volume: int | None, *, dt: str = "2026-11-20T03:00:00Z", **more: object

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayer.tick_sequence import TickSequence
-from trading.market.tick import Position
+from relayer.ticks.sequence import TickSequence
+from trading.marketdata.ticks import Position
 
 
 @given(clock=st.lists(st.integers(1, 10)))

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 import redis
 from redis.asyncio import Redis
 
-from relayer.tick_sequence import TickSequence
-from relayer.tick_writer import CROWDED_TICKS, WAITING_TICKS_MAX, TickWriter
-from tests.deadlines import DEADLINE_S
+from relayer.ticks.sequence import TickSequence
+from relayer.ticks.writer import CROWDED_TICKS, WAITING_TICKS_MAX, TickWriter
 from tests.relayer.harness import HYNIX, SAMSUNG, until
-from tests.servers import Valkey
-from trading.market import keys
-from trading.market.tick import MS_MAX, Position, Tick
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import Valkey
+from trading.marketdata.ticks import MS_MAX, Position, Tick
+from trading.redis import keys
 
 
 def tick(number: int, *, code: str = SAMSUNG, ms: int | None = None) -> Tick:

@@ -13,8 +13,8 @@ import requests
 from launcher.plan import ROOT
 from launcher.ports import free_port
 from sandbox.__main__ import main
-from tests.deadlines import DEADLINE_S
-from tests.servers import wait_until
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import wait_until
 
 BARS = "datetime,open,high,low,close,volume\n2026-01-15 09:01:00,70000,70000,70000,70000,10\n"
 

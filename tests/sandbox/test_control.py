@@ -9,9 +9,9 @@ import pytest
 import requests
 
 from sandbox.control import BODY_OCTETS_MAX, COMPLAINTS_MAX, LOOPBACK, control
-from sandbox.faults import Break, Ending, Faults, Moment
+from sandbox.faults import Break, ConnectionEnd, Faults, Moment
 from sandbox.toss_server import TossServer
-from tests.deadlines import DEADLINE_S
+from tests.support.deadlines import DEADLINE_S
 
 JSON = {"Content-Type": "application/json"}
 
@@ -56,7 +56,7 @@ def test_faults_are_replaced_as_a_whole() -> None:
     answer = visit(lambda url: put(url, json.dumps(knobs)), server)
 
     assert server.faults == Faults(
-        breaks=Break(at=Moment.SUBSCRIBE, ending=Ending.RESET, writes="RECEIPT\n"),
+        breaks=Break(at=Moment.SUBSCRIBE, ending=ConnectionEnd.RESET, writes="RECEIPT\n"),
         heart_beat_ms=(0, 0),
     )
     assert answer.json() == json.loads(server.faults.model_dump_json())

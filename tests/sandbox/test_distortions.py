@@ -4,13 +4,13 @@ from datetime import datetime
 
 import pytest
 
-from relayer.tick_intake import TickIntake
-from relayer.tick_sequence import TickSequence
+from relayer.ticks.filter import TickFilter
+from relayer.ticks.sequence import TickSequence
 from sandbox.distortions import Distorter, malformed, unfamiliar
 from sandbox.faults import Faults
 from sandbox.trade import DayTotals, Trade
-from trading.market.topics import trade_topic
-from trading.rules.exchange_time import KST
+from trading.exchange.time import KST
+from trading.marketdata.topics import trade_topic
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=KST)
 
@@ -31,7 +31,7 @@ def trade(total: int) -> Trade:
 
 @pytest.mark.parametrize("body", malformed(trade(1)), ids=range(len(malformed(trade(1)))))
 def test_a_malformed_trade_is_none(body: bytes) -> None:
-    intake = TickIntake(TickSequence(), clock=lambda: NOON)
+    intake = TickFilter(TickSequence(), clock=lambda: NOON)
 
     assert intake.take(trade_topic("A005930"), body) is None
     assert intake.malformed_total == 1
@@ -40,7 +40,7 @@ def test_a_malformed_trade_is_none(body: bytes) -> None:
 def test_an_unfamiliar_trade_is_the_same_trade() -> None:
     """And its text is cut inside characters where messages are cut, since it is not ASCII."""
     plain, strange = (
-        TickIntake(TickSequence(), clock=lambda: NOON).take(trade_topic("A005930"), body)
+        TickFilter(TickSequence(), clock=lambda: NOON).take(trade_topic("A005930"), body)
         for body in (trade(1).body(), unfamiliar(trade(1)))
     )
 

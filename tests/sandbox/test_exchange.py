@@ -8,8 +8,8 @@ from sandbox.market import Market
 from sandbox.replay import Bar
 from sandbox.trade import Trade
 from tests.relayer.harness import until
-from trading.market.listing import seed_listing
-from trading.rules.exchange_time import KST
+from trading.exchange.time import KST
+from trading.stocks.listing import seed_listing
 
 STOCKS = seed_listing()
 STAMP = datetime(2026, 1, 15, 9, 1, tzinfo=KST)

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from launcher.plan import ROOT
-from sandbox.faults import Break, Ending, Faults, Moment
+from sandbox.faults import Break, ConnectionEnd, Faults, Moment
 
 HEADING = "### What it does wrong on purpose\n"
 ROW = re.compile(r"^\| `([a-z_]+)` \| (.+?) \| .+ \|$", re.MULTILINE)
@@ -30,7 +30,7 @@ def test_the_page_tells_every_knob_with_its_default() -> None:
 
 
 def test_the_page_tells_every_moment_and_ending() -> None:
-    assert [word for word in (*Moment, *Ending) if f"`{word}`" not in page()] == []
+    assert [word for word in (*Moment, *ConnectionEnd) if f"`{word}`" not in page()] == []
 
 
 def test_an_impossible_value_is_refused_where_it_is_set() -> None:
@@ -45,4 +45,4 @@ def test_an_impossible_value_is_refused_where_it_is_set() -> None:
 @pytest.mark.parametrize("code", [999, 1005, 1006, 1015, 2999, 5000])
 def test_a_close_code_that_no_frame_may_carry_is_refused(code: int) -> None:
     with pytest.raises(ValidationError, match="close frame"):
-        Break(at=Moment.MESSAGE, ending=Ending.CLOSE, close_code=code)
+        Break(at=Moment.MESSAGE, ending=ConnectionEnd.CLOSE, close_code=code)

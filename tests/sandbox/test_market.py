@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sandbox.market import QUIET_S_MAX, Market, StockState, next_trade, opening_state
 from sandbox.trade import DayTotals
-from trading.market.listing import ListedStock, seed_listing
-from trading.rules.price_grid import daily_price_range, tick_size
+from trading.exchange.price_grid import daily_price_range, tick_size
+from trading.stocks.listing import ListedStock, seed_listing
 
 STOCKS = seed_listing()
 NOON = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)

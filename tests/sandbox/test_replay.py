@@ -20,9 +20,9 @@ from sandbox.replay import (
     split_volume,
 )
 from sandbox.trade import Trade
-from trading.market.listing import seed_listing
-from trading.rules.exchange_time import KST
-from trading.rules.price_grid import tick_size
+from trading.exchange.price_grid import tick_size
+from trading.exchange.time import KST
+from trading.stocks.listing import seed_listing
 
 SAMSUNG = seed_listing()[0]
 STAMP = datetime(2026, 1, 15, 9, 1, tzinfo=KST)

@@ -18,19 +18,19 @@ from sandbox.toss_rest import LEVELS, toss_rest
 from sandbox.toss_server import TossServer
 from sandbox.trade import DayTotals, Trade
 from sandbox.trade_log import IndexLog, TradeLog
-from tests.deadlines import DEADLINE_S
-from trading.gateways.http import Timeouts
-from trading.gateways.toss.client import Index, RankedBy, TossClient, TossRefuses
-from trading.gateways.toss.errors import (
+from tests.support.deadlines import DEADLINE_S
+from trading.exchange.price_grid import daily_price_range, is_on_grid
+from trading.http_client import Timeouts
+from trading.stocks.candles.model import CandleInterval
+from trading.stocks.listing import seed_listing
+from trading.stocks.toss.client import Index, RankedBy, TossClient, TossRefuses
+from trading.stocks.toss.errors import (
     TossError,
     TossFailed,
     TossHasNone,
     TossTooSlow,
     TossUnreachable,
 )
-from trading.market.listing import seed_listing
-from trading.rules.candles import CandleInterval
-from trading.rules.price_grid import daily_price_range, is_on_grid
 
 SAMSUNG = "A005930"
 STOCKS = seed_listing()

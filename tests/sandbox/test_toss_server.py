@@ -11,9 +11,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from tests.deadlines import DEADLINE_S
 from tests.relayer.harness import BEAT_MS, SAMSUNG, Toss, toss, until
-from trading.market.topics import trade_topic
+from tests.support.deadlines import DEADLINE_S
+from trading.marketdata.topics import trade_topic
 
 TOPIC = trade_topic(SAMSUNG)
 

@@ -6,8 +6,8 @@ from datetime import datetime
 import pytest
 
 from sandbox.trade import DayTotals, Trade
-from trading.market.tick import Position, parse_toss_trade
-from trading.rules.exchange_time import KST
+from trading.exchange.time import KST
+from trading.marketdata.ticks import Position, parse_toss_trade
 
 STRINGS = {"changeType", "code", "currency", "dt", "exchange", "session", "tradeType"}
 NUMBERS = {"base", "close", "cumulativeAmount", "cumulativeVolume", "tradingStrength", "volume"}

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from relayer.stomp import Command, Frame, Parser
 from sandbox.faults import Faults
-from sandbox.wire import lay
+from sandbox.sockets import write_frames
 
 FRAME = Frame(Command.MESSAGE, (("subscription", "1"),), '{"name":\n\n"삼성"}'.encode())
 BEAT = b"\n"
@@ -24,12 +24,12 @@ def frames_of(messages: list[bytes]) -> list[Frame]:
 
 
 def test_without_faults_each_frame_and_beat_is_a_message() -> None:
-    assert list(lay([FRAME.encode(), BEAT], Faults())) == [FRAME.encode(), BEAT]
+    assert list(write_frames([FRAME.encode(), BEAT], Faults())) == [FRAME.encode(), BEAT]
 
 
 @given(octets=st.integers(1, 400), count=st.integers(0, 4))
 def test_a_cut_keeps_the_stream(octets: int, count: int) -> None:
-    messages = list(lay([FRAME.encode()] * count, Faults(message_octets=octets)))
+    messages = list(write_frames([FRAME.encode()] * count, Faults(message_octets=octets)))
 
     assert b"".join(messages) == FRAME.encode() * count
     assert all(len(message) == octets for message in messages[:-1])
@@ -38,11 +38,11 @@ def test_a_cut_keeps_the_stream(octets: int, count: int) -> None:
 
 @pytest.mark.parametrize("octets", [None, 1, 5])
 def test_cr_lf_ends_the_lines_of_the_head_alone(octets: int | None) -> None:
-    messages = list(lay([BEAT, FRAME.encode()], Faults(crlf=True, message_octets=octets)))
+    messages = list(write_frames([BEAT, FRAME.encode()], Faults(crlf=True, message_octets=octets)))
 
     assert b"".join(messages).startswith(b"\r\nMESSAGE\r\nsubscription:1\r\n")
     assert frames_of(messages) == frames_of([FRAME.encode()])
 
 
 def test_without_beats_frames_remain() -> None:
-    assert list(lay([BEAT, FRAME.encode(), BEAT], Faults(beats=False))) == [FRAME.encode()]
+    assert list(write_frames([BEAT, FRAME.encode(), BEAT], Faults(beats=False))) == [FRAME.encode()]

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.payments_stack import payments_stack
 from tests.scenarios.payer import Payer
+from tests.support.payments_stack import payments_stack
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from typing import Any
 import requests
 
 from sandbox.portone.browser import REQUEST_PAYMENT
-from sandbox.portone.shop import LIVE_CHANNEL_KEY, STORE_ID
-from tests.deadlines import DEADLINE_S
-from tests.payments_stack import PaymentsStack
-from tests.servers import wait_until
+from sandbox.portone.merchant import LIVE_CHANNEL_KEY, STORE_ID
+from tests.support.deadlines import DEADLINE_S
+from tests.support.payments_stack import PaymentsStack
+from tests.support.servers import wait_until
 from tests.webapp.client import data_of
-from trading.queue import Wakeup
+from trading.tasks import TaskRequest
 
 AMOUNT = 10_000
 
@@ -151,11 +151,11 @@ class Payer:
         return list(self.stack.portone.tell("webhooks", "GET")["webhooks"])
 
 
-def at_once(payer: Payer, wakeups: list[Wakeup]) -> None:
+def at_once(payer: Payer, wakeups: list[TaskRequest]) -> None:
     """Several workers act on these wake-ups at the same moment."""
     start = Barrier(len(wakeups))
 
-    def act(wakeup: Wakeup) -> None:
+    def act(wakeup: TaskRequest) -> None:
         start.wait(DEADLINE_S)
         payer.stack.books.run(wakeup)
 

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.deadlines import DEADLINE_S
 from tests.scenarios.payer import AMOUNT, Payer, at_once
+from tests.support.deadlines import DEADLINE_S
 from tests.webapp.client import data_of, problem_of
 
 

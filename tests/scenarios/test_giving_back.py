@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.deadlines import DEADLINE_S
 from tests.scenarios.payer import AMOUNT, Payer, at_once
+from tests.support.deadlines import DEADLINE_S
 from tests.webapp.client import data_of, problem_of
-from trading.gateways.portone.client import Requester
-from trading.gateways.portone.errors import PortoneApiError
-from trading.queue import Task, Wakeup
+from trading.payments.portone.client import Requester
+from trading.payments.portone.errors import PortoneApiError
+from trading.tasks import Task, TaskRequest
 
 
 def paid(payer: Payer, **opening: Any) -> None:
@@ -234,7 +234,7 @@ def test_19_a_wake_up_for_a_refund_that_is_over_does_nothing(payer: Payer) -> No
     [wakeup] = payer.stack.books.sent
     payer.stack.work()
     asked = len(payer.asked_of_portone("/cancel"))
-    payer.stack.books.run(Wakeup(Task.REFUND_PAYMENT, wakeup.ids))
+    payer.stack.books.run(TaskRequest(Task.REFUND_PAYMENT, wakeup.ids))
     assert len(payer.asked_of_portone("/cancel")) == asked
     payer.told()
     payer.agree()

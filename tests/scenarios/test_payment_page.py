@@ -10,8 +10,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
-from tests.payments_stack import PaymentsStack, payments_stack
-from tests.servers import require_chromium, wait_until
+from tests.support.payments_stack import PaymentsStack, payments_stack
+from tests.support.servers import require_chromium, wait_until
 from tests.webapp.client import Person
 from webapp.payment_demo import PATH
 

@@ -14,14 +14,14 @@ from werkzeug.serving import make_server
 from launcher.ports import free_port
 from sandbox.portone.faults import Tampering
 from tests.fixtures.portone import WEBHOOKS
-from tests.payments_stack import PaymentsStack, payments_stack
 from tests.scenarios.payer import AMOUNT, Payer
-from tests.servers import wait_until
-from trading import core as trading_core
-from trading.database.tables import Payment, table_of
-from trading.settings import PORTONE_DEVELOPMENT_WEBHOOK_SECRET
+from tests.support.payments_stack import PaymentsStack, payments_stack
+from tests.support.servers import wait_until
+from trading import bootstrap as trading_core
+from trading.config.settings import PORTONE_DEVELOPMENT_WEBHOOK_SECRET
+from trading.payments.tables import PAYMENTS
 from webapp import create_app
-from webapp.queue import producer_courier
+from webapp.background_sender import producer_courier
 
 NEW_SECRET = WEBHOOKS["secrets"]["S1"]
 NO_FAULTS = {Tampering.TITLE_CASE, Tampering.GARBAGE_FIRST}
@@ -143,7 +143,7 @@ def test_27_database_down_webhook_503_then_the_retry_succeeds(
     with payments_stack(server_uri, valkey_url, database_timeout_s=3) as stack:
         payer = Payer(stack)
         payer.pay(webhook="hold")
-        payments = table_of(Payment)
+        payments = PAYMENTS
         with stack.books.core.database.engine.begin() as holding:
             holding.execute(update(payments).values(looks=payments.c.looks))
             payer.flush()

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from tests.books import Books
-from tests.servers import wait_until
-from tests.system.house import House, Trader, breaches, lived_in, nothing_due, traders
+from tests.support.servers import wait_until
+from tests.support.trading_harness import TradingHarness
+from tests.system.stack import Stack, Trader, breaches, lived_in, nothing_due, traders
 
 USERS = 200
 ORDERS_EACH = 5
@@ -18,26 +18,26 @@ ORDERS_EACH = 5
 @pytest.fixture(scope="module")
 def _lived_in(
     server_uri: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[House, Books]]:
+) -> Iterator[tuple[Stack, TradingHarness]]:
     with lived_in(server_uri, tmp_path_factory.mktemp("house")) as house_and_books:
         yield house_and_books
 
 
 @pytest.fixture
-def house(_lived_in: tuple[House, Books]) -> House:
+def house(_lived_in: tuple[Stack, TradingHarness]) -> Stack:
     return _lived_in[0]
 
 
 @pytest.fixture
-def books(_lived_in: tuple[House, Books]) -> Books:
+def books(_lived_in: tuple[Stack, TradingHarness]) -> TradingHarness:
     return _lived_in[1]
 
 
-def _count(books: Books, statement: str) -> int:
+def _count(books: TradingHarness, statement: str) -> int:
     return int(books.core.database.read(lambda session: session.scalar(text(statement))) or 0)
 
 
-def test_a_crowd_trades(house: House, books: Books) -> None:
+def test_a_crowd_trades(house: Stack, books: TradingHarness) -> None:
     """200 users place 5 orders each at once: everything is filled exactly once."""
     crowd = traders(house, [f"crowd-{number}" for number in range(USERS)])
     theirs = "user_id IN (SELECT id FROM users WHERE email LIKE 'crowd-%')"
@@ -63,7 +63,7 @@ def test_a_crowd_trades(house: House, books: Books) -> None:
     assert breaches(books) == []
 
 
-def test_one_key_makes_one_order(house: House, books: Books) -> None:
+def test_one_key_makes_one_order(house: Stack, books: TradingHarness) -> None:
     """A hundred parallel requests with the same Idempotency-Key: one order."""
     trader = house.trader("impatient")
     barrier = threading.Barrier(20)
@@ -84,7 +84,7 @@ def test_one_key_makes_one_order(house: House, books: Books) -> None:
     ]
 
 
-def test_the_whole_balance_is_spent_once(house: House, books: Books) -> None:
+def test_the_whole_balance_is_spent_once(house: Stack, books: TradingHarness) -> None:
     """Ten parallel buys, each of the whole balance: exactly one is accepted."""
     trader = house.trader("greedy")
     price = trader.get("/trading/realtime/stock/A005930")["price"]

@@ -11,23 +11,23 @@ from typing import Any
 import requests
 
 from launcher.ports import LOOPBACK
-from tests.deadlines import DEADLINE_S
-from tests.logs import HOSTILE, events, json_lines
-from tests.servers import wait_until
-from tests.system.house import House, Trader, lived_in
+from tests.support.deadlines import DEADLINE_S
+from tests.support.log_lines import HOSTILE, events, json_lines
+from tests.support.servers import wait_until
+from tests.system.stack import Stack, Trader, lived_in
 
 PROCESSES = ("api", "worker-1", "worker-2", "beat", "relayer", "flower")
 STAGES = ["execute_orders", "settle_executions", "update_portfolios"]
 
 
-def found(house: House, text: str) -> list[dict[str, Any]]:
+def found(house: Stack, text: str) -> list[dict[str, Any]]:
     """What ``grep`` finds in all logs, in the order of time."""
     lines = [line for name in PROCESSES for line in house.log(name).splitlines(keepends=True)]
     whole = [json.loads(line) for line in lines if text in line and line.endswith("\n")]
     return sorted(whole, key=lambda line: str(line["timestamp"]))
 
 
-def tasks(house: House, **wanted: str) -> list[dict[str, Any]]:
+def tasks(house: Stack, **wanted: str) -> list[dict[str, Any]]:
     """Tasks as Flower knows them, those of one name."""
     url = f"http://{LOOPBACK}:{house.flower_port}/api/tasks"
     with suppress(requests.RequestException):
@@ -36,7 +36,7 @@ def tasks(house: House, **wanted: str) -> list[dict[str, Any]]:
     return []
 
 
-def followed(house: House, trader: Trader) -> None:
+def followed(house: Stack, trader: Trader) -> None:
     """An order is found from its acceptance to the portfolio by each of its ids."""
     answers: list[requests.Response] = []
 
@@ -57,7 +57,7 @@ def followed(house: House, trader: Trader) -> None:
         assert [line["task"] for line in lines if line["event"] == "task_done"] == STAGES
 
 
-def shown_by_flower(house: House) -> None:
+def shown_by_flower(house: Stack) -> None:
     """How many ids a message carries and the first, and the figures of what was done."""
     for task, row, result in zip(
         STAGES, ("order", "execution", "execution"), ("filled", "settled", "applied"), strict=True
@@ -80,7 +80,7 @@ def shown_by_flower(house: House) -> None:
     assert {one["args"] for one in tasks(house, taskname="match_limit_orders")} == {"shard 0"}
 
 
-def crashed(house: House) -> None:
+def crashed(house: Stack) -> None:
     """A child of a worker is killed, and somebody who is no browser talks to the API."""
     for child in house.children("worker-1"):
         os.kill(child, signal.SIGKILL)

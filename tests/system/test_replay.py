@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from launcher.plan import ROOT
-from tests.system.house import breaches, lived_in
-from trading.rules.exchange_time import KST
+from tests.system.stack import breaches, lived_in
+from trading.exchange.time import KST
 
 REAL_BARS = ROOT.parent / "shared" / "data" / "samsung_minute_2026-01-15.csv"
 TRADES = 10

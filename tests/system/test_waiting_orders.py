@@ -6,14 +6,14 @@ from pathlib import Path
 
 from sqlalchemy import RowMapping, text
 
-from tests.books import SAMSUNG, Books
-from tests.servers import wait_until
-from tests.system.house import Trader, breaches, caught_up, lived_in, traders
-from trading.market.tick import Tick
-from trading.market.tick_stream import TickStream
-from trading.rules.fills import FillRule, is_met
-from trading.rules.orders import Side
-from trading.rules.price_grid import floor_to_grid, tick_size
+from tests.support.servers import wait_until
+from tests.support.trading_harness import SAMSUNG, TradingHarness
+from tests.system.stack import Trader, breaches, caught_up, lived_in, traders
+from trading.exchange.order_types import Side
+from trading.exchange.price_grid import floor_to_grid, tick_size
+from trading.marketdata.stream import TickStream
+from trading.marketdata.ticks import Tick
+from trading.orders.fills import FillRule, is_met
 
 USERS = 30
 ROUNDS = 4
@@ -28,7 +28,7 @@ def place_around(trader: Trader, chance: random.Random) -> None:
     assert answer.status_code == 201, answer.text
 
 
-def stream_of(books: Books, code: str) -> list[Tick]:
+def stream_of(books: TradingHarness, code: str) -> list[Tick]:
     return [
         tick
         for tick in TickStream(books.core.redis).after(None, limit=100_000).ticks
@@ -115,7 +115,7 @@ EVERY_ORDER = """SELECT o.id, o.side, o.limit_price, o.accepted_position, e.rule
     FROM orders o LEFT JOIN order_executions e ON e.order_id = o.id WHERE o.order_type = 'LIMIT'"""
 
 
-def let_the_market_move(books: Books) -> None:
+def let_the_market_move(books: TradingHarness) -> None:
     """Until a hundred and fifty more trades of the stock were printed."""
     begun = len(stream_of(books, SAMSUNG))
     wait_until(lambda: len(stream_of(books, SAMSUNG)) >= begun + 150, what="trades")

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TypeVar
 
-from tests.deadlines import DEADLINE_S
+from tests.support.deadlines import DEADLINE_S
 
 T = TypeVar("T")
 

@@ -13,10 +13,10 @@ from sqlalchemy import update
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from tests.books import SAMSUNG, Books
-from trading.database.tables import User, table_of
+from tests.support.trading_harness import SAMSUNG, TradingHarness
+from trading.accounts.tables import USERS
 from webapp import create_app
-from webapp.problems import CODES, MIMETYPE, status_of
+from webapp.http.problems import CODES, MIMETYPE, status_of
 
 PREFIX = "/api/v1"
 PASSWORD = "correct horse battery"
@@ -69,7 +69,7 @@ def bearer(token: str) -> dict[str, str]:
 class Api:
     """An application on a trading core, and its client. ``answers`` keeps every answer that was given through ``ask``."""
 
-    books: Books
+    books: TradingHarness
     app: Flask
     client: FlaskClient
     answers: list[TestResponse] = field(default_factory=list)
@@ -121,7 +121,7 @@ class Api:
     def administrator(self) -> Person:
         """A new user with the role of an administrator."""
         person = self.person()
-        users = table_of(User)
+        users = USERS
         promote = update(users).where(users.c.id == UUID(person.id)).values(role="ADMIN")
         self.books.do(lambda session: session.execute(promote))
         return person
@@ -150,7 +150,7 @@ class Api:
         return order
 
 
-def api_on(books: Books) -> Api:
+def api_on(books: TradingHarness) -> Api:
     """The API on these books, as a process that just started would have it."""
     app = create_app(books.core)
     return Api(books, app, app.test_client())

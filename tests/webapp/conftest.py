@@ -7,34 +7,34 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import make_url
 
-from tests.books import Books, opened, settings_for
-from tests.servers import DatabaseServer, Valkey
-from tests.trading.database.cutting_proxy import Cut, CuttingProxy
+from tests.support.servers import DatabaseServer, Valkey
+from tests.support.trading_harness import TradingHarness, opened, settings_for
+from tests.trading.db.cutting_proxy import Cut, CuttingProxy
 from tests.webapp.client import Api, api_on
-from trading import core as trading_core
+from trading import bootstrap as trading_core
 
 
 @pytest.fixture
-def api(books: Books) -> Api:
+def api(books: TradingHarness) -> Api:
     """The API on empty books, on each kind of database."""
     return api_on(books)
 
 
 @pytest.fixture
-def server_api(server_books: Books) -> Api:
+def server_api(server_books: TradingHarness) -> Api:
     """The same on servers alone, for what only concurrent writers can show."""
     return api_on(server_books)
 
 
 @pytest.fixture
-def sqlite_books(migrated_sqlite: str, valkey_url: str) -> Iterator[Books]:
+def sqlite_books(migrated_sqlite: str, valkey_url: str) -> Iterator[TradingHarness]:
     """Books on SQLite alone, for what does not depend on the kind of database."""
     with opened(settings_for(migrated_sqlite, valkey_url)) as books:
         yield books
 
 
 @pytest.fixture
-def sqlite_api(sqlite_books: Books) -> Api:
+def sqlite_api(sqlite_books: TradingHarness) -> Api:
     """The API on SQLite alone."""
     return api_on(sqlite_books)
 
@@ -71,7 +71,7 @@ def cut_api(server_api: Api, database_server: DatabaseServer) -> Callable[..., A
             )
             core = trading_core.build(settings, deliver=books.core.deliver, clock=books.clock)
             try:
-                yield api_on(Books(core, books.clock, books.sent))
+                yield api_on(TradingHarness(core, books.clock, books.sent))
             finally:
                 core.close()
 

@@ -17,11 +17,11 @@ import pytest
 from click.testing import CliRunner
 from flask.cli import FlaskGroup
 
-from tests.trading.payment_rows import partly_refunded_payment
-from tests.trading.steps import everything
+from tests.trading.orders.steps import everything
+from tests.trading.payments.payment_rows import partly_refunded_payment
 from tests.webapp.client import PASSWORD, Api, Person, bearer, data_of, problem_of
-from webapp.documented_stream import PATH as STREAM_DOCUMENT_PATH
-from webapp.writing import KEY_HEADER
+from webapp.http.commands import KEY_HEADER
+from webapp.http.stream_docs import PATH as STREAM_DOCUMENT_PATH
 
 # Members of bodies that name something of a user's; each is tried with another's below.
 NAMING = {"directory_id", "item_ids", "payment_id", "client_order_id"}

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.trading.steps import events
+from tests.trading.orders.steps import events
 from tests.webapp.client import Api, Person, data_of, problem_of
 
 

@@ -13,15 +13,15 @@ from click.testing import CliRunner, Result
 from flask.cli import FlaskGroup
 from structlog.testing import capture_logs
 
-from tests.payments_stack import PaymentsStack, payments_stack
-from tests.trading.database.cutting_proxy import Cut
-from tests.trading.steps import rows
+from tests.support.payments_stack import PaymentsStack, payments_stack
+from tests.trading.db.cutting_proxy import Cut
+from tests.trading.orders.steps import rows
 from tests.webapp.client import Api, Person, data_of, problem_of
 from tests.webapp.test_guards import routes
-from trading.rules.admin_actions import ActionKind, Actor, AdminAction
-from trading.services import admin_actions
-from webapp import refused_attempts
-from webapp.writing import KEY_HEADER
+from trading.operations import admin_actions
+from trading.operations.admin_action_model import ActionKind, Actor, AdminAction
+from webapp.http import log_throttling
+from webapp.http.commands import KEY_HEADER
 
 PATH = "/admin/actions"
 REQUEST_ID = "a-request-of-mine"
@@ -150,7 +150,7 @@ def test_an_intent_whose_end_is_not_known_shows(api: Api) -> None:
         began_at=api.books.clock(),
     )
     for _ in range(2):  # As a run does that does not know whether its first COMMIT landed.
-        api.books.do(lambda session: admin_actions.begin(session, action, target="x"))
+        api.books.do(lambda session: admin_actions.insert_action(session, action, target="x"))
 
     (entry,) = entries(api, administrator)
 
@@ -158,7 +158,7 @@ def test_an_intent_whose_end_is_not_known_shows(api: Api) -> None:
     assert "-> not known" in flask(api, "admin-log").output
     for word in ("first", "second"):
         api.books.do(
-            lambda session, word=word: admin_actions.end(
+            lambda session, word=word: admin_actions.insert_outcome(
                 session, action, word, now=api.books.clock()
             )
         )
@@ -324,7 +324,9 @@ def test_operators_see_the_same_in_their_terminal(api: Api) -> None:
         actor=Actor(operator="\x1b[31m\udcff"),
         began_at=api.books.clock(),
     )
-    api.books.do(lambda session: admin_actions.begin(session, action, file="\x1b]0;x\x07\ud800"))
+    api.books.do(
+        lambda session: admin_actions.insert_action(session, action, file="\x1b]0;x\x07\ud800")
+    )
 
     listed = flask(api, "admin-log", "--limit", "1").output
     halt = flask(api, "admin-log", "--action", "trading.halt", "--user", administrator.id).output
@@ -341,13 +343,13 @@ def test_who_is_no_administrator_leaves_a_line_and_no_entry(sqlite_api: Api) -> 
     api = sqlite_api
     user, administrator = api.person(), api.administrator()
     with capture_logs() as lines:
-        for _ in range(refused_attempts.LINES_PER_MINUTE + 5):
+        for _ in range(log_throttling.LINES_PER_MINUTE + 5):
             problem_of(api.post("/admin/trading/halt", user), "forbidden")
             problem_of(api.post("/admin/trading/halt"), "unauthorized")
 
     told = [line for line in lines if line["event"] == "administration_refused"]
 
-    assert len(told) == refused_attempts.LINES_PER_MINUTE
+    assert len(told) == log_throttling.LINES_PER_MINUTE
     assert told[0] == {
         "event": "administration_refused",
         "log_level": "warning",

@@ -20,10 +20,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.books import opened, settings_for
-from tests.properties import examples
+from tests.support.properties import examples
+from tests.support.trading_harness import opened, settings_for
 from tests.webapp.client import Api, Person, api_on, data_of
-from webapp.problems import MIMETYPE
+from webapp.http.problems import MIMETYPE
 
 CHECKS = [
     not_a_server_error,

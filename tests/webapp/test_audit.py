@@ -8,10 +8,10 @@ from click.testing import CliRunner, Result
 from flask.cli import FlaskGroup
 from sqlalchemy import text
 
-from tests.books import Books
+from tests.support.trading_harness import TradingHarness
 from tests.webapp.client import Api, Person, data_of, problem_of
-from trading.queries.audit import audit_accounts
-from trading.services.audit_accounts import note_look, record_audited
+from trading.audit.checks import audit_accounts
+from trading.audit.run import record_audit_run, record_audited
 
 HALTED_SINCE = "2026-11-20T10:00:00+09:00"
 
@@ -23,7 +23,7 @@ def administrator(api: Api) -> Person:
     return api.administrator()
 
 
-def audited(books: Books, *people: Person) -> None:
+def audited(books: TradingHarness, *people: Person) -> None:
     """Have the audit look at these accounts, as its task does."""
     accounts = sorted(UUID(person.id) for person in people)
     found = books.core.database.snapshot(lambda session: audit_accounts(session, accounts))
@@ -33,10 +33,12 @@ def audited(books: Books, *people: Person) -> None:
             session, found, begun_at=now, settings=books.settings, now=now
         )
     )
-    books.do(lambda session: note_look(session, accounts=len(accounts), duration_ms=7, now=now))
+    books.do(
+        lambda session: record_audit_run(session, accounts=len(accounts), duration_ms=7, now=now)
+    )
 
 
-def damage(books: Books, person: Person) -> None:
+def damage(books: TradingHarness, person: Person) -> None:
     wrong = text("UPDATE portfolios SET quantity = quantity + 1 WHERE user_id = :user")
     books.do(lambda session: session.execute(wrong, {"user": UUID(person.id).bytes}))
 
@@ -56,7 +58,7 @@ def test_a_breach_is_shown_and_its_account_halted(api: Api, administrator: Perso
     person, other = api.person(), api.person()
     api.bought(person, 3)
     before = data_of(api.get("/admin/audit", administrator))
-    assert (before["looked_at"], before["breaches"], before["halted"]) == (None, [], [])
+    assert (before["run_at"], before["breaches"], before["halted"]) == (None, [], [])
     assert (before["accounts_total"], before["changed"]) == (3, 3)
 
     damage(api.books, person)
@@ -64,7 +66,7 @@ def test_a_breach_is_shown_and_its_account_halted(api: Api, administrator: Perso
 
     state = data_of(api.get("/admin/audit", administrator))
     assert (state["accounts"], state["duration_ms"], state["changed"]) == (2, 7, 1)
-    assert datetime.fromisoformat(state["looked_at"]) == api.books.clock()
+    assert datetime.fromisoformat(state["run_at"]) == api.books.clock()
     assert {breach["check"].split()[0] for breach in state["breaches"]} == {"3a", "9e"}
     assert all(breach["user_id"] == person.id and breach["sample"] for breach in state["breaches"])
     (halt,) = state["halted"]

@@ -11,9 +11,9 @@ from flask.cli import FlaskGroup
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import text
 
-from tests.books import Books, settings_for
+from tests.support.trading_harness import TradingHarness, settings_for
 from tests.webapp.client import Api
-from trading import core as trading_core
+from trading import bootstrap as trading_core
 from webapp import create_app
 
 
@@ -75,7 +75,9 @@ def test_a_breach_in_what_was_restored_is_told(sqlite_api: Api, tmp_path: Path) 
     assert "FAIL" in restored.output
 
 
-def test_an_older_releases_backup_is_not_audited_yet(tmp_path: Path, sqlite_books: Books) -> None:
+def test_an_older_releases_backup_is_not_audited_yet(
+    tmp_path: Path, sqlite_books: TradingHarness
+) -> None:
     """Its tables are not those that the audit reads; what is to be done is said, and then works."""
     redis = sqlite_books.settings.redis_url.get_secret_value()
     with installation(tmp_path / "old.db", redis) as old:

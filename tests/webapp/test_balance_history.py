@@ -4,7 +4,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from tests.statements import statements_counted
+from tests.support.statements import statements_counted
 from tests.webapp.client import Api, data_of
 
 START = 10_000_000

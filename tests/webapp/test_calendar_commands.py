@@ -7,8 +7,8 @@ from click.testing import CliRunner, Result
 from flask.cli import FlaskGroup
 
 from tests.webapp.client import Api
-from trading.queries.exchange_days import day_changes
-from trading.rules.market_hours import DayChange
+from trading.exchange.hours import DayChange
+from trading.exchange.market_hours_provider import day_changes
 
 FRIDAY = date(2026, 11, 20)
 USUAL_HOURS = (

@@ -27,14 +27,14 @@ from sqlalchemy.exc import OperationalError
 
 from launcher.plan import ROOT
 from launcher.ports import LOOPBACK, free_port
-from tests.books import settings_for
-from tests.servers import DatabaseServer, Valkey
-from trading import core as trading_core
-from trading.database.backups import write_backup
+from tests.support.servers import DatabaseServer, Valkey
+from tests.support.trading_harness import settings_for
+from trading import bootstrap as trading_core
+from trading.operations.backups import write_backup
 from webapp import create_app
-from webapp.command_faults import guard_commands
-from webapp.core import the_core
-from webapp.revisions import MIGRATIONS
+from webapp.cli.faults import guard_commands
+from webapp.cli.migrations import MIGRATIONS
+from webapp.context import get_core
 
 PASSWORD = "a-secret-password"
 ID = str(UUID(int=1))
@@ -360,7 +360,7 @@ def test_a_bug_keeps_its_traceback(migrated_sqlite: str, files: dict[str, str]) 
 
         @app.cli.command("wrong")
         def wrong() -> None:
-            the_core().database.read(lambda session: session.execute(text("SELEC 1")))
+            get_core().database.read(lambda session: session.execute(text("SELEC 1")))
 
         guard_commands(app.cli.commands)
         result = CliRunner().invoke(FlaskGroup(create_app=lambda: app), ["wrong"])

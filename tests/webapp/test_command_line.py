@@ -8,9 +8,9 @@ from flask.cli import FlaskGroup
 from sqlalchemy import func, select, update
 
 from tests.webapp.client import Api, data_of
-from trading.database.tables import Stock, VirtualBalance, table_of
+from trading.ledger.tables import VIRTUAL_BALANCES
+from trading.stocks.tables import STOCKS
 
-_STOCKS = table_of(Stock)
 LISTING = "Code,ISU_CD,Name,Market,Close,Stocks\n000020,KR7000020008,동화약품,KOSPI,6000,27931470\n900110,HK0000057197,이스트아시아홀딩스,KOSDAQ,100,1\n"
 
 
@@ -21,20 +21,20 @@ def _flask(api: Api, *arguments: str) -> Result:
 
 def _count(api: Api) -> int:
     return api.books.core.database.read(
-        lambda session: session.scalar(select(func.count()).select_from(_STOCKS)) or 0
+        lambda session: session.scalar(select(func.count()).select_from(STOCKS)) or 0
     )
 
 
 def test_seeding_twice_is_seeding_once(api: Api) -> None:
     """The seed may be repeated at every start; a status that an operator set survives it."""
-    halt = update(_STOCKS).where(_STOCKS.c.code == "A005930").values(status="HALTED")
+    halt = update(STOCKS).where(STOCKS.c.code == "A005930").values(status="HALTED")
     api.books.core.database.transaction(lambda session: session.execute(halt))
 
     first, second = _flask(api, "seed"), _flask(api, "seed")
 
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert first.output == second.output == f"Seeded {_count(api)} stocks.\n"
-    status = select(_STOCKS.c.status).where(_STOCKS.c.code == "A005930")
+    status = select(STOCKS.c.status).where(STOCKS.c.code == "A005930")
     assert api.books.core.database.read(lambda session: session.scalar(status)) == "HALTED"
 
 
@@ -130,7 +130,7 @@ def test_the_audit_of_clean_books(api: Api) -> None:
 def test_the_audit_of_broken_books(api: Api) -> None:
     """A breach is printed with the row at fault, and the exit code is 1."""
     person = api.person()
-    balances = table_of(VirtualBalance)
+    balances = VIRTUAL_BALANCES
     api.books.core.database.transaction(
         lambda session: session.execute(update(balances).values(cash_balance=7))
     )

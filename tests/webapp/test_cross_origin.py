@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.books import opened, settings_for
+from tests.support.trading_harness import opened, settings_for
 from tests.webapp.client import Api, api_on, data_of
-from webapp.cross_origin import ANSWER_HEADERS, REQUEST_HEADERS
+from webapp.http.cross_origin import ANSWER_HEADERS, REQUEST_HEADERS
 
 APP = "https://app.example.com"
 V6 = "http://[::1]:3000"

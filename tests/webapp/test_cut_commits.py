@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.trading.database.cutting_proxy import Cut
+from tests.trading.db.cutting_proxy import Cut
 from tests.webapp.client import PASSWORD, Api, Person, bearer, data_of, problem_of
-from webapp.writing import KEY_HEADER, REPLAYED_HEADER
+from webapp.http.commands import KEY_HEADER, REPLAYED_HEADER
 
 KEY = {KEY_HEADER: "one-key"}
 

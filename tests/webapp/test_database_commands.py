@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint
 
 from launcher.plan import ROOT
 from tests.webapp.client import Api
-from trading.database.tables import Base
+from trading.db.declarative import Base
 
 PAGE = (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
 TABLES = Base.metadata.sorted_tables

@@ -11,11 +11,11 @@ from flask.cli import FlaskGroup
 from sqlalchemy import create_engine, make_url
 
 from launcher.plan import ROOT
-from tests.books import Books, migrate, opened, settings_for
-from tests.deprecations import Deprecated, deprecations_in, deprecations_refused
-from tests.servers import DatabaseServer, MySQL, require_server
+from tests.support.deprecations import Deprecated, deprecations_in, deprecations_refused
+from tests.support.servers import DatabaseServer, MySQL, require_server
+from tests.support.trading_harness import TradingHarness, migrate, opened, settings_for
 from tests.webapp.client import Api, api_on, data_of
-from trading import core as trading_core
+from trading import bootstrap as trading_core
 
 OWNER, ROWS = "stocking", "stocking_rows"
 # What MySQL's image does on an empty volume before it sources our file, whose only word for it is docker_process_sql.
@@ -60,7 +60,7 @@ def rows_api_on(uri_of: UriOf, valkey_url: str) -> Iterator[Api]:
         settings = settings_for(uri_of(ROWS, "rows"), valkey_url)
         core = trading_core.build(settings, deliver=owner.sent.extend, clock=owner.clock)
         try:
-            yield api_on(Books(core, owner.clock, owner.sent))
+            yield api_on(TradingHarness(core, owner.clock, owner.sent))
         finally:
             core.close()
 

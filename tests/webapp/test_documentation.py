@@ -9,9 +9,9 @@ import pytest
 
 from tests.webapp.client import Api
 from tests.webapp.test_guards import PUBLIC, routes
-from trading.settings import Settings
-from webapp.problems import MIMETYPE
-from webapp.rate_limits import HEADERS
+from trading.config.settings import Settings
+from webapp.http.problems import MIMETYPE
+from webapp.http.rate_limits import HEADERS
 
 CREATED = {
     ("POST", "/users"),

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from werkzeug.test import TestResponse
 
-from tests.books import opened, settings_for
+from tests.support.trading_harness import opened, settings_for
 from tests.webapp.client import Api, api_on, problem_of
 
 PROXY = "10.0.0.1"

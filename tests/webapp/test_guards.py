@@ -5,10 +5,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.trading.payment_rows import partly_refunded_payment
-from tests.trading.steps import everything
+from tests.trading.orders.steps import everything
+from tests.trading.payments.payment_rows import partly_refunded_payment
 from tests.webapp.client import Api, data_of, problem_of
-from trading.market.listing import seed_listing
+from trading.stocks.listing import seed_listing
 
 PUBLIC = {
     ("POST", "/users"),

@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from tests.books import SAMSUNG, Books, opened, settings_for
-from tests.properties import examples
+from tests.support.properties import examples
+from tests.support.trading_harness import SAMSUNG, TradingHarness, opened, settings_for
 from tests.webapp.client import Api, Person, api_on, problem_form
-from trading.database.tables import Base
+from trading.db.declarative import Base
 
 JSON = {"Content-Type": "application/json"}
 
@@ -118,7 +118,7 @@ def target(server_uri: str, valkey_url_of_page: str) -> Iterator[tuple[Api, Pers
         yield api, person
 
 
-def _rows(books: Books) -> dict[str, int]:
+def _rows(books: TradingHarness) -> dict[str, int]:
     """How many rows every table has."""
     return books.core.database.read(
         lambda session: {

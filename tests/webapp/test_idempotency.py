@@ -10,22 +10,20 @@ import pytest
 from sqlalchemy import func, select, update
 from werkzeug.test import TestResponse
 
-from tests.books import SAMSUNG, opened, settings_for
+from tests.support.trading_harness import SAMSUNG, opened, settings_for
 from tests.webapp.client import PASSWORD, Api, api_on, data_of, problem_of
-from trading.core import PORTONE_IN_A_HURRY
-from trading.database.tables import IdempotencyReceipt, Order, table_of
-from trading.services.receipts import CLAIM_S
-from webapp.writing import KEY_HEADER, REPLAYED_HEADER
+from trading.bootstrap import PORTONE_API_TIMEOUTS
+from trading.idempotency import CLAIM_S
+from trading.idempotency_table import IDEMPOTENCY_RECEIPTS
+from trading.orders.tables import ORDERS
+from webapp.http.commands import KEY_HEADER, REPLAYED_HEADER
 
 KEY = {KEY_HEADER: "one-key"}
-_RECEIPTS = table_of(IdempotencyReceipt)
 
 
 def _orders(api: Api) -> int:
     return api.books.core.database.read(
-        lambda session: session.execute(
-            select(func.count()).select_from(table_of(Order))
-        ).scalar_one()
+        lambda session: session.execute(select(func.count()).select_from(ORDERS)).scalar_one()
     )
 
 
@@ -265,8 +263,8 @@ def test_the_key_of_a_process_that_died_is_taken_over(api: Api) -> None:
     placed = api.order(person, "BUY", 10, headers={KEY_HEADER: "done"})
     data_of(placed, 201)
     unanswer = (
-        update(_RECEIPTS)
-        .where(_RECEIPTS.c.idempotency_key == "done")
+        update(IDEMPOTENCY_RECEIPTS)
+        .where(IDEMPOTENCY_RECEIPTS.c.idempotency_key == "done")
         .values(status=None, body=None, location=None, idempotency_key="one-key")
     )
     api.books.core.database.transaction(lambda session: session.execute(unanswer))
@@ -282,7 +280,7 @@ def test_the_key_of_a_process_that_died_is_taken_over(api: Api) -> None:
 
 def test_nobody_waits_long_for_the_key_of_a_process_that_died() -> None:
     """A claim outlasts the slowest request, which is one that waits for PortOne, and not by much."""
-    slowest_s = PORTONE_IN_A_HURRY.connect_s + PORTONE_IN_A_HURRY.total_s
+    slowest_s = PORTONE_API_TIMEOUTS.connect_s + PORTONE_API_TIMEOUTS.total_s
     assert slowest_s < CLAIM_S <= slowest_s + 5
 
 

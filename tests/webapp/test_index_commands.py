@@ -9,7 +9,7 @@ from flask.cli import FlaskGroup
 
 from launcher.plan import ROOT
 from tests.webapp.client import Api
-from trading.queries.index_closes import index_closes
+from trading.stocks.indices.queries import index_closes
 
 REAL_FILE = ROOT.parent / "shared" / "data" / "kospi_index_2026.csv"
 

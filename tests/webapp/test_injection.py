@@ -13,15 +13,15 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select
 
-from tests.books import Books, opened, settings_for
 from tests.fixtures.toss import result_of
-from tests.statements import statements_counted
-from tests.trading.gateways.http_server import Request, answer, serving
-from tests.trading.payment_rows import partly_refunded_payment
+from tests.support.http_server import Request, answer, serving
+from tests.support.statements import statements_counted
+from tests.support.trading_harness import TradingHarness, opened, settings_for
+from tests.trading.payments.payment_rows import partly_refunded_payment
 from tests.webapp.client import Api, Person, api_on, data_of
 from tests.webapp.request_examples import request_example
 from tests.webapp.test_access_control import operations
-from trading.database.tables import Base
+from trading.db.declarative import Base
 
 MARK = "zqmarkqz"
 # As many ways out of a value as there are: quotation marks, backslashes for MySQL, comments, stacked and time-based statements, wildcards, bytes of
@@ -107,7 +107,7 @@ def _staged(api: Api, asked: list[str]) -> Stage:
     return Stage(api, person, administrator, victim, own, asked)
 
 
-def _rows(books: Books) -> dict[str, int]:
+def _rows(books: TradingHarness) -> dict[str, int]:
     return books.core.database.read(
         lambda session: {
             table.name: session.execute(select(func.count()).select_from(table)).scalar_one()
@@ -246,7 +246,13 @@ def test_no_page_repeats_what_was_asked(sqlite_api: Api) -> None:
 TRAVERSALS = [
     "../" * depth + file
     for depth in (1, 2, 4, 8)
-    for file in ("wsgi.py", "trading/settings.py", "etc/passwd", "problems.py", "payment.html")
+    for file in (
+        "wsgi.py",
+        "trading/config/settings.py",
+        "etc/passwd",
+        "problems.py",
+        "payment.html",
+    )
 ]
 
 

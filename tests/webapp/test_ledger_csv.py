@@ -10,8 +10,8 @@ from sqlalchemy import insert, text
 from werkzeug.test import TestResponse
 
 from tests.webapp.client import Api, Person, data_of, problem_of
-from trading.database.ids import new_id
-from trading.database.tables import Transaction, VirtualBalance, table_of
+from trading.db.ids import new_id
+from trading.ledger.tables import TRANSACTIONS, VIRTUAL_BALANCES
 
 PATH = "/trading/transactions"
 CSV = {"Accept": "text/csv"}
@@ -43,12 +43,10 @@ def fill(api: Api, person: Person, rows: int) -> None:
         }
         for number in range(rows)
     ]  # fmt: skip
-    balances = table_of(VirtualBalance)
+    balances = VIRTUAL_BALANCES
     for begin in range(0, rows, 10_000):
         part = ledger[begin : begin + 10_000]
-        api.books.do(
-            lambda session, part=part: session.execute(insert(table_of(Transaction)), part)
-        )
+        api.books.do(lambda session, part=part: session.execute(insert(TRANSACTIONS), part))
     grown = balances.update().where(balances.c.user_id == user_id)
     api.books.do(
         lambda session: session.execute(

@@ -4,14 +4,14 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from tests.books import opened, settings_for
-from tests.statements import statements_counted
-from tests.trading.payment_rows import partly_refunded_payment
-from tests.trading.queries.recorded_days import record_days
+from tests.support.statements import statements_counted
+from tests.support.trading_harness import opened, settings_for
+from tests.trading.payments.payment_rows import partly_refunded_payment
+from tests.trading.portfolio.recorded_days import record_days
 from tests.webapp.client import Api, Person, api_on, data_of
-from trading.market.listing import ListedStock
-from trading.rules.exchange_time import trade_date
-from trading.services.stock_list import import_stocks
+from trading.exchange.time import trade_date
+from trading.stocks.import_listing import import_stocks
+from trading.stocks.listing import ListedStock
 
 FEW, MANY = 3, 60
 CODES = [f"A{number}" for number in range(100_000, 100_000 + 2 * MANY)]

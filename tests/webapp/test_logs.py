@@ -9,14 +9,14 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text
 
-from tests.books import SAMSUNG, migrate, opened, settings_for
-from tests.logs import FORMATS, HOSTILE, events, json_lines, logs_of
-from tests.trading.gateways.http_server import answer as told_by_a_server
-from tests.trading.gateways.http_server import serving
+from tests.support.http_server import answer as told_by_a_server
+from tests.support.http_server import serving
+from tests.support.log_lines import FORMATS, HOSTILE, events, json_lines, logs_of
+from tests.support.trading_harness import SAMSUNG, migrate, opened, settings_for
 from tests.webapp.client import PASSWORD, Api, api_on, bearer, data_of, problem_of
-from trading.market import keys
-from trading.settings import Settings
-from webapp.request_context import HEADER
+from trading.config.settings import Settings
+from trading.redis import keys
+from webapp.http.request_context import HEADER
 
 
 @pytest.fixture(params=FORMATS)

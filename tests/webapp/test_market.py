@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.webapp.client import HANGUL, Api, data_of, problem_of
-from trading.database.transactions import nothing_to_find
-from trading.rules.market_hours import DayChange
-from trading.services.exchange_days import set_day
+from trading.db.transactions import rerun_is_safe
+from trading.exchange.corrections import set_day
+from trading.exchange.hours import DayChange
 
 
 def at(api: Api, moment: str) -> Api:
@@ -21,7 +21,7 @@ def at(api: Api, moment: str) -> Api:
 def correct(api: Api, change: DayChange) -> None:
     core = api.books.core
     core.database.transaction(
-        lambda session: set_day(session, change, now=core.clock()), landed=nothing_to_find
+        lambda session: set_day(session, change, now=core.clock()), landed=rerun_is_safe
     )
 
 

@@ -13,24 +13,24 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from launcher.ports import free_port
-from tests.books import Books, TestClock, migrate, opened, settings_for
-from tests.deadlines import DEADLINE_S
-from tests.servers import Valkey, wait_until
-from tests.statements import statements_counted
-from tests.trading.payment_rows import partly_refunded_payment
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import Valkey, wait_until
+from tests.support.statements import statements_counted
+from tests.support.trading_harness import TestClock, TradingHarness, migrate, opened, settings_for
+from tests.trading.payments.payment_rows import partly_refunded_payment
 from tests.webapp.client import Api, api_on, data_of, problem_of
-from trading import core as trading_core
-from trading.market import keys
-from trading.metrics import counting
-from trading.metrics.families import FAMILIES, Process
+from trading import bootstrap as trading_core
+from trading.observability.metrics import instruments
+from trading.observability.metrics.families import FAMILIES, Process
+from trading.redis import keys
+from webapp.background_probe import BackgroundProbe
 from webapp.system_metrics import KEEP_S, SystemMetrics
-from webapp.timed_look import TimedLook
 
 SOURCES = ("processes", "database", "broker", "market")
 
 
 def value(sample: str, **labels: str) -> float:
-    return counting.COUNTED.get_sample_value(f"stocking_{sample}", labels) or 0.0
+    return instruments.COUNTED.get_sample_value(f"stocking_{sample}", labels) or 0.0
 
 
 @contextmanager
@@ -248,7 +248,7 @@ def test_a_database_that_hangs_holds_up_no_other_source(valkey_url: str) -> None
         nowhere = f"mysql+pymysql://root@127.0.0.1:{silent.getsockname()[1]}/none"
         core = trading_core.build(settings_for(nowhere, valkey_url, hours_rule="krx"))
         try:
-            api = api_on(Books(core, TestClock(), []))
+            api = api_on(TradingHarness(core, TestClock(), []))
             found = told(api)
         finally:
             core.close()
@@ -266,7 +266,7 @@ def test_a_database_that_hangs_holds_up_no_other_source(valkey_url: str) -> None
 def opened_without_rows(database_uri: str, redis_url: str) -> Iterator[Api]:
     core = trading_core.build(settings_for(database_uri, redis_url), clock=(clock := TestClock()))
     try:
-        yield api_on(Books(core, clock, []))
+        yield api_on(TradingHarness(core, clock, []))
     finally:
         core.close()
 
@@ -294,7 +294,7 @@ def test_a_look_that_hangs_holds_nobody_up_and_is_not_begun_again() -> None:
         go_on.wait(DEADLINE_S)
         return len(begun)
 
-    hanging = TimedLook(look, name="a-source", keep_s=3_600)
+    hanging = BackgroundProbe(look, name="a-source", keep_s=3_600)
     for _ in range(3):
         hanging.begin()
         assert hanging.answer(within_s=0.05) is None
@@ -318,7 +318,7 @@ def test_a_look_that_failed_is_an_answer_for_as_long() -> None:
             raise ConnectionError
         return asked[-1]
 
-    kept = TimedLook(look, name="a-source", keep_s=3_600)
+    kept = BackgroundProbe(look, name="a-source", keep_s=3_600)
     for _ in range(2):
         kept.begin()
         assert kept.answer(within_s=DEADLINE_S) is None
@@ -326,7 +326,7 @@ def test_a_look_that_failed_is_an_answer_for_as_long() -> None:
 
     asked.clear()
     answers[:] = [None, 7]
-    fleeting = TimedLook(look, name="a-source", keep_s=0)
+    fleeting = BackgroundProbe(look, name="a-source", keep_s=0)
     fleeting.begin()
     assert fleeting.answer(within_s=DEADLINE_S) is None
     fleeting.begin()

@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from launcher.ports import free_port
-from tests.deadlines import DEADLINE_S
-from tests.servers import start_gunicorn, wait_until
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import start_gunicorn, wait_until
 
 ASKED_AT_ONCE = 10
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.books import HYNIX
+from tests.support.trading_harness import HYNIX
 from tests.webapp.client import Api, Person, data_of, problem_of
 
 START = 10_000_000

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.books import Books
-from tests.trading.steps import set_status
+from tests.support.trading_harness import TradingHarness
+from tests.trading.orders.steps import set_status
 from tests.webapp.client import HANGUL, Api, Person, api_on, data_of, problem_of
-from trading import core as trading_core
-from trading.queries.order_explanation import ChargeName, WaitingReason
-from trading.rules.fills import FillRule
-from trading.rules.orders import EndReason
+from trading import bootstrap as trading_core
+from trading.orders.explain import ChargeName, WaitingReason
+from trading.orders.fills import FillRule
+from trading.orders.model import EndReason
 from webapp.api.order_words import CHARGES, ENDINGS, REASONS, RULES
 
 MEMBERS = [
@@ -177,7 +177,7 @@ def test_an_order_is_explained_while_the_market_is_away(api: Api, person: Person
     )
     core = trading_core.build(settings, clock=api.books.clock)
     try:
-        explanation = explained(api_on(Books(core, api.books.clock)), person, order["id"])
+        explanation = explained(api_on(TradingHarness(core, api.books.clock)), person, order["id"])
     finally:
         core.close()
 

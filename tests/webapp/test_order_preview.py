@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from tests.books import HYNIX, SAMSUNG
-from tests.statements import statements_counted
-from tests.trading.steps import everything, set_status
+from tests.support.statements import statements_counted
+from tests.support.trading_harness import HYNIX, SAMSUNG
+from tests.trading.orders.steps import everything, set_status
 from tests.webapp.client import Api, Person, data_of, problem_form
-from trading.database.tables import Base
+from trading.db.declarative import Base
 
 MEMBERS = [
     "stock_code", "stock_name", "side", "order_type", "time_in_force", "quantity", "price", "amount", "commission", "transaction_tax",

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.books import HYNIX
-from tests.trading.steps import set_status
+from tests.support.trading_harness import HYNIX
+from tests.trading.orders.steps import set_status
 from tests.webapp.client import Api, Person, data_of, problem_of
 
 ETF = "A069500"

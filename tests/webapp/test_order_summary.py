@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.books import HYNIX, SAMSUNG
-from tests.statements import statements_counted
+from tests.support.statements import statements_counted
+from tests.support.trading_harness import HYNIX, SAMSUNG
 from tests.webapp.client import Api, Person, data_of, problem_of
 
 MEMBERS = ["from", "to", "stock_code", "orders", "by_status", "buy", "sell"]

@@ -16,14 +16,14 @@ import pytest
 
 from launcher.plan import ROOT
 from launcher.ports import free_port
-from tests.books import Books, migrate, opened, settings_for
-from tests.deadlines import DEADLINE_S
-from tests.servers import DatabaseServer, wait_until
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import DatabaseServer, wait_until
+from tests.support.trading_harness import TradingHarness, migrate, opened, settings_for
 from tests.webapp.client import Api, Person, api_on, bearer, data_of, problem_of
-from trading import core as trading_core
-from trading.queue import Task, Wakeup
+from trading import bootstrap as trading_core
+from trading.tasks import Task, TaskRequest
 from webapp import create_app
-from webapp.queue import on_a_thread, producer_courier
+from webapp.background_sender import on_a_thread, producer_courier
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def sending_api(server_uri: str, valkey_url: str) -> Iterator[Api]:
             clock=books.clock,
         )
         try:
-            yield api_on(Books(core, books.clock))
+            yield api_on(TradingHarness(core, books.clock))
         finally:
             core.close()
 
@@ -47,10 +47,10 @@ def _owner(api: Api) -> Person:
     person = api.person()
     api.books.tick(70_000)
     order = data_of(api.order(person, "BUY", 10), 201)
-    api.books.run(Wakeup(Task.EXECUTE_ORDERS, (UUID(order["id"]),)))
+    api.books.run(TaskRequest(Task.EXECUTE_ORDERS, (UUID(order["id"]),)))
     (execution,) = data_of(api.get(f"/trading/orders/{order['id']}", person))["executions"]
     for task in (Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS):
-        api.books.run(Wakeup(task, (UUID(execution["id"]),)))
+        api.books.run(TaskRequest(task, (UUID(execution["id"]),)))
     return person
 
 
@@ -134,7 +134,7 @@ def test_everything_is_503_while_the_database_is_away(sqlite_api: Api) -> None:
     core = trading_core.build(
         settings_for(away, sqlite_api.books.settings.redis_url.get_secret_value())
     )
-    api = api_on(Books(core, sqlite_api.books.clock))
+    api = api_on(TradingHarness(core, sqlite_api.books.clock))
     try:
         for path in (
             "/users/me",
@@ -197,7 +197,7 @@ def test_a_frozen_database_is_waited_for_once(
     with opened(settings_for(server_uri, valkey_url)) as books:
         core = trading_core.build(books.settings, database_timeout_s=1, clock=books.clock)
         try:
-            api = api_on(Books(core, books.clock))
+            api = api_on(TradingHarness(core, books.clock))
             person = api_on(books).person()
             books.tick(70_000)
             with frozen(database_server):

@@ -6,9 +6,9 @@ import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import update
 
-from tests.books import opened, settings_for
+from tests.support.trading_harness import opened, settings_for
 from tests.webapp.client import HANGUL, PASSWORD, Api, api_on, data_of, problem_of
-from trading.database.tables import User, table_of
+from trading.accounts.tables import USERS
 
 # A password, the reason for which it is refused, and the fact that comes with it.
 REFUSED: list[tuple[str, str, dict[str, int]]] = [
@@ -61,7 +61,7 @@ def test_another_password_may_be_sent_under_the_same_key(sqlite_api: Api) -> Non
 def test_a_password_from_before_still_signs_in(sqlite_api: Api) -> None:
     """Whoever chose a short or common one under older rules is not locked out by today's."""
     person = sqlite_api.person()
-    users = table_of(User)
+    users = USERS
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     for old in ("1234", "password"):
         changed = (

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 from flask.cli import FlaskGroup
 
-from tests.payments_stack import PaymentsStack, payments_stack
+from tests.support.payments_stack import PaymentsStack, payments_stack
 
 
 @pytest.fixture

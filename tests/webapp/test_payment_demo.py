@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.books import opened, settings_for
+from tests.support.trading_harness import opened, settings_for
 from tests.webapp.client import Api, api_on
 from tests.webapp.test_documentation import ASSET
 from webapp.payment_demo import PATH

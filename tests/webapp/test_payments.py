@@ -12,12 +12,12 @@ from uuid import UUID, uuid4
 import pytest
 from werkzeug.test import TestResponse
 
-from tests.payments_stack import PaymentsStack, payments_stack
-from tests.statements import statements_counted
-from tests.trading.steps import change_settings, everything, rows
+from tests.support.payments_stack import PaymentsStack, payments_stack
+from tests.support.statements import statements_counted
+from tests.trading.orders.steps import change_settings, everything, rows
 from tests.webapp.client import api_on, data_of, problem_of
-from trading.queue import Task
-from trading.settings import PORTONE_DEVELOPMENT_STORE_ID, PORTONE_DEVELOPMENT_WEBHOOK_SECRET
+from trading.config.settings import PORTONE_DEVELOPMENT_STORE_ID, PORTONE_DEVELOPMENT_WEBHOOK_SECRET
+from trading.tasks import Task
 
 PREPARE, COMPLETE, WEBHOOK = (
     f"/payments/portone/{path}" for path in ("prepare", "complete", "webhook")
@@ -65,7 +65,11 @@ def webhook(
 
 
 def hints(stack: PaymentsStack) -> int:
-    return int(rows(stack.books, "SELECT SUM(hints) AS hints FROM payments")[0]["hints"])
+    return int(
+        rows(stack.books, "SELECT SUM(notification_count) AS notifications FROM payments")[0][
+            "notifications"
+        ]
+    )
 
 
 def test_prepare_answers_what_the_browser_needs_and_nothing_else(stack: PaymentsStack) -> None:
@@ -158,8 +162,8 @@ def test_a_payment_that_portone_does_not_take_is_over(
     stack.portone.wrong(method="POST", path=".*/pre-register", **fault)
     key = {"Idempotency-Key": "one"}
     problem_of(stack.api.post(PREPARE, who, BODY, headers=key), code)
-    (row,) = rows(stack.books, "SELECT status, wake_at, failure FROM payments")
-    assert (row["status"], row["wake_at"], row["failure"]) == (
+    (row,) = rows(stack.books, "SELECT status, next_attempt_at, failure FROM payments")
+    assert (row["status"], row["next_attempt_at"], row["failure"]) == (
         "EXPIRED",
         None,
         "pre-registration failed",

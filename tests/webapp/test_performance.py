@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from tests.trading.queries.recorded_days import record_closes, record_day, record_days
+from tests.trading.portfolio.recorded_days import record_closes, record_day, record_days
 from tests.webapp.client import HANGUL, Api, Person, data_of
-from trading.rules.returns import Lack
+from trading.portfolio.returns import UnavailableReason
 from webapp.api.analytics import REASONS
 
 MEMBERS = [
@@ -26,7 +26,7 @@ def performance(api: Api, who: Person, query: str = "") -> dict[str, Any]:
     lacking = {lack["figure"] for lack in found["unavailable"]}
     assert {name for name in FIGURES if found[name] is None} == lacking & set(FIGURES)
     for lack in found["unavailable"]:
-        assert lack["message"] == REASONS[Lack(lack["reason"])]
+        assert lack["message"] == REASONS[UnavailableReason(lack["reason"])]
     return found
 
 
@@ -143,6 +143,6 @@ def test_figures_are_ones_own(api: Api) -> None:
     assert performance(api, api.person())["recorded_days"] == 0
 
 
-@pytest.mark.parametrize("lack", Lack)
-def test_every_reason_has_words(lack: Lack) -> None:
+@pytest.mark.parametrize("lack", UnavailableReason)
+def test_every_reason_has_words(lack: UnavailableReason) -> None:
     assert HANGUL.search(REASONS[lack])

@@ -4,9 +4,9 @@ from datetime import date, datetime
 
 import pytest
 
-from tests.books import SAMSUNG
-from tests.statements import statements_counted
-from tests.trading.days import close, record
+from tests.support.statements import statements_counted
+from tests.support.trading_harness import SAMSUNG
+from tests.trading.portfolio.days import close, record
 from tests.webapp.client import Api, data_of, problem_of
 
 START = 10_000_000

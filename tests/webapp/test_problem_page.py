@@ -2,13 +2,13 @@
 
 from flask.testing import FlaskClient
 
-from tests.books import Books
-from trading.rules.errors import DomainError
+from tests.support.trading_harness import TradingHarness
+from trading.errors import DomainError
 from webapp import create_app
-from webapp.problems import CODES, PAGE
+from webapp.http.problems import CODES, PAGE
 
 
-def test_every_code_has_its_place_on_the_page(server_books: Books) -> None:
+def test_every_code_has_its_place_on_the_page(server_books: TradingHarness) -> None:
     """A client that follows a problem's type finds its code explained."""
     client: FlaskClient = create_app(server_books.core).test_client()
 

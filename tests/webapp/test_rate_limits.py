@@ -11,15 +11,15 @@ from uuid import uuid4
 import pytest
 from werkzeug.test import TestResponse
 
-from tests.books import COUNTED, opened, settings_for
-from tests.servers import Valkey, wait_until
-from tests.statements import statements_counted
+from tests.support.servers import Valkey, wait_until
+from tests.support.statements import statements_counted
+from tests.support.trading_harness import COUNTED, opened, settings_for
 from tests.webapp.client import PASSWORD, Api, Person, api_on, bearer, data_of, problem_of
 from tests.webapp.counting_proxy import counting_proxy
 from tests.webapp.test_sessions import FORGERIES
-from trading.settings import Settings
-from webapp.budgets import BY_ROUTE, EXEMPT
-from webapp.rate_limits import HEADERS, LIMIT_HEADER, REMAINING_HEADER, RESET_HEADER
+from trading.config.settings import Settings
+from webapp.http.rate_limit_policies import BY_ROUTE, EXEMPT
+from webapp.http.rate_limits import HEADERS, LIMIT_HEADER, REMAINING_HEADER, RESET_HEADER
 
 ONCE = {
     f"rate_limit_{name}": "1 per hour"

@@ -4,9 +4,9 @@ from uuid import uuid4
 
 from sqlalchemy import update
 
-from tests.books import HYNIX, SAMSUNG, opened, settings_for
+from tests.support.trading_harness import HYNIX, SAMSUNG, opened, settings_for
 from tests.webapp.client import PASSWORD, Api, api_on, data_of, problem_of
-from trading.database.tables import Stock, table_of
+from trading.stocks.tables import STOCKS
 
 
 def test_too_little_cash(api: Api) -> None:
@@ -53,7 +53,7 @@ def test_too_few_shares(api: Api) -> None:
 def test_stocks_that_cannot_be_traded(api: Api) -> None:
     """A stock that is not listed, and one that is halted."""
     person = api.person()
-    halt = update(table_of(Stock)).where(table_of(Stock).c.code == HYNIX).values(status="HALTED")
+    halt = update(STOCKS).where(STOCKS.c.code == HYNIX).values(status="HALTED")
     api.books.core.database.transaction(lambda session: session.execute(halt))
     for code in ("A999999", HYNIX):
         api.books.tick(70_000, code)

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.books import HYNIX, SAMSUNG
 from tests.relayer.harness import Toss, health, relayer, toss
-from tests.servers import Valkey, wait_until
+from tests.support.servers import Valkey, wait_until
+from tests.support.trading_harness import HYNIX, SAMSUNG
 from tests.webapp.client import HANGUL, Api, Person, data_of, problem_of
-from trading.market import keys
-from trading.market.health import RelayerHealth
-from trading.market.subscriptions import Source, publish_subscriptions
-from trading.market.topics import trade_topic
+from trading.marketdata.health import RelayerHealth
+from trading.marketdata.subscriptions import Source, publish_subscriptions
+from trading.marketdata.topics import trade_topic
+from trading.redis import keys
 
 SUBSCRIPTIONS = "/admin/websocket/subscriptions"
 RECONNECT = "/admin/websocket/reconnect"

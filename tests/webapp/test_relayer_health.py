@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.webapp.client import HANGUL, Api, data_of, problem_of
-from trading.market.health import HealthReason, RefusedTopic, RelayerHealth
-from trading.market.keys import RELAYER_HEALTH
-from trading.market.topics import trade_topic
+from trading.marketdata.health import HealthReason, RefusedTopic, RelayerHealth
+from trading.marketdata.topics import trade_topic
+from trading.redis.keys import RELAYER_HEALTH
 from webapp.api.realtime import _REASONS
 
 HEALTH = "/trading/realtime/daemon/health"

@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 from werkzeug.test import TestResponse
 
-from tests.books import opened, settings_for
-from tests.trading.steps import everything
+from tests.support.trading_harness import opened, settings_for
+from tests.trading.orders.steps import everything
 from tests.webapp.client import PREFIX, Api, Person, api_on, data_of, problem_of
 from tests.webapp.request_examples import request_example
 

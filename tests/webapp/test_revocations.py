@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.servers import Valkey, wait_until
+from tests.support.servers import Valkey, wait_until
 from tests.webapp.client import PASSWORD, Api, Person, data_of, problem_of
-from trading.market import keys
+from trading.redis import keys
 
 
 def logout(api: Api, who: Person) -> None:

@@ -11,14 +11,14 @@ from typing import Any
 import jwt
 import pytest
 
-from tests.books import Books, opened, settings_for
-from tests.servers import wait_until
+from tests.support.servers import wait_until
+from tests.support.trading_harness import TradingHarness, opened, settings_for
 from tests.webapp.client import Api, Person, api_on, bearer, data_of, problem_of
-from trading import core as trading_core
-from trading.rules.errors import Forbidden
-from trading.services.accounts import promote
-from webapp import authentication
-from webapp.authentication import admin_only, me
+from trading import bootstrap as trading_core
+from trading.accounts.accounts import promote
+from trading.errors import Forbidden
+from webapp.http import authentication
+from webapp.http.authentication import admin_required, current_user
 
 
 def test_a_refresh_token_is_exchanged_for_a_new_pair(api: Api) -> None:
@@ -64,7 +64,7 @@ def test_signing_out_counts_at_once_and_after_a_restart(api: Api) -> None:
 
     restarted = trading_core.build(api.books.settings, clock=api.books.clock)
     try:
-        for process in (api, api_on(Books(restarted, api.books.clock))):
+        for process in (api, api_on(TradingHarness(restarted, api.books.clock))):
             problem_of(process.get("/users/me", person), "unauthorized")
             problem_of(
                 process.post("/users/refresh", headers=bearer(person.refresh_token)), "unauthorized"
@@ -193,9 +193,9 @@ def test_other_authorization_is_none(sqlite_api: Api, header: str) -> None:
 def test_administrators_only(api: Api) -> None:
     """A view for administrators answers 401 to strangers, 403 to users, and follows a promotion without a new sign-in."""
 
-    @admin_only
+    @admin_required
     def secret() -> dict[str, object]:
-        return {"role": me().role}
+        return {"role": current_user().role}
 
     api.app.add_url_rule("/api/v1/secret", view_func=secret)
     person = api.person()

@@ -7,9 +7,9 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from launcher.ports import free_port
-from tests.books import COUNTED, Books, opened, settings_for
+from tests.support.trading_harness import COUNTED, TradingHarness, opened, settings_for
 from tests.webapp.client import PASSWORD, Api, api_on, data_of, problem_of
-from trading import core as trading_core
+from trading import bootstrap as trading_core
 
 GUESS = "not the password"
 ELSEWHERE = {"environ_overrides": {"REMOTE_ADDR": "198.51.100.7"}}
@@ -110,7 +110,8 @@ def test_a_database_that_is_away_is_nobodys_mistake(api: Api) -> None:
     try:
         for _ in range(6):
             problem_of(
-                api_on(Books(core, api.books.clock)).login(person.email), "service-unavailable"
+                api_on(TradingHarness(core, api.books.clock)).login(person.email),
+                "service-unavailable",
             )
     finally:
         core.close()

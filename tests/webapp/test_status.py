@@ -17,17 +17,17 @@ from sqlalchemy import text
 
 from launcher.plan import ROOT
 from launcher.ports import free_port
-from tests.books import Books, settings_for
-from tests.logs import HOSTILE, harmful_in
-from tests.trading.payment_rows import partly_refunded_payment
-from tests.trading.steps import halt
+from tests.support.log_lines import HOSTILE, harmful_in
+from tests.support.trading_harness import TradingHarness, settings_for
+from tests.trading.orders.steps import halt
+from tests.trading.payments.payment_rows import partly_refunded_payment
 from tests.webapp.client import Api, api_on
 from trading import __version__
-from trading import core as trading_core
-from trading.market import keys
-from trading.market.health import RelayerHealth
-from trading.rules.orders import Side
-from trading.settings import Settings
+from trading import bootstrap as trading_core
+from trading.config.settings import Settings
+from trading.exchange.order_types import Side
+from trading.marketdata.health import RelayerHealth
+from trading.redis import keys
 from webapp import create_app
 
 
@@ -127,7 +127,7 @@ def test_no_secret_is_shown(database_server: Any, valkey_url: str) -> None:
     assert "127.0.0.1" in told
 
 
-def test_without_redis_it_tells_the_rest(sqlite_books: Books) -> None:
+def test_without_redis_it_tells_the_rest(sqlite_books: TradingHarness) -> None:
     """What the market and the queues hold is missing and said to be; what the database knows is there."""
     away = sqlite_books.settings.database_uri.get_secret_value()
     with app_on(settings_for(away, f"redis://127.0.0.1:{free_port()}/0")) as app:
@@ -192,7 +192,7 @@ def test_pending_migrations_are_named(
     assert "missing" in found["audit"]
 
 
-def test_a_database_of_a_newer_release_is_told_as_one(sqlite_books: Books) -> None:
+def test_a_database_of_a_newer_release_is_told_as_one(sqlite_books: TradingHarness) -> None:
     """Nothing of ours is pending there, and nothing should be run."""
     engine = sqlite_books.core.database.engine
     with engine.begin() as connection:
@@ -209,7 +209,7 @@ def test_a_database_of_a_newer_release_is_told_as_one(sqlite_books: Books) -> No
     assert found["faults"] == ["The database is of another release, whose migrations are not here."]
 
 
-def test_nothing_that_it_shows_steers_the_terminal(sqlite_books: Books) -> None:
+def test_nothing_that_it_shows_steers_the_terminal(sqlite_books: TradingHarness) -> None:
     """Words of Toss and of administrators, and whatever somebody wrote into Redis, stay words."""
     books = sqlite_books
     now = books.clock()
@@ -230,7 +230,7 @@ def test_nothing_that_it_shows_steers_the_terminal(sqlite_books: Books) -> None:
     assert not [line for line in told.splitlines() if line.startswith("2026-01-01")]
 
 
-def test_an_alert_about_money_is_seen(sqlite_books: Books) -> None:
+def test_an_alert_about_money_is_seen(sqlite_books: TradingHarness) -> None:
     """How many there are, and since when the oldest waits for somebody."""
     books = sqlite_books
     app = api_on(books).app

@@ -11,19 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, update
 
-from tests.books import HYNIX, SAMSUNG, opened, settings_for
 from tests.fixtures.toss import DETAILS, result_of
-from tests.properties import examples
-from tests.servers import Valkey
-from tests.statements import statements_counted
-from tests.trading.gateways.http_server import Answer, Ending, Request, Server, answer, serving
-from tests.trading.gateways.test_toss_client import JSON, twisted
+from tests.support.http_server import Answer, Ending, Request, Server, answer, serving
+from tests.support.properties import examples
+from tests.support.servers import Valkey
+from tests.support.statements import statements_counted
+from tests.support.trading_harness import HYNIX, SAMSUNG, opened, settings_for
+from tests.trading.stocks.toss.test_client import JSON, twisted
 from tests.webapp.client import Api, Person, api_on, data_of, problem_of
-from trading.database.tables import Candle, Stock, table_of
-from trading.gateways.toss.market_data import CANDLES_ASKED
-
-_STOCKS = table_of(Stock)
-_CANDLES = table_of(Candle)
+from trading.stocks.candles.tables import CANDLES
+from trading.stocks.tables import STOCKS
+from trading.stocks.toss.market_data import CANDLES_ASKED
 
 ROUTES = (
     "/stocks/search?q=삼성",
@@ -138,7 +136,7 @@ def test_the_search_follows_the_master_data(any_api: Api) -> None:
     assert found(api, me, "SK")[0] == "SK"
     api.books.do(
         lambda session: session.execute(
-            update(_STOCKS).where(_STOCKS.c.name == "SK하이닉스").values(status="DELISTED")
+            update(STOCKS).where(STOCKS.c.name == "SK하이닉스").values(status="DELISTED")
         )
     )
     api.books.clock.advance(seconds=2)
@@ -341,7 +339,7 @@ def own_candles(api: Api, minutes: int) -> None:
         at = newest - timedelta(minutes=number)
         rows.append({"stock_code": SAMSUNG, "candle_interval": "min:1", "starts_at": at, "opened_at": at, "closed_at": at,
                      "open": 100, "high": 120, "low": 90, "close": 110, "volume": 7, "amount": 700, "position": 1})  # fmt: skip
-    api.books.do(lambda session: session.execute(insert(_CANDLES), rows))
+    api.books.do(lambda session: session.execute(insert(CANDLES), rows))
 
 
 def test_our_own_chart_stands_in_while_toss_is_away(any_api: Api, toss: Server) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.books import HYNIX, SAMSUNG
+from tests.support.trading_harness import HYNIX, SAMSUNG
 from tests.webapp.client import Api, Person, data_of, problem_of
 
 ORDER_MEMBERS = [

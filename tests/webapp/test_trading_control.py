@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.webapp.client import Api, Person, data_of, problem_of
-from webapp.writing import KEY_HEADER, REPLAYED_HEADER
+from webapp.http.commands import KEY_HEADER, REPLAYED_HEADER
 
 HALT, RESUME = "/admin/trading/halt", "/admin/trading/resume"
 MEMBERS = ["id", "reason", "halted_at", "resumed_at"]

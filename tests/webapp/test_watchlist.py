@@ -6,14 +6,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.books import HYNIX, SAMSUNG
-from tests.servers import Valkey
-from tests.statements import statements_counted
-from tests.trading.steps import change_settings, do, rows, set_status
+from tests.support.servers import Valkey
+from tests.support.statements import statements_counted
+from tests.support.trading_harness import HYNIX, SAMSUNG
+from tests.trading.orders.steps import change_settings, do, rows, set_status
 from tests.trading.threads import run_together
 from tests.webapp.client import Api, Person, data_of, problem_of
-from trading.queries.watchlists import directories_of
-from trading.services.accounts import close_account
+from trading.accounts.accounts import close_account
+from trading.watchlists.queries import directories_of
 
 NAVER, KAKAO = "A035420", "A035720"
 

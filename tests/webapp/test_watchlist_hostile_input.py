@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.books import HYNIX, SAMSUNG, opened, settings_for
-from tests.properties import examples
-from tests.trading.steps import everything
+from tests.support.properties import examples
+from tests.support.trading_harness import HYNIX, SAMSUNG, opened, settings_for
+from tests.trading.orders.steps import everything
 from tests.webapp.client import Api, Person, api_on, data_of, problem_form
 from tests.webapp.test_hostile_input import BODIES, JSON, NO_NUMBERS, anything
 

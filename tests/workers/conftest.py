@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.books import Books, opened, settings_for
+from tests.support.trading_harness import TradingHarness, opened, settings_for
 from tests.webapp.client import Api, api_on
-from trading import core as trading_core
-from trading.database.clock import utc_now
-from trading.settings import Settings
-from webapp.queue import on_a_thread, producer_courier
+from trading import bootstrap as trading_core
+from trading.config.settings import Settings
+from trading.db.clock import utc_now
+from webapp.background_sender import on_a_thread, producer_courier
 
 
 @pytest.fixture
@@ -33,6 +33,6 @@ def live_api(live_settings: Settings) -> Iterator[Api]:
             live_settings, deliver=producer_courier(live_settings), publishing=on_a_thread
         )
         try:
-            yield api_on(Books(core, utc_now, emptied.sent))
+            yield api_on(TradingHarness(core, utc_now, emptied.sent))
         finally:
             core.close()

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
-from tests.servers import Process, start_python, wait_until
-from trading.settings import Settings
+from tests.support.servers import Process, start_python, wait_until
+from trading.config.settings import Settings
 
 STOP_S = 15.0
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import wait_until
-from tests.trading.steps import rows
+from tests.support.servers import wait_until
+from tests.trading.orders.steps import rows
 from tests.webapp.client import Api, data_of
 from tests.workers.processes import beat, worker
-from trading.settings import Settings
+from trading.config.settings import Settings
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 from tests.webapp.client import Api, data_of, problem_of
 from tests.workers.processes import beat, worker
-from trading.settings import Settings
+from trading.config.settings import Settings
 
 
 @pytest.fixture

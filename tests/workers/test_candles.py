@@ -6,19 +6,19 @@ from typing import Any
 
 from sqlalchemy import text
 
-from tests.books import SAMSUNG, Books
-from tests.servers import wait_until
-from tests.trading.steps import rows
+from tests.support.servers import wait_until
+from tests.support.trading_harness import SAMSUNG, TradingHarness
+from tests.trading.orders.steps import rows
 from tests.webapp.client import Api
 from tests.workers.processes import beat, worker
 from tests.workers.test_live import _send
-from trading.database.clock import utc_now
-from trading.queue import Task
-from trading.rules.candles import CandleInterval
-from trading.settings import Settings
+from trading.config.settings import Settings
+from trading.db.clock import utc_now
+from trading.stocks.candles.model import CandleInterval
+from trading.tasks import Task
 
 
-def volume(books: Books, interval: str) -> int:
+def volume(books: TradingHarness, interval: str) -> int:
     found: list[dict[str, Any]] = rows(
         books,
         "SELECT SUM(volume) AS volume FROM candles WHERE candle_interval = :interval",
@@ -70,7 +70,7 @@ def test_old_minutes_are_forgotten(live_api: Api, live_settings: Settings, tmp_p
     assert volume(books, "day:1") == 3
 
 
-def _insert(books: Books, **values: Any) -> None:
+def _insert(books: TradingHarness, **values: Any) -> None:
     statement = text(
         "INSERT INTO candles (stock_code, candle_interval, starts_at, open, high, low, close, volume, amount, opened_at, closed_at, position)"
         " VALUES (:code, :interval, :at, 1, 1, 1, 1, 1, 1, :at, :at, 1)"

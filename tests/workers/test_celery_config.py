@@ -8,10 +8,10 @@ import pytest
 
 import celery_config
 from launcher.plan import ROOT
-from tests.books import settings_for
-from trading.gateways.portone.transport import Timeouts
-from trading.queue import ONE_BY_ONE, Task
-from trading.settings import Settings
+from tests.support.trading_harness import settings_for
+from trading.config.settings import Settings
+from trading.payments.portone.transport import Timeouts
+from trading.tasks import SINGLE_ID_TASKS, Task
 
 SETTINGS = settings_for("sqlite:///nowhere.db", "redis://127.0.0.1:1/0", sweep_period_s=5)
 WORKER = celery_config.worker(SETTINGS)
@@ -81,7 +81,7 @@ def test_periodic_tasks_expire_before_their_next_turn() -> None:
     """A pause is not followed by a burst of late ones: a few looks of a matcher at most. Every periodic task is there, on its queue."""
     schedule = WORKER["beat_schedule"]
     stages = {Task.EXECUTE_ORDERS, Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS}
-    assert {one["task"] for one in schedule.values()} == set(Task) - stages - ONE_BY_ONE
+    assert {one["task"] for one in schedule.values()} == set(Task) - stages - SINGLE_ID_TASKS
     for entry in schedule.values():
         assert 0 < entry["options"]["expires"] < max(entry["schedule"], 2.5)
         assert entry["options"]["queue"] == celery_config.QUEUES[Task(entry["task"])]

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from launcher.plan import ROOT
-from tests.books import settings_for
+from tests.support.trading_harness import settings_for
 from tests.workers.processes import environment_of
 
 # Celery's own calls, with its own words.

@@ -5,13 +5,13 @@ from uuid import UUID
 
 import pytest
 
-from tests.books import SAMSUNG
-from tests.servers import clock_off_by, wait_until
-from tests.trading.steps import rows
+from tests.support.servers import clock_off_by, wait_until
+from tests.support.trading_harness import SAMSUNG
+from tests.trading.orders.steps import rows
 from tests.webapp.client import Api, Person, data_of
 from tests.workers.processes import worker
-from trading.queue import Task, Wakeup
-from trading.settings import Settings
+from trading.config.settings import Settings
+from trading.tasks import Task, TaskRequest
 
 OFF_S = 660
 
@@ -28,10 +28,10 @@ def shareholder(live_api: Api) -> Person:
     person = live_api.person()
     live_api.books.tick(70_000)
     order = data_of(live_api.order(person, "BUY", 10), 201)
-    live_api.books.run(Wakeup(Task.EXECUTE_ORDERS, (UUID(order["id"]),)))
+    live_api.books.run(TaskRequest(Task.EXECUTE_ORDERS, (UUID(order["id"]),)))
     (execution,) = rows(live_api.books, "SELECT id FROM order_executions")
     for task in (Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS):
-        live_api.books.run(Wakeup(task, (UUID(bytes=execution["id"]),)))
+        live_api.books.run(TaskRequest(task, (UUID(bytes=execution["id"]),)))
     live_api.books.core.redis.flushall()
     return person
 
@@ -50,7 +50,7 @@ def test_a_stale_price_is_not_fresh_to_a_clock_that_is_behind(
         assert not filled(live_api)
 
         live_api.books.tick(70_000)
-        live_api.books.core.deliver([Wakeup(Task.EXECUTE_ORDERS, (UUID(placed["id"]),))])
+        live_api.books.core.deliver([TaskRequest(Task.EXECUTE_ORDERS, (UUID(placed["id"]),))])
         wait_until(lambda: filled(live_api), what="a fill once there is a fresh price")
     (fill,) = rows(
         live_api.books,

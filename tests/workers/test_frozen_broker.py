@@ -7,13 +7,13 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
-from tests.books import Books
-from tests.servers import Valkey, wait_until
-from tests.trading.steps import rows, running_statements
+from tests.support.servers import Valkey, wait_until
+from tests.support.trading_harness import TradingHarness
+from tests.trading.orders.steps import rows, running_statements
 from tests.webapp.client import Api, data_of
 from tests.workers.processes import worker
-from trading.queue import Task, Wakeup
-from trading.settings import Settings
+from trading.config.settings import Settings
+from trading.tasks import Task, TaskRequest
 
 APPLIED = "SELECT id FROM order_executions WHERE applied_at IS NOT NULL"
 
@@ -28,7 +28,7 @@ def test_a_worker_that_could_not_say_that_it_is_done_goes_on(
         wait_until(lambda: process.output.count("task_done") >= 2, what="the first looks")
         with locked(books):
             before = running_statements(books)
-            books.core.deliver([Wakeup(Task.UPDATE_PORTFOLIOS, (uuid4(),))])
+            books.core.deliver([TaskRequest(Task.UPDATE_PORTFOLIOS, (uuid4(),))])
             wait_until(lambda: running_statements(books) > before, what="a task that waits")
             valkey_server.pause()
         try:
@@ -42,7 +42,7 @@ def test_a_worker_that_could_not_say_that_it_is_done_goes_on(
 
 
 @contextmanager
-def locked(books: Books) -> Iterator[None]:
+def locked(books: TradingHarness) -> Iterator[None]:
     """Nobody else gets at the executions before the block ends."""
     with books.core.database.engine.connect() as connection:
         connection.execute(text("LOCK TABLES order_executions WRITE"))

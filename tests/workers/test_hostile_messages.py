@@ -12,15 +12,15 @@ from redis import Redis
 from sqlalchemy import func, insert, select
 
 import celery_config
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 from tests.webapp.client import Api
 from tests.workers.processes import worker
 from tests.workers.test_live import _send
-from trading.database.clock import utc_now
-from trading.database.ids import new_id
-from trading.database.tables import SignInSession, table_of
-from trading.queue import Task
-from trading.settings import Settings
+from trading.accounts.tables import SIGN_IN_SESSIONS
+from trading.config.settings import Settings
+from trading.db.clock import utc_now
+from trading.db.ids import new_id
+from trading.tasks import Task
 
 QUEUE = celery_config.QUEUES[Task.PURGE_SESSIONS]
 OLD = 1_203
@@ -66,7 +66,7 @@ def test_only_json_is_read_and_only_tasks_of_ours_run(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
     """Pickles and YAML are refused unread, tasks of nobody's are thrown away, and arguments that make no sense fail alone; the next task works."""
-    books, sessions = live_api.books, table_of(SignInSession)
+    books, sessions = live_api.books, SIGN_IN_SESSIONS
     user, now = books.user(), utc_now()
     old = [
         {

@@ -3,24 +3,24 @@
 from datetime import date, timedelta
 from pathlib import Path
 
-from tests.books import Books
 from tests.fixtures.toss import INDEX
-from tests.servers import wait_until
-from tests.trading.gateways.http_server import Answer, Request, answer, serving
+from tests.support.http_server import Answer, Request, answer, serving
+from tests.support.servers import wait_until
+from tests.support.trading_harness import TradingHarness
 from tests.webapp.client import Api
 from tests.workers.processes import worker
 from tests.workers.test_live import _send
-from trading.database.clock import utc_now
-from trading.queries.index_closes import KOSPI, index_closes
-from trading.queue import Task
-from trading.rules.exchange_time import trade_date
-from trading.services.index_closes import record_index_closes
-from trading.settings import Settings
+from trading.config.settings import Settings
+from trading.db.clock import utc_now
+from trading.exchange.time import trade_date
+from trading.stocks.indices.queries import KOSPI, index_closes
+from trading.stocks.indices.record import record_index_closes
+from trading.tasks import Task
 
 ONE_DAY = timedelta(days=1)
 
 
-def known(books: Books) -> dict[date, int]:
+def known(books: TradingHarness) -> dict[date, int]:
     return books.core.database.read(lambda session: index_closes(session, KOSPI))
 
 

@@ -10,26 +10,24 @@ from sqlalchemy import func, select
 
 import celery_config
 from launcher.ports import free_port
-from tests.books import SAMSUNG, Books
-from tests.servers import wait_until
-from tests.trading.steps import change_settings, deposit
+from tests.support.servers import wait_until
+from tests.support.trading_harness import SAMSUNG, TradingHarness
+from tests.trading.orders.steps import change_settings, deposit
 from tests.webapp.client import Api, api_on, data_of
 from tests.workers.processes import beat, worker
-from trading import core as trading_core
-from trading.database.clock import utc_now
-from trading.database.tables import Order, OrderExecution, table_of
-from trading.market import keys
-from trading.market.account_events import AccountStreams
-from trading.market.topics import trade_topic
-from trading.queue import Task
-from trading.settings import Settings
-from webapp.request_context import HEADER
-
-_ORDERS, _EXECUTIONS = table_of(Order), table_of(OrderExecution)
+from trading import bootstrap as trading_core
+from trading.account_events.stream import AccountStreams
+from trading.config.settings import Settings
+from trading.db.clock import utc_now
+from trading.marketdata.topics import trade_topic
+from trading.orders.tables import ORDER_EXECUTIONS
+from trading.redis import keys
+from trading.tasks import Task
+from webapp.http.request_context import HEADER
 
 
 def _applied(api: Api) -> int:
-    query = select(func.count()).where(_EXECUTIONS.c.applied_at.is_not(None))
+    query = select(func.count()).where(ORDER_EXECUTIONS.c.applied_at.is_not(None))
     return api.books.core.database.read(lambda session: session.scalar(query) or 0)
 
 
@@ -142,7 +140,7 @@ def test_events_of_a_process_that_died_are_published(
     dying = trading_core.build(live_settings, publishing=lambda _publish: lambda _events: None)
     streams = AccountStreams(live_api.books.core.redis)
     try:
-        deposit(Books(dying, utc_now), user, 1)
+        deposit(TradingHarness(dying, utc_now), user, 1)
     finally:
         dying.close()
     with (

@@ -12,17 +12,16 @@ from celery import Celery
 from sqlalchemy import select
 
 import celery_config
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 from tests.webapp.client import Api, data_of
+from tests.workers.log_output import Told
 from tests.workers.processes import CeleryProcess, beat, worker
-from tests.workers.told import Told
-from trading.database.ids import new_id
-from trading.database.tables import Order, table_of
-from trading.metrics import counting
-from trading.queue import Task
-from trading.settings import Settings
+from trading.config.settings import Settings
+from trading.db.ids import new_id
+from trading.observability.metrics import instruments
+from trading.orders.tables import ORDERS
+from trading.tasks import Task
 
-_ORDERS = table_of(Order)
 EXECUTE = str(Task.EXECUTE_ORDERS)
 
 
@@ -31,7 +30,7 @@ def held(api: Api, order_id: str) -> Iterator[Callable[[], None]]:
     """An order that nobody else can lock until it is let go by what is given: its execution waits in the database."""
     with api.books.core.database.engine.connect() as connection:
         connection.execute(
-            select(_ORDERS.c.id).where(_ORDERS.c.id == UUID(order_id)).with_for_update()
+            select(ORDERS.c.id).where(ORDERS.c.id == UUID(order_id)).with_for_update()
         )
         yield connection.rollback
 
@@ -133,7 +132,7 @@ def test_every_way_to_end_is_counted_whoever_sees_it(
             lambda: told.of("tasks_running", EXECUTE) == 0,
             what="nothing runs any more",
         )
-        assert {outcome: told.tasks(outcome) for outcome in counting.OUTCOMES} == {
+        assert {outcome: told.tasks(outcome) for outcome in instruments.OUTCOMES} == {
             "done": 1, "nothing": 0, "retried": 0, "failed": 0, "too-long": 1, "killed": 1, "lost": 1,
         }  # fmt: skip
 

@@ -10,18 +10,18 @@ from celery import Celery
 from sqlalchemy import text
 
 import celery_config
-from tests.books import Books
-from tests.payments_stack import PaymentsStack, payments_stack
-from tests.servers import wait_until
-from tests.trading.steps import rows
+from tests.support.payments_stack import PaymentsStack, payments_stack
+from tests.support.servers import wait_until
+from tests.support.trading_harness import TradingHarness
+from tests.trading.orders.steps import rows
 from tests.webapp.client import api_on
+from tests.workers.log_output import Told
 from tests.workers.processes import CeleryProcess, worker
-from tests.workers.told import Told
-from trading import core as trading_core
-from trading.database.clock import utc_now
-from trading.queue import Task
-from trading.settings import Settings
-from webapp.queue import on_a_thread, producer_courier
+from trading import bootstrap as trading_core
+from trading.config.settings import Settings
+from trading.db.clock import utc_now
+from trading.tasks import Task
+from webapp.background_sender import on_a_thread, producer_courier
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def stack(server_uri: str, valkey_url: str) -> Iterator[PaymentsStack]:
             settings, deliver=producer_courier(settings), publishing=on_a_thread
         )
         try:
-            stack.books = Books(core, utc_now, stack.books.sent)
+            stack.books = TradingHarness(core, utc_now, stack.books.sent)
             stack.api = api_on(stack.books)
             yield stack
         finally:
@@ -131,7 +131,7 @@ def test_a_worker_that_is_killed_while_it_refunds_refunds_once(
 
 
 def sent(stack: PaymentsStack) -> int:
-    return int(rows(stack.books, "SELECT sends FROM payment_refunds")[0]["sends"])
+    return int(rows(stack.books, "SELECT send_count FROM payment_refunds")[0]["send_count"])
 
 
 def shown(stack: PaymentsStack, who: Any, payment_id: str) -> tuple[str, int]:
@@ -141,6 +141,6 @@ def shown(stack: PaymentsStack, who: Any, payment_id: str) -> tuple[str, int]:
 
 def make_due(stack: PaymentsStack, table: str) -> None:
     """As if the time had passed for which what waits was put off."""
-    change = text(f"UPDATE {table} SET wake_at = :at WHERE wake_at IS NOT NULL")
+    change = text(f"UPDATE {table} SET next_attempt_at = :at WHERE next_attempt_at IS NOT NULL")
     at = utc_now().replace(tzinfo=None)
     stack.books.do(lambda session: session.execute(change, {"at": at}))

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.books import SAMSUNG, Books
-from tests.servers import wait_until
-from tests.trading.steps import rows
+from tests.support.servers import wait_until
+from tests.support.trading_harness import SAMSUNG, TradingHarness
+from tests.trading.orders.steps import rows
 from tests.webapp.client import Api, Person, data_of
 from tests.workers.processes import beat, worker
-from trading.market.shards import shard_of
-from trading.settings import Settings
+from trading.config.settings import Settings
+from trading.marketdata.sharding import shard_of
 
 HYUNDAI = "A005380"
 SHARES = {0: SAMSUNG, 1: HYUNDAI}
@@ -30,7 +30,7 @@ def resting_buys(api: Api, person: Person, code: str, count: int) -> list[str]:
     return [data_of(api.order(person, "BUY", 1, **limit), 201)["id"] for _ in range(count)]
 
 
-def filled(books: Books, code: str) -> int:
+def filled(books: TradingHarness, code: str) -> int:
     return len(
         rows(
             books, "SELECT id FROM orders WHERE status = 'FILLED' AND stock_code = :code", code=code

@@ -15,19 +15,19 @@ import redis
 from structlog.contextvars import bound_contextvars, get_contextvars
 
 from launcher.plan import ROOT
-from tests.books import Books, opened, settings_for
-from tests.deadlines import DEADLINE_S
-from tests.servers import Valkey, wait_until
-from tests.trading.steps import deposit, rows
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import Valkey, wait_until
+from tests.support.trading_harness import TradingHarness, opened, settings_for
+from tests.trading.orders.steps import deposit, rows
 from tests.trading.threads import run_together
 from tests.webapp.client import api_on, data_of
 from tests.workers.processes import environment_of
-from trading import core as trading_core
-from trading.market.account_events import AccountStreams
-from trading.queue import Task, Wakeup, courier
-from trading.settings import Settings
-from webapp.queue import Sender, on_a_thread, producer_courier, together
-from webapp.request_context import HEADER
+from trading import bootstrap as trading_core
+from trading.account_events.stream import AccountStreams
+from trading.config.settings import Settings
+from trading.tasks import Task, TaskRequest, task_dispatcher
+from webapp.background_sender import BackgroundSender, on_a_thread, producer_courier, together
+from webapp.http.request_context import HEADER
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_wakeup_is_a_message_with_ids_on_its_stages_queue(
     ids = (uuid4(), uuid4())
 
     with bound_contextvars(request_id="from-this-request"):
-        producer_courier(settings)([Wakeup(Task.EXECUTE_ORDERS, ids)])
+        producer_courier(settings)([TaskRequest(Task.EXECUTE_ORDERS, ids)])
 
     message = _message(valkey_url, "orders.execute")
     assert message["content-type"] == "application/json"
@@ -72,7 +72,7 @@ def test_a_requests_id_goes_along_with_its_order(
     with opened(settings) as books:
         core = trading_core.build(settings, deliver=producer_courier(settings), clock=books.clock)
         try:
-            api = api_on(Books(core, books.clock))
+            api = api_on(TradingHarness(core, books.clock))
             person = api.person()
             api.books.tick(70_000)
             data_of(api.order(person, headers={HEADER: "chosen-by-client"}), 201)
@@ -90,7 +90,7 @@ def test_a_broker_that_is_away_fails_no_request(
     """Whether nobody listens or nobody answers, on a new connection or one that was good before. Once it is back, wake-ups arrive again."""
     deliver = producer_courier(settings)
     if warm:
-        deliver([Wakeup(Task.EXECUTE_ORDERS, (uuid4(),))])
+        deliver([TaskRequest(Task.EXECUTE_ORDERS, (uuid4(),))])
         _message(valkey_server.url, "orders.execute")
     leave, come_back = (
         (valkey_server.stop, valkey_server.start)
@@ -100,7 +100,7 @@ def test_a_broker_that_is_away_fails_no_request(
     leave()
     try:
         for _ in range(3):
-            deliver([Wakeup(Task.EXECUTE_ORDERS, (uuid4(),)) for _ in range(5)])
+            deliver([TaskRequest(Task.EXECUTE_ORDERS, (uuid4(),)) for _ in range(5)])
     finally:
         come_back()
 
@@ -108,7 +108,7 @@ def test_a_broker_that_is_away_fails_no_request(
 
         def told() -> bool:
             # One that still leaves together with those of before may be lost with them.
-            deliver([Wakeup(Task.SETTLE_EXECUTIONS, (uuid4(),))])
+            deliver([TaskRequest(Task.SETTLE_EXECUTIONS, (uuid4(),))])
             return bool(client.llen("orders.settle"))
 
         wait_until(told, what="a wake-up after the broker's return")
@@ -119,9 +119,9 @@ class _HeldUp:
 
     def __init__(self) -> None:
         self.began, self.go = threading.Event(), threading.Event()
-        self.told: list[tuple[str | None, list[Wakeup]]] = []
+        self.told: list[tuple[str | None, list[TaskRequest]]] = []
 
-    def __call__(self, wakeups: Sequence[Wakeup]) -> None:
+    def __call__(self, wakeups: Sequence[TaskRequest]) -> None:
         self.began.set()
         assert self.go.wait(DEADLINE_S)
         self.told.append((get_contextvars()["request_id"], list(wakeups)))
@@ -130,11 +130,11 @@ class _HeldUp:
 def test_wakeups_that_gather_leave_together(settings: Settings) -> None:
     """While one is on its way those of other requests gather by task, in batches as large as a task may take, under all their ids."""
     tell, ids = _HeldUp(), [uuid4() for _ in range(5)]
-    sender = Sender(lambda due: tell(list(together(due, batch_size=2))), name="wake-ups")
+    sender = BackgroundSender(lambda due: tell(list(together(due, batch_size=2))), name="wake-ups")
 
     def leave(task: Task, *ids: UUID, request_id: str) -> None:
         with bound_contextvars(request_id=request_id):
-            sender.leave([Wakeup(task, ids)])
+            sender.leave([TaskRequest(task, ids)])
 
     leave(Task.EXECUTE_ORDERS, ids[0], request_id="first")
     assert tell.began.wait(DEADLINE_S)
@@ -146,7 +146,7 @@ def test_wakeups_that_gather_leave_together(settings: Settings) -> None:
     wait_until(lambda: len(tell.told) == 2, what="what gathered")
 
     (first_id, first), (gathered_ids, gathered) = tell.told
-    assert (first_id, first) == ("first", [Wakeup(Task.EXECUTE_ORDERS, (ids[0],))])
+    assert (first_id, first) == ("first", [TaskRequest(Task.EXECUTE_ORDERS, (ids[0],))])
     assert gathered_ids == "again,other"
     assert [(one.task, len(one.ids)) for one in gathered] == [
         (Task.EXECUTE_ORDERS, 2),
@@ -161,7 +161,7 @@ def test_events_are_published_by_a_thread(settings: Settings, valkey_server: Val
     with opened(settings) as books:
         user = books.user()
         core = trading_core.build(settings, publishing=on_a_thread, clock=books.clock)
-        mine = Books(core, books.clock)
+        mine = TradingHarness(core, books.clock)
         try:
             valkey_server.pause()
             try:
@@ -190,9 +190,9 @@ def test_a_process_that_ends_tells_what_is_left(settings: Settings, valkey_url: 
     """A worker of gunicorn that is replaced right after an answer has woken somebody for its order."""
     one = uuid4()
     program = (
-        "from uuid import UUID; from trading.queue import Task, Wakeup; from trading.settings import load; "
-        "from webapp.queue import producer_courier; "
-        f"producer_courier(load())([Wakeup(Task.EXECUTE_ORDERS, (UUID('{one}'),))])"
+        "from uuid import UUID; from trading.tasks import Task, TaskRequest; from trading.config.settings import load; "
+        "from webapp.background_sender import producer_courier; "
+        f"producer_courier(load())([TaskRequest(Task.EXECUTE_ORDERS, (UUID('{one}'),))])"
     )
 
     subprocess.run(
@@ -215,6 +215,6 @@ def test_the_courier_never_raises() -> None:
         if len(tried) == 2:
             raise RuntimeError("anything")
 
-    courier(send)([Wakeup(Task.EXECUTE_ORDERS, (uuid4(),)) for _ in range(4)])
+    task_dispatcher(send)([TaskRequest(Task.EXECUTE_ORDERS, (uuid4(),)) for _ in range(4)])
 
     assert tried == ["execute_orders"] * 2

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.books import settings_for
-from tests.servers import Valkey, wait_until
+from tests.support.servers import Valkey, wait_until
+from tests.support.trading_harness import settings_for
 from tests.workers.processes import CeleryProcess, beat
-from trading.market import keys
-from trading.settings import Settings
+from trading.config.settings import Settings
+from trading.redis import keys
 
 SENDS, STANDS_BY = "beat_sends", "beat_stands_by"
 SENT = "Sending due task"

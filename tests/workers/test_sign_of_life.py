@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.books import settings_for
-from tests.deadlines import DEADLINE_S
-from tests.servers import Valkey, wait_until
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import Valkey, wait_until
+from tests.support.trading_harness import settings_for
 from tests.workers.processes import beat, worker
-from trading.market import keys
-from trading.settings import Settings
+from trading.config.settings import Settings
+from trading.redis import keys
 
 # A little longer than a round, and much longer.
 FRESH_S, STALE_S = 2.5, 8.0

@@ -22,7 +22,7 @@ from webapp.api import (
     transactions,
     watchlist,
 )
-from webapp.documentation import make_api
+from webapp.http.openapi import make_api
 
 
 def install(app: Flask) -> None:

@@ -5,14 +5,14 @@ from typing import Any
 from flask.views import MethodView
 from marshmallow import Schema, fields
 
-from trading.market.account_events import EventKind
-from trading.queries.account_events import account_events_of
+from trading.account_events.queries import account_events_of
+from trading.account_events.stream import EventKind
 from webapp.api.order_schemas import one_of
-from webapp.authentication import me, signed_in
-from webapp.core import the_core
-from webapp.documentation import make_blueprint
-from webapp.fields import SequenceCursor
-from webapp.schemas import PageArguments, envelope, success
+from webapp.context import get_core
+from webapp.http.authentication import current_user, login_required
+from webapp.http.fields import SequenceCursor
+from webapp.http.openapi import make_blueprint
+from webapp.http.schemas import PageArguments, envelope, success
 
 blueprint = make_blueprint("Account events", "계좌 이벤트")
 
@@ -59,7 +59,7 @@ class AccountEvents(Schema):
 
 
 class Place(PageArguments):
-    """Loads as the keywords of ``trading.queries.account_events.account_events_of``."""
+    """Loads as the keywords of ``trading.account_events.queries.account_events_of``."""
 
     after = SequenceCursor(
         load_default=0,
@@ -69,14 +69,14 @@ class Place(PageArguments):
 
 @blueprint.route("/trading/events")
 class Events(MethodView):
-    @signed_in
+    @login_required
     @blueprint.arguments(Place, location="query")
     @blueprint.response(200, envelope(AccountEvents))
     def get(self, place: dict[str, Any]) -> dict[str, object]:
         """Own account events behind the last one that the client has, oldest first."""
-        user_id = me().user_id
+        user_id = current_user().user_id
         return success(
-            the_core().database.snapshot(
+            get_core().database.snapshot(
                 lambda session: account_events_of(session, user_id=user_id, **place)
             )
         )

@@ -7,21 +7,27 @@ from flask.views import MethodView
 from marshmallow import Schema, fields
 from structlog.contextvars import bind_contextvars
 
-from trading.database.ids import new_id
-from trading.database.transactions import nothing_to_find
-from trading.queries.accounts import Credentials, credentials_by_email, credentials_of
-from trading.rules.errors import Unauthorized
-from trading.rules.problems import MIMETYPE
-from trading.services import accounts
-from webapp.authentication import SIGNED_IN, me, refresh_claims, signed_in, tokens_of
-from webapp.core import the_core
-from webapp.documentation import make_blueprint
-from webapp.fields import EmailAddress, Line, Password
-from webapp.password_choice import check_choice
-from webapp.revocations import tell_ended, tell_ended_of
-from webapp.schemas import Done, Problem, envelope, success
-from webapp.sign_ins import one_attempt
-from webapp.writing import Answer, made, write
+from trading.accounts import accounts
+from trading.accounts.queries import Credentials, credentials_by_email, credentials_of
+from trading.db.ids import new_id
+from trading.db.transactions import rerun_is_safe
+from trading.errors import Unauthorized
+from trading.problems import MIMETYPE
+from webapp.context import get_core
+from webapp.http.authentication import (
+    SIGNED_IN,
+    current_user,
+    login_required,
+    refresh_claims,
+    tokens_of,
+)
+from webapp.http.commands import CommandResult, is_created, run_command
+from webapp.http.fields import EmailAddress, Line, Password
+from webapp.http.login_throttling import one_attempt
+from webapp.http.openapi import make_blueprint
+from webapp.http.password_messages import check_choice
+from webapp.http.revocations import publish_revocation, tell_ended_of
+from webapp.http.schemas import Problem, TaskResultSchema, envelope, success
 
 blueprint = make_blueprint("Accounts", "가입, 로그인, 내 정보")
 
@@ -78,11 +84,11 @@ class Users(MethodView):
     @blueprint.alt_response(409, schema=Problem, content_type=MIMETYPE, description="email-taken")
     def post(self, body: dict[str, Any]) -> Response:
         """Register: opens the account with its starting cash."""
-        core, now = the_core(), the_core().clock()
+        core, now = get_core(), get_core().clock()
         check_choice(body["password"], field="password", email=body["email"], name=body["name"])
         user_id, password_hash = new_id(), core.passwords.hash(body["password"])
-        answer = write(
-            lambda session: Answer(
+        answer = run_command(
+            lambda session: CommandResult(
                 "회원 가입이 완료되었습니다.",
                 accounts.register(
                     session,
@@ -98,18 +104,18 @@ class Users(MethodView):
             schema=envelope(User),
             status=201,
             landed=lambda session: (
-                Answer("회원 가입이 완료되었습니다.", accounts.user_of(session, user_id))
+                CommandResult("회원 가입이 완료되었습니다.", accounts.user_of(session, user_id))
                 if credentials_of(session, user_id)
                 else None
             ),
         )
-        if made(answer):
+        if is_created(answer):
             bind_contextvars(user_id=str(user_id))
         return answer
 
 
 @blueprint.route("/users/login")
-class SigningIn(MethodView):
+class LoginView(MethodView):
     @blueprint.arguments(Login)
     @blueprint.response(200, envelope(Tokens))
     @blueprint.alt_response(
@@ -120,7 +126,7 @@ class SigningIn(MethodView):
     )
     def post(self, body: dict[str, Any]) -> dict[str, object]:
         """Sign in. A wrong address and a wrong password are answered alike, and take alike long."""
-        core, now = the_core(), the_core().clock()
+        core, now = get_core(), get_core().clock()
         email = accounts.normalized_email(body["email"])
         with one_attempt(email):
             known = (
@@ -139,19 +145,19 @@ class SigningIn(MethodView):
                     settings=core.settings,
                     now=now,
                 ),
-                landed=nothing_to_find,
+                landed=rerun_is_safe,
             )
         return success(tokens_of(sign_in), "로그인했습니다.")
 
 
 @blueprint.route("/users/refresh")
-class Refreshing(MethodView):
+class TokenRefresh(MethodView):
     @blueprint.response(200, envelope(Tokens))
     @blueprint.doc(**SIGNED_IN)
     def post(self) -> dict[str, object]:
         """Exchange the refresh token (as bearer) for a new pair. It is good once; used again, it ends the session."""
         session_id, refresh_token_id = refresh_claims()
-        core, now, renewed_token_id = the_core(), the_core().clock(), new_id()
+        core, now, renewed_token_id = get_core(), get_core().clock(), new_id()
         renewed = core.database.transaction(
             lambda session: accounts.refresh(
                 session,
@@ -161,79 +167,81 @@ class Refreshing(MethodView):
                 now=now,
                 renewed_token_id=renewed_token_id,
             ),
-            landed=nothing_to_find,
+            landed=rerun_is_safe,
         )
         if renewed is None:
-            tell_ended([session_id])  # By this use of its token, if it had not ended before.
+            publish_revocation(
+                [session_id]
+            )  # By this use of its token, if it had not ended before.
             raise Unauthorized
         return success(tokens_of(renewed), "토큰을 갱신했습니다.")
 
 
 @blueprint.route("/users/logout")
-class SigningOut(MethodView):
-    @signed_in
-    @blueprint.response(200, Done)
+class Logout(MethodView):
+    @login_required
+    @blueprint.response(200, TaskResultSchema)
     def post(self) -> Response:
         """End this session: its access and refresh tokens are refused from now on."""
-        session_id, now = me().session_id, the_core().clock()
+        session_id, now = current_user().session_id, get_core().clock()
 
-        def work(session: Any) -> Answer:
+        def work(session: Any) -> CommandResult:
             accounts.sign_out(session, session_id=session_id, now=now)
-            return Answer("로그아웃했습니다.")
+            return CommandResult("로그아웃했습니다.")
 
-        answer = write(work, schema=Done, landed=nothing_to_find)
-        tell_ended([session_id])
+        answer = run_command(work, schema=TaskResultSchema, landed=rerun_is_safe)
+        publish_revocation([session_id])
         return answer
 
 
 @blueprint.route("/users/me")
-class Me(MethodView):
-    @signed_in
+class CurrentUser(MethodView):
+    @login_required
     @blueprint.response(200, envelope(User))
     def get(self) -> dict[str, object]:
         """The own profile."""
-        user_id = me().user_id
-        return success(the_core().database.read(lambda session: accounts.user_of(session, user_id)))
+        user_id = current_user().user_id
+        return success(get_core().database.read(lambda session: accounts.user_of(session, user_id)))
 
-    @signed_in
+    @login_required
     @blueprint.arguments(Profile)
     @blueprint.response(200, envelope(User))
     def patch(self, body: dict[str, Any]) -> dict[str, object]:
         """Change the own name."""
-        user_id = me().user_id
-        changed = the_core().database.transaction(
+        user_id = current_user().user_id
+        changed = get_core().database.transaction(
             lambda session: accounts.rename(session, user_id=user_id, name=body["name"]),
-            landed=nothing_to_find,
+            landed=rerun_is_safe,
         )
         return success(changed, "내 정보를 변경했습니다.")
 
-    @signed_in
-    @blueprint.response(200, Done)
+    @login_required
+    @blueprint.response(200, TaskResultSchema)
     def delete(self) -> dict[str, object]:
         """Close the account. Its ledger stays, without a person behind it."""
-        user_id, now = me().user_id, the_core().clock()
-        the_core().database.transaction(
+        user_id, now = current_user().user_id, get_core().clock()
+        get_core().database.transaction(
             lambda session: accounts.close_account(session, user_id=user_id, now=now),
-            landed=nothing_to_find,
+            landed=rerun_is_safe,
         )
         tell_ended_of(user_id)
         return success(None, "회원 탈퇴가 완료되었습니다.")
 
 
 @blueprint.route("/users/me/password")
-class MyPassword(MethodView):
-    @signed_in
+class CurrentUserPassword(MethodView):
+    @login_required
     @blueprint.arguments(PasswordChange)
-    @blueprint.response(200, Done)
+    @blueprint.response(200, TaskResultSchema)
     def post(self, body: dict[str, Any]) -> Response:
         """Change the password; every other session ends."""
-        core, now, identity = the_core(), the_core().clock(), me()
+        core, now, identity = get_core(), get_core().clock(), current_user()
         user = core.database.read(lambda session: accounts.user_of(session, identity.user_id))
         check_choice(body["new_password"], field="new_password", email=user.email, name=user.name)
         new_hash = core.passwords.hash(body["new_password"])
-        changed = Answer("비밀번호를 변경했습니다.")
+        changed = CommandResult("비밀번호를 변경했습니다.")
 
-        def work(session: Any) -> Answer:
+        def work(session: Any) -> CommandResult:
             # Not before the key is claimed: a repetition bears a password that is no longer the current one. The read ends before this
             # session's first statement, so nothing is locked while the hash is computed.
             known = core.database.read(lambda reading: credentials_of(reading, identity.user_id))
@@ -248,20 +256,20 @@ class MyPassword(MethodView):
             )
             return changed
 
-        def landed(session: Any) -> Answer | None:
+        def landed(session: Any) -> CommandResult | None:
             now_known = credentials_of(session, identity.user_id)
             return (
                 changed if now_known is not None and now_known.password_hash == new_hash else None
             )
 
-        answer = write(work, schema=Done, landed=landed)
+        answer = run_command(work, schema=TaskResultSchema, landed=landed)
         tell_ended_of(identity.user_id)
         return answer
 
 
 def _verified(known: Credentials | None, password: str) -> Credentials:
     """The credentials, once the password proved to be theirs. Raises Unauthorized; takes as long when there are none."""
-    proven = _storable(password) and the_core().passwords.matches(
+    proven = _storable(password) and get_core().passwords.matches(
         password, None if known is None else known.password_hash
     )
     if known is None or not proven:

@@ -5,13 +5,13 @@ from typing import Any
 from flask.views import MethodView
 from marshmallow import Schema, fields
 
-from trading.queries.admin_actions import admin_actions
-from trading.rules.admin_actions import OPERATOR_LENGTH_MAX, TARGET_LENGTH_MAX, ActionKind
-from webapp.authentication import admin_only
-from webapp.core import the_core
-from webapp.documentation import make_blueprint
-from webapp.fields import IdCursor, KoreanDay, Line
-from webapp.schemas import PageArguments, page, success
+from trading.operations.admin_action_model import OPERATOR_LENGTH_MAX, TARGET_LENGTH_MAX, ActionKind
+from trading.operations.admin_action_queries import admin_actions
+from webapp.context import get_core
+from webapp.http.authentication import admin_required
+from webapp.http.fields import IdCursor, KoreanDay, Line
+from webapp.http.openapi import make_blueprint
+from webapp.http.schemas import PageArguments, page, success
 
 blueprint = make_blueprint("Admin log", "관리자 작업 기록 (관리자)")
 
@@ -45,7 +45,7 @@ class AdminAction(Schema):
 
 
 class AdminActionFilters(PageArguments):
-    """Loads as the keywords of ``trading.queries.admin_actions.admin_actions``."""
+    """Loads as the keywords of ``trading.operations.admin_action_queries.admin_actions``."""
 
     cursor = IdCursor(attribute="before", load_default=None)
     action = fields.Enum(ActionKind, by_value=True, load_default=None)
@@ -58,9 +58,9 @@ class AdminActionFilters(PageArguments):
 
 @blueprint.route("/admin/actions")
 class AdminActions(MethodView):
-    @admin_only
+    @admin_required
     @blueprint.arguments(AdminActionFilters, location="query")
     @blueprint.response(200, page(AdminAction))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """What administrators did by requests and operators by commands, newest first."""
-        return success(the_core().database.read(lambda session: admin_actions(session, **filters)))
+        return success(get_core().database.read(lambda session: admin_actions(session, **filters)))

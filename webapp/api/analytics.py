@@ -6,13 +6,13 @@ from typing import Any
 
 from flask.views import MethodView
 
-from trading.queries.index_closes import KOSPI
-from trading.queries.performance import performance_report
-from trading.queries.realized_profit import realized_profit
-from trading.queries.trade_statistics import trade_statistics
-from trading.rules.performance import Performance
-from trading.rules.returns import Figure, Lack, Unavailable
-from trading.rules.trade_statistics import by_span, summed
+from trading.portfolio.performance import Performance
+from trading.portfolio.performance_report import performance_report
+from trading.portfolio.realized_profit import realized_profit
+from trading.portfolio.returns import Figure, Unavailable, UnavailableReason
+from trading.portfolio.trade_statistics import trade_statistics
+from trading.portfolio.trade_totals import by_span, summed
+from trading.stocks.indices.queries import KOSPI
 from webapp.api.analytics_schemas import (
     PerformanceFigures,
     PerformanceQuery,
@@ -22,22 +22,22 @@ from webapp.api.analytics_schemas import (
     StatisticsQuery,
 )
 from webapp.api.periods import days_of
-from webapp.authentication import me, signed_in
-from webapp.core import the_core
-from webapp.documentation import make_blueprint
-from webapp.schemas import envelope, success
+from webapp.context import get_core
+from webapp.http.authentication import current_user, login_required
+from webapp.http.openapi import make_blueprint
+from webapp.http.schemas import envelope, success
 
 blueprint = make_blueprint("Analytics", "매매 통계, 실현 손익, 수익률")
 
 _MISSING_SHOWN = 100
 
-REASONS: dict[Lack, str] = {
-    Lack.NO_RETURNS: "기간 안에 계산할 수 있는 일별 수익률이 없습니다.",
-    Lack.TOO_FEW_RETURNS: "일별 수익률이 더 필요합니다.",
-    Lack.PERIOD_TOO_SHORT: "1년(365일)이 되지 않은 기간은 연율로 환산하지 않습니다.",
-    Lack.NO_VARIATION: "수익률에 변동이 없어 계산할 수 없습니다.",
-    Lack.NO_SINGLE_SOLUTION: "입출금 내역에 맞는 하나의 수익률이 없습니다.",
-    Lack.INDEX_CLOSES_MISSING: "같은 날의 지수 종가가 부족합니다.",
+REASONS: dict[UnavailableReason, str] = {
+    UnavailableReason.NO_RETURNS: "기간 안에 계산할 수 있는 일별 수익률이 없습니다.",
+    UnavailableReason.TOO_FEW_RETURNS: "일별 수익률이 더 필요합니다.",
+    UnavailableReason.PERIOD_TOO_SHORT: "1년(365일)이 되지 않은 기간은 연율로 환산하지 않습니다.",
+    UnavailableReason.NO_VARIATION: "수익률에 변동이 없어 계산할 수 없습니다.",
+    UnavailableReason.NO_SINGLE_SOLUTION: "입출금 내역에 맞는 하나의 수익률이 없습니다.",
+    UnavailableReason.INDEX_CLOSES_MISSING: "같은 날의 지수 종가가 부족합니다.",
 }
 
 _FIGURES = (
@@ -53,14 +53,14 @@ _COMPARED = ("account_return", "index_return", "excess_return", "beta")
 
 @blueprint.route("/trading/statistics")
 class TradingStatistics(MethodView):
-    @signed_in
+    @login_required
     @blueprint.arguments(StatisticsQuery, location="query")
     @blueprint.response(200, envelope(Statistics))
     def get(self, query: dict[str, Any]) -> dict[str, object]:
         """Own trades by day, week or month: turnover, costs, win rate, wins and losses, holding times."""
-        user_id = me().user_id
+        user_id = current_user().user_id
         period = {name: query[name] for name in ("since", "until", "stock_code")}
-        found = the_core().database.snapshot(
+        found = get_core().database.snapshot(
             lambda session: trade_statistics(session, user_id=user_id, **period)
         )
         spans = by_span(found.by_day, query["group_by"])
@@ -94,13 +94,13 @@ class TradingStatistics(MethodView):
 
 @blueprint.route("/trading/realized-profit-loss")
 class RealizedProfitLoss(MethodView):
-    @signed_in
+    @login_required
     @blueprint.arguments(RealizedProfitQuery, location="query")
     @blueprint.response(200, envelope(RealizedProfits))
     def get(self, query: dict[str, Any]) -> dict[str, object]:
         """What own sales earned, by day, month, year or stock, with the totals of the period."""
-        user_id = me().user_id
-        totals, page = the_core().database.snapshot(
+        user_id = current_user().user_id
+        totals, page = get_core().database.snapshot(
             lambda session: realized_profit(session, user_id=user_id, **query)
         )
         return success(
@@ -117,12 +117,12 @@ class RealizedProfitLoss(MethodView):
 
 @blueprint.route("/trading/performance")
 class TradingPerformance(MethodView):
-    @signed_in
+    @login_required
     @blueprint.arguments(PerformanceQuery, location="query")
     @blueprint.response(200, envelope(PerformanceFigures))
     def get(self, period: dict[str, Any]) -> dict[str, object]:
         """Own return with deposits and withdrawals taken out, its risk, and KOSPI beside it, over recorded days."""
-        core, user_id, days = the_core(), me().user_id, days_of(**period)
+        core, user_id, days = get_core(), current_user().user_id, days_of(**period)
         calendar = core.exchange_hours.now()
         report = core.database.snapshot(
             lambda session: performance_report(

@@ -4,12 +4,12 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from trading.queries.realized_profit import Grouping
-from trading.rules.returns import Lack
-from trading.rules.trade_statistics import Span
+from trading.portfolio.realized_profit import Grouping
+from trading.portfolio.returns import UnavailableReason
+from trading.portfolio.trade_totals import Span
 from webapp.api.order_schemas import one_of
 from webapp.api.periods import Period, PeriodOfStock
-from webapp.schemas import PageArguments
+from webapp.http.schemas import PageArguments
 
 
 class Ratio(fields.Field[Any]):
@@ -218,7 +218,7 @@ class UnavailableFigure(Schema):
     """A figure that is null, and why. ``needed`` and ``have`` count returns, calendar days or closes, as the reason says; null where more would not help."""
 
     figure = fields.String(required=True, metadata={"example": "sharpe_ratio"})
-    reason = fields.String(required=True, metadata=one_of(Lack))
+    reason = fields.String(required=True, metadata=one_of(UnavailableReason))
     message = fields.String(required=True, metadata={"example": "일별 수익률이 더 필요합니다."})
     needed = _won(20, allow_none=True)
     have = _won(7, allow_none=True)

@@ -8,21 +8,21 @@ from flask.views import MethodView
 from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
-from trading.database.halts import running_account_halt
-from trading.database.ids import new_id
-from trading.queries.audit_state import account_halt_lifted, audit_state
-from trading.rules.admin_actions import UNCHANGED, ActionKind, Outcome
-from trading.rules.audits import HaltCause
-from trading.rules.records import AccountHaltRecord
-from trading.services.account_halts import halt_account, resume_account
-from trading.services.admin_actions import is_recorded, record
-from webapp.admin_log import requested
-from webapp.authentication import admin_only, me
-from webapp.core import the_core
-from webapp.documentation import make_blueprint
-from webapp.fields import Line
-from webapp.schemas import envelope, success
-from webapp.writing import Answer, write
+from trading.audit.account_halts import halt_account, resume_account
+from trading.audit.queries import account_halt_lifted, audit_state
+from trading.db.ids import new_id
+from trading.halts.model import HaltCause
+from trading.halts.queries import running_account_halt
+from trading.halts.records import AccountHaltRecord
+from trading.operations.admin_action_model import UNCHANGED, ActionKind, Outcome
+from trading.operations.admin_actions import is_recorded, record_action
+from webapp.context import get_core
+from webapp.http.admin_log import requested
+from webapp.http.authentication import admin_required, current_user
+from webapp.http.commands import CommandResult, run_command
+from webapp.http.fields import Line
+from webapp.http.openapi import make_blueprint
+from webapp.http.schemas import envelope, success
 
 blueprint = make_blueprint("Audit", "장부 감사와 계좌별 거래 중단 (관리자)")
 
@@ -57,10 +57,10 @@ class AccountHalt(Schema):
 
 
 class AuditState(Schema):
-    """``looked_at``, ``accounts`` and ``duration_ms`` are of the last look. ``changed`` accounts wait to be audited, ``unaudited`` ones for the night's audit,
+    """``run_at``, ``accounts`` and ``duration_ms`` are of the last look. ``changed`` accounts wait to be audited, ``unaudited`` ones for the night's audit,
     which began at ``night``. Of breaches and halted accounts at most 100 are shown, the newest first."""
 
-    looked_at = fields.AwareDateTime(required=True, allow_none=True)
+    run_at = fields.AwareDateTime(required=True, allow_none=True)
     accounts = fields.Integer(required=True, metadata={"example": 12})
     duration_ms = fields.Integer(required=True, metadata={"example": 41})
     accounts_total = fields.Integer(required=True, metadata={"example": 10_000})
@@ -98,30 +98,30 @@ class AccountResumeAnswer(Schema):
 
 @blueprint.route("/admin/audit")
 class Audit(MethodView):
-    @admin_only
+    @admin_required
     @blueprint.response(200, envelope(AuditState))
     def get(self) -> dict[str, object]:
         """How the audit stands: its last look, what it has still to look at, the breaches that nobody has resolved, and the halted accounts."""
-        core = the_core()
+        core = get_core()
         return success(
             core.database.snapshot(lambda session: audit_state(session, now=core.clock()))
         )
 
 
 @blueprint.route("/admin/accounts/<uuid:user_id>/halt")
-class HaltingAccount(MethodView):
-    @admin_only
+class HaltAccount(MethodView):
+    @admin_required
     @blueprint.arguments(AccountHaltRequest)
     @blueprint.response(200, envelope(AccountHalt))
     def post(self, body: dict[str, Any], user_id: UUID) -> Response:
         """Halt one account: no new orders, amendments, fills, withdrawals and refunds. A halt that is running stands as it is."""
-        now, by, halt_id = the_core().clock(), me().user_id, new_id()
+        now, by, halt_id = get_core().clock(), current_user().user_id, new_id()
         action = requested(ActionKind.HALT_ACCOUNT)
 
-        def told(standing: AccountHaltRecord) -> Answer:
-            return Answer(_HALTED if standing.id == halt_id else _HALTED_BEFORE, standing)
+        def told(standing: AccountHaltRecord) -> CommandResult:
+            return CommandResult(_HALTED if standing.id == halt_id else _HALTED_BEFORE, standing)
 
-        def halted(session: Session) -> Answer:
+        def halted(session: Session) -> CommandResult:
             cause, reason = HaltCause.ADMINISTRATOR, body["reason"]
             standing = halt_account(
                 session, user_id, halt_id=halt_id, cause=cause, reason=reason, by=by, now=now
@@ -129,44 +129,44 @@ class HaltingAccount(MethodView):
             outcome = Outcome(
                 "halted" if standing.id == halt_id else UNCHANGED, target=str(user_id)
             )
-            record(session, action, outcome, now=the_core().clock(), reason=reason)
+            record_action(session, action, outcome, now=get_core().clock(), reason=reason)
             return told(standing)
 
-        def landed(session: Session) -> Answer | None:
+        def landed(session: Session) -> CommandResult | None:
             running = (
                 running_account_halt(session, user_id) if is_recorded(session, action.id) else None
             )
             return None if running is None else told(running)
 
-        return write(halted, schema=envelope(AccountHalt), landed=landed)
+        return run_command(halted, schema=envelope(AccountHalt), landed=landed)
 
 
 @blueprint.route("/admin/accounts/<uuid:user_id>/resume")
-class ResumingAccount(MethodView):
-    @admin_only
+class ResumeAccount(MethodView):
+    @admin_required
     @blueprint.arguments(AccountResumeRequest)
     @blueprint.response(200, AccountResumeAnswer)
     def post(self, body: dict[str, Any], user_id: UUID) -> Response:
         """Let one account trade again, and resolve what the audit found of it. Its next look halts it once more if it is still not sound. Without a
         halt there is nothing to do, and ``data`` is null."""
-        core = the_core()
-        now, by, note = core.clock(), me().user_id, body["note"]
+        core = get_core()
+        now, by, note = core.clock(), current_user().user_id, body["note"]
         action = requested(ActionKind.RESUME_ACCOUNT)
 
-        def told(lifted: AccountHaltRecord | None) -> Answer:
-            return Answer(_NOT_HALTED if lifted is None else _RESUMED, lifted)
+        def told(lifted: AccountHaltRecord | None) -> CommandResult:
+            return CommandResult(_NOT_HALTED if lifted is None else _RESUMED, lifted)
 
-        def landed(session: Session) -> Answer | None:
+        def landed(session: Session) -> CommandResult | None:
             if not is_recorded(session, action.id):
                 return None
             return told(account_halt_lifted(session, user_id, by=by, at=now))
 
-        def resumed(session: Session) -> Answer:
+        def resumed(session: Session) -> CommandResult:
             lifted = resume_account(
                 session, user_id, by=by, note=note, settings=core.settings, now=now
             )
             outcome = Outcome(UNCHANGED if lifted is None else "resumed", target=str(user_id))
-            record(session, action, outcome, now=core.clock(), note=note)
+            record_action(session, action, outcome, now=core.clock(), note=note)
             return told(lifted)
 
-        return write(resumed, schema=AccountResumeAnswer, landed=landed)
+        return run_command(resumed, schema=AccountResumeAnswer, landed=landed)

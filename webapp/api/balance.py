@@ -7,19 +7,19 @@ from flask import Response
 from flask.views import MethodView
 from marshmallow import Schema, fields
 
-from trading.database.ids import new_id
-from trading.queries.transactions import movements_of, transaction_of
-from trading.rules.errors import TransactionNotFound
-from trading.rules.records import TransactionRecord
-from trading.services.cash import deposit, withdraw
+from trading.db.ids import new_id
+from trading.ledger.deposits import deposit, withdraw
+from trading.ledger.errors import TransactionNotFound
+from trading.ledger.records import TransactionRecord
+from trading.portfolio.transactions import movements_of, transaction_of
 from webapp.api.transactions import Transaction, TransactionFilters
-from webapp.authentication import me, signed_in
-from webapp.core import the_core
-from webapp.documentation import make_blueprint
-from webapp.fields import Whole
-from webapp.schemas import envelope, success
-from webapp.valuation import my_summary
-from webapp.writing import Answer, write
+from webapp.api.valuation import my_summary
+from webapp.context import get_core
+from webapp.http.authentication import current_user, login_required
+from webapp.http.commands import CommandResult, run_command
+from webapp.http.fields import Whole
+from webapp.http.openapi import make_blueprint
+from webapp.http.schemas import envelope, success
 
 blueprint = make_blueprint("Balance", "예수금")
 
@@ -82,8 +82,8 @@ class Movements(Schema):
 
 
 @blueprint.route("/balance")
-class MyBalance(MethodView):
-    @signed_in
+class BalanceDetail(MethodView):
+    @login_required
     @blueprint.response(200, envelope(Balance))
     def get(self) -> dict[str, object]:
         """Cash, what is reserved of it, and total assets at live prices."""
@@ -92,13 +92,13 @@ class MyBalance(MethodView):
 
 @blueprint.route("/balance/history")
 class History(MethodView):
-    @signed_in
+    @login_required
     @blueprint.arguments(TransactionFilters, location="query")
     @blueprint.response(200, envelope(Movements))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Every movement of cash, newest first, each with the balance before and after, and whether the chain holds."""
-        user_id = me().user_id
-        movements = the_core().database.read(
+        user_id = current_user().user_id
+        movements = get_core().database.read(
             lambda session: movements_of(session, user_id=user_id, **filters)
         )
         return success(
@@ -111,8 +111,8 @@ class History(MethodView):
 
 
 @blueprint.route("/balance/deposit")
-class Depositing(MethodView):
-    @signed_in
+class Deposit(MethodView):
+    @login_required
     @blueprint.arguments(Amount)
     @blueprint.response(201, envelope(Transaction))
     def post(self, body: dict[str, Any]) -> Response:
@@ -121,8 +121,8 @@ class Depositing(MethodView):
 
 
 @blueprint.route("/balance/withdraw")
-class Withdrawing(MethodView):
-    @signed_in
+class Withdrawal(MethodView):
+    @login_required
     @blueprint.arguments(Amount)
     @blueprint.response(201, envelope(Transaction))
     def post(self, body: dict[str, Any]) -> Response:
@@ -131,12 +131,17 @@ class Withdrawing(MethodView):
 
 
 def _move(use_case: Callable[..., TransactionRecord], amount: int, message: str) -> Response:
-    core, now, user_id, transaction_id = the_core(), the_core().clock(), me().user_id, new_id()
+    core, now, user_id, transaction_id = (
+        get_core(),
+        get_core().clock(),
+        current_user().user_id,
+        new_id(),
+    )
     location = f"/api/v1/trading/transactions/{transaction_id}"
 
-    def landed(session: Any) -> Answer | None:
+    def landed(session: Any) -> CommandResult | None:
         try:
-            return Answer(
+            return CommandResult(
                 message,
                 transaction_of(session, user_id=user_id, transaction_id=transaction_id),
                 location,
@@ -144,8 +149,8 @@ def _move(use_case: Callable[..., TransactionRecord], amount: int, message: str)
         except TransactionNotFound:
             return None
 
-    return write(
-        lambda session: Answer(
+    return run_command(
+        lambda session: CommandResult(
             message,
             use_case(
                 session,

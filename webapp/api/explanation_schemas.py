@@ -2,10 +2,11 @@
 
 from marshmallow import Schema, fields
 
-from trading.queries.order_explanation import ChargeName, Stage, WaitingReason
-from trading.rules.fills import FillRule
-from trading.rules.market_hours import Session as SessionName
-from trading.rules.orders import EndReason, OrderStatus, OrderType, Side, TimeInForce
+from trading.exchange.hours import Session as SessionName
+from trading.exchange.order_types import OrderType, Side, TimeInForce
+from trading.orders.explain import ChargeName, Stage, WaitingReason
+from trading.orders.fills import FillRule
+from trading.orders.model import EndReason, OrderStatus
 from webapp.api.order_schemas import one_of
 
 

@@ -6,12 +6,13 @@ from datetime import date
 from flask.views import MethodView
 from marshmallow import Schema, fields
 
-from trading.queries.market import calendar_of, clock_at, halted_since, rules_on
-from trading.rules.exchange_time import KST, trade_date
+from trading.exchange.time import KST, trade_date
+from trading.halts.queries import halted_since
+from trading.operations.market_status import calendar_of, clock_at, rules_on
 from webapp.api.periods import KnownDay, KnownPeriod
-from webapp.core import the_core
-from webapp.documentation import make_blueprint
-from webapp.schemas import envelope, success
+from webapp.context import get_core
+from webapp.http.openapi import make_blueprint
+from webapp.http.schemas import envelope, success
 
 blueprint = make_blueprint("Market", "장 시간과 규칙")
 
@@ -115,11 +116,11 @@ class RulesOf(Schema):
 
 
 @blueprint.route("/market/clock")
-class TheClock(MethodView):
+class MarketClockDetail(MethodView):
     @blueprint.response(200, envelope(Clock))
     def get(self) -> dict[str, object]:
         """The market now, in Korea's time: its session, whether market orders are accepted, when the day ends, and whether trading is halted."""
-        core = the_core()
+        core = get_core()
         clock = clock_at(core.market_hours(), core.clock())
         since = core.database.read(halted_since)
         shown = {name: getattr(clock, name) for name in clock.__slots__}
@@ -134,22 +135,22 @@ class TheClock(MethodView):
 
 
 @blueprint.route("/market/calendar")
-class TheCalendar(MethodView):
+class MarketCalendar(MethodView):
     @blueprint.arguments(CalendarPeriod, location="query")
     @blueprint.response(200, envelope(Calendar))
     def get(self, period: dict[str, date | None]) -> dict[str, object]:
         """Trading days and holidays with their sessions, at most 366 days."""
         first, last = _completed(period["first"], period["last"], today=_today())
-        return success({"days": calendar_of(the_core().market_hours(), first, last)})
+        return success({"days": calendar_of(get_core().market_hours(), first, last)})
 
 
 @blueprint.route("/market/rules")
-class TheRules(MethodView):
+class MarketRulesDetail(MethodView):
     @blueprint.arguments(RulesOf, location="query")
     @blueprint.response(200, envelope(Rules))
     def get(self, arguments: dict[str, date | None]) -> dict[str, object]:
         """Price grid, price limits, commission, taxes and sessions in force on a day."""
-        core = the_core()
+        core = get_core()
         day = arguments["date"] or _today()
         return success(
             rules_on(core.market_hours(), day, commission_ppm=core.settings.commission_ppm)
@@ -157,7 +158,7 @@ class TheRules(MethodView):
 
 
 def _today() -> date:
-    return trade_date(the_core().clock())
+    return trade_date(get_core().clock())
 
 
 def _completed(first: date | None, last: date | None, *, today: date) -> tuple[date, date]:

@@ -7,10 +7,10 @@ from redis import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from trading.database.transactions import DatabaseUnavailable
-from trading.metrics import counting, telling
-from webapp.core import the_core
-from webapp.problems import CODES
+from trading.db.transactions import DatabaseUnavailable
+from trading.observability.metrics import exposition, instruments
+from webapp.context import get_core
+from webapp.http.problems import CODES
 from webapp.system_metrics import SystemMetrics
 
 blueprint = Blueprint("Operations", __name__)
@@ -20,9 +20,11 @@ _KEEP_S = 1.0
 
 
 def install(app: Flask) -> None:
-    counting.begin_with_zero(codes=sorted(CODES))
-    told = telling.told(SystemMetrics(app.extensions["stocking"], telling.counted()))
-    app.extensions[_METRICS] = telling.KeptText(told, keep_s=_KEEP_S)
+    instruments.initialise_series(codes=sorted(CODES))
+    told = exposition.build_registry(
+        SystemMetrics(app.extensions["stocking"], exposition.process_collector())
+    )
+    app.extensions[_METRICS] = exposition.CachedExposition(told, keep_s=_KEEP_S)
     app.register_blueprint(blueprint)
 
 
@@ -41,15 +43,15 @@ def readyz() -> Response:
     return Response(body, status=200 if ready else 503, mimetype="application/json")
 
 
-@blueprint.get(telling.PATH)
+@blueprint.get(exposition.PATH)
 def metrics() -> Response:
     """What this API's processes have counted and the state of the whole, for Prometheus. It is for the operators: the proxy keeps it inside."""
-    return Response(current_app.extensions[_METRICS](), content_type=telling.CONTENT_TYPE)
+    return Response(current_app.extensions[_METRICS](), content_type=exposition.CONTENT_TYPE)
 
 
 def _database() -> str:
     try:
-        the_core().database.read(
+        get_core().database.read(
             lambda session: session.execute(text("SELECT 1 FROM virtual_balances LIMIT 1")).first()
         )
     except (DatabaseUnavailable, SQLAlchemyError):
@@ -60,7 +62,7 @@ def _database() -> str:
 
 def _redis() -> str:
     try:
-        the_core().redis.ping()
+        get_core().redis.ping()
     except RedisError:
         return "unavailable"
     return "ok"

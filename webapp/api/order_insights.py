@@ -7,9 +7,12 @@ from uuid import UUID
 from flask.views import MethodView
 from marshmallow import Schema, fields
 
-from trading.database.ids import new_id
-from trading.market.quote_book import MarketUnavailable
-from trading.queries.order_explanation import (
+from trading.db.ids import new_id
+from trading.exchange.hours import MarketHours
+from trading.exchange.order_types import OrderType, Side, TimeInForce
+from trading.exchange.time import KST, trade_date
+from trading.marketdata.quotes import MarketUnavailable
+from trading.orders.explain import (
     Charge,
     FillExplanation,
     OrderFacts,
@@ -18,21 +21,19 @@ from trading.queries.order_explanation import (
     order_facts,
     waiting_of,
 )
-from trading.queries.order_summary import order_summary
-from trading.rules.exchange_time import KST, trade_date
-from trading.rules.fills import FillRule
-from trading.rules.market_hours import MarketHours
-from trading.rules.orders import EndReason, OrderStatus, OrderType, Side, TimeInForce
-from trading.rules.records import OrderRecord
-from trading.services.place_order import PlaceOrder, preview_order
+from trading.orders.fills import FillRule
+from trading.orders.model import EndReason, OrderStatus
+from trading.orders.place import PlaceOrder, preview_order
+from trading.orders.records import OrderRecord
+from trading.orders.summary import order_summary
 from webapp.api.explanation_schemas import OrderExplanation
 from webapp.api.order_schemas import OrderRequest, one_of
 from webapp.api.order_words import CHARGES, ENDINGS, REASONS, RULES
 from webapp.api.periods import PeriodOfStock, days_of
-from webapp.authentication import me, signed_in
-from webapp.core import the_core
-from webapp.documentation import make_blueprint
-from webapp.schemas import envelope, success
+from webapp.context import get_core
+from webapp.http.authentication import current_user, login_required
+from webapp.http.openapi import make_blueprint
+from webapp.http.schemas import envelope, success
 
 blueprint = make_blueprint("Order insights", "주문 미리 보기, 설명, 집계")
 
@@ -143,15 +144,15 @@ class OrderSummary(Schema):
 
 
 @blueprint.route("/trading/orders/preview")
-class Previewing(MethodView):
-    @signed_in
+class OrderPreviewView(MethodView):
+    @login_required
     @blueprint.arguments(OrderRequest)
     @blueprint.response(200, envelope(Preview))
     def post(self, body: dict[str, Any]) -> dict[str, object]:
         """What an order would come to, by the same checks and refusals. Nothing is stored, reserved or kept under a key."""
-        core, now = the_core(), the_core().clock()
+        core, now = get_core(), get_core().clock()
         hours = core.market_hours()
-        command = PlaceOrder(order_id=new_id(), user_id=me().user_id, **body)
+        command = PlaceOrder(order_id=new_id(), user_id=current_user().user_id, **body)
         preview = core.database.read(
             lambda session: preview_order(
                 session, command, quotes=core.quotes, hours=hours, settings=core.settings, now=now
@@ -161,12 +162,12 @@ class Previewing(MethodView):
 
 
 @blueprint.route("/trading/orders/<uuid:order_id>/explain")
-class Explaining(MethodView):
-    @signed_in
+class OrderExplanationView(MethodView):
+    @login_required
     @blueprint.response(200, envelope(OrderExplanation))
     def get(self, order_id: UUID) -> dict[str, object]:
         """Why an own order was filled as it was, what it still waits for, or how it ended."""
-        core, now, user_id = the_core(), the_core().clock(), me().user_id
+        core, now, user_id = get_core(), get_core().clock(), current_user().user_id
         hours = core.market_hours()
         facts = core.database.snapshot(
             lambda session: order_facts(
@@ -187,12 +188,12 @@ class Explaining(MethodView):
 
 @blueprint.route("/trading/orders/summary")
 class Summary(MethodView):
-    @signed_in
+    @login_required
     @blueprint.arguments(PeriodOfStock, location="query")
     @blueprint.response(200, envelope(OrderSummary))
     def get(self, period: dict[str, Any]) -> dict[str, object]:
         """Own orders of a period, today where none is given, counted by status, and what they came to by side."""
-        core, user_id = the_core(), me().user_id
+        core, user_id = get_core(), current_user().user_id
         if period["since"] is None and period["until"] is None:
             today = datetime.combine(trade_date(core.clock()), time(), KST)
             period |= {"since": today, "until": today + _ONE_DAY}
@@ -221,7 +222,7 @@ def _fill(fill: FillExplanation) -> dict[str, Any]:
 
 
 def _waiting(facts: OrderFacts, hours: MarketHours) -> dict[str, Any]:
-    core, tick, available = the_core(), None, True
+    core, tick, available = get_core(), None, True
     try:
         tick = core.quotes.last_tick(facts.order.stock_code)
     except MarketUnavailable:

@@ -5,11 +5,12 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from trading.rules.fills import FillRule
-from trading.rules.market_hours import Session
-from trading.rules.orders import EndReason, OrderStatus, OrderType, Side, TimeInForce
-from webapp.fields import IdCursor, KoreanDay, StockCode, Whole
-from webapp.schemas import PageArguments
+from trading.exchange.hours import Session
+from trading.exchange.order_types import OrderType, Side, TimeInForce
+from trading.orders.fills import FillRule
+from trading.orders.model import EndReason, OrderStatus
+from webapp.http.fields import IdCursor, KoreanDay, StockCode, Whole
+from webapp.http.schemas import PageArguments
 
 _PRICE_MAX = 10**9
 _QUANTITY_MAX = 10**9
@@ -147,7 +148,7 @@ class Cancelled(Schema):
 
 
 class OrderFilters(PageArguments):
-    """Loads as the keywords of ``trading.queries.orders.orders_of``."""
+    """Loads as the keywords of ``trading.orders.queries.orders_of``."""
 
     cursor = IdCursor(attribute="before", load_default=None)
     status = fields.Enum(OrderStatus, by_value=True, load_default=None)

@@ -1,8 +1,8 @@
 """What the codes of an order's explanation mean, in the users' language."""
 
-from trading.queries.order_explanation import ChargeName, WaitingReason
-from trading.rules.fills import FillRule
-from trading.rules.orders import EndReason
+from trading.orders.explain import ChargeName, WaitingReason
+from trading.orders.fills import FillRule
+from trading.orders.model import EndReason
 
 RULES: dict[FillRule, str] = {
     FillRule.MARKET_AT_LAST_TRADE: "시장가 주문이므로 체결 시점의 최근 체결가에 체결되었습니다.",

@@ -11,16 +11,16 @@ from marshmallow import RAISE
 from sqlalchemy.orm import Session
 from structlog.contextvars import bind_contextvars
 
-from trading.database.ids import new_id
-from trading.logs.ids import tell
-from trading.metrics import counting
-from trading.queries.orders import order_of, orders_cancelled_at, orders_of
-from trading.rules.errors import OrderNotFound
-from trading.rules.orders import EndReason, OrderStatus
-from trading.rules.records import OrderRecord
-from trading.services.amend_order import AmendOrder, amend_order
-from trading.services.end_orders import cancel_open_orders, cancel_order
-from trading.services.place_order import PlaceOrder, place_order
+from trading.db.ids import new_id
+from trading.observability.logs.ids import log_with_ids
+from trading.observability.metrics import instruments
+from trading.orders.amend import AmendOrder, amend_order
+from trading.orders.close import cancel_open_orders, cancel_order
+from trading.orders.errors import OrderNotFound
+from trading.orders.model import EndReason, OrderStatus
+from trading.orders.place import PlaceOrder, place_order
+from trading.orders.queries import get_order, list_orders, orders_cancelled_at
+from trading.orders.records import OrderRecord
 from webapp.api.order_schemas import (
     Amendment,
     Cancelled,
@@ -29,11 +29,11 @@ from webapp.api.order_schemas import (
     OrderFilters,
     OrderRequest,
 )
-from webapp.authentication import me, signed_in
-from webapp.core import the_core
-from webapp.documentation import make_blueprint
-from webapp.schemas import envelope, page, success
-from webapp.writing import Answer, made, was_done, write
+from webapp.context import get_core
+from webapp.http.authentication import current_user, login_required
+from webapp.http.commands import CommandResult, is_created, is_success, run_command
+from webapp.http.openapi import make_blueprint
+from webapp.http.schemas import envelope, page, success
 
 log = structlog.get_logger(__name__)
 
@@ -46,28 +46,28 @@ _CANCELLED = "주문이 취소되었습니다."
 
 @blueprint.route("/trading/orders")
 class Orders(MethodView):
-    @signed_in
+    @login_required
     @blueprint.arguments(OrderRequest)
     @blueprint.response(201, envelope(Order))
     def post(self, body: dict[str, Any]) -> Response:
         """Place an order. It is accepted at once and filled by a worker, when the market is there."""
-        core, now, user_id = the_core(), the_core().clock(), me().user_id
+        core, now, user_id = get_core(), get_core().clock(), current_user().user_id
         hours = core.market_hours()
         command = PlaceOrder(order_id=new_id(), user_id=user_id, request_id=g.request_id, **body)
         location = f"/api/v1/trading/orders/{command.order_id}"
 
-        def landed(session: Session) -> Answer | None:
+        def landed(session: Session) -> CommandResult | None:
             try:
-                return Answer(
+                return CommandResult(
                     _ACCEPTED,
-                    order_of(session, user_id=user_id, order_id=command.order_id),
+                    get_order(session, user_id=user_id, order_id=command.order_id),
                     location,
                 )
             except OrderNotFound:
                 return None
 
-        answer = write(
-            lambda session: Answer(
+        answer = run_command(
+            lambda session: CommandResult(
                 _ACCEPTED,
                 place_order(
                     session,
@@ -83,77 +83,77 @@ class Orders(MethodView):
             status=201,
             landed=landed,
         )
-        if made(answer):
+        if is_created(answer):
             bind_contextvars(order_id=str(command.order_id))
             log.info("order_accepted", stock_code=command.stock_code)
-            counting.record(counting.ORDERS_ACCEPTED, command.side, command.order_type)
+            instruments.record(instruments.ORDERS_ACCEPTED, command.side, command.order_type)
         return answer
 
-    @signed_in
+    @login_required
     @blueprint.arguments(OrderFilters, location="query")
     @blueprint.response(200, page(Order))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Own orders with their executions, newest first."""
-        user_id = me().user_id
+        user_id = current_user().user_id
         return success(
-            the_core().database.snapshot(
-                lambda session: orders_of(session, user_id=user_id, **filters)
+            get_core().database.snapshot(
+                lambda session: list_orders(session, user_id=user_id, **filters)
             )
         )
 
-    @signed_in
+    @login_required
     @blueprint.arguments(NoFilters, location="query", unknown=RAISE)
     @blueprint.response(200, envelope(Cancelled))
     def delete(self, _none: dict[str, Any]) -> Response:
         """Cancel every open order of one's own; what was filled of them stays filled."""
-        now, user_id = the_core().clock(), me().user_id
+        now, user_id = get_core().clock(), current_user().user_id
         cancelled_ids: list[UUID] = []
 
-        def told(order_ids: list[UUID]) -> Answer:
+        def told(order_ids: list[UUID]) -> CommandResult:
             cancelled_ids[:] = order_ids
             message = (
                 f"미체결 주문 {len(order_ids)}건을 취소했습니다."
                 if order_ids
                 else "취소할 미체결 주문이 없습니다."
             )
-            return Answer(message, {"cancelled": len(order_ids), "order_ids": order_ids})
+            return CommandResult(message, {"cancelled": len(order_ids), "order_ids": order_ids})
 
-        def landed(session: Session) -> Answer | None:
+        def landed(session: Session) -> CommandResult | None:
             cancelled = orders_cancelled_at(session, user_id=user_id, at=now)
             return told(cancelled) if cancelled else None
 
-        answer = write(
+        answer = run_command(
             lambda session: told(cancel_open_orders(session, user_id=user_id, now=now)),
             schema=envelope(Cancelled),
             landed=landed,
         )
         if cancelled_ids:
-            tell(log.info, "orders_cancelled", {"order_ids": cancelled_ids})
+            log_with_ids(log.info, "orders_cancelled", {"order_ids": cancelled_ids})
             _count_cancelled(len(cancelled_ids))
         return answer
 
 
 @blueprint.route("/trading/orders/<uuid:order_id>")
-class OneOrder(MethodView):
-    @signed_in
+class OrderDetail(MethodView):
+    @login_required
     @blueprint.response(200, envelope(Order))
     def get(self, order_id: UUID) -> dict[str, object]:
         """One own order with its executions."""
-        user_id = me().user_id
+        user_id = current_user().user_id
         return success(
-            the_core().database.snapshot(
-                lambda session: order_of(session, user_id=user_id, order_id=order_id)
+            get_core().database.snapshot(
+                lambda session: get_order(session, user_id=user_id, order_id=order_id)
             )
         )
 
-    @signed_in
+    @login_required
     @blueprint.arguments(Amendment)
     @blueprint.response(200, envelope(Order))
     def patch(self, body: dict[str, Any], order_id: UUID) -> Response:
         """Amend the price or the quantity of an open limit order. A new price or more shares put it behind the others at its price."""
-        core, now = the_core(), the_core().clock()
+        core, now = get_core(), get_core().clock()
         hours = core.market_hours()
-        command = AmendOrder(order_id=order_id, user_id=me().user_id, **body)
+        command = AmendOrder(order_id=order_id, user_id=current_user().user_id, **body)
 
         def is_so(order: OrderRecord) -> bool:
             return order.price == (command.limit_price or order.price) and order.quantity == (
@@ -169,11 +169,11 @@ class OneOrder(MethodView):
             is_so=is_so,
         )
 
-    @signed_in
+    @login_required
     @blueprint.response(200, envelope(Order))
     def delete(self, order_id: UUID) -> Response:
         """Cancel an open order. One that was filled first is 409, with what was filled of it."""
-        now, user_id = the_core().clock(), me().user_id
+        now, user_id = get_core().clock(), current_user().user_id
 
         def is_so(order: OrderRecord) -> bool:
             return (order.status, order.reason, order.finished_at) == (
@@ -188,14 +188,14 @@ class OneOrder(MethodView):
             message=_CANCELLED,
             is_so=is_so,
         )
-        if was_done(answer):
+        if is_success(answer):
             _count_cancelled(1)
         return answer
 
 
 def _count_cancelled(count: int) -> None:
     labels = OrderStatus.CANCELLED, EndReason.CANCELLED_BY_USER
-    counting.record(counting.ORDERS_ENDED, *labels, value=count)
+    instruments.record(instruments.ORDERS_ENDED, *labels, value=count)
 
 
 def _change(
@@ -206,14 +206,14 @@ def _change(
     is_so: Callable[[OrderRecord], bool],
 ) -> Response:
     """Change one own order and answer with it as it is then. ``is_so`` tells from the order whether a change with an unknown outcome was made."""
-    user_id = me().user_id
+    user_id = current_user().user_id
 
-    def changed(session: Session) -> Answer:
+    def changed(session: Session) -> CommandResult:
         work(session)
-        return Answer(message, order_of(session, user_id=user_id, order_id=order_id))
+        return CommandResult(message, get_order(session, user_id=user_id, order_id=order_id))
 
-    def landed(session: Session) -> Answer | None:
-        order = order_of(session, user_id=user_id, order_id=order_id)
-        return Answer(message, order) if is_so(order) else None
+    def landed(session: Session) -> CommandResult | None:
+        order = get_order(session, user_id=user_id, order_id=order_id)
+        return CommandResult(message, order) if is_so(order) else None
 
-    return write(changed, schema=envelope(Order), landed=landed)
+    return run_command(changed, schema=envelope(Order), landed=landed)

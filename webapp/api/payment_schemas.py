@@ -4,12 +4,12 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from trading.rules.payments.order_names import OCTETS_MAX
-from trading.rules.payments.refunds import RefundStatus
-from trading.rules.payments.reports import KRW
-from trading.rules.payments.states import PaymentStatus, is_payment_id
-from webapp.fields import IdCursor, Line, Whole
-from webapp.schemas import PageArguments
+from trading.payments.model import PaymentStatus, is_payment_id
+from trading.payments.order_names import OCTETS_MAX
+from trading.payments.portone_payment import KRW
+from trading.payments.refund_model import RefundStatus
+from webapp.http.fields import IdCursor, Line, Whole
+from webapp.http.schemas import PageArguments
 
 _ID = "019aa2044b7d7c3a9a0c5f1e2d3b4a59"
 _REFUND_ID = "019aa204-4b7d-7c3a-9a0c-5f1e2d3b4a60"
@@ -138,7 +138,7 @@ class Payment(PaymentShort):
 
 
 class PaymentFilters(PageArguments):
-    """Loads as the keywords of ``trading.queries.payments.payments_of``."""
+    """Loads as the keywords of ``trading.payments.queries.payments_of``."""
 
     cursor = IdCursor(attribute="before", load_default=None)
     status = fields.Enum(PaymentStatus, by_value=True, load_default=None)

@@ -11,15 +11,16 @@ from sqlalchemy.orm import Session
 from structlog.contextvars import bind_contextvars
 from werkzeug.exceptions import UnsupportedMediaType
 
-from trading.database.ids import new_id
-from trading.database.transactions import nothing_to_find
-from trading.gateways.portone.webhooks import InvalidWebhook, Webhook, WebhookVerifier
-from trading.queries.payments import payment_of, payments_of, refund_of
-from trading.rules.errors import Forbidden, PaymentNotFound
-from trading.rules.payments.states import is_payment_id
-from trading.rules.problems import MIMETYPE
-from trading.services.payments.prepare import prepare_payment, remember_hint
-from trading.services.payments.refunds import request_refund
+from trading.db.ids import new_id
+from trading.db.transactions import rerun_is_safe
+from trading.errors import Forbidden
+from trading.payments.errors import PaymentNotFound
+from trading.payments.model import is_payment_id
+from trading.payments.portone.webhooks import InvalidWebhook, Webhook, WebhookVerifier
+from trading.payments.prepare import prepare_payment, record_notification
+from trading.payments.queries import payment_of, payments_of, refund_of
+from trading.payments.refunds import request_refund
+from trading.problems import MIMETYPE
 from webapp.api.payment_schemas import (
     Completion,
     Payment,
@@ -31,12 +32,12 @@ from webapp.api.payment_schemas import (
     Refund,
     RefundRequest,
 )
-from webapp.authentication import me, signed_in
-from webapp.core import PREFIX, the_core
-from webapp.documentation import make_blueprint
-from webapp.problems import problem
-from webapp.schemas import Done, Problem, envelope, page, success
-from webapp.writing import Answer, write
+from webapp.context import PREFIX, get_core
+from webapp.http.authentication import current_user, login_required
+from webapp.http.commands import CommandResult, run_command
+from webapp.http.openapi import make_blueprint
+from webapp.http.problems import problem
+from webapp.http.schemas import Problem, TaskResultSchema, envelope, page, success
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +51,8 @@ _EVENTS_OF_PAYMENTS = "Transaction."
 
 
 @blueprint.route("/payments/portone/prepare")
-class Preparing(MethodView):
-    @signed_in
+class PreparePayment(MethodView):
+    @login_required
     @blueprint.arguments(Preparation)
     @blueprint.response(201, envelope(Prepared))
     @blueprint.alt_response(
@@ -65,12 +66,12 @@ class Preparing(MethodView):
     )
     def post(self, body: dict[str, Any]) -> Response:
         """결제 준비: 금액을 저장하고 포트원에 고정합니다. 답을 그대로 결제창에 넘겨 주세요."""
-        core, user_id, payment_id = the_core(), me().user_id, new_id()
+        core, user_id, payment_id = get_core(), current_user().user_id, new_id()
         bind_contextvars(payment_id=payment_id.hex)
 
-        def prepared(session: Session) -> Answer:
+        def prepared(session: Session) -> CommandResult:
             payment = payment_of(session, user_id=user_id, payment_id=payment_id)
-            return Answer(
+            return CommandResult(
                 "결제를 준비했습니다.",
                 {
                     "store_id": core.settings.portone_store_id,
@@ -83,11 +84,11 @@ class Preparing(MethodView):
                 location=f"{PREFIX}/payments/{payment.payment_id}",
             )
 
-        return write(
+        return run_command(
             prepared,
             schema=envelope(Prepared),
             status=201,
-            landed=nothing_to_find,
+            landed=rerun_is_safe,
             first=lambda: prepare_payment(
                 core.database,
                 core.portone,
@@ -102,8 +103,8 @@ class Preparing(MethodView):
 
 
 @blueprint.route("/payments/portone/complete")
-class Completing(MethodView):
-    @signed_in
+class CompletePayment(MethodView):
+    @login_required
     @blueprint.arguments(Completion)
     @blueprint.response(202, envelope(PaymentState))
     @blueprint.alt_response(
@@ -111,25 +112,25 @@ class Completing(MethodView):
     )
     def post(self, body: dict[str, Any]) -> Response:
         """결제 확인 요청: 결제창의 결과와 관계없이 서버가 포트원에 조회합니다. 결과는 GET /payments/{payment_id}로 확인해 주세요."""
-        core, user_id = the_core(), me().user_id
+        core, user_id = get_core(), current_user().user_id
         payment_id = _id(body["payment_id"])
 
-        def work(session: Session) -> Answer:
-            if not remember_hint(
+        def work(session: Session) -> CommandResult:
+            if not record_notification(
                 session, payment_id, settings=core.settings, now=core.clock(), user_id=user_id
             ):
                 raise PaymentNotFound
-            return Answer(
+            return CommandResult(
                 "결제를 확인하고 있습니다.",
                 payment_of(session, user_id=user_id, payment_id=payment_id),
             )
 
-        return write(work, schema=envelope(PaymentState), status=202, landed=nothing_to_find)
+        return run_command(work, schema=envelope(PaymentState), status=202, landed=rerun_is_safe)
 
 
 @webhooks.route("/payments/portone/webhook")
-class Notified(MethodView):
-    @webhooks.response(200, Done)
+class PortoneWebhook(MethodView):
+    @webhooks.response(200, TaskResultSchema)
     @webhooks.alt_response(
         400, schema=Problem, content_type=MIMETYPE, description="webhook-refused"
     )
@@ -138,7 +139,7 @@ class Notified(MethodView):
     )
     def post(self) -> dict[str, object] | Response:
         """포트원 웹훅(2024-04-25): 서명을 확인하고, 해당 결제를 조회하도록 기억합니다. 본문의 상태는 믿지 않습니다."""
-        core = the_core()
+        core = get_core()
         settings = core.settings
         if settings.webhook_addresses and request.remote_addr not in settings.webhook_addresses:
             raise Forbidden
@@ -157,17 +158,17 @@ class Notified(MethodView):
 
 def _taken(webhook: Webhook) -> str:
     """Remember what a webhook hints at; what is said of it to PortOne, which reads nothing but the status."""
-    core = the_core()
+    core = get_core()
     known = False
     if webhook.type.startswith(_EVENTS_OF_PAYMENTS) and is_payment_id(webhook.payment_id or ""):
         payment_id = _id_or_none(webhook.payment_id or "")
         if payment_id is not None and webhook.store_id == core.settings.portone_store_id:
             bind_contextvars(payment_id=payment_id.hex)
             known = core.database.transaction(
-                lambda session: remember_hint(
+                lambda session: record_notification(
                     session, payment_id, settings=core.settings, now=core.clock()
                 ),
-                landed=nothing_to_find,
+                landed=rerun_is_safe,
             )
     note = log.info if known else log.warning
     # Its type is PortOne's, and signed; of the rest nothing is repeated that is not an id of ours.
@@ -177,39 +178,39 @@ def _taken(webhook: Webhook) -> str:
 
 @blueprint.route("/payments")
 class Payments(MethodView):
-    @signed_in
+    @login_required
     @blueprint.arguments(PaymentFilters, location="query")
     @blueprint.response(200, page(PaymentShort))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """내 결제 목록: 최근 것부터."""
-        user_id = me().user_id
+        user_id = current_user().user_id
         return success(
-            the_core().database.read(
+            get_core().database.read(
                 lambda session: payments_of(session, user_id=user_id, **filters)
             )
         )
 
 
 @blueprint.route("/payments/<payment_id>")
-class OnePayment(MethodView):
-    @signed_in
+class PaymentDetail(MethodView):
+    @login_required
     @blueprint.response(200, envelope(Payment))
     @blueprint.alt_response(
         404, schema=Problem, content_type=MIMETYPE, description="payment-not-found"
     )
     def get(self, payment_id: str) -> dict[str, object]:
         """내 결제 한 건: 취소와 환불 내역을 포함합니다."""
-        user_id, identifier = me().user_id, _id(payment_id)
+        user_id, identifier = current_user().user_id, _id(payment_id)
         return success(
-            the_core().database.read(
+            get_core().database.read(
                 lambda session: payment_of(session, user_id=user_id, payment_id=identifier)
             )
         )
 
 
 @blueprint.route("/payments/<payment_id>/cancel")
-class Refunding(MethodView):
-    @signed_in
+class RefundPayment(MethodView):
+    @login_required
     @blueprint.arguments(RefundRequest)
     @blueprint.response(202, envelope(Refund))
     @blueprint.alt_response(
@@ -223,17 +224,22 @@ class Refunding(MethodView):
     )
     def post(self, body: dict[str, Any], payment_id: str) -> Response:
         """환불 요청: 금액을 묶어 두고 포트원에 취소를 요청합니다. 금액이 없으면 남은 전액을 환불합니다."""
-        core, user_id, now, refund_id = the_core(), me().user_id, the_core().clock(), new_id()
+        core, user_id, now, refund_id = (
+            get_core(),
+            current_user().user_id,
+            get_core().clock(),
+            new_id(),
+        )
         identifier, message = _id(payment_id), "환불을 요청했습니다."
         bind_contextvars(refund_id=str(refund_id))
         location = f"{PREFIX}/payments/{identifier.hex}"
 
-        def landed(session: Session) -> Answer | None:
+        def landed(session: Session) -> CommandResult | None:
             refund = refund_of(session, user_id=user_id, refund_id=refund_id)
-            return None if refund is None else Answer(message, refund, location)
+            return None if refund is None else CommandResult(message, refund, location)
 
-        return write(
-            lambda session: Answer(
+        return run_command(
+            lambda session: CommandResult(
                 message,
                 request_refund(
                     session,

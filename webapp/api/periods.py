@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from trading.rules.trading_days import FIRST_KNOWN_DAY, LAST_KNOWN_DAY
-from webapp.fields import KoreanDay, StockCode
+from trading.exchange.calendar import FIRST_KNOWN_DAY, LAST_KNOWN_DAY
+from webapp.http.fields import KoreanDay, StockCode
 
 _ONE_DAY = timedelta(days=1)
 

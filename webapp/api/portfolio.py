@@ -6,18 +6,18 @@ from typing import Any
 from flask.views import MethodView
 from marshmallow import Schema, fields
 
-from trading.queries.account_days import DayRecord, latest_day, recorded_days
-from trading.queries.pages import Page
-from trading.queries.portfolio import closed_holdings_of, only
-from trading.rules.account_days import RECORDED_AFTER, day_of
-from trading.rules.errors import HoldingNotFound
-from trading.rules.stock_codes import product_code
+from trading.marketdata.stock_codes import product_code
+from trading.pagination import Page
+from trading.portfolio.daily_snapshots import RECORDED_AFTER, day_of
+from trading.portfolio.errors import HoldingNotFound
+from trading.portfolio.holdings import closed_holdings_of, require_single
+from trading.portfolio.snapshot_queries import DayRecord, latest_day, recorded_days
 from webapp.api.periods import KnownPeriod
-from webapp.authentication import me, signed_in
-from webapp.core import the_core
-from webapp.documentation import make_blueprint
-from webapp.schemas import envelope, page, success
-from webapp.valuation import my_holdings, my_rows, my_summary, valued
+from webapp.api.valuation import my_holdings, my_rows, my_summary, valued
+from webapp.context import get_core
+from webapp.http.authentication import current_user, login_required
+from webapp.http.openapi import make_blueprint
+from webapp.http.schemas import envelope, page, success
 
 blueprint = make_blueprint("Portfolio", "보유 종목")
 
@@ -143,7 +143,7 @@ class History(Schema):
 
 @blueprint.route("/portfolio")
 class Portfolio(MethodView):
-    @signed_in
+    @login_required
     @blueprint.response(200, page(Holding))
     def get(self) -> dict[str, object]:
         """All holdings, by stock code."""
@@ -152,7 +152,7 @@ class Portfolio(MethodView):
 
 @blueprint.route("/portfolio/summary")
 class PortfolioSummary(MethodView):
-    @signed_in
+    @login_required
     @blueprint.response(200, envelope(Summary))
     def get(self) -> dict[str, object]:
         """Totals of cash and holdings, today's change, and the weights of the sectors."""
@@ -161,23 +161,23 @@ class PortfolioSummary(MethodView):
 
 @blueprint.route("/portfolio/closed")
 class ClosedHoldings(MethodView):
-    @signed_in
+    @login_required
     @blueprint.response(200, page(ClosedHolding))
     def get(self) -> dict[str, object]:
         """Stocks that were sold out, with what they earned, the last one first."""
-        user_id = me().user_id
-        closed = the_core().database.read(lambda session: closed_holdings_of(session, user_id))
+        user_id = current_user().user_id
+        closed = get_core().database.read(lambda session: closed_holdings_of(session, user_id))
         return success(Page(tuple(closed), None))
 
 
 @blueprint.route("/portfolio/history")
 class PortfolioHistory(MethodView):
-    @signed_in
+    @login_required
     @blueprint.arguments(HistoryPeriod, location="query")
     @blueprint.response(200, envelope(History))
     def get(self, period: dict[str, date | None]) -> dict[str, object]:
         """What the account was worth at the end of each trading day, oldest first, and so far today."""
-        core = the_core()
+        core = get_core()
         now = core.clock()
         # Until a day's row is written the day counts as not over.
         today = day_of(core.market_hours(), now - RECORDED_AFTER)
@@ -196,8 +196,8 @@ def _bounds(today: date, first: date | None, last: date | None) -> tuple[date, d
 
 
 def _history(first: date, last: date, today: date, now: datetime) -> tuple[DayRecord, ...]:
-    user_id = me().user_id
-    days, latest, wealth = the_core().database.snapshot(
+    user_id = current_user().user_id
+    days, latest, wealth = get_core().database.snapshot(
         lambda session: (
             recorded_days(session, user_id, first=first, last=last),
             latest_day(session, user_id),
@@ -210,12 +210,12 @@ def _history(first: date, last: date, today: date, now: datetime) -> tuple[DayRe
 
 
 @blueprint.route("/portfolio/<stock_code>")
-class OneHolding(MethodView):
-    @signed_in
+class HoldingDetail(MethodView):
+    @login_required
     @blueprint.response(200, envelope(Holding))
     def get(self, stock_code: str) -> dict[str, object]:
         """One holding."""
         code = product_code(stock_code)
         if code is None:
             raise HoldingNotFound
-        return success(only(my_holdings(code)))
+        return success(require_single(my_holdings(code)))

@@ -7,19 +7,19 @@ from flask import Response
 from flask.views import MethodView
 from marshmallow import Schema, fields, validate
 
-from trading.market.health import FeedStatus, HealthReason, diagnose, trading_since
-from trading.market.push_feed import CODES_MAX
-from trading.market.push_messages import tick_members
-from trading.market.tick import Tick
-from trading.queries.portfolio import freshness
-from trading.rules.errors import StockNotFound
-from trading.rules.stock_codes import product_code
-from webapp.authentication import signed_in
-from webapp.core import the_core
-from webapp.documentation import make_blueprint
-from webapp.fields import StockCode
-from webapp.problems import problem
-from webapp.schemas import envelope, success
+from trading.account_events.push_messages import tick_members
+from trading.account_events.push_session import CODES_MAX
+from trading.marketdata.health import FeedStatus, HealthReason, diagnose, trading_since
+from trading.marketdata.stock_codes import product_code
+from trading.marketdata.ticks import Tick
+from trading.portfolio.holdings import freshness
+from trading.stocks.errors import StockNotFound
+from webapp.context import get_core
+from webapp.http.authentication import login_required
+from webapp.http.fields import StockCode
+from webapp.http.openapi import make_blueprint
+from webapp.http.problems import problem
+from webapp.http.schemas import envelope, success
 
 blueprint = make_blueprint("Realtime", "실시간 시세")
 
@@ -118,27 +118,27 @@ _REASONS = {
 
 
 @blueprint.route("/trading/realtime/stock/<stock_code>")
-class OneQuote(MethodView):
-    @signed_in
+class QuoteDetail(MethodView):
+    @login_required
     @blueprint.response(200, envelope(Quote))
     def get(self, stock_code: str) -> dict[str, object]:
         """The last tick of a stock; 404 when none was ever seen."""
         code = product_code(stock_code)
-        tick = the_core().quotes.last_tick(code) if code else None
+        tick = get_core().quotes.last_tick(code) if code else None
         if tick is None:
             raise StockNotFound(stock_code=stock_code[:20])
-        return success(quote_of(tick, the_core().clock()))
+        return success(quote_of(tick, get_core().clock()))
 
 
 @blueprint.route("/trading/realtime/stocks/multiple")
-class SeveralQuotes(MethodView):
-    @signed_in
+class QuoteBatch(MethodView):
+    @login_required
     @blueprint.arguments(Several, location="query")
     @blueprint.response(200, envelope(Quotes))
     def get(self, arguments: dict[str, Any]) -> dict[str, object]:
         """The last ticks of several stocks; those without one are listed as unknown."""
         codes = list(dict.fromkeys(arguments["stock_codes"]))
-        ticks, now = the_core().quotes.last_ticks(codes), the_core().clock()
+        ticks, now = get_core().quotes.last_ticks(codes), get_core().clock()
         return success(
             {
                 "stocks": [quote_of(ticks[code], now) for code in codes if code in ticks],
@@ -148,12 +148,12 @@ class SeveralQuotes(MethodView):
 
 
 @blueprint.route("/trading/realtime/stocks/all")
-class EveryQuote(MethodView):
-    @signed_in
+class QuoteList(MethodView):
+    @login_required
     @blueprint.response(200, envelope(AllQuotes))
     def get(self) -> dict[str, object]:
         """The last ticks of all stocks that have one, by code."""
-        ticks, now = the_core().quotes.all_ticks(), the_core().clock()
+        ticks, now = get_core().quotes.all_ticks(), get_core().clock()
         return success(
             {"stocks": [quote_of(tick, now) for tick in ticks.values()], "total_count": len(ticks)}
         )
@@ -164,7 +164,7 @@ class DaemonHealth(MethodView):
     @blueprint.response(200, envelope(Health))
     def get(self) -> dict[str, object] | Response:
         """The relayer's own record: 200 when HEALTHY, else a 503 problem with ``feed_status`` and the record."""
-        core = the_core()
+        core = get_core()
         record, now = core.quotes.relayer_health(), core.clock()
         found = diagnose(record, now, trading_since=trading_since(core.market_hours(), now))
         shown = {
@@ -185,5 +185,5 @@ def quote_of(tick: Tick, now: datetime) -> dict[str, Any]:
     return {
         **tick_members(tick),
         "age_ms": age_ms,
-        "freshness": freshness(age_ms, the_core().settings.tick_freshness_ms),
+        "freshness": freshness(age_ms, get_core().settings.tick_freshness_ms),
     }

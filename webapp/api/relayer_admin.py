@@ -9,22 +9,22 @@ from flask import Response
 from flask.views import MethodView
 from marshmallow import Schema, ValidationError, fields
 
-from trading.market.commands import (
+from trading.marketdata.relayer_client import (
     AnswerCode,
     Command,
     CommandAnswer,
-    CommandLine,
     CommandType,
+    RelayerClient,
     RelayerUnavailable,
 )
-from trading.market.topics import code_of_trade_topic, trade_topic_named
-from trading.rules.admin_actions import ActionKind
-from webapp.admin_log import conclude, intend, requested
-from webapp.authentication import admin_only, me
-from webapp.core import the_core
-from webapp.documentation import make_blueprint
-from webapp.problems import CODES, problem, problem_as
-from webapp.schemas import envelope, success
+from trading.marketdata.topics import code_of_trade_topic, parse_trade_topic
+from trading.operations.admin_action_model import ActionKind
+from webapp.context import get_core
+from webapp.http.admin_log import record_intent, record_outcome, requested
+from webapp.http.authentication import admin_required, current_user
+from webapp.http.openapi import make_blueprint
+from webapp.http.problems import CODES, problem, problem_as
+from webapp.http.schemas import envelope, success
 
 blueprint = make_blueprint("Relayer admin", "시세 구독 관리 (관리자)")
 
@@ -45,7 +45,7 @@ class Topic(fields.String):
     """A destination that the relayer can follow, in full or by its stock's code; loads in full."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        topic = trade_topic_named(str(super()._deserialize(value, attr, data, **kwargs)))
+        topic = parse_trade_topic(str(super()._deserialize(value, attr, data, **kwargs)))
         if topic is None:
             raise ValidationError(
                 "종목 코드(A005930) 또는 /topic/v1/kr/stock/trade/A005930 형식입니다."
@@ -102,8 +102,8 @@ class Subscriptions(Schema):
 
 
 @blueprint.route("/admin/websocket/subscriptions/subscribe")
-class Subscribing(MethodView):
-    @admin_only
+class RelayerSubscribe(MethodView):
+    @admin_required
     @blueprint.arguments(OneTopic, location="query")
     @blueprint.response(200, envelope(Outcome))
     def post(self, arguments: dict[str, Any]) -> dict[str, object] | Response:
@@ -113,8 +113,8 @@ class Subscribing(MethodView):
 
 
 @blueprint.route("/admin/websocket/subscriptions/unsubscribe")
-class Unsubscribing(MethodView):
-    @admin_only
+class RelayerUnsubscribe(MethodView):
+    @admin_required
     @blueprint.arguments(OneTopic, location="query")
     @blueprint.response(200, envelope(Outcome))
     def delete(self, arguments: dict[str, Any]) -> dict[str, object] | Response:
@@ -123,8 +123,8 @@ class Unsubscribing(MethodView):
 
 
 @blueprint.route("/admin/websocket/subscriptions")
-class ListOfSubscriptions(MethodView):
-    @admin_only
+class RelayerSubscriptionList(MethodView):
+    @admin_required
     @blueprint.response(200, envelope(Subscriptions))
     def get(self) -> dict[str, object] | Response:
         """What the relayer follows, by its own word: each destination with its source and state."""
@@ -138,8 +138,8 @@ class ListOfSubscriptions(MethodView):
 
 
 @blueprint.route("/admin/websocket/reconnect")
-class Reconnecting(MethodView):
-    @admin_only
+class RelayerReconnect(MethodView):
+    @admin_required
     @blueprint.response(200, envelope(Reconnection))
     def post(self) -> dict[str, object] | Response:
         """Have the relayer leave its connection to the feed and make a new one, with all subscriptions."""
@@ -171,16 +171,16 @@ def _about_topic(kind: CommandType, topic: str) -> dict[str, object] | Response:
 def _ask(command: Command) -> CommandAnswer | Response:
     """The relayer's answer where it did what was asked, else the problem. Who asked for what is put down before, and what came of it afterwards."""
     began, outcome = time.monotonic(), "upstream-unavailable"
-    core = the_core()
+    core = get_core()
     action = requested(_ACTIONS[command.type]) if command.type in _ACTIONS else None
     if action is not None:
-        intend(action, target=command.topic, command_id=command.command_id)
+        record_intent(action, target=command.topic, command_id=command.command_id)
     try:
         if not _LINES.acquire(blocking=False):
             outcome = AnswerCode.BUSY
             return problem(AnswerCode.BUSY)
         try:
-            answer = CommandLine(core.redis).ask(command, now=core.clock())
+            answer = RelayerClient(core.redis).ask(command, now=core.clock())
         finally:
             _LINES.release()
         outcome = answer.code
@@ -197,10 +197,10 @@ def _ask(command: Command) -> CommandAnswer | Response:
         return problem_as(504, "relayer-unavailable", reason=fault.reason)
     finally:
         if action is not None:
-            conclude(action, outcome)
+            record_outcome(action, outcome)
         log.info(
             "relayer_command",
-            user_id=me().user_id.hex,
+            user_id=current_user().user_id.hex,
             type=command.type,
             topic=command.topic,
             command_id=command.command_id,

@@ -2,12 +2,12 @@
 
 from marshmallow import Schema, fields, validate
 
-from trading.gateways.toss.client import Index, RankedBy
-from trading.gateways.toss.market_data import CANDLES_ASKED, TRADES_ASKED
-from trading.queries.stock_prices import Source
-from trading.rules.candles import CandleInterval
+from trading.stocks.candles.model import CandleInterval
+from trading.stocks.prices import Source
+from trading.stocks.toss.client import Index, RankedBy
+from trading.stocks.toss.market_data import CANDLES_ASKED, TRADES_ASKED
 from webapp.api.order_schemas import one_of
-from webapp.fields import Instant, Line
+from webapp.http.fields import Instant, Line
 
 QUERY_MAX = 50
 FOUND_MAX = 50

@@ -6,17 +6,17 @@ from typing import Any
 
 from flask.views import MethodView
 
-from trading.gateways.toss.answers import IndexPrice as IndexDay
-from trading.gateways.toss.client import Index
-from trading.gateways.toss.errors import TossError
-from trading.gateways.toss.market_data import Looked
-from trading.queries.candles import candles_of
-from trading.queries.stock_prices import Source, StockPrice, names_of, price_of, ranked
-from trading.queries.stocks import StockRecord, stock_of
-from trading.rules.candles import CandleInterval
-from trading.rules.errors import StockNotFound
-from trading.rules.money import change_rate_bp
-from trading.rules.stock_codes import product_code
+from trading.marketdata.stock_codes import product_code
+from trading.money import change_rate_bp
+from trading.stocks.candles.model import CandleInterval
+from trading.stocks.candles.queries import candles_of
+from trading.stocks.errors import StockNotFound
+from trading.stocks.prices import Source, StockPrice, names_of, price_of, ranked
+from trading.stocks.queries import StockRecord, stock_of
+from trading.stocks.toss.answers import IndexPrice as IndexDay
+from trading.stocks.toss.client import Index
+from trading.stocks.toss.errors import TossError
+from trading.stocks.toss.market_data import CachedResponse
 from webapp.api.stock_schemas import (
     Candles,
     CandlesWanted,
@@ -32,33 +32,33 @@ from webapp.api.stock_schemas import (
     Stock,
     TradesWanted,
 )
-from webapp.authentication import signed_in
-from webapp.core import the_core
-from webapp.documentation import make_blueprint
-from webapp.schemas import envelope, success
+from webapp.context import get_core
+from webapp.http.authentication import login_required
+from webapp.http.openapi import make_blueprint
+from webapp.http.schemas import envelope, success
 
 blueprint = make_blueprint("Stocks", "종목과 시세")
 
 
 @blueprint.route("/stocks/search")
-class TheSearch(MethodView):
-    @signed_in
+class StockSearchResults(MethodView):
+    @login_required
     @blueprint.arguments(Search, location="query")
     @blueprint.response(200, envelope(Found))
     def get(self, arguments: dict[str, Any]) -> dict[str, object]:
         """Stocks by name, initial consonants (ㅅㅅㅈㅈ), English name or code, the best first."""
         return success(
-            {"stocks": the_core().stock_search(arguments["q"], limit=arguments["limit"])}
+            {"stocks": get_core().stock_search(arguments["q"], limit=arguments["limit"])}
         )
 
 
 @blueprint.route("/stocks/indices")
-class TheIndices(MethodView):
-    @signed_in
+class IndexList(MethodView):
+    @login_required
     @blueprint.response(200, envelope(Indices))
     def get(self) -> dict[str, object]:
         """KOSPI and KOSDAQ today."""
-        found = the_core().market_data.indices()
+        found = get_core().market_data.indices()
         return success(
             {
                 "indices": [_index(index, looked) for index, looked in found.items()],
@@ -68,12 +68,12 @@ class TheIndices(MethodView):
 
 
 @blueprint.route("/stocks/exchange-rate")
-class TheExchangeRate(MethodView):
-    @signed_in
+class ExchangeRateDetail(MethodView):
+    @login_required
     @blueprint.response(200, envelope(ExchangeRate))
     def get(self) -> dict[str, object]:
         """Won for one US dollar."""
-        looked = the_core().market_data.exchange_rate()
+        looked = get_core().market_data.exchange_rate()
         rate, base = looked.value.close, looked.value.base
         return success(
             {
@@ -88,13 +88,13 @@ class TheExchangeRate(MethodView):
 
 
 @blueprint.route("/stocks/rankings")
-class TheRankings(MethodView):
-    @signed_in
+class StockRankings(MethodView):
+    @login_required
     @blueprint.arguments(RankingWanted, location="query")
     @blueprint.response(200, envelope(Rankings))
     def get(self, arguments: dict[str, Any]) -> dict[str, object]:
         """The most traded Korean stocks of today, by Toss's count, with our own last prices."""
-        core = the_core()
+        core = get_core()
         looked = core.market_data.ranking(arguments["by"])
         codes = looked.value.codes[: arguments["limit"]]
         names = core.database.read(lambda session: names_of(session, codes))
@@ -109,8 +109,8 @@ class TheRankings(MethodView):
 
 
 @blueprint.route("/stocks/<stock_code>")
-class OneStock(MethodView):
-    @signed_in
+class StockDetail(MethodView):
+    @login_required
     @blueprint.response(200, envelope(Stock))
     def get(self, stock_code: str) -> dict[str, object]:
         """A stock's master data with its last price, which is null while nobody tells one."""
@@ -125,8 +125,8 @@ class OneStock(MethodView):
 
 
 @blueprint.route("/stocks/<stock_code>/price")
-class OnePrice(MethodView):
-    @signed_in
+class StockPriceDetail(MethodView):
+    @login_required
     @blueprint.response(200, envelope(Price))
     def get(self, stock_code: str) -> dict[str, object]:
         """A stock's price: our own last tick while it is fresh, else Toss's word, else the last that is known."""
@@ -134,8 +134,8 @@ class OnePrice(MethodView):
 
 
 @blueprint.route("/stocks/<stock_code>/candles")
-class TheCandles(MethodView):
-    @signed_in
+class StockCandles(MethodView):
+    @login_required
     @blueprint.arguments(CandlesWanted, location="query")
     @blueprint.response(200, envelope(Candles))
     def get(self, arguments: dict[str, Any], stock_code: str) -> dict[str, object]:
@@ -149,13 +149,13 @@ class TheCandles(MethodView):
 
 
 @blueprint.route("/stocks/<stock_code>/orderbook")
-class TheOrderBook(MethodView):
-    @signed_in
+class StockOrderBook(MethodView):
+    @login_required
     @blueprint.response(200, envelope(OrderBook))
     def get(self, stock_code: str) -> dict[str, object]:
         """A stock's best offers and bids on KRX."""
         stock = _stock(stock_code)
-        looked = the_core().market_data.order_book(stock.stock_code)
+        looked = get_core().market_data.order_book(stock.stock_code)
         book = looked.value
         return success(
             {
@@ -169,14 +169,14 @@ class TheOrderBook(MethodView):
 
 
 @blueprint.route("/stocks/<stock_code>/trades")
-class TheTrades(MethodView):
-    @signed_in
+class StockTrades(MethodView):
+    @login_required
     @blueprint.arguments(TradesWanted, location="query")
     @blueprint.response(200, envelope(MarketTrades))
     def get(self, arguments: dict[str, int], stock_code: str) -> dict[str, object]:
         """A stock's last trades on KRX, newest first."""
         stock = _stock(stock_code)
-        looked = the_core().market_data.trades(stock.stock_code)
+        looked = get_core().market_data.trades(stock.stock_code)
         return success(
             {
                 "stock_code": stock.stock_code,
@@ -191,11 +191,11 @@ def _stock(stock_code: str) -> StockRecord:
     code = product_code(stock_code)
     if code is None:
         raise StockNotFound(stock_code=stock_code[:20])
-    return the_core().database.read(lambda session: stock_of(session, code))
+    return get_core().database.read(lambda session: stock_of(session, code))
 
 
 def _price(stock: StockRecord) -> StockPrice:
-    core = the_core()
+    core = get_core()
     return price_of(
         stock,
         quotes=core.quotes,
@@ -208,7 +208,7 @@ def _price(stock: StockRecord) -> StockPrice:
 def _toss_candles(
     code: str, *, interval: CandleInterval, count: int, before: datetime | None
 ) -> dict[str, Any]:
-    looked = the_core().market_data.candles(code, interval, before=before)
+    looked = get_core().market_data.candles(code, interval, before=before)
     # What the stamps mean is Toss's own affair; that a page ends before the one that asked for it is ours.
     told = [candle for candle in looked.value.candles if before is None or candle.time < before]
     candles = told[:count]
@@ -224,7 +224,7 @@ def _own_candles(
     code: str, fault: TossError, *, interval: CandleInterval, count: int, before: datetime | None
 ) -> dict[str, Any]:
     """The chart from our own ticks; ``fault`` is raised where there is none."""
-    own = the_core().database.read(
+    own = get_core().database.read(
         lambda session: candles_of(
             session, stock_code=code, interval=interval, count=count, before=before
         )
@@ -246,7 +246,7 @@ def _own_candles(
 _PARTS = ("open", "high", "low", "close", "volume", "amount")
 
 
-def _index(index: Index, looked: Looked[IndexDay]) -> dict[str, Any]:
+def _index(index: Index, looked: CachedResponse[IndexDay]) -> dict[str, Any]:
     day = looked.value
     return {
         "index_code": index,
@@ -269,5 +269,5 @@ def _points(hundredths: int | None) -> str | None:
     return None if hundredths is None else f"{Decimal(hundredths).scaleb(-2):.2f}"
 
 
-def _age(looked: Looked[Any]) -> dict[str, Any]:
+def _age(looked: CachedResponse[Any]) -> dict[str, Any]:
     return {"source": Source.TOSS, "age_ms": looked.age_ms, "stale": looked.stale}

@@ -7,19 +7,19 @@ from flask.views import MethodView
 from marshmallow import Schema, fields
 from sqlalchemy.orm import Session
 
-from trading.database.ids import new_id
-from trading.queries.market import halt_lifted
-from trading.rules.admin_actions import UNCHANGED, ActionKind, Outcome
-from trading.rules.records import HaltRecord
-from trading.services.admin_actions import is_recorded, record
-from trading.services.halts import halt, resume, running_halt
-from webapp.admin_log import requested
-from webapp.authentication import admin_only, me
-from webapp.core import the_core
-from webapp.documentation import make_blueprint
-from webapp.fields import Line
-from webapp.schemas import envelope
-from webapp.writing import Answer, write
+from trading.db.ids import new_id
+from trading.halts.queries import halt_lifted
+from trading.halts.records import HaltRecord
+from trading.halts.trading import halt, resume, running_halt
+from trading.operations.admin_action_model import UNCHANGED, ActionKind, Outcome
+from trading.operations.admin_actions import is_recorded, record_action
+from webapp.context import get_core
+from webapp.http.admin_log import requested
+from webapp.http.authentication import admin_required, current_user
+from webapp.http.commands import CommandResult, run_command
+from webapp.http.fields import Line
+from webapp.http.openapi import make_blueprint
+from webapp.http.schemas import envelope
 
 blueprint = make_blueprint("Trading control", "거래 중단과 재개 (관리자)")
 
@@ -53,58 +53,58 @@ class ResumeAnswer(Schema):
 
 
 @blueprint.route("/admin/trading/halt")
-class Halting(MethodView):
-    @admin_only
+class HaltTrading(MethodView):
+    @admin_required
     @blueprint.arguments(HaltRequest)
     @blueprint.response(200, envelope(Halt))
     def post(self, body: dict[str, Any]) -> Response:
         """Stop accepting, amending and filling orders. Open orders survive and can be cancelled. A halt that is running stands as it is."""
-        now, by, halt_id = the_core().clock(), me().user_id, new_id()
+        now, by, halt_id = get_core().clock(), current_user().user_id, new_id()
         action, reason = requested(ActionKind.HALT_TRADING), body["reason"]
 
-        def told(standing: HaltRecord) -> Answer:
-            return Answer(_HALTED if standing.id == halt_id else _HALTED_BEFORE, standing)
+        def told(standing: HaltRecord) -> CommandResult:
+            return CommandResult(_HALTED if standing.id == halt_id else _HALTED_BEFORE, standing)
 
-        def landed(session: Session) -> Answer | None:
+        def landed(session: Session) -> CommandResult | None:
             running = running_halt(session) if is_recorded(session, action.id) else None
             return None if running is None else told(running)
 
-        def halted(session: Session) -> Answer:
+        def halted(session: Session) -> CommandResult:
             standing = halt(session, halt_id=halt_id, by=by, reason=reason, now=now)
             outcome = Outcome(
                 "halted" if standing.id == halt_id else UNCHANGED, target=str(standing.id)
             )
-            record(session, action, outcome, now=the_core().clock(), reason=reason)
+            record_action(session, action, outcome, now=get_core().clock(), reason=reason)
             return told(standing)
 
-        return write(halted, schema=envelope(Halt), landed=landed)
+        return run_command(halted, schema=envelope(Halt), landed=landed)
 
 
 @blueprint.route("/admin/trading/resume")
-class Resuming(MethodView):
-    @admin_only
+class ResumeTrading(MethodView):
+    @admin_required
     @blueprint.response(200, ResumeAnswer)
     def post(self) -> Response:
         """Let trading go on. Without a halt there is nothing to do, and ``data`` is null."""
-        now, by = the_core().clock(), me().user_id
+        now, by = get_core().clock(), current_user().user_id
         action = requested(ActionKind.RESUME_TRADING)
 
-        def told(lifted: HaltRecord | None) -> Answer:
-            return Answer(_NOT_HALTED if lifted is None else _RESUMED, lifted)
+        def told(lifted: HaltRecord | None) -> CommandResult:
+            return CommandResult(_NOT_HALTED if lifted is None else _RESUMED, lifted)
 
-        def landed(session: Session) -> Answer | None:
+        def landed(session: Session) -> CommandResult | None:
             return (
                 told(halt_lifted(session, by=by, at=now))
                 if is_recorded(session, action.id)
                 else None
             )
 
-        def resumed(session: Session) -> Answer:
+        def resumed(session: Session) -> CommandResult:
             lifted = resume(session, by=by, now=now)
             outcome = (
                 Outcome(UNCHANGED) if lifted is None else Outcome("resumed", target=str(lifted.id))
             )
-            record(session, action, outcome, now=the_core().clock())
+            record_action(session, action, outcome, now=get_core().clock())
             return told(lifted)
 
-        return write(resumed, schema=ResumeAnswer, landed=landed)
+        return run_command(resumed, schema=ResumeAnswer, landed=landed)

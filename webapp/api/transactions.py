@@ -7,17 +7,17 @@ from flask import Response, request
 from flask.views import MethodView
 from marshmallow import Schema, fields
 
-from trading.queries.pages import Page
-from trading.queries.transactions import transaction_of, transactions_of
-from trading.rules.errors import ValidationFailed
-from trading.rules.ledger import TransactionType
-from trading.rules.records import TransactionRecord
-from webapp import ledger_csv
-from webapp.authentication import me, signed_in
-from webapp.core import the_core
-from webapp.documentation import make_blueprint
-from webapp.fields import KoreanDay, SequenceCursor, StockCode
-from webapp.schemas import PageArguments, envelope, page, success
+from trading.errors import ValidationFailed
+from trading.ledger.model import TransactionType
+from trading.ledger.records import TransactionRecord
+from trading.pagination import Page
+from trading.portfolio.transactions import transaction_of, transactions_of
+from webapp.api import ledger_csv
+from webapp.context import get_core
+from webapp.http.authentication import current_user, login_required
+from webapp.http.fields import KoreanDay, SequenceCursor, StockCode
+from webapp.http.openapi import make_blueprint
+from webapp.http.schemas import PageArguments, envelope, page, success
 
 blueprint = make_blueprint("Transactions", "거래 내역")
 
@@ -55,7 +55,7 @@ class Transaction(Schema):
 
 
 class TransactionFilters(PageArguments):
-    """Loads as the keywords of ``trading.queries.transactions.transactions_of``."""
+    """Loads as the keywords of ``trading.portfolio.transactions.transactions_of``."""
 
     cursor = SequenceCursor(attribute="before_sequence", load_default=None)
     transaction_type = fields.Enum(TransactionType, by_value=True, load_default=None)
@@ -67,7 +67,7 @@ class TransactionFilters(PageArguments):
 
 @blueprint.route("/trading/transactions")
 class Transactions(MethodView):
-    @signed_in
+    @login_required
     @blueprint.arguments(TransactionFilters, location="query")
     @blueprint.response(200, page(Transaction))
     @blueprint.doc(
@@ -81,9 +81,9 @@ class Transactions(MethodView):
         """Own Transactions, newest first; with ``Accept: text/csv`` all that the filters let through, as a file."""
         if ledger_csv.is_wanted():
             return _as_csv(filters)
-        user_id = me().user_id
+        user_id = current_user().user_id
         return success(
-            the_core().database.read(
+            get_core().database.read(
                 lambda session: transactions_of(session, user_id=user_id, **filters)
             )
         )
@@ -93,7 +93,7 @@ def _as_csv(filters: dict[str, Any]) -> Response:
     if "limit" in request.args:
         # A file is always whole; a limit that is not heeded would be a lie.
         raise ValidationFailed(field="limit")
-    database, user_id = the_core().database, me().user_id
+    database, user_id = get_core().database, current_user().user_id
 
     def read(before_sequence: int | None) -> Page[TransactionRecord]:
         wanted = {**filters, "before_sequence": before_sequence, "limit": ledger_csv.BATCH_ROWS}
@@ -103,14 +103,14 @@ def _as_csv(filters: dict[str, Any]) -> Response:
 
 
 @blueprint.route("/trading/transactions/<uuid:transaction_id>")
-class OneTransaction(MethodView):
-    @signed_in
+class TransactionDetail(MethodView):
+    @login_required
     @blueprint.response(200, envelope(Transaction))
     def get(self, transaction_id: UUID) -> dict[str, object]:
         """One own Transaction."""
-        user_id = me().user_id
+        user_id = current_user().user_id
         return success(
-            the_core().database.read(
+            get_core().database.read(
                 lambda session: transaction_of(
                     session, user_id=user_id, transaction_id=transaction_id
                 )

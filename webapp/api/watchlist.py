@@ -12,32 +12,22 @@ from flask.views import MethodView
 from marshmallow import RAISE
 from sqlalchemy.orm import Session
 
-from trading.database.ids import new_id
-from trading.database.transactions import nothing_to_find
-from trading.market.quote_book import MarketUnavailable
-from trading.market.tick import Tick
-from trading.queries.pages import Page
-from trading.queries.watchlists import (
+from trading.db.ids import new_id
+from trading.db.transactions import rerun_is_safe
+from trading.marketdata.quotes import MarketUnavailable
+from trading.marketdata.ticks import Tick
+from trading.orders.validate import MarketSnapshot, market_snapshot
+from trading.pagination import Page
+from trading.watchlists.directories import change_directory, open_directory, remove_directory
+from trading.watchlists.errors import WatchlistDirectoryNotFound, WatchlistItemNotFound
+from trading.watchlists.items import ItemChanges, add_item, change_item, order_items, remove_item
+from trading.watchlists.queries import (
     ItemRecord,
     ItemRows,
     directories_of,
     directory_of,
     item_of,
     items_of,
-)
-from trading.rules.errors import WatchlistDirectoryNotFound, WatchlistItemNotFound
-from trading.services.order_terms import MarketLook, look_at_market
-from trading.services.watchlist_directories import (
-    change_directory,
-    open_directory,
-    remove_directory,
-)
-from trading.services.watchlist_items import (
-    ItemChanges,
-    add_item,
-    change_item,
-    order_items,
-    remove_item,
 )
 from webapp.api.realtime import quote_of
 from webapp.api.watchlist_schemas import (
@@ -51,11 +41,11 @@ from webapp.api.watchlist_schemas import (
     WatchlistItemRequest,
     WatchlistOrder,
 )
-from webapp.authentication import me, signed_in
-from webapp.core import the_core
-from webapp.documentation import make_blueprint
-from webapp.schemas import Done, envelope, page, success
-from webapp.writing import Answer, write
+from webapp.context import get_core
+from webapp.http.authentication import current_user, login_required
+from webapp.http.commands import CommandResult, run_command
+from webapp.http.openapi import make_blueprint
+from webapp.http.schemas import TaskResultSchema, envelope, page, success
 
 log = structlog.get_logger(__name__)
 
@@ -72,62 +62,62 @@ _ORDERED = "관심 종목의 순서를 변경했습니다."
 
 @blueprint.route("/watchlist/directories")
 class Directories(MethodView):
-    @signed_in
+    @login_required
     @blueprint.response(200, page(WatchlistDirectory))
     def get(self) -> dict[str, object]:
         """All of one's directories, in their order."""
-        user_id = me().user_id
+        user_id = current_user().user_id
         return success(
-            Page(the_core().database.read(lambda session: directories_of(session, user_id)), None)
+            Page(get_core().database.read(lambda session: directories_of(session, user_id)), None)
         )
 
-    @signed_in
+    @login_required
     @blueprint.arguments(WatchlistDirectoryRequest)
     @blueprint.response(201, envelope(WatchlistDirectory))
     def post(self, body: dict[str, Any]) -> Response:
         """Open a directory behind the others. A name is used once."""
-        core, now, mine = the_core(), the_core().clock(), _mine(directory_id=new_id())
+        core, now, mine = get_core(), get_core().clock(), _mine(directory_id=new_id())
 
-        def opened(session: Session) -> Answer:
+        def opened(session: Session) -> CommandResult:
             location = f"/api/v1/watchlist/directories/{mine['directory_id']}"
-            return Answer(_DIRECTORY_OPENED, directory_of(session, **mine), location)
+            return CommandResult(_DIRECTORY_OPENED, directory_of(session, **mine), location)
 
-        def work(session: Session) -> Answer:
+        def work(session: Session) -> CommandResult:
             open_directory(session, **mine, **body, settings=core.settings, now=now)
             return opened(session)
 
         landed = partial(_unless, WatchlistDirectoryNotFound, opened)
-        return write(work, schema=envelope(WatchlistDirectory), status=201, landed=landed)
+        return run_command(work, schema=envelope(WatchlistDirectory), status=201, landed=landed)
 
 
 @blueprint.route("/watchlist/directories/<uuid:directory_id>")
-class OneDirectory(MethodView):
-    @signed_in
+class DirectoryDetail(MethodView):
+    @login_required
     @blueprint.response(200, envelope(WatchlistDirectory))
     def get(self, directory_id: UUID) -> dict[str, object]:
         """One directory. Its stocks are in GET /watchlist?directory_id=."""
         mine = _mine(directory_id=directory_id)
-        return success(the_core().database.read(lambda session: directory_of(session, **mine)))
+        return success(get_core().database.read(lambda session: directory_of(session, **mine)))
 
-    @signed_in
+    @login_required
     @blueprint.arguments(WatchlistDirectoryChange)
     @blueprint.response(200, envelope(WatchlistDirectory))
     def patch(self, body: dict[str, Any], directory_id: UUID) -> Response:
         """Rename a directory, or move it to another place."""
-        now, mine = the_core().clock(), _mine(directory_id=directory_id)
+        now, mine = get_core().clock(), _mine(directory_id=directory_id)
 
-        def work(session: Session) -> Answer:
+        def work(session: Session) -> CommandResult:
             change_directory(session, **mine, **body, now=now)
-            return Answer(_DIRECTORY_CHANGED, directory_of(session, **mine))
+            return CommandResult(_DIRECTORY_CHANGED, directory_of(session, **mine))
 
-        return write(work, schema=envelope(WatchlistDirectory), landed=nothing_to_find)
+        return run_command(work, schema=envelope(WatchlistDirectory), landed=rerun_is_safe)
 
-    @signed_in
+    @login_required
     @blueprint.arguments(DirectoryRemoval, location="query", unknown=RAISE)
-    @blueprint.response(200, Done)
+    @blueprint.response(200, TaskResultSchema)
     def delete(self, options: dict[str, Any], directory_id: UUID) -> Response:
         """Delete a directory: an empty one, or with force=true also its stocks and their alerts. The default one stays."""
-        now, mine = the_core().clock(), _mine(directory_id=directory_id)
+        now, mine = get_core().clock(), _mine(directory_id=directory_id)
         return _remove(
             lambda session: remove_directory(session, **mine, **options, now=now),
             find=lambda session: directory_of(session, **mine),
@@ -138,12 +128,12 @@ class OneDirectory(MethodView):
 
 @blueprint.route("/watchlist")
 class Watchlist(MethodView):
-    @signed_in
+    @login_required
     @blueprint.arguments(ItemFilters, location="query")
     @blueprint.response(200, page(WatchlistItem))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Watched stocks beside their last trades, in the order of the directories and in them; or those of one directory."""
-        core, user_id = the_core(), me().user_id
+        core, user_id = get_core(), current_user().user_id
         found = core.database.snapshot(
             lambda session: items_of(session, user_id=user_id, **filters)
         )
@@ -155,18 +145,20 @@ class Watchlist(MethodView):
             log.warning("market_unavailable_for_watchlist")
         return success(found.beside(ticks, _quotes(core.clock())))
 
-    @signed_in
+    @login_required
     @blueprint.arguments(WatchlistItemRequest)
     @blueprint.response(201, envelope(WatchlistItem))
     def post(self, body: dict[str, Any]) -> Response:
         """Watch a stock. A directory has it once."""
-        core, now, mine = the_core(), the_core().clock(), _mine(item_id=new_id())
+        core, now, mine = get_core(), get_core().clock(), _mine(item_id=new_id())
         location = f"/api/v1/watchlist/{mine['item_id']}"
 
-        def added(session: Session, market: MarketLook) -> Answer:
-            return Answer(_ADDED, _shown(item_of(session, **mine), market.tick, now), location)
+        def added(session: Session, market: MarketSnapshot) -> CommandResult:
+            return CommandResult(
+                _ADDED, _shown(item_of(session, **mine), market.tick, now), location
+            )
 
-        def work(session: Session) -> Answer:
+        def work(session: Session) -> CommandResult:
             bounds = body.get("bounds", {})
             market = add_item(
                 session,
@@ -178,34 +170,34 @@ class Watchlist(MethodView):
             )
             return added(session, market)
 
-        def find(session: Session) -> Answer:
-            return added(session, look_at_market(core.quotes, body["stock_code"]))
+        def find(session: Session) -> CommandResult:
+            return added(session, market_snapshot(core.quotes, body["stock_code"]))
 
         landed = partial(_unless, WatchlistItemNotFound, find)
-        return write(work, schema=envelope(WatchlistItem), status=201, landed=landed)
+        return run_command(work, schema=envelope(WatchlistItem), status=201, landed=landed)
 
 
 @blueprint.route("/watchlist/<uuid:item_id>")
-class OneItem(MethodView):
-    @signed_in
+class WatchlistItemDetail(MethodView):
+    @login_required
     @blueprint.response(200, envelope(WatchlistItem))
     def get(self, item_id: UUID) -> dict[str, object]:
         """One watched stock."""
-        core, user_id = the_core(), me().user_id
+        core, user_id = get_core(), current_user().user_id
         found = core.database.snapshot(
             lambda session: item_of(session, user_id=user_id, item_id=item_id)
         )
-        market = look_at_market(core.quotes, *found.stock_codes)
+        market = market_snapshot(core.quotes, *found.stock_codes)
         return success(_shown(found, market.tick, core.clock()))
 
-    @signed_in
+    @login_required
     @blueprint.arguments(WatchlistItemChange)
     @blueprint.response(200, envelope(WatchlistItem))
     def patch(self, body: dict[str, Any], item_id: UUID) -> Response:
         """Change the memo or the prices, arm what has fired, or move the stock to the end of another directory."""
-        core, now, mine = the_core(), the_core().clock(), _mine(item_id=item_id)
+        core, now, mine = get_core(), get_core().clock(), _mine(item_id=item_id)
 
-        def work(session: Session) -> Answer:
+        def work(session: Session) -> CommandResult:
             market = change_item(
                 session,
                 **mine,
@@ -214,15 +206,15 @@ class OneItem(MethodView):
                 settings=core.settings,
                 now=now,
             )
-            return Answer(_CHANGED, _shown(item_of(session, **mine), market.tick, now))
+            return CommandResult(_CHANGED, _shown(item_of(session, **mine), market.tick, now))
 
-        return write(work, schema=envelope(WatchlistItem), landed=nothing_to_find)
+        return run_command(work, schema=envelope(WatchlistItem), landed=rerun_is_safe)
 
-    @signed_in
-    @blueprint.response(200, Done)
+    @login_required
+    @blueprint.response(200, TaskResultSchema)
     def delete(self, item_id: UUID) -> Response:
         """No longer watch a stock; its alerts go too."""
-        now, mine = the_core().clock(), _mine(item_id=item_id)
+        now, mine = get_core().clock(), _mine(item_id=item_id)
         return _remove(
             lambda session: remove_item(session, **mine, now=now),
             find=lambda session: item_of(session, **mine),
@@ -233,23 +225,23 @@ class OneItem(MethodView):
 
 @blueprint.route("/watchlist/order")
 class Order(MethodView):
-    @signed_in
+    @login_required
     @blueprint.arguments(WatchlistOrder)
     @blueprint.response(200, envelope(WatchlistOrder))
     def put(self, body: dict[str, Any]) -> Response:
         """Put a directory's stocks into order. All of them are named, so that what was added meanwhile is not lost sight of."""
-        now, user_id = the_core().clock(), me().user_id
+        now, user_id = get_core().clock(), current_user().user_id
 
-        def work(session: Session) -> Answer:
+        def work(session: Session) -> CommandResult:
             order_items(session, user_id=user_id, **body, now=now)
-            return Answer(_ORDERED, body)
+            return CommandResult(_ORDERED, body)
 
-        return write(work, schema=envelope(WatchlistOrder), landed=nothing_to_find)
+        return run_command(work, schema=envelope(WatchlistOrder), landed=rerun_is_safe)
 
 
 def _mine(**ids: UUID) -> dict[str, Any]:
     """What names a thing of the signed-in user's to every use case and query."""
-    return {"user_id": me().user_id, **ids}
+    return {"user_id": current_user().user_id, **ids}
 
 
 def _quotes(now: datetime) -> Callable[[Tick], Mapping[str, Any]]:
@@ -263,8 +255,8 @@ def _shown(found: ItemRows, tick: Tick | None, now: datetime) -> ItemRecord:
 
 
 def _unless(
-    missing: type[Exception], find: Callable[[Session], Answer], session: Session
-) -> Answer | None:
+    missing: type[Exception], find: Callable[[Session], CommandResult], session: Session
+) -> CommandResult | None:
     """What ``find`` finds; None where it is missing."""
     try:
         return find(session)
@@ -281,15 +273,15 @@ def _remove(
 ) -> Response:
     """Remove something that ``find`` finds while it is there, and else raises ``gone``."""
 
-    def removed(session: Session) -> Answer:
+    def removed(session: Session) -> CommandResult:
         work(session)
-        return Answer(message)
+        return CommandResult(message)
 
-    def landed(session: Session) -> Answer | None:
+    def landed(session: Session) -> CommandResult | None:
         try:
             find(session)
         except gone:
-            return Answer(message)
+            return CommandResult(message)
         return None
 
-    return write(removed, schema=Done, landed=landed)
+    return run_command(removed, schema=TaskResultSchema, landed=landed)

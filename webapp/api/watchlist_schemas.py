@@ -6,11 +6,11 @@ from uuid import UUID
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
-from trading.rules.price_alerts import AlertKind
+from trading.watchlists.alert_rules import AlertKind
 from webapp.api.order_schemas import one_of
 from webapp.api.realtime import Quote
-from webapp.fields import Flag, Line, StockCode, Whole
-from webapp.schemas import PageArguments
+from webapp.http.fields import Flag, Line, StockCode, Whole
+from webapp.http.schemas import PageArguments
 
 _PRICE_MAX = 10**9
 _PLACE_MAX = 10**6
@@ -175,7 +175,7 @@ class WatchlistItem(Schema):
 
 
 class ItemFilters(PageArguments):
-    """Loads as the keywords of ``trading.queries.watchlists.items_of``."""
+    """Loads as the keywords of ``trading.watchlists.queries.items_of``."""
 
     directory_id = fields.UUID(load_default=None, metadata=_DIRECTORY_ID)
     cursor = PlaceCursor(attribute="after", load_default=None, metadata={"example": "0-19"})

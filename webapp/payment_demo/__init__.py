@@ -4,8 +4,8 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, make_response, render_template
 
-from trading.settings import LOOPBACK_HOSTS
-from webapp.core import the_core
+from trading.config.settings import LOOPBACK_HOSTS
+from webapp.context import get_core
 
 PATH = "/demo/payment"
 _SDK_PATH = "/v2/browser-sdk.js"
@@ -30,7 +30,7 @@ def install(app: Flask) -> None:
 @blueprint.get("")
 def page() -> Response:
     """The page, with PortOne's browser SDK or with the stand-in's: whichever the API is asked of."""
-    sdk, policy = _sdk_and_policy(the_core().settings.portone_api_base_url)
+    sdk, policy = _sdk_and_policy(get_core().settings.portone_api_base_url)
     response = make_response(render_template("payment.html", sdk=sdk))
     response.headers["Content-Security-Policy"] = policy
     # Payment gateways open windows of their own, and speak with the page through them.

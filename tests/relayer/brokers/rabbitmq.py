@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import Self
 
-from launcher.leash import leashed
+from launcher.parent_death_signal import with_parent_death_signal
 from launcher.ports import LOOPBACK, free_port
-from tests.deadlines import DEADLINE_S
+from tests.support.deadlines import DEADLINE_S
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
@@ -135,7 +135,7 @@ class RabbitMQ:
     def _run(self, command: list[str], **environment: str) -> None:
         with self._log.open("ab") as log:
             process = subprocess.Popen(
-                leashed(command),
+                with_parent_death_signal(command),
                 env={**os.environ, **environment},
                 stdout=log,
                 stderr=log,

@@ -7,27 +7,19 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from relayer.destinations import DestinationStyle, speller
-from relayer.feed import FeedUnavailable, SubscriptionConfirmed, TradeMessage
-from tests.deadlines import DEADLINE_S
+from relayer.feed.destinations import DestinationStyle, destination_formatter
+from relayer.feed.interface import FeedUnavailable, SubscriptionConfirmed, TradeMessage
 from tests.relayer.brokers.rabbitmq import FORBIDDEN, START_TIMEOUT_S, RabbitMQ, missing
-from tests.relayer.brokers.visits import (
-    TOPIC,
-    feed_of,
-    lose,
-    publisher,
-    stranger,
-    take,
-    trade,
-)
+from tests.relayer.brokers.visits import TOPIC, feed_of, lose, publisher, stranger, take, trade
 from tests.relayer.freezing_proxy import freezing_proxy
 from tests.relayer.harness import HYNIX, SAMSUNG, ask_for, health, relayer, served, toss, until
-from tests.servers import skip_or_fail
-from trading.market.quote_book import QuoteBook
-from trading.market.topics import trade_topic
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import skip_or_fail
+from trading.marketdata.quotes import QuoteStore
+from trading.marketdata.topics import trade_topic
 
 OTHER = trade_topic(HYNIX)
-dotted = speller("dots")
+dotted = destination_formatter("dots")
 
 _POLL_S = 0.2
 
@@ -71,7 +63,7 @@ def test_messages_arrive_under_our_own_spelling(broker: RabbitMQ, style: Destina
         ):
             await feed.subscribe([TOPIC])
             confirmed = await take(feed, 1)
-            await publish(speller(style)(TOPIC), body)
+            await publish(destination_formatter(style)(TOPIC), body)
             return [*confirmed, *await take(feed, 1)]
 
     assert asyncio.run(visit()) == [
@@ -171,7 +163,7 @@ def test_the_relayer_serves_the_others_when_one_is_refused(
                 await until(lambda: served(client) == 2, what="the others are served")
                 await publish(dotted(TOPIC), trade(1))
                 await until(
-                    lambda: QuoteBook(client).last_tick(SAMSUNG), what="the trade is in Redis"
+                    lambda: QuoteStore(client).last_tick(SAMSUNG), what="the trade is in Redis"
                 )
 
     ask_for(client, SAMSUNG, HYNIX, FORBIDDEN)
@@ -195,7 +187,7 @@ def test_the_relayer_follows_it_over_a_silence(
     """Ticks are in Redis; a broker that falls silent is left, and afterwards everything is subscribed again."""
 
     def price() -> int | None:
-        tick = QuoteBook(client).last_tick(SAMSUNG)
+        tick = QuoteStore(client).last_tick(SAMSUNG)
         return None if tick is None else tick.price
 
     async def relay() -> None:

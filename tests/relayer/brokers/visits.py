@@ -8,15 +8,15 @@ from datetime import datetime
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from relayer.destinations import DestinationStyle
-from relayer.feed import FeedEvent, FeedUnavailable
+from relayer.feed.destinations import DestinationStyle
+from relayer.feed.interface import FeedEvent, FeedUnavailable
+from relayer.feed.stomp_feed import StompFeed
 from relayer.stomp import Command, Frame
-from relayer.stomp_feed import StompFeed
 from sandbox.trade import DayTotals, Trade
-from tests.deadlines import DEADLINE_S
 from tests.relayer.harness import SAMSUNG, toss
-from trading.market.topics import trade_topic
-from trading.rules.exchange_time import KST
+from tests.support.deadlines import DEADLINE_S
+from trading.exchange.time import KST
+from trading.marketdata.topics import trade_topic
 
 TOPIC = trade_topic(SAMSUNG)
 Publish = Callable[[str, bytes], Awaitable[None]]

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from sandbox.portone.shop import API_SECRET, DEFAULT_STORE_ID, STORE_ID
-from sandbox.portone.stand_in import Mail
+from sandbox.portone.merchant import API_SECRET, DEFAULT_STORE_ID, STORE_ID
+from sandbox.portone.server_state import Mail
 from tests.fixtures.portone import payment
-from tests.sandbox.portone.stage import ID, WAYS, Shop, play, press, walk
+from tests.sandbox.portone.harness import ID, WAYS, Shop, play, press, walk
 
 MANUAL = "channel-key-00000000-0000-4000-8000-000000000004"
 TEST = "channel-key-00000000-0000-4000-8000-000000000002"

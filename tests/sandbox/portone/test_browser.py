@@ -6,9 +6,9 @@ import pytest
 import requests
 
 from sandbox.portone.browser import DEEDS, REQUEST_PAYMENT
-from sandbox.portone.shop import STORE_ID
-from tests.deadlines import DEADLINE_S
-from tests.sandbox.portone.stage import ID, ORIGIN, REQUEST, Shop, play, press
+from sandbox.portone.merchant import STORE_ID
+from tests.sandbox.portone.harness import ID, ORIGIN, REQUEST, Shop, play, press
+from tests.support.deadlines import DEADLINE_S
 
 
 def opened(shop: Shop, **changed: object) -> str:

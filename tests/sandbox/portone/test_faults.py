@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from sandbox.portone.faults import Rule, patched
-from sandbox.portone.shop import STORE_ID
-from tests.sandbox.portone.stage import ID, KEY, Shop, play, walk
-from tests.servers import wait_until
-from trading.gateways.portone.errors import (
+from sandbox.portone.merchant import STORE_ID
+from tests.sandbox.portone.harness import ID, KEY, Shop, play, walk
+from tests.support.servers import wait_until
+from trading.payments.portone.errors import (
     PortoneApiError,
     PortoneProtocolError,
     PortoneTransportError,
 )
-from trading.rules.payments.reports import PortoneStatus
+from trading.payments.portone_payment import PortoneStatus
 
 PATH = f"/payments/{ID}"
 CANCEL = {"storeId": STORE_ID, "reason": "r", "amount": 1_000}

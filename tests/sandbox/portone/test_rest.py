@@ -6,18 +6,18 @@ from importlib import import_module
 import pytest
 import requests
 
+from sandbox.portone.merchant import STORE_ID
 from sandbox.portone.payments import CANCELLATIONS_MAX, MOVES
 from sandbox.portone.rest import API_SECRET, BODY_OCTETS_MAX, DEFAULT_STORE_ID, now
-from sandbox.portone.shop import STORE_ID
-from tests.deadlines import DEADLINE_S
-from tests.sandbox.portone.stage import AUTHORIZED, ID, KEY, WAYS, Shop, play, walk
-from trading.gateways.portone.errors import PortoneApiError
-from trading.rules.payments.decisions import Payment, decide
-from trading.rules.payments.reports import CancellationStatus, PortoneStatus
-from trading.rules.payments.states import PaymentStatus
-from trading.rules.payments.verification import Terms
+from tests.sandbox.portone.harness import AUTHORIZED, ID, KEY, WAYS, Shop, play, walk
+from tests.support.deadlines import DEADLINE_S
+from trading.payments.checks import PaymentTerms
+from trading.payments.decide import Payment, decide
+from trading.payments.model import PaymentStatus
+from trading.payments.portone.errors import PortoneApiError
+from trading.payments.portone_payment import CancellationStatus, PortoneStatus
 
-TERMS = Terms(
+TERMS = PaymentTerms(
     payment_id=ID,
     store_id=STORE_ID,
     channel_keys=frozenset({"channel-key-00000000-0000-4000-8000-000000000001"}),

@@ -8,9 +8,9 @@ import requests
 from launcher.ports import free_port
 from sandbox.portone.payments import STORE_ID
 from sandbox.portone.rest import API_SECRET
-from tests.deadlines import DEADLINE_S
 from tests.sandbox.test_command_line import is_up, sandbox
-from tests.servers import wait_until
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import wait_until
 
 
 def test_it_starts_beside_the_feed() -> None:

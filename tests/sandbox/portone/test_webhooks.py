@@ -11,14 +11,14 @@ import pytest
 import standardwebhooks
 
 from sandbox.portone.faults import Tampering
-from sandbox.portone.shop import API_SECRET, STORE_ID, WEBHOOK_SECRET
-from sandbox.portone.stand_in import Mail
+from sandbox.portone.merchant import API_SECRET, STORE_ID, WEBHOOK_SECRET
+from sandbox.portone.server_state import Mail
 from sandbox.portone.webhooks import MANUAL_MAX, WAITS, signature
 from tests.fixtures.portone import WEBHOOKS
-from tests.sandbox.portone.stage import ID, Shop, play, walk
-from tests.servers import wait_until
-from tests.trading.gateways.http_server import Request, Server, answer, serving
-from trading.gateways.portone.webhooks import InvalidWebhook, WebhookFault, WebhookVerifier
+from tests.sandbox.portone.harness import ID, Shop, play, walk
+from tests.support.http_server import Request, Server, answer, serving
+from tests.support.servers import wait_until
+from trading.payments.portone.webhooks import InvalidWebhook, WebhookFault, WebhookVerifier
 
 SECOND_SECRET = WEBHOOKS["secrets"]["S2"]
 

@@ -1,0 +1,65 @@
+"""How often a user may connect, and how many connections of one client may wait for somebody to say who he is. In this process only."""
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from aiohttp import web
+
+from trading.client_addresses import client_address, client_of
+from trading.config.settings import Settings
+from trading.errors import RateLimited
+
+WINDOW_S = 60
+# Each has sent nothing yet, for a few seconds at most; behind a proxy that is not trusted all clients are one.
+WAITING_PER_CLIENT_MAX = 100
+
+
+class ConnectionLimiter:
+    """Counts in memory: whoever is turned away by one gateway may be let in by another, which is as good."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._connects_max = settings.gateway_connects_per_minute
+        self._trusted = settings.trusted_networks
+        self._connects: dict[UUID, deque[float]] = {}
+        self._waiting: Counter[str] = Counter()
+
+    def count(self, user_id: UUID) -> None:
+        """One more connection of a user. Raises RateLimited when the last minute has seen as many as there may be."""
+        now = time.monotonic()
+        connects = self._connects.setdefault(user_id, deque(maxlen=self._connects_max))
+        if len(connects) == self._connects_max and connects[0] > now - WINDOW_S:
+            wait_s = int(connects[0] + WINDOW_S - now) + 1
+            raise RateLimited(limit=self._connects_max, window_s=WINDOW_S, retry_after_s=wait_s)
+        connects.append(now)
+
+    async def run(self) -> None:
+        """Let go, for ever, of users who have not connected for a window."""
+        while True:
+            await asyncio.sleep(WINDOW_S)
+            before = time.monotonic() - WINDOW_S
+            for user_id in [
+                user_id for user_id, connects in self._connects.items() if connects[-1] <= before
+            ]:
+                del self._connects[user_id]
+
+    @contextmanager
+    def waiting(self, request: web.Request) -> Iterator[None]:
+        """A stranger's connection while the block runs. Raises RateLimited when his client has too many of them."""
+        client = client_of(
+            client_address(
+                request.remote or "", request.headers.get("X-Forwarded-For", ""), self._trusted
+            )
+        )
+        if self._waiting[client] >= WAITING_PER_CLIENT_MAX:
+            raise RateLimited(limit=WAITING_PER_CLIENT_MAX, window_s=WINDOW_S, retry_after_s=1)
+        self._waiting[client] += 1
+        try:
+            yield
+        finally:
+            self._waiting[client] -= 1
+            if not self._waiting[client]:
+                del self._waiting[client]

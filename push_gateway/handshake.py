@@ -1,0 +1,83 @@
+"""What a client asks for, in the head of its request or in a WebSocket message. Everything in it is checked, and all of it is bounded."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+
+from push_gateway.tokens import Tokens
+from trading.access_tokens import Bearer
+from trading.account_events.push_session import PushSession, event_id_of, stock_codes_of
+from trading.errors import Unauthorized, ValidationFailed
+
+MESSAGE_BYTES_MAX = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRequest:
+    """Who wants to follow what, from where on."""
+
+    bearer: Bearer
+    codes: tuple[str, ...]
+    last_event_id: int | None
+
+    def feed(self, clock: Callable[[], datetime]) -> PushSession:
+        return PushSession(
+            self.bearer, codes=self.codes, last_event_id=self.last_event_id, now=clock()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Stocks to follow, or to follow no more."""
+
+    follow: bool
+    codes: tuple[str, ...]
+
+
+def asking_of_request(request: web.Request, tokens: Tokens) -> StreamRequest:
+    """Raises Unauthorized, then ValidationFailed: a stranger learns nothing of what is taken."""
+    bearer = tokens.of_headers(request.headers)
+    given = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
+    return StreamRequest(
+        bearer, stock_codes_of(request.query.getall("stock_codes", [])), event_id_of(given)
+    )
+
+
+def asking_of_message(text: str, tokens: Tokens) -> StreamRequest:
+    """``{"type": "auth", "token": …, "stock_codes": […], "last_event_id": …}``. Raises Unauthorized and ValidationFailed."""
+    message = _object(text)
+    if message.get("type") != "auth":
+        raise Unauthorized
+    bearer = tokens.bearer(message.get("token"))
+    return StreamRequest(
+        bearer, _codes(message.get("stock_codes", [])), event_id_of(message.get("last_event_id"))
+    )
+
+
+def change_of_message(text: str) -> Change:
+    """``{"type": "subscribe" or "unsubscribe", "stock_codes": […]}``. Raises ValidationFailed."""
+    message = _object(text)
+    kind = message.get("type")
+    if kind not in ("subscribe", "unsubscribe"):
+        raise ValidationFailed(field="type")
+    return Change(kind == "subscribe", _codes(message.get("stock_codes")))
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValidationFailed(field="message") from None
+    if not isinstance(message, dict):
+        raise ValidationFailed(field="message")
+    return message
+
+
+def _codes(given: object) -> tuple[str, ...]:
+    if not isinstance(given, list):
+        raise ValidationFailed(field="stock_codes")
+    return stock_codes_of(given)

@@ -1,0 +1,1 @@
+"""The feed connection: interface, STOMP over WebSocket, subscriptions, supervisor."""

@@ -1,0 +1,1 @@
+"""Leader election: a Redis lease with fencing and a watchdog."""

@@ -1,0 +1,100 @@
+"""A dead man's switch: the kernel kills this process at a set instant unless it is set anew before.
+
+A process that is stopped (SIGSTOP, a frozen container) or stuck can't close its connections, but the kernel can, by ending it: SIGKILL is the one
+signal that a stopped process still obeys, and a POSIX timer sends it whatever the process does meanwhile.
+"""
+
+import ctypes
+import signal
+import time
+from typing import Any, Protocol
+
+
+class DeadManSwitch(Protocol):
+    """Instants are seconds of ``relayer.lease.boot_time``."""
+
+    def set(self, instant: float) -> None:
+        """Let the process be killed at ``instant``; at once when that has passed. Replaces what was set before."""
+
+    def disarm(self) -> None:
+        """Nobody is killed any more."""
+
+
+class _Span(ctypes.Structure):
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+
+class _Timer(ctypes.Structure):
+    _fields_ = (("interval", _Span), ("value", _Span))
+
+
+class _SignalEvent(ctypes.Structure):
+    """``struct sigevent``: 64 octets on every Linux, of which the last 48 mean nothing for a plain signal."""
+
+    _fields_ = (
+        ("value", ctypes.c_void_p),
+        ("signal", ctypes.c_int),
+        ("notify", ctypes.c_int),
+        ("padding", ctypes.c_char * 48),
+    )
+
+
+_SIGEV_SIGNAL = 0
+_TIMER_ABSTIME = 1
+
+
+class PosixKillTimer:
+    """The switch as a POSIX timer on CLOCK_BOOTTIME (timer_create(2)). OSError where the system has no such timers."""
+
+    def __init__(self) -> None:
+        self._libc: Any = _library_with("timer_create")
+        self._timer = ctypes.c_void_p()
+        wanted = _SignalEvent(signal=signal.SIGKILL, notify=_SIGEV_SIGNAL)
+        self._check(
+            self._libc.timer_create(
+                time.CLOCK_BOOTTIME, ctypes.byref(wanted), ctypes.byref(self._timer)
+            )
+        )
+
+    def set(self, instant: float) -> None:
+        seconds, rest = divmod(max(instant, 1.0), 1.0)
+        self._settime(_Span(int(seconds), int(rest * 1e9)))
+
+    def disarm(self) -> None:
+        self._settime(_Span(0, 0))
+
+    def _settime(self, value: _Span) -> None:
+        timer = _Timer(_Span(0, 0), value)
+        self._check(
+            self._libc.timer_settime(self._timer, _TIMER_ABSTIME, ctypes.byref(timer), None)
+        )
+
+    @staticmethod
+    def _check(result: int) -> None:
+        if result != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, "a timer of the system failed")
+
+
+class NoSwitch:
+    """For systems without such timers, and for tests, which nobody may kill."""
+
+    def set(self, instant: float) -> None:
+        pass
+
+    def disarm(self) -> None:
+        pass
+
+
+def kill_timer() -> DeadManSwitch:
+    """The system's switch, or none where it has none."""
+    try:
+        return PosixKillTimer()
+    except (OSError, AttributeError):
+        return NoSwitch()
+
+
+def _library_with(function: str) -> Any:
+    """The C library; before glibc 2.34 timers were in one of their own."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    return libc if hasattr(libc, function) else ctypes.CDLL("librt.so.1", use_errno=True)

@@ -1,0 +1,1 @@
+"""Validate incoming trades and write them to Redis."""

@@ -1,0 +1,111 @@
+"""Messages to ticks: what is malformed, doubled or out of order stops here, is counted, and harms nothing behind."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import structlog
+
+from relayer.ticks.sequence import TickSequence
+from trading.exchange.time import trade_date
+from trading.marketdata.ticks import MalformedTick, Position, Tick, parse_toss_trade
+from trading.marketdata.topics import code_of_trade_topic
+
+log = structlog.get_logger(__name__)
+
+LOG_PERIOD = timedelta(minutes=1)
+
+# A day total that stays lower, or an earlier day, for this many messages in a row is the feed's new truth: it corrected itself, or one
+# absurd trade came before. Without an end to the distrust such a stock would be dead for the rest of the day.
+DISTRUST_MESSAGES = 20
+
+
+@dataclass(slots=True)
+class _Total:
+    """The day total of one stock on one exchange, in shares, and the trade that it came with."""
+
+    day: date
+    volume: int
+    traded_at: datetime
+    distrusted: int = 0
+
+
+class TickFilter:
+    """Judges messages one by one. Counters never reset: they are the process's totals."""
+
+    def __init__(self, sequence: TickSequence, *, clock: Callable[[], datetime]) -> None:
+        self.ticks_total = 0
+        self.malformed_total = 0
+        self.repeated_total = 0
+        self.last_tick_at: datetime | None = None
+        self._sequence = sequence
+        self._clock = clock
+        self._totals: dict[tuple[str, str | None], _Total] = {}
+        self._logged_at: datetime | None = None
+
+    def take(self, destination: str, body: bytes) -> Tick | None:
+        """The tick of a message with its place in the stream; None for what is malformed or known already."""
+        received_at = self._clock().astimezone(UTC)
+        code = code_of_trade_topic(destination) or ""
+        try:
+            tick = parse_toss_trade(
+                body, code=code, received_at=received_at, position=self._place(received_at)
+            )
+            day = _day(tick)
+        except MalformedTick as malformed:
+            self.malformed_total += 1
+            self._log_malformed(code, str(malformed), received_at)
+            return None
+        if not self._is_news(tick, day):
+            self.repeated_total += 1
+            return None
+        self.ticks_total += 1
+        self.last_tick_at = received_at
+        return tick
+
+    def forget(self, destination: str) -> None:
+        """Drop what is remembered of a destination that is no longer subscribed."""
+        code = code_of_trade_topic(destination)
+        for key in [key for key in self._totals if key[0] == code]:
+            del self._totals[key]
+
+    def _place(self, received_at: datetime) -> Position:
+        return self._sequence.next(int(received_at.timestamp() * 1000))
+
+    def _is_news(self, tick: Tick, day: date) -> bool:
+        """Day totals only rise. The same total again, or a lower one of an older trade, is told again, as it happens after a reconnect."""
+        if tick.cumulative_volume is None:
+            return True
+        key = (tick.code, tick.exchange)
+        volume = tick.cumulative_volume
+        # A trade is no later than its arrival, whatever it says: an absurd time must not make all others old.
+        traded_at = min(tick.traded_at, tick.received_at)
+        total = self._totals.get(key)
+        if total is None:
+            self._totals[key] = _Total(day, volume, traded_at)
+            return True
+        if day < total.day or (day == total.day and volume <= total.volume):
+            if day == total.day and (volume == total.volume or traded_at <= total.traded_at):
+                return False
+            total.distrusted += 1
+            if total.distrusted < DISTRUST_MESSAGES:
+                return False
+            log.warning("tick_total_restarted", code=tick.code, exchange=tick.exchange)
+        total.day, total.volume, total.traded_at, total.distrusted = day, volume, traded_at, 0
+        return True
+
+    def _log_malformed(self, code: str, reason: str, now: datetime) -> None:
+        """One line a minute at most: a feed that changed its format must not fill the disk."""
+        if self._logged_at is None or now - self._logged_at >= LOG_PERIOD:
+            self._logged_at = now
+            log.warning(
+                "tick_malformed", code=code, reason=reason, malformed_total=self.malformed_total
+            )
+
+
+def _day(tick: Tick) -> date:
+    """The exchange's day of a tick. MalformedTick at the end of the calendar, where Korea is a day ahead of it."""
+    try:
+        return trade_date(tick.traded_at)
+    except OverflowError:
+        raise MalformedTick("dt is beyond the calendar") from None

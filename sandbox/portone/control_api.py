@@ -1,0 +1,200 @@
+"""The desk, which is not PortOne's: what the payer, his bank and an operator do, what goes wrong, and a look behind the counter."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+from aiohttp import web
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
+
+from sandbox.portone.answers import amount_in, answer, json_body, members_of, told
+from sandbox.portone.faults import COPIES_MAX, Faults, Rule, Tampering, WebhookDelivery
+from sandbox.portone.payments import Refusal
+from sandbox.portone.server_state import StandIn, stand_in_of
+from sandbox.portone.webhooks import Delivery, webhook_body
+
+DESK = "/sandbox/portone"
+ADVANCE_S_MAX = 366 * 24 * 3_600
+_OPENING = {
+    "amount": int,
+    "currency": str,
+    "order_name": str,
+    "channel_key": str,
+    "channel_type": str,
+    "slow_cancellations": bool,
+}
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Advance(_Body):
+    seconds: int = Field(gt=0, le=ADVANCE_S_MAX)
+
+
+class _Flush(_Body):
+    order: list[str] | None = None
+    times: int = Field(default=1, ge=1, le=COPIES_MAX)
+
+
+class _Send(_Body):
+    """Any webhook at all: ``octets`` are the body as it is, else it is made of ``type`` and ``data``."""
+
+    type: str = "Transaction.Paid"
+    data: Any = None
+    octets: Base64Bytes | None = None
+    content_type: str = "application/json"
+    url: str | None = None
+    tampering: Tampering | None = None
+
+
+def routes() -> list[web.RouteDef]:
+    """The desk's routes."""
+    return [
+        web.post(DESK + "/payments/{id}/{move}", _asked(_move)),
+        web.post(DESK + "/reset", _asked(_reset)),
+        web.post(DESK + "/clock/advance", _asked(_advance)),
+        web.get(DESK + "/state", _looked_at(_state)),
+        web.get(DESK + "/requests", _looked_at(_requests)),
+        web.get(DESK + "/faults", _looked_at(_faults)),
+        web.put(DESK + "/faults", _asked(_set_faults)),
+        web.post(DESK + "/faults", _asked(_add_rule)),
+        web.get(DESK + "/webhooks", _looked_at(_webhooks)),
+        web.post(DESK + "/webhooks/flush", _asked(_flush)),
+        web.post(DESK + "/webhooks/send", _asked(_send)),
+        web.post(DESK + "/webhooks/{webhook}/redeliver", _asked(_redeliver)),
+    ]
+
+
+def _asked(call: Callable[[StandIn, web.Request, bytes], Awaitable[Any]]) -> Handler:
+    async def handle(request: web.Request) -> web.Response:
+        body = await json_body(request)
+        return answer(200, await call(stand_in_of(request), request, body))
+
+    return told(handle)
+
+
+def _looked_at(call: Callable[[StandIn], Any]) -> Handler:
+    async def handle(request: web.Request) -> web.Response:
+        return answer(200, call(stand_in_of(request)))
+
+    return told(handle)
+
+
+async def _move(stand_in: StandIn, request: web.Request, body: bytes) -> dict[str, Any]:
+    """What somebody does to a payment; answers it as it is then. ``webhook`` says what becomes of what is told of it."""
+    payment_id, move = request.match_info["id"], request.match_info["move"]
+    members = members_of(body)
+    mailing = members.pop("webhook", None)
+    if mailing not in (None, *WebhookDelivery):
+        raise Refusal(400, "INVALID_REQUEST")
+    payments = stand_in.payments
+    match move:
+        case "open":
+            payments.open(payment_id, **_opening(members))
+        case "console-cancel" | "chargeback":
+            payments.cancel(
+                payment_id,
+                reason=move,
+                amount=amount_in(members, "amount"),
+                has_refund_account=True,
+                trigger="CONSOLE" if move == "console-cancel" else "CHARGEBACK",
+            )
+        case "approve-cancellation" | "reject-cancellation":
+            payments.settle_cancellation(payment_id, succeeds=move == "approve-cancellation")
+        case "dispute-open" | "dispute-resolve":
+            payments.dispute(payment_id, resolved=move == "dispute-resolve")
+        case _:
+            payments.move(payment_id, move, amount=amount_in(members, "amount"))
+    stand_in.announce(None if mailing is None else WebhookDelivery(mailing))
+    return stand_in.document(payment_id)
+
+
+def _opening(members: dict[str, Any]) -> dict[str, Any]:
+    if amount_in(members, "amount") is None:
+        raise Refusal(400, "INVALID_REQUEST")
+    if any(
+        name not in _OPENING or type(value) is not _OPENING[name] for name, value in members.items()
+    ):
+        raise Refusal(400, "INVALID_REQUEST")
+    return members
+
+
+async def _reset(stand_in: StandIn, _: web.Request, __: bytes) -> dict[str, Any]:
+    await stand_in.reset()
+    return {}
+
+
+async def _advance(stand_in: StandIn, _: web.Request, body: bytes) -> dict[str, str]:
+    span = _Advance.model_validate_json(body)
+    stand_in.clock.advance(timedelta(seconds=span.seconds))
+    return {"now": stand_in.clock().isoformat()}
+
+
+def _state(stand_in: StandIn) -> dict[str, Any]:
+    payments = [stand_in.document(payment.id) for payment in stand_in.payments.all()]
+    return {
+        "payments": payments,
+        "pinned": stand_in.payments.pinned(),
+        "now": stand_in.clock().isoformat(),
+    }
+
+
+def _requests(stand_in: StandIn) -> dict[str, Any]:
+    """The API's last requests, oldest first, without the secret."""
+    return {"requests": list(stand_in.requests)}
+
+
+def _faults(stand_in: StandIn) -> Any:
+    return stand_in.faults.model_dump(mode="json")
+
+
+async def _set_faults(stand_in: StandIn, _: web.Request, body: bytes) -> Any:
+    stand_in.set_faults(Faults.model_validate_json(body))
+    return _faults(stand_in)
+
+
+async def _add_rule(stand_in: StandIn, _: web.Request, body: bytes) -> Any:
+    stand_in.faults.rest.append(Rule.model_validate_json(body))
+    return _faults(stand_in)
+
+
+def _webhooks(stand_in: StandIn) -> dict[str, Any]:
+    return {"webhooks": [delivery.summary() for delivery in stand_in.sender.deliveries.values()]}
+
+
+async def _flush(stand_in: StandIn, _: web.Request, body: bytes) -> dict[str, Any]:
+    flush = _Flush.model_validate_json(body)
+    return {
+        "webhooks": [
+            delivery.summary() for delivery in await stand_in.sender.flush(flush.order, flush.times)
+        ]
+    }
+
+
+async def _send(stand_in: StandIn, _: web.Request, body: bytes) -> dict[str, Any]:
+    """Send a webhook of any content once and wait for the answer."""
+    asked = _Send.model_validate_json(body)
+    url = asked.url or stand_in.mail.url
+    if url is None:
+        raise Refusal(400, "INVALID_REQUEST")
+    made = webhook_body(asked.type, asked.data, at=stand_in.clock())
+    delivery = Delivery(
+        id=stand_in.payments.identifier(),
+        type=asked.type,
+        url=url,
+        body=made if asked.octets is None else asked.octets,
+        content_type=asked.content_type,
+        tampering=asked.tampering,
+    )
+    stand_in.sender.dispatch(delivery, WebhookDelivery.HOLD)
+    if delivery.state == "HELD":
+        await stand_in.sender.attempt(delivery)
+    return delivery.summary()
+
+
+async def _redeliver(stand_in: StandIn, request: web.Request, _: bytes) -> dict[str, Any]:
+    return (await stand_in.sender.redeliver(request.match_info["webhook"])).summary()

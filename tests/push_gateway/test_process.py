@@ -1,0 +1,156 @@
+"""``python -m push_gateway`` as its supervisor sees it: what it loads, how it starts and how it leaves."""
+
+import json
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import requests
+
+from launcher.ports import free_port
+from tests.push_gateway.harness import SAMSUNG, SECRET, User
+from tests.relayer.test_process import FORBIDDEN, leave, process
+from tests.support.deadlines import DEADLINE_S
+from tests.support.servers import wait_until
+
+RUN_AND_TELL = """
+import json, sys
+from push_gateway.__main__ import main
+code = main()
+print(json.dumps(sorted(sys.modules)))
+sys.exit(code)
+"""
+
+
+@contextmanager
+def running(
+    valkey_url: str, *command: str, **more: str
+) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """A gateway that has found its Redis, and its address."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    environment = {
+        "REDIS_URL": valkey_url,
+        "GATEWAY_PORT": str(port),
+        "JWT_SECRET_KEY": SECRET,
+        "LOG_FORMAT": "json",
+        **more,
+    }
+    with process(*(command or ("-m", "push_gateway")), **environment) as gateway:
+        wait_until(
+            lambda: is_up(url) or gateway.poll() is not None,
+            what="the gateway is up",
+        )
+        yield gateway, url
+
+
+def is_up(url: str) -> bool:
+    try:
+        return bool(requests.get(f"{url}/healthz", timeout=DEADLINE_S).json()["redis"])
+    except requests.RequestException:
+        return False
+
+
+def open_stream(url: str, token: str) -> requests.Response:
+    return requests.get(
+        f"{url}/api/v1/trading/realtime/stream?stock_codes={SAMSUNG}",
+        headers={"Authorization": f"Bearer {token}"},
+        stream=True,
+        timeout=DEADLINE_S,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_gateway_at_work_leaves_in_order(number: signal.Signals, valkey_url: str) -> None:
+    """Exit with 0 whether clients read or not, tell them to reconnect, and log no token."""
+    reading, dead = User().token(), User().token()
+    with (
+        running(valkey_url, LOG_LEVEL="DEBUG") as (gateway, url),
+        socket.socket() as silent,
+        open_stream(url, reading) as stream,
+    ):
+        silent.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+        silent.sendall(
+            f"GET /api/v1/trading/realtime/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {dead}\r\n\r\n".encode()
+        )
+        wait_until(
+            lambda: requests.get(f"{url}/healthz", timeout=DEADLINE_S).json()["clients"] == 2,
+            what="both are in",
+        )
+        output = leave(gateway, number)
+        assert "event: closing" in stream.text
+
+    assert gateway.returncode == 0
+    assert not any(part in output for token in (reading, dead) for part in token.split("."))
+    events = [json.loads(line)["event"] for line in output.splitlines() if line.startswith("{")]
+    assert [event for event in events if event.startswith("gateway")] == [
+        "gateway_started",
+        "gateway_stopping",
+        "gateway_stopped",
+    ]
+
+
+def test_a_gateway_at_work_has_loaded_nothing_that_could_place_an_order(valkey_url: str) -> None:
+    with running(valkey_url, "-c", RUN_AND_TELL) as (gateway, url):
+        with open_stream(url, User().token()) as stream:
+            assert stream.status_code == 200
+        output = leave(gateway, signal.SIGTERM)
+
+    loaded = json.loads(output.splitlines()[-1])
+    assert "push_gateway.handlers" in loaded
+    assert [
+        name
+        for name in loaded
+        if name in FORBIDDEN or name.startswith(tuple(f"{each}." for each in FORBIDDEN))
+    ] == []
+
+
+def test_a_taken_port_is_said_and_ends_it(valkey_url: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        with process("-m", "push_gateway", REDIS_URL=valkey_url, GATEWAY_PORT=port) as gateway:
+            output, _ = gateway.communicate(timeout=DEADLINE_S)
+
+    assert gateway.returncode == 1
+    (line,) = [line for line in output.splitlines() if "gateway_cannot_listen" in line]
+    assert f"port={port}" in line
+    assert "Traceback" not in output
+
+
+def test_faulty_settings_end_it_with_a_sentence_each() -> None:
+    faulty = {"GATEWAY_ALLOWED_ORIGINS": "https://a.example/path", "GATEWAY_CLIENTS_MAX": "0"}
+    with process("-m", "push_gateway", **faulty) as gateway:
+        output, _ = gateway.communicate(timeout=DEADLINE_S)
+
+    assert gateway.returncode == 2
+    assert "GATEWAY_ALLOWED_ORIGINS: must be origins" in output
+    assert "GATEWAY_CLIENTS_MAX" in output
+
+
+def test_what_is_no_http_is_told_shortly(valkey_url: str) -> None:
+    """Anybody may send it, so it is no error of ours; and what was sent is not repeated, as it may hold a token."""
+    with running(valkey_url) as (gateway, url):
+        for sent in (
+            b"GET / HTTP/1.1\r\nAuthorization: Basic c2VjcmV0\x1b[31m\r\n\r\n",
+            b"\x00\xff no HTTP \r\n\r\n",
+        ):
+            with socket.create_connection(
+                ("127.0.0.1", int(url.rpartition(":")[2])), timeout=DEADLINE_S
+            ) as peer:
+                peer.sendall(sent)
+                assert b"400" in peer.recv(100)
+        output = leave(gateway, signal.SIGTERM)
+
+    told = [
+        line
+        for line in map(json.loads, output.splitlines())
+        if line["event"] == "request_malformed"
+    ]
+    assert {line["level"] for line in told} == {"info"}
+    assert "c2VjcmV0" not in output
+    assert "error" not in {json.loads(line)["level"] for line in output.splitlines()}

@@ -1,0 +1,432 @@
+"""What one client is told: events whole and in order whatever is lost on the way, the latest tick of each stock, and an end to everything."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from tests.support.properties import examples
+from trading.access_tokens import Bearer
+from trading.account_events.push_messages import PushMessage, event_message, tick_message
+from trading.account_events.push_session import (
+    CODES_MAX,
+    EVENTS_PAGE,
+    KEEP_ALIVE_S,
+    WAITING_MAX,
+    CatchUpRequest,
+    PushSession,
+    event_id_of,
+    stock_codes_of,
+)
+from trading.account_events.stream import AccountEvent, EventKind
+from trading.errors import ValidationFailed
+from trading.marketdata.ticks import Position, Tick
+from trading.redis import keys
+
+NOW = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
+SAMSUNG, HYNIX = "A005930", "A000660"
+BEARER = Bearer(UUID(int=1), UUID(int=2), NOW + timedelta(minutes=15))
+
+
+def event(number: int) -> AccountEvent:
+    return AccountEvent(
+        user_id=BEARER.user_id,
+        id=number,
+        kind=EventKind.CASH,
+        occurred_at=NOW,
+        data={"amount": number},
+    )
+
+
+def tick(place: int, code: str = SAMSUNG) -> Tick:
+    return Tick(
+        code=code,
+        price=70_000 + place,
+        volume=1,
+        traded_at=NOW,
+        received_at=NOW,
+        position=Position(1_763_800_000_000, place),
+    )
+
+
+def offer(feed: PushSession, news: Tick) -> None:
+    feed.offer_tick(news.code, news.position, tick_message(news))
+
+
+def told(messages: Sequence[PushMessage]) -> list[tuple[str, int | None]]:
+    return [(message.kind, message.event_id) for message in messages]
+
+
+@dataclass
+class Redis:
+    """The account's stream and the last ticks, answering as the commands of a look do."""
+
+    events: list[AccountEvent] = field(default_factory=list)
+    ticks: dict[str, Tick] = field(default_factory=dict)
+    revoked: bool = False
+
+    def answers(self, look: CatchUpRequest) -> list[object]:
+        entries = [(f"{each.id}-0", {keys.ACCOUNT_FIELD: each.to_json()}) for each in self.events]
+        answers: list[object] = ["1" if self.revoked else None, entries[-1:]]
+        answers += [
+            self.ticks[code].to_json() if code in self.ticks else None for code in look.codes
+        ]
+        if look.events and look.after is not None:
+            behind = [
+                entry
+                for each, entry in zip(self.events, entries, strict=True)
+                if each.id >= look.after
+            ]
+            answers.append(behind[: EVENTS_PAGE + 1])
+        return answers
+
+    def answer(self, feed: PushSession) -> None:
+        look = feed.look()
+        assert look is not None
+        feed.learn(look, self.answers(look))
+
+
+def feed_of(*codes: str, last_event_id: int | None = None) -> PushSession:
+    return PushSession(BEARER, codes=codes, last_event_id=last_event_id, now=NOW)
+
+
+def begun(redis: Redis, *codes: str, last_event_id: int | None = None) -> PushSession:
+    """A feed that has told all that there was."""
+    feed = feed_of(*codes, last_event_id=last_event_id)
+    redis.answer(feed)
+    while feed.take(NOW) or feed.look():
+        if feed.look():
+            redis.answer(feed)
+    return feed
+
+
+def test_a_new_client_begins_at_the_end_of_its_stream() -> None:
+    """It is told the place, so that it loses nothing when its connection breaks before the first event."""
+    redis = Redis(events=[event(7), event(8)], ticks={SAMSUNG: tick(1)})
+    feed = feed_of(SAMSUNG, HYNIX)
+    assert feed.take(NOW) == []
+
+    redis.answer(feed)
+
+    assert told(feed.take(NOW)) == [("ready", 8), ("tick", None)]
+    feed.offer_event(9, event_message(event(9)))
+    assert told(feed.take(NOW)) == [("cash", 9)]
+
+
+@pytest.mark.parametrize(
+    ("held", "last_event_id", "expected"),
+    [
+        pytest.param(range(1, 6), 3, [("ready", 3), ("cash", 4), ("cash", 5)], id="behind"),
+        pytest.param(
+            range(4, 6),
+            3,
+            [("ready", 3), ("cash", 4), ("cash", 5)],
+            id="the next one is the oldest",
+        ),
+        pytest.param(range(1, 6), 5, [("ready", 5)], id="nothing new"),
+        pytest.param(range(5, 6), 3, [("ready", 3), ("resync", None)], id="one is gone"),
+        pytest.param(range(0), 3, [("ready", 3), ("resync", None)], id="all are gone"),
+        pytest.param(range(0), 0, [("ready", 0), ("resync", None)], id="nothing is known"),
+        pytest.param(range(1, 3), 5, [("ready", 5), ("resync", None)], id="ahead of the stream"),
+    ],
+)
+def test_a_client_that_comes_again(
+    held: range, last_event_id: int, expected: list[tuple[str, int | None]]
+) -> None:
+    """It gets what it lacks, and where that is not all there it is told to ask for it."""
+    feed = feed_of(last_event_id=last_event_id)
+    Redis(events=[event(number) for number in held]).answer(feed)
+
+    messages = feed.take(NOW)
+
+    assert told(messages) == expected
+    assert messages[0].data == f'{{"last_event_id":{last_event_id}}}'
+    if expected[-1][0] == "resync":
+        assert messages[-1].data == f'{{"after":{last_event_id}}}'
+    assert feed.look() is None
+
+
+def test_after_a_resync_only_what_is_newer_follows() -> None:
+    feed = begun(Redis(events=[event(8), event(9)]), last_event_id=3)
+
+    feed.offer_event(9, event_message(event(9)))
+    feed.offer_event(10, event_message(event(10)))
+
+    assert told(feed.take(NOW)) == [("cash", 10)]
+
+
+def test_an_entry_that_cannot_be_read_is_a_missing_one() -> None:
+    feed = feed_of(last_event_id=3)
+    look = feed.look()
+    assert look is not None
+    feed.learn(look, [None, [("4-0", {"event": "{"})], [("4-0", {"event": "{"})]])
+
+    assert told(feed.take(NOW)) == [("ready", 3), ("resync", None)]
+    assert feed.look() is None
+
+
+def test_an_event_heard_but_gone_ends_in_a_resync_and_not_in_endless_looking() -> None:
+    """Redis was emptied between the two."""
+    feed = begun(Redis(events=[event(1)]))
+    feed.offer_event(5, event_message(event(5)))
+    Redis(events=[event(1)]).answer(feed)
+
+    assert told(feed.take(NOW)) == [("resync", None)]
+    assert feed.look() is None
+
+
+def test_an_event_heard_while_the_stream_is_read_is_read_next() -> None:
+    """It was added after the answer was made, so that nothing is missing."""
+    redis = Redis(events=[event(1)])
+    feed = begun(redis)
+    feed.resume()
+    assert told(feed.take(NOW)) == [("status", None)]
+    look = feed.look()
+    assert look is not None
+    answers = redis.answers(look)
+    redis.events.append(event(2))
+    feed.offer_event(2, event_message(event(2)))
+    feed.learn(look, answers)
+    assert feed.take(NOW) == []
+    redis.answer(feed)
+
+    assert told(feed.take(NOW)) == [("cash", 2)]
+
+
+def test_ticks_conflate_and_never_go_back() -> None:
+    """Of each stock the latest waits; an older one that comes late, as the snapshot of a look may be, is no news."""
+    feed = begun(Redis(), SAMSUNG, HYNIX)
+    offer(feed, tick(1))
+    offer(feed, tick(1, HYNIX))
+    offer(feed, tick(3))
+    offer(feed, tick(2))
+    offer(feed, tick(9, "A035720"))
+
+    assert [message.data for message in feed.take(NOW)] == [
+        tick_message(tick(3)).data,
+        tick_message(tick(1, HYNIX)).data,
+    ]
+    offer(feed, tick(3))
+    assert feed.take(NOW) == []
+
+
+def test_stocks_come_and_go() -> None:
+    redis = Redis(ticks={SAMSUNG: tick(1), HYNIX: tick(2, HYNIX)})
+    feed = begun(redis, SAMSUNG)
+
+    feed.follow([HYNIX, SAMSUNG])
+    assert (look := feed.look()) == CatchUpRequest((HYNIX,), events=False, after=0, heard=0)
+    redis.answer(feed)
+    assert [message.data for message in feed.take(NOW)] == [tick_message(tick(2, HYNIX)).data]
+    assert look.codes == (HYNIX,)
+
+    offer(feed, tick(3))
+    feed.leave([SAMSUNG])
+    offer(feed, tick(4))
+    assert feed.take(NOW) == []
+    assert feed.channels == [keys.account_channel(BEARER.user_id), keys.tick_channel(HYNIX)]
+
+
+def test_no_client_follows_more_than_two_hundred_stocks() -> None:
+    codes = [f"A{number:06}" for number in range(CODES_MAX)]
+    feed = begun(Redis(), *codes)
+    with pytest.raises(ValidationFailed):
+        feed.follow(["A999999"])
+    feed.leave(codes[:1])
+    feed.follow(["A999999"])
+
+    assert len(list(feed.codes)) == CODES_MAX
+
+
+def test_after_an_outage_everything_is_read_again() -> None:
+    """The client is told that nothing came, that it comes again, and then what it missed."""
+    redis = Redis(events=[event(1)], ticks={SAMSUNG: tick(1)})
+    feed = begun(redis, SAMSUNG)
+
+    feed.lose()
+    assert [message.data for message in feed.take(NOW)] == ['{"live":false}']
+    redis.events.append(event(2))
+    redis.ticks[SAMSUNG] = tick(2)
+    feed.resume()
+    assert told(feed.take(NOW)) == [("status", None)]
+    redis.answer(feed)
+
+    assert told(feed.take(NOW)) == [("cash", 2), ("tick", None)]
+
+
+def test_a_long_absence_is_read_in_pages_as_the_client_takes_them() -> None:
+    """However much there is, no more than a page waits in memory."""
+    redis = Redis(events=[event(number) for number in range(1, 2 * EVENTS_PAGE + 52)])
+    feed = feed_of(last_event_id=1)
+    got: list[tuple[str, int | None]] = []
+    while feed.look():
+        redis.answer(feed)
+        assert feed.look() is None, "nothing is read while a page waits"
+        got += told(feed.take(NOW))
+
+    assert got == [("ready", 1), *[("cash", each.id) for each in redis.events[1:]]]
+
+
+def test_events_that_nobody_takes_end_the_connection_and_are_not_dropped() -> None:
+    """The client comes again with the last id that it has."""
+    feed = begun(Redis(events=[event(1)]))
+    for number in range(2, WAITING_MAX + 3):
+        assert not feed.ended
+        feed.offer_event(number, event_message(event(number)))
+
+    assert feed.ended
+    assert feed.end is None
+    assert feed.take(NOW) == []
+
+
+def test_a_token_is_good_until_it_expires() -> None:
+    feed = begun(Redis())
+    feed.offer_event(1, event_message(event(1)))
+    feed.beat(BEARER.expires_at - timedelta(milliseconds=1))
+    assert not feed.ended
+
+    assert feed.beat(BEARER.expires_at)
+
+    feed.offer_event(2, event_message(event(2)))
+    assert told(feed.take(NOW)) == [("cash", 1), ("expired", None)]
+    assert feed.ended
+    assert feed.look() is None
+
+
+def test_a_session_that_was_ended_gets_nothing() -> None:
+    redis = Redis(events=[event(1)], ticks={SAMSUNG: tick(1)}, revoked=True)
+    feed = feed_of(SAMSUNG, last_event_id=0)
+    redis.answer(feed)
+
+    assert told(feed.take(NOW)) == [("signed-out", None)]
+
+
+def test_a_quiet_connection_is_kept_alive() -> None:
+    feed = begun(Redis(), SAMSUNG)
+    almost, later = (NOW + timedelta(seconds=KEEP_ALIVE_S, milliseconds=ms) for ms in (-1, 0))
+    assert not feed.beat(almost)
+    assert feed.beat(later)
+    assert [message.sse for message in feed.take(later)] == [b": keep-alive\n\n"]
+
+    offer(feed, tick(1))
+    feed.take(later)
+    assert not feed.beat(later + (almost - NOW))
+
+
+class AnyOutage(RuleBasedStateMachine):
+    """Whatever is published, missed in an outage, trimmed, wiped or read late: the client gets each event once and in order, and where one can't
+    be had any more it is told behind which one to ask the database. So in the end it knows all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.redis = Redis()
+        self.newest = 0
+        self.known = 0
+        self.told = -1
+        self.connected = True
+        self.under_way: tuple[CatchUpRequest, list[object]] | None = None
+
+    @initialize(before=st.integers(0, 4), last_event_id=st.none() | st.integers(0, 4))
+    def connect(self, before: int, last_event_id: int | None) -> None:
+        self.newest = before
+        self.redis.events = [event(number) for number in range(1, before + 1)]
+        self.known = min(last_event_id or 0, before)
+        self.is_new = last_event_id is None
+        self.feed = feed_of(last_event_id=None if self.is_new else self.known)
+
+    @rule()
+    def publish(self) -> None:
+        self.newest += 1
+        self.redis.events.append(event(self.newest))
+        if self.connected:
+            self.feed.offer_event(self.newest, event_message(event(self.newest)))
+
+    @precondition(lambda self: self.connected and self.under_way is None)
+    @rule()
+    def ask(self) -> None:
+        look = self.feed.look()
+        self.under_way = None if look is None else (look, self.redis.answers(look))
+
+    @precondition(lambda self: self.under_way is not None)
+    @rule()
+    def answer(self) -> None:
+        assert self.under_way is not None
+        self.feed.learn(*self.under_way)
+        self.under_way = None
+
+    @precondition(lambda self: self.connected)
+    @rule()
+    def lose(self) -> None:
+        self.connected, self.under_way = False, None
+        self.feed.lose()
+
+    @precondition(lambda self: not self.connected)
+    @rule()
+    def resume(self) -> None:
+        self.connected = True
+        self.feed.resume()
+
+    @rule()
+    def trim(self) -> None:
+        del self.redis.events[:1]
+
+    @rule()
+    def wipe(self) -> None:
+        self.redis.events.clear()
+
+    @rule()
+    def take(self) -> None:
+        for message in self.feed.take(NOW):
+            if message.kind == "resync" or (message.kind == "ready" and self.is_new):
+                # Here a client asks over HTTP, the new one for the state of its account: both answers tell all that has happened by now.
+                self.known = self.newest
+            elif message.kind == "cash":
+                assert message.event_id is not None
+                assert self.told < message.event_id <= self.known + 1
+                self.told = message.event_id
+                self.known = max(self.known, self.told)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "feed"):
+            return
+        if not self.connected:
+            self.resume()
+        if self.under_way is not None:
+            self.answer()
+        for _ in range(4):
+            self.take()
+            if self.feed.look():
+                self.redis.answer(self.feed)
+        assert self.feed.look() is None
+        assert self.known == self.newest
+
+
+TestAnyOutage = AnyOutage.TestCase
+TestAnyOutage.settings = settings(deadline=None, max_examples=examples(200))
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "٣", " 1", "1" * 16, "true", [], True, 1.0, {}])
+def test_a_last_event_id_is_a_whole_number(text: object) -> None:
+    with pytest.raises(ValidationFailed):
+        event_id_of(text)
+
+
+def test_no_last_event_id_is_none() -> None:
+    assert [event_id_of(given) for given in (None, "", "0", "12", 12)] == [None, None, 0, 12, 12]
+
+
+def test_codes_are_normalised_and_counted() -> None:
+    assert stock_codes_of(["005930", "a005930", "A000660"]) == (SAMSUNG, HYNIX)
+    for faulty in (
+        ["Samsung"],
+        [None],
+        [5930],
+        [f"{number:06}" for number in range(CODES_MAX + 1)],
+    ):
+        with pytest.raises(ValidationFailed):
+            stock_codes_of(faulty)

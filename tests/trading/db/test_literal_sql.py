@@ -1,0 +1,220 @@
+"""Statements whose text is put together by hand: where there are any, and that nothing gets into them that could be anything but a value."""
+
+import ast
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.architecture.source import python_files, tree
+from tests.support.properties import examples
+from tests.support.statements import statements_counted
+from tests.support.trading_harness import SAMSUNG, TradingHarness
+from tests.trading.orders.steps import do, events, rows
+from trading.account_events import rows as account_events
+from trading.account_events.stream import AccountEvent, EventKind
+from trading.audit.checks import CHECKS
+from trading.db.declarative import Base
+from trading.db.upsert import upsert
+from trading.orders.order_book import TradedRange, orders_crossed
+from trading.stocks.tables import STOCKS
+
+# Each of these was read: what stands in its text is a constant of ours, a table's own name, a whole number, or a checked code or id.
+READ = {
+    "trading/account_events/rows.py",
+    "trading/operations/backups/mysql.py",
+    "trading/db/transactions.py",
+    "trading/db/upsert.py",
+    "trading/audit/checks.py",
+    "trading/operations/row_counts.py",
+    "trading/orders/order_book.py",
+    "trading/watchlists/check_alerts.py",
+    "trading/orders/close.py",
+    "webapp/api/operations.py",
+    "webapp/cli/database.py",
+    "webapp/cli/migrations.py",
+    "webapp/cli/status_data.py",
+}
+HOSTILE = [
+    "'",
+    "\\",
+    "\\' OR 1=1 -- ",
+    "'; DROP TABLE users; --",
+    "\x00",
+    "\u2028",
+    "\ud83e\udd8a".encode("utf-16", "surrogatepass").decode("utf-16"),
+    "%s",
+    ":x",
+    "X'00'",
+]
+
+
+def test_statements_are_written_by_hand_in_these_places_only() -> None:
+    """A new one has to be read with this question in mind, and be named here."""
+    by_hand = {"text", "exec_driver_sql", "literal_column"}
+    found = set()
+    for path in python_files("trading", "webapp", "workers", "launcher"):
+        imported = {
+            alias.name
+            for node in ast.walk(tree(path))
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy")
+            for alias in node.names
+        }
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call):
+                called = (
+                    node.func.attr
+                    if isinstance(node.func, ast.Attribute)
+                    else getattr(node.func, "id", "")
+                )
+                if called in by_hand and (called in imported or called == "exec_driver_sql"):
+                    found.add(str(path))
+    assert found == READ
+
+
+def test_columns_of_an_upsert_are_named_by_the_program() -> None:
+    """What stands in its text are names of columns, also in what is merged; a name that is none of the table's never reaches a database."""
+    columns = {column.name for table in Base.metadata.sorted_tables for column in table.columns}
+    named = 0
+    for path in python_files("trading"):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "upsert":
+                for keyword in node.keywords:
+                    if keyword.arg == "update" and isinstance(keyword.value, ast.Tuple):
+                        assert {ast.literal_eval(each) for each in keyword.value.elts} <= columns, (
+                            path
+                        )
+                        named += 1
+    assert named > 5
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_values_of_an_upsert_are_bound(books: TradingHarness, hostile: str) -> None:
+    """Whatever they hold stands beside the text, and comes back as it was."""
+    stock = rows(books, "SELECT * FROM stocks WHERE code = :code", code=SAMSUNG)[0]
+    row = {**stock, "name": hostile, "updated_at": books.clock()}
+    with statements_counted(books.core.database.engine) as sent:
+        do(books, lambda session: upsert(session, STOCKS, [row], update=("name",)))
+    assert not any(
+        hostile in statement for statement in sent if len(hostile) > 1 and hostile != "%s"
+    )
+    assert (
+        rows(books, "SELECT name FROM stocks WHERE code = :code", code=SAMSUNG)[0]["name"]
+        == hostile
+    )
+
+
+anything = st.recursive(
+    st.integers(-(2**53), 2**53)
+    | st.booleans()
+    | st.none()
+    | st.text(st.characters(exclude_categories=["Cs"]))
+    | st.sampled_from(HOSTILE),
+    lambda inner: st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=5), inner, max_size=3
+    ),
+    max_leaves=5,
+)
+
+
+@given(
+    data=st.dictionaries(
+        st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=9),
+        anything,
+        max_size=4,
+    )
+)
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_an_events_data_comes_back_as_it_was(books: TradingHarness, data: dict[str, Any]) -> None:
+    """It stands in the statement as hexadecimal digits, so no quotation mark and no backslash of it means anything."""
+    user = books.user()
+    last = books.core.database.read(lambda session: account_events.last_event_id(session, user))
+    event = AccountEvent(
+        user_id=user, id=last + 1, kind=EventKind.CASH, occurred_at=books.clock(), data=data
+    )
+    with statements_counted(books.core.database.engine) as sent:
+        do(books, lambda session: account_events.insert_events(session, [event]))
+    (inserted,) = [statement for statement in sent if "account_events (" in statement]
+    assert set(inserted.partition("CAST(X'")[2].partition("'")[0]) <= set("0123456789abcdef")
+    (found,) = events(books, user, after=last)
+    assert found.data == data
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"kind": "cash', NOW(), '{}'); --"},
+        {"user_id": "X'' OR 1=1"},
+        {"id": "1 OR 1=1"},
+        {"id": 1.5},
+        {"occurred_at": "2026-01-01' --"},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_an_event_of_other_types_is_no_statement(
+    books: TradingHarness, changed: dict[str, Any]
+) -> None:
+    """What is no id, number, kind or time fails before anything is sent."""
+    event = AccountEvent(
+        user_id=uuid4(),
+        id=1,
+        kind=EventKind.CASH,
+        occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
+        data={},
+    )
+    for name, value in changed.items():
+        object.__setattr__(event, name, value)
+    with statements_counted(books.core.database.engine) as sent:
+        with pytest.raises((ValueError, TypeError, AttributeError)):
+            do(books, lambda session: account_events.insert_events(session, [event]))
+        assert [statement for statement in sent if "INSERT" in statement] == []
+    with pytest.raises((ValueError, TypeError, AttributeError)):
+        do(
+            books,
+            lambda session: account_events.advance_heads(session, {"x": "1; --"}, at=books.clock()),
+        )  # type: ignore[dict-item]
+    with pytest.raises((ValueError, TypeError, AttributeError)):
+        do(books, lambda session: account_events.events_within(session, {UUID(int=1): ("0", 1)}))  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "A005930' OR '1'='1",
+        "",
+        "a005930",
+        "005930",
+        "A005930\\",
+        "A00593\u0660",
+        " A005930",
+        *HOSTILE,
+    ],
+)
+def test_the_book_is_asked_for_codes_only(books: TradingHarness, code: str) -> None:
+    """What is not letter by letter a product code, or no whole number, is never part of the question."""
+    with pytest.raises(ValueError, match="product code"):
+        books.core.database.read(lambda session: orders_crossed(session, [TradedRange(code, 1, 2)]))
+    with pytest.raises(ValueError, match="format"):
+        books.core.database.read(
+            lambda session: orders_crossed(session, [TradedRange(SAMSUNG, "1 OR 1=1", 2)])
+        )  # type: ignore[arg-type]
+
+
+def test_the_audit_asks_what_stands_in_the_program() -> None:
+    """Its statements are made when it is loaded, so nothing of a request or of a row can be in them; each only reads."""
+    assert len(CHECKS) > 30
+    for check in CHECKS:
+        for statement in (check.population, check.figure, check.faults):
+            assert statement.lstrip().upper().startswith(("SELECT", "WITH")), check.name
+            assert ";" not in statement
+    source = Path("trading/audit/checks.py")
+    (function,) = [
+        node
+        for node in tree(source).body
+        if isinstance(node, ast.FunctionDef) and node.name == "audit"
+    ]
+    assert [argument.arg for argument in function.args.args] == ["session"]

@@ -1,0 +1,152 @@
+"""The migrations: up, down and up again on each kind of database.
+
+Nothing in them is known to MariaDB alone.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from flask_migrate import check, downgrade, upgrade
+from sqlalchemy import inspect, text
+
+from tests.support.trading_harness import settings_for
+from trading import bootstrap as trading_core
+from trading.db.declarative import Base
+from trading.watchlists.directories import DEFAULT_NAME
+from trading.watchlists.queries import directories_of
+from webapp import create_app
+
+TABLES = set(Base.metadata.tables)
+DAY = (
+    "INSERT INTO account_days VALUES (X'{}', '2026-01-02', '2026-01-02 09:00:00', 3, 500, 0, 400,"
+    " 0, 0, 0, '2026-01-02 09:01:00')"
+)
+NO_REDIS = "redis://127.0.0.1:1/0"
+
+
+def on_database(uri: str, *commands: Callable[[], object]) -> set[str]:
+    """Run Flask-Migrate's commands; the tables that are there afterwards."""
+    core = trading_core.build(settings_for(uri, NO_REDIS))
+    try:
+        with create_app(core).app_context():
+            for command in commands:
+                command()
+        return set(inspect(core.database.engine).get_table_names()) - {"alembic_version"}
+    finally:
+        core.close()
+
+
+@pytest.mark.every_database
+def test_up_checked_down_and_up_again(empty_uri: str) -> None:
+    """A fresh upgrade makes exactly the tables of the models (`alembic check` agrees), a downgrade takes all away, and it goes again."""
+    assert on_database(empty_uri, upgrade, check) == TABLES
+    assert on_database(empty_uri, lambda: downgrade(revision="base")) == set()
+    assert on_database(empty_uri, upgrade, upgrade, check) == TABLES
+
+
+def test_the_constraints_of_the_models_are_those_of_the_migrations(empty_uri: str) -> None:
+    """`alembic check` does not look at CHECKs: each one of the models is in the database by its name, and no other."""
+    on_database(empty_uri, upgrade)
+    core = trading_core.build(settings_for(empty_uri, NO_REDIS))
+    inspector = inspect(core.database.engine)
+    found = {
+        (table, constraint["name"])
+        for table in TABLES
+        for constraint in inspector.get_check_constraints(table)
+    }
+    core.close()
+    named = {
+        (table.name, str(constraint.name))
+        for table in Base.metadata.sorted_tables
+        for constraint in table.constraints
+        if constraint.__visit_name__ in {"check_constraint", "table_or_column_check_constraint"}
+    }
+    assert found == named
+    assert len(named) > 40
+
+
+def test_the_sql_for_mysql_has_nothing_that_only_mariadb_knows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Rendered offline for the plain mysql dialect it names every table and none of MariaDB's own words."""
+    core = trading_core.build(settings_for("mysql+pymysql://nobody@127.0.0.1:1/none", NO_REDIS))
+    with create_app(core).app_context():
+        upgrade(sql=True)
+    core.close()
+
+    sql = capsys.readouterr().out
+
+    assert {table for table in TABLES if f"CREATE TABLE {table} (" not in sql} == set()
+    assert (
+        re.findall(
+            r"\bRETURNING\b| UUID\b|\bINET[46]?\b|\bSEQUENCE\b|\bPAGE_CHECKSUM\b",
+            without_names(sql),
+        )
+        == []
+    )
+
+
+def without_names(sql: str) -> str:
+    """Our own column may be called sequence; MariaDB's word stands in capitals."""
+    return re.sub(r"[a-z_]*sequence[a-z_]*", "", sql)
+
+
+def test_a_half_made_schema_is_finished_on_sqlite(tmp_path: Path) -> None:
+    """A migration that fails leaves nothing on SQLite, so that the next run begins from the start."""
+    uri = f"sqlite:///{tmp_path / 'half.db'}"
+    core = trading_core.build(settings_for(uri, NO_REDIS))
+    with core.database.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE stocks (code TEXT)"))
+    core.close()
+    with pytest.raises(Exception, match="stocks"):
+        on_database(uri, upgrade)
+    assert on_database(uri) == {"stocks"}
+
+
+def test_whoever_has_an_account_gets_a_default_directory(empty_uri: str) -> None:
+    """Also one that was opened before watchlists; not one that was closed."""
+    on_database(empty_uri, lambda: upgrade(revision="0005"))
+    core = trading_core.build(settings_for(empty_uri, NO_REDIS))
+    user = "INSERT INTO users VALUES (X'{}', '{}', '이름', '', 'USER', '2026-01-02 03:04:05.000006', {})"
+    with core.database.engine.begin() as connection:
+        connection.exec_driver_sql(user.format("11" * 16, "here@example.com", "NULL"))
+        connection.exec_driver_sql(user.format("22" * 16, "gone@example.com", "'2026-01-03'"))
+
+    on_database(empty_uri, upgrade)
+
+    (directory,) = core.database.read(lambda session: directories_of(session, UUID("11" * 16)))
+    assert (directory.id, directory.name, directory.is_default) == (
+        UUID("11" * 16),
+        DEFAULT_NAME,
+        True,
+    )
+    assert core.database.read(lambda session: directories_of(session, UUID("22" * 16))) == ()
+    core.close()
+
+
+def test_renamed_tables_keep_their_rows(empty_uri: str) -> None:
+    """0011 renames tables and columns; the rows survive an upgrade, a downgrade and an upgrade."""
+    on_database(empty_uri, lambda: upgrade(revision="0010"))
+    core = trading_core.build(settings_for(empty_uri, NO_REDIS))
+    user = "11" * 16
+    with core.database.engine.begin() as connection:
+        for statement in (
+            f"INSERT INTO users VALUES (X'{user}', 'a@example.com', '이름', '', 'USER', '2026-01-02', NULL)",
+            "INSERT INTO audit_looks VALUES (1, '2026-01-02 03:04:05', 7, 80)",
+            DAY.format(user),
+        ):
+            connection.exec_driver_sql(statement)
+
+    on_database(empty_uri, upgrade, lambda: downgrade(revision="0010"), upgrade)
+
+    with core.database.engine.connect() as connection:
+        run = connection.exec_driver_sql("SELECT accounts, duration_ms FROM audit_runs").one()
+        day = connection.exec_driver_sql(
+            "SELECT last_sequence, cash_balance, net_flow FROM daily_snapshots"
+        ).one()
+    core.close()
+    assert tuple(run) == (7, 80)
+    assert tuple(day) == (3, 500, 400)

@@ -1,0 +1,100 @@
+"""What every machine that drives the books through random histories has: users, mail, refusals that are answers, and an end in quiet."""
+
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import ClassVar
+from uuid import UUID
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+
+from tests.support.properties import examples
+from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness, opened
+from tests.trading.orders.steps import sweep
+from trading.config.settings import Settings
+from trading.errors import DomainError
+from trading.tasks import TaskRequest
+
+CODES = (SAMSUNG, HYNIX)
+CODE = st.sampled_from(CODES)
+# So small that a batch is full soon.
+SMALL_BATCH = 3
+ROUNDS_TO_QUIET = 40
+
+
+class History(RuleBasedStateMachine):
+    """Acts on books ``under`` these settings. A machine says what happens, how its market goes on and what its end must leave."""
+
+    under: ClassVar[Settings]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open = ExitStack()
+        self.books: TradingHarness = self._open.enter_context(opened(self.under))
+        self.users: list[UUID] = []
+        self.mail: list[TaskRequest] = []
+
+    def the_market_goes_on(self) -> None:
+        """Trade every stock once more."""
+        raise NotImplementedError
+
+    def bring_to_an_end(self) -> None:
+        """Let everything that waits be done."""
+        raise NotImplementedError
+
+    def nothing_is_left(self) -> None:
+        """Assert what is true at the end of every history."""
+        raise NotImplementedError
+
+    def teardown(self) -> None:
+        try:
+            self.bring_to_an_end()
+            self.nothing_is_left()
+        finally:
+            self._open.close()
+
+    def user(self, who: int) -> UUID:
+        return self.users[who % len(self.users)]
+
+    def collect(self) -> None:
+        """Put what was sent to the mail, which is delivered in any order, or never."""
+        self.mail += self.books.sent
+        self.books.sent.clear()
+
+    def tolerate(self, action: Callable[[], object]) -> None:
+        """A refusal is an answer; any other error is a finding."""
+        with suppress(DomainError):
+            action()
+
+    def sweep_to_quiet(self) -> None:
+        """Act on what the sweep finds, and on nothing else, until it finds no more."""
+        for _ in range(ROUNDS_TO_QUIET):
+            self.books.clock.advance(seconds=40)
+            self.the_market_goes_on()
+            self.books.sent.clear()
+            wakeups = sweep(self.books).wakeups
+            if not wakeups:
+                # What was found just now is due in a moment.
+                self.books.clock.advance(seconds=3)
+                wakeups = sweep(self.books).wakeups
+            if not wakeups:
+                return
+            for wakeup in wakeups:
+                self.books.run(wakeup)
+        raise AssertionError(f"The sweep still finds work after {ROUNDS_TO_QUIET} rounds.")
+
+
+def check(machine: type[History], *, histories: int, steps: int) -> None:
+    """Run so many histories, or a quarter of them, of at most so many steps each."""
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples(histories),
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.explicit, Phase.generate, Phase.shrink],
+            database=None,
+        ),
+    )

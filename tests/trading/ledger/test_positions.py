@@ -1,0 +1,106 @@
+"""The moving average: no won is created or lost by buying and selling in any order."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trading.ledger.positions import Position, Sale
+from trading.money import average_price
+
+BUYS = st.tuples(st.integers(1, 10_000), st.integers(1, 10**12), st.integers(0, 10**9))
+# A positive step buys (quantity, amount, commission); a fraction sells that part of what is held.
+STEPS = st.lists(st.one_of(BUYS, st.fractions(0, 1)), min_size=1, max_size=40)
+
+
+def run(steps: list[object]) -> tuple[Position, list[Sale], int, int]:
+    """Play the steps: the position, its sales, and what all purchases cost (amount, commission)."""
+    position, sales, amounts, commissions = Position(), [], 0, 0
+    for step in steps:
+        if isinstance(step, tuple):
+            quantity, amount, commission = step
+            position = position.bought(quantity=quantity, amount=amount, commission=commission)
+            amounts, commissions = amounts + amount, commissions + commission
+        elif position.quantity and (quantity := int(position.quantity * step)):
+            position, sale = position.sold(
+                quantity=quantity, amount=quantity * 7, commission=3, tax=2
+            )
+            sales.append(sale)
+    return position, sales, amounts, commissions
+
+
+def test_a_worked_example() -> None:
+    """10 at 70,000 and 10 at 80,000, sell 5: a quarter of the cost goes, and the profit bears all costs."""
+    position = Position().bought(quantity=10, amount=700_000, commission=105)
+    position = position.bought(quantity=10, amount=800_000, commission=120)
+
+    left, sale = position.sold(quantity=5, amount=400_000, commission=60, tax=800)
+
+    assert sale == Sale(
+        cost=375_000, buy_commission=56, realized_profit=400_000 - 60 - 800 - 375_000 - 56
+    )
+    assert left == Position(15, 1_125_000, 169)
+
+
+@given(STEPS)
+def test_cost_is_conserved_in_any_order(steps: list[object]) -> None:
+    """What the sales took out and what is left is what the purchases brought in, to the won, amounts and commissions each."""
+    position, sales, amounts, commissions = run(steps)
+    assert sum(sale.cost for sale in sales) + position.cost == amounts
+    assert sum(sale.buy_commission for sale in sales) + position.buy_commission == commissions
+
+
+@given(STEPS)
+def test_selling_everything_leaves_nothing(steps: list[object]) -> None:
+    """The last share takes the rest: no won of cost stays behind without a share."""
+    position, *_ = run(steps)
+    if position.quantity:
+        position, _sale = position.sold(quantity=position.quantity, amount=1, commission=0, tax=0)
+    assert position == Position()
+
+
+@given(BUYS, st.integers(0, 10**12), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_realised_profit_is_the_cash_that_a_round_trip_earned(
+    buy: tuple[int, int, int], amount: int, commission: int, tax: int
+) -> None:
+    """Buy and sell all: the profit is exactly the cash that came in less the cash that went out."""
+    quantity, paid, paid_commission = buy
+    position = Position().bought(quantity=quantity, amount=paid, commission=paid_commission)
+    _left, sale = position.sold(quantity=quantity, amount=amount, commission=commission, tax=tax)
+    assert sale.realized_profit == (amount - commission - tax) - (paid + paid_commission)
+
+
+@given(STEPS)
+def test_a_share_never_takes_more_than_its_part(steps: list[object]) -> None:
+    """Selling one share takes at most the average cost, less than a won below it."""
+    position, *_ = run(steps)
+    if position.quantity:
+        _left, sale = position.sold(quantity=1, amount=0, commission=0, tax=0)
+        assert 0 <= position.cost - sale.cost * position.quantity < position.quantity
+
+
+@pytest.mark.parametrize("quantity", [0, -1, 11])
+def test_nothing_but_held_shares_can_be_sold(quantity: int) -> None:
+    """No share, a negative number and one more than held are faults."""
+    with pytest.raises(ValueError, match="no more than are held"):
+        Position(10, 100, 1).sold(quantity=quantity, amount=1, commission=0, tax=0)
+
+
+@pytest.mark.parametrize("figures", [(-1, 0, 0), (1, -1, 0), (1, 1, -1), (0, 1, 0), (0, 0, 1)])
+def test_a_position_that_cannot_be_is_refused(figures: tuple[int, int, int]) -> None:
+    """Neither a negative figure nor a cost without shares."""
+    with pytest.raises(ValueError, match="position"):
+        Position(*figures)
+
+
+def test_a_purchase_has_a_share() -> None:
+    """Buying nothing for something is a fault."""
+    with pytest.raises(ValueError, match="at least one share"):
+        Position().bought(quantity=0, amount=5, commission=0)
+
+
+@pytest.mark.parametrize(
+    ("cost", "quantity", "average"), [(100, 3, 33), (101, 2, 51), (200, 3, 67), (7, 7, 1)]
+)
+def test_the_average_is_rounded_half_up(cost: int, quantity: int, average: int) -> None:
+    """33.3 shows 33, 50.5 shows 51, 66.7 shows 67."""
+    assert average_price(cost, quantity) == average

@@ -1,0 +1,351 @@
+"""The system's status: what is due and since when, whatever the stage; and that looking costs the same on full books."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from redis import Redis, RedisError
+from sqlalchemy import insert, text, update
+from sqlalchemy.orm import Session
+
+from launcher.ports import free_port
+from tests.support.statements import statements_counted
+from tests.support.trading_harness import SAMSUNG, TradingHarness
+from tests.trading.payments.payment_rows import hold_for_refund, partly_refunded_payment
+from trading.audit.model import Audited, Breach
+from trading.audit.run import record_audit_run, record_audited
+from trading.db.ids import new_id
+from trading.db.transactions import Database
+from trading.exchange.hours import AlwaysOpen, KrxHours
+from trading.exchange.order_types import Side
+from trading.halts.trading import halt
+from trading.marketdata.health import FeedStatus, RelayerHealth
+from trading.marketdata.quotes import MarketUnavailable
+from trading.marketdata.ticks import Position
+from trading.operations.system_status import (
+    ALERTS,
+    CANDLES,
+    COUNTED_MAX,
+    AuditStatus,
+    BooksStatus,
+    Reader,
+    Stage,
+    books_status,
+    market_status,
+    matcher,
+    queues_status,
+)
+from trading.orders.tables import ORDER_EXECUTIONS, ORDERS
+from trading.payments.tables import PAYMENTS
+from trading.redis import keys
+from trading.redis.client import connect
+from trading.stocks.candles.build import build_candles
+from trading.watchlists.check_alerts import check_price_alerts
+
+GRACE = timedelta(milliseconds=2_000)
+T0 = datetime(2026, 3, 19, 1, 0, tzinfo=UTC)
+
+
+def looked_at(books: TradingHarness) -> BooksStatus:
+    now = books.clock()
+    return books.core.database.read(
+        lambda session: books_status(session, settings=books.settings, now=now)
+    )
+
+
+def due(books: TradingHarness) -> dict[Stage, tuple[int, int | None]]:
+    """The rows and the age (s) of each stage in which something is due."""
+    return {
+        stage: (rows.count, rows.oldest_age_s)
+        for stage, rows in looked_at(books).due.items()
+        if rows.count
+    }
+
+
+def test_an_order_is_due_in_one_stage_after_the_other(books: TradingHarness) -> None:
+    """In each from the moment that the stage before it is done; and nothing in the end."""
+    user = books.user()
+    books.tick(70_000)
+    books.place(user, Side.BUY, 3)
+    assert due(books) == {Stage.EXECUTE: (1, 0)}
+    books.clock.advance(seconds=7)
+    assert due(books) == {Stage.EXECUTE: (1, 7)}
+
+    books.run(books.sent.pop(0))
+    books.clock.advance(seconds=5)
+    assert due(books) == {Stage.SETTLE: (1, 5)}
+
+    books.run(books.sent.pop(0))
+    books.clock.advance(seconds=3)
+    assert due(books) == {Stage.PORTFOLIO: (1, 3)}
+
+    books.run_all()
+    assert due(books) == {}
+
+
+def test_the_oldest_of_many_is_told(books: TradingHarness) -> None:
+    """Orders that came at different times: all are counted, the first one gives the age."""
+    user = books.user()
+    for _ in range(3):
+        books.tick(70_000)
+        books.place(user, Side.BUY, 1)
+        books.clock.advance(seconds=10)
+
+    assert due(books) == {Stage.EXECUTE: (3, 30)}
+
+
+def test_an_order_that_was_put_off_is_not_due(books: TradingHarness) -> None:
+    """It waits for a price, and nobody is to look at it before."""
+    user = books.user()
+    books.tick(70_000)
+    books.place(user, Side.BUY, 3)
+    books.clock.advance(minutes=1)
+    books.run(books.sent.pop(0))
+
+    assert due(books) == {}
+    books.clock.advance(minutes=1)
+    assert set(due(books)) == {Stage.EXECUTE}
+
+
+def test_payments_and_refunds_are_due_by_their_own_time(books: TradingHarness) -> None:
+    """A payment that is looked at later is not due before; a refund is, once its wake-up had its time."""
+    user = books.user()
+    payment = partly_refunded_payment(books, user)
+    hold_for_refund(books, user, payment, 1_000)
+    next_attempt_at = books.clock() + timedelta(minutes=1)
+    table = PAYMENTS
+    books.do(
+        lambda session: session.execute(
+            update(table).where(table.c.id == payment).values(next_attempt_at=next_attempt_at)
+        )
+    )
+
+    books.clock.advance(seconds=12)
+    assert due(books) == {Stage.REFUNDS: (1, 10)}
+    books.clock.advance(minutes=1)
+    assert due(books) == {Stage.REFUNDS: (1, 70), Stage.PAYMENTS: (1, 12)}
+
+
+def test_alerts_and_a_halt_are_told(books: TradingHarness) -> None:
+    """What waits for a person, by kind; and since when nothing is traded."""
+    assert looked_at(books).payment_alerts == {}
+    assert looked_at(books).halted_since is None
+    user = books.user()
+    partly_refunded_payment(books, user)
+    since = books.clock()
+    books.do(lambda session: halt(session, halt_id=new_id(), by=user, reason=None, now=since))
+
+    assert sum(looked_at(books).payment_alerts.values()) == 1
+    assert looked_at(books).halted_since == since
+
+
+def test_the_audit_is_told_as_it_stands(books: TradingHarness) -> None:
+    """Before its first look, after one that found a breach and halted its account, and when a night has passed."""
+    user, other, now = books.user(), books.user(), books.clock()
+    assert looked_at(books).audit == AuditStatus(
+        breaches=0, halted_accounts=0, accounts_due=0, run_at=None
+    )
+
+    audited = Audited(events={user: 1, other: 1}, breaches=[Breach(user, "1a", "a row")])
+
+    def look(session: Session) -> None:
+        record_audited(session, audited, begun_at=now, settings=books.settings, now=now)
+        record_audit_run(session, accounts=2, duration_ms=5, now=now)
+
+    books.do(look)
+    assert looked_at(books).audit == AuditStatus(
+        breaches=1, halted_accounts=1, accounts_due=0, run_at=now
+    )
+    books.clock.advance(days=1)
+    assert looked_at(books).audit.accounts_due == 2
+
+
+def test_each_reader_tells_how_far_it_is(books: TradingHarness) -> None:
+    """The matcher, the candles and the alerts read the same stream, each from its own place."""
+    assert looked_at(books).readers == ()
+    books.tick(70_000)
+    books.match()
+    stream, hours = books.core.ticks, books.core.market_hours()
+    books.do(lambda session: build_candles(session, stream=stream, hours=hours, now=books.clock()))
+    books.clock.advance(seconds=10)
+    books.do(lambda session: check_price_alerts(session, stream=stream, now=books.clock()))
+    books.clock.advance(seconds=20)
+    books.tick(70_000)
+
+    end = books.core.ticks.latest(limit=1)[0].position
+    readers = {reader.name: reader for reader in looked_at(books).readers}
+    assert set(readers) == {matcher(0), CANDLES, ALERTS}
+    assert {reader.behind_s(end) for reader in readers.values()} == {30}
+    assert books.clock() - readers[matcher(0)].read_at == timedelta(seconds=30)
+    assert books.clock() - readers[CANDLES].read_at == timedelta(seconds=30)
+    assert readers[ALERTS].read_at is None
+
+
+def test_a_reader_without_a_look_is_behind_nothing() -> None:
+    """From the beginning of all time it would be half a century behind."""
+    reader = Reader("new", Position(0, 0), None)
+    assert reader.behind_s(Position(1_800_000_000_000, 0)) is None
+    assert Reader("old", Position(5_000, 0), None).behind_s(None) is None
+    # Redis lost the stream and it began anew.
+    assert Reader("ahead", Position(5_000, 0), None).behind_s(Position(3_000, 0)) == 0
+
+
+def fill_up(books: TradingHarness, user: UUID, count: int) -> None:
+    """As many orders that are over, each with its execution, and three that are due in each stage of orders."""
+    orders, executions = ORDERS, ORDER_EXECUTIONS
+    at = books.clock() - timedelta(days=1)
+
+    def order(finished_at: datetime | None, next_attempt_at: datetime | None) -> dict[str, Any]:
+        return {
+            "id": new_id(), "user_id": user, "stock_code": SAMSUNG, "side": "BUY", "order_type": "MARKET",
+            "time_in_force": "DAY", "quantity": 1, "status": "FILLED" if finished_at else "PENDING",
+            "executed_quantity": 1 if finished_at else 0, "reserved_cash": 0, "accepted_at": at,
+            "finished_at": finished_at, "next_attempt_at": next_attempt_at, "awaiting_first_print": False,
+        }  # fmt: skip
+
+    def execution(
+        of: dict[str, Any], settled_at: datetime | None, applied_at: datetime | None
+    ) -> dict[str, Any]:
+        return {
+            "id": new_id(), "order_id": of["id"], "user_id": user, "stock_code": SAMSUNG, "side": "BUY",
+            "fill_number": 1, "quantity": 1, "price": 1, "amount": 1, "commission": 0, "transaction_tax": 0,
+            "rural_tax": 0, "rule": "LAST", "tick_position": 1, "tick_price": 1, "tick_traded_at": at,
+            "tick_age_ms": 0, "executed_at": at, "settled_at": settled_at, "applied_at": applied_at,
+        }  # fmt: skip
+
+    over = [order(at, None) for _ in range(count)]
+    unsettled, unapplied = ([order(at, None) for _ in range(3)] for _ in range(2))
+
+    def write(session: Session) -> None:
+        session.execute(
+            insert(orders), [*over, *unsettled, *unapplied, *(order(None, at) for _ in range(3))]
+        )
+        session.execute(
+            insert(executions),
+            [
+                *(execution(one, at, at) for one in over),
+                *(execution(one, None, None) for one in unsettled),
+                *(execution(one, at, None) for one in unapplied),
+            ],
+        )
+
+    books.do(write)
+
+
+def rows_read(database: Database, work: Callable[[Session], object]) -> int:
+    """How many rows the server's storage was asked for while ``work`` ran: MariaDB's own count, of this connection."""
+
+    def counted(session: Session) -> int:
+        read = text("SHOW SESSION STATUS LIKE 'Handler_read%'")
+        before = sum(int(value) for _, value in session.execute(read))
+        work(session)
+        return sum(int(value) for _, value in session.execute(read)) - before
+
+    return database.read(counted)
+
+
+def test_a_look_costs_the_same_on_full_books(server_books: TradingHarness) -> None:
+    """With 10,000 orders that are over as with none: the server is asked for a few dozen rows, in a handful of statements."""
+    books = server_books
+    user = books.user()
+    fill_up(books, user, 10_000)
+    database, now = books.core.database, books.clock()
+
+    def look(session: Session) -> BooksStatus:
+        return books_status(session, settings=books.settings, now=now)
+
+    with statements_counted(database.engine) as sent:
+        found = database.read(look)
+    assert len([one for one in sent if one.startswith("SELECT")]) <= 20
+    day_s = 24 * 3_600
+    assert {
+        stage: (due.count, due.oldest_age_s) for stage, due in found.due.items() if due.count
+    } == {
+        Stage.EXECUTE: (3, day_s + GRACE.seconds),
+        Stage.SETTLE: (3, day_s),
+        Stage.PORTFOLIO: (3, day_s),
+    }
+    assert rows_read(database, look) < 100
+
+
+def test_a_look_at_an_outage_does_not_count_for_ever(books: TradingHarness) -> None:
+    """More is due than is counted: the number stops there, and the age is still that of the oldest."""
+    user, at = books.user(), books.clock()
+    row = {
+        "user_id": user, "stock_code": SAMSUNG, "side": "SELL", "order_type": "MARKET", "time_in_force": "DAY",
+        "quantity": 1, "status": "PENDING", "executed_quantity": 0, "reserved_cash": 0, "accepted_at": at,
+        "next_attempt_at": at, "awaiting_first_print": False,
+    }  # fmt: skip
+    rows = [{"id": new_id(), **row} for _ in range(COUNTED_MAX + 5)]
+    books.do(lambda session: session.execute(insert(ORDERS), rows))
+    books.clock.advance(seconds=60)
+
+    assert due(books) == {Stage.EXECUTE: (COUNTED_MAX, 60 + GRACE.seconds)}
+
+
+def test_the_queues_are_counted_at_the_broker(valkey_url: str) -> None:
+    """Each by its name, those that are empty too; and what workers have taken and not acknowledged, of all of them together."""
+    with connect(valkey_url) as broker:
+        broker.lpush("orders.execute", "a", "b")
+        broker.hset(keys.BROKER_UNACKNOWLEDGED, "tag", "message")
+
+        found = queues_status(broker, ("orders.execute", "alerts"))
+
+    assert (found.depths, found.unacknowledged) == ({"orders.execute": 2, "alerts": 0}, 1)
+
+
+def test_the_feed_is_told_as_it_is_diagnosed(valkey_url: str) -> None:
+    """By the relayer's record and by whether ticks are to be expected: on a Sunday its silence is healthy."""
+    record = RelayerHealth(
+        pid=1, started_at=T0, updated_at=T0, connected=True, wanted=1, subscriptions=1
+    )
+    with connect(valkey_url) as redis:
+        assert (
+            market_status(redis, hours=AlwaysOpen(), now=T0).diagnosis.status is FeedStatus.OFFLINE
+        )
+        redis.set(keys.RELAYER_HEALTH, record.to_json())
+
+        trading = market_status(redis, hours=AlwaysOpen(), now=T0)
+        sunday = datetime(2026, 3, 22, 1, 0, tzinfo=UTC)
+        redis.set(keys.RELAYER_HEALTH, record.to_json().replace("2026-03-19", "2026-03-22"))
+        resting = market_status(redis, hours=KrxHours({}), now=sunday)
+
+    assert (trading.trading, trading.diagnosis.status, trading.health) == (
+        True,
+        FeedStatus.STALE,
+        record,
+    )
+    assert (resting.trading, resting.diagnosis.status) == (False, FeedStatus.HEALTHY)
+    assert trading.stream_end is None
+    assert trading.events_repaired_at is None
+
+
+def test_a_redis_that_is_away_is_said_to_be() -> None:
+    """Each by its own name: the broker's client's, and the market's."""
+    nobody: Redis = connect(f"redis://127.0.0.1:{free_port()}/0")
+    with pytest.raises(RedisError):
+        queues_status(nobody, ())
+    with pytest.raises(MarketUnavailable):
+        market_status(nobody, hours=AlwaysOpen(), now=T0)
+
+
+def test_an_order_that_waits_in_the_book_is_not_due(books: TradingHarness) -> None:
+    """Nobody has anything to do with it until a trade meets it."""
+    books.tick(70_000)
+    books.place(books.user(), Side.BUY, 1, limit=60_000)
+    books.run_all()
+
+    assert due(books) == {}
+
+
+def test_no_age_is_of_the_future(books: TradingHarness) -> None:
+    """A clock that is behind another's makes none below zero."""
+    user = books.user()
+    books.tick(70_000)
+    books.place(user, Side.BUY, 3)
+    books.run(books.sent.pop(0))
+    books.clock.advance(seconds=-5)
+
+    assert due(books) == {Stage.SETTLE: (1, 0)}

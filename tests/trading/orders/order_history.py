@@ -1,0 +1,380 @@
+"""Any history of orders: a machine that places, amends, cancels, matches, executes, halts, forgets and repeats without order or care.
+
+It acts on the real services as the API, the workers, the matchers, the sweep and an operator do, and after each step it holds the books against the
+audit and against what it has seen before.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, rule
+from sqlalchemy import text
+
+from tests.support.trading_harness import HYNIX, SAMSUNG
+from tests.trading.histories import CODE, CODES, History
+from tests.trading.orders.steps import (
+    cancel_all,
+    change_settings,
+    deposit,
+    halt,
+    resume,
+    rows,
+    set_status,
+    sweep,
+    withdraw,
+)
+from trading.audit.checks import CHECKS
+from trading.exchange.order_types import OrderType, Side, TimeInForce
+from trading.exchange.price_grid import floor_to_grid, tick_size
+from trading.orders.expire import end_delisted
+from trading.orders.match import match_orders
+from trading.redis import keys
+
+FIRST_PRICES = {SAMSUNG: 70_000, HYNIX: 180_000}
+
+WHO = st.integers(0, 2)
+SIDE = st.sampled_from(Side)
+WHICH = st.integers(0, 40)
+QUANTITY = st.sampled_from((1, 2, 3, 7, 20, 60))
+VOLUME = st.sampled_from((0, 1, 3, 10, 40, 200))
+STEPS_OF_THE_GRID = st.integers(-3, 3)
+TRADES = st.lists(st.tuples(CODE, STEPS_OF_THE_GRID, VOLUME), min_size=1, max_size=4)
+SELDOM = st.sampled_from((False, False, False, True))
+
+# All checks of the audit in one statement, as they are asked after each step.
+_BREACHES = text(
+    " UNION ALL ".join(
+        f"SELECT {number} AS number, COUNT(*) AS breaches FROM ({check.faults}) faults{number}"
+        for number, check in enumerate(CHECKS)
+    )
+)
+
+
+def instant(value: datetime | str) -> datetime:
+    """A time as a plain statement reads it, which is text on SQLite."""
+    at = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return at.replace(tzinfo=UTC)
+
+
+class OrderHistory(History):
+    """``under`` are the settings it begins with, ``other_settings`` changes that an operator makes to them on the way."""
+
+    other_settings: ClassVar[tuple[dict[str, Any], ...]] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.orders: dict[bytes, dict[str, Any]] = {}
+        self.fills: dict[bytes, dict[str, Any]] = {}
+        self.volumes: dict[int, int] = {}
+        self.prices = dict(FIRST_PRICES)
+
+    @initialize()
+    def the_market_opens(self) -> None:
+        for code in CODES:
+            self.print(code, 0, volume=5)
+        self.users.append(self.books.user())
+        for code in CODES:
+            self.books.place(self.users[0], Side.BUY, 150, code)
+            self.print(code, 0, volume=200)
+            self.match(layout=1, times=1)
+            self.books.run_all()
+
+    # What users do.
+
+    @rule(who=WHO, amount=st.integers(-5, 12_000_000), comes=st.booleans())
+    def come_or_move_cash(self, who: int, amount: int, comes: bool) -> None:
+        if len(self.users) <= who:
+            self.users.append(self.books.user())
+        else:
+            self.tolerate(
+                lambda: (deposit if comes else withdraw)(self.books, self.users[who], amount)
+            )
+
+    @rule(who=WHO, side=SIDE, quantity=QUANTITY, code=CODE, tif=st.sampled_from(TimeInForce))
+    def place_at_the_market(
+        self, *, who: int, side: Side, quantity: int, code: str, tif: TimeInForce
+    ) -> None:
+        self.tolerate(
+            lambda: self.books.place(self.user(who), side, quantity, code, time_in_force=tif)
+        )
+
+    @rule(
+        who=WHO,
+        side=SIDE,
+        quantity=QUANTITY,
+        code=CODE,
+        steps=STEPS_OF_THE_GRID,
+        tif=st.sampled_from(TimeInForce),
+    )
+    def place_with_a_limit(
+        self, *, who: int, side: Side, quantity: int, code: str, steps: int, tif: TimeInForce
+    ) -> None:
+        limit = self.near(code, steps)
+        self.tolerate(
+            lambda: self.books.place(
+                self.user(who), side, quantity, code, limit=limit, time_in_force=tif
+            )
+        )
+
+    @rule(
+        quantities=st.lists(QUANTITY, min_size=2, max_size=4),
+        side=SIDE,
+        code=CODE,
+        steps=st.integers(0, 2),
+    )
+    def fill_the_book(self, quantities: list[int], side: Side, code: str, steps: int) -> None:
+        """Orders of several users at one price, which wait for the market."""
+        limit = self.near(code, -steps if side is Side.BUY else steps)
+        for who, quantity in enumerate(quantities):
+            tif = TimeInForce.GTC if who else TimeInForce.DAY
+            self.tolerate(
+                lambda who=who, quantity=quantity, tif=tif: self.books.place(
+                    self.user(who), side, quantity, code, limit=limit, time_in_force=tif
+                )
+            )
+
+    @rule(
+        which=WHICH,
+        steps=st.none() | STEPS_OF_THE_GRID,
+        quantity=st.none() | QUANTITY,
+        finished=SELDOM,
+    )
+    def amend(self, which: int, steps: int | None, quantity: int | None, finished: bool) -> None:
+        order = self.pick(which, finished=finished)
+        if order:
+            limit = None if steps is None else self.near(order["stock_code"], steps)
+            user, order_id = UUID(bytes=order["user_id"]), UUID(bytes=order["id"])
+            self.tolerate(lambda: self.books.amend(user, order_id, limit=limit, quantity=quantity))
+
+    @rule(which=WHICH, finished=SELDOM, everything=SELDOM)
+    def cancel(self, which: int, finished: bool, everything: bool) -> None:
+        order = self.pick(which, finished=finished)
+        if everything:
+            cancel_all(self.books, self.user(which))
+        elif order:
+            user, order_id = UUID(bytes=order["user_id"]), UUID(bytes=order["id"])
+            self.tolerate(lambda: self.books.cancel(user, order_id))
+
+    # What the market does.
+
+    @rule(trades=TRADES, age_ms=st.sampled_from((0, 0, 0, 9_000, 10_001)))
+    def trades_are_printed(self, trades: list[tuple[str, int, int]], age_ms: int) -> None:
+        for code, steps, volume in trades:
+            self.print(
+                code,
+                steps,
+                volume=volume,
+                age_ms=age_ms,
+                base=FIRST_PRICES[code] if volume else None,
+            )
+
+    @rule(trades=TRADES, executes=st.booleans())
+    def trades_are_printed_and_matched(
+        self, trades: list[tuple[str, int, int]], executes: bool
+    ) -> None:
+        for code, steps, volume in trades:
+            self.print(code, steps, volume=volume)
+        self.match(layout=1, times=1)
+        if executes:
+            self.books.run_all()
+
+    @rule(left=st.integers(0, 4), lost=st.booleans())
+    def the_stream_suffers(self, left: int, lost: bool) -> None:
+        if lost:
+            self.books.core.redis.delete(
+                keys.TICK_STREAM, *[keys.last_tick(code) for code in CODES[left:]]
+            )
+        else:
+            self.books.core.redis.xtrim(keys.TICK_STREAM, maxlen=left, approximate=False)
+
+    # What workers and time do.
+
+    @rule(layout=st.sampled_from((1, 2, 3)), times=st.integers(1, 2))
+    def match(self, layout: int, times: int) -> None:
+        """A look of every shard of a layout, once or twice."""
+        settings = self.books.settings.model_copy(update={"matcher_shards": layout})
+        hours, now = self.books.core.market_hours(), self.books.clock()
+        for shard in [*range(layout)] * times:
+            self.books.do(
+                lambda session, shard=shard: match_orders(
+                    session,
+                    shard=shard,
+                    stream=self.books.core.ticks,
+                    hours=hours,
+                    settings=settings,
+                    now=now,
+                )
+            )
+
+    @rule(which=WHICH, times=st.integers(0, 3))
+    def deliver(self, which: int, times: int) -> None:
+        """Out of order: not at all, once or twice, or everything at once."""
+        if times == 3:
+            self.books.run_all()
+        self.collect()
+        if self.mail:
+            wakeup = self.mail.pop(which % len(self.mail))
+            for _ in range(times):
+                self.books.run(wakeup)
+
+    @rule(seconds=st.sampled_from((0, 1, 2, 9, 10, 40)))
+    def time_passes_and_the_sweep_comes(self, seconds: int) -> None:
+        self.books.clock.advance(seconds=seconds)
+        self.mail += sweep(self.books).wakeups
+
+    @rule(hours=st.sampled_from((0, 0, 5, 9, 24)), matched=st.booleans())
+    def hours_pass_and_orders_expire(self, hours: int, matched: bool) -> None:
+        self.books.clock.advance(hours=hours)
+        if matched:
+            self.match(layout=1, times=1)
+        self.books.expire()
+        now = self.books.clock()
+        self.books.do(lambda session: end_delisted(session, settings=self.books.settings, now=now))
+
+    # What operators do.
+
+    @rule(act=st.sampled_from(("halt", "resume", "HALTED", "DELISTED", "settings")), which=WHICH)
+    def an_operator_acts(self, act: str, which: int) -> None:
+        code = CODES[which % len(CODES)]
+        if act == "halt":
+            halt(self.books, self.users[0])
+        elif act == "resume":
+            resume(self.books, self.users[0])
+            for each in CODES:
+                set_status(self.books, "TRADABLE", each)
+        elif act != "settings":
+            set_status(self.books, act, code)
+        elif self.other_settings:
+            change_settings(self.books, **self.other_settings[which % len(self.other_settings)])
+
+    # What must hold.
+
+    @invariant()
+    def all_is_well(self) -> None:
+        self.the_books_are_sound()
+        self.no_order_goes_back()
+        self.fills_obey_the_laws()
+        self.no_more_is_filled_than_was_traded()
+
+    def the_books_are_sound(self) -> None:
+        counts = self.books.core.database.snapshot(lambda session: session.execute(_BREACHES).all())
+        assert all(breaches == 0 for _, breaches in counts), self.books.breaches()
+
+    def no_order_goes_back(self) -> None:
+        """What is executed stays so, what is finished never changes again but that its cash is spent or released."""
+        orders = {row["id"]: dict(row) for row in rows(self.books, "SELECT * FROM orders")}
+        for order_id, before in self.orders.items():
+            after = orders[order_id]
+            assert after["executed_quantity"] >= before["executed_quantity"]
+            if before["finished_at"] is not None:
+                assert after == {**before, "reserved_cash": after["reserved_cash"]}
+                assert after["reserved_cash"] <= before["reserved_cash"]
+        self.orders = orders
+
+    def fills_obey_the_laws(self) -> None:
+        """No fill is beyond its order's limit, of a later day than the order's, or made while there is no trading."""
+        halts = rows(self.books, "SELECT halted_at, resumed_at FROM trading_halts")
+        stopped = {
+            row["code"]
+            for row in rows(self.books, "SELECT code FROM stocks WHERE status <> 'TRADABLE'")
+        }
+        hours = self.books.core.market_hours()
+        found = {row["id"]: dict(row) for row in rows(self.books, "SELECT * FROM order_executions")}
+        for fill in [
+            fill for execution_id, fill in found.items() if execution_id not in self.fills
+        ]:
+            order = self.orders[fill["order_id"]]
+            limit = order["limit_price"]
+            if limit is not None:
+                assert fill["price"] <= limit if fill["side"] == "BUY" else fill["price"] >= limit
+                assert fill["rule"] != "resting-at-limit" or fill["price"] == limit
+            assert fill["stock_code"] not in stopped
+            assert all(halt["resumed_at"] is not None for halt in halts)
+            assert not any(
+                halt["halted_at"] < fill["tick_traded_at"] < halt["resumed_at"] for halt in halts
+            )
+            if order["time_in_force"] == "DAY":
+                assert hours.day_end_before(instant(fill["tick_traded_at"])) <= instant(
+                    order["accepted_at"]
+                )
+        self.fills = found
+
+    def no_more_is_filled_than_was_traded(self) -> None:
+        """With ``volume`` what rests on one trade, executed or not yet, is no more than its shares, on each side."""
+        if self.under.fill_profile != "volume" or self.other_settings:
+            return
+        filled = rows(
+            self.books,
+            """SELECT tick_position, side, SUM(quantity) AS shares FROM (
+                SELECT tick_position, side, quantity FROM order_executions
+                UNION ALL SELECT t.tick_position, o.side, t.quantity FROM pending_fills t JOIN orders o ON o.id = t.order_id
+            ) x GROUP BY tick_position, side""",
+        )
+        assert all(row["shares"] <= self.volumes[row["tick_position"]] for row in filled)
+
+    def bring_to_an_end(self) -> None:
+        """A fresh market, matching, sweeps and a cancel-all."""
+        resume(self.books, self.users[0])
+        for code in CODES:
+            set_status(self.books, "TRADABLE", code)
+        self.books.sent.clear()
+        self.to_an_open_market()
+        self.sweep_to_quiet()
+        for user in self.users:
+            cancel_all(self.books, user)
+        self.sweep_to_quiet()
+
+    def nothing_is_left(self) -> None:
+        """Nothing is reserved, due or found any more, and every fill is booked."""
+        self.the_books_are_sound()
+        self.no_order_goes_back()
+        self.no_more_is_filled_than_was_traded()
+        for nothing in (
+            "orders WHERE finished_at IS NULL OR reserved_cash > 0 OR next_attempt_at IS NOT NULL OR book_price IS NOT NULL",
+            "order_executions WHERE settled_at IS NULL OR applied_at IS NULL",
+            "virtual_balances WHERE reserved_cash > 0",
+            "portfolios WHERE reserved_quantity > 0",
+            "pending_fills",
+        ):
+            assert rows(self.books, f"SELECT * FROM {nothing}") == []
+
+    def the_market_goes_on(self) -> None:
+        for code in CODES:
+            self.print(code, 0, volume=1_000)
+        self.match(layout=1, times=1)
+        # A market order whose day ended without a trade for it is due until then.
+        self.books.expire()
+
+    def to_an_open_market(self) -> None:
+        """Move on to an hour in which everything is traded."""
+        hours = self.books.core.market_hours()
+        self.books.clock.advance(minutes=1)
+        opening = hours.next_opening(self.books.clock(), order_type=OrderType.MARKET, kind="STOCK")
+        self.books.clock.now = max(self.books.clock(), opening)
+
+    def print(
+        self, code: str, steps: int, *, volume: int, age_ms: int = 0, base: int | None = None
+    ) -> None:
+        self.prices[code] = self.near(code, steps)
+        tick = self.books.tick(self.prices[code], code, volume=volume, age_ms=age_ms, base=base)
+        self.volumes[tick.position.packed] = volume
+
+    def near(self, code: str, steps: int) -> int:
+        """A legal price so many steps of the grid from the last one, which stays near to the first."""
+        price = self.prices[code]
+        moved = floor_to_grid(price + steps * tick_size(price))
+        return (
+            moved
+            if abs(moved - FIRST_PRICES[code]) < FIRST_PRICES[code] // 5
+            else FIRST_PRICES[code]
+        )
+
+    def pick(self, which: int, *, finished: bool) -> dict[str, Any] | None:
+        found = [
+            order
+            for _, order in sorted(self.orders.items())
+            if finished or order["finished_at"] is None
+        ]
+        return found[which % len(found)] if found else None

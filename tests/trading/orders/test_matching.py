@@ -1,0 +1,264 @@
+"""Matching: by hand for each rule, and by laws for any book and any trades."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trading.exchange.order_types import Side, TimeInForce
+from trading.orders.fills import FillRule, apply_slippage, is_met
+from trading.orders.matching import BookOrder, MatchResult, Print, match_by_volume, match_whole
+
+NOON = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
+NO_SLIP = partial(apply_slippage, ticks=0, kind="STOCK", limits=None)
+ONE_STEP = partial(apply_slippage, ticks=1, kind="STOCK", limits=None)
+
+
+def order(
+    number: int, side: Side, limit: int | None, quantity: int = 10, **more: object
+) -> BookOrder:
+    standard = {
+        "position": 0,
+        "accepted_at": NOON,
+        "awaiting_first_print": False,
+        "time_in_force": TimeInForce.GTC,
+    }
+    return BookOrder(
+        id=UUID(int=number), side=side, limit_price=limit, quantity=quantity, **standard | more
+    )
+
+
+def prints(*trades: tuple[int, int]) -> list[Print]:
+    """Trades of (price, volume), at the positions 1, 2, 3 …"""
+    return [
+        Print(position, price, volume, "REGULAR")
+        for position, (price, volume) in enumerate(trades, start=1)
+    ]
+
+
+def fills(matching: MatchResult) -> list[tuple[int, int, int, int]]:
+    """Order number, quantity, price and the position of the trade."""
+    return [
+        (touch.order_id.int, touch.quantity, touch.price, touch.by.position)
+        for touch in matching.touches
+    ]
+
+
+@pytest.mark.parametrize(
+    ("side", "prices", "filled_by"),
+    [
+        (Side.BUY, [70_100, 70_000, 69_900], 2),
+        (Side.BUY, [70_100, 69_000, 70_000], 2),
+        (Side.BUY, [70_100, 70_200], None),
+        (Side.SELL, [69_900, 70_000, 70_100], 2),
+        (Side.SELL, [69_900, 75_000], 2),
+        (Side.SELL, [69_900], None),
+    ],
+)
+def test_a_resting_order_is_filled_at_its_limit_by_the_first_trade_that_meets_it(
+    side: Side, prices: list[int], filled_by: int | None
+) -> None:
+    """Whether the trade is at the limit or beyond: a trader's order at the limit would have been met there first."""
+    matching = match_whole([order(1, side, 70_000)], prints(*[(price, 1) for price in prices]))
+    assert fills(matching) == ([] if filled_by is None else [(1, 10, 70_000, filled_by)])
+    assert all(touch.rule is FillRule.RESTING_AT_LIMIT for touch in matching.touches)
+    assert matching.filled == ({UUID(int=1)} if filled_by else set())
+
+
+@pytest.mark.parametrize("matched", [match_whole, partial(match_by_volume, slip=NO_SLIP)])
+def test_a_trade_at_or_before_its_place_never_fills_an_order(matched: partial[MatchResult]) -> None:
+    """The place is that of its acceptance: the trade there was printed before it."""
+    trades = prints((60_000, 5), (60_000, 5), (80_000, 5))
+    assert matched([order(1, Side.BUY, 70_000, position=2)], trades).touches == []
+    assert matched([order(1, Side.BUY, 70_000, 5, position=1)], trades).touches[0].by.position == 2
+
+
+def test_an_arriving_order_is_filled_at_the_first_trades_price_or_rests() -> None:
+    """Marketable on arrival it gets the market's price; if not, it rests from then on and gets its limit."""
+    awaiting_first_print = order(1, Side.SELL, 60_000, awaiting_first_print=True)
+    opening = match_whole([awaiting_first_print], prints((70_500, 1), (59_000, 1)))
+    assert fills(opening) == [(1, 10, 70_500, 1)]
+    assert opening.touches[0].rule is FillRule.ARRIVING_AT_PRINT
+
+    rested = match_whole([awaiting_first_print], prints((59_900, 1), (61_000, 1)))
+    assert fills(rested) == [(1, 10, 60_000, 2)]
+    assert (rested.touches[0].rule, rested.rests) == (FillRule.RESTING_AT_LIMIT, {UUID(int=1)})
+
+    waits = match_whole([awaiting_first_print], prints((59_900, 1)))
+    assert (waits.touches, waits.rests) == ([], {UUID(int=1)})
+
+
+def test_volume_is_shared_by_price_and_then_by_time() -> None:
+    """25 shares are sold: the best bid first, then the earlier of two equal ones; the third gets what is left."""
+    book = [
+        order(1, Side.BUY, 70_000, position=2),
+        order(2, Side.BUY, 70_000, position=1),
+        order(3, Side.BUY, 70_100, position=3),
+        order(4, Side.SELL, 69_000, 40),
+    ]
+    matching = match_by_volume(book, [Print(9, 70_000, 25, "REGULAR")], slip=NO_SLIP)
+    assert fills(matching) == [
+        (3, 10, 70_100, 9),
+        (2, 10, 70_000, 9),
+        (1, 5, 70_000, 9),
+        (4, 25, 69_000, 9),
+    ]
+    assert matching.filled == {UUID(int=2), UUID(int=3)}
+
+
+def test_market_orders_come_first_and_pay_the_slippage() -> None:
+    """A market buy is before the best limit, at one step above the trade; a sale at one step below."""
+    book = [
+        order(1, Side.BUY, 80_000),
+        order(2, Side.BUY, None, position=5),
+        order(3, Side.SELL, None),
+    ]
+    matching = match_by_volume(book, [Print(9, 70_000, 12, "REGULAR")], slip=ONE_STEP)
+    assert fills(matching) == [(2, 10, 70_100, 9), (1, 2, 80_000, 9), (3, 10, 69_900, 9)]
+    assert matching.touches[0].rule is FillRule.MARKET_AT_PRINT
+
+
+def test_an_arriving_order_that_is_filled_in_part_goes_on_taking_the_market() -> None:
+    """Each trade's own price while it meets the limit; once one does not, it rests and gets its limit."""
+    awaiting_first_print = order(1, Side.BUY, 70_000, 30, awaiting_first_print=True)
+    matching = match_by_volume(
+        [awaiting_first_print],
+        prints((69_500, 10), (69_700, 5), (70_100, 50), (69_000, 99)),
+        slip=NO_SLIP,
+    )
+    assert fills(matching) == [(1, 10, 69_500, 1), (1, 5, 69_700, 2), (1, 15, 70_000, 4)]
+    assert matching.filled == {UUID(int=1)}
+
+
+@pytest.mark.parametrize(
+    ("time_in_force", "trades", "filled"),
+    [
+        (TimeInForce.IOC, [(70_000, 4), (70_000, 99)], 4),
+        (TimeInForce.IOC, [(70_100, 99), (70_000, 99)], 0),
+        (TimeInForce.FOK, [(70_000, 9), (70_000, 99)], 0),
+        (TimeInForce.FOK, [(70_000, 10)], 10),
+    ],
+)
+def test_what_may_not_wait_has_one_chance(
+    time_in_force: TimeInForce, trades: list[tuple[int, int]], filled: int
+) -> None:
+    """The first trade after the acceptance decides: IOC takes what it gets of it, FOK all or nothing."""
+    matching = match_by_volume(
+        [order(1, Side.BUY, 70_000, awaiting_first_print=True, time_in_force=time_in_force)],
+        prints(*trades),
+        slip=NO_SLIP,
+    )
+    assert sum(touch.quantity for touch in matching.touches) == filled
+    assert matching.had_its_chance == {UUID(int=1)}
+
+
+@pytest.mark.parametrize("matched", [match_whole, partial(match_by_volume, slip=NO_SLIP)])
+@pytest.mark.parametrize(("accepted_s", "filled"), [(-1, True), (0, False), (20, False)])
+def test_the_result_of_an_auction_is_for_those_who_took_part(
+    matched: partial[MatchResult], accepted_s: int, filled: bool
+) -> None:
+    """Printed half a minute after the auction closed, it fills no order that came in between, nor shows how that one stands."""
+    result = Print(9, 70_000, 99, "CLOSING_AUCTION", NOON)
+    came = order(
+        1,
+        Side.BUY,
+        60_000 if not filled else 70_000,
+        accepted_at=NOON + timedelta(seconds=accepted_s),
+        awaiting_first_print=True,
+    )
+    matching = matched([came], [result])
+    assert (bool(matching.touches), matching.rests) == (filled, set())
+
+
+ORDERS = st.builds(
+    BookOrder,
+    id=st.uuids(version=4),
+    side=st.sampled_from(Side),
+    limit_price=st.none() | st.integers(90, 110),
+    quantity=st.integers(1, 50),
+    position=st.integers(0, 12),
+    accepted_at=st.just(NOON),
+    awaiting_first_print=st.booleans(),
+    time_in_force=st.sampled_from(TimeInForce),
+)
+BOOKS = st.lists(ORDERS, max_size=12, unique_by=lambda one: one.id)
+TRADES = st.lists(st.tuples(st.integers(90, 110), st.integers(1, 60)), max_size=12).map(
+    lambda some: prints(*some)
+)
+
+
+def check_each_fill(book: list[BookOrder], matching: MatchResult) -> None:
+    """No fill by a trade from before the order, none beyond its limit, none of more than was ordered."""
+    by_id = {one.id: one for one in book}
+    for touch in matching.touches:
+        one = by_id[touch.order_id]
+        assert touch.by.position > one.position
+        assert touch.quantity > 0
+        assert is_met(one.side, one.limit_price, touch.by.price)
+        assert is_met(one.side, one.limit_price, touch.price)
+        assert one.limit_price is None or touch.price in (touch.by.price, one.limit_price)
+    for one in book:
+        filled = sum(touch.quantity for touch in matching.touches if touch.order_id == one.id)
+        assert filled <= one.quantity
+        assert (one.id in matching.filled) == (filled == one.quantity)
+
+
+@given(BOOKS, TRADES)
+def test_laws_of_whole_fills(book: list[BookOrder], trades: list[Print]) -> None:
+    """Every order that a later trade meets is filled, whole and once; no other is."""
+    matching = match_whole(book, trades)
+    check_each_fill(book, matching)
+    for one in book:
+        met = any(
+            trade.position > one.position and is_met(one.side, one.limit_price, trade.price)
+            for trade in trades
+        )
+        assert (one.id in matching.filled) == met
+
+
+@given(BOOKS, TRADES, st.integers(0, 12))
+def test_two_looks_find_what_one_finds(
+    book: list[BookOrder], trades: list[Print], cut: int
+) -> None:
+    """Wherever the stream is cut between two looks, nothing is missed and nothing found twice."""
+    first = match_whole(book, trades[:cut])
+    rest = [
+        replace(one, awaiting_first_print=one.awaiting_first_print and one.id not in first.rests)
+        for one in book
+        if one.id not in first.filled
+    ]
+    second = match_whole(rest, trades[cut:])
+    whole = match_whole(book, trades)
+    assert sorted(fills(first) + fills(second)) == sorted(fills(whole))
+
+
+@given(BOOKS, TRADES)
+def test_laws_of_shared_volume(book: list[BookOrder], trades: list[Print]) -> None:
+    """No trade gives more than its volume to either side; who has priority at a trade is not left behind one who has not."""
+    matching = match_by_volume(book, trades, slip=NO_SLIP)
+    check_each_fill(book, matching)
+    by_id = {one.id: one for one in book}
+    for trade in trades:
+        for side in Side:
+            given_out = [
+                touch
+                for touch in matching.touches
+                if touch.by is trade and by_id[touch.order_id].side is side
+            ]
+            assert sum(touch.quantity for touch in given_out) <= trade.volume
+            priorities = [by_id[touch.order_id].priority for touch in given_out]
+            assert priorities == sorted(priorities)
+
+
+@given(BOOKS, TRADES)
+def test_volume_never_fills_what_a_deep_market_would_not(
+    book: list[BookOrder], trades: list[Print]
+) -> None:
+    """Whatever is filled by volume is filled whole as well; waiting orders alone, as the others have one chance."""
+    waiting = [replace(one, time_in_force=TimeInForce.GTC) for one in book]
+    by_volume = match_by_volume(waiting, trades, slip=NO_SLIP)
+    assert {touch.order_id for touch in by_volume.touches} <= match_whole(waiting, trades).filled

@@ -1,0 +1,109 @@
+"""Payments as rows, for tests that need some and no PortOne."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from tests.support.trading_harness import TradingHarness
+from trading.config.settings import PORTONE_DEVELOPMENT_CHANNEL_KEY, PORTONE_DEVELOPMENT_STORE_ID
+from trading.db.ids import new_id
+from trading.ledger.cash import lock_accounts, save
+from trading.ledger.model import TransactionType
+from trading.payments.alert_kinds import AlertKind
+from trading.payments.model import PaymentStatus
+from trading.payments.portone_payment import KRW
+from trading.payments.refund_model import RefundStatus
+from trading.payments.refunds import request_refund
+from trading.payments.tables import (
+    PAYMENT_ALERTS,
+    PAYMENT_CANCELLATIONS,
+    PAYMENT_REFUNDS,
+    PAYMENTS,
+)
+
+
+def partly_refunded_payment(books: TradingHarness, user: UUID) -> UUID:
+    """A payment of 10,000 won that was credited, of which 3,000 went back at the user's wish and 2,000 otherwise, with an alert; its id."""
+    return books.do(lambda session: _write(session, books, user))
+
+
+def hold_for_refund(books: TradingHarness, user: UUID, payment_id: UUID, amount: int) -> None:
+    """A refund of a payment that was asked for and that nobody pursued yet."""
+    refund_id = new_id()
+    books.do(
+        lambda session: request_refund(
+            session,
+            refund_id=refund_id,
+            payment_id=payment_id,
+            user_id=user,
+            amount=amount,
+            words="환불",
+            settings=books.settings,
+            now=books.clock(),
+        )
+    )
+
+
+def _write(session: Session, books: TradingHarness, user: UUID) -> UUID:
+    now, payment, refund = books.clock(), new_id(), new_id()
+    cancellations = [(new_id(), 3_000, refund), (new_id(), 2_000, None)]
+    session.execute(
+        insert(PAYMENTS).values(
+            id=payment,
+            user_id=user,
+            order_name="충전",
+            amount=10_000,
+            currency=KRW,
+            store_id=PORTONE_DEVELOPMENT_STORE_ID,
+            channel_keys=PORTONE_DEVELOPMENT_CHANNEL_KEY,
+            status=PaymentStatus.PARTIALLY_CANCELLED,
+            reversed_amount=5_000,
+            created_at=now,
+            expires_at=now + timedelta(minutes=30),
+            credited_at=now,
+            check_count=1,
+            notification_count=1,
+        )
+    )
+    session.execute(
+        insert(PAYMENT_REFUNDS).values(
+            id=refund,
+            payment_id=payment,
+            user_id=user,
+            amount=3_000,
+            status=RefundStatus.SUCCEEDED,
+            reason="환불",
+            cancellable=10_000,
+            requested_at=now,
+            first_sent_at=now,
+            send_count=1,
+            check_count=0,
+            cancellation_id=str(cancellations[0][0]),
+            finished_at=now,
+        )
+    )
+    account = lock_accounts(session, [user])[user]
+    transactions = [account.post(TransactionType.DEPOSIT, amount=10_000, at=now, credit_of=payment)]
+    for identifier, amount, asked_by in cancellations:
+        session.execute(
+            insert(PAYMENT_CANCELLATIONS).values(
+                id=identifier,
+                payment_id=payment,
+                cancellation_id=str(identifier),
+                amount=amount,
+                refund_id=asked_by,
+                booked_at=now,
+            )
+        )
+        transactions.append(
+            account.post(TransactionType.REFUND, amount=amount, at=now, reversal_of=identifier)
+        )
+    save(session, [account], transactions, now=now)
+    session.execute(
+        insert(PAYMENT_ALERTS).values(
+            payment_id=payment, kind=AlertKind.CHARGEBACK, times=1, raised_at=now
+        )
+    )
+    return payment

@@ -1,0 +1,121 @@
+"""Races of real threads on MariaDB: whoever is first, a payment is credited once, a cancellation reversed once, and no won refunded twice."""
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from tests.support.payments_stack import PaymentsStack, owner_of
+from tests.support.trading_harness import TradingHarness
+from tests.trading.orders.steps import cash, rows
+from tests.trading.payments.test_verify import CASH
+from tests.trading.threads import outcome, run_together
+from trading.db.ids import new_id
+from trading.exchange.order_types import Side
+from trading.ledger.errors import AccountOverdrawn, InsufficientCash
+from trading.payments.errors import RefundExceedsPayment
+from trading.payments.refunds import request_refund
+from trading.tasks import Task, TaskRequest
+
+ROUNDS = 50
+
+
+def looking(books: TradingHarness, payment_id: str) -> Callable[[], object]:
+    """What a worker does, whoever woke it."""
+    return lambda: books.run(TaskRequest(Task.VERIFY_PAYMENT, (UUID(hex=payment_id),)))
+
+
+def pursuing(books: TradingHarness, refund_id: UUID) -> Callable[[], object]:
+    return lambda: books.run(TaskRequest(Task.REFUND_PAYMENT, (refund_id,)))
+
+
+def asking(books: TradingHarness, user: UUID, payment_id: str, amount: int) -> Callable[[], object]:
+    def ask() -> UUID:
+        refund_id, now = new_id(), books.clock()
+        books.do(
+            lambda session: request_refund(
+                session,
+                refund_id=refund_id,
+                payment_id=UUID(hex=payment_id),
+                user_id=user,
+                amount=amount,
+                words="환불",
+                settings=books.settings,
+                now=now,
+            )
+        )
+        return refund_id
+
+    return outcome(ask, RefundExceedsPayment, InsufficientCash, AccountOverdrawn)
+
+
+def accepted(results: Sequence[object]) -> list[UUID]:
+    return [result for result in results if isinstance(result, UUID)]
+
+
+def test_complete_webhook_and_sweep_at_once(server_stack: PaymentsStack) -> None:
+    """Fifty payments, each found by three workers at the same moment: fifty credits."""
+    stack, who = server_stack, server_stack.api.person()
+    for _ in range(ROUNDS):
+        payment_id = stack.prepare(who, 1_000)
+        stack.portone.open(payment_id, 1_000, webhook="none")
+        stack.portone.move(payment_id, "pay", webhook="none")
+        run_together(*[looking(stack.books, payment_id)] * 3)
+    assert cash(stack.books, owner_of(who)) == (CASH + ROUNDS * 1_000, 0)
+    booked = rows(
+        stack.books, "SELECT COUNT(*) AS credits FROM transactions WHERE credit_of IS NOT NULL"
+    )
+    assert booked[0]["credits"] == ROUNDS
+    assert stack.books.breaches() == []
+
+
+def test_a_refund_and_the_webhook_of_its_own_cancellation_at_once(
+    server_stack: PaymentsStack,
+) -> None:
+    """The answer and the look bring the same cancellation: it is booked by one of them."""
+    stack, who = server_stack, server_stack.api.person()
+    payment_id = stack.paid(who, 100_000)
+    for _ in range(ROUNDS):
+        refund = UUID(stack.refund(who, payment_id, 1_000)["id"])
+        run_together(pursuing(stack.books, refund), *[looking(stack.books, payment_id)] * 2)
+        stack.books.sent.clear()
+    stack.sweep_until_quiet(turns=5)
+    assert cash(stack.books, owner_of(who)) == (CASH + 100_000 - ROUNDS * 1_000, 0)
+    assert len(stack.portone.payments()[payment_id]["cancellations"]) == ROUNDS
+    assert stack.books.breaches() == []
+
+
+def test_two_refunds_of_the_same_money(server_stack: PaymentsStack) -> None:
+    """Of ten that ask for all of it at once one is accepted, and of two workers that pursue it both together cancel once."""
+    stack, who = server_stack, server_stack.api.person()
+    payment_id = stack.paid(who)
+    (refund_id,) = accepted(
+        run_together(*[asking(stack.books, owner_of(who), payment_id, 10_000)] * 10)
+    )
+    run_together(*[pursuing(stack.books, refund_id)] * 4)
+    stack.sweep_until_quiet(turns=5)
+    assert len(stack.portone.payments()[payment_id]["cancellations"]) == 1
+    assert cash(stack.books, owner_of(who)) == (CASH, 0)
+    assert stack.books.breaches() == []
+
+
+def test_orders_race_a_chargeback(server_stack: PaymentsStack) -> None:
+    """Buys that are placed while money is taken back either come first and are cancelled, or are refused; no debt is larger than it must be."""
+    stack = server_stack
+    books = stack.books
+    for _ in range(8):
+        who = stack.api.person()
+        user = owner_of(who)
+        payment_id = stack.paid(who, 1_000_000)
+        books.tick(70_000)
+        for _ in range(3):
+            books.place(user, Side.BUY, 40, limit=69_000)
+        stack.portone.move(payment_id, "chargeback", webhook="none")
+        placing = outcome(
+            lambda user=user: books.place(user, Side.BUY, 5, limit=69_000),
+            InsufficientCash,
+            AccountOverdrawn,
+        )
+        run_together(looking(books, payment_id), looking(books, payment_id), *[placing] * 4)
+        balance, reserved = cash(books, user)
+        assert balance == CASH
+        assert reserved <= CASH
+        assert books.breaches() == []

@@ -1,0 +1,110 @@
+"""Days of an account for tests: closes of stocks, the recording of days, and an account replayed from its ledger in plain Python."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date, datetime, time
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select
+
+from tests.support.trading_harness import SAMSUNG, TradingHarness
+from trading.exchange.hours import MarketHours
+from trading.exchange.time import KST
+from trading.ledger.tables import TRANSACTIONS
+from trading.portfolio.daily_snapshots import CompletedDay
+from trading.portfolio.record_snapshots import record_account_days
+from trading.portfolio.tables import DAILY_SNAPSHOTS
+from trading.stocks.candles.model import CandleInterval
+from trading.stocks.candles.tables import CANDLES
+
+FIGURES = (
+    "day", "ended_at", "last_sequence", "cash_balance", "holdings_value", "net_flow", "paid_out", "carried_holdings", "unpriced_holdings",
+)  # fmt: skip
+
+
+def close(books: TradingHarness, day: date, price: int, code: str = SAMSUNG) -> None:
+    """Say that a stock closed at ``price`` won on a day."""
+    midnight = datetime.combine(day, time(), KST)
+    candle = {
+        "stock_code": code, "candle_interval": CandleInterval.DAY, "starts_at": midnight, "open": price, "high": price, "low": price,
+        "close": price, "volume": 1, "amount": price, "opened_at": midnight, "closed_at": midnight, "position": 1,
+    }  # fmt: skip
+    books.do(lambda session: session.execute(insert(CANDLES), candle))
+
+
+def record(
+    books: TradingHarness, hours: MarketHours | None = None, *, batch_size: int = 500
+) -> int:
+    """Record all days that have ended, as the task does; how many rows that made."""
+    hours = hours or books.core.market_hours()
+    rows, done_to, more = 0, None, True
+    while more:
+        report = books.do(
+            lambda session, done_to=done_to: record_account_days(
+                session, hours=hours, done_to=done_to, batch_size=batch_size, now=books.clock()
+            )
+        )
+        rows, done_to, more = rows + report.rows, report.done_to, report.more
+    return rows
+
+
+def days_of(books: TradingHarness, user: UUID) -> list[dict[str, Any]]:
+    """The recorded days of an account, oldest first."""
+    days = DAILY_SNAPSHOTS
+    wanted = select(days).where(days.c.user_id == user).order_by(days.c.day)
+    rows = books.core.database.read(lambda session: session.execute(wanted).mappings().all())
+    return [{name: row[name] for name in FIGURES} for row in rows]
+
+
+def replayed(
+    books: TradingHarness, user: UUID, ended: Iterable[CompletedDay]
+) -> list[dict[str, Any]]:
+    """What the days of an account must be, by its ledger gone through one Transaction at a time."""
+    transactions, candles = TRANSACTIONS, CANDLES
+    ledger, closes = books.core.database.read(
+        lambda session: (
+            session.execute(
+                select(transactions)
+                .where(transactions.c.user_id == user)
+                .order_by(transactions.c.sequence)
+            ).all(),
+            session.execute(
+                select(candles).where(candles.c.candle_interval == CandleInterval.DAY)
+            ).all(),
+        )
+    )
+    days, counted = [], 0
+    for day, ended_at in ended:
+        booked = [row.sequence for row in ledger if row.transaction_date < ended_at]
+        if not booked:
+            continue
+        shares, cash, paid_in, paid_out = Counter[str](), 0, 0, 0
+        for row in ledger[: booked[-1]]:
+            cash = row.cash_after
+            shares[row.stock_code] += {"BUY": 1, "SELL": -1}.get(row.transaction_type, 0) * (
+                row.quantity or 0
+            )
+            if row.sequence > counted:
+                paid_in += row.amount if row.transaction_type == "DEPOSIT" else 0
+                paid_out += row.amount if row.transaction_type in ("WITHDRAW", "REFUND") else 0
+        held = {code: quantity for code, quantity in shares.items() if quantity}
+        last = {
+            code: max(
+                (one.starts_at.astimezone(KST).date(), one.close)
+                for one in closes
+                if one.stock_code == code and one.starts_at.astimezone(KST).date() <= day
+            )
+            for code in held
+            if any(
+                one.stock_code == code and one.starts_at.astimezone(KST).date() <= day
+                for one in closes
+            )
+        }
+        figures = (
+            day, ended_at, booked[-1], cash, sum(held[code] * last[code][1] for code in last), paid_in - paid_out, paid_out,
+            sum(last[code][0] < day for code in last), len(held) - len(last),
+        )  # fmt: skip
+        days.append(dict(zip(FIGURES, figures, strict=True)))
+        counted = booked[-1]
+    return days

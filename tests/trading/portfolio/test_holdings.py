@@ -1,0 +1,266 @@
+"""A user's wealth at live prices: figures to the won, and nothing guessed where a price is missing."""
+
+from datetime import datetime, time
+from uuid import UUID
+
+import pytest
+
+from tests.support.statements import statements_counted
+from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness
+from tests.trading.orders.steps import bought, deposit
+from trading.exchange.order_types import Side
+from trading.exchange.time import KST, trade_date
+from trading.portfolio.errors import HoldingNotFound
+from trading.portfolio.holdings import (
+    ClosedHolding,
+    HeldRows,
+    HoldingRecord,
+    SummaryRecord,
+    cash_of,
+    closed_holdings_of,
+    load_holdings,
+    require_single,
+    summarize_portfolio,
+    value_holdings,
+)
+
+
+def rows(books: TradingHarness, user: UUID, stock_code: str | None = None) -> HeldRows:
+    midnight = datetime.combine(trade_date(books.clock()), time(), KST)
+    return books.core.database.snapshot(
+        lambda session: load_holdings(session, user, since=midnight, stock_code=stock_code)
+    )
+
+
+def holdings(
+    books: TradingHarness, user: UUID, stock_code: str | None = None
+) -> tuple[HoldingRecord, ...]:
+    found = rows(books, user, stock_code)
+    ticks = books.core.quotes.last_ticks(found.codes)
+    return value_holdings(
+        found, ticks, now=books.clock(), freshness_ms=books.settings.tick_freshness_ms
+    )
+
+
+def summary(books: TradingHarness, user: UUID) -> SummaryRecord:
+    cash, found = (
+        books.core.database.read(lambda session: cash_of(session, user)),
+        rows(books, user),
+    )
+    ticks = books.core.quotes.last_ticks(found.codes)
+    return summarize_portfolio(cash, found, holdings(books, user), ticks, now=books.clock())
+
+
+def closed(books: TradingHarness, user: UUID) -> list[ClosedHolding]:
+    return books.core.database.read(lambda session: closed_holdings_of(session, user))
+
+
+def sold(
+    books: TradingHarness,
+    user: UUID,
+    quantity: int,
+    price: int,
+    code: str = SAMSUNG,
+    *,
+    base: int | None = None,
+) -> int:
+    """A sale at ``price`` won; the profit that it realised."""
+    books.tick(price, code, base=base)
+    sale = books.place(user, Side.SELL, quantity, code)
+    books.run_all()
+    return books.order(user, sale.id).executions[0].realized_profit or 0
+
+
+@pytest.fixture
+def owner(books: TradingHarness) -> UUID:
+    """10 Samsung at 70,000 and 5 Hynix at 100,000; the prices are now 77,000 (base 75,000) and 90,000 (no base)."""
+    user = books.user()
+    deposit(books, user, 1_000)
+    bought(books, user, 10)
+    bought(books, user, 5, 100_000, HYNIX)
+    books.tick(77_000, base=75_000)
+    books.tick(90_000, HYNIX)
+    return user
+
+
+def test_the_figures_of_a_holding(books: TradingHarness, owner: UUID) -> None:
+    """Value, profit with the commission paid, rate and weight in basis points, today's change against the base."""
+    samsung = require_single(holdings(books, owner, SAMSUNG))
+    assert (samsung.quantity, samsung.cost, samsung.buy_commission, samsung.average_price) == (
+        10,
+        700_000,
+        105,
+        70_000,
+    )
+    assert (samsung.value, samsung.unrealized_profit) == (770_000, 770_000 - 700_000 - 105)
+    assert samsung.unrealized_profit_rate_bp == 69_895 * 10_000 // 700_105
+    assert samsung.todays_change == samsung.unrealized_profit  # bought today
+    both = {one.stock_code: one.weight_bp for one in holdings(books, owner)}
+    assert both == {SAMSUNG: 770_000 * 10_000 // 1_220_000, HYNIX: 450_000 * 10_000 // 1_220_000}
+
+
+def test_the_sums_of_a_portfolio(books: TradingHarness, owner: UUID) -> None:
+    """Assets are cash and holdings; wealth and its sources agree to the won."""
+    total = summary(books, owner)
+    spent = 700_105 + 500_075
+    assert total.cash_balance == total.available_cash == 10_001_000 - spent
+    assert (total.invested_amount, total.holdings_value) == (1_200_000, 1_220_000)
+    assert total.total_assets == 10_001_000 - spent + 1_220_000
+    assert total.unrealized_profit == 1_220_000 - spent
+    assert (total.unpriced_holdings, total.stale_holdings) == (0, 0)
+    assert total.todays_change == total.unrealized_profit
+    assert total.todays_change_rate_bp == 20  # 19,820 of the 10,001,000 that there were without it
+
+
+def test_without_a_price_nothing_is_guessed(books: TradingHarness, owner: UUID) -> None:
+    """A holding without a tick has no value; the totals say so instead of leaving it out silently."""
+    books.core.redis.flushall()
+    books.tick(77_000, base=75_000)
+    total = summary(books, owner)
+    hynix = next(one for one in total.holdings if one.stock_code == HYNIX)
+    assert (
+        hynix.price,
+        hynix.value,
+        hynix.unrealized_profit,
+        hynix.weight_bp,
+        hynix.freshness,
+    ) == (None,) * 5
+    assert (total.unpriced_holdings, total.holdings_value) == (1, 770_000)
+    assert (total.total_assets, total.unrealized_profit) == (None, None)
+    assert next(one for one in total.holdings if one.stock_code == SAMSUNG).weight_bp == 10_000
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "freshness", "stale"), [(10_000, "LIVE", 0), (10_001, "STALE", 1)]
+)
+def test_a_price_tells_its_age(
+    books: TradingHarness, owner: UUID, age_ms: int, freshness: str, stale: int
+) -> None:
+    """LIVE exactly as long as it may fill an order."""
+    books.tick(77_000, age_ms=age_ms)
+    samsung = require_single(holdings(books, owner, SAMSUNG))
+    assert (samsung.price_age_ms, samsung.freshness) == (age_ms, freshness)
+    assert summary(books, owner).stale_holdings == stale
+
+
+def test_reserved_shares_and_cash_are_shown_as_such(books: TradingHarness, owner: UUID) -> None:
+    """What orders hold back is still owned but not free."""
+    books.place(owner, Side.SELL, 4)
+    order = books.place(owner, Side.BUY, 1)
+    total = summary(books, owner)
+    assert require_single(holdings(books, owner, SAMSUNG)).sellable_quantity == 6
+    assert total.reserved_cash == order.reserved_cash
+    assert total.available_cash == total.cash_balance - order.reserved_cash
+
+
+def test_what_is_sold_out_is_kept_with_its_profit(books: TradingHarness, owner: UUID) -> None:
+    """The holding is gone, its realised profit is not, and comes back with the stock when that is bought again."""
+    profit = sold(books, owner, 4, 77_000) + sold(books, owner, 6, 78_000)
+    assert summary(books, owner).realized_profit == profit > 0
+    assert [holding.stock_code for holding in holdings(books, owner)] == [HYNIX]
+    with pytest.raises(HoldingNotFound):
+        require_single(holdings(books, owner, SAMSUNG))
+    (samsung,) = closed(books, owner)
+    assert (samsung.stock_code, samsung.name, samsung.sold_quantity) == (SAMSUNG, "삼성전자", 10)
+    assert (samsung.cost, samsung.proceeds) == (700_105, 700_105 + profit)
+    assert (samsung.realized_profit, samsung.last_sold_at) == (profit, books.clock())
+
+    bought(books, owner, 1)
+
+    assert closed(books, owner) == []
+    assert require_single(holdings(books, owner, SAMSUNG)).realized_profit == profit
+
+
+def test_the_last_stock_sold_out_comes_first(books: TradingHarness, owner: UUID) -> None:
+    sold(books, owner, 10, 77_000)
+    books.clock.advance(hours=1)
+    sold(books, owner, 5, 90_000, HYNIX)
+    assert [one.stock_code for one in closed(books, owner)] == [HYNIX, SAMSUNG]
+    assert closed(books, books.user()) == []
+
+
+def test_todays_change_is_from_the_base_price_and_for_todays_shares_from_their_cost(
+    books: TradingHarness, owner: UUID
+) -> None:
+    """On the next day 4 are sold, of those from the day before, and 2 bought: 6 old ones move from the base, 2 from what they cost."""
+    books.clock.advance(days=1)
+    sold(books, owner, 4, 78_000, base=77_000)
+    bought(books, owner, 2, 79_000)
+    books.tick(80_000, base=77_000)
+    samsung = require_single(holdings(books, owner, SAMSUNG))
+    assert samsung.todays_change == 6 * 3_000 + 2 * 1_000 - 23
+    assert samsung.todays_change_rate_bp == 322  # 19,977 of 620,023
+    # The sale adds its 4,000 above the base less commission (46) and taxes (624).
+    assert samsung.whole_days_change == samsung.todays_change + 4_000 - 46 - 624
+
+
+def test_a_base_price_of_an_earlier_day_says_nothing_about_today(
+    books: TradingHarness, owner: UUID
+) -> None:
+    """The last tick is from before midnight in Korea: today's change of shares from before is not known."""
+    books.clock.advance(hours=14)
+    samsung = require_single(holdings(books, owner, SAMSUNG))
+    assert (samsung.value, samsung.todays_change, samsung.todays_change_rate_bp) == (
+        770_000,
+        None,
+        None,
+    )
+    assert summary(books, owner).todays_change is None
+
+
+def test_the_days_change_is_what_the_worth_changed_by(books: TradingHarness, owner: UUID) -> None:
+    """Over a day with sales, purchases, a stock sold out and one that came and went, to the won; what is paid in is no gain."""
+    books.clock.advance(days=1)
+    books.tick(77_000, base=77_000)
+    books.tick(90_000, HYNIX, base=90_000)
+    before = summary(books, owner)
+    assert before.todays_change == 0
+    sold(books, owner, 5, 95_000, HYNIX, base=90_000)
+    bought(books, owner, 3, 50_000, "A035420")
+    sold(books, owner, 3, 51_000, "A035420")
+    sold(books, owner, 8, 76_000, base=77_000)
+    bought(books, owner, 5, 75_500)
+    deposit(books, owner, 5_000)
+    books.tick(78_000, base=77_000)
+    after = summary(books, owner)
+    assert before.total_assets is not None
+    assert after.total_assets is not None
+    assert after.todays_change == after.total_assets - before.total_assets - 5_000 != 0
+
+
+def test_weights_of_sectors_are_of_what_has_a_price(books: TradingHarness, owner: UUID) -> None:
+    """Samsung and Hynix make one sector; a stock without one stands by itself, the largest first."""
+    from sqlalchemy import text
+
+    books.do(
+        lambda session: session.execute(
+            text("UPDATE stocks SET sector = NULL WHERE code = 'A035420'")
+        )
+    )
+    bought(books, owner, 1, 305_000, "A035420")
+    sectors = summary(books, owner).sectors
+    assert [(one.sector, one.holdings, one.value, one.weight_bp) for one in sectors] == [
+        ("반도체", 2, 1_220_000, 8_000),
+        (None, 1, 305_000, 2_000),
+    ]
+    books.core.redis.flushall()
+    assert summary(books, owner).sectors == ()
+    books.do(
+        lambda session: session.execute(
+            text("UPDATE stocks SET sector = '인터넷' WHERE code = 'A035420'")
+        )
+    )
+
+
+def test_a_portfolio_costs_the_same_statements_however_large(books: TradingHarness) -> None:
+    """One holding or four."""
+    user, counts = books.user(), []
+    for codes in ((SAMSUNG,), (HYNIX, "A035420", "A035720")):
+        for code in codes:
+            bought(books, user, 2, 1_000, code)
+            sold(books, user, 1, 1_000, code)
+        with statements_counted(books.core.database.engine) as statements:
+            rows(books, user)
+            closed(books, user)
+        counts.append(len(statements))
+    assert counts[0] == counts[1] <= 6

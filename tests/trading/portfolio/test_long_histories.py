@@ -1,0 +1,55 @@
+"""Reads of one user's history go by that user's rows alone, however many others there are."""
+
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from tests.support.trading_harness import SAMSUNG, TradingHarness
+from tests.trading.orders.steps import bought
+
+
+@pytest.mark.parametrize(
+    ("index", "read"),
+    [
+        (
+            "ix_order_executions_user_id_stock_code_realized_profit",
+            "SELECT stock_code, SUM(realized_profit) FROM order_executions WHERE user_id = :user AND realized_profit IS NOT NULL GROUP BY stock_code",
+        ),
+        (
+            "ix_transactions_user_id_stock_code_sequence",
+            f"SELECT * FROM transactions WHERE user_id = :user AND stock_code = '{SAMSUNG}' ORDER BY sequence DESC LIMIT 21",
+        ),
+        (
+            "ix_transactions_user_id_transaction_type_sequence",
+            "SELECT * FROM transactions WHERE user_id = :user AND transaction_type = 'FEE' ORDER BY sequence DESC LIMIT 21",
+        ),
+        ("uq_transactions_user_id_sequence", "SELECT * FROM transactions WHERE user_id = :user ORDER BY sequence DESC LIMIT 21"),
+    ],
+)  # fmt: skip
+def test_read_uses_the_index_made_for_it(
+    server_books: TradingHarness, index: str, read: str
+) -> None:
+    """The first of these went through every user's fills of every stock before it had an index."""
+    users = [server_books.user() for _ in range(4)]
+    for _ in range(15):
+        for user in users:
+            bought(server_books, user, 1)
+    explained = plan(server_books, read, users[0])
+    assert explained["key"] == index
+    assert "filesort" not in (explained["Extra"] or "")
+
+
+def plan(books: TradingHarness, read: str, user: UUID) -> dict[str, str]:
+    """Return the server's plan for a statement over one table."""
+
+    def explain(session: Session) -> dict[str, str]:
+        session.execute(text("ANALYZE TABLE transactions, order_executions")).all()
+        return dict(
+            session.execute(text(f"EXPLAIN FORMAT=TRADITIONAL {read}"), {"user": user.bytes})
+            .mappings()
+            .one()
+        )
+
+    return books.core.database.read(explain)

@@ -1,0 +1,147 @@
+"""Realised profit: every grouping shares out the same won, and they are those of the executions."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.support.statements import statements_counted
+from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness
+from tests.trading.exchange.trading_days import trade_for_weeks
+from tests.trading.orders.order_history import instant
+from tests.trading.orders.steps import bought, rows
+from trading.exchange.order_types import Side
+from trading.exchange.time import trade_date
+from trading.portfolio.realized_profit import Grouping, RealizedProfit, realized_profit
+
+KEY_LENGTHS = {Grouping.DAY: 10, Grouping.MONTH: 7, Grouping.YEAR: 4}
+SUMS = ("quantity", "commission", "cost", "buy_commission", "realized_profit")
+
+
+def found(
+    books: TradingHarness, user: UUID, group_by: Grouping, **more: Any
+) -> tuple[RealizedProfit, list[RealizedProfit], str | None]:
+    wanted = {
+        "since": None,
+        "until": None,
+        "stock_code": None,
+        "limit": 100,
+        "cursor": None,
+        **more,
+    }
+    totals, page = books.core.database.read(
+        lambda session: realized_profit(session, user_id=user, group_by=group_by, **wanted)
+    )
+    return totals, list(page.items), page.next_cursor
+
+
+def by_hand(books: TradingHarness, user: UUID, group_by: Grouping) -> dict[str, dict[str, int]]:
+    """The same sums, added up from a user's sales one by one."""
+    sums: dict[str, dict[str, int]] = {}
+    for sale in rows(
+        books, "SELECT * FROM order_executions WHERE user_id = :id AND side = 'SELL'", id=user.bytes
+    ):
+        day = trade_date(instant(sale["executed_at"])).isoformat()
+        key = sale["stock_code"] if group_by is Grouping.STOCK else day[: KEY_LENGTHS[group_by]]
+        group = sums.setdefault(key, dict.fromkeys(("executions", *SUMS), 0))
+        group["executions"] += 1
+        for name in SUMS:
+            group[name] += sale[name]
+    return sums
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_every_grouping_is_that_of_the_executions(books: TradingHarness, seed: int) -> None:
+    """To the won, over the turn of a year; the totals are the groups together, and the profit is what the other amounts say."""
+    user = books.user()
+    bought(books, books.user(), 5)
+    books.clock.now = datetime.fromisoformat("2026-12-20T01:00:00+00:00")
+    trade_for_weeks(books, user, seed=seed)
+
+    for group_by in Grouping:
+        totals, groups, cursor = found(books, user, group_by)
+        expected = by_hand(books, user, group_by)
+        assert cursor is None
+        assert {
+            group.key: {name: getattr(group, name) for name in ("executions", *SUMS)}
+            for group in groups
+        } == expected
+        assert [group.key for group in groups] == sorted(
+            expected, reverse=group_by is not Grouping.STOCK
+        )
+        for name in ("executions", "sold_amount", "tax", *SUMS):
+            assert getattr(totals, name) == sum(getattr(group, name) for group in groups)
+            assert type(getattr(totals, name)) is int
+        for one in (totals, *groups):
+            costs = one.commission + one.tax + one.cost + one.buy_commission
+            assert one.realized_profit == one.sold_amount - costs
+    assert len(found(books, user, Grouping.YEAR)[1]) == 2
+
+
+def test_pages_share_the_groups_out(books: TradingHarness) -> None:
+    """Each group once, in order, whatever the limit; the totals are of the period on every page."""
+    user = books.user()
+    trade_for_weeks(books, user, seed=7)
+    for group_by in (Grouping.DAY, Grouping.STOCK):
+        totals, groups, _ = found(books, user, group_by)
+        for limit in (1, 2):
+            seen: list[RealizedProfit] = []
+            cursor = None
+            while True:
+                page_totals, page, cursor = found(books, user, group_by, limit=limit, cursor=cursor)
+                assert page_totals == totals
+                assert len(page) <= limit
+                seen += page
+                if cursor is None:
+                    break
+            assert seen == groups
+
+
+def test_a_stock_is_named_and_narrows(books: TradingHarness) -> None:
+    """Grouped by stock each has its name, and one stock's totals are its group."""
+    user = books.user()
+    trade_for_weeks(books, user, seed=8)
+    _, groups, _ = found(books, user, Grouping.STOCK)
+    names = {group.key: group.stock_name for group in groups}
+
+    assert names == {HYNIX: "SK하이닉스", SAMSUNG: "삼성전자"}
+    for group in groups:
+        totals, _, _ = found(books, user, Grouping.DAY, stock_code=group.key)
+        assert (totals.realized_profit, totals.profit_rate) == (
+            group.realized_profit,
+            group.profit_rate,
+        )
+
+
+def test_without_sales_there_is_nothing(books: TradingHarness) -> None:
+    """Zeros, no rate and no group; a sale counts when it is applied to the holding."""
+    user = books.user()
+    bought(books, user, 5)
+    books.tick(80_000)
+    books.place(user, Side.SELL, 1)
+    books.run(books.sent.pop(0))
+
+    totals, groups, cursor = found(books, user, Grouping.DAY)
+
+    assert (totals.executions, totals.realized_profit, totals.profit_rate, groups, cursor) == (
+        0,
+        0,
+        None,
+        [],
+        None,
+    )
+    books.run_all()
+    assert found(books, user, Grouping.DAY)[0].executions == 1
+
+
+def test_realised_profit_takes_two_statements(books: TradingHarness) -> None:
+    """However many sales it is of."""
+    user, counts = books.user(), []
+    for steps in (0, 30):
+        trade_for_weeks(books, user, seed=9, steps=steps)
+        for group_by in Grouping:
+            with statements_counted(books.core.database.engine) as statements:
+                found(books, user, group_by)
+            counts.append(len([one for one in statements if one.startswith("SELECT")]))
+    assert set(counts) == {2}

@@ -1,0 +1,219 @@
+"""Returns with the flows taken out: held against the definition in fractions, and at every border where money is not there."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trading.portfolio.returns import (
+    Return,
+    Unavailable,
+    UnavailableReason,
+    Valuation,
+    annualised,
+    chain_returns,
+    money_weighted_return,
+    opening,
+    returns_of,
+    total_return,
+)
+
+FIRST = date(2026, 1, 2)
+WON = st.integers(0, 10**13)
+
+
+def day(n: int) -> date:
+    return FIRST + timedelta(days=n)
+
+
+def days(*rows: tuple[int | None, int]) -> list[Valuation]:
+    """Valuations of successive days from (worth, what was paid in, or out where it is negative)."""
+    return [
+        Valuation(day(n), worth, max(flow, 0), max(-flow, 0))
+        for n, (worth, flow) in enumerate(rows)
+    ]
+
+
+def values(*rows: tuple[int | None, int]) -> list[Decimal]:
+    return [one.value for one in returns_of(days(*rows))]
+
+
+def test_a_deposit_is_no_return() -> None:
+    """100 that become 110, and 50 more that earn nothing: ten per cent and none."""
+    assert values((100, 0), (110, 0), (160, 50)) == [Decimal("0.1"), 0]
+
+
+def test_what_comes_in_is_invested_from_the_beginning_of_its_day() -> None:
+    """50 paid in to 50 that earn 10 on that day are ten per cent on 100."""
+    assert values((50, 0), (110, 50)) == [Decimal("0.1")]
+
+
+def test_what_goes_out_is_invested_until_the_end_of_its_day() -> None:
+    """100 that became 110 of which 50 were taken out are ten per cent, and all taken out, more than there was before, too."""
+    assert values((100, 0), (60, -50)) == values((100, 0), (0, -110)) == [Decimal("0.1")]
+
+
+def test_a_day_has_flows_of_both_kinds() -> None:
+    """100 and 100 more that become 220, of which 210 are taken out, are ten per cent: what comes to nearly nothing is no small flow."""
+    (found,) = returns_of([Valuation(day(0), 100), Valuation(day(1), 10, 100, 210)])
+
+    assert found.value == Decimal("0.1")
+
+
+def test_the_first_day_counts_from_the_starting_cash() -> None:
+    """The account is opened with 100, so the 5 won lost on its first day are five per cent."""
+    first = Valuation(FIRST, 95, 100)
+
+    assert returns_of([opening(first), first]) == (Return(day(-1), FIRST, Decimal("-0.05")),)
+
+
+def test_a_day_of_unknown_worth_is_reached_over() -> None:
+    """With the flow of that day: 100 and 50 more that are worth 165 a day later are ten per cent."""
+    assert returns_of(days((100, 0), (None, 50), (165, 0))) == (
+        Return(day(0), day(2), Decimal("0.1")),
+    )
+    assert values((None, 100), (100, 0), (None, 0)) == values((None, 5)) == []
+
+
+def test_a_day_without_capital_has_no_return() -> None:
+    """Nothing left and nothing paid in: no figure, and what follows begins with the day on which money came again."""
+    emptied = returns_of(days((100, 0), (0, -100), (0, 0), (0, 0), (220, 200)))
+
+    assert emptied == (Return(day(0), day(1), Decimal(0)), Return(day(3), day(4), Decimal("0.1")))
+    assert returns_of(days((0, 0), (None, 10), (11, 0))) == (
+        Return(day(0), day(2), Decimal("0.1")),
+    )
+
+
+def test_a_wipe_out_stays_one() -> None:
+    """Everything lost is −100 %, whatever is paid in and earned later; worth below zero is no more than everything."""
+    assert values((100, 0), (0, 0)) == values((100, 0), (-30, 0)) == [-1]
+    assert total_return(values((100, 0), (0, 0), (300, 100))) == -1
+
+
+def test_debt_is_no_loss_of_its_own() -> None:
+    """Of 100 that became 40 all 100 are taken back: 60 % are lost, and the 60 owed come off what is paid in next."""
+    assert values((100, 0), (-60, -100), (44, 100), (0, 0)) == [Decimal("-0.6"), Decimal("0.1"), -1]
+    assert values((100, 0), (-60, -100), (-20, 40)) == [Decimal("-0.6")]
+
+
+def test_less_than_a_year_is_not_annualised() -> None:
+    """364 days are too few; 365 are the total itself, and two years its root."""
+    assert annualised(Decimal("0.21"), days=364) == Unavailable(
+        UnavailableReason.PERIOD_TOO_SHORT, needed=365, have=364
+    )
+    assert annualised(Decimal("0.21"), days=365) == Decimal("0.21")
+    assert annualised(Decimal("0.21"), days=730) == Decimal("0.1")
+    assert annualised(Decimal(-1), days=500) == -1
+
+
+def test_linking_reaches_over_days_that_do_not_count() -> None:
+    """Two returns over a missing day become one; what lies before the first and behind the last counting day is left out."""
+    returns = returns_of(days((100, 0), (110, 0), (121, 0), (242, 0), (484, 0)))
+
+    assert chain_returns(returns, {day(1), day(3)}) == (Return(day(1), day(3), Decimal("1.2")),)
+    assert chain_returns(returns, set()) == chain_returns(returns, {day(2)}) == ()
+    assert chain_returns(returns, {day(n) for n in range(5)}) == returns
+
+
+def test_linking_does_not_reach_over_a_gap() -> None:
+    """Where there was no capital nothing is linked."""
+    returns = returns_of(days((100, 0), (110, 0), (0, -110), (0, 0), (20, 10), (20, 0)))
+
+    assert chain_returns(returns, {day(1), day(5)}) == ()
+    assert [one.since for one in chain_returns(returns, {day(1), day(2), day(3), day(5)})] == [
+        day(1),
+        day(3),
+    ]
+
+
+@given(
+    st.lists(
+        st.tuples(st.none() | WON, st.just(0) | st.integers(-(10**9), 10**9)),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_returns_are_those_of_the_definition(rows: list[tuple[int | None, int]]) -> None:
+    """Day by day, in exact fractions: end and what was taken out, by beginning and what was paid in."""
+    expected: dict[date, Fraction] = {}
+    before: int | None = None
+    flows: list[int] = []
+    for n, (worth, flow) in enumerate(rows):
+        flows.append(flow)
+        if worth is None:
+            continue
+        capital = sum(flow for flow in flows if flow > 0)
+        if before is not None and before + capital > 0:
+            taken = -sum(flow for flow in flows if flow < 0)
+            expected[day(n)] = Fraction(worth + taken, before + capital) - 1
+        before, flows = worth, []
+
+    found = {one.day: one for one in returns_of(days(*rows))}
+
+    assert found.keys() == expected.keys()
+    assert all(
+        abs(Fraction(found[at].value) - value) <= (value + 2) / 10**26
+        for at, value in expected.items()
+    )
+    assert all(one.since < one.day and one.value >= -1 for one in found.values())
+
+
+@given(st.lists(st.tuples(st.integers(1, 10**13), st.just(0)), min_size=2, max_size=30))
+def test_without_flows_the_total_is_end_by_beginning(rows: list[tuple[int, int]]) -> None:
+    """However it went up and down in between. A fall to a ten-million-millionth leaves fifteen of the 28 digits of what it is followed by."""
+    worth = [row[0] for row in rows]
+    assert total_return(values(*rows)) + 1 == pytest.approx(
+        Decimal(worth[-1]) / worth[0], rel=Decimal("1e-12")
+    )
+
+
+@given(
+    st.decimals("0.9", "1.1", places=4),
+    st.lists(st.tuples(st.integers(0, 9), st.integers(1, 10**9)), min_size=1, max_size=6),
+    st.integers(10, 40),
+)
+def test_money_that_grows_alike_every_day_has_that_growth(
+    growth: Decimal, flows: list[tuple[int, int]], length: int
+) -> None:
+    """Whenever it was paid in, the internal rate is the one that it was made with; so is the time-weighted one."""
+    worth, rows = Decimal(10**12), []
+    for n in range(1, length):
+        paid = sum(amount for at, amount in flows if at == n)
+        worth = (worth + paid) * growth
+        rows.append(Valuation(day(n), round(worth), paid))
+    valuations = [Valuation(FIRST, 10**12), *rows]
+
+    found = money_weighted_return(valuations, since=FIRST, until=day(length - 1))
+
+    assert found == pytest.approx(growth ** (length - 1) - 1, abs=Decimal("1e-9"))
+    assert total_return(one.value for one in returns_of(valuations)) == pytest.approx(
+        found, abs=Decimal("1e-9")
+    )
+
+
+def test_money_weights_the_days_on_which_there_is_more_of_it() -> None:
+    """A hundred earn ten per cent; a thousand more then lose ten: linked that is 1 %, in money nearly 10 %, lost."""
+    valuations = days((100, 0), (110, 0), (999, 1_000))
+
+    found = money_weighted_return(valuations, since=day(0), until=day(2))
+
+    assert total_return(one.value for one in returns_of(valuations)) == Decimal("-0.01")
+    # 100 x² + 1,000 x = 999, so x is (√(1,000² + 4 · 100 · 999) − 1,000) / 200.
+    daily = (Decimal(1_000**2 + 4 * 100 * 999).sqrt() - 1_000) / 200
+    assert found == pytest.approx(daily**2 - 1, abs=Decimal("1e-20"))
+
+
+def test_a_wipe_out_is_one_in_money_too() -> None:
+    assert money_weighted_return(
+        days((100, 0), (0, 0)), since=day(0), until=day(1)
+    ) == pytest.approx(-1, abs=Decimal("1e-9"))
+
+
+def test_flows_that_no_rate_explains_have_none() -> None:
+    """What is taken out on the day of the loss, and a new start that leaves nothing of it: no rate comes to that without debt."""
+    never = money_weighted_return(days((100, 0), (0, -150), (1, 100)), since=day(0), until=day(2))
+    assert never == Unavailable(UnavailableReason.NO_SINGLE_SOLUTION)

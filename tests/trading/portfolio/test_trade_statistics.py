@@ -1,0 +1,201 @@
+"""Statistics: each figure that the database puts together is what the fills themselves say, day by day."""
+
+import re
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import RowMapping
+
+from launcher.plan import ROOT
+from tests.support.statements import statements_counted
+from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness
+from tests.trading.exchange.trading_days import trade_for_weeks
+from tests.trading.orders.order_history import instant
+from tests.trading.orders.steps import bought, change_settings, rows
+from trading.exchange.order_types import Side, TimeInForce
+from trading.exchange.time import KST, trade_date
+from trading.portfolio.trade_statistics import TradeStatistics, trade_statistics
+from trading.portfolio.trade_totals import TradeTotals, summed
+
+
+def statistics(books: TradingHarness, user: UUID, **period: Any) -> TradeStatistics:
+    wanted = {"since": None, "until": None, "stock_code": None, **period}
+    return books.core.database.read(
+        lambda session: trade_statistics(session, user_id=user, **wanted)
+    )
+
+
+def holding_times(fills: Sequence[RowMapping]) -> dict[tuple[date, bytes], int]:
+    """Seconds by trade, with every share in a queue by itself: the first bought is the first sold."""
+    queues: defaultdict[str, deque[datetime]] = defaultdict(deque)
+    held: defaultdict[tuple[date, bytes], list[int]] = defaultdict(list)
+    for fill in fills:
+        at, queue = instant(fill["executed_at"]), queues[fill["stock_code"]]
+        for _ in range(fill["quantity"]):
+            if fill["side"] == "BUY":
+                queue.append(at)
+            else:
+                held[trade_date(at), fill["order_id"]].append(
+                    int((at - queue.popleft()).total_seconds())
+                )
+    return {trade: sum(times) // len(times) for trade, times in held.items()}
+
+
+def by_hand(books: TradingHarness, user: UUID) -> dict[date, TradeTotals]:
+    """The same totals, added up from a user's fills one by one."""
+    fills = rows(
+        books,
+        "SELECT * FROM order_executions WHERE user_id = :id ORDER BY executed_at, id",
+        id=user.bytes,
+    )
+    found: defaultdict[date, TradeTotals] = defaultdict(TradeTotals)
+    profits: defaultdict[tuple[date, bytes], int] = defaultdict(int)
+    for fill in fills:
+        day, sold = trade_date(instant(fill["executed_at"])), fill["side"] == "SELL"
+        found[day] += TradeTotals(
+            executions=1,
+            bought_amount=0 if sold else fill["amount"],
+            sold_amount=fill["amount"] if sold else 0,
+            commission=fill["commission"],
+            tax=fill["transaction_tax"] + fill["rural_tax"],
+        )
+        if sold:
+            profits[day, fill["order_id"]] += fill["realized_profit"]
+    held = holding_times(fills)
+    for (day, order_id), profit in profits.items():
+        found[day] += TradeTotals(
+            trades=1,
+            wins=profit > 0,
+            losses=profit < 0,
+            gross_profit=max(profit, 0),
+            gross_loss=max(-profit, 0),
+            largest_win=max(profit, 0),
+            largest_loss=max(-profit, 0),
+            held_trades=1,
+            held_s=held[day, order_id],
+        )
+    return found
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_totals_are_those_of_the_fills(books: TradingHarness, seed: int) -> None:
+    """Of weeks of random trading, orders filled in several parts among it, and of no other user's."""
+    change_settings(books, fill_profile="volume")
+    user = books.user()
+    bought(books, books.user(), 3)
+    trade_for_weeks(books, user, seed=seed)
+
+    found, expected = statistics(books, user), by_hand(books, user)
+
+    assert found.by_day == expected
+    assert summed(found.by_day.values()).trades > 5
+    assert all(
+        type(getattr(totals, name)) is int
+        for totals in found.by_day.values()
+        for name in totals.__slots__
+    )
+    best = max(totals.largest_win for totals in expected.values())
+    worst = max(totals.largest_loss for totals in expected.values())
+    assert found.best_trade is not None
+    assert found.worst_trade is not None
+    assert best == max(found.best_trade.realized_profit, 0)
+    assert worst == max(-found.worst_trade.realized_profit, 0)
+
+
+def test_a_period_and_a_stock_narrow_the_statistics(books: TradingHarness) -> None:
+    """Days share the whole out, and so do stocks; shares bought before the period have been held since then."""
+    user = books.user()
+    trade_for_weeks(books, user, seed=3)
+    whole = statistics(books, user).by_day
+
+    for day, totals in whole.items():
+        begins = datetime.combine(day, time(), KST).astimezone(UTC)
+        alone = statistics(books, user, since=begins, until=begins + timedelta(days=1))
+        assert alone.by_day == {day: totals}
+    stocks = [
+        summed(statistics(books, user, stock_code=code).by_day.values())
+        for code in (SAMSUNG, HYNIX)
+    ]
+    assert summed(stocks) == summed(whole.values())
+
+
+def test_a_trade_is_an_orders_sales_of_one_day(books: TradingHarness) -> None:
+    """An order that sold two parts in the evening and one after midnight in Korea made two trades, with the profit of each day."""
+    change_settings(books, fill_profile="volume")
+    user = books.user()
+    books.tick(70_000, volume=100)
+    order = books.place(user, Side.BUY, 10, limit=70_000)
+    books.tick(70_000, volume=100)
+    books.match()
+    books.run_all()
+    assert books.order(user, order.id).executed_quantity == 10
+    books.clock.now = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
+    sale = books.place(user, Side.SELL, 6, limit=71_000, time_in_force=TimeInForce.GTC)
+    for volume in (2, 3, 5):
+        books.tick(71_000, volume=volume)
+        books.match()
+        books.run_all()
+        books.clock.advance(minutes=20)
+
+    found = statistics(books, user)
+
+    assert {day: totals.trades for day, totals in found.by_day.items()} == {
+        date(2026, 11, 20): 1,
+        date(2026, 11, 21): 1,
+    }
+    assert found.best_trade is not None
+    assert (found.best_trade.order_id, found.best_trade.quantity, found.best_trade.day) == (
+        sale.id,
+        5,
+        date(2026, 11, 20),
+    )
+    assert found.best_trade.stock_name == "삼성전자"
+
+
+def test_a_sale_whose_profit_is_not_known_is_in_no_trade(books: TradingHarness) -> None:
+    """It counts as turnover and is said to be missing, until it reaches the holding."""
+    user = books.user()
+    bought(books, user, 10)
+    books.tick(71_300)
+    books.place(user, Side.SELL, 4)
+    books.run(books.sent.pop(0))
+
+    (totals,) = statistics(books, user).by_day.values()
+    assert (totals.sold_amount, totals.unapplied_executions, totals.trades) == (285_200, 1, 0)
+    assert (totals.held_trades, totals.average_holding_s, totals.win_rate) == (0, None, None)
+
+    books.run_all()
+    (totals,) = statistics(books, user).by_day.values()
+    assert (totals.unapplied_executions, totals.trades, totals.realized_profit) == (0, 1, 4_547)
+
+
+def test_the_lots_of_the_page_are_held_as_long_as_it_says(books: TradingHarness) -> None:
+    """The worked example of docs/formulas.md, trade by trade."""
+    page = (ROOT / "docs" / "formulas.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| (BUY|SELL) \| (\d+) \| (\d+) \| (\d+|–) \|$", page, flags=re.MULTILINE)
+    user, began, held_s = books.user(), books.clock(), 0
+    assert len(table) == 4
+
+    for side, quantity, second, told in table:
+        books.clock.now = began + timedelta(seconds=int(second))
+        books.tick(70_000)
+        books.place(user, Side(side), int(quantity))
+        books.run_all()
+        (totals,) = statistics(books, user).by_day.values()
+        assert totals.held_s - held_s == (0 if told == "–" else int(told))
+        held_s = totals.held_s
+
+
+def test_statistics_take_four_statements(books: TradingHarness) -> None:
+    """However many fills they are of."""
+    user, counts = books.user(), []
+    for steps in (0, 3, 30):
+        trade_for_weeks(books, user, seed=4, steps=steps)
+        with statements_counted(books.core.database.engine) as statements:
+            statistics(books, user)
+        counts.append(len([one for one in statements if one.startswith(("SELECT", "WITH"))]))
+    assert counts == [4, 4, 4]

@@ -1,0 +1,78 @@
+"""An index's price is a close for the day whose it is, and for no other."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from tests.fixtures.toss import result_of
+from tests.support.http_server import answer, serving
+from tests.support.trading_harness import TestClock
+from trading.exchange.hours import KrxHours
+from trading.redis.client import connect
+from trading.stocks.toss.answers import IndexPrice
+from trading.stocks.toss.client import Index
+from trading.stocks.toss.index_closes import closes_from_candles, recent_closes
+from trading.stocks.toss.market_data import CachedResponse, MarketData
+from trading.stocks.toss.response_cache import AnswerCache
+
+HOURS = KrxHours({})
+FRIDAY, THURSDAY = date(2026, 11, 20), date(2026, 11, 19)
+
+
+def korea(text: str) -> datetime:
+    return datetime.fromisoformat(f"{text}+09:00").astimezone(UTC)
+
+
+def told(
+    traded_at: str | None, now: str, *, base: int | None = 400_000, age_ms: int = 0
+) -> dict[date, int]:
+    price = IndexPrice(
+        close=410_000, base=base, traded_at=None if traded_at is None else korea(traded_at)
+    )
+    return closes_from_candles(
+        CachedResponse(price, age_ms, stale=False), hours=HOURS, now=korea(now)
+    )
+
+
+@pytest.mark.parametrize(
+    ("traded_at", "now", "days"),
+    [
+        ("2026-11-20T10:00:00", "2026-11-20T10:00:01", [THURSDAY]),
+        ("2026-11-20T15:30:00", "2026-11-20T15:30:59", [THURSDAY]),
+        ("2026-11-20T15:30:00", "2026-11-20T15:31:00", [THURSDAY, FRIDAY]),
+        ("2026-11-20T18:00:00", "2026-11-20T18:00:00", [THURSDAY, FRIDAY]),
+        ("2026-11-20T15:30:00", "2026-11-22T12:00:00", [THURSDAY, FRIDAY]),
+        ("2026-11-23T09:00:00", "2026-11-23T09:00:00", [FRIDAY]),
+        ("2026-11-21T10:00:00", "2026-11-21T10:00:00", []),
+        ("2026-11-23T10:00:00", "2026-11-20T10:00:00", []),
+        ("1970-01-01T00:00:00", "2026-11-20T10:00:00", []),
+        (None, "2026-11-20T10:00:00", []),
+    ],
+)
+def test_which_days_a_price_closes(traded_at: str | None, now: str, days: list[date]) -> None:
+    """The day before by the base, across a weekend too; its own day after the closing auction; never a day without trade or to come."""
+    assert list(told(traded_at, now)) == days
+
+
+def test_a_price_from_before_the_close_closes_nothing_after_it() -> None:
+    assert FRIDAY not in told("2026-11-20T15:29:00", "2026-11-20T15:31:00", age_ms=120_000)
+
+
+def test_without_a_base_the_day_before_is_not_told() -> None:
+    assert told("2026-11-20T15:30:00", "2026-11-20T16:00:00", base=None) == {FRIDAY: 410_000}
+
+
+def test_the_closes_of_an_index_through_the_gateway(valkey_url: str) -> None:
+    """From Toss's answer to hundredths of a point by day."""
+    clock = TestClock()
+    clock.now = korea("2026-11-20T16:00:00")
+    redis = connect(valkey_url)
+    with serving(lambda request: answer(200, {"result": result_of(request.target)})) as server:
+        data = MarketData(
+            info_url=server.url, cert_url=server.url, cache=AnswerCache(redis), clock=clock
+        )
+        closes = recent_closes(data, Index.KOSPI, hours=HOURS, now=clock.now)
+        data.close()
+    redis.close()
+
+    assert closes == {THURSDAY: 421_417, FRIDAY: 430_963}

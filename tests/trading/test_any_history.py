@@ -1,0 +1,120 @@
+"""Any history at all: random users, trades and wake-ups in every order, and after each step the books are sound."""
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, rule
+
+from tests.support.servers import Valkey
+from tests.support.trading_harness import HYNIX, settings_for
+from tests.trading.histories import CODE, CODES, SMALL_BATCH, History, check
+from tests.trading.orders.steps import deposit, rows, set_status, sweep, withdraw
+from trading.exchange.order_types import Side
+
+
+class AnyHistory(History):
+    """Acts on the real services as the API, the workers and the sweep do, without order or care."""
+
+    @initialize()
+    def the_market_opens(self) -> None:
+        self.books.tick(70_000)
+        self.books.tick(900_000, HYNIX)
+        self.users.append(self.books.user())
+
+    @rule()
+    def register(self) -> None:
+        if len(self.users) < 3:
+            self.users.append(self.books.user())
+
+    @rule(who=st.integers(0, 2), amount=st.integers(-5, 30_000_000), comes=st.booleans())
+    def move_cash(self, who: int, amount: int, comes: bool) -> None:
+        self.tolerate(lambda: (deposit if comes else withdraw)(self.books, self.user(who), amount))
+
+    @rule(
+        who=st.integers(0, 2), side=st.sampled_from(Side), quantity=st.integers(0, 120), code=CODE
+    )
+    def place(self, who: int, side: Side, quantity: int, code: str) -> None:
+        self.tolerate(lambda: self.books.place(self.user(who), side, quantity, code))
+
+    @rule(who=st.integers(0, 2), quantity=st.integers(1, 12), code=CODE)
+    def buy_through_all_stages(self, who: int, quantity: int, code: str) -> None:
+        self.collect()
+        self.tolerate(lambda: self.books.place(self.user(who), Side.BUY, quantity, code))
+        self.books.run_all()
+
+    @rule(
+        price=st.integers(1, 200_000), code=CODE, age_ms=st.sampled_from((0, 0, 0, 9_000, 10_001))
+    )
+    def print_a_trade(self, price: int, code: str, age_ms: int) -> None:
+        self.books.tick(price, code, age_ms=age_ms)
+
+    @rule(move_bp=st.integers(-500, 500), code=CODE)
+    def move_the_price(self, move_bp: int, code: str) -> None:
+        last = self.books.core.quotes.last_tick(code)
+        self.books.tick(
+            max(1, (last.price if last else 50_000) * (10_000 + move_bp) // 10_000), code
+        )
+
+    @rule(code=CODE, status=st.sampled_from(("TRADABLE", "TRADABLE", "HALTED", "DELISTED")))
+    def change_the_list(self, code: str, status: str) -> None:
+        set_status(self.books, status, code)
+
+    @rule(which=st.integers(0, 50), times=st.integers(1, 2))
+    def deliver(self, which: int, times: int) -> None:
+        """Out of order, once or twice."""
+        self.collect()
+        if self.mail:
+            wakeup = self.mail.pop(which % len(self.mail))
+            for _ in range(times):
+                self.books.run(wakeup)
+
+    @rule(which=st.integers(0, 50))
+    def lose(self, which: int) -> None:
+        self.collect()
+        if self.mail:
+            self.mail.pop(which % len(self.mail))
+
+    @rule(seconds=st.integers(0, 40))
+    def time_passes_and_the_sweep_comes(self, seconds: int) -> None:
+        self.books.clock.advance(seconds=seconds)
+        self.mail += sweep(self.books).wakeups
+
+    @invariant()
+    def the_books_are_sound(self) -> None:
+        assert self.books.breaches() == []
+
+    def bring_to_an_end(self) -> None:
+        """A fresh market and sweeps until quiet."""
+        for code in CODES:
+            set_status(self.books, "TRADABLE", code)
+        self.books.sent.clear()
+        self.sweep_to_quiet()
+
+    def nothing_is_left(self) -> None:
+        """Every order is final, every fill settled and applied, nothing is reserved."""
+        self.the_books_are_sound()
+        assert (
+            rows(self.books, "SELECT id FROM orders WHERE finished_at IS NULL OR reserved_cash > 0")
+            == []
+        )
+        assert rows(self.books, "SELECT id FROM order_executions WHERE applied_at IS NULL") == []
+        assert (
+            rows(self.books, "SELECT user_id FROM virtual_balances WHERE reserved_cash > 0") == []
+        )
+        assert rows(self.books, "SELECT user_id FROM portfolios WHERE reserved_quantity > 0") == []
+
+    def the_market_goes_on(self) -> None:
+        for code in CODES:
+            self.books.tick(60_000, code)
+
+
+@pytest.fixture
+def machine(database_uri: str, valkey_server: Valkey) -> type[AnyHistory]:
+    class OnThisDatabase(AnyHistory):
+        under = settings_for(database_uri, valkey_server.url, stage_batch_size=SMALL_BATCH)
+
+    return OnThisDatabase
+
+
+def test_any_history_keeps_the_books_and_comes_to_its_end(machine: type[AnyHistory]) -> None:
+    """Orders, cash, prices, halts, wake-ups doubled, shuffled and lost: the audit is clean after each step, and in the end all is done."""
+    check(machine, histories=10, steps=30)

@@ -1,0 +1,190 @@
+"""Lists: every item once by the cursor, each filter narrowing, days that begin at Korea's midnight, statements that do not grow."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.support.statements import statements_counted
+from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness
+from tests.trading.orders.steps import bought, deposit
+from trading.exchange.order_types import Side
+from trading.ledger.errors import TransactionNotFound
+from trading.orders.errors import OrderNotFound
+from trading.orders.queries import get_order, list_orders
+from trading.pagination import Page
+from trading.portfolio.transactions import transaction_of, transactions_of
+
+MIDNIGHT_IN_KOREA = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
+
+
+def orders(books: TradingHarness, user: UUID, *, limit: int = 100, **filters: Any) -> Page[Any]:
+    return books.core.database.read(
+        lambda session: list_orders(session, user_id=user, limit=limit, **filters)
+    )
+
+
+def transactions(
+    books: TradingHarness, user: UUID, *, limit: int = 100, **filters: Any
+) -> Page[Any]:
+    return books.core.database.read(
+        lambda session: transactions_of(session, user_id=user, limit=limit, **filters)
+    )
+
+
+def walk(page_after: Callable[[str | None], Page[Any]]) -> list[Page[Any]]:
+    pages = [page_after(None)]
+    while pages[-1].next_cursor is not None:
+        pages.append(page_after(pages[-1].next_cursor))
+    return pages
+
+
+@pytest.fixture
+def trader(books: TradingHarness) -> UUID:
+    """A user with three filled orders and one rejected, whose list another user's orders must not get into."""
+    user = books.user()
+    books.tick(1_000, HYNIX)
+    bought(books, books.user(), 1)
+    bought(books, user, 5)
+    books.place(user, Side.BUY, 2, HYNIX)
+    books.place(user, Side.SELL, 3)
+    books.run_all()
+    books.place(user, Side.BUY, 130)
+    books.tick(90_000)
+    books.run_all()
+    return user
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])
+def test_a_walk_sees_each_order_once_newest_first(
+    books: TradingHarness, trader: UUID, limit: int
+) -> None:
+    """Whatever the page size, also while new orders are placed during the walk; the last page has no cursor."""
+    known = [order.id for order in orders(books, trader).items]
+
+    def page_after(cursor: str | None) -> Page[Any]:
+        page = orders(books, trader, limit=limit, before=UUID(cursor) if cursor else None)
+        books.place(trader, Side.BUY, 1)
+        return page
+
+    pages = walk(page_after)
+    assert (
+        [order.id for page in pages for order in page.items] == known == sorted(known, reverse=True)
+    )
+    assert all(len(page.items) == limit for page in pages[:-1])
+    assert len(pages) == -(-4 // limit)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 4, 10])
+def test_a_walk_sees_each_transaction_once_newest_first(
+    books: TradingHarness, trader: UUID, limit: int
+) -> None:
+    """The same for the ledger, while deposits come in."""
+
+    def page_after(cursor: str | None) -> Page[Any]:
+        page = transactions(
+            books, trader, limit=limit, before_sequence=int(cursor) if cursor else None
+        )
+        deposit(books, trader, 1)
+        return page
+
+    assert [one.sequence for page in walk(page_after) for one in page.items] == [4, 3, 2, 1]
+
+
+def test_an_empty_list_is_one_empty_page(books: TradingHarness) -> None:
+    """No orders: no items, no cursor."""
+    assert orders(books, books.user()) == Page((), None)
+
+
+@pytest.mark.parametrize(
+    ("filters", "count"),
+    [
+        ({"status": "FILLED"}, 3),
+        ({"status": "REJECTED"}, 1),
+        ({"side": "SELL"}, 1),
+        ({"stock_code": HYNIX}, 1),
+        ({"stock_code": SAMSUNG, "side": "BUY"}, 2),
+        ({"stock_code": SAMSUNG, "side": "BUY", "status": "FILLED"}, 1),
+        ({"status": "CANCELLED"}, 0),
+    ],
+)
+def test_each_filter_narrows_the_orders(
+    books: TradingHarness, trader: UUID, filters: dict[str, str], count: int
+) -> None:
+    """Filters alone and together; every item satisfies all of them."""
+    items = orders(books, trader, **filters).items
+    assert len(items) == count
+    assert all(getattr(item, name) == value for item in items for name, value in filters.items())
+
+
+@pytest.mark.parametrize(
+    ("filters", "count"),
+    [
+        ({"transaction_type": "BUY"}, 2),
+        ({"transaction_type": "DEPOSIT"}, 1),
+        ({"stock_code": HYNIX}, 1),
+    ],
+)
+def test_each_filter_narrows_the_transactions(
+    books: TradingHarness, trader: UUID, filters: dict[str, str], count: int
+) -> None:
+    """By kind, by stock, and by order."""
+    assert len(transactions(books, trader, **filters).items) == count
+    sale = orders(books, trader, side="SELL").items[0]
+    (transaction,) = transactions(books, trader, order_id=sale.id).items
+    assert (transaction.transaction_type, transaction.order_id) == ("SELL", sale.id)
+    assert transaction.realized_profit == sale.executions[0].realized_profit
+
+
+def test_a_day_in_korea_has_its_first_moment_and_not_the_next_days(books: TradingHarness) -> None:
+    """Orders and Transactions a microsecond before, at, and a day after midnight in Seoul: the day has exactly its own."""
+    user = books.user()
+    for moment in (
+        timedelta(microseconds=-1),
+        timedelta(0),
+        timedelta(days=1, microseconds=-1),
+        timedelta(days=1),
+    ):
+        books.clock.now = MIDNIGHT_IN_KOREA + moment
+        bought(books, user, 1)
+    start, end = MIDNIGHT_IN_KOREA, MIDNIGHT_IN_KOREA + timedelta(days=1)
+    day = [start, end - timedelta(microseconds=1)]
+    found_orders = orders(books, user, accepted_from=start, accepted_to=end).items
+    found_transactions = transactions(books, user, since=start, until=end).items
+    assert [order.accepted_at for order in found_orders[::-1]] == day
+    assert [one.transaction_date for one in found_transactions[::-1]] == day
+
+
+def test_what_is_another_users_is_not_found(books: TradingHarness, trader: UUID) -> None:
+    """Neither his order nor his Transaction, by their very ids."""
+    stranger = books.user()
+    order, transaction = orders(books, trader).items[0], transactions(books, trader).items[0]
+    read = books.core.database.read
+    assert read(lambda session: get_order(session, user_id=trader, order_id=order.id)) == order
+    assert (
+        read(lambda session: transaction_of(session, user_id=trader, transaction_id=transaction.id))
+        == transaction
+    )
+    with pytest.raises(OrderNotFound):
+        read(lambda session: get_order(session, user_id=stranger, order_id=order.id))
+    with pytest.raises(TransactionNotFound):
+        read(
+            lambda session: transaction_of(session, user_id=stranger, transaction_id=transaction.id)
+        )
+
+
+@pytest.mark.parametrize("listing", [orders, transactions])
+def test_a_list_costs_the_same_statements_however_long(
+    books: TradingHarness, listing: Callable[..., Page[Any]]
+) -> None:
+    """One order or twelve with their executions."""
+    user, counts = books.user(), []
+    for more in (1, 11):
+        for _ in range(more):
+            bought(books, user, 1)
+        with statements_counted(books.core.database.engine) as statements:
+            listing(books, user)
+        counts.append(len(statements))
+    assert counts[0] == counts[1] <= 3

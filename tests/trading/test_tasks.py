@@ -1,0 +1,68 @@
+"""Wake-ups: cut into batches, and carried by a courier that never fails its sender."""
+
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trading.tasks import Task, TaskRequest, task_dispatcher, task_requests
+
+IDS = tuple(UUID(int=number) for number in range(1, 8))
+
+
+@given(st.integers(0, 50), st.integers(1, 60))
+def test_batches_hold_every_id_once(count: int, batch_size: int) -> None:
+    """Nothing is left out, doubled or reordered, and no batch is empty or too large."""
+    ids = [UUID(int=number) for number in range(count)]
+    batches = list(task_requests(Task.EXECUTE_ORDERS, ids, batch_size=batch_size))
+    assert [one for batch in batches for one in batch.ids] == ids
+    assert all(0 < len(batch.ids) <= batch_size for batch in batches)
+
+
+def test_what_waits_for_somebody_outside_is_woken_one_by_one() -> None:
+    """A minute for each of five hundred would outlast any time limit."""
+    assert [one.ids for one in task_requests(Task.VERIFY_PAYMENT, IDS[:3], batch_size=500)] == [
+        (one,) for one in IDS[:3]
+    ]
+
+
+def test_the_courier_sends_names_and_texts() -> None:
+    """What goes to the broker is the task's name and its ids as text, in order."""
+    sent: list[tuple[str, list[str]]] = []
+    task_dispatcher(lambda name, ids: sent.append((name, ids)))(
+        [TaskRequest(Task.SETTLE_EXECUTIONS, IDS[:2])]
+    )
+    assert sent == [("settle_executions", [str(IDS[0]), str(IDS[1])])]
+
+
+def test_a_broker_that_is_away_is_asked_once_and_fails_nobody() -> None:
+    """The first failure ends the round: the order is safe already, and every further try would wait as long."""
+    tries: list[str] = []
+
+    def away(name: str, _ids: list[str]) -> None:
+        tries.append(name)
+        raise ConnectionError
+
+    task_dispatcher(away)(
+        [TaskRequest(Task.EXECUTE_ORDERS, IDS[:1]), TaskRequest(Task.EXECUTE_ORDERS, IDS[1:])]
+    )
+    assert tries == ["execute_orders"]
+
+
+def test_what_was_not_sent_is_told_by_its_task() -> None:
+    """The one that failed and all behind it, each task's together; not what went before."""
+    lost: dict[str, int] = {}
+
+    def send(name: str, _ids: list[str]) -> None:
+        if name == Task.SETTLE_EXECUTIONS:
+            raise ConnectionError
+
+    due = [
+        Task.EXECUTE_ORDERS,
+        Task.SETTLE_EXECUTIONS,
+        Task.UPDATE_PORTFOLIOS,
+        Task.SETTLE_EXECUTIONS,
+    ]
+    task_dispatcher(send, lost=lost.__setitem__)([TaskRequest(task, IDS[:1]) for task in due])
+
+    assert lost == {"settle_executions": 2, "update_portfolios": 1}

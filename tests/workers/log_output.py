@@ -1,0 +1,37 @@
+"""What a Celery process tells of itself, as Prometheus would read it."""
+
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from launcher.ports import free_port
+from tests.support.deadlines import DEADLINE_S
+from trading.tasks import Task
+
+
+class Told:
+    """What a process tells at its port. A sample that is not told counts as 0."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.environment = {"METRICS_PORT": str(self.port)}
+
+    def samples(self) -> dict[tuple[str, tuple[str, ...]], float]:
+        """By name and the values of the labels, in the order of the labels' names."""
+        try:
+            text = requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=DEADLINE_S).text
+        except requests.RequestException:
+            return {}
+        return {
+            (
+                sample.name.removeprefix("stocking_"),
+                tuple(sample.labels[name] for name in sorted(sample.labels)),
+            ): (sample.value)
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def of(self, sample: str, *labels: str) -> float:
+        return self.samples().get((sample, labels), 0.0)
+
+    def tasks(self, outcome: str, task: str = Task.EXECUTE_ORDERS) -> float:
+        return self.of("tasks_total", outcome, str(task))

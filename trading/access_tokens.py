@@ -1,0 +1,38 @@
+"""What is in an access token: the claims on which whoever signs one and whoever checks one agree."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from trading.errors import Unauthorized
+
+ALGORITHM = "HS256"
+ISSUER = "stocking"
+SESSION_CLAIM = "sid"
+TYPE_CLAIM = "type"
+ACCESS = "access"
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Who bears a token: a user, by the sign-in session that the token stands on, until the token expires."""
+
+    user_id: UUID
+    session_id: UUID
+    expires_at: datetime
+
+
+def bearer_of(claims: Mapping[str, Any]) -> Bearer:
+    """The bearer by the claims of a token whose signature, issuer and times were checked. Raises Unauthorized."""
+    if claims.get(TYPE_CLAIM) != ACCESS:
+        raise Unauthorized
+    try:
+        return Bearer(
+            user_id=UUID(claims["sub"]),
+            session_id=UUID(claims[SESSION_CLAIM]),
+            expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, OSError):
+        raise Unauthorized from None

@@ -1,0 +1,1 @@
+"""Numbered events of an account: record, publish, repair, and the push protocol."""

@@ -1,0 +1,29 @@
+"""A user's account events, as a client catches up with them."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from trading.account_events.rows import first_events_behind, last_event_id
+from trading.account_events.stream import AccountEvent
+from trading.pagination import page_of
+
+
+@dataclass(frozen=True, slots=True)
+class EventsPage:
+    """Events in order. ``next_cursor`` is where to go on, None when nothing is left; ``last_event_id`` the user's newest event's, 0 before the first."""
+
+    items: tuple[AccountEvent, ...]
+    next_cursor: str | None
+    last_event_id: int
+
+
+def account_events_of(session: Session, *, user_id: UUID, after: int, limit: int) -> EventsPage:
+    """A user's events behind ``after``, oldest first. Two statements."""
+    newest = last_event_id(session, user_id)
+    found = first_events_behind(session, user_id, after, limit=limit + 1)
+    page = page_of(
+        found, limit=limit, record=lambda event: event, cursor=lambda event: str(event.id)
+    )
+    return EventsPage(page.items, page.next_cursor, newest)

@@ -1,0 +1,347 @@
+"""Accounts: registering, signing in and out, refresh with rotation, password and profile.
+
+Nothing here tells whether an address has an account, but for registering itself, which has to. An unknown address costs the same
+password hashing as a known one, so that time does not tell either.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from uuid import UUID
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from trading.accounts.errors import EmailTaken, UserNotFound
+from trading.accounts.passwords import normalized
+from trading.accounts.records import UserRecord
+from trading.accounts.tables import (
+    ACCOUNT_AUDITS,
+    SIGN_IN_SESSIONS,
+    USERS,
+)
+from trading.config.settings import Settings
+from trading.db.ids import new_id
+from trading.db.statements import AnyRow, execute_rowcount
+from trading.errors import Unauthorized
+from trading.ledger.cash import Account, save
+from trading.ledger.model import TransactionType
+from trading.ledger.tables import VIRTUAL_BALANCES
+from trading.watchlists.directories import forget_watchlist, lock_watchlist
+
+# Below the thousand values of which a MariaDB before 10.5 makes a subquery.
+_PURGE_BATCH = 500
+
+
+class Passwords:
+    """Argon2id with the parameters of the settings, over passwords in NFKC.
+
+    Hashes that were made with other parameters, or of a password as it was typed, still verify and are renewed at sign-in.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._hasher = PasswordHasher(
+            time_cost=settings.argon2_time_cost,
+            memory_cost=settings.argon2_memory_kib,
+            parallelism=settings.argon2_parallelism,
+        )
+
+    def hash(self, password: str) -> str:
+        return self._hasher.hash(normalized(password))
+
+    def matches(self, password: str, hashed: str | None) -> bool:
+        """Whether the password is the one behind the hash; without a hash False, after the same amount of work."""
+        return self._verifies(normalized(password), hashed) or (
+            normalized(password) != password and self._verifies(password, hashed)
+        )
+
+    def outdated(self, hashed: str, password: str) -> bool:
+        """Whether a hash that ``password`` was verified against should be made anew."""
+        return self._hasher.check_needs_rehash(hashed) or (
+            normalized(password) != password and not self._verifies(normalized(password), hashed)
+        )
+
+    def _verifies(self, text: str, hashed: str | None) -> bool:
+        try:
+            return self._hasher.verify(hashed or self._nobody, text) and hashed is not None
+        except (VerifyMismatchError, InvalidHashError):
+            return False
+
+    @cached_property
+    def _nobody(self) -> str:
+        return self._hasher.hash(new_id().hex)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """A sign-in session and the id of its only good refresh token."""
+
+    session_id: UUID
+    refresh_token_id: UUID
+    user: UserRecord
+
+
+def normalized_email(email: str) -> str:
+    """The address as it is stored and compared: without surrounding space, in lower case."""
+    return email.strip().lower()
+
+
+def register(
+    session: Session,
+    *,
+    user_id: UUID,
+    email: str,
+    password_hash: str,
+    name: str,
+    settings: Settings,
+    now: datetime,
+) -> UserRecord:
+    """Open an account with its balance, of which the starting cash is the first DEPOSIT, and a default watchlist. Raises EmailTaken."""
+    try:
+        session.execute(
+            insert(USERS).values(
+                id=user_id,
+                email=normalized_email(email),
+                name=name,
+                password_hash=password_hash,
+                role="USER",
+                created_at=now,
+                deleted_at=None,
+            )
+        )
+    except IntegrityError as conflict:
+        if "email" in str(conflict.orig):
+            raise EmailTaken from None
+        raise
+    session.execute(
+        insert(VIRTUAL_BALANCES).values(
+            user_id=user_id,
+            cash_balance=0,
+            reserved_cash=0,
+            debt=0,
+            transaction_count=0,
+            updated_at=now,
+        )
+    )
+    account = Account(user_id, 0, 0, 0, 0)
+    opening = account.post(
+        TransactionType.DEPOSIT, amount=settings.starting_cash, at=now, description="시작 자금"
+    )
+    save(session, [account], [opening], now=now)
+    lock_watchlist(session, user_id, now=now)
+    session.execute(
+        insert(ACCOUNT_AUDITS).values(user_id=user_id, event_id=0, begun_at=now, audited_at=now)
+    )
+    return UserRecord(
+        id=user_id, email=normalized_email(email), name=name, role="USER", created_at=now
+    )
+
+
+def sign_in(
+    session: Session,
+    *,
+    user_id: UUID,
+    verified_hash: str,
+    passwords: Passwords,
+    password: str,
+    settings: Settings,
+    now: datetime,
+) -> SignIn:
+    """Begin a session for a user whose password was just verified against ``verified_hash``.
+
+    Raises Unauthorized when the account or its password changed meanwhile.
+    """
+    row = session.execute(
+        select(USERS).where(USERS.c.id == user_id, USERS.c.deleted_at.is_(None)).with_for_update()
+    ).one_or_none()
+    if row is None or row.password_hash != verified_hash:
+        raise Unauthorized
+    if passwords.outdated(verified_hash, password):
+        session.execute(
+            update(USERS)
+            .where(USERS.c.id == user_id)
+            .values(password_hash=passwords.hash(password))
+        )
+    opened = SignIn(session_id=new_id(), refresh_token_id=new_id(), user=_record(row))
+    session.execute(
+        insert(SIGN_IN_SESSIONS).values(
+            id=opened.session_id,
+            user_id=user_id,
+            refresh_token_id=opened.refresh_token_id,
+            created_at=now,
+            expires_at=now + timedelta(days=settings.refresh_token_days),
+            revoked_at=None,
+            revoked_reason=None,
+        )
+    )
+    return opened
+
+
+def refresh(
+    session: Session,
+    *,
+    session_id: UUID,
+    refresh_token_id: UUID,
+    renewed_token_id: UUID,
+    settings: Settings,
+    now: datetime,
+) -> SignIn | None:
+    """Exchange a refresh token for a new one. None when it is no longer good.
+
+    A token that was exchanged before is in two hands, one of them a thief's: the whole session ends. That must be committed, so the refusal is
+    a return value and not an exception.
+
+    ``renewed_token_id`` is made before the transaction, so that a run after a COMMIT of unknown outcome knows the exchange as its own.
+    """
+    row = session.execute(
+        select(SIGN_IN_SESSIONS, USERS.c.deleted_at)
+        .join(USERS, USERS.c.id == SIGN_IN_SESSIONS.c.user_id)
+        .where(SIGN_IN_SESSIONS.c.id == session_id)
+        .with_for_update()
+    ).one_or_none()
+    if (
+        row is None
+        or row.revoked_at is not None
+        or row.deleted_at is not None
+        or row.expires_at <= now
+    ):
+        return None
+    renewed = SignIn(
+        session_id=session_id, refresh_token_id=renewed_token_id, user=user_of(session, row.user_id)
+    )
+    if row.refresh_token_id == renewed_token_id:
+        return renewed
+    if row.refresh_token_id != refresh_token_id:
+        _revoke(
+            session, SIGN_IN_SESSIONS.c.id == session_id, reason="refresh-token-reused", now=now
+        )
+        return None
+    session.execute(
+        update(SIGN_IN_SESSIONS)
+        .where(SIGN_IN_SESSIONS.c.id == session_id)
+        .values(
+            refresh_token_id=renewed.refresh_token_id,
+            expires_at=now + timedelta(days=settings.refresh_token_days),
+        )
+    )
+    return renewed
+
+
+def sign_out(session: Session, *, session_id: UUID, now: datetime) -> None:
+    """End one session: its access and refresh tokens are refused from now on."""
+    _revoke(session, SIGN_IN_SESSIONS.c.id == session_id, reason="signed-out", now=now)
+
+
+def change_password(
+    session: Session,
+    *,
+    user_id: UUID,
+    session_id: UUID,
+    verified_hash: str,
+    new_hash: str,
+    now: datetime,
+) -> None:
+    """Replace the password and end every other session. Raises Unauthorized when the password changed meanwhile."""
+    met = execute_rowcount(
+        session,
+        update(USERS)
+        .where(
+            USERS.c.id == user_id,
+            USERS.c.password_hash == verified_hash,
+            USERS.c.deleted_at.is_(None),
+        )
+        .values(password_hash=new_hash),
+    )
+    if met != 1:
+        raise Unauthorized
+    others = (SIGN_IN_SESSIONS.c.user_id == user_id) & (SIGN_IN_SESSIONS.c.id != session_id)
+    _revoke(session, others, reason="password-changed", now=now)
+
+
+def rename(session: Session, *, user_id: UUID, name: str) -> UserRecord:
+    session.execute(update(USERS).where(USERS.c.id == user_id).values(name=name))
+    return user_of(session, user_id)
+
+
+def close_account(session: Session, *, user_id: UUID, now: datetime) -> None:
+    """Close an account: name, address and watchlist are forgotten, every session ends. The ledger keeps its rows, without a person behind them."""
+    session.execute(
+        update(USERS)
+        .where(USERS.c.id == user_id, USERS.c.deleted_at.is_(None))
+        .values(
+            email=f"{user_id}@closed.invalid", name="탈퇴한 회원", password_hash="", deleted_at=now
+        )
+    )
+    forget_watchlist(session, user_id, now=now)
+    _revoke(session, SIGN_IN_SESSIONS.c.user_id == user_id, reason="account-closed", now=now)
+
+
+def promote(session: Session, *, email: str) -> UserRecord:
+    """Give an account the ADMIN role. Raises UserNotFound."""
+    return _set_role(session, email, "ADMIN")
+
+
+def demote(session: Session, *, email: str) -> UserRecord:
+    """Take the ADMIN role from an account; its requests are those of a user from the next one on. Raises UserNotFound."""
+    return _set_role(session, email, "USER")
+
+
+def _set_role(session: Session, email: str, role: str) -> UserRecord:
+    row = session.execute(
+        select(USERS.c.id).where(
+            USERS.c.email == normalized_email(email), USERS.c.deleted_at.is_(None)
+        )
+    ).one_or_none()
+    if row is None:
+        raise UserNotFound
+    session.execute(update(USERS).where(USERS.c.id == row.id).values(role=role))
+    return user_of(session, row.id)
+
+
+def purge_sessions(session: Session, *, keep_days: int, now: datetime) -> int:
+    """Delete one batch of the sign-ins whose refresh token ran out so many days ago; return how many. One that was ended earlier waits for that too.
+
+    Nothing is good for them any more: an access token lasts a day at most.
+    """
+    old = (
+        select(SIGN_IN_SESSIONS.c.id)
+        .where(SIGN_IN_SESSIONS.c.expires_at <= now - timedelta(days=keep_days))
+        .order_by(SIGN_IN_SESSIONS.c.expires_at)
+        .limit(_PURGE_BATCH)
+    )
+    # By their keys, so that no other row is locked.
+    ids = list(session.scalars(old))
+    return (
+        execute_rowcount(
+            session, delete(SIGN_IN_SESSIONS).where(SIGN_IN_SESSIONS.c.id.in_(sorted(ids)))
+        )
+        if ids
+        else 0
+    )
+
+
+def user_of(session: Session, user_id: UUID) -> UserRecord:
+    """The user's own record. Raises UserNotFound."""
+    row = session.execute(
+        select(USERS).where(USERS.c.id == user_id, USERS.c.deleted_at.is_(None))
+    ).one_or_none()
+    if row is None:
+        raise UserNotFound
+    return _record(row)
+
+
+def _record(row: AnyRow) -> UserRecord:
+    return UserRecord(
+        id=row.id, email=row.email, name=row.name, role=row.role, created_at=row.created_at
+    )
+
+
+def _revoke(session: Session, which: ColumnElement[bool], *, reason: str, now: datetime) -> None:
+    session.execute(
+        update(SIGN_IN_SESSIONS)
+        .where(which, SIGN_IN_SESSIONS.c.revoked_at.is_(None))
+        .values(revoked_at=now, revoked_reason=reason)
+    )

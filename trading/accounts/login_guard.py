@@ -1,0 +1,177 @@
+"""Guessing passwords is made slow, without letting a guesser lock others out of their accounts.
+
+Sign-ins that fail in a row lock their account for the client (an address) from which they came, for a span that doubles with each further failure. A
+guesser with many addresses meets a second lock, of the account for all clients at once; but clients from which the account has signed in before
+are not under it, nor under the limit of attempts of the others, so that its owner signs in at home while others guess. An account that does not exist is
+treated as one that does, and nothing is kept for long or in clear: accounts and clients are keyed hashes.
+"""
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from redis import Redis
+
+from trading.accounts.errors import SignInLocked
+from trading.errors import RateLimited
+from trading.redis import keys
+from trading.redis.guarded_client import GuardedRedis
+
+# From many clients together more failures are met without anybody guessing: a whole family may have forgotten the new password.
+EVERYWHERE_FACTOR = 4
+FAILURES_REMEMBERED_S = 86_400
+CLIENT_REMEMBERED_S = 30 * 86_400
+
+# Redis's own clock counts, as those of the API's machines differ.
+_NOW = "local time = redis.call('TIME') local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"
+
+# KEYS: failures here, failures everywhere, known, attempts here, attempts everywhere. ARGV: attempts allowed, in how many ms.
+_BEGIN = (
+    _NOW
+    + """
+local function locked_for(key) return (tonumber(redis.call('HGET', key, 'locked_until')) or 0) - now end
+local known = redis.call('EXISTS', KEYS[3]) == 1
+local left = locked_for(KEYS[1])
+if not known then left = math.max(left, locked_for(KEYS[2])) end
+if left > 0 then return {'locked', left} end
+local attempts = known and KEYS[4] or KEYS[5]
+local allowed, window = tonumber(ARGV[1]), tonumber(ARGV[2])
+local oldest = tonumber(redis.call('LINDEX', attempts, allowed - 1))
+if oldest and oldest > now - window then return {'limited', oldest + window - now} end
+redis.call('LPUSH', attempts, now)
+redis.call('LTRIM', attempts, 0, allowed - 1)
+redis.call('PEXPIRE', attempts, window)
+return {'open', 0}
+"""
+)
+
+# KEYS: failures here, failures everywhere, known. ARGV: failures that lock here, and everywhere; the first lock and the longest, ms; how long failures
+# are remembered, s.
+_FAILED = (
+    _NOW
+    + """
+local function fail(key, most)
+  local failures = redis.call('HINCRBY', key, 'failures', 1)
+  redis.call('EXPIRE', key, ARGV[5])
+  if failures < most then return 0 end
+  local span = math.min(tonumber(ARGV[3]) * 2 ^ math.min(failures - most, 30), tonumber(ARGV[4]))
+  redis.call('HSET', key, 'locked_until', string.format('%.0f', now + span))
+  return span
+end
+local here = fail(KEYS[1], tonumber(ARGV[1]))
+if redis.call('EXISTS', KEYS[3]) == 1 then return {here, 0} end
+return {here, fail(KEYS[2], tonumber(ARGV[2]))}
+"""
+)
+
+# KEYS: failures here, failures everywhere, known. ARGV: how long the client is known, s. A guesser's failures elsewhere are not forgotten because the
+# owner signs in where he always does.
+_SUCCEEDED = """
+redis.call('DEL', KEYS[1])
+if redis.call('EXISTS', KEYS[3]) == 0 then redis.call('DEL', KEYS[2]) end
+redis.call('SET', KEYS[3], 1, 'EX', ARGV[1])
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginLimits:
+    """``attempts`` per ``window_s`` seconds; the ``failures_max``-th failure in a row locks for ``lock_s``, each further for twice as long as the one
+    before, ``lock_max_s`` at most.
+    """
+
+    attempts: int
+    window_s: int
+    failures_max: int
+    lock_s: int
+    lock_max_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoginAttempt:
+    """Who tries to sign in: an account by its address, known or not, and the client; both as keyed hashes."""
+
+    account: str
+    client: str
+
+    @property
+    def failures(self) -> list[str]:
+        return [
+            keys.sign_in_failures(self.account, self.client),
+            keys.sign_in_failures(self.account),
+        ]
+
+    @property
+    def attempts(self) -> list[str]:
+        return [
+            keys.sign_in_attempts(self.account, self.client),
+            keys.sign_in_attempts(self.account),
+        ]
+
+    @property
+    def known(self) -> str:
+        return keys.sign_in_known(self.account, self.client)
+
+
+class LoginGuard:
+    """Every method raises CountsUnavailable when Redis does not answer: a guard that is away is none. Safe to share between threads."""
+
+    def __init__(
+        self, counts: GuardedRedis, limits: LoginLimits, *, secret: Callable[[], str]
+    ) -> None:
+        """``secret`` is asked for when somebody signs in, as a process where nobody does was given none."""
+        self._counts = counts
+        self._limits = limits
+        self._secret = secret
+
+    def visitor(self, *, email: str, client: str) -> LoginAttempt:
+        """By the normalised address of the account, and what counts as one client."""
+        return LoginAttempt(self._hashed(email), self._hashed(client))
+
+    def begin(self, visitor: LoginAttempt) -> None:
+        """Before a password is looked at. Raises SignInLocked and RateLimited."""
+        limits = self._limits
+        verdict, left_ms = self._run(
+            _BEGIN,
+            [*visitor.failures, visitor.known, *visitor.attempts],
+            [limits.attempts, limits.window_s * 1_000],
+        )
+        retry_after_s = -(-int(left_ms) // 1_000)
+        if verdict == "locked":
+            raise SignInLocked(retry_after_s=retry_after_s)
+        if verdict == "limited":
+            raise RateLimited(
+                limit=limits.attempts, window_s=limits.window_s, retry_after_s=retry_after_s
+            )
+
+    def failed(self, visitor: LoginAttempt) -> int:
+        """The password was wrong; for how many seconds the account is locked now, here or everywhere, 0 for not at all."""
+        limits = self._limits
+        spans_ms = self._run(
+            _FAILED,
+            [*visitor.failures, visitor.known],
+            [
+                limits.failures_max,
+                limits.failures_max * EVERYWHERE_FACTOR,
+                limits.lock_s * 1_000,
+                limits.lock_max_s * 1_000,
+                FAILURES_REMEMBERED_S,
+            ],
+        )
+        return max(int(span_ms) for span_ms in spans_ms) // 1_000
+
+    def succeeded(self, visitor: LoginAttempt) -> None:
+        """The password was right: nothing is held against the account here any more, and the client is known to it."""
+        self._run(_SUCCEEDED, [*visitor.failures, visitor.known], [CLIENT_REMEMBERED_S])
+
+    def _run(self, script: str, names: list[str], arguments: list[int]) -> list[str | int]:
+        def command(redis: "Redis") -> list[str | int]:
+            return cast("list[str | int]", redis.eval(script, len(names), *names, *arguments))
+
+        return self._counts.run(command)
+
+    def _hashed(self, text: str) -> str:
+        """Told apart by this installation's secret only: whoever reads Redis can't try addresses on it."""
+        return hmac.digest(
+            self._secret().encode(), text.encode("utf-8", "surrogatepass"), "sha256"
+        ).hex()[:32]

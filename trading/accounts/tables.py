@@ -1,0 +1,65 @@
+"""Tables of accounts."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from trading.db.declarative import MYSQL, WORD, Base, one_of, table_of
+from trading.db.types import Id, ascii_text
+
+
+class User(Base):
+    """A person's account. It is closed at ``deleted_at``, and its books stay."""
+
+    __tablename__ = "users"
+    __table_args__ = (CheckConstraint(one_of("role", ("USER", "ADMIN")), name="role"), MYSQL)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(String(254), unique=True)
+    name: Mapped[str] = mapped_column(String(50))
+    password_hash: Mapped[str] = mapped_column(ascii_text(255))
+    role: Mapped[str] = mapped_column(WORD)
+    created_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+
+
+USERS = table_of(User)
+
+
+class SignInSession(Base):
+    """One sign-in. Its refresh token is used once and replaced; ``refresh_token_id`` names the only one that is still good."""
+
+    __tablename__ = "sign_in_sessions"
+    __table_args__ = (MYSQL,)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(Id, ForeignKey("users.id"), index=True)
+    refresh_token_id: Mapped[UUID]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    revoked_at: Mapped[datetime | None]
+    revoked_reason: Mapped[str | None] = mapped_column(WORD)
+
+
+SIGN_IN_SESSIONS = table_of(SignInSession)
+
+
+class AccountAudit(Base):
+    """How an account stands with the audit: ``event_id`` is the newest account event that it had when it was last audited, ``begun_at`` when that
+    was last begun, and ``audited_at`` the beginning of the last one that came to its end."""
+
+    __tablename__ = "account_audits"
+    __table_args__ = (
+        CheckConstraint("event_id >= 0", name="event_id"),
+        MYSQL,
+    )
+
+    user_id: Mapped[UUID] = mapped_column(Id, ForeignKey("users.id"), primary_key=True)
+    event_id: Mapped[int]
+    begun_at: Mapped[datetime]
+    audited_at: Mapped[datetime] = mapped_column(index=True)
+
+
+ACCOUNT_AUDITS = table_of(AccountAudit)

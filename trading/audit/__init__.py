@@ -1,0 +1,1 @@
+"""Invariants of the books and the task that checks them."""

@@ -1,0 +1,108 @@
+"""Halts of single accounts: nothing new is accepted of one and nothing of it is filled; what is filled is settled, and orders can be cancelled.
+
+What the market's trades fill meanwhile is kept, and recorded once the halt is lifted: an order lost no place by a doubt of ours.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from trading.accounts.errors import UserNotFound
+from trading.accounts.tables import ACCOUNT_AUDITS, USERS
+from trading.audit.tables import AUDIT_BREACHES
+from trading.config.settings import Settings
+from trading.db.transactions import after_commit
+from trading.db.upsert import upsert
+from trading.halts.model import HaltCause
+from trading.halts.queries import ACCOUNT_IS_HALTED, running_account_halt
+from trading.halts.records import AccountHaltRecord
+from trading.halts.tables import ACCOUNT_HALTS
+from trading.orders.tables import ORDERS
+from trading.tasks import Task, task_requests
+
+
+def halt_account(
+    session: Session,
+    user_id: UUID,
+    *,
+    halt_id: UUID,
+    cause: HaltCause,
+    reason: str | None,
+    by: UUID | None,
+    now: datetime,
+) -> AccountHaltRecord:
+    """Halt an account. Where it is halted already that halt stands, whoever asked for it and whyever. Raises UserNotFound."""
+    if session.scalar(select(USERS.c.id).where(USERS.c.id == user_id)) is None:
+        raise UserNotFound
+    running = running_account_halt(session, user_id)
+    if running is not None:
+        return running
+    # Written so that of two who halt it the second one finds the halt of the first: no savepoint, which a deadlock would take along.
+    made = {
+        "id": halt_id,
+        "user_id": user_id,
+        "running": 1,
+        "cause": cause,
+        "reason": reason,
+        "halted_at": now,
+        "halted_by": by,
+        "resumed_at": None,
+        "resumed_by": None,
+        "note": None,
+    }
+    upsert(session, ACCOUNT_HALTS, [made], update=("running",))
+    standing = running_account_halt(session, user_id)
+    if standing is None:
+        raise AssertionError("unreachable: this transaction wrote a halt or met one")
+    return standing
+
+
+def resume_account(
+    session: Session,
+    user_id: UUID,
+    *,
+    by: UUID | None,
+    note: str,
+    settings: Settings,
+    now: datetime,
+) -> AccountHaltRecord | None:
+    """Let an account trade again and resolve what the audit found of it, with a note on what was done; the halt that this ends, None where there is
+    none. The account is audited anew at the next look, and halted again if it is not sound."""
+    lifted = running_account_halt(session, user_id)
+    if lifted is None:
+        return None
+    session.execute(
+        update(ACCOUNT_HALTS)
+        .where(ACCOUNT_HALTS.c.id == lifted.id, ACCOUNT_IS_HALTED)
+        .values(running=None, resumed_at=now, resumed_by=by, note=note)
+    )
+    session.execute(
+        update(AUDIT_BREACHES)
+        .where(AUDIT_BREACHES.c.user_id == user_id, AUDIT_BREACHES.c.resolved_at.is_(None))
+        .values(resolved_at=now, note=note)
+    )
+    session.execute(
+        update(ACCOUNT_AUDITS).where(ACCOUNT_AUDITS.c.user_id == user_id).values(event_id=0)
+    )
+    _wake(session, user_id, settings=settings, now=now)
+    return replace(lifted, resumed_at=now)
+
+
+def _wake(session: Session, user_id: UUID, *, settings: Settings, now: datetime) -> None:
+    """Have the account's orders executed now that were put off for the halt."""
+    put_off = (
+        (ORDERS.c.user_id == user_id)
+        & ORDERS.c.finished_at.is_(None)
+        & ORDERS.c.next_attempt_at.is_not(None)
+    )
+    due = session.scalars(
+        select(ORDERS.c.id).where(put_off).order_by(ORDERS.c.id).with_for_update()
+    ).all()
+    if due:
+        soon = now + timedelta(milliseconds=settings.wake_grace_ms)
+        session.execute(update(ORDERS).where(ORDERS.c.id.in_(due)).values(next_attempt_at=soon))
+    for wakeup in task_requests(Task.EXECUTE_ORDERS, due, batch_size=settings.stage_batch_size):
+        after_commit(session, wakeup)

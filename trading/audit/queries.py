@@ -1,0 +1,124 @@
+"""How the audit stands: when it looked last, what it still has to look at, what it found, and whose trading is halted."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy.orm import Session
+
+from trading.account_events.tables import ACCOUNT_EVENT_HEADS
+from trading.accounts.tables import ACCOUNT_AUDITS
+from trading.audit.checks import CHECKS
+from trading.audit.model import last_night
+from trading.audit.tables import AUDIT_BREACHES, AUDIT_RUNS
+from trading.db.statements import AnyRow
+from trading.halts.queries import ACCOUNT_IS_HALTED, account_halts_where
+from trading.halts.records import AccountHaltRecord
+from trading.halts.tables import ACCOUNT_HALTS
+
+_OPEN = AUDIT_BREACHES.c.resolved_at.is_(None)
+
+SHOWN_MAX = 100
+
+_CHECK_NAMES = {check.number: check.name for check in CHECKS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreachRecord:
+    """An invariant that did not hold for an account when the audit saw it last; ``sample`` shows rows at fault, a line each."""
+
+    user_id: UUID
+    check: str
+    sample: tuple[str, ...]
+    times: int
+    found_at: datetime
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditState:
+    """``run_at`` is None before the first look; ``accounts`` and ``duration_ms`` are the last look's. ``changed`` counts the accounts that changed
+    since they were audited, ``unaudited`` those that this night's audit, begun at ``night``, has not reached yet; ``oldest_audited_at`` is the
+    account's that was audited longest ago. At most SHOWN_MAX breaches and halted accounts are shown, the newest first; the totals count all."""
+
+    run_at: datetime | None
+    accounts: int
+    duration_ms: int
+    accounts_total: int
+    changed: int
+    night: datetime
+    unaudited: int
+    oldest_audited_at: datetime | None
+    breaches: tuple[BreachRecord, ...]
+    breaches_total: int
+    halted: tuple[AccountHaltRecord, ...]
+    halted_total: int
+
+
+def audit_state(session: Session, *, now: datetime) -> AuditState:
+    """How the audit stands."""
+    look = session.execute(select(AUDIT_RUNS)).one_or_none()
+    night = last_night(now)
+    figures = session.execute(
+        select(
+            func.count().label("accounts"),
+            func.coalesce(
+                func.sum(_is(ACCOUNT_EVENT_HEADS.c.last_id != ACCOUNT_AUDITS.c.event_id)), 0
+            ).label("changed"),
+            func.coalesce(func.sum(_is(ACCOUNT_AUDITS.c.audited_at < night)), 0).label("unaudited"),
+            func.min(ACCOUNT_AUDITS.c.audited_at).label("oldest"),
+        ).select_from(
+            ACCOUNT_AUDITS.outerjoin(
+                ACCOUNT_EVENT_HEADS, ACCOUNT_EVENT_HEADS.c.user_id == ACCOUNT_AUDITS.c.user_id
+            )
+        )
+    ).one()
+    breaches = session.execute(
+        select(AUDIT_BREACHES)
+        .where(_OPEN)
+        .order_by(AUDIT_BREACHES.c.found_at.desc())
+        .limit(SHOWN_MAX)
+    ).all()
+    return AuditState(
+        run_at=None if look is None else look.run_at,
+        accounts=0 if look is None else look.accounts,
+        duration_ms=0 if look is None else look.duration_ms,
+        accounts_total=figures.accounts,
+        changed=int(figures.changed),
+        night=night,
+        unaudited=int(figures.unaudited),
+        oldest_audited_at=figures.oldest,
+        breaches=tuple(map(_breach, breaches)),
+        breaches_total=session.scalar(select(func.count()).where(_OPEN)) or 0,
+        halted=account_halts_where(session, ACCOUNT_IS_HALTED, limit=SHOWN_MAX),
+        halted_total=session.scalar(select(func.count()).where(ACCOUNT_IS_HALTED)) or 0,
+    )
+
+
+def account_halt_lifted(
+    session: Session, user_id: UUID, *, by: UUID, at: datetime
+) -> AccountHaltRecord | None:
+    """The account's halt that was lifted by this administrator at this very instant; None if none was."""
+    this = (
+        (ACCOUNT_HALTS.c.user_id == user_id)
+        & (ACCOUNT_HALTS.c.resumed_by == by)
+        & (ACCOUNT_HALTS.c.resumed_at == at)
+    )
+    return next(iter(account_halts_where(session, this)), None)
+
+
+def _is(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    """1 where it holds, for a sum."""
+    return case((condition, 1), else_=0)
+
+
+def _breach(row: AnyRow) -> BreachRecord:
+    return BreachRecord(
+        user_id=row.user_id,
+        check=_CHECK_NAMES.get(row.check_number, row.check_number),
+        sample=tuple(row.sample.splitlines()),
+        times=row.times,
+        found_at=row.found_at,
+        seen_at=row.seen_at,
+    )

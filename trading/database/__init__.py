@@ -1,1 +1,0 @@
-"""The truth: tables, column types and the one place that begins and ends a transaction."""

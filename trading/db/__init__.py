@@ -1,0 +1,1 @@
+"""Database access: types, transactions, retries and portable SQL."""

@@ -1,0 +1,1 @@
+"""KRX rules: calendar, trading hours, price grid and limits, fees and taxes."""

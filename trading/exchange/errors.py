@@ -1,0 +1,9 @@
+"""Refusals of the exchange."""
+
+from trading.errors import DomainError
+
+
+class MarketClosed(DomainError):
+    """Facts: ``next_open``, the RFC 3339 time from which such an order is accepted."""
+
+    code = "market-closed"

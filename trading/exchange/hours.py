@@ -1,0 +1,264 @@
+"""When the market is open, and which of its hours concern an order: pure answers about an instant, all instants aware and answers UTC.
+
+Two markets: the exchange by its calendar and timetable, and one that never closes, as the play market of the sandbox does.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+from trading.exchange.calendar import DayChange, DayFacts, TradingDays
+from trading.exchange.order_types import OrderType
+from trading.exchange.price_grid import StockKind
+from trading.exchange.sessions import LATE_PRINT, Behaviour, Session, Span, sessions_on
+from trading.exchange.time import KST, trade_date
+
+__all__ = ["AlwaysOpen", "DayChange", "DayFacts", "KrxHours", "MarketHours", "Session", "Span"]
+
+_ONE_DAY = timedelta(days=1)
+_LOOK_AHEAD_DAYS = 366
+_NEXTRADE = "NXT"
+# Instants further out than this overflow when they are put into Korea's time; no trade is printed there.
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+class MarketHours(Protocol):
+    """The hours of a market.
+
+    ValueError for an instant without an offset, where the answer depends on it; LookupError when no trading day lies within a year.
+    """
+
+    def is_trading_day(self, day: date) -> bool:
+        """Whether there is trading on a day in Korea."""
+
+    def spans(self, day: date) -> tuple[Span, ...]:
+        """A day's sessions by their beginning; none on a closed day. The first two may overlap."""
+
+    def span_at(self, at: datetime) -> Span | None:
+        """The session at an instant; where two overlap the one that began last, which is KRX's."""
+
+    def accepts_at_once(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> bool:
+        """Whether a MARKET order, or a LIMIT order that is IOC or FOK, may be accepted now."""
+
+    def filling_session(
+        self, printed_at: datetime, *, exchange: str | None, kind: StockKind
+    ) -> Session | None:
+        """The session in which a trade printed at that instant fills orders of ours; None: it fills nothing."""
+
+    def auction_closed_at(self, printed_at: datetime) -> datetime | None:
+        """When the auction closed whose result a print of that instant is: an order accepted since had no part in it. None for any other print."""
+
+    def next_opening(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> datetime:
+        """The first instant from which such an immediate order is accepted: ``at`` itself if it is accepted now."""
+
+    def day_end_before(self, at: datetime) -> datetime:
+        """The latest end of DAY orders that has come to pass by ``at``, the last print of its session included."""
+
+    def day_end_after(self, at: datetime) -> datetime:
+        """When a DAY order accepted at ``at`` ends."""
+
+    def trading_day(self, at: datetime) -> date:
+        """The trading day whose prints an order accepted at ``at`` meets first."""
+
+    def trading_ends(self, day: date) -> datetime | None:
+        """When trading on a day in Korea is over, the last print of its last session included; None on a day without trading."""
+
+    def facts(self, day: date) -> DayFacts:
+        """Why a day is closed or late, for a calendar page."""
+
+
+class _Window(NamedTuple):
+    """A session of a day with the instant up to which its prints may come."""
+
+    span: Span
+    prints_until: datetime
+    behaviour: Behaviour
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """A calendar day in Korea, midnight to midnight, with its sessions and the instants at which DAY orders end."""
+
+    begins_at: datetime
+    ends_at: datetime
+    windows: tuple[_Window, ...]
+    ends: tuple[datetime, ...]
+
+
+class KrxHours:
+    """The exchange's hours. Safe to share between threads.
+
+    A DAY order accepted before the end of the closing auction ends then. One accepted later, while KRX's after-market has not ended, ends
+    with it: orders do not carry over from one into the other. Any other ends with the closing auction of the next trading day.
+    A print counts for the closing auction until a minute after it; that minute over, the end of DAY orders has come to pass.
+    """
+
+    def __init__(self, changes: Mapping[date, DayChange]) -> None:
+        self._days = TradingDays(changes)
+        # Per object, not on the method: a class-wide cache would keep every object alive and mix up their corrections.
+        self._day = lru_cache(maxsize=1_024)(self._make_day)
+        self._last = _Day(_EARLIEST, _EARLIEST, (), ())
+
+    def is_trading_day(self, day: date) -> bool:
+        return self._days.is_trading_day(day)
+
+    def spans(self, day: date) -> tuple[Span, ...]:
+        return tuple(window.span for window in self._day(day).windows)
+
+    def span_at(self, at: datetime) -> Span | None:
+        window = self._window_at(at)
+        return window.span if window else None
+
+    def accepts_at_once(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> bool:
+        window = self._window_at(at)
+        return window is not None and _accepts(window.behaviour, order_type, kind)
+
+    def filling_session(
+        self, printed_at: datetime, *, exchange: str | None, kind: StockKind
+    ) -> Session | None:
+        for span, prints_until, behaviour in self._day_at(printed_at).windows:
+            if behaviour.prints_fill and span.opens_at <= printed_at < prints_until:
+                held = kind in behaviour.kinds and (
+                    behaviour.nextrade_fills or not is_nextrade(exchange)
+                )
+                return span.session if held else None
+        return None
+
+    def auction_closed_at(self, printed_at: datetime) -> datetime | None:
+        for span, prints_until, behaviour in self._day_at(printed_at).windows:
+            if behaviour.late_print and span.closes_at <= printed_at < prints_until:
+                return span.closes_at
+        return None
+
+    def next_opening(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> datetime:
+        for day in self._from_day_of(at, _ONE_DAY):
+            for span, _, behaviour in self._day(day).windows:
+                if span.closes_at > at and _accepts(behaviour, order_type, kind):
+                    return max(at.astimezone(UTC), span.opens_at)
+        raise LookupError(f"No opening within a year after {at}.")
+
+    def day_end_before(self, at: datetime) -> datetime:
+        for day in self._from_day_of(at, -_ONE_DAY):
+            for end in reversed(self._day(day).ends):
+                if end + LATE_PRINT <= at:
+                    return end
+        raise LookupError(f"No trading day within a year before {at}.")
+
+    def day_end_after(self, at: datetime) -> datetime:
+        for day in self._from_day_of(at, _ONE_DAY):
+            for end in self._day(day).ends:
+                if end > at:
+                    return end
+        raise LookupError(f"No trading day within a year after {at}.")
+
+    def trading_day(self, at: datetime) -> date:
+        return trade_date(self.day_end_after(at))
+
+    def trading_ends(self, day: date) -> datetime | None:
+        ends = self._day(day).ends
+        return ends[-1] + LATE_PRINT if ends else None
+
+    def facts(self, day: date) -> DayFacts:
+        return self._days.facts(day)
+
+    def _window_at(self, at: datetime) -> _Window | None:
+        for window in reversed(self._day_at(at).windows):
+            if window.span.opens_at <= at < window.span.closes_at:
+                return window
+        return None
+
+    def _day_at(self, at: datetime) -> _Day:
+        """The day of an instant. Nearly all questions are about the same one, so it is looked at first."""
+        if at.tzinfo is None:
+            raise ValueError("An instant without an offset is no instant.")
+        last = self._last
+        if last.begins_at <= at < last.ends_at:
+            return last
+        if not _EARLIEST <= at < _LATEST:
+            return _Day(at, at, (), ())
+        self._last = last = self._day(trade_date(at))
+        return last
+
+    def _make_day(self, day: date) -> _Day:
+        begins_at = _midnight(day)
+        if not self._days.is_trading_day(day):
+            return _Day(begins_at, begins_at + _ONE_DAY, (), ())
+        windows = tuple(
+            _Window(
+                span,
+                span.closes_at + (LATE_PRINT if behaviour.late_print else timedelta()),
+                behaviour,
+            )
+            for span, behaviour in sessions_on(day, self._days.lateness(day))
+        )
+        ends = tuple(window.span.closes_at for window in windows if window.behaviour.ends_orders)
+        return _Day(begins_at, begins_at + _ONE_DAY, windows, ends)
+
+    def _from_day_of(self, at: datetime, step: timedelta) -> Iterator[date]:
+        """The days from that of ``at`` on, for as long as it is worth looking."""
+        day = trade_date(at)
+        return (day + n * step for n in range(_LOOK_AHEAD_DAYS + 1))
+
+
+class AlwaysOpen:
+    """A market around the clock: one session a day, from midnight to midnight in Korea, with which DAY orders end."""
+
+    def is_trading_day(self, day: date) -> bool:  # noqa: ARG002 - every day is one
+        return True
+
+    def spans(self, day: date) -> tuple[Span, ...]:
+        return (Span(Session.ALWAYS_OPEN, _midnight(day), _midnight(day) + _ONE_DAY),)
+
+    def span_at(self, at: datetime) -> Span | None:
+        return self.spans(trade_date(at))[0]
+
+    def accepts_at_once(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> bool:  # noqa: ARG002
+        return True
+
+    def filling_session(
+        self,
+        printed_at: datetime,  # noqa: ARG002 - it fills at any time
+        *,
+        exchange: str | None,  # noqa: ARG002
+        kind: StockKind,  # noqa: ARG002
+    ) -> Session | None:
+        return Session.ALWAYS_OPEN
+
+    def auction_closed_at(self, printed_at: datetime) -> datetime | None:  # noqa: ARG002 - there are no auctions
+        return None
+
+    def next_opening(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> datetime:  # noqa: ARG002
+        trade_date(at)  # An instant without an offset is a fault here, too.
+        return at.astimezone(UTC)
+
+    def day_end_before(self, at: datetime) -> datetime:
+        return _midnight(trade_date(at))
+
+    def day_end_after(self, at: datetime) -> datetime:
+        return _midnight(trade_date(at)) + _ONE_DAY
+
+    def trading_day(self, at: datetime) -> date:
+        return trade_date(at)
+
+    def trading_ends(self, day: date) -> datetime | None:
+        return _midnight(day) + _ONE_DAY
+
+    def facts(self, day: date) -> DayFacts:  # noqa: ARG002 - no day differs from another
+        return DayFacts(reason=None, corrected=False, late_minutes=0)
+
+
+def _accepts(behaviour: Behaviour, order_type: OrderType, kind: StockKind) -> bool:
+    return order_type in behaviour.immediate_types and kind in behaviour.kinds
+
+
+def is_nextrade(exchange: str | None) -> bool:
+    """Whether a trade's exchange, in the feed's word, is Nextrade."""
+    return exchange is not None and exchange.upper() == _NEXTRADE
+
+
+def _midnight(day: date) -> datetime:
+    """The instant at which a day begins in Korea."""
+    return datetime.combine(day, time(), KST).astimezone(UTC)

@@ -1,1 +1,0 @@
-"""What this product asks of others over HTTP."""

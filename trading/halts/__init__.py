@@ -1,0 +1,1 @@
+"""Trading halts of the whole market and of single accounts."""

@@ -1,0 +1,72 @@
+"""Tables of halts."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from trading.db.declarative import MYSQL, WORD, Base, one_of, table_of
+from trading.db.types import Id
+from trading.halts.model import HaltCause
+
+
+class AccountHalt(Base):
+    """A time during which an account may not trade. ``running`` is 1 until it is lifted, so that an account has one at a time; ``halted_by`` is NULL
+    where the audit found a breach, ``resumed_by`` where an operator lifted it by the command line."""
+
+    __tablename__ = "account_halts"
+    __table_args__ = (
+        UniqueConstraint("user_id", "running"),
+        Index("ix_account_halts_running", "running", "halted_at"),
+        CheckConstraint("running IS NULL OR running = 1", name="running"),
+        CheckConstraint(one_of("cause", HaltCause), name="cause"),
+        CheckConstraint("(running IS NULL) = (resumed_at IS NOT NULL)", name="resumed_at"),
+        CheckConstraint("(resumed_at IS NULL) = (note IS NULL)", name="note"),
+        CheckConstraint("resumed_by IS NULL OR resumed_at IS NOT NULL", name="resumed_by"),
+        MYSQL,
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(Id, ForeignKey("users.id"))
+    running: Mapped[int | None]
+    cause: Mapped[str] = mapped_column(WORD)
+    reason: Mapped[str | None] = mapped_column(String(200))
+    halted_at: Mapped[datetime]
+    halted_by: Mapped[UUID | None] = mapped_column(Id, ForeignKey("users.id"))
+    resumed_at: Mapped[datetime | None]
+    resumed_by: Mapped[UUID | None] = mapped_column(Id, ForeignKey("users.id"))
+    note: Mapped[str | None] = mapped_column(String(500))
+
+
+ACCOUNT_HALTS = table_of(AccountHalt)
+
+
+class TradingHalt(Base):
+    """A time during which an administrator had trading stopped. ``running`` is 1 until it is lifted, so that there is only one at a time."""
+
+    __tablename__ = "trading_halts"
+    __table_args__ = (
+        UniqueConstraint("running"),
+        CheckConstraint("running IS NULL OR running = 1", name="running"),
+        CheckConstraint("(running IS NULL) = (resumed_at IS NOT NULL)", name="resumed_at"),
+        CheckConstraint("(resumed_at IS NULL) = (resumed_by IS NULL)", name="resumed_by"),
+        MYSQL,
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    running: Mapped[int | None]
+    reason: Mapped[str | None] = mapped_column(String(200))
+    halted_at: Mapped[datetime]
+    halted_by: Mapped[UUID] = mapped_column(Id, ForeignKey("users.id"))
+    resumed_at: Mapped[datetime | None]
+    resumed_by: Mapped[UUID | None] = mapped_column(Id, ForeignKey("users.id"))
+
+
+TRADING_HALTS = table_of(TradingHalt)

@@ -1,0 +1,169 @@
+"""Idempotency receipts: a request that carries a key is answered once, and the first answer is given again to every repetition.
+
+A claim is committed before the work begins, so that a second request is told at once that the first still runs. The answer is written in the
+same transaction as the work's own rows: either both are there or neither. A claim whose process died expires, and the next request with the
+key takes it over.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from trading.db.statements import execute_rowcount
+from trading.errors import IdempotencyKeyConflict, RequestInProgress
+from trading.idempotency_table import IDEMPOTENCY_RECEIPTS
+
+# Longer than a request may take that has to wait for PortOne, and as short as that allows: whoever repeats one whose process died waits for the rest of
+# it. One that took longer still finds its claim taken over when it completes, and is undone.
+CLAIM_S = 20
+PURGE_BATCH = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to answer a request. ``claim_id`` tells this run from one that took the key over later."""
+
+    scope: str
+    key: str
+    claim_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswer:
+    """The first answer to a request: HTTP status, JSON body and Location."""
+
+    status: int
+    body: str
+    location: str | None
+
+
+def claim(
+    session: Session,
+    *,
+    scope: str,
+    key: str,
+    request_hash: bytes,
+    claim_id: UUID,
+    keep_h: int,
+    now: datetime,
+) -> Claim | StoredAnswer:
+    """Claim a key, or return the answer that it already has.
+
+    ``claim_id`` is made before the transaction, so that a run after a COMMIT of unknown outcome knows the claim as its own.
+    Raises IdempotencyKeyConflict when the key came with another request before, RequestInProgress while the first still runs.
+    """
+    mine = Claim(scope=scope, key=key, claim_id=claim_id)
+    row = session.execute(
+        select(IDEMPOTENCY_RECEIPTS).where(*_at(mine)).with_for_update()
+    ).one_or_none()
+    if row is not None and row.created_at <= now - timedelta(hours=keep_h):
+        session.execute(delete(IDEMPOTENCY_RECEIPTS).where(*_at(mine)))
+        row = None
+    if row is None:
+        return _insert(session, mine, request_hash=request_hash, now=now)
+    if row.request_hash != request_hash:
+        raise IdempotencyKeyConflict
+    if row.status is not None:
+        return StoredAnswer(status=row.status, body=row.body, location=row.location)
+    if row.claim_id == mine.claim_id:
+        return mine
+    if row.claimed_until > now:
+        raise RequestInProgress
+    session.execute(
+        update(IDEMPOTENCY_RECEIPTS)
+        .where(*_at(mine))
+        .values(claim_id=mine.claim_id, claimed_until=now + timedelta(seconds=CLAIM_S))
+    )
+    return mine
+
+
+def _insert(session: Session, mine: Claim, *, request_hash: bytes, now: datetime) -> Claim:
+    try:
+        session.execute(
+            insert(IDEMPOTENCY_RECEIPTS).values(
+                scope=mine.scope,
+                idempotency_key=mine.key,
+                request_hash=request_hash,
+                claim_id=mine.claim_id,
+                claimed_until=now + timedelta(seconds=CLAIM_S),
+                status=None,
+                body=None,
+                location=None,
+                created_at=now,
+            )
+        )
+    except IntegrityError:
+        # Another request with this key was quicker, between our look and our insert.
+        raise RequestInProgress from None
+    return mine
+
+
+def complete(session: Session, mine: Claim, answer: StoredAnswer) -> None:
+    """Write the answer beside the work's own rows. Raises RequestInProgress when another run took the claim over meanwhile."""
+    met = execute_rowcount(
+        session,
+        update(IDEMPOTENCY_RECEIPTS)
+        .where(
+            *_at(mine),
+            IDEMPOTENCY_RECEIPTS.c.claim_id == mine.claim_id,
+            IDEMPOTENCY_RECEIPTS.c.status.is_(None),
+        )
+        .values(status=answer.status, body=answer.body, location=answer.location),
+    )
+    if met != 1:
+        raise RequestInProgress
+
+
+def give_up(session: Session, mine: Claim) -> None:
+    """Forget a claim whose work did nothing, so that the same key may try again at once."""
+    session.execute(
+        delete(IDEMPOTENCY_RECEIPTS).where(
+            *_at(mine),
+            IDEMPOTENCY_RECEIPTS.c.claim_id == mine.claim_id,
+            IDEMPOTENCY_RECEIPTS.c.status.is_(None),
+        )
+    )
+
+
+def completed(session: Session, mine: Claim) -> StoredAnswer | None:
+    """The answer of this very run, if its transaction landed."""
+    row = session.execute(
+        select(IDEMPOTENCY_RECEIPTS).where(
+            *_at(mine),
+            IDEMPOTENCY_RECEIPTS.c.claim_id == mine.claim_id,
+            IDEMPOTENCY_RECEIPTS.c.status.is_not(None),
+        )
+    ).one_or_none()
+    return (
+        None
+        if row is None
+        else StoredAnswer(status=row.status, body=row.body, location=row.location)
+    )
+
+
+def purge(session: Session, *, keep_h: int, now: datetime) -> int:
+    """Delete one batch of receipts older than they need be kept; return how many."""
+    old = session.execute(
+        select(IDEMPOTENCY_RECEIPTS.c.scope, IDEMPOTENCY_RECEIPTS.c.idempotency_key)
+        .where(IDEMPOTENCY_RECEIPTS.c.created_at <= now - timedelta(hours=keep_h))
+        .order_by(IDEMPOTENCY_RECEIPTS.c.created_at)
+        .limit(PURGE_BATCH)
+    ).all()
+    for scope, key in old:
+        session.execute(
+            delete(IDEMPOTENCY_RECEIPTS).where(
+                IDEMPOTENCY_RECEIPTS.c.scope == scope, IDEMPOTENCY_RECEIPTS.c.idempotency_key == key
+            )
+        )
+    return len(old)
+
+
+def _at(mine: Claim) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return (
+        IDEMPOTENCY_RECEIPTS.c.scope == mine.scope,
+        IDEMPOTENCY_RECEIPTS.c.idempotency_key == mine.key,
+    )

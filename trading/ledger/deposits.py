@@ -1,0 +1,98 @@
+"""Virtual cash in and out at the user's own wish."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from trading.config.settings import Settings
+from trading.errors import ValidationFailed
+from trading.halts.accounts import ensure_not_halted
+from trading.ledger.cash import Account, lock_accounts, save
+from trading.ledger.errors import CashLimitExceeded, InsufficientCash
+from trading.ledger.model import TransactionType
+from trading.ledger.records import TransactionRecord
+
+
+def deposit(
+    session: Session,
+    *,
+    transaction_id: UUID,
+    user_id: UUID,
+    amount: int,
+    settings: Settings,
+    now: datetime,
+) -> TransactionRecord:
+    """Add ``amount`` won. Raises ValidationFailed above the limit of one deposit, CashLimitExceeded above that of an account."""
+    if not 0 < amount <= settings.deposit_max:
+        raise ValidationFailed(field="amount", limit=settings.deposit_max)
+    account = lock_accounts(session, [user_id])[user_id]
+    if account.cash + amount > settings.cash_max:
+        raise CashLimitExceeded(limit=settings.cash_max)
+    return _move(
+        session,
+        account,
+        TransactionType.DEPOSIT,
+        transaction_id=transaction_id,
+        amount=amount,
+        now=now,
+    )
+
+
+def withdraw(
+    session: Session,
+    *,
+    transaction_id: UUID,
+    user_id: UUID,
+    amount: int,
+    settings: Settings,
+    now: datetime,
+) -> TransactionRecord:
+    """Take ``amount`` won out of what is available. Raises ValidationFailed above the limit, AccountHalted, AccountOverdrawn, InsufficientCash."""
+    if not 0 < amount <= settings.deposit_max:
+        raise ValidationFailed(field="amount", limit=settings.deposit_max)
+    account = lock_accounts(session, [user_id])[user_id]
+    ensure_not_halted(session, user_id)
+    account.ensure_no_debt()
+    if amount > account.available:
+        raise InsufficientCash(needed=amount, available=account.available)
+    return _move(
+        session,
+        account,
+        TransactionType.WITHDRAW,
+        transaction_id=transaction_id,
+        amount=amount,
+        now=now,
+    )
+
+
+def _move(
+    session: Session,
+    account: Account,
+    kind: TransactionType,
+    *,
+    transaction_id: UUID,
+    amount: int,
+    now: datetime,
+) -> TransactionRecord:
+    row = account.post(kind, amount=amount, at=now, transaction_id=transaction_id)
+    save(session, [account], [row], now=now)
+    return TransactionRecord(
+        id=transaction_id,
+        user_id=account.user_id,
+        sequence=row["sequence"],
+        transaction_type=kind,
+        stock_id=None,
+        stock_name=None,
+        order_id=None,
+        quantity=None,
+        price=None,
+        amount=amount,
+        commission=0,
+        tax=0,
+        realized_profit=None,
+        cash_balance_before=row["cash_before"],
+        cash_balance_after=row["cash_after"],
+        description=None,
+        transaction_date=now,
+    )

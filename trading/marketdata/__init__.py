@@ -1,0 +1,1 @@
+"""Live market data in Redis: ticks, quotes, topics, relayer client and health."""

@@ -1,0 +1,7 @@
+"""Refusals about market data."""
+
+from trading.errors import DomainError
+
+
+class NoLivePrice(DomainError):
+    code = "no-live-price"

@@ -1,0 +1,146 @@
+"""The relayer's health: the record that it keeps in Redis, and what that record means at a moment."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, AwareDatetime, TypeAdapter
+
+from trading.exchange.hours import MarketHours, Session
+
+DEAD_AFTER = timedelta(seconds=60)
+STALE_AFTER = timedelta(seconds=30)
+
+# How many destinations a record names; their number it tells whole.
+NAMED_MAX = 20
+
+# In the auctions nothing is printed for many minutes.
+_CONTINUOUS = frozenset(
+    {Session.PRE_MARKET, Session.REGULAR, Session.AFTER_MARKET, Session.ALWAYS_OPEN}
+)
+
+_Instant = Annotated[AwareDatetime, AfterValidator(lambda instant: instant.astimezone(UTC))]
+
+
+class FeedStatus(StrEnum):
+    """HEALTHY; STALE: connected, but no tick for 30 s of trading; DISCONNECTED from Toss; DEAD: no heartbeat for 60 s; OFFLINE: no record."""
+
+    HEALTHY = "HEALTHY"
+    STALE = "STALE"
+    DISCONNECTED = "DISCONNECTED"
+    DEAD = "DEAD"
+    OFFLINE = "OFFLINE"
+
+
+class HealthReason(StrEnum):
+    """Why a status is what it is; then what an operator should know besides, which harms no status."""
+
+    NO_RECORD = "no-record"
+    NO_HEARTBEAT = "no-heartbeat"
+    NOT_CONNECTED = "not-connected"
+    NO_SUBSCRIPTIONS = "no-subscriptions"
+    NO_TICKS = "no-ticks"
+
+    NO_TRADING_NOW = "no-trading-now"
+    UNCONFIRMED = "subscriptions-unconfirmed"
+    REFUSED = "subscriptions-refused"
+    LEFT_OUT = "subscriptions-left-out"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedTopic:
+    """A destination that Toss refused, with its words."""
+
+    topic: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayerHealth:
+    """What a relayer says of itself: facts only, as it knows no hours.
+
+    ``subscriptions`` are confirmed, ``wanted`` is how many should be; ``left_out`` did not fit the budget. Of those and of the refused the record
+    names some. ``lag_ms`` is from the last tick's arrival to its being in Redis, ``conflated_total`` counts ticks that gave way to later ones
+    while Redis was away, ``repeated_total`` those that were known already. What a record of an older version lacks has its default.
+    """
+
+    pid: int
+    started_at: _Instant
+    updated_at: _Instant
+    connected: bool
+    subscriptions: int = 0
+    last_tick_at: _Instant | None = None
+    reconnects: int = 0
+    ticks_total: int = 0
+    malformed_total: int = 0
+    lag_ms: int | None = None
+    lease_number: int | None = None
+    why_disconnected: str | None = None
+    wanted: int = 0
+    left_out: tuple[str, ...] = ()
+    left_out_total: int = 0
+    refused: tuple[RefusedTopic, ...] = ()
+    refused_total: int = 0
+    repeated_total: int = 0
+    conflated_total: int = 0
+    waiting_ticks: int = 0
+
+    def is_dead(self, now: datetime) -> bool:
+        """Whether its last word is too old for a living relayer."""
+        return now - self.updated_at > DEAD_AFTER
+
+    def to_json(self) -> str:
+        return _RECORD.dump_json(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """A record of any version: members that this one does not know are passed over. ValueError when it is none."""
+        try:
+            return _RECORD.validate_json(text, strict=True)  # type: ignore[return-value]  # the adapter's type is this one
+        except OverflowError:
+            raise ValueError("a time beyond the calendar") from None
+
+
+_RECORD = TypeAdapter(RelayerHealth)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    status: FeedStatus
+    reasons: tuple[HealthReason, ...]
+
+
+def trading_since(hours: MarketHours, now: datetime) -> datetime | None:
+    """When the trading began that goes on now; None in an auction and outside all sessions, when no tick need come."""
+    span = hours.span_at(now)
+    return span.opens_at if span is not None and span.session in _CONTINUOUS else None
+
+
+def diagnose(
+    health: RelayerHealth | None, now: datetime, *, trading_since: datetime | None
+) -> Diagnosis:
+    """What a record means at ``now``, in a market where trading goes on since then, or not at all."""
+    if health is None:
+        return Diagnosis(FeedStatus.OFFLINE, (HealthReason.NO_RECORD,))
+    if health.is_dead(now):
+        return Diagnosis(FeedStatus.DEAD, (HealthReason.NO_HEARTBEAT,))
+    remarks = tuple(_remarks(health))
+    if not health.connected:
+        return Diagnosis(FeedStatus.DISCONNECTED, (HealthReason.NOT_CONNECTED, *remarks))
+    if trading_since is None:
+        return Diagnosis(FeedStatus.HEALTHY, (HealthReason.NO_TRADING_NOW, *remarks))
+    if health.last_tick_at is None or now - max(health.last_tick_at, trading_since) > STALE_AFTER:
+        why = HealthReason.NO_TICKS if health.wanted else HealthReason.NO_SUBSCRIPTIONS
+        return Diagnosis(FeedStatus.STALE, (why, *remarks))
+    return Diagnosis(FeedStatus.HEALTHY, remarks)
+
+
+def _remarks(health: RelayerHealth) -> list[HealthReason]:
+    found = {
+        HealthReason.UNCONFIRMED: health.connected
+        and health.subscriptions + health.refused_total < health.wanted,
+        HealthReason.REFUSED: health.refused_total > 0,
+        HealthReason.LEFT_OUT: health.left_out_total > 0,
+    }
+    return [reason for reason, holds in found.items() if holds]

@@ -1,0 +1,1 @@
+"""Prometheus metrics: families, instruments, multiprocess files and exposition."""

@@ -1,0 +1,100 @@
+"""Prometheus instruments, and recording in them without ever failing the caller.
+
+No instrument is without labels: those would create their values on import, and whether values are
+shared between processes is decided later (trading.observability.metrics.multiprocess).
+"""
+
+from collections.abc import Iterable
+from functools import cache
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from trading.observability.metrics import families
+from trading.observability.metrics.families import Family
+
+log = structlog.get_logger(__name__)
+
+# What this process has recorded; if it shares its work with others, its own part only.
+COUNTED = CollectorRegistry()
+
+DONE, NOTHING, RETRIED, FAILED = "done", "nothing", "retried", "failed"
+TOO_LONG, KILLED, LOST = "too-long", "killed", "lost"
+OUTCOMES = (DONE, NOTHING, RETRIED, FAILED, TOO_LONG, KILLED, LOST)
+
+
+def _counter(family: Family) -> Counter:
+    return Counter(family.name, family.help, family.labels, registry=COUNTED)
+
+
+def _gauge(family: Family) -> Gauge:
+    # A dead process runs nothing any more.
+    return Gauge(
+        family.name, family.help, family.labels, registry=COUNTED, multiprocess_mode="livesum"
+    )
+
+
+def _histogram(family: Family) -> Histogram:
+    return Histogram(
+        family.name, family.help, family.labels, registry=COUNTED, buckets=family.buckets
+    )
+
+
+REQUEST_DURATION = _histogram(families.HTTP_REQUEST_DURATION)
+REQUESTS_IN_FLIGHT = _gauge(families.HTTP_REQUESTS_IN_FLIGHT)
+PROBLEMS = _counter(families.PROBLEMS)
+ORDERS_ACCEPTED = _counter(families.ORDERS_ACCEPTED)
+ORDERS_ENDED = _counter(families.ORDERS_ENDED)
+FILLS = _counter(families.FILLS)
+EXECUTIONS_BOOKED = _counter(families.EXECUTIONS_BOOKED)
+PAYMENT_LOOKS = _counter(families.PAYMENT_LOOKS)
+REFUNDS_FINISHED = _counter(families.REFUNDS_FINISHED)
+TASKS = _counter(families.TASKS)
+TASK_DURATION = _histogram(families.TASK_DURATION)
+TASKS_RUNNING = _gauge(families.TASKS_RUNNING)
+WAKEUPS_LOST = _counter(families.WAKEUPS_LOST)
+SWEEP_FOUND = _counter(families.SWEEP_FOUND)
+TRANSACTIONS_RETRIED = _counter(families.TRANSACTIONS_RETRIED)
+TICKS_READ = _counter(families.TICKS_READ)
+TICK_GAPS = _counter(families.TICK_GAPS)
+BEAT_MESSAGES = _counter(families.BEAT_MESSAGES)
+
+
+def record(instrument: Counter | Gauge | Histogram, *labels: object, value: float = 1) -> None:
+    """Add ``value`` to a counter or gauge, or observe it in a histogram.
+
+    Failures, such as a full disk, are logged and cost figures, never a request or a task.
+    """
+    try:
+        child = instrument.labels(*labels)
+        if isinstance(child, Histogram):
+            child.observe(value)
+        else:
+            child.inc(value)
+    except Exception as fault:  # noqa: BLE001 - the work goes on
+        _warn_once(f"{type(fault).__name__}: {fault}")
+
+
+@cache
+def _warn_once(reason: str) -> None:
+    log.warning("metrics_not_counted", reason=reason)
+
+
+def initialise_series(
+    *, codes: Iterable[str] = (), tasks: Iterable[str] = (), sent: Iterable[str] = ()
+) -> None:
+    """Create these series at 0: Prometheus sees no increase in a series that begins with 1."""
+    for code in codes:
+        record(PROBLEMS, code, value=0)
+    for task in tasks:
+        record(WAKEUPS_LOST, task, value=0)
+        for outcome in OUTCOMES:
+            record(TASKS, task, outcome, value=0)
+    for task in sent:
+        record(BEAT_MESSAGES, task, value=0)
+
+
+def record_ticks(reader: str, ticks: int, *, gap: bool) -> None:
+    """Record one read of the tick stream, and whether trades were lost before it."""
+    record(TICKS_READ, reader, value=ticks)
+    record(TICK_GAPS, reader, value=int(gap))

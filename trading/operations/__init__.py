@@ -1,0 +1,1 @@
+"""Operators' tools: system status, administrators' actions, row counts."""

@@ -1,0 +1,157 @@
+"""What anybody may know of the market: its clock, its calendar and the rules in force on a day."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import get_args
+
+from trading.exchange.fees import TaxRates, tax_rates
+from trading.exchange.hours import MarketHours, Span
+from trading.exchange.order_types import OrderType
+from trading.exchange.price_grid import GRID_SINCE, Market, StockKind, limit_percent, tick_table
+from trading.exchange.time import KST
+
+_KINDS: tuple[StockKind, ...] = get_args(StockKind)
+# Funds are listed on KOSPI alone.
+_LISTED: dict[Market, tuple[StockKind, ...]] = {
+    "KOSPI": _KINDS,
+    "KOSDAQ": ("STOCK",),
+    "KONEX": ("STOCK",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTimes:
+    """A session in Korea's time."""
+
+    session: str
+    opens_at: datetime
+    closes_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketClock:
+    """The market at an instant, in Korea's time. ``next_opening`` is when a market order is accepted next, ``now`` if it is now."""
+
+    now: datetime
+    trading_day: date
+    session: SessionTimes | None
+    market_orders_accepted: bool
+    next_opening: datetime
+    day_end: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarDay:
+    """A day of the calendar; ``reason`` says in Korean why it is closed or late, ``corrected`` that an operator said so."""
+
+    date: date
+    trading_day: bool
+    reason: str | None
+    corrected: bool
+    late_minutes: int
+    sessions: Sequence[SessionTimes]
+
+
+@dataclass(frozen=True, slots=True)
+class TickStep:
+    """From this price on, prices go in steps of so much; both in won."""
+
+    price_from: int
+    tick: int
+
+
+@dataclass(frozen=True, slots=True)
+class TickTable:
+    kind: str
+    since: date
+    steps: Sequence[TickStep]
+
+
+@dataclass(frozen=True, slots=True)
+class PriceLimit:
+    market: str
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaleTax:
+    """Rates on the amount of a sale, in ppm."""
+
+    market: str
+    kind: str
+    transaction_ppm: int
+    rural_ppm: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketRules:
+    """The rules in force on a day. Grids that begin later are left out: what was before them is not kept."""
+
+    date: date
+    tick_tables: Sequence[TickTable]
+    price_limits: Sequence[PriceLimit]
+    commission_ppm: int
+    sale_taxes: Sequence[SaleTax]
+    trading_day: bool
+    sessions: Sequence[SessionTimes]
+
+
+def clock_at(hours: MarketHours, now: datetime) -> MarketClock:
+    """The market now, for a market order on a stock."""
+    span = hours.span_at(now)
+    opening = hours.next_opening(now, order_type=OrderType.MARKET, kind="STOCK")
+    return MarketClock(
+        now=now.astimezone(KST),
+        trading_day=hours.trading_day(now),
+        session=_times(span) if span else None,
+        market_orders_accepted=opening == now,
+        next_opening=opening.astimezone(KST),
+        day_end=hours.day_end_after(now).astimezone(KST),
+    )
+
+
+def calendar_of(hours: MarketHours, first: date, last: date) -> list[CalendarDay]:
+    """Every day from ``first`` to ``last``, both included."""
+    return [_calendar_day(hours, first + timedelta(days=n)) for n in range((last - first).days + 1)]
+
+
+def rules_on(hours: MarketHours, day: date, *, commission_ppm: int) -> MarketRules:
+    """The rules of a day; ValueError before 2023, where they begin."""
+    return MarketRules(
+        date=day,
+        tick_tables=[
+            TickTable(kind, GRID_SINCE[kind], [TickStep(*step) for step in tick_table(kind)])
+            for kind in _KINDS
+            if GRID_SINCE[kind] <= day
+        ],
+        price_limits=[PriceLimit(market, limit_percent(market)) for market in _LISTED],
+        commission_ppm=commission_ppm,
+        sale_taxes=[
+            _sale_tax(market, kind, tax_rates(market, kind, day))
+            for market, kinds in _LISTED.items()
+            for kind in kinds
+        ],
+        trading_day=hours.is_trading_day(day),
+        sessions=[_times(span) for span in hours.spans(day)],
+    )
+
+
+def _sale_tax(market: Market, kind: StockKind, rates: TaxRates) -> SaleTax:
+    return SaleTax(market, kind, rates.transaction_ppm, rates.rural_ppm)
+
+
+def _calendar_day(hours: MarketHours, day: date) -> CalendarDay:
+    facts = hours.facts(day)
+    return CalendarDay(
+        date=day,
+        trading_day=hours.is_trading_day(day),
+        reason=facts.reason,
+        corrected=facts.corrected,
+        late_minutes=facts.late_minutes,
+        sessions=[_times(span) for span in hours.spans(day)],
+    )
+
+
+def _times(span: Span) -> SessionTimes:
+    return SessionTimes(span.session, span.opens_at.astimezone(KST), span.closes_at.astimezone(KST))

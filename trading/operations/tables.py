@@ -1,0 +1,60 @@
+"""Tables of operations."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from trading.db.declarative import APPEND_ONLY, MYSQL, WORD, Base, table_of
+from trading.db.types import Id, ascii_text
+from trading.operations.admin_action_model import (
+    ADDRESS_LENGTH_MAX,
+    OPERATOR_LENGTH_MAX,
+    REQUEST_ID_LENGTH_MAX,
+    TARGET_LENGTH_MAX,
+)
+
+
+class AdminAction(Base):
+    """Something that an administrator (``user_id``) did by a request, or an operator by a command under his name on that machine.
+
+    ``target`` is what it was done to, ``details`` a JSON object of what was asked. What is done outside of the database has its row before it is
+    begun.
+    """
+
+    __tablename__ = "admin_actions"
+    __table_args__ = (
+        Index("ix_admin_actions_user_id_id", "user_id", "id"),
+        Index("ix_admin_actions_action_id", "action", "id"),
+        CheckConstraint("(user_id IS NULL) = (operator IS NOT NULL)", name="actor"),
+        {**MYSQL, "info": APPEND_ONLY},
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    action: Mapped[str] = mapped_column(WORD)
+    user_id: Mapped[UUID | None] = mapped_column(Id, ForeignKey("users.id"))
+    operator: Mapped[str | None] = mapped_column(String(OPERATOR_LENGTH_MAX))
+    target: Mapped[str | None] = mapped_column(String(TARGET_LENGTH_MAX))
+    details: Mapped[str] = mapped_column(Text)
+    request_id: Mapped[str | None] = mapped_column(ascii_text(REQUEST_ID_LENGTH_MAX))
+    address: Mapped[str | None] = mapped_column(ascii_text(ADDRESS_LENGTH_MAX))
+    began_at: Mapped[datetime]
+
+
+ADMIN_ACTIONS = table_of(AdminAction)
+
+
+class AdminActionOutcome(Base):
+    """What came of an action; ``details`` is a JSON object. An action without one was begun outside of the database, and its end is not known."""
+
+    __tablename__ = "admin_action_outcomes"
+    __table_args__ = ({**MYSQL, "info": APPEND_ONLY},)
+
+    action_id: Mapped[UUID] = mapped_column(Id, ForeignKey("admin_actions.id"), primary_key=True)
+    outcome: Mapped[str] = mapped_column(WORD)
+    details: Mapped[str] = mapped_column(Text)
+    ended_at: Mapped[datetime]
+
+
+ADMIN_ACTION_OUTCOMES = table_of(AdminActionOutcome)

@@ -1,0 +1,1 @@
+"""Orders: validate, place, amend, cancel, expire, match, execute, settle, explain."""

@@ -1,0 +1,95 @@
+"""Rows of executions: a fill with its price, its costs and the evidence for both."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from trading.config.settings import Settings
+from trading.db.ids import new_id
+from trading.db.statements import AnyRow
+from trading.exchange.fees import SaleTaxes, commission, sale_taxes
+from trading.exchange.order_types import Side
+from trading.exchange.time import trade_date
+from trading.marketdata.ticks import Tick
+from trading.orders.fills import Fill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Why a fill has its price (won): the rule, the tick that it rests on and that tick's session."""
+
+    price: int
+    rule: str
+    session: str
+    tick_position: int
+    tick_price: int
+    tick_traded_at: datetime
+    tick_age_ms: int
+
+    @classmethod
+    def of_tick(cls, tick: Tick, fill: Fill, *, session: str, now: datetime) -> Self:
+        """A fill at the last trade."""
+        return cls(
+            price=fill.price,
+            rule=fill.rule,
+            session=session,
+            tick_position=tick.position.packed,
+            tick_price=tick.price,
+            tick_traded_at=tick.traded_at,
+            tick_age_ms=tick.age_ms(now),
+        )
+
+    @classmethod
+    def of_touch(cls, touch: AnyRow, now: datetime) -> Self:
+        """A fill that the matcher found; its tick's age is that at the execution."""
+        return cls(
+            price=touch.price,
+            rule=touch.rule,
+            session=touch.session,
+            tick_position=touch.tick_position,
+            tick_price=touch.tick_price,
+            tick_traded_at=touch.tick_traded_at,
+            tick_age_ms=max(0, (now - touch.tick_received_at) // timedelta(milliseconds=1)),
+        )
+
+
+def execution_row(
+    order: AnyRow,
+    quantity: int,
+    evidence: Evidence,
+    *,
+    stock: AnyRow,
+    settings: Settings,
+    now: datetime,
+) -> dict[str, Any]:
+    """The row of a fill of ``quantity`` shares, unsettled and unapplied; its number among the order's fills is still to be given."""
+    amount = evidence.price * quantity
+    taxes = SaleTaxes(0, 0)
+    if order.side == Side.SELL:
+        taxes = sale_taxes(amount, market=stock.market, kind=stock.kind, on=trade_date(now))
+    return {
+        "id": new_id(),
+        "order_id": order.id,
+        "user_id": order.user_id,
+        "stock_code": order.stock_code,
+        "side": order.side,
+        "quantity": quantity,
+        "price": evidence.price,
+        "amount": amount,
+        "commission": commission(amount, settings.commission_ppm),
+        "transaction_tax": taxes.transaction,
+        "rural_tax": taxes.rural,
+        "rule": evidence.rule,
+        "tick_position": evidence.tick_position,
+        "tick_price": evidence.tick_price,
+        "tick_traded_at": evidence.tick_traded_at,
+        "tick_age_ms": evidence.tick_age_ms,
+        "executed_at": now,
+        "settled_at": None,
+        "applied_at": None,
+        "cost": None,
+        "buy_commission": None,
+        "realized_profit": None,
+        "session": evidence.session,
+        "commission_ppm": settings.commission_ppm,
+    }

@@ -1,0 +1,383 @@
+"""Why an order is where it is: the evidence for its fills, and what an open one waits for.
+
+The rows come from one state of the database, the last trade from Redis; what follows from both is decided here, by the rules that fill orders.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from trading.config.settings import Settings
+from trading.exchange.fees import tax_rates
+from trading.exchange.hours import MarketHours
+from trading.exchange.order_types import OrderType, Side, TimeInForce
+from trading.exchange.price_grid import Market, StockKind, tick_table
+from trading.exchange.time import trade_date
+from trading.halts.queries import ACCOUNT_HALTED_SINCE, halts_since
+from trading.halts.records import HaltRecord
+from trading.marketdata.sharding import shard_of
+from trading.marketdata.ticks import Tick
+from trading.money import BASIS_POINTS, rate_rounded_down
+from trading.orders.fills import is_met, is_within_order_life
+from trading.orders.model import OrderStatus
+from trading.orders.queries import get_order
+from trading.orders.records import ExecutionRecord, OrderRecord
+from trading.orders.tables import (
+    MATCH_CURSORS,
+    ORDERS,
+    PENDING_FILLS,
+)
+from trading.redis.keys import TICK_TTL_S
+from trading.stocks.tables import STOCKS
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class WaitingReason(StrEnum):
+    """What keeps an open order from being filled now. Several may hold at once."""
+
+    TRADING_HALTED = "trading-halted"
+    ACCOUNT_HALTED = "account-halted"
+    STOCK_HALTED = "stock-halted"
+    STOCK_DELISTED = "stock-delisted"
+    DAY_ENDED = "day-ended"
+    CLOSED_SESSION = "closed-session"
+    MARKET_UNAVAILABLE = "market-unavailable"
+    NO_TICK = "no-tick"
+    STALE_FEED = "stale-feed"
+    PRICE_NOT_MET = "price-not-met"
+    PRINT_OUTSIDE_SESSION = "print-outside-session"
+    PRINT_DURING_HALT = "print-during-halt"
+    PRINT_BEFORE_ACCEPTANCE = "print-before-acceptance"
+    AWAITING_MATCH = "awaiting-match"
+    NOT_REACHED = "not-reached"
+    BEING_EXECUTED = "being-executed"
+
+
+_ON_ITS_WAY = (WaitingReason.AWAITING_MATCH, WaitingReason.BEING_EXECUTED)
+
+
+class Stage(StrEnum):
+    """Where an open order is: in the book, waiting for a trade, or with a worker, which looks at it."""
+
+    IN_BOOK = "in-book"
+    IN_EXECUTION = "in-execution"
+
+
+class ChargeName(StrEnum):
+    COMMISSION = "commission"
+    TRANSACTION_TAX = "transaction-tax"
+    RURAL_TAX = "rural-tax"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFacts:
+    """What the database knows of an order and of what concerns it. ``halts`` are those that a last trade may be of, ``matched_until`` is how far its stock's
+    matcher has read the tick stream, ``is_touched`` whether it has found a trade that fills the order and waits for its execution."""
+
+    order: OrderRecord
+    market: Market
+    kind: StockKind
+    stock_status: str
+    accepted_position: int
+    book_price: int | None
+    next_attempt_at: datetime | None
+    awaiting_first_print: bool
+    is_touched: bool
+    account_halted: bool
+    halts: Sequence[HaltRecord]
+    matched_until: int
+
+    @property
+    def is_open(self) -> bool:
+        return OrderStatus(self.order.status).is_open
+
+    @property
+    def halted_since(self) -> datetime | None:
+        return next((halt.halted_at for halt in self.halts if halt.is_running), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A part of a fill's costs: ``amount`` in won by a rate in ppm. The rate is None where it is not known any more."""
+
+    name: ChargeName
+    rate_ppm: int | None
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class FillExplanation:
+    """A fill, its costs one by one, and how long after its order's acceptance it got through each stage (ms)."""
+
+    execution: ExecutionRecord
+    charges: tuple[Charge, ...]
+    ms_to_fill: int | None
+    ms_to_settlement: int | None
+    ms_to_portfolio: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """How far the last trade is from the limit: in won, in basis points of the last price (rounded up) and in steps of the price grid; 0 where
+    the limit is met."""
+
+    won: int
+    basis_points: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What an open order waits for. ``price`` is its limit (won), None for a market order; ``tick`` the last trade, if it is known.
+
+    ``next_look_at`` is when a worker looks at it, ``expires_at`` the end of a DAY order, ``next_opening`` the end of a closed session.
+    """
+
+    stage: Stage
+    quantity: int
+    price: int | None
+    tick: Tick | None
+    tick_age_ms: int | None
+    distance: Distance | None
+    next_look_at: datetime | None
+    expires_at: datetime | None
+    next_opening: datetime | None
+    halted_since: datetime | None
+    reasons: tuple[WaitingReason, ...]
+
+
+def order_facts(
+    session: Session, *, user_id: UUID, order_id: UUID, settings: Settings, now: datetime
+) -> OrderFacts:
+    """What is known of one order of this user. Raises OrderNotFound, for another's order too. Always the same number of statements."""
+    order = get_order(session, user_id=user_id, order_id=order_id)
+    touched = (
+        select(PENDING_FILLS.c.order_id)
+        .where(PENDING_FILLS.c.order_id == order_id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    own_matcher = (MATCH_CURSORS.c.shards == settings.matcher_shards) & (
+        MATCH_CURSORS.c.shard == shard_of(order.stock_code, settings.matcher_shards)
+    )
+    row = session.execute(
+        select(
+            ORDERS.c.accepted_position,
+            ORDERS.c.book_price,
+            ORDERS.c.next_attempt_at,
+            ORDERS.c.awaiting_first_print,
+            STOCKS.c.market,
+            STOCKS.c.kind,
+            STOCKS.c.status.label("stock_status"),
+            touched.label("touched"),
+            ACCOUNT_HALTED_SINCE.label("account_halted_since"),
+            select(MATCH_CURSORS.c.position)
+            .where(own_matcher)
+            .scalar_subquery()
+            .label("matched_until"),
+        )
+        .join(STOCKS, STOCKS.c.code == ORDERS.c.stock_code)
+        .where(ORDERS.c.id == order_id),
+        {"owner": user_id},
+    ).one()
+    return OrderFacts(
+        order=order,
+        market=row.market,
+        kind=row.kind,
+        stock_status=row.stock_status,
+        accepted_position=row.accepted_position or 0,
+        book_price=row.book_price,
+        next_attempt_at=row.next_attempt_at,
+        awaiting_first_print=bool(row.awaiting_first_print),
+        is_touched=row.touched is not None,
+        account_halted=row.account_halted_since is not None,
+        halts=halts_since(session, now - timedelta(seconds=TICK_TTL_S)),
+        matched_until=row.matched_until or 0,
+    )
+
+
+def explained_fills(facts: OrderFacts) -> tuple[FillExplanation, ...]:
+    """Every fill of an order with its costs and times."""
+    return tuple(_explained(execution, facts) for execution in facts.order.executions)
+
+
+def waiting_of(
+    facts: OrderFacts,
+    tick: Tick | None,
+    *,
+    market_available: bool,
+    hours: MarketHours,
+    settings: Settings,
+    now: datetime,
+) -> Waiting:
+    """What an open order waits for, with at least one reason; ``tick`` is the last trade of its stock, if the market could be asked."""
+    order = facts.order
+    reasons = tuple(
+        _reasons(
+            facts, tick, market_available=market_available, hours=hours, settings=settings, now=now
+        )
+    )
+    closed = WaitingReason.CLOSED_SESSION in reasons
+    return Waiting(
+        stage=Stage.IN_EXECUTION
+        if facts.is_touched or _goes_by_last_trade(facts, settings)
+        else Stage.IN_BOOK,
+        quantity=order.remaining_quantity,
+        price=order.price,
+        tick=tick,
+        tick_age_ms=None if tick is None else tick.age_ms(now),
+        distance=_distance(facts, tick),
+        next_look_at=facts.next_attempt_at,
+        expires_at=hours.day_end_after(order.accepted_at)
+        if order.time_in_force == TimeInForce.DAY
+        else None,
+        # A LIMIT order's: trades fill whatever is in the book from then on.
+        next_opening=hours.next_opening(now, order_type=OrderType.LIMIT, kind=facts.kind)
+        if closed
+        else None,
+        halted_since=facts.halted_since,
+        reasons=reasons,
+    )
+
+
+def _explained(execution: ExecutionRecord, facts: OrderFacts) -> FillExplanation:
+    def after(stage_at: datetime | None) -> int | None:
+        return None if stage_at is None else (stage_at - facts.order.accepted_at) // _MILLISECOND
+
+    return FillExplanation(
+        execution=execution,
+        charges=tuple(_charges(execution, facts)),
+        ms_to_fill=after(execution.executed_at),
+        ms_to_settlement=after(execution.settled_at),
+        ms_to_portfolio=after(execution.applied_at),
+    )
+
+
+def _charges(execution: ExecutionRecord, facts: OrderFacts) -> Iterator[Charge]:
+    yield Charge(ChargeName.COMMISSION, execution.commission_ppm, execution.commission)
+    if facts.order.side == Side.BUY:
+        return
+    rates = tax_rates(facts.market, facts.kind, trade_date(execution.executed_at))
+    for name, rate_ppm, tax in (
+        (ChargeName.TRANSACTION_TAX, rates.transaction_ppm, execution.transaction_tax),
+        (ChargeName.RURAL_TAX, rates.rural_ppm, execution.rural_tax),
+    ):
+        # Rates go by where the stock is listed. If it has moved since, today's is not the one that was applied.
+        applied = rate_rounded_down(execution.amount, rate_ppm) == tax
+        yield Charge(name, rate_ppm if applied else None, tax)
+
+
+def _goes_by_last_trade(facts: OrderFacts, settings: Settings) -> bool:
+    """Whether a worker holds the order against the last trade: not one that rests in the book, and by volume none that is in it."""
+    by_match = facts.book_price is not None and (
+        settings.fill_profile == "volume" or not facts.awaiting_first_print
+    )
+    return facts.next_attempt_at is not None and not by_match
+
+
+def _reasons(
+    facts: OrderFacts,
+    tick: Tick | None,
+    *,
+    market_available: bool,
+    hours: MarketHours,
+    settings: Settings,
+    now: datetime,
+) -> Iterator[WaitingReason]:
+    stops = list(_stops(facts, hours=hours, now=now))
+    yield from stops
+    if hours.filling_session(now, exchange=None, kind=facts.kind) is None:
+        yield WaitingReason.CLOSED_SESSION
+    if facts.is_touched:
+        # Its trade is found; what was traded since does not matter to it any more.
+        found: Iterable[WaitingReason] = (WaitingReason.BEING_EXECUTED,)
+    elif not market_available:
+        found = (WaitingReason.MARKET_UNAVAILABLE,)
+    elif tick is None:
+        found = (WaitingReason.NO_TICK,)
+    else:
+        found = _reasons_of_trade(facts, tick, hours=hours, settings=settings, now=now)
+    # What is stopped is not about to be filled.
+    yield from (reason for reason in found if not (stops and reason in _ON_ITS_WAY))
+
+
+def _stops(facts: OrderFacts, *, hours: MarketHours, now: datetime) -> Iterator[WaitingReason]:
+    if facts.halted_since is not None:
+        yield WaitingReason.TRADING_HALTED
+    if facts.account_halted:
+        yield WaitingReason.ACCOUNT_HALTED
+    if facts.stock_status == "HALTED":
+        yield WaitingReason.STOCK_HALTED
+    elif facts.stock_status != "TRADABLE":
+        yield WaitingReason.STOCK_DELISTED
+    if not facts.is_touched and not _lives(facts, now, hours):
+        yield WaitingReason.DAY_ENDED
+
+
+def _lives(facts: OrderFacts, at: datetime, hours: MarketHours) -> bool:
+    """Whether the order's day has not ended by an instant."""
+    order = facts.order
+    return is_within_order_life(
+        hours, TimeInForce(order.time_in_force), accepted_at=order.accepted_at, received_at=at
+    )
+
+
+def _reasons_of_trade(
+    facts: OrderFacts, tick: Tick, *, hours: MarketHours, settings: Settings, now: datetime
+) -> Iterator[WaitingReason]:
+    """Why the last trade has not filled the order."""
+    stale = tick.age_ms(now) > settings.tick_freshness_ms
+    in_session = (
+        hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=facts.kind) is not None
+    )
+    halted = any(halt.holds(tick.received_at) for halt in facts.halts)
+    counts = in_session and not halted and _lives(facts, tick.received_at, hours)
+    if stale:
+        yield WaitingReason.STALE_FEED
+    if not in_session:
+        yield WaitingReason.PRINT_OUTSIDE_SESSION
+    if halted:
+        yield WaitingReason.PRINT_DURING_HALT
+    if not is_met(Side(facts.order.side), facts.order.price, tick.price):
+        yield WaitingReason.PRICE_NOT_MET
+    elif _goes_by_last_trade(facts, settings):
+        if counts and not stale:
+            yield WaitingReason.BEING_EXECUTED
+    elif tick.position.packed <= facts.accepted_position:
+        yield WaitingReason.PRINT_BEFORE_ACCEPTANCE
+    elif counts:
+        looked_at = tick.position.packed <= facts.matched_until
+        yield WaitingReason.NOT_REACHED if looked_at else WaitingReason.AWAITING_MATCH
+
+
+def _distance(facts: OrderFacts, tick: Tick | None) -> Distance | None:
+    limit, side = facts.order.price, Side(facts.order.side)
+    if limit is None or tick is None:
+        return None
+    if is_met(side, limit, tick.price):
+        return Distance(0, 0, 0)
+    won = abs(tick.price - limit)
+    # The legal prices on the way from the last trade, which may itself lie between two, to the limit.
+    first, last = (limit, tick.price - 1) if side is Side.BUY else (tick.price + 1, limit)
+    return Distance(
+        won=won,
+        basis_points=-(-won * BASIS_POINTS // tick.price),
+        steps=_legal_prices_up_to(last, facts.kind) - _legal_prices_up_to(first - 1, facts.kind),
+    )
+
+
+def _legal_prices_up_to(price: int, kind: StockKind) -> int:
+    """How many prices of the grid are at most ``price`` (won)."""
+    table = tick_table(kind)
+    ends = [start for start, _step in table[1:]] + [price + 1]
+    return sum(
+        (min(price, end - 1) - start) // step + 1
+        for (start, step), end in zip(table, ends, strict=True)
+        if start <= price
+    )

@@ -1,0 +1,90 @@
+"""Whether an order may be filled by a trade on the market, and at which price: never at one that a trader could not have had."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from trading.exchange.hours import MarketHours
+from trading.exchange.order_types import Side, TimeInForce
+from trading.exchange.price_grid import PriceRange, StockKind, tick_size
+
+
+class Postponement(StrEnum):
+    """Why an order is not filled now. It stays open and is looked at again."""
+
+    NO_TICK = "no-tick"
+    STALE_TICK = "stale-tick"
+    CLOSED_SESSION = "closed-session"
+    PRICE_NOT_MET = "price-not-met"
+
+
+class FillRule(StrEnum):
+    """The rule by which an execution got its price; kept with it as evidence."""
+
+    MARKET_AT_LAST_TRADE = "market-at-last-trade"
+    LIMIT_AT_LAST_TRADE = "limit-at-last-trade"
+    MARKET_AT_PRINT = "market-at-print"
+    ARRIVING_AT_PRINT = "arriving-at-print"
+    RESTING_AT_LIMIT = "resting-at-limit"
+
+
+@dataclass(frozen=True, slots=True)
+class TickEvidence:
+    """The part of a tick that decides a fill: its price (won), its age now (ms) and the session that it was printed in, None for one that
+    fills nothing."""
+
+    price: int
+    age_ms: int
+    session: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    price: int
+    rule: FillRule
+
+
+def is_met(side: Side, limit_price: int | None, price: int) -> bool:
+    """Whether a trade at ``price`` won is within the limit of an order: not above a buy's, not below a sale's; a market order has none."""
+    if limit_price is None:
+        return True
+    return price <= limit_price if side is Side.BUY else price >= limit_price
+
+
+def is_within_order_life(
+    hours: MarketHours, time_in_force: TimeInForce, *, accepted_at: datetime, received_at: datetime
+) -> bool:
+    """Whether a trade came within an order's life: that of a DAY order ends with its day, however late its expiry is noticed."""
+    return time_in_force is not TimeInForce.DAY or hours.day_end_before(received_at) <= accepted_at
+
+
+def fill_at_last_trade(
+    side: Side, limit_price: int | None, tick: TickEvidence | None, *, freshness_ms: int
+) -> Fill | Postponement:
+    """A market order, and a limit order that is marketable when it arrives, fills at the last trade, if that is at most ``freshness_ms`` old
+    and was printed in a session that fills orders."""
+    if tick is None:
+        return Postponement.NO_TICK
+    if tick.age_ms > freshness_ms:
+        return Postponement.STALE_TICK
+    if tick.session is None:
+        return Postponement.CLOSED_SESSION
+    if not is_met(side, limit_price, tick.price):
+        return Postponement.PRICE_NOT_MET
+    return Fill(
+        price=tick.price,
+        rule=FillRule.MARKET_AT_LAST_TRADE if limit_price is None else FillRule.LIMIT_AT_LAST_TRADE,
+    )
+
+
+def apply_slippage(
+    side: Side, price: int, *, ticks: int, kind: StockKind, limits: PriceRange | None
+) -> int:
+    """``price`` (won) moved by so many steps of the grid against the trader, but never beyond the day's limits nor below one won."""
+    moved = price
+    for _ in range(ticks):
+        # Below a boundary of the grid the steps are finer, so a step down is measured just below the price.
+        moved += tick_size(moved, kind) if side is Side.BUY else -tick_size(moved - 1, kind)
+    if side is Side.BUY:
+        return max(price, min(moved, limits.upper)) if limits else moved
+    return max(1, min(price, max(moved, limits.lower)) if limits else moved)

@@ -1,0 +1,81 @@
+"""Orders: their kinds, their states and what an order must set aside before it may wait for a fill."""
+
+from enum import StrEnum
+
+from trading.exchange.fees import cost_of_buying
+from trading.money import raised_by_basis_points
+from trading.state_machine import Transitions
+
+
+class OrderStatus(StrEnum):
+    PENDING = "PENDING"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def is_open(self) -> bool:
+        return not ORDER_TRANSITIONS.is_final(self)
+
+
+class OrderEvent(StrEnum):
+    """What can happen to an order after its acceptance."""
+
+    FILL_IN_PART = "fill in part"
+    FILL = "fill"
+    CANCEL = "cancel"
+    REJECT = "reject"
+    EXPIRE = "expire"
+
+
+class EndReason(StrEnum):
+    """Why an order ended with less than its whole quantity filled."""
+
+    CANCELLED_BY_USER = "cancelled-by-user"
+    DAY_ENDED = "day-ended"
+    NOT_FILLED_AT_ONCE = "not-filled-at-once"
+    STOCK_NOT_TRADABLE = "stock-not-tradable"
+    INSUFFICIENT_CASH = "insufficient-cash"
+    ACCOUNT_OVERDRAWN = "account-overdrawn"
+
+
+ORDER_TRANSITIONS = Transitions(
+    {
+        (OrderStatus.PENDING, OrderEvent.FILL_IN_PART): OrderStatus.PARTIALLY_FILLED,
+        (OrderStatus.PENDING, OrderEvent.FILL): OrderStatus.FILLED,
+        (OrderStatus.PENDING, OrderEvent.CANCEL): OrderStatus.CANCELLED,
+        (OrderStatus.PENDING, OrderEvent.REJECT): OrderStatus.REJECTED,
+        (OrderStatus.PENDING, OrderEvent.EXPIRE): OrderStatus.EXPIRED,
+        (OrderStatus.PARTIALLY_FILLED, OrderEvent.FILL_IN_PART): OrderStatus.PARTIALLY_FILLED,
+        (OrderStatus.PARTIALLY_FILLED, OrderEvent.FILL): OrderStatus.FILLED,
+        (OrderStatus.PARTIALLY_FILLED, OrderEvent.CANCEL): OrderStatus.CANCELLED,
+        (OrderStatus.PARTIALLY_FILLED, OrderEvent.EXPIRE): OrderStatus.EXPIRED,
+    },
+    initial=OrderStatus.PENDING,
+    created_by="accept",
+)
+
+OPEN_STATUSES = tuple(status for status in OrderStatus if status.is_open)
+
+
+def status_after_fill(status: OrderStatus, *, ordered: int, executed: int) -> OrderStatus:
+    """The state of an open order of ``ordered`` shares once ``executed`` of them are filled."""
+    if not 0 < executed <= ordered:
+        raise ValueError("A fill executes at least one share and never more than were ordered.")
+    event = OrderEvent.FILL if executed == ordered else OrderEvent.FILL_IN_PART
+    return ORDER_TRANSITIONS.after(status, event)
+
+
+def collared_price(last_price: int, collar_bp: int) -> int:
+    """What a share may cost a market buy at most by its reservation (won): the last price raised by a collar in basis points.
+
+    The collar covers what the price may move between acceptance and fill.
+    """
+    return raised_by_basis_points(last_price, collar_bp)
+
+
+def buy_reservation(*, quantity: int, price: int, commission_ppm: int) -> int:
+    """Cash (won) that a buy of ``quantity`` shares at no more than ``price`` won sets aside: no fills of them, in whatever parts, cost more."""
+    return cost_of_buying(quantity * price, commission_ppm)

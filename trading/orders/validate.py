@@ -1,0 +1,273 @@
+"""An order's terms held against the rules and the market, before anything is set aside for it: what an acceptance, an amendment and a preview
+have in common."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session
+
+from trading.config.settings import Settings
+from trading.errors import ValidationFailed
+from trading.exchange.errors import MarketClosed
+from trading.exchange.hours import MarketHours
+from trading.exchange.order_types import OrderType, Side, TimeInForce
+from trading.exchange.price_grid import (
+    Market,
+    StockKind,
+    daily_price_range,
+    is_on_grid,
+    nearest_prices,
+    tick_size,
+)
+from trading.exchange.time import KST, trade_date
+from trading.halts.errors import AccountHalted, TradingHalted
+from trading.halts.queries import ACCOUNT_HALTED_SINCE, HALTED_SINCE
+from trading.ledger.errors import AccountOverdrawn
+from trading.ledger.tables import VIRTUAL_BALANCES
+from trading.marketdata.errors import NoLivePrice
+from trading.marketdata.quotes import MarketUnavailable, QuoteStore
+from trading.marketdata.ticks import Position, Tick
+from trading.orders.errors import InvalidTickSize, PriceOutOfRange
+from trading.orders.fills import Fill, Postponement, TickEvidence, fill_at_last_trade
+from trading.orders.model import buy_reservation, collared_price
+from trading.stocks.errors import StockNotFound, StockNotTradable
+from trading.stocks.tables import STOCKS
+
+# Put together once: every order asks this.
+_STOCK = select(
+    STOCKS.c.name,
+    STOCKS.c.market,
+    STOCKS.c.kind,
+    STOCKS.c.status,
+    HALTED_SINCE.label("halted_since"),
+    ACCOUNT_HALTED_SINCE.label("account_halted_since"),
+    select(VIRTUAL_BALANCES.c.debt)
+    .where(VIRTUAL_BALANCES.c.user_id == bindparam("owner"))
+    .scalar_subquery()
+    .label("debt"),
+).where(STOCKS.c.code == bindparam("wanted"))
+
+# What a market order is in the book for, so that every trade meets it.
+ABOVE_ALL, BELOW_ALL = 10**15, 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderTerms:
+    """What is to be traded and how. ``limit_price`` (won) is None for a market order."""
+
+    stock_code: str
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    quantity: int
+    limit_price: int | None
+
+    @property
+    def is_immediate(self) -> bool:
+        """Whether it needs an open market: everything but a limit order that may wait."""
+        return self.order_type is OrderType.MARKET or not self.time_in_force.may_wait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderValidation:
+    """How terms stand in the market at a moment.
+
+    ``price`` (won) is what a share costs at most by the reservation, None for a market sale without a fresh tick. ``position`` is the place in the tick
+    stream up to which no trade fills the order. ``book_price``, ``awaiting_first_print`` and ``next_attempt_at`` are the order's columns; ``is_marketable`` tells that the
+    last trade would fill it, ``is_due`` that its execution should be woken now.
+    """
+
+    stock_name: str
+    market: Market
+    kind: StockKind
+    tick: Tick | None
+    price: int | None
+    position: int
+    book_price: int | None
+    awaiting_first_print: bool
+    next_attempt_at: datetime | None
+    is_marketable: bool
+    is_due: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MarketSnapshot:
+    """A stock's last tick and the last place in the tick stream at a moment; None for what could not be seen."""
+
+    tick: Tick | None
+    end: Position | None
+
+
+def market_snapshot(quotes: QuoteStore, code: str) -> MarketSnapshot:
+    """Ask the market for a stock. Never fails; to be done before anything is locked, as Redis may take its time."""
+    try:
+        return MarketSnapshot(*quotes.last_tick_and_end(code))
+    except MarketUnavailable:
+        return MarketSnapshot(None, None)
+
+
+def validate_terms(
+    session: Session,
+    terms: OrderTerms,
+    market: MarketSnapshot,
+    *,
+    user_id: UUID,
+    hours: MarketHours,
+    settings: Settings,
+    now: datetime,
+) -> OrderValidation:
+    """Hold a user's terms against the rules and the market.
+
+    Raises ValidationFailed, StockNotFound, StockNotTradable, TradingHalted, AccountHalted, AccountOverdrawn, MarketClosed, InvalidTickSize, PriceOutOfRange, or
+    NoLivePrice (a market buy needs a fresh price to know what to reserve).
+    """
+    _check_shape(terms, settings)
+    tick = market.tick
+    stock = _stock(session, terms.stock_code, user_id)
+    if terms.is_immediate and not hours.accepts_at_once(
+        now, order_type=terms.order_type, kind=stock.kind
+    ):
+        opening = hours.next_opening(now, order_type=terms.order_type, kind=stock.kind)
+        raise MarketClosed(next_open=opening.astimezone(KST).isoformat())
+    if terms.limit_price is not None:
+        _check_price(terms.limit_price, stock, tick, hours=hours, now=now)
+    arrival = fill_at_last_trade(
+        terms.side,
+        terms.limit_price,
+        _evidence(tick, stock.kind, hours=hours, now=now),
+        freshness_ms=settings.tick_freshness_ms,
+    )
+    price = terms.limit_price
+    if terms.order_type is OrderType.MARKET and isinstance(arrival, Fill):
+        price = collared_price(arrival.price, settings.market_buy_collar_bp)
+    if terms.side is Side.BUY and price is None:
+        raise NoLivePrice(
+            stock_code=terms.stock_code, age_ms=None if tick is None else tick.age_ms(now)
+        )
+    book_price, awaiting_first_print, next_attempt_at, is_due = _initial_book_state(
+        terms, arrival, settings=settings, now=now
+    )
+    return OrderValidation(
+        stock_name=stock.name,
+        market=stock.market,
+        kind=stock.kind,
+        tick=tick,
+        price=price,
+        position=stream_position(market, now),
+        book_price=book_price,
+        awaiting_first_print=awaiting_first_print,
+        next_attempt_at=next_attempt_at,
+        is_marketable=isinstance(arrival, Fill),
+        is_due=is_due,
+    )
+
+
+def required_cash(
+    terms: OrderTerms, standing: OrderValidation, *, quantity: int, settings: Settings
+) -> int:
+    """The cash (won) that ``quantity`` shares of a buy set aside; none of a sale, which sets aside shares."""
+    if terms.side is Side.SELL or standing.price is None:
+        return 0
+    return buy_reservation(
+        quantity=quantity, price=standing.price, commission_ppm=settings.commission_ppm
+    )
+
+
+def _check_shape(terms: OrderTerms, settings: Settings) -> None:
+    if not 0 < terms.quantity <= settings.order_quantity_max:
+        raise ValidationFailed(field="quantity", limit=settings.order_quantity_max)
+    if (terms.order_type is OrderType.LIMIT) != (terms.limit_price is not None):
+        raise ValidationFailed(field="price")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stock:
+    name: str
+    market: Market
+    kind: StockKind
+
+
+def _stock(session: Session, code: str, user_id: UUID) -> _Stock:
+    row = session.execute(_STOCK, {"wanted": code, "owner": user_id}).one_or_none()
+    if row is None:
+        raise StockNotFound(stock_code=code)
+    if row.status != "TRADABLE":
+        raise StockNotTradable(stock_code=code, stock_status=row.status)
+    if row.halted_since is not None:
+        raise TradingHalted(since=row.halted_since.astimezone(KST).isoformat())
+    if row.account_halted_since is not None:
+        raise AccountHalted(since=row.account_halted_since.astimezone(KST).isoformat())
+    if row.debt:
+        raise AccountOverdrawn(debt=row.debt)
+    return _Stock(row.name, row.market, row.kind)
+
+
+def _check_price(
+    price: int, stock: _Stock, tick: Tick | None, *, hours: MarketHours, now: datetime
+) -> None:
+    if not is_on_grid(price, stock.kind):
+        raise InvalidTickSize(
+            price=price,
+            tick_size=tick_size(price, stock.kind),
+            nearest_prices=list(nearest_prices(price, stock.kind)),
+        )
+    # A base price is good for its own day: overnight tomorrow's is not known yet, and yesterday's says nothing of it.
+    if tick is None or tick.base is None or trade_date(tick.received_at) != hours.trading_day(now):
+        return
+    limits = daily_price_range(tick.base, stock.kind, stock.market)
+    if not limits.lower <= price <= limits.upper:
+        raise PriceOutOfRange(
+            price=price, lower_limit=limits.lower, upper_limit=limits.upper, base_price=tick.base
+        )
+
+
+def _evidence(
+    tick: Tick | None, kind: StockKind, *, hours: MarketHours, now: datetime
+) -> TickEvidence | None:
+    if tick is None:
+        return None
+    # What arrives in an auction, or after one that has just closed, is not met by the trades from before: continuous trading alone has a
+    # last trade to be filled at.
+    continuous = hours.accepts_at_once(now, order_type=OrderType.LIMIT, kind=kind)
+    session = (
+        hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=kind)
+        if continuous
+        else None
+    )
+    return TickEvidence(price=tick.price, age_ms=tick.age_ms(now), session=session)
+
+
+def stream_position(market: MarketSnapshot, now: datetime) -> int:
+    """The last place of the stream now. Where it can't be seen the clock stands in for it, as places begin with the milliseconds of a clock."""
+    seen = [
+        place
+        for place in (market.end, market.tick.position if market.tick else None)
+        if place is not None
+    ]
+    return max(seen, default=Position(int(now.timestamp() * 1_000), 0)).packed
+
+
+def _initial_book_state(
+    terms: OrderTerms, arrival: Fill | Postponement, *, settings: Settings, now: datetime
+) -> tuple[int | None, bool, datetime | None, bool]:
+    """``book_price``, ``awaiting_first_print``, ``next_attempt_at`` and ``is_due`` of an order with these terms that arrives now."""
+    soon = now + timedelta(milliseconds=settings.wake_grace_ms)
+    marketable = isinstance(arrival, Fill)
+    if settings.fill_profile == "volume":
+        # Only what is traded from now on counts, so every order waits in the book for it; what may not wait is ended when a tick would be stale.
+        may_wait = terms.time_in_force.may_wait
+        deadline = None if may_wait else now + timedelta(milliseconds=settings.tick_freshness_ms)
+        extreme = ABOVE_ALL if terms.side is Side.BUY else BELOW_ALL
+        price = extreme if terms.limit_price is None else terms.limit_price
+        return price, arrival is not Postponement.PRICE_NOT_MET or not may_wait, deadline, False
+    if terms.is_immediate:
+        return None, False, soon, True
+    # A marketable order is in the book as well, so that no trade is missed between its arrival and its execution.
+    return (
+        terms.limit_price,
+        arrival is not Postponement.PRICE_NOT_MET,
+        soon if marketable else None,
+        marketable,
+    )

@@ -1,0 +1,1 @@
+"""Deposits through PortOne: prepare, verify, refund, reverse."""

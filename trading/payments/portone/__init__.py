@@ -1,0 +1,1 @@
+"""Client of the PortOne REST API (V2) and verification of its webhooks."""

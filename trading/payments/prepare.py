@@ -1,0 +1,157 @@
+"""A payment is prepared: stored with its terms before anybody can pay it, then pinned at PortOne, and then shown to the browser."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from trading.config.settings import Settings
+from trading.db.statements import execute_rowcount
+from trading.db.transactions import Database, after_commit, rerun_is_safe
+from trading.ledger.errors import CashLimitExceeded
+from trading.ledger.tables import VIRTUAL_BALANCES
+from trading.payments.errors import PaymentServiceRefused, PaymentServiceUnavailable
+from trading.payments.model import (
+    PAYMENT_TRANSITIONS,
+    PaymentEvent,
+    PaymentStatus,
+    check_amount,
+    payment_id_of,
+)
+from trading.payments.order_names import clean_order_name
+from trading.payments.portone.client import PortoneClient
+from trading.payments.portone.errors import PortoneError
+from trading.payments.portone_payment import KRW
+from trading.payments.tables import PAYMENTS
+from trading.tasks import Task, TaskRequest
+
+log = structlog.get_logger(__name__)
+
+
+# A payment that was just prepared has not been begun yet. Its owner's browser and PortOne's webhooks will most likely be quicker than this.
+FIRST_CHECK_AFTER = timedelta(seconds=60)
+NOT_REGISTERED = "pre-registration failed"
+
+
+def prepare_payment(
+    database: Database,
+    portone: PortoneClient,
+    *,
+    payment_id: UUID,
+    user_id: UUID,
+    amount: int,
+    order_name: str,
+    settings: Settings,
+    clock: Callable[[], datetime],
+) -> None:
+    """Store a payment of ``amount`` won and pin it at PortOne. ``payment_id`` is made before, so that a repeated attempt is recognised.
+
+    Raises ValidationFailed, CashLimitExceeded, DatabaseUnavailable; PaymentServiceUnavailable or PaymentServiceRefused when PortOne did not take it,
+    and then the payment is over, as nobody was told its id.
+    """
+    check_amount(amount, minimum=settings.payment_amount_min, maximum=settings.payment_amount_max)
+    name = clean_order_name(order_name)
+    database.transaction(
+        lambda session: _store(
+            session,
+            payment_id=payment_id,
+            user_id=user_id,
+            amount=amount,
+            order_name=name,
+            settings=settings,
+            now=clock(),
+        ),
+        landed=lambda session: session.scalar(
+            select(PAYMENTS.c.id).where(PAYMENTS.c.id == payment_id)
+        ),
+    )
+    try:
+        portone.pre_register(payment_id_of(payment_id), amount=amount)
+    except PortoneError as fault:
+        log.warning("payment_not_registered", payment_id=payment_id.hex, reason=str(fault))
+        database.transaction(lambda session: _end(session, payment_id), landed=rerun_is_safe)
+        raise (
+            PaymentServiceUnavailable if fault.outcome_is_unknown else PaymentServiceRefused
+        ) from None
+
+
+def record_notification(
+    session: Session,
+    payment_id: UUID,
+    *,
+    settings: Settings,
+    now: datetime,
+    user_id: UUID | None = None,
+) -> bool:
+    """Remember that there may be news of a payment, and have it looked at; false when it is not one of our store, or of ``user_id`` if given.
+
+    One indexed UPDATE: what is remembered here is looked at even if its wake-up is lost.
+    """
+    which = (PAYMENTS.c.id == payment_id) & (PAYMENTS.c.store_id == settings.portone_store_id)
+    if user_id is not None:
+        which &= PAYMENTS.c.user_id == user_id
+    soon = now + timedelta(milliseconds=settings.wake_grace_ms)
+    known = execute_rowcount(
+        session,
+        update(PAYMENTS)
+        .where(which)
+        .values(
+            notification_count=PAYMENTS.c.notification_count + 1,
+            check_count=0,
+            next_attempt_at=soon,
+        ),
+    )
+    if known:
+        after_commit(session, TaskRequest(Task.VERIFY_PAYMENT, (payment_id,)))
+    return known == 1
+
+
+def _store(
+    session: Session,
+    *,
+    payment_id: UUID,
+    user_id: UUID,
+    amount: int,
+    order_name: str,
+    settings: Settings,
+    now: datetime,
+) -> UUID:
+    cash = (
+        session.scalar(
+            select(VIRTUAL_BALANCES.c.cash_balance).where(VIRTUAL_BALANCES.c.user_id == user_id)
+        )
+        or 0
+    )
+    if cash + amount > settings.cash_max:
+        raise CashLimitExceeded(limit=settings.cash_max)
+    session.execute(
+        insert(PAYMENTS).values(
+            id=payment_id,
+            user_id=user_id,
+            order_name=order_name,
+            amount=amount,
+            currency=KRW,
+            store_id=settings.portone_store_id,
+            channel_keys=",".join(settings.channel_keys),
+            status=PaymentStatus.PENDING,
+            reversed_amount=0,
+            created_at=now,
+            expires_at=now + timedelta(minutes=settings.payment_expiry_minutes),
+            check_count=0,
+            notification_count=0,
+            next_attempt_at=now + FIRST_CHECK_AFTER,
+        )
+    )
+    return payment_id
+
+
+def _end(session: Session, payment_id: UUID) -> None:
+    expired = PAYMENT_TRANSITIONS.after(PaymentStatus.PENDING, PaymentEvent.EXPIRE)
+    session.execute(
+        update(PAYMENTS)
+        .where(PAYMENTS.c.id == payment_id, PAYMENTS.c.status == PaymentStatus.PENDING)
+        .values(status=expired, failure=NOT_REGISTERED, next_attempt_at=None)
+    )

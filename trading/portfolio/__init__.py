@@ -1,0 +1,1 @@
+"""Holdings with live value, returns, statistics and daily snapshots."""

@@ -1,0 +1,7 @@
+"""Refusals about holdings."""
+
+from trading.errors import DomainError
+
+
+class HoldingNotFound(DomainError):
+    code = "holding-not-found"

@@ -1,0 +1,234 @@
+"""Recording the daily history of the accounts: what each was worth at the end of a trading day, once the day is over.
+
+Cash, shares and flows are those of the Transactions up to the last one before the day's end, whenever this runs, and never those of now. A Transaction moves
+cash and shares at once, so no trade counts by half. Closes are those of the daily candles.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Date, Select, Subquery, case, func, literal, select
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.orm import Session
+
+from trading.accounts.tables import USERS
+from trading.db.statements import execute_rowcount
+from trading.db.types import Instant
+from trading.exchange.hours import MarketHours
+from trading.exchange.time import KST, trade_date
+from trading.ledger.model import DIRECTION, FLOWS, TRADES, TransactionType
+from trading.ledger.tables import TRANSACTIONS, VIRTUAL_BALANCES
+from trading.portfolio.daily_snapshots import CompletedDay, days_between, last_complete_day
+from trading.portfolio.tables import DAILY_SNAPSHOTS
+from trading.stocks.candles.model import CandleInterval
+from trading.stocks.candles.tables import CANDLE_CURSORS, CANDLES
+
+# After a long outage one transaction records so many days of a batch of accounts, and the next goes on.
+DAYS_AT_ONCE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class DaysReport:
+    """How many rows one batch wrote, the last account that is done with, and whether there may be more to record."""
+
+    rows: int = 0
+    done_to: UUID | None = None
+    more: bool = False
+
+
+def record_account_days(
+    session: Session, *, hours: MarketHours, done_to: UUID | None, batch_size: int, now: datetime
+) -> DaysReport:
+    """Record what one batch of accounts, by id behind ``done_to``, lacks of the days that have ended.
+
+    Nothing while the candles lack trades of the newest of these days. One statement a day, however many accounts; twice at once writes each row once.
+    """
+    latest = last_complete_day(hours, now)
+    if latest is None or not _has_closes(session, latest):
+        return DaysReport()
+    accounts = session.execute(_lacking(latest, done_to).limit(batch_size)).all()
+    if not accounts:
+        return DaysReport()
+    first = min(
+        row.last_day + timedelta(days=1) if row.last_day else trade_date(row.created_at)
+        for row in accounts
+    )
+    user_ids = [row.id for row in accounts]
+    missing = list(islice(days_between(hours, first, latest.day), DAYS_AT_ONCE))
+    rows = sum(_record(session, ended, user_ids, now) for ended in missing)
+    complete = missing[-1] == latest
+    return DaysReport(rows, user_ids[-1] if complete else done_to, more=True)
+
+
+def _has_closes(session: Session, ended: CompletedDay) -> bool:
+    """Whether the candles have all trades of a day. Where none were ever built there is nothing to wait for."""
+    read_at = session.scalar(select(CANDLE_CURSORS.c.read_at))
+    return read_at is None or read_at >= ended.ended_at
+
+
+def _lacking(latest: CompletedDay, done_to: UUID | None) -> Select[Any]:
+    """The open accounts without a row of the latest day, by id, with the last day that each has."""
+    last_day = (
+        select(func.max(DAILY_SNAPSHOTS.c.day))
+        .where(DAILY_SNAPSHOTS.c.user_id == USERS.c.id)
+        .scalar_subquery()
+    )
+    recorded = (
+        select(DAILY_SNAPSHOTS.c.day)
+        .where(DAILY_SNAPSHOTS.c.user_id == USERS.c.id, DAILY_SNAPSHOTS.c.day >= latest.day)
+        .exists()
+    )
+    lacking = (
+        select(USERS.c.id, USERS.c.created_at, last_day.label("last_day"))
+        .join(VIRTUAL_BALANCES, VIRTUAL_BALANCES.c.user_id == USERS.c.id)
+        .where(
+            USERS.c.deleted_at.is_(None),
+            USERS.c.created_at < latest.ended_at,
+            VIRTUAL_BALANCES.c.transaction_count > 0,
+            ~recorded,
+        )
+        .order_by(USERS.c.id)
+    )
+    return lacking if done_to is None else lacking.where(USERS.c.id > done_to)
+
+
+def _record(session: Session, ended: CompletedDay, user_ids: Sequence[UUID], now: datetime) -> int:
+    """Write the rows of one day of those among these accounts that were open by its end and have none of it, or of a later one."""
+    ledger = _ledger(ended, user_ids)
+    flows, holdings = _flows(ledger), _holdings(ledger, ended)
+    rows = (
+        select(
+            ledger.c.user_id,
+            literal(ended.day, Date),
+            literal(ended.ended_at, Instant),
+            ledger.c.last_sequence,
+            TRANSACTIONS.c.cash_after,
+            func.coalesce(holdings.c.value, 0),
+            func.coalesce(flows.c.net_flow, 0),
+            func.coalesce(flows.c.paid_out, 0),
+            func.coalesce(holdings.c.carried, 0),
+            func.coalesce(holdings.c.unpriced, 0),
+            literal(now, Instant),
+        )
+        .select_from(ledger)
+        .outerjoin(flows, flows.c.user_id == ledger.c.user_id)
+        .outerjoin(holdings, holdings.c.user_id == ledger.c.user_id)
+        .join(TRANSACTIONS, TRANSACTIONS.c.user_id == ledger.c.user_id)
+        .where(TRANSACTIONS.c.sequence == ledger.c.last_sequence)
+    )
+    columns = [column.name for column in DAILY_SNAPSHOTS.columns]
+    # Whoever records the same day at the same moment has found the same.
+    if session.get_bind().dialect.name == "sqlite":
+        return execute_rowcount(
+            session,
+            sqlite.insert(DAILY_SNAPSHOTS).from_select(columns, rows).on_conflict_do_nothing(),
+        )
+    written = mysql.insert(DAILY_SNAPSHOTS).from_select(columns, rows)
+    return execute_rowcount(
+        session, written.on_duplicate_key_update(recorded_at=DAILY_SNAPSHOTS.c.recorded_at)
+    )
+
+
+def _ledger(ended: CompletedDay, user_ids: Sequence[UUID]) -> Subquery:
+    """Of each account its last Transaction before the day's end, and the last one that an earlier row counted (0 without one).
+
+    All up to that Transaction counts, in the order in which it was booked: one that was dated a moment later and booked before it is in its balance, too.
+    """
+    last_sequence = (
+        select(TRANSACTIONS.c.sequence)
+        .where(
+            TRANSACTIONS.c.user_id == USERS.c.id,
+            TRANSACTIONS.c.transaction_date < ended.ended_at,
+        )
+        .order_by(TRANSACTIONS.c.sequence.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    counted = (
+        select(func.max(DAILY_SNAPSHOTS.c.last_sequence))
+        .where(DAILY_SNAPSHOTS.c.user_id == USERS.c.id)
+        .scalar_subquery()
+    )
+    recorded = (
+        select(DAILY_SNAPSHOTS.c.day)
+        .where(DAILY_SNAPSHOTS.c.user_id == USERS.c.id, DAILY_SNAPSHOTS.c.day >= ended.day)
+        .exists()
+    )
+    return (
+        select(
+            USERS.c.id.label("user_id"),
+            last_sequence.label("last_sequence"),
+            func.coalesce(counted, 0).label("counted"),
+        )
+        .where(USERS.c.id.in_(user_ids), USERS.c.created_at < ended.ended_at, ~recorded)
+        .subquery("ledger")
+    )
+
+
+def _flows(ledger: Subquery) -> Subquery:
+    """What each account's owner paid in and out since the row before."""
+    kind, amount = TRANSACTIONS.c.transaction_type, TRANSACTIONS.c.amount
+    outward = [flow for flow in FLOWS if DIRECTION[flow] < 0]
+    return (
+        select(
+            ledger.c.user_id,
+            func.sum(case((kind.in_(outward), -amount), else_=amount)).label("net_flow"),
+            func.sum(case((kind.in_(outward), amount), else_=0)).label("paid_out"),
+        )
+        .join(TRANSACTIONS, TRANSACTIONS.c.user_id == ledger.c.user_id)
+        .where(
+            TRANSACTIONS.c.sequence > ledger.c.counted,
+            TRANSACTIONS.c.sequence <= ledger.c.last_sequence,
+            kind.in_(FLOWS),
+        )
+        .group_by(ledger.c.user_id)
+        .subquery("flows")
+    )
+
+
+def _holdings(ledger: Subquery, ended: CompletedDay) -> Subquery:
+    """What the shares of each account were worth at the close, and how many holdings have an earlier day's close or none."""
+    bought = TRANSACTIONS.c.transaction_type == TransactionType.BUY
+    quantity = func.sum(case((bought, TRANSACTIONS.c.quantity), else_=-TRANSACTIONS.c.quantity))
+    shares = (
+        select(ledger.c.user_id, TRANSACTIONS.c.stock_code, quantity.label("quantity"))
+        .join(TRANSACTIONS, TRANSACTIONS.c.user_id == ledger.c.user_id)
+        .where(
+            TRANSACTIONS.c.sequence <= ledger.c.last_sequence,
+            TRANSACTIONS.c.transaction_type.in_(TRADES),
+        )
+        .group_by(ledger.c.user_id, TRANSACTIONS.c.stock_code)
+        .having(quantity > 0)
+        .subquery("shares")
+    )
+    that_day = datetime.combine(ended.day, time(), KST)
+    of_the_stock = (
+        CANDLES.c.stock_code == shares.c.stock_code,
+        CANDLES.c.candle_interval == CandleInterval.DAY,
+    )
+    close_of = (
+        select(func.max(CANDLES.c.starts_at))
+        .where(*of_the_stock, CANDLES.c.starts_at <= that_day)
+        .scalar_subquery()
+    )
+    dated = select(shares, close_of.label("close_of")).subquery("dated")
+    return (
+        select(
+            dated.c.user_id,
+            func.sum(func.coalesce(dated.c.quantity * CANDLES.c.close, 0)).label("value"),
+            func.sum(case((dated.c.close_of < that_day, 1), else_=0)).label("carried"),
+            func.sum(case((dated.c.close_of.is_(None), 1), else_=0)).label("unpriced"),
+        )
+        .outerjoin(
+            CANDLES,
+            (CANDLES.c.stock_code == dated.c.stock_code)
+            & (CANDLES.c.candle_interval == CandleInterval.DAY)
+            & (CANDLES.c.starts_at == dated.c.close_of),
+        )
+        .group_by(dated.c.user_id)
+        .subquery("holdings")
+    )

@@ -1,1 +1,0 @@
-"""Views of the data, one file each: they read, lock nothing and return plain frozen records."""

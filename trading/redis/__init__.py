@@ -1,0 +1,1 @@
+"""Redis clients and the names of all keys and channels."""

@@ -1,0 +1,60 @@
+"""Redis for counting requests, behind a circuit breaker.
+
+Every request waits for these counts first. A Redis that hangs may delay one request, not each.
+"""
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+from redis import ConnectionPool, Redis, RedisError
+
+from trading.circuit_breaker import CircuitBreaker, CircuitOpen
+from trading.redis.client import connect
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+REST_S = 2.0
+
+
+class RedisUnavailable(Exception):
+    """Redis does not answer, so nothing can be counted. ``retry_after_s`` is in whole seconds."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__()
+        self.retry_after_s = math.ceil(retry_after_s)
+
+
+class GuardedRedis:
+    """A Redis client of its own with a circuit breaker. Safe to share between threads."""
+
+    def __init__(self, url: str, *, timeout_s: float, rest_s: float = REST_S) -> None:
+        self._redis = connect(url, timeout_s=timeout_s)
+        self._rest_s = rest_s
+        self._breaker = CircuitBreaker(open_s=rest_s)
+
+    def run(self, command: Callable[[Redis], T]) -> T:
+        """Run ``command`` on the client. Raise CountsUnavailable if it failed or the circuit is open."""
+        try:
+            self._breaker.admit()
+            result = command(self._redis)
+        except CircuitOpen as refusal:
+            raise RedisUnavailable(refusal.retry_after_s) from None
+        except RedisError as fault:
+            if self._breaker.record_failure():
+                log.warning("request_counts_away", reason=type(fault).__name__)
+            raise RedisUnavailable(self._rest_s) from fault
+        if self._breaker.record_success():
+            log.info("request_counts_back")
+        return result
+
+    @property
+    def connection_pool(self) -> "ConnectionPool":
+        """The client's connections, for objects made elsewhere and then handed to ``run``."""
+        return self._redis.connection_pool
+
+    def close(self) -> None:
+        self._redis.close()

@@ -1,0 +1,1 @@
+"""Stocks: master data, search, prices, candles, indices and the Toss REST client."""

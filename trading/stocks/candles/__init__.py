@@ -1,0 +1,1 @@
+"""Candles built from ticks."""

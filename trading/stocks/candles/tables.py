@@ -1,0 +1,79 @@
+"""Tables of candles."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from trading.db.declarative import MYSQL, STOCK_CODE, WORD, Base, one_of, table_of
+from trading.db.types import Shares, Won
+from trading.stocks.candles.model import STORED_INTERVALS
+
+
+class Candle(Base):
+    """The trades of a stock in one minute or one day: prices in won, ``volume`` shares, ``amount`` won of those that we saw.
+
+    ``starts_at`` is the minute's, or midnight in Korea for a day. ``opened_at`` and ``closed_at`` are the times of the trades that gave the open and
+    the close, which a trade that is reported late is held against. ``position`` is that of the newest tick in it, in the tick stream.
+    """
+
+    __tablename__ = "candles"
+    __table_args__ = (
+        Index("ix_candles_candle_interval_starts_at", "candle_interval", "starts_at"),
+        CheckConstraint(one_of("candle_interval", STORED_INTERVALS), name="candle_interval"),
+        CheckConstraint(
+            "low > 0 AND low <= open AND low <= close AND high >= open AND high >= close",
+            name="prices",
+        ),
+        CheckConstraint("volume >= 0 AND amount >= 0", name="volume"),
+        CheckConstraint("opened_at >= starts_at AND closed_at >= opened_at", name="times"),
+        MYSQL,
+    )
+
+    stock_code: Mapped[str] = mapped_column(STOCK_CODE, ForeignKey("stocks.code"), primary_key=True)
+    candle_interval: Mapped[str] = mapped_column(WORD, primary_key=True)
+    starts_at: Mapped[datetime] = mapped_column(primary_key=True)
+    open: Mapped[int] = mapped_column(Won)
+    high: Mapped[int] = mapped_column(Won)
+    low: Mapped[int] = mapped_column(Won)
+    close: Mapped[int] = mapped_column(Won)
+    volume: Mapped[int] = mapped_column(Shares)
+    amount: Mapped[int] = mapped_column(Won)
+    opened_at: Mapped[datetime]
+    closed_at: Mapped[datetime]
+    position: Mapped[int]
+
+
+CANDLES = table_of(Candle)
+
+
+class CandleCursor(Base):
+    """How far the candles have been built from the tick stream: one row. ``read_at`` is when there was last nothing more to read."""
+
+    __tablename__ = "candle_cursors"
+    __table_args__ = (CheckConstraint("id = 1", name="id"), MYSQL)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    position: Mapped[int]
+    read_at: Mapped[datetime]
+
+
+CANDLE_CURSORS = table_of(CandleCursor)
+
+
+class CandleGap(Base):
+    """A time of which trades, of no one knows which stocks, were lost from the tick stream before they could be counted."""
+
+    __tablename__ = "candle_gaps"
+    __table_args__ = (
+        Index("ix_candle_gaps_ends_at", "ends_at"),
+        CheckConstraint("ends_at > starts_at", name="ends_at"),
+        MYSQL,
+    )
+
+    after_position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+
+
+CANDLE_GAPS = table_of(CandleGap)

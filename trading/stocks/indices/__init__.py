@@ -1,0 +1,1 @@
+"""Market indices and their daily closes."""

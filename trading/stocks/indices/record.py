@@ -1,0 +1,24 @@
+"""Writing an index's closes. They may be written again: the last word counts."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+
+from sqlalchemy.orm import Session
+
+from trading.db.upsert import upsert
+from trading.stocks.indices.tables import INDEX_CLOSES
+
+_BATCH = 500
+
+
+def record_index_closes(
+    session: Session, index_code: str, closes: Mapping[date, int], *, now: datetime
+) -> int:
+    """Write closes (hundredths of a point, above 0) by day; how many they are."""
+    rows = [
+        {"index_code": index_code, "day": day, "close": close, "updated_at": now}
+        for day, close in sorted(closes.items())
+    ]
+    for start in range(0, len(rows), _BATCH):
+        upsert(session, INDEX_CLOSES, rows[start : start + _BATCH], update=("close", "updated_at"))
+    return len(rows)

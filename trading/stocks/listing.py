@@ -1,0 +1,154 @@
+"""The stock list: rows of a KRX listing file, or of the seed that the product brings along.
+
+Understood are the column names of common English exports of KRX (``Code, ISU_CD, Name, Market, Close, Stocks``) and KRX's own Korean
+headers of 전종목 기본정보 and 전종목 시세; encoded in UTF-8 (with or without BOM) or CP949, as KRX's own download is.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import cast, get_args
+
+from trading.exchange.price_grid import Market, StockKind
+from trading.marketdata.stock_codes import product_code
+
+_COLUMNS = {
+    "code": ("Code", "단축코드", "종목코드"),
+    "isin": ("ISU_CD", "표준코드"),
+    "name": ("Name", "한글 종목약명", "종목명", "한글 종목명"),
+    "english_name": ("EnglishName", "영문 종목명"),
+    "market": ("Market", "시장구분"),
+    "kind": ("Kind", "증권구분"),
+    "sector": ("Sector", "업종명"),
+    "close": ("Close", "종가"),
+    "shares": ("Stocks", "상장주식수"),
+}
+_LONGEST = {"name": 100, "english_name": 200, "sector": 50}
+_ISIN = re.compile(r"[A-Z]{2}[0-9A-Z]{10}", re.ASCII)
+_MARKETS = {"코스피": "KOSPI", "유가증권": "KOSPI", "코스닥": "KOSDAQ", "코넥스": "KONEX"}
+
+
+class MalformedListing(Exception):
+    """A listing file that can't be read: the message names the line and the column."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedStock:
+    """One listed issue. ``reference_price`` is the close (won) that the file states, None when it states none."""
+
+    code: str
+    name: str
+    market: Market
+    kind: StockKind = "STOCK"
+    isin: str | None = None
+    english_name: str | None = None
+    sector: str | None = None
+    listed_shares: int | None = None
+    reference_price: int | None = None
+
+
+def read_listing(path: Path) -> list[ListedStock]:
+    """Every stock of a CSV file. MalformedListing when a column, code or market is missing or a value can't be; OSError when unreadable."""
+    return list(_parse(_decode(path.read_bytes())))
+
+
+def seed_listing() -> list[ListedStock]:
+    """Some forty well-known issues for a first start, with round reference prices; not a list to trade by."""
+    return list(_parse((files("trading.stocks") / "seed_stocks.csv").read_text(encoding="utf-8")))
+
+
+def _decode(content: bytes) -> str:
+    for encoding in ("utf-8-sig", "cp949"):
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise MalformedListing("the file is neither UTF-8 nor CP949 text")
+
+
+def _parse(text: str) -> Iterator[ListedStock]:
+    rows = csv.DictReader(io.StringIO(text, newline=None))
+    try:
+        yield from _stocks(rows)
+    except csv.Error as fault:
+        raise MalformedListing(f"line {rows.line_num + 1}: {fault}") from None
+
+
+def _stocks(rows: "csv.DictReader[str]") -> Iterator[ListedStock]:
+    headers = {name.strip() for name in rows.fieldnames or ()}
+    for needed in ("code", "name", "market"):
+        if not headers.intersection(_COLUMNS[needed]):
+            raise MalformedListing(
+                f"line 1: no column for {needed} (one of {', '.join(_COLUMNS[needed])})"
+            )
+    seen: set[str] = set()
+    for row in rows:
+        stock = _stock(
+            {(key or "").strip(): value for key, value in row.items()}, line=rows.line_num
+        )
+        if stock.code in seen:
+            raise MalformedListing(f"line {rows.line_num}: {stock.code} is listed twice")
+        seen.add(stock.code)
+        yield stock
+
+
+def _stock(row: Mapping[str, str | None], *, line: int) -> ListedStock:
+    def text(field: str) -> str | None:
+        return _text(row, field, line=line)
+
+    def number(field: str) -> int | None:
+        value = text(field)
+        if value is None:
+            return None
+        digits = value.replace(",", "")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 15):
+            raise MalformedListing(f"line {line}: {field} is no whole number")
+        return int(digits) or None
+
+    code, name, isin = product_code(text("code") or ""), text("name"), text("isin")
+    if code is None:
+        raise MalformedListing(f"line {line}: code is no six-character stock code")
+    if name is None:
+        raise MalformedListing(f"line {line}: name is missing")
+    if isin is not None and not _ISIN.fullmatch(isin):
+        raise MalformedListing(f"line {line}: isin is no twelve-character ISIN")
+    return ListedStock(
+        code=code,
+        isin=isin,
+        name=name,
+        english_name=text("english_name"),
+        market=_market(text("market") or "", line=line),
+        kind=_kind(text("kind") or ""),
+        sector=text("sector"),
+        listed_shares=number("shares"),
+        reference_price=number("close"),
+    )
+
+
+def _text(row: Mapping[str, str | None], field: str, *, line: int) -> str | None:
+    """The first column of a field that says something; None when none does."""
+    given = (row.get(column) for column in _COLUMNS[field])
+    found = next(
+        (value.strip() for value in given if isinstance(value, str) and value.strip()), None
+    )
+    if found is not None and len(found) > (limit := _LONGEST.get(field, 40)):
+        raise MalformedListing(f"line {line}: {field} is longer than {limit} characters")
+    return found
+
+
+def _market(text: str, *, line: int) -> Market:
+    # KRX marks segments of a market behind its name: "KOSDAQ GLOBAL" is KOSDAQ.
+    first_word = text.split(maxsplit=1)[0] if text.split() else ""
+    market = _MARKETS.get(first_word, first_word.upper())
+    if market not in get_args(Market):
+        raise MalformedListing(f"line {line}: market is none of {', '.join(get_args(Market))}")
+    return cast("Market", market)
+
+
+def _kind(text: str) -> StockKind:
+    upper = text.upper()
+    return cast("StockKind", upper) if upper in ("ETF", "ETN") else "STOCK"

@@ -1,0 +1,37 @@
+"""Tables of stocks."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from trading.db.declarative import MYSQL, STOCK_CODE, WORD, Base, one_of, table_of
+from trading.db.types import Shares, Won, ascii_text
+
+
+class Stock(Base):
+    """Master data of a listed issue, by Toss product code."""
+
+    __tablename__ = "stocks"
+    __table_args__ = (
+        CheckConstraint(one_of("market", ("KOSPI", "KOSDAQ", "KONEX")), name="market"),
+        CheckConstraint(one_of("kind", ("STOCK", "ETF", "ETN")), name="kind"),
+        CheckConstraint(one_of("status", ("TRADABLE", "HALTED", "DELISTED")), name="status"),
+        CheckConstraint("reference_price IS NULL OR reference_price > 0", name="reference_price"),
+        MYSQL,
+    )
+
+    code: Mapped[str] = mapped_column(STOCK_CODE, primary_key=True)
+    isin: Mapped[str | None] = mapped_column(ascii_text(12))
+    name: Mapped[str] = mapped_column(String(100))
+    english_name: Mapped[str | None] = mapped_column(String(200))
+    market: Mapped[str] = mapped_column(WORD)
+    kind: Mapped[str] = mapped_column(WORD)
+    sector: Mapped[str | None] = mapped_column(String(50))
+    status: Mapped[str] = mapped_column(WORD)
+    listed_shares: Mapped[int | None] = mapped_column(Shares)
+    reference_price: Mapped[int | None] = mapped_column(Won)
+    updated_at: Mapped[datetime]
+
+
+STOCKS = table_of(Stock)

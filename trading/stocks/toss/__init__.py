@@ -1,0 +1,1 @@
+"""Client of the Toss REST API with a response cache and a circuit breaker."""

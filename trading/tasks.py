@@ -1,0 +1,140 @@
+"""The queue as seen from inside: names of tasks, and wake-ups for them. A wake-up carries ids only and may get lost."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+from uuid import UUID
+
+import structlog
+
+from trading.db.statements import AnyRow
+from trading.observability.logs.ids import NAMED_MAX
+
+log = structlog.get_logger(__name__)
+
+
+class Task(StrEnum):
+    """Names of tasks as the broker and Flower show them."""
+
+    EXECUTE_ORDERS = "execute_orders"
+    SETTLE_EXECUTIONS = "settle_executions"
+    UPDATE_PORTFOLIOS = "update_portfolios"
+    MATCH_LIMIT_ORDERS = "match_limit_orders"
+    EXPIRE_ORDERS = "expire_orders"
+    SWEEP_DUE_WORK = "sweep_due_work"
+    CHECK_PRICE_ALERTS = "check_price_alerts"
+    REFRESH_SUBSCRIPTIONS = "refresh_subscriptions"
+    REPAIR_ACCOUNT_STREAMS = "repair_account_streams"
+    RECORD_ACCOUNT_DAYS = "record_account_days"
+    REFRESH_INDEX_CLOSES = "refresh_index_closes"
+    PURGE_RECEIPTS = "purge_idempotency_receipts"
+    PURGE_SESSIONS = "purge_sign_in_sessions"
+    BUILD_CANDLES = "build_candles"
+    PURGE_CANDLES = "purge_candles"
+    VERIFY_PAYMENT = "verify_payment"
+    REFUND_PAYMENT = "refund_payment"
+    SWEEP_PAYMENTS = "sweep_payments"
+    AUDIT_ACCOUNTS = "audit_accounts"
+
+
+# What waits for somebody outside takes one row at a time: together they would outlast a task's time limit.
+SINGLE_ID_TASKS = frozenset({Task.VERIFY_PAYMENT, Task.REFUND_PAYMENT})
+# What the ids of a wake-up are of.
+_ROWS = {
+    Task.EXECUTE_ORDERS: "order",
+    Task.SETTLE_EXECUTIONS: "execution",
+    Task.UPDATE_PORTFOLIOS: "execution",
+    Task.VERIFY_PAYMENT: "payment",
+    Task.REFUND_PAYMENT: "refund",
+}
+
+# How many ids Flower shows: a batch has five hundred.
+_SHOWN_MAX = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRequest:
+    """Asks for a task to look at these rows. Lost, late or doubled it does no harm: the task goes by the rows' state."""
+
+    task: Task
+    ids: tuple[UUID, ...]
+
+
+def log_fields(task: str, ids: Sequence[str]) -> dict[str, list[str]]:
+    """The ids of a wake-up under the name that they have in every line of the log; nothing for a task that is woken without."""
+    row = _ROWS.get(Task(task))
+    if row is None:
+        return {}
+    # A payment is called as PortOne's console calls it.
+    return {
+        f"{row}_ids": [str(one).replace("-", "") if row == "payment" else str(one) for one in ids]
+    }
+
+
+def describe_ids(task: str, ids: Sequence[str]) -> str:
+    """A wake-up's ids as Flower shows them: how many of what, and the first."""
+    ((name, named),) = log_fields(task, ids).items()
+    first = ", ".join(named[:_SHOWN_MAX]) + (", …" if len(named) > _SHOWN_MAX else "")
+    row = name.removesuffix("_ids")
+    return f"{len(named)} {row if len(named) == 1 else row + 's'}: {first}"
+
+
+def task_requests(task: Task, ids: Sequence[UUID], *, batch_size: int) -> Iterator[TaskRequest]:
+    """Wake-ups for all ``ids``, at most ``batch_size`` in each, and one in each for what waits for somebody outside."""
+    batch_size = 1 if task in SINGLE_ID_TASKS else batch_size
+    for start in range(0, len(ids), batch_size):
+        yield TaskRequest(task, tuple(ids[start : start + batch_size]))
+
+
+def task_dispatcher(
+    send: Callable[[str, list[str]], object],
+    *,
+    lost: Callable[[str, int], None] = lambda _task, _count: None,
+) -> Callable[[Sequence[TaskRequest]], None]:
+    """A ``deliver`` for the transaction runner: gives each wake-up to ``send(task name, ids)`` and never raises.
+
+    A broker that is away must not fail a request whose order is already safe. The first failure ends the round, as every further try would wait
+    for the same broker; the sweep wakes what was not told. ``lost`` is given how many of a task's that were, and must not raise.
+    """
+
+    def deliver(wakeups_due: Sequence[TaskRequest]) -> None:
+        for told, wakeup in enumerate(wakeups_due):
+            ids = [str(one) for one in wakeup.ids]
+            try:
+                send(wakeup.task, ids)
+            except Exception as fault:  # noqa: BLE001 - whatever is wrong with the broker, the rows are due and will be found
+                log.warning(
+                    "wakeups_lost",
+                    count=len(wakeups_due) - told,
+                    wakes=wakeup.task,
+                    reason=type(fault).__name__,
+                    **log_fields(wakeup.task, ids[:NAMED_MAX]),
+                )
+                for task, count in Counter(one.task for one in wakeups_due[told:]).items():
+                    lost(task, count)
+                return
+
+    return deliver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AffectedIds:
+    """Each id once, in the order of the work. ``request_ids`` are those of the requests that placed the orders, where they are known."""
+
+    order_ids: tuple[UUID, ...] = ()
+    execution_ids: tuple[UUID, ...] = ()
+    user_ids: tuple[UUID, ...] = ()
+    request_ids: tuple[str, ...] = ()
+
+    @classmethod
+    def of_orders(cls, orders: Iterable[AnyRow], *, execution_ids: Iterable[UUID] = ()) -> Self:
+        """By rows with the columns ``id``, ``user_id`` and ``request_id``."""
+        rows = list(orders)
+        return cls(
+            order_ids=tuple(row.id for row in rows),
+            execution_ids=tuple(execution_ids),
+            user_ids=tuple(dict.fromkeys(row.user_id for row in rows)),
+            request_ids=tuple(dict.fromkeys(row.request_id for row in rows if row.request_id)),
+        )

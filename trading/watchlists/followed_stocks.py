@@ -1,0 +1,45 @@
+"""Which stocks the relayer should follow, and why: those that money depends on, those that are watched, and the largest by market value."""
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from trading.ledger.tables import PORTFOLIOS
+from trading.marketdata.subscriptions import Source
+from trading.orders.tables import ORDERS
+from trading.stocks.tables import STOCKS
+from trading.watchlists.tables import WATCHLIST_ITEMS
+
+
+def stocks_to_follow(session: Session, *, largest: int) -> dict[str, Source]:
+    """Every stock with an open order, every held and every watched one, and the ``largest`` so many: product code and its most urgent source."""
+    # An open order is due or in the book, or both. The highest price of each side's book is one look into its index, past all orders that were ever
+    # finished; by their status all of those would be read.
+    due = select(ORDERS.c.stock_code).where(ORDERS.c.next_attempt_at.is_not(None)).distinct()
+    in_book = (
+        select(ORDERS.c.stock_code)
+        .with_hint(ORDERS, "FORCE INDEX (ix_orders_book)", "mysql")
+        .group_by(ORDERS.c.stock_code, ORDERS.c.side)
+        .having(func.max(ORDERS.c.book_price).is_not(None))
+    )
+    held = select(PORTFOLIOS.c.stock_code).distinct()
+    watched = select(WATCHLIST_ITEMS.c.stock_code).distinct()
+    by_market_value = (
+        select(STOCKS.c.code)
+        .where(STOCKS.c.status == "TRADABLE")
+        .order_by(
+            func.coalesce(STOCKS.c.listed_shares * STOCKS.c.reference_price, 0).desc(),
+            STOCKS.c.code,
+        )
+        .limit(largest)
+    )
+    found: dict[str, Source] = {}
+    for source, wanted in (
+        (Source.OPEN_ORDERS, due),
+        (Source.OPEN_ORDERS, in_book),
+        (Source.HOLDINGS, held),
+        (Source.WATCHLISTS, watched),
+        (Source.MARKET_VALUE, by_market_value),
+    ):
+        for code in session.scalars(wanted):
+            found.setdefault(code, source)
+    return found

@@ -1,0 +1,72 @@
+"""A user's wealth at this moment: rows from one state of the database, prices from Redis in one round trip."""
+
+from datetime import datetime, time
+
+import structlog
+from sqlalchemy.orm import Session
+
+from trading.exchange.time import KST, trade_date
+from trading.marketdata.quotes import MarketUnavailable
+from trading.marketdata.ticks import Tick
+from trading.portfolio.holdings import (
+    CashRecord,
+    HeldRows,
+    HoldingRecord,
+    SummaryRecord,
+    cash_of,
+    load_holdings,
+    summarize_portfolio,
+    value_holdings,
+)
+from webapp.context import get_core
+from webapp.http.authentication import current_user
+
+log = structlog.get_logger(__name__)
+
+
+def my_holdings(stock_code: str | None = None) -> tuple[HoldingRecord, ...]:
+    """The signed-in user's holdings, all or one, at their last ticks."""
+    core, user_id = get_core(), current_user().user_id
+    now = core.clock()
+    rows = core.database.snapshot(
+        lambda session: load_holdings(
+            session, user_id, since=_todays_beginning(now), stock_code=stock_code
+        )
+    )
+    return value_holdings(
+        rows, _last_ticks(rows), now=now, freshness_ms=core.settings.tick_freshness_ms
+    )
+
+
+def my_summary() -> SummaryRecord:
+    """Cash, holdings, what they did today and what was realised so far."""
+    core, now = get_core(), get_core().clock()
+    return valued(*core.database.snapshot(lambda session: my_rows(session, now)), now=now)
+
+
+def my_rows(session: Session, now: datetime) -> tuple[CashRecord, HeldRows]:
+    """What a summary of the signed-in user is made of, for a snapshot that reads more besides."""
+    user_id = current_user().user_id
+    return cash_of(session, user_id), load_holdings(session, user_id, since=_todays_beginning(now))
+
+
+def valued(cash: CashRecord, rows: HeldRows, *, now: datetime) -> SummaryRecord:
+    """These rows at their last ticks."""
+    ticks = _last_ticks(rows)
+    holdings = value_holdings(
+        rows, ticks, now=now, freshness_ms=get_core().settings.tick_freshness_ms
+    )
+    return summarize_portfolio(cash, rows, holdings, ticks, now=now)
+
+
+def _todays_beginning(now: datetime) -> datetime:
+    return datetime.combine(trade_date(now), time(), KST)
+
+
+def _last_ticks(rows: HeldRows) -> dict[str, Tick]:
+    try:
+        return get_core().quotes.last_ticks(rows.codes)
+    except MarketUnavailable:
+        # What is held stays visible; what it is worth is then unknown, and said to be.
+        log.warning("market_unavailable_for_valuation")
+        return {}

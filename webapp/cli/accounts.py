@@ -1,0 +1,149 @@
+"""``flask users``: administrators, and accounts that may not trade."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from uuid import UUID
+
+import click
+
+from trading.accounts.accounts import demote, normalized_email, promote
+from trading.accounts.errors import UserNotFound
+from trading.accounts.queries import credentials_by_email
+from trading.accounts.records import UserRecord
+from trading.audit.account_halts import halt_account, resume_account
+from trading.audit.queries import audit_state
+from trading.db.ids import new_id
+from trading.halts.model import HaltCause
+from trading.operations.admin_action_model import UNCHANGED, ActionKind, Outcome
+from webapp.context import get_core
+from webapp.http.admin_log import run_commanded
+
+_REASON_LENGTH_MAX = 200
+_NOTE_LENGTH_MAX = 500
+
+
+@click.group()
+def users() -> None:
+    """Accounts. One is named by its address or its id."""
+
+
+@users.command("promote")
+@click.argument("email")
+def users_promote(email: str) -> None:
+    """Make the account with this EMAIL an administrator."""
+    _set_role(ActionKind.PROMOTE_USER, promote, email)
+
+
+@users.command("demote")
+@click.argument("email")
+def users_demote(email: str) -> None:
+    """Make the administrator with this EMAIL a user again, with his next request."""
+    _set_role(ActionKind.DEMOTE_USER, demote, email)
+
+
+def _set_role(kind: ActionKind, change: Callable[..., UserRecord], email: str) -> None:
+    try:
+        # By its id, as an account that is closed forgets its address.
+        user = run_commanded(
+            kind,
+            lambda session: change(session, email=email),
+            outcome_of=lambda changed: Outcome(target=str(changed.id)),
+        )
+    except UserNotFound:
+        raise click.ClickException(f"No account has the address {email}.") from None
+    click.echo(f"{user.email} is now {user.role}.")
+
+
+@users.command("halted")
+def users_halted() -> None:
+    """Show the accounts that may not trade, and what the audit found of them."""
+    core = get_core()
+    state = core.database.snapshot(lambda session: audit_state(session, now=core.clock()))
+    for halt in state.halted:
+        click.echo(
+            f"{halt.user_id} since {halt.halted_at.isoformat()}: {halt.cause} ({halt.reason or '-'})"
+        )
+    for breach in state.breaches:
+        click.echo(
+            f"{breach.user_id} breaks {breach.check}; {breach.times} times since {breach.found_at.isoformat()}"
+        )
+        for line in breach.sample:
+            click.echo(f"       {line}")
+    click.echo(f"{state.halted_total} halted accounts, {state.breaches_total} open breaches.")
+
+
+@users.command("halt")
+@click.argument("user")
+@click.option("--reason", required=True, help="Why, for whoever reads it later.")
+def users_halt(user: str, reason: str) -> None:
+    """Halt the trading of USER: no new orders, amendments, fills, withdrawals and refunds."""
+    core, user_id, text, halt_id = (
+        get_core(),
+        _user_id(user),
+        _line(reason, _REASON_LENGTH_MAX),
+        new_id(),
+    )
+    try:
+        halt = run_commanded(
+            ActionKind.HALT_ACCOUNT,
+            lambda session: halt_account(
+                session,
+                user_id,
+                halt_id=halt_id,
+                cause=HaltCause.ADMINISTRATOR,
+                reason=text,
+                by=None,
+                now=core.clock(),
+            ),
+            outcome_of=lambda standing: Outcome(
+                "halted" if standing.id == halt_id else UNCHANGED, target=str(user_id)
+            ),
+            reason=text,
+        )
+    except UserNotFound:
+        raise _unknown(user) from None
+    click.echo(f"{user_id} is halted since {halt.halted_at.isoformat()}.")
+
+
+@users.command("resume")
+@click.argument("user")
+@click.option("--note", required=True, help="What was found and done, for whoever reads it later.")
+def users_resume(user: str, note: str) -> None:
+    """Let USER trade again. The audit looks at the account once more, and halts it again if it is still not sound."""
+    core, user_id, text = get_core(), _user_id(user), _line(note, _NOTE_LENGTH_MAX)
+    lifted = run_commanded(
+        ActionKind.RESUME_ACCOUNT,
+        lambda session: resume_account(
+            session, user_id, by=None, note=text, settings=core.settings, now=core.clock()
+        ),
+        outcome_of=lambda lifted: Outcome(
+            UNCHANGED if lifted is None else "resumed", target=str(user_id)
+        ),
+        note=text,
+    )
+    if lifted is None:
+        raise click.ClickException("This account is not halted.")
+    click.echo(f"{user_id} may trade again.")
+
+
+def _user_id(named: str) -> UUID:
+    """The account that a person means: by its id also one that was closed."""
+    with suppress(ValueError):
+        return UUID(named)
+    found = get_core().database.read(
+        lambda session: credentials_by_email(session, normalized_email(named))
+    )
+    if found is None:
+        raise _unknown(named)
+    return found.user_id
+
+
+def _unknown(named: str) -> click.ClickException:
+    return click.ClickException(f"There is no account {named}.")
+
+
+def _line(words: str, length_max: int) -> str:
+    text = " ".join(words.split())
+    if not text.isprintable() or not 1 <= len(text) <= length_max:
+        raise click.ClickException(f"One line of 1 to {length_max} characters is needed.")
+    return text

@@ -1,0 +1,21 @@
+"""The audit's findings, for a person's eyes."""
+
+import click
+
+from trading.audit.checks import audit
+from trading.db.transactions import Database
+
+
+def print_audit(database: Database) -> int:
+    """Check every invariant of the books and print each with its figures; how many are broken."""
+    findings = database.snapshot(lambda session: list(audit(session)))
+    for finding in findings:
+        verdict = "ok  " if not finding.breaches else "FAIL"
+        click.echo(
+            f"{verdict} {finding.name}: {finding.checked:,} checked, figure {finding.figure:,}, {finding.breaches:,} breaches"
+        )
+        for line in finding.sample:
+            click.echo(f"       {line}")
+    broken = sum(finding.breaches > 0 for finding in findings)
+    click.echo(f"{len(findings)} invariants, {broken} broken.")
+    return broken

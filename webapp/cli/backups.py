@@ -1,0 +1,89 @@
+"""``flask backup`` and ``flask restore``: the whole database as one file, and back."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from redis import RedisError
+
+from trading.db.faults import sqlite_file
+from trading.operations.backups import Backup, BackupFailed, restore_backup, write_backup
+from webapp.cli.audit_output import print_audit
+from webapp.cli.migrations import current_revision, newest_revision, require_migrated
+from webapp.context import get_core
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command("backup")
+@click.argument("file", type=FILE)
+def backup(file: Path) -> None:
+    """Write the state of the whole database to a new compressed FILE, while everything goes on; it is read back before it gets its name."""
+    uri = get_core().settings.database_uri.get_secret_value()
+    require_migrated(uri)
+    began = time.monotonic()
+    try:
+        with _ended_in_order():
+            written = write_backup(uri, file)
+    except BackupFailed as failed:
+        raise click.ClickException(str(failed)) from None
+    click.echo(
+        f"{file}: {_told(written)}, in {time.monotonic() - began:.1f} s. It was read back and is whole."
+    )
+
+
+@click.command("restore")
+@click.argument("file", type=FILE)
+def restore(file: Path) -> None:
+    """Fill the empty database from a backup FILE, and audit it; exits 1 on a breach. A database with any table in it is refused."""
+    core = get_core()
+    uri = core.settings.database_uri.get_secret_value()
+    if sqlite_file(uri) is None:
+        current_revision(uri)  # Raises where the server can't be used.
+    began = time.monotonic()
+    try:
+        with _ended_in_order():
+            read = restore_backup(uri, file)
+    except BackupFailed as failed:
+        raise click.ClickException(str(failed)) from None
+    click.echo(f"{file}: {_told(read)}, restored in {time.monotonic() - began:.1f} s.")
+    _warn_of_redis()
+    if read.revision != newest_revision():
+        click.echo(
+            "Its tables are those of another release. Run flask db upgrade, and then flask audit."
+        )
+        return
+    if print_audit(core.database):
+        sys.exit(1)
+
+
+def _told(backup: Backup) -> str:
+    rows = "" if backup.rows is None else f", {backup.rows:,} rows"
+    size = f"{backup.size_bytes / 1_000_000:,.1f} MB"
+    return f"{size}, revision {backup.revision or 'none'}, {backup.tables} tables{rows}"
+
+
+def _warn_of_redis() -> None:
+    """What Redis holds is of a future that is no more: positions in a stream, and events that were never."""
+    try:
+        holds = get_core().redis.dbsize()
+    except RedisError:
+        return
+    if holds:
+        click.echo(
+            "Redis still holds what came after the backup: empty it (FLUSHALL) before anything is started."
+        )
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Let a SIGTERM end the block as Ctrl-C does, so that what is half written is cleared away."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

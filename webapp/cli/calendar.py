@@ -1,0 +1,160 @@
+"""``flask calendar``: the exchange's days, and the operators' corrections of them."""
+
+from datetime import date, datetime, timedelta
+
+import click
+
+from trading.exchange.calendar import (
+    DELAY_MINUTES_MAX,
+    FIRST_KNOWN_DAY,
+    LAST_KNOWN_DAY,
+    NOTE_LENGTH_MAX,
+)
+from trading.exchange.corrections import forget_day, set_day
+from trading.exchange.hours import DayChange, KrxHours
+from trading.exchange.market_hours_provider import REFRESH_AFTER, day_changes
+from trading.exchange.time import KST, trade_date
+from trading.operations.admin_action_model import DONE, UNCHANGED, ActionKind, Outcome
+from webapp.context import get_core
+from webapp.http.admin_log import run_commanded
+
+_DAYS_SHOWN = 14
+_DAYS_SHOWN_MAX = 366
+
+
+class _Day(click.ParamType[date]):
+    """A day in Korea, YYYY-MM-DD, of which a calendar is known."""
+
+    name = "day"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> date:
+        if isinstance(value, date):
+            return value
+        try:
+            day = datetime.strptime(str(value), "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no offset
+        except ValueError:
+            self.fail(f"{str(value)[:20]!r} is no day of the form YYYY-MM-DD.", param, ctx)
+        if not FIRST_KNOWN_DAY <= day <= LAST_KNOWN_DAY:
+            self.fail(f"{day} is not between {FIRST_KNOWN_DAY} and {LAST_KNOWN_DAY}.", param, ctx)
+        return day
+
+
+class _Note(click.ParamType[str]):
+    """One line that is shown to users as the reason."""
+
+    name = "text"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        text = str(value).strip()
+        if not text.isprintable() or not 1 <= len(text) <= NOTE_LENGTH_MAX:
+            self.fail(f"A note is one line of 1 to {NOTE_LENGTH_MAX} characters.", param, ctx)
+        return text
+
+
+_note = click.option(
+    "--note", type=_Note(), required=True, help="The reason, as users are told it."
+)
+
+
+@click.group("calendar")
+def calendar() -> None:
+    """The exchange's days. What is said here wins over the computed calendar, and running processes go by it within half a minute."""
+
+
+@calendar.command("show")
+@click.option("--from", "first", type=_Day(), help="The first day; today when not given.")
+@click.option(
+    "--to", "last", type=_Day(), help=f"The last day; {_DAYS_SHOWN} days in all when not given."
+)
+def show(first: date | None, last: date | None) -> None:
+    """Print days with their sessions in Korea's time; * marks what an operator said."""
+    core = get_core()
+    first = first or trade_date(core.clock())
+    last = last or min(first + timedelta(days=_DAYS_SHOWN - 1), LAST_KNOWN_DAY)
+    if not 0 <= (last - first).days < _DAYS_SHOWN_MAX:
+        raise click.ClickException(f"From {first} to {last} are not 1 to {_DAYS_SHOWN_MAX} days.")
+    hours = KrxHours(core.database.read(day_changes))
+    for n in range((last - first).days + 1):
+        click.echo(_line(hours, first + timedelta(days=n)))
+
+
+@calendar.command("close")
+@click.argument("day", type=_Day())
+@_note
+def close(day: date, note: str) -> None:
+    """Close the market on DAY."""
+    _change(DayChange(day, closed=True, delay_minutes=0, note=note))
+
+
+@calendar.command("open")
+@click.argument("day", type=_Day())
+@_note
+def open_day(day: date, note: str) -> None:
+    """Open the market on DAY at the usual hours, even on a holiday or a day that would be late."""
+    _change(DayChange(day, closed=False, delay_minutes=0, note=note))
+
+
+@calendar.command("late")
+@click.argument("day", type=_Day())
+@click.option(
+    "--minutes",
+    type=click.IntRange(1, DELAY_MINUTES_MAX),
+    required=True,
+    help="How much later than usual.",
+)
+@_note
+def late(day: date, minutes: int, note: str) -> None:
+    """Open the market later on DAY, and close it later by as much."""
+    _change(DayChange(day, closed=False, delay_minutes=minutes, note=note))
+
+
+@calendar.command("forget")
+@click.argument("day", type=_Day())
+def forget(day: date) -> None:
+    """Take back what was said of DAY."""
+    forgot = run_commanded(
+        ActionKind.FORGET_DAY,
+        lambda session: forget_day(session, day),
+        outcome_of=lambda forgot: Outcome(DONE if forgot else UNCHANGED, target=str(day)),
+    )
+    if not forgot:
+        raise click.ClickException(f"Nothing was said of {day}.")
+    _show_changed(day)
+
+
+def _change(change: DayChange) -> None:
+    now = get_core().clock()
+    run_commanded(
+        ActionKind.CHANGE_DAY,
+        lambda session: set_day(session, change, now=now),
+        outcome_of=lambda _changed: Outcome(target=str(change.day)),
+        closed=change.closed,
+        delay_minutes=change.delay_minutes,
+        note=change.note,
+    )
+    _show_changed(change.day)
+
+
+def _show_changed(day: date) -> None:
+    core = get_core()
+    click.echo(_line(KrxHours(core.database.read(day_changes)), day))
+    click.echo(f"Running processes go by it within {REFRESH_AFTER.seconds} seconds.")
+    if core.settings.hours_rule == "always":
+        click.echo(
+            "The settings keep this market open around the clock (MARKET_HOURS), whatever the calendar says."
+        )
+
+
+def _line(hours: KrxHours, day: date) -> str:
+    facts = hours.facts(day)
+    sessions = " ".join(
+        f"{span.session} {span.opens_at.astimezone(KST):%H:%M}-{span.closes_at.astimezone(KST):%H:%M}"
+        for span in hours.spans(day)
+    )
+    mark = "*" if facts.corrected else " "
+    reason = f"  {facts.reason}" if facts.reason else ""
+    return f"{mark} {day} {day:%a}  {sessions or 'closed'}{reason}"

@@ -1,0 +1,85 @@
+"""Commands for operators: ``flask seed``, ``flask stocks import``, ``flask users``, ``flask audit``, ``flask admin-log``, ``flask calendar``,
+``flask index``, ``flask payments``, ``flask database``, ``flask status``, ``flask backup`` and ``flask restore``; ``flask db`` is Flask-Migrate's.
+"""
+
+import sys
+from pathlib import Path
+
+import click
+from flask import Flask
+from flask_migrate import Migrate
+
+from trading.db.declarative import Base
+from trading.operations.admin_action_model import ActionKind, Outcome
+from trading.stocks.import_listing import import_stocks
+from trading.stocks.listing import ListedStock, MalformedListing, read_listing, seed_listing
+from webapp.cli.accounts import users
+from webapp.cli.admin_log import admin_log
+from webapp.cli.audit_output import print_audit
+from webapp.cli.backups import backup, restore
+from webapp.cli.calendar import calendar
+from webapp.cli.database import database
+from webapp.cli.faults import guard_commands
+from webapp.cli.indices import index
+from webapp.cli.migrations import MIGRATIONS
+from webapp.cli.payments import payments
+from webapp.cli.status import status
+from webapp.context import get_core
+from webapp.http.admin_log import run_commanded
+
+
+def install(app: Flask) -> None:
+    # Of its "database" Flask-Migrate reads the metadata, and nothing else.
+    Migrate(app, Base, directory=str(MIGRATIONS))
+    app.cli.add_command(seed)
+    app.cli.add_command(stocks)
+    app.cli.add_command(users)
+    app.cli.add_command(audit_books)
+    app.cli.add_command(admin_log)
+    app.cli.add_command(calendar)
+    app.cli.add_command(payments)
+    app.cli.add_command(index)
+    app.cli.add_command(database)
+    app.cli.add_command(status)
+    app.cli.add_command(backup)
+    app.cli.add_command(restore)
+    guard_commands(app.cli.commands)
+
+
+@click.command("seed")
+def seed() -> None:
+    """Bring some forty well-known stocks into the master data. May be repeated."""
+    click.echo(f"Seeded {_import(ActionKind.SEED_STOCKS, seed_listing())} stocks.")
+
+
+@click.group()
+def stocks() -> None:
+    """The stocks' master data."""
+
+
+@stocks.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+def stocks_import(file: Path) -> None:
+    """Load a KRX listing from a CSV FILE, in UTF-8 or CP949. May be repeated."""
+    try:
+        listing = read_listing(file)
+    except (MalformedListing, OSError) as fault:
+        raise click.ClickException(f"{file}: {fault}") from None
+    click.echo(f"Imported {_import(ActionKind.IMPORT_STOCKS, listing, file=file.name)} stocks.")
+
+
+def _import(kind: ActionKind, listing: list[ListedStock], *, file: str | None = None) -> int:
+    now = get_core().clock()
+    return run_commanded(
+        kind,
+        lambda session: import_stocks(session, listing, now=now),
+        outcome_of=lambda count: Outcome(details={"stocks": count}),
+        file=file,
+    )
+
+
+@click.command("audit")
+def audit_books() -> None:
+    """Check every invariant of the books and print each with its figures; exits 1 on a breach."""
+    if print_audit(get_core().database):
+        sys.exit(1)

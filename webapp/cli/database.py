@@ -1,0 +1,57 @@
+"""``flask database``: the database's own page, and what its users may do."""
+
+import re
+
+import click
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from trading.db.declarative import Base
+from trading.db.transactions import rerun_is_safe
+from trading.operations.schema_page import schema_page
+from webapp.cli.migrations import require_newest
+from webapp.context import get_core
+
+_USER = re.compile(r"[A-Za-z0-9_]{1,32}", re.ASCII)
+_ROWS = "SELECT, INSERT, UPDATE, DELETE"
+_ROWS_TO_STAY = "SELECT, INSERT"
+
+
+@click.group("database")
+def database() -> None:
+    """The database's tables."""
+
+
+@database.command("describe")
+def describe() -> None:
+    """Print docs/database.md, from the models."""
+    click.echo(schema_page(), nl=False)
+
+
+@database.command("grant")
+@click.argument("user")
+def grant(user: str) -> None:
+    """Let the database's USER work with the rows of every table and with no table itself; what only grows he can't change.
+
+    To be run by the tables' owner after every migration, on MySQL and MariaDB. Nothing is taken away that he was granted otherwise.
+    """
+    if not _USER.fullmatch(user):
+        raise click.ClickException("A user's name is 1 to 32 letters, digits and underscores.")
+    core = get_core()
+    if core.database.engine.dialect.name == "sqlite":
+        raise click.ClickException("SQLite has no users.")
+    require_newest(core.settings.database_uri.get_secret_value())
+    tables = Base.metadata.sorted_tables
+    rights = [
+        f"GRANT {_ROWS_TO_STAY if table.info.get('append_only') else _ROWS} ON {table.name}"
+        for table in tables
+    ]
+    # Commands check the revision before they use the tables.
+    rights.append("GRANT SELECT ON alembic_version")
+
+    def grant_all(session: Session) -> None:
+        for each in rights:
+            session.execute(text(f"{each} TO '{user}'@'%'"))
+
+    core.database.transaction(grant_all, landed=rerun_is_safe)
+    click.echo(f"{user} may work with the rows of {len(tables)} tables.")

@@ -1,0 +1,89 @@
+"""What every command does around its own work: check the database, and name a fault in a sentence.
+
+A fault of a server, a file or the settings ends a command with one sentence and exit code 1. Any
+other exception is a bug and keeps its traceback.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+from copy import copy
+from functools import wraps
+from typing import Any
+
+import click
+from alembic.util import CommandError
+from redis import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from trading.config.settings import Settings, SettingsError
+from trading.db.faults import explain
+from trading.db.transactions import DatabaseUnavailable
+from trading.redis.client import explain as explain_redis
+from webapp.cli.migrations import UnfitDatabase, require_newest
+from webapp.context import get_core
+
+# These check for themselves what they need of the database, or need none.
+_UNCHECKED = {"backup", "database", "db", "openapi", "restore", "status"}
+
+
+def guard_commands(commands: MutableMapping[str, click.Command]) -> None:
+    """Replace each command by one that checks and explains, and each command below it."""
+    # What Flask-Migrate logs before it exits is said in a sentence instead.
+    logging.getLogger("flask_migrate").disabled = True
+    for name, command in list(commands.items()):
+        commands[name] = _guarded(command, checks=name not in _UNCHECKED)
+
+
+def _guarded(command: click.Command, *, checks: bool) -> click.Command:
+    # A copy, because some are shared by all applications of a process.
+    guarded = copy(command)
+    if isinstance(guarded, click.Group):
+        guarded.commands = {
+            name: _guarded(below, checks=checks) for name, below in guarded.commands.items()
+        }
+    elif command.callback is not None:
+        guarded.callback = _guarded_callback(command.callback, checks=checks)
+    return guarded
+
+
+def _guarded_callback(callback: Callable[..., Any], *, checks: bool) -> Callable[..., Any]:
+    @wraps(callback)
+    def checked(*arguments: Any, **options: Any) -> Any:
+        with _explained():
+            if checks:
+                require_newest(get_core().settings.database_uri.get_secret_value())
+            return callback(*arguments, **options)
+
+    return checked
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except (UnfitDatabase, SettingsError) as fault:
+        raise click.ClickException(str(fault)) from None
+    except (DatabaseUnavailable, SQLAlchemyError, RedisError) as fault:
+        sentence = sentence_for(fault, get_core().settings)
+        if sentence is None:
+            raise
+        raise click.ClickException(sentence) from None
+    except SystemExit as ended:
+        # Flask-Migrate catches these and exits.
+        if isinstance(ended.__context__, CommandError):
+            raise click.ClickException(_of_alembic(ended.__context__.args)) from None
+        raise
+
+
+def sentence_for(fault: BaseException, settings: Settings) -> str | None:
+    """Return the sentence for a fault of the database or of Redis; None for any other."""
+    if isinstance(fault, RedisError):
+        return explain_redis(fault, settings.redis_url.get_secret_value())
+    return explain(fault, settings.database_uri.get_secret_value())
+
+
+def _of_alembic(words: Sequence[object]) -> str:
+    sentence = " ".join(str(words[0] if words else "").split()).rstrip(".")
+    is_behind = sentence.startswith("Target database is not up to date")
+    return f"{sentence}: run flask db upgrade." if is_behind else f"{sentence}."

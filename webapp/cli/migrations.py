@@ -1,0 +1,110 @@
+"""The migrations that this release has, and the check that a database is at the newest of them."""
+
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from trading.db.faults import place, sqlite_file
+from trading.db.transactions import Database
+
+MIGRATIONS = Path(__file__).parents[2] / "migrations"
+# How long each answer may take: a server that is slower than this is as good as away.
+CHECK_TIMEOUT_S = 5
+
+_MYSQL_NO_TABLE = 1146
+
+
+class UnfitDatabase(Exception):
+    """The database can't be used as it is; the sentence says why and what to do."""
+
+
+def scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(MIGRATIONS))
+
+
+def newest_revision() -> str | None:
+    """What a database should be at."""
+    return scripts().get_current_head()
+
+
+def is_known(revision: str) -> bool:
+    """Return whether this release has the migration."""
+    return any(script.revision == revision for script in scripts().walk_revisions())
+
+
+def require_file(uri: str) -> None:
+    """Raise UnfitDatabase for a SQLite file that does not exist, which opening would create."""
+    file = sqlite_file(uri)
+    if file is not None and not file.exists():
+        raise UnfitDatabase(
+            f"The database file {file} does not exist: create it with flask db upgrade, or correct"
+            " DATABASE_URI."
+        )
+
+
+def current_revision(uri: str) -> str | None:
+    """Return the revision of the database; None before the first migration.
+
+    An answer that takes longer than CHECK_TIMEOUT_S, or a database that can't be used, raises
+    DatabaseUnavailable or a DBAPIError.
+    """
+    database = Database(uri, pool_size=1, timeout_s=CHECK_TIMEOUT_S)
+    try:
+        return database.read(_revision)
+    finally:
+        database.close()
+
+
+def require_migrated(uri: str) -> str:
+    """Return the revision of a database that has one; raise UnfitDatabase for any other."""
+    require_file(uri)
+    revision = current_revision(uri)
+    if revision is None:
+        raise UnfitDatabase(f"{place_of(uri)} has none of this product's tables: {_UPGRADE}.")
+    return revision
+
+
+def require_newest(uri: str) -> None:
+    """Raise UnfitDatabase unless the tables are those of this release."""
+    revision = require_migrated(uri)
+    require_known(uri, revision)
+    newest = newest_revision()
+    if revision != newest:
+        raise UnfitDatabase(
+            f"{place_of(uri)} is at revision {revision} and this release needs {newest}:"
+            f" {_UPGRADE}."
+        )
+
+
+def require_known(uri: str, revision: str | None) -> None:
+    """Raise UnfitDatabase for a revision that only another release has."""
+    if revision is not None and not is_known(revision):
+        raise UnfitDatabase(
+            f"{place_of(uri)} is at revision {revision}, which this release does not have: use the"
+            " release that migrated it."
+        )
+
+
+_UPGRADE = "run flask db upgrade"
+
+
+def place_of(uri: str) -> str:
+    """Return the words for where the database is."""
+    url = make_url(uri)
+    name = "" if sqlite_file(uri) else f" (database '{url.database}')"
+    return f"{place(url)}{name}"
+
+
+def _revision(session: Session) -> str | None:
+    try:
+        found = session.scalar(text("SELECT version_num FROM alembic_version"))
+    except DBAPIError as fault:
+        number = (getattr(fault.orig, "args", ()) or (None,))[0]
+        if number == _MYSQL_NO_TABLE or "no such table" in str(fault.orig):
+            return None
+        raise
+    return None if found is None else str(found)

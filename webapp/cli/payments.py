@@ -1,0 +1,182 @@
+"""``flask payments``: what operators are called for, a payment with all that is known of it, and the few things that a person may decide."""
+
+from uuid import UUID
+
+import click
+from sqlalchemy.orm import Session
+
+from trading.db.transactions import rerun_is_safe
+from trading.operations.admin_action_model import DONE, UNCHANGED, ActionKind, Outcome
+from trading.operations.admin_actions import insert_outcome
+from trading.payments.alerts import resolve_alerts
+from trading.payments.model import is_payment_id
+from trading.payments.queries import (
+    AlertRecord,
+    alerts_of,
+    open_alerts,
+    open_alerts_count,
+    payment_by_id,
+    refund_by_id,
+)
+from trading.payments.records import PaymentRecord
+from trading.payments.refunds import abandon_refund
+from trading.payments.verify import check_payment
+from webapp.context import get_core
+from webapp.http.admin_log import commanded, record_intent, record_outcome, run_commanded
+
+ALERTS_SHOWN = 100
+NOTE_LENGTH_MAX = 500
+_NO_ANSWER = "no-answer"
+
+
+class PaymentId(click.ParamType[UUID]):
+    """The id of a payment as PortOne's console shows it."""
+
+    name = "payment id"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> UUID:
+        try:
+            return UUID(hex=value if is_payment_id(value) else "")
+        except ValueError:
+            self.fail("a payment's id is 32 lower-case hexadecimal digits.", param, ctx)
+
+
+PAYMENT_ID = PaymentId()
+
+
+@click.group()
+def payments() -> None:
+    """Payments by PortOne."""
+
+
+@payments.command("alerts")
+def payments_alerts() -> None:
+    """Show what a person should look at, the oldest first."""
+    database = get_core().database
+    alerts, count = database.read(
+        lambda session: (open_alerts(session, limit=ALERTS_SHOWN), open_alerts_count(session))
+    )
+    for alert in alerts:
+        click.echo(_line(alert))
+    click.echo(f"{count} open alerts.")
+
+
+@payments.command("show")
+@click.argument("payment_id", type=PAYMENT_ID)
+def payments_show(payment_id: UUID) -> None:
+    """Show a payment, what of it went back, and every alert about it."""
+    payment, alerts = get_core().database.read(
+        lambda session: (payment_by_id(session, payment_id), alerts_of(session, payment_id))
+    )
+    _show(_found(payment))
+    for alert in alerts:
+        click.echo(_line(alert))
+
+
+@payments.command("look")
+@click.argument("payment_id", type=PAYMENT_ID)
+def payments_look(payment_id: UUID) -> None:
+    """Ask PortOne about a payment now, book what it says, and show it."""
+    core = get_core()
+    _found(core.database.read(lambda session: payment_by_id(session, payment_id)))
+    action = commanded(ActionKind.LOOK_AT_PAYMENT)
+    record_intent(action, target=payment_id.hex)
+    look = check_payment(
+        core.database, core.portone, payment_id, settings=core.settings, clock=core.clock
+    )
+    record_outcome(action, _NO_ANSWER if look.status is None else DONE, status=look.status)
+    if look.status is None:
+        raise click.ClickException(
+            "PortOne gave no usable answer; the log says why. The payment is looked at again by itself."
+        )
+    _show(_found(core.database.read(lambda session: payment_by_id(session, payment_id))))
+
+
+@payments.command("resolve")
+@click.argument("payment_id", type=PAYMENT_ID)
+@click.option("--note", required=True, help="What was found and done, for whoever reads it later.")
+def payments_resolve(payment_id: UUID, note: str) -> None:
+    """Mark the open alerts about a payment as seen to."""
+    core = get_core()
+    text = _note(note)
+    resolved = run_commanded(
+        ActionKind.RESOLVE_ALERTS,
+        lambda session: resolve_alerts(session, payment_id, note=text, now=core.clock()),
+        outcome_of=lambda count: Outcome(
+            DONE if count else UNCHANGED, target=payment_id.hex, details={"alerts": count}
+        ),
+        note=text,
+    )
+    if not resolved:
+        raise click.ClickException("No open alert is about this payment.")
+    click.echo(f"{resolved} resolved.")
+
+
+@payments.command("give-up")
+@click.argument("refund_id", type=click.UUID)
+@click.option("--note", required=True, help="Why the money will not go back this way.")
+def payments_give_up(refund_id: UUID, note: str) -> None:
+    """Fail a refund that is stuck, and release the cash that it holds. PortOne is asked once more before."""
+    core = get_core()
+    text = _note(note)
+    refund = core.database.read(lambda session: refund_by_id(session, refund_id))
+    if refund is None:
+        raise click.ClickException("There is no such refund.")
+    payment_id = UUID(hex=refund.payment_id)
+    action = commanded(ActionKind.GIVE_UP_REFUND)
+    record_intent(action, target=str(refund_id), payment_id=refund.payment_id, note=text)
+    look = check_payment(
+        core.database, core.portone, payment_id, settings=core.settings, clock=core.clock
+    )
+    if look.status is None:
+        record_outcome(action, _NO_ANSWER)
+        raise click.ClickException(
+            "PortOne gave no usable answer, so whether the money went back is not known. Try again."
+        )
+
+    def give_up(session: Session) -> bool:
+        given_up = abandon_refund(session, refund_id, now=core.clock())
+        resolve_alerts(session, payment_id, note=text, now=core.clock())
+        insert_outcome(session, action, DONE if given_up else UNCHANGED, now=core.clock())
+        return given_up
+
+    if not core.database.transaction(give_up, landed=rerun_is_safe):
+        raise click.ClickException("The refund is over already; 'flask payments show' tells how.")
+    click.echo("Given up; its cash is released.")
+
+
+def _found(payment: PaymentRecord | None) -> PaymentRecord:
+    if payment is None:
+        raise click.ClickException("There is no such payment.")
+    return payment
+
+
+def _note(note: str) -> str:
+    text = " ".join(note.split())
+    if not 1 <= len(text) <= NOTE_LENGTH_MAX:
+        raise click.ClickException(f"A note has 1 to {NOTE_LENGTH_MAX} characters.")
+    return text
+
+
+def _show(payment: PaymentRecord) -> None:
+    click.echo(
+        f"{payment.payment_id} {payment.status}: {payment.amount:,} won, {payment.cancelled_amount:,} given back,"
+        f" {payment.held_amount:,} held; prepared {payment.created_at.isoformat()}"
+    )
+    for refund in payment.refunds:
+        reason = f" {refund.failure}" if refund.failure else ""
+        click.echo(
+            f"  refund {refund.id} {refund.status}{reason}: {refund.amount:,} won, {refund.requested_at.isoformat()}"
+        )
+    for cancellation in payment.cancellations:
+        click.echo(
+            f"  cancellation {cancellation.id} by {cancellation.trigger}: {cancellation.amount:,} won"
+        )
+
+
+def _line(alert: AlertRecord) -> str:
+    state = "open" if alert.resolved_at is None else f"resolved: {alert.note}"
+    return (
+        f"{alert.payment_id} {alert.kind} ({alert.detail or '-'}), {alert.times} times since"
+        f" {alert.raised_at.isoformat()}, {state}"
+    )

@@ -1,0 +1,69 @@
+"""``flask status``: the whole installation on one screen, or as JSON."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+
+from trading.db.transactions import Database
+from trading.exchange.time import KST
+from trading.redis.client import connect, connect_broker
+from webapp.cli.status_data import Inspection, Status
+from webapp.cli.status_view import WIDTH, screen
+from webapp.context import get_core
+
+# How long one statement may take: what takes longer on a screen is told as missing.
+STATEMENT_S = 3
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="The same for a program.")
+def status(*, as_json: bool) -> None:
+    """Show versions, migrations, what is due and waits, the feed, halts, alerts and the audit; exits 1 when a server does not answer or migrations are
+    pending. No secret is shown."""
+    found = _look()
+    if as_json:
+        click.echo(json.dumps(_members(found), ensure_ascii=False, indent=2, default=_in_korea))
+    else:
+        console = Console(highlight=False)
+        console.width = max(console.width, WIDTH)
+        console.print(screen(found))
+    if found.faults:
+        raise click.ClickException(" ".join(found.faults))
+
+
+def _look() -> Status:
+    core = get_core()
+    settings = core.settings
+    # With bounds of its own: the application's are for a statement that may be worth waiting for.
+    database = Database(
+        settings.database_uri.get_secret_value(), pool_size=1, timeout_s=STATEMENT_S
+    )
+    redis = connect(settings.redis_url.get_secret_value())
+    broker = redis
+    if settings.broker_url != settings.redis_url.get_secret_value():
+        broker = connect_broker(settings.broker_url)
+    # The application asks the database for its time with more patience.
+    clock = database.clock if core.clock is core.database.clock else core.clock
+    try:
+        return Inspection(settings, database, redis, broker, now=clock()).status()
+    finally:
+        database.close()
+        redis.close()
+        broker.close()
+
+
+def _members(found: Status) -> dict[str, Any]:
+    sections = {
+        name: section.facts if section.missing is None else {"missing": section.missing}
+        for name, section in found.sections.items()
+    }
+    return {"at": found.at, "faults": found.faults, **sections}
+
+
+def _in_korea(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(KST).isoformat()
+    raise TypeError(f"{value!r} is no fact.")

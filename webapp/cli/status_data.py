@@ -1,0 +1,274 @@
+"""What there is to know of an installation at one moment, each part asked for by itself, so that what is away hides nothing else."""
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis import Redis, RedisError
+from sqlalchemy import func, inspect, select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+import celery_config
+from trading import __version__
+from trading.audit.queries import audit_state
+from trading.config.settings import Settings
+from trading.db.faults import explain
+from trading.db.transactions import Database, DatabaseUnavailable
+from trading.exchange.hours import AlwaysOpen, KrxHours, MarketHours
+from trading.exchange.market_hours_provider import day_changes
+from trading.halts.queries import ACCOUNT_IS_HALTED, IS_RUNNING, halts_where
+from trading.halts.tables import ACCOUNT_HALTS
+from trading.marketdata.quotes import MarketUnavailable
+from trading.operations.row_counts import row_counts
+from trading.operations.system_status import DueRows, Stage, due_rows, market_status, queues_status
+from trading.payments.queries import open_alerts, open_alerts_count
+from trading.redis import keys
+from trading.redis.client import explain as explain_redis
+from webapp.cli.migrations import UnfitDatabase, require_file, scripts
+
+_PACKAGES = ("flask", "celery", "sqlalchemy", "pymysql", "redis", "gunicorn", "aiohttp", "flower")
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What is known of one part; ``missing`` says why nothing is."""
+
+    facts: Facts = field(default_factory=dict)
+    missing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All parts by name, and what is wrong with the installation itself: a server that does not answer, migrations that were not run."""
+
+    at: datetime
+    sections: Mapping[str, Section]
+    faults: tuple[str, ...]
+
+
+class Inspection:
+    """Asks for everything once. A server that did not answer one question is not asked another, so that the whole takes seconds at most.
+
+    ``broker`` is the very client of ``redis`` where one server does for both.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, redis: Redis, broker: Redis, *, now: datetime
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._redis = redis
+        self._broker = broker
+        self._now = now
+        self._uri = settings.database_uri.get_secret_value()
+        # Of each server that is away: the short reason, and the sentence for the operator.
+        self._away: dict[object, tuple[str, str]] = {}
+
+    def status(self) -> Status:
+        """Every section; nothing is raised for what is away."""
+        sections = {"versions": Section(_versions())}
+        for name, ask in self._questions_to_the_database().items():
+            sections[name] = self._of_database(ask)
+        hours = self._hours(sections["calendar"])
+        sections["trading"] = self._of_database(lambda session: self._trading(session, hours))
+        del sections["calendar"]
+        sections["redis"] = self._of(
+            self._redis,
+            lambda: _server_of(self._redis, self._settings.redis_url.get_secret_value()),
+        )
+        if self._broker is not self._redis:
+            sections["broker"] = self._of(
+                self._broker, lambda: _server_of(self._broker, self._settings.broker_url)
+            )
+        sections["queues"] = self._of(
+            self._broker, lambda: {**queues_status(self._broker, self._queues()).depths}
+        )
+        sections["beat"] = self._of(self._broker, self._beat)
+        sections["feed"] = self._of(self._redis, lambda: self._feed(hours))
+        sections["settings"] = Section(self._important_settings())
+        return Status(self._now, sections, tuple(self._faults(sections)))
+
+    def _questions_to_the_database(self) -> dict[str, Callable[[Session], Facts]]:
+        return {
+            "database": _server,
+            "migrations": _migrations,
+            "calendar": lambda session: {"changes": day_changes(session)},
+            "rows": lambda session: {
+                name: _members(count) for name, count in row_counts(session).items()
+            },
+            "due": lambda session: {
+                stage: _members(due) for stage, due in self._due(session).items()
+            },
+            "payments": _payments,
+            "audit": self._audit,
+        }
+
+    def _due(self, session: Session) -> Mapping[Stage, DueRows]:
+        return due_rows(session, settings=self._settings, now=self._now)
+
+    def _of_database(self, ask: Callable[[Session], Facts]) -> Section:
+        if self._database in self._away:
+            return Section(missing=self._away[self._database][0])
+        try:
+            require_file(self._uri)
+            return Section(self._database.read(ask))
+        except UnfitDatabase as unfit:
+            self._away[self._database] = ("the database does not exist", str(unfit))
+        except (DatabaseUnavailable, SQLAlchemyError) as fault:
+            sentence = explain(fault, self._uri)
+            if sentence is None:
+                # It answers, but perhaps without these tables: the migrations' section says so.
+                return Section(missing=f"the database can't tell: {type(fault).__name__}")
+            self._away[self._database] = ("the database does not answer", sentence)
+        return Section(missing=self._away[self._database][0])
+
+    def _of(self, server: Redis, ask: Callable[[], Facts]) -> Section:
+        if server in self._away:
+            return Section(missing=self._away[server][0])
+        try:
+            return Section(ask())
+        except (RedisError, MarketUnavailable, OSError) as fault:
+            cause = fault.__cause__ if isinstance(fault, MarketUnavailable) else fault
+            self._away[server] = self._redis_away(server, cause)
+        return Section(missing=self._away[server][0])
+
+    def _redis_away(self, server: Redis, cause: BaseException | None) -> tuple[str, str]:
+        is_market = server is self._redis
+        url = (
+            self._settings.redis_url.get_secret_value() if is_market else self._settings.broker_url
+        )
+        setting = "REDIS_URL" if is_market else "CELERY_BROKER_URL"
+        short = f"{'Redis' if is_market else 'the broker'} does not answer"
+        fault = cause if isinstance(cause, RedisError) else RedisError()
+        sentence = explain_redis(fault, url, name=setting)
+        return short, sentence or f"{short[0].upper()}{short[1:]}."
+
+    def _queues(self) -> list[str]:
+        return sorted(celery_config.queue_names(self._settings))
+
+    def _hours(self, calendar: Section) -> MarketHours:
+        """The hours that the market keeps; without the operators' corrections where the database can't tell them."""
+        return (
+            AlwaysOpen()
+            if self._settings.hours_rule == "always"
+            else KrxHours(calendar.facts.get("changes", {}))
+        )
+
+    def _feed(self, hours: MarketHours) -> Facts:
+        market = market_status(self._redis, hours=hours, now=self._now)
+        facts: Facts = {
+            "status": market.diagnosis.status,
+            "reasons": list(market.diagnosis.reasons),
+        }
+        names = ("last_tick_at", "subscriptions", "reconnects", "why_disconnected")
+        return facts | (
+            {} if market.health is None else {name: getattr(market.health, name) for name in names}
+        )
+
+    def _beat(self) -> Facts:
+        holder = self._broker.get(keys.BEAT_LOCK)
+        # Host and process; what is behind them tells two of the same number apart.
+        return {"holder": None if holder is None else str(holder).rpartition(":")[0] or str(holder)}
+
+    def _trading(self, session: Session, hours: MarketHours) -> Facts:
+        span, halts = hours.span_at(self._now), halts_where(session, IS_RUNNING)
+        halted_accounts = select(func.count()).select_from(ACCOUNT_HALTS).where(ACCOUNT_IS_HALTED)
+        return {
+            "session": None if span is None else span.session,
+            "halted_since": halts[0].halted_at if halts else None,
+            "halt_reason": halts[0].reason if halts else None,
+            "halted_accounts": session.scalar(halted_accounts),
+        }
+
+    def _audit(self, session: Session) -> Facts:
+        state = audit_state(session, now=self._now)
+        return {
+            "run_at": state.run_at,
+            "changed": state.changed,
+            "unaudited": state.unaudited,
+            "breaches": state.breaches_total,
+        }
+
+    def _important_settings(self) -> Facts:
+        settings = self._settings
+        return {
+            "environment": settings.environment,
+            "market_hours": settings.hours_rule,
+            "fill_profile": settings.fill_profile,
+            "matcher_shards": settings.matcher_shards,
+            "tick_freshness_ms": settings.tick_freshness_ms,
+            "toss": urlsplit(settings.toss_websocket_url).hostname,
+            "portone": urlsplit(settings.portone_api_base_url).hostname,
+            "log_format": settings.log_format,
+        }
+
+    def _faults(self, sections: Mapping[str, Section]) -> list[str]:
+        faults = [sentence for _, sentence in self._away.values()]
+        if self._database not in self._away:
+            migrations = sections["migrations"]
+            if migrations.facts.get("unknown"):
+                faults.append("The database is of another release, whose migrations are not here.")
+            elif migrations.missing or migrations.facts["pending"]:
+                faults.append("Migrations are pending: flask db upgrade.")
+        return faults
+
+
+def _members(record: Any) -> Facts:
+    return {name: getattr(record, name) for name in record.__slots__}
+
+
+def _versions() -> Facts:
+    return {
+        "stocking": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in _PACKAGES},
+    }
+
+
+def _server(session: Session) -> Facts:
+    bind = session.get_bind()
+    url, on_sqlite = bind.engine.url, bind.dialect.name == "sqlite"
+    told = session.scalar(text("SELECT sqlite_version()" if on_sqlite else "SELECT VERSION()"))
+    return {
+        "server": f"SQLite {told}" if on_sqlite else str(told),
+        "address": url.database if on_sqlite else f"{url.host}:{url.port or 3306}/{url.database}",
+    }
+
+
+def _migrations(session: Session) -> Facts:
+    """Where the tables are, where the code wants them, and what lies between; ``current`` is None for a database without any tables of ours."""
+    migrations = scripts()
+    head = migrations.get_current_head()
+    current = None
+    if inspect(session.connection()).has_table("alembic_version"):
+        current = session.scalar(text("SELECT version_num FROM alembic_version"))
+    known = {script.revision for script in migrations.walk_revisions()}
+    if current is not None and current not in known:
+        # A newer release has been here; nothing of this one is pending.
+        return {"current": current, "head": head, "pending": [], "unknown": True}
+    pending = [script.revision for script in migrations.iterate_revisions(head, current or "base")]
+    return {"current": current, "head": head, "pending": pending[::-1], "unknown": False}
+
+
+def _payments(session: Session) -> Facts:
+    oldest = open_alerts(session, limit=1)
+    return {
+        "open_alerts": open_alerts_count(session),
+        "oldest_alert_at": oldest[0].raised_at if oldest else None,
+    }
+
+
+def _server_of(client: Redis, url: str) -> Facts:
+    told: Any = client.info("server")
+    name = str(told.get("server_name", "redis")).capitalize()
+    number = told.get("valkey_version") or told.get("redis_version")
+    parts = urlsplit(url)
+    place = f"{parts.hostname}:{parts.port or 6379}{parts.path}" if parts.hostname else parts.path
+    return {"server": f"{name} {number}", "address": place}

@@ -1,0 +1,103 @@
+"""The status of an installation on one screen, with all times as Korea's clocks show them."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from trading.exchange.time import KST
+from trading.observability.logs.lines import visible
+from webapp.cli.status_data import Facts, Section, Status
+
+WIDTH = 116
+_LEFT = ("due", "queues", "feed", "beat", "trading", "audit", "payments")
+
+
+def screen(status: Status) -> RenderableType:
+    """What is wrong first, then everything by parts in two columns."""
+    title = Text.assemble(("StocKing", "bold"), f" at {clock(status.at)}")
+    faults = [Text(fault, style="bold red") for fault in status.faults]
+    columns = Table.grid(padding=(0, 3), expand=True)
+    columns.add_column(ratio=1)
+    columns.add_column(ratio=1)
+    left = [_part(name, status.sections[name]) for name in _LEFT]
+    right = [_part(name, section) for name, section in status.sections.items() if name not in _LEFT]
+    columns.add_row(Group(*left), Group(*right))
+    return Group(title, *faults, Text(), columns)
+
+
+def clock(at: datetime) -> str:
+    return f"{at.astimezone(KST):%Y-%m-%d %H:%M:%S} KST"
+
+
+def _part(name: str, section: Section) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    if section.missing is not None:
+        return Group(Text(name, style="bold"), Text(f"  {section.missing}", style="red"), Text())
+    for row in _ROWS.get(name, _plain)(section.facts):
+        table.add_row(
+            *(
+                Text(f"  {cell}" if not number else cell)
+                for number, cell in enumerate(map(_told, row))
+            )
+        )
+    return Group(Text(name, style="bold"), table, Text())
+
+
+def _told(value: Any) -> str:
+    """A fact as a person reads it. Some come from Redis, Toss or administrators, and must not steer the terminal."""
+    if value is None:
+        return "–"
+    if isinstance(value, datetime):
+        return clock(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list):
+        return ", ".join(map(_told, value)) or "–"
+    return visible(str(value))
+
+
+Row = tuple[Any, ...]
+
+
+def _plain(facts: Facts) -> list[Row]:
+    return [(name.replace("_", " "), value) for name, value in facts.items()]
+
+
+def _counts(facts: Facts) -> list[Row]:
+    return [
+        (table, f"{'about ' if count['estimated'] else ''}{count['rows']:,}")
+        for table, count in facts.items()
+    ]
+
+
+def _due(facts: Facts) -> list[Row]:
+    return [
+        (
+            stage,
+            due["count"],
+            "" if due["oldest_age_s"] is None else f"the oldest for {due['oldest_age_s']:,} s",
+        )
+        for stage, due in facts.items()
+    ]
+
+
+def _migrations(facts: Facts) -> list[Row]:
+    pending = ", ".join(facts["pending"]) or "none"
+    return [
+        ("current", facts["current"]),
+        ("head", facts["head"]),
+        ("pending", "unknown" if facts["unknown"] else pending),
+    ]
+
+
+_ROWS: Mapping[str, Callable[[Facts], list[Row]]] = {
+    "rows": _counts,
+    "due": _due,
+    "migrations": _migrations,
+}

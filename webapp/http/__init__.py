@@ -1,0 +1,1 @@
+"""Shared by all endpoints: authentication, bodies, problems, limits, idempotency."""

@@ -1,0 +1,143 @@
+"""Input fields that take nothing on trust: each has bounds, and what it lets through can be stored as it is."""
+
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from marshmallow import ValidationError, fields, validate
+
+from trading.accounts.passwords import LENGTH_MAX
+from trading.exchange.time import KST
+from trading.marketdata.stock_codes import product_code
+
+_WHOLE_MAX = 10**15
+# Whatever PASSWORD_LENGTH_MIN says.
+LENGTH_ALWAYS_ASKED = 8
+
+
+class Whole(fields.Integer):
+    """A whole JSON number from ``low`` to 10^15: neither text, nor true, nor 1.0."""
+
+    def __init__(self, *, low: int = 1, high: int = _WHOLE_MAX, **kwargs: Any) -> None:
+        super().__init__(strict=True, validate=validate.Range(min=low, max=high), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.make_error("invalid")
+        return int(super()._deserialize(value, attr, data, **kwargs) or 0)
+
+
+class Flag(fields.Boolean):
+    """true or false as JSON has them: neither text nor numbers."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Line(fields.String):
+    """One line of text that people write: no control characters, nothing that UTF-8 can't hold."""
+
+    def __init__(self, *, low: int = 1, high: int, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Length(min=low, max=high), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = str(super()._deserialize(value, attr, data, **kwargs)).strip()
+        if not text.isprintable():
+            raise ValidationError("제어 문자는 쓸 수 없습니다.")
+        return text
+
+
+class Password(fields.String):
+    """A password to be chosen, of characters of any kind that UTF-8 can hold. It is never stored, logged or answered.
+
+    Whether it may be chosen depends on the account: see ``webapp.http.password_messages``.
+    """
+
+    def __init__(self, *, example: str, **kwargs: Any) -> None:
+        super().__init__(
+            load_only=True,
+            metadata={
+                "example": example,
+                "minLength": LENGTH_ALWAYS_ASKED,
+                "maxLength": LENGTH_MAX,
+                "description": "at least 10 characters unless the operator says otherwise; none that is often chosen or resembles the account",
+            },
+            **kwargs,
+        )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = str(super()._deserialize(value, attr, data, **kwargs))
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValidationError("사용할 수 없는 문자가 있습니다.") from None
+        return text
+
+
+class EmailAddress(fields.Email):
+    """An address of printable ASCII, at most 254 characters (RFC 5321)."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            validate=[validate.Length(max=254), validate.Regexp(r"^[\x21-\x7e]+\Z")], **kwargs
+        )
+
+
+class StockCode(fields.String):
+    """A product code, with or without the leading A; loads as with it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        code = product_code(str(super()._deserialize(value, attr, data, **kwargs)))
+        if code is None:
+            raise ValidationError("종목 코드는 A005930 또는 005930 형식입니다.")
+        return code
+
+
+class KoreanDay(fields.Date):
+    """A calendar day in Korea, YYYY-MM-DD; loads as the instant at which it begins, or with ``end`` at which it is over."""
+
+    def __init__(self, *, end: bool = False, **kwargs: Any) -> None:
+        super().__init__(format="iso", **kwargs)
+        self._end = end
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        day: date = super()._deserialize(value, attr, data, **kwargs)
+        if not 1990 <= day.year <= 2200:
+            raise self.make_error("invalid", input=value, obj_type="date")
+        return datetime.combine(day + timedelta(days=1 if self._end else 0), time(), KST)
+
+
+class Instant(fields.AwareDateTime):
+    """An instant, RFC 3339 with its offset, of the years that a calendar may be asked for. A plus sign that an address made a space is one."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso", **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = value.replace(" ", "+") if isinstance(value, str) and "T" in value else value
+        at: datetime = super()._deserialize(text, attr, data, **kwargs)
+        if not 1990 <= at.year <= 2200:
+            raise self.make_error("invalid", input=value, obj_type="datetime")
+        return at
+
+
+class IdCursor(fields.String):
+    """The cursor of a list ordered by id."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        try:
+            return UUID(hex=str(super()._deserialize(value, attr, data, **kwargs)))
+        except ValueError:
+            raise ValidationError("cursor가 올바르지 않습니다.") from None
+
+
+class SequenceCursor(fields.String):
+    """The cursor of a list ordered by a sequence number."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        text = str(super()._deserialize(value, attr, data, **kwargs))
+        if not (text.isascii() and text.isdigit() and len(text) <= 15):
+            raise ValidationError("cursor가 올바르지 않습니다.")
+        return int(text)

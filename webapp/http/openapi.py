@@ -1,0 +1,159 @@
+"""The OpenAPI document, with problems as what they are answered as."""
+
+from copy import deepcopy
+from http import HTTPStatus
+from threading import RLock
+from typing import Any
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from flask import Flask, Response
+from flask_smorest import Api, Blueprint
+from marshmallow.fields import Field
+
+from trading.problems import MIMETYPE
+from webapp import swagger_ui
+from webapp.context import PREFIX
+from webapp.http import stream_docs
+from webapp.http.json_parsing import Arguments, check_body
+from webapp.http.openapi_limits import add_limits, documented_path
+from webapp.http.schemas import Problem
+
+
+class ProblemApi(Api):
+    """flask-smorest with RFC 9457 problems in the document; our own handlers answer them (webapp.http.problems).
+
+    The document is written when it is first asked for: that takes most of the time in which an application could be ready, and few ever are asked.
+    """
+
+    ERROR_SCHEMA = Problem
+
+    def __init__(self, app: Flask, **options: Any) -> None:
+        self._undocumented: list[Blueprint] = []
+        self._has_responses = False
+        self._writing = RLock()
+        self._document: str | None = None
+        super().__init__(app, **options)
+
+    @property
+    def spec(self) -> APISpec:
+        """The document, with everything in it that was registered."""
+        with self._writing:
+            # Taken out first, as whoever documents a blueprint asks for the document.
+            blueprints, self._undocumented = self._undocumented, []
+            if blueprints and not self._has_responses:
+                self._has_responses = True
+                self._add_responses()
+            for blueprint in blueprints:
+                blueprint.register_views_in_doc(
+                    self, self._app, self._spec, name=blueprint.name, parameters=None
+                )
+                self._spec.tag({"name": blueprint.name, "description": blueprint.description})
+            return self._spec
+
+    @spec.setter
+    def spec(self, spec: APISpec) -> None:
+        self._spec = spec
+
+    def register_blueprint(self, blueprint: Blueprint) -> None:
+        """Register the routes now and leave their documentation for when it is asked for."""
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][blueprint.name] = self
+        self._app.register_blueprint(blueprint)
+        self._undocumented.append(blueprint)
+
+    def _openapi_json(self) -> Response:
+        """Answer the document with its limits, which is the same every time."""
+        with self._writing:
+            if self._document is None:
+                document = self.spec.to_dict()
+                rules = {
+                    documented_path(rule.rule): rule.rule for rule in self._app.url_map.iter_rules()
+                }
+                add_limits(document, rules)
+                document["paths"][stream_docs.PATH] = deepcopy(stream_docs.OPERATIONS)
+                document["tags"].append(stream_docs.TAG)
+                self._document = self._app.json.dumps(document)
+        return Response(self._document, mimetype="application/json")
+
+    def _register_error_handlers(self) -> None:
+        """All failures are answered by webapp.http.problems, in one place."""
+
+    def _register_responses(self) -> None:
+        """Leave the responses for when the document is asked for, as blueprints are."""
+
+    def _add_responses(self) -> None:
+        # The library documents errors as application/json; the media type can't be set from outside (0.47).
+        for status in HTTPStatus:
+            self._spec.components.response(
+                status.name,
+                {"description": status.phrase, "content": {MIMETYPE: {"schema": Problem}}}
+                if status >= HTTPStatus.BAD_REQUEST
+                else {"description": status.phrase},
+                lazy=True,
+            )
+        self._spec.components.response(
+            "DEFAULT_ERROR",
+            {"description": "Problem (RFC 9457)", "content": {MIMETYPE: {"schema": Problem}}},
+            lazy=True,
+        )
+
+
+def install(app: Flask) -> None:
+    app.config.update(
+        API_TITLE="StocKing",
+        API_VERSION="v1",
+        OPENAPI_VERSION="3.0.3",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_JSON_PATH="openapi.json",
+    )
+    swagger_ui.install(app)
+
+
+def make_api(app: Flask) -> ProblemApi:
+    plugin = MarshmallowPlugin(schema_name_resolver=_schema_name)
+    api = ProblemApi(
+        app,
+        spec_kwargs={
+            "marshmallow_plugin": plugin,
+            "info": {
+                "description": "실시간 시세로 연습하는 모의 투자 API. 금액은 원(정수), 시각은 RFC 3339."
+            },
+        },
+    )
+    if plugin.converter is None:
+        raise TypeError("The plugin is not one of a document yet.")
+    plugin.converter.add_attribute_function(_in_openapi_words)
+    api.spec.components.security_scheme(
+        "bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+    )
+    return api
+
+
+class CheckedBlueprint(Blueprint):
+    """A blueprint whose arguments are read by our own rules."""
+
+    ARGUMENTS_PARSER = Arguments()
+
+
+def make_blueprint(name: str, description: str) -> Blueprint:
+    """A blueprint whose routes stand under the API's prefix."""
+    blueprint = CheckedBlueprint(name, __name__, url_prefix=PREFIX, description=description)
+    blueprint.before_request(check_body)
+    return blueprint
+
+
+def _schema_name(schema: Any) -> str:
+    name: str = (schema if isinstance(schema, type) else type(schema)).__name__
+    return name.removesuffix("Schema")
+
+
+def _in_openapi_words(
+    _converter: Any, field: Field[Any], *, ret: dict[str, Any], **_: Any
+) -> dict[str, Any]:
+    """What OpenAPI 3.0 says otherwise than marshmallow: null is one of the words of a member that may be null, and a pattern is ECMAScript's."""
+    changed: dict[str, Any] = {}
+    if field.allow_none and None not in ret.get("enum", [None]):
+        changed["enum"] = [*ret["enum"], None]
+    if "pattern" in ret:
+        changed["pattern"] = ret["pattern"].replace(r"\Z", "$")
+    return changed

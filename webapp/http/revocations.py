@@ -1,0 +1,41 @@
+"""Sessions that a request has ended, told to whoever holds connections open for them.
+
+Best effort: where Redis is away such a connection ends with its access token, within minutes. Requests are refused at once in any case.
+"""
+
+from collections.abc import Collection
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from trading.accounts.queries import sessions_ended_since
+from trading.accounts.revocations import Revocations
+from trading.db.transactions import DatabaseUnavailable
+from trading.marketdata.quotes import MarketUnavailable
+from webapp.context import get_core
+
+log = structlog.get_logger(__name__)
+
+
+def publish_revocation(session_ids: Collection[UUID]) -> None:
+    """Tell that these sessions were ended. Called after the commit; never fails."""
+    core = get_core()
+    try:
+        Revocations(core.redis).announce(
+            session_ids, remember_s=core.settings.access_token_minutes * 60
+        )
+    except MarketUnavailable:
+        log.warning("revocations_not_told", count=len(session_ids))
+
+
+def tell_ended_of(user_id: UUID) -> None:
+    """Tell which sessions of the user were ended while an access token of theirs may still look good."""
+    core = get_core()
+    since = core.clock() - timedelta(minutes=core.settings.access_token_minutes)
+    try:
+        ended = core.database.read(lambda session: sessions_ended_since(session, user_id, since))
+    except DatabaseUnavailable:
+        log.warning("revocations_not_told")
+    else:
+        publish_revocation(ended)

@@ -1,0 +1,78 @@
+"""Shapes shared by all answers: the success envelope, pages and problems."""
+
+from functools import cache
+from typing import Any
+
+from marshmallow import INCLUDE, Schema, fields, validate
+
+from trading.pagination import LIMIT_MAX
+from webapp.http.validation_messages import install_korean_messages
+
+install_korean_messages()
+
+
+class Problem(Schema):
+    """RFC 9457. ``code`` is stable; further members are facts of the code."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    type = fields.String(required=True, metadata={"example": "/docs/problems#insufficient-cash"})
+    title = fields.String(required=True, metadata={"example": "주문 가능 금액 부족"})
+    status = fields.Integer(required=True, metadata={"example": 409})
+    detail = fields.String(required=True, metadata={"example": "사용할 수 있는 현금이 부족합니다."})
+    instance = fields.String(required=True, metadata={"example": "/api/v1/trading/orders"})
+    code = fields.String(required=True, metadata={"example": "insufficient-cash"})
+    request_id = fields.String(metadata={"example": "01a20503427f77fabab6c93973e5cbb0"})
+    errors = fields.Dict(
+        metadata={
+            "description": "validation-failed: what is wrong, by place and field",
+            "example": {"json": {"quantity": ["1 이상이어야 합니다."]}},
+        }
+    )
+
+
+class TaskResultSchema(Schema):
+    """An answer that carries nothing but its message."""
+
+    success = fields.Boolean(required=True)
+    message = fields.String(required=True, metadata={"example": "조회했습니다."})
+    data = fields.Raw(allow_none=True)
+
+
+class PageArguments(Schema):
+    limit = fields.Integer(load_default=20, validate=validate.Range(min=1, max=LIMIT_MAX))
+
+
+@cache
+def envelope(item: type[Schema]) -> type[Schema]:
+    """``{"success": true, "message": …, "data": item}``"""
+    return _named(f"{item.__name__}Answer", fields.Nested(item, required=True))
+
+
+@cache
+def page(item: type[Schema]) -> type[Schema]:
+    """The envelope of a list: ``data.items`` and ``data.next_cursor``."""
+    shape = Schema.from_dict(
+        {
+            "items": fields.List(fields.Nested(item), required=True),
+            "next_cursor": fields.String(allow_none=True, metadata={"example": "41"}),
+        },
+        name=f"{item.__name__}Page",
+    )
+    return _named(f"{item.__name__}PageAnswer", fields.Nested(shape, required=True))
+
+
+def _named(name: str, data: fields.Field[Any]) -> type[Schema]:
+    return Schema.from_dict(
+        {
+            "success": fields.Boolean(required=True),
+            "message": fields.String(required=True, metadata={"example": "조회했습니다."}),
+            "data": data,
+        },
+        name=name,
+    )
+
+
+def success(data: object, message: str = "조회했습니다.") -> dict[str, object]:
+    return {"success": True, "message": message, "data": data}
