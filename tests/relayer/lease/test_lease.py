@@ -25,7 +25,7 @@ from relayer.lease.lease import (
 from relayer.lease.watchdog import NoSwitch
 from relayer.ticks.writer import TickScript
 from tests.relayer.harness import until
-from tests.relayer.test_tick_writer import tick
+from tests.relayer.ticks.test_writer import tick
 from tests.support.servers import Valkey
 from trading.redis import keys
 
