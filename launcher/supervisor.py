@@ -144,7 +144,7 @@ def _say(sentence: str) -> None:
     if os.environ.get("LOG_FORMAT") == "json":
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
         line = json.dumps(
-            {"timestamp": now, "level": "warning", "event": "keeper_tells", "text": sentence}
+            {"timestamp": now, "level": "warning", "event": "supervisor_message", "text": sentence}
         )
     with contextlib.suppress(OSError):
         os.write(sys.stdout.fileno(), f"{line}\n".encode())

@@ -25,7 +25,7 @@ def main() -> int:
     try:
         asyncio.run(_run(settings))
     except OSError as refused:
-        log.critical("gateway_cannot_listen", port=settings.gateway_port, reason=refused.strerror)
+        log.critical("gateway_bind_failed", port=settings.gateway_port, reason=refused.strerror)
         return 1
     return 0
 

@@ -185,5 +185,5 @@ class SharedChannels(Generic[Listener]):
     def _note_lost(self, reason: str) -> None:
         if self.live:
             self.live = False
-            log.warning("redis_lost", reason=reason)
+            log.warning("redis_connection_lost", reason=reason)
             self._lost()

@@ -19,4 +19,4 @@ class GatewayMetrics(Collector):
         yield families.GATEWAY_CONNECTIONS.value(audience.places_taken)
         yield families.GATEWAY_REDIS_CONNECTED.value(audience.channels.live)
         yield families.GATEWAY_MESSAGES.value(audience.means.tally.messages)
-        yield families.GATEWAY_CUTS.value(audience.means.tally.cuts)
+        yield families.GATEWAY_SLOW_CLIENTS_DISCONNECTED.value(audience.means.tally.cuts)

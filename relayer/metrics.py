@@ -42,7 +42,7 @@ class RelayerMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         intake, writer, link = self._intake, self._writer, self._link
-        yield families.RELAYER_HOLDS_LEASE.value(self._holder.lease is not None)
+        yield families.RELAYER_LEASE_HELD.value(self._holder.lease is not None)
         yield families.RELAYER_CONNECTED.value(link.connected)
         yield families.RELAYER_CONNECTIONS.value(link.connections_total)
         yield families.RELAYER_SUBSCRIPTIONS.read(
@@ -55,7 +55,7 @@ class RelayerMetrics(Collector):
         yield families.TICKS_RECEIVED.read(
             [
                 (("new",), intake.ticks_total),
-                (("repeated",), intake.repeated_total),
+                (("duplicate",), intake.repeated_total),
                 (("malformed",), intake.malformed_total),
             ]
         )

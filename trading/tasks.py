@@ -106,7 +106,7 @@ def task_dispatcher(
                 send(wakeup.task, ids)
             except Exception as fault:  # noqa: BLE001 - whatever is wrong with the broker, the rows are due and will be found
                 log.warning(
-                    "wakeups_lost",
+                    "task_dispatch_failed",
                     count=len(wakeups_due) - told,
                     wakes=wakeup.task,
                     reason=type(fault).__name__,

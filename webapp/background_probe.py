@@ -49,7 +49,7 @@ class BackgroundProbe(Generic[T]):
         try:
             answer = self._look()
         except Exception as fault:  # noqa: BLE001 - whatever is wrong with a source, its answer is missing and the others come
-            log.warning("source_not_read", source=self._name, reason=type(fault).__name__)
+            log.warning("metrics_source_failed", source=self._name, reason=type(fault).__name__)
         with self._changed:
             self._looking = False
             # That it failed is an answer too: what is in trouble is not asked more often.

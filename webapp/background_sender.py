@@ -42,7 +42,7 @@ def producer_courier(settings: Settings) -> Deliver:
         )
 
     def lost(task: str, count: int) -> None:
-        instruments.record(instruments.WAKEUPS_LOST, task, value=count)
+        instruments.record(instruments.TASK_DISPATCH_FAILURES, task, value=count)
 
     deliver = task_dispatcher(send, lost=lost)
 

@@ -80,7 +80,7 @@ class SystemMetrics(Collector):
         try:
             return list(self._counted.collect())
         except Exception as fault:  # noqa: BLE001 - files that are gone or broken must not hide the state of the whole
-            log.warning("source_not_read", source="processes", reason=type(fault).__name__)
+            log.warning("metrics_source_failed", source="processes", reason=type(fault).__name__)
             return None
 
     def _status(self) -> SystemStatus:
@@ -127,12 +127,12 @@ def _of_books(books: BooksStatus, market: MarketStatus | None, now: datetime) ->
     yield families.STAGE_OLDEST_AGE.read(
         ((stage,), due.oldest_age_s or 0) for stage, due in books.due.items()
     )
-    yield families.READER_SILENT.read(
+    yield families.READER_CAUGHT_UP_AGE.read(
         ((one.name,), _age_s(one.read_at, now)) for one in books.readers if one.read_at is not None
     )
     if market is not None:
         behind = {one.name: one.behind_s(market.stream_end) for one in books.readers}
-        yield families.READER_BEHIND.read(
+        yield families.READER_LAG.read(
             ((name,), value) for name, value in behind.items() if value is not None
         )
     yield families.PAYMENT_ALERTS_OPEN.read(
@@ -143,7 +143,7 @@ def _of_books(books: BooksStatus, market: MarketStatus | None, now: datetime) ->
     yield families.AUDIT_BREACHES_OPEN.value(audit.breaches)
     yield families.ACCOUNTS_HALTED.value(audit.halted_accounts)
     yield families.AUDIT_ACCOUNTS_DUE.value(audit.accounts_due)
-    yield families.AUDIT_LAST_LOOK_AGE.value(
+    yield families.AUDIT_LAST_RUN_AGE.value(
         math.inf if audit.run_at is None else _age_s(audit.run_at, now)
     )
 
@@ -154,7 +154,7 @@ def _of_market(market: MarketStatus, now: datetime) -> Iterator[Metric]:
     if market.health is not None and market.health.last_tick_at is not None:
         yield families.FEED_LAST_TICK_AGE.value(_age_s(market.health.last_tick_at, now))
     if market.events_repaired_at is not None:
-        yield families.EVENTS_REPAIRED_AGE.value(_age_s(market.events_repaired_at, now))
+        yield families.EVENTS_REPAIR_AGE.value(_age_s(market.events_repaired_at, now))
 
 
 def _age_s(at: datetime, now: datetime) -> float:

@@ -21,4 +21,4 @@ def touch_liveness_file(**_signal: Any) -> None:
         Path(SETTINGS.sign_of_life_file).touch()
     except OSError as refused:
         # Then the watcher will say that something is wrong; the work goes on.
-        log.warning("sign_of_life_refused", reason=refused.strerror)
+        log.warning("liveness_file_error", reason=refused.strerror)

@@ -48,7 +48,7 @@ def sweep_due_work() -> TaskResult:
         Stage.PORTFOLIO: overdue.unapplied,
     }
     for stage, count in found.items():
-        instruments.record(instruments.SWEEP_FOUND, stage, value=count)
+        instruments.record(instruments.SWEEP_OVERDUE_ROWS, stage, value=count)
     if overdue.wakeups:
         log.warning(
             "sweep_found_overdue",
@@ -82,7 +82,7 @@ def repair_account_streams() -> dict[str, Any] | None:
     repaired = core.account_events.repair(
         batch_size=core.settings.stage_batch_size, now=core.clock()
     )
-    instruments.record(instruments.SWEEP_FOUND, Stage.ACCOUNT_EVENTS, value=repaired)
+    instruments.record(instruments.SWEEP_OVERDUE_ROWS, Stage.ACCOUNT_EVENTS, value=repaired)
     if not repaired:
         return None
     log.warning("account_streams_repaired", users=repaired)

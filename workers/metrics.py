@@ -60,4 +60,4 @@ class BeatMetrics(Collector):
         self._scheduler = scheduler
 
     def collect(self) -> list[Metric]:
-        return [families.BEAT_SENDS.value(self._scheduler.sends)]
+        return [families.BEAT_ACTIVE.value(self._scheduler.sends)]

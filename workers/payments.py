@@ -40,7 +40,7 @@ def _refuse_without_portone(instance: Worker, **_signal: Any) -> None:
     ):
         needed = "a worker on the queues of payments needs it; without, leave these queues out"
         log.critical(
-            "settings_refused",
+            "settings_invalid",
             faults=[f"{name}: {needed}" for name in SETTINGS.missing_for_payments],
         )
         sys.exit(2)
@@ -55,7 +55,7 @@ def verify_payment(payment_ids: list[str]) -> TaskResult:
         for one in ids_of(payment_ids)
     ]
     for look in looks:
-        instruments.record(instruments.PAYMENT_LOOKS, look.action or _UNANSWERED)
+        instruments.record(instruments.PAYMENT_CHECKS, look.action or _UNANSWERED)
     return TaskResult(
         {"statuses": [look.status for look in looks]}, log_fields(Task.VERIFY_PAYMENT, payment_ids)
     )
@@ -71,7 +71,7 @@ def refund_payment(refund_ids: list[str]) -> TaskResult:
     ]
     for pursuit in pursuits:
         if pursuit.look is not None:
-            instruments.record(instruments.PAYMENT_LOOKS, pursuit.look.action or _UNANSWERED)
+            instruments.record(instruments.PAYMENT_CHECKS, pursuit.look.action or _UNANSWERED)
         if pursuit.ended and pursuit.status is not None:
             instruments.record(instruments.REFUNDS_FINISHED, pursuit.status)
     return TaskResult(

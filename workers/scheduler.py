@@ -50,7 +50,7 @@ class SingletonScheduler(PersistentScheduler):
         sends = self._hold()
         if sends is not self._sends:
             self._sends = sends
-            log.info("beat_sends" if sends else "beat_stands_by")
+            log.info("beat_active" if sends else "beat_standby")
         return min(super().tick(*arguments, **options), TURN_S) if sends else TURN_S
 
     def apply_async(self, entry: ScheduleEntry, *arguments: Any, **options: Any) -> Any:

@@ -55,7 +55,7 @@ def refresh_index_closes() -> dict[str, Any] | None:
     try:
         told = recent_closes(core.market_data, KOSPI, hours=hours, now=now)
     except TossError as fault:
-        log.warning("index_closes_not_told", reason=fault.code, days=sorted(map(str, due)))
+        log.warning("index_closes_missing", reason=fault.code, days=sorted(map(str, due)))
         return None
     closes = {day: told[day] for day in due if day in told}
     if not closes:

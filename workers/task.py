@@ -76,10 +76,10 @@ class CoreTask(Task):
             result = super().__call__(*args, **kwargs)
             outcome = instruments.DONE if _did_something(result) else instruments.NOTHING
         except SoftTimeLimitExceeded:
-            outcome = instruments.TOO_LONG
+            outcome = instruments.TIMED_OUT
             log_with_ids(
                 log.exception,
-                "task_ran_too_long",
+                "task_timed_out",
                 asked,
                 limit_s=self.soft_time_limit or celery_config.SOFT_TIME_LIMIT_S,
             )
@@ -98,12 +98,12 @@ class CoreTask(Task):
             # The broker took no message for a retry; the rows are still due.
             outcome = instruments.FAILED
             log_with_ids(
-                log.warning, "task_not_retried", asked, reason=type(rejected.reason).__name__
+                log.warning, "task_retry_not_queued", asked, reason=type(rejected.reason).__name__
             )
             raise
         except TRANSIENT as fault:
             outcome = instruments.FAILED
-            log_with_ids(log.warning, "task_faltered", asked, reason=type(fault).__name__)
+            log_with_ids(log.warning, "task_retries_exhausted", asked, reason=type(fault).__name__)
             raise
         except Exception:
             outcome = instruments.FAILED
@@ -153,7 +153,7 @@ def _core_of(_pid: int) -> Core:
 
 
 def _lost(task: str, count: int) -> None:
-    instruments.record(instruments.WAKEUPS_LOST, task, value=count)
+    instruments.record(instruments.TASK_DISPATCH_FAILURES, task, value=count)
 
 
 def _send(task: str, ids: list[str]) -> None:

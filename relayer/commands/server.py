@@ -77,7 +77,7 @@ class CommandListener:
                         await self._listen(channel, obeying)
                 except (RedisError, OSError) as fault:
                     if reachable:
-                        log.warning("commands_unheard", reason=type(fault).__name__)
+                        log.warning("command_channel_lost", reason=type(fault).__name__)
                     reachable = False
                     raise_if_cancelled()
                     await asyncio.sleep(RETRY_S)
@@ -126,7 +126,11 @@ class CommandListener:
                     await pipeline.execute()
             except (RedisError, OSError) as fault:
                 if not left:
-                    log.warning("answer_lost", command_id=command_id, reason=type(fault).__name__)
+                    log.warning(
+                        "command_answer_not_sent",
+                        command_id=command_id,
+                        reason=type(fault).__name__,
+                    )
             else:
                 return
 

@@ -153,7 +153,9 @@ class SubscriptionWatch:
         choice = choose(self.wishes, current=self.wanted, budget=self.budget)
         noted = (invalid, len(choice.left_out))
         if noted not in (self._noted, (0, 0)):
-            log.warning("subscriptions_left_out", invalid=invalid, over_budget=len(choice.left_out))
+            log.warning(
+                "subscriptions_over_budget", invalid=invalid, over_budget=len(choice.left_out)
+            )
         self._noted = noted
         self.left_out = choice.left_out
         if choice.wanted != self.wanted:
@@ -164,6 +166,6 @@ class SubscriptionWatch:
         if reachable is not self._reachable:
             self._reachable = reachable
             if reachable:
-                log.info("redis_back")
+                log.info("redis_reconnected")
             else:
-                log.warning("redis_lost", reason=reason)
+                log.warning("redis_connection_lost", reason=reason)

@@ -68,11 +68,11 @@ class LeaseHolder:
                 candidacy.lost_sight()
             else:
                 if seen.is_held and not waiting:
-                    log.info("relayer_stands_by", holder=seen.value)
+                    log.info("relayer_standby", holder=seen.value)
                 waiting = seen.is_held
             raise_if_cancelled()
             await asyncio.sleep(POLL_PERIOD_S)
-        log.info("lease_taken", lease=self.lease)
+        log.info("lease_acquired", lease=self.lease)
 
     async def _try_to_take(self, looked_at: float) -> bool:
         sent_at = self._now()

@@ -90,7 +90,7 @@ class TickFilter:
             total.distrusted += 1
             if total.distrusted < DISTRUST_MESSAGES:
                 return False
-            log.warning("tick_total_restarted", code=tick.code, exchange=tick.exchange)
+            log.warning("tick_volume_reset", code=tick.code, exchange=tick.exchange)
         total.day, total.volume, total.traded_at, total.distrusted = day, volume, traded_at, 0
         return True
 

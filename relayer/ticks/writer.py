@@ -199,11 +199,11 @@ class TickWriter:
         if self._failures >= OUTAGE_FAILURES:
             self._conflate()
         if self._failures == OUTAGE_FAILURES:
-            log.warning("ticks_held_back", reason=type(fault).__name__)
+            log.warning("tick_write_paused", reason=type(fault).__name__)
 
     def _note_written(self) -> None:
         if self._failures >= OUTAGE_FAILURES:
-            log.info("ticks_flowing_again", conflated_total=self.conflated_total)
+            log.info("tick_write_resumed", conflated_total=self.conflated_total)
         self._failures = 0
         if self._in_flight:
             now = self._clock()

@@ -51,7 +51,7 @@ def listeners(place: Place) -> int:
 
 def turns_of_beat(place: Place) -> int:
     """How often beat has begun to send."""
-    return place.house.log("beat").count("beat_sends")
+    return place.house.log("beat").count("beat_active")
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def alternatives(label: str) -> set[str]:
     [
         ("stage", {str(stage) for stage in Stage}),
         ("code", CODES),
-        ("outcome", {*instruments.OUTCOMES, "new", "repeated", "malformed"}),
+        ("outcome", {*instruments.OUTCOMES, "new", "duplicate", "malformed"}),
         ("action", {*map(str, Action), "unanswered"}),
     ],
 )

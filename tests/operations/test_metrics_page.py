@@ -11,7 +11,7 @@ PAGE = (ROOT / "docs" / "operations" / "metrics.md").read_text(encoding="utf-8")
 def row_of(family: Family) -> str:
     """A family's row as it stands on the page; print all of them into it when families change."""
     labels = ", ".join(f"`{label}`" for label in family.labels) or "–"
-    return f"| `{family.name}` | {family.kind} | {labels} | {', '.join(family.told_by)} | {family.help} |"
+    return f"| `{family.name}` | {family.kind} | {labels} | {', '.join(family.exposed_by)} | {family.help} |"
 
 
 def test_the_page_tells_every_family_and_no_other() -> None:

@@ -117,7 +117,7 @@ def test_a_taken_port_is_said_and_ends_it(valkey_url: str) -> None:
             output, _ = gateway.communicate(timeout=DEADLINE_S)
 
     assert gateway.returncode == 1
-    (line,) = [line for line in output.splitlines() if "gateway_cannot_listen" in line]
+    (line,) = [line for line in output.splitlines() if "gateway_bind_failed" in line]
     assert f"port={port}" in line
     assert "Traceback" not in output
 

@@ -119,7 +119,7 @@ def test_a_relayer_at_work_leaves_in_order(
     events = [json.loads(line)["event"] for line in output.splitlines()]
     assert events == [
         "relayer_started",
-        "lease_taken",
+        "lease_acquired",
         "feed_connected",
         "relayer_stopping",
         "feed_closed",
@@ -183,7 +183,7 @@ def test_a_relayer_at_work_has_loaded_nothing_that_could_place_an_order(
         for sample in family.samples
     }
     assert (
-        samples["relayer_holds_lease"]
+        samples["relayer_lease_held"]
         == samples["relayer_connected"]
         == samples["relayer_connections_total"]
         == 1
@@ -191,7 +191,7 @@ def test_a_relayer_at_work_has_loaded_nothing_that_could_place_an_order(
     assert samples["ticks_written_total"] >= samples["tick_write_lag_seconds_count"] > 0
     assert abs(samples["last_tick_timestamp_seconds"] - time.time()) < 60
     assert samples["process_resident_memory_bytes"] > 0
-    told_of = {family.name for family in FAMILIES if Process.RELAYER in family.told_by}
+    told_of = {family.name for family in FAMILIES if Process.RELAYER in family.exposed_by}
     assert {name for name in told_of if name not in told} == set()
 
     loaded = json.loads(output.splitlines()[-1])

@@ -347,11 +347,11 @@ def test_who_is_no_administrator_leaves_a_line_and_no_entry(sqlite_api: Api) -> 
             problem_of(api.post("/admin/trading/halt", user), "forbidden")
             problem_of(api.post("/admin/trading/halt"), "unauthorized")
 
-    told = [line for line in lines if line["event"] == "administration_refused"]
+    told = [line for line in lines if line["event"] == "admin_access_denied"]
 
     assert len(told) == log_throttling.LINES_PER_MINUTE
     assert told[0] == {
-        "event": "administration_refused",
+        "event": "admin_access_denied",
         "log_level": "warning",
         "user_id": user.id,
         "method": "POST",

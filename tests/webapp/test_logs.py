@@ -194,7 +194,7 @@ def test_an_orders_lines_name_it_and_its_user(logging_api: Api, written: io.Stri
     )
     repeated, request = of("placed-it-2")
     assert again.headers["Location"] == repeated["location"]
-    assert (repeated["event"], request["status"]) == ("answer_repeated", 201)
+    assert (repeated["event"], request["status"]) == ("idempotent_replay", 201)
     told, request = of("too-many-1")
     assert (told["event"], told["level"], told["code"]) == (
         "request_refused",
@@ -241,8 +241,8 @@ def test_cancelling_all_names_all(logging_api: Api, written: io.StringIO) -> Non
     ]
     assert [line["event"] for line in lines] == [
         "orders_cancelled",
-        "more_ids",
-        "more_ids",
+        "ids_continued",
+        "ids_continued",
         "request",
     ]
     assert {one for line in lines for one in line.get("order_ids", ())} == orders
@@ -264,9 +264,11 @@ def test_nobody_outside_can_break_or_forge_a_line(
     found = events(written.getvalue(), log_format)
     assert found.count("request") == count
     assert "forged" not in found
-    assert {"payment_not_registered", "last_tick_malformed", "relayer_health_malformed"} <= set(
-        found
-    )
+    assert {
+        "payment_registration_failed",
+        "last_tick_malformed",
+        "relayer_health_malformed",
+    } <= set(found)
 
 
 def _ask_hostilely(api: Api) -> int:

@@ -143,7 +143,7 @@ def test_every_family_of_the_api_is_told(sqlite_api: Api) -> None:
     )
 
     names = {name for name, _ in told(sqlite_api)}
-    of_api = [family for family in FAMILIES if Process.API in family.told_by]
+    of_api = [family for family in FAMILIES if Process.API in family.exposed_by]
     missing = {
         family.name
         for family in of_api
@@ -153,7 +153,7 @@ def test_every_family_of_the_api_is_told(sqlite_api: Api) -> None:
     # These need an order that ended, a wake-up that was lost, a transaction that met another one, and a relayer.
     assert missing <= {
         "stocking_orders_ended_total",
-        "stocking_wakeups_lost_total",
+        "stocking_task_dispatch_failures_total",
         "stocking_transactions_retried_total",
         "stocking_feed_last_tick_age_seconds",
     }
@@ -225,7 +225,7 @@ def test_without_redis_the_rest_is_told(
     assert not {name for name, _ in found} & {
         "queue_messages",
         "feed_status",
-        "tick_reader_behind_seconds",
+        "tick_reader_lag_seconds",
     }
 
 

@@ -85,7 +85,7 @@ def test_a_workers_faulty_settings_end_it_with_one_line() -> None:
 
     assert ran.returncode == 2
     (line,) = map(json.loads, ran.stderr.splitlines())
-    assert line["event"] == "settings_refused"
+    assert line["event"] == "settings_invalid"
     assert [fault.partition(":")[0] for fault in line["faults"]] == [
         "DATABASE_URI",
         "STARTING_CASH",

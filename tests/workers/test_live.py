@@ -122,7 +122,7 @@ def test_every_order_of_a_large_batch_is_followed_by_each_of_its_ids(
     with worker(tmp_path / "worker.log", settings) as process:
         wait_until(lambda: _applied(live_api) == 45, what="all fills in the portfolios")
         wait_until(lambda: '"applied": 45' in process.output, what="the last task's log lines")
-        wait_until(lambda: process.output.count("more_ids") >= 6, what="the lines behind them")
+        wait_until(lambda: process.output.count("ids_continued") >= 6, what="the lines behind them")
 
     stages = {"execute_orders", "settle_executions", "update_portfolios"}
     lines = _log_lines(process.output)
@@ -188,7 +188,7 @@ def test_faults_that_pass_are_retried_and_others_are_not(
             ("task_retried", away),
             ("task_retried", away),
             ("task_retried", away),
-            ("task_faltered", away),
+            ("task_retries_exhausted", away),
         ]
         assert told("execute_orders", placed.headers[HEADER]) == tries
         assert told("settle_executions", None) == [("task_failed", None)]

@@ -113,7 +113,7 @@ def test_every_way_to_end_is_counted_whoever_sees_it(
         wait_until(lambda: told.tasks("lost") == 1, what="the loss")
         wait_until(lambda: told.of("tasks_running", EXECUTE) == 1, what="the same task anew")
         send_again(live_settings, order_id, soft_time_limit=1)
-        wait_until(lambda: told.tasks("too-long") == 1, what="the soft limit")
+        wait_until(lambda: told.tasks("timed-out") == 1, what="the soft limit")
         # Celery starts the hard limit's timer when the soft limit is over, and its default is 30 s.
         send_again(live_settings, order_id, soft_time_limit=14, time_limit=15)
         wait_until(
@@ -133,7 +133,7 @@ def test_every_way_to_end_is_counted_whoever_sees_it(
             what="nothing runs any more",
         )
         assert {outcome: told.tasks(outcome) for outcome in instruments.OUTCOMES} == {
-            "done": 1, "nothing": 0, "retried": 0, "failed": 0, "too-long": 1, "killed": 1, "lost": 1,
+            "done": 1, "nothing": 0, "retried": 0, "failed": 0, "timed-out": 1, "killed": 1, "lost": 1,
         }  # fmt: skip
 
 
@@ -184,7 +184,7 @@ def test_a_beat_tells_what_it_sends(live_settings: Settings, tmp_path: Path) -> 
         )
 
         samples = told.samples()
-    assert samples["beat_sends", ()] == 1
+    assert samples["beat_active", ()] == 1
     assert {labels[0] for name, labels in samples if name == "beat_messages_total"} == {
         str(entry["task"])
         for entry in celery_config.worker(live_settings)["beat_schedule"].values()

@@ -88,7 +88,7 @@ def test_a_worker_credits_and_refunds(stack: PaymentsStack, tmp_path: Path) -> N
         wait_until(
             lambda: metrics.of("refunds_finished_total", "SUCCEEDED"), what="the refund's count"
         )
-        assert metrics.of("payment_looks_total", "credit") == 2
+        assert metrics.of("payment_checks_total", "credit") == 2
         assert metrics.of("refunds_finished_total", "SUCCEEDED") == 1
     assert stack.balance(who)["cash_balance"] == 10_016_000
     assert stack.books.breaches() == []

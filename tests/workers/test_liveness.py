@@ -63,7 +63,7 @@ def test_a_beat_gives_it(
             client.set(keys.BEAT_LOCK, "another", ex=600)
 
     with beat(tmp_path / "beat.log", settings) as process:
-        word = "beat_stands_by" if lock_of_another else "beat_sends"
+        word = "beat_standby" if lock_of_another else "beat_active"
         wait_until(lambda: word in process.output, what=word)
         wait_until(lambda: age_s() < FRESH_S, what="a sign of life")
 
@@ -75,5 +75,5 @@ def test_a_place_that_can_not_be_written_stops_no_beat(
     monkeypatch.setenv("SIGN_OF_LIFE_FILE", str(tmp_path / "missing" / "sign-of-life"))
 
     with beat(tmp_path / "beat.log", settings) as process:
-        wait_until(lambda: "sign_of_life_refused" in process.output, what="it is told")
+        wait_until(lambda: "liveness_file_error" in process.output, what="it is told")
         wait_until(lambda: "Sending due task" in process.output, what="a task is sent")

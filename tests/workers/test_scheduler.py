@@ -13,7 +13,7 @@ from tests.workers.processes import CeleryProcess, beat
 from trading.config.settings import Settings
 from trading.redis import keys
 
-SENDS, STANDS_BY = "beat_sends", "beat_stands_by"
+SENDS, STANDS_BY = "beat_active", "beat_standby"
 SENT = "Sending due task"
 
 

@@ -57,7 +57,7 @@ class DatabaseClock:
             return
         self._origin = origin
         if abs(off := utc_now() - self()) > OFFSET_LIMIT:
-            log.warning("clock_is_off", off_s=round(off.total_seconds(), 1))
+            log.warning("clock_skew", off_s=round(off.total_seconds(), 1))
 
     def _on_checkout(self, connection: Any, _record: object, _proxy: object) -> None:
         if (asked := _running()) < self._look_at:

@@ -91,7 +91,7 @@ def match_orders(
     if part.gap:
         # Trades before the first one here can't be proven any more, so they fill nothing; matching goes on with those that are there.
         log.warning(
-            "tick_stream_has_a_gap",
+            "tick_stream_gap",
             after=str(place),
             first=str(part.ticks[0].position if part.ticks else None),
         )

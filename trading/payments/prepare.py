@@ -71,7 +71,7 @@ def prepare_payment(
     try:
         portone.pre_register(payment_id_of(payment_id), amount=amount)
     except PortoneError as fault:
-        log.warning("payment_not_registered", payment_id=payment_id.hex, reason=str(fault))
+        log.warning("payment_registration_failed", payment_id=payment_id.hex, reason=str(fault))
         database.transaction(lambda session: _end(session, payment_id), landed=rerun_is_safe)
         raise (
             PaymentServiceUnavailable if fault.outcome_is_unknown else PaymentServiceRefused

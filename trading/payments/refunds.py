@@ -272,12 +272,12 @@ def _ask(
         )
     except PortoneError as error:
         fault = error
-        log.warning("refund_not_answered", **ids, reason=str(fault))
+        log.warning("refund_request_failed", **ids, reason=str(fault))
         database.transaction(
             lambda session: _take_fault(session, row, fault, now=clock()), landed=rerun_is_safe
         )
         return
-    log.info("refund_answered", **ids, status=cancellation.status)
+    log.info("refund_request_answered", **ids, status=cancellation.status)
     retry_after_cancelling_buys(
         lambda attempt: database.transaction(
             lambda session: _take_answer(session, row, cancellation, now=clock(), attempt=attempt),

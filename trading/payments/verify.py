@@ -67,7 +67,7 @@ def check_payment(
         report = portone.get_payment(payment_id_of(payment_id))
     except PortoneError as error:
         fault = error
-        log.warning("payment_not_looked_at", payment_id=payment_id.hex, reason=str(fault))
+        log.warning("payment_check_failed", payment_id=payment_id.hex, reason=str(fault))
         database.transaction(
             lambda session: _put_off(session, payment_id, fault, now=clock()),
             landed=rerun_is_safe,
@@ -90,7 +90,7 @@ def check_payment(
     if decision is None:
         return PaymentCheckResult(None)
     log.info(
-        "payment_looked_at",
+        "payment_checked",
         payment_id=payment_id.hex,
         finding=decision.finding.name,
         action=decision.action,
@@ -224,6 +224,6 @@ def _close_account(portone: PortoneClient, payment_id: UUID) -> None:
     try:
         portone.close_virtual_account(payment_id_of(payment_id))
     except PortoneError as fault:
-        log.warning("payment_account_not_closed", payment_id=payment_id.hex, reason=str(fault))
+        log.warning("payment_account_close_failed", payment_id=payment_id.hex, reason=str(fault))
     else:
         log.info("payment_account_closed", payment_id=payment_id.hex)

@@ -45,10 +45,10 @@ class GuardedRedis:
             raise RedisUnavailable(refusal.retry_after_s) from None
         except RedisError as fault:
             if self._breaker.record_failure():
-                log.warning("request_counts_away", reason=type(fault).__name__)
+                log.warning("rate_limit_store_lost", reason=type(fault).__name__)
             raise RedisUnavailable(self._rest_s) from fault
         if self._breaker.record_success():
-            log.info("request_counts_back")
+            log.info("rate_limit_store_restored")
         return result
 
     @property

@@ -81,7 +81,7 @@ def price_of(
     except TossError as fault:
         if tick is None:
             raise
-        log.info("price_by_old_tick", code=stock.stock_code, reason=fault.code)
+        log.info("price_from_last_tick", code=stock.stock_code, reason=fault.code)
         return _by_tick(stock, tick, now, stale=True)
     if looked.stale and tick is not None and tick.age_ms(now) < looked.age_ms:
         return _by_tick(stock, tick, now, stale=True)

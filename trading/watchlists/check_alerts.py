@@ -72,7 +72,7 @@ def check_price_alerts(session: Session, *, stream: TickStream, now: datetime) -
     if part.gap:
         # What was traded in it can't be proven any more, so it fires nothing. A price that is still beyond a bound fires it with the next trade.
         log.warning(
-            "price_alerts_missed_trades",
+            "price_alert_gap",
             after=str(place),
             first=str(part.ticks[0].position if part.ticks else None),
         )

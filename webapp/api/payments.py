@@ -172,7 +172,7 @@ def _taken(webhook: Webhook) -> str:
             )
     note = log.info if known else log.warning
     # Its type is PortOne's, and signed; of the rest nothing is repeated that is not an id of ours.
-    note("webhook_taken" if known else "webhook_of_nothing_known", type=webhook.type[:64])
+    note("webhook_accepted" if known else "webhook_unmatched", type=webhook.type[:64])
     return "확인했습니다." if known else "해당하는 결제가 없습니다."
 
 

@@ -113,7 +113,7 @@ def admin_required(view: Callable[P, R]) -> Callable[P, R]:
             attempts: RefusedAttempts = current_app.extensions[_REFUSED_ATTEMPTS]
             rule = request.url_rule.rule if request.url_rule else None
             attempts.tell(
-                "administration_refused",
+                "admin_access_denied",
                 user_id=str(current_user().user_id),
                 method=request.method,
                 rule=rule,

@@ -56,7 +56,7 @@ def run_command(
     """
     claim = _claim()
     if isinstance(claim, StoredAnswer):
-        log.info("answer_repeated", status=claim.status, location=claim.location)
+        log.info("idempotent_replay", status=claim.status, location=claim.location)
         return _response(claim, replayed=True)
 
     def answered(answer: CommandResult) -> StoredAnswer:

@@ -55,4 +55,4 @@ def one_attempt(email: str) -> Iterator[None]:
         guard.succeeded(visitor)
     except RedisUnavailable:
         # The session has begun, and what its failures are held against is forgotten with time.
-        log.warning("sign_in_not_counted", account=visitor.account)
+        log.warning("sign_in_counter_reset_failed", account=visitor.account)

@@ -283,7 +283,7 @@ def _database_unavailable(fault: DatabaseUnavailable) -> Response:
 
 def _uncounted(fault: RedisUnavailable) -> Response:
     """What is only done while it can be counted is not done now."""
-    log.warning("request_uncounted")
+    log.warning("rate_limit_unavailable")
     return problem("service-unavailable", retry_after_s=fault.retry_after_s)
 
 

@@ -26,7 +26,7 @@ def publish_revocation(session_ids: Collection[UUID]) -> None:
             session_ids, remember_s=core.settings.access_token_minutes * 60
         )
     except MarketUnavailable:
-        log.warning("revocations_not_told", count=len(session_ids))
+        log.warning("revocations_not_published", count=len(session_ids))
 
 
 def tell_ended_of(user_id: UUID) -> None:
@@ -36,6 +36,6 @@ def tell_ended_of(user_id: UUID) -> None:
     try:
         ended = core.database.read(lambda session: sessions_ended_since(session, user_id, since))
     except DatabaseUnavailable:
-        log.warning("revocations_not_told")
+        log.warning("revocations_not_published")
     else:
         publish_revocation(ended)

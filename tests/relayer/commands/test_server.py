@@ -446,7 +446,7 @@ def test_a_connection_that_died_without_a_sign_is_noticed(
                 valkey_server.pause()
                 try:
                     await until(
-                        lambda: "commands_unheard" in str(logged), what="the silence is noticed"
+                        lambda: "command_channel_lost" in str(logged), what="the silence is noticed"
                     )
                 finally:
                     valkey_server.resume()

@@ -141,16 +141,14 @@ def test_a_holder_that_is_cut_off_leaves_before_another_connects(
                 ) as rival:
                     two.processes.append(rival)
                     assert rival.stdout is not None
-                    standing_by = await asyncio.to_thread(
-                        _wait_for_line, rival, "relayer_stands_by"
-                    )
+                    standing_by = await asyncio.to_thread(_wait_for_line, rival, "relayer_standby")
                     assert standing_by
                     holder = two.holder
                     proxy.freeze()
                     await two.is_succeeded(rival)
                     proxy.thaw()
                     assert await asyncio.to_thread(_wait_for_line, holder, "lease_lost")
-                    assert await asyncio.to_thread(_wait_for_line, holder, "relayer_stands_by")
+                    assert await asyncio.to_thread(_wait_for_line, holder, "relayer_standby")
                     assert (holder.poll(), two.holder) == (None, rival)
                     assert two.stand_in.server.connections_total == 2
 

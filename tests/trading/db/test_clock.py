@@ -75,9 +75,7 @@ def test_a_process_goes_by_its_database(database_server: DatabaseServer) -> None
         database_server.drop_database("an_hour_ahead")
     assert abs(first - utc_now() - hour) < NOTICEABLE
     assert first < again
-    assert [(line["event"], round(line["off_s"] / 3_600)) for line in lines] == [
-        ("clock_is_off", -1)
-    ]
+    assert [(line["event"], round(line["off_s"] / 3_600)) for line in lines] == [("clock_skew", -1)]
 
 
 def test_it_looks_again_beside_other_work(empty_server_uri: str) -> None:

@@ -160,7 +160,12 @@ def test_what_nobody_catches_is_a_line_too(log_format: str) -> None:
 
     assert (ran.returncode, ran.stdout) == (1, b"")
     found = events(ran.stderr.decode(), log_format)
-    assert found == ["python_warning", "exception_ignored", "thread_died", "process_died"]
+    assert found == [
+        "python_warning",
+        "exception_ignored",
+        "uncaught_exception",
+        "uncaught_exception",
+    ]
     if log_format == "json":
         assert [line["level"] for line in json_lines(ran.stderr.decode())] == [
             "warning",
@@ -192,6 +197,6 @@ def test_faulty_settings_are_told_in_the_shape_that_was_asked_for() -> None:
     assert {ran.returncode for ran in told.values()} == {2}
     assert told["console"].stderr.splitlines()[0] == "The settings have faults:"
     line = json.loads(told["json"].stderr)
-    assert line["event"] == "settings_refused"
+    assert line["event"] == "settings_invalid"
     assert [fault.partition(":")[0] for fault in line["faults"]] == ["LOG_LEVEL", "STARTING_CASH"]
     assert "much" not in told["console"].stderr + told["json"].stderr

@@ -275,7 +275,7 @@ def test_what_the_stream_no_longer_has_fires_nothing(
     assert check_alerts(books) == AlertReport(ticks=1, fired=1, gap=True)
 
     assert prices_told(books, user) == [("upper_price", 71_000, 71_500)]
-    assert "price_alerts_missed_trades" in capsys.readouterr().out
+    assert "price_alert_gap" in capsys.readouterr().out
     assert not check_alerts(books).gap
 
 

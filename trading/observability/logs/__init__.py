@@ -49,7 +49,7 @@ def _refuse(faults: SettingsError, process: Process) -> NoReturn:
     _, *lines = (line.strip() for line in str(faults).splitlines())
     if asks_for_json():
         configure(Settings(log_format="json"))
-        log.critical("settings_refused", faults=lines)
+        log.critical("settings_invalid", faults=lines)
     elif is_command:
         sys.stderr.write(f"Error: correct these settings: {'; '.join(lines)}.\n")
     else:

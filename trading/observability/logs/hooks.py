@@ -26,7 +26,7 @@ def _process_died(
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, fault, traceback)
         return
-    log.critical("process_died", exc_info=(kind, fault, traceback))
+    log.critical("uncaught_exception", exc_info=(kind, fault, traceback))
 
 
 def _thread_died(told: threading.ExceptHookArgs) -> None:
@@ -34,7 +34,9 @@ def _thread_died(told: threading.ExceptHookArgs) -> None:
         return
     thread = told.thread.name if told.thread else None
     log.critical(
-        "thread_died", thread=thread, exc_info=(told.exc_type, told.exc_value, told.exc_traceback)
+        "uncaught_exception",
+        thread=thread,
+        exc_info=(told.exc_type, told.exc_value, told.exc_traceback),
     )
 
 

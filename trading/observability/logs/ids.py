@@ -21,7 +21,7 @@ def log_with_ids(
     first, *others = list(_parts(ids)) or [{}]
     note(event, **figures, **first, **totals)
     for part in others:
-        log.info("more_ids", of=event, **part)
+        log.info("ids_continued", of=event, **part)
 
 
 def _parts(ids: Mapping[str, Sequence[object]]) -> Iterator[dict[str, list[str]]]:

@@ -80,6 +80,6 @@ def _serve(host: str, port: int, registry: CollectorRegistry) -> None:
     try:
         start_http_server(port, host, registry)
     except OSError as refused:
-        log.warning("metrics_not_served", host=host, port=port, reason=refused.strerror)
+        log.warning("metrics_server_failed", host=host, port=port, reason=refused.strerror)
     else:
-        log.info("metrics_served", host=host, port=port)
+        log.info("metrics_server_started", host=host, port=port)

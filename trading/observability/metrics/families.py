@@ -34,7 +34,7 @@ class Family:
     name: str
     kind: Kind
     help: str
-    told_by: tuple[Process, ...]
+    exposed_by: tuple[Process, ...]
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
 
@@ -51,12 +51,14 @@ class Family:
         return self.read([((), value)])
 
 
-def _counter(name: str, help_text: str, *told_by: Process, labels: tuple[str, ...] = ()) -> Family:
-    return Family(f"stocking_{name}", Kind.COUNTER, help_text, told_by, labels)
+def _counter(
+    name: str, help_text: str, *exposed_by: Process, labels: tuple[str, ...] = ()
+) -> Family:
+    return Family(f"stocking_{name}", Kind.COUNTER, help_text, exposed_by, labels)
 
 
-def _gauge(name: str, help_text: str, *told_by: Process, labels: tuple[str, ...] = ()) -> Family:
-    return Family(f"stocking_{name}", Kind.GAUGE, help_text, told_by, labels)
+def _gauge(name: str, help_text: str, *exposed_by: Process, labels: tuple[str, ...] = ()) -> Family:
+    return Family(f"stocking_{name}", Kind.GAUGE, help_text, exposed_by, labels)
 
 
 _API, _WORKER, _BEAT, _RELAYER, _GATEWAY = Process
@@ -65,16 +67,16 @@ _API, _WORKER, _BEAT, _RELAYER, _GATEWAY = Process
 HTTP_REQUEST_DURATION = Family(
     "stocking_http_request_duration_seconds",
     Kind.HISTOGRAM,
-    "Requests answered, and how long each took until its answer began.",
+    "Duration of HTTP requests until the response starts.",
     (_API,),
     ("method", "rule", "status"),
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 HTTP_REQUESTS_IN_FLIGHT = _gauge(
-    "http_requests_in_flight", "Requests that are being answered.", _API, labels=("method",)
+    "http_requests_in_flight", "HTTP requests in progress.", _API, labels=("method",)
 )
 PROBLEMS = _counter(
-    "problems_total", "Problems answered, by their stable code.", _API, _GATEWAY, labels=("code",)
+    "problems_total", "Problem responses by their stable code.", _API, _GATEWAY, labels=("code",)
 )
 
 # Orders and money
@@ -83,225 +85,227 @@ ORDERS_ACCEPTED = _counter(
 )
 ORDERS_ENDED = _counter(
     "orders_ended_total",
-    "Orders that ended, by their last status and why.",
+    "Orders closed, by final status and reason.",
     _API,
     _WORKER,
     labels=("status", "reason"),
 )
 FILLS = _counter(
     "fills_total",
-    "Fills recorded, by side and by the rule that gave the price.",
+    "Executions recorded, by side and pricing rule.",
     _WORKER,
     labels=("side", "rule"),
 )
 EXECUTIONS_BOOKED = _counter(
     "executions_booked_total",
-    "Executions that a later stage has booked.",
+    "Executions processed by a later stage.",
     _WORKER,
     labels=("stage",),
 )
-PAYMENT_LOOKS = _counter(
-    "payment_looks_total",
-    "Looks at payments at PortOne, by what they led to.",
+PAYMENT_CHECKS = _counter(
+    "payment_checks_total",
+    "Payment checks at PortOne, by resulting action.",
     _WORKER,
     labels=("action",),
 )
 REFUNDS_FINISHED = _counter(
-    "refunds_finished_total", "Refunds that are over, by how.", _WORKER, labels=("status",)
+    "refunds_finished_total", "Refunds finished, by final status.", _WORKER, labels=("status",)
 )
 
 # Tasks
 TASKS = _counter(
     "tasks_total",
-    "Tasks that ended, by how; killed and lost ones are seen by the worker's main process.",
+    "Tasks finished, by outcome; the worker's main process counts killed and lost ones.",
     _WORKER,
     labels=("task", "outcome"),
 )
 TASK_DURATION = Family(
     "stocking_task_duration_seconds",
     Kind.HISTOGRAM,
-    "How long tasks ran that came to an end of their own.",
+    "Duration of tasks that were not killed or lost.",
     (_WORKER,),
     ("task", "outcome"),
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
-TASKS_RUNNING = _gauge("tasks_running", "Tasks that run now.", _WORKER, labels=("task",))
-WAKEUPS_LOST = _counter(
-    "wakeups_lost_total",
-    "Wake-ups that the broker did not take; the sweep finds their rows.",
+TASKS_RUNNING = _gauge("tasks_running", "Tasks in progress.", _WORKER, labels=("task",))
+TASK_DISPATCH_FAILURES = _counter(
+    "task_dispatch_failures_total",
+    "Task messages that the broker did not accept; the recovery sweep dispatches their rows.",
     _API,
     _WORKER,
     labels=("task",),
 )
-SWEEP_FOUND = _counter(
-    "sweep_found_total",
-    "What a recovery sweep found that nobody had woken in time.",
+SWEEP_OVERDUE_ROWS = _counter(
+    "sweep_overdue_rows_total",
+    "Overdue rows that the recovery sweep dispatched again.",
     _WORKER,
     labels=("stage",),
 )
 TRANSACTIONS_RETRIED = _counter(
     "transactions_retried_total",
-    "Transactions that were run again, by why.",
+    "Transactions retried, by reason.",
     _API,
     _WORKER,
     labels=("reason",),
 )
 TICKS_READ = _counter(
-    "ticks_read_total", "Ticks read from the stream.", _WORKER, labels=("reader",)
+    "ticks_read_total", "Ticks read from the tick stream.", _WORKER, labels=("reader",)
 )
 TICK_GAPS = _counter(
     "tick_gaps_total",
-    "Looks before which trades were lost from the stream.",
+    "Reads of the tick stream that found earlier ticks trimmed or lost.",
     _WORKER,
     labels=("reader",),
 )
 
 # Beat
-BEAT_SENDS = _gauge("beat_sends", "1 for the beat that sends, 0 for one that stands by.", _BEAT)
+BEAT_ACTIVE = _gauge("beat_active", "1 for the active beat, 0 for a standby.", _BEAT)
 BEAT_MESSAGES = _counter(
-    "beat_messages_total", "Messages of periodic tasks sent.", _BEAT, labels=("task",)
+    "beat_messages_total", "Periodic task messages sent.", _BEAT, labels=("task",)
 )
 
 # The relayer
-RELAYER_HOLDS_LEASE = _gauge(
-    "relayer_holds_lease",
-    "1 for the relayer that holds the lease, 0 for one that stands by.",
+RELAYER_LEASE_HELD = _gauge(
+    "relayer_lease_held",
+    "1 for the relayer that holds the lease, 0 for a standby.",
     _RELAYER,
 )
 RELAYER_CONNECTED = _gauge(
-    "relayer_connected", "1 while this relayer is connected to the market.", _RELAYER
+    "relayer_connected", "1 while this relayer is connected to the feed.", _RELAYER
 )
 RELAYER_CONNECTIONS = _counter(
-    "relayer_connections_total", "Connections to the market that this relayer made.", _RELAYER
+    "relayer_connections_total", "Connections to the feed that this relayer opened.", _RELAYER
 )
 RELAYER_SUBSCRIPTIONS = _gauge(
-    "relayer_subscriptions", "Topics, by how they stand.", _RELAYER, labels=("state",)
+    "relayer_subscriptions", "Feed topics by subscription state.", _RELAYER, labels=("state",)
 )
 TICKS_RECEIVED = _counter(
     "ticks_received_total",
-    "Trade messages received: new ones, malformed ones, and those known already.",
+    "Trade messages received from the feed, by outcome.",
     _RELAYER,
     labels=("outcome",),
 )
 TICKS_WRITTEN = _counter("ticks_written_total", "Ticks written to Redis.", _RELAYER)
 TICKS_CONFLATED = _counter(
-    "ticks_conflated_total", "Ticks that gave way to later ones while Redis was away.", _RELAYER
+    "ticks_conflated_total",
+    "Ticks replaced by newer ones of the same stock while Redis was unavailable.",
+    _RELAYER,
 )
-TICKS_WAITING = _gauge(
-    "ticks_waiting", "Ticks received that are not known to be in Redis yet.", _RELAYER
-)
+TICKS_WAITING = _gauge("ticks_waiting", "Ticks received but not yet confirmed by Redis.", _RELAYER)
 TICK_WRITE_FAILURES = _counter(
-    "tick_write_failures_total", "Attempts to write ticks that failed.", _RELAYER
+    "tick_write_failures_total", "Failed attempts to write ticks to Redis.", _RELAYER
 )
 TICK_WRITE_LAG = Family(
     "stocking_tick_write_lag_seconds",
     Kind.HISTOGRAM,
-    "From the arrival of a batch's first tick to the batch being in Redis.",
+    "Time from receiving the first tick of a batch until Redis has stored the batch.",
     (_RELAYER,),
     (),
     (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
 )
 LAST_TICK_TIMESTAMP = _gauge(
     "last_tick_timestamp_seconds",
-    "When this relayer received its last new tick; 0 before the first.",
+    "Time when this relayer received its latest new tick; 0 before the first one.",
     _RELAYER,
 )
 
 # The gateway
-GATEWAY_CLIENTS = _gauge("gateway_clients", "Clients that are signed in and served.", _GATEWAY)
+GATEWAY_CLIENTS = _gauge("gateway_clients", "Authenticated clients connected.", _GATEWAY)
 GATEWAY_CONNECTIONS = _gauge(
     "gateway_connections",
-    "Connections held, those that are not signed in yet among them.",
+    "Open connections, including those not authenticated yet.",
     _GATEWAY,
 )
 GATEWAY_REDIS_CONNECTED = _gauge(
-    "gateway_redis_connected", "1 while the gateway hears Redis.", _GATEWAY
+    "gateway_redis_connected", "1 while the gateway is subscribed to Redis.", _GATEWAY
 )
 GATEWAY_MESSAGES = _counter(
-    "gateway_messages_pushed_total", "Messages handed to clients' sockets.", _GATEWAY
+    "gateway_messages_pushed_total", "Messages written to client sockets.", _GATEWAY
 )
-GATEWAY_CUTS = _counter(
-    "gateway_clients_cut_total", "Clients cut because they took too little for too long.", _GATEWAY
+GATEWAY_SLOW_CLIENTS_DISCONNECTED = _counter(
+    "gateway_slow_clients_disconnected_total",
+    "Clients disconnected because they read too slowly.",
+    _GATEWAY,
 )
 
-# The state of the whole, which is nobody's process: read by the API when it is asked
+# State of the whole system, read by the API at each scrape
 SOURCE_UP = _gauge(
     "metrics_source_up",
-    "1 where this source answered in time; without it the families read from it are missing.",
+    "1 if this source answered in time; if 0, the families read from it are missing.",
     _API,
     labels=("source",),
 )
 STAGE_DUE = _gauge(
-    "stage_due_rows", "Rows that are due in a stage, counted up to 10,000.", _API, labels=("stage",)
+    "stage_due_rows", "Rows due in a stage, counted up to 10,000.", _API, labels=("stage",)
 )
 STAGE_OLDEST_AGE = _gauge(
     "stage_oldest_age_seconds",
-    "For how long the oldest due row of a stage has been due; 0 without any.",
+    "Time for which the oldest due row of a stage has been due; 0 if there is none.",
     _API,
     labels=("stage",),
 )
-READER_BEHIND = _gauge(
-    "tick_reader_behind_seconds",
-    "How far a reader of the tick stream is behind its end, in time of the ticks.",
+READER_LAG = _gauge(
+    "tick_reader_lag_seconds",
+    "Lag of a tick stream reader behind the newest tick, measured in tick time.",
     _API,
     labels=("reader",),
 )
-READER_SILENT = _gauge(
-    "tick_reader_silent_seconds",
-    "How long ago a reader of the tick stream had last read all there was.",
+READER_CAUGHT_UP_AGE = _gauge(
+    "tick_reader_caught_up_age_seconds",
+    "Time since a tick stream reader last reached the end of the stream.",
     _API,
     labels=("reader",),
 )
-QUEUE_MESSAGES = _gauge("queue_messages", "Messages that wait in a queue.", _API, labels=("queue",))
+QUEUE_MESSAGES = _gauge("queue_messages", "Messages waiting in a queue.", _API, labels=("queue",))
 QUEUE_UNACKNOWLEDGED = _gauge(
     "queue_unacknowledged_messages",
-    "Messages of all queues that a worker has taken and not acknowledged.",
+    "Messages delivered to workers and not yet acknowledged, over all queues.",
     _API,
 )
 FEED_STATUS = _gauge(
     "feed_status",
-    "1 for what the feed's status is, 0 for what it is not.",
+    "1 for the current status of the feed, 0 for the others.",
     _API,
     labels=("status",),
 )
 FEED_LAST_TICK_AGE = _gauge(
     "feed_last_tick_age_seconds",
-    "How long ago the relayer that is connected received a new tick.",
+    "Time since the connected relayer received a new tick.",
     _API,
 )
 MARKET_TRADING = _gauge(
     "market_trading",
-    "1 while ticks are to be expected: in a session outside of its auctions.",
+    "1 while ticks are expected: in a trading session, outside its call auctions.",
     _API,
 )
-TRADING_HALTED = _gauge("trading_halted", "1 while an administrator has trading halted.", _API)
+TRADING_HALTED = _gauge("trading_halted", "1 while trading is halted by an administrator.", _API)
 PAYMENT_ALERTS_OPEN = _gauge(
     "payment_alerts_open",
-    "Alerts about payments that nobody has resolved, counted up to 10,000.",
+    "Unresolved payment alerts, counted up to 10,000.",
     _API,
     labels=("kind",),
 )
 AUDIT_BREACHES_OPEN = _gauge(
     "audit_breaches_open",
-    "Breaches of the books' invariants that nobody has resolved, counted up to 10,000.",
+    "Unresolved audit breaches, counted up to 10,000.",
     _API,
 )
 ACCOUNTS_HALTED = _gauge(
-    "accounts_halted", "Accounts whose trading is halted, counted up to 10,000.", _API
+    "accounts_halted", "Accounts with trading halted, counted up to 10,000.", _API
 )
 AUDIT_ACCOUNTS_DUE = _gauge(
     "audit_accounts_due",
-    "Accounts that this night's audit has not reached, counted up to 10,000.",
+    "Accounts that the current nightly audit has not reached, counted up to 10,000.",
     _API,
 )
-AUDIT_LAST_LOOK_AGE = _gauge(
-    "audit_last_look_age_seconds",
-    "How long ago the audit looked last; infinite before its first look.",
+AUDIT_LAST_RUN_AGE = _gauge(
+    "audit_last_run_age_seconds",
+    "Time since the latest audit run; infinite before the first one.",
     _API,
 )
-EVENTS_REPAIRED_AGE = _gauge(
-    "account_events_repaired_age_seconds",
-    "How long ago all account events were last held against their streams.",
+EVENTS_REPAIR_AGE = _gauge(
+    "account_events_repair_age_seconds",
+    "Time since all account events were last compared with their streams.",
     _API,
 )
 

@@ -19,8 +19,8 @@ log = structlog.get_logger(__name__)
 COUNTED = CollectorRegistry()
 
 DONE, NOTHING, RETRIED, FAILED = "done", "nothing", "retried", "failed"
-TOO_LONG, KILLED, LOST = "too-long", "killed", "lost"
-OUTCOMES = (DONE, NOTHING, RETRIED, FAILED, TOO_LONG, KILLED, LOST)
+TIMED_OUT, KILLED, LOST = "timed-out", "killed", "lost"
+OUTCOMES = (DONE, NOTHING, RETRIED, FAILED, TIMED_OUT, KILLED, LOST)
 
 
 def _counter(family: Family) -> Counter:
@@ -47,13 +47,13 @@ ORDERS_ACCEPTED = _counter(families.ORDERS_ACCEPTED)
 ORDERS_ENDED = _counter(families.ORDERS_ENDED)
 FILLS = _counter(families.FILLS)
 EXECUTIONS_BOOKED = _counter(families.EXECUTIONS_BOOKED)
-PAYMENT_LOOKS = _counter(families.PAYMENT_LOOKS)
+PAYMENT_CHECKS = _counter(families.PAYMENT_CHECKS)
 REFUNDS_FINISHED = _counter(families.REFUNDS_FINISHED)
 TASKS = _counter(families.TASKS)
 TASK_DURATION = _histogram(families.TASK_DURATION)
 TASKS_RUNNING = _gauge(families.TASKS_RUNNING)
-WAKEUPS_LOST = _counter(families.WAKEUPS_LOST)
-SWEEP_FOUND = _counter(families.SWEEP_FOUND)
+TASK_DISPATCH_FAILURES = _counter(families.TASK_DISPATCH_FAILURES)
+SWEEP_OVERDUE_ROWS = _counter(families.SWEEP_OVERDUE_ROWS)
 TRANSACTIONS_RETRIED = _counter(families.TRANSACTIONS_RETRIED)
 TICKS_READ = _counter(families.TICKS_READ)
 TICK_GAPS = _counter(families.TICK_GAPS)
@@ -77,7 +77,7 @@ def record(instrument: Counter | Gauge | Histogram, *labels: object, value: floa
 
 @cache
 def _warn_once(reason: str) -> None:
-    log.warning("metrics_not_counted", reason=reason)
+    log.warning("metrics_update_failed", reason=reason)
 
 
 def initialise_series(
@@ -87,7 +87,7 @@ def initialise_series(
     for code in codes:
         record(PROBLEMS, code, value=0)
     for task in tasks:
-        record(WAKEUPS_LOST, task, value=0)
+        record(TASK_DISPATCH_FAILURES, task, value=0)
         for outcome in OUTCOMES:
             record(TASKS, task, outcome, value=0)
     for task in sent:

@@ -40,7 +40,7 @@ def create_folder(memory: Path = MEMORY) -> None:
         # Held by all that inherit the descriptor, and so for as long as one of them lives.
         fcntl.flock(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as refused:
-        log.warning("metrics_not_shared", reason=refused.strerror)
+        log.warning("metrics_sharing_failed", reason=refused.strerror)
         return
     os.environ[_VARIABLE] = str(folder)
     atexit.register(_remove, folder, os.getpid())

@@ -137,7 +137,7 @@ def _of_listed(session: Session, ticks: Sequence[Tick]) -> list[Tick]:
         else set()
     )
     if unlisted := codes - listed:
-        log.info("candles_of_unlisted_stocks_left_out", stocks=len(unlisted))
+        log.info("candles_skipped_unlisted", stocks=len(unlisted))
     return [tick for tick in ticks if tick.code in listed]
 
 
@@ -162,7 +162,7 @@ def _fold(ticks: Sequence[Tick], hours: MarketHours) -> dict[tuple[str, str, dat
 
 def _note_gap(session: Session, place: Position, first: Position) -> None:
     """Keep the time of which trades are lost: nobody knows of which stocks, so no candle of that time is known to be whole."""
-    log.warning("candles_have_a_gap", after=str(place), first=str(first))
+    log.warning("candle_gap", after=str(place), first=str(first))
     starts_at, ends_at = (_EPOCH + timedelta(milliseconds=one.ms) for one in (place, first))
     gap = {"starts_at": starts_at - _REPORTED_WITHIN, "ends_at": max(starts_at, ends_at)}
     upsert(session, CANDLE_GAPS, [{"after_position": place.packed, **gap}], update=tuple(gap))

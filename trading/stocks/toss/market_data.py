@@ -269,7 +269,7 @@ class MarketData:
         try:
             self._cache.keep(subject, msgspec.json.encode(kept).decode(), for_s=kind.kept_s)
         except CacheUnavailable:
-            log.warning("market_data_not_kept", subject=subject)
+            log.warning("market_data_not_cached", subject=subject)
         return kept
 
     def _kept(self, kind: _Kind[T], subject: str) -> _Kept[T] | None:
@@ -374,7 +374,7 @@ class _Host:
             self._asked_at.append(now)
 
     def _pause(self, reason: str, for_s: int) -> None:
-        log.warning("market_data_paused", host=self._name, reason=reason, for_s=for_s)
+        log.warning("market_data_circuit_open", host=self._name, reason=reason, for_s=for_s)
         # Here too, for Redis may be away.
         self._paused_until = time.monotonic() + for_s
         with suppress(CacheUnavailable):

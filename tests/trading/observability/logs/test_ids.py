@@ -32,7 +32,7 @@ def test_every_id_is_in_some_line_and_no_line_is_long(count: int) -> None:
         )
 
     lines = json_lines(written.getvalue())
-    assert [line["event"] for line in lines] == ["task_done"] + ["more_ids"] * max(
+    assert [line["event"] for line in lines] == ["task_done"] + ["ids_continued"] * max(
         0, (count - 1) // NAMED_MAX
     )
     assert all(line["of"] == "task_done" for line in lines[1:])

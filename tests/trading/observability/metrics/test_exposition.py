@@ -68,7 +68,7 @@ def test_a_port_that_is_taken_is_told_and_harms_nobody(registry: CollectorRegist
         exposition.serve(Settings(metrics_port=other.getsockname()[1]), registry)
 
         wait_until(lambda: logs, what="a line in the log")
-    assert logs[0]["event"] == "metrics_not_served"
+    assert logs[0]["event"] == "metrics_server_failed"
 
 
 class _Counted(Collector):

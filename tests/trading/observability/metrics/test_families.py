@@ -26,7 +26,7 @@ def test_a_name_says_whose_it_is_and_in_what_it_counts(family: Family) -> None:
 @by_name
 def test_a_family_is_told_by_somebody_and_means_something(family: Family) -> None:
     """One sentence, few labels that are words of ours, and bounds for histograms alone, ascending."""
-    assert family.told_by
+    assert family.exposed_by
     assert family.help.endswith(".")
     assert "\n" not in family.help
     assert len(family.labels) <= 3

@@ -62,7 +62,9 @@ def test_known_series_start_at_zero() -> None:
         == 0
     )
     assert (
-        instruments.COUNTED.get_sample_value("stocking_wakeups_lost_total", {"task": "unseen-task"})
+        instruments.COUNTED.get_sample_value(
+            "stocking_task_dispatch_failures_total", {"task": "unseen-task"}
+        )
         == 0
     )
     for outcome in instruments.OUTCOMES:
@@ -96,7 +98,7 @@ def test_nothing_is_counted_by_importing() -> None:
         from trading.observability.metrics import instruments
         instruments.record(instruments.PROBLEMS, "too-early")
     """
-    assert "metrics_not_counted" in run(program)
+    assert "metrics_update_failed" in run(program)
 
 
 def test_counting_fails_nobody_and_says_so_once() -> None:
@@ -114,5 +116,5 @@ def test_counting_fails_nobody_and_says_so_once() -> None:
     """
     told = run(program)
 
-    assert told.count("metrics_not_counted") == 1
+    assert told.count("metrics_update_failed") == 1
     assert told.endswith("went on\n")
