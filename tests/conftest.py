@@ -258,14 +258,14 @@ def _empty_database(server: DatabaseServer) -> Iterator[str]:
 
 
 @pytest.fixture
-def books(database_uri: str, valkey_url: str) -> Iterator[TradingHarness]:
+def harness(database_uri: str, valkey_url: str) -> Iterator[TradingHarness]:
     """A trading core on empty books, on each kind of database in turn."""
-    with opened(settings_for(database_uri, valkey_url)) as books:
-        yield books
+    with opened(settings_for(database_uri, valkey_url)) as harness:
+        yield harness
 
 
 @pytest.fixture
-def server_books(server_uri: str, valkey_url: str) -> Iterator[TradingHarness]:
+def server_harness(server_uri: str, valkey_url: str) -> Iterator[TradingHarness]:
     """The same on servers alone, for what only concurrent writers can show."""
-    with opened(settings_for(server_uri, valkey_url)) as books:
-        yield books
+    with opened(settings_for(server_uri, valkey_url)) as harness:
+        yield harness

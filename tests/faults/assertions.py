@@ -45,22 +45,22 @@ def verdict(place: "Place") -> None:
 
     What rests in the book rightly is cancelled by its owner, so that everything comes to an end.
     """
-    crowd, books = place.crowd, place.books
+    crowd, harness = place.crowd, place.harness
     assert crowd.unforeseen == [], crowd.unforeseen
     _end_payments(place)
     for client in [*crowd.members, place.probe]:
         client.ask("DELETE", "/trading/orders")
     wait_until(
-        lambda: nothing_due(books),
+        lambda: nothing_due(harness),
         what="every order is final and every fill applied",
     )
     _check_orders(place)
     _check_replays(place)
-    (booked,) = rows(books, _BOOKED)
+    (booked,) = rows(harness, _BOOKED)
     assert booked["fills"] == booked["booked"] == booked["bookings"]
-    assert rows(books, _CASH) == []
-    assert rows(books, _SHARES) == []
-    assert breaches(books) == []
+    assert rows(harness, _CASH) == []
+    assert rows(harness, _SHARES) == []
+    assert breaches(harness) == []
     _check_events(place)
 
 
@@ -68,7 +68,7 @@ def _check_orders(place: "Place") -> None:
     """Orders that were answered 201, those in the books and the keys that they were asked for with are as many."""
     known = place.known.values()
     assert len({one.key for one in known}) == len(known)
-    written = rows(place.books, _ORDERS, who=f"{place.prefix}%")
+    written = rows(place.harness, _ORDERS, who=f"{place.prefix}%")
     assert {one["id"].lower() for one in written} == {
         order_id.replace("-", "") for order_id in place.known
     }
@@ -89,8 +89,8 @@ def _end_payments(place: "Place") -> None:
 
     def done() -> bool:
         if next(looks) % LOOKS_UNTIL_DUE == 0:
-            _make_due(place.books)
-        return not any(rows(place.books, _PAYMENTS_UNDER_WAY, who=f"{place.prefix}%"))
+            _make_due(place.harness)
+        return not any(rows(place.harness, _PAYMENTS_UNDER_WAY, who=f"{place.prefix}%"))
 
     wait_until(done, what="payments and refunds are done")
     for payer in place.payers:
@@ -103,11 +103,11 @@ def _end_payments(place: "Place") -> None:
             assert (shown["cancelled_amount"], shown["held_amount"]) == (back, 0)
 
 
-def _make_due(books: TradingHarness) -> None:
+def _make_due(harness: TradingHarness) -> None:
     """As if the time had passed for which those are put off whose wake-up was lost."""
     for statement in _MAKE_DUE:
         change = text(statement)
-        books.do(
+        harness.do(
             lambda session, change=change: session.execute(
                 change, {"at": utc_now().replace(tzinfo=None)}
             )

@@ -56,7 +56,7 @@ class Place:
     """A running house with a crowd of its own. ``tell`` is given the row of each ordeal for the table."""
 
     house: Stack
-    books: TradingHarness
+    harness: TradingHarness
     prefix: str
     crowd: Crowd
     payers: list[Payer]
@@ -161,7 +161,7 @@ class Ordeal:
     def _end_claims(self, at: datetime) -> None:
         ends = text(_CLAIMS_END)
         with suppress(DatabaseUnavailable):
-            self._claims_ended += self._place.books.do(
+            self._claims_ended += self._place.harness.do(
                 lambda session: execute_rowcount(session, ends, {"at": at.replace(tzinfo=None)})
             )
 
@@ -172,7 +172,7 @@ class Ordeal:
     def _matched_since(self, at: datetime) -> bool:
         """Whether a trade came after an instant, and the matcher has read it."""
         with suppress(RedisError):
-            last = self._place.books.core.redis.xrevrange(keys.TICK_STREAM, count=1)
+            last = self._place.harness.core.redis.xrevrange(keys.TICK_STREAM, count=1)
             place = Position(int(at.timestamp() * 1_000), 0)
             return (
                 bool(last)
@@ -182,7 +182,7 @@ class Ordeal:
         return False
 
     def _scalar(self, statement: str, **values: Any) -> int | None:
-        database = self._place.books.core.database
+        database = self._place.harness.core.database
         with suppress(DatabaseUnavailable):
             return int(database.read(lambda session: session.scalar(text(statement), values)))
         return None
@@ -205,7 +205,10 @@ def standing(
         "LOG_FORMAT": "json",
         **more.pop("settings", {}),
     }
-    with lived_in(database_uri, folder, gateway=True, settings=settings, **more) as (house, books):
+    with lived_in(database_uri, folder, gateway=True, settings=settings, **more) as (
+        house,
+        harness,
+    ):
         prefix = f"crowd-{next(_numbers)}-"
 
         def member(kind: type[C], number: int, **own: Any) -> C:
@@ -218,7 +221,7 @@ def standing(
         listeners = [Listener(house.url, trader) for trader in traders[:LISTENERS]]
         for listener in listeners:
             listener.begin()
-        place = Place(house, books, prefix, Crowd([*traders, *payers]), payers, probe, listeners)
+        place = Place(house, harness, prefix, Crowd([*traders, *payers]), payers, probe, listeners)
         try:
             wait_until(place.probe_order(), what="the first order", deadline_s=2 * DEADLINE_S)
             yield place

@@ -34,14 +34,14 @@ IDS_OF: Mapping[Task, str] = {
 class Middleman:
     """``doubled`` and ``told_again`` count his messages."""
 
-    def __init__(self, books: TradingHarness) -> None:
+    def __init__(self, harness: TradingHarness) -> None:
         self.doubled = 0
         self.told_again = 0
-        self._books = books
+        self._harness = harness
         self._chance = Random(1)
-        self._broker = redis.Redis.from_url(books.settings.broker_url, decode_responses=True)
+        self._broker = redis.Redis.from_url(harness.settings.broker_url, decode_responses=True)
         self._producer = Celery("stocking", set_as_current=False)
-        self._producer.conf.update(celery_config.producer(books.settings))
+        self._producer.conf.update(celery_config.producer(harness.settings))
 
     def double(self) -> None:
         """Put whatever waits in the queues back in any order, and twice what has not been doubled yet."""
@@ -61,7 +61,7 @@ class Middleman:
     def tell_again(self) -> None:
         """Wake every stage for any ids that there ever were, due or done."""
         for task, statement in self._chance.sample(list(IDS_OF.items()), len(IDS_OF)):
-            ids = [str(UUID(bytes=row["id"])) for row in rows(self._books, statement)]
+            ids = [str(UUID(bytes=row["id"])) for row in rows(self._harness, statement)]
             largest = 1 if task in SINGLE_ID_TASKS else BATCH_MAX
             some = self._chance.sample(ids, min(len(ids), self._chance.randint(1, largest)))
             if some:
@@ -83,9 +83,9 @@ def _copy(envelope: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def meddling(books: TradingHarness) -> Iterator[Middleman]:
+def meddling(harness: TradingHarness) -> Iterator[Middleman]:
     """A middleman who is at it until the block ends."""
-    middleman, gone = Middleman(books), threading.Event()
+    middleman, gone = Middleman(harness), threading.Event()
 
     def work() -> None:
         while not gone.wait(PERIOD_S):

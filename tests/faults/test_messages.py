@@ -78,7 +78,7 @@ def test_messages_come_twice_and_in_any_order(place: Place) -> None:
         for name in WORKERS:
             place.house.pause(name)
         place.crowd.wait_for_orders(BACKLOG)
-        with meddling(place.books) as middleman:
+        with meddling(place.harness) as middleman:
             wait_until(lambda: middleman.doubled >= BACKLOG, what="messages that wait")
             for name in WORKERS:
                 place.house.resume(name)
@@ -91,7 +91,7 @@ def test_messages_are_delivered_again(place: Place) -> None:
     """A worker is frozen for longer than its messages are kept from others; they are given to another one, and then it goes on with its own."""
     house = place.house
     with place.ordeal("messages: a worker frozen beyond the visibility timeout") as ordeal:
-        broker = place.books.core.redis
+        broker = place.harness.core.redis
         wait_until(
             lambda: pauses_amid_work(house, broker),
             what="a worker that holds a message",

@@ -112,7 +112,7 @@ def test_each_process_is_told_to_end(place: Place) -> None:
 
 def ended_amid_requests(place: Place, end: Callable[[], float]) -> float:
     """What ``end`` returns, which is called while requests wait for a lock that they get only when the API was told to end; all are answered."""
-    engine, house, probe = place.books.core.database.engine, place.house, place.probe
+    engine, house, probe = place.harness.core.database.engine, place.house, place.probe
 
     def order() -> int:
         body = {"stock_code": "A005930", "side": "BUY", "order_type": "MARKET", "quantity": 1}
@@ -127,7 +127,7 @@ def ended_amid_requests(place: Place, end: Callable[[], float]) -> float:
             connection.execute(text(LOCK), {"id": UUID(probe.id).bytes})
             orders = [pool.submit(order) for _ in range(IN_FLIGHT)]
             wait_until(
-                lambda: running_statements(place.books) > IN_FLIGHT,
+                lambda: running_statements(place.harness) > IN_FLIGHT,
                 what="requests that wait",
             )
             ending = pool.submit(end)

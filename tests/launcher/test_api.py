@@ -21,8 +21,8 @@ def url(migrated_sqlite: str, valkey_url: str) -> Iterator[str]:
     settings = settings_for(
         migrated_sqlite, valkey_url, rate_limits=True, rate_limit_sign_in_address="1 per second"
     )
-    with opened(settings) as books:
-        server = make_server("127.0.0.1", 0, api_on(books).app, threaded=True)
+    with opened(settings) as harness:
+        server = make_server("127.0.0.1", 0, api_on(harness).app, threaded=True)
         with serving(server):
             yield f"http://127.0.0.1:{server.server_port}"
 

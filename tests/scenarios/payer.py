@@ -144,7 +144,7 @@ class Payer:
         ours = self.stack.payment(self.person, self.id)
         assert ours["cancelled_amount"] == theirs["cancelled"]
         assert self.gained == theirs["total"] - theirs["cancelled"]
-        assert self.stack.books.breaches() == []
+        assert self.stack.harness.breaches() == []
 
     def told_so_far(self) -> list[dict[str, Any]]:
         """Every webhook with its attempts."""
@@ -157,7 +157,7 @@ def at_once(payer: Payer, wakeups: list[TaskRequest]) -> None:
 
     def act(wakeup: TaskRequest) -> None:
         start.wait(DEADLINE_S)
-        payer.stack.books.run(wakeup)
+        payer.stack.harness.run(wakeup)
 
     with ThreadPoolExecutor(len(wakeups)) as pool:
         for done in [pool.submit(act, wakeup) for wakeup in wakeups]:

@@ -36,14 +36,14 @@ def test_03_both_at_once_fifty_times_exactly_one_credit_each(payer: Payer) -> No
             asked = [pool.submit(payer.hear), pool.submit(payer.finish)]
             for one in asked:
                 one.result(DEADLINE_S)
-        woken = payer.stack.books.sent.copy()
-        payer.stack.books.sent.clear()
+        woken = payer.stack.harness.sent.copy()
+        payer.stack.harness.sent.clear()
         assert woken
         at_once(payer, [*woken, *woken])
         payer.told()
         assert payer.gained == number * AMOUNT
     assert payer.movements() == [("DEPOSIT", AMOUNT)] * 50
-    assert payer.stack.books.breaches() == []
+    assert payer.stack.harness.breaches() == []
 
 
 def test_04_browser_dies_webhook_only(payer: Payer) -> None:
@@ -79,7 +79,7 @@ def test_06_forged_amount_is_not_credited_where_it_was_not(payer: Payer) -> None
     payer.move("pay")
     payer.complete()
     assert (payer.status, payer.gained) == ("MISMATCHED", 0)
-    assert payer.stack.books.breaches() == []
+    assert payer.stack.harness.breaches() == []
 
 
 def test_07_test_channel_where_none_is_allowed(payer: Payer) -> None:
@@ -88,7 +88,7 @@ def test_07_test_channel_where_none_is_allowed(payer: Payer) -> None:
     payer.move("pay")
     payer.complete()
     assert (payer.status, payer.gained) == ("MISMATCHED", 0)
-    assert payer.stack.books.breaches() == []
+    assert payer.stack.harness.breaches() == []
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_08_wrong_currency_store_or_id(payer: Payer, wrong: dict[str, object]) -
     payer.looks_go_wrong(patch=wrong, times=None)
     payer.complete()
     assert (payer.status, payer.gained) == ("MISMATCHED", 0)
-    assert payer.stack.books.breaches() == []
+    assert payer.stack.harness.breaches() == []
 
 
 def test_09_someone_elses_payment_id_at_complete(payer: Payer) -> None:
@@ -119,7 +119,7 @@ def test_09_someone_elses_payment_id_at_complete(payer: Payer) -> None:
     payer.pay(webhook="none")
     refused = payer.stack.api.post("/payments/portone/complete", other, {"payment_id": payer.id})
     problem_of(refused, "payment-not-found")
-    assert payer.stack.books.sent == []
+    assert payer.stack.harness.sent == []
     assert payer.gained == 0
 
 
@@ -275,9 +275,9 @@ def test_29_what_is_no_payment_id_is_rejected_before_any_http(
     )
     looked = api.client.get(f"/api/v1/payments/{identifier or '_'}", headers=payer.person.headers)
     assert looked.status_code in (404, 405)
-    data = {"paymentId": identifier, "storeId": payer.stack.books.settings.portone_store_id}
+    data = {"paymentId": identifier, "storeId": payer.stack.harness.settings.portone_store_id}
     sent = payer.stack.portone.tell("webhooks/send", data=data)
     assert sent["attempts"][0]["response"]["code"] == "200"
-    assert payer.stack.books.sent == []
+    assert payer.stack.harness.sent == []
     assert len(payer.asked_of_portone("")) == before
     assert data_of(api.get("/payments", payer.person))["items"] == []

@@ -110,7 +110,7 @@ def test_20_one_key_twice_at_once_one_200_one_409(payer: Payer) -> None:
     def cancel(_: int) -> str:
         start.wait(DEADLINE_S)
         try:
-            return payer.stack.books.core.portone.cancel(
+            return payer.stack.harness.core.portone.cancel(
                 payer.id,
                 amount=3_000,
                 cancellable=AMOUNT,
@@ -135,8 +135,8 @@ def test_20_two_workers_pursue_one_refund(payer: Payer) -> None:
     paid(payer)
     payer.stack.portone.wrong(path=".*/cancel", delay_ms=1_000)
     payer.stack.refund(payer.person, payer.id, 3_000)
-    [wakeup] = payer.stack.books.sent
-    payer.stack.books.sent.clear()
+    [wakeup] = payer.stack.harness.sent
+    payer.stack.harness.sent.clear()
     at_once(payer, [wakeup, wakeup])
     payer.told()
     payer.look_later()
@@ -168,12 +168,12 @@ def test_21_asynchronous_cancel_is_approved_or_rejected(
 @pytest.mark.parametrize("move", ["console-cancel", "chargeback"])
 def test_22_and_23_money_that_was_spent_is_taken_back(payer: Payer, move: str) -> None:
     """The account owes what is missing, and buys nothing until it is paid in."""
-    api, books = payer.stack.api, payer.stack.books
-    starting = books.settings.starting_cash
+    api, harness = payer.stack.api, payer.stack.harness
+    starting = harness.settings.starting_cash
     paid(payer)
-    books.tick(100_000)
+    harness.tick(100_000)
     data_of(api.order(payer.person, quantity=90), 201)
-    books.run_all()
+    harness.run_all()
     data_of(api.post("/balance/withdraw", payer.person, {"amount": payer.cash - 1_000}), 201)
     payer.move(move)
     payer.told()
@@ -188,7 +188,7 @@ def test_22_and_23_money_that_was_spent_is_taken_back(payer: Payer, move: str) -
     covered = payer.stack.balance(payer.person)
     assert (covered["cash_balance"], covered["debt"]) == (1_000, 0)
     assert starting > covered["cash_balance"]
-    assert books.breaches() == []
+    assert harness.breaches() == []
 
 
 def test_23_a_refund_and_a_chargeback_want_the_same_money(payer: Payer) -> None:
@@ -225,16 +225,16 @@ def test_18_refunds_ask_for_no_more_than_the_cash_that_is_there(payer: Payer) ->
     problem_of(refused, "insufficient-cash")
     assert payer.refund(1_000)["status"] == "SUCCEEDED"
     assert payer.cash == 0
-    assert payer.stack.books.breaches() == []
+    assert payer.stack.harness.breaches() == []
 
 
 def test_19_a_wake_up_for_a_refund_that_is_over_does_nothing(payer: Payer) -> None:
     paid(payer)
     payer.stack.refund(payer.person, payer.id, 3_000)
-    [wakeup] = payer.stack.books.sent
+    [wakeup] = payer.stack.harness.sent
     payer.stack.work()
     asked = len(payer.asked_of_portone("/cancel"))
-    payer.stack.books.run(TaskRequest(Task.REFUND_PAYMENT, wakeup.ids))
+    payer.stack.harness.run(TaskRequest(Task.REFUND_PAYMENT, wakeup.ids))
     assert len(payer.asked_of_portone("/cancel")) == asked
     payer.told()
     payer.agree()

@@ -58,14 +58,14 @@ def test_25_secret_rotation(stack_with: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("tampering", Tampering)
 def test_26_bad_signatures_400_each_nothing_enqueued(payer: Payer, tampering: Tampering) -> None:
     payer.pay(webhook="none")
-    data = {"paymentId": payer.id, "storeId": payer.stack.books.settings.portone_store_id}
+    data = {"paymentId": payer.id, "storeId": payer.stack.harness.settings.portone_store_id}
     code, answer = send(payer.stack, data=data, tampering=tampering)
     if tampering in NO_FAULTS:
-        assert (code, len(payer.stack.books.sent)) == ("200", 1)
+        assert (code, len(payer.stack.harness.sent)) == ("200", 1)
         return
     assert code == "400"
     assert '"webhook-refused"' in answer["body"]
-    assert payer.stack.books.sent == []
+    assert payer.stack.harness.sent == []
 
 
 @pytest.mark.parametrize(
@@ -91,14 +91,14 @@ def test_26_what_is_signed_but_odd_gets_a_clear_answer(
     if "octets" in sent:
         sent["octets"] = base64.b64encode(sent["octets"]).decode()
     assert send(payer.stack, **sent)[0] == code
-    assert payer.stack.books.sent == []
+    assert payer.stack.harness.sent == []
 
 
 def test_26_a_paid_webhook_for_what_was_not_paid_credits_nothing(payer: Payer) -> None:
     """Signed correctly, as one that was sent to its payer's own address and handed on by him."""
     payer.prepare()
     payer.open(webhook="none")
-    data = {"paymentId": payer.id, "storeId": payer.stack.books.settings.portone_store_id}
+    data = {"paymentId": payer.id, "storeId": payer.stack.harness.settings.portone_store_id}
     assert send(payer.stack, type="Transaction.Paid", data=data)[0] == "200"
     payer.stack.work()
     assert (payer.status, payer.gained) == ("PENDING", 0)
@@ -108,8 +108,10 @@ def test_26_a_paid_webhook_for_what_was_not_paid_credits_nothing(payer: Payer) -
 def without_a_broker(stack: PaymentsStack) -> Iterator[str]:
     """The address for webhooks of another process of the API, whose wake-ups go to a broker that nobody listens on."""
     away = SecretStr(f"redis://127.0.0.1:{free_port()}/0")
-    settings = stack.books.settings.model_copy(update={"celery_broker_url": away})
-    core = trading_core.build(settings, deliver=producer_courier(settings), clock=stack.books.clock)
+    settings = stack.harness.settings.model_copy(update={"celery_broker_url": away})
+    core = trading_core.build(
+        settings, deliver=producer_courier(settings), clock=stack.harness.clock
+    )
     server = make_server("127.0.0.1", 0, create_app(core), threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -125,11 +127,11 @@ def without_a_broker(stack: PaymentsStack) -> Iterator[str]:
 def test_27_broker_down_the_webhook_is_taken_and_the_sweep_credits(payer: Payer) -> None:
     """In this house a webhook is remembered in the database, so it need not be sent again."""
     payer.pay(webhook="none")
-    data = {"paymentId": payer.id, "storeId": payer.stack.books.settings.portone_store_id}
+    data = {"paymentId": payer.id, "storeId": payer.stack.harness.settings.portone_store_id}
     with without_a_broker(payer.stack) as url:
         assert send(payer.stack, data=data, url=url)[0] == "200"
-    assert (payer.stack.books.sent, payer.gained) == ([], 0)
-    payer.stack.books.clock.advance(seconds=5)
+    assert (payer.stack.harness.sent, payer.gained) == ([], 0)
+    payer.stack.harness.clock.advance(seconds=5)
     payer.stack.sweep()
     payer.stack.work()
     assert payer.gained == AMOUNT
@@ -144,7 +146,7 @@ def test_27_database_down_webhook_503_then_the_retry_succeeds(
         payer = Payer(stack)
         payer.pay(webhook="hold")
         payments = PAYMENTS
-        with stack.books.core.database.engine.begin() as holding:
+        with stack.harness.core.database.engine.begin() as holding:
             holding.execute(update(payments).values(looks=payments.c.looks))
             payer.flush()
             assert payer.told_so_far()[-1]["attempts"][0]["response"]["code"] == "503"

@@ -110,9 +110,9 @@ class StandInServer:
 
 @dataclass
 class PaymentsStack:
-    """``api`` answers in this process, and webhooks over a socket; ``books.sent`` is what workers were woken for and did not do yet."""
+    """``api`` answers in this process, and webhooks over a socket; ``harness.sent`` is what workers were woken for and did not do yet."""
 
-    books: TradingHarness
+    harness: TradingHarness
     api: Api
     portone: StandInServer
     webhook_url: str
@@ -156,17 +156,17 @@ class PaymentsStack:
 
     def work(self) -> None:
         """Do all that workers were woken for, and what follows from it."""
-        self.books.run_all()
+        self.harness.run_all()
 
     def sweep(self) -> Due:
-        """Wake what is due, as beat has it done; the wake-ups are in ``books.sent`` then."""
-        now = self.books.clock()
-        return self.books.do(lambda session: dispatch_due_payments(session, now=now))
+        """Wake what is due, as beat has it done; the wake-ups are in ``harness.sent`` then."""
+        now = self.harness.clock()
+        return self.harness.do(lambda session: dispatch_due_payments(session, now=now))
 
     def sweep_until_quiet(self, *, turns: int = 60, **span: float) -> None:
         """Let time pass in steps of ``span``, sweep and work, so often."""
         for _ in range(turns):
-            self.books.clock.advance(**(span or {"minutes": 1}))
+            self.harness.clock.advance(**(span or {"minutes": 1}))
             self.sweep()
             self.work()
 
@@ -189,10 +189,10 @@ def payments_stack(database_uri: str, redis_url: str, **changed: object) -> Iter
         settings = settings_for(
             database_uri, redis_url, portone_api_base_url=stand_in.url, **changed
         )
-        with opened(settings, clock=clock) as books, serving(server):
-            api = api_on(books)
+        with opened(settings, clock=clock) as harness, serving(server):
+            api = api_on(harness)
             apps.append(api.app)
-            yield PaymentsStack(books, api, stand_in, webhook_url)
+            yield PaymentsStack(harness, api, stand_in, webhook_url)
     finally:
         stand_in.stop()
 

@@ -334,37 +334,37 @@ def lived_in(
     running one is given; ``more`` is the house's."""
     with (
         Valkey(folder / "valkey") if valkey is None else nullcontext(valkey) as running,
-        opened(settings_for(database_uri, running.url)) as books,
+        opened(settings_for(database_uri, running.url)) as harness,
     ):
         house = Stack(database_uri, running, folder, **more)
         try:
             house.start()
             house.wait_until_up()
-            yield house, books
+            yield house, harness
         finally:
             house.stop()
 
 
-def nothing_due(books: TradingHarness) -> bool:
+def nothing_due(harness: TradingHarness) -> bool:
     """Whether every order is final and every fill settled and applied."""
     waiting = "SELECT (SELECT COUNT(*) FROM orders WHERE finished_at IS NULL) + (SELECT COUNT(*) FROM order_executions WHERE applied_at IS NULL)"
-    return books.core.database.read(lambda session: session.scalar(text(waiting))) == 0
+    return harness.core.database.read(lambda session: session.scalar(text(waiting))) == 0
 
 
-def caught_up(books: TradingHarness) -> bool:
+def caught_up(harness: TradingHarness) -> bool:
     """Whether the matcher has read the whole tick stream and nothing that it found is left to execute, settle or apply."""
-    (last,) = books.core.redis.xrevrange(keys.TICK_STREAM, count=1)
+    (last,) = harness.core.redis.xrevrange(keys.TICK_STREAM, count=1)
     place = Position.parse(last[0]).packed
     undone = f"""SELECT (SELECT COUNT(*) FROM match_cursors WHERE position < {place}) + (SELECT COUNT(*) FROM pending_fills)
         + (SELECT COUNT(*) FROM orders WHERE next_attempt_at IS NOT NULL)
         + (SELECT COUNT(*) FROM order_executions WHERE applied_at IS NULL)"""
-    return books.core.database.read(lambda session: session.scalar(text(undone))) == 0
+    return harness.core.database.read(lambda session: session.scalar(text(undone))) == 0
 
 
-def breaches(books: TradingHarness) -> list[object]:
+def breaches(harness: TradingHarness) -> list[object]:
     return [
         one
-        for one in books.core.database.snapshot(lambda session: list(audit(session)))
+        for one in harness.core.database.snapshot(lambda session: list(audit(session)))
         if one.breaches
     ]
 

@@ -29,15 +29,15 @@ def house(_lived_in: tuple[Stack, TradingHarness]) -> Stack:
 
 
 @pytest.fixture
-def books(_lived_in: tuple[Stack, TradingHarness]) -> TradingHarness:
+def harness(_lived_in: tuple[Stack, TradingHarness]) -> TradingHarness:
     return _lived_in[1]
 
 
-def _count(books: TradingHarness, statement: str) -> int:
-    return int(books.core.database.read(lambda session: session.scalar(text(statement))) or 0)
+def _count(harness: TradingHarness, statement: str) -> int:
+    return int(harness.core.database.read(lambda session: session.scalar(text(statement))) or 0)
 
 
-def test_a_crowd_trades(house: Stack, books: TradingHarness) -> None:
+def test_a_crowd_trades(house: Stack, harness: TradingHarness) -> None:
     """200 users place 5 orders each at once: everything is filled exactly once."""
     crowd = traders(house, [f"crowd-{number}" for number in range(USERS)])
     theirs = "user_id IN (SELECT id FROM users WHERE email LIKE 'crowd-%')"
@@ -50,20 +50,21 @@ def test_a_crowd_trades(house: Stack, books: TradingHarness) -> None:
     with ThreadPoolExecutor(16) as pool:
         accepted = [order_id for placed in pool.map(trade, crowd) for order_id in placed]
 
-    wait_until(lambda: nothing_due(books), what="every order is final and applied")
+    wait_until(lambda: nothing_due(harness), what="every order is final and applied")
     assert len(set(accepted)) == USERS * ORDERS_EACH
     assert (
-        _count(books, f"SELECT COUNT(*) FROM orders WHERE status = 'FILLED' AND {theirs}")
+        _count(harness, f"SELECT COUNT(*) FROM orders WHERE status = 'FILLED' AND {theirs}")
         == USERS * ORDERS_EACH
     )
-    assert _count(books, f"SELECT COUNT(*) FROM orders WHERE {theirs}") == USERS * ORDERS_EACH
+    assert _count(harness, f"SELECT COUNT(*) FROM orders WHERE {theirs}") == USERS * ORDERS_EACH
     assert (
-        _count(books, f"SELECT COUNT(*) FROM portfolios WHERE quantity = 15 AND {theirs}") == USERS
+        _count(harness, f"SELECT COUNT(*) FROM portfolios WHERE quantity = 15 AND {theirs}")
+        == USERS
     )
-    assert breaches(books) == []
+    assert breaches(harness) == []
 
 
-def test_one_key_makes_one_order(house: Stack, books: TradingHarness) -> None:
+def test_one_key_makes_one_order(house: Stack, harness: TradingHarness) -> None:
     """A hundred parallel requests with the same Idempotency-Key: one order."""
     trader = house.trader("impatient")
     barrier = threading.Barrier(20)
@@ -84,7 +85,7 @@ def test_one_key_makes_one_order(house: Stack, books: TradingHarness) -> None:
     ]
 
 
-def test_the_whole_balance_is_spent_once(house: Stack, books: TradingHarness) -> None:
+def test_the_whole_balance_is_spent_once(house: Stack, harness: TradingHarness) -> None:
     """Ten parallel buys, each of the whole balance: exactly one is accepted."""
     trader = house.trader("greedy")
     price = trader.get("/trading/realtime/stock/A005930")["price"]
@@ -99,5 +100,5 @@ def test_the_whole_balance_is_spent_once(house: Stack, books: TradingHarness) ->
         statuses = sorted(pool.map(buy, range(10)))
 
     assert statuses == [201] + [409] * 9
-    wait_until(lambda: nothing_due(books), what="the one order is applied")
-    assert breaches(books) == []
+    wait_until(lambda: nothing_due(harness), what="the one order is applied")
+    assert breaches(harness) == []

@@ -35,7 +35,7 @@ def test_fills_lie_inside_the_real_bar_that_was_played(
     """Ten buys and ten sales during a replay of a real day, on the embedded default database."""
     bars = _bars(REAL_BARS)
     arguments = ("--replay", str(REAL_BARS), "--speed", "60")
-    with lived_in(migrated_sqlite, tmp_path, sandbox_arguments=arguments) as (house, books):
+    with lived_in(migrated_sqlite, tmp_path, sandbox_arguments=arguments) as (house, harness):
         trader = house.trader("replayed")
         executions = []
         for _ in range(TRADES):
@@ -49,4 +49,4 @@ def test_fills_lie_inside_the_real_bar_that_was_played(
             low, high = bars[datetime.fromisoformat(execution["tick_traded_at"])]
             assert low <= execution["price"] <= high, execution
         assert trader.get("/portfolio/A005930")["quantity"] == TRADES
-        assert breaches(books) == []
+        assert breaches(harness) == []

@@ -28,10 +28,10 @@ def place_around(trader: Trader, chance: random.Random) -> None:
     assert answer.status_code == 201, answer.text
 
 
-def stream_of(books: TradingHarness, code: str) -> list[Tick]:
+def stream_of(harness: TradingHarness, code: str) -> list[Tick]:
     return [
         tick
-        for tick in TickStream(books.core.redis).after(None, limit=100_000).ticks
+        for tick in TickStream(harness.core.redis).after(None, limit=100_000).ticks
         if tick.code == code
     ]
 
@@ -82,11 +82,11 @@ def test_every_waiting_order_is_filled_by_the_first_trade_that_meets_it(
 ) -> None:
     """Thirty users place orders around the price while workers are killed with -9; then the market stands still and every order is
     looked up in the stream: filled by exactly the trade that it should be, at the price that the rule gives, or waiting rightly."""
-    with lived_in(server_uri, tmp_path) as (house, books):
+    with lived_in(server_uri, tmp_path) as (house, harness):
         crowd = traders(house, [f"waiting-{number}" for number in range(USERS)])
         for trader in crowd:
             trader.order("BUY", ROUNDS)
-        wait_until(lambda: caught_up(books), what="shares to sell")
+        wait_until(lambda: caught_up(harness), what="shares to sell")
         chance = random.Random(7)
         for round_number in range(ROUNDS):
             with ThreadPoolExecutor(8) as pool:
@@ -95,27 +95,27 @@ def test_every_waiting_order_is_filled_by_the_first_trade_that_meets_it(
             house.kill(worker)
             house.start(worker)
         # So far from the market that a play market that opens at its base price does not come by.
-        base = stream_of(books, SAMSUNG)[-1].base or 0
+        base = stream_of(harness, SAMSUNG)[-1].base or 0
         assert crowd[0].waiting_order("BUY", 1, floor_to_grid(base * 75 // 100)).status_code == 201
-        let_the_market_move(books)
+        let_the_market_move(harness)
         house.kill("relayer")
-        wait_until(lambda: caught_up(books), what="the matcher has read all")
+        wait_until(lambda: caught_up(harness), what="the matcher has read all")
 
-        orders = books.core.database.read(
+        orders = harness.core.database.read(
             lambda session: session.execute(text(EVERY_ORDER)).mappings().all()
         )
-        ticks = stream_of(books, SAMSUNG)
+        ticks = stream_of(harness, SAMSUNG)
         outcomes = [check(order, ticks) for order in orders]
         assert len(orders) == USERS * ROUNDS + 1
         assert {"waits", FillRule.RESTING_AT_LIMIT, FillRule.LIMIT_AT_LAST_TRADE} <= set(outcomes)
-        assert breaches(books) == []
+        assert breaches(harness) == []
 
 
 EVERY_ORDER = """SELECT o.id, o.side, o.limit_price, o.accepted_position, e.rule, e.price, e.tick_position, e.tick_price
     FROM orders o LEFT JOIN order_executions e ON e.order_id = o.id WHERE o.order_type = 'LIMIT'"""
 
 
-def let_the_market_move(books: TradingHarness) -> None:
+def let_the_market_move(harness: TradingHarness) -> None:
     """Until a hundred and fifty more trades of the stock were printed."""
-    begun = len(stream_of(books, SAMSUNG))
-    wait_until(lambda: len(stream_of(books, SAMSUNG)) >= begun + 150, what="trades")
+    begun = len(stream_of(harness, SAMSUNG))
+    wait_until(lambda: len(stream_of(harness, SAMSUNG)) >= begun + 150, what="trades")

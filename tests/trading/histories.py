@@ -31,7 +31,7 @@ class History(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._open = ExitStack()
-        self.books: TradingHarness = self._open.enter_context(opened(self.under))
+        self.harness: TradingHarness = self._open.enter_context(opened(self.under))
         self.users: list[UUID] = []
         self.mail: list[TaskRequest] = []
 
@@ -59,8 +59,8 @@ class History(RuleBasedStateMachine):
 
     def collect(self) -> None:
         """Put what was sent to the mail, which is delivered in any order, or never."""
-        self.mail += self.books.sent
-        self.books.sent.clear()
+        self.mail += self.harness.sent
+        self.harness.sent.clear()
 
     def tolerate(self, action: Callable[[], object]) -> None:
         """A refusal is an answer; any other error is a finding."""
@@ -70,18 +70,18 @@ class History(RuleBasedStateMachine):
     def sweep_to_quiet(self) -> None:
         """Act on what the sweep finds, and on nothing else, until it finds no more."""
         for _ in range(ROUNDS_TO_QUIET):
-            self.books.clock.advance(seconds=40)
+            self.harness.clock.advance(seconds=40)
             self.the_market_goes_on()
-            self.books.sent.clear()
-            wakeups = sweep(self.books).wakeups
+            self.harness.sent.clear()
+            wakeups = sweep(self.harness).wakeups
             if not wakeups:
                 # What was found just now is due in a moment.
-                self.books.clock.advance(seconds=3)
-                wakeups = sweep(self.books).wakeups
+                self.harness.clock.advance(seconds=3)
+                wakeups = sweep(self.harness).wakeups
             if not wakeups:
                 return
             for wakeup in wakeups:
-                self.books.run(wakeup)
+                self.harness.run(wakeup)
         raise AssertionError(f"The sweep still finds work after {ROUNDS_TO_QUIET} rounds.")
 
 

@@ -16,47 +16,49 @@ class AnyHistory(History):
 
     @initialize()
     def the_market_opens(self) -> None:
-        self.books.tick(70_000)
-        self.books.tick(900_000, HYNIX)
-        self.users.append(self.books.user())
+        self.harness.tick(70_000)
+        self.harness.tick(900_000, HYNIX)
+        self.users.append(self.harness.user())
 
     @rule()
     def register(self) -> None:
         if len(self.users) < 3:
-            self.users.append(self.books.user())
+            self.users.append(self.harness.user())
 
     @rule(who=st.integers(0, 2), amount=st.integers(-5, 30_000_000), comes=st.booleans())
     def move_cash(self, who: int, amount: int, comes: bool) -> None:
-        self.tolerate(lambda: (deposit if comes else withdraw)(self.books, self.user(who), amount))
+        self.tolerate(
+            lambda: (deposit if comes else withdraw)(self.harness, self.user(who), amount)
+        )
 
     @rule(
         who=st.integers(0, 2), side=st.sampled_from(Side), quantity=st.integers(0, 120), code=CODE
     )
     def place(self, who: int, side: Side, quantity: int, code: str) -> None:
-        self.tolerate(lambda: self.books.place(self.user(who), side, quantity, code))
+        self.tolerate(lambda: self.harness.place(self.user(who), side, quantity, code))
 
     @rule(who=st.integers(0, 2), quantity=st.integers(1, 12), code=CODE)
     def buy_through_all_stages(self, who: int, quantity: int, code: str) -> None:
         self.collect()
-        self.tolerate(lambda: self.books.place(self.user(who), Side.BUY, quantity, code))
-        self.books.run_all()
+        self.tolerate(lambda: self.harness.place(self.user(who), Side.BUY, quantity, code))
+        self.harness.run_all()
 
     @rule(
         price=st.integers(1, 200_000), code=CODE, age_ms=st.sampled_from((0, 0, 0, 9_000, 10_001))
     )
     def print_a_trade(self, price: int, code: str, age_ms: int) -> None:
-        self.books.tick(price, code, age_ms=age_ms)
+        self.harness.tick(price, code, age_ms=age_ms)
 
     @rule(move_bp=st.integers(-500, 500), code=CODE)
     def move_the_price(self, move_bp: int, code: str) -> None:
-        last = self.books.core.quotes.last_tick(code)
-        self.books.tick(
+        last = self.harness.core.quotes.last_tick(code)
+        self.harness.tick(
             max(1, (last.price if last else 50_000) * (10_000 + move_bp) // 10_000), code
         )
 
     @rule(code=CODE, status=st.sampled_from(("TRADABLE", "TRADABLE", "HALTED", "DELISTED")))
     def change_the_list(self, code: str, status: str) -> None:
-        set_status(self.books, status, code)
+        set_status(self.harness, status, code)
 
     @rule(which=st.integers(0, 50), times=st.integers(1, 2))
     def deliver(self, which: int, times: int) -> None:
@@ -65,7 +67,7 @@ class AnyHistory(History):
         if self.mail:
             wakeup = self.mail.pop(which % len(self.mail))
             for _ in range(times):
-                self.books.run(wakeup)
+                self.harness.run(wakeup)
 
     @rule(which=st.integers(0, 50))
     def lose(self, which: int) -> None:
@@ -75,36 +77,40 @@ class AnyHistory(History):
 
     @rule(seconds=st.integers(0, 40))
     def time_passes_and_the_sweep_comes(self, seconds: int) -> None:
-        self.books.clock.advance(seconds=seconds)
-        self.mail += sweep(self.books).wakeups
+        self.harness.clock.advance(seconds=seconds)
+        self.mail += sweep(self.harness).wakeups
 
     @invariant()
     def the_books_are_sound(self) -> None:
-        assert self.books.breaches() == []
+        assert self.harness.breaches() == []
 
     def bring_to_an_end(self) -> None:
         """A fresh market and sweeps until quiet."""
         for code in CODES:
-            set_status(self.books, "TRADABLE", code)
-        self.books.sent.clear()
+            set_status(self.harness, "TRADABLE", code)
+        self.harness.sent.clear()
         self.sweep_to_quiet()
 
     def nothing_is_left(self) -> None:
         """Every order is final, every fill settled and applied, nothing is reserved."""
         self.the_books_are_sound()
         assert (
-            rows(self.books, "SELECT id FROM orders WHERE finished_at IS NULL OR reserved_cash > 0")
+            rows(
+                self.harness, "SELECT id FROM orders WHERE finished_at IS NULL OR reserved_cash > 0"
+            )
             == []
         )
-        assert rows(self.books, "SELECT id FROM order_executions WHERE applied_at IS NULL") == []
+        assert rows(self.harness, "SELECT id FROM order_executions WHERE applied_at IS NULL") == []
         assert (
-            rows(self.books, "SELECT user_id FROM virtual_balances WHERE reserved_cash > 0") == []
+            rows(self.harness, "SELECT user_id FROM virtual_balances WHERE reserved_cash > 0") == []
         )
-        assert rows(self.books, "SELECT user_id FROM portfolios WHERE reserved_quantity > 0") == []
+        assert (
+            rows(self.harness, "SELECT user_id FROM portfolios WHERE reserved_quantity > 0") == []
+        )
 
     def the_market_goes_on(self) -> None:
         for code in CODES:
-            self.books.tick(60_000, code)
+            self.harness.tick(60_000, code)
 
 
 @pytest.fixture

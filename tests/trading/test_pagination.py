@@ -20,16 +20,16 @@ from trading.portfolio.transactions import transaction_of, transactions_of
 MIDNIGHT_IN_KOREA = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 
 
-def orders(books: TradingHarness, user: UUID, *, limit: int = 100, **filters: Any) -> Page[Any]:
-    return books.core.database.read(
+def orders(harness: TradingHarness, user: UUID, *, limit: int = 100, **filters: Any) -> Page[Any]:
+    return harness.core.database.read(
         lambda session: list_orders(session, user_id=user, limit=limit, **filters)
     )
 
 
 def transactions(
-    books: TradingHarness, user: UUID, *, limit: int = 100, **filters: Any
+    harness: TradingHarness, user: UUID, *, limit: int = 100, **filters: Any
 ) -> Page[Any]:
-    return books.core.database.read(
+    return harness.core.database.read(
         lambda session: transactions_of(session, user_id=user, limit=limit, **filters)
     )
 
@@ -42,31 +42,31 @@ def walk(page_after: Callable[[str | None], Page[Any]]) -> list[Page[Any]]:
 
 
 @pytest.fixture
-def trader(books: TradingHarness) -> UUID:
+def trader(harness: TradingHarness) -> UUID:
     """A user with three filled orders and one rejected, whose list another user's orders must not get into."""
-    user = books.user()
-    books.tick(1_000, HYNIX)
-    bought(books, books.user(), 1)
-    bought(books, user, 5)
-    books.place(user, Side.BUY, 2, HYNIX)
-    books.place(user, Side.SELL, 3)
-    books.run_all()
-    books.place(user, Side.BUY, 130)
-    books.tick(90_000)
-    books.run_all()
+    user = harness.user()
+    harness.tick(1_000, HYNIX)
+    bought(harness, harness.user(), 1)
+    bought(harness, user, 5)
+    harness.place(user, Side.BUY, 2, HYNIX)
+    harness.place(user, Side.SELL, 3)
+    harness.run_all()
+    harness.place(user, Side.BUY, 130)
+    harness.tick(90_000)
+    harness.run_all()
     return user
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])
 def test_a_walk_sees_each_order_once_newest_first(
-    books: TradingHarness, trader: UUID, limit: int
+    harness: TradingHarness, trader: UUID, limit: int
 ) -> None:
     """Whatever the page size, also while new orders are placed during the walk; the last page has no cursor."""
-    known = [order.id for order in orders(books, trader).items]
+    known = [order.id for order in orders(harness, trader).items]
 
     def page_after(cursor: str | None) -> Page[Any]:
-        page = orders(books, trader, limit=limit, before=UUID(cursor) if cursor else None)
-        books.place(trader, Side.BUY, 1)
+        page = orders(harness, trader, limit=limit, before=UUID(cursor) if cursor else None)
+        harness.place(trader, Side.BUY, 1)
         return page
 
     pages = walk(page_after)
@@ -79,23 +79,23 @@ def test_a_walk_sees_each_order_once_newest_first(
 
 @pytest.mark.parametrize("limit", [1, 2, 4, 10])
 def test_a_walk_sees_each_transaction_once_newest_first(
-    books: TradingHarness, trader: UUID, limit: int
+    harness: TradingHarness, trader: UUID, limit: int
 ) -> None:
     """The same for the ledger, while deposits come in."""
 
     def page_after(cursor: str | None) -> Page[Any]:
         page = transactions(
-            books, trader, limit=limit, before_sequence=int(cursor) if cursor else None
+            harness, trader, limit=limit, before_sequence=int(cursor) if cursor else None
         )
-        deposit(books, trader, 1)
+        deposit(harness, trader, 1)
         return page
 
     assert [one.sequence for page in walk(page_after) for one in page.items] == [4, 3, 2, 1]
 
 
-def test_an_empty_list_is_one_empty_page(books: TradingHarness) -> None:
+def test_an_empty_list_is_one_empty_page(harness: TradingHarness) -> None:
     """No orders: no items, no cursor."""
-    assert orders(books, books.user()) == Page((), None)
+    assert orders(harness, harness.user()) == Page((), None)
 
 
 @pytest.mark.parametrize(
@@ -111,10 +111,10 @@ def test_an_empty_list_is_one_empty_page(books: TradingHarness) -> None:
     ],
 )
 def test_each_filter_narrows_the_orders(
-    books: TradingHarness, trader: UUID, filters: dict[str, str], count: int
+    harness: TradingHarness, trader: UUID, filters: dict[str, str], count: int
 ) -> None:
     """Filters alone and together; every item satisfies all of them."""
-    items = orders(books, trader, **filters).items
+    items = orders(harness, trader, **filters).items
     assert len(items) == count
     assert all(getattr(item, name) == value for item in items for name, value in filters.items())
 
@@ -128,40 +128,40 @@ def test_each_filter_narrows_the_orders(
     ],
 )
 def test_each_filter_narrows_the_transactions(
-    books: TradingHarness, trader: UUID, filters: dict[str, str], count: int
+    harness: TradingHarness, trader: UUID, filters: dict[str, str], count: int
 ) -> None:
     """By kind, by stock, and by order."""
-    assert len(transactions(books, trader, **filters).items) == count
-    sale = orders(books, trader, side="SELL").items[0]
-    (transaction,) = transactions(books, trader, order_id=sale.id).items
+    assert len(transactions(harness, trader, **filters).items) == count
+    sale = orders(harness, trader, side="SELL").items[0]
+    (transaction,) = transactions(harness, trader, order_id=sale.id).items
     assert (transaction.transaction_type, transaction.order_id) == ("SELL", sale.id)
     assert transaction.realized_profit == sale.executions[0].realized_profit
 
 
-def test_a_day_in_korea_has_its_first_moment_and_not_the_next_days(books: TradingHarness) -> None:
+def test_a_day_in_korea_has_its_first_moment_and_not_the_next_days(harness: TradingHarness) -> None:
     """Orders and Transactions a microsecond before, at, and a day after midnight in Seoul: the day has exactly its own."""
-    user = books.user()
+    user = harness.user()
     for moment in (
         timedelta(microseconds=-1),
         timedelta(0),
         timedelta(days=1, microseconds=-1),
         timedelta(days=1),
     ):
-        books.clock.now = MIDNIGHT_IN_KOREA + moment
-        bought(books, user, 1)
+        harness.clock.now = MIDNIGHT_IN_KOREA + moment
+        bought(harness, user, 1)
     start, end = MIDNIGHT_IN_KOREA, MIDNIGHT_IN_KOREA + timedelta(days=1)
     day = [start, end - timedelta(microseconds=1)]
-    found_orders = orders(books, user, accepted_from=start, accepted_to=end).items
-    found_transactions = transactions(books, user, since=start, until=end).items
+    found_orders = orders(harness, user, accepted_from=start, accepted_to=end).items
+    found_transactions = transactions(harness, user, since=start, until=end).items
     assert [order.accepted_at for order in found_orders[::-1]] == day
     assert [one.transaction_date for one in found_transactions[::-1]] == day
 
 
-def test_what_is_another_users_is_not_found(books: TradingHarness, trader: UUID) -> None:
+def test_what_is_another_users_is_not_found(harness: TradingHarness, trader: UUID) -> None:
     """Neither his order nor his Transaction, by their very ids."""
-    stranger = books.user()
-    order, transaction = orders(books, trader).items[0], transactions(books, trader).items[0]
-    read = books.core.database.read
+    stranger = harness.user()
+    order, transaction = orders(harness, trader).items[0], transactions(harness, trader).items[0]
+    read = harness.core.database.read
     assert read(lambda session: get_order(session, user_id=trader, order_id=order.id)) == order
     assert (
         read(lambda session: transaction_of(session, user_id=trader, transaction_id=transaction.id))
@@ -177,14 +177,14 @@ def test_what_is_another_users_is_not_found(books: TradingHarness, trader: UUID)
 
 @pytest.mark.parametrize("listing", [orders, transactions])
 def test_a_list_costs_the_same_statements_however_long(
-    books: TradingHarness, listing: Callable[..., Page[Any]]
+    harness: TradingHarness, listing: Callable[..., Page[Any]]
 ) -> None:
     """One order or twelve with their executions."""
-    user, counts = books.user(), []
+    user, counts = harness.user(), []
     for more in (1, 11):
         for _ in range(more):
-            bought(books, user, 1)
-        with statements_counted(books.core.database.engine) as statements:
-            listing(books, user)
+            bought(harness, user, 1)
+        with statements_counted(harness.core.database.engine) as statements:
+            listing(harness, user)
         counts.append(len(statements))
     assert counts[0] == counts[1] <= 3

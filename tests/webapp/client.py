@@ -69,14 +69,14 @@ def bearer(token: str) -> dict[str, str]:
 class Api:
     """An application on a trading core, and its client. ``answers`` keeps every answer that was given through ``ask``."""
 
-    books: TradingHarness
+    harness: TradingHarness
     app: Flask
     client: FlaskClient
     answers: list[TestResponse] = field(default_factory=list)
 
     def another_client(self) -> "Api":
         """The same application as another thread asks it."""
-        return Api(self.books, self.app, self.app.test_client())
+        return Api(self.harness, self.app, self.app.test_client())
 
     def ask(self, method: str, path: str, who: Person | None = None, **more: Any) -> TestResponse:
         """Send a request below the API's prefix, signed in as ``who``."""
@@ -123,7 +123,7 @@ class Api:
         person = self.person()
         users = USERS
         promote = update(users).where(users.c.id == UUID(person.id)).values(role="ADMIN")
-        self.books.do(lambda session: session.execute(promote))
+        self.harness.do(lambda session: session.execute(promote))
         return person
 
     def order(
@@ -146,14 +146,14 @@ class Api:
     def bought(self, who: Person, quantity: int = 10, code: str = SAMSUNG) -> dict[str, Any]:
         """A buy that went through all stages."""
         order: dict[str, Any] = self.order(who, "BUY", quantity, code).get_json()["data"]
-        self.books.run_all()
+        self.harness.run_all()
         return order
 
 
-def api_on(books: TradingHarness) -> Api:
+def api_on(harness: TradingHarness) -> Api:
     """The API on these books, as a process that just started would have it."""
-    app = create_app(books.core)
-    return Api(books, app, app.test_client())
+    app = create_app(harness.core)
+    return Api(harness, app, app.test_client())
 
 
 def data_of(answer: TestResponse, status: int = 200) -> Any:

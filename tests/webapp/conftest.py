@@ -15,42 +15,42 @@ from trading import bootstrap as trading_core
 
 
 @pytest.fixture
-def api(books: TradingHarness) -> Api:
+def api(harness: TradingHarness) -> Api:
     """The API on empty books, on each kind of database."""
-    return api_on(books)
+    return api_on(harness)
 
 
 @pytest.fixture
-def server_api(server_books: TradingHarness) -> Api:
+def server_api(server_harness: TradingHarness) -> Api:
     """The same on servers alone, for what only concurrent writers can show."""
-    return api_on(server_books)
+    return api_on(server_harness)
 
 
 @pytest.fixture
-def sqlite_books(migrated_sqlite: str, valkey_url: str) -> Iterator[TradingHarness]:
+def sqlite_harness(migrated_sqlite: str, valkey_url: str) -> Iterator[TradingHarness]:
     """Books on SQLite alone, for what does not depend on the kind of database."""
-    with opened(settings_for(migrated_sqlite, valkey_url)) as books:
-        yield books
+    with opened(settings_for(migrated_sqlite, valkey_url)) as harness:
+        yield harness
 
 
 @pytest.fixture
-def sqlite_api(sqlite_books: TradingHarness) -> Api:
+def sqlite_api(sqlite_harness: TradingHarness) -> Api:
     """The API on SQLite alone."""
-    return api_on(sqlite_books)
+    return api_on(sqlite_harness)
 
 
 @pytest.fixture
 def volume_api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
     """The API of a market in which a trade fills no more shares than it was for."""
-    with opened(settings_for(migrated_sqlite, valkey_url, fill_profile="volume")) as books:
-        yield api_on(books)
+    with opened(settings_for(migrated_sqlite, valkey_url, fill_profile="volume")) as harness:
+        yield api_on(harness)
 
 
 @pytest.fixture
 def krx_api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
     """The API of a market that keeps the exchange's hours."""
-    with opened(settings_for(migrated_sqlite, valkey_url, market_hours="krx")) as books:
-        yield api_on(books)
+    with opened(settings_for(migrated_sqlite, valkey_url, market_hours="krx")) as harness:
+        yield api_on(harness)
 
 
 @pytest.fixture
@@ -59,19 +59,21 @@ def cut_api(server_api: Api, database_server: DatabaseServer) -> Callable[..., A
 
     @contextmanager
     def through(*cuts: Cut) -> Iterator[Api]:
-        books = server_api.books
+        harness = server_api.harness
         with CuttingProxy(database_server.port, *cuts) as proxy:
-            address = make_url(books.settings.database_uri.get_secret_value()).set(port=proxy.port)
-            settings = books.settings.model_copy(
+            address = make_url(harness.settings.database_uri.get_secret_value()).set(
+                port=proxy.port
+            )
+            settings = harness.settings.model_copy(
                 update={
-                    "database_uri": type(books.settings.database_uri)(
+                    "database_uri": type(harness.settings.database_uri)(
                         address.render_as_string(hide_password=False)
                     )
                 }
             )
-            core = trading_core.build(settings, deliver=books.core.deliver, clock=books.clock)
+            core = trading_core.build(settings, deliver=harness.core.deliver, clock=harness.clock)
             try:
-                yield api_on(TradingHarness(core, books.clock, books.sent))
+                yield api_on(TradingHarness(core, harness.clock, harness.sent))
             finally:
                 core.close()
 
@@ -104,5 +106,5 @@ def counting_api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
     """The API as it is set up by default: requests are counted, and too many refused."""
     with opened(
         settings_for(migrated_sqlite, valkey_url, rate_limits=True, request_count_timeout_ms=2_000)
-    ) as books:
-        yield api_on(books)
+    ) as harness:
+        yield api_on(harness)

@@ -42,7 +42,7 @@ class Victim:
 
 @pytest.fixture
 def victim(api: Api) -> Victim:
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     person = api.person()
     bought = api.bought(person)
     waiting = [api.limit_order(person, client_order_id=f"mine-{number}") for number in range(3)]
@@ -55,7 +55,7 @@ def victim(api: Api) -> Victim:
         )
         for code in ("A000660", "A035720", "A035420")
     ]
-    payment = partly_refunded_payment(api.books, UUID(person.id))
+    payment = partly_refunded_payment(api.harness, UUID(person.id))
     transactions = data_of(api.get("/trading/transactions", person))["items"]
     return Victim(
         person,
@@ -160,7 +160,7 @@ def test_no_id_in_a_body_reaches_anothers_things(api: Api, victim: Victim) -> No
     assert body_members(api) == NAMING
     thief, ids = api.person(), victim.ids
     own = data_of(api.post("/watchlist", thief, {"stock_code": "A000660"}), 201)
-    before = everything(api.books)
+    before = everything(api.harness)
 
     attempts: list[tuple[str, str, dict[str, Any]]] = [
         ("POST", "/watchlist", {"stock_code": "A005930", "directory_id": ids["directory_id"]}),
@@ -187,7 +187,7 @@ def test_no_id_in_a_body_reaches_anothers_things(api: Api, victim: Victim) -> No
         assert answer.status_code in (404, 409), (path, answer.get_data(as_text=True))
         # What he sent himself may be repeated to him.
         assert set(victim.is_in(answer.get_data(as_text=True))) <= {"item_id"}
-        assert everything(api.books) == before, (path, body)
+        assert everything(api.harness) == before, (path, body)
 
 
 def test_an_orders_own_name_is_each_users_own(api: Api, victim: Victim) -> None:
@@ -255,7 +255,7 @@ def test_nobody_makes_himself_an_administrator(api: Api) -> None:
             tried += 1
     assert tried > 60
     assert data_of(api.get("/users/me", person))["role"] == "USER"
-    roles = api.books.core.database.read(
+    roles = api.harness.core.database.read(
         lambda session: (
             session.connection().exec_driver_sql("SELECT DISTINCT role FROM users").scalars().all()
         )

@@ -19,7 +19,7 @@ def ask(api: Api, who: Person, query: str = "") -> dict[str, Any]:
 def test_events_are_answered_as_they_are_written(api: Api) -> None:
     """The same members and values as in the database and in the stream."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person)
 
     page = ask(api, person)
@@ -32,7 +32,7 @@ def test_events_are_answered_as_they_are_written(api: Api) -> None:
         "cash",
         "holding",
     ]
-    for shown, event in zip(page["items"], events(api.books, UUID(person.id)), strict=True):
+    for shown, event in zip(page["items"], events(api.harness, UUID(person.id)), strict=True):
         assert list(shown) == ["id", "kind", "occurred_at", "data"]
         assert shown == loads(event.to_json())
     assert (page["next_cursor"], page["last_event_id"]) == (None, 6)
@@ -41,7 +41,7 @@ def test_events_are_answered_as_they_are_written(api: Api) -> None:
 def test_members_are_called_as_the_things_own_answers_call_them(api: Api) -> None:
     """A client that reads both can lay one over the other."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person)
     _, _, fill, order, cash, holding = [event["data"] for event in ask(api, person)["items"]]
 

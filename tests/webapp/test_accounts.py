@@ -22,7 +22,7 @@ def test_registering_opens_an_account_with_its_starting_cash(api: Api) -> None:
     (opening,) = data_of(api.get("/balance/history", person))["items"]
     assert (opening["transaction_type"], opening["amount"]) == (
         "DEPOSIT",
-        api.books.settings.starting_cash,
+        api.harness.settings.starting_cash,
     )
 
 
@@ -134,4 +134,4 @@ def test_a_closed_account_is_gone_and_its_ledger_stays(api: Api) -> None:
     problem_of(api.login("leaving@example.com"), "unauthorized")
     again = data_of(api.register("leaving@example.com"), 201)
     assert UUID(again["id"]) != UUID(person.id)
-    assert api.books.breaches() == []
+    assert api.harness.breaches() == []

@@ -56,7 +56,7 @@ def test_a_halt_and_its_end_are_put_down(api: Api) -> None:
 
     (entry,) = entries(api, administrator)
 
-    at = api.books.clock().isoformat()
+    at = api.harness.clock().isoformat()
     assert entry.pop("id")
     assert entry == {
         "action": "trading.halt",
@@ -94,17 +94,17 @@ def test_no_route_for_administrators_forgets_it(sqlite_api: Api) -> None:
     assert {method for method, _ in asked} > {"GET", "POST"}
 
     for method, rule in asked:
-        before = rows(api.books, "SELECT id FROM admin_actions")
+        before = rows(api.harness, "SELECT id FROM admin_actions")
         path, body = (
             rule.replace("<uuid:user_id>", user.id),
             {"json": BODIES[rule]} if rule in BODIES else {},
         )
         answer = api.ask(method, path, administrator, query_string=QUERIES.get(rule, {}), **body)
         assert answer.status_code in (200, 504), (rule, answer.get_data(as_text=True))
-        added = len(rows(api.books, "SELECT id FROM admin_actions")) - len(before)
+        added = len(rows(api.harness, "SELECT id FROM admin_actions")) - len(before)
         assert added == (0 if method == "GET" else 1), (method, rule)
         without = "SELECT a.id FROM admin_actions a LEFT JOIN admin_action_outcomes o ON o.action_id = a.id WHERE o.action_id IS NULL"
-        assert rows(api.books, without) == []
+        assert rows(api.harness, without) == []
 
 
 def test_what_is_refused_as_malformed_is_no_action(sqlite_api: Api) -> None:
@@ -147,19 +147,19 @@ def test_an_intent_whose_end_is_not_known_shows(api: Api) -> None:
         id=uuid4(),
         kind=ActionKind.RECONNECT,
         actor=Actor(operator="somebody"),
-        began_at=api.books.clock(),
+        began_at=api.harness.clock(),
     )
     for _ in range(2):  # As a run does that does not know whether its first COMMIT landed.
-        api.books.do(lambda session: admin_actions.insert_action(session, action, target="x"))
+        api.harness.do(lambda session: admin_actions.insert_action(session, action, target="x"))
 
     (entry,) = entries(api, administrator)
 
     assert (entry["operator"], entry["outcome"], entry["ended_at"]) == ("somebody", None, None)
     assert "-> not known" in flask(api, "admin-log").output
     for word in ("first", "second"):
-        api.books.do(
+        api.harness.do(
             lambda session, word=word: admin_actions.insert_outcome(
-                session, action, word, now=api.books.clock()
+                session, action, word, now=api.harness.clock()
             )
         )
     assert entries(api, administrator)[0]["outcome"] == "first"
@@ -280,7 +280,7 @@ def test_the_list_is_paged_and_filtered(api: Api) -> None:
         (other, "resume"),
     ):
         data_of(api.post(f"/admin/trading/{path}", who))
-        api.books.clock.advance(days=1)
+        api.harness.clock.advance(days=1)
     everything = entries(api, administrator)
     assert [entry["action"] for entry in everything] == ["trading.resume", "trading.halt"] * 2
 
@@ -322,9 +322,9 @@ def test_operators_see_the_same_in_their_terminal(api: Api) -> None:
         id=uuid4(),
         kind=ActionKind.SEED_STOCKS,
         actor=Actor(operator="\x1b[31m\udcff"),
-        began_at=api.books.clock(),
+        began_at=api.harness.clock(),
     )
-    api.books.do(
+    api.harness.do(
         lambda session: admin_actions.insert_action(session, action, file="\x1b]0;x\x07\ud800")
     )
 

@@ -20,18 +20,18 @@ PATHS = ("/trading/statistics", "/trading/realized-profit-loss", "/trading/perfo
 def trader(api: Api) -> Person:
     """A win and a loss, on the 20th and on the 21st in Korea, which is still the 20th in UTC."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person, 10)
-    api.books.tick(200_000, HYNIX)
+    api.harness.tick(200_000, HYNIX)
     api.bought(person, 2, HYNIX)
-    api.books.clock.advance(hours=1)
-    api.books.tick(71_300)
+    api.harness.clock.advance(hours=1)
+    api.harness.tick(71_300)
     api.order(person, "SELL", 4)
-    api.books.run_all()
-    api.books.clock.advance(hours=13, minutes=30)
-    api.books.tick(190_000, HYNIX)
+    api.harness.run_all()
+    api.harness.clock.advance(hours=13, minutes=30)
+    api.harness.tick(190_000, HYNIX)
     api.order(person, "SELL", 1, HYNIX)
-    api.books.run_all()
+    api.harness.run_all()
     return person
 
 
@@ -211,14 +211,14 @@ def test_analytics_ask_as_much_of_the_database_however_long(api: Api) -> None:
     counts: dict[str, set[int]] = {path: set() for path in PATHS}
     for more in (1, 6):
         for _ in range(more):
-            api.books.clock.advance(hours=30)
-            api.books.tick(70_000)
+            api.harness.clock.advance(hours=30)
+            api.harness.tick(70_000)
             api.bought(person, 2)
             api.order(person, "SELL", 1)
-            api.books.run_all()
+            api.harness.run_all()
         for path in PATHS:
             api.get(path, person)
-            with statements_counted(api.books.core.database.engine) as statements:
+            with statements_counted(api.harness.core.database.engine) as statements:
                 data_of(api.get(path, person))
             counts[path].add(len(statements))
     assert all(len(found) == 1 for found in counts.values()), counts

@@ -52,9 +52,9 @@ EXAMPLES = examples(6)
 @pytest.fixture
 def api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
     """The API without a relayer, without PortOne and Toss, and without room for a stream, which would have no end."""
-    with opened(settings_for(migrated_sqlite, valkey_url)) as books:
-        books.tick(70_000)
-        yield api_on(books)
+    with opened(settings_for(migrated_sqlite, valkey_url)) as harness:
+        harness.tick(70_000)
+        yield api_on(harness)
 
 
 def own_things(api: Api, person: Person) -> dict[str, Any]:

@@ -19,28 +19,28 @@ HALTED_SINCE = "2026-11-20T10:00:00+09:00"
 @pytest.fixture
 def administrator(api: Api) -> Person:
     """An administrator, in a market whose last trade was at 70,000 won."""
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     return api.administrator()
 
 
-def audited(books: TradingHarness, *people: Person) -> None:
+def audited(harness: TradingHarness, *people: Person) -> None:
     """Have the audit look at these accounts, as its task does."""
     accounts = sorted(UUID(person.id) for person in people)
-    found = books.core.database.snapshot(lambda session: audit_accounts(session, accounts))
-    now = books.clock()
-    books.do(
+    found = harness.core.database.snapshot(lambda session: audit_accounts(session, accounts))
+    now = harness.clock()
+    harness.do(
         lambda session: record_audited(
-            session, found, begun_at=now, settings=books.settings, now=now
+            session, found, begun_at=now, settings=harness.settings, now=now
         )
     )
-    books.do(
+    harness.do(
         lambda session: record_audit_run(session, accounts=len(accounts), duration_ms=7, now=now)
     )
 
 
-def damage(books: TradingHarness, person: Person) -> None:
+def damage(harness: TradingHarness, person: Person) -> None:
     wrong = text("UPDATE portfolios SET quantity = quantity + 1 WHERE user_id = :user")
-    books.do(lambda session: session.execute(wrong, {"user": UUID(person.id).bytes}))
+    harness.do(lambda session: session.execute(wrong, {"user": UUID(person.id).bytes}))
 
 
 def flask(api: Api, *arguments: str) -> Result:
@@ -61,12 +61,12 @@ def test_a_breach_is_shown_and_its_account_halted(api: Api, administrator: Perso
     assert (before["run_at"], before["breaches"], before["halted"]) == (None, [], [])
     assert (before["accounts_total"], before["changed"]) == (3, 3)
 
-    damage(api.books, person)
-    audited(api.books, person, other)
+    damage(api.harness, person)
+    audited(api.harness, person, other)
 
     state = data_of(api.get("/admin/audit", administrator))
     assert (state["accounts"], state["duration_ms"], state["changed"]) == (2, 7, 1)
-    assert datetime.fromisoformat(state["run_at"]) == api.books.clock()
+    assert datetime.fromisoformat(state["run_at"]) == api.harness.clock()
     assert {breach["check"].split()[0] for breach in state["breaches"]} == {"3a", "9e"}
     assert all(breach["user_id"] == person.id and breach["sample"] for breach in state["breaches"])
     (halt,) = state["halted"]
@@ -88,7 +88,7 @@ def test_an_administrator_halts_and_resumes_an_account(api: Api, administrator: 
     again = api.post(f"/admin/accounts/{person.id}/halt", administrator)
     assert data_of(again) == halt
     assert "이미" in again.get_json()["message"]
-    api.books.run_all()
+    api.harness.run_all()
 
     explanation = data_of(api.get(f"/trading/orders/{order['id']}/explain", person))
     assert explanation["waiting"]["reasons"][0]["code"] == "account-halted"
@@ -100,9 +100,9 @@ def test_an_administrator_halts_and_resumes_an_account(api: Api, administrator: 
     problem_of(api.post(resume, administrator), "validation-failed")
     lifted = data_of(api.post(resume, administrator, {"note": "문제 없음"}))
     assert lifted["id"] == halt["id"]
-    assert datetime.fromisoformat(lifted["resumed_at"]) == api.books.clock()
+    assert datetime.fromisoformat(lifted["resumed_at"]) == api.harness.clock()
     assert data_of(api.post(resume, administrator, {"note": "한 번 더"})) is None
-    api.books.run_all()
+    api.harness.run_all()
     assert data_of(api.get(f"/trading/orders/{order['id']}", person))["status"] == "FILLED"
 
 
@@ -117,11 +117,11 @@ def test_an_account_must_exist(api: Api, administrator: Person) -> None:
 
 def test_operators_do_the_same_by_command(api: Api) -> None:
     """Halt by address, show with what the audit found, resume by id; what they name must exist."""
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     person = api.person()
     api.bought(person, 1)
-    damage(api.books, person)
-    audited(api.books, person)
+    damage(api.harness, person)
+    audited(api.harness, person)
     shown = flask(api, "users", "halted").output
     assert f"{person.id} since 2026-11-20T01:00:00+00:00: audit-breach (3a, 9e)" in shown
     assert f"{person.id} breaks 3a holding quantity" in shown

@@ -35,7 +35,7 @@ def test_a_backup_is_written_restored_and_audited(
     sqlite_api: Api, tmp_path: Path, valkey_url: str
 ) -> None:
     """The file's size and time are told; what is restored is audited at once, and the old Redis is warned of."""
-    sqlite_api.books.tick(70_000)
+    sqlite_api.harness.tick(70_000)
     sqlite_api.bought(sqlite_api.person())
     file = tmp_path / "backup.gz"
 
@@ -62,9 +62,9 @@ def test_a_backup_is_written_restored_and_audited(
 
 def test_a_breach_in_what_was_restored_is_told(sqlite_api: Api, tmp_path: Path) -> None:
     """The backup is what it was taken of, and the exit status says what the audit says."""
-    sqlite_api.books.tick(70_000)
+    sqlite_api.harness.tick(70_000)
     sqlite_api.bought(sqlite_api.person())
-    with sqlite_api.books.core.database.engine.begin() as connection:
+    with sqlite_api.harness.core.database.engine.begin() as connection:
         connection.execute(text("UPDATE virtual_balances SET cash_balance = cash_balance + 1"))
     flask(sqlite_api.app, "backup", tmp_path / "backup.gz")
 
@@ -76,10 +76,10 @@ def test_a_breach_in_what_was_restored_is_told(sqlite_api: Api, tmp_path: Path) 
 
 
 def test_an_older_releases_backup_is_not_audited_yet(
-    tmp_path: Path, sqlite_books: TradingHarness
+    tmp_path: Path, sqlite_harness: TradingHarness
 ) -> None:
     """Its tables are not those that the audit reads; what is to be done is said, and then works."""
-    redis = sqlite_books.settings.redis_url.get_secret_value()
+    redis = sqlite_harness.settings.redis_url.get_secret_value()
     with installation(tmp_path / "old.db", redis) as old:
         with old.app_context():
             upgrade()

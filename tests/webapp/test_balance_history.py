@@ -13,10 +13,10 @@ START = 10_000_000
 def test_each_movement_is_linked_to_the_one_before_it(api: Api) -> None:
     """Newest first, over pages and through filters: the change with its sign, between the balances before and after."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person, 10)
     api.order(person, "SELL", 10)
-    api.books.run_all()
+    api.harness.run_all()
     api.post("/balance/withdraw", person, {"amount": 500})
 
     history = data_of(api.get("/balance/history", person))
@@ -48,7 +48,7 @@ def test_a_broken_chain_is_shown(api: Api) -> None:
     forged = text(
         "UPDATE transactions SET cash_before = cash_before + 1, cash_after = cash_after + 1 WHERE user_id = :id AND sequence = 3"
     )
-    api.books.do(lambda session: session.execute(forged, {"id": UUID(person.id).bytes}))
+    api.harness.do(lambda session: session.execute(forged, {"id": UUID(person.id).bytes}))
 
     history = data_of(api.get("/balance/history", person))
 
@@ -81,7 +81,7 @@ def test_a_page_costs_the_same_statements_however_long(api: Api) -> None:
     for movements in (1, 30):
         for _ in range(movements):
             api.post("/balance/deposit", person, {"amount": 1})
-        with statements_counted(api.books.core.database.engine) as statements:
+        with statements_counted(api.harness.core.database.engine) as statements:
             data_of(api.get("/balance/history?limit=100", person))
         counts.append(len(statements))
     assert counts[0] == counts[1] <= 4

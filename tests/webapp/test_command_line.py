@@ -20,7 +20,7 @@ def _flask(api: Api, *arguments: str) -> Result:
 
 
 def _count(api: Api) -> int:
-    return api.books.core.database.read(
+    return api.harness.core.database.read(
         lambda session: session.scalar(select(func.count()).select_from(STOCKS)) or 0
     )
 
@@ -28,14 +28,14 @@ def _count(api: Api) -> int:
 def test_seeding_twice_is_seeding_once(api: Api) -> None:
     """The seed may be repeated at every start; a status that an operator set survives it."""
     halt = update(STOCKS).where(STOCKS.c.code == "A005930").values(status="HALTED")
-    api.books.core.database.transaction(lambda session: session.execute(halt))
+    api.harness.core.database.transaction(lambda session: session.execute(halt))
 
     first, second = _flask(api, "seed"), _flask(api, "seed")
 
     assert (first.exit_code, second.exit_code) == (0, 0)
     assert first.output == second.output == f"Seeded {_count(api)} stocks.\n"
     status = select(STOCKS.c.status).where(STOCKS.c.code == "A005930")
-    assert api.books.core.database.read(lambda session: session.scalar(status)) == "HALTED"
+    assert api.harness.core.database.read(lambda session: session.scalar(status)) == "HALTED"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949"])
@@ -115,7 +115,7 @@ def test_promoting_makes_an_administrator(api: Api) -> None:
 def test_the_audit_of_clean_books(api: Api) -> None:
     """Every invariant is printed with its figures, and the exit code is 0."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person)
 
     result = _flask(api, "audit")
@@ -131,7 +131,7 @@ def test_the_audit_of_broken_books(api: Api) -> None:
     """A breach is printed with the row at fault, and the exit code is 1."""
     person = api.person()
     balances = VIRTUAL_BALANCES
-    api.books.core.database.transaction(
+    api.harness.core.database.transaction(
         lambda session: session.execute(update(balances).values(cash_balance=7))
     )
 

@@ -20,8 +20,8 @@ def api(migrated_sqlite: str, valkey_url: str) -> Iterator[Api]:
         "rate_limits": True,
         "rate_limit_strangers": "2 per hour",
     }
-    with opened(settings_for(migrated_sqlite, valkey_url, **listed)) as books:
-        yield api_on(books)
+    with opened(settings_for(migrated_sqlite, valkey_url, **listed)) as harness:
+        yield api_on(harness)
 
 
 @pytest.mark.parametrize("origin", [APP, V6])

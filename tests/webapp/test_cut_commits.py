@@ -29,7 +29,7 @@ def test_an_order_is_placed_once(server_api: Api, cut_api: Callable[..., Any], c
     """The client gets its 201, there is one order, and its wake-up is known to be due."""
     headers, cuts = CUTS[case]
     person = server_api.person()
-    server_api.books.tick(70_000)
+    server_api.harness.tick(70_000)
 
     with cut_api(*cuts) as api:
         answer = api.order(person, "BUY", 10, headers=headers)
@@ -37,7 +37,7 @@ def test_an_order_is_placed_once(server_api: Api, cut_api: Callable[..., Any], c
     placed = data_of(answer, 201)
     (order,) = data_of(server_api.get("/trading/orders", person))["items"]
     assert order["id"] == placed["id"]
-    assert server_api.books.breaches() == []
+    assert server_api.harness.breaches() == []
     if headers:
         again = server_api.order(person, "BUY", 10, headers=headers)
         assert (again.headers[REPLAYED_HEADER], again.data) == ("true", answer.data)
@@ -57,7 +57,7 @@ def test_cash_moves_once(
 
     assert _cash(server_api, person) == 10_000_000 + (5 if path.endswith("deposit") else -5)
     assert data_of(server_api.get(f"/trading/transactions/{moved['id']}", person)) == moved
-    assert server_api.books.breaches() == []
+    assert server_api.harness.breaches() == []
 
 
 @pytest.mark.parametrize("case", CUTS)
@@ -80,7 +80,7 @@ def test_an_order_is_changed_once(
     method, body, expected = change
     headers, cuts = CUTS[case]
     person = server_api.person()
-    server_api.books.tick(70_000)
+    server_api.harness.tick(70_000)
     path = f"/trading/orders/{server_api.limit_order(person)['id']}"
 
     with cut_api(*cuts) as api:
@@ -94,7 +94,7 @@ def test_an_order_is_changed_once(
     )
     assert data_of(server_api.get(path, person)) == changed
     assert data_of(server_api.get("/balance", person))["reserved_cash"] == expected[3]
-    assert server_api.books.breaches() == []
+    assert server_api.harness.breaches() == []
 
 
 @pytest.mark.parametrize("case", CUTS)
@@ -104,10 +104,10 @@ def test_all_orders_are_cancelled_once(
     """The answer names the orders that this request cancelled, also where it is found out only afterwards that it did."""
     headers, cuts = CUTS[case]
     person = server_api.person()
-    server_api.books.tick(70_000)
+    server_api.harness.tick(70_000)
     earlier = server_api.limit_order(person)
     server_api.ask("DELETE", f"/trading/orders/{earlier['id']}", person)
-    server_api.books.clock.advance(seconds=1)
+    server_api.harness.clock.advance(seconds=1)
     orders = [server_api.limit_order(person)["id"] for _ in range(2)]
 
     with cut_api(*cuts) as api:
@@ -115,7 +115,7 @@ def test_all_orders_are_cancelled_once(
 
     assert done == {"cancelled": 2, "order_ids": orders}
     assert data_of(server_api.get("/balance", person))["reserved_cash"] == 0
-    assert server_api.books.breaches() == []
+    assert server_api.harness.breaches() == []
 
 
 @pytest.mark.parametrize("cut", Cut)
@@ -124,7 +124,7 @@ def test_the_second_commit_of_a_request_with_a_key_is_cut(
 ) -> None:
     """The work's own COMMIT, after the claim's was done: its answer is found beside its rows, or it is done again."""
     person = server_api.person()
-    server_api.books.tick(70_000)
+    server_api.harness.tick(70_000)
 
     # Cutting the claim's before the server sees it makes the work's COMMIT the third, on a connection that has written before.
     with cut_api(Cut.BEFORE, Cut.BEFORE, cut) as api:
@@ -135,7 +135,7 @@ def test_the_second_commit_of_a_request_with_a_key_is_cut(
     assert order["id"] == placed["id"]
     again = server_api.order(person, "BUY", 10, headers=KEY)
     assert (again.headers[REPLAYED_HEADER], again.data) == ("true", answer.data)
-    assert server_api.books.breaches() == []
+    assert server_api.harness.breaches() == []
 
 
 @pytest.mark.parametrize("cut", Cut)

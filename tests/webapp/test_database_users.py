@@ -80,15 +80,15 @@ def rows_api(
 def trade(api: Api) -> None:
     """Use trading, cash, accounts and halts, and audit the books."""
     person, administrator = api.person(), api.administrator()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person, 10)
     api.order(person, "SELL", 4)
-    api.books.run_all()
+    api.harness.run_all()
     data_of(api.post("/balance/deposit", person, {"amount": 1_000}), 201)
     data_of(api.post("/admin/trading/halt", administrator))
     data_of(api.post("/admin/trading/resume", administrator))
     data_of(api.ask("DELETE", "/users/me", person))
-    assert api.books.breaches() == []
+    assert api.harness.breaches() == []
 
 
 @pytest.mark.every_database
@@ -113,7 +113,7 @@ def test_rows_user_can_do_all_that_the_product_does_and_no_more(rows_api: Api) -
         "GRANT SELECT ON users TO 'stocking_rows'@'%%'",
     ):
         with (
-            api.books.core.database.engine.connect() as connection,
+            api.harness.core.database.engine.connect() as connection,
             pytest.raises(Exception, match="denied"),
         ):
             connection.exec_driver_sql(statement)
@@ -146,7 +146,7 @@ def test_production_settings_of_mysql_bring_no_deprecation(valkey_url: str) -> N
         uri += "&ssl_check_hostname=false"
         with users_of(server, uri) as uri_of, rows_api_on(uri_of, valkey_url) as api:
             trade(api)
-            with api.books.core.database.engine.connect() as connection:
+            with api.harness.core.database.engine.connect() as connection:
                 cipher = connection.exec_driver_sql("SHOW STATUS LIKE 'Ssl_cipher'").one()
             plugins = server.query(f"SELECT plugin FROM mysql.user WHERE user = '{ROWS}'")
         assert cipher[1]

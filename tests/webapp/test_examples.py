@@ -60,7 +60,7 @@ def test_every_example_is_accepted_by_its_schema(document: dict[str, Any]) -> No
 def test_a_request_of_examples_is_accepted(
     sqlite_api: Api, document: dict[str, Any], path: str
 ) -> None:
-    sqlite_api.books.tick(200_000, base=200_000)  # The sandbox's first price.
+    sqlite_api.harness.tick(200_000, base=200_000)  # The sandbox's first price.
     content = document["paths"][f"/api/v1/{path}"]["post"]["requestBody"]["content"]
     body = request_example(document, content["application/json"]["schema"])
     answer = sqlite_api.post(f"/{path}", sqlite_api.person(), body)

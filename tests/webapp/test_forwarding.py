@@ -13,8 +13,8 @@ PROXY = "10.0.0.1"
 
 @contextmanager
 def behind(uri: str, redis_url: str, trusted: str | None, **changed: object) -> Iterator[Api]:
-    with opened(settings_for(uri, redis_url, trusted_proxies=trusted, **changed)) as books:
-        yield api_on(books)
+    with opened(settings_for(uri, redis_url, trusted_proxies=trusted, **changed)) as harness:
+        yield api_on(harness)
 
 
 def clock(api: Api, peer: str, forwarded: str) -> TestResponse:

@@ -65,10 +65,10 @@ def test_administration_is_for_administrators(api: Api) -> None:
     assert len(asked) >= 2
 
     for method, rule in asked:
-        before = everything(api.books)
+        before = everything(api.harness)
         for body in ({}, {"json": {}}, {"json": {"no_such_member": 1}}):
             problem_of(api.ask(method, _filled(rule), user, **body), "forbidden")
-        assert everything(api.books) == before
+        assert everything(api.harness) == before
         path = _filled(rule, user_id=user.id)
         assert api.ask(method, path, administrator).status_code not in (401, 403, 404, 405, 500), (
             rule
@@ -78,7 +78,7 @@ def test_administration_is_for_administrators(api: Api) -> None:
 def test_everything_with_an_id_belongs_to_somebody(api: Api) -> None:
     """Every route that names a thing by its id answers its owner, and 404 to another user, as if it were not there, and does nothing for him."""
     owner, other = api.person(), api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(owner)
     transaction = data_of(api.post("/balance/deposit", owner, {"amount": 1}), 201)
     named = [
@@ -88,7 +88,7 @@ def test_everything_with_an_id_belongs_to_somebody(api: Api) -> None:
     ]
     assert len(named) >= 6
     stocks = seed_listing()
-    payment_id = partly_refunded_payment(api.books, UUID(owner.id)).hex
+    payment_id = partly_refunded_payment(api.harness, UUID(owner.id)).hex
 
     for number, (method, rule) in enumerate(named):
         # Things of its own for each, as some of these routes end them.
@@ -108,16 +108,16 @@ def test_everything_with_an_id_belongs_to_somebody(api: Api) -> None:
             )["id"]
         path = re.sub(r"<(?:\w+:)?(\w+)>", lambda match, own=own: own[match[1]], rule)
         body = {"json": BODIES[method, rule]} if (method, rule) in BODIES else {}
-        before = everything(api.books)
+        before = everything(api.harness)
         assert api.ask(method, path, other, **body).status_code == 404, (method, rule)
-        assert everything(api.books) == before, (method, rule)
+        assert everything(api.harness) == before, (method, rule)
         assert api.ask(method, path, owner, **body).status_code < 300, (method, rule)
 
 
 def test_cancelling_all_is_cancelling_ones_own(api: Api) -> None:
     """Whoever cancels all of his orders does not touch another's."""
     owner, other = api.person(), api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     order = api.limit_order(owner)
 
     assert data_of(api.ask("DELETE", "/trading/orders", other))["cancelled"] == 0
@@ -128,10 +128,10 @@ def test_cancelling_all_is_cancelling_ones_own(api: Api) -> None:
 def test_lists_show_ones_own_only(api: Api) -> None:
     """A user without anything sees nothing of another's, also when he filters by the other's ids."""
     owner, other = api.person(), api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     order = api.bought(owner)
 
     assert data_of(api.get("/trading/orders", other))["items"] == []
     assert data_of(api.get(f"/trading/transactions?order_id={order['id']}", other))["items"] == []
     assert data_of(api.get("/portfolio", other))["items"] == []
-    assert data_of(api.get("/balance", other))["cash_balance"] == api.books.settings.starting_cash
+    assert data_of(api.get("/balance", other))["cash_balance"] == api.harness.settings.starting_cash

@@ -111,16 +111,16 @@ anything = st.recursive(
 @pytest.fixture(scope="module")
 def target(server_uri: str, valkey_url_of_page: str) -> Iterator[tuple[Api, Person]]:
     """One signed-in user for the whole page, on the stricter of the databases, with a price to trade at."""
-    with opened(settings_for(server_uri, valkey_url_of_page)) as books:
-        api = api_on(books)
+    with opened(settings_for(server_uri, valkey_url_of_page)) as harness:
+        api = api_on(harness)
         person = api.person()
-        books.tick(70_000)
+        harness.tick(70_000)
         yield api, person
 
 
-def _rows(books: TradingHarness) -> dict[str, int]:
+def _rows(harness: TradingHarness) -> dict[str, int]:
     """How many rows every table has."""
-    return books.core.database.read(
+    return harness.core.database.read(
         lambda session: {
             table.name: session.execute(select(func.count()).select_from(table)).scalar_one()
             for table in Base.metadata.sorted_tables
@@ -129,11 +129,11 @@ def _rows(books: TradingHarness) -> dict[str, int]:
 
 
 def _refused(api: Api, method: str, path: str, who: Person, **more: Any) -> int:
-    before = _rows(api.books)
+    before = _rows(api.harness)
     answer = api.ask(method, path, who, **more)
     problem_form(answer)
     assert 400 <= answer.status_code < 500, answer.get_data(as_text=True)
-    assert _rows(api.books) == before
+    assert _rows(api.harness) == before
     return answer.status_code
 
 
@@ -395,6 +395,6 @@ def test_the_books_stand_after_all_this(target: tuple[Api, Person]) -> None:
     """The audit finds nothing, whichever of these tests ran before."""
     api, _person = target
 
-    api.books.run_all()
+    api.harness.run_all()
 
-    assert api.books.breaches() == []
+    assert api.harness.breaches() == []

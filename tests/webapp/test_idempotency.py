@@ -22,7 +22,7 @@ KEY = {KEY_HEADER: "one-key"}
 
 
 def _orders(api: Api) -> int:
-    return api.books.core.database.read(
+    return api.harness.core.database.read(
         lambda session: session.execute(select(func.count()).select_from(ORDERS)).scalar_one()
     )
 
@@ -51,14 +51,14 @@ def _at_once(count: int, work: Any) -> list[TestResponse]:
 @pytest.fixture
 def wide_api(server_uri: str, valkey_url: str) -> Iterator[Api]:
     """The API with a connection for each of a hundred threads."""
-    with opened(settings_for(server_uri, valkey_url, database_pool_size=55)) as books:
-        yield api_on(books)
+    with opened(settings_for(server_uri, valkey_url, database_pool_size=55)) as harness:
+        yield api_on(harness)
 
 
 def test_a_hundred_posts_with_one_key_are_one_order(wide_api: Api) -> None:
     """Sent at once they are answered with that order or with 409 while it is being placed; afterwards all get the same answer."""
     api, person = wide_api, wide_api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
 
     answers = _at_once(
         100, lambda _number: api.another_client().order(person, "BUY", 10, headers=KEY)
@@ -81,20 +81,20 @@ def test_a_hundred_posts_with_one_key_are_one_order(wide_api: Api) -> None:
         _is_replay(one, placed) for one in answers if one.status_code == 201 and one is not placed
     )
     assert _is_replay(api.order(person, "BUY", 10, headers=KEY), placed)
-    api.books.run_all()
-    assert api.books.breaches() == []
+    api.harness.run_all()
+    assert api.harness.breaches() == []
 
 
 def test_ten_buys_of_the_whole_balance_are_one_order(server_api: Api) -> None:
     """Without a key each is an order of its own: exactly one finds the cash, the others are told what is left."""
     api, person = server_api, server_api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
 
     answers = _at_once(10, lambda _number: api.another_client().order(person, "BUY", 140))
 
     assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 9}
-    api.books.run_all()
-    assert api.books.breaches() == []
+    api.harness.run_all()
+    assert api.harness.breaches() == []
 
 
 def test_many_registrations_of_one_address_are_one_account(server_api: Api) -> None:
@@ -107,8 +107,8 @@ def test_many_registrations_of_one_address_are_one_account(server_api: Api) -> N
 def test_more_requests_than_connections_are_not_a_server_error(server_api: Api) -> None:
     """Who finds no connection within the pool's patience is asked to come again."""
     api, person = server_api, server_api.person()
-    pool = api.books.settings.database_pool_size * 2
-    held = [api.books.core.database.engine.connect() for _ in range(pool)]
+    pool = api.harness.settings.database_pool_size * 2
+    held = [api.harness.core.database.engine.connect() for _ in range(pool)]
     try:
         problem_of(api.get("/users/me", person), "service-unavailable")
     finally:
@@ -121,7 +121,7 @@ def test_more_requests_than_connections_are_not_a_server_error(server_api: Api) 
 def test_another_body_with_the_same_key_is_refused(api: Api) -> None:
     """A key stands for one request: another body or another route with it is a mistake of the client's."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     first = api.order(person, "BUY", 10, headers=KEY)
 
     problem_of(api.order(person, "BUY", 11, headers=KEY), "idempotency-key-conflict")
@@ -137,7 +137,7 @@ def test_another_body_with_the_same_key_is_refused(api: Api) -> None:
 def test_a_refusal_is_an_answer_and_is_repeated(api: Api) -> None:
     """Also after the reason is gone: a client that repeats a request wants to know what became of that one."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     refused = api.order(person, "BUY", 200, headers=KEY)
     problem_of(refused, "insufficient-cash")
 
@@ -151,7 +151,7 @@ def test_an_answer_that_time_may_change_is_not_kept(api: Api) -> None:
     """503 asks to come again, so the same key may place the order as soon as there is a price."""
     person = api.person()
     problem_of(api.order(person, "BUY", 10, headers=KEY), "no-live-price")
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
 
     placed = api.order(person, "BUY", 10, headers=KEY)
 
@@ -247,9 +247,9 @@ def test_a_key_is_forgotten_after_a_day(api: Api) -> None:
     person = api.person()
     first = api.post("/balance/deposit", person, {"amount": 5}, headers=KEY)
 
-    api.books.clock.advance(hours=23, minutes=59)
+    api.harness.clock.advance(hours=23, minutes=59)
     assert _is_replay(api.post("/balance/deposit", person, {"amount": 5}, headers=KEY), first)
-    api.books.clock.advance(minutes=1)
+    api.harness.clock.advance(minutes=1)
     anew = api.post("/balance/deposit", person, {"amount": 7}, headers=KEY)
 
     assert data_of(anew, 201)["amount"] == 7
@@ -259,7 +259,7 @@ def test_a_key_is_forgotten_after_a_day(api: Api) -> None:
 def test_the_key_of_a_process_that_died_is_taken_over(api: Api) -> None:
     """A request that still runs is 409; one whose process died is done by whoever repeats it, once its claim has run out."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     placed = api.order(person, "BUY", 10, headers={KEY_HEADER: "done"})
     data_of(placed, 201)
     unanswer = (
@@ -267,11 +267,11 @@ def test_the_key_of_a_process_that_died_is_taken_over(api: Api) -> None:
         .where(IDEMPOTENCY_RECEIPTS.c.idempotency_key == "done")
         .values(status=None, body=None, location=None, idempotency_key="one-key")
     )
-    api.books.core.database.transaction(lambda session: session.execute(unanswer))
+    api.harness.core.database.transaction(lambda session: session.execute(unanswer))
 
     problem_of(api.order(person, "BUY", 10, headers=KEY), "request-in-progress")
-    api.books.clock.advance(seconds=CLAIM_S)
-    api.books.tick(70_000)
+    api.harness.clock.advance(seconds=CLAIM_S)
+    api.harness.tick(70_000)
     done = api.order(person, "BUY", 10, headers=KEY)
 
     data_of(done, 201)
@@ -287,9 +287,9 @@ def test_nobody_waits_long_for_the_key_of_a_process_that_died() -> None:
 def test_an_order_of_one_key_is_the_answers_order(api: Api) -> None:
     """What is replayed is the order as it was accepted; what became of it since is at its Location."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     first = api.order(person, "BUY", 10, headers=KEY)
-    api.books.run_all()
+    api.harness.run_all()
 
     again = api.order(person, "BUY", 10, headers=KEY)
 
@@ -307,7 +307,7 @@ def test_an_order_of_one_key_is_the_answers_order(api: Api) -> None:
 def test_an_amendment_is_made_once(api: Api, change: dict[str, int]) -> None:
     """Repeated after the order has been amended again it shows what it did then, and changes nothing."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     path = f"/trading/orders/{api.limit_order(person)['id']}"
     first = api.ask("PATCH", path, person, json=change, headers=KEY)
     data_of(first)
@@ -328,7 +328,7 @@ def test_an_amendment_is_made_once(api: Api, change: dict[str, int]) -> None:
 def test_a_cancellation_is_made_once(api: Api) -> None:
     """Repeated with its key it is the same success; without one the order is no longer open."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     path = f"/trading/orders/{api.limit_order(person)['id']}"
     first = api.ask("DELETE", path, person, headers=KEY)
     assert data_of(first)["status"] == "CANCELLED"
@@ -345,7 +345,7 @@ def test_a_cancellation_is_made_once(api: Api) -> None:
 def test_cancelling_all_is_done_once(api: Api) -> None:
     """An order that was placed since is not touched by the repetition."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.limit_order(person)
     first = api.ask("DELETE", "/trading/orders", person, headers=KEY)
     assert data_of(first)["cancelled"] == 1
@@ -359,11 +359,11 @@ def test_cancelling_all_is_done_once(api: Api) -> None:
 def test_twenty_cancellations_at_once_are_one(server_api: Api) -> None:
     """Without a key exactly one finds the order open; the others hear how it ended, and the cash comes back once."""
     api, person = server_api, server_api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     path = f"/trading/orders/{api.limit_order(person)['id']}"
 
     answers = _at_once(20, lambda _number: api.another_client().ask("DELETE", path, person))
 
     assert Counter(answer.status_code for answer in answers) == {200: 1, 409: 19}
     assert data_of(api.get("/balance", person))["reserved_cash"] == 0
-    assert api.books.breaches() == []
+    assert api.harness.breaches() == []

@@ -83,9 +83,9 @@ def stage(database_uri: str, valkey_url: str) -> Iterator[Stage]:
             "toss_cert_url": toss.url,
             "toss_requests_per_s": 10_000,
         }
-        with opened(settings_for(database_uri, valkey_url, **more)) as books:
-            api = api_on(books)
-            books.tick(70_000)
+        with opened(settings_for(database_uri, valkey_url, **more)) as harness:
+            api = api_on(harness)
+            harness.tick(70_000)
             yield _staged(api, asked)
 
 
@@ -100,15 +100,15 @@ def _staged(api: Api, asked: list[str]) -> Stage:
             "id"
         ],
         "item_id": data_of(api.post("/watchlist", person, {"stock_code": "A000660"}), 201)["id"],
-        "payment_id": partly_refunded_payment(api.books, UUID(person.id)).hex,
+        "payment_id": partly_refunded_payment(api.harness, UUID(person.id)).hex,
         "stock_code": "A005930",
         "user_id": administrator.id,
     }
     return Stage(api, person, administrator, victim, own, asked)
 
 
-def _rows(books: TradingHarness) -> dict[str, int]:
-    return books.core.database.read(
+def _rows(harness: TradingHarness) -> dict[str, int]:
+    return harness.core.database.read(
         lambda session: {
             table.name: session.execute(select(func.count()).select_from(table)).scalar_one()
             for table in Base.metadata.sorted_tables
@@ -159,7 +159,7 @@ def _ask(stage: Stage, method: str, path: str, who: Person, request: dict[str, A
             "PATH_INFO": ("/api/v1" + path.replace("{}", value)).encode().decode("latin-1")
         }
         path = path.replace("{}", "x")
-    with statements_counted(api.books.core.database.engine) as sent:
+    with statements_counted(api.harness.core.database.engine) as sent:
         answered = api.ask(method, path, who, **request)
     where = (method, path, request)
     text = answered.get_data(as_text=True)
@@ -183,7 +183,7 @@ def test_no_value_is_more_than_a_value(stage: Stage) -> None:
     """On both databases, in each place that takes one: no fault of ours, no statement, header, page or key made of it, no time lost to it, and the
     other user's things are as they were."""
     api = stage.api
-    tables, victims = _rows(api.books), data_of(api.get("/balance", stage.victim))
+    tables, victims = _rows(api.harness), data_of(api.get("/balance", stage.victim))
     asked = 0
     for payload in PAYLOADS:
         for method, path, who, request in _requests(stage, payload):
@@ -192,16 +192,16 @@ def test_no_value_is_more_than_a_value(stage: Stage) -> None:
     assert asked > 1_500
     taken = sum(answered.status_code < 300 for answered in api.answers)
     assert taken > 50, "some are good values, and are kept as they are"
-    assert set(_rows(api.books)) == set(tables)
-    assert _rows(api.books)["users"] >= tables["users"]
+    assert set(_rows(api.harness)) == set(tables)
+    assert _rows(api.harness)["users"] >= tables["users"]
     assert data_of(api.get("/balance", stage.victim)) == victims
     assert [target for target in stage.asked_of_toss if MARK in target] == []
     keys = [
-        key if isinstance(key, str) else key.decode() for key in api.books.core.redis.scan_iter()
+        key if isinstance(key, str) else key.decode() for key in api.harness.core.redis.scan_iter()
     ]
     assert [key for key in keys if MARK in key] == []
-    assert api.books.core.redis.dbsize() > 0, "nothing emptied it"
-    assert api.books.breaches() == []
+    assert api.harness.core.redis.dbsize() > 0, "nothing emptied it"
+    assert api.harness.breaches() == []
 
 
 def test_no_header_is_more_than_a_value(stage: Stage) -> None:

@@ -34,7 +34,7 @@ def rows_of(answer: TestResponse) -> list[list[str]]:
 
 def fill(api: Api, person: Person, rows: int) -> None:
     """Give an account a long ledger: deposits of one won, behind its first Transaction."""
-    user_id, now = UUID(person.id), api.books.clock()
+    user_id, now = UUID(person.id), api.harness.clock()
     ledger = [
         {
             "id": new_id(), "user_id": user_id, "sequence": number + 2, "transaction_type": "DEPOSIT", "stock_code": None, "order_id": None,
@@ -46,9 +46,9 @@ def fill(api: Api, person: Person, rows: int) -> None:
     balances = VIRTUAL_BALANCES
     for begin in range(0, rows, 10_000):
         part = ledger[begin : begin + 10_000]
-        api.books.do(lambda session, part=part: session.execute(insert(TRANSACTIONS), part))
+        api.harness.do(lambda session, part=part: session.execute(insert(TRANSACTIONS), part))
     grown = balances.update().where(balances.c.user_id == user_id)
-    api.books.do(
+    api.harness.do(
         lambda session: session.execute(
             grown.values(cash_balance=START + rows, transaction_count=rows + 1)
         )
@@ -58,10 +58,10 @@ def fill(api: Api, person: Person, rows: int) -> None:
 def test_the_file_is_the_ledger(api: Api) -> None:
     """Every Transaction as JSON has it, newest first, its time by Korea's clock; what there is none of is empty."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person, 10)
     api.order(person, "SELL", 4)
-    api.books.run_all()
+    api.harness.run_all()
     items = data_of(api.get(PATH, person))["items"]
 
     head, *rows = rows_of(api.get(PATH, person, headers=CSV))
@@ -113,7 +113,7 @@ def test_no_text_is_a_formula(sqlite_api: Api, written: str, shown: str) -> None
     """A stock's name or a description that begins like a formula is text in the spreadsheet, too; quoted as it has to be."""
     person = sqlite_api.person()
     change = text("UPDATE transactions SET description = :written")
-    sqlite_api.books.do(lambda session: session.execute(change, {"written": written}))
+    sqlite_api.harness.do(lambda session: session.execute(change, {"written": written}))
     _, (*_, description, _) = rows_of(sqlite_api.get(PATH, person, headers=CSV))
     assert description == shown
 
@@ -121,18 +121,18 @@ def test_no_text_is_a_formula(sqlite_api: Api, written: str, shown: str) -> None
 def test_a_loss_stays_a_number(sqlite_api: Api) -> None:
     """Only text is made harmless: a sum over the realised profits must count the losses."""
     person = sqlite_api.person()
-    sqlite_api.books.tick(70_000)
+    sqlite_api.harness.tick(70_000)
     sqlite_api.bought(person, 1)
-    sqlite_api.books.tick(60_000)
+    sqlite_api.harness.tick(60_000)
     sqlite_api.order(person, "SELL", 1)
-    sqlite_api.books.run_all()
+    sqlite_api.harness.run_all()
     _, sale, *_ = rows_of(sqlite_api.get(PATH, person, headers=CSV))
     assert int(sale[ENGLISH.index("realized_profit")]) < 0
 
 
 def test_filters_narrow_the_file_and_a_limit_does_not_apply(api: Api) -> None:
     person, other = api.person(), api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person, 1)
     for query, rows in {
         "": 2,

@@ -46,21 +46,21 @@ def lists(document: dict[str, Any]) -> list[tuple[str, bool]]:
 
 def live(api: Api, rows: int) -> Person:
     """An administrator with so many rows in each of his lists, on as many days: something is held of each stock, another is sold out, one is watched."""
-    person, books = api.administrator(), api.books
-    began = trade_date(books.clock())
+    person, harness = api.administrator(), api.harness
+    began = trade_date(harness.clock())
     for number in range(rows):
-        books.clock.advance(days=1)
+        harness.clock.advance(days=1)
         held, sold = CODES[number], CODES[MANY + number]
         for code, sides in ((held, ("BUY",)), (sold, ("BUY", "SELL"))):
-            books.tick(1_000, code)
+            harness.tick(1_000, code)
             for side in sides:
                 data_of(api.order(person, side, 1, code), 201)
-                books.run_all()
+                harness.run_all()
         data_of(api.post("/watchlist", person, {"stock_code": held}), 201)
         data_of(api.post("/watchlist/directories", person, {"name": f"묶음 {number}"}), 201)
-        partly_refunded_payment(books, UUID(person.id))
+        partly_refunded_payment(harness, UUID(person.id))
         data_of(api.post("/admin/trading/resume", person))
-    record_days(books, UUID(person.id), began, [(10_000_000, 0)] * rows)
+    record_days(harness, UUID(person.id), began, [(10_000_000, 0)] * rows)
     return api.signed_in(person.email)
 
 
@@ -74,19 +74,19 @@ ASKED = {
 def test_no_list_takes_more_statements_for_more_rows(migrated_sqlite: str, valkey_url: str) -> None:
     """Every GET that answers items, the largest page of it; a list without the rows would prove nothing, so they are counted, too."""
     limits = {"watchlist_items_max": 100, "watchlist_directories_max": 100}
-    with opened(settings_for(migrated_sqlite, valkey_url, **limits)) as books:
+    with opened(settings_for(migrated_sqlite, valkey_url, **limits)) as harness:
         listing = [ListedStock(code=code, name=code, market="KOSPI") for code in CODES]
-        books.do(lambda session: import_stocks(session, listing, now=books.clock()))
-        api = api_on(books)
+        harness.do(lambda session: import_stocks(session, listing, now=harness.clock()))
+        api = api_on(harness)
         found = lists(api.client.get("/openapi.json").get_json())
         assert len(found) >= 10
         counted: dict[str, list[int]] = {}
         for rows in (FEW, MANY):
             person = live(api, rows)
-            since = trade_date(books.clock() - timedelta(days=rows))
+            since = trade_date(harness.clock() - timedelta(days=rows))
             for path, limited in found:
                 asked = ASKED.get(path, f"from={since}" if path == "/portfolio/history" else "")
-                with statements_counted(books.core.database.engine) as sent:
+                with statements_counted(harness.core.database.engine) as sent:
                     data = data_of(
                         api.get(f"{path}?{asked}{'&limit=100' if limited else ''}", person)
                     )

@@ -41,8 +41,8 @@ def written(logged_settings: Settings) -> Iterator[io.StringIO]:
 
 @pytest.fixture
 def logging_api(logged_settings: Settings, written: io.StringIO) -> Iterator[Api]:
-    with opened(logged_settings) as books:
-        yield api_on(books)
+    with opened(logged_settings) as harness:
+        yield api_on(harness)
 
 
 def test_no_secret_is_answered_or_logged(logging_api: Api, written: io.StringIO) -> None:
@@ -62,7 +62,7 @@ def test_no_secret_is_answered_or_logged(logging_api: Api, written: io.StringIO)
         answer for answer in api.answers if answer.request.path.endswith(("/login", "/refresh"))
     ]
     # A fault of ours: the statement that fails has the hash as a parameter, and the frames have the password.
-    with api.books.core.database.engine.begin() as connection:
+    with api.harness.core.database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE users RENAME TO gone"))
     for headers in ({}, {"Idempotency-Key": "other"}):
         body = {"email": "x@example.com", "password": PASSWORD, "name": "이름"}
@@ -89,7 +89,7 @@ def test_no_secret_is_answered_or_logged(logging_api: Api, written: io.StringIO)
 
 def test_a_failure_of_ours_tells_the_client_nothing(logging_api: Api) -> None:
     """No exception's text leaves the process; the request id leads from the answer to the log."""
-    with logging_api.books.core.database.engine.begin() as connection:
+    with logging_api.harness.core.database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE users RENAME TO gone"))
 
     failed = problem_of(logging_api.register(), "internal-error")
@@ -168,7 +168,7 @@ def test_the_request_id_is_on_every_answer(sqlite_api: Api, path: str) -> None:
 def test_an_orders_lines_name_it_and_its_user(logging_api: Api, written: io.StringIO) -> None:
     """From the acceptance on every line of a request about an order has its id, its user's and the request's."""
     api = logging_api
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     person = api.person()
     key = {"Idempotency-Key": "once", HEADER: "placed-it-1"}
     order = data_of(api.order(person, headers=key), 201)
@@ -230,7 +230,7 @@ def test_a_request_is_its_users_once_he_is_known(logging_api: Api, written: io.S
 def test_cancelling_all_names_all(logging_api: Api, written: io.StringIO) -> None:
     """However many there were, each of the cancelled orders is found in some line of that request."""
     api = logging_api
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     person = api.person()
     orders = {api.limit_order(person, "BUY", 1)["id"] for _ in range(23)}
 
@@ -258,8 +258,8 @@ def test_nobody_outside_can_break_or_forge_a_line(
 
     with serving(portone) as server:  # type: ignore[arg-type]
         settings = logged_settings.model_copy(update={"portone_api_base_url": server.url})
-        with opened(settings) as books:
-            count = _ask_hostilely(api_on(books))
+        with opened(settings) as harness:
+            count = _ask_hostilely(api_on(harness))
 
     found = events(written.getvalue(), log_format)
     assert found.count("request") == count
@@ -273,7 +273,7 @@ def test_nobody_outside_can_break_or_forge_a_line(
 
 def _ask_hostilely(api: Api) -> int:
     """Put what is hostile wherever a client may put something; how many requests that were."""
-    redis = api.books.core.redis
+    redis = api.harness.core.redis
     person = api.person()
     environ = {
         "HTTP_X_REQUEST_ID": HOSTILE,

@@ -14,12 +14,12 @@ from trading.exchange.hours import DayChange
 
 def at(api: Api, moment: str) -> Api:
     """The API when it is this moment in Korea."""
-    api.books.clock.now = datetime.fromisoformat(f"{moment}+09:00").astimezone(UTC)
+    api.harness.clock.now = datetime.fromisoformat(f"{moment}+09:00").astimezone(UTC)
     return api
 
 
 def correct(api: Api, change: DayChange) -> None:
-    core = api.books.core
+    core = api.harness.core
     core.database.transaction(
         lambda session: set_day(session, change, now=core.clock()), landed=rerun_is_safe
     )
@@ -92,7 +92,7 @@ def test_an_operators_word_reaches_the_clock(krx_api: Api) -> None:
     assert data_of(krx_api.get("/market/clock"))["market_orders_accepted"]
 
     correct(krx_api, DayChange(friday, closed=True, delay_minutes=0, note="임시공휴일"))
-    krx_api.books.clock.advance(seconds=30)
+    krx_api.harness.clock.advance(seconds=30)
 
     clock = data_of(krx_api.get("/market/clock"))
     assert (clock["market_orders_accepted"], clock["trading_day"]) == (False, "2026-11-23")

@@ -64,7 +64,7 @@ def counted_requests(rule: str, status: str, method: str = "GET") -> dict[str, s
 def test_a_request_is_counted_by_its_rule_and_never_by_its_path(sqlite_api: Api) -> None:
     """What a user puts into a path would be a series for each of his ideas."""
     person = sqlite_api.person()
-    sqlite_api.books.tick(70_000)
+    sqlite_api.harness.tick(70_000)
     rule = "/api/v1/trading/realtime/stock/<stock_code>"
     with (
         raised("http_request_duration_seconds_count", 2, **counted_requests(rule, "200")),
@@ -112,7 +112,7 @@ def test_a_refusal_is_counted_by_its_code(sqlite_api: Api) -> None:
 def test_an_order_is_counted_when_it_is_accepted_and_when_its_user_ends_it(sqlite_api: Api) -> None:
     """A repetition of a request is no second order, nor is one that was refused."""
     person = sqlite_api.person()
-    sqlite_api.books.tick(70_000)
+    sqlite_api.harness.tick(70_000)
     cancelled = {"status": "CANCELLED", "reason": "cancelled-by-user"}
     with raised("orders_accepted_total", 3, side="BUY", order_type="LIMIT"):
         first = sqlite_api.limit_order(person, headers={"Idempotency-Key": "one"})
@@ -135,11 +135,11 @@ def test_an_order_is_counted_when_it_is_accepted_and_when_its_user_ends_it(sqlit
 
 def test_every_family_of_the_api_is_told(sqlite_api: Api) -> None:
     """And no other but those that workers in this very process would count."""
-    sqlite_api.books.tick(70_000)
-    sqlite_api.books.match()
+    sqlite_api.harness.tick(70_000)
+    sqlite_api.harness.match()
     data_of(sqlite_api.order(sqlite_api.person()), 201)
-    sqlite_api.books.core.redis.set(
-        keys.ACCOUNT_EVENTS_SWEPT_AT, sqlite_api.books.clock().isoformat()
+    sqlite_api.harness.core.redis.set(
+        keys.ACCOUNT_EVENTS_SWEPT_AT, sqlite_api.harness.clock().isoformat()
     )
 
     names = {name for name, _ in told(sqlite_api)}
@@ -162,12 +162,12 @@ def test_every_family_of_the_api_is_told(sqlite_api: Api) -> None:
 
 def test_the_state_of_the_whole_is_told(sqlite_api: Api) -> None:
     """An order that nobody executes, a message that nobody takes, an alert that nobody resolved."""
-    books = sqlite_api.books
-    books.tick(70_000)
+    harness = sqlite_api.harness
+    harness.tick(70_000)
     data_of(sqlite_api.order(sqlite_api.person()), 201)
-    partly_refunded_payment(books, books.user())
-    books.core.redis.lpush("orders.execute", "a message")
-    books.clock.advance(seconds=30)
+    partly_refunded_payment(harness, harness.user())
+    harness.core.redis.lpush("orders.execute", "a message")
+    harness.clock.advance(seconds=30)
 
     found = told(sqlite_api)
 
@@ -207,8 +207,8 @@ def test_without_redis_the_rest_is_told(
     migrated_sqlite: str, valkey_server: Valkey, way: str
 ) -> None:
     """In bounded time, and it is said what is missing."""
-    with opened(settings_for(migrated_sqlite, valkey_server.url)) as books:
-        api = api_on(books)
+    with opened(settings_for(migrated_sqlite, valkey_server.url)) as harness:
+        api = api_on(harness)
         getattr(valkey_server, way)()
         try:
             found = told(api)
@@ -278,7 +278,7 @@ class _Broken(Collector):
 
 def test_broken_files_hide_nothing_else(sqlite_api: Api) -> None:
     """What the processes have counted is a source like the others."""
-    found = samples_of(SystemMetrics(sqlite_api.books.core, _Broken()).collect())
+    found = samples_of(SystemMetrics(sqlite_api.harness.core, _Broken()).collect())
 
     assert found["metrics_source_up", (("source", "processes"),)] == 0
     assert found["metrics_source_up", (("source", "database"),)] == 1
@@ -336,7 +336,7 @@ def test_a_look_that_failed_is_an_answer_for_as_long() -> None:
 def test_the_database_is_not_asked_more_often_for_being_looked_at(sqlite_api: Api) -> None:
     """A hundred who ask cost it a look every few seconds, as one does."""
     began = time.monotonic()
-    with statements_counted(sqlite_api.books.core.database.engine) as sent:
+    with statements_counted(sqlite_api.harness.core.database.engine) as sent:
         for _ in range(100):
             told(sqlite_api)
 

@@ -26,7 +26,7 @@ def sellable(api: Api, who: Person) -> tuple[int, int]:
 @pytest.fixture
 def person(api: Api) -> Person:
     """Somebody in a market whose last trade was at 70,000 won."""
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     return api.person()
 
 
@@ -58,7 +58,7 @@ def test_an_amended_buy_reserves_what_it_may_cost_now(
     )
     assert data_of(api.get(f"/trading/orders/{order['id']}", person)) == amended
     assert balance(api, person) == (expected[2], START - expected[2])
-    assert api.books.breaches() == []
+    assert api.harness.breaches() == []
 
 
 def test_an_amended_sale_reserves_the_shares_that_it_is_for(api: Api, person: Person) -> None:
@@ -76,16 +76,16 @@ def test_an_amended_sale_reserves_the_shares_that_it_is_for(api: Api, person: Pe
     assert refused["reserved_by"] == [order["id"]]
     data_of(api.ask("PATCH", path, person, json={"quantity": 3, "price": 81_000}))
     assert sellable(api, person) == (3, 7)
-    assert api.books.breaches() == []
+    assert api.harness.breaches() == []
 
 
 def test_an_order_amended_to_the_market_fills(api: Api, person: Person) -> None:
     """A buy raised above the last trade fills at that trade, as one that is placed there would."""
     order = api.limit_order(person)
-    api.books.run_all()
+    api.harness.run_all()
 
     data_of(api.ask("PATCH", f"/trading/orders/{order['id']}", person, json={"price": 71_000}))
-    api.books.run_all()
+    api.harness.run_all()
 
     filled = data_of(api.get(f"/trading/orders/{order['id']}", person))
     assert (filled["status"], filled["executed_amount"]) == ("FILLED", 700_000)
@@ -106,7 +106,7 @@ def test_an_amendment_has_to_keep_to_the_rules(api: Api, person: Person) -> None
         ]
         == 100
     )
-    api.books.tick(70_000, base=70_000)
+    api.harness.tick(70_000, base=70_000)
     problem_of(api.ask("PATCH", path, person, json={"price": 10_000}), "price-out-of-range")
 
     assert data_of(api.get(f"/trading/orders/{order['id']}", person)) == order
@@ -119,11 +119,11 @@ def test_an_amendment_has_to_keep_to_the_rules(api: Api, person: Person) -> None
 def test_what_is_executed_stays(volume_api: Api) -> None:
     """A quantity below what is filled already is refused with the least that can be asked for; the rest may be given up."""
     api, person = volume_api, volume_api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     order = api.limit_order(person, "BUY", 10, 70_000)
-    api.books.tick(70_000, volume=4)
-    api.books.match()
-    api.books.run_all()
+    api.harness.tick(70_000, volume=4)
+    api.harness.match()
+    api.harness.run_all()
     path = f"/trading/orders/{order['id']}"
 
     for quantity in (1, 4):
@@ -141,7 +141,7 @@ def test_what_is_executed_stays(volume_api: Api) -> None:
         0,
     )
     assert balance(api, person) == (0, START - 280_042)
-    assert api.books.breaches() == []
+    assert api.harness.breaches() == []
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_cancelled_order_gives_back_everything(api: Api, person: Person) -> No
 
     assert balance(api, person) == before
     assert sellable(api, person) == (0, 10)
-    assert api.books.breaches() == []
+    assert api.harness.breaches() == []
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
@@ -207,7 +207,7 @@ def test_a_finished_order_stays_what_it_is(api: Api, person: Person, method: str
 def test_all_open_orders_are_cancelled_at_once(api: Api, person: Person) -> None:
     """One's own and only those; what is finished stays, and a second time there is nothing to do."""
     other = api.person()
-    api.books.tick(200_000, HYNIX)
+    api.harness.tick(200_000, HYNIX)
     filled = api.bought(person, 10)
     mine = [
         api.limit_order(person),
@@ -230,7 +230,7 @@ def test_all_open_orders_are_cancelled_at_once(api: Api, person: Person) -> None
         "cancelled": 0,
         "order_ids": [],
     }
-    assert api.books.breaches() == []
+    assert api.harness.breaches() == []
 
 
 def test_who_asks_to_cancel_some_does_not_lose_all(api: Api, person: Person) -> None:

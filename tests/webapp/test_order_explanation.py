@@ -46,7 +46,7 @@ def codes(explanation: dict[str, Any]) -> list[str]:
 @pytest.fixture
 def person(api: Api) -> Person:
     """Somebody in a market whose last trade was at 70,000 won."""
-    api.books.tick(70_000, base=70_000)
+    api.harness.tick(70_000, base=70_000)
     return api.person()
 
 
@@ -66,10 +66,10 @@ def test_every_code_has_its_words(
 def test_a_fill_is_explained_to_the_won(api: Api, person: Person) -> None:
     """The trade that it rests on, the rule in words, each cost with its rate, and the times of the stages."""
     api.bought(person, 10)
-    tick = api.books.tick(71_300)
+    tick = api.harness.tick(71_300)
     sale = data_of(api.order(person, "SELL", 4), 201)
-    api.books.clock.advance(seconds=2)
-    api.books.run_all()
+    api.harness.clock.advance(seconds=2)
+    api.harness.run_all()
 
     explanation = explained(api, person, sale["id"])
 
@@ -109,11 +109,11 @@ def test_a_fill_is_explained_to_the_won(api: Api, person: Person) -> None:
 def test_a_limit_order_is_filled_at_its_limit_and_says_so(api: Api, person: Person) -> None:
     """The market went through the limit; the trade below it is the evidence, the limit the price."""
     order = api.limit_order(person, price=69_000)
-    api.books.tick(70_000)
-    api.books.match()
-    api.books.tick(68_500)
-    api.books.match()
-    api.books.run_all()
+    api.harness.tick(70_000)
+    api.harness.match()
+    api.harness.tick(68_500)
+    api.harness.match()
+    api.harness.run_all()
 
     (fill,) = explained(api, person, order["id"])["executions"]
 
@@ -127,7 +127,7 @@ def test_a_limit_order_is_filled_at_its_limit_and_says_so(api: Api, person: Pers
 def test_an_order_that_waits_says_for_what(api: Api, person: Person) -> None:
     """How far the market is away, in won, basis points and steps."""
     order = api.limit_order(person, price=69_000)
-    api.books.clock.advance(seconds=3)
+    api.harness.clock.advance(seconds=3)
 
     explanation = explained(api, person, order["id"])
 
@@ -158,7 +158,7 @@ def test_an_order_that_waits_says_for_what(api: Api, person: Person) -> None:
 def test_an_order_at_night_is_told_when_the_market_opens(krx_api: Api) -> None:
     """A limit order may be placed at any time; that it waits for the morning is said."""
     api, person = krx_api, krx_api.person()
-    api.books.clock.now = datetime.fromisoformat("2026-11-20T21:00:00+09:00")
+    api.harness.clock.now = datetime.fromisoformat("2026-11-20T21:00:00+09:00")
     order = api.limit_order(person)
 
     explanation = explained(api, person, order["id"])
@@ -172,12 +172,14 @@ def test_an_order_at_night_is_told_when_the_market_opens(krx_api: Api) -> None:
 def test_an_order_is_explained_while_the_market_is_away(api: Api, person: Person) -> None:
     """Redis away: what the database knows is answered, and that the rest is not known."""
     order = api.limit_order(person)
-    settings = api.books.settings.model_copy(
-        update={"redis_url": type(api.books.settings.redis_url)("redis://127.0.0.1:1/0")}
+    settings = api.harness.settings.model_copy(
+        update={"redis_url": type(api.harness.settings.redis_url)("redis://127.0.0.1:1/0")}
     )
-    core = trading_core.build(settings, clock=api.books.clock)
+    core = trading_core.build(settings, clock=api.harness.clock)
     try:
-        explanation = explained(api_on(TradingHarness(core, api.books.clock)), person, order["id"])
+        explanation = explained(
+            api_on(TradingHarness(core, api.harness.clock)), person, order["id"]
+        )
     finally:
         core.close()
 
@@ -196,17 +198,17 @@ def test_every_end_is_explained(api: Api, person: Person) -> None:
         "day-ended": api.limit_order(person, quantity=1)["id"],
     }
     api.ask("DELETE", f"/trading/orders/{ended['cancelled-by-user']}", person)
-    api.books.run_all()
+    api.harness.run_all()
     ended["stock-not-tradable"] = data_of(api.order(person, "SELL", 1), 201)["id"]
-    set_status(api.books, "DELISTED")
-    api.books.run_all()
-    set_status(api.books, "TRADABLE")
-    api.books.tick(70_000)
+    set_status(api.harness, "DELISTED")
+    api.harness.run_all()
+    set_status(api.harness, "TRADABLE")
+    api.harness.tick(70_000)
     ended["insufficient-cash"] = data_of(api.order(person, "BUY", 125), 201)["id"]
-    api.books.tick(90_000)
-    api.books.run_all()
-    api.books.clock.advance(days=1)
-    api.books.expire()
+    api.harness.tick(90_000)
+    api.harness.run_all()
+    api.harness.clock.advance(days=1)
+    api.harness.expire()
 
     for reason, order_id in ended.items():
         ending = explained(api, person, order_id)["ending"]
@@ -222,11 +224,11 @@ def test_every_end_is_explained(api: Api, person: Person) -> None:
 def test_an_order_that_was_filled_in_part_is_explained_in_both_ways(volume_api: Api) -> None:
     """Its fill is there, and so is what the rest waits for."""
     api, person = volume_api, volume_api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     order = api.limit_order(person, "BUY", 10, 70_000)
-    api.books.tick(70_000, volume=4)
-    api.books.match()
-    api.books.run_all()
+    api.harness.tick(70_000, volume=4)
+    api.harness.match()
+    api.harness.run_all()
 
     explanation = explained(api, person, order["id"])
 

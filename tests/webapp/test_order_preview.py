@@ -30,7 +30,7 @@ def limit(price: int, side: str = "BUY", quantity: int = 10, **more: Any) -> dic
 
 def row_counts(api: Api) -> dict[str, int]:
     """How many rows every table has."""
-    return api.books.core.database.read(
+    return api.harness.core.database.read(
         lambda session: {
             table.name: session.execute(select(func.count()).select_from(table)).scalar_one()
             for table in Base.metadata.sorted_tables
@@ -42,7 +42,7 @@ def row_counts(api: Api) -> dict[str, int]:
 def owner(api: Api) -> Person:
     """Somebody who holds ten shares, in a market whose last trade was a moment ago."""
     person = api.person()
-    api.books.tick(70_000, base=70_000)
+    api.harness.tick(70_000, base=70_000)
     api.bought(person, 10)
     return person
 
@@ -83,7 +83,7 @@ def test_what_a_limit_sale_would_bring_in(api: Api, owner: Person) -> None:
 
 def test_what_nobody_knows_is_null(api: Api, owner: Person) -> None:
     """A market sale may wait for its price; until there is one nothing is made up."""
-    api.books.core.redis.flushall()
+    api.harness.core.redis.flushall()
 
     preview = data_of(api.post(PATH, owner, form("SELL", 5)))
 
@@ -121,7 +121,7 @@ def test_the_order_does_what_its_preview_said(
     api: Api, owner: Person, body: dict[str, Any], age_ms: int
 ) -> None:
     """It sets aside what was foretold, and is filled by its first execution exactly where that was."""
-    api.books.tick(70_000, base=70_000, age_ms=age_ms)
+    api.harness.tick(70_000, base=70_000, age_ms=age_ms)
     foretold = api.post(PATH, owner, body)
     placed = api.post("/trading/orders", owner, body)
 
@@ -130,7 +130,7 @@ def test_the_order_does_what_its_preview_said(
         return
     order = data_of(placed, 201)
     assert order["reserved_cash"] == data_of(foretold)["reserved_cash"]
-    api.books.run_all()
+    api.harness.run_all()
     status = data_of(api.get(f"/trading/orders/{order['id']}", owner))["status"]
     assert (status == "FILLED") is data_of(foretold)["fills_at_once"]
 
@@ -172,7 +172,7 @@ def test_the_largest_quantity_is_the_largest(
 def test_the_refusal_is_the_orders(api: Api, owner: Person, body: dict[str, Any]) -> None:
     """Code, facts and words are the same as the order itself would meet."""
     data_of(api.order(owner, "SELL", 1, client_order_id="taken"), 201)
-    set_status(api.books, "HALTED", HYNIX)
+    set_status(api.harness, "HALTED", HYNIX)
     differs = {"instance", "request_id"}
 
     foretold, met = (
@@ -186,9 +186,9 @@ def test_the_refusal_is_the_orders(api: Api, owner: Person, body: dict[str, Any]
 
 def test_a_preview_leaves_nothing_behind(api: Api, owner: Person) -> None:
     """No row, no reservation, no wake-up, no key: nothing but reading is asked of the database."""
-    before, counts = everything(api.books), row_counts(api)
+    before, counts = everything(api.harness), row_counts(api)
 
-    with statements_counted(api.books.core.database.engine) as statements:
+    with statements_counted(api.harness.core.database.engine) as statements:
         for body in (
             form(),
             form("SELL"),
@@ -198,7 +198,7 @@ def test_a_preview_leaves_nothing_behind(api: Api, owner: Person) -> None:
         ):
             api.post(PATH, owner, body, headers={"Idempotency-Key": "one-key"})
 
-    assert (everything(api.books), row_counts(api), api.books.sent) == (before, counts, [])
+    assert (everything(api.harness), row_counts(api), api.harness.sent) == (before, counts, [])
     assert {statement.split()[0] for statement in statements} <= {"SELECT", "BEGIN"}
     data_of(api.post("/trading/orders", owner, form(), headers={"Idempotency-Key": "one-key"}), 201)
 

@@ -15,7 +15,7 @@ ETF = "A069500"
 @pytest.fixture
 def person(api: Api) -> Person:
     """Somebody in a market whose last trade was at 70,000 won, today's base price."""
-    api.books.tick(70_000, base=70_000)
+    api.harness.tick(70_000, base=70_000)
     return api.person()
 
 
@@ -51,7 +51,7 @@ def test_a_price_between_two_steps_names_both(
 
 def test_a_fund_has_a_grid_of_its_own(api: Api, person: Person) -> None:
     """An ETF steps by 5 won where a share steps by 50."""
-    api.books.tick(35_000, ETF, base=35_000)
+    api.harness.tick(35_000, ETF, base=35_000)
 
     refused = problem_of(limit(api, person, 34_998, code=ETF), "invalid-tick-size")
 
@@ -87,7 +87,7 @@ def test_too_little_cash_names_what_is_enough_for(
     largest = refused["largest_quantity"]
     problem_of(api.order(person, "BUY", largest + 1, **kind), "insufficient-cash")
     data_of(api.order(person, "BUY", largest, **kind), 201)
-    assert api.books.breaches() == []
+    assert api.harness.breaches() == []
 
 
 def test_too_few_shares_names_the_orders_that_hold_them(api: Api, person: Person) -> None:
@@ -107,10 +107,10 @@ def test_too_few_shares_names_the_orders_that_hold_them(api: Api, person: Person
 @pytest.mark.parametrize("status", ["HALTED", "DELISTED"])
 def test_a_stock_that_is_not_traded(api: Api, person: Person, status: str) -> None:
     """Neither bought nor sold nor amended, whatever the price; what is open can be cancelled."""
-    api.books.tick(200_000, HYNIX)
+    api.harness.tick(200_000, HYNIX)
     api.bought(person, 2, HYNIX)
     waiting = api.limit_order(person, code=HYNIX, price=150_000, quantity=1)
-    set_status(api.books, status, HYNIX)
+    set_status(api.harness, status, HYNIX)
 
     path = f"/trading/orders/{waiting['id']}"
     for answer in (
@@ -126,7 +126,7 @@ def test_a_stock_that_is_not_traded(api: Api, person: Person, status: str) -> No
 
 def at(api: Api, moment: str) -> None:
     """Make it this moment in Korea."""
-    api.books.clock.now = datetime.fromisoformat(f"{moment}+09:00")
+    api.harness.clock.now = datetime.fromisoformat(f"{moment}+09:00")
 
 
 @pytest.mark.parametrize(
@@ -155,14 +155,14 @@ def test_a_closed_market_names_its_opening(
     """What needs an open market is told from when on it is accepted, and then it is."""
     api, person = krx_api, krx_api.person()
     at(api, moment)
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     body = {"order_type": "LIMIT", **kind} if kind else {}
 
     refused = problem_of(api.order(person, "BUY", 1, **body), "market-closed")
 
     assert refused["next_open"] == next_open
-    api.books.clock.now = datetime.fromisoformat(next_open)
-    api.books.tick(70_000)
+    api.harness.clock.now = datetime.fromisoformat(next_open)
+    api.harness.tick(70_000)
     data_of(api.order(api.signed_in(person.email), "BUY", 1, **body), 201)
 
 
@@ -185,7 +185,7 @@ def test_yesterdays_limits_do_not_bind_tomorrows_order(krx_api: Api) -> None:
     """After the day's end the next day's base price is not known yet, so a price far from it is only held against the grid."""
     api, person = krx_api, krx_api.person()
     at(api, "2026-11-20T15:00:00")
-    api.books.tick(70_000, base=70_000)
+    api.harness.tick(70_000, base=70_000)
     problem_of(limit(api, person, 30_000), "price-out-of-range")
 
     at(api, "2026-11-20T21:00:00")

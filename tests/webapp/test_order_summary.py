@@ -19,13 +19,13 @@ SIDE_MEMBERS = [
 def trader(api: Api) -> Person:
     """Two orders of yesterday and three of today, the 21st in Korea though it is still the 20th in UTC."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person, 10)
     api.limit_order(person, price=60_000)
-    api.books.clock.advance(hours=14, minutes=30)
-    api.books.tick(71_300)
+    api.harness.clock.advance(hours=14, minutes=30)
+    api.harness.tick(71_300)
     api.order(person, "SELL", 4)
-    api.books.tick(200_000, HYNIX)
+    api.harness.tick(200_000, HYNIX)
     api.bought(person, 1, HYNIX)
     api.ask("DELETE", f"/trading/orders/{api.limit_order(person, price=61_000)['id']}", person)
     return person
@@ -111,11 +111,11 @@ def test_a_summary_asks_as_much_of_the_database_however_long(api: Api) -> None:
     """The number of statements of the whole request does not grow."""
     person, counts = api.person(), []
     for more in (1, 8):
-        api.books.clock.advance(seconds=1)
-        api.books.tick(70_000)
+        api.harness.clock.advance(seconds=1)
+        api.harness.tick(70_000)
         for _ in range(more):
             api.bought(person, 1)
-        with statements_counted(api.books.core.database.engine) as statements:
+        with statements_counted(api.harness.core.database.engine) as statements:
             summary(api, person)
         counts.append(len(statements))
     assert counts[0] == counts[1]

@@ -29,15 +29,15 @@ from webapp.background_sender import on_a_thread, producer_courier
 @pytest.fixture
 def sending_api(server_uri: str, valkey_url: str) -> Iterator[Api]:
     """The API as in production: wake-ups go to a real broker, account events to real streams, each by a thread."""
-    with opened(settings_for(server_uri, valkey_url)) as books:
+    with opened(settings_for(server_uri, valkey_url)) as harness:
         core = trading_core.build(
-            books.settings,
-            deliver=producer_courier(books.settings),
+            harness.settings,
+            deliver=producer_courier(harness.settings),
             publishing=on_a_thread,
-            clock=books.clock,
+            clock=harness.clock,
         )
         try:
-            yield api_on(TradingHarness(core, books.clock))
+            yield api_on(TradingHarness(core, harness.clock))
         finally:
             core.close()
 
@@ -45,12 +45,12 @@ def sending_api(server_uri: str, valkey_url: str) -> Iterator[Api]:
 def _owner(api: Api) -> Person:
     """A user who holds shares. What was sent to the broker is done here, as no worker runs."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     order = data_of(api.order(person, "BUY", 10), 201)
-    api.books.run(TaskRequest(Task.EXECUTE_ORDERS, (UUID(order["id"]),)))
+    api.harness.run(TaskRequest(Task.EXECUTE_ORDERS, (UUID(order["id"]),)))
     (execution,) = data_of(api.get(f"/trading/orders/{order['id']}", person))["executions"]
     for task in (Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS):
-        api.books.run(TaskRequest(task, (UUID(execution["id"]),)))
+        api.harness.run(TaskRequest(task, (UUID(execution["id"]),)))
     return person
 
 
@@ -63,7 +63,7 @@ def test_orders_while_redis_is_away(sending_api: Api, redis_away: Callable[[], N
     problem_of(sending_api.order(person, "BUY", 1), "no-live-price")
 
     assert data_of(sending_api.get(f"/trading/orders/{sale['id']}", person))["status"] == "PENDING"
-    assert sending_api.books.breaches() == []
+    assert sending_api.harness.breaches() == []
 
 
 def test_limit_orders_while_redis_is_away(sending_api: Api, redis_away: Callable[[], None]) -> None:
@@ -81,7 +81,7 @@ def test_limit_orders_while_redis_is_away(sending_api: Api, redis_away: Callable
 
     assert [reason["code"] for reason in waiting["reasons"]] == ["market-unavailable"]
     assert data_of(sending_api.get("/balance", person))["reserved_cash"] == 0
-    assert sending_api.books.breaches() == []
+    assert sending_api.harness.breaches() == []
 
 
 def test_wealth_while_redis_is_away(sending_api: Api, redis_away: Callable[[], None]) -> None:
@@ -132,9 +132,9 @@ def test_everything_is_503_while_the_database_is_away(sqlite_api: Api) -> None:
     person = sqlite_api.person()
     away = f"mysql+pymysql://root@127.0.0.1:{free_port()}/stocking?charset=utf8mb4"
     core = trading_core.build(
-        settings_for(away, sqlite_api.books.settings.redis_url.get_secret_value())
+        settings_for(away, sqlite_api.harness.settings.redis_url.get_secret_value())
     )
-    api = api_on(TradingHarness(core, sqlite_api.books.clock))
+    api = api_on(TradingHarness(core, sqlite_api.harness.clock))
     try:
         for path in (
             "/users/me",
@@ -166,10 +166,10 @@ def test_a_database_that_goes_away_and_its_connections_with_it(
     with server_class(innodb_flush_log_at_trx_commit=0) as server:
         uri = server.create_database("leaving")
         migrate(uri)
-        with opened(settings_for(uri, valkey_url)) as books:
-            api = api_on(books)
+        with opened(settings_for(uri, valkey_url)) as harness:
+            api = api_on(harness)
             person = api.person()
-            books.tick(70_000)
+            harness.tick(70_000)
             data_of(api.order(person), 201)
 
             server.stop()
@@ -194,12 +194,12 @@ def test_a_frozen_database_is_waited_for_once(
     server_uri: str, database_server: DatabaseServer, valkey_url: str
 ) -> None:
     """Whatever is asked, and however many statements and tries it would take: for the API's patience and no longer, and the books stand."""
-    with opened(settings_for(server_uri, valkey_url)) as books:
-        core = trading_core.build(books.settings, database_timeout_s=1, clock=books.clock)
+    with opened(settings_for(server_uri, valkey_url)) as harness:
+        core = trading_core.build(harness.settings, database_timeout_s=1, clock=harness.clock)
         try:
-            api = api_on(TradingHarness(core, books.clock))
-            person = api_on(books).person()
-            books.tick(70_000)
+            api = api_on(TradingHarness(core, harness.clock))
+            person = api_on(harness).person()
+            harness.tick(70_000)
             with frozen(database_server):
                 for headers in ({}, {"Idempotency-Key": "key"}):
                     problem_of(api.order(person, headers=headers), "service-unavailable")
@@ -210,7 +210,7 @@ def test_a_frozen_database_is_waited_for_once(
             wait_until(lambda: api.order(person).status_code == 201, what="an order is accepted")
         finally:
             core.close()
-        assert books.breaches() == []
+        assert harness.breaches() == []
 
 
 def test_who_serves_people_is_less_patient_than_a_command(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_password_from_before_still_signs_in(sqlite_api: Api) -> None:
             .where(users.c.email == person.email)
             .values(password_hash=hasher.hash(old))
         )
-        sqlite_api.books.do(lambda session, changed=changed: session.execute(changed))
+        sqlite_api.harness.do(lambda session, changed=changed: session.execute(changed))
         data_of(sqlite_api.login(person.email, old))
 
 
@@ -83,8 +83,8 @@ def test_a_password_is_the_same_from_another_keyboard(sqlite_api: Api) -> None:
 
 def test_operators_say_how_long_it_must_be(migrated_sqlite: str, valkey_url: str) -> None:
     """As NIST asks where a password is all that is asked for."""
-    with opened(settings_for(migrated_sqlite, valkey_url, password_length_min=15)) as books:
-        api = api_on(books)
+    with opened(settings_for(migrated_sqlite, valkey_url, password_length_min=15)) as harness:
+        api = api_on(harness)
         assert (
             problem_of(api.register(password="battery staple"), "validation-failed")["minimum"]
             == 15

@@ -57,7 +57,7 @@ def test_a_stuck_refund_is_given_up_behind_a_look(stack: PaymentsStack) -> None:
     assert stack.balance(who)["reserved_cash"] == 0
     assert "GIVEN_UP" in run(stack, "show", payment_id).output
     assert "over already" in run(stack, *arguments).output
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from webapp.payment_demo import PATH
 
 def page_with(sqlite_uri: str, redis_url: str, **changed: object) -> tuple[str, str]:
     """The page and its policy under these settings."""
-    with opened(settings_for(sqlite_uri, redis_url, **changed)) as books:
-        answer = api_on(books).client.get(PATH)
+    with opened(settings_for(sqlite_uri, redis_url, **changed)) as harness:
+        answer = api_on(harness).client.get(PATH)
         assert (answer.status_code, answer.mimetype) == (200, "text/html")
         return answer.get_data(as_text=True), answer.headers["Content-Security-Policy"]
 
@@ -61,9 +61,9 @@ def test_production_does_not_know_it_and_the_document_does_not_tell_of_it(
     production = settings_for(migrated_sqlite, valkey_url).model_copy(
         update={"environment": "production"}
     )
-    with opened(production) as books:
+    with opened(production) as harness:
         for path in (PATH, f"{PATH}/assets/payment.js"):
-            assert api_on(books).client.get(path).status_code == 404
-        assert "/demo" not in api_on(books).client.get("/openapi.json").get_data(as_text=True)
-    with opened(settings_for(migrated_sqlite, valkey_url)) as books:
-        assert PATH not in api_on(books).client.get("/openapi.json").get_data(as_text=True)
+            assert api_on(harness).client.get(path).status_code == 404
+        assert "/demo" not in api_on(harness).client.get("/openapi.json").get_data(as_text=True)
+    with opened(settings_for(migrated_sqlite, valkey_url)) as harness:
+        assert PATH not in api_on(harness).client.get("/openapi.json").get_data(as_text=True)

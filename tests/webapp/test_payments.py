@@ -49,7 +49,7 @@ def webhook(
         if body is None
         else body
     )
-    at = str(int(stack.books.clock().timestamp()))
+    at = str(int(stack.harness.clock().timestamp()))
     key = base64.b64decode(secret.removeprefix("whsec_"))
     signature = base64.b64encode(
         hmac.digest(key, f"id.{at}.".encode() + octets, hashlib.sha256)
@@ -66,7 +66,7 @@ def webhook(
 
 def hints(stack: PaymentsStack) -> int:
     return int(
-        rows(stack.books, "SELECT SUM(notification_count) AS notifications FROM payments")[0][
+        rows(stack.harness, "SELECT SUM(notification_count) AS notifications FROM payments")[0][
             "notifications"
         ]
     )
@@ -79,7 +79,7 @@ def test_prepare_answers_what_the_browser_needs_and_nothing_else(stack: Payments
     data = data_of(answer, 201)
     assert data == {
         "store_id": PORTONE_DEVELOPMENT_STORE_ID,
-        "channel_key": stack.books.settings.channel_keys[0],
+        "channel_key": stack.harness.settings.channel_keys[0],
         "payment_id": data["payment_id"],
         "order_name": "프리미엄 구독",
         "amount": 10_000,
@@ -122,7 +122,7 @@ def test_what_can_not_be_paid_for_is_refused(stack: PaymentsStack, changed: dict
     """Nothing is stored, and PortOne is not asked."""
     who = stack.api.person()
     problem_of(stack.api.post(PREPARE, who, {**BODY, **changed}), "validation-failed")
-    assert rows(stack.books, "SELECT id FROM payments") == []
+    assert rows(stack.harness, "SELECT id FROM payments") == []
     assert stack.portone.tell("requests", "GET")["requests"] == []
 
 
@@ -162,7 +162,7 @@ def test_a_payment_that_portone_does_not_take_is_over(
     stack.portone.wrong(method="POST", path=".*/pre-register", **fault)
     key = {"Idempotency-Key": "one"}
     problem_of(stack.api.post(PREPARE, who, BODY, headers=key), code)
-    (row,) = rows(stack.books, "SELECT status, next_attempt_at, failure FROM payments")
+    (row,) = rows(stack.harness, "SELECT status, next_attempt_at, failure FROM payments")
     assert (row["status"], row["next_attempt_at"], row["failure"]) == (
         "EXPIRED",
         None,
@@ -176,13 +176,13 @@ def test_a_payment_that_portone_does_not_take_is_over(
         stack.api.post(PREPARE, who, {**BODY, "amount": 1_000}, headers=key),
         "idempotency-key-conflict",
     )
-    assert len(rows(stack.books, "SELECT id FROM payments")) == 2
+    assert len(rows(stack.harness, "SELECT id FROM payments")) == 2
 
 
 def test_an_account_has_a_ceiling_for_payments_too(stack: PaymentsStack) -> None:
     who = stack.api.person()
-    change_settings(stack.books, cash_max=10_005_000)
-    refused = api_on(stack.books).post(PREPARE, who, BODY)
+    change_settings(stack.harness, cash_max=10_005_000)
+    refused = api_on(stack.harness).post(PREPARE, who, BODY)
     assert problem_of(refused, "cash-limit-exceeded")["limit"] == 10_005_000
 
 
@@ -206,7 +206,7 @@ def test_an_id_that_is_none_goes_nowhere(stack: PaymentsStack, text: object) -> 
     """It is refused before anything is looked up, and PortOne never hears of it."""
     who = stack.api.person()
     problem_of(stack.api.post(COMPLETE, who, {"payment_id": text}), "validation-failed")
-    assert stack.books.sent == []
+    assert stack.harness.sent == []
     assert stack.portone.tell("requests", "GET")["requests"] == []
 
 
@@ -214,7 +214,7 @@ def test_another_persons_payment_is_not_there(stack: PaymentsStack) -> None:
     """For complete, for a look, for a refund: as if it did not exist, and nothing happens to it."""
     owner, other = stack.api.person(), stack.api.person()
     payment_id = stack.paid(owner)
-    before = everything(stack.books)
+    before = everything(stack.harness)
     for unknown in (payment_id, uuid4().hex, "z" * 32):
         problem_of(stack.api.post(COMPLETE, other, {"payment_id": unknown}), "payment-not-found")
         problem_of(stack.api.get(f"/payments/{unknown}", other), "payment-not-found")
@@ -222,8 +222,8 @@ def test_another_persons_payment_is_not_there(stack: PaymentsStack) -> None:
     for path in ("..", "%2e%2e", "0" * 31, f"{payment_id}%00", payment_id.upper() + "x"):
         assert stack.api.get(f"/payments/{path}", owner).status_code == 404
     assert data_of(stack.api.get("/payments", other))["items"] == []
-    assert everything(stack.books) == before
-    assert stack.books.sent == []
+    assert everything(stack.harness) == before
+    assert stack.harness.sent == []
 
 
 @pytest.mark.parametrize(
@@ -248,9 +248,9 @@ def test_a_refund_that_can_not_be_meant_is_refused(
 ) -> None:
     who = stack.api.person()
     payment_id = stack.paid(who)
-    before = everything(stack.books)
+    before = everything(stack.harness)
     problem_of(stack.api.post(f"/payments/{payment_id}/cancel", who, body), "validation-failed")
-    assert everything(stack.books) == before
+    assert everything(stack.harness) == before
 
 
 def test_a_refund_is_asked_for_once_by_one_key(stack: PaymentsStack) -> None:
@@ -283,7 +283,7 @@ def test_the_list_is_paged_and_costs_the_same_however_long(stack: PaymentsStack)
     assert rest["next_cursor"] is None
     counts = []
     for limit in (1, 5):
-        with statements_counted(stack.books.core.database.engine) as sent:
+        with statements_counted(stack.harness.core.database.engine) as sent:
             data_of(stack.api.get(f"/payments?limit={limit}", who))
         counts.append(len(sent))
     assert counts[0] == counts[1]
@@ -297,10 +297,10 @@ def test_a_webhook_is_remembered_in_one_statement(stack: PaymentsStack) -> None:
     who = stack.api.person()
     payment_id = stack.prepare(who)
     asked = len(stack.portone.tell("requests", "GET")["requests"])
-    with statements_counted(stack.books.core.database.engine) as sent:
+    with statements_counted(stack.harness.core.database.engine) as sent:
         assert webhook(stack, payment_id).status_code == 200
     assert [one for one in sent if not one.startswith("BEGIN")] == [sent[-1]]
-    assert [(one.task, one.ids) for one in stack.books.sent] == [
+    assert [(one.task, one.ids) for one in stack.harness.sent] == [
         (Task.VERIFY_PAYMENT, (UUID(hex=payment_id),))
     ]
     assert len(stack.portone.tell("requests", "GET")["requests"]) == asked
@@ -329,7 +329,7 @@ def test_what_is_not_portones_is_refused(
     """400 with the reason, and nothing is remembered."""
     payment_id = stack.prepare(stack.api.person())
     assert problem_of(webhook(stack, payment_id, **more), "webhook-refused")["reason"] == reason
-    assert (hints(stack), stack.books.sent) == (0, [])
+    assert (hints(stack), stack.harness.sent) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_what_is_not_ours_is_taken_and_forgotten(
     assert webhook(stack, payment_id, **more).status_code == 200
     assert webhook(stack, "z" * 32).status_code == 200
     assert webhook(stack, uuid4().hex).status_code == 200
-    assert (hints(stack), stack.books.sent) == (0, [])
+    assert (hints(stack), stack.harness.sent) == (0, [])
 
 
 def test_a_transaction_event_that_is_new_causes_a_look(stack: PaymentsStack) -> None:
@@ -398,14 +398,14 @@ def test_webhooks_may_be_taken_from_some_addresses_only(stack: PaymentsStack) ->
 
 def change_to(stack: PaymentsStack, **changed: Any) -> None:
     """Restart the API under other settings, which are read anew."""
-    settings = type(stack.books.settings).model_validate(
+    settings = type(stack.harness.settings).model_validate(
         {
             **{
-                name: getattr(stack.books.settings, name)
-                for name in stack.books.settings.model_fields_set
+                name: getattr(stack.harness.settings, name)
+                for name in stack.harness.settings.model_fields_set
             },
             **changed,
         }
     )
-    stack.books.core = replace(stack.books.core, settings=settings)
-    stack.api = api_on(stack.books)
+    stack.harness.core = replace(stack.harness.core, settings=settings)
+    stack.api = api_on(stack.harness)

@@ -60,9 +60,9 @@ def test_a_few_days_have_returns_and_no_risk(api: Api) -> None:
         (1_430_100, 0),
         (1_430_100, 0),
     ]
-    record_days(api.books, UUID(person.id), MONDAY, days)
+    record_days(api.harness, UUID(person.id), MONDAY, days)
     record_closes(
-        api.books, {MONDAY + timedelta(days=n): 400_000 + 4_000 * n for n in (-3, 0, 1, 3, 4)}
+        api.harness, {MONDAY + timedelta(days=n): 400_000 + 4_000 * n for n in (-3, 0, 1, 3, 4)}
     )
 
     found = performance(api, person)
@@ -107,7 +107,7 @@ def test_a_few_days_have_returns_and_no_risk(api: Api) -> None:
 def test_a_period_is_measured_by_itself(api: Api) -> None:
     """From the close of the day before it."""
     person = api.person()
-    record_days(api.books, UUID(person.id), MONDAY, [(100, 100), (110, 0), (99, 0), (198, 0)])
+    record_days(api.harness, UUID(person.id), MONDAY, [(100, 100), (110, 0), (99, 0), (198, 0)])
 
     found = performance(api, person, "?from=2026-11-17&to=2026-11-18")
 
@@ -122,9 +122,11 @@ def test_a_period_is_measured_by_itself(api: Api) -> None:
 def test_a_wipe_out_and_unknown_days_are_answers(api: Api) -> None:
     """All lost is −100 %; a day without a price is named."""
     person = api.person()
-    record_days(api.books, UUID(person.id), MONDAY, [(100, 100), (0, 0)])
-    record_day(api.books, UUID(person.id), MONDAY + timedelta(days=2), 0, unpriced_holdings=1)
-    record_day(api.books, UUID(person.id), MONDAY + timedelta(days=3), 120, 100, carried_holdings=1)
+    record_days(api.harness, UUID(person.id), MONDAY, [(100, 100), (0, 0)])
+    record_day(api.harness, UUID(person.id), MONDAY + timedelta(days=2), 0, unpriced_holdings=1)
+    record_day(
+        api.harness, UUID(person.id), MONDAY + timedelta(days=3), 120, 100, carried_holdings=1
+    )
 
     found = performance(api, person)
 
@@ -139,7 +141,7 @@ def test_a_wipe_out_and_unknown_days_are_answers(api: Api) -> None:
 
 def test_figures_are_ones_own(api: Api) -> None:
     person = api.person()
-    record_days(api.books, UUID(person.id), MONDAY, [(100, 100), (110, 0)])
+    record_days(api.harness, UUID(person.id), MONDAY, [(100, 100), (110, 0)])
     assert performance(api, api.person())["recorded_days"] == 0
 
 

@@ -21,15 +21,15 @@ def test_the_equity_curve_and_today(krx_api: Api) -> None:
     """Friday as it closed, the weekend's deposit and Monday's price in Monday, which is not over; each day's profit is without the flows."""
     api = krx_api
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person, 10)
     api.post("/balance/withdraw", person, {"amount": 100_000})
-    close(api.books, FRIDAY, 71_000)
-    api.books.clock.advance(days=1)
-    record(api.books)
+    close(api.harness, FRIDAY, 71_000)
+    api.harness.clock.advance(days=1)
+    record(api.harness)
     api.post("/balance/deposit", person, {"amount": 500_000})
-    api.books.clock.advance(days=2)
-    api.books.tick(69_000, base=71_000)
+    api.harness.clock.advance(days=2)
+    api.harness.tick(69_000, base=71_000)
     person = api.signed_in(person.email)
 
     history = data_of(api.get("/portfolio/history?from=2026-11-20", person))
@@ -70,9 +70,9 @@ def test_a_day_belongs_to_its_evening_until_it_is_written(krx_api: Api) -> None:
     api = krx_api
     person = api.person()
     for at, label in (("11:10:59", "2026-11-20"), ("11:11:00", "2026-11-23")):
-        api.books.clock.now = datetime.fromisoformat(f"2026-11-20T{at}+00:00")
+        api.harness.clock.now = datetime.fromisoformat(f"2026-11-20T{at}+00:00")
         person = api.signed_in(person.email)
-        record(api.books)
+        record(api.harness)
         *_, newest = data_of(api.get("/portfolio/history", person))["items"]
         assert (newest["day"], newest["provisional"]) == (label, True)
 
@@ -80,11 +80,11 @@ def test_a_day_belongs_to_its_evening_until_it_is_written(krx_api: Api) -> None:
 def test_an_unknown_worth_is_said_to_be_unknown(api: Api) -> None:
     """A holding that never had a close leaves total and profit open, on its day and on the next one's profit."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person, 1)
-    api.books.clock.advance(days=1, hours=15)
-    record(api.books)
-    api.books.tick(70_000)
+    api.harness.clock.advance(days=1, hours=15)
+    record(api.harness)
+    api.harness.tick(70_000)
     person = api.signed_in(person.email)
     *_, day, today = data_of(api.get("/portfolio/history", person))["items"]
     assert (
@@ -104,9 +104,9 @@ def test_an_unknown_worth_is_said_to_be_unknown(api: Api) -> None:
 
 def test_without_the_market_today_is_unknown_and_the_past_is_there(api: Api) -> None:
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person, 1)
-    api.books.core.redis.flushall()
+    api.harness.core.redis.flushall()
     (today,) = data_of(api.get("/portfolio/history", person))["items"]
     assert (today["total_assets"], today["cash_balance"], today["unpriced_holdings"]) == (
         None,
@@ -146,12 +146,12 @@ def test_a_history_costs_the_same_statements_however_long(api: Api) -> None:
     person = api.person()
     counts = []
     for days in (1, 30):
-        api.books.tick(70_000)
+        api.harness.tick(70_000)
         api.bought(person, 1)
-        api.books.clock.advance(days=days)
-        record(api.books)
+        api.harness.clock.advance(days=days)
+        record(api.harness)
         person = api.signed_in(person.email)
-        with statements_counted(api.books.core.database.engine) as statements:
+        with statements_counted(api.harness.core.database.engine) as statements:
             data_of(api.get("/portfolio/history", person))
         counts.append(len(statements))
     assert counts[0] == counts[1] <= 10
@@ -160,12 +160,12 @@ def test_a_history_costs_the_same_statements_however_long(api: Api) -> None:
 def test_what_was_sold_out_is_shown(api: Api) -> None:
     """The stock is in neither the holdings nor the address of one, but in what was closed, to the won."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person, 10)
     assert data_of(api.get("/portfolio/closed", person)) == {"items": [], "next_cursor": None}
-    api.books.tick(77_000)
+    api.harness.tick(77_000)
     api.order(person, "SELL", 10)
-    api.books.run_all()
+    api.harness.run_all()
 
     (closed,) = data_of(api.get("/portfolio/closed", person))["items"]
 
@@ -173,7 +173,7 @@ def test_what_was_sold_out_is_shown(api: Api) -> None:
     assert closed == {
         "stock_code": SAMSUNG, "name": "삼성전자", "market": "KOSPI", "sector": "반도체", "sold_quantity": 10, "cost": 700_105,
         "proceeds": 700_105 + profit, "realized_profit": profit, "realized_profit_rate_bp": 975,
-        "last_sold_at": api.books.clock().isoformat(),
+        "last_sold_at": api.harness.clock().isoformat(),
     }  # fmt: skip
     assert data_of(api.get("/portfolio", person))["items"] == []
     problem_of(api.get(f"/portfolio/{SAMSUNG}", person), "holding-not-found")
@@ -189,7 +189,7 @@ def test_what_was_sold_out_is_shown(api: Api) -> None:
 
 def test_the_summary_names_the_sectors(api: Api) -> None:
     person = api.person()
-    api.books.tick(70_000, base=69_000)
+    api.harness.tick(70_000, base=69_000)
     api.bought(person, 10)
     summary = data_of(api.get("/portfolio/summary", person))
     assert summary["sectors"] == [

@@ -8,9 +8,9 @@ from webapp import create_app
 from webapp.http.problems import CODES, PAGE
 
 
-def test_every_code_has_its_place_on_the_page(server_books: TradingHarness) -> None:
+def test_every_code_has_its_place_on_the_page(server_harness: TradingHarness) -> None:
     """A client that follows a problem's type finds its code explained."""
-    client: FlaskClient = create_app(server_books.core).test_client()
+    client: FlaskClient = create_app(server_harness.core).test_client()
 
     page = client.get(PAGE)
 

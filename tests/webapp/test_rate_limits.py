@@ -43,8 +43,8 @@ _addresses = (f"198.51.{number // 250}.{number % 250 + 1}" for number in count()
 @contextmanager
 def limited(uri: str, redis_url: str, **changed: object) -> Iterator[Api]:
     """The API with these limits; without any, with those of the settings."""
-    with opened(settings_for(uri, redis_url, rate_limits=True, **changed)) as books:
-        yield api_on(books)
+    with opened(settings_for(uri, redis_url, rate_limits=True, **changed)) as harness:
+        yield api_on(harness)
 
 
 def from_somewhere() -> dict[str, dict[str, str]]:
@@ -127,7 +127,7 @@ def test_orders_share_one_budget_and_reads_have_another(
     """Placed, amended or cancelled, they count together; the one too many is not placed, and the user still sees his account."""
     with limited(migrated_sqlite, valkey_url, rate_limit_orders="10 per hour") as api:
         person = newcomer(api)
-        api.books.tick(70_000)
+        api.harness.tick(70_000)
         path = f"/trading/orders/{uuid4()}"
         ways: list[Callable[[], TestResponse]] = [
             lambda: api.order(person),
@@ -151,7 +151,7 @@ def test_what_was_too_many_is_not_any_more_a_while_later(
     """The answer says when, and then it is so."""
     with limited(migrated_sqlite, valkey_url, rate_limit_orders="1 per second") as api:
         person = newcomer(api)
-        api.books.tick(70_000)
+        api.harness.tick(70_000)
         wait_until(lambda: refused(api.order(person)), what="an order too many")
         until = time.monotonic() + api.answers[-1].get_json()["retry_after_s"]
 
@@ -259,7 +259,7 @@ def test_a_refusal_looks_at_nothing(migrated_sqlite: str, valkey_url: str) -> No
     with limited(migrated_sqlite, valkey_url, **ONCE) as api:
         place = from_somewhere()
         api.post("/users/login", json={}, **place)
-        with statements_counted(api.books.core.database.engine) as statements:
+        with statements_counted(api.harness.core.database.engine) as statements:
             for body in (
                 b"{",
                 b"x" * 100_000,
@@ -296,13 +296,13 @@ def test_counts_are_shared_and_expire(migrated_sqlite: str, valkey_url: str) -> 
     with (
         limited(migrated_sqlite, valkey_url, rate_limit_strangers="3 per hour") as api,
     ):
-        other = api_on(api.books)
+        other = api_on(api.harness)
         place = from_somewhere()
         for process in (api, other, api):
             assert not refused(process.get("/market/clock", **place))
         for process in (other, api):
             assert refused(process.get("/market/clock", **place))
-        redis = api.books.core.redis
+        redis = api.harness.core.redis
         names = redis.keys("rate*")
         assert names
         assert all(0 < redis.ttl(name) <= 7_200 for name in names)
@@ -315,7 +315,7 @@ def test_limits_are_off_where_they_are_switched_off(sqlite_api: Api) -> None:
         answer = sqlite_api.login("nobody@example.com")
     problem_of(answer, "unauthorized")
     assert not set(HEADERS) & set(answer.headers.keys())
-    assert sqlite_api.books.core.redis.keys("rate*") == []
+    assert sqlite_api.harness.core.redis.keys("rate*") == []
 
 
 def test_without_redis_reads_and_orders_go_on_and_sign_ins_do_not(
@@ -323,7 +323,7 @@ def test_without_redis_reads_and_orders_go_on_and_sign_ins_do_not(
 ) -> None:
     """What can't be counted is allowed, where it is not a guess at a password: that is 503 until it can be counted again. A session is still renewed."""
     api, person = counting_api, newcomer(counting_api)
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person)
     change = {"current_password": PASSWORD, "new_password": "another good one"}
     redis_away()
@@ -351,7 +351,7 @@ def test_without_redis_reads_and_orders_go_on_and_sign_ins_do_not(
     assert not any(set(HEADERS) & set(answer.headers.keys()) for answer in answers.values())
     for answer in closed.values():
         assert problem_of(answer, "service-unavailable")["retry_after_s"] >= 1
-    assert api.books.breaches() == []
+    assert api.harness.breaches() == []
 
 
 def test_the_webhook_is_counted_by_where_it_comes_from(

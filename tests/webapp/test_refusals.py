@@ -12,7 +12,7 @@ from trading.stocks.tables import STOCKS
 def test_too_little_cash(api: Api) -> None:
     """The refusal says what was needed, what is there, and how many shares that would buy."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
 
     refused = problem_of(api.order(person, "BUY", 1_000), "insufficient-cash")
 
@@ -27,7 +27,7 @@ def test_too_little_cash(api: Api) -> None:
 def test_too_much_to_withdraw(api: Api) -> None:
     """What orders reserve cannot be taken out."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.order(person, "BUY", 10)
 
     refused = problem_of(
@@ -41,7 +41,7 @@ def test_too_much_to_withdraw(api: Api) -> None:
 def test_too_few_shares(api: Api) -> None:
     """Shares that another sale already holds cannot be sold again."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person, 10)
     api.order(person, "SELL", 7)
 
@@ -54,9 +54,9 @@ def test_stocks_that_cannot_be_traded(api: Api) -> None:
     """A stock that is not listed, and one that is halted."""
     person = api.person()
     halt = update(STOCKS).where(STOCKS.c.code == HYNIX).values(status="HALTED")
-    api.books.core.database.transaction(lambda session: session.execute(halt))
+    api.harness.core.database.transaction(lambda session: session.execute(halt))
     for code in ("A999999", HYNIX):
-        api.books.tick(70_000, code)
+        api.harness.tick(70_000, code)
 
     assert (
         problem_of(api.order(person, code="999999"), "stock-not-found")["stock_code"] == "A999999"
@@ -70,9 +70,9 @@ def test_a_buy_needs_a_fresh_price(api: Api) -> None:
     """Without one nobody knows what to reserve; a sale can wait for its price."""
     person = api.person()
     assert problem_of(api.order(person), "no-live-price")["age_ms"] is None
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person)
-    api.books.clock.advance(seconds=10.001)
+    api.harness.clock.advance(seconds=10.001)
 
     assert problem_of(api.order(person), "no-live-price")["age_ms"] == 10_001
     data_of(api.order(person, "SELL", 1), 201)
@@ -80,8 +80,8 @@ def test_a_buy_needs_a_fresh_price(api: Api) -> None:
 
 def test_limits_of_amounts_and_quantities(api: Api) -> None:
     """What settings bound is refused with the bound."""
-    person, settings = api.person(), api.books.settings
-    api.books.tick(70_000)
+    person, settings = api.person(), api.harness.settings
+    api.harness.tick(70_000)
 
     for path in ("/balance/deposit", "/balance/withdraw"):
         over = api.post(path, person, {"amount": settings.deposit_max + 1})
@@ -92,8 +92,8 @@ def test_limits_of_amounts_and_quantities(api: Api) -> None:
 
 def test_an_account_holds_no_more_than_its_limit(migrated_sqlite: str, valkey_url: str) -> None:
     """A deposit beyond it is refused whole."""
-    with opened(settings_for(migrated_sqlite, valkey_url, cash_max=10_000_100)) as books:
-        api = api_on(books)
+    with opened(settings_for(migrated_sqlite, valkey_url, cash_max=10_000_100)) as harness:
+        api = api_on(harness)
         person = api.person()
 
         refused = problem_of(
@@ -107,7 +107,7 @@ def test_an_account_holds_no_more_than_its_limit(migrated_sqlite: str, valkey_ur
 def test_a_client_order_id_is_good_once(api: Api) -> None:
     """For its user; another user may choose the same."""
     person, other = api.person(), api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.order(person, client_order_id="mine")
 
     refused = problem_of(api.order(person, client_order_id="mine"), "client-order-id-taken")

@@ -47,7 +47,7 @@ class Office:
 @pytest.fixture
 def office(sqlite_api: Api, valkey_url: str) -> Iterator[Office]:
     """With a relayer that has room for two, and listens."""
-    redis = sqlite_api.books.core.redis
+    redis = sqlite_api.harness.core.redis
     leave = threading.Event()
     stand_ins: list[Toss] = []
 
@@ -108,7 +108,7 @@ def test_a_subscription_is_added_listed_and_taken_back(office: Office) -> None:
 
 
 def test_what_the_product_wants_stays_and_says_why(office: Office) -> None:
-    publish_subscriptions(office.api.books.core.redis, {SAMSUNG: Source.HOLDINGS})
+    publish_subscriptions(office.api.harness.core.redis, {SAMSUNG: Source.HOLDINGS})
     data_of(office.subscribe(SAMSUNG))
 
     kept = office.unsubscribe(SAMSUNG)
@@ -177,8 +177,8 @@ def test_without_a_relayer_it_is_504_at_once(sqlite_api: Api) -> None:
     """Where there never was one, where its last word is old, and where nobody listens any more."""
     administrator, redis, now = (
         sqlite_api.administrator(),
-        sqlite_api.books.core.redis,
-        sqlite_api.books.clock(),
+        sqlite_api.harness.core.redis,
+        sqlite_api.harness.clock(),
     )
     record = RelayerHealth(pid=7, started_at=now, updated_at=now, connected=True)
 
@@ -196,7 +196,7 @@ def test_without_a_relayer_it_is_504_at_once(sqlite_api: Api) -> None:
     assert reasons() == {"no-record"}
     redis.set(keys.RELAYER_HEALTH, record.to_json())
     assert reasons() == {"no-listener"}
-    sqlite_api.books.clock.advance(seconds=61)
+    sqlite_api.harness.clock.advance(seconds=61)
     assert reasons() == {"no-heartbeat"}
 
 

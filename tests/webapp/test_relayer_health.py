@@ -16,7 +16,7 @@ HEALTH = "/trading/realtime/daemon/health"
 
 def leave_record(api: Api, **changed: Any) -> None:
     """Leave the record of a healthy relayer of this moment, but for what is ``changed``; spans are ages."""
-    now = api.books.clock()
+    now = api.harness.clock()
     ages = {name: now - age for name, age in changed.items() if isinstance(age, timedelta)}
     record = RelayerHealth(
         **{
@@ -32,7 +32,7 @@ def leave_record(api: Api, **changed: Any) -> None:
             **ages,
         }
     )
-    api.books.core.redis.set(RELAYER_HEALTH, record.to_json())
+    api.harness.core.redis.set(RELAYER_HEALTH, record.to_json())
 
 
 def reasons(health: dict[str, Any]) -> list[str]:
@@ -99,7 +99,7 @@ def test_anything_else_is_503_with_the_reason(
 def test_a_record_that_is_none_means_offline(sqlite_api: Api, record: str | None) -> None:
     """Whatever stands in its place in Redis, the answer is the same 503."""
     if record is not None:
-        sqlite_api.books.core.redis.set(RELAYER_HEALTH, record)
+        sqlite_api.harness.core.redis.set(RELAYER_HEALTH, record)
 
     refused = problem_of(sqlite_api.get(HEALTH), "relayer-unavailable")
 
@@ -122,7 +122,7 @@ def test_quiet_is_normal_outside_the_sessions(
     krx_api: Api, moment: str, quiet_s: int, status: int
 ) -> None:
     """Nobody is woken on a Sunday because no stock was traded."""
-    krx_api.books.clock.now = datetime.fromisoformat(f"{moment}+09:00").astimezone(UTC)
+    krx_api.harness.clock.now = datetime.fromisoformat(f"{moment}+09:00").astimezone(UTC)
     leave_record(krx_api, last_tick_at=timedelta(seconds=quiet_s))
 
     assert krx_api.get(HEALTH).status_code == status

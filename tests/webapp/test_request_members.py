@@ -47,8 +47,8 @@ NO_INTEGERS = (
 @pytest.fixture(scope="module")
 def target(migrated_sqlite: str, valkey_url_of_page: str) -> Iterator[tuple[Api, Person, Person]]:
     """The API with a user and an administrator, for the whole page."""
-    with opened(settings_for(migrated_sqlite, valkey_url_of_page)) as books:
-        api = api_on(books)
+    with opened(settings_for(migrated_sqlite, valkey_url_of_page)) as harness:
+        api = api_on(harness)
         yield api, api.person(), api.administrator()
 
 
@@ -98,7 +98,7 @@ def test_nothing_is_set_that_a_route_does_not_take(target: tuple[Api, Person, Pe
     api, person, administrator = target
     for method, path, example, members in writable(api):
         who = administrator if path.startswith("/admin/") else person
-        before = everything(api.books)
+        before = everything(api.harness)
         for name, value in COVETED.items():
             if name in members:
                 continue
@@ -107,7 +107,7 @@ def test_nothing_is_set_that_a_route_does_not_take(target: tuple[Api, Person, Pe
                 "validation-failed",
             )
             assert list(refused["errors"]["json"]) == [name], (method, path)
-        assert everything(api.books) == before, (method, path)
+        assert everything(api.harness) == before, (method, path)
 
 
 def test_a_whole_number_is_written_as_one(target: tuple[Api, Person, Person]) -> None:
@@ -170,12 +170,12 @@ def test_a_question_is_the_same_with_a_body(target: tuple[Api, Person, Person]) 
 def test_a_method_is_what_it_says(target: tuple[Api, Person, Person], name: str) -> None:
     """No header makes another of it, and no member of a query or a form."""
     api, person, _ = target
-    before = everything(api.books)
+    before = everything(api.harness)
 
     data_of(api.get("/users/me?_method=DELETE", person, headers={name: "DELETE"}))
     data_of(api.get("/trading/orders?_method=DELETE", person, headers={name: "DELETE"}))
 
-    assert everything(api.books) == before
+    assert everything(api.harness) == before
     data_of(api.get("/users/me", person))
 
 

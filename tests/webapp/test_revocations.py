@@ -35,7 +35,7 @@ def test_an_ended_session_is_published_and_marked(
     sqlite_api: Api, end: Callable[[Api, Person], None]
 ) -> None:
     """Once, for as long as an access token of it may still be good."""
-    redis = sqlite_api.books.core.redis
+    redis = sqlite_api.harness.core.redis
     alice = sqlite_api.person()
     sqlite_api.person()
     with redis.pubsub(ignore_subscribe_messages=True) as listening:

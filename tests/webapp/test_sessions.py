@@ -50,7 +50,7 @@ def test_a_refresh_token_lasts_two_weeks(api: Api) -> None:
     """The session's own end counts, whatever the token says of itself."""
     person = api.person()
 
-    api.books.clock.advance(days=14)
+    api.harness.clock.advance(days=14)
 
     problem_of(api.post("/users/refresh", headers=bearer(person.refresh_token)), "unauthorized")
 
@@ -62,9 +62,9 @@ def test_signing_out_counts_at_once_and_after_a_restart(api: Api) -> None:
 
     assert data_of(api.post("/users/logout", person)) is None
 
-    restarted = trading_core.build(api.books.settings, clock=api.books.clock)
+    restarted = trading_core.build(api.harness.settings, clock=api.harness.clock)
     try:
-        for process in (api, api_on(TradingHarness(restarted, api.books.clock))):
+        for process in (api, api_on(TradingHarness(restarted, api.harness.clock))):
             problem_of(process.get("/users/me", person), "unauthorized")
             problem_of(
                 process.post("/users/refresh", headers=bearer(person.refresh_token)), "unauthorized"
@@ -202,7 +202,7 @@ def test_administrators_only(api: Api) -> None:
 
     problem_of(api.get("/secret"), "unauthorized")
     problem_of(api.get("/secret", person), Forbidden.code)
-    api.books.core.database.transaction(lambda session: promote(session, email=person.email))
+    api.harness.core.database.transaction(lambda session: promote(session, email=person.email))
     assert api.get("/secret", person).get_json() == {"role": "ADMIN"}
 
 
@@ -211,8 +211,8 @@ def test_an_unknown_address_takes_as_long_as_a_wrong_password(
 ) -> None:
     """With hashing at a price that shows, the medians are alike; without it an unknown address would answer many times faster."""
     dear = {"argon2_time_cost": 2, "argon2_memory_kib": 16_384, "argon2_parallelism": 1}
-    with opened(settings_for(migrated_sqlite, valkey_url, **dear)) as books:
-        api = api_on(books)
+    with opened(settings_for(migrated_sqlite, valkey_url, **dear)) as harness:
+        api = api_on(harness)
         api.register("known@example.com")
         api.login(
             "nobody@example.com"

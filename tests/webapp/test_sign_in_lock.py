@@ -18,8 +18,8 @@ ELSEWHERE = {"environ_overrides": {"REMOTE_ADDR": "198.51.100.7"}}
 @pytest.fixture
 def api(migrated_sqlite: str, valkey_url: str) -> Any:
     """The API whose lock is as by default, and whose limits are out of its way."""
-    with opened(settings_for(migrated_sqlite, valkey_url, rate_limits=True, **COUNTED)) as books:
-        yield api_on(books)
+    with opened(settings_for(migrated_sqlite, valkey_url, rate_limits=True, **COUNTED)) as harness:
+        yield api_on(harness)
 
 
 def guess(api: Api, email: str, password: str = GUESS, **place: Any) -> Any:
@@ -82,8 +82,8 @@ def test_the_limit_of_attempts_is_the_accounts(migrated_sqlite: str, valkey_url:
             sign_in_failures_max=100,
             rate_limit_registration="9 per second",
         )
-    ) as books:
-        api = api_on(books)
+    ) as harness:
+        api = api_on(harness)
         places = [
             {"environ_overrides": {"REMOTE_ADDR": f"198.51.100.{number}"}} for number in range(7)
         ]
@@ -99,18 +99,18 @@ def test_the_limit_of_attempts_is_the_accounts(migrated_sqlite: str, valkey_url:
 def test_a_database_that_is_away_is_nobodys_mistake(api: Api) -> None:
     """Who signs in while it is gets a 503 each time, and no lock."""
     person = api.person()
-    away = api.books.settings.model_copy(
+    away = api.harness.settings.model_copy(
         update={
             "database_uri": SecretStr(
                 f"mysql+pymysql://root@127.0.0.1:{free_port()}/x?charset=utf8mb4"
             )
         }
     )
-    core = trading_core.build(away, clock=api.books.clock)
+    core = trading_core.build(away, clock=api.harness.clock)
     try:
         for _ in range(6):
             problem_of(
-                api_on(TradingHarness(core, api.books.clock)).login(person.email),
+                api_on(TradingHarness(core, api.harness.clock)).login(person.email),
                 "service-unavailable",
             )
     finally:

@@ -55,15 +55,15 @@ def app_on(settings: Settings) -> Iterator[Any]:
 
 def test_it_tells_what_is_due_waits_is_halted_and_alarms(api: Api) -> None:
     """On each kind of database, with the figures that are there, and times as Korea's clocks show them."""
-    books = api.books
-    books.tick(70_000)
-    user = books.user()
+    harness = api.harness
+    harness.tick(70_000)
+    user = harness.user()
     for _ in range(3):
-        books.place(user, Side.BUY, 1)
-    books.clock.advance(seconds=7)
-    books.core.redis.rpush("orders.execute", "one", "two")
-    books.core.redis.set(keys.BEAT_LOCK, "machine:42:0a1b2c3d")
-    halt(books, user)
+        harness.place(user, Side.BUY, 1)
+    harness.clock.advance(seconds=7)
+    harness.core.redis.rpush("orders.execute", "one", "two")
+    harness.core.redis.set(keys.BEAT_LOCK, "machine:42:0a1b2c3d")
+    halt(harness, user)
 
     found = facts(api.app)
 
@@ -80,7 +80,7 @@ def test_it_tells_what_is_due_waits_is_halted_and_alarms(api: Api) -> None:
     assert sum(found["queues"].values()) == 2
     assert found["beat"] == {"holder": "machine:42"}
     assert (found["feed"]["status"], found["feed"]["reasons"]) == ("OFFLINE", ["no-record"])
-    assert datetime.fromisoformat(found["trading"]["halted_since"]) == books.clock()
+    assert datetime.fromisoformat(found["trading"]["halted_since"]) == harness.clock()
     assert found["payments"]["open_alerts"] == 0
     assert found["settings"]["fill_profile"] == "simple"
     on_screen = asked(api.app)
@@ -127,9 +127,9 @@ def test_no_secret_is_shown(database_server: Any, valkey_url: str) -> None:
     assert "127.0.0.1" in told
 
 
-def test_without_redis_it_tells_the_rest(sqlite_books: TradingHarness) -> None:
+def test_without_redis_it_tells_the_rest(sqlite_harness: TradingHarness) -> None:
     """What the market and the queues hold is missing and said to be; what the database knows is there."""
-    away = sqlite_books.settings.database_uri.get_secret_value()
+    away = sqlite_harness.settings.database_uri.get_secret_value()
     with app_on(settings_for(away, f"redis://127.0.0.1:{free_port()}/0")) as app:
         found = facts(app, exit_code=1)
         on_screen = asked(app)
@@ -192,14 +192,14 @@ def test_pending_migrations_are_named(
     assert "missing" in found["audit"]
 
 
-def test_a_database_of_a_newer_release_is_told_as_one(sqlite_books: TradingHarness) -> None:
+def test_a_database_of_a_newer_release_is_told_as_one(sqlite_harness: TradingHarness) -> None:
     """Nothing of ours is pending there, and nothing should be run."""
-    engine = sqlite_books.core.database.engine
+    engine = sqlite_harness.core.database.engine
     with engine.begin() as connection:
         before = connection.scalar(text("SELECT version_num FROM alembic_version"))
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     try:
-        found = facts(api_on(sqlite_books).app, exit_code=1)
+        found = facts(api_on(sqlite_harness).app, exit_code=1)
     finally:
         with engine.begin() as connection:
             connection.execute(
@@ -209,10 +209,10 @@ def test_a_database_of_a_newer_release_is_told_as_one(sqlite_books: TradingHarne
     assert found["faults"] == ["The database is of another release, whose migrations are not here."]
 
 
-def test_nothing_that_it_shows_steers_the_terminal(sqlite_books: TradingHarness) -> None:
+def test_nothing_that_it_shows_steers_the_terminal(sqlite_harness: TradingHarness) -> None:
     """Words of Toss and of administrators, and whatever somebody wrote into Redis, stay words."""
-    books = sqlite_books
-    now = books.clock()
+    harness = sqlite_harness
+    now = harness.clock()
     health = RelayerHealth(
         pid=1,
         started_at=now,
@@ -220,25 +220,25 @@ def test_nothing_that_it_shows_steers_the_terminal(sqlite_books: TradingHarness)
         connected=False,
         why_disconnected=HOSTILE.encode(errors="replace").decode(),
     )
-    books.core.redis.set(keys.RELAYER_HEALTH, health.to_json())
-    books.core.redis.set(keys.BEAT_LOCK, HOSTILE.encode(errors="replace"))
+    harness.core.redis.set(keys.RELAYER_HEALTH, health.to_json())
+    harness.core.redis.set(keys.BEAT_LOCK, HOSTILE.encode(errors="replace"))
 
-    told = asked(api_on(books).app).output
+    told = asked(api_on(harness).app).output
 
     assert "forged" in told
     assert harmful_in(told) == set()
     assert not [line for line in told.splitlines() if line.startswith("2026-01-01")]
 
 
-def test_an_alert_about_money_is_seen(sqlite_books: TradingHarness) -> None:
+def test_an_alert_about_money_is_seen(sqlite_harness: TradingHarness) -> None:
     """How many there are, and since when the oldest waits for somebody."""
-    books = sqlite_books
-    app = api_on(books).app
+    harness = sqlite_harness
+    app = api_on(harness).app
     assert facts(app)["payments"] == {"open_alerts": 0, "oldest_alert_at": None}
 
-    partly_refunded_payment(books, books.user())
-    since = books.clock()
-    books.clock.advance(minutes=5)
+    partly_refunded_payment(harness, harness.user())
+    since = harness.clock()
+    harness.clock.advance(minutes=5)
 
     found = facts(app)["payments"]
     assert found["open_alerts"] == 1

@@ -62,8 +62,8 @@ def opened_api(database_uri: str, valkey_url: str, toss: Server) -> Iterator[Api
             toss_cert_url=toss.url,
             toss_requests_per_s=10_000,
         )
-    ) as books:
-        yield api_on(books)
+    ) as harness:
+        yield api_on(harness)
 
 
 @pytest.fixture
@@ -134,12 +134,12 @@ def test_the_search_follows_the_master_data(any_api: Api) -> None:
     """A stock that is delisted goes behind the others within two seconds, whoever delisted it."""
     api, me = any_api, any_api.person()
     assert found(api, me, "SK")[0] == "SK"
-    api.books.do(
+    api.harness.do(
         lambda session: session.execute(
             update(STOCKS).where(STOCKS.c.name == "SK하이닉스").values(status="DELISTED")
         )
     )
-    api.books.clock.advance(seconds=2)
+    api.harness.clock.advance(seconds=2)
 
     assert found(api, me, "SKㅎ") == ["SK하이닉스"]
     assert data_of(api.get("/stocks/search?q=SKㅎ", me))["stocks"][0]["status"] == "DELISTED"
@@ -148,9 +148,9 @@ def test_the_search_follows_the_master_data(any_api: Api) -> None:
 def test_a_search_costs_no_statement_while_the_listing_is_known(any_api: Api) -> None:
     api, me = any_api, any_api.person()
     found(api, me, "삼성")
-    with statements_counted(api.books.core.database.engine) as first:
+    with statements_counted(api.harness.core.database.engine) as first:
         found(api, me, "삼성")
-    with statements_counted(api.books.core.database.engine) as second:
+    with statements_counted(api.harness.core.database.engine) as second:
         found(api, me, "ㅅ", limit="50")
     assert len(first) == len(second)
     assert not any("stocks" in statement for statement in (*first, *second))
@@ -158,7 +158,7 @@ def test_a_search_costs_no_statement_while_the_listing_is_known(any_api: Api) ->
 
 def test_a_stock_is_told_by_our_own_fresh_tick(api: Api, me: Person, toss: Server) -> None:
     """Toss is not asked then."""
-    api.books.tick(70_500, base=70_000)
+    api.harness.tick(70_500, base=70_000)
 
     price = data_of(api.get("/stocks/005930/price", me))
 
@@ -173,7 +173,7 @@ def test_a_stock_is_told_by_our_own_fresh_tick(api: Api, me: Person, toss: Serve
 
 
 def test_a_stock_without_a_fresh_tick_is_told_by_toss(api: Api, me: Person) -> None:
-    api.books.tick(1_000, age_ms=60_000)
+    api.harness.tick(1_000, age_ms=60_000)
 
     price = data_of(api.get(f"/stocks/{SAMSUNG}/price", me))
 
@@ -190,7 +190,7 @@ def test_a_stock_without_a_fresh_tick_is_told_by_toss(api: Api, me: Person) -> N
 
 
 def test_an_old_tick_is_told_while_toss_is_away(api: Api, me: Person, toss: Server) -> None:
-    api.books.tick(70_500, age_ms=60_000)
+    api.harness.tick(70_500, age_ms=60_000)
     toss.reply = lambda _: answer(500)
 
     price = data_of(api.get(f"/stocks/{SAMSUNG}/price", me))
@@ -206,10 +206,10 @@ def test_an_old_tick_is_told_while_toss_is_away(api: Api, me: Person, toss: Serv
 def test_the_younger_of_two_old_prices_is_told(api: Api, me: Person, toss: Server) -> None:
     data_of(api.get(f"/stocks/{SAMSUNG}/price", me))
     toss.reply = lambda _: answer(500)
-    api.books.clock.advance(minutes=5)
+    api.harness.clock.advance(minutes=5)
     assert data_of(api.get(f"/stocks/{SAMSUNG}/price", me))["source"] == "TOSS"
 
-    api.books.tick(70_500, age_ms=60_000)
+    api.harness.tick(70_500, age_ms=60_000)
 
     assert data_of(api.get(f"/stocks/{SAMSUNG}/price", me))["source"] == "TICK"
 
@@ -272,7 +272,7 @@ def test_indices_and_the_rate_are_exact_decimals(api: Api, me: Person) -> None:
 
 def test_a_ranking_has_our_names_and_prices(any_api: Api) -> None:
     api, me = any_api, any_api.person()
-    api.books.tick(1_000_000, HYNIX, base=990_000)
+    api.harness.tick(1_000_000, HYNIX, base=990_000)
 
     stocks = data_of(api.get("/stocks/rankings?limit=2", me))["stocks"]
 
@@ -333,13 +333,13 @@ def test_a_chart_of_nothing_known_is_refused(api: Api, me: Person, toss: Server)
 
 def own_candles(api: Api, minutes: int) -> None:
     """Candles of our own, of the last so many minutes."""
-    newest = api.books.clock().replace(second=0, microsecond=0)
+    newest = api.harness.clock().replace(second=0, microsecond=0)
     rows = []
     for number in range(minutes):
         at = newest - timedelta(minutes=number)
         rows.append({"stock_code": SAMSUNG, "candle_interval": "min:1", "starts_at": at, "opened_at": at, "closed_at": at,
                      "open": 100, "high": 120, "low": 90, "close": 110, "volume": 7, "amount": 700, "position": 1})  # fmt: skip
-    api.books.do(lambda session: session.execute(insert(CANDLES), rows))
+    api.harness.do(lambda session: session.execute(insert(CANDLES), rows))
 
 
 def test_our_own_chart_stands_in_while_toss_is_away(any_api: Api, toss: Server) -> None:
@@ -415,10 +415,10 @@ def test_whatever_toss_tells_is_never_our_fault(
     route = data.draw(st.sampled_from(BY_TOSS))
     # A success on either host before it, so that no breaker opens.
     for path in ("/stocks/exchange-rate", "/stocks/rankings"):
-        api.books.core.redis.flushall()
+        api.harness.core.redis.flushall()
         toss.reply = as_toss
         data_of(api.get(path, me))
-    api.books.core.redis.flushall()
+    api.harness.core.redis.flushall()
     asked: list[str] = []
 
     def odd(request: Request) -> Answer:

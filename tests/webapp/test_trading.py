@@ -54,7 +54,7 @@ def _walk(api: Api, path: str, who: Person, limit: int) -> list[dict[str, Any]]:
 def test_an_order_is_accepted_and_then_filled(api: Api) -> None:
     """The 201 shows the reservation and where the order is; there it is found with its fill and the tick behind it."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
 
     answer = api.order(person, "BUY", 10, client_order_id="my-1")
 
@@ -71,7 +71,7 @@ def test_an_order_is_accepted_and_then_filled(api: Api) -> None:
         10,
     )
     assert answer.headers["Location"] == f"/api/v1/trading/orders/{accepted['id']}"
-    api.books.run_all()
+    api.harness.run_all()
     filled = data_of(api.client.get(answer.headers["Location"], headers=person.headers))
     assert (filled["status"], filled["executed_quantity"], filled["remaining_quantity"]) == (
         "FILLED",
@@ -95,7 +95,7 @@ def test_an_order_is_accepted_and_then_filled(api: Api) -> None:
 def test_a_stock_code_may_come_without_its_letter(api: Api, code: str) -> None:
     """Both spellings name the same stock wherever one is asked for."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
 
     order = api.bought(person, code=code)
 
@@ -111,8 +111,8 @@ def test_a_stock_code_may_come_without_its_letter(api: Api, code: str) -> None:
 def test_orders_are_filtered_and_paged(api: Api) -> None:
     """Newest first; every filter narrows; pages of any size hold the same orders, each once."""
     person, other = api.person(), api.person()
-    api.books.tick(70_000)
-    api.books.tick(200_000, HYNIX)
+    api.harness.tick(70_000)
+    api.harness.tick(200_000, HYNIX)
     for _ in range(3):
         api.bought(person, 1)
         api.bought(person, 1, HYNIX)
@@ -137,10 +137,10 @@ def test_orders_are_filtered_and_paged(api: Api) -> None:
 def test_a_days_orders_are_those_of_the_korean_day(api: Api) -> None:
     """An order at 00:30 in Seoul belongs to the day that has begun there, though it is still yesterday in UTC."""
     person = api.person()
-    api.books.clock.advance(
+    api.harness.clock.advance(
         hours=14, minutes=30
     )  # 2026-11-20 15:30 UTC is 2026-11-21 00:30 in Korea.
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
 
     api.order(person)
 
@@ -183,7 +183,7 @@ def test_cash_goes_in_and_out(api: Api) -> None:
 def test_the_balance_shows_what_is_reserved(api: Api) -> None:
     """An accepted buy moves no cash, it sets some aside; total assets stay as they were."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
 
     api.order(person, "BUY", 10)
 
@@ -200,10 +200,10 @@ def test_the_balance_shows_what_is_reserved(api: Api) -> None:
 def test_the_ledger_is_filtered_and_paged(api: Api) -> None:
     """Transactions come newest first with everything the contract names; filters narrow, pages lose nothing."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     order = api.bought(person, 4)
     api.order(person, "SELL", 1)
-    api.books.run_all()
+    api.harness.run_all()
     api.post("/balance/withdraw", person, {"amount": 1})
 
     ledger = _walk(api, "/trading/transactions", person, 100)
@@ -234,11 +234,11 @@ def test_the_ledger_is_filtered_and_paged(api: Api) -> None:
 def test_the_portfolio_is_valued_at_live_prices(api: Api) -> None:
     """Holdings and totals follow the last tick, with its age; the sums of the two agree with the balance."""
     person = api.person()
-    api.books.tick(70_000)
-    api.books.tick(200_000, HYNIX)
+    api.harness.tick(70_000)
+    api.harness.tick(200_000, HYNIX)
     api.bought(person, 10)
     api.bought(person, 1, HYNIX)
-    api.books.tick(80_000, base=75_000)
+    api.harness.tick(80_000, base=75_000)
     api.order(person, "SELL", 3)
 
     page = data_of(api.get("/portfolio", person))
@@ -278,9 +278,9 @@ def test_the_portfolio_is_valued_at_live_prices(api: Api) -> None:
 def test_a_holding_without_a_price_is_said_to_be_unknown(api: Api) -> None:
     """No figure takes the place of a missing price: value and total are null, and the totals say how many are left out."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person, 10)
-    api.books.core.redis.flushall()
+    api.harness.core.redis.flushall()
 
     (holding,) = data_of(api.get("/portfolio", person))["items"]
     balance = data_of(api.get("/balance", person))
@@ -298,9 +298,9 @@ def test_a_holding_without_a_price_is_said_to_be_unknown(api: Api) -> None:
 def test_an_old_price_is_marked_stale(api: Api) -> None:
     """A tick that may fill nothing any more still values a holding, and says so."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     api.bought(person, 1)
-    api.books.clock.advance(seconds=11)
+    api.harness.clock.advance(seconds=11)
 
     assert data_of(api.get("/portfolio", person))["items"][0]["freshness"] == "STALE"
     assert data_of(api.get("/balance", person))["stale_holdings"] == 1
@@ -311,8 +311,8 @@ def test_an_old_price_is_marked_stale(api: Api) -> None:
 def test_quotes_of_one_several_and_all_stocks(sqlite_api: Api) -> None:
     """Each is the last tick; stocks without one are listed, a single one is 404."""
     api, person = sqlite_api, sqlite_api.person()
-    api.books.tick(70_000, base=69_000)
-    api.books.tick(200_000, HYNIX)
+    api.harness.tick(70_000, base=69_000)
+    api.harness.tick(200_000, HYNIX)
 
     one = data_of(api.get("/trading/realtime/stock/005930", person))
     several = data_of(
@@ -349,7 +349,7 @@ def test_quotes_of_one_several_and_all_stocks(sqlite_api: Api) -> None:
 def test_a_whole_order_form_may_be_sent(api: Api) -> None:
     """A client that fills in every member of the contract is understood; what a market order can't have is refused."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
 
     order = data_of(api.order(person, "BUY", 1, time_in_force="DAY", price=None), 201)
 

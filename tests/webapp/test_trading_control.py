@@ -15,7 +15,7 @@ MEMBERS = ["id", "reason", "halted_at", "resumed_at"]
 @pytest.fixture
 def administrator(api: Api) -> Person:
     """An administrator, in a market whose last trade was at 70,000 won."""
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     return api.administrator()
 
 
@@ -27,18 +27,18 @@ def clock(api: Api) -> tuple[bool, str | None]:
 
 def test_trading_is_halted_and_resumed(api: Api, administrator: Person) -> None:
     """Both answer the halt; the clock shows it to everybody in between."""
-    began = api.books.clock()
+    began = api.harness.clock()
     halted = data_of(api.post(HALT, administrator, {"reason": " 시세 점검 "}))
     assert list(halted) == MEMBERS
     assert (halted["reason"], halted["resumed_at"]) == ("시세 점검", None)
     assert datetime.fromisoformat(halted["halted_at"]) == began
     assert clock(api) == (True, "2026-11-20T10:00:00+09:00")
-    api.books.clock.advance(minutes=5)
+    api.harness.clock.advance(minutes=5)
 
     resumed = data_of(api.post(RESUME, administrator))
 
     assert resumed["id"] == halted["id"]
-    assert datetime.fromisoformat(resumed["resumed_at"]) == api.books.clock()
+    assert datetime.fromisoformat(resumed["resumed_at"]) == api.harness.clock()
     assert clock(api) == (False, None)
 
 
@@ -92,10 +92,10 @@ def test_orders_are_refused_meanwhile_and_cancellations_are_not(
         data_of(api.ask("DELETE", f"/trading/orders/{waiting['id']}", person))["status"]
         == "CANCELLED"
     )
-    api.books.clock.advance(seconds=1)
-    api.books.tick(68_000)
-    api.books.match()
-    api.books.run_all()
+    api.harness.clock.advance(seconds=1)
+    api.harness.tick(68_000)
+    api.harness.match()
+    api.harness.run_all()
     explanation = data_of(api.get(f"/trading/orders/{kept['id']}/explain", person))
     assert explanation["waiting"]["reasons"][0]["code"] == "trading-halted"
     assert explanation["waiting"]["halted_since"] is not None
@@ -103,11 +103,11 @@ def test_orders_are_refused_meanwhile_and_cancellations_are_not(
     data_of(api.post(RESUME, administrator))
 
     data_of(api.order(person, "BUY", 1), 201)
-    api.books.tick(68_500)
-    api.books.match()
-    api.books.run_all()
+    api.harness.tick(68_500)
+    api.harness.match()
+    api.harness.run_all()
     assert data_of(api.get(f"/trading/orders/{kept['id']}", person))["status"] == "FILLED"
-    assert api.books.breaches() == []
+    assert api.harness.breaches() == []
 
 
 def test_a_refused_order_may_be_sent_again_with_its_key(api: Api, administrator: Person) -> None:

@@ -42,7 +42,7 @@ def names(api: Api, who: Person) -> list[str]:
 @pytest.fixture
 def person(api: Api) -> Person:
     """Somebody in a market whose last trade was at 70,000 won, 2,000 above the day's base price."""
-    api.books.tick(70_000, base=68_000)
+    api.harness.tick(70_000, base=68_000)
     return api.person()
 
 
@@ -65,7 +65,7 @@ def test_a_user_from_before_gets_his_default_directory_with_the_first_stock(
 ) -> None:
     """Registered by a process that knew no watchlists, after the migration: nothing is missing for long."""
     do(
-        api.books,
+        api.harness,
         lambda session: session.connection().exec_driver_sql("DELETE FROM watchlist_directories"),
     )
 
@@ -125,7 +125,7 @@ def test_a_directory_with_stocks_is_deleted_on_demand_only(api: Api, person: Per
 
     problem_of(api.get(path, person), "watchlist-directory-not-found")
     assert [item["directory_id"] for item in listed(api, person)] == [person.id]
-    assert rows(api.books, "SELECT * FROM price_alerts") == []
+    assert rows(api.harness, "SELECT * FROM price_alerts") == []
     empty = directory(api, person, "빈 그룹")
     assert data_of(api.ask("DELETE", f"/watchlist/directories/{empty['id']}", person)) is None
     assert names(api, person) == ["관심 종목"]
@@ -133,7 +133,7 @@ def test_a_directory_with_stocks_is_deleted_on_demand_only(api: Api, person: Per
 
 def test_a_stock_is_shown_beside_its_last_trade(api: Api, person: Person) -> None:
     """Price, change against the base and age as everywhere; STALE when it is old, null when there is none."""
-    api.books.tick(300_000, HYNIX, age_ms=60_000)
+    api.harness.tick(300_000, HYNIX, age_ms=60_000)
     for code in (SAMSUNG, "000660", "035420"):
         added(api, person, code)
 
@@ -190,10 +190,10 @@ def test_a_list_costs_the_same_whatever_is_in_it(api: Api, person: Person) -> No
     """Statements as for a single stock, and one round trip to Redis for all prices."""
 
     def costs(path: str) -> tuple[int, int]:
-        before = api.books.core.redis.info("stats")["total_commands_processed"]
-        with statements_counted(api.books.core.database.engine) as sent:
+        before = api.harness.core.redis.info("stats")["total_commands_processed"]
+        with statements_counted(api.harness.core.database.engine) as sent:
             data_of(api.get(path, person))
-        return len(sent), api.books.core.redis.info("stats")["total_commands_processed"] - before
+        return len(sent), api.harness.core.redis.info("stats")["total_commands_processed"] - before
 
     added(api, person, target_price=1)
     paths = ("/watchlist", f"/watchlist?directory_id={person.id}", "/watchlist/directories")
@@ -265,9 +265,9 @@ def test_a_directory_has_a_stock_once(api: Api, person: Person) -> None:
 def test_stocks_that_are_not_listed_are_refused(api: Api, person: Person) -> None:
     """One that nobody knows, and one that was delisted; one whose trading is halted can be watched."""
     problem_of(api.post("/watchlist", person, {"stock_code": "A999999"}), "stock-not-found")
-    set_status(api.books, "DELISTED")
+    set_status(api.harness, "DELISTED")
     problem_of(api.post("/watchlist", person, {"stock_code": SAMSUNG}), "stock-not-tradable")
-    set_status(api.books, "HALTED")
+    set_status(api.harness, "HALTED")
     added(api, person)
 
 
@@ -350,7 +350,7 @@ def test_items_are_put_into_order_in_one_statement(api: Api, person: Person) -> 
             json={"directory_id": person.id, "item_ids": item_ids},
         )
 
-    with statements_counted(api.books.core.database.engine) as sent:
+    with statements_counted(api.harness.core.database.engine) as sent:
         assert data_of(put(wanted)) == {"directory_id": person.id, "item_ids": wanted}
 
     assert sum(statement.startswith("UPDATE watchlist_items") for statement in sent) == 1
@@ -379,14 +379,14 @@ def test_a_removed_item_is_gone_with_its_alerts(api: Api, person: Person) -> Non
 
     problem_of(api.ask("DELETE", f"/watchlist/{first['id']}", person), "watchlist-item-not-found")
     assert [item["id"] for item in listed(api, person)] == [second["id"]]
-    assert len(rows(api.books, "SELECT * FROM price_alerts")) == 1
+    assert len(rows(api.harness, "SELECT * FROM price_alerts")) == 1
     added(api, person)
 
 
 def test_limits_are_those_of_the_settings(api: Api, person: Person) -> None:
     """Of directories, and of stocks in each; what is full takes nothing more, not by a move either."""
-    change_settings(api.books, watchlist_directories_max=2, watchlist_items_max=1)
-    api.app.extensions["stocking"] = api.books.core
+    change_settings(api.harness, watchlist_directories_max=2, watchlist_items_max=1)
+    api.app.extensions["stocking"] = api.harness.core
     second = directory(api, person, "둘째")
     refused = problem_of(
         api.post("/watchlist/directories", person, {"name": "셋째"}), "watchlist-limit-reached"
@@ -406,8 +406,8 @@ def test_at_once_a_stock_is_added_once_and_no_limit_is_passed(server_api: Api) -
     """Of five requests for one stock one is answered 201; of five for five stocks no more than there is room for; and so with directories."""
     api = server_api
     person = api.person()
-    change_settings(api.books, watchlist_directories_max=3, watchlist_items_max=3)
-    api.app.extensions["stocking"] = api.books.core
+    change_settings(api.harness, watchlist_directories_max=3, watchlist_items_max=3)
+    api.app.extensions["stocking"] = api.harness.core
 
     def together(path: str, bodies: list[dict[str, Any]]) -> list[int]:
         asks = [
@@ -436,9 +436,9 @@ def test_at_once_a_stock_is_added_once_and_no_limit_is_passed(server_api: Api) -
         409,
     ]
     assert len(listed(api, person)) == 3
-    positions = rows(api.books, "SELECT position FROM watchlist_items ORDER BY position")
+    positions = rows(api.harness, "SELECT position FROM watchlist_items ORDER BY position")
     assert [row["position"] for row in positions] == [0, 1, 2]
-    assert api.books.breaches() == []
+    assert api.harness.breaches() == []
 
 
 def test_a_repeated_key_adds_once(api: Api, person: Person) -> None:
@@ -459,12 +459,12 @@ def test_a_closed_account_watches_nothing(api: Api, person: Person) -> None:
         added(api, person, directory_id=where, memo="비밀", target_price=72_000)
 
     do(
-        api.books,
-        lambda session: close_account(session, user_id=UUID(person.id), now=api.books.clock()),
+        api.harness,
+        lambda session: close_account(session, user_id=UUID(person.id), now=api.harness.clock()),
     )
 
     for table in ("watchlist_directories", "watchlist_items", "price_alerts"):
-        assert rows(api.books, f"SELECT * FROM {table}") == []
+        assert rows(api.harness, f"SELECT * FROM {table}") == []
 
 
 def test_everything_is_ones_own(api: Api, person: Person) -> None:
@@ -481,7 +481,7 @@ def test_everything_is_ones_own(api: Api, person: Person) -> None:
     problem_of(api.ask("DELETE", f"/watchlist/{mine['id']}", other), "watchlist-item-not-found")
     assert listed(api, other) == []
     assert listed(api, person) == [mine]
-    (default,) = api.books.core.database.read(
+    (default,) = api.harness.core.database.read(
         lambda session: directories_of(session, UUID(other.id))
     )
     assert default.item_count == 0

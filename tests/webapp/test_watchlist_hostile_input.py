@@ -48,18 +48,18 @@ class Target:
         )
 
     def refused(self, method: str, path: str, **more: Any) -> int:
-        before = everything(self.api.books)
+        before = everything(self.api.harness)
         answer = self.api.ask(method, path.format(self.item["id"]), self.person, **more)
         problem_form(answer)
-        assert everything(self.api.books) == before
+        assert everything(self.api.harness) == before
         return answer.status_code
 
 
 @pytest.fixture(scope="module")
 def target(server_uri: str, valkey_url_of_page: str) -> Iterator[Target]:
-    with opened(settings_for(server_uri, valkey_url_of_page)) as books:
-        books.tick(70_000)
-        yield Target(api_on(books))
+    with opened(settings_for(server_uri, valkey_url_of_page)) as harness:
+        harness.tick(70_000)
+        yield Target(api_on(harness))
 
 
 @pytest.mark.parametrize("route", ROUTES)

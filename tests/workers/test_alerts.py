@@ -21,8 +21,8 @@ def test_alerts_are_told_once_through_a_kill(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
     """Those met before a kill -9 and those met while nobody looked; a client finds them among his events."""
-    books, people = live_api.books, [live_api.person() for _ in range(3)]
-    books.tick(70_000)
+    harness, people = live_api.harness, [live_api.person() for _ in range(3)]
+    harness.tick(70_000)
 
     def told() -> list[int]:
         """How many alerts each person has been told of."""
@@ -40,14 +40,14 @@ def test_alerts_are_told_once_through_a_kill(
         worker(tmp_path / "worker.log", live_settings) as alerting,
         beat(tmp_path / "beat.log", live_settings),
     ):
-        books.tick(71_000)
+        harness.tick(71_000)
         wait_until(lambda: told() == [1, 1, 1], what="the first alerts")
         alerting.kill()
         watch("A000660", target_price=300_000)
-        books.tick(68_000)
-        books.tick(70_000)
-        books.tick(290_000, "A000660", base=280_000)
-        books.tick(310_000, "A000660", base=280_000)
+        harness.tick(68_000)
+        harness.tick(70_000)
+        harness.tick(290_000, "A000660", base=280_000)
+        harness.tick(310_000, "A000660", base=280_000)
         alerting.start()
         wait_until(lambda: told() == [3, 3, 3], what="the alerts that were made up for")
         line = '"task": "check_price_alerts"'
@@ -55,10 +55,10 @@ def test_alerts_are_told_once_through_a_kill(
             sum(line in entry and "task_done" in entry for entry in alerting.output.splitlines())
             < 10
         ), "looks that find nothing are no news"
-    prices = rows(books, "SELECT DISTINCT kind, tick_price FROM price_alerts ORDER BY kind")
+    prices = rows(harness, "SELECT DISTINCT kind, tick_price FROM price_alerts ORDER BY kind")
     assert [(row["kind"], row["tick_price"]) for row in prices] == [
         ("lower_price", 68_000),
         ("target_price", 310_000),
         ("upper_price", 71_000),
     ]
-    assert books.breaches() == []
+    assert harness.breaches() == []

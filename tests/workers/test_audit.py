@@ -22,9 +22,9 @@ def test_an_account_is_halted_for_its_breach(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
     """A won too many in one account, told once in the log; the account that trades beside it is audited as it goes, and not halted."""
-    books, administrator = live_api.books, live_api.administrator()
+    harness, administrator = live_api.harness, live_api.administrator()
     sound, unsound = live_api.person(), live_api.person()
-    books.tick(70_000)
+    harness.tick(70_000)
 
     def state() -> dict[str, object]:
         return dict(data_of(live_api.get("/admin/audit", administrator)))
@@ -37,7 +37,7 @@ def test_an_account_is_halted_for_its_breach(
         wait_until(lambda: state()["changed"] == 0, what="all accounts audited")
         assert state()["halted"] == []
         # A change that leaves no event is the night's to find; with one the next look finds it.
-        books.do(lambda session: session.execute(text(_WRONG), {"email": unsound.email}))
+        harness.do(lambda session: session.execute(text(_WRONG), {"email": unsound.email}))
         data_of(live_api.post("/balance/deposit", unsound, {"amount": 1}), 201)
 
         wait_until(lambda: state()["halted_total"] == 1, what="the halt")

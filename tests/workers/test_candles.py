@@ -18,9 +18,9 @@ from trading.stocks.candles.model import CandleInterval
 from trading.tasks import Task
 
 
-def volume(books: TradingHarness, interval: str) -> int:
+def volume(harness: TradingHarness, interval: str) -> int:
     found: list[dict[str, Any]] = rows(
-        books,
+        harness,
         "SELECT SUM(volume) AS volume FROM candles WHERE candle_interval = :interval",
         interval=interval,
     )
@@ -31,48 +31,48 @@ def test_trades_become_candles_by_themselves(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
     """What is traded while no worker lives is counted when one is back; in the end each trade is counted once."""
-    books = live_api.books
+    harness = live_api.harness
     settings = live_settings.model_copy(update={"candle_period_s": 1})
     with (
         worker(tmp_path / "worker.log", settings) as process,
         beat(tmp_path / "beat.log", settings),
     ):
         for _ in range(10):
-            books.tick(70_000, volume=3)
-        wait_until(lambda: volume(books, "min:1") == 30, what="ten trades in candles")
+            harness.tick(70_000, volume=3)
+        wait_until(lambda: volume(harness, "min:1") == 30, what="ten trades in candles")
         process.kill()
         for _ in range(10):
-            books.tick(70_100, volume=3)
+            harness.tick(70_100, volume=3)
         process.start()
-        wait_until(lambda: volume(books, "min:1") == 60, what="the trades of the meantime")
-    assert volume(books, "day:1") == 60
+        wait_until(lambda: volume(harness, "min:1") == 60, what="the trades of the meantime")
+    assert volume(harness, "day:1") == 60
     assert {
         row["close"]
-        for row in rows(books, "SELECT close FROM candles WHERE candle_interval = 'day:1'")
+        for row in rows(harness, "SELECT close FROM candles WHERE candle_interval = 'day:1'")
     } == {70_100}
 
 
 def test_old_minutes_are_forgotten(live_api: Api, live_settings: Settings, tmp_path: Path) -> None:
     """By the setting's days; a day's candle is kept."""
-    books = live_api.books
+    harness = live_api.harness
     now = CandleInterval.MINUTE.start(utc_now())
     for days in (0, 29, 31):
         for interval in ("min:1", "day:1"):
             _insert(
-                books,
+                harness,
                 code=SAMSUNG,
                 interval=interval,
                 at=(now - timedelta(days=days)).replace(tzinfo=None),
             )
     with worker(tmp_path / "worker.log", live_settings):
         _send(live_settings, Task.PURGE_CANDLES)
-        wait_until(lambda: volume(books, "min:1") == 2, what="the oldest minute is gone")
-    assert volume(books, "day:1") == 3
+        wait_until(lambda: volume(harness, "min:1") == 2, what="the oldest minute is gone")
+    assert volume(harness, "day:1") == 3
 
 
-def _insert(books: TradingHarness, **values: Any) -> None:
+def _insert(harness: TradingHarness, **values: Any) -> None:
     statement = text(
         "INSERT INTO candles (stock_code, candle_interval, starts_at, open, high, low, close, volume, amount, opened_at, closed_at, position)"
         " VALUES (:code, :interval, :at, 1, 1, 1, 1, 1, 1, :at, :at, 1)"
     )
-    books.do(lambda session: session.execute(statement, values))
+    harness.do(lambda session: session.execute(statement, values))

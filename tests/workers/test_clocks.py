@@ -26,13 +26,13 @@ def live_settings(live_settings: Settings) -> Settings:
 def shareholder(live_api: Api) -> Person:
     """Somebody with shares to sell."""
     person = live_api.person()
-    live_api.books.tick(70_000)
+    live_api.harness.tick(70_000)
     order = data_of(live_api.order(person, "BUY", 10), 201)
-    live_api.books.run(TaskRequest(Task.EXECUTE_ORDERS, (UUID(order["id"]),)))
-    (execution,) = rows(live_api.books, "SELECT id FROM order_executions")
+    live_api.harness.run(TaskRequest(Task.EXECUTE_ORDERS, (UUID(order["id"]),)))
+    (execution,) = rows(live_api.harness, "SELECT id FROM order_executions")
     for task in (Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS):
-        live_api.books.run(TaskRequest(task, (UUID(bytes=execution["id"]),)))
-    live_api.books.core.redis.flushall()
+        live_api.harness.run(TaskRequest(task, (UUID(bytes=execution["id"]),)))
+    live_api.harness.core.redis.flushall()
     return person
 
 
@@ -40,7 +40,7 @@ def test_a_stale_price_is_not_fresh_to_a_clock_that_is_behind(
     live_api: Api, live_settings: Settings, shareholder: Person, tmp_path: Path
 ) -> None:
     """The last trade came as long ago as the clock is behind: by it that was just now. The order waits all the same."""
-    live_api.books.tick(69_000, age_ms=(OFF_S + 2) * 1_000)
+    live_api.harness.tick(69_000, age_ms=(OFF_S + 2) * 1_000)
     placed = data_of(live_api.order(shareholder, "SELL", 1), 201)
     with worker(tmp_path / "worker.log", live_settings, **clock_off_by(-OFF_S)) as process:
         wait_until(
@@ -49,16 +49,16 @@ def test_a_stale_price_is_not_fresh_to_a_clock_that_is_behind(
         )
         assert not filled(live_api)
 
-        live_api.books.tick(70_000)
-        live_api.books.core.deliver([TaskRequest(Task.EXECUTE_ORDERS, (UUID(placed["id"]),))])
+        live_api.harness.tick(70_000)
+        live_api.harness.core.deliver([TaskRequest(Task.EXECUTE_ORDERS, (UUID(placed["id"]),))])
         wait_until(lambda: filled(live_api), what="a fill once there is a fresh price")
     (fill,) = rows(
-        live_api.books,
+        live_api.harness,
         "SELECT price FROM order_executions WHERE order_id = :id",
         id=UUID(placed["id"]).bytes,
     )
     assert fill["price"] == 70_000
-    assert live_api.books.breaches() == []
+    assert live_api.harness.breaches() == []
 
 
 @pytest.mark.parametrize("off_s", [-OFF_S, OFF_S], ids=["behind", "ahead"])
@@ -66,7 +66,7 @@ def test_a_wrong_clock_delays_no_fill(
     live_api: Api, live_settings: Settings, shareholder: Person, tmp_path: Path, off_s: int
 ) -> None:
     """A fresh price is fresh to it, and what it writes down is the time that it is."""
-    live_api.books.tick(70_000)
+    live_api.harness.tick(70_000)
     data_of(live_api.order(shareholder, "SELL", 1), 201)
     with worker(tmp_path / "worker.log", live_settings, **clock_off_by(off_s)) as process:
         wait_until(
@@ -75,11 +75,13 @@ def test_a_wrong_clock_delays_no_fill(
         )
         wait_until(lambda: filled(live_api), what="the fill")
     (late,) = rows(
-        live_api.books,
+        live_api.harness,
         f"SELECT TIMESTAMPDIFF(SECOND, MAX(executed_at), UTC_TIMESTAMP()) AS s FROM order_executions WHERE stock_code = '{SAMSUNG}'",
     )
     assert abs(late["s"]) < OFF_S / 2
 
 
 def filled(api: Api) -> bool:
-    return bool(rows(api.books, "SELECT id FROM orders WHERE side = 'SELL' AND status = 'FILLED'"))
+    return bool(
+        rows(api.harness, "SELECT id FROM orders WHERE side = 'SELL' AND status = 'FILLED'")
+    )

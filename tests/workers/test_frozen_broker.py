@@ -22,14 +22,14 @@ def test_a_worker_that_could_not_say_that_it_is_done_goes_on(
     live_api: Api, live_settings: Settings, valkey_server: Valkey, tmp_path: Path
 ) -> None:
     """Its acknowledgement is not answered in time, while the connection by which it receives messages stands. It takes the next one all the same."""
-    books = live_api.books
-    books.tick(70_000)
+    harness = live_api.harness
+    harness.tick(70_000)
     with worker(tmp_path / "worker.log", live_settings, children=1) as process:
         wait_until(lambda: process.output.count("task_done") >= 2, what="the first looks")
-        with locked(books):
-            before = running_statements(books)
-            books.core.deliver([TaskRequest(Task.UPDATE_PORTFOLIOS, (uuid4(),))])
-            wait_until(lambda: running_statements(books) > before, what="a task that waits")
+        with locked(harness):
+            before = running_statements(harness)
+            harness.core.deliver([TaskRequest(Task.UPDATE_PORTFOLIOS, (uuid4(),))])
+            wait_until(lambda: running_statements(harness) > before, what="a task that waits")
             valkey_server.pause()
         try:
             wait_until(lambda: "Couldn't ack" in process.output, what="no answer in time")
@@ -37,14 +37,14 @@ def test_a_worker_that_could_not_say_that_it_is_done_goes_on(
             valkey_server.resume()
 
         data_of(live_api.order(live_api.person(), "BUY", 1), 201)
-        wait_until(lambda: rows(books, APPLIED), what="a fill")
-    assert books.breaches() == []
+        wait_until(lambda: rows(harness, APPLIED), what="a fill")
+    assert harness.breaches() == []
 
 
 @contextmanager
-def locked(books: TradingHarness) -> Iterator[None]:
+def locked(harness: TradingHarness) -> Iterator[None]:
     """Nobody else gets at the executions before the block ends."""
-    with books.core.database.engine.connect() as connection:
+    with harness.core.database.engine.connect() as connection:
         connection.execute(text("LOCK TABLES order_executions WRITE"))
         try:
             yield

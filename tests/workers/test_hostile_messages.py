@@ -66,8 +66,8 @@ def test_only_json_is_read_and_only_tasks_of_ours_run(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
     """Pickles and YAML are refused unread, tasks of nobody's are thrown away, and arguments that make no sense fail alone; the next task works."""
-    books, sessions = live_api.books, SIGN_IN_SESSIONS
-    user, now = books.user(), utc_now()
+    harness, sessions = live_api.harness, SIGN_IN_SESSIONS
+    user, now = harness.user(), utc_now()
     old = [
         {
             "id": new_id(), "user_id": user, "refresh_token_id": new_id(), "created_at": now, "expires_at": now - timedelta(days=31),
@@ -75,7 +75,7 @@ def test_only_json_is_read_and_only_tasks_of_ours_run(
         }
         for _ in range(OLD)
     ]  # fmt: skip
-    books.do(lambda session: session.execute(insert(sessions), old))
+    harness.do(lambda session: session.execute(insert(sessions), old))
     made = tmp_path / "made"
     pickled = pickle.dumps(((Payload(made),), {}, {}))
     nothing = json.dumps([[], {}, {}]).encode()
@@ -105,7 +105,7 @@ def test_only_json_is_read_and_only_tasks_of_ours_run(
         _send(live_settings, Task.PURGE_SESSIONS)
         left = select(func.count()).select_from(sessions)
         wait_until(
-            lambda: books.core.database.read(lambda session: session.scalar(left)) == 0,
+            lambda: harness.core.database.read(lambda session: session.scalar(left)) == 0,
             what="the old sign-ins are gone",
         )
         output = process.output

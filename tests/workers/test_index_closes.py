@@ -20,8 +20,8 @@ from trading.tasks import Task
 ONE_DAY = timedelta(days=1)
 
 
-def known(books: TradingHarness) -> dict[date, int]:
-    return books.core.database.read(lambda session: index_closes(session, KOSPI))
+def known(harness: TradingHarness) -> dict[date, int]:
+    return harness.core.database.read(lambda session: index_closes(session, KOSPI))
 
 
 def runs(output: str) -> int:
@@ -36,7 +36,7 @@ def test_closes_of_days_that_are_over_are_learnt(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
     """Yesterday's price is a close; the day before's, which an operator has loaded, stays. When both are known nobody asks."""
-    books, asked = live_api.books, []
+    harness, asked = live_api.harness, []
     today = trade_date(utc_now())
     yesterday, before = today - ONE_DAY, today - 2 * ONE_DAY
 
@@ -44,7 +44,7 @@ def test_closes_of_days_that_are_over_are_learnt(
         asked.append(request.target)
         return answer(200, {"result": {**INDEX, "tradeTime": f"{yesterday}T23:59:00+09:00"}})
 
-    books.do(lambda session: record_index_closes(session, KOSPI, {before: 1}, now=utc_now()))
+    harness.do(lambda session: record_index_closes(session, KOSPI, {before: 1}, now=utc_now()))
     with serving(as_toss) as toss:
         # A run that finds nothing due is told at DEBUG only.
         settings = live_settings.model_copy(
@@ -54,8 +54,8 @@ def test_closes_of_days_that_are_over_are_learnt(
             for run in (1, 2):
                 _send(settings, Task.REFRESH_INDEX_CLOSES)
                 wait_until(lambda run=run: runs(process.output) >= run, what="a run")
-                wait_until(lambda: yesterday in known(books), what="yesterday's close")
+                wait_until(lambda: yesterday in known(harness), what="yesterday's close")
 
-    assert known(books) == {before: 1, yesterday: 430_963}
+    assert known(harness) == {before: 1, yesterday: 430_963}
     # Past midnight another day is over, and its close is due.
     assert len(asked) == 1 or trade_date(utc_now()) != today

@@ -28,7 +28,7 @@ from webapp.http.request_context import HEADER
 
 def _applied(api: Api) -> int:
     query = select(func.count()).where(ORDER_EXECUTIONS.c.applied_at.is_not(None))
-    return api.books.core.database.read(lambda session: session.scalar(query) or 0)
+    return api.harness.core.database.read(lambda session: session.scalar(query) or 0)
 
 
 def _send(settings: Settings, task: str, *arguments: object) -> None:
@@ -55,14 +55,14 @@ def test_a_worker_that_starts_says_what_to_follow(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
     """The relayer reads in Redis which stocks matter and why, without waiting for beat."""
-    live_api.books.tick(70_000)
+    live_api.harness.tick(70_000)
     live_api.limit_order(live_api.person())
     wanted = keys.RELAYER_AUTOMATIC_SUBSCRIPTIONS
 
     with worker(tmp_path / "worker.log", live_settings):
-        wait_until(lambda: live_api.books.core.redis.exists(wanted), what="it is said")
+        wait_until(lambda: live_api.harness.core.redis.exists(wanted), what="it is said")
 
-    found = live_api.books.core.redis.hgetall(wanted)
+    found = live_api.harness.core.redis.hgetall(wanted)
     assert found.pop(trade_topic(SAMSUNG)) == "open-orders"
     assert len(found) > 30
     assert set(found.values()) == {"market-value"}
@@ -74,10 +74,10 @@ def test_an_order_is_filled_settled_and_applied(
     """From the API through three tasks, each of which logs its own id and the id of the request that began it all."""
     # Longer than a slow machine takes, or the sweep of a worker that starts wakes a stage again.
     patient = {"wake_grace_ms": 600_000}
-    change_settings(live_api.books, **patient)
-    live_api = api_on(live_api.books)
+    change_settings(live_api.harness, **patient)
+    live_api = api_on(live_api.harness)
     person = live_api.person()
-    live_api.books.tick(70_000)
+    live_api.harness.tick(70_000)
     with worker(tmp_path / "worker.log", live_settings.model_copy(update=patient)) as process:
         placed = live_api.order(person, "BUY", 10, headers={HEADER: "the-request-1"})
         wait_until(lambda: _applied(live_api) == 1, what="the fill in the portfolio")
@@ -87,7 +87,7 @@ def test_an_order_is_filled_settled_and_applied(
     assert order["status"] == "FILLED"
     assert data_of(live_api.get(f"/portfolio/{SAMSUNG}", person))["quantity"] == 10
     assert data_of(live_api.get("/balance", person))["cash_balance"] == 10_000_000 - 700_105
-    assert live_api.books.breaches() == []
+    assert live_api.harness.breaches() == []
     stages = {"execute_orders", "settle_executions", "update_portfolios"}
     done = [
         line
@@ -107,7 +107,7 @@ def test_every_order_of_a_large_batch_is_followed_by_each_of_its_ids(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
     """One task takes forty-five orders along that other requests placed and woke: each stage tells every order, user and request of them."""
-    live_api.books.tick(70_000)
+    live_api.harness.tick(70_000)
     people = [live_api.person() for _ in range(3)]
     requests = [f"request-{number:02}" for number in range(45)]
     placed = [
@@ -136,9 +136,9 @@ def test_events_of_a_process_that_died_are_published(
     live_api: Api, live_settings: Settings, tmp_path: Path
 ) -> None:
     """A transaction's process ended right after its COMMIT: beat's repair brings its events to the stream, and tells so once."""
-    user = live_api.books.user()
+    user = live_api.harness.user()
     dying = trading_core.build(live_settings, publishing=lambda _publish: lambda _events: None)
-    streams = AccountStreams(live_api.books.core.redis)
+    streams = AccountStreams(live_api.harness.core.redis)
     try:
         deposit(TradingHarness(dying, utc_now), user, 1)
     finally:
@@ -162,7 +162,7 @@ def test_faults_that_pass_are_retried_and_others_are_not(
     """A message with no ids fails once, as trying again would only repeat it; a market that is away is tried again, and
     each try is told in one line."""
     person = live_api.person()
-    live_api.books.tick(70_000)
+    live_api.harness.tick(70_000)
     market = f"redis://127.0.0.1:{free_port()}/0"
     broker = live_settings.redis_url.get_secret_value()
     placed = live_api.order(person, "BUY", 1)
@@ -194,4 +194,4 @@ def test_faults_that_pass_are_retried_and_others_are_not(
         assert told("settle_executions", None) == [("task_failed", None)]
     order = data_of(live_api.client.get(placed.headers["Location"], headers=person.headers))
     assert order["status"] == "PENDING"
-    assert live_api.books.breaches() == []
+    assert live_api.harness.breaches() == []

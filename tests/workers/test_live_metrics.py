@@ -28,7 +28,7 @@ EXECUTE = str(Task.EXECUTE_ORDERS)
 @contextmanager
 def held(api: Api, order_id: str) -> Iterator[Callable[[], None]]:
     """An order that nobody else can lock until it is let go by what is given: its execution waits in the database."""
-    with api.books.core.database.engine.connect() as connection:
+    with api.harness.core.database.engine.connect() as connection:
         connection.execute(
             select(ORDERS.c.id).where(ORDERS.c.id == UUID(order_id)).with_for_update()
         )
@@ -45,7 +45,7 @@ def folder_of(process: CeleryProcess) -> Path:
 def ordered(api: Api, count: int = 1) -> str:
     """Orders of a new user, all of which may be executed at once; the last one's id."""
     person = api.person()
-    api.books.tick(70_000)
+    api.harness.tick(70_000)
     ids = [data_of(api.order(person, "BUY", 1), 201)["id"] for _ in range(count)]
     return str(ids[-1])
 

@@ -28,13 +28,13 @@ from webapp.background_sender import on_a_thread, producer_courier
 def stack(server_uri: str, valkey_url: str) -> Iterator[PaymentsStack]:
     """The whole of payments, whose wake-ups go to a broker instead of the test."""
     with payments_stack(server_uri, valkey_url, sweep_period_s=1, wake_grace_ms=500) as stack:
-        settings = stack.books.settings
+        settings = stack.harness.settings
         core = trading_core.build(
             settings, deliver=producer_courier(settings), publishing=on_a_thread
         )
         try:
-            stack.books = TradingHarness(core, utc_now, stack.books.sent)
-            stack.api = api_on(stack.books)
+            stack.harness = TradingHarness(core, utc_now, stack.harness.sent)
+            stack.api = api_on(stack.harness)
             yield stack
         finally:
             core.close()
@@ -63,14 +63,14 @@ def sweep(settings: Settings) -> None:
 
 
 def refund_status(stack: PaymentsStack) -> str:
-    return str(rows(stack.books, "SELECT status FROM payment_refunds")[0]["status"])
+    return str(rows(stack.harness, "SELECT status FROM payment_refunds")[0]["status"])
 
 
 def test_a_worker_credits_and_refunds(stack: PaymentsStack, tmp_path: Path) -> None:
     """By the browser's word, and by the sweep where the wake-up was lost. Each credit and the refund is counted, once."""
     who, metrics = stack.api.person(), Told()
     told, untold = stack.prepare(who), stack.prepare(who)
-    with payments_worker(tmp_path / "payments.log", stack.books.settings, **metrics.environment):
+    with payments_worker(tmp_path / "payments.log", stack.harness.settings, **metrics.environment):
         for payment_id in (told, untold):
             stack.portone.open(payment_id, 10_000, webhook="none")
             stack.portone.move(payment_id, "pay", webhook="none")
@@ -78,7 +78,7 @@ def test_a_worker_credits_and_refunds(stack: PaymentsStack, tmp_path: Path) -> N
         credited = ("CREDITED", 10_000)
         wait_until(lambda: shown(stack, who, told) == credited, what="the credit")
         make_due(stack, "payments")
-        sweep(stack.books.settings)
+        sweep(stack.harness.settings)
         wait_until(
             lambda: shown(stack, who, untold) == credited,
             what="the sweep's credit",
@@ -91,7 +91,7 @@ def test_a_worker_credits_and_refunds(stack: PaymentsStack, tmp_path: Path) -> N
         assert metrics.of("payment_checks_total", "credit") == 2
         assert metrics.of("refunds_finished_total", "SUCCEEDED") == 1
     assert stack.balance(who)["cash_balance"] == 10_016_000
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def test_a_worker_that_is_killed_while_it_refunds_refunds_once(
@@ -102,7 +102,7 @@ def test_a_worker_that_is_killed_while_it_refunds_refunds_once(
     payment_id = stack.prepare(who)
     stack.portone.open(payment_id, 10_000, webhook="none")
     stack.portone.move(payment_id, "pay", webhook="none")
-    with payments_worker(tmp_path / "first.log", stack.books.settings) as first:
+    with payments_worker(tmp_path / "first.log", stack.harness.settings) as first:
         stack.complete(who, payment_id)
         wait_until(
             lambda: shown(stack, who, payment_id)[0] == "CREDITED",
@@ -114,24 +114,24 @@ def test_a_worker_that_is_killed_while_it_refunds_refunds_once(
         first.kill()
     assert refund_status(stack) == "REQUESTED"
     assert stack.balance(who)["reserved_cash"] == 4_000
-    with payments_worker(tmp_path / "second.log", stack.books.settings):
+    with payments_worker(tmp_path / "second.log", stack.harness.settings):
         calls = count()
 
         def is_refunded() -> bool:
             # Beat's turn every second; what a task has just put off is due again by the next.
             if next(calls) % 50 == 0:
                 make_due(stack, "payment_refunds")
-                sweep(stack.books.settings)
+                sweep(stack.harness.settings)
             return refund_status(stack) == "SUCCEEDED"
 
         wait_until(is_refunded, what="the refund")
     assert len(stack.portone.payments()[payment_id]["cancellations"]) == 1
     assert stack.balance(who)["cash_balance"] == 10_006_000
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def sent(stack: PaymentsStack) -> int:
-    return int(rows(stack.books, "SELECT send_count FROM payment_refunds")[0]["send_count"])
+    return int(rows(stack.harness, "SELECT send_count FROM payment_refunds")[0]["send_count"])
 
 
 def shown(stack: PaymentsStack, who: Any, payment_id: str) -> tuple[str, int]:
@@ -143,4 +143,4 @@ def make_due(stack: PaymentsStack, table: str) -> None:
     """As if the time had passed for which what waits was put off."""
     change = text(f"UPDATE {table} SET next_attempt_at = :at WHERE next_attempt_at IS NOT NULL")
     at = utc_now().replace(tzinfo=None)
-    stack.books.do(lambda session: session.execute(change, {"at": at}))
+    stack.harness.do(lambda session: session.execute(change, {"at": at}))

@@ -25,15 +25,17 @@ def live_settings(live_settings: Settings) -> Settings:
 
 def resting_buys(api: Api, person: Person, code: str, count: int) -> list[str]:
     """Orders below the market that wait until they are cancelled."""
-    api.books.tick(70_500, code)
+    api.harness.tick(70_500, code)
     limit = {"order_type": "LIMIT", "price": 70_000, "time_in_force": "GTC", "stock_code": code}
     return [data_of(api.order(person, "BUY", 1, **limit), 201)["id"] for _ in range(count)]
 
 
-def filled(books: TradingHarness, code: str) -> int:
+def filled(harness: TradingHarness, code: str) -> int:
     return len(
         rows(
-            books, "SELECT id FROM orders WHERE status = 'FILLED' AND stock_code = :code", code=code
+            harness,
+            "SELECT id FROM orders WHERE status = 'FILLED' AND stock_code = :code",
+            code=code,
         )
     )
 
@@ -48,7 +50,7 @@ def test_two_matchers_share_the_stocks_and_make_up_for_a_kill(
 ) -> None:
     """Each fills the orders of its own stocks; after kill -9 of one the other's go on, and its own are filled once it is back."""
     assert [shard_of(code, 2) for code in SHARES.values()] == list(SHARES)
-    books, person = live_api.books, live_api.person()
+    harness, person = live_api.harness, live_api.person()
     for code in SHARES.values():
         resting_buys(live_api, person, code, 5)
     with (
@@ -62,9 +64,9 @@ def test_two_matchers_share_the_stocks_and_make_up_for_a_kill(
         beat(tmp_path / "beat.log", live_settings),
     ):
         for code in SHARES.values():
-            books.tick(69_900, code)
+            harness.tick(69_900, code)
         wait_until(
-            lambda: filled(books, SAMSUNG) == filled(books, HYUNDAI) == 5,
+            lambda: filled(harness, SAMSUNG) == filled(harness, HYUNDAI) == 5,
             what="five fills of each stock",
         )
         wait_until(
@@ -75,18 +77,18 @@ def test_two_matchers_share_the_stocks_and_make_up_for_a_kill(
         second.kill()
         for code in SHARES.values():
             resting_buys(live_api, person, code, 5)
-            books.tick(69_900, code)
-            books.tick(70_500, code)
-        wait_until(lambda: filled(books, SAMSUNG) == 10, what="the other matcher's fills")
-        assert filled(books, HYUNDAI) == 5
+            harness.tick(69_900, code)
+            harness.tick(70_500, code)
+        wait_until(lambda: filled(harness, SAMSUNG) == 10, what="the other matcher's fills")
+        assert filled(harness, HYUNDAI) == 5
         second.start()
-        wait_until(lambda: filled(books, HYUNDAI) == 10, what="the fills that were made up for")
+        wait_until(lambda: filled(harness, HYUNDAI) == 10, what="the fills that were made up for")
         wait_until(
-            lambda: not rows(books, "SELECT id FROM order_executions WHERE applied_at IS NULL"),
+            lambda: not rows(harness, "SELECT id FROM order_executions WHERE applied_at IS NULL"),
             what="all in the portfolio",
         )
-    assert len(rows(books, "SELECT id FROM order_executions")) == 20
-    assert rows(books, "SELECT DISTINCT price, rule FROM order_executions") == [
+    assert len(rows(harness, "SELECT id FROM order_executions")) == 20
+    assert rows(harness, "SELECT DISTINCT price, rule FROM order_executions") == [
         {"price": 70_000, "rule": "resting-at-limit"}
     ]
-    assert books.breaches() == []
+    assert harness.breaches() == []

@@ -69,12 +69,12 @@ def test_a_requests_id_goes_along_with_its_order(
     migrated_sqlite: str, settings: Settings, valkey_url: str
 ) -> None:
     """The id that the client chose is in the header of the message that its order sends."""
-    with opened(settings) as books:
-        core = trading_core.build(settings, deliver=producer_courier(settings), clock=books.clock)
+    with opened(settings) as harness:
+        core = trading_core.build(settings, deliver=producer_courier(settings), clock=harness.clock)
         try:
-            api = api_on(TradingHarness(core, books.clock))
+            api = api_on(TradingHarness(core, harness.clock))
             person = api.person()
-            api.books.tick(70_000)
+            api.harness.tick(70_000)
             data_of(api.order(person, headers={HEADER: "chosen-by-client"}), 201)
         finally:
             core.close()
@@ -158,10 +158,10 @@ def test_wakeups_that_gather_leave_together(settings: Settings) -> None:
 
 def test_events_are_published_by_a_thread(settings: Settings, valkey_server: Valkey) -> None:
     """While Redis does not answer, an account's changes commit; once somebody does again, the next one brings those of before along."""
-    with opened(settings) as books:
-        user = books.user()
-        core = trading_core.build(settings, publishing=on_a_thread, clock=books.clock)
-        mine = TradingHarness(core, books.clock)
+    with opened(settings) as harness:
+        user = harness.user()
+        core = trading_core.build(settings, publishing=on_a_thread, clock=harness.clock)
+        mine = TradingHarness(core, harness.clock)
         try:
             valkey_server.pause()
             try:

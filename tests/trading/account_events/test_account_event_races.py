@@ -15,13 +15,13 @@ WRITERS = 4
 ROUNDS = 25
 
 
-def followed(books: TradingHarness, user: UUID, done: Event) -> list[AccountEvent]:
+def followed(harness: TradingHarness, user: UUID, done: Event) -> list[AccountEvent]:
     """What a client gets who asks again and again for the events behind his last one, until one more look after the writers are done."""
     seen: list[AccountEvent] = []
     while True:
         last_look = done.is_set()
         behind = seen[-1].id if seen else 0
-        seen += books.core.database.read(
+        seen += harness.core.database.read(
             lambda session, behind=behind: first_events_behind(session, user, behind, limit=7)  # type: ignore[misc]
         )
         if last_look and (not seen or seen[-1].id == behind):
@@ -29,7 +29,7 @@ def followed(books: TradingHarness, user: UUID, done: Event) -> list[AccountEven
 
 
 def written_while_followed(
-    books: TradingHarness, user: UUID, write: Callable[[int], object]
+    harness: TradingHarness, user: UUID, write: Callable[[int], object]
 ) -> list[AccountEvent]:
     """What a follower saw while WRITERS threads wrote."""
     done = Event()
@@ -44,53 +44,53 @@ def written_while_followed(
             done.set()
         return []
 
-    _, seen = run_together(write_all, lambda: followed(books, user, done))
+    _, seen = run_together(write_all, lambda: followed(harness, user, done))
     return seen
 
 
-def test_a_follower_misses_none_while_many_commit(books: TradingHarness) -> None:
+def test_a_follower_misses_none_while_many_commit(harness: TradingHarness) -> None:
     """An id that was seen is never followed by a smaller one that comes later: transactions of one user are numbered as they commit."""
-    user = books.user()
+    user = harness.user()
 
     def moves_cash(_number: int) -> None:
         for _ in range(ROUNDS):
-            deposit(books, user, 1)
+            deposit(harness, user, 1)
 
-    seen = written_while_followed(books, user, moves_cash)
+    seen = written_while_followed(harness, user, moves_cash)
 
     assert [event.id for event in seen] == list(range(1, 2 + WRITERS * ROUNDS))
     assert [event.data["cash_balance_after"] for event in seen] == list(
         range(10_000_000, 10_000_001 + WRITERS * ROUNDS)
     )
-    assert books.core.account_events.repair(batch_size=100, now=books.clock()) == 0
-    assert AccountStreams(books.core.redis).after(user, 0, limit=1_000).events == tuple(seen)
-    assert books.breaches() == []
+    assert harness.core.account_events.repair(batch_size=100, now=harness.clock()) == 0
+    assert AccountStreams(harness.core.redis).after(user, 0, limit=1_000).events == tuple(seen)
+    assert harness.breaches() == []
 
 
 def test_users_in_batches_of_any_order_do_not_block_each_other(
-    server_books: TradingHarness,
+    server_harness: TradingHarness,
 ) -> None:
     """Each writer's orders are of all users, executed, settled and applied in batches beside the others': every user's events are whole and in order."""
-    books = server_books
-    users = [books.user() for _ in range(6)]
-    books.tick(70_000)
+    harness = server_harness
+    users = [harness.user() for _ in range(6)]
+    harness.tick(70_000)
 
     def trades(number: int) -> None:
         mine = users[number:] + users[:number]
         for _ in range(5):
             for user in mine:
-                books.place(user, Side.BUY, 1)
+                harness.place(user, Side.BUY, 1)
 
-    seen = written_while_followed(books, users[0], trades)
+    seen = written_while_followed(harness, users[0], trades)
     assert [event.id for event in seen] == list(range(1, 2 + 5 * WRITERS))
 
-    while books.sent:
-        mail = [books.sent.pop() for _ in range(min(WRITERS, len(books.sent)))]
-        run_together(*[lambda one=one: books.run(one) for one in mail])  # type: ignore[misc]
+    while harness.sent:
+        mail = [harness.sent.pop() for _ in range(min(WRITERS, len(harness.sent)))]
+        run_together(*[lambda one=one: harness.run(one) for one in mail])  # type: ignore[misc]
 
-    streams = AccountStreams(books.core.redis)
+    streams = AccountStreams(harness.core.redis)
     for user in users:
-        told = events(books, user)
+        told = events(harness, user)
         assert [event.id for event in told] == list(range(1, len(told) + 1))
         for order_id in {event.data["id"] for event in told if event.kind == "order"}:
             about = [
@@ -100,4 +100,4 @@ def test_users_in_batches_of_any_order_do_not_block_each_other(
             ]
             assert [event.kind for event in about] == ["order", "fill", "order", "cash"]
         assert streams.after(user, 0, limit=1_000).events == tuple(told)
-    assert books.breaches() == []
+    assert harness.breaches() == []

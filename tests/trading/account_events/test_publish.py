@@ -28,224 +28,224 @@ BATCH = 2
 
 
 @contextmanager
-def process(books: TradingHarness, *, publishes: bool = True) -> Iterator[TradingHarness]:
+def process(harness: TradingHarness, *, publishes: bool = True) -> Iterator[TradingHarness]:
     """Another process on the same books; one that does not publish dies between the COMMIT and the publication, every time."""
 
     def publishing(publish: Publish) -> Publish:
         return publish if publishes else lambda _events: None
 
-    core = trading_core.build(books.settings, publishing=publishing, clock=books.clock)
+    core = trading_core.build(harness.settings, publishing=publishing, clock=harness.clock)
     try:
-        yield TradingHarness(core, books.clock)
+        yield TradingHarness(core, harness.clock)
     finally:
         core.close()
 
 
 @pytest.fixture
-def dying(books: TradingHarness) -> Iterator[TradingHarness]:
-    with process(books, publishes=False) as dying:
+def dying(harness: TradingHarness) -> Iterator[TradingHarness]:
+    with process(harness, publishes=False) as dying:
         yield dying
 
 
-def streamed(books: TradingHarness, user: UUID, *, after: int = 0) -> list[int]:
+def streamed(harness: TradingHarness, user: UUID, *, after: int = 0) -> list[int]:
     """The ids in a user's stream."""
-    part = AccountStreams(books.core.redis).after(user, after, limit=10_000)
+    part = AccountStreams(harness.core.redis).after(user, after, limit=10_000)
     return [event.id for event in part.events]
 
 
-def repair(books: TradingHarness) -> int:
-    return books.core.account_events.repair(batch_size=BATCH, now=books.clock())
+def repair(harness: TradingHarness) -> int:
+    return harness.core.account_events.repair(batch_size=BATCH, now=harness.clock())
 
 
-def test_what_is_committed_is_in_the_stream_and_heard(books: TradingHarness) -> None:
-    user = books.user()
-    with books.core.redis.pubsub(ignore_subscribe_messages=True) as push:
+def test_what_is_committed_is_in_the_stream_and_heard(harness: TradingHarness) -> None:
+    user = harness.user()
+    with harness.core.redis.pubsub(ignore_subscribe_messages=True) as push:
         push.subscribe(keys.account_channel(user))
         push.get_message(timeout=DEADLINE_S)
-        deposit(books, user, 5)
+        deposit(harness, user, 5)
         heard = push.get_message(timeout=DEADLINE_S)
 
-    (_, event) = events(books, user)
+    (_, event) = events(harness, user)
     assert heard is not None
     assert heard["data"] == event.to_json()
-    assert AccountStreams(books.core.redis).after(user, 1, limit=10).events == (event,)
+    assert AccountStreams(harness.core.redis).after(user, 1, limit=10).events == (event,)
 
 
 def test_an_event_that_overtook_others_brings_them_along(
-    books: TradingHarness, dying: TradingHarness
+    harness: TradingHarness, dying: TradingHarness
 ) -> None:
     """Of several users at once, one of them so far behind that it is fetched by itself."""
-    near, far = books.user(), books.user()
+    near, far = harness.user(), harness.user()
     for user, times in ((near, 3), (far, 60)):
         for _ in range(times):
             deposit(dying, user, 1)
-    assert (streamed(books, near), streamed(books, far)) == ([1], [1])
+    assert (streamed(harness, near), streamed(harness, far)) == ([1], [1])
 
-    newest = [events(books, user)[-1] for user in (near, far)]
-    books.core.account_events.publish(newest)
+    newest = [events(harness, user)[-1] for user in (near, far)]
+    harness.core.account_events.publish(newest)
 
-    assert (streamed(books, near), streamed(books, far)) == ([*range(1, 5)], [*range(1, 62)])
+    assert (streamed(harness, near), streamed(harness, far)) == ([*range(1, 5)], [*range(1, 62)])
 
 
 def test_events_that_gathered_with_a_hole_bring_what_lies_between(
-    books: TradingHarness, dying: TradingHarness
+    harness: TradingHarness, dying: TradingHarness
 ) -> None:
     """As the requests of one process leave them, when another one's transaction came between."""
-    user = books.user()
+    user = harness.user()
     for _ in range(4):
         deposit(dying, user, 1)
-    _, first, _, third, _ = events(books, user)
+    _, first, _, third, _ = events(harness, user)
 
-    books.core.account_events.publish([third, first])
+    harness.core.account_events.publish([third, first])
 
-    assert streamed(books, user) == [1, 2, 3, 4]
+    assert streamed(harness, user) == [1, 2, 3, 4]
 
 
 def test_a_gap_wider_than_a_stream_begins_it_anew(
-    books: TradingHarness, dying: TradingHarness, monkeypatch: pytest.MonkeyPatch
+    harness: TradingHarness, dying: TradingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the latest that it holds; a client behind that sees that some are missing."""
     monkeypatch.setattr(keys, "ACCOUNT_STREAM_MAXLEN", 5)
-    user = books.user()
+    user = harness.user()
     for _ in range(60):
         deposit(dying, user, 1)
 
-    deposit(books, user, 1)
+    deposit(harness, user, 1)
 
-    streams = AccountStreams(books.core.redis)
+    streams = AccountStreams(harness.core.redis)
     assert [event.id for event in streams.after(user, 1, limit=100).events] == [58, 59, 60, 61, 62]
     assert not streams.after(user, 1, limit=100).complete
 
 
 def test_redis_away_costs_nothing_and_the_sweep_brings_what_was_missed(
-    books: TradingHarness, valkey_server: Valkey, capfd: pytest.CaptureFixture[str]
+    harness: TradingHarness, valkey_server: Valkey, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Transactions commit, a sweep says that Redis is away and forgets nothing; once it is back, streams are whole, though nothing more happened."""
-    users = [books.user() for _ in range(2 * BATCH + 1)]
-    repair(books)
+    users = [harness.user() for _ in range(2 * BATCH + 1)]
+    repair(harness)
     valkey_server.pause()
     try:
         for user in users:
-            deposit(books, user, 5)
+            deposit(harness, user, 5)
         with pytest.raises(MarketUnavailable):
-            repair(books)
+            repair(harness)
     finally:
         valkey_server.resume()
     assert "account_events_not_published" in capfd.readouterr().out
 
-    assert repair(books) == len(users)
-    assert [streamed(books, user) for user in users] == [[1, 2]] * len(users)
-    assert repair(books) == 0
+    assert repair(harness) == len(users)
+    assert [streamed(harness, user) for user in users] == [[1, 2]] * len(users)
+    assert repair(harness) == 0
 
 
 def test_the_sweep_repairs_a_crash_between_commit_and_publication(
-    books: TradingHarness, dying: TradingHarness
+    harness: TradingHarness, dying: TradingHarness
 ) -> None:
     """The client who is connected hears what was never published."""
-    user = books.user()
-    repair(books)
+    user = harness.user()
+    repair(harness)
     deposit(dying, user, 1)
-    books.clock.advance(seconds=5)
-    with books.core.redis.pubsub(ignore_subscribe_messages=True) as push:
+    harness.clock.advance(seconds=5)
+    with harness.core.redis.pubsub(ignore_subscribe_messages=True) as push:
         push.subscribe(keys.account_channel(user))
         push.get_message(timeout=DEADLINE_S)
-        assert repair(books) == 1
+        assert repair(harness) == 1
         heard = push.get_message(timeout=DEADLINE_S)
 
     assert heard is not None
-    assert AccountEvent.from_json(heard["data"], user_id=user) == events(books, user)[1]
+    assert AccountEvent.from_json(heard["data"], user_id=user) == events(harness, user)[1]
 
 
 def test_a_commit_of_unknown_outcome_loses_the_publication_at_most(
-    server_books: TradingHarness, database_server: DatabaseServer
+    server_harness: TradingHarness, database_server: DatabaseServer
 ) -> None:
     """The connection is cut right after the COMMIT: what it changed is told once by its row, and in the stream by the sweep."""
-    books = server_books
-    user = books.user()
-    repair(books)
+    harness = server_harness
+    user = harness.user()
+    repair(harness)
     with CuttingProxy(database_server.port, Cut.AFTER) as proxy:
-        address = make_url(books.settings.database_uri.get_secret_value()).set(port=proxy.port)
+        address = make_url(harness.settings.database_uri.get_secret_value()).set(port=proxy.port)
         cut = settings_for(
             address.render_as_string(hide_password=False),
-            books.settings.redis_url.get_secret_value(),
+            harness.settings.redis_url.get_secret_value(),
         )
-        core = trading_core.build(cut, clock=books.clock)
+        core = trading_core.build(cut, clock=harness.clock)
         work = partial(
             deposits.deposit,
             transaction_id=new_id(),
             user_id=user,
             amount=1,
-            settings=books.settings,
-            now=books.clock(),
+            settings=harness.settings,
+            now=harness.clock(),
         )
         core.database.transaction(
             work, landed=lambda session: True if last_event_id(session, user) == 2 else None
         )
         core.close()
 
-    assert [event.id for event in events(books, user)] == [1, 2]
-    assert streamed(books, user) == [1]
-    assert repair(books) == 1
-    assert streamed(books, user) == [1, 2]
+    assert [event.id for event in events(harness, user)] == [1, 2]
+    assert streamed(harness, user) == [1]
+    assert repair(harness) == 1
+    assert streamed(harness, user) == [1, 2]
 
 
 def test_a_process_whose_clock_is_behind_is_repaired_too(
-    books: TradingHarness, dying: TradingHarness
+    harness: TradingHarness, dying: TradingHarness
 ) -> None:
     """The sweep looks back further than clocks are apart and transactions last."""
-    user = books.user()
-    repair(books)
+    user = harness.user()
+    repair(harness)
     slow = TestClock()
-    slow.now = books.clock() - timedelta(seconds=55)
+    slow.now = harness.clock() - timedelta(seconds=55)
     deposit(replace(dying, clock=slow), user, 1)
 
-    assert repair(books) == 1
-    assert streamed(books, user) == [1, 2]
+    assert repair(harness) == 1
+    assert streamed(harness, user) == [1, 2]
 
 
 @pytest.mark.parametrize("lost", ["wiped", "the streams alone"])
 def test_a_client_hears_what_happened_while_redis_was_lost(
-    books: TradingHarness, dying: TradingHarness, lost: str
+    harness: TradingHarness, dying: TradingHarness, lost: str
 ) -> None:
     """The streams begin anew with what happened since the last sweep, or in the last hour where that is lost too; not with what is older."""
-    user, idle = books.user(), books.user()
-    deposit(books, idle, 1)
-    repair(books)
-    books.clock.advance(hours=2)
-    deposit(books, user, 1)
+    user, idle = harness.user(), harness.user()
+    deposit(harness, idle, 1)
+    repair(harness)
+    harness.clock.advance(hours=2)
+    deposit(harness, user, 1)
     if lost == "wiped":
-        books.core.redis.flushall()
+        harness.core.redis.flushall()
     else:
-        repair(books)
-        books.core.redis.delete(keys.account_stream(user), keys.account_stream(idle))
-    books.clock.advance(seconds=30)
+        repair(harness)
+        harness.core.redis.delete(keys.account_stream(user), keys.account_stream(idle))
+    harness.clock.advance(seconds=30)
     deposit(dying, user, 2)
-    books.clock.advance(seconds=20)
+    harness.clock.advance(seconds=20)
 
-    assert repair(books) == 1
+    assert repair(harness) == 1
 
-    assert streamed(books, user) == [2, 3]
-    assert streamed(books, idle) == []
+    assert streamed(harness, user) == [2, 3]
+    assert streamed(harness, idle) == []
 
 
 def test_a_sweep_of_many_reads_heads_in_batches(
-    books: TradingHarness, dying: TradingHarness
+    harness: TradingHarness, dying: TradingHarness
 ) -> None:
-    users = [books.user() for _ in range(3 * BATCH + 1)]
+    users = [harness.user() for _ in range(3 * BATCH + 1)]
     for user in users[:4]:
         deposit(dying, user, 1)
 
-    assert repair(books) == 4
-    assert [len(streamed(books, user)) for user in users] == [2] * 4 + [1] * 3
+    assert repair(harness) == 4
+    assert [len(streamed(harness, user)) for user in users] == [2] * 4 + [1] * 3
 
 
 def test_a_remembered_sweep_that_is_no_time_is_forgotten(
-    books: TradingHarness, dying: TradingHarness
+    harness: TradingHarness, dying: TradingHarness
 ) -> None:
     """Whatever stands there, the sweep goes on, from an hour back."""
     user = dying.user()
-    books.core.redis.set(keys.ACCOUNT_EVENTS_SWEPT_AT, "yesterday")
+    harness.core.redis.set(keys.ACCOUNT_EVENTS_SWEPT_AT, "yesterday")
 
-    assert repair(books) == 1
-    assert streamed(books, user) == [1]
-    assert AccountStreams(books.core.redis).swept_at() == books.clock()
+    assert repair(harness) == 1
+    assert streamed(harness, user) == [1]
+    assert AccountStreams(harness.core.redis).swept_at() == harness.clock()

@@ -28,11 +28,11 @@ from trading.orders.expire import end_delisted
 from trading.orders.records import OrderRecord
 
 
-def told_by(books: TradingHarness, user: UUID, act: Callable[[], object]) -> list[AccountEvent]:
+def told_by(harness: TradingHarness, user: UUID, act: Callable[[], object]) -> list[AccountEvent]:
     """The events that an act of one user adds."""
-    before = len(events(books, user))
+    before = len(events(harness, user))
     act()
-    return events(books, user, after=before)
+    return events(harness, user, after=before)
 
 
 def brief(told: list[AccountEvent]) -> list[tuple[str, str | int]]:
@@ -58,18 +58,18 @@ def order_data(order: OrderRecord, **changed: Any) -> dict[str, Any]:
     }
 
 
-def test_registering_tells_of_the_starting_cash(books: TradingHarness) -> None:
-    user = books.user()
+def test_registering_tells_of_the_starting_cash(harness: TradingHarness) -> None:
+    user = harness.user()
 
-    (event,) = events(books, user)
+    (event,) = events(harness, user)
 
     assert (event.id, event.kind, event.occurred_at, event.user_id) == (
         1,
         EventKind.CASH,
-        books.clock(),
+        harness.clock(),
         user,
     )
-    (transaction,) = rows(books, "SELECT id FROM transactions")
+    (transaction,) = rows(harness, "SELECT id FROM transactions")
     assert event.data == {
         "id": str(UUID(bytes=transaction["id"])),
         "transaction_type": "DEPOSIT",
@@ -82,11 +82,11 @@ def test_registering_tells_of_the_starting_cash(books: TradingHarness) -> None:
     }
 
 
-def test_cash_that_moves_is_told(books: TradingHarness) -> None:
-    user = books.user()
+def test_cash_that_moves_is_told(harness: TradingHarness) -> None:
+    user = harness.user()
 
     came, went = told_by(
-        books, user, lambda: (deposit(books, user, 500_000), withdraw(books, user, 200_000))
+        harness, user, lambda: (deposit(harness, user, 500_000), withdraw(harness, user, 200_000))
     )
 
     assert (came.id, went.id) == (2, 3)
@@ -100,16 +100,16 @@ def test_cash_that_moves_is_told(books: TradingHarness) -> None:
     )
 
 
-def test_a_purchase_and_a_sale_tell_all_their_stages(books: TradingHarness) -> None:
+def test_a_purchase_and_a_sale_tell_all_their_stages(harness: TradingHarness) -> None:
     """Accepted; filled, and so FILLED; paid; held. Each stage's events come with its rows, and the sale's profit with the holding."""
-    user = books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 10, client_order_id="it's \\ mine")
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 10, client_order_id="it's \\ mine")
     for _ in range(3):
-        books.run(books.sent.pop(0))
-    (execution,) = books.order(user, order.id).executions
+        harness.run(harness.sent.pop(0))
+    (execution,) = harness.order(user, order.id).executions
 
-    accepted, fill, filled, paid, held = events(books, user, after=1)
+    accepted, fill, filled, paid, held = events(harness, user, after=1)
 
     assert accepted.data == order_data(order)
     assert fill.data == {
@@ -141,8 +141,8 @@ def test_a_purchase_and_a_sale_tell_all_their_stages(books: TradingHarness) -> N
     }
     assert [event.id for event in (accepted, fill, filled, paid, held)] == [2, 3, 4, 5, 6]
 
-    books.tick(71_000)
-    sold = told_by(books, user, lambda: (books.place(user, Side.SELL, 10), books.run_all()))
+    harness.tick(71_000)
+    sold = told_by(harness, user, lambda: (harness.place(user, Side.SELL, 10), harness.run_all()))
 
     assert brief(sold) == [
         ("order", "PENDING"),
@@ -160,112 +160,114 @@ def test_a_purchase_and_a_sale_tell_all_their_stages(books: TradingHarness) -> N
     assert sold[-1].data == {"stock_code": "A005930", "quantity": 0, "average_price": None, "cost": 0, "realized_profit": profit}  # fmt: skip
 
 
-def test_an_amendment_tells_the_new_terms(books: TradingHarness) -> None:
-    user = books.user()
-    order = books.place(user, Side.BUY, 10, limit=60_000)
+def test_an_amendment_tells_the_new_terms(harness: TradingHarness) -> None:
+    user = harness.user()
+    order = harness.place(user, Side.BUY, 10, limit=60_000)
 
-    (amended,) = told_by(books, user, lambda: books.amend(user, order.id, limit=61_000, quantity=4))
+    (amended,) = told_by(
+        harness, user, lambda: harness.amend(user, order.id, limit=61_000, quantity=4)
+    )
 
     assert amended.data == order_data(order, price=61_000, quantity=4)
 
 
-def test_a_cancellation_and_a_cancel_all_tell_each_order(books: TradingHarness) -> None:
-    user = books.user()
-    orders = [books.place(user, Side.BUY, 1, limit=60_000 + 100 * n) for n in range(3)]
+def test_a_cancellation_and_a_cancel_all_tell_each_order(harness: TradingHarness) -> None:
+    user = harness.user()
+    orders = [harness.place(user, Side.BUY, 1, limit=60_000 + 100 * n) for n in range(3)]
 
-    (one,) = told_by(books, user, lambda: books.cancel(user, orders[1].id))
-    others = told_by(books, user, lambda: cancel_all(books, user))
+    (one,) = told_by(harness, user, lambda: harness.cancel(user, orders[1].id))
+    others = told_by(harness, user, lambda: cancel_all(harness, user))
 
     assert one.data == order_data(orders[1], status="CANCELLED", reason="cancelled-by-user")
     assert [event.data["id"] for event in others] == [str(orders[0].id), str(orders[2].id)]
-    assert told_by(books, user, lambda: cancel_all(books, user)) == []
+    assert told_by(harness, user, lambda: cancel_all(harness, user)) == []
 
 
-def test_orders_that_end_tell_why(books: TradingHarness) -> None:
+def test_orders_that_end_tell_why(harness: TradingHarness) -> None:
     """The day's end, a stock that is delisted while its order waits or is due, and a buy that the account can't pay any more."""
-    user = books.user()
-    books.tick(70_000)
-    books.place(user, Side.BUY, 1, limit=60_000)
-    books.place(user, Side.BUY, 2, limit=60_000, time_in_force=TimeInForce.GTC)
-    books.place(user, Side.BUY, 130)
-    books.tick(100_000)
+    user = harness.user()
+    harness.tick(70_000)
+    harness.place(user, Side.BUY, 1, limit=60_000)
+    harness.place(user, Side.BUY, 2, limit=60_000, time_in_force=TimeInForce.GTC)
+    harness.place(user, Side.BUY, 130)
+    harness.tick(100_000)
 
     def ends(act: Callable[[], object]) -> list[tuple[int, str, str]]:
-        told = told_by(books, user, act)
+        told = told_by(harness, user, act)
         return [
             (event.data["quantity"], event.data["status"], event.data["reason"]) for event in told
         ]
 
-    assert ends(books.run_all) == [(130, "REJECTED", "insufficient-cash")]
-    books.clock.advance(hours=24)
-    books.match()
-    assert ends(books.expire) == [(1, "EXPIRED", "day-ended")]
-    books.tick(70_000)
-    books.place(user, Side.BUY, 3)
-    set_status(books, "DELISTED")
-    now = books.clock()
-    settings = books.settings
+    assert ends(harness.run_all) == [(130, "REJECTED", "insufficient-cash")]
+    harness.clock.advance(hours=24)
+    harness.match()
+    assert ends(harness.expire) == [(1, "EXPIRED", "day-ended")]
+    harness.tick(70_000)
+    harness.place(user, Side.BUY, 3)
+    set_status(harness, "DELISTED")
+    now = harness.clock()
+    settings = harness.settings
     assert ends(
-        lambda: do(books, lambda session: end_delisted(session, settings=settings, now=now))
+        lambda: do(harness, lambda session: end_delisted(session, settings=settings, now=now))
     ) == [(2, "CANCELLED", "stock-not-tradable")]
-    assert ends(books.run_all) == [(3, "REJECTED", "stock-not-tradable")]
+    assert ends(harness.run_all) == [(3, "REJECTED", "stock-not-tradable")]
 
 
-def test_parts_are_told_one_by_one(volume_books: TradingHarness) -> None:
+def test_parts_are_told_one_by_one(volume_harness: TradingHarness) -> None:
     """Two trades fill four and three of ten, found by one look; an IOC order is filled in part, and its rest ends with that."""
-    books = volume_books
-    user = books.user()
-    books.tick(70_500)
-    order = books.place(user, Side.BUY, 10, limit=70_000)
+    harness = volume_harness
+    user = harness.user()
+    harness.tick(70_500)
+    order = harness.place(user, Side.BUY, 10, limit=70_000)
     for volume in (4, 3):
-        books.tick(70_000, volume=volume)
-    books.match()
-    told = told_by(books, user, lambda: books.run(books.sent.pop(0)))
+        harness.tick(70_000, volume=volume)
+    harness.match()
+    told = told_by(harness, user, lambda: harness.run(harness.sent.pop(0)))
     assert brief(told) == [("fill", 4), ("fill", 3), ("order", "PARTIALLY_FILLED")]
     assert told[-1].data == order_data(order, status="PARTIALLY_FILLED", executed_quantity=7)
-    books.run_all()
-    assert brief(events(books, user)[-3:]) == [("cash", "BUY"), ("cash", "BUY"), ("holding", 7)]
-    (cancelled,) = told_by(books, user, lambda: books.cancel(user, order.id))
+    harness.run_all()
+    assert brief(events(harness, user)[-3:]) == [("cash", "BUY"), ("cash", "BUY"), ("holding", 7)]
+    (cancelled,) = told_by(harness, user, lambda: harness.cancel(user, order.id))
     assert (cancelled.data["status"], cancelled.data["executed_quantity"]) == ("CANCELLED", 7)
 
-    ioc = books.place(user, Side.BUY, 10, limit=70_000, time_in_force=TimeInForce.IOC)
-    books.tick(70_000, volume=6)
-    books.match()
-    told = told_by(books, user, lambda: books.run(books.sent.pop(0)))
+    ioc = harness.place(user, Side.BUY, 10, limit=70_000, time_in_force=TimeInForce.IOC)
+    harness.tick(70_000, volume=6)
+    harness.match()
+    told = told_by(harness, user, lambda: harness.run(harness.sent.pop(0)))
     assert brief(told) == [("fill", 6), ("order", "PARTIALLY_FILLED"), ("order", "CANCELLED")]
     assert told[-1].data == order_data(
         ioc, status="CANCELLED", reason="not-filled-at-once", executed_quantity=6
     )
 
 
-def test_what_is_refused_or_done_before_tells_nothing(books: TradingHarness) -> None:
+def test_what_is_refused_or_done_before_tells_nothing(harness: TradingHarness) -> None:
     """A refused order, a second settlement, a second run of each stage."""
-    user = books.user()
-    bought(books, user, 1)
+    user = harness.user()
+    bought(harness, user, 1)
 
     def refused() -> None:
         with pytest.raises(InsufficientCash):
-            books.place(user, Side.BUY, 1_000)
+            harness.place(user, Side.BUY, 1_000)
 
-    assert told_by(books, user, refused) == []
-    books.place(user, Side.BUY, 1)
+    assert told_by(harness, user, refused) == []
+    harness.place(user, Side.BUY, 1)
     for _ in range(3):
-        wakeup = books.sent.pop(0)
-        books.run(wakeup)
-        assert told_by(books, user, lambda wakeup=wakeup: books.run(wakeup)) == []  # type: ignore[misc]
-    assert books.breaches() == []
+        wakeup = harness.sent.pop(0)
+        harness.run(wakeup)
+        assert told_by(harness, user, lambda wakeup=wakeup: harness.run(wakeup)) == []  # type: ignore[misc]
+    assert harness.breaches() == []
 
 
-def test_a_batch_numbers_each_users_events_in_one_go(books: TradingHarness) -> None:
+def test_a_batch_numbers_each_users_events_in_one_go(harness: TradingHarness) -> None:
     """Six orders of three users in one execution: three statements for their events, however many they are."""
-    users = [books.user() for _ in range(3)]
-    books.tick(70_000)
+    users = [harness.user() for _ in range(3)]
+    harness.tick(70_000)
     for user in users * 2:
-        books.place(user, Side.BUY, 1)
-    wakeups = [books.sent.pop(0) for _ in range(6)]
+        harness.place(user, Side.BUY, 1)
+    wakeups = [harness.sent.pop(0) for _ in range(6)]
 
-    with statements_counted(books.core.database.engine) as statements:
-        books.run(wakeups[0])
+    with statements_counted(harness.core.database.engine) as statements:
+        harness.run(wakeups[0])
 
     about_events = [statement for statement in statements if "account_event" in statement]
     assert [statement.split("(")[0].split(" WHERE")[0].strip() for statement in about_events] == [
@@ -274,23 +276,23 @@ def test_a_batch_numbers_each_users_events_in_one_go(books: TradingHarness) -> N
         "INSERT INTO account_events",
     ]
     for user in users:
-        told = events(books, user, after=3)
+        told = events(harness, user, after=3)
         assert [event.id for event in told] == [4, 5, 6, 7]
         assert brief(told) == [("fill", 1), ("order", "FILLED")] * 2
 
 
-def test_several_use_cases_of_one_transaction_number_once(books: TradingHarness) -> None:
+def test_several_use_cases_of_one_transaction_number_once(harness: TradingHarness) -> None:
     """Events of one transaction stand in the order in which things happened, and none is there before the end of all."""
-    user = books.user()
-    orders = [books.place(user, Side.BUY, 1, limit=60_000) for _ in range(2)]
+    user = harness.user()
+    orders = [harness.place(user, Side.BUY, 1, limit=60_000) for _ in range(2)]
     seen: list[int] = []
 
     def cancel_both(session: Session) -> None:
         for order in orders:
-            cancel_order(session, user_id=user, order_id=order.id, now=books.clock())
+            cancel_order(session, user_id=user, order_id=order.id, now=harness.clock())
             seen.append(session.scalar(text("SELECT COUNT(*) FROM account_events")) or 0)
 
-    told = told_by(books, user, lambda: do(books, cancel_both))
+    told = told_by(harness, user, lambda: do(harness, cancel_both))
 
     assert seen == [3, 3]
     assert [(event.id, event.data["id"]) for event in told] == [
@@ -299,21 +301,21 @@ def test_several_use_cases_of_one_transaction_number_once(books: TradingHarness)
     ]
 
 
-def test_a_retried_transaction_tells_once(books: TradingHarness) -> None:
+def test_a_retried_transaction_tells_once(harness: TradingHarness) -> None:
     """The first run's events go with its rows."""
-    user = books.user()
-    order = books.place(user, Side.BUY, 1, limit=60_000)
+    user = harness.user()
+    order = harness.place(user, Side.BUY, 1, limit=60_000)
     failed: list[int] = []
 
     def fail_once(session: Session) -> None:
-        cancel_order(session, user_id=user, order_id=order.id, now=books.clock())
+        cancel_order(session, user_id=user, order_id=order.id, now=harness.clock())
         if not failed:
             failed.append(1)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        do(books, fail_once)
-    told = told_by(books, user, lambda: do(books, fail_once))
+        do(harness, fail_once)
+    told = told_by(harness, user, lambda: do(harness, fail_once))
 
     assert brief(told) == [("order", "CANCELLED")]
-    assert [event.id for event in events(books, user)] == [1, 2, 3]
+    assert [event.id for event in events(harness, user)] == [1, 2, 3]

@@ -18,96 +18,96 @@ from trading.errors import Unauthorized
 EMAIL = "kim@example.com"
 
 
-def register(books: TradingHarness, email: str = EMAIL) -> UserRecord:
-    hashed = books.core.passwords.hash("right")
+def register(harness: TradingHarness, email: str = EMAIL) -> UserRecord:
+    hashed = harness.core.passwords.hash("right")
     return do(
-        books,
+        harness,
         lambda session: accounts.register(
             session,
             user_id=new_id(),
             email=email,
             password_hash=hashed,
             name="김",
-            settings=books.settings,
-            now=books.clock(),
+            settings=harness.settings,
+            now=harness.clock(),
         ),
     )
 
 
-def hash_of(books: TradingHarness, user: UUID) -> str:
-    found = books.core.database.read(lambda session: credentials_of(session, user))
+def hash_of(harness: TradingHarness, user: UUID) -> str:
+    found = harness.core.database.read(lambda session: credentials_of(session, user))
     assert found is not None
     return found.password_hash
 
 
 def sign_in(
-    books: TradingHarness,
+    harness: TradingHarness,
     user: UUID,
     verified_hash: str | None = None,
     password: str = "right",  # noqa: S107
 ) -> SignIn:
-    hashed = verified_hash or hash_of(books, user)
+    hashed = verified_hash or hash_of(harness, user)
     return do(
-        books,
+        harness,
         lambda session: accounts.sign_in(
             session,
             user_id=user,
             verified_hash=hashed,
-            passwords=books.core.passwords,
+            passwords=harness.core.passwords,
             password=password,
-            settings=books.settings,
-            now=books.clock(),
+            settings=harness.settings,
+            now=harness.clock(),
         ),
     )
 
 
-def refresh(books: TradingHarness, signed_in: SignIn, token: UUID | None = None) -> SignIn | None:
+def refresh(harness: TradingHarness, signed_in: SignIn, token: UUID | None = None) -> SignIn | None:
     return do(
-        books,
+        harness,
         lambda session: accounts.refresh(
             session,
             session_id=signed_in.session_id,
             refresh_token_id=token or signed_in.refresh_token_id,
             renewed_token_id=new_id(),
-            settings=books.settings,
-            now=books.clock(),
+            settings=harness.settings,
+            now=harness.clock(),
         ),
     )
 
 
-def stands(books: TradingHarness, signed_in: SignIn) -> bool:
+def stands(harness: TradingHarness, signed_in: SignIn) -> bool:
     return (
-        books.core.database.read(lambda session: identity_of(session, signed_in.session_id))
+        harness.core.database.read(lambda session: identity_of(session, signed_in.session_id))
         is not None
     )
 
 
-def test_an_account_opens_with_its_starting_cash(books: TradingHarness) -> None:
+def test_an_account_opens_with_its_starting_cash(harness: TradingHarness) -> None:
     """The cash is there as the first DEPOSIT, not as a figure without a Transaction."""
-    user = register(books)
+    user = register(harness)
     assert (user.email, user.role) == (EMAIL, "USER")
-    assert cash(books, user.id) == (10_000_000, 0)
+    assert cash(harness, user.id) == (10_000_000, 0)
     (opening,) = rows(
-        books, "SELECT transaction_type, sequence, amount, cash_before FROM transactions"
+        harness, "SELECT transaction_type, sequence, amount, cash_before FROM transactions"
     )
     assert tuple(opening.values()) == ("DEPOSIT", 1, 10_000_000, 0)
-    assert books.breaches() == []
+    assert harness.breaches() == []
 
 
 @pytest.mark.parametrize("again", [EMAIL, "KIM@example.COM", f"  {EMAIL} "])
-def test_an_address_has_one_account(books: TradingHarness, again: str) -> None:
+def test_an_address_has_one_account(harness: TradingHarness, again: str) -> None:
     """In capitals or with space around it, it is the same address; the refused attempt leaves nothing."""
-    register(books)
+    register(harness)
     with pytest.raises(EmailTaken):
-        register(books, again)
-    assert len(rows(books, "SELECT user_id FROM virtual_balances")) == 1
+        register(harness, again)
+    assert len(rows(harness, "SELECT user_id FROM virtual_balances")) == 1
 
 
-def test_of_many_registering_one_address_one_wins(books: TradingHarness) -> None:
+def test_of_many_registering_one_address_one_wins(harness: TradingHarness) -> None:
     """Six threads, one account."""
-    results = run_together(*[outcome(lambda: register(books), EmailTaken)] * 6)
+    results = run_together(*[outcome(lambda: register(harness), EmailTaken)] * 6)
     assert sum(isinstance(result, UserRecord) for result in results) == 1
-    assert books.breaches() == []
+    assert harness.breaches() == []
 
 
 def test_passwords_match_their_hash_only() -> None:
@@ -146,202 +146,219 @@ def test_a_password_is_the_same_however_it_is_typed() -> None:
 
 
 def test_a_hash_of_a_password_as_it_was_typed_still_opens_and_is_renewed(
-    books: TradingHarness,
+    harness: TradingHarness,
 ) -> None:
     """Hashes from before passwords were normalised: he who types as then gets in, and from then on however he types."""
     from argon2 import PasswordHasher
 
-    user = register(books)
+    user = register(harness)
     old = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(DECOMPOSED)
-    do(books, lambda session: session.execute(accounts._USERS.update().values(password_hash=old)))
-    assert books.core.passwords.matches(DECOMPOSED, old)
-    assert not books.core.passwords.matches(COMPOSED, old)
+    do(harness, lambda session: session.execute(accounts._USERS.update().values(password_hash=old)))
+    assert harness.core.passwords.matches(DECOMPOSED, old)
+    assert not harness.core.passwords.matches(COMPOSED, old)
 
-    sign_in(books, user.id, password=DECOMPOSED)
+    sign_in(harness, user.id, password=DECOMPOSED)
 
-    assert hash_of(books, user.id) != old
+    assert hash_of(harness, user.id) != old
     assert all(
-        books.core.passwords.matches(typed, hash_of(books, user.id))
+        harness.core.passwords.matches(typed, hash_of(harness, user.id))
         for typed in (COMPOSED, DECOMPOSED)
     )
-    kept = hash_of(books, user.id)
-    sign_in(books, user.id, password=DECOMPOSED)
-    assert hash_of(books, user.id) == kept
+    kept = hash_of(harness, user.id)
+    sign_in(harness, user.id, password=DECOMPOSED)
+    assert hash_of(harness, user.id) == kept
 
 
-def test_a_hash_of_older_parameters_is_renewed_at_sign_in(books: TradingHarness) -> None:
+def test_a_hash_of_older_parameters_is_renewed_at_sign_in(harness: TradingHarness) -> None:
     """It still verifies, and signing in replaces it by one of today's parameters."""
     from argon2 import PasswordHasher
 
-    user = register(books)
+    user = register(harness)
     old = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash("right")
-    do(books, lambda session: session.execute(accounts._USERS.update().values(password_hash=old)))
-    assert books.core.passwords.matches("right", old)
-    sign_in(books, user.id)
-    assert hash_of(books, user.id) != old
-    assert books.core.passwords.matches("right", hash_of(books, user.id))
+    do(harness, lambda session: session.execute(accounts._USERS.update().values(password_hash=old)))
+    assert harness.core.passwords.matches("right", old)
+    sign_in(harness, user.id)
+    assert hash_of(harness, user.id) != old
+    assert harness.core.passwords.matches("right", hash_of(harness, user.id))
 
 
-def test_refresh_tokens_rotate(books: TradingHarness) -> None:
+def test_refresh_tokens_rotate(harness: TradingHarness) -> None:
     """Each exchange gives a new token of the same session and a full span of life."""
-    first = sign_in(books, register(books).id)
-    books.clock.advance(days=14, microseconds=-1)
-    second = refresh(books, first)
+    first = sign_in(harness, register(harness).id)
+    harness.clock.advance(days=14, microseconds=-1)
+    second = refresh(harness, first)
     assert second is not None
     assert second.session_id == first.session_id
     assert second.refresh_token_id != first.refresh_token_id
-    books.clock.advance(days=14, microseconds=-1)
-    assert refresh(books, second) is not None
+    harness.clock.advance(days=14, microseconds=-1)
+    assert refresh(harness, second) is not None
 
 
-def test_a_token_used_again_ends_the_session(books: TradingHarness) -> None:
+def test_a_token_used_again_ends_the_session(harness: TradingHarness) -> None:
     """The old token is in two hands: it is refused, and so is the new one from then on."""
-    first = sign_in(books, register(books).id)
-    second = refresh(books, first)
+    first = sign_in(harness, register(harness).id)
+    second = refresh(harness, first)
     assert second is not None
-    assert refresh(books, first) is None
-    assert not stands(books, second)
-    assert refresh(books, second) is None
+    assert refresh(harness, first) is None
+    assert not stands(harness, second)
+    assert refresh(harness, second) is None
 
 
-def test_two_exchanges_at_once_never_give_two_good_tokens(books: TradingHarness) -> None:
+def test_two_exchanges_at_once_never_give_two_good_tokens(harness: TradingHarness) -> None:
     """One token, six threads: one wins at most, and the reuse ends the session."""
-    user = register(books)
+    user = register(harness)
     for _ in range(5):
-        first = sign_in(books, user.id)
-        results = run_together(*[lambda first=first: refresh(books, first)] * 6)
+        first = sign_in(harness, user.id)
+        results = run_together(*[lambda first=first: refresh(harness, first)] * 6)
         assert sum(result is not None for result in results) == 1
-        assert not stands(books, first)
+        assert not stands(harness, first)
 
 
-def test_an_expired_or_unknown_session_is_refused(books: TradingHarness) -> None:
+def test_an_expired_or_unknown_session_is_refused(harness: TradingHarness) -> None:
     """At the end of its life, or one that never was."""
-    first = sign_in(books, register(books).id)
+    first = sign_in(harness, register(harness).id)
     stranger = SignIn(session_id=uuid4(), refresh_token_id=uuid4(), user=first.user)
-    assert refresh(books, stranger) is None
-    books.clock.advance(days=14)
-    assert refresh(books, first) is None
+    assert refresh(harness, stranger) is None
+    harness.clock.advance(days=14)
+    assert refresh(harness, first) is None
 
 
-def test_signing_out_ends_one_session_at_once(books: TradingHarness) -> None:
+def test_signing_out_ends_one_session_at_once(harness: TradingHarness) -> None:
     """The other session of the user stands; signing out again changes nothing."""
-    user = register(books)
-    here, there = sign_in(books, user.id), sign_in(books, user.id)
+    user = register(harness)
+    here, there = sign_in(harness, user.id), sign_in(harness, user.id)
     for _ in range(2):
         do(
-            books,
+            harness,
             lambda session: accounts.sign_out(
-                session, session_id=here.session_id, now=books.clock()
+                session, session_id=here.session_id, now=harness.clock()
             ),
         )
-    assert (stands(books, here), stands(books, there)) == (False, True)
-    assert refresh(books, here) is None
+    assert (stands(harness, here), stands(harness, there)) == (False, True)
+    assert refresh(harness, here) is None
 
 
-def test_a_new_password_ends_every_other_session(books: TradingHarness) -> None:
+def test_a_new_password_ends_every_other_session(harness: TradingHarness) -> None:
     """The session that changed it stays; the old hash is good for nothing, not even for a sign-in that was under way."""
-    user = register(books)
-    here, there, old = sign_in(books, user.id), sign_in(books, user.id), hash_of(books, user.id)
+    user = register(harness)
+    here, there, old = (
+        sign_in(harness, user.id),
+        sign_in(harness, user.id),
+        hash_of(harness, user.id),
+    )
 
     def change() -> None:
         do(
-            books,
+            harness,
             lambda session: accounts.change_password(
                 session,
                 user_id=user.id,
                 session_id=here.session_id,
                 verified_hash=old,
-                new_hash=books.core.passwords.hash("new"),
-                now=books.clock(),
+                new_hash=harness.core.passwords.hash("new"),
+                now=harness.clock(),
             ),
         )
 
     change()
-    assert (stands(books, here), stands(books, there)) == (True, False)
+    assert (stands(harness, here), stands(harness, there)) == (True, False)
     with pytest.raises(Unauthorized):
-        sign_in(books, user.id, verified_hash=old)
+        sign_in(harness, user.id, verified_hash=old)
     with pytest.raises(Unauthorized):
         change()
 
 
-def test_old_sign_ins_are_purged_in_batches(books: TradingHarness) -> None:
+def test_old_sign_ins_are_purged_in_batches(harness: TradingHarness) -> None:
     """Those whose refresh token ran out so many days ago go, ended or not, a bounded number at a time; all others stay and still work."""
-    user = register(books).id
-    old = [sign_in(books, user) for _ in range(5)]
+    user = register(harness).id
+    old = [sign_in(harness, user) for _ in range(5)]
     do(
-        books,
-        lambda session: accounts.sign_out(session, session_id=old[0].session_id, now=books.clock()),
+        harness,
+        lambda session: accounts.sign_out(
+            session, session_id=old[0].session_id, now=harness.clock()
+        ),
     )
-    books.clock.advance(days=20)
-    ended, standing = sign_in(books, user), sign_in(books, user)
+    harness.clock.advance(days=20)
+    ended, standing = sign_in(harness, user), sign_in(harness, user)
     do(
-        books,
-        lambda session: accounts.sign_out(session, session_id=ended.session_id, now=books.clock()),
+        harness,
+        lambda session: accounts.sign_out(
+            session, session_id=ended.session_id, now=harness.clock()
+        ),
     )
 
     def purged() -> int:
         return do(
-            books, lambda session: accounts.purge_sessions(session, keep_days=7, now=books.clock())
+            harness,
+            lambda session: accounts.purge_sessions(session, keep_days=7, now=harness.clock()),
         )
 
-    books.clock.advance(days=1, microseconds=-1)
+    harness.clock.advance(days=1, microseconds=-1)
     assert purged() == 0
-    books.clock.advance(microseconds=1)
+    harness.clock.advance(microseconds=1)
     assert (purged(), purged()) == (5, 0)
-    assert {row["id"] for row in rows(books, "SELECT id FROM sign_in_sessions")} == {
+    assert {row["id"] for row in rows(harness, "SELECT id FROM sign_in_sessions")} == {
         one.session_id.bytes for one in (ended, standing)
     }
-    assert refresh(books, old[1]) is None
-    assert refresh(books, standing) is not None
+    assert refresh(harness, old[1]) is None
+    assert refresh(harness, standing) is not None
 
 
-def test_a_purge_takes_no_more_than_its_batch(books: TradingHarness) -> None:
+def test_a_purge_takes_no_more_than_its_batch(harness: TradingHarness) -> None:
     """Also of very many, so that no transaction holds many rows for long."""
-    user = register(books).id
+    user = register(harness).id
     made = [
         {
-            "id": new_id(), "user_id": user, "refresh_token_id": new_id(), "created_at": books.clock(), "expires_at": books.clock(),
+            "id": new_id(), "user_id": user, "refresh_token_id": new_id(), "created_at": harness.clock(), "expires_at": harness.clock(),
             "revoked_at": None, "revoked_reason": None,
         }
         for _ in range(accounts._PURGE_BATCH + 3)
     ]  # fmt: skip
-    do(books, lambda session: session.execute(accounts._SESSIONS.insert(), made))
-    books.clock.advance(days=1)
+    do(harness, lambda session: session.execute(accounts._SESSIONS.insert(), made))
+    harness.clock.advance(days=1)
 
     batches = [
-        do(books, lambda session: accounts.purge_sessions(session, keep_days=1, now=books.clock()))
+        do(
+            harness,
+            lambda session: accounts.purge_sessions(session, keep_days=1, now=harness.clock()),
+        )
         for _ in range(3)
     ]
 
     assert batches == [accounts._PURGE_BATCH, 3, 0]
 
 
-def test_a_closed_account_is_nobody_and_its_ledger_stays(books: TradingHarness) -> None:
+def test_a_closed_account_is_nobody_and_its_ledger_stays(harness: TradingHarness) -> None:
     """No session stands, name and address are gone and free again; cash and Transactions are as they were."""
-    user = register(books)
-    signed_in = sign_in(books, user.id)
-    do(books, lambda session: accounts.close_account(session, user_id=user.id, now=books.clock()))
-    assert not stands(books, signed_in)
-    assert refresh(books, signed_in) is None
-    assert books.core.database.read(lambda session: credentials_by_email(session, EMAIL)) is None
+    user = register(harness)
+    signed_in = sign_in(harness, user.id)
+    do(
+        harness,
+        lambda session: accounts.close_account(session, user_id=user.id, now=harness.clock()),
+    )
+    assert not stands(harness, signed_in)
+    assert refresh(harness, signed_in) is None
+    assert harness.core.database.read(lambda session: credentials_by_email(session, EMAIL)) is None
     with pytest.raises(UserNotFound):
-        books.core.database.read(lambda session: accounts.user_of(session, user.id))
-    assert "kim" not in str(rows(books, "SELECT email, name FROM users")).lower()
-    assert cash(books, user.id) == (10_000_000, 0)
-    assert register(books).id != user.id
-    assert books.breaches() == []
+        harness.core.database.read(lambda session: accounts.user_of(session, user.id))
+    assert "kim" not in str(rows(harness, "SELECT email, name FROM users")).lower()
+    assert cash(harness, user.id) == (10_000_000, 0)
+    assert register(harness).id != user.id
+    assert harness.breaches() == []
 
 
-def test_promoting_gives_the_role_at_once(books: TradingHarness) -> None:
+def test_promoting_gives_the_role_at_once(harness: TradingHarness) -> None:
     """A session that stands sees it with its next request; an unknown address is refused."""
-    user = register(books)
-    signed_in = sign_in(books, user.id)
+    user = register(harness)
+    signed_in = sign_in(harness, user.id)
     assert (
-        do(books, lambda session: accounts.promote(session, email=" KIM@example.com")).role
+        do(harness, lambda session: accounts.promote(session, email=" KIM@example.com")).role
         == "ADMIN"
     )
-    identity = books.core.database.read(lambda session: identity_of(session, signed_in.session_id))
+    identity = harness.core.database.read(
+        lambda session: identity_of(session, signed_in.session_id)
+    )
     assert identity is not None
     assert identity.role == "ADMIN"
     with pytest.raises(UserNotFound):
-        do(books, lambda session: accounts.promote(session, email="nobody@example.com"))
+        do(harness, lambda session: accounts.promote(session, email="nobody@example.com"))

@@ -228,38 +228,38 @@ def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Tr
     """Books with a holding of finished trades, cash moved in and out, a payment of which a part went back and another is about to, and open orders:
     a buy and a sale that are due, a buy in the book, and one that was found filled and not executed yet; two days of the account are recorded, and it was told of two prices."""
     uri = request.getfixturevalue(f"migrated_{request.param}")
-    with opened(settings_for(uri, valkey_server.url)) as books:
-        user = books.user()
-        deposit(books, user, 50_000)
-        bought(books, user, 10)
-        books.place(user, Side.SELL, 4)
-        books.run_all()
-        withdraw(books, user, 30_000)
-        books.clock.advance(days=1)
-        record(books)
-        books.tick(70_000)
-        deposit(books, user, 10_000)
-        books.place(user, Side.BUY, 1, limit=69_500)
-        books.place(user, Side.BUY, 2, limit=69_000)
-        books.place(user, Side.BUY, 5, limit=60_000)
-        books.tick(69_200)
-        books.match()
-        books.run_all()
-        books.tick(68_900)
-        books.match()
-        books.tick(70_000)
-        books.place(user, Side.BUY, 1)
-        books.place(user, Side.SELL, 2)
-        hold_for_refund(books, user, partly_refunded_payment(books, user), 1_000)
-        books.clock.advance(days=1)
-        record(books)
-        watch(books, user, HYNIX, lower=1)
-        watch(books, user, upper=70_500, target=70_200)
-        watch(books, user, lower=1, directory=open_second(books, user))
-        books.clock.advance(seconds=1)
-        books.tick(70_500)
-        check_alerts(books)
-        yield books
+    with opened(settings_for(uri, valkey_server.url)) as harness:
+        user = harness.user()
+        deposit(harness, user, 50_000)
+        bought(harness, user, 10)
+        harness.place(user, Side.SELL, 4)
+        harness.run_all()
+        withdraw(harness, user, 30_000)
+        harness.clock.advance(days=1)
+        record(harness)
+        harness.tick(70_000)
+        deposit(harness, user, 10_000)
+        harness.place(user, Side.BUY, 1, limit=69_500)
+        harness.place(user, Side.BUY, 2, limit=69_000)
+        harness.place(user, Side.BUY, 5, limit=60_000)
+        harness.tick(69_200)
+        harness.match()
+        harness.run_all()
+        harness.tick(68_900)
+        harness.match()
+        harness.tick(70_000)
+        harness.place(user, Side.BUY, 1)
+        harness.place(user, Side.SELL, 2)
+        hold_for_refund(harness, user, partly_refunded_payment(harness, user), 1_000)
+        harness.clock.advance(days=1)
+        record(harness)
+        watch(harness, user, HYNIX, lower=1)
+        watch(harness, user, upper=70_500, target=70_200)
+        watch(harness, user, lower=1, directory=open_second(harness, user))
+        harness.clock.advance(seconds=1)
+        harness.tick(70_500)
+        check_alerts(harness)
+        yield harness
 
 
 def findings_of(connection: Connection) -> list[Finding]:
@@ -349,13 +349,13 @@ def test_damage_is_found_by_the_audit_of_its_account(
     assert set(audited.events) == set(accounts)
 
 
-def test_a_breach_is_told_of_its_own_account(books: TradingHarness) -> None:
+def test_a_breach_is_told_of_its_own_account(harness: TradingHarness) -> None:
     """Of several accounts that are audited together only the one whose rows are at fault is named, by each check that they break."""
-    accounts = sorted(books.user() for _ in range(3))
+    accounts = sorted(harness.user() for _ in range(3))
     for user in accounts:
-        bought(books, user, 3)
+        bought(harness, user, 3)
     assert (
-        books.core.database.snapshot(lambda session: audit_accounts(session, accounts)).breaches
+        harness.core.database.snapshot(lambda session: audit_accounts(session, accounts)).breaches
         == []
     )
     _first, other, _last = accounts
@@ -363,8 +363,10 @@ def test_a_breach_is_told_of_its_own_account(books: TradingHarness) -> None:
         "UPDATE virtual_balances SET cash_balance = cash_balance + 1 WHERE user_id = :user"
     )
 
-    books.do(lambda session: session.execute(wrong, {"user": other.bytes}))
-    found = books.core.database.snapshot(lambda session: audit_accounts(session, accounts)).breaches
+    harness.do(lambda session: session.execute(wrong, {"user": other.bytes}))
+    found = harness.core.database.snapshot(
+        lambda session: audit_accounts(session, accounts)
+    ).breaches
 
     assert {(breach.user_id, breach.check_number) for breach in found} == {
         (other, "1a"),
@@ -407,35 +409,35 @@ def test_sound_books_pass_with_their_figures(traded: TradingHarness) -> None:
     ) == (1, 2, 1, 1)
 
 
-def test_empty_books_pass(books: TradingHarness) -> None:
+def test_empty_books_pass(harness: TradingHarness) -> None:
     """A system without a user has nothing to breach."""
-    assert books.breaches() == []
+    assert harness.breaches() == []
 
 
-def test_many_faults_are_counted_and_some_shown(books: TradingHarness) -> None:
+def test_many_faults_are_counted_and_some_shown(harness: TradingHarness) -> None:
     """The number is of all, the sample of a few."""
     for _ in range(SAMPLE + 2):
-        books.user()
-    books.core.database.transaction(
+        harness.user()
+    harness.core.database.transaction(
         lambda session: session.execute(
             text("UPDATE virtual_balances SET cash_balance = cash_balance + 1")
         ),
         landed=rerun_is_safe,
     )
-    (finding, *_) = books.breaches()
+    (finding, *_) = harness.breaches()
     assert (finding.breaches, len(finding.sample)) == (SAMPLE + 2, SAMPLE)
 
 
 @pytest.mark.parametrize("stages", range(1, 4))
-def test_books_are_sound_between_the_stages(books: TradingHarness, stages: int) -> None:
+def test_books_are_sound_between_the_stages(harness: TradingHarness, stages: int) -> None:
     """After acceptance, execution and settlement of a buy and a sale, before the next stage runs, nothing is breached."""
-    user = books.user()
-    bought(books, user, 5)
+    user = harness.user()
+    bought(harness, user, 5)
     for side in Side:
-        books.place(user, side, 2)
+        harness.place(user, side, 2)
     order_of_stages = (Task.EXECUTE_ORDERS, Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS)
     for task in order_of_stages[:stages]:
-        assert books.breaches() == []
-        while books.sent and books.sent[0].task is task:
-            books.run(books.sent.pop(0))
-    assert books.breaches() == []
+        assert harness.breaches() == []
+        while harness.sent and harness.sent[0].task is task:
+            harness.run(harness.sent.pop(0))
+    assert harness.breaches() == []

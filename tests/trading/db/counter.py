@@ -12,10 +12,10 @@ from trading.db.transactions import Database
 class Counter:
     """One row's ``transaction_count``, as good a number as any; a user's account holds it."""
 
-    def __init__(self, books: TradingHarness) -> None:
-        self.user_id: UUID = books.user()
+    def __init__(self, harness: TradingHarness) -> None:
+        self.user_id: UUID = harness.user()
         self._start = 0
-        self._start = self.value(books.core.database)
+        self._start = self.value(harness.core.database)
 
     def step(self, session: Session) -> None:
         """Count one up in a single statement, which locks the row until the transaction ends."""
@@ -43,8 +43,8 @@ def connection_id(session: Session) -> int:
     return int(session.scalar(text("SELECT CONNECTION_ID()")) or 0)
 
 
-def kill(books: TradingHarness, number: int) -> None:
+def kill(harness: TradingHarness, number: int) -> None:
     """End a connection from outside, as an operator or a failing server would."""
-    operator = create_engine(books.core.database.engine.url, poolclass=NullPool)
+    operator = create_engine(harness.core.database.engine.url, poolclass=NullPool)
     with operator.connect() as connection:
         connection.exec_driver_sql(f"KILL CONNECTION {number}")

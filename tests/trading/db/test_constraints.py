@@ -398,19 +398,19 @@ def traded(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[Tr
     """Books on which one user bought, sold, paid and got some of it back, and was told of a price, and another one only registered; no test here
     changes anything in them."""
     uri = request.getfixturevalue(f"migrated_{request.param}")
-    with opened(settings_for(uri, valkey_server.url)) as books:
-        user = books.user()
-        books.user()
-        books.tick(70_000)
-        books.place(user, Side.BUY, 10)
-        books.run_all()
-        books.place(user, Side.SELL, 4, SAMSUNG)
-        books.run_all()
-        partly_refunded_payment(books, user)
-        watch(books, user, target=71_000, upper=80_000, lower=60_000)
-        books.tick(71_500)
-        check_alerts(books)
-        yield books
+    with opened(settings_for(uri, valkey_server.url)) as harness:
+        user = harness.user()
+        harness.user()
+        harness.tick(70_000)
+        harness.place(user, Side.BUY, 10)
+        harness.run_all()
+        harness.place(user, Side.SELL, 4, SAMSUNG)
+        harness.run_all()
+        partly_refunded_payment(harness, user)
+        watch(harness, user, target=71_000, upper=80_000, lower=60_000)
+        harness.tick(71_500)
+        check_alerts(harness)
+        yield harness
 
 
 @pytest.mark.parametrize(("constraint", "change"), BROKEN, ids=[f"{i}" for i in range(len(BROKEN))])

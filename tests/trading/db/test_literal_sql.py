@@ -93,17 +93,17 @@ def test_columns_of_an_upsert_are_named_by_the_program() -> None:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_values_of_an_upsert_are_bound(books: TradingHarness, hostile: str) -> None:
+def test_values_of_an_upsert_are_bound(harness: TradingHarness, hostile: str) -> None:
     """Whatever they hold stands beside the text, and comes back as it was."""
-    stock = rows(books, "SELECT * FROM stocks WHERE code = :code", code=SAMSUNG)[0]
-    row = {**stock, "name": hostile, "updated_at": books.clock()}
-    with statements_counted(books.core.database.engine) as sent:
-        do(books, lambda session: upsert(session, STOCKS, [row], update=("name",)))
+    stock = rows(harness, "SELECT * FROM stocks WHERE code = :code", code=SAMSUNG)[0]
+    row = {**stock, "name": hostile, "updated_at": harness.clock()}
+    with statements_counted(harness.core.database.engine) as sent:
+        do(harness, lambda session: upsert(session, STOCKS, [row], update=("name",)))
     assert not any(
         hostile in statement for statement in sent if len(hostile) > 1 and hostile != "%s"
     )
     assert (
-        rows(books, "SELECT name FROM stocks WHERE code = :code", code=SAMSUNG)[0]["name"]
+        rows(harness, "SELECT name FROM stocks WHERE code = :code", code=SAMSUNG)[0]["name"]
         == hostile
     )
 
@@ -129,18 +129,18 @@ anything = st.recursive(
     )
 )
 @settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_an_events_data_comes_back_as_it_was(books: TradingHarness, data: dict[str, Any]) -> None:
+def test_an_events_data_comes_back_as_it_was(harness: TradingHarness, data: dict[str, Any]) -> None:
     """It stands in the statement as hexadecimal digits, so no quotation mark and no backslash of it means anything."""
-    user = books.user()
-    last = books.core.database.read(lambda session: account_events.last_event_id(session, user))
+    user = harness.user()
+    last = harness.core.database.read(lambda session: account_events.last_event_id(session, user))
     event = AccountEvent(
-        user_id=user, id=last + 1, kind=EventKind.CASH, occurred_at=books.clock(), data=data
+        user_id=user, id=last + 1, kind=EventKind.CASH, occurred_at=harness.clock(), data=data
     )
-    with statements_counted(books.core.database.engine) as sent:
-        do(books, lambda session: account_events.insert_events(session, [event]))
+    with statements_counted(harness.core.database.engine) as sent:
+        do(harness, lambda session: account_events.insert_events(session, [event]))
     (inserted,) = [statement for statement in sent if "account_events (" in statement]
     assert set(inserted.partition("CAST(X'")[2].partition("'")[0]) <= set("0123456789abcdef")
-    (found,) = events(books, user, after=last)
+    (found,) = events(harness, user, after=last)
     assert found.data == data
 
 
@@ -156,7 +156,7 @@ def test_an_events_data_comes_back_as_it_was(books: TradingHarness, data: dict[s
     ids=lambda changed: next(iter(changed)),
 )
 def test_an_event_of_other_types_is_no_statement(
-    books: TradingHarness, changed: dict[str, Any]
+    harness: TradingHarness, changed: dict[str, Any]
 ) -> None:
     """What is no id, number, kind or time fails before anything is sent."""
     event = AccountEvent(
@@ -168,17 +168,19 @@ def test_an_event_of_other_types_is_no_statement(
     )
     for name, value in changed.items():
         object.__setattr__(event, name, value)
-    with statements_counted(books.core.database.engine) as sent:
+    with statements_counted(harness.core.database.engine) as sent:
         with pytest.raises((ValueError, TypeError, AttributeError)):
-            do(books, lambda session: account_events.insert_events(session, [event]))
+            do(harness, lambda session: account_events.insert_events(session, [event]))
         assert [statement for statement in sent if "INSERT" in statement] == []
     with pytest.raises((ValueError, TypeError, AttributeError)):
         do(
-            books,
-            lambda session: account_events.advance_heads(session, {"x": "1; --"}, at=books.clock()),
+            harness,
+            lambda session: account_events.advance_heads(
+                session, {"x": "1; --"}, at=harness.clock()
+            ),
         )  # type: ignore[dict-item]
     with pytest.raises((ValueError, TypeError, AttributeError)):
-        do(books, lambda session: account_events.events_within(session, {UUID(int=1): ("0", 1)}))  # type: ignore[dict-item]
+        do(harness, lambda session: account_events.events_within(session, {UUID(int=1): ("0", 1)}))  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize(
@@ -194,12 +196,14 @@ def test_an_event_of_other_types_is_no_statement(
         *HOSTILE,
     ],
 )
-def test_the_book_is_asked_for_codes_only(books: TradingHarness, code: str) -> None:
+def test_the_book_is_asked_for_codes_only(harness: TradingHarness, code: str) -> None:
     """What is not letter by letter a product code, or no whole number, is never part of the question."""
     with pytest.raises(ValueError, match="product code"):
-        books.core.database.read(lambda session: orders_crossed(session, [TradedRange(code, 1, 2)]))
+        harness.core.database.read(
+            lambda session: orders_crossed(session, [TradedRange(code, 1, 2)])
+        )
     with pytest.raises(ValueError, match="format"):
-        books.core.database.read(
+        harness.core.database.read(
             lambda session: orders_crossed(session, [TradedRange(SAMSUNG, "1 OR 1=1", 2)])
         )  # type: ignore[arg-type]
 

@@ -21,21 +21,21 @@ class Refused(Exception):
     """An error of a use case."""
 
 
-def test_a_result_comes_back_committed(books: TradingHarness) -> None:
+def test_a_result_comes_back_committed(harness: TradingHarness) -> None:
     """What the work returned is returned, and another connection sees what it did."""
-    counter = Counter(books)
+    counter = Counter(harness)
 
     def work(session: Session) -> str:
         counter.step(session)
         return "done"
 
-    assert books.core.database.transaction(work) == "done"
-    assert counter.value(books.core.database) == 1
+    assert harness.core.database.transaction(work) == "done"
+    assert counter.value(harness.core.database) == 1
 
 
-def test_an_error_rolls_everything_back_and_passes_through(books: TradingHarness) -> None:
+def test_an_error_rolls_everything_back_and_passes_through(harness: TradingHarness) -> None:
     """An exception undoes the statements before it, sends nothing, is not retried and reaches the caller as it was."""
-    counter, tries = Counter(books), []
+    counter, tries = Counter(harness), []
 
     def work(session: Session) -> None:
         tries.append(1)
@@ -44,11 +44,11 @@ def test_an_error_rolls_everything_back_and_passes_through(books: TradingHarness
         raise Refused
 
     with pytest.raises(Refused):
-        books.core.database.transaction(work)
-    assert (counter.value(books.core.database), len(tries), books.sent) == (0, 1, [])
+        harness.core.database.transaction(work)
+    assert (counter.value(harness.core.database), len(tries), harness.sent) == (0, 1, [])
 
 
-def test_a_broken_constraint_is_not_retried(books: TradingHarness) -> None:
+def test_a_broken_constraint_is_not_retried(harness: TradingHarness) -> None:
     """A fault that the same work would meet again passes at once."""
     tries = []
 
@@ -56,16 +56,16 @@ def test_a_broken_constraint_is_not_retried(books: TradingHarness) -> None:
         tries.append(1)
         session.execute(text("UPDATE virtual_balances SET reserved_cash = -1"))
 
-    books.user()
+    harness.user()
     with pytest.raises(DBAPIError, match=r"(?i)constraint"):
-        books.core.database.transaction(work)
+        harness.core.database.transaction(work)
     assert len(tries) == 1
 
 
 def test_messages_are_sent_after_the_commit(database_uri: str, valkey_url: str) -> None:
     """At the moment of sending, another connection sees the rows already, and the order of the messages is kept."""
-    with opened(settings_for(database_uri, valkey_url)) as books:
-        counter = Counter(books)
+    with opened(settings_for(database_uri, valkey_url)) as harness:
+        counter = Counter(harness)
         seen: list[tuple[list[object], int]] = []
         database = Database(
             database_uri, deliver=lambda sent: seen.append((list(sent), counter.value(database)))
@@ -81,9 +81,9 @@ def test_messages_are_sent_after_the_commit(database_uri: str, valkey_url: str) 
     assert seen == [(["one", "two"], 1)]
 
 
-def test_last_work_comes_behind_everything_else(books: TradingHarness) -> None:
+def test_last_work_comes_behind_everything_else(harness: TradingHarness) -> None:
     """Asked for twice it is done once, in the same transaction, after the statements that follow its asking; its error undoes all."""
-    counter, seen = Counter(books), []
+    counter, seen = Counter(harness), []
 
     def last(session: Session) -> None:
         seen.append(counter.seen(session))
@@ -96,24 +96,24 @@ def test_last_work_comes_behind_everything_else(books: TradingHarness) -> None:
         counter.step(session)
         before_commit(session, last)
 
-    start = books.core.database.read(counter.seen)
-    books.core.database.transaction(work)
-    assert (seen, books.sent) == ([start + 1], ["from the last work"])
+    start = harness.core.database.read(counter.seen)
+    harness.core.database.transaction(work)
+    assert (seen, harness.sent) == ([start + 1], ["from the last work"])
     with pytest.raises(Refused):
-        books.core.database.transaction(work)
-    assert (counter.value(books.core.database), len(books.sent)) == (1, 1)
+        harness.core.database.transaction(work)
+    assert (counter.value(harness.core.database), len(harness.sent)) == (1, 1)
 
 
-def test_reading_keeps_nothing(books: TradingHarness) -> None:
+def test_reading_keeps_nothing(harness: TradingHarness) -> None:
     """What a reader writes by mistake is rolled back."""
-    counter = Counter(books)
-    books.core.database.read(counter.step)
-    assert counter.value(books.core.database) == 0
+    counter = Counter(harness)
+    harness.core.database.read(counter.step)
+    assert counter.value(harness.core.database) == 0
 
 
-def test_a_snapshot_sees_one_state(books: TradingHarness) -> None:
+def test_a_snapshot_sees_one_state(harness: TradingHarness) -> None:
     """Between two looks of one snapshot another transaction commits, and the second look sees what the first saw."""
-    counter, database = Counter(books), books.core.database
+    counter, database = Counter(harness), harness.core.database
 
     def work(session: Session) -> tuple[int, int]:
         before = counter.seen(session)
@@ -125,9 +125,9 @@ def test_a_snapshot_sees_one_state(books: TradingHarness) -> None:
     assert counter.value(database) == 1
 
 
-def test_readers_do_not_wait_for_writers(books: TradingHarness) -> None:
+def test_readers_do_not_wait_for_writers(harness: TradingHarness) -> None:
     """While a transaction holds its locks, a reader gets the state before it; a reader that waited would never end."""
-    counter, database = Counter(books), books.core.database
+    counter, database = Counter(harness), harness.core.database
 
     def work(session: Session) -> int:
         counter.step(session)
@@ -139,8 +139,8 @@ def test_readers_do_not_wait_for_writers(books: TradingHarness) -> None:
 def test_read_modify_write_on_sqlite_loses_nothing(migrated_sqlite: str, valkey_url: str) -> None:
     """Two threads read, add one and write, many times: BEGIN IMMEDIATE keeps every one of their steps."""
     steps = 40
-    with opened(settings_for(migrated_sqlite, valkey_url)) as books:
-        counter, database = Counter(books), books.core.database
+    with opened(settings_for(migrated_sqlite, valkey_url)) as harness:
+        counter, database = Counter(harness), harness.core.database
 
         def add_one(session: Session) -> None:
             value = counter.seen(session)
@@ -201,9 +201,9 @@ def test_what_interrupts_a_statement_passes_through(server_uri: str, ask: str) -
     database.close()
 
 
-def test_statements_are_counted_only_inside_the_block(books: TradingHarness) -> None:
+def test_statements_are_counted_only_inside_the_block(harness: TradingHarness) -> None:
     """The counter that other tests rely on: it sees each statement once and ends with its block."""
-    counter, database = Counter(books), books.core.database
+    counter, database = Counter(harness), harness.core.database
     with statements_counted(database.engine) as statements:
         database.transaction(counter.step)
     counter.value(database)

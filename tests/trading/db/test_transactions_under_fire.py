@@ -27,10 +27,10 @@ from trading.db.transactions import (
 
 
 @pytest.mark.every_database
-def test_a_deadlock_is_retried_and_both_succeed(server_books: TradingHarness) -> None:
+def test_a_deadlock_is_retried_and_both_succeed(server_harness: TradingHarness) -> None:
     """Two threads lock two rows crosswise: the server kills one, the runner runs it again, each step is there once."""
-    database = server_books.core.database
-    one, other = Counter(server_books), Counter(server_books)
+    database = server_harness.core.database
+    one, other = Counter(server_harness), Counter(server_harness)
     both_hold_one = threading.Barrier(2)
     tries: list[int] = []
 
@@ -54,14 +54,16 @@ def test_a_deadlock_is_retried_and_both_succeed(server_books: TradingHarness) ->
     )
     assert (one.value(database), other.value(database)) == (2, 2)
     assert len(tries) >= 3
-    assert len(server_books.sent) == 2
+    assert len(server_harness.sent) == 2
 
 
 @pytest.mark.every_database
-def test_a_lock_wait_timeout_undoes_the_statements_before_it(server_books: TradingHarness) -> None:
+def test_a_lock_wait_timeout_undoes_the_statements_before_it(
+    server_harness: TradingHarness,
+) -> None:
     """Error 1205 leaves the transaction open with its first statement; the runner rolls it back, so the retry counts once."""
-    database = server_books.core.database
-    free, held = Counter(server_books), Counter(server_books)
+    database = server_harness.core.database
+    free, held = Counter(server_harness), Counter(server_harness)
     holder = database.engine.connect()
     holder_session = Session(holder)
     held.step(holder_session)
@@ -81,13 +83,13 @@ def test_a_lock_wait_timeout_undoes_the_statements_before_it(server_books: Tradi
     assert (free.value(database), held.value(database)) == (1, 1)
 
 
-def test_reason_of_each_retry_is_reported(server_books: TradingHarness, server_kind: str) -> None:
+def test_reason_of_each_retry_is_reported(server_harness: TradingHarness, server_kind: str) -> None:
     """In one of few words, each time but the last, after which nothing is run any more."""
     # The shortest that each server takes, in seconds.
     lock_wait = {"mariadb": 0, "mysql": 1}[server_kind]
     reasons: list[str] = []
-    uri = server_books.core.database.engine.url.render_as_string(hide_password=False)
-    counter = Counter(server_books)
+    uri = server_harness.core.database.engine.url.render_as_string(hide_password=False)
+    counter = Counter(server_harness)
 
     def deadlocked(_session: Session) -> None:
         raise DBAPIError("UPDATE", None, OperationalError(1213, "Deadlock found"))
@@ -97,11 +99,11 @@ def test_reason_of_each_retry_is_reported(server_books: TradingHarness, server_k
         counter.step(session)
 
     def cut(session: Session) -> None:
-        kill(server_books, connection_id(session))
+        kill(server_harness, connection_id(session))
         counter.step(session)
 
     database = Database(uri, retried=reasons.append)
-    with server_books.core.database.engine.begin() as holder:
+    with server_harness.core.database.engine.begin() as holder:
         counter.step(Session(holder))
         for work in (deadlocked, held, cut):
             with pytest.raises(DatabaseUnavailable):
@@ -113,10 +115,10 @@ def test_reason_of_each_retry_is_reported(server_books: TradingHarness, server_k
 
 
 def test_a_rollback_is_sent_only_where_there_may_be_something_to_undo(
-    server_books: TradingHarness,
+    server_harness: TradingHarness,
 ) -> None:
     """None after a COMMIT, one after a read, and one after a statement that failed: a failure leaves no transaction open."""
-    database, counter = server_books.core.database, Counter(server_books)
+    database, counter = server_harness.core.database, Counter(server_harness)
 
     def rollbacks() -> int:
         counts = text("SHOW SESSION STATUS LIKE 'Com_rollback'")
@@ -144,9 +146,9 @@ def test_a_rollback_is_sent_only_where_there_may_be_something_to_undo(
     ]
 
 
-def test_a_connection_killed_amid_the_work_is_retried(server_books: TradingHarness) -> None:
+def test_a_connection_killed_amid_the_work_is_retried(server_harness: TradingHarness) -> None:
     """The first run's statements died with its connection; the second run counts once and sends once."""
-    database, counter = server_books.core.database, Counter(server_books)
+    database, counter = server_harness.core.database, Counter(server_harness)
     tries: list[int] = []
 
     def work(session: Session) -> None:
@@ -154,38 +156,38 @@ def test_a_connection_killed_amid_the_work_is_retried(server_books: TradingHarne
         counter.step(session)
         after_commit(session, "told")
         if len(tries) == 1:
-            kill(server_books, connection_id(session))
+            kill(server_harness, connection_id(session))
         counter.step(session)
 
     database.transaction(work)
-    assert (counter.value(database), len(tries), server_books.sent) == (2, 2, ["told"])
+    assert (counter.value(database), len(tries), server_harness.sent) == (2, 2, ["told"])
 
 
 @pytest.mark.parametrize("ask", ["transaction", "read", "snapshot"])
 def test_an_idle_connection_that_was_killed_is_replaced(
-    server_books: TradingHarness, ask: str
+    server_harness: TradingHarness, ask: str
 ) -> None:
     """A restarted server or an idle timeout leaves dead connections in the pool; whoever meets one does not notice."""
-    database, counter = server_books.core.database, Counter(server_books)
-    kill(server_books, getattr(database, ask)(connection_id))
+    database, counter = server_harness.core.database, Counter(server_harness)
+    kill(server_harness, getattr(database, ask)(connection_id))
     assert getattr(database, ask)(counter.seen) == 1
 
 
-def test_attempts_are_bounded(server_books: TradingHarness) -> None:
+def test_attempts_are_bounded(server_harness: TradingHarness) -> None:
     """When every run loses its connection, the caller is told after the last attempt and nothing stays behind."""
-    database, counter = server_books.core.database, Counter(server_books)
+    database, counter = server_harness.core.database, Counter(server_harness)
     tries: list[int] = []
 
     def work(session: Session) -> None:
         tries.append(1)
         counter.step(session)
         after_commit(session, "never")
-        kill(server_books, connection_id(session))
+        kill(server_harness, connection_id(session))
         counter.step(session)
 
     with pytest.raises(DatabaseUnavailable):
         database.transaction(work)
-    assert (len(tries), counter.value(database), server_books.sent) == (ATTEMPTS, 0, [])
+    assert (len(tries), counter.value(database), server_harness.sent) == (ATTEMPTS, 0, [])
 
 
 def through(proxy: CuttingProxy, uri: str, sent: list[object]) -> Database:
@@ -195,16 +197,16 @@ def through(proxy: CuttingProxy, uri: str, sent: list[object]) -> Database:
 
 @pytest.mark.parametrize("cut", Cut)
 def test_a_commit_of_unknown_outcome_is_told_to_who_cannot_find_out(
-    server_books: TradingHarness, database_server: DatabaseServer, server_uri: str, cut: Cut
+    server_harness: TradingHarness, database_server: DatabaseServer, server_uri: str, cut: Cut
 ) -> None:
     """Without ``landed`` the work is not run again, as it may be there already; nothing is sent."""
-    counter, sent = Counter(server_books), []
+    counter, sent = Counter(server_harness), []
     with CuttingProxy(database_server.port, cut) as proxy:
         database = through(proxy, server_uri, sent)
         with pytest.raises(CommitUncertain):
             database.transaction(counter.step)
         database.close()
-    assert counter.value(server_books.core.database) == (1 if cut is Cut.AFTER else 0)
+    assert counter.value(server_harness.core.database) == (1 if cut is Cut.AFTER else 0)
     assert sent == []
 
 
@@ -212,13 +214,13 @@ def test_a_commit_of_unknown_outcome_is_told_to_who_cannot_find_out(
     "cuts", [(Cut.BEFORE,), (Cut.AFTER,), (Cut.BEFORE, Cut.BEFORE), (Cut.BEFORE, Cut.AFTER)]
 )
 def test_a_commit_of_unknown_outcome_is_found_or_done_again(
-    server_books: TradingHarness,
+    server_harness: TradingHarness,
     database_server: DatabaseServer,
     server_uri: str,
     cuts: tuple[Cut, ...],
 ) -> None:
     """With ``landed`` the effect is there exactly once, whichever side of the COMMIT the line was cut on."""
-    counter = Counter(server_books)
+    counter = Counter(server_harness)
 
     def landed(session: Session) -> str | None:
         return "found" if counter.seen(session) > 1 else None
@@ -230,15 +232,15 @@ def test_a_commit_of_unknown_outcome_is_found_or_done_again(
         )
         database.close()
     assert result == ("found" if cuts[-1] is Cut.AFTER else "done")
-    assert counter.value(server_books.core.database) == 1
+    assert counter.value(server_harness.core.database) == 1
 
 
 @pytest.mark.parametrize("cut", Cut)
 def test_an_outcome_that_nobody_can_tell_is_never_called_unchanged(
-    server_books: TradingHarness, database_server: DatabaseServer, server_uri: str, cut: Cut
+    server_harness: TradingHarness, database_server: DatabaseServer, server_uri: str, cut: Cut
 ) -> None:
     """The line is cut at COMMIT and the server stays away: a plain DatabaseUnavailable would promise that nothing was changed."""
-    counter = Counter(server_books)
+    counter = Counter(server_harness)
     with CuttingProxy(database_server.port, cut, gone=True) as proxy:
         database = through(proxy, server_uri, [])
         with pytest.raises(CommitUncertain):
@@ -246,15 +248,15 @@ def test_an_outcome_that_nobody_can_tell_is_never_called_unchanged(
                 counter.step, landed=lambda session: counter.seen(session) > 1 or None
             )
         database.close()
-    assert counter.value(server_books.core.database) == (1 if cut is Cut.AFTER else 0)
+    assert counter.value(server_harness.core.database) == (1 if cut is Cut.AFTER else 0)
 
 
 def test_interrupted_rollback_leaves_no_open_transaction_in_the_pool(
-    server_books: TradingHarness,
+    server_harness: TradingHarness,
 ) -> None:
     """A task's time limit is raised between any two steps, also just before a ROLLBACK is sent."""
-    counter = Counter(server_books)
-    uri = server_books.core.database.engine.url.render_as_string(hide_password=False)
+    counter = Counter(server_harness)
+    uri = server_harness.core.database.engine.url.render_as_string(hide_password=False)
     only = Database(uri, pool_size=1)
 
     def interrupt(_connection: Connection) -> None:

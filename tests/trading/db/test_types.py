@@ -35,10 +35,10 @@ def put(session: Session, **changed: object) -> None:
     session.execute(insert(USERS).values({**values, **changed}))
 
 
-def test_an_instant_without_offset_is_refused(books: TradingHarness) -> None:
+def test_an_instant_without_offset_is_refused(harness: TradingHarness) -> None:
     """Nobody could say later which time it was, so it never gets in."""
     with pytest.raises(StatementError, match="without an offset"):
-        books.core.database.transaction(
+        harness.core.database.transaction(
             lambda session: put(session, created_at=datetime(2026, 1, 1))  # noqa: DTZ001
         )
 
@@ -49,7 +49,7 @@ def test_an_instant_without_offset_is_refused(books: TradingHarness) -> None:
     minutes=st.integers(-14 * 60, 14 * 60),
 )
 def test_an_instant_comes_back_to_the_microsecond_in_utc(
-    books: TradingHarness, at: datetime, minutes: int
+    harness: TradingHarness, at: datetime, minutes: int
 ) -> None:
     """Any aware time is the same instant afterwards, whatever its zone was."""
     given_at, user_id = at.replace(tzinfo=timezone(timedelta(minutes=minutes))), new_id()
@@ -62,14 +62,14 @@ def test_an_instant_comes_back_to_the_microsecond_in_utc(
         session.execute(delete(USERS).where(USERS.c.id == user_id))
         return found
 
-    found = books.core.database.transaction(work)
+    found = harness.core.database.transaction(work)
     assert found == given_at
     assert found.utcoffset() == timedelta(0)
 
 
 @ON_ONE_DATABASE
 @given(ids=st.lists(st.uuids(), min_size=2, max_size=8, unique=True))
-def test_ids_come_back_and_sort_as_here(books: TradingHarness, ids: list[object]) -> None:
+def test_ids_come_back_and_sort_as_here(harness: TradingHarness, ids: list[object]) -> None:
     """The database orders UUIDs as Python does: locks by ascending id are taken in one order everywhere."""
 
     def work(session: Session) -> list[object]:
@@ -79,7 +79,7 @@ def test_ids_come_back_and_sort_as_here(books: TradingHarness, ids: list[object]
         session.execute(delete(USERS))
         return found
 
-    assert books.core.database.transaction(work) == sorted(ids)  # type: ignore[type-var]
+    assert harness.core.database.transaction(work) == sorted(ids)  # type: ignore[type-var]
 
 
 def test_new_ids_ascend() -> None:
@@ -89,9 +89,9 @@ def test_new_ids_ascend() -> None:
     assert {one.version for one in ids} == {7}
 
 
-def test_text_of_any_script_comes_back(books: TradingHarness) -> None:
+def test_text_of_any_script_comes_back(harness: TradingHarness) -> None:
     """Korean and a sign beyond the basic plane survive."""
     user_id = new_id()
-    books.core.database.transaction(lambda session: put(session, id=user_id))
-    names = books.core.database.read(lambda session: session.scalars(select(USERS.c.name)).all())
+    harness.core.database.transaction(lambda session: put(session, id=user_id))
+    names = harness.core.database.read(lambda session: session.scalars(select(USERS.c.name)).all())
     assert names == ["시험 🐻"]

@@ -39,68 +39,72 @@ def forget(core: Core, day: date) -> bool:
         DayChange(FRIDAY, closed=False, delay_minutes=360, note="가" * 200),
     ],
 )
-def test_a_correction_is_read_as_it_was_made(books: TradingHarness, change: DayChange) -> None:
+def test_a_correction_is_read_as_it_was_made(harness: TradingHarness, change: DayChange) -> None:
     """Day, closure, delay and note come back as they were, on each kind of database."""
-    change_day(books.core, change)
-    assert books.core.database.read(day_changes) == {change.day: change}
+    change_day(harness.core, change)
+    assert harness.core.database.read(day_changes) == {change.day: change}
 
 
-def test_a_later_correction_replaces_the_earlier(books: TradingHarness) -> None:
+def test_a_later_correction_replaces_the_earlier(harness: TradingHarness) -> None:
     """Of one day only the last word counts, and taken back once it is gone."""
     late = DayChange(FRIDAY, closed=False, delay_minutes=30, note="전산 장애")
-    change_day(books.core, CLOSED)
-    change_day(books.core, late)
-    assert books.core.database.read(day_changes) == {FRIDAY: late}
+    change_day(harness.core, CLOSED)
+    change_day(harness.core, late)
+    assert harness.core.database.read(day_changes) == {FRIDAY: late}
 
-    assert (forget(books.core, FRIDAY), forget(books.core, FRIDAY)) == (True, False)
-    assert books.core.database.read(day_changes) == {}
+    assert (forget(harness.core, FRIDAY), forget(harness.core, FRIDAY)) == (True, False)
+    assert harness.core.database.read(day_changes) == {}
 
 
-def test_a_running_process_goes_by_a_correction_within_half_a_minute(books: TradingHarness) -> None:
+def test_a_running_process_goes_by_a_correction_within_half_a_minute(
+    harness: TradingHarness,
+) -> None:
     """It looks again after 30 seconds and not before; in between no question costs a statement."""
-    hours = MarketHoursProvider(books.core.database, books.clock)
+    hours = MarketHoursProvider(harness.core.database, harness.clock)
     assert hours.now().is_trading_day(FRIDAY)
-    change_day(books.core, CLOSED)
+    change_day(harness.core, CLOSED)
 
-    books.clock.advance(seconds=29)
-    with statements_counted(books.core.database.engine) as sent:
+    harness.clock.advance(seconds=29)
+    with statements_counted(harness.core.database.engine) as sent:
         assert hours.now().is_trading_day(FRIDAY)
     assert sent == []
 
-    books.clock.advance(seconds=1)
+    harness.clock.advance(seconds=1)
     assert not hours.now().is_trading_day(FRIDAY)
 
 
-def test_many_threads_look_once(books: TradingHarness) -> None:
+def test_many_threads_look_once(harness: TradingHarness) -> None:
     """However many requests come in while the corrections are old, one statement is sent; nobody waits for it but at the start."""
-    hours = MarketHoursProvider(books.core.database, books.clock)
+    hours = MarketHoursProvider(harness.core.database, harness.clock)
     for _ in range(2):
         with (
-            statements_counted(books.core.database.engine) as sent,
+            statements_counted(harness.core.database.engine) as sent,
             ThreadPoolExecutor(8) as threads,
         ):
             found = list(threads.map(lambda _n: hours.now(), range(32)))
         assert len([statement for statement in sent if "exchange_days" in statement]) == 1
         assert len(set(map(id, found))) == 1
-        books.clock.advance(seconds=30)
+        harness.clock.advance(seconds=30)
 
 
-def test_a_clock_set_back_does_not_keep_old_corrections(books: TradingHarness) -> None:
+def test_a_clock_set_back_does_not_keep_old_corrections(harness: TradingHarness) -> None:
     """Half a minute counts in both directions."""
-    hours = MarketHoursProvider(books.core.database, books.clock)
+    hours = MarketHoursProvider(harness.core.database, harness.clock)
     hours.now()
-    change_day(books.core, CLOSED)
+    change_day(harness.core, CLOSED)
 
-    books.clock.advance(hours=-1)
+    harness.clock.advance(hours=-1)
 
     assert not hours.now().is_trading_day(FRIDAY)
 
 
-def test_looking_again_and_finding_the_same_keeps_what_was_computed(books: TradingHarness) -> None:
+def test_looking_again_and_finding_the_same_keeps_what_was_computed(
+    harness: TradingHarness,
+) -> None:
     """The hours are built anew only when a correction changed."""
-    hours = MarketHoursProvider(books.core.database, books.clock)
+    hours = MarketHoursProvider(harness.core.database, harness.clock)
     before = hours.now()
-    books.clock.advance(seconds=60)
+    harness.clock.advance(seconds=60)
     assert hours.now() is before
 
 
@@ -122,27 +126,27 @@ def test_without_a_database_the_computed_calendar_counts(tmp_path: Path) -> None
     core.close()
 
 
-def test_a_database_that_goes_away_leaves_the_known_corrections(books: TradingHarness) -> None:
+def test_a_database_that_goes_away_leaves_the_known_corrections(harness: TradingHarness) -> None:
     """What was read last goes on to count; what was not is not forgotten by an outage."""
-    change_day(books.core, CLOSED)
-    hours = MarketHoursProvider(books.core.database, books.clock)
+    change_day(harness.core, CLOSED)
+    hours = MarketHoursProvider(harness.core.database, harness.clock)
     assert not hours.now().is_trading_day(FRIDAY)
 
     away = settings_for("sqlite:////nowhere/at/all.db", "redis://127.0.0.1:1/0")
     lost = trading_core.build(away)
     hours._database = lost.database
-    books.clock.advance(seconds=REFRESH_AFTER.total_seconds())
+    harness.clock.advance(seconds=REFRESH_AFTER.total_seconds())
 
     assert not hours.now().is_trading_day(FRIDAY)
     lost.close()
 
 
 @pytest.mark.parametrize("rule", ["krx", "always"])
-def test_the_settings_say_whose_hours_count(books: TradingHarness, rule: str) -> None:
+def test_the_settings_say_whose_hours_count(harness: TradingHarness, rule: str) -> None:
     """On a Saturday the exchange is closed and the play market is not."""
-    uri = books.settings.database_uri.get_secret_value()
+    uri = harness.settings.database_uri.get_secret_value()
     settings = settings_for(uri, "redis://127.0.0.1:1/0", market_hours=rule)
-    core = trading_core.build(settings, clock=books.clock)
+    core = trading_core.build(settings, clock=harness.clock)
     assert isinstance(core.market_hours(), AlwaysOpen) == (rule == "always")
     assert core.market_hours().is_trading_day(SATURDAY) == (rule == "always")
     core.close()

@@ -57,19 +57,19 @@ def dump(server_kind: str, first_on_path: Callable[[Path], None]) -> str:
 
 
 @pytest.fixture
-def source_books(source: str, valkey_url: str) -> Iterator[TradingHarness]:
-    with opened(settings_for(source, valkey_url)) as books:
-        yield books
+def source_harness(source: str, valkey_url: str) -> Iterator[TradingHarness]:
+    with opened(settings_for(source, valkey_url)) as harness:
+        yield harness
 
 
-def traded(books: TradingHarness) -> None:
+def traded(harness: TradingHarness) -> None:
     """A user's purchase and sale, through all stages."""
-    user = books.user()
-    books.tick(70_000)
-    books.place(user, Side.BUY, 3)
-    books.run_all()
-    books.place(user, Side.SELL, 1)
-    books.run_all()
+    user = harness.user()
+    harness.tick(70_000)
+    harness.place(user, Side.BUY, 3)
+    harness.run_all()
+    harness.place(user, Side.SELL, 1)
+    harness.run_all()
 
 
 def content(uri: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -86,14 +86,14 @@ def content(uri: str) -> dict[str, list[tuple[Any, ...]]]:
 
 
 @contextmanager
-def trading_all_the_while(books: TradingHarness) -> Iterator[Callable[[], int]]:
+def trading_all_the_while(harness: TradingHarness) -> Iterator[Callable[[], int]]:
     """Orders are placed, filled, settled and applied by another thread while the block runs; how many there have been so far."""
     stop, traded_so_far, faults = threading.Event(), [0], []
 
     def trade() -> None:
         try:
             while not stop.is_set():
-                traded(books)
+                traded(harness)
                 traded_so_far[0] += 2
         except Exception as fault:  # noqa: BLE001 - shown to the test's own thread
             faults.append(fault)
@@ -111,10 +111,10 @@ def trading_all_the_while(books: TradingHarness) -> Iterator[Callable[[], int]]:
 
 @pytest.mark.every_database
 def test_what_is_restored_is_what_was_there(
-    source_books: TradingHarness, source: str, empty_uri: str, tmp_path: Path
+    source_harness: TradingHarness, source: str, empty_uri: str, tmp_path: Path
 ) -> None:
     """Row by row, in every table, on each kind of database; only this user may read the file."""
-    traded(source_books)
+    traded(source_harness)
     file = tmp_path / "backup.gz"
 
     written = write_backup(source, file)
@@ -134,8 +134,8 @@ def test_programs_of_mariadb_back_mysql_up(
 ) -> None:
     """Where only MariaDB's are installed, as on Debian; they restore into MySQL, too."""
     require_dump()
-    with opened(settings_for(migrated_mysql, valkey_url)) as books:
-        traded(books)
+    with opened(settings_for(migrated_mysql, valkey_url)) as harness:
+        traded(harness)
         file = tmp_path / "backup.gz"
         write_backup(migrated_mysql, file)
         restored = mysql_server.create_database("restored_by_mariadb")
@@ -144,10 +144,10 @@ def test_programs_of_mariadb_back_mysql_up(
 
 
 def test_a_backup_amid_trading_is_of_one_moment(
-    source_books: TradingHarness, source: str, empty_uri: str, tmp_path: Path
+    source_harness: TradingHarness, source: str, empty_uri: str, tmp_path: Path
 ) -> None:
     """Nobody waits for it, and the books of that moment break no invariant, however many tables a trade goes through."""
-    with trading_all_the_while(source_books) as so_far:
+    with trading_all_the_while(source_harness) as so_far:
         before = so_far()
         for number in range(3):
             write_backup(source, tmp_path / f"{number}.gz")
@@ -192,10 +192,10 @@ def test_a_backup_never_takes_a_files_name(source: str, tmp_path: Path) -> None:
 
 
 def test_only_an_empty_database_is_filled(
-    source_books: TradingHarness, source: str, tmp_path: Path
+    source_harness: TradingHarness, source: str, tmp_path: Path
 ) -> None:
     """A table is enough to be refused, and nothing is changed."""
-    traded(source_books)
+    traded(source_harness)
     before = content(source)
     file = tmp_path / "backup.gz"
     write_backup(source, file)
@@ -207,10 +207,10 @@ def test_only_an_empty_database_is_filled(
 
 
 def test_a_file_that_is_not_whole_restores_nothing(
-    source_books: TradingHarness, source: str, empty_uri: str, tmp_path: Path
+    source_harness: TradingHarness, source: str, empty_uri: str, tmp_path: Path
 ) -> None:
     """Cut anywhere, with an octet turned over, packed anew without its end, or something else altogether: the database stays empty."""
-    traded(source_books)
+    traded(source_harness)
     file, bad = tmp_path / "backup.gz", tmp_path / "bad.gz"
     write_backup(source, file)
     octets = file.read_bytes()
@@ -391,9 +391,9 @@ def test_a_server_that_is_away_is_told_without_its_password(tmp_path: Path) -> N
     assert "a-secret" not in str(failed.value)
 
 
-def test_a_full_disk_leaves_nothing(source_books: TradingHarness, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_nothing(source_harness: TradingHarness, tmp_path: Path) -> None:
     """A file may have no more than some kilobytes here: what was written of the backup is taken away again."""
-    uri = source_books.settings.database_uri.get_secret_value()
+    uri = source_harness.settings.database_uri.get_secret_value()
     place = tmp_path / "backups"
     place.mkdir()
     program = (

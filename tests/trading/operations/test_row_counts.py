@@ -6,27 +6,27 @@ from tests.support.trading_harness import TradingHarness
 from trading.operations.row_counts import RowCount, row_counts
 
 
-def test_small_tables_are_counted(books: TradingHarness) -> None:
+def test_small_tables_are_counted(harness: TradingHarness) -> None:
     """Exactly, on each kind of database."""
     for _ in range(3):
-        books.user()
+        harness.user()
 
-    found = books.core.database.read(row_counts)
+    found = harness.core.database.read(row_counts)
 
     assert found["users"] == RowCount(3, estimated=False)
     assert found["orders"] == RowCount(0, estimated=False)
     assert set(found) == {"users", "orders", "order_executions", "transactions", "account_events"}
 
 
-def test_large_tables_are_estimated_and_said_to_be(books: TradingHarness) -> None:
+def test_large_tables_are_estimated_and_said_to_be(harness: TradingHarness) -> None:
     """By what the server knows of them: no row of theirs is read."""
     for _ in range(40):
-        books.user()
-    if books.core.database.engine.dialect.name != "sqlite":
-        with books.core.database.engine.begin() as connection:
+        harness.user()
+    if harness.core.database.engine.dialect.name != "sqlite":
+        with harness.core.database.engine.begin() as connection:
             connection.execute(text("ANALYZE TABLE users"))
 
-    found = books.core.database.read(lambda session: row_counts(session, counted_max=10))
+    found = harness.core.database.read(lambda session: row_counts(session, counted_max=10))
 
     assert found["users"].estimated
     assert 30 <= found["users"].rows <= 50

@@ -48,138 +48,140 @@ GRACE = timedelta(milliseconds=2_000)
 T0 = datetime(2026, 3, 19, 1, 0, tzinfo=UTC)
 
 
-def looked_at(books: TradingHarness) -> BooksStatus:
-    now = books.clock()
-    return books.core.database.read(
-        lambda session: books_status(session, settings=books.settings, now=now)
+def looked_at(harness: TradingHarness) -> BooksStatus:
+    now = harness.clock()
+    return harness.core.database.read(
+        lambda session: books_status(session, settings=harness.settings, now=now)
     )
 
 
-def due(books: TradingHarness) -> dict[Stage, tuple[int, int | None]]:
+def due(harness: TradingHarness) -> dict[Stage, tuple[int, int | None]]:
     """The rows and the age (s) of each stage in which something is due."""
     return {
         stage: (rows.count, rows.oldest_age_s)
-        for stage, rows in looked_at(books).due.items()
+        for stage, rows in looked_at(harness).due.items()
         if rows.count
     }
 
 
-def test_an_order_is_due_in_one_stage_after_the_other(books: TradingHarness) -> None:
+def test_an_order_is_due_in_one_stage_after_the_other(harness: TradingHarness) -> None:
     """In each from the moment that the stage before it is done; and nothing in the end."""
-    user = books.user()
-    books.tick(70_000)
-    books.place(user, Side.BUY, 3)
-    assert due(books) == {Stage.EXECUTE: (1, 0)}
-    books.clock.advance(seconds=7)
-    assert due(books) == {Stage.EXECUTE: (1, 7)}
+    user = harness.user()
+    harness.tick(70_000)
+    harness.place(user, Side.BUY, 3)
+    assert due(harness) == {Stage.EXECUTE: (1, 0)}
+    harness.clock.advance(seconds=7)
+    assert due(harness) == {Stage.EXECUTE: (1, 7)}
 
-    books.run(books.sent.pop(0))
-    books.clock.advance(seconds=5)
-    assert due(books) == {Stage.SETTLE: (1, 5)}
+    harness.run(harness.sent.pop(0))
+    harness.clock.advance(seconds=5)
+    assert due(harness) == {Stage.SETTLE: (1, 5)}
 
-    books.run(books.sent.pop(0))
-    books.clock.advance(seconds=3)
-    assert due(books) == {Stage.PORTFOLIO: (1, 3)}
+    harness.run(harness.sent.pop(0))
+    harness.clock.advance(seconds=3)
+    assert due(harness) == {Stage.PORTFOLIO: (1, 3)}
 
-    books.run_all()
-    assert due(books) == {}
+    harness.run_all()
+    assert due(harness) == {}
 
 
-def test_the_oldest_of_many_is_told(books: TradingHarness) -> None:
+def test_the_oldest_of_many_is_told(harness: TradingHarness) -> None:
     """Orders that came at different times: all are counted, the first one gives the age."""
-    user = books.user()
+    user = harness.user()
     for _ in range(3):
-        books.tick(70_000)
-        books.place(user, Side.BUY, 1)
-        books.clock.advance(seconds=10)
+        harness.tick(70_000)
+        harness.place(user, Side.BUY, 1)
+        harness.clock.advance(seconds=10)
 
-    assert due(books) == {Stage.EXECUTE: (3, 30)}
+    assert due(harness) == {Stage.EXECUTE: (3, 30)}
 
 
-def test_an_order_that_was_put_off_is_not_due(books: TradingHarness) -> None:
+def test_an_order_that_was_put_off_is_not_due(harness: TradingHarness) -> None:
     """It waits for a price, and nobody is to look at it before."""
-    user = books.user()
-    books.tick(70_000)
-    books.place(user, Side.BUY, 3)
-    books.clock.advance(minutes=1)
-    books.run(books.sent.pop(0))
+    user = harness.user()
+    harness.tick(70_000)
+    harness.place(user, Side.BUY, 3)
+    harness.clock.advance(minutes=1)
+    harness.run(harness.sent.pop(0))
 
-    assert due(books) == {}
-    books.clock.advance(minutes=1)
-    assert set(due(books)) == {Stage.EXECUTE}
+    assert due(harness) == {}
+    harness.clock.advance(minutes=1)
+    assert set(due(harness)) == {Stage.EXECUTE}
 
 
-def test_payments_and_refunds_are_due_by_their_own_time(books: TradingHarness) -> None:
+def test_payments_and_refunds_are_due_by_their_own_time(harness: TradingHarness) -> None:
     """A payment that is looked at later is not due before; a refund is, once its wake-up had its time."""
-    user = books.user()
-    payment = partly_refunded_payment(books, user)
-    hold_for_refund(books, user, payment, 1_000)
-    next_attempt_at = books.clock() + timedelta(minutes=1)
+    user = harness.user()
+    payment = partly_refunded_payment(harness, user)
+    hold_for_refund(harness, user, payment, 1_000)
+    next_attempt_at = harness.clock() + timedelta(minutes=1)
     table = PAYMENTS
-    books.do(
+    harness.do(
         lambda session: session.execute(
             update(table).where(table.c.id == payment).values(next_attempt_at=next_attempt_at)
         )
     )
 
-    books.clock.advance(seconds=12)
-    assert due(books) == {Stage.REFUNDS: (1, 10)}
-    books.clock.advance(minutes=1)
-    assert due(books) == {Stage.REFUNDS: (1, 70), Stage.PAYMENTS: (1, 12)}
+    harness.clock.advance(seconds=12)
+    assert due(harness) == {Stage.REFUNDS: (1, 10)}
+    harness.clock.advance(minutes=1)
+    assert due(harness) == {Stage.REFUNDS: (1, 70), Stage.PAYMENTS: (1, 12)}
 
 
-def test_alerts_and_a_halt_are_told(books: TradingHarness) -> None:
+def test_alerts_and_a_halt_are_told(harness: TradingHarness) -> None:
     """What waits for a person, by kind; and since when nothing is traded."""
-    assert looked_at(books).payment_alerts == {}
-    assert looked_at(books).halted_since is None
-    user = books.user()
-    partly_refunded_payment(books, user)
-    since = books.clock()
-    books.do(lambda session: halt(session, halt_id=new_id(), by=user, reason=None, now=since))
+    assert looked_at(harness).payment_alerts == {}
+    assert looked_at(harness).halted_since is None
+    user = harness.user()
+    partly_refunded_payment(harness, user)
+    since = harness.clock()
+    harness.do(lambda session: halt(session, halt_id=new_id(), by=user, reason=None, now=since))
 
-    assert sum(looked_at(books).payment_alerts.values()) == 1
-    assert looked_at(books).halted_since == since
+    assert sum(looked_at(harness).payment_alerts.values()) == 1
+    assert looked_at(harness).halted_since == since
 
 
-def test_the_audit_is_told_as_it_stands(books: TradingHarness) -> None:
+def test_the_audit_is_told_as_it_stands(harness: TradingHarness) -> None:
     """Before its first look, after one that found a breach and halted its account, and when a night has passed."""
-    user, other, now = books.user(), books.user(), books.clock()
-    assert looked_at(books).audit == AuditStatus(
+    user, other, now = harness.user(), harness.user(), harness.clock()
+    assert looked_at(harness).audit == AuditStatus(
         breaches=0, halted_accounts=0, accounts_due=0, run_at=None
     )
 
     audited = Audited(events={user: 1, other: 1}, breaches=[Breach(user, "1a", "a row")])
 
     def look(session: Session) -> None:
-        record_audited(session, audited, begun_at=now, settings=books.settings, now=now)
+        record_audited(session, audited, begun_at=now, settings=harness.settings, now=now)
         record_audit_run(session, accounts=2, duration_ms=5, now=now)
 
-    books.do(look)
-    assert looked_at(books).audit == AuditStatus(
+    harness.do(look)
+    assert looked_at(harness).audit == AuditStatus(
         breaches=1, halted_accounts=1, accounts_due=0, run_at=now
     )
-    books.clock.advance(days=1)
-    assert looked_at(books).audit.accounts_due == 2
+    harness.clock.advance(days=1)
+    assert looked_at(harness).audit.accounts_due == 2
 
 
-def test_each_reader_tells_how_far_it_is(books: TradingHarness) -> None:
+def test_each_reader_tells_how_far_it_is(harness: TradingHarness) -> None:
     """The matcher, the candles and the alerts read the same stream, each from its own place."""
-    assert looked_at(books).readers == ()
-    books.tick(70_000)
-    books.match()
-    stream, hours = books.core.ticks, books.core.market_hours()
-    books.do(lambda session: build_candles(session, stream=stream, hours=hours, now=books.clock()))
-    books.clock.advance(seconds=10)
-    books.do(lambda session: check_price_alerts(session, stream=stream, now=books.clock()))
-    books.clock.advance(seconds=20)
-    books.tick(70_000)
+    assert looked_at(harness).readers == ()
+    harness.tick(70_000)
+    harness.match()
+    stream, hours = harness.core.ticks, harness.core.market_hours()
+    harness.do(
+        lambda session: build_candles(session, stream=stream, hours=hours, now=harness.clock())
+    )
+    harness.clock.advance(seconds=10)
+    harness.do(lambda session: check_price_alerts(session, stream=stream, now=harness.clock()))
+    harness.clock.advance(seconds=20)
+    harness.tick(70_000)
 
-    end = books.core.ticks.latest(limit=1)[0].position
-    readers = {reader.name: reader for reader in looked_at(books).readers}
+    end = harness.core.ticks.latest(limit=1)[0].position
+    readers = {reader.name: reader for reader in looked_at(harness).readers}
     assert set(readers) == {matcher(0), CANDLES, ALERTS}
     assert {reader.behind_s(end) for reader in readers.values()} == {30}
-    assert books.clock() - readers[matcher(0)].read_at == timedelta(seconds=30)
-    assert books.clock() - readers[CANDLES].read_at == timedelta(seconds=30)
+    assert harness.clock() - readers[matcher(0)].read_at == timedelta(seconds=30)
+    assert harness.clock() - readers[CANDLES].read_at == timedelta(seconds=30)
     assert readers[ALERTS].read_at is None
 
 
@@ -192,10 +194,10 @@ def test_a_reader_without_a_look_is_behind_nothing() -> None:
     assert Reader("ahead", Position(5_000, 0), None).behind_s(Position(3_000, 0)) == 0
 
 
-def fill_up(books: TradingHarness, user: UUID, count: int) -> None:
+def fill_up(harness: TradingHarness, user: UUID, count: int) -> None:
     """As many orders that are over, each with its execution, and three that are due in each stage of orders."""
     orders, executions = ORDERS, ORDER_EXECUTIONS
-    at = books.clock() - timedelta(days=1)
+    at = harness.clock() - timedelta(days=1)
 
     def order(finished_at: datetime | None, next_attempt_at: datetime | None) -> dict[str, Any]:
         return {
@@ -231,7 +233,7 @@ def fill_up(books: TradingHarness, user: UUID, count: int) -> None:
             ],
         )
 
-    books.do(write)
+    harness.do(write)
 
 
 def rows_read(database: Database, work: Callable[[Session], object]) -> int:
@@ -246,15 +248,15 @@ def rows_read(database: Database, work: Callable[[Session], object]) -> int:
     return database.read(counted)
 
 
-def test_a_look_costs_the_same_on_full_books(server_books: TradingHarness) -> None:
+def test_a_look_costs_the_same_on_full_books(server_harness: TradingHarness) -> None:
     """With 10,000 orders that are over as with none: the server is asked for a few dozen rows, in a handful of statements."""
-    books = server_books
-    user = books.user()
-    fill_up(books, user, 10_000)
-    database, now = books.core.database, books.clock()
+    harness = server_harness
+    user = harness.user()
+    fill_up(harness, user, 10_000)
+    database, now = harness.core.database, harness.clock()
 
     def look(session: Session) -> BooksStatus:
-        return books_status(session, settings=books.settings, now=now)
+        return books_status(session, settings=harness.settings, now=now)
 
     with statements_counted(database.engine) as sent:
         found = database.read(look)
@@ -270,19 +272,19 @@ def test_a_look_costs_the_same_on_full_books(server_books: TradingHarness) -> No
     assert rows_read(database, look) < 100
 
 
-def test_a_look_at_an_outage_does_not_count_for_ever(books: TradingHarness) -> None:
+def test_a_look_at_an_outage_does_not_count_for_ever(harness: TradingHarness) -> None:
     """More is due than is counted: the number stops there, and the age is still that of the oldest."""
-    user, at = books.user(), books.clock()
+    user, at = harness.user(), harness.clock()
     row = {
         "user_id": user, "stock_code": SAMSUNG, "side": "SELL", "order_type": "MARKET", "time_in_force": "DAY",
         "quantity": 1, "status": "PENDING", "executed_quantity": 0, "reserved_cash": 0, "accepted_at": at,
         "next_attempt_at": at, "awaiting_first_print": False,
     }  # fmt: skip
     rows = [{"id": new_id(), **row} for _ in range(COUNTED_MAX + 5)]
-    books.do(lambda session: session.execute(insert(ORDERS), rows))
-    books.clock.advance(seconds=60)
+    harness.do(lambda session: session.execute(insert(ORDERS), rows))
+    harness.clock.advance(seconds=60)
 
-    assert due(books) == {Stage.EXECUTE: (COUNTED_MAX, 60 + GRACE.seconds)}
+    assert due(harness) == {Stage.EXECUTE: (COUNTED_MAX, 60 + GRACE.seconds)}
 
 
 def test_the_queues_are_counted_at_the_broker(valkey_url: str) -> None:
@@ -331,21 +333,21 @@ def test_a_redis_that_is_away_is_said_to_be() -> None:
         market_status(nobody, hours=AlwaysOpen(), now=T0)
 
 
-def test_an_order_that_waits_in_the_book_is_not_due(books: TradingHarness) -> None:
+def test_an_order_that_waits_in_the_book_is_not_due(harness: TradingHarness) -> None:
     """Nobody has anything to do with it until a trade meets it."""
-    books.tick(70_000)
-    books.place(books.user(), Side.BUY, 1, limit=60_000)
-    books.run_all()
+    harness.tick(70_000)
+    harness.place(harness.user(), Side.BUY, 1, limit=60_000)
+    harness.run_all()
 
-    assert due(books) == {}
+    assert due(harness) == {}
 
 
-def test_no_age_is_of_the_future(books: TradingHarness) -> None:
+def test_no_age_is_of_the_future(harness: TradingHarness) -> None:
     """A clock that is behind another's makes none below zero."""
-    user = books.user()
-    books.tick(70_000)
-    books.place(user, Side.BUY, 3)
-    books.run(books.sent.pop(0))
-    books.clock.advance(seconds=-5)
+    user = harness.user()
+    harness.tick(70_000)
+    harness.place(user, Side.BUY, 3)
+    harness.run(harness.sent.pop(0))
+    harness.clock.advance(seconds=-5)
 
-    assert due(books) == {Stage.SETTLE: (1, 0)}
+    assert due(harness) == {Stage.SETTLE: (1, 0)}

@@ -74,22 +74,22 @@ class OrderHistory(History):
     def the_market_opens(self) -> None:
         for code in CODES:
             self.print(code, 0, volume=5)
-        self.users.append(self.books.user())
+        self.users.append(self.harness.user())
         for code in CODES:
-            self.books.place(self.users[0], Side.BUY, 150, code)
+            self.harness.place(self.users[0], Side.BUY, 150, code)
             self.print(code, 0, volume=200)
             self.match(layout=1, times=1)
-            self.books.run_all()
+            self.harness.run_all()
 
     # What users do.
 
     @rule(who=WHO, amount=st.integers(-5, 12_000_000), comes=st.booleans())
     def come_or_move_cash(self, who: int, amount: int, comes: bool) -> None:
         if len(self.users) <= who:
-            self.users.append(self.books.user())
+            self.users.append(self.harness.user())
         else:
             self.tolerate(
-                lambda: (deposit if comes else withdraw)(self.books, self.users[who], amount)
+                lambda: (deposit if comes else withdraw)(self.harness, self.users[who], amount)
             )
 
     @rule(who=WHO, side=SIDE, quantity=QUANTITY, code=CODE, tif=st.sampled_from(TimeInForce))
@@ -97,7 +97,7 @@ class OrderHistory(History):
         self, *, who: int, side: Side, quantity: int, code: str, tif: TimeInForce
     ) -> None:
         self.tolerate(
-            lambda: self.books.place(self.user(who), side, quantity, code, time_in_force=tif)
+            lambda: self.harness.place(self.user(who), side, quantity, code, time_in_force=tif)
         )
 
     @rule(
@@ -113,7 +113,7 @@ class OrderHistory(History):
     ) -> None:
         limit = self.near(code, steps)
         self.tolerate(
-            lambda: self.books.place(
+            lambda: self.harness.place(
                 self.user(who), side, quantity, code, limit=limit, time_in_force=tif
             )
         )
@@ -130,7 +130,7 @@ class OrderHistory(History):
         for who, quantity in enumerate(quantities):
             tif = TimeInForce.GTC if who else TimeInForce.DAY
             self.tolerate(
-                lambda who=who, quantity=quantity, tif=tif: self.books.place(
+                lambda who=who, quantity=quantity, tif=tif: self.harness.place(
                     self.user(who), side, quantity, code, limit=limit, time_in_force=tif
                 )
             )
@@ -146,16 +146,18 @@ class OrderHistory(History):
         if order:
             limit = None if steps is None else self.near(order["stock_code"], steps)
             user, order_id = UUID(bytes=order["user_id"]), UUID(bytes=order["id"])
-            self.tolerate(lambda: self.books.amend(user, order_id, limit=limit, quantity=quantity))
+            self.tolerate(
+                lambda: self.harness.amend(user, order_id, limit=limit, quantity=quantity)
+            )
 
     @rule(which=WHICH, finished=SELDOM, everything=SELDOM)
     def cancel(self, which: int, finished: bool, everything: bool) -> None:
         order = self.pick(which, finished=finished)
         if everything:
-            cancel_all(self.books, self.user(which))
+            cancel_all(self.harness, self.user(which))
         elif order:
             user, order_id = UUID(bytes=order["user_id"]), UUID(bytes=order["id"])
-            self.tolerate(lambda: self.books.cancel(user, order_id))
+            self.tolerate(lambda: self.harness.cancel(user, order_id))
 
     # What the market does.
 
@@ -178,30 +180,30 @@ class OrderHistory(History):
             self.print(code, steps, volume=volume)
         self.match(layout=1, times=1)
         if executes:
-            self.books.run_all()
+            self.harness.run_all()
 
     @rule(left=st.integers(0, 4), lost=st.booleans())
     def the_stream_suffers(self, left: int, lost: bool) -> None:
         if lost:
-            self.books.core.redis.delete(
+            self.harness.core.redis.delete(
                 keys.TICK_STREAM, *[keys.last_tick(code) for code in CODES[left:]]
             )
         else:
-            self.books.core.redis.xtrim(keys.TICK_STREAM, maxlen=left, approximate=False)
+            self.harness.core.redis.xtrim(keys.TICK_STREAM, maxlen=left, approximate=False)
 
     # What workers and time do.
 
     @rule(layout=st.sampled_from((1, 2, 3)), times=st.integers(1, 2))
     def match(self, layout: int, times: int) -> None:
         """A look of every shard of a layout, once or twice."""
-        settings = self.books.settings.model_copy(update={"matcher_shards": layout})
-        hours, now = self.books.core.market_hours(), self.books.clock()
+        settings = self.harness.settings.model_copy(update={"matcher_shards": layout})
+        hours, now = self.harness.core.market_hours(), self.harness.clock()
         for shard in [*range(layout)] * times:
-            self.books.do(
+            self.harness.do(
                 lambda session, shard=shard: match_orders(
                     session,
                     shard=shard,
-                    stream=self.books.core.ticks,
+                    stream=self.harness.core.ticks,
                     hours=hours,
                     settings=settings,
                     now=now,
@@ -212,26 +214,28 @@ class OrderHistory(History):
     def deliver(self, which: int, times: int) -> None:
         """Out of order: not at all, once or twice, or everything at once."""
         if times == 3:
-            self.books.run_all()
+            self.harness.run_all()
         self.collect()
         if self.mail:
             wakeup = self.mail.pop(which % len(self.mail))
             for _ in range(times):
-                self.books.run(wakeup)
+                self.harness.run(wakeup)
 
     @rule(seconds=st.sampled_from((0, 1, 2, 9, 10, 40)))
     def time_passes_and_the_sweep_comes(self, seconds: int) -> None:
-        self.books.clock.advance(seconds=seconds)
-        self.mail += sweep(self.books).wakeups
+        self.harness.clock.advance(seconds=seconds)
+        self.mail += sweep(self.harness).wakeups
 
     @rule(hours=st.sampled_from((0, 0, 5, 9, 24)), matched=st.booleans())
     def hours_pass_and_orders_expire(self, hours: int, matched: bool) -> None:
-        self.books.clock.advance(hours=hours)
+        self.harness.clock.advance(hours=hours)
         if matched:
             self.match(layout=1, times=1)
-        self.books.expire()
-        now = self.books.clock()
-        self.books.do(lambda session: end_delisted(session, settings=self.books.settings, now=now))
+        self.harness.expire()
+        now = self.harness.clock()
+        self.harness.do(
+            lambda session: end_delisted(session, settings=self.harness.settings, now=now)
+        )
 
     # What operators do.
 
@@ -239,15 +243,15 @@ class OrderHistory(History):
     def an_operator_acts(self, act: str, which: int) -> None:
         code = CODES[which % len(CODES)]
         if act == "halt":
-            halt(self.books, self.users[0])
+            halt(self.harness, self.users[0])
         elif act == "resume":
-            resume(self.books, self.users[0])
+            resume(self.harness, self.users[0])
             for each in CODES:
-                set_status(self.books, "TRADABLE", each)
+                set_status(self.harness, "TRADABLE", each)
         elif act != "settings":
-            set_status(self.books, act, code)
+            set_status(self.harness, act, code)
         elif self.other_settings:
-            change_settings(self.books, **self.other_settings[which % len(self.other_settings)])
+            change_settings(self.harness, **self.other_settings[which % len(self.other_settings)])
 
     # What must hold.
 
@@ -259,12 +263,14 @@ class OrderHistory(History):
         self.no_more_is_filled_than_was_traded()
 
     def the_books_are_sound(self) -> None:
-        counts = self.books.core.database.snapshot(lambda session: session.execute(_BREACHES).all())
-        assert all(breaches == 0 for _, breaches in counts), self.books.breaches()
+        counts = self.harness.core.database.snapshot(
+            lambda session: session.execute(_BREACHES).all()
+        )
+        assert all(breaches == 0 for _, breaches in counts), self.harness.breaches()
 
     def no_order_goes_back(self) -> None:
         """What is executed stays so, what is finished never changes again but that its cash is spent or released."""
-        orders = {row["id"]: dict(row) for row in rows(self.books, "SELECT * FROM orders")}
+        orders = {row["id"]: dict(row) for row in rows(self.harness, "SELECT * FROM orders")}
         for order_id, before in self.orders.items():
             after = orders[order_id]
             assert after["executed_quantity"] >= before["executed_quantity"]
@@ -275,13 +281,15 @@ class OrderHistory(History):
 
     def fills_obey_the_laws(self) -> None:
         """No fill is beyond its order's limit, of a later day than the order's, or made while there is no trading."""
-        halts = rows(self.books, "SELECT halted_at, resumed_at FROM trading_halts")
+        halts = rows(self.harness, "SELECT halted_at, resumed_at FROM trading_halts")
         stopped = {
             row["code"]
-            for row in rows(self.books, "SELECT code FROM stocks WHERE status <> 'TRADABLE'")
+            for row in rows(self.harness, "SELECT code FROM stocks WHERE status <> 'TRADABLE'")
         }
-        hours = self.books.core.market_hours()
-        found = {row["id"]: dict(row) for row in rows(self.books, "SELECT * FROM order_executions")}
+        hours = self.harness.core.market_hours()
+        found = {
+            row["id"]: dict(row) for row in rows(self.harness, "SELECT * FROM order_executions")
+        }
         for fill in [
             fill for execution_id, fill in found.items() if execution_id not in self.fills
         ]:
@@ -306,7 +314,7 @@ class OrderHistory(History):
         if self.under.fill_profile != "volume" or self.other_settings:
             return
         filled = rows(
-            self.books,
+            self.harness,
             """SELECT tick_position, side, SUM(quantity) AS shares FROM (
                 SELECT tick_position, side, quantity FROM order_executions
                 UNION ALL SELECT t.tick_position, o.side, t.quantity FROM pending_fills t JOIN orders o ON o.id = t.order_id
@@ -316,14 +324,14 @@ class OrderHistory(History):
 
     def bring_to_an_end(self) -> None:
         """A fresh market, matching, sweeps and a cancel-all."""
-        resume(self.books, self.users[0])
+        resume(self.harness, self.users[0])
         for code in CODES:
-            set_status(self.books, "TRADABLE", code)
-        self.books.sent.clear()
+            set_status(self.harness, "TRADABLE", code)
+        self.harness.sent.clear()
         self.to_an_open_market()
         self.sweep_to_quiet()
         for user in self.users:
-            cancel_all(self.books, user)
+            cancel_all(self.harness, user)
         self.sweep_to_quiet()
 
     def nothing_is_left(self) -> None:
@@ -338,27 +346,29 @@ class OrderHistory(History):
             "portfolios WHERE reserved_quantity > 0",
             "pending_fills",
         ):
-            assert rows(self.books, f"SELECT * FROM {nothing}") == []
+            assert rows(self.harness, f"SELECT * FROM {nothing}") == []
 
     def the_market_goes_on(self) -> None:
         for code in CODES:
             self.print(code, 0, volume=1_000)
         self.match(layout=1, times=1)
         # A market order whose day ended without a trade for it is due until then.
-        self.books.expire()
+        self.harness.expire()
 
     def to_an_open_market(self) -> None:
         """Move on to an hour in which everything is traded."""
-        hours = self.books.core.market_hours()
-        self.books.clock.advance(minutes=1)
-        opening = hours.next_opening(self.books.clock(), order_type=OrderType.MARKET, kind="STOCK")
-        self.books.clock.now = max(self.books.clock(), opening)
+        hours = self.harness.core.market_hours()
+        self.harness.clock.advance(minutes=1)
+        opening = hours.next_opening(
+            self.harness.clock(), order_type=OrderType.MARKET, kind="STOCK"
+        )
+        self.harness.clock.now = max(self.harness.clock(), opening)
 
     def print(
         self, code: str, steps: int, *, volume: int, age_ms: int = 0, base: int | None = None
     ) -> None:
         self.prices[code] = self.near(code, steps)
-        tick = self.books.tick(self.prices[code], code, volume=volume, age_ms=age_ms, base=base)
+        tick = self.harness.tick(self.prices[code], code, volume=volume, age_ms=age_ms, base=base)
         self.volumes[tick.position.packed] = volume
 
     def near(self, code: str, steps: int) -> int:

@@ -25,50 +25,50 @@ from trading.orders.recovery import Overdue, find_overdue
 T = TypeVar("T")
 
 
-def do(books: TradingHarness, work: Callable[[Session], T]) -> T:
+def do(harness: TradingHarness, work: Callable[[Session], T]) -> T:
     """Run ``work`` in a transaction."""
-    return books.core.database.transaction(work, landed=rerun_is_safe)
+    return harness.core.database.transaction(work, landed=rerun_is_safe)
 
 
-def deposit(books: TradingHarness, user: UUID, amount: int) -> TransactionRecord:
+def deposit(harness: TradingHarness, user: UUID, amount: int) -> TransactionRecord:
     return do(
-        books,
+        harness,
         lambda session: deposit_cash(
             session,
             transaction_id=new_id(),
             user_id=user,
             amount=amount,
-            settings=books.settings,
-            now=books.clock(),
+            settings=harness.settings,
+            now=harness.clock(),
         ),
     )
 
 
-def withdraw(books: TradingHarness, user: UUID, amount: int) -> TransactionRecord:
+def withdraw(harness: TradingHarness, user: UUID, amount: int) -> TransactionRecord:
     return do(
-        books,
+        harness,
         lambda session: withdraw_cash(
             session,
             transaction_id=new_id(),
             user_id=user,
             amount=amount,
-            settings=books.settings,
-            now=books.clock(),
+            settings=harness.settings,
+            now=harness.clock(),
         ),
     )
 
 
-def sweep(books: TradingHarness) -> Overdue:
+def sweep(harness: TradingHarness) -> Overdue:
     """What a sweep finds now; its wake-ups are not acted on."""
-    return books.core.database.read(
-        lambda session: find_overdue(session, settings=books.settings, now=books.clock())
+    return harness.core.database.read(
+        lambda session: find_overdue(session, settings=harness.settings, now=harness.clock())
     )
 
 
-def set_status(books: TradingHarness, status: str, code: str = SAMSUNG) -> None:
+def set_status(harness: TradingHarness, status: str, code: str = SAMSUNG) -> None:
     """Halt, delist or reopen a stock, as an operator does."""
     do(
-        books,
+        harness,
         lambda session: session.execute(
             text("UPDATE stocks SET status = :status WHERE code = :code"),
             {"status": status, "code": code},
@@ -76,59 +76,61 @@ def set_status(books: TradingHarness, status: str, code: str = SAMSUNG) -> None:
     )
 
 
-def halt(books: TradingHarness, admin: UUID) -> None:
+def halt(harness: TradingHarness, admin: UUID) -> None:
     """Stop all trading, as an administrator does."""
     do(
-        books,
+        harness,
         lambda session: trading.halt(
-            session, halt_id=new_id(), by=admin, reason=None, now=books.clock()
+            session, halt_id=new_id(), by=admin, reason=None, now=harness.clock()
         ),
     )
 
 
-def resume(books: TradingHarness, admin: UUID) -> None:
+def resume(harness: TradingHarness, admin: UUID) -> None:
     """Let trading go on."""
-    do(books, lambda session: trading.resume(session, by=admin, now=books.clock()))
+    do(harness, lambda session: trading.resume(session, by=admin, now=harness.clock()))
 
 
-def cancel_all(books: TradingHarness, user: UUID) -> list[UUID]:
+def cancel_all(harness: TradingHarness, user: UUID) -> list[UUID]:
     """Cancel every open order of a user; their ids."""
-    return do(books, lambda session: cancel_open_orders(session, user_id=user, now=books.clock()))
+    return do(
+        harness, lambda session: cancel_open_orders(session, user_id=user, now=harness.clock())
+    )
 
 
-def change_settings(books: TradingHarness, **changed: object) -> None:
+def change_settings(harness: TradingHarness, **changed: object) -> None:
     """Go on under other settings, as after a restart of all processes."""
-    books.core = replace(books.core, settings=books.settings.model_copy(update=changed))
+    harness.core = replace(harness.core, settings=harness.settings.model_copy(update=changed))
 
 
-def running_statements(books: TradingHarness) -> int:
+def running_statements(harness: TradingHarness) -> int:
     """Count the statements that a database server executes now, this one and waiting ones included."""
-    return int(rows(books, "SHOW GLOBAL STATUS LIKE 'Threads_running'")[0]["Value"])
+    return int(rows(harness, "SHOW GLOBAL STATUS LIKE 'Threads_running'")[0]["Value"])
 
 
-def rows(books: TradingHarness, sql: str, **values: Any) -> list[RowMapping]:
+def rows(harness: TradingHarness, sql: str, **values: Any) -> list[RowMapping]:
     """The rows of a plain statement, read; ids in it and in ``values`` are bytes."""
     return list(
-        books.core.database.read(
+        harness.core.database.read(
             lambda session: session.execute(text(sql), values).mappings().all()
         )
     )
 
 
-def cash(books: TradingHarness, user: UUID) -> tuple[int, int]:
+def cash(harness: TradingHarness, user: UUID) -> tuple[int, int]:
     """An account's balance and what of it is reserved."""
     (row,) = rows(
-        books,
+        harness,
         "SELECT cash_balance, reserved_cash FROM virtual_balances WHERE user_id = :id",
         id=user.bytes,
     )
     return row["cash_balance"], row["reserved_cash"]
 
 
-def shares(books: TradingHarness, user: UUID, code: str = SAMSUNG) -> tuple[int, int]:
+def shares(harness: TradingHarness, user: UUID, code: str = SAMSUNG) -> tuple[int, int]:
     """A holding's quantity and what of it is reserved; (0, 0) without one."""
     found = rows(
-        books,
+        harness,
         "SELECT quantity, reserved_quantity FROM portfolios WHERE user_id = :id AND stock_code = :code",
         id=user.bytes,
         code=code,
@@ -137,37 +139,37 @@ def shares(books: TradingHarness, user: UUID, code: str = SAMSUNG) -> tuple[int,
 
 
 def bought(
-    books: TradingHarness, user: UUID, quantity: int, price: int = 70_000, code: str = SAMSUNG
+    harness: TradingHarness, user: UUID, quantity: int, price: int = 70_000, code: str = SAMSUNG
 ) -> OrderRecord:
     """A purchase that went through all stages."""
-    books.tick(price, code)
-    order = books.place(user, Side.BUY, quantity, code)
-    books.run_all()
-    return books.order(user, order.id)
+    harness.tick(price, code)
+    order = harness.place(user, Side.BUY, quantity, code)
+    harness.run_all()
+    return harness.order(user, order.id)
 
 
 def bought_in_part(
-    books: TradingHarness, *, traded_at: int = 70_000, stages: int = 3
+    harness: TradingHarness, *, traded_at: int = 70_000, stages: int = 3
 ) -> tuple[UUID, OrderRecord]:
     """Books by volume: a new user with a buy of ten at 70,000, of which one trade filled four, and that fill went through so many stages."""
-    user = books.user()
-    books.tick(70_500)
-    order = books.place(user, Side.BUY, 10, limit=70_000)
-    books.tick(traded_at, volume=4)
-    books.match()
+    user = harness.user()
+    harness.tick(70_500)
+    order = harness.place(user, Side.BUY, 10, limit=70_000)
+    harness.tick(traded_at, volume=4)
+    harness.match()
     for _ in range(stages):
-        books.run(books.sent.pop(0))
+        harness.run(harness.sent.pop(0))
     return user, order
 
 
-def events(books: TradingHarness, user: UUID, *, after: int = 0) -> list[AccountEvent]:
+def events(harness: TradingHarness, user: UUID, *, after: int = 0) -> list[AccountEvent]:
     """All account events of a user, or those behind one."""
-    return books.core.database.read(
+    return harness.core.database.read(
         lambda session: first_events_behind(session, user, after, limit=100_000)
     )
 
 
-def everything(books: TradingHarness) -> dict[str, list[tuple[Any, ...]]]:
+def everything(harness: TradingHarness) -> dict[str, list[tuple[Any, ...]]]:
     """All rows that a trade or a watchlist's change touches, for telling whether anything changed."""
     tables = (
         "virtual_balances", "orders", "order_executions", "transactions", "portfolios",
@@ -175,7 +177,7 @@ def everything(books: TradingHarness) -> dict[str, list[tuple[Any, ...]]]:
     )  # fmt: skip
     return {
         table: sorted(
-            (tuple(row.values()) for row in rows(books, f"SELECT * FROM {table}")), key=str
+            (tuple(row.values()) for row in rows(harness, f"SELECT * FROM {table}")), key=str
         )
         for table in tables
     }

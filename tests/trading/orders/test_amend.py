@@ -22,9 +22,9 @@ from trading.stocks.errors import StockNotTradable
 from trading.tasks import Task, TaskRequest
 
 
-def place_of(books: TradingHarness, order: OrderRecord) -> int:
+def place_of(harness: TradingHarness, order: OrderRecord) -> int:
     """The place in the tick stream behind which trades fill an order."""
-    (row,) = rows(books, "SELECT accepted_position FROM orders WHERE id = :id", id=order.id.bytes)
+    (row,) = rows(harness, "SELECT accepted_position FROM orders WHERE id = :id", id=order.id.bytes)
     return int(row["accepted_position"])
 
 
@@ -33,209 +33,211 @@ def place_of(books: TradingHarness, order: OrderRecord) -> int:
     [(70_100, None, 701_000 + 105), (69_900, None, 699_000 + 104), (None, 11, 770_115), (None, 3, 210_031), (71_000, 1, 71_010)],
 )  # fmt: skip
 def test_a_buys_reservation_follows_to_the_won(
-    books: TradingHarness, limit: int | None, quantity: int | None, reserved: int
+    harness: TradingHarness, limit: int | None, quantity: int | None, reserved: int
 ) -> None:
     """Up and down, by price and by quantity and by both: what is set aside is exactly the new terms' cost."""
-    user = books.user()
-    order = books.place(user, Side.BUY, 10, limit=70_000)
-    books.amend(user, order.id, limit=limit, quantity=quantity)
-    amended = books.order(user, order.id)
+    user = harness.user()
+    order = harness.place(user, Side.BUY, 10, limit=70_000)
+    harness.amend(user, order.id, limit=limit, quantity=quantity)
+    amended = harness.order(user, order.id)
     assert (amended.price, amended.quantity) == (limit or 70_000, quantity or 10)
-    assert (amended.reserved_cash, cash(books, user)) == (reserved, (10_000_000, reserved))
-    assert books.breaches() == []
+    assert (amended.reserved_cash, cash(harness, user)) == (reserved, (10_000_000, reserved))
+    assert harness.breaches() == []
 
 
 @pytest.mark.parametrize(("quantity", "reserved"), [(10, 10), (1, 1), (4, 4), (None, 4)])
 def test_a_sales_reservation_follows_to_the_share(
-    books: TradingHarness, quantity: int | None, reserved: int
+    harness: TradingHarness, quantity: int | None, reserved: int
 ) -> None:
     """More shares, fewer, as many as before, or only another price."""
-    user = books.user()
-    bought(books, user, 10)
-    order = books.place(user, Side.SELL, 4, limit=80_000)
-    books.amend(user, order.id, quantity=quantity, limit=81_000)
-    assert shares(books, user) == (10, reserved)
-    assert books.breaches() == []
+    user = harness.user()
+    bought(harness, user, 10)
+    order = harness.place(user, Side.SELL, 4, limit=80_000)
+    harness.amend(user, order.id, quantity=quantity, limit=81_000)
+    assert shares(harness, user) == (10, reserved)
+    assert harness.breaches() == []
 
 
-def test_what_can_not_be_covered_is_refused_and_changes_nothing(books: TradingHarness) -> None:
+def test_what_can_not_be_covered_is_refused_and_changes_nothing(harness: TradingHarness) -> None:
     """The missing won and shares are told; the quantity that the refusal offers is accepted."""
-    user = books.user()
-    bought(books, user, 5)
+    user = harness.user()
+    bought(harness, user, 5)
     buy, sale = (
-        books.place(user, Side.BUY, 10, limit=70_000),
-        books.place(user, Side.SELL, 2, limit=80_000),
+        harness.place(user, Side.BUY, 10, limit=70_000),
+        harness.place(user, Side.SELL, 2, limit=80_000),
     )
     available = 10_000_000 - 350_052 - 700_105
-    before = everything(books)
+    before = everything(harness)
     with pytest.raises(InsufficientCash) as poor:
-        books.amend(user, buy.id, quantity=200)
+        harness.amend(user, buy.id, quantity=200)
     assert poor.value.facts == {
         "needed": 13_301_995,
         "available": available,
         "largest_quantity": 137,
     }
     with pytest.raises(InsufficientQuantity) as empty:
-        books.amend(user, sale.id, quantity=6)
+        harness.amend(user, sale.id, quantity=6)
     assert empty.value.facts == {
         "needed": 4,
         "held": 5,
         "reserved": 2,
         "reserved_by": [str(sale.id)],
     }
-    assert everything(books) == before
-    books.amend(user, buy.id, quantity=137)
-    assert books.breaches() == []
+    assert everything(harness) == before
+    harness.amend(user, buy.id, quantity=137)
+    assert harness.breaches() == []
 
 
-def test_refusals_change_nothing(books: TradingHarness) -> None:
+def test_refusals_change_nothing(harness: TradingHarness) -> None:
     """Off the grid, out of bounds, another's order, one that may not wait, one that is over, a stock that is not traded."""
-    user, other = books.user(), books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 10, limit=60_000)
-    market, ioc = books.place(user, Side.BUY, 1), books.place(user, Side.BUY, 1, limit=70_000, time_in_force=TimeInForce.IOC)  # fmt: skip
-    before = everything(books)
+    user, other = harness.user(), harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 10, limit=60_000)
+    market, ioc = harness.place(user, Side.BUY, 1), harness.place(user, Side.BUY, 1, limit=70_000, time_in_force=TimeInForce.IOC)  # fmt: skip
+    before = everything(harness)
     for quantity in (0, -1, 1_000_001):
         with pytest.raises(ValidationFailed):
-            books.amend(user, order.id, quantity=quantity)
+            harness.amend(user, order.id, quantity=quantity)
     with pytest.raises(InvalidTickSize):
-        books.amend(user, order.id, limit=60_050)
+        harness.amend(user, order.id, limit=60_050)
     with pytest.raises(OrderNotFound):
-        books.amend(other, order.id, limit=61_000)
+        harness.amend(other, order.id, limit=61_000)
     for immediate in (market, ioc):
         with pytest.raises(OrderNotAmendable):
-            books.amend(user, immediate.id, quantity=2)
-    assert everything(books) == before
-    books.run_all()
+            harness.amend(user, immediate.id, quantity=2)
+    assert everything(harness) == before
+    harness.run_all()
     with pytest.raises(OrderNotOpen) as late:
-        books.amend(user, market.id, quantity=2)
+        harness.amend(user, market.id, quantity=2)
     assert late.value.facts == {"order_status": "FILLED", "reason": None, "executed_quantity": 1}
-    set_status(books, "HALTED")
+    set_status(harness, "HALTED")
     with pytest.raises(StockNotTradable):
-        books.amend(user, order.id, limit=61_000)
-    assert books.breaches() == []
+        harness.amend(user, order.id, limit=61_000)
+    assert harness.breaches() == []
 
 
 def test_fewer_shares_keep_the_place_and_more_or_another_price_lose_it(
-    volume_books: TradingHarness,
+    volume_harness: TradingHarness,
 ) -> None:
     """Of three orders at one price the first is made smaller, the second larger, and a trade fills them in the order first, third, second."""
-    books = volume_books
-    user = books.user()
-    books.tick(70_500)
+    harness = volume_harness
+    user = harness.user()
+    harness.tick(70_500)
     first, second, third = orders = [
-        books.place(user, Side.BUY, 10, limit=70_000) for _ in range(3)
+        harness.place(user, Side.BUY, 10, limit=70_000) for _ in range(3)
     ]
-    books.tick(70_500)
-    places = [place_of(books, order) for order in orders]
-    books.amend(user, first.id, quantity=5)
-    books.amend(user, second.id, quantity=12)
-    assert place_of(books, first) == places[0]
-    assert place_of(books, second) > places[1]
-    books.tick(70_000, volume=16)
-    books.match()
-    books.run_all()
-    assert [books.order(user, order.id).executed_quantity for order in (first, second, third)] == [
+    harness.tick(70_500)
+    places = [place_of(harness, order) for order in orders]
+    harness.amend(user, first.id, quantity=5)
+    harness.amend(user, second.id, quantity=12)
+    assert place_of(harness, first) == places[0]
+    assert place_of(harness, second) > places[1]
+    harness.tick(70_000, volume=16)
+    harness.match()
+    harness.run_all()
+    assert [
+        harness.order(user, order.id).executed_quantity for order in (first, second, third)
+    ] == [
         5,
         1,
         10,
     ]
-    books.amend(user, second.id, limit=70_100)
-    assert books.breaches() == []
+    harness.amend(user, second.id, limit=70_100)
+    assert harness.breaches() == []
 
 
 def test_a_trade_from_before_the_amendment_does_not_fill_the_new_terms(
-    books: TradingHarness,
+    harness: TradingHarness,
 ) -> None:
     """The market was at 69,000 and is gone: a limit raised to that fills by the next trade, not by the old one."""
-    user = books.user()
-    books.tick(69_000)
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 1, limit=60_000)
-    books.tick(65_000)
-    books.tick(70_000)
-    books.amend(user, order.id, limit=66_000)
-    assert books.match().filled == 0
-    books.tick(65_500)
-    assert books.match().filled == 1
-    books.run_all()
-    assert [fill.price for fill in books.order(user, order.id).executions] == [66_000]
+    user = harness.user()
+    harness.tick(69_000)
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1, limit=60_000)
+    harness.tick(65_000)
+    harness.tick(70_000)
+    harness.amend(user, order.id, limit=66_000)
+    assert harness.match().filled == 0
+    harness.tick(65_500)
+    assert harness.match().filled == 1
+    harness.run_all()
+    assert [fill.price for fill in harness.order(user, order.id).executions] == [66_000]
 
 
-def test_an_amendment_that_the_market_meets_fills_at_the_market(books: TradingHarness) -> None:
+def test_an_amendment_that_the_market_meets_fills_at_the_market(harness: TradingHarness) -> None:
     """It is a new arrival: woken at once, filled at the last trade and not at the new limit."""
-    user = books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 3, limit=60_000)
-    books.amend(user, order.id, limit=71_000)
-    assert books.sent == [TaskRequest(Task.EXECUTE_ORDERS, (order.id,))]
-    books.run_all()
-    (fill,) = books.order(user, order.id).executions
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 3, limit=60_000)
+    harness.amend(user, order.id, limit=71_000)
+    assert harness.sent == [TaskRequest(Task.EXECUTE_ORDERS, (order.id,))]
+    harness.run_all()
+    (fill,) = harness.order(user, order.id).executions
     assert (fill.price, fill.rule) == (70_000, "limit-at-last-trade")
-    assert cash(books, user) == (10_000_000 - 210_031, 0)
-    assert books.breaches() == []
+    assert cash(harness, user) == (10_000_000 - 210_031, 0)
+    assert harness.breaches() == []
 
 
-def test_a_due_order_amended_away_from_the_market_rests(books: TradingHarness) -> None:
+def test_a_due_order_amended_away_from_the_market_rests(harness: TradingHarness) -> None:
     """Its wake-up comes after the amendment and finds nothing to do."""
-    user = books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 3, limit=70_000)
-    books.amend(user, order.id, limit=60_000)
-    books.run_all()
-    assert books.order(user, order.id).status == "PENDING"
-    assert books.breaches() == []
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 3, limit=70_000)
+    harness.amend(user, order.id, limit=60_000)
+    harness.run_all()
+    assert harness.order(user, order.id).status == "PENDING"
+    assert harness.breaches() == []
 
 
 @pytest.mark.parametrize(
     ("limit", "quantity"), [(69_900, None), (70_100, None), (None, 12), (69_900, 2)]
 )
 def test_what_was_found_for_the_old_terms_is_dropped(
-    volume_books: TradingHarness, limit: int | None, quantity: int | None
+    volume_harness: TradingHarness, limit: int | None, quantity: int | None
 ) -> None:
     """Filled by nobody yet, the trade is no fill; the order waits under its new terms for the next one."""
-    books = volume_books
-    user = books.user()
-    books.tick(70_500)
-    order = books.place(user, Side.BUY, 10, limit=70_000)
+    harness = volume_harness
+    user = harness.user()
+    harness.tick(70_500)
+    order = harness.place(user, Side.BUY, 10, limit=70_000)
     for volume in (3, 50):
-        books.tick(70_000, volume=volume)
-    books.match()
-    books.amend(user, order.id, limit=limit, quantity=quantity)
-    assert rows(books, "SELECT * FROM pending_fills") == []
-    assert books.breaches() == []
-    books.run_all()
-    assert books.order(user, order.id).executed_quantity == 0
-    books.tick(69_800, volume=100)
-    books.match()
-    books.run_all()
-    (fill,) = books.order(user, order.id).executions
-    assert (fill.quantity, books.order(user, order.id).status) == (quantity or 10, "FILLED")
+        harness.tick(70_000, volume=volume)
+    harness.match()
+    harness.amend(user, order.id, limit=limit, quantity=quantity)
+    assert rows(harness, "SELECT * FROM pending_fills") == []
+    assert harness.breaches() == []
+    harness.run_all()
+    assert harness.order(user, order.id).executed_quantity == 0
+    harness.tick(69_800, volume=100)
+    harness.match()
+    harness.run_all()
+    (fill,) = harness.order(user, order.id).executions
+    assert (fill.quantity, harness.order(user, order.id).status) == (quantity or 10, "FILLED")
     assert fill.price <= (limit or 70_000)
-    assert books.breaches() == []
+    assert harness.breaches() == []
 
 
 @pytest.mark.parametrize("quantity", [3, 5, 8])
 def test_a_smaller_quantity_keeps_what_was_found_as_far_as_it_goes(
-    volume_books: TradingHarness, quantity: int
+    volume_harness: TradingHarness, quantity: int
 ) -> None:
     """Five shares were found: of three those are filled, of five all, of eight five, and the rest goes on waiting."""
-    books = volume_books
-    user = books.user()
-    books.tick(70_500)
-    order = books.place(user, Side.BUY, 10, limit=70_000)
+    harness = volume_harness
+    user = harness.user()
+    harness.tick(70_500)
+    order = harness.place(user, Side.BUY, 10, limit=70_000)
     for volume in (2, 3):
-        books.tick(70_000, volume=volume)
-        books.match()
-    books.amend(user, order.id, quantity=quantity)
-    assert books.breaches() == []
-    books.match()
-    books.run_all()
-    amended = books.order(user, order.id)
+        harness.tick(70_000, volume=volume)
+        harness.match()
+    harness.amend(user, order.id, quantity=quantity)
+    assert harness.breaches() == []
+    harness.match()
+    harness.run_all()
+    amended = harness.order(user, order.id)
     assert amended.executed_quantity == min(quantity, 5)
     assert amended.status == ("FILLED" if quantity <= 5 else "PARTIALLY_FILLED")
-    assert rows(books, "SELECT * FROM pending_fills") == []
-    assert books.breaches() == []
+    assert rows(harness, "SELECT * FROM pending_fills") == []
+    assert harness.breaches() == []
 
 
 @pytest.mark.parametrize("stages", [1, 2, 3])
@@ -243,40 +245,42 @@ def test_a_smaller_quantity_keeps_what_was_found_as_far_as_it_goes(
     ("limit", "quantity"), [(71_000, None), (60_000, None), (None, 20), (60_000, 5), (None, 5)]
 )
 def test_an_order_filled_in_part_is_amended_at_any_stage(
-    volume_books: TradingHarness, stages: int, limit: int | None, quantity: int | None
+    volume_harness: TradingHarness, stages: int, limit: int | None, quantity: int | None
 ) -> None:
     """Four of ten are executed, settled or applied: their cost stays what it was, the rest is reserved under the new terms."""
-    books = volume_books
-    user, order = bought_in_part(books, stages=stages)
+    harness = volume_harness
+    user, order = bought_in_part(harness, stages=stages)
 
-    books.amend(user, order.id, limit=limit, quantity=quantity)
+    harness.amend(user, order.id, limit=limit, quantity=quantity)
 
     rest = ((quantity or 10) - 4) * (limit or 70_000)
     rest += rest * 150 // 1_000_000
-    assert cash(books, user) == ((10_000_000, 280_042 + rest) if stages == 1 else (9_719_958, rest))
-    assert books.breaches() == []
-    books.run_all()
-    assert cash(books, user) == (9_719_958, rest)
-    assert books.breaches() == []
+    assert cash(harness, user) == (
+        (10_000_000, 280_042 + rest) if stages == 1 else (9_719_958, rest)
+    )
+    assert harness.breaches() == []
+    harness.run_all()
+    assert cash(harness, user) == (9_719_958, rest)
+    assert harness.breaches() == []
 
 
-def test_no_order_becomes_smaller_than_what_is_executed(volume_books: TradingHarness) -> None:
+def test_no_order_becomes_smaller_than_what_is_executed(volume_harness: TradingHarness) -> None:
     """Four are bought: to four or fewer it can't be amended, and the refusal names five; to cancel the rest there is the cancellation."""
-    books = volume_books
-    user, order = bought_in_part(books)
+    harness = volume_harness
+    user, order = bought_in_part(harness)
     for quantity in (3, 4):
         with pytest.raises(ValidationFailed) as refused:
-            books.amend(user, order.id, quantity=quantity)
+            harness.amend(user, order.id, quantity=quantity)
         assert refused.value.facts == {"field": "quantity", "minimum": 5}
-    books.amend(user, order.id, quantity=5)
-    assert books.breaches() == []
+    harness.amend(user, order.id, quantity=5)
+    assert harness.breaches() == []
 
 
-def test_a_changed_commission_is_reserved_from_the_amendment_on(books: TradingHarness) -> None:
+def test_a_changed_commission_is_reserved_from_the_amendment_on(harness: TradingHarness) -> None:
     """Accepted at 0.015 %, amended at 0.3 %: the whole rest is reserved at the rate of now."""
-    user = books.user()
-    order = books.place(user, Side.BUY, 10, limit=70_000)
-    change_settings(books, commission_ppm=3_000)
-    books.amend(user, order.id, quantity=9)
-    assert cash(books, user)[1] == 630_000 + 1_890
-    assert books.breaches() == []
+    user = harness.user()
+    order = harness.place(user, Side.BUY, 10, limit=70_000)
+    change_settings(harness, commission_ppm=3_000)
+    harness.amend(user, order.id, quantity=9)
+    assert cash(harness, user)[1] == 630_000 + 1_890
+    assert harness.breaches() == []

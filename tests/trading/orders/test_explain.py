@@ -33,60 +33,60 @@ from trading.orders.records import OrderRecord
 R = WaitingReason
 
 
-def facts_of(books: TradingHarness, user: UUID, order_id: UUID) -> OrderFacts:
-    return books.core.database.read(
+def facts_of(harness: TradingHarness, user: UUID, order_id: UUID) -> OrderFacts:
+    return harness.core.database.read(
         lambda session: order_facts(
-            session, user_id=user, order_id=order_id, settings=books.settings, now=books.clock()
+            session, user_id=user, order_id=order_id, settings=harness.settings, now=harness.clock()
         )
     )
 
 
 def waits(
-    books: TradingHarness, user: UUID, order: OrderRecord, *, market_available: bool = True
+    harness: TradingHarness, user: UUID, order: OrderRecord, *, market_available: bool = True
 ) -> Waiting:
     """What an order waits for now."""
-    tick = books.core.quotes.last_tick(order.stock_code) if market_available else None
+    tick = harness.core.quotes.last_tick(order.stock_code) if market_available else None
     return waiting_of(
-        facts_of(books, user, order.id),
+        facts_of(harness, user, order.id),
         tick,
         market_available=market_available,
-        hours=books.core.market_hours(),
-        settings=books.settings,
-        now=books.clock(),
+        hours=harness.core.market_hours(),
+        settings=harness.settings,
+        now=harness.clock(),
     )
 
 
-def reasons(books: TradingHarness, user: UUID, order: OrderRecord, **more: Any) -> list[str]:
-    return [str(reason) for reason in waits(books, user, order, **more).reasons]
+def reasons(harness: TradingHarness, user: UUID, order: OrderRecord, **more: Any) -> list[str]:
+    return [str(reason) for reason in waits(harness, user, order, **more).reasons]
 
 
-def halt_trading(books: TradingHarness) -> None:
-    books.do(
+def halt_trading(harness: TradingHarness) -> None:
+    harness.do(
         lambda session: halt(
-            session, halt_id=new_id(), by=books.user(), reason=None, now=books.clock()
+            session, halt_id=new_id(), by=harness.user(), reason=None, now=harness.clock()
         )
     )
 
 
 @pytest.fixture
-def volume_books(migrated_sqlite: str, valkey_url: str) -> Iterator[TradingHarness]:
-    with opened(settings_for(migrated_sqlite, valkey_url, fill_profile="volume")) as books:
-        yield books
+def volume_harness(migrated_sqlite: str, valkey_url: str) -> Iterator[TradingHarness]:
+    with opened(settings_for(migrated_sqlite, valkey_url, fill_profile="volume")) as harness:
+        yield harness
 
 
 @pytest.fixture
-def krx_books(migrated_sqlite: str, valkey_url: str) -> Iterator[TradingHarness]:
-    with opened(settings_for(migrated_sqlite, valkey_url, market_hours="krx")) as books:
-        yield books
+def krx_harness(migrated_sqlite: str, valkey_url: str) -> Iterator[TradingHarness]:
+    with opened(settings_for(migrated_sqlite, valkey_url, market_hours="krx")) as harness:
+        yield harness
 
 
-def test_an_order_beyond_the_market_waits_for_its_price(books: TradingHarness) -> None:
+def test_an_order_beyond_the_market_waits_for_its_price(harness: TradingHarness) -> None:
     """It is in the book; the distance is told in won, in basis points and in steps of the grid."""
-    user = books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 10, limit=69_000)
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 10, limit=69_000)
 
-    waiting = waits(books, user, order)
+    waiting = waits(harness, user, order)
 
     assert (waiting.stage, waiting.reasons) == (Stage.IN_BOOK, (R.PRICE_NOT_MET,))
     assert waiting.distance == Distance(won=1_000, basis_points=143, steps=10)
@@ -99,140 +99,144 @@ def test_an_order_beyond_the_market_waits_for_its_price(books: TradingHarness) -
     assert waiting.expires_at == datetime(2026, 11, 20, 15, tzinfo=UTC)
 
 
-def test_a_lasting_order_does_not_expire(books: TradingHarness) -> None:
+def test_a_lasting_order_does_not_expire(harness: TradingHarness) -> None:
     """GTC orders have no end of their own."""
-    user = books.user()
-    books.tick(70_000)
+    user = harness.user()
+    harness.tick(70_000)
 
     waiting = waits(
-        books, user, books.place(user, Side.BUY, 1, limit=69_000, time_in_force=TimeInForce.GTC)
+        harness, user, harness.place(user, Side.BUY, 1, limit=69_000, time_in_force=TimeInForce.GTC)
     )
 
     assert waiting.expires_at is None
 
 
-def test_an_order_with_a_worker_is_being_executed(books: TradingHarness) -> None:
+def test_an_order_with_a_worker_is_being_executed(harness: TradingHarness) -> None:
     """From its acceptance at the market, or from the trade that the matcher found, until it is filled."""
-    user = books.user()
-    books.tick(70_000)
-    at_market = books.place(user, Side.BUY, 1)
-    marketable = books.place(user, Side.BUY, 1, limit=71_000)
-    resting = books.place(user, Side.BUY, 1, limit=69_000)
+    user = harness.user()
+    harness.tick(70_000)
+    at_market = harness.place(user, Side.BUY, 1)
+    marketable = harness.place(user, Side.BUY, 1, limit=71_000)
+    resting = harness.place(user, Side.BUY, 1, limit=69_000)
 
-    assert reasons(books, user, at_market) == reasons(books, user, marketable) == ["being-executed"]
     assert (
-        waits(books, user, at_market).stage
-        is waits(books, user, marketable).stage
+        reasons(harness, user, at_market)
+        == reasons(harness, user, marketable)
+        == ["being-executed"]
+    )
+    assert (
+        waits(harness, user, at_market).stage
+        is waits(harness, user, marketable).stage
         is Stage.IN_EXECUTION
     )
-    assert waits(books, user, at_market).distance is None
-    assert waits(books, user, marketable).distance == Distance(0, 0, 0)
-    books.tick(68_000)
-    assert reasons(books, user, resting) == ["awaiting-match"]
-    books.match()
-    books.tick(72_000)
-    assert reasons(books, user, resting) == ["being-executed"]
-    assert waits(books, user, resting).stage is Stage.IN_EXECUTION
+    assert waits(harness, user, at_market).distance is None
+    assert waits(harness, user, marketable).distance == Distance(0, 0, 0)
+    harness.tick(68_000)
+    assert reasons(harness, user, resting) == ["awaiting-match"]
+    harness.match()
+    harness.tick(72_000)
+    assert reasons(harness, user, resting) == ["being-executed"]
+    assert waits(harness, user, resting).stage is Stage.IN_EXECUTION
 
 
-def test_without_a_fresh_trade_a_sale_waits_for_one(books: TradingHarness) -> None:
+def test_without_a_fresh_trade_a_sale_waits_for_one(harness: TradingHarness) -> None:
     """First none at all, then one that is too old."""
-    user = books.user()
-    bought(books, user, 5)
-    books.core.redis.flushall()
+    user = harness.user()
+    bought(harness, user, 5)
+    harness.core.redis.flushall()
 
-    sale = books.place(user, Side.SELL, 1)
-    assert reasons(books, user, sale) == ["no-tick"]
-    books.tick(70_000, age_ms=10_001)
-    assert reasons(books, user, sale) == ["stale-feed"]
-    books.tick(70_000)
-    assert reasons(books, user, sale) == ["being-executed"]
+    sale = harness.place(user, Side.SELL, 1)
+    assert reasons(harness, user, sale) == ["no-tick"]
+    harness.tick(70_000, age_ms=10_001)
+    assert reasons(harness, user, sale) == ["stale-feed"]
+    harness.tick(70_000)
+    assert reasons(harness, user, sale) == ["being-executed"]
 
 
-def test_a_market_that_cannot_be_asked_is_said_to_be_away(books: TradingHarness) -> None:
+def test_a_market_that_cannot_be_asked_is_said_to_be_away(harness: TradingHarness) -> None:
     """What the database knows is told all the same."""
-    user = books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 1, limit=69_000)
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1, limit=69_000)
 
-    waiting = waits(books, user, order, market_available=False)
+    waiting = waits(harness, user, order, market_available=False)
 
     assert waiting.reasons == (R.MARKET_UNAVAILABLE,)
     assert (waiting.price, waiting.tick, waiting.distance) == (69_000, None, None)
 
 
-def test_a_trade_from_before_the_order_does_not_fill_it(books: TradingHarness) -> None:
+def test_a_trade_from_before_the_order_does_not_fill_it(harness: TradingHarness) -> None:
     """It was too old when the order came, so the order waits for the next one, however good its price looks."""
-    user = books.user()
-    books.tick(70_000, age_ms=10_001)
+    user = harness.user()
+    harness.tick(70_000, age_ms=10_001)
 
-    order = books.place(user, Side.BUY, 1, limit=71_000)
+    order = harness.place(user, Side.BUY, 1, limit=71_000)
 
-    assert reasons(books, user, order) == ["stale-feed", "print-before-acceptance"]
-    books.tick(71_500)
-    assert reasons(books, user, order) == ["price-not-met"]
+    assert reasons(harness, user, order) == ["stale-feed", "print-before-acceptance"]
+    harness.tick(71_500)
+    assert reasons(harness, user, order) == ["price-not-met"]
 
 
 def test_an_amended_order_waits_for_a_trade_after_its_amendment(
-    volume_books: TradingHarness,
+    volume_harness: TradingHarness,
 ) -> None:
     """By volume only what is traded from then on counts, though the last price would do."""
-    books = volume_books
-    user = books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 1, limit=69_000)
+    harness = volume_harness
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1, limit=69_000)
 
-    books.amend(user, order.id, limit=71_000)
+    harness.amend(user, order.id, limit=71_000)
 
-    assert reasons(books, user, order) == ["print-before-acceptance"]
-    assert waits(books, user, order).stage is Stage.IN_BOOK
+    assert reasons(harness, user, order) == ["print-before-acceptance"]
+    assert waits(harness, user, order).stage is Stage.IN_BOOK
 
 
 def test_a_trade_that_was_used_up_by_others_is_said_to_have_passed(
-    volume_books: TradingHarness,
+    volume_harness: TradingHarness,
 ) -> None:
     """The matcher has looked at it and the order is still there; the next trade may reach it."""
-    books = volume_books
-    first, second = books.user(), books.user()
-    books.tick(70_000)
-    books.place(first, Side.BUY, 5, limit=70_000)
-    order = books.place(second, Side.BUY, 5, limit=70_000)
-    books.tick(70_000, volume=5)
-    assert reasons(books, second, order) == ["awaiting-match"]
+    harness = volume_harness
+    first, second = harness.user(), harness.user()
+    harness.tick(70_000)
+    harness.place(first, Side.BUY, 5, limit=70_000)
+    order = harness.place(second, Side.BUY, 5, limit=70_000)
+    harness.tick(70_000, volume=5)
+    assert reasons(harness, second, order) == ["awaiting-match"]
 
-    books.match()
+    harness.match()
 
-    assert reasons(books, second, order) == ["not-reached"]
+    assert reasons(harness, second, order) == ["not-reached"]
 
 
-def test_a_market_order_by_volume_waits_for_the_next_trade(volume_books: TradingHarness) -> None:
+def test_a_market_order_by_volume_waits_for_the_next_trade(volume_harness: TradingHarness) -> None:
     """It is in the book as well, without a price to wait for."""
-    books = volume_books
-    user = books.user()
-    books.tick(70_000)
+    harness = volume_harness
+    user = harness.user()
+    harness.tick(70_000)
 
-    waiting = waits(books, user, books.place(user, Side.BUY, 1))
+    waiting = waits(harness, user, harness.place(user, Side.BUY, 1))
 
     assert (waiting.stage, waiting.reasons) == (Stage.IN_BOOK, (R.PRINT_BEFORE_ACCEPTANCE,))
     assert (waiting.price, waiting.distance) == (None, None)
 
 
-def test_every_stop_is_named(books: TradingHarness) -> None:
+def test_every_stop_is_named(harness: TradingHarness) -> None:
     """A halt of all trading, of the stock, and its delisting come before what the market says; nothing then is about to be filled."""
-    user = books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 1, limit=69_000)
-    marketable = books.place(user, Side.BUY, 1, limit=71_000)
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1, limit=69_000)
+    marketable = harness.place(user, Side.BUY, 1, limit=71_000)
 
-    set_status(books, "HALTED")
-    assert reasons(books, user, order) == ["stock-halted", "price-not-met"]
-    assert reasons(books, user, marketable) == ["stock-halted"]
-    books.clock.advance(seconds=1)
-    halt_trading(books)
-    assert reasons(books, user, order) == ["trading-halted", "stock-halted", "price-not-met"]
-    assert waits(books, user, order).halted_since == books.clock()
-    set_status(books, "DELISTED")
-    assert reasons(books, user, marketable) == ["trading-halted", "stock-delisted"]
+    set_status(harness, "HALTED")
+    assert reasons(harness, user, order) == ["stock-halted", "price-not-met"]
+    assert reasons(harness, user, marketable) == ["stock-halted"]
+    harness.clock.advance(seconds=1)
+    halt_trading(harness)
+    assert reasons(harness, user, order) == ["trading-halted", "stock-halted", "price-not-met"]
+    assert waits(harness, user, order).halted_since == harness.clock()
+    set_status(harness, "DELISTED")
+    assert reasons(harness, user, marketable) == ["trading-halted", "stock-delisted"]
 
 
 @pytest.mark.parametrize(
@@ -268,94 +272,94 @@ def test_every_stop_is_named(books: TradingHarness) -> None:
     ],
 )
 def test_a_closed_market_opens_again(
-    krx_books: TradingHarness, at: str, code: str, expected: list[str], opens: str | None
+    krx_harness: TradingHarness, at: str, code: str, expected: list[str], opens: str | None
 ) -> None:
     """An order that was placed in the morning, looked at later: the reason comes with the time at which it is gone."""
-    books = krx_books
-    books.clock.now = datetime.fromisoformat("2026-11-20T09:30+09:00").astimezone(UTC)
-    user = books.user()
-    books.tick(10_000, code)
-    order = books.place(user, Side.BUY, 1, code, limit=9_000, time_in_force=TimeInForce.GTC)
-    books.clock.now = datetime.fromisoformat(f"{at}+09:00").astimezone(UTC)
+    harness = krx_harness
+    harness.clock.now = datetime.fromisoformat("2026-11-20T09:30+09:00").astimezone(UTC)
+    user = harness.user()
+    harness.tick(10_000, code)
+    order = harness.place(user, Side.BUY, 1, code, limit=9_000, time_in_force=TimeInForce.GTC)
+    harness.clock.now = datetime.fromisoformat(f"{at}+09:00").astimezone(UTC)
     if "stale-feed" not in expected:
-        books.tick(10_000, code)
+        harness.tick(10_000, code)
 
-    waiting = waits(books, user, order)
+    waiting = waits(harness, user, order)
 
     assert list(waiting.reasons) == expected
     assert waiting.next_opening == (opens and datetime.fromisoformat(f"{opens}+09:00"))
 
 
 def test_a_print_of_another_exchange_fills_nothing_in_the_evening(
-    krx_books: TradingHarness,
+    krx_harness: TradingHarness,
 ) -> None:
     """In KRX's after-market Nextrade's trades are seen, and their price is not one that was to be had here."""
-    books = krx_books
-    books.clock.now = datetime.fromisoformat("2026-11-20T17:00+09:00").astimezone(UTC)
-    user = books.user()
-    tick = books.tick(70_000)
-    order = books.place(user, Side.BUY, 1, limit=69_000)
+    harness = krx_harness
+    harness.clock.now = datetime.fromisoformat("2026-11-20T17:00+09:00").astimezone(UTC)
+    user = harness.user()
+    tick = harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1, limit=69_000)
     nextrade = msgspec.structs.replace(
         tick, price=68_000, exchange="NXT", position=tick.position._replace(n=tick.position.n + 1)
     )
 
     waiting = waiting_of(
-        facts_of(books, user, order.id),
+        facts_of(harness, user, order.id),
         nextrade,
         market_available=True,
-        hours=books.core.market_hours(),
-        settings=books.settings,
-        now=books.clock(),
+        hours=harness.core.market_hours(),
+        settings=harness.settings,
+        now=harness.clock(),
     )
 
     assert waiting.reasons == (R.PRINT_OUTSIDE_SESSION,)
 
 
-def test_what_was_traded_during_a_halt_fills_nothing_afterwards(books: TradingHarness) -> None:
+def test_what_was_traded_during_a_halt_fills_nothing_afterwards(harness: TradingHarness) -> None:
     """The last price would do, but it is one of the halt; the next trade counts again."""
-    user, administrator = books.user(), books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 1, limit=69_000)
-    books.do(
+    user, administrator = harness.user(), harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1, limit=69_000)
+    harness.do(
         lambda session: halt(
-            session, halt_id=new_id(), by=administrator, reason=None, now=books.clock()
+            session, halt_id=new_id(), by=administrator, reason=None, now=harness.clock()
         )
     )
-    books.clock.advance(seconds=1)
-    books.tick(68_000)
-    books.clock.advance(seconds=1)
-    books.do(lambda session: resume(session, by=administrator, now=books.clock()))
-    books.match()
+    harness.clock.advance(seconds=1)
+    harness.tick(68_000)
+    harness.clock.advance(seconds=1)
+    harness.do(lambda session: resume(session, by=administrator, now=harness.clock()))
+    harness.match()
 
-    assert reasons(books, user, order) == ["print-during-halt"]
-    assert waits(books, user, order).halted_since is None
-    books.tick(68_000)
-    assert reasons(books, user, order) == ["awaiting-match"]
+    assert reasons(harness, user, order) == ["print-during-halt"]
+    assert waits(harness, user, order).halted_since is None
+    harness.tick(68_000)
+    assert reasons(harness, user, order) == ["awaiting-match"]
 
 
-def test_an_order_whose_day_is_over_is_about_to_expire(books: TradingHarness) -> None:
+def test_an_order_whose_day_is_over_is_about_to_expire(harness: TradingHarness) -> None:
     """Until its expiry comes it is open, and no trade of the new day is for it."""
-    user = books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 1, limit=69_000)
-    books.clock.advance(days=1)
-    books.tick(68_000)
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1, limit=69_000)
+    harness.clock.advance(days=1)
+    harness.tick(68_000)
 
-    assert reasons(books, user, order) == ["day-ended"]
+    assert reasons(harness, user, order) == ["day-ended"]
 
 
-def test_a_sales_costs_are_told_one_by_one(books: TradingHarness) -> None:
+def test_a_sales_costs_are_told_one_by_one(harness: TradingHarness) -> None:
     """Commission and both taxes with the rates of their day; a purchase pays no tax."""
-    user = books.user()
-    buy = bought(books, user, 10)
-    books.tick(71_300)
-    sale = books.place(user, Side.SELL, 4)
-    books.clock.advance(seconds=1.5)
-    books.tick(71_300)
-    books.run_all()
+    user = harness.user()
+    buy = bought(harness, user, 10)
+    harness.tick(71_300)
+    sale = harness.place(user, Side.SELL, 4)
+    harness.clock.advance(seconds=1.5)
+    harness.tick(71_300)
+    harness.run_all()
 
-    (purchase,) = explained_fills(facts_of(books, user, buy.id))
-    (sold,) = explained_fills(facts_of(books, user, sale.id))
+    (purchase,) = explained_fills(facts_of(harness, user, buy.id))
+    (sold,) = explained_fills(facts_of(harness, user, sale.id))
 
     assert purchase.charges == (Charge(ChargeName.COMMISSION, 150, 105),)
     assert sold.charges == (
@@ -366,13 +370,15 @@ def test_a_sales_costs_are_told_one_by_one(books: TradingHarness) -> None:
     assert (sold.ms_to_fill, sold.ms_to_settlement, sold.ms_to_portfolio) == (1_500, 1_500, 1_500)
 
 
-def test_the_rate_of_another_market_is_not_told_for_the_one_applied(books: TradingHarness) -> None:
+def test_the_rate_of_another_market_is_not_told_for_the_one_applied(
+    harness: TradingHarness,
+) -> None:
     """A stock that has moved to KOSDAQ since pays other rates now; what was paid is told without one."""
-    user = books.user()
-    bought(books, user, 10)
-    sale = books.place(user, Side.SELL, 4)
-    books.run_all()
-    facts = replace(facts_of(books, user, sale.id), market="KOSDAQ")
+    user = harness.user()
+    bought(harness, user, 10)
+    sale = harness.place(user, Side.SELL, 4)
+    harness.run_all()
+    facts = replace(facts_of(harness, user, sale.id), market="KOSDAQ")
 
     (sold,) = explained_fills(facts)
 
@@ -383,32 +389,32 @@ def test_the_rate_of_another_market_is_not_told_for_the_one_applied(books: Tradi
     ]
 
 
-def test_stages_that_are_not_done_have_no_time(books: TradingHarness) -> None:
+def test_stages_that_are_not_done_have_no_time(harness: TradingHarness) -> None:
     """Filled and not yet settled."""
-    user = books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 1)
-    books.run(books.sent.pop(0))
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1)
+    harness.run(harness.sent.pop(0))
 
-    (fill,) = explained_fills(facts_of(books, user, order.id))
+    (fill,) = explained_fills(facts_of(harness, user, order.id))
 
     assert (fill.ms_to_fill, fill.ms_to_settlement, fill.ms_to_portfolio) == (0, None, None)
 
 
-def test_an_explanation_is_the_owners(books: TradingHarness) -> None:
+def test_an_explanation_is_the_owners(harness: TradingHarness) -> None:
     """Another's order is not there, as everywhere."""
-    user = books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 1)
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1)
 
     with pytest.raises(OrderNotFound):
-        facts_of(books, books.user(), order.id)
+        facts_of(harness, harness.user(), order.id)
 
 
-def test_an_explanation_takes_four_statements(books: TradingHarness) -> None:
+def test_an_explanation_takes_four_statements(harness: TradingHarness) -> None:
     """However many fills it tells of."""
-    user = books.user()
-    order = bought(books, user, 10)
-    with statements_counted(books.core.database.engine) as statements:
-        facts_of(books, user, order.id)
+    user = harness.user()
+    order = bought(harness, user, 10)
+    with statements_counted(harness.core.database.engine) as statements:
+        facts_of(harness, user, order.id)
     assert len([one for one in statements if one.startswith("SELECT")]) == 4

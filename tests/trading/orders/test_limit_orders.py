@@ -33,9 +33,9 @@ NIGHT, AUCTION, EVENING = (
 )
 
 
-def prices(books: TradingHarness, user: UUID, order: OrderRecord) -> list[tuple[int, str]]:
+def prices(harness: TradingHarness, user: UUID, order: OrderRecord) -> list[tuple[int, str]]:
     """Price and rule of an order's fills."""
-    fills = books.order(user, order.id).executions
+    fills = harness.order(user, order.id).executions
     return [(fill.price, fill.rule) for fill in fills]
 
 
@@ -45,136 +45,136 @@ def prices(books: TradingHarness, user: UUID, order: OrderRecord) -> list[tuple[
     [(Side.BUY, 70_500, 70_000), (Side.SELL, 69_500, 70_000), (Side.BUY, 70_000, 70_000)],
 )
 def test_what_is_marketable_on_arrival_gets_the_markets_price(
-    books: TradingHarness, side: Side, limit: int, last: int, time_in_force: TimeInForce
+    harness: TradingHarness, side: Side, limit: int, last: int, time_in_force: TimeInForce
 ) -> None:
     """Not its limit, however generous that is; what was set aside too much is free after the settlement."""
-    user = books.user()
-    bought(books, user, 10, last)
-    order = books.place(user, side, 4, limit=limit, time_in_force=time_in_force)
-    assert books.sent == [TaskRequest(Task.EXECUTE_ORDERS, (order.id,))]
-    books.run_all()
-    assert prices(books, user, order) == [(last, "limit-at-last-trade")]
-    assert cash(books, user)[1] == shares(books, user)[1] == 0
-    assert books.breaches() == []
+    user = harness.user()
+    bought(harness, user, 10, last)
+    order = harness.place(user, side, 4, limit=limit, time_in_force=time_in_force)
+    assert harness.sent == [TaskRequest(Task.EXECUTE_ORDERS, (order.id,))]
+    harness.run_all()
+    assert prices(harness, user, order) == [(last, "limit-at-last-trade")]
+    assert cash(harness, user)[1] == shares(harness, user)[1] == 0
+    assert harness.breaches() == []
 
 
 @pytest.mark.parametrize("time_in_force", IMMEDIATE)
 def test_what_may_not_wait_and_is_not_met_ends_at_once(
-    books: TradingHarness, time_in_force: TimeInForce
+    harness: TradingHarness, time_in_force: TimeInForce
 ) -> None:
     """The market is above the buy: cancelled with the reason, all cash free; a sale the same with its shares."""
-    user = books.user()
-    bought(books, user, 5)
-    balance = cash(books, user)[0]
+    user = harness.user()
+    bought(harness, user, 5)
+    balance = cash(harness, user)[0]
     orders = [
-        books.place(user, side, 5, limit=limit, time_in_force=time_in_force)
+        harness.place(user, side, 5, limit=limit, time_in_force=time_in_force)
         for side, limit in ((Side.BUY, 69_900), (Side.SELL, 70_100))
     ]
-    books.run_all()
-    ended = [books.order(user, order.id) for order in orders]
+    harness.run_all()
+    ended = [harness.order(user, order.id) for order in orders]
     assert [(one.status, one.reason) for one in ended] == [("CANCELLED", "not-filled-at-once")] * 2
-    assert (cash(books, user), shares(books, user)) == ((balance, 0), (5, 0))
-    assert books.breaches() == []
+    assert (cash(harness, user), shares(harness, user)) == ((balance, 0), (5, 0))
+    assert harness.breaches() == []
 
 
 @pytest.mark.parametrize("time_in_force", IMMEDIATE)
 def test_what_may_not_wait_ends_without_a_fresh_trade(
-    books: TradingHarness, time_in_force: TimeInForce
+    harness: TradingHarness, time_in_force: TimeInForce
 ) -> None:
     """Nobody knows the market: a buy with a limit knows what to set aside and is accepted, and ends."""
-    user = books.user()
-    books.tick(70_000, age_ms=10_001)
-    order = books.place(user, Side.BUY, 5, limit=80_000, time_in_force=time_in_force)
-    books.run_all()
-    assert books.order(user, order.id).status == "CANCELLED"
-    assert cash(books, user) == (10_000_000, 0)
-    assert books.breaches() == []
+    user = harness.user()
+    harness.tick(70_000, age_ms=10_001)
+    order = harness.place(user, Side.BUY, 5, limit=80_000, time_in_force=time_in_force)
+    harness.run_all()
+    assert harness.order(user, order.id).status == "CANCELLED"
+    assert cash(harness, user) == (10_000_000, 0)
+    assert harness.breaches() == []
 
 
-def test_an_order_that_is_not_met_rests_and_wakes_nobody(books: TradingHarness) -> None:
+def test_an_order_that_is_not_met_rests_and_wakes_nobody(harness: TradingHarness) -> None:
     """Its reservation is that of its limit to the won; the sweep has nothing to do with it."""
-    user = books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 7, limit=33_350)
-    assert (order.reserved_cash, books.sent) == (7 * 33_350 + 35, [])
-    books.clock.advance(hours=2)
-    assert sweep(books).wakeups == ()
-    assert books.breaches() == []
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 7, limit=33_350)
+    assert (order.reserved_cash, harness.sent) == (7 * 33_350 + 35, [])
+    harness.clock.advance(hours=2)
+    assert sweep(harness).wakeups == ()
+    assert harness.breaches() == []
 
 
-def test_a_trade_between_arrival_and_execution_is_not_missed(books: TradingHarness) -> None:
+def test_a_trade_between_arrival_and_execution_is_not_missed(harness: TradingHarness) -> None:
     """Marketable when it came, and before its execution the market runs away; the matcher has seen the trade that met it."""
-    user = books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 1, limit=70_000)
-    books.tick(69_900)
-    books.tick(71_000)
-    books.match()
-    books.run_all()
-    assert prices(books, user, order) == [(69_900, "arriving-at-print")]
-    assert books.breaches() == []
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1, limit=70_000)
+    harness.tick(69_900)
+    harness.tick(71_000)
+    harness.match()
+    harness.run_all()
+    assert prices(harness, user, order) == [(69_900, "arriving-at-print")]
+    assert harness.breaches() == []
 
 
-def test_a_marketable_order_whose_market_has_gone_rests(books: TradingHarness) -> None:
+def test_a_marketable_order_whose_market_has_gone_rests(harness: TradingHarness) -> None:
     """At its execution the last trade is beyond its limit: it waits in the book and is filled at its limit."""
-    user = books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 1, limit=70_000)
-    books.tick(70_100)
-    assert books.run(books.sent.pop()) == ExecutionReport(resting=1)
-    books.tick(69_000)
-    books.match()
-    books.run_all()
-    assert prices(books, user, order) == [(70_000, "resting-at-limit")]
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1, limit=70_000)
+    harness.tick(70_100)
+    assert harness.run(harness.sent.pop()) == ExecutionReport(resting=1)
+    harness.tick(69_000)
+    harness.match()
+    harness.run_all()
+    assert prices(harness, user, order) == [(70_000, "resting-at-limit")]
 
 
 def test_an_order_that_a_trade_has_shown_to_rest_gets_no_better_price(
-    books: TradingHarness,
+    harness: TradingHarness,
 ) -> None:
     """Its wake-up is late; meanwhile the market left its limit and came back below it: it is filled at its limit."""
-    user = books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 1, limit=70_000)
-    books.tick(70_500)
-    books.match()
-    books.tick(69_000)
-    assert books.run(books.sent.pop()) == ExecutionReport(resting=1)
-    books.match()
-    books.run_all()
-    assert prices(books, user, order) == [(70_000, "resting-at-limit")]
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 1, limit=70_000)
+    harness.tick(70_500)
+    harness.match()
+    harness.tick(69_000)
+    assert harness.run(harness.sent.pop()) == ExecutionReport(resting=1)
+    harness.match()
+    harness.run_all()
+    assert prices(harness, user, order) == [(70_000, "resting-at-limit")]
 
 
 def test_without_redis_a_limit_order_is_accepted_and_meets_the_market_later(
-    books: TradingHarness, valkey_server: Valkey
+    harness: TradingHarness, valkey_server: Valkey
 ) -> None:
     """Neither side needs a price to know what to set aside; the first trade after the outage decides."""
-    user = books.user()
-    bought(books, user, 5)
-    books.clock.advance(seconds=60)
+    user = harness.user()
+    bought(harness, user, 5)
+    harness.clock.advance(seconds=60)
     valkey_server.stop()
     try:
-        buy = books.place(user, Side.BUY, 1, limit=71_000)
-        sale = books.place(user, Side.SELL, 2, limit=72_000)
+        buy = harness.place(user, Side.BUY, 1, limit=71_000)
+        sale = harness.place(user, Side.SELL, 2, limit=72_000)
         with pytest.raises(NoLivePrice):
-            books.place(user, Side.BUY, 1)
+            harness.place(user, Side.BUY, 1)
     finally:
         valkey_server.start()
-    books.clock.advance(seconds=1)
-    books.tick(70_500)
-    books.match()
-    books.run_all()
-    assert prices(books, user, buy) == [(70_500, "arriving-at-print")]
-    assert (books.order(user, sale.id).status, shares(books, user)) == ("PENDING", (6, 2))
-    assert books.breaches() == []
+    harness.clock.advance(seconds=1)
+    harness.tick(70_500)
+    harness.match()
+    harness.run_all()
+    assert prices(harness, user, buy) == [(70_500, "arriving-at-print")]
+    assert (harness.order(user, sale.id).status, shares(harness, user)) == ("PENDING", (6, 2))
+    assert harness.breaches() == []
 
 
-def test_limits_stand_on_the_grid_and_within_the_day(books: TradingHarness) -> None:
+def test_limits_stand_on_the_grid_and_within_the_day(harness: TradingHarness) -> None:
     """Off the grid the nearest prices are named, beyond the day's limits those; at either limit it is accepted. Refusals leave nothing."""
-    user = books.user()
-    books.tick(70_000, base=70_000)
-    before = everything(books)
+    user = harness.user()
+    harness.tick(70_000, base=70_000)
+    before = everything(harness)
     with pytest.raises(InvalidTickSize) as off_grid:
-        books.place(user, Side.BUY, 1, limit=70_050)
+        harness.place(user, Side.BUY, 1, limit=70_050)
     assert off_grid.value.facts == {
         "price": 70_050,
         "tick_size": 100,
@@ -182,136 +182,139 @@ def test_limits_stand_on_the_grid_and_within_the_day(books: TradingHarness) -> N
     }
     for price in (48_950, 91_100):
         with pytest.raises(PriceOutOfRange) as refused:
-            books.place(user, Side.BUY, 1, limit=price)
+            harness.place(user, Side.BUY, 1, limit=price)
         assert refused.value.facts == {
             "price": price, "lower_limit": 49_000, "upper_limit": 91_000, "base_price": 70_000,
         }  # fmt: skip
-    assert everything(books) == before
+    assert everything(harness) == before
     for price in (49_000, 91_000):
-        assert books.place(user, Side.BUY, 1, limit=price).status == "PENDING"
+        assert harness.place(user, Side.BUY, 1, limit=price).status == "PENDING"
 
 
-def test_a_base_price_of_another_day_limits_nothing(books: TradingHarness) -> None:
+def test_a_base_price_of_another_day_limits_nothing(harness: TradingHarness) -> None:
     """Overnight nobody knows the next day's limits; the grid is checked all the same."""
-    user = books.user()
-    books.tick(70_000, base=70_000)
-    books.clock.advance(days=1)
-    assert books.place(user, Side.BUY, 1, limit=30_000).status == "PENDING"
+    user = harness.user()
+    harness.tick(70_000, base=70_000)
+    harness.clock.advance(days=1)
+    assert harness.place(user, Side.BUY, 1, limit=30_000).status == "PENDING"
     with pytest.raises(InvalidTickSize):
-        books.place(user, Side.BUY, 1, limit=30_010)
+        harness.place(user, Side.BUY, 1, limit=30_010)
 
 
-def test_too_little_is_refused_with_what_would_do(books: TradingHarness) -> None:
+def test_too_little_is_refused_with_what_would_do(harness: TradingHarness) -> None:
     """Cash by the limit, shares by the holding; the quantity that the refusal offers is accepted."""
-    user = books.user()
+    user = harness.user()
     with pytest.raises(InsufficientCash) as poor:
-        books.place(user, Side.BUY, 200, limit=70_000)
+        harness.place(user, Side.BUY, 200, limit=70_000)
     assert poor.value.facts == {
         "needed": 14_002_100,
         "available": 10_000_000,
         "largest_quantity": 142,
     }
-    assert books.place(user, Side.BUY, 142, limit=70_000).reserved_cash == 9_941_491
+    assert harness.place(user, Side.BUY, 142, limit=70_000).reserved_cash == 9_941_491
     with pytest.raises(InsufficientQuantity) as empty:
-        books.place(user, Side.SELL, 1, limit=70_000)
+        harness.place(user, Side.SELL, 1, limit=70_000)
     assert empty.value.facts == {"needed": 1, "held": 0, "reserved": 0, "reserved_by": []}
-    assert books.breaches() == []
+    assert harness.breaches() == []
 
 
-def test_a_stock_that_is_not_traded_takes_no_limit_order(books: TradingHarness) -> None:
-    user = books.user()
-    set_status(books, "HALTED")
+def test_a_stock_that_is_not_traded_takes_no_limit_order(harness: TradingHarness) -> None:
+    user = harness.user()
+    set_status(harness, "HALTED")
     with pytest.raises(StockNotTradable):
-        books.place(user, Side.BUY, 1, SAMSUNG, limit=70_000)
+        harness.place(user, Side.BUY, 1, SAMSUNG, limit=70_000)
 
 
 @pytest.mark.parametrize("at", [NIGHT, AUCTION])
 def test_in_a_closed_market_only_what_may_wait_is_accepted(
-    krx_books: TradingHarness, at: datetime
+    krx_harness: TradingHarness, at: datetime
 ) -> None:
     """Market orders, IOC and FOK are told when it opens; DAY and GTC are accepted and set their cash aside."""
-    books = krx_books
-    user = books.user()
-    books.clock.now = at
-    books.tick(70_000)
+    harness = krx_harness
+    user = harness.user()
+    harness.clock.now = at
+    harness.tick(70_000)
     # The evening market takes IOC and FOK for shares, but no market order.
     evening, monday = "2026-11-20T16:00:00+09:00", "2026-11-23T09:00:00+09:00"
     for limit, time_in_force in ((None, TimeInForce.DAY), *[(70_000, one) for one in IMMEDIATE]):
         with pytest.raises(MarketClosed) as closed:
-            books.place(user, Side.BUY, 1, limit=limit, time_in_force=time_in_force)
+            harness.place(user, Side.BUY, 1, limit=limit, time_in_force=time_in_force)
         assert closed.value.facts == {
             "next_open": monday if limit is None or at is NIGHT else evening
         }
     for time_in_force in MAY_WAIT:
-        books.place(user, Side.BUY, 1, limit=60_000, time_in_force=time_in_force)
-    assert cash(books, user) == (10_000_000, 2 * 60_009)
-    assert books.breaches() == []
+        harness.place(user, Side.BUY, 1, limit=60_000, time_in_force=time_in_force)
+    assert cash(harness, user) == (10_000_000, 2 * 60_009)
+    assert harness.breaches() == []
 
 
-def test_the_evening_market_takes_limit_orders_alone(krx_books: TradingHarness) -> None:
+def test_the_evening_market_takes_limit_orders_alone(krx_harness: TradingHarness) -> None:
     """An IOC order is filled at the last trade there; a market order is told to come on Monday."""
-    books = krx_books
-    user = books.user()
-    books.clock.now = EVENING
-    books.tick(70_000)
+    harness = krx_harness
+    user = harness.user()
+    harness.clock.now = EVENING
+    harness.tick(70_000)
     with pytest.raises(MarketClosed):
-        books.place(user, Side.BUY, 1)
-    order = books.place(user, Side.BUY, 1, limit=70_100, time_in_force=TimeInForce.IOC)
-    books.run_all()
-    assert prices(books, user, order) == [(70_000, "limit-at-last-trade")]
+        harness.place(user, Side.BUY, 1)
+    order = harness.place(user, Side.BUY, 1, limit=70_100, time_in_force=TimeInForce.IOC)
+    harness.run_all()
+    assert prices(harness, user, order) == [(70_000, "limit-at-last-trade")]
 
 
-def test_an_order_from_the_night_gets_the_openings_price(krx_books: TradingHarness) -> None:
+def test_an_order_from_the_night_gets_the_openings_price(krx_harness: TradingHarness) -> None:
     """Accepted on Thursday night far above the market, it is filled at Friday's opening trade, not at its limit."""
-    books = krx_books
-    user = books.user()
-    books.clock.now = datetime(2026, 11, 19, 13, 0, tzinfo=UTC)
-    order = books.place(user, Side.BUY, 1, limit=90_000)
-    books.clock.now = datetime(2026, 11, 20, 0, 0, 1, tzinfo=UTC)
-    books.tick(70_000)
-    books.match()
-    books.run_all()
-    assert prices(books, user, order) == [(70_000, "arriving-at-print")]
-    assert cash(books, user) == (10_000_000 - 70_010, 0)
+    harness = krx_harness
+    user = harness.user()
+    harness.clock.now = datetime(2026, 11, 19, 13, 0, tzinfo=UTC)
+    order = harness.place(user, Side.BUY, 1, limit=90_000)
+    harness.clock.now = datetime(2026, 11, 20, 0, 0, 1, tzinfo=UTC)
+    harness.tick(70_000)
+    harness.match()
+    harness.run_all()
+    assert prices(harness, user, order) == [(70_000, "arriving-at-print")]
+    assert cash(harness, user) == (10_000_000 - 70_010, 0)
 
 
-def test_by_volume_no_order_is_due_at_its_acceptance(volume_books: TradingHarness) -> None:
+def test_by_volume_no_order_is_due_at_its_acceptance(volume_harness: TradingHarness) -> None:
     """A marketable order waits for a trade after it like any other, and gets that trade's price while such trades meet it."""
-    books = volume_books
-    user = books.user()
-    books.tick(70_000, volume=100)
-    order = books.place(user, Side.BUY, 5, limit=70_500)
-    assert books.sent == []
+    harness = volume_harness
+    user = harness.user()
+    harness.tick(70_000, volume=100)
+    order = harness.place(user, Side.BUY, 5, limit=70_500)
+    assert harness.sent == []
     for price, volume in ((70_200, 2), (70_600, 9), (70_000, 9)):
-        books.tick(price, volume=volume)
-    books.match()
-    books.run_all()
-    assert prices(books, user, order) == [
+        harness.tick(price, volume=volume)
+    harness.match()
+    harness.run_all()
+    assert prices(harness, user, order) == [
         (70_200, "arriving-at-print"),
         (70_500, "resting-at-limit"),
     ]
-    assert books.breaches() == []
+    assert harness.breaches() == []
 
 
 @pytest.mark.parametrize("profiles", [("simple", "volume"), ("volume", "simple")])
 @pytest.mark.parametrize("time_in_force", TimeInForce)
 @pytest.mark.parametrize("limit", [None, 70_000])
 def test_a_change_of_the_profile_loses_no_order(
-    books: TradingHarness, profiles: tuple[str, str], time_in_force: TimeInForce, limit: int | None
+    harness: TradingHarness,
+    profiles: tuple[str, str],
+    time_in_force: TimeInForce,
+    limit: int | None,
 ) -> None:
     """Accepted under one and worked off under the other, every kind of order ends or is filled, and frees what it held."""
-    user = books.user()
-    books.tick(70_000)
-    books.match()
-    change_settings(books, fill_profile=profiles[0])
-    order = books.place(user, Side.BUY, 5, limit=limit, time_in_force=time_in_force)
-    change_settings(books, fill_profile=profiles[1])
+    user = harness.user()
+    harness.tick(70_000)
+    harness.match()
+    change_settings(harness, fill_profile=profiles[0])
+    order = harness.place(user, Side.BUY, 5, limit=limit, time_in_force=time_in_force)
+    change_settings(harness, fill_profile=profiles[1])
     for _ in range(3):
-        books.clock.advance(seconds=12)
-        books.tick(70_000, volume=3)
-        books.match()
-        books.sent += sweep(books).wakeups
-        books.run_all()
-        assert books.breaches() == []
-    assert books.order(user, order.id).finished_at is not None
-    assert cash(books, user)[1] == 0
+        harness.clock.advance(seconds=12)
+        harness.tick(70_000, volume=3)
+        harness.match()
+        harness.sent += sweep(harness).wakeups
+        harness.run_all()
+        assert harness.breaches() == []
+    assert harness.order(user, order.id).finished_at is not None
+    assert cash(harness, user)[1] == 0

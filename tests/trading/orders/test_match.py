@@ -22,78 +22,78 @@ from trading.tasks import Task
 HYUNDAI = "A005380"
 
 
-def fill_of(books: TradingHarness, user: UUID, order: OrderRecord) -> tuple[int, int, str, int]:
+def fill_of(harness: TradingHarness, user: UUID, order: OrderRecord) -> tuple[int, int, str, int]:
     """Quantity, price, rule and the tick's price of an order's only fill."""
-    (fill,) = books.order(user, order.id).executions
+    (fill,) = harness.order(user, order.id).executions
     return fill.quantity, fill.price, fill.rule, fill.tick_price
 
 
 def test_a_waiting_buy_is_filled_at_its_limit_when_the_market_comes_to_it(
-    books: TradingHarness,
+    harness: TradingHarness,
 ) -> None:
     """Not by what was traded before it, not by what is above it; all its costs and rests to the won."""
-    user = books.user()
-    books.tick(69_000)
-    books.tick(70_500)
-    order = books.place(user, Side.BUY, 10, limit=70_000)
-    assert (order.reserved_cash, books.sent) == (700_105, [])
-    assert books.match() == MatchReport(ticks=2)
-    books.tick(70_100)
-    books.tick(69_800)
-    books.tick(70_300)
+    user = harness.user()
+    harness.tick(69_000)
+    harness.tick(70_500)
+    order = harness.place(user, Side.BUY, 10, limit=70_000)
+    assert (order.reserved_cash, harness.sent) == (700_105, [])
+    assert harness.match() == MatchReport(ticks=2)
+    harness.tick(70_100)
+    harness.tick(69_800)
+    harness.tick(70_300)
 
-    assert books.match() == MatchReport(ticks=3, filled=1)
-    assert [wakeup.task for wakeup in books.sent] == [Task.EXECUTE_ORDERS]
-    books.run_all()
+    assert harness.match() == MatchReport(ticks=3, filled=1)
+    assert [wakeup.task for wakeup in harness.sent] == [Task.EXECUTE_ORDERS]
+    harness.run_all()
 
-    assert fill_of(books, user, order) == (10, 70_000, "resting-at-limit", 69_800)
-    assert cash(books, user) == (10_000_000 - 700_105, 0)
-    assert books.match() == MatchReport()
-    assert books.breaches() == []
+    assert fill_of(harness, user, order) == (10, 70_000, "resting-at-limit", 69_800)
+    assert cash(harness, user) == (10_000_000 - 700_105, 0)
+    assert harness.match() == MatchReport()
+    assert harness.breaches() == []
 
 
-def test_a_touch_between_two_looks_is_not_missed(books: TradingHarness) -> None:
+def test_a_touch_between_two_looks_is_not_missed(harness: TradingHarness) -> None:
     """The price went there and came back: the sale is filled though the last price is far from it."""
-    user = books.user()
-    bought(books, user, 10)
-    order = books.place(user, Side.SELL, 4, limit=70_500)
+    user = harness.user()
+    bought(harness, user, 10)
+    order = harness.place(user, Side.SELL, 4, limit=70_500)
     for price in (70_100, 70_600, 70_000):
-        books.tick(price)
-    books.match()
-    books.run_all()
-    assert fill_of(books, user, order) == (4, 70_500, "resting-at-limit", 70_600)
-    assert shares(books, user) == (6, 0)
-    assert books.breaches() == []
+        harness.tick(price)
+    harness.match()
+    harness.run_all()
+    assert fill_of(harness, user, order) == (4, 70_500, "resting-at-limit", 70_600)
+    assert shares(harness, user) == (6, 0)
+    assert harness.breaches() == []
 
 
 def test_an_order_without_a_live_price_meets_the_market_with_the_first_trade(
-    books: TradingHarness,
+    harness: TradingHarness,
 ) -> None:
     """Nobody knows at its acceptance whether it is marketable: the first trade shows it and gives it its price."""
-    user = books.user()
-    better, worse = (books.place(user, Side.BUY, 1, limit=limit) for limit in (80_000, 60_000))
-    books.tick(70_000)
-    assert books.match() == MatchReport(ticks=1, filled=1, rests=1)
-    books.run_all()
-    assert fill_of(books, user, better) == (1, 70_000, "arriving-at-print", 70_000)
-    books.tick(59_000)
-    books.match()
-    books.run_all()
-    assert fill_of(books, user, worse) == (1, 60_000, "resting-at-limit", 59_000)
-    assert books.breaches() == []
+    user = harness.user()
+    better, worse = (harness.place(user, Side.BUY, 1, limit=limit) for limit in (80_000, 60_000))
+    harness.tick(70_000)
+    assert harness.match() == MatchReport(ticks=1, filled=1, rests=1)
+    harness.run_all()
+    assert fill_of(harness, user, better) == (1, 70_000, "arriving-at-print", 70_000)
+    harness.tick(59_000)
+    harness.match()
+    harness.run_all()
+    assert fill_of(harness, user, worse) == (1, 60_000, "resting-at-limit", 59_000)
+    assert harness.breaches() == []
 
 
-def test_after_downtime_a_matcher_catches_up_from_the_stream(books: TradingHarness) -> None:
+def test_after_downtime_a_matcher_catches_up_from_the_stream(harness: TradingHarness) -> None:
     """An hour without a matcher: what was touched then is filled now, by the trade that touched it, however old that is."""
-    user = books.user()
-    books.tick(70_500)
-    order = books.place(user, Side.BUY, 1, limit=70_000)
-    touched = books.tick(69_900)
-    books.clock.advance(hours=1)
-    books.tick(75_000)
-    books.match()
-    books.run_all()
-    (fill,) = books.order(user, order.id).executions
+    user = harness.user()
+    harness.tick(70_500)
+    order = harness.place(user, Side.BUY, 1, limit=70_000)
+    touched = harness.tick(69_900)
+    harness.clock.advance(hours=1)
+    harness.tick(75_000)
+    harness.match()
+    harness.run_all()
+    (fill,) = harness.order(user, order.id).executions
     assert (fill.price, fill.tick_position, fill.tick_age_ms) == (
         70_000,
         str(touched.position),
@@ -102,123 +102,128 @@ def test_after_downtime_a_matcher_catches_up_from_the_stream(books: TradingHarne
 
 
 @pytest.mark.parametrize("lost", ["trimmed", "deleted"])
-def test_what_the_stream_no_longer_proves_fills_nothing(books: TradingHarness, lost: str) -> None:
+def test_what_the_stream_no_longer_proves_fills_nothing(harness: TradingHarness, lost: str) -> None:
     """The trade that touched the order is gone unread: that is said, and only later trades fill."""
-    user = books.user()
-    books.tick(70_500)
-    order = books.place(user, Side.BUY, 1, limit=70_000)
-    books.match()
-    books.tick(69_900)
+    user = harness.user()
+    harness.tick(70_500)
+    order = harness.place(user, Side.BUY, 1, limit=70_000)
+    harness.match()
+    harness.tick(69_900)
     if lost == "deleted":
-        books.core.redis.delete(keys.TICK_STREAM)
-        assert books.match() == MatchReport()
-        books.tick(71_000)
+        harness.core.redis.delete(keys.TICK_STREAM)
+        assert harness.match() == MatchReport()
+        harness.tick(71_000)
     else:
-        books.tick(71_000)
-        books.core.redis.xtrim(keys.TICK_STREAM, maxlen=1, approximate=False)
-    assert books.match() == MatchReport(ticks=1, gap=True)
-    assert books.order(user, order.id).status == "PENDING"
-    books.tick(70_000)
-    assert books.match() == MatchReport(ticks=1, filled=1)
+        harness.tick(71_000)
+        harness.core.redis.xtrim(keys.TICK_STREAM, maxlen=1, approximate=False)
+    assert harness.match() == MatchReport(ticks=1, gap=True)
+    assert harness.order(user, order.id).status == "PENDING"
+    harness.tick(70_000)
+    assert harness.match() == MatchReport(ticks=1, filled=1)
 
 
-def test_what_was_found_and_the_cursor_stand_or_fall_together(books: TradingHarness) -> None:
+def test_what_was_found_and_the_cursor_stand_or_fall_together(harness: TradingHarness) -> None:
     """A matcher that dies before its COMMIT has found nothing and read nothing; the next one finds it."""
-    user = books.user()
-    books.tick(70_500)
-    books.place(user, Side.BUY, 1, limit=70_000)
-    books.tick(69_900)
+    user = harness.user()
+    harness.tick(70_500)
+    harness.place(user, Side.BUY, 1, limit=70_000)
+    harness.tick(69_900)
 
     def find_and_die(session: Session) -> None:
-        hours = books.core.market_hours()
-        now = books.clock()
+        hours = harness.core.market_hours()
+        now = harness.clock()
         report = match_orders(
-            session, shard=0, stream=books.core.ticks, hours=hours, settings=books.settings, now=now
+            session,
+            shard=0,
+            stream=harness.core.ticks,
+            hours=hours,
+            settings=harness.settings,
+            now=now,
         )
         assert report.filled == 1
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        books.do(find_and_die)
+        harness.do(find_and_die)
     assert (
-        rows(books, "SELECT * FROM pending_fills"),
-        rows(books, "SELECT * FROM match_cursors"),
+        rows(harness, "SELECT * FROM pending_fills"),
+        rows(harness, "SELECT * FROM match_cursors"),
     ) == ([], [])
-    assert books.match() == MatchReport(ticks=2, filled=1)
+    assert harness.match() == MatchReport(ticks=2, filled=1)
 
 
-def test_a_lost_wake_up_is_made_up_for_by_the_sweep(books: TradingHarness) -> None:
+def test_a_lost_wake_up_is_made_up_for_by_the_sweep(harness: TradingHarness) -> None:
     """What was found is due in the database, whoever was told."""
-    user = books.user()
-    books.tick(70_500)
-    order = books.place(user, Side.BUY, 1, limit=70_000)
-    books.tick(69_900)
-    books.match()
-    books.sent.clear()
-    books.clock.advance(seconds=3)
-    books.sent += sweep(books).wakeups
-    books.run_all()
-    assert books.order(user, order.id).status == "FILLED"
-    assert books.breaches() == []
+    user = harness.user()
+    harness.tick(70_500)
+    order = harness.place(user, Side.BUY, 1, limit=70_000)
+    harness.tick(69_900)
+    harness.match()
+    harness.sent.clear()
+    harness.clock.advance(seconds=3)
+    harness.sent += sweep(harness).wakeups
+    harness.run_all()
+    assert harness.order(user, order.id).status == "FILLED"
+    assert harness.breaches() == []
 
 
-def test_two_matchers_at_once_find_an_order_once(server_books: TradingHarness) -> None:
+def test_two_matchers_at_once_find_an_order_once(server_harness: TradingHarness) -> None:
     """One looks, the other one goes away or finds nothing left; the order is filled once."""
-    books = server_books
-    user = books.user()
+    harness = server_harness
+    user = harness.user()
     for _ in range(20):
-        books.tick(70_500)
-        order = books.place(user, Side.BUY, 1, limit=70_000)
-        books.tick(69_900)
-        reports = run_together(books.match, books.match)
+        harness.tick(70_500)
+        order = harness.place(user, Side.BUY, 1, limit=70_000)
+        harness.tick(69_900)
+        reports = run_together(harness.match, harness.match)
         assert sum(report.filled for report in reports) == 1
-        books.run_all()
-        assert fill_of(books, user, order) == (1, 70_000, "resting-at-limit", 69_900)
-    assert books.breaches() == []
+        harness.run_all()
+        assert fill_of(harness, user, order) == (1, 70_000, "resting-at-limit", 69_900)
+    assert harness.breaches() == []
 
 
-def test_who_finds_the_cursor_held_goes_away(server_books: TradingHarness) -> None:
+def test_who_finds_the_cursor_held_goes_away(server_harness: TradingHarness) -> None:
     """It waits for nobody, reads nothing and changes nothing."""
-    books = server_books
-    books.tick(70_000)
-    books.match()
+    harness = server_harness
+    harness.tick(70_000)
+    harness.match()
     cursors = MATCH_CURSORS
-    with books.core.database.engine.begin() as other:
+    with harness.core.database.engine.begin() as other:
         other.execute(select(cursors).with_for_update())
-        assert books.match() == MatchReport(busy=True)
+        assert harness.match() == MatchReport(busy=True)
 
 
 def test_matchers_share_the_stocks(database_uri: str, valkey_url: str) -> None:
     """Each of two fills the orders of its own stocks and no others; both together fill all, once."""
-    with opened(settings_for(database_uri, valkey_url, matcher_shards=2)) as books:
+    with opened(settings_for(database_uri, valkey_url, matcher_shards=2)) as harness:
         assert {shard_of(SAMSUNG, 2), shard_of(HYUNDAI, 2)} == {0, 1}
-        user = books.user()
+        user = harness.user()
         orders = {}
         for code in (SAMSUNG, HYUNDAI):
-            books.tick(70_500, code)
-            orders[shard_of(code, 2)] = books.place(user, Side.BUY, 1, code, limit=70_000)
-            books.tick(70_000, code)
+            harness.tick(70_500, code)
+            orders[shard_of(code, 2)] = harness.place(user, Side.BUY, 1, code, limit=70_000)
+            harness.tick(70_000, code)
         for shard in (1, 0):
-            assert books.match(shard) == MatchReport(ticks=4, filled=1)
-            books.run_all()
-            assert books.order(user, orders[shard].id).status == "FILLED"
-        assert books.breaches() == []
+            assert harness.match(shard) == MatchReport(ticks=4, filled=1)
+            harness.run_all()
+            assert harness.order(user, orders[shard].id).status == "FILLED"
+        assert harness.breaches() == []
 
 
 def test_another_number_of_matchers_goes_on_where_the_last_ones_were(
     database_uri: str, valkey_url: str
 ) -> None:
     """Of two matchers one had read further: a single one begins where the slower one was."""
-    with opened(settings_for(database_uri, valkey_url, matcher_shards=2)) as books:
-        books.tick(70_500)
+    with opened(settings_for(database_uri, valkey_url, matcher_shards=2)) as harness:
+        harness.tick(70_500)
         for shard in (0, 1):
-            books.match(shard)
-        slower = books.tick(70_500)
-        books.match(0)
+            harness.match(shard)
+        slower = harness.tick(70_500)
+        harness.match(0)
         alone = settings_for(database_uri, valkey_url)
-        books.core = type(books.core)(**{**vars_of(books.core), "settings": alone})
-        assert books.match() == MatchReport(ticks=1)
-        (cursor,) = rows(books, "SELECT position FROM match_cursors WHERE shards = 1")
+        harness.core = type(harness.core)(**{**vars_of(harness.core), "settings": alone})
+        assert harness.match() == MatchReport(ticks=1)
+        (cursor,) = rows(harness, "SELECT position FROM match_cursors WHERE shards = 1")
         assert cursor["position"] == slower.position.packed
 
 
@@ -226,180 +231,182 @@ def vars_of(core: object) -> dict[str, object]:
     return {name: getattr(core, name) for name in core.__slots__}  # type: ignore[attr-defined]
 
 
-def test_a_halted_stock_is_passed_over(books: TradingHarness) -> None:
+def test_a_halted_stock_is_passed_over(harness: TradingHarness) -> None:
     """What is traded while an operator has the stock halted fills nothing, then or later."""
-    user = books.user()
-    books.tick(70_500)
-    order = books.place(user, Side.BUY, 1, limit=70_000)
-    set_status(books, "HALTED")
-    books.tick(69_000)
-    assert books.match() == MatchReport(ticks=1 + 1)
-    set_status(books, "TRADABLE")
-    assert books.match() == MatchReport()
-    assert books.order(user, order.id).status == "PENDING"
+    user = harness.user()
+    harness.tick(70_500)
+    order = harness.place(user, Side.BUY, 1, limit=70_000)
+    set_status(harness, "HALTED")
+    harness.tick(69_000)
+    assert harness.match() == MatchReport(ticks=1 + 1)
+    set_status(harness, "TRADABLE")
+    assert harness.match() == MatchReport()
+    assert harness.order(user, order.id).status == "PENDING"
 
 
-def test_trades_outside_of_the_hours_fill_nothing(krx_books: TradingHarness) -> None:
+def test_trades_outside_of_the_hours_fill_nothing(krx_harness: TradingHarness) -> None:
     """Before the market, after it, and a fund's in the evening market, which is for shares alone; at the opening it goes on."""
-    books = krx_books
-    user = books.user()
+    harness = krx_harness
+    user = harness.user()
     fund = "A069500"
-    books.clock.now = datetime(
+    harness.clock.now = datetime(
         2026, 11, 19, 22, 0, tzinfo=UTC
     )  # 07:00 in Korea, two hours before the opening
-    share_order = books.place(user, Side.BUY, 1, limit=70_000, time_in_force=TimeInForce.GTC)
-    fund_order = books.place(user, Side.BUY, 1, fund, limit=40_000, time_in_force=TimeInForce.GTC)
+    share_order = harness.place(user, Side.BUY, 1, limit=70_000, time_in_force=TimeInForce.GTC)
+    fund_order = harness.place(user, Side.BUY, 1, fund, limit=40_000, time_in_force=TimeInForce.GTC)
     for hour, minute, filled in ((23, 30, 0), (0, 0, 2)):
-        books.clock.now = datetime(2026, 11, 19 if hour else 20, hour, minute, tzinfo=UTC)
-        books.tick(69_000)
-        books.tick(39_000, fund)
-        assert books.match().filled == filled
-    books.run_all()
-    assert {fill_of(books, user, one)[2] for one in (share_order, fund_order)} == {
+        harness.clock.now = datetime(2026, 11, 19 if hour else 20, hour, minute, tzinfo=UTC)
+        harness.tick(69_000)
+        harness.tick(39_000, fund)
+        assert harness.match().filled == filled
+    harness.run_all()
+    assert {fill_of(harness, user, one)[2] for one in (share_order, fund_order)} == {
         "arriving-at-print"
     }
     gtc = TimeInForce.GTC
     evening = [
-        books.place(user, Side.BUY, 1, code, limit=limit, time_in_force=gtc)
+        harness.place(user, Side.BUY, 1, code, limit=limit, time_in_force=gtc)
         for code, limit in ((SAMSUNG, 60_000), (fund, 30_000))
     ]
-    books.clock.now = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)  # 17:00: the evening market
-    books.tick(59_000)
-    books.tick(29_000, fund)
-    books.match()
-    books.run_all()
-    assert [books.order(user, one.id).status for one in evening] == ["FILLED", "PENDING"]
-    assert books.breaches() == []
+    harness.clock.now = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)  # 17:00: the evening market
+    harness.tick(59_000)
+    harness.tick(29_000, fund)
+    harness.match()
+    harness.run_all()
+    assert [harness.order(user, one.id).status for one in evening] == ["FILLED", "PENDING"]
+    assert harness.breaches() == []
 
 
-def test_partial_fills_each_settle_on_their_own(volume_books: TradingHarness) -> None:
+def test_partial_fills_each_settle_on_their_own(volume_harness: TradingHarness) -> None:
     """25 of 30 shares by two trades, each its own execution and Transaction; the rest waits and keeps what it needs."""
-    books = volume_books
-    user = books.user()
-    books.tick(70_500)
-    order = books.place(user, Side.BUY, 30, limit=70_000)
-    books.tick(70_000, volume=10)
-    books.tick(69_900, volume=15)
-    assert books.match() == MatchReport(ticks=3, filled=1)
-    assert books.match() == MatchReport()
-    books.run_all()
-    part = books.order(user, order.id)
+    harness = volume_harness
+    user = harness.user()
+    harness.tick(70_500)
+    order = harness.place(user, Side.BUY, 30, limit=70_000)
+    harness.tick(70_000, volume=10)
+    harness.tick(69_900, volume=15)
+    assert harness.match() == MatchReport(ticks=3, filled=1)
+    assert harness.match() == MatchReport()
+    harness.run_all()
+    part = harness.order(user, order.id)
     assert (part.status, part.executed_quantity) == ("PARTIALLY_FILLED", 25)
     assert [(fill.quantity, fill.price) for fill in part.executions] == [(10, 70_000), (15, 70_000)]
-    assert cash(books, user) == (10_000_000 - 700_105 - 1_050_157, 350_052)
-    books.tick(70_000, volume=99)
-    books.match()
-    books.run_all()
-    assert books.order(user, order.id).status == "FILLED"
-    assert cash(books, user)[1] == 0
-    assert books.breaches() == []
+    assert cash(harness, user) == (10_000_000 - 700_105 - 1_050_157, 350_052)
+    harness.tick(70_000, volume=99)
+    harness.match()
+    harness.run_all()
+    assert harness.order(user, order.id).status == "FILLED"
+    assert cash(harness, user)[1] == 0
+    assert harness.breaches() == []
 
 
-def test_a_trade_found_and_not_yet_executed_counts(volume_books: TradingHarness) -> None:
+def test_a_trade_found_and_not_yet_executed_counts(volume_harness: TradingHarness) -> None:
     """While the execution is late a second look sees only what is left of the order."""
-    books = volume_books
-    user = books.user()
-    books.tick(70_500)
-    order = books.place(user, Side.BUY, 30, limit=70_000)
+    harness = volume_harness
+    user = harness.user()
+    harness.tick(70_500)
+    order = harness.place(user, Side.BUY, 30, limit=70_000)
     for _ in range(2):
-        books.tick(70_000, volume=20)
-        books.match()
-    assert [row["quantity"] for row in rows(books, "SELECT quantity FROM pending_fills")] == [
+        harness.tick(70_000, volume=20)
+        harness.match()
+    assert [row["quantity"] for row in rows(harness, "SELECT quantity FROM pending_fills")] == [
         20,
         10,
     ]
-    books.run_all()
-    assert books.order(user, order.id).executed_quantity == 30
-    assert books.breaches() == []
+    harness.run_all()
+    assert harness.order(user, order.id).executed_quantity == 30
+    assert harness.breaches() == []
 
 
 @pytest.mark.parametrize(
     ("time_in_force", "executed"), [(TimeInForce.IOC, 4), (TimeInForce.FOK, 0)]
 )
 def test_what_may_not_wait_is_ended_after_its_chance(
-    volume_books: TradingHarness, time_in_force: TimeInForce, executed: int
+    volume_harness: TradingHarness, time_in_force: TimeInForce, executed: int
 ) -> None:
     """Of ten shares four are traded: IOC keeps those and gives the rest back, FOK gives everything back."""
-    books = volume_books
-    user = books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 10, limit=70_000, time_in_force=time_in_force)
-    books.tick(70_000, volume=4)
-    books.match()
-    books.run_all()
-    ended = books.order(user, order.id)
+    harness = volume_harness
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 10, limit=70_000, time_in_force=time_in_force)
+    harness.tick(70_000, volume=4)
+    harness.match()
+    harness.run_all()
+    ended = harness.order(user, order.id)
     assert (ended.status, ended.reason, ended.executed_quantity) == (
         "CANCELLED",
         "not-filled-at-once",
         executed,
     )
-    assert cash(books, user) == (
+    assert cash(harness, user) == (
         10_000_000 - executed * 70_000 - executed * 70_000 * 150 // 1_000_000,
         0,
     )
-    assert books.breaches() == []
+    assert harness.breaches() == []
 
 
 def test_what_may_not_wait_does_not_wait_for_a_trade_that_never_comes(
-    volume_books: TradingHarness,
+    volume_harness: TradingHarness,
 ) -> None:
     """As soon as a tick would be stale it is ended by the sweep's wake-up."""
-    books = volume_books
-    user = books.user()
-    books.tick(70_000)
-    order = books.place(user, Side.BUY, 10, time_in_force=TimeInForce.IOC)
-    assert books.sent == []
-    books.clock.advance(seconds=9)
-    assert sweep(books).orders == 0
-    books.clock.advance(seconds=1)
-    books.sent += sweep(books).wakeups
-    assert books.run(books.sent.pop()) == ExecutionReport(ended=1)
-    assert (books.order(user, order.id).status, cash(books, user)[1]) == ("CANCELLED", 0)
+    harness = volume_harness
+    user = harness.user()
+    harness.tick(70_000)
+    order = harness.place(user, Side.BUY, 10, time_in_force=TimeInForce.IOC)
+    assert harness.sent == []
+    harness.clock.advance(seconds=9)
+    assert sweep(harness).orders == 0
+    harness.clock.advance(seconds=1)
+    harness.sent += sweep(harness).wakeups
+    assert harness.run(harness.sent.pop()) == ExecutionReport(ended=1)
+    assert (harness.order(user, order.id).status, cash(harness, user)[1]) == ("CANCELLED", 0)
 
 
 def test_a_market_order_takes_what_is_traded_and_pays_the_slippage(
-    volume_books: TradingHarness,
+    volume_harness: TradingHarness,
 ) -> None:
     """Nothing of the trade from before it; then each trade's volume, a step worse than its price."""
-    books = volume_books
-    user = books.user()
-    books.tick(70_000, volume=1_000)
-    order = books.place(user, Side.BUY, 10)
-    books.match()
-    books.run_all()
-    assert books.order(user, order.id).executed_quantity == 0
-    books.tick(70_000, volume=4)
-    books.tick(70_200, volume=99)
-    books.match()
-    books.run_all()
-    filled = books.order(user, order.id)
+    harness = volume_harness
+    user = harness.user()
+    harness.tick(70_000, volume=1_000)
+    order = harness.place(user, Side.BUY, 10)
+    harness.match()
+    harness.run_all()
+    assert harness.order(user, order.id).executed_quantity == 0
+    harness.tick(70_000, volume=4)
+    harness.tick(70_200, volume=99)
+    harness.match()
+    harness.run_all()
+    filled = harness.order(user, order.id)
     assert [(fill.quantity, fill.price, fill.rule) for fill in filled.executions] == [
         (4, 70_100, "market-at-print"),
         (6, 70_300, "market-at-print"),
     ]
-    assert (filled.status, cash(books, user)[1]) == ("FILLED", 0)
-    assert books.breaches() == []
+    assert (filled.status, cash(harness, user)[1]) == ("FILLED", 0)
+    assert harness.breaches() == []
 
 
-def test_the_closing_print_is_for_those_who_were_in_the_auction(krx_books: TradingHarness) -> None:
+def test_the_closing_print_is_for_those_who_were_in_the_auction(
+    krx_harness: TradingHarness,
+) -> None:
     """It comes after 15:30. An order from 15:25 gets its price; one from 15:30:05 waits for the evening market."""
-    books = krx_books
-    user = books.user()
-    books.clock.now = datetime(2026, 11, 20, 6, 25, tzinfo=UTC)
-    took_part = books.place(user, Side.BUY, 1, limit=70_000)
-    books.clock.now = datetime(2026, 11, 20, 6, 30, 5, tzinfo=UTC)
-    too_late = books.place(user, Side.BUY, 1, limit=70_000)
-    books.clock.advance(seconds=15)
-    books.tick(69_000)
-    later_still = books.place(user, Side.BUY, 1, limit=70_000)
-    assert books.sent == []
-    assert books.match() == MatchReport(ticks=1, filled=1)
-    books.run_all()
-    assert fill_of(books, user, took_part) == (1, 69_000, "arriving-at-print", 69_000)
-    books.clock.now = datetime(2026, 11, 20, 7, 0, tzinfo=UTC)
-    books.tick(69_500)
-    assert books.match() == MatchReport(ticks=1, filled=2)
-    books.run_all()
+    harness = krx_harness
+    user = harness.user()
+    harness.clock.now = datetime(2026, 11, 20, 6, 25, tzinfo=UTC)
+    took_part = harness.place(user, Side.BUY, 1, limit=70_000)
+    harness.clock.now = datetime(2026, 11, 20, 6, 30, 5, tzinfo=UTC)
+    too_late = harness.place(user, Side.BUY, 1, limit=70_000)
+    harness.clock.advance(seconds=15)
+    harness.tick(69_000)
+    later_still = harness.place(user, Side.BUY, 1, limit=70_000)
+    assert harness.sent == []
+    assert harness.match() == MatchReport(ticks=1, filled=1)
+    harness.run_all()
+    assert fill_of(harness, user, took_part) == (1, 69_000, "arriving-at-print", 69_000)
+    harness.clock.now = datetime(2026, 11, 20, 7, 0, tzinfo=UTC)
+    harness.tick(69_500)
+    assert harness.match() == MatchReport(ticks=1, filled=2)
+    harness.run_all()
     for order in (too_late, later_still):
-        assert fill_of(books, user, order) == (1, 69_500, "arriving-at-print", 69_500)
-    assert books.breaches() == []
+        assert fill_of(harness, user, order) == (1, 69_500, "arriving-at-print", 69_500)
+    assert harness.breaches() == []

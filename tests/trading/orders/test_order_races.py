@@ -23,72 +23,72 @@ MIDNIGHT = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def volume_books(server_uri: str, valkey_url: str) -> Iterator[TradingHarness]:
+def volume_harness(server_uri: str, valkey_url: str) -> Iterator[TradingHarness]:
     """Books on MariaDB in which an order fills by what is traded alone."""
-    with opened(settings_for(server_uri, valkey_url, fill_profile="volume")) as books:
-        yield books
+    with opened(settings_for(server_uri, valkey_url, fill_profile="volume")) as harness:
+        yield harness
 
 
 def found(
-    books: TradingHarness, side: Side, *, volume: int = 1, quantity: int = 10
+    harness: TradingHarness, side: Side, *, volume: int = 1, quantity: int = 10
 ) -> tuple[UUID, OrderRecord, TaskRequest, int]:
     """A new user with an order that the matcher found filled: the user, the order, the execution's wake-up, and the cash before."""
-    user = books.user()
-    books.tick(70_000)
+    user = harness.user()
+    harness.tick(70_000)
     if side is Side.SELL:
-        bought(books, user, quantity)
-    balance = cash(books, user)[0]
-    order = books.place(user, side, quantity, limit=69_000 if side is Side.BUY else 71_000)
-    books.tick(68_500 if side is Side.BUY else 71_500, volume=volume)
-    books.match()
-    (wakeup,) = books.sent
-    books.sent.clear()
+        bought(harness, user, quantity)
+    balance = cash(harness, user)[0]
+    order = harness.place(user, side, quantity, limit=69_000 if side is Side.BUY else 71_000)
+    harness.tick(68_500 if side is Side.BUY else 71_500, volume=volume)
+    harness.match()
+    (wakeup,) = harness.sent
+    harness.sent.clear()
     return user, order, wakeup, balance
 
 
-def cancelling(books: TradingHarness, user: UUID, order: OrderRecord) -> Callable[[], object]:
-    return outcome(lambda: books.cancel(user, order.id), OrderNotOpen)
+def cancelling(harness: TradingHarness, user: UUID, order: OrderRecord) -> Callable[[], object]:
+    return outcome(lambda: harness.cancel(user, order.id), OrderNotOpen)
 
 
-def settled(books: TradingHarness) -> None:
-    books.run_all()
-    assert books.breaches() == []
+def settled(harness: TradingHarness) -> None:
+    harness.run_all()
+    assert harness.breaches() == []
 
 
 @pytest.mark.parametrize("side", Side)
-def test_fill_against_cancel(server_books: TradingHarness, side: Side) -> None:
+def test_fill_against_cancel(server_harness: TradingHarness, side: Side) -> None:
     """Filled, and the canceller was told so, or cancelled without a fill: cash and shares are those of the one or of the other."""
-    books = server_books
+    harness = server_harness
     for _ in range(ROUNDS):
-        user, order, wakeup, balance = found(books, side)
-        _, told = run_together(lambda: books.run(wakeup), cancelling(books, user, order))  # noqa: B023
-        settled(books)
-        ended = books.order(user, order.id)
+        user, order, wakeup, balance = found(harness, side)
+        _, told = run_together(lambda: harness.run(wakeup), cancelling(harness, user, order))  # noqa: B023
+        settled(harness)
+        ended = harness.order(user, order.id)
         if ended.status == "FILLED":
             assert isinstance(told, OrderNotOpen)
             assert told.facts == {"order_status": "FILLED", "reason": None, "executed_quantity": 10}
             change = -690_103 if side is Side.BUY else 710_000 - 106 - 355 - 1_065
-            assert cash(books, user) == (balance + change, 0)
-            assert shares(books, user) == ((10, 0) if side is Side.BUY else (0, 0))
+            assert cash(harness, user) == (balance + change, 0)
+            assert shares(harness, user) == ((10, 0) if side is Side.BUY else (0, 0))
         else:
             assert (ended.status, ended.executions, told) == ("CANCELLED", (), None)
-            assert cash(books, user) == (balance, 0)
-            assert shares(books, user) == ((0, 0) if side is Side.BUY else (10, 0))
-        assert rows(books, "SELECT * FROM pending_fills") == []
+            assert cash(harness, user) == (balance, 0)
+            assert shares(harness, user) == ((0, 0) if side is Side.BUY else (10, 0))
+        assert rows(harness, "SELECT * FROM pending_fills") == []
 
 
-def test_fill_against_amend(server_books: TradingHarness) -> None:
+def test_fill_against_amend(server_harness: TradingHarness) -> None:
     """Filled whole on the old terms, and the amender was told; or amended, and nothing is filled that was found for the old ones."""
-    books = server_books
+    harness = server_harness
     for _ in range(ROUNDS):
-        user, order, wakeup, balance = found(books, Side.BUY)
+        user, order, wakeup, balance = found(harness, Side.BUY)
         amends = outcome(
-            lambda: books.amend(user, order.id, limit=68_000, quantity=12),  # noqa: B023
+            lambda: harness.amend(user, order.id, limit=68_000, quantity=12),  # noqa: B023
             OrderNotOpen,
         )
-        _, told = run_together(lambda: books.run(wakeup), amends)  # noqa: B023
-        settled(books)
-        after = books.order(user, order.id)
+        _, told = run_together(lambda: harness.run(wakeup), amends)  # noqa: B023
+        settled(harness)
+        after = harness.order(user, order.id)
         if told is None:
             assert (after.status, after.quantity, after.price, after.executions) == (
                 "PENDING",
@@ -96,289 +96,289 @@ def test_fill_against_amend(server_books: TradingHarness) -> None:
                 68_000,
                 (),
             )
-            assert cash(books, user) == (balance, 816_000 + 122)
+            assert cash(harness, user) == (balance, 816_000 + 122)
         else:
             assert (after.status, after.quantity, after.price) == ("FILLED", 10, 69_000)
-            assert cash(books, user) == (balance - 690_103, 0)
-        cancel_all(books, user)
+            assert cash(harness, user) == (balance - 690_103, 0)
+        cancel_all(harness, user)
 
 
-def test_fill_against_a_smaller_quantity(volume_books: TradingHarness) -> None:
+def test_fill_against_a_smaller_quantity(volume_harness: TradingHarness) -> None:
     """Before the fill of six of ten an amendment to four fills four; after it four are too few, and the order stays at ten."""
-    books = volume_books
+    harness = volume_harness
     for _ in range(ROUNDS):
-        user, order, wakeup, balance = found(books, Side.BUY, volume=6)
-        amends = outcome(lambda: books.amend(user, order.id, quantity=4), ValidationFailed)  # noqa: B023
-        _, told = run_together(lambda: books.run(wakeup), amends)  # noqa: B023
-        settled(books)
-        after = books.order(user, order.id)
+        user, order, wakeup, balance = found(harness, Side.BUY, volume=6)
+        amends = outcome(lambda: harness.amend(user, order.id, quantity=4), ValidationFailed)  # noqa: B023
+        _, told = run_together(lambda: harness.run(wakeup), amends)  # noqa: B023
+        settled(harness)
+        after = harness.order(user, order.id)
         if told is None:
             assert (after.status, after.executed_quantity) == ("FILLED", 4)
-            assert cash(books, user) == (balance - 276_041, 0)
+            assert cash(harness, user) == (balance - 276_041, 0)
         else:
             assert (after.status, after.quantity, after.executed_quantity) == (
                 "PARTIALLY_FILLED",
                 10,
                 6,
             )
-            assert cash(books, user) == (balance - 414_062, 276_041)
-        cancel_all(books, user)
+            assert cash(harness, user) == (balance - 414_062, 276_041)
+        cancel_all(harness, user)
 
 
-def test_two_executions_of_one_order(server_books: TradingHarness) -> None:
+def test_two_executions_of_one_order(server_harness: TradingHarness) -> None:
     """Four workers on one wake-up, and one on the sweep's: one execution."""
-    books = server_books
+    harness = server_harness
     for _ in range(ROUNDS):
-        user, order, wakeup, balance = found(books, Side.BUY)
-        run_together(*[lambda: books.run(wakeup)] * 4)  # noqa: B023
-        settled(books)
-        assert len(books.order(user, order.id).executions) == 1
-        assert cash(books, user) == (balance - 690_103, 0)
+        user, order, wakeup, balance = found(harness, Side.BUY)
+        run_together(*[lambda: harness.run(wakeup)] * 4)  # noqa: B023
+        settled(harness)
+        assert len(harness.order(user, order.id).executions) == 1
+        assert cash(harness, user) == (balance - 690_103, 0)
 
 
-def test_matchers_of_two_numbers_at_once(volume_books: TradingHarness) -> None:
+def test_matchers_of_two_numbers_at_once(volume_harness: TradingHarness) -> None:
     """One matcher and two, all at work on the same trades: each trade's shares are given out once."""
-    books = volume_books
-    split = opened_beside(books, matcher_shards=2)
-    for look in (books.match, split.match, lambda: split.match(1)):
+    harness = volume_harness
+    split = opened_beside(harness, matcher_shards=2)
+    for look in (harness.match, split.match, lambda: split.match(1)):
         look()
     for _ in range(ROUNDS):
-        user = books.user()
-        books.tick(70_000)
-        order = books.place(user, Side.BUY, 50, limit=69_000)
+        user = harness.user()
+        harness.tick(70_000)
+        order = harness.place(user, Side.BUY, 50, limit=69_000)
         for volume in (3, 4):
-            books.tick(68_500, volume=volume)
-        run_together(books.match, lambda: split.match(0), lambda: split.match(1))
-        books.match()
+            harness.tick(68_500, volume=volume)
+        run_together(harness.match, lambda: split.match(0), lambda: split.match(1))
+        harness.match()
         (touched,) = rows(
-            books,
+            harness,
             "SELECT SUM(quantity) AS shares FROM pending_fills WHERE order_id = :id",
             id=order.id.bytes,
         )
         assert touched["shares"] == 7
-        settled(books)
-        assert books.order(user, order.id).executed_quantity == 7
-        cancel_all(books, user)
+        settled(harness)
+        assert harness.order(user, order.id).executed_quantity == 7
+        cancel_all(harness, user)
 
 
-def opened_beside(books: TradingHarness, **changed: object) -> TradingHarness:
+def opened_beside(harness: TradingHarness, **changed: object) -> TradingHarness:
     """The same books under other settings, as a process that was started with them has them open."""
-    core = replace(books.core, settings=books.settings.model_copy(update=changed))
-    return TradingHarness(core, books.clock, books.sent)
+    core = replace(harness.core, settings=harness.settings.model_copy(update=changed))
+    return TradingHarness(core, harness.clock, harness.sent)
 
 
-def test_two_executions_on_one_balance(server_books: TradingHarness) -> None:
+def test_two_executions_on_one_balance(server_harness: TradingHarness) -> None:
     """The price ran away from two market buys, and what is free pays for the shortfall of one alone: the other is rejected."""
-    books = server_books
+    harness = server_harness
     for _ in range(ROUNDS):
-        user = books.user()
-        books.tick(70_000)
-        orders = [books.place(user, Side.BUY, 69) for _ in range(2)]
-        books.tick(73_200)
-        books.sent.clear()
+        user = harness.user()
+        harness.tick(70_000)
+        orders = [harness.place(user, Side.BUY, 69) for _ in range(2)]
+        harness.tick(73_200)
+        harness.sent.clear()
         one, other = [TaskRequest(Task.EXECUTE_ORDERS, (order.id,)) for order in orders]
-        run_together(lambda: books.run(one), lambda: books.run(other))  # noqa: B023
-        books.clock.advance(seconds=3)
-        books.tick(73_200)
-        books.sent += sweep(books).wakeups
-        settled(books)
-        assert sorted(books.order(user, order.id).status for order in orders) == [
+        run_together(lambda: harness.run(one), lambda: harness.run(other))  # noqa: B023
+        harness.clock.advance(seconds=3)
+        harness.tick(73_200)
+        harness.sent += sweep(harness).wakeups
+        settled(harness)
+        assert sorted(harness.order(user, order.id).status for order in orders) == [
             "FILLED",
             "REJECTED",
         ]
-        assert cash(books, user) == (CASH - 69 * 73_200 - 757, 0)
+        assert cash(harness, user) == (CASH - 69 * 73_200 - 757, 0)
 
 
-def test_cancel_against_cancel(server_books: TradingHarness) -> None:
+def test_cancel_against_cancel(server_harness: TradingHarness) -> None:
     """One of three succeeds, and what the order held is free once."""
-    books = server_books
+    harness = server_harness
     for _ in range(ROUNDS):
-        user, order, _, _ = found(books, Side.BUY)
-        told = run_together(*[cancelling(books, user, order)] * 3)
+        user, order, _, _ = found(harness, Side.BUY)
+        told = run_together(*[cancelling(harness, user, order)] * 3)
         assert sorted(map(str, told)) == ["None", "order-not-open", "order-not-open"]
-        assert cash(books, user) == (CASH, 0)
-    settled(books)
+        assert cash(harness, user) == (CASH, 0)
+    settled(harness)
 
 
-def test_cancel_all_against_fills(server_books: TradingHarness) -> None:
+def test_cancel_all_against_fills(server_harness: TradingHarness) -> None:
     """Six orders, each filled or cancelled, and what cancel-all tells is what it cancelled."""
-    books = server_books
+    harness = server_harness
     for _ in range(ROUNDS):
-        user = books.user()
-        books.tick(70_000)
-        orders = [books.place(user, Side.BUY, 1, limit=69_000 - 100 * n).id for n in range(6)]
-        books.tick(68_000)
-        books.match()
-        books.sent.clear()
-        fills = [lambda part=part: books.run(TaskRequest(Task.EXECUTE_ORDERS, part)) for part in (tuple(orders[:3]), tuple(orders[3:]))]  # fmt: skip
-        cancelled, *_ = run_together(lambda: cancel_all(books, user), *fills)  # noqa: B023
-        settled(books)
-        states = {order: books.order(user, order).status for order in orders}
+        user = harness.user()
+        harness.tick(70_000)
+        orders = [harness.place(user, Side.BUY, 1, limit=69_000 - 100 * n).id for n in range(6)]
+        harness.tick(68_000)
+        harness.match()
+        harness.sent.clear()
+        fills = [lambda part=part: harness.run(TaskRequest(Task.EXECUTE_ORDERS, part)) for part in (tuple(orders[:3]), tuple(orders[3:]))]  # fmt: skip
+        cancelled, *_ = run_together(lambda: cancel_all(harness, user), *fills)  # noqa: B023
+        settled(harness)
+        states = {order: harness.order(user, order).status for order in orders}
         assert [order for order, status in states.items() if status == "CANCELLED"] == cancelled
         assert set(states.values()) <= {"CANCELLED", "FILLED"}
-        assert cash(books, user)[1] == 0
+        assert cash(harness, user)[1] == 0
 
 
-def test_expire_against_fill(server_books: TradingHarness) -> None:
+def test_expire_against_fill(server_harness: TradingHarness) -> None:
     """A due order whose day has just ended is filled or expires, never both and never neither."""
-    books = server_books
-    books.clock.now = MIDNIGHT.replace(hour=14, minute=59, second=59)
+    harness = server_harness
+    harness.clock.now = MIDNIGHT.replace(hour=14, minute=59, second=59)
     for _ in range(ROUNDS):
-        user = books.user()
-        books.tick(70_000)
-        order = books.place(user, Side.BUY, 10, limit=70_000)
-        (wakeup,) = books.sent
-        books.sent.clear()
-        books.clock.now = books.clock.now.replace(hour=15, minute=0, second=0)
-        books.match()
-        run_together(lambda: books.run(wakeup), books.expire)  # noqa: B023
-        settled(books)
-        ended = books.order(user, order.id)
+        user = harness.user()
+        harness.tick(70_000)
+        order = harness.place(user, Side.BUY, 10, limit=70_000)
+        (wakeup,) = harness.sent
+        harness.sent.clear()
+        harness.clock.now = harness.clock.now.replace(hour=15, minute=0, second=0)
+        harness.match()
+        run_together(lambda: harness.run(wakeup), harness.expire)  # noqa: B023
+        settled(harness)
+        ended = harness.order(user, order.id)
         assert (ended.status, len(ended.executions)) in {("FILLED", 1), ("EXPIRED", 0)}
-        assert cash(books, user) == ((CASH - 700_105, 0) if ended.executions else (CASH, 0))
-        books.clock.advance(hours=23, minutes=59, seconds=59)
+        assert cash(harness, user) == ((CASH - 700_105, 0) if ended.executions else (CASH, 0))
+        harness.clock.advance(hours=23, minutes=59, seconds=59)
 
 
-def test_halt_against_place(server_books: TradingHarness) -> None:
+def test_halt_against_place(server_harness: TradingHarness) -> None:
     """Whatever was accepted around the halt, nothing is filled once the halt stands and the work at hand is done."""
-    books = server_books
-    admin = books.user()
+    harness = server_harness
+    admin = harness.user()
     for _ in range(ROUNDS):
-        user = books.user()
-        books.tick(70_000)
-        books.place(user, Side.BUY, 1)
-        wakeup = books.sent.pop()
-        places = [outcome(lambda: books.place(user, Side.BUY, 1), TradingHalted)] * 3  # noqa: B023
-        run_together(lambda: halt(books, admin), lambda: books.run(wakeup), *places)  # noqa: B023
-        filled = rows(books, "SELECT COUNT(*) AS n FROM order_executions")
-        books.tick(70_000)
-        settled(books)
-        books.match()
-        assert rows(books, "SELECT COUNT(*) AS n FROM order_executions") == filled
-        cancel_all(books, user)
-        assert cash(books, user)[1] == 0
-        books.clock.advance(seconds=1)
-        resume(books, admin)
-        books.sent.clear()
+        user = harness.user()
+        harness.tick(70_000)
+        harness.place(user, Side.BUY, 1)
+        wakeup = harness.sent.pop()
+        places = [outcome(lambda: harness.place(user, Side.BUY, 1), TradingHalted)] * 3  # noqa: B023
+        run_together(lambda: halt(harness, admin), lambda: harness.run(wakeup), *places)  # noqa: B023
+        filled = rows(harness, "SELECT COUNT(*) AS n FROM order_executions")
+        harness.tick(70_000)
+        settled(harness)
+        harness.match()
+        assert rows(harness, "SELECT COUNT(*) AS n FROM order_executions") == filled
+        cancel_all(harness, user)
+        assert cash(harness, user)[1] == 0
+        harness.clock.advance(seconds=1)
+        resume(harness, admin)
+        harness.sent.clear()
 
 
-def test_two_halts_and_two_resumptions(server_books: TradingHarness) -> None:
+def test_two_halts_and_two_resumptions(server_harness: TradingHarness) -> None:
     """There is one halt at a time, and none when both have lifted it."""
-    books = server_books
-    admin = books.user()
+    harness = server_harness
+    admin = harness.user()
     for n in range(ROUNDS):
-        run_together(*[lambda: halt(books, admin)] * 3)
-        assert len(rows(books, "SELECT id FROM trading_halts WHERE running = 1")) == 1
-        assert len(rows(books, "SELECT id FROM trading_halts")) == n + 1
-        run_together(*[lambda: resume(books, admin)] * 3)
-        assert rows(books, "SELECT id FROM trading_halts WHERE running = 1") == []
+        run_together(*[lambda: halt(harness, admin)] * 3)
+        assert len(rows(harness, "SELECT id FROM trading_halts WHERE running = 1")) == 1
+        assert len(rows(harness, "SELECT id FROM trading_halts")) == n + 1
+        run_together(*[lambda: resume(harness, admin)] * 3)
+        assert rows(harness, "SELECT id FROM trading_halts WHERE running = 1") == []
 
 
-def test_amend_against_amend(server_books: TradingHarness) -> None:
+def test_amend_against_amend(server_harness: TradingHarness) -> None:
     """One after the other: the order has the terms of the last one, whole, and reserves exactly their cost."""
-    books = server_books
+    harness = server_harness
     terms = ((60_000, 5), (61_000, 20), (62_000, 9))
     for _ in range(ROUNDS):
-        user = books.user()
-        order = books.place(user, Side.BUY, 10, limit=59_000)
+        user = harness.user()
+        order = harness.place(user, Side.BUY, 10, limit=59_000)
         run_together(
-            *[lambda limit=limit, quantity=quantity: books.amend(user, order.id, limit=limit, quantity=quantity) for limit, quantity in terms]  # noqa: B023
+            *[lambda limit=limit, quantity=quantity: harness.amend(user, order.id, limit=limit, quantity=quantity) for limit, quantity in terms]  # noqa: B023
         )  # fmt: skip
-        after = books.order(user, order.id)
+        after = harness.order(user, order.id)
         assert (after.price, after.quantity) in terms
         cost = after.quantity * (after.price or 0)
-        assert cash(books, user) == (CASH, cost + cost * 150 // 1_000_000)
-    settled(books)
+        assert cash(harness, user) == (CASH, cost + cost * 150 // 1_000_000)
+    settled(harness)
 
 
-def test_orders_with_one_client_order_id(server_books: TradingHarness) -> None:
+def test_orders_with_one_client_order_id(server_harness: TradingHarness) -> None:
     """Five at once: one order, one reservation."""
-    books = server_books
+    harness = server_harness
     for _ in range(ROUNDS):
-        user = books.user()
+        user = harness.user()
         placing = outcome(
-            lambda: books.place(user, Side.BUY, 1, limit=60_000, client_order_id="mine"),  # noqa: B023
+            lambda: harness.place(user, Side.BUY, 1, limit=60_000, client_order_id="mine"),  # noqa: B023
             ClientOrderIdTaken,
         )
         results = run_together(*[placing] * 5)
         assert sum(isinstance(result, OrderRecord) for result in results) == 1
-        assert cash(books, user) == (CASH, 60_009)
-    settled(books)
+        assert cash(harness, user) == (CASH, 60_009)
+    settled(harness)
 
 
 @pytest.mark.parametrize("side", Side)
 def test_the_settlement_of_a_part_against_the_cancellation_of_the_rest(
-    volume_books: TradingHarness, side: Side
+    volume_harness: TradingHarness, side: Side
 ) -> None:
     """In either order the part is paid once and the rest is free once."""
-    books = volume_books
+    harness = volume_harness
     for _ in range(ROUNDS):
-        user, order, balance = part_of(books, side)
-        (settle,) = books.sent
-        books.sent.clear()
-        _, told = run_together(lambda: books.run(settle), cancelling(books, user, order))  # noqa: B023
+        user, order, balance = part_of(harness, side)
+        (settle,) = harness.sent
+        harness.sent.clear()
+        _, told = run_together(lambda: harness.run(settle), cancelling(harness, user, order))  # noqa: B023
         assert told is None
-        settled(books)
-        assert books.order(user, order.id).executed_quantity == 4
-        assert cash(books, user) == (
+        settled(harness)
+        assert harness.order(user, order.id).executed_quantity == 4
+        assert cash(harness, user) == (
             balance + (-276_041 if side is Side.BUY else 284_000 - 42 - 142 - 426),
             0,
         )
-        assert shares(books, user) == ((4, 0) if side is Side.BUY else (6, 0))
+        assert shares(harness, user) == ((4, 0) if side is Side.BUY else (6, 0))
 
 
-def part_of(books: TradingHarness, side: Side) -> tuple[UUID, OrderRecord, int]:
+def part_of(harness: TradingHarness, side: Side) -> tuple[UUID, OrderRecord, int]:
     """A new user with an order of ten of which four are executed and not settled; his cash before."""
-    user = books.user()
-    books.tick(70_000)
+    user = harness.user()
+    harness.tick(70_000)
     if side is Side.SELL:
-        books.place(user, Side.BUY, 10)
-        books.tick(70_000, volume=10)
-        books.match()
-        books.run_all()
-    balance = cash(books, user)[0]
-    order = books.place(user, side, 10, limit=69_000 if side is Side.BUY else 71_000)
-    books.tick(68_500 if side is Side.BUY else 71_500, volume=4)
-    books.match()
-    books.run(books.sent.pop())
+        harness.place(user, Side.BUY, 10)
+        harness.tick(70_000, volume=10)
+        harness.match()
+        harness.run_all()
+    balance = cash(harness, user)[0]
+    order = harness.place(user, side, 10, limit=69_000 if side is Side.BUY else 71_000)
+    harness.tick(68_500 if side is Side.BUY else 71_500, volume=4)
+    harness.match()
+    harness.run(harness.sent.pop())
     return user, order, balance
 
 
-def test_everything_at_once_on_a_few_accounts(volume_books: TradingHarness) -> None:
+def test_everything_at_once_on_a_few_accounts(volume_harness: TradingHarness) -> None:
     """Placing, amending, cancelling, matching, executing, settling and sweeping in threads of their own: no error but refusals, and all comes to rest."""
-    books = volume_books
-    users = [books.user() for _ in range(3)]
+    harness = volume_harness
+    users = [harness.user() for _ in range(3)]
     for _ in range(ROUNDS):
-        books.clock.advance(seconds=3)
-        books.tick(70_000, volume=30)
+        harness.clock.advance(seconds=3)
+        harness.tick(70_000, volume=30)
         open_orders = rows(
-            books, "SELECT id, user_id FROM orders WHERE finished_at IS NULL ORDER BY id"
+            harness, "SELECT id, user_id FROM orders WHERE finished_at IS NULL ORDER BY id"
         )
-        mail = [*books.sent, *sweep(books).wakeups]
-        books.sent.clear()
+        mail = [*harness.sent, *sweep(harness).wakeups]
+        harness.sent.clear()
         works: list[Callable[[], object]] = [
-            books.match,
-            *[lambda one=one: books.run(one) for one in mail[:4]],
+            harness.match,
+            *[lambda one=one: harness.run(one) for one in mail[:4]],
         ]
         for n, user in enumerate(users):
             limit = 69_500 + 100 * n
-            works.append(lambda user=user, limit=limit: books.place(user, Side.BUY, 20, limit=limit, time_in_force=TimeInForce.GTC))  # fmt: skip
-            works.append(lambda user=user: books.place(user, Side.SELL, 5))
+            works.append(lambda user=user, limit=limit: harness.place(user, Side.BUY, 20, limit=limit, time_in_force=TimeInForce.GTC))  # fmt: skip
+            works.append(lambda user=user: harness.place(user, Side.SELL, 5))
         for row in open_orders[:3]:
             owner, order = UUID(bytes=row["user_id"]), UUID(bytes=row["id"])
-            works.append(lambda owner=owner, order=order: books.amend(owner, order, limit=70_000))
-            works.append(lambda owner=owner, order=order: books.cancel(owner, order))
-        books.tick(69_500, volume=15)
+            works.append(lambda owner=owner, order=order: harness.amend(owner, order, limit=70_000))
+            works.append(lambda owner=owner, order=order: harness.cancel(owner, order))
+        harness.tick(69_500, volume=15)
         run_together(*[outcome(work, DomainError) for work in works])
-        assert books.breaches() == []
-    books.match()
+        assert harness.breaches() == []
+    harness.match()
     for user in users:
-        cancel_all(books, user)
-    books.clock.advance(seconds=40)
-    while wakeups := sweep(books).wakeups:
-        books.sent += wakeups
-        books.run_all()
-        books.clock.advance(seconds=40)
-    assert [cash(books, user)[1] for user in users] == [0] * 3
-    assert rows(books, "SELECT * FROM pending_fills") == []
-    assert books.breaches() == []
+        cancel_all(harness, user)
+    harness.clock.advance(seconds=40)
+    while wakeups := sweep(harness).wakeups:
+        harness.sent += wakeups
+        harness.run_all()
+        harness.clock.advance(seconds=40)
+    assert [cash(harness, user)[1] for user in users] == [0] * 3
+    assert rows(harness, "SELECT * FROM pending_fills") == []
+    assert harness.breaches() == []

@@ -15,16 +15,18 @@ from trading.orders.queries import list_orders
 from trading.orders.summary import OrderSummary, SideTotals, order_summary
 
 
-def summary(books: TradingHarness, user: UUID, **period: Any) -> OrderSummary:
+def summary(harness: TradingHarness, user: UUID, **period: Any) -> OrderSummary:
     wanted = {"since": None, "until": None, "stock_code": None, **period}
-    return books.core.database.read(lambda session: order_summary(session, user_id=user, **wanted))
+    return harness.core.database.read(
+        lambda session: order_summary(session, user_id=user, **wanted)
+    )
 
 
 def by_hand(
-    books: TradingHarness, user: UUID, side: Side, stock_code: str | None = None
+    harness: TradingHarness, user: UUID, side: Side, stock_code: str | None = None
 ) -> SideTotals:
     """The same totals, added up from a user's orders one by one."""
-    orders = books.core.database.read(
+    orders = harness.core.database.read(
         lambda session: list_orders(
             session, user_id=user, limit=100, side=side, stock_code=stock_code
         )
@@ -44,37 +46,37 @@ def by_hand(
 
 
 @pytest.fixture
-def trader(books: TradingHarness) -> UUID:
+def trader(harness: TradingHarness) -> UUID:
     """A user with orders in every state but one, on two stocks and three days; another's must not get into his."""
-    user = books.user()
-    bought(books, books.user(), 9)
-    bought(books, user, 10)
-    bought(books, user, 3, 200_000, HYNIX)
-    books.cancel(user, books.place(user, Side.BUY, 4, limit=60_000).id)
-    books.place(user, Side.BUY, 2, limit=50_000)
-    books.run_all()
-    books.clock.advance(days=1)
-    books.expire()
-    books.tick(71_300)
-    books.place(user, Side.SELL, 4)
-    books.tick(65_000)
-    books.place(user, Side.SELL, 5)
-    books.run_all()
-    books.clock.advance(days=1)
-    books.tick(70_000)
-    books.place(user, Side.SELL, 1)
-    books.place(user, Side.BUY, 1, limit=60_000)
+    user = harness.user()
+    bought(harness, harness.user(), 9)
+    bought(harness, user, 10)
+    bought(harness, user, 3, 200_000, HYNIX)
+    harness.cancel(user, harness.place(user, Side.BUY, 4, limit=60_000).id)
+    harness.place(user, Side.BUY, 2, limit=50_000)
+    harness.run_all()
+    harness.clock.advance(days=1)
+    harness.expire()
+    harness.tick(71_300)
+    harness.place(user, Side.SELL, 4)
+    harness.tick(65_000)
+    harness.place(user, Side.SELL, 5)
+    harness.run_all()
+    harness.clock.advance(days=1)
+    harness.tick(70_000)
+    harness.place(user, Side.SELL, 1)
+    harness.place(user, Side.BUY, 1, limit=60_000)
     return user
 
 
 @pytest.mark.parametrize("stock_code", [None, SAMSUNG, HYNIX, "A035720"])
 def test_the_totals_are_those_of_the_orders(
-    books: TradingHarness, trader: UUID, stock_code: str | None
+    harness: TradingHarness, trader: UUID, stock_code: str | None
 ) -> None:
     """Whole or of one stock, each side is what its orders and fills add up to."""
-    found = summary(books, trader, stock_code=stock_code)
+    found = summary(harness, trader, stock_code=stock_code)
 
-    assert found.by_side == {side: by_hand(books, trader, side, stock_code) for side in Side}
+    assert found.by_side == {side: by_hand(harness, trader, side, stock_code) for side in Side}
     assert all(
         type(getattr(found.by_side[side], name)) is int
         for side in Side
@@ -82,9 +84,9 @@ def test_the_totals_are_those_of_the_orders(
     )
 
 
-def test_every_status_has_its_number(books: TradingHarness, trader: UUID) -> None:
+def test_every_status_has_its_number(harness: TradingHarness, trader: UUID) -> None:
     """Those without an order are there with none, and they add up to all."""
-    found = summary(books, trader)
+    found = summary(harness, trader)
 
     assert found.by_status == {
         OrderStatus.PENDING: 2,
@@ -97,12 +99,12 @@ def test_every_status_has_its_number(books: TradingHarness, trader: UUID) -> Non
     assert found.orders == sum(found.by_status.values()) == 8
 
 
-def test_a_period_is_that_of_the_acceptance(books: TradingHarness, trader: UUID) -> None:
+def test_a_period_is_that_of_the_acceptance(harness: TradingHarness, trader: UUID) -> None:
     """A half-open span: what was accepted at its end is not in it."""
-    first = books.clock() - timedelta(days=2)
+    first = harness.clock() - timedelta(days=2)
 
     def orders(since: datetime | None, until: datetime | None) -> int:
-        return summary(books, trader, since=since, until=until).orders
+        return summary(harness, trader, since=since, until=until).orders
 
     assert [
         orders(first + timedelta(days=n), first + timedelta(days=n + 1)) for n in range(-1, 4)
@@ -110,37 +112,37 @@ def test_a_period_is_that_of_the_acceptance(books: TradingHarness, trader: UUID)
     assert (orders(first, first), orders(first, None), orders(None, first)) == (0, 8, 0)
 
 
-def test_a_fill_that_is_not_applied_is_counted(books: TradingHarness) -> None:
+def test_a_fill_that_is_not_applied_is_counted(harness: TradingHarness) -> None:
     """Its profit is not known yet, and that is said."""
-    user = books.user()
-    bought(books, user, 10)
-    books.tick(71_300)
-    books.place(user, Side.SELL, 4)
-    books.run(books.sent.pop(0))
+    user = harness.user()
+    bought(harness, user, 10)
+    harness.tick(71_300)
+    harness.place(user, Side.SELL, 4)
+    harness.run(harness.sent.pop(0))
 
-    sold = summary(books, user).by_side[Side.SELL]
+    sold = summary(harness, user).by_side[Side.SELL]
 
     assert (sold.executed_quantity, sold.realized_profit, sold.unapplied_executions) == (4, 0, 1)
-    books.run_all()
-    sold = summary(books, user).by_side[Side.SELL]
+    harness.run_all()
+    sold = summary(harness, user).by_side[Side.SELL]
     assert (sold.realized_profit, sold.unapplied_executions) == (4_547, 0)
 
 
-def test_nothing_ordered_is_nothing(books: TradingHarness) -> None:
+def test_nothing_ordered_is_nothing(harness: TradingHarness) -> None:
     """Zeros everywhere."""
-    found = summary(books, books.user())
+    found = summary(harness, harness.user())
 
     assert (found.orders, set(found.by_status.values())) == (0, {0})
     assert found.by_side == {Side.BUY: SideTotals(), Side.SELL: SideTotals()}
 
 
-def test_a_summary_takes_two_statements(books: TradingHarness) -> None:
+def test_a_summary_takes_two_statements(harness: TradingHarness) -> None:
     """However many orders it is of."""
-    user, counts = books.user(), []
+    user, counts = harness.user(), []
     for more in (0, 1, 11):
         for _ in range(more):
-            bought(books, user, 1)
-        with statements_counted(books.core.database.engine) as statements:
-            summary(books, user)
+            bought(harness, user, 1)
+        with statements_counted(harness.core.database.engine) as statements:
+            summary(harness, user)
         counts.append(len([one for one in statements if one.startswith("SELECT")]))
     assert counts == [2, 2, 2]

@@ -24,15 +24,15 @@ from trading.payments.tables import (
 )
 
 
-def partly_refunded_payment(books: TradingHarness, user: UUID) -> UUID:
+def partly_refunded_payment(harness: TradingHarness, user: UUID) -> UUID:
     """A payment of 10,000 won that was credited, of which 3,000 went back at the user's wish and 2,000 otherwise, with an alert; its id."""
-    return books.do(lambda session: _write(session, books, user))
+    return harness.do(lambda session: _write(session, harness, user))
 
 
-def hold_for_refund(books: TradingHarness, user: UUID, payment_id: UUID, amount: int) -> None:
+def hold_for_refund(harness: TradingHarness, user: UUID, payment_id: UUID, amount: int) -> None:
     """A refund of a payment that was asked for and that nobody pursued yet."""
     refund_id = new_id()
-    books.do(
+    harness.do(
         lambda session: request_refund(
             session,
             refund_id=refund_id,
@@ -40,14 +40,14 @@ def hold_for_refund(books: TradingHarness, user: UUID, payment_id: UUID, amount:
             user_id=user,
             amount=amount,
             words="환불",
-            settings=books.settings,
-            now=books.clock(),
+            settings=harness.settings,
+            now=harness.clock(),
         )
     )
 
 
-def _write(session: Session, books: TradingHarness, user: UUID) -> UUID:
-    now, payment, refund = books.clock(), new_id(), new_id()
+def _write(session: Session, harness: TradingHarness, user: UUID) -> UUID:
+    now, payment, refund = harness.clock(), new_id(), new_id()
     cancellations = [(new_id(), 3_000, refund), (new_id(), 2_000, None)]
     session.execute(
         insert(PAYMENTS).values(

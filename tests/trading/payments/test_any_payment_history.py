@@ -57,7 +57,7 @@ class PaymentHistory(RuleBasedStateMachine):
         self.people: list[Person] = [self.stack.api.person() for _ in range(2)]
         self.payments: list[tuple[Person, str]] = []
         self.stack.portone.tell("faults", "PUT")
-        self.stack.books.sent.clear()
+        self.stack.harness.sent.clear()
 
     @rule(who=WHO)
     def prepare(self, who: int) -> None:
@@ -136,25 +136,25 @@ class PaymentHistory(RuleBasedStateMachine):
     @rule(which=WHICH, times=st.integers(0, 2))
     def a_worker_is_woken(self, which: int, times: int) -> None:
         """Not at all, once or twice, and out of order."""
-        if self.stack.books.sent:
-            wakeup = self.stack.books.sent.pop(which % len(self.stack.books.sent))
+        if self.stack.harness.sent:
+            wakeup = self.stack.harness.sent.pop(which % len(self.stack.harness.sent))
             for _ in range(times):
-                self.stack.books.run(wakeup)
+                self.stack.harness.run(wakeup)
 
     @rule(which=WHICH)
     def a_worker_looks_unasked(self, which: int) -> None:
         if self.payments:
             payment_id = self.payments[which % len(self.payments)][1]
-            self.stack.books.run(TaskRequest(Task.VERIFY_PAYMENT, (UUID(hex=payment_id),)))
+            self.stack.harness.run(TaskRequest(Task.VERIFY_PAYMENT, (UUID(hex=payment_id),)))
 
     @rule(minutes=st.sampled_from((1, 5, 40)))
     def time_passes_and_the_sweep_comes(self, minutes: int) -> None:
-        self.stack.books.clock.advance(minutes=minutes)
+        self.stack.harness.clock.advance(minutes=minutes)
         self.stack.sweep()
 
     @invariant()
     def the_books_are_sound(self) -> None:
-        assert self.stack.books.breaches() == []
+        assert self.stack.harness.breaches() == []
 
     def teardown(self) -> None:
         """When all goes well again and time passes, what the books hold of every payment is what PortOne's ledger holds of it."""
@@ -165,7 +165,7 @@ class PaymentHistory(RuleBasedStateMachine):
             for _ in range(10):
                 if not self.at_portone_id(payment_id, "approve-cancellation", told=False):
                     break
-            self.stack.books.run(TaskRequest(Task.VERIFY_PAYMENT, (UUID(hex=payment_id),)))
+            self.stack.harness.run(TaskRequest(Task.VERIFY_PAYMENT, (UUID(hex=payment_id),)))
         self.stack.sweep_until_quiet(turns=8, minutes=20)
         for _, payment_id in self.payments:
             self.at_portone_id(payment_id, "approve-cancellation", told=False)
@@ -173,7 +173,7 @@ class PaymentHistory(RuleBasedStateMachine):
         ledger = self.stack.portone.payments()
         for _, payment_id in self.payments:
             (booked,) = rows(
-                self.stack.books,
+                self.stack.harness,
                 """SELECT COALESCE(SUM(CASE WHEN t.credit_of IS NOT NULL THEN t.amount ELSE -t.amount END), 0) AS won
                 FROM transactions t LEFT JOIN payment_cancellations c ON c.id = t.reversal_of
                 WHERE t.credit_of = :id OR c.payment_id = :id""",

@@ -31,7 +31,7 @@ def test_what_was_spent_is_owed(stack: PaymentsStack) -> None:
     )
     assert stack.payment(who, payment_id)["status"] == "CANCELLED"
     assert alerts(stack, payment_id) == ["chargeback", "overdrawn"]
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 @pytest.mark.parametrize(
@@ -48,12 +48,12 @@ def test_nothing_goes_out_before_a_debt_is_paid(
 ) -> None:
     """Orders of either side and withdrawals are refused with the debt, and taken again once it is paid."""
     who, _ = overdrawn(stack)
-    stack.books.tick(70_000)
+    stack.harness.tick(70_000)
     assert problem_of(stack.api.post(path, who, body), "account-overdrawn")["debt"] == 4_000
     data_of(stack.api.post("/balance/deposit", who, {"amount": 4_001}), 201)
     assert stack.balance(who)["debt"] == 0
     assert stack.api.post(path, who, body).get_json().get("code") != "account-overdrawn"
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def test_an_order_of_one_who_owes_is_not_amended_and_no_other_payment_refunded(
@@ -61,7 +61,7 @@ def test_an_order_of_one_who_owes_is_not_amended_and_no_other_payment_refunded(
 ) -> None:
     """A resting sale lives on as it is; another payment's money is kept for the debt."""
     who = stack.api.person()
-    stack.books.tick(70_000)
+    stack.harness.tick(70_000)
     stack.api.bought(who, 10)
     sale = stack.api.limit_order(who, "SELL", 10, 80_000)
     other, taken_back = stack.paid(who, 20_000), stack.paid(who, 10_000)
@@ -73,19 +73,19 @@ def test_an_order_of_one_who_owes_is_not_amended_and_no_other_payment_refunded(
     problem_of(amended, "account-overdrawn")
     problem_of(stack.api.post(f"/payments/{other}/cancel", who, {}), "account-overdrawn")
 
-    stack.books.tick(80_000)
-    stack.books.match()
-    stack.books.run_all()
+    stack.harness.tick(80_000)
+    stack.harness.match()
+    stack.harness.run_all()
 
     assert data_of(stack.api.get(f"/trading/orders/{sale['id']}", who))["status"] == "FILLED"
     assert stack.balance(who)["debt"] == 0
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def test_open_buys_give_their_cash_first(stack: PaymentsStack) -> None:
     """Their cash is still the user's, so there is no debt while it is enough; the sales stay."""
     who = stack.api.person()
-    stack.books.tick(70_000)
+    stack.harness.tick(70_000)
     stack.api.bought(who, 1)
     payment_id = stack.paid(who)
     buy = stack.api.limit_order(who, "BUY", 1, 60_000)
@@ -102,13 +102,13 @@ def test_open_buys_give_their_cash_first(stack: PaymentsStack) -> None:
     balance = stack.balance(who)
     assert (balance["debt"], balance["reserved_cash"]) == (0, 0)
     assert balance["available_cash"] > 0
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def test_buys_are_left_alone_when_the_cash_is_enough(stack: PaymentsStack) -> None:
     who = stack.api.person()
     payment_id = stack.paid(who)
-    stack.books.tick(70_000)
+    stack.harness.tick(70_000)
     buy = stack.api.limit_order(who, "BUY", 1, 60_000)
     stack.portone.move(payment_id, "chargeback")
     look(stack, payment_id)
@@ -119,22 +119,22 @@ def test_a_fill_that_is_not_settled_yet_is_paid_all_the_same(stack: PaymentsStac
     """What was bought has to be paid, so its cash stays reserved and becomes a part of the debt."""
     who = stack.api.person()
     payment_id = stack.paid(who)
-    stack.books.tick(70_000)
+    stack.harness.tick(70_000)
     available = stack.balance(who)["available_cash"]
     stack.api.order(who, "BUY", 1)
-    stack.books.run(stack.books.sent.pop(0))
+    stack.harness.run(stack.harness.sent.pop(0))
     left = stack.balance(who)["available_cash"]
     data_of(stack.api.post("/balance/withdraw", who, {"amount": left}), 201)
-    settlement = list(stack.books.sent)
+    settlement = list(stack.harness.sent)
     stack.portone.move(payment_id, "chargeback", webhook="none")
     look(stack, payment_id)
     assert stack.balance(who)["debt"] == 10_000
-    stack.books.sent[:] = settlement
-    stack.books.run_all()
-    assert cash(stack.books, owner_of(who))[1] == 0
+    stack.harness.sent[:] = settlement
+    stack.harness.run_all()
+    assert cash(stack.harness, owner_of(who))[1] == 0
     assert stack.balance(who)["debt"] < 10_000
     assert available > left
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def test_a_new_payment_pays_a_debt(stack: PaymentsStack) -> None:
@@ -146,7 +146,7 @@ def test_a_new_payment_pays_a_debt(stack: PaymentsStack) -> None:
         0,
         1_000,
     )
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def test_a_refund_that_was_not_sent_yet_fails_for_one_who_owes(stack: PaymentsStack) -> None:
@@ -154,7 +154,7 @@ def test_a_refund_that_was_not_sent_yet_fails_for_one_who_owes(stack: PaymentsSt
     who = stack.api.person()
     other, taken_back = stack.paid(who, 20_000), stack.paid(who, 10_000)
     refund = stack.refund(who, other, 20_000)
-    stack.books.sent.clear()
+    stack.harness.sent.clear()
     data_of(stack.api.post("/balance/withdraw", who, {"amount": CASH + 10_000}), 201)
     stack.portone.move(taken_back, "chargeback", webhook="none")
     look(stack, taken_back)
@@ -167,4 +167,4 @@ def test_a_refund_that_was_not_sent_yet_fails_for_one_who_owes(stack: PaymentsSt
         "ACCOUNT_OVERDRAWN",
     )
     assert stack.balance(who)["debt"] == 0
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []

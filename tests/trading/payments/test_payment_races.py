@@ -18,19 +18,21 @@ from trading.tasks import Task, TaskRequest
 ROUNDS = 50
 
 
-def looking(books: TradingHarness, payment_id: str) -> Callable[[], object]:
+def looking(harness: TradingHarness, payment_id: str) -> Callable[[], object]:
     """What a worker does, whoever woke it."""
-    return lambda: books.run(TaskRequest(Task.VERIFY_PAYMENT, (UUID(hex=payment_id),)))
+    return lambda: harness.run(TaskRequest(Task.VERIFY_PAYMENT, (UUID(hex=payment_id),)))
 
 
-def pursuing(books: TradingHarness, refund_id: UUID) -> Callable[[], object]:
-    return lambda: books.run(TaskRequest(Task.REFUND_PAYMENT, (refund_id,)))
+def pursuing(harness: TradingHarness, refund_id: UUID) -> Callable[[], object]:
+    return lambda: harness.run(TaskRequest(Task.REFUND_PAYMENT, (refund_id,)))
 
 
-def asking(books: TradingHarness, user: UUID, payment_id: str, amount: int) -> Callable[[], object]:
+def asking(
+    harness: TradingHarness, user: UUID, payment_id: str, amount: int
+) -> Callable[[], object]:
     def ask() -> UUID:
-        refund_id, now = new_id(), books.clock()
-        books.do(
+        refund_id, now = new_id(), harness.clock()
+        harness.do(
             lambda session: request_refund(
                 session,
                 refund_id=refund_id,
@@ -38,7 +40,7 @@ def asking(books: TradingHarness, user: UUID, payment_id: str, amount: int) -> C
                 user_id=user,
                 amount=amount,
                 words="환불",
-                settings=books.settings,
+                settings=harness.settings,
                 now=now,
             )
         )
@@ -58,13 +60,13 @@ def test_complete_webhook_and_sweep_at_once(server_stack: PaymentsStack) -> None
         payment_id = stack.prepare(who, 1_000)
         stack.portone.open(payment_id, 1_000, webhook="none")
         stack.portone.move(payment_id, "pay", webhook="none")
-        run_together(*[looking(stack.books, payment_id)] * 3)
-    assert cash(stack.books, owner_of(who)) == (CASH + ROUNDS * 1_000, 0)
+        run_together(*[looking(stack.harness, payment_id)] * 3)
+    assert cash(stack.harness, owner_of(who)) == (CASH + ROUNDS * 1_000, 0)
     booked = rows(
-        stack.books, "SELECT COUNT(*) AS credits FROM transactions WHERE credit_of IS NOT NULL"
+        stack.harness, "SELECT COUNT(*) AS credits FROM transactions WHERE credit_of IS NOT NULL"
     )
     assert booked[0]["credits"] == ROUNDS
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def test_a_refund_and_the_webhook_of_its_own_cancellation_at_once(
@@ -75,12 +77,12 @@ def test_a_refund_and_the_webhook_of_its_own_cancellation_at_once(
     payment_id = stack.paid(who, 100_000)
     for _ in range(ROUNDS):
         refund = UUID(stack.refund(who, payment_id, 1_000)["id"])
-        run_together(pursuing(stack.books, refund), *[looking(stack.books, payment_id)] * 2)
-        stack.books.sent.clear()
+        run_together(pursuing(stack.harness, refund), *[looking(stack.harness, payment_id)] * 2)
+        stack.harness.sent.clear()
     stack.sweep_until_quiet(turns=5)
-    assert cash(stack.books, owner_of(who)) == (CASH + 100_000 - ROUNDS * 1_000, 0)
+    assert cash(stack.harness, owner_of(who)) == (CASH + 100_000 - ROUNDS * 1_000, 0)
     assert len(stack.portone.payments()[payment_id]["cancellations"]) == ROUNDS
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def test_two_refunds_of_the_same_money(server_stack: PaymentsStack) -> None:
@@ -88,34 +90,34 @@ def test_two_refunds_of_the_same_money(server_stack: PaymentsStack) -> None:
     stack, who = server_stack, server_stack.api.person()
     payment_id = stack.paid(who)
     (refund_id,) = accepted(
-        run_together(*[asking(stack.books, owner_of(who), payment_id, 10_000)] * 10)
+        run_together(*[asking(stack.harness, owner_of(who), payment_id, 10_000)] * 10)
     )
-    run_together(*[pursuing(stack.books, refund_id)] * 4)
+    run_together(*[pursuing(stack.harness, refund_id)] * 4)
     stack.sweep_until_quiet(turns=5)
     assert len(stack.portone.payments()[payment_id]["cancellations"]) == 1
-    assert cash(stack.books, owner_of(who)) == (CASH, 0)
-    assert stack.books.breaches() == []
+    assert cash(stack.harness, owner_of(who)) == (CASH, 0)
+    assert stack.harness.breaches() == []
 
 
 def test_orders_race_a_chargeback(server_stack: PaymentsStack) -> None:
     """Buys that are placed while money is taken back either come first and are cancelled, or are refused; no debt is larger than it must be."""
     stack = server_stack
-    books = stack.books
+    harness = stack.harness
     for _ in range(8):
         who = stack.api.person()
         user = owner_of(who)
         payment_id = stack.paid(who, 1_000_000)
-        books.tick(70_000)
+        harness.tick(70_000)
         for _ in range(3):
-            books.place(user, Side.BUY, 40, limit=69_000)
+            harness.place(user, Side.BUY, 40, limit=69_000)
         stack.portone.move(payment_id, "chargeback", webhook="none")
         placing = outcome(
-            lambda user=user: books.place(user, Side.BUY, 5, limit=69_000),
+            lambda user=user: harness.place(user, Side.BUY, 5, limit=69_000),
             InsufficientCash,
             AccountOverdrawn,
         )
-        run_together(looking(books, payment_id), looking(books, payment_id), *[placing] * 4)
-        balance, reserved = cash(books, user)
+        run_together(looking(harness, payment_id), looking(harness, payment_id), *[placing] * 4)
+        balance, reserved = cash(harness, user)
         assert balance == CASH
         assert reserved <= CASH
-        assert books.breaches() == []
+        assert harness.breaches() == []

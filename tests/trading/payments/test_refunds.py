@@ -18,9 +18,9 @@ JSON = {"Content-Type": "application/json"}
 
 def pursue(stack: PaymentsStack, refund: dict[str, Any]) -> str:
     """What a worker does when it is woken for this refund; its status then."""
-    stack.books.run(TaskRequest(Task.REFUND_PAYMENT, (UUID(refund["id"]),)))
+    stack.harness.run(TaskRequest(Task.REFUND_PAYMENT, (UUID(refund["id"]),)))
     (row,) = rows(
-        stack.books,
+        stack.harness,
         "SELECT status FROM payment_refunds WHERE id = :id",
         id=UUID(refund["id"]).bytes,
     )
@@ -37,10 +37,10 @@ def refused(status: int, kind: str) -> dict[str, Any]:
 
 def settled(stack: PaymentsStack, who: Person, payment_id: str, *, left: int) -> None:
     """The books hold what is left of the payment, nothing is reserved, and PortOne's ledger says the same."""
-    assert cash(stack.books, owner_of(who)) == (CASH + left, 0)
+    assert cash(stack.harness, owner_of(who)) == (CASH + left, 0)
     amount = stack.portone.payments()[payment_id]["amount"]
     assert amount["total"] - amount["cancelled"] == left
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def test_parts_and_the_rest_are_refunded(stack: PaymentsStack) -> None:
@@ -69,7 +69,7 @@ def test_what_is_held_can_not_be_spent_or_refunded_twice(stack: PaymentsStack) -
     who = stack.api.person()
     payment_id = stack.paid(who)
     stack.refund(who, payment_id, 7_000)
-    assert cash(stack.books, owner_of(who)) == (CASH + 10_000, 7_000)
+    assert cash(stack.harness, owner_of(who)) == (CASH + 10_000, 7_000)
     more = problem_of(
         stack.api.post(f"/payments/{payment_id}/cancel", who, {"amount": 3_001}),
         "refund-exceeds-payment",
@@ -79,7 +79,7 @@ def test_what_is_held_can_not_be_spent_or_refunded_twice(stack: PaymentsStack) -
         stack.api.post("/balance/withdraw", who, {"amount": CASH + 3_001}), "insufficient-cash"
     )
     assert spent["available"] == CASH + 3_000
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def test_what_was_spent_is_not_refunded(stack: PaymentsStack) -> None:
@@ -99,7 +99,7 @@ def test_the_webhook_of_a_refund_may_come_first(stack: PaymentsStack) -> None:
     refund = stack.refund(who, payment_id, 4_000)
     stack.portone.wrong(method="POST", path=".*/cancel", drop="after")
     assert pursue(stack, refund) == "REQUESTED"
-    assert cash(stack.books, owner_of(who)) == (CASH + 10_000, 4_000)
+    assert cash(stack.harness, owner_of(who)) == (CASH + 10_000, 4_000)
     look(stack, payment_id)
     assert stack.payment(who, payment_id)["refunds"][0]["status"] == "SUCCEEDED"
     assert pursue(stack, refund) == "SUCCEEDED"
@@ -132,7 +132,7 @@ def test_an_answer_that_does_not_come_is_no_answer(
     refund = stack.refund(who, payment_id, 4_000)
     stack.portone.wrong(method="POST", path=".*/cancel", **fault)
     assert pursue(stack, refund) == "REQUESTED"
-    assert cash(stack.books, owner_of(who)) == (CASH + 10_000, 4_000)
+    assert cash(stack.harness, owner_of(who)) == (CASH + 10_000, 4_000)
     stack.sweep_until_quiet(turns=3)
     settled(stack, who, payment_id, left=6_000)
     assert len(stack.portone.payments()[payment_id]["cancellations"]) == 1
@@ -149,7 +149,7 @@ def test_a_payment_gateway_that_takes_its_time(stack: PaymentsStack, approved: b
     refund = stack.refund(who, payment_id, 4_000)
     assert pursue(stack, refund) == "IN_PROGRESS"
     stack.sweep_until_quiet(turns=3)
-    assert cash(stack.books, owner_of(who)) == (CASH + 10_000, 4_000)
+    assert cash(stack.harness, owner_of(who)) == (CASH + 10_000, 4_000)
     stack.portone.move(
         payment_id, "approve-cancellation" if approved else "reject-cancellation", webhook="none"
     )
@@ -222,8 +222,8 @@ def test_a_chargeback_during_a_refund_makes_no_debt(stack: PaymentsStack) -> Non
     look(stack, payment_id)
     assert pursue(stack, refund) == "FAILED"
     assert stack.balance(who)["debt"] == 0
-    assert cash(stack.books, owner_of(who)) == (0, 0)
-    assert stack.books.breaches() == []
+    assert cash(stack.harness, owner_of(who)) == (0, 0)
+    assert stack.harness.breaches() == []
 
 
 def test_refunds_of_one_payment_wait_for_each_other(stack: PaymentsStack) -> None:
@@ -235,7 +235,7 @@ def test_refunds_of_one_payment_wait_for_each_other(stack: PaymentsStack) -> Non
     assert pursue(stack, first) == "REQUESTED"
     assert pursue(stack, second) == "REQUESTED"
     assert (
-        rows(stack.books, "SELECT COUNT(*) AS sent FROM payment_refunds WHERE send_count > 0")[0][
+        rows(stack.harness, "SELECT COUNT(*) AS sent FROM payment_refunds WHERE send_count > 0")[0][
             "sent"
         ]
         == 1
@@ -253,7 +253,7 @@ def test_a_refund_of_which_nothing_is_heard_is_stuck_and_never_sent_again(
     refund = stack.refund(who, payment_id, 4_000)
     stack.portone.wrong(method="POST", path=".*/cancel", drop="before", times=None)
     for _ in range(20):
-        stack.books.clock.advance(minutes=15)
+        stack.harness.clock.advance(minutes=15)
         assert pursue(stack, refund) == "REQUESTED"
     sent = [
         one
@@ -262,12 +262,14 @@ def test_a_refund_of_which_nothing_is_heard_is_stuck_and_never_sent_again(
     ]
     assert alerts(stack, payment_id) == ["refund-stuck"]
     assert len({json.dumps(one, sort_keys=True) for one in rows_of_requests(sent)}) == 1
-    (row,) = rows(stack.books, "SELECT send_count FROM payment_refunds")
+    (row,) = rows(stack.harness, "SELECT send_count FROM payment_refunds")
     assert row["send_count"] == 10
 
-    now = stack.books.clock()
-    assert stack.books.do(lambda session: abandon_refund(session, UUID(refund["id"]), now=now))
-    assert not stack.books.do(lambda session: abandon_refund(session, UUID(refund["id"]), now=now))
+    now = stack.harness.clock()
+    assert stack.harness.do(lambda session: abandon_refund(session, UUID(refund["id"]), now=now))
+    assert not stack.harness.do(
+        lambda session: abandon_refund(session, UUID(refund["id"]), now=now)
+    )
     settled(stack, who, payment_id, left=10_000)
 
 
@@ -285,8 +287,8 @@ def test_money_that_went_after_all_is_booked_though_its_refund_was_given_up(
     refund = stack.refund(who, payment_id, 4_000)
     stack.portone.wrong(method="POST", path=".*/cancel", drop="after")
     assert pursue(stack, refund) == "REQUESTED"
-    now = stack.books.clock()
-    stack.books.do(lambda session: abandon_refund(session, UUID(refund["id"]), now=now))
+    now = stack.harness.clock()
+    stack.harness.do(lambda session: abandon_refund(session, UUID(refund["id"]), now=now))
     look(stack, payment_id)
     assert stack.payment(who, payment_id)["refunds"][0]["status"] == "SUCCEEDED"
     settled(stack, who, payment_id, left=6_000)
@@ -302,7 +304,7 @@ def test_a_gateway_that_rewrites_reasons_hides_no_refund(stack: PaymentsStack) -
     stack.portone.wrong(method="GET", patch={"/cancellations/0/reason": "환불"}, times=None)
     look(stack, payment_id)
     assert stack.payment(who, payment_id)["cancellations"][0]["refund_id"] is None
-    assert cash(stack.books, owner_of(who)) == (CASH + 7_000, 3_000)
+    assert cash(stack.harness, owner_of(who)) == (CASH + 7_000, 3_000)
     assert pursue(stack, refund) == "SUCCEEDED"
     assert stack.payment(who, payment_id)["cancellations"][0]["refund_id"] == refund["id"]
     settled(stack, who, payment_id, left=7_000)

@@ -20,12 +20,14 @@ JSON = {"Content-Type": "application/json"}
 
 def look(stack: PaymentsStack, payment_id: str) -> None:
     """What a worker does when it is woken for this payment."""
-    stack.books.sent.clear()
-    stack.books.run(TaskRequest(Task.VERIFY_PAYMENT, (UUID(hex=payment_id),)))
+    stack.harness.sent.clear()
+    stack.harness.run(TaskRequest(Task.VERIFY_PAYMENT, (UUID(hex=payment_id),)))
 
 
 def alerts(stack: PaymentsStack, payment_id: str) -> list[str]:
-    found = stack.books.core.database.read(lambda session: alerts_of(session, UUID(hex=payment_id)))
+    found = stack.harness.core.database.read(
+        lambda session: alerts_of(session, UUID(hex=payment_id))
+    )
     return sorted(alert.kind for alert in found if alert.resolved_at is None)
 
 
@@ -33,7 +35,7 @@ def told(stack: PaymentsStack, user: UUID) -> list[str]:
     """The states of payments that a user was told of."""
     return [
         event.data["status"]
-        for event in events(stack.books, user)
+        for event in events(stack.harness, user)
         if event.kind is EventKind.PAYMENT
     ]
 
@@ -43,7 +45,7 @@ def test_a_payment_is_credited_once(stack: PaymentsStack) -> None:
     who = stack.api.person()
     payment_id = stack.prepare(who, 10_000)
     stack.portone.pay(payment_id, 10_000)
-    wait_until(lambda: len(stack.books.sent) >= 2, what="both webhooks")
+    wait_until(lambda: len(stack.harness.sent) >= 2, what="both webhooks")
     stack.complete(who, payment_id)
     assert stack.payment(who, payment_id)["status"] == "PENDING"
 
@@ -57,7 +59,7 @@ def test_a_payment_is_credited_once(stack: PaymentsStack) -> None:
     )
     assert stack.balance(who)["cash_balance"] == CASH + 10_000
     assert told(stack, owner_of(who)) == ["CREDITED"]
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def test_the_sweep_finds_what_nobody_tells_of(stack: PaymentsStack) -> None:
@@ -81,7 +83,7 @@ def test_what_is_under_way_is_no_money(stack: PaymentsStack) -> None:
             look(stack, payment_id)
         stack.portone.move(payment_id, move, webhook="none")
         look(stack, payment_id)
-        assert rows(stack.books, "SELECT finding FROM payments")[0]["finding"] == status
+        assert rows(stack.harness, "SELECT finding FROM payments")[0]["finding"] == status
     assert stack.payment(who, payment_id)["failure"]
     stack.portone.open(payment_id, 10_000, webhook="none")
     stack.portone.move(payment_id, "issue-account", webhook="none")
@@ -94,7 +96,7 @@ def test_what_is_under_way_is_no_money(stack: PaymentsStack) -> None:
 
     assert stack.payment(who, payment_id)["status"] == "CREDITED"
     assert stack.payment(who, payment_id)["virtual_account"] is None
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def test_a_payment_that_nobody_begins_expires_and_late_money_is_money(stack: PaymentsStack) -> None:
@@ -105,7 +107,7 @@ def test_a_payment_that_nobody_begins_expires_and_late_money_is_money(stack: Pay
     stack.portone.move(payment_id, "fail", webhook="none")
     stack.sweep_until_quiet(turns=40)
     assert stack.payment(who, payment_id)["status"] == "EXPIRED"
-    assert rows(stack.books, "SELECT next_attempt_at FROM payments")[0]["next_attempt_at"] is None
+    assert rows(stack.harness, "SELECT next_attempt_at FROM payments")[0]["next_attempt_at"] is None
 
     stack.portone.move(payment_id, "approve-late", webhook="none")
     stack.complete(who, payment_id)
@@ -113,7 +115,7 @@ def test_a_payment_that_nobody_begins_expires_and_late_money_is_money(stack: Pay
 
     assert stack.payment(who, payment_id)["status"] == "CREDITED"
     assert told(stack, owner_of(who)) == ["PENDING", "EXPIRED", "CREDITED"]
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def test_an_account_that_nobody_waits_for_is_closed(stack: PaymentsStack) -> None:
@@ -123,7 +125,7 @@ def test_an_account_that_nobody_waits_for_is_closed(stack: PaymentsStack) -> Non
     stack.portone.open(payment_id, 10_000, webhook="none")
     stack.portone.move(payment_id, "issue-account", webhook="none")
     look(stack, payment_id)
-    stack.books.clock.advance(days=31)
+    stack.harness.clock.advance(days=31)
     look(stack, payment_id)
     assert stack.portone.payments()[payment_id]["status"] == "FAILED"
     assert stack.payment(who, payment_id)["status"] == "EXPIRED"
@@ -153,10 +155,10 @@ def test_money_that_was_not_agreed_is_not_credited(
     stack.portone.wrong(method="GET", patch=patch, times=None)
     look(stack, payment_id)
     assert stack.payment(who, payment_id)["status"] == "MISMATCHED"
-    assert rows(stack.books, "SELECT mismatches FROM payments")[0]["mismatches"] == mismatches
+    assert rows(stack.harness, "SELECT mismatches FROM payments")[0]["mismatches"] == mismatches
     assert alerts(stack, payment_id) == ["mismatch"]
     assert stack.balance(who)["cash_balance"] == CASH
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def test_a_word_that_portone_has_newly_made_up_costs_nobody_money(stack: PaymentsStack) -> None:
@@ -236,7 +238,7 @@ def test_what_was_given_back_before_the_first_look_is_booked_with_the_credit(
     look(stack, payment_id)
     assert stack.payment(who, payment_id)["status"] == "CANCELLED"
     assert stack.balance(who)["cash_balance"] == CASH
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def test_a_chargeback_is_found_when_no_webhook_tells_of_it(stack: PaymentsStack) -> None:
@@ -266,9 +268,9 @@ def test_money_for_an_account_that_was_closed_is_kept_in_its_books(stack: Paymen
     assert stack.api.ask("DELETE", "/users/me", who).status_code == 200
     look(stack, payment_id)
     assert alerts(stack, payment_id) == ["account-closed"]
-    (row,) = rows(stack.books, "SELECT status FROM payments")
+    (row,) = rows(stack.harness, "SELECT status FROM payments")
     assert row["status"] == "CREDITED"
-    assert stack.books.breaches() == []
+    assert stack.harness.breaches() == []
 
 
 def test_a_hint_during_a_look_is_not_forgotten_behind_it(stack: PaymentsStack) -> None:
@@ -276,15 +278,15 @@ def test_a_hint_during_a_look_is_not_forgotten_behind_it(stack: PaymentsStack) -
     who = stack.api.person()
     payment_id = stack.paid(who)
     identifier = UUID(hex=payment_id)
-    core = stack.books.core
+    core = stack.harness.core
     report = core.portone.get_payment(payment_id)
-    stack.books.do(
+    stack.harness.do(
         lambda session: record_notification(
             session, identifier, settings=core.settings, now=core.clock()
         )
     )
-    (before,) = rows(stack.books, "SELECT next_attempt_at, notification_count FROM payments")
-    stack.books.do(
+    (before,) = rows(stack.harness, "SELECT next_attempt_at, notification_count FROM payments")
+    stack.harness.do(
         lambda session: apply_report(
             session,
             identifier,
@@ -294,7 +296,7 @@ def test_a_hint_during_a_look_is_not_forgotten_behind_it(stack: PaymentsStack) -
             now=core.clock(),
         )
     )
-    (after,) = rows(stack.books, "SELECT next_attempt_at FROM payments")
+    (after,) = rows(stack.harness, "SELECT next_attempt_at FROM payments")
     assert after["next_attempt_at"] == before["next_attempt_at"]
 
 

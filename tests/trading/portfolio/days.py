@@ -23,46 +23,46 @@ FIGURES = (
 )  # fmt: skip
 
 
-def close(books: TradingHarness, day: date, price: int, code: str = SAMSUNG) -> None:
+def close(harness: TradingHarness, day: date, price: int, code: str = SAMSUNG) -> None:
     """Say that a stock closed at ``price`` won on a day."""
     midnight = datetime.combine(day, time(), KST)
     candle = {
         "stock_code": code, "candle_interval": CandleInterval.DAY, "starts_at": midnight, "open": price, "high": price, "low": price,
         "close": price, "volume": 1, "amount": price, "opened_at": midnight, "closed_at": midnight, "position": 1,
     }  # fmt: skip
-    books.do(lambda session: session.execute(insert(CANDLES), candle))
+    harness.do(lambda session: session.execute(insert(CANDLES), candle))
 
 
 def record(
-    books: TradingHarness, hours: MarketHours | None = None, *, batch_size: int = 500
+    harness: TradingHarness, hours: MarketHours | None = None, *, batch_size: int = 500
 ) -> int:
     """Record all days that have ended, as the task does; how many rows that made."""
-    hours = hours or books.core.market_hours()
+    hours = hours or harness.core.market_hours()
     rows, done_to, more = 0, None, True
     while more:
-        report = books.do(
+        report = harness.do(
             lambda session, done_to=done_to: record_account_days(
-                session, hours=hours, done_to=done_to, batch_size=batch_size, now=books.clock()
+                session, hours=hours, done_to=done_to, batch_size=batch_size, now=harness.clock()
             )
         )
         rows, done_to, more = rows + report.rows, report.done_to, report.more
     return rows
 
 
-def days_of(books: TradingHarness, user: UUID) -> list[dict[str, Any]]:
+def days_of(harness: TradingHarness, user: UUID) -> list[dict[str, Any]]:
     """The recorded days of an account, oldest first."""
     days = DAILY_SNAPSHOTS
     wanted = select(days).where(days.c.user_id == user).order_by(days.c.day)
-    rows = books.core.database.read(lambda session: session.execute(wanted).mappings().all())
+    rows = harness.core.database.read(lambda session: session.execute(wanted).mappings().all())
     return [{name: row[name] for name in FIGURES} for row in rows]
 
 
 def replayed(
-    books: TradingHarness, user: UUID, ended: Iterable[CompletedDay]
+    harness: TradingHarness, user: UUID, ended: Iterable[CompletedDay]
 ) -> list[dict[str, Any]]:
     """What the days of an account must be, by its ledger gone through one Transaction at a time."""
     transactions, candles = TRANSACTIONS, CANDLES
-    ledger, closes = books.core.database.read(
+    ledger, closes = harness.core.database.read(
         lambda session: (
             session.execute(
                 select(transactions)

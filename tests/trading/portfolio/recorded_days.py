@@ -15,7 +15,7 @@ from trading.stocks.indices.record import record_index_closes
 
 
 def record_day(
-    books: TradingHarness, user: UUID, day: date, worth: int, flow: int = 0, **more: Any
+    harness: TradingHarness, user: UUID, day: date, worth: int, flow: int = 0, **more: Any
 ) -> None:
     """An account's day that ended worth so many won, of which ``flow`` was paid in, or out where it is negative."""
     ended_at = datetime.combine(day, time(), KST) + timedelta(days=1)
@@ -33,16 +33,16 @@ def record_day(
         "recorded_at": ended_at,
         **more,
     }
-    books.do(lambda session: session.execute(insert(DAILY_SNAPSHOTS), [row]))
+    harness.do(lambda session: session.execute(insert(DAILY_SNAPSHOTS), [row]))
 
 
 def record_days(
-    books: TradingHarness, user: UUID, first: date, days: Sequence[tuple[int, int]]
+    harness: TradingHarness, user: UUID, first: date, days: Sequence[tuple[int, int]]
 ) -> None:
     """Successive days from (worth, flow)."""
     for n, (worth, flow) in enumerate(days):
-        record_day(books, user, first + timedelta(days=n), worth, flow)
+        record_day(harness, user, first + timedelta(days=n), worth, flow)
 
 
-def record_closes(books: TradingHarness, closes: Mapping[date, int]) -> None:
-    books.do(lambda session: record_index_closes(session, KOSPI, closes, now=books.clock()))
+def record_closes(harness: TradingHarness, closes: Mapping[date, int]) -> None:
+    harness.do(lambda session: record_index_closes(session, KOSPI, closes, now=harness.clock()))

@@ -25,38 +25,38 @@ from trading.portfolio.holdings import (
 )
 
 
-def rows(books: TradingHarness, user: UUID, stock_code: str | None = None) -> HeldRows:
-    midnight = datetime.combine(trade_date(books.clock()), time(), KST)
-    return books.core.database.snapshot(
+def rows(harness: TradingHarness, user: UUID, stock_code: str | None = None) -> HeldRows:
+    midnight = datetime.combine(trade_date(harness.clock()), time(), KST)
+    return harness.core.database.snapshot(
         lambda session: load_holdings(session, user, since=midnight, stock_code=stock_code)
     )
 
 
 def holdings(
-    books: TradingHarness, user: UUID, stock_code: str | None = None
+    harness: TradingHarness, user: UUID, stock_code: str | None = None
 ) -> tuple[HoldingRecord, ...]:
-    found = rows(books, user, stock_code)
-    ticks = books.core.quotes.last_ticks(found.codes)
+    found = rows(harness, user, stock_code)
+    ticks = harness.core.quotes.last_ticks(found.codes)
     return value_holdings(
-        found, ticks, now=books.clock(), freshness_ms=books.settings.tick_freshness_ms
+        found, ticks, now=harness.clock(), freshness_ms=harness.settings.tick_freshness_ms
     )
 
 
-def summary(books: TradingHarness, user: UUID) -> SummaryRecord:
+def summary(harness: TradingHarness, user: UUID) -> SummaryRecord:
     cash, found = (
-        books.core.database.read(lambda session: cash_of(session, user)),
-        rows(books, user),
+        harness.core.database.read(lambda session: cash_of(session, user)),
+        rows(harness, user),
     )
-    ticks = books.core.quotes.last_ticks(found.codes)
-    return summarize_portfolio(cash, found, holdings(books, user), ticks, now=books.clock())
+    ticks = harness.core.quotes.last_ticks(found.codes)
+    return summarize_portfolio(cash, found, holdings(harness, user), ticks, now=harness.clock())
 
 
-def closed(books: TradingHarness, user: UUID) -> list[ClosedHolding]:
-    return books.core.database.read(lambda session: closed_holdings_of(session, user))
+def closed(harness: TradingHarness, user: UUID) -> list[ClosedHolding]:
+    return harness.core.database.read(lambda session: closed_holdings_of(session, user))
 
 
 def sold(
-    books: TradingHarness,
+    harness: TradingHarness,
     user: UUID,
     quantity: int,
     price: int,
@@ -65,27 +65,27 @@ def sold(
     base: int | None = None,
 ) -> int:
     """A sale at ``price`` won; the profit that it realised."""
-    books.tick(price, code, base=base)
-    sale = books.place(user, Side.SELL, quantity, code)
-    books.run_all()
-    return books.order(user, sale.id).executions[0].realized_profit or 0
+    harness.tick(price, code, base=base)
+    sale = harness.place(user, Side.SELL, quantity, code)
+    harness.run_all()
+    return harness.order(user, sale.id).executions[0].realized_profit or 0
 
 
 @pytest.fixture
-def owner(books: TradingHarness) -> UUID:
+def owner(harness: TradingHarness) -> UUID:
     """10 Samsung at 70,000 and 5 Hynix at 100,000; the prices are now 77,000 (base 75,000) and 90,000 (no base)."""
-    user = books.user()
-    deposit(books, user, 1_000)
-    bought(books, user, 10)
-    bought(books, user, 5, 100_000, HYNIX)
-    books.tick(77_000, base=75_000)
-    books.tick(90_000, HYNIX)
+    user = harness.user()
+    deposit(harness, user, 1_000)
+    bought(harness, user, 10)
+    bought(harness, user, 5, 100_000, HYNIX)
+    harness.tick(77_000, base=75_000)
+    harness.tick(90_000, HYNIX)
     return user
 
 
-def test_the_figures_of_a_holding(books: TradingHarness, owner: UUID) -> None:
+def test_the_figures_of_a_holding(harness: TradingHarness, owner: UUID) -> None:
     """Value, profit with the commission paid, rate and weight in basis points, today's change against the base."""
-    samsung = require_single(holdings(books, owner, SAMSUNG))
+    samsung = require_single(holdings(harness, owner, SAMSUNG))
     assert (samsung.quantity, samsung.cost, samsung.buy_commission, samsung.average_price) == (
         10,
         700_000,
@@ -95,13 +95,13 @@ def test_the_figures_of_a_holding(books: TradingHarness, owner: UUID) -> None:
     assert (samsung.value, samsung.unrealized_profit) == (770_000, 770_000 - 700_000 - 105)
     assert samsung.unrealized_profit_rate_bp == 69_895 * 10_000 // 700_105
     assert samsung.todays_change == samsung.unrealized_profit  # bought today
-    both = {one.stock_code: one.weight_bp for one in holdings(books, owner)}
+    both = {one.stock_code: one.weight_bp for one in holdings(harness, owner)}
     assert both == {SAMSUNG: 770_000 * 10_000 // 1_220_000, HYNIX: 450_000 * 10_000 // 1_220_000}
 
 
-def test_the_sums_of_a_portfolio(books: TradingHarness, owner: UUID) -> None:
+def test_the_sums_of_a_portfolio(harness: TradingHarness, owner: UUID) -> None:
     """Assets are cash and holdings; wealth and its sources agree to the won."""
-    total = summary(books, owner)
+    total = summary(harness, owner)
     spent = 700_105 + 500_075
     assert total.cash_balance == total.available_cash == 10_001_000 - spent
     assert (total.invested_amount, total.holdings_value) == (1_200_000, 1_220_000)
@@ -112,11 +112,11 @@ def test_the_sums_of_a_portfolio(books: TradingHarness, owner: UUID) -> None:
     assert total.todays_change_rate_bp == 20  # 19,820 of the 10,001,000 that there were without it
 
 
-def test_without_a_price_nothing_is_guessed(books: TradingHarness, owner: UUID) -> None:
+def test_without_a_price_nothing_is_guessed(harness: TradingHarness, owner: UUID) -> None:
     """A holding without a tick has no value; the totals say so instead of leaving it out silently."""
-    books.core.redis.flushall()
-    books.tick(77_000, base=75_000)
-    total = summary(books, owner)
+    harness.core.redis.flushall()
+    harness.tick(77_000, base=75_000)
+    total = summary(harness, owner)
     hynix = next(one for one in total.holdings if one.stock_code == HYNIX)
     assert (
         hynix.price,
@@ -134,60 +134,60 @@ def test_without_a_price_nothing_is_guessed(books: TradingHarness, owner: UUID) 
     ("age_ms", "freshness", "stale"), [(10_000, "LIVE", 0), (10_001, "STALE", 1)]
 )
 def test_a_price_tells_its_age(
-    books: TradingHarness, owner: UUID, age_ms: int, freshness: str, stale: int
+    harness: TradingHarness, owner: UUID, age_ms: int, freshness: str, stale: int
 ) -> None:
     """LIVE exactly as long as it may fill an order."""
-    books.tick(77_000, age_ms=age_ms)
-    samsung = require_single(holdings(books, owner, SAMSUNG))
+    harness.tick(77_000, age_ms=age_ms)
+    samsung = require_single(holdings(harness, owner, SAMSUNG))
     assert (samsung.price_age_ms, samsung.freshness) == (age_ms, freshness)
-    assert summary(books, owner).stale_holdings == stale
+    assert summary(harness, owner).stale_holdings == stale
 
 
-def test_reserved_shares_and_cash_are_shown_as_such(books: TradingHarness, owner: UUID) -> None:
+def test_reserved_shares_and_cash_are_shown_as_such(harness: TradingHarness, owner: UUID) -> None:
     """What orders hold back is still owned but not free."""
-    books.place(owner, Side.SELL, 4)
-    order = books.place(owner, Side.BUY, 1)
-    total = summary(books, owner)
-    assert require_single(holdings(books, owner, SAMSUNG)).sellable_quantity == 6
+    harness.place(owner, Side.SELL, 4)
+    order = harness.place(owner, Side.BUY, 1)
+    total = summary(harness, owner)
+    assert require_single(holdings(harness, owner, SAMSUNG)).sellable_quantity == 6
     assert total.reserved_cash == order.reserved_cash
     assert total.available_cash == total.cash_balance - order.reserved_cash
 
 
-def test_what_is_sold_out_is_kept_with_its_profit(books: TradingHarness, owner: UUID) -> None:
+def test_what_is_sold_out_is_kept_with_its_profit(harness: TradingHarness, owner: UUID) -> None:
     """The holding is gone, its realised profit is not, and comes back with the stock when that is bought again."""
-    profit = sold(books, owner, 4, 77_000) + sold(books, owner, 6, 78_000)
-    assert summary(books, owner).realized_profit == profit > 0
-    assert [holding.stock_code for holding in holdings(books, owner)] == [HYNIX]
+    profit = sold(harness, owner, 4, 77_000) + sold(harness, owner, 6, 78_000)
+    assert summary(harness, owner).realized_profit == profit > 0
+    assert [holding.stock_code for holding in holdings(harness, owner)] == [HYNIX]
     with pytest.raises(HoldingNotFound):
-        require_single(holdings(books, owner, SAMSUNG))
-    (samsung,) = closed(books, owner)
+        require_single(holdings(harness, owner, SAMSUNG))
+    (samsung,) = closed(harness, owner)
     assert (samsung.stock_code, samsung.name, samsung.sold_quantity) == (SAMSUNG, "삼성전자", 10)
     assert (samsung.cost, samsung.proceeds) == (700_105, 700_105 + profit)
-    assert (samsung.realized_profit, samsung.last_sold_at) == (profit, books.clock())
+    assert (samsung.realized_profit, samsung.last_sold_at) == (profit, harness.clock())
 
-    bought(books, owner, 1)
+    bought(harness, owner, 1)
 
-    assert closed(books, owner) == []
-    assert require_single(holdings(books, owner, SAMSUNG)).realized_profit == profit
+    assert closed(harness, owner) == []
+    assert require_single(holdings(harness, owner, SAMSUNG)).realized_profit == profit
 
 
-def test_the_last_stock_sold_out_comes_first(books: TradingHarness, owner: UUID) -> None:
-    sold(books, owner, 10, 77_000)
-    books.clock.advance(hours=1)
-    sold(books, owner, 5, 90_000, HYNIX)
-    assert [one.stock_code for one in closed(books, owner)] == [HYNIX, SAMSUNG]
-    assert closed(books, books.user()) == []
+def test_the_last_stock_sold_out_comes_first(harness: TradingHarness, owner: UUID) -> None:
+    sold(harness, owner, 10, 77_000)
+    harness.clock.advance(hours=1)
+    sold(harness, owner, 5, 90_000, HYNIX)
+    assert [one.stock_code for one in closed(harness, owner)] == [HYNIX, SAMSUNG]
+    assert closed(harness, harness.user()) == []
 
 
 def test_todays_change_is_from_the_base_price_and_for_todays_shares_from_their_cost(
-    books: TradingHarness, owner: UUID
+    harness: TradingHarness, owner: UUID
 ) -> None:
     """On the next day 4 are sold, of those from the day before, and 2 bought: 6 old ones move from the base, 2 from what they cost."""
-    books.clock.advance(days=1)
-    sold(books, owner, 4, 78_000, base=77_000)
-    bought(books, owner, 2, 79_000)
-    books.tick(80_000, base=77_000)
-    samsung = require_single(holdings(books, owner, SAMSUNG))
+    harness.clock.advance(days=1)
+    sold(harness, owner, 4, 78_000, base=77_000)
+    bought(harness, owner, 2, 79_000)
+    harness.tick(80_000, base=77_000)
+    samsung = require_single(holdings(harness, owner, SAMSUNG))
     assert samsung.todays_change == 6 * 3_000 + 2 * 1_000 - 23
     assert samsung.todays_change_rate_bp == 322  # 19,977 of 620,023
     # The sale adds its 4,000 above the base less commission (46) and taxes (624).
@@ -195,72 +195,72 @@ def test_todays_change_is_from_the_base_price_and_for_todays_shares_from_their_c
 
 
 def test_a_base_price_of_an_earlier_day_says_nothing_about_today(
-    books: TradingHarness, owner: UUID
+    harness: TradingHarness, owner: UUID
 ) -> None:
     """The last tick is from before midnight in Korea: today's change of shares from before is not known."""
-    books.clock.advance(hours=14)
-    samsung = require_single(holdings(books, owner, SAMSUNG))
+    harness.clock.advance(hours=14)
+    samsung = require_single(holdings(harness, owner, SAMSUNG))
     assert (samsung.value, samsung.todays_change, samsung.todays_change_rate_bp) == (
         770_000,
         None,
         None,
     )
-    assert summary(books, owner).todays_change is None
+    assert summary(harness, owner).todays_change is None
 
 
-def test_the_days_change_is_what_the_worth_changed_by(books: TradingHarness, owner: UUID) -> None:
+def test_the_days_change_is_what_the_worth_changed_by(harness: TradingHarness, owner: UUID) -> None:
     """Over a day with sales, purchases, a stock sold out and one that came and went, to the won; what is paid in is no gain."""
-    books.clock.advance(days=1)
-    books.tick(77_000, base=77_000)
-    books.tick(90_000, HYNIX, base=90_000)
-    before = summary(books, owner)
+    harness.clock.advance(days=1)
+    harness.tick(77_000, base=77_000)
+    harness.tick(90_000, HYNIX, base=90_000)
+    before = summary(harness, owner)
     assert before.todays_change == 0
-    sold(books, owner, 5, 95_000, HYNIX, base=90_000)
-    bought(books, owner, 3, 50_000, "A035420")
-    sold(books, owner, 3, 51_000, "A035420")
-    sold(books, owner, 8, 76_000, base=77_000)
-    bought(books, owner, 5, 75_500)
-    deposit(books, owner, 5_000)
-    books.tick(78_000, base=77_000)
-    after = summary(books, owner)
+    sold(harness, owner, 5, 95_000, HYNIX, base=90_000)
+    bought(harness, owner, 3, 50_000, "A035420")
+    sold(harness, owner, 3, 51_000, "A035420")
+    sold(harness, owner, 8, 76_000, base=77_000)
+    bought(harness, owner, 5, 75_500)
+    deposit(harness, owner, 5_000)
+    harness.tick(78_000, base=77_000)
+    after = summary(harness, owner)
     assert before.total_assets is not None
     assert after.total_assets is not None
     assert after.todays_change == after.total_assets - before.total_assets - 5_000 != 0
 
 
-def test_weights_of_sectors_are_of_what_has_a_price(books: TradingHarness, owner: UUID) -> None:
+def test_weights_of_sectors_are_of_what_has_a_price(harness: TradingHarness, owner: UUID) -> None:
     """Samsung and Hynix make one sector; a stock without one stands by itself, the largest first."""
     from sqlalchemy import text
 
-    books.do(
+    harness.do(
         lambda session: session.execute(
             text("UPDATE stocks SET sector = NULL WHERE code = 'A035420'")
         )
     )
-    bought(books, owner, 1, 305_000, "A035420")
-    sectors = summary(books, owner).sectors
+    bought(harness, owner, 1, 305_000, "A035420")
+    sectors = summary(harness, owner).sectors
     assert [(one.sector, one.holdings, one.value, one.weight_bp) for one in sectors] == [
         ("반도체", 2, 1_220_000, 8_000),
         (None, 1, 305_000, 2_000),
     ]
-    books.core.redis.flushall()
-    assert summary(books, owner).sectors == ()
-    books.do(
+    harness.core.redis.flushall()
+    assert summary(harness, owner).sectors == ()
+    harness.do(
         lambda session: session.execute(
             text("UPDATE stocks SET sector = '인터넷' WHERE code = 'A035420'")
         )
     )
 
 
-def test_a_portfolio_costs_the_same_statements_however_large(books: TradingHarness) -> None:
+def test_a_portfolio_costs_the_same_statements_however_large(harness: TradingHarness) -> None:
     """One holding or four."""
-    user, counts = books.user(), []
+    user, counts = harness.user(), []
     for codes in ((SAMSUNG,), (HYNIX, "A035420", "A035720")):
         for code in codes:
-            bought(books, user, 2, 1_000, code)
-            sold(books, user, 1, 1_000, code)
-        with statements_counted(books.core.database.engine) as statements:
-            rows(books, user)
-            closed(books, user)
+            bought(harness, user, 2, 1_000, code)
+            sold(harness, user, 1, 1_000, code)
+        with statements_counted(harness.core.database.engine) as statements:
+            rows(harness, user)
+            closed(harness, user)
         counts.append(len(statements))
     assert counts[0] == counts[1] <= 6

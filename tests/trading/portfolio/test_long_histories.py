@@ -29,19 +29,19 @@ from tests.trading.orders.steps import bought
     ],
 )  # fmt: skip
 def test_read_uses_the_index_made_for_it(
-    server_books: TradingHarness, index: str, read: str
+    server_harness: TradingHarness, index: str, read: str
 ) -> None:
     """The first of these went through every user's fills of every stock before it had an index."""
-    users = [server_books.user() for _ in range(4)]
+    users = [server_harness.user() for _ in range(4)]
     for _ in range(15):
         for user in users:
-            bought(server_books, user, 1)
-    explained = plan(server_books, read, users[0])
+            bought(server_harness, user, 1)
+    explained = plan(server_harness, read, users[0])
     assert explained["key"] == index
     assert "filesort" not in (explained["Extra"] or "")
 
 
-def plan(books: TradingHarness, read: str, user: UUID) -> dict[str, str]:
+def plan(harness: TradingHarness, read: str, user: UUID) -> dict[str, str]:
     """Return the server's plan for a statement over one table."""
 
     def explain(session: Session) -> dict[str, str]:
@@ -52,4 +52,4 @@ def plan(books: TradingHarness, read: str, user: UUID) -> dict[str, str]:
             .one()
         )
 
-    return books.core.database.read(explain)
+    return harness.core.database.read(explain)

@@ -28,14 +28,14 @@ def day(n: int) -> date:
 
 
 def report(
-    books: TradingHarness,
+    harness: TradingHarness,
     user: UUID,
     since: date | None = None,
     until: date | None = None,
     **settings: Any,
 ) -> PerformanceReport:
     calendar = KrxHours({})
-    return books.core.database.read(
+    return harness.core.database.read(
         lambda session: performance_report(
             session,
             user_id=user,
@@ -43,34 +43,34 @@ def report(
             until=until,
             index_code=KOSPI,
             is_exchange_day=calendar.is_trading_day,
-            settings=Settings.model_validate(settings) if settings else books.settings,
+            settings=Settings.model_validate(settings) if settings else harness.settings,
         )
     )
 
 
-def figures(books: TradingHarness, user: UUID, **period: Any) -> Performance:
-    found = report(books, user, **period).figures
+def figures(harness: TradingHarness, user: UUID, **period: Any) -> Performance:
+    found = report(harness, user, **period).figures
     assert isinstance(found, Performance)
     return found
 
 
 @pytest.fixture
-def user(books: TradingHarness) -> UUID:
+def user(harness: TradingHarness) -> UUID:
     """An account of four days that opened with a million, and another with days of its own."""
-    user = books.user()
+    user = harness.user()
     record_days(
-        books,
+        harness,
         user,
         day(0),
         [(990_000, 1_000_000), (1_089_000, 0), (1_589_000, 500_000), (1_430_100, 0)],
     )
-    record_days(books, books.user(), day(0), [(1, 1), (2, 0)])
+    record_days(harness, harness.user(), day(0), [(1, 1), (2, 0)])
     return user
 
 
-def test_an_account_is_measured_from_its_opening(books: TradingHarness, user: UUID) -> None:
+def test_an_account_is_measured_from_its_opening(harness: TradingHarness, user: UUID) -> None:
     """Its starting cash is paid in on the first day, so the loss of that day counts."""
-    found = report(books, user)
+    found = report(harness, user)
 
     assert found.recorded_days == 4
     assert isinstance(found.figures, Performance)
@@ -86,37 +86,37 @@ def test_an_account_is_measured_from_its_opening(books: TradingHarness, user: UU
     )
 
 
-def test_a_period_is_measured_from_the_close_before_it(books: TradingHarness, user: UUID) -> None:
+def test_a_period_is_measured_from_the_close_before_it(harness: TradingHarness, user: UUID) -> None:
     """The day before is what it begins with, and its flow belongs to the period before."""
-    found = figures(books, user, since=day(2), until=day(2))
+    found = figures(harness, user, since=day(2), until=day(2))
 
     assert (found.since, found.until, [one.value for one in found.returns]) == (day(1), day(2), [0])
     assert (
-        figures(books, user, since=day(-9))
-        == figures(books, user)
-        == figures(books, user, until=day(9))
+        figures(harness, user, since=day(-9))
+        == figures(harness, user)
+        == figures(harness, user, until=day(9))
     )
 
 
 @pytest.mark.parametrize("period", [{"since": day(4)}, {"until": day(-1)}])
 def test_a_period_without_days_has_no_figures(
-    books: TradingHarness, user: UUID, period: dict[str, date]
+    harness: TradingHarness, user: UUID, period: dict[str, date]
 ) -> None:
     """Nor an account without any."""
-    found = report(books, user, **period)
+    found = report(harness, user, **period)
 
     assert (found.recorded_days, found.figures) == (0, Unavailable(UnavailableReason.NO_RETURNS))
-    assert report(books, books.user()).figures == Unavailable(UnavailableReason.NO_RETURNS)
+    assert report(harness, harness.user()).figures == Unavailable(UnavailableReason.NO_RETURNS)
 
 
-def test_days_of_unknown_worth_are_reached_over_and_named(books: TradingHarness) -> None:
+def test_days_of_unknown_worth_are_reached_over_and_named(harness: TradingHarness) -> None:
     """And days with carried closes are counted."""
-    user = books.user()
-    record_day(books, user, day(0), 1_000, 1_000, carried_holdings=2)
-    record_day(books, user, day(1), 10, unpriced_holdings=1, carried_holdings=1)
-    record_day(books, user, day(2), 600, holdings_value=500)
+    user = harness.user()
+    record_day(harness, user, day(0), 1_000, 1_000, carried_holdings=2)
+    record_day(harness, user, day(1), 10, unpriced_holdings=1, carried_holdings=1)
+    record_day(harness, user, day(2), 600, holdings_value=500)
 
-    found = report(books, user)
+    found = report(harness, user)
 
     assert (found.unpriced_days, found.carried_days, found.recorded_days) == ((day(1),), 2, 3)
     assert isinstance(found.figures, Performance)
@@ -127,11 +127,11 @@ def test_days_of_unknown_worth_are_reached_over_and_named(books: TradingHarness)
     assert found.figures.time_weighted_return == Decimal("0.1")
 
 
-def test_the_index_is_that_of_the_same_days(books: TradingHarness, user: UUID) -> None:
+def test_the_index_is_that_of_the_same_days(harness: TradingHarness, user: UUID) -> None:
     """Opened on a Monday, an account begins at Friday's close; a missing day of the exchange is named, a weekend is not."""
-    record_closes(books, {day(-3): 400_000, day(0): 404_000, day(1): 396_000, day(3): 420_000})
+    record_closes(harness, {day(-3): 400_000, day(0): 404_000, day(1): 396_000, day(3): 420_000})
 
-    found = report(books, user)
+    found = report(harness, user)
 
     assert found.missing_closes == (day(2),)
     assert isinstance(found.figures, Performance)
@@ -142,9 +142,9 @@ def test_the_index_is_that_of_the_same_days(books: TradingHarness, user: UUID) -
     assert compared.index_return == pytest.approx(Decimal("0.05"), abs=Decimal("1e-20"))
 
 
-def test_without_closes_the_account_has_its_figures(books: TradingHarness, user: UUID) -> None:
+def test_without_closes_the_account_has_its_figures(harness: TradingHarness, user: UUID) -> None:
     """Only what is beside it is missing."""
-    found = report(books, user)
+    found = report(harness, user)
 
     assert isinstance(found.figures, Performance)
     assert found.figures.comparison == Unavailable(
@@ -153,18 +153,18 @@ def test_without_closes_the_account_has_its_figures(books: TradingHarness, user:
     assert found.missing_closes == (day(0), day(1), day(2), day(3))
 
 
-def test_risk_is_told_for_the_markets_own_year(books: TradingHarness) -> None:
+def test_risk_is_told_for_the_markets_own_year(harness: TradingHarness) -> None:
     """252 days where the exchange's are kept, 365 around the clock; the risk-free rate is the operator's."""
-    user = books.user()
+    user = harness.user()
     record_days(
-        books,
+        harness,
         user,
         day(0),
         [(1_000_000 + 1_000 * (n % 5), 1_000_000 if n == 0 else 0) for n in range(30)],
     )
     volatilities = []
     for hours, days, rate_bp in (("always", 365, 300), ("krx", 252, 0)):
-        found = report(books, user, market_hours=hours, risk_free_rate_bp=rate_bp)
+        found = report(harness, user, market_hours=hours, risk_free_rate_bp=rate_bp)
         assert (found.days_a_year, found.risk_free_rate_bp) == (days, rate_bp)
         assert isinstance(found.figures, Performance)
         assert isinstance(found.figures.volatility, Decimal)
@@ -172,12 +172,12 @@ def test_risk_is_told_for_the_markets_own_year(books: TradingHarness) -> None:
     assert volatilities[0] == pytest.approx(volatilities[1], rel=Decimal("1e-20"))
 
 
-def test_a_report_takes_two_statements(books: TradingHarness, user: UUID) -> None:
+def test_a_report_takes_two_statements(harness: TradingHarness, user: UUID) -> None:
     """However many days it is of, and whatever the period."""
     counts = []
     for since in (None, day(2), day(90)):
-        with statements_counted(books.core.database.engine) as statements:
-            report(books, user, since=since)
+        with statements_counted(harness.core.database.engine) as statements:
+            report(harness, user, since=since)
         counts.append(len([one for one in statements if one.startswith("SELECT")]))
     assert counts == [2, 2, 1]
 
@@ -185,16 +185,16 @@ def test_a_report_takes_two_statements(books: TradingHarness, user: UUID) -> Non
 @pytest.mark.skipif(
     not REAL_FILE.exists(), reason="the exchange's files are not part of the product"
 )
-def test_an_account_that_held_the_index_is_the_index(books: TradingHarness) -> None:
+def test_an_account_that_held_the_index_is_the_index(harness: TradingHarness) -> None:
     """Worth a hundred won a hundredth of a point, over the real closes of 2026: the same return, and a beta of one."""
-    user, closes = books.user(), read_index_closes(REAL_FILE)
+    user, closes = harness.user(), read_index_closes(REAL_FILE)
     first, *days = sorted(closes)
-    record_closes(books, closes)
-    record_day(books, user, first, closes[first] * 100, closes[first] * 100)
+    record_closes(harness, closes)
+    record_day(harness, user, first, closes[first] * 100, closes[first] * 100)
     for at in days:
-        record_day(books, user, at, closes[at] * 100)
+        record_day(harness, user, at, closes[at] * 100)
 
-    found = report(books, user, since=days[0])
+    found = report(harness, user, since=days[0])
 
     assert found.missing_closes == ()
     assert isinstance(found.figures, Performance)

@@ -20,7 +20,7 @@ SUMS = ("quantity", "commission", "cost", "buy_commission", "realized_profit")
 
 
 def found(
-    books: TradingHarness, user: UUID, group_by: Grouping, **more: Any
+    harness: TradingHarness, user: UUID, group_by: Grouping, **more: Any
 ) -> tuple[RealizedProfit, list[RealizedProfit], str | None]:
     wanted = {
         "since": None,
@@ -30,17 +30,19 @@ def found(
         "cursor": None,
         **more,
     }
-    totals, page = books.core.database.read(
+    totals, page = harness.core.database.read(
         lambda session: realized_profit(session, user_id=user, group_by=group_by, **wanted)
     )
     return totals, list(page.items), page.next_cursor
 
 
-def by_hand(books: TradingHarness, user: UUID, group_by: Grouping) -> dict[str, dict[str, int]]:
+def by_hand(harness: TradingHarness, user: UUID, group_by: Grouping) -> dict[str, dict[str, int]]:
     """The same sums, added up from a user's sales one by one."""
     sums: dict[str, dict[str, int]] = {}
     for sale in rows(
-        books, "SELECT * FROM order_executions WHERE user_id = :id AND side = 'SELL'", id=user.bytes
+        harness,
+        "SELECT * FROM order_executions WHERE user_id = :id AND side = 'SELL'",
+        id=user.bytes,
     ):
         day = trade_date(instant(sale["executed_at"])).isoformat()
         key = sale["stock_code"] if group_by is Grouping.STOCK else day[: KEY_LENGTHS[group_by]]
@@ -52,16 +54,16 @@ def by_hand(books: TradingHarness, user: UUID, group_by: Grouping) -> dict[str, 
 
 
 @pytest.mark.parametrize("seed", [5, 6])
-def test_every_grouping_is_that_of_the_executions(books: TradingHarness, seed: int) -> None:
+def test_every_grouping_is_that_of_the_executions(harness: TradingHarness, seed: int) -> None:
     """To the won, over the turn of a year; the totals are the groups together, and the profit is what the other amounts say."""
-    user = books.user()
-    bought(books, books.user(), 5)
-    books.clock.now = datetime.fromisoformat("2026-12-20T01:00:00+00:00")
-    trade_for_weeks(books, user, seed=seed)
+    user = harness.user()
+    bought(harness, harness.user(), 5)
+    harness.clock.now = datetime.fromisoformat("2026-12-20T01:00:00+00:00")
+    trade_for_weeks(harness, user, seed=seed)
 
     for group_by in Grouping:
-        totals, groups, cursor = found(books, user, group_by)
-        expected = by_hand(books, user, group_by)
+        totals, groups, cursor = found(harness, user, group_by)
+        expected = by_hand(harness, user, group_by)
         assert cursor is None
         assert {
             group.key: {name: getattr(group, name) for name in ("executions", *SUMS)}
@@ -76,20 +78,22 @@ def test_every_grouping_is_that_of_the_executions(books: TradingHarness, seed: i
         for one in (totals, *groups):
             costs = one.commission + one.tax + one.cost + one.buy_commission
             assert one.realized_profit == one.sold_amount - costs
-    assert len(found(books, user, Grouping.YEAR)[1]) == 2
+    assert len(found(harness, user, Grouping.YEAR)[1]) == 2
 
 
-def test_pages_share_the_groups_out(books: TradingHarness) -> None:
+def test_pages_share_the_groups_out(harness: TradingHarness) -> None:
     """Each group once, in order, whatever the limit; the totals are of the period on every page."""
-    user = books.user()
-    trade_for_weeks(books, user, seed=7)
+    user = harness.user()
+    trade_for_weeks(harness, user, seed=7)
     for group_by in (Grouping.DAY, Grouping.STOCK):
-        totals, groups, _ = found(books, user, group_by)
+        totals, groups, _ = found(harness, user, group_by)
         for limit in (1, 2):
             seen: list[RealizedProfit] = []
             cursor = None
             while True:
-                page_totals, page, cursor = found(books, user, group_by, limit=limit, cursor=cursor)
+                page_totals, page, cursor = found(
+                    harness, user, group_by, limit=limit, cursor=cursor
+                )
                 assert page_totals == totals
                 assert len(page) <= limit
                 seen += page
@@ -98,31 +102,31 @@ def test_pages_share_the_groups_out(books: TradingHarness) -> None:
             assert seen == groups
 
 
-def test_a_stock_is_named_and_narrows(books: TradingHarness) -> None:
+def test_a_stock_is_named_and_narrows(harness: TradingHarness) -> None:
     """Grouped by stock each has its name, and one stock's totals are its group."""
-    user = books.user()
-    trade_for_weeks(books, user, seed=8)
-    _, groups, _ = found(books, user, Grouping.STOCK)
+    user = harness.user()
+    trade_for_weeks(harness, user, seed=8)
+    _, groups, _ = found(harness, user, Grouping.STOCK)
     names = {group.key: group.stock_name for group in groups}
 
     assert names == {HYNIX: "SK하이닉스", SAMSUNG: "삼성전자"}
     for group in groups:
-        totals, _, _ = found(books, user, Grouping.DAY, stock_code=group.key)
+        totals, _, _ = found(harness, user, Grouping.DAY, stock_code=group.key)
         assert (totals.realized_profit, totals.profit_rate) == (
             group.realized_profit,
             group.profit_rate,
         )
 
 
-def test_without_sales_there_is_nothing(books: TradingHarness) -> None:
+def test_without_sales_there_is_nothing(harness: TradingHarness) -> None:
     """Zeros, no rate and no group; a sale counts when it is applied to the holding."""
-    user = books.user()
-    bought(books, user, 5)
-    books.tick(80_000)
-    books.place(user, Side.SELL, 1)
-    books.run(books.sent.pop(0))
+    user = harness.user()
+    bought(harness, user, 5)
+    harness.tick(80_000)
+    harness.place(user, Side.SELL, 1)
+    harness.run(harness.sent.pop(0))
 
-    totals, groups, cursor = found(books, user, Grouping.DAY)
+    totals, groups, cursor = found(harness, user, Grouping.DAY)
 
     assert (totals.executions, totals.realized_profit, totals.profit_rate, groups, cursor) == (
         0,
@@ -131,17 +135,17 @@ def test_without_sales_there_is_nothing(books: TradingHarness) -> None:
         [],
         None,
     )
-    books.run_all()
-    assert found(books, user, Grouping.DAY)[0].executions == 1
+    harness.run_all()
+    assert found(harness, user, Grouping.DAY)[0].executions == 1
 
 
-def test_realised_profit_takes_two_statements(books: TradingHarness) -> None:
+def test_realised_profit_takes_two_statements(harness: TradingHarness) -> None:
     """However many sales it is of."""
-    user, counts = books.user(), []
+    user, counts = harness.user(), []
     for steps in (0, 30):
-        trade_for_weeks(books, user, seed=9, steps=steps)
+        trade_for_weeks(harness, user, seed=9, steps=steps)
         for group_by in Grouping:
-            with statements_counted(books.core.database.engine) as statements:
-                found(books, user, group_by)
+            with statements_counted(harness.core.database.engine) as statements:
+                found(harness, user, group_by)
             counts.append(len([one for one in statements if one.startswith("SELECT")]))
     assert set(counts) == {2}

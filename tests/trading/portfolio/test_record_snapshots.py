@@ -31,25 +31,25 @@ EVENING = datetime(
 START = 10_000_000
 
 
-def sold(books: TradingHarness, user: UUID, quantity: int, code: str = SAMSUNG) -> None:
-    books.place(user, Side.SELL, quantity, code)
-    books.run_all()
+def sold(harness: TradingHarness, user: UUID, quantity: int, code: str = SAMSUNG) -> None:
+    harness.place(user, Side.SELL, quantity, code)
+    harness.run_all()
 
 
-def test_a_day_has_the_cash_the_shares_and_the_flows_of_its_end(books: TradingHarness) -> None:
+def test_a_day_has_the_cash_the_shares_and_the_flows_of_its_end(harness: TradingHarness) -> None:
     """Bought at 70,000 and closed at 71,000; what is traded and paid in on the next morning is not in it, though it is written only then."""
-    user = books.user()
-    bought(books, user, 10)
-    deposit(books, user, 50_000)
-    withdraw(books, user, 20_000)
-    close(books, FRIDAY, 71_000)
-    books.clock.now = EVENING + timedelta(days=2)
-    deposit(books, user, 999)
-    bought(books, user, 5)
+    user = harness.user()
+    bought(harness, user, 10)
+    deposit(harness, user, 50_000)
+    withdraw(harness, user, 20_000)
+    close(harness, FRIDAY, 71_000)
+    harness.clock.now = EVENING + timedelta(days=2)
+    deposit(harness, user, 999)
+    bought(harness, user, 5)
 
-    assert record(books, KrxHours({})) == 1
+    assert record(harness, KrxHours({})) == 1
 
-    (day,) = days_of(books, user)
+    (day,) = days_of(harness, user)
     assert day == {
         "day": FRIDAY,
         "ended_at": EVENING,
@@ -63,27 +63,27 @@ def test_a_day_has_the_cash_the_shares_and_the_flows_of_its_end(books: TradingHa
     }
 
 
-def test_nothing_is_written_before_the_day_is_over_and_booked(books: TradingHarness) -> None:
+def test_nothing_is_written_before_the_day_is_over_and_booked(harness: TradingHarness) -> None:
     """Ten minutes after the last print: until then a booking of that day may still be under way."""
-    user = books.user()
-    books.clock.now = EVENING + timedelta(minutes=10) - timedelta(microseconds=1)
-    assert record(books, KrxHours({})) == 0
-    books.clock.advance(microseconds=1)
-    assert record(books, KrxHours({})) == 1
-    assert days_of(books, user)[0]["day"] == FRIDAY
+    user = harness.user()
+    harness.clock.now = EVENING + timedelta(minutes=10) - timedelta(microseconds=1)
+    assert record(harness, KrxHours({})) == 0
+    harness.clock.advance(microseconds=1)
+    assert record(harness, KrxHours({})) == 1
+    assert days_of(harness, user)[0]["day"] == FRIDAY
 
 
-def test_a_close_is_carried_over_days_without_a_trade_and_counted(books: TradingHarness) -> None:
+def test_a_close_is_carried_over_days_without_a_trade_and_counted(harness: TradingHarness) -> None:
     """Samsung traded on Friday alone, Hynix on no day that we know of."""
-    user = books.user()
-    bought(books, user, 2)
-    bought(books, user, 1, 900_000, HYNIX)
-    close(books, FRIDAY, 60_000)
-    books.clock.now = EVENING + timedelta(days=3, minutes=10)
+    user = harness.user()
+    bought(harness, user, 2)
+    bought(harness, user, 1, 900_000, HYNIX)
+    close(harness, FRIDAY, 60_000)
+    harness.clock.now = EVENING + timedelta(days=3, minutes=10)
 
-    assert record(books, KrxHours({})) == 2
+    assert record(harness, KrxHours({})) == 2
 
-    friday, monday = days_of(books, user)
+    friday, monday = days_of(harness, user)
     assert (friday["holdings_value"], friday["carried_holdings"], friday["unpriced_holdings"]) == (
         120_000,
         0,
@@ -98,106 +98,106 @@ def test_a_close_is_carried_over_days_without_a_trade_and_counted(books: Trading
 
 
 def test_weekends_holidays_and_corrected_days_have_no_row_of_their_own(
-    books: TradingHarness,
+    harness: TradingHarness,
 ) -> None:
     """What is paid in on a closed day is Tuesday's. A market that is always open has a row for every day."""
-    krx, always = books.user(), books.user()
+    krx, always = harness.user(), harness.user()
     closed = KrxHours({MONDAY: DayChange(MONDAY, closed=True, delay_minutes=0, note="임시 휴장")})
-    books.clock.advance(days=3)
-    deposit(books, krx, 7)
-    books.clock.advance(days=2)
-    record(books, closed)
-    assert [(one["day"].day, one["net_flow"]) for one in days_of(books, krx)] == [
+    harness.clock.advance(days=3)
+    deposit(harness, krx, 7)
+    harness.clock.advance(days=2)
+    record(harness, closed)
+    assert [(one["day"].day, one["net_flow"]) for one in days_of(harness, krx)] == [
         (20, START),
         (24, 7),
     ]
 
-    books.do(lambda session: session.execute(delete(DAILY_SNAPSHOTS)))
-    record(books, AlwaysOpen())
-    assert [one["day"].day for one in days_of(books, always)] == [20, 21, 22, 23, 24]
+    harness.do(lambda session: session.execute(delete(DAILY_SNAPSHOTS)))
+    record(harness, AlwaysOpen())
+    assert [one["day"].day for one in days_of(harness, always)] == [20, 21, 22, 23, 24]
 
 
-def test_what_was_missed_is_made_up_for_account_by_account(books: TradingHarness) -> None:
+def test_what_was_missed_is_made_up_for_account_by_account(harness: TradingHarness) -> None:
     """After weeks without a worker every ended day is there, for accounts old and new, in batches of one; and once is enough."""
-    old = books.user()
-    record(books)
-    books.clock.advance(days=record_snapshots.DAYS_AT_ONCE + 5)
-    new = books.user()
-    books.clock.advance(days=2)
+    old = harness.user()
+    record(harness)
+    harness.clock.advance(days=record_snapshots.DAYS_AT_ONCE + 5)
+    new = harness.user()
+    harness.clock.advance(days=2)
 
-    assert record(books, batch_size=1) == record_snapshots.DAYS_AT_ONCE + 7 + 2
+    assert record(harness, batch_size=1) == record_snapshots.DAYS_AT_ONCE + 7 + 2
 
-    assert len(days_of(books, old)) == record_snapshots.DAYS_AT_ONCE + 7
-    assert [one["day"] for one in days_of(books, new)] == [
-        one["day"] for one in days_of(books, old)[-2:]
+    assert len(days_of(harness, old)) == record_snapshots.DAYS_AT_ONCE + 7
+    assert [one["day"] for one in days_of(harness, new)] == [
+        one["day"] for one in days_of(harness, old)[-2:]
     ]
-    assert record(books) == 0
-    assert books.breaches() == []
+    assert record(harness) == 0
+    assert harness.breaches() == []
 
 
-def test_a_row_is_never_written_again(books: TradingHarness) -> None:
+def test_a_row_is_never_written_again(harness: TradingHarness) -> None:
     """Neither a close that becomes known later nor a day before the newest row changes what stands there."""
-    user = books.user()
-    bought(books, user, 1)
-    books.clock.advance(days=2)
-    record(books)
-    before = days_of(books, user)
-    close(books, FRIDAY, 1_000)
-    books.do(
+    user = harness.user()
+    bought(harness, user, 1)
+    harness.clock.advance(days=2)
+    record(harness)
+    before = days_of(harness, user)
+    close(harness, FRIDAY, 1_000)
+    harness.do(
         lambda session: session.execute(
             delete(DAILY_SNAPSHOTS).where(DAILY_SNAPSHOTS.c.day == FRIDAY)
         )
     )
-    record(books)
-    assert days_of(books, user) == before[1:]
+    record(harness)
+    assert days_of(harness, user) == before[1:]
 
 
-def test_a_closed_account_has_no_more_days(books: TradingHarness) -> None:
-    gone, there = books.user(), books.user()
-    books.clock.advance(days=1)
+def test_a_closed_account_has_no_more_days(harness: TradingHarness) -> None:
+    gone, there = harness.user(), harness.user()
+    harness.clock.advance(days=1)
     users = USERS
-    books.do(
+    harness.do(
         lambda session: session.execute(
-            update(users).where(users.c.id == gone).values(deleted_at=books.clock())
+            update(users).where(users.c.id == gone).values(deleted_at=harness.clock())
         )
     )
-    assert record(books) == 1
-    assert len(days_of(books, there)) == 1
+    assert record(harness) == 1
+    assert len(days_of(harness, there)) == 1
 
 
 @pytest.mark.parametrize(("late_s", "rows"), [(0, 1), (-1, 0)])
 def test_a_day_waits_for_the_trades_of_its_close(
-    books: TradingHarness, late_s: int, rows: int
+    harness: TradingHarness, late_s: int, rows: int
 ) -> None:
     """Candles that have not yet read the stream to the day's end may lack its last trade."""
-    books.user()
+    harness.user()
     cursor = {"id": 1, "position": 0, "read_at": EVENING + timedelta(seconds=late_s)}
-    books.do(lambda session: session.execute(insert(CANDLE_CURSORS), cursor))
-    books.clock.now = EVENING + timedelta(hours=1)
-    assert record(books, KrxHours({})) == rows
+    harness.do(lambda session: session.execute(insert(CANDLE_CURSORS), cursor))
+    harness.clock.now = EVENING + timedelta(hours=1)
+    assert record(harness, KrxHours({})) == rows
 
 
 def test_a_day_costs_the_same_statements_for_one_account_and_for_many(
-    books: TradingHarness,
+    harness: TradingHarness,
 ) -> None:
     counts = []
     for users in (1, 6):
         for _ in range(users):
-            bought(books, books.user(), 1)
-        books.clock.advance(days=1)
-        with statements_counted(books.core.database.engine) as statements:
-            assert record(books) >= users
+            bought(harness, harness.user(), 1)
+        harness.clock.advance(days=1)
+        with statements_counted(harness.core.database.engine) as statements:
+            assert record(harness) >= users
         counts.append(len(statements))
     assert counts[0] == counts[1] <= 8
 
 
-def test_two_at_once_write_each_row_once(server_books: TradingHarness) -> None:
+def test_two_at_once_write_each_row_once(server_harness: TradingHarness) -> None:
     """Beat may send the task twice, or a second worker may take it up while the first one is slow."""
-    users = [server_books.user() for _ in range(5)]
-    server_books.clock.advance(days=3)
-    run_together(*[lambda: record(server_books, batch_size=2)] * 4)
-    assert all(len(days_of(server_books, user)) == 3 for user in users)
-    assert server_books.breaches() == []
+    users = [server_harness.user() for _ in range(5)]
+    server_harness.clock.advance(days=3)
+    run_together(*[lambda: record(server_harness, batch_size=2)] * 4)
+    assert all(len(days_of(server_harness, user)) == 3 for user in users)
+    assert server_harness.breaches() == []
 
 
 ACTIONS = st.lists(
@@ -218,37 +218,37 @@ MARKETS = st.sampled_from((AlwaysOpen(), KrxHours({}), KrxHours(CORRECTED)))
     max_examples=examples(15), deadline=None, suppress_health_check=list(HealthCheck), database=None
 )
 def test_any_history_is_what_its_ledger_replayed_says(
-    books: TradingHarness, actions: list[tuple[str, int, str, int]], hours: KrxHours
+    harness: TradingHarness, actions: list[tuple[str, int, str, int]], hours: KrxHours
 ) -> None:
     """Cash, flows and shares come and go at any hour, closes are known or not, days are recorded on time or late: each row is what going
     through the ledger in plain Python says."""
-    user, known = books.user(), set[tuple[str, date]]()
-    opened_at = books.clock.now
+    user, known = harness.user(), set[tuple[str, date]]()
+    opened_at = harness.clock.now
     for action, size, code, pause_h in actions:
-        day = day_of(hours, books.clock.now)
+        day = day_of(hours, harness.clock.now)
         if action == "in":
-            deposit(books, user, size)
+            deposit(harness, user, size)
         elif action == "out":
-            withdraw(books, user, size)
+            withdraw(harness, user, size)
         elif action == "buy":
-            bought(books, user, size, 1_000 * size, code)
+            bought(harness, user, size, 1_000 * size, code)
         elif action == "sell":
-            bought(books, user, size, 1_000 * size, code)
-            sold(books, user, size - size // 2, code)
+            bought(harness, user, size, 1_000 * size, code)
+            sold(harness, user, size - size // 2, code)
         elif action == "close" and (code, day) not in known:
             known.add((code, day))
-            close(books, day, 500 * size, code)
+            close(harness, day, 500 * size, code)
         elif action == "record":
-            record(books, hours, batch_size=1)
-        books.clock.advance(hours=pause_h)
-    books.clock.advance(days=4)
-    record(books, hours)
+            record(harness, hours, batch_size=1)
+        harness.clock.advance(hours=pause_h)
+    harness.clock.advance(days=4)
+    record(harness, hours)
 
     ended = [
         one
-        for one in days_between(hours, trade_date(opened_at), trade_date(books.clock.now))
-        if opened_at < one.ended_at <= books.clock.now - RECORDED_AFTER
+        for one in days_between(hours, trade_date(opened_at), trade_date(harness.clock.now))
+        if opened_at < one.ended_at <= harness.clock.now - RECORDED_AFTER
     ]
     assert len(ended) >= 2
-    assert days_of(books, user) == replayed(books, user, ended)
-    assert books.breaches() == []
+    assert days_of(harness, user) == replayed(harness, user, ended)
+    assert harness.breaches() == []

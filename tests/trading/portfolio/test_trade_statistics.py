@@ -22,9 +22,9 @@ from trading.portfolio.trade_statistics import TradeStatistics, trade_statistics
 from trading.portfolio.trade_totals import TradeTotals, summed
 
 
-def statistics(books: TradingHarness, user: UUID, **period: Any) -> TradeStatistics:
+def statistics(harness: TradingHarness, user: UUID, **period: Any) -> TradeStatistics:
     wanted = {"since": None, "until": None, "stock_code": None, **period}
-    return books.core.database.read(
+    return harness.core.database.read(
         lambda session: trade_statistics(session, user_id=user, **wanted)
     )
 
@@ -45,10 +45,10 @@ def holding_times(fills: Sequence[RowMapping]) -> dict[tuple[date, bytes], int]:
     return {trade: sum(times) // len(times) for trade, times in held.items()}
 
 
-def by_hand(books: TradingHarness, user: UUID) -> dict[date, TradeTotals]:
+def by_hand(harness: TradingHarness, user: UUID) -> dict[date, TradeTotals]:
     """The same totals, added up from a user's fills one by one."""
     fills = rows(
-        books,
+        harness,
         "SELECT * FROM order_executions WHERE user_id = :id ORDER BY executed_at, id",
         id=user.bytes,
     )
@@ -82,14 +82,14 @@ def by_hand(books: TradingHarness, user: UUID) -> dict[date, TradeTotals]:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_the_totals_are_those_of_the_fills(books: TradingHarness, seed: int) -> None:
+def test_the_totals_are_those_of_the_fills(harness: TradingHarness, seed: int) -> None:
     """Of weeks of random trading, orders filled in several parts among it, and of no other user's."""
-    change_settings(books, fill_profile="volume")
-    user = books.user()
-    bought(books, books.user(), 3)
-    trade_for_weeks(books, user, seed=seed)
+    change_settings(harness, fill_profile="volume")
+    user = harness.user()
+    bought(harness, harness.user(), 3)
+    trade_for_weeks(harness, user, seed=seed)
 
-    found, expected = statistics(books, user), by_hand(books, user)
+    found, expected = statistics(harness, user), by_hand(harness, user)
 
     assert found.by_day == expected
     assert summed(found.by_day.values()).trades > 5
@@ -106,42 +106,42 @@ def test_the_totals_are_those_of_the_fills(books: TradingHarness, seed: int) -> 
     assert worst == max(-found.worst_trade.realized_profit, 0)
 
 
-def test_a_period_and_a_stock_narrow_the_statistics(books: TradingHarness) -> None:
+def test_a_period_and_a_stock_narrow_the_statistics(harness: TradingHarness) -> None:
     """Days share the whole out, and so do stocks; shares bought before the period have been held since then."""
-    user = books.user()
-    trade_for_weeks(books, user, seed=3)
-    whole = statistics(books, user).by_day
+    user = harness.user()
+    trade_for_weeks(harness, user, seed=3)
+    whole = statistics(harness, user).by_day
 
     for day, totals in whole.items():
         begins = datetime.combine(day, time(), KST).astimezone(UTC)
-        alone = statistics(books, user, since=begins, until=begins + timedelta(days=1))
+        alone = statistics(harness, user, since=begins, until=begins + timedelta(days=1))
         assert alone.by_day == {day: totals}
     stocks = [
-        summed(statistics(books, user, stock_code=code).by_day.values())
+        summed(statistics(harness, user, stock_code=code).by_day.values())
         for code in (SAMSUNG, HYNIX)
     ]
     assert summed(stocks) == summed(whole.values())
 
 
-def test_a_trade_is_an_orders_sales_of_one_day(books: TradingHarness) -> None:
+def test_a_trade_is_an_orders_sales_of_one_day(harness: TradingHarness) -> None:
     """An order that sold two parts in the evening and one after midnight in Korea made two trades, with the profit of each day."""
-    change_settings(books, fill_profile="volume")
-    user = books.user()
-    books.tick(70_000, volume=100)
-    order = books.place(user, Side.BUY, 10, limit=70_000)
-    books.tick(70_000, volume=100)
-    books.match()
-    books.run_all()
-    assert books.order(user, order.id).executed_quantity == 10
-    books.clock.now = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
-    sale = books.place(user, Side.SELL, 6, limit=71_000, time_in_force=TimeInForce.GTC)
+    change_settings(harness, fill_profile="volume")
+    user = harness.user()
+    harness.tick(70_000, volume=100)
+    order = harness.place(user, Side.BUY, 10, limit=70_000)
+    harness.tick(70_000, volume=100)
+    harness.match()
+    harness.run_all()
+    assert harness.order(user, order.id).executed_quantity == 10
+    harness.clock.now = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
+    sale = harness.place(user, Side.SELL, 6, limit=71_000, time_in_force=TimeInForce.GTC)
     for volume in (2, 3, 5):
-        books.tick(71_000, volume=volume)
-        books.match()
-        books.run_all()
-        books.clock.advance(minutes=20)
+        harness.tick(71_000, volume=volume)
+        harness.match()
+        harness.run_all()
+        harness.clock.advance(minutes=20)
 
-    found = statistics(books, user)
+    found = statistics(harness, user)
 
     assert {day: totals.trades for day, totals in found.by_day.items()} == {
         date(2026, 11, 20): 1,
@@ -156,46 +156,46 @@ def test_a_trade_is_an_orders_sales_of_one_day(books: TradingHarness) -> None:
     assert found.best_trade.stock_name == "삼성전자"
 
 
-def test_a_sale_whose_profit_is_not_known_is_in_no_trade(books: TradingHarness) -> None:
+def test_a_sale_whose_profit_is_not_known_is_in_no_trade(harness: TradingHarness) -> None:
     """It counts as turnover and is said to be missing, until it reaches the holding."""
-    user = books.user()
-    bought(books, user, 10)
-    books.tick(71_300)
-    books.place(user, Side.SELL, 4)
-    books.run(books.sent.pop(0))
+    user = harness.user()
+    bought(harness, user, 10)
+    harness.tick(71_300)
+    harness.place(user, Side.SELL, 4)
+    harness.run(harness.sent.pop(0))
 
-    (totals,) = statistics(books, user).by_day.values()
+    (totals,) = statistics(harness, user).by_day.values()
     assert (totals.sold_amount, totals.unapplied_executions, totals.trades) == (285_200, 1, 0)
     assert (totals.held_trades, totals.average_holding_s, totals.win_rate) == (0, None, None)
 
-    books.run_all()
-    (totals,) = statistics(books, user).by_day.values()
+    harness.run_all()
+    (totals,) = statistics(harness, user).by_day.values()
     assert (totals.unapplied_executions, totals.trades, totals.realized_profit) == (0, 1, 4_547)
 
 
-def test_the_lots_of_the_page_are_held_as_long_as_it_says(books: TradingHarness) -> None:
+def test_the_lots_of_the_page_are_held_as_long_as_it_says(harness: TradingHarness) -> None:
     """The worked example of docs/formulas.md, trade by trade."""
     page = (ROOT / "docs" / "formulas.md").read_text(encoding="utf-8")
     table = re.findall(r"^\| (BUY|SELL) \| (\d+) \| (\d+) \| (\d+|–) \|$", page, flags=re.MULTILINE)
-    user, began, held_s = books.user(), books.clock(), 0
+    user, began, held_s = harness.user(), harness.clock(), 0
     assert len(table) == 4
 
     for side, quantity, second, told in table:
-        books.clock.now = began + timedelta(seconds=int(second))
-        books.tick(70_000)
-        books.place(user, Side(side), int(quantity))
-        books.run_all()
-        (totals,) = statistics(books, user).by_day.values()
+        harness.clock.now = began + timedelta(seconds=int(second))
+        harness.tick(70_000)
+        harness.place(user, Side(side), int(quantity))
+        harness.run_all()
+        (totals,) = statistics(harness, user).by_day.values()
         assert totals.held_s - held_s == (0 if told == "–" else int(told))
         held_s = totals.held_s
 
 
-def test_statistics_take_four_statements(books: TradingHarness) -> None:
+def test_statistics_take_four_statements(harness: TradingHarness) -> None:
     """However many fills they are of."""
-    user, counts = books.user(), []
+    user, counts = harness.user(), []
     for steps in (0, 3, 30):
-        trade_for_weeks(books, user, seed=4, steps=steps)
-        with statements_counted(books.core.database.engine) as statements:
-            statistics(books, user)
+        trade_for_weeks(harness, user, seed=4, steps=steps)
+        with statements_counted(harness.core.database.engine) as statements:
+            statistics(harness, user)
         counts.append(len([one for one in statements if one.startswith(("SELECT", "WITH"))]))
     assert counts == [4, 4, 4]

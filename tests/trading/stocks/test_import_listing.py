@@ -22,36 +22,36 @@ def stock(number: int) -> ListedStock:
     )
 
 
-def run(books: TradingHarness, listing: list[ListedStock]) -> int:
-    return do(books, lambda session: import_stocks(session, listing, now=books.clock()))
+def run(harness: TradingHarness, listing: list[ListedStock]) -> int:
+    return do(harness, lambda session: import_stocks(session, listing, now=harness.clock()))
 
 
-def test_a_listing_larger_than_a_batch_is_imported_whole(books: TradingHarness) -> None:
+def test_a_listing_larger_than_a_batch_is_imported_whole(harness: TradingHarness) -> None:
     """Every stock once, beside those of the seed; an empty listing is no fault."""
-    assert run(books, [stock(number) for number in range(1_201)]) == 1_201
-    (count,) = rows(books, "SELECT COUNT(*) AS n FROM stocks WHERE code LIKE 'A9%'")
+    assert run(harness, [stock(number) for number in range(1_201)]) == 1_201
+    (count,) = rows(harness, "SELECT COUNT(*) AS n FROM stocks WHERE code LIKE 'A9%'")
     assert count["n"] == 1_201
-    assert run(books, []) == 0
+    assert run(harness, []) == 0
 
 
-def test_importing_again_refreshes_the_facts_and_keeps_the_status(books: TradingHarness) -> None:
+def test_importing_again_refreshes_the_facts_and_keeps_the_status(harness: TradingHarness) -> None:
     """Name and price are the exchange's; a halt is the operators' and survives."""
-    set_status(books, "HALTED")
+    set_status(harness, "HALTED")
     listing = [
         replace(one, name="새 이름", reference_price=1)
         for one in seed_listing()
         if one.code == SAMSUNG
     ]
     for _ in range(2):
-        assert run(books, listing) == 1
+        assert run(harness, listing) == 1
     (row,) = rows(
-        books, "SELECT name, reference_price, status FROM stocks WHERE code = :code", code=SAMSUNG
+        harness, "SELECT name, reference_price, status FROM stocks WHERE code = :code", code=SAMSUNG
     )
     assert tuple(row.values()) == ("새 이름", 1, "HALTED")
 
 
-def test_stocks_that_a_listing_does_not_name_stay(books: TradingHarness) -> None:
+def test_stocks_that_a_listing_does_not_name_stay(harness: TradingHarness) -> None:
     """A file of one stock takes no other away: orders and holdings point to them."""
-    run(books, [stock(1)])
-    (count,) = rows(books, "SELECT COUNT(*) AS n FROM stocks")
+    run(harness, [stock(1)])
+    (count,) = rows(harness, "SELECT COUNT(*) AS n FROM stocks")
     assert count["n"] == len(seed_listing()) + 1

@@ -17,45 +17,45 @@ from trading.stocks.queries import REFRESH_AFTER, StockSearch, stock_of
 from trading.stocks.tables import STOCKS
 
 
-def listed(books: TradingHarness, *stocks: ListedStock) -> None:
-    books.clock.advance(seconds=REFRESH_AFTER.total_seconds())
-    books.do(lambda session: import_stocks(session, stocks, now=books.clock()))
+def listed(harness: TradingHarness, *stocks: ListedStock) -> None:
+    harness.clock.advance(seconds=REFRESH_AFTER.total_seconds())
+    harness.do(lambda session: import_stocks(session, stocks, now=harness.clock()))
 
 
 def names(search: StockSearch, query: str) -> list[str]:
     return [stock.name for stock in search(query, limit=50)]
 
 
-def test_a_new_name_is_found_and_an_old_one_no_more(books: TradingHarness) -> None:
-    search = StockSearch(books.core.database, books.clock)
+def test_a_new_name_is_found_and_an_old_one_no_more(harness: TradingHarness) -> None:
+    search = StockSearch(harness.core.database, harness.clock)
     assert names(search, "ㅅㅅㅈㅈ") == ["삼성전자"]
 
-    listed(books, ListedStock(code=SAMSUNG, name="새이름", market="KOSPI"))
+    listed(harness, ListedStock(code=SAMSUNG, name="새이름", market="KOSPI"))
 
     assert names(search, "ㅅㅅㅈㅈ") == []
     assert names(search, "ㅅㅇㄹ") == ["새이름"]
 
 
 def test_every_stock_of_the_listing_is_found_by_all_that_it_is_called(
-    books: TradingHarness,
+    harness: TradingHarness,
 ) -> None:
-    search = StockSearch(books.core.database, books.clock)
+    search = StockSearch(harness.core.database, harness.clock)
     for stock in seed_listing():
         for called in (stock.name, stock.english_name or stock.name, stock.code, stock.code[1:]):
             assert stock.code in {found.code for found in search(called, limit=50)}, called
 
 
-def test_what_did_not_change_is_not_read_again(books: TradingHarness) -> None:
+def test_what_did_not_change_is_not_read_again(harness: TradingHarness) -> None:
     """A look is one short statement; the listing itself is read when it says so."""
-    search = StockSearch(books.core.database, books.clock)
+    search = StockSearch(harness.core.database, harness.clock)
     names(search, "x")
-    engine = books.core.database.engine
+    engine = harness.core.database.engine
     with statements_counted(engine) as at_once:
         names(search, "x")
-    books.clock.advance(seconds=2)
+    harness.clock.advance(seconds=2)
     with statements_counted(engine) as later:
         names(search, "x")
-    listed(books, replace(seed_listing()[0], name="새이름"))
+    listed(harness, replace(seed_listing()[0], name="새이름"))
     with statements_counted(engine) as changed:
         names(search, "x")
 
@@ -66,21 +66,21 @@ def test_what_did_not_change_is_not_read_again(books: TradingHarness) -> None:
 
 
 @pytest.mark.parametrize("status", ["HALTED", "DELISTED"])
-def test_a_status_that_was_changed_by_hand_is_seen(books: TradingHarness, status: str) -> None:
-    search = StockSearch(books.core.database, books.clock)
+def test_a_status_that_was_changed_by_hand_is_seen(harness: TradingHarness, status: str) -> None:
+    search = StockSearch(harness.core.database, harness.clock)
     names(search, "x")
-    books.do(
+    harness.do(
         lambda session: session.execute(
             update(STOCKS).where(STOCKS.c.code == SAMSUNG).values(status=status)
         )
     )
-    books.clock.advance(seconds=2)
+    harness.clock.advance(seconds=2)
 
     assert search("005930", limit=1)[0].status == status
 
 
-def test_many_threads_read_the_listing_once(books: TradingHarness) -> None:
-    search = StockSearch(books.core.database, books.clock)
+def test_many_threads_read_the_listing_once(harness: TradingHarness) -> None:
+    search = StockSearch(harness.core.database, harness.clock)
     together = threading.Barrier(8)
 
     def ask(_: int) -> list[str]:
@@ -88,7 +88,7 @@ def test_many_threads_read_the_listing_once(books: TradingHarness) -> None:
         return names(search, "ㅅㅅㅈㅈ")
 
     with (
-        statements_counted(books.core.database.engine) as statements,
+        statements_counted(harness.core.database.engine) as statements,
         ThreadPoolExecutor(8) as threads,
     ):
         found = list(threads.map(ask, range(8)))
@@ -97,9 +97,9 @@ def test_many_threads_read_the_listing_once(books: TradingHarness) -> None:
     assert sum("GROUP BY" in statement for statement in statements) == 1
 
 
-def test_one_stock_by_its_code(books: TradingHarness) -> None:
-    record = books.core.database.read(lambda session: stock_of(session, SAMSUNG))
-    row = books.core.database.read(
+def test_one_stock_by_its_code(harness: TradingHarness) -> None:
+    record = harness.core.database.read(lambda session: stock_of(session, SAMSUNG))
+    row = harness.core.database.read(
         lambda session: session.execute(select(STOCKS).where(STOCKS.c.code == SAMSUNG)).one()
     )
 
@@ -109,4 +109,4 @@ def test_one_stock_by_its_code(books: TradingHarness) -> None:
         row.listed_shares,
     )
     with pytest.raises(StockNotFound):
-        books.core.database.read(lambda session: stock_of(session, "A999999"))
+        harness.core.database.read(lambda session: stock_of(session, "A999999"))

@@ -71,19 +71,19 @@ class Expected:
 class History:
     """Two users who watch two stocks, and what they should have been told."""
 
-    def __init__(self, books: TradingHarness) -> None:
-        self.books = books
-        books.core.redis.delete(*[keys.last_tick(code) for code in CODES])
-        self.users = [books.user() for _ in range(2)]
+    def __init__(self, harness: TradingHarness) -> None:
+        self.harness = harness
+        harness.core.redis.delete(*[keys.last_tick(code) for code in CODES])
+        self.users = [harness.user() for _ in range(2)]
         self.items: list[tuple[UUID, str, UUID]] = [
-            (user, code, watch(books, user, code)) for user in self.users for code in CODES
+            (user, code, watch(harness, user, code)) for user in self.users for code in CODES
         ]
         self.last: dict[str, int] = {}
         self.alerts: dict[tuple[UUID, AlertKind], Expected] = {}
         self.told: dict[UUID, list[tuple[str, str, int, int]]] = {user: [] for user in self.users}
 
     def trade(self, code: str, price: int, base: int | None) -> None:
-        self.books.tick(price, code, base=base)
+        self.harness.tick(price, code, base=base)
         self.last[code] = price
         for _user, of_item, item in self.items:
             for kind in AlertKind:
@@ -102,8 +102,8 @@ class History:
         )
         if upper is not None and lower is not None and lower >= upper:
             return
-        self.books.clock.advance(milliseconds=1)
-        change(self.books, user, item, bounds={kind: bound})
+        self.harness.clock.advance(milliseconds=1)
+        change(self.harness, user, item, bounds={kind: bound})
         there = self.alerts.get((item, kind))
         if bound is None:
             self.alerts.pop((item, kind), None)
@@ -112,15 +112,15 @@ class History:
 
     def rearm(self, which: int) -> None:
         user, code, item = self.items[which]
-        self.books.clock.advance(milliseconds=1)
-        change(self.books, user, item, rearm=True)
+        self.harness.clock.advance(milliseconds=1)
+        change(self.harness, user, item, rearm=True)
         for kind in AlertKind:
             there = self.alerts.get((item, kind))
             if there is not None and not there.armed:
                 self.alerts[item, kind] = Expected(there.bound, self.last.get(code))
 
     def look(self) -> None:
-        check_alerts(self.books)
+        check_alerts(self.harness)
         for user, code, item in self.items:
             for kind in AlertKind:
                 alert = self.alerts.get((item, kind))
@@ -133,7 +133,7 @@ class History:
         for user, _code, item in self.items:
             stored = {
                 kind: (row["bound"], row["fired_at"] is None)
-                for kind, row in alerts_of(self.books, item).items()
+                for kind, row in alerts_of(self.harness, item).items()
             }
             assert stored == {
                 str(kind): (self.alerts[item, kind].bound, self.alerts[item, kind].armed)
@@ -141,7 +141,7 @@ class History:
                 if (item, kind) in self.alerts
             }
             found = [
-                event.data for event in events(self.books, user) if event.kind is EventKind.ALERT
+                event.data for event in events(self.harness, user) if event.kind is EventKind.ALERT
             ]
             told = sorted(
                 (one["stock_code"], one["kind"], one["bound"], one["tick_price"]) for one in found
@@ -152,10 +152,12 @@ class History:
 @pytest.fixture(
     scope="module", params=["sqlite", "mariadb", pytest.param("mysql", marks=pytest.mark.full)]
 )
-def module_books(request: pytest.FixtureRequest, valkey_server: Valkey) -> Iterator[TradingHarness]:
+def module_harness(
+    request: pytest.FixtureRequest, valkey_server: Valkey
+) -> Iterator[TradingHarness]:
     uri = request.getfixturevalue(f"migrated_{request.param}")
-    with opened(settings_for(uri, valkey_server.url)) as books:
-        yield books
+    with opened(settings_for(uri, valkey_server.url)) as harness:
+        yield harness
 
 
 @given(steps=STEPS)
@@ -164,10 +166,10 @@ def module_books(request: pytest.FixtureRequest, valkey_server: Valkey) -> Itera
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_alerts_fire_by_their_definition(
-    module_books: TradingHarness, steps: list[tuple[str, object, object, object]]
+    module_harness: TradingHarness, steps: list[tuple[str, object, object, object]]
 ) -> None:
     """Whatever the order of trades, changes, looks and waits: told is what the definition says, each once, and the state follows."""
-    history = History(module_books)
+    history = History(module_harness)
     try:
         for action, *arguments in [*steps, ("look", None, None, None)]:
             match action:
@@ -178,15 +180,15 @@ def test_alerts_fire_by_their_definition(
                 case "rearm":
                     history.rearm(arguments[0])  # type: ignore[arg-type]
                 case "wait":
-                    module_books.clock.advance(seconds=arguments[0])  # type: ignore[arg-type]
+                    module_harness.clock.advance(seconds=arguments[0])  # type: ignore[arg-type]
                 case "look":
                     history.look()
                     history.compare()
     finally:
         for user, _code, item in history.items:
-            unwatch(module_books, user, item)
+            unwatch(module_harness, user, item)
 
 
-def test_the_books_are_sound_after_all_this(module_books: TradingHarness) -> None:
+def test_the_books_are_sound_after_all_this(module_harness: TradingHarness) -> None:
     """Nothing that the audit knows of was broken on the way."""
-    assert module_books.breaches() == []
+    assert module_harness.breaches() == []

@@ -30,36 +30,36 @@ from trading.watchlists.alerts import set_alerts
 from trading.watchlists.check_alerts import AlertReport, check_price_alerts
 
 
-def told(books: TradingHarness, user: UUID) -> list[dict[str, Any]]:
+def told(harness: TradingHarness, user: UUID) -> list[dict[str, Any]]:
     """The data of a user's alert events, in order."""
-    return [dict(event.data) for event in events(books, user) if event.kind is EventKind.ALERT]
+    return [dict(event.data) for event in events(harness, user) if event.kind is EventKind.ALERT]
 
 
-def prices_told(books: TradingHarness, user: UUID) -> list[tuple[str, int, int]]:
+def prices_told(harness: TradingHarness, user: UUID) -> list[tuple[str, int, int]]:
     """Kind, bound and price of each of them."""
-    return [(one["kind"], one["bound"], one["tick_price"]) for one in told(books, user)]
+    return [(one["kind"], one["bound"], one["tick_price"]) for one in told(harness, user)]
 
 
 @pytest.fixture
-def user(books: TradingHarness) -> UUID:
+def user(harness: TradingHarness) -> UUID:
     """Somebody in a market whose last trade was at 70,000 won."""
-    books.tick(70_000, base=69_000)
-    return books.user()
+    harness.tick(70_000, base=69_000)
+    return harness.user()
 
 
 def test_an_alert_is_told_once_with_the_first_trade_that_met_it(
-    books: TradingHarness, user: UUID
+    harness: TradingHarness, user: UUID
 ) -> None:
     """Item, stock, bound, and of that trade price, time and place; neither the next trade nor the next look tells it again."""
-    item = watch(books, user, upper=71_000)
-    assert check_alerts(books) == AlertReport(ticks=1)
-    books.tick(70_900)
-    met = books.tick(71_200)
-    books.tick(72_000)
+    item = watch(harness, user, upper=71_000)
+    assert check_alerts(harness) == AlertReport(ticks=1)
+    harness.tick(70_900)
+    met = harness.tick(71_200)
+    harness.tick(72_000)
 
-    assert check_alerts(books).fired == 1
+    assert check_alerts(harness).fired == 1
 
-    (data,) = told(books, user)
+    (data,) = told(harness, user)
     assert data == {
         "item_id": str(item),
         "stock_code": SAMSUNG,
@@ -69,21 +69,21 @@ def test_an_alert_is_told_once_with_the_first_trade_that_met_it(
         "tick_traded_at": met.traded_at.isoformat(),
         "tick_position": str(met.position),
     }
-    alert = alerts_of(books, item)["upper_price"]
+    alert = alerts_of(harness, item)["upper_price"]
     assert (alert["tick_price"], alert["tick_position"]) == (71_200, met.position.packed)
-    books.tick(73_000)
-    assert check_alerts(books).fired == 0
-    assert len(told(books, user)) == 1
-    assert books.breaches() == []
+    harness.tick(73_000)
+    assert check_alerts(harness).fired == 0
+    assert len(told(harness, user)) == 1
+    assert harness.breaches() == []
 
 
-def test_a_touch_between_two_looks_is_not_missed(books: TradingHarness, user: UUID) -> None:
+def test_a_touch_between_two_looks_is_not_missed(harness: TradingHarness, user: UUID) -> None:
     """The price went there and came back: upwards, downwards, and a target between two steps of the grid."""
-    watch(books, user, upper=70_500, lower=69_500, target=70_250)
+    watch(harness, user, upper=70_500, lower=69_500, target=70_250)
     for price in (70_200, 70_600, 70_000, 69_400, 70_000):
-        books.tick(price)
-    assert check_alerts(books).fired == 3
-    assert sorted(prices_told(books, user)) == [
+        harness.tick(price)
+    assert check_alerts(harness).fired == 3
+    assert sorted(prices_told(harness, user)) == [
         ("lower_price", 69_500, 69_400),
         ("target_price", 70_250, 70_600),
         ("upper_price", 70_500, 70_600),
@@ -94,302 +94,307 @@ def test_a_touch_between_two_looks_is_not_missed(books: TradingHarness, user: UU
     ("path", "target"), [((71_000, 72_500), 72_000), ((69_000, 67_500), 68_000)]
 )
 def test_a_target_is_reached_from_either_side(
-    books: TradingHarness, user: UUID, path: tuple[int, int], target: int
+    harness: TradingHarness, user: UUID, path: tuple[int, int], target: int
 ) -> None:
     """From where the price was when it was set, and not before it gets there."""
-    watch(books, user, target=target)
+    watch(harness, user, target=target)
     near, beyond = path
-    books.tick(near)
-    assert check_alerts(books).fired == 0
-    books.tick(beyond)
-    assert check_alerts(books).fired == 1
-    assert prices_told(books, user) == [("target_price", target, beyond)]
+    harness.tick(near)
+    assert check_alerts(harness).fired == 0
+    harness.tick(beyond)
+    assert check_alerts(harness).fired == 1
+    assert prices_told(harness, user) == [("target_price", target, beyond)]
 
 
-def test_older_trades_fire_nothing(books: TradingHarness, user: UUID) -> None:
+def test_older_trades_fire_nothing(harness: TradingHarness, user: UUID) -> None:
     """Neither those that were read before nor those that a look has yet to read: places in the stream decide, not clocks."""
-    books.tick(72_000)
-    books.tick(68_000)
-    books.tick(70_000)
-    item = watch(books, user, upper=71_000, lower=69_000, target=71_500)
-    assert check_alerts(books) == AlertReport(ticks=4)
-    assert check_alerts(books).fired == 0
-    books.tick(71_000)
-    assert check_alerts(books).fired == 1
-    assert [kind for kind, alert in alerts_of(books, item).items() if alert["fired_at"]] == [
+    harness.tick(72_000)
+    harness.tick(68_000)
+    harness.tick(70_000)
+    item = watch(harness, user, upper=71_000, lower=69_000, target=71_500)
+    assert check_alerts(harness) == AlertReport(ticks=4)
+    assert check_alerts(harness).fired == 0
+    harness.tick(71_000)
+    assert check_alerts(harness).fired == 1
+    assert [kind for kind, alert in alerts_of(harness, item).items() if alert["fired_at"]] == [
         "upper_price"
     ]
 
 
-def test_a_target_without_a_known_price_waits_for_the_first_trade(books: TradingHarness) -> None:
+def test_a_target_without_a_known_price_waits_for_the_first_trade(harness: TradingHarness) -> None:
     """By its base price that tells the side, and it is kept: opened beyond the target it is met, else when the price comes to it."""
-    user = books.user()
-    gapped, waiting = watch(books, user, target=72_000), watch(books, user, HYNIX, target=300_000)
+    user = harness.user()
+    gapped, waiting = (
+        watch(harness, user, target=72_000),
+        watch(harness, user, HYNIX, target=300_000),
+    )
     assert {
-        one["approach"] for item in (gapped, waiting) for one in alerts_of(books, item).values()
+        one["approach"] for item in (gapped, waiting) for one in alerts_of(harness, item).values()
     } == {"UNKNOWN"}
-    books.tick(73_000, base=69_000)
-    books.tick(310_000, HYNIX, base=320_000)
+    harness.tick(73_000, base=69_000)
+    harness.tick(310_000, HYNIX, base=320_000)
 
-    assert check_alerts(books).fired == 1
+    assert check_alerts(harness).fired == 1
 
-    assert prices_told(books, user) == [("target_price", 72_000, 73_000)]
-    assert alerts_of(books, waiting)["target_price"]["approach"] == "FROM_ABOVE"
-    books.clock.advance(seconds=10)
-    assert check_alerts(books).fired == 0
-    books.tick(305_000, HYNIX, base=290_000)
-    books.tick(299_500, HYNIX, base=290_000)
-    assert check_alerts(books).fired == 1
-    assert prices_told(books, user)[1:] == [("target_price", 300_000, 299_500)]
-    assert books.breaches() == []
+    assert prices_told(harness, user) == [("target_price", 72_000, 73_000)]
+    assert alerts_of(harness, waiting)["target_price"]["approach"] == "FROM_ABOVE"
+    harness.clock.advance(seconds=10)
+    assert check_alerts(harness).fired == 0
+    harness.tick(305_000, HYNIX, base=290_000)
+    harness.tick(299_500, HYNIX, base=290_000)
+    assert check_alerts(harness).fired == 1
+    assert prices_told(harness, user)[1:] == [("target_price", 300_000, 299_500)]
+    assert harness.breaches() == []
 
 
 def test_what_has_fired_is_silent_until_it_is_armed_again(
-    books: TradingHarness, user: UUID
+    harness: TradingHarness, user: UUID
 ) -> None:
     """By rearm or by setting it, from where the price is then; each time it is told once."""
-    item = watch(books, user, upper=71_000, target=71_000)
-    books.tick(71_000)
-    assert check_alerts(books).fired == 2
-    books.tick(72_000)
-    assert check_alerts(books).fired == 0
+    item = watch(harness, user, upper=71_000, target=71_000)
+    harness.tick(71_000)
+    assert check_alerts(harness).fired == 2
+    harness.tick(72_000)
+    assert check_alerts(harness).fired == 0
 
-    books.clock.advance(seconds=1)
-    change(books, user, item, rearm=True)
-    assert alerts_of(books, item)["target_price"]["approach"] == "FROM_ABOVE"
-    books.tick(71_500)
-    assert check_alerts(books).fired == 1
-    books.tick(70_900)
-    assert check_alerts(books).fired == 1
-    books.clock.advance(seconds=1)
-    change(books, user, item, bounds={AlertKind.TARGET: 71_000})
-    books.tick(71_100)
-    assert check_alerts(books).fired == 1
+    harness.clock.advance(seconds=1)
+    change(harness, user, item, rearm=True)
+    assert alerts_of(harness, item)["target_price"]["approach"] == "FROM_ABOVE"
+    harness.tick(71_500)
+    assert check_alerts(harness).fired == 1
+    harness.tick(70_900)
+    assert check_alerts(harness).fired == 1
+    harness.clock.advance(seconds=1)
+    change(harness, user, item, bounds={AlertKind.TARGET: 71_000})
+    harness.tick(71_100)
+    assert check_alerts(harness).fired == 1
 
-    assert prices_told(books, user)[2:] == [
+    assert prices_told(harness, user)[2:] == [
         ("upper_price", 71_000, 71_500),
         ("target_price", 71_000, 70_900),
         ("target_price", 71_000, 71_100),
     ]
-    assert books.breaches() == []
+    assert harness.breaches() == []
 
 
 def test_an_alert_is_not_armed_before_the_trade_that_it_was_fired_by(
-    books: TradingHarness, user: UUID
+    harness: TradingHarness, user: UUID
 ) -> None:
     """Where it fires between a request's look at the market and its lock, the same trade does not fire it again."""
-    item = watch(books, user, upper=71_000)
-    market = market_snapshot(books.core.quotes, SAMSUNG)
-    books.tick(71_500)
-    assert check_alerts(books).fired == 1
-    books.clock.advance(seconds=1)
-    arming = {"item_id": item, "stock_code": SAMSUNG, "market": market, "now": books.clock()}
+    item = watch(harness, user, upper=71_000)
+    market = market_snapshot(harness.core.quotes, SAMSUNG)
+    harness.tick(71_500)
+    assert check_alerts(harness).fired == 1
+    harness.clock.advance(seconds=1)
+    arming = {"item_id": item, "stock_code": SAMSUNG, "market": market, "now": harness.clock()}
 
-    do(books, lambda session: set_alerts(session, bounds={AlertKind.UPPER: 71_200}, **arming))  # type: ignore[arg-type]
+    do(harness, lambda session: set_alerts(session, bounds={AlertKind.UPPER: 71_200}, **arming))  # type: ignore[arg-type]
 
-    assert check_alerts(books).fired == 0
-    books.tick(71_200)
-    assert check_alerts(books).fired == 1
+    assert check_alerts(harness).fired == 0
+    harness.tick(71_200)
+    assert check_alerts(harness).fired == 1
 
 
-def test_setting_an_armed_bound_again_loses_no_touch(books: TradingHarness, user: UUID) -> None:
+def test_setting_an_armed_bound_again_loses_no_touch(harness: TradingHarness, user: UUID) -> None:
     """A client that sends all of an item back does not arm it anew: what was traded since it was set still counts."""
-    item = watch(books, user, upper=71_000)
-    books.tick(71_500)
-    books.tick(70_000)
+    item = watch(harness, user, upper=71_000)
+    harness.tick(71_500)
+    harness.tick(70_000)
 
-    change(books, user, item, bounds={AlertKind.UPPER: 71_000}, memo="x", rearm=True)
-    assert check_alerts(books).fired == 1
+    change(harness, user, item, bounds={AlertKind.UPPER: 71_000}, memo="x", rearm=True)
+    assert check_alerts(harness).fired == 1
 
-    change(books, user, item, bounds={AlertKind.UPPER: 71_500})
-    assert alerts_of(books, item)["upper_price"]["fired_at"] is None
-    assert check_alerts(books).fired == 0
+    change(harness, user, item, bounds={AlertKind.UPPER: 71_500})
+    assert alerts_of(harness, item)["upper_price"]["fired_at"] is None
+    assert check_alerts(harness).fired == 0
 
 
 def test_a_bound_that_was_moved_or_taken_away_before_the_look_is_not_told(
-    books: TradingHarness, user: UUID
+    harness: TradingHarness, user: UUID
 ) -> None:
     """What counts is what the user wants when it is looked at."""
     moved, gone, removed = (
-        watch(books, user, code, upper=71_000) for code in (SAMSUNG, HYNIX, "A035420")
+        watch(harness, user, code, upper=71_000) for code in (SAMSUNG, HYNIX, "A035420")
     )
     for code in (SAMSUNG, HYNIX, "A035420"):
-        books.tick(71_500, code)
-    change(books, user, moved, bounds={AlertKind.UPPER: 72_000})
-    change(books, user, gone, bounds={AlertKind.UPPER: None})
-    unwatch(books, user, removed)
+        harness.tick(71_500, code)
+    change(harness, user, moved, bounds={AlertKind.UPPER: 72_000})
+    change(harness, user, gone, bounds={AlertKind.UPPER: None})
+    unwatch(harness, user, removed)
 
-    assert check_alerts(books).fired == 0
-    assert told(books, user) == []
+    assert check_alerts(harness).fired == 0
+    assert told(harness, user) == []
 
 
-def test_a_moved_item_is_still_told(books: TradingHarness, user: UUID) -> None:
+def test_a_moved_item_is_still_told(harness: TradingHarness, user: UUID) -> None:
     """Alerts belong to the item, in whatever directory it is."""
-    item = watch(books, user, upper=71_000)
-    change(books, user, item, directory_id=open_second(books, user))
-    books.tick(71_000)
-    assert check_alerts(books).fired == 1
+    item = watch(harness, user, upper=71_000)
+    change(harness, user, item, directory_id=open_second(harness, user))
+    harness.tick(71_000)
+    assert check_alerts(harness).fired == 1
 
 
-def test_a_halt_of_trading_does_not_silence_alerts(books: TradingHarness, user: UUID) -> None:
+def test_a_halt_of_trading_does_not_silence_alerts(harness: TradingHarness, user: UUID) -> None:
     """Nothing is filled then, but the market goes on and people want to know."""
-    watch(books, user, upper=71_000)
-    halt(books, user)
-    books.tick(71_000)
-    assert check_alerts(books).fired == 1
+    watch(harness, user, upper=71_000)
+    halt(harness, user)
+    harness.tick(71_000)
+    assert check_alerts(harness).fired == 1
 
 
-def test_after_downtime_everything_is_told_late(books: TradingHarness, user: UUID) -> None:
+def test_after_downtime_everything_is_told_late(harness: TradingHarness, user: UUID) -> None:
     """An hour without a look: the trade that met it then is told, with its own time."""
-    watch(books, user, upper=71_000)
-    check_alerts(books)
-    met = books.tick(71_000)
-    books.clock.advance(hours=1)
-    books.tick(70_000)
-    check_alerts(books)
-    (event,) = (event for event in events(books, user) if event.kind is EventKind.ALERT)
+    watch(harness, user, upper=71_000)
+    check_alerts(harness)
+    met = harness.tick(71_000)
+    harness.clock.advance(hours=1)
+    harness.tick(70_000)
+    check_alerts(harness)
+    (event,) = (event for event in events(harness, user) if event.kind is EventKind.ALERT)
     assert (
         event.data["tick_traded_at"]
         == met.traded_at.isoformat()
         == datetime(2026, 11, 20, 1, tzinfo=UTC).isoformat()
     )
-    assert event.occurred_at == books.clock()
+    assert event.occurred_at == harness.clock()
 
 
 @pytest.mark.parametrize("lost", ["trimmed", "deleted"])
 def test_what_the_stream_no_longer_has_fires_nothing(
-    books: TradingHarness, user: UUID, lost: str, capsys: pytest.CaptureFixture[str]
+    harness: TradingHarness, user: UUID, lost: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """That trades were lost is said; a price that is still beyond a bound fires it with its next trade."""
-    watch(books, user, upper=71_000, lower=69_000)
-    books.clock.advance(seconds=10)
-    check_alerts(books)
-    books.tick(68_000)
-    books.clock.advance(seconds=10)
+    watch(harness, user, upper=71_000, lower=69_000)
+    harness.clock.advance(seconds=10)
+    check_alerts(harness)
+    harness.tick(68_000)
+    harness.clock.advance(seconds=10)
     if lost == "deleted":
-        books.core.redis.delete(keys.TICK_STREAM)
-        assert check_alerts(books) == AlertReport()
-    books.tick(71_500)
-    books.core.redis.xtrim(keys.TICK_STREAM, maxlen=1, approximate=False)
+        harness.core.redis.delete(keys.TICK_STREAM)
+        assert check_alerts(harness) == AlertReport()
+    harness.tick(71_500)
+    harness.core.redis.xtrim(keys.TICK_STREAM, maxlen=1, approximate=False)
 
-    assert check_alerts(books) == AlertReport(ticks=1, fired=1, gap=True)
+    assert check_alerts(harness) == AlertReport(ticks=1, fired=1, gap=True)
 
-    assert prices_told(books, user) == [("upper_price", 71_000, 71_500)]
+    assert prices_told(harness, user) == [("upper_price", 71_000, 71_500)]
     assert "price_alert_gap" in capsys.readouterr().out
-    assert not check_alerts(books).gap
+    assert not check_alerts(harness).gap
 
 
 def test_an_alert_that_is_committed_behind_a_look_has_the_trades_of_that_look(
-    books: TradingHarness, user: UUID
+    harness: TradingHarness, user: UUID
 ) -> None:
     """Its place is of a moment before its COMMIT; a look in between reads on, and the next one reads that moment again."""
-    books.clock.advance(seconds=10)
-    check_alerts(books)
-    looked = books.core.quotes.last_tick_and_end(SAMSUNG)
-    books.tick(71_500)
-    books.tick(70_000)
-    assert check_alerts(books).ticks == 2
-    item = watch(books, user, upper=71_000)
+    harness.clock.advance(seconds=10)
+    check_alerts(harness)
+    looked = harness.core.quotes.last_tick_and_end(SAMSUNG)
+    harness.tick(71_500)
+    harness.tick(70_000)
+    assert check_alerts(harness).ticks == 2
+    item = watch(harness, user, upper=71_000)
     _, end = looked
     assert end is not None
     place = f"UPDATE price_alerts SET armed_position = {end.packed}"
-    do(books, lambda session: session.connection().exec_driver_sql(place))
-    books.clock.advance(seconds=1)
+    do(harness, lambda session: session.connection().exec_driver_sql(place))
+    harness.clock.advance(seconds=1)
 
-    assert check_alerts(books) == AlertReport(ticks=2, fired=1)
+    assert check_alerts(harness) == AlertReport(ticks=2, fired=1)
 
-    assert alerts_of(books, item)["upper_price"]["tick_price"] == 71_500
-    books.clock.advance(seconds=2)
-    assert [check_alerts(books).ticks for _ in range(2)] == [2, 0]
+    assert alerts_of(harness, item)["upper_price"]["tick_price"] == 71_500
+    harness.clock.advance(seconds=2)
+    assert [check_alerts(harness).ticks for _ in range(2)] == [2, 0]
 
 
 def test_what_fired_and_the_cursor_stand_or_fall_together(
-    books: TradingHarness, user: UUID
+    harness: TradingHarness, user: UUID
 ) -> None:
     """A look that dies before its COMMIT has told nothing and read nothing; the next one does both."""
-    watch(books, user, upper=71_000)
-    books.tick(71_000)
+    watch(harness, user, upper=71_000)
+    harness.tick(71_000)
 
     def look_and_die(session: Session) -> None:
-        assert check_price_alerts(session, stream=books.core.ticks, now=books.clock()).fired == 1
+        assert (
+            check_price_alerts(session, stream=harness.core.ticks, now=harness.clock()).fired == 1
+        )
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        do(books, look_and_die)
+        do(harness, look_and_die)
 
-    assert (told(books, user), rows(books, "SELECT * FROM alert_cursors")) == ([], [])
-    assert check_alerts(books).fired == 1
-    assert len(told(books, user)) == 1
+    assert (told(harness, user), rows(harness, "SELECT * FROM alert_cursors")) == ([], [])
+    assert check_alerts(harness).fired == 1
+    assert len(told(harness, user)) == 1
 
 
-def test_two_looks_at_once_tell_once(server_books: TradingHarness) -> None:
+def test_two_looks_at_once_tell_once(server_harness: TradingHarness) -> None:
     """Whoever finds the cursor locked goes away, or reads what the other has left."""
-    books = server_books
-    books.tick(70_000)
-    users = [books.user() for _ in range(20)]
+    harness = server_harness
+    harness.tick(70_000)
+    users = [harness.user() for _ in range(20)]
     for user in users:
-        watch(books, user, upper=71_000, lower=60_000)
-    check_alerts(books)
+        watch(harness, user, upper=71_000, lower=60_000)
+    check_alerts(harness)
     for price in (71_000, 72_000):
-        books.tick(price)
-        fired = [report.fired for report in run_together(*[lambda: check_alerts(books)] * 3)]
+        harness.tick(price)
+        fired = [report.fired for report in run_together(*[lambda: check_alerts(harness)] * 3)]
         assert sum(fired) == (20 if price == 71_000 else 0)
-    assert all(len(told(books, user)) == 1 for user in users)
-    assert books.breaches() == []
+    assert all(len(told(harness, user)) == 1 for user in users)
+    assert harness.breaches() == []
 
 
-def test_changes_and_looks_at_once_end_in_a_sound_state(server_books: TradingHarness) -> None:
+def test_changes_and_looks_at_once_end_in_a_sound_state(server_harness: TradingHarness) -> None:
     """While trades meet the alerts their owners move, re-arm and remove them: each firing is told once, and nothing is told of what was not armed."""
-    books = server_books
-    books.tick(70_000)
-    users = [books.user() for _ in range(4)]
+    harness = server_harness
+    harness.tick(70_000)
+    users = [harness.user() for _ in range(4)]
     items = [
-        watch(books, user, code, upper=71_000, lower=69_000)
+        watch(harness, user, code, upper=71_000, lower=69_000)
         for user in users
         for code in (SAMSUNG, HYNIX)
     ]
 
     def trade_and_look() -> None:
         for number in range(30):
-            books.tick((71_500, 68_500, 70_000)[number % 3], (SAMSUNG, HYNIX)[number % 2])
-            check_alerts(books)
+            harness.tick((71_500, 68_500, 70_000)[number % 3], (SAMSUNG, HYNIX)[number % 2])
+            check_alerts(harness)
 
     def meddle(user: UUID, mine: list[UUID]) -> None:
         for number in range(15):
             for item in mine:
-                change(books, user, item, rearm=True, memo=f"{number}")
+                change(harness, user, item, rearm=True, memo=f"{number}")
                 change(
-                    books,
+                    harness,
                     user,
                     item,
                     bounds={AlertKind.UPPER: 71_000 + number, AlertKind.TARGET: 70_500},
                 )
-        unwatch(books, user, mine[0])
+        unwatch(harness, user, mine[0])
 
     meddlers = [
         lambda user=user, mine=items[2 * nth : 2 * nth + 2]: meddle(user, mine)
         for nth, user in enumerate(users)
     ]
     run_together(trade_and_look, *meddlers)
-    check_alerts(books)
+    check_alerts(harness)
 
-    assert books.breaches() == []
-    assert sum(len(told(books, user)) for user in users) > 4
+    assert harness.breaches() == []
+    assert sum(len(told(harness, user)) for user in users) > 4
 
 
 def test_many_are_fired_in_parts(
-    books: TradingHarness, user: UUID, monkeypatch: pytest.MonkeyPatch
+    harness: TradingHarness, user: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A look ends after some and leaves its cursor; the next ones find the rest, and only then go on."""
     monkeypatch.setattr(checking, "FIRED_MAX", 3)
     monkeypatch.setattr(checking, "_IDS_PER_STATEMENT", 2)
-    others = [books.user() for _ in range(9)]
+    others = [harness.user() for _ in range(9)]
     for each in others:
-        watch(books, each, upper=71_000)
-    books.clock.advance(seconds=10)
-    books.tick(71_000)
+        watch(harness, each, upper=71_000)
+    harness.clock.advance(seconds=10)
+    harness.tick(71_000)
 
-    reports = [check_alerts(books) for _ in range(4)]
+    reports = [check_alerts(harness) for _ in range(4)]
 
     assert [(report.fired, report.more) for report in reports] == [
         (4, True),
@@ -397,44 +402,44 @@ def test_many_are_fired_in_parts(
         (1, False),
         (0, False),
     ]
-    assert all(len(told(books, each)) == 1 for each in others)
+    assert all(len(told(harness, each)) == 1 for each in others)
 
 
 def test_a_look_costs_the_same_number_of_statements_whatever_it_finds(
-    books: TradingHarness, user: UUID
+    harness: TradingHarness, user: UUID
 ) -> None:
     """A hundred alerts on twenty stocks as one on one of them: what is more is in the statements' rows."""
-    codes = [row["code"] for row in rows(books, "SELECT code FROM stocks ORDER BY code LIMIT 20")]
+    codes = [row["code"] for row in rows(harness, "SELECT code FROM stocks ORDER BY code LIMIT 20")]
 
     def cost(people: int, stocks: int) -> int:
-        for each in [books.user() for _ in range(people)]:
+        for each in [harness.user() for _ in range(people)]:
             for code in codes[:stocks]:
-                watch(books, each, code, upper=1_000_000)
+                watch(harness, each, code, upper=1_000_000)
         for code in codes:
-            books.tick(1_000_000, code)
-        with statements_counted(books.core.database.engine) as sent:
-            assert check_alerts(books).fired == people * stocks
-        books.clock.advance(seconds=10)
-        check_alerts(books)
+            harness.tick(1_000_000, code)
+        with statements_counted(harness.core.database.engine) as sent:
+            assert check_alerts(harness).fired == people * stocks
+        harness.clock.advance(seconds=10)
+        check_alerts(harness)
         return len(sent)
 
-    check_alerts(books)
+    check_alerts(harness)
     few = cost(1, 1)
     assert cost(5, 20) <= few + 1, "heads of several users take one statement more"
     assert few < 12
 
 
-def test_no_text_from_the_stream_gets_into_a_statement(books: TradingHarness, user: UUID) -> None:
+def test_no_text_from_the_stream_gets_into_a_statement(harness: TradingHarness, user: UUID) -> None:
     """Codes are written into the statement; an entry whose code is none is no tick, whatever wrote it to the stream."""
-    tick = books.tick(70_000)
+    tick = harness.tick(70_000)
     strange = msgspec.structs.replace(
         tick, code="A' OR '1' = '1", position=Position(tick.position.ms + 1, 0)
     )
-    books.core.redis.xadd(
+    harness.core.redis.xadd(
         keys.TICK_STREAM, {keys.TICK_FIELD: strange.to_json()}, id=str(strange.position)
     )
-    item = watch(books, user, upper=69_000)
+    item = watch(harness, user, upper=69_000)
 
-    assert check_alerts(books) == AlertReport(ticks=2)
+    assert check_alerts(harness) == AlertReport(ticks=2)
 
-    assert alerts_of(books, item)["upper_price"]["fired_at"] is None
+    assert alerts_of(harness, item)["upper_price"]["fired_at"] is None

@@ -21,7 +21,7 @@ def bounds_of(
 
 
 def watch(
-    books: TradingHarness,
+    harness: TradingHarness,
     user: UUID,
     code: str = SAMSUNG,
     *,
@@ -33,7 +33,7 @@ def watch(
     """Watch a stock; the item's id."""
     item_id = new_id()
     do(
-        books,
+        harness,
         lambda session: add_item(
             session,
             item_id=item_id,
@@ -41,67 +41,67 @@ def watch(
             stock_code=code,
             directory_id=directory,
             bounds=bounds_of(target, upper, lower),
-            quotes=books.core.quotes,
-            settings=books.settings,
-            now=books.clock(),
+            quotes=harness.core.quotes,
+            settings=harness.settings,
+            now=harness.clock(),
         ),
     )
     return item_id
 
 
-def open_second(books: TradingHarness, user: UUID) -> UUID:
+def open_second(harness: TradingHarness, user: UUID) -> UUID:
     """Open a directory beside the default one; its id."""
     directory_id = new_id()
     do(
-        books,
+        harness,
         lambda session: open_directory(
             session,
             directory_id=directory_id,
             user_id=user,
             name="둘째",
-            settings=books.settings,
-            now=books.clock(),
+            settings=harness.settings,
+            now=harness.clock(),
         ),
     )
     return directory_id
 
 
-def change(books: TradingHarness, user: UUID, item_id: UUID, **changes: Any) -> None:
+def change(harness: TradingHarness, user: UUID, item_id: UUID, **changes: Any) -> None:
     """Change an item by the members of ``ItemChanges``."""
     wanted: ItemChanges = {**changes}  # type: ignore[typeddict-item]
     do(
-        books,
+        harness,
         lambda session: change_item(
             session,
             item_id=item_id,
             user_id=user,
             changes=wanted,
-            quotes=books.core.quotes,
-            settings=books.settings,
-            now=books.clock(),
+            quotes=harness.core.quotes,
+            settings=harness.settings,
+            now=harness.clock(),
         ),
     )
 
 
-def unwatch(books: TradingHarness, user: UUID, item_id: UUID) -> None:
+def unwatch(harness: TradingHarness, user: UUID, item_id: UUID) -> None:
     """Remove an item."""
     do(
-        books,
-        lambda session: remove_item(session, item_id=item_id, user_id=user, now=books.clock()),
+        harness,
+        lambda session: remove_item(session, item_id=item_id, user_id=user, now=harness.clock()),
     )
 
 
-def check_alerts(books: TradingHarness) -> AlertReport:
+def check_alerts(harness: TradingHarness) -> AlertReport:
     """One look at the tick stream for the price alerts."""
     return do(
-        books,
-        lambda session: check_price_alerts(session, stream=books.core.ticks, now=books.clock()),
+        harness,
+        lambda session: check_price_alerts(session, stream=harness.core.ticks, now=harness.clock()),
     )
 
 
-def alerts_of(books: TradingHarness, item_id: UUID) -> dict[str, dict[str, Any]]:
+def alerts_of(harness: TradingHarness, item_id: UUID) -> dict[str, dict[str, Any]]:
     """An item's alerts by kind, as they are stored."""
     found = rows(
-        books, "SELECT * FROM price_alerts WHERE item_id = :id ORDER BY kind", id=item_id.bytes
+        harness, "SELECT * FROM price_alerts WHERE item_id = :id ORDER BY kind", id=item_id.bytes
     )
     return {row["kind"]: dict(row) for row in found}

@@ -47,14 +47,14 @@ class Trade(NamedTuple):
         return TEN + timedelta(seconds=self.after_s)
 
 
-def stream(books: TradingHarness, *trades: Trade, received_s: float = 0) -> list[Position]:
+def stream(harness: TradingHarness, *trades: Trade, received_s: float = 0) -> list[Position]:
     """Put trades at the end of the tick stream, received so many seconds after ten."""
     positions = []
-    with books.core.redis.pipeline() as pipeline:
+    with harness.core.redis.pipeline() as pipeline:
         for trade in trades:
-            books._ticks += 1
+            harness._ticks += 1
             received = TEN + timedelta(seconds=received_s)
-            position = Position(int(received.timestamp() * 1_000), books._ticks)
+            position = Position(int(received.timestamp() * 1_000), harness._ticks)
             tick = Tick(
                 code=trade.code,
                 price=trade.price,
@@ -70,25 +70,25 @@ def stream(books: TradingHarness, *trades: Trade, received_s: float = 0) -> list
     return positions
 
 
-def build(books: TradingHarness) -> CandleReport:
+def build(harness: TradingHarness) -> CandleReport:
     """One look of the builder."""
-    hours = books.core.market_hours()
-    return books.do(
+    hours = harness.core.market_hours()
+    return harness.do(
         lambda session: build_candles(
-            session, stream=books.core.ticks, hours=hours, now=books.clock()
+            session, stream=harness.core.ticks, hours=hours, now=harness.clock()
         )
     )
 
 
 def chart(
-    books: TradingHarness,
+    harness: TradingHarness,
     interval: str = "min:1",
     code: str = SAMSUNG,
     *,
     count: int = 100,
     before: datetime | None = None,
 ) -> list[CandleRecord]:
-    return books.core.database.read(
+    return harness.core.database.read(
         lambda session: candles_of(
             session, stock_code=code, interval=CandleInterval(interval), count=count, before=before
         )
@@ -99,68 +99,74 @@ def ohlc(candle: CandleRecord) -> tuple[int, int, int, int, int, int]:
     return candle.open, candle.high, candle.low, candle.close, candle.volume, candle.amount
 
 
-def test_trades_become_the_candle_of_their_minute_and_of_their_day(books: TradingHarness) -> None:
+def test_trades_become_the_candle_of_their_minute_and_of_their_day(harness: TradingHarness) -> None:
     """Over several looks; a look that finds nothing changes nothing."""
-    stream(books, Trade(0, 70_000, 3), Trade(59, 70_500, 1), Trade(60, 69_900, 2))
-    assert build(books) == CandleReport(ticks=3, candles=3)
-    stream(books, Trade(61, 70_100, 5), Trade(61, 70_200, 1), Trade(61, 180_000, 4, HYNIX))
-    assert build(books) == CandleReport(ticks=3, candles=4)
-    assert build(books) == CandleReport()
+    stream(harness, Trade(0, 70_000, 3), Trade(59, 70_500, 1), Trade(60, 69_900, 2))
+    assert build(harness) == CandleReport(ticks=3, candles=3)
+    stream(harness, Trade(61, 70_100, 5), Trade(61, 70_200, 1), Trade(61, 180_000, 4, HYNIX))
+    assert build(harness) == CandleReport(ticks=3, candles=4)
+    assert build(harness) == CandleReport()
 
-    second, first = chart(books)
+    second, first = chart(harness)
     assert (first.starts_at, ohlc(first)) == (TEN, (70_000, 70_500, 70_000, 70_500, 4, 280_500))
     assert (second.starts_at, ohlc(second)) == (
         TEN + timedelta(minutes=1),
         (69_900, 70_200, 69_900, 70_200, 8, 2 * 69_900 + 5 * 70_100 + 70_200),
     )
-    (day,) = chart(books, "day:1")
+    (day,) = chart(harness, "day:1")
     assert (day.starts_at, ohlc(day)) == (
         FRIDAY,
         (70_000, 70_500, 69_900, 70_200, 12, first.amount + second.amount),
     )
-    assert [ohlc(candle) for candle in chart(books, code=HYNIX)] == [
+    assert [ohlc(candle) for candle in chart(harness, code=HYNIX)] == [
         (180_000, 180_000, 180_000, 180_000, 4, 720_000)
     ]
     assert not any(candle.has_gap for candle in (first, second, day))
 
 
-def test_a_trade_reported_late_goes_where_it_was_made(books: TradingHarness) -> None:
+def test_a_trade_reported_late_goes_where_it_was_made(harness: TradingHarness) -> None:
     """Into its own minute, without moving a close that was made after it; one made before all others is the open."""
-    stream(books, Trade(10, 70_000), Trade(30, 70_300), Trade(70, 71_000))
-    build(books)
-    stream(books, Trade(20, 69_000), Trade(5, 70_700), Trade(30, 70_400))
-    build(books)
+    stream(harness, Trade(10, 70_000), Trade(30, 70_300), Trade(70, 71_000))
+    build(harness)
+    stream(harness, Trade(20, 69_000), Trade(5, 70_700), Trade(30, 70_400))
+    build(harness)
 
-    second, first = chart(books)
+    second, first = chart(harness)
     assert ohlc(first)[:5] == (70_700, 70_700, 69_000, 70_400, 5)
     assert ohlc(second)[:5] == (71_000, 71_000, 71_000, 71_000, 1)
-    (day,) = chart(books, "day:1")
+    (day,) = chart(harness, "day:1")
     assert (day.open, day.low, day.close, day.volume) == (70_700, 69_000, 71_000, 6)
 
 
-def test_a_day_is_the_exchanges_regular_session(krx_books: TradingHarness) -> None:
+def test_a_day_is_the_exchanges_regular_session(krx_harness: TradingHarness) -> None:
     """Its open is the opening auction's and its close the closing auction's, which comes late; what is traded before, after or elsewhere is in the minutes."""
     hour = 3_600
     stream(
-        krx_books,
+        krx_harness,
         Trade(-hour - 60, 60_000, exchange="NXT"),
         Trade(-hour, 70_000, 5),
         Trade(0, 71_000, exchange="NXT"),
         Trade(5.5 * hour + 12, 70_200, 7),
         Trade(7 * hour, 75_000),
     )
-    assert build(krx_books) == CandleReport(ticks=5, candles=6)
-    (day,) = chart(krx_books, "day:1")
+    assert build(krx_harness) == CandleReport(ticks=5, candles=6)
+    (day,) = chart(krx_harness, "day:1")
     assert ohlc(day)[:5] == (70_000, 70_200, 70_000, 70_200, 12)
-    assert [candle.close for candle in chart(krx_books)] == [75_000, 70_200, 71_000, 70_000, 60_000]
+    assert [candle.close for candle in chart(krx_harness)] == [
+        75_000,
+        70_200,
+        71_000,
+        70_000,
+        60_000,
+    ]
 
 
-def test_longer_spans_are_put_together_from_the_stored_ones(books: TradingHarness) -> None:
+def test_longer_spans_are_put_together_from_the_stored_ones(harness: TradingHarness) -> None:
     """Five minutes, half an hour, a week and a month; a page ends where the one before it begins, and its last candle is whole."""
     minutes = [Trade(60 * minute, 70_000 + minute, 1) for minute in (0, 4, 5, 7, 29, 30, 61)]
-    stream(books, *minutes)
-    build(books)
-    fives = chart(books, "min:5")
+    stream(harness, *minutes)
+    build(harness)
+    fives = chart(harness, "min:5")
     assert [
         (ohlc(one)[:5], (one.starts_at - TEN) // timedelta(minutes=5)) for one in reversed(fives)
     ] == [
@@ -170,164 +176,164 @@ def test_longer_spans_are_put_together_from_the_stored_ones(books: TradingHarnes
         ((70_030, 70_030, 70_030, 70_030, 1), 6),
         ((70_061, 70_061, 70_061, 70_061, 1), 12),
     ]
-    assert [one.volume for one in chart(books, "min:30")] == [1, 1, 5]
-    assert chart(books, "min:5", count=2) == fives[:2]
-    assert chart(books, "min:5", count=2, before=fives[1].starts_at) == fives[2:4]
-    assert chart(books, "min:5", before=fives[0].starts_at + timedelta(minutes=1)) == fives
+    assert [one.volume for one in chart(harness, "min:30")] == [1, 1, 5]
+    assert chart(harness, "min:5", count=2) == fives[:2]
+    assert chart(harness, "min:5", count=2, before=fives[1].starts_at) == fives[2:4]
+    assert chart(harness, "min:5", before=fives[0].starts_at + timedelta(minutes=1)) == fives
     days = [Trade(86_400 * day, 71_000 + day, 1) for day in (1, 3, 10, 11)]
-    stream(books, *days)
-    build(books)
-    assert [one.volume for one in chart(books, "day:1")] == [1, 1, 1, 1, 7]
-    assert [ohlc(one)[:5] for one in chart(books, "week:1")] == [
+    stream(harness, *days)
+    build(harness)
+    assert [one.volume for one in chart(harness, "day:1")] == [1, 1, 1, 1, 7]
+    assert [ohlc(one)[:5] for one in chart(harness, "week:1")] == [
         (71_010, 71_011, 71_010, 71_011, 2),
         (71_003, 71_003, 71_003, 71_003, 1),
         (70_000, 71_001, 70_000, 71_001, 8),
     ]
-    assert [one.volume for one in chart(books, "month:1")] == [1, 10]
+    assert [one.volume for one in chart(harness, "month:1")] == [1, 10]
 
 
-def test_a_chart_is_two_statements_whatever_it_shows(books: TradingHarness) -> None:
+def test_a_chart_is_two_statements_whatever_it_shows(harness: TradingHarness) -> None:
     """And a look's statements don't grow with its ticks."""
     for count in (3, 60):
-        stream(books, *(Trade(60 * minute, 70_000) for minute in range(count)))
-        with statements_counted(books.core.database.engine) as built:
-            build(books)
+        stream(harness, *(Trade(60 * minute, 70_000) for minute in range(count)))
+        with statements_counted(harness.core.database.engine) as built:
+            build(harness)
         assert len([one for one in built if "INSERT INTO candles" in one]) == 1
-        with statements_counted(books.core.database.engine) as asked:
-            assert len(chart(books, "min:5")) == -(-count // 5)
+        with statements_counted(harness.core.database.engine) as asked:
+            assert len(chart(harness, "min:5")) == -(-count // 5)
         assert len([one for one in asked if one.startswith("SELECT")]) == 2
 
 
 @pytest.mark.parametrize("lost", ["trimmed", "deleted"])
 def test_a_gap_in_the_stream_marks_the_candles_of_its_time(
-    books: TradingHarness, lost: str
+    harness: TradingHarness, lost: str
 ) -> None:
     """Whatever was lost is not in them, and they say so; those before and after it don't."""
-    stream(books, Trade(0, 70_000), received_s=0)
-    build(books)
-    stream(books, Trade(60, 70_100), received_s=60)
-    build(books)
-    stream(books, Trade(70, 90_000), received_s=70)
+    stream(harness, Trade(0, 70_000), received_s=0)
+    build(harness)
+    stream(harness, Trade(60, 70_100), received_s=60)
+    build(harness)
+    stream(harness, Trade(70, 90_000), received_s=70)
     if lost == "deleted":
-        books.core.redis.delete(keys.TICK_STREAM)
-        assert build(books) == CandleReport()
-    stream(books, Trade(200, 70_300), received_s=200)
+        harness.core.redis.delete(keys.TICK_STREAM)
+        assert build(harness) == CandleReport()
+    stream(harness, Trade(200, 70_300), received_s=200)
     if lost == "trimmed":
-        books.core.redis.xtrim(keys.TICK_STREAM, maxlen=1, approximate=False)
-    assert build(books) == CandleReport(ticks=1, candles=2, gap=True)
-    stream(books, Trade(300, 70_400), received_s=300)
-    build(books)
-    candles = {(one.starts_at - TEN) // timedelta(minutes=1): one for one in chart(books)}
+        harness.core.redis.xtrim(keys.TICK_STREAM, maxlen=1, approximate=False)
+    assert build(harness) == CandleReport(ticks=1, candles=2, gap=True)
+    stream(harness, Trade(300, 70_400), received_s=300)
+    build(harness)
+    candles = {(one.starts_at - TEN) // timedelta(minutes=1): one for one in chart(harness)}
     assert {minute: one.has_gap for minute, one in candles.items()} == {
         0: True,
         1: True,
         3: True,
         5: False,
     }
-    assert [one.has_gap for one in chart(books, "day:1")] == [True]
+    assert [one.has_gap for one in chart(harness, "day:1")] == [True]
     assert candles[1].high == 70_100
 
 
-def test_candles_and_cursor_stand_or_fall_together(books: TradingHarness) -> None:
+def test_candles_and_cursor_stand_or_fall_together(harness: TradingHarness) -> None:
     """A builder that dies before its COMMIT has counted nothing; the next one counts it, once."""
-    stream(books, Trade(0, 70_000, 5))
-    hours = books.core.market_hours()
+    stream(harness, Trade(0, 70_000, 5))
+    hours = harness.core.market_hours()
 
     def build_and_die(session: Session) -> None:
-        build_candles(session, stream=books.core.ticks, hours=hours, now=books.clock())
+        build_candles(session, stream=harness.core.ticks, hours=hours, now=harness.clock())
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        books.do(build_and_die)
-    assert (chart(books), rows(books, "SELECT * FROM candle_cursors")) == ([], [])
-    build(books)
-    assert [one.volume for one in chart(books)] == [5]
+        harness.do(build_and_die)
+    assert (chart(harness), rows(harness, "SELECT * FROM candle_cursors")) == ([], [])
+    build(harness)
+    assert [one.volume for one in chart(harness)] == [5]
 
 
-def test_a_lost_cursor_is_found_again_by_the_candles(books: TradingHarness) -> None:
+def test_a_lost_cursor_is_found_again_by_the_candles(harness: TradingHarness) -> None:
     """An operator deletes its row: what was counted is not counted twice."""
-    stream(books, Trade(0, 70_000, 5), Trade(60, 70_000, 5))
-    build(books)
-    books.do(lambda session: session.execute(CANDLE_CURSORS.delete()))
-    stream(books, Trade(61, 70_000, 1))
-    assert build(books) == CandleReport(ticks=1, candles=2)
-    assert [one.volume for one in chart(books)] == [6, 5]
+    stream(harness, Trade(0, 70_000, 5), Trade(60, 70_000, 5))
+    build(harness)
+    harness.do(lambda session: session.execute(CANDLE_CURSORS.delete()))
+    stream(harness, Trade(61, 70_000, 1))
+    assert build(harness) == CandleReport(ticks=1, candles=2)
+    assert [one.volume for one in chart(harness)] == [6, 5]
 
 
-def test_builders_at_once_count_each_trade_once(server_books: TradingHarness) -> None:
+def test_builders_at_once_count_each_trade_once(server_harness: TradingHarness) -> None:
     """One builds, the other one goes away or finds nothing left; also the very first two."""
-    books = server_books
+    harness = server_harness
     for number in range(20):
-        stream(books, Trade(number, 70_000, 1), Trade(60 + number, 70_000, 1))
-        reports = run_together(*[lambda: build(books)] * 3)
+        stream(harness, Trade(number, 70_000, 1), Trade(60 + number, 70_000, 1))
+        reports = run_together(*[lambda: build(harness)] * 3)
         assert sum(report.ticks for report in reports) == 2
-    assert [one.volume for one in chart(books)] == [20, 20]
-    assert [one.volume for one in chart(books, "day:1")] == [40]
+    assert [one.volume for one in chart(harness)] == [20, 20]
+    assert [one.volume for one in chart(harness, "day:1")] == [40]
 
 
-def test_who_finds_the_cursor_held_goes_away(server_books: TradingHarness) -> None:
+def test_who_finds_the_cursor_held_goes_away(server_harness: TradingHarness) -> None:
     """It waits for nobody, reads nothing and changes nothing."""
-    books = server_books
-    stream(books, Trade(0, 70_000))
-    build(books)
-    with books.core.database.engine.begin() as other:
+    harness = server_harness
+    stream(harness, Trade(0, 70_000))
+    build(harness)
+    with harness.core.database.engine.begin() as other:
         other.execute(select(CANDLE_CURSORS).with_for_update())
-        assert build(books) == CandleReport(busy=True)
+        assert build(harness) == CandleReport(busy=True)
 
 
-def test_what_is_no_trade_of_a_listed_stock_is_left_out(books: TradingHarness) -> None:
+def test_what_is_no_trade_of_a_listed_stock_is_left_out(harness: TradingHarness) -> None:
     """A stock that the master data don't know, a time that no calendar knows, sums beyond any column; the others are counted beside them."""
     far = (datetime(9999, 12, 31, 23, 59, tzinfo=UTC) - TEN).total_seconds()
     stream(
-        books,
+        harness,
         Trade(0, 70_000),
         Trade(0, 70_000, code="A999999"),
         Trade(far, 70_000),
         Trade(-far / 9, 70_000),
     )
-    assert build(books) == CandleReport(ticks=4, candles=2)
-    stream(books, *[Trade(1, 10**9, 10**15)] * 3)
-    build(books)
-    stream(books, Trade(2, 10**9, 10**15))
-    build(books)
-    (minute,) = chart(books)
+    assert build(harness) == CandleReport(ticks=4, candles=2)
+    stream(harness, *[Trade(1, 10**9, 10**15)] * 3)
+    build(harness)
+    stream(harness, Trade(2, 10**9, 10**15))
+    build(harness)
+    (minute,) = chart(harness)
     assert (minute.volume, minute.amount, minute.close) == (4 * 10**15 + 1, 10**18, 10**9)
 
 
 def test_a_long_backlog_is_taken_in_parts(
-    books: TradingHarness, monkeypatch: pytest.MonkeyPatch
+    harness: TradingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each look ends where the next one begins, and says that there is more."""
     monkeypatch.setattr(building, "TICKS_MAX", 4)
-    stream(books, *(Trade(n, 70_000 + n, 1) for n in range(10)))
-    assert [build(books).more for _ in range(3)] == [True, True, False]
-    (minute,) = chart(books)
+    stream(harness, *(Trade(n, 70_000 + n, 1) for n in range(10)))
+    assert [build(harness).more for _ in range(3)] == [True, True, False]
+    (minute,) = chart(harness)
     assert ohlc(minute)[:5] == (70_000, 70_009, 70_000, 70_009, 10)
 
 
 def test_old_minutes_are_purged_in_bounded_parts_and_days_are_kept(
-    books: TradingHarness, monkeypatch: pytest.MonkeyPatch
+    harness: TradingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oldest first, until only what is to be kept is there."""
     monkeypatch.setattr(building, "_PURGE_BATCH", 3)
     stream(
-        books,
+        harness,
         *(Trade(60 * n, 70_000) for n in range(10)),
         *(Trade(60 * n, 70_000, code=HYNIX) for n in range(10)),
     )
-    build(books)
+    build(harness)
     now = TEN + timedelta(days=30, minutes=8)
 
     def purge() -> int:
-        return books.do(lambda session: purge_minutes(session, keep_days=30, now=now))
+        return harness.do(lambda session: purge_minutes(session, keep_days=30, now=now))
 
     assert [purge() for _ in range(6)] == [4, 4, 4, 4, 0, 0]
     for code in (SAMSUNG, HYNIX):
-        assert [one.starts_at - TEN for one in chart(books, code=code)] == [
+        assert [one.starts_at - TEN for one in chart(harness, code=code)] == [
             timedelta(minutes=9),
             timedelta(minutes=8),
         ]
-        assert len(chart(books, "day:1", code)) == 1
+        assert len(chart(harness, "day:1", code)) == 1
 
 
 trades = st.builds(
@@ -351,25 +357,25 @@ histories = st.lists(
 @settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories)
 def test_any_history_makes_the_candles_of_the_definition(
-    books: TradingHarness, history: Sequence[Any]
+    harness: TradingHarness, history: Sequence[Any]
 ) -> None:
     """Late trades, builders that die and cursors that vanish: in the end the candles are those of all trades, sorted by their times."""
-    empty(books.core.database.engine)
-    books.core.redis.delete(keys.TICK_STREAM)
-    books.core.database.transaction(
+    empty(harness.core.database.engine)
+    harness.core.redis.delete(keys.TICK_STREAM)
+    harness.core.database.transaction(
         lambda session: import_stocks(session, seed_listing(), now=TEN), landed=rerun_is_safe
     )
     seen: list[Trade] = []
     for arrived, happens in [*history, ((), "look")]:
-        stream(books, *arrived)
+        stream(harness, *arrived)
         seen += arrived
         if happens == "lose the cursor":
-            books.do(lambda session: session.execute(CANDLE_CURSORS.delete()))
+            harness.do(lambda session: session.execute(CANDLE_CURSORS.delete()))
         if happens == "die":
             with pytest.raises(ZeroDivisionError):
-                books.do(lambda session: _die(session, books))
+                harness.do(lambda session: _die(session, harness))
         elif happens != "wait":
-            build(books)
+            build(harness)
 
     for code in (SAMSUNG, HYNIX):
         mine = sorted(
@@ -380,7 +386,7 @@ def test_any_history_makes_the_candles_of_the_definition(
             for trade in mine:
                 spans[interval.start(trade.traded_at)].append(trade)
             assert [
-                (one.starts_at, ohlc(one)) for one in reversed(chart(books, interval, code))
+                (one.starts_at, ohlc(one)) for one in reversed(chart(harness, interval, code))
             ] == [
                 (
                     start,
@@ -397,8 +403,8 @@ def test_any_history_makes_the_candles_of_the_definition(
             ]
 
 
-def _die(session: Session, books: TradingHarness) -> None:
+def _die(session: Session, harness: TradingHarness) -> None:
     build_candles(
-        session, stream=books.core.ticks, hours=books.core.market_hours(), now=books.clock()
+        session, stream=harness.core.ticks, hours=harness.core.market_hours(), now=harness.clock()
     )
     raise ZeroDivisionError

@@ -13,28 +13,30 @@ KRX = KrxHours({})
 THURSDAY, FRIDAY, MONDAY = date(2026, 11, 19), date(2026, 11, 20), date(2026, 11, 23)
 
 
-def record(books: TradingHarness, closes: dict[date, int], code: str = KOSPI) -> int:
-    return books.do(lambda session: record_index_closes(session, code, closes, now=books.clock()))
-
-
-def due(books: TradingHarness, at: str, hours: MarketHours = KRX) -> list[date]:
-    now = datetime.fromisoformat(f"{at}+09:00").astimezone(UTC)
-    return sorted(
-        books.core.database.read(lambda session: closes_due(session, KOSPI, hours=hours, now=now))
+def record(harness: TradingHarness, closes: dict[date, int], code: str = KOSPI) -> int:
+    return harness.do(
+        lambda session: record_index_closes(session, code, closes, now=harness.clock())
     )
 
 
-def test_closes_are_written_and_corrected(books: TradingHarness) -> None:
-    """Each index has its own."""
-    assert record(books, {FRIDAY: 400_000, THURSDAY: 390_000}) == 2
-    assert record(books, {FRIDAY: 400_001}) == 1
-    assert record(books, {}) == 0
-    assert record(books, {FRIDAY: 90_000}, "KOSDAQ") == 1
+def due(harness: TradingHarness, at: str, hours: MarketHours = KRX) -> list[date]:
+    now = datetime.fromisoformat(f"{at}+09:00").astimezone(UTC)
+    return sorted(
+        harness.core.database.read(lambda session: closes_due(session, KOSPI, hours=hours, now=now))
+    )
 
-    found = books.core.database.read(lambda session: index_closes(session, KOSPI))
+
+def test_closes_are_written_and_corrected(harness: TradingHarness) -> None:
+    """Each index has its own."""
+    assert record(harness, {FRIDAY: 400_000, THURSDAY: 390_000}) == 2
+    assert record(harness, {FRIDAY: 400_001}) == 1
+    assert record(harness, {}) == 0
+    assert record(harness, {FRIDAY: 90_000}, "KOSDAQ") == 1
+
+    found = harness.core.database.read(lambda session: index_closes(session, KOSPI))
 
     assert list(found.items()) == [(THURSDAY, 390_000), (FRIDAY, 400_001)]
-    assert books.core.database.read(
+    assert harness.core.database.read(
         lambda session: index_closes(session, KOSPI, since=FRIDAY, until=FRIDAY)
     ) == {FRIDAY: 400_001}
 
@@ -50,23 +52,23 @@ def test_closes_are_written_and_corrected(books: TradingHarness) -> None:
     ],
 )
 def test_closes_are_due_when_the_day_is_over(
-    books: TradingHarness, at: str, days: list[date]
+    harness: TradingHarness, at: str, days: list[date]
 ) -> None:
     """Those of the last two trading days, over weekends too; a market around the clock ends its day at midnight."""
-    assert due(books, at) == days
-    assert due(books, "2026-11-22T12:00:00", AlwaysOpen()) == [FRIDAY, date(2026, 11, 21)]
+    assert due(harness, at) == days
+    assert due(harness, "2026-11-22T12:00:00", AlwaysOpen()) == [FRIDAY, date(2026, 11, 21)]
 
 
-def test_what_is_known_is_not_due(books: TradingHarness) -> None:
+def test_what_is_known_is_not_due(harness: TradingHarness) -> None:
     """Nor is a day that an operator has closed."""
-    record(books, {FRIDAY: 400_000})
-    assert due(books, "2026-11-22T12:00:00") == [THURSDAY]
-    record(books, {THURSDAY: 400_000})
-    assert due(books, "2026-11-22T12:00:00") == []
+    record(harness, {FRIDAY: 400_000})
+    assert due(harness, "2026-11-22T12:00:00") == [THURSDAY]
+    record(harness, {THURSDAY: 400_000})
+    assert due(harness, "2026-11-22T12:00:00") == []
 
     closed = KrxHours({FRIDAY: DayChange(FRIDAY, closed=True, delay_minutes=0, note="휴장")})
-    assert due(books, "2026-11-22T12:00:00", closed) == [date(2026, 11, 18)]
+    assert due(harness, "2026-11-22T12:00:00", closed) == [date(2026, 11, 18)]
 
 
-def test_nothing_is_due_where_no_calendar_is_known(books: TradingHarness) -> None:
-    assert due(books, "2022-11-22T12:00:00") == []
+def test_nothing_is_due_where_no_calendar_is_known(harness: TradingHarness) -> None:
+    assert due(harness, "2022-11-22T12:00:00") == []
