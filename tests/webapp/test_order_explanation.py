@@ -14,7 +14,7 @@ from trading import bootstrap as trading_core
 from trading.orders.explain import ChargeName, WaitingReason
 from trading.orders.fills import FillRule
 from trading.orders.model import EndReason
-from webapp.api.order_words import CHARGES, ENDINGS, REASONS, RULES
+from webapp.api.order_words import CHARGE_LABELS, ENDING_MESSAGES, RULE_MESSAGES, WAITING_MESSAGES
 
 MEMBERS = [
     "order_id", "stock_code", "stock_name", "market", "kind", "side", "order_type", "time_in_force", "status", "quantity",
@@ -52,7 +52,12 @@ def person(api: Api) -> Person:
 
 @pytest.mark.parametrize(
     ("codes_known", "words"),
-    [(FillRule, RULES), (WaitingReason, REASONS), (EndReason, ENDINGS), (ChargeName, CHARGES)],
+    [
+        (FillRule, RULE_MESSAGES),
+        (WaitingReason, WAITING_MESSAGES),
+        (EndReason, ENDING_MESSAGES),
+        (ChargeName, CHARGE_LABELS),
+    ],
     ids=lambda one: getattr(one, "__name__", ""),
 )
 def test_every_code_has_its_words(

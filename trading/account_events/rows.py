@@ -14,10 +14,7 @@ from sqlalchemy import bindparam, select, text
 from sqlalchemy.orm import Session
 
 from trading.account_events.stream import AccountEvent, EventKind
-from trading.account_events.tables import (
-    ACCOUNT_EVENT_HEADS,
-    ACCOUNT_EVENTS,
-)
+from trading.account_events.tables import ACCOUNT_EVENT_HEADS, ACCOUNT_EVENTS
 from trading.db.statements import AnyRow
 from trading.db.upsert import on_duplicate, server_of
 

@@ -27,11 +27,7 @@ from trading.orders.fills import is_met, is_within_order_life
 from trading.orders.model import OrderStatus
 from trading.orders.queries import get_order
 from trading.orders.records import ExecutionRecord, OrderRecord
-from trading.orders.tables import (
-    MATCH_CURSORS,
-    ORDERS,
-    PENDING_FILLS,
-)
+from trading.orders.tables import MATCH_CURSORS, ORDERS, PENDING_FILLS
 from trading.redis.keys import TICK_TTL_S
 from trading.stocks.tables import STOCKS
 

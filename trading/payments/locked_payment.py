@@ -26,11 +26,7 @@ from trading.payments.checks import PaymentTerms
 from trading.payments.model import PaymentStatus, payment_id_of
 from trading.payments.portone_payment import Cancellation, CancellationStatus
 from trading.payments.refund_model import RefundEvent, RefundFailure, RefundStatus, refund_in
-from trading.payments.tables import (
-    PAYMENT_CANCELLATIONS,
-    PAYMENT_REFUNDS,
-    PAYMENTS,
-)
+from trading.payments.tables import PAYMENT_CANCELLATIONS, PAYMENT_REFUNDS, PAYMENTS
 
 # A buy that slips in between its owner's other buys being cancelled and his account being locked makes one more attempt necessary.
 ATTEMPTS = 4

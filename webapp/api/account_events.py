@@ -12,12 +12,12 @@ from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
 from webapp.http.fields import SequenceCursor
 from webapp.http.openapi import make_blueprint
-from webapp.http.schemas import PageArguments, envelope, success
+from webapp.http.schemas import PageQuerySchema, envelope, success
 
 blueprint = make_blueprint("Account events", "계좌 이벤트")
 
 
-class AccountEvent(Schema):
+class AccountEventSchema(Schema):
     id = fields.Integer(
         required=True,
         metadata={"description": "counts an account's events from 1 without a gap", "example": 7},
@@ -43,8 +43,8 @@ class AccountEvent(Schema):
     )
 
 
-class AccountEvents(Schema):
-    items = fields.List(fields.Nested(AccountEvent), required=True)
+class AccountEventsSchema(Schema):
+    items = fields.List(fields.Nested(AccountEventSchema), required=True)
     next_cursor = fields.String(
         allow_none=True,
         metadata={
@@ -58,7 +58,7 @@ class AccountEvents(Schema):
     )
 
 
-class Place(PageArguments):
+class AccountEventQuerySchema(PageQuerySchema):
     """Loads as the keywords of ``trading.account_events.queries.account_events_of``."""
 
     after = SequenceCursor(
@@ -68,10 +68,10 @@ class Place(PageArguments):
 
 
 @blueprint.route("/trading/events")
-class Events(MethodView):
+class AccountEventList(MethodView):
     @login_required
-    @blueprint.arguments(Place, location="query")
-    @blueprint.response(200, envelope(AccountEvents))
+    @blueprint.arguments(AccountEventQuerySchema, location="query")
+    @blueprint.response(200, envelope(AccountEventsSchema))
     def get(self, place: dict[str, Any]) -> dict[str, object]:
         """Own account events behind the last one that the client has, oldest first."""
         user_id = current_user().user_id

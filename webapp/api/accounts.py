@@ -15,7 +15,7 @@ from trading.errors import Unauthorized
 from trading.problems import MIMETYPE
 from webapp.context import get_core
 from webapp.http.authentication import (
-    SIGNED_IN,
+    BEARER_SECURITY,
     current_user,
     login_required,
     refresh_claims,
@@ -27,23 +27,23 @@ from webapp.http.login_throttling import one_attempt
 from webapp.http.openapi import make_blueprint
 from webapp.http.password_messages import check_choice
 from webapp.http.revocations import publish_revocation, tell_ended_of
-from webapp.http.schemas import Problem, TaskResultSchema, envelope, success
+from webapp.http.schemas import ProblemSchema, TaskResultSchema, envelope, success
 
 blueprint = make_blueprint("Accounts", "가입, 로그인, 내 정보")
 
 
-class Registration(Schema):
+class RegistrationSchema(Schema):
     email = EmailAddress(required=True, metadata={"example": "me@example.com"})
     password = Password(required=True, example="correct horse")
     name = Line(high=50, required=True, metadata={"example": "나투자"})
 
 
-class Login(Schema):
+class LoginSchema(Schema):
     email = fields.String(required=True, metadata={"example": "me@example.com"})
     password = fields.String(required=True, load_only=True, metadata={"example": "correct horse"})
 
 
-class User(Schema):
+class UserSchema(Schema):
     id = fields.UUID(required=True)
     email = fields.String(required=True, metadata={"example": "me@example.com"})
     name = fields.String(required=True, metadata={"example": "나투자"})
@@ -51,7 +51,7 @@ class User(Schema):
     created_at = fields.AwareDateTime(required=True)
 
 
-class Tokens(Schema):
+class TokensSchema(Schema):
     access_token = fields.String(
         required=True, metadata={"example": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIwMWEyMDRmMCJ9.3q2-7w"}
     )
@@ -63,14 +63,14 @@ class Tokens(Schema):
         required=True,
         metadata={"description": "seconds until the access token expires", "example": 900},
     )
-    user = fields.Nested(User, required=True)
+    user = fields.Nested(UserSchema, required=True)
 
 
-class Profile(Schema):
+class ProfileSchema(Schema):
     name = Line(high=50, required=True, metadata={"example": "나투자"})
 
 
-class PasswordChange(Schema):
+class PasswordChangeSchema(Schema):
     current_password = fields.String(
         required=True, load_only=True, metadata={"example": "correct horse"}
     )
@@ -78,10 +78,12 @@ class PasswordChange(Schema):
 
 
 @blueprint.route("/users")
-class Users(MethodView):
-    @blueprint.arguments(Registration)
-    @blueprint.response(201, envelope(User))
-    @blueprint.alt_response(409, schema=Problem, content_type=MIMETYPE, description="email-taken")
+class UserList(MethodView):
+    @blueprint.arguments(RegistrationSchema)
+    @blueprint.response(201, envelope(UserSchema))
+    @blueprint.alt_response(
+        409, schema=ProblemSchema, content_type=MIMETYPE, description="email-taken"
+    )
     def post(self, body: dict[str, Any]) -> Response:
         """Register: opens the account with its starting cash."""
         core, now = get_core(), get_core().clock()
@@ -101,7 +103,7 @@ class Users(MethodView):
                 ),
                 location="/api/v1/users/me",
             ),
-            schema=envelope(User),
+            schema=envelope(UserSchema),
             status=201,
             landed=lambda session: (
                 CommandResult("회원 가입이 완료되었습니다.", accounts.user_of(session, user_id))
@@ -115,12 +117,12 @@ class Users(MethodView):
 
 
 @blueprint.route("/users/login")
-class LoginView(MethodView):
-    @blueprint.arguments(Login)
-    @blueprint.response(200, envelope(Tokens))
+class Login(MethodView):
+    @blueprint.arguments(LoginSchema)
+    @blueprint.response(200, envelope(TokensSchema))
     @blueprint.alt_response(
         429,
-        schema=Problem,
+        schema=ProblemSchema,
         content_type=MIMETYPE,
         description="rate-limited, sign-in-locked; see Retry-After",
     )
@@ -151,9 +153,9 @@ class LoginView(MethodView):
 
 
 @blueprint.route("/users/refresh")
-class TokenRefresh(MethodView):
-    @blueprint.response(200, envelope(Tokens))
-    @blueprint.doc(**SIGNED_IN)
+class RefreshTokens(MethodView):
+    @blueprint.response(200, envelope(TokensSchema))
+    @blueprint.doc(**BEARER_SECURITY)
     def post(self) -> dict[str, object]:
         """Exchange the refresh token (as bearer) for a new pair. It is good once; used again, it ends the session."""
         session_id, refresh_token_id = refresh_claims()
@@ -195,17 +197,17 @@ class Logout(MethodView):
 
 
 @blueprint.route("/users/me")
-class CurrentUser(MethodView):
+class CurrentUserDetail(MethodView):
     @login_required
-    @blueprint.response(200, envelope(User))
+    @blueprint.response(200, envelope(UserSchema))
     def get(self) -> dict[str, object]:
         """The own profile."""
         user_id = current_user().user_id
         return success(get_core().database.read(lambda session: accounts.user_of(session, user_id)))
 
     @login_required
-    @blueprint.arguments(Profile)
-    @blueprint.response(200, envelope(User))
+    @blueprint.arguments(ProfileSchema)
+    @blueprint.response(200, envelope(UserSchema))
     def patch(self, body: dict[str, Any]) -> dict[str, object]:
         """Change the own name."""
         user_id = current_user().user_id
@@ -229,9 +231,9 @@ class CurrentUser(MethodView):
 
 
 @blueprint.route("/users/me/password")
-class CurrentUserPassword(MethodView):
+class ChangePassword(MethodView):
     @login_required
-    @blueprint.arguments(PasswordChange)
+    @blueprint.arguments(PasswordChangeSchema)
     @blueprint.response(200, TaskResultSchema)
     def post(self, body: dict[str, Any]) -> Response:
         """Change the password; every other session ends."""

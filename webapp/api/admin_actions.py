@@ -11,12 +11,12 @@ from webapp.context import get_core
 from webapp.http.authentication import admin_required
 from webapp.http.fields import IdCursor, KoreanDay, Line
 from webapp.http.openapi import make_blueprint
-from webapp.http.schemas import PageArguments, page, success
+from webapp.http.schemas import PageQuerySchema, page, success
 
 blueprint = make_blueprint("Admin log", "관리자 작업 기록 (관리자)")
 
 
-class AdminAction(Schema):
+class AdminActionSchema(Schema):
     """Who did what to what, and what came of it. ``user_id`` is an administrator's, ``operator`` who gave a command on the machine itself."""
 
     id = fields.UUID(required=True)
@@ -44,7 +44,7 @@ class AdminAction(Schema):
     ended_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
-class AdminActionFilters(PageArguments):
+class AdminActionListQuerySchema(PageQuerySchema):
     """Loads as the keywords of ``trading.operations.admin_action_queries.admin_actions``."""
 
     cursor = IdCursor(attribute="before", load_default=None)
@@ -57,10 +57,10 @@ class AdminActionFilters(PageArguments):
 
 
 @blueprint.route("/admin/actions")
-class AdminActions(MethodView):
+class AdminActionList(MethodView):
     @admin_required
-    @blueprint.arguments(AdminActionFilters, location="query")
-    @blueprint.response(200, page(AdminAction))
+    @blueprint.arguments(AdminActionListQuerySchema, location="query")
+    @blueprint.response(200, page(AdminActionSchema))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """What administrators did by requests and operators by commands, newest first."""
         return success(get_core().database.read(lambda session: admin_actions(session, **filters)))

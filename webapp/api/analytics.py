@@ -14,12 +14,12 @@ from trading.portfolio.trade_statistics import trade_statistics
 from trading.portfolio.trade_totals import by_span, summed
 from trading.stocks.indices.queries import KOSPI
 from webapp.api.analytics_schemas import (
-    PerformanceFigures,
-    PerformanceQuery,
-    RealizedProfitQuery,
-    RealizedProfits,
-    Statistics,
-    StatisticsQuery,
+    PerformanceFiguresSchema,
+    PerformanceQuerySchema,
+    RealizedProfitQuerySchema,
+    RealizedProfitsSchema,
+    StatisticsQuerySchema,
+    StatisticsSchema,
 )
 from webapp.api.periods import days_of
 from webapp.context import get_core
@@ -52,10 +52,10 @@ _COMPARED = ("account_return", "index_return", "excess_return", "beta")
 
 
 @blueprint.route("/trading/statistics")
-class TradingStatistics(MethodView):
+class TradeStatisticsDetail(MethodView):
     @login_required
-    @blueprint.arguments(StatisticsQuery, location="query")
-    @blueprint.response(200, envelope(Statistics))
+    @blueprint.arguments(StatisticsQuerySchema, location="query")
+    @blueprint.response(200, envelope(StatisticsSchema))
     def get(self, query: dict[str, Any]) -> dict[str, object]:
         """Own trades by day, week or month: turnover, costs, win rate, wins and losses, holding times."""
         user_id = current_user().user_id
@@ -93,10 +93,10 @@ class TradingStatistics(MethodView):
 
 
 @blueprint.route("/trading/realized-profit-loss")
-class RealizedProfitLoss(MethodView):
+class RealizedProfitList(MethodView):
     @login_required
-    @blueprint.arguments(RealizedProfitQuery, location="query")
-    @blueprint.response(200, envelope(RealizedProfits))
+    @blueprint.arguments(RealizedProfitQuerySchema, location="query")
+    @blueprint.response(200, envelope(RealizedProfitsSchema))
     def get(self, query: dict[str, Any]) -> dict[str, object]:
         """What own sales earned, by day, month, year or stock, with the totals of the period."""
         user_id = current_user().user_id
@@ -116,10 +116,10 @@ class RealizedProfitLoss(MethodView):
 
 
 @blueprint.route("/trading/performance")
-class TradingPerformance(MethodView):
+class PerformanceDetail(MethodView):
     @login_required
-    @blueprint.arguments(PerformanceQuery, location="query")
-    @blueprint.response(200, envelope(PerformanceFigures))
+    @blueprint.arguments(PerformanceQuerySchema, location="query")
+    @blueprint.response(200, envelope(PerformanceFiguresSchema))
     def get(self, period: dict[str, Any]) -> dict[str, object]:
         """Own return with deposits and withdrawals taken out, its risk, and KOSPI beside it, over recorded days."""
         core, user_id, days = get_core(), current_user().user_id, days_of(**period)

@@ -8,8 +8,8 @@ from trading.portfolio.realized_profit import Grouping
 from trading.portfolio.returns import UnavailableReason
 from trading.portfolio.trade_totals import Span
 from webapp.api.order_schemas import one_of
-from webapp.api.periods import Period, PeriodOfStock
-from webapp.http.schemas import PageArguments
+from webapp.api.periods import PeriodSchema, StockPeriodSchema
+from webapp.http.schemas import PageQuerySchema
 
 
 class Ratio(fields.Field[Any]):
@@ -34,7 +34,7 @@ def _day(example: str, description: str | None = None, **kwargs: Any) -> fields.
     return fields.Date(metadata={"example": example, **told}, **kwargs)
 
 
-class _Groups(PageArguments):
+class _GroupPageQuerySchema(PageQuerySchema):
     """``cursor`` is the last group of the page before."""
 
     cursor = fields.String(
@@ -44,21 +44,21 @@ class _Groups(PageArguments):
     )
 
 
-class StatisticsQuery(PeriodOfStock, _Groups):
+class StatisticsQuerySchema(StockPeriodSchema, _GroupPageQuerySchema):
     group_by = fields.Enum(Span, by_value=True, load_default=Span.DAY, metadata={"example": "week"})
 
 
-class RealizedProfitQuery(PeriodOfStock, _Groups):
+class RealizedProfitQuerySchema(StockPeriodSchema, _GroupPageQuerySchema):
     group_by = fields.Enum(
         Grouping, by_value=True, load_default=Grouping.DAY, metadata={"example": "month"}
     )
 
 
-class PerformanceQuery(Period):
+class PerformanceQuerySchema(PeriodSchema):
     """All recorded days where none are given."""
 
 
-class TradeTotals(Schema):
+class TradeTotalsSchema(Schema):
     """Fills and trades (won). A trade is what one sell order sold on one day; it won when its realised profit is above zero."""
 
     executions = _won(12, "fills, of purchases and sales", required=True)
@@ -95,16 +95,16 @@ class TradeTotals(Schema):
     )
 
 
-class SpanStatistics(Schema):
+class SpanStatisticsSchema(Schema):
     """A day, a week (ISO 8601, Monday to Sunday) or a month; both of its days are included."""
 
     period = fields.String(required=True, metadata={"example": "2026-W47"})
     from_ = _day("2026-11-16", data_key="from", attribute="from", required=True)
     to = _day("2026-11-22", required=True)
-    totals = fields.Nested(TradeTotals, required=True)
+    totals = fields.Nested(TradeTotalsSchema, required=True)
 
 
-class Trade(Schema):
+class TradeSchema(Schema):
     """What one sell order sold on one day in Korea (shares, won)."""
 
     day = _day("2026-11-20", required=True)
@@ -116,25 +116,25 @@ class Trade(Schema):
     realized_profit = _won(11_368, required=True)
 
 
-class Statistics(Schema):
+class StatisticsSchema(Schema):
     """What was traded in a period: in all, and by spans that have any, newest first."""
 
     from_ = _day("2026-11-01", data_key="from", attribute="from", allow_none=True)
     to = _day("2026-11-30", allow_none=True)
     stock_code = fields.String(allow_none=True, metadata={"example": "A005930"})
     group_by = fields.String(required=True, metadata=one_of(Span))
-    totals = fields.Nested(TradeTotals, required=True)
+    totals = fields.Nested(TradeTotalsSchema, required=True)
     best_trade = fields.Nested(
-        Trade, allow_none=True, metadata={"description": "null without a trade"}
+        TradeSchema, allow_none=True, metadata={"description": "null without a trade"}
     )
     worst_trade = fields.Nested(
-        Trade, allow_none=True, metadata={"description": "null without a trade"}
+        TradeSchema, allow_none=True, metadata={"description": "null without a trade"}
     )
-    items = fields.List(fields.Nested(SpanStatistics), required=True)
+    items = fields.List(fields.Nested(SpanStatisticsSchema), required=True)
     next_cursor = fields.String(allow_none=True, metadata={"example": "41"})
 
 
-class RealizedProfitTotals(Schema):
+class RealizedProfitTotalsSchema(Schema):
     """Sales (shares, won): the profit is the sold amount less commission, tax, and the cost and buy commission of what was sold."""
 
     executions = _won(4, "fills of sales", required=True)
@@ -152,7 +152,7 @@ class RealizedProfitTotals(Schema):
     )
 
 
-class RealizedProfitOfGroup(RealizedProfitTotals):
+class RealizedProfitOfGroupSchema(RealizedProfitTotalsSchema):
     """The same of a day, month, year or stock."""
 
     key = fields.String(required=True, metadata={"example": "2026-11"})
@@ -162,26 +162,26 @@ class RealizedProfitOfGroup(RealizedProfitTotals):
     )
 
 
-class RealizedProfits(Schema):
+class RealizedProfitsSchema(Schema):
     """Realised profit of a period, in all and by groups: times newest first, stocks by code."""
 
     from_ = _day("2026-11-01", data_key="from", attribute="from", allow_none=True)
     to = _day("2026-11-30", allow_none=True)
     stock_code = fields.String(allow_none=True, metadata={"example": "A005930"})
     group_by = fields.String(required=True, metadata=one_of(Grouping))
-    totals = fields.Nested(RealizedProfitTotals, required=True)
-    items = fields.List(fields.Nested(RealizedProfitOfGroup), required=True)
+    totals = fields.Nested(RealizedProfitTotalsSchema, required=True)
+    items = fields.List(fields.Nested(RealizedProfitOfGroupSchema), required=True)
     next_cursor = fields.String(allow_none=True, metadata={"example": "41"})
 
 
-class Drawdown(Schema):
+class DrawdownSchema(Schema):
     depth = Ratio(example="-0.084210", required=True)
     peak_day = _day("2026-10-02", "the last day at the peak", required=True)
     trough_day = _day("2026-10-21", required=True)
     recovery_day = _day("2026-11-06", "null while the peak is not reached again", allow_none=True)
 
 
-class DayReturn(Schema):
+class DayReturnSchema(Schema):
     """A return from the close of one recorded day to that of the next of known worth."""
 
     from_ = _day("2026-11-19", data_key="from", attribute="since", required=True)
@@ -189,7 +189,7 @@ class DayReturn(Schema):
     value = Ratio(example="0.021300", required=True)
 
 
-class Benchmark(Schema):
+class BenchmarkSchema(Schema):
     """The account beside an index over the same days; null where closes are missing."""
 
     index_code = fields.String(required=True, metadata={"example": "KOSPI"})
@@ -214,7 +214,7 @@ class Benchmark(Schema):
     )
 
 
-class UnavailableFigure(Schema):
+class UnavailableFigureSchema(Schema):
     """A figure that is null, and why. ``needed`` and ``have`` count returns, calendar days or closes, as the reason says; null where more would not help."""
 
     figure = fields.String(required=True, metadata={"example": "sharpe_ratio"})
@@ -224,7 +224,7 @@ class UnavailableFigure(Schema):
     have = _won(7, allow_none=True)
 
 
-class PerformanceFigures(Schema):
+class PerformanceFiguresSchema(Schema):
     """How well the account did, deposits and withdrawals taken out; docs/formulas.md tells how each figure is made.
 
     What is null is in ``unavailable``, with the reason.
@@ -256,9 +256,9 @@ class PerformanceFigures(Schema):
     volatility = Ratio(example="0.182500", description="annualised", allow_none=True)
     sharpe_ratio = Ratio(example="0.712000", allow_none=True)
     max_drawdown = fields.Nested(
-        Drawdown, allow_none=True, metadata={"description": "null where no return fell"}
+        DrawdownSchema, allow_none=True, metadata={"description": "null where no return fell"}
     )
-    best_day = fields.Nested(DayReturn, allow_none=True)
-    worst_day = fields.Nested(DayReturn, allow_none=True)
-    benchmark = fields.Nested(Benchmark, required=True)
-    unavailable = fields.List(fields.Nested(UnavailableFigure), required=True)
+    best_day = fields.Nested(DayReturnSchema, allow_none=True)
+    worst_day = fields.Nested(DayReturnSchema, allow_none=True)
+    benchmark = fields.Nested(BenchmarkSchema, required=True)
+    unavailable = fields.List(fields.Nested(UnavailableFigureSchema), required=True)

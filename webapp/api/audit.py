@@ -32,7 +32,7 @@ _RESUMED = "계좌의 거래를 재개했습니다. 다음 감사에서 이 계�
 _NOT_HALTED = "중단된 계좌가 아니어서 바뀐 것이 없습니다."
 
 
-class AuditBreach(Schema):
+class AuditBreachSchema(Schema):
     """An invariant that did not hold for an account when it was last audited. ``sample`` shows some of the rows at fault."""
 
     user_id = fields.UUID(required=True)
@@ -45,7 +45,7 @@ class AuditBreach(Schema):
     seen_at = fields.AwareDateTime(required=True)
 
 
-class AccountHalt(Schema):
+class AccountHaltSchema(Schema):
     """A time during which an account may not trade: found unsound by the audit (``reason`` names the checks), or halted by an administrator."""
 
     id = fields.UUID(required=True)
@@ -56,7 +56,7 @@ class AccountHalt(Schema):
     resumed_at = fields.AwareDateTime(required=True, allow_none=True)
 
 
-class AuditState(Schema):
+class AuditStateSchema(Schema):
     """``run_at``, ``accounts`` and ``duration_ms`` are of the last look. ``changed`` accounts wait to be audited, ``unaudited`` ones for the night's audit,
     which began at ``night``. Of breaches and halted accounts at most 100 are shown, the newest first."""
 
@@ -68,13 +68,13 @@ class AuditState(Schema):
     night = fields.AwareDateTime(required=True)
     unaudited = fields.Integer(required=True, metadata={"example": 0})
     oldest_audited_at = fields.AwareDateTime(required=True, allow_none=True)
-    breaches = fields.List(fields.Nested(AuditBreach), required=True)
+    breaches = fields.List(fields.Nested(AuditBreachSchema), required=True)
     breaches_total = fields.Integer(required=True, metadata={"example": 1})
-    halted = fields.List(fields.Nested(AccountHalt), required=True)
+    halted = fields.List(fields.Nested(AccountHaltSchema), required=True)
     halted_total = fields.Integer(required=True, metadata={"example": 1})
 
 
-class AccountHaltRequest(Schema):
+class AccountHaltRequestSchema(Schema):
     """Why the account is halted, for whoever looks at it later. The body may be left out."""
 
     reason = Line(
@@ -82,24 +82,24 @@ class AccountHaltRequest(Schema):
     )
 
 
-class AccountResumeRequest(Schema):
+class AccountResumeRequestSchema(Schema):
     """What was found and done, for whoever looks at it later."""
 
     note = Line(high=500, required=True, metadata={"example": "중복된 행을 바로잡음"})
 
 
-class AccountResumeAnswer(Schema):
+class AccountResumeAnswerSchema(Schema):
     """The halt that was lifted; null where the account was not halted."""
 
     success = fields.Boolean(required=True)
     message = fields.String(required=True, metadata={"example": "조회했습니다."})
-    data = fields.Nested(AccountHalt, allow_none=True)
+    data = fields.Nested(AccountHaltSchema, allow_none=True)
 
 
 @blueprint.route("/admin/audit")
-class Audit(MethodView):
+class AuditDetail(MethodView):
     @admin_required
-    @blueprint.response(200, envelope(AuditState))
+    @blueprint.response(200, envelope(AuditStateSchema))
     def get(self) -> dict[str, object]:
         """How the audit stands: its last look, what it has still to look at, the breaches that nobody has resolved, and the halted accounts."""
         core = get_core()
@@ -111,8 +111,8 @@ class Audit(MethodView):
 @blueprint.route("/admin/accounts/<uuid:user_id>/halt")
 class HaltAccount(MethodView):
     @admin_required
-    @blueprint.arguments(AccountHaltRequest)
-    @blueprint.response(200, envelope(AccountHalt))
+    @blueprint.arguments(AccountHaltRequestSchema)
+    @blueprint.response(200, envelope(AccountHaltSchema))
     def post(self, body: dict[str, Any], user_id: UUID) -> Response:
         """Halt one account: no new orders, amendments, fills, withdrawals and refunds. A halt that is running stands as it is."""
         now, by, halt_id = get_core().clock(), current_user().user_id, new_id()
@@ -138,14 +138,14 @@ class HaltAccount(MethodView):
             )
             return None if running is None else told(running)
 
-        return run_command(halted, schema=envelope(AccountHalt), landed=landed)
+        return run_command(halted, schema=envelope(AccountHaltSchema), landed=landed)
 
 
 @blueprint.route("/admin/accounts/<uuid:user_id>/resume")
 class ResumeAccount(MethodView):
     @admin_required
-    @blueprint.arguments(AccountResumeRequest)
-    @blueprint.response(200, AccountResumeAnswer)
+    @blueprint.arguments(AccountResumeRequestSchema)
+    @blueprint.response(200, AccountResumeAnswerSchema)
     def post(self, body: dict[str, Any], user_id: UUID) -> Response:
         """Let one account trade again, and resolve what the audit found of it. Its next look halts it once more if it is still not sound. Without a
         halt there is nothing to do, and ``data`` is null."""
@@ -169,4 +169,4 @@ class ResumeAccount(MethodView):
             record_action(session, action, outcome, now=core.clock(), note=note)
             return told(lifted)
 
-        return run_command(resumed, schema=AccountResumeAnswer, landed=landed)
+        return run_command(resumed, schema=AccountResumeAnswerSchema, landed=landed)

@@ -12,7 +12,7 @@ from trading.ledger.deposits import deposit, withdraw
 from trading.ledger.errors import TransactionNotFound
 from trading.ledger.records import TransactionRecord
 from trading.portfolio.transactions import movements_of, transaction_of
-from webapp.api.transactions import Transaction, TransactionFilters
+from webapp.api.transactions import TransactionListQuerySchema, TransactionSchema
 from webapp.api.valuation import my_summary
 from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
@@ -24,7 +24,7 @@ from webapp.http.schemas import envelope, success
 blueprint = make_blueprint("Balance", "예수금")
 
 
-class Balance(Schema):
+class BalanceSchema(Schema):
     """Won. What depends on prices is null while a held stock has none; unpriced_holdings says how many."""
 
     cash_balance = fields.Integer(required=True, metadata={"example": 9_299_895})
@@ -46,11 +46,11 @@ class Balance(Schema):
     stale_holdings = fields.Integer(required=True, metadata={"example": 0})
 
 
-class Amount(Schema):
+class AmountSchema(Schema):
     amount = Whole(required=True, metadata={"example": 1_000_000})
 
 
-class Movement(Transaction):
+class MovementSchema(TransactionSchema):
     """A Transaction as a link of the account's chain."""
 
     change = fields.Integer(
@@ -69,8 +69,8 @@ class Movement(Transaction):
     )
 
 
-class Movements(Schema):
-    items = fields.List(fields.Nested(Movement), required=True)
+class MovementsSchema(Schema):
+    items = fields.List(fields.Nested(MovementSchema), required=True)
     next_cursor = fields.String(allow_none=True, metadata={"example": "41"})
     is_unbroken = fields.Boolean(
         required=True,
@@ -84,17 +84,17 @@ class Movements(Schema):
 @blueprint.route("/balance")
 class BalanceDetail(MethodView):
     @login_required
-    @blueprint.response(200, envelope(Balance))
+    @blueprint.response(200, envelope(BalanceSchema))
     def get(self) -> dict[str, object]:
         """Cash, what is reserved of it, and total assets at live prices."""
         return success(my_summary())
 
 
 @blueprint.route("/balance/history")
-class History(MethodView):
+class BalanceHistoryList(MethodView):
     @login_required
-    @blueprint.arguments(TransactionFilters, location="query")
-    @blueprint.response(200, envelope(Movements))
+    @blueprint.arguments(TransactionListQuerySchema, location="query")
+    @blueprint.response(200, envelope(MovementsSchema))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Every movement of cash, newest first, each with the balance before and after, and whether the chain holds."""
         user_id = current_user().user_id
@@ -111,20 +111,20 @@ class History(MethodView):
 
 
 @blueprint.route("/balance/deposit")
-class Deposit(MethodView):
+class DepositCash(MethodView):
     @login_required
-    @blueprint.arguments(Amount)
-    @blueprint.response(201, envelope(Transaction))
+    @blueprint.arguments(AmountSchema)
+    @blueprint.response(201, envelope(TransactionSchema))
     def post(self, body: dict[str, Any]) -> Response:
         """Add virtual cash."""
         return _move(deposit, body["amount"], "입금되었습니다.")
 
 
 @blueprint.route("/balance/withdraw")
-class Withdrawal(MethodView):
+class WithdrawCash(MethodView):
     @login_required
-    @blueprint.arguments(Amount)
-    @blueprint.response(201, envelope(Transaction))
+    @blueprint.arguments(AmountSchema)
+    @blueprint.response(201, envelope(TransactionSchema))
     def post(self, body: dict[str, Any]) -> Response:
         """Take virtual cash out of what is available."""
         return _move(withdraw, body["amount"], "출금되었습니다.")
@@ -162,7 +162,7 @@ def _move(use_case: Callable[..., TransactionRecord], amount: int, message: str)
             ),
             location,
         ),
-        schema=envelope(Transaction),
+        schema=envelope(TransactionSchema),
         status=201,
         landed=landed,
     )

@@ -10,7 +10,7 @@ from trading.orders.model import EndReason, OrderStatus
 from webapp.api.order_schemas import one_of
 
 
-class EvidenceTick(Schema):
+class EvidenceTickSchema(Schema):
     """The trade on the market that a fill rests on."""
 
     price = fields.Integer(required=True, attribute="tick_price", metadata={"example": 70_000})
@@ -27,14 +27,14 @@ class EvidenceTick(Schema):
     )
 
 
-class FillReason(Schema):
+class FillReasonSchema(Schema):
     """The rule that gave a fill its price, and what it says."""
 
     code = fields.String(required=True, metadata=one_of(FillRule))
     message = fields.String(required=True, metadata={"example": "조회했습니다."})
 
 
-class FillCharge(Schema):
+class FillChargeSchema(Schema):
     """A part of a fill's costs, in won, and the rate that was applied to its amount."""
 
     name = fields.String(required=True, metadata=one_of(ChargeName))
@@ -46,7 +46,7 @@ class FillCharge(Schema):
     amount = fields.Integer(required=True, metadata={"example": 105})
 
 
-class ExplainedFill(Schema):
+class ExplainedFillSchema(Schema):
     """One fill: its evidence, its rule, its costs, and its times after the order's acceptance in ms."""
 
     execution_id = fields.UUID(required=True, attribute="execution.id")
@@ -58,14 +58,14 @@ class ExplainedFill(Schema):
         required=True, attribute="execution.amount", metadata={"example": 700_000}
     )
     executed_at = fields.AwareDateTime(required=True, attribute="execution.executed_at")
-    tick = fields.Nested(EvidenceTick, required=True, attribute="execution")
+    tick = fields.Nested(EvidenceTickSchema, required=True, attribute="execution")
     session = fields.String(
         allow_none=True,
         attribute="execution.session",
         metadata=one_of(SessionName, "the exchange's session in which the tick was printed"),
     )
-    rule = fields.Nested(FillReason, required=True)
-    charges = fields.List(fields.Nested(FillCharge), required=True)
+    rule = fields.Nested(FillReasonSchema, required=True)
+    charges = fields.List(fields.Nested(FillChargeSchema), required=True)
     ms_to_fill = fields.Integer(required=True, metadata={"example": 41})
     ms_to_settlement = fields.Integer(
         allow_none=True, metadata={"description": "null while it is unsettled", "example": 66}
@@ -75,14 +75,14 @@ class ExplainedFill(Schema):
     )
 
 
-class WaitingFor(Schema):
+class WaitingForSchema(Schema):
     """A reason why an order is not filled now."""
 
     code = fields.String(required=True, metadata=one_of(WaitingReason))
     message = fields.String(required=True, metadata={"example": "조회했습니다."})
 
 
-class WaitingOrder(Schema):
+class WaitingOrderSchema(Schema):
     """What an open order waits for. Distances are 0 where the last price meets the limit, null for a market order or without a price."""
 
     stage = fields.String(
@@ -143,10 +143,10 @@ class WaitingOrder(Schema):
     halted_since = fields.AwareDateTime(
         allow_none=True, metadata={"description": "trading-halted: since when"}
     )
-    reasons = fields.List(fields.Nested(WaitingFor), required=True)
+    reasons = fields.List(fields.Nested(WaitingForSchema), required=True)
 
 
-class OrderEnding(Schema):
+class OrderEndingSchema(Schema):
     """How a finished order ended; ``reason`` is null for one that was filled to the last share."""
 
     status = fields.String(required=True, metadata=one_of(OrderStatus))
@@ -155,7 +155,7 @@ class OrderEnding(Schema):
     at = fields.AwareDateTime(required=True)
 
 
-class OrderExplanation(Schema):
+class OrderExplanationSchema(Schema):
     """Why an order is where it is: ``waiting`` for an open one, ``ending`` for a finished one, and every fill so far."""
 
     order_id = fields.UUID(required=True, attribute="order.id")
@@ -180,6 +180,6 @@ class OrderExplanation(Schema):
         required=True, attribute="order.executed_quantity", metadata={"example": 10}
     )
     accepted_at = fields.AwareDateTime(required=True, attribute="order.accepted_at")
-    executions = fields.List(fields.Nested(ExplainedFill), required=True)
-    waiting = fields.Nested(WaitingOrder, allow_none=True)
-    ending = fields.Nested(OrderEnding, allow_none=True)
+    executions = fields.List(fields.Nested(ExplainedFillSchema), required=True)
+    waiting = fields.Nested(WaitingOrderSchema, allow_none=True)
+    ending = fields.Nested(OrderEndingSchema, allow_none=True)

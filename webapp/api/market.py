@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 from trading.exchange.time import KST, trade_date
 from trading.halts.queries import halted_since
 from trading.operations.market_status import calendar_of, clock_at, rules_on
-from webapp.api.periods import KnownDay, KnownPeriod
+from webapp.api.periods import KnownDay, KnownPeriodSchema
 from webapp.context import get_core
 from webapp.http.openapi import make_blueprint
 from webapp.http.schemas import envelope, success
@@ -19,7 +19,7 @@ blueprint = make_blueprint("Market", "장 시간과 규칙")
 DAYS_MAX = 366
 
 
-class SessionTimes(Schema):
+class SessionTimesSchema(Schema):
     """A session, from ``opens_at`` up to and without ``closes_at``."""
 
     session = fields.String(required=True, metadata={"example": "REGULAR"})
@@ -27,7 +27,7 @@ class SessionTimes(Schema):
     closes_at = fields.AwareDateTime(required=True)
 
 
-class Clock(Schema):
+class ClockSchema(Schema):
     """The market now. ``trading_day`` is the day whose trades an order accepted now meets first, ``day_end`` when a DAY order would end."""
 
     now = fields.AwareDateTime(required=True)
@@ -36,7 +36,7 @@ class Clock(Schema):
         metadata={"description": "krx: the exchange's; always: around the clock", "example": "krx"},
     )
     trading_day = fields.Date(required=True)
-    session = fields.Nested(SessionTimes, allow_none=True)
+    session = fields.Nested(SessionTimesSchema, allow_none=True)
     market_orders_accepted = fields.Boolean(
         required=True, metadata={"description": "by the market's hours; a halt is told apart"}
     )
@@ -51,7 +51,7 @@ class Clock(Schema):
     halted_since = fields.AwareDateTime(allow_none=True)
 
 
-class CalendarDay(Schema):
+class CalendarDaySchema(Schema):
     """One day; ``reason`` says why it is closed or late, ``corrected`` that an operator changed it."""
 
     date = fields.Date(required=True)
@@ -59,40 +59,40 @@ class CalendarDay(Schema):
     reason = fields.String(allow_none=True)
     corrected = fields.Boolean(required=True)
     late_minutes = fields.Integer(required=True, metadata={"example": 0})
-    sessions = fields.List(fields.Nested(SessionTimes), required=True)
+    sessions = fields.List(fields.Nested(SessionTimesSchema), required=True)
 
 
-class Calendar(Schema):
-    days = fields.List(fields.Nested(CalendarDay), required=True)
+class CalendarSchema(Schema):
+    days = fields.List(fields.Nested(CalendarDaySchema), required=True)
 
 
-class CalendarPeriod(KnownPeriod):
+class CalendarQuerySchema(KnownPeriodSchema):
     """Both days are included. A month is completed where one of them is not given, the present one where neither is."""
 
     days_max = DAYS_MAX
 
 
-class TickStep(Schema):
+class TickStepSchema(Schema):
     """From ``price_from`` won on, prices go in steps of ``tick`` won."""
 
     price_from = fields.Integer(required=True, metadata={"example": 50_000})
     tick = fields.Integer(required=True, metadata={"example": 100})
 
 
-class TickTable(Schema):
+class TickTableSchema(Schema):
     kind = fields.String(required=True, metadata={"example": "STOCK"})
     since = fields.Date(required=True)
-    steps = fields.List(fields.Nested(TickStep), required=True)
+    steps = fields.List(fields.Nested(TickStepSchema), required=True)
 
 
-class PriceLimit(Schema):
+class PriceLimitSchema(Schema):
     """How far a day's prices may lie from the base price, in percent of it."""
 
     market = fields.String(required=True, metadata={"example": "KOSPI"})
     percent = fields.Integer(required=True, metadata={"example": 30})
 
 
-class SaleTax(Schema):
+class SaleTaxSchema(Schema):
     """Rates on the amount of a sale in ppm: the securities transaction tax, and the rural special tax."""
 
     market = fields.String(required=True, metadata={"example": "KOSPI"})
@@ -101,23 +101,23 @@ class SaleTax(Schema):
     rural_ppm = fields.Integer(required=True, metadata={"example": 1_500})
 
 
-class Rules(Schema):
+class RulesSchema(Schema):
     date = fields.Date(required=True)
-    tick_tables = fields.List(fields.Nested(TickTable), required=True)
-    price_limits = fields.List(fields.Nested(PriceLimit), required=True)
+    tick_tables = fields.List(fields.Nested(TickTableSchema), required=True)
+    price_limits = fields.List(fields.Nested(PriceLimitSchema), required=True)
     commission_ppm = fields.Integer(required=True, metadata={"example": 150})
-    sale_taxes = fields.List(fields.Nested(SaleTax), required=True)
+    sale_taxes = fields.List(fields.Nested(SaleTaxSchema), required=True)
     trading_day = fields.Boolean(required=True)
-    sessions = fields.List(fields.Nested(SessionTimes), required=True)
+    sessions = fields.List(fields.Nested(SessionTimesSchema), required=True)
 
 
-class RulesOf(Schema):
+class MarketRulesQuerySchema(Schema):
     date = KnownDay(load_default=None)
 
 
 @blueprint.route("/market/clock")
 class MarketClockDetail(MethodView):
-    @blueprint.response(200, envelope(Clock))
+    @blueprint.response(200, envelope(ClockSchema))
     def get(self) -> dict[str, object]:
         """The market now, in Korea's time: its session, whether market orders are accepted, when the day ends, and whether trading is halted."""
         core = get_core()
@@ -135,9 +135,9 @@ class MarketClockDetail(MethodView):
 
 
 @blueprint.route("/market/calendar")
-class MarketCalendar(MethodView):
-    @blueprint.arguments(CalendarPeriod, location="query")
-    @blueprint.response(200, envelope(Calendar))
+class MarketCalendarDetail(MethodView):
+    @blueprint.arguments(CalendarQuerySchema, location="query")
+    @blueprint.response(200, envelope(CalendarSchema))
     def get(self, period: dict[str, date | None]) -> dict[str, object]:
         """Trading days and holidays with their sessions, at most 366 days."""
         first, last = _completed(period["first"], period["last"], today=_today())
@@ -146,8 +146,8 @@ class MarketCalendar(MethodView):
 
 @blueprint.route("/market/rules")
 class MarketRulesDetail(MethodView):
-    @blueprint.arguments(RulesOf, location="query")
-    @blueprint.response(200, envelope(Rules))
+    @blueprint.arguments(MarketRulesQuerySchema, location="query")
+    @blueprint.response(200, envelope(RulesSchema))
     def get(self, arguments: dict[str, date | None]) -> dict[str, object]:
         """Price grid, price limits, commission, taxes and sessions in force on a day."""
         core = get_core()

@@ -26,10 +26,10 @@ from trading.orders.model import EndReason, OrderStatus
 from trading.orders.place import PlaceOrder, preview_order
 from trading.orders.records import OrderRecord
 from trading.orders.summary import order_summary
-from webapp.api.explanation_schemas import OrderExplanation
-from webapp.api.order_schemas import OrderRequest, one_of
-from webapp.api.order_words import CHARGES, ENDINGS, REASONS, RULES
-from webapp.api.periods import PeriodOfStock, days_of
+from webapp.api.explanation_schemas import OrderExplanationSchema
+from webapp.api.order_schemas import OrderRequestSchema, one_of
+from webapp.api.order_words import CHARGE_LABELS, ENDING_MESSAGES, RULE_MESSAGES, WAITING_MESSAGES
+from webapp.api.periods import StockPeriodSchema, days_of
 from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
 from webapp.http.openapi import make_blueprint
@@ -41,7 +41,7 @@ _ONE_DAY = timedelta(days=1)
 _WITHOUT_PRICE = "null without a price"
 
 
-class Preview(Schema):
+class PreviewSchema(Schema):
     """What an order would come to if it filled whole at ``price``; won and shares."""
 
     stock_code = fields.String(required=True, metadata={"example": "A005930"})
@@ -103,12 +103,12 @@ class Preview(Schema):
     )
 
 
-OrderCounts = Schema.from_dict(
+OrderCountsSchema = Schema.from_dict(
     {status.value: fields.Integer(required=True) for status in OrderStatus}, name="OrderCounts"
 )
 
 
-class OrderSideTotals(Schema):
+class OrderSideTotalsSchema(Schema):
     """Orders of one side: shares ordered and executed, and what their fills came to in won."""
 
     orders = fields.Integer(required=True, metadata={"example": 1})
@@ -131,23 +131,23 @@ class OrderSideTotals(Schema):
     )
 
 
-class OrderSummary(Schema):
+class OrderSummarySchema(Schema):
     """The orders that were accepted in a period, with all of their fills."""
 
     from_ = fields.Date(data_key="from", attribute="from", allow_none=True)
     to = fields.Date(allow_none=True)
     stock_code = fields.String(allow_none=True, metadata={"example": "A005930"})
     orders = fields.Integer(required=True, metadata={"example": 1})
-    by_status = fields.Nested(OrderCounts, required=True)
-    buy = fields.Nested(OrderSideTotals, required=True)
-    sell = fields.Nested(OrderSideTotals, required=True)
+    by_status = fields.Nested(OrderCountsSchema, required=True)
+    buy = fields.Nested(OrderSideTotalsSchema, required=True)
+    sell = fields.Nested(OrderSideTotalsSchema, required=True)
 
 
 @blueprint.route("/trading/orders/preview")
-class OrderPreviewView(MethodView):
+class PreviewOrder(MethodView):
     @login_required
-    @blueprint.arguments(OrderRequest)
-    @blueprint.response(200, envelope(Preview))
+    @blueprint.arguments(OrderRequestSchema)
+    @blueprint.response(200, envelope(PreviewSchema))
     def post(self, body: dict[str, Any]) -> dict[str, object]:
         """What an order would come to, by the same checks and refusals. Nothing is stored, reserved or kept under a key."""
         core, now = get_core(), get_core().clock()
@@ -162,9 +162,9 @@ class OrderPreviewView(MethodView):
 
 
 @blueprint.route("/trading/orders/<uuid:order_id>/explain")
-class OrderExplanationView(MethodView):
+class OrderExplanationDetail(MethodView):
     @login_required
-    @blueprint.response(200, envelope(OrderExplanation))
+    @blueprint.response(200, envelope(OrderExplanationSchema))
     def get(self, order_id: UUID) -> dict[str, object]:
         """Why an own order was filled as it was, what it still waits for, or how it ended."""
         core, now, user_id = get_core(), get_core().clock(), current_user().user_id
@@ -187,10 +187,10 @@ class OrderExplanationView(MethodView):
 
 
 @blueprint.route("/trading/orders/summary")
-class Summary(MethodView):
+class OrderSummaryDetail(MethodView):
     @login_required
-    @blueprint.arguments(PeriodOfStock, location="query")
-    @blueprint.response(200, envelope(OrderSummary))
+    @blueprint.arguments(StockPeriodSchema, location="query")
+    @blueprint.response(200, envelope(OrderSummarySchema))
     def get(self, period: dict[str, Any]) -> dict[str, object]:
         """Own orders of a period, today where none is given, counted by status, and what they came to by side."""
         core, user_id = get_core(), current_user().user_id
@@ -216,8 +216,10 @@ def _fill(fill: FillExplanation) -> dict[str, Any]:
     rule = FillRule(fill.execution.rule)
     return {
         **_members(fill),
-        "rule": {"code": rule, "message": RULES[rule]},
-        "charges": [{**_members(charge), "label": CHARGES[charge.name]} for charge in fill.charges],
+        "rule": {"code": rule, "message": RULE_MESSAGES[rule]},
+        "charges": [
+            {**_members(charge), "label": CHARGE_LABELS[charge.name]} for charge in fill.charges
+        ],
     }
 
 
@@ -238,7 +240,9 @@ def _waiting(facts: OrderFacts, hours: MarketHours) -> dict[str, Any]:
     )
     return {
         **_members(waiting),
-        "reasons": [{"code": reason, "message": REASONS[reason]} for reason in waiting.reasons],
+        "reasons": [
+            {"code": reason, "message": WAITING_MESSAGES[reason]} for reason in waiting.reasons
+        ],
     }
 
 
@@ -247,7 +251,7 @@ def _ending(order: OrderRecord) -> dict[str, Any]:
     return {
         "status": order.status,
         "reason": reason,
-        "message": ENDINGS[reason],
+        "message": ENDING_MESSAGES[reason],
         "at": order.finished_at,
     }
 

@@ -10,7 +10,7 @@ from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.orders.fills import FillRule
 from trading.orders.model import EndReason, OrderStatus
 from webapp.http.fields import IdCursor, KoreanDay, StockCode, Whole
-from webapp.http.schemas import PageArguments
+from webapp.http.schemas import PageQuerySchema
 
 _PRICE_MAX = 10**9
 _QUANTITY_MAX = 10**9
@@ -24,7 +24,7 @@ def one_of(words: type[StrEnum], description: str = "") -> dict[str, Any]:
     }
 
 
-class OrderRequest(Schema):
+class OrderRequestSchema(Schema):
     """An order. A market order fills at the last trade; a limit order at no worse price than its own, now or when the market comes to it."""
 
     stock_code = StockCode(required=True, metadata={"example": "A005930"})
@@ -62,7 +62,7 @@ class OrderRequest(Schema):
             raise ValidationError("시장가 주문에는 가격을 지정할 수 없습니다.", "price")
 
 
-class Amendment(Schema):
+class AmendmentSchema(Schema):
     """What is to change of an open limit order; what is left out stays as it is."""
 
     price = Whole(
@@ -84,7 +84,7 @@ class Amendment(Schema):
             raise ValidationError("price와 quantity 중 하나 이상이 필요합니다.")
 
 
-class Execution(Schema):
+class ExecutionSchema(Schema):
     """One fill, with the tick that it rests on."""
 
     id = fields.UUID(required=True)
@@ -116,7 +116,7 @@ class Execution(Schema):
     applied_at = fields.AwareDateTime(allow_none=True)
 
 
-class Order(Schema):
+class OrderSchema(Schema):
     id = fields.UUID(required=True)
     client_order_id = fields.String(allow_none=True, metadata={"example": "my-order-1"})
     stock_code = fields.String(required=True, metadata={"example": "A005930"})
@@ -137,17 +137,17 @@ class Order(Schema):
     reserved_cash = fields.Integer(required=True, metadata={"example": 0})
     accepted_at = fields.AwareDateTime(required=True)
     finished_at = fields.AwareDateTime(allow_none=True)
-    executions = fields.List(fields.Nested(Execution), required=True)
+    executions = fields.List(fields.Nested(ExecutionSchema), required=True)
 
 
-class Cancelled(Schema):
+class CancelledSchema(Schema):
     """The orders that a request cancelled: how many, and which."""
 
     cancelled = fields.Integer(required=True, metadata={"example": 1})
     order_ids = fields.List(fields.UUID(), required=True)
 
 
-class OrderFilters(PageArguments):
+class OrderListQuerySchema(PageQuerySchema):
     """Loads as the keywords of ``trading.orders.queries.orders_of``."""
 
     cursor = IdCursor(attribute="before", load_default=None)
@@ -163,5 +163,5 @@ class OrderFilters(PageArguments):
     to = KoreanDay(end=True, attribute="accepted_to", load_default=None)
 
 
-class NoFilters(Schema):
+class NoQuerySchema(Schema):
     """For a route that takes none: one that is given is refused, as whoever gives it counts on it."""

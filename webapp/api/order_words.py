@@ -4,7 +4,7 @@ from trading.orders.explain import ChargeName, WaitingReason
 from trading.orders.fills import FillRule
 from trading.orders.model import EndReason
 
-RULES: dict[FillRule, str] = {
+RULE_MESSAGES: dict[FillRule, str] = {
     FillRule.MARKET_AT_LAST_TRADE: "시장가 주문이므로 체결 시점의 최근 체결가에 체결되었습니다.",
     FillRule.LIMIT_AT_LAST_TRADE: "지정가가 이미 시장 가격을 만족하여, 지정가보다 불리하지 않은 최근 체결가에 바로 체결되었습니다.",
     FillRule.MARKET_AT_PRINT: "시장가 주문이므로 접수 이후에 나온 거래의 가격에 체결되었습니다. 시장 충격만큼 불리하게 조정될 수 있습니다.",
@@ -12,7 +12,7 @@ RULES: dict[FillRule, str] = {
     FillRule.RESTING_AT_LIMIT: "호가로 대기하던 중 지정가를 만족하는 거래가 나와 지정가에 체결되었습니다.",
 }
 
-REASONS: dict[WaitingReason, str] = {
+WAITING_MESSAGES: dict[WaitingReason, str] = {
     WaitingReason.ACCOUNT_HALTED: "계좌 점검을 위해 이 계좌의 거래를 잠시 중단했습니다. 재개되면 체결이 이어집니다.",
     WaitingReason.TRADING_HALTED: "관리자가 거래를 일시 중단했습니다. 재개되면 체결이 이어집니다.",
     WaitingReason.STOCK_HALTED: "거래가 정지된 종목입니다. 정지가 풀리면 체결이 이어집니다.",
@@ -31,7 +31,7 @@ REASONS: dict[WaitingReason, str] = {
     WaitingReason.BEING_EXECUTED: "체결을 처리하고 있습니다.",
 }
 
-ENDINGS: dict[EndReason | None, str] = {
+ENDING_MESSAGES: dict[EndReason | None, str] = {
     None: "주문 수량이 모두 체결되었습니다.",
     EndReason.CANCELLED_BY_USER: "사용자가 주문을 취소했습니다.",
     EndReason.DAY_ENDED: "당일 주문이므로 장이 끝나면서 남은 수량의 효력이 끝났습니다.",
@@ -41,7 +41,7 @@ ENDINGS: dict[EndReason | None, str] = {
     EndReason.ACCOUNT_OVERDRAWN: "결제가 취소되어 계좌에 미수금이 생겼기 때문에 매수 주문이 취소되었습니다.",
 }
 
-CHARGES: dict[ChargeName, str] = {
+CHARGE_LABELS: dict[ChargeName, str] = {
     ChargeName.COMMISSION: "수수료",
     ChargeName.TRANSACTION_TAX: "증권거래세",
     ChargeName.RURAL_TAX: "농어촌특별세",

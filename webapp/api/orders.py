@@ -22,12 +22,12 @@ from trading.orders.place import PlaceOrder, place_order
 from trading.orders.queries import get_order, list_orders, orders_cancelled_at
 from trading.orders.records import OrderRecord
 from webapp.api.order_schemas import (
-    Amendment,
-    Cancelled,
-    NoFilters,
-    Order,
-    OrderFilters,
-    OrderRequest,
+    AmendmentSchema,
+    CancelledSchema,
+    NoQuerySchema,
+    OrderListQuerySchema,
+    OrderRequestSchema,
+    OrderSchema,
 )
 from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
@@ -45,10 +45,10 @@ _CANCELLED = "주문이 취소되었습니다."
 
 
 @blueprint.route("/trading/orders")
-class Orders(MethodView):
+class OrderList(MethodView):
     @login_required
-    @blueprint.arguments(OrderRequest)
-    @blueprint.response(201, envelope(Order))
+    @blueprint.arguments(OrderRequestSchema)
+    @blueprint.response(201, envelope(OrderSchema))
     def post(self, body: dict[str, Any]) -> Response:
         """Place an order. It is accepted at once and filled by a worker, when the market is there."""
         core, now, user_id = get_core(), get_core().clock(), current_user().user_id
@@ -79,7 +79,7 @@ class Orders(MethodView):
                 ),
                 location,
             ),
-            schema=envelope(Order),
+            schema=envelope(OrderSchema),
             status=201,
             landed=landed,
         )
@@ -90,8 +90,8 @@ class Orders(MethodView):
         return answer
 
     @login_required
-    @blueprint.arguments(OrderFilters, location="query")
-    @blueprint.response(200, page(Order))
+    @blueprint.arguments(OrderListQuerySchema, location="query")
+    @blueprint.response(200, page(OrderSchema))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Own orders with their executions, newest first."""
         user_id = current_user().user_id
@@ -102,8 +102,8 @@ class Orders(MethodView):
         )
 
     @login_required
-    @blueprint.arguments(NoFilters, location="query", unknown=RAISE)
-    @blueprint.response(200, envelope(Cancelled))
+    @blueprint.arguments(NoQuerySchema, location="query", unknown=RAISE)
+    @blueprint.response(200, envelope(CancelledSchema))
     def delete(self, _none: dict[str, Any]) -> Response:
         """Cancel every open order of one's own; what was filled of them stays filled."""
         now, user_id = get_core().clock(), current_user().user_id
@@ -124,7 +124,7 @@ class Orders(MethodView):
 
         answer = run_command(
             lambda session: told(cancel_open_orders(session, user_id=user_id, now=now)),
-            schema=envelope(Cancelled),
+            schema=envelope(CancelledSchema),
             landed=landed,
         )
         if cancelled_ids:
@@ -136,7 +136,7 @@ class Orders(MethodView):
 @blueprint.route("/trading/orders/<uuid:order_id>")
 class OrderDetail(MethodView):
     @login_required
-    @blueprint.response(200, envelope(Order))
+    @blueprint.response(200, envelope(OrderSchema))
     def get(self, order_id: UUID) -> dict[str, object]:
         """One own order with its executions."""
         user_id = current_user().user_id
@@ -147,8 +147,8 @@ class OrderDetail(MethodView):
         )
 
     @login_required
-    @blueprint.arguments(Amendment)
-    @blueprint.response(200, envelope(Order))
+    @blueprint.arguments(AmendmentSchema)
+    @blueprint.response(200, envelope(OrderSchema))
     def patch(self, body: dict[str, Any], order_id: UUID) -> Response:
         """Amend the price or the quantity of an open limit order. A new price or more shares put it behind the others at its price."""
         core, now = get_core(), get_core().clock()
@@ -170,7 +170,7 @@ class OrderDetail(MethodView):
         )
 
     @login_required
-    @blueprint.response(200, envelope(Order))
+    @blueprint.response(200, envelope(OrderSchema))
     def delete(self, order_id: UUID) -> Response:
         """Cancel an open order. One that was filled first is 409, with what was filled of it."""
         now, user_id = get_core().clock(), current_user().user_id
@@ -216,4 +216,4 @@ def _change(
         order = get_order(session, user_id=user_id, order_id=order_id)
         return CommandResult(message, order) if is_so(order) else None
 
-    return run_command(changed, schema=envelope(Order), landed=landed)
+    return run_command(changed, schema=envelope(OrderSchema), landed=landed)

@@ -9,14 +9,14 @@ from trading.payments.order_names import OCTETS_MAX
 from trading.payments.portone_payment import KRW
 from trading.payments.refund_model import RefundStatus
 from webapp.http.fields import IdCursor, Line, Whole
-from webapp.http.schemas import PageArguments
+from webapp.http.schemas import PageQuerySchema
 
 _ID = "019aa2044b7d7c3a9a0c5f1e2d3b4a59"
 _REFUND_ID = "019aa204-4b7d-7c3a-9a0c-5f1e2d3b4a60"
 _AT = "2026-11-20T01:00:00.123456+00:00"
 
 
-class PaymentId(fields.String):
+class PaymentIdField(fields.String):
     """A payment's id as it was answered by prepare: 32 lower-case letters and digits."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
@@ -26,7 +26,7 @@ class PaymentId(fields.String):
         return text
 
 
-class Preparation(Schema):
+class PreparationSchema(Schema):
     amount = Whole(required=True, metadata={"example": 10_000, "description": "won"})
     order_name = Line(
         high=200,
@@ -43,7 +43,7 @@ class Preparation(Schema):
     )
 
 
-class Prepared(Schema):
+class PreparedSchema(Schema):
     """What the browser hands to ``PortOne.requestPayment``."""
 
     store_id = fields.String(
@@ -58,18 +58,18 @@ class Prepared(Schema):
     currency = fields.String(required=True, metadata={"example": KRW})
 
 
-class Completion(Schema):
-    payment_id = PaymentId(required=True, metadata={"example": _ID})
+class CompletionSchema(Schema):
+    payment_id = PaymentIdField(required=True, metadata={"example": _ID})
 
 
-class PaymentState(Schema):
+class PaymentStateSchema(Schema):
     payment_id = fields.String(required=True, metadata={"example": _ID})
     status = fields.String(
         required=True, metadata={"example": PaymentStatus.PENDING, "enum": list(PaymentStatus)}
     )
 
 
-class RefundRequest(Schema):
+class RefundRequestSchema(Schema):
     amount = Whole(
         load_default=None,
         allow_none=True,
@@ -78,7 +78,7 @@ class RefundRequest(Schema):
     reason = Line(high=50, load_default="고객 환불", metadata={"example": "단순 변심"})
 
 
-class Refund(Schema):
+class RefundSchema(Schema):
     """``failure`` is PortOne's word or ours for why nothing was given back."""
 
     id = fields.UUID(required=True, metadata={"example": _REFUND_ID})
@@ -95,7 +95,7 @@ class Refund(Schema):
     finished_at = fields.AwareDateTime(allow_none=True, metadata={"example": None})
 
 
-class Cancellation(Schema):
+class CancellationSchema(Schema):
     """``trigger`` is PortOne's word: API, CONSOLE, PORTONE_ADMIN, CHARGEBACK or one that is new."""
 
     id = fields.String(required=True, metadata={"example": "019b7721-b400-e720-9452-000000000007"})
@@ -105,13 +105,13 @@ class Cancellation(Schema):
     booked_at = fields.AwareDateTime(required=True, metadata={"example": _AT})
 
 
-class VirtualAccount(Schema):
+class VirtualAccountSchema(Schema):
     bank = fields.String(allow_none=True, metadata={"example": "KOOKMIN"})
     number = fields.String(allow_none=True, metadata={"example": "X0000000000001"})
     expires_at = fields.AwareDateTime(allow_none=True, metadata={"example": _AT})
 
 
-class PaymentShort(Schema):
+class PaymentShortSchema(Schema):
     """Won. ``held_amount`` is set aside for refunds under way; ``virtual_account`` is where the payer is to send the money."""
 
     payment_id = fields.String(required=True, metadata={"example": _ID})
@@ -128,16 +128,16 @@ class PaymentShort(Schema):
     expires_at = fields.AwareDateTime(required=True, metadata={"example": _AT})
     credited_at = fields.AwareDateTime(allow_none=True, metadata={"example": _AT})
     failure = fields.String(allow_none=True, metadata={"example": None})
-    virtual_account = fields.Nested(VirtualAccount, allow_none=True)
+    virtual_account = fields.Nested(VirtualAccountSchema, allow_none=True)
     receipt_url = fields.String(allow_none=True, metadata={"example": "https://receipt.example/1"})
 
 
-class Payment(PaymentShort):
-    cancellations = fields.List(fields.Nested(Cancellation), required=True)
-    refunds = fields.List(fields.Nested(Refund), required=True)
+class PaymentSchema(PaymentShortSchema):
+    cancellations = fields.List(fields.Nested(CancellationSchema), required=True)
+    refunds = fields.List(fields.Nested(RefundSchema), required=True)
 
 
-class PaymentFilters(PageArguments):
+class PaymentListQuerySchema(PageQuerySchema):
     """Loads as the keywords of ``trading.payments.queries.payments_of``."""
 
     cursor = IdCursor(attribute="before", load_default=None)

@@ -22,22 +22,22 @@ from trading.payments.queries import payment_of, payments_of, refund_of
 from trading.payments.refunds import request_refund
 from trading.problems import MIMETYPE
 from webapp.api.payment_schemas import (
-    Completion,
-    Payment,
-    PaymentFilters,
-    PaymentShort,
-    PaymentState,
-    Preparation,
-    Prepared,
-    Refund,
-    RefundRequest,
+    CompletionSchema,
+    PaymentListQuerySchema,
+    PaymentSchema,
+    PaymentShortSchema,
+    PaymentStateSchema,
+    PreparationSchema,
+    PreparedSchema,
+    RefundRequestSchema,
+    RefundSchema,
 )
 from webapp.context import PREFIX, get_core
 from webapp.http.authentication import current_user, login_required
 from webapp.http.commands import CommandResult, run_command
 from webapp.http.openapi import make_blueprint
 from webapp.http.problems import problem
-from webapp.http.schemas import Problem, TaskResultSchema, envelope, page, success
+from webapp.http.schemas import ProblemSchema, TaskResultSchema, envelope, page, success
 
 log = structlog.get_logger(__name__)
 
@@ -53,16 +53,16 @@ _EVENTS_OF_PAYMENTS = "Transaction."
 @blueprint.route("/payments/portone/prepare")
 class PreparePayment(MethodView):
     @login_required
-    @blueprint.arguments(Preparation)
-    @blueprint.response(201, envelope(Prepared))
+    @blueprint.arguments(PreparationSchema)
+    @blueprint.response(201, envelope(PreparedSchema))
     @blueprint.alt_response(
-        409, schema=Problem, content_type=MIMETYPE, description="cash-limit-exceeded"
+        409, schema=ProblemSchema, content_type=MIMETYPE, description="cash-limit-exceeded"
     )
     @blueprint.alt_response(
-        502, schema=Problem, content_type=MIMETYPE, description="payment-service-refused"
+        502, schema=ProblemSchema, content_type=MIMETYPE, description="payment-service-refused"
     )
     @blueprint.alt_response(
-        503, schema=Problem, content_type=MIMETYPE, description="payment-service-unavailable"
+        503, schema=ProblemSchema, content_type=MIMETYPE, description="payment-service-unavailable"
     )
     def post(self, body: dict[str, Any]) -> Response:
         """결제 준비: 금액을 저장하고 포트원에 고정합니다. 답을 그대로 결제창에 넘겨 주세요."""
@@ -86,7 +86,7 @@ class PreparePayment(MethodView):
 
         return run_command(
             prepared,
-            schema=envelope(Prepared),
+            schema=envelope(PreparedSchema),
             status=201,
             landed=rerun_is_safe,
             first=lambda: prepare_payment(
@@ -105,10 +105,10 @@ class PreparePayment(MethodView):
 @blueprint.route("/payments/portone/complete")
 class CompletePayment(MethodView):
     @login_required
-    @blueprint.arguments(Completion)
-    @blueprint.response(202, envelope(PaymentState))
+    @blueprint.arguments(CompletionSchema)
+    @blueprint.response(202, envelope(PaymentStateSchema))
     @blueprint.alt_response(
-        404, schema=Problem, content_type=MIMETYPE, description="payment-not-found"
+        404, schema=ProblemSchema, content_type=MIMETYPE, description="payment-not-found"
     )
     def post(self, body: dict[str, Any]) -> Response:
         """결제 확인 요청: 결제창의 결과와 관계없이 서버가 포트원에 조회합니다. 결과는 GET /payments/{payment_id}로 확인해 주세요."""
@@ -125,17 +125,19 @@ class CompletePayment(MethodView):
                 payment_of(session, user_id=user_id, payment_id=payment_id),
             )
 
-        return run_command(work, schema=envelope(PaymentState), status=202, landed=rerun_is_safe)
+        return run_command(
+            work, schema=envelope(PaymentStateSchema), status=202, landed=rerun_is_safe
+        )
 
 
 @webhooks.route("/payments/portone/webhook")
-class PortoneWebhook(MethodView):
+class ReceivePortoneWebhook(MethodView):
     @webhooks.response(200, TaskResultSchema)
     @webhooks.alt_response(
-        400, schema=Problem, content_type=MIMETYPE, description="webhook-refused"
+        400, schema=ProblemSchema, content_type=MIMETYPE, description="webhook-refused"
     )
     @webhooks.alt_response(
-        503, schema=Problem, content_type=MIMETYPE, description="payment-webhooks-off"
+        503, schema=ProblemSchema, content_type=MIMETYPE, description="payment-webhooks-off"
     )
     def post(self) -> dict[str, object] | Response:
         """포트원 웹훅(2024-04-25): 서명을 확인하고, 해당 결제를 조회하도록 기억합니다. 본문의 상태는 믿지 않습니다."""
@@ -177,10 +179,10 @@ def _taken(webhook: Webhook) -> str:
 
 
 @blueprint.route("/payments")
-class Payments(MethodView):
+class PaymentList(MethodView):
     @login_required
-    @blueprint.arguments(PaymentFilters, location="query")
-    @blueprint.response(200, page(PaymentShort))
+    @blueprint.arguments(PaymentListQuerySchema, location="query")
+    @blueprint.response(200, page(PaymentShortSchema))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """내 결제 목록: 최근 것부터."""
         user_id = current_user().user_id
@@ -194,9 +196,9 @@ class Payments(MethodView):
 @blueprint.route("/payments/<payment_id>")
 class PaymentDetail(MethodView):
     @login_required
-    @blueprint.response(200, envelope(Payment))
+    @blueprint.response(200, envelope(PaymentSchema))
     @blueprint.alt_response(
-        404, schema=Problem, content_type=MIMETYPE, description="payment-not-found"
+        404, schema=ProblemSchema, content_type=MIMETYPE, description="payment-not-found"
     )
     def get(self, payment_id: str) -> dict[str, object]:
         """내 결제 한 건: 취소와 환불 내역을 포함합니다."""
@@ -211,14 +213,14 @@ class PaymentDetail(MethodView):
 @blueprint.route("/payments/<payment_id>/cancel")
 class RefundPayment(MethodView):
     @login_required
-    @blueprint.arguments(RefundRequest)
-    @blueprint.response(202, envelope(Refund))
+    @blueprint.arguments(RefundRequestSchema)
+    @blueprint.response(202, envelope(RefundSchema))
     @blueprint.alt_response(
-        404, schema=Problem, content_type=MIMETYPE, description="payment-not-found"
+        404, schema=ProblemSchema, content_type=MIMETYPE, description="payment-not-found"
     )
     @blueprint.alt_response(
         409,
-        schema=Problem,
+        schema=ProblemSchema,
         content_type=MIMETYPE,
         description="payment-not-refundable, refund-exceeds-payment, insufficient-cash, account-overdrawn",
     )
@@ -253,7 +255,7 @@ class RefundPayment(MethodView):
                 ),
                 location,
             ),
-            schema=envelope(Refund),
+            schema=envelope(RefundSchema),
             status=202,
             landed=landed,
         )

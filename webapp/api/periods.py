@@ -11,7 +11,7 @@ from webapp.http.fields import KoreanDay, StockCode
 _ONE_DAY = timedelta(days=1)
 
 
-class Period(Schema):
+class PeriodSchema(Schema):
     """Days in Korea, both included; what is not given is not bounded. Loads as ``since`` and, behind the last day, ``until``."""
 
     from_ = KoreanDay(
@@ -37,7 +37,7 @@ class KnownDay(fields.Date):
         )
 
 
-class KnownPeriod(Schema):
+class KnownPeriodSchema(Schema):
     """Days that the exchange's calendar knows, both included, at most ``days_max`` of them. What is not given the endpoint completes."""
 
     days_max: ClassVar[int]
@@ -56,7 +56,7 @@ class KnownPeriod(Schema):
             raise ValidationError(f"기간은 {self.days_max}일 이하여야 합니다.", "to")
 
 
-class PeriodOfStock(Period):
+class StockPeriodSchema(PeriodSchema):
     """The same of one stock, or of all."""
 
     stock_code = StockCode(load_default=None, metadata={"example": "A005930"})

@@ -12,7 +12,7 @@ from trading.portfolio.daily_snapshots import RECORDED_AFTER, day_of
 from trading.portfolio.errors import HoldingNotFound
 from trading.portfolio.holdings import closed_holdings_of, require_single
 from trading.portfolio.snapshot_queries import DayRecord, latest_day, recorded_days
-from webapp.api.periods import KnownPeriod
+from webapp.api.periods import KnownPeriodSchema
 from webapp.api.valuation import my_holdings, my_rows, my_summary, valued
 from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
@@ -35,7 +35,7 @@ def _text(example: str, **kwargs: Any) -> fields.String:
     return fields.String(required=True, metadata={"example": example}, **kwargs)
 
 
-class Holding(Schema):
+class HoldingSchema(Schema):
     """Won, shares and basis points. What depends on the price is null while there is none."""
 
     stock_code = _text("A005930")
@@ -65,7 +65,7 @@ class Holding(Schema):
     realized_profit = _won(12_345, "of all sales of this stock ever")
 
 
-class ClosedHolding(Schema):
+class ClosedHoldingSchema(Schema):
     """A stock of which all shares were sold. Cost and proceeds bear the costs of their side; their difference is the realised profit."""
 
     stock_code = _text("A000660")
@@ -80,7 +80,7 @@ class ClosedHolding(Schema):
     last_sold_at = fields.AwareDateTime(required=True)
 
 
-class Sector(Schema):
+class SectorSchema(Schema):
     sector = fields.String(
         required=True,
         allow_none=True,
@@ -91,7 +91,7 @@ class Sector(Schema):
     weight_bp = _won(10_000)
 
 
-class Summary(Schema):
+class SummarySchema(Schema):
     cash_balance = _won(8_800_820)
     available_cash = _won(8_086_713)
     reserved_cash = _won(714_107)
@@ -107,16 +107,16 @@ class Summary(Schema):
     todays_change_rate_bp = _won(-15, unknown=True)
     unpriced_holdings = _won(0)
     stale_holdings = _won(0)
-    sectors = fields.List(fields.Nested(Sector), required=True)
+    sectors = fields.List(fields.Nested(SectorSchema), required=True)
 
 
-class HistoryPeriod(KnownPeriod):
+class PortfolioHistoryQuerySchema(KnownPeriodSchema):
     """Both days are included. Without ``to`` it ends today, or after the 1,096 days that there may be; without ``from`` it has 90 days."""
 
     days_max = HISTORY_DAYS_MAX
 
 
-class HistoryDay(Schema):
+class HistoryDaySchema(Schema):
     """An account at the end of a trading day. Won and basis points; null where a holding had no price."""
 
     day = fields.Date(required=True)
@@ -135,34 +135,34 @@ class HistoryDay(Schema):
     unpriced_holdings = _won(0, "holdings without any close, not in the value")
 
 
-class History(Schema):
+class HistorySchema(Schema):
     from_ = fields.Date(required=True, data_key="from", attribute="first")
     to = fields.Date(required=True, attribute="last")
-    items = fields.List(fields.Nested(HistoryDay), required=True)
+    items = fields.List(fields.Nested(HistoryDaySchema), required=True)
 
 
 @blueprint.route("/portfolio")
-class Portfolio(MethodView):
+class HoldingList(MethodView):
     @login_required
-    @blueprint.response(200, page(Holding))
+    @blueprint.response(200, page(HoldingSchema))
     def get(self) -> dict[str, object]:
         """All holdings, by stock code."""
         return success(Page(my_holdings(), None))
 
 
 @blueprint.route("/portfolio/summary")
-class PortfolioSummary(MethodView):
+class PortfolioSummaryDetail(MethodView):
     @login_required
-    @blueprint.response(200, envelope(Summary))
+    @blueprint.response(200, envelope(SummarySchema))
     def get(self) -> dict[str, object]:
         """Totals of cash and holdings, today's change, and the weights of the sectors."""
         return success(my_summary())
 
 
 @blueprint.route("/portfolio/closed")
-class ClosedHoldings(MethodView):
+class ClosedHoldingList(MethodView):
     @login_required
-    @blueprint.response(200, page(ClosedHolding))
+    @blueprint.response(200, page(ClosedHoldingSchema))
     def get(self) -> dict[str, object]:
         """Stocks that were sold out, with what they earned, the last one first."""
         user_id = current_user().user_id
@@ -171,10 +171,10 @@ class ClosedHoldings(MethodView):
 
 
 @blueprint.route("/portfolio/history")
-class PortfolioHistory(MethodView):
+class PortfolioHistoryDetail(MethodView):
     @login_required
-    @blueprint.arguments(HistoryPeriod, location="query")
-    @blueprint.response(200, envelope(History))
+    @blueprint.arguments(PortfolioHistoryQuerySchema, location="query")
+    @blueprint.response(200, envelope(HistorySchema))
     def get(self, period: dict[str, date | None]) -> dict[str, object]:
         """What the account was worth at the end of each trading day, oldest first, and so far today."""
         core = get_core()
@@ -212,7 +212,7 @@ def _history(first: date, last: date, today: date, now: datetime) -> tuple[DayRe
 @blueprint.route("/portfolio/<stock_code>")
 class HoldingDetail(MethodView):
     @login_required
-    @blueprint.response(200, envelope(Holding))
+    @blueprint.response(200, envelope(HoldingSchema))
     def get(self, stock_code: str) -> dict[str, object]:
         """One holding."""
         code = product_code(stock_code)

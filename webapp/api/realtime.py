@@ -24,7 +24,7 @@ from webapp.http.schemas import envelope, success
 blueprint = make_blueprint("Realtime", "실시간 시세")
 
 
-class Quote(Schema):
+class QuoteSchema(Schema):
     """The last tick (won, shares); LIVE while it may still fill an order, STALE beyond."""
 
     stock_code = fields.String(required=True, metadata={"example": "A005930"})
@@ -44,44 +44,44 @@ class Quote(Schema):
     position = fields.String(required=True, metadata={"example": "1795136400000-7"})
 
 
-class Several(Schema):
+class QuoteBatchQuerySchema(Schema):
     stock_codes = fields.List(
         StockCode(), required=True, validate=validate.Length(min=1, max=CODES_MAX)
     )
 
 
-class Quotes(Schema):
-    stocks = fields.List(fields.Nested(Quote), required=True)
+class QuotesSchema(Schema):
+    stocks = fields.List(fields.Nested(QuoteSchema), required=True)
     # A schema already has an attribute of the name that the answer uses.
     without_tick = fields.List(
         fields.String(), required=True, data_key="unknown", attribute="unknown"
     )
 
 
-class AllQuotes(Schema):
-    stocks = fields.List(fields.Nested(Quote), required=True)
+class AllQuotesSchema(Schema):
+    stocks = fields.List(fields.Nested(QuoteSchema), required=True)
     total_count = fields.Integer(required=True, metadata={"example": 42})
 
 
-class Reason(Schema):
+class ReasonSchema(Schema):
     """Why the status is what it is, or what an operator should know besides."""
 
     code = fields.String(required=True, metadata={"example": "halted"})
     message = fields.String(required=True, metadata={"example": "조회했습니다."})
 
 
-class Refused(Schema):
+class RefusedSchema(Schema):
     """A destination that the feed refused, with its words."""
 
     topic = fields.String(required=True, metadata={"example": "/topic/v1/kr/stock/trade/A005930"})
     reason = fields.String(required=True, metadata={"example": "구독이 거절되었습니다."})
 
 
-class Health(Schema):
+class HealthSchema(Schema):
     """The relayer's record; of ``left_out`` and ``refused`` it names some. Without a record only the status is known."""
 
     status = fields.String(required=True, metadata={"example": "HEALTHY"})
-    reasons = fields.List(fields.Nested(Reason), required=True)
+    reasons = fields.List(fields.Nested(ReasonSchema), required=True)
     pid = fields.Integer(metadata={"example": 4_021})
     started_at = fields.AwareDateTime()
     updated_at = fields.AwareDateTime()
@@ -92,7 +92,7 @@ class Health(Schema):
     wanted = fields.Integer(metadata={"example": 42})
     left_out = fields.List(fields.String())
     left_out_total = fields.Integer(metadata={"example": 0})
-    refused = fields.List(fields.Nested(Refused))
+    refused = fields.List(fields.Nested(RefusedSchema))
     refused_total = fields.Integer(metadata={"example": 0})
     last_tick_at = fields.AwareDateTime(allow_none=True)
     reconnects = fields.Integer(metadata={"example": 0})
@@ -120,7 +120,7 @@ _REASONS = {
 @blueprint.route("/trading/realtime/stock/<stock_code>")
 class QuoteDetail(MethodView):
     @login_required
-    @blueprint.response(200, envelope(Quote))
+    @blueprint.response(200, envelope(QuoteSchema))
     def get(self, stock_code: str) -> dict[str, object]:
         """The last tick of a stock; 404 when none was ever seen."""
         code = product_code(stock_code)
@@ -133,8 +133,8 @@ class QuoteDetail(MethodView):
 @blueprint.route("/trading/realtime/stocks/multiple")
 class QuoteBatch(MethodView):
     @login_required
-    @blueprint.arguments(Several, location="query")
-    @blueprint.response(200, envelope(Quotes))
+    @blueprint.arguments(QuoteBatchQuerySchema, location="query")
+    @blueprint.response(200, envelope(QuotesSchema))
     def get(self, arguments: dict[str, Any]) -> dict[str, object]:
         """The last ticks of several stocks; those without one are listed as unknown."""
         codes = list(dict.fromkeys(arguments["stock_codes"]))
@@ -150,7 +150,7 @@ class QuoteBatch(MethodView):
 @blueprint.route("/trading/realtime/stocks/all")
 class QuoteList(MethodView):
     @login_required
-    @blueprint.response(200, envelope(AllQuotes))
+    @blueprint.response(200, envelope(AllQuotesSchema))
     def get(self) -> dict[str, object]:
         """The last ticks of all stocks that have one, by code."""
         ticks, now = get_core().quotes.all_ticks(), get_core().clock()
@@ -160,8 +160,8 @@ class QuoteList(MethodView):
 
 
 @blueprint.route("/trading/realtime/daemon/health")
-class DaemonHealth(MethodView):
-    @blueprint.response(200, envelope(Health))
+class RelayerHealthDetail(MethodView):
+    @blueprint.response(200, envelope(HealthSchema))
     def get(self) -> dict[str, object] | Response:
         """The relayer's own record: 200 when HEALTHY, else a 503 problem with ``feed_status`` and the record."""
         core = get_core()
@@ -174,7 +174,7 @@ class DaemonHealth(MethodView):
         }
         if found.status is not FeedStatus.HEALTHY:
             return problem(
-                "relayer-unavailable", feed_status=found.status, health=Health().dump(shown)
+                "relayer-unavailable", feed_status=found.status, health=HealthSchema().dump(shown)
             )
         return success(shown)
 

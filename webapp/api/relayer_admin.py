@@ -53,11 +53,11 @@ class Topic(fields.String):
         return topic
 
 
-class OneTopic(Schema):
+class TopicQuerySchema(Schema):
     topic = Topic(required=True, metadata={"example": "/topic/v1/kr/stock/trade/A000660"})
 
 
-class Outcome(Schema):
+class OutcomeSchema(Schema):
     """What became of a command. ``source`` is why the destination is subscribed, null where it is not."""
 
     command_id = fields.String(
@@ -69,7 +69,7 @@ class Outcome(Schema):
     source = fields.String(required=True, allow_none=True, metadata={"example": "command"})
 
 
-class Reconnection(Schema):
+class ReconnectionSchema(Schema):
     command_id = fields.String(
         required=True, metadata={"example": "8d0f6f3e-6a0a-4f5e-9f1c-0d8a5a3b7c11"}
     )
@@ -77,7 +77,7 @@ class Reconnection(Schema):
     connections_total = fields.Integer(required=True, metadata={"example": 1})
 
 
-class SubscriptionState(Schema):
+class SubscriptionStateSchema(Schema):
     """A destination with the source for which it is wanted; ``reason`` is the feed's where it refused."""
 
     topic = fields.String(required=True, metadata={"example": "/topic/v1/kr/stock/trade/A005930"})
@@ -90,22 +90,22 @@ class SubscriptionState(Schema):
     reason = fields.String(required=True, allow_none=True)
 
 
-class Subscriptions(Schema):
+class SubscriptionsSchema(Schema):
     """Everything that is wanted, and some of what does not fit the budget."""
 
     connected = fields.Boolean(required=True)
     budget = fields.Integer(required=True, metadata={"example": 100})
     total_count = fields.Integer(required=True, metadata={"example": 42})
-    subscriptions = fields.List(fields.Nested(SubscriptionState), required=True)
-    left_out = fields.List(fields.Nested(SubscriptionState), required=True)
+    subscriptions = fields.List(fields.Nested(SubscriptionStateSchema), required=True)
+    left_out = fields.List(fields.Nested(SubscriptionStateSchema), required=True)
     left_out_total = fields.Integer(required=True, metadata={"example": 0})
 
 
 @blueprint.route("/admin/websocket/subscriptions/subscribe")
-class RelayerSubscribe(MethodView):
+class SubscribeTopic(MethodView):
     @admin_required
-    @blueprint.arguments(OneTopic, location="query")
-    @blueprint.response(200, envelope(Outcome))
+    @blueprint.arguments(TopicQuerySchema, location="query")
+    @blueprint.response(200, envelope(OutcomeSchema))
     def post(self, arguments: dict[str, Any]) -> dict[str, object] | Response:
         """Subscribe to a stock's trades. 200 when the feed has confirmed it (``subscribed``), had before (``already-subscribed``), or is away and will
         be asked when it is back (``pending``)."""
@@ -113,19 +113,19 @@ class RelayerSubscribe(MethodView):
 
 
 @blueprint.route("/admin/websocket/subscriptions/unsubscribe")
-class RelayerUnsubscribe(MethodView):
+class UnsubscribeTopic(MethodView):
     @admin_required
-    @blueprint.arguments(OneTopic, location="query")
-    @blueprint.response(200, envelope(Outcome))
+    @blueprint.arguments(TopicQuerySchema, location="query")
+    @blueprint.response(200, envelope(OutcomeSchema))
     def delete(self, arguments: dict[str, Any]) -> dict[str, object] | Response:
         """Withdraw what an administrator subscribed to. What the product itself wants stays subscribed (``still-subscribed``, with its ``source``)."""
         return _about_topic(CommandType.UNSUBSCRIBE, arguments["topic"])
 
 
 @blueprint.route("/admin/websocket/subscriptions")
-class RelayerSubscriptionList(MethodView):
+class SubscriptionList(MethodView):
     @admin_required
-    @blueprint.response(200, envelope(Subscriptions))
+    @blueprint.response(200, envelope(SubscriptionsSchema))
     def get(self) -> dict[str, object] | Response:
         """What the relayer follows, by its own word: each destination with its source and state."""
         command = Command.new(CommandType.GET_SUBSCRIPTIONS)
@@ -138,9 +138,9 @@ class RelayerSubscriptionList(MethodView):
 
 
 @blueprint.route("/admin/websocket/reconnect")
-class RelayerReconnect(MethodView):
+class ReconnectRelayer(MethodView):
     @admin_required
-    @blueprint.response(200, envelope(Reconnection))
+    @blueprint.response(200, envelope(ReconnectionSchema))
     def post(self) -> dict[str, object] | Response:
         """Have the relayer leave its connection to the feed and make a new one, with all subscriptions."""
         command = Command.new(CommandType.RECONNECT)

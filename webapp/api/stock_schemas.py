@@ -36,7 +36,7 @@ def _described(description: str | None) -> dict[str, str]:
     return {} if description is None else {"description": description}
 
 
-class Age(Schema):
+class FreshnessSchema(Schema):
     """From whom and how old an answer is. ``stale``: a newer one was wanted and could not be had."""
 
     source = fields.String(required=True, metadata={**one_of(Source), "example": "TOSS"})
@@ -44,7 +44,7 @@ class Age(Schema):
     stale = fields.Boolean(required=True, metadata={"example": False})
 
 
-class Search(Schema):
+class StockSearchQuerySchema(Schema):
     q = Line(
         required=True,
         high=QUERY_MAX,
@@ -58,7 +58,7 @@ class Search(Schema):
     )
 
 
-class FoundStock(Schema):
+class FoundStockSchema(Schema):
     stock_code = fields.String(required=True, attribute="code", metadata=_CODE)
     name = fields.String(required=True, metadata={"example": "삼성전자"})
     english_name = fields.String(
@@ -71,13 +71,13 @@ class FoundStock(Schema):
     )
 
 
-class Found(Schema):
+class FoundSchema(Schema):
     """The best first."""
 
-    stocks = fields.List(fields.Nested(FoundStock), required=True)
+    stocks = fields.List(fields.Nested(FoundStockSchema), required=True)
 
 
-class Price(Age):
+class PriceSchema(FreshnessSchema):
     """A price and what is known of its day: won and shares. The day's range and amount are null by a tick."""
 
     stock_code = fields.String(required=True, metadata=_CODE)
@@ -98,7 +98,7 @@ class Price(Age):
     traded_at = fields.AwareDateTime(required=True, allow_none=True, metadata=_TIME)
 
 
-class Stock(Schema):
+class StockSchema(Schema):
     """Master data. ``price`` is null where nobody tells one now; ``price_unavailable`` is the problem's code then."""
 
     stock_code = fields.String(required=True, metadata=_CODE)
@@ -115,13 +115,13 @@ class Stock(Schema):
     )
     listed_shares = _integer(5_919_637_922)
     reference_price = _integer(69_000, "close (won) of the listing that was imported last")
-    price = fields.Nested(Price, required=True, allow_none=True)
+    price = fields.Nested(PriceSchema, required=True, allow_none=True)
     price_unavailable = fields.String(
         required=True, allow_none=True, metadata={"example": None, "nullable": True}
     )
 
 
-class CandlesWanted(Schema):
+class CandleQuerySchema(Schema):
     interval = fields.Enum(
         CandleInterval,
         by_value=True,
@@ -138,7 +138,7 @@ class CandlesWanted(Schema):
     )
 
 
-class Candle(Schema):
+class CandleSchema(Schema):
     """Prices in won. ``time`` is the beginning of the span by OWN, and as Toss stamps it by TOSS."""
 
     time = fields.AwareDateTime(required=True, metadata=_TIME)
@@ -150,36 +150,36 @@ class Candle(Schema):
     amount = _integer(8_312_878_600, "won")
 
 
-class Candles(Age):
+class CandlesSchema(FreshnessSchema):
     """Newest first. ``next_before`` asks for the older ones; null where there are none."""
 
     stock_code = fields.String(required=True, metadata=_CODE)
     interval = fields.String(required=True, metadata={**one_of(CandleInterval), "example": "day:1"})
-    candles = fields.List(fields.Nested(Candle), required=True)
+    candles = fields.List(fields.Nested(CandleSchema), required=True)
     next_before = fields.AwareDateTime(required=True, allow_none=True, metadata=_TIME)
 
 
-class BookLevel(Schema):
+class BookLevelSchema(Schema):
     price = fields.Integer(required=True, metadata=_PRICE)
     volume = fields.Integer(required=True, metadata={"example": 1_250})
 
 
-class OrderBook(Age):
+class OrderBookSchema(FreshnessSchema):
     """The best offers, ascending, and the best bids, descending."""
 
     stock_code = fields.String(required=True, metadata=_CODE)
     price = _integer(70_000)
-    asks = fields.List(fields.Nested(BookLevel), required=True)
-    bids = fields.List(fields.Nested(BookLevel), required=True)
+    asks = fields.List(fields.Nested(BookLevelSchema), required=True)
+    bids = fields.List(fields.Nested(BookLevelSchema), required=True)
 
 
-class TradesWanted(Schema):
+class TradeQuerySchema(Schema):
     count = fields.Integer(
         load_default=20, validate=validate.Range(min=1, max=TRADES_ASKED), metadata={"example": 20}
     )
 
 
-class MarketTrade(Schema):
+class MarketTradeSchema(Schema):
     """``time`` is as Toss writes it: an instant, or the time of day in Korea."""
 
     time = fields.String(required=True, allow_none=True, metadata=_TIME)
@@ -189,12 +189,12 @@ class MarketTrade(Schema):
     cumulative_volume = _integer(12_345_678)
 
 
-class MarketTrades(Age):
+class MarketTradesSchema(FreshnessSchema):
     stock_code = fields.String(required=True, metadata=_CODE)
-    trades = fields.List(fields.Nested(MarketTrade), required=True)
+    trades = fields.List(fields.Nested(MarketTradeSchema), required=True)
 
 
-class IndexPrice(Age):
+class IndexPriceSchema(FreshnessSchema):
     """An index in points, as decimal text."""
 
     index_code = fields.String(required=True, metadata={**one_of(Index), "example": "KOSPI"})
@@ -210,14 +210,14 @@ class IndexPrice(Age):
     traded_at = fields.AwareDateTime(required=True, allow_none=True, metadata=_TIME)
 
 
-class Indices(Schema):
+class IndicesSchema(Schema):
     """``unavailable`` are the codes of those that can't be told now."""
 
-    indices = fields.List(fields.Nested(IndexPrice), required=True)
+    indices = fields.List(fields.Nested(IndexPriceSchema), required=True)
     unavailable = fields.List(fields.String(), required=True, metadata={"example": []})
 
 
-class ExchangeRate(Age):
+class ExchangeRateSchema(FreshnessSchema):
     """Won for one US dollar, as decimal text."""
 
     base_currency = fields.String(required=True, metadata={"example": "USD"})
@@ -227,7 +227,7 @@ class ExchangeRate(Age):
     change = _decimal("2.8910")
 
 
-class RankingWanted(Schema):
+class RankingQuerySchema(Schema):
     by = fields.Enum(
         RankedBy,
         by_value=True,
@@ -239,7 +239,7 @@ class RankingWanted(Schema):
     )
 
 
-class RankedStock(Schema):
+class RankedStockSchema(Schema):
     """``name`` is null for a stock that our master data does not have; the price is our own last tick's, null without one."""
 
     rank = fields.Integer(required=True, metadata={"example": 1})
@@ -249,7 +249,7 @@ class RankedStock(Schema):
     change_rate_bp = _integer(145)
 
 
-class Rankings(Age):
+class RankingsSchema(FreshnessSchema):
     by = fields.String(required=True, metadata={**one_of(RankedBy), "example": "amount"})
     based_at = fields.AwareDateTime(required=True, allow_none=True, metadata=_TIME)
-    stocks = fields.List(fields.Nested(RankedStock), required=True)
+    stocks = fields.List(fields.Nested(RankedStockSchema), required=True)

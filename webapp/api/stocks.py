@@ -18,19 +18,19 @@ from trading.stocks.toss.client import Index
 from trading.stocks.toss.errors import TossError
 from trading.stocks.toss.market_data import CachedResponse
 from webapp.api.stock_schemas import (
-    Candles,
-    CandlesWanted,
-    ExchangeRate,
-    Found,
-    Indices,
-    MarketTrades,
-    OrderBook,
-    Price,
-    Rankings,
-    RankingWanted,
-    Search,
-    Stock,
-    TradesWanted,
+    CandleQuerySchema,
+    CandlesSchema,
+    ExchangeRateSchema,
+    FoundSchema,
+    IndicesSchema,
+    MarketTradesSchema,
+    OrderBookSchema,
+    PriceSchema,
+    RankingQuerySchema,
+    RankingsSchema,
+    StockSchema,
+    StockSearchQuerySchema,
+    TradeQuerySchema,
 )
 from webapp.context import get_core
 from webapp.http.authentication import login_required
@@ -41,10 +41,10 @@ blueprint = make_blueprint("Stocks", "종목과 시세")
 
 
 @blueprint.route("/stocks/search")
-class StockSearchResults(MethodView):
+class StockSearchList(MethodView):
     @login_required
-    @blueprint.arguments(Search, location="query")
-    @blueprint.response(200, envelope(Found))
+    @blueprint.arguments(StockSearchQuerySchema, location="query")
+    @blueprint.response(200, envelope(FoundSchema))
     def get(self, arguments: dict[str, Any]) -> dict[str, object]:
         """Stocks by name, initial consonants (ㅅㅅㅈㅈ), English name or code, the best first."""
         return success(
@@ -55,7 +55,7 @@ class StockSearchResults(MethodView):
 @blueprint.route("/stocks/indices")
 class IndexList(MethodView):
     @login_required
-    @blueprint.response(200, envelope(Indices))
+    @blueprint.response(200, envelope(IndicesSchema))
     def get(self) -> dict[str, object]:
         """KOSPI and KOSDAQ today."""
         found = get_core().market_data.indices()
@@ -70,7 +70,7 @@ class IndexList(MethodView):
 @blueprint.route("/stocks/exchange-rate")
 class ExchangeRateDetail(MethodView):
     @login_required
-    @blueprint.response(200, envelope(ExchangeRate))
+    @blueprint.response(200, envelope(ExchangeRateSchema))
     def get(self) -> dict[str, object]:
         """Won for one US dollar."""
         looked = get_core().market_data.exchange_rate()
@@ -88,10 +88,10 @@ class ExchangeRateDetail(MethodView):
 
 
 @blueprint.route("/stocks/rankings")
-class StockRankings(MethodView):
+class StockRankingList(MethodView):
     @login_required
-    @blueprint.arguments(RankingWanted, location="query")
-    @blueprint.response(200, envelope(Rankings))
+    @blueprint.arguments(RankingQuerySchema, location="query")
+    @blueprint.response(200, envelope(RankingsSchema))
     def get(self, arguments: dict[str, Any]) -> dict[str, object]:
         """The most traded Korean stocks of today, by Toss's count, with our own last prices."""
         core = get_core()
@@ -111,7 +111,7 @@ class StockRankings(MethodView):
 @blueprint.route("/stocks/<stock_code>")
 class StockDetail(MethodView):
     @login_required
-    @blueprint.response(200, envelope(Stock))
+    @blueprint.response(200, envelope(StockSchema))
     def get(self, stock_code: str) -> dict[str, object]:
         """A stock's master data with its last price, which is null while nobody tells one."""
         stock = _stock(stock_code)
@@ -127,17 +127,17 @@ class StockDetail(MethodView):
 @blueprint.route("/stocks/<stock_code>/price")
 class StockPriceDetail(MethodView):
     @login_required
-    @blueprint.response(200, envelope(Price))
+    @blueprint.response(200, envelope(PriceSchema))
     def get(self, stock_code: str) -> dict[str, object]:
         """A stock's price: our own last tick while it is fresh, else Toss's word, else the last that is known."""
         return success(_price(_stock(stock_code)))
 
 
 @blueprint.route("/stocks/<stock_code>/candles")
-class StockCandles(MethodView):
+class StockCandleList(MethodView):
     @login_required
-    @blueprint.arguments(CandlesWanted, location="query")
-    @blueprint.response(200, envelope(Candles))
+    @blueprint.arguments(CandleQuerySchema, location="query")
+    @blueprint.response(200, envelope(CandlesSchema))
     def get(self, arguments: dict[str, Any], stock_code: str) -> dict[str, object]:
         """A stock's chart, newest first: Toss's, or while it is away what was put together from our own ticks."""
         stock = _stock(stock_code)
@@ -149,9 +149,9 @@ class StockCandles(MethodView):
 
 
 @blueprint.route("/stocks/<stock_code>/orderbook")
-class StockOrderBook(MethodView):
+class StockOrderBookDetail(MethodView):
     @login_required
-    @blueprint.response(200, envelope(OrderBook))
+    @blueprint.response(200, envelope(OrderBookSchema))
     def get(self, stock_code: str) -> dict[str, object]:
         """A stock's best offers and bids on KRX."""
         stock = _stock(stock_code)
@@ -169,10 +169,10 @@ class StockOrderBook(MethodView):
 
 
 @blueprint.route("/stocks/<stock_code>/trades")
-class StockTrades(MethodView):
+class StockTradeList(MethodView):
     @login_required
-    @blueprint.arguments(TradesWanted, location="query")
-    @blueprint.response(200, envelope(MarketTrades))
+    @blueprint.arguments(TradeQuerySchema, location="query")
+    @blueprint.response(200, envelope(MarketTradesSchema))
     def get(self, arguments: dict[str, int], stock_code: str) -> dict[str, object]:
         """A stock's last trades on KRX, newest first."""
         stock = _stock(stock_code)

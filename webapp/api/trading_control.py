@@ -29,13 +29,13 @@ _RESUMED = "거래를 재개했습니다."
 _NOT_HALTED = "중단된 거래가 없어 바뀐 것이 없습니다."
 
 
-class HaltRequest(Schema):
+class HaltRequestSchema(Schema):
     """Why trading is stopped, for whoever looks at it later. The body may be left out."""
 
     reason = Line(high=200, load_default=None, allow_none=True, metadata={"example": "시세 점검"})
 
 
-class Halt(Schema):
+class HaltSchema(Schema):
     """A time during which trading is stopped; ``resumed_at`` is null until it goes on."""
 
     id = fields.UUID(required=True)
@@ -44,19 +44,19 @@ class Halt(Schema):
     resumed_at = fields.AwareDateTime(allow_none=True)
 
 
-class ResumeAnswer(Schema):
+class ResumeAnswerSchema(Schema):
     """The halt that was lifted; null where trading was not halted."""
 
     success = fields.Boolean(required=True)
     message = fields.String(required=True, metadata={"example": "조회했습니다."})
-    data = fields.Nested(Halt, allow_none=True)
+    data = fields.Nested(HaltSchema, allow_none=True)
 
 
 @blueprint.route("/admin/trading/halt")
 class HaltTrading(MethodView):
     @admin_required
-    @blueprint.arguments(HaltRequest)
-    @blueprint.response(200, envelope(Halt))
+    @blueprint.arguments(HaltRequestSchema)
+    @blueprint.response(200, envelope(HaltSchema))
     def post(self, body: dict[str, Any]) -> Response:
         """Stop accepting, amending and filling orders. Open orders survive and can be cancelled. A halt that is running stands as it is."""
         now, by, halt_id = get_core().clock(), current_user().user_id, new_id()
@@ -77,13 +77,13 @@ class HaltTrading(MethodView):
             record_action(session, action, outcome, now=get_core().clock(), reason=reason)
             return told(standing)
 
-        return run_command(halted, schema=envelope(Halt), landed=landed)
+        return run_command(halted, schema=envelope(HaltSchema), landed=landed)
 
 
 @blueprint.route("/admin/trading/resume")
 class ResumeTrading(MethodView):
     @admin_required
-    @blueprint.response(200, ResumeAnswer)
+    @blueprint.response(200, ResumeAnswerSchema)
     def post(self) -> Response:
         """Let trading go on. Without a halt there is nothing to do, and ``data`` is null."""
         now, by = get_core().clock(), current_user().user_id
@@ -107,4 +107,4 @@ class ResumeTrading(MethodView):
             record_action(session, action, outcome, now=get_core().clock())
             return told(lifted)
 
-        return run_command(resumed, schema=ResumeAnswer, landed=landed)
+        return run_command(resumed, schema=ResumeAnswerSchema, landed=landed)

@@ -17,7 +17,7 @@ from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
 from webapp.http.fields import KoreanDay, SequenceCursor, StockCode
 from webapp.http.openapi import make_blueprint
-from webapp.http.schemas import PageArguments, envelope, page, success
+from webapp.http.schemas import PageQuerySchema, envelope, page, success
 
 blueprint = make_blueprint("Transactions", "거래 내역")
 
@@ -26,7 +26,7 @@ _CSV = """sequence,transaction_date,transaction_type,stock_id,stock_name,quantit
 """
 
 
-class Transaction(Schema):
+class TransactionSchema(Schema):
     id = fields.UUID(required=True, metadata={"example": "01a20503-4c02-7c33-9a6e-0d9b6b2f7e55"})
     user_id = fields.UUID(required=True)
     sequence = fields.Integer(
@@ -54,7 +54,7 @@ class Transaction(Schema):
     transaction_date = fields.AwareDateTime(required=True)
 
 
-class TransactionFilters(PageArguments):
+class TransactionListQuerySchema(PageQuerySchema):
     """Loads as the keywords of ``trading.portfolio.transactions.transactions_of``."""
 
     cursor = SequenceCursor(attribute="before_sequence", load_default=None)
@@ -66,10 +66,10 @@ class TransactionFilters(PageArguments):
 
 
 @blueprint.route("/trading/transactions")
-class Transactions(MethodView):
+class TransactionList(MethodView):
     @login_required
-    @blueprint.arguments(TransactionFilters, location="query")
-    @blueprint.response(200, page(Transaction))
+    @blueprint.arguments(TransactionListQuerySchema, location="query")
+    @blueprint.response(200, page(TransactionSchema))
     @blueprint.doc(
         responses={
             200: {
@@ -105,7 +105,7 @@ def _as_csv(filters: dict[str, Any]) -> Response:
 @blueprint.route("/trading/transactions/<uuid:transaction_id>")
 class TransactionDetail(MethodView):
     @login_required
-    @blueprint.response(200, envelope(Transaction))
+    @blueprint.response(200, envelope(TransactionSchema))
     def get(self, transaction_id: UUID) -> dict[str, object]:
         """One own Transaction."""
         user_id = current_user().user_id

@@ -31,15 +31,15 @@ from trading.watchlists.queries import (
 )
 from webapp.api.realtime import quote_of
 from webapp.api.watchlist_schemas import (
-    DirectoryRemoval,
-    ItemFilters,
-    WatchlistDirectory,
-    WatchlistDirectoryChange,
-    WatchlistDirectoryRequest,
-    WatchlistItem,
-    WatchlistItemChange,
-    WatchlistItemRequest,
-    WatchlistOrder,
+    DirectoryRemovalQuerySchema,
+    WatchlistDirectoryChangeSchema,
+    WatchlistDirectoryRequestSchema,
+    WatchlistDirectorySchema,
+    WatchlistItemChangeSchema,
+    WatchlistItemListQuerySchema,
+    WatchlistItemRequestSchema,
+    WatchlistItemSchema,
+    WatchlistOrderSchema,
 )
 from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
@@ -61,9 +61,9 @@ _ORDERED = "관심 종목의 순서를 변경했습니다."
 
 
 @blueprint.route("/watchlist/directories")
-class Directories(MethodView):
+class DirectoryList(MethodView):
     @login_required
-    @blueprint.response(200, page(WatchlistDirectory))
+    @blueprint.response(200, page(WatchlistDirectorySchema))
     def get(self) -> dict[str, object]:
         """All of one's directories, in their order."""
         user_id = current_user().user_id
@@ -72,8 +72,8 @@ class Directories(MethodView):
         )
 
     @login_required
-    @blueprint.arguments(WatchlistDirectoryRequest)
-    @blueprint.response(201, envelope(WatchlistDirectory))
+    @blueprint.arguments(WatchlistDirectoryRequestSchema)
+    @blueprint.response(201, envelope(WatchlistDirectorySchema))
     def post(self, body: dict[str, Any]) -> Response:
         """Open a directory behind the others. A name is used once."""
         core, now, mine = get_core(), get_core().clock(), _mine(directory_id=new_id())
@@ -87,21 +87,23 @@ class Directories(MethodView):
             return opened(session)
 
         landed = partial(_unless, WatchlistDirectoryNotFound, opened)
-        return run_command(work, schema=envelope(WatchlistDirectory), status=201, landed=landed)
+        return run_command(
+            work, schema=envelope(WatchlistDirectorySchema), status=201, landed=landed
+        )
 
 
 @blueprint.route("/watchlist/directories/<uuid:directory_id>")
 class DirectoryDetail(MethodView):
     @login_required
-    @blueprint.response(200, envelope(WatchlistDirectory))
+    @blueprint.response(200, envelope(WatchlistDirectorySchema))
     def get(self, directory_id: UUID) -> dict[str, object]:
         """One directory. Its stocks are in GET /watchlist?directory_id=."""
         mine = _mine(directory_id=directory_id)
         return success(get_core().database.read(lambda session: directory_of(session, **mine)))
 
     @login_required
-    @blueprint.arguments(WatchlistDirectoryChange)
-    @blueprint.response(200, envelope(WatchlistDirectory))
+    @blueprint.arguments(WatchlistDirectoryChangeSchema)
+    @blueprint.response(200, envelope(WatchlistDirectorySchema))
     def patch(self, body: dict[str, Any], directory_id: UUID) -> Response:
         """Rename a directory, or move it to another place."""
         now, mine = get_core().clock(), _mine(directory_id=directory_id)
@@ -110,10 +112,10 @@ class DirectoryDetail(MethodView):
             change_directory(session, **mine, **body, now=now)
             return CommandResult(_DIRECTORY_CHANGED, directory_of(session, **mine))
 
-        return run_command(work, schema=envelope(WatchlistDirectory), landed=rerun_is_safe)
+        return run_command(work, schema=envelope(WatchlistDirectorySchema), landed=rerun_is_safe)
 
     @login_required
-    @blueprint.arguments(DirectoryRemoval, location="query", unknown=RAISE)
+    @blueprint.arguments(DirectoryRemovalQuerySchema, location="query", unknown=RAISE)
     @blueprint.response(200, TaskResultSchema)
     def delete(self, options: dict[str, Any], directory_id: UUID) -> Response:
         """Delete a directory: an empty one, or with force=true also its stocks and their alerts. The default one stays."""
@@ -127,10 +129,10 @@ class DirectoryDetail(MethodView):
 
 
 @blueprint.route("/watchlist")
-class Watchlist(MethodView):
+class WatchlistItemList(MethodView):
     @login_required
-    @blueprint.arguments(ItemFilters, location="query")
-    @blueprint.response(200, page(WatchlistItem))
+    @blueprint.arguments(WatchlistItemListQuerySchema, location="query")
+    @blueprint.response(200, page(WatchlistItemSchema))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Watched stocks beside their last trades, in the order of the directories and in them; or those of one directory."""
         core, user_id = get_core(), current_user().user_id
@@ -146,8 +148,8 @@ class Watchlist(MethodView):
         return success(found.beside(ticks, _quotes(core.clock())))
 
     @login_required
-    @blueprint.arguments(WatchlistItemRequest)
-    @blueprint.response(201, envelope(WatchlistItem))
+    @blueprint.arguments(WatchlistItemRequestSchema)
+    @blueprint.response(201, envelope(WatchlistItemSchema))
     def post(self, body: dict[str, Any]) -> Response:
         """Watch a stock. A directory has it once."""
         core, now, mine = get_core(), get_core().clock(), _mine(item_id=new_id())
@@ -174,13 +176,13 @@ class Watchlist(MethodView):
             return added(session, market_snapshot(core.quotes, body["stock_code"]))
 
         landed = partial(_unless, WatchlistItemNotFound, find)
-        return run_command(work, schema=envelope(WatchlistItem), status=201, landed=landed)
+        return run_command(work, schema=envelope(WatchlistItemSchema), status=201, landed=landed)
 
 
 @blueprint.route("/watchlist/<uuid:item_id>")
 class WatchlistItemDetail(MethodView):
     @login_required
-    @blueprint.response(200, envelope(WatchlistItem))
+    @blueprint.response(200, envelope(WatchlistItemSchema))
     def get(self, item_id: UUID) -> dict[str, object]:
         """One watched stock."""
         core, user_id = get_core(), current_user().user_id
@@ -191,8 +193,8 @@ class WatchlistItemDetail(MethodView):
         return success(_shown(found, market.tick, core.clock()))
 
     @login_required
-    @blueprint.arguments(WatchlistItemChange)
-    @blueprint.response(200, envelope(WatchlistItem))
+    @blueprint.arguments(WatchlistItemChangeSchema)
+    @blueprint.response(200, envelope(WatchlistItemSchema))
     def patch(self, body: dict[str, Any], item_id: UUID) -> Response:
         """Change the memo or the prices, arm what has fired, or move the stock to the end of another directory."""
         core, now, mine = get_core(), get_core().clock(), _mine(item_id=item_id)
@@ -208,7 +210,7 @@ class WatchlistItemDetail(MethodView):
             )
             return CommandResult(_CHANGED, _shown(item_of(session, **mine), market.tick, now))
 
-        return run_command(work, schema=envelope(WatchlistItem), landed=rerun_is_safe)
+        return run_command(work, schema=envelope(WatchlistItemSchema), landed=rerun_is_safe)
 
     @login_required
     @blueprint.response(200, TaskResultSchema)
@@ -224,10 +226,10 @@ class WatchlistItemDetail(MethodView):
 
 
 @blueprint.route("/watchlist/order")
-class Order(MethodView):
+class SortWatchlist(MethodView):
     @login_required
-    @blueprint.arguments(WatchlistOrder)
-    @blueprint.response(200, envelope(WatchlistOrder))
+    @blueprint.arguments(WatchlistOrderSchema)
+    @blueprint.response(200, envelope(WatchlistOrderSchema))
     def put(self, body: dict[str, Any]) -> Response:
         """Put a directory's stocks into order. All of them are named, so that what was added meanwhile is not lost sight of."""
         now, user_id = get_core().clock(), current_user().user_id
@@ -236,7 +238,7 @@ class Order(MethodView):
             order_items(session, user_id=user_id, **body, now=now)
             return CommandResult(_ORDERED, body)
 
-        return run_command(work, schema=envelope(WatchlistOrder), landed=rerun_is_safe)
+        return run_command(work, schema=envelope(WatchlistOrderSchema), landed=rerun_is_safe)
 
 
 def _mine(**ids: UUID) -> dict[str, Any]:

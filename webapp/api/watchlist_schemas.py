@@ -8,9 +8,9 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate, va
 
 from trading.watchlists.alert_rules import AlertKind
 from webapp.api.order_schemas import one_of
-from webapp.api.realtime import Quote
+from webapp.api.realtime import QuoteSchema
 from webapp.http.fields import Flag, Line, StockCode, Whole
-from webapp.http.schemas import PageArguments
+from webapp.http.schemas import PageQuerySchema
 
 _PRICE_MAX = 10**9
 _PLACE_MAX = 10**6
@@ -35,7 +35,7 @@ class DirectoryName(Line):
         return normalize("NFC", super()._deserialize(value, attr, data, **kwargs))
 
 
-class PlaceCursor(fields.String):
+class WatchlistCursor(fields.String):
     """The cursor of a list ordered by directory and item."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
@@ -47,7 +47,7 @@ class PlaceCursor(fields.String):
         return tuple(map(int, places))
 
 
-class Bound(Whole):
+class AlertPrice(Whole):
     """A price of an alert in won, on the exchange's grid or between its steps; null for none."""
 
     def __init__(self, description: str, example: int | None) -> None:
@@ -58,12 +58,12 @@ class Bound(Whole):
         )
 
 
-class Bounds(Schema):
+class AlertPricesSchema(Schema):
     """The prices at which a user is told. They load as ``bounds``, those that are named only."""
 
-    target_price = Bound("told when the price comes to it, from below or from above", 72_000)
-    upper_price = Bound("told at this price or above", 75_000)
-    lower_price = Bound("told at this price or below", 65_000)
+    target_price = AlertPrice("told when the price comes to it, from below or from above", 72_000)
+    upper_price = AlertPrice("told at this price or above", 75_000)
+    lower_price = AlertPrice("told at this price or below", 65_000)
 
     @post_load
     def _gathered(self, data: dict[str, Any], **_options: Any) -> dict[str, Any]:
@@ -71,11 +71,11 @@ class Bounds(Schema):
         return {**data, "bounds": bounds} if bounds else data
 
 
-class WatchlistDirectoryRequest(Schema):
+class WatchlistDirectoryRequestSchema(Schema):
     name = DirectoryName(required=True)
 
 
-class WatchlistDirectoryChange(Schema):
+class WatchlistDirectoryChangeSchema(Schema):
     """What is to change of a directory; what is left out stays as it is."""
 
     name = DirectoryName()
@@ -91,14 +91,14 @@ class WatchlistDirectoryChange(Schema):
             raise ValidationError("name과 position 중 하나 이상이 필요합니다.")
 
 
-class DirectoryRemoval(Schema):
+class DirectoryRemovalQuerySchema(Schema):
     force = fields.Boolean(
         load_default=False,
         metadata={"description": "also with the stocks in it, and their alerts", "example": False},
     )
 
 
-class WatchlistDirectory(Schema):
+class WatchlistDirectorySchema(Schema):
     id = fields.UUID(required=True, metadata=_DIRECTORY_ID)
     name = fields.String(required=True, metadata=_NAME)
     is_default = fields.Boolean(
@@ -112,7 +112,7 @@ class WatchlistDirectory(Schema):
     created_at = fields.AwareDateTime(required=True, metadata=_TIME)
 
 
-class WatchlistItemRequest(Bounds):
+class WatchlistItemRequestSchema(AlertPricesSchema):
     """A stock to watch, in the default directory where none is named."""
 
     stock_code = StockCode(required=True, metadata=_STOCK)
@@ -120,7 +120,7 @@ class WatchlistItemRequest(Bounds):
     memo = Line(high=500, allow_none=True, metadata=_MEMO)
 
 
-class WatchlistItemChange(Bounds):
+class WatchlistItemChangeSchema(AlertPricesSchema):
     """What is to change of an item: what is left out stays as it is, null takes a memo or a price away. A price that is set is armed."""
 
     directory_id = fields.UUID(
@@ -135,7 +135,7 @@ class WatchlistItemChange(Bounds):
             raise ValidationError("변경할 항목이 하나 이상 필요합니다.")
 
 
-class PriceAlert(Schema):
+class PriceAlertSchema(Schema):
     """A price at which the user is told, once until it is armed again. The tick is the first that met it."""
 
     kind = fields.String(required=True, metadata={**one_of(AlertKind), "example": "target_price"})
@@ -155,7 +155,7 @@ class PriceAlert(Schema):
     tick_position = fields.String(allow_none=True, metadata={"example": None})
 
 
-class WatchlistItem(Schema):
+class WatchlistItemSchema(Schema):
     id = fields.UUID(required=True, metadata=_ITEM_ID)
     directory_id = fields.UUID(required=True, metadata=_DIRECTORY_ID)
     stock_code = fields.String(required=True, metadata=_STOCK)
@@ -165,23 +165,23 @@ class WatchlistItem(Schema):
     target_price = fields.Integer(allow_none=True, metadata={"example": 72_000})
     upper_price = fields.Integer(allow_none=True, metadata={"example": None})
     lower_price = fields.Integer(allow_none=True, metadata={"example": None})
-    alerts = fields.List(fields.Nested(PriceAlert), required=True)
+    alerts = fields.List(fields.Nested(PriceAlertSchema), required=True)
     quote = fields.Nested(
-        Quote,
+        QuoteSchema,
         allow_none=True,
         metadata={"description": "the last trade, as old as it says; null when none is known"},
     )
     created_at = fields.AwareDateTime(required=True, metadata=_TIME)
 
 
-class ItemFilters(PageArguments):
+class WatchlistItemListQuerySchema(PageQuerySchema):
     """Loads as the keywords of ``trading.watchlists.queries.items_of``."""
 
     directory_id = fields.UUID(load_default=None, metadata=_DIRECTORY_ID)
-    cursor = PlaceCursor(attribute="after", load_default=None, metadata={"example": "0-19"})
+    cursor = WatchlistCursor(attribute="after", load_default=None, metadata={"example": "0-19"})
 
 
-class WatchlistOrder(Schema):
+class WatchlistOrderSchema(Schema):
     """All items of a directory in the order that they are to have."""
 
     directory_id = fields.UUID(required=True, metadata=_DIRECTORY_ID)

@@ -29,7 +29,7 @@ NOTE_LENGTH_MAX = 500
 _NO_ANSWER = "no-answer"
 
 
-class PaymentId(click.ParamType[UUID]):
+class PaymentIdParam(click.ParamType[UUID]):
     """The id of a payment as PortOne's console shows it."""
 
     name = "payment id"
@@ -41,7 +41,7 @@ class PaymentId(click.ParamType[UUID]):
             self.fail("a payment's id is 32 lower-case hexadecimal digits.", param, ctx)
 
 
-PAYMENT_ID = PaymentId()
+PAYMENT_ID = PaymentIdParam()
 
 
 @click.group()

@@ -29,7 +29,7 @@ from webapp.http.problems import problem
 
 REFRESH_CLAIM = "rid"
 # What the OpenAPI document says of a view that needs a bearer token.
-SIGNED_IN: dict[str, Any] = {"security": [{"bearer": []}]}
+BEARER_SECURITY: dict[str, Any] = {"security": [{"bearer": []}]}
 
 PROOFS_KEPT_MAX = 5_000
 _PROOFS = "stocking.proofs"
@@ -99,7 +99,7 @@ def login_required(view: Callable[P, R]) -> Callable[P, R]:
         bind_contextvars(user_id=str(g.identity.user_id))
         return view(*args, **kwargs)
 
-    documented: Callable[P, R] = Blueprint.doc(**SIGNED_IN)(guarded)
+    documented: Callable[P, R] = Blueprint.doc(**BEARER_SECURITY)(guarded)
     return documented
 
 

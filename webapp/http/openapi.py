@@ -17,7 +17,7 @@ from webapp.context import PREFIX
 from webapp.http import stream_docs
 from webapp.http.json_parsing import Arguments, check_body
 from webapp.http.openapi_limits import add_limits, documented_path
-from webapp.http.schemas import Problem
+from webapp.http.schemas import ProblemSchema, component_name
 
 
 class ProblemApi(Api):
@@ -26,7 +26,7 @@ class ProblemApi(Api):
     The document is written when it is first asked for: that takes most of the time in which an application could be ready, and few ever are asked.
     """
 
-    ERROR_SCHEMA = Problem
+    ERROR_SCHEMA = ProblemSchema
 
     def __init__(self, app: Flask, **options: Any) -> None:
         self._undocumented: list[Blueprint] = []
@@ -86,14 +86,14 @@ class ProblemApi(Api):
         for status in HTTPStatus:
             self._spec.components.response(
                 status.name,
-                {"description": status.phrase, "content": {MIMETYPE: {"schema": Problem}}}
+                {"description": status.phrase, "content": {MIMETYPE: {"schema": ProblemSchema}}}
                 if status >= HTTPStatus.BAD_REQUEST
                 else {"description": status.phrase},
                 lazy=True,
             )
         self._spec.components.response(
             "DEFAULT_ERROR",
-            {"description": "Problem (RFC 9457)", "content": {MIMETYPE: {"schema": Problem}}},
+            {"description": "Problem (RFC 9457)", "content": {MIMETYPE: {"schema": ProblemSchema}}},
             lazy=True,
         )
 
@@ -143,8 +143,7 @@ def make_blueprint(name: str, description: str) -> Blueprint:
 
 
 def _schema_name(schema: Any) -> str:
-    name: str = (schema if isinstance(schema, type) else type(schema)).__name__
-    return name.removesuffix("Schema")
+    return component_name(schema if isinstance(schema, type) else type(schema))
 
 
 def _in_openapi_words(

@@ -11,7 +11,7 @@ from webapp.http.validation_messages import install_korean_messages
 install_korean_messages()
 
 
-class Problem(Schema):
+class ProblemSchema(Schema):
     """RFC 9457. ``code`` is stable; further members are facts of the code."""
 
     class Meta:
@@ -40,14 +40,19 @@ class TaskResultSchema(Schema):
     data = fields.Raw(allow_none=True)
 
 
-class PageArguments(Schema):
+class PageQuerySchema(Schema):
     limit = fields.Integer(load_default=20, validate=validate.Range(min=1, max=LIMIT_MAX))
+
+
+def component_name(schema: type[Schema]) -> str:
+    """Return the schema's name in the OpenAPI document: the class name without `Schema`."""
+    return schema.__name__.removesuffix("Schema")
 
 
 @cache
 def envelope(item: type[Schema]) -> type[Schema]:
     """``{"success": true, "message": …, "data": item}``"""
-    return _named(f"{item.__name__}Answer", fields.Nested(item, required=True))
+    return _named(f"{component_name(item)}Answer", fields.Nested(item, required=True))
 
 
 @cache
@@ -58,9 +63,9 @@ def page(item: type[Schema]) -> type[Schema]:
             "items": fields.List(fields.Nested(item), required=True),
             "next_cursor": fields.String(allow_none=True, metadata={"example": "41"}),
         },
-        name=f"{item.__name__}Page",
+        name=f"{component_name(item)}Page",
     )
-    return _named(f"{item.__name__}PageAnswer", fields.Nested(shape, required=True))
+    return _named(f"{component_name(item)}PageAnswer", fields.Nested(shape, required=True))
 
 
 def _named(name: str, data: fields.Field[Any]) -> type[Schema]:

@@ -19,11 +19,7 @@ from trading.exchange.hours import MarketHours
 from trading.marketdata.stream import TickStream
 from trading.marketdata.ticks import Position, Tick
 from trading.stocks.candles.model import TOTAL_MAX, Candle, CandleInterval, candles_met, first_of
-from trading.stocks.candles.tables import (
-    CANDLE_CURSORS,
-    CANDLE_GAPS,
-    CANDLES,
-)
+from trading.stocks.candles.tables import CANDLE_CURSORS, CANDLE_GAPS, CANDLES
 from trading.stocks.tables import STOCKS
 
 log = structlog.get_logger(__name__)
