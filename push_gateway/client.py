@@ -130,10 +130,12 @@ class Client(ABC):
 
     def _may_look(self) -> bool:
         """Whether there is something to read, and whatever comes after what will be read is received."""
-        return self.feed.look() is not None and self._means.channels.serve(self.feed.channels)
+        return self.feed.next_catch_up() is not None and self._means.channels.serve(
+            self.feed.channels
+        )
 
     async def _look(self) -> None:
-        look = self.feed.look()
+        look = self.feed.next_catch_up()
         if look is None:
             return
         async with (
@@ -143,7 +145,7 @@ class Client(ABC):
         ):
             queue_catch_up(pipeline, self.feed.bearer, look)
             answers = await pipeline.execute()
-        self.feed.learn(look, answers)
+        self.feed.apply_catch_up(look, answers)
 
     async def _look_or_pause(self) -> None:
         try:

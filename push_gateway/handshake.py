@@ -10,7 +10,7 @@ from aiohttp import web
 
 from push_gateway.tokens import Tokens
 from trading.access_tokens import Bearer
-from trading.account_events.push_session import PushSession, event_id_of, stock_codes_of
+from trading.account_events.push_session import PushSession, parse_event_id, parse_stock_codes
 from trading.errors import Unauthorized, ValidationFailed
 
 MESSAGE_BYTES_MAX = 16 * 1024
@@ -43,7 +43,7 @@ def asking_of_request(request: web.Request, tokens: Tokens) -> StreamRequest:
     bearer = tokens.of_headers(request.headers)
     given = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
     return StreamRequest(
-        bearer, stock_codes_of(request.query.getall("stock_codes", [])), event_id_of(given)
+        bearer, parse_stock_codes(request.query.getall("stock_codes", [])), parse_event_id(given)
     )
 
 
@@ -54,7 +54,7 @@ def asking_of_message(text: str, tokens: Tokens) -> StreamRequest:
         raise Unauthorized
     bearer = tokens.bearer(message.get("token"))
     return StreamRequest(
-        bearer, _codes(message.get("stock_codes", [])), event_id_of(message.get("last_event_id"))
+        bearer, _codes(message.get("stock_codes", [])), parse_event_id(message.get("last_event_id"))
     )
 
 
@@ -80,4 +80,4 @@ def _object(text: str) -> dict[str, Any]:
 def _codes(given: object) -> tuple[str, ...]:
     if not isinstance(given, list):
         raise ValidationFailed(field="stock_codes")
-    return stock_codes_of(given)
+    return parse_stock_codes(given)

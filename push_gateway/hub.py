@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from push_gateway.channels import SharedChannels
 from push_gateway.client import Client, ClientDependencies
 from trading.account_events import push_messages as messages
-from trading.account_events.push_session import event_of, tick_of
+from trading.account_events.push_session import parse_event, parse_tick
 from trading.config.settings import Settings
 from trading.errors import StreamLimitReached, TooManyStreams
 from trading.redis import keys
@@ -109,7 +109,7 @@ class ClientHub:
         client.wake()
 
     def unfollow(self, client: Client, codes: Iterable[str]) -> None:
-        client.feed.leave(codes)
+        client.feed.unfollow(codes)
         self.channels.leave([keys.tick_channel(code) for code in codes], client)
 
     async def run(self) -> None:
@@ -117,7 +117,7 @@ class ClientHub:
         while True:
             await asyncio.sleep(BEAT_S)
             now = self._clock()
-            _wake([client for client in self._clients if client.feed.beat(now)])
+            _wake([client for client in self._clients if client.feed.on_timer(now)])
 
     def close(self) -> None:
         """Take leave of everybody; nobody is let in any more."""
@@ -137,7 +137,7 @@ class ClientHub:
             self._tell_event(channel, text, listeners)
 
     def _tell_tick(self, text: str, listeners: Set[Client]) -> None:
-        tick = tick_of(text)
+        tick = parse_tick(text)
         if tick is None:
             log.warning("tick_malformed")
             return
@@ -156,7 +156,7 @@ class ClientHub:
 
     def _tell_event(self, channel: str, text: str, listeners: Set[Client]) -> None:
         user_id = keys.user_of_account_channel(channel)
-        event = None if user_id is None else event_of(user_id, text)
+        event = None if user_id is None else parse_event(user_id, text)
         if event is None:
             log.warning("account_event_malformed")
             return
@@ -177,12 +177,12 @@ class ClientHub:
 
     def _lose(self) -> None:
         for client in self._clients:
-            client.feed.lose()
+            client.feed.mark_disconnected()
         _wake(self._clients)
 
     def _resume(self) -> None:
         for client in self._clients:
-            client.feed.resume()
+            client.feed.mark_reconnected()
         _wake(self._clients)
 
 

@@ -22,7 +22,7 @@ from trading.marketdata.quotes import QuoteStore
 from trading.marketdata.stream import TickStream
 from trading.observability.metrics import instruments
 from trading.payments.portone.client import PortoneClient
-from trading.payments.portone.transport import Timeouts
+from trading.payments.portone.transport import PortoneTimeouts
 from trading.redis.client import connect
 from trading.redis.guarded_client import GuardedRedis
 from trading.stocks.queries import StockSearch
@@ -40,7 +40,7 @@ _ALWAYS_OPEN = AlwaysOpen()
 
 
 # For a process that answers people: nobody waits a minute for a payment to be prepared, and one that was not is begun anew.
-PORTONE_API_TIMEOUTS = Timeouts(connect_s=3.0, read_s=8.0, total_s=12.0)
+PORTONE_API_TIMEOUTS = PortoneTimeouts(connect_s=3.0, read_s=8.0, total_s=12.0)
 
 
 def dispatch_nothing(_wakeups: Sequence[TaskRequest]) -> None:
@@ -89,7 +89,7 @@ def build(
     *,
     deliver: Deliver = dispatch_nothing,
     publishing: Callable[[Publish], Publish] = publish_directly,
-    portone_timeouts: Timeouts | None = None,
+    portone_timeouts: PortoneTimeouts | None = None,
     database_timeout_s: int | None = None,
     clock: Clock | None = None,
 ) -> Core:

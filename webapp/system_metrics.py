@@ -24,7 +24,7 @@ from trading.operations.system_status import (
     market_status,
     queues_status,
 )
-from trading.payments.alert_kinds import AlertKind
+from trading.payments.alert_kinds import PaymentAlertKind
 from trading.redis.client import connect_broker
 from webapp.background_probe import BackgroundProbe
 
@@ -136,7 +136,7 @@ def _of_books(books: BooksStatus, market: MarketStatus | None, now: datetime) ->
             ((name,), value) for name, value in behind.items() if value is not None
         )
     yield families.PAYMENT_ALERTS_OPEN.read(
-        ((kind,), books.payment_alerts.get(kind, 0)) for kind in AlertKind
+        ((kind,), books.payment_alerts.get(kind, 0)) for kind in PaymentAlertKind
     )
     yield families.TRADING_HALTED.value(books.halted_since is not None)
     audit = books.audit

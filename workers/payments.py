@@ -70,8 +70,8 @@ def refund_payment(refund_ids: list[str]) -> TaskResult:
         for one in ids_of(refund_ids)
     ]
     for pursuit in pursuits:
-        if pursuit.look is not None:
-            instruments.record(instruments.PAYMENT_CHECKS, pursuit.look.action or _UNANSWERED)
+        if pursuit.check is not None:
+            instruments.record(instruments.PAYMENT_CHECKS, pursuit.check.action or _UNANSWERED)
         if pursuit.ended and pursuit.status is not None:
             instruments.record(instruments.REFUNDS_FINISHED, pursuit.status)
     return TaskResult(

@@ -5,8 +5,8 @@ from sandbox.portone.browser import DEEDS
 from sandbox.portone.faults import Faults, Rule, Tampering, WebhookDelivery, WebhookFaults
 from sandbox.portone.payments import MOVES
 from sandbox.portone.rest import API_SECRET
-from trading.payments.alert_kinds import AlertKind
-from trading.payments.decide import DECISIONS, Finding
+from trading.payments.alert_kinds import PaymentAlertKind
+from trading.payments.decide import DECISIONS, PaymentFinding
 from trading.payments.model import PAYMENT_TRANSITIONS, PaymentStatus
 from trading.payments.portone.webhooks import WebhookFault
 from trading.payments.refund_model import REFUND_TRANSITIONS, RefundFailure
@@ -29,13 +29,13 @@ def test_the_decisions_are_those_of_the_table() -> None:
     columns = (PaymentStatus.PENDING, PaymentStatus.EXPIRED, PaymentStatus.CREDITED)
     rows = [
         f"| {' | '.join([finding, *(DECISIONS[status, finding] for status in columns)])} |"
-        for finding in Finding
+        for finding in PaymentFinding
     ]
     assert "\n".join(rows) in PAGE
     for status in (PaymentStatus.PARTIALLY_CANCELLED, PaymentStatus.CANCELLED):
         assert all(
             DECISIONS[status, finding] is DECISIONS[PaymentStatus.CREDITED, finding]
-            for finding in Finding
+            for finding in PaymentFinding
         )
 
 
@@ -43,7 +43,7 @@ def test_every_word_that_somebody_may_meet_is_explained() -> None:
     knobs = {name for knobs in (Faults, Rule, WebhookFaults) for name in knobs.model_fields}
     words = {
         *WebhookFault,
-        *AlertKind,
+        *PaymentAlertKind,
         *RefundFailure,
         *(move for _, move in MOVES),
         *DEEDS,

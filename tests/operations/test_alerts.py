@@ -15,7 +15,7 @@ from tests.support.trading_harness import settings_for
 from trading import bootstrap as trading_core
 from trading.observability.metrics import instruments
 from trading.operations.system_status import Stage
-from trading.payments.decide import Action
+from trading.payments.decide import PaymentAction
 from webapp import create_app
 from webapp.http.problems import CODES
 
@@ -77,7 +77,7 @@ def alternatives(label: str) -> set[str]:
         ("stage", {str(stage) for stage in Stage}),
         ("code", CODES),
         ("outcome", {*instruments.OUTCOMES, "new", "duplicate", "malformed"}),
-        ("action", {*map(str, Action), "unanswered"}),
+        ("action", {*map(str, PaymentAction), "unanswered"}),
     ],
 )
 def test_a_rule_names_words_that_exist(label: str, words: set[str]) -> None:

@@ -24,7 +24,7 @@ from sandbox.portone.server_state import Mail
 from tests.support.deadlines import DEADLINE_S
 from tests.support.trading_harness import TestClock, TradingHarness, opened, settings_for
 from tests.webapp.client import PREFIX, Api, Person, api_on, data_of
-from trading.payments.sweep import Due, dispatch_due_payments
+from trading.payments.sweep import DueCounts, dispatch_due_payments
 
 
 class RunningClock(TestClock):
@@ -158,7 +158,7 @@ class PaymentsStack:
         """Do all that workers were woken for, and what follows from it."""
         self.harness.run_all()
 
-    def sweep(self) -> Due:
+    def sweep(self) -> DueCounts:
         """Wake what is due, as beat has it done; the wake-ups are in ``harness.sent`` then."""
         now = self.harness.clock()
         return self.harness.do(lambda session: dispatch_due_payments(session, now=now))

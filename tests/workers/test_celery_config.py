@@ -10,7 +10,7 @@ import celery_config
 from launcher.plan import ROOT
 from tests.support.trading_harness import settings_for
 from trading.config.settings import Settings
-from trading.payments.portone.transport import Timeouts
+from trading.payments.portone.transport import PortoneTimeouts
 from trading.tasks import SINGLE_ID_TASKS, Task
 
 SETTINGS = settings_for("sqlite:///nowhere.db", "redis://127.0.0.1:1/0", sweep_period_s=5)
@@ -56,7 +56,7 @@ def test_limits_stand_in_the_right_order() -> None:
         WORKER["broker_transport_options"]["visibility_timeout"]
         > 2 * celery_config.PAYMENT_SOFT_TIME_LIMIT_S
     )
-    patience = Timeouts()
+    patience = PortoneTimeouts()
     assert 2 * (patience.connect_s + patience.total_s) < celery_config.PAYMENT_SOFT_TIME_LIMIT_S
 
 

@@ -11,8 +11,8 @@ from uuid import UUID
 
 import structlog
 
-from trading.account_events.rows import events_within, heads_changed_since, newest_events_behind
-from trading.account_events.stream import AccountEvent, AccountStreams, by_user
+from trading.account_events.rows import events_in_ranges, heads_changed_since, newest_events_after
+from trading.account_events.stream import AccountEvent, AccountStreams, group_by_user
 from trading.db.transactions import Database, DatabaseUnavailable
 from trading.marketdata.quotes import MarketUnavailable
 from trading.redis import keys
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 # How far a sweep looks back behind the last one: longer than a transaction may take, and than clocks of two machines are apart.
 OVERLAP = timedelta(seconds=60)
 # Where no sweep is remembered, as after a loss of Redis.
-FIRST_LOOK_BACK = timedelta(hours=1)
+LOOK_BACK_WITHOUT_CURSOR = timedelta(hours=1)
 
 # Of so many events that overtook others the missing ones are fetched for all users together.
 _FETCHED_MAX = 50
@@ -47,7 +47,7 @@ class AccountEventPublisher:
             log.exception("account_events_not_published", count=len(events))
 
     def _publish(self, events: Sequence[AccountEvent]) -> None:
-        given = by_user(events)
+        given = group_by_user(events)
         behind = {
             user_id: of_user[0].id - 1
             for user_id, of_user in given.items()
@@ -65,7 +65,7 @@ class AccountEventPublisher:
             for user_id, (first, last) in ranges.items()
             if last - first <= _FETCHED_MAX
         }
-        still = self._streams.append(self._database.read(partial(events_within, ranges=short)))
+        still = self._streams.append(self._database.read(partial(events_in_ranges, ranges=short)))
         for user_id in behind.keys() - short.keys() | still.keys():
             self._append_behind(user_id, still.get(user_id, behind[user_id]))
 
@@ -76,8 +76,8 @@ class AccountEventPublisher:
         was connected while Redis was lost hears all of it; older events are not missed by anybody. Raises MarketUnavailable or DatabaseUnavailable,
         and begins at the same place when it is called again.
         """
-        swept_at = self._streams.swept_at()
-        since = now - FIRST_LOOK_BACK if swept_at is None else swept_at - OVERLAP
+        swept_at = self._streams.last_sweep_at()
+        since = now - LOOK_BACK_WITHOUT_CURSOR if swept_at is None else swept_at - OVERLAP
         repaired = 0
         for heads in self._heads_changed_since(since, batch_size):
             ends = self._streams.last_ids([user_id for user_id, _ in heads])
@@ -87,7 +87,7 @@ class AccountEventPublisher:
                 elif ends[user_id] < last_id:
                     self._append_behind(user_id, ends[user_id])
                     repaired += 1
-        self._streams.remember_sweep(now)
+        self._streams.record_sweep(now)
         return repaired
 
     def _heads_changed_since(
@@ -110,7 +110,7 @@ class AccountEventPublisher:
     def _append_behind(self, user_id: UUID, event_id: int) -> None:
         """Append what the database has behind an event; where that is more than a stream holds, it begins anew with the latest."""
         while events := self._newest_behind(user_id, event_id):
-            ends = self._streams.append(events, anew=events[0].id > event_id + 1)
+            ends = self._streams.append(events, restart=events[0].id > event_id + 1)
             if user_id not in ends:
                 return
             event_id = ends[user_id]
@@ -118,7 +118,7 @@ class AccountEventPublisher:
     def _newest_behind(self, user_id: UUID, event_id: int) -> list[AccountEvent]:
         return self._database.read(
             partial(
-                newest_events_behind,
+                newest_events_after,
                 user_id=user_id,
                 event_id=event_id,
                 limit=keys.ACCOUNT_STREAM_MAXLEN,

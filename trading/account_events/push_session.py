@@ -19,10 +19,10 @@ from trading.account_events import push_messages as messages
 from trading.account_events.push_messages import PushMessage
 from trading.account_events.stream import (
     AccountEvent,
-    EventsPart,
+    EventSlice,
     MalformedEvent,
+    event_id_of_entry,
     events_after,
-    id_of_entry,
 )
 from trading.errors import ValidationFailed
 from trading.marketdata.stock_codes import product_code
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 CODES_MAX = 200
 EVENTS_PAGE = 100
 # More than this many messages that may not be dropped end the connection. A page of the stream is read only when none waits.
-WAITING_MAX = 256
+QUEUE_LENGTH_MAX = 256
 KEEP_ALIVE_S = 15
 EVENT_ID_DIGITS = 15
 
@@ -96,21 +96,21 @@ class PushSession:
         self._positions.update(dict.fromkeys(added))
         self._unseen |= added
 
-    def leave(self, codes: Iterable[str]) -> None:
+    def unfollow(self, codes: Iterable[str]) -> None:
         """Follow these no more; a tick of theirs that waits is forgotten."""
         for code in codes:
             self._positions.pop(code, None)
             self._ticks.pop(code, None)
             self._unseen.discard(code)
 
-    def look(self) -> CatchUpRequest | None:
+    def next_catch_up(self) -> CatchUpRequest | None:
         """What must be read now; None for nothing. Events are not read while others still wait to be written."""
         events = self._behind and not self._waiting
         if self.ended or not (events or self._unseen):
             return None
         return CatchUpRequest(tuple(sorted(self._unseen)), events, self._place, self._heard)
 
-    def learn(self, look: CatchUpRequest, answers: Sequence[Any]) -> None:
+    def apply_catch_up(self, look: CatchUpRequest, answers: Sequence[Any]) -> None:
         """What Redis answered to the commands of ``queue_look``."""
         revoked, newest, *others = answers
         if self.ended:
@@ -119,7 +119,7 @@ class PushSession:
             self.finish(messages.SIGNED_OUT)
             return
         if look.events:
-            end = id_of_entry(newest[0][0]) if newest else None
+            end = event_id_of_entry(newest[0][0]) if newest else None
             if look.after is None:
                 self._begin(end)
             else:
@@ -128,7 +128,7 @@ class PushSession:
                 )
         self._unseen.difference_update(look.codes)
         for text in others:
-            tick = None if text is None else tick_of(text)
+            tick = None if text is None else parse_tick(text)
             if tick is not None:
                 self.offer_tick(tick.code, tick.position, messages.tick_message(tick))
 
@@ -153,18 +153,18 @@ class PushSession:
         elif event_id > self._place:
             self._behind = True
 
-    def lose(self) -> None:
+    def mark_disconnected(self) -> None:
         """The channels are lost: what is published from now on does not come."""
         self._tell_status(live=False)
 
-    def resume(self) -> None:
+    def mark_reconnected(self) -> None:
         """The channels are there again: what was missed must be read."""
         self._behind = True
         self._from_nothing = False
         self._unseen.update(self._positions)
         self._tell_status(live=True)
 
-    def beat(self, now: datetime) -> bool:
+    def on_timer(self, now: datetime) -> bool:
         """Let time pass: whether there is something to write. The token may have expired, or the client have heard nothing for 15 s."""
         if not self.ended and now >= self.bearer.expires_at:
             self.finish(messages.EXPIRED)
@@ -208,7 +208,7 @@ class PushSession:
         self._tell_ready(self._place)
         self._behind = self._heard > self._place
 
-    def _catch_up(self, part: EventsPart, end: int, heard: int) -> None:
+    def _catch_up(self, part: EventSlice, end: int, heard: int) -> None:
         place = self._place = self._place or 0
         if not self._begun:
             self._tell_ready(place)
@@ -234,7 +234,7 @@ class PushSession:
     def _queue(self, message: PushMessage) -> None:
         if self.ended:
             return
-        if len(self._waiting) >= WAITING_MAX:
+        if len(self._waiting) >= QUEUE_LENGTH_MAX:
             self.finish(None)
         else:
             self._waiting.append(message)
@@ -253,7 +253,7 @@ def queue_catch_up(
         pipeline.xrange(stream, min=f"{look.after}-0", count=EVENTS_PAGE + 1)
 
 
-def stock_codes_of(texts: Iterable[object]) -> tuple[str, ...]:
+def parse_stock_codes(texts: Iterable[object]) -> tuple[str, ...]:
     """The product codes that a client asks for, each once. Raises ValidationFailed for what is none, and beyond 200."""
     codes: dict[str, None] = {}
     for text in texts:
@@ -266,7 +266,7 @@ def stock_codes_of(texts: Iterable[object]) -> tuple[str, ...]:
     return tuple(codes)
 
 
-def event_id_of(given: object) -> int | None:
+def parse_event_id(given: object) -> int | None:
     """The id that a client gives as the last one it has, as text or a whole number; None for none. Raises ValidationFailed."""
     if given is None or given == "":
         return None
@@ -276,7 +276,7 @@ def event_id_of(given: object) -> int | None:
     return int(text)
 
 
-def tick_of(text: str) -> Tick | None:
+def parse_tick(text: str) -> Tick | None:
     """The tick that a channel brought; None for a text that is none."""
     try:
         return Tick.from_json(text)
@@ -284,7 +284,7 @@ def tick_of(text: str) -> Tick | None:
         return None
 
 
-def event_of(user_id: UUID, text: str) -> AccountEvent | None:
+def parse_event(user_id: UUID, text: str) -> AccountEvent | None:
     """The account event that a channel brought; None for a text that is none."""
     try:
         return AccountEvent.from_json(text, user_id=user_id)
@@ -294,9 +294,9 @@ def event_of(user_id: UUID, text: str) -> AccountEvent | None:
 
 def _part(
     user_id: UUID, after: int, entries: Sequence[tuple[str, Mapping[str, str]]]
-) -> EventsPart:
+) -> EventSlice:
     """A stream with an entry that can't be read is one in which events are missing."""
     try:
         return events_after(user_id, after, entries, limit=EVENTS_PAGE)
     except MalformedEvent:
-        return EventsPart((), complete=False)
+        return EventSlice((), complete=False)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from trading.account_events.rows import first_events_behind, last_event_id
+from trading.account_events.rows import first_events_after, last_event_id
 from trading.account_events.stream import AccountEvent
 from trading.pagination import page_of
 
@@ -19,10 +19,10 @@ class EventsPage:
     last_event_id: int
 
 
-def account_events_of(session: Session, *, user_id: UUID, after: int, limit: int) -> EventsPage:
+def list_account_events(session: Session, *, user_id: UUID, after: int, limit: int) -> EventsPage:
     """A user's events behind ``after``, oldest first. Two statements."""
     newest = last_event_id(session, user_id)
-    found = first_events_behind(session, user_id, after, limit=limit + 1)
+    found = first_events_after(session, user_id, after, limit=limit + 1)
     page = page_of(
         found, limit=limit, record=lambda event: event, cursor=lambda event: str(event.id)
     )

@@ -92,7 +92,7 @@ def last_event_id(session: Session, user_id: UUID) -> int:
     return session.scalar(_LAST_ID, {"user": user_id}) or 0
 
 
-def first_events_behind(
+def first_events_after(
     session: Session, user_id: UUID, event_id: int, *, limit: int
 ) -> list[AccountEvent]:
     """At most ``limit`` of a user's events behind ``event_id``, from the first one on."""
@@ -100,7 +100,7 @@ def first_events_behind(
     return _events(session.execute(wanted, {"user": user_id, "behind": event_id}))
 
 
-def newest_events_behind(
+def newest_events_after(
     session: Session, user_id: UUID, event_id: int, *, limit: int
 ) -> list[AccountEvent]:
     """At most ``limit`` of a user's events behind ``event_id``, up to the newest one; ascending too."""
@@ -108,7 +108,9 @@ def newest_events_behind(
     return _events(session.execute(wanted, {"user": user_id, "behind": event_id}))[::-1]
 
 
-def events_within(session: Session, ranges: Mapping[UUID, tuple[int, int]]) -> list[AccountEvent]:
+def events_in_ranges(
+    session: Session, ranges: Mapping[UUID, tuple[int, int]]
+) -> list[AccountEvent]:
     """The events of each of these users behind the first id and up to the second."""
     wanted = [
         f"(user_id = {_literal(user_id)} AND id > {behind:d} AND id <= {last:d})"

@@ -22,12 +22,12 @@ from trading.redis import keys
 # Adds consecutive events behind each stream's last one and publishes each; what a stream has already is passed over. Returns the last id that each
 # stream has now: below the first given where events between are missing, and then nothing was added to it.
 _APPEND = """
-local maxlen, ttl, anew = ARGV[1], ARGV[2], ARGV[3]
+local maxlen, ttl, restart = ARGV[1], ARGV[2], ARGV[3]
 local ends, place = {}, 4
 for index, stream in ipairs(KEYS) do
   local channel, first, count = ARGV[place], tonumber(ARGV[place + 1]), tonumber(ARGV[place + 2])
   place = place + 3
-  if anew == '1' then redis.call('DEL', stream) end
+  if restart == '1' then redis.call('DEL', stream) end
   local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   local last = newest and tonumber(string.match(newest[1], '^%d+')) or first - 1
   if last >= first - 1 then
@@ -104,7 +104,7 @@ class AccountEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class EventsPart:
+class EventSlice:
     """Events in order. ``complete`` is false where events between the place asked for and the first one here may be missing."""
 
     events: tuple[AccountEvent, ...]
@@ -118,14 +118,14 @@ class AccountStreams:
         self._redis = redis
         self._append = redis.register_script(_APPEND)
 
-    def append(self, events: Iterable[AccountEvent], *, anew: bool = False) -> dict[UUID, int]:
+    def append(self, events: Iterable[AccountEvent], *, restart: bool = False) -> dict[UUID, int]:
         """Add events to their users' streams, in one round trip, whoever adds the same ones at the same time.
 
         The events of one user must be consecutive, ascending ones. Returns the users whose streams end before the first event given for them,
         with the id at which they end: to these nothing was added, and what is missing must be brought along. With ``anew`` a stream begins with
         the given events, whatever it held.
         """
-        batches = list(by_user(events).values())
+        batches = list(group_by_user(events).values())
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for start in range(0, len(batches), _STREAMS_PER_CALL):
@@ -135,7 +135,7 @@ class AccountStreams:
                         args=[
                             keys.ACCOUNT_STREAM_MAXLEN,
                             keys.ACCOUNT_STREAM_TTL_S,
-                            int(anew),
+                            int(restart),
                             *_arguments(some),
                         ],
                         client=pipeline,
@@ -149,7 +149,7 @@ class AccountStreams:
             if end < batch[0].id
         }
 
-    def after(self, user_id: UUID, event_id: int, *, limit: int) -> EventsPart:
+    def after(self, user_id: UUID, event_id: int, *, limit: int) -> EventSlice:
         """At most ``limit`` events behind ``event_id``, and whether they follow it without a gap."""
         try:
             entries = self._redis.xrange(
@@ -171,12 +171,12 @@ class AccountStreams:
         except RedisError as fault:
             raise MarketUnavailable from fault
         return {
-            user_id: id_of_entry(found[0][0])
+            user_id: event_id_of_entry(found[0][0])
             for user_id, found in zip(user_ids, newest, strict=True)
             if found
         }
 
-    def swept_at(self) -> datetime | None:
+    def last_sweep_at(self) -> datetime | None:
         """When the streams were last held against the database; None when that is not known."""
         try:
             text = self._redis.get(keys.ACCOUNT_EVENTS_SWEPT_AT)
@@ -186,7 +186,7 @@ class AccountStreams:
         except RedisError as fault:
             raise MarketUnavailable from fault
 
-    def remember_sweep(self, at: datetime) -> None:
+    def record_sweep(self, at: datetime) -> None:
         """Keep the instant up to which all committed events are known to be in the streams."""
         try:
             self._redis.set(keys.ACCOUNT_EVENTS_SWEPT_AT, at.astimezone(UTC).isoformat())
@@ -196,17 +196,17 @@ class AccountStreams:
 
 def events_after(
     user_id: UUID, event_id: int, entries: Sequence[tuple[str, Mapping[str, str]]], *, limit: int
-) -> EventsPart:
+) -> EventSlice:
     """The events behind ``event_id`` in a stream's entries from that id on: its own entry, where it is still there, proves that none is missing."""
     events = [
         AccountEvent.from_json(fields.get(keys.ACCOUNT_FIELD, ""), user_id=user_id)
         for _, fields in entries
     ]
     complete = bool(events) and events[0].id in (event_id, event_id + 1)
-    return EventsPart(tuple([event for event in events if event.id > event_id][:limit]), complete)
+    return EventSlice(tuple([event for event in events if event.id > event_id][:limit]), complete)
 
 
-def by_user(events: Iterable[AccountEvent]) -> dict[UUID, list[AccountEvent]]:
+def group_by_user(events: Iterable[AccountEvent]) -> dict[UUID, list[AccountEvent]]:
     """The events of each user, ascending."""
     found: dict[UUID, list[AccountEvent]] = {}
     for event in events:
@@ -216,7 +216,7 @@ def by_user(events: Iterable[AccountEvent]) -> dict[UUID, list[AccountEvent]]:
     return found
 
 
-def id_of_entry(entry_id: str) -> int:
+def event_id_of_entry(entry_id: str) -> int:
     """The event's id from its stream entry's."""
     return int(entry_id.partition("-")[0])
 

@@ -11,7 +11,7 @@ from trading.db.declarative import APPEND_ONLY, MYSQL, WORD, Base, one_of, table
 from trading.db.types import Id
 
 
-class AccountEventHead(Base):
+class AccountEventHeadRow(Base):
     """How many events a user has had. Whoever adds some locks it until his COMMIT, so the ids follow the order of the commits."""
 
     __tablename__ = "account_event_heads"
@@ -22,7 +22,7 @@ class AccountEventHead(Base):
     updated_at: Mapped[datetime] = mapped_column(index=True)
 
 
-ACCOUNT_EVENT_HEADS = table_of(AccountEventHead)
+ACCOUNT_EVENT_HEADS = table_of(AccountEventHeadRow)
 
 
 class AccountEventRow(Base):

@@ -213,7 +213,7 @@ def market_status(redis: Redis, *, hours: MarketHours, now: datetime) -> MarketS
         health=health,
         trading=since is not None,
         stream_end=latest[0].position if latest else None,
-        events_repaired_at=AccountStreams(redis).swept_at(),
+        events_repaired_at=AccountStreams(redis).last_sweep_at(),
     )
 
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class AlertKind(StrEnum):
+class PaymentAlertKind(StrEnum):
     """Why somebody should look at a payment. What he does about each is written in docs/payments.md."""
 
     MISMATCH = "mismatch"

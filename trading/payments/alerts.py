@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from trading.db.statements import execute_rowcount
-from trading.payments.alert_kinds import AlertKind
+from trading.payments.alert_kinds import PaymentAlertKind
 from trading.payments.tables import PAYMENT_ALERTS
 
 log = structlog.get_logger(__name__)
@@ -17,14 +17,14 @@ log = structlog.get_logger(__name__)
 _DETAIL_LENGTH_MAX = 200
 
 
-class Alert(NamedTuple):
+class PaymentAlert(NamedTuple):
     """What is wrong, and the words for it that a program has."""
 
-    kind: AlertKind
+    kind: PaymentAlertKind
     detail: str | None = None
 
 
-def open_alert(session: Session, payment_id: UUID, alert: Alert, *, now: datetime) -> None:
+def open_alert(session: Session, payment_id: UUID, alert: PaymentAlert, *, now: datetime) -> None:
     """Write an alert about a payment whose lock the caller holds. One that is open already is only counted."""
     mine = (PAYMENT_ALERTS.c.payment_id == payment_id) & (PAYMENT_ALERTS.c.kind == alert.kind)
     known = session.execute(select(PAYMENT_ALERTS.c.resolved_at).where(mine)).one_or_none()

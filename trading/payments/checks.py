@@ -26,7 +26,7 @@ class Mismatch(StrEnum):
 
 
 # With one of these the report is of another payment, or of another amount, and says nothing about money that was credited before.
-OF_ANOTHER_PAYMENT = frozenset(
+IDENTITY_MISMATCHES = frozenset(
     {Mismatch.PAYMENT_ID, Mismatch.STORE, Mismatch.VERSION, Mismatch.AMOUNT, Mismatch.CURRENCY}
 )
 
@@ -55,7 +55,7 @@ class PaymentTerms:
             raise ValueError("An instant without an offset is no instant.")
 
 
-def mismatches(terms: PaymentTerms, report: Report) -> frozenset[Mismatch]:
+def find_mismatches(terms: PaymentTerms, report: Report) -> frozenset[Mismatch]:
     """Everything in which the report differs from the terms. Money is credited when that is nothing, and never otherwise."""
     agrees = {
         Mismatch.PAYMENT_ID: report.payment_id == terms.payment_id,

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from trading.payments.checks import OF_ANOTHER_PAYMENT, Mismatch, PaymentTerms, mismatches
+from trading.payments.checks import IDENTITY_MISMATCHES, Mismatch, PaymentTerms, find_mismatches
 from trading.payments.model import PAYMENT_TRANSITIONS, PaymentEvent, PaymentStatus
 from trading.payments.portone_payment import Cancellation, PortoneStatus, Report
 
 # How long after its expiry a payment is still waited for that PortOne has under way. The browser chooses how long an account is open.
-UNDER_WAY_MAX = timedelta(days=30)
+PENDING_AT_PORTONE_MAX = timedelta(days=30)
 
 
-class Finding(StrEnum):
+class PaymentFinding(StrEnum):
     """What a look found."""
 
     ABSENT = "PortOne knows no such payment"
@@ -34,7 +34,7 @@ class Finding(StrEnum):
     UNKNOWN = "a status that we do not know"
 
 
-class Action(StrEnum):
+class PaymentAction(StrEnum):
     """What is to be done."""
 
     NOTHING = "nothing"
@@ -48,32 +48,48 @@ class Action(StrEnum):
     ALERT = "alert"
 
 
-_FINDINGS: Mapping[PortoneStatus, Finding] = {
-    PortoneStatus.READY: Finding.OPENED,
-    PortoneStatus.PAY_PENDING: Finding.APPROVAL_PENDING,
-    PortoneStatus.VIRTUAL_ACCOUNT_ISSUED: Finding.ACCOUNT_ISSUED,
-    PortoneStatus.FAILED: Finding.FAILED,
-    PortoneStatus.PAID: Finding.PAID,
-    PortoneStatus.PARTIAL_CANCELLED: Finding.PARTLY_CANCELLED,
-    PortoneStatus.CANCELLED: Finding.CANCELLED,
-    PortoneStatus.UNKNOWN: Finding.UNKNOWN,
+_FINDINGS: Mapping[PortoneStatus, PaymentFinding] = {
+    PortoneStatus.READY: PaymentFinding.OPENED,
+    PortoneStatus.PAY_PENDING: PaymentFinding.APPROVAL_PENDING,
+    PortoneStatus.VIRTUAL_ACCOUNT_ISSUED: PaymentFinding.ACCOUNT_ISSUED,
+    PortoneStatus.FAILED: PaymentFinding.FAILED,
+    PortoneStatus.PAID: PaymentFinding.PAID,
+    PortoneStatus.PARTIAL_CANCELLED: PaymentFinding.PARTLY_CANCELLED,
+    PortoneStatus.CANCELLED: PaymentFinding.CANCELLED,
+    PortoneStatus.UNKNOWN: PaymentFinding.UNKNOWN,
 }
 _PAID = (PortoneStatus.PAID, PortoneStatus.PARTIAL_CANCELLED, PortoneStatus.CANCELLED)
 
 # By what was found, the action for a payment that is PENDING, EXPIRED, or credited (in any of its three states). For one that is
 # MISMATCHED there is none: it waits for a person, who was told.
-_TABLE: Mapping[Finding, tuple[Action, Action, Action]] = {
-    Finding.ABSENT: (Action.WAIT, Action.NOTHING, Action.ALERT),
-    Finding.OPENED: (Action.WAIT, Action.NOTHING, Action.ALERT),
-    Finding.APPROVAL_PENDING: (Action.WAIT, Action.NOTHING, Action.ALERT),
-    Finding.ACCOUNT_ISSUED: (Action.AWAIT_DEPOSIT, Action.CLOSE_ACCOUNT, Action.ALERT),
-    Finding.FAILED: (Action.RECORD_FAILURE, Action.RECORD_FAILURE, Action.ALERT),
-    Finding.PAID: (Action.CREDIT, Action.CREDIT, Action.NOTHING),
-    Finding.PARTLY_CANCELLED: (Action.CREDIT, Action.CREDIT, Action.REVERSE),
-    Finding.CANCELLED: (Action.CREDIT, Action.CREDIT, Action.REVERSE),
-    Finding.MISMATCHED: (Action.REJECT, Action.REJECT, Action.ALERT),
-    Finding.CONTRADICTORY: (Action.ALERT, Action.ALERT, Action.REVERSE),
-    Finding.UNKNOWN: (Action.ALERT, Action.ALERT, Action.ALERT),
+_TABLE: Mapping[PaymentFinding, tuple[PaymentAction, PaymentAction, PaymentAction]] = {
+    PaymentFinding.ABSENT: (PaymentAction.WAIT, PaymentAction.NOTHING, PaymentAction.ALERT),
+    PaymentFinding.OPENED: (PaymentAction.WAIT, PaymentAction.NOTHING, PaymentAction.ALERT),
+    PaymentFinding.APPROVAL_PENDING: (
+        PaymentAction.WAIT,
+        PaymentAction.NOTHING,
+        PaymentAction.ALERT,
+    ),
+    PaymentFinding.ACCOUNT_ISSUED: (
+        PaymentAction.AWAIT_DEPOSIT,
+        PaymentAction.CLOSE_ACCOUNT,
+        PaymentAction.ALERT,
+    ),
+    PaymentFinding.FAILED: (
+        PaymentAction.RECORD_FAILURE,
+        PaymentAction.RECORD_FAILURE,
+        PaymentAction.ALERT,
+    ),
+    PaymentFinding.PAID: (PaymentAction.CREDIT, PaymentAction.CREDIT, PaymentAction.NOTHING),
+    PaymentFinding.PARTLY_CANCELLED: (
+        PaymentAction.CREDIT,
+        PaymentAction.CREDIT,
+        PaymentAction.REVERSE,
+    ),
+    PaymentFinding.CANCELLED: (PaymentAction.CREDIT, PaymentAction.CREDIT, PaymentAction.REVERSE),
+    PaymentFinding.MISMATCHED: (PaymentAction.REJECT, PaymentAction.REJECT, PaymentAction.ALERT),
+    PaymentFinding.CONTRADICTORY: (PaymentAction.ALERT, PaymentAction.ALERT, PaymentAction.REVERSE),
+    PaymentFinding.UNKNOWN: (PaymentAction.ALERT, PaymentAction.ALERT, PaymentAction.ALERT),
 }
 _COLUMN = {
     PaymentStatus.PENDING: 0,
@@ -82,19 +98,19 @@ _COLUMN = {
     PaymentStatus.PARTIALLY_CANCELLED: 2,
     PaymentStatus.CANCELLED: 2,
 }
-DECISIONS: Mapping[tuple[PaymentStatus, Finding], Action] = {
+DECISIONS: Mapping[tuple[PaymentStatus, PaymentFinding], PaymentAction] = {
     **{
         (status, finding): row[column]
         for finding, row in _TABLE.items()
         for status, column in _COLUMN.items()
     },
-    **{(PaymentStatus.MISMATCHED, finding): Action.NOTHING for finding in Finding},
+    **{(PaymentStatus.MISMATCHED, finding): PaymentAction.NOTHING for finding in PaymentFinding},
 }
-_WAITING = (Action.WAIT, Action.AWAIT_DEPOSIT, Action.RECORD_FAILURE)
+_WAITING = (PaymentAction.WAIT, PaymentAction.AWAIT_DEPOSIT, PaymentAction.RECORD_FAILURE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Payment:
+class PaymentState:
     """A payment as we know it: ``reversed`` is what was given back (won) by the cancellation's id, ``reported_at`` the newest
     ``updated_at`` (aware) among the reports that were taken in."""
 
@@ -116,22 +132,22 @@ class Decision:
     An ``alert`` is for a person, whatever the action. ``mismatches`` say why a payment was rejected.
     """
 
-    action: Action
-    finding: Finding
-    payment: Payment
+    action: PaymentAction
+    finding: PaymentFinding
+    payment: PaymentState
     credit: int = 0
     reversals: tuple[Cancellation, ...] = ()
     mismatches: frozenset[Mismatch] = frozenset()
     alert: bool = False
 
 
-def decide(payment: Payment, report: Report | None, *, now: datetime) -> Decision:
+def decide(payment: PaymentState, report: Report | None, *, now: datetime) -> Decision:
     """What follows from a look; ``report`` is None when PortOne answered that it knows no such payment."""
-    finding, differences = found(payment, report)
+    finding, differences = classify(payment, report)
     stale = _is_older(report, than=payment.reported_at)
     if stale and report is not None and report.status not in _PAID:
         # A newer report was taken in while this one was under way; it would only seem to contradict it.
-        return Decision(action=Action.NOTHING, finding=finding, payment=payment)
+        return Decision(action=PaymentAction.NOTHING, finding=finding, payment=payment)
     if report is not None and report.updated_at is not None and not stale:
         payment = replace(payment, reported_at=report.updated_at)
     action = DECISIONS[payment.status, finding]
@@ -147,44 +163,46 @@ def decide(payment: Payment, report: Report | None, *, now: datetime) -> Decisio
         finding=finding,
         payment=payment,
         mismatches=differences,
-        alert=action in (Action.ALERT, Action.REJECT)
+        alert=action in (PaymentAction.ALERT, PaymentAction.REJECT)
         or (report is not None and report.is_disputed),
     )
     match action:
-        case Action.REJECT:
+        case PaymentAction.REJECT:
             return replace(decision, payment=_after(payment, PaymentEvent.REJECT))
-        case Action.CREDIT if report is not None:
+        case PaymentAction.CREDIT if report is not None:
             credited = replace(
                 decision, payment=_after(payment, PaymentEvent.CREDIT), credit=payment.terms.amount
             )
             return _with_reversals(credited, report)
-        case Action.REVERSE if report is not None:
+        case PaymentAction.REVERSE if report is not None:
             return _with_reversals(decision, report)
     return decision
 
 
-def found(payment: Payment, report: Report | None) -> tuple[Finding, frozenset[Mismatch]]:
+def classify(
+    payment: PaymentState, report: Report | None
+) -> tuple[PaymentFinding, frozenset[Mismatch]]:
     """What a report says, and for one of money in what it differs from the terms.
 
     The channel was judged when the money was credited. It must not keep a chargeback from being booked because it was renamed since.
     """
     if report is None:
-        return Finding.ABSENT, frozenset()
+        return PaymentFinding.ABSENT, frozenset()
     if report.status not in _PAID:
         return _FINDINGS[report.status], frozenset()
-    differences = mismatches(payment.terms, report)
+    differences = find_mismatches(payment.terms, report)
     if payment.status.is_credited:
-        differences &= OF_ANOTHER_PAYMENT
+        differences &= IDENTITY_MISMATCHES
     if differences:
-        return Finding.MISMATCHED, differences
+        return PaymentFinding.MISMATCHED, differences
     return (
-        Finding.CONTRADICTORY if _contradicts_itself(report) else _FINDINGS[report.status]
+        PaymentFinding.CONTRADICTORY if _contradicts_itself(report) else _FINDINGS[report.status]
     ), frozenset()
 
 
 def wait_until(terms: PaymentTerms, report: Report | None) -> datetime:
     """Until when money is waited for: past the expiry while PortOne has something under way, but not for ever."""
-    latest = terms.expires_at + UNDER_WAY_MAX
+    latest = terms.expires_at + PENDING_AT_PORTONE_MAX
     match report:
         case Report(status=PortoneStatus.PAY_PENDING):
             return latest
@@ -216,9 +234,9 @@ def _contradicts_itself(report: Report) -> bool:
     return report.cancelled != returned or report.status is not status
 
 
-def reverse(
-    payment: Payment, cancellations: Iterable[Cancellation]
-) -> tuple[Payment, tuple[Cancellation, ...], bool]:
+def apply_cancellations(
+    payment: PaymentState, cancellations: Iterable[Cancellation]
+) -> tuple[PaymentState, tuple[Cancellation, ...], bool]:
     """A credited payment after these cancellations, those among them that are to be booked, and whether any is of more than is left.
 
     One that was booked before is passed over, and one that is too large not booked at all.
@@ -245,10 +263,12 @@ def reverse(
 
 def _with_reversals(decision: Decision, report: Report) -> Decision:
     """The decision with every cancellation reversed that was not before, as far as something is left to give back."""
-    payment, reversals, too_much = reverse(decision.payment, report.succeeded_cancellations)
-    alert = decision.alert or decision.finding is Finding.CONTRADICTORY or too_much
+    payment, reversals, too_much = apply_cancellations(
+        decision.payment, report.succeeded_cancellations
+    )
+    alert = decision.alert or decision.finding is PaymentFinding.CONTRADICTORY or too_much
     return replace(decision, payment=payment, reversals=reversals, alert=alert)
 
 
-def _after(payment: Payment, event: PaymentEvent) -> Payment:
+def _after(payment: PaymentState, event: PaymentEvent) -> PaymentState:
     return replace(payment, status=PAYMENT_TRANSITIONS.after(payment.status, event))

@@ -20,16 +20,16 @@ from trading.ledger.cash import Account, lock_accounts, save
 from trading.ledger.model import TransactionType
 from trading.orders.close import cancel_buys_of_overdrawn, has_open_buys
 from trading.payments import decide, refund_model
-from trading.payments.alert_kinds import AlertKind
-from trading.payments.alerts import Alert, open_alert
+from trading.payments.alert_kinds import PaymentAlertKind
+from trading.payments.alerts import PaymentAlert, open_alert
 from trading.payments.checks import PaymentTerms
 from trading.payments.model import PaymentStatus, payment_id_of
 from trading.payments.portone_payment import Cancellation, CancellationStatus
-from trading.payments.refund_model import RefundEvent, RefundFailure, RefundStatus, refund_in
+from trading.payments.refund_model import RefundEvent, RefundFailure, RefundStatus, refund_id_in
 from trading.payments.tables import PAYMENT_CANCELLATIONS, PAYMENT_REFUNDS, PAYMENTS
 
 # A buy that slips in between its owner's other buys being cancelled and his account being locked makes one more attempt necessary.
-ATTEMPTS = 4
+ATTEMPTS_MAX = 4
 
 
 class CashReservedByOpenBuys(Exception):
@@ -50,13 +50,13 @@ class LockedPayment:
     ) -> None:
         self._session = session
         self._now = now
-        self._may_interrupt = attempt < ATTEMPTS - 1
+        self._may_interrupt = attempt < ATTEMPTS_MAX - 1
         self._account: Account | None = None
         self._debt_before = 0
         self._transactions: list[dict[str, Any]] = []
         self._changed_refunds: set[UUID] = set()
         self._changes: dict[str, Any] = {}
-        self._alerts: list[Alert] = []
+        self._alerts: list[PaymentAlert] = []
         self.row = row
         self.refunds: dict[UUID, dict[str, Any]] = {
             refund.id: refund._asdict() for refund in refund_rows
@@ -64,7 +64,7 @@ class LockedPayment:
         self._statuses_before = {refund.id: refund.status for refund in refund_rows}
 
     @classmethod
-    def locked(
+    def lock(
         cls, session: Session, payment_id: UUID, *, now: datetime, attempt: int = 0
     ) -> Self | None:
         """Lock a payment; None when there is none. From the second attempt on its owner's open buys are cancelled first."""
@@ -105,14 +105,14 @@ class LockedPayment:
             if refund["status"] in refund_model.OPEN_STATUSES
         ]
 
-    def payment(self, *, test_channel_allowed: bool = False) -> decide.Payment:
+    def payment(self, *, test_channel_allowed: bool = False) -> decide.PaymentState:
         """The payment as the rules see it."""
         booked = self._session.execute(
             select(PAYMENT_CANCELLATIONS.c.cancellation_id, PAYMENT_CANCELLATIONS.c.amount).where(
                 PAYMENT_CANCELLATIONS.c.payment_id == self.row.id
             )
         ).all()
-        return decide.Payment(
+        return decide.PaymentState(
             terms=PaymentTerms(
                 payment_id=payment_id_of(self.row.id),
                 store_id=self.row.store_id,
@@ -135,8 +135,8 @@ class LockedPayment:
         refund |= columns
         self._changed_refunds.add(refund["id"])
 
-    def alert(self, kind: AlertKind, detail: str | None = None) -> None:
-        self._alerts.append(Alert(kind, detail))
+    def alert(self, kind: PaymentAlertKind, detail: str | None = None) -> None:
+        self._alerts.append(PaymentAlert(kind, detail))
 
     def credit(self) -> None:
         """Book the whole amount as paid. It is booked for an account that was closed meanwhile as well, and a person told."""
@@ -146,9 +146,9 @@ class LockedPayment:
             self._session.scalar(select(USERS.c.deleted_at).where(USERS.c.id == self.row.user_id))
             is not None
         ):
-            self.alert(AlertKind.ACCOUNT_CLOSED)
+            self.alert(PaymentAlertKind.ACCOUNT_CLOSED)
 
-    def reverse(self, cancellations: Sequence[Cancellation], *, after: decide.Payment) -> None:
+    def reverse(self, cancellations: Sequence[Cancellation], *, after: decide.PaymentState) -> None:
         """Book these cancellations, by which the payment becomes ``after``, each to the refund of ours that asked for it, if any did.
 
         A refund that is of more than is left then can't succeed any more, whatever PortOne answers: it fails, and its cash is free for the others.
@@ -250,7 +250,7 @@ class LockedPayment:
             return
         if self._may_interrupt and has_open_buys(self._session, user_id=account.user_id):
             raise CashReservedByOpenBuys
-        self.alert(AlertKind.OVERDRAWN, f"debt {account.debt}")
+        self.alert(PaymentAlertKind.OVERDRAWN, f"debt {account.debt}")
 
     def _refund_of(self, cancellation: Cancellation) -> dict[str, Any] | None:
         """The refund of ours that a cancellation carries out, open or failed; None for one that somebody else asked for."""
@@ -262,7 +262,7 @@ class LockedPayment:
                 continue
             if (
                 cancellation.id == refund["cancellation_id"]
-                or refund_in(cancellation.reason) == refund["id"]
+                or refund_id_in(cancellation.reason) == refund["id"]
             ):
                 return refund
         return None
@@ -293,7 +293,7 @@ class LockedPayment:
         if refund:
             self._succeed(refund, cancellation.id)
         elif cancellation.trigger == "CHARGEBACK":
-            self.alert(AlertKind.CHARGEBACK, cancellation.id)
+            self.alert(PaymentAlertKind.CHARGEBACK, cancellation.id)
 
     def _succeed(self, refund: dict[str, Any], cancellation_id: str) -> None:
         status = refund_model.REFUND_TRANSITIONS.after(

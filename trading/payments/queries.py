@@ -20,16 +20,11 @@ from trading.payments.records import (
     VirtualAccountRecord,
 )
 from trading.payments.refund_model import OPEN_STATUSES
-from trading.payments.tables import (
-    PAYMENT_ALERTS,
-    PAYMENT_CANCELLATIONS,
-    PAYMENT_REFUNDS,
-    PAYMENTS,
-)
+from trading.payments.tables import PAYMENT_ALERTS, PAYMENT_CANCELLATIONS, PAYMENT_REFUNDS, PAYMENTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlertRecord:
+class PaymentAlertRecord:
     """What a person is called for. ``resolved_at`` and ``note`` are None while nobody has seen to it."""
 
     payment_id: str
@@ -41,7 +36,7 @@ class AlertRecord:
     note: str | None
 
 
-def payments_of(
+def list_payments(
     session: Session,
     *,
     user_id: UUID,
@@ -65,7 +60,7 @@ def payments_of(
     )
 
 
-def payment_of(session: Session, *, user_id: UUID, payment_id: UUID) -> PaymentRecord:
+def get_payment(session: Session, *, user_id: UUID, payment_id: UUID) -> PaymentRecord:
     """One payment of this user with all that was given back. Three statements. Raises PaymentNotFound, for another's too."""
     record = payment_by_id(session, payment_id, PAYMENTS.c.user_id == user_id)
     if record is None:
@@ -96,7 +91,7 @@ def payment_by_id(
     return _record(row, held=held, refunds=refunds, cancellations=cancellations)
 
 
-def refund_of(session: Session, *, user_id: UUID, refund_id: UUID) -> RefundRecord | None:
+def get_refund(session: Session, *, user_id: UUID, refund_id: UUID) -> RefundRecord | None:
     """One refund of this user."""
     row = session.execute(
         select(PAYMENT_REFUNDS).where(
@@ -114,7 +109,7 @@ def refund_by_id(session: Session, refund_id: UUID) -> RefundRecord | None:
     return None if row is None else _refund_record(row)
 
 
-def open_alerts(session: Session, *, limit: int) -> list[AlertRecord]:
+def list_open_alerts(session: Session, *, limit: int) -> list[PaymentAlertRecord]:
     """What nobody has seen to yet, the oldest first."""
     wanted = (
         select(PAYMENT_ALERTS)
@@ -125,7 +120,7 @@ def open_alerts(session: Session, *, limit: int) -> list[AlertRecord]:
     return [_alert_record(row) for row in session.execute(wanted)]
 
 
-def open_alerts_count(session: Session) -> int:
+def count_open_alerts(session: Session) -> int:
     """How many there are of those."""
     return (
         session.scalar(
@@ -137,7 +132,7 @@ def open_alerts_count(session: Session) -> int:
     )
 
 
-def alerts_of(session: Session, payment_id: UUID) -> list[AlertRecord]:
+def list_alerts(session: Session, payment_id: UUID) -> list[PaymentAlertRecord]:
     """All alerts about a payment, seen to or not."""
     wanted = (
         select(PAYMENT_ALERTS)
@@ -208,8 +203,8 @@ def _refund_record(row: AnyRow) -> RefundRecord:
     )
 
 
-def _alert_record(row: AnyRow) -> AlertRecord:
-    return AlertRecord(
+def _alert_record(row: AnyRow) -> PaymentAlertRecord:
+    return PaymentAlertRecord(
         payment_id=payment_id_of(row.payment_id),
         kind=row.kind,
         detail=row.detail,

@@ -82,18 +82,18 @@ _DRIFT = frozenset(
 _OURS = frozenset({"UNAUTHORIZED", "FORBIDDEN", "PAYMENT_NOT_FOUND"})
 
 
-def reason_of(refund_id: UUID, words: str) -> str:
+def reason_with_mark(refund_id: UUID, words: str) -> str:
     """The reason that is sent to PortOne. It holds the refund's id, for an answer does not name the request that it belongs to."""
     return f"R-{refund_id.hex} {words}"
 
 
-def refund_in(reason: str | None) -> UUID | None:
+def refund_id_in(reason: str | None) -> UUID | None:
     """The refund of ours that a cancellation's reason begins with; None for a cancellation that somebody else asked for."""
     found = _MARK.match(reason or "")
     return UUID(hex=found[1]) if found else None
 
 
-def meaning_of(refusal: str) -> RefusalMeaning:
+def classify_refusal(refusal: str) -> RefusalMeaning:
     """What PortOne's type of a definite refusal means: by it the refund was not, and will not be, carried out as it was asked for."""
     if refusal in _OURS:
         return RefusalMeaning.KEEP_AND_ALERT

@@ -22,8 +22,8 @@ from trading.halts.accounts import ensure_not_halted
 from trading.ledger.cash import save
 from trading.ledger.errors import InsufficientCash
 from trading.payments import decide, refund_model
-from trading.payments.alert_kinds import AlertKind
-from trading.payments.backoff import LONGEST_PAUSE, LONGEST_PAUSE_LATE, SPREAD_MAX, pause
+from trading.payments.alert_kinds import PaymentAlertKind
+from trading.payments.backoff import DELAY_MAX, DELAY_MAX_LATE, JITTER_MAX, backoff_delay
 from trading.payments.errors import PaymentNotFound, PaymentNotRefundable, RefundExceedsPayment
 from trading.payments.locked_payment import LockedPayment
 from trading.payments.model import PaymentStatus, payment_id_of
@@ -35,8 +35,8 @@ from trading.payments.refund_model import (
     RefundFailure,
     RefundStatus,
     RefusalMeaning,
-    meaning_of,
-    reason_of,
+    classify_refusal,
+    reason_with_mark,
 )
 from trading.payments.tables import PAYMENT_REFUNDS
 from trading.payments.verify import PaymentCheckResult, check_payment, retry_after_cancelling_buys
@@ -46,8 +46,8 @@ log = structlog.get_logger(__name__)
 
 
 # Longer than a request to PortOne may take, so that the sweep does not have a refund pursued that is being sent.
-SEND_TAKES_AT_MOST = timedelta(seconds=120)
-BEHIND_ANOTHER = timedelta(seconds=20)
+SEND_DURATION_MAX = timedelta(seconds=120)
+QUEUED_REFUND_DELAY = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class RefundProgress:
 
     status: RefundStatus | None
     ended: bool = False
-    look: PaymentCheckResult | None = None
+    check: PaymentCheckResult | None = None
 
 
 def request_refund(
@@ -85,7 +85,7 @@ def request_refund(
     Raises PaymentNotFound, for another's too, PaymentNotRefundable, RefundExceedsPayment, AccountHalted, AccountOverdrawn,
     InsufficientCash.
     """
-    booking = LockedPayment.locked(session, payment_id, now=now)
+    booking = LockedPayment.lock(session, payment_id, now=now)
     if booking is None or booking.row.user_id != user_id:
         raise PaymentNotFound
     refundable = booking.left - sum(refund["amount"] for refund in booking.open_refunds)
@@ -107,7 +107,7 @@ def request_refund(
         "user_id": user_id,
         "amount": wanted,
         "status": RefundStatus.REQUESTED,
-        "reason": reason_of(refund_id, words),
+        "reason": reason_with_mark(refund_id, words),
         "requested_at": now,
         "send_count": 0,
         "check_count": 0,
@@ -123,7 +123,7 @@ def request_refund(
         payment_id=payment_id_of(payment_id),
         amount=wanted,
         status=RefundStatus.REQUESTED,
-        reason=reason_of(refund_id, words),
+        reason=reason_with_mark(refund_id, words),
         failure=None,
         requested_at=now,
         finished_at=None,
@@ -157,9 +157,9 @@ def process_refund(
         _ask(database, portone, refund, asked, clock=clock)
     now_so = database.read(lambda session: _refund(session, refund_id))
     if now_so is None:
-        return RefundProgress(None, look=look)
+        return RefundProgress(None, check=look)
     return RefundProgress(
-        RefundStatus(now_so.status), ended=now_so.finished_at is not None, look=look
+        RefundStatus(now_so.status), ended=now_so.finished_at is not None, check=look
     )
 
 
@@ -185,7 +185,7 @@ def _locked(
     session: Session, row: AnyRow, *, now: datetime
 ) -> tuple[LockedPayment, dict[str, Any]] | None:
     """The booking of a refund's payment and the refund in it; None once it is over."""
-    booking = LockedPayment.locked(session, row.payment_id, now=now)
+    booking = LockedPayment.lock(session, row.payment_id, now=now)
     if booking is None or booking.refunds[row.id]["status"] not in refund_model.OPEN_STATUSES:
         return None
     return booking, booking.refunds[row.id]
@@ -210,7 +210,7 @@ def _next_request(
             cancellable=refund["cancellable"] or booking.left,
             first_sent_at=refund["first_sent_at"] or now,
             send_count=refund["send_count"] + 1,
-            next_attempt_at=now + SEND_TAKES_AT_MOST,
+            next_attempt_at=now + SEND_DURATION_MAX,
         )
     booking.save()
     if not may_send:
@@ -226,7 +226,7 @@ def _next_request(
 def _may_send(booking: LockedPayment, refund: dict[str, Any]) -> bool:
     """Whether a refund that was never sent is to be; it waits behind another one of its payment, on which depends what is left for it."""
     if any(other["send_count"] for other in booking.open_refunds if other["id"] != refund["id"]):
-        booking.postpone_refund(refund, BEHIND_ANOTHER)
+        booking.postpone_refund(refund, QUEUED_REFUND_DELAY)
         return False
     if booking.account.debt:
         booking.fail_refund(refund, RefundFailure.ACCOUNT_OVERDRAWN)
@@ -247,7 +247,7 @@ def _may_send_again(
     if looked and refund["status"] == RefundStatus.REQUESTED:
         if now - refund["first_sent_at"] <= refund_model.RESEND_WITHIN:
             return True
-        booking.alert(AlertKind.REFUND_STUCK, str(refund["id"]))
+        booking.alert(PaymentAlertKind.REFUND_STUCK, str(refund["id"]))
     booking.postpone_refund(refund, _pause(refund, now))
     return False
 
@@ -296,9 +296,9 @@ def _take_fault(session: Session, row: AnyRow, fault: PortoneError, *, now: date
     if isinstance(fault, PortoneApiError):
         span = max(span, timedelta(seconds=fault.retry_after_s or 0))
         if not fault.outcome_is_unknown:
-            meaning = meaning_of(fault.type)
+            meaning = classify_refusal(fault.type)
             if meaning is not RefusalMeaning.FAIL:
-                booking.alert(AlertKind.REFUND_REFUSED, f"{refund['id']} {fault.type}")
+                booking.alert(PaymentAlertKind.REFUND_REFUSED, f"{refund['id']} {fault.type}")
             if meaning is not RefusalMeaning.KEEP_AND_ALERT:
                 booking.change_refund(refund, refusal=fault.type)
                 span = timedelta()
@@ -314,13 +314,13 @@ def _take_answer(
 
     A refund that was given up meanwhile is booked all the same when the money went.
     """
-    booking = LockedPayment.locked(session, row.payment_id, now=now, attempt=attempt)
+    booking = LockedPayment.lock(session, row.payment_id, now=now, attempt=attempt)
     if booking is None or booking.refunds[row.id]["status"] == RefundStatus.SUCCEEDED:
         return
     refund = booking.refunds[row.id]
     booking.change_refund(refund, cancellation_id=answer.id)
     if answer.status is CancellationStatus.SUCCEEDED:
-        after, reversals, _ = decide.reverse(booking.payment(), [answer])
+        after, reversals, _ = decide.apply_cancellations(booking.payment(), [answer])
         if reversals or not booking.adopt(refund, answer.id):
             booking.reverse(reversals, after=after)
     else:
@@ -331,6 +331,8 @@ def _take_answer(
 
 
 def _pause(refund: dict[str, Any], now: datetime) -> timedelta:
-    late = now - refund["requested_at"] > LONGEST_PAUSE_LATE
-    longest = LONGEST_PAUSE_LATE if late else LONGEST_PAUSE
-    return pause(refund["check_count"], longest=longest, spread=random.randint(0, SPREAD_MAX))
+    late = now - refund["requested_at"] > DELAY_MAX_LATE
+    longest = DELAY_MAX_LATE if late else DELAY_MAX
+    return backoff_delay(
+        refund["check_count"], longest=longest, spread=random.randint(0, JITTER_MAX)
+    )

@@ -12,26 +12,26 @@ from trading.payments.tables import PAYMENT_REFUNDS, PAYMENTS
 from trading.tasks import Task, TaskRequest
 
 # How many of each are woken at once, and when those are woken again of which nothing was heard: a request to PortOne may take a minute.
-BATCH = 100
-AGAIN_AFTER = timedelta(minutes=3)
+BATCH_SIZE = 100
+REDISPATCH_AFTER = timedelta(minutes=3)
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueCounts:
     """How many payments and refunds were woken."""
 
     payments: int
     refunds: int
 
 
-def dispatch_due_payments(session: Session, *, now: datetime) -> Due:
+def dispatch_due_payments(session: Session, *, now: datetime) -> DueCounts:
     """Wake what is due, the longest waiting first, and put each off, so that the next sweep does not wake it too."""
     payments = _due(session, PAYMENTS, now)
     refunds = _due(session, PAYMENT_REFUNDS, now)
     for task, ids in ((Task.VERIFY_PAYMENT, payments), (Task.REFUND_PAYMENT, refunds)):
         for one in ids:
             after_commit(session, TaskRequest(task, (one,)))
-    return Due(len(payments), len(refunds))
+    return DueCounts(len(payments), len(refunds))
 
 
 def _due(session: Session, table: Table, now: datetime) -> list[UUID]:
@@ -40,7 +40,7 @@ def _due(session: Session, table: Table, now: datetime) -> list[UUID]:
             select(table.c.id)
             .where(table.c.next_attempt_at <= now)
             .order_by(table.c.next_attempt_at, table.c.id)
-            .limit(BATCH)
+            .limit(BATCH_SIZE)
         )
     )
     if ids:
@@ -48,6 +48,6 @@ def _due(session: Session, table: Table, now: datetime) -> list[UUID]:
         session.execute(
             update(table)
             .where(table.c.id.in_(sorted(ids)), table.c.next_attempt_at <= now)
-            .values(next_attempt_at=now + AGAIN_AFTER)
+            .values(next_attempt_at=now + REDISPATCH_AFTER)
         )
     return ids

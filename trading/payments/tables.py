@@ -8,8 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from trading.db.declarative import MYSQL, WORD, Base, one_of, table_of
 from trading.db.types import Id, Won, ascii_text
-from trading.payments.alert_kinds import AlertKind
-from trading.payments.decide import Finding
+from trading.payments.alert_kinds import PaymentAlertKind
+from trading.payments.decide import PaymentFinding
 from trading.payments.model import PaymentStatus
 from trading.payments.order_names import OCTETS_MAX
 from trading.payments.portone_payment import IDENTIFIER_LENGTH_MAX, KRW, TEXT_LENGTH_MAX
@@ -19,7 +19,7 @@ _IDENTIFIER = ascii_text(IDENTIFIER_LENGTH_MAX)
 _CREDITED = [status for status in PaymentStatus if status.is_credited]
 
 
-class Payment(Base):
+class PaymentRow(Base):
     """A payment; its id's 32 hexadecimal digits are what PortOne knows it by. ``channel_keys`` are those agreed on, with commas between them.
 
     ``next_attempt_at`` is when the sweep should have PortOne asked about it. ``notification_count`` counts how often somebody said that there is news, ``check_count`` how
@@ -49,7 +49,7 @@ class Payment(Base):
         CheckConstraint("status <> 'PENDING' OR next_attempt_at IS NOT NULL", name="waits"),
         CheckConstraint("check_count >= 0 AND notification_count >= 0", name="looks"),
         CheckConstraint(
-            f"finding IS NULL OR {one_of('finding', Finding.__members__)}", name="finding"
+            f"finding IS NULL OR {one_of('finding', PaymentFinding.__members__)}", name="finding"
         ),
         MYSQL,
     )
@@ -80,10 +80,10 @@ class Payment(Base):
     next_attempt_at: Mapped[datetime | None]
 
 
-PAYMENTS = table_of(Payment)
+PAYMENTS = table_of(PaymentRow)
 
 
-class PaymentRefund(Base):
+class PaymentRefundRow(Base):
     """A refund that a user asked for; its id is the idempotency key of the request to PortOne. While it is open its amount is reserved cash.
 
     ``cancellable`` (won) and ``reason`` are what was sent, so that every repetition is the same request; ``refusal`` is PortOne's definite no,
@@ -133,10 +133,10 @@ class PaymentRefund(Base):
     next_attempt_at: Mapped[datetime | None]
 
 
-PAYMENT_REFUNDS = table_of(PaymentRefund)
+PAYMENT_REFUNDS = table_of(PaymentRefundRow)
 
 
-class PaymentCancellation(Base):
+class PaymentCancellationRow(Base):
     """Money of a payment that PortOne has given back, booked once by the cancellation's id; ``refund_id`` is NULL where no refund of ours asked
     for it. ``triggered_by`` is PortOne's word for whose doing it was."""
 
@@ -158,16 +158,16 @@ class PaymentCancellation(Base):
     booked_at: Mapped[datetime]
 
 
-PAYMENT_CANCELLATIONS = table_of(PaymentCancellation)
+PAYMENT_CANCELLATIONS = table_of(PaymentCancellationRow)
 
 
-class PaymentAlert(Base):
+class PaymentAlertRow(Base):
     """What a person is called for about a payment, and how often; resolved by him with a note, and open again when it is raised once more."""
 
     __tablename__ = "payment_alerts"
     __table_args__ = (
         Index("ix_payment_alerts_open", "resolved_at", "raised_at"),
-        CheckConstraint(one_of("kind", AlertKind), name="kind"),
+        CheckConstraint(one_of("kind", PaymentAlertKind), name="kind"),
         CheckConstraint("times > 0", name="times"),
         CheckConstraint("(resolved_at IS NULL) = (note IS NULL)", name="note"),
         MYSQL,
@@ -182,4 +182,4 @@ class PaymentAlert(Base):
     note: Mapped[str | None] = mapped_column(String(500))
 
 
-PAYMENT_ALERTS = table_of(PaymentAlert)
+PAYMENT_ALERTS = table_of(PaymentAlertRow)

@@ -14,10 +14,16 @@ from sqlalchemy.orm import Session
 from trading.config.settings import Settings
 from trading.db.statements import AnyRow
 from trading.db.transactions import Database, rerun_is_safe
-from trading.payments.alert_kinds import AlertKind
-from trading.payments.backoff import LONGEST_PAUSE, LONGEST_PAUSE_LATE, SPREAD_MAX, follow_up, pause
-from trading.payments.decide import Action, Decision, Finding, decide, wait_until
-from trading.payments.locked_payment import ATTEMPTS, CashReservedByOpenBuys, LockedPayment
+from trading.payments.alert_kinds import PaymentAlertKind
+from trading.payments.backoff import (
+    DELAY_MAX,
+    DELAY_MAX_LATE,
+    JITTER_MAX,
+    backoff_delay,
+    next_follow_up,
+)
+from trading.payments.decide import Decision, PaymentAction, PaymentFinding, decide, wait_until
+from trading.payments.locked_payment import ATTEMPTS_MAX, CashReservedByOpenBuys, LockedPayment
 from trading.payments.model import PaymentStatus, payment_id_of
 from trading.payments.portone.client import PortoneClient
 from trading.payments.portone.errors import PortoneApiError, PortoneError
@@ -30,13 +36,13 @@ T = TypeVar("T")
 
 
 _ALERT_OF_FINDING = {
-    Finding.MISMATCHED: AlertKind.MISMATCH,
-    Finding.UNKNOWN: AlertKind.UNKNOWN_STATUS,
-    Finding.CONTRADICTORY: AlertKind.CONTRADICTORY,
+    PaymentFinding.MISMATCHED: PaymentAlertKind.MISMATCH,
+    PaymentFinding.UNKNOWN: PaymentAlertKind.UNKNOWN_STATUS,
+    PaymentFinding.CONTRADICTORY: PaymentAlertKind.CONTRADICTORY,
     # Cancellations of more than is left.
-    Finding.PAID: AlertKind.CONTRADICTORY,
-    Finding.PARTLY_CANCELLED: AlertKind.CONTRADICTORY,
-    Finding.CANCELLED: AlertKind.CONTRADICTORY,
+    PaymentFinding.PAID: PaymentAlertKind.CONTRADICTORY,
+    PaymentFinding.PARTLY_CANCELLED: PaymentAlertKind.CONTRADICTORY,
+    PaymentFinding.CANCELLED: PaymentAlertKind.CONTRADICTORY,
 }
 
 
@@ -45,7 +51,7 @@ class PaymentCheckResult:
     """What came of a look: the payment's status then, or None when PortOne gave no answer that says anything."""
 
     status: PaymentStatus | None
-    action: Action | None = None
+    action: PaymentAction | None = None
 
 
 def check_payment(
@@ -97,19 +103,19 @@ def check_payment(
         status=decision.payment.status,
         mismatches=sorted(decision.mismatches) or None,
     )
-    if decision.action is Action.CLOSE_ACCOUNT:
+    if decision.action is PaymentAction.CLOSE_ACCOUNT:
         _close_account(portone, payment_id)
     return PaymentCheckResult(decision.payment.status, decision.action)
 
 
 def retry_after_cancelling_buys(work: Callable[[int], T]) -> T:
     """The work, done again with the owner's buys cancelled first where they hold back cash that is taken from him."""
-    for attempt in range(ATTEMPTS - 1):
+    for attempt in range(ATTEMPTS_MAX - 1):
         try:
             return work(attempt)
         except CashReservedByOpenBuys:
             continue
-    return work(ATTEMPTS - 1)
+    return work(ATTEMPTS_MAX - 1)
 
 
 def apply_report(
@@ -126,7 +132,7 @@ def apply_report(
 
     ``notification_count`` is how many there were before the report was asked for: with more of them now there is news that it may not know.
     """
-    booking = LockedPayment.locked(session, payment_id, now=now, attempt=attempt)
+    booking = LockedPayment.lock(session, payment_id, now=now, attempt=attempt)
     if booking is None:
         return None
     decision = decide(
@@ -140,9 +146,9 @@ def apply_report(
     if decision.alert:
         disputed = report is not None and report.is_disputed
         booking.alert(
-            AlertKind.DISPUTED
-            if disputed and decision.action is not Action.REJECT
-            else _ALERT_OF_FINDING.get(decision.finding, AlertKind.UNEXPECTED_REPORT),
+            PaymentAlertKind.DISPUTED
+            if disputed and decision.action is not PaymentAction.REJECT
+            else _ALERT_OF_FINDING.get(decision.finding, PaymentAlertKind.UNEXPECTED_REPORT),
             ",".join(sorted(decision.mismatches)) or decision.finding.name,
         )
     booking.change(
@@ -192,29 +198,33 @@ def _next_attempt_at(
         return row.next_attempt_at or now
     status = decision.payment.status
     if status.is_credited:
-        return None if status is PaymentStatus.CANCELLED else follow_up(row.credited_at or now, now)
+        return (
+            None
+            if status is PaymentStatus.CANCELLED
+            else next_follow_up(row.credited_at or now, now)
+        )
     if status is PaymentStatus.PENDING:
         until = wait_until(decision.payment.terms, report)
         again = now + _pause(row, now)
         return min(again, until) if until > now else again
-    return now + _pause(row, now) if decision.action is Action.CLOSE_ACCOUNT else None
+    return now + _pause(row, now) if decision.action is PaymentAction.CLOSE_ACCOUNT else None
 
 
 def _pause(row: AnyRow, now: datetime) -> timedelta:
-    longest = LONGEST_PAUSE if now < row.expires_at else LONGEST_PAUSE_LATE
-    return pause(row.check_count, longest=longest, spread=random.randint(0, SPREAD_MAX))
+    longest = DELAY_MAX if now < row.expires_at else DELAY_MAX_LATE
+    return backoff_delay(row.check_count, longest=longest, spread=random.randint(0, JITTER_MAX))
 
 
 def _put_off(session: Session, payment_id: UUID, fault: PortoneError, *, now: datetime) -> None:
     """Look again later. A refusal is a fault of our set-up, as nothing is asked that PortOne would not tell its own."""
-    booking = LockedPayment.locked(session, payment_id, now=now)
+    booking = LockedPayment.lock(session, payment_id, now=now)
     if booking is None:
         return
     span = _pause(booking.row, now)
     if isinstance(fault, PortoneApiError):
         span = max(span, timedelta(seconds=fault.retry_after_s or 0))
         if not fault.outcome_is_unknown:
-            booking.alert(AlertKind.LOOK_REFUSED, fault.type)
+            booking.alert(PaymentAlertKind.LOOK_REFUSED, fault.type)
     booking.change(check_count=booking.row.check_count + 1, next_attempt_at=now + span)
     booking.save()
 

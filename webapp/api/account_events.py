@@ -5,7 +5,7 @@ from typing import Any
 from flask.views import MethodView
 from marshmallow import Schema, fields
 
-from trading.account_events.queries import account_events_of
+from trading.account_events.queries import list_account_events
 from trading.account_events.stream import EventKind
 from webapp.api.order_schemas import one_of
 from webapp.context import get_core
@@ -77,6 +77,6 @@ class AccountEventList(MethodView):
         user_id = current_user().user_id
         return success(
             get_core().database.snapshot(
-                lambda session: account_events_of(session, user_id=user_id, **place)
+                lambda session: list_account_events(session, user_id=user_id, **place)
             )
         )

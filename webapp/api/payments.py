@@ -18,7 +18,7 @@ from trading.payments.errors import PaymentNotFound
 from trading.payments.model import is_payment_id
 from trading.payments.portone.webhooks import InvalidWebhook, Webhook, WebhookVerifier
 from trading.payments.prepare import prepare_payment, record_notification
-from trading.payments.queries import payment_of, payments_of, refund_of
+from trading.payments.queries import get_payment, get_refund, list_payments
 from trading.payments.refunds import request_refund
 from trading.problems import MIMETYPE
 from webapp.api.payment_schemas import (
@@ -70,7 +70,7 @@ class PreparePayment(MethodView):
         bind_contextvars(payment_id=payment_id.hex)
 
         def prepared(session: Session) -> CommandResult:
-            payment = payment_of(session, user_id=user_id, payment_id=payment_id)
+            payment = get_payment(session, user_id=user_id, payment_id=payment_id)
             return CommandResult(
                 "결제를 준비했습니다.",
                 {
@@ -122,7 +122,7 @@ class CompletePayment(MethodView):
                 raise PaymentNotFound
             return CommandResult(
                 "결제를 확인하고 있습니다.",
-                payment_of(session, user_id=user_id, payment_id=payment_id),
+                get_payment(session, user_id=user_id, payment_id=payment_id),
             )
 
         return run_command(
@@ -188,7 +188,7 @@ class PaymentList(MethodView):
         user_id = current_user().user_id
         return success(
             get_core().database.read(
-                lambda session: payments_of(session, user_id=user_id, **filters)
+                lambda session: list_payments(session, user_id=user_id, **filters)
             )
         )
 
@@ -205,7 +205,7 @@ class PaymentDetail(MethodView):
         user_id, identifier = current_user().user_id, _id(payment_id)
         return success(
             get_core().database.read(
-                lambda session: payment_of(session, user_id=user_id, payment_id=identifier)
+                lambda session: get_payment(session, user_id=user_id, payment_id=identifier)
             )
         )
 
@@ -237,7 +237,7 @@ class RefundPayment(MethodView):
         location = f"{PREFIX}/payments/{identifier.hex}"
 
         def landed(session: Session) -> CommandResult | None:
-            refund = refund_of(session, user_id=user_id, refund_id=refund_id)
+            refund = get_refund(session, user_id=user_id, refund_id=refund_id)
             return None if refund is None else CommandResult(message, refund, location)
 
         return run_command(

@@ -11,10 +11,10 @@ from trading.operations.admin_actions import insert_outcome
 from trading.payments.alerts import resolve_alerts
 from trading.payments.model import is_payment_id
 from trading.payments.queries import (
-    AlertRecord,
-    alerts_of,
-    open_alerts,
-    open_alerts_count,
+    PaymentAlertRecord,
+    count_open_alerts,
+    list_alerts,
+    list_open_alerts,
     payment_by_id,
     refund_by_id,
 )
@@ -54,7 +54,7 @@ def payments_alerts() -> None:
     """Show what a person should look at, the oldest first."""
     database = get_core().database
     alerts, count = database.read(
-        lambda session: (open_alerts(session, limit=ALERTS_SHOWN), open_alerts_count(session))
+        lambda session: (list_open_alerts(session, limit=ALERTS_SHOWN), count_open_alerts(session))
     )
     for alert in alerts:
         click.echo(_line(alert))
@@ -66,7 +66,7 @@ def payments_alerts() -> None:
 def payments_show(payment_id: UUID) -> None:
     """Show a payment, what of it went back, and every alert about it."""
     payment, alerts = get_core().database.read(
-        lambda session: (payment_by_id(session, payment_id), alerts_of(session, payment_id))
+        lambda session: (payment_by_id(session, payment_id), list_alerts(session, payment_id))
     )
     _show(_found(payment))
     for alert in alerts:
@@ -174,7 +174,7 @@ def _show(payment: PaymentRecord) -> None:
         )
 
 
-def _line(alert: AlertRecord) -> str:
+def _line(alert: PaymentAlertRecord) -> str:
     state = "open" if alert.resolved_at is None else f"resolved: {alert.note}"
     return (
         f"{alert.payment_id} {alert.kind} ({alert.detail or '-'}), {alert.times} times since"

@@ -26,7 +26,7 @@ from trading.halts.tables import ACCOUNT_HALTS
 from trading.marketdata.quotes import MarketUnavailable
 from trading.operations.row_counts import row_counts
 from trading.operations.system_status import DueRows, Stage, due_rows, market_status, queues_status
-from trading.payments.queries import open_alerts, open_alerts_count
+from trading.payments.queries import count_open_alerts, list_open_alerts
 from trading.redis import keys
 from trading.redis.client import explain as explain_redis
 from webapp.cli.migrations import UnfitDatabase, require_file, scripts
@@ -258,9 +258,9 @@ def _migrations(session: Session) -> Facts:
 
 
 def _payments(session: Session) -> Facts:
-    oldest = open_alerts(session, limit=1)
+    oldest = list_open_alerts(session, limit=1)
     return {
-        "open_alerts": open_alerts_count(session),
+        "open_alerts": count_open_alerts(session),
         "oldest_alert_at": oldest[0].raised_at if oldest else None,
     }
 

@@ -12,7 +12,7 @@ from sandbox.portone.rest import API_SECRET, BODY_OCTETS_MAX, DEFAULT_STORE_ID, 
 from tests.sandbox.portone.harness import AUTHORIZED, ID, KEY, WAYS, Shop, play, walk
 from tests.support.deadlines import DEADLINE_S
 from trading.payments.checks import PaymentTerms
-from trading.payments.decide import Payment, decide
+from trading.payments.decide import PaymentState, decide
 from trading.payments.model import PaymentStatus
 from trading.payments.portone.errors import PortoneApiError
 from trading.payments.portone_payment import CancellationStatus, PortoneStatus
@@ -87,7 +87,7 @@ def test_what_happened_there_is_booked_here(
 
     def scene(shop: Shop) -> None:
         walk(shop, *moves)
-        decision = decide(Payment(terms=TERMS), shop.look(), now=now())
+        decision = decide(PaymentState(terms=TERMS), shop.look(), now=now())
         assert str(decision.payment.status) == status
         assert (decision.credit, sum(c.amount for c in decision.reversals)) == (credit, returned)
         assert not decision.alert
@@ -197,7 +197,7 @@ def test_a_slow_cancellation_moves_money_when_the_gateway_says_so(word: str, sta
         shop.move("open", amount=10_000, slow_cancellations=True)
         shop.move("pay")
         assert shop.cancel(3_000, of=10_000, key="1") is CancellationStatus.REQUESTED
-        credited = decide(Payment(terms=TERMS), shop.look(), now=now())
+        credited = decide(PaymentState(terms=TERMS), shop.look(), now=now())
         assert (credited.payment.status, credited.reversals) == (PaymentStatus.CREDITED, ())
         shop.move(f"{word}-cancellation")
         settled = decide(credited.payment, shop.look(), now=now())

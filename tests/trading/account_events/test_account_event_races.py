@@ -7,7 +7,7 @@ from uuid import UUID
 from tests.support.trading_harness import TradingHarness
 from tests.trading.orders.steps import deposit, events
 from tests.trading.threads import run_together
-from trading.account_events.rows import first_events_behind
+from trading.account_events.rows import first_events_after
 from trading.account_events.stream import AccountEvent, AccountStreams
 from trading.exchange.order_types import Side
 
@@ -22,7 +22,7 @@ def followed(harness: TradingHarness, user: UUID, done: Event) -> list[AccountEv
         last_look = done.is_set()
         behind = seen[-1].id if seen else 0
         seen += harness.core.database.read(
-            lambda session, behind=behind: first_events_behind(session, user, behind, limit=7)  # type: ignore[misc]
+            lambda session, behind=behind: first_events_after(session, user, behind, limit=7)  # type: ignore[misc]
         )
         if last_look and (not seen or seen[-1].id == behind):
             return seen

@@ -248,4 +248,4 @@ def test_a_remembered_sweep_that_is_no_time_is_forgotten(
 
     assert repair(harness) == 1
     assert streamed(harness, user) == [1]
-    assert AccountStreams(harness.core.redis).swept_at() == harness.clock()
+    assert AccountStreams(harness.core.redis).last_sweep_at() == harness.clock()

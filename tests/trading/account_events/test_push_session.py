@@ -17,11 +17,11 @@ from trading.account_events.push_session import (
     CODES_MAX,
     EVENTS_PAGE,
     KEEP_ALIVE_S,
-    WAITING_MAX,
+    QUEUE_LENGTH_MAX,
     CatchUpRequest,
     PushSession,
-    event_id_of,
-    stock_codes_of,
+    parse_event_id,
+    parse_stock_codes,
 )
 from trading.account_events.stream import AccountEvent, EventKind
 from trading.errors import ValidationFailed
@@ -86,9 +86,9 @@ class Redis:
         return answers
 
     def answer(self, feed: PushSession) -> None:
-        look = feed.look()
+        look = feed.next_catch_up()
         assert look is not None
-        feed.learn(look, self.answers(look))
+        feed.apply_catch_up(look, self.answers(look))
 
 
 def feed_of(*codes: str, last_event_id: int | None = None) -> PushSession:
@@ -99,8 +99,8 @@ def begun(redis: Redis, *codes: str, last_event_id: int | None = None) -> PushSe
     """A feed that has told all that there was."""
     feed = feed_of(*codes, last_event_id=last_event_id)
     redis.answer(feed)
-    while feed.take(NOW) or feed.look():
-        if feed.look():
+    while feed.take(NOW) or feed.next_catch_up():
+        if feed.next_catch_up():
             redis.answer(feed)
     return feed
 
@@ -148,7 +148,7 @@ def test_a_client_that_comes_again(
     assert messages[0].data == f'{{"last_event_id":{last_event_id}}}'
     if expected[-1][0] == "resync":
         assert messages[-1].data == f'{{"after":{last_event_id}}}'
-    assert feed.look() is None
+    assert feed.next_catch_up() is None
 
 
 def test_after_a_resync_only_what_is_newer_follows() -> None:
@@ -162,12 +162,12 @@ def test_after_a_resync_only_what_is_newer_follows() -> None:
 
 def test_an_entry_that_cannot_be_read_is_a_missing_one() -> None:
     feed = feed_of(last_event_id=3)
-    look = feed.look()
+    look = feed.next_catch_up()
     assert look is not None
-    feed.learn(look, [None, [("4-0", {"event": "{"})], [("4-0", {"event": "{"})]])
+    feed.apply_catch_up(look, [None, [("4-0", {"event": "{"})], [("4-0", {"event": "{"})]])
 
     assert told(feed.take(NOW)) == [("ready", 3), ("resync", None)]
-    assert feed.look() is None
+    assert feed.next_catch_up() is None
 
 
 def test_an_event_heard_but_gone_ends_in_a_resync_and_not_in_endless_looking() -> None:
@@ -177,21 +177,21 @@ def test_an_event_heard_but_gone_ends_in_a_resync_and_not_in_endless_looking() -
     Redis(events=[event(1)]).answer(feed)
 
     assert told(feed.take(NOW)) == [("resync", None)]
-    assert feed.look() is None
+    assert feed.next_catch_up() is None
 
 
 def test_an_event_heard_while_the_stream_is_read_is_read_next() -> None:
     """It was added after the answer was made, so that nothing is missing."""
     redis = Redis(events=[event(1)])
     feed = begun(redis)
-    feed.resume()
+    feed.mark_reconnected()
     assert told(feed.take(NOW)) == [("status", None)]
-    look = feed.look()
+    look = feed.next_catch_up()
     assert look is not None
     answers = redis.answers(look)
     redis.events.append(event(2))
     feed.offer_event(2, event_message(event(2)))
-    feed.learn(look, answers)
+    feed.apply_catch_up(look, answers)
     assert feed.take(NOW) == []
     redis.answer(feed)
 
@@ -220,13 +220,15 @@ def test_stocks_come_and_go() -> None:
     feed = begun(redis, SAMSUNG)
 
     feed.follow([HYNIX, SAMSUNG])
-    assert (look := feed.look()) == CatchUpRequest((HYNIX,), events=False, after=0, heard=0)
+    assert (look := feed.next_catch_up()) == CatchUpRequest(
+        (HYNIX,), events=False, after=0, heard=0
+    )
     redis.answer(feed)
     assert [message.data for message in feed.take(NOW)] == [tick_message(tick(2, HYNIX)).data]
     assert look.codes == (HYNIX,)
 
     offer(feed, tick(3))
-    feed.leave([SAMSUNG])
+    feed.unfollow([SAMSUNG])
     offer(feed, tick(4))
     assert feed.take(NOW) == []
     assert feed.channels == [keys.account_channel(BEARER.user_id), keys.tick_channel(HYNIX)]
@@ -237,7 +239,7 @@ def test_no_client_follows_more_than_two_hundred_stocks() -> None:
     feed = begun(Redis(), *codes)
     with pytest.raises(ValidationFailed):
         feed.follow(["A999999"])
-    feed.leave(codes[:1])
+    feed.unfollow(codes[:1])
     feed.follow(["A999999"])
 
     assert len(list(feed.codes)) == CODES_MAX
@@ -248,11 +250,11 @@ def test_after_an_outage_everything_is_read_again() -> None:
     redis = Redis(events=[event(1)], ticks={SAMSUNG: tick(1)})
     feed = begun(redis, SAMSUNG)
 
-    feed.lose()
+    feed.mark_disconnected()
     assert [message.data for message in feed.take(NOW)] == ['{"live":false}']
     redis.events.append(event(2))
     redis.ticks[SAMSUNG] = tick(2)
-    feed.resume()
+    feed.mark_reconnected()
     assert told(feed.take(NOW)) == [("status", None)]
     redis.answer(feed)
 
@@ -264,9 +266,9 @@ def test_a_long_absence_is_read_in_pages_as_the_client_takes_them() -> None:
     redis = Redis(events=[event(number) for number in range(1, 2 * EVENTS_PAGE + 52)])
     feed = feed_of(last_event_id=1)
     got: list[tuple[str, int | None]] = []
-    while feed.look():
+    while feed.next_catch_up():
         redis.answer(feed)
-        assert feed.look() is None, "nothing is read while a page waits"
+        assert feed.next_catch_up() is None, "nothing is read while a page waits"
         got += told(feed.take(NOW))
 
     assert got == [("ready", 1), *[("cash", each.id) for each in redis.events[1:]]]
@@ -275,7 +277,7 @@ def test_a_long_absence_is_read_in_pages_as_the_client_takes_them() -> None:
 def test_events_that_nobody_takes_end_the_connection_and_are_not_dropped() -> None:
     """The client comes again with the last id that it has."""
     feed = begun(Redis(events=[event(1)]))
-    for number in range(2, WAITING_MAX + 3):
+    for number in range(2, QUEUE_LENGTH_MAX + 3):
         assert not feed.ended
         feed.offer_event(number, event_message(event(number)))
 
@@ -287,15 +289,15 @@ def test_events_that_nobody_takes_end_the_connection_and_are_not_dropped() -> No
 def test_a_token_is_good_until_it_expires() -> None:
     feed = begun(Redis())
     feed.offer_event(1, event_message(event(1)))
-    feed.beat(BEARER.expires_at - timedelta(milliseconds=1))
+    feed.on_timer(BEARER.expires_at - timedelta(milliseconds=1))
     assert not feed.ended
 
-    assert feed.beat(BEARER.expires_at)
+    assert feed.on_timer(BEARER.expires_at)
 
     feed.offer_event(2, event_message(event(2)))
     assert told(feed.take(NOW)) == [("cash", 1), ("expired", None)]
     assert feed.ended
-    assert feed.look() is None
+    assert feed.next_catch_up() is None
 
 
 def test_a_session_that_was_ended_gets_nothing() -> None:
@@ -309,13 +311,13 @@ def test_a_session_that_was_ended_gets_nothing() -> None:
 def test_a_quiet_connection_is_kept_alive() -> None:
     feed = begun(Redis(), SAMSUNG)
     almost, later = (NOW + timedelta(seconds=KEEP_ALIVE_S, milliseconds=ms) for ms in (-1, 0))
-    assert not feed.beat(almost)
-    assert feed.beat(later)
+    assert not feed.on_timer(almost)
+    assert feed.on_timer(later)
     assert [message.sse for message in feed.take(later)] == [b": keep-alive\n\n"]
 
     offer(feed, tick(1))
     feed.take(later)
-    assert not feed.beat(later + (almost - NOW))
+    assert not feed.on_timer(later + (almost - NOW))
 
 
 class AnyOutage(RuleBasedStateMachine):
@@ -349,27 +351,27 @@ class AnyOutage(RuleBasedStateMachine):
     @precondition(lambda self: self.connected and self.under_way is None)
     @rule()
     def ask(self) -> None:
-        look = self.feed.look()
+        look = self.feed.next_catch_up()
         self.under_way = None if look is None else (look, self.redis.answers(look))
 
     @precondition(lambda self: self.under_way is not None)
     @rule()
     def answer(self) -> None:
         assert self.under_way is not None
-        self.feed.learn(*self.under_way)
+        self.feed.apply_catch_up(*self.under_way)
         self.under_way = None
 
     @precondition(lambda self: self.connected)
     @rule()
     def lose(self) -> None:
         self.connected, self.under_way = False, None
-        self.feed.lose()
+        self.feed.mark_disconnected()
 
     @precondition(lambda self: not self.connected)
     @rule()
     def resume(self) -> None:
         self.connected = True
-        self.feed.resume()
+        self.feed.mark_reconnected()
 
     @rule()
     def trim(self) -> None:
@@ -400,9 +402,9 @@ class AnyOutage(RuleBasedStateMachine):
             self.answer()
         for _ in range(4):
             self.take()
-            if self.feed.look():
+            if self.feed.next_catch_up():
                 self.redis.answer(self.feed)
-        assert self.feed.look() is None
+        assert self.feed.next_catch_up() is None
         assert self.known == self.newest
 
 
@@ -413,15 +415,15 @@ TestAnyOutage.settings = settings(deadline=None, max_examples=examples(200))
 @pytest.mark.parametrize("text", ["-1", "1.5", "٣", " 1", "1" * 16, "true", [], True, 1.0, {}])
 def test_a_last_event_id_is_a_whole_number(text: object) -> None:
     with pytest.raises(ValidationFailed):
-        event_id_of(text)
+        parse_event_id(text)
 
 
 def test_no_last_event_id_is_none() -> None:
-    assert [event_id_of(given) for given in (None, "", "0", "12", 12)] == [None, None, 0, 12, 12]
+    assert [parse_event_id(given) for given in (None, "", "0", "12", 12)] == [None, None, 0, 12, 12]
 
 
 def test_codes_are_normalised_and_counted() -> None:
-    assert stock_codes_of(["005930", "a005930", "A000660"]) == (SAMSUNG, HYNIX)
+    assert parse_stock_codes(["005930", "a005930", "A000660"]) == (SAMSUNG, HYNIX)
     for faulty in (
         ["Samsung"],
         [None],
@@ -429,4 +431,4 @@ def test_codes_are_normalised_and_counted() -> None:
         [f"{number:06}" for number in range(CODES_MAX + 1)],
     ):
         with pytest.raises(ValidationFailed):
-            stock_codes_of(faulty)
+            parse_stock_codes(faulty)

@@ -15,7 +15,7 @@ from trading.account_events.stream import (
     AccountEvent,
     AccountStreams,
     EventKind,
-    EventsPart,
+    EventSlice,
     MalformedEvent,
 )
 from trading.redis import keys
@@ -51,8 +51,8 @@ def test_what_is_added_is_read_and_published(client: "redis.Redis") -> None:
     assert [message and message["data"] for message in pushed] == [
         one.to_json() for one in events(1, 3)
     ]
-    assert streams.after(WHOSE, 1, limit=10) == EventsPart(tuple(events(2, 3)), complete=True)
-    assert streams.after(WHOSE, 0, limit=2) == EventsPart(tuple(events(1, 2)), complete=True)
+    assert streams.after(WHOSE, 1, limit=10) == EventSlice(tuple(events(2, 3)), complete=True)
+    assert streams.after(WHOSE, 0, limit=2) == EventSlice(tuple(events(1, 2)), complete=True)
     assert streams.last_ids([WHOSE, uuid4()]) == {WHOSE: 3}
     assert 0 < client.ttl(keys.account_stream(WHOSE)) <= keys.ACCOUNT_STREAM_TTL_S
 
@@ -72,7 +72,7 @@ def test_what_is_there_already_is_passed_over(client: "redis.Redis") -> None:
 
     assert streams.append(events(1, 3)) == {}
     assert streams.append(events(2, 2)) == {}
-    assert streams.after(WHOSE, 0, limit=10) == EventsPart(tuple(events(1, 3)), complete=True)
+    assert streams.after(WHOSE, 0, limit=10) == EventSlice(tuple(events(1, 3)), complete=True)
 
 
 def test_a_gap_is_refused_and_named(client: "redis.Redis") -> None:
@@ -82,7 +82,7 @@ def test_a_gap_is_refused_and_named(client: "redis.Redis") -> None:
 
     assert streams.append(events(5, 6)) == {WHOSE: 2}
     assert streams.append(events(3, 6)) == {}
-    assert streams.after(WHOSE, 0, limit=10) == EventsPart(tuple(events(1, 6)), complete=True)
+    assert streams.after(WHOSE, 0, limit=10) == EventSlice(tuple(events(1, 6)), complete=True)
 
 
 def test_a_lost_stream_begins_anywhere_and_says_so(client: "redis.Redis") -> None:
@@ -90,18 +90,18 @@ def test_a_lost_stream_begins_anywhere_and_says_so(client: "redis.Redis") -> Non
 
     assert not streams.after(WHOSE, 4, limit=10).complete
     assert streams.append(events(7, 8)) == {}
-    assert streams.after(WHOSE, 4, limit=10) == EventsPart(tuple(events(7, 8)), complete=False)
-    assert streams.after(WHOSE, 6, limit=10) == EventsPart(tuple(events(7, 8)), complete=True)
-    assert streams.after(WHOSE, 8, limit=10) == EventsPart((), complete=True)
-    assert streams.append(events(20, 21), anew=True) == {}
-    assert streams.after(WHOSE, 8, limit=10) == EventsPart(tuple(events(20, 21)), complete=False)
+    assert streams.after(WHOSE, 4, limit=10) == EventSlice(tuple(events(7, 8)), complete=False)
+    assert streams.after(WHOSE, 6, limit=10) == EventSlice(tuple(events(7, 8)), complete=True)
+    assert streams.after(WHOSE, 8, limit=10) == EventSlice((), complete=True)
+    assert streams.append(events(20, 21), restart=True) == {}
+    assert streams.after(WHOSE, 8, limit=10) == EventSlice(tuple(events(20, 21)), complete=False)
 
 
 def test_an_id_from_the_future_proves_nothing(client: "redis.Redis") -> None:
     streams = AccountStreams(client)
     streams.append(events(1, 2))
 
-    assert streams.after(WHOSE, 99, limit=10) == EventsPart((), complete=False)
+    assert streams.after(WHOSE, 99, limit=10) == EventSlice((), complete=False)
 
 
 def test_the_stream_is_capped(client: "redis.Redis") -> None:
@@ -111,7 +111,7 @@ def test_the_stream_is_capped(client: "redis.Redis") -> None:
 
     assert client.xlen(keys.account_stream(WHOSE)) == keys.ACCOUNT_STREAM_MAXLEN
     assert not streams.after(WHOSE, 4, limit=10).complete
-    assert streams.after(WHOSE, 5, limit=1) == EventsPart((event(6),), complete=True)
+    assert streams.after(WHOSE, 5, limit=1) == EventSlice((event(6),), complete=True)
 
 
 @given(st.lists(st.tuples(st.integers(1, 12), st.integers(0, 6)), min_size=1, max_size=20))

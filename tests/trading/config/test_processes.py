@@ -14,7 +14,7 @@ from tests.trading.config.test_settings import PRODUCTION
 from trading.config.processes import PRODUCTION_NEEDS, Process
 from trading.config.settings import DEVELOPMENT_SECRET, SettingsError, load
 from trading.payments.portone.client import PortoneClient
-from trading.payments.portone.errors import PortoneNotSetUp
+from trading.payments.portone.errors import PortoneNotConfigured
 
 EVERYTHING = {**PRODUCTION, "DATABASE_URI": "mysql+pymysql://app:hunter2@db/stocking"}
 WITHOUT_SECRETS = {
@@ -80,7 +80,7 @@ def test_who_has_no_secret_for_portone_asks_nothing() -> None:
         with PortoneClient(
             api_url="http://127.0.0.1:1", api_secret=secret, store_id=store
         ) as portone:
-            with pytest.raises(PortoneNotSetUp) as refused:
+            with pytest.raises(PortoneNotConfigured) as refused:
                 portone.get_payment("0" * 32)
             assert refused.value.outcome_is_unknown
 

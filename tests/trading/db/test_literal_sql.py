@@ -180,7 +180,10 @@ def test_an_event_of_other_types_is_no_statement(
             ),
         )  # type: ignore[dict-item]
     with pytest.raises((ValueError, TypeError, AttributeError)):
-        do(harness, lambda session: account_events.events_within(session, {UUID(int=1): ("0", 1)}))  # type: ignore[dict-item]
+        do(
+            harness,
+            lambda session: account_events.events_in_ranges(session, {UUID(int=1): ("0", 1)}),
+        )  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.orm import Session
 
 from tests.support.trading_harness import SAMSUNG, TradingHarness
-from trading.account_events.rows import first_events_behind
+from trading.account_events.rows import first_events_after
 from trading.account_events.stream import AccountEvent
 from trading.db.ids import new_id
 from trading.db.transactions import rerun_is_safe
@@ -165,7 +165,7 @@ def bought_in_part(
 def events(harness: TradingHarness, user: UUID, *, after: int = 0) -> list[AccountEvent]:
     """All account events of a user, or those behind one."""
     return harness.core.database.read(
-        lambda session: first_events_behind(session, user, after, limit=100_000)
+        lambda session: first_events_after(session, user, after, limit=100_000)
     )
 
 

@@ -11,17 +11,12 @@ from trading.config.settings import PORTONE_DEVELOPMENT_CHANNEL_KEY, PORTONE_DEV
 from trading.db.ids import new_id
 from trading.ledger.cash import lock_accounts, save
 from trading.ledger.model import TransactionType
-from trading.payments.alert_kinds import AlertKind
+from trading.payments.alert_kinds import PaymentAlertKind
 from trading.payments.model import PaymentStatus
 from trading.payments.portone_payment import KRW
 from trading.payments.refund_model import RefundStatus
 from trading.payments.refunds import request_refund
-from trading.payments.tables import (
-    PAYMENT_ALERTS,
-    PAYMENT_CANCELLATIONS,
-    PAYMENT_REFUNDS,
-    PAYMENTS,
-)
+from trading.payments.tables import PAYMENT_ALERTS, PAYMENT_CANCELLATIONS, PAYMENT_REFUNDS, PAYMENTS
 
 
 def partly_refunded_payment(harness: TradingHarness, user: UUID) -> UUID:
@@ -103,7 +98,7 @@ def _write(session: Session, harness: TradingHarness, user: UUID) -> UUID:
     save(session, [account], transactions, now=now)
     session.execute(
         insert(PAYMENT_ALERTS).values(
-            payment_id=payment, kind=AlertKind.CHARGEBACK, times=1, raised_at=now
+            payment_id=payment, kind=PaymentAlertKind.CHARGEBACK, times=1, raised_at=now
         )
     )
     return payment

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fixtures.portone import STATUSES, payment
-from trading.payments.checks import Mismatch, PaymentTerms, mismatches
+from trading.payments.checks import Mismatch, PaymentTerms, find_mismatches
 from trading.payments.decide import (
     DECISIONS,
-    UNDER_WAY_MAX,
-    Action,
+    PENDING_AT_PORTONE_MAX,
     Decision,
-    Finding,
-    Payment,
+    PaymentAction,
+    PaymentFinding,
+    PaymentState,
     decide,
     wait_until,
 )
@@ -23,7 +23,7 @@ from trading.payments.model import PaymentStatus
 from trading.payments.portone_payment import Report, read_report
 
 EXPIRY = datetime(2026, 1, 1, 1, tzinfo=UTC)
-IN_TIME, TOO_LATE = EXPIRY - timedelta(minutes=30), EXPIRY + UNDER_WAY_MAX
+IN_TIME, TOO_LATE = EXPIRY - timedelta(minutes=30), EXPIRY + PENDING_AT_PORTONE_MAX
 AGREED: dict[str, Any] = {
     "payment_id": "tu0123456789abcdef0123456789abcd",
     "store_id": "store-00000000-0000-4000-8000-000000000001",
@@ -33,9 +33,9 @@ AGREED: dict[str, Any] = {
     "test_channel_allowed": True,
 }
 TERMS = PaymentTerms(**AGREED)
-PENDING = Payment(terms=TERMS)
-EXPIRED = Payment(terms=TERMS, status=PaymentStatus.EXPIRED)
-CREDITED = Payment(terms=TERMS, status=PaymentStatus.CREDITED)
+PENDING = PaymentState(terms=TERMS)
+EXPIRED = PaymentState(terms=TERMS, status=PaymentStatus.EXPIRED)
+CREDITED = PaymentState(terms=TERMS, status=PaymentStatus.CREDITED)
 FIRST, SECOND = (c["id"] for c in payment("CANCELLED")["cancellations"])
 
 
@@ -43,7 +43,7 @@ def said(status: str, /, **members: Any) -> Report:
     return read_report(payment(status, **members))
 
 
-def look(before: Payment, report: Report | None, *, now: datetime = IN_TIME) -> Decision:
+def look(before: PaymentState, report: Report | None, *, now: datetime = IN_TIME) -> Decision:
     return decide(before, report, now=now)
 
 
@@ -51,7 +51,7 @@ def booked(decision: Decision) -> tuple[int, dict[str, int]]:
     return decision.credit, {c.id: c.amount for c in decision.reversals}
 
 
-ALERT, NOTHING, WAIT = Action.ALERT, Action.NOTHING, Action.WAIT
+ALERT, NOTHING, WAIT = PaymentAction.ALERT, PaymentAction.NOTHING, PaymentAction.WAIT
 LOOKS: dict[str, Report | None] = {
     "404": None,
     "someone else's": said("PAID", id="tu00000000000000000000000000000f"),
@@ -62,7 +62,12 @@ LOOKS: dict[str, Report | None] = {
 # What PortOne says; then the action, whether a person is told, and the state after it, for a payment that is pending,
 # expired and credited.
 ROWS: list[
-    tuple[str, tuple[Action, bool, str], tuple[Action, bool, str], tuple[Action, bool, str]]
+    tuple[
+        str,
+        tuple[PaymentAction, bool, str],
+        tuple[PaymentAction, bool, str],
+        tuple[PaymentAction, bool, str],
+    ]
 ] = [
     ("404", (WAIT, False, "PENDING"), (NOTHING, False, "EXPIRED"), (ALERT, True, "CREDITED")),
     ("READY", (WAIT, False, "PENDING"), (NOTHING, False, "EXPIRED"), (ALERT, True, "CREDITED")),
@@ -74,45 +79,45 @@ ROWS: list[
     ),
     (
         "VIRTUAL_ACCOUNT_ISSUED",
-        (Action.AWAIT_DEPOSIT, False, "PENDING"),
-        (Action.CLOSE_ACCOUNT, False, "EXPIRED"),
+        (PaymentAction.AWAIT_DEPOSIT, False, "PENDING"),
+        (PaymentAction.CLOSE_ACCOUNT, False, "EXPIRED"),
         (ALERT, True, "CREDITED"),
     ),
     (
         "FAILED",
-        (Action.RECORD_FAILURE, False, "PENDING"),
-        (Action.RECORD_FAILURE, False, "EXPIRED"),
+        (PaymentAction.RECORD_FAILURE, False, "PENDING"),
+        (PaymentAction.RECORD_FAILURE, False, "EXPIRED"),
         (ALERT, True, "CREDITED"),
     ),
     (
         "PAID",
-        (Action.CREDIT, False, "CREDITED"),
-        (Action.CREDIT, False, "CREDITED"),
+        (PaymentAction.CREDIT, False, "CREDITED"),
+        (PaymentAction.CREDIT, False, "CREDITED"),
         (NOTHING, False, "CREDITED"),
     ),
     (
         "PARTIAL_CANCELLED",
-        (Action.CREDIT, False, "PARTIALLY_CANCELLED"),
-        (Action.CREDIT, False, "PARTIALLY_CANCELLED"),
-        (Action.REVERSE, False, "PARTIALLY_CANCELLED"),
+        (PaymentAction.CREDIT, False, "PARTIALLY_CANCELLED"),
+        (PaymentAction.CREDIT, False, "PARTIALLY_CANCELLED"),
+        (PaymentAction.REVERSE, False, "PARTIALLY_CANCELLED"),
     ),
     (
         "CANCELLED",
-        (Action.CREDIT, False, "CANCELLED"),
-        (Action.CREDIT, False, "CANCELLED"),
-        (Action.REVERSE, False, "CANCELLED"),
+        (PaymentAction.CREDIT, False, "CANCELLED"),
+        (PaymentAction.CREDIT, False, "CANCELLED"),
+        (PaymentAction.REVERSE, False, "CANCELLED"),
     ),
     (
         "someone else's",
-        (Action.REJECT, True, "MISMATCHED"),
-        (Action.REJECT, True, "MISMATCHED"),
+        (PaymentAction.REJECT, True, "MISMATCHED"),
+        (PaymentAction.REJECT, True, "MISMATCHED"),
         (ALERT, True, "CREDITED"),
     ),
     (
         "odd sums",
         (ALERT, True, "PENDING"),
         (ALERT, True, "EXPIRED"),
-        (Action.REVERSE, True, "CREDITED"),
+        (PaymentAction.REVERSE, True, "CREDITED"),
     ),
     ("REFUNDED", (ALERT, True, "PENDING"), (ALERT, True, "EXPIRED"), (ALERT, True, "CREDITED")),
 ]
@@ -127,13 +132,13 @@ ROWS: list[
     ],
 )
 def test_the_table(
-    before: Payment, report: Report | None, expected: tuple[Action, bool, str]
+    before: PaymentState, report: Report | None, expected: tuple[PaymentAction, bool, str]
 ) -> None:
     """Each row of the decision table; the books change by a credit or reversals and by nothing else."""
     decision = look(before, report)
 
     assert (decision.action, decision.alert, str(decision.payment.status)) == expected
-    assert decision.credit == (10_000 if expected[0] is Action.CREDIT else 0)
+    assert decision.credit == (10_000 if expected[0] is PaymentAction.CREDIT else 0)
     returned = {
         "PARTIALLY_CANCELLED": {FIRST: 3_000},
         "CANCELLED": {FIRST: 3_000, SECOND: 7_000},
@@ -143,8 +148,10 @@ def test_the_table(
 
 def test_the_rows_are_the_whole_table() -> None:
     """Every state has an action for every finding, and the rows above cause every finding."""
-    assert set(DECISIONS) == {(status, finding) for status in PaymentStatus for finding in Finding}
-    assert {look(PENDING, LOOKS[name]).finding for name, *_ in ROWS} == set(Finding)
+    assert set(DECISIONS) == {
+        (status, finding) for status in PaymentStatus for finding in PaymentFinding
+    }
+    assert {look(PENDING, LOOKS[name]).finding for name, *_ in ROWS} == set(PaymentFinding)
     assert set(LOOKS) == {name for name, *_ in ROWS}
 
 
@@ -188,7 +195,7 @@ def test_a_single_difference_keeps_the_money_out(
     """The money may have come, but not for what was agreed: the payment is rejected, and why is told."""
     for status in ("PAID", "PARTIAL_CANCELLED", "CANCELLED"):
         decision = look(PENDING, said(status, **members))
-        assert (decision.action, decision.alert) == (Action.REJECT, True)
+        assert (decision.action, decision.alert) == (PaymentAction.REJECT, True)
         assert decision.mismatches == {mismatch}
         assert booked(decision) == (0, {})
 
@@ -198,9 +205,11 @@ def test_a_test_channel_is_no_money_in_production(kind: object) -> None:
     """The browser chooses the channel, and a test channel says PAID to everybody."""
     production = PaymentTerms(**{**AGREED, "test_channel_allowed": False})
     report = said("PAID", channel={**payment("PAID")["channel"], "type": kind})
-    assert mismatches(production, report) == {Mismatch.TEST_CHANNEL}
+    assert find_mismatches(production, report) == {Mismatch.TEST_CHANNEL}
     assert (
-        mismatches(production, said("PAID", channel={**payment("PAID")["channel"], "type": "LIVE"}))
+        find_mismatches(
+            production, said("PAID", channel={**payment("PAID")["channel"], "type": "LIVE"})
+        )
         == frozenset()
     )
 
@@ -228,7 +237,7 @@ def test_terms_that_nobody_can_agree_on_are_a_fault(field: str, value: object) -
         ("READY", EXPIRY),
         ("FAILED", EXPIRY),
         ("VIRTUAL_ACCOUNT_ISSUED", datetime(2026, 1, 4, tzinfo=UTC)),
-        ("PAY_PENDING", EXPIRY + UNDER_WAY_MAX),
+        ("PAY_PENDING", EXPIRY + PENDING_AT_PORTONE_MAX),
     ],
 )
 def test_waiting_ends_at_the_expiry_or_when_portone_has_nothing_under_way(
@@ -253,7 +262,7 @@ def test_waiting_ends_at_the_expiry_or_when_portone_has_nothing_under_way(
 @pytest.mark.parametrize(
     ("expiry", "until"),
     [
-        ("9999-12-31T00:00:00Z", EXPIRY + UNDER_WAY_MAX),
+        ("9999-12-31T00:00:00Z", EXPIRY + PENDING_AT_PORTONE_MAX),
         ("2025-01-01T00:00:00Z", EXPIRY),
         (None, EXPIRY),
     ],
@@ -348,7 +357,7 @@ def test_more_than_was_paid_is_never_given_back() -> None:
 
 
 @pytest.mark.parametrize("before", [PENDING, CREDITED])
-def test_a_dispute_is_told_to_a_person(before: Payment) -> None:
+def test_a_dispute_is_told_to_a_person(before: PaymentState) -> None:
     """The money is still there, but somebody wants it back."""
     disputed = look(before, said("PAID", disputes=[{"status": "UNRESOLVED"}]))
     assert disputed.alert

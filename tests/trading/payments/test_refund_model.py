@@ -12,9 +12,9 @@ from trading.payments.refund_model import (
     RefundEvent,
     RefundStatus,
     RefusalMeaning,
-    meaning_of,
-    reason_of,
-    refund_in,
+    classify_refusal,
+    reason_with_mark,
+    refund_id_in,
 )
 
 
@@ -31,23 +31,23 @@ def test_money_that_went_back_ends_every_refund() -> None:
 @given(st.uuids(), st.text(max_size=50))
 def test_a_refund_is_found_by_its_reason(refund_id: UUID, words: str) -> None:
     """Whatever the user wrote behind the mark, and if a payment gateway cuts off all of it."""
-    reason = reason_of(refund_id, words)
-    assert refund_in(reason) == refund_id
-    assert refund_in(reason[:34]) == refund_id
+    reason = reason_with_mark(refund_id, words)
+    assert refund_id_in(reason) == refund_id
+    assert refund_id_in(reason[:34]) == refund_id
 
 
 @given(st.text(max_size=60))
 def test_other_reasons_are_nobodys(text: str) -> None:
     """A mark counts at the beginning only, so that no user can write another's into his words."""
-    assert refund_in(f" {text}") is None
-    assert refund_in(f"환불 R-{'0' * 32} {text}") is None
+    assert refund_id_in(f" {text}") is None
+    assert refund_id_in(f"환불 R-{'0' * 32} {text}") is None
 
 
 @pytest.mark.parametrize(
     "reason", [None, "", "R-", "R-" + "0" * 31, "R-" + "0" * 33, "R-" + "g" * 32, "r-" + "0" * 32]
 )
 def test_what_looks_like_a_mark_is_none(reason: str | None) -> None:
-    assert refund_in(reason) is None
+    assert refund_id_in(reason) is None
 
 
 @pytest.mark.parametrize(
@@ -65,4 +65,4 @@ def test_what_looks_like_a_mark_is_none(reason: str | None) -> None:
     ],
 )
 def test_what_a_refusal_means(kind: str, meaning: RefusalMeaning) -> None:
-    assert meaning_of(kind) is meaning
+    assert classify_refusal(kind) is meaning

@@ -10,7 +10,7 @@ from tests.trading.orders.steps import events, rows
 from trading.account_events.stream import EventKind
 from trading.payments.model import payment_id_of
 from trading.payments.prepare import record_notification
-from trading.payments.queries import alerts_of
+from trading.payments.queries import list_alerts
 from trading.payments.verify import apply_report
 from trading.tasks import Task, TaskRequest
 
@@ -26,7 +26,7 @@ def look(stack: PaymentsStack, payment_id: str) -> None:
 
 def alerts(stack: PaymentsStack, payment_id: str) -> list[str]:
     found = stack.harness.core.database.read(
-        lambda session: alerts_of(session, UUID(hex=payment_id))
+        lambda session: list_alerts(session, UUID(hex=payment_id))
     )
     return sorted(alert.kind for alert in found if alert.resolved_at is None)
 

@@ -9,7 +9,7 @@ from typing import Self
 
 from trading.payments.model import is_payment_id
 from trading.payments.portone.errors import PortoneApiError, PortoneProtocolError
-from trading.payments.portone.transport import Timeouts, Transport
+from trading.payments.portone.transport import PortoneTimeouts, PortoneTransport
 from trading.payments.portone_payment import (
     KRW,
     Cancellation,
@@ -40,15 +40,15 @@ class PortoneClient:
         api_url: str,
         api_secret: str | None,
         store_id: str | None,
-        timeouts: Timeouts | None = None,
+        timeouts: PortoneTimeouts | None = None,
     ) -> None:
         """Without ``api_secret`` or ``store_id`` nothing can be asked, and every call raises PortoneNotSetUp."""
         if store_id == "":
             raise ValueError("A store has an id.")
         self._store_id = store_id or ""
         secret = None if store_id is None else api_secret
-        self._transport = Transport(
-            api_url=api_url, api_secret=secret, timeouts=timeouts or Timeouts()
+        self._transport = PortoneTransport(
+            api_url=api_url, api_secret=secret, timeouts=timeouts or PortoneTimeouts()
         )
 
     def __enter__(self) -> Self:

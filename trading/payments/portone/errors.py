@@ -12,8 +12,8 @@ None repeats what an answer held or what the request carried, so any may be logg
 from collections.abc import Collection
 
 # Refusals by which the same request may still be carried out, or already was.
-UNSETTLED_TYPES: Collection[str] = frozenset({"IDEMPOTENCY_OUTSTANDING_REQUEST"})
-UNSETTLED_STATUSES: Collection[int] = frozenset({408, 425, 429})
+UNKNOWN_OUTCOME_TYPES: Collection[str] = frozenset({"IDEMPOTENCY_OUTSTANDING_REQUEST"})
+UNKNOWN_OUTCOME_STATUSES: Collection[int] = frozenset({408, 425, 429})
 
 
 class PortoneError(Exception):
@@ -42,7 +42,9 @@ class PortoneApiError(PortoneError):
     def outcome_is_unknown(self) -> bool:
         """A 5xx counts as unknown too: PG_PROVIDER is one, and means that the payment gateway refused or that it was in trouble."""
         return (
-            self.status >= 500 or self.status in UNSETTLED_STATUSES or self.type in UNSETTLED_TYPES
+            self.status >= 500
+            or self.status in UNKNOWN_OUTCOME_STATUSES
+            or self.type in UNKNOWN_OUTCOME_TYPES
         )
 
 
@@ -50,7 +52,7 @@ class PortoneTransportError(PortoneError):
     """The message names what happened to the connection."""
 
 
-class PortoneNotSetUp(PortoneTransportError):
+class PortoneNotConfigured(PortoneTransportError):
     """Whoever has the secret asks later, so nothing counts as failed by this."""
 
 

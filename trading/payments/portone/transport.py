@@ -17,7 +17,7 @@ from trading.http_client import HttpResponse, HttpService, NoResponse, Oversized
 from trading.payments.portone.errors import (
     PortoneApiError,
     PortoneError,
-    PortoneNotSetUp,
+    PortoneNotConfigured,
     PortoneProtocolError,
     PortoneTransportError,
 )
@@ -29,7 +29,7 @@ _SECRET = re.compile(r"[!-~]{1,512}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts(http_client.Timeouts):
+class PortoneTimeouts(http_client.Timeouts):
     """PortOne asks for a minute of patience: the payment gateways behind it are slow, and it goes on when nobody listens any more."""
 
     connect_s: float = 5.0
@@ -37,10 +37,10 @@ class Timeouts(http_client.Timeouts):
     total_s: float = 75.0
 
 
-class Transport:
+class PortoneTransport:
     """Sends requests with the secret to one address; without a secret none. Threads and forked processes may share it."""
 
-    def __init__(self, *, api_url: str, api_secret: str | None, timeouts: Timeouts) -> None:
+    def __init__(self, *, api_url: str, api_secret: str | None, timeouts: PortoneTimeouts) -> None:
         """ValueError for an address or a secret that can't be one; the message does not repeat the secret."""
         if api_secret is not None and not _SECRET.fullmatch(api_secret):
             raise ValueError("PortOne's API secret is visible ASCII.")
@@ -84,7 +84,7 @@ class Transport:
 
     def _exchange(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         if not self._is_set_up:
-            raise PortoneNotSetUp("this process was given no secret for PortOne")
+            raise PortoneNotConfigured("this process was given no secret for PortOne")
         answer = self._send(method, path, **request)
         document = _json_object(answer)
         if answer.status == requests.codes.ok:

@@ -27,13 +27,13 @@ from trading.payments.portone.errors import (
     PortoneProtocolError,
     PortoneTransportError,
 )
-from trading.payments.portone.transport import BODY_OCTETS_MAX, Timeouts
+from trading.payments.portone.transport import BODY_OCTETS_MAX, PortoneTimeouts
 from trading.payments.portone_payment import read_report
 
 PAID = payment("PAID")
 BODY_WORD = "word-of-the-body"
 PAGE = f"<html>{BODY_WORD}</html>".encode()
-HASTY = Timeouts(connect_s=0.5, read_s=0.3, total_s=1.0)
+HASTY = PortoneTimeouts(connect_s=0.5, read_s=0.3, total_s=1.0)
 
 
 def fault_of(given: Answer) -> PortoneError:
