@@ -16,22 +16,22 @@ from trading.config.settings import Settings
 from trading.db.statements import AnyRow, force_primary_key
 from trading.db.transactions import after_commit
 from trading.exchange.hours import MarketHours
-from trading.exchange.order_types import Side, TimeInForce
+from trading.exchange.order_types import TimeInForce
 from trading.halts.queries import halted_accounts, halts_since
-from trading.halts.records import HaltRecord
 from trading.marketdata.quotes import QuoteStore
-from trading.marketdata.ticks import Tick
 from trading.orders.close import LOCKED_COLUMNS
 from trading.orders.executions import Evidence, execution_row
-from trading.orders.fills import (
-    Fill,
-    Postponement,
-    TickEvidence,
-    fill_at_last_trade,
-    is_within_order_life,
-)
-from trading.orders.model import OPEN_STATUSES, EndReason, OrderStatus
+from trading.orders.fills import Fill
+from trading.orders.model import OPEN_STATUSES, EndReason, FillProfile, OrderStatus
 from trading.orders.persist_fills import FillBatch, persist_fills
+from trading.orders.routing import (
+    Action,
+    NextStep,
+    OrderSituation,
+    last_trade_evidence,
+    next_step,
+    trading_blocks,
+)
 from trading.orders.tables import ORDERS, PENDING_FILLS
 from trading.stocks.import_listing import stocks_of
 from trading.tasks import AffectedIds, Task, task_requests
@@ -93,24 +93,37 @@ def execute_orders(
     batch = FillBatch({order.id: order for order in orders})
     for order in orders:
         stock = stocks[order.stock_code]
-        if stock.status == "DELISTED":
-            batch.endings[order.id] = EndReason.STOCK_NOT_TRADABLE
-        elif halted or stock.status == "HALTED":
-            _postpone(batch, order, now)
-        elif order.user_id in accounts_halted:
-            batch.postponed[_HALTED_ACCOUNT_S].append(order.id)
-        elif order.id in touches:
+        tick = ticks.get(order.stock_code)
+        evidence = None
+        if tick is not None:
+            evidence = last_trade_evidence(
+                tick,
+                time_in_force=TimeInForce(order.time_in_force),
+                accepted_at=order.accepted_at,
+                kind=stock.kind,
+                hours=hours,
+                halts=halts,
+                now=now,
+            )
+        step = next_step(
+            _situation(order, has_matched_fills=order.id in touches, settings=settings, now=now),
+            evidence,
+            blocks=trading_blocks(
+                stock_status=stock.status,
+                trading_halted=halted,
+                account_halted=order.user_id in accounts_halted,
+            ),
+            profile=FillProfile(settings.fill_profile),
+            freshness_ms=settings.tick_freshness_ms,
+        )
+        if step.action is Action.RECORD_MATCHED_FILLS:
             _take_touches(batch, order, touches[order.id], stock=stock, settings=settings, now=now)
+        elif isinstance(step.last_trade, Fill) and step.action is Action.FILL and tick and evidence:
+            found = Evidence.of_tick(tick, step.last_trade, session=str(evidence.session), now=now)
+            quantity = batch.remaining(order)
+            _fill(batch, order, quantity, found, stock=stock, settings=settings, now=now)
         else:
-            tick = ticks.get(order.stock_code)
-            evidence = (
-                None
-                if tick is None
-                else _evidence(tick, order, stock=stock, hours=hours, halts=halts, now=now)
-            )
-            _look_at_last_trade(
-                batch, order, tick, evidence, stock=stock, settings=settings, now=now
-            )
+            _leave_unfilled(batch, order, step, now)
     executed = persist_fills(session, batch, now=now)
     for wakeup in task_requests(
         Task.SETTLE_EXECUTIONS, executed, batch_size=settings.stage_batch_size
@@ -193,68 +206,38 @@ def _take_touches(
         batch.endings[order.id] = EndReason.NOT_FILLED_AT_ONCE
 
 
-def _evidence(
-    tick: Tick,
-    order: AnyRow,
-    *,
-    stock: AnyRow,
-    hours: MarketHours,
-    halts: Sequence[HaltRecord],
-    now: datetime,
-) -> TickEvidence:
-    """What the last trade proves for an order: nothing when it came during a halt or after the order's day."""
-    alive = is_within_order_life(
-        hours,
-        TimeInForce(order.time_in_force),
+def _situation(
+    order: AnyRow, *, has_matched_fills: bool, settings: Settings, now: datetime
+) -> OrderSituation:
+    return OrderSituation.of_stored_order(
+        side=order.side,
+        limit_price=order.limit_price,
+        time_in_force=order.time_in_force,
+        book_price=order.book_price,
+        awaiting_first_print=bool(order.awaiting_first_print),
         accepted_at=order.accepted_at,
-        received_at=tick.received_at,
+        has_matched_fills=has_matched_fills,
+        freshness_ms=settings.tick_freshness_ms,
+        now=now,
     )
-    session = None
-    if alive and not any(halt.holds(tick.received_at) for halt in halts):
-        session = hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=stock.kind)
-    return TickEvidence(price=tick.price, age_ms=tick.age_ms(now), session=session)
 
 
-def _look_at_last_trade(
-    batch: FillBatch,
-    order: AnyRow,
-    tick: Tick | None,
-    evidence: TickEvidence | None,
-    *,
-    stock: AnyRow,
-    settings: Settings,
-    now: datetime,
-) -> None:
-    """Fill an order that has just arrived at the last trade if that is fresh and within its limit; else it ends, waits in the book or is looked
-    at again."""
-    may_wait = TimeInForce(order.time_in_force).may_wait
-    expired = now - order.accepted_at >= timedelta(milliseconds=settings.tick_freshness_ms)
-    if settings.fill_profile == "volume" and (order.book_price is not None or not may_wait):
-        # Only a trade after its acceptance may fill it, and the matcher finds those: what may not wait has had its chance, or waited long enough,
-        # or keeps the instant at which it will have.
-        if may_wait:
+def _leave_unfilled(batch: FillBatch, order: AnyRow, step: NextStep, now: datetime) -> None:
+    """Record how an order goes on, or ends, without a fill."""
+    match step.action:
+        case Action.END if step.reason is not None:
+            batch.endings[order.id] = step.reason
+        case Action.REST:
+            batch.rests.append(order.id)
+        case Action.AWAIT_PRINT:
             batch.waits.append(order.id)
-        elif order.book_price is None or expired:
-            batch.endings[order.id] = EndReason.NOT_FILLED_AT_ONCE
-        return
-    if order.book_price is not None and not order.awaiting_first_print:
-        # A trade has shown since that it rests, and so it has no better price than its limit.
-        batch.waits.append(order.id)
-        return
-    decision = fill_at_last_trade(
-        Side(order.side), order.limit_price, evidence, freshness_ms=settings.tick_freshness_ms
-    )
-    if not may_wait and (expired or isinstance(decision, Postponement)):
-        batch.endings[order.id] = EndReason.NOT_FILLED_AT_ONCE
-    elif isinstance(decision, Fill) and tick is not None and evidence is not None:
-        found = Evidence.of_tick(tick, decision, session=str(evidence.session), now=now)
-        _fill(batch, order, batch.remaining(order), found, stock=stock, settings=settings, now=now)
-    elif order.book_price is None:
-        _postpone(batch, order, now)
-    elif decision is Postponement.PRICE_NOT_MET:
-        batch.rests.append(order.id)
-    else:
-        batch.waits.append(order.id)
+        case Action.RETRY:
+            batch.postponed[_backoff_s(now - order.accepted_at)].append(order.id)
+        case Action.RETRY_AFTER_ACCOUNT_HALT:
+            batch.postponed[_HALTED_ACCOUNT_S].append(order.id)
+        case _:
+            # AWAIT_PRINT_UNTIL_DEADLINE: the order keeps its next attempt, which is the deadline.
+            pass
 
 
 def _backoff_s(waited: timedelta) -> int:
@@ -278,7 +261,3 @@ def _fill(
     batch.fills[order.id].append(
         execution_row(order, quantity, evidence, stock=stock, settings=settings, now=now)
     )
-
-
-def _postpone(batch: FillBatch, order: AnyRow, now: datetime) -> None:
-    batch.postponed[_backoff_s(now - order.accepted_at)].append(order.id)

@@ -23,10 +23,18 @@ from trading.halts.records import HaltRecord
 from trading.marketdata.sharding import shard_of
 from trading.marketdata.ticks import Tick
 from trading.money import BASIS_POINTS, rate_rounded_down
-from trading.orders.fills import is_met, is_within_order_life
-from trading.orders.model import OrderStatus
+from trading.orders.fills import Fill, is_met, is_within_order_life
+from trading.orders.model import FillProfile, OrderStatus
 from trading.orders.queries import get_order
 from trading.orders.records import ExecutionRecord, OrderRecord
+from trading.orders.routing import (
+    Action,
+    NextStep,
+    OrderSituation,
+    last_trade_evidence,
+    next_step,
+    trading_blocks,
+)
 from trading.orders.tables import MATCH_CURSORS, ORDERS, PENDING_FILLS
 from trading.redis.keys import TICK_TTL_S
 from trading.stocks.tables import STOCKS
@@ -214,16 +222,21 @@ def waiting_of(
 ) -> Waiting:
     """What an open order waits for, with at least one reason; ``tick`` is the last trade of its stock, if the market could be asked."""
     order = facts.order
+    step = _step(facts, tick, hours=hours, settings=settings, now=now)
     reasons = tuple(
         _reasons(
-            facts, tick, market_available=market_available, hours=hours, settings=settings, now=now
+            facts,
+            tick,
+            step,
+            market_available=market_available,
+            hours=hours,
+            settings=settings,
+            now=now,
         )
     )
     closed = WaitingReason.CLOSED_SESSION in reasons
     return Waiting(
-        stage=Stage.IN_EXECUTION
-        if facts.is_touched or _goes_by_last_trade(facts, settings)
-        else Stage.IN_BOOK,
+        stage=Stage.IN_EXECUTION if _is_in_execution(facts, step) else Stage.IN_BOOK,
         quantity=order.remaining_quantity,
         price=order.price,
         tick=tick,
@@ -269,17 +282,51 @@ def _charges(execution: ExecutionRecord, facts: OrderFacts) -> Iterator[Charge]:
         yield Charge(name, rate_ppm if applied else None, tax)
 
 
-def _goes_by_last_trade(facts: OrderFacts, settings: Settings) -> bool:
-    """Whether a worker holds the order against the last trade: not one that rests in the book, and by volume none that is in it."""
-    by_match = facts.book_price is not None and (
-        settings.fill_profile == "volume" or not facts.awaiting_first_print
+def _step(
+    facts: OrderFacts, tick: Tick | None, *, hours: MarketHours, settings: Settings, now: datetime
+) -> NextStep:
+    """Return what happens to the order next, leaving out blocks: those are reasons of their own."""
+    order = facts.order
+    evidence = None
+    if tick is not None:
+        evidence = last_trade_evidence(
+            tick,
+            time_in_force=TimeInForce(order.time_in_force),
+            accepted_at=order.accepted_at,
+            kind=facts.kind,
+            hours=hours,
+            halts=facts.halts,
+            now=now,
+        )
+    return next_step(
+        OrderSituation.of_stored_order(
+            side=order.side,
+            limit_price=order.price,
+            time_in_force=order.time_in_force,
+            book_price=facts.book_price,
+            awaiting_first_print=facts.awaiting_first_print,
+            accepted_at=order.accepted_at,
+            has_matched_fills=facts.is_touched,
+            freshness_ms=settings.tick_freshness_ms,
+            now=now,
+        ),
+        evidence,
+        profile=FillProfile(settings.fill_profile),
+        freshness_ms=settings.tick_freshness_ms,
     )
-    return facts.next_attempt_at is not None and not by_match
+
+
+def _is_in_execution(facts: OrderFacts, step: NextStep) -> bool:
+    """Return True if a worker executes the order next; False if it waits in the book."""
+    return step.action is Action.RECORD_MATCHED_FILLS or (
+        facts.next_attempt_at is not None and not step.only_by_matcher
+    )
 
 
 def _reasons(
     facts: OrderFacts,
     tick: Tick | None,
+    step: NextStep,
     *,
     market_available: bool,
     hours: MarketHours,
@@ -290,7 +337,7 @@ def _reasons(
     yield from stops
     if hours.filling_session(now, exchange=None, kind=facts.kind) is None:
         yield WaitingReason.CLOSED_SESSION
-    if facts.is_touched:
+    if step.action is Action.RECORD_MATCHED_FILLS:
         # Its trade is found; what was traded since does not matter to it any more.
         found: Iterable[WaitingReason] = (WaitingReason.BEING_EXECUTED,)
     elif not market_available:
@@ -298,20 +345,18 @@ def _reasons(
     elif tick is None:
         found = (WaitingReason.NO_TICK,)
     else:
-        found = _reasons_of_trade(facts, tick, hours=hours, settings=settings, now=now)
+        found = _reasons_of_trade(facts, tick, step, hours=hours, settings=settings, now=now)
     # What is stopped is not about to be filled.
     yield from (reason for reason in found if not (stops and reason in _ON_ITS_WAY))
 
 
 def _stops(facts: OrderFacts, *, hours: MarketHours, now: datetime) -> Iterator[WaitingReason]:
-    if facts.halted_since is not None:
-        yield WaitingReason.TRADING_HALTED
-    if facts.account_halted:
-        yield WaitingReason.ACCOUNT_HALTED
-    if facts.stock_status == "HALTED":
-        yield WaitingReason.STOCK_HALTED
-    elif facts.stock_status != "TRADABLE":
-        yield WaitingReason.STOCK_DELISTED
+    blocks = trading_blocks(
+        stock_status=facts.stock_status,
+        trading_halted=facts.halted_since is not None,
+        account_halted=facts.account_halted,
+    )
+    yield from (WaitingReason(block) for block in blocks)
     if not facts.is_touched and not _lives(facts, now, hours):
         yield WaitingReason.DAY_ENDED
 
@@ -325,7 +370,13 @@ def _lives(facts: OrderFacts, at: datetime, hours: MarketHours) -> bool:
 
 
 def _reasons_of_trade(
-    facts: OrderFacts, tick: Tick, *, hours: MarketHours, settings: Settings, now: datetime
+    facts: OrderFacts,
+    tick: Tick,
+    step: NextStep,
+    *,
+    hours: MarketHours,
+    settings: Settings,
+    now: datetime,
 ) -> Iterator[WaitingReason]:
     """Why the last trade has not filled the order."""
     stale = tick.age_ms(now) > settings.tick_freshness_ms
@@ -342,8 +393,8 @@ def _reasons_of_trade(
         yield WaitingReason.PRINT_DURING_HALT
     if not is_met(Side(facts.order.side), facts.order.price, tick.price):
         yield WaitingReason.PRICE_NOT_MET
-    elif _goes_by_last_trade(facts, settings):
-        if counts and not stale:
+    elif _is_in_execution(facts, step):
+        if isinstance(step.last_trade, Fill):
             yield WaitingReason.BEING_EXECUTED
     elif tick.position.packed <= facts.accepted_position:
         yield WaitingReason.PRINT_BEFORE_ACCEPTANCE

@@ -36,6 +36,7 @@ from trading.orders.matching import (
     match_by_volume,
     match_whole,
 )
+from trading.orders.model import FillProfile
 from trading.orders.order_book import TradedRange, orders_awaiting_first_print, orders_crossed
 from trading.orders.tables import (
     MATCH_CURSORS,
@@ -265,7 +266,7 @@ def _match_stock(
         if session is not None:
             closed_at = hours.auction_closed_at(tick.traded_at)
             prints.append(Print(tick.position.packed, tick.price, tick.volume, session, closed_at))
-    if settings.fill_profile == "simple":
+    if FillProfile(settings.fill_profile) is FillProfile.SIMPLE:
         return match_whole(orders, prints)
     limits = None if base is None else daily_price_range(base, stock.kind, stock.market)
     slip = partial(

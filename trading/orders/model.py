@@ -20,6 +20,17 @@ class OrderStatus(StrEnum):
         return not ORDER_TRANSITIONS.is_final(self)
 
 
+class FillProfile(StrEnum):
+    """How much of an order one trade on the market fills.
+
+    ``SIMPLE`` fills the whole order at once. ``VOLUME`` never fills more than was traded since the
+    acceptance.
+    """
+
+    SIMPLE = "simple"
+    VOLUME = "volume"
+
+
 class OrderEvent(StrEnum):
     """What can happen to an order after its acceptance."""
 

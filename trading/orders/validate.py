@@ -3,6 +3,7 @@ have in common."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam, select
@@ -30,8 +31,9 @@ from trading.marketdata.errors import NoLivePrice
 from trading.marketdata.quotes import MarketUnavailable, QuoteStore
 from trading.marketdata.ticks import Position, Tick
 from trading.orders.errors import InvalidTickSize, PriceOutOfRange
-from trading.orders.fills import Fill, Postponement, TickEvidence, fill_at_last_trade
-from trading.orders.model import buy_reservation, collared_price
+from trading.orders.fills import Fill, TickEvidence
+from trading.orders.model import FillProfile, buy_reservation, collared_price
+from trading.orders.routing import Action, BookState, NextStep, OrderSituation, next_step
 from trading.stocks.errors import StockNotFound, StockNotTradable
 from trading.stocks.tables import STOCKS
 
@@ -133,22 +135,27 @@ def validate_terms(
         raise MarketClosed(next_open=opening.astimezone(KST).isoformat())
     if terms.limit_price is not None:
         _check_price(terms.limit_price, stock, tick, hours=hours, now=now)
-    arrival = fill_at_last_trade(
-        terms.side,
-        terms.limit_price,
+    profile = FillProfile(settings.fill_profile)
+    # Halts and stocks that cannot be traded were refused above, so nothing blocks the order.
+    step = next_step(
+        OrderSituation(
+            side=terms.side,
+            limit_price=terms.limit_price,
+            time_in_force=terms.time_in_force,
+            book_state=BookState.ARRIVING,
+        ),
         _evidence(tick, stock.kind, hours=hours, now=now),
+        profile=profile,
         freshness_ms=settings.tick_freshness_ms,
     )
     price = terms.limit_price
-    if terms.order_type is OrderType.MARKET and isinstance(arrival, Fill):
-        price = collared_price(arrival.price, settings.market_buy_collar_bp)
+    if terms.order_type is OrderType.MARKET and isinstance(step.last_trade, Fill):
+        price = collared_price(step.last_trade.price, settings.market_buy_collar_bp)
     if terms.side is Side.BUY and price is None:
         raise NoLivePrice(
             stock_code=terms.stock_code, age_ms=None if tick is None else tick.age_ms(now)
         )
-    book_price, awaiting_first_print, next_attempt_at, is_due = _initial_book_state(
-        terms, arrival, settings=settings, now=now
-    )
+    placement = _initial_placement(terms, step, settings=settings, now=now)
     return OrderValidation(
         stock_name=stock.name,
         market=stock.market,
@@ -156,11 +163,11 @@ def validate_terms(
         tick=tick,
         price=price,
         position=stream_position(market, now),
-        book_price=book_price,
-        awaiting_first_print=awaiting_first_print,
-        next_attempt_at=next_attempt_at,
-        is_marketable=isinstance(arrival, Fill),
-        is_due=is_due,
+        book_price=placement.book_price,
+        awaiting_first_print=placement.awaiting_first_print,
+        next_attempt_at=placement.next_attempt_at,
+        is_marketable=isinstance(step.last_trade, Fill),
+        is_due=placement.is_due,
     )
 
 
@@ -249,25 +256,38 @@ def stream_position(market: MarketSnapshot, now: datetime) -> int:
     return max(seen, default=Position(int(now.timestamp() * 1_000), 0)).packed
 
 
-def _initial_book_state(
-    terms: OrderTerms, arrival: Fill | Postponement, *, settings: Settings, now: datetime
-) -> tuple[int | None, bool, datetime | None, bool]:
-    """``book_price``, ``awaiting_first_print``, ``next_attempt_at`` and ``is_due`` of an order with these terms that arrives now."""
-    soon = now + timedelta(milliseconds=settings.wake_grace_ms)
-    marketable = isinstance(arrival, Fill)
-    if settings.fill_profile == "volume":
-        # Only what is traded from now on counts, so every order waits in the book for it; what may not wait is ended when a tick would be stale.
-        may_wait = terms.time_in_force.may_wait
-        deadline = None if may_wait else now + timedelta(milliseconds=settings.tick_freshness_ms)
-        extreme = ABOVE_ALL if terms.side is Side.BUY else BELOW_ALL
-        price = extreme if terms.limit_price is None else terms.limit_price
-        return price, arrival is not Postponement.PRICE_NOT_MET or not may_wait, deadline, False
-    if terms.is_immediate:
-        return None, False, soon, True
-    # A marketable order is in the book as well, so that no trade is missed between its arrival and its execution.
-    return (
-        terms.limit_price,
-        arrival is not Postponement.PRICE_NOT_MET,
-        soon if marketable else None,
-        marketable,
-    )
+class _Placement(NamedTuple):
+    """The columns ``book_price``, ``awaiting_first_print`` and ``next_attempt_at`` of a new order.
+
+    ``is_due`` is True if its execution is dispatched at once.
+    """
+
+    book_price: int | None
+    awaiting_first_print: bool
+    next_attempt_at: datetime | None = None
+    is_due: bool = False
+
+
+def _initial_placement(
+    terms: OrderTerms, step: NextStep, *, settings: Settings, now: datetime
+) -> _Placement:
+    """Return where an order with these terms is put, given its first step."""
+    extreme = ABOVE_ALL if terms.side is Side.BUY else BELOW_ALL
+    price = extreme if terms.limit_price is None else terms.limit_price
+    match step.action:
+        case Action.REST:
+            return _Placement(price, awaiting_first_print=False)
+        case Action.AWAIT_PRINT:
+            return _Placement(price, awaiting_first_print=True)
+        case Action.AWAIT_PRINT_UNTIL_DEADLINE:
+            deadline = now + timedelta(milliseconds=settings.tick_freshness_ms)
+            return _Placement(price, awaiting_first_print=True, next_attempt_at=deadline)
+        case _:
+            # The execution decides with a newer tick. A marketable limit order that may rest is in
+            # the book as well, so that no print between acceptance and execution is missed.
+            return _Placement(
+                None if terms.is_immediate else price,
+                awaiting_first_print=not terms.is_immediate,
+                next_attempt_at=now + timedelta(milliseconds=settings.wake_grace_ms),
+                is_due=True,
+            )
