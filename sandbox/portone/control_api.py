@@ -13,7 +13,7 @@ from sandbox.portone.payments import Refusal
 from sandbox.portone.server_state import StandIn, stand_in_of
 from sandbox.portone.webhooks import Delivery, webhook_body
 
-DESK = "/sandbox/portone"
+CONTROL_PREFIX = "/sandbox/portone"
 ADVANCE_S_MAX = 366 * 24 * 3_600
 _OPENING = {
     "amount": int,
@@ -54,18 +54,18 @@ class _Send(_Body):
 def routes() -> list[web.RouteDef]:
     """The desk's routes."""
     return [
-        web.post(DESK + "/payments/{id}/{move}", _asked(_move)),
-        web.post(DESK + "/reset", _asked(_reset)),
-        web.post(DESK + "/clock/advance", _asked(_advance)),
-        web.get(DESK + "/state", _looked_at(_state)),
-        web.get(DESK + "/requests", _looked_at(_requests)),
-        web.get(DESK + "/faults", _looked_at(_faults)),
-        web.put(DESK + "/faults", _asked(_set_faults)),
-        web.post(DESK + "/faults", _asked(_add_rule)),
-        web.get(DESK + "/webhooks", _looked_at(_webhooks)),
-        web.post(DESK + "/webhooks/flush", _asked(_flush)),
-        web.post(DESK + "/webhooks/send", _asked(_send)),
-        web.post(DESK + "/webhooks/{webhook}/redeliver", _asked(_redeliver)),
+        web.post(CONTROL_PREFIX + "/payments/{id}/{move}", _asked(_move)),
+        web.post(CONTROL_PREFIX + "/reset", _asked(_reset)),
+        web.post(CONTROL_PREFIX + "/clock/advance", _asked(_advance)),
+        web.get(CONTROL_PREFIX + "/state", _looked_at(_state)),
+        web.get(CONTROL_PREFIX + "/requests", _looked_at(_requests)),
+        web.get(CONTROL_PREFIX + "/faults", _looked_at(_faults)),
+        web.put(CONTROL_PREFIX + "/faults", _asked(_set_faults)),
+        web.post(CONTROL_PREFIX + "/faults", _asked(_add_rule)),
+        web.get(CONTROL_PREFIX + "/webhooks", _looked_at(_webhooks)),
+        web.post(CONTROL_PREFIX + "/webhooks/flush", _asked(_flush)),
+        web.post(CONTROL_PREFIX + "/webhooks/send", _asked(_send)),
+        web.post(CONTROL_PREFIX + "/webhooks/{webhook}/redeliver", _asked(_redeliver)),
     ]
 
 

@@ -1,4 +1,4 @@
-"""A hole in the network: a proxy before a server that lets nothing through for a while, on a thread of its own."""
+"""TCP proxy in front of a server that can stop forwarding packets. It runs on its own thread."""
 
 import asyncio
 import threading
@@ -9,8 +9,8 @@ from tests.relayer.freezing_proxy import FreezingProxy, freezing_proxy
 from tests.support.deadlines import DEADLINE_S
 
 
-class Hole:
-    """``port`` leads to the server; ``open`` to nowhere, until ``close``."""
+class Blackhole:
+    """Proxy at `port`. Between `open` and `close` it forwards nothing."""
 
     def __init__(self, proxy: FreezingProxy, loop: asyncio.AbstractEventLoop) -> None:
         self.port = proxy.port
@@ -25,25 +25,25 @@ class Hole:
 
 
 @contextmanager
-def hole_before(server_port: int) -> Iterator[Hole]:
-    """A closed one, until the block ends."""
-    loop, stands, leave = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-    found: list[FreezingProxy] = []
+def blackhole_before(server_port: int) -> Iterator[Blackhole]:
+    """Run a forwarding proxy in front of a local port until the block ends."""
+    loop, started, stopping = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+    proxies: list[FreezingProxy] = []
 
     async def serve() -> None:
         async with freezing_proxy(server_port) as proxy:
-            found.append(proxy)
-            stands.set()
-            await leave.wait()
+            proxies.append(proxy)
+            started.set()
+            await stopping.wait()
 
     thread = threading.Thread(
         target=loop.run_until_complete, args=(serve(),), name="hole", daemon=True
     )
     thread.start()
-    assert stands.wait(DEADLINE_S)
+    assert started.wait(DEADLINE_S)
     try:
-        yield Hole(found[0], loop)
+        yield Blackhole(proxies[0], loop)
     finally:
-        loop.call_soon_threadsafe(leave.set)
+        loop.call_soon_threadsafe(stopping.set)
         thread.join(DEADLINE_S)
         loop.close()

@@ -1,15 +1,17 @@
-"""Fixtures of the faults' tests."""
+"""Fixtures of the fault tests."""
 
 from collections.abc import Callable
 
 import pytest
 
-from tests.faults.scenario import Place
-from tests.faults.table import teller
+from tests.faults.scenario import FaultTestbed
+from tests.faults.table import row_recorder
 
 
 @pytest.fixture
-def place(standing_place: Place, record_property: Callable[[str, object], None]) -> Place:
-    """The module's house, where everything runs; what becomes of it is told in the table."""
-    standing_place.tell = teller(record_property)
-    return standing_place
+def testbed(
+    module_testbed: FaultTestbed, record_property: Callable[[str, object], None]
+) -> FaultTestbed:
+    """Return the running testbed of the module, which records results in the test report."""
+    module_testbed.record = row_recorder(record_property)
+    return module_testbed

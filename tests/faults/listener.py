@@ -1,4 +1,4 @@
-"""A client of the gateway who comes back, however often he is cut off, and lacks nothing in the end."""
+"""Client of the push gateway that reconnects after every disconnect and must miss no event."""
 
 import json
 import threading
@@ -8,37 +8,42 @@ import requests
 
 from tests.faults.load import Client
 
-AGAIN_S = 0.2
+RECONNECT_DELAY_S = 0.2
 
 
 class Listener:
-    """Hears one user's account events on a thread of its own, from ``begin`` to ``end``. ``heard`` are their ids in the order in which they came."""
+    """Receive one user's account events on a thread between `begin` and `end`.
+
+    `received` holds the event ids in order of arrival.
+    """
 
     def __init__(self, url: str, user: Client) -> None:
-        self.heard: list[int] = [0]
+        self.received: list[int] = [0]
         self.connections = 0
         self._url = f"{url}/api/v1/trading/realtime/stream"
         self.user = user
-        self._leaving = threading.Event()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="listener", daemon=True)
 
     def begin(self) -> None:
         self._thread.start()
 
     def end(self) -> None:
-        """Leave; the stream's next message, which comes within 15 s, ends the thread."""
-        self._leaving.set()
+        """Stop listening. The thread ends at the next message of the stream, which comes within 15
+        s.
+        """
+        self._stopping.set()
 
     def _listen(self) -> None:
-        while not self._leaving.is_set():
+        while not self._stopping.is_set():
             with suppress(requests.RequestException):
                 self._listen_once()
-            self._leaving.wait(AGAIN_S)
+            self._stopping.wait(RECONNECT_DELAY_S)
 
     def _listen_once(self) -> None:
         headers = {
             "Authorization": f"Bearer {self.user.token}",
-            "Last-Event-ID": str(self.heard[-1]),
+            "Last-Event-ID": str(self.received[-1]),
         }
         with requests.get(self._url, headers=headers, stream=True, timeout=(5, 30)) as answer:
             if answer.status_code != 200:
@@ -46,7 +51,7 @@ class Listener:
             self.connections += 1
             kind = ""
             for line in answer.iter_lines():
-                if self._leaving.is_set():
+                if self._stopping.is_set():
                     return
                 name, _, value = line.decode().partition(": ")
                 if name == "event":
@@ -57,12 +62,12 @@ class Listener:
     def _take(self, kind: str, data: dict[str, object]) -> None:
         if kind == "resync":
             self._fetch(int(str(data["after"])))
-        elif "kind" in data and int(str(data["id"])) > self.heard[-1]:
-            self.heard.append(int(str(data["id"])))
+        elif "kind" in data and int(str(data["id"])) > self.received[-1]:
+            self.received.append(int(str(data["id"])))
 
     def _fetch(self, after: int) -> None:
-        """What the stream can't tell any more, from the database."""
+        """Fetch events from the API that are no longer in the stream."""
         page = self.user.get(f"/trading/events?limit=100&after={after}")
-        self.heard += [event["id"] for event in page["items"] if event["id"] > self.heard[-1]]
+        self.received += [event["id"] for event in page["items"] if event["id"] > self.received[-1]]
         if page["next_cursor"]:
             self._fetch(int(page["next_cursor"]))

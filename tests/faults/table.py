@@ -1,4 +1,4 @@
-"""The table of what was done to the system and how it recovered: kept with each test's report, and printed when all are through."""
+"""Table of faults and recovery times, stored in test reports and printed at the end of the run."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ _PROPERTY = "fault"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One fault. Times are seconds; ``answers`` counts the crowd's by status."""
+    """Result of one fault. Times are in seconds; `answers` counts by status."""
 
     name: str
     recovered_after_s: float
@@ -30,8 +30,10 @@ class Row:
         )
 
 
-def teller(record_property: Callable[[str, object], None]) -> Callable[[Row], None]:
-    """Keeps rows with the running test's report, which comes through from whichever process runs it."""
+def row_recorder(record_property: Callable[[str, object], None]) -> Callable[[Row], None]:
+    """Return a function that stores a row in the test's report, which also works across xdist
+    workers.
+    """
     return lambda row: record_property(_PROPERTY, json.dumps(asdict(row)))
 
 
@@ -46,6 +48,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         if name == _PROPERTY
     ]
     if rows:
-        terminalreporter.section("What was done to the system, and how long it took to recover")
+        terminalreporter.section("Faults and recovery times")
         for row in rows:
             terminalreporter.write_line(str(row))

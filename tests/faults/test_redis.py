@@ -1,5 +1,7 @@
-"""Redis stopped, wiped, killed, frozen and full under a crowd's orders: answers stay 201 or 503, nothing hangs, no process of
-ours ends, and everything completes afterwards."""
+"""Redis stopped, wiped, killed, frozen and full while clients trade.
+
+Answers are 201 or 503, no request hangs, no process exits, and everything completes afterwards.
+"""
 
 import resource
 from collections.abc import Iterator
@@ -11,10 +13,10 @@ import pytest
 import redis
 
 from tests.faults.load import Client
-from tests.faults.scenario import Ordeal, Place, passes, standing
+from tests.faults.scenario import FaultTestbed, Scenario, hold_fault, running_testbed
 from tests.support.servers import Valkey, wait_until
 
-# Longer than any client of ours waits for an answer: a worker's 5 s are the longest.
+# Longer than the longest Redis timeout, which is a worker's 5 s.
 FROZEN_S = 6.0
 AWAY_S = 1.5
 FULL_S = 2.0
@@ -24,27 +26,32 @@ MARKET = {"stock_code": "A005930", "order_type": "MARKET", "quantity": 1}
 
 
 @pytest.fixture(scope="module")
-def standing_place(server_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def module_testbed(
+    server_uri: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FaultTestbed]:
     folder = tmp_path_factory.mktemp("redis")
     with (
         Valkey(folder / "valkey", durable=True) as valkey,
-        standing(server_uri, folder, valkey=valkey, kept=True) as place,
+        running_testbed(server_uri, folder, valkey=valkey, supervised=True) as testbed,
     ):
-        yield place
+        yield testbed
 
 
 @contextmanager
-def outage(place: Place, name: str) -> Iterator[Ordeal]:
-    """An ordeal that none of our processes may end in."""
-    before = endings(place)
-    with place.ordeal(f"Redis: {name}") as ordeal:
-        yield ordeal
-    assert endings(place) == before
+def redis_fault(testbed: FaultTestbed, name: str) -> Iterator[Scenario]:
+    """Run a scenario in which no process may exit."""
+    before = process_exits(testbed)
+    with testbed.scenario(f"Redis: {name}") as scenario:
+        yield scenario
+    assert process_exits(testbed) == before
 
 
-def endings(place: Place) -> dict[str, int]:
-    """How often each process has ended so far, by its keeper's word."""
-    return {name: place.house.log(name).count("keeper: Ended") for name in place.house.ours}
+def process_exits(testbed: FaultTestbed) -> dict[str, int]:
+    """Return how often each process has exited, according to its supervisor's log."""
+    return {
+        name: testbed.stack.log(name).count("keeper: Ended")
+        for name in testbed.stack.product_processes
+    }
 
 
 @contextmanager
@@ -53,44 +60,48 @@ def client_of(server: Valkey) -> Iterator["redis.Redis"]:
         yield client
 
 
-def test_redis_is_stopped_and_started(place: Place) -> None:
-    """It comes back with what it had."""
-    with outage(place, "stopped, and started with its file") as ordeal:
-        place.house.valkey.stop()
-        check_answers(place.probe)
-        passes(AWAY_S)
-        place.house.valkey.start()
-        ordeal.recovered()
+def test_system_recovers_from_a_redis_restart(testbed: FaultTestbed) -> None:
+    with redis_fault(testbed, "stopped, and started with its file") as scenario:
+        testbed.stack.valkey.stop()
+        check_answers_without_redis(testbed.probe)
+        hold_fault(AWAY_S)
+        testbed.stack.valkey.start()
+        scenario.wait_until_recovered()
 
 
-def test_redis_comes_back_empty(place: Place) -> None:
-    """Its file is gone: queues, ticks, streams, locks and the lease begin anew. As no worker works before that, and nothing is ordered or in the book
-    after it by which another order would be taken along, whatever is done then was found by the sweep."""
-    house, valkey = place.house, place.house.valkey
-    with outage(place, "stopped, and started empty") as ordeal:
-        place.crowd.rest()
-        for member in place.crowd.members:
-            member.ask("DELETE", "/trading/orders")
+def test_recovery_sweep_completes_orders_after_redis_lost_its_data(testbed: FaultTestbed) -> None:
+    """Queues, ticks, streams, locks and the lease start empty.
+
+    Workers are paused before the loss, and nothing is ordered or resting after it that could
+    dispatch an older order. So every completed order was found by the recovery sweep.
+    """
+    stack, valkey = testbed.stack, testbed.stack.valkey
+    with redis_fault(testbed, "stopped, and started empty") as scenario:
+        testbed.load.rest()
+        for client in testbed.load.clients:
+            client.request("DELETE", "/trading/orders")
         for name in WORKERS:
-            house.pause(name)
-        assert all(place.probe.place(MARKET | {"side": "BUY"}) for _ in range(BACKLOG))
+            stack.pause(name)
+        assert all(testbed.probe.place(MARKET | {"side": "BUY"}) for _ in range(BACKLOG))
         now = datetime.now(UTC)
-        assert (ordeal.due(now) or 0) >= BACKLOG
+        assert (scenario.due(now) or 0) >= BACKLOG
         valkey.stop()
         for file in (valkey.folder / "appendonlydir").iterdir():
             file.unlink()
         valkey.start()
         over = monotonic()
         for name in WORKERS:
-            house.resume(name)
-        wait_until(lambda: ordeal.due(now) == 0, what="the forgotten orders are done")
-        ordeal.recovered(since=over)
+            stack.resume(name)
+        wait_until(lambda: scenario.due(now) == 0, what="the recovery sweep completed the orders")
+        scenario.wait_until_recovered(since=over)
 
 
-def check_answers(user: Client) -> None:
-    """A sale needs no price to be taken; a buy does, and is told so; what prices are worth is unknown."""
+def check_answers_without_redis(user: Client) -> None:
+    """Check that a sale is accepted, a buy is refused for lack of a price, and assets have no
+    value.
+    """
     answers = [
-        user.ask("POST", "/trading/orders", MARKET | {"side": side}) for side in ("SELL", "BUY")
+        user.request("POST", "/trading/orders", MARKET | {"side": side}) for side in ("SELL", "BUY")
     ]
     assert answers[0].status_code == 201
     assert (answers[1].status_code, answers[1].json()["code"]) == (503, "no-live-price")
@@ -98,57 +109,63 @@ def check_answers(user: Client) -> None:
 
 
 @pytest.mark.full
-def test_redis_is_killed(place: Place) -> None:
-    """At most the last second of its file is lost."""
-    valkey = place.house.valkey
-    with outage(place, "kill -9, and started with its file") as ordeal:
+def test_system_recovers_from_a_killed_redis(testbed: FaultTestbed) -> None:
+    """At most the last second of its append-only file is lost."""
+    valkey = testbed.stack.valkey
+    with redis_fault(testbed, "kill -9, and started with its file") as scenario:
         valkey.kill()
         valkey.start()
-        ordeal.recovered()
+        scenario.wait_until_recovered()
 
 
-def test_redis_is_frozen(place: Place) -> None:
-    """It takes connections and answers nothing, for longer than anybody waits for it."""
-    with outage(place, f"frozen for {FROZEN_S:g} s") as ordeal:
-        place.house.valkey.pause()
-        check_answers(place.probe)
-        passes(FROZEN_S)
-        place.house.valkey.resume()
-        ordeal.recovered()
+def test_system_recovers_from_a_frozen_redis(testbed: FaultTestbed) -> None:
+    """Redis accepts connections and answers nothing, for longer than any client's timeout."""
+    with redis_fault(testbed, f"frozen for {FROZEN_S:g} s") as scenario:
+        testbed.stack.valkey.pause()
+        check_answers_without_redis(testbed.probe)
+        hold_fault(FROZEN_S)
+        testbed.stack.valkey.resume()
+        scenario.wait_until_recovered()
 
 
 @pytest.mark.full
-def test_redis_is_out_of_memory(place: Place) -> None:
-    """It refuses whatever would take more of it (OOM), and answers all else."""
+def test_system_recovers_when_redis_is_out_of_memory(testbed: FaultTestbed) -> None:
+    """Redis refuses writes that need memory (OOM) and answers all other commands."""
     with (
-        outage(place, f"out of memory for {FULL_S:g} s") as ordeal,
-        client_of(place.house.valkey) as client,
+        redis_fault(testbed, f"out of memory for {FULL_S:g} s") as scenario,
+        client_of(testbed.stack.valkey) as client,
     ):
         client.config_set("maxmemory", "1mb")
-        passes(FULL_S)
+        hold_fault(FULL_S)
         client.config_set("maxmemory", "0")
-        ordeal.recovered()
+        scenario.wait_until_recovered()
         assert int(client.info("errorstats")["errorstat_OOM"]["count"]) > 0
 
 
 @pytest.mark.full
-def test_the_disk_of_redis_is_full(place: Place) -> None:
-    """Its file can't grow, so it refuses whatever writes (MISCONF) until it can again."""
-    valkey = place.house.valkey
-    with outage(place, f"its disk full for {FULL_S:g} s") as ordeal, client_of(valkey) as client:
-        with limited(valkey):
+def test_system_recovers_from_a_full_redis_disk(testbed: FaultTestbed) -> None:
+    """Redis cannot extend its file, so it refuses writes (MISCONF) until it can."""
+    valkey = testbed.stack.valkey
+    with (
+        redis_fault(testbed, f"its disk full for {FULL_S:g} s") as scenario,
+        client_of(valkey) as client,
+    ):
+        with file_size_limited(valkey):
             wait_until(
                 lambda: "errorstat_MISCONF" in client.info("errorstats"),
                 what="a write is refused",
             )
-            passes(FULL_S)
-        ordeal.recovered()
+            hold_fault(FULL_S)
+        scenario.wait_until_recovered()
 
 
 @contextmanager
-def limited(valkey: Valkey) -> Iterator[None]:
-    """Nothing that the server writes to may be larger than it is now. The kernel refuses to write on as it does on a full disk (EFBIG for ENOSPC), and
-    Valkey minds both alike; to fill a disk of its own would take root."""
+def file_size_limited(valkey: Valkey) -> Iterator[None]:
+    """Limit the size of the server's files to their present size.
+
+    The kernel then fails writes with EFBIG. Valkey treats it like ENOSPC, and a full disk would
+    need root.
+    """
     assert valkey.pid is not None
     largest = max(file.stat().st_size for file in (valkey.folder / "appendonlydir").iterdir())
     before = resource.prlimit(valkey.pid, resource.RLIMIT_FSIZE)

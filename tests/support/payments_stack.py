@@ -18,7 +18,7 @@ import requests
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from sandbox.portone.control_api import DESK
+from sandbox.portone.control_api import CONTROL_PREFIX
 from sandbox.portone.rest import portone
 from sandbox.portone.server_state import Mail
 from tests.support.deadlines import DEADLINE_S
@@ -70,7 +70,7 @@ class StandInServer:
     def tell(self, path: str, method: str = "POST", /, **members: Any) -> dict[str, Any]:
         """Ask the desk; what it answers. AssertionError with its words when it refuses."""
         answer = requests.request(
-            method, f"{self.url}{DESK}/{path}", json=members, timeout=DEADLINE_S
+            method, f"{self.url}{CONTROL_PREFIX}/{path}", json=members, timeout=DEADLINE_S
         )
         assert answer.status_code == 200, answer.text
         document: dict[str, Any] = answer.json()

@@ -1,4 +1,4 @@
-"""The whole product as real processes on private servers, each of which a test may kill and start again by itself."""
+"""The whole product as processes on private servers. A test may kill and start each of them."""
 
 import os
 import signal
@@ -36,16 +36,17 @@ from trading.audit.checks import audit
 from trading.marketdata.ticks import Position
 from trading.redis import keys
 
-# What the API gives the database (API_DATABASE_TIMEOUT_S): nobody waits longer, however busy the machine is with other tests.
 FRONT_DOOR = "front_door"
 WEBHOOK_PATH = "/api/v1/payments/portone/webhook"
 
 
 class Stack:
-    """Front door, API, two workers, beat, relayer, sandbox, and a gateway or Flower where they are asked for. ``start`` and ``kill`` take the name of one of them.
+    """Front door, API, two workers, beat, relayer, sandbox, and optionally gateway and Flower.
 
-    ``kept`` ones are started again by the launcher's keeper when they end. ``settings`` are variables of all processes, ``own`` of one, by its name;
-    these and ``commands`` may be changed for the next start.
+    `start` and `kill` take the name of a process. `supervised` processes are restarted by the
+    launcher's supervisor. `settings` are environment variables of all processes, `process_settings`
+    of one process by its name. `process_settings` and `commands` may be changed before the next
+    start.
     """
 
     def __init__(
@@ -57,14 +58,14 @@ class Stack:
         sandbox_arguments: tuple[str, ...] = (),
         gateway: bool = False,
         flower: bool = False,
-        kept: bool = False,
+        supervised: bool = False,
         settings: Mapping[str, str] | None = None,
-        own: Mapping[str, Mapping[str, str]] | None = None,
+        process_settings: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self.valkey = valkey
         self.database_uri = database_uri
         self.logs = logs
-        self._kept = kept
+        self._supervised = supervised
         (
             self._door_port,
             self._api_port,
@@ -76,7 +77,7 @@ class Stack:
         door = front_door_variables(
             self._door_port, api_port=self._api_port, gateway_port=self._gateway_port, home=logs
         )
-        self.own = {FRONT_DOOR: door, **(own or {})}
+        self.process_settings = {FRONT_DOOR: door, **(process_settings or {})}
         self.url = f"http://{LOOPBACK}:{self._door_port}"
         self.api_url = f"http://{LOOPBACK}:{self._api_port}"
         self.portone_url = f"http://{LOOPBACK}:{self._portone_port}"
@@ -148,19 +149,19 @@ class Stack:
         }
 
     @property
-    def ours(self) -> tuple[str, ...]:
-        """The product's own processes: all but the stand-ins for the world outside."""
+    def product_processes(self) -> tuple[str, ...]:
+        """Names of all processes except the sandbox."""
         return tuple(name for name in self.commands if name != "sandbox")
 
     def start(self, *names: str) -> None:
         """Start these processes, or all."""
         for name in names or self.commands:
             command, start = self.commands[name], start_python
-            environment = self._environment | self.own.get(name, {})
+            environment = self._environment | self.process_settings.get(name, {})
             program = (sys.executable, *command)
             if name == FRONT_DOOR:
                 program, start = command, start_program
-            if self._kept:
+            if self._supervised:
                 command, start = ("-m", "launcher.supervisor", "--", *program), start_python
             with (self.logs / f"{name}.log").open("ab") as log:
                 self._running[name] = start(
@@ -168,14 +169,16 @@ class Stack:
                 )
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal to a process, with its keeper where it has one, and all its children at once, and wait for its end."""
+        """Send a signal to a process, its supervisor and its children at once, and wait for its
+        end.
+        """
         self.kill_together(name, number=number)
 
     def kill_together(self, *names: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """The same for several at the same moment."""
+        """Like `kill`, for several processes at the same moment."""
         ending = [self._running.pop(name) for name in names]
         for process in ending:
-            for pid in {process.pid, *(children_of(process.pid) if self._kept else ())}:
+            for pid in {process.pid, *(children_of(process.pid) if self._supervised else ())}:
                 with suppress(ProcessLookupError):
                     os.killpg(pid, number)
         for process in ending:
@@ -186,11 +189,11 @@ class Stack:
         os.killpg(self.pid(name), signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
-        """Let them go on."""
+        """Resume a frozen process and its children."""
         os.killpg(self.pid(name), signal.SIGCONT)
 
     def terminate(self, name: str) -> float:
-        """Tell a process to end in order, as its supervisor would; after how many seconds it had."""
+        """Send SIGTERM to a process and return the seconds until it ended."""
         process = self._running.pop(name)
         began = time.monotonic()
         process.terminate()
@@ -198,15 +201,15 @@ class Stack:
         return time.monotonic() - began
 
     def pid(self, name: str) -> int:
-        """The process itself, not its keeper; AssertionError while it is not running."""
+        """Return the pid of the process itself, not of its supervisor."""
         pid = self._running[name].pid
-        if not self._kept:
+        if not self._supervised:
             return pid
-        (kept,) = children_of(pid)
-        return kept
+        (supervised,) = children_of(pid)
+        return supervised
 
     def children(self, name: str) -> list[int]:
-        """The pids of a process's own processes."""
+        """Return the pids of a process's children."""
         return children_of(self.pid(name))
 
     def stop(self) -> None:
@@ -214,7 +217,7 @@ class Stack:
             self.kill(name)
 
     def wait_until_up(self) -> None:
-        """Until the API takes orders and the market is live."""
+        """Wait until the API takes orders and the relayer is healthy."""
         ready, health = (
             f"{self.api_url}/readyz",
             f"{self.url}/api/v1/trading/realtime/daemon/health",
@@ -228,7 +231,7 @@ class Stack:
         return False
 
     def trader(self, name: str) -> "Trader":
-        """A freshly registered, signed-in user."""
+        """Return a newly registered, signed-in user."""
         return Trader(self.url, name)
 
     def log(self, name: str) -> str:
@@ -236,7 +239,7 @@ class Stack:
 
 
 def children_of(pid: int) -> list[int]:
-    """The pids of a process's own children; none where it is gone."""
+    """Return the pids of a process's children; empty if the process is gone."""
     with suppress(FileNotFoundError, ProcessLookupError):
         return [
             int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -245,30 +248,32 @@ def children_of(pid: int) -> list[int]:
 
 
 class Trader:
-    """A user and the connection; every answer must come within DEADLINE_S and never be a 5xx other than 503."""
+    """User with one connection. Answers must come within DEADLINE_S and be below 500, or 503."""
 
     def __init__(self, url: str, name: str) -> None:
         self._url = f"{url}/api/v1"
         self._session = requests.Session()
         self._session.mount("http://", HTTPAdapter(pool_maxsize=1, max_retries=0))
         account = {"email": f"{name}@example.com", "password": "correct horse battery"}
-        self._signed_up("/users", account | {"name": name})
-        tokens = self._signed_up("/users/login", account).json()["data"]
+        self._post_until_admitted("/users", account | {"name": name})
+        tokens = self._post_until_admitted("/users/login", account).json()["data"]
         self._session.headers["Authorization"] = f"Bearer {tokens['access_token']}"
 
-    def _signed_up(self, path: str, body: Mapping[str, Any]) -> requests.Response:
-        """The answer as soon as it is one: where a Redis that was away is not asked yet, nobody is let in."""
+    def _post_until_admitted(self, path: str, body: Mapping[str, Any]) -> requests.Response:
+        """Post until the answer is not 503, which the API gives while it cannot count requests in
+        Redis.
+        """
         answers: list[requests.Response] = []
 
-        def let_in() -> bool:
+        def admitted() -> bool:
             answers.append(self.post(path, body, slow=True))
             return answers[-1].status_code != 503
 
-        wait_until(let_in, what="sign-ups are counted")
+        wait_until(admitted, what="sign-ups are counted")
         return answers[-1]
 
     def get(self, path: str) -> Any:
-        """The ``data`` of a successful answer."""
+        """Return the `data` of a successful answer."""
         answer = self._checked(self._session.get(self._url + path, timeout=DEADLINE_S))
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]
@@ -287,10 +292,10 @@ class Trader:
         body = {"stock_code": code, "side": side, "order_type": "MARKET", "quantity": quantity}
         return self.post("/trading/orders", body, **headers)
 
-    def waiting_order(
+    def resting_order(
         self, side: str, quantity: int, price: int, code: str = "A005930"
     ) -> requests.Response:
-        """A limit order that waits until it is filled or cancelled."""
+        """Place a GTC limit order."""
         body = {
             "stock_code": code,
             "side": side,
@@ -301,7 +306,7 @@ class Trader:
         return self.post("/trading/orders", body | {"time_in_force": "GTC"})
 
     def applied(self, order_id: str) -> dict[str, Any] | None:
-        """The order once it is in the portfolio; None before."""
+        """Return the order once it is applied to the holdings; None before."""
         order = self.get(f"/trading/orders/{order_id}")
         done = order["status"] == "FILLED" and all(
             execution["applied_at"] for execution in order["executions"]
@@ -327,35 +332,43 @@ class Trader:
 
 
 @contextmanager
-def lived_in(
+def running_stack(
     database_uri: str, folder: Path, *, valkey: Valkey | None = None, **more: Any
 ) -> Iterator[tuple[Stack, TradingHarness]]:
-    """A running house on empty books, and the books themselves for looking at; stopped afterwards, whatever happened. Its Redis is its own unless a
-    running one is given; ``more`` is the house's."""
+    """Run a stack on an emptied database, and yield it with a trading harness on the same database.
+
+    It uses its own Redis unless a running one is given. `more` are arguments of `Stack`.
+    """
     with (
         Valkey(folder / "valkey") if valkey is None else nullcontext(valkey) as running,
         opened(settings_for(database_uri, running.url)) as harness,
     ):
-        house = Stack(database_uri, running, folder, **more)
+        stack = Stack(database_uri, running, folder, **more)
         try:
-            house.start()
-            house.wait_until_up()
-            yield house, harness
+            stack.start()
+            stack.wait_until_up()
+            yield stack, harness
         finally:
-            house.stop()
+            stack.stop()
 
 
-def nothing_due(harness: TradingHarness) -> bool:
-    """Whether every order is final and every fill settled and applied."""
-    waiting = "SELECT (SELECT COUNT(*) FROM orders WHERE finished_at IS NULL) + (SELECT COUNT(*) FROM order_executions WHERE applied_at IS NULL)"
+def all_orders_done(harness: TradingHarness) -> bool:
+    """Return True if every order is final and every fill is settled and applied."""
+    waiting = (
+        "SELECT (SELECT COUNT(*) FROM orders WHERE finished_at IS NULL) + (SELECT COUNT(*) FROM "
+        "order_executions WHERE applied_at IS NULL)"
+    )
     return harness.core.database.read(lambda session: session.scalar(text(waiting))) == 0
 
 
-def caught_up(harness: TradingHarness) -> bool:
-    """Whether the matcher has read the whole tick stream and nothing that it found is left to execute, settle or apply."""
+def matcher_caught_up(harness: TradingHarness) -> bool:
+    """Return True if the matcher has read the whole tick stream and none of its fills is left to
+    apply.
+    """
     (last,) = harness.core.redis.xrevrange(keys.TICK_STREAM, count=1)
-    place = Position.parse(last[0]).packed
-    undone = f"""SELECT (SELECT COUNT(*) FROM match_cursors WHERE position < {place}) + (SELECT COUNT(*) FROM pending_fills)
+    position = Position.parse(last[0]).packed
+    undone = f"""SELECT (SELECT COUNT(*) FROM match_cursors WHERE position < {position}) +
+        (SELECT COUNT(*) FROM pending_fills)
         + (SELECT COUNT(*) FROM orders WHERE next_attempt_at IS NOT NULL)
         + (SELECT COUNT(*) FROM order_executions WHERE applied_at IS NULL)"""
     return harness.core.database.read(lambda session: session.scalar(text(undone))) == 0
@@ -369,7 +382,7 @@ def breaches(harness: TradingHarness) -> list[object]:
     ]
 
 
-def traders(house: Stack, names: list[str]) -> list[Trader]:
-    """Many users, registered side by side."""
+def register_traders(stack: Stack, names: list[str]) -> list[Trader]:
+    """Register many users concurrently."""
     with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(house.trader, names))
+        return list(pool.map(stack.trader, names))

@@ -1,4 +1,4 @@
-"""Real minute bars played back at sixty times their speed: every fill lies inside the bar that was being played."""
+"""Replay of real minute bars at 60 times their speed: every fill is within the replayed bar."""
 
 import csv
 from datetime import datetime
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from launcher.plan import ROOT
-from tests.system.stack import breaches, lived_in
+from tests.system.stack import breaches, running_stack
 from trading.exchange.time import KST
 
 REAL_BARS = ROOT.parent / "shared" / "data" / "samsung_minute_2026-01-15.csv"
@@ -15,7 +15,7 @@ TRADES = 10
 
 
 def _bars(path: Path) -> dict[datetime, tuple[int, int]]:
-    """Low and high of each bar by its stamp."""
+    """Return the low and high of each bar by its time."""
     with path.open(newline="") as lines:
         return {
             datetime.fromisoformat(row["datetime"]).replace(tzinfo=KST): (
@@ -29,14 +29,12 @@ def _bars(path: Path) -> dict[datetime, tuple[int, int]]:
 @pytest.mark.skipif(
     not REAL_BARS.exists(), reason="the real minute bars are not part of the project"
 )
-def test_fills_lie_inside_the_real_bar_that_was_played(
-    migrated_sqlite: str, tmp_path: Path
-) -> None:
-    """Ten buys and ten sales during a replay of a real day, on the embedded default database."""
+def test_fills_are_within_the_replayed_bar(migrated_sqlite: str, tmp_path: Path) -> None:
+    """Ten buys and ten sales on the embedded SQLite database."""
     bars = _bars(REAL_BARS)
     arguments = ("--replay", str(REAL_BARS), "--speed", "60")
-    with lived_in(migrated_sqlite, tmp_path, sandbox_arguments=arguments) as (house, harness):
-        trader = house.trader("replayed")
+    with running_stack(migrated_sqlite, tmp_path, sandbox_arguments=arguments) as (stack, harness):
+        trader = stack.trader("replayed")
         executions = []
         for _ in range(TRADES):
             for side, quantity in (("BUY", 2), ("SELL", 1)):

@@ -9,7 +9,7 @@ from typing import Any
 import requests
 
 from sandbox.portone.browser import REQUEST_PAYMENT
-from sandbox.portone.control_api import DESK
+from sandbox.portone.control_api import CONTROL_PREFIX
 from sandbox.portone.merchant import LIVE_CHANNEL_KEY, STORE_ID
 from sandbox.portone.rest import API_SECRET, LOOPBACK, now, portone
 from sandbox.portone.server_state import Mail
@@ -49,7 +49,7 @@ class Shop:
     def say(self, path: str, members: object = None, *, method: str = "POST") -> dict[str, Any]:
         """What the desk answers to anything else that it is asked."""
         answer = requests.request(
-            method, f"{self.url}{DESK}/{path}", json=members or {}, timeout=DEADLINE_S
+            method, f"{self.url}{CONTROL_PREFIX}/{path}", json=members or {}, timeout=DEADLINE_S
         )
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
@@ -57,7 +57,7 @@ class Shop:
     def desk(
         self, name: str, members: object, *, payment_id: str = ID, kind: str = "application/json"
     ) -> requests.Response:
-        address = f"{self.url}{DESK}/payments/{payment_id}/{name}"
+        address = f"{self.url}{CONTROL_PREFIX}/payments/{payment_id}/{name}"
         return requests.post(
             address, data=json.dumps(members), headers={"Content-Type": kind}, timeout=DEADLINE_S
         )

@@ -1,4 +1,4 @@
-"""The running product under many requests at once: no order lost or filled twice, no won spent twice. tests/faults breaks it meanwhile."""
+"""Many concurrent requests: no order is lost or filled twice, and no cash is spent twice."""
 
 import threading
 from collections.abc import Iterator
@@ -9,38 +9,44 @@ from sqlalchemy import text
 
 from tests.support.servers import wait_until
 from tests.support.trading_harness import TradingHarness
-from tests.system.stack import Stack, Trader, breaches, lived_in, nothing_due, traders
+from tests.system.stack import (
+    Stack,
+    Trader,
+    all_orders_done,
+    breaches,
+    register_traders,
+    running_stack,
+)
 
 USERS = 200
 ORDERS_EACH = 5
 
 
 @pytest.fixture(scope="module")
-def _lived_in(
+def _running_stack(
     server_uri: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Stack, TradingHarness]]:
-    with lived_in(server_uri, tmp_path_factory.mktemp("house")) as house_and_books:
-        yield house_and_books
+    with running_stack(server_uri, tmp_path_factory.mktemp("stack")) as running_and_harness:
+        yield running_and_harness
 
 
 @pytest.fixture
-def house(_lived_in: tuple[Stack, TradingHarness]) -> Stack:
-    return _lived_in[0]
+def stack(_running_stack: tuple[Stack, TradingHarness]) -> Stack:
+    return _running_stack[0]
 
 
 @pytest.fixture
-def harness(_lived_in: tuple[Stack, TradingHarness]) -> TradingHarness:
-    return _lived_in[1]
+def harness(_running_stack: tuple[Stack, TradingHarness]) -> TradingHarness:
+    return _running_stack[1]
 
 
 def _count(harness: TradingHarness, statement: str) -> int:
     return int(harness.core.database.read(lambda session: session.scalar(text(statement))) or 0)
 
 
-def test_a_crowd_trades(house: Stack, harness: TradingHarness) -> None:
-    """200 users place 5 orders each at once: everything is filled exactly once."""
-    crowd = traders(house, [f"crowd-{number}" for number in range(USERS)])
-    theirs = "user_id IN (SELECT id FROM users WHERE email LIKE 'crowd-%')"
+def test_1000_concurrent_orders_fill_exactly_once(stack: Stack, harness: TradingHarness) -> None:
+    load = register_traders(stack, [f"users-{number}" for number in range(USERS)])
+    theirs = "user_id IN (SELECT id FROM users WHERE email LIKE 'users-%')"
 
     def trade(trader: Trader) -> list[str]:
         answers = [trader.order("BUY", quantity) for quantity in range(1, ORDERS_EACH + 1)]
@@ -48,9 +54,9 @@ def test_a_crowd_trades(house: Stack, harness: TradingHarness) -> None:
         return [answer.json()["data"]["id"] for answer in answers]
 
     with ThreadPoolExecutor(16) as pool:
-        accepted = [order_id for placed in pool.map(trade, crowd) for order_id in placed]
+        accepted = [order_id for placed in pool.map(trade, load) for order_id in placed]
 
-    wait_until(lambda: nothing_due(harness), what="every order is final and applied")
+    wait_until(lambda: all_orders_done(harness), what="every order is final and applied")
     assert len(set(accepted)) == USERS * ORDERS_EACH
     assert (
         _count(harness, f"SELECT COUNT(*) FROM orders WHERE status = 'FILLED' AND {theirs}")
@@ -64,9 +70,10 @@ def test_a_crowd_trades(house: Stack, harness: TradingHarness) -> None:
     assert breaches(harness) == []
 
 
-def test_one_key_makes_one_order(house: Stack, harness: TradingHarness) -> None:
-    """A hundred parallel requests with the same Idempotency-Key: one order."""
-    trader = house.trader("impatient")
+def test_100_requests_with_one_idempotency_key_make_one_order(
+    stack: Stack, harness: TradingHarness
+) -> None:
+    trader = stack.trader("impatient")
     barrier = threading.Barrier(20)
 
     def press(number: int) -> int:
@@ -85,9 +92,10 @@ def test_one_key_makes_one_order(house: Stack, harness: TradingHarness) -> None:
     ]
 
 
-def test_the_whole_balance_is_spent_once(house: Stack, harness: TradingHarness) -> None:
-    """Ten parallel buys, each of the whole balance: exactly one is accepted."""
-    trader = house.trader("greedy")
+def test_one_of_ten_concurrent_buys_of_the_whole_balance_is_accepted(
+    stack: Stack, harness: TradingHarness
+) -> None:
+    trader = stack.trader("greedy")
     price = trader.get("/trading/realtime/stock/A005930")["price"]
     quantity = 10_000_000 * 90 // 100 // price
     barrier = threading.Barrier(10)
@@ -100,5 +108,5 @@ def test_the_whole_balance_is_spent_once(house: Stack, harness: TradingHarness) 
         statuses = sorted(pool.map(buy, range(10)))
 
     assert statuses == [201] + [409] * 9
-    wait_until(lambda: nothing_due(harness), what="the one order is applied")
+    wait_until(lambda: all_orders_done(harness), what="the one order is applied")
     assert breaches(harness) == []
