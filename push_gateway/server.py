@@ -55,7 +55,7 @@ class Gateway:
         )
         instruments.initialise_series(codes=SHARED_PROBLEMS)
         self._told = exposition.build_registry(
-            instruments.PROBLEMS, GatewayMetrics(self._audience), of_one_process=True
+            instruments.PROBLEMS, GatewayMetrics(self._audience), include_process=True
         )
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -27,7 +27,7 @@ async def _run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     daemon = Daemon(settings, switch=kill_timer())
-    exposition.serve(settings, exposition.build_registry(daemon.metrics, of_one_process=True))
+    exposition.serve(settings, exposition.build_registry(daemon.metrics, include_process=True))
     await daemon.run(stop)
 
 

@@ -27,7 +27,7 @@ from relayer.ticks.filter import TickFilter
 from relayer.ticks.sequence import TickSequence
 from relayer.ticks.writer import TickWriter
 from trading.config.settings import Settings
-from trading.marketdata.health import NAMED_MAX, RefusedTopic, RelayerHealth
+from trading.marketdata.health import TOPICS_LISTED_MAX, RefusedTopic, RelayerHealth
 
 log = structlog.get_logger(__name__)
 
@@ -162,9 +162,9 @@ class Daemon:
             lease_number=self._holder.number,
             why_disconnected=self._link.why_disconnected,
             wanted=len(self._watch.wanted),
-            left_out=left_out[:NAMED_MAX],
+            left_out=left_out[:TOPICS_LISTED_MAX],
             left_out_total=len(left_out),
-            refused=tuple(refused[:NAMED_MAX]),
+            refused=tuple(refused[:TOPICS_LISTED_MAX]),
             refused_total=len(refused),
             repeated_total=self._intake.repeated_total,
             conflated_total=self._writer.conflated_total,

@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from trading.db.statements import AnyRow
-from trading.observability.logs.ids import NAMED_MAX
+from trading.observability.logs.ids import IDS_PER_LINE
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +110,7 @@ def task_dispatcher(
                     count=len(wakeups_due) - told,
                     wakes=wakeup.task,
                     reason=type(fault).__name__,
-                    **log_fields(wakeup.task, ids[:NAMED_MAX]),
+                    **log_fields(wakeup.task, ids[:IDS_PER_LINE]),
                 )
                 for task, count in Counter(one.task for one in wakeups_due[told:]).items():
                     lost(task, count)

@@ -42,7 +42,7 @@ def _tell_of_beat(sender: Service, **_signal: Any) -> None:
     exposition.serve(
         SETTINGS,
         exposition.build_registry(
-            instruments.BEAT_MESSAGES, BeatMetrics(sender.scheduler), of_one_process=True
+            instruments.BEAT_MESSAGES, BeatMetrics(sender.scheduler), include_process=True
         ),
     )
 

@@ -16,7 +16,7 @@ from relayer.asyncio_compat import raise_if_cancelled
 from relayer.feed.interface import FeedUnavailable
 from relayer.feed.subscriptions import Addition, SubscriptionWatch
 from relayer.feed.supervisor import FeedSupervisor, SubscriptionOutcome
-from trading.marketdata.health import NAMED_MAX
+from trading.marketdata.health import TOPICS_LISTED_MAX
 from trading.marketdata.relayer_client import (
     AnswerCode,
     Command,
@@ -244,6 +244,8 @@ class CommandListener:
             "connected": self._link.connected,
             "budget": self._watch.budget,
             "subscriptions": listed,
-            "left_out": [told(topic, SubscriptionState.LEFT_OUT) for topic in left_out[:NAMED_MAX]],
+            "left_out": [
+                told(topic, SubscriptionState.LEFT_OUT) for topic in left_out[:TOPICS_LISTED_MAX]
+            ],
             "left_out_total": len(left_out),
         }

@@ -45,7 +45,7 @@ def test_the_figures_are_the_codes() -> None:
 
     assert REQUEST_BYTES_MAX == 64 * 1024
     assert f"| JSON nested in JSON | {json_parsing.DEPTH_MAX} levels |" in PAGE
-    assert guarded_client.REST_S == 2
+    assert guarded_client.OPEN_S == 2
     assert "nobody does for two seconds" in PAGE
     assert (defaults["sign_in_failures_max"], login_guard.EVERYWHERE_FACTOR) == (5, 4)
     assert (defaults["sign_in_lock_s"], defaults["sign_in_lock_max_s"]) == (60, 900)

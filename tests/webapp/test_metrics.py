@@ -30,7 +30,7 @@ SOURCES = ("processes", "database", "broker", "market")
 
 
 def value(sample: str, **labels: str) -> float:
-    return instruments.COUNTED.get_sample_value(f"stocking_{sample}", labels) or 0.0
+    return instruments.REGISTRY.get_sample_value(f"stocking_{sample}", labels) or 0.0
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Settings of the HTTP edge, which are part of every process's (trading.config.settings): who may ask, from where, and how often."""
+"""Settings of the HTTP edge: trusted proxies, allowed origins and rate limits.
+
+Part of the settings of every process (``trading.config.settings``).
+"""
 
 import re
 from functools import cached_property
@@ -9,23 +12,23 @@ from pydantic import AfterValidator, BaseModel, Field, field_validator
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
-# One limit in the notation of the library limits, of the kinds that make sense for requests.
+# One limit in the notation of the ``limits`` library, restricted to units that suit requests.
 _RATE_LIMIT = re.compile(
     r"[1-9][0-9]{0,5} ?(/|per) ?([1-9][0-9]{0,2} )?(second|minute|hour)s?", re.ASCII
 )
 
 
-def _one_limit(value: str) -> str:
+def _single_limit(value: str) -> str:
     if not _RATE_LIMIT.fullmatch(value):
         raise ValueError("must be one limit such as 10 per second, 100/minute or 5 per 15 minutes")
     return value
 
 
-RateLimit = Annotated[str, AfterValidator(_one_limit)]
+RateLimit = Annotated[str, AfterValidator(_single_limit)]
 
 
 class HttpSettings(BaseModel):
-    """Spans carry their unit in the name; limits are in the notation of the library limits."""
+    """HTTP settings. Durations carry their unit in the name; limits use the ``limits`` notation."""
 
     trusted_proxies: str | None = "127.0.0.1"
     api_allowed_origins: str | None = None
@@ -55,13 +58,15 @@ class HttpSettings(BaseModel):
     def _networks(cls, value: str | None) -> str | None:
         for network in split_csv(value):
             try:
-                everybody = ip_network(network).prefixlen == 0
+                trusts_all = ip_network(network).prefixlen == 0
             except ValueError:
                 raise ValueError(
-                    "must be addresses or networks such as 10.0.0.0/8, with commas between them"
+                    "must be addresses or networks such as 10.0.0.0/8, separated by commas"
                 ) from None
-            if everybody:
-                raise ValueError("must not trust everybody: anyone could then come from anywhere")
+            if trusts_all:
+                raise ValueError(
+                    "must not trust all addresses: any client could then forge its address"
+                )
         return value
 
     @field_validator("api_allowed_origins", "gateway_allowed_origins")
@@ -70,23 +75,23 @@ class HttpSettings(BaseModel):
         for origin in split_csv(value):
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(
-                    "must be origins such as https://example.com, with commas between them and no path"
+                    "must be origins such as https://example.com, separated by commas and no path"
                 )
         return value
 
     @cached_property
     def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """Whose word on where a request comes from is taken; nobody's when empty."""
+        """Networks whose forwarding headers are trusted; empty if none are."""
         return tuple(ip_network(network) for network in split_csv(self.trusted_proxies))
 
     @cached_property
     def allowed_origins(self) -> frozenset[str]:
-        """The origins of web pages that may use the API besides its own."""
+        """Web origins that may use the API in addition to its own."""
         return frozenset(split_csv(self.api_allowed_origins))
 
     @cached_property
     def gateway_origins(self) -> frozenset[str]:
-        """The origins of web pages that may use the gateway besides its own: the API's, unless it was given others."""
+        """Web origins that may use the gateway in addition to its own; the API's unless set."""
         return (
             self.allowed_origins
             if self.gateway_allowed_origins is None
@@ -95,5 +100,5 @@ class HttpSettings(BaseModel):
 
 
 def split_csv(listed: str | None) -> list[str]:
-    """The words of a list with commas between them."""
+    """Split a comma-separated list; ignore empty parts and surrounding spaces."""
     return [word for part in (listed or "").split(",") if (word := part.strip())]

@@ -1,9 +1,10 @@
-"""Settings of every process, read from the environment once and frozen. All faults are reported together.
+"""Settings of every process, read once from the environment and frozen.
 
-A name in the environment is the field's name in capitals: ``DATABASE_URI``, ``REDIS_URL``, ``TICK_FRESHNESS_MS`` …
-``docs/settings.md`` lists them all; a test holds it against this file.
+All faults are reported together. The environment variable is the field's name in capitals:
+``DATABASE_URI``, ``REDIS_URL``, ``TICK_FRESHNESS_MS`` … ``docs/settings.md`` lists them all; a test
+compares it with this file.
 
-A process names itself and is given only the secrets that it uses (``trading.config.processes``).
+A process names itself and receives only the secrets that it uses (``trading.config.processes``).
 """
 
 import base64
@@ -26,20 +27,22 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from trading.config.http_settings import HttpSettings, split_csv
-from trading.config.processes import ASKING_PORTONE, PRODUCTION_NEEDS, Process
+from trading.config.processes import PORTONE_REQUIRED, PRODUCTION_NEEDS, Process
 
 DEVELOPMENT_SECRET = "development-only-secret-never-used-in-production"  # noqa: S105 - production refuses it by name
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
-# What the stand-in for PortOne is set up with, and a development installation with it. Everybody knows them, so production refuses them.
+# Defaults of the PortOne stand-in and of development installations. They are public, so production
+# rejects them.
 PORTONE_DEVELOPMENT_API_SECRET = "sandbox-portone-secret"  # noqa: S105
 PORTONE_DEVELOPMENT_WEBHOOK_SECRET = "whsec_c2FuZGJveC1wb3J0b25lLXdlYmhvb2stc2VjcmV0LTE="  # noqa: S105
 PORTONE_DEVELOPMENT_STORE_ID = "store-00000000-0000-4000-8000-000000000001"
 PORTONE_DEVELOPMENT_CHANNEL_KEY = "channel-key-00000000-0000-4000-8000-000000000001"
 
-# The only hosts of Toss that a relayer may talk to: the guest token and the market's feed. Nothing there takes an order.
+# The only Toss hosts that the relayer may connect to: guest token and market-data feed. Neither
+# accepts orders.
 MARKET_DATA_HOSTS = frozenset({"wts-api.tossinvest.com", "realtime-socket.tossinvest.com"})
-# The only hosts of Toss's REST API that are asked of the market, each of which is named by one setting.
+# The only hosts of Toss's REST API for market data, one per setting.
 INFO_HOST = "wts-info-api.tossinvest.com"
 CERT_HOST = "wts-cert-api.tossinvest.com"
 SANDBOX_REST_URL = "http://127.0.0.1:8093"
@@ -53,11 +56,11 @@ Won = Annotated[int, Field(gt=0, le=10**15)]
 
 
 class SettingsError(Exception):
-    """The environment has faults; the message names every one, a line each, and never shows a value."""
+    """Faults in the environment; the message lists each on its own line and shows no values."""
 
 
 class Settings(HttpSettings, BaseSettings):
-    """One process's settings. Money is won, rates are ppm or basis points, spans carry their unit in the name."""
+    """Settings of one process: money in won, rates in ppm or bp, durations named by unit."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -100,7 +103,8 @@ class Settings(HttpSettings, BaseSettings):
     idempotency_key_hours: int = Field(default=24, ge=1, le=24 * 30)
     wake_grace_ms: int = Field(default=2_000, ge=100, le=600_000)
     sweep_period_s: int = Field(default=5, ge=1, le=3_600)
-    # A batch is one IN list, below the thousand values of which a MariaDB before 10.5, which can't be told otherwise, makes a subquery.
+    # A batch is one IN list. From 1,000 values on, MariaDB before 10.5 converts it to a subquery,
+    # and that version has no setting to prevent it.
     stage_batch_size: int = Field(default=500, ge=1, le=999)
     match_period_ms: int = Field(default=500, ge=100, le=60_000)
     matcher_shards: int = Field(default=1, ge=1, le=64)
@@ -155,7 +159,7 @@ class Settings(HttpSettings, BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What they are given and nothing else: ``load`` alone reads the environment, and no dot-file is ever read by surprise."""
+        """Accept explicit values only: ``load`` alone reads the environment."""
         return (init_settings,)
 
     @field_validator("database_uri")
@@ -165,7 +169,7 @@ class Settings(HttpSettings, BaseSettings):
             raise ValueError("must begin with sqlite:/// or mysql+pymysql://")
         if value.get_secret_value() in {"sqlite:///", "sqlite:///:memory:"}:
             raise ValueError("must name a file after sqlite:///")
-        # A password may hold any character; the server and its port follow it.
+        # A password may contain any character; the server and its port follow it.
         _require_address("//" + value.get_secret_value().rpartition("@")[2].rpartition("//")[2])
         return value
 
@@ -186,7 +190,7 @@ class Settings(HttpSettings, BaseSettings):
         try:
             url = urlsplit(value)
         except ValueError:
-            raise ValueError("is no address") from None
+            raise ValueError("is not a valid address") from None
         if value.rstrip("/") != PORTONE_API_URL and (
             url.hostname not in LOOPBACK_HOSTS or url.scheme != "http"
         ):
@@ -196,10 +200,10 @@ class Settings(HttpSettings, BaseSettings):
     @field_validator("portone_webhook_secrets")
     @classmethod
     def _webhook_secrets(cls, value: SecretStr | None) -> SecretStr | None:
-        secrets = split_csv(_shown(value))
+        secrets = split_csv(_reveal(value))
         if len(secrets) > 2 or not all(map(_is_webhook_secret, secrets)):
             raise ValueError(
-                "must be one secret of the form whsec_ and base64, or two with a comma between them"
+                "must be one secret of the form whsec_ and base64, or two separated by a comma"
             )
         return value
 
@@ -211,7 +215,7 @@ class Settings(HttpSettings, BaseSettings):
         names = split_csv(value)
         if not 1 <= len(names) <= 10 or not all(map(_PORTONE_NAME.fullmatch, names)):
             raise ValueError(
-                "must be as PortOne's console shows it; of channel keys up to ten, with commas between them"
+                "must be as shown in PortOne's console; up to ten channel keys, separated by commas"
             )
         return value
 
@@ -222,7 +226,7 @@ class Settings(HttpSettings, BaseSettings):
             try:
                 ip_address(address)
             except ValueError:
-                raise ValueError("must be IP addresses, with commas between them") from None
+                raise ValueError("must be IP addresses, separated by commas") from None
         return value
 
     @field_validator("toss_api_url", "toss_websocket_url", "toss_info_url", "toss_cert_url")
@@ -233,8 +237,8 @@ class Settings(HttpSettings, BaseSettings):
         try:
             url = urlsplit(value)
         except ValueError:
-            # The library's message repeats a part of the address, and that may hold a password.
-            raise ValueError("is no address") from None
+            # The library's message repeats part of the address, which may contain a password.
+            raise ValueError("is not a valid address") from None
         hosts = _REST_HOSTS.get(field.field_name or "", MARKET_DATA_HOSTS) | LOOPBACK_HOSTS
         if url.hostname not in hosts:
             raise ValueError(f"must name one of {', '.join(sorted(hosts))}")
@@ -248,7 +252,7 @@ class Settings(HttpSettings, BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _nothing_of_a_laptop_in_production(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _drop_development_defaults_in_production(cls, given: dict[str, Any]) -> dict[str, Any]:
         return (
             {**dict.fromkeys(PRODUCTION_NEEDS), **given}
             if given.get("environment") == "production"
@@ -260,7 +264,7 @@ class Settings(HttpSettings, BaseSettings):
         if self.environment != "production":
             return self
         faults = []
-        secret = _shown(self.jwt_secret_key)
+        secret = _reveal(self.jwt_secret_key)
         if secret is not None and (secret == DEVELOPMENT_SECRET or len(secret) < 32):
             faults.append(f"JWT_SECRET_KEY: {PRODUCTION_NEEDS['jwt_secret_key']}")
         if self.argon2_memory_kib < 19_456 or self.argon2_time_cost < 2:
@@ -274,17 +278,20 @@ class Settings(HttpSettings, BaseSettings):
         )
         if not self.rate_limits:
             faults.append(
-                "RATE_LIMITS: production never runs without; raise single limits for a load test"
+                "RATE_LIMITS: production requires them; raise single limits for a load test"
             )
-        faults += self._faults_of_payments()
+        faults += self._payment_faults()
         if faults:
             raise ValueError("\n  ".join(faults))
         return self
 
-    def _faults_of_payments(self) -> list[str]:
-        """What of the set-up with PortOne is fit for a laptop only: with it anybody could make himself a payment. What is missing is none."""
+    def _payment_faults(self) -> list[str]:
+        """Return faults of PortOne settings that are only fit for development; ignore missing ones.
+
+        With these defaults anyone could forge a payment.
+        """
         faults = []
-        secret, secrets = _shown(self.portone_api_secret), self.webhook_secrets
+        secret, secrets = _reveal(self.portone_api_secret), self.webhook_secrets
         if secret is not None and self.portone_api_base_url != PORTONE_API_URL:
             faults.append(
                 f"PORTONE_API_BASE_URL: production needs {PORTONE_API_URL}, not the stand-in"
@@ -303,60 +310,64 @@ class Settings(HttpSettings, BaseSettings):
             if is_unfit
         ]
         if self.portone_allow_test_channel:
-            faults.append("PORTONE_ALLOW_TEST_CHANNEL: a test channel says PAID without any money")
+            faults.append(
+                "PORTONE_ALLOW_TEST_CHANNEL: a test channel reports PAID without a payment"
+            )
         return faults
 
     @model_validator(mode="after")
-    def _amounts_of_payments(self) -> Self:
+    def _check_payment_amounts(self) -> Self:
         if self.payment_amount_min > self.payment_amount_max:
             raise ValueError("PAYMENT_AMOUNT_MIN: must not be above PAYMENT_AMOUNT_MAX")
         return self
 
     @cached_property
     def jwt_secret(self) -> str:
-        """What tokens are signed with. SettingsError in a process that was given none."""
+        """Signing key of access tokens. Raises SettingsError in a process without it."""
         if self.jwt_secret_key is None:
-            raise SettingsError("JWT_SECRET_KEY: this process was given none")
+            raise SettingsError("JWT_SECRET_KEY: not set in this process")
         return self.jwt_secret_key.get_secret_value()
 
     @cached_property
     def portone_secret(self) -> str | None:
-        """What PortOne is asked with; None in a process that does not ask."""
-        return _shown(self.portone_api_secret)
+        """PortOne API secret; None in a process that does not call PortOne."""
+        return _reveal(self.portone_api_secret)
 
     @cached_property
     def missing_for_payments(self) -> tuple[str, ...]:
-        """The variables without which PortOne can't be asked."""
-        return tuple(name.upper() for name in sorted(ASKING_PORTONE) if getattr(self, name) is None)
+        """Environment variables that are missing for requests to PortOne."""
+        return tuple(
+            name.upper() for name in sorted(PORTONE_REQUIRED) if getattr(self, name) is None
+        )
 
     @cached_property
     def webhook_secrets(self) -> tuple[str, ...]:
-        """PortOne's webhook secrets that are active; none, and no webhook is taken."""
-        return tuple(split_csv(_shown(self.portone_webhook_secrets)))
+        """Active webhook secrets of PortOne; without any, no webhook is accepted."""
+        return tuple(split_csv(_reveal(self.portone_webhook_secrets)))
 
     @cached_property
     def channel_keys(self) -> tuple[str, ...]:
-        """The channels by which a payment may be made; the browser is given the first."""
+        """PortOne channels for payments; the browser receives the first."""
         return tuple(split_csv(self.portone_channel_keys))
 
     @cached_property
     def webhook_addresses(self) -> frozenset[str]:
-        """The only addresses that a webhook is taken from; none for all."""
+        """Addresses from which webhooks are accepted; empty accepts all."""
         return frozenset(split_csv(self.portone_webhook_allowed_ips))
 
     @cached_property
     def broker_url(self) -> str:
-        """Celery's broker: a Redis of its own, or the one that holds the market."""
+        """Celery's broker: its own Redis if set, else the Redis of market data."""
         return (self.celery_broker_url or self.redis_url).get_secret_value()
 
     @cached_property
     def info_url(self) -> str:
-        """Where Toss's REST API tells of prices: its own host where the feed is its own, else the sandbox."""
+        """Toss REST API for prices: Toss's host if the feed is real, else the sandbox."""
         return self.toss_info_url or self._rest_url(INFO_HOST)
 
     @cached_property
     def cert_url(self) -> str:
-        """Where Toss's REST API tells of rankings."""
+        """Toss REST API for rankings."""
         return self.toss_cert_url or self._rest_url(CERT_HOST)
 
     def _rest_url(self, host: str) -> str:
@@ -368,20 +379,20 @@ class Settings(HttpSettings, BaseSettings):
 
     @cached_property
     def hours_rule(self) -> Literal["krx", "always"]:
-        """Whose hours the market keeps: the exchange's, or none at all, as the sandbox's play market trades around the clock."""
+        """Market hours: those of KRX, or always open for the sandbox market."""
         if self.market_hours is not None:
             return self.market_hours
         return "always" if self._is_on_loopback else "krx"
 
 
 def is_production(environment: Mapping[str, str] | None = None) -> bool:
-    """Whether these settings are production's, whatever else may be wrong with them: for what must not even begin there."""
+    """Return True if the environment is production, even if other settings are invalid."""
     given = os.environ if environment is None else environment
     return given.get("ENVIRONMENT", "").lower() == "production"
 
 
-def asks_for_json(environment: Mapping[str, str] | None = None) -> bool:
-    """Whether logs are to be JSON, whatever may be wrong with the settings: for saying what is."""
+def is_json_logging(environment: Mapping[str, str] | None = None) -> bool:
+    """Return True if logs must be JSON, even if the settings are invalid, to report that."""
     given = os.environ if environment is None else environment
     return given.get("LOG_FORMAT") == "json"
 
@@ -389,9 +400,10 @@ def asks_for_json(environment: Mapping[str, str] | None = None) -> bool:
 def load(
     environment: Mapping[str, str] | None = None, *, process: Process | None = None
 ) -> Settings:
-    """Settings of ``process`` from its environment, or from ``environment`` alone; without one those of a machine that runs them all.
+    """Read the settings of ``process`` from ``environment``, by default the process environment.
 
-    SettingsError names all faults at once.
+    Without a process, return the settings of a machine that runs all of them. Raises SettingsError
+    with all faults.
     """
     given = os.environ if environment is None else environment
     unread, needed = (
@@ -419,7 +431,8 @@ def load(
             return settings
         unreadable = set()
     if unreadable:
-        # Production's own refusals are looked for only where every field can be read, so they are asked for once more without the others.
+        # Production checks run only if every field is readable, so validate again without the
+        # unreadable ones.
         try:
             Settings.model_validate(
                 {name: value for name, value in fields.items() if name not in unreadable}
@@ -429,16 +442,16 @@ def load(
     raise SettingsError("The settings have faults:\n" + "\n".join(lines))
 
 
-def _shown(secret: SecretStr | None) -> str | None:
+def _reveal(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
 def _require_address(url: str) -> None:
-    """Raise ValueError, without the library's words that may show a password."""
+    """Raise ValueError for an invalid URL, without the library's text, which may hold a secret."""
     try:
         _ = urlsplit(url).port
     except ValueError:
-        raise ValueError("is no address") from None
+        raise ValueError("is not a valid address") from None
 
 
 def _is_webhook_secret(secret: str) -> bool:

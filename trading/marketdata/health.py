@@ -13,7 +13,7 @@ DEAD_AFTER = timedelta(seconds=60)
 STALE_AFTER = timedelta(seconds=30)
 
 # How many destinations a record names; their number it tells whole.
-NAMED_MAX = 20
+TOPICS_LISTED_MAX = 20
 
 # In the auctions nothing is printed for many minutes.
 _CONTINUOUS = frozenset(

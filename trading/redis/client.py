@@ -1,4 +1,4 @@
-"""Connections to Redis that answer or fail soon: a web request must never hang on the market."""
+"""Redis connections with short timeouts, so that a web request never hangs on Redis."""
 
 from urllib.parse import urlsplit
 
@@ -10,14 +10,15 @@ from redis.retry import Retry
 
 
 def connect(url: str, *, timeout_s: int | float = 0.5) -> "Redis":
-    """A client with text answers, bounded waits and no retries of its own.
+    """Return a client with text replies, short timeouts and no retries.
 
-    redis-py 8 would try ten times; a command whose reply was lost would then run again.
+    redis-py 8 retries ten times by default; a command whose reply was lost would run again.
     """
     return Redis.from_url(
         url,
         decode_responses=True,
-        encoding_errors="replace",  # Bytes that are no text must read as a malformed entry, not fail all that came with it.
+        # Invalid UTF-8 must yield a malformed entry instead of failing the whole reply.
+        encoding_errors="replace",
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         socket_keepalive=True,
@@ -27,14 +28,14 @@ def connect(url: str, *, timeout_s: int | float = 0.5) -> "Redis":
 
 
 def connect_broker(url: str, *, timeout_s: int | float = 0.5) -> "Redis":
-    """The same to Celery's broker, by the address that Celery is given: what it calls redis+socket, Redis' client calls unix."""
+    """Connect to Celery's broker; Celery's ``redis+socket:`` scheme is ``unix:`` in redis-py."""
     return connect(url.replace("redis+socket:", "unix:", 1), timeout_s=timeout_s)
 
 
 def explain(fault: RedisError, url: str, *, name: str = "REDIS_URL") -> str | None:
-    """Return one sentence on why the server at ``url``, which setting ``name`` holds, can't be used.
+    """Return one sentence on why the server at ``url`` cannot be used; None for another fault.
 
-    It shows no password. None for a fault that is not the server's.
+    ``name`` is the setting that holds the URL. The sentence contains no password.
     """
     parts = urlsplit(url)
     place = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path

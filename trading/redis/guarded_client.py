@@ -1,6 +1,6 @@
-"""Redis for counting requests, behind a circuit breaker.
+"""Redis client for request counters, behind a circuit breaker.
 
-Every request waits for these counts first. A Redis that hangs may delay one request, not each.
+Every request waits for these counters first. A hanging Redis may delay one request, not all.
 """
 
 import math
@@ -17,11 +17,11 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-REST_S = 2.0
+OPEN_S = 2.0
 
 
 class RedisUnavailable(Exception):
-    """Redis does not answer, so nothing can be counted. ``retry_after_s`` is in whole seconds."""
+    """Redis does not respond, so nothing can be counted. ``retry_after_s`` is in whole seconds."""
 
     def __init__(self, retry_after_s: float) -> None:
         super().__init__()
@@ -29,15 +29,17 @@ class RedisUnavailable(Exception):
 
 
 class GuardedRedis:
-    """A Redis client of its own with a circuit breaker. Safe to share between threads."""
+    """Redis client with its own connections and a circuit breaker. Thread-safe."""
 
-    def __init__(self, url: str, *, timeout_s: float, rest_s: float = REST_S) -> None:
+    def __init__(self, url: str, *, timeout_s: float, open_s: float = OPEN_S) -> None:
         self._redis = connect(url, timeout_s=timeout_s)
-        self._rest_s = rest_s
-        self._breaker = CircuitBreaker(open_s=rest_s)
+        self._open_s = open_s
+        self._breaker = CircuitBreaker(open_s=open_s)
 
     def run(self, command: Callable[[Redis], T]) -> T:
-        """Run ``command`` on the client. Raise CountsUnavailable if it failed or the circuit is open."""
+        """Run ``command`` on the client. Raises RedisUnavailable if it fails or the circuit is
+        open.
+        """
         try:
             self._breaker.admit()
             result = command(self._redis)
@@ -46,14 +48,14 @@ class GuardedRedis:
         except RedisError as fault:
             if self._breaker.record_failure():
                 log.warning("rate_limit_store_lost", reason=type(fault).__name__)
-            raise RedisUnavailable(self._rest_s) from fault
+            raise RedisUnavailable(self._open_s) from fault
         if self._breaker.record_success():
             log.info("rate_limit_store_restored")
         return result
 
     @property
     def connection_pool(self) -> "ConnectionPool":
-        """The client's connections, for objects made elsewhere and then handed to ``run``."""
+        """The client's connections, for objects created elsewhere and passed to ``run``."""
         return self._redis.connection_pool
 
     def close(self) -> None:

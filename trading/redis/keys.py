@@ -1,4 +1,4 @@
-"""Every name in Redis, here and nowhere else."""
+"""Names of all Redis keys and channels."""
 
 from uuid import UUID
 
@@ -7,38 +7,40 @@ HEALTH_TTL_S = 300
 
 TICK_STREAM = "stock:ticks"
 TICK_STREAM_MAXLEN = 100_000
-# An entry of the stream has this one field, the tick as JSON; the entry's id is the tick's position.
+# The only field of a stream entry: the tick as JSON. The entry id is the tick's position.
 TICK_FIELD = "tick"
 
 LAST_TICK_PREFIX = "stock:realtime:"
 LAST_TICK_PATTERN = f"{LAST_TICK_PREFIX}*"
 TICK_CHANNEL_PREFIX = "stock_updates:"
 RELAYER_HEALTH = "toss_ws_relayer:health"
-# What commands asked for, a set of destinations; and what the product wants by itself, a hash of destination and source, written as a whole.
+# Set: destinations requested by commands. Hash: destination -> source of the subscriptions that the
+# product requests itself, always replaced as a whole.
 RELAYER_SUBSCRIPTIONS = "toss_ws_relayer:subscriptions"
 RELAYER_AUTOMATIC_SUBSCRIPTIONS = "toss_ws_relayer:automatic_subscriptions"
 RELAYER_COMMANDS = "toss_ws_relayer:commands"
 COMMAND_RESULT_TTL_S = 60
-# Who holds the sole connection to Toss, a string with an expiry; and the number that the last holder was given.
+# String with a TTL: holder of the only connection to Toss. Counter: lease number of the last
+# holder.
 RELAYER_LEASE = "toss_ws_relayer:lease"
 RELAYER_LEASE_NUMBER = "toss_ws_relayer:lease_number"
 
 ACCOUNT_STREAM_MAXLEN = 1_000
 ACCOUNT_STREAM_TTL_S = 86_400
 ACCOUNT_FIELD = "event"
-# String: the instant (RFC 3339) of the last sweep that held all streams against the database.
+# String: time (RFC 3339) of the last repair run that compared all streams with the database.
 ACCOUNT_EVENTS_SWEPT_AT = "account_events_swept_at"
 
-# String with an expiry, at the broker: which beat sends the periodic tasks, as host, process and a random part.
+# String with a TTL, at the broker: the active beat as host, process id and random part.
 BEAT_LOCK = "beat_lock"
 
-# Hash, at the broker: what Celery's workers have taken and not acknowledged yet. The name is the library's.
+# Hash, at the broker: messages delivered to Celery workers and not acknowledged. Named by Celery.
 BROKER_UNACKNOWLEDGED = "unacked"
 
-# Pub/sub: the id of each session as it is ended.
+# Pub/sub: the id of each session that ends.
 REVOCATIONS = "revoked_sessions"
 
-# Counters with expiries of the requests of users and addresses; what follows the prefix is the library's own.
+# Counters with a TTL: requests per user and address. The rest of the key is set by ``limits``.
 RATES = "rate"
 
 
@@ -52,12 +54,12 @@ def code_of_last_tick(key: str) -> str:
 
 
 def tick_channel(code: str) -> str:
-    """Pub/sub: the same JSON, as it arrives."""
+    """Pub/sub: the same JSON as it arrives."""
     return f"{TICK_CHANNEL_PREFIX}{code}"
 
 
 def code_of_tick_channel(channel: str) -> str | None:
-    """The stock whose ticks come by this channel; None for a channel of another kind."""
+    """Return the product code of a tick channel; None for another channel."""
     return (
         channel.removeprefix(TICK_CHANNEL_PREFIX)
         if channel.startswith(TICK_CHANNEL_PREFIX)
@@ -66,17 +68,20 @@ def code_of_tick_channel(channel: str) -> str | None:
 
 
 def account_stream(user_id: UUID) -> str:
-    """Stream, capped and with a TTL: the latest account events of a user. An entry's id is ``{event id}-0``, its one field ACCOUNT_FIELD the JSON."""
+    """Stream, capped, with a TTL: the latest account events of a user.
+
+    The entry id is ``{event id}-0``; its only field is ACCOUNT_FIELD with JSON.
+    """
     return f"account_events:{user_id}"
 
 
 def account_channel(user_id: UUID) -> str:
-    """Pub/sub: the same JSON, as it is added to the stream."""
+    """Pub/sub: the same JSON as it is appended to the stream."""
     return f"account_updates:{user_id}"
 
 
 def user_of_account_channel(channel: str) -> UUID | None:
-    """Whose account events come by this channel; None for a channel of another kind."""
+    """Return the user of an account channel; None for another channel."""
     return (
         UUID(channel.removeprefix("account_updates:"))
         if channel.startswith("account_updates:")
@@ -85,33 +90,35 @@ def user_of_account_channel(channel: str) -> UUID | None:
 
 
 def revoked_session(session_id: UUID) -> str:
-    """String with a TTL: there while an access token of a session that was ended may still look good."""
+    """String with a TTL: exists while a token of an ended session may be unexpired."""
     return f"revoked_session:{session_id}"
 
 
 def command_result(command_id: str) -> str:
-    """String with a TTL: the relayer's answer to one command, as JSON; and the channel on which it is published, as it is written."""
+    """String with a TTL: the relayer's JSON answer to a command, and its channel."""
     return f"toss_ws_relayer:command_result:{command_id}"
 
 
 def upstream_answer(subject: str) -> str:
-    """String with a TTL: what Toss's REST API told last of a subject, with the time, as JSON."""
+    """String with a TTL: the last answer of Toss's REST API with its time, as JSON."""
     return f"toss_rest:answer:{subject}"
 
 
 def upstream_turn(subject: str) -> str:
-    """String with a TTL: whose turn it is to ask for a subject."""
+    """String with a TTL: lock of the process that may request a subject."""
     return f"toss_rest:turn:{subject}"
 
 
 def upstream_pause(host: str) -> str:
-    """String with a TTL: there while nobody may ask this host; the reason."""
+    """String with a TTL: exists while requests to this host are suspended; holds the reason."""
     return f"toss_rest:pause:{host}"
 
 
 def sign_in_failures(account: str, client: str | None = None) -> str:
-    """Hash with an expiry: ``failures``, how many sign-ins in a row failed for an account, from one client or from all that it does not know; and
-    ``locked_until``, a Unix time in ms. Account and client are keyed hashes.
+    """Hash with a TTL: failed sign-ins of an account.
+
+    ``failures`` counts consecutive failures from one client, or from all clients unknown to the
+    account; ``locked_until`` is a Unix time in ms. Account and client are keyed hashes.
     """
     return (
         f"sign_in:failures:{account}" if client is None else f"sign_in:failures:{account}:{client}"
@@ -119,12 +126,12 @@ def sign_in_failures(account: str, client: str | None = None) -> str:
 
 
 def sign_in_attempts(account: str, client: str | None = None) -> str:
-    """List with an expiry: when the latest sign-ins were tried, Unix times in ms, newest first."""
+    """List with a TTL: times of the latest sign-in attempts, Unix ms, newest first."""
     return (
         f"sign_in:attempts:{account}" if client is None else f"sign_in:attempts:{account}:{client}"
     )
 
 
 def sign_in_known(account: str, client: str) -> str:
-    """String with a TTL: there when the account has signed in from this client."""
+    """String with a TTL: exists if the account has signed in from this client."""
     return f"sign_in:known:{account}:{client}"

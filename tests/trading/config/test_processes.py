@@ -1,4 +1,4 @@
-"""What each program of the product is given of what is secret, and that it starts on that."""
+"""Secrets that each process reads and needs."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from trading.config.settings import DEVELOPMENT_SECRET, SettingsError, load
 from trading.payments.portone.client import PortoneClient
 from trading.payments.portone.errors import PortoneNotConfigured
 
-EVERYTHING = {**PRODUCTION, "DATABASE_URI": "mysql+pymysql://app:hunter2@db/stocking"}
+ALL_SETTINGS = {**PRODUCTION, "DATABASE_URI": "mysql+pymysql://app:hunter2@db/stocking"}
 WITHOUT_SECRETS = {
     name: value for name, value in PRODUCTION.items() if name.lower() not in PRODUCTION_NEEDS
 }
@@ -24,11 +24,8 @@ WITHOUT_SECRETS = {
 
 @pytest.mark.parametrize("environment", ["production", "development"])
 @pytest.mark.parametrize("process", Process)
-def test_what_is_not_its_business_a_process_does_not_know(
-    process: Process, environment: str
-) -> None:
-    """Though it stands in its environment, as it does where one machine runs them all; what it reads it has."""
-    settings = load({**EVERYTHING, "ENVIRONMENT": environment}, process=process)
+def test_process_reads_only_the_secrets_it_uses(process: Process, environment: str) -> None:
+    settings = load({**ALL_SETTINGS, "ENVIRONMENT": environment}, process=process)
 
     known = {name for name in PRODUCTION_NEEDS if getattr(settings, name) is not None}
     assert known == PRODUCTION_NEEDS.keys() - process.unread
@@ -38,16 +35,16 @@ def test_what_is_not_its_business_a_process_does_not_know(
 
 
 @pytest.mark.parametrize("process", Process)
-def test_production_starts_on_what_a_process_needs_and_on_no_less(process: Process) -> None:
-    """And what is missing is named, all of it at once; nothing of a laptop's takes its place."""
+def test_production_requires_exactly_the_secrets_of_a_process(process: Process) -> None:
+    """All missing secrets are reported together; development defaults do not replace them."""
     needed = {name.upper(): PRODUCTION[name.upper()] for name in process.needs}
     assert load({**WITHOUT_SECRETS, **needed}, process=process).environment == "production"
 
     if not needed:
         return
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as raised:
         load(WITHOUT_SECRETS, process=process)
-    assert {line.split(":")[0].strip() for line in str(refused.value).splitlines()[1:]} == set(
+    assert {line.split(":")[0].strip() for line in str(raised.value).splitlines()[1:]} == set(
         needed
     )
     for name in needed:
@@ -55,8 +52,8 @@ def test_production_starts_on_what_a_process_needs_and_on_no_less(process: Proce
             load({**WITHOUT_SECRETS, **needed, name: ""}, process=process)
 
 
-def test_a_secret_of_a_laptop_is_refused_wherever_it_is_read() -> None:
-    """One that is given although it need not be is held to the same."""
+def test_development_secret_is_rejected_wherever_it_is_read() -> None:
+    """Also in processes that do not require the secret."""
     for process in (Process.API, Process.GATEWAY, Process.COMMAND):
         with pytest.raises(SettingsError, match="JWT_SECRET_KEY"):
             load({**PRODUCTION, "JWT_SECRET_KEY": DEVELOPMENT_SECRET}, process=process)
@@ -66,23 +63,23 @@ def test_a_secret_of_a_laptop_is_refused_wherever_it_is_read() -> None:
         )
 
 
-def test_who_has_no_key_signs_nothing() -> None:
-    """An absent key is never an empty one, with which anybody could sign."""
+def test_signing_without_a_key_raises() -> None:
+    """An absent key must not be an empty key, with which anyone could sign."""
     settings = load(WITHOUT_SECRETS, process=Process.COMMAND)
     assert settings.jwt_secret_key is None
     with pytest.raises(SettingsError, match="JWT_SECRET_KEY"):
         _ = settings.jwt_secret
 
 
-def test_who_has_no_secret_for_portone_asks_nothing() -> None:
-    """And says so in a way by which nothing counts as failed: whoever has the secret asks later."""
+def test_portone_client_without_secret_sends_nothing() -> None:
+    """The outcome counts as unknown, so a process with the secret can retry."""
     for secret, store in ((None, "store"), ("secret", None)):
         with PortoneClient(
             api_url="http://127.0.0.1:1", api_secret=secret, store_id=store
         ) as portone:
-            with pytest.raises(PortoneNotConfigured) as refused:
+            with pytest.raises(PortoneNotConfigured) as raised:
                 portone.get_payment("0" * 32)
-            assert refused.value.outcome_is_unknown
+            assert raised.value.outcome_is_unknown
 
 
 COMMANDS = {
@@ -92,7 +89,7 @@ COMMANDS = {
 
 
 def run(command: Sequence[str], tmp_path: Path, **given: str) -> subprocess.CompletedProcess[str]:
-    """A program in production with these secrets and no others, on a database and a Redis that it need not reach."""
+    """Run a program in production with these secrets only, and unreachable servers."""
     environment = {
         **WITHOUT_SECRETS,
         "PATH": os.environ["PATH"],
@@ -112,8 +109,8 @@ def run(command: Sequence[str], tmp_path: Path, **given: str) -> subprocess.Comp
     )
 
 
-def test_the_programs_say_which_they_are(tmp_path: Path) -> None:
-    """The API needs all of its secrets; a command of the same application starts without any."""
+def test_entry_points_declare_their_process(tmp_path: Path) -> None:
+    """The API needs all its secrets; a command of the same application starts without any."""
     refused = run(COMMANDS["api"], tmp_path)
     assert refused.returncode != 0
     for name in Process.API.needs:
@@ -128,8 +125,8 @@ def test_the_programs_say_which_they_are(tmp_path: Path) -> None:
     )
 
 
-def test_a_worker_of_payments_needs_portones_secret(tmp_path: Path) -> None:
-    """By the queues that it is told to consume: one on all of them, too, and one that leaves out only some of them."""
+def test_worker_on_payment_queues_needs_portone_secret(tmp_path: Path) -> None:
+    """Consuming one of the payment queues is enough."""
     worker = [sys.executable, "-m", "celery", "-A", "workers", "worker", "-c", "1"]
     refused = run([*worker, "-X", "payments.verify"], tmp_path)
     assert refused.returncode != 0

@@ -1,4 +1,4 @@
-"""Settings: every fault named at once, no value ever shown, and what production refuses."""
+"""Settings: all faults reported together, no value shown, and rejections in production."""
 
 from pathlib import Path
 
@@ -28,13 +28,12 @@ PRODUCTION = {
 
 
 def faults_of(environment: dict[str, str]) -> str:
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as raised:
         load(environment)
-    return str(refused.value)
+    return str(raised.value)
 
 
-def test_nothing_set_is_a_working_laptop() -> None:
-    """The defaults are those of development, valid without a variable."""
+def test_defaults_are_valid_for_development() -> None:
     settings = load({})
     assert (settings.environment, settings.starting_cash, settings.commission_ppm) == (
         "development",
@@ -44,7 +43,6 @@ def test_nothing_set_is_a_working_laptop() -> None:
 
 
 def test_all_faults_are_reported_together() -> None:
-    """One start tells everything that is wrong, a line each, by the names of the environment."""
     faults = faults_of(
         {"LOG_LEVEL": "loud", "STARTING_CASH": "-1", "DATABASE_URI": "oracle://x", "REDIS_URL": "x"}
     )
@@ -57,8 +55,7 @@ def test_all_faults_are_reported_together() -> None:
     ]
 
 
-def test_faults_of_production_come_together_with_the_others() -> None:
-    """A fault in one variable does not hide that production would refuse the others."""
+def test_production_faults_are_reported_with_the_others() -> None:
     faults = faults_of({**PRODUCTION, "JWT_SECRET_KEY": DEVELOPMENT_SECRET, "LOG_LEVEL": "loud"})
     assert "LOG_LEVEL" in faults
     assert "JWT_SECRET_KEY" in faults
@@ -84,8 +81,8 @@ def test_faults_of_production_come_together_with_the_others() -> None:
         ("RATE_LIMIT_READS", "hunter2"),
     ],
 )
-def test_a_fault_never_shows_the_value(name: str, value: str) -> None:
-    """A log of a failed start must not hold a password, not even in the error of a library underneath."""
+def test_fault_does_not_show_the_value(name: str, value: str) -> None:
+    """Not even through the error message of a library."""
     faults = faults_of({name: value})
     assert f"{name}:" in faults
     assert "hunter2" not in faults
@@ -108,7 +105,9 @@ def test_a_fault_never_shows_the_value(name: str, value: str) -> None:
         ({"PORTONE_WEBHOOK_SECRETS": " , "}, "PORTONE_WEBHOOK_SECRETS"),
         (
             {
-                "PORTONE_WEBHOOK_SECRETS": f"{PRODUCTION['PORTONE_WEBHOOK_SECRETS']},{PORTONE_DEVELOPMENT_WEBHOOK_SECRET}"
+                "PORTONE_WEBHOOK_SECRETS": ",".join(
+                    (PRODUCTION["PORTONE_WEBHOOK_SECRETS"], PORTONE_DEVELOPMENT_WEBHOOK_SECRET)
+                )
             },
             "PORTONE_WEBHOOK_SECRETS",
         ),
@@ -118,15 +117,14 @@ def test_a_fault_never_shows_the_value(name: str, value: str) -> None:
         ({"RATE_LIMITS": "0"}, "RATE_LIMITS"),
     ],
 )
-def test_production_refuses(changed: dict[str, str], named: str) -> None:
-    """Each thing that is good on a laptop only is refused in production, by name."""
+def test_production_rejects_development_values(changed: dict[str, str], named: str) -> None:
     faults = faults_of({**PRODUCTION, **changed})
     assert named in faults
     assert "x" * 31 not in faults
 
 
-def test_production_starts_on_what_it_needs() -> None:
-    """The refusals do not overreach: a proper set is accepted, and printing it shows no secret."""
+def test_production_accepts_valid_settings() -> None:
+    """Their representation contains no secret."""
     settings = load({**PRODUCTION, "DATABASE_URI": "mysql+pymysql://app:hunter2@db/stocking"})
     assert settings.environment == "production"
     assert "hunter2" not in repr(settings)
@@ -147,41 +145,36 @@ def test_production_starts_on_what_it_needs() -> None:
         "wts-api.tossinvest.com",
     ],
 )
-def test_only_the_hosts_of_market_data_may_be_named(name: str, url: str) -> None:
-    """No host that takes orders, no look-alike, nothing unencrypted beyond this machine."""
+def test_only_market_data_hosts_are_accepted(name: str, url: str) -> None:
+    """No host that takes orders, no look-alike, no unencrypted remote connection."""
     assert name in faults_of({name: url})
 
 
-def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``STARTING_CASH=`` in an environment file means the default, given either way."""
+def test_empty_variable_means_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STARTING_CASH", "")
     assert load({"STARTING_CASH": ""}).starting_cash == 10_000_000
     assert load().starting_cash == 10_000_000
 
 
-def test_no_dot_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A forgotten .env beside the program changes nothing."""
+def test_dot_env_file_is_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("STARTING_CASH=5\n")
     monkeypatch.chdir(tmp_path)
     assert load().starting_cash == 10_000_000
 
 
-def test_the_environment_is_read_when_asked_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``load()`` reads the process's variables; ``load(mapping)`` reads the mapping alone."""
+def test_load_reads_the_environment_or_the_given_mapping(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STARTING_CASH", "777")
     assert load().starting_cash == 777
     assert load({}).starting_cash == 10_000_000
 
 
-def test_settings_do_not_change() -> None:
-    """They are frozen: what was checked at the start holds until the end."""
+def test_settings_are_frozen() -> None:
     settings = load({})
     with pytest.raises(ValueError, match="frozen"):
         settings.starting_cash = 1  # type: ignore[misc]
 
 
-def test_the_broker_is_the_markets_redis_unless_it_has_its_own() -> None:
-    """One Redis is enough; a second one may be named."""
+def test_broker_defaults_to_the_market_data_redis() -> None:
     assert load({"REDIS_URL": "redis://one/0"}).broker_url == "redis://one/0"
     assert (
         load({"REDIS_URL": "redis://one/0", "CELERY_BROKER_URL": "redis://two/0"}).broker_url
@@ -206,8 +199,8 @@ def test_the_broker_is_the_markets_redis_unless_it_has_its_own() -> None:
         ),
     ],
 )
-def test_the_hours_follow_the_feed_unless_they_are_set(given: dict[str, str], rule: str) -> None:
-    """The play market of the sandbox never closes; the exchange does."""
+def test_market_hours_follow_the_feed_unless_set(given: dict[str, str], rule: str) -> None:
+    """The sandbox market is always open."""
     assert load(given).hours_rule == rule
 
 
@@ -229,13 +222,13 @@ def test_the_hours_follow_the_feed_unless_they_are_set(given: dict[str, str], ru
         ("PAYMENT_EXPIRY_MINUTES", "0"),
     ],
 )
-def test_a_set_up_with_portone_that_can_not_be_meant_is_refused(name: str, value: str) -> None:
-    """Another host, a secret that is none, or bounds without room between them: the process does not start."""
+def test_invalid_portone_settings_are_rejected(name: str, value: str) -> None:
+    """Another host, a malformed secret, or bounds in the wrong order."""
     assert name in faults_of({name: value})
 
 
-def test_the_set_up_with_portone_is_read() -> None:
-    """Lists keep their order, the address loses its slash, and what is set beside them is taken."""
+def test_portone_settings_are_parsed() -> None:
+    """Lists keep their order, and the URL loses its trailing slash."""
     settings = load(
         {
             "PORTONE_API_BASE_URL": "https://api.portone.io/",
@@ -263,17 +256,16 @@ def test_the_set_up_with_portone_is_read() -> None:
         ("TOSS_INFO_URL", "ws://127.0.0.1:8093"),
     ],
 )
-def test_each_address_of_the_rest_api_names_its_own_host(name: str, url: str) -> None:
-    """One of prices and one of rankings, where nothing takes an order; or the sandbox."""
+def test_each_rest_url_accepts_only_its_own_host(name: str, url: str) -> None:
+    """One host for prices and one for rankings, or the sandbox."""
     faults = faults_of({name: url})
     assert name in faults
     assert "hunter2" not in faults
 
 
-def test_the_rest_api_is_of_where_the_feed_is() -> None:
-    """The sandbox's with the sandbox, Toss's own with Toss, and what is set wins."""
-    laptop, production = load({}), load(PRODUCTION)
-    assert laptop.info_url == laptop.cert_url == "http://127.0.0.1:8093"
+def test_rest_urls_follow_the_feed_unless_set() -> None:
+    development, production = load({}), load(PRODUCTION)
+    assert development.info_url == development.cert_url == "http://127.0.0.1:8093"
     assert production.info_url == "https://wts-info-api.tossinvest.com"
     assert production.cert_url == "https://wts-cert-api.tossinvest.com"
     assert load({"TOSS_INFO_URL": "http://localhost:1"}).info_url == "http://localhost:1"
@@ -291,8 +283,7 @@ def test_the_rest_api_is_of_where_the_feed_is() -> None:
         "7 / 2 hours",
     ],
 )
-def test_a_limit_is_read_as_the_library_reads_it(text: str) -> None:
-    """Whatever the settings let pass is one limit for whoever counts by it."""
+def test_rate_limit_is_accepted_by_the_limits_library(text: str) -> None:
     (limit,) = limits.parse_many(load({"RATE_LIMIT_ORDERS": text}).rate_limit_orders)
     assert limit.amount >= 1
     assert limit.get_expiry() >= 1
@@ -312,14 +303,13 @@ def test_a_limit_is_read_as_the_library_reads_it(text: str) -> None:
         "10 per second\n",
     ],
 )
-def test_other_limits_are_none(text: str) -> None:
-    """Neither none at all, nor several, nor a span that nobody means."""
+def test_invalid_rate_limit_is_rejected(text: str) -> None:
     assert "RATE_LIMIT_ORDERS" in faults_of({"RATE_LIMIT_ORDERS": text})
 
 
 @pytest.mark.parametrize(
     "text", ["0.0.0.0/0", "::/0", "10.0.0.1, 0.0.0.0/0", "10.0.0.1/8", "proxy.example.com"]
 )
-def test_not_everybody_is_a_proxy(text: str) -> None:
-    """Who trusts all lets each say where he comes from; and a name is no address."""
+def test_invalid_or_unbounded_proxy_list_is_rejected(text: str) -> None:
+    """Trusting all addresses would let any client forge its own."""
     assert "TRUSTED_PROXIES" in faults_of({"TRUSTED_PROXIES": text})

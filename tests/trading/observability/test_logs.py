@@ -1,4 +1,4 @@
-"""A line of the log: one event, whatever is in it."""
+"""Log lines: one per event, whatever the event contains."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from tests.support.log_lines import FORMATS, HARMFUL, HOSTILE, events, json_line
 from trading.config.settings import Settings
 from trading.observability.logs.lines import TEXT_LENGTH_MAX, visible
 
-# With half characters, which Hypothesis leaves out of texts by itself.
+# With surrogates, which Hypothesis excludes by default.
 TEXTS = st.text(st.characters(), max_size=60) | st.just(HOSTILE)
 
 
@@ -25,9 +25,9 @@ def _fail(text: str) -> None:
     raise ValueError(text)
 
 
-def _write_everywhere(text: str) -> int:
-    """Log the text in every place that an event has; how many events that were."""
-    log = structlog.get_logger("ours")
+def _log_everywhere(text: str) -> int:
+    """Log ``text`` in every part of an event; return the number of events."""
+    log = structlog.get_logger("product")
     log.info("as_value", value=text, values=[text, {text: text}], nothing=None, number=7)
     log.info("bound", fact_reason=text)
     logging.getLogger("library").warning(text.replace("%", ""))
@@ -45,10 +45,9 @@ def _write_everywhere(text: str) -> int:
 @pytest.mark.parametrize("log_format", FORMATS)
 @given(text=TEXTS)
 def test_no_text_breaks_or_forges_a_line(log_format: str, text: str) -> None:
-    """Whatever came from outside, and wherever it got into an event: one line each, that shows what was there."""
     with logs_of(Settings(log_format=log_format)) as written, warnings.catch_warnings():  # type: ignore[arg-type]
         warnings.simplefilter("always")
-        count = _write_everywhere(text)
+        count = _log_everywhere(text)
 
     found = events(written.getvalue(), log_format)
     assert len(found) == count
@@ -59,30 +58,30 @@ def test_no_text_breaks_or_forges_a_line(log_format: str, text: str) -> None:
         assert line["values"] == [text, {text: text}]
 
 
-def test_every_character_that_can_do_harm_is_spelled_out() -> None:
-    """By Unicode's own table; nothing that anybody may write is touched, Korean least of all."""
+def test_all_harmful_characters_are_escaped() -> None:
+    """Compared with Unicode's categories; other text, such as Korean, is unchanged."""
     for code in range(sys.maxunicode + 1):
         character = chr(code)
         category = unicodedata.category(character)
-        # What is not assigned yet may become either.
+        # Unassigned characters may become either.
         assert category == "Cn" or (visible(character) != character) == (category in HARMFUL), hex(
             code
         )
 
 
 @pytest.mark.parametrize("log_format", FORMATS)
-def test_a_long_text_is_cut(log_format: str) -> None:
-    """A peer's answer of a megabyte is no line that anybody reads; the line says how long it was."""
+def test_long_text_is_cut(log_format: str) -> None:
+    """The line states the original length."""
     with logs_of(Settings(log_format=log_format)) as written:  # type: ignore[arg-type]
-        structlog.get_logger("ours").info("long", value="x" * 1_000_000)
+        structlog.get_logger("product").info("long", value="x" * 1_000_000)
 
     assert len(written.getvalue()) < TEXT_LENGTH_MAX + 400
     assert "(1,000,000 characters)" in written.getvalue()
 
 
 @pytest.mark.parametrize("log_format", FORMATS)
-def test_secrets_are_hidden_whoever_wrote_them(log_format: str) -> None:
-    """A library's message may hold an address with its password; a token, a hash and a webhook's secret are known by their form."""
+def test_secrets_are_hidden_in_all_messages(log_format: str) -> None:
+    """Passwords in URLs of libraries; tokens, hashes and webhook secrets by pattern."""
     token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlLXRoYXQtaXMtbG9uZw"
     settings = Settings.model_validate(
         {
@@ -90,7 +89,9 @@ def test_secrets_are_hidden_whoever_wrote_them(log_format: str) -> None:
             "database_uri": "mysql+pymysql://stocking:data%22base-pass@db/stocking",
             "redis_url": "redis://:redis-password@cache/0",
             "jwt_secret_key": "a signing key of some length",
-            "portone_webhook_secrets": "whsec_b25lIHNlY3JldCBvZiB0d28hISE=,whsec_YW5vdGhlciBzZWNyZXQgb2Ygb3Vycw==",
+            "portone_webhook_secrets": (
+                "whsec_b25lIHNlY3JldCBvZiB0d28hISE=,whsec_YW5vdGhlciBzZWNyZXQgb2Ygb3Vycw=="
+            ),
         }
     )
     secrets = [
@@ -117,27 +118,27 @@ def test_secrets_are_hidden_whoever_wrote_them(log_format: str) -> None:
         try:
             _fail("redis-password")
         except ValueError:
-            structlog.get_logger("ours").exception("fault", given={"key": ["redis-password"]})
+            structlog.get_logger("product").exception("fault", given={"key": ["redis-password"]})
 
     assert [secret for secret in secrets if secret in written.getvalue()] == []
     assert len(events(written.getvalue(), log_format)) == 9
 
 
-# What nobody catches, in each place where Python would write of it by itself.
-_DYING = """
+# An uncaught exception in each place where Python would print it.
+_UNCAUGHT = """
 import sys, threading, warnings
 from trading.observability.logs import setup_logging
 from trading.config.processes import Process
 setup_logging(Process.API)
 hostile = sys.argv[1]
-class Clumsy:
+class RaisesInFinalizer:
     def __del__(self):
         raise ValueError(hostile)
 warnings.warn(hostile)
-Clumsy()
-def die():
+RaisesInFinalizer()
+def fail():
     raise ValueError(hostile)
-thread = threading.Thread(target=die, name="a-thread")
+thread = threading.Thread(target=fail, name="a-thread")
 thread.start()
 thread.join()
 raise KeyError(hostile)
@@ -145,21 +146,21 @@ raise KeyError(hostile)
 
 
 @pytest.mark.parametrize("log_format", FORMATS)
-def test_what_nobody_catches_is_a_line_too(log_format: str) -> None:
-    """A process that dies says why in the shape of all its other lines: warnings, lost exceptions, dead threads, its own end."""
+def test_uncaught_exceptions_are_log_lines(log_format: str) -> None:
+    """Warnings, unraisable exceptions, exceptions in threads and in the main thread."""
     hostile = (
         HOSTILE.replace("\0", "").encode(errors="replace").decode()
-    )  # What an argument can't be.
-    ran = subprocess.run(
-        [sys.executable, "-c", _DYING, hostile],
+    )  # Characters that an argument cannot contain.
+    completed = subprocess.run(
+        [sys.executable, "-c", _UNCAUGHT, hostile],
         cwd=ROOT,
         env={"LOG_FORMAT": log_format, "PYTHONUTF8": "1"},
         capture_output=True,
         check=False,
     )
 
-    assert (ran.returncode, ran.stdout) == (1, b"")
-    found = events(ran.stderr.decode(), log_format)
+    assert (completed.returncode, completed.stdout) == (1, b"")
+    found = events(completed.stderr.decode(), log_format)
     assert found == [
         "python_warning",
         "exception_ignored",
@@ -167,7 +168,7 @@ def test_what_nobody_catches_is_a_line_too(log_format: str) -> None:
         "uncaught_exception",
     ]
     if log_format == "json":
-        assert [line["level"] for line in json_lines(ran.stderr.decode())] == [
+        assert [line["level"] for line in json_lines(completed.stderr.decode())] == [
             "warning",
             "error",
             "critical",
@@ -175,15 +176,18 @@ def test_what_nobody_catches_is_a_line_too(log_format: str) -> None:
         ]
 
 
-def test_faulty_settings_are_told_in_the_shape_that_was_asked_for() -> None:
-    """Before anything is set up, and without showing a value: in JSON as one line, else as a sentence each."""
+def test_invalid_settings_are_reported_in_the_requested_format() -> None:
+    """As one line of JSON, or as one line per fault, without values."""
     environment = {"STARTING_CASH": "much", "LOG_LEVEL": "LOUD"}
-    told = {
+    results = {
         log_format: subprocess.run(
             [
                 sys.executable,
                 "-c",
-                "from trading.observability.logs import setup_logging; from trading.config.processes import Process; setup_logging(Process.API)",
+                (
+                    "from trading.observability.logs import setup_logging;"
+                    "from trading.config.processes import Process; setup_logging(Process.API)"
+                ),
             ],
             cwd=ROOT,
             env={**environment, "LOG_FORMAT": log_format},
@@ -194,9 +198,9 @@ def test_faulty_settings_are_told_in_the_shape_that_was_asked_for() -> None:
         for log_format in FORMATS
     }
 
-    assert {ran.returncode for ran in told.values()} == {2}
-    assert told["console"].stderr.splitlines()[0] == "The settings have faults:"
-    line = json.loads(told["json"].stderr)
+    assert {ran.returncode for ran in results.values()} == {2}
+    assert results["console"].stderr.splitlines()[0] == "The settings have faults:"
+    line = json.loads(results["json"].stderr)
     assert line["event"] == "settings_invalid"
     assert [fault.partition(":")[0] for fault in line["faults"]] == ["LOG_LEVEL", "STARTING_CASH"]
-    assert "much" not in told["console"].stderr + told["json"].stderr
+    assert "much" not in results["console"].stderr + results["json"].stderr

@@ -1,7 +1,8 @@
-"""Logs of a process: one line an event, readable in a terminal or as JSON. Event names are constant, data goes into keywords, ids not objects.
+"""Structured logs of a process: one line per event, as readable text or JSON.
 
-Whatever writes in a process comes this way: its libraries, Python's warnings and exceptions that nobody catches too. The last step makes one
-line of an event, whatever was sent to us for it, and hides what is secret (see trading.observability.logs.lines).
+Event names are constant; data goes into keyword arguments, as ids instead of objects. Lines of
+libraries, Python warnings and uncaught exceptions take the same path. The last processor renders
+one line and hides secrets (see trading.observability.logs.lines).
 """
 
 import json
@@ -16,38 +17,38 @@ from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor
 
 from trading.config.processes import Process
-from trading.config.settings import Settings, SettingsError, asks_for_json, load
+from trading.config.settings import Settings, SettingsError, is_json_logging, load
 from trading.observability.logs.hooks import log_uncaught_exceptions
 from trading.observability.logs.lines import Mask, bounded, visible, visible_in_json
 
 log = structlog.get_logger(__name__)
 
-# Frames of one exception: the outermost and the innermost of them.
+# Frames logged per exception: the outermost and innermost ones.
 _FRAMES_MAX = 20
-_BELOW = "    | "
-# They log each of their own parts and steps at INFO; migrations/env.py prints the steps.
-_TALKATIVE = ("alembic.runtime.plugins", "alembic.runtime.migration")
+_INDENT = "    | "
+# Both log their own plugins and steps at INFO; migrations/env.py prints the steps.
+_VERBOSE = ("alembic.runtime.plugins", "alembic.runtime.migration")
 _FIRST = ("timestamp", "level", "event")
 
 
 def setup_logging(process: Process) -> Settings:
-    """Load this process's settings and set up its logs by them.
+    """Load the settings of this process and configure its logs.
 
-    Settings with faults are reported in the log's format and end the process: a command with one
-    line and exit code 1, any other with a line for each fault and 2.
+    Invalid settings are reported in the log's format and end the process: a command with one line
+    and exit status 1, any other process with one line per fault and exit status 2.
     """
     try:
         settings = load(process=process)
     except SettingsError as faults:
-        _refuse(faults, process)
+        _report_faults(faults, process)
     configure(settings)
     return settings
 
 
-def _refuse(faults: SettingsError, process: Process) -> NoReturn:
+def _report_faults(faults: SettingsError, process: Process) -> NoReturn:
     is_command = process is Process.COMMAND
     _, *lines = (line.strip() for line in str(faults).splitlines())
-    if asks_for_json():
+    if is_json_logging():
         configure(Settings(log_format="json"))
         log.critical("settings_invalid", faults=lines)
     elif is_command:
@@ -58,7 +59,7 @@ def _refuse(faults: SettingsError, process: Process) -> NoReturn:
 
 
 def configure(settings: Settings) -> None:
-    """Send this process's logs, ours and the libraries', to standard error in one shape."""
+    """Send the logs of this process and its libraries to standard error in one format."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -68,7 +69,8 @@ def configure(settings: Settings) -> None:
         _add_pid,
     ]
     mask = Mask(settings)
-    # Tracebacks without the local variables that both renderers would show: those hold passwords and tokens.
+    # Tracebacks without local variables, which both renderers would include: they hold passwords
+    # and tokens.
     if settings.log_format == "json":
         transformer = ExceptionDictTransformer(show_locals=False, max_frames=_FRAMES_MAX)
         rendering: list[Processor] = [
@@ -97,25 +99,26 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
-    for name in _TALKATIVE:
+    for name in _VERBOSE:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)  # noqa: FBT003 - the standard library's signature
-    warnings.showwarning = _tell_warning
+    warnings.showwarning = _log_warning
     log_uncaught_exceptions()
 
 
 def _add_pid(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """What a supervisor tells of a process that died leads by this to what it was doing."""
+    """Add the process id, which links a supervisor's report of a dead process to its lines."""
     event.setdefault("pid", os.getpid())
     return event
 
 
 class _Json:
-    """A line for a log collector. Korean stays Korean."""
+    """Renderer of JSON lines for a log collector. Korean text is not escaped."""
 
     def __init__(self, mask: Mask) -> None:
         self._mask = mask
-        # One for all lines: the library's own renderer makes one for each, which is most of what it takes.
+        # One encoder for all lines: the library's renderer creates one per line, which is most of
+        # its cost.
         self._encode = json.JSONEncoder(ensure_ascii=False, default=repr).encode
 
     def __call__(self, _logger: Any, _method: str, event: EventDict) -> str:
@@ -124,31 +127,34 @@ class _Json:
 
 
 class _Console:
-    """A line for a person. What stands below one, such as a traceback, is indented, so that no line of it looks like a line of the log."""
+    """Renderer of readable lines.
+
+    Tracebacks are indented, so that none of their lines can pass for a log line.
+    """
 
     def __init__(self, mask: Mask) -> None:
         self._mask = mask
         self._render = structlog.dev.ConsoleRenderer(colors=False)
 
     def __call__(self, logger: Any, method: str, event: EventDict) -> str:
-        below = [text for key in ("stack", "exception") if (text := event.pop(key, None))]
+        blocks = [text for key in ("stack", "exception") if (text := event.pop(key, None))]
         lines = [visible(self._render(logger, method, event))]
-        lines += [_BELOW + visible(line) for text in below for line in text.split("\n")]
+        lines += [_INDENT + visible(line) for text in blocks for line in text.split("\n")]
         return self._mask("\n".join(lines))
 
 
 class _Lines(logging.StreamHandler[TextIO]):
-    """Writes the lines. One that can't be put together is told of in one line too, not in the many that the standard library writes then."""
+    """Handler that reports a line it cannot format in one line, unlike the standard library."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the standard library's name
         fault = sys.exc_info()[0]
-        # Where nothing can be written at all there is nobody to tell.
+        # If nothing can be written, the fault cannot be reported either.
         if fault is None or issubclass(fault, OSError) or record.name == __name__:
             return
         log.error("log_line_failed", of=record.name, reason=fault.__name__)
 
 
-def _tell_warning(  # noqa: PLR0917
+def _log_warning(  # noqa: PLR0917
     message: Warning | str,
     category: type[Warning],
     filename: str,

@@ -1,4 +1,4 @@
-"""Exceptions that nobody catches, in the main thread, in other threads and while Python clears up, as lines of the log."""
+"""Hooks that log uncaught exceptions of the main thread, other threads and finalizers."""
 
 import sys
 import threading
@@ -14,13 +14,13 @@ log = structlog.get_logger(__name__)
 
 
 def log_uncaught_exceptions() -> None:
-    """Python would write these to standard error itself, in many lines of another shape."""
-    sys.excepthook = _process_died
-    threading.excepthook = _thread_died
-    sys.unraisablehook = _ignored
+    """Install the hooks; Python would print these exceptions in its own format."""
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
+    sys.unraisablehook = _log_unraisable
 
 
-def _process_died(
+def _log_uncaught(
     kind: type[BaseException], fault: BaseException, traceback: TracebackType | None
 ) -> None:
     if issubclass(kind, KeyboardInterrupt):
@@ -29,23 +29,23 @@ def _process_died(
     log.critical("uncaught_exception", exc_info=(kind, fault, traceback))
 
 
-def _thread_died(told: threading.ExceptHookArgs) -> None:
-    if told.exc_value is None or issubclass(told.exc_type, SystemExit):
+def _log_uncaught_in_thread(hook: threading.ExceptHookArgs) -> None:
+    if hook.exc_value is None or issubclass(hook.exc_type, SystemExit):
         return
-    thread = told.thread.name if told.thread else None
+    thread = hook.thread.name if hook.thread else None
     log.critical(
         "uncaught_exception",
         thread=thread,
-        exc_info=(told.exc_type, told.exc_value, told.exc_traceback),
+        exc_info=(hook.exc_type, hook.exc_value, hook.exc_traceback),
     )
 
 
-def _ignored(told: "UnraisableHookArgs") -> None:
-    """What is raised where it can't go on, for example when an object is cleared away."""
-    if told.exc_value is not None:
-        place = told.err_msg or "Exception ignored in"
+def _log_unraisable(hook: "UnraisableHookArgs") -> None:
+    """Log an exception that cannot propagate, for example from a finalizer."""
+    if hook.exc_value is not None:
+        place = hook.err_msg or "Exception ignored in"
         log.error(
             "exception_ignored",
-            place=f"{place}: {type(told.object).__name__}",
-            exc_info=(told.exc_type, told.exc_value, told.exc_traceback),
+            place=f"{place}: {type(hook.object).__name__}",
+            exc_info=(hook.exc_type, hook.exc_value, hook.exc_traceback),
         )

@@ -1,4 +1,4 @@
-"""What makes a line of the log out of an event: one line whatever is in it, of a bounded length, and without secrets."""
+"""Rendering of an event as one line: escaped, of bounded length and without secrets."""
 
 import json
 import re
@@ -14,20 +14,20 @@ from trading.config.settings import Settings
 TEXT_LENGTH_MAX = 2_000
 HIDDEN = "***"
 
-# Unicode's categories Cc, Cf, Cs, Zl and Zp: what ends a line, steers a terminal, turns the direction of writing, can't be seen, or can't be written
-# in UTF-8 at all.
+# Unicode categories Cc, Cf, Cs, Zl and Zp: line ends, terminal controls, direction marks, invisible
+# characters, and surrogates, which UTF-8 cannot encode.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f"
     "\ud800-\udfff\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001"
     "\U000e0020-\U000e007f]"
 )
 
-# Shorter ones would hide ordinary words, and production takes none of them.
+# Shorter values would mask ordinary words; production rejects such secrets.
 _SECRET_LENGTH_MIN = 8
-# Secrets that are not in the settings: tokens of ours and of others, hashes, and passwords inside of addresses. Each with a text that it can't be without,
-# as looking for that costs next to nothing.
+# Secrets outside the settings: tokens, hashes, and passwords in URLs. Each pattern has a substring
+# that every match contains, because searching for that is cheap.
 _PATTERNS = (
-    # Servers repeat a header that they can't read.
+    # Servers echo a header that they cannot parse.
     (
         "uthorization",
         re.compile(
@@ -44,21 +44,21 @@ _HIDDEN_IN_ADDRESS = f"{HIDDEN}@"
 
 
 def visible(text: str) -> str:
-    """The text with every character that would break or forge a line as Python spells it in a literal."""
+    """Escape every character that could break or forge a line, as in a Python literal."""
     return _UNSAFE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def visible_in_json(line: str) -> str:
-    """The same for a line of JSON, in which control characters below the space are spelled out already."""
+    """Escape the same characters in a line of JSON, whose C0 controls are escaped already."""
     if line.isascii() and "\x7f" not in line:
         return line
     return _UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], line)
 
 
 def bounded(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """The event with every long text cut: most come from outside, and a line is read by people."""
+    """Cut long texts of an event; most come from outside."""
     for key, value in event.items():
-        # Nearly every value of every line is a short text or a number.
+        # Nearly all values are short texts or numbers.
         kind = type(value)
         if kind not in _SHORT and (kind is not str or len(value) > TEXT_LENGTH_MAX):
             event[key] = _cut(value)
@@ -81,9 +81,9 @@ def _cut(value: Any) -> Any:
 
 
 class Mask:
-    """Hides secrets in a line: those of these settings wherever they stand, and others by their form.
+    """Replace secrets in a line: those of the settings by value, others by pattern.
 
-    Nothing of ours logs one. This is for what libraries and servers put into their messages.
+    The product does not log secrets itself; messages of libraries and servers may contain them.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -100,7 +100,7 @@ class Mask:
 
 
 def _secrets(settings: Settings) -> Iterator[str]:
-    """Every secret as it may stand in a line: raw, and as JSON spells it."""
+    """Return every secret as it may appear in a line: raw and JSON-escaped."""
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         if isinstance(value, SecretStr):
@@ -111,7 +111,9 @@ def _secrets(settings: Settings) -> Iterator[str]:
 
 
 def _parts(secret: str) -> Iterator[str]:
-    """What is secret of a setting: of an address its password, of a list each, else all of it."""
+    """Return the secret parts of a setting: a URL's password, each item of a list, or the whole
+    value.
+    """
     if "://" not in secret:
         words = [word.strip() for word in secret.split(",")]
         yield from (*words, *(word.removeprefix("whsec_") for word in words))

@@ -1,4 +1,4 @@
-"""Telling: the text that Prometheus reads, and a server for it in processes that have none."""
+"""Exposition: the text that Prometheus scrapes, and an HTTP server for processes without one."""
 
 import threading
 import time
@@ -14,29 +14,32 @@ from prometheus_client import (
 from prometheus_client.registry import Collector
 
 from trading.config.settings import Settings
-from trading.observability.metrics.instruments import COUNTED
-from trading.observability.metrics.multiprocess import is_enabled
+from trading.observability.metrics.instruments import REGISTRY
+from trading.observability.metrics.multiprocess import shared_collector
 
 log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATH = "/metrics"
 
-# When each series began would be one more for each, and Prometheus knows it.
+# Creation timestamps would add one sample per series; Prometheus does not need them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 def process_collector() -> Collector:
-    """What was counted: by all processes that this one shares its work with, or by itself alone."""
-    return is_enabled() or COUNTED
+    """Return the metrics of all processes that share their files, or of this process alone."""
+    return shared_collector() or REGISTRY
 
 
-def build_registry(*collectors: Collector, of_one_process: bool = False) -> CollectorRegistry:
-    """What these collectors tell, together; where it is ``of_one_process``, with that process's memory, processor time and descriptors."""
+def build_registry(*collectors: Collector, include_process: bool = False) -> CollectorRegistry:
+    """Return a registry of these collectors.
+
+    ``include_process`` adds memory, processor time and file descriptors of this process.
+    """
     registry = CollectorRegistry()
     for collector in collectors:
         registry.register(collector)
-    if of_one_process:
+    if include_process:
         ProcessCollector(registry=registry)
     return registry
 
@@ -46,28 +49,34 @@ def render(registry: CollectorRegistry) -> bytes:
 
 
 class CachedExposition:
-    """The text for a server that anybody may ask: it is made by one at a time, and not again within ``keep_s``, as making it takes a tenth of a second."""
+    """Exposition text for a public endpoint, rendered by one thread and cached for ``keep_s``.
+
+    Rendering takes about 0.1 s.
+    """
 
     def __init__(self, registry: CollectorRegistry, *, keep_s: float) -> None:
         self._registry = registry
         self._keep_s = keep_s
-        self._making = threading.Lock()
+        self._lock = threading.Lock()
         self._text = b""
-        self._made_at = float("-inf")
+        self._rendered_at = float("-inf")
 
     def __call__(self) -> bytes:
-        with self._making:
-            if time.monotonic() - self._made_at >= self._keep_s:
+        with self._lock:
+            if time.monotonic() - self._rendered_at >= self._keep_s:
                 self._text = render(self._registry)
-                self._made_at = time.monotonic()
+                self._rendered_at = time.monotonic()
             return self._text
 
 
 def serve(settings: Settings, registry: CollectorRegistry) -> None:
-    """Tell it at METRICS_HOST and METRICS_PORT, if they are set, from threads of its own. Never fails: a process does its work without, too."""
+    """Serve ``registry`` at METRICS_HOST:METRICS_PORT, if set, in background threads.
+
+    Never raises: a process works without its metrics endpoint.
+    """
     if settings.metrics_port is None:
         return
-    # Also the start, as it may ask for the machine's name.
+    # The start runs in a thread too, since it may resolve the host name.
     threading.Thread(
         target=_serve,
         args=(settings.metrics_host, settings.metrics_port, registry),

@@ -1,6 +1,7 @@
-"""Every metric family, here and nowhere else: its name with its unit last, what it means, its labels, and which processes tell it.
+"""All metric families: name with unit, help text, labels and the processes that export them.
 
-Labels have few values, all of them ours: words of the rules, names of tasks and queues, rules of addresses. What a user typed is never one.
+Labels have few values, all defined by the product: statuses, task and queue names, URL rules. User
+input is never a label value.
 """
 
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ class Kind(StrEnum):
 
 
 class Process(StrEnum):
-    """Who is asked."""
+    """Process that is scraped."""
 
     API = "api"
     WORKER = "worker"
@@ -29,7 +30,7 @@ class Process(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric family. ``name`` is as Prometheus shows it; ``buckets`` are a histogram's bounds, without the infinite one."""
+    """Metric family. ``name`` is exported as is; ``buckets`` are bounds without +Inf."""
 
     name: str
     kind: Kind
@@ -39,7 +40,7 @@ class Family:
     buckets: tuple[float, ...] = ()
 
     def read(self, samples: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
-        """The family with values that were read elsewhere, each with its labels' values. Of a counter or a gauge only."""
+        """Return a counter or gauge with samples read elsewhere, each with its label values."""
         make = CounterMetricFamily if self.kind is Kind.COUNTER else GaugeMetricFamily
         metric = make(self.name, self.help, labels=self.labels)
         for labels, value in samples:
@@ -47,7 +48,7 @@ class Family:
         return metric
 
     def value(self, value: float) -> Metric:
-        """The family without labels and with this value."""
+        """Return the family without labels and with this value."""
         return self.read([((), value)])
 
 

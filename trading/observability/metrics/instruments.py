@@ -1,7 +1,7 @@
-"""Prometheus instruments, and recording in them without ever failing the caller.
+"""Prometheus instruments. Recording a metric never raises.
 
-No instrument is without labels: those would create their values on import, and whether values are
-shared between processes is decided later (trading.observability.metrics.multiprocess).
+Every instrument has labels: without any, its values would be created on import, before it is
+decided whether they are shared between processes (trading.observability.metrics.multiprocess).
 """
 
 from collections.abc import Iterable
@@ -15,8 +15,8 @@ from trading.observability.metrics.families import Family
 
 log = structlog.get_logger(__name__)
 
-# What this process has recorded; if it shares its work with others, its own part only.
-COUNTED = CollectorRegistry()
+# Values recorded by this process alone, even if files are shared.
+REGISTRY = CollectorRegistry()
 
 DONE, NOTHING, RETRIED, FAILED = "done", "nothing", "retried", "failed"
 TIMED_OUT, KILLED, LOST = "timed-out", "killed", "lost"
@@ -24,19 +24,19 @@ OUTCOMES = (DONE, NOTHING, RETRIED, FAILED, TIMED_OUT, KILLED, LOST)
 
 
 def _counter(family: Family) -> Counter:
-    return Counter(family.name, family.help, family.labels, registry=COUNTED)
+    return Counter(family.name, family.help, family.labels, registry=REGISTRY)
 
 
 def _gauge(family: Family) -> Gauge:
-    # A dead process runs nothing any more.
+    # A dead process runs no tasks.
     return Gauge(
-        family.name, family.help, family.labels, registry=COUNTED, multiprocess_mode="livesum"
+        family.name, family.help, family.labels, registry=REGISTRY, multiprocess_mode="livesum"
     )
 
 
 def _histogram(family: Family) -> Histogram:
     return Histogram(
-        family.name, family.help, family.labels, registry=COUNTED, buckets=family.buckets
+        family.name, family.help, family.labels, registry=REGISTRY, buckets=family.buckets
     )
 
 
@@ -63,7 +63,7 @@ BEAT_MESSAGES = _counter(families.BEAT_MESSAGES)
 def record(instrument: Counter | Gauge | Histogram, *labels: object, value: float = 1) -> None:
     """Add ``value`` to a counter or gauge, or observe it in a histogram.
 
-    Failures, such as a full disk, are logged and cost figures, never a request or a task.
+    Failures, such as a full disk, are logged and lose the value; they never fail a request or task.
     """
     try:
         child = instrument.labels(*labels)
@@ -83,7 +83,7 @@ def _warn_once(reason: str) -> None:
 def initialise_series(
     *, codes: Iterable[str] = (), tasks: Iterable[str] = (), sent: Iterable[str] = ()
 ) -> None:
-    """Create these series at 0: Prometheus sees no increase in a series that begins with 1."""
+    """Create these series with 0: Prometheus sees no increase in a series that starts with 1."""
     for code in codes:
         record(PROBLEMS, code, value=0)
     for task in tasks:
@@ -95,6 +95,6 @@ def initialise_series(
 
 
 def record_ticks(reader: str, ticks: int, *, gap: bool) -> None:
-    """Record one read of the tick stream, and whether trades were lost before it."""
+    """Record one read of the tick stream, and whether ticks were lost before it."""
     record(TICKS_READ, reader, value=ticks)
     record(TICK_GAPS, reader, value=int(gap))

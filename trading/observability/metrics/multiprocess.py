@@ -1,8 +1,9 @@
-"""Counting in processes that share their work: each writes a file of its own, in one folder in memory, and whichever is asked adds them all up.
+"""Metrics shared by several processes: each writes its own file in a folder in memory.
 
-The library's files are one set a process id and stay for ever, and processes are recycled. So a process has a *slot* instead, which is its successor's
-when it is gone: that goes on counting where it ended, and there are never more files than there were processes at one time. What two living
-processes do not share is a slot.
+Whichever process is scraped adds up all files. The library keeps one set of files per process id
+forever, although processes are recycled. Here a file belongs to a *slot* instead, which the
+successor of a process takes over: it continues the counters, and there are never more files than
+there were processes at one time. Two living processes never share a slot.
 """
 
 import atexit
@@ -23,21 +24,24 @@ log = structlog.get_logger(__name__)
 Slot = Callable[[], int | str]
 
 _PREFIX = "stocking-metrics-"
-# The library reads it whenever a process opens its file.
+# Read by the library whenever a process opens its file.
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 MEMORY = Path("/dev/shm")  # noqa: S108 - a name of its own is made in it
-# A folder that is being made is not locked yet.
-_MADE_WITHIN_S = 60.0
+# A new folder is not locked immediately.
+_LOCKED_WITHIN_S = 60.0
 
 
 def create_folder(memory: Path = MEMORY) -> None:
-    """Make a folder for this process and all that it will fork, and remove what dead ones have left. Without a place for it each counts for itself."""
+    """Create a folder for this process and its forks, and remove those of dead processes.
+
+    If that fails, each process counts on its own.
+    """
     os.environ.pop(_VARIABLE, None)
     try:
         place = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
         remove_stale_files(place)
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-        # Held by all that inherit the descriptor, and so for as long as one of them lives.
+        # All processes that inherit the descriptor hold the lock, as long as one of them lives.
         fcntl.flock(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as refused:
         log.warning("metrics_sharing_failed", reason=refused.strerror)
@@ -47,28 +51,28 @@ def create_folder(memory: Path = MEMORY) -> None:
 
 
 def enable(slot: Slot) -> None:
-    """Count in the folder from now on. ``slot`` tells, whenever it is asked, that of the process which asks."""
+    """Count in the shared folder from now on. ``slot`` returns the slot of the calling process."""
     if _VARIABLE in os.environ:
         values.ValueClass = values.MultiProcessValue(process_identifier=slot)  # type: ignore[no-untyped-call]
 
 
 def clear_in_progress(slot: int | str) -> None:
-    """Forget what was under way in a process that is gone. Called before its successor counts."""
+    """Clear in-progress gauges of a dead process. Call before its successor counts."""
     if _VARIABLE in os.environ:
         mark_process_dead(slot, os.environ[_VARIABLE])  # type: ignore[no-untyped-call]
 
 
-def is_enabled() -> MultiProcessCollector | None:
-    """What all processes that share the folder have counted; None where each counts for itself."""
+def shared_collector() -> MultiProcessCollector | None:
+    """Return a collector over all processes that share the folder; None if there is none."""
     return MultiProcessCollector(None) if _VARIABLE in os.environ else None  # type: ignore[no-untyped-call]
 
 
 def remove_stale_files(place: Path) -> None:
-    """Remove the folders in this place in which nobody lives any more."""
+    """Remove the folders in ``place`` that no living process uses."""
     for folder in place.glob(f"{_PREFIX}*"):
         try:
             found = folder.lstat()
-            if found.st_uid != os.getuid() or time.time() - found.st_mtime < _MADE_WITHIN_S:
+            if found.st_uid != os.getuid() or time.time() - found.st_mtime < _LOCKED_WITHIN_S:
                 continue
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
@@ -77,7 +81,7 @@ def remove_stale_files(place: Path) -> None:
             finally:
                 os.close(descriptor)
         except OSError:
-            # Somebody lives in it, or somebody else removes it.
+            # In use, or being removed by another process.
             continue
 
 

@@ -1,4 +1,4 @@
-"""Telling: what a process serves at METRICS_PORT, and that it does its work without, too."""
+"""Metrics endpoint of a process; the process also works without it."""
 
 import socket
 import threading
@@ -26,32 +26,32 @@ def registry() -> CollectorRegistry:
     return registry
 
 
-def answers(port: int) -> bool:
+def is_listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_a_process_tells_at_its_port(registry: CollectorRegistry) -> None:
-    """Under /metrics, in the text format, without a line about when each series was made."""
+def test_metrics_are_served_at_the_port(registry: CollectorRegistry) -> None:
+    """Under /metrics, in the text format, without creation timestamps."""
     port = free_port()
 
     exposition.serve(
-        Settings(metrics_port=port), exposition.build_registry(registry, of_one_process=True)
+        Settings(metrics_port=port), exposition.build_registry(registry, include_process=True)
     )
 
-    wait_until(lambda: answers(port), what="the server")
-    answer = requests.get(f"http://127.0.0.1:{port}{exposition.PATH}", timeout=DEADLINE_S)
-    told = {
+    wait_until(lambda: is_listening(port), what="the server")
+    response = requests.get(f"http://127.0.0.1:{port}{exposition.PATH}", timeout=DEADLINE_S)
+    names = {
         sample.name
-        for family in text_string_to_metric_families(answer.text)
+        for family in text_string_to_metric_families(response.text)
         for sample in family.samples
     }
-    assert answer.status_code == 200
-    assert {"stocking_things_total", "process_resident_memory_bytes"} <= told
-    assert not {name for name in told if name.endswith("_created")}
+    assert response.status_code == 200
+    assert {"stocking_things_total", "process_resident_memory_bytes"} <= names
+    assert not {name for name in names if name.endswith("_created")}
 
 
-def test_without_a_port_nobody_listens(registry: CollectorRegistry) -> None:
+def test_no_server_without_a_port(registry: CollectorRegistry) -> None:
     before = threading.active_count()
 
     exposition.serve(Settings(), registry)
@@ -59,8 +59,8 @@ def test_without_a_port_nobody_listens(registry: CollectorRegistry) -> None:
     assert threading.active_count() == before
 
 
-def test_a_port_that_is_taken_is_told_and_harms_nobody(registry: CollectorRegistry) -> None:
-    """Two relayers on one machine with one set of variables: both do their work, one is not told of."""
+def test_port_in_use_is_logged(registry: CollectorRegistry) -> None:
+    """Two relayers with the same settings on one machine both work; one has no metrics endpoint."""
     with socket.socket() as other, capture_logs() as logs:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -71,28 +71,28 @@ def test_a_port_that_is_taken_is_told_and_harms_nobody(registry: CollectorRegist
     assert logs[0]["event"] == "metrics_server_failed"
 
 
-class _Counted(Collector):
-    """Counts how often it is asked."""
+class _CountingCollector(Collector):
+    """Collector that counts its scrapes."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.scrapes = 0
 
     def collect(self) -> Iterator[Metric]:
-        self.asked += 1
-        yield families.TRADING_HALTED.value(self.asked)
+        self.scrapes += 1
+        yield families.TRADING_HALTED.value(self.scrapes)
 
 
-@pytest.mark.parametrize(("keep_s", "asked"), [(3_600.0, 1), (0.0, 8)])
-def test_a_text_is_kept_for_all_who_ask_at_once(keep_s: float, asked: int) -> None:
-    """However many ask, it is made once while it is good; and each time where it is never good."""
-    collector = _Counted()
-    kept = exposition.CachedExposition(exposition.build_registry(collector), keep_s=keep_s)
+@pytest.mark.parametrize(("keep_s", "scrapes"), [(3_600.0, 1), (0.0, 8)])
+def test_concurrent_scrapes_share_one_rendering(keep_s: float, scrapes: int) -> None:
+    """Unless the cache time is 0."""
+    collector = _CountingCollector()
+    exposed = exposition.CachedExposition(exposition.build_registry(collector), keep_s=keep_s)
 
-    askers = [threading.Thread(target=kept) for _ in range(8)]
-    for asker in askers:
-        asker.start()
-    for asker in askers:
-        asker.join()
+    threads = [threading.Thread(target=exposed) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
-    assert collector.asked == asked
-    assert kept().endswith(b"stocking_trading_halted %d.0\n" % collector.asked)
+    assert collector.scrapes == scrapes
+    assert exposed().endswith(b"stocking_trading_halted %d.0\n" % collector.scrapes)

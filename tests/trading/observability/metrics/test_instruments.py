@@ -1,4 +1,4 @@
-"""Recording metrics adds what it is given, and never fails its caller."""
+"""Recording metrics adds the value and never raises."""
 
 import subprocess
 import sys
@@ -27,18 +27,17 @@ from trading.observability.metrics.families import FAMILIES
 def test_recording_adds_the_value(
     instrument: Counter | Gauge | Histogram, labels: dict[str, str], sample: str
 ) -> None:
-    before = instruments.COUNTED.get_sample_value(sample, labels) or 0
+    before = instruments.REGISTRY.get_sample_value(sample, labels) or 0
 
     instruments.record(instrument, *labels.values(), value=3)
 
-    assert instruments.COUNTED.get_sample_value(sample, labels) == before + 3
+    assert instruments.REGISTRY.get_sample_value(sample, labels) == before + 3
 
 
-def test_every_counted_family_is_one_that_is_declared() -> None:
-    """With its own labels and its own words: what is told is what the documentation lists."""
+def test_every_instrument_matches_its_family() -> None:
     declared = {family.name.removesuffix("_total"): family for family in FAMILIES}
 
-    for metric in instruments.COUNTED.collect():
+    for metric in instruments.REGISTRY.collect():
         family = declared[metric.name]
         assert (metric.type, metric.documentation) == (family.kind, family.help)
         for sample in metric.samples:
@@ -52,41 +51,41 @@ def test_known_series_start_at_zero() -> None:
     )
 
     assert (
-        instruments.COUNTED.get_sample_value("stocking_problems_total", {"code": "unseen-code"})
+        instruments.REGISTRY.get_sample_value("stocking_problems_total", {"code": "unseen-code"})
         == 0
     )
     assert (
-        instruments.COUNTED.get_sample_value(
+        instruments.REGISTRY.get_sample_value(
             "stocking_beat_messages_total", {"task": "unseen-message"}
         )
         == 0
     )
     assert (
-        instruments.COUNTED.get_sample_value(
+        instruments.REGISTRY.get_sample_value(
             "stocking_task_dispatch_failures_total", {"task": "unseen-task"}
         )
         == 0
     )
     for outcome in instruments.OUTCOMES:
         labels = {"task": "unseen-task", "outcome": outcome}
-        assert instruments.COUNTED.get_sample_value("stocking_tasks_total", labels) == 0
+        assert instruments.REGISTRY.get_sample_value("stocking_tasks_total", labels) == 0
 
 
 def run(program: str) -> str:
-    """What a fresh process prints; it must end well."""
-    ended = subprocess.run(
+    """Run a program in a new process and return its output."""
+    completed = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout
 
 
-def test_nothing_is_counted_by_importing() -> None:
-    """Else those values would be each process's own, whatever is decided about sharing afterwards."""
+def test_importing_creates_no_values() -> None:
+    """Values created on import would not be shared between processes."""
     program = """
         from prometheus_client import values
 
@@ -101,8 +100,8 @@ def test_nothing_is_counted_by_importing() -> None:
     assert "metrics_update_failed" in run(program)
 
 
-def test_counting_fails_nobody_and_says_so_once() -> None:
-    """The folder of the files is taken away: who counts goes on, and the log is not flooded."""
+def test_failure_to_record_is_logged_once() -> None:
+    """With the folder of the files removed."""
     program = """
         import os, shutil
         from trading.observability.metrics import instruments, multiprocess
@@ -114,7 +113,7 @@ def test_counting_fails_nobody_and_says_so_once() -> None:
             instruments.record(instruments.PROBLEMS, "a-code")
         print("went on")
     """
-    told = run(program)
+    output = run(program)
 
-    assert told.count("metrics_update_failed") == 1
-    assert told.endswith("went on\n")
+    assert output.count("metrics_update_failed") == 1
+    assert output.endswith("went on\n")

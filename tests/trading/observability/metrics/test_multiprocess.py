@@ -1,4 +1,4 @@
-"""Processes that count together: what they count only grows, whoever is killed or recycled, and takes no more files than there are processes."""
+"""Metrics shared by several processes: counters only grow, and files are reused."""
 
 import fcntl
 import os
@@ -15,8 +15,9 @@ from launcher.plan import ROOT
 from tests.support.servers import wait_until
 from trading.observability.metrics import multiprocess
 
-# Makes a folder and forks children one after another and side by side, each with a slot; some are killed amid their work.
-FAMILY = """
+# Creates a folder and forks children, one after another and in parallel, each with a slot; some are
+# killed.
+PROGRAM = """
     import os, signal, sys
     from pathlib import Path
 
@@ -28,7 +29,7 @@ FAMILY = """
     instruments.initialise_series(codes=["a-code"])
     FOLDER = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
 
-    def child(slot, *, dies):
+    def child(slot, *, is_killed):
         pid = os.fork()
         if pid:
             return pid
@@ -37,12 +38,12 @@ FAMILY = """
         instruments.record(instruments.PROBLEMS, "a-code")
         instruments.record(instruments.TASKS_RUNNING, "a-task")
         instruments.record(instruments.REQUEST_DURATION, "GET", "/", 200, value=0.01)
-        if dies:
+        if is_killed:
             os.kill(os.getpid(), signal.SIGKILL)
         instruments.record(instruments.TASKS_RUNNING, "a-task", value=-1)
         os._exit(0)
 
-    def told(sample):
+    def total(sample):
         text = exposition.render(exposition.build_registry(exposition.process_collector())).decode()
         return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(sample))
 
@@ -51,10 +52,11 @@ FAMILY = """
 
     rows = []
     for generation in range(6):
-        for pid in [child(slot, dies=bool((generation + slot) % 2)) for slot in range(3)]:
+        for pid in [child(slot, is_killed=bool((generation + slot) % 2)) for slot in range(3)]:
             os.waitpid(pid, 0)
-        rows.append((told("stocking_problems_total{"), told("stocking_http_request_duration_seconds_count"),
-                     told("stocking_tasks_running{"), len(files())))
+        rows.append((total("stocking_problems_total{"),
+                     total("stocking_http_request_duration_seconds_count"),
+                     total("stocking_tasks_running{"), len(files())))
     print(rows)
     print(files())
     print(FOLDER)
@@ -73,16 +75,18 @@ def run(program: str) -> list[str]:
     return ended.stdout.splitlines()
 
 
-def test_a_successor_goes_on_where_its_predecessor_ended() -> None:
-    """Six generations in three slots, half of which are killed: all that was counted is there, in the files of the first generation.
+def test_successor_continues_the_counters_of_its_slot() -> None:
+    """Six generations in three slots use the files of the first one, although half are killed.
 
-    What ran in those that were killed is forgotten by their successors, and the folder goes with the process that made it.
+    Successors clear the tasks in progress of killed processes, and the folder is removed with the
+    process that created it.
     """
-    rows, files, folder = run(FAMILY)
+    rows, files, folder = run(PROGRAM)
 
-    counted = eval(rows)  # noqa: S307 - our own program printed it
+    counted = eval(rows)  # noqa: S307 - printed by the program above
     assert [row[0] for row in counted] == [row[1] for row in counted] == [3, 6, 9, 12, 15, 18]
-    # In every generation those with an odd sum died, and their tasks "run" until the next takes their slot.
+    # Children with an odd sum are killed, and their tasks count as running until the next child
+    # takes the slot.
     assert [row[2] for row in counted] == [1, 2, 1, 2, 1, 2]
     assert len({row[3] for row in counted}) == 1
     assert {name.rpartition("_")[2] for name in eval(files)} == {"0.db", "1.db", "2.db", "main.db"}  # noqa: S307
@@ -91,12 +95,12 @@ def test_a_successor_goes_on_where_its_predecessor_ended() -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that stands for the machine's memory, and an environment that is as before afterwards."""
+    """A folder in place of shared memory; restores the environment afterwards."""
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/nowhere")
     return tmp_path
 
 
-def left_over(place: Path, name: str, *, age_s: float = 3_600) -> Path:
+def stale_folder(place: Path, name: str, *, age_s: float = 3_600) -> Path:
     folder = place / f"stocking-metrics-{name}"
     folder.mkdir()
     (folder / "counter_0.db").write_bytes(b"x")
@@ -104,15 +108,15 @@ def left_over(place: Path, name: str, *, age_s: float = 3_600) -> Path:
     return folder
 
 
-def test_what_dead_processes_left_is_removed_and_nothing_else(place: Path) -> None:
-    """A folder in which somebody lives is locked, one that is being made is young, and others' folders have other names."""
+def test_only_folders_of_dead_processes_are_removed(place: Path) -> None:
+    """A locked folder is in use, a young one may not be locked yet, and other names are foreign."""
     dead, young, foreign = (
-        left_over(place, "dead"),
-        left_over(place, "young", age_s=5),
+        stale_folder(place, "dead"),
+        stale_folder(place, "young", age_s=5),
         place / "another",
     )
     foreign.mkdir()
-    alive = left_over(place, "alive")
+    alive = stale_folder(place, "alive")
     descriptor = os.open(alive, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
@@ -120,14 +124,14 @@ def test_what_dead_processes_left_is_removed_and_nothing_else(place: Path) -> No
     finally:
         os.close(descriptor)
 
-    made = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-    assert set(place.iterdir()) == {alive, young, foreign, made}
+    created = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    assert set(place.iterdir()) == {alive, young, foreign, created}
     assert not dead.exists()
-    assert made.stat().st_mode & 0o077 == 0
+    assert created.stat().st_mode & 0o077 == 0
 
 
-def test_a_folder_lives_as_long_as_any_of_its_processes(place: Path) -> None:
-    """Its maker was killed and a child of it lives on: another process that starts leaves the folder alone, until the child is gone too."""
+def test_folder_is_kept_while_any_process_uses_it(place: Path) -> None:
+    """Also after its creator was killed, until the last child exits."""
     program = f"""
         import os, sys, time
         from pathlib import Path
@@ -144,19 +148,19 @@ def test_a_folder_lives_as_long_as_any_of_its_processes(place: Path) -> None:
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    ) as maker:
+    ) as creator:
         try:
-            assert maker.stdout is not None
-            folder = Path(maker.stdout.readline().strip())
-            children = Path(f"/proc/{maker.pid}/task/{maker.pid}/children").read_text().split()
-            maker.kill()
-            maker.wait()
+            assert creator.stdout is not None
+            folder = Path(creator.stdout.readline().strip())
+            children = Path(f"/proc/{creator.pid}/task/{creator.pid}/children").read_text().split()
+            creator.kill()
+            creator.wait()
             os.utime(folder, (0, 0))
 
             multiprocess.remove_stale_files(place)
             assert folder.exists()
         finally:
-            os.killpg(maker.pid, signal.SIGKILL)
+            os.killpg(creator.pid, signal.SIGKILL)
     assert children
 
     def is_removed() -> bool:
@@ -166,11 +170,10 @@ def test_a_folder_lives_as_long_as_any_of_its_processes(place: Path) -> None:
     wait_until(is_removed, what="the folder is removed")
 
 
-def test_without_a_place_each_process_counts_for_itself(place: Path) -> None:
-    """A machine that can't be written to serves all the same."""
+def test_without_shared_folder_each_process_counts_alone(place: Path) -> None:
     (file := place / "no-folder").touch()
 
     multiprocess.create_folder(file)
 
     assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
-    assert multiprocess.is_enabled() is None
+    assert multiprocess.shared_collector() is None
