@@ -26,7 +26,8 @@ def list_stocks(core: Core, codes: Sequence[str], *, price: int) -> None:
         for code in codes
     ]
     core.database.transaction(
-        lambda session: import_stocks(session, listing, now=core.clock()), landed=rerun_is_safe
+        lambda session: import_stocks(session, listing, now=core.clock()),
+        find_committed=rerun_is_safe,
     )
     print_trades(core, codes, prices=[price])
 
@@ -61,7 +62,7 @@ def open_accounts(core: Core, count: int, *, now: datetime) -> list[UUID]:
                 now=now,
             )
 
-    core.database.transaction(work, landed=rerun_is_safe)
+    core.database.transaction(work, find_committed=rerun_is_safe)
     return user_ids
 
 

@@ -118,7 +118,7 @@ class History:
             )
 
     def _do(self, work: Callable[[Session], Any]) -> Any:
-        return self.core.database.transaction(work, landed=rerun_is_safe)
+        return self.core.database.transaction(work, find_committed=rerun_is_safe)
 
 
 _IDS = {

@@ -226,7 +226,7 @@ def _look(core: Core, *, ticks: int, crossed: int) -> float:
             settings=core.settings,
             now=core.clock(),
         ),
-        landed=rerun_is_safe,
+        find_committed=rerun_is_safe,
     )
     took_ms = (time.perf_counter() - began) * 1_000
     if (report.ticks, report.filled, report.gap) != (ticks, crossed, False):
@@ -258,14 +258,14 @@ def _set_back(core: Core, place: Position) -> None:
             )
         )
 
-    core.database.transaction(work, landed=rerun_is_safe)
+    core.database.transaction(work, find_committed=rerun_is_safe)
 
 
 def _tick_ages_ms(core: Core, feed: Feed, folder: Path) -> list[float]:
     """Run the whole system until each trade that meets an order is a fill that is applied."""
     core.redis.flushdb()
     core.database.transaction(
-        lambda session: session.execute(delete(MatchCursor)), landed=rerun_is_safe
+        lambda session: session.execute(delete(MatchCursor)), find_committed=rerun_is_safe
     )
     first = new_id()
     applied = select(OrderExecution.tick_age_ms).where(

@@ -265,7 +265,7 @@ def _sign_up(core: Core, stock_code: str, *, password_hash: str, name: str) -> T
             now=now,
         )
 
-    signed_in = core.database.transaction(work, landed=rerun_is_safe)
+    signed_in = core.database.transaction(work, find_committed=rerun_is_safe)
     return Trader(tokens_of(signed_in)["access_token"], stock_code)
 
 

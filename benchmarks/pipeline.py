@@ -186,7 +186,7 @@ def _accept(
 
     for start in range(0, orders, _SETUP_BATCH):
         numbers = range(start, min(start + _SETUP_BATCH, orders))
-        core.database.transaction(partial(accept, numbers=numbers), landed=rerun_is_safe)
+        core.database.transaction(partial(accept, numbers=numbers), find_committed=rerun_is_safe)
     return accepted
 
 

@@ -87,7 +87,8 @@ def fill_book(core: Core, quotes: Sequence[Quote], plan: BookPlan) -> None:
         for quote in quotes
     ]
     core.database.transaction(
-        lambda session: import_stocks(session, listing, now=plan.placed_at), landed=rerun_is_safe
+        lambda session: import_stocks(session, listing, now=plan.placed_at),
+        find_committed=rerun_is_safe,
     )
     user_ids = open_accounts(core, plan.users, now=plan.placed_at - timedelta(days=60))
     # Each statement is a transaction of its own: there is nothing that half of it would harm.

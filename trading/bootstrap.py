@@ -16,7 +16,6 @@ from trading.accounts.accounts import Passwords
 from trading.accounts.login_guard import LoginGuard, LoginLimits
 from trading.config.settings import Settings
 from trading.db.transactions import Database
-from trading.exchange.hours import AlwaysOpen, MarketHours
 from trading.exchange.market_hours_provider import MarketHoursProvider
 from trading.marketdata.quotes import QuoteStore
 from trading.marketdata.stream import TickStream
@@ -29,15 +28,13 @@ from trading.stocks.queries import StockSearch
 from trading.stocks.toss.market_data import MarketData
 from trading.stocks.toss.response_cache import AnswerCache
 from trading.tasks import TaskRequest
+from trading.unit_of_work import UseCaseRunner
 
 log = structlog.get_logger(__name__)
 
 Clock = Callable[[], datetime]
 Deliver = Callable[[Sequence[TaskRequest]], None]
 Publish = Callable[[Sequence[AccountEvent]], None]
-
-_ALWAYS_OPEN = AlwaysOpen()
-
 
 # For a process that answers people: nobody waits a minute for a payment to be prepared, and one that was not is begun anew.
 PORTONE_API_TIMEOUTS = PortoneTimeouts(connect_s=3.0, read_s=8.0, total_s=12.0)
@@ -52,29 +49,20 @@ def publish_directly(publish: Publish) -> Publish:
     return publish
 
 
-@dataclass(frozen=True, slots=True)
-class Core:
-    """Everything a use case is given besides its session. Safe to share between threads."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core(UseCaseRunner):
+    """The use case runner of one process with its clients. Safe to share between threads."""
 
-    settings: Settings
-    database: Database
     redis: Redis
-    quotes: QuoteStore
     ticks: TickStream
     passwords: Passwords
-    exchange_hours: MarketHoursProvider
     stock_search: StockSearch
     market_data: MarketData
     account_events: AccountEventPublisher
     portone: PortoneClient
     request_counts: GuardedRedis
     sign_in_guard: LoginGuard
-    clock: Clock
     deliver: Deliver
-
-    def market_hours(self) -> MarketHours:
-        """The hours that the market keeps now, by the settings and the operators' corrections. Ask before a transaction, not inside one."""
-        return _ALWAYS_OPEN if self.settings.hours_rule == "always" else self.exchange_hours.now()
 
     def close(self) -> None:
         self.market_data.close()

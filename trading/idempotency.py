@@ -22,6 +22,8 @@ from trading.idempotency_table import IDEMPOTENCY_RECEIPTS
 CLAIM_S = 20
 PURGE_BATCH = 1_000
 
+_NO_REQUEST = bytes(32)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
@@ -116,6 +118,27 @@ def complete(session: Session, mine: Claim, answer: StoredAnswer) -> None:
     )
     if met != 1:
         raise RequestInProgress
+
+
+def record(session: Session, mine: Claim, answer: StoredAnswer, *, now: datetime) -> None:
+    """Store the answer of a request without Idempotency-Key, under a generated key.
+
+    Nobody repeats such a request; the row proves after a COMMIT of unknown outcome that it was
+    done, and with which answer.
+    """
+    session.execute(
+        insert(IDEMPOTENCY_RECEIPTS).values(
+            scope=mine.scope,
+            idempotency_key=mine.key,
+            request_hash=_NO_REQUEST,
+            claim_id=mine.claim_id,
+            claimed_until=now,
+            status=answer.status,
+            body=answer.body,
+            location=answer.location,
+            created_at=now,
+        )
+    )
 
 
 def give_up(session: Session, mine: Claim) -> None:

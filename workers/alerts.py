@@ -2,7 +2,6 @@
 
 import time
 
-from trading.db.transactions import rerun_is_safe
 from trading.observability.metrics import instruments
 from trading.operations.system_status import ALERTS
 from trading.tasks import Task
@@ -22,10 +21,7 @@ def check_price_alerts() -> TaskResult | None:
     began = time.monotonic()
     fired, told = 0, []
     while True:
-        report = core.database.transaction(
-            lambda session: check(session, stream=core.ticks, now=core.clock()),
-            landed=rerun_is_safe,
-        )
+        report = core.run(check, core.ticks)
         instruments.record_ticks(ALERTS, report.ticks, gap=report.gap)
         fired += report.fired
         told.append(report.worked_on)

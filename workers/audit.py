@@ -42,7 +42,7 @@ def audit_accounts() -> dict[str, Any] | None:
         lambda session: record_audit_run(
             session, accounts=accounts, duration_ms=duration_ms, now=core.clock()
         ),
-        landed=rerun_is_safe,
+        find_committed=rerun_is_safe,
     )
     return {"accounts": accounts, "breaches": breaches} if accounts else None
 
@@ -52,7 +52,7 @@ def _batch(core: Core, look_began_at: datetime) -> Audited | None:
     begun_at = core.clock()
     accounts = core.database.transaction(
         lambda session: claim_batch(session, look_began_at=look_began_at, now=begun_at),
-        landed=rerun_is_safe,
+        find_committed=rerun_is_safe,
     )
     if not accounts:
         return None
@@ -61,7 +61,7 @@ def _batch(core: Core, look_began_at: datetime) -> Audited | None:
         lambda session: record_audited(
             session, audited, begun_at=begun_at, settings=core.settings, now=core.clock()
         ),
-        landed=rerun_is_safe,
+        find_committed=rerun_is_safe,
     )
     for breach in found:
         log.error("audit_breach", user_id=str(breach.user_id), check_number=breach.check_number)

@@ -28,7 +28,7 @@ def build_candles() -> dict[str, Any] | None:
     while True:
         report = core.database.transaction(
             lambda session: build(session, stream=core.ticks, hours=hours, now=core.clock()),
-            landed=rerun_is_safe,
+            find_committed=rerun_is_safe,
         )
         instruments.record_ticks(CANDLES, report.ticks, gap=report.gap)
         ticks, candles = ticks + report.ticks, candles + report.candles
@@ -47,7 +47,7 @@ def purge_candles() -> dict[str, Any] | None:
             lambda session: purge_minutes(
                 session, keep_days=core.settings.candle_minute_days, now=core.clock()
             ),
-            landed=rerun_is_safe,
+            find_committed=rerun_is_safe,
         )
         if not batch:
             break

@@ -110,7 +110,7 @@ def _purged(purge_batch: Callable[[Session], int]) -> dict[str, Any] | None:
     """Purge batch by batch, each in a transaction of its own, until nothing is left or time is up."""
     database, began, purged = get_core().database, time.monotonic(), 0
     while time.monotonic() - began < _CATCH_UP_S:
-        batch = database.transaction(purge_batch, landed=rerun_is_safe)
+        batch = database.transaction(purge_batch, find_committed=rerun_is_safe)
         if not batch:
             break
         purged += batch

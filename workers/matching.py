@@ -45,7 +45,7 @@ def match_limit_orders(shard: int = 0) -> TaskResult | None:
                 settings=core.settings,
                 now=core.clock(),
             ),
-            landed=rerun_is_safe,
+            find_committed=rerun_is_safe,
         )
         instruments.record_ticks(matcher(shard), report.ticks, gap=report.gap)
         ticks, rests = ticks + report.ticks, rests + report.rests
@@ -74,13 +74,13 @@ def expire_orders() -> TaskResult | None:
     expired = _in_batches(
         lambda: core.database.transaction(
             lambda session: expire(session, hours=hours, settings=core.settings, now=core.clock()),
-            landed=rerun_is_safe,
+            find_committed=rerun_is_safe,
         )
     )
     delisted = _in_batches(
         lambda: core.database.transaction(
             lambda session: end_delisted(session, settings=core.settings, now=core.clock()),
-            landed=rerun_is_safe,
+            find_committed=rerun_is_safe,
         )
     )
     for status, reason, ended in (

@@ -19,7 +19,7 @@ def execute_orders(order_ids: list[str]) -> TaskResult:
         lambda session: execute(
             session, ids, quotes=core.quotes, hours=hours, settings=core.settings, now=core.clock()
         ),
-        landed=rerun_is_safe,
+        find_committed=rerun_is_safe,
     )
     for (side, rule), count in report.fills.items():
         instruments.record(instruments.FILLS, side, rule, value=count)
@@ -40,7 +40,7 @@ def settle_executions(execution_ids: list[str]) -> TaskResult:
     core, ids = get_core(), ids_of(execution_ids)
     settled = core.database.transaction(
         lambda session: settle(session, ids, settings=core.settings, now=core.clock()),
-        landed=rerun_is_safe,
+        find_committed=rerun_is_safe,
     )
     instruments.record(instruments.EXECUTIONS_BOOKED, "settle", value=len(settled.execution_ids))
     return done(settled, settled=len(settled.execution_ids))
@@ -51,7 +51,7 @@ def update_portfolios(execution_ids: list[str]) -> TaskResult:
     """Apply settled fills to the holdings."""
     core, ids = get_core(), ids_of(execution_ids)
     applied = core.database.transaction(
-        lambda session: update(session, ids, now=core.clock()), landed=rerun_is_safe
+        lambda session: update(session, ids, now=core.clock()), find_committed=rerun_is_safe
     )
     instruments.record(instruments.EXECUTIONS_BOOKED, "portfolio", value=len(applied.execution_ids))
     return done(applied, applied=len(applied.execution_ids))

@@ -87,7 +87,7 @@ def sweep_payments() -> dict[str, Any] | None:
     core = get_core()
     now = core.clock()
     due = core.database.transaction(
-        lambda session: dispatch_due_payments(session, now=now), landed=rerun_is_safe
+        lambda session: dispatch_due_payments(session, now=now), find_committed=rerun_is_safe
     )
     return (
         {"payments": due.payments, "refunds": due.refunds} if due.payments or due.refunds else None

@@ -38,7 +38,7 @@ def record_account_days() -> dict[str, Any] | None:
             batch_size=core.settings.stage_batch_size,
             now=core.clock(),
         )
-        report = core.database.transaction(batch, landed=rerun_is_safe)
+        report = core.database.transaction(batch, find_committed=rerun_is_safe)
         rows += report.rows
     return {"days": rows} if rows else None
 
@@ -61,6 +61,7 @@ def refresh_index_closes() -> dict[str, Any] | None:
     if not closes:
         return None
     written = core.database.transaction(
-        lambda session: record_index_closes(session, KOSPI, closes, now=now), landed=rerun_is_safe
+        lambda session: record_index_closes(session, KOSPI, closes, now=now),
+        find_committed=rerun_is_safe,
     )
     return {"closes": written}

@@ -133,7 +133,7 @@ class TradingHarness:
                 settings=self.settings,
                 now=self.clock(),
             ),
-            landed=rerun_is_safe,
+            find_committed=rerun_is_safe,
         )
         return user_id
 
@@ -212,7 +212,7 @@ class TradingHarness:
 
     def do(self, work: Callable[[Session], T]) -> T:
         """Run ``work`` in a transaction."""
-        return self.core.database.transaction(work, landed=rerun_is_safe)
+        return self.core.database.transaction(work, find_committed=rerun_is_safe)
 
     def market(self) -> dict[str, Any]:
         """What a use case that looks at the market is given besides its command."""
@@ -306,7 +306,7 @@ def opened(settings: Settings, *, clock: TestClock | None = None) -> Iterator[Tr
         core.redis.delete(keys.TICK_STREAM)
         core.database.transaction(
             lambda session: import_stocks(session, seed_listing(), now=clock()),
-            landed=rerun_is_safe,
+            find_committed=rerun_is_safe,
         )
         yield TradingHarness(core, clock, sent)
     finally:

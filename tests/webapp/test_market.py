@@ -21,7 +21,7 @@ def at(api: Api, moment: str) -> Api:
 def correct(api: Api, change: DayChange) -> None:
     core = api.harness.core
     core.database.transaction(
-        lambda session: set_day(session, change, now=core.clock()), landed=rerun_is_safe
+        lambda session: set_day(session, change, now=core.clock()), find_committed=rerun_is_safe
     )
 
 

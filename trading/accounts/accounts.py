@@ -30,7 +30,7 @@ from trading.errors import Unauthorized
 from trading.ledger.cash import Account, save
 from trading.ledger.model import TransactionType
 from trading.ledger.tables import VIRTUAL_BALANCES
-from trading.watchlists.directories import forget_watchlist, lock_watchlist
+from trading.watchlists.directories import delete_watchlist, lock_watchlist
 
 # Below the thousand values of which a MariaDB before 10.5 makes a subquery.
 _PURGE_BATCH = 500
@@ -275,7 +275,7 @@ def close_account(session: Session, *, user_id: UUID, now: datetime) -> None:
             email=f"{user_id}@closed.invalid", name="탈퇴한 회원", password_hash="", deleted_at=now
         )
     )
-    forget_watchlist(session, user_id, now=now)
+    delete_watchlist(session, user_id, now=now)
     _revoke(session, SIGN_IN_SESSIONS.c.user_id == user_id, reason="account-closed", now=now)
 
 

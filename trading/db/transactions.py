@@ -72,7 +72,7 @@ class _LostInCommit(Exception):
 
 
 def rerun_is_safe(_session: Session) -> None:
-    """``landed`` for work that looks at the state of its rows first: run again, it changes nothing more."""
+    """``find_committed`` for work that looks at the state of its rows first: run again, it changes nothing more."""
 
 
 def before_commit(session: Session, work: Callable[[Session], None]) -> None:
@@ -111,11 +111,14 @@ class Database:
         self._reading = self.engine.execution_options(**{_SQLITE_BEGIN: "BEGIN"})
 
     def transaction(
-        self, work: Callable[[Session], T], *, landed: Callable[[Session], T | None] | None = None
+        self,
+        work: Callable[[Session], T],
+        *,
+        find_committed: Callable[[Session], T | None] | None = None,
     ) -> T:
         """Run ``work`` in one transaction and commit it; return what it returned.
 
-        ``landed`` is asked, in a new transaction, after a COMMIT whose outcome is unknown: it returns the result if the first run's rows are
+        ``find_committed`` is asked, in a new transaction, after a COMMIT whose outcome is unknown: it returns the result if the first run's rows are
         there and None if not, whereupon the work runs again. Without it, or when it can't be asked, CommitUncertain is raised.
         DatabaseUnavailable when the attempts are used up; any other exception of ``work`` rolls back and passes through.
         """
@@ -124,21 +127,21 @@ class Database:
         patient_until = time.monotonic() + self.patience_s
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                found = self.read(landed) if uncertain and landed else None
+                found = self.read(find_committed) if uncertain and find_committed else None
                 return self._attempt(work) if found is None else found
             except _LostInCommit as lost:
-                if landed is None:
+                if find_committed is None:
                     raise CommitUncertain from lost.fault
                 uncertain, fault = True, lost.fault
             except DatabaseUnavailable as unreachable:
-                # While ``landed`` can't be asked the outcome stays unknown; before that the database is simply away.
+                # While ``find_committed`` can't be asked the outcome stays unknown; before that the database is simply away.
                 if not uncertain:
                     raise
                 fault = unreachable
             except DBAPIError as failed:
                 if not is_transient(failed):
                     raise
-                # An attempt that failed before its COMMIT followed a ``landed`` that found nothing: nothing is uncertain any more.
+                # An attempt that failed before its COMMIT followed a ``find_committed`` that found nothing: nothing is uncertain any more.
                 uncertain, fault = False, failed
             log.info(
                 "transaction_retried", attempt=attempt, uncertain=uncertain, reason=_reason(fault)

@@ -64,7 +64,7 @@ def prepare_payment(
             settings=settings,
             now=clock(),
         ),
-        landed=lambda session: session.scalar(
+        find_committed=lambda session: session.scalar(
             select(PAYMENTS.c.id).where(PAYMENTS.c.id == payment_id)
         ),
     )
@@ -72,7 +72,9 @@ def prepare_payment(
         portone.pre_register(payment_id_of(payment_id), amount=amount)
     except PortoneError as fault:
         log.warning("payment_registration_failed", payment_id=payment_id.hex, reason=str(fault))
-        database.transaction(lambda session: _end(session, payment_id), landed=rerun_is_safe)
+        database.transaction(
+            lambda session: _end(session, payment_id), find_committed=rerun_is_safe
+        )
         raise (
             PaymentServiceUnavailable if fault.outcome_is_unknown else PaymentServiceRefused
         ) from None

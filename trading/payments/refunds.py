@@ -151,7 +151,7 @@ def process_refund(
     looked = look is not None and look.status is not None
     asked = database.transaction(
         lambda session: _next_request(session, refund, looked=looked, now=clock()),
-        landed=rerun_is_safe,
+        find_committed=rerun_is_safe,
     )
     if asked is not None:
         _ask(database, portone, refund, asked, clock=clock)
@@ -274,14 +274,15 @@ def _ask(
         fault = error
         log.warning("refund_request_failed", **ids, reason=str(fault))
         database.transaction(
-            lambda session: _take_fault(session, row, fault, now=clock()), landed=rerun_is_safe
+            lambda session: _take_fault(session, row, fault, now=clock()),
+            find_committed=rerun_is_safe,
         )
         return
     log.info("refund_request_answered", **ids, status=cancellation.status)
     retry_after_cancelling_buys(
         lambda attempt: database.transaction(
             lambda session: _take_answer(session, row, cancellation, now=clock(), attempt=attempt),
-            landed=rerun_is_safe,
+            find_committed=rerun_is_safe,
         )
     )
 

@@ -76,7 +76,7 @@ def check_payment(
         log.warning("payment_check_failed", payment_id=payment_id.hex, reason=str(fault))
         database.transaction(
             lambda session: _put_off(session, payment_id, fault, now=clock()),
-            landed=rerun_is_safe,
+            find_committed=rerun_is_safe,
         )
         return PaymentCheckResult(None)
     decision = retry_after_cancelling_buys(
@@ -90,7 +90,7 @@ def check_payment(
                 now=clock(),
                 attempt=attempt,
             ),
-            landed=rerun_is_safe,
+            find_committed=rerun_is_safe,
         )
     )
     if decision is None:

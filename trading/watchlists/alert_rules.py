@@ -1,14 +1,15 @@
-"""Price alerts: which prices meet a bound. Prices are whole won.
+"""Price alerts: which trade prices meet a bound. Prices are whole won.
 
-An upper bound is met at or above it and a lower one at or below it, wherever the price was before. A target is met when the price comes to it from
-where it was, be that below or above; so what meets it depends on the side on which the price stood when the alert was armed.
+An upper bound is met by a trade at or above it, a lower bound by one at or below it. A target is
+met when the price reaches it from either side, so the prices that meet it depend on the side where
+the price was when the alert was armed.
 """
 
 from enum import StrEnum
 
 
 class AlertKind(StrEnum):
-    """Which of an item's prices the bound is, by its name there."""
+    """The price of a watchlist item that is a bound; the value is its name in the API."""
 
     TARGET = "target_price"
     UPPER = "upper_price"
@@ -16,7 +17,7 @@ class AlertKind(StrEnum):
 
 
 class Approach(StrEnum):
-    """From which side the price comes to a bound. UNKNOWN until a trade shows it."""
+    """The side from which the price approaches a bound. UNKNOWN until a trade shows it."""
 
     FROM_BELOW = "FROM_BELOW"
     FROM_ABOVE = "FROM_ABOVE"
@@ -27,9 +28,9 @@ _FIXED = {AlertKind.UPPER: Approach.FROM_BELOW, AlertKind.LOWER: Approach.FROM_A
 
 
 def approach_when_armed(kind: AlertKind, bound: int, last_price: int | None) -> Approach:
-    """The side from which the price comes to an alert that is armed while ``last_price`` is the last one seen; None when none was.
+    """Return the approach of an alert that is armed now.
 
-    A target at the very price where the stock stands has no side yet.
+    `last_price` is None when no trade is known. A target at exactly the last price is UNKNOWN.
     """
     if kind in _FIXED:
         return _FIXED[kind]
@@ -37,10 +38,11 @@ def approach_when_armed(kind: AlertKind, bound: int, last_price: int | None) -> 
 
 
 def approach_by_first_trade(bound: int, price: int, base: int | None) -> Approach:
-    """The side of a target of UNKNOWN approach, by the first trade after it was armed: FROM_BELOW or FROM_ABOVE.
+    """Return the approach of an UNKNOWN target from the first trade after it was armed.
 
-    That day's base price is where the stock stood before, so a price that opens beyond the target has come through it. Without one, or where it is the
-    target itself, the trade's own price tells; a trade at the target meets it from either side.
+    The trade's base price is the price before that day's first trade, so an opening price beyond
+    the target has passed through it. Without a base price, or if it equals the target, the trade's
+    own price decides. A trade at the target meets it from either side.
     """
     for reference in (base, price):
         if reference is not None and reference != bound:
@@ -49,7 +51,7 @@ def approach_by_first_trade(bound: int, price: int, base: int | None) -> Approac
 
 
 def is_met(approach: Approach, bound: int, price: int) -> bool:
-    """Whether a trade at ``price`` meets a bound of known approach."""
+    """Return True if a trade at `price` meets a bound of known approach."""
     return price >= bound if approach is Approach.FROM_BELOW else price <= bound
 
 

@@ -1,20 +1,20 @@
-"""The directories of a watchlist: opened, renamed, put into order and removed.
+"""Open, change and remove the directories of a watchlist.
 
-Whoever changes anything in a user's watchlist locks its default directory first. So a limit holds and positions stay distinct, however many requests
-come at once.
+Every change of a user's watchlist first locks the default directory, so limits hold and positions
+stay distinct under concurrent requests.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Column, Table, case, delete, func, insert, select, update
+from sqlalchemy import Table, case, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from trading.config.settings import Settings
-from trading.db.statements import AnyRow
 from trading.db.upsert import upsert
+from trading.unit_of_work import UnitOfWork
 from trading.watchlists.errors import (
     WatchlistDefaultStays,
     WatchlistDirectoryNotEmpty,
@@ -22,6 +22,7 @@ from trading.watchlists.errors import (
     WatchlistLimitReached,
     WatchlistNameTaken,
 )
+from trading.watchlists.queries import DirectoryRecord, directory_of
 from trading.watchlists.tables import (
     PRICE_ALERTS,
     WATCHLIST_DIRECTORIES,
@@ -31,8 +32,45 @@ from trading.watchlists.tables import (
 DEFAULT_NAME = "관심 종목"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenDirectory:
+    """Command to add a directory after the user's others."""
+
+    directory_id: UUID
+    user_id: UUID
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeDirectory:
+    """Command to rename or move a directory; None leaves the name or the position as it is.
+
+    Position 0 is the first; a position beyond the end means the last.
+    """
+
+    directory_id: UUID
+    user_id: UUID
+    name: str | None = None
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveDirectory:
+    """Command to remove a directory; with `force` also its items and their alerts."""
+
+    directory_id: UUID
+    user_id: UUID
+    force: bool = False
+
+
+class _Directory(NamedTuple):
+    id: UUID
+    name: str
+    position: int
+
+
 def lock_watchlist(session: Session, user_id: UUID, *, now: datetime) -> None:
-    """Make all other changes of this user's watchlist wait for the COMMIT. His default directory is there afterwards, if it was not before."""
+    """Serialize changes of a user's watchlist until COMMIT; create the default directory if missing."""
     default = {
         "id": user_id,
         "user_id": user_id,
@@ -43,123 +81,107 @@ def lock_watchlist(session: Session, user_id: UUID, *, now: datetime) -> None:
     upsert(session, WATCHLIST_DIRECTORIES, [default], update=("user_id",))
 
 
-def open_directory(
-    session: Session,
-    *,
-    directory_id: UUID,
-    user_id: UUID,
-    name: str,
-    settings: Settings,
-    now: datetime,
-) -> None:
-    """Add a directory behind the others. Raises WatchlistLimitReached or WatchlistNameTaken."""
-    lock_watchlist(session, user_id, now=now)
-    there = _directories_of(session, user_id)
-    limit = settings.watchlist_directories_max
-    if len(there) >= limit:
+def open_directory(uow: UnitOfWork, command: OpenDirectory) -> DirectoryRecord:
+    """Add a directory. Raises WatchlistLimitReached or WatchlistNameTaken."""
+    session, user_id = uow.session, command.user_id
+    lock_watchlist(session, user_id, now=uow.now)
+    existing = _directories(session, user_id)
+    limit = uow.settings.watchlist_directories_max
+    if len(existing) >= limit:
         raise WatchlistLimitReached(limited="directories", limit=limit)
-    if name in {other.name for other in there}:
+    if command.name in {other.name for other in existing}:
         raise WatchlistNameTaken
     row = {
-        "id": directory_id,
+        "id": command.directory_id,
         "user_id": user_id,
-        "name": name,
-        "position": there[-1].position + 1,
-        "created_at": now,
+        "name": command.name,
+        "position": existing[-1].position + 1,
+        "created_at": uow.now,
     }
     session.execute(insert(WATCHLIST_DIRECTORIES).values(**row))
+    return directory_of(session, user_id=user_id, directory_id=command.directory_id)
 
 
-def change_directory(
-    session: Session,
-    *,
-    directory_id: UUID,
-    user_id: UUID,
-    name: str | None = None,
-    position: int | None = None,
-    now: datetime,
-) -> None:
-    """Rename a directory, move it to a place among the others (0 is the first, whatever is too large the last), or both; None keeps.
-
-    Raises WatchlistDirectoryNotFound or WatchlistNameTaken.
-    """
-    lock_watchlist(session, user_id, now=now)
-    there = _directories_of(session, user_id)
-    others = [other for other in there if other.id != directory_id]
-    if len(others) == len(there):
+def change_directory(uow: UnitOfWork, command: ChangeDirectory) -> DirectoryRecord:
+    """Rename or move a directory. Raises WatchlistDirectoryNotFound or WatchlistNameTaken."""
+    session, user_id, directory_id = uow.session, command.user_id, command.directory_id
+    lock_watchlist(session, user_id, now=uow.now)
+    existing = _directories(session, user_id)
+    others = [other for other in existing if other.id != directory_id]
+    if len(others) == len(existing):
         raise WatchlistDirectoryNotFound
-    if name in {other.name for other in others}:
+    if command.name in {other.name for other in others}:
         raise WatchlistNameTaken
-    if name is not None:
+    if command.name is not None:
         session.execute(
             update(WATCHLIST_DIRECTORIES)
             .where(WATCHLIST_DIRECTORIES.c.id == directory_id)
-            .values(name=name)
+            .values(name=command.name)
         )
-    if position is not None:
+    if command.position is not None:
         ids = [other.id for other in others]
-        ids.insert(position, directory_id)
+        ids.insert(command.position, directory_id)
         write_order(session, WATCHLIST_DIRECTORIES, ids)
+    return directory_of(session, user_id=user_id, directory_id=directory_id)
 
 
-def remove_directory(
-    session: Session, *, directory_id: UUID, user_id: UUID, force: bool, now: datetime
-) -> None:
-    """Remove a directory; with ``force`` its items and their alerts go too.
+def remove_directory(uow: UnitOfWork, command: RemoveDirectory) -> None:
+    """Remove a directory.
 
-    Raises WatchlistDirectoryNotFound, WatchlistDefaultStays, or WatchlistDirectoryNotEmpty without ``force``.
+    Raises WatchlistDirectoryNotFound, WatchlistDefaultStays, or WatchlistDirectoryNotEmpty without
+    `force`.
     """
-    lock_watchlist(session, user_id, now=now)
-    require_directory(session, directory_id=directory_id, user_id=user_id)
-    if directory_id == user_id:
+    session, directory_id = uow.session, command.directory_id
+    lock_watchlist(session, command.user_id, now=uow.now)
+    require_directory(session, directory_id=directory_id, user_id=command.user_id)
+    if directory_id == command.user_id:
         raise WatchlistDefaultStays
     items = session.scalars(
         select(WATCHLIST_ITEMS.c.id).where(WATCHLIST_ITEMS.c.directory_id == directory_id)
     ).all()
-    if items and not force:
+    if items and not command.force:
         raise WatchlistDirectoryNotEmpty(item_count=len(items))
-    remove_items(session, items)
+    delete_items(session, items)
     session.execute(delete(WATCHLIST_DIRECTORIES).where(WATCHLIST_DIRECTORIES.c.id == directory_id))
 
 
-def forget_watchlist(session: Session, user_id: UUID, *, now: datetime) -> None:
-    """Remove all that a user watches, with every directory: for an account that is closed."""
+def delete_watchlist(session: Session, user_id: UUID, *, now: datetime) -> None:
+    """Delete all items and directories of a user whose account is closed."""
     lock_watchlist(session, user_id, now=now)
-    mine = select(WATCHLIST_DIRECTORIES.c.id).where(WATCHLIST_DIRECTORIES.c.user_id == user_id)
-    remove_items(
+    own = select(WATCHLIST_DIRECTORIES.c.id).where(WATCHLIST_DIRECTORIES.c.user_id == user_id)
+    delete_items(
         session,
         session.scalars(
-            select(WATCHLIST_ITEMS.c.id).where(WATCHLIST_ITEMS.c.directory_id.in_(mine))
+            select(WATCHLIST_ITEMS.c.id).where(WATCHLIST_ITEMS.c.directory_id.in_(own))
         ).all(),
     )
     session.execute(delete(WATCHLIST_DIRECTORIES).where(WATCHLIST_DIRECTORIES.c.user_id == user_id))
 
 
-def remove_items(session: Session, item_ids: Sequence[UUID]) -> None:
-    """Remove items with their alerts; the watchlist they are of is locked."""
+def delete_items(session: Session, item_ids: Sequence[UUID]) -> None:
+    """Delete items and their alerts. The caller has locked the watchlist."""
     session.execute(delete(PRICE_ALERTS).where(PRICE_ALERTS.c.item_id.in_(item_ids)))
     session.execute(delete(WATCHLIST_ITEMS).where(WATCHLIST_ITEMS.c.id.in_(item_ids)))
 
 
 def require_directory(session: Session, *, directory_id: UUID, user_id: UUID) -> None:
-    """Raises WatchlistDirectoryNotFound where the user has no such directory."""
-    mine = (WATCHLIST_DIRECTORIES.c.id == directory_id) & (
+    """Raise WatchlistDirectoryNotFound unless the directory belongs to the user."""
+    own = (WATCHLIST_DIRECTORIES.c.id == directory_id) & (
         WATCHLIST_DIRECTORIES.c.user_id == user_id
     )
-    if session.scalar(select(func.count()).where(mine)) != 1:
+    if session.scalar(select(func.count()).where(own)) != 1:
         raise WatchlistDirectoryNotFound
 
 
 def write_order(session: Session, table: Table, ids: Sequence[UUID]) -> None:
-    """Number these rows by their place in ``ids``, in one statement."""
-    key: Column[Any] = table.c.id
-    places = case(*((key == one, place) for place, one in enumerate(ids)))
-    session.execute(update(table).where(key.in_(ids)).values(position=places))
+    """Set the `position` of each row to its index in `ids`, in one statement."""
+    positions = case(*((table.c.id == one, position) for position, one in enumerate(ids)))
+    session.execute(update(table).where(table.c.id.in_(ids)).values(position=positions))
 
 
-def _directories_of(session: Session, user_id: UUID) -> Sequence[AnyRow]:
-    """The ids, names and positions of a user's directories, in order."""
-    return session.execute(
+def _directories(session: Session, user_id: UUID) -> list[_Directory]:
+    """Return a user's directories by position."""
+    rows = session.execute(
         select(
             WATCHLIST_DIRECTORIES.c.id,
             WATCHLIST_DIRECTORIES.c.name,
@@ -167,4 +189,5 @@ def _directories_of(session: Session, user_id: UUID) -> Sequence[AnyRow]:
         )
         .where(WATCHLIST_DIRECTORIES.c.user_id == user_id)
         .order_by(WATCHLIST_DIRECTORIES.c.position)
-    ).all()
+    )
+    return [_Directory(*row) for row in rows]

@@ -1,20 +1,20 @@
-"""A user's watchlist: its directories, and the stocks in them beside their last trades."""
+"""Read a user's watchlist: directories, items and alerts, with the stocks' last trades."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
-from trading.db.statements import AnyRow
 from trading.marketdata.ticks import Position, Tick
 from trading.money import BASIS_POINTS
 from trading.pagination import Page, page_of
 from trading.stocks.tables import STOCKS
 from trading.watchlists.alert_rules import AlertKind
+from trading.watchlists.alerts import Alert
 from trading.watchlists.errors import WatchlistDirectoryNotFound, WatchlistItemNotFound
 from trading.watchlists.tables import (
     PRICE_ALERTS,
@@ -24,7 +24,12 @@ from trading.watchlists.tables import (
 
 _ITEM = (
     select(
-        WATCHLIST_ITEMS,
+        WATCHLIST_ITEMS.c.id,
+        WATCHLIST_ITEMS.c.directory_id,
+        WATCHLIST_ITEMS.c.stock_code,
+        WATCHLIST_ITEMS.c.position,
+        WATCHLIST_ITEMS.c.memo,
+        WATCHLIST_ITEMS.c.created_at,
         WATCHLIST_DIRECTORIES.c.position.label("directory_position"),
         STOCKS.c.name,
         STOCKS.c.market,
@@ -36,7 +41,7 @@ _ITEM = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectoryRecord:
-    """A directory. ``position`` is its place among the user's, from 0."""
+    """A directory. `position` is its index among the user's directories, from 0."""
 
     id: UUID
     name: str
@@ -48,7 +53,10 @@ class DirectoryRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRecord:
-    """A bound (won), armed until ``fired_at``; the tick that fired it is kept. ``price`` is the stock's last one, None when there is none."""
+    """An alert with its bound (won): armed until `fired_at`, then with the tick that fired it.
+
+    `price` is the stock's last price, None if no trade is known.
+    """
 
     kind: AlertKind
     bound: int
@@ -65,7 +73,10 @@ class AlertRecord:
 
     @property
     def distance_bp(self) -> int | None:
-        """How far the price has to go to the bound, in basis points of the price, rounded towards zero; negative where it has to fall."""
+        """Distance from the last price to the bound in basis points, rounded towards zero.
+
+        Negative if the price has to fall.
+        """
         if self.price is None:
             return None
         magnitude = abs(self.bound - self.price) * BASIS_POINTS // self.price
@@ -74,7 +85,7 @@ class AlertRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemRecord:
-    """A watched stock with its alerts, and what is shown of its last trade; None when none is known."""
+    """A watched stock with its alerts and its last trade; `quote` is None if no trade is known."""
 
     id: UUID
     directory_id: UUID
@@ -83,7 +94,7 @@ class ItemRecord:
     market: str
     memo: str | None
     created_at: datetime
-    quote: Mapping[str, Any] | None
+    quote: Mapping[str, object] | None
     alerts: tuple[AlertRecord, ...]
 
     def bound(self, kind: AlertKind) -> int | None:
@@ -102,22 +113,36 @@ class ItemRecord:
         return self.bound(AlertKind.LOWER)
 
 
+class ItemRow(NamedTuple):
+    """A watchlist item, its directory's position and its stock's name and market."""
+
+    id: UUID
+    directory_id: UUID
+    stock_code: str
+    position: int
+    memo: str | None
+    created_at: datetime
+    directory_position: int
+    name: str
+    market: str
+
+
 @dataclass(frozen=True, slots=True)
 class ItemRows:
-    """Items as the database has them, each with its alerts, and the cursor of the next page."""
+    """Items from the database, their alerts, and the cursor of the next page."""
 
-    rows: tuple[AnyRow, ...]
-    alerts: Mapping[UUID, list[AnyRow]]
+    rows: tuple[ItemRow, ...]
+    alerts: Mapping[UUID, Sequence[Alert]]
     next_cursor: str | None
 
     @property
     def stock_codes(self) -> list[str]:
         return [row.stock_code for row in self.rows]
 
-    def beside(
-        self, ticks: Mapping[str, Tick], quote: Callable[[Tick], Mapping[str, Any]]
+    def with_ticks(
+        self, ticks: Mapping[str, Tick], quote: Callable[[Tick], Mapping[str, object]]
     ) -> Page[ItemRecord]:
-        """The items with these last ticks, each shown as ``quote`` says."""
+        """Return the items with these last ticks, each converted by `quote`."""
         items = tuple(
             _item(row, self.alerts[row.id], ticks.get(row.stock_code), quote) for row in self.rows
         )
@@ -125,8 +150,8 @@ class ItemRows:
 
 
 def directories_of(session: Session, user_id: UUID) -> tuple[DirectoryRecord, ...]:
-    """A user's directories in their order. One statement."""
-    counted = (
+    """Return a user's directories by position. One statement."""
+    statement = (
         select(WATCHLIST_DIRECTORIES, func.count(WATCHLIST_ITEMS.c.id).label("item_count"))
         .outerjoin(WATCHLIST_ITEMS, WATCHLIST_ITEMS.c.directory_id == WATCHLIST_DIRECTORIES.c.id)
         .where(WATCHLIST_DIRECTORIES.c.user_id == user_id)
@@ -138,16 +163,16 @@ def directories_of(session: Session, user_id: UUID) -> tuple[DirectoryRecord, ..
             id=row.id,
             name=row.name,
             is_default=row.id == row.user_id,
-            position=place,
+            position=position,
             item_count=row.item_count,
             created_at=row.created_at,
         )
-        for place, row in enumerate(session.execute(counted))
+        for position, row in enumerate(session.execute(statement))
     )
 
 
 def directory_of(session: Session, *, user_id: UUID, directory_id: UUID) -> DirectoryRecord:
-    """One directory of this user. Raises WatchlistDirectoryNotFound, for another's too."""
+    """Return a directory of this user. Raises WatchlistDirectoryNotFound if the user has none such."""
     found = next((one for one in directories_of(session, user_id) if one.id == directory_id), None)
     if found is None:
         raise WatchlistDirectoryNotFound
@@ -162,51 +187,54 @@ def items_of(
     directory_id: UUID | None = None,
     after: tuple[int, int] | None = None,
 ) -> ItemRows:
-    """A user's items by directory and position, those of one directory where it is named. Two statements, one more for the directory.
+    """Return a page of a user's items by directory and position, optionally of one directory.
 
-    ``after`` are the positions of the directory and of the item behind which the page begins. Raises WatchlistDirectoryNotFound.
+    `after` is the position of the directory and of the item that precede the page. Raises
+    WatchlistDirectoryNotFound. Two statements, three with `directory_id`.
     """
     wanted = _ITEM.where(WATCHLIST_DIRECTORIES.c.user_id == user_id)
     if directory_id is not None:
         directory_of(session, user_id=user_id, directory_id=directory_id)
         wanted = wanted.where(WATCHLIST_ITEMS.c.directory_id == directory_id)
-    places = tuple_(WATCHLIST_DIRECTORIES.c.position, WATCHLIST_ITEMS.c.position)
+    positions = tuple_(WATCHLIST_DIRECTORIES.c.position, WATCHLIST_ITEMS.c.position)
     if after is not None:
-        wanted = wanted.where(places > after)
-    rows = session.execute(wanted.order_by(*places.clauses).limit(limit + 1)).all()
+        wanted = wanted.where(positions > after)
     page = page_of(
-        rows,
+        session.execute(wanted.order_by(*positions.clauses).limit(limit + 1)).all(),
         limit=limit,
-        record=lambda row: row,
+        record=lambda row: ItemRow(*row),
         cursor=lambda row: f"{row.directory_position}-{row.position}",
     )
     return _with_alerts(session, page)
 
 
 def item_of(session: Session, *, user_id: UUID, item_id: UUID) -> ItemRows:
-    """One item of this user. Raises WatchlistItemNotFound, for another's too. Two statements."""
+    """Return one item. Raises WatchlistItemNotFound if the user has none such. Two statements."""
     row = session.execute(
         _ITEM.where(WATCHLIST_ITEMS.c.id == item_id, WATCHLIST_DIRECTORIES.c.user_id == user_id)
     ).one_or_none()
     if row is None:
         raise WatchlistItemNotFound
-    return _with_alerts(session, Page((row,), None))
+    return _with_alerts(session, Page((ItemRow(*row),), None))
 
 
-def _with_alerts(session: Session, page: Page[AnyRow]) -> ItemRows:
-    alerts: dict[UUID, list[AnyRow]] = {row.id: [] for row in page.items}
-    for alert in session.execute(
+def _with_alerts(session: Session, page: Page[ItemRow]) -> ItemRows:
+    alerts: dict[UUID, list[Alert]] = {row.id: [] for row in page.items}
+    for row in session.execute(
         select(PRICE_ALERTS).where(PRICE_ALERTS.c.item_id.in_(list(alerts)))
     ):
-        alerts[alert.item_id].append(alert)
+        alerts[row.item_id].append(Alert.of(row))
     return ItemRows(page.items, alerts, page.next_cursor)
 
 
 def _item(
-    row: AnyRow, alerts: list[AnyRow], tick: Tick | None, quote: Callable[[Tick], Mapping[str, Any]]
+    row: ItemRow,
+    alerts: Sequence[Alert],
+    tick: Tick | None,
+    quote: Callable[[Tick], Mapping[str, object]],
 ) -> ItemRecord:
     price = None if tick is None else tick.price
-    by_kind = {AlertKind(alert.kind): alert for alert in alerts}
+    by_kind = {alert.kind: alert for alert in alerts}
     return ItemRecord(
         id=row.id,
         directory_id=row.directory_id,
@@ -220,16 +248,16 @@ def _item(
     )
 
 
-def _alert(row: AnyRow, price: int | None) -> AlertRecord:
+def _alert(alert: Alert, price: int | None) -> AlertRecord:
     return AlertRecord(
-        kind=AlertKind(row.kind),
-        bound=row.bound,
-        armed_at=row.armed_at,
-        fired_at=row.fired_at,
-        tick_price=row.tick_price,
-        tick_traded_at=row.tick_traded_at,
+        kind=alert.kind,
+        bound=alert.bound,
+        armed_at=alert.armed_at,
+        fired_at=alert.fired_at,
+        tick_price=alert.tick_price,
+        tick_traded_at=alert.tick_traded_at,
         tick_position=None
-        if row.tick_position is None
-        else str(Position.unpack(row.tick_position)),
+        if alert.tick_position is None
+        else str(Position.unpack(alert.tick_position)),
         price=price,
     )

@@ -21,7 +21,7 @@ from webapp.http.authentication import (
     refresh_claims,
     tokens_of,
 )
-from webapp.http.commands import CommandResult, is_created, run_command
+from webapp.http.commands import CommandResult, is_created, run_closure
 from webapp.http.fields import EmailAddress, Line, Password
 from webapp.http.login_throttling import one_attempt
 from webapp.http.openapi import make_blueprint
@@ -89,7 +89,7 @@ class UserList(MethodView):
         core, now = get_core(), get_core().clock()
         check_choice(body["password"], field="password", email=body["email"], name=body["name"])
         user_id, password_hash = new_id(), core.passwords.hash(body["password"])
-        answer = run_command(
+        answer = run_closure(
             lambda session: CommandResult(
                 "회원 가입이 완료되었습니다.",
                 accounts.register(
@@ -105,7 +105,7 @@ class UserList(MethodView):
             ),
             schema=envelope(UserSchema),
             status=201,
-            landed=lambda session: (
+            find_committed=lambda session: (
                 CommandResult("회원 가입이 완료되었습니다.", accounts.user_of(session, user_id))
                 if credentials_of(session, user_id)
                 else None
@@ -147,7 +147,7 @@ class Login(MethodView):
                     settings=core.settings,
                     now=now,
                 ),
-                landed=rerun_is_safe,
+                find_committed=rerun_is_safe,
             )
         return success(tokens_of(sign_in), "로그인했습니다.")
 
@@ -169,7 +169,7 @@ class RefreshTokens(MethodView):
                 now=now,
                 renewed_token_id=renewed_token_id,
             ),
-            landed=rerun_is_safe,
+            find_committed=rerun_is_safe,
         )
         if renewed is None:
             publish_revocation(
@@ -191,7 +191,7 @@ class Logout(MethodView):
             accounts.sign_out(session, session_id=session_id, now=now)
             return CommandResult("로그아웃했습니다.")
 
-        answer = run_command(work, schema=TaskResultSchema, landed=rerun_is_safe)
+        answer = run_closure(work, schema=TaskResultSchema, find_committed=rerun_is_safe)
         publish_revocation([session_id])
         return answer
 
@@ -213,7 +213,7 @@ class CurrentUserDetail(MethodView):
         user_id = current_user().user_id
         changed = get_core().database.transaction(
             lambda session: accounts.rename(session, user_id=user_id, name=body["name"]),
-            landed=rerun_is_safe,
+            find_committed=rerun_is_safe,
         )
         return success(changed, "내 정보를 변경했습니다.")
 
@@ -224,7 +224,7 @@ class CurrentUserDetail(MethodView):
         user_id, now = current_user().user_id, get_core().clock()
         get_core().database.transaction(
             lambda session: accounts.close_account(session, user_id=user_id, now=now),
-            landed=rerun_is_safe,
+            find_committed=rerun_is_safe,
         )
         tell_ended_of(user_id)
         return success(None, "회원 탈퇴가 완료되었습니다.")
@@ -258,13 +258,13 @@ class ChangePassword(MethodView):
             )
             return changed
 
-        def landed(session: Any) -> CommandResult | None:
+        def find_committed(session: Any) -> CommandResult | None:
             now_known = credentials_of(session, identity.user_id)
             return (
                 changed if now_known is not None and now_known.password_hash == new_hash else None
             )
 
-        answer = run_command(work, schema=TaskResultSchema, landed=landed)
+        answer = run_closure(work, schema=TaskResultSchema, find_committed=find_committed)
         tell_ended_of(identity.user_id)
         return answer
 

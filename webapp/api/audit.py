@@ -19,7 +19,7 @@ from trading.operations.admin_actions import is_recorded, record_action
 from webapp.context import get_core
 from webapp.http.admin_log import requested
 from webapp.http.authentication import admin_required, current_user
-from webapp.http.commands import CommandResult, run_command
+from webapp.http.commands import CommandResult, run_closure
 from webapp.http.fields import Line
 from webapp.http.openapi import make_blueprint
 from webapp.http.schemas import envelope, success
@@ -132,13 +132,15 @@ class HaltAccount(MethodView):
             record_action(session, action, outcome, now=get_core().clock(), reason=reason)
             return told(standing)
 
-        def landed(session: Session) -> CommandResult | None:
+        def find_committed(session: Session) -> CommandResult | None:
             running = (
                 running_account_halt(session, user_id) if is_recorded(session, action.id) else None
             )
             return None if running is None else told(running)
 
-        return run_command(halted, schema=envelope(AccountHaltSchema), landed=landed)
+        return run_closure(
+            halted, schema=envelope(AccountHaltSchema), find_committed=find_committed
+        )
 
 
 @blueprint.route("/admin/accounts/<uuid:user_id>/resume")
@@ -156,7 +158,7 @@ class ResumeAccount(MethodView):
         def told(lifted: AccountHaltRecord | None) -> CommandResult:
             return CommandResult(_NOT_HALTED if lifted is None else _RESUMED, lifted)
 
-        def landed(session: Session) -> CommandResult | None:
+        def find_committed(session: Session) -> CommandResult | None:
             if not is_recorded(session, action.id):
                 return None
             return told(account_halt_lifted(session, user_id, by=by, at=now))
@@ -169,4 +171,4 @@ class ResumeAccount(MethodView):
             record_action(session, action, outcome, now=core.clock(), note=note)
             return told(lifted)
 
-        return run_command(resumed, schema=AccountResumeAnswerSchema, landed=landed)
+        return run_closure(resumed, schema=AccountResumeAnswerSchema, find_committed=find_committed)

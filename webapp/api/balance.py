@@ -16,7 +16,7 @@ from webapp.api.transactions import TransactionListQuerySchema, TransactionSchem
 from webapp.api.valuation import my_summary
 from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
-from webapp.http.commands import CommandResult, run_command
+from webapp.http.commands import CommandResult, run_closure
 from webapp.http.fields import Whole
 from webapp.http.openapi import make_blueprint
 from webapp.http.schemas import envelope, success
@@ -139,7 +139,7 @@ def _move(use_case: Callable[..., TransactionRecord], amount: int, message: str)
     )
     location = f"/api/v1/trading/transactions/{transaction_id}"
 
-    def landed(session: Any) -> CommandResult | None:
+    def find_committed(session: Any) -> CommandResult | None:
         try:
             return CommandResult(
                 message,
@@ -149,7 +149,7 @@ def _move(use_case: Callable[..., TransactionRecord], amount: int, message: str)
         except TransactionNotFound:
             return None
 
-    return run_command(
+    return run_closure(
         lambda session: CommandResult(
             message,
             use_case(
@@ -164,5 +164,5 @@ def _move(use_case: Callable[..., TransactionRecord], amount: int, message: str)
         ),
         schema=envelope(TransactionSchema),
         status=201,
-        landed=landed,
+        find_committed=find_committed,
     )

@@ -31,7 +31,7 @@ from webapp.api.order_schemas import (
 )
 from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
-from webapp.http.commands import CommandResult, is_created, is_success, run_command
+from webapp.http.commands import CommandResult, is_created, is_success, run_closure
 from webapp.http.openapi import make_blueprint
 from webapp.http.schemas import envelope, page, success
 
@@ -56,7 +56,7 @@ class OrderList(MethodView):
         command = PlaceOrder(order_id=new_id(), user_id=user_id, request_id=g.request_id, **body)
         location = f"/api/v1/trading/orders/{command.order_id}"
 
-        def landed(session: Session) -> CommandResult | None:
+        def find_committed(session: Session) -> CommandResult | None:
             try:
                 return CommandResult(
                     _ACCEPTED,
@@ -66,7 +66,7 @@ class OrderList(MethodView):
             except OrderNotFound:
                 return None
 
-        answer = run_command(
+        answer = run_closure(
             lambda session: CommandResult(
                 _ACCEPTED,
                 place_order(
@@ -81,7 +81,7 @@ class OrderList(MethodView):
             ),
             schema=envelope(OrderSchema),
             status=201,
-            landed=landed,
+            find_committed=find_committed,
         )
         if is_created(answer):
             bind_contextvars(order_id=str(command.order_id))
@@ -118,14 +118,14 @@ class OrderList(MethodView):
             )
             return CommandResult(message, {"cancelled": len(order_ids), "order_ids": order_ids})
 
-        def landed(session: Session) -> CommandResult | None:
+        def find_committed(session: Session) -> CommandResult | None:
             cancelled = orders_cancelled_at(session, user_id=user_id, at=now)
             return told(cancelled) if cancelled else None
 
-        answer = run_command(
+        answer = run_closure(
             lambda session: told(cancel_open_orders(session, user_id=user_id, now=now)),
             schema=envelope(CancelledSchema),
-            landed=landed,
+            find_committed=find_committed,
         )
         if cancelled_ids:
             log_with_ids(log.info, "orders_cancelled", {"order_ids": cancelled_ids})
@@ -212,8 +212,8 @@ def _change(
         work(session)
         return CommandResult(message, get_order(session, user_id=user_id, order_id=order_id))
 
-    def landed(session: Session) -> CommandResult | None:
+    def find_committed(session: Session) -> CommandResult | None:
         order = get_order(session, user_id=user_id, order_id=order_id)
         return CommandResult(message, order) if is_so(order) else None
 
-    return run_command(changed, schema=envelope(OrderSchema), landed=landed)
+    return run_closure(changed, schema=envelope(OrderSchema), find_committed=find_committed)

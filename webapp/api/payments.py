@@ -34,7 +34,7 @@ from webapp.api.payment_schemas import (
 )
 from webapp.context import PREFIX, get_core
 from webapp.http.authentication import current_user, login_required
-from webapp.http.commands import CommandResult, run_command
+from webapp.http.commands import CommandResult, run_closure
 from webapp.http.openapi import make_blueprint
 from webapp.http.problems import problem
 from webapp.http.schemas import ProblemSchema, TaskResultSchema, envelope, page, success
@@ -84,11 +84,11 @@ class PreparePayment(MethodView):
                 location=f"{PREFIX}/payments/{payment.payment_id}",
             )
 
-        return run_command(
+        return run_closure(
             prepared,
             schema=envelope(PreparedSchema),
             status=201,
-            landed=rerun_is_safe,
+            find_committed=rerun_is_safe,
             first=lambda: prepare_payment(
                 core.database,
                 core.portone,
@@ -125,8 +125,8 @@ class CompletePayment(MethodView):
                 get_payment(session, user_id=user_id, payment_id=payment_id),
             )
 
-        return run_command(
-            work, schema=envelope(PaymentStateSchema), status=202, landed=rerun_is_safe
+        return run_closure(
+            work, schema=envelope(PaymentStateSchema), status=202, find_committed=rerun_is_safe
         )
 
 
@@ -170,7 +170,7 @@ def _taken(webhook: Webhook) -> str:
                 lambda session: record_notification(
                     session, payment_id, settings=core.settings, now=core.clock()
                 ),
-                landed=rerun_is_safe,
+                find_committed=rerun_is_safe,
             )
     note = log.info if known else log.warning
     # Its type is PortOne's, and signed; of the rest nothing is repeated that is not an id of ours.
@@ -236,11 +236,11 @@ class RefundPayment(MethodView):
         bind_contextvars(refund_id=str(refund_id))
         location = f"{PREFIX}/payments/{identifier.hex}"
 
-        def landed(session: Session) -> CommandResult | None:
+        def find_committed(session: Session) -> CommandResult | None:
             refund = get_refund(session, user_id=user_id, refund_id=refund_id)
             return None if refund is None else CommandResult(message, refund, location)
 
-        return run_command(
+        return run_closure(
             lambda session: CommandResult(
                 message,
                 request_refund(
@@ -257,7 +257,7 @@ class RefundPayment(MethodView):
             ),
             schema=envelope(RefundSchema),
             status=202,
-            landed=landed,
+            find_committed=find_committed,
         )
 
 

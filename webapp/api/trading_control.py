@@ -16,7 +16,7 @@ from trading.operations.admin_actions import is_recorded, record_action
 from webapp.context import get_core
 from webapp.http.admin_log import requested
 from webapp.http.authentication import admin_required, current_user
-from webapp.http.commands import CommandResult, run_command
+from webapp.http.commands import CommandResult, run_closure
 from webapp.http.fields import Line
 from webapp.http.openapi import make_blueprint
 from webapp.http.schemas import envelope
@@ -65,7 +65,7 @@ class HaltTrading(MethodView):
         def told(standing: HaltRecord) -> CommandResult:
             return CommandResult(_HALTED if standing.id == halt_id else _HALTED_BEFORE, standing)
 
-        def landed(session: Session) -> CommandResult | None:
+        def find_committed(session: Session) -> CommandResult | None:
             running = running_halt(session) if is_recorded(session, action.id) else None
             return None if running is None else told(running)
 
@@ -77,7 +77,7 @@ class HaltTrading(MethodView):
             record_action(session, action, outcome, now=get_core().clock(), reason=reason)
             return told(standing)
 
-        return run_command(halted, schema=envelope(HaltSchema), landed=landed)
+        return run_closure(halted, schema=envelope(HaltSchema), find_committed=find_committed)
 
 
 @blueprint.route("/admin/trading/resume")
@@ -92,7 +92,7 @@ class ResumeTrading(MethodView):
         def told(lifted: HaltRecord | None) -> CommandResult:
             return CommandResult(_NOT_HALTED if lifted is None else _RESUMED, lifted)
 
-        def landed(session: Session) -> CommandResult | None:
+        def find_committed(session: Session) -> CommandResult | None:
             return (
                 told(halt_lifted(session, by=by, at=now))
                 if is_recorded(session, action.id)
@@ -107,4 +107,4 @@ class ResumeTrading(MethodView):
             record_action(session, action, outcome, now=get_core().clock())
             return told(lifted)
 
-        return run_command(resumed, schema=ResumeAnswerSchema, landed=landed)
+        return run_closure(resumed, schema=ResumeAnswerSchema, find_committed=find_committed)

@@ -1,29 +1,40 @@
 """Watchlists: directories of stocks, each beside its last trade, and the prices at which their owner is told."""
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import structlog
 from flask import Response
 from flask.views import MethodView
 from marshmallow import RAISE
-from sqlalchemy.orm import Session
 
 from trading.db.ids import new_id
-from trading.db.transactions import rerun_is_safe
 from trading.marketdata.quotes import MarketUnavailable
 from trading.marketdata.ticks import Tick
-from trading.orders.validate import MarketSnapshot, market_snapshot
+from trading.orders.validate import market_snapshot
 from trading.pagination import Page
-from trading.watchlists.directories import change_directory, open_directory, remove_directory
-from trading.watchlists.errors import WatchlistDirectoryNotFound, WatchlistItemNotFound
-from trading.watchlists.items import ItemChanges, add_item, change_item, order_items, remove_item
+from trading.watchlists.directories import (
+    ChangeDirectory,
+    OpenDirectory,
+    RemoveDirectory,
+    change_directory,
+    open_directory,
+    remove_directory,
+)
+from trading.watchlists.items import (
+    AddItem,
+    ChangeItem,
+    SortItems,
+    WatchedItem,
+    add_item,
+    change_item,
+    remove_item,
+    sort_items,
+)
 from trading.watchlists.queries import (
     ItemRecord,
-    ItemRows,
     directories_of,
     directory_of,
     item_of,
@@ -43,21 +54,13 @@ from webapp.api.watchlist_schemas import (
 )
 from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
-from webapp.http.commands import CommandResult, run_command
+from webapp.http.commands import run_command
 from webapp.http.openapi import make_blueprint
 from webapp.http.schemas import TaskResultSchema, envelope, page, success
 
 log = structlog.get_logger(__name__)
 
 blueprint = make_blueprint("Watchlist", "관심 종목")
-
-_DIRECTORY_OPENED = "관심 종목 그룹을 만들었습니다."
-_DIRECTORY_CHANGED = "관심 종목 그룹을 변경했습니다."
-_DIRECTORY_REMOVED = "관심 종목 그룹을 삭제했습니다."
-_ADDED = "관심 종목에 추가했습니다."
-_CHANGED = "관심 종목을 변경했습니다."
-_REMOVED = "관심 종목에서 삭제했습니다."
-_ORDERED = "관심 종목의 순서를 변경했습니다."
 
 
 @blueprint.route("/watchlist/directories")
@@ -66,29 +69,22 @@ class DirectoryList(MethodView):
     @blueprint.response(200, page(WatchlistDirectorySchema))
     def get(self) -> dict[str, object]:
         """All of one's directories, in their order."""
-        user_id = current_user().user_id
-        return success(
-            Page(get_core().database.read(lambda session: directories_of(session, user_id)), None)
-        )
+        return success(Page(get_core().read(directories_of, current_user().user_id), None))
 
     @login_required
     @blueprint.arguments(WatchlistDirectoryRequestSchema)
     @blueprint.response(201, envelope(WatchlistDirectorySchema))
     def post(self, body: dict[str, Any]) -> Response:
         """Open a directory behind the others. A name is used once."""
-        core, now, mine = get_core(), get_core().clock(), _mine(directory_id=new_id())
-
-        def opened(session: Session) -> CommandResult:
-            location = f"/api/v1/watchlist/directories/{mine['directory_id']}"
-            return CommandResult(_DIRECTORY_OPENED, directory_of(session, **mine), location)
-
-        def work(session: Session) -> CommandResult:
-            open_directory(session, **mine, **body, settings=core.settings, now=now)
-            return opened(session)
-
-        landed = partial(_unless, WatchlistDirectoryNotFound, opened)
+        command = OpenDirectory(
+            directory_id=new_id(), user_id=current_user().user_id, name=body["name"]
+        )
         return run_command(
-            work, schema=envelope(WatchlistDirectorySchema), status=201, landed=landed
+            partial(open_directory, command=command),
+            schema=envelope(WatchlistDirectorySchema),
+            status=201,
+            message="관심 종목 그룹을 만들었습니다.",
+            location=f"/api/v1/watchlist/directories/{command.directory_id}",
         )
 
 
@@ -98,33 +94,33 @@ class DirectoryDetail(MethodView):
     @blueprint.response(200, envelope(WatchlistDirectorySchema))
     def get(self, directory_id: UUID) -> dict[str, object]:
         """One directory. Its stocks are in GET /watchlist?directory_id=."""
-        mine = _mine(directory_id=directory_id)
-        return success(get_core().database.read(lambda session: directory_of(session, **mine)))
+        user_id = current_user().user_id
+        return success(get_core().read(directory_of, user_id=user_id, directory_id=directory_id))
 
     @login_required
     @blueprint.arguments(WatchlistDirectoryChangeSchema)
     @blueprint.response(200, envelope(WatchlistDirectorySchema))
     def patch(self, body: dict[str, Any], directory_id: UUID) -> Response:
         """Rename a directory, or move it to another place."""
-        now, mine = get_core().clock(), _mine(directory_id=directory_id)
-
-        def work(session: Session) -> CommandResult:
-            change_directory(session, **mine, **body, now=now)
-            return CommandResult(_DIRECTORY_CHANGED, directory_of(session, **mine))
-
-        return run_command(work, schema=envelope(WatchlistDirectorySchema), landed=rerun_is_safe)
+        command = ChangeDirectory(directory_id=directory_id, user_id=current_user().user_id, **body)
+        return run_command(
+            partial(change_directory, command=command),
+            schema=envelope(WatchlistDirectorySchema),
+            message="관심 종목 그룹을 변경했습니다.",
+        )
 
     @login_required
     @blueprint.arguments(DirectoryRemovalQuerySchema, location="query", unknown=RAISE)
     @blueprint.response(200, TaskResultSchema)
     def delete(self, options: dict[str, Any], directory_id: UUID) -> Response:
         """Delete a directory: an empty one, or with force=true also its stocks and their alerts. The default one stays."""
-        now, mine = get_core().clock(), _mine(directory_id=directory_id)
-        return _remove(
-            lambda session: remove_directory(session, **mine, **options, now=now),
-            find=lambda session: directory_of(session, **mine),
-            gone=WatchlistDirectoryNotFound,
-            message=_DIRECTORY_REMOVED,
+        command = RemoveDirectory(
+            directory_id=directory_id, user_id=current_user().user_id, force=options["force"]
+        )
+        return run_command(
+            partial(remove_directory, command=command),
+            schema=TaskResultSchema,
+            message="관심 종목 그룹을 삭제했습니다.",
         )
 
 
@@ -135,48 +131,30 @@ class WatchlistItemList(MethodView):
     @blueprint.response(200, page(WatchlistItemSchema))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Watched stocks beside their last trades, in the order of the directories and in them; or those of one directory."""
-        core, user_id = get_core(), current_user().user_id
-        found = core.database.snapshot(
-            lambda session: items_of(session, user_id=user_id, **filters)
-        )
+        core = get_core()
+        found = core.snapshot(items_of, user_id=current_user().user_id, **filters)
         ticks: Mapping[str, Tick] = {}
         try:
             ticks = core.quotes.last_ticks(found.stock_codes)
         except MarketUnavailable:
-            # What is watched stays visible; what it costs is then unknown.
+            # The list stays readable without prices.
             log.warning("market_unavailable_for_watchlist")
-        return success(found.beside(ticks, _quotes(core.clock())))
+        return success(found.with_ticks(ticks, partial(quote_of, now=core.clock())))
 
     @login_required
     @blueprint.arguments(WatchlistItemRequestSchema)
     @blueprint.response(201, envelope(WatchlistItemSchema))
     def post(self, body: dict[str, Any]) -> Response:
         """Watch a stock. A directory has it once."""
-        core, now, mine = get_core(), get_core().clock(), _mine(item_id=new_id())
-        location = f"/api/v1/watchlist/{mine['item_id']}"
-
-        def added(session: Session, market: MarketSnapshot) -> CommandResult:
-            return CommandResult(
-                _ADDED, _shown(item_of(session, **mine), market.tick, now), location
-            )
-
-        def work(session: Session) -> CommandResult:
-            bounds = body.get("bounds", {})
-            market = add_item(
-                session,
-                **mine,
-                **{**body, "bounds": bounds},
-                quotes=core.quotes,
-                settings=core.settings,
-                now=now,
-            )
-            return added(session, market)
-
-        def find(session: Session) -> CommandResult:
-            return added(session, market_snapshot(core.quotes, body["stock_code"]))
-
-        landed = partial(_unless, WatchlistItemNotFound, find)
-        return run_command(work, schema=envelope(WatchlistItemSchema), status=201, landed=landed)
+        command = AddItem(item_id=new_id(), user_id=current_user().user_id, **body)
+        return run_command(
+            partial(add_item, command=command),
+            schema=envelope(WatchlistItemSchema),
+            status=201,
+            message="관심 종목에 추가했습니다.",
+            data=_record,
+            location=f"/api/v1/watchlist/{command.item_id}",
+        )
 
 
 @blueprint.route("/watchlist/<uuid:item_id>")
@@ -185,43 +163,37 @@ class WatchlistItemDetail(MethodView):
     @blueprint.response(200, envelope(WatchlistItemSchema))
     def get(self, item_id: UUID) -> dict[str, object]:
         """One watched stock."""
-        core, user_id = get_core(), current_user().user_id
-        found = core.database.snapshot(
-            lambda session: item_of(session, user_id=user_id, item_id=item_id)
-        )
+        core = get_core()
+        found = core.snapshot(item_of, user_id=current_user().user_id, item_id=item_id)
         market = market_snapshot(core.quotes, *found.stock_codes)
-        return success(_shown(found, market.tick, core.clock()))
+        return success(_record(WatchedItem(found, market.tick)))
 
     @login_required
     @blueprint.arguments(WatchlistItemChangeSchema)
     @blueprint.response(200, envelope(WatchlistItemSchema))
     def patch(self, body: dict[str, Any], item_id: UUID) -> Response:
         """Change the memo or the prices, arm what has fired, or move the stock to the end of another directory."""
-        core, now, mine = get_core(), get_core().clock(), _mine(item_id=item_id)
-
-        def work(session: Session) -> CommandResult:
-            market = change_item(
-                session,
-                **mine,
-                changes=cast("ItemChanges", body),
-                quotes=core.quotes,
-                settings=core.settings,
-                now=now,
-            )
-            return CommandResult(_CHANGED, _shown(item_of(session, **mine), market.tick, now))
-
-        return run_command(work, schema=envelope(WatchlistItemSchema), landed=rerun_is_safe)
+        command = ChangeItem(
+            item_id=item_id,
+            user_id=current_user().user_id,
+            changes_memo="memo" in body,
+            **body,
+        )
+        return run_command(
+            partial(change_item, command=command),
+            schema=envelope(WatchlistItemSchema),
+            message="관심 종목을 변경했습니다.",
+            data=_record,
+        )
 
     @login_required
     @blueprint.response(200, TaskResultSchema)
     def delete(self, item_id: UUID) -> Response:
         """No longer watch a stock; its alerts go too."""
-        now, mine = get_core().clock(), _mine(item_id=item_id)
-        return _remove(
-            lambda session: remove_item(session, **mine, now=now),
-            find=lambda session: item_of(session, **mine),
-            gone=WatchlistItemNotFound,
-            message=_REMOVED,
+        return run_command(
+            partial(remove_item, user_id=current_user().user_id, item_id=item_id),
+            schema=TaskResultSchema,
+            message="관심 종목에서 삭제했습니다.",
         )
 
 
@@ -232,58 +204,17 @@ class SortWatchlist(MethodView):
     @blueprint.response(200, envelope(WatchlistOrderSchema))
     def put(self, body: dict[str, Any]) -> Response:
         """Put a directory's stocks into order. All of them are named, so that what was added meanwhile is not lost sight of."""
-        now, user_id = get_core().clock(), current_user().user_id
-
-        def work(session: Session) -> CommandResult:
-            order_items(session, user_id=user_id, **body, now=now)
-            return CommandResult(_ORDERED, body)
-
-        return run_command(work, schema=envelope(WatchlistOrderSchema), landed=rerun_is_safe)
-
-
-def _mine(**ids: UUID) -> dict[str, Any]:
-    """What names a thing of the signed-in user's to every use case and query."""
-    return {"user_id": current_user().user_id, **ids}
+        command = SortItems(user_id=current_user().user_id, **body)
+        return run_command(
+            partial(sort_items, command=command),
+            schema=envelope(WatchlistOrderSchema),
+            message="관심 종목의 순서를 변경했습니다.",
+        )
 
 
-def _quotes(now: datetime) -> Callable[[Tick], Mapping[str, Any]]:
-    return lambda tick: quote_of(tick, now)
-
-
-def _shown(found: ItemRows, tick: Tick | None, now: datetime) -> ItemRecord:
-    """A single item beside its last trade."""
-    (item,) = found.beside({} if tick is None else {tick.code: tick}, _quotes(now)).items
+def _record(watched: WatchedItem) -> ItemRecord:
+    """Return one item with its last trade."""
+    tick = watched.tick
+    ticks = {} if tick is None else {tick.code: tick}
+    (item,) = watched.rows.with_ticks(ticks, partial(quote_of, now=get_core().clock())).items
     return item
-
-
-def _unless(
-    missing: type[Exception], find: Callable[[Session], CommandResult], session: Session
-) -> CommandResult | None:
-    """What ``find`` finds; None where it is missing."""
-    try:
-        return find(session)
-    except missing:
-        return None
-
-
-def _remove(
-    work: Callable[[Session], None],
-    *,
-    find: Callable[[Session], object],
-    gone: type[Exception],
-    message: str,
-) -> Response:
-    """Remove something that ``find`` finds while it is there, and else raises ``gone``."""
-
-    def removed(session: Session) -> CommandResult:
-        work(session)
-        return CommandResult(message)
-
-    def landed(session: Session) -> CommandResult | None:
-        try:
-            find(session)
-        except gone:
-            return CommandResult(message)
-        return None
-
-    return run_command(removed, schema=TaskResultSchema, landed=landed)

@@ -53,5 +53,5 @@ def grant(user: str) -> None:
         for each in rights:
             session.execute(text(f"{each} TO '{user}'@'%'"))
 
-    core.database.transaction(grant_all, landed=rerun_is_safe)
+    core.database.transaction(grant_all, find_committed=rerun_is_safe)
     click.echo(f"{user} may work with the rows of {len(tables)} tables.")

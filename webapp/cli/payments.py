@@ -140,7 +140,7 @@ def payments_give_up(refund_id: UUID, note: str) -> None:
         insert_outcome(session, action, DONE if given_up else UNCHANGED, now=core.clock())
         return given_up
 
-    if not core.database.transaction(give_up, landed=rerun_is_safe):
+    if not core.database.transaction(give_up, find_committed=rerun_is_safe):
         raise click.ClickException("The refund is over already; 'flask payments show' tells how.")
     click.echo("Given up; its cash is released.")
 

@@ -45,7 +45,7 @@ def record_intent(action: AdminAction, *, target: str | None = None, **details: 
     """Put down an action that is done outside of the database, before it is begun. Raises DatabaseUnavailable, and then it must not be."""
     get_core().database.transaction(
         lambda session: admin_actions.insert_action(session, action, target=target, **details),
-        landed=rerun_is_safe,
+        find_committed=rerun_is_safe,
     )
 
 
@@ -57,7 +57,7 @@ def record_outcome(action: AdminAction, word: str, **details: Any) -> None:
             lambda session: admin_actions.insert_outcome(
                 session, action, word, now=core.clock(), **details
             ),
-            landed=rerun_is_safe,
+            find_committed=rerun_is_safe,
         )
     except DatabaseUnavailable:
         log.error(  # noqa: TRY400
@@ -82,7 +82,7 @@ def run_commanded(
         )
         return result
 
-    return core.database.transaction(recorded, landed=rerun_is_safe)
+    return core.database.transaction(recorded, find_committed=rerun_is_safe)
 
 
 def _operator() -> str:

@@ -8,8 +8,8 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, TypeVar
 
 import structlog
 from flask import Response, current_app, g, request
@@ -18,14 +18,16 @@ from sqlalchemy.orm import Session
 
 from trading import idempotency
 from trading.db.ids import new_id
-from trading.db.transactions import rerun_is_safe
 from trading.errors import DomainError, ValidationFailed
 from trading.idempotency import Claim, StoredAnswer
 from trading.problems import MIMETYPE
+from trading.unit_of_work import UnitOfWork
 from webapp.context import get_core
 from webapp.http.problems import domain_error_response
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 KEY_HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"
@@ -42,65 +44,94 @@ class CommandResult:
     location: str | None = None
 
 
+def _unchanged(result: object) -> object:
+    return result
+
+
 def run_command(
-    work: Callable[[Session], CommandResult],
+    use_case: Callable[[UnitOfWork], T],
     *,
     schema: type[Schema],
+    message: str | Callable[[T], str],
     status: int = 200,
-    landed: Callable[[Session], CommandResult | None],
-    first: Callable[[], None] = lambda: None,
+    location: str | None = None,
+    data: Callable[[T], object] = _unchanged,
+    before_transaction: Callable[[], None] = lambda: None,
+    find_committed: Callable[[Session], T | None] | None = None,
 ) -> Response:
-    """Run ``work`` in a transaction and answer. ``landed`` finds the result of a run whose COMMIT had an unknown outcome.
+    """Run a use case in a transaction and answer with its result.
 
-    ``first`` is for what waits for somebody outside: it is done once the key is claimed and while no transaction is open.
+    `message` and `data` may be computed from the result; `location` is the new resource's path.
+    The answer is stored in the use case's transaction, so it is found when the outcome of the
+    COMMIT is unknown. `find_committed` replaces that row for a request without Idempotency-Key.
+    `before_transaction` runs once the key is claimed and while no transaction is open: it may wait
+    for an external service.
     """
-    claim = _claim()
+
+    def answer(result: T) -> StoredAnswer:
+        text = message if isinstance(message, str) else message(result)
+        body = _instance(schema).dump({"success": True, "message": text, "data": data(result)})
+        return StoredAnswer(
+            status=status,
+            body=current_app.json.dumps(body),
+            location=location or getattr(result, "location", None),
+        )
+
+    def run(uow: UnitOfWork) -> StoredAnswer:
+        return answer(use_case(uow))
+
+    if KEY_HEADER in request.headers:
+        return _run_keyed(run, before_transaction)
+    before_transaction()
+    if find_committed is None:
+        return _response(_run_recorded(run))
+    return _response(
+        get_core().run_once(
+            run,
+            find_committed=lambda session: (
+                None if (result := find_committed(session)) is None else answer(result)
+            ),
+        )
+    )
+
+
+def _run_recorded(run: Callable[[UnitOfWork], StoredAnswer]) -> StoredAnswer:
+    """Run a command without Idempotency-Key; its answer is stored under a generated key."""
+    claim = Claim(scope=_scope(), key=new_id().hex, claim_id=new_id())
+
+    def run_and_record(uow: UnitOfWork) -> StoredAnswer:
+        answer = run(uow)
+        idempotency.record(uow.session, claim, answer, now=uow.now)
+        return answer
+
+    return get_core().run_once(
+        run_and_record, find_committed=partial(idempotency.completed, mine=claim)
+    )
+
+
+def _run_keyed(
+    run: Callable[[UnitOfWork], StoredAnswer], before_transaction: Callable[[], None]
+) -> Response:
+    """Run a command once for its Idempotency-Key, or repeat the first answer.
+
+    A refusal is stored as the answer. Any other exception releases the key.
+    """
+    claim = _claim_key()
     if isinstance(claim, StoredAnswer):
         log.info("idempotent_replay", status=claim.status, location=claim.location)
         return _response(claim, replayed=True)
 
-    def answered(answer: CommandResult) -> StoredAnswer:
-        body = _shape(schema).dump(
-            {"success": True, "message": answer.message, "data": answer.data}
-        )
-        return StoredAnswer(
-            status=status, body=current_app.json.dumps(body), location=answer.location
-        )
-
-    if claim is not None:
-        return _response_once(claim, lambda session: answered(work(session)), first=first)
-
-    def find(session: Session) -> StoredAnswer | None:
-        answer = landed(session)
-        return None if answer is None else answered(answer)
-
-    first()
-    return _response(
-        get_core().database.transaction(lambda session: answered(work(session)), landed=find)
-    )
-
-
-@cache
-def _shape(schema: type[Schema]) -> Schema:
-    """The one instance that all answers of a kind are shaped by: making one copies every field, and shaping changes nothing in it."""
-    return schema()
-
-
-def _response_once(
-    claim: Claim, work: Callable[[Session], StoredAnswer], *, first: Callable[[], None]
-) -> Response:
-    """Run work that has claimed its key: what it answers is kept, and where it can't answer now the key is free again."""
-    database = get_core().database
-
-    def run(session: Session) -> StoredAnswer:
-        stored = work(session)
-        idempotency.complete(session, claim, stored)
-        return stored
+    def run_and_complete(uow: UnitOfWork) -> StoredAnswer:
+        answer = run(uow)
+        idempotency.complete(uow.session, claim, answer)
+        return answer
 
     try:
-        first()
+        before_transaction()
         return _response(
-            database.transaction(run, landed=lambda session: idempotency.completed(session, claim))
+            get_core().run_once(
+                run_and_complete, find_committed=partial(idempotency.completed, mine=claim)
+            )
         )
     except DomainError as refusal:
         return _refuse(claim, refusal)
@@ -109,28 +140,60 @@ def _response_once(
         raise
 
 
-def _claim() -> Claim | StoredAnswer | None:
-    key = request.headers.get(KEY_HEADER)
-    if key is None:
-        return None
+def run_closure(
+    work: Callable[[Session], CommandResult],
+    *,
+    schema: type[Schema],
+    status: int = 200,
+    find_committed: Callable[[Session], CommandResult | None],
+    first: Callable[[], None] = lambda: None,
+) -> Response:
+    """Run `work` in a transaction and answer with its result."""
+
+    def run(uow: UnitOfWork) -> CommandResult:
+        return work(uow.session)
+
+    return run_command(
+        run,
+        schema=schema,
+        status=status,
+        message=lambda result: result.message,
+        data=lambda result: result.data,
+        before_transaction=first,
+        find_committed=find_committed,
+    )
+
+
+@cache
+def _instance(schema: type[Schema]) -> Schema:
+    """Return one shared instance: creating one copies every field, and dumping does not change it."""
+    return schema()
+
+
+def _scope() -> str:
+    identity = g.get("identity")
+    return "anonymous" if identity is None else str(identity.user_id.hex)
+
+
+def _claim_key() -> Claim | StoredAnswer:
+    """Claim the request's Idempotency-Key, or return the answer that it already has."""
+    key = request.headers[KEY_HEADER]
     if not _KEY.fullmatch(key):
         raise ValidationFailed(field=KEY_HEADER, limit=64)
-    core = get_core()
-    identity = g.get("identity")
-    request_hash, claim_id = _request_hash(), new_id()
-    now = core.clock()
-    return core.database.transaction(
-        lambda session: idempotency.claim(
-            session,
-            scope="anonymous" if identity is None else identity.user_id.hex,
+    scope, request_hash, claim_id = _scope(), _request_hash(), new_id()
+
+    def claim(uow: UnitOfWork) -> Claim | StoredAnswer:
+        return idempotency.claim(
+            uow.session,
+            scope=scope,
             key=key,
             request_hash=request_hash,
-            keep_h=core.settings.idempotency_key_hours,
-            now=now,
             claim_id=claim_id,
-        ),
-        landed=rerun_is_safe,
-    )
+            keep_h=uow.settings.idempotency_key_hours,
+            now=uow.now,
+        )
+
+    return get_core().run(claim)
 
 
 def _request_hash() -> bytes:
@@ -153,16 +216,12 @@ def _refuse(claim: Claim, refusal: DomainError) -> Response:
     stored = StoredAnswer(
         status=response.status_code, body=response.get_data(as_text=True), location=None
     )
-    get_core().database.transaction(
-        lambda session: idempotency.complete(session, claim, stored), landed=rerun_is_safe
-    )
+    get_core().run(lambda uow: idempotency.complete(uow.session, claim, stored))
     return response
 
 
 def _free(claim: Claim) -> None:
-    get_core().database.transaction(
-        lambda session: idempotency.give_up(session, claim), landed=rerun_is_safe
-    )
+    get_core().run(lambda uow: idempotency.give_up(uow.session, claim))
 
 
 def is_success(answer: Response) -> bool:

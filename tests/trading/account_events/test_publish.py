@@ -179,7 +179,7 @@ def test_a_commit_of_unknown_outcome_loses_the_publication_at_most(
             now=harness.clock(),
         )
         core.database.transaction(
-            work, landed=lambda session: True if last_event_id(session, user) == 2 else None
+            work, find_committed=lambda session: True if last_event_id(session, user) == 2 else None
         )
         core.close()
 

@@ -422,7 +422,7 @@ def test_many_faults_are_counted_and_some_shown(harness: TradingHarness) -> None
         lambda session: session.execute(
             text("UPDATE virtual_balances SET cash_balance = cash_balance + 1")
         ),
-        landed=rerun_is_safe,
+        find_committed=rerun_is_safe,
     )
     (finding, *_) = harness.breaches()
     assert (finding.breaches, len(finding.sample)) == (SAMPLE + 2, SAMPLE)

@@ -199,7 +199,7 @@ def through(proxy: CuttingProxy, uri: str, sent: list[object]) -> Database:
 def test_a_commit_of_unknown_outcome_is_told_to_who_cannot_find_out(
     server_harness: TradingHarness, database_server: DatabaseServer, server_uri: str, cut: Cut
 ) -> None:
-    """Without ``landed`` the work is not run again, as it may be there already; nothing is sent."""
+    """Without ``find_committed`` the work is not run again, as it may be there already; nothing is sent."""
     counter, sent = Counter(server_harness), []
     with CuttingProxy(database_server.port, cut) as proxy:
         database = through(proxy, server_uri, sent)
@@ -219,16 +219,16 @@ def test_a_commit_of_unknown_outcome_is_found_or_done_again(
     server_uri: str,
     cuts: tuple[Cut, ...],
 ) -> None:
-    """With ``landed`` the effect is there exactly once, whichever side of the COMMIT the line was cut on."""
+    """With ``find_committed`` the effect is there exactly once, whichever side of the COMMIT the line was cut on."""
     counter = Counter(server_harness)
 
-    def landed(session: Session) -> str | None:
+    def find_committed(session: Session) -> str | None:
         return "found" if counter.seen(session) > 1 else None
 
     with CuttingProxy(database_server.port, *cuts) as proxy:
         database = through(proxy, server_uri, [])
         result = database.transaction(
-            lambda session: counter.step(session) or "done", landed=landed
+            lambda session: counter.step(session) or "done", find_committed=find_committed
         )
         database.close()
     assert result == ("found" if cuts[-1] is Cut.AFTER else "done")
@@ -245,7 +245,7 @@ def test_an_outcome_that_nobody_can_tell_is_never_called_unchanged(
         database = through(proxy, server_uri, [])
         with pytest.raises(CommitUncertain):
             database.transaction(
-                counter.step, landed=lambda session: counter.seen(session) > 1 or None
+                counter.step, find_committed=lambda session: counter.seen(session) > 1 or None
             )
         database.close()
     assert counter.value(server_harness.core.database) == (1 if cut is Cut.AFTER else 0)

@@ -23,12 +23,14 @@ CLOSED = DayChange(FRIDAY, closed=True, delay_minutes=0, note="임시공휴일")
 
 def change_day(core: Core, change: DayChange) -> None:
     core.database.transaction(
-        lambda session: set_day(session, change, now=core.clock()), landed=rerun_is_safe
+        lambda session: set_day(session, change, now=core.clock()), find_committed=rerun_is_safe
     )
 
 
 def forget(core: Core, day: date) -> bool:
-    return core.database.transaction(lambda session: forget_day(session, day), landed=rerun_is_safe)
+    return core.database.transaction(
+        lambda session: forget_day(session, day), find_committed=rerun_is_safe
+    )
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_each_reader_tells_how_far_it_is(harness: TradingHarness) -> None:
         lambda session: build_candles(session, stream=stream, hours=hours, now=harness.clock())
     )
     harness.clock.advance(seconds=10)
-    harness.do(lambda session: check_price_alerts(session, stream=stream, now=harness.clock()))
+    harness.core.run(check_price_alerts, stream)
     harness.clock.advance(seconds=20)
     harness.tick(70_000)
 

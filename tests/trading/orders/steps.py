@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 def do(harness: TradingHarness, work: Callable[[Session], T]) -> T:
     """Run ``work`` in a transaction."""
-    return harness.core.database.transaction(work, landed=rerun_is_safe)
+    return harness.core.database.transaction(work, find_committed=rerun_is_safe)
 
 
 def deposit(harness: TradingHarness, user: UUID, amount: int) -> TransactionRecord:

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from sqlalchemy.orm import Session
 
 from tests.support.statements import statements_counted
 from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness
@@ -24,6 +23,7 @@ from trading.account_events.stream import EventKind
 from trading.marketdata.ticks import Position
 from trading.orders.validate import market_snapshot
 from trading.redis import keys
+from trading.unit_of_work import UnitOfWork
 from trading.watchlists import check_alerts as checking
 from trading.watchlists.alert_rules import AlertKind
 from trading.watchlists.alerts import set_alerts
@@ -313,14 +313,12 @@ def test_what_fired_and_the_cursor_stand_or_fall_together(
     watch(harness, user, upper=71_000)
     harness.tick(71_000)
 
-    def look_and_die(session: Session) -> None:
-        assert (
-            check_price_alerts(session, stream=harness.core.ticks, now=harness.clock()).fired == 1
-        )
+    def look_and_die(uow: UnitOfWork) -> None:
+        assert check_price_alerts(uow, harness.core.ticks).fired == 1
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        do(harness, look_and_die)
+        harness.core.run(look_and_die)
 
     assert (told(harness, user), rows(harness, "SELECT * FROM alert_cursors")) == ([], [])
     assert check_alerts(harness).fired == 1
@@ -357,6 +355,7 @@ def test_changes_and_looks_at_once_end_in_a_sound_state(server_harness: TradingH
     def trade_and_look() -> None:
         for number in range(30):
             harness.tick((71_500, 68_500, 70_000)[number % 3], (SAMSUNG, HYNIX)[number % 2])
+            harness.clock.advance(milliseconds=1)
             check_alerts(harness)
 
     def meddle(user: UUID, mine: list[UUID]) -> None:

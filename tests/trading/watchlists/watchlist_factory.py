@@ -4,12 +4,18 @@ from typing import Any
 from uuid import UUID
 
 from tests.support.trading_harness import SAMSUNG, TradingHarness
-from tests.trading.orders.steps import do, rows
+from tests.trading.orders.steps import rows
 from trading.db.ids import new_id
 from trading.watchlists.alert_rules import AlertKind
 from trading.watchlists.check_alerts import AlertReport, check_price_alerts
-from trading.watchlists.directories import open_directory
-from trading.watchlists.items import ItemChanges, add_item, change_item, remove_item
+from trading.watchlists.directories import OpenDirectory, open_directory
+from trading.watchlists.items import (
+    AddItem,
+    ChangeItem,
+    add_item,
+    change_item,
+    remove_item,
+)
 
 
 def bounds_of(
@@ -31,72 +37,37 @@ def watch(
     directory: UUID | None = None,
 ) -> UUID:
     """Watch a stock; the item's id."""
-    item_id = new_id()
-    do(
-        harness,
-        lambda session: add_item(
-            session,
-            item_id=item_id,
-            user_id=user,
-            stock_code=code,
-            directory_id=directory,
-            bounds=bounds_of(target, upper, lower),
-            quotes=harness.core.quotes,
-            settings=harness.settings,
-            now=harness.clock(),
-        ),
+    command = AddItem(
+        item_id=new_id(),
+        user_id=user,
+        stock_code=code,
+        directory_id=directory,
+        bounds=bounds_of(target, upper, lower),
     )
-    return item_id
+    harness.core.run(add_item, command)
+    return command.item_id
 
 
 def open_second(harness: TradingHarness, user: UUID) -> UUID:
-    """Open a directory beside the default one; its id."""
-    directory_id = new_id()
-    do(
-        harness,
-        lambda session: open_directory(
-            session,
-            directory_id=directory_id,
-            user_id=user,
-            name="둘째",
-            settings=harness.settings,
-            now=harness.clock(),
-        ),
-    )
-    return directory_id
+    """Open a second directory; return its id."""
+    command = OpenDirectory(directory_id=new_id(), user_id=user, name="둘째")
+    return harness.core.run(open_directory, command).id
 
 
 def change(harness: TradingHarness, user: UUID, item_id: UUID, **changes: Any) -> None:
-    """Change an item by the members of ``ItemChanges``."""
-    wanted: ItemChanges = {**changes}  # type: ignore[typeddict-item]
-    do(
-        harness,
-        lambda session: change_item(
-            session,
-            item_id=item_id,
-            user_id=user,
-            changes=wanted,
-            quotes=harness.core.quotes,
-            settings=harness.settings,
-            now=harness.clock(),
-        ),
-    )
+    """Change an item by the fields of `ChangeItem`."""
+    command = ChangeItem(item_id=item_id, user_id=user, changes_memo="memo" in changes, **changes)
+    harness.core.run(change_item, command)
 
 
 def unwatch(harness: TradingHarness, user: UUID, item_id: UUID) -> None:
     """Remove an item."""
-    do(
-        harness,
-        lambda session: remove_item(session, item_id=item_id, user_id=user, now=harness.clock()),
-    )
+    harness.core.run(remove_item, user_id=user, item_id=item_id)
 
 
 def check_alerts(harness: TradingHarness) -> AlertReport:
-    """One look at the tick stream for the price alerts."""
-    return do(
-        harness,
-        lambda session: check_price_alerts(session, stream=harness.core.ticks, now=harness.clock()),
-    )
+    """Run one pass of the price alerts."""
+    return harness.core.run(check_price_alerts, harness.core.ticks)
 
 
 def alerts_of(harness: TradingHarness, item_id: UUID) -> dict[str, dict[str, Any]]:

@@ -363,7 +363,8 @@ def test_any_history_makes_the_candles_of_the_definition(
     empty(harness.core.database.engine)
     harness.core.redis.delete(keys.TICK_STREAM)
     harness.core.database.transaction(
-        lambda session: import_stocks(session, seed_listing(), now=TEN), landed=rerun_is_safe
+        lambda session: import_stocks(session, seed_listing(), now=TEN),
+        find_committed=rerun_is_safe,
     )
     seen: list[Trade] = []
     for arrived, happens in [*history, ((), "look")]:
