@@ -1,11 +1,15 @@
-"""Celery's settings as plain data: queues, routes, limits and the beat schedule. The reasons are measured facts, see docs/decisions/0004."""
+"""Celery's settings: queues, routes, limits and the beat schedule.
+
+The reasons are measured facts, see docs/decisions/0004.
+"""
 
 from typing import Any
 
 from trading.config.settings import Settings
 from trading.tasks import Task
 
-# Each stage has a queue of its own, so that a worker can be given one stage, and a long queue shows where it is long.
+# Each stage has its own queue, so that a worker can serve one stage and a backlog is visible by
+# stage.
 QUEUES: dict[Task, str] = {
     Task.EXECUTE_ORDERS: "orders.execute",
     Task.SETTLE_EXECUTIONS: "orders.settle",
@@ -31,26 +35,28 @@ QUEUES: dict[Task, str] = {
 SOFT_TIME_LIMIT_S = 30
 HARD_TIME_LIMIT_S = 45
 VISIBILITY_TIMEOUT_S = 600
-# A look at PortOne and one request more, each bounded by the client's 80 s, and the database besides.
+# A query and one more request to PortOne, each bounded by the client's 80 s, plus the database.
 PAYMENT_SOFT_TIME_LIMIT_S = 200
 EXPIRES_MIN_S = 2.0
 MATCH_SOFT_TIME_LIMIT_S = 240
-# One account of a million orders is audited in one state of the database, however long that takes.
+# An account of a million orders is audited in one database snapshot, however long that takes.
 AUDIT_SOFT_TIME_LIMIT_S = 240
 
 
 def match_queue(shard: int) -> str:
-    """The queue of one matcher: a worker that consumes it alone matches that share of the stocks and nothing else."""
+    """Return the queue of one matcher shard; a worker that consumes only it matches only that
+    shard.
+    """
     return f"orders.match.{shard}"
 
 
 def queue_of(task: str) -> str:
-    """The queue that a task is sent to, by its name."""
+    """Return the queue of a task by its name."""
     return QUEUES[Task(task)]
 
 
 def queue_names(settings: Settings) -> tuple[str, ...]:
-    """All queues, each once."""
+    """Return all queues without duplicates."""
     return tuple(
         dict.fromkeys([*QUEUES.values(), *map(match_queue, range(settings.matcher_shards))])
     )
@@ -68,7 +74,10 @@ def _common(settings: Settings) -> dict[str, Any]:
 
 
 def producer(settings: Settings) -> dict[str, Any]:
-    """For a process that answers people: the thread that sends waits at most half a second for a broker that is away."""
+    """Return settings for processes that answer users.
+
+    Sending a task waits at most half a second for an unavailable broker.
+    """
     return _common(settings) | {
         "broker_transport_options": {
             "socket_timeout": 0.5,
@@ -81,7 +90,10 @@ def producer(settings: Settings) -> dict[str, Any]:
 
 
 def worker(settings: Settings) -> dict[str, Any]:
-    """For workers and beat. A task that dies with its process runs again; every task stands being run twice."""
+    """Return settings for workers and beat.
+
+    A task whose process died runs again; every task may run twice.
+    """
     return _common(settings) | {
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
@@ -99,9 +111,9 @@ def worker(settings: Settings) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_send_task_events": True,
         "broker_connection_retry_on_startup": True,
-        # A Redis that is full refuses what a worker writes to receive a message. That passes, and is no reason to end.
+        # A full Redis refuses the worker's writes for receiving messages. That passes; do not exit.
         "broker_channel_error_retry": True,
-        # Without these a worker never consumes again after its packets vanished for a minute.
+        # Without these a worker never consumes again after a minute of lost packets.
         "broker_transport_options": {
             "socket_timeout": 5,
             "socket_connect_timeout": 5,
@@ -154,8 +166,10 @@ def _schedule(settings: Settings) -> dict[str, Any]:
 
 
 def _expires_s(period_s: float) -> float:
-    """When a periodic task's message is worth nothing any more: before the next is sent, or a pause would be followed by a burst of late ones.
+    """Return when a periodic task's message expires: before the next one is sent.
 
-    Clocks of two machines may be a second apart, so the shortest periods are given more; a few late ones find nothing and cost nothing.
+    Otherwise a pause would be followed by a burst of late messages. Clocks of two machines may
+    differ by a second, so short periods get at least EXPIRES_MIN_S; a few late messages are
+    harmless.
     """
     return max(period_s * 0.9, EXPIRES_MIN_S)

@@ -1,4 +1,4 @@
-"""The API's entry, and that of ``flask …`` commands: settings, the trading core and the Flask application on it."""
+"""Entry point of the API and of ``flask …`` commands."""
 
 import click
 
@@ -16,7 +16,7 @@ app = create_app(
         deliver=producer_courier(_settings),
         publishing=on_a_thread,
         portone_timeouts=bootstrap.PORTONE_API_TIMEOUTS,
-        # A person waits for an answer of the API; a command of ``flask``, such as an audit, may take its time.
+        # API users wait for an answer; a ``flask`` command such as an audit may take longer.
         database_timeout_s=None if _is_command else _settings.api_database_timeout_s,
     )
 )

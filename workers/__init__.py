@@ -1,4 +1,7 @@
-"""The workers: Celery tasks that parse ids, make one call into the trading core, and report what it did. ``celery -A workers`` finds ``app``."""
+"""Celery tasks: parse ids, make one call into ``trading`` and report the result.
+
+``celery -A workers`` finds ``app``.
+"""
 
 from workers.application import app
 

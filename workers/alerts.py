@@ -1,4 +1,4 @@
-"""The periodic task about price alerts."""
+"""The periodic task of price alerts."""
 
 import time
 
@@ -7,26 +7,26 @@ from trading.operations.system_status import ALERTS
 from trading.tasks import Task
 from trading.watchlists.check_alerts import check_price_alerts as check
 from workers.application import app
-from workers.task import CoreTask, TaskResult, done, get_core
+from workers.task import CoreTask, TaskResult, get_core, task_result
 
-# After an outage a task goes on with what has piled up for so long; the next one takes the rest.
+# After an outage a task works on its backlog for this long; the next run takes the rest.
 _CATCH_UP_S = 10.0
 
 
-# Not retried: the next look comes by itself.
+# Not retried: the next periodic run covers it.
 @app.task(base=CoreTask, name=str(Task.CHECK_PRICE_ALERTS), autoretry_for=())
 def check_price_alerts() -> TaskResult | None:
-    """Fire the price alerts that were met by the trades since the last look."""
+    """Fire the price alerts that trades since the last scan have met."""
     core = get_core()
     began = time.monotonic()
-    fired, told = 0, []
+    fired, affected = 0, []
     while True:
         report = core.run(check, core.ticks)
         instruments.record_ticks(ALERTS, report.ticks, gap=report.gap)
         fired += report.fired
-        told.append(report.worked_on)
+        affected.append(report.worked_on)
         if not report.more or time.monotonic() - began > _CATCH_UP_S:
             break
     if not (fired or report.gap):
         return None
-    return done(*told, ticks=report.ticks, fired=fired, gap=report.gap, more=report.more)
+    return task_result(*affected, ticks=report.ticks, fired=fired, gap=report.gap, more=report.more)

@@ -5,11 +5,11 @@ from celery import Celery
 import celery_config
 from trading.config.processes import Process
 from trading.observability import logs
-from workers.celery_logs import share_logs
+from workers.celery_logs import use_root_logger
 from workers.transport import install_transport
 
 SETTINGS = logs.setup_logging(Process.WORKER)
-share_logs(SETTINGS)
+use_root_logger(SETTINGS)
 
 install_transport()
 app = Celery(

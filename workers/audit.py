@@ -18,11 +18,11 @@ from workers.task import CoreTask, get_core
 
 log = structlog.get_logger(__name__)
 
-# A look begins no batch after this; the next look takes the rest.
-_LOOK_S = 10.0
+# No batch starts after this many seconds; the next run takes the rest.
+_RUN_S = 10.0
 
 
-# Not retried: the next look comes by itself.
+# Not retried: the next periodic run covers it.
 @app.task(
     base=CoreTask,
     name=str(Task.AUDIT_ACCOUNTS),
@@ -31,11 +31,14 @@ _LOOK_S = 10.0
     time_limit=celery_config.AUDIT_SOFT_TIME_LIMIT_S + 30,
 )
 def audit_accounts() -> dict[str, Any] | None:
-    """Audit the accounts that changed, and at night all, in batches; halt the trading of those whose books break an invariant."""
+    """Audit the accounts that changed, and at night all, in batches.
+
+    Halts the trading of accounts that violate an invariant.
+    """
     core = get_core()
-    look_began_at, began = core.clock(), time.monotonic()
+    run_started_at, began = core.clock(), time.monotonic()
     accounts = breaches = 0
-    while time.monotonic() - began < _LOOK_S and (audited := _batch(core, look_began_at)):
+    while time.monotonic() - began < _RUN_S and (audited := _audit_batch(core, run_started_at)):
         accounts, breaches = accounts + len(audited.events), breaches + len(audited.breaches)
     duration_ms = round((time.monotonic() - began) * 1_000)
     core.database.transaction(
@@ -47,22 +50,22 @@ def audit_accounts() -> dict[str, Any] | None:
     return {"accounts": accounts, "breaches": breaches} if accounts else None
 
 
-def _batch(core: Core, look_began_at: datetime) -> Audited | None:
-    """Audit the next accounts; None when there are none."""
-    begun_at = core.clock()
+def _audit_batch(core: Core, run_started_at: datetime) -> Audited | None:
+    """Audit the next batch of accounts; return None if there is none."""
+    started_at = core.clock()
     accounts = core.database.transaction(
-        lambda session: claim_batch(session, look_began_at=look_began_at, now=begun_at),
+        lambda session: claim_batch(session, look_began_at=run_started_at, now=started_at),
         find_committed=rerun_is_safe,
     )
     if not accounts:
         return None
     audited = core.database.snapshot(lambda session: audit(session, accounts))
-    found = core.database.transaction(
+    breaches_found = core.database.transaction(
         lambda session: record_audited(
-            session, audited, begun_at=begun_at, settings=core.settings, now=core.clock()
+            session, audited, begun_at=started_at, settings=core.settings, now=core.clock()
         ),
         find_committed=rerun_is_safe,
     )
-    for breach in found:
+    for breach in breaches_found:
         log.error("audit_breach", user_id=str(breach.user_id), check_number=breach.check_number)
     return audited

@@ -1,4 +1,4 @@
-"""Periodic tasks about candles: count the trades since the last look, and forget old minutes."""
+"""Periodic tasks of candles: add new trades, and delete old minutes."""
 
 import time
 from dataclasses import asdict
@@ -13,14 +13,14 @@ from trading.tasks import Task
 from workers.application import app
 from workers.task import CoreTask, get_core
 
-# After an outage a task goes on with what has piled up for so long; the next one takes the rest.
+# After an outage a task works on its backlog for this long; the next run takes the rest.
 _CATCH_UP_S = 10.0
 
 
-# Neither is retried: the next look comes by itself.
+# Neither task is retried: the next periodic run covers it.
 @app.task(base=CoreTask, name=str(Task.BUILD_CANDLES), autoretry_for=())
 def build_candles() -> dict[str, Any] | None:
-    """Count the trades since the last look into the candles of their minute and their day."""
+    """Add the trades since the last run to their minute and day candles."""
     core = get_core()
     hours = core.market_hours()
     began = time.monotonic()
@@ -39,7 +39,7 @@ def build_candles() -> dict[str, Any] | None:
 
 @app.task(base=CoreTask, name=str(Task.PURGE_CANDLES), autoretry_for=())
 def purge_candles() -> dict[str, Any] | None:
-    """Forget minute candles after the days that they are kept."""
+    """Delete minute candles older than the configured number of days."""
     core = get_core()
     began, purged = time.monotonic(), 0
     while time.monotonic() - began < _CATCH_UP_S:

@@ -1,4 +1,4 @@
-"""Celery's own lines: in the shape of all others, and without those that ours make needless."""
+"""Celery's own log lines: in the common format, without those that duplicate ours."""
 
 import logging
 import os
@@ -15,8 +15,9 @@ from trading.config.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-# That a message was sent, came in and was done, once for each. Ours say what was done, with the ids; a failure's traceback is in ours too.
-_TOLD_BY_OURS = frozenset(
+# Lines that a message was sent, received and done. ``workers.task`` logs the result with ids and
+# the traceback of a failure.
+_DUPLICATES = frozenset(
     {
         LOG_RECEIVED,
         LOG_SUCCESS,
@@ -29,40 +30,40 @@ _TOLD_BY_OURS = frozenset(
 _CHATTY = ("celery.beat", "celery.worker.strategy", "celery.app.trace")
 
 
-def is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of Celery's is worth writing. What it calls critical is a fault of its own, which ours don't tell."""
-    return record.levelno >= logging.CRITICAL or record.msg not in _TOLD_BY_OURS
+def is_wanted(record: logging.LogRecord) -> bool:
+    """Return True for Celery lines worth logging; critical ones are Celery's own failures."""
+    return record.levelno >= logging.CRITICAL or record.msg not in _DUPLICATES
 
 
-def share_logs(settings: Settings) -> None:
-    """Leave Celery's lines to the root logger, which has been set up. To be called before Celery's command begins its work."""
+def use_root_logger(settings: Settings) -> None:
+    """Route Celery's log lines to the root logger. Call before Celery's command starts."""
     if settings.log_level != "DEBUG":
         for name in _CHATTY:
-            logging.getLogger(name).addFilter(is_news)
-    # At DEBUG it writes its own settings, and the secret of its cookies with them.
+            logging.getLogger(name).addFilter(is_wanted)
+    # At DEBUG Flower logs its settings, including its cookie secret.
     logging.getLogger("flower").setLevel(logging.INFO)
 
-    # Celery sets up no logs of its own where somebody listens to this signal.
+    # Celery configures no logging if this signal has a receiver.
     @setup_logging.connect(weak=False)
-    def _leave_as_it_is(**_signal: Any) -> None:
-        # The pool's own logger, which is made now, would write nowhere.
+    def _configure_pool_logger(**_signal: Any) -> None:
+        # The pool's logger, created now, would otherwise have no handler.
         pool = billiard.util.get_logger()
         pool.propagate = True
         pool.setLevel(logging.WARNING)
         if settings.log_format == "json":
-            _write_nothing_else()
+            _discard_stdout()
 
 
-def _write_nothing_else() -> None:
-    """A worker prints its banner, and its words on a signal, by itself and in a shape for people."""
+def _discard_stdout() -> None:
+    """Discard stdout: a worker prints its banner and signal messages as plain text."""
     sys.stdout.flush()
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
+    os.close(devnull)
 
 
 @celeryd_after_setup.connect
-def _tell_what_starts(sender: str, instance: Any, **_signal: Any) -> None:
+def _log_start(sender: str, instance: Any, **_signal: Any) -> None:
     queues = sorted(instance.app.amqp.queues.consume_from)
     log.info(
         "worker_starting",
@@ -74,5 +75,5 @@ def _tell_what_starts(sender: str, instance: Any, **_signal: Any) -> None:
 
 
 @worker_shutdown.connect
-def _tell_what_stops(**_signal: Any) -> None:
+def _log_stop(**_signal: Any) -> None:
     log.info("worker_stopping")

@@ -1,4 +1,7 @@
-"""Periodic tasks. Each may run twice at once or not at all for a while: it goes by the state of the rows."""
+"""Periodic maintenance tasks.
+
+Each may run twice at once or be missed for a while: it acts on the state of the rows.
+"""
 
 import time
 from collections import defaultdict
@@ -23,20 +26,20 @@ from workers.task import CoreTask, TaskResult, get_core
 
 log = structlog.get_logger(__name__)
 
-# For so long a purge goes on with what has piled up; the next one takes the rest.
+# A purge works on a backlog for this many seconds; the next run takes the rest.
 _CATCH_UP_S = 10.0
 
 
 @worker_ready.connect
-def _look_at_once(**_signal: Any) -> None:
-    """A worker that starts may be the first after an outage: what is due is looked for now, not when beat next says so."""
+def _run_sweeps_at_start(**_signal: Any) -> None:
+    """Run the sweeps now: this worker may be the first after an outage."""
     for task in (sweep_due_work, refresh_subscriptions, repair_account_streams):
         task.apply_async(retry=False, expires=SETTINGS.sweep_period_s)
 
 
 @app.task(base=CoreTask, name=str(Task.SWEEP_DUE_WORK))
 def sweep_due_work() -> TaskResult:
-    """Wake again what has been due for too long: its wake-up was lost, or its task died."""
+    """Dispatch overdue rows again: their message was lost or their task died."""
     core = get_core()
     overdue = core.database.read(
         lambda session: find_overdue(session, settings=core.settings, now=core.clock())
@@ -65,7 +68,10 @@ def sweep_due_work() -> TaskResult:
 
 @app.task(base=CoreTask, name=str(Task.REFRESH_SUBSCRIPTIONS))
 def refresh_subscriptions() -> dict[str, Any]:
-    """Tell the relayer, through Redis, which stocks the users' money depends on and which fill up its budget."""
+    """Publish to the relayer, through Redis, the stocks to subscribe.
+
+    First come the stocks in holdings, orders and watchlists; the largest stocks fill up the budget.
+    """
     core = get_core()
     wanted = core.database.read(
         lambda session: stocks_to_follow(session, largest=core.settings.relayer_subscription_budget)
@@ -74,10 +80,13 @@ def refresh_subscriptions() -> dict[str, Any]:
     return {"subscriptions": len(wanted)}
 
 
-# Not retried: the next one comes by itself and looks back as far.
+# Not retried: the next periodic run covers the same period.
 @app.task(base=CoreTask, name=str(Task.REPAIR_ACCOUNT_STREAMS), autoretry_for=())
 def repair_account_streams() -> dict[str, Any] | None:
-    """Publish the account events that were committed and never published: Redis was away, or a process died."""
+    """Publish account events that were committed but not published.
+
+    Redis was unavailable, or a process died.
+    """
     core = get_core()
     repaired = core.account_events.repair(
         batch_size=core.settings.stage_batch_size, now=core.clock()
@@ -89,25 +98,27 @@ def repair_account_streams() -> dict[str, Any] | None:
     return {"repaired": repaired}
 
 
-# No purge is retried: the next one comes by itself.
+# No purge is retried: the next periodic run covers it.
 @app.task(base=CoreTask, name=str(Task.PURGE_RECEIPTS), autoretry_for=())
 def purge_idempotency_receipts() -> dict[str, Any] | None:
-    """Forget idempotency keys after the hours that they are promised to be kept."""
+    """Delete idempotency receipts after their guaranteed lifetime."""
     core = get_core()
     keep_h = core.settings.idempotency_key_hours
-    return _purged(lambda session: purge(session, keep_h=keep_h, now=core.clock()))
+    return _purge_in_batches(lambda session: purge(session, keep_h=keep_h, now=core.clock()))
 
 
 @app.task(base=CoreTask, name=str(Task.PURGE_SESSIONS), autoretry_for=())
 def purge_sign_in_sessions() -> dict[str, Any] | None:
-    """Forget sign-ins whose refresh token ran out long ago."""
+    """Delete sessions whose refresh token expired long ago."""
     core = get_core()
     keep_days = core.settings.session_keep_days
-    return _purged(lambda session: purge_sessions(session, keep_days=keep_days, now=core.clock()))
+    return _purge_in_batches(
+        lambda session: purge_sessions(session, keep_days=keep_days, now=core.clock())
+    )
 
 
-def _purged(purge_batch: Callable[[Session], int]) -> dict[str, Any] | None:
-    """Purge batch by batch, each in a transaction of its own, until nothing is left or time is up."""
+def _purge_in_batches(purge_batch: Callable[[Session], int]) -> dict[str, Any] | None:
+    """Purge in batches, each in its own transaction, until nothing is left or time is up."""
     database, began, purged = get_core().database, time.monotonic(), 0
     while time.monotonic() - began < _CATCH_UP_S:
         batch = database.transaction(purge_batch, find_committed=rerun_is_safe)

@@ -1,4 +1,4 @@
-"""Periodic tasks about orders that wait: hold them against the market's trades, and end them with their day."""
+"""Periodic tasks of resting orders: match them against trades, and expire them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,14 +13,14 @@ from trading.orders.match import match_orders
 from trading.orders.model import EndReason, OrderStatus
 from trading.tasks import AffectedIds, Task
 from workers.application import app
-from workers.task import CoreTask, TaskResult, done, get_core
+from workers.task import CoreTask, TaskResult, get_core, task_result
 
-# After an outage a task goes on with what has piled up for so long; the next one takes the rest.
+# After an outage a task works on its backlog for this long; the next run takes the rest.
 _CATCH_UP_S = 10.0
 
 
-# Not retried: the next look comes by itself, and a retry would only be a late one more. A crash of the market may fill a hundred thousand orders
-# in one look, which is one transaction: it is given the time for that.
+# Not retried: the next periodic scan covers it. A market crash may fill a hundred thousand orders
+# in one scan, which is one transaction; hence the long limit.
 @app.task(
     base=CoreTask,
     name=str(Task.MATCH_LIMIT_ORDERS),
@@ -29,7 +29,7 @@ _CATCH_UP_S = 10.0
     time_limit=celery_config.MATCH_SOFT_TIME_LIMIT_S + 30,
 )
 def match_limit_orders(shard: int = 0) -> TaskResult | None:
-    """Match the orders in the book of one shard's stocks against the trades since the last look."""
+    """Match one shard's resting orders against the trades since the last scan."""
     core = get_core()
     hours = core.market_hours()
     began = time.monotonic()
@@ -55,7 +55,7 @@ def match_limit_orders(shard: int = 0) -> TaskResult | None:
     filled = sum(len(one.order_ids) for one in found)
     if not (filled or rests or report.gap):
         return None
-    return done(
+    return task_result(
         *found,
         shard=shard,
         ticks=ticks,
@@ -68,7 +68,7 @@ def match_limit_orders(shard: int = 0) -> TaskResult | None:
 
 @app.task(base=CoreTask, name=str(Task.EXPIRE_ORDERS), autoretry_for=())
 def expire_orders() -> TaskResult | None:
-    """End the DAY orders whose trading day is over, and those in the book of a stock that is no longer listed."""
+    """Expire DAY orders after their trading day, and cancel resting orders of delisted stocks."""
     core = get_core()
     hours = core.market_hours()
     expired = _in_batches(
@@ -90,11 +90,11 @@ def expire_orders() -> TaskResult | None:
         instruments.record(instruments.ORDERS_ENDED, status, reason, value=_orders(ended))
     if not (expired or delisted):
         return None
-    return done(*expired, *delisted, expired=_orders(expired), delisted=_orders(delisted))
+    return task_result(*expired, *delisted, expired=_orders(expired), delisted=_orders(delisted))
 
 
 def _in_batches(batch: Callable[[], AffectedIds | None]) -> list[AffectedIds]:
-    """Run a batch until it finds nothing more, or for as long as one task may go on; what it ended each time."""
+    """Run a batch until it finds nothing or time is up; return what each run ended."""
     began, ended = time.monotonic(), []
     while time.monotonic() - began < _CATCH_UP_S and (some := batch()) and some.order_ids:
         ended.append(some)

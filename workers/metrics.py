@@ -1,4 +1,7 @@
-"""What a worker and beat tell Prometheus, where METRICS_PORT is set: the children of a worker's pool count, and its main process tells."""
+"""Prometheus metrics of workers and beat, if METRICS_PORT is set.
+
+The children of a worker's pool count; its main process exposes the counts.
+"""
 
 from typing import Any
 
@@ -17,8 +20,8 @@ _MAIN = "main"
 
 
 @celeryd_init.connect
-def _share(**_signal: Any) -> None:
-    """Before anything is counted."""
+def _enable_shared_counters(**_signal: Any) -> None:
+    """Enable shared counters before anything is counted."""
     if SETTINGS.metrics_port is not None:
         multiprocess.create_folder()
         multiprocess.enable(_slot)
@@ -26,18 +29,18 @@ def _share(**_signal: Any) -> None:
 
 
 @worker_process_init.connect
-def _begin(**_signal: Any) -> None:
-    """A child may have the place of one that was killed amid a task."""
+def _clear_in_progress(**_signal: Any) -> None:
+    """Clear the in-progress gauge: the slot's previous child may have been killed during a task."""
     multiprocess.clear_in_progress(_slot())
 
 
 @worker_ready.connect
-def _tell(**_signal: Any) -> None:
+def _serve_metrics(**_signal: Any) -> None:
     exposition.serve(SETTINGS, exposition.build_registry(exposition.process_collector()))
 
 
 @beat_init.connect
-def _tell_of_beat(sender: Service, **_signal: Any) -> None:
+def _serve_beat_metrics(sender: Service, **_signal: Any) -> None:
     instruments.initialise_series(sent={entry["task"] for entry in app.conf.beat_schedule.values()})
     exposition.serve(
         SETTINGS,
@@ -48,13 +51,13 @@ def _tell_of_beat(sender: Service, **_signal: Any) -> None:
 
 
 def _slot() -> int | str:
-    """A child's place in the pool, which no other has while it lives; the main process has none."""
+    """Return the child's index in the pool, unique among living children, or "main"."""
     index: int | None = getattr(current_process(), "index", None)
     return _MAIN if index is None else index
 
 
 class BeatMetrics(Collector):
-    """What beat's scheduler says of itself when it is asked."""
+    """Metrics of beat's scheduler, read at each scrape."""
 
     def __init__(self, scheduler: SingletonScheduler) -> None:
         self._scheduler = scheduler

@@ -1,4 +1,4 @@
-"""The stages of an order after its acceptance, each a task on a queue of its own."""
+"""Stages of an order after acceptance; each is a task on its own queue."""
 
 from trading.db.transactions import rerun_is_safe
 from trading.observability.metrics import instruments
@@ -7,12 +7,12 @@ from trading.orders.execute import execute_orders as execute
 from trading.orders.settle import settle_executions as settle
 from trading.tasks import Task
 from workers.application import app
-from workers.task import CoreTask, TaskResult, done, get_core, ids_of
+from workers.task import CoreTask, TaskResult, get_core, ids_of, task_result
 
 
 @app.task(base=CoreTask, name=str(Task.EXECUTE_ORDERS))
 def execute_orders(order_ids: list[str]) -> TaskResult:
-    """Record the fills that a matcher found, and give orders that may fill at once their price from a fresh tick."""
+    """Record fills found by a matcher, and execute marketable orders at a fresh tick's price."""
     core, ids = get_core(), ids_of(order_ids)
     hours = core.market_hours()
     report = core.database.transaction(
@@ -25,7 +25,7 @@ def execute_orders(order_ids: list[str]) -> TaskResult:
         instruments.record(instruments.FILLS, side, rule, value=count)
     for (status, reason), count in report.over.items():
         instruments.record(instruments.ORDERS_ENDED, status, reason or "filled", value=count)
-    return done(
+    return task_result(
         report.worked_on,
         filled=report.filled,
         ended=report.ended,
@@ -36,22 +36,22 @@ def execute_orders(order_ids: list[str]) -> TaskResult:
 
 @app.task(base=CoreTask, name=str(Task.SETTLE_EXECUTIONS))
 def settle_executions(execution_ids: list[str]) -> TaskResult:
-    """Turn fills into cash."""
+    """Book the cash of executions."""
     core, ids = get_core(), ids_of(execution_ids)
     settled = core.database.transaction(
         lambda session: settle(session, ids, settings=core.settings, now=core.clock()),
         find_committed=rerun_is_safe,
     )
     instruments.record(instruments.EXECUTIONS_BOOKED, "settle", value=len(settled.execution_ids))
-    return done(settled, settled=len(settled.execution_ids))
+    return task_result(settled, settled=len(settled.execution_ids))
 
 
 @app.task(base=CoreTask, name=str(Task.UPDATE_PORTFOLIOS))
 def update_portfolios(execution_ids: list[str]) -> TaskResult:
-    """Apply settled fills to the holdings."""
+    """Apply settled executions to holdings."""
     core, ids = get_core(), ids_of(execution_ids)
     applied = core.database.transaction(
         lambda session: update(session, ids, now=core.clock()), find_committed=rerun_is_safe
     )
     instruments.record(instruments.EXECUTIONS_BOOKED, "portfolio", value=len(applied.execution_ids))
-    return done(applied, applied=len(applied.execution_ids))
+    return task_result(applied, applied=len(applied.execution_ids))

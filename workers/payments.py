@@ -1,4 +1,4 @@
-"""Tasks about real money: look at payments, give money back, and wake what is due."""
+"""Tasks of payments: query PortOne, refund, and dispatch what is due."""
 
 import sys
 from typing import Any
@@ -19,11 +19,11 @@ from workers.task import CoreTask, TaskResult, get_core, ids_of
 
 log = structlog.get_logger(__name__)
 
-# The action of a look that PortOne did not answer.
+# Metric label of a query that PortOne did not answer.
 _UNANSWERED = "unanswered"
 
-# PortOne may take more than a minute for an answer, and one task may need two of them.
-_PATIENT = {
+# PortOne may take more than a minute per answer, and a task may need two.
+_LONG_LIMITS = {
     "soft_time_limit": celery_config.PAYMENT_SOFT_TIME_LIMIT_S,
     "time_limit": celery_config.PAYMENT_SOFT_TIME_LIMIT_S + 30,
 }
@@ -33,8 +33,11 @@ _QUEUES = frozenset(
 
 
 @celeryd_after_setup.connect
-def _refuse_without_portone(instance: Worker, **_signal: Any) -> None:
-    """A worker on the queues of payments that can't ask PortOne would put them off for ever, so it does not start. Other workers need no secret."""
+def _require_portone_settings(instance: Worker, **_signal: Any) -> None:
+    """Exit if the worker consumes payment queues but lacks PortOne's secrets.
+
+    It would postpone payments without end. Other workers need no secret.
+    """
     if SETTINGS.missing_for_payments and not _QUEUES.isdisjoint(
         instance.app.amqp.queues.consume_from
     ):
@@ -46,44 +49,45 @@ def _refuse_without_portone(instance: Worker, **_signal: Any) -> None:
         sys.exit(2)
 
 
-@app.task(base=CoreTask, name=str(Task.VERIFY_PAYMENT), **_PATIENT)
+@app.task(base=CoreTask, name=str(Task.VERIFY_PAYMENT), **_LONG_LIMITS)
 def verify_payment(payment_ids: list[str]) -> TaskResult:
-    """Ask PortOne what became of a payment, and book it."""
+    """Query PortOne for payments and apply the results."""
     core = get_core()
-    looks = [
+    checks = [
         check_payment(core.database, core.portone, one, settings=core.settings, clock=core.clock)
         for one in ids_of(payment_ids)
     ]
-    for look in looks:
-        instruments.record(instruments.PAYMENT_CHECKS, look.action or _UNANSWERED)
+    for check in checks:
+        instruments.record(instruments.PAYMENT_CHECKS, check.action or _UNANSWERED)
     return TaskResult(
-        {"statuses": [look.status for look in looks]}, log_fields(Task.VERIFY_PAYMENT, payment_ids)
+        {"statuses": [check.status for check in checks]},
+        log_fields(Task.VERIFY_PAYMENT, payment_ids),
     )
 
 
-@app.task(base=CoreTask, name=str(Task.REFUND_PAYMENT), **_PATIENT)
+@app.task(base=CoreTask, name=str(Task.REFUND_PAYMENT), **_LONG_LIMITS)
 def refund_payment(refund_ids: list[str]) -> TaskResult:
-    """Ask PortOne to give money back, or look whether it did."""
+    """Request refunds from PortOne, or query their state."""
     core = get_core()
-    pursuits = [
+    refunds = [
         process_refund(core.database, core.portone, one, settings=core.settings, clock=core.clock)
         for one in ids_of(refund_ids)
     ]
-    for pursuit in pursuits:
-        if pursuit.check is not None:
-            instruments.record(instruments.PAYMENT_CHECKS, pursuit.check.action or _UNANSWERED)
-        if pursuit.ended and pursuit.status is not None:
-            instruments.record(instruments.REFUNDS_FINISHED, pursuit.status)
+    for refund in refunds:
+        if refund.check is not None:
+            instruments.record(instruments.PAYMENT_CHECKS, refund.check.action or _UNANSWERED)
+        if refund.ended and refund.status is not None:
+            instruments.record(instruments.REFUNDS_FINISHED, refund.status)
     return TaskResult(
-        {"statuses": [pursuit.status for pursuit in pursuits]},
+        {"statuses": [refund.status for refund in refunds]},
         log_fields(Task.REFUND_PAYMENT, refund_ids),
     )
 
 
-# Not retried: the next one comes by itself.
+# Not retried: the next periodic run covers it.
 @app.task(base=CoreTask, name=str(Task.SWEEP_PAYMENTS), autoretry_for=())
 def sweep_payments() -> dict[str, Any] | None:
-    """Wake the payments and refunds that are due: to be looked at again, or whose wake-up was lost."""
+    """Dispatch payments and refunds that are due for a query or whose message was lost."""
     core = get_core()
     now = core.clock()
     due = core.database.transaction(

@@ -1,6 +1,7 @@
-"""Beat's scheduler: of several beats one sends, the others stand by and take over when it is gone.
+"""Beat's scheduler: one of several beats sends; the others are standbys.
 
-Two that send for a moment do no harm, as every task may run twice; they would only double the work of the queues. So a lock that expires is enough.
+Two beats that send for a moment are harmless, as every task may run twice; they only double the
+queues' load. So an expiring lock suffices.
 """
 
 import os
@@ -23,53 +24,54 @@ from workers.liveness import touch_liveness_file
 
 log = structlog.get_logger(__name__)
 
-# After how long without a sign of life a beat is succeeded, and how often it gives one. No periodic task is sent for as long.
+# Lifetime of the lock after its last renewal, and the period of renewals. No periodic task is sent
+# while the lock is free.
 LOCK_TTL_S = 5.0
 TURN_S = 1.0
 
 
 class SingletonScheduler(PersistentScheduler):
-    """Celery's own scheduler, for the beat that holds the lock at the broker."""
+    """Celery's persistent scheduler, active only while it holds a lock at the broker."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         broker = connect_broker(SETTINGS.broker_url)
         self._lock = Lock(broker, keys.BEAT_LOCK, timeout=LOCK_TTL_S, blocking=False)
-        # The lock says to operators whose it is; the last part tells it from another process of the same number.
+        # Names the holder for operators; the random part distinguishes processes with the same pid.
         self._name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
         self._sends: bool | None = None
         super().__init__(*arguments, **options)
 
     @property
     def sends(self) -> bool:
-        """Whether this is the beat that sends, by its last turn."""
+        """Return True if this beat held the lock at its last turn."""
         return bool(self._sends)
 
     def tick(self, *arguments: Any, **options: Any) -> float:
-        """Send what is due, where this is the beat that sends; the seconds until the next turn."""
+        """Send due messages if this beat holds the lock; return the seconds until the next turn."""
         touch_liveness_file()
-        sends = self._hold()
+        sends = self._acquire_or_renew()
         if sends is not self._sends:
             self._sends = sends
             log.info("beat_active" if sends else "beat_standby")
         return min(super().tick(*arguments, **options), TURN_S) if sends else TURN_S
 
     def apply_async(self, entry: ScheduleEntry, *arguments: Any, **options: Any) -> Any:
-        """Send the message of one periodic task, and count it."""
+        """Send and count one periodic task's message."""
         sent = super().apply_async(entry, *arguments, **options)
         instruments.record(instruments.BEAT_MESSAGES, entry.task)
         return sent
 
     def close(self) -> None:
-        """Leave the lock to the next beat at once."""
+        """Release the lock for the next beat."""
         super().close()
-        # Without Redis, or where another has the lock by now, there is nothing to leave.
+        # Nothing to release without Redis, or if another beat holds the lock.
         with suppress(RedisError):
             self._lock.release()
 
-    def _hold(self) -> bool:
-        """Whether the lock is this beat's, for another span. While the broker is away it is nobody's: nothing could be sent."""
+    def _acquire_or_renew(self) -> bool:
+        """Acquire or renew the lock. Returns False without the broker: nothing could be sent."""
         try:
-            # It is no longer held where it expired, or Redis was emptied.
+            # The lock is gone if it expired or Redis was emptied.
             with suppress(LockError):
                 return bool(self._lock.reacquire())
             return bool(self._lock.acquire(token=self._name))

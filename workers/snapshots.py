@@ -1,4 +1,4 @@
-"""Periodic tasks that write histories."""
+"""Periodic tasks that record daily values of accounts and of the index."""
 
 import time
 from functools import partial
@@ -19,14 +19,14 @@ from workers.task import CoreTask, get_core
 
 log = structlog.get_logger(__name__)
 
-# After an outage a task goes on with what has piled up for so long; the next one takes the rest.
+# After an outage a task works on its backlog for this long; the next run takes the rest.
 _CATCH_UP_S = 10.0
 
 
-# Not retried: the next one comes by itself and finds the same days.
+# Not retried: the next periodic run finds the same days.
 @app.task(base=CoreTask, name=str(Task.RECORD_ACCOUNT_DAYS), autoretry_for=())
 def record_account_days() -> dict[str, Any] | None:
-    """Write the days that have ended into the history of the accounts that lack them."""
+    """Record completed days of accounts that lack them."""
     core = get_core()
     hours = core.market_hours()
     began, rows, report = time.monotonic(), 0, DaysReport(more=True)
@@ -43,21 +43,24 @@ def record_account_days() -> dict[str, Any] | None:
     return {"days": rows} if rows else None
 
 
-# Not retried: the next one comes by itself and finds the same days.
+# Not retried: the next periodic run finds the same days.
 @app.task(base=CoreTask, name=str(Task.REFRESH_INDEX_CLOSES), autoretry_for=())
 def refresh_index_closes() -> dict[str, Any] | None:
-    """Write the index's closes of the last days that are over, as far as Toss tells them. What is known, from a file or before, stays; then it is not asked."""
+    """Record the index's missing closes of recent completed days, as far as Toss has them.
+
+    Known closes are kept; without missing days Toss is not asked.
+    """
     core = get_core()
     hours, now = core.market_hours(), core.clock()
     due = core.database.read(lambda session: closes_due(session, KOSPI, hours=hours, now=now))
     if not due:
         return None
     try:
-        told = recent_closes(core.market_data, KOSPI, hours=hours, now=now)
+        closes_by_day = recent_closes(core.market_data, KOSPI, hours=hours, now=now)
     except TossError as fault:
         log.warning("index_closes_missing", reason=fault.code, days=sorted(map(str, due)))
         return None
-    closes = {day: told[day] for day in due if day in told}
+    closes = {day: closes_by_day[day] for day in due if day in closes_by_day}
     if not closes:
         return None
     written = core.database.transaction(

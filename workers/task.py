@@ -1,4 +1,4 @@
-"""What every task of ours is: named, timed, logged with its ids, and run on a trading core that belongs to this very process."""
+"""Base class of all tasks: named, timed, logged with ids, and run on the process's own core."""
 
 import os
 import time
@@ -26,7 +26,7 @@ from workers.application import SETTINGS, app
 
 log = structlog.get_logger(__name__)
 
-# Faults of the surroundings, which pass by themselves. Anything else is a fault of ours, and trying again would only repeat it.
+# Failures of the environment, which pass. Retrying anything else would only repeat a bug.
 TRANSIENT = (DatabaseUnavailable, MarketUnavailable)
 
 RETRIES_MAX = 3
@@ -34,26 +34,48 @@ RETRY_BACKOFF_MAX_S = 20
 
 
 class TaskResult(NamedTuple):
-    """What a task did: figures, which Flower shows too, and the rows that it worked on, which only the log tells."""
+    """Result of a task: figures, also shown in Flower, and ids of the rows, only for the log."""
 
     figures: dict[str, Any]
     ids: Mapping[str, Sequence[object]]
 
 
-def done(*worked_on: AffectedIds, **figures: Any) -> TaskResult:
-    """What a task did, in one transaction or in several."""
+def task_result(*affected: AffectedIds, **figures: Any) -> TaskResult:
+    """Return the result of one or several transactions."""
     ids: defaultdict[str, list[object]] = defaultdict(list)
-    for one in worked_on:
+    for one in affected:
         for field in fields(one):
             ids[field.name] += getattr(one, field.name)
     return TaskResult(figures, ids)
 
 
+class _Failure(NamedTuple):
+    """How a failed task is counted and logged."""
+
+    outcome: str
+    event: str
+    with_traceback: bool
+
+
+# The first matching type applies.
+_FAILURES: Mapping[type[Exception], _Failure] = {
+    SoftTimeLimitExceeded: _Failure(instruments.TIMED_OUT, "task_timed_out", with_traceback=True),
+    Retry: _Failure(instruments.RETRIED, "task_retried", with_traceback=False),
+    # The broker accepted no message for a retry; the rows are still due.
+    Reject: _Failure(instruments.FAILED, "task_retry_not_queued", with_traceback=False),
+    **dict.fromkeys(
+        TRANSIENT, _Failure(instruments.FAILED, "task_retries_exhausted", with_traceback=False)
+    ),
+    Exception: _Failure(instruments.FAILED, "task_failed", with_traceback=True),
+}
+
+
 class CoreTask(Task):
     """A task on the trading core.
 
-    A transient fault is retried a few times with back-off and jitter. Whatever else goes wrong, the rows stay due and the recovery sweep brings
-    them back, so a task never has to hold on to its message.
+    Transient failures are retried a few times with back-off and jitter. After any other failure the
+    rows stay due and the recovery sweep dispatches them again, so a task never has to keep its
+    message.
     """
 
     Request = "workers.task_request:CountedRequest"
@@ -68,91 +90,78 @@ class CoreTask(Task):
         bind_contextvars(task=self.name, task_id=self.request.id)
         if request_id := getattr(self.request, "request_id", None):
             bind_contextvars(request_id=request_id)
-        asked = log_fields(self.name, args[0]) if args and isinstance(args[0], list) else {}
+        ids = log_fields(self.name, args[0]) if args and isinstance(args[0], list) else {}
         began = time.perf_counter()
         outcome: str | None = None
         instruments.record(instruments.TASKS_RUNNING, self.name)
         try:
             result = super().__call__(*args, **kwargs)
             outcome = instruments.DONE if _did_something(result) else instruments.NOTHING
-        except SoftTimeLimitExceeded:
-            outcome = instruments.TIMED_OUT
-            log_with_ids(
-                log.exception,
-                "task_timed_out",
-                asked,
-                limit_s=self.soft_time_limit or celery_config.SOFT_TIME_LIMIT_S,
-            )
-            return None
-        except Retry as retry:
-            outcome = instruments.RETRIED
-            log_with_ids(
-                log.warning,
-                "task_retried",
-                asked,
-                reason=type(retry.exc).__name__,
-                attempt=self.request.retries + 1,
-            )
-            raise
-        except Reject as rejected:
-            # The broker took no message for a retry; the rows are still due.
-            outcome = instruments.FAILED
-            log_with_ids(
-                log.warning, "task_retry_not_queued", asked, reason=type(rejected.reason).__name__
-            )
-            raise
-        except TRANSIENT as fault:
-            outcome = instruments.FAILED
-            log_with_ids(log.warning, "task_retries_exhausted", asked, reason=type(fault).__name__)
-            raise
-        except Exception:
-            outcome = instruments.FAILED
-            log_with_ids(log.exception, "task_failed", asked)
+        except Exception as fault:
+            outcome = self._log_failure(fault, ids)
+            if isinstance(fault, SoftTimeLimitExceeded):
+                return None
             raise
         finally:
             seconds = time.perf_counter() - began
             instruments.record(instruments.TASKS_RUNNING, self.name, value=-1)
-            # Without an outcome the process ends too, and the worker's main process counts the task.
+            # Without an outcome the process is ending, and the worker's main process counts it.
             if outcome is not None:
                 instruments.record(instruments.TASKS, self.name, outcome)
                 instruments.record(instruments.TASK_DURATION, self.name, outcome, value=seconds)
-        duration_ms = round((time.perf_counter() - began) * 1_000, 1)
-        # A periodic task that found nothing to do answers None; twice a second that is no news.
-        figures, ids = result if isinstance(result, TaskResult) else (result or {}, {})
-        log_with_ids(
-            log.debug if result is None else log.info,
-            "task_done",
-            ids,
-            duration_ms=duration_ms,
-            **figures,
-        )
-        # Flower shows this: of many figures most are nought.
-        return {name: figure for name, figure in figures.items() if figure} or None
+        return _log_result(result, duration_ms=round((time.perf_counter() - began) * 1_000, 1))
+
+    def _log_failure(self, fault: Exception, ids: Mapping[str, Sequence[object]]) -> str:
+        """Log how a task failed; return the outcome to count."""
+        failure = next(failure for kind, failure in _FAILURES.items() if isinstance(fault, kind))
+        facts: dict[str, object] = {}
+        match fault:
+            case SoftTimeLimitExceeded():
+                facts["limit_s"] = self.soft_time_limit or celery_config.SOFT_TIME_LIMIT_S
+            case Retry():
+                facts["reason"] = type(fault.exc).__name__
+                facts["attempt"] = self.request.retries + 1
+            case Reject():
+                facts["reason"] = type(fault.reason).__name__
+            case DatabaseUnavailable() | MarketUnavailable():
+                facts["reason"] = type(fault).__name__
+        write = log.exception if failure.with_traceback else log.warning
+        log_with_ids(write, failure.event, ids, **facts)
+        return failure.outcome
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
-        """As Celery's, with what Flower shows of the ids. Retries and beat come this way."""
+        """Send the task with its ids described for Flower; retries and beat use this method too."""
         if not args or isinstance(args[0], list):
             options.setdefault("argsrepr", describe_ids(self.name, args[0]) if args else "")
         return super().apply_async(args, kwargs, **options)
 
 
+def _log_result(result: Any, *, duration_ms: float) -> dict[str, Any] | None:
+    """Log what a task did; return the figures that Flower shows, without the zeros."""
+    figures, ids = result if isinstance(result, TaskResult) else (result or {}, {})
+    # A periodic task that found nothing returns None, as often as twice a second: not logged.
+    write = log.debug if result is None else log.info
+    log_with_ids(write, "task_done", ids, duration_ms=duration_ms, **figures)
+    return {name: figure for name, figure in figures.items() if figure} or None
+
+
 def _did_something(result: object) -> bool:
-    """Whether a task found something to do, by what it tells: nothing at all, or how much of what."""
+    """Return True if the result is not empty and not all zeros."""
     figures = result.figures if isinstance(result, TaskResult) else result
     return any(figures.values()) if isinstance(figures, dict) else figures is not None
 
 
 def get_core() -> Core:
-    """The trading core of this process. A pool's child is forked from a process that may have one, and connections can't be shared."""
+    """Return this process's core. Forked pool children must not share connections."""
     return _core_of(os.getpid())
 
 
 @cache
 def _core_of(_pid: int) -> Core:
-    return bootstrap.build(SETTINGS, deliver=task_dispatcher(_send, lost=_lost))
+    return bootstrap.build(SETTINGS, deliver=task_dispatcher(_send, lost=_count_failed_dispatch))
 
 
-def _lost(task: str, count: int) -> None:
+def _count_failed_dispatch(task: str, count: int) -> None:
     instruments.record(instruments.TASK_DISPATCH_FAILURES, task, value=count)
 
 
@@ -169,5 +178,5 @@ def _send(task: str, ids: list[str]) -> None:
 
 
 def ids_of(texts: Sequence[str]) -> list[UUID]:
-    """The ids that a message carries, sorted as they are locked."""
+    """Return the message's ids, sorted in lock order."""
     return sorted(UUID(text) for text in texts)

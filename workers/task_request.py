@@ -1,4 +1,4 @@
-"""A task as the worker's main process sees it: what its own process can't tell any more is counted here."""
+"""Task requests as seen by the worker's main process, which counts killed and lost tasks."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from trading.observability.metrics import instruments
 
 
 class CountedRequest(Request):
-    """Celery's own, which counts the tasks that were killed at the hard limit, and those whose process died."""
+    """Celery's request, counting tasks killed at the hard limit and tasks whose process died."""
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 - Celery's signature
         if not soft:
@@ -24,6 +24,6 @@ class CountedRequest(Request):
 
 
 def _is_loss(fault: object) -> bool:
-    """Whether the process died or was told to: then it was not the task that failed."""
+    """Return True if the process died or was stopped, so that the task itself did not fail."""
     cause = fault.exc if isinstance(fault, ExceptionWithTraceback) else fault
     return isinstance(cause, WorkerLostError | SystemExit | KeyboardInterrupt)

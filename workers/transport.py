@@ -1,7 +1,8 @@
-"""Celery's transport over Redis, but that a message which could not be acknowledged takes up no place.
+"""Redis transport that releases the prefetch slot when an acknowledgement fails.
 
-A worker receives no more messages than it has children. When Redis froze while it was at one, the acknowledgement was not answered in time and the message
-kept its place for ever, while the connection by which messages come was as good as before: such a worker never took another one.
+A worker receives no more messages than it has children. When an acknowledgement timed out because
+Redis froze, the message kept its slot although the connection recovered, and the worker never
+received another message.
 """
 
 from typing import Any
@@ -10,7 +11,7 @@ from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 
 
 class QoS(redis.QoS):
-    """What could not be acknowledged stays in Redis, which gives it to somebody again when its time is up."""
+    """Unacknowledged messages stay in Redis and are redelivered after the visibility timeout."""
 
     def ack(self, delivery_tag: Any) -> None:
         try:
@@ -36,7 +37,7 @@ class Transport(redis.Transport):
 
 
 def install_transport() -> None:
-    """Have this one speak to every broker whose address begins with redis, whatever follows. To be called before anybody connects."""
+    """Use this transport for all broker URLs that begin with redis. Call before connecting."""
     TRANSPORT_ALIASES.update(
         dict.fromkeys(("redis", "rediss"), f"{__name__}:{Transport.__qualname__}")
     )
