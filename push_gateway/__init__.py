@@ -1,4 +1,5 @@
-"""The gateway: pushes ticks and account events to thousands of clients, over server-sent events and WebSockets.
+"""Push gateway: streams ticks and account events to clients by server-sent events and WebSocket.
 
-It reads Redis and nothing else: neither the database nor Toss. What a client is told is decided in trading.account_events.push_session.
+It reads Redis only, neither the database nor Toss. ``trading.account_events.push_session`` decides
+what a client receives.
 """

@@ -1,4 +1,7 @@
-"""``python -m push_gateway``: runs until SIGTERM or SIGINT. Exit codes: 0 told to stop, 1 unforeseen fault, 2 faulty settings."""
+"""Entry point of ``python -m push_gateway``: run until SIGTERM or SIGINT.
+
+Exit codes: 0 stopped by a signal, 1 unexpected error, 2 invalid settings.
+"""
 
 import asyncio
 import resource
@@ -7,7 +10,7 @@ import sys
 
 import structlog
 
-from push_gateway.parse_error_logging import tell_malformed_shortly
+from push_gateway.parse_error_logging import log_parse_errors_briefly
 from push_gateway.server import Gateway
 from trading.config.processes import Process
 from trading.config.settings import Settings
@@ -18,10 +21,10 @@ log = structlog.get_logger(__name__)
 
 def main() -> int:
     settings = logs.setup_logging(Process.GATEWAY)
-    tell_malformed_shortly()
-    # Each client takes a descriptor, and the usual 1,024 that a process begins with are only advice.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    log_parse_errors_briefly()
+    # Each client needs a file descriptor; raise the soft limit (usually 1,024) to the hard limit.
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
     try:
         asyncio.run(_run(settings))
     except OSError as refused:

@@ -1,7 +1,8 @@
-"""One pub/sub connection to Redis, shared by all clients.
+"""One Redis pub/sub connection, shared by all clients.
 
-A channel is subscribed with its first listener and left with its last. Whether it serves is known from Redis's own confirmation, so that a listener
-can wait for that before it reads what was there before. The connection is asked for a sign of life when it is quiet, and made anew when it is lost.
+A channel is subscribed with its first listener and unsubscribed with its last. Redis's confirmation
+shows when a channel is active, so that a listener can wait for that before it reads older data. An
+idle connection is probed with PING, and replaced when it is lost.
 """
 
 import asyncio
@@ -19,37 +20,39 @@ log = structlog.get_logger(__name__)
 Listener = TypeVar("Listener")
 
 REDIS_TIMEOUT_S = 5.0
-QUIET_S = 3.0
+IDLE_S = 3.0
 RETRY_S = 0.3
 _COMMAND_CHANNELS_MAX = 500
 
 
 class _ConnectionLost(Exception):
-    """The connection is of no use any more, though the library may not say so."""
+    """The connection is unusable, though the library may not report it."""
 
 
 @dataclass(slots=True, eq=False)
 class _Channel(Generic[Listener]):
-    """``asked`` says what the last command for it was, ``unanswered`` how many commands Redis has not confirmed yet."""
+    """``requested`` is the last command sent, ``pending`` the number of unconfirmed commands."""
 
     listeners: set[Listener] = field(default_factory=set)
     is_permanent: bool = False
-    asked: bool = False
-    unanswered: int = 0
+    requested: bool = False
+    pending: int = 0
 
     @property
     def wanted(self) -> bool:
         return self.is_permanent or bool(self.listeners)
 
     @property
-    def serves(self) -> bool:
-        return self.asked and not self.unanswered
+    def is_active(self) -> bool:
+        return self.requested and not self.pending
 
 
 class SharedChannels(Generic[Listener]):
-    """Hands each message to ``receive`` with the channel's listeners, who are given to ``confirmed`` when it begins to serve. ``lost`` and ``found``
-    are called when the connection goes, and when it is there with every channel subscribed. None of the four may wait or raise. ``permanent``
-    channels are subscribed with listeners and without.
+    """Passes each message to ``receive`` with the channel's listeners.
+
+    ``confirmed`` is called with a channel's listeners when the channel becomes active, ``lost``
+    when the connection is lost, and ``found`` when it is back with every channel subscribed. None
+    of the four may wait or raise. ``permanent`` channels are subscribed even without listeners.
     """
 
     def __init__(
@@ -64,125 +67,131 @@ class SharedChannels(Generic[Listener]):
     ) -> None:
         self.live = False
         self._redis = redis
-        self._receive = receive
+        self._on_message = receive
         self._confirmed = confirmed
         self._lost = lost
         self._found = found
         self._channels: dict[str, _Channel[Listener]] = {
             name: _Channel(is_permanent=True) for name in permanent
         }
-        self._due: set[str] = set()
+        self._changed: set[str] = set()
         self._wake = asyncio.Event()
 
-    def listen(self, names: Iterable[str], listener: Listener) -> None:
+    def add_listener(self, names: Iterable[str], listener: Listener) -> None:
         for name in names:
             channel = self._channels.setdefault(name, _Channel())
             channel.listeners.add(listener)
             self._change(name, channel)
 
-    def leave(self, names: Iterable[str], listener: Listener) -> None:
+    def remove_listener(self, names: Iterable[str], listener: Listener) -> None:
         for name in names:
             channel = self._channels.get(name)
             if channel is not None:
                 channel.listeners.discard(listener)
                 self._change(name, channel)
 
-    def serve(self, names: Iterable[str]) -> bool:
-        """Whether whatever is published on these channels, which are listened to, is received."""
-        return self.live and all(self._channels[name].serves for name in names)
+    def are_active(self, names: Iterable[str]) -> bool:
+        """Return True if everything published on these channels is received.
+
+        The channels must have listeners.
+        """
+        return self.live and all(self._channels[name].is_active for name in names)
 
     async def run(self) -> None:
-        """Receive for ever."""
+        """Receive until cancelled."""
         while True:
             try:
                 async with self._redis.pubsub() as pubsub:
                     async with asyncio.timeout(REDIS_TIMEOUT_S):
-                        await self._begin(pubsub)
+                        await self._subscribe_all(pubsub)
                     async with asyncio.TaskGroup() as group:
-                        group.create_task(self._send(pubsub))
-                        group.create_task(self._read(pubsub))
+                        group.create_task(self._send_loop(pubsub))
+                        group.create_task(self._read_loop(pubsub))
             except* (RedisError, OSError, _ConnectionLost) as faults:
-                self._note_lost(type(faults.exceptions[0]).__name__)
+                self._set_lost(type(faults.exceptions[0]).__name__)
             await asyncio.sleep(RETRY_S)
 
     def _change(self, name: str, channel: _Channel[Listener]) -> None:
-        if channel.wanted is not channel.asked:
-            self._due.add(name)
+        if channel.wanted is not channel.requested:
+            self._changed.add(name)
             self._wake.set()
-        elif not (channel.wanted or channel.unanswered):
+        elif not (channel.wanted or channel.pending):
             del self._channels[name]
 
-    async def _begin(self, pubsub: PubSub) -> None:
-        """Subscribe to everything on a new connection. The answer to the ping comes behind all confirmations."""
+    async def _subscribe_all(self, pubsub: PubSub) -> None:
+        """Subscribe to all channels on a new connection.
+
+        The reply to PING follows all confirmations.
+        """
         self._channels = {
             name: channel for name, channel in self._channels.items() if channel.wanted
         }
         for channel in self._channels.values():
-            channel.asked, channel.unanswered = False, 0
-        self._due = set(self._channels)
+            channel.requested, channel.pending = False, 0
+        self._changed = set(self._channels)
         await self._send_changes(pubsub)
         await pubsub.ping()
 
-    async def _send(self, pubsub: PubSub) -> None:
+    async def _send_loop(self, pubsub: PubSub) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             await self._send_changes(pubsub)
 
     async def _send_changes(self, pubsub: PubSub) -> None:
-        due, self._due = self._due, set()
+        due, self._changed = self._changed, set()
         changes: dict[bool, list[str]] = {True: [], False: []}
         for name in due:
             channel = self._channels.get(name)
-            if channel is not None and channel.wanted is not channel.asked:
-                channel.asked = channel.wanted
-                channel.unanswered += 1
-                changes[channel.asked].append(name)
-        for asked, names in changes.items():
+            if channel is not None and channel.wanted is not channel.requested:
+                channel.requested = channel.wanted
+                channel.pending += 1
+                changes[channel.requested].append(name)
+        for requested, names in changes.items():
             for start in range(0, len(names), _COMMAND_CHANNELS_MAX):
                 part = names[start : start + _COMMAND_CHANNELS_MAX]
-                await (pubsub.subscribe(*part) if asked else pubsub.unsubscribe(*part))
+                await (pubsub.subscribe(*part) if requested else pubsub.unsubscribe(*part))
 
-    async def _read(self, pubsub: PubSub) -> None:
-        asked = False
+    async def _read_loop(self, pubsub: PubSub) -> None:
+        ping_sent = False
         while True:
-            message = await pubsub.get_message(timeout=QUIET_S)
+            message = await pubsub.get_message(timeout=IDLE_S)
             if message is not None:
-                asked = False
-                self._take(message)
-            elif asked:
+                ping_sent = False
+                self._handle(message)
+            elif ping_sent:
                 raise _ConnectionLost
             else:
-                asked = True
+                ping_sent = True
                 await pubsub.ping()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         kind, name = message["type"], message["channel"]
         if kind == "message":
             channel = self._channels.get(name)
             if channel is not None:
-                self._receive(name, message["data"], channel.listeners)
+                self._on_message(name, message["data"], channel.listeners)
         elif kind in {"subscribe", "unsubscribe"}:
-            self._note_confirmed(name)
+            self._confirm(name)
         elif kind == "pong" and not self.live:
             self.live = True
             log.info("redis_connected", channels=len(self._channels))
             self._found()
 
-    def _note_confirmed(self, name: str) -> None:
+    def _confirm(self, name: str) -> None:
         channel = self._channels.get(name)
-        if channel is None or channel.unanswered == 0:
-            # The library has connected anew by itself. What was published meanwhile is lost, and that must not go unnoticed.
+        if channel is None or channel.pending == 0:
+            # The library has reconnected by itself, so messages were lost: start over.
             raise _ConnectionLost
-        channel.unanswered -= 1
-        if channel.unanswered:
+        channel.pending -= 1
+        if channel.pending:
             return
-        if channel.asked:
+        if channel.requested:
             self._confirmed(channel.listeners)
         elif not channel.wanted:
             del self._channels[name]
 
-    def _note_lost(self, reason: str) -> None:
+    def _set_lost(self, reason: str) -> None:
         if self.live:
             self.live = False
             log.warning("redis_connection_lost", reason=reason)

@@ -1,4 +1,4 @@
-"""One client: its feed, and the loop that writes what the feed has for it as fast as its socket takes it."""
+"""One client: its push session, and the loop that writes it as fast as the socket accepts."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -15,177 +15,188 @@ from push_gateway.channels import REDIS_TIMEOUT_S, SharedChannels
 from trading.account_events.push_messages import PushMessage
 from trading.account_events.push_session import PushSession, queue_catch_up
 
-# What the kernel may hold for a client that does not read: ticks conflate only where they wait with us.
+# Kernel buffer for a client that does not read. Kept small: ticks conflate only in this process.
 SEND_BUFFER_BYTES = 64 * 1024
-# Far more than one batch of messages: whether a client takes them is watched here, and not by the library, which would wait without an end.
+# Far more than one batch of messages: ``_drained`` watches for stalled clients, since the library
+# would wait without a limit.
 _WRITE_BUFFER_BYTES = 16 * 1024 * 1024
-_DRAIN_LOOK_S = 0.05
+_DRAIN_POLL_S = 0.05
 _RETRY_S = 0.3
 
 
 class Stalled(Exception):
-    """The client's socket took nothing for too long."""
+    """The client's socket accepted no data for too long."""
 
 
 @dataclass(slots=True)
 class DeliveryCounters:
-    """What all clients together have been through: messages handed to their sockets, and cuts of those that took too little for too long."""
+    """Counters of all clients: messages passed to sockets, and clients disconnected as too slow."""
 
     messages: int = 0
-    cuts: int = 0
+    disconnected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ClientDependencies:
-    """What every client is served with. A client whose socket takes nothing for ``stall_s`` is cut; ``looks`` bounds how many read at once."""
+    """Dependencies shared by all clients.
+
+    Clients that accept no data for ``stall_s`` seconds are disconnected. ``catch_up_slots`` bounds
+    how many read from Redis at once.
+    """
 
     redis: "Redis"
     channels: "SharedChannels[Client]"
     stall_s: float
     clock: Callable[[], datetime]
-    looks: asyncio.Semaphore
-    tally: DeliveryCounters = field(default_factory=DeliveryCounters)
+    catch_up_slots: asyncio.Semaphore
+    counters: DeliveryCounters = field(default_factory=DeliveryCounters)
 
 
 class Client(ABC):
-    """``run`` writes until the feed has ended. ``_framed`` says in which form."""
+    """Writes a push session's messages until it ends. Subclasses encode them for the wire."""
 
     def __init__(
-        self, feed: PushSession, means: ClientDependencies, transport: asyncio.Transport
+        self, session: PushSession, dependencies: ClientDependencies, transport: asyncio.Transport
     ) -> None:
-        self.feed = feed
-        self._means = means
+        self.session = session
+        self._dependencies = dependencies
         self._transport = transport
         self._wake = asyncio.Event()
-        self._rests = False
+        self._idle = False
         transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
         socket = transport.get_extra_info("socket")
         if socket is not None:
             socket.setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES)
 
     def wake(self) -> None:
-        """There may be something to do."""
+        """Signal that there may be something to do."""
         self._wake.set()
 
-    async def first_look(self) -> None:
-        """Read what must be known before the client is answered at all. RedisError when that can't be had."""
-        while not (self._may_look() or self.feed.ended):
+    async def first_catch_up(self) -> None:
+        """Read the initial state before the client is answered. Raises RedisError if that fails."""
+        while not (self._can_catch_up() or self.session.ended):
             self._wake.clear()
             await self._wake.wait()
-        await self._look()
+        await self._catch_up()
 
     async def run(self) -> None:
-        """Write until the feed has ended. Raises Stalled, and OSError when the client is gone."""
+        """Write until the session ends. Raises Stalled, and OSError when the client is gone."""
         while True:
             self._wake.clear()
-            await self._drained()
-            if self._may_look():
-                await self._look_or_pause()
-            batch = self.feed.take(self._means.clock())
+            await self._drain()
+            if self._can_catch_up():
+                await self._catch_up_or_pause()
+            batch = self.session.take(self._dependencies.clock())
             if batch:
                 self._write(batch)
-            elif self.feed.ended:
-                self._means.tally.cuts += self.feed.end is None
+            elif self.session.ended:
+                self._dependencies.counters.disconnected += self.session.end is None
                 return
-            elif not self._may_look():
-                await self._rest()
+            elif not self._can_catch_up():
+                await self._wait_idle()
 
     def push(self) -> None:
-        """Write what there is at once, where ``run`` rests and the socket has room: waking a task for each tick would take longer than writing it."""
+        """Write at once if ``run`` is idle and the socket has space.
+
+        Waking a task for each tick would take longer than writing it.
+        """
         if (
-            self._rests
+            self._idle
             and not self._transport.is_closing()
             and not self._transport.get_write_buffer_size()
         ):
-            batch = self.feed.take(self._means.clock())
+            batch = self.session.take(self._dependencies.clock())
             if batch:
                 self._write(batch)
         self._wake_if_needed()
 
     @abstractmethod
-    def _framed(self, batch: Sequence[PushMessage]) -> bytes:
-        """The messages as they stand on the wire."""
+    def _encode(self, batch: Sequence[PushMessage]) -> bytes:
+        """Return the messages encoded for the wire."""
 
     def _write(self, batch: Sequence[PushMessage]) -> None:
-        """Hand the messages to the transport; the library's own writers would do the same by way of several coroutines."""
+        """Pass the messages to the transport: the library's writers add several coroutines."""
         if self._transport.is_closing():
             raise ConnectionResetError
-        self._transport.write(self._framed(batch))
-        self._means.tally.messages += len(batch)
+        self._transport.write(self._encode(batch))
+        self._dependencies.counters.messages += len(batch)
 
     def _wake_if_needed(self) -> None:
         if (
             self._transport.is_closing()
             or self._transport.get_write_buffer_size()
-            or not self._rests
+            or not self._idle
         ):
             self._wake.set()
 
-    async def _rest(self) -> None:
-        self._rests = True
+    async def _wait_idle(self) -> None:
+        self._idle = True
         try:
             await self._wake.wait()
         finally:
-            self._rests = False
+            self._idle = False
 
-    def _may_look(self) -> bool:
-        """Whether there is something to read, and whatever comes after what will be read is received."""
-        return self.feed.next_catch_up() is not None and self._means.channels.serve(
-            self.feed.channels
+    def _can_catch_up(self) -> bool:
+        """Return True if there is something to read and everything published later is received."""
+        return self.session.next_catch_up() is not None and self._dependencies.channels.are_active(
+            self.session.channels
         )
 
-    async def _look(self) -> None:
-        look = self.feed.next_catch_up()
-        if look is None:
+    async def _catch_up(self) -> None:
+        request = self.session.next_catch_up()
+        if request is None:
             return
         async with (
-            self._means.looks,
+            self._dependencies.catch_up_slots,
             asyncio.timeout(REDIS_TIMEOUT_S),
-            self._means.redis.pipeline(transaction=False) as pipeline,
+            self._dependencies.redis.pipeline(transaction=False) as pipeline,
         ):
-            queue_catch_up(pipeline, self.feed.bearer, look)
+            queue_catch_up(pipeline, self.session.bearer, request)
             answers = await pipeline.execute()
-        self.feed.apply_catch_up(look, answers)
+        self.session.apply_catch_up(request, answers)
 
-    async def _look_or_pause(self) -> None:
+    async def _catch_up_or_pause(self) -> None:
         try:
-            await self._look()
+            await self._catch_up()
         except (RedisError, OSError):
             await asyncio.sleep(_RETRY_S)
 
-    async def _drained(self) -> None:
-        """Wait until the socket took everything, as long as it takes something within each span, and no more waits behind it than may."""
+    async def _drain(self) -> None:
+        """Wait until the socket accepted everything.
+
+        Raises Stalled if it makes no progress within ``stall_s``.
+        """
         waiting = self._transport.get_write_buffer_size()
         clock = asyncio.get_running_loop().time
-        deadline = clock() + self._means.stall_s
+        deadline = clock() + self._dependencies.stall_s
         while waiting:
-            await asyncio.sleep(_DRAIN_LOOK_S)
+            await asyncio.sleep(_DRAIN_POLL_S)
             left = self._transport.get_write_buffer_size()
             if left < waiting:
-                deadline = clock() + self._means.stall_s
-            elif clock() > deadline or (self.feed.ended and self.feed.end is None):
+                deadline = clock() + self._dependencies.stall_s
+            elif clock() > deadline or (self.session.ended and self.session.end is None):
                 self._transport.abort()
-                self._means.tally.cuts += 1
+                self._dependencies.counters.disconnected += 1
                 raise Stalled
             waiting = left
 
 
 class EventStreamClient(Client):
-    """A client of server-sent events, whose answer has begun."""
+    """Client of server-sent events whose response has started."""
 
     def __init__(
         self,
-        feed: PushSession,
-        means: ClientDependencies,
+        session: PushSession,
+        dependencies: ClientDependencies,
         transport: asyncio.Transport,
         response: web.StreamResponse,
     ) -> None:
-        super().__init__(feed, means, transport)
+        super().__init__(session, dependencies, transport)
         self._response = response
 
-    def _framed(self, batch: Sequence[PushMessage]) -> bytes:
+    def _encode(self, batch: Sequence[PushMessage]) -> bytes:
         body = b"".join([message.sse for message in batch])
-        # RFC 9112, 7.1. An answer to HTTP/1.0 has no chunks.
+        # Chunked encoding (RFC 9112, 7.1). A response to HTTP/1.0 has no chunks.
         return (
             b"%x\r\n%b\r\n" % (len(body), body)
             if self._response.headers.get("Transfer-Encoding")
@@ -194,14 +205,14 @@ class EventStreamClient(Client):
 
 
 class WebSocketClient(Client):
-    """A client of a WebSocket without extensions."""
+    """Client of a WebSocket without extensions."""
 
-    def _framed(self, batch: Sequence[PushMessage]) -> bytes:
+    def _encode(self, batch: Sequence[PushMessage]) -> bytes:
         return b"".join([_text_frame(message.text) for message in batch])
 
 
 def _text_frame(text: bytes) -> bytes:
-    """A whole text message from a server (RFC 6455, 5.2)."""
+    """Return a complete text message of a server (RFC 6455, 5.2)."""
     size = len(text)
     if size < 126:
         return b"\x81%c%b" % (size, text)

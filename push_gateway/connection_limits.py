@@ -1,4 +1,7 @@
-"""How often a user may connect, and how many connections of one client may wait for somebody to say who he is. In this process only."""
+"""Limits of new connections per user and of unauthenticated connections per client address.
+
+Both are counted in this process only.
+"""
 
 import asyncio
 import time
@@ -14,12 +17,13 @@ from trading.config.settings import Settings
 from trading.errors import RateLimited
 
 WINDOW_S = 60
-# Each has sent nothing yet, for a few seconds at most; behind a proxy that is not trusted all clients are one.
-WAITING_PER_CLIENT_MAX = 100
+# Each has sent nothing yet, for a few seconds at most. Behind an untrusted proxy all clients count
+# as one.
+UNAUTHENTICATED_PER_CLIENT_MAX = 100
 
 
 class ConnectionLimiter:
-    """Counts in memory: whoever is turned away by one gateway may be let in by another, which is as good."""
+    """Counts in memory: a client refused by one gateway may connect to another."""
 
     def __init__(self, settings: Settings) -> None:
         self._connects_max = settings.gateway_connects_per_minute
@@ -28,7 +32,7 @@ class ConnectionLimiter:
         self._waiting: Counter[str] = Counter()
 
     def count(self, user_id: UUID) -> None:
-        """One more connection of a user. Raises RateLimited when the last minute has seen as many as there may be."""
+        """Count a connection of a user. Raises RateLimited if the last minute had the maximum."""
         now = time.monotonic()
         connects = self._connects.setdefault(user_id, deque(maxlen=self._connects_max))
         if len(connects) == self._connects_max and connects[0] > now - WINDOW_S:
@@ -37,7 +41,7 @@ class ConnectionLimiter:
         connects.append(now)
 
     async def run(self) -> None:
-        """Let go, for ever, of users who have not connected for a window."""
+        """Drop users who have not connected for a window, until cancelled."""
         while True:
             await asyncio.sleep(WINDOW_S)
             before = time.monotonic() - WINDOW_S
@@ -48,14 +52,19 @@ class ConnectionLimiter:
 
     @contextmanager
     def waiting(self, request: web.Request) -> Iterator[None]:
-        """A stranger's connection while the block runs. Raises RateLimited when his client has too many of them."""
+        """Count an unauthenticated connection while the block runs.
+
+        Raises RateLimited if its client address has too many.
+        """
         client = client_of(
             client_address(
                 request.remote or "", request.headers.get("X-Forwarded-For", ""), self._trusted
             )
         )
-        if self._waiting[client] >= WAITING_PER_CLIENT_MAX:
-            raise RateLimited(limit=WAITING_PER_CLIENT_MAX, window_s=WINDOW_S, retry_after_s=1)
+        if self._waiting[client] >= UNAUTHENTICATED_PER_CLIENT_MAX:
+            raise RateLimited(
+                limit=UNAUTHENTICATED_PER_CLIENT_MAX, window_s=WINDOW_S, retry_after_s=1
+            )
         self._waiting[client] += 1
         try:
             yield

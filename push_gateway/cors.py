@@ -1,4 +1,4 @@
-"""Which web pages may use the gateway from a browser: those of its own origin, and those that the settings list."""
+"""Origin checks and CORS: allow pages of the gateway's own origin and of the configured ones."""
 
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
@@ -14,36 +14,40 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Origins:
-    """Checks the origin that a browser names. A program that is no browser names none, and its token is enough."""
+    """Checks the Origin header. Programs other than browsers send none; their token suffices."""
 
     def __init__(self, settings: Settings) -> None:
         self._allowed = settings.gateway_origins
 
     def check(self, request: web.Request) -> None:
-        """Raises Forbidden for a page of another origin."""
+        """Raise Forbidden for a page of another origin."""
         origin = request.headers.get("Origin")
-        if origin is not None and origin not in self._allowed and not _is_own(origin, request):
+        if (
+            origin is not None
+            and origin not in self._allowed
+            and not _is_same_origin(origin, request)
+        ):
             raise Forbidden
 
-    async def share(self, request: web.Request, answer: web.StreamResponse) -> None:
-        """Let a page of a listed origin read the answer (CORS)."""
-        answer.headers["Vary"] = "Origin"
+    async def add_cors_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Add CORS headers for a page of a configured origin."""
+        response.headers["Vary"] = "Origin"
         origin = request.headers.get("Origin")
         if origin in self._allowed:
-            answer.headers["Access-Control-Allow-Origin"] = origin
-            answer.headers["Access-Control-Expose-Headers"] = "Retry-After, X-Request-ID"
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Expose-Headers"] = "Retry-After, X-Request-ID"
 
     async def preflight(self, request: web.Request) -> web.Response:
-        """What a browser asks before it sends a request with a token. Raises Forbidden."""
+        """Answer a browser's CORS preflight. Raises Forbidden."""
         self.check(request)
-        answer = web.Response(status=204)
-        answer.headers["Access-Control-Allow-Methods"] = "GET"
-        answer.headers["Access-Control-Allow-Headers"] = "Authorization, Last-Event-ID"
-        answer.headers["Access-Control-Max-Age"] = str(_PREFLIGHT_S)
-        return answer
+        response = web.Response(status=204)
+        response.headers["Access-Control-Allow-Methods"] = "GET"
+        response.headers["Access-Control-Allow-Headers"] = "Authorization, Last-Event-ID"
+        response.headers["Access-Control-Max-Age"] = str(_PREFLIGHT_S)
+        return response
 
 
-def _is_own(origin: str, request: web.Request) -> bool:
+def _is_same_origin(origin: str, request: web.Request) -> bool:
     try:
         return urlsplit(origin).netloc == request.host
     except ValueError:

@@ -1,4 +1,4 @@
-"""How clients come in: a stream of server-sent events, or a WebSocket."""
+"""aiohttp handlers of the SSE and WebSocket endpoints."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -22,12 +22,12 @@ from push_gateway.cors import Origins
 from push_gateway.handshake import (
     MESSAGE_BYTES_MAX,
     StreamRequest,
-    asking_of_message,
-    asking_of_request,
-    change_of_message,
+    change_from_message,
+    stream_request_from_http,
+    stream_request_from_message,
 )
 from push_gateway.hub import ClientHub
-from push_gateway.problems import members_of
+from push_gateway.problems import problem_of
 from push_gateway.tokens import Tokens
 from trading.account_events.push_messages import (
     EXPIRED,
@@ -43,17 +43,17 @@ from trading.marketdata.quotes import MarketUnavailable
 log = structlog.get_logger(__name__)
 
 FIRST_MESSAGE_S = 5.0
-_FIRST_LOOK_S = 10.0
-_FAREWELL_S = 2.0
-# Time between two messages of one client: what comes faster waits in its own socket.
+_FIRST_CATCH_UP_S = 10.0
+_CLOSE_TIMEOUT_S = 2.0
+# Seconds between two messages of one client; faster messages wait in the client's socket.
 _MESSAGE_PAUSE_S = 0.05
 
-# Close codes of the WebSocket (RFC 6455, 7.4): 4000 and above are ours, after the HTTP status of the same meaning.
+# WebSocket close codes (RFC 6455, 7.4). Codes from 4000 are ours, after the HTTP status.
 CLOSE_GOING_AWAY = 1001
 CLOSE_POLICY_VIOLATION = 1008
 CLOSE_TRY_AGAIN_LATER = 1013
 CLOSE_UNAUTHORIZED = 4401
-CLOSE_FIRST_MESSAGE_LATE = 4408
+CLOSE_FIRST_MESSAGE_TIMEOUT = 4408
 CLOSE_TOO_MANY = 4429
 _CLOSE_CODES = {
     "unauthorized": CLOSE_UNAUTHORIZED,
@@ -61,60 +61,63 @@ _CLOSE_CODES = {
     "stream-limit-reached": CLOSE_TOO_MANY,
     "upstream-unavailable": CLOSE_TRY_AGAIN_LATER,
 }
-_CLOSE_CODES_OF_ENDS = {
+_CLOSE_CODES_BY_END = {
     "expired": CLOSE_UNAUTHORIZED,
     "signed-out": CLOSE_UNAUTHORIZED,
     "closing": CLOSE_GOING_AWAY,
 }
 
 
-class _FirstMessageLate(Exception):
-    """Nothing came in time."""
+class _FirstMessageTimeout(Exception):
+    """The client sent no first message in time."""
 
 
 class StreamHandlers:
-    """The handlers. Each answers until its client goes or is cut."""
+    """Request handlers. Each runs until its client leaves or is disconnected."""
 
     def __init__(
-        self, audience: ClientHub, attempts: ConnectionLimiter, tokens: Tokens, origins: Origins
+        self, hub: ClientHub, limiter: ConnectionLimiter, tokens: Tokens, origins: Origins
     ) -> None:
-        self._audience = audience
-        self._attempts = attempts
+        self._hub = hub
+        self._limiter = limiter
         self._tokens = tokens
         self._origins = origins
 
     async def event_stream(self, request: web.Request) -> web.StreamResponse:
-        """GET …/stream: server-sent events. Raises DomainError and MarketUnavailable before it answers."""
+        """GET …/stream: server-sent events.
+
+        Raises DomainError and MarketUnavailable before answering.
+        """
         self._origins.check(request)
-        asking = asking_of_request(request, self._tokens)
+        stream_request = stream_request_from_http(request, self._tokens)
         response = web.StreamResponse(
             headers={
                 "Content-Type": "text/event-stream; charset=utf-8",
                 "Cache-Control": "no-store",
-                "X-Accel-Buffering": "no",  # nginx would hold events back
+                "X-Accel-Buffering": "no",  # Otherwise nginx buffers events.
             }
         )
         make = partial(EventStreamClient, response=response)
-        with self._audience.place():
-            async with self._admitted(make, asking, request) as client:
+        with self._hub.slot():
+            async with self._register(make, stream_request, request) as client:
                 await response.prepare(request)
                 with suppress(Stalled, OSError):
                     await response.write(SSE_PREAMBLE)
                     await client.run()
                     await response.write_eof()
-                # Nothing is left to be said on this connection, and a client that was cut must not be waited for.
+                # Nothing more is sent, and a client that was cut off must not be waited for.
                 response.force_close()
         return response
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
-        """GET /ws: the same over a WebSocket. Once it is open, failures are told as messages."""
+        """GET /ws: the same over a WebSocket. Once it is open, failures are sent as messages."""
         self._origins.check(request)
-        with self._audience.place():
+        with self._hub.slot():
             websocket = web.WebSocketResponse(
                 heartbeat=KEEP_ALIVE_S,
                 max_msg_size=MESSAGE_BYTES_MAX,
                 compress=False,
-                timeout=_FAREWELL_S,
+                timeout=_CLOSE_TIMEOUT_S,
             )
             await websocket.prepare(request)
             with suppress(OSError):
@@ -122,17 +125,17 @@ class StreamHandlers:
         return websocket
 
     async def _serve(self, websocket: web.WebSocketResponse, request: web.Request) -> int:
-        """Serve until the end; the close code for it."""
+        """Serve until the end; return the close code."""
         try:
-            asking = await self._asking(websocket, request)
-            async with self._admitted(WebSocketClient, asking, request) as client:
-                return await self._converse(websocket, client)
-        except _FirstMessageLate:
-            return CLOSE_FIRST_MESSAGE_LATE
+            stream_request = await self._authenticate(websocket, request)
+            async with self._register(WebSocketClient, stream_request, request) as client:
+                return await self._run_connection(websocket, client)
+        except _FirstMessageTimeout:
+            return CLOSE_FIRST_MESSAGE_TIMEOUT
         except Stalled:
             return CLOSE_TRY_AGAIN_LATER
         except (DomainError, MarketUnavailable) as refusal:
-            members = members_of(refusal, request)
+            members = problem_of(refusal, request)
             log.info("request_refused", code=members["code"])
             with suppress(OSError):
                 await websocket.send_frame(
@@ -140,53 +143,59 @@ class StreamHandlers:
                 )
             return _CLOSE_CODES.get(members["code"], CLOSE_POLICY_VIOLATION)
 
-    async def _asking(
+    async def _authenticate(
         self, websocket: web.WebSocketResponse, request: web.Request
     ) -> StreamRequest:
-        """By the header of the handshake, which a browser can't set; else by the first message."""
+        """Read the token from the handshake's header, or from the first message.
+
+        Browsers cannot set the header.
+        """
         if "Authorization" in request.headers:
-            return asking_of_request(request, self._tokens)
+            return stream_request_from_http(request, self._tokens)
         try:
-            with self._attempts.waiting(request):
+            with self._limiter.waiting(request):
                 async with asyncio.timeout(FIRST_MESSAGE_S):
                     message = await websocket.receive()
         except TimeoutError:
-            raise _FirstMessageLate from None
+            raise _FirstMessageTimeout from None
         if message.type is not WSMsgType.TEXT:
             raise Unauthorized
-        return asking_of_message(message.data, self._tokens)
+        return stream_request_from_message(message.data, self._tokens)
 
     @asynccontextmanager
-    async def _admitted(
+    async def _register(
         self,
         make: Callable[[PushSession, ClientDependencies, asyncio.Transport], Client],
-        asking: StreamRequest,
+        stream_request: StreamRequest,
         request: web.Request,
     ) -> AsyncIterator[Client]:
-        """A client that receives what is for it, and knows what there was. Raises DomainError and MarketUnavailable."""
+        """Yield a registered client with its initial state.
+
+        Raises DomainError and MarketUnavailable.
+        """
         transport = request.transport
         if transport is None:
             raise ConnectionResetError
-        self._attempts.count(asking.bearer.user_id)
-        means = self._audience.means
-        if not means.channels.live:
+        self._limiter.count(stream_request.bearer.user_id)
+        dependencies = self._hub.dependencies
+        if not dependencies.channels.live:
             raise MarketUnavailable
-        client = make(asking.feed(means.clock), means, transport)
-        bind_contextvars(user_id=str(client.feed.bearer.user_id))
-        with self._audience.seated(client):
+        client = make(stream_request.open_session(dependencies.clock), dependencies, transport)
+        bind_contextvars(user_id=str(client.session.bearer.user_id))
+        with self._hub.registered(client):
             try:
-                async with asyncio.timeout(_FIRST_LOOK_S):
-                    await client.first_look()
+                async with asyncio.timeout(_FIRST_CATCH_UP_S):
+                    await client.first_catch_up()
             except (TimeoutError, RedisError, OSError) as fault:
                 raise MarketUnavailable from fault
-            if client.feed.end in (EXPIRED, SIGNED_OUT):
+            if client.session.end in (EXPIRED, SIGNED_OUT):
                 raise Unauthorized
             yield client
 
-    async def _converse(self, websocket: web.WebSocketResponse, client: Client) -> int:
-        """Write and listen until one of the two ends; the close code for it."""
+    async def _run_connection(self, websocket: web.WebSocketResponse, client: Client) -> int:
+        """Write and read until one of the two ends; return the close code."""
         writing = asyncio.create_task(client.run())
-        listening = asyncio.create_task(self._listen(websocket, client))
+        listening = asyncio.create_task(self._read_messages(websocket, client))
         try:
             await asyncio.wait({writing, listening}, return_when=asyncio.FIRST_COMPLETED)
             if listening.done():
@@ -197,26 +206,26 @@ class StreamHandlers:
             writing.cancel()
             listening.cancel()
             await asyncio.gather(writing, listening, return_exceptions=True)
-        end = client.feed.end
-        return CLOSE_TRY_AGAIN_LATER if end is None else _CLOSE_CODES_OF_ENDS[end.kind]
+        end = client.session.end
+        return CLOSE_TRY_AGAIN_LATER if end is None else _CLOSE_CODES_BY_END[end.kind]
 
-    async def _listen(self, websocket: web.WebSocketResponse, client: Client) -> None:
-        """Do what the client's messages ask for until it closes. Raises ValidationFailed."""
+    async def _read_messages(self, websocket: web.WebSocketResponse, client: Client) -> None:
+        """Apply the client's messages until it closes. Raises ValidationFailed."""
         async for message in websocket:
             if message.type is not WSMsgType.TEXT:
                 raise ValidationFailed(field="message")
-            change = change_of_message(message.data)
+            change = change_from_message(message.data)
             if change.follow:
-                self._audience.follow(client, change.codes)
+                self._hub.follow(client, change.codes)
             else:
-                self._audience.unfollow(client, change.codes)
+                self._hub.unfollow(client, change.codes)
             await asyncio.sleep(_MESSAGE_PAUSE_S)
 
 
 async def _close(websocket: web.WebSocketResponse, request: web.Request, code: int) -> None:
-    """Say good-bye to a client that may not be listening."""
+    """Close a WebSocket whose client may not respond."""
     try:
-        async with asyncio.timeout(_FAREWELL_S):
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await websocket.close(code=code)
     except TimeoutError:
         if request.transport is not None:

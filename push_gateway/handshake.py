@@ -1,4 +1,7 @@
-"""What a client asks for, in the head of its request or in a WebSocket message. Everything in it is checked, and all of it is bounded."""
+"""Parse what a client requests, from HTTP headers or a WebSocket message.
+
+All input is validated and bounded.
+"""
 
 import json
 from collections.abc import Callable
@@ -18,13 +21,13 @@ MESSAGE_BYTES_MAX = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class StreamRequest:
-    """Who wants to follow what, from where on."""
+    """An authenticated request to stream stocks, from an event id on."""
 
     bearer: Bearer
     codes: tuple[str, ...]
     last_event_id: int | None
 
-    def feed(self, clock: Callable[[], datetime]) -> PushSession:
+    def open_session(self, clock: Callable[[], datetime]) -> PushSession:
         return PushSession(
             self.bearer, codes=self.codes, last_event_id=self.last_event_id, now=clock()
         )
@@ -32,23 +35,29 @@ class StreamRequest:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Stocks to follow, or to follow no more."""
+    """Stocks to follow or to stop following."""
 
     follow: bool
     codes: tuple[str, ...]
 
 
-def asking_of_request(request: web.Request, tokens: Tokens) -> StreamRequest:
-    """Raises Unauthorized, then ValidationFailed: a stranger learns nothing of what is taken."""
-    bearer = tokens.of_headers(request.headers)
+def stream_request_from_http(request: web.Request, tokens: Tokens) -> StreamRequest:
+    """Parse the HTTP request.
+
+    Raises Unauthorized before ValidationFailed: unauthenticated clients get no validation details.
+    """
+    bearer = tokens.from_headers(request.headers)
     given = request.headers.get("Last-Event-ID") or request.query.get("last_event_id")
     return StreamRequest(
         bearer, parse_stock_codes(request.query.getall("stock_codes", [])), parse_event_id(given)
     )
 
 
-def asking_of_message(text: str, tokens: Tokens) -> StreamRequest:
-    """``{"type": "auth", "token": …, "stock_codes": […], "last_event_id": …}``. Raises Unauthorized and ValidationFailed."""
+def stream_request_from_message(text: str, tokens: Tokens) -> StreamRequest:
+    """Parse ``{"type": "auth", "token": …, "stock_codes": […], "last_event_id": …}``.
+
+    Raises Unauthorized and ValidationFailed.
+    """
     message = _object(text)
     if message.get("type") != "auth":
         raise Unauthorized
@@ -58,8 +67,11 @@ def asking_of_message(text: str, tokens: Tokens) -> StreamRequest:
     )
 
 
-def change_of_message(text: str) -> Change:
-    """``{"type": "subscribe" or "unsubscribe", "stock_codes": […]}``. Raises ValidationFailed."""
+def change_from_message(text: str) -> Change:
+    """Parse ``{"type": "subscribe" or "unsubscribe", "stock_codes": […]}``.
+
+    Raises ValidationFailed.
+    """
     message = _object(text)
     kind = message.get("type")
     if kind not in ("subscribe", "unsubscribe"):

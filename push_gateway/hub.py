@@ -1,4 +1,4 @@
-"""All clients of the gateway: how many there may be, and which of them a message from Redis is for."""
+"""All clients of the gateway: limits, and routing of Redis messages to clients."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -22,78 +22,82 @@ from trading.redis import keys
 log = structlog.get_logger(__name__)
 
 BEAT_S = 1.0
-# After a restart of Redis, or of the gateway itself, a crowd comes at once; its reads take their turns on a few connections.
-_LOOKS_AT_ONCE_MAX = 16
-# A gateway that stops sends its clients to the next one, spread over a while.
+# After a restart of Redis or the gateway many clients connect at once; their reads take turns on a
+# few connections.
+_CATCH_UPS_MAX = 16
+# Clients of a stopping gateway reconnect elsewhere, spread over this time.
 _RETRY_SPREAD_MS = 5_000
 
 
 class ClientHub:
-    """Keeps the clients, gives each what comes for it, and lets time pass for all of them."""
+    """Registers clients, routes messages to them and runs their timers."""
 
     def __init__(
-        self, settings: Settings, redis: "Redis", *, clock: Callable[[], datetime], draw: Random
+        self, settings: Settings, redis: "Redis", *, clock: Callable[[], datetime], random: Random
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._draw = draw
-        self._places = 0
+        self._random = random
+        self._slots = 0
         self._of_user: Counter[UUID] = Counter()
         self._of_session: defaultdict[UUID, set[Client]] = defaultdict(set)
         self._clients: set[Client] = set()
-        self._due: set[Client] = set()
+        self._with_ticks: set[Client] = set()
         self._closing = False
         self.channels: SharedChannels[Client] = SharedChannels(
             redis,
             [keys.REVOCATIONS],
-            self._receive,
+            self._on_message,
             confirmed=_wake,
-            lost=self._lose,
-            found=self._resume,
+            lost=self._on_lost,
+            found=self._on_found,
         )
-        self.means = ClientDependencies(
+        self.dependencies = ClientDependencies(
             redis,
             self.channels,
             settings.stream_stall_s,
             clock,
-            asyncio.Semaphore(_LOOKS_AT_ONCE_MAX),
+            asyncio.Semaphore(_CATCH_UPS_MAX),
         )
 
     @property
     def size(self) -> int:
-        """How many clients there are."""
+        """Number of clients."""
         return len(self._clients)
 
     @property
-    def places_taken(self) -> int:
-        """How many connections there are, those that are not signed in yet among them."""
-        return self._places
+    def slots_taken(self) -> int:
+        """Number of connections, including those not authenticated yet."""
+        return self._slots
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """A connection's place while the block runs. Raises TooManyStreams when none is free."""
-        if self._closing or self._places >= self._settings.gateway_clients_max:
+    def slot(self) -> Iterator[None]:
+        """Occupy a connection slot while the block runs. Raises TooManyStreams if none is free."""
+        if self._closing or self._slots >= self._settings.gateway_clients_max:
             raise TooManyStreams(limit=self._settings.gateway_clients_max)
-        self._places += 1
+        self._slots += 1
         try:
             yield
         finally:
-            self._places -= 1
+            self._slots -= 1
 
     @contextmanager
-    def seated(self, client: Client) -> Iterator[None]:
-        """Let the client receive what is for it while the block runs. Raises StreamLimitReached when its user has too many."""
-        bearer = client.feed.bearer
+    def registered(self, client: Client) -> Iterator[None]:
+        """Register the client for its messages while the block runs.
+
+        Raises StreamLimitReached if its user has too many streams.
+        """
+        bearer = client.session.bearer
         if self._of_user[bearer.user_id] >= self._settings.gateway_clients_per_user:
             raise StreamLimitReached(limit=self._settings.gateway_clients_per_user)
         self._of_user[bearer.user_id] += 1
         self._of_session[bearer.session_id].add(client)
         self._clients.add(client)
-        self.channels.listen(client.feed.channels, client)
+        self.channels.add_listener(client.session.channels, client)
         try:
             yield
         finally:
-            self.channels.leave(client.feed.channels, client)
+            self.channels.remove_listener(client.session.channels, client)
             self._clients.discard(client)
             self._of_session[bearer.session_id].discard(client)
             if not self._of_session[bearer.session_id]:
@@ -103,58 +107,59 @@ class ClientHub:
                 del self._of_user[bearer.user_id]
 
     def follow(self, client: Client, codes: Iterable[str]) -> None:
-        """Let the client follow these stocks too. Raises ValidationFailed when they become too many."""
-        client.feed.follow(codes)
-        self.channels.listen(client.feed.channels, client)
+        """Add stocks to the client. Raises ValidationFailed if there are too many."""
+        client.session.follow(codes)
+        self.channels.add_listener(client.session.channels, client)
         client.wake()
 
     def unfollow(self, client: Client, codes: Iterable[str]) -> None:
-        client.feed.unfollow(codes)
-        self.channels.leave([keys.tick_channel(code) for code in codes], client)
+        client.session.unfollow(codes)
+        self.channels.remove_listener([keys.tick_channel(code) for code in codes], client)
 
     async def run(self) -> None:
-        """Let time pass for ever."""
+        """Run the clients' timers until cancelled."""
         while True:
             await asyncio.sleep(BEAT_S)
             now = self._clock()
-            _wake([client for client in self._clients if client.feed.on_timer(now)])
+            _wake([client for client in self._clients if client.session.on_timer(now)])
 
     def close(self) -> None:
-        """Take leave of everybody; nobody is let in any more."""
+        """End all clients' sessions and accept no new ones."""
         self._closing = True
         for client in self._clients:
-            client.feed.finish(
-                messages.closing(messages.RETRY_MS + self._draw.randrange(_RETRY_SPREAD_MS))
+            client.session.finish(
+                messages.closing(messages.RETRY_MS + self._random.randrange(_RETRY_SPREAD_MS))
             )
             client.wake()
 
-    def _receive(self, channel: str, text: str, listeners: Set[Client]) -> None:
+    def _on_message(self, channel: str, text: str, listeners: Set[Client]) -> None:
         if channel == keys.REVOCATIONS:
             self._sign_out(text)
         elif keys.code_of_tick_channel(channel) is not None:
-            self._tell_tick(text, listeners)
+            self._push_tick(text, listeners)
         else:
-            self._tell_event(channel, text, listeners)
+            self._push_event(channel, text, listeners)
 
-    def _tell_tick(self, text: str, listeners: Set[Client]) -> None:
+    def _push_tick(self, text: str, listeners: Set[Client]) -> None:
         tick = parse_tick(text)
         if tick is None:
             log.warning("tick_malformed")
             return
         message = messages.tick_message(tick)
         for client in listeners:
-            client.feed.offer_tick(tick.code, tick.position, message)
-        if not self._due:
-            # Behind whatever else has come with this tick: the later the gateway is, the more conflates before it is written.
+            client.session.offer_tick(tick.code, tick.position, message)
+        if not self._with_ticks:
+            # Run after everything else that arrived with this tick: the later the push, the more
+            # ticks are conflated.
             asyncio.get_running_loop().call_soon(self._push)
-        self._due |= listeners
+        self._with_ticks |= listeners
 
     def _push(self) -> None:
-        due, self._due = self._due, set()
+        due, self._with_ticks = self._with_ticks, set()
         for client in due & self._clients:
             client.push()
 
-    def _tell_event(self, channel: str, text: str, listeners: Set[Client]) -> None:
+    def _push_event(self, channel: str, text: str, listeners: Set[Client]) -> None:
         user_id = keys.user_of_account_channel(channel)
         event = None if user_id is None else parse_event(user_id, text)
         if event is None:
@@ -162,7 +167,7 @@ class ClientHub:
             return
         message = messages.event_message(event)
         for client in listeners:
-            client.feed.offer_event(event.id, message)
+            client.session.offer_event(event.id, message)
             client.wake()
 
     def _sign_out(self, text: str) -> None:
@@ -172,17 +177,17 @@ class ClientHub:
             log.warning("revocation_malformed")
             return
         for client in self._of_session.get(session_id, ()):
-            client.feed.finish(messages.SIGNED_OUT)
+            client.session.finish(messages.SIGNED_OUT)
             client.wake()
 
-    def _lose(self) -> None:
+    def _on_lost(self) -> None:
         for client in self._clients:
-            client.feed.mark_disconnected()
+            client.session.mark_disconnected()
         _wake(self._clients)
 
-    def _resume(self) -> None:
+    def _on_found(self) -> None:
         for client in self._clients:
-            client.feed.mark_reconnected()
+            client.session.mark_reconnected()
         _wake(self._clients)
 
 

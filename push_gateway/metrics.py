@@ -1,4 +1,4 @@
-"""What a gateway tells Prometheus: what its parts know anyway, read when it is asked."""
+"""Prometheus metrics of the gateway: existing counters, read at each scrape."""
 
 from collections.abc import Iterator
 
@@ -10,13 +10,15 @@ from trading.observability.metrics import families
 
 
 class GatewayMetrics(Collector):
-    def __init__(self, audience: ClientHub) -> None:
-        self._audience = audience
+    def __init__(self, hub: ClientHub) -> None:
+        self._hub = hub
 
     def collect(self) -> Iterator[Metric]:
-        audience = self._audience
-        yield families.GATEWAY_CLIENTS.value(audience.size)
-        yield families.GATEWAY_CONNECTIONS.value(audience.places_taken)
-        yield families.GATEWAY_REDIS_CONNECTED.value(audience.channels.live)
-        yield families.GATEWAY_MESSAGES.value(audience.means.tally.messages)
-        yield families.GATEWAY_SLOW_CLIENTS_DISCONNECTED.value(audience.means.tally.cuts)
+        hub = self._hub
+        yield families.GATEWAY_CLIENTS.value(hub.size)
+        yield families.GATEWAY_CONNECTIONS.value(hub.slots_taken)
+        yield families.GATEWAY_REDIS_CONNECTED.value(hub.channels.live)
+        yield families.GATEWAY_MESSAGES.value(hub.dependencies.counters.messages)
+        yield families.GATEWAY_SLOW_CLIENTS_DISCONNECTED.value(
+            hub.dependencies.counters.disconnected
+        )

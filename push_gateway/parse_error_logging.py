@@ -1,4 +1,8 @@
-"""Requests that are no HTTP: aiohttp would tell of each as an error, with a traceback and what was sent, which anybody may cause and which may hold a token."""
+"""Log malformed HTTP requests in one line.
+
+aiohttp logs each as an error with a traceback and the data sent, which anyone can cause and which
+may contain a token.
+"""
 
 import logging
 
@@ -8,13 +12,13 @@ from aiohttp.http_exceptions import HttpProcessingError
 log = structlog.get_logger(__name__)
 
 
-def tell_malformed_shortly() -> None:
-    """Have one line of ours for each instead."""
-    logging.getLogger("aiohttp.server").addFilter(_is_of_ours)
+def log_parse_errors_briefly() -> None:
+    """Replace aiohttp's messages about malformed requests by one line each."""
+    logging.getLogger("aiohttp.server").addFilter(_is_server_fault)
 
 
-def _is_of_ours(record: logging.LogRecord) -> bool:
-    """Whether a line of the server's is about a fault of ours; where it is the client's it is told here."""
+def _is_server_fault(record: logging.LogRecord) -> bool:
+    """Return True for server faults; log client faults here and return False."""
     fault = record.exc_info[1] if record.exc_info else None
     if not isinstance(fault, HttpProcessingError):
         return True

@@ -1,4 +1,4 @@
-"""Failures as RFC 9457 problems, in the words that the API uses."""
+"""Failures as RFC 9457 problems, with the same texts as the API."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def code_and_facts(fault: Exception) -> tuple[str, dict[str, Any]]:
-    """The problem code of a failure, with its facts."""
+    """Return a failure's problem code and facts."""
     if isinstance(fault, DomainError):
         return fault.code, dict(fault.facts)
     return (
@@ -33,8 +33,8 @@ def code_and_facts(fault: Exception) -> tuple[str, dict[str, Any]]:
     ), {}
 
 
-def members_of(fault: Exception, request: web.Request) -> dict[str, Any]:
-    """The members of the problem that a failure is told as."""
+def problem_of(fault: Exception, request: web.Request) -> dict[str, Any]:
+    """Return the members of a failure's problem, and count it."""
     code, facts = code_and_facts(fault)
     instruments.record(instruments.PROBLEMS, code)
     return problem_members(
@@ -43,11 +43,14 @@ def members_of(fault: Exception, request: web.Request) -> dict[str, Any]:
 
 
 @web.middleware
-async def answer_failures(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Whatever a handler raises before it has answered becomes a problem. Each request has an id, the client's own if it is a proper one."""
+async def handle_failures(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn exceptions raised before the response starts into problems, and assign a request id.
+
+    The client's own id is used if it is well-formed.
+    """
     given = request.headers.get(HEADER, "")
     request[REQUEST_ID] = given if is_proper(given) else uuid4().hex
-    # One connection may bring several requests, in one context.
+    # One connection may carry several requests in one context.
     clear_contextvars()
     bind_contextvars(request_id=request[REQUEST_ID])
     try:
@@ -56,37 +59,37 @@ async def answer_failures(request: web.Request, handler: Handler) -> web.StreamR
         if refusal.status < 400:
             raise
         code = _BY_HTTP_STATUS.get(refusal.status, "malformed-request")
-        answer = _answer(code, request)
+        response = _respond(code, request)
         if "Allow" in refusal.headers:
-            answer.headers["Allow"] = refusal.headers["Allow"]
-        return answer
+            response.headers["Allow"] = refusal.headers["Allow"]
+        return response
     except (DomainError, MarketUnavailable) as refusal:
         code, facts = code_and_facts(refusal)
         log.info("request_refused", code=code)
-        return _answer(code, request, **facts)
+        return _respond(code, request, **facts)
     except Exception:
         log.exception("request_failed")
-        return _answer("internal-error", request)
+        return _respond("internal-error", request)
     finally:
         clear_contextvars()
 
 
-async def name_request(request: web.Request, response: web.StreamResponse) -> None:
-    """Tell the client by which name his request stands in the log."""
+async def send_request_id(request: web.Request, response: web.StreamResponse) -> None:
+    """Send the request id to the client."""
     if REQUEST_ID in request:
         response.headers[HEADER] = request[REQUEST_ID]
 
 
-def _answer(code: str, request: web.Request, **facts: Any) -> web.Response:
+def _respond(code: str, request: web.Request, **facts: Any) -> web.Response:
     instruments.record(instruments.PROBLEMS, code)
-    words = SHARED_PROBLEMS[code]
+    problem = SHARED_PROBLEMS[code]
     body = problem_members(
-        code, words, instance=request.path, request_id=request[REQUEST_ID], **facts
+        code, problem, instance=request.path, request_id=request[REQUEST_ID], **facts
     )
     text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-    answer = web.Response(body=text, status=words.status, content_type=MIMETYPE)
-    if words.status == 401:
-        answer.headers["WWW-Authenticate"] = "Bearer"
-    if words.status == 503 or "retry_after_s" in facts:
-        answer.headers["Retry-After"] = str(facts.get("retry_after_s", RETRY_AFTER_S))
-    return answer
+    response = web.Response(body=text, status=problem.status, content_type=MIMETYPE)
+    if problem.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if problem.status == 503 or "retry_after_s" in facts:
+        response.headers["Retry-After"] = str(facts.get("retry_after_s", RETRY_AFTER_S))
+    return response

@@ -1,4 +1,4 @@
-"""Access tokens, checked without the application that signs them."""
+"""Verification of access tokens without the application that signs them."""
 
 from collections.abc import Mapping
 
@@ -13,13 +13,13 @@ _TOKEN_LENGTH_MAX = 4_096
 
 
 class Tokens:
-    """Checks tokens that were signed with the settings' secret."""
+    """Verifies tokens signed with the configured secret."""
 
     def __init__(self, settings: Settings) -> None:
         self._secret = settings.jwt_secret
 
     def bearer(self, token: object) -> Bearer:
-        """Whom the token stands for. Raises Unauthorized; why it is refused is nobody's business."""
+        """Return the token's bearer, or raise Unauthorized without a reason."""
         if not isinstance(token, str) or len(token) > _TOKEN_LENGTH_MAX:
             raise Unauthorized
         try:
@@ -34,8 +34,8 @@ class Tokens:
             raise Unauthorized from None
         return bearer_of(claims)
 
-    def of_headers(self, headers: Mapping[str, str]) -> Bearer:
-        """Whom a request's Authorization header stands for. Raises Unauthorized."""
+    def from_headers(self, headers: Mapping[str, str]) -> Bearer:
+        """Return the bearer of a request's Authorization header, or raise Unauthorized."""
         header = headers.get("Authorization", "")
         if not header.lower().startswith(_SCHEME):
             raise Unauthorized
