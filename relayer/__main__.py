@@ -1,4 +1,7 @@
-"""``python -m relayer``: runs until SIGTERM or SIGINT. Exit codes: 0 told to stop, 1 unforeseen fault, 2 faulty settings."""
+"""Entry point of ``python -m relayer``: run until SIGTERM or SIGINT.
+
+Exit codes: 0 stopped by a signal, 1 unexpected error, 2 invalid settings.
+"""
 
 import asyncio
 import logging
@@ -15,7 +18,7 @@ from trading.observability.metrics import exposition
 
 def main() -> int:
     settings = logs.setup_logging(Process.RELAYER)
-    # At DEBUG this library writes large parts of every frame, and the token travels in one.
+    # At DEBUG this library logs large parts of every frame, and frames carry the guest token.
     logging.getLogger("websockets").setLevel(logging.WARNING)
     asyncio.run(_run(settings))
     return 0
@@ -26,7 +29,7 @@ async def _run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    daemon = Daemon(settings, switch=kill_timer())
+    daemon = Daemon(settings, watchdog=kill_timer())
     exposition.serve(settings, exposition.build_registry(daemon.metrics, include_process=True))
     await daemon.run(stop)
 

@@ -1,4 +1,4 @@
-"""Waits between attempts: exponential with full jitter, without an end, so that many relayers never knock in step."""
+"""Unlimited exponential back-off with full jitter, so that relayers do not retry in step."""
 
 from random import Random
 
@@ -7,7 +7,10 @@ CEILING_S = 30.0
 
 
 class Backoff:
-    """The wait before the next attempt; after a success call ``reset``. The n-th ceiling is 0.5 s · 2ⁿ, 30 s at most."""
+    """Wait before the next attempt. The n-th ceiling is 0.5 s · 2ⁿ, at most 30 s.
+
+    Call ``reset`` after a success.
+    """
 
     def __init__(self, draw: Random) -> None:
         self._draw = draw
@@ -17,7 +20,7 @@ class Backoff:
         self._ceiling_s = FIRST_CEILING_S
 
     def next_wait_s(self) -> float:
-        """A wait drawn evenly from nothing to the present ceiling, in seconds; the ceiling doubles for the next call."""
+        """Return a wait in seconds, uniform between 0 and the ceiling, then double the ceiling."""
         wait_s = self._draw.uniform(0, self._ceiling_s)
         self._ceiling_s = min(CEILING_S, 2 * self._ceiling_s)
         return wait_s

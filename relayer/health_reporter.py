@@ -1,4 +1,4 @@
-"""The relayer's word on itself: a record in Redis, renewed every two seconds and at each change."""
+"""Publish the relayer's health record to Redis every two seconds and on every state change."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,19 +15,22 @@ PERIOD_S = 2.0
 
 
 class HealthReporter:
-    """Writes what ``examine`` finds. A record that can't be written is not missed: its absence is the message."""
+    """Publishes what ``examine`` returns.
+
+    Write failures are ignored: a missing record shows the problem.
+    """
 
     def __init__(self, redis: "Redis", examine: Callable[[], RelayerHealth]) -> None:
         self._redis = redis
         self._examine = examine
         self._changed = asyncio.Event()
 
-    def note_change(self) -> None:
-        """Write soon instead of at the end of the period."""
+    def publish_soon(self) -> None:
+        """Publish soon instead of at the end of the period."""
         self._changed.set()
 
     async def run(self) -> None:
-        """Write for ever."""
+        """Publish until cancelled."""
         while True:
             self._changed.clear()
             await self.write()
@@ -37,7 +40,7 @@ class HealthReporter:
                     await self._changed.wait()
 
     async def write(self) -> None:
-        """Write once; nothing happens while Redis is away."""
+        """Publish once; do nothing while Redis is unavailable."""
         with suppress(RedisError, OSError):
             await self._redis.set(
                 keys.RELAYER_HEALTH, self._examine().to_json(), ex=keys.HEALTH_TTL_S

@@ -1,4 +1,4 @@
-"""What a relayer tells Prometheus: counters that its parts keep anyway, read when it is asked."""
+"""Prometheus metrics of the relayer: existing counters, read at each scrape."""
 
 from collections.abc import Iterator
 
@@ -15,48 +15,48 @@ from trading.observability.metrics import families
 
 
 def write_lag() -> Histogram:
-    """How long batches of ticks took; the writer observes each."""
+    """Return the histogram of tick write latency; the writer observes each batch."""
     family = families.TICK_WRITE_LAG
     return Histogram(family.name, family.help, buckets=family.buckets, registry=None)
 
 
 class RelayerMetrics(Collector):
-    """Asked by another thread than the one that does the work: it only looks at single values, which that one sets."""
+    """Collects from a thread other than the event loop's: it only reads single values."""
 
     def __init__(
         self,
         *,
         holder: LeaseHolder,
-        link: FeedSupervisor,
+        supervisor: FeedSupervisor,
         watch: SubscriptionWatch,
-        intake: TickFilter,
+        tick_filter: TickFilter,
         writer: TickWriter,
         lag: Histogram,
     ) -> None:
         self._holder = holder
-        self._link = link
+        self._supervisor = supervisor
         self._watch = watch
-        self._intake = intake
+        self._tick_filter = tick_filter
         self._writer = writer
         self._lag = lag
 
     def collect(self) -> Iterator[Metric]:
-        intake, writer, link = self._intake, self._writer, self._link
+        tick_filter, writer, supervisor = self._tick_filter, self._writer, self._supervisor
         yield families.RELAYER_LEASE_HELD.value(self._holder.lease is not None)
-        yield families.RELAYER_CONNECTED.value(link.connected)
-        yield families.RELAYER_CONNECTIONS.value(link.connections_total)
+        yield families.RELAYER_CONNECTED.value(supervisor.connected)
+        yield families.RELAYER_CONNECTIONS.value(supervisor.connections_total)
         yield families.RELAYER_SUBSCRIPTIONS.read(
             [
                 (("wanted",), len(self._watch.wanted)),
-                (("confirmed",), link.subscriptions),
+                (("confirmed",), supervisor.subscriptions),
                 (("left-out",), len(self._watch.left_out)),
             ]
         )
         yield families.TICKS_RECEIVED.read(
             [
-                (("new",), intake.ticks_total),
-                (("duplicate",), intake.repeated_total),
-                (("malformed",), intake.malformed_total),
+                (("new",), tick_filter.ticks_total),
+                (("duplicate",), tick_filter.repeated_total),
+                (("malformed",), tick_filter.malformed_total),
             ]
         )
         yield families.TICKS_WRITTEN.value(writer.written_total)
@@ -64,5 +64,5 @@ class RelayerMetrics(Collector):
         yield families.TICKS_WAITING.value(writer.waiting_ticks)
         yield families.TICK_WRITE_FAILURES.value(writer.failures_total)
         yield from self._lag.collect()
-        last = intake.last_tick_at
+        last = tick_filter.last_tick_at
         yield families.LAST_TICK_TIMESTAMP.value(0 if last is None else last.timestamp())

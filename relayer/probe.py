@@ -1,7 +1,7 @@
-"""``python -m relayer.probe``: the relayer's health and the live ticks in a terminal, read from Redis alone.
+"""``python -m relayer.probe``: show the relayer's health and live ticks, read from Redis alone.
 
-Renewed each second until Ctrl-C; ``--once`` prints one picture and exits with 0 when the relayer is healthy, 1 when it is not. Exit code 2: faulty
-settings or arguments.
+The screen is refreshed each second until Ctrl-C. ``--once`` prints it once and exits with 0 if the
+relayer is healthy, else 1. Exit code 2: invalid settings or arguments.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from trading.marketdata.ticks import Tick
 from trading.redis.client import connect, explain
 
 REFRESH_S = 1.0
-# More rows than a terminal has are no picture.
+# More rows than a terminal shows.
 ROWS_MAX = 40
 
 _COLOURS = {
@@ -41,7 +41,7 @@ _COLOURS = {
 
 
 class Probe:
-    """Takes pictures of what Redis says."""
+    """Renders the relayer's state from Redis."""
 
     def __init__(self, redis: Redis, url: str, hours: MarketHours, codes: Sequence[str]) -> None:
         """``codes`` are the stocks to show, in this order; without any, the last trades of all."""
@@ -52,14 +52,14 @@ class Probe:
         self._codes = codes
 
     def picture(self, now: datetime) -> tuple[RenderableType, bool]:
-        """Return what to show and whether the relayer is healthy, also without Redis."""
+        """Return what to show and whether the relayer is healthy; works without Redis too."""
         try:
             return self.current_picture(now)
         except MarketUnavailable as fault:
             return Text(self.explain(fault), style="bold red"), False
 
     def explain(self, fault: MarketUnavailable) -> str:
-        """Return the sentence for Redis that does not answer."""
+        """Return the sentence shown when Redis does not answer."""
         cause = fault.__cause__
         sentence = explain(cause, self._url) if isinstance(cause, RedisError) else None
         return sentence or "Redis does not answer: check REDIS_URL."
@@ -68,38 +68,45 @@ class Probe:
         """Do the same as ``picture``, but raise MarketUnavailable without Redis."""
         health = self._quotes.relayer_health()
         ticks = self._ticks()
-        found = diagnose(health, now, trading_since=trading_since(self._hours, now))
+        diagnosis = diagnose(health, now, trading_since=trading_since(self._hours, now))
         table = Table.grid(padding=(0, 2))
         table.add_row(
-            "status", Text(found.status, style=f"bold {_COLOURS.get(found.status, 'red')}")
+            "status", Text(diagnosis.status, style=f"bold {_COLOURS.get(diagnosis.status, 'red')}")
         )
         facts = _facts(health, now) if health is not None else {}
-        for name, fact in {"reasons": ", ".join(found.reasons), **facts}.items():
+        for name, fact in {"reasons": ", ".join(diagnosis.reasons), **facts}.items():
             if fact:
                 table.add_row(name, _plain(fact))
-        return Group(table, Text(), _tape(ticks, now)), found.status is FeedStatus.HEALTHY
+        return Group(table, Text(), _tick_table(ticks, now)), diagnosis.status is FeedStatus.HEALTHY
 
     def _ticks(self) -> list[Tick]:
         if not self._codes:
             return self._stream.latest(limit=ROWS_MAX)
-        found = self._quotes.last_ticks(self._codes)
-        return [found[code] for code in self._codes if code in found]
+        ticks = self._quotes.last_ticks(self._codes)
+        return [ticks[code] for code in self._codes if code in ticks]
 
 
 def _facts(health: RelayerHealth, now: datetime) -> dict[str, str]:
     return {
-        "relayer": f"pid {health.pid}, lease {health.lease_number}, since {_clock(health.started_at)}",
-        "heard of": f"{_age(now, health.updated_at)} ago",
+        "relayer": (
+            f"pid {health.pid}, lease {health.lease_number}, since {_clock(health.started_at)}"
+        ),
+        "updated": f"{_age(now, health.updated_at)} ago",
         "disconnected": health.why_disconnected or "",
-        "subscriptions": f"{health.subscriptions} of {health.wanted} confirmed, {health.refused_total} refused,"
-        f" {health.left_out_total} left out",
-        "ticks": f"{health.ticks_total:,}, {health.repeated_total:,} repeated, {health.malformed_total:,} malformed,"
-        f" {health.conflated_total:,} conflated, {health.waiting_ticks:,} waiting",
+        "subscriptions": (
+            f"{health.subscriptions} of {health.wanted} confirmed,"
+            f" {health.refused_total} refused, {health.left_out_total} left out"
+        ),
+        "ticks": (
+            f"{health.ticks_total:,}, {health.repeated_total:,} repeated,"
+            f" {health.malformed_total:,} malformed, {health.conflated_total:,} conflated,"
+            f" {health.waiting_ticks:,} waiting"
+        ),
         "reconnects": f"{health.reconnects:,}",
     }
 
 
-def _tape(ticks: Sequence[Tick], now: datetime) -> Table:
+def _tick_table(ticks: Sequence[Tick], now: datetime) -> Table:
     table = Table("stock", "price", "change", "volume", "traded at", "age")
     for column in table.columns[1:4]:
         column.justify = "right"
@@ -118,7 +125,7 @@ def _tape(ticks: Sequence[Tick], now: datetime) -> Table:
 
 
 def _plain(text: str) -> Text:
-    """Text as it is, without what would steer the terminal: a server's words and a key in Redis may hold anything."""
+    """Replace non-printable characters: texts from outside may contain escape sequences."""
     return Text("".join(each if each.isprintable() else "\ufffd" for each in text))
 
 
@@ -128,21 +135,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--code", action="append", default=[], type=_code, help="show this stock; may be repeated"
     )
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
         settings = load(process=Process.RELAYER)
     except SettingsError as faults:
         sys.stderr.write(f"{faults}\n")
         return 2
-    # A log line in the middle of the picture would spoil it, and the picture tells more.
+    # A log line would corrupt the screen, and the screen shows more than the log.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    # The operators' corrections of the calendar are in the database, which is none of the relayer's business.
+    # Operators' calendar corrections are in the database, which the relayer must not read.
     hours: MarketHours = AlwaysOpen() if settings.hours_rule == "always" else KrxHours({})
     console = Console()
     url = settings.redis_url.get_secret_value()
     with connect(url) as redis:
-        probe = Probe(redis, url, hours, given.code)
-        if given.once:
+        probe = Probe(redis, url, hours, options.code)
+        if options.once:
             try:
                 picture, healthy = probe.current_picture(datetime.now(UTC))
             except MarketUnavailable as fault:
@@ -155,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _watch(probe: Probe, console: Console) -> None:
-    """Show pictures until SIGINT or SIGTERM, and leave the terminal as it was."""
+    """Refresh the screen until SIGINT or SIGTERM, then restore the terminal."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -245,7 +245,7 @@ class _Client:
                 self._server.remove_listener(self, event.destination)
                 self._confirm(event.receipt)
             case DisconnectRequested():
-                self._session.take_leave(
+                self._session.acknowledge_disconnect(
                     event.receipt if self._server.faults.receipts else None, now=now
                 )
             case Failed():

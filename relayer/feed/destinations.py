@@ -1,4 +1,4 @@
-"""How destinations are spelled for brokers to which a slash within a topic's name means something else, as to RabbitMQ."""
+"""Destination formats for brokers such as RabbitMQ that treat slashes in a topic name specially."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,13 +10,14 @@ _SEPARATORS: dict[DestinationStyle, str] = {"slashes": "/", "dots": ".", "percen
 
 
 def destination_formatter(style: DestinationStyle) -> Callable[[str], str]:
-    """What turns Toss's spelling of a destination, e.g. ``/topic/v1/kr/stock/trade/A005930``, into that of the style.
+    """Return a function that converts Toss's destination format to that of ``style``.
 
-    The kind of the destination keeps its slashes: ``/topic/v1.kr.stock.trade.A005930``.
+    Toss writes ``/topic/v1/kr/stock/trade/A005930``. The slashes around the destination's kind are
+    kept: ``/topic/v1.kr.stock.trade.A005930``.
     """
-    return partial(_spell, separator=_SEPARATORS[style])
+    return partial(_format, separator=_SEPARATORS[style])
 
 
-def _spell(destination: str, *, separator: str) -> str:
+def _format(destination: str, *, separator: str) -> str:
     _, kind, name = destination.split("/", 2)
     return f"/{kind}/{name.replace('/', separator)}"

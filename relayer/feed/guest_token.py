@@ -1,4 +1,4 @@
-"""The guest token that Toss gives to everyone and asks for at each connection."""
+"""The guest token that Toss issues to everyone and requires for each connection."""
 
 import asyncio
 import json
@@ -13,12 +13,15 @@ TOKEN_PATH = "/api/v1/refresh-utk"  # noqa: S105 - a path, no secret
 TOKEN_LENGTH_MAX = 2_048
 BODY_OCTETS_MAX = 4 * 1024
 CHUNK_OCTETS = 64
-# To connect, and between two octets; then for all together.
+# Timeouts to connect and between two bytes, then the limit for the whole request.
 TIMEOUT_S = (3.0, 3.0)
 TOTAL_TIMEOUT_S = 10.0
 
 WEB_ORIGIN = "https://www.tossinvest.com"
-USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+USER_AGENT = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
+    " Chrome/140.0.0.0 Safari/537.36"
+)
 _VISIBLE = re.compile(rf"[!-~]{{1,{TOKEN_LENGTH_MAX}}}")
 _HEADERS = {
     "Accept": "application/json",
@@ -29,38 +32,38 @@ _HEADERS = {
 
 
 class TokenUnavailable(Exception):
-    """No token could be had. The message says why and never repeats what the server sent."""
+    """No token could be fetched. The message says why and never repeats what the server sent."""
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, _response: requests.Response) -> None:
-        """None: the library reads the whole body of what it takes for a redirect, even one that it is not to follow."""
+        """Return None: otherwise requests reads the whole body of a redirect."""
 
 
 async def fetch_guest_token(api_url: str) -> str:
-    """A new guest token from ``api_url``; TokenUnavailable otherwise. Takes ten seconds at most.
+    """Return a new guest token from ``api_url`` within ten seconds, or raise TokenUnavailable.
 
-    The request runs in a daemon thread of its own: a default executor would make a shutdown wait for the answer.
+    The request runs in a daemon thread: with the default executor a shutdown would wait for it.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[str | TokenUnavailable] = loop.create_future()
 
-    def settle(outcome: str | TokenUnavailable) -> None:
+    def resolve(outcome: str | TokenUnavailable) -> None:
         if not answer.done():
             answer.set_result(outcome)
 
-    def work() -> None:
+    def fetch() -> None:
         outcome: str | TokenUnavailable = TokenUnavailable("the request for a token broke off")
         try:
             outcome = request_guest_token(api_url)
-        except TokenUnavailable as fault:
-            outcome = fault
+        except TokenUnavailable as error:
+            outcome = error
         finally:
-            # A relayer that has left meanwhile has no loop that could be told.
+            # After a shutdown the loop is closed and takes no callbacks.
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(settle, outcome)
+                loop.call_soon_threadsafe(resolve, outcome)
 
-    Thread(target=work, name="guest-token", daemon=True).start()
+    Thread(target=fetch, name="guest-token", daemon=True).start()
     try:
         async with asyncio.timeout(TOTAL_TIMEOUT_S):
             outcome = await answer
@@ -72,9 +75,12 @@ async def fetch_guest_token(api_url: str) -> str:
 
 
 def request_guest_token(api_url: str) -> str:
-    """The same, blocking. Redirects are not followed: a token comes from the configured host or not at all."""
+    """Fetch a token, blocking.
+
+    Redirects are not followed: a token comes from the configured host or not at all.
+    """
     body = bytearray()
-    give_up_at = time.monotonic() + TOTAL_TIMEOUT_S
+    deadline = time.monotonic() + TOTAL_TIMEOUT_S
     try:
         with (
             _Session() as session,
@@ -86,14 +92,15 @@ def request_guest_token(api_url: str) -> str:
                 raise TokenUnavailable(f"the token endpoint answered {response.status_code}")
             for chunk in response.iter_content(CHUNK_OCTETS):
                 body += chunk
-                # The timeouts above bound each wait for an octet, these two the sum of all.
-                if len(body) > BODY_OCTETS_MAX or time.monotonic() > give_up_at:
+                # The timeouts above bound each wait for a byte; these two bound the total.
+                if len(body) > BODY_OCTETS_MAX or time.monotonic() > deadline:
                     raise TokenUnavailable(
-                        f"the token endpoint answers with more than {BODY_OCTETS_MAX} octets or too slowly"
+                        f"the token endpoint answers with more than {BODY_OCTETS_MAX} octets"
+                        " or too slowly"
                     )
-    except (requests.RequestException, OSError) as fault:
+    except (requests.RequestException, OSError) as error:
         raise TokenUnavailable(
-            f"the token endpoint can't be reached: {type(fault).__name__}"
+            f"the token endpoint can't be reached: {type(error).__name__}"
         ) from None
     return _token(bytes(body))
 
@@ -104,7 +111,7 @@ def _token(body: bytes) -> str:
     except (ValueError, RecursionError):
         raise TokenUnavailable("the token endpoint answered no JSON") from None
     token = answer.get("result") if isinstance(answer, dict) else None
-    # The token goes into a header that knows no escapes, so only visible ASCII can pass.
+    # The token goes into a header without escapes, so only visible ASCII is accepted.
     if not isinstance(token, str) or not _VISIBLE.fullmatch(token):
         raise TokenUnavailable("the token endpoint answered no token")
     return token

@@ -1,4 +1,4 @@
-"""What a source of live trades is to the relayer. Toss's web feed is the first; the official one can stand beside it."""
+"""Interface of a source of live trades. Toss's web feed is the only implementation so far."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -6,11 +6,14 @@ from typing import NamedTuple, Protocol
 
 
 class FeedUnavailable(Exception):
-    """No connection stands: it was refused, it was lost, or the source went silent. The message says which, without secrets."""
+    """There is no connection: it was refused, it was lost, or the source went silent.
+
+    The message says which, without secrets.
+    """
 
 
 class TradeMessage(NamedTuple):
-    """One message of a subscribed destination; whether the body is a trade is not the feed's to judge."""
+    """One message of a subscribed destination. The body may not be a valid trade."""
 
     destination: str
     body: bytes
@@ -25,14 +28,20 @@ class SubscriptionConfirmed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionUnconfirmed:
-    """The source did not answer in time. The feed goes on asking: the destination counts as subscribed, but nobody has confirmed it."""
+    """The source did not confirm in time.
+
+    The feed keeps asking: the destination counts as subscribed, but not as confirmed.
+    """
 
     destination: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionRefused:
-    """The source does not serve the destination; asking again at once would only lose the connection again."""
+    """The source does not serve the destination.
+
+    Subscribing again at once would drop the connection again.
+    """
 
     destination: str
     reason: str
@@ -42,26 +51,32 @@ FeedEvent = TradeMessage | SubscriptionConfirmed | SubscriptionUnconfirmed | Sub
 
 
 class Feed(Protocol):
-    """One connection at a time. ``subscribe``, ``unsubscribe`` and ``events`` may run side by side in one event loop."""
+    """A feed with one connection at a time.
+
+    ``subscribe``, ``unsubscribe`` and ``events`` may run concurrently in one event loop.
+    """
 
     @property
     def subscribed(self) -> frozenset[str]:
-        """Destinations asked for on the present connection; none while there is no connection."""
+        """Destinations requested on the current connection; empty without a connection."""
 
     async def connect(self) -> None:
-        """Connect, with fresh credentials. FeedUnavailable when the source refuses or does not answer."""
+        """Connect with fresh credentials. Raises FeedUnavailable if refused or not answered."""
 
     async def subscribe(self, destinations: Sequence[str]) -> None:
-        """Ask for destinations, paced as the source likes it. FeedUnavailable when the connection is lost meanwhile."""
+        """Subscribe at the source's pace. Raises FeedUnavailable if the connection is lost."""
 
     async def unsubscribe(self, destinations: Sequence[str]) -> None:
-        """Withdraw destinations. FeedUnavailable when the connection is lost meanwhile."""
+        """Unsubscribe. Raises FeedUnavailable if the connection is lost."""
 
     def events(self) -> AsyncIterator[FeedEvent]:
-        """Everything that comes, until the connection is lost: then FeedUnavailable is raised, an end is never silent."""
+        """Yield all events until the connection is lost, then raise FeedUnavailable."""
 
     async def close(self) -> None:
-        """Take leave in order, within two seconds. Never raises, and does nothing without a connection."""
+        """Disconnect cleanly within two seconds. Never raises; does nothing if not connected."""
 
     def abort(self) -> None:
-        """Drop the connection at once and without a word; a call of ``connect`` that is under way is the caller's to cancel. Never raises."""
+        """Drop the connection at once, without a DISCONNECT. Never raises.
+
+        The caller cancels a ``connect`` that is still running.
+        """

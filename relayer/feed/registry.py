@@ -1,4 +1,7 @@
-"""The feeds that there are. ``FEED`` chooses one by its name; a further one is a line of the table and a name in the settings."""
+"""Registry of feeds, selected by the setting ``FEED``.
+
+To add a feed, add it to the table here and its name to the settings.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -8,7 +11,7 @@ from trading.config.settings import Settings
 
 
 def build_feed(settings: Settings) -> Feed:
-    """The feed that the settings name, not yet connected."""
+    """Return the configured feed, not yet connected."""
     return FEEDS[settings.feed](settings)
 
 

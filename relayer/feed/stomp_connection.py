@@ -1,4 +1,4 @@
-"""One socket and the STOMP session on it: octets to events, in batches as large as they arrive, and what time asks in between."""
+"""One WebSocket and its STOMP session: bytes to events in batches, and the session's timers."""
 
 import asyncio
 from contextlib import suppress
@@ -11,16 +11,20 @@ from relayer.stomp import ClientSession, Failed
 from relayer.stomp.client_session import Event
 
 SEND_TIMEOUT_S = 5.0
-# How long a wait for events may ignore what became due meanwhile, e.g. a new receipt's deadline.
-WAIT_S = 1.0
-# A server that promises no heart-beats may be gone without a sign. Longer than any pause between trades while an exchange is open.
+# Maximum wait for events before new deadlines, e.g. of a new receipt, are checked.
+WAIT_MAX_S = 1.0
+# A server without heart-beats may vanish silently. Longer than any pause between trades while an
+# exchange is open.
 SILENCE_S = 300.0
-# So many events wait for their reader; then the socket waits, and with it the server.
-WAITING_EVENTS_MAX = 1_000
+# When this many events are queued, reading pauses, which slows down the server.
+QUEUED_EVENTS_MAX = 1_000
 
 
-class StompLink:
-    """Reads from the moment it is made. A reading task of its own lets whoever takes the events set one timeout for all that came together."""
+class StompConnection:
+    """Reads from its creation on.
+
+    A separate reading task lets the consumer set one timeout for all events that arrive together.
+    """
 
     def __init__(
         self, socket: ClientConnection, session: ClientSession, *, silence_s: float = SILENCE_S
@@ -28,40 +32,41 @@ class StompLink:
         self.socket = socket
         self.session = session
         self._silence_s = silence_s
-        self._heard_at = _now()
-        self._sending = asyncio.Lock()
-        self._arrived = asyncio.Event()
-        self._taken = asyncio.Event()
-        self._leaving = False
+        self._received_at = _now()
+        self._send_lock = asyncio.Lock()
+        self._input_ready = asyncio.Event()
+        self._events_taken = asyncio.Event()
+        self._aborted = False
         self._reading = asyncio.create_task(self._read())
-        # Its end is told by ``next_events``; after an abort nobody asks.
+        # ``next_events`` raises the task's exception; after an abort nobody retrieves it.
         self._reading.add_done_callback(lambda reading: reading.cancelled() or reading.exception())
 
     async def next_events(self) -> list[Event | Failed]:
-        """Wait for events or for what time asks, do what is due, and give what happened; often nothing.
+        """Wait for events or a timer, run due timers and return the events, often none.
 
-        FeedUnavailable when the connection is closed and everything that came before was given, or when nothing came for ``silence_s``.
+        Raises FeedUnavailable when the connection is closed and all earlier events were returned,
+        or when nothing arrived for ``silence_s``.
         """
         if not self.session.events_waiting and not self._reading.done():
             await self._wait()
-        self._arrived.clear()
+        self._input_ready.clear()
         if not self._reading.done():
-            self._do_what_is_due()
+            self._run_due_timers()
             await self.flush()
         events = self.session.events()
-        self._taken.set()
+        self._events_taken.set()
         if not events and self._reading.done():
             self._reading.result()
-        if _now() - self._heard_at > self._silence_s:
+        if _now() - self._received_at > self._silence_s:
             raise FeedUnavailable(f"nothing came for {self._silence_s:g} s")
         return events
 
     async def flush(self) -> None:
-        """Send what the session wants sent. FeedUnavailable when that fails."""
+        """Send the session's pending output. Raises FeedUnavailable on failure."""
         if not self.session.has_data_to_send:
             return
         try:
-            async with self._sending, asyncio.timeout(SEND_TIMEOUT_S):
+            async with self._send_lock, asyncio.timeout(SEND_TIMEOUT_S):
                 for data in self.session.data_to_send():
                     await self.socket.send(data, text=True)
         except ConnectionClosed as closed:
@@ -70,15 +75,15 @@ class StompLink:
             raise FeedUnavailable("the server takes nothing any more") from None
 
     async def close(self) -> None:
-        """Close the socket in order. Whoever can't wait cancels this and calls ``abort``."""
+        """Close the socket cleanly. A caller that cannot wait cancels this and calls ``abort``."""
         await self.socket.close()
         with suppress(FeedUnavailable):
             await self._reading
 
     def abort(self) -> None:
         """Drop the connection at once."""
-        self._leaving = True
-        self._taken.set()
+        self._aborted = True
+        self._events_taken.set()
         self.socket.transport.abort()
 
     async def _wait(self) -> None:
@@ -86,11 +91,11 @@ class StompLink:
         deadline = self.session.deadline
         with suppress(TimeoutError):
             async with asyncio.timeout_at(
-                now + WAIT_S if deadline is None else min(deadline, now + WAIT_S)
+                now + WAIT_MAX_S if deadline is None else min(deadline, now + WAIT_MAX_S)
             ):
-                await self._arrived.wait()
+                await self._input_ready.wait()
 
-    def _do_what_is_due(self) -> None:
+    def _run_due_timers(self) -> None:
         now, deadline = _now(), self.session.deadline
         if deadline is not None and now >= deadline:
             self.session.tick(now)
@@ -99,21 +104,21 @@ class StompLink:
         try:
             while True:
                 data = await self.socket.recv(decode=False)
-                self._heard_at = _now()
-                self.session.receive(data, self._heard_at)
-                self._arrived.set()
-                if self.session.events_waiting >= WAITING_EVENTS_MAX and not self._leaving:
-                    self._taken.clear()
-                    await self._taken.wait()
+                self._received_at = _now()
+                self.session.receive(data, self._received_at)
+                self._input_ready.set()
+                if self.session.events_waiting >= QUEUED_EVENTS_MAX and not self._aborted:
+                    self._events_taken.clear()
+                    await self._events_taken.wait()
         except ConnectionClosed as closed:
             raise _unavailable(closed) from None
         finally:
-            self._arrived.set()
+            self._input_ready.set()
 
 
 def _unavailable(closed: ConnectionClosed) -> FeedUnavailable:
-    how = "without a close frame" if closed.rcvd is None else f"code {closed.rcvd.code}"
-    return FeedUnavailable(f"the server closed the connection: {how}")
+    detail = "without a close frame" if closed.rcvd is None else f"code {closed.rcvd.code}"
+    return FeedUnavailable(f"the server closed the connection: {detail}")
 
 
 def _now() -> float:

@@ -1,4 +1,7 @@
-"""Toss's web feed: STOMP over a WebSocket, with a guest token. Its liveness is STOMP's heart-beats, never WebSocket pings."""
+"""Toss's web feed: STOMP over a WebSocket with a guest token.
+
+Liveness is checked with STOMP heart-beats, never with WebSocket pings.
+"""
 
 import asyncio
 import uuid
@@ -25,7 +28,7 @@ from relayer.feed.interface import (
     SubscriptionUnconfirmed,
     TradeMessage,
 )
-from relayer.feed.stomp_connection import SILENCE_S, StompLink
+from relayer.feed.stomp_connection import SILENCE_S, StompConnection
 from relayer.stomp import (
     ClientSession,
     Confirmed,
@@ -54,7 +57,10 @@ BATCH_PAUSE_S = 0.4
 
 
 class StompFeed:
-    """The feed as ``relayer.feed.interface.Feed``. Subscription ids keep their meaning over all connections of one object."""
+    """The STOMP implementation of ``relayer.feed.interface.Feed``.
+
+    Subscription ids stay valid across all connections of one object.
+    """
 
     def __init__(
         self,
@@ -72,33 +78,36 @@ class StompFeed:
         self._heart_beat = HeartBeat(send_ms=heart_beat_ms, want_ms=heart_beat_ms)
         self._receipt_timeout_s = receipt_timeout_s
         self._silence_s = silence_s
-        self._spell = destination_formatter(destination_style)
-        self._device = f"WTS-{uuid.uuid4().hex}"
-        self._ids = SubscriptionIds()
+        self._format_destination = destination_formatter(destination_style)
+        self._device_id = f"WTS-{uuid.uuid4().hex}"
+        self._subscription_ids = SubscriptionIds()
         self._token = ""
-        self._link: StompLink | None = None
+        self._connection: StompConnection | None = None
 
     @property
     def subscribed(self) -> frozenset[str]:
-        """Destinations asked for on the present connection."""
-        return frozenset() if self._link is None else self._link.session.subscribed
+        """Destinations requested on the current connection."""
+        return frozenset() if self._connection is None else self._connection.session.subscribed
 
     async def connect(self) -> None:
-        """A new token, a new socket, a new session. FeedUnavailable when one of them can't be had."""
+        """Fetch a token, open a socket and a session.
+
+        Raises FeedUnavailable if one of them fails.
+        """
         try:
             self._token = await fetch_guest_token(self._api_url)
         except TokenUnavailable as fault:
             raise FeedUnavailable(str(fault)) from None
         socket = await self._open_socket()
         session = ClientSession(
-            self._ids,
+            self._subscription_ids,
             heart_beat=self._heart_beat,
             receipt_timeout_s=self._receipt_timeout_s,
-            spell=self._spell,
+            format_destination=self._format_destination,
         )
-        self._link = StompLink(socket, session, silence_s=self._silence_s)
+        self._connection = StompConnection(socket, session, silence_s=self._silence_s)
         try:
-            await self._open_session(self._link)
+            await self._open_session(self._connection)
         except BaseException:
             await self.close()
             raise
@@ -120,19 +129,19 @@ class StompFeed:
         except (OSError, TimeoutError, WebSocketException) as fault:
             raise FeedUnavailable(f"the socket can't be opened: {type(fault).__name__}") from None
 
-    async def _open_session(self, link: StompLink) -> None:
-        if link.socket.subprotocol != SUBPROTOCOL:
+    async def _open_session(self, connection: StompConnection) -> None:
+        if connection.socket.subprotocol != SUBPROTOCOL:
             raise FeedUnavailable("the server does not speak STOMP 1.2")
         headers = (
             ("authorization", self._token),
-            ("device-id", self._device),
+            ("device-id", self._device_id),
             ("connection-id", str(uuid.uuid4())),
             ("platform", "Web/wts"),
         )
-        link.session.connect(host=self._host, headers=headers, now=_now())
-        await link.flush()
+        connection.session.connect(host=self._host, headers=headers, now=_now())
+        await connection.flush()
         while True:
-            for event in await link.next_events():
+            for event in await connection.next_events():
                 match event:
                     case Connected():
                         return
@@ -142,27 +151,30 @@ class StompFeed:
                         raise FeedUnavailable(f"CONNECT failed: {error}")
 
     async def subscribe(self, destinations: Sequence[str]) -> None:
-        """Ask for destinations in batches of 20, 0.4 s apart. FeedUnavailable when the connection is lost meanwhile."""
+        """Subscribe in batches of 20, 0.4 s apart.
+
+        Raises FeedUnavailable if the connection is lost.
+        """
         for start in range(0, len(destinations), BATCH_DESTINATIONS):
             if start:
                 await asyncio.sleep(BATCH_PAUSE_S)
-            link = self._standing_link()
+            connection = self._connected()
             for destination in destinations[start : start + BATCH_DESTINATIONS]:
-                link.session.subscribe(destination, now=_now())
-            await link.flush()
+                connection.session.subscribe(destination, now=_now())
+            await connection.flush()
 
     async def unsubscribe(self, destinations: Sequence[str]) -> None:
-        """Withdraw destinations. FeedUnavailable when the connection is lost meanwhile."""
-        link = self._standing_link()
+        """Unsubscribe. Raises FeedUnavailable if the connection is lost."""
+        connection = self._connected()
         for destination in destinations:
-            link.session.unsubscribe(destination, now=_now())
-        await link.flush()
+            connection.session.unsubscribe(destination, now=_now())
+        await connection.flush()
 
     async def events(self) -> AsyncIterator[FeedEvent]:
-        """What the server sends, until the connection is lost and FeedUnavailable is raised."""
-        link = self._standing_link()
+        """Yield the server's events until the connection is lost, then raise FeedUnavailable."""
+        connection = self._connected()
         while True:
-            for event in await link.next_events():
+            for event in await connection.next_events():
                 match event:
                     case Message():
                         yield TradeMessage(destination=event.destination, body=event.body)
@@ -180,44 +192,47 @@ class StompFeed:
                         raise FeedUnavailable(str(error))
 
     async def close(self) -> None:
-        """Unsubscribe, disconnect, wait a second for the receipt, close the socket."""
-        if self._link is None:
+        """Unsubscribe, send DISCONNECT, wait a second for its receipt, close the socket."""
+        if self._connection is None:
             return
-        link, self._link = self._link, None
+        connection, self._connection = self._connection, None
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                if link.session.state is State.CONNECTED:
-                    await _say_farewell(link)
-                await link.close()
+                if connection.session.state is State.CONNECTED:
+                    await _disconnect(connection)
+                await connection.close()
         except (FeedUnavailable, TimeoutError):
-            link.abort()
+            connection.abort()
 
     def abort(self) -> None:
-        """Drop the connection at once and without a word."""
-        if self._link is not None:
-            self._link.abort()
-            self._link = None
+        """Drop the connection at once, without a DISCONNECT."""
+        if self._connection is not None:
+            self._connection.abort()
+            self._connection = None
 
     def _summary(self, error: ErrorReceived) -> str:
-        """The beginning of the server's own words. Servers like to repeat what they refuse; not even a part of the token may reach the log."""
+        """Return the start of the server's error text with the token masked.
+
+        Servers often repeat what they refuse, and the token must not reach the log.
+        """
         return error.summary.replace(self._token, "(token)")[:SUMMARY_CHARACTERS_MAX]
 
-    def _standing_link(self) -> StompLink:
-        if self._link is None or self._link.session.state is not State.CONNECTED:
+    def _connected(self) -> StompConnection:
+        if self._connection is None or self._connection.session.state is not State.CONNECTED:
             raise FeedUnavailable("the connection is lost")
-        return self._link
+        return self._connection
 
 
-async def _say_farewell(link: StompLink) -> None:
-    for destination in sorted(link.session.subscribed):
-        link.session.unsubscribe(destination, now=_now())
-    link.session.disconnect(now=_now())
-    await link.flush()
+async def _disconnect(connection: StompConnection) -> None:
+    for destination in sorted(connection.session.subscribed):
+        connection.session.unsubscribe(destination, now=_now())
+    connection.session.disconnect(now=_now())
+    await connection.flush()
     with suppress(FeedUnavailable):
-        while not any(isinstance(event, Disconnected) for event in await link.next_events()):
+        while not any(isinstance(event, Disconnected) for event in await connection.next_events()):
             pass
 
 
 def _now() -> float:
-    """The event loop's clock in seconds: steady, and the one that its timeouts count by."""
+    """Return the event loop's monotonic clock in seconds, as its timeouts use it."""
     return asyncio.get_running_loop().time()

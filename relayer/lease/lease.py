@@ -1,15 +1,19 @@
-"""The lease on the sole connection to the market: who holds it in Redis, and the rules by which two relayers are never connected at once.
+"""The lease on the only feed connection: its record in Redis and its timing rules.
 
-Times are seconds of a clock that nobody sets (CLOCK_BOOTTIME); the clocks of all machines need only run at one speed.
+The rules ensure that two relayers are never connected at once. Times are in seconds of
+CLOCK_BOOTTIME, which cannot be set; the clocks of all machines only need to run at the same rate.
 
-- A holder is connected only until TTL_S after it *sent* its last successful renewal. Redis counts the same span from later, so the lease can't expire
-  before. CUT_S before that end the holder drops its connection; KILL_S before it the kernel kills it, if it was stopped or stuck and could not
-  (``relayer.lease.watchdog``).
-- While Redis refuses connections nobody can take the lease, and after it is back nobody does for ABSENCE_S. So each refusal lets the holder stay
-  connected for ABSENCE_S more: an outage of Redis, however long, costs no connection to the market. Being cut off from a Redis that others may
+- A holder is connected only until TTL_S after it *sent* its last successful renewal. Redis starts
+  counting the same time later, so the lease cannot expire before that. DISCONNECT_MARGIN_S before
+  that end the holder drops its connection. KILL_MARGIN_S before it the kernel kills the process, in
+  case it was stopped or stuck (``relayer.lease.watchdog``).
+- While Redis refuses connections nobody can acquire the lease, and after Redis is back nobody does
+  for GRACE_S. So each refused connection lets the holder stay connected for GRACE_S more: an outage
+  of Redis of any length costs no feed connection. A network partition from a Redis that others may
   still reach does.
-- A candidate takes the lease only after it has had Redis in sight for ABSENCE_S without a break. What it saw expire in its time, or released by the
-  holder, it takes at once. What it found absent may be what Redis forgot: it waits for as long as a holder could still be connected.
+- A candidate acquires the lease only after it has reached Redis for GRACE_S without interruption. A
+  lease that it saw expire at its time, or saw released, it acquires at once. A lease that it found
+  absent may have been lost by Redis: it waits for as long as a holder could still be connected.
 """
 
 import errno
@@ -26,49 +30,58 @@ from trading.redis import keys
 
 TTL_S = 4.0
 RENEW_PERIOD_S = 0.5
-# Not shorter than TTL_S: a holder that can't renew is connected for so long after Redis has forgotten it.
-ABSENCE_S = TTL_S
-CUT_S = 0.6
-KILL_S = 0.2
-# How often a candidate looks, and a holder whose Redis refuses connections tries again.
+# Not shorter than TTL_S: a holder that cannot renew stays connected that long after Redis lost it.
+GRACE_S = TTL_S
+DISCONNECT_MARGIN_S = 0.6
+KILL_MARGIN_S = 0.2
+# How often a candidate reads the lease, and a holder retries while Redis refuses connections.
 POLL_PERIOD_S = 0.2
 
 RELEASED = "released"
-RELEASED_FOR_MS = 60_000
+RELEASED_TTL_MS = 60_000
 _TTL_MS = int(TTL_S * 1_000)
 
-_LOOK = "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}"
-# A number is never given twice and never falls, even where Redis lost the last one: it is Redis's own clock then, in milliseconds.
-_TAKE = """
+_READ = "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}"
+# Lease numbers never repeat and never decrease: if Redis lost the last number, its clock in
+# milliseconds is larger.
+_ACQUIRE = """
 local value = redis.call('GET', KEYS[1])
 if value and value ~= 'released' then return false end
 local now = redis.call('TIME')
-local number = math.max(now[1] * 1000 + math.floor(now[2] / 1000), tonumber(redis.call('GET', KEYS[2]) or 0) + 1)
+local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
+local number = math.max(now_ms, tonumber(redis.call('GET', KEYS[2]) or 0) + 1)
 redis.call('SET', KEYS[2], string.format('%d', number))
 local lease = string.format('%d ', number) .. ARGV[1]
 redis.call('SET', KEYS[1], lease, 'PX', ARGV[2])
 return lease
 """
-# Where it is absent Redis has lost it, not the holder: that asks only within its time.
+# If the key is absent, Redis lost it: a holder renews only within its own term.
 _RENEW = """
 local value = redis.call('GET', KEYS[1])
 if value and value ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], 'released', 'PX', ARGV[2]) end"
+_RELEASE = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('SET', KEYS[1], 'released', 'PX', ARGV[2])
+end
+"""
 
 
 class LeaseLost(Exception):
-    """The lease is another's, or could not be renewed in time: the connection must be gone by now. The message says why."""
+    """The lease has another holder or could not be renewed in time; the message says which.
+
+    The connection must be closed by now.
+    """
 
 
-class RedisRefuses(Exception):
-    """Nobody is served by Redis now: its port refuses connections, or it is still loading what it had saved."""
+class RedisDown(Exception):
+    """Redis serves nobody: its port refuses connections, or it is still loading its data."""
 
 
 class RedisUnreachable(Exception):
-    """No answer from Redis; others may have one."""
+    """Redis did not answer this process; other processes may reach it."""
 
 
 @dataclass(slots=True)
@@ -78,33 +91,36 @@ class LeaseTerm:
     valid_until: float
 
     @classmethod
-    def taken(cls, *, sent_at: float) -> "LeaseTerm":
+    def acquired(cls, *, sent_at: float) -> "LeaseTerm":
         return cls(sent_at + TTL_S)
 
     def renewed(self, *, sent_at: float) -> None:
         self.valid_until = sent_at + TTL_S
 
     def refused(self, *, tried_at: float) -> None:
-        """Redis refused a connection that was tried at ``tried_at``: nobody can have taken the lease before that and ABSENCE_S."""
-        self.valid_until = max(self.valid_until, tried_at + ABSENCE_S)
+        """Extend the term after Redis refused a connection that was tried at ``tried_at``.
+
+        Nobody can have acquired the lease earlier than GRACE_S after that.
+        """
+        self.valid_until = max(self.valid_until, tried_at + GRACE_S)
 
     @property
-    def cut_at(self) -> float:
-        """When the holder drops its connection unless the term was prolonged."""
-        return self.valid_until - CUT_S
+    def disconnect_at(self) -> float:
+        """When the holder drops its connection unless the term is extended."""
+        return self.valid_until - DISCONNECT_MARGIN_S
 
     @property
     def kill_at(self) -> float:
-        """When the holder is killed unless the term was prolonged."""
-        return self.valid_until - KILL_S
+        """When the kernel kills the holder unless the term is extended."""
+        return self.valid_until - KILL_MARGIN_S
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseSnapshot:
-    """The lease as Redis showed it: its value, None where it is absent, and how long it would run on (s)."""
+    """The lease as read from Redis: its value, None if absent, and its remaining seconds."""
 
     value: str | None
-    runs_s: float
+    ttl_s: float
 
     @property
     def is_held(self) -> bool:
@@ -113,72 +129,82 @@ class LeaseSnapshot:
 
 @dataclass(slots=True)
 class LeaseCandidate:
-    """What a candidate has seen of the lease since Redis came into its sight. ``absence_s`` is shorter than ABSENCE_S for no one who has rivals."""
+    """What a candidate has observed of the lease since it could reach Redis.
 
-    absence_s: float = ABSENCE_S
-    in_sight_since: float | None = None
+    ``grace_s`` may be shorter than GRACE_S only where no other relayer runs.
+    """
+
+    grace_s: float = GRACE_S
+    reachable_since: float | None = None
     free_since: float | None = None
     expires_by: float | None = None
-    ended_well: bool = False
+    ended_cleanly: bool = False
 
-    def may_take(self, seen: LeaseSnapshot, *, now: float) -> bool:
-        """Whether the lease that was seen just now may be taken."""
-        if self.in_sight_since is None:
-            self.in_sight_since = now
-        if seen.is_held:
-            self.free_since, self.expires_by = None, now + seen.runs_s
+    def may_acquire(self, snapshot: LeaseSnapshot, *, now: float) -> bool:
+        """Return True if the lease, as just read, may be acquired now."""
+        if self.reachable_since is None:
+            self.reachable_since = now
+        if snapshot.is_held:
+            self.free_since, self.expires_by = None, now + snapshot.ttl_s
             return False
         if self.free_since is None:
             self.free_since = now
             was_held = self.expires_by is not None
-            self.ended_well = was_held and (seen.value == RELEASED or now >= (self.expires_by or 0))
-        waited_since = (
-            self.in_sight_since if self.ended_well else max(self.in_sight_since, self.free_since)
+            self.ended_cleanly = was_held and (
+                snapshot.value == RELEASED or now >= (self.expires_by or 0)
+            )
+        reference = (
+            self.reachable_since
+            if self.ended_cleanly
+            else max(self.reachable_since, self.free_since)
         )
-        return now - waited_since >= self.absence_s
+        return now - reference >= self.grace_s
 
-    def lost_sight(self) -> None:
-        """Redis could not be asked: it may have been gone, and have another memory since."""
-        self.in_sight_since = self.free_since = self.expires_by = None
-        self.ended_well = False
+    def reset(self) -> None:
+        """Start over after Redis could not be reached: it may have restarted with older data."""
+        self.reachable_since = self.free_since = self.expires_by = None
+        self.ended_cleanly = False
 
 
 class LeaseRecord:
-    """The lease in Redis. Every method raises RedisRefuses or RedisUnreachable.
+    """The lease in Redis. Every method raises RedisDown or RedisUnreachable.
 
-    The client must answer or fail within a second, try nothing twice, and keep to one connection: a pool would mend a broken one unseen, and a
-    candidate must know that Redis was restarted.
+    The client must answer or fail within a second, never retry, and use a single connection: a pool
+    would silently replace a broken connection, and a candidate must notice that Redis restarted.
     """
 
     def __init__(self, redis: "Redis", *, name: str) -> None:
-        """``name`` tells people who holds it, e.g. ``host:pid``."""
+        """``name`` identifies the holder to operators, e.g. ``host:pid``."""
         self._redis = redis
         self._name = name
-        self._look = redis.register_script(_LOOK)
-        self._take = redis.register_script(_TAKE)
+        self._read = redis.register_script(_READ)
+        self._acquire = redis.register_script(_ACQUIRE)
         self._renew = redis.register_script(_RENEW)
         self._release = redis.register_script(_RELEASE)
 
-    async def look(self) -> LeaseSnapshot:
-        """The lease as it is now."""
-        value, runs_ms = await self._run(self._look, [keys.RELAYER_LEASE], [])
-        return LeaseSnapshot(value, max(0, runs_ms) / 1_000)
+    async def read(self) -> LeaseSnapshot:
+        """Return the lease as it is now."""
+        value, ttl_ms = await self._run(self._read, [keys.RELAYER_LEASE], [])
+        return LeaseSnapshot(value, max(0, ttl_ms) / 1_000)
 
-    async def take(self) -> str | None:
-        """Take the lease where it is absent or released; its value, which is ours alone, or None when another has it."""
+    async def acquire(self) -> str | None:
+        """Acquire the lease if it is absent or released.
+
+        Returns its unique value, or None if it is held.
+        """
         arguments: list[str | int] = [self._name, _TTL_MS]
         lease: str | None = await self._run(
-            self._take, [keys.RELAYER_LEASE, keys.RELAYER_LEASE_NUMBER], arguments
+            self._acquire, [keys.RELAYER_LEASE, keys.RELAYER_LEASE_NUMBER], arguments
         )
         return lease
 
     async def renew(self, lease: str) -> bool:
-        """Let ``lease`` run for TTL_S from now; False when another has taken it."""
+        """Extend ``lease`` to TTL_S from now; return False if another process holds it."""
         return bool(await self._run(self._renew, [keys.RELAYER_LEASE], [lease, _TTL_MS]))
 
     async def release(self, lease: str) -> None:
-        """Leave ``lease`` to whoever comes. Only after the connection is closed."""
-        await self._run(self._release, [keys.RELAYER_LEASE], [lease, RELEASED_FOR_MS])
+        """Release ``lease`` for the next holder. Call only after the connection is closed."""
+        await self._run(self._release, [keys.RELAYER_LEASE], [lease, RELEASED_TTL_MS])
 
     async def _run(self, script: AsyncScript, names: list[str], arguments: list[str | int]) -> Any:
         try:
@@ -188,25 +214,28 @@ class LeaseRecord:
 
 
 def number_of(lease: str) -> int:
-    """The number that a lease was given when it was taken: of two holders the later one has the greater."""
+    """Return the number of a lease; a later holder has a greater one."""
     return int(lease.partition(" ")[0])
 
 
 def boot_time() -> float:
-    """Seconds of a clock that nobody sets and that goes on while the machine sleeps, where there is one."""
+    """Return seconds of a clock that cannot be set and that runs on while the machine sleeps.
+
+    Where there is no CLOCK_BOOTTIME, CLOCK_MONOTONIC is used.
+    """
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def _unavailable(fault: BaseException) -> RedisRefuses | RedisUnreachable:
+def _unavailable(fault: BaseException) -> RedisDown | RedisUnreachable:
     if isinstance(fault, BusyLoadingError):
-        return RedisRefuses(str(fault))
+        return RedisDown(str(fault))
     cause: BaseException | None = fault
     while cause is not None:
-        # A name with several addresses fails with all their errors in one text.
+        # A host name with several addresses fails with all their errors in one text.
         numbers = {int(found) for found in re.findall(r"\[Errno (\d+)\]", str(cause))}
         if isinstance(cause, OSError) and cause.errno is not None:
             numbers.add(cause.errno)
         if numbers and numbers <= {errno.ECONNREFUSED, errno.ENOENT}:
-            return RedisRefuses(type(fault).__name__)
+            return RedisDown(type(fault).__name__)
         cause = cause.__cause__ or cause.__context__
     return RedisUnreachable(type(fault).__name__)

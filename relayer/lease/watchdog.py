@@ -1,7 +1,8 @@
-"""A dead man's switch: the kernel kills this process at a set instant unless it is set anew before.
+"""A watchdog: the kernel kills this process at a set time unless the time is moved.
 
-A process that is stopped (SIGSTOP, a frozen container) or stuck can't close its connections, but the kernel can, by ending it: SIGKILL is the one
-signal that a stopped process still obeys, and a POSIX timer sends it whatever the process does meanwhile.
+A process that is stopped (SIGSTOP, a frozen container) or stuck cannot close its connections. The
+kernel can, by ending the process: SIGKILL also ends a stopped process, and a POSIX timer sends it
+whatever the process does meanwhile.
 """
 
 import ctypes
@@ -10,14 +11,14 @@ import time
 from typing import Any, Protocol
 
 
-class DeadManSwitch(Protocol):
-    """Instants are seconds of ``relayer.lease.boot_time``."""
+class Watchdog(Protocol):
+    """Kills the process at a set time, in seconds of ``relayer.lease.lease.boot_time``."""
 
     def set(self, instant: float) -> None:
-        """Let the process be killed at ``instant``; at once when that has passed. Replaces what was set before."""
+        """Kill the process at ``instant``, at once if that has passed. Replaces the last one."""
 
     def disarm(self) -> None:
-        """Nobody is killed any more."""
+        """Cancel the kill."""
 
 
 class _Span(ctypes.Structure):
@@ -29,7 +30,7 @@ class _Timer(ctypes.Structure):
 
 
 class _SignalEvent(ctypes.Structure):
-    """``struct sigevent``: 64 octets on every Linux, of which the last 48 mean nothing for a plain signal."""
+    """``struct sigevent``: 64 bytes on Linux; the last 48 are unused for a plain signal."""
 
     _fields_ = (
         ("value", ctypes.c_void_p),
@@ -44,7 +45,10 @@ _TIMER_ABSTIME = 1
 
 
 class PosixKillTimer:
-    """The switch as a POSIX timer on CLOCK_BOOTTIME (timer_create(2)). OSError where the system has no such timers."""
+    """Watchdog as a POSIX timer on CLOCK_BOOTTIME (timer_create(2)).
+
+    Raises OSError if the system has no such timers.
+    """
 
     def __init__(self) -> None:
         self._libc: Any = _library_with("timer_create")
@@ -76,8 +80,8 @@ class PosixKillTimer:
             raise OSError(number, "a timer of the system failed")
 
 
-class NoSwitch:
-    """For systems without such timers, and for tests, which nobody may kill."""
+class NoWatchdog:
+    """Watchdog that never kills, for tests and for systems without such timers."""
 
     def set(self, instant: float) -> None:
         pass
@@ -86,15 +90,15 @@ class NoSwitch:
         pass
 
 
-def kill_timer() -> DeadManSwitch:
-    """The system's switch, or none where it has none."""
+def kill_timer() -> Watchdog:
+    """Return the system's watchdog, or one that never kills."""
     try:
         return PosixKillTimer()
     except (OSError, AttributeError):
-        return NoSwitch()
+        return NoWatchdog()
 
 
 def _library_with(function: str) -> Any:
-    """The C library; before glibc 2.34 timers were in one of their own."""
+    """Return the C library, or librt, which has the timers before glibc 2.34."""
     libc = ctypes.CDLL(None, use_errno=True)
     return libc if hasattr(libc, function) else ctypes.CDLL("librt.so.1", use_errno=True)

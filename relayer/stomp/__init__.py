@@ -1,9 +1,10 @@
-"""STOMP without I/O and without a clock: bytes and instants go in, events and bytes come out.
+"""STOMP codec without I/O and without a clock: bytes and times go in, events and bytes come out.
 
-It speaks 1.2, and 1.1 or 1.0 with a server that answers so. Frames are frozen and validate themselves. A ``Parser`` turns any
-cut of a byte stream into the same frames. A session is a parser, a state table and the duties that time brings (heart-beats,
-receipts, deadlines): after every call take ``data_to_send()`` first, then ``events()``. A peer's fault never raises out of a session: it becomes the event ``Failed`` and the state CLOSED. Only a caller's own
-fault raises: ``IllegalAction``.
+It requests version 1.2 and accepts 1.1 or 1.0 from a server. Frames are frozen and validate
+themselves. A ``Parser`` returns the same frames however the byte stream is split. A session is a
+parser, a state table and timers (heart-beats, receipts, deadlines). After every call take
+``data_to_send()`` first, then ``events()``. A peer's error is never raised: it becomes the event
+``Failed`` and the state CLOSED. Only misuse by the caller is raised, as ``IllegalAction``.
 """
 
 from relayer.stomp.client_session import (

@@ -1,4 +1,7 @@
-"""The client's side of one connection. A session ends with its connection; the subscription ids outlive it."""
+"""Client side of one connection.
+
+A session ends with its connection; the subscription ids outlive it.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from typing import NamedTuple
 
 from relayer.stomp.errors import PeerSilent, UnexpectedFrame
 from relayer.stomp.frames import Command, Frame, Header
-from relayer.stomp.heart_beats import HeartBeat, Pulse
+from relayer.stomp.heart_beats import HeartBeat, HeartBeatMonitor
 from relayer.stomp.limits import (
     CONNECTED_TIMEOUT_S,
     DEFAULT_LIMITS,
@@ -23,7 +26,10 @@ from relayer.stomp.versions import Version
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connected:
-    """The server took us. The version is its choice, whatever was asked for. Intervals are seconds; None where no beats were agreed."""
+    """The server accepted the session, in the version that it chose.
+
+    Intervals are in seconds, None if no heart-beats were agreed.
+    """
 
     version: Version
     beat_every_s: float | None
@@ -31,7 +37,10 @@ class Connected:
 
 
 class Message(NamedTuple):
-    """A message of a subscription of ours; the destination is the one that we asked for, whatever the server wrote."""
+    """A message of a subscription.
+
+    The destination is the requested one, whatever the server wrote.
+    """
 
     destination: str
     body: bytes
@@ -39,28 +48,38 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrayMessage:
-    """A message of no subscription of ours: still in flight when it was cancelled, or the server's mistake."""
+    """A message without a subscription: in flight during UNSUBSCRIBE, or the server's mistake."""
 
     subscription: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmed:
-    """A subscription stands: its receipt or its first message came, or its deadline passed with a server that sends no receipts."""
+    """A subscription is confirmed.
+
+    Its receipt or first message arrived, or its deadline passed with a server that sends no
+    receipts.
+    """
 
     destination: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unconfirmed:
-    """Neither receipt nor message came in time. The session has withdrawn the subscription and asked for it again, under a new id."""
+    """Neither receipt nor message arrived in time.
+
+    The session has unsubscribed and subscribed again under a new id.
+    """
 
     destination: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorReceived:
-    """The server's ERROR, after which it closes. ``destination`` is what caused it, where the server says so."""
+    """The server's ERROR, after which it closes the connection.
+
+    ``destination`` is what caused it, if the server says so.
+    """
 
     summary: str
     destination: str | None
@@ -68,7 +87,7 @@ class ErrorReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disconnected:
-    """The farewell is over; ``confirmed`` when the server's receipt came in time, which not every server sends."""
+    """The disconnect is complete; ``confirmed`` if the server's receipt arrived in time."""
 
     confirmed: bool
 
@@ -89,10 +108,12 @@ class _Awaited:
 
 
 class ClientSession(SessionCore[Event]):
-    """CONNECT, subscriptions with receipts, beats, DISCONNECT. Every method raises IllegalAction in a state that does not allow it.
+    """CONNECT, subscriptions with receipts, heart-beats, DISCONNECT.
 
-    ``now`` is an instant in seconds of one steady clock, the same in all calls. ``spell`` gives a destination as SUBSCRIBE spells
-    it for this server; messages are routed by subscription id, so nothing ever needs to be read back from it.
+    Every method raises IllegalAction in a state that does not allow it. ``now`` is a time in
+    seconds of one monotonic clock, the same in all calls. ``format_destination`` converts a
+    destination to the server's format for SUBSCRIBE. Messages are routed by subscription id, so it
+    is never converted back.
     """
 
     def __init__(
@@ -102,44 +123,44 @@ class ClientSession(SessionCore[Event]):
         heart_beat: HeartBeat,
         limits: Limits = DEFAULT_LIMITS,
         receipt_timeout_s: float = RECEIPT_TIMEOUT_S,
-        spell: Callable[[str], str] = str,
+        format_destination: Callable[[str], str] = str,
     ) -> None:
         super().__init__(sends=CLIENT_SENDS, receives=CLIENT_RECEIVES, limits=limits)
         self._ids = ids
         self._heart_beat = heart_beat
         self._receipt_timeout_s = receipt_timeout_s
-        self._spell = spell
+        self._format_destination = format_destination
         self._subscribed: set[str] = set()
         self._awaited: dict[str, _Awaited] = {}
         self._unconfirmed: dict[str, str] = {}
         self._receipt_came = False
         self._message_came = False
-        self._farewell_at: float | None = None
+        self._deadline_at: float | None = None
 
     @property
     def subscribed(self) -> frozenset[str]:
-        """Destinations asked for on this connection and not withdrawn, confirmed or not yet."""
+        """Destinations subscribed on this connection, confirmed or not."""
         return frozenset(self._subscribed)
 
     def connect(self, *, host: str, headers: tuple[Header, ...], now: float) -> None:
-        """Ask for a session; ``headers`` are the server's own wishes beyond the specification's."""
+        """Send CONNECT; ``headers`` are server-specific additions to the standard headers."""
         standard = (
             ("accept-version", Version.V1_2),
             ("host", host),
             ("heart-beat", str(self._heart_beat)),
         )
         self._send(Command.CONNECT, (*standard, *headers), now)
-        self._farewell_at = now + CONNECTED_TIMEOUT_S
+        self._deadline_at = now + CONNECTED_TIMEOUT_S
 
     def subscribe(self, destination: str, *, now: float) -> None:
-        """Ask for a destination, with a receipt. Nothing happens when it is asked for already."""
+        """Subscribe with a receipt. Does nothing if already subscribed."""
         if destination in self._subscribed:
             return
         subscription = self._ids.assign(destination)
         receipt = f"{subscription}-sub_receipt"
         headers = (
             ("id", subscription),
-            ("destination", self._spell(destination)),
+            ("destination", self._format_destination(destination)),
             ("receipt", receipt),
         )
         self._send(Command.SUBSCRIBE, headers, now)
@@ -148,7 +169,7 @@ class ClientSession(SessionCore[Event]):
         self._unconfirmed[destination] = receipt
 
     def unsubscribe(self, destination: str, *, now: float) -> None:
-        """Withdraw a destination. Nothing happens when it is not asked for."""
+        """Unsubscribe. Does nothing if not subscribed."""
         if destination not in self._subscribed:
             return
         subscription = self._ids.assign(destination)
@@ -160,9 +181,12 @@ class ClientSession(SessionCore[Event]):
         self._await(receipt, _Purpose.UNSUBSCRIBE, destination, now)
 
     def disconnect(self, *, now: float) -> None:
-        """Say farewell and wait for the receipt, a second at most: the event Disconnected comes either way."""
+        """Send DISCONNECT and wait at most a second for its receipt.
+
+        Disconnected follows either way.
+        """
         self._send(Command.DISCONNECT, (("receipt", "disconnect-1"),), now)
-        self._farewell_at = now + DISCONNECT_TIMEOUT_S
+        self._deadline_at = now + DISCONNECT_TIMEOUT_S
         self._awaited.clear()
 
     def _await(self, receipt: str, purpose: _Purpose, destination: str, now: float) -> None:
@@ -170,19 +194,19 @@ class ClientSession(SessionCore[Event]):
             purpose=purpose, destination=destination, due_at=now + self._receipt_timeout_s
         )
 
-    def _take(self, frame: Frame, following: State, now: float) -> None:
+    def _handle_frame(self, frame: Frame, next_state: State, now: float) -> None:
         match frame.command:
             case Command.MESSAGE:
-                self._take_message(frame)
+                self._handle_message(frame)
             case Command.RECEIPT:
-                following = self._take_receipt(frame, following)
+                next_state = self._handle_receipt(frame, next_state)
             case Command.CONNECTED:
-                self._take_connected(frame, now)
+                self._handle_connected(frame, now)
             case _:
-                self._take_error(frame)
-        self.state = following
+                self._handle_error(frame)
+        self.state = next_state
 
-    def _take_message(self, frame: Frame) -> None:
+    def _handle_message(self, frame: Frame) -> None:
         subscription = frame.header("subscription")
         destination = self._ids.destination(subscription)
         if destination is None or destination not in self._subscribed:
@@ -193,56 +217,56 @@ class ClientSession(SessionCore[Event]):
             self._confirm(destination)
         self._events.append(Message(destination=destination, body=frame.body))
 
-    def _take_receipt(self, frame: Frame, following: State) -> State:
+    def _handle_receipt(self, frame: Frame, next_state: State) -> State:
         receipt = frame.header("receipt-id")
         if receipt is None:
             raise UnexpectedFrame("RECEIPT names no receipt")
         self._receipt_came = True
-        if following is State.DISCONNECTING:
+        if next_state is State.DISCONNECTING:
             if receipt != "disconnect-1":
-                return following
+                return next_state
             self._events.append(Disconnected(confirmed=True))
             return State.CLOSED
         awaited = self._awaited.pop(receipt, None)
-        # A receipt may come after its deadline, or after the first message confirmed the subscription: then it says nothing new.
+        # A receipt after its deadline, or after the first message, adds nothing.
         if awaited is not None and awaited.purpose is _Purpose.SUBSCRIBE:
             self._confirm(awaited.destination)
-        return following
+        return next_state
 
     def _confirm(self, destination: str) -> None:
         self._awaited.pop(self._unconfirmed.pop(destination), None)
         self._events.append(Confirmed(destination=destination))
 
-    def _take_connected(self, frame: Frame, now: float) -> None:
+    def _handle_connected(self, frame: Frame, now: float) -> None:
         try:
-            # A server of 1.0 names no version.
+            # A 1.0 server sends no version.
             version = Version(frame.header("version") or Version.V1_0)
         except ValueError:
             raise UnexpectedFrame("the server speaks an unknown version") from None
         self._parser.version = version
-        theirs = HeartBeat.parse(frame.header("heart-beat"))
-        pulse = Pulse(ours=self._heart_beat, theirs=theirs, now=now)
-        self._pulse = pulse
-        self._farewell_at = None
+        remote = HeartBeat.parse(frame.header("heart-beat"))
+        monitor = HeartBeatMonitor(local=self._heart_beat, remote=remote, now=now)
+        self._monitor = monitor
+        self._deadline_at = None
         self._events.append(
             Connected(
                 version=version,
-                beat_every_s=pulse.send_interval_s,
-                expect_every_s=pulse.expect_interval_s,
+                beat_every_s=monitor.send_interval_s,
+                expect_every_s=monitor.expect_interval_s,
             )
         )
 
-    def _take_error(self, frame: Frame) -> None:
-        culprit = self._awaited.get(frame.header("receipt-id") or "")
+    def _handle_error(self, frame: Frame) -> None:
+        awaited = self._awaited.get(frame.header("receipt-id") or "")
         summary = frame.header("message") or frame.body.decode(errors="replace")
         self._events.append(
             ErrorReceived(
-                summary=summary, destination=None if culprit is None else culprit.destination
+                summary=summary, destination=None if awaited is None else awaited.destination
             )
         )
 
     def _expire(self, now: float) -> None:
-        if self._farewell_at is not None and now >= self._farewell_at:
+        if self._deadline_at is not None and now >= self._deadline_at:
             if self.state is State.DISCONNECTING:
                 self.state = State.CLOSED
                 self._events.append(Disconnected(confirmed=False))
@@ -250,24 +274,25 @@ class ClientSession(SessionCore[Event]):
                 self._fail(PeerSilent("no answer to CONNECT came in time"))
             return
         for receipt, awaited in list(self._awaited.items()):
-            # All receipts wait equally long, so the first that is not due ends the search.
+            # All receipts have the same timeout, so the first that is not due ends the search.
             if now < awaited.due_at:
                 break
             del self._awaited[receipt]
             if awaited.purpose is _Purpose.SUBSCRIBE:
-                self._judge_silence(awaited.destination, now)
+                self._handle_missing_receipt(awaited.destination, now)
 
-    def _judge_silence(self, destination: str, now: float) -> None:
+    def _handle_missing_receipt(self, destination: str, now: float) -> None:
         if self._message_came and not self._receipt_came:
-            # Messages come and receipts never do: this server sends none, and its silence says nothing against a subscription.
+            # Messages arrive and receipts never do: this server sends no receipts, so a missing one
+            # is no sign of failure.
             self._confirm(destination)
             return
-        # In one breath: no message of the destination falls between the two.
+        # Sent back to back, so no message of the destination is lost between the two.
         self.unsubscribe(destination, now=now)
         self.subscribe(destination, now=now)
         self._events.append(Unconfirmed(destination=destination))
 
     def _next_expiry(self) -> float | None:
-        if self._farewell_at is not None:
-            return self._farewell_at
+        if self._deadline_at is not None:
+            return self._deadline_at
         return next((awaited.due_at for awaited in self._awaited.values()), None)

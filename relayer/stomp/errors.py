@@ -1,20 +1,20 @@
-"""The one tree of the codec's errors::
+"""Errors of the codec::
 
 ProtocolError
-├── MalformedFrame      bytes that are no frame, or a frame that may not exist
+├── MalformedFrame      bytes that are no frame, or an invalid frame
 ├── LimitExceeded       a frame beyond one of the limits
-├── UnexpectedFrame     a good frame that the session's state does not allow
-├── PeerSilent          nothing came for longer than the peer had promised
-└── IllegalAction       our own caller asked for what the session's state does not allow
+├── UnexpectedFrame     a valid frame that the session's state does not allow
+├── PeerSilent          nothing arrived for longer than the peer had promised
+└── IllegalAction       the caller requested what the session's state does not allow
 """
 
 
 class ProtocolError(Exception):
-    """The base of all. Its message is one short sentence and never repeats a header's value: tokens travel there."""
+    """Base class. Messages are one short sentence and never repeat a header value, e.g. a token."""
 
 
 class MalformedFrame(ProtocolError):
-    """Bytes that are no STOMP frame, or a frame with impossible parts."""
+    """Bytes that are no STOMP frame, or a frame with invalid parts."""
 
 
 class LimitExceeded(ProtocolError):
@@ -22,12 +22,12 @@ class LimitExceeded(ProtocolError):
 
 
 class UnexpectedFrame(ProtocolError):
-    """A well-formed frame at a moment or with a content that the protocol does not allow."""
+    """A well-formed frame that the protocol does not allow at this point or with this content."""
 
 
 class PeerSilent(ProtocolError):
-    """The peer kept a promise of time not: no heart-beat, or no answer to CONNECT."""
+    """The peer missed a deadline: no heart-beat, or no answer to CONNECT."""
 
 
 class IllegalAction(ProtocolError):
-    """A caller's mistake, e.g. to subscribe before the connection stands."""
+    """Misuse by the caller, e.g. subscribing before the session is connected."""

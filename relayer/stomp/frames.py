@@ -1,4 +1,4 @@
-"""Frames as data: frozen, validated when built, encoded to bytes. An impossible frame cannot exist."""
+"""Immutable frames, validated on creation and encoded to bytes."""
 
 import re
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ Header = tuple[str, str]
 
 
 class Command(StrEnum):
-    """Every command of STOMP 1.2, client's and server's."""
+    """All commands of STOMP 1.2, of clients and servers."""
 
-    # Each frame is looked up by its command, and an enum's own hash is Python code.
+    # Every frame is looked up by its command, and Enum's own hash is slow Python code.
     __hash__ = str.__hash__
 
     CONNECT = "CONNECT"
@@ -37,8 +37,9 @@ class Command(StrEnum):
 
 WITH_BODY = frozenset({Command.SEND, Command.MESSAGE, Command.ERROR})
 
-# These frames are read before a version is agreed, so for STOMP 1.0's sake nothing is escaped in them. STOMP is the later name
-# of CONNECT and begins a session of version 1.1 at least, but the specification exempts only the two names.
+# These frames are read before a version is agreed, so nothing in them is escaped (STOMP 1.0). STOMP
+# is the later name of CONNECT and starts a session of at least 1.1, but the specification exempts
+# only these two.
 UNESCAPED = frozenset({Command.CONNECT, Command.CONNECTED})
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -47,8 +48,12 @@ _CONTENT_LENGTH = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame. MalformedFrame when its parts do not fit: a header without a name, with a NUL or a lone surrogate, a body where
-    none may be, a ``content-length`` that is not the body's, a CR, LF or colon that this command has no escape for."""
+    """One frame.
+
+    Raises MalformedFrame for a header without a name, or with a NUL or a lone surrogate, for a body
+    where none is allowed, for a ``content-length`` that is not the body's, and for a CR, LF or
+    colon that cannot be escaped in this command.
+    """
 
     command: Command
     headers: tuple[Header, ...] = ()
@@ -56,9 +61,10 @@ class Frame:
 
     @classmethod
     def parsed(cls, command: Command, headers: tuple[Header, ...], body: bytes) -> Self:
-        """A frame from the wire, where a parser has found names for all headers, no NUL in them, and a body of its ``content-length``.
+        """Create a frame from parsed parts without repeating the parser's checks.
 
-        To check all of it again would take a third of the time that a message takes.
+        The parser has ensured header names, no NUL and a body of ``content-length``. Checking again
+        would take a third of the time per message.
         """
         if command in UNESCAPED:
             return cls(command, headers, body)
@@ -85,7 +91,7 @@ class Frame:
             raise MalformedFrame("content-length is not the body's")
 
     def header(self, name: str) -> str | None:
-        """The header's value; the first one when it is repeated, None when it is absent."""
+        """Return the header's first value, or None."""
         for candidate, value in self.headers:
             if candidate == name:
                 return value
@@ -93,13 +99,17 @@ class Frame:
 
     @property
     def content_length(self) -> int | None:
-        """Octets of the body as the header states them, None without the header. MalformedFrame when it is no number."""
+        """Body length in bytes from the header, or None.
+
+        Raises MalformedFrame if it is not a number.
+        """
         return content_length(self.headers)
 
     def encode(self, version: Version = Version.V1_2) -> bytes:
-        """The frame's bytes, NUL included. A body always travels with its ``content-length``, so that it may hold NUL.
+        """Return the frame's bytes including the final NUL.
 
-        MalformedFrame when an older version has no escape for a CR, LF or colon in the headers.
+        A body always has a ``content-length``, so that it may contain NUL. Raises MalformedFrame if
+        the version cannot escape a CR, LF or colon in the headers.
         """
         headers = self.headers
         if self.body and self.content_length is None:
@@ -111,13 +121,16 @@ class Frame:
 
 
 def refuse_body(command: Command, body: bytes) -> None:
-    """MalformedFrame for a body where none may be."""
+    """Raise MalformedFrame for a body where none is allowed."""
     if body and command not in WITH_BODY:
         raise MalformedFrame(f"{command} has a body")
 
 
 def content_length(headers: Sequence[Header]) -> int | None:
-    """The first ``content-length`` of the headers in octets, None without one. MalformedFrame when it is no number."""
+    """Return the first ``content-length`` in bytes, or None.
+
+    Raises MalformedFrame if it is not a number.
+    """
     for name, value in headers:
         if name == "content-length":
             if not _CONTENT_LENGTH.fullmatch(value):

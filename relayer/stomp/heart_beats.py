@@ -1,18 +1,18 @@
-"""Heart-beats: what two peers offer each other, what they agree upon, and what time then asks of each."""
+"""Heart-beats: negotiation of intervals and the resulting deadlines."""
 
 import re
 from dataclasses import dataclass
 from typing import Self
 
 from relayer.stomp.errors import MalformedFrame
-from relayer.stomp.limits import BEAT_PART, HEART_BEAT_MS_MAX, SILENCE_INTERVALS
+from relayer.stomp.limits import HEART_BEAT_MS_MAX, SEND_FRACTION, SILENCE_INTERVALS
 
 _HEADER = re.compile(r"([0-9]{1,9}),([0-9]{1,9})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeartBeat:
-    """One peer's offer in milliseconds: how often it can send, how often it wants to receive; 0 is never."""
+    """One peer's offer in milliseconds: how often it can send and wants to receive; 0 is never."""
 
     send_ms: int
     want_ms: int
@@ -22,7 +22,10 @@ class HeartBeat:
 
     @classmethod
     def parse(cls, header: str | None) -> Self:
-        """The ``heart-beat`` header's value; absent means none both ways. MalformedFrame for anything but two small numbers."""
+        """Parse a ``heart-beat`` header; None means no heart-beats.
+
+        Raises MalformedFrame unless the value is two numbers of at most a day.
+        """
         if header is None:
             return cls(send_ms=0, want_ms=0)
         found = _HEADER.fullmatch(header)
@@ -31,37 +34,37 @@ class HeartBeat:
         return cls(send_ms=int(found[1]), want_ms=int(found[2]))
 
 
-class Pulse:
-    """The life of one direction pair: when we last sent, when we last heard. Instants are seconds of any steady clock."""
+class HeartBeatMonitor:
+    """Send and receive deadlines of one connection. Times are seconds of any monotonic clock."""
 
-    def __init__(self, *, ours: HeartBeat, theirs: HeartBeat, now: float) -> None:
-        self.send_interval_s = _agreed_s(ours.send_ms, theirs.want_ms)
-        self.expect_interval_s = _agreed_s(theirs.send_ms, ours.want_ms)
+    def __init__(self, *, local: HeartBeat, remote: HeartBeat, now: float) -> None:
+        self.send_interval_s = _agreed_s(local.send_ms, remote.want_ms)
+        self.expect_interval_s = _agreed_s(remote.send_ms, local.want_ms)
         self._sent_at = now
-        self._heard_at = now
+        self._received_at = now
 
     def sent(self, now: float) -> None:
         self._sent_at = now
 
-    def heard(self, now: float) -> None:
-        self._heard_at = now
+    def received(self, now: float) -> None:
+        self._received_at = now
 
     @property
     def beat_due_at(self) -> float | None:
-        """When we must send something; None when nothing was promised."""
+        """When the next heart-beat must be sent; None if none was promised."""
         return (
             None
             if self.send_interval_s is None
-            else self._sent_at + BEAT_PART * self.send_interval_s
+            else self._sent_at + SEND_FRACTION * self.send_interval_s
         )
 
     @property
     def dead_at(self) -> float | None:
-        """When a peer that stays silent counts as dead; None when it promised nothing."""
+        """When a silent peer counts as dead; None if it promised no heart-beats."""
         return (
             None
             if self.expect_interval_s is None
-            else self._heard_at + SILENCE_INTERVALS * self.expect_interval_s
+            else self._received_at + SILENCE_INTERVALS * self.expect_interval_s
         )
 
 

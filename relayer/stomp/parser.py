@@ -1,4 +1,4 @@
-"""Bytes to frames, incrementally: any cut of a stream gives the same frames and, at the same octet, the same error."""
+"""Incremental parser: however a stream is split, the frames and errors are the same."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from relayer.stomp.frames import UNESCAPED, Command, Frame, Header, content_leng
 from relayer.stomp.limits import DEFAULT_LIMITS, Limits
 from relayer.stomp.versions import Version, unescape
 
-# Possessive: a pattern that could go back would keep a hundred octets for each heart-beat of a flood.
+# Possessive: with backtracking, a flood of heart-beats would use a hundred bytes of memory each.
 _LINE_ENDS = re.compile(rb"(?:\r?\n)*+")
 _HEAD_END = re.compile(rb"\n\r?\n|\0")
 _PLAIN_HEADER = re.compile(r"\n([^:\n\r\\]+):([^\n\r\\]*)(?![^\n])")
@@ -17,12 +17,11 @@ _COMMANDS = {command.value: command for command in Command}
 
 
 class Parser:
-    """Takes bytes by ``receive`` and gives frames by ``next_frame``.
+    """Receives bytes by ``receive`` and returns frames by ``next_frame``.
 
-    Line ends between frames are heart-beats and vanish here: to a session any octet is a sign of life. After an error the
-    stream has no meaning any more, so every later call raises the same error.
-
-    ``version`` is how the frames are read that follow; whoever learns of another one says so before the next frame is taken.
+    Line ends between frames are heart-beats and are skipped. After an error the stream is
+    meaningless, so every later call raises the same error. ``version`` applies to the frames that
+    follow: set it before taking the next frame.
     """
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -34,12 +33,18 @@ class Parser:
         self._error: ProtocolError | None = None
 
     def receive(self, data: bytes) -> None:
-        """More of the stream. Call ``next_frame`` until it gives None before the next call: then what waits is one frame at most."""
+        """Add bytes. Call ``next_frame`` until it returns None before the next call.
+
+        Then at most one incomplete frame is buffered.
+        """
         if self._error is None:
             self._buffer += data
 
     def next_frame(self) -> Frame | None:
-        """The next complete frame, or None when more bytes are needed. MalformedFrame or LimitExceeded ends the stream."""
+        """Return the next complete frame, or None if more bytes are needed.
+
+        Raises MalformedFrame or LimitExceeded, which ends the stream.
+        """
         if self._error is not None:
             raise self._error
         if not self._buffer:
@@ -61,11 +66,11 @@ class Parser:
         if octets > self._limits.head_octets:
             raise LimitExceeded("the head is too long")
         if found is None:
-            # The blank line may straddle this cut and the next: up to two octets of it are here already.
+            # The blank line may be split: up to two of its bytes are buffered already.
             self._searched = max(0, octets - 2)
             return None
         if found[0] == b"\0":
-            raise MalformedFrame("a NUL stands in the head")
+            raise MalformedFrame("the head contains a NUL")
         text = self._head_text(found.start())
         self._consume(found.end())
         return self._parse_head(text)
@@ -83,7 +88,8 @@ class Parser:
         return text
 
     def _parse_head(self, text: str) -> tuple[Command, tuple[Header, ...], int | None]:
-        # Nearly every head is this plain: no CR, no escape, and too short for a line to be too long, as a character is four octets at most.
+        # Fast path for nearly every head: no CR, no escape, and too short for any line to exceed
+        # its limit, as a character has at most four bytes.
         plain = _PLAIN_HEADER.findall(text)
         if (
             len(plain) == text.count("\n") <= self._limits.header_count
@@ -93,9 +99,10 @@ class Parser:
         lines = text.split("\n")
         if "\r" in text:
             lines = [line.removesuffix("\r") for line in lines]
-            # Only 1.2 gives the CR a meaning of its own; before it a CR that ends no line is a character like others.
+            # Only 1.2 treats CR specially; before it, a CR that ends no line is an ordinary
+            # character.
             if self.version is Version.V1_2 and any("\r" in line for line in lines):
-                raise MalformedFrame("a CR stands alone")
+                raise MalformedFrame("a CR is not followed by LF")
         command = self._command(lines[0])
         if len(lines) - 1 > self._limits.header_count:
             raise LimitExceeded("there are too many headers")
@@ -118,7 +125,8 @@ class Parser:
         return length
 
     def _parse_header(self, line: str, *, escaped: bool) -> Header:
-        # Only the first colon divides. From version 1.1 on all others are escaped, but many servers write them bare.
+        # Only the first colon separates. Since 1.1 other colons must be escaped, but many servers
+        # do not.
         name, colon, value = line.partition(":")
         if not colon:
             raise MalformedFrame("a header has no colon")
@@ -137,7 +145,7 @@ class Parser:
         if end is None or len(self._buffer) <= end:
             return None
         if self._buffer[end]:
-            raise MalformedFrame("no NUL stands where content-length ends the body")
+            raise MalformedFrame("the body does not end with NUL at content-length")
         body = bytes(self._buffer[:end])
         self._consume(end + 1)
         self._head = None

@@ -1,10 +1,10 @@
-"""The server's side of one connection, for stand-ins of a broker: what clients ask comes out as events, the caller answers."""
+"""Server side of one connection, for broker stand-ins: requests become events."""
 
 from dataclasses import dataclass
 
 from relayer.stomp.errors import IllegalAction, ProtocolError, UnexpectedFrame
 from relayer.stomp.frames import Command, Frame
-from relayer.stomp.heart_beats import HeartBeat, Pulse
+from relayer.stomp.heart_beats import HeartBeat, HeartBeatMonitor
 from relayer.stomp.limits import CONNECTED_TIMEOUT_S, DEFAULT_LIMITS, Limits
 from relayer.stomp.session_core import SessionCore
 from relayer.stomp.states import SERVER_RECEIVES, SERVER_SENDS, State
@@ -20,7 +20,7 @@ class ConnectRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscribeRequested:
-    """A client asks for a destination under an id of its own. A receipt, when one is asked, is due once that is done."""
+    """A client subscribes under an id of its own. Acknowledge ``receipt``, if any, when done."""
 
     subscription: str
     destination: str
@@ -29,7 +29,7 @@ class SubscribeRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnsubscribeRequested:
-    """A client withdraws a subscription that it has."""
+    """A client cancels one of its subscriptions."""
 
     subscription: str
     destination: str
@@ -38,7 +38,7 @@ class UnsubscribeRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisconnectRequested:
-    """A client says farewell; it sends nothing more."""
+    """A client disconnects; it sends nothing more."""
 
     receipt: str | None
 
@@ -47,7 +47,7 @@ Event = ConnectRequested | SubscribeRequested | UnsubscribeRequested | Disconnec
 
 
 class ServerSession(SessionCore[Event]):
-    """Answers one client. A client's fault is answered with ERROR and ends the session, as the specification demands."""
+    """Serves one client. A client's error is answered with ERROR and ends the session."""
 
     def __init__(
         self, *, heart_beat: HeartBeat, now: float, limits: Limits = DEFAULT_LIMITS
@@ -57,22 +57,27 @@ class ServerSession(SessionCore[Event]):
         self._client_heart_beat = HeartBeat(send_ms=0, want_ms=0)
         self._connect_until: float | None = now + CONNECTED_TIMEOUT_S
         self._subscriptions: dict[str, str] = {}
-        self._culprit_receipt: str | None = None
+        self._current_receipt: str | None = None
         self._message_count = 0
 
     @property
     def subscriptions(self) -> dict[str, str]:
-        """Destinations by the client's subscription ids; a copy."""
+        """Copy of the destinations by the client's subscription ids."""
         return dict(self._subscriptions)
 
     def accept(self, *, now: float) -> None:
-        """Take the client that asked; from here on both sides owe beats. IllegalAction when none asked."""
+        """Accept the client's CONNECT; both sides then owe heart-beats.
+
+        Raises IllegalAction without a CONNECT.
+        """
         headers = (("version", Version.V1_2), ("heart-beat", str(self._heart_beat)))
         self._send(Command.CONNECTED, headers, now)
-        self._pulse = Pulse(ours=self._heart_beat, theirs=self._client_heart_beat, now=now)
+        self._monitor = HeartBeatMonitor(
+            local=self._heart_beat, remote=self._client_heart_beat, now=now
+        )
 
     def refuse(self, summary: str, *, now: float, receipt: str | None = None) -> None:
-        """Send ERROR, which ends the session. IllegalAction when it is over already."""
+        """Send ERROR, which ends the session. Raises IllegalAction if it has ended already."""
         headers = (
             (("message", summary),)
             if receipt is None
@@ -81,17 +86,20 @@ class ServerSession(SessionCore[Event]):
         self._send(Command.ERROR, headers, now)
 
     def acknowledge(self, receipt: str | None, *, now: float) -> None:
-        """Send the receipt that an event asked for; nothing when it asked for none."""
+        """Send the requested receipt; do nothing for None."""
         if receipt is not None:
             self._send(Command.RECEIPT, (("receipt-id", receipt),), now)
 
-    def take_leave(self, receipt: str | None, *, now: float) -> None:
-        """Answer DISCONNECT, with its receipt when it asked for one: the session is over."""
+    def acknowledge_disconnect(self, receipt: str | None, *, now: float) -> None:
+        """Answer DISCONNECT with its receipt, if requested, and close the session."""
         self.acknowledge(receipt, now=now)
         self.state = State.CLOSED
 
     def message(self, subscription: str, body: bytes, *, now: float) -> None:
-        """Send a message to one subscription, without a destination, as Toss does. IllegalAction for an unknown subscription."""
+        """Send a message to one subscription, without a destination, as Toss does.
+
+        Raises IllegalAction for an unknown subscription.
+        """
         if subscription not in self._subscriptions:
             raise IllegalAction("no such subscription")
         self._message_count += 1
@@ -102,8 +110,8 @@ class ServerSession(SessionCore[Event]):
         )
         self._send(Command.MESSAGE, headers, now, body)
 
-    def _take(self, frame: Frame, following: State, now: float) -> None:  # noqa: ARG002 - a client's session needs the instant
-        self._culprit_receipt = frame.header("receipt")
+    def _handle_frame(self, frame: Frame, next_state: State, now: float) -> None:  # noqa: ARG002
+        self._current_receipt = frame.header("receipt")
         match frame.command:
             case Command.SUBSCRIBE:
                 event: Event = self._subscribe(frame)
@@ -113,13 +121,13 @@ class ServerSession(SessionCore[Event]):
                 event = DisconnectRequested(receipt=frame.header("receipt"))
             case _:
                 event = self._connect(frame)
-        self._culprit_receipt = None
-        self.state = following
+        self._current_receipt = None
+        self.state = next_state
         self._events.append(event)
 
     def _connect(self, frame: Frame) -> ConnectRequested:
-        asked = (frame.header("accept-version") or Version.V1_0).split(",")
-        if Version.V1_2 not in [version.strip() for version in asked]:
+        versions = (frame.header("accept-version") or Version.V1_0).split(",")
+        if Version.V1_2 not in [version.strip() for version in versions]:
             raise UnexpectedFrame(f"only version {Version.V1_2} is spoken here")
         self._client_heart_beat = HeartBeat.parse(frame.header("heart-beat"))
         self._connect_until = None
@@ -149,8 +157,8 @@ class ServerSession(SessionCore[Event]):
         headers: tuple[tuple[str, str], ...] = (("message", str(error)),)
         if self.state is State.NEW:
             headers = (*headers, ("version", Version.V1_2))
-        if self._culprit_receipt is not None:
-            headers = (*headers, ("receipt-id", self._culprit_receipt))
+        if self._current_receipt is not None:
+            headers = (*headers, ("receipt-id", self._current_receipt))
         if self.state is not State.DISCONNECTING:
             self._outgoing.append(Frame(Command.ERROR, headers).encode())
         super()._fail(error)

@@ -1,4 +1,4 @@
-"""What both ends of a session share: the parser, the queues of bytes and events, the pulse and the way in which a session fails."""
+"""Shared part of client and server sessions: parser, queues, heart-beats, failure."""
 
 from abc import ABC, abstractmethod
 from collections import deque
@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from relayer.stomp.errors import IllegalAction, MalformedFrame, PeerSilent, ProtocolError
 from relayer.stomp.frames import Command, Frame, Header
-from relayer.stomp.heart_beats import Pulse
+from relayer.stomp.heart_beats import HeartBeatMonitor
 from relayer.stomp.limits import Limits
 from relayer.stomp.parser import Parser
 from relayer.stomp.states import Failed, State, Table, after_receiving, after_sending
@@ -17,7 +17,7 @@ BEAT = b"\n"
 
 
 class SessionCore(ABC, Generic[Event]):
-    """The common half of a client's and a server's session. Subclasses say what a frame means and what time asks beyond beats."""
+    """Base of both sessions. Subclasses interpret frames and add their own deadlines."""
 
     def __init__(self, *, sends: Table, receives: Table, limits: Limits) -> None:
         self.state: State = State.NEW
@@ -26,45 +26,48 @@ class SessionCore(ABC, Generic[Event]):
         self._parser = Parser(limits)
         self._outgoing: deque[bytes] = deque()
         self._events: deque[Event | Failed] = deque()
-        self._pulse: Pulse | None = None
+        self._monitor: HeartBeatMonitor | None = None
 
     @property
     def closed(self) -> bool:
-        """Whether the session is over for good."""
+        """Return True if the session has ended."""
         return self.state is State.CLOSED
 
     def receive(self, data: bytes, now: float) -> None:
-        """Bytes from the peer. Never raises for what the peer did; once CLOSED, bytes are ignored."""
+        """Process bytes from the peer, whose errors are never raised. Ignored once CLOSED."""
         if self.closed:
             return
-        if self._pulse is not None:
-            self._pulse.heard(now)
+        if self._monitor is not None:
+            self._monitor.received(now)
         self._parser.receive(data)
         try:
             while (frame := self._next_frame()) is not None:
-                following = after_receiving(self._receives, self.state, frame.command)
-                self._take(frame, following, now)
+                next_state = after_receiving(self._receives, self.state, frame.command)
+                self._handle_frame(frame, next_state, now)
         except ProtocolError as error:
             self._fail(error)
 
     def tick(self, now: float) -> None:
-        """Do what is due at ``now``: send a beat, notice a silent peer, let a deadline pass. Harmless when called too often."""
+        """Run due timers: send a heart-beat, detect a silent peer, expire deadlines.
+
+        Calling it too often is harmless.
+        """
         if not self.closed:
             self._expire(now)
-        if self.closed or self._pulse is None:
+        if self.closed or self._monitor is None:
             return
-        if self._pulse.dead_at is not None and now >= self._pulse.dead_at:
+        if self._monitor.dead_at is not None and now >= self._monitor.dead_at:
             self._fail(PeerSilent("no heart-beat came in time"))
-        elif self._pulse.beat_due_at is not None and now >= self._pulse.beat_due_at:
+        elif self._monitor.beat_due_at is not None and now >= self._monitor.beat_due_at:
             self._outgoing.append(BEAT)
-            self._pulse.sent(now)
+            self._monitor.sent(now)
 
     @property
     def deadline(self) -> float | None:
-        """When ``tick`` has something to do, if nothing happens before; None when time asks nothing."""
+        """When ``tick`` has something to do if nothing happens before; None without a timer."""
         if self.closed:
             return None
-        beats = () if self._pulse is None else (self._pulse.beat_due_at, self._pulse.dead_at)
+        beats = () if self._monitor is None else (self._monitor.beat_due_at, self._monitor.dead_at)
         return min(
             (instant for instant in (*beats, self._next_expiry()) if instant is not None),
             default=None,
@@ -72,22 +75,22 @@ class SessionCore(ABC, Generic[Event]):
 
     @property
     def has_data_to_send(self) -> bool:
-        """Whether ``data_to_send`` would give anything: a question for every message received, so a cheap one."""
+        """Return True if there is output. Cheap, because it is called for every message."""
         return bool(self._outgoing)
 
     def data_to_send(self) -> list[bytes]:
-        """What must go to the peer, oldest first: an item is one frame or one beat. Empties the queue."""
+        """Return and clear the output queue, oldest first; an item is a frame or a heart-beat."""
         data = list(self._outgoing)
         self._outgoing.clear()
         return data
 
     @property
     def events_waiting(self) -> int:
-        """How many events ``events`` would give."""
+        """Number of queued events."""
         return len(self._events)
 
     def events(self) -> list[Event | Failed]:
-        """What happened since the last call, in order. Empties the queue."""
+        """Return and clear the event queue, in order."""
         events = list(self._events)
         self._events.clear()
         return events
@@ -98,28 +101,31 @@ class SessionCore(ABC, Generic[Event]):
     def _send(
         self, command: Command, headers: tuple[Header, ...], now: float, body: bytes = b""
     ) -> None:
-        following = after_sending(self._sends, self.state, command)
+        next_state = after_sending(self._sends, self.state, command)
         try:
             data = Frame(command, headers, body).encode(self._parser.version)
         except MalformedFrame as fault:
             raise IllegalAction(str(fault)) from None
         self._outgoing.append(data)
-        self.state = following
-        if self._pulse is not None:
-            self._pulse.sent(now)
+        self.state = next_state
+        if self._monitor is not None:
+            self._monitor.sent(now)
 
     def _fail(self, error: ProtocolError) -> None:
         self.state = State.CLOSED
         self._events.append(Failed(error))
 
     @abstractmethod
-    def _take(self, frame: Frame, following: State, now: float) -> None:
-        """Move to the state that follows the frame and say what it means. ProtocolError when its content is not allowed."""
+    def _handle_frame(self, frame: Frame, next_state: State, now: float) -> None:
+        """Handle a frame and move to the state that follows.
+
+        Raises ProtocolError if its content is not allowed.
+        """
 
     @abstractmethod
     def _expire(self, now: float) -> None:
-        """Let deadlines of the subclass pass."""
+        """Expire the subclass's deadlines."""
 
     @abstractmethod
     def _next_expiry(self) -> float | None:
-        """The next deadline of the subclass; None without one."""
+        """Return the subclass's next deadline, or None."""

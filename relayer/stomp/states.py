@@ -1,7 +1,7 @@
-"""The two state tables, client's and server's. Everything that moves a session stands here, and nothing else moves one.
+"""State tables of client and server; only these move a session.
 
-A table says for a state which commands may pass in a direction and which state follows. ERROR and DISCONNECT end the talk, CLOSED
-is final. The tables know no session, so a session cannot cheat.
+A table lists, for a state, the commands allowed in one direction and the next state of each. ERROR
+and DISCONNECT end the exchange; CLOSED is final.
 """
 
 from collections.abc import Mapping
@@ -13,9 +13,12 @@ from relayer.stomp.frames import Command
 
 
 class State(Enum):
-    """NEW before CONNECT; CONNECTING until CONNECTED; DISCONNECTING until the last receipt; CLOSED for good."""
+    """States of a session.
 
-    # Each frame is looked up by the state, and an enum's own hash is Python code.
+    NEW before CONNECT, CONNECTING until CONNECTED, DISCONNECTING until the last receipt, CLOSED.
+    """
+
+    # Every frame is looked up by the state, and Enum's own hash is slow Python code.
     __hash__ = object.__hash__
 
     NEW = auto()
@@ -27,7 +30,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The session is over by the peer's fault or silence; ``error`` says which."""
+    """The session ended by the peer's error or silence; ``error`` says which."""
 
     error: ProtocolError
 
@@ -49,7 +52,7 @@ CLIENT_RECEIVES: Table = {
         Command.RECEIPT: State.CONNECTED,
         Command.ERROR: State.CLOSED,
     },
-    # Messages and receipts that were under way when we said farewell still arrive.
+    # Messages and receipts in flight during DISCONNECT still arrive.
     State.DISCONNECTING: {
         Command.MESSAGE: State.DISCONNECTING,
         Command.RECEIPT: State.DISCONNECTING,
@@ -73,22 +76,22 @@ SERVER_SENDS: Table = {
         Command.RECEIPT: State.CONNECTED,
         Command.ERROR: State.CLOSED,
     },
-    # What the client asked before its farewell, in the same breath, is still confirmed.
+    # Requests that the client sent just before DISCONNECT are still confirmed.
     State.DISCONNECTING: {Command.RECEIPT: State.DISCONNECTING},
 }
 
 
 def after_sending(table: Table, state: State, command: Command) -> State:
-    """The state that follows our own frame. IllegalAction when the table has none."""
-    following = table.get(state, {}).get(command)
-    if following is None:
+    """Return the state after sending ``command``. Raises IllegalAction if it is not allowed."""
+    next_state = table.get(state, {}).get(command)
+    if next_state is None:
         raise IllegalAction(f"{command} can't be sent while {state.name}")
-    return following
+    return next_state
 
 
 def after_receiving(table: Table, state: State, command: Command) -> State:
-    """The state that follows the peer's frame. UnexpectedFrame when the table has none."""
-    following = table.get(state, {}).get(command)
-    if following is None:
+    """Return the state after receiving ``command``. Raises UnexpectedFrame if it is not allowed."""
+    next_state = table.get(state, {}).get(command)
+    if next_state is None:
         raise UnexpectedFrame(f"{command} came while {state.name}")
-    return following
+    return next_state

@@ -1,10 +1,11 @@
-"""Subscription ids: counted, never drawn or hashed, so that no two destinations can ever share one."""
+"""Subscription ids are counted, so no two destinations can share one."""
 
 
 class SubscriptionIds:
-    """Which id stands for which destination. One object outlives all connections of a feed, so an id keeps its meaning.
+    """Maps subscription ids to destinations. One object outlives all connections of a feed.
 
-    A released destination gets a new id when it comes back: a message still in flight under the old id then reaches nobody.
+    A released destination gets a new id when it returns, so a message still in flight under the old
+    id is ignored.
     """
 
     def __init__(self) -> None:
@@ -13,7 +14,7 @@ class SubscriptionIds:
         self._by_id: dict[str, str] = {}
 
     def assign(self, destination: str) -> str:
-        """The destination's id, a new one (``sub-1``, ``sub-2`` …) when it has none."""
+        """Return the destination's id; assign ``sub-1``, ``sub-2`` … if it has none."""
         known = self._by_destination.get(destination)
         if known is not None:
             return known
@@ -24,11 +25,11 @@ class SubscriptionIds:
         return subscription
 
     def release(self, destination: str) -> None:
-        """Forget the destination; nothing happens when it has no id."""
+        """Forget the destination; do nothing if it has no id."""
         subscription = self._by_destination.pop(destination, None)
         if subscription is not None:
             del self._by_id[subscription]
 
     def destination(self, subscription: str | None) -> str | None:
-        """The destination that an id stands for; None for an unknown or released one."""
+        """Return the destination of an id, or None if unknown or released."""
         return None if subscription is None else self._by_id.get(subscription)

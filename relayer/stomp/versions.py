@@ -1,4 +1,4 @@
-"""The versions of STOMP and what tells them apart on the wire: the octets that a header can carry, and by which escapes."""
+"""STOMP versions and their header escapes."""
 
 import re
 from enum import StrEnum
@@ -7,7 +7,10 @@ from relayer.stomp.errors import MalformedFrame
 
 
 class Version(StrEnum):
-    """As CONNECTED names it. We ask for 1.2 alone, but servers are known that answer with an older one and mean it."""
+    """Version as named in CONNECTED.
+
+    The client requests 1.2 alone, but some servers answer with an older version and use it.
+    """
 
     V1_0 = "1.0"
     V1_1 = "1.1"
@@ -29,19 +32,22 @@ _ESCAPE = re.compile(r"\\.?", re.DOTALL)
 
 
 def refuse_unwritable(name: str, value: str, version: Version) -> None:
-    """MalformedFrame for a header that the version can't write, having no escape for a CR, a LF or a colon in it."""
+    """Raise MalformedFrame for a header that the version cannot write.
+
+    The version has no escape for a CR, LF or colon in it.
+    """
     if version is Version.V1_2:
         return
     unwritable = "\r" in name or "\r" in value
     if version is Version.V1_0:
-        # The first colon divides name and value, so a value may hold more of them.
+        # The first colon separates name and value, so a value may contain more.
         unwritable = unwritable or ":" in name or "\n" in name or "\n" in value
     if unwritable:
         raise MalformedFrame("a header needs an escape that it can't have")
 
 
 def escape(text: str, version: Version) -> str:
-    """A header's name or value as the version writes it, with ``refuse_unwritable`` asked before."""
+    """Return a header name or value escaped for ``version``; call ``refuse_unwritable`` first."""
     escapes = _ESCAPES[version]
     return (
         _NEEDS_ESCAPE.sub(lambda found: escapes.get(found[0], found[0]), text) if escapes else text
@@ -49,7 +55,10 @@ def escape(text: str, version: Version) -> str:
 
 
 def unescape(text: str, version: Version) -> str:
-    """A header's name or value as its sender meant it. MalformedFrame for an escape that the version does not define."""
+    """Return a header name or value without escapes.
+
+    Raises MalformedFrame for an escape that the version does not define.
+    """
     unescapes = _UNESCAPES[version]
     return _ESCAPE.sub(lambda found: _plain(found[0], unescapes), text) if unescapes else text
 

@@ -1,8 +1,10 @@
-"""Ticks to Redis: the last value of a stock, the live push and the stream, in one transaction for all that arrived together.
+"""Write ticks to Redis: last value, live push and stream, in one transaction per batch.
 
-The writer is never waited for: ticks are offered and the socket is read on. While Redis is away they are kept, the latest of each
-stock, and written when it is back. A batch whose answer was lost may have been written or not; its positions tell, since the stream
-takes each position once and only forward. So no tick is written twice, and none gets a later place than it was given without need.
+Callers never wait for the writer: they offer ticks and go on reading the socket. While Redis is
+unavailable the latest tick of each stock is kept and written later. A batch whose answer was lost
+may or may not have been written. The stream's last position shows which, because the stream accepts
+each position once and only in ascending order. So no tick is written twice, and no tick gets a
+later position than necessary.
 """
 
 import asyncio
@@ -26,18 +28,22 @@ log = structlog.get_logger(__name__)
 
 BATCH_TICKS_MAX = 256
 WAITING_TICKS_MAX = 20_000
-# From here on the socket should wait for Redis, while Redis answers: better late by milliseconds than conflated.
-CROWDED_TICKS = 2_000
+# Above this, reading the socket should wait while Redis answers: a delay of milliseconds is better
+# than conflation.
+CONGESTED_TICKS = 2_000
 RETRY_S = 0.2
-# One failure is a connection that had to be opened anew; two in a row are an outage, during which only the latest ticks are worth keeping.
+# One failure may be a connection that had to be reopened. Two in a row are an outage, during which
+# only the latest tick of each stock is kept.
 OUTAGE_FAILURES = 2
 
 
-# One call with one argument for a batch, as packing a command for each tick would take longer than all the rest. Whoever no longer holds the lease
-# writes nothing.
+# One call with one argument per batch: packing a command per tick would take longer than the rest.
+# A writer that no longer holds the lease writes nothing (fencing).
 _WRITE = """
 local lease, field, maxlen, ttl, channel, latest, packed = unpack(ARGV)
-if lease ~= '' and redis.call('GET', KEYS[2]) ~= lease then return redis.error_reply('FENCED the lease is not ours') end
+if lease ~= '' and redis.call('GET', KEYS[2]) ~= lease then
+  return redis.error_reply('FENCED this process does not hold the lease')
+end
 local last = {}
 local ticks = cmsgpack.unpack(packed)
 for index = 1, #ticks, 3 do
@@ -51,15 +57,20 @@ for code, text in pairs(last) do redis.call('SET', latest .. code, text, 'EX', t
 
 
 class TickScript:
-    """Writes a batch of ticks in one step: each added to the stream and pushed live, the last of each stock kept as its latest."""
+    """Writes a batch of ticks atomically: stream entry, live push and last value per stock."""
 
     def __init__(self, redis: "Redis | BlockingRedis") -> None:
         self._script = redis.register_script(_WRITE)
 
     def __call__(self, ticks: Iterable[Tick], *, lease: str | None = None) -> Any:
-        """Write ticks in ascending places; what a client of asyncio gives must be awaited. With a ``lease`` nothing is written unless Redis holds
-        that very one. Raises what the client raises: ResponseError for a lost lease or for places that the stream is past."""
-        told = [part for tick in ticks for part in (str(tick.position), tick.code, tick.to_json())]
+        """Write ticks in ascending positions. An asyncio client returns an awaitable.
+
+        With a ``lease``, nothing is written unless Redis holds exactly that lease. Raises the
+        client's errors: ResponseError for a lost lease or for positions that the stream has passed.
+        """
+        fields = [
+            part for tick in ticks for part in (str(tick.position), tick.code, tick.to_json())
+        ]
         arguments = (
             lease or "",
             keys.TICK_FIELD,
@@ -67,15 +78,16 @@ class TickScript:
             keys.TICK_TTL_S,
             keys.TICK_CHANNEL_PREFIX,
             keys.LAST_TICK_PREFIX,
-            msgspec.msgpack.encode(told),
+            msgspec.msgpack.encode(fields),
         )
         return self._script(keys=[keys.TICK_STREAM, keys.RELAYER_LEASE], args=arguments)
 
 
 class TickWriter:
-    """Writes ticks in the order in which they were offered. Where ``lease`` tells of one, only while Redis holds that.
+    """Writes ticks in the order in which they were offered.
 
-    ``note_lag`` is given, for each batch that is written, the seconds since its first tick arrived.
+    If ``lease`` returns a lease, ticks are written only while Redis holds it. ``observe_lag``
+    receives, for each written batch, the seconds since its first tick arrived.
     """
 
     def __init__(
@@ -85,7 +97,7 @@ class TickWriter:
         *,
         clock: Callable[[], datetime],
         lease: Callable[[], str | None] = lambda: None,
-        note_lag: Callable[[float], None] = lambda _seconds: None,
+        observe_lag: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self.lag_ms: int | None = None
         self.written_total = 0
@@ -96,7 +108,7 @@ class TickWriter:
         self._sequence = sequence
         self._clock = clock
         self._lease = lease
-        self._note_lag = note_lag
+        self._observe_lag = observe_lag
         self._waiting: list[Tick] = []
         self._in_flight: list[Tick] = []
         self._aligned = False
@@ -106,7 +118,10 @@ class TickWriter:
         self._attempted = asyncio.Event()
 
     def offer(self, tick: Tick) -> None:
-        """Take a tick to be written soon. Never waits and never fails; beyond 20,000 waiting ticks the latest of each stock stay."""
+        """Queue a tick. Never waits and never raises.
+
+        Beyond 20,000 queued ticks only the latest of each stock is kept.
+        """
         self._waiting.append(tick)
         if len(self._waiting) > WAITING_TICKS_MAX:
             self._conflate()
@@ -114,25 +129,31 @@ class TickWriter:
 
     @property
     def waiting_ticks(self) -> int:
-        """How many ticks are not known to be in Redis yet."""
+        """Number of ticks not yet known to be in Redis."""
         return len(self._waiting) + len(self._in_flight)
 
     @property
-    def crowded(self) -> bool:
-        """Whether more ticks wait than Redis takes in a few tenths of a second. Never during an outage: then nobody may wait."""
-        return len(self._waiting) > CROWDED_TICKS and not self._failures
+    def is_congested(self) -> bool:
+        """Return True if more ticks wait than Redis accepts in a few tenths of a second.
 
-    async def wait_for_room(self) -> None:
-        """Wait until Redis took what was too much, or failed to: a second at most, as long as a command may take."""
-        while self.crowded:
+        Always False during an outage, when nobody may wait.
+        """
+        return len(self._waiting) > CONGESTED_TICKS and not self._failures
+
+    async def wait_for_capacity(self) -> None:
+        """Wait until Redis has accepted the excess or failed.
+
+        This takes at most a second, a command's timeout.
+        """
+        while self.is_congested:
             self._attempted.clear()
             await self._attempted.wait()
 
     async def run(self) -> None:
-        """Write until ``finish`` is called and nothing waits any more."""
+        """Write until ``finish`` is called and nothing is queued."""
         while True:
             while self._waiting or self._in_flight or not self._aligned:
-                await self._write_some()
+                await self._write_batch()
                 raise_if_cancelled()
             if self._finishing:
                 return
@@ -140,15 +161,18 @@ class TickWriter:
             await self._wake.wait()
 
     def finish(self) -> None:
-        """Let ``run`` end as soon as everything is written. The caller bounds the wait."""
+        """End ``run`` once everything is written. The caller bounds the wait."""
         self._finishing = True
         self._wake.set()
 
-    def forget(self) -> None:
-        """Drop what waits: it is another's to tell now. For the time when ``run`` does not run."""
+    def discard(self) -> None:
+        """Discard queued ticks, because another relayer has the lease.
+
+        Call only while ``run`` is not running.
+        """
         self._waiting, self._in_flight, self._aligned, self._failures = [], [], False, 0
 
-    async def _write_some(self) -> None:
+    async def _write_batch(self) -> None:
         try:
             if not self._aligned:
                 await self._align()
@@ -157,33 +181,35 @@ class TickWriter:
                     self._waiting[:BATCH_TICKS_MAX],
                     self._waiting[BATCH_TICKS_MAX:],
                 )
-                # While Redis takes these there is room for others.
+                # There is capacity for more while Redis writes these.
                 self._attempted.set()
             if self._in_flight:
                 await self._script(self._in_flight, lease=self._lease())
         except (RedisError, OSError, MalformedTick) as fault:
-            self._note_failed(fault)
+            self._record_failure(fault)
             self._attempted.set()
             await asyncio.sleep(RETRY_S)
         else:
-            self._note_written()
+            self._record_success()
             self._attempted.set()
 
     async def _align(self) -> None:
-        """Learn the stream's last place: skip what it holds already, place what waits behind it."""
-        last = await self._last_place()
-        self._sequence.continue_after(last)
-        left = [tick for tick in self._in_flight if tick.position > last]
-        self.written_total += len(self._in_flight) - len(left)
-        self._in_flight = left
+        """Drop in-flight ticks that the stream has; move queued ticks behind its last position."""
+        last = await self._last_position()
+        self._sequence.advance_to(last)
+        unwritten = [tick for tick in self._in_flight if tick.position > last]
+        self.written_total += len(self._in_flight) - len(unwritten)
+        self._in_flight = unwritten
         if self._waiting and self._waiting[0].position <= last:
-            self._waiting = [replace(tick, position=self._place(tick)) for tick in self._waiting]
+            self._waiting = [
+                replace(tick, position=self._next_position(tick)) for tick in self._waiting
+            ]
         self._aligned = True
 
-    def _place(self, tick: Tick) -> Position:
+    def _next_position(self, tick: Tick) -> Position:
         return self._sequence.next(int(tick.received_at.timestamp() * 1000))
 
-    async def _last_place(self) -> Position:
+    async def _last_position(self) -> Position:
         try:
             stream: dict[str, Any] = await self._redis.xinfo_stream(keys.TICK_STREAM)
         except ResponseError as fault:
@@ -192,7 +218,7 @@ class TickWriter:
             raise
         return Position.parse(str(stream["last-generated-id"]))
 
-    def _note_failed(self, fault: Exception) -> None:
+    def _record_failure(self, fault: Exception) -> None:
         self._aligned = False
         self._failures += 1
         self.failures_total += 1
@@ -201,7 +227,7 @@ class TickWriter:
         if self._failures == OUTAGE_FAILURES:
             log.warning("tick_write_paused", reason=type(fault).__name__)
 
-    def _note_written(self) -> None:
+    def _record_success(self) -> None:
         if self._failures >= OUTAGE_FAILURES:
             log.info("tick_write_resumed", conflated_total=self.conflated_total)
         self._failures = 0
@@ -211,7 +237,7 @@ class TickWriter:
                 0, (now - self._in_flight[-1].received_at) // timedelta(milliseconds=1)
             )
             self.written_total += len(self._in_flight)
-            self._note_lag(max(0.0, (now - self._in_flight[0].received_at).total_seconds()))
+            self._observe_lag(max(0.0, (now - self._in_flight[0].received_at).total_seconds()))
         self._in_flight = []
 
     def _conflate(self) -> None:

@@ -73,7 +73,7 @@ async def toss(*, heart_beat_ms: int = CALM_BEAT_MS, port: int = 0) -> AsyncIter
 async def relayer(settings: Settings, *, feed: Feed | None = None) -> AsyncIterator[None]:
     """A daemon, the only one, that runs until the context ends and must then be gone within five seconds."""
     stop = asyncio.Event()
-    running = asyncio.create_task(Daemon(settings, feed=feed, absence_s=0).run(stop))
+    running = asyncio.create_task(Daemon(settings, feed=feed, grace_s=0).run(stop))
     try:
         yield
     finally:

@@ -103,7 +103,7 @@ def test_a_flood_of_malformed_trades_fills_no_memory() -> None:
     def flood() -> int:
         for _ in range(30):
             for body in bodies:
-                assert intake.take(trade_topic(SAMSUNG), body) is None
+                assert intake.accept(trade_topic(SAMSUNG), body) is None
         gc.collect()
         return tracemalloc.get_traced_memory()[0]
 

@@ -33,14 +33,14 @@ def trade(total: int) -> Trade:
 def test_a_malformed_trade_is_none(body: bytes) -> None:
     intake = TickFilter(TickSequence(), clock=lambda: NOON)
 
-    assert intake.take(trade_topic("A005930"), body) is None
+    assert intake.accept(trade_topic("A005930"), body) is None
     assert intake.malformed_total == 1
 
 
 def test_an_unfamiliar_trade_is_the_same_trade() -> None:
     """And its text is cut inside characters where messages are cut, since it is not ASCII."""
     plain, strange = (
-        TickFilter(TickSequence(), clock=lambda: NOON).take(trade_topic("A005930"), body)
+        TickFilter(TickSequence(), clock=lambda: NOON).accept(trade_topic("A005930"), body)
         for body in (trade(1).body(), unfamiliar(trade(1)))
     )
 

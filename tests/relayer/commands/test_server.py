@@ -12,7 +12,7 @@ import redis
 from structlog.testing import capture_logs
 
 from relayer.backoff import Backoff
-from relayer.commands.server import UNDER_WAY_MAX, CommandListener
+from relayer.commands.server import CONCURRENT_COMMANDS_MAX, CommandServer
 from relayer.daemon import connect as relayer_connect
 from relayer.feed.stomp_feed import StompFeed
 from relayer.feed.subscriptions import SubscriptionWatch
@@ -388,7 +388,7 @@ def test_too_many_at_once_are_refused_and_not_kept_waiting(valkey_url: str) -> N
     async def scenario() -> None:
         async with desk(valkey_url) as at:
             at.toss.server.faults.receipts = False
-            for number in range(UNDER_WAY_MAX):
+            for number in range(CONCURRENT_COMMANDS_MAX):
                 command = Command.new(CommandType.SUBSCRIBE, trade_topic(f"A{number:06}"))
                 at.client.publish(keys.RELAYER_COMMANDS, command.to_json())
             assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.BUSY
@@ -434,10 +434,10 @@ def test_a_connection_that_died_without_a_sign_is_noticed(
                 TickFilter(sequence, clock=utc_now),
                 TickWriter(connection, sequence, clock=utc_now),
                 backoff=Backoff(Random()),
-                note_change=lambda: None,
+                on_change=lambda: None,
             )
             listening = asyncio.create_task(
-                CommandListener(connection, watch, link, silence_s=0.1).run()
+                CommandServer(connection, watch, link, silence_s=0.1).run()
             )
             with connect(valkey_url) as client:
                 await until(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayer.daemon import connect
-from relayer.feed.subscriptions import Addition, SubscriptionWatch, choose, merge
+from relayer.feed.subscriptions import AddResult, SubscriptionWatch, choose, merge
 from tests.relayer.harness import HYNIX, SAMSUNG, ask_for
 from trading.marketdata.subscriptions import Source, publish_subscriptions
 from trading.marketdata.topics import trade_topic
@@ -23,33 +23,36 @@ topics = st.integers(0, 30).map(lambda number: trade_topic(f"A{number:06}"))
 
 
 @given(
-    wishes=st.dictionaries(topics, st.sampled_from(Source)),
+    requested=st.dictionaries(topics, st.sampled_from(Source)),
     current=st.frozensets(topics),
     budget=st.integers(1, 20),
 )
 def test_the_budget_holds_and_urgency_decides(
-    wishes: dict[str, Source], current: frozenset[str], budget: int
+    requested: dict[str, Source], current: frozenset[str], budget: int
 ) -> None:
     """Nothing followed is less urgent than what is left out, nor is it a newcomer where an equal that was followed is left out."""
-    choice = choose(wishes, current=current, budget=budget)
+    choice = choose(requested, current=current, budget=budget)
 
-    assert choice.wanted <= set(wishes)
-    assert len(choice.wanted) == min(budget, len(wishes))
-    out = set(wishes) - choice.wanted
+    assert choice.wanted <= set(requested)
+    assert len(choice.wanted) == min(budget, len(requested))
+    out = set(requested) - choice.wanted
     for kept in choice.wanted:
         assert all(
-            (wishes[kept].rank, kept not in current) <= (wishes[each].rank, each not in current)
+            (requested[kept].rank, kept not in current)
+            <= (requested[each].rank, each not in current)
             for each in out
         )
-    assert set(choice.left_out) == {each for each in out if wishes[each] is not Source.MARKET_VALUE}
+    assert set(choice.left_out) == {
+        each for each in out if requested[each] is not Source.MARKET_VALUE
+    }
 
 
-@given(wishes=st.dictionaries(topics, st.sampled_from(Source)), budget=st.integers(1, 20))
-def test_a_full_budget_does_not_flap(wishes: dict[str, Source], budget: int) -> None:
+@given(requested=st.dictionaries(topics, st.sampled_from(Source)), budget=st.integers(1, 20))
+def test_a_full_budget_does_not_flap(requested: dict[str, Source], budget: int) -> None:
     """Looking again at the same wishes changes nothing."""
-    once = choose(wishes, current=frozenset(), budget=budget)
+    once = choose(requested, current=frozenset(), budget=budget)
 
-    assert choose(wishes, current=once.wanted, budget=budget) == once
+    assert choose(requested, current=once.wanted, budget=budget) == once
 
 
 def test_a_destination_is_as_urgent_as_its_most_urgent_source() -> None:
@@ -100,9 +103,9 @@ def test_unknown_destinations_never_get_near_a_frame(
         mapping={"/topic/x\n": "holdings", HYNIX_TRADES: "a source of tomorrow", "": ""},
     )
 
-    watch = watched(valkey_url, SubscriptionWatch.look)
+    watch = watched(valkey_url, SubscriptionWatch.refresh)
 
-    assert watch.wishes == {SAMSUNG_TRADES: Source.COMMANDS, HYNIX_TRADES: Source.MARKET_VALUE}
+    assert watch.requested == {SAMSUNG_TRADES: Source.COMMANDS, HYNIX_TRADES: Source.MARKET_VALUE}
 
 
 def test_the_watch_follows_both_keys(valkey_url: str, client: "redis.Redis") -> None:
@@ -118,7 +121,7 @@ def test_the_watch_follows_both_keys(valkey_url: str, client: "redis.Redis") -> 
             lambda: publish_subscriptions(client, {SAMSUNG: Source.MARKET_VALUE}),
         ):
             change()
-            await watch.look()
+            await watch.refresh()
             seen.append(set(watch.wanted))
 
     watched(valkey_url, follow)
@@ -141,10 +144,10 @@ def test_what_does_not_fit_is_told_unless_it_only_fills_up(
     steps: list[tuple[set[str], tuple[str, ...]]] = []
 
     async def follow(watch: SubscriptionWatch) -> None:
-        await watch.look()
+        await watch.refresh()
         steps.append((set(watch.wanted), watch.left_out))
         publish_subscriptions(client, {KAKAO: Source.MARKET_VALUE, SAMSUNG: Source.OPEN_ORDERS})
-        await watch.look()
+        await watch.refresh()
         steps.append((set(watch.wanted), watch.left_out))
 
     watched(valkey_url, follow, budget=1)
@@ -160,9 +163,9 @@ def test_lost_keys_change_nothing_and_the_set_is_written_back(
     publish_subscriptions(client, {KAKAO: Source.HOLDINGS})
 
     async def lose(watch: SubscriptionWatch) -> None:
-        await watch.look()
+        await watch.refresh()
         client.flushall()
-        await watch.look()
+        await watch.refresh()
 
     watch = watched(valkey_url, lose)
 
@@ -175,11 +178,13 @@ def test_a_command_withdraws_the_last_one_for_good(valkey_url: str, client: "red
     ask_for(client, SAMSUNG)
 
     async def withdraw(watch: SubscriptionWatch) -> None:
-        await watch.look()
-        removed, *_ = await asyncio.gather(watch.remove(SAMSUNG_TRADES), watch.look(), watch.look())
+        await watch.refresh()
+        removed, *_ = await asyncio.gather(
+            watch.remove(SAMSUNG_TRADES), watch.refresh(), watch.refresh()
+        )
         assert removed
         assert not await watch.remove(SAMSUNG_TRADES)
-        await watch.look()
+        await watch.refresh()
 
     watch = watched(valkey_url, withdraw)
 
@@ -190,7 +195,7 @@ def test_a_command_withdraws_the_last_one_for_good(valkey_url: str, client: "red
 def test_a_command_adds_what_fits(valkey_url: str, client: "redis.Redis") -> None:
     """The first takes the place of what fills up, a second time it is known, and the next one has no room and leaves no trace."""
     publish_subscriptions(client, {KAKAO: Source.MARKET_VALUE})
-    found: list[Addition] = []
+    found: list[AddResult] = []
 
     async def add(watch: SubscriptionWatch) -> None:
         found.extend(
@@ -199,7 +204,7 @@ def test_a_command_adds_what_fits(valkey_url: str, client: "redis.Redis") -> Non
 
     watch = watched(valkey_url, add, budget=1)
 
-    assert found == [Addition.ADDED, Addition.KNOWN, Addition.NO_ROOM]
+    assert found == [AddResult.ADDED, AddResult.ALREADY_REQUESTED, AddResult.OVER_BUDGET]
     assert watch.wanted == client.smembers(keys.RELAYER_SUBSCRIPTIONS) == {SAMSUNG_TRADES}
 
 
@@ -210,14 +215,14 @@ def test_a_command_may_be_undone_by_hand_before_the_next_look(
     ask_for(client, HYNIX)
 
     async def undo(watch: SubscriptionWatch) -> None:
-        await watch.look()
+        await watch.refresh()
         await watch.add(SAMSUNG_TRADES)
         client.srem(keys.RELAYER_SUBSCRIPTIONS, SAMSUNG_TRADES)
-        await watch.look()
+        await watch.refresh()
         assert watch.wanted == {HYNIX_TRADES}
         await watch.remove(HYNIX_TRADES)
         ask_for(client, HYNIX)
-        await watch.look()
+        await watch.refresh()
 
     assert watched(valkey_url, undo).wanted == {HYNIX_TRADES}
 
@@ -231,6 +236,6 @@ def test_a_change_that_can_not_be_stored_is_none(valkey_url: str, client: "redis
         for change in (watch.add, watch.remove):
             with pytest.raises(redis.ResponseError):
                 await change(HYNIX_TRADES)
-        await watch.look()
+        await watch.refresh()
 
     assert watched(valkey_url, fail).wanted == {SAMSUNG_TRADES}

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from relayer.backoff import Backoff
 from relayer.feed.interface import Feed, FeedEvent, FeedUnavailable, SubscriptionConfirmed
 from relayer.feed.subscriptions import SubscriptionWatch
-from relayer.feed.supervisor import STRIKES_MAX, FeedSupervisor
+from relayer.feed.supervisor import FAILURES_MAX, FeedSupervisor
 from relayer.ticks.filter import TickFilter
 from relayer.ticks.sequence import TickSequence
 from relayer.ticks.writer import TickWriter
@@ -105,7 +105,7 @@ async def linked(valkey_url: str, feed: Feed, *wanted: str) -> AsyncIterator[Fee
             TickFilter(sequence, clock=utc_now),
             TickWriter(redis, sequence, clock=utc_now),
             backoff=Backoff(Random(1)),
-            note_change=lambda: None,
+            on_change=lambda: None,
         )
 
 
@@ -125,7 +125,7 @@ def test_a_destination_that_costs_the_connection_unnamed_is_found(
                 what="the others are served alone",
             )
             assert list(link.refusals) == [topics[touchy]]
-            assert feed.connections <= STRIKES_MAX + 2
+            assert feed.connections <= FAILURES_MAX + 2
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
@@ -140,7 +140,7 @@ def test_nobody_is_blamed_while_nothing_is_confirmed(valkey_url: str) -> None:
         feed = TouchyFeed(touchy=topic)
         async with linked(valkey_url, feed, topic) as link:
             running = asyncio.create_task(link.run())
-            await until(lambda: feed.connections > STRIKES_MAX, what="it was lost often")
+            await until(lambda: feed.connections > FAILURES_MAX, what="it was lost often")
             assert not link.refusals
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

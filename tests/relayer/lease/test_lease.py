@@ -13,16 +13,16 @@ from launcher.ports import free_port
 from relayer.daemon import connect
 from relayer.lease.holder import LeaseHolder
 from relayer.lease.lease import (
-    ABSENCE_S,
+    GRACE_S,
     RELEASED,
     TTL_S,
     LeaseLost,
     LeaseRecord,
-    RedisRefuses,
+    RedisDown,
     RedisUnreachable,
     number_of,
 )
-from relayer.lease.watchdog import NoSwitch
+from relayer.lease.watchdog import NoWatchdog
 from relayer.ticks.writer import TickScript
 from tests.relayer.harness import until
 from tests.relayer.ticks.test_writer import tick
@@ -30,7 +30,7 @@ from tests.support.servers import Valkey
 from trading.redis import keys
 
 
-class Switch(NoSwitch):
+class Switch(NoWatchdog):
     """Tells when it would have killed us."""
 
     def __init__(self) -> None:
@@ -55,24 +55,24 @@ async def record(url: str, name: str = "here:1") -> AsyncIterator[LeaseRecord]:
 def test_one_takes_it_and_the_other_sees_whose_it_is(valkey_url: str) -> None:
     async def rivals() -> None:
         async with record(valkey_url) as mine, record(valkey_url, "there:2") as theirs:
-            assert (await mine.look()).value is None
-            lease = await mine.take()
+            assert (await mine.read()).value is None
+            lease = await mine.acquire()
             assert lease is not None
             assert lease.endswith(" here:1")
-            assert await theirs.take() is None
-            seen = await theirs.look()
-            assert (seen.value, seen.is_held) == (lease, True)
-            assert 0 < seen.runs_s <= TTL_S
+            assert await theirs.acquire() is None
+            snapshot = await theirs.read()
+            assert (snapshot.value, snapshot.is_held) == (lease, True)
+            assert 0 < snapshot.ttl_s <= TTL_S
             assert await mine.renew(lease)
             await mine.release(lease)
-            assert (await theirs.look()).value == RELEASED
-            assert not (await theirs.look()).is_held
-            later = await theirs.take()
+            assert (await theirs.read()).value == RELEASED
+            assert not (await theirs.read()).is_held
+            later = await theirs.acquire()
             assert later is not None
             assert number_of(later) > number_of(lease)
             assert not await mine.renew(lease)
             await mine.release(lease)
-            assert (await theirs.look()).value == later
+            assert (await theirs.read()).value == later
 
     asyncio.run(rivals())
 
@@ -82,9 +82,9 @@ def test_numbers_rise_even_where_redis_forgot_the_last(
 ) -> None:
     async def twice() -> list[int]:
         async with record(valkey_url) as mine:
-            first = await mine.take()
+            first = await mine.acquire()
             client.flushall()
-            second = await mine.take()
+            second = await mine.acquire()
             assert first is not None
             assert second is not None
             return [number_of(first), number_of(second)]
@@ -96,11 +96,11 @@ def test_numbers_rise_even_where_redis_forgot_the_last(
 def test_what_redis_forgot_the_holder_restores(valkey_url: str, client: "redis.Redis") -> None:
     async def restore() -> None:
         async with record(valkey_url) as mine:
-            lease = await mine.take()
+            lease = await mine.acquire()
             assert lease is not None
             client.flushall()
             assert await mine.renew(lease)
-            assert (await mine.look()).value == lease
+            assert (await mine.read()).value == lease
 
     asyncio.run(restore())
 
@@ -109,8 +109,8 @@ def test_what_redis_forgot_the_holder_restores(valkey_url: str, client: "redis.R
 def test_a_refused_connection_is_told_from_silence(host: str) -> None:
     async def refused() -> None:
         async with record(f"redis://{host}:{free_port()}/0") as mine:
-            with pytest.raises(RedisRefuses):
-                await mine.look()
+            with pytest.raises(RedisDown):
+                await mine.read()
 
     asyncio.run(refused())
 
@@ -118,11 +118,11 @@ def test_a_refused_connection_is_told_from_silence(host: str) -> None:
 def test_silence_is_no_refusal(valkey_server: Valkey, valkey_url: str) -> None:
     async def silent() -> None:
         async with record(valkey_url) as mine:
-            await mine.look()
+            await mine.read()
             valkey_server.pause()
             try:
                 with pytest.raises(RedisUnreachable):
-                    await mine.look()
+                    await mine.read()
             finally:
                 valkey_server.resume()
 
@@ -134,12 +134,12 @@ def test_a_restart_between_two_looks_is_noticed(valkey_server: Valkey, valkey_ur
 
     async def restarted() -> None:
         async with record(valkey_url) as mine:
-            await mine.look()
+            await mine.read()
             valkey_server.stop()
             valkey_server.start()
             with pytest.raises(RedisUnreachable):
-                await mine.look()
-            assert (await mine.look()).value is None
+                await mine.read()
+            assert (await mine.read()).value is None
 
     asyncio.run(restarted())
 
@@ -148,20 +148,20 @@ def test_a_holder_keeps_it_until_another_has_it(valkey_url: str, client: "redis.
     """The switch is set for as long as it is held, always ahead of the lease's end, and disarmed at the end."""
 
     async def hold() -> None:
-        switch = Switch()
+        watchdog = Switch()
         async with record(valkey_url) as mine:
-            holder = LeaseHolder(mine, switch, absence_s=0)
-            await holder.take()
+            holder = LeaseHolder(mine, watchdog, grace_s=0)
+            await holder.acquire()
             assert holder.number == number_of(str(client.get(keys.RELAYER_LEASE)))
-            assert switch.kills_at is not None
-            first = switch.kills_at
-            keeping = asyncio.create_task(holder.keep())
-            await until(lambda: switch.kills_at != first, what="the lease is renewed")
+            assert watchdog.kills_at is not None
+            first = watchdog.kills_at
+            keeping = asyncio.create_task(holder.hold())
+            await until(lambda: watchdog.kills_at != first, what="the lease is renewed")
             client.set(keys.RELAYER_LEASE, "9 there:2")
             with pytest.raises(LeaseLost, match="another"):
                 await keeping
-            await holder.leave()
-            assert (switch.kills_at, holder.lease) == (None, None)
+            await holder.release()
+            assert (watchdog.kills_at, holder.lease) == (None, None)
         assert client.get(keys.RELAYER_LEASE) == "9 there:2"
 
     asyncio.run(hold())
@@ -170,12 +170,12 @@ def test_a_holder_keeps_it_until_another_has_it(valkey_url: str, client: "redis.
 def test_a_holder_without_an_answer_gives_it_up(valkey_server: Valkey, valkey_url: str) -> None:
     async def hold() -> None:
         async with record(valkey_url) as mine:
-            holder = LeaseHolder(mine, NoSwitch(), absence_s=0)
-            await holder.take()
+            holder = LeaseHolder(mine, NoWatchdog(), grace_s=0)
+            await holder.acquire()
             valkey_server.pause()
             try:
                 with pytest.raises(LeaseLost, match="in time"):
-                    await holder.keep()
+                    await holder.hold()
             finally:
                 valkey_server.resume()
 
@@ -189,10 +189,10 @@ def test_a_candidate_waits_where_it_does_not_know(valkey_url: str) -> None:
         async with record(valkey_url) as mine:
             loop = asyncio.get_running_loop()
             began = loop.time()
-            await LeaseHolder(mine, NoSwitch()).take()
+            await LeaseHolder(mine, NoWatchdog()).acquire()
             return loop.time() - began
 
-    assert asyncio.run(wait()) >= ABSENCE_S
+    assert asyncio.run(wait()) >= GRACE_S
 
 
 def test_only_the_holder_writes(valkey_url: str, client: "redis.Redis") -> None:

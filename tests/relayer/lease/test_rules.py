@@ -6,11 +6,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from relayer.lease.holder import STALE_LOOK_S
+from relayer.lease.holder import SNAPSHOT_MAX_AGE_S
 from relayer.lease.lease import (
-    ABSENCE_S,
-    CUT_S,
-    KILL_S,
+    DISCONNECT_MARGIN_S,
+    GRACE_S,
+    KILL_MARGIN_S,
     POLL_PERIOD_S,
     RELEASED,
     RENEW_PERIOD_S,
@@ -41,8 +41,8 @@ class Redis:
             self.value = None
         return LeaseSnapshot(self.value, max(0.0, self.expires_at - now) if self.value else 0.0)
 
-    def write(self, value: str, now: float, runs_s: float = TTL_S) -> None:
-        self.value, self.expires_at = value, now + runs_s
+    def write(self, value: str, now: float, ttl_s: float = TTL_S) -> None:
+        self.value, self.expires_at = value, now + ttl_s
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Relayer:
     connected: bool = False
     life: int = -1
     due_at: float = 0.0
-    candidacy: LeaseCandidate = field(default_factory=LeaseCandidate)
+    candidate: LeaseCandidate = field(default_factory=LeaseCandidate)
     lease: str | None = None
     term: LeaseTerm | None = None
     # A request that Redis answered before the process was stopped: it goes on from there.
@@ -69,13 +69,13 @@ class Relayer:
             self.alive, self.connected, self.term, self.lease = False, False, None, None
         if not self.alive or self.stopped:
             return
-        if self.term is not None and now >= self.term.cut_at:
+        if self.term is not None and now >= self.term.disconnect_at:
             self.give_up()
         if now >= self.due_at:
-            self.keep(now) if self.lease else self.wait(now)
+            self.hold(now) if self.lease else self.wait(now)
 
     def give_up(self) -> None:
-        self.connected, self.term, self.lease, self.candidacy = False, None, None, LeaseCandidate()
+        self.connected, self.term, self.lease, self.candidate = False, None, None, LeaseCandidate()
 
     def reach(self) -> str:
         """How a request fares: "answered", "refused" or "lost"."""
@@ -93,28 +93,28 @@ class Relayer:
         self.due_at = now + POLL_PERIOD_S
         if self.answer is None:
             if self.reach() != "answered":
-                self.candidacy.lost_sight()
+                self.candidate.reset()
                 return
-            if not self.candidacy.may_take(self.redis.read(now), now=now):
+            if not self.candidate.may_acquire(self.redis.read(now), now=now):
                 return
             # The look and the taking are two requests, and a process may be stopped between them.
             self.answer, self.due_at = (now, GONE), now + STEP_S
             return
-        looked_at, self.answer = self.answer[0], None
+        read_at, self.answer = self.answer[0], None
         if self.reach() != "answered":
-            self.candidacy.lost_sight()
+            self.candidate.reset()
             return
         if self.redis.read(now).is_held:
             return
         self.redis.numbers += 1
         lease = f"{self.redis.numbers} {self.name}"
         self.redis.write(lease, now)
-        if now - looked_at > STALE_LOOK_S:
+        if now - read_at > SNAPSHOT_MAX_AGE_S:
             self.redis.write(RELEASED, now, 60.0)
             return
-        self.lease, self.term, self.connected = lease, LeaseTerm.taken(sent_at=now), True
+        self.lease, self.term, self.connected = lease, LeaseTerm.acquired(sent_at=now), True
 
-    def keep(self, now: float) -> None:
+    def hold(self, now: float) -> None:
         assert self.term is not None
         assert self.lease is not None
         self.due_at = now + POLL_PERIOD_S
@@ -130,7 +130,7 @@ class Relayer:
                 self.term.renewed(sent_at=now)
                 self.due_at = now + RENEW_PERIOD_S
 
-    def leave(self, now: float) -> None:
+    def release(self, now: float) -> None:
         """SIGTERM and a new start."""
         if not self.alive or self.stopped:
             return
@@ -184,13 +184,13 @@ def happen_to_relayer(event: str, number: int, relayers: list[Relayer], now: flo
             one.cut_off = True
         case "heal":
             one.cut_off, one.life = False, -1
-            one.candidacy.lost_sight()
+            one.candidate.reset()
         case "kill":
             one.alive, one.connected, one.term, one.lease = False, False, None, None
         case "start" if not one.alive:
             relayers[number] = Relayer(one.name, one.redis, due_at=now)
         case "leave":
-            one.leave(now)
+            one.release(now)
 
 
 # The first candidate of all holds the lease when a story begins. Three that chance finds too seldom: the holder was stopped while Redis was away,
@@ -204,7 +204,7 @@ def test_two_are_never_connected_at_once(story: list[tuple[tuple[str, int], floa
     redis = Redis()
     relayers = [Relayer(name, redis) for name in "abc"]
     now = 0.0
-    for (event, number), lasts_s in [(("", 0), ABSENCE_S + 1.0), *story]:
+    for (event, number), lasts_s in [(("", 0), GRACE_S + 1.0), *story]:
         happen(event, number, redis, relayers, now)
         until = now + lasts_s
         while now < until:
@@ -219,7 +219,7 @@ def test_a_standby_takes_over_within_ten_seconds(after_s: float, event: str) -> 
     redis = Redis()
     relayers = [Relayer(name, redis) for name in "ab"]
     now = 0.0
-    while now < ABSENCE_S + 1.0 + after_s:
+    while now < GRACE_S + 1.0 + after_s:
         for one in relayers:
             one.live(now)
         now += STEP_S
@@ -255,33 +255,35 @@ def test_an_outage_of_redis_costs_no_connection() -> None:
 
 def test_the_spans_fit_into_each_other() -> None:
     """A holder is dropped before it is killed, killed before its lease ends, and asks often enough to notice."""
-    assert 0 < KILL_S < CUT_S < TTL_S <= ABSENCE_S
-    assert max(RENEW_PERIOD_S, POLL_PERIOD_S) + 1.0 < TTL_S - CUT_S
+    assert 0 < KILL_MARGIN_S < DISCONNECT_MARGIN_S < TTL_S <= GRACE_S
+    assert max(RENEW_PERIOD_S, POLL_PERIOD_S) + 1.0 < TTL_S - DISCONNECT_MARGIN_S
 
 
 @pytest.mark.parametrize(
-    ("seen", "ends_at", "waits_s"),
+    ("snapshot", "ends_at", "waits_s"),
     [
         pytest.param(GONE, 9.0, 0.0, id="it expired in its time"),
         pytest.param(LeaseSnapshot(RELEASED, 60.0), 5.1, 0.0, id="it was released"),
-        pytest.param(GONE, 5.1, ABSENCE_S, id="it was forgotten"),
+        pytest.param(GONE, 5.1, GRACE_S, id="it was forgotten"),
     ],
 )
-def test_what_a_candidate_waits_for(seen: LeaseSnapshot, ends_at: float, waits_s: float) -> None:
-    candidacy = LeaseCandidate()
-    assert not candidacy.may_take(HELD, now=1.0)
-    assert not candidacy.may_take(HELD, now=5.0)
+def test_what_a_candidate_waits_for(
+    snapshot: LeaseSnapshot, ends_at: float, waits_s: float
+) -> None:
+    candidate = LeaseCandidate()
+    assert not candidate.may_acquire(HELD, now=1.0)
+    assert not candidate.may_acquire(HELD, now=5.0)
 
-    assert candidacy.may_take(seen, now=ends_at) is (waits_s == 0.0)
-    assert candidacy.may_take(seen, now=ends_at + waits_s)
+    assert candidate.may_acquire(snapshot, now=ends_at) is (waits_s == 0.0)
+    assert candidate.may_acquire(snapshot, now=ends_at + waits_s)
 
 
 def test_a_candidate_that_lost_sight_begins_anew() -> None:
-    candidacy = LeaseCandidate()
-    candidacy.may_take(HELD, now=0.0)
-    candidacy.may_take(HELD, now=ABSENCE_S)
-    candidacy.lost_sight()
+    candidate = LeaseCandidate()
+    candidate.may_acquire(HELD, now=0.0)
+    candidate.may_acquire(HELD, now=GRACE_S)
+    candidate.reset()
 
-    assert not candidacy.may_take(LeaseSnapshot(RELEASED, 60.0), now=ABSENCE_S + 1)
-    assert not candidacy.may_take(LeaseSnapshot(RELEASED, 60.0), now=2 * ABSENCE_S + 0.9)
-    assert candidacy.may_take(LeaseSnapshot(RELEASED, 60.0), now=2 * ABSENCE_S + 1)
+    assert not candidate.may_acquire(LeaseSnapshot(RELEASED, 60.0), now=GRACE_S + 1)
+    assert not candidate.may_acquire(LeaseSnapshot(RELEASED, 60.0), now=2 * GRACE_S + 0.9)
+    assert candidate.may_acquire(LeaseSnapshot(RELEASED, 60.0), now=2 * GRACE_S + 1)

@@ -29,12 +29,12 @@ TOPIC = "/topic/v1/kr/stock/trade/A005930"
 
 
 def connected_session(
-    ids: SubscriptionIds | None = None, *, theirs: str = "5000,5000"
+    ids: SubscriptionIds | None = None, *, remote: str = "5000,5000"
 ) -> ClientSession:
     """A session that stands since instant 0, with nothing waiting in it."""
     session = ClientSession(ids or SubscriptionIds(), heart_beat=BEATS, receipt_timeout_s=3.0)
     session.connect(host="feed", headers=(), now=0.0)
-    session.receive(f"CONNECTED\nversion:1.2\nheart-beat:{theirs}\n\n\0".encode(), 0.0)
+    session.receive(f"CONNECTED\nversion:1.2\nheart-beat:{remote}\n\n\0".encode(), 0.0)
     session.data_to_send()
     session.events()
     return session
@@ -191,7 +191,9 @@ def test_a_destination_that_the_version_cannot_write_is_the_callers_mistake(
 def test_a_destination_is_spelled_as_the_server_wants_it() -> None:
     """Only in SUBSCRIBE: everywhere else it is ours."""
     session = ClientSession(
-        SubscriptionIds(), heart_beat=BEATS, spell=lambda destination: destination.replace("/", ".")
+        SubscriptionIds(),
+        heart_beat=BEATS,
+        format_destination=lambda destination: destination.replace("/", "."),
     )
     session.connect(host="feed", headers=(), now=0.0)
     session.receive(CONNECTED, 0.0)
@@ -288,7 +290,7 @@ def test_ids_keep_their_meaning_over_connections() -> None:
 
 def test_a_subscription_without_an_answer_is_asked_for_again() -> None:
     """In one breath and under a new id, so that a late message of the old one is astray and none is missed."""
-    session = connected_session(theirs="0,0")
+    session = connected_session(remote="0,0")
     session.subscribe("/topic/a", now=0.0)
     session.subscribe("/topic/b", now=1.0)
     assert session.deadline == 3.0
@@ -312,7 +314,7 @@ def test_a_subscription_without_an_answer_is_asked_for_again() -> None:
 
 def test_a_server_without_receipts_is_not_asked_again_and_again() -> None:
     """Messages come and receipts never do: then its silence about a quiet stock is no refusal."""
-    session = connected_session(theirs="0,0")
+    session = connected_session(remote="0,0")
     session.subscribe("/topic/quiet", now=0.0)
     session.subscribe("/topic/busy", now=0.0)
     session.receive(b"MESSAGE\nsubscription:sub-2\n\n{}\0", 1.0)
@@ -328,7 +330,7 @@ def test_a_server_without_receipts_is_not_asked_again_and_again() -> None:
 
 def test_a_server_with_receipts_owes_every_one() -> None:
     """One that confirmed something else has lost this one."""
-    session = connected_session(theirs="0,0")
+    session = connected_session(remote="0,0")
     session.subscribe("/topic/lost", now=0.0)
     session.subscribe("/topic/busy", now=0.0)
     session.receive(

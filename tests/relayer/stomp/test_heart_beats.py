@@ -3,12 +3,12 @@
 import pytest
 
 from relayer.stomp.errors import MalformedFrame
-from relayer.stomp.heart_beats import HeartBeat, Pulse
-from relayer.stomp.limits import BEAT_PART, HEART_BEAT_MS_MAX, SILENCE_INTERVALS
+from relayer.stomp.heart_beats import HeartBeat, HeartBeatMonitor
+from relayer.stomp.limits import HEART_BEAT_MS_MAX, SEND_FRACTION, SILENCE_INTERVALS
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "send_s", "expect_s"),
+    ("local", "remote", "send_s", "expect_s"),
     [
         pytest.param("5000,5000", "5000,5000", 5.0, 5.0, id="alike"),
         pytest.param("4000,6000", "7000,5000", 5.0, 7.0, id="the slower counts"),
@@ -18,12 +18,14 @@ from relayer.stomp.limits import BEAT_PART, HEART_BEAT_MS_MAX, SILENCE_INTERVALS
     ],
 )
 def test_each_direction_is_agreed_by_itself(
-    ours: str, theirs: str, send_s: float | None, expect_s: float | None
+    local: str, remote: str, send_s: float | None, expect_s: float | None
 ) -> None:
-    pulse = Pulse(ours=HeartBeat.parse(ours), theirs=HeartBeat.parse(theirs), now=100.0)
+    pulse = HeartBeatMonitor(
+        local=HeartBeat.parse(local), remote=HeartBeat.parse(remote), now=100.0
+    )
 
     assert (pulse.send_interval_s, pulse.expect_interval_s) == (send_s, expect_s)
-    assert pulse.beat_due_at == (None if send_s is None else 100 + BEAT_PART * send_s)
+    assert pulse.beat_due_at == (None if send_s is None else 100 + SEND_FRACTION * send_s)
     assert pulse.dead_at == (None if expect_s is None else 100 + SILENCE_INTERVALS * expect_s)
 
 

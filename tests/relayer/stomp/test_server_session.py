@@ -162,7 +162,7 @@ def test_farewell_is_confirmed_after_what_was_asked_before() -> None:
     assert session.events()[-1] == DisconnectRequested(receipt="bye")
     session.acknowledge("r1", now=0.0)
     assert session.state is State.DISCONNECTING
-    session.take_leave("bye", now=0.0)
+    session.acknowledge_disconnect("bye", now=0.0)
 
     assert session.data_to_send() == [
         b"RECEIPT\nreceipt-id:r1\n\n\0",
@@ -179,7 +179,7 @@ def test_farewell_without_a_receipt_ends_in_silence() -> None:
     assert session.closed
     quiet = accepted_session()
     quiet.receive(b"DISCONNECT\n\n\0", 0.0)
-    quiet.take_leave(None, now=0.0)
+    quiet.acknowledge_disconnect(None, now=0.0)
     assert quiet.data_to_send() == []
     assert quiet.closed
 

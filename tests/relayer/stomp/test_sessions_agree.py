@@ -97,7 +97,7 @@ class TwoSessions(RuleBasedStateMachine):
                 case SubscribeRequested() | UnsubscribeRequested():
                     self.server.acknowledge(event.receipt, now=self.now)
                 case DisconnectRequested():
-                    self.server.take_leave(event.receipt, now=self.now)
+                    self.server.acknowledge_disconnect(event.receipt, now=self.now)
                 case Failed():
                     raise AssertionError(event)
 

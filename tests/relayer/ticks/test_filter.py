@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from relayer.ticks.filter import DISTRUST_MESSAGES, TickFilter
+from relayer.ticks.filter import LOWER_TOTALS_MAX, TickFilter
 from relayer.ticks.sequence import TickSequence
 from trading.marketdata.ticks import Tick
 from trading.marketdata.topics import trade_topic
@@ -24,7 +24,7 @@ class Bench:
         self.now = NOON
         self.intake = TickFilter(TickSequence(), clock=lambda: self.now)
 
-    def take(
+    def accept(
         self, cumulative_volume: int | None, *, dt: str = "2026-11-20T03:00:00Z", **more: object
     ) -> Tick | None:
         body = {
@@ -35,13 +35,13 @@ class Bench:
             "cumulativeVolume": cumulative_volume,
             **more,
         }
-        return self.intake.take(TOPIC, json.dumps(body).encode())
+        return self.intake.accept(TOPIC, json.dumps(body).encode())
 
 
 def test_a_trade_becomes_a_tick_with_our_time_and_place() -> None:
     bench = Bench()
 
-    first, second = bench.take(100), bench.take(101)
+    first, second = bench.accept(100), bench.accept(101)
 
     assert first is not None
     assert second is not None
@@ -56,9 +56,9 @@ def test_malformed_messages_are_counted_and_logged_once_a_minute() -> None:
 
     with capture_logs() as lines:
         for _ in range(5):
-            assert bench.intake.take(TOPIC, b"not json") is None
+            assert bench.intake.accept(TOPIC, b"not json") is None
         bench.now += timedelta(minutes=1)
-        assert bench.intake.take("/topic/unknown", b"{}") is None
+        assert bench.intake.accept("/topic/unknown", b"{}") is None
 
     assert bench.intake.malformed_total == 6
     assert [line["event"] for line in lines] == ["tick_malformed"] * 2
@@ -90,7 +90,7 @@ def test_no_body_is_fatal(
     """Whatever Toss writes one day, the intake gives a tick or counts a malformed message."""
     bench = Bench()
 
-    tick = bench.intake.take(TOPIC, json.dumps({"dt": dt, **record, **numbers}).encode())
+    tick = bench.intake.accept(TOPIC, json.dumps({"dt": dt, **record, **numbers}).encode())
 
     assert (bench.intake.ticks_total, bench.intake.malformed_total) == (
         (1, 0) if tick is not None else (0, 1)
@@ -101,32 +101,32 @@ def test_no_body_is_fatal(
     "dt", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "2026-11-20T03:00:00", "noon"]
 )
 def test_an_impossible_time_is_malformed(dt: str) -> None:
-    assert Bench().take(100, dt=dt) is None
+    assert Bench().accept(100, dt=dt) is None
 
 
 def test_the_same_total_again_is_the_same_trade_again() -> None:
     """As it comes after a reconnect."""
     bench = Bench()
-    bench.take(100)
+    bench.accept(100)
 
-    assert bench.take(100) is None
-    assert bench.take(99) is None
-    assert bench.take(101) is not None
+    assert bench.accept(100) is None
+    assert bench.accept(99) is None
+    assert bench.accept(101) is not None
     assert bench.intake.repeated_total == 2
 
 
 def test_a_new_day_and_another_exchange_count_by_themselves() -> None:
     bench = Bench()
-    bench.take(100, exchange="KRX")
+    bench.accept(100, exchange="KRX")
 
-    assert bench.take(7, exchange="NXT") is not None
-    assert bench.take(5, exchange="KRX", dt="2026-11-20T15:00:00Z") is not None
+    assert bench.accept(7, exchange="NXT") is not None
+    assert bench.accept(5, exchange="KRX", dt="2026-11-20T15:00:00Z") is not None
 
 
 def test_a_trade_without_a_total_passes() -> None:
     bench = Bench()
 
-    assert [bench.take(None) is not None for _ in range(2)] == [True, True]
+    assert [bench.accept(None) is not None for _ in range(2)] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -135,59 +135,59 @@ def test_a_trade_without_a_total_passes() -> None:
 def test_a_total_that_stays_lower_becomes_the_truth(dt: str) -> None:
     """One absurd total may not silence a stock for the rest of the day, not even one with an absurd time."""
     bench = Bench()
-    bench.take(10**14, dt=dt)
+    bench.accept(10**14, dt=dt)
     bench.now += timedelta(seconds=1)
 
     taken = [
-        bench.take(100 + n, dt="2026-11-20T03:00:01Z") is not None
-        for n in range(DISTRUST_MESSAGES + 1)
+        bench.accept(100 + n, dt="2026-11-20T03:00:01Z") is not None
+        for n in range(LOWER_TOTALS_MAX + 1)
     ]
 
-    assert taken == [False] * (DISTRUST_MESSAGES - 1) + [True, True]
+    assert taken == [False] * (LOWER_TOTALS_MAX - 1) + [True, True]
 
 
 def test_old_trades_told_again_never_become_the_truth() -> None:
     """Their totals stay lower too, but their time has passed: a stock's price does not go back, however many there are."""
     bench = Bench()
-    bench.take(1_000)
+    bench.accept(1_000)
 
     assert not any(
-        bench.take(500 + n, dt="2026-11-20T02:59:59Z") for n in range(10 * DISTRUST_MESSAGES)
+        bench.accept(500 + n, dt="2026-11-20T02:59:59Z") for n in range(10 * LOWER_TOTALS_MAX)
     )
-    assert not any(bench.take(500 + n) for n in range(10 * DISTRUST_MESSAGES))
-    assert bench.intake.repeated_total == 20 * DISTRUST_MESSAGES
-    assert bench.take(1_001) is not None
+    assert not any(bench.accept(500 + n) for n in range(10 * LOWER_TOTALS_MAX))
+    assert bench.intake.repeated_total == 20 * LOWER_TOTALS_MAX
+    assert bench.accept(1_001) is not None
 
 
 def test_trades_of_the_day_before_told_again_are_not_news() -> None:
     """In the morning their totals are higher than those of the new day."""
     bench = Bench()
-    bench.take(10, dt="2026-11-19T23:00:00Z")
+    bench.accept(10, dt="2026-11-19T23:00:00Z")
 
     assert not any(
-        bench.take(10**6 + n, dt="2026-11-19T06:30:00Z") for n in range(DISTRUST_MESSAGES - 1)
+        bench.accept(10**6 + n, dt="2026-11-19T06:30:00Z") for n in range(LOWER_TOTALS_MAX - 1)
     )
-    assert bench.take(11, dt="2026-11-19T23:00:01Z") is not None
+    assert bench.accept(11, dt="2026-11-19T23:00:01Z") is not None
 
 
 def test_a_feed_that_goes_on_with_an_earlier_day_is_followed() -> None:
     """As a replay of several days does that begins again."""
     bench = Bench()
-    bench.take(1_000)
+    bench.accept(1_000)
 
     taken = [
-        bench.take(5 + n, dt="2026-11-18T03:00:00Z") is not None
-        for n in range(DISTRUST_MESSAGES + 1)
+        bench.accept(5 + n, dt="2026-11-18T03:00:00Z") is not None
+        for n in range(LOWER_TOTALS_MAX + 1)
     ]
 
-    assert taken == [False] * (DISTRUST_MESSAGES - 1) + [True, True]
+    assert taken == [False] * (LOWER_TOTALS_MAX - 1) + [True, True]
 
 
 def test_forgetting_a_destination_forgets_its_totals() -> None:
     bench = Bench()
-    bench.take(100)
+    bench.accept(100)
 
     bench.intake.forget(trade_topic("A000660"))
-    assert bench.take(100) is None
+    assert bench.accept(100) is None
     bench.intake.forget(TOPIC)
-    assert bench.take(100) is not None
+    assert bench.accept(100) is not None

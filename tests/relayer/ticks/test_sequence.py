@@ -25,14 +25,14 @@ def test_places_follow_the_clock_where_it_rises() -> None:
 def test_a_millisecond_has_room_for_a_million() -> None:
     """The next one takes the following millisecond, since a place must fit 64 bits."""
     sequence = TickSequence()
-    sequence.continue_after(Position(5, 999_999))
+    sequence.advance_to(Position(5, 999_999))
 
     assert sequence.next(5) == Position(6, 0)
 
 
 def test_places_continue_behind_what_was_seen() -> None:
     sequence = TickSequence()
-    sequence.continue_after(Position(100, 3))
-    sequence.continue_after(Position(50, 0))
+    sequence.advance_to(Position(100, 3))
+    sequence.advance_to(Position(50, 0))
 
     assert sequence.next(60) == Position(100, 4)

@@ -10,7 +10,7 @@ import redis
 from redis.asyncio import Redis
 
 from relayer.ticks.sequence import TickSequence
-from relayer.ticks.writer import CROWDED_TICKS, WAITING_TICKS_MAX, TickWriter
+from relayer.ticks.writer import CONGESTED_TICKS, WAITING_TICKS_MAX, TickWriter
 from tests.relayer.harness import HYNIX, SAMSUNG, until
 from tests.support.deadlines import DEADLINE_S
 from tests.support.servers import Valkey
@@ -52,12 +52,12 @@ async def writing(
     async with Redis.from_url(
         url, decode_responses=True, socket_timeout=1, socket_connect_timeout=1
     ) as connection:
-        note_lag = ([] if lags is None else lags).append
+        observe_lag = ([] if lags is None else lags).append
         writer = TickWriter(
             connection,
             sequence or TickSequence(),
             clock=lambda: datetime.now(UTC),
-            note_lag=note_lag,
+            observe_lag=observe_lag,
         )
         running = asyncio.create_task(writer.run())
         yield writer
@@ -154,16 +154,16 @@ def test_a_crowd_waits_while_redis_answers_and_nobody_waits_in_an_outage(
 ) -> None:
     async def write() -> None:
         async with writing(valkey_url) as writer:
-            for number in range(1, CROWDED_TICKS + 2):
+            for number in range(1, CONGESTED_TICKS + 2):
                 writer.offer(tick(number))
-            assert writer.crowded
-            await writer.wait_for_room()
-            assert not writer.crowded
+            assert writer.is_congested
+            await writer.wait_for_capacity()
+            assert not writer.is_congested
             valkey_server.pause()
             try:
-                for number in range(CROWDED_TICKS + 2, 3 * CROWDED_TICKS):
+                for number in range(CONGESTED_TICKS + 2, 3 * CONGESTED_TICKS):
                     writer.offer(tick(number))
-                await writer.wait_for_room()
+                await writer.wait_for_capacity()
                 assert writer.failures_total >= 1
             finally:
                 valkey_server.resume()
