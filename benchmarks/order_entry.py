@@ -228,7 +228,7 @@ def _set_up(settings: Settings, log: Path, *, users: int) -> list[Trader]:
         ["celery", "-A", "workers", "worker", "-P", "solo", "-l", "WARNING"], settings, log
     ) as worker:
         wait_for(
-            lambda: core.database.read(_holders) == users,
+            lambda: core.read(_holders) == users,
             "every trader to hold shares",
             worker,
             log,

@@ -210,7 +210,7 @@ def _work_off(core: Core, deliver: Deliver, backlog: Sequence[UUID]) -> tuple[fl
     deliver(
         list(task_requests(Task.EXECUTE_ORDERS, waiting, batch_size=core.settings.stage_batch_size))
     )
-    while core.database.read(_anything_left):
+    while core.read(_anything_left):
         polls += 1
         if time.perf_counter() - began > DEADLINE_S:
             sys.exit(f"{len(backlog)} orders were not worked off within {DEADLINE_S:g} s.")

@@ -98,9 +98,7 @@ class SystemMetrics(Collector):
     def _look_at_books(self) -> BooksStatus:
         core = self._core
         hours = core.market_hours()
-        books = core.database.read(
-            lambda session: books_status(session, settings=core.settings, now=core.clock())
-        )
+        books = core.read(books_status, settings=core.settings, now=core.clock())
         self._clock, self._hours = core.clock, hours
         return books
 

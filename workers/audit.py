@@ -59,7 +59,7 @@ def _audit_batch(core: Core, run_started_at: datetime) -> Audited | None:
     )
     if not accounts:
         return None
-    audited = core.database.snapshot(lambda session: audit(session, accounts))
+    audited = core.snapshot(audit, accounts)
     breaches_found = core.database.transaction(
         lambda session: record_audited(
             session, audited, begun_at=started_at, settings=core.settings, now=core.clock()

@@ -41,9 +41,7 @@ def _run_sweeps_at_start(**_signal: Any) -> None:
 def sweep_due_work() -> TaskResult:
     """Dispatch overdue rows again: their message was lost or their task died."""
     core = get_core()
-    overdue = core.database.read(
-        lambda session: find_overdue(session, settings=core.settings, now=core.clock())
-    )
+    overdue = core.read(find_overdue, settings=core.settings, now=core.clock())
     core.deliver(overdue.wakeups)
     found = {
         Stage.EXECUTE: overdue.orders,
@@ -73,9 +71,7 @@ def refresh_subscriptions() -> dict[str, Any]:
     First come the stocks in holdings, orders and watchlists; the largest stocks fill up the budget.
     """
     core = get_core()
-    wanted = core.database.read(
-        lambda session: stocks_to_follow(session, largest=core.settings.relayer_subscription_budget)
-    )
+    wanted = core.read(stocks_to_follow, largest=core.settings.relayer_subscription_budget)
     publish_subscriptions(core.redis, wanted)
     return {"subscriptions": len(wanted)}
 

@@ -52,7 +52,7 @@ def refresh_index_closes() -> dict[str, Any] | None:
     """
     core = get_core()
     hours, now = core.market_hours(), core.clock()
-    due = core.database.read(lambda session: closes_due(session, KOSPI, hours=hours, now=now))
+    due = core.read(closes_due, KOSPI, hours=hours, now=now)
     if not due:
         return None
     try:

@@ -251,9 +251,7 @@ class TradingHarness:
             self.run(self.sent.pop(0))
 
     def order(self, user_id: UUID, order_id: UUID) -> OrderRecord:
-        return self.core.database.read(
-            lambda session: get_order(session, user_id=user_id, order_id=order_id)
-        )
+        return self.core.read(get_order, user_id=user_id, order_id=order_id)
 
     def breaches(self) -> list[Finding]:
         """The audit's findings that are no clean ones."""

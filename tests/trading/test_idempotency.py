@@ -106,7 +106,7 @@ def test_a_run_finds_its_own_answer_only(harness: TradingHarness) -> None:
     """After a COMMIT of unknown outcome a run asks for its answer: there if it landed, and never another run's."""
 
     def found(mine: Claim) -> StoredAnswer | None:
-        return harness.core.database.read(lambda session: idempotency.completed(session, mine))
+        return harness.core.read(idempotency.completed, mine)
 
     first = claimed(harness)
     assert found(first) is None

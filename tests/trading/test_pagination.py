@@ -21,17 +21,13 @@ MIDNIGHT_IN_KOREA = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 
 
 def orders(harness: TradingHarness, user: UUID, *, limit: int = 100, **filters: Any) -> Page[Any]:
-    return harness.core.database.read(
-        lambda session: list_orders(session, user_id=user, limit=limit, **filters)
-    )
+    return harness.core.read(list_orders, user_id=user, limit=limit, **filters)
 
 
 def transactions(
     harness: TradingHarness, user: UUID, *, limit: int = 100, **filters: Any
 ) -> Page[Any]:
-    return harness.core.database.read(
-        lambda session: transactions_of(session, user_id=user, limit=limit, **filters)
-    )
+    return harness.core.read(transactions_of, user_id=user, limit=limit, **filters)
 
 
 def walk(page_after: Callable[[str | None], Page[Any]]) -> list[Page[Any]]:

@@ -26,7 +26,7 @@ def administrator(api: Api) -> Person:
 def audited(harness: TradingHarness, *people: Person) -> None:
     """Have the audit look at these accounts, as its task does."""
     accounts = sorted(UUID(person.id) for person in people)
-    found = harness.core.database.snapshot(lambda session: audit_accounts(session, accounts))
+    found = harness.core.snapshot(audit_accounts, accounts)
     now = harness.clock()
     harness.do(
         lambda session: record_audited(

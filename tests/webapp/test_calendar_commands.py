@@ -25,7 +25,7 @@ def _calendar(api: Api, *arguments: str) -> Result:
 
 
 def _said(api: Api) -> dict[date, DayChange]:
-    return api.harness.core.database.read(day_changes)
+    return api.harness.core.read(day_changes)
 
 
 def test_the_coming_days_are_shown(sqlite_api: Api) -> None:

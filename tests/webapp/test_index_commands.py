@@ -22,7 +22,7 @@ def index(api: Api, *arguments: object) -> Result:
 
 
 def known(api: Api, code: str = "KOSPI") -> dict[date, int]:
-    return api.harness.core.database.read(lambda session: index_closes(session, code))
+    return api.harness.core.read(index_closes, code)
 
 
 def written(folder: Path, *rows: str) -> Path:

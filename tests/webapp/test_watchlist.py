@@ -481,7 +481,5 @@ def test_everything_is_ones_own(api: Api, person: Person) -> None:
     problem_of(api.ask("DELETE", f"/watchlist/{mine['id']}", other), "watchlist-item-not-found")
     assert listed(api, other) == []
     assert listed(api, person) == [mine]
-    (default,) = api.harness.core.database.read(
-        lambda session: directories_of(session, UUID(other.id))
-    )
+    (default,) = api.harness.core.read(directories_of, UUID(other.id))
     assert default.item_count == 0

@@ -21,7 +21,7 @@ ONE_DAY = timedelta(days=1)
 
 
 def known(harness: TradingHarness) -> dict[date, int]:
-    return harness.core.database.read(lambda session: index_closes(session, KOSPI))
+    return harness.core.read(index_closes, KOSPI)
 
 
 def runs(output: str) -> int:

@@ -75,8 +75,4 @@ class AccountEventList(MethodView):
     def get(self, place: dict[str, Any]) -> dict[str, object]:
         """Own account events behind the last one that the client has, oldest first."""
         user_id = current_user().user_id
-        return success(
-            get_core().database.snapshot(
-                lambda session: list_account_events(session, user_id=user_id, **place)
-            )
-        )
+        return success(get_core().snapshot(list_account_events, user_id=user_id, **place))

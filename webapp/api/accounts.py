@@ -131,11 +131,7 @@ class Login(MethodView):
         core, now = get_core(), get_core().clock()
         email = accounts.normalized_email(body["email"])
         with one_attempt(email):
-            known = (
-                core.database.read(lambda session: credentials_by_email(session, email))
-                if _storable(email)
-                else None
-            )
+            known = core.read(credentials_by_email, email) if _storable(email) else None
             credentials = _verified(known, body["password"])
             sign_in = core.database.transaction(
                 lambda session: accounts.sign_in(
@@ -203,7 +199,7 @@ class CurrentUserDetail(MethodView):
     def get(self) -> dict[str, object]:
         """The own profile."""
         user_id = current_user().user_id
-        return success(get_core().database.read(lambda session: accounts.user_of(session, user_id)))
+        return success(get_core().read(accounts.user_of, user_id))
 
     @login_required
     @blueprint.arguments(ProfileSchema)
@@ -238,7 +234,7 @@ class ChangePassword(MethodView):
     def post(self, body: dict[str, Any]) -> Response:
         """Change the password; every other session ends."""
         core, now, identity = get_core(), get_core().clock(), current_user()
-        user = core.database.read(lambda session: accounts.user_of(session, identity.user_id))
+        user = core.read(accounts.user_of, identity.user_id)
         check_choice(body["new_password"], field="new_password", email=user.email, name=user.name)
         new_hash = core.passwords.hash(body["new_password"])
         changed = CommandResult("비밀번호를 변경했습니다.")
@@ -246,7 +242,7 @@ class ChangePassword(MethodView):
         def work(session: Any) -> CommandResult:
             # Not before the key is claimed: a repetition bears a password that is no longer the current one. The read ends before this
             # session's first statement, so nothing is locked while the hash is computed.
-            known = core.database.read(lambda reading: credentials_of(reading, identity.user_id))
+            known = core.read(credentials_of, identity.user_id)
             credentials = _verified(known, body["current_password"])
             accounts.change_password(
                 session,

@@ -63,4 +63,4 @@ class AdminActionList(MethodView):
     @blueprint.response(200, page(AdminActionSchema))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """What administrators did by requests and operators by commands, newest first."""
-        return success(get_core().database.read(lambda session: admin_actions(session, **filters)))
+        return success(get_core().read(admin_actions, **filters))

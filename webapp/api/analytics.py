@@ -60,9 +60,7 @@ class TradeStatisticsDetail(MethodView):
         """Own trades by day, week or month: turnover, costs, win rate, wins and losses, holding times."""
         user_id = current_user().user_id
         period = {name: query[name] for name in ("since", "until", "stock_code")}
-        found = get_core().database.snapshot(
-            lambda session: trade_statistics(session, user_id=user_id, **period)
-        )
+        found = get_core().snapshot(trade_statistics, user_id=user_id, **period)
         spans = by_span(found.by_day, query["group_by"])
         behind = [
             span
@@ -100,9 +98,7 @@ class RealizedProfitList(MethodView):
     def get(self, query: dict[str, Any]) -> dict[str, object]:
         """What own sales earned, by day, month, year or stock, with the totals of the period."""
         user_id = current_user().user_id
-        totals, page = get_core().database.snapshot(
-            lambda session: realized_profit(session, user_id=user_id, **query)
-        )
+        totals, page = get_core().snapshot(realized_profit, user_id=user_id, **query)
         return success(
             {
                 **days_of(query["since"], query["until"]),
@@ -124,16 +120,14 @@ class PerformanceDetail(MethodView):
         """Own return with deposits and withdrawals taken out, its risk, and KOSPI beside it, over recorded days."""
         core, user_id, days = get_core(), current_user().user_id, days_of(**period)
         calendar = core.exchange_hours.now()
-        report = core.database.snapshot(
-            lambda session: performance_report(
-                session,
-                user_id=user_id,
-                since=days["from"],
-                until=days["to"],
-                index_code=KOSPI,
-                is_exchange_day=calendar.is_trading_day,
-                settings=core.settings,
-            )
+        report = core.snapshot(
+            performance_report,
+            user_id=user_id,
+            since=days["from"],
+            until=days["to"],
+            index_code=KOSPI,
+            is_exchange_day=calendar.is_trading_day,
+            settings=core.settings,
         )
         return success(
             {

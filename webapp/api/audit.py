@@ -103,9 +103,7 @@ class AuditDetail(MethodView):
     def get(self) -> dict[str, object]:
         """How the audit stands: its last look, what it has still to look at, the breaches that nobody has resolved, and the halted accounts."""
         core = get_core()
-        return success(
-            core.database.snapshot(lambda session: audit_state(session, now=core.clock()))
-        )
+        return success(core.snapshot(audit_state, now=core.clock()))
 
 
 @blueprint.route("/admin/accounts/<uuid:user_id>/halt")

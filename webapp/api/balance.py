@@ -98,9 +98,7 @@ class BalanceHistoryList(MethodView):
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Every movement of cash, newest first, each with the balance before and after, and whether the chain holds."""
         user_id = current_user().user_id
-        movements = get_core().database.read(
-            lambda session: movements_of(session, user_id=user_id, **filters)
-        )
+        movements = get_core().read(movements_of, user_id=user_id, **filters)
         return success(
             {
                 "items": movements.items,

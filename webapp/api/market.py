@@ -122,7 +122,7 @@ class MarketClockDetail(MethodView):
         """The market now, in Korea's time: its session, whether market orders are accepted, when the day ends, and whether trading is halted."""
         core = get_core()
         clock = clock_at(core.market_hours(), core.clock())
-        since = core.database.read(halted_since)
+        since = core.read(halted_since)
         shown = {name: getattr(clock, name) for name in clock.__slots__}
         return success(
             {

@@ -153,10 +153,8 @@ class PreviewOrder(MethodView):
         core, now = get_core(), get_core().clock()
         hours = core.market_hours()
         command = PlaceOrder(order_id=new_id(), user_id=current_user().user_id, **body)
-        preview = core.database.read(
-            lambda session: preview_order(
-                session, command, quotes=core.quotes, hours=hours, settings=core.settings, now=now
-            )
+        preview = core.read(
+            preview_order, command, quotes=core.quotes, hours=hours, settings=core.settings, now=now
         )
         return success(preview, "주문을 미리 계산했습니다. 접수되지는 않았습니다.")
 
@@ -169,10 +167,8 @@ class OrderExplanationDetail(MethodView):
         """Why an own order was filled as it was, what it still waits for, or how it ended."""
         core, now, user_id = get_core(), get_core().clock(), current_user().user_id
         hours = core.market_hours()
-        facts = core.database.snapshot(
-            lambda session: order_facts(
-                session, user_id=user_id, order_id=order_id, settings=core.settings, now=now
-            )
+        facts = core.snapshot(
+            order_facts, user_id=user_id, order_id=order_id, settings=core.settings, now=now
         )
         return success(
             {
@@ -197,9 +193,7 @@ class OrderSummaryDetail(MethodView):
         if period["since"] is None and period["until"] is None:
             today = datetime.combine(trade_date(core.clock()), time(), KST)
             period |= {"since": today, "until": today + _ONE_DAY}
-        found = core.database.snapshot(
-            lambda session: order_summary(session, user_id=user_id, **period)
-        )
+        found = core.snapshot(order_summary, user_id=user_id, **period)
         return success(
             {
                 **days_of(period["since"], period["until"]),

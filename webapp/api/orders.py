@@ -95,11 +95,7 @@ class OrderList(MethodView):
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """Own orders with their executions, newest first."""
         user_id = current_user().user_id
-        return success(
-            get_core().database.snapshot(
-                lambda session: list_orders(session, user_id=user_id, **filters)
-            )
-        )
+        return success(get_core().snapshot(list_orders, user_id=user_id, **filters))
 
     @login_required
     @blueprint.arguments(NoQuerySchema, location="query", unknown=RAISE)
@@ -140,11 +136,7 @@ class OrderDetail(MethodView):
     def get(self, order_id: UUID) -> dict[str, object]:
         """One own order with its executions."""
         user_id = current_user().user_id
-        return success(
-            get_core().database.snapshot(
-                lambda session: get_order(session, user_id=user_id, order_id=order_id)
-            )
-        )
+        return success(get_core().snapshot(get_order, user_id=user_id, order_id=order_id))
 
     @login_required
     @blueprint.arguments(AmendmentSchema)

@@ -186,11 +186,7 @@ class PaymentList(MethodView):
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
         """내 결제 목록: 최근 것부터."""
         user_id = current_user().user_id
-        return success(
-            get_core().database.read(
-                lambda session: list_payments(session, user_id=user_id, **filters)
-            )
-        )
+        return success(get_core().read(list_payments, user_id=user_id, **filters))
 
 
 @blueprint.route("/payments/<payment_id>")
@@ -203,11 +199,7 @@ class PaymentDetail(MethodView):
     def get(self, payment_id: str) -> dict[str, object]:
         """내 결제 한 건: 취소와 환불 내역을 포함합니다."""
         user_id, identifier = current_user().user_id, _id(payment_id)
-        return success(
-            get_core().database.read(
-                lambda session: get_payment(session, user_id=user_id, payment_id=identifier)
-            )
-        )
+        return success(get_core().read(get_payment, user_id=user_id, payment_id=identifier))
 
 
 @blueprint.route("/payments/<payment_id>/cancel")

@@ -166,7 +166,7 @@ class ClosedHoldingList(MethodView):
     def get(self) -> dict[str, object]:
         """Stocks that were sold out, with what they earned, the last one first."""
         user_id = current_user().user_id
-        closed = get_core().database.read(lambda session: closed_holdings_of(session, user_id))
+        closed = get_core().read(closed_holdings_of, user_id)
         return success(Page(tuple(closed), None))
 
 

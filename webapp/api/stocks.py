@@ -97,7 +97,7 @@ class StockRankingList(MethodView):
         core = get_core()
         looked = core.market_data.ranking(arguments["by"])
         codes = looked.value.codes[: arguments["limit"]]
-        names = core.database.read(lambda session: names_of(session, codes))
+        names = core.read(names_of, codes)
         return success(
             {
                 "by": arguments["by"],
@@ -191,7 +191,7 @@ def _stock(stock_code: str) -> StockRecord:
     code = product_code(stock_code)
     if code is None:
         raise StockNotFound(stock_code=stock_code[:20])
-    return get_core().database.read(lambda session: stock_of(session, code))
+    return get_core().read(stock_of, code)
 
 
 def _price(stock: StockRecord) -> StockPrice:
@@ -224,10 +224,8 @@ def _own_candles(
     code: str, fault: TossError, *, interval: CandleInterval, count: int, before: datetime | None
 ) -> dict[str, Any]:
     """The chart from our own ticks; ``fault`` is raised where there is none."""
-    own = get_core().database.read(
-        lambda session: candles_of(
-            session, stock_code=code, interval=interval, count=count, before=before
-        )
+    own = get_core().read(
+        candles_of, stock_code=code, interval=interval, count=count, before=before
     )
     if not own:
         raise fault

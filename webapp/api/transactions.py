@@ -82,11 +82,7 @@ class TransactionList(MethodView):
         if ledger_csv.is_wanted():
             return _as_csv(filters)
         user_id = current_user().user_id
-        return success(
-            get_core().database.read(
-                lambda session: transactions_of(session, user_id=user_id, **filters)
-            )
-        )
+        return success(get_core().read(transactions_of, user_id=user_id, **filters))
 
 
 def _as_csv(filters: dict[str, Any]) -> Response:
@@ -110,9 +106,5 @@ class TransactionDetail(MethodView):
         """One own Transaction."""
         user_id = current_user().user_id
         return success(
-            get_core().database.read(
-                lambda session: transaction_of(
-                    session, user_id=user_id, transaction_id=transaction_id
-                )
-            )
+            get_core().read(transaction_of, user_id=user_id, transaction_id=transaction_id)
         )

@@ -28,10 +28,8 @@ def my_holdings(stock_code: str | None = None) -> tuple[HoldingRecord, ...]:
     """The signed-in user's holdings, all or one, at their last ticks."""
     core, user_id = get_core(), current_user().user_id
     now = core.clock()
-    rows = core.database.snapshot(
-        lambda session: load_holdings(
-            session, user_id, since=_todays_beginning(now), stock_code=stock_code
-        )
+    rows = core.snapshot(
+        load_holdings, user_id, since=_todays_beginning(now), stock_code=stock_code
     )
     return value_holdings(
         rows, _last_ticks(rows), now=now, freshness_ms=core.settings.tick_freshness_ms
@@ -41,7 +39,7 @@ def my_holdings(stock_code: str | None = None) -> tuple[HoldingRecord, ...]:
 def my_summary() -> SummaryRecord:
     """Cash, holdings, what they did today and what was realised so far."""
     core, now = get_core(), get_core().clock()
-    return valued(*core.database.snapshot(lambda session: my_rows(session, now)), now=now)
+    return valued(*core.snapshot(my_rows, now), now=now)
 
 
 def my_rows(session: Session, now: datetime) -> tuple[CashRecord, HeldRows]:

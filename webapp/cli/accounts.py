@@ -58,7 +58,7 @@ def _set_role(kind: ActionKind, change: Callable[..., UserRecord], email: str) -
 def users_halted() -> None:
     """Show the accounts that may not trade, and what the audit found of them."""
     core = get_core()
-    state = core.database.snapshot(lambda session: audit_state(session, now=core.clock()))
+    state = core.snapshot(audit_state, now=core.clock())
     for halt in state.halted:
         click.echo(
             f"{halt.user_id} since {halt.halted_at.isoformat()}: {halt.cause} ({halt.reason or '-'})"
@@ -130,9 +130,7 @@ def _user_id(named: str) -> UUID:
     """The account that a person means: by its id also one that was closed."""
     with suppress(ValueError):
         return UUID(named)
-    found = get_core().database.read(
-        lambda session: credentials_by_email(session, normalized_email(named))
-    )
+    found = get_core().read(credentials_by_email, normalized_email(named))
     if found is None:
         raise _unknown(named)
     return found.user_id

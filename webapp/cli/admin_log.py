@@ -30,7 +30,7 @@ _SHOWN = 20
 @click.option("--before", type=click.UUID, help="Older than the one with this id.")
 def admin_log(**filters: object) -> None:
     """Show what administrators did by requests and operators by commands, the newest first."""
-    found = get_core().database.read(lambda session: admin_actions(session, **filters))  # type: ignore[arg-type]  # click's, as its options say
+    found = get_core().read(admin_actions, **filters)  # type: ignore[arg-type]  # click's, as its options say
     for record in found.items:
         click.echo(_line(record))
     if found.next_cursor is not None:

@@ -77,7 +77,7 @@ def show(first: date | None, last: date | None) -> None:
     last = last or min(first + timedelta(days=_DAYS_SHOWN - 1), LAST_KNOWN_DAY)
     if not 0 <= (last - first).days < _DAYS_SHOWN_MAX:
         raise click.ClickException(f"From {first} to {last} are not 1 to {_DAYS_SHOWN_MAX} days.")
-    hours = KrxHours(core.database.read(day_changes))
+    hours = KrxHours(core.read(day_changes))
     for n in range((last - first).days + 1):
         click.echo(_line(hours, first + timedelta(days=n)))
 
@@ -141,7 +141,7 @@ def _change(change: DayChange) -> None:
 
 def _show_changed(day: date) -> None:
     core = get_core()
-    click.echo(_line(KrxHours(core.database.read(day_changes)), day))
+    click.echo(_line(KrxHours(core.read(day_changes)), day))
     click.echo(f"Running processes go by it within {REFRESH_AFTER.seconds} seconds.")
     if core.settings.hours_rule == "always":
         click.echo(

@@ -43,7 +43,7 @@ def import_closes(file: Path) -> None:
 def show() -> None:
     """Print the latest closes, and the exchange's days in between that have none."""
     core = get_core()
-    closes = core.database.read(lambda session: index_closes(session, KOSPI))
+    closes = core.read(index_closes, KOSPI)
     if not closes:
         raise click.ClickException(f"No close of {KOSPI} is known.")
     days = list(closes)

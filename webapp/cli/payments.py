@@ -78,7 +78,7 @@ def payments_show(payment_id: UUID) -> None:
 def payments_look(payment_id: UUID) -> None:
     """Ask PortOne about a payment now, book what it says, and show it."""
     core = get_core()
-    _found(core.database.read(lambda session: payment_by_id(session, payment_id)))
+    _found(core.read(payment_by_id, payment_id))
     action = commanded(ActionKind.LOOK_AT_PAYMENT)
     record_intent(action, target=payment_id.hex)
     look = check_payment(
@@ -89,7 +89,7 @@ def payments_look(payment_id: UUID) -> None:
         raise click.ClickException(
             "PortOne gave no usable answer; the log says why. The payment is looked at again by itself."
         )
-    _show(_found(core.database.read(lambda session: payment_by_id(session, payment_id))))
+    _show(_found(core.read(payment_by_id, payment_id)))
 
 
 @payments.command("resolve")
@@ -119,7 +119,7 @@ def payments_give_up(refund_id: UUID, note: str) -> None:
     """Fail a refund that is stuck, and release the cash that it holds. PortOne is asked once more before."""
     core = get_core()
     text = _note(note)
-    refund = core.database.read(lambda session: refund_by_id(session, refund_id))
+    refund = core.read(refund_by_id, refund_id)
     if refund is None:
         raise click.ClickException("There is no such refund.")
     payment_id = UUID(hex=refund.payment_id)

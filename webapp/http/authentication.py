@@ -191,7 +191,7 @@ def _proof() -> Bearer:
 
 
 def _standing(proof: Bearer) -> Identity:
-    identity = get_core().database.read(lambda session: identity_of(session, proof.session_id))
+    identity = get_core().read(identity_of, proof.session_id)
     if identity is None or identity.user_id != proof.user_id:
         ended: set[str] = current_app.extensions[_ENDED]
         if len(ended) >= PROOFS_KEPT_MAX:

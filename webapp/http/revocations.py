@@ -34,7 +34,7 @@ def tell_ended_of(user_id: UUID) -> None:
     core = get_core()
     since = core.clock() - timedelta(minutes=core.settings.access_token_minutes)
     try:
-        ended = core.database.read(lambda session: sessions_ended_since(session, user_id, since))
+        ended = core.read(sessions_ended_since, user_id, since)
     except DatabaseUnavailable:
         log.warning("revocations_not_published")
     else:

@@ -35,7 +35,7 @@ def register(harness: TradingHarness, email: str = EMAIL) -> UserRecord:
 
 
 def hash_of(harness: TradingHarness, user: UUID) -> str:
-    found = harness.core.database.read(lambda session: credentials_of(session, user))
+    found = harness.core.read(credentials_of, user)
     assert found is not None
     return found.password_hash
 
@@ -76,10 +76,7 @@ def refresh(harness: TradingHarness, signed_in: SignIn, token: UUID | None = Non
 
 
 def stands(harness: TradingHarness, signed_in: SignIn) -> bool:
-    return (
-        harness.core.database.read(lambda session: identity_of(session, signed_in.session_id))
-        is not None
-    )
+    return harness.core.read(identity_of, signed_in.session_id) is not None
 
 
 def test_an_account_opens_with_its_starting_cash(harness: TradingHarness) -> None:
@@ -338,9 +335,9 @@ def test_a_closed_account_is_nobody_and_its_ledger_stays(harness: TradingHarness
     )
     assert not stands(harness, signed_in)
     assert refresh(harness, signed_in) is None
-    assert harness.core.database.read(lambda session: credentials_by_email(session, EMAIL)) is None
+    assert harness.core.read(credentials_by_email, EMAIL) is None
     with pytest.raises(UserNotFound):
-        harness.core.database.read(lambda session: accounts.user_of(session, user.id))
+        harness.core.read(accounts.user_of, user.id)
     assert "kim" not in str(rows(harness, "SELECT email, name FROM users")).lower()
     assert cash(harness, user.id) == (10_000_000, 0)
     assert register(harness).id != user.id
@@ -355,9 +352,7 @@ def test_promoting_gives_the_role_at_once(harness: TradingHarness) -> None:
         do(harness, lambda session: accounts.promote(session, email=" KIM@example.com")).role
         == "ADMIN"
     )
-    identity = harness.core.database.read(
-        lambda session: identity_of(session, signed_in.session_id)
-    )
+    identity = harness.core.read(identity_of, signed_in.session_id)
     assert identity is not None
     assert identity.role == "ADMIN"
     with pytest.raises(UserNotFound):

@@ -354,19 +354,14 @@ def test_a_breach_is_told_of_its_own_account(harness: TradingHarness) -> None:
     accounts = sorted(harness.user() for _ in range(3))
     for user in accounts:
         bought(harness, user, 3)
-    assert (
-        harness.core.database.snapshot(lambda session: audit_accounts(session, accounts)).breaches
-        == []
-    )
+    assert harness.core.snapshot(audit_accounts, accounts).breaches == []
     _first, other, _last = accounts
     wrong = text(
         "UPDATE virtual_balances SET cash_balance = cash_balance + 1 WHERE user_id = :user"
     )
 
     harness.do(lambda session: session.execute(wrong, {"user": other.bytes}))
-    found = harness.core.database.snapshot(
-        lambda session: audit_accounts(session, accounts)
-    ).breaches
+    found = harness.core.snapshot(audit_accounts, accounts).breaches
 
     assert {(breach.user_id, breach.check_number) for breach in found} == {
         (other, "1a"),

@@ -57,7 +57,7 @@ def finish(harness: TradingHarness, audited: Audited, *, begun_at: datetime) -> 
 
 
 def state(harness: TradingHarness) -> AuditState:
-    return harness.core.database.snapshot(lambda session: audit_state(session, now=harness.clock()))
+    return harness.core.snapshot(audit_state, now=harness.clock())
 
 
 def damage(harness: TradingHarness, user: UUID) -> None:
@@ -138,7 +138,7 @@ def test_a_batch_is_bounded_by_accounts_and_by_their_events(harness: TradingHarn
     bounds = {"accounts_max": 2, "events_max": 10}
     users = [harness.user() for _ in range(3)]
     bought(harness, users[0], 1)
-    events = harness.core.database.read(lambda session: last_event_id(session, users[0]))
+    events = harness.core.read(last_event_id, users[0])
     assert 1 < events < 10
     assert sorted(look(harness, **bounds), key=len) == [[users[2]], sorted(users[:2])]
 

@@ -132,7 +132,7 @@ anything = st.recursive(
 def test_an_events_data_comes_back_as_it_was(harness: TradingHarness, data: dict[str, Any]) -> None:
     """It stands in the statement as hexadecimal digits, so no quotation mark and no backslash of it means anything."""
     user = harness.user()
-    last = harness.core.database.read(lambda session: account_events.last_event_id(session, user))
+    last = harness.core.read(account_events.last_event_id, user)
     event = AccountEvent(
         user_id=user, id=last + 1, kind=EventKind.CASH, occurred_at=harness.clock(), data=data
     )
@@ -202,13 +202,9 @@ def test_an_event_of_other_types_is_no_statement(
 def test_the_book_is_asked_for_codes_only(harness: TradingHarness, code: str) -> None:
     """What is not letter by letter a product code, or no whole number, is never part of the question."""
     with pytest.raises(ValueError, match="product code"):
-        harness.core.database.read(
-            lambda session: orders_crossed(session, [TradedRange(code, 1, 2)])
-        )
+        harness.core.read(orders_crossed, [TradedRange(code, 1, 2)])
     with pytest.raises(ValueError, match="format"):
-        harness.core.database.read(
-            lambda session: orders_crossed(session, [TradedRange(SAMSUNG, "1 OR 1=1", 2)])
-        )  # type: ignore[arg-type]
+        harness.core.read(orders_crossed, [TradedRange(SAMSUNG, "1 OR 1=1", 2)])  # type: ignore[arg-type]
 
 
 def test_the_audit_asks_what_stands_in_the_program() -> None:

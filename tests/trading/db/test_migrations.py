@@ -117,13 +117,13 @@ def test_whoever_has_an_account_gets_a_default_directory(empty_uri: str) -> None
 
     on_database(empty_uri, upgrade)
 
-    (directory,) = core.database.read(lambda session: directories_of(session, UUID("11" * 16)))
+    (directory,) = core.read(directories_of, UUID("11" * 16))
     assert (directory.id, directory.name, directory.is_default) == (
         UUID("11" * 16),
         DEFAULT_NAME,
         True,
     )
-    assert core.database.read(lambda session: directories_of(session, UUID("22" * 16))) == ()
+    assert core.read(directories_of, UUID("22" * 16)) == ()
     core.close()
 
 

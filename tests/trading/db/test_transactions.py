@@ -96,7 +96,7 @@ def test_last_work_comes_behind_everything_else(harness: TradingHarness) -> None
         counter.step(session)
         before_commit(session, last)
 
-    start = harness.core.database.read(counter.seen)
+    start = harness.core.read(counter.seen)
     harness.core.database.transaction(work)
     assert (seen, harness.sent) == ([start + 1], ["from the last work"])
     with pytest.raises(Refused):
@@ -107,7 +107,7 @@ def test_last_work_comes_behind_everything_else(harness: TradingHarness) -> None
 def test_reading_keeps_nothing(harness: TradingHarness) -> None:
     """What a reader writes by mistake is rolled back."""
     counter = Counter(harness)
-    harness.core.database.read(counter.step)
+    harness.core.read(counter.step)
     assert counter.value(harness.core.database) == 0
 
 

@@ -44,7 +44,7 @@ def forget(core: Core, day: date) -> bool:
 def test_a_correction_is_read_as_it_was_made(harness: TradingHarness, change: DayChange) -> None:
     """Day, closure, delay and note come back as they were, on each kind of database."""
     change_day(harness.core, change)
-    assert harness.core.database.read(day_changes) == {change.day: change}
+    assert harness.core.read(day_changes) == {change.day: change}
 
 
 def test_a_later_correction_replaces_the_earlier(harness: TradingHarness) -> None:
@@ -52,10 +52,10 @@ def test_a_later_correction_replaces_the_earlier(harness: TradingHarness) -> Non
     late = DayChange(FRIDAY, closed=False, delay_minutes=30, note="전산 장애")
     change_day(harness.core, CLOSED)
     change_day(harness.core, late)
-    assert harness.core.database.read(day_changes) == {FRIDAY: late}
+    assert harness.core.read(day_changes) == {FRIDAY: late}
 
     assert (forget(harness.core, FRIDAY), forget(harness.core, FRIDAY)) == (True, False)
-    assert harness.core.database.read(day_changes) == {}
+    assert harness.core.read(day_changes) == {}
 
 
 def test_a_running_process_goes_by_a_correction_within_half_a_minute(

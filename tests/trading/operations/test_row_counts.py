@@ -11,7 +11,7 @@ def test_small_tables_are_counted(harness: TradingHarness) -> None:
     for _ in range(3):
         harness.user()
 
-    found = harness.core.database.read(row_counts)
+    found = harness.core.read(row_counts)
 
     assert found["users"] == RowCount(3, estimated=False)
     assert found["orders"] == RowCount(0, estimated=False)
@@ -26,7 +26,7 @@ def test_large_tables_are_estimated_and_said_to_be(harness: TradingHarness) -> N
         with harness.core.database.engine.begin() as connection:
             connection.execute(text("ANALYZE TABLE users"))
 
-    found = harness.core.database.read(lambda session: row_counts(session, counted_max=10))
+    found = harness.core.read(row_counts, counted_max=10)
 
     assert found["users"].estimated
     assert 30 <= found["users"].rows <= 50

@@ -50,9 +50,7 @@ T0 = datetime(2026, 3, 19, 1, 0, tzinfo=UTC)
 
 def looked_at(harness: TradingHarness) -> BooksStatus:
     now = harness.clock()
-    return harness.core.database.read(
-        lambda session: books_status(session, settings=harness.settings, now=now)
-    )
+    return harness.core.read(books_status, settings=harness.settings, now=now)
 
 
 def due(harness: TradingHarness) -> dict[Stage, tuple[int, int | None]]:

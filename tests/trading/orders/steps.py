@@ -60,9 +60,7 @@ def withdraw(harness: TradingHarness, user: UUID, amount: int) -> TransactionRec
 
 def sweep(harness: TradingHarness) -> Overdue:
     """What a sweep finds now; its wake-ups are not acted on."""
-    return harness.core.database.read(
-        lambda session: find_overdue(session, settings=harness.settings, now=harness.clock())
-    )
+    return harness.core.read(find_overdue, settings=harness.settings, now=harness.clock())
 
 
 def set_status(harness: TradingHarness, status: str, code: str = SAMSUNG) -> None:
@@ -164,9 +162,7 @@ def bought_in_part(
 
 def events(harness: TradingHarness, user: UUID, *, after: int = 0) -> list[AccountEvent]:
     """All account events of a user, or those behind one."""
-    return harness.core.database.read(
-        lambda session: first_events_after(session, user, after, limit=100_000)
-    )
+    return harness.core.read(first_events_after, user, after, limit=100_000)
 
 
 def everything(harness: TradingHarness) -> dict[str, list[tuple[Any, ...]]]:

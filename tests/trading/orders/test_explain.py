@@ -34,10 +34,8 @@ R = WaitingReason
 
 
 def facts_of(harness: TradingHarness, user: UUID, order_id: UUID) -> OrderFacts:
-    return harness.core.database.read(
-        lambda session: order_facts(
-            session, user_id=user, order_id=order_id, settings=harness.settings, now=harness.clock()
-        )
+    return harness.core.read(
+        order_facts, user_id=user, order_id=order_id, settings=harness.settings, now=harness.clock()
     )
 
 

@@ -16,9 +16,7 @@ from trading.tasks import Task, TaskRequest
 
 
 def ledger(harness: TradingHarness, user: UUID) -> tuple[TransactionRecord, ...]:
-    page = harness.core.database.read(
-        lambda session: transactions_of(session, user_id=user, limit=100)
-    )
+    page = harness.core.read(transactions_of, user_id=user, limit=100)
     return page.items[::-1]
 
 

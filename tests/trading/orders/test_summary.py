@@ -17,19 +17,15 @@ from trading.orders.summary import OrderSummary, SideTotals, order_summary
 
 def summary(harness: TradingHarness, user: UUID, **period: Any) -> OrderSummary:
     wanted = {"since": None, "until": None, "stock_code": None, **period}
-    return harness.core.database.read(
-        lambda session: order_summary(session, user_id=user, **wanted)
-    )
+    return harness.core.read(order_summary, user_id=user, **wanted)
 
 
 def by_hand(
     harness: TradingHarness, user: UUID, side: Side, stock_code: str | None = None
 ) -> SideTotals:
     """The same totals, added up from a user's orders one by one."""
-    orders = harness.core.database.read(
-        lambda session: list_orders(
-            session, user_id=user, limit=100, side=side, stock_code=stock_code
-        )
+    orders = harness.core.read(
+        list_orders, user_id=user, limit=100, side=side, stock_code=stock_code
     ).items
     fills = [fill for order in orders for fill in order.executions]
     return SideTotals(

@@ -25,9 +25,7 @@ def look(stack: PaymentsStack, payment_id: str) -> None:
 
 
 def alerts(stack: PaymentsStack, payment_id: str) -> list[str]:
-    found = stack.harness.core.database.read(
-        lambda session: list_alerts(session, UUID(hex=payment_id))
-    )
+    found = stack.harness.core.read(list_alerts, UUID(hex=payment_id))
     return sorted(alert.kind for alert in found if alert.resolved_at is None)
 
 

@@ -27,9 +27,7 @@ from trading.portfolio.holdings import (
 
 def rows(harness: TradingHarness, user: UUID, stock_code: str | None = None) -> HeldRows:
     midnight = datetime.combine(trade_date(harness.clock()), time(), KST)
-    return harness.core.database.snapshot(
-        lambda session: load_holdings(session, user, since=midnight, stock_code=stock_code)
-    )
+    return harness.core.snapshot(load_holdings, user, since=midnight, stock_code=stock_code)
 
 
 def holdings(
@@ -44,7 +42,7 @@ def holdings(
 
 def summary(harness: TradingHarness, user: UUID) -> SummaryRecord:
     cash, found = (
-        harness.core.database.read(lambda session: cash_of(session, user)),
+        harness.core.read(cash_of, user),
         rows(harness, user),
     )
     ticks = harness.core.quotes.last_ticks(found.codes)
@@ -52,7 +50,7 @@ def summary(harness: TradingHarness, user: UUID) -> SummaryRecord:
 
 
 def closed(harness: TradingHarness, user: UUID) -> list[ClosedHolding]:
-    return harness.core.database.read(lambda session: closed_holdings_of(session, user))
+    return harness.core.read(closed_holdings_of, user)
 
 
 def sold(

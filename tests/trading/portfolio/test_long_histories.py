@@ -52,4 +52,4 @@ def plan(harness: TradingHarness, read: str, user: UUID) -> dict[str, str]:
             .one()
         )
 
-    return harness.core.database.read(explain)
+    return harness.core.read(explain)

@@ -35,16 +35,14 @@ def report(
     **settings: Any,
 ) -> PerformanceReport:
     calendar = KrxHours({})
-    return harness.core.database.read(
-        lambda session: performance_report(
-            session,
-            user_id=user,
-            since=since,
-            until=until,
-            index_code=KOSPI,
-            is_exchange_day=calendar.is_trading_day,
-            settings=Settings.model_validate(settings) if settings else harness.settings,
-        )
+    return harness.core.read(
+        performance_report,
+        user_id=user,
+        since=since,
+        until=until,
+        index_code=KOSPI,
+        is_exchange_day=calendar.is_trading_day,
+        settings=Settings.model_validate(settings) if settings else harness.settings,
     )
 
 

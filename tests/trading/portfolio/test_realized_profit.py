@@ -30,9 +30,7 @@ def found(
         "cursor": None,
         **more,
     }
-    totals, page = harness.core.database.read(
-        lambda session: realized_profit(session, user_id=user, group_by=group_by, **wanted)
-    )
+    totals, page = harness.core.read(realized_profit, user_id=user, group_by=group_by, **wanted)
     return totals, list(page.items), page.next_cursor
 
 

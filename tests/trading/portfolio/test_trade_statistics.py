@@ -24,9 +24,7 @@ from trading.portfolio.trade_totals import TradeTotals, summed
 
 def statistics(harness: TradingHarness, user: UUID, **period: Any) -> TradeStatistics:
     wanted = {"since": None, "until": None, "stock_code": None, **period}
-    return harness.core.database.read(
-        lambda session: trade_statistics(session, user_id=user, **wanted)
-    )
+    return harness.core.read(trade_statistics, user_id=user, **wanted)
 
 
 def holding_times(fills: Sequence[RowMapping]) -> dict[tuple[date, bytes], int]:

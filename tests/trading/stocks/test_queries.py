@@ -98,7 +98,7 @@ def test_many_threads_read_the_listing_once(harness: TradingHarness) -> None:
 
 
 def test_one_stock_by_its_code(harness: TradingHarness) -> None:
-    record = harness.core.database.read(lambda session: stock_of(session, SAMSUNG))
+    record = harness.core.read(stock_of, SAMSUNG)
     row = harness.core.database.read(
         lambda session: session.execute(select(STOCKS).where(STOCKS.c.code == SAMSUNG)).one()
     )
@@ -109,4 +109,4 @@ def test_one_stock_by_its_code(harness: TradingHarness) -> None:
         row.listed_shares,
     )
     with pytest.raises(StockNotFound):
-        harness.core.database.read(lambda session: stock_of(session, "A999999"))
+        harness.core.read(stock_of, "A999999")

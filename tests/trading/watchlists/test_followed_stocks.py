@@ -11,7 +11,7 @@ KAKAO, NAVER = "A035720", "A035420"
 
 
 def followed(harness: TradingHarness, *, largest: int) -> dict[str, Source]:
-    return harness.core.database.read(lambda session: stocks_to_follow(session, largest=largest))
+    return harness.core.read(stocks_to_follow, largest=largest)
 
 
 def test_every_stock_has_its_most_urgent_source(harness: TradingHarness) -> None:

@@ -88,10 +88,8 @@ def chart(
     count: int = 100,
     before: datetime | None = None,
 ) -> list[CandleRecord]:
-    return harness.core.database.read(
-        lambda session: candles_of(
-            session, stock_code=code, interval=CandleInterval(interval), count=count, before=before
-        )
+    return harness.core.read(
+        candles_of, stock_code=code, interval=CandleInterval(interval), count=count, before=before
     )
 
 

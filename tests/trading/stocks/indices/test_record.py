@@ -21,9 +21,7 @@ def record(harness: TradingHarness, closes: dict[date, int], code: str = KOSPI) 
 
 def due(harness: TradingHarness, at: str, hours: MarketHours = KRX) -> list[date]:
     now = datetime.fromisoformat(f"{at}+09:00").astimezone(UTC)
-    return sorted(
-        harness.core.database.read(lambda session: closes_due(session, KOSPI, hours=hours, now=now))
-    )
+    return sorted(harness.core.read(closes_due, KOSPI, hours=hours, now=now))
 
 
 def test_closes_are_written_and_corrected(harness: TradingHarness) -> None:
@@ -33,12 +31,10 @@ def test_closes_are_written_and_corrected(harness: TradingHarness) -> None:
     assert record(harness, {}) == 0
     assert record(harness, {FRIDAY: 90_000}, "KOSDAQ") == 1
 
-    found = harness.core.database.read(lambda session: index_closes(session, KOSPI))
+    found = harness.core.read(index_closes, KOSPI)
 
     assert list(found.items()) == [(THURSDAY, 390_000), (FRIDAY, 400_001)]
-    assert harness.core.database.read(
-        lambda session: index_closes(session, KOSPI, since=FRIDAY, until=FRIDAY)
-    ) == {FRIDAY: 400_001}
+    assert harness.core.read(index_closes, KOSPI, since=FRIDAY, until=FRIDAY) == {FRIDAY: 400_001}
 
 
 @pytest.mark.parametrize(
