@@ -1,4 +1,4 @@
-"""Fixtures that every room's tests share."""
+"""Fixtures and collection rules for all tests."""
 
 import gc
 import subprocess
@@ -9,15 +9,31 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.faults.table import pytest_terminal_summary
-from tests.support import properties, servers
-from tests.support.deprecations import deprecations_refused
-from tests.support.servers import DatabaseServer, MariaDB, MySQL, Valkey, require_server
-from tests.support.trading_harness import TradingHarness, migrate, opened, settings_for
+# Before the first import of a helper module, so that its failing asserts show their values.
+pytest.register_assert_rewrite(
+    *(f"tests.{folder.name}" for folder in Path(__file__).parent.iterdir() if folder.is_dir())
+)
+
+from tests.faults.table import pytest_terminal_summary  # noqa: E402
+from tests.support import properties, servers  # noqa: E402
+from tests.support.deprecations import deprecations_forbidden  # noqa: E402
+from tests.support.servers import (  # noqa: E402
+    DatabaseServer,
+    MariaDB,
+    MySQL,
+    Valkey,
+    require_server,
+)
+from tests.support.trading_harness import (  # noqa: E402
+    TradingHarness,
+    migrate,
+    opened,
+    settings_for,
+)
 
 __all__ = ["pytest_terminal_summary"]
 
-# Folders and files whose tests take longest come first, so that no worker ends alone with one.
+# The slowest tests start first, so that no xdist worker ends alone with one of them.
 _SLOWEST_FIRST = (
     "tests/faults/",
     "tests/system/",
@@ -37,8 +53,8 @@ _SLOWEST_FIRST = (
     "tests/trading/portfolio/",
     "tests/trading/",
 )
-# A test that uses one of these fixtures, or whose module imports what starts servers or processes,
-# is left out by `pytest --fast`.
+# `pytest --fast` leaves out a test that uses one of these fixtures, or whose module imports
+# something that starts servers or processes.
 _SERVER_FIXTURES = {
     "database_kind",
     "database_uri",
@@ -80,16 +96,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what the options leave out, and sort what is left by cost, the dearest first."""
-    chosen = [
+    """Deselect tests that the options exclude, and sort the others: the slowest first."""
+    selected = [
         item
         for item in items
         if (config.getoption("full") or not item.get_closest_marker("full"))
         and not (config.getoption("fast") and _needs_server(item))
     ]
-    if len(chosen) < len(items):
-        config.hook.pytest_deselected(items=list(set(items) - set(chosen)))
-    items[:] = sorted(chosen, key=_rank)
+    if len(selected) < len(items):
+        config.hook.pytest_deselected(items=list(set(items) - set(selected)))
+    items[:] = sorted(selected, key=_rank)
 
 
 def _needs_server(item: pytest.Item) -> bool:
@@ -103,36 +119,36 @@ def _needs_server(item: pytest.Item) -> bool:
 
 
 def _rank(item: pytest.Item) -> int:
-    places = (place for place, start in enumerate(_SLOWEST_FIRST) if item.nodeid.startswith(start))
-    return next(places, len(_SLOWEST_FIRST))
+    indexes = (index for index, start in enumerate(_SLOWEST_FIRST) if item.nodeid.startswith(start))
+    return next(indexes, len(_SLOWEST_FIRST))
 
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected stays to the end: to look through it again and again for garbage took a tenth of all processor time."""
+    """Freeze collected objects: scanning them for garbage took a tenth of all processor time."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(scope="session")
 def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """A real Redis-compatible server for the whole run. A test that stops or pauses it starts or resumes it again."""
+    """A Valkey for the whole run. A test that stops or pauses it must start or resume it."""
     with Valkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
 
 
 @pytest.fixture
 def valkey_url(valkey_server: Valkey) -> str:
-    """The address of the server, with nothing in it."""
-    return _emptied(valkey_server)
+    """The URL of the server, emptied."""
+    return _flushed(valkey_server)
 
 
 @pytest.fixture(scope="module")
-def valkey_url_of_page(valkey_server: Valkey) -> str:
-    """The same for tests of one page that share what they leave in it."""
-    return _emptied(valkey_server)
+def module_valkey_url(valkey_server: Valkey) -> str:
+    """The URL of the server, emptied once per test module."""
+    return _flushed(valkey_server)
 
 
-def _emptied(server: Valkey) -> str:
+def _flushed(server: Valkey) -> str:
     with redis.Redis.from_url(server.url) as client:
         client.flushall()
     return server.url
@@ -140,7 +156,7 @@ def _emptied(server: Valkey) -> str:
 
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaDB]:
-    """A MariaDB for the whole run; its commits need not survive a crash."""
+    """A MariaDB for the whole run. Its commits need not survive a crash."""
     require_server(MariaDB)
     with MariaDB(innodb_flush_log_at_trx_commit=0) as server:
         yield server
@@ -148,15 +164,15 @@ def mariadb_server() -> Iterator[MariaDB]:
 
 @pytest.fixture(scope="session")
 def mysql_server() -> Iterator[MySQL]:
-    """A MySQL for the whole run; its commits need not survive a crash."""
+    """A MySQL for the whole run. Its commits need not survive a crash."""
     require_server(MySQL)
-    with MySQL(innodb_flush_log_at_trx_commit=0) as server, deprecations_refused():
+    with MySQL(innodb_flush_log_at_trx_commit=0) as server, deprecations_forbidden():
         yield server
 
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URI of a SQLite database with our schema, for tests that empty it themselves."""
+    """The URI of a migrated SQLite database, for tests that empty it themselves."""
     uri = f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'stocking.db'}"
     migrate(uri)
     return uri
@@ -164,7 +180,7 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def migrated_mariadb(mariadb_server: MariaDB) -> str:
-    """The URI of a MariaDB database with our schema, for tests that empty it themselves."""
+    """The URI of a migrated MariaDB database, for tests that empty it themselves."""
     uri = mariadb_server.create_database("migrated")
     migrate(uri)
     return uri
@@ -172,7 +188,7 @@ def migrated_mariadb(mariadb_server: MariaDB) -> str:
 
 @pytest.fixture(scope="session")
 def migrated_mysql(mysql_server: MySQL) -> str:
-    """The URI of a MySQL database with our schema, for tests that empty it themselves."""
+    """The URI of a migrated MySQL database, for tests that empty it themselves."""
     uri = mysql_server.create_database("migrated")
     migrate(uri)
     return uri
@@ -181,14 +197,14 @@ def migrated_mysql(mysql_server: MySQL) -> str:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that uses a kind of database once on each kind.
 
-    MySQL is left to `--full`, except for tests marked `every_database`. So is SQLite for tests of
-    the API, whose SQL is that of the core, tested on each kind.
+    MySQL is left to `--full`, except for tests marked `every_database`. SQLite is left to `--full`
+    for API tests, because the core's tests cover its SQL on each kind.
     """
     marked = metafunc.definition.get_closest_marker("every_database")
     mysql = pytest.param("mysql", marks=[] if marked else pytest.mark.full)
-    of_the_api = metafunc.definition.nodeid.startswith(("tests/webapp/", "tests/scenarios/"))
-    full_only = of_the_api and not marked
-    sqlite = pytest.param("sqlite", marks=pytest.mark.full if full_only else [])
+    is_api_test = metafunc.definition.nodeid.startswith(("tests/webapp/", "tests/scenarios/"))
+    sqlite_is_full_only = is_api_test and not marked
+    sqlite = pytest.param("sqlite", marks=pytest.mark.full if sqlite_is_full_only else [])
     for fixture, kinds in (
         ("database_kind", [sqlite, "mariadb", mysql]),
         ("server_kind", ["mariadb", mysql]),
@@ -205,7 +221,7 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def database_uri(database_kind: str, request: pytest.FixtureRequest) -> str:
-    """The URI of each kind of database in turn, with our schema."""
+    """The URI of a migrated database of each kind in turn."""
     return str(request.getfixturevalue(f"migrated_{database_kind}"))
 
 
@@ -217,7 +233,7 @@ def server_kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def server_class(server_kind: str) -> type[DatabaseServer]:
-    """Each kind of database server in turn, installed, for tests that start their own."""
+    """The class of each kind of database server in turn, for tests that start their own."""
     kind = {"mariadb": MariaDB, "mysql": MySQL}[server_kind]
     require_server(kind)
     return kind
@@ -232,13 +248,13 @@ def database_server(server_kind: str, request: pytest.FixtureRequest) -> Databas
 
 @pytest.fixture(scope="module")
 def server_uri(server_kind: str, request: pytest.FixtureRequest) -> str:
-    """The URI of a database with our schema, on each kind of server in turn."""
+    """The URI of a migrated database on each kind of server in turn."""
     return str(request.getfixturevalue(f"migrated_{server_kind}"))
 
 
 @pytest.fixture
 def empty_uri(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URI of a fresh, empty database, of each kind in turn."""
+    """The URI of a new, empty database of each kind in turn."""
     if database_kind == "sqlite":
         yield f"sqlite:///{tmp_path / 'empty.db'}"
     else:
@@ -247,7 +263,7 @@ def empty_uri(database_kind: str, tmp_path: Path, request: pytest.FixtureRequest
 
 @pytest.fixture
 def empty_server_uri(database_server: DatabaseServer) -> Iterator[str]:
-    """The URI of a fresh, empty database, on each kind of server in turn."""
+    """The URI of a new, empty database on each kind of server in turn."""
     yield from _empty_database(database_server)
 
 
@@ -259,13 +275,13 @@ def _empty_database(server: DatabaseServer) -> Iterator[str]:
 
 @pytest.fixture
 def harness(database_uri: str, valkey_url: str) -> Iterator[TradingHarness]:
-    """A trading core on empty books, on each kind of database in turn."""
+    """A trading harness on an emptied database of each kind in turn."""
     with opened(settings_for(database_uri, valkey_url)) as harness:
         yield harness
 
 
 @pytest.fixture
 def server_harness(server_uri: str, valkey_url: str) -> Iterator[TradingHarness]:
-    """The same on servers alone, for what only concurrent writers can show."""
+    """A trading harness on database servers only, for tests of concurrent writers."""
     with opened(settings_for(server_uri, valkey_url)) as harness:
         yield harness

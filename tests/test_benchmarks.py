@@ -1,6 +1,6 @@
-"""Each benchmark runs to its end, small and short: what it measures then means nothing.
+"""Run each benchmark with a small size. Its figures are then meaningless.
 
-A benchmark exits with another status than 0 when an order is lost or its books fail the audit.
+A benchmark exits with a status other than 0 if an order is lost or the audit finds a breach.
 """
 
 import json
@@ -19,7 +19,8 @@ FIGURES = {
     "pipeline": ["fills_per_s", "commits_per_s", "ratio", "statements_per_fill"],
     "relayer": ["ticks_per_s", "bare_per_s", "ratio", "p99_ms", "lost"],
     "gateway": ["clients", "p50_ms", "p99_ms", "messages_per_s", "cpu", "us_per_message",
-                "rss_empty_mib", "rss_idle_mib", "rss_mib", "p99_dead_ms", "cpu_dead", "rss_dead_mib"],
+                "rss_empty_mib", "rss_idle_mib", "rss_mib", "p99_dead_ms", "cpu_dead",
+                "rss_dead_mib"],
     "reads": ["endpoints", "slowest", "p50_ms", "p95_ms", "primary_key_ms", "ratio"],
 }  # fmt: skip
 
@@ -50,8 +51,8 @@ FIGURES = {
     ],
     ids=lambda value: value.partition(" ")[0] if not value.startswith("--") else "small",
 )
-def test_benchmark_ends_with_its_figures(benchmark: str, size: str) -> None:
-    """The last line is one JSON object, whose figures README and docs/performance.md give."""
+def test_benchmark_prints_its_figures(benchmark: str, size: str) -> None:
+    """The last line is one JSON object with the figures that docs/performance.md gives."""
     if benchmark not in ("relayer", "gateway"):
         require_mariadb()
     ended = subprocess.run(

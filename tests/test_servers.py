@@ -1,4 +1,4 @@
-"""The servers that every other test stands on."""
+"""The servers that other tests use."""
 
 import signal
 import subprocess
@@ -19,7 +19,7 @@ def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def test_valkey_comes_back_empty_on_the_same_port_after_a_stop(tmp_path: Path) -> None:
+def test_restarted_valkey_is_empty_and_keeps_its_port(tmp_path: Path) -> None:
     with Valkey(tmp_path) as server:
         client = redis.Redis(port=server.port)
         client.set("key", "value")
@@ -31,7 +31,7 @@ def test_valkey_comes_back_empty_on_the_same_port_after_a_stop(tmp_path: Path) -
         client.close()
 
 
-def test_a_durable_valkey_keeps_what_was_written(tmp_path: Path) -> None:
+def test_durable_valkey_keeps_its_data(tmp_path: Path) -> None:
     with Valkey(tmp_path, durable=True) as server:
         client = redis.Redis(port=server.port)
         client.set("key", "value")
@@ -41,7 +41,7 @@ def test_a_durable_valkey_keeps_what_was_written(tmp_path: Path) -> None:
         client.close()
 
 
-def test_a_killed_valkey_has_what_its_file_has(tmp_path: Path) -> None:
+def test_killed_valkey_restores_its_append_only_file(tmp_path: Path) -> None:
     with Valkey(tmp_path, durable=True) as server:
         client = redis.Redis(port=server.port)
         client.config_set("appendfsync", "always")
@@ -52,7 +52,7 @@ def test_a_killed_valkey_has_what_its_file_has(tmp_path: Path) -> None:
         client.close()
 
 
-def test_a_paused_valkey_is_silent_and_goes_on_afterwards(tmp_path: Path) -> None:
+def test_paused_valkey_is_silent_and_works_after_resume(tmp_path: Path) -> None:
     with Valkey(tmp_path) as server:
         client = redis.Redis(port=server.port, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
         server.pause()
@@ -63,7 +63,7 @@ def test_a_paused_valkey_is_silent_and_goes_on_afterwards(tmp_path: Path) -> Non
         client.close()
 
 
-def test_a_paused_valkey_can_be_stopped(tmp_path: Path) -> None:
+def test_paused_valkey_can_be_stopped(tmp_path: Path) -> None:
     server = Valkey(tmp_path)
     server.start()
     pid = server.pid
@@ -74,16 +74,14 @@ def test_a_paused_valkey_can_be_stopped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("run", [1, 2])
-def test_valkey_url_begins_empty(valkey_url: str, run: int) -> None:
+def test_valkey_url_starts_empty(valkey_url: str, run: int) -> None:
     with redis.Redis.from_url(valkey_url) as client:
         assert client.dbsize() == 0
         client.set("left behind by run", run)
 
 
 @pytest.mark.parametrize("run", [1, 2])
-def test_server_uri_is_a_fresh_database_with_the_whole_of_unicode(
-    empty_server_uri: str, run: int
-) -> None:
+def test_server_uri_is_a_new_database_with_full_unicode(empty_server_uri: str, run: int) -> None:
     engine = create_engine(empty_server_uri)
     with engine.begin() as connection:
         assert connection.execute(text("SHOW TABLES")).all() == []
@@ -93,8 +91,10 @@ def test_server_uri_is_a_fresh_database_with_the_whole_of_unicode(
     engine.dispose()
 
 
-def test_many_servers_start_at_the_same_time(server_class: type[DatabaseServer]) -> None:
-    """Each has a folder of its own for temporary tables, as a start deletes all that it finds."""
+def test_servers_can_start_concurrently(server_class: type[DatabaseServer]) -> None:
+    """Each needs its own folder for temporary tables, because a starting server deletes all that it
+    finds.
+    """
 
     def database(number: int) -> str:
         with server_class() as server:
@@ -104,8 +104,8 @@ def test_many_servers_start_at_the_same_time(server_class: type[DatabaseServer])
         assert len(set(pool.map(database, range(6)))) == 6
 
 
-def test_killed_server_has_what_was_committed(server_class: type[DatabaseServer]) -> None:
-    """It can be paused before, and is started with its data."""
+def test_killed_server_keeps_committed_rows(server_class: type[DatabaseServer]) -> None:
+    """The server is also paused before it is killed."""
     with server_class() as server:
         engine = create_engine(server.create_database("killed"), poolclass=NullPool)
         with engine.begin() as connection:
@@ -118,7 +118,7 @@ def test_killed_server_has_what_was_committed(server_class: type[DatabaseServer]
             assert connection.execute(text("SELECT number FROM kept")).scalar_one() == 7
 
 
-def test_a_database_name_that_is_not_plain_is_refused(database_server: DatabaseServer) -> None:
+def test_invalid_database_name_is_rejected(database_server: DatabaseServer) -> None:
     with pytest.raises(ValueError, match="plain name"):
         database_server.create_database("a`; DROP DATABASE mysql; --")
 
@@ -138,7 +138,7 @@ def test_forked_process_has_its_own_environment_arguments_and_output(tmp_path: P
     assert last == "last"
 
 
-def test_forked_process_is_ended_by_a_signal(tmp_path: Path) -> None:
+def test_forked_process_can_be_terminated(tmp_path: Path) -> None:
     server = fork_server()
     sleeping = server.start(
         "timeit",

@@ -161,7 +161,7 @@ def test_two_beats_send_every_task_twice_without_harm(testbed: FaultTestbed) -> 
 
 
 @pytest.mark.parametrize(
-    "off_s",
+    "offset_s",
     [pytest.param(-CLOCK_OFFSET_S, marks=pytest.mark.full), CLOCK_OFFSET_S],
     ids=["behind", "ahead"],
 )

@@ -60,7 +60,7 @@ def beat_starts(testbed: FaultTestbed) -> int:
 
 
 @pytest.mark.parametrize(
-    ("victim", "find", "comes_back"),
+    ("victim", "find", "reconnected"),
     [
         ("one of the API's two worker processes", gunicorn_child, None),
         pytest.param("the API's master", main_process("api"), None, marks=pytest.mark.full),

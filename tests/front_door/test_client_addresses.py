@@ -13,12 +13,12 @@ FORGED = {"X-Forwarded-For": "198.51.100.7", "X-Real-IP": "198.51.100.7"}
 
 @pytest.fixture(scope="module")
 def counting(
-    migrated_sqlite: str, valkey_url_of_page: str, tmp_path_factory: pytest.TempPathFactory
+    migrated_sqlite: str, module_valkey_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
     """Two requests an hour are answered to a stranger's address, and 127.0.0.9 is a proxy."""
     with stack(
         migrated_sqlite,
-        valkey_url_of_page,
+        module_valkey_url,
         tmp_path_factory.mktemp("front_door"),
         gateway=False,
         RATE_LIMITS="1",

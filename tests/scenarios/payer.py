@@ -88,7 +88,7 @@ class Payer:
 
     def hear(self) -> None:
         """The webhooks that are held are sent; workers do nothing yet."""
-        self.stack.portone.tell("webhooks/flush")
+        self.stack.portone.control("webhooks/flush")
 
     def complete(self) -> None:
         """His browser says that it has finished, and workers do what that leaves."""
@@ -110,12 +110,12 @@ class Payer:
             one["type"].removeprefix("Transaction."): one["id"] for one in self.told_so_far()
         }
         chosen = {"order": [by_type[kind] for kind in order]} if order else {}
-        self.stack.portone.tell("webhooks/flush", times=times, **chosen)
+        self.stack.portone.control("webhooks/flush", times=times, **chosen)
         self.stack.work()
 
     def looks_go_wrong(self, **rule: Any) -> None:
         """Have the next look at his payment go wrong so."""
-        self.stack.portone.wrong(path=f"/payments/{self.id}", **rule)
+        self.stack.portone.inject_fault(path=f"/payments/{self.id}", **rule)
 
     def look_later(self) -> None:
         """Nobody says anything; the sweep looks by itself within the hour."""
@@ -135,7 +135,7 @@ class Payer:
 
     def asked_of_portone(self, path: str) -> list[dict[str, Any]]:
         """The requests that PortOne's API got on paths with this end."""
-        asked = self.stack.portone.tell("requests", "GET")["requests"]
+        asked = self.stack.portone.control("requests", "GET")["requests"]
         return [one for one in asked if one["path"].partition("?")[0].endswith(path)]
 
     def agree(self) -> None:
@@ -148,7 +148,7 @@ class Payer:
 
     def told_so_far(self) -> list[dict[str, Any]]:
         """Every webhook with its attempts."""
-        return list(self.stack.portone.tell("webhooks", "GET")["webhooks"])
+        return list(self.stack.portone.control("webhooks", "GET")["webhooks"])
 
 
 def at_once(payer: Payer, wakeups: list[TaskRequest]) -> None:

@@ -74,7 +74,7 @@ def test_06_forged_amount_is_refused_by_the_window_where_it_was_announced(payer:
 def test_06_forged_amount_is_not_credited_where_it_was_not(payer: Payer) -> None:
     """As when PortOne forgot what was announced."""
     payer.prepare()
-    payer.stack.portone.tell("reset")
+    payer.stack.portone.control("reset")
     payer.stack.portone.open(payer.id, 1)
     payer.move("pay")
     payer.complete()
@@ -228,7 +228,7 @@ def test_15_broken_answers_then_a_good_one(payer: Payer, wrong: dict[str, object
 
 
 def test_16_five_of_each_webhook(payer: Payer) -> None:
-    payer.stack.portone.tell("faults", "PUT", webhooks={"copies": 5, "at_once": True})
+    payer.stack.portone.control("faults", "PUT", webhooks={"copies": 5, "at_once": True})
     payer.prepare()
     payer.open()
     payer.move("pay")
@@ -276,7 +276,7 @@ def test_29_what_is_no_payment_id_is_rejected_before_any_http(
     looked = api.client.get(f"/api/v1/payments/{identifier or '_'}", headers=payer.person.headers)
     assert looked.status_code in (404, 405)
     data = {"paymentId": identifier, "storeId": payer.stack.harness.settings.portone_store_id}
-    sent = payer.stack.portone.tell("webhooks/send", data=data)
+    sent = payer.stack.portone.control("webhooks/send", data=data)
     assert sent["attempts"][0]["response"]["code"] == "200"
     assert payer.stack.harness.sent == []
     assert len(payer.asked_of_portone("")) == before

@@ -70,7 +70,7 @@ def test_19_cancel_whose_answer_is_lost_then_the_same_key(payer: Payer, told: st
     """With its webhook or without it there is one cancellation in the end, and one REFUND."""
     paid(payer)
     mailing = "auto" if told == "told" else "none"
-    payer.stack.portone.tell(
+    payer.stack.portone.control(
         "faults",
         "PUT",
         webhooks={"mailing": mailing},
@@ -91,7 +91,7 @@ def test_19_cancel_whose_answer_is_lost_then_the_same_key(payer: Payer, told: st
 
 def test_19_cancel_that_never_arrived_is_asked_again_under_the_same_key(payer: Payer) -> None:
     paid(payer)
-    payer.stack.portone.wrong(path=".*/cancel", drop="before", times=2)
+    payer.stack.portone.inject_fault(path=".*/cancel", drop="before", times=2)
     assert payer.refund(3_000)["status"] == "REQUESTED"
     assert payer.stack.balance(payer.person)["reserved_cash"] == 3_000
     payer.look_later()
@@ -104,7 +104,7 @@ def test_19_cancel_that_never_arrived_is_asked_again_under_the_same_key(payer: P
 
 def test_20_one_key_twice_at_once_one_200_one_409(payer: Payer) -> None:
     paid(payer)
-    payer.stack.portone.wrong(path=".*/cancel", delay_ms=3_000)
+    payer.stack.portone.inject_fault(path=".*/cancel", delay_ms=3_000)
     start = Barrier(2)
 
     def cancel(_: int) -> str:
@@ -133,7 +133,7 @@ def test_20_one_key_twice_at_once_one_200_one_409(payer: Payer) -> None:
 
 def test_20_two_workers_pursue_one_refund(payer: Payer) -> None:
     paid(payer)
-    payer.stack.portone.wrong(path=".*/cancel", delay_ms=1_000)
+    payer.stack.portone.inject_fault(path=".*/cancel", delay_ms=1_000)
     payer.stack.refund(payer.person, payer.id, 3_000)
     [wakeup] = payer.stack.harness.sent
     payer.stack.harness.sent.clear()
@@ -210,7 +210,7 @@ def test_28_resend_webhook_of_a_processed_id_credits_nothing(payer: Payer) -> No
     told = payer.told()
     assert payer.gained == AMOUNT
     for _ in range(3):
-        payer.stack.portone.tell(f"webhooks/{told[-1]['id']}/redeliver")
+        payer.stack.portone.control(f"webhooks/{told[-1]['id']}/redeliver")
         payer.stack.work()
     assert payer.movements() == [("DEPOSIT", AMOUNT)]
     payer.agree()

@@ -34,7 +34,7 @@ def stack_with(database_uri: str, valkey_url: str) -> Callable[..., Any]:
 
 def send(stack: PaymentsStack, **members: Any) -> tuple[str, dict[str, Any]]:
     """Status and body of the answer to a webhook that is so made."""
-    [attempt] = stack.portone.tell("webhooks/send", **members)["attempts"]
+    [attempt] = stack.portone.control("webhooks/send", **members)["attempts"]
     return attempt["response"]["code"], attempt["response"]
 
 

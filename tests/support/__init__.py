@@ -1,1 +1,1 @@
-"""Support."""
+"""Harnesses and helpers that tests of several packages share."""

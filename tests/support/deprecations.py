@@ -1,4 +1,4 @@
-"""Deprecation warnings of MySQL, as failures."""
+"""Turn MySQL's deprecation warnings into failures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ from sqlalchemy import Engine, event
 
 
 class Deprecated(AssertionError):
-    """A statement used what a later MySQL will not know."""
+    """A statement used a feature that a later MySQL removes."""
 
 
 @contextmanager
-def deprecations_refused() -> Iterator[None]:
-    """Have each statement of any engine raise Deprecated if the server warns of a deprecation."""
+def deprecations_forbidden() -> Iterator[None]:
+    """Raise Deprecated for each statement of any engine that causes a deprecation warning."""
 
     def check(_connection: Any, cursor: Any, statement: str, *_rest: Any) -> None:
         if not getattr(cursor, "warning_count", 0):
@@ -29,7 +29,7 @@ def deprecations_refused() -> Iterator[None]:
         event.remove(Engine, "after_cursor_execute", check)
 
 
-# Deprecated, and needed for as long as the server's own new way has a fault (benchmarks/mysql.py).
+# Deprecated, but needed until the replacement has no fault (see benchmarks/mysql.py).
 _NEEDED = "innodb_native_foreign_keys"
 
 

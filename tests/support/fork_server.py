@@ -1,9 +1,9 @@
-"""Start ``python -m MODULE`` in a process that has its libraries imported already.
+"""Start `python -m MODULE` by forking a process that has imported the libraries.
 
 Importing them takes longer than most of what a test has a process do. So one server per test
-process imports them once, and forks for each process that a test starts. What a process reads at its
-start (environment, arguments, folder, descriptors) is given to it after the fork, and the module
-runs as ``python -m`` runs it. `pytest --full` starts every process by ``exec`` instead.
+process imports them once, and forks for each process that a test starts. The child receives its
+environment, arguments, folder and descriptors after the fork, and runs the module as `python -m`
+does. `pytest --full` starts every process by `exec` instead.
 """
 
 import atexit
@@ -55,12 +55,13 @@ _LIBRARIES = (
     "websockets.asyncio.client",
     "zxcvbn",
 )
-# Metrics choose where they are kept when they are made, so no module that makes one is imported here.
+# Metrics choose their storage when they are created, so no module that creates one is imported
+# here.
 _MAKES_METRICS = ("trading.bootstrap", "trading.observability.metrics")
 
 
 class ForkedProcess:
-    """A started process, with the part of ``subprocess.Popen`` that tests use."""
+    """Started process, with the part of `subprocess.Popen` that tests use."""
 
     def __init__(self, server: "ForkServer", pid: int) -> None:
         self._server = server
@@ -70,11 +71,13 @@ class ForkedProcess:
     def poll(self) -> int | None:
         """Return the exit status, negative for a signal; None while the process runs."""
         if self.returncode is None:
-            self.returncode = self._server.ask({"poll": self.pid})
+            self.returncode = self._server.call({"poll": self.pid})
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end and return the exit status. TimeoutExpired after ``timeout`` seconds."""
+        """Wait for the end and return the exit status. Raise TimeoutExpired after `timeout`
+        seconds.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         while (status := self.poll()) is None:
             if deadline is not None and time.monotonic() > deadline:
@@ -95,7 +98,7 @@ class ForkedProcess:
 
 
 class ForkServer:
-    """A process that forks on demand. Its children are killed when it ends, and it ends with its owner."""
+    """Process that forks on demand. It ends with its owner, and its children end with it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -117,20 +120,20 @@ class ForkServer:
         output: IO[bytes] | int,
         new_session: bool = False,
     ) -> ForkedProcess:
-        """Start ``python -m MODULE ARGUMENTS`` whose standard output and error are ``output``."""
+        """Start `python -m MODULE ARGUMENTS`, with stdout and stderr redirected to `output`."""
         request = {
             "arguments": [module, *arguments],
             "env": dict(env),
             "cwd": str(cwd),
             "session": new_session,
         }
-        with Path(os.devnull).open("r+b", buffering=0) as nothing:
-            given = nothing if output == subprocess.DEVNULL else output
-            given = given if isinstance(given, int) else given.fileno()
-            pid = self.ask(request, [nothing.fileno(), given])
+        with Path(os.devnull).open("r+b", buffering=0) as null_device:
+            target = null_device if output == subprocess.DEVNULL else output
+            target = target if isinstance(target, int) else target.fileno()
+            pid = self.call(request, [null_device.fileno(), target])
         return ForkedProcess(self, pid)
 
-    def ask(self, request: Mapping[str, object], descriptors: Sequence[int] = ()) -> Any:
+    def call(self, request: Mapping[str, object], descriptors: Sequence[int] = ()) -> Any:
         """Send a request and return the answer."""
         with self._lock:
             socket.send_fds(self._channel, [json.dumps(request).encode()], descriptors)
@@ -164,13 +167,13 @@ def _import_libraries() -> None:
         "webapp",
         "workers",
     }
-    # Children share these pages as long as the collector does not write to them.
+    # Children share these pages as long as the garbage collector does not write to them.
     gc.collect()
     gc.freeze()
 
 
 def _serve(channel: socket.socket) -> list[str]:
-    """Answer requests until the owner is gone. In a child, return what to run and its arguments."""
+    """Answer requests until the owner ends. In a child, return the module and its arguments."""
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, _MESSAGE_MAX_BYTES, 2)
         if not message:
@@ -190,16 +193,16 @@ def _serve(channel: socket.socket) -> list[str]:
 
 
 def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> list[str]:
-    """Take over what a process is given at its start; return the module and its arguments."""
+    """Apply environment, folder and descriptors. Return the module and its arguments."""
     server = os.getppid()
     set_parent_death_signal(signal.SIGKILL)
-    if os.getppid() != server:  # The server ended before the kernel knew.
+    if os.getppid() != server:  # The server ended before the death signal was set.
         sys.exit(1)
     if request["session"]:
         os.setsid()
-    nothing, output = descriptors
-    for own, given in ((0, nothing), (1, output), (2, output)):
-        os.dup2(given, own)
+    null_device, output = descriptors
+    for standard, target in ((0, null_device), (1, output), (2, output)):
+        os.dup2(target, standard)
     for descriptor in descriptors:
         os.close(descriptor)
     os.chdir(request["cwd"])

@@ -1,4 +1,4 @@
-"""An HTTP server whose answers are given octet by octet, so that they can be cut, delayed and malformed."""
+"""HTTP server whose answers are given as bytes, so that they can be cut, delayed and malformed."""
 
 import json
 import os
@@ -17,13 +17,13 @@ DRIBBLE_S = 0.02
 
 
 class Ending(Enum):
-    """What follows the octets of an answer."""
+    """What happens to the connection after the bytes of an answer."""
 
     KEEP = auto()  # The connection stays open for the next request.
     CLOSE = auto()
     RESET = auto()  # TCP is reset.
-    HOLD = auto()  # Nothing: the connection stays open and silent.
-    DRIBBLE = auto()  # One octet after the other, until nobody listens.
+    HOLD = auto()  # The connection stays open and silent.
+    DRIBBLE = auto()  # A byte at a time, until the client disconnects.
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came; header names are in lower case, ``peer`` tells its connection from others."""
+    """A received request. Header names are in lower case; `peer` identifies the connection."""
 
     method: str
     target: str
@@ -53,7 +53,10 @@ Reply = Callable[[Request], Answer]
 def answer(
     status: int, body: object = None, *, octets: bytes | None = None, **headers: str
 ) -> Answer:
-    """A well-formed answer: ``body`` as JSON, or these octets; underscores in header names stand for hyphens."""
+    """Build a well-formed answer with `body` as JSON, or with `octets` as its body.
+
+    Underscores in the names of `headers` become hyphens.
+    """
     content = json.dumps(body).encode() if octets is None else octets
     named = {"Content-Type": "application/json", "Content-Length": str(len(content))}
     named |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -62,7 +65,7 @@ def answer(
 
 
 class Server:
-    """Answers every request by ``reply`` and remembers it."""
+    """Answers every request with `reply` and records it."""
 
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
@@ -80,7 +83,7 @@ class Server:
         self._stopping.set()
         self._server.shutdown()
         for connection in tuple(self.open_connections):
-            with suppress(OSError):  # Closed before.
+            with suppress(OSError):  # Already closed.
                 connection.shutdown(socket.SHUT_RDWR)
         self._server.server_close()
 
@@ -88,9 +91,7 @@ class Server:
         match ending:
             case Ending.RESET:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                os.close(
-                    connection.detach()
-                )  # The server's files on the socket would keep it open.
+                os.close(connection.detach())  # The server's file objects would keep it open.
             case Ending.HOLD:
                 self._stopping.wait(HOLD_S)
             case Ending.DRIBBLE:
@@ -108,7 +109,7 @@ class Server:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 request = Request(self.command, self.path, headers, body, self.client_address)
                 outer.requests.append(request)
-                with suppress(OSError):  # The client may leave when it likes.
+                with suppress(OSError):  # The client may disconnect at any time.
                     given = outer.reply(request)
                     self.wfile.write(given.octets)
                     self.close_connection = given.ending is not Ending.KEEP
@@ -125,14 +126,14 @@ class Server:
                 super().finish()
 
             def log_message(self, *_: object) -> None:
-                """The test's output stays clean."""
+                """Write nothing, to keep the test's output clean."""
 
         return Handler
 
 
 @contextmanager
 def serving(reply: Reply) -> Iterator[Server]:
-    """A server that runs until the context ends."""
+    """Run a server until the block ends."""
     server = Server(reply)
     thread = threading.Thread(target=server.serve)
     thread.start()

@@ -1,4 +1,4 @@
-"""The logs of production in a test's own process, and what a line of them must be."""
+"""Production logging inside a test process, and the rules for log lines."""
 
 import contextlib
 import io
@@ -18,21 +18,23 @@ from trading.config.settings import Settings
 from trading.observability.logs import configure
 
 FORMATS = ("console", "json")
-# Breaks lines (also where only str.splitlines() sees it), steers a terminal, turns the direction of writing, is half a character, and looks like a line.
+# Contains line breaks (also those of str.splitlines() only), terminal escapes, bidirectional
+# controls, lone surrogates, and text that imitates a log line.
 HOSTILE = (
     "x\n2026-01-01T00:00:00.000000Z [critical ] forged\r\n"
     '{"timestamp": "2026-01-01T00:00:00.000000Z", "event": "forged", "level": "critical"}\n'
-    "\x1b[2J\x1b[31m\x9b31m\x07\x08\x00\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\u202e\u2066\u200f\u200b\ufeff\udc80\ud800 '\" level=error 한글"
+    "\x1b[2J\x1b[31m\x9b31m\x07\x08\x00\x0b\x0c\x1c\x1d\x1e"
+    "\x85\u2028\u2029\u202e\u2066\u200f\u200b\ufeff\udc80\ud800 '\" level=error 한글"
 )
-# Unicode's controls, formats, surrogates, and separators of lines and paragraphs.
-HARMFUL = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Unicode categories: controls, formats, surrogates, line and paragraph separators.
+UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _CONSOLE_LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z \[\w+ *\] ")
-_BELOW = "    | "
+_CONTINUATION = "    | "
 
 
 @contextlib.contextmanager
 def logs_of(settings: Settings) -> Iterator[io.StringIO]:
-    """What this process writes to its log while the block runs, set up as a process of the product sets it up."""
+    """Configure logging as the product does, and collect what it writes while the block runs."""
     written = io.StringIO()
     root = logging.getLogger()
     before = root.handlers[:], root.level
@@ -40,7 +42,7 @@ def logs_of(settings: Settings) -> Iterator[io.StringIO]:
     with contextlib.redirect_stderr(written):
         configure(settings)
     try:
-        # pytest's own handlers are none of what is written.
+        # pytest's own handlers do not write here.
         yield written
     finally:
         root.handlers[:], root.level = before
@@ -50,22 +52,24 @@ def logs_of(settings: Settings) -> Iterator[io.StringIO]:
         structlog.reset_defaults()
 
 
-def harmful_in(text: str) -> set[str]:
-    """The characters of a text of several lines that a terminal should not get."""
-    return {one for one in text if one != "\n" and unicodedata.category(one) in HARMFUL}
+def unsafe_characters(text: str) -> set[str]:
+    """Return the characters of a text, other than newlines, that must not reach a terminal."""
+    return {one for one in text if one != "\n" and unicodedata.category(one) in UNSAFE_CATEGORIES}
 
 
 def json_lines(text: str) -> list[dict[str, Any]]:
-    """Every line of a log in JSON; what is none fails the test. Whoever reads lines may split them as Python does."""
+    """Parse every line of a JSON log, split by str.splitlines(). Raise if a line is not JSON."""
     return [json.loads(line) for line in text.splitlines()]
 
 
 def events(text: str, log_format: str) -> list[str]:
-    """The lines of a log that begin an event, each of which must be one of ours; whatever else stands there must be indented."""
-    assert not harmful_in(text), ascii(text)
+    """Return the events of a log. Raise AssertionError if a line neither starts an event nor is
+    indented.
+    """
+    assert not unsafe_characters(text), ascii(text)
     text.encode()
     if log_format == "json":
         return [str(line["event"]) for line in json_lines(text)]
-    lines = [line for line in text.splitlines() if not line.startswith(_BELOW)]
+    lines = [line for line in text.splitlines() if not line.startswith(_CONTINUATION)]
     assert all(map(_CONSOLE_LINE.match, lines)), ascii(text)
     return [line.split("] ", 1)[1].split(" ", 1)[0] for line in lines]

@@ -1,7 +1,8 @@
-"""The whole of payments for tests: the API, what workers do, and the stand-in for PortOne, which they talk to over real sockets.
+"""Payments for tests: the API, the workers' work, and the PortOne stand-in on real sockets.
 
-Nothing happens by itself: webhooks are sent to the API when the stand-in has something to tell, and what the API leaves for workers is done by
-``work``, whenever the test wants it. Time goes on as it does, and further by ``clock.advance``; API, workers and PortOne share one clock.
+Nothing runs by itself. The stand-in sends webhooks to the API when a payment changes, and `work`
+runs the tasks that the API dispatched. API, tasks and stand-in share one clock, which runs in real
+time and can be advanced.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from trading.payments.sweep import DueCounts, dispatch_due_payments
 
 
 class RunningClock(TestClock):
-    """The real time, and as much later as it was advanced."""
+    """Real time plus the total of all `advance` calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +43,7 @@ class RunningClock(TestClock):
 
 
 class StandInServer:
-    """The stand-in for PortOne on a thread of its own. ``tell`` asks its desk."""
+    """The PortOne stand-in on its own thread. `control` calls its control API."""
 
     def __init__(self, clock: TestClock, *, webhook_url: str | None) -> None:
         self._clock = clock
@@ -67,8 +68,8 @@ class StandInServer:
         self._thread.join(DEADLINE_S)
         self._loop.close()
 
-    def tell(self, path: str, method: str = "POST", /, **members: Any) -> dict[str, Any]:
-        """Ask the desk; what it answers. AssertionError with its words when it refuses."""
+    def control(self, path: str, method: str = "POST", /, **members: Any) -> dict[str, Any]:
+        """Call the control API and return its answer. Raise AssertionError if it is refused."""
         answer = requests.request(
             method, f"{self.url}{CONTROL_PREFIX}/{path}", json=members, timeout=DEADLINE_S
         )
@@ -77,25 +78,25 @@ class StandInServer:
         return document
 
     def move(self, payment_id: str, move: str, **members: Any) -> dict[str, Any]:
-        """What the payer, his bank or an operator does to a payment."""
-        return self.tell(f"payments/{payment_id}/{move}", **members)
+        """Apply an action of the payer, the bank or an operator to a payment."""
+        return self.control(f"payments/{payment_id}/{move}", **members)
 
     def open(self, payment_id: str, amount: int, **members: Any) -> None:
-        """The browser opens the window of a payment, by our live channel."""
+        """Open the payment window on the live channel."""
         self.move(payment_id, "open", amount=amount, **{"channel_type": "LIVE", **members})
 
     def pay(self, payment_id: str, amount: int, **members: Any) -> None:
-        """The payer opens the window and pays."""
+        """Open the payment window and pay."""
         self.open(payment_id, amount, **members)
         self.move(payment_id, "pay")
 
-    def wrong(self, **rule: Any) -> None:
-        """Have the API's next requests of a kind go wrong, by the members of ``sandbox.portone.faults.Rule``."""
-        self.tell("faults", **rule)
+    def inject_fault(self, **rule: Any) -> None:
+        """Make the next API requests fail, by the fields of `sandbox.portone.faults.Rule`."""
+        self.control("faults", **rule)
 
     def payments(self) -> dict[str, dict[str, Any]]:
-        """All payments as PortOne has them, by id."""
-        return {payment["id"]: payment for payment in self.tell("state", "GET")["payments"]}
+        """Return all payments of the stand-in by id."""
+        return {payment["id"]: payment for payment in self.control("state", "GET")["payments"]}
 
     async def _serve(self) -> None:
         try:
@@ -110,61 +111,66 @@ class StandInServer:
 
 @dataclass
 class PaymentsStack:
-    """``api`` answers in this process, and webhooks over a socket; ``harness.sent`` is what workers were woken for and did not do yet."""
+    """The API in this process with webhooks over a socket.
+
+    `harness.sent` holds the tasks that were dispatched and not run yet.
+    """
 
     harness: TradingHarness
     api: Api
     portone: StandInServer
     webhook_url: str
 
-    def prepare(self, who: Person, amount: int = 10_000, order_name: str = "충전") -> str:
-        """A payment that was prepared; its id."""
+    def prepare(self, person: Person, amount: int = 10_000, order_name: str = "충전") -> str:
+        """Prepare a payment and return its id."""
         body = {"amount": amount, "order_name": order_name, "currency": "KRW"}
-        payment_id: str = data_of(self.api.post("/payments/portone/prepare", who, body), 201)[
+        payment_id: str = data_of(self.api.post("/payments/portone/prepare", person, body), 201)[
             "payment_id"
         ]
         return payment_id
 
-    def complete(self, who: Person, payment_id: str) -> None:
-        """The browser says that the payer has finished."""
-        data_of(self.api.post("/payments/portone/complete", who, {"payment_id": payment_id}), 202)
+    def complete(self, person: Person, payment_id: str) -> None:
+        """Report the payment as completed, as the browser does."""
+        data_of(
+            self.api.post("/payments/portone/complete", person, {"payment_id": payment_id}), 202
+        )
 
-    def paid(self, who: Person, amount: int = 10_000) -> str:
-        """A payment that was paid, completed and credited; its id."""
-        payment_id = self.prepare(who, amount)
+    def paid(self, person: Person, amount: int = 10_000) -> str:
+        """Prepare, pay, complete and credit a payment. Return its id."""
+        payment_id = self.prepare(person, amount)
         self.portone.pay(payment_id, amount)
-        self.complete(who, payment_id)
+        self.complete(person, payment_id)
         self.work()
         return payment_id
 
-    def refund(self, who: Person, payment_id: str, amount: int | None = None) -> dict[str, Any]:
-        """A refund that was asked for and accepted; nobody pursues it yet."""
+    def refund(self, person: Person, payment_id: str, amount: int | None = None) -> dict[str, Any]:
+        """Request a refund. Return the answer; the refund task is not run yet."""
         body = {} if amount is None else {"amount": amount}
         refund: dict[str, Any] = data_of(
-            self.api.post(f"/payments/{payment_id}/cancel", who, body), 202
+            self.api.post(f"/payments/{payment_id}/cancel", person, body), 202
         )
         return refund
 
-    def payment(self, who: Person, payment_id: str) -> dict[str, Any]:
-        """The payment as its owner is answered."""
-        shown: dict[str, Any] = data_of(self.api.get(f"/payments/{payment_id}", who))
-        return shown
+    def payment(self, person: Person, payment_id: str) -> dict[str, Any]:
+        """Return the payment as the API shows it to its owner."""
+        document: dict[str, Any] = data_of(self.api.get(f"/payments/{payment_id}", person))
+        return document
 
-    def balance(self, who: Person) -> dict[str, Any]:
-        shown: dict[str, Any] = data_of(self.api.get("/balance", who))
-        return shown
+    def balance(self, person: Person) -> dict[str, Any]:
+        document: dict[str, Any] = data_of(self.api.get("/balance", person))
+        return document
 
     def work(self) -> None:
-        """Do all that workers were woken for, and what follows from it."""
+        """Run all dispatched tasks, and those that they dispatch."""
         self.harness.run_all()
 
     def sweep(self) -> DueCounts:
-        """Wake what is due, as beat has it done; the wake-ups are in ``harness.sent`` then."""
+        """Dispatch due payments and refunds, as beat does. The tasks are then in `harness.sent`."""
         now = self.harness.clock()
         return self.harness.do(lambda session: dispatch_due_payments(session, now=now))
 
     def sweep_until_quiet(self, *, turns: int = 60, **span: float) -> None:
-        """Let time pass in steps of ``span``, sweep and work, so often."""
+        """Advance the clock by `span`, sweep and work, `turns` times."""
         for _ in range(turns):
             self.harness.clock.advance(**(span or {"minutes": 1}))
             self.sweep()
@@ -172,22 +178,22 @@ class PaymentsStack:
 
 
 @contextmanager
-def payments_stack(database_uri: str, redis_url: str, **changed: object) -> Iterator[PaymentsStack]:
-    """The whole of payments on an emptied database. ``changed`` are settings; webhooks come to a real address."""
+def payments_stack(database_uri: str, redis_url: str, **changes: object) -> Iterator[PaymentsStack]:
+    """Run payments on an emptied database. `changes` are settings; webhooks use a real address."""
     clock = RunningClock()
     apps: list[Flask] = []
 
     def application(environ: Any, start_response: Any) -> Any:
         return apps[0](environ, start_response)
 
-    # The server comes first: the stand-in is told its address, and the application the stand-in's.
+    # The server starts first: the stand-in needs its address, and the application the stand-in's.
     server = make_server("127.0.0.1", 0, application, threaded=True)
     webhook_url = f"http://127.0.0.1:{server.server_port}{PREFIX}/payments/portone/webhook"
     stand_in = StandInServer(clock, webhook_url=webhook_url)
     stand_in.start()
     try:
         settings = settings_for(
-            database_uri, redis_url, portone_api_base_url=stand_in.url, **changed
+            database_uri, redis_url, portone_api_base_url=stand_in.url, **changes
         )
         with opened(settings, clock=clock) as harness, serving(server):
             api = api_on(harness)
@@ -211,6 +217,6 @@ def serving(server: BaseWSGIServer) -> Iterator[None]:
         server.server_close()
 
 
-def owner_of(who: Person) -> UUID:
-    """The user behind a signed-in person."""
-    return UUID(who.id)
+def owner_of(person: Person) -> UUID:
+    """Return the user id of a signed-in person."""
+    return UUID(person.id)

@@ -1,4 +1,4 @@
-"""How many examples a property is tried with."""
+"""Number of examples of property tests."""
 
 from hypothesis import settings
 

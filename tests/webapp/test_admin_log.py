@@ -250,7 +250,7 @@ def test_decisions_about_payments_are_put_down(stack: PaymentsStack) -> None:
     person, administrator = api.person(), api.administrator()
     payment_id = stack.paid(person)
     refund = stack.refund(person, payment_id, 4_000)
-    stack.portone.wrong(method="GET", drop="before")
+    stack.portone.inject_fault(method="GET", drop="before")
     give_up = ("payments", "give-up", refund["id"], "--note", "송금함")
     assert [flask(api, *give_up).exit_code for _ in range(3)] == [1, 0, 1]
     assert flask(api, "payments", "look", payment_id).exit_code == 0

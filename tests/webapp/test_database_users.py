@@ -11,7 +11,7 @@ from flask.cli import FlaskGroup
 from sqlalchemy import create_engine, make_url
 
 from launcher.plan import ROOT
-from tests.support.deprecations import Deprecated, deprecations_in, deprecations_refused
+from tests.support.deprecations import Deprecated, deprecations_forbidden, deprecations_in
 from tests.support.servers import DatabaseServer, MySQL, require_server
 from tests.support.trading_harness import TradingHarness, migrate, opened, settings_for
 from tests.webapp.client import Api, api_on, data_of
@@ -141,7 +141,7 @@ def production_options() -> list[str]:
 def test_production_settings_of_mysql_bring_no_deprecation(valkey_url: str) -> None:
     """The users sign in with caching_sha2_password, over TLS; tables are migrated and traded on."""
     require_server(MySQL)
-    with MySQL(options=production_options()) as server, deprecations_refused():
+    with MySQL(options=production_options()) as server, deprecations_forbidden():
         uri = f"{server.create_database('stocking')}&ssl_ca={server.certificate}"
         uri += "&ssl_check_hostname=false"
         with users_of(server, uri) as uri_of, rows_api_on(uri_of, valkey_url) as api:

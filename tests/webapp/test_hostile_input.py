@@ -109,9 +109,9 @@ anything = st.recursive(
 
 
 @pytest.fixture(scope="module")
-def target(server_uri: str, valkey_url_of_page: str) -> Iterator[tuple[Api, Person]]:
+def target(server_uri: str, module_valkey_url: str) -> Iterator[tuple[Api, Person]]:
     """One signed-in user for the whole page, on the stricter of the databases, with a price to trade at."""
-    with opened(settings_for(server_uri, valkey_url_of_page)) as harness:
+    with opened(settings_for(server_uri, module_valkey_url)) as harness:
         api = api_on(harness)
         person = api.person()
         harness.tick(70_000)

@@ -48,7 +48,7 @@ def test_a_stuck_refund_is_given_up_behind_a_look(stack: PaymentsStack) -> None:
     who = stack.api.person()
     payment_id = stack.paid(who)
     refund = stack.refund(who, payment_id, 4_000)
-    stack.portone.wrong(method="GET", drop="before")
+    stack.portone.inject_fault(method="GET", drop="before")
     arguments = ("give-up", refund["id"], "--note", "paid by transfer")
     silent = run(stack, *arguments)
     assert silent.exit_code == 1

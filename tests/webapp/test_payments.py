@@ -123,7 +123,7 @@ def test_what_can_not_be_paid_for_is_refused(stack: PaymentsStack, changed: dict
     who = stack.api.person()
     problem_of(stack.api.post(PREPARE, who, {**BODY, **changed}), "validation-failed")
     assert rows(stack.harness, "SELECT id FROM payments") == []
-    assert stack.portone.tell("requests", "GET")["requests"] == []
+    assert stack.portone.control("requests", "GET")["requests"] == []
 
 
 def test_a_name_is_cleaned_for_the_payment_gateways(stack: PaymentsStack) -> None:
@@ -159,7 +159,7 @@ def test_a_payment_that_portone_does_not_take_is_over(
 ) -> None:
     """The request fails, nothing waits for the payment, and the same key prepares another one."""
     who = stack.api.person()
-    stack.portone.wrong(method="POST", path=".*/pre-register", **fault)
+    stack.portone.inject_fault(method="POST", path=".*/pre-register", **fault)
     key = {"Idempotency-Key": "one"}
     problem_of(stack.api.post(PREPARE, who, BODY, headers=key), code)
     (row,) = rows(stack.harness, "SELECT status, next_attempt_at, failure FROM payments")
@@ -207,7 +207,7 @@ def test_an_id_that_is_none_goes_nowhere(stack: PaymentsStack, text: object) -> 
     who = stack.api.person()
     problem_of(stack.api.post(COMPLETE, who, {"payment_id": text}), "validation-failed")
     assert stack.harness.sent == []
-    assert stack.portone.tell("requests", "GET")["requests"] == []
+    assert stack.portone.control("requests", "GET")["requests"] == []
 
 
 def test_another_persons_payment_is_not_there(stack: PaymentsStack) -> None:
@@ -296,14 +296,14 @@ def test_a_webhook_is_remembered_in_one_statement(stack: PaymentsStack) -> None:
     """It answers with 200 at once, and PortOne is asked by whoever was woken."""
     who = stack.api.person()
     payment_id = stack.prepare(who)
-    asked = len(stack.portone.tell("requests", "GET")["requests"])
+    asked = len(stack.portone.control("requests", "GET")["requests"])
     with statements_counted(stack.harness.core.database.engine) as sent:
         assert webhook(stack, payment_id).status_code == 200
     assert [one for one in sent if not one.startswith("BEGIN")] == [sent[-1]]
     assert [(one.task, one.ids) for one in stack.harness.sent] == [
         (Task.VERIFY_PAYMENT, (UUID(hex=payment_id),))
     ]
-    assert len(stack.portone.tell("requests", "GET")["requests"]) == asked
+    assert len(stack.portone.control("requests", "GET")["requests"]) == asked
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,9 @@ NO_INTEGERS = (
 
 
 @pytest.fixture(scope="module")
-def target(migrated_sqlite: str, valkey_url_of_page: str) -> Iterator[tuple[Api, Person, Person]]:
+def target(migrated_sqlite: str, module_valkey_url: str) -> Iterator[tuple[Api, Person, Person]]:
     """The API with a user and an administrator, for the whole page."""
-    with opened(settings_for(migrated_sqlite, valkey_url_of_page)) as harness:
+    with opened(settings_for(migrated_sqlite, module_valkey_url)) as harness:
         api = api_on(harness)
         yield api, api.person(), api.administrator()
 

@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from launcher.plan import ROOT
 from launcher.ports import free_port
-from tests.support.log_lines import HOSTILE, harmful_in
+from tests.support.log_lines import HOSTILE, unsafe_characters
 from tests.support.trading_harness import TradingHarness, settings_for
 from tests.trading.orders.steps import halt
 from tests.trading.payments.payment_rows import partly_refunded_payment
@@ -226,7 +226,7 @@ def test_nothing_that_it_shows_steers_the_terminal(sqlite_harness: TradingHarnes
     told = asked(api_on(harness).app).output
 
     assert "forged" in told
-    assert harmful_in(told) == set()
+    assert unsafe_characters(told) == set()
     assert not [line for line in told.splitlines() if line.startswith("2026-01-01")]
 
 

@@ -56,8 +56,8 @@ class Target:
 
 
 @pytest.fixture(scope="module")
-def target(server_uri: str, valkey_url_of_page: str) -> Iterator[Target]:
-    with opened(settings_for(server_uri, valkey_url_of_page)) as harness:
+def target(server_uri: str, module_valkey_url: str) -> Iterator[Target]:
+    with opened(settings_for(server_uri, module_valkey_url)) as harness:
         harness.tick(70_000)
         yield Target(api_on(harness))
 

@@ -108,7 +108,7 @@ def test_a_worker_that_is_killed_while_it_refunds_refunds_once(
             lambda: shown(stack, who, payment_id)[0] == "CREDITED",
             what="the credit",
         )
-        stack.portone.wrong(method="POST", path=".*/cancel", delay_ms=2_000)
+        stack.portone.inject_fault(method="POST", path=".*/cancel", delay_ms=2_000)
         stack.refund(who, payment_id, 4_000)
         wait_until(lambda: sent(stack) == 1, what="the request to PortOne")
         first.kill()

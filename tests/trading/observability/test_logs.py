@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.plan import ROOT
-from tests.support.log_lines import FORMATS, HARMFUL, HOSTILE, events, json_lines, logs_of
+from tests.support.log_lines import FORMATS, HOSTILE, UNSAFE_CATEGORIES, events, json_lines, logs_of
 from trading.config.settings import Settings
 from trading.observability.logs.lines import TEXT_LENGTH_MAX, visible
 
@@ -64,9 +64,9 @@ def test_all_harmful_characters_are_escaped() -> None:
         character = chr(code)
         category = unicodedata.category(character)
         # Unassigned characters may become either.
-        assert category == "Cn" or (visible(character) != character) == (category in HARMFUL), hex(
-            code
-        )
+        assert category == "Cn" or (visible(character) != character) == (
+            category in UNSAFE_CATEGORIES
+        ), hex(code)
 
 
 @pytest.mark.parametrize("log_format", FORMATS)

@@ -56,7 +56,7 @@ class PaymentHistory(RuleBasedStateMachine):
     def two_users(self) -> None:
         self.people: list[Person] = [self.stack.api.person() for _ in range(2)]
         self.payments: list[tuple[Person, str]] = []
-        self.stack.portone.tell("faults", "PUT")
+        self.stack.portone.control("faults", "PUT")
         self.stack.harness.sent.clear()
 
     @rule(who=WHO)
@@ -131,7 +131,7 @@ class PaymentHistory(RuleBasedStateMachine):
 
     @rule(fault=st.sampled_from(FAULTS))
     def something_goes_wrong(self, fault: dict[str, Any]) -> None:
-        self.stack.portone.wrong(**fault)
+        self.stack.portone.inject_fault(**fault)
 
     @rule(which=WHICH, times=st.integers(0, 2))
     def a_worker_is_woken(self, which: int, times: int) -> None:
@@ -160,7 +160,7 @@ class PaymentHistory(RuleBasedStateMachine):
         """When all goes well again and time passes, what the books hold of every payment is what PortOne's ledger holds of it."""
         if not hasattr(self, "payments"):
             return
-        self.stack.portone.tell("faults", "PUT")
+        self.stack.portone.control("faults", "PUT")
         for _, payment_id in self.payments:
             for _ in range(10):
                 if not self.at_portone_id(payment_id, "approve-cancellation", told=False):

@@ -97,7 +97,7 @@ def test_the_webhook_of_a_refund_may_come_first(stack: PaymentsStack) -> None:
     who = stack.api.person()
     payment_id = stack.paid(who)
     refund = stack.refund(who, payment_id, 4_000)
-    stack.portone.wrong(method="POST", path=".*/cancel", drop="after")
+    stack.portone.inject_fault(method="POST", path=".*/cancel", drop="after")
     assert pursue(stack, refund) == "REQUESTED"
     assert cash(stack.harness, owner_of(who)) == (CASH + 10_000, 4_000)
     look(stack, payment_id)
@@ -130,7 +130,7 @@ def test_an_answer_that_does_not_come_is_no_answer(
     who = stack.api.person()
     payment_id = stack.paid(who)
     refund = stack.refund(who, payment_id, 4_000)
-    stack.portone.wrong(method="POST", path=".*/cancel", **fault)
+    stack.portone.inject_fault(method="POST", path=".*/cancel", **fault)
     assert pursue(stack, refund) == "REQUESTED"
     assert cash(stack.harness, owner_of(who)) == (CASH + 10_000, 4_000)
     stack.sweep_until_quiet(turns=3)
@@ -177,7 +177,7 @@ def test_a_definite_refusal_releases_the_cash(
     who = stack.api.person()
     payment_id = stack.paid(who)
     refund = stack.refund(who, payment_id, 4_000)
-    stack.portone.wrong(**refused(status, kind))
+    stack.portone.inject_fault(**refused(status, kind))
     assert pursue(stack, refund) == "REQUESTED"
     assert pursue(stack, refund) == "FAILED"
     assert stack.payment(who, payment_id)["refunds"][0]["failure"] == kind
@@ -190,7 +190,7 @@ def test_a_secret_that_is_refused_keeps_the_refund(stack: PaymentsStack) -> None
     who = stack.api.person()
     payment_id = stack.paid(who)
     refund = stack.refund(who, payment_id, 4_000)
-    stack.portone.wrong(**refused(401, "UNAUTHORIZED"))
+    stack.portone.inject_fault(**refused(401, "UNAUTHORIZED"))
     assert pursue(stack, refund) == "REQUESTED"
     assert alerts(stack, payment_id) == ["refund-refused"]
     assert pursue(stack, refund) == "SUCCEEDED"
@@ -231,7 +231,7 @@ def test_refunds_of_one_payment_wait_for_each_other(stack: PaymentsStack) -> Non
     who = stack.api.person()
     payment_id = stack.paid(who)
     first, second = (stack.refund(who, payment_id, amount) for amount in (3_000, 4_000))
-    stack.portone.wrong(method="POST", path=".*/cancel", drop="before")
+    stack.portone.inject_fault(method="POST", path=".*/cancel", drop="before")
     assert pursue(stack, first) == "REQUESTED"
     assert pursue(stack, second) == "REQUESTED"
     assert (
@@ -251,13 +251,13 @@ def test_a_refund_of_which_nothing_is_heard_is_stuck_and_never_sent_again(
     who = stack.api.person()
     payment_id = stack.paid(who)
     refund = stack.refund(who, payment_id, 4_000)
-    stack.portone.wrong(method="POST", path=".*/cancel", drop="before", times=None)
+    stack.portone.inject_fault(method="POST", path=".*/cancel", drop="before", times=None)
     for _ in range(20):
         stack.harness.clock.advance(minutes=15)
         assert pursue(stack, refund) == "REQUESTED"
     sent = [
         one
-        for one in stack.portone.tell("requests", "GET")["requests"]
+        for one in stack.portone.control("requests", "GET")["requests"]
         if one["path"].endswith("/cancel")
     ]
     assert alerts(stack, payment_id) == ["refund-stuck"]
@@ -285,7 +285,7 @@ def test_money_that_went_after_all_is_booked_though_its_refund_was_given_up(
     who = stack.api.person()
     payment_id = stack.paid(who)
     refund = stack.refund(who, payment_id, 4_000)
-    stack.portone.wrong(method="POST", path=".*/cancel", drop="after")
+    stack.portone.inject_fault(method="POST", path=".*/cancel", drop="after")
     assert pursue(stack, refund) == "REQUESTED"
     now = stack.harness.clock()
     stack.harness.do(lambda session: abandon_refund(session, UUID(refund["id"]), now=now))
@@ -299,9 +299,9 @@ def test_a_gateway_that_rewrites_reasons_hides_no_refund(stack: PaymentsStack) -
     who = stack.api.person()
     payment_id = stack.paid(who)
     refund = stack.refund(who, payment_id, 3_000)
-    stack.portone.wrong(method="POST", path=".*/cancel", drop="after")
+    stack.portone.inject_fault(method="POST", path=".*/cancel", drop="after")
     assert pursue(stack, refund) == "REQUESTED"
-    stack.portone.wrong(method="GET", patch={"/cancellations/0/reason": "환불"}, times=None)
+    stack.portone.inject_fault(method="GET", patch={"/cancellations/0/reason": "환불"}, times=None)
     look(stack, payment_id)
     assert stack.payment(who, payment_id)["cancellations"][0]["refund_id"] is None
     assert cash(stack.harness, owner_of(who)) == (CASH + 7_000, 3_000)

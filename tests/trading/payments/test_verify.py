@@ -150,7 +150,7 @@ def test_money_that_was_not_agreed_is_not_credited(
     who = stack.api.person()
     payment_id = stack.prepare(who)
     stack.portone.pay(payment_id, 10_000)
-    stack.portone.wrong(method="GET", patch=patch, times=None)
+    stack.portone.inject_fault(method="GET", patch=patch, times=None)
     look(stack, payment_id)
     assert stack.payment(who, payment_id)["status"] == "MISMATCHED"
     assert rows(stack.harness, "SELECT mismatches FROM payments")[0]["mismatches"] == mismatches
@@ -164,13 +164,13 @@ def test_a_word_that_portone_has_newly_made_up_costs_nobody_money(stack: Payment
     who = stack.api.person()
     payment_id = stack.prepare(who)
     stack.portone.pay(payment_id, 10_000)
-    stack.portone.wrong(method="GET", patch={"/status": "HALF_PAID"})
+    stack.portone.inject_fault(method="GET", patch={"/status": "HALF_PAID"})
     look(stack, payment_id)
     assert (stack.payment(who, payment_id)["status"], alerts(stack, payment_id)) == (
         "PENDING",
         ["unknown-status"],
     )
-    stack.portone.wrong(
+    stack.portone.inject_fault(
         method="GET", patch={"/method": {"type": "PaymentMethodTelepathy"}, "/new": {"a": [None]}}
     )
     look(stack, payment_id)
@@ -198,7 +198,7 @@ def test_a_look_that_fails_is_made_again(stack: PaymentsStack, fault: dict[str, 
     who = stack.api.person()
     payment_id = stack.prepare(who)
     stack.portone.pay(payment_id, 10_000)
-    stack.portone.wrong(method="GET", times=3, **fault)
+    stack.portone.inject_fault(method="GET", times=3, **fault)
     for _ in range(3):
         look(stack, payment_id)
         assert stack.payment(who, payment_id)["status"] == "PENDING"
@@ -212,7 +212,7 @@ def test_a_secret_that_is_refused_calls_a_person(stack: PaymentsStack) -> None:
     who = stack.api.person()
     payment_id = stack.prepare(who)
     stack.portone.pay(payment_id, 10_000)
-    stack.portone.wrong(
+    stack.portone.inject_fault(
         method="GET", answer={"status": 401, "body": '{"type": "UNAUTHORIZED"}', "headers": JSON}
     )
     look(stack, payment_id)
@@ -300,4 +300,4 @@ def test_a_hint_during_a_look_is_not_forgotten_behind_it(stack: PaymentsStack) -
 
 def test_a_look_at_a_payment_that_is_not_there_does_nothing(stack: PaymentsStack) -> None:
     look(stack, payment_id_of(UUID(int=5)))
-    assert stack.portone.tell("requests", "GET")["requests"] == []
+    assert stack.portone.control("requests", "GET")["requests"] == []

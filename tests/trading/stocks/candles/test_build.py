@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from tests.support.properties import examples
 from tests.support.statements import statements_counted
-from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness, empty
+from tests.support.trading_harness import HYNIX, SAMSUNG, TradingHarness, delete_all_rows
 from tests.trading.orders.steps import rows
 from tests.trading.threads import run_together
 from trading.db.transactions import rerun_is_safe
@@ -358,7 +358,7 @@ def test_any_history_makes_the_candles_of_the_definition(
     harness: TradingHarness, history: Sequence[Any]
 ) -> None:
     """Late trades, builders that die and cursors that vanish: in the end the candles are those of all trades, sorted by their times."""
-    empty(harness.core.database.engine)
+    delete_all_rows(harness.core.database.engine)
     harness.core.redis.delete(keys.TICK_STREAM)
     harness.core.database.transaction(
         lambda session: import_stocks(session, seed_listing(), now=TEN),
