@@ -14,7 +14,12 @@ from trading import bootstrap as trading_core
 from trading.orders.explain import ChargeName, WaitingReason
 from trading.orders.fills import FillRule
 from trading.orders.model import EndReason
-from webapp.api.order_words import CHARGE_LABELS, ENDING_MESSAGES, RULE_MESSAGES, WAITING_MESSAGES
+from webapp.api.order_messages import (
+    CHARGE_LABELS,
+    ENDING_MESSAGES,
+    RULE_MESSAGES,
+    WAITING_MESSAGES,
+)
 
 MEMBERS = [
     "order_id", "stock_code", "stock_name", "market", "kind", "side", "order_type", "time_in_force", "status", "quantity",

@@ -79,14 +79,14 @@ _SUCCESSES = {
     AnswerCode.PENDING: "지금은 시세 서버에 연결되어 있지 않습니다. 다시 연결되면 구독합니다.",
     AnswerCode.UNSUBSCRIBED: "구독 해제 성공",
     AnswerCode.NOT_SUBSCRIBED: "구독하고 있지 않습니다.",
-    AnswerCode.STILL_SUBSCRIBED: "구독 요청은 해제했지만 다른 이유로 계속 구독합니다. source를 확인해 주세요.",
+    AnswerCode.STILL_SUBSCRIBED: "구독 요청은 해제했지만 다른 이유로 계속 구독합니다.",
     AnswerCode.RECONNECTED: "시세 서버에 다시 연결했습니다.",
     AnswerCode.SUBSCRIPTIONS: "조회했습니다.",
 }
 _FAILURES = {
     AnswerCode.BUDGET_EXCEEDED: "구독할 수 있는 개수를 넘어 구독하지 않았습니다.",
     AnswerCode.REFUSED: "시세 서버가 구독을 거절했습니다.",
-    AnswerCode.UNCONFIRMED: "시세 서버가 구독을 확인해 주지 않아 구독을 취소했습니다.",
+    AnswerCode.UNCONFIRMED: "시세 서버의 구독 확인이 없어 구독을 취소했습니다.",
     AnswerCode.WITHDRAWN: "구독이 확인되기 전에 해제되었습니다.",
     AnswerCode.RECONNECT_FAILED: "시세 서버에 다시 연결하지 못했습니다. 계속 시도합니다.",
     AnswerCode.BUSY: "처리 중인 명령이 너무 많습니다. 잠시 후 다시 시도해 주세요.",

@@ -20,20 +20,20 @@ blueprint = make_blueprint("Account events", "계좌 이벤트")
 class AccountEventSchema(Schema):
     id = fields.Integer(
         required=True,
-        metadata={"description": "counts an account's events from 1 without a gap", "example": 7},
+        metadata={"description": "계좌별로 1부터 빠짐없이 이어지는 이벤트 번호", "example": 7},
     )
     kind = fields.String(
         required=True,
         metadata=one_of(
             EventKind,
-            "an order's state or terms, an execution, a Transaction, a holding or a payment as they are now, or a price alert that fired",
+            "이벤트 종류: 주문, 체결, 거래 내역, 보유 종목, 결제의 현재 상태 또는 가격 알림",
         ),
     )
     occurred_at = fields.AwareDateTime(required=True)
     data = fields.Dict(
         required=True,
         metadata={
-            "description": "members of what it tells of, by its names",
+            "description": "이벤트 대상의 항목과 값",
             "example": {
                 "transaction_id": "01a20503-4c02-7c33-9a6e-0d9b6b2f7e55",
                 "amount": 700_000,
@@ -48,13 +48,13 @@ class AccountEventsSchema(Schema):
     next_cursor = fields.String(
         allow_none=True,
         metadata={
-            "description": "the next page's after; null when nothing is left",
+            "description": "다음 페이지의 after 값. 다음 페이지가 없으면 null",
             "example": "41",
         },
     )
     last_event_id = fields.Integer(
         required=True,
-        metadata={"description": "the account's newest event, 0 before the first", "example": 7},
+        metadata={"description": "계좌의 최근 이벤트 번호. 이벤트가 없으면 0", "example": 7},
     )
 
 
@@ -63,7 +63,7 @@ class AccountEventQuerySchema(PageQuerySchema):
 
     after = SequenceCursor(
         load_default=0,
-        metadata={"description": "the last event that the client has; 0 for all", "example": "0"},
+        metadata={"description": "마지막으로 받은 이벤트 번호. 0이면 처음부터", "example": "0"},
     )
 
 
@@ -73,6 +73,9 @@ class AccountEventList(MethodView):
     @blueprint.arguments(AccountEventQuerySchema, location="query")
     @blueprint.response(200, envelope(AccountEventsSchema))
     def get(self, place: dict[str, Any]) -> dict[str, object]:
-        """Own account events behind the last one that the client has, oldest first."""
+        """List account events after an event.
+
+        계좌 이벤트 조회. 지정한 이벤트 이후의 내 계좌 이벤트를 오래된 순으로 조회합니다.
+        """
         user_id = current_user().user_id
         return success(get_core().snapshot(list_account_events, user_id=user_id, **place))

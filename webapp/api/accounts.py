@@ -61,7 +61,7 @@ class TokensSchema(Schema):
     token_type = fields.String(required=True, metadata={"example": "Bearer"})
     expires_in = fields.Integer(
         required=True,
-        metadata={"description": "seconds until the access token expires", "example": 900},
+        metadata={"description": "액세스 토큰 만료까지 남은 시간 (초)", "example": 900},
     )
     user = fields.Nested(UserSchema, required=True)
 
@@ -85,7 +85,10 @@ class UserList(MethodView):
         409, schema=ProblemSchema, content_type=MIMETYPE, description="email-taken"
     )
     def post(self, body: dict[str, Any]) -> Response:
-        """Register: opens the account with its starting cash."""
+        """Register a user and open an account.
+
+        회원 가입. 계좌를 함께 개설하고 시작 자금을 입금합니다.
+        """
         core, now = get_core(), get_core().clock()
         check_choice(body["password"], field="password", email=body["email"], name=body["name"])
         user_id, password_hash = new_id(), core.passwords.hash(body["password"])
@@ -124,10 +127,14 @@ class Login(MethodView):
         429,
         schema=ProblemSchema,
         content_type=MIMETYPE,
-        description="rate-limited, sign-in-locked; see Retry-After",
+        description="rate-limited, sign-in-locked. Retry-After를 확인해 주세요.",
     )
     def post(self, body: dict[str, Any]) -> dict[str, object]:
-        """Sign in. A wrong address and a wrong password are answered alike, and take alike long."""
+        """Log in.
+
+        로그인. 이메일과 비밀번호를 확인하고 토큰을 발급합니다. 가입하지 않은 이메일과 틀린
+        비밀번호는 같은 오류로, 같은 시간이 걸려 응답합니다.
+        """
         core, now = get_core(), get_core().clock()
         email = accounts.normalized_email(body["email"])
         with one_attempt(email):
@@ -153,7 +160,11 @@ class RefreshTokens(MethodView):
     @blueprint.response(200, envelope(TokensSchema))
     @blueprint.doc(**BEARER_SECURITY)
     def post(self) -> dict[str, object]:
-        """Exchange the refresh token (as bearer) for a new pair. It is good once; used again, it ends the session."""
+        """Exchange a refresh token for new tokens.
+
+        토큰 재발급. 리프레시 토큰을 Bearer로 보내면 새 토큰 한 쌍을 발급합니다. 리프레시 토큰은 한
+        번만 쓸 수 있고, 다시 쓰면 세션이 종료됩니다.
+        """
         session_id, refresh_token_id = refresh_claims()
         core, now, renewed_token_id = get_core(), get_core().clock(), new_id()
         renewed = core.database.transaction(
@@ -172,7 +183,7 @@ class RefreshTokens(MethodView):
                 [session_id]
             )  # By this use of its token, if it had not ended before.
             raise Unauthorized
-        return success(tokens_of(renewed), "토큰을 갱신했습니다.")
+        return success(tokens_of(renewed), "로그인을 연장했습니다.")
 
 
 @blueprint.route("/users/logout")
@@ -180,7 +191,10 @@ class Logout(MethodView):
     @login_required
     @blueprint.response(200, TaskResultSchema)
     def post(self) -> Response:
-        """End this session: its access and refresh tokens are refused from now on."""
+        """Log out.
+
+        로그아웃. 현재 세션을 종료합니다. 이 세션의 토큰은 바로 사용할 수 없게 됩니다.
+        """
         session_id, now = current_user().session_id, get_core().clock()
 
         def work(session: Any) -> CommandResult:
@@ -197,7 +211,10 @@ class CurrentUserDetail(MethodView):
     @login_required
     @blueprint.response(200, envelope(UserSchema))
     def get(self) -> dict[str, object]:
-        """The own profile."""
+        """Get your profile.
+
+        내 정보 조회. 로그인한 사용자의 정보를 조회합니다.
+        """
         user_id = current_user().user_id
         return success(get_core().read(accounts.user_of, user_id))
 
@@ -205,7 +222,10 @@ class CurrentUserDetail(MethodView):
     @blueprint.arguments(ProfileSchema)
     @blueprint.response(200, envelope(UserSchema))
     def patch(self, body: dict[str, Any]) -> dict[str, object]:
-        """Change the own name."""
+        """Change your name.
+
+        내 정보 변경. 이름을 변경합니다.
+        """
         user_id = current_user().user_id
         changed = get_core().database.transaction(
             lambda session: accounts.rename(session, user_id=user_id, name=body["name"]),
@@ -216,7 +236,10 @@ class CurrentUserDetail(MethodView):
     @login_required
     @blueprint.response(200, TaskResultSchema)
     def delete(self) -> dict[str, object]:
-        """Close the account. Its ledger stays, without a person behind it."""
+        """Close your account.
+
+        회원 탈퇴. 개인 정보를 지우고 탈퇴합니다. 거래 원장은 개인 정보 없이 보관합니다.
+        """
         user_id, now = current_user().user_id, get_core().clock()
         get_core().database.transaction(
             lambda session: accounts.close_account(session, user_id=user_id, now=now),
@@ -232,7 +255,10 @@ class ChangePassword(MethodView):
     @blueprint.arguments(PasswordChangeSchema)
     @blueprint.response(200, TaskResultSchema)
     def post(self, body: dict[str, Any]) -> Response:
-        """Change the password; every other session ends."""
+        """Change your password.
+
+        비밀번호 변경. 비밀번호를 변경합니다. 현재 세션을 제외한 모든 세션이 종료됩니다.
+        """
         core, now, identity = get_core(), get_core().clock(), current_user()
         user = core.read(accounts.user_of, identity.user_id)
         check_choice(body["new_password"], field="new_password", email=user.email, name=user.name)

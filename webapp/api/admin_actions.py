@@ -36,7 +36,7 @@ class AdminActionSchema(Schema):
         required=True,
         allow_none=True,
         metadata={
-            "description": "null while it runs, and where its outcome could not be recorded",
+            "description": "결과. 진행 중이거나 결과를 기록하지 못했으면 null",
             "example": "halted",
         },
     )
@@ -62,5 +62,8 @@ class AdminActionList(MethodView):
     @blueprint.arguments(AdminActionListQuerySchema, location="query")
     @blueprint.response(200, page(AdminActionSchema))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
-        """What administrators did by requests and operators by commands, newest first."""
+        """List actions of administrators and operators.
+
+        관리자 작업 기록 조회. 관리자의 요청과 운영자의 명령 기록을 최근 순으로 조회합니다.
+        """
         return success(get_core().read(admin_actions, **filters))

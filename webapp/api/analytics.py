@@ -32,12 +32,12 @@ blueprint = make_blueprint("Analytics", "매매 통계, 실현 손익, 수익률
 _MISSING_SHOWN = 100
 
 REASONS: dict[UnavailableReason, str] = {
-    UnavailableReason.NO_RETURNS: "기간 안에 계산할 수 있는 일별 수익률이 없습니다.",
-    UnavailableReason.TOO_FEW_RETURNS: "일별 수익률이 더 필요합니다.",
-    UnavailableReason.PERIOD_TOO_SHORT: "1년(365일)이 되지 않은 기간은 연율로 환산하지 않습니다.",
+    UnavailableReason.NO_RETURNS: "이 기간에는 계산할 수 있는 일별 수익률이 없습니다.",
+    UnavailableReason.TOO_FEW_RETURNS: "일별 수익률 자료가 부족합니다.",
+    UnavailableReason.PERIOD_TOO_SHORT: "기간이 1년(365일) 미만이면 연 수익률로 환산하지 않습니다.",
     UnavailableReason.NO_VARIATION: "수익률에 변동이 없어 계산할 수 없습니다.",
-    UnavailableReason.NO_SINGLE_SOLUTION: "입출금 내역에 맞는 하나의 수익률이 없습니다.",
-    UnavailableReason.INDEX_CLOSES_MISSING: "같은 날의 지수 종가가 부족합니다.",
+    UnavailableReason.NO_SINGLE_SOLUTION: "입출금 내역으로는 수익률을 하나로 정할 수 없습니다.",
+    UnavailableReason.INDEX_CLOSES_MISSING: "비교할 지수 종가가 부족합니다.",
 }
 
 _FIGURES = (
@@ -57,7 +57,10 @@ class TradeStatisticsDetail(MethodView):
     @blueprint.arguments(StatisticsQuerySchema, location="query")
     @blueprint.response(200, envelope(StatisticsSchema))
     def get(self, query: dict[str, Any]) -> dict[str, object]:
-        """Own trades by day, week or month: turnover, costs, win rate, wins and losses, holding times."""
+        """Get trade statistics by day, week or month.
+
+        매매 통계 조회. 일·주·월별 거래 대금, 비용, 승률, 손익, 보유 기간을 조회합니다.
+        """
         user_id = current_user().user_id
         period = {name: query[name] for name in ("since", "until", "stock_code")}
         found = get_core().snapshot(trade_statistics, user_id=user_id, **period)
@@ -96,7 +99,10 @@ class RealizedProfitList(MethodView):
     @blueprint.arguments(RealizedProfitQuerySchema, location="query")
     @blueprint.response(200, envelope(RealizedProfitsSchema))
     def get(self, query: dict[str, Any]) -> dict[str, object]:
-        """What own sales earned, by day, month, year or stock, with the totals of the period."""
+        """Get realized profit by day, month, year or stock.
+
+        실현 손익 조회. 매도 실현 손익을 일·월·연·종목별로, 기간 합계와 함께 조회합니다.
+        """
         user_id = current_user().user_id
         totals, page = get_core().snapshot(realized_profit, user_id=user_id, **query)
         return success(
@@ -117,7 +123,10 @@ class PerformanceDetail(MethodView):
     @blueprint.arguments(PerformanceQuerySchema, location="query")
     @blueprint.response(200, envelope(PerformanceFiguresSchema))
     def get(self, period: dict[str, Any]) -> dict[str, object]:
-        """Own return with deposits and withdrawals taken out, its risk, and KOSPI beside it, over recorded days."""
+        """Get returns and risk compared with KOSPI.
+
+        수익률 분석 조회. 입출금의 영향을 제외한 수익률과 위험 지표를 코스피와 비교하여 조회합니다.
+        """
         core, user_id, days = get_core(), current_user().user_id, days_of(**period)
         calendar = core.exchange_hours.now()
         report = core.snapshot(

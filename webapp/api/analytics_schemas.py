@@ -61,36 +61,40 @@ class PerformanceQuerySchema(PeriodSchema):
 class TradeTotalsSchema(Schema):
     """Fills and trades (won). A trade is what one sell order sold on one day; it won when its realised profit is above zero."""
 
-    executions = _won(12, "fills, of purchases and sales", required=True)
-    turnover = _won(5_840_000, "what was bought and what was sold", required=True)
+    executions = _won(12, "매수와 매도 체결 수", required=True)
+    turnover = _won(5_840_000, "매수와 매도 금액의 합계", required=True)
     bought_amount = _won(2_900_000, required=True)
     sold_amount = _won(2_940_000, required=True)
     commission = _won(876, required=True)
-    tax = _won(5_880, "both taxes together", required=True)
+    tax = _won(5_880, "증권거래세와 농어촌특별세의 합계", required=True)
     unapplied_executions = _won(
-        0, "sales whose profit is not known yet, and that are in no trade", required=True
+        0, "실현 손익이 아직 계산되지 않아 매매에서 제외된 매도 수", required=True
     )
     trades = _won(5, required=True)
     wins = _won(3, required=True)
     losses = _won(1, required=True)
     win_rate = Ratio(
-        example="0.600000", description="wins by trades; null without a trade", allow_none=True
+        example="0.600000",
+        description="전체 매매 중 수익 매매의 비율. 매매가 없으면 null",
+        allow_none=True,
     )
     realized_profit = _won(33_244, required=True)
-    gross_profit = _won(41_000, "what the trades that won earned", required=True)
-    gross_loss = _won(7_756, "what the trades that lost cost, as a positive amount", required=True)
-    average_win = _won(13_666, "null without a trade that won", allow_none=True)
-    average_loss = _won(7_756, "positive; null without a trade that lost", allow_none=True)
+    gross_profit = _won(41_000, "수익 매매의 수익 합계", required=True)
+    gross_loss = _won(7_756, "손실 매매의 손실 합계 (양수)", required=True)
+    average_win = _won(13_666, "수익 매매의 평균 수익. 수익 매매가 없으면 null", allow_none=True)
+    average_loss = _won(
+        7_756, "손실 매매의 평균 손실 (양수). 손실 매매가 없으면 null", allow_none=True
+    )
     largest_win = _won(20_100, required=True)
-    largest_loss = _won(7_756, "positive", required=True)
+    largest_loss = _won(7_756, "최대 손실 (양수)", required=True)
     profit_factor = Ratio(
         example="5.286230",
-        description="gross profit by gross loss; null without a loss",
+        description="총수익을 총손실로 나눈 값. 손실이 없으면 null",
         allow_none=True,
     )
     average_holding_s = _won(
         86_400,
-        "seconds that what was sold had been held, first in first out; null without a trade",
+        "매도 수량의 평균 보유 시간 (초, 선입선출). 매매가 없으면 null",
         allow_none=True,
     )
 
@@ -125,10 +129,10 @@ class StatisticsSchema(Schema):
     group_by = fields.String(required=True, metadata=one_of(Span))
     totals = fields.Nested(TradeTotalsSchema, required=True)
     best_trade = fields.Nested(
-        TradeSchema, allow_none=True, metadata={"description": "null without a trade"}
+        TradeSchema, allow_none=True, metadata={"description": "매매가 없으면 null"}
     )
     worst_trade = fields.Nested(
-        TradeSchema, allow_none=True, metadata={"description": "null without a trade"}
+        TradeSchema, allow_none=True, metadata={"description": "매매가 없으면 null"}
     )
     items = fields.List(fields.Nested(SpanStatisticsSchema), required=True)
     next_cursor = fields.String(allow_none=True, metadata={"example": "41"})
@@ -137,7 +141,7 @@ class StatisticsSchema(Schema):
 class RealizedProfitTotalsSchema(Schema):
     """Sales (shares, won): the profit is the sold amount less commission, tax, and the cost and buy commission of what was sold."""
 
-    executions = _won(4, "fills of sales", required=True)
+    executions = _won(4, "매도 체결 수", required=True)
     quantity = _won(24, required=True)
     sold_amount = _won(2_940_000, required=True)
     commission = _won(441, required=True)
@@ -147,7 +151,7 @@ class RealizedProfitTotalsSchema(Schema):
     realized_profit = _won(33_244, required=True)
     profit_rate = Ratio(
         example="0.011461",
-        description="the profit by cost and buy commission; null without a sale",
+        description="매입 금액과 매수 수수료 대비 손익률. 매도가 없으면 null",
         allow_none=True,
     )
 
@@ -158,7 +162,7 @@ class RealizedProfitOfGroupSchema(RealizedProfitTotalsSchema):
     key = fields.String(required=True, metadata={"example": "2026-11"})
     stock_name = fields.String(
         allow_none=True,
-        metadata={"example": "삼성전자", "description": "grouped by stock, else null"},
+        metadata={"example": "삼성전자", "description": "종목별 집계일 때의 종목명. 아니면 null"},
     )
 
 
@@ -176,9 +180,11 @@ class RealizedProfitsSchema(Schema):
 
 class DrawdownSchema(Schema):
     depth = Ratio(example="-0.084210", required=True)
-    peak_day = _day("2026-10-02", "the last day at the peak", required=True)
+    peak_day = _day("2026-10-02", "고점이었던 마지막 날", required=True)
     trough_day = _day("2026-10-21", required=True)
-    recovery_day = _day("2026-11-06", "null while the peak is not reached again", allow_none=True)
+    recovery_day = _day(
+        "2026-11-06", "고점을 회복한 날. 아직 회복하지 못했으면 null", allow_none=True
+    )
 
 
 class DayReturnSchema(Schema):
@@ -195,7 +201,7 @@ class BenchmarkSchema(Schema):
     index_code = fields.String(required=True, metadata={"example": "KOSPI"})
     from_ = _day(
         "2026-01-02",
-        "both begin at the close of this day",
+        "비교를 시작하는 날의 종가 기준",
         data_key="from",
         attribute="from",
         allow_none=True,
@@ -205,12 +211,12 @@ class BenchmarkSchema(Schema):
     account_return = Ratio(example="0.154000", allow_none=True)
     index_return = Ratio(example="0.121000", allow_none=True)
     excess_return = Ratio(
-        example="0.033000", description="the account's less the index's", allow_none=True
+        example="0.033000", description="계좌 수익률에서 지수 수익률을 뺀 값", allow_none=True
     )
     beta = Ratio(example="0.912000", allow_none=True)
-    missing_closes = _won(0, "days of the exchange that have no close of the index", required=True)
+    missing_closes = _won(0, "지수 종가가 없는 거래일 수", required=True)
     missing_days = fields.List(
-        _day("2026-03-19"), required=True, metadata={"description": "the first hundred of them"}
+        _day("2026-03-19"), required=True, metadata={"description": "해당하는 날 중 처음 100일"}
     )
 
 
@@ -219,7 +225,7 @@ class UnavailableFigureSchema(Schema):
 
     figure = fields.String(required=True, metadata={"example": "sharpe_ratio"})
     reason = fields.String(required=True, metadata=one_of(UnavailableReason))
-    message = fields.String(required=True, metadata={"example": "일별 수익률이 더 필요합니다."})
+    message = fields.String(required=True, metadata={"example": "일별 수익률 자료가 부족합니다."})
     needed = _won(20, allow_none=True)
     have = _won(7, allow_none=True)
 
@@ -232,31 +238,33 @@ class PerformanceFiguresSchema(Schema):
 
     from_ = _day(
         "2025-11-20",
-        "measured from the close of this day",
+        "측정 시작일 (종가 기준)",
         data_key="from",
         attribute="from",
         allow_none=True,
     )
-    to = _day("2026-11-20", "measured to the close of this day", allow_none=True)
+    to = _day("2026-11-20", "측정 종료일 (종가 기준)", allow_none=True)
     calendar_days = _won(365, required=True)
     recorded_days = _won(245, required=True)
-    returns = _won(244, "daily returns", required=True)
-    carried_days = _won(3, "days on which a holding was valued at an earlier close", required=True)
+    returns = _won(244, "일별 수익률 수", required=True)
+    carried_days = _won(3, "이전 종가로 평가한 보유 종목이 있는 날 수", required=True)
     unpriced_days = fields.List(
         _day("2026-02-03"),
         required=True,
-        metadata={"description": "days of unknown worth, which returns reach over"},
+        metadata={"description": "평가 금액을 알 수 없어 건너뛴 날"},
     )
-    days_a_year = _won(252, "daily returns of a year, by which risk is annualised", required=True)
+    days_a_year = _won(252, "위험 지표의 연 환산에 쓰는 연간 일별 수익률 수", required=True)
     risk_free_rate_bp = _won(250, required=True)
     time_weighted_return = Ratio(example="0.154000", allow_none=True)
     annualised_return = Ratio(example="0.154000", allow_none=True)
     money_weighted_return = Ratio(example="0.149700", allow_none=True)
     annualised_money_weighted_return = Ratio(example="0.149700", allow_none=True)
-    volatility = Ratio(example="0.182500", description="annualised", allow_none=True)
+    volatility = Ratio(example="0.182500", description="연 환산 변동성", allow_none=True)
     sharpe_ratio = Ratio(example="0.712000", allow_none=True)
     max_drawdown = fields.Nested(
-        DrawdownSchema, allow_none=True, metadata={"description": "null where no return fell"}
+        DrawdownSchema,
+        allow_none=True,
+        metadata={"description": "최대 낙폭. 하락한 적이 없으면 null"},
     )
     best_day = fields.Nested(DayReturnSchema, allow_none=True)
     worst_day = fields.Nested(DayReturnSchema, allow_none=True)

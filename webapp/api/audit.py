@@ -26,10 +26,10 @@ from webapp.http.schemas import envelope, success
 
 blueprint = make_blueprint("Audit", "장부 감사와 계좌별 거래 중단 (관리자)")
 
-_HALTED = "계좌의 거래를 중단했습니다. 주문 취소는 할 수 있습니다."
-_HALTED_BEFORE = "계좌의 거래가 이미 중단되어 있습니다."
+_HALTED = "계좌의 거래를 중단했습니다. 주문 취소는 이용할 수 있습니다."
+_HALTED_BEFORE = "이미 거래가 중단된 계좌입니다."
 _RESUMED = "계좌의 거래를 재개했습니다. 다음 감사에서 이 계좌를 다시 확인합니다."
-_NOT_HALTED = "중단된 계좌가 아니어서 바뀐 것이 없습니다."
+_NOT_HALTED = "거래가 중단된 계좌가 아닙니다."
 
 
 class AuditBreachSchema(Schema):
@@ -101,7 +101,11 @@ class AuditDetail(MethodView):
     @admin_required
     @blueprint.response(200, envelope(AuditStateSchema))
     def get(self) -> dict[str, object]:
-        """How the audit stands: its last look, what it has still to look at, the breaches that nobody has resolved, and the halted accounts."""
+        """Get the state of the audit.
+
+        감사 현황 조회. 최근 감사 결과와 감사 대기 계좌, 해결되지 않은 위반, 거래가 중단된 계좌를
+        조회합니다.
+        """
         core = get_core()
         return success(core.snapshot(audit_state, now=core.clock()))
 
@@ -112,7 +116,11 @@ class HaltAccount(MethodView):
     @blueprint.arguments(AccountHaltRequestSchema)
     @blueprint.response(200, envelope(AccountHaltSchema))
     def post(self, body: dict[str, Any], user_id: UUID) -> Response:
-        """Halt one account: no new orders, amendments, fills, withdrawals and refunds. A halt that is running stands as it is."""
+        """Halt an account.
+
+        계좌 거래 중단. 계좌의 신규 주문, 정정, 체결, 출금, 환불을 중단합니다. 이미 중단 중이면 기존
+        중단을 유지합니다.
+        """
         now, by, halt_id = get_core().clock(), current_user().user_id, new_id()
         action = requested(ActionKind.HALT_ACCOUNT)
 
@@ -147,8 +155,11 @@ class ResumeAccount(MethodView):
     @blueprint.arguments(AccountResumeRequestSchema)
     @blueprint.response(200, AccountResumeAnswerSchema)
     def post(self, body: dict[str, Any], user_id: UUID) -> Response:
-        """Let one account trade again, and resolve what the audit found of it. Its next look halts it once more if it is still not sound. Without a
-        halt there is nothing to do, and ``data`` is null."""
+        """Resume an account and resolve its breaches.
+
+        계좌 거래 재개. 계좌의 거래를 재개하고 감사 위반을 해결 처리합니다. 다음 감사에서 위반이
+        다시 발견되면 다시 중단됩니다. 중단된 계좌가 아니면 `data`는 null입니다.
+        """
         core = get_core()
         now, by, note = core.clock(), current_user().user_id, body["note"]
         action = requested(ActionKind.RESUME_ACCOUNT)

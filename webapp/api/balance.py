@@ -33,12 +33,12 @@ class BalanceSchema(Schema):
     debt = fields.Integer(
         required=True,
         metadata={
-            "description": "owed after spent money was refunded; no withdrawal before it is paid",
+            "description": "미수금. 결제 취소 전에 사용한 금액이며, 갚기 전에는 출금할 수 없음",
             "example": 0,
         },
     )
     invested_amount = fields.Integer(
-        required=True, metadata={"description": "cost of the shares held", "example": 700_000}
+        required=True, metadata={"description": "보유 종목의 매입 금액", "example": 700_000}
     )
     holdings_value = fields.Integer(required=True, metadata={"example": 705_000})
     total_assets = fields.Integer(allow_none=True, metadata={"example": 10_004_895})
@@ -57,14 +57,14 @@ class MovementSchema(TransactionSchema):
         required=True,
         metadata={
             "example": -700_105,
-            "description": "what it added to the cash balance, with its sign",
+            "description": "예수금 증감 (부호 포함)",
         },
     )
     is_linked = fields.Boolean(
         required=True,
         metadata={
             "example": True,
-            "description": "it begins with the balance that the Transaction before it left, and ends with what its amount and costs make of that",
+            "description": "직전 거래의 잔액에서 시작하고 금액과 비용을 반영한 잔액으로 끝나는지 여부",
         },
     )
 
@@ -76,7 +76,7 @@ class MovementsSchema(Schema):
         required=True,
         metadata={
             "example": True,
-            "description": "whether each of these is linked to the one before it",
+            "description": "이 페이지의 모든 거래가 직전 거래와 이어지는지 여부",
         },
     )
 
@@ -86,7 +86,10 @@ class BalanceDetail(MethodView):
     @login_required
     @blueprint.response(200, envelope(BalanceSchema))
     def get(self) -> dict[str, object]:
-        """Cash, what is reserved of it, and total assets at live prices."""
+        """Get cash and total assets.
+
+        예수금 조회. 예수금과 주문에 묶인 금액, 현재가로 평가한 총자산을 조회합니다.
+        """
         return success(my_summary())
 
 
@@ -96,7 +99,11 @@ class BalanceHistoryList(MethodView):
     @blueprint.arguments(TransactionListQuerySchema, location="query")
     @blueprint.response(200, envelope(MovementsSchema))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
-        """Every movement of cash, newest first, each with the balance before and after, and whether the chain holds."""
+        """List cash movements with balances.
+
+        예수금 변동 내역 조회. 예수금 변동 내역을 전후 잔액과 함께 최근 순으로 조회하고, 잔액이
+        이어지는지 확인합니다.
+        """
         user_id = current_user().user_id
         movements = get_core().read(movements_of, user_id=user_id, **filters)
         return success(
@@ -114,7 +121,10 @@ class DepositCash(MethodView):
     @blueprint.arguments(AmountSchema)
     @blueprint.response(201, envelope(TransactionSchema))
     def post(self, body: dict[str, Any]) -> Response:
-        """Add virtual cash."""
+        """Deposit virtual cash.
+
+        모의 입금. 모의 현금을 입금합니다.
+        """
         return _move(deposit, body["amount"], "입금되었습니다.")
 
 
@@ -124,7 +134,10 @@ class WithdrawCash(MethodView):
     @blueprint.arguments(AmountSchema)
     @blueprint.response(201, envelope(TransactionSchema))
     def post(self, body: dict[str, Any]) -> Response:
-        """Take virtual cash out of what is available."""
+        """Withdraw virtual cash.
+
+        모의 출금. 사용 가능한 예수금에서 모의 현금을 출금합니다.
+        """
         return _move(withdraw, body["amount"], "출금되었습니다.")
 
 

@@ -18,12 +18,12 @@ class EvidenceTickSchema(Schema):
     position = fields.String(
         required=True,
         attribute="tick_position",
-        metadata={"description": "its place in the tick stream", "example": "1795136400000-7"},
+        metadata={"description": "틱 스트림 내 위치", "example": "1795136400000-7"},
     )
     age_ms = fields.Integer(
         required=True,
         attribute="tick_age_ms",
-        metadata={"description": "at the fill", "example": 180},
+        metadata={"description": "체결 시점의 경과 시간", "example": 180},
     )
 
 
@@ -41,7 +41,7 @@ class FillChargeSchema(Schema):
     label = fields.String(required=True, metadata={"example": "위탁 수수료"})
     rate_ppm = fields.Integer(
         allow_none=True,
-        metadata={"description": "null where it is not known any more", "example": 150},
+        metadata={"description": "적용 요율 (ppm). 알 수 없으면 null", "example": 150},
     )
     amount = fields.Integer(required=True, metadata={"example": 105})
 
@@ -62,16 +62,18 @@ class ExplainedFillSchema(Schema):
     session = fields.String(
         allow_none=True,
         attribute="execution.session",
-        metadata=one_of(SessionName, "the exchange's session in which the tick was printed"),
+        metadata=one_of(SessionName, "체결 근거가 된 거래의 거래 시간대"),
     )
     rule = fields.Nested(FillReasonSchema, required=True)
     charges = fields.List(fields.Nested(FillChargeSchema), required=True)
     ms_to_fill = fields.Integer(required=True, metadata={"example": 41})
     ms_to_settlement = fields.Integer(
-        allow_none=True, metadata={"description": "null while it is unsettled", "example": 66}
+        allow_none=True,
+        metadata={"description": "정산까지 걸린 시간. 정산 전이면 null", "example": 66},
     )
     ms_to_portfolio = fields.Integer(
-        allow_none=True, metadata={"description": "null until the holding follows", "example": 90}
+        allow_none=True,
+        metadata={"description": "보유 종목 반영까지 걸린 시간. 반영 전이면 null", "example": 90},
     )
 
 
@@ -87,15 +89,15 @@ class WaitingOrderSchema(Schema):
 
     stage = fields.String(
         required=True,
-        metadata=one_of(Stage, "in-book: it waits for a trade; in-execution: a worker looks at it"),
+        metadata=one_of(Stage, "in-book: 시장 체결을 기다림, in-execution: 체결 처리 중"),
     )
     quantity = fields.Integer(
         required=True,
-        metadata={"description": "the shares that are still to be filled", "example": 10},
+        metadata={"description": "미체결 수량 (주)", "example": 10},
     )
     price = fields.Integer(
         allow_none=True,
-        metadata={"description": "the limit; null for a market order", "example": 70_000},
+        metadata={"description": "지정가. 시장가 주문이면 null", "example": 70_000},
     )
     last_price = fields.Integer(
         attribute="tick.price", dump_default=None, allow_none=True, metadata={"example": 70_000}
@@ -111,7 +113,7 @@ class WaitingOrderSchema(Schema):
         dump_default=None,
         allow_none=True,
         metadata={
-            "description": "how far the last price is from the limit, in won",
+            "description": "최근 체결가와 지정가의 차이 (원)",
             "example": 1_000,
         },
     )
@@ -119,29 +121,27 @@ class WaitingOrderSchema(Schema):
         attribute="distance.basis_points",
         dump_default=None,
         allow_none=True,
-        metadata={"description": "in basis points of the last price, rounded up", "example": 143},
+        metadata={"description": "최근 체결가 대비 차이 (bp, 올림)", "example": 143},
     )
     distance_steps = fields.Integer(
         attribute="distance.steps",
         dump_default=None,
         allow_none=True,
-        metadata={"description": "in steps of the price grid", "example": 10},
+        metadata={"description": "호가 단위로 센 차이", "example": 10},
     )
     next_look_at = fields.AwareDateTime(
         allow_none=True,
-        metadata={
-            "description": "when a worker looks at it at the latest; null while only a trade counts"
-        },
+        metadata={"description": "다음 처리 예정 시각. 시장 체결만 기다리면 null"},
     )
     expires_at = fields.AwareDateTime(
-        allow_none=True, metadata={"description": "when a DAY order ends"}
+        allow_none=True, metadata={"description": "DAY 주문의 만료 시각"}
     )
     next_opening = fields.AwareDateTime(
         allow_none=True,
-        metadata={"description": "closed-session: from when on trades fill orders again"},
+        metadata={"description": "closed-session일 때 체결이 다시 시작되는 시각"},
     )
     halted_since = fields.AwareDateTime(
-        allow_none=True, metadata={"description": "trading-halted: since when"}
+        allow_none=True, metadata={"description": "trading-halted일 때 거래 중단 시각"}
     )
     reasons = fields.List(fields.Nested(WaitingForSchema), required=True)
 

@@ -33,20 +33,21 @@ class ClockSchema(Schema):
     now = fields.AwareDateTime(required=True)
     hours = fields.String(
         required=True,
-        metadata={"description": "krx: the exchange's; always: around the clock", "example": "krx"},
+        metadata={"description": "krx: 거래소 운영 시간, always: 24시간", "example": "krx"},
     )
     trading_day = fields.Date(required=True)
     session = fields.Nested(SessionTimesSchema, allow_none=True)
     market_orders_accepted = fields.Boolean(
-        required=True, metadata={"description": "by the market's hours; a halt is told apart"}
+        required=True,
+        metadata={
+            "description": "장 운영 시간 기준 시장가 주문 가능 여부. 거래 중단은 halted로 표시"
+        },
     )
     next_opening = fields.AwareDateTime(required=True)
     day_end = fields.AwareDateTime(required=True)
     halted = fields.Boolean(
         required=True,
-        metadata={
-            "description": "an administrator has stopped trading: orders are refused meanwhile"
-        },
+        metadata={"description": "관리자가 거래를 중단하여 주문을 받지 않는 상태인지 여부"},
     )
     halted_since = fields.AwareDateTime(allow_none=True)
 
@@ -119,7 +120,11 @@ class MarketRulesQuerySchema(Schema):
 class MarketClockDetail(MethodView):
     @blueprint.response(200, envelope(ClockSchema))
     def get(self) -> dict[str, object]:
-        """The market now, in Korea's time: its session, whether market orders are accepted, when the day ends, and whether trading is halted."""
+        """Get the market's current state.
+
+        장 상태 조회. 한국 시간 기준 현재 거래 시간대, 시장가 주문 가능 여부, 장 마감 시각, 거래
+        중단 여부를 조회합니다.
+        """
         core = get_core()
         clock = clock_at(core.market_hours(), core.clock())
         since = core.read(halted_since)
@@ -139,7 +144,10 @@ class MarketCalendarDetail(MethodView):
     @blueprint.arguments(CalendarQuerySchema, location="query")
     @blueprint.response(200, envelope(CalendarSchema))
     def get(self, period: dict[str, date | None]) -> dict[str, object]:
-        """Trading days and holidays with their sessions, at most 366 days."""
+        """List trading days and holidays.
+
+        거래일 조회. 거래일과 휴장일, 거래 시간을 최대 366일까지 조회합니다.
+        """
         first, last = _completed(period["first"], period["last"], today=_today())
         return success({"days": calendar_of(get_core().market_hours(), first, last)})
 
@@ -149,7 +157,10 @@ class MarketRulesDetail(MethodView):
     @blueprint.arguments(MarketRulesQuerySchema, location="query")
     @blueprint.response(200, envelope(RulesSchema))
     def get(self, arguments: dict[str, date | None]) -> dict[str, object]:
-        """Price grid, price limits, commission, taxes and sessions in force on a day."""
+        """Get the trading rules of a day.
+
+        거래 규칙 조회. 지정한 날의 호가 단위, 가격 제한폭, 수수료, 세금, 거래 시간을 조회합니다.
+        """
         core = get_core()
         day = arguments["date"] or _today()
         return success(

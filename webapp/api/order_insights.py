@@ -27,8 +27,13 @@ from trading.orders.place import PlaceOrder, preview_order
 from trading.orders.records import OrderRecord
 from trading.orders.summary import order_summary
 from webapp.api.explanation_schemas import OrderExplanationSchema
+from webapp.api.order_messages import (
+    CHARGE_LABELS,
+    ENDING_MESSAGES,
+    RULE_MESSAGES,
+    WAITING_MESSAGES,
+)
 from webapp.api.order_schemas import OrderRequestSchema, one_of
-from webapp.api.order_words import CHARGE_LABELS, ENDING_MESSAGES, RULE_MESSAGES, WAITING_MESSAGES
 from webapp.api.periods import StockPeriodSchema, days_of
 from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
@@ -38,7 +43,7 @@ from webapp.http.schemas import envelope, success
 blueprint = make_blueprint("Order insights", "주문 미리 보기, 설명, 집계")
 
 _ONE_DAY = timedelta(days=1)
-_WITHOUT_PRICE = "null without a price"
+_WITHOUT_PRICE = "가격을 알 수 없으면 null"
 
 
 class PreviewSchema(Schema):
@@ -53,7 +58,7 @@ class PreviewSchema(Schema):
     price = fields.Integer(
         allow_none=True,
         metadata={
-            "description": "the limit, or a market order's last price; null without one",
+            "description": "지정가. 시장가 주문은 최근 체결가이며, 없으면 null",
             "example": 70_000,
         },
     )
@@ -73,33 +78,33 @@ class PreviewSchema(Schema):
         attribute="taxes.total",
         dump_default=None,
         allow_none=True,
-        metadata={"description": "both taxes together; 0 for a buy", "example": 0},
+        metadata={"description": "증권거래세와 농어촌특별세의 합계. 매수는 0", "example": 0},
     )
     net_amount = fields.Integer(
         allow_none=True,
         metadata={
-            "description": "the cash that would move: what a buy costs, what a sale brings in",
+            "description": "예상 정산 금액. 매수는 지불할 금액, 매도는 받을 금액",
             "example": 700_105,
         },
     )
     reserved_cash = fields.Integer(
-        required=True, metadata={"description": "what a buy would set aside", "example": 700_105}
+        required=True, metadata={"description": "매수 주문으로 묶일 예수금", "example": 700_105}
     )
     largest_quantity = fields.Integer(
         required=True,
         metadata={
-            "description": "the most shares that such an order could be for now",
+            "description": "지금 주문할 수 있는 최대 수량 (주)",
             "example": 14,
         },
     )
     fills_at_once = fields.Boolean(
         required=True,
         metadata={
-            "description": "whether the last trade would fill it; else it waits, or ends unfilled"
+            "description": "최근 체결가로 바로 체결되는지 여부. 아니면 대기하거나 미체결로 종료"
         },
     )
     tick_age_ms = fields.Integer(
-        allow_none=True, metadata={"description": "age of the last trade", "example": 180}
+        allow_none=True, metadata={"description": "최근 체결 후 경과 시간", "example": 180}
     )
 
 
@@ -117,7 +122,7 @@ class OrderSideTotalsSchema(Schema):
     executed_amount = fields.Integer(required=True, metadata={"example": 700_000})
     commission = fields.Integer(required=True, metadata={"example": 105})
     tax = fields.Integer(
-        required=True, metadata={"description": "both taxes together", "example": 0}
+        required=True, metadata={"description": "증권거래세와 농어촌특별세의 합계", "example": 0}
     )
     transaction_tax = fields.Integer(required=True, metadata={"example": 0})
     rural_tax = fields.Integer(required=True, metadata={"example": 0})
@@ -125,7 +130,7 @@ class OrderSideTotalsSchema(Schema):
     unapplied_executions = fields.Integer(
         required=True,
         metadata={
-            "description": "fills that have not reached the holding, whose profit is not in it yet",
+            "description": "보유 종목에 아직 반영되지 않아 실현 손익에서 제외된 체결 수",
             "example": 0,
         },
     )
@@ -149,14 +154,18 @@ class PreviewOrder(MethodView):
     @blueprint.arguments(OrderRequestSchema)
     @blueprint.response(200, envelope(PreviewSchema))
     def post(self, body: dict[str, Any]) -> dict[str, object]:
-        """What an order would come to, by the same checks and refusals. Nothing is stored, reserved or kept under a key."""
+        """Preview an order.
+
+        주문 미리 보기. 주문 접수와 같은 조건을 검사하고 예상 금액을 계산합니다. 주문을 접수하거나
+        예수금을 묶지 않습니다.
+        """
         core, now = get_core(), get_core().clock()
         hours = core.market_hours()
         command = PlaceOrder(order_id=new_id(), user_id=current_user().user_id, **body)
         preview = core.read(
             preview_order, command, quotes=core.quotes, hours=hours, settings=core.settings, now=now
         )
-        return success(preview, "주문을 미리 계산했습니다. 접수되지는 않았습니다.")
+        return success(preview, "예상 체결 금액을 계산했습니다. 주문은 접수되지 않았습니다.")
 
 
 @blueprint.route("/trading/orders/<uuid:order_id>/explain")
@@ -164,7 +173,11 @@ class OrderExplanationDetail(MethodView):
     @login_required
     @blueprint.response(200, envelope(OrderExplanationSchema))
     def get(self, order_id: UUID) -> dict[str, object]:
-        """Why an own order was filled as it was, what it still waits for, or how it ended."""
+        """Explain an order's fills and current state.
+
+        주문 상태 설명. 주문이 왜 그 가격에 체결되었는지, 무엇을 기다리는지, 왜 종료되었는지
+        설명합니다.
+        """
         core, now, user_id = get_core(), get_core().clock(), current_user().user_id
         hours = core.market_hours()
         facts = core.snapshot(
@@ -188,7 +201,11 @@ class OrderSummaryDetail(MethodView):
     @blueprint.arguments(StockPeriodSchema, location="query")
     @blueprint.response(200, envelope(OrderSummarySchema))
     def get(self, period: dict[str, Any]) -> dict[str, object]:
-        """Own orders of a period, today where none is given, counted by status, and what they came to by side."""
+        """Summarize your orders of a period.
+
+        주문 집계. 기간 내 주문을 상태별, 매수·매도별로 집계합니다. 기간을 지정하지 않으면 오늘을
+        집계합니다.
+        """
         core, user_id = get_core(), current_user().user_id
         if period["since"] is None and period["until"] is None:
             today = datetime.combine(trade_date(core.clock()), time(), KST)

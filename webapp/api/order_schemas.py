@@ -43,7 +43,7 @@ class OrderRequestSchema(Schema):
         load_default=None,
         allow_none=True,
         metadata={
-            "description": "the limit of a LIMIT order in won; none for a MARKET order",
+            "description": "LIMIT 주문의 지정가 (원). MARKET 주문에는 지정하지 않음",
             "example": 200_000,  # Near the sandbox's price, and on the price grid.
         },
     )
@@ -57,7 +57,7 @@ class OrderRequestSchema(Schema):
     @validates_schema
     def _price_belongs_to_limit(self, data: dict[str, Any], **_options: Any) -> None:
         if data["order_type"] is OrderType.LIMIT and data["limit_price"] is None:
-            raise ValidationError("지정가 주문에는 가격이 필요합니다.", "price")
+            raise ValidationError("지정가 주문은 가격을 입력해 주세요.", "price")
         if data["order_type"] is OrderType.MARKET and data["limit_price"] is not None:
             raise ValidationError("시장가 주문에는 가격을 지정할 수 없습니다.", "price")
 
@@ -68,12 +68,12 @@ class AmendmentSchema(Schema):
     price = Whole(
         attribute="limit_price",
         high=_PRICE_MAX,
-        metadata={"description": "the new limit in won", "example": 199_900},
+        metadata={"description": "새 지정가 (원)", "example": 199_900},
     )
     quantity = Whole(
         high=_QUANTITY_MAX,
         metadata={
-            "description": "the new quantity in shares, those already executed included",
+            "description": "체결된 수량을 포함한 새 주문 수량 (주)",
             "example": 5,
         },
     )
@@ -81,7 +81,7 @@ class AmendmentSchema(Schema):
     @validates_schema
     def _something_changes(self, data: dict[str, Any], **_options: Any) -> None:
         if not data:
-            raise ValidationError("price와 quantity 중 하나 이상이 필요합니다.")
+            raise ValidationError("정정할 가격이나 수량을 입력해 주세요.")
 
 
 class ExecutionSchema(Schema):
@@ -93,19 +93,17 @@ class ExecutionSchema(Schema):
     amount = fields.Integer(required=True, metadata={"example": 700_000})
     commission = fields.Integer(required=True, metadata={"example": 105})
     tax = fields.Integer(
-        required=True, metadata={"description": "both taxes together", "example": 0}
+        required=True, metadata={"description": "증권거래세와 농어촌특별세의 합계", "example": 0}
     )
     transaction_tax = fields.Integer(required=True, metadata={"example": 0})
     rural_tax = fields.Integer(required=True, metadata={"example": 0})
     realized_profit = fields.Integer(
-        allow_none=True, metadata={"description": "a sale's, once it is applied to the holding"}
+        allow_none=True, metadata={"description": "매도 실현 손익. 보유 종목에 반영된 뒤 표시"}
     )
-    rule = fields.String(
-        required=True, metadata=one_of(FillRule, "the rule that gave the fill its price")
-    )
+    rule = fields.String(required=True, metadata=one_of(FillRule, "체결가를 결정한 규칙"))
     session = fields.String(
         allow_none=True,
-        metadata=one_of(Session, "the exchange's session in which the tick was printed"),
+        metadata=one_of(Session, "체결 근거가 된 거래의 거래 시간대"),
     )
     tick_price = fields.Integer(required=True, metadata={"example": 70_000})
     tick_traded_at = fields.AwareDateTime(required=True)
@@ -129,7 +127,7 @@ class OrderSchema(Schema):
     status = fields.String(required=True, metadata=one_of(OrderStatus))
     reason = fields.String(
         allow_none=True,
-        metadata=one_of(EndReason, "why it ended with less than its whole quantity filled"),
+        metadata=one_of(EndReason, "전량 체결되지 않고 종료된 이유"),
     )
     executed_quantity = fields.Integer(required=True, metadata={"example": 10})
     remaining_quantity = fields.Integer(required=True, metadata={"example": 0})
@@ -155,7 +153,7 @@ class OrderListQuerySchema(PageQuerySchema):
     open = fields.Boolean(
         attribute="is_open",
         load_default=None,
-        metadata={"description": "true: what may still be filled; false: what is finished"},
+        metadata={"description": "true: 미체결 주문, false: 종료된 주문"},
     )
     side = fields.Enum(Side, by_value=True, load_default=None)
     stock_code = StockCode(load_default=None, metadata={"example": "A005930"})

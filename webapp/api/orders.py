@@ -50,7 +50,10 @@ class OrderList(MethodView):
     @blueprint.arguments(OrderRequestSchema)
     @blueprint.response(201, envelope(OrderSchema))
     def post(self, body: dict[str, Any]) -> Response:
-        """Place an order. It is accepted at once and filled by a worker, when the market is there."""
+        """Place an order.
+
+        주문 접수. 주문을 바로 접수합니다. 체결은 시장 상황에 따라 비동기로 이루어집니다.
+        """
         core, now, user_id = get_core(), get_core().clock(), current_user().user_id
         hours = core.market_hours()
         command = PlaceOrder(order_id=new_id(), user_id=user_id, request_id=g.request_id, **body)
@@ -93,7 +96,10 @@ class OrderList(MethodView):
     @blueprint.arguments(OrderListQuerySchema, location="query")
     @blueprint.response(200, page(OrderSchema))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
-        """Own orders with their executions, newest first."""
+        """List your orders.
+
+        주문 목록 조회. 체결 내역을 포함하여 최근 주문부터 조회합니다.
+        """
         user_id = current_user().user_id
         return success(get_core().snapshot(list_orders, user_id=user_id, **filters))
 
@@ -101,7 +107,10 @@ class OrderList(MethodView):
     @blueprint.arguments(NoQuerySchema, location="query", unknown=RAISE)
     @blueprint.response(200, envelope(CancelledSchema))
     def delete(self, _none: dict[str, Any]) -> Response:
-        """Cancel every open order of one's own; what was filled of them stays filled."""
+        """Cancel all your open orders.
+
+        미체결 주문 일괄 취소. 모든 미체결 주문을 취소합니다. 이미 체결된 수량은 그대로 유지됩니다.
+        """
         now, user_id = get_core().clock(), current_user().user_id
         cancelled_ids: list[UUID] = []
 
@@ -134,7 +143,10 @@ class OrderDetail(MethodView):
     @login_required
     @blueprint.response(200, envelope(OrderSchema))
     def get(self, order_id: UUID) -> dict[str, object]:
-        """One own order with its executions."""
+        """Get one order.
+
+        주문 조회. 주문 한 건을 체결 내역과 함께 조회합니다.
+        """
         user_id = current_user().user_id
         return success(get_core().snapshot(get_order, user_id=user_id, order_id=order_id))
 
@@ -142,7 +154,11 @@ class OrderDetail(MethodView):
     @blueprint.arguments(AmendmentSchema)
     @blueprint.response(200, envelope(OrderSchema))
     def patch(self, body: dict[str, Any], order_id: UUID) -> Response:
-        """Amend the price or the quantity of an open limit order. A new price or more shares put it behind the others at its price."""
+        """Amend an open limit order.
+
+        주문 정정. 미체결 지정가 주문의 가격이나 수량을 정정합니다. 가격을 바꾸거나 수량을 늘리면
+        같은 가격의 주문 중 맨 뒤로 순서가 바뀝니다.
+        """
         core, now = get_core(), get_core().clock()
         hours = core.market_hours()
         command = AmendOrder(order_id=order_id, user_id=current_user().user_id, **body)
@@ -164,7 +180,11 @@ class OrderDetail(MethodView):
     @login_required
     @blueprint.response(200, envelope(OrderSchema))
     def delete(self, order_id: UUID) -> Response:
-        """Cancel an open order. One that was filled first is 409, with what was filled of it."""
+        """Cancel an open order.
+
+        주문 취소. 미체결 주문을 취소합니다. 이미 모두 체결된 주문은 체결 수량과 함께 409로
+        응답합니다.
+        """
         now, user_id = get_core().clock(), current_user().user_id
 
         def is_so(order: OrderRecord) -> bool:

@@ -22,24 +22,24 @@ class PaymentIdField(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = str(super()._deserialize(value, attr, data, **kwargs))
         if not is_payment_id(text):
-            raise ValidationError("payment_id가 올바르지 않습니다.")
+            raise ValidationError("결제 번호가 올바르지 않습니다.")
         return text
 
 
 class PreparationSchema(Schema):
-    amount = Whole(required=True, metadata={"example": 10_000, "description": "won"})
+    amount = Whole(required=True, metadata={"example": 10_000, "description": "결제 금액 (원)"})
     order_name = Line(
         high=200,
         required=True,
         metadata={
             "example": "프리미엄 구독",
-            "description": f"at most {OCTETS_MAX} octets of UTF-8, once cleaned",
+            "description": f"결제창에 표시할 주문명. 정리 후 UTF-8 {OCTETS_MAX}바이트까지",
         },
     )
     currency = fields.String(
         load_default=KRW,
         validate=validate.OneOf([KRW]),
-        metadata={"example": KRW, "description": "KRW only"},
+        metadata={"example": KRW, "description": "KRW만 가능"},
     )
 
 
@@ -73,7 +73,7 @@ class RefundRequestSchema(Schema):
     amount = Whole(
         load_default=None,
         allow_none=True,
-        metadata={"example": 3_000, "description": "won; all that is left"},
+        metadata={"example": 3_000, "description": "환불 금액 (원). 지정하지 않으면 남은 전액"},
     )
     reason = Line(high=50, load_default="고객 환불", metadata={"example": "단순 변심"})
 

@@ -65,7 +65,11 @@ class PreparePayment(MethodView):
         503, schema=ProblemSchema, content_type=MIMETYPE, description="payment-service-unavailable"
     )
     def post(self, body: dict[str, Any]) -> Response:
-        """결제 준비: 금액을 저장하고 포트원에 고정합니다. 답을 그대로 결제창에 넘겨 주세요."""
+        """Prepare a payment.
+
+        결제 준비. 결제 금액을 저장하고 포트원에 사전 등록합니다. 응답을 그대로 결제창에 전달해
+        주세요.
+        """
         core, user_id, payment_id = get_core(), current_user().user_id, new_id()
         bind_contextvars(payment_id=payment_id.hex)
 
@@ -111,7 +115,11 @@ class CompletePayment(MethodView):
         404, schema=ProblemSchema, content_type=MIMETYPE, description="payment-not-found"
     )
     def post(self, body: dict[str, Any]) -> Response:
-        """결제 확인 요청: 결제창의 결과와 관계없이 서버가 포트원에 조회합니다. 결과는 GET /payments/{payment_id}로 확인해 주세요."""
+        """Request verification of a payment.
+
+        결제 확인 요청. 결제창의 결과와 관계없이 서버가 포트원에서 결제를 조회합니다. 결과는 `GET
+        /payments/{payment_id}`로 확인해 주세요.
+        """
         core, user_id = get_core(), current_user().user_id
         payment_id = _id(body["payment_id"])
 
@@ -140,7 +148,11 @@ class ReceivePortoneWebhook(MethodView):
         503, schema=ProblemSchema, content_type=MIMETYPE, description="payment-webhooks-off"
     )
     def post(self) -> dict[str, object] | Response:
-        """포트원 웹훅(2024-04-25): 서명을 확인하고, 해당 결제를 조회하도록 기억합니다. 본문의 상태는 믿지 않습니다."""
+        """Receive a PortOne webhook.
+
+        포트원 웹훅 수신. 포트원 웹훅(2024-04-25)의 서명을 확인하고 해당 결제의 조회를 예약합니다.
+        결제 상태는 본문이 아니라 포트원 조회로 확인합니다.
+        """
         core = get_core()
         settings = core.settings
         if settings.webhook_addresses and request.remote_addr not in settings.webhook_addresses:
@@ -184,7 +196,10 @@ class PaymentList(MethodView):
     @blueprint.arguments(PaymentListQuerySchema, location="query")
     @blueprint.response(200, page(PaymentShortSchema))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
-        """내 결제 목록: 최근 것부터."""
+        """List your payments.
+
+        결제 목록 조회. 내 결제를 최근 순으로 조회합니다.
+        """
         user_id = current_user().user_id
         return success(get_core().read(list_payments, user_id=user_id, **filters))
 
@@ -197,7 +212,10 @@ class PaymentDetail(MethodView):
         404, schema=ProblemSchema, content_type=MIMETYPE, description="payment-not-found"
     )
     def get(self, payment_id: str) -> dict[str, object]:
-        """내 결제 한 건: 취소와 환불 내역을 포함합니다."""
+        """Get one payment.
+
+        결제 조회. 내 결제 한 건을 취소와 환불 내역과 함께 조회합니다.
+        """
         user_id, identifier = current_user().user_id, _id(payment_id)
         return success(get_core().read(get_payment, user_id=user_id, payment_id=identifier))
 
@@ -217,7 +235,11 @@ class RefundPayment(MethodView):
         description="payment-not-refundable, refund-exceeds-payment, insufficient-cash, account-overdrawn",
     )
     def post(self, body: dict[str, Any], payment_id: str) -> Response:
-        """환불 요청: 금액을 묶어 두고 포트원에 취소를 요청합니다. 금액이 없으면 남은 전액을 환불합니다."""
+        """Request a refund.
+
+        환불 요청. 환불 금액을 예수금에서 묶어 두고 포트원에 취소를 요청합니다. 금액을 지정하지
+        않으면 남은 전액을 환불합니다.
+        """
         core, user_id, now, refund_id = (
             get_core(),
             current_user().user_id,

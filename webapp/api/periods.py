@@ -25,7 +25,7 @@ class PeriodSchema(Schema):
     def _is_a_period(self, given: dict[str, Any], **_more: Any) -> None:
         since, until = given.get("since"), given.get("until")
         if since is not None and until is not None and until <= since:
-            raise ValidationError("from보다 빠를 수 없습니다.", "to")
+            raise ValidationError("시작일과 같거나 이후인 날짜로 입력해 주세요.", "to")
 
 
 class KnownDay(fields.Date):
@@ -51,9 +51,9 @@ class KnownPeriodSchema(Schema):
         if first is None or last is None:
             return
         if last < first:
-            raise ValidationError("from보다 빠를 수 없습니다.", "to")
+            raise ValidationError("시작일과 같거나 이후인 날짜로 입력해 주세요.", "to")
         if (last - first).days >= self.days_max:
-            raise ValidationError(f"기간은 {self.days_max}일 이하여야 합니다.", "to")
+            raise ValidationError(f"{self.days_max:,}일 이내의 기간으로 입력해 주세요.", "to")
 
 
 class StockPeriodSchema(PeriodSchema):

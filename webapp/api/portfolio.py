@@ -49,7 +49,7 @@ class HoldingSchema(Schema):
     cost = _won(700_000)
     buy_commission = _won(105)
     price = _won(77_000, unknown=True)
-    base_price = _won(75_000, "the exchange's base price of today", unknown=True)
+    base_price = _won(75_000, "거래소의 오늘 기준가", unknown=True)
     price_age_ms = _won(120, unknown=True)
     freshness = fields.String(
         required=True, allow_none=True, metadata={"enum": ["LIVE", "STALE", None]}
@@ -58,11 +58,11 @@ class HoldingSchema(Schema):
     unrealized_profit = _won(69_895, unknown=True)
     unrealized_profit_rate_bp = _won(998, unknown=True)
     todays_change = _won(
-        20_000, "of the shares held now; those bought today against their cost", unknown=True
+        20_000, "현재 보유 수량의 오늘 평가 손익 변동. 오늘 매수한 수량은 매입가 대비", unknown=True
     )
     todays_change_rate_bp = _won(267, unknown=True)
-    weight_bp = _won(6_311, "of the value of all holdings that have a price", unknown=True)
-    realized_profit = _won(12_345, "of all sales of this stock ever")
+    weight_bp = _won(6_311, "가격이 있는 전체 보유 종목 평가 금액 대비 비중", unknown=True)
+    realized_profit = _won(12_345, "이 종목의 누적 매도 실현 손익")
 
 
 class ClosedHoldingSchema(Schema):
@@ -84,7 +84,7 @@ class SectorSchema(Schema):
     sector = fields.String(
         required=True,
         allow_none=True,
-        metadata={"example": "반도체", "description": "null: not known (미분류)"},
+        metadata={"example": "반도체", "description": "업종. 미분류이면 null"},
     )
     holdings = _won(2)
     value = _won(1_220_000)
@@ -95,14 +95,16 @@ class SummarySchema(Schema):
     cash_balance = _won(8_800_820)
     available_cash = _won(8_086_713)
     reserved_cash = _won(714_107)
-    invested_amount = _won(1_200_000, "cost of the shares held")
+    invested_amount = _won(1_200_000, "보유 종목의 매입 금액")
     buy_commission = _won(180)
     holdings_value = _won(1_220_000)
-    total_assets = _won(10_020_820, "cash, reserved cash included, and holdings", unknown=True)
+    total_assets = _won(
+        10_020_820, "묶인 금액을 포함한 예수금과 보유 종목 평가 금액의 합계", unknown=True
+    )
     unrealized_profit = _won(19_820, unknown=True)
     realized_profit = _won(97_655)
     todays_change = _won(
-        -15_180, "on everything held or traded today, sales and costs included", unknown=True
+        -15_180, "오늘 보유하거나 거래한 모든 종목의 손익. 매도와 비용 포함", unknown=True
     )
     todays_change_rate_bp = _won(-15, unknown=True)
     unpriced_holdings = _won(0)
@@ -121,18 +123,19 @@ class HistoryDaySchema(Schema):
 
     day = fields.Date(required=True)
     provisional = fields.Boolean(
-        required=True, metadata={"description": "the day is not over: at the prices of now"}
+        required=True,
+        metadata={"description": "아직 끝나지 않은 날이라 현재가로 평가한 값인지 여부"},
     )
     total_assets = _won(10_020_820, unknown=True)
     cash_balance = _won(8_800_820)
     holdings_value = _won(1_220_000)
-    net_flow = _won(30_000, "deposits less withdrawals since the day before")
+    net_flow = _won(30_000, "전일 이후 입금에서 출금을 뺀 금액")
     deposits = _won(50_000)
     withdrawals = _won(20_000)
-    profit = _won(-15_180, "what the total changed by less the net flow", unknown=True)
-    profit_rate_bp = _won(-15, "of the total of the day before and the deposits", unknown=True)
-    carried_holdings = _won(0, "holdings at an earlier day's close")
-    unpriced_holdings = _won(0, "holdings without any close, not in the value")
+    profit = _won(-15_180, "총자산 변동에서 순입금을 뺀 손익", unknown=True)
+    profit_rate_bp = _won(-15, "전일 총자산과 입금 합계 대비 수익률", unknown=True)
+    carried_holdings = _won(0, "이전 거래일 종가로 평가한 종목 수")
+    unpriced_holdings = _won(0, "종가가 없어 평가 금액에서 제외한 종목 수")
 
 
 class HistorySchema(Schema):
@@ -146,7 +149,10 @@ class HoldingList(MethodView):
     @login_required
     @blueprint.response(200, page(HoldingSchema))
     def get(self) -> dict[str, object]:
-        """All holdings, by stock code."""
+        """List your holdings.
+
+        보유 종목 목록 조회. 모든 보유 종목을 종목 코드 순으로 조회합니다.
+        """
         return success(Page(my_holdings(), None))
 
 
@@ -155,7 +161,10 @@ class PortfolioSummaryDetail(MethodView):
     @login_required
     @blueprint.response(200, envelope(SummarySchema))
     def get(self) -> dict[str, object]:
-        """Totals of cash and holdings, today's change, and the weights of the sectors."""
+        """Summarize cash, holdings and sectors.
+
+        포트폴리오 요약. 예수금과 보유 종목의 합계, 오늘의 손익, 업종별 비중을 조회합니다.
+        """
         return success(my_summary())
 
 
@@ -164,7 +173,10 @@ class ClosedHoldingList(MethodView):
     @login_required
     @blueprint.response(200, page(ClosedHoldingSchema))
     def get(self) -> dict[str, object]:
-        """Stocks that were sold out, with what they earned, the last one first."""
+        """List fully sold stocks.
+
+        전량 매도 종목 조회. 전량 매도한 종목과 실현 손익을 최근 매도 순으로 조회합니다.
+        """
         user_id = current_user().user_id
         closed = get_core().read(closed_holdings_of, user_id)
         return success(Page(tuple(closed), None))
@@ -176,7 +188,11 @@ class PortfolioHistoryDetail(MethodView):
     @blueprint.arguments(PortfolioHistoryQuerySchema, location="query")
     @blueprint.response(200, envelope(HistorySchema))
     def get(self, period: dict[str, date | None]) -> dict[str, object]:
-        """What the account was worth at the end of each trading day, oldest first, and so far today."""
+        """List daily account values.
+
+        일별 자산 조회. 거래일별 마감 자산을 오래된 순으로 조회합니다. 오늘은 현재까지의 값을
+        조회합니다.
+        """
         core = get_core()
         now = core.clock()
         # Until a day's row is written the day counts as not over.
@@ -214,7 +230,10 @@ class HoldingDetail(MethodView):
     @login_required
     @blueprint.response(200, envelope(HoldingSchema))
     def get(self, stock_code: str) -> dict[str, object]:
-        """One holding."""
+        """Get one holding.
+
+        보유 종목 조회. 보유 종목 하나를 조회합니다.
+        """
         code = product_code(stock_code)
         if code is None:
             raise HoldingNotFound

@@ -46,7 +46,11 @@ class QuoteSchema(Schema):
 
 class QuoteBatchQuerySchema(Schema):
     stock_codes = fields.List(
-        StockCode(), required=True, validate=validate.Length(min=1, max=CODES_MAX)
+        StockCode(),
+        required=True,
+        validate=validate.Length(
+            min=1, max=CODES_MAX, error="종목을 {min}개 이상 {max}개 이하로 선택해 주세요."
+        ),
     )
 
 
@@ -105,15 +109,15 @@ class HealthSchema(Schema):
 
 
 _REASONS = {
-    HealthReason.NO_RECORD: "시세 수신기가 실행 중이 아니거나 상태를 남기지 않았습니다.",
-    HealthReason.NO_HEARTBEAT: "시세 수신기가 60초 넘게 상태를 갱신하지 않았습니다.",
-    HealthReason.NOT_CONNECTED: "시세 서버에 연결되어 있지 않습니다. why_disconnected를 확인해 주세요.",
-    HealthReason.NO_SUBSCRIPTIONS: "구독하는 종목이 없습니다.",
-    HealthReason.NO_TICKS: "거래 시간인데 30초 넘게 체결이 들어오지 않았습니다.",
-    HealthReason.NO_TRADING_NOW: "지금은 체결이 없는 시간이라 시세가 들어오지 않아도 정상입니다.",
+    HealthReason.NO_RECORD: "시세 수신기의 상태 기록이 없습니다. 실행 중인지 확인해 주세요.",
+    HealthReason.NO_HEARTBEAT: "시세 수신기의 상태가 60초 넘게 갱신되지 않았습니다.",
+    HealthReason.NOT_CONNECTED: "시세 서버에 연결되어 있지 않습니다.",
+    HealthReason.NO_SUBSCRIPTIONS: "구독 중인 종목이 없습니다.",
+    HealthReason.NO_TICKS: "거래 시간인데 30초 넘게 체결 시세가 들어오지 않았습니다.",
+    HealthReason.NO_TRADING_NOW: "거래 시간이 아니어서 시세가 들어오지 않아도 정상입니다.",
     HealthReason.UNCONFIRMED: "아직 확인되지 않은 구독이 있습니다.",
-    HealthReason.REFUSED: "시세 서버가 거절한 구독이 있습니다. refused를 확인해 주세요.",
-    HealthReason.LEFT_OUT: "구독 한도를 넘어 구독하지 못한 종목이 있습니다. left_out을 확인해 주세요.",
+    HealthReason.REFUSED: "시세 서버가 거절한 구독이 있습니다.",
+    HealthReason.LEFT_OUT: "구독 한도를 초과하여 구독하지 못한 종목이 있습니다.",
 }
 
 
@@ -122,7 +126,10 @@ class QuoteDetail(MethodView):
     @login_required
     @blueprint.response(200, envelope(QuoteSchema))
     def get(self, stock_code: str) -> dict[str, object]:
-        """The last tick of a stock; 404 when none was ever seen."""
+        """Get the last tick of a stock.
+
+        실시간 시세 조회. 종목의 최근 체결 시세를 조회합니다. 받은 시세가 없으면 404로 응답합니다.
+        """
         code = product_code(stock_code)
         tick = get_core().quotes.last_tick(code) if code else None
         if tick is None:
@@ -136,7 +143,11 @@ class QuoteBatch(MethodView):
     @blueprint.arguments(QuoteBatchQuerySchema, location="query")
     @blueprint.response(200, envelope(QuotesSchema))
     def get(self, arguments: dict[str, Any]) -> dict[str, object]:
-        """The last ticks of several stocks; those without one are listed as unknown."""
+        """Get the last ticks of several stocks.
+
+        여러 종목 실시간 시세 조회. 여러 종목의 최근 체결 시세를 조회합니다. 시세가 없는 종목은
+        `unknown`에 담습니다.
+        """
         codes = list(dict.fromkeys(arguments["stock_codes"]))
         ticks, now = get_core().quotes.last_ticks(codes), get_core().clock()
         return success(
@@ -152,7 +163,10 @@ class QuoteList(MethodView):
     @login_required
     @blueprint.response(200, envelope(AllQuotesSchema))
     def get(self) -> dict[str, object]:
-        """The last ticks of all stocks that have one, by code."""
+        """List the last ticks of all stocks.
+
+        전체 실시간 시세 조회. 시세가 있는 모든 종목의 최근 체결 시세를 종목 코드 순으로 조회합니다.
+        """
         ticks, now = get_core().quotes.all_ticks(), get_core().clock()
         return success(
             {"stocks": [quote_of(tick, now) for tick in ticks.values()], "total_count": len(ticks)}
@@ -163,7 +177,11 @@ class QuoteList(MethodView):
 class RelayerHealthDetail(MethodView):
     @blueprint.response(200, envelope(HealthSchema))
     def get(self) -> dict[str, object] | Response:
-        """The relayer's own record: 200 when HEALTHY, else a 503 problem with ``feed_status`` and the record."""
+        """Get the relayer's health.
+
+        시세 수신기 상태 조회. 시세 수신기가 정상이면 200으로, 아니면 상태 기록을 담아 503으로
+        응답합니다.
+        """
         core = get_core()
         record, now = core.quotes.relayer_health(), core.clock()
         found = diagnose(record, now, trading_since=trading_since(core.market_hours(), now))

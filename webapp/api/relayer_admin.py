@@ -48,7 +48,7 @@ class Topic(fields.String):
         topic = parse_trade_topic(str(super()._deserialize(value, attr, data, **kwargs)))
         if topic is None:
             raise ValidationError(
-                "종목 코드(A005930) 또는 /topic/v1/kr/stock/trade/A005930 형식입니다."
+                "종목 코드(A005930)나 /topic/v1/kr/stock/trade/A005930 형식으로 입력해 주세요."
             )
         return topic
 
@@ -107,8 +107,11 @@ class SubscribeTopic(MethodView):
     @blueprint.arguments(TopicQuerySchema, location="query")
     @blueprint.response(200, envelope(OutcomeSchema))
     def post(self, arguments: dict[str, Any]) -> dict[str, object] | Response:
-        """Subscribe to a stock's trades. 200 when the feed has confirmed it (``subscribed``), had before (``already-subscribed``), or is away and will
-        be asked when it is back (``pending``)."""
+        """Subscribe the relayer to a stock.
+
+        시세 구독 추가. 종목의 체결 시세를 구독합니다. 구독이 확인되면 `subscribed`, 이미 구독
+        중이면 `already-subscribed`, 시세 서버 연결이 끊겨 있으면 `pending`으로 응답합니다.
+        """
         return _about_topic(CommandType.SUBSCRIBE, arguments["topic"])
 
 
@@ -118,7 +121,11 @@ class UnsubscribeTopic(MethodView):
     @blueprint.arguments(TopicQuerySchema, location="query")
     @blueprint.response(200, envelope(OutcomeSchema))
     def delete(self, arguments: dict[str, Any]) -> dict[str, object] | Response:
-        """Withdraw what an administrator subscribed to. What the product itself wants stays subscribed (``still-subscribed``, with its ``source``)."""
+        """Remove an administrator's subscription.
+
+        시세 구독 해제. 관리자가 추가한 구독을 해제합니다. 서비스에 필요한 종목은 구독을 유지하고
+        `still-subscribed`와 이유를 응답합니다.
+        """
         return _about_topic(CommandType.UNSUBSCRIBE, arguments["topic"])
 
 
@@ -127,7 +134,10 @@ class SubscriptionList(MethodView):
     @admin_required
     @blueprint.response(200, envelope(SubscriptionsSchema))
     def get(self) -> dict[str, object] | Response:
-        """What the relayer follows, by its own word: each destination with its source and state."""
+        """List the relayer's subscriptions.
+
+        시세 구독 목록 조회. 시세 수신기가 구독하는 종목과 구독 이유, 상태를 조회합니다.
+        """
         command = Command.new(CommandType.GET_SUBSCRIPTIONS)
         answer = _ask(command)
         if isinstance(answer, Response):
@@ -142,7 +152,10 @@ class ReconnectRelayer(MethodView):
     @admin_required
     @blueprint.response(200, envelope(ReconnectionSchema))
     def post(self) -> dict[str, object] | Response:
-        """Have the relayer leave its connection to the feed and make a new one, with all subscriptions."""
+        """Reconnect the relayer to the feed.
+
+        시세 서버 재연결. 시세 수신기의 연결을 끊고 모든 구독과 함께 다시 연결합니다.
+        """
         command = Command.new(CommandType.RECONNECT)
         answer = _ask(command)
         if isinstance(answer, Response):

@@ -40,7 +40,7 @@ class FreshnessSchema(Schema):
     """From whom and how old an answer is. ``stale``: a newer one was wanted and could not be had."""
 
     source = fields.String(required=True, metadata={**one_of(Source), "example": "TOSS"})
-    age_ms = _integer(350, "since it was received; null for what we put together ourselves")
+    age_ms = _integer(350, "수신 후 경과 시간. 자체 집계한 값이면 null")
     stale = fields.Boolean(required=True, metadata={"example": False})
 
 
@@ -49,7 +49,7 @@ class StockSearchQuerySchema(Schema):
         required=True,
         high=QUERY_MAX,
         metadata={
-            "description": "name, initial consonants, English name or code",
+            "description": "종목명, 초성, 영문명 또는 종목 코드",
             "example": "ㅅㅅㅈㅈ",
         },
     )
@@ -90,11 +90,11 @@ class PriceSchema(FreshnessSchema):
     open = _integer(69_200)
     high = _integer(70_400)
     low = _integer(68_900)
-    volume = _integer(12_345_678, "shares today")
-    amount = _integer(864_197_460_000, "won today")
+    volume = _integer(12_345_678, "오늘의 거래량 (주)")
+    amount = _integer(864_197_460_000, "오늘의 거래 대금 (원)")
     high_52w = _integer(88_800)
     low_52w = _integer(49_900)
-    market_cap = _integer(414_374_000_000_000, "won")
+    market_cap = _integer(414_374_000_000_000, "시가총액 (원)")
     traded_at = fields.AwareDateTime(required=True, allow_none=True, metadata=_TIME)
 
 
@@ -114,7 +114,7 @@ class StockSchema(Schema):
         required=True, metadata={"enum": ["TRADABLE", "HALTED", "DELISTED"], "example": "TRADABLE"}
     )
     listed_shares = _integer(5_919_637_922)
-    reference_price = _integer(69_000, "close (won) of the listing that was imported last")
+    reference_price = _integer(69_000, "마지막으로 가져온 종목 목록의 종가 (원)")
     price = fields.Nested(PriceSchema, required=True, allow_none=True)
     price_unavailable = fields.String(
         required=True, allow_none=True, metadata={"example": None, "nullable": True}
@@ -134,7 +134,8 @@ class CandleQuerySchema(Schema):
         metadata={"example": 100},
     )
     before = Instant(
-        load_default=None, metadata={"description": "for the next page: next_before", **_TIME}
+        load_default=None,
+        metadata={"description": "다음 페이지를 조회할 때 next_before 값", **_TIME},
     )
 
 
@@ -146,8 +147,8 @@ class CandleSchema(Schema):
     high = fields.Integer(required=True, metadata={"example": 70_300})
     low = fields.Integer(required=True, metadata={"example": 69_900})
     close = fields.Integer(required=True, metadata={"example": 70_100})
-    volume = _integer(118_586, "shares")
-    amount = _integer(8_312_878_600, "won")
+    volume = _integer(118_586, "거래량 (주)")
+    amount = _integer(8_312_878_600, "거래 대금 (원)")
 
 
 class CandlesSchema(FreshnessSchema):
@@ -199,7 +200,7 @@ class IndexPriceSchema(FreshnessSchema):
 
     index_code = fields.String(required=True, metadata={**one_of(Index), "example": "KOSPI"})
     close = fields.String(required=True, metadata={"example": "4309.63"})
-    base = _decimal("4214.17", "close of the trading day before")
+    base = _decimal("4214.17", "전 거래일 종가")
     change = _decimal("95.46")
     change_rate_bp = _integer(227)
     open = _decimal("4224.53")
@@ -223,7 +224,7 @@ class ExchangeRateSchema(FreshnessSchema):
     base_currency = fields.String(required=True, metadata={"example": "USD"})
     quote_currency = fields.String(required=True, metadata={"example": "KRW"})
     rate = fields.String(required=True, metadata={"example": "1392.8910"})
-    base_rate = _decimal("1390.0000", "what the change is counted from")
+    base_rate = _decimal("1390.0000", "변동을 계산하는 기준 환율")
     change = _decimal("2.8910")
 
 
@@ -232,7 +233,7 @@ class RankingQuerySchema(Schema):
         RankedBy,
         by_value=True,
         load_default=RankedBy.AMOUNT,
-        metadata={"description": "amount: won traded today", "example": "amount"},
+        metadata={"description": "amount: 오늘의 거래 대금 (원)", "example": "amount"},
     )
     limit = fields.Integer(
         load_default=20, validate=validate.Range(min=1, max=RANKED_MAX), metadata={"example": 20}

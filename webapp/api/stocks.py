@@ -46,7 +46,10 @@ class StockSearchList(MethodView):
     @blueprint.arguments(StockSearchQuerySchema, location="query")
     @blueprint.response(200, envelope(FoundSchema))
     def get(self, arguments: dict[str, Any]) -> dict[str, object]:
-        """Stocks by name, initial consonants (ㅅㅅㅈㅈ), English name or code, the best first."""
+        """Search stocks.
+
+        종목 검색. 종목명, 초성(ㅅㅅㅈㅈ), 영문명, 종목 코드로 검색하여 관련도 순으로 조회합니다.
+        """
         return success(
             {"stocks": get_core().stock_search(arguments["q"], limit=arguments["limit"])}
         )
@@ -57,7 +60,10 @@ class IndexList(MethodView):
     @login_required
     @blueprint.response(200, envelope(IndicesSchema))
     def get(self) -> dict[str, object]:
-        """KOSPI and KOSDAQ today."""
+        """Get today's KOSPI and KOSDAQ.
+
+        지수 조회. 오늘의 코스피와 코스닥 지수를 조회합니다.
+        """
         found = get_core().market_data.indices()
         return success(
             {
@@ -72,7 +78,10 @@ class ExchangeRateDetail(MethodView):
     @login_required
     @blueprint.response(200, envelope(ExchangeRateSchema))
     def get(self) -> dict[str, object]:
-        """Won for one US dollar."""
+        """Get the exchange rate of the US dollar.
+
+        환율 조회. 1달러의 원화 환율을 조회합니다.
+        """
         looked = get_core().market_data.exchange_rate()
         rate, base = looked.value.close, looked.value.base
         return success(
@@ -93,7 +102,10 @@ class StockRankingList(MethodView):
     @blueprint.arguments(RankingQuerySchema, location="query")
     @blueprint.response(200, envelope(RankingsSchema))
     def get(self, arguments: dict[str, Any]) -> dict[str, object]:
-        """The most traded Korean stocks of today, by Toss's count, with our own last prices."""
+        """List today's most traded stocks.
+
+        거래 상위 종목 조회. 토스 기준 오늘의 거래 상위 국내 종목을 최근 체결가와 함께 조회합니다.
+        """
         core = get_core()
         looked = core.market_data.ranking(arguments["by"])
         codes = looked.value.codes[: arguments["limit"]]
@@ -113,7 +125,11 @@ class StockDetail(MethodView):
     @login_required
     @blueprint.response(200, envelope(StockSchema))
     def get(self, stock_code: str) -> dict[str, object]:
-        """A stock's master data with its last price, which is null while nobody tells one."""
+        """Get a stock's master data and price.
+
+        종목 정보 조회. 종목 기본 정보와 현재가를 조회합니다. 시세를 받을 수 없으면 가격은
+        null입니다.
+        """
         stock = _stock(stock_code)
         price, problem = None, None
         try:
@@ -129,7 +145,11 @@ class StockPriceDetail(MethodView):
     @login_required
     @blueprint.response(200, envelope(PriceSchema))
     def get(self, stock_code: str) -> dict[str, object]:
-        """A stock's price: our own last tick while it is fresh, else Toss's word, else the last that is known."""
+        """Get a stock's price.
+
+        현재가 조회. 최근 틱이 유효하면 그 가격을, 아니면 토스의 현재가나 마지막으로 확인한 가격을
+        조회합니다.
+        """
         return success(_price(_stock(stock_code)))
 
 
@@ -139,7 +159,11 @@ class StockCandleList(MethodView):
     @blueprint.arguments(CandleQuerySchema, location="query")
     @blueprint.response(200, envelope(CandlesSchema))
     def get(self, arguments: dict[str, Any], stock_code: str) -> dict[str, object]:
-        """A stock's chart, newest first: Toss's, or while it is away what was put together from our own ticks."""
+        """List a stock's candles.
+
+        차트 조회. 종목의 봉을 최근 순으로 조회합니다. 토스에서 받을 수 없으면 자체 틱으로 만든 봉을
+        조회합니다.
+        """
         stock = _stock(stock_code)
         try:
             page = _toss_candles(stock.stock_code, **arguments)
@@ -153,7 +177,10 @@ class StockOrderBookDetail(MethodView):
     @login_required
     @blueprint.response(200, envelope(OrderBookSchema))
     def get(self, stock_code: str) -> dict[str, object]:
-        """A stock's best offers and bids on KRX."""
+        """Get a stock's order book on KRX.
+
+        호가 조회. KRX의 매도·매수 호가를 조회합니다.
+        """
         stock = _stock(stock_code)
         looked = get_core().market_data.order_book(stock.stock_code)
         book = looked.value
@@ -174,7 +201,10 @@ class StockTradeList(MethodView):
     @blueprint.arguments(TradeQuerySchema, location="query")
     @blueprint.response(200, envelope(MarketTradesSchema))
     def get(self, arguments: dict[str, int], stock_code: str) -> dict[str, object]:
-        """A stock's last trades on KRX, newest first."""
+        """List a stock's last trades on KRX.
+
+        체결 내역 조회. KRX의 최근 체결 내역을 최근 순으로 조회합니다.
+        """
         stock = _stock(stock_code)
         looked = get_core().market_data.trades(stock.stock_code)
         return success(

@@ -23,10 +23,10 @@ from webapp.http.schemas import envelope
 
 blueprint = make_blueprint("Trading control", "거래 중단과 재개 (관리자)")
 
-_HALTED = "거래를 중단했습니다. 새 주문과 정정은 받지 않고, 취소는 할 수 있습니다."
-_HALTED_BEFORE = "거래가 이미 중단되어 있습니다."
+_HALTED = "거래를 중단했습니다. 신규 주문과 정정은 막고 취소는 허용합니다."
+_HALTED_BEFORE = "이미 거래가 중단되어 있습니다."
 _RESUMED = "거래를 재개했습니다."
-_NOT_HALTED = "중단된 거래가 없어 바뀐 것이 없습니다."
+_NOT_HALTED = "거래가 중단된 상태가 아닙니다."
 
 
 class HaltRequestSchema(Schema):
@@ -58,7 +58,11 @@ class HaltTrading(MethodView):
     @blueprint.arguments(HaltRequestSchema)
     @blueprint.response(200, envelope(HaltSchema))
     def post(self, body: dict[str, Any]) -> Response:
-        """Stop accepting, amending and filling orders. Open orders survive and can be cancelled. A halt that is running stands as it is."""
+        """Halt trading.
+
+        전체 거래 중단. 주문 접수와 정정, 체결을 중단합니다. 미체결 주문은 유지되고 취소할 수
+        있습니다. 이미 중단 중이면 기존 중단을 유지합니다.
+        """
         now, by, halt_id = get_core().clock(), current_user().user_id, new_id()
         action, reason = requested(ActionKind.HALT_TRADING), body["reason"]
 
@@ -85,7 +89,10 @@ class ResumeTrading(MethodView):
     @admin_required
     @blueprint.response(200, ResumeAnswerSchema)
     def post(self) -> Response:
-        """Let trading go on. Without a halt there is nothing to do, and ``data`` is null."""
+        """Resume trading.
+
+        전체 거래 재개. 거래를 재개합니다. 중단된 상태가 아니면 `data`는 null입니다.
+        """
         now, by = get_core().clock(), current_user().user_id
         action = requested(ActionKind.RESUME_TRADING)
 

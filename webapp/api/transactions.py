@@ -31,12 +31,12 @@ class TransactionSchema(Schema):
     user_id = fields.UUID(required=True)
     sequence = fields.Integer(
         required=True,
-        metadata={"description": "numbers an account's Transactions without a gap", "example": 2},
+        metadata={"description": "계좌별로 빠짐없이 이어지는 거래 번호", "example": 2},
     )
     transaction_type = fields.String(required=True, metadata={"example": "BUY"})
     stock_id = fields.String(
         allow_none=True,
-        metadata={"description": "product code, e.g. A005930", "example": "A005930"},
+        metadata={"description": "종목 코드 (예: A005930)", "example": "A005930"},
     )
     stock_name = fields.String(allow_none=True, metadata={"example": "삼성전자"})
     order_id = fields.UUID(allow_none=True)
@@ -46,7 +46,7 @@ class TransactionSchema(Schema):
     commission = fields.Integer(required=True, metadata={"example": 105})
     tax = fields.Integer(required=True, metadata={"example": 0})
     realized_profit = fields.Integer(
-        allow_none=True, metadata={"example": None, "description": "of a sale"}
+        allow_none=True, metadata={"example": None, "description": "매도 실현 손익"}
     )
     cash_balance_before = fields.Integer(required=True, metadata={"example": 10_000_000})
     cash_balance_after = fields.Integer(required=True, metadata={"example": 9_299_895})
@@ -78,7 +78,11 @@ class TransactionList(MethodView):
         },
     )
     def get(self, filters: dict[str, Any]) -> dict[str, object] | Response:
-        """Own Transactions, newest first; with ``Accept: text/csv`` all that the filters let through, as a file."""
+        """List ledger entries.
+
+        거래 내역 조회. 거래 내역을 최근 순으로 조회합니다. `Accept: text/csv`로 요청하면 조건에
+        맞는 전체 내역을 CSV 파일로 받습니다.
+        """
         if ledger_csv.is_wanted():
             return _as_csv(filters)
         user_id = current_user().user_id
@@ -103,7 +107,10 @@ class TransactionDetail(MethodView):
     @login_required
     @blueprint.response(200, envelope(TransactionSchema))
     def get(self, transaction_id: UUID) -> dict[str, object]:
-        """One own Transaction."""
+        """Get one ledger entry.
+
+        거래 내역 상세 조회. 거래 내역 한 건을 조회합니다.
+        """
         user_id = current_user().user_id
         return success(
             get_core().read(transaction_of, user_id=user_id, transaction_id=transaction_id)

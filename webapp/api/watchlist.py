@@ -68,14 +68,20 @@ class DirectoryList(MethodView):
     @login_required
     @blueprint.response(200, page(WatchlistDirectorySchema))
     def get(self) -> dict[str, object]:
-        """All of one's directories, in their order."""
+        """List your watchlist groups.
+
+        관심 종목 그룹 목록 조회. 모든 관심 종목 그룹을 순서대로 조회합니다.
+        """
         return success(Page(get_core().read(directories_of, current_user().user_id), None))
 
     @login_required
     @blueprint.arguments(WatchlistDirectoryRequestSchema)
     @blueprint.response(201, envelope(WatchlistDirectorySchema))
     def post(self, body: dict[str, Any]) -> Response:
-        """Open a directory behind the others. A name is used once."""
+        """Create a watchlist group.
+
+        관심 종목 그룹 생성. 맨 뒤에 새 그룹을 만듭니다. 같은 이름은 한 번만 쓸 수 있습니다.
+        """
         command = OpenDirectory(
             directory_id=new_id(), user_id=current_user().user_id, name=body["name"]
         )
@@ -93,7 +99,11 @@ class DirectoryDetail(MethodView):
     @login_required
     @blueprint.response(200, envelope(WatchlistDirectorySchema))
     def get(self, directory_id: UUID) -> dict[str, object]:
-        """One directory. Its stocks are in GET /watchlist?directory_id=."""
+        """Get one watchlist group.
+
+        관심 종목 그룹 조회. 그룹 하나를 조회합니다. 그룹의 종목은 `GET /watchlist?directory_id=`로
+        조회합니다.
+        """
         user_id = current_user().user_id
         return success(get_core().read(directory_of, user_id=user_id, directory_id=directory_id))
 
@@ -101,7 +111,10 @@ class DirectoryDetail(MethodView):
     @blueprint.arguments(WatchlistDirectoryChangeSchema)
     @blueprint.response(200, envelope(WatchlistDirectorySchema))
     def patch(self, body: dict[str, Any], directory_id: UUID) -> Response:
-        """Rename a directory, or move it to another place."""
+        """Rename or move a watchlist group.
+
+        관심 종목 그룹 변경. 그룹의 이름이나 순서를 변경합니다.
+        """
         command = ChangeDirectory(directory_id=directory_id, user_id=current_user().user_id, **body)
         return run_command(
             partial(change_directory, command=command),
@@ -113,7 +126,11 @@ class DirectoryDetail(MethodView):
     @blueprint.arguments(DirectoryRemovalQuerySchema, location="query", unknown=RAISE)
     @blueprint.response(200, TaskResultSchema)
     def delete(self, options: dict[str, Any], directory_id: UUID) -> Response:
-        """Delete a directory: an empty one, or with force=true also its stocks and their alerts. The default one stays."""
+        """Delete a watchlist group.
+
+        관심 종목 그룹 삭제. 빈 그룹을 삭제합니다. `force=true`로 요청하면 그룹의 종목과 가격 알림도
+        함께 삭제합니다. 기본 그룹은 삭제할 수 없습니다.
+        """
         command = RemoveDirectory(
             directory_id=directory_id, user_id=current_user().user_id, force=options["force"]
         )
@@ -130,7 +147,11 @@ class WatchlistItemList(MethodView):
     @blueprint.arguments(WatchlistItemListQuerySchema, location="query")
     @blueprint.response(200, page(WatchlistItemSchema))
     def get(self, filters: dict[str, Any]) -> dict[str, object]:
-        """Watched stocks beside their last trades, in the order of the directories and in them; or those of one directory."""
+        """List watched stocks with their last trades.
+
+        관심 종목 목록 조회. 관심 종목을 최근 체결가와 함께 그룹과 그룹 안의 순서대로 조회합니다. 한
+        그룹만 조회할 수도 있습니다.
+        """
         core = get_core()
         found = core.snapshot(items_of, user_id=current_user().user_id, **filters)
         ticks: Mapping[str, Tick] = {}
@@ -145,7 +166,10 @@ class WatchlistItemList(MethodView):
     @blueprint.arguments(WatchlistItemRequestSchema)
     @blueprint.response(201, envelope(WatchlistItemSchema))
     def post(self, body: dict[str, Any]) -> Response:
-        """Watch a stock. A directory has it once."""
+        """Add a stock to a watchlist group.
+
+        관심 종목 추가. 그룹에 종목을 추가합니다. 한 그룹에 같은 종목은 한 번만 추가할 수 있습니다.
+        """
         command = AddItem(item_id=new_id(), user_id=current_user().user_id, **body)
         return run_command(
             partial(add_item, command=command),
@@ -162,7 +186,10 @@ class WatchlistItemDetail(MethodView):
     @login_required
     @blueprint.response(200, envelope(WatchlistItemSchema))
     def get(self, item_id: UUID) -> dict[str, object]:
-        """One watched stock."""
+        """Get one watched stock.
+
+        관심 종목 조회. 관심 종목 하나를 조회합니다.
+        """
         core = get_core()
         found = core.snapshot(item_of, user_id=current_user().user_id, item_id=item_id)
         market = market_snapshot(core.quotes, *found.stock_codes)
@@ -172,7 +199,11 @@ class WatchlistItemDetail(MethodView):
     @blueprint.arguments(WatchlistItemChangeSchema)
     @blueprint.response(200, envelope(WatchlistItemSchema))
     def patch(self, body: dict[str, Any], item_id: UUID) -> Response:
-        """Change the memo or the prices, arm what has fired, or move the stock to the end of another directory."""
+        """Change a watched stock.
+
+        관심 종목 변경. 메모나 알림 가격을 변경하거나, 울린 알림을 다시 켜거나, 종목을 다른 그룹의
+        맨 뒤로 옮깁니다.
+        """
         command = ChangeItem(
             item_id=item_id,
             user_id=current_user().user_id,
@@ -189,7 +220,10 @@ class WatchlistItemDetail(MethodView):
     @login_required
     @blueprint.response(200, TaskResultSchema)
     def delete(self, item_id: UUID) -> Response:
-        """No longer watch a stock; its alerts go too."""
+        """Remove a watched stock.
+
+        관심 종목 삭제. 관심 종목과 가격 알림을 삭제합니다.
+        """
         return run_command(
             partial(remove_item, user_id=current_user().user_id, item_id=item_id),
             schema=TaskResultSchema,
@@ -203,12 +237,16 @@ class SortWatchlist(MethodView):
     @blueprint.arguments(WatchlistOrderSchema)
     @blueprint.response(200, envelope(WatchlistOrderSchema))
     def put(self, body: dict[str, Any]) -> Response:
-        """Put a directory's stocks into order. All of them are named, so that what was added meanwhile is not lost sight of."""
+        """Sort the stocks of a watchlist group.
+
+        관심 종목 순서 변경. 그룹의 종목 순서를 변경합니다. 그사이 추가된 종목이 빠지지 않도록
+        그룹의 모든 종목을 보내야 합니다.
+        """
         command = SortItems(user_id=current_user().user_id, **body)
         return run_command(
             partial(sort_items, command=command),
             schema=envelope(WatchlistOrderSchema),
-            message="관심 종목의 순서를 변경했습니다.",
+            message="관심 종목 순서를 변경했습니다.",
         )
 
 

@@ -43,7 +43,7 @@ class WatchlistCursor(fields.String):
         if len(places) != 2 or not all(
             place.isascii() and place.isdigit() and len(place) <= 15 for place in places
         ):
-            raise ValidationError("cursor가 올바르지 않습니다.")
+            raise ValidationError("커서가 올바르지 않습니다.")
         return tuple(map(int, places))
 
 
@@ -61,9 +61,9 @@ class AlertPrice(Whole):
 class AlertPricesSchema(Schema):
     """The prices at which a user is told. They load as ``bounds``, those that are named only."""
 
-    target_price = AlertPrice("told when the price comes to it, from below or from above", 72_000)
-    upper_price = AlertPrice("told at this price or above", 75_000)
-    lower_price = AlertPrice("told at this price or below", 65_000)
+    target_price = AlertPrice("가격이 위나 아래에서 이 값에 도달하면 알림", 72_000)
+    upper_price = AlertPrice("이 가격 이상에서 알림", 75_000)
+    lower_price = AlertPrice("이 가격 이하에서 알림", 65_000)
 
     @post_load
     def _gathered(self, data: dict[str, Any], **_options: Any) -> dict[str, Any]:
@@ -82,19 +82,19 @@ class WatchlistDirectoryChangeSchema(Schema):
     position = Whole(
         low=0,
         high=_PLACE_MAX,
-        metadata={"description": "its place among the directories, 0 for the first", "example": 0},
+        metadata={"description": "그룹의 새 순서 (0이면 맨 앞)", "example": 0},
     )
 
     @validates_schema
     def _something_changes(self, data: dict[str, Any], **_options: Any) -> None:
         if not data:
-            raise ValidationError("name과 position 중 하나 이상이 필요합니다.")
+            raise ValidationError("변경할 이름이나 위치를 입력해 주세요.")
 
 
 class DirectoryRemovalQuerySchema(Schema):
     force = fields.Boolean(
         load_default=False,
-        metadata={"description": "also with the stocks in it, and their alerts", "example": False},
+        metadata={"description": "그룹의 종목과 알림도 함께 삭제할지 여부", "example": False},
     )
 
 
@@ -102,11 +102,12 @@ class WatchlistDirectorySchema(Schema):
     id = fields.UUID(required=True, metadata=_DIRECTORY_ID)
     name = fields.String(required=True, metadata=_NAME)
     is_default = fields.Boolean(
-        required=True, metadata={"description": "the one that can't be deleted", "example": False}
+        required=True,
+        metadata={"description": "삭제할 수 없는 기본 그룹인지 여부", "example": False},
     )
     position = fields.Integer(
         required=True,
-        metadata={"description": "its place among the directories, from 0", "example": 1},
+        metadata={"description": "그룹의 순서 (0부터)", "example": 1},
     )
     item_count = fields.Integer(required=True, metadata={"example": 3})
     created_at = fields.AwareDateTime(required=True, metadata=_TIME)
@@ -123,28 +124,28 @@ class WatchlistItemRequestSchema(AlertPricesSchema):
 class WatchlistItemChangeSchema(AlertPricesSchema):
     """What is to change of an item: what is left out stays as it is, null takes a memo or a price away. A price that is set is armed."""
 
-    directory_id = fields.UUID(
-        metadata={**_DIRECTORY_ID, "description": "the directory to move it to"}
-    )
+    directory_id = fields.UUID(metadata={**_DIRECTORY_ID, "description": "옮길 그룹"})
     memo = Line(high=500, allow_none=True, metadata=_MEMO)
-    rearm = Flag(metadata={"description": "true arms the prices that have fired", "example": True})
+    rearm = Flag(metadata={"description": "true이면 울린 알림을 다시 켬", "example": True})
 
     @validates_schema
     def _something_changes(self, data: dict[str, Any], **_options: Any) -> None:
         if not data:
-            raise ValidationError("변경할 항목이 하나 이상 필요합니다.")
+            raise ValidationError("변경할 내용을 하나 이상 입력해 주세요.")
 
 
 class PriceAlertSchema(Schema):
     """A price at which the user is told, once until it is armed again. The tick is the first that met it."""
 
     kind = fields.String(required=True, metadata={**one_of(AlertKind), "example": "target_price"})
-    bound = fields.Integer(required=True, metadata={"description": "won", "example": 72_000})
+    bound = fields.Integer(
+        required=True, metadata={"description": "알림 가격 (원)", "example": 72_000}
+    )
     state = fields.String(required=True, metadata={"enum": ["ARMED", "FIRED"], "example": "ARMED"})
     distance_bp = fields.Integer(
         allow_none=True,
         metadata={
-            "description": "from the last price to the bound, in basis points of the price; null without a price",
+            "description": "최근 체결가와 알림 가격의 차이 (bp). 가격을 알 수 없으면 null",
             "example": 285,
         },
     )
@@ -169,7 +170,7 @@ class WatchlistItemSchema(Schema):
     quote = fields.Nested(
         QuoteSchema,
         allow_none=True,
-        metadata={"description": "the last trade, as old as it says; null when none is known"},
+        metadata={"description": "최근 체결 시세. 없으면 null"},
     )
     created_at = fields.AwareDateTime(required=True, metadata=_TIME)
 
@@ -188,7 +189,7 @@ class WatchlistOrderSchema(Schema):
     item_ids = fields.List(
         fields.UUID(),
         required=True,
-        validate=validate.Length(max=_ITEMS_MAX),
+        validate=validate.Length(max=_ITEMS_MAX, error="종목은 {max}개까지 지정할 수 있습니다."),
         metadata={"example": [_ITEM_ID["example"]]},
     )
 
@@ -196,4 +197,4 @@ class WatchlistOrderSchema(Schema):
     def _each_once(self, data: dict[str, Any], **_options: Any) -> None:
         ids: list[UUID] = data["item_ids"]
         if len(set(ids)) != len(ids):
-            raise ValidationError("같은 종목이 두 번 들어 있습니다.", "item_ids")
+            raise ValidationError("같은 종목이 두 번 포함되어 있습니다.", "item_ids")

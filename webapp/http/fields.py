@@ -45,7 +45,7 @@ class Line(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = str(super()._deserialize(value, attr, data, **kwargs)).strip()
         if not text.isprintable():
-            raise ValidationError("제어 문자는 쓸 수 없습니다.")
+            raise ValidationError("제어 문자는 사용할 수 없습니다.")
         return text
 
 
@@ -62,7 +62,7 @@ class Password(fields.String):
                 "example": example,
                 "minLength": LENGTH_ALWAYS_ASKED,
                 "maxLength": LENGTH_MAX,
-                "description": "at least 10 characters unless the operator says otherwise; none that is often chosen or resembles the account",
+                "description": "기본 10자 이상. 흔한 비밀번호나 계정 정보와 비슷한 비밀번호는 사용할 수 없음",
             },
             **kwargs,
         )
@@ -91,7 +91,7 @@ class StockCode(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         code = product_code(str(super()._deserialize(value, attr, data, **kwargs)))
         if code is None:
-            raise ValidationError("종목 코드는 A005930 또는 005930 형식입니다.")
+            raise ValidationError("종목 코드를 A005930 또는 005930 형식으로 입력해 주세요.")
         return code
 
 
@@ -130,7 +130,7 @@ class IdCursor(fields.String):
         try:
             return UUID(hex=str(super()._deserialize(value, attr, data, **kwargs)))
         except ValueError:
-            raise ValidationError("cursor가 올바르지 않습니다.") from None
+            raise ValidationError("커서가 올바르지 않습니다.") from None
 
 
 class SequenceCursor(fields.String):
@@ -139,5 +139,5 @@ class SequenceCursor(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         text = str(super()._deserialize(value, attr, data, **kwargs))
         if not (text.isascii() and text.isdigit() and len(text) <= 15):
-            raise ValidationError("cursor가 올바르지 않습니다.")
+            raise ValidationError("커서가 올바르지 않습니다.")
         return int(text)

@@ -41,7 +41,7 @@ class Arguments(FlaskParser):
 
     def load_querystring(self, req: Request, schema: Schema) -> Any:
         repeated = {
-            name: ["한 번만 쓸 수 있습니다."]
+            name: ["한 번만 지정할 수 있습니다."]
             for name, field in schema.fields.items()
             if not isinstance(field, fields.List)
             and len(req.args.getlist(field.data_key or name)) > 1

@@ -93,7 +93,7 @@ class ProblemApi(Api):
             )
         self._spec.components.response(
             "DEFAULT_ERROR",
-            {"description": "Problem (RFC 9457)", "content": {MIMETYPE: {"schema": ProblemSchema}}},
+            {"description": "오류 (RFC 9457)", "content": {MIMETYPE: {"schema": ProblemSchema}}},
             lazy=True,
         )
 

@@ -13,15 +13,15 @@ _PATH_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 _WHOLE = {"type": "integer", "minimum": 0}
 
 _HEADERS: Mapping[str, Any] = {
-    LIMIT_HEADER: {"description": "이 한도에서 허용되는 요청 수", "schema": _WHOLE, "example": 200},
+    LIMIT_HEADER: {"description": "허용되는 요청 수", "schema": _WHOLE, "example": 200},
     REMAINING_HEADER: {"description": "남은 요청 수", "schema": _WHOLE, "example": 199},
     RESET_HEADER: {
-        "description": "한도가 다시 늘어나는 시각 (Unix 초)",
+        "description": "한도가 초기화되는 시각 (Unix 초)",
         "schema": _WHOLE,
         "example": 1_795_136_402,
     },
     "Retry-After": {
-        "description": "다시 시도할 수 있을 때까지의 초",
+        "description": "다시 시도하기까지 기다릴 시간 (초)",
         "schema": _WHOLE,
         "example": 1,
     },
@@ -47,7 +47,7 @@ def add_limits(document: dict[str, Any], rules: Mapping[str, str]) -> None:
     components.setdefault("headers", {}).update(_HEADERS)
     told = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
     components["responses"]["TOO_MANY_REQUESTS"] = {
-        "description": "rate-limited; see Retry-After",
+        "description": "rate-limited: 요청 한도 초과. Retry-After를 확인해 주세요.",
         "headers": told,
         "content": {
             MIMETYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": _EXAMPLE}

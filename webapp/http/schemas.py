@@ -18,16 +18,21 @@ class ProblemSchema(Schema):
         unknown = INCLUDE
 
     type = fields.String(required=True, metadata={"example": "/docs/problems#insufficient-cash"})
-    title = fields.String(required=True, metadata={"example": "주문 가능 금액 부족"})
+    title = fields.String(required=True, metadata={"example": "예수금 부족"})
     status = fields.Integer(required=True, metadata={"example": 409})
-    detail = fields.String(required=True, metadata={"example": "사용할 수 있는 현금이 부족합니다."})
+    detail = fields.String(
+        required=True,
+        metadata={
+            "example": "예수금이 부족합니다. 700,105원이 필요하지만 500,000원만 사용할 수 있습니다."
+        },
+    )
     instance = fields.String(required=True, metadata={"example": "/api/v1/trading/orders"})
     code = fields.String(required=True, metadata={"example": "insufficient-cash"})
     request_id = fields.String(metadata={"example": "01a20503427f77fabab6c93973e5cbb0"})
     errors = fields.Dict(
         metadata={
-            "description": "validation-failed: what is wrong, by place and field",
-            "example": {"json": {"quantity": ["1 이상이어야 합니다."]}},
+            "description": "validation-failed일 때 위치와 항목별 오류 메시지",
+            "example": {"json": {"quantity": ["1 이상으로 입력해 주세요."]}},
         }
     )
 

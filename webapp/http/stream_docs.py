@@ -16,8 +16,8 @@ _PROBLEM = {MIMETYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 OPERATIONS: Mapping[str, Any] = {
     "get": {
-        "summary": "Ticks of these stocks and own account events as they happen",
-        "description": "Server-sent events from the push gateway; `/ws` is its WebSocket twin.",
+        "summary": "Stream ticks and account events",
+        "description": "실시간 스트림. 지정한 종목의 틱과 내 계좌 이벤트를 SSE로 받습니다. 같은 내용을 WebSocket `/ws`로도 받을 수 있습니다.",
         "tags": [TAG["name"]],
         "security": [{"bearer": []}],
         "parameters": [
@@ -31,19 +31,19 @@ OPERATIONS: Mapping[str, Any] = {
             {
                 "in": "query",
                 "name": "last_event_id",
-                "description": "the last event's id, for clients that can't set the header",
+                "description": "마지막으로 받은 이벤트 번호. Last-Event-ID 헤더를 보낼 수 없을 때 사용",
                 "schema": _TEXT,
             },
             {
                 "in": "header",
                 "name": "Last-Event-ID",
-                "description": "the last event's id: the stream resumes behind it",
+                "description": "마지막으로 받은 이벤트 번호. 그다음 이벤트부터 이어서 받음",
                 "schema": _TEXT,
             },
         ],
         "responses": {
             "200": {
-                "description": "OK",
+                "description": "성공",
                 "content": {"text/event-stream": {"schema": _TEXT, "example": _EXAMPLE}},
             },
             "429": {"description": "rate-limited, stream-limit-reached", "content": _PROBLEM},

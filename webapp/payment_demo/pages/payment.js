@@ -4,12 +4,12 @@
 const api = "/api/v1";
 const pollMs = 1_000;
 const words = {
-  PENDING: "결제를 기다리고 있습니다",
+  PENDING: "결제를 확인하고 있습니다",
   CREDITED: "충전되었습니다",
   PARTIALLY_CANCELLED: "일부 환불되었습니다",
   CANCELLED: "환불되었습니다",
-  EXPIRED: "결제 시간이 지났습니다",
-  MISMATCHED: "결제 내용이 달라 확인이 필요합니다",
+  EXPIRED: "결제 시간이 만료되었습니다",
+  MISMATCHED: "결제 정보가 일치하지 않아 확인이 필요합니다",
 };
 const element = (id) => document.getElementById(id);
 const won = (amount) => `${new Intl.NumberFormat("ko-KR").format(amount)}원`;
