@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from tests.webapp.client import Api
+from tests.webapp.client import HANGUL, Api
 from tests.webapp.test_guards import PUBLIC, routes
 from trading.config.settings import Settings
 from webapp.http.problems import MIMETYPE
@@ -84,7 +84,28 @@ def test_every_route_is_documented_and_nothing_else(
     served = {(method, re.sub(r"<[^>]+>", "<>", rule)) for method, rule in routes(sqlite_api)}
 
     assert set(documented) == served | {STREAM}
-    assert all(operation["summary"] for operation in documented.values())
+
+
+def test_every_operation_has_an_english_and_a_korean_summary(document: dict[str, Any]) -> None:
+    for route, operation in _operations(document):
+        english, separator, korean = operation["summary"].partition(" · ")
+        assert separator, route
+        assert re.match("[A-Z][a-z]+ ?", english), route
+        assert not HANGUL.search(english), route
+        assert HANGUL.search(korean), route
+        assert not korean.endswith("."), route
+
+
+def test_descriptions_are_korean(document: dict[str, Any]) -> None:
+    """Descriptions of operations, parameters and members; responses may name problem codes."""
+    for route, operation in _operations(document):
+        assert HANGUL.search(operation["description"]), route
+        for parameter in operation.get("parameters", []):
+            assert HANGUL.search(parameter.get("description", "없음")), (route, parameter)
+    for name, schema in document["components"]["schemas"].items():
+        if name != "PaginationMetadata":  # flask-smorest's own schema, which no route uses.
+            for member, properties in schema["properties"].items():
+                assert HANGUL.search(properties.get("description", "없음")), (name, member)
 
 
 def test_the_document_says_who_may_ask(document: dict[str, Any]) -> None:

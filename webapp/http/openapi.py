@@ -19,6 +19,8 @@ from webapp.http.json_parsing import Arguments, check_body
 from webapp.http.openapi_limits import add_limits, documented_path
 from webapp.http.schemas import ProblemSchema, component_name
 
+_SUCCESSES = {"200": "성공", "201": "생성됨", "202": "접수됨"}
+
 
 class ProblemApi(Api):
     """flask-smorest with RFC 9457 problems in the document; our own handlers answer them (webapp.http.problems).
@@ -71,6 +73,7 @@ class ProblemApi(Api):
                 }
                 add_limits(document, rules)
                 document["paths"][stream_docs.PATH] = deepcopy(stream_docs.OPERATIONS)
+                _add_korean_texts(document)
                 document["tags"].append(stream_docs.TAG)
                 self._document = self._app.json.dumps(document)
         return Response(self._document, mimetype="application/json")
@@ -86,7 +89,10 @@ class ProblemApi(Api):
         for status in HTTPStatus:
             self._spec.components.response(
                 status.name,
-                {"description": status.phrase, "content": {MIMETYPE: {"schema": ProblemSchema}}}
+                {
+                    "description": f"오류 (RFC 9457, {status.phrase})",
+                    "content": {MIMETYPE: {"schema": ProblemSchema}},
+                }
                 if status >= HTTPStatus.BAD_REQUEST
                 else {"description": status.phrase},
                 lazy=True,
@@ -144,6 +150,23 @@ def make_blueprint(name: str, description: str) -> Blueprint:
 
 def _schema_name(schema: Any) -> str:
     return component_name(schema if isinstance(schema, type) else type(schema))
+
+
+def _add_korean_texts(document: dict[str, Any]) -> None:
+    """Give every operation a summary in both languages and a Korean description.
+
+    The docstring of a view's method is the English summary, then a paragraph in Korean: a title, a
+    full stop, and the description.
+    """
+    for item in document["paths"].values():
+        for method, operation in item.items():
+            if method != "parameters":
+                title, _, description = operation["description"].partition(". ")
+                operation["summary"] = f"{operation['summary'].removesuffix('.')} · {title}"
+                operation["description"] = description
+                for status, response in operation["responses"].items():
+                    if status in _SUCCESSES:
+                        response["description"] = _SUCCESSES[status]
 
 
 def _in_openapi_words(
