@@ -1,7 +1,8 @@
-"""What a stock did for its holder today: on the shares that he still holds, and with everything that he traded of it.
+"""Today's change of a stock's value: on the shares held now, and with today's trades included.
 
-Today is the calendar day in Korea, which the exchange's base price is of. Sold first are the shares that were held longest: those from before today, then
-today's purchases, of which each costs the average of all of them, commission included.
+Today is the calendar day in Korea, to which the exchange's base price applies. Sales are first in,
+first out: shares from before today are sold first, then today's purchases. Each of today's
+purchases costs the average of all of them, commission included.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class DayTrades:
-    """A stock's fills of one day in shares and won: ``spent`` on purchases with commission, ``earned`` by sales less commission and taxes."""
+    """A stock's fills of one day (shares, won).
+
+    ``spent`` is the cost of purchases with commission; ``earned`` is the proceeds of sales less
+    commission and taxes.
+    """
 
     bought: int = 0
     spent: int = 0
@@ -23,9 +28,10 @@ NO_TRADES = DayTrades()
 def change_of_held(
     quantity: int, trades: DayTrades, *, price: int | None, base: int | None
 ) -> int | None:
-    """Today's change (won) on the ``quantity`` shares held now: from the base price, and from their cost for those bought today.
+    """Return today's change (won) on the ``quantity`` shares held now.
 
-    None without a price, or without a base price where a share is from before today.
+    It is measured from the base price, and for shares bought today from their cost. Return None
+    without a price, or without a base price if some shares are from before today.
     """
     from_before = max(0, _held_before(quantity, trades) - trades.sold)
     if price is None or (from_before and base is None):
@@ -39,9 +45,10 @@ def change_of_held(
 def change_of_day(
     quantity: int, trades: DayTrades, *, price: int | None, base: int | None
 ) -> int | None:
-    """What the stock added to the account's worth today (won), sales and all costs included; which shares were sold makes no difference to it.
+    """Return what the stock added to the account's value today (won), sales and all costs included.
 
-    None where a price is missing for shares that are held, or a base price for shares from before today.
+    The result does not depend on which shares were sold. Return None if the price is missing while
+    shares are held, or the base price while there are shares from before today.
     """
     before = _held_before(quantity, trades)
     if (quantity and price is None) or (before and base is None):

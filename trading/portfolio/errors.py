@@ -1,4 +1,4 @@
-"""Refusals about holdings."""
+"""Domain errors of the portfolio."""
 
 from trading.errors import DomainError
 

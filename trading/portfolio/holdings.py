@@ -1,7 +1,7 @@
-"""A user's wealth: cash, holdings at live prices, what they did today, and what was earned by those that are sold.
+"""A user's portfolio: cash, holdings at live prices, today's change and realized profit.
 
-A price is shown with its age and freshness. Where there is none the value is unknown (None) and the totals say how many holdings are left out;
-a missing price is never replaced by another figure.
+Each price comes with its age and freshness. Without a price the value is None and the totals count
+the holdings left out; a missing price is never replaced by another figure.
 """
 
 from collections import defaultdict
@@ -27,8 +27,11 @@ from trading.stocks.tables import STOCKS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CashRecord:
-    """Cash in won; available is the balance less what open and unsettled buys and open refunds reserve, and never below zero: what is missing
-    is the debt."""
+    """Cash of an account in won.
+
+    Available cash is the balance less the reservations of open and unsettled buys and of open
+    refunds. It is never below zero: the shortfall is the debt.
+    """
 
     cash_balance: int
     reserved_cash: int
@@ -41,9 +44,11 @@ class CashRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldingRecord:
-    """One holding (shares, won, rates in basis points). ``price`` and what follows from it are None without a tick.
+    """One holding (shares, won, rates in basis points).
 
-    ``realized_profit`` is that of all sales of the stock ever applied, also from before it was last sold out; ``trades`` are its fills of today.
+    ``price`` and the figures that depend on it are None without a tick. ``realized_profit`` covers
+    all applied sales of the stock, also those before the account last sold all its shares.
+    ``trades`` are today's fills.
     """
 
     stock_code: str
@@ -79,7 +84,8 @@ class HoldingRecord:
 
     @property
     def unrealized_profit(self) -> int | None:
-        """Value less cost and the commission paid on it; the sale's own costs are not yet known."""
+        """Return value less cost and buy commission. The costs of a future sale are not included.
+        """
         return None if self.value is None else self.value - self.cost - self.buy_commission
 
     @property
@@ -90,27 +96,29 @@ class HoldingRecord:
 
     @property
     def weight_bp(self) -> int | None:
-        """The share of the value of all priced holdings."""
+        """Return the holding's share of the value of all priced holdings."""
         return None if self.value is None else self.value * BASIS_POINTS // self.portfolio_value
 
     @property
     def base_price(self) -> int | None:
-        """The exchange's base price of today; None when the last tick is an earlier day's, whose base says nothing about today."""
+        """Return the exchange's base price of today, or None if the last tick is from an earlier
+        day.
+        """
         return _base_price(self.tick, self.now)
 
     @property
     def todays_change(self) -> int | None:
-        """Of the shares held now, as ``trading.portfolio.daily_change`` has it."""
+        """Return today's change of the shares held now; see ``trading.portfolio.daily_change``."""
         return change_of_held(self.quantity, self.trades, price=self.price, base=self.base_price)
 
     @property
     def todays_change_rate_bp(self) -> int | None:
-        """Today's change of what these shares were worth before it."""
+        """Return today's change relative to the value of these shares before it."""
         return _change_rate_bp(self.value, self.todays_change)
 
     @property
     def whole_days_change(self) -> int | None:
-        """With what was sold of the stock today."""
+        """Return today's change including today's sales of the stock."""
         return change_of_day(self.quantity, self.trades, price=self.price, base=self.base_price)
 
     @property
@@ -126,7 +134,8 @@ class HoldingRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedHolding:
-    """A stock of which all shares were sold (shares, won): what they cost and brought in, costs of both sides included."""
+    """A stock of which all shares were sold (shares, won), with the costs of both sides included.
+    """
 
     stock_code: str
     name: str
@@ -148,7 +157,10 @@ class ClosedHolding:
 
 @dataclass(frozen=True, slots=True)
 class SectorWeight:
-    """The priced holdings of one sector: None for those whose sector is not known. ``weight_bp`` is their share of the value of all of them."""
+    """The priced holdings of one sector; ``sector`` is None if it is unknown.
+
+    ``weight_bp`` is their share of the value of all priced holdings.
+    """
 
     sector: str | None
     holdings: int
@@ -158,7 +170,11 @@ class SectorWeight:
 
 @dataclass(frozen=True, slots=True)
 class HeldRows:
-    """Rows of the database from one state: holdings with their stock, realised profit and today's fills by product code."""
+    """Database rows read from one state: holdings with their stock, realized profit and today's
+    fills.
+
+    The mappings are by stock code.
+    """
 
     holdings: list[AnyRow]
     realized_profit: Mapping[str, int]
@@ -166,14 +182,17 @@ class HeldRows:
 
     @property
     def codes(self) -> list[str]:
-        """The stocks whose ticks are needed: those held, and those sold out today."""
+        """Return the stocks whose ticks are needed: those held, and those sold out today."""
         return list(dict.fromkeys([*(row.stock_code for row in self.holdings), *self.trades]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryRecord:
-    """Totals in won. ``holdings_value`` counts the holdings that have a price; ``unpriced_holdings`` is how many have none. ``changes_of_sold_out`` are
-    today's changes of the stocks that were sold out today."""
+    """Totals of an account in won.
+
+    ``holdings_value`` counts the holdings that have a price, ``unpriced_holdings`` those without
+    one. ``changes_of_sold_out`` are today's changes of the stocks sold out today.
+    """
 
     cash: CashRecord
     holdings: tuple[HoldingRecord, ...]
@@ -218,7 +237,8 @@ class SummaryRecord:
 
     @property
     def total_assets(self) -> int | None:
-        """Cash, reserved cash included, and holdings; None while a holding has no price."""
+        """Return cash (reserved cash included) plus holdings, or None while a holding has no price.
+        """
         return None if self.unpriced_holdings else self.cash.cash_balance + self.holdings_value
 
     @property
@@ -231,7 +251,9 @@ class SummaryRecord:
 
     @property
     def todays_change(self) -> int | None:
-        """What the account gained today on all stocks that it held or traded; None while a price or base price for it is missing."""
+        """Return today's gain on all stocks held or traded, or None if a price or base price is
+        missing.
+        """
         changes = [
             *(holding.whole_days_change for holding in self.holdings),
             *self.changes_of_sold_out,
@@ -240,12 +262,12 @@ class SummaryRecord:
 
     @property
     def todays_change_rate_bp(self) -> int | None:
-        """Today's change of what the account would be worth without it: its worth of yesterday and what was paid in since."""
+        """Return today's change relative to yesterday's assets plus the payments since."""
         return _change_rate_bp(self.total_assets, self.todays_change)
 
     @property
     def sectors(self) -> tuple[SectorWeight, ...]:
-        """The sectors of the holdings that have a price, the largest value first."""
+        """Return the sectors of the priced holdings, largest value first."""
         values: defaultdict[str | None, list[int]] = defaultdict(list)
         for holding in self.holdings:
             if holding.value is not None:
@@ -260,7 +282,7 @@ class SummaryRecord:
 
 
 def freshness(age_ms: int, limit_ms: int) -> str:
-    """LIVE up to the age at which a tick may still fill an order, STALE beyond."""
+    """Return LIVE up to the age at which a tick may still fill an order, STALE beyond it."""
     return "LIVE" if age_ms <= limit_ms else "STALE"
 
 
@@ -278,7 +300,10 @@ def cash_of(session: Session, user_id: UUID) -> CashRecord:
 def load_holdings(
     session: Session, user_id: UUID, *, since: datetime, stock_code: str | None = None
 ) -> HeldRows:
-    """A user's holdings, all or one, by code, with today's fills, ``since`` the day began in Korea. Three statements."""
+    """Load a user's holdings, all or one, by stock code, with today's fills, in three statements.
+
+    ``since`` is the instant at which the day began in Korea.
+    """
     wanted = (
         select(PORTFOLIOS, STOCKS.c.name, STOCKS.c.market, STOCKS.c.sector)
         .join(STOCKS, STOCKS.c.code == PORTFOLIOS.c.stock_code)
@@ -305,7 +330,7 @@ def load_holdings(
 def _trades_of(
     session: Session, user_id: UUID, since: datetime, stock_code: str | None
 ) -> dict[str, DayTrades]:
-    """The fills since an instant that are in the holdings, put together by stock."""
+    """Sum the applied fills since an instant by stock."""
     bought = ORDER_EXECUTIONS.c.side == Side.BUY
     paid = ORDER_EXECUTIONS.c.amount + ORDER_EXECUTIONS.c.commission
     received = (
@@ -335,7 +360,7 @@ def _trades_of(
 
 
 def closed_holdings_of(session: Session, user_id: UUID) -> list[ClosedHolding]:
-    """The stocks that a user has sold out of, the last one first. One statement."""
+    """Load the stocks that a user has sold out of, most recently sold first, in one statement."""
     sold = ORDER_EXECUTIONS.c
     held = select(PORTFOLIOS.c.user_id).where(
         PORTFOLIOS.c.user_id == sold.user_id, PORTFOLIOS.c.stock_code == sold.stock_code
@@ -352,7 +377,8 @@ def closed_holdings_of(session: Session, user_id: UUID) -> list[ClosedHolding]:
             func.sum(sold.realized_profit).label("profit"),
             last_sold_at.label("last_sold_at"),
         )
-        # Every fill has its stock; MariaDB would begin with those, and not with what was sold.
+        # An outer join, although every fill has its stock: with an inner join MariaDB would start
+        # from the stocks instead of the user's sales.
         .outerjoin(STOCKS, STOCKS.c.code == sold.stock_code)
         .where(sold.user_id == user_id, sold.realized_profit.is_not(None), ~held.exists())
         .group_by(sold.stock_code, STOCKS.c.name, STOCKS.c.market, STOCKS.c.sector)
@@ -376,7 +402,7 @@ def closed_holdings_of(session: Session, user_id: UUID) -> list[ClosedHolding]:
 def value_holdings(
     rows: HeldRows, ticks: Mapping[str, Tick], *, now: datetime, freshness_ms: int
 ) -> tuple[HoldingRecord, ...]:
-    """Holdings valued at these ticks; weights are shares of the value of those that have a price."""
+    """Value holdings at these ticks. Weights are shares of the value of the priced holdings."""
     value = sum(
         ticks[row.stock_code].price * row.quantity
         for row in rows.holdings
@@ -412,7 +438,7 @@ def summarize_portfolio(
     *,
     now: datetime,
 ) -> SummaryRecord:
-    """The totals of an account whose holdings were valued at these ticks."""
+    """Return the totals of an account whose holdings were valued at these ticks."""
     holdings = tuple(holdings)
     held = {holding.stock_code for holding in holdings}
     return SummaryRecord(
@@ -428,7 +454,7 @@ def summarize_portfolio(
 
 
 def require_single(holdings: tuple[HoldingRecord, ...]) -> HoldingRecord:
-    """The single holding asked for. Raises HoldingNotFound when there is none."""
+    """Return the only holding. Raise HoldingNotFound if there is none."""
     if not holdings:
         raise HoldingNotFound
     return holdings[0]

@@ -1,6 +1,7 @@
-"""How well an account did and at which risk, from its valuations by day: the figures of docs/formulas.md.
+"""Return and risk figures of an account from its daily valuations, as defined in docs/formulas.md.
 
-All are Decimals of 28 digits. A figure that the data does not carry is Unavailable with its reason, never a number made up.
+All figures are Decimals of 28 digits. A figure that the data cannot support is Unavailable with its
+reason.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,18 +23,22 @@ from trading.portfolio.returns import (
     total_return,
 )
 
-# With fewer returns, a month of trading days, a standard deviation says next to nothing.
+# About a month of trading days. With fewer returns a standard deviation is not meaningful.
 RETURNS_NEEDED = 20
-# The field's usual count of an exchange's days; a market around the clock has DAYS_A_YEAR.
+# The usual number of trading days of an exchange. A market that never closes has DAYS_A_YEAR.
 TRADING_DAYS_A_YEAR = 252
 
-# What is smaller comes from rounding: a deviation of returns that are all equal, a fall below a peak that was reached again.
+# Smaller values are rounding errors: the deviation of equal returns, or the drawdown at a peak that
+# was reached again.
 _ROUNDING = Decimal("1e-20")
 
 
 @dataclass(frozen=True, slots=True)
 class Drawdown:
-    """The deepest fall of linked returns below an earlier peak: ``depth`` is 0 or negative; ``recovery_day`` is None while the peak is not reached again."""
+    """The deepest fall of the chained returns below an earlier peak.
+
+    ``depth`` is 0 or negative. ``recovery_day`` is None until the peak is reached again.
+    """
 
     depth: Decimal
     peak_day: date
@@ -43,7 +48,11 @@ class Drawdown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The account beside an index over the same days, both from the close of ``since`` to the close of ``until``. ``excess_return`` is their difference."""
+    """The account compared with an index over the same days.
+
+    Both are measured from the close of ``since`` to the close of ``until``. ``excess_return`` is
+    the account's return less the index's.
+    """
 
     since: date
     until: date
@@ -59,7 +68,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Performance:
-    """Every figure of a period. ``since`` is the day at whose close it begins."""
+    """All figures of a period, which begins at the close of the day ``since``."""
 
     since: date
     until: date
@@ -77,7 +86,7 @@ class Performance:
 
     @property
     def days(self) -> int:
-        """Calendar days."""
+        """Return the number of calendar days."""
         return (self.until - self.since).days
 
 
@@ -88,9 +97,10 @@ def performance(
     risk_free_rate_bp: int,
     days_a_year: int,
 ) -> Performance | Unavailable:
-    """The figures of these valuations, oldest first, the first of which is what the period begins with.
+    """Compute the figures of these valuations, given oldest first.
 
-    ``index_closes`` are by day, in any unit. ``days_a_year`` is how many daily returns a year has: 252 where the exchange's days are kept.
+    The first valuation is the start of the period. ``index_closes`` are by day, in any unit.
+    ``days_a_year`` is the number of daily returns in a year: 252 with the exchange's trading days.
     """
     returns = returns_of(valuations)
     if not returns:
@@ -124,7 +134,9 @@ def performance(
 
 
 def volatility(values: Sequence[Decimal], *, days_a_year: int) -> Figure:
-    """The sample standard deviation of daily returns, times the root of the days of a year."""
+    """Return the sample standard deviation of daily returns times the square root of
+    ``days_a_year``.
+    """
     if len(values) < RETURNS_NEEDED:
         return Unavailable(
             UnavailableReason.TOO_FEW_RETURNS, needed=RETURNS_NEEDED, have=len(values)
@@ -133,9 +145,11 @@ def volatility(values: Sequence[Decimal], *, days_a_year: int) -> Figure:
 
 
 def sharpe_ratio(values: Sequence[Decimal], *, risk_free_rate_bp: int, days_a_year: int) -> Figure:
-    """Mean daily return above the risk-free rate, divided by the standard deviation, times the root of the days of a year.
+    """Return the annualised Sharpe ratio of daily returns.
 
-    The risk-free rate a day is that which comes to the given rate in a year.
+    It is the mean daily return above the risk-free rate, divided by the standard deviation, times
+    the square root of ``days_a_year``. The daily risk-free rate compounds to the given rate in a
+    year.
     """
     if len(values) < RETURNS_NEEDED:
         return Unavailable(
@@ -149,12 +163,15 @@ def sharpe_ratio(values: Sequence[Decimal], *, risk_free_rate_bp: int, days_a_ye
 
 
 def risk_free_rate_a_day(rate_bp: int, *, days_a_year: int) -> Decimal:
-    """What compounds to a yearly rate, in basis points, over the days of a year."""
+    """Return the daily rate that compounds to a yearly rate, given in basis points."""
     return (1 + Decimal(rate_bp) / BASIS_POINTS) ** (Decimal(1) / days_a_year) - 1
 
 
 def max_drawdown(returns: Sequence[Return]) -> Drawdown | None:
-    """The deepest fall below a peak, the beginning being one; of equally deep ones the first. None where the returns never fall."""
+    """Return the deepest fall below a peak, the first of equally deep ones.
+
+    The start of the period counts as a peak. Return None if the returns never fall.
+    """
     growth = peak = recovered = Decimal(1)
     peak_day = returns[0].since
     deepest: Drawdown | None = None
@@ -173,7 +190,10 @@ def max_drawdown(returns: Sequence[Return]) -> Drawdown | None:
 def compared(
     returns: Sequence[Return], index_closes: Mapping[date, int]
 ) -> Comparison | Unavailable:
-    """The account beside an index over those days that have a close of the index; days without one are reached over, by both."""
+    """Compare the account with an index over the days that have a close of the index.
+
+    Days without a close are skipped for both: their returns are chained into the next ones.
+    """
     pairs = chain_returns(returns, index_closes)
     if not pairs:
         return Unavailable(
@@ -194,7 +214,9 @@ def compared(
 
 
 def beta(own: Sequence[Decimal], index: Sequence[Decimal]) -> Figure:
-    """The covariance of the account's and the index's returns, divided by the variance of the index's."""
+    """Return the covariance of the account's and the index's returns, divided by the index's
+    variance.
+    """
     if len(own) < RETURNS_NEEDED:
         return Unavailable(UnavailableReason.TOO_FEW_RETURNS, needed=RETURNS_NEEDED, have=len(own))
     if _deviation(index) < _ROUNDING:
