@@ -16,11 +16,11 @@ from trading.exchange.hours import AlwaysOpen, KrxHours, MarketHours
 from trading.marketdata.health import FeedStatus
 from trading.observability.metrics import families
 from trading.operations.system_status import (
-    BooksStatus,
+    DatabaseStatus,
     MarketStatus,
     QueuesStatus,
     SystemStatus,
-    books_status,
+    database_status,
     market_status,
     queues_status,
 )
@@ -52,7 +52,7 @@ class SystemMetrics(Collector):
         self._hours: MarketHours = (
             AlwaysOpen() if core.settings.hours_rule == "always" else KrxHours({})
         )
-        self._books: BackgroundProbe[BooksStatus] = BackgroundProbe(
+        self._books: BackgroundProbe[DatabaseStatus] = BackgroundProbe(
             self._look_at_books, name="database", keep_s=keep_s
         )
         self._queues: BackgroundProbe[QueuesStatus] = BackgroundProbe(
@@ -95,10 +95,10 @@ class SystemMetrics(Collector):
             market=self._market.answer(within_s=until - time.monotonic()),
         )
 
-    def _look_at_books(self) -> BooksStatus:
+    def _look_at_books(self) -> DatabaseStatus:
         core = self._core
         hours = core.market_hours()
-        books = core.read(books_status, settings=core.settings, now=core.clock())
+        books = core.read(database_status, settings=core.settings, now=core.clock())
         self._clock, self._hours = core.clock, hours
         return books
 
@@ -120,7 +120,7 @@ def families_of(status: SystemStatus) -> Iterator[Metric]:
         yield from _of_market(status.market, status.taken_at)
 
 
-def _of_books(books: BooksStatus, market: MarketStatus | None, now: datetime) -> Iterator[Metric]:
+def _of_books(books: DatabaseStatus, market: MarketStatus | None, now: datetime) -> Iterator[Metric]:
     yield families.STAGE_DUE.read(((stage,), due.count) for stage, due in books.due.items())
     yield families.STAGE_OLDEST_AGE.read(
         ((stage,), due.oldest_age_s or 0) for stage, due in books.due.items()

@@ -8,8 +8,8 @@ import structlog
 
 import celery_config
 from trading.audit.checks import audit_accounts as audit
-from trading.audit.model import Audited
-from trading.audit.run import claim_batch, record_audit_run, record_audited
+from trading.audit.model import AuditBatch
+from trading.audit.run import claim_batch, record_audit_run, record_batch
 from trading.bootstrap import Core
 from trading.db.transactions import rerun_is_safe
 from trading.tasks import Task
@@ -50,18 +50,18 @@ def audit_accounts() -> dict[str, Any] | None:
     return {"accounts": accounts, "breaches": breaches} if accounts else None
 
 
-def _audit_batch(core: Core, run_started_at: datetime) -> Audited | None:
+def _audit_batch(core: Core, run_started_at: datetime) -> AuditBatch | None:
     """Audit the next batch of accounts; return None if there is none."""
     started_at = core.clock()
     accounts = core.database.transaction(
-        lambda session: claim_batch(session, look_began_at=run_started_at, now=started_at),
+        lambda session: claim_batch(session, run_began_at=run_started_at, now=started_at),
         find_committed=rerun_is_safe,
     )
     if not accounts:
         return None
     audited = core.snapshot(audit, accounts)
     breaches_found = core.database.transaction(
-        lambda session: record_audited(
+        lambda session: record_batch(
             session, audited, begun_at=started_at, settings=core.settings, now=core.clock()
         ),
         find_committed=rerun_is_safe,

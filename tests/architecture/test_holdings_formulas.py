@@ -14,7 +14,7 @@ from trading.marketdata.ticks import Tick
 from trading.money import average_price
 from trading.portfolio.daily_change import DayTrades, change_of_day, change_of_held
 from trading.portfolio.daily_snapshots import RECORDED_AFTER
-from trading.portfolio.holdings import HeldRows, value_holdings
+from trading.portfolio.holdings import HoldingRows, value_holdings
 from trading.portfolio.snapshot_queries import DayRecord
 
 PAGE = (ROOT / "docs" / "formulas.md").read_text(encoding="utf-8")
@@ -93,7 +93,7 @@ def test_value_unrealised_profit_and_weight() -> None:
         for row in rows
     }
     held: Any = [_Row(row) for row in rows]
-    holdings = value_holdings(HeldRows(held, {}, {}), ticks, now=NOW, freshness_ms=1)
+    holdings = value_holdings(HoldingRows(held, {}, {}), ticks, now=NOW, freshness_ms=1)
     assert len(holdings) == 2
     for row, holding in zip(rows, holdings, strict=True):
         told = (row["value"], row["unrealised profit"], row["rate (bp)"], row["weight (bp)"])

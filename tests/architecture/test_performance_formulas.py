@@ -17,8 +17,8 @@ from trading.portfolio.returns import (
     Figure,
     Unavailable,
     Valuation,
+    daily_returns,
     money_weighted_return,
-    returns_of,
     total_return,
 )
 from trading.portfolio.trade_totals import TradeTotals
@@ -67,7 +67,7 @@ def test_the_returns_are_those_of_the_table() -> None:
         for day, worth, paid_in, paid_out, _ in table
     ]
 
-    found = returns_of(valuations)
+    found = daily_returns(valuations)
 
     assert len(table) == 6
     assert {one.day.isoformat(): six(one.value) for one in found} == {

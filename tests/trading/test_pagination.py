@@ -15,7 +15,7 @@ from trading.ledger.errors import TransactionNotFound
 from trading.orders.errors import OrderNotFound
 from trading.orders.queries import get_order, list_orders
 from trading.pagination import Page
-from trading.portfolio.transactions import transaction_of, transactions_of
+from trading.portfolio.transactions import get_transaction, list_transactions
 
 MIDNIGHT_IN_KOREA = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 
@@ -27,7 +27,7 @@ def orders(harness: TradingHarness, user: UUID, *, limit: int = 100, **filters: 
 def transactions(
     harness: TradingHarness, user: UUID, *, limit: int = 100, **filters: Any
 ) -> Page[Any]:
-    return harness.core.read(transactions_of, user_id=user, limit=limit, **filters)
+    return harness.core.read(list_transactions, user_id=user, limit=limit, **filters)
 
 
 def walk(page_after: Callable[[str | None], Page[Any]]) -> list[Page[Any]]:
@@ -160,14 +160,14 @@ def test_what_is_another_users_is_not_found(harness: TradingHarness, trader: UUI
     read = harness.core.database.read
     assert read(lambda session: get_order(session, user_id=trader, order_id=order.id)) == order
     assert (
-        read(lambda session: transaction_of(session, user_id=trader, transaction_id=transaction.id))
+        read(lambda session: get_transaction(session, user_id=trader, transaction_id=transaction.id))
         == transaction
     )
     with pytest.raises(OrderNotFound):
         read(lambda session: get_order(session, user_id=stranger, order_id=order.id))
     with pytest.raises(TransactionNotFound):
         read(
-            lambda session: transaction_of(session, user_id=stranger, transaction_id=transaction.id)
+            lambda session: get_transaction(session, user_id=stranger, transaction_id=transaction.id)
         )
 
 

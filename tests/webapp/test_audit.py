@@ -11,7 +11,7 @@ from sqlalchemy import text
 from tests.support.trading_harness import TradingHarness
 from tests.webapp.client import Api, Person, data_of, problem_of
 from trading.audit.checks import audit_accounts
-from trading.audit.run import record_audit_run, record_audited
+from trading.audit.run import record_audit_run, record_batch
 
 HALTED_SINCE = "2026-11-20T10:00:00+09:00"
 
@@ -29,7 +29,7 @@ def audited(harness: TradingHarness, *people: Person) -> None:
     found = harness.core.snapshot(audit_accounts, accounts)
     now = harness.clock()
     harness.do(
-        lambda session: record_audited(
+        lambda session: record_batch(
             session, found, begun_at=now, settings=harness.settings, now=now
         )
     )

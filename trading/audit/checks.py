@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping, select, text
 from sqlalchemy.orm import Session
 
 from trading.account_events.tables import ACCOUNT_EVENT_HEADS
-from trading.audit.model import Audited, Breach
+from trading.audit.model import AuditBatch, Breach
 from trading.audit.scoping import restrict_to_accounts
 from trading.invariants import Check, digits, number, word
 from trading.ledger.model import DIRECTION, FLOWS
@@ -364,7 +364,7 @@ def audit(session: Session) -> Iterator[Finding]:
         )
 
 
-def audit_accounts(session: Session, user_ids: Sequence[UUID]) -> Audited:
+def audit_accounts(session: Session, user_ids: Sequence[UUID]) -> AuditBatch:
     """Run every check on the rows of these accounts alone. What is found is looked for again account by account, to tell whose it is."""
     heads = session.execute(
         select(ACCOUNT_EVENT_HEADS.c.user_id, ACCOUNT_EVENT_HEADS.c.last_id).where(
@@ -379,7 +379,7 @@ def audit_accounts(session: Session, user_ids: Sequence[UUID]) -> Audited:
         for user_id in user_ids
         if (rows := _faults(session, check, [user_id]))
     ]
-    return Audited({user_id: newest.get(user_id, 0) for user_id in user_ids}, breaches)
+    return AuditBatch({user_id: newest.get(user_id, 0) for user_id in user_ids}, breaches)
 
 
 def _faults(session: Session, check: Check, user_ids: Sequence[UUID]) -> Sequence[RowMapping]:

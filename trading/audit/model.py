@@ -21,7 +21,7 @@ class Breach:
 
 
 @dataclass(frozen=True, slots=True)
-class Audited:
+class AuditBatch:
     """What one batch came to: the accounts with the newest event that each had (0 without any), and the breaches."""
 
     events: Mapping[UUID, int]

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from trading.account_events.tables import ACCOUNT_EVENT_HEADS
 from trading.accounts.tables import ACCOUNT_AUDITS
 from trading.audit.account_halts import halt_account
-from trading.audit.model import Audited, Breach, last_night
+from trading.audit.model import AuditBatch, Breach, last_night
 from trading.audit.tables import AUDIT_BREACHES, AUDIT_RUNS
 from trading.config.settings import Settings
 from trading.db.ids import new_id
@@ -94,8 +94,8 @@ def _at_most(events_max: int, waiting: Sequence[AnyRow]) -> Iterator[UUID]:
         yield row.user_id
 
 
-def record_audited(
-    session: Session, audited: Audited, *, begun_at: datetime, settings: Settings, now: datetime
+def record_batch(
+    session: Session, audited: AuditBatch, *, begun_at: datetime, settings: Settings, now: datetime
 ) -> list[Breach]:
     """Note what was audited, keep the breaches for a person, and halt the trading of their accounts; those breaches that were not known before."""
     upsert(

@@ -10,10 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from trading.db.statements import AnyRow
-from trading.operations.tables import (
-    ADMIN_ACTION_OUTCOMES,
-    ADMIN_ACTIONS,
-)
+from trading.operations.tables import ADMIN_ACTION_OUTCOMES, ADMIN_ACTIONS
 from trading.pagination import Page, page_of
 
 _WITH_OUTCOMES = select(
@@ -54,7 +51,7 @@ class AdminActionRecord:
     ended_at: datetime | None
 
 
-def admin_actions(
+def list_admin_actions(
     session: Session, *, limit: int, **filters: Unpack[ActionFilters]
 ) -> Page[AdminActionRecord]:
     """Actions of administrators and operators, newest first. One statement."""

@@ -97,7 +97,7 @@ class MarketRules:
     sessions: Sequence[SessionTimes]
 
 
-def clock_at(hours: MarketHours, now: datetime) -> MarketClock:
+def market_clock(hours: MarketHours, now: datetime) -> MarketClock:
     """The market now, for a market order on a stock."""
     span = hours.span_at(now)
     opening = hours.next_opening(now, order_type=OrderType.MARKET, kind="STOCK")
@@ -111,12 +111,12 @@ def clock_at(hours: MarketHours, now: datetime) -> MarketClock:
     )
 
 
-def calendar_of(hours: MarketHours, first: date, last: date) -> list[CalendarDay]:
+def market_calendar(hours: MarketHours, first: date, last: date) -> list[CalendarDay]:
     """Every day from ``first`` to ``last``, both included."""
     return [_calendar_day(hours, first + timedelta(days=n)) for n in range((last - first).days + 1)]
 
 
-def rules_on(hours: MarketHours, day: date, *, commission_ppm: int) -> MarketRules:
+def market_rules(hours: MarketHours, day: date, *, commission_ppm: int) -> MarketRules:
     """The rules of a day; ValueError before 2023, where they begin."""
     return MarketRules(
         date=day,

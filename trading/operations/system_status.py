@@ -26,16 +26,8 @@ from trading.marketdata.health import Diagnosis, RelayerHealth, diagnose, tradin
 from trading.marketdata.quotes import QuoteStore
 from trading.marketdata.stream import TickStream
 from trading.marketdata.ticks import Position
-from trading.orders.tables import (
-    MATCH_CURSORS,
-    ORDER_EXECUTIONS,
-    ORDERS,
-)
-from trading.payments.tables import (
-    PAYMENT_ALERTS,
-    PAYMENT_REFUNDS,
-    PAYMENTS,
-)
+from trading.orders.tables import MATCH_CURSORS, ORDER_EXECUTIONS, ORDERS
+from trading.payments.tables import PAYMENT_ALERTS, PAYMENT_REFUNDS, PAYMENTS
 from trading.redis import keys
 from trading.stocks.candles.tables import CANDLE_CURSORS
 from trading.watchlists.tables import ALERT_CURSORS
@@ -98,7 +90,7 @@ class AuditStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class BooksStatus:
+class DatabaseStatus:
     """What the database tells: due rows by stage, in the order of the stages; who has read how far; open payment alerts by kind, up to COUNTED_MAX
     together; since when trading is halted; and how the audit stands."""
 
@@ -134,14 +126,14 @@ class SystemStatus:
     """All of it at one moment. A part is None where its source did not answer."""
 
     taken_at: datetime
-    books: BooksStatus | None
+    books: DatabaseStatus | None
     queues: QueuesStatus | None
     market: MarketStatus | None
 
 
-def books_status(session: Session, *, settings: Settings, now: datetime) -> BooksStatus:
+def database_status(session: Session, *, settings: Settings, now: datetime) -> DatabaseStatus:
     """What is due, how far the stream was read, what waits for a person, and whether trading is halted."""
-    return BooksStatus(
+    return DatabaseStatus(
         due=due_rows(session, settings=settings, now=now),
         readers=tuple(_readers(session, settings)),
         payment_alerts=_payment_alerts(session),

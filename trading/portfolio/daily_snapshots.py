@@ -52,7 +52,7 @@ def days_between(hours: MarketHours, first: date, last: date) -> Iterator[Comple
             yield CompletedDay(day, ended_at)
 
 
-def day_of(hours: MarketHours, at: datetime) -> date:
+def ledger_day(hours: MarketHours, at: datetime) -> date:
     """Return the trading day that a ledger entry at ``at`` belongs to.
 
     Raise LookupError if no trading day follows within a year.

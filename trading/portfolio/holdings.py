@@ -84,8 +84,7 @@ class HoldingRecord:
 
     @property
     def unrealized_profit(self) -> int | None:
-        """Return value less cost and buy commission. The costs of a future sale are not included.
-        """
+        """Return value less cost and buy commission. The costs of a future sale are not included."""
         return None if self.value is None else self.value - self.cost - self.buy_commission
 
     @property
@@ -134,8 +133,7 @@ class HoldingRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedHolding:
-    """A stock of which all shares were sold (shares, won), with the costs of both sides included.
-    """
+    """A stock of which all shares were sold (shares, won), with the costs of both sides included."""
 
     stock_code: str
     name: str
@@ -169,7 +167,7 @@ class SectorWeight:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldRows:
+class HoldingRows:
     """Database rows read from one state: holdings with their stock, realized profit and today's
     fills.
 
@@ -237,8 +235,7 @@ class SummaryRecord:
 
     @property
     def total_assets(self) -> int | None:
-        """Return cash (reserved cash included) plus holdings, or None while a holding has no price.
-        """
+        """Return cash (reserved cash included) plus holdings, or None while a holding has no price."""
         return None if self.unpriced_holdings else self.cash.cash_balance + self.holdings_value
 
     @property
@@ -286,7 +283,7 @@ def freshness(age_ms: int, limit_ms: int) -> str:
     return "LIVE" if age_ms <= limit_ms else "STALE"
 
 
-def cash_of(session: Session, user_id: UUID) -> CashRecord:
+def load_cash(session: Session, user_id: UUID) -> CashRecord:
     row = session.execute(
         select(
             VIRTUAL_BALANCES.c.cash_balance,
@@ -299,7 +296,7 @@ def cash_of(session: Session, user_id: UUID) -> CashRecord:
 
 def load_holdings(
     session: Session, user_id: UUID, *, since: datetime, stock_code: str | None = None
-) -> HeldRows:
+) -> HoldingRows:
     """Load a user's holdings, all or one, by stock code, with today's fills, in three statements.
 
     ``since`` is the instant at which the day began in Korea.
@@ -320,7 +317,7 @@ def load_holdings(
     if stock_code is not None:
         wanted = wanted.where(PORTFOLIOS.c.stock_code == stock_code)
         profits = profits.where(ORDER_EXECUTIONS.c.stock_code == stock_code)
-    return HeldRows(
+    return HoldingRows(
         holdings=list(session.execute(wanted)),
         realized_profit={code: int(profit) for code, profit in session.execute(profits)},
         trades=_trades_of(session, user_id, since, stock_code),
@@ -359,7 +356,7 @@ def _trades_of(
     return {code: DayTrades(*map(int, amounts)) for code, *amounts in rows}
 
 
-def closed_holdings_of(session: Session, user_id: UUID) -> list[ClosedHolding]:
+def load_closed_holdings(session: Session, user_id: UUID) -> list[ClosedHolding]:
     """Load the stocks that a user has sold out of, most recently sold first, in one statement."""
     sold = ORDER_EXECUTIONS.c
     held = select(PORTFOLIOS.c.user_id).where(
@@ -400,7 +397,7 @@ def closed_holdings_of(session: Session, user_id: UUID) -> list[ClosedHolding]:
 
 
 def value_holdings(
-    rows: HeldRows, ticks: Mapping[str, Tick], *, now: datetime, freshness_ms: int
+    rows: HoldingRows, ticks: Mapping[str, Tick], *, now: datetime, freshness_ms: int
 ) -> tuple[HoldingRecord, ...]:
     """Value holdings at these ticks. Weights are shares of the value of the priced holdings."""
     value = sum(
@@ -432,7 +429,7 @@ def value_holdings(
 
 def summarize_portfolio(
     cash: CashRecord,
-    rows: HeldRows,
+    rows: HoldingRows,
     holdings: Iterable[HoldingRecord],
     ticks: Mapping[str, Tick],
     *,

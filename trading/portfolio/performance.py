@@ -16,10 +16,10 @@ from trading.portfolio.returns import (
     Unavailable,
     UnavailableReason,
     Valuation,
-    annualised,
+    annualise,
     chain_returns,
+    daily_returns,
     money_weighted_return,
-    returns_of,
     total_return,
 )
 
@@ -102,7 +102,7 @@ def performance(
     The first valuation is the start of the period. ``index_closes`` are by day, in any unit.
     ``days_a_year`` is the number of daily returns in a year: 252 with the exchange's trading days.
     """
-    returns = returns_of(valuations)
+    returns = daily_returns(valuations)
     if not returns:
         return Unavailable(UnavailableReason.NO_RETURNS)
     values = [one.value for one in returns]
@@ -117,11 +117,11 @@ def performance(
         until=until,
         returns=returns,
         time_weighted_return=total,
-        annualised_return=annualised(total, days=days),
+        annualised_return=annualise(total, days=days),
         money_weighted_return=weighted,
         annualised_money_weighted_return=weighted
         if isinstance(weighted, Unavailable)
-        else annualised(weighted, days=days),
+        else annualise(weighted, days=days),
         volatility=volatility(values, days_a_year=days_a_year),
         sharpe_ratio=sharpe_ratio(
             values, risk_free_rate_bp=risk_free_rate_bp, days_a_year=days_a_year
@@ -129,7 +129,7 @@ def performance(
         max_drawdown=max_drawdown(returns),
         best=max(returns, key=lambda one: one.value),
         worst=min(returns, key=lambda one: one.value),
-        comparison=compared(returns, index_closes),
+        comparison=compare_with_index(returns, index_closes),
     )
 
 
@@ -187,7 +187,7 @@ def max_drawdown(returns: Sequence[Return]) -> Drawdown | None:
     return deepest
 
 
-def compared(
+def compare_with_index(
     returns: Sequence[Return], index_closes: Mapping[date, int]
 ) -> Comparison | Unavailable:
     """Compare the account with an index over the days that have a close of the index.

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from trading.config.settings import Settings
 from trading.portfolio.performance import TRADING_DAYS_A_YEAR, Performance, performance
-from trading.portfolio.returns import DAYS_A_YEAR, Unavailable, Valuation, opening
+from trading.portfolio.returns import DAYS_A_YEAR, Unavailable, Valuation, opening_valuation
 from trading.portfolio.tables import DAILY_SNAPSHOTS
 from trading.stocks.indices.queries import index_closes
 
@@ -115,5 +115,5 @@ def _valuations(
     own = [row for row in rows if since is None or row.day >= since]
     if len(own) == len(rows) and valuations:
         # Nothing is recorded before: the account was opened on its first day.
-        valuations.insert(0, opening(valuations[0]))
+        valuations.insert(0, opening_valuation(valuations[0]))
     return (valuations if own else []), len(own), sum(row.carried_holdings > 0 for row in own)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from trading.db.sql_functions import korean_day
 from trading.orders.tables import ORDER_EXECUTIONS
 from trading.pagination import Page, page_of
-from trading.portfolio.trade_statistics import executed
+from trading.portfolio.trade_statistics import fills_condition
 from trading.stocks.tables import STOCKS
 
 _DAY = korean_day(ORDER_EXECUTIONS.c.executed_at)
@@ -90,7 +90,8 @@ def realized_profit(
     A sale counts from when it is applied to the holding, as its profit is known then.
     """
     sales = and_(
-        executed(user_id, since, until, stock_code), ORDER_EXECUTIONS.c.realized_profit.is_not(None)
+        fills_condition(user_id, since, until, stock_code),
+        ORDER_EXECUTIONS.c.realized_profit.is_not(None),
     )
     total = (
         session.execute(select(func.count().label("executions"), *_SUMS).where(sales))

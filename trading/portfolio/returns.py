@@ -62,12 +62,12 @@ class Return:
     value: Decimal
 
 
-def opening(first: Valuation) -> Valuation:
+def opening_valuation(first: Valuation) -> Valuation:
     """An account just before its first day: worth nothing yet, so that its starting cash is a flow like any other."""
     return Valuation(first.day - _ONE_DAY, 0)
 
 
-def returns_of(valuations: Sequence[Valuation]) -> tuple[Return, ...]:
+def daily_returns(valuations: Sequence[Valuation]) -> tuple[Return, ...]:
     """The returns between successive days of known worth, oldest first; the first valuation is what they begin with.
 
     A return reaches over days of unknown worth, with their flows. One that begins with nothing begins with the day of the first payment. A day that has no
@@ -97,7 +97,7 @@ def total_return(values: Iterable[Decimal]) -> Decimal:
     return prod((1 + value for value in values), start=Decimal(1)) - 1
 
 
-def annualised(total: Decimal, *, days: int) -> Figure:
+def annualise(total: Decimal, *, days: int) -> Figure:
     """What a total return over ``days`` calendar days is a year, by actual/365. Less than a year is never annualised, as by GIPS."""
     if days < DAYS_A_YEAR:
         return Unavailable(UnavailableReason.PERIOD_TOO_SHORT, needed=DAYS_A_YEAR, have=days)

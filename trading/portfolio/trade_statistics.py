@@ -70,7 +70,7 @@ def trade_statistics(
 
     What was sold first is what was bought first (FIFO), for holding times only: profits are the books' own, by the moving average.
     """
-    wanted = executed(user_id, since, until, stock_code)
+    wanted = fills_condition(user_id, since, until, stock_code)
     trades = _trades(wanted)
     held = _held_by_day(user_id, since, until, stock_code)
     by_day: defaultdict[date, TradeTotals] = defaultdict(TradeTotals)
@@ -82,7 +82,7 @@ def trade_statistics(
     return TradeStatistics(by_day=dict(by_day), best_trade=best, worst_trade=worst)
 
 
-def executed(
+def fills_condition(
     user_id: UUID, since: datetime | None, until: datetime | None, stock_code: str | None
 ) -> ColumnElement[bool]:
     """The condition for a user's fills from ``since`` up to and without ``until``, of one stock or of all."""
@@ -275,12 +275,13 @@ def _numbered(
     }
     at = seconds(ORDER_EXECUTIONS.c.executed_at)
     wanted = and_(
-        executed(user_id, None, until, stock_code), ORDER_EXECUTIONS.c.applied_at.is_not(None)
+        fills_condition(user_id, None, until, stock_code),
+        ORDER_EXECUTIONS.c.applied_at.is_not(None),
     )
     if since is not None:
         # What was sold may have been bought long before, so all earlier fills count, but of these stocks only.
         sold = select(ORDER_EXECUTIONS.c.stock_code).where(
-            executed(user_id, since, until, stock_code), ORDER_EXECUTIONS.c.side == Side.SELL
+            fills_condition(user_id, since, until, stock_code), ORDER_EXECUTIONS.c.side == Side.SELL
         )
         wanted = and_(wanted, ORDER_EXECUTIONS.c.stock_code.in_(sold.distinct()))
     return (

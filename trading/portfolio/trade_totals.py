@@ -96,7 +96,7 @@ class Bucket:
     key: str
 
 
-def bucket_of(day: date, span: Span) -> Bucket:
+def bucket_containing(day: date, span: Span) -> Bucket:
     """The stretch that a day lies in."""
     match span:
         case Span.DAY:
@@ -115,11 +115,11 @@ def by_span(by_day: Mapping[date, TradeTotals], span: Span) -> dict[Bucket, Trad
     """Days put together into stretches, oldest first."""
     found: dict[Bucket, TradeTotals] = {}
     for day in sorted(by_day):
-        bucket = bucket_of(day, span)
+        bucket = bucket_containing(day, span)
         found[bucket] = found.get(bucket, TradeTotals()) + by_day[day]
     return found
 
 
-def summed(totals: Iterable[TradeTotals]) -> TradeTotals:
+def sum_totals(totals: Iterable[TradeTotals]) -> TradeTotals:
     """All of them together."""
     return sum(totals, start=TradeTotals())

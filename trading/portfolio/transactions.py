@@ -62,7 +62,7 @@ class MovementRecord(TransactionRecord):
         return self.cash_balance_before == self.previous_balance and self.change == moved
 
 
-def transaction_of(session: Session, *, user_id: UUID, transaction_id: UUID) -> TransactionRecord:
+def get_transaction(session: Session, *, user_id: UUID, transaction_id: UUID) -> TransactionRecord:
     """One Transaction of this user. Raises TransactionNotFound, for another's too."""
     row = session.execute(
         _WITH_NAMES.where(TRANSACTIONS.c.id == transaction_id, TRANSACTIONS.c.user_id == user_id)
@@ -72,7 +72,7 @@ def transaction_of(session: Session, *, user_id: UUID, transaction_id: UUID) -> 
     return _record(row)
 
 
-def transactions_of(
+def list_transactions(
     session: Session, *, user_id: UUID, limit: int, **filters: Unpack[LedgerFilters]
 ) -> Page[TransactionRecord]:
     """A user's Transactions, newest first, each filter narrowing. One statement.
@@ -83,7 +83,7 @@ def transactions_of(
     return page_of(rows, limit=limit, record=_record, cursor=lambda row: str(row.sequence))
 
 
-def movements_of(
+def list_movements(
     session: Session, *, user_id: UUID, limit: int, **filters: Unpack[LedgerFilters]
 ) -> Page[MovementRecord]:
     """The same, each with the balance that the Transaction before it left, whether the filters show that one or not. One statement."""

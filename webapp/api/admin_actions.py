@@ -6,7 +6,7 @@ from flask.views import MethodView
 from marshmallow import Schema, fields
 
 from trading.operations.admin_action_model import OPERATOR_LENGTH_MAX, TARGET_LENGTH_MAX, ActionKind
-from trading.operations.admin_action_queries import admin_actions
+from trading.operations.admin_action_queries import list_admin_actions
 from webapp.context import get_core
 from webapp.http.authentication import admin_required
 from webapp.http.fields import IdCursor, KoreanDay, Line
@@ -45,7 +45,7 @@ class AdminActionSchema(Schema):
 
 
 class AdminActionListQuerySchema(PageQuerySchema):
-    """Loads as the keywords of ``trading.operations.admin_action_queries.admin_actions``."""
+    """Loads as the keywords of ``trading.operations.admin_action_queries.list_admin_actions``."""
 
     cursor = IdCursor(attribute="before", load_default=None)
     action = fields.Enum(ActionKind, by_value=True, load_default=None)
@@ -66,4 +66,4 @@ class AdminActionList(MethodView):
 
         관리자 작업 기록 조회. 관리자의 요청과 운영자의 명령 기록을 최근 순으로 조회합니다.
         """
-        return success(get_core().read(admin_actions, **filters))
+        return success(get_core().read(list_admin_actions, **filters))

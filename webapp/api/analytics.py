@@ -11,7 +11,7 @@ from trading.portfolio.performance_report import performance_report
 from trading.portfolio.realized_profit import realized_profit
 from trading.portfolio.returns import Figure, Unavailable, UnavailableReason
 from trading.portfolio.trade_statistics import trade_statistics
-from trading.portfolio.trade_totals import by_span, summed
+from trading.portfolio.trade_totals import by_span, sum_totals
 from trading.stocks.indices.queries import KOSPI
 from webapp.api.analytics_schemas import (
     PerformanceFiguresSchema,
@@ -76,7 +76,7 @@ class TradeStatisticsDetail(MethodView):
                 **days_of(query["since"], query["until"]),
                 "stock_code": query["stock_code"],
                 "group_by": query["group_by"],
-                "totals": summed(found.by_day.values()),
+                "totals": sum_totals(found.by_day.values()),
                 "best_trade": found.best_trade,
                 "worst_trade": found.worst_trade,
                 "items": [

@@ -11,7 +11,7 @@ from trading.db.ids import new_id
 from trading.ledger.deposits import deposit, withdraw
 from trading.ledger.errors import TransactionNotFound
 from trading.ledger.records import TransactionRecord
-from trading.portfolio.transactions import movements_of, transaction_of
+from trading.portfolio.transactions import list_movements, get_transaction
 from webapp.api.transactions import TransactionListQuerySchema, TransactionSchema
 from webapp.api.valuation import my_summary
 from webapp.context import get_core
@@ -105,7 +105,7 @@ class BalanceHistoryList(MethodView):
         이어지는지 확인합니다.
         """
         user_id = current_user().user_id
-        movements = get_core().read(movements_of, user_id=user_id, **filters)
+        movements = get_core().read(list_movements, user_id=user_id, **filters)
         return success(
             {
                 "items": movements.items,
@@ -154,7 +154,7 @@ def _move(use_case: Callable[..., TransactionRecord], amount: int, message: str)
         try:
             return CommandResult(
                 message,
-                transaction_of(session, user_id=user_id, transaction_id=transaction_id),
+                get_transaction(session, user_id=user_id, transaction_id=transaction_id),
                 location,
             )
         except TransactionNotFound:

@@ -8,7 +8,7 @@ from marshmallow import Schema, fields
 
 from trading.exchange.time import KST, trade_date
 from trading.halts.queries import halted_since
-from trading.operations.market_status import calendar_of, clock_at, rules_on
+from trading.operations.market_status import market_calendar, market_clock, market_rules
 from webapp.api.periods import KnownDay, KnownPeriodSchema
 from webapp.context import get_core
 from webapp.http.openapi import make_blueprint
@@ -126,7 +126,7 @@ class MarketClockDetail(MethodView):
         중단 여부를 조회합니다.
         """
         core = get_core()
-        clock = clock_at(core.market_hours(), core.clock())
+        clock = market_clock(core.market_hours(), core.clock())
         since = core.read(halted_since)
         shown = {name: getattr(clock, name) for name in clock.__slots__}
         return success(
@@ -149,7 +149,7 @@ class MarketCalendarDetail(MethodView):
         거래일 조회. 거래일과 휴장일, 거래 시간을 최대 366일까지 조회합니다.
         """
         first, last = _completed(period["first"], period["last"], today=_today())
-        return success({"days": calendar_of(get_core().market_hours(), first, last)})
+        return success({"days": market_calendar(get_core().market_hours(), first, last)})
 
 
 @blueprint.route("/market/rules")
@@ -164,7 +164,7 @@ class MarketRulesDetail(MethodView):
         core = get_core()
         day = arguments["date"] or _today()
         return success(
-            rules_on(core.market_hours(), day, commission_ppm=core.settings.commission_ppm)
+            market_rules(core.market_hours(), day, commission_ppm=core.settings.commission_ppm)
         )
 
 

@@ -8,9 +8,9 @@ from marshmallow import Schema, fields
 
 from trading.marketdata.stock_codes import product_code
 from trading.pagination import Page
-from trading.portfolio.daily_snapshots import RECORDED_AFTER, day_of
+from trading.portfolio.daily_snapshots import RECORDED_AFTER, ledger_day
 from trading.portfolio.errors import HoldingNotFound
-from trading.portfolio.holdings import closed_holdings_of, require_single
+from trading.portfolio.holdings import load_closed_holdings, require_single
 from trading.portfolio.snapshot_queries import DayRecord, latest_day, recorded_days
 from webapp.api.periods import KnownPeriodSchema
 from webapp.api.valuation import my_holdings, my_rows, my_summary, valued
@@ -178,7 +178,7 @@ class ClosedHoldingList(MethodView):
         전량 매도 종목 조회. 전량 매도한 종목과 실현 손익을 최근 매도 순으로 조회합니다.
         """
         user_id = current_user().user_id
-        closed = get_core().read(closed_holdings_of, user_id)
+        closed = get_core().read(load_closed_holdings, user_id)
         return success(Page(tuple(closed), None))
 
 
@@ -196,7 +196,7 @@ class PortfolioHistoryDetail(MethodView):
         core = get_core()
         now = core.clock()
         # Until a day's row is written the day counts as not over.
-        today = day_of(core.market_hours(), now - RECORDED_AFTER)
+        today = ledger_day(core.market_hours(), now - RECORDED_AFTER)
         first, last = _bounds(today, **period)
         return success({"first": first, "last": last, "items": _history(first, last, today, now)})
 
@@ -222,7 +222,7 @@ def _history(first: date, last: date, today: date, now: datetime) -> tuple[DayRe
     )
     if not first <= today <= last or (latest.day is not None and latest.day >= today):
         return days
-    return (*days, latest.so_far(today, valued(*wealth, now=now)))
+    return (*days, latest.provisional_record(today, valued(*wealth, now=now)))
 
 
 @blueprint.route("/portfolio/<stock_code>")

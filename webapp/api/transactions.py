@@ -11,7 +11,7 @@ from trading.errors import ValidationFailed
 from trading.ledger.model import TransactionType
 from trading.ledger.records import TransactionRecord
 from trading.pagination import Page
-from trading.portfolio.transactions import transaction_of, transactions_of
+from trading.portfolio.transactions import get_transaction, list_transactions
 from webapp.api import ledger_csv
 from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
@@ -55,7 +55,7 @@ class TransactionSchema(Schema):
 
 
 class TransactionListQuerySchema(PageQuerySchema):
-    """Loads as the keywords of ``trading.portfolio.transactions.transactions_of``."""
+    """Loads as the keywords of ``trading.portfolio.transactions.list_transactions``."""
 
     cursor = SequenceCursor(attribute="before_sequence", load_default=None)
     transaction_type = fields.Enum(TransactionType, by_value=True, load_default=None)
@@ -86,7 +86,7 @@ class TransactionList(MethodView):
         if ledger_csv.is_wanted():
             return _as_csv(filters)
         user_id = current_user().user_id
-        return success(get_core().read(transactions_of, user_id=user_id, **filters))
+        return success(get_core().read(list_transactions, user_id=user_id, **filters))
 
 
 def _as_csv(filters: dict[str, Any]) -> Response:
@@ -97,7 +97,7 @@ def _as_csv(filters: dict[str, Any]) -> Response:
 
     def read(before_sequence: int | None) -> Page[TransactionRecord]:
         wanted = {**filters, "before_sequence": before_sequence, "limit": ledger_csv.BATCH_ROWS}
-        return database.read(lambda session: transactions_of(session, user_id=user_id, **wanted))
+        return database.read(lambda session: list_transactions(session, user_id=user_id, **wanted))
 
     return ledger_csv.respond(read, before_sequence=filters["before_sequence"])
 
@@ -113,5 +113,5 @@ class TransactionDetail(MethodView):
         """
         user_id = current_user().user_id
         return success(
-            get_core().read(transaction_of, user_id=user_id, transaction_id=transaction_id)
+            get_core().read(get_transaction, user_id=user_id, transaction_id=transaction_id)
         )

@@ -10,10 +10,10 @@ from trading.marketdata.quotes import MarketUnavailable
 from trading.marketdata.ticks import Tick
 from trading.portfolio.holdings import (
     CashRecord,
-    HeldRows,
     HoldingRecord,
+    HoldingRows,
     SummaryRecord,
-    cash_of,
+    load_cash,
     load_holdings,
     summarize_portfolio,
     value_holdings,
@@ -42,13 +42,15 @@ def my_summary() -> SummaryRecord:
     return valued(*core.snapshot(my_rows, now), now=now)
 
 
-def my_rows(session: Session, now: datetime) -> tuple[CashRecord, HeldRows]:
+def my_rows(session: Session, now: datetime) -> tuple[CashRecord, HoldingRows]:
     """What a summary of the signed-in user is made of, for a snapshot that reads more besides."""
     user_id = current_user().user_id
-    return cash_of(session, user_id), load_holdings(session, user_id, since=_todays_beginning(now))
+    return load_cash(session, user_id), load_holdings(
+        session, user_id, since=_todays_beginning(now)
+    )
 
 
-def valued(cash: CashRecord, rows: HeldRows, *, now: datetime) -> SummaryRecord:
+def valued(cash: CashRecord, rows: HoldingRows, *, now: datetime) -> SummaryRecord:
     """These rows at their last ticks."""
     ticks = _last_ticks(rows)
     holdings = value_holdings(
@@ -61,7 +63,7 @@ def _todays_beginning(now: datetime) -> datetime:
     return datetime.combine(trade_date(now), time(), KST)
 
 
-def _last_ticks(rows: HeldRows) -> dict[str, Tick]:
+def _last_ticks(rows: HoldingRows) -> dict[str, Tick]:
     try:
         return get_core().quotes.last_ticks(rows.codes)
     except MarketUnavailable:

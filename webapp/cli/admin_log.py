@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from trading.operations.admin_action_model import ActionKind
-from trading.operations.admin_action_queries import AdminActionRecord, admin_actions
+from trading.operations.admin_action_queries import AdminActionRecord, list_admin_actions
 from trading.pagination import LIMIT_MAX
 from webapp.context import get_core
 
@@ -30,7 +30,7 @@ _SHOWN = 20
 @click.option("--before", type=click.UUID, help="Older than the one with this id.")
 def admin_log(**filters: object) -> None:
     """Show what administrators did by requests and operators by commands, the newest first."""
-    found = get_core().read(admin_actions, **filters)  # type: ignore[arg-type]  # click's, as its options say
+    found = get_core().read(list_admin_actions, **filters)  # type: ignore[arg-type]  # click's, as its options say
     for record in found.items:
         click.echo(_line(record))
     if found.next_cursor is not None:

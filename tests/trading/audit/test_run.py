@@ -10,14 +10,14 @@ from tests.trading.orders.steps import bought, change_settings, deposit, do, row
 from trading.account_events.rows import last_event_id
 from trading.audit.account_halts import resume_account
 from trading.audit.checks import audit_accounts
-from trading.audit.model import Audited, Breach
+from trading.audit.model import AuditBatch, Breach
 from trading.audit.queries import AuditState, audit_state
 from trading.audit.run import (
     AGAIN_AFTER,
     CHANGED_WITHIN,
     claim_batch,
     record_audit_run,
-    record_audited,
+    record_batch,
 )
 
 # 10:00 in Korea, six hours after the night's audit began.
@@ -47,10 +47,10 @@ def look(harness: TradingHarness, **bounds: int) -> list[list[UUID]]:
     return batches
 
 
-def finish(harness: TradingHarness, audited: Audited, *, begun_at: datetime) -> list[Breach]:
+def finish(harness: TradingHarness, audited: AuditBatch, *, begun_at: datetime) -> list[Breach]:
     return do(
         harness,
-        lambda session: record_audited(
+        lambda session: record_batch(
             session, audited, begun_at=begun_at, settings=harness.settings, now=harness.clock()
         ),
     )
@@ -176,7 +176,7 @@ def test_a_breach_halts_its_account_and_is_kept_for_a_person(harness: TradingHar
 def test_only_what_is_new_is_told_as_new(harness: TradingHarness) -> None:
     """A person is called once for a breach, and again when it comes back after it was resolved."""
     user = harness.user()
-    audited = Audited(
+    audited = AuditBatch(
         {user: 1}, [Breach(user, "1a", "cash_balance=1"), Breach(user, "7", "won_off=1")]
     )
     assert finish(harness, audited, begun_at=harness.clock()) == audited.breaches

@@ -14,8 +14,8 @@ from launcher.ports import free_port
 from tests.support.statements import statements_counted
 from tests.support.trading_harness import SAMSUNG, TradingHarness
 from tests.trading.payments.payment_rows import hold_for_refund, partly_refunded_payment
-from trading.audit.model import Audited, Breach
-from trading.audit.run import record_audit_run, record_audited
+from trading.audit.model import AuditBatch, Breach
+from trading.audit.run import record_audit_run, record_batch
 from trading.db.ids import new_id
 from trading.db.transactions import Database
 from trading.exchange.hours import AlwaysOpen, KrxHours
@@ -29,10 +29,10 @@ from trading.operations.system_status import (
     CANDLES,
     COUNTED_MAX,
     AuditStatus,
-    BooksStatus,
+    DatabaseStatus,
     Reader,
     Stage,
-    books_status,
+    database_status,
     market_status,
     matcher,
     queues_status,
@@ -48,9 +48,9 @@ GRACE = timedelta(milliseconds=2_000)
 T0 = datetime(2026, 3, 19, 1, 0, tzinfo=UTC)
 
 
-def looked_at(harness: TradingHarness) -> BooksStatus:
+def looked_at(harness: TradingHarness) -> DatabaseStatus:
     now = harness.clock()
-    return harness.core.read(books_status, settings=harness.settings, now=now)
+    return harness.core.read(database_status, settings=harness.settings, now=now)
 
 
 def due(harness: TradingHarness) -> dict[Stage, tuple[int, int | None]]:
@@ -146,10 +146,10 @@ def test_the_audit_is_told_as_it_stands(harness: TradingHarness) -> None:
         breaches=0, halted_accounts=0, accounts_due=0, run_at=None
     )
 
-    audited = Audited(events={user: 1, other: 1}, breaches=[Breach(user, "1a", "a row")])
+    audited = AuditBatch(events={user: 1, other: 1}, breaches=[Breach(user, "1a", "a row")])
 
     def look(session: Session) -> None:
-        record_audited(session, audited, begun_at=now, settings=harness.settings, now=now)
+        record_batch(session, audited, begun_at=now, settings=harness.settings, now=now)
         record_audit_run(session, accounts=2, duration_ms=5, now=now)
 
     harness.do(look)
@@ -253,8 +253,8 @@ def test_a_look_costs_the_same_on_full_books(server_harness: TradingHarness) -> 
     fill_up(harness, user, 10_000)
     database, now = harness.core.database, harness.clock()
 
-    def look(session: Session) -> BooksStatus:
-        return books_status(session, settings=harness.settings, now=now)
+    def look(session: Session) -> DatabaseStatus:
+        return database_status(session, settings=harness.settings, now=now)
 
     with statements_counted(database.engine) as sent:
         found = database.read(look)

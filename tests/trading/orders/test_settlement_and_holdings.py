@@ -11,12 +11,12 @@ from tests.trading.orders.steps import bought, cash, everything, rows, shares
 from trading.db.ids import new_id
 from trading.exchange.order_types import Side
 from trading.ledger.records import TransactionRecord
-from trading.portfolio.transactions import transactions_of
+from trading.portfolio.transactions import list_transactions
 from trading.tasks import Task, TaskRequest
 
 
 def ledger(harness: TradingHarness, user: UUID) -> tuple[TransactionRecord, ...]:
-    page = harness.core.read(transactions_of, user_id=user, limit=100)
+    page = harness.core.read(list_transactions, user_id=user, limit=100)
     return page.items[::-1]
 
 

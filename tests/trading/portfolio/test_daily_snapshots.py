@@ -10,9 +10,9 @@ from trading.exchange.hours import AlwaysOpen, DayChange, KrxHours, MarketHours
 from trading.exchange.time import trade_date
 from trading.portfolio.daily_snapshots import (
     RECORDED_AFTER,
-    day_of,
     days_between,
     last_complete_day,
+    ledger_day,
 )
 
 WEEK = timedelta(days=7)
@@ -23,7 +23,7 @@ def test_an_instant_belongs_to_the_first_day_that_ends_after_it(
     hours: MarketHours, at: datetime
 ) -> None:
     """A trading day, whose end is after all of its sessions; no day that ends between them was left out."""
-    day = day_of(hours, at)
+    day = ledger_day(hours, at)
     end = hours.trading_ends(day)
     assert end is not None
     assert end > at
@@ -43,9 +43,9 @@ def test_the_latest_finished_day_is_over_and_the_next_is_not(
     assert latest is not None
     assert latest.ended_at + RECORDED_AFTER <= now
     following = [
-        one.day for one in days_between(hours, latest.day, day_of(hours, now - RECORDED_AFTER))
+        one.day for one in days_between(hours, latest.day, ledger_day(hours, now - RECORDED_AFTER))
     ]
-    assert following == [latest.day, day_of(hours, now - RECORDED_AFTER)]
+    assert following == [latest.day, ledger_day(hours, now - RECORDED_AFTER)]
 
 
 @pytest.mark.parametrize(
@@ -74,4 +74,4 @@ def test_without_a_trading_day_in_a_year_nothing_is_finished() -> None:
     """The calendar is not known before 2023, nor after 2100."""
     assert last_complete_day(KrxHours({}), datetime(2022, 6, 1, tzinfo=UTC)) is None
     with pytest.raises(LookupError):
-        day_of(KrxHours({}), datetime(2101, 1, 2, tzinfo=UTC))
+        ledger_day(KrxHours({}), datetime(2101, 1, 2, tzinfo=UTC))

@@ -13,11 +13,11 @@ from trading.exchange.time import KST, trade_date
 from trading.portfolio.errors import HoldingNotFound
 from trading.portfolio.holdings import (
     ClosedHolding,
-    HeldRows,
+    HoldingRows,
     HoldingRecord,
     SummaryRecord,
-    cash_of,
-    closed_holdings_of,
+    load_cash,
+    load_closed_holdings,
     load_holdings,
     require_single,
     summarize_portfolio,
@@ -25,7 +25,7 @@ from trading.portfolio.holdings import (
 )
 
 
-def rows(harness: TradingHarness, user: UUID, stock_code: str | None = None) -> HeldRows:
+def rows(harness: TradingHarness, user: UUID, stock_code: str | None = None) -> HoldingRows:
     midnight = datetime.combine(trade_date(harness.clock()), time(), KST)
     return harness.core.snapshot(load_holdings, user, since=midnight, stock_code=stock_code)
 
@@ -42,7 +42,7 @@ def holdings(
 
 def summary(harness: TradingHarness, user: UUID) -> SummaryRecord:
     cash, found = (
-        harness.core.read(cash_of, user),
+        harness.core.read(load_cash, user),
         rows(harness, user),
     )
     ticks = harness.core.quotes.last_ticks(found.codes)
@@ -50,7 +50,7 @@ def summary(harness: TradingHarness, user: UUID) -> SummaryRecord:
 
 
 def closed(harness: TradingHarness, user: UUID) -> list[ClosedHolding]:
-    return harness.core.read(closed_holdings_of, user)
+    return harness.core.read(load_closed_holdings, user)
 
 
 def sold(

@@ -16,7 +16,7 @@ from trading.portfolio.performance import (
     Comparison,
     Performance,
     beta,
-    compared,
+    compare_with_index,
     max_drawdown,
     performance,
     risk_free_rate_a_day,
@@ -28,7 +28,7 @@ from trading.portfolio.returns import (
     Unavailable,
     UnavailableReason,
     Valuation,
-    annualised,
+    annualise,
     total_return,
 )
 
@@ -61,7 +61,7 @@ def test_total_and_yearly_return_are_the_oracles(values: list[Decimal]) -> None:
         empyrical.cum_returns_final(floats(values)), rel=PRECISION, abs=PRECISION
     )
     calendar_days = 365 + len(values)
-    yearly = annualised(total, days=calendar_days)
+    yearly = annualise(total, days=calendar_days)
     assert isinstance(yearly, Decimal)
     oracle = empyrical.annual_return(
         floats(values), annualization=len(values) * 365 / calendar_days
@@ -181,7 +181,7 @@ def test_an_account_is_compared_on_the_days_of_the_index() -> None:
     """Over the day without a close both are linked, so that both are of the same span."""
     own = returns("0.1", "0.1", "-0.5", "0.1")
 
-    found = compared(own, {day(0): 400_000, day(1): 410_000, day(3): 369_000})
+    found = compare_with_index(own, {day(0): 400_000, day(1): 410_000, day(3): 369_000})
 
     assert isinstance(found, Comparison)
     assert (found.since, found.until, found.returns) == (day(0), day(3), 2)
@@ -193,7 +193,7 @@ def test_an_account_is_compared_on_the_days_of_the_index() -> None:
 @pytest.mark.parametrize("days", [(), (2,), (7, 8)])
 def test_without_closes_there_is_no_comparison(days: tuple[int, ...]) -> None:
     """One close of these days is not enough, and closes of other days don't count."""
-    found = compared(returns("0.1", "0.1"), {day(n): 400_000 for n in days})
+    found = compare_with_index(returns("0.1", "0.1"), {day(n): 400_000 for n in days})
 
     assert found == Unavailable(
         UnavailableReason.INDEX_CLOSES_MISSING, needed=2, have=sum(n < 3 for n in days)

@@ -19,7 +19,7 @@ from trading.exchange.hours import AlwaysOpen, DayChange, KrxHours
 from trading.exchange.order_types import Side
 from trading.exchange.time import trade_date
 from trading.portfolio import record_snapshots
-from trading.portfolio.daily_snapshots import RECORDED_AFTER, day_of, days_between
+from trading.portfolio.daily_snapshots import RECORDED_AFTER, ledger_day, days_between
 from trading.portfolio.tables import DAILY_SNAPSHOTS
 from trading.stocks.candles.tables import CANDLE_CURSORS
 
@@ -225,7 +225,7 @@ def test_any_history_is_what_its_ledger_replayed_says(
     user, known = harness.user(), set[tuple[str, date]]()
     opened_at = harness.clock.now
     for action, size, code, pause_h in actions:
-        day = day_of(hours, harness.clock.now)
+        day = ledger_day(hours, harness.clock.now)
         if action == "in":
             deposit(harness, user, size)
         elif action == "out":

@@ -13,11 +13,11 @@ from trading.portfolio.returns import (
     Unavailable,
     UnavailableReason,
     Valuation,
-    annualised,
+    annualise,
     chain_returns,
+    daily_returns,
     money_weighted_return,
-    opening,
-    returns_of,
+    opening_valuation,
     total_return,
 )
 
@@ -38,7 +38,7 @@ def days(*rows: tuple[int | None, int]) -> list[Valuation]:
 
 
 def values(*rows: tuple[int | None, int]) -> list[Decimal]:
-    return [one.value for one in returns_of(days(*rows))]
+    return [one.value for one in daily_returns(days(*rows))]
 
 
 def test_a_deposit_is_no_return() -> None:
@@ -58,7 +58,7 @@ def test_what_goes_out_is_invested_until_the_end_of_its_day() -> None:
 
 def test_a_day_has_flows_of_both_kinds() -> None:
     """100 and 100 more that become 220, of which 210 are taken out, are ten per cent: what comes to nearly nothing is no small flow."""
-    (found,) = returns_of([Valuation(day(0), 100), Valuation(day(1), 10, 100, 210)])
+    (found,) = daily_returns([Valuation(day(0), 100), Valuation(day(1), 10, 100, 210)])
 
     assert found.value == Decimal("0.1")
 
@@ -67,12 +67,14 @@ def test_the_first_day_counts_from_the_starting_cash() -> None:
     """The account is opened with 100, so the 5 won lost on its first day are five per cent."""
     first = Valuation(FIRST, 95, 100)
 
-    assert returns_of([opening(first), first]) == (Return(day(-1), FIRST, Decimal("-0.05")),)
+    assert daily_returns([opening_valuation(first), first]) == (
+        Return(day(-1), FIRST, Decimal("-0.05")),
+    )
 
 
 def test_a_day_of_unknown_worth_is_reached_over() -> None:
     """With the flow of that day: 100 and 50 more that are worth 165 a day later are ten per cent."""
-    assert returns_of(days((100, 0), (None, 50), (165, 0))) == (
+    assert daily_returns(days((100, 0), (None, 50), (165, 0))) == (
         Return(day(0), day(2), Decimal("0.1")),
     )
     assert values((None, 100), (100, 0), (None, 0)) == values((None, 5)) == []
@@ -80,10 +82,10 @@ def test_a_day_of_unknown_worth_is_reached_over() -> None:
 
 def test_a_day_without_capital_has_no_return() -> None:
     """Nothing left and nothing paid in: no figure, and what follows begins with the day on which money came again."""
-    emptied = returns_of(days((100, 0), (0, -100), (0, 0), (0, 0), (220, 200)))
+    emptied = daily_returns(days((100, 0), (0, -100), (0, 0), (0, 0), (220, 200)))
 
     assert emptied == (Return(day(0), day(1), Decimal(0)), Return(day(3), day(4), Decimal("0.1")))
-    assert returns_of(days((0, 0), (None, 10), (11, 0))) == (
+    assert daily_returns(days((0, 0), (None, 10), (11, 0))) == (
         Return(day(0), day(2), Decimal("0.1")),
     )
 
@@ -102,17 +104,17 @@ def test_debt_is_no_loss_of_its_own() -> None:
 
 def test_less_than_a_year_is_not_annualised() -> None:
     """364 days are too few; 365 are the total itself, and two years its root."""
-    assert annualised(Decimal("0.21"), days=364) == Unavailable(
+    assert annualise(Decimal("0.21"), days=364) == Unavailable(
         UnavailableReason.PERIOD_TOO_SHORT, needed=365, have=364
     )
-    assert annualised(Decimal("0.21"), days=365) == Decimal("0.21")
-    assert annualised(Decimal("0.21"), days=730) == Decimal("0.1")
-    assert annualised(Decimal(-1), days=500) == -1
+    assert annualise(Decimal("0.21"), days=365) == Decimal("0.21")
+    assert annualise(Decimal("0.21"), days=730) == Decimal("0.1")
+    assert annualise(Decimal(-1), days=500) == -1
 
 
 def test_linking_reaches_over_days_that_do_not_count() -> None:
     """Two returns over a missing day become one; what lies before the first and behind the last counting day is left out."""
-    returns = returns_of(days((100, 0), (110, 0), (121, 0), (242, 0), (484, 0)))
+    returns = daily_returns(days((100, 0), (110, 0), (121, 0), (242, 0), (484, 0)))
 
     assert chain_returns(returns, {day(1), day(3)}) == (Return(day(1), day(3), Decimal("1.2")),)
     assert chain_returns(returns, set()) == chain_returns(returns, {day(2)}) == ()
@@ -121,7 +123,7 @@ def test_linking_reaches_over_days_that_do_not_count() -> None:
 
 def test_linking_does_not_reach_over_a_gap() -> None:
     """Where there was no capital nothing is linked."""
-    returns = returns_of(days((100, 0), (110, 0), (0, -110), (0, 0), (20, 10), (20, 0)))
+    returns = daily_returns(days((100, 0), (110, 0), (0, -110), (0, 0), (20, 10), (20, 0)))
 
     assert chain_returns(returns, {day(1), day(5)}) == ()
     assert [one.since for one in chain_returns(returns, {day(1), day(2), day(3), day(5)})] == [
@@ -152,7 +154,7 @@ def test_returns_are_those_of_the_definition(rows: list[tuple[int | None, int]])
             expected[day(n)] = Fraction(worth + taken, before + capital) - 1
         before, flows = worth, []
 
-    found = {one.day: one for one in returns_of(days(*rows))}
+    found = {one.day: one for one in daily_returns(days(*rows))}
 
     assert found.keys() == expected.keys()
     assert all(
@@ -190,7 +192,7 @@ def test_money_that_grows_alike_every_day_has_that_growth(
     found = money_weighted_return(valuations, since=FIRST, until=day(length - 1))
 
     assert found == pytest.approx(growth ** (length - 1) - 1, abs=Decimal("1e-9"))
-    assert total_return(one.value for one in returns_of(valuations)) == pytest.approx(
+    assert total_return(one.value for one in daily_returns(valuations)) == pytest.approx(
         found, abs=Decimal("1e-9")
     )
 
@@ -201,7 +203,7 @@ def test_money_weights_the_days_on_which_there_is_more_of_it() -> None:
 
     found = money_weighted_return(valuations, since=day(0), until=day(2))
 
-    assert total_return(one.value for one in returns_of(valuations)) == Decimal("-0.01")
+    assert total_return(one.value for one in daily_returns(valuations)) == Decimal("-0.01")
     # 100 x² + 1,000 x = 999, so x is (√(1,000² + 4 · 100 · 999) − 1,000) / 200.
     daily = (Decimal(1_000**2 + 4 * 100 * 999).sqrt() - 1_000) / 200
     assert found == pytest.approx(daily**2 - 1, abs=Decimal("1e-20"))

@@ -19,7 +19,7 @@ from tests.trading.orders.steps import bought, change_settings, rows
 from trading.exchange.order_types import Side, TimeInForce
 from trading.exchange.time import KST, trade_date
 from trading.portfolio.trade_statistics import TradeStatistics, trade_statistics
-from trading.portfolio.trade_totals import TradeTotals, summed
+from trading.portfolio.trade_totals import TradeTotals, sum_totals
 
 
 def statistics(harness: TradingHarness, user: UUID, **period: Any) -> TradeStatistics:
@@ -90,7 +90,7 @@ def test_the_totals_are_those_of_the_fills(harness: TradingHarness, seed: int) -
     found, expected = statistics(harness, user), by_hand(harness, user)
 
     assert found.by_day == expected
-    assert summed(found.by_day.values()).trades > 5
+    assert sum_totals(found.by_day.values()).trades > 5
     assert all(
         type(getattr(totals, name)) is int
         for totals in found.by_day.values()
@@ -115,10 +115,10 @@ def test_a_period_and_a_stock_narrow_the_statistics(harness: TradingHarness) -> 
         alone = statistics(harness, user, since=begins, until=begins + timedelta(days=1))
         assert alone.by_day == {day: totals}
     stocks = [
-        summed(statistics(harness, user, stock_code=code).by_day.values())
+        sum_totals(statistics(harness, user, stock_code=code).by_day.values())
         for code in (SAMSUNG, HYNIX)
     ]
-    assert summed(stocks) == summed(whole.values())
+    assert sum_totals(stocks) == sum_totals(whole.values())
 
 
 def test_a_trade_is_an_orders_sales_of_one_day(harness: TradingHarness) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading.portfolio.trade_totals import Span, TradeTotals, bucket_of, by_span, summed
+from trading.portfolio.trade_totals import Span, TradeTotals, bucket_containing, by_span, sum_totals
 
 PROFITS = st.lists(st.integers(-(10**9), 10**9), max_size=20)
 
@@ -33,7 +33,7 @@ def test_totals_add_up(days: list[list[int]]) -> None:
     """Day by day or at once, it is the same."""
     together = totals([profit for profits in days for profit in profits])
 
-    assert summed(totals(profits) for profits in days) == together
+    assert sum_totals(totals(profits) for profits in days) == together
     assert together.realized_profit == sum(profit for profits in days for profit in profits)
 
 
@@ -72,7 +72,7 @@ def test_what_has_no_trades_has_no_figures() -> None:
 )
 def test_a_day_lies_in_its_span(day: date, span: Span, key: str, first: date, last: date) -> None:
     """Weeks are those of ISO 8601 and belong to the year of their Thursday."""
-    bucket = bucket_of(day, span)
+    bucket = bucket_containing(day, span)
     assert (bucket.key, bucket.first_day, bucket.last_day) == (key, first, last)
 
 
@@ -90,4 +90,6 @@ def test_spans_share_the_days_out(days: dict[date, int], span: Span) -> None:
     assert all(before.last_day < after.first_day for before, after in pairwise(buckets))
     for day in days:
         assert sum(bucket.first_day <= day <= bucket.last_day for bucket in buckets) == 1
-    assert all(bucket_of(bucket.last_day + timedelta(days=1), span) != bucket for bucket in buckets)
+    assert all(
+        bucket_containing(bucket.last_day + timedelta(days=1), span) != bucket for bucket in buckets
+    )

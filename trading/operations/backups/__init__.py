@@ -18,8 +18,8 @@ def write_backup(uri: str, file: Path) -> Backup:
     """Write the state of this moment to a new file. Raises BackupFailed, and then leaves no file of that name."""
     url = make_url(uri)
     if url.get_backend_name() == "sqlite":
-        return sqlite.write(Path(url.database or ""), file)
-    return mysql.write(url, file)
+        return sqlite.create(Path(url.database or ""), file)
+    return mysql.create(url, file)
 
 
 def restore_backup(uri: str, file: Path) -> Backup:

@@ -57,7 +57,7 @@ class _Server:
     tables: frozenset[str]
 
 
-def write(url: URL, file: Path) -> Backup:
+def create(url: URL, file: Path) -> Backup:
     """Dump the database into a compressed file, and read that back."""
     server = _look(url)
     program = _program(_DUMP[server.is_mariadb], to="back up")

@@ -21,7 +21,7 @@ MAGIC = b"SQLite format 3\0"
 _BUSY_TIMEOUT_S = 10
 
 
-def write(database: Path, file: Path) -> Backup:
+def create(database: Path, file: Path) -> Backup:
     """Copy the database, look at the copy, compress it, and read the compressed file back."""
     if not database.exists():
         raise BackupFailed(f"There is no database {database}.")
