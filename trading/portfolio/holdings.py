@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from trading.db.statements import AnyRow
 from trading.exchange.order_types import Side
 from trading.exchange.time import trade_date
 from trading.ledger.tables import PORTFOLIOS, VIRTUAL_BALANCES
@@ -84,7 +84,7 @@ class HoldingRecord:
 
     @property
     def unrealized_profit(self) -> int | None:
-        """Return value less cost and buy commission. The costs of a future sale are not included."""
+        """Return value less cost and buy commission, without the costs of a future sale."""
         return None if self.value is None else self.value - self.cost - self.buy_commission
 
     @property
@@ -166,6 +166,19 @@ class SectorWeight:
     weight_bp: int
 
 
+class HoldingRow(NamedTuple):
+    """A row of ``portfolios`` with its stock (shares, won)."""
+
+    stock_code: str
+    quantity: int
+    reserved_quantity: int
+    cost: int
+    buy_commission: int
+    name: str
+    market: str
+    sector: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class HoldingRows:
     """Database rows read from one state: holdings with their stock, realized profit and today's
@@ -174,7 +187,7 @@ class HoldingRows:
     The mappings are by stock code.
     """
 
-    holdings: list[AnyRow]
+    holdings: list[HoldingRow]
     realized_profit: Mapping[str, int]
     trades: Mapping[str, DayTrades]
 
@@ -275,7 +288,7 @@ class SummaryRecord:
             )
             for sector, parts in values.items()
         ]
-        return tuple(sorted(weights, key=lambda one: (-one.value, one.sector or "")))
+        return tuple(sorted(weights, key=lambda weight: (-weight.value, weight.sector or "")))
 
 
 def freshness(age_ms: int, limit_ms: int) -> str:
@@ -301,8 +314,17 @@ def load_holdings(
 
     ``since`` is the instant at which the day began in Korea.
     """
-    wanted = (
-        select(PORTFOLIOS, STOCKS.c.name, STOCKS.c.market, STOCKS.c.sector)
+    holdings = (
+        select(
+            PORTFOLIOS.c.stock_code,
+            PORTFOLIOS.c.quantity,
+            PORTFOLIOS.c.reserved_quantity,
+            PORTFOLIOS.c.cost,
+            PORTFOLIOS.c.buy_commission,
+            STOCKS.c.name,
+            STOCKS.c.market,
+            STOCKS.c.sector,
+        )
         .join(STOCKS, STOCKS.c.code == PORTFOLIOS.c.stock_code)
         .where(PORTFOLIOS.c.user_id == user_id)
         .order_by(PORTFOLIOS.c.stock_code)
@@ -315,16 +337,16 @@ def load_holdings(
         .group_by(ORDER_EXECUTIONS.c.stock_code)
     )
     if stock_code is not None:
-        wanted = wanted.where(PORTFOLIOS.c.stock_code == stock_code)
+        holdings = holdings.where(PORTFOLIOS.c.stock_code == stock_code)
         profits = profits.where(ORDER_EXECUTIONS.c.stock_code == stock_code)
     return HoldingRows(
-        holdings=list(session.execute(wanted)),
+        holdings=[HoldingRow(**row) for row in session.execute(holdings).mappings()],
         realized_profit={code: int(profit) for code, profit in session.execute(profits)},
-        trades=_trades_of(session, user_id, since, stock_code),
+        trades=_trades_by_stock(session, user_id, since, stock_code),
     )
 
 
-def _trades_of(
+def _trades_by_stock(
     session: Session, user_id: UUID, since: datetime, stock_code: str | None
 ) -> dict[str, DayTrades]:
     """Sum the applied fills since an instant by stock."""
@@ -337,22 +359,22 @@ def _trades_of(
         - ORDER_EXECUTIONS.c.rural_tax
     )
     sums = [
-        func.sum(case((which, amount), else_=0))
-        for which, amount in (
+        func.sum(case((side, amount), else_=0))
+        for side, amount in (
             (bought, ORDER_EXECUTIONS.c.quantity),
             (bought, paid),
             (~bought, ORDER_EXECUTIONS.c.quantity),
             (~bought, received),
         )
     ]
-    wanted = select(ORDER_EXECUTIONS.c.stock_code, *sums).where(
+    trades = select(ORDER_EXECUTIONS.c.stock_code, *sums).where(
         ORDER_EXECUTIONS.c.user_id == user_id,
         ORDER_EXECUTIONS.c.executed_at >= since,
         ORDER_EXECUTIONS.c.applied_at.is_not(None),
     )
     if stock_code is not None:
-        wanted = wanted.where(ORDER_EXECUTIONS.c.stock_code == stock_code)
-    rows = session.execute(wanted.group_by(ORDER_EXECUTIONS.c.stock_code))
+        trades = trades.where(ORDER_EXECUTIONS.c.stock_code == stock_code)
+    rows = session.execute(trades.group_by(ORDER_EXECUTIONS.c.stock_code))
     return {code: DayTrades(*map(int, amounts)) for code, *amounts in rows}
 
 

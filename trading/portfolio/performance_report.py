@@ -1,4 +1,4 @@
-"""What the figures of performance are made of: an account's recorded days, and an index's closes of the same."""
+"""Performance report of an account: its recorded days compared with an index's closes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from trading.config.settings import Settings
 from trading.portfolio.performance import TRADING_DAYS_A_YEAR, Performance, performance
 from trading.portfolio.returns import DAYS_A_YEAR, Unavailable, Valuation, opening_valuation
+from trading.portfolio.snapshot_queries import SNAPSHOT_COLUMNS, SnapshotRow
 from trading.portfolio.tables import DAILY_SNAPSHOTS
 from trading.stocks.indices.queries import index_closes
 
@@ -21,10 +22,11 @@ _CLOSED_DAYS_MAX = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PerformanceReport:
-    """The figures of a period, and how good the days are that they rest on.
+    """Performance figures of a period with the quality of the underlying data.
 
-    On ``unpriced_days`` a holding had no price, so the worth is not known and returns reach over them. On ``carried_days`` at least one holding was
-    valued at an earlier close. ``missing_closes`` are the exchange's days without a close of the index.
+    On ``unpriced_days`` a holding had no price: the account's value is unknown and returns span
+    these days. On ``carried_days`` at least one holding was valued at an earlier close.
+    ``missing_closes`` are trading days without a close of the index.
     """
 
     risk_free_rate_bp: int
@@ -46,7 +48,10 @@ def performance_report(
     is_exchange_day: Callable[[date], bool],
     settings: Settings,
 ) -> PerformanceReport:
-    """The performance of the recorded days from ``since`` to ``until``, both included, measured from the close of the day before. Two statements."""
+    """Return the performance from ``since`` to ``until``, both included, in two statements.
+
+    It is measured from the close of the last recorded day before ``since``.
+    """
     valuations, recorded, carried = _valuations(session, user_id, since, until)
     closes = _closes(session, index_code, valuations, is_exchange_day)
     days_a_year = DAYS_A_YEAR if settings.hours_rule == "always" else TRADING_DAYS_A_YEAR
@@ -54,10 +59,12 @@ def performance_report(
         risk_free_rate_bp=settings.risk_free_rate_bp,
         days_a_year=days_a_year,
         recorded_days=recorded,
-        unpriced_days=tuple(at.day for at in valuations if at.worth is None),
+        unpriced_days=tuple(valuation.day for valuation in valuations if valuation.worth is None),
         carried_days=carried,
         missing_closes=tuple(
-            at.day for at in valuations if is_exchange_day(at.day) and at.day not in closes
+            valuation.day
+            for valuation in valuations
+            if is_exchange_day(valuation.day) and valuation.day not in closes
         ),
         figures=performance(
             valuations,
@@ -74,46 +81,54 @@ def _closes(
     valuations: Sequence[Valuation],
     is_exchange_day: Callable[[date], bool],
 ) -> dict[date, int]:
-    """The index's closes of these days. It keeps the last one while the exchange is closed, and a period may begin on such a day."""
+    """Return the index's closes of these days.
+
+    If the first day is not a trading day, it has the close of the last trading day before it.
+    """
     if not valuations:
         return {}
     first = valuations[0].day
     closes = index_closes(
         session, index_code, since=first - _CLOSED_DAYS_MAX * _ONE_DAY, until=valuations[-1].day
     )
-    traded = next(
+    trading_day = next(
         (day for n in range(_CLOSED_DAYS_MAX) if is_exchange_day(day := first - n * _ONE_DAY)),
         first,
     )
-    return closes | ({first: closes[traded]} if traded in closes else {})
+    return closes | ({first: closes[trading_day]} if trading_day in closes else {})
 
 
 def _valuations(
     session: Session, user_id: UUID, since: date | None, until: date | None
 ) -> tuple[list[Valuation], int, int]:
-    """The recorded days with what they begin with before them; how many there are, and how many of them have carried closes."""
-    wanted = select(DAILY_SNAPSHOTS).where(DAILY_SNAPSHOTS.c.user_id == user_id)
+    """Return the valuations, the number of recorded days, and how many of them have carried closes.
+
+    The valuations start with the last recorded day before ``since``.
+    """
+    snapshots = select(*SNAPSHOT_COLUMNS).where(DAILY_SNAPSHOTS.c.user_id == user_id)
     if until is not None:
-        wanted = wanted.where(DAILY_SNAPSHOTS.c.day <= until)
+        snapshots = snapshots.where(DAILY_SNAPSHOTS.c.day <= until)
     if since is not None:
         before = select(func.max(DAILY_SNAPSHOTS.c.day)).where(
             DAILY_SNAPSHOTS.c.user_id == user_id, DAILY_SNAPSHOTS.c.day < since
         )
-        wanted = wanted.where(
+        snapshots = snapshots.where(
             DAILY_SNAPSHOTS.c.day >= func.coalesce(before.scalar_subquery(), since)
         )
-    rows = session.execute(wanted.order_by(DAILY_SNAPSHOTS.c.day)).all()
+    statement = snapshots.order_by(DAILY_SNAPSHOTS.c.day)
+    rows = [SnapshotRow(**row) for row in session.execute(statement).mappings()]
     valuations = [
         Valuation(
             day=row.day,
-            worth=None if row.unpriced_holdings else row.cash_balance + row.holdings_value,
+            worth=row.total_assets,
             paid_in=row.net_flow + row.paid_out,
             paid_out=row.paid_out,
         )
         for row in rows
     ]
-    own = [row for row in rows if since is None or row.day >= since]
-    if len(own) == len(rows) and valuations:
+    in_period = [row for row in rows if since is None or row.day >= since]
+    if len(in_period) == len(rows) and valuations:
         # Nothing is recorded before: the account was opened on its first day.
         valuations.insert(0, opening_valuation(valuations[0]))
-    return (valuations if own else []), len(own), sum(row.carried_holdings > 0 for row in own)
+    carried = sum(row.carried_holdings > 0 for row in in_period)
+    return (valuations if in_period else []), len(in_period), carried

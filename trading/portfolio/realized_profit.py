@@ -1,4 +1,7 @@
-"""What a user's sales earned, grouped by time or by stock: sums of the realised profits that the books hold, added up by the database."""
+"""Realized profit of a user's sales, grouped by time or by stock.
+
+The database adds up the profits stored with the executions.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +22,7 @@ _DAY = korean_day(ORDER_EXECUTIONS.c.executed_at)
 
 
 class Grouping(StrEnum):
-    """What sales are put together by: their day, month or year in Korea, or their stock."""
+    """Grouping of sales: by day, month or year in Korea, or by stock."""
 
     DAY = "day"
     MONTH = "month"
@@ -27,7 +30,7 @@ class Grouping(StrEnum):
     STOCK = "stock"
 
 
-# Keys of days are text, and the first letters of a day name its month and its year.
+# A day is text (YYYY-MM-DD), so its first characters are its month and its year.
 _KEYS: dict[Grouping, ColumnElement[str]] = {
     Grouping.DAY: _DAY,
     Grouping.MONTH: func.substr(_DAY, 1, 7),
@@ -51,9 +54,11 @@ _SUMS = tuple(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RealizedProfit:
-    """Sales put together (shares, won). ``realized_profit`` is ``sold_amount`` less commission, tax, and the cost and buy commission of what was sold.
+    """Sums over a group of sales (shares, won).
 
-    ``key`` is the day, month, year or product code, ``stock_name`` that of a stock; both None for the totals.
+    ``realized_profit`` is ``sold_amount`` less commission, tax, and the cost and buy commission of
+    the sold shares. ``key`` is the day, month, year or stock code; ``stock_name`` is set if the
+    group is a stock. Both are None for the totals.
     """
 
     key: str | None
@@ -69,7 +74,7 @@ class RealizedProfit:
 
     @property
     def profit_rate(self) -> Decimal | None:
-        """The profit by what the shares had cost with their commission; None where nothing was sold."""
+        """Return profit divided by the sold shares' cost with commission, or None without sales."""
         invested = self.cost + self.buy_commission
         return Decimal(self.realized_profit) / invested if invested else None
 
@@ -85,9 +90,10 @@ def realized_profit(
     limit: int,
     cursor: str | None,
 ) -> tuple[RealizedProfit, Page[RealizedProfit]]:
-    """The totals of the sales from ``since`` up to and without ``until``, and a page of their groups: times newest first, stocks by code. Two statements.
+    """Return the totals of a user's sales and a page of their groups, in two statements.
 
-    A sale counts from when it is applied to the holding, as its profit is known then.
+    ``since`` is inclusive, ``until`` exclusive. Periods are listed newest first, stocks by code. A
+    sale is included once it is applied to the holding, because its profit is known only then.
     """
     sales = and_(
         fills_condition(user_id, since, until, stock_code),
@@ -110,16 +116,16 @@ def realized_profit(
         .limit(limit + 1)
         .subquery("sales")
     )
-    wanted = select(groups, STOCKS.c.name.label("stock_name")).outerjoin(
+    named = select(groups, STOCKS.c.name.label("stock_name")).outerjoin(
         STOCKS, STOCKS.c.code == groups.c.key
     )
-    rows = session.execute(wanted.order_by(order(groups.c.key))).mappings().all()
+    rows = session.execute(named.order_by(order(groups.c.key))).mappings().all()
     return _record(total), page_of(
         rows, limit=limit, record=_record, cursor=lambda row: str(row["key"])
     )
 
 
 def _record(row: RowMapping) -> RealizedProfit:
-    # Sums come as decimals from MySQL; whole won and shares stay whole.
+    # MySQL returns sums as Decimals.
     sums = {name: int(value) for name, value in row.items() if name not in ("key", "stock_name")}
     return RealizedProfit(key=row.get("key"), stock_name=row.get("stock_name"), **sums)

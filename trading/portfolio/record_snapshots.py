@@ -1,14 +1,14 @@
-"""Recording the daily history of the accounts: what each was worth at the end of a trading day, once the day is over.
+"""Record the daily snapshots of all accounts: each account's value at the end of a trading day.
 
-Cash, shares and flows are those of the Transactions up to the last one before the day's end, whenever this runs, and never those of now. A Transaction moves
-cash and shares at once, so no trade counts by half. Closes are those of the daily candles.
+Cash, shares and flows come from the ledger entries up to the last one before the day's end, however
+late this runs. A ledger entry moves cash and shares at once, so a trade never counts only for one
+of them. Closing prices come from the daily candles.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from itertools import islice
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Date, Select, Subquery, case, func, literal, select
@@ -27,13 +27,13 @@ from trading.portfolio.tables import DAILY_SNAPSHOTS
 from trading.stocks.candles.model import CandleInterval
 from trading.stocks.candles.tables import CANDLE_CURSORS, CANDLES
 
-# After a long outage one transaction records so many days of a batch of accounts, and the next goes on.
+# Limits the length of a transaction after a long outage. The next batch records the next days.
 DAYS_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
 class DaysReport:
-    """How many rows one batch wrote, the last account that is done with, and whether there may be more to record."""
+    """Result of one batch: rows written, the last account done, and whether more may follow."""
 
     rows: int = 0
     done_to: UUID | None = None
@@ -43,14 +43,15 @@ class DaysReport:
 def record_account_days(
     session: Session, *, hours: MarketHours, done_to: UUID | None, batch_size: int, now: datetime
 ) -> DaysReport:
-    """Record what one batch of accounts, by id behind ``done_to``, lacks of the days that have ended.
+    """Record the missing days of one batch of accounts, by id after ``done_to``.
 
-    Nothing while the candles lack trades of the newest of these days. One statement a day, however many accounts; twice at once writes each row once.
+    Record nothing while the candles lack trades of the newest of these days. It takes one statement
+    for each day, whatever the number of accounts. Concurrent runs write each row once.
     """
     latest = last_complete_day(hours, now)
     if latest is None or not _has_closes(session, latest):
         return DaysReport()
-    accounts = session.execute(_lacking(latest, done_to).limit(batch_size)).all()
+    accounts = session.execute(_accounts_without(latest, done_to).limit(batch_size)).all()
     if not accounts:
         return DaysReport()
     first = min(
@@ -65,13 +66,17 @@ def record_account_days(
 
 
 def _has_closes(session: Session, ended: CompletedDay) -> bool:
-    """Whether the candles have all trades of a day. Where none were ever built there is nothing to wait for."""
+    """Return True if the candles have all trades of a day, or if there are no candles at all."""
     read_at = session.scalar(select(CANDLE_CURSORS.c.read_at))
     return read_at is None or read_at >= ended.ended_at
 
 
-def _lacking(latest: CompletedDay, done_to: UUID | None) -> Select[Any]:
-    """The open accounts without a row of the latest day, by id, with the last day that each has."""
+def _accounts_without(
+    latest: CompletedDay, done_to: UUID | None
+) -> Select[UUID, datetime, date | None]:
+    """Select the open accounts without a row of the latest day, with their last recorded day, by
+    id.
+    """
     last_day = (
         select(func.max(DAILY_SNAPSHOTS.c.day))
         .where(DAILY_SNAPSHOTS.c.user_id == USERS.c.id)
@@ -82,7 +87,7 @@ def _lacking(latest: CompletedDay, done_to: UUID | None) -> Select[Any]:
         .where(DAILY_SNAPSHOTS.c.user_id == USERS.c.id, DAILY_SNAPSHOTS.c.day >= latest.day)
         .exists()
     )
-    lacking = (
+    accounts = (
         select(USERS.c.id, USERS.c.created_at, last_day.label("last_day"))
         .join(VIRTUAL_BALANCES, VIRTUAL_BALANCES.c.user_id == USERS.c.id)
         .where(
@@ -93,11 +98,14 @@ def _lacking(latest: CompletedDay, done_to: UUID | None) -> Select[Any]:
         )
         .order_by(USERS.c.id)
     )
-    return lacking if done_to is None else lacking.where(USERS.c.id > done_to)
+    return accounts if done_to is None else accounts.where(USERS.c.id > done_to)
 
 
 def _record(session: Session, ended: CompletedDay, user_ids: Sequence[UUID], now: datetime) -> int:
-    """Write the rows of one day of those among these accounts that were open by its end and have none of it, or of a later one."""
+    """Write one day's rows of those accounts that need one, and return their number.
+
+    These are the accounts opened by the end of the day that have no row of this day or a later one.
+    """
     ledger = _ledger(ended, user_ids)
     flows, holdings = _flows(ledger), _holdings(ledger, ended)
     rows = (
@@ -121,7 +129,7 @@ def _record(session: Session, ended: CompletedDay, user_ids: Sequence[UUID], now
         .where(TRANSACTIONS.c.sequence == ledger.c.last_sequence)
     )
     columns = [column.name for column in DAILY_SNAPSHOTS.columns]
-    # Whoever records the same day at the same moment has found the same.
+    # Concurrent transactions compute the same row, so a duplicate is ignored.
     if session.get_bind().dialect.name == "sqlite":
         return execute_rowcount(
             session,
@@ -134,9 +142,11 @@ def _record(session: Session, ended: CompletedDay, user_ids: Sequence[UUID], now
 
 
 def _ledger(ended: CompletedDay, user_ids: Sequence[UUID]) -> Subquery:
-    """Of each account its last Transaction before the day's end, and the last one that an earlier row counted (0 without one).
+    """Select each account's last ledger entry before the day's end and the last one already
+    recorded.
 
-    All up to that Transaction counts, in the order in which it was booked: one that was dated a moment later and booked before it is in its balance, too.
+    The latter is 0 without an earlier row. All entries up to the former count, in ledger order: an
+    entry dated a moment later but written before it is included in its balance, too.
     """
     last_sequence = (
         select(TRANSACTIONS.c.sequence)
@@ -170,7 +180,7 @@ def _ledger(ended: CompletedDay, user_ids: Sequence[UUID]) -> Subquery:
 
 
 def _flows(ledger: Subquery) -> Subquery:
-    """What each account's owner paid in and out since the row before."""
+    """Sum each account's deposits and withdrawals since its previous row."""
     kind, amount = TRANSACTIONS.c.transaction_type, TRANSACTIONS.c.amount
     outward = [flow for flow in FLOWS if DIRECTION[flow] < 0]
     return (
@@ -191,7 +201,10 @@ def _flows(ledger: Subquery) -> Subquery:
 
 
 def _holdings(ledger: Subquery, ended: CompletedDay) -> Subquery:
-    """What the shares of each account were worth at the close, and how many holdings have an earlier day's close or none."""
+    """Compute each account's holdings value at the close.
+
+    Also count the holdings valued at an earlier day's close, and those without any close.
+    """
     bought = TRANSACTIONS.c.transaction_type == TransactionType.BUY
     quantity = func.sum(case((bought, TRANSACTIONS.c.quantity), else_=-TRANSACTIONS.c.quantity))
     shares = (
@@ -205,14 +218,14 @@ def _holdings(ledger: Subquery, ended: CompletedDay) -> Subquery:
         .having(quantity > 0)
         .subquery("shares")
     )
-    that_day = datetime.combine(ended.day, time(), KST)
-    of_the_stock = (
+    midnight = datetime.combine(ended.day, time(), KST)
+    is_daily_candle = (
         CANDLES.c.stock_code == shares.c.stock_code,
         CANDLES.c.candle_interval == CandleInterval.DAY,
     )
     close_of = (
         select(func.max(CANDLES.c.starts_at))
-        .where(*of_the_stock, CANDLES.c.starts_at <= that_day)
+        .where(*is_daily_candle, CANDLES.c.starts_at <= midnight)
         .scalar_subquery()
     )
     dated = select(shares, close_of.label("close_of")).subquery("dated")
@@ -220,7 +233,7 @@ def _holdings(ledger: Subquery, ended: CompletedDay) -> Subquery:
         select(
             dated.c.user_id,
             func.sum(func.coalesce(dated.c.quantity * CANDLES.c.close, 0)).label("value"),
-            func.sum(case((dated.c.close_of < that_day, 1), else_=0)).label("carried"),
+            func.sum(case((dated.c.close_of < midnight, 1), else_=0)).label("carried"),
             func.sum(case((dated.c.close_of.is_(None), 1), else_=0)).label("unpriced"),
         )
         .outerjoin(

@@ -1,8 +1,11 @@
-"""Returns of an account with deposits and withdrawals taken out of them. Worth and flows are whole won, returns are Decimals: 0.01 is 1 %.
+"""Returns of an account, adjusted for deposits and withdrawals.
 
-Timing, of which the GIPS standards only ask that it be stated and kept to: what comes in counts from the beginning of its day, as it can be traded with at
-once; what goes out counts until the end of its day, as it was there to trade with. So no return is divided by money that was not there, and none is
-below −100 %.
+Values and flows are whole won. Returns are Decimals: 0.01 is 1 %.
+
+Timing of flows (GIPS only requires that it is documented and consistent): deposits count from the
+beginning of their day, because they can be traded with at once; withdrawals count until the end of
+their day, because they could be traded with until then. So a return is never divided by money that
+was not in the account, and no return is below −100 %.
 """
 
 from collections.abc import Container, Iterable, Sequence
@@ -12,7 +15,7 @@ from decimal import Decimal
 from enum import StrEnum
 from math import prod
 
-# Calendar days, which every year counts as by actual/365.
+# Calendar days, by the actual/365 convention.
 DAYS_A_YEAR = 365
 
 _ONE_DAY = timedelta(days=1)
@@ -21,7 +24,7 @@ _TOLERANCE = Decimal("1e-12")
 
 
 class UnavailableReason(StrEnum):
-    """Why a figure can't be given."""
+    """Why a figure is unavailable."""
 
     NO_RETURNS = "no-returns"
     TOO_FEW_RETURNS = "too-few-returns"
@@ -33,7 +36,10 @@ class UnavailableReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """A figure that the data does not carry: why, and where more of it would help how much is ``needed`` and how much there is."""
+    """A figure that the data cannot support, with the reason.
+
+    If more data would help, ``needed`` is the required amount and ``have`` the available one.
+    """
 
     reason: UnavailableReason
     needed: int | None = None
@@ -45,7 +51,11 @@ Figure = Decimal | Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Valuation:
-    """An account at the close of ``day``: its worth in won, None where a holding had no price, and what was paid in and out that day, both ≥ 0."""
+    """An account at the close of ``day``.
+
+    ``worth`` is its value in won, None if a holding had no price. ``paid_in`` and ``paid_out`` are
+    the day's deposits and withdrawals, both ≥ 0.
+    """
 
     day: date
     worth: int | None
@@ -63,15 +73,17 @@ class Return:
 
 
 def opening_valuation(first: Valuation) -> Valuation:
-    """An account just before its first day: worth nothing yet, so that its starting cash is a flow like any other."""
+    """Return a valuation of 0 before the first day, so that the starting cash is a flow."""
     return Valuation(first.day - _ONE_DAY, 0)
 
 
 def daily_returns(valuations: Sequence[Valuation]) -> tuple[Return, ...]:
-    """The returns between successive days of known worth, oldest first; the first valuation is what they begin with.
+    """Return the returns between successive days of known value, oldest first.
 
-    A return reaches over days of unknown worth, with their flows. One that begins with nothing begins with the day of the first payment. A day that has no
-    capital, neither left from before nor paid in, has no return. An account in debt has lost no more than it had.
+    The first valuation is the starting point. A return spans days of unknown value and includes
+    their flows. If the account was empty, the return begins with the day of the first payment. A
+    day without capital (neither left from before nor paid in) has no return. An account in debt has
+    a return of −100 %, not less.
     """
     found = []
     since: date | None = None
@@ -93,19 +105,22 @@ def daily_returns(valuations: Sequence[Valuation]) -> tuple[Return, ...]:
 
 
 def total_return(values: Iterable[Decimal]) -> Decimal:
-    """Returns linked into one: the time-weighted return of the whole."""
+    """Chain returns into the time-weighted return of the whole period."""
     return prod((1 + value for value in values), start=Decimal(1)) - 1
 
 
 def annualise(total: Decimal, *, days: int) -> Figure:
-    """What a total return over ``days`` calendar days is a year, by actual/365. Less than a year is never annualised, as by GIPS."""
+    """Annualise a return over ``days`` calendar days by actual/365.
+
+    Unavailable for less than a year: GIPS forbids annualising shorter periods.
+    """
     if days < DAYS_A_YEAR:
         return Unavailable(UnavailableReason.PERIOD_TOO_SHORT, needed=DAYS_A_YEAR, have=days)
     return (1 + total) ** (Decimal(DAYS_A_YEAR) / days) - 1
 
 
 def chain_returns(returns: Iterable[Return], days: Container[date]) -> tuple[Return, ...]:
-    """The returns between those of ``days`` that are ends of them, each linked from all that lie between."""
+    """Chain returns into the returns between those of ``days`` that are ends of returns."""
     found = []
     since: date | None = None
     before: date | None = None
@@ -122,10 +137,12 @@ def chain_returns(returns: Iterable[Return], days: Container[date]) -> tuple[Ret
 
 
 def money_weighted_return(valuations: Iterable[Valuation], *, since: date, until: date) -> Figure:
-    """The return at which the money put in would have grown, day by day alike, into what was taken out and what is left: the internal rate of return.
+    """Return the internal rate of return of the whole period, not annualised.
 
-    It is that of the whole period, from the close of ``since`` to that of ``until``, whose worth is known, and not annualised. NO_SINGLE_SOLUTION where
-    there is no rate at which the account is never in debt and comes to what is left.
+    It is the rate at which the money paid in would have grown, with the same growth every day, into
+    the money paid out and the final value. The period is from the close of ``since`` to the close
+    of ``until``; both days' values are known. NO_SINGLE_SOLUTION if no rate reaches the final value
+    while the account is never in debt.
     """
     flows: list[tuple[int, int]] = []
     left = 0
@@ -144,9 +161,10 @@ def money_weighted_return(valuations: Iterable[Valuation], *, since: date, until
 
 
 def _daily_growth(flows: Sequence[tuple[int, int]], *, days: int, left: Decimal) -> Decimal | None:
-    """The factor a day by which these (day, won) flows come to ``left`` won after ``days`` days; None without one.
+    """Return the daily growth factor by which (day, won) flows reach ``left`` won, or None.
 
-    Where no flow takes out more than is there, more growth leaves more, so that the solution is the only one and halving finds it.
+    If no flow takes out more than is there, the final value increases with the growth factor, so
+    the solution is unique and bisection finds it.
     """
     low, high = Decimal(0), Decimal(2)
     for _ in range(_STEPS_MAX):
@@ -167,7 +185,10 @@ def _daily_growth(flows: Sequence[tuple[int, int]], *, days: int, left: Decimal)
 
 
 def _grown(flows: Sequence[tuple[int, int]], growth: Decimal, *, days: int) -> Decimal:
-    """What flows come to, growing alike every day; negative once a flow takes out more than is there."""
+    """Return the value of flows at a constant daily growth.
+
+    The result is negative as soon as a flow takes out more than is there.
+    """
     worth, day = Decimal(0), 0
     for at, amount in flows:
         worth, day = worth * growth ** (at - day) + amount, at

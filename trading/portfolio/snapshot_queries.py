@@ -1,14 +1,14 @@
-"""An account's history: what it was worth at the end of each trading day, and so far in the one that is not over."""
+"""An account's history: its value at the end of each trading day, and so far today."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from trading.db.statements import AnyRow
 from trading.ledger.model import DIRECTION, FLOWS
 from trading.ledger.tables import TRANSACTIONS
 from trading.money import change_rate_bp
@@ -18,11 +18,33 @@ from trading.portfolio.tables import DAILY_SNAPSHOTS
 _OUTWARD = [flow for flow in FLOWS if DIRECTION[flow] < 0]
 
 
+class SnapshotRow(NamedTuple):
+    """A row of ``daily_snapshots`` (won)."""
+
+    day: date
+    last_sequence: int
+    cash_balance: int
+    holdings_value: int
+    net_flow: int
+    paid_out: int
+    carried_holdings: int
+    unpriced_holdings: int
+
+    @property
+    def total_assets(self) -> int | None:
+        """Return cash plus holdings, or None if a holding had no price."""
+        return None if self.unpriced_holdings else self.cash_balance + self.holdings_value
+
+
+SNAPSHOT_COLUMNS = tuple(DAILY_SNAPSHOTS.c[name] for name in SnapshotRow._fields)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayRecord:
-    """An account at the end of a trading day (won, basis points); ``provisional`` while the day is not over.
+    """An account at the end of a trading day (won, basis points).
 
-    ``assets_before`` is the total of the recorded day before it: 0 before the first, None where that was not known.
+    ``provisional`` is True while the day is not over. ``assets_before`` is the total of the
+    previous recorded day: 0 before the first day, None if it was unknown.
     """
 
     day: date
@@ -37,7 +59,7 @@ class DayRecord:
 
     @property
     def total_assets(self) -> int | None:
-        """Cash and holdings; None where a holding had no price."""
+        """Return cash plus holdings, or None if a holding had no price."""
         return None if self.unpriced_holdings else self.cash_balance + self.holdings_value
 
     @property
@@ -46,14 +68,14 @@ class DayRecord:
 
     @property
     def profit(self) -> int | None:
-        """What the total changed by, less what was paid in or out."""
+        """Return the change of the total less deposits plus withdrawals."""
         if self.total_assets is None or self.assets_before is None:
             return None
         return self.total_assets - self.assets_before - self.net_flow
 
     @property
     def profit_rate_bp(self) -> int | None:
-        """The profit of what there was to trade with: the assets before and what was paid in."""
+        """Return the profit relative to the assets before plus the day's deposits."""
         if self.profit is None or self.assets_before is None:
             return None
         capital = self.assets_before + self.deposits
@@ -62,24 +84,28 @@ class DayRecord:
 
 @dataclass(frozen=True, slots=True)
 class LatestDay:
-    """The newest recorded day with its total (None where not known, 0 before the first), and the flows since: net, and outward alone."""
+    """The newest recorded day with its total and the flows since.
+
+    The total is None if it is unknown, and 0 before the first day. ``net_flow`` is deposits less
+    ``withdrawals``.
+    """
 
     day: date | None
     total_assets: int | None
     net_flow: int
     withdrawals: int
 
-    def so_far(self, day: date, wealth: SummaryRecord) -> DayRecord:
-        """The day after it, which is not over, at the prices of now."""
+    def provisional_record(self, day: date, summary: SummaryRecord) -> DayRecord:
+        """Return the provisional record of the current day at live prices."""
         return DayRecord(
             day=day,
             provisional=True,
-            cash_balance=wealth.cash_balance,
-            holdings_value=wealth.holdings_value,
+            cash_balance=summary.cash_balance,
+            holdings_value=summary.holdings_value,
             net_flow=self.net_flow,
             withdrawals=self.withdrawals,
             carried_holdings=0,
-            unpriced_holdings=wealth.unpriced_holdings,
+            unpriced_holdings=summary.unpriced_holdings,
             assets_before=self.total_assets,
         )
 
@@ -87,32 +113,38 @@ class LatestDay:
 def recorded_days(
     session: Session, user_id: UUID, *, first: date, last: date
 ) -> tuple[DayRecord, ...]:
-    """A user's recorded days from ``first`` to ``last``, oldest first. One statement."""
+    """Return a user's recorded days from ``first`` to ``last``, oldest first, in one statement."""
     before = (
         select(func.max(DAILY_SNAPSHOTS.c.day))
         .where(DAILY_SNAPSHOTS.c.user_id == user_id, DAILY_SNAPSHOTS.c.day < first)
         .scalar_subquery()
     )
     rows = session.execute(
-        select(DAILY_SNAPSHOTS)
+        select(*SNAPSHOT_COLUMNS)
         .where(
             DAILY_SNAPSHOTS.c.user_id == user_id,
             DAILY_SNAPSHOTS.c.day >= func.coalesce(before, first),
             DAILY_SNAPSHOTS.c.day <= last,
         )
         .order_by(DAILY_SNAPSHOTS.c.day)
-    ).all()
-    return tuple(record for record in _records(rows) if record.day >= first)
+    ).mappings()
+    records = _records(SnapshotRow(**row) for row in rows)
+    return tuple(record for record in records if record.day >= first)
 
 
 def latest_day(session: Session, user_id: UUID) -> LatestDay:
-    """A user's newest recorded day, and what was paid in and out since. Two statements."""
-    row = session.execute(
-        select(DAILY_SNAPSHOTS)
-        .where(DAILY_SNAPSHOTS.c.user_id == user_id)
-        .order_by(DAILY_SNAPSHOTS.c.day.desc())
-        .limit(1)
-    ).one_or_none()
+    """Return a user's newest recorded day and the flows since, in two statements."""
+    newest = (
+        session.execute(
+            select(*SNAPSHOT_COLUMNS)
+            .where(DAILY_SNAPSHOTS.c.user_id == user_id)
+            .order_by(DAILY_SNAPSHOTS.c.day.desc())
+            .limit(1)
+        )
+        .mappings()
+        .one_or_none()
+    )
+    row = None if newest is None else SnapshotRow(**newest)
     kind, amount = TRANSACTIONS.c.transaction_type, TRANSACTIONS.c.amount
     net_flow, withdrawals = session.execute(
         select(
@@ -126,10 +158,10 @@ def latest_day(session: Session, user_id: UUID) -> LatestDay:
     ).one()
     if row is None:
         return LatestDay(None, 0, int(net_flow), int(withdrawals))
-    return LatestDay(row.day, _total(row), int(net_flow), int(withdrawals))
+    return LatestDay(row.day, row.total_assets, int(net_flow), int(withdrawals))
 
 
-def _records(rows: Sequence[AnyRow]) -> Iterator[DayRecord]:
+def _records(rows: Iterable[SnapshotRow]) -> Iterator[DayRecord]:
     before: int | None = 0
     for row in rows:
         yield DayRecord(
@@ -143,8 +175,4 @@ def _records(rows: Sequence[AnyRow]) -> Iterator[DayRecord]:
             unpriced_holdings=row.unpriced_holdings,
             assets_before=before,
         )
-        before = _total(row)
-
-
-def _total(row: AnyRow) -> int | None:
-    return None if row.unpriced_holdings else row.cash_balance + row.holdings_value
+        before = row.total_assets

@@ -1,4 +1,4 @@
-"""Tables of portfolio."""
+"""Table of the daily snapshots."""
 
 from datetime import date, datetime
 from uuid import UUID
@@ -13,9 +13,11 @@ from trading.db.types import Id, Won
 class DailySnapshot(Base):
     """An account at the end of a trading day (KST), never changed afterwards. Amounts are won.
 
-    The day ends at ``ended_at``: what was booked before it counts, up to and with the Transaction ``last_sequence``. ``net_flow`` is what was
-    paid in less what was paid out (``paid_out``) since the day before. ``holdings_value`` is of the closes of that day; of ``carried_holdings``
-    holdings the close is an earlier day's, as nothing was traded, and ``unpriced_holdings`` had none and are not in it.
+    It covers the ledger up to and including the transaction ``last_sequence``, the last one before
+    ``ended_at``. ``net_flow`` is deposits less withdrawals since the previous day, ``paid_out`` the
+    withdrawals alone. ``holdings_value`` is at the closes of that day. ``carried_holdings`` counts
+    holdings valued at an earlier close because nothing was traded; ``unpriced_holdings`` counts
+    holdings without any close, which are not in ``holdings_value``.
     """
 
     __tablename__ = "daily_snapshots"

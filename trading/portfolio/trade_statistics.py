@@ -1,16 +1,16 @@
-"""A user's fills and trades by day, put together by the database, and how long what was sold had been held."""
+"""A user's fills and trades by day, and holding times, aggregated by the database."""
 
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     CTE,
     BigInteger,
     ColumnElement,
+    Null,
     Select,
     Subquery,
     and_,
@@ -26,7 +26,6 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from trading.db.sql_functions import korean_day, seconds
-from trading.db.statements import AnyRow
 from trading.exchange.order_types import Side
 from trading.exchange.time import trade_date
 from trading.orders.tables import ORDER_EXECUTIONS
@@ -38,7 +37,7 @@ _DAY = korean_day(ORDER_EXECUTIONS.c.executed_at)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradeRecord:
-    """A trade: what one sell order sold on one day in Korea (shares, won)."""
+    """A trade: the shares sold by one sell order on one day in Korea (shares, won)."""
 
     day: date
     order_id: UUID
@@ -51,7 +50,7 @@ class TradeRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradeStatistics:
-    """Totals of each day that has any, and the trades that earned most and least; None without a trade."""
+    """Totals by day, and the most and least profitable trades (None without a trade)."""
 
     by_day: Mapping[date, TradeTotals]
     best_trade: TradeRecord | None
@@ -66,15 +65,16 @@ def trade_statistics(
     until: datetime | None,
     stock_code: str | None,
 ) -> TradeStatistics:
-    """Fills from ``since`` up to and without ``until``, both midnights in Korea. Four statements.
+    """Return the statistics of fills from ``since`` to ``until`` (exclusive), in four statements.
 
-    What was sold first is what was bought first (FIFO), for holding times only: profits are the books' own, by the moving average.
+    Both limits are midnights in Korea. Holding times are first in, first out (FIFO); profits are
+    the stored ones, by moving average.
     """
-    wanted = fills_condition(user_id, since, until, stock_code)
-    trades = _trades(wanted)
-    held = _held_by_day(user_id, since, until, stock_code)
+    condition = fills_condition(user_id, since, until, stock_code)
+    trades = _trades(condition)
+    holding_times = _holding_times_by_day(user_id, since, until, stock_code)
     by_day: defaultdict[date, TradeTotals] = defaultdict(TradeTotals)
-    for statement in (_fills_by_day(wanted), _trades_by_day(trades), held):
+    for statement in (_fills_by_day(condition), _trades_by_day(trades), holding_times):
         for row in session.execute(statement).mappings():
             totals = {name: int(row[name]) for name in row if name != "day"}
             by_day[date.fromisoformat(row["day"])] += TradeTotals(**totals)
@@ -85,7 +85,9 @@ def trade_statistics(
 def fills_condition(
     user_id: UUID, since: datetime | None, until: datetime | None, stock_code: str | None
 ) -> ColumnElement[bool]:
-    """The condition for a user's fills from ``since`` up to and without ``until``, of one stock or of all."""
+    """Return the condition for a user's fills from ``since`` to ``until`` (exclusive), one stock or
+    all.
+    """
     conditions = [ORDER_EXECUTIONS.c.user_id == user_id]
     if since is not None:
         conditions.append(ORDER_EXECUTIONS.c.executed_at >= since)
@@ -96,7 +98,7 @@ def fills_condition(
     return and_(*conditions)
 
 
-def _fills_by_day(wanted: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+def _fills_by_day(condition: ColumnElement[bool]) -> Select[str, int, int, int, int, int, int]:
     return (
         select(
             _DAY.label("day"),
@@ -122,12 +124,12 @@ def _fills_by_day(wanted: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
                 )
             ).label("unapplied_executions"),
         )
-        .where(wanted)
+        .where(condition)
         .group_by("day")
     )
 
 
-def _trades(wanted: ColumnElement[bool]) -> Subquery:
+def _trades(condition: ColumnElement[bool]) -> Subquery:
     return (
         select(
             _DAY.label("day"),
@@ -137,13 +139,15 @@ def _trades(wanted: ColumnElement[bool]) -> Subquery:
             func.sum(ORDER_EXECUTIONS.c.amount).label("amount"),
             func.sum(ORDER_EXECUTIONS.c.realized_profit).label("realized_profit"),
         )
-        .where(wanted, ORDER_EXECUTIONS.c.realized_profit.is_not(None))
+        .where(condition, ORDER_EXECUTIONS.c.realized_profit.is_not(None))
         .group_by("day", ORDER_EXECUTIONS.c.order_id, ORDER_EXECUTIONS.c.stock_code)
         .subquery("trades")
     )
 
 
-def _trades_by_day(trades: Subquery) -> Select[*tuple[Any, ...]]:
+def _trades_by_day(
+    trades: Subquery,
+) -> Select[str, int, int, int, int, int, int, int]:
     profit = trades.c.realized_profit
     return select(
         trades.c.day,
@@ -157,90 +161,78 @@ def _trades_by_day(trades: Subquery) -> Select[*tuple[Any, ...]]:
     ).group_by(trades.c.day)
 
 
-def _total(of: ColumnElement[int]) -> ColumnElement[int]:
-    return func.sum(of)
+def _total(amount: ColumnElement[int]) -> ColumnElement[int]:
+    return func.sum(amount)
 
 
 def _extremes(session: Session, trades: Subquery) -> tuple[TradeRecord | None, TradeRecord | None]:
-    """The trades that earned most and least, of equal ones the oldest; None without one."""
+    """Return the most and the least profitable trade, the oldest of equal ones, or None."""
     profit, oldest = trades.c.realized_profit, (trades.c.day, trades.c.order_id)
     ranked = select(
-        trades,
+        *trades.c,
         func.row_number().over(order_by=(profit.desc(), *oldest)).label("from_best"),
         func.row_number().over(order_by=(profit.asc(), *oldest)).label("from_worst"),
     ).subquery("ranked")
     rows = session.execute(
-        select(ranked, STOCKS.c.name.label("stock_name"))
+        select(*ranked.c, STOCKS.c.name.label("stock_name"))
         .join(STOCKS, STOCKS.c.code == ranked.c.stock_code)
         .where(or_(ranked.c.from_best == 1, ranked.c.from_worst == 1))
-    ).all()
-    best = next((_record(row) for row in rows if row.from_best == 1), None)
-    return best, next((_record(row) for row in rows if row.from_worst == 1), None)
+    ).mappings()
+    best = worst = None
+    for row in rows:
+        trade = TradeRecord(
+            day=date.fromisoformat(row["day"]),
+            order_id=row["order_id"],
+            stock_code=row["stock_code"],
+            stock_name=row["stock_name"],
+            quantity=int(row["quantity"]),
+            amount=int(row["amount"]),
+            realized_profit=int(row["realized_profit"]),
+        )
+        if row["from_best"] == 1:
+            best = trade
+        if row["from_worst"] == 1:
+            worst = trade
+    return best, worst
 
 
-def _record(row: AnyRow) -> TradeRecord:
-    return TradeRecord(
-        day=date.fromisoformat(row.day),
-        order_id=row.order_id,
-        stock_code=row.stock_code,
-        stock_name=row.stock_name,
-        quantity=int(row.quantity),
-        amount=int(row.amount),
-        realized_profit=int(row.realized_profit),
-    )
-
-
-def _held_by_day(
+def _holding_times_by_day(
     user_id: UUID, since: datetime | None, until: datetime | None, stock_code: str | None
-) -> Select[*tuple[Any, ...]]:
-    """How many trades sold something, and the sum of their holding times (seconds), each the mean of its shares', rounded down.
+) -> Select[str, int, int]:
+    """Select by day the number of trades with sales and the sum of their holding times (seconds).
 
-    Count a stock's shares as they were bought, and as they were sold: share number n that was sold is number n that was bought. So with the sum of the
-    purchase times of the first n shares, which grows by a lot's time with each share of the lot, a sale's shares up to number n were bought at
-    that sum less the same at the sale before. Both are windows over the fills; no share is looked at alone.
+    A trade's holding time is the mean of its shares', rounded down.
+
+    Number a stock's shares in the order of purchase and in the order of sale: by FIFO, sold share n
+    is bought share n. Let B(n) be the sum of the purchase times of the first n shares; within a lot
+    it grows by the lot's time with each share. The shares of a sale that ends at number n and the
+    one before at m have the purchase times B(n) − B(m). Both are window functions over the fills,
+    so no row is needed for each share.
     """
     fills = _numbered(user_id, since, until, stock_code)
     bought = fills.c.side == Side.BUY
-    counts: dict[str, Any] = {
-        "place": fills.c.upto,
-        "lot_begins": null(),
-        "lot_sum": null(),
-        "lot_at": null(),
-    }
-    before, sum_before = (
-        fills.c.upto - fills.c.quantity,
-        fills.c.sum_upto - fills.c.quantity * fills.c.at,
-    )
-    lots: dict[str, Any] = {
-        "place": before,
-        "lot_begins": before,
-        "lot_sum": sum_before,
-        "lot_at": fills.c.at,
-    }
+    before = fills.c.upto - fills.c.quantity
+    sum_before = fills.c.sum_upto - fills.c.quantity * fills.c.at
     points = union_all(
-        *(
-            select(
-                fills, *(cast(column, BigInteger).label(name) for name, column in numbers.items())
-            ).where(side)
-            for side, numbers in ((bought, lots), (not_(bought), counts))
-        )
+        _points(fills, bought, before, (before, sum_before, fills.c.at)),
+        _points(fills, not_(bought), fills.c.upto, (null(), null(), null())),
     ).subquery("points")
-    # Lots follow one another in place, sum and time, so the largest so far is the last lot that began: the one that the place lies in.
-    so_far: dict[str, Any] = {
-        "partition_by": points.c.stock_code,
-        "order_by": (points.c.place, points.c.side),
-        "rows": (None, 0),
-    }
-    lot = {
-        name: func.max(points.c[name]).over(**so_far)
-        for name in ("lot_begins", "lot_sum", "lot_at")
-    }
+    # Position, sum and time all increase from lot to lot, so the maximum so far belongs to the last
+    # lot that began, which contains the position.
+    lot_begins, lot_sum, lot_at = (
+        func.max(column).over(
+            partition_by=points.c.stock_code,
+            order_by=(points.c.position, points.c.side),
+            rows=(None, 0),
+        )
+        for column in (points.c.lot_begins, points.c.lot_sum, points.c.lot_at)
+    )
     summed = select(
         points,
-        (lot["lot_sum"] + (points.c.place - lot["lot_begins"]) * lot["lot_at"]).label("bought_sum"),
+        (lot_sum + (points.c.position - lot_begins) * lot_at).label("bought_sum"),
     ).subquery("summed")
     earlier = func.lag(summed.c.bought_sum).over(
-        partition_by=summed.c.stock_code, order_by=summed.c.place
+        partition_by=summed.c.stock_code, order_by=summed.c.position
     )
     sales = (
         select(
@@ -258,32 +250,44 @@ def _held_by_day(
     )
     if since is not None:
         trades = trades.where(sales.c.day >= trade_date(since).isoformat())
-    of = trades.subquery("trades")
+    timed = trades.subquery("trades")
     return select(
-        of.c.day, func.count().label("held_trades"), func.sum(of.c.held).label("held_s")
-    ).group_by(of.c.day)
+        timed.c.day, func.count().label("held_trades"), func.sum(timed.c.held).label("held_s")
+    ).group_by(timed.c.day)
+
+
+def _points(
+    fills: CTE,
+    condition: ColumnElement[bool],
+    position: ColumnElement[int],
+    lot: tuple[ColumnElement[int] | Null, ColumnElement[int] | Null, ColumnElement[int] | Null],
+) -> Select[*tuple[object, ...]]:
+    """Select fills with their position and, for purchases, the lot's first share, sum and time."""
+    named = zip(("position", "lot_begins", "lot_sum", "lot_at"), (position, *lot), strict=True)
+    numbers = (cast(column, BigInteger).label(name) for name, column in named)
+    return select(*fills.c, *numbers).where(condition)
 
 
 def _numbered(
     user_id: UUID, since: datetime | None, until: datetime | None, stock_code: str | None
 ) -> CTE:
-    """The applied fills of the stocks that were sold, each with how many shares its side had moved with it, and the sum of these shares' times."""
-    side: dict[str, Any] = {
-        "partition_by": (ORDER_EXECUTIONS.c.stock_code, ORDER_EXECUTIONS.c.side),
-        "order_by": (ORDER_EXECUTIONS.c.executed_at, ORDER_EXECUTIONS.c.id),
-        "rows": (None, 0),
-    }
+    """Select the applied fills of the sold stocks with running sums by stock and side.
+
+    ``upto`` is the number of shares up to and including the fill, ``sum_upto`` the sum of their
+    times.
+    """
     at = seconds(ORDER_EXECUTIONS.c.executed_at)
-    wanted = and_(
+    condition = and_(
         fills_condition(user_id, None, until, stock_code),
         ORDER_EXECUTIONS.c.applied_at.is_not(None),
     )
     if since is not None:
-        # What was sold may have been bought long before, so all earlier fills count, but of these stocks only.
+        # Sold shares may have been bought long before, so all earlier fills of these stocks are
+        # needed.
         sold = select(ORDER_EXECUTIONS.c.stock_code).where(
             fills_condition(user_id, since, until, stock_code), ORDER_EXECUTIONS.c.side == Side.SELL
         )
-        wanted = and_(wanted, ORDER_EXECUTIONS.c.stock_code.in_(sold.distinct()))
+        condition = and_(condition, ORDER_EXECUTIONS.c.stock_code.in_(sold.distinct()))
     return (
         select(
             ORDER_EXECUTIONS.c.stock_code,
@@ -292,9 +296,18 @@ def _numbered(
             ORDER_EXECUTIONS.c.quantity,
             _DAY.label("day"),
             at.label("at"),
-            func.sum(ORDER_EXECUTIONS.c.quantity).over(**side).label("upto"),
-            func.sum(ORDER_EXECUTIONS.c.quantity * at).over(**side).label("sum_upto"),
+            _running_total(ORDER_EXECUTIONS.c.quantity).label("upto"),
+            _running_total(ORDER_EXECUTIONS.c.quantity * at).label("sum_upto"),
         )
-        .where(wanted)
+        .where(condition)
         .cte("fills")
+    )
+
+
+def _running_total(amount: ColumnElement[int]) -> ColumnElement[int]:
+    """Return the sum over the fills of the same stock and side up to and including this one."""
+    return func.sum(amount).over(
+        partition_by=(ORDER_EXECUTIONS.c.stock_code, ORDER_EXECUTIONS.c.side),
+        order_by=(ORDER_EXECUTIONS.c.executed_at, ORDER_EXECUTIONS.c.id),
+        rows=(None, 0),
     )

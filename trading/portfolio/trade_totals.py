@@ -1,6 +1,7 @@
-"""What trades came to: how many won and lost, and by how much.
+"""Totals of trades: wins, losses and their amounts.
 
-A trade is what one sell order sold on one day in Korea: it won when its realised profit, all costs paid, is above zero, and lost when it is below.
+A trade is what one sell order sold on one day in Korea. It is a win if its realized profit after
+all costs is above zero, and a loss if it is below.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,9 +14,11 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradeTotals:
-    """Fills and trades of a span. Amounts are won; ``gross_loss`` is a positive one; ``held_s`` sums the holding times of ``held_trades`` trades.
+    """Fills and trades of a period. Amounts are won; ``gross_loss`` is positive.
 
-    ``unapplied_executions`` are sales that have not reached the holding yet: their profit is not known, and they are in no trade so far.
+    ``held_s`` is the sum of the holding times of ``held_trades`` trades in seconds.
+    ``unapplied_executions`` are sales not yet applied to the holding: their profit is unknown and
+    they are in no trade yet.
     """
 
     executions: int = 0
@@ -35,7 +38,7 @@ class TradeTotals:
     held_s: int = 0
 
     def __add__(self, other: Self) -> Self:
-        """Both spans together."""
+        """Return the totals of both periods together."""
         together = {
             field.name: getattr(self, field.name) + getattr(other, field.name)
             for field in fields(self)
@@ -46,7 +49,7 @@ class TradeTotals:
 
     @property
     def turnover(self) -> int:
-        """What was bought and what was sold."""
+        """Return bought plus sold amount."""
         return self.bought_amount + self.sold_amount
 
     @property
@@ -55,32 +58,32 @@ class TradeTotals:
 
     @property
     def win_rate(self) -> Decimal | None:
-        """The share of trades that won, those that came out even counted as trades; None without a trade."""
+        """Return wins divided by trades (break-even trades included), or None without a trade."""
         return Decimal(self.wins) / self.trades if self.trades else None
 
     @property
     def average_win(self) -> int | None:
-        """Won, rounded down; None without a trade that won."""
+        """Return won, rounded down, or None without a win."""
         return self.gross_profit // self.wins if self.wins else None
 
     @property
     def average_loss(self) -> int | None:
-        """Won, positive, rounded down; None without a trade that lost."""
+        """Return positive won, rounded down, or None without a loss."""
         return self.gross_loss // self.losses if self.losses else None
 
     @property
     def profit_factor(self) -> Decimal | None:
-        """What trades won by what trades lost; None without a trade that lost, as it has no bound then."""
+        """Return gross profit divided by gross loss, or None without a loss."""
         return Decimal(self.gross_profit) / self.gross_loss if self.gross_loss else None
 
     @property
     def average_holding_s(self) -> int | None:
-        """The mean of the trades' holding times, rounded down; None without one."""
+        """Return the mean holding time in seconds, rounded down, or None without a trade."""
         return self.held_s // self.held_trades if self.held_trades else None
 
 
 class Span(StrEnum):
-    """Stretches of time that statistics are told by."""
+    """Length of the periods that statistics are grouped by."""
 
     DAY = "day"
     WEEK = "week"
@@ -89,7 +92,10 @@ class Span(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Bucket:
-    """A stretch with its days, both included. ``key`` names it and sorts as time does: 2026-11-20, 2026-W47 (ISO 8601), 2026-11."""
+    """A period with its first and last day.
+
+    ``key`` identifies it and sorts by time: 2026-11-20, 2026-W47 (ISO 8601), 2026-11.
+    """
 
     first_day: date
     last_day: date
@@ -97,7 +103,7 @@ class Bucket:
 
 
 def bucket_containing(day: date, span: Span) -> Bucket:
-    """The stretch that a day lies in."""
+    """Return the period that a day belongs to."""
     match span:
         case Span.DAY:
             return Bucket(day, day, day.isoformat())
@@ -112,7 +118,7 @@ def bucket_containing(day: date, span: Span) -> Bucket:
 
 
 def by_span(by_day: Mapping[date, TradeTotals], span: Span) -> dict[Bucket, TradeTotals]:
-    """Days put together into stretches, oldest first."""
+    """Sum days into periods, oldest first."""
     found: dict[Bucket, TradeTotals] = {}
     for day in sorted(by_day):
         bucket = bucket_containing(day, span)
@@ -121,5 +127,5 @@ def by_span(by_day: Mapping[date, TradeTotals], span: Span) -> dict[Bucket, Trad
 
 
 def sum_totals(totals: Iterable[TradeTotals]) -> TradeTotals:
-    """All of them together."""
+    """Return the sum of all totals."""
     return sum(totals, start=TradeTotals())
