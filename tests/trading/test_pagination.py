@@ -160,14 +160,18 @@ def test_what_is_another_users_is_not_found(harness: TradingHarness, trader: UUI
     read = harness.core.database.read
     assert read(lambda session: get_order(session, user_id=trader, order_id=order.id)) == order
     assert (
-        read(lambda session: get_transaction(session, user_id=trader, transaction_id=transaction.id))
+        read(
+            lambda session: get_transaction(session, user_id=trader, transaction_id=transaction.id)
+        )
         == transaction
     )
     with pytest.raises(OrderNotFound):
         read(lambda session: get_order(session, user_id=stranger, order_id=order.id))
     with pytest.raises(TransactionNotFound):
         read(
-            lambda session: get_transaction(session, user_id=stranger, transaction_id=transaction.id)
+            lambda session: get_transaction(
+                session, user_id=stranger, transaction_id=transaction.id
+            )
         )
 
 

@@ -11,7 +11,7 @@ from trading.db.ids import new_id
 from trading.ledger.deposits import deposit, withdraw
 from trading.ledger.errors import TransactionNotFound
 from trading.ledger.records import TransactionRecord
-from trading.portfolio.transactions import list_movements, get_transaction
+from trading.portfolio.transactions import get_transaction, list_movements
 from webapp.api.transactions import TransactionListQuerySchema, TransactionSchema
 from webapp.api.valuation import my_summary
 from webapp.context import get_core

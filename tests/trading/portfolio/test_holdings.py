@@ -13,8 +13,8 @@ from trading.exchange.time import KST, trade_date
 from trading.portfolio.errors import HoldingNotFound
 from trading.portfolio.holdings import (
     ClosedHolding,
-    HoldingRows,
     HoldingRecord,
+    HoldingRows,
     SummaryRecord,
     load_cash,
     load_closed_holdings,

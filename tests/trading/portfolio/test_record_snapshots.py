@@ -19,7 +19,7 @@ from trading.exchange.hours import AlwaysOpen, DayChange, KrxHours
 from trading.exchange.order_types import Side
 from trading.exchange.time import trade_date
 from trading.portfolio import record_snapshots
-from trading.portfolio.daily_snapshots import RECORDED_AFTER, ledger_day, days_between
+from trading.portfolio.daily_snapshots import RECORDED_AFTER, days_between, ledger_day
 from trading.portfolio.tables import DAILY_SNAPSHOTS
 from trading.stocks.candles.tables import CANDLE_CURSORS
 
