@@ -69,7 +69,7 @@ class SystemMetrics(Collector):
         yield from counted or ()
         up = {
             "processes": counted is not None,
-            "database": status.books is not None,
+            "database": status.database is not None,
             "broker": status.queues is not None,
             "market": status.market is not None,
         }
@@ -90,7 +90,7 @@ class SystemMetrics(Collector):
         books = self._books.answer(within_s=until - time.monotonic())
         return SystemStatus(
             taken_at=self._clock(),
-            books=books,
+            database=books,
             queues=self._queues.answer(within_s=until - time.monotonic()),
             market=self._market.answer(within_s=until - time.monotonic()),
         )
@@ -109,8 +109,8 @@ class SystemMetrics(Collector):
 
 def families_of(status: SystemStatus) -> Iterator[Metric]:
     """The system's status as families, without those of a source that did not answer."""
-    if status.books is not None:
-        yield from _of_books(status.books, status.market, status.taken_at)
+    if status.database is not None:
+        yield from _of_books(status.database, status.market, status.taken_at)
     if status.queues is not None:
         yield families.QUEUE_MESSAGES.read(
             ((queue,), length) for queue, length in status.queues.depths.items()

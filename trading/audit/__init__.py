@@ -1,1 +1,1 @@
-"""Invariants of the books and the task that checks them."""
+"""Invariants of the data and the task that checks them."""

@@ -1,6 +1,8 @@
-"""Halts of single accounts: nothing new is accepted of one and nothing of it is filled; what is filled is settled, and orders can be cancelled.
+"""Halts of single accounts.
 
-What the market's trades fill meanwhile is kept, and recorded once the halt is lifted: an order lost no place by a doubt of ours.
+A halted account places no orders and its orders are not filled. Executions are still settled, and
+orders can be cancelled. Matches found in the market meanwhile are stored and executed when the halt
+is lifted, so an order keeps its priority.
 """
 
 from dataclasses import replace
@@ -34,14 +36,15 @@ def halt_account(
     by: UUID | None,
     now: datetime,
 ) -> AccountHaltRecord:
-    """Halt an account. Where it is halted already that halt stands, whoever asked for it and whyever. Raises UserNotFound."""
+    """Halt an account. Return the halt, or the one already in force. Raise UserNotFound."""
     if session.scalar(select(USERS.c.id).where(USERS.c.id == user_id)) is None:
         raise UserNotFound
     running = running_account_halt(session, user_id)
     if running is not None:
         return running
-    # Written so that of two who halt it the second one finds the halt of the first: no savepoint, which a deadlock would take along.
-    made = {
+    # An upsert, so that the second of two concurrent requests finds the first one's halt. A
+    # savepoint would not do: a deadlock rolls it back as well.
+    row = {
         "id": halt_id,
         "user_id": user_id,
         "running": 1,
@@ -53,11 +56,11 @@ def halt_account(
         "resumed_by": None,
         "note": None,
     }
-    upsert(session, ACCOUNT_HALTS, [made], update=("running",))
-    standing = running_account_halt(session, user_id)
-    if standing is None:
+    upsert(session, ACCOUNT_HALTS, [row], update=("running",))
+    halt = running_account_halt(session, user_id)
+    if halt is None:
         raise AssertionError("unreachable: this transaction wrote a halt or met one")
-    return standing
+    return halt
 
 
 def resume_account(
@@ -69,8 +72,11 @@ def resume_account(
     settings: Settings,
     now: datetime,
 ) -> AccountHaltRecord | None:
-    """Let an account trade again and resolve what the audit found of it, with a note on what was done; the halt that this ends, None where there is
-    none. The account is audited anew at the next look, and halted again if it is not sound."""
+    """End an account's halt, resolve its breaches with a note, and return the halt.
+
+    Return None if the account is not halted. The next audit run audits the account again and halts
+    it again if breaches remain.
+    """
     lifted = running_account_halt(session, user_id)
     if lifted is None:
         return None
@@ -87,22 +93,24 @@ def resume_account(
     session.execute(
         update(ACCOUNT_AUDITS).where(ACCOUNT_AUDITS.c.user_id == user_id).values(event_id=0)
     )
-    _wake(session, user_id, settings=settings, now=now)
+    _reschedule_orders(session, user_id, settings=settings, now=now)
     return replace(lifted, resumed_at=now)
 
 
-def _wake(session: Session, user_id: UUID, *, settings: Settings, now: datetime) -> None:
-    """Have the account's orders executed now that were put off for the halt."""
-    put_off = (
+def _reschedule_orders(
+    session: Session, user_id: UUID, *, settings: Settings, now: datetime
+) -> None:
+    """Schedule the account's orders that were postponed by the halt."""
+    postponed = (
         (ORDERS.c.user_id == user_id)
         & ORDERS.c.finished_at.is_(None)
         & ORDERS.c.next_attempt_at.is_not(None)
     )
     due = session.scalars(
-        select(ORDERS.c.id).where(put_off).order_by(ORDERS.c.id).with_for_update()
+        select(ORDERS.c.id).where(postponed).order_by(ORDERS.c.id).with_for_update()
     ).all()
     if due:
         soon = now + timedelta(milliseconds=settings.wake_grace_ms)
         session.execute(update(ORDERS).where(ORDERS.c.id.in_(due)).values(next_attempt_at=soon))
-    for wakeup in task_requests(Task.EXECUTE_ORDERS, due, batch_size=settings.stage_batch_size):
-        after_commit(session, wakeup)
+    for request in task_requests(Task.EXECUTE_ORDERS, due, batch_size=settings.stage_batch_size):
+        after_commit(session, request)

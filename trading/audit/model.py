@@ -1,4 +1,4 @@
-"""What the audit finds, when it is due, and why an account may not trade."""
+"""Results of the audit, and when the nightly audit begins."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,15 @@ from uuid import UUID
 
 from trading.exchange.time import KST
 
-# The night's audit begins when both exchanges are closed (KST).
+# The nightly audit begins at this time (KST), when both exchanges are closed.
 NIGHT = time(4, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A check, by its number, that does not hold for an account. ``sample`` shows some of the rows at fault, a line each."""
+    """A check, by number, that failed for an account. ``sample`` shows some faulty rows, one a
+    line.
+    """
 
     user_id: UUID
     check_number: str
@@ -22,14 +24,14 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class AuditBatch:
-    """What one batch came to: the accounts with the newest event that each had (0 without any), and the breaches."""
+    """Result of a batch: accounts with their newest event (0 without any), and breaches."""
 
     events: Mapping[UUID, int]
     breaches: Sequence[Breach]
 
 
 def last_night(now: datetime) -> datetime:
-    """When the night's audit began last: by then every account is to be audited anew."""
+    """Return when the last nightly audit began. It covers every account not audited since."""
     local = now.astimezone(KST)
     tonight = datetime.combine(local.date(), NIGHT, KST)
     return tonight if tonight <= local else tonight - timedelta(days=1)

@@ -1,5 +1,6 @@
-"""How the audit stands: when it looked last, what it still has to look at, what it found, and whose trading is halted."""
+"""State of the audit: last run, accounts to audit, breaches and halted accounts."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +13,6 @@ from trading.accounts.tables import ACCOUNT_AUDITS
 from trading.audit.checks import CHECKS
 from trading.audit.model import last_night
 from trading.audit.tables import AUDIT_BREACHES, AUDIT_RUNS
-from trading.db.statements import AnyRow
 from trading.halts.queries import ACCOUNT_IS_HALTED, account_halts_where
 from trading.halts.records import AccountHaltRecord
 from trading.halts.tables import ACCOUNT_HALTS
@@ -26,7 +26,10 @@ _CHECK_NAMES = {check.number: check.name for check in CHECKS}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreachRecord:
-    """An invariant that did not hold for an account when the audit saw it last; ``sample`` shows rows at fault, a line each."""
+    """An invariant that was violated when the audit last checked the account.
+
+    ``sample`` shows faulty rows, one a line.
+    """
 
     user_id: UUID
     check: str
@@ -38,9 +41,14 @@ class BreachRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditState:
-    """``run_at`` is None before the first look; ``accounts`` and ``duration_ms`` are the last look's. ``changed`` counts the accounts that changed
-    since they were audited, ``unaudited`` those that this night's audit, begun at ``night``, has not reached yet; ``oldest_audited_at`` is the
-    account's that was audited longest ago. At most SHOWN_MAX breaches and halted accounts are shown, the newest first; the totals count all."""
+    """State of the audit for operators.
+
+    ``run_at`` is None before the first run; ``accounts`` and ``duration_ms`` describe the last run.
+    ``changed`` counts the accounts changed since their audit, ``unaudited`` those that the nightly
+    audit, begun at ``night``, has not reached yet. ``oldest_audited_at`` is the earliest time of an
+    account's last audit. At most SHOWN_MAX breaches and halted accounts are listed, newest first;
+    the totals count all.
+    """
 
     run_at: datetime | None
     accounts: int
@@ -57,16 +65,18 @@ class AuditState:
 
 
 def audit_state(session: Session, *, now: datetime) -> AuditState:
-    """How the audit stands."""
-    look = session.execute(select(AUDIT_RUNS)).one_or_none()
+    """Return the state of the audit."""
+    last_run = session.execute(select(AUDIT_RUNS)).one_or_none()
     night = last_night(now)
     figures = session.execute(
         select(
             func.count().label("accounts"),
             func.coalesce(
-                func.sum(_is(ACCOUNT_EVENT_HEADS.c.last_id != ACCOUNT_AUDITS.c.event_id)), 0
+                func.sum(_as_integer(ACCOUNT_EVENT_HEADS.c.last_id != ACCOUNT_AUDITS.c.event_id)), 0
             ).label("changed"),
-            func.coalesce(func.sum(_is(ACCOUNT_AUDITS.c.audited_at < night)), 0).label("unaudited"),
+            func.coalesce(func.sum(_as_integer(ACCOUNT_AUDITS.c.audited_at < night)), 0).label(
+                "unaudited"
+            ),
             func.min(ACCOUNT_AUDITS.c.audited_at).label("oldest"),
         ).select_from(
             ACCOUNT_AUDITS.outerjoin(
@@ -74,22 +84,16 @@ def audit_state(session: Session, *, now: datetime) -> AuditState:
             )
         )
     ).one()
-    breaches = session.execute(
-        select(AUDIT_BREACHES)
-        .where(_OPEN)
-        .order_by(AUDIT_BREACHES.c.found_at.desc())
-        .limit(SHOWN_MAX)
-    ).all()
     return AuditState(
-        run_at=None if look is None else look.run_at,
-        accounts=0 if look is None else look.accounts,
-        duration_ms=0 if look is None else look.duration_ms,
+        run_at=None if last_run is None else last_run.run_at,
+        accounts=0 if last_run is None else last_run.accounts,
+        duration_ms=0 if last_run is None else last_run.duration_ms,
         accounts_total=figures.accounts,
         changed=int(figures.changed),
         night=night,
         unaudited=int(figures.unaudited),
         oldest_audited_at=figures.oldest,
-        breaches=tuple(map(_breach, breaches)),
+        breaches=tuple(_open_breaches(session)),
         breaches_total=session.scalar(select(func.count()).where(_OPEN)) or 0,
         halted=account_halts_where(session, ACCOUNT_IS_HALTED, limit=SHOWN_MAX),
         halted_total=session.scalar(select(func.count()).where(ACCOUNT_IS_HALTED)) or 0,
@@ -99,26 +103,33 @@ def audit_state(session: Session, *, now: datetime) -> AuditState:
 def account_halt_lifted(
     session: Session, user_id: UUID, *, by: UUID, at: datetime
 ) -> AccountHaltRecord | None:
-    """The account's halt that was lifted by this administrator at this very instant; None if none was."""
-    this = (
+    """Return the account's halt lifted by this administrator at exactly this time, or None."""
+    condition = (
         (ACCOUNT_HALTS.c.user_id == user_id)
         & (ACCOUNT_HALTS.c.resumed_by == by)
         & (ACCOUNT_HALTS.c.resumed_at == at)
     )
-    return next(iter(account_halts_where(session, this)), None)
+    return next(iter(account_halts_where(session, condition)), None)
 
 
-def _is(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    """1 where it holds, for a sum."""
+def _as_integer(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    """Return 1 if the condition holds, else 0, for use in sums."""
     return case((condition, 1), else_=0)
 
 
-def _breach(row: AnyRow) -> BreachRecord:
-    return BreachRecord(
-        user_id=row.user_id,
-        check=_CHECK_NAMES.get(row.check_number, row.check_number),
-        sample=tuple(row.sample.splitlines()),
-        times=row.times,
-        found_at=row.found_at,
-        seen_at=row.seen_at,
+def _open_breaches(session: Session) -> Iterator[BreachRecord]:
+    rows = session.execute(
+        select(AUDIT_BREACHES)
+        .where(_OPEN)
+        .order_by(AUDIT_BREACHES.c.found_at.desc())
+        .limit(SHOWN_MAX)
     )
+    for row in rows:
+        yield BreachRecord(
+            user_id=row.user_id,
+            check=_CHECK_NAMES.get(row.check_number, row.check_number),
+            sample=tuple(row.sample.splitlines()),
+            times=row.times,
+            found_at=row.found_at,
+            seen_at=row.seen_at,
+        )

@@ -1,11 +1,13 @@
-"""The audit at work: which accounts are to be audited, a batch at a time, and what follows from what is found.
+"""Run the audit: choose the accounts to audit, batch by batch, and record the results.
 
-An account is due when something happened to it since it was last audited, and once every night whatever happened. Which ones are due is told by their
-rows, so a look that was cut short is made up for by the next; two looks at once do some work twice.
+An account is audited after it changed, and once every night in any case. Which accounts are next
+follows from their rows, so the next run continues an interrupted one. Concurrent runs may audit an
+account twice.
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select, update
@@ -18,49 +20,56 @@ from trading.audit.model import AuditBatch, Breach, last_night
 from trading.audit.tables import AUDIT_BREACHES, AUDIT_RUNS
 from trading.config.settings import Settings
 from trading.db.ids import new_id
-from trading.db.statements import AnyRow
 from trading.db.upsert import upsert
 from trading.halts.model import HaltCause
 
-# A batch is audited in one state of the database, which should not take longer than about a second.
+# A batch is audited in one database state, which should take no longer than about a second.
 ACCOUNTS_MAX = 200
 EVENTS_MAX = 20_000
-# What happened longer ago than this, because no worker ran, waits for the night.
+# Older changes, made while no worker ran, are left to the nightly audit.
 CHANGED_WITHIN = timedelta(days=2)
-# An account whose audit did not come to its end, as it was too large or a worker was killed, is tried again after this.
+# An account whose audit did not finish (too large, or the worker was killed) is tried again after
+# this time.
 AGAIN_AFTER = timedelta(minutes=10)
+
+
+class _Candidate(NamedTuple):
+    user_id: UUID
+    events: int
 
 
 def claim_batch(
     session: Session,
     *,
-    look_began_at: datetime,
+    run_began_at: datetime,
     now: datetime,
     accounts_max: int = ACCOUNTS_MAX,
     events_max: int = EVENTS_MAX,
 ) -> list[UUID]:
-    """The accounts to audit next, noted as begun: those that changed, and when there is none, those that the night has not audited yet.
+    """Choose the accounts to audit next and mark them as begun.
 
-    None of them was begun since ``look_began_at``, or a look would go on for as long as somebody trades. A batch has at most ``accounts_max`` accounts with
-    ``events_max`` account events together, or one account that has more.
+    Changed accounts come first; without any, those that the nightly audit has not reached. Accounts
+    begun since ``run_began_at`` are left out, or a run would not end while anybody trades. A batch
+    has at most ``accounts_max`` accounts with ``events_max`` account events together, or one
+    account with more events.
     """
     changed = (ACCOUNT_EVENT_HEADS.c.updated_at >= now - CHANGED_WITHIN) & (
         ACCOUNT_EVENT_HEADS.c.last_id != ACCOUNT_AUDITS.c.event_id
     )
-    waiting = _waiting(
+    candidates = _load_candidates(
         session,
         accounts_max,
         changed,
-        ACCOUNT_AUDITS.c.begun_at < look_began_at,
+        ACCOUNT_AUDITS.c.begun_at < run_began_at,
         order=ACCOUNT_AUDITS.c.begun_at,
     )
-    if not waiting:
+    if not candidates:
         unaudited = ACCOUNT_AUDITS.c.audited_at < last_night(now)
-        left_alone = ACCOUNT_AUDITS.c.begun_at < look_began_at - AGAIN_AFTER
-        waiting = _waiting(
-            session, accounts_max, unaudited, left_alone, order=ACCOUNT_AUDITS.c.audited_at
+        not_recent = ACCOUNT_AUDITS.c.begun_at < run_began_at - AGAIN_AFTER
+        candidates = _load_candidates(
+            session, accounts_max, unaudited, not_recent, order=ACCOUNT_AUDITS.c.audited_at
         )
-    batch = sorted(_at_most(events_max, waiting))
+    batch = sorted(_take_events(events_max, candidates))
     if batch:
         session.execute(
             update(ACCOUNT_AUDITS).where(ACCOUNT_AUDITS.c.user_id.in_(batch)).values(begun_at=now)
@@ -68,11 +77,11 @@ def claim_batch(
     return batch
 
 
-def _waiting(
+def _load_candidates(
     session: Session, limit: int, *conditions: ColumnElement[bool], order: ColumnElement[datetime]
-) -> Sequence[AnyRow]:
-    """Accounts that meet the conditions, each with the number of its events."""
-    return session.execute(
+) -> list[_Candidate]:
+    """Return the accounts that meet the conditions, with their number of events."""
+    rows = session.execute(
         select(
             ACCOUNT_AUDITS.c.user_id,
             func.coalesce(ACCOUNT_EVENT_HEADS.c.last_id, 0).label("events"),
@@ -81,15 +90,16 @@ def _waiting(
         .where(*conditions)
         .order_by(order, ACCOUNT_AUDITS.c.user_id)
         .limit(limit)
-    ).all()
+    ).mappings()
+    return [_Candidate(**row) for row in rows]
 
 
-def _at_most(events_max: int, waiting: Sequence[AnyRow]) -> Iterator[UUID]:
-    """The first accounts that together have no more events; the first one in any case."""
+def _take_events(events_max: int, candidates: Sequence[_Candidate]) -> Iterator[UUID]:
+    """Yield the first accounts with at most ``events_max`` events together, but at least one."""
     events = 0
-    for row in waiting:
+    for row in candidates:
         events += row.events
-        if events > events_max and row is not waiting[0]:
+        if events > events_max and row is not candidates[0]:
             return
         yield row.user_id
 
@@ -97,7 +107,7 @@ def _at_most(events_max: int, waiting: Sequence[AnyRow]) -> Iterator[UUID]:
 def record_batch(
     session: Session, audited: AuditBatch, *, begun_at: datetime, settings: Settings, now: datetime
 ) -> list[Breach]:
-    """Note what was audited, keep the breaches for a person, and halt the trading of their accounts; those breaches that were not known before."""
+    """Record a batch with its breaches, halt the affected accounts, return new breaches."""
     upsert(
         session,
         ACCOUNT_AUDITS,
@@ -109,16 +119,16 @@ def record_batch(
     )
     if not audited.breaches:
         return []
-    concerned = {breach.user_id for breach in audited.breaches}
-    open_ones = select(AUDIT_BREACHES.c.user_id, AUDIT_BREACHES.c.check_number).where(
-        AUDIT_BREACHES.c.user_id.in_(concerned), AUDIT_BREACHES.c.resolved_at.is_(None)
+    affected = {breach.user_id for breach in audited.breaches}
+    open_breaches = select(AUDIT_BREACHES.c.user_id, AUDIT_BREACHES.c.check_number).where(
+        AUDIT_BREACHES.c.user_id.in_(affected), AUDIT_BREACHES.c.resolved_at.is_(None)
     )
-    known = {(row.user_id, row.check_number) for row in session.execute(open_ones)}
-    found = [
+    known = {(row.user_id, row.check_number) for row in session.execute(open_breaches)}
+    new = [
         breach for breach in audited.breaches if (breach.user_id, breach.check_number) not in known
     ]
-    _keep(session, audited.breaches, now=now)
-    for user_id in sorted(concerned) if settings.audit_halts else ():
+    _store_breaches(session, audited.breaches, now=now)
+    for user_id in sorted(affected) if settings.audit_halts else ():
         numbers = sorted(
             breach.check_number for breach in audited.breaches if breach.user_id == user_id
         )
@@ -131,10 +141,10 @@ def record_batch(
             by=None,
             now=now,
         )
-    return found
+    return new
 
 
-def _keep(session: Session, breaches: Sequence[Breach], *, now: datetime) -> None:
+def _store_breaches(session: Session, breaches: Sequence[Breach], *, now: datetime) -> None:
     upsert(
         session,
         AUDIT_BREACHES,
@@ -160,6 +170,6 @@ def _keep(session: Session, breaches: Sequence[Breach], *, now: datetime) -> Non
 
 
 def record_audit_run(session: Session, *, accounts: int, duration_ms: int, now: datetime) -> None:
-    """Note that the audit looked, and how much that was."""
-    look = {"id": 1, "run_at": now, "accounts": accounts, "duration_ms": duration_ms}
-    upsert(session, AUDIT_RUNS, [look], update=("run_at", "accounts", "duration_ms"))
+    """Record when the audit ran, for how long, and how many accounts it audited."""
+    run = {"id": 1, "run_at": now, "accounts": accounts, "duration_ms": duration_ms}
+    upsert(session, AUDIT_RUNS, [run], update=("run_at", "accounts", "duration_ms"))

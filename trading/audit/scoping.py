@@ -1,4 +1,8 @@
-"""Some accounts' rows alone under the names of their tables, so that a statement about all accounts is one about these without being written twice."""
+"""Restrict a SELECT about all accounts to some of them.
+
+Common table expressions with the tables' names hold only these accounts' rows, so that each check
+is written once.
+"""
 
 import re
 from collections.abc import Iterable
@@ -6,8 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-# Each table's rows of the accounts ``{users}``. A table without a user_id belongs to the row that it refers to; ``{schema}`` says that the table
-# is meant, and not the definition that bears its name.
+# Conditions for the rows of the accounts ``{users}``. A table without a user_id is restricted by
+# the row that it refers to. ``{schema}`` refers to the table instead of the expression of that
+# name.
 _BY_USER = "user_id IN ({users})"
 _BY_ORDER = "order_id IN (SELECT id FROM {schema}.orders WHERE user_id IN ({users}))"
 _BY_PAYMENT = "payment_id IN (SELECT id FROM {schema}.payments WHERE user_id IN ({users}))"
@@ -40,25 +45,29 @@ _READ = re.compile(r"\b(?:FROM|JOIN)\s+(\w+)")
 
 
 def tables_read(statement: str) -> frozenset[str]:
-    """The tables that a SELECT names."""
+    """Return the tables that a SELECT reads."""
     return frozenset(_READ.findall(statement))
 
 
 def restrict_to_accounts(
     statement: str, user_ids: Iterable[UUID], *, connection: Connection
 ) -> str:
-    """The same SELECT on the rows of these accounts, of which there is at least one. KeyError when it reads a table that is nobody's."""
+    """Restrict a SELECT to the rows of these accounts, at least one.
+
+    Raise KeyError if it reads a table that does not belong to accounts.
+    """
     users = ", ".join(f"X'{user_id.hex}'" for user_id in user_ids)
     schema = _schema(connection)
     definitions = ", ".join(
-        f"{table} AS (SELECT * FROM {schema}.{table} WHERE {OWN_ROWS[table].format(users=users, schema=schema)})"  # noqa: S608 - ids and names of our own
+        f"{table} AS (SELECT * FROM {schema}.{table} WHERE "  # noqa: S608 - own ids and names
+        f"{OWN_ROWS[table].format(users=users, schema=schema)})"
         for table in sorted(tables_read(statement))
     )
     return f"WITH {definitions} {statement}"
 
 
 def _schema(connection: Connection) -> str:
-    """What a table's name is preceded by where it can't be anything else than the table."""
+    """Return the schema that qualifies a table's name, so that it cannot refer to an expression."""
     if connection.dialect.name == "sqlite":
         return "main"
     return connection.dialect.identifier_preparer.quote_identifier(

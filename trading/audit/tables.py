@@ -1,4 +1,4 @@
-"""Tables of audit."""
+"""Tables of the audit."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,8 +11,11 @@ from trading.db.types import Id
 
 
 class AuditBreach(Base):
-    """An invariant that does not hold for an account, by the number of its check, with some of the rows at fault. It is found again and counted until a
-    person has resolved it with a note, and open again when it is found once more."""
+    """An invariant violated by an account, by check number, with a sample of the faulty rows.
+
+    Each further finding is counted until a person resolves the breach with a note. A later finding
+    opens it again.
+    """
 
     __tablename__ = "audit_breaches"
     __table_args__ = (
@@ -36,7 +39,9 @@ AUDIT_BREACHES = table_of(AuditBreach)
 
 
 class AuditRun(Base):
-    """The audit's last look: when it ended, how long it took (ms), and how many accounts it audited. There is one."""
+    """The last audit run: when it ended, its duration (ms) and how many accounts it audited. One
+    row.
+    """
 
     __tablename__ = "audit_runs"
     __table_args__ = (

@@ -1,1 +1,1 @@
-"""Operators' tools: system status, administrators' actions, row counts."""
+"""Operators' tools: system status, administrators' log, row counts, backups."""

@@ -1,16 +1,15 @@
-"""What administrators and operators do that is put down in their log, and what an entry tells."""
+"""Actions of administrators and operators that are recorded in the administrators' log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 OPERATOR_LENGTH_MAX = 64
 TARGET_LENGTH_MAX = 200
 REQUEST_ID_LENGTH_MAX = 64
-# IPv6 in its longest form.
+# An IPv6 address in its longest form.
 ADDRESS_LENGTH_MAX = 45
 
 DONE = "done"
@@ -18,7 +17,7 @@ UNCHANGED = "unchanged"
 
 
 class ActionKind(StrEnum):
-    """By routes for administrators, and by commands of operators."""
+    """Kinds of actions, by requests of administrators and commands of operators."""
 
     HALT_TRADING = "trading.halt"
     RESUME_TRADING = "trading.resume"
@@ -34,14 +33,16 @@ class ActionKind(StrEnum):
     SEED_STOCKS = "stocks.seed"
     IMPORT_STOCKS = "stocks.import"
     IMPORT_INDEX = "index.import"
-    LOOK_AT_PAYMENT = "payments.look"
+    CHECK_PAYMENT = "payments.look"
     RESOLVE_ALERTS = "payments.resolve"
-    GIVE_UP_REFUND = "payments.give-up"
+    ABANDON_REFUND = "payments.give-up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who acts: an administrator (``user_id``) by a request from an address, or an operator by his name on the machine."""
+    """Who acts: an administrator (``user_id``) by a request, or an operator by user name on the
+    machine.
+    """
 
     user_id: UUID | None = None
     operator: str | None = None
@@ -51,7 +52,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminAction:
-    """An action that is about to be taken. Its id is made before any transaction, so that one that runs twice is put down once."""
+    """An action about to be taken. Its id is created first, so that a retry is recorded once."""
 
     id: UUID
     kind: ActionKind
@@ -61,8 +62,8 @@ class AdminAction:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an action, by a stable word, with JSON values that say more. ``target`` is what it was done to."""
+    """Result of an action: a stable word, the target and further JSON values."""
 
     word: str = DONE
     target: str | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)

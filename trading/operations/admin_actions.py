@@ -1,12 +1,12 @@
-"""The administrators' log: entries are added, beside the rows of the action itself where it has some, and never changed.
+"""The administrators' log. It is append-only.
 
-What is done outside of the database is put down before it is begun (``begin``) and once it is known what came of it (``end``): whatever is killed in
-between, the intent stays.
+An action within the database is recorded in its own transaction (``record_action``). An action
+outside of the database is recorded before it begins (``insert_action``) and when its outcome is
+known (``insert_outcome``): if the process is killed in between, the intent remains.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -23,9 +23,9 @@ from trading.operations.tables import ADMIN_ACTION_OUTCOMES, ADMIN_ACTIONS
 
 
 def insert_action(
-    session: Session, action: AdminAction, *, target: str | None = None, **details: Any
+    session: Session, action: AdminAction, *, target: str | None = None, **details: object
 ) -> None:
-    """Put down that an action is going to be taken; nothing when that was done before, by a run whose COMMIT had an unknown outcome."""
+    """Record an action about to be taken, unless a run before a retry recorded it."""
     if session.scalar(select(exists().where(ADMIN_ACTIONS.c.id == action.id))):
         return
     actor = action.actor
@@ -45,9 +45,9 @@ def insert_action(
 
 
 def insert_outcome(
-    session: Session, action: AdminAction, word: str, *, now: datetime, **details: Any
+    session: Session, action: AdminAction, word: str, *, now: datetime, **details: object
 ) -> None:
-    """Put down what came of an action that was begun; the first word stays."""
+    """Record the outcome of an action, unless it already has one."""
     if not is_recorded(session, action.id):
         session.execute(
             insert(ADMIN_ACTION_OUTCOMES).values(
@@ -57,26 +57,35 @@ def insert_outcome(
 
 
 def record_action(
-    session: Session, action: AdminAction, outcome: Outcome, *, now: datetime, **details: Any
+    session: Session, action: AdminAction, outcome: Outcome, *, now: datetime, **details: object
 ) -> None:
-    """Both at once, for an action that this very transaction takes. ``details`` are of what was asked."""
+    """Record an action and its outcome in the transaction that takes it.
+
+    ``details`` describe the request.
+    """
     insert_action(session, action, target=outcome.target, **details)
     insert_outcome(session, action, outcome.word, now=now, **outcome.details)
 
 
 def is_recorded(session: Session, action_id: UUID) -> bool:
-    """Whether it is known what came of an action; of one that its own transaction puts down, whether that transaction was committed."""
+    """Return True if the action's outcome is recorded.
+
+    For an action recorded in its own transaction, this means that the transaction was committed.
+    """
     return bool(
         session.scalar(select(exists().where(ADMIN_ACTION_OUTCOMES.c.action_id == action_id)))
     )
 
 
 def _storable(text: str | None, length_max: int) -> str | None:
-    """The text as any column holds it: file names and names of users may be bytes of no character."""
+    """Return the text in a form that every column accepts.
+
+    File names and user names may contain bytes that are not valid UTF-8.
+    """
     return None if text is None else text.encode("utf-8", "replace").decode()[:length_max]
 
 
-def _json(details: Mapping[str, Any]) -> str:
+def _json(details: Mapping[str, object]) -> str:
     storable = {
         name: _storable(value, 1_000) if isinstance(value, str) else value
         for name, value in details.items()

@@ -1,4 +1,4 @@
-"""What anybody may know of the market: its clock, its calendar and the rules in force on a day."""
+"""Public market information: clock, calendar, and the rules in force on a day."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from trading.exchange.price_grid import GRID_SINCE, Market, StockKind, limit_per
 from trading.exchange.time import KST
 
 _KINDS: tuple[StockKind, ...] = get_args(StockKind)
-# Funds are listed on KOSPI alone.
+# Funds are listed on KOSPI only.
 _LISTED: dict[Market, tuple[StockKind, ...]] = {
     "KOSPI": _KINDS,
     "KOSDAQ": ("STOCK",),
@@ -22,7 +22,7 @@ _LISTED: dict[Market, tuple[StockKind, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class SessionTimes:
-    """A session in Korea's time."""
+    """A session with its times in KST."""
 
     session: str
     opens_at: datetime
@@ -31,7 +31,11 @@ class SessionTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketClock:
-    """The market at an instant, in Korea's time. ``next_opening`` is when a market order is accepted next, ``now`` if it is now."""
+    """The market at an instant, in KST.
+
+    ``next_opening`` is when a market order will next be accepted; it equals ``now`` if it is
+    accepted now.
+    """
 
     now: datetime
     trading_day: date
@@ -43,7 +47,11 @@ class MarketClock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalendarDay:
-    """A day of the calendar; ``reason`` says in Korean why it is closed or late, ``corrected`` that an operator said so."""
+    """A day of the calendar.
+
+    ``reason`` says in Korean why the market is closed or late; ``corrected`` is True if an operator
+    entered it.
+    """
 
     date: date
     trading_day: bool
@@ -55,7 +63,7 @@ class CalendarDay:
 
 @dataclass(frozen=True, slots=True)
 class TickStep:
-    """From this price on, prices go in steps of so much; both in won."""
+    """The tick size from a price on, both in won."""
 
     price_from: int
     tick: int
@@ -76,7 +84,7 @@ class PriceLimit:
 
 @dataclass(frozen=True, slots=True)
 class SaleTax:
-    """Rates on the amount of a sale, in ppm."""
+    """Taxes on the amount of a sale, in parts per million."""
 
     market: str
     kind: str
@@ -86,7 +94,7 @@ class SaleTax:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketRules:
-    """The rules in force on a day. Grids that begin later are left out: what was before them is not kept."""
+    """The rules in force on a day, without the price grids that begin later."""
 
     date: date
     tick_tables: Sequence[TickTable]
@@ -98,7 +106,7 @@ class MarketRules:
 
 
 def market_clock(hours: MarketHours, now: datetime) -> MarketClock:
-    """The market now, for a market order on a stock."""
+    """Return the market's state for a market order on a stock."""
     span = hours.span_at(now)
     opening = hours.next_opening(now, order_type=OrderType.MARKET, kind="STOCK")
     return MarketClock(
@@ -112,12 +120,12 @@ def market_clock(hours: MarketHours, now: datetime) -> MarketClock:
 
 
 def market_calendar(hours: MarketHours, first: date, last: date) -> list[CalendarDay]:
-    """Every day from ``first`` to ``last``, both included."""
+    """Return every day from ``first`` to ``last``, both included."""
     return [_calendar_day(hours, first + timedelta(days=n)) for n in range((last - first).days + 1)]
 
 
 def market_rules(hours: MarketHours, day: date, *, commission_ppm: int) -> MarketRules:
-    """The rules of a day; ValueError before 2023, where they begin."""
+    """Return the rules of a day. Raise ValueError before 2023, the first year known."""
     return MarketRules(
         date=day,
         tick_tables=[

@@ -1,4 +1,4 @@
-"""How many rows the tables have: counted where that is cheap, estimated where it is not."""
+"""Row counts of the growing tables, exact if that is cheap, else estimated."""
 
 from dataclasses import dataclass
 
@@ -11,28 +11,35 @@ from trading.db.declarative import table_of
 from trading.ledger.tables import Transaction
 from trading.orders.tables import Order, OrderExecution
 
-# Counting this many takes some tens of milliseconds; of ten millions, seconds.
+# Counting this many rows takes some tens of milliseconds; ten million take seconds.
 COUNTED_MAX = 200_000
 
 _TABLES = tuple(map(table_of, (User, Order, OrderExecution, Transaction, AccountEventRow)))
 
-# MySQL 8 keeps these figures for a day unless it is told otherwise; to MariaDB, which always looks, that is a comment.
+# MySQL 8 caches these figures for a day unless the hint disables it. MariaDB does not cache them
+# and ignores the hint as a comment.
 _STATISTICS = text(
-    "SELECT /*+ SET_VAR(information_schema_stats_expiry = 0) */ table_rows FROM information_schema.tables"
-    " WHERE table_schema = DATABASE() AND table_name = :name"
+    "SELECT /*+ SET_VAR(information_schema_stats_expiry = 0) */ table_rows"
+    " FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = :name"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class RowCount:
-    """Rows of a table; ``estimated`` by the server's statistics, or on SQLite by the largest number that a row was ever given."""
+    """Number of rows of a table.
+
+    If ``estimated``, it comes from the server's statistics, or on SQLite from the largest rowid.
+    """
 
     rows: int
     estimated: bool
 
 
 def row_counts(session: Session, *, counted_max: int = COUNTED_MAX) -> dict[str, RowCount]:
-    """By table, those that grow with users and trading; one with more than ``counted_max`` rows is estimated."""
+    """Count the rows of the tables that grow with users and trading, by table.
+
+    Tables with more than ``counted_max`` rows are estimated.
+    """
     return {table.name: _count(session, table, counted_max) for table in _TABLES}
 
 

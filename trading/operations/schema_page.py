@@ -79,10 +79,10 @@ def _is_unique(table: Table, column: Column[object]) -> bool:
 
 def _section(mapper: Mapper[Base]) -> str:
     table = _table(mapper)
-    words = inspect.getdoc(mapper.class_) if mapper.class_.__doc__ else None
+    description = inspect.getdoc(mapper.class_) if mapper.class_.__doc__ else None
     lines = [f"### {table.name}\n"]
-    if words:
-        lines.append(words.replace("``", "`") + "\n")
+    if description:
+        lines.append(description.replace("``", "`") + "\n")
     lines += ["| column | type | NULL | |", "|---|---|---|---|", *map(_row, table.columns), ""]
     lines += [*_indexes(table), *_checks(table)]
     return "\n".join(lines).rstrip("\n") + "\n"

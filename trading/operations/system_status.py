@@ -1,14 +1,14 @@
-"""The state of the whole that is nobody's process: what is due and since when, who has read how far, the queues, the feed.
+"""Status of the whole system: due rows, positions of stream readers, queues and feed.
 
-For operators and their instruments, who ask often and most of all when the system is in trouble. So each look is a few statements that an index and a
-limit keep small on the fullest database, and what one source does not tell does not hide what the others do.
+Operators and monitoring read it often, above all during incidents. So it takes a few statements
+that stay fast on a large database, and a source that does not answer does not hide the others.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from uuid import UUID
 
 from redis import Redis
 from sqlalchemy import ColumnElement, Table, func, literal, select
@@ -32,7 +32,7 @@ from trading.redis import keys
 from trading.stocks.candles.tables import CANDLE_CURSORS
 from trading.watchlists.tables import ALERT_CURSORS
 
-# Beyond so many rows it matters no more how many there are, and counting them all would cost the database the more the worse things are.
+# The exact number does not matter beyond this, and counting would cost the most during an incident.
 COUNTED_MAX = 10_000
 
 CANDLES = "candles"
@@ -40,12 +40,15 @@ ALERTS = "alerts"
 
 
 def matcher(shard: int) -> str:
-    """The name of a shard's matcher among the readers of the tick stream."""
+    """Return the name of a shard's matcher among the readers of the tick stream."""
     return f"matcher-{shard}"
 
 
 class Stage(StrEnum):
-    """Where work can be due. Of account events no row says so: whether any are missing in their streams only a repair finds out."""
+    """Stages with due work.
+
+    Missing account events have no due rows: only the repair job finds them.
+    """
 
     EXECUTE = "execute"
     SETTLE = "settle"
@@ -57,7 +60,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DueRows:
-    """The rows that are due in a stage, counted up to COUNTED_MAX, and for how many seconds the oldest of them has been; None without any."""
+    """Due rows of a stage, counted up to COUNTED_MAX, and the oldest's age (None without)."""
 
     count: int
     oldest_age_s: int | None
@@ -65,14 +68,20 @@ class DueRows:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """How far the tick stream was read by a matcher, into candles or for alerts; ``read_at`` is when all was read, where that is written down."""
+    """How far a matcher, the candles or the price alerts have read the tick stream.
+
+    ``read_at`` is when everything had been read, None if that is not stored.
+    """
 
     name: str
     position: Position
     read_at: datetime | None
 
     def behind_s(self, end: Position | None) -> float | None:
-        """How far it is behind the stream's end in time of the ticks; None before its first look, and where the stream holds nothing."""
+        """Return the lag behind the stream's end in seconds of tick time.
+
+        Return None before the first read and for an empty stream.
+        """
         if end is None or not self.position.packed:
             return None
         return max(0, end.ms - self.position.ms) / 1_000
@@ -80,8 +89,11 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class AuditStatus:
-    """How the audit stands: breaches that nobody has resolved, accounts whose trading is halted, and accounts that this night's audit has not reached, each
-    counted up to COUNTED_MAX; and when it looked last, None before its first look."""
+    """State of the audit: open breaches, halted accounts, and accounts left for the nightly audit.
+
+    Each is counted up to COUNTED_MAX. ``run_at`` is the time of the last run, None before the
+    first.
+    """
 
     breaches: int
     halted_accounts: int
@@ -91,8 +103,11 @@ class AuditStatus:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseStatus:
-    """What the database tells: due rows by stage, in the order of the stages; who has read how far; open payment alerts by kind, up to COUNTED_MAX
-    together; since when trading is halted; and how the audit stands."""
+    """Status read from the database.
+
+    Due rows by stage in the order of the stages, readers of the tick stream, open payment alerts by
+    kind (up to COUNTED_MAX in total), the start of a trading halt, and the state of the audit.
+    """
 
     due: Mapping[Stage, DueRows]
     readers: tuple[Reader, ...]
@@ -103,7 +118,7 @@ class DatabaseStatus:
 
 @dataclass(frozen=True, slots=True)
 class QueuesStatus:
-    """What the broker tells: messages that wait, by queue, and those of all queues that a worker has taken and not acknowledged."""
+    """Status read from the broker: queue depths, and unacknowledged messages of all queues."""
 
     depths: Mapping[str, int]
     unacknowledged: int
@@ -111,8 +126,11 @@ class QueuesStatus:
 
 @dataclass(frozen=True, slots=True)
 class MarketStatus:
-    """What Redis tells of the feed: the relayer's record and what it means, whether ticks are to be expected now, the tick stream's end, and when all
-    account events were last held against their streams."""
+    """Status read from Redis.
+
+    The relayer's health record with its diagnosis, whether ticks are expected now, the end of the
+    tick stream, and the time of the last complete repair of account events.
+    """
 
     diagnosis: Diagnosis
     health: RelayerHealth | None
@@ -123,16 +141,16 @@ class MarketStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemStatus:
-    """All of it at one moment. A part is None where its source did not answer."""
+    """The whole status at one moment. A part is None if its source did not answer."""
 
     taken_at: datetime
-    books: DatabaseStatus | None
+    database: DatabaseStatus | None
     queues: QueuesStatus | None
     market: MarketStatus | None
 
 
 def database_status(session: Session, *, settings: Settings, now: datetime) -> DatabaseStatus:
-    """What is due, how far the stream was read, what waits for a person, and whether trading is halted."""
+    """Read due work, stream positions, open alerts, the trading halt and the audit's state."""
     return DatabaseStatus(
         due=due_rows(session, settings=settings, now=now),
         readers=tuple(_readers(session, settings)),
@@ -143,8 +161,9 @@ def database_status(session: Session, *, settings: Settings, now: datetime) -> D
 
 
 def due_rows(session: Session, *, settings: Settings, now: datetime) -> dict[Stage, DueRows]:
-    """What is due in each stage; of account events only a repair can tell."""
-    # An order's instant is the sweep's: it has been due since the grace time before that.
+    """Return the due rows of each stage except account events, found only by the repair job."""
+    # ``next_attempt_at`` of an order is when the recovery sweep dispatches it: the grace time after
+    # it became due.
     until = now + timedelta(milliseconds=settings.wake_grace_ms)
     unsettled = ORDER_EXECUTIONS.c.applied_at.is_(None) & ORDER_EXECUTIONS.c.settled_at.is_(None)
     unapplied = ORDER_EXECUTIONS.c.applied_at.is_(None) & ORDER_EXECUTIONS.c.settled_at.is_not(None)
@@ -156,7 +175,7 @@ def due_rows(session: Session, *, settings: Settings, now: datetime) -> dict[Sta
             ORDERS.c.next_attempt_at,
             until=until,
         ),
-        # The index orders the unsettled executions by their ids, which ascend with their times.
+        # The index orders unsettled executions by id, which increases with time.
         Stage.SETTLE: _due(
             session,
             ORDER_EXECUTIONS,
@@ -186,7 +205,7 @@ def due_rows(session: Session, *, settings: Settings, now: datetime) -> dict[Sta
 
 
 def queues_status(broker: Redis, queues: Sequence[str]) -> QueuesStatus:
-    """How long Celery's queues are. Raises RedisError when the broker does not answer."""
+    """Read the lengths of Celery's queues. Raise RedisError if the broker does not answer."""
     with broker.pipeline(transaction=False) as pipeline:
         pipeline.hlen(keys.BROKER_UNACKNOWLEDGED)
         for queue in queues:
@@ -196,7 +215,7 @@ def queues_status(broker: Redis, queues: Sequence[str]) -> QueuesStatus:
 
 
 def market_status(redis: Redis, *, hours: MarketHours, now: datetime) -> MarketStatus:
-    """How the feed is. Raises MarketUnavailable when Redis does not answer."""
+    """Read the state of the feed. Raise MarketUnavailable if Redis does not answer."""
     health = QuoteStore(redis).relayer_health()
     since = trading_since(hours, now)
     latest = TickStream(redis).latest(limit=1)
@@ -213,12 +232,15 @@ def _due(
     session: Session,
     table: Table,
     is_due: ColumnElement[bool],
-    since: ColumnElement[Any],
+    since: ColumnElement[datetime],
     *,
     until: datetime,
-    first: ColumnElement[Any] | None = None,
+    first: ColumnElement[UUID] | None = None,
 ) -> DueRows:
-    """``first`` orders the due rows as their index does, the oldest before all others, whose age ends at ``until``."""
+    """Count the due rows and compute the age of the oldest at ``until``.
+
+    ``first`` is the column by which the index orders the due rows, if it is not ``since``.
+    """
     oldest = session.scalar(
         select(since).where(is_due).order_by(since if first is None else first).limit(1)
     )
@@ -229,9 +251,9 @@ def _due(
 
 
 def _count(session: Session, table: Table, condition: ColumnElement[bool]) -> int:
-    """How many rows meet a condition that an index serves, up to COUNTED_MAX."""
-    some = select(literal(1)).select_from(table).where(condition).limit(COUNTED_MAX).subquery()
-    return session.scalar(select(func.count()).select_from(some)) or 0
+    """Count the rows that meet an indexed condition, up to COUNTED_MAX."""
+    limited = select(literal(1)).select_from(table).where(condition).limit(COUNTED_MAX).subquery()
+    return session.scalar(select(func.count()).select_from(limited)) or 0
 
 
 def _audit(session: Session, *, now: datetime) -> AuditStatus:
@@ -246,11 +268,13 @@ def _audit(session: Session, *, now: datetime) -> AuditStatus:
 
 def _readers(session: Session, settings: Settings) -> list[Reader]:
     matchers, candles, alerts = MATCH_CURSORS, CANDLE_CURSORS, ALERT_CURSORS
-    of_now = matchers.c.shards == settings.matcher_shards
+    is_current = matchers.c.shards == settings.matcher_shards
     return [
         *(
             Reader(matcher(row.shard), Position.unpack(row.position), row.scanned_at)
-            for row in session.execute(select(matchers).where(of_now).order_by(matchers.c.shard))
+            for row in session.execute(
+                select(matchers).where(is_current).order_by(matchers.c.shard)
+            )
         ),
         *(
             Reader(CANDLES, Position.unpack(row.position), row.read_at)
@@ -264,7 +288,7 @@ def _readers(session: Session, settings: Settings) -> list[Reader]:
 
 
 def _payment_alerts(session: Session) -> dict[str, int]:
-    is_open = (
+    open_alerts = (
         select(PAYMENT_ALERTS.c.kind)
         .where(PAYMENT_ALERTS.c.resolved_at.is_(None))
         .limit(COUNTED_MAX)
@@ -273,6 +297,6 @@ def _payment_alerts(session: Session) -> dict[str, int]:
     return {
         str(kind): int(count)
         for kind, count in session.execute(
-            select(is_open.c.kind, func.count()).group_by(is_open.c.kind)
+            select(open_alerts.c.kind, func.count()).group_by(open_alerts.c.kind)
         )
     }

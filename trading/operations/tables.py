@@ -1,4 +1,4 @@
-"""Tables of operations."""
+"""Tables of the administrators' log."""
 
 from datetime import datetime
 from uuid import UUID
@@ -17,10 +17,10 @@ from trading.operations.admin_action_model import (
 
 
 class AdminAction(Base):
-    """Something that an administrator (``user_id``) did by a request, or an operator by a command under his name on that machine.
+    """An action of an administrator (``user_id``) by a request, or of an operator by a command.
 
-    ``target`` is what it was done to, ``details`` a JSON object of what was asked. What is done outside of the database has its row before it is
-    begun.
+    ``operator`` is the user name on the machine, ``target`` the object of the action, ``details`` a
+    JSON object of the request. Actions outside of the database are recorded before they begin.
     """
 
     __tablename__ = "admin_actions"
@@ -46,7 +46,10 @@ ADMIN_ACTIONS = table_of(AdminAction)
 
 
 class AdminActionOutcome(Base):
-    """What came of an action; ``details`` is a JSON object. An action without one was begun outside of the database, and its end is not known."""
+    """Outcome of an action; ``details`` is a JSON object.
+
+    An action without an outcome was begun outside of the database, and how it ended is unknown.
+    """
 
     __tablename__ = "admin_action_outcomes"
     __table_args__ = ({**MYSQL, "info": APPEND_ONLY},)

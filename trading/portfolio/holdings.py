@@ -133,7 +133,7 @@ class HoldingRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedHolding:
-    """A stock of which all shares were sold (shares, won), with the costs of both sides included."""
+    """A stock of which all shares were sold (shares, won), costs of both sides included."""
 
     stock_code: str
     name: str
@@ -248,7 +248,7 @@ class SummaryRecord:
 
     @property
     def total_assets(self) -> int | None:
-        """Return cash (reserved cash included) plus holdings, or None while a holding has no price."""
+        """Return cash, reserved or not, plus holdings, or None while a price is missing."""
         return None if self.unpriced_holdings else self.cash.cash_balance + self.holdings_value
 
     @property

@@ -37,7 +37,8 @@ class AuditBreachSchema(Schema):
 
     user_id = fields.UUID(required=True)
     check = fields.String(
-        required=True, metadata={"example": "1a cash_balance = sum of the account's Transactions"}
+        required=True,
+        metadata={"example": "1a cash_balance equals the sum of the account's transactions"},
     )
     sample = fields.List(fields.String(), required=True)
     times = fields.Integer(required=True, metadata={"example": 1})

@@ -79,7 +79,7 @@ def payments_look(payment_id: UUID) -> None:
     """Ask PortOne about a payment now, book what it says, and show it."""
     core = get_core()
     _found(core.read(payment_by_id, payment_id))
-    action = commanded(ActionKind.LOOK_AT_PAYMENT)
+    action = commanded(ActionKind.CHECK_PAYMENT)
     record_intent(action, target=payment_id.hex)
     look = check_payment(
         core.database, core.portone, payment_id, settings=core.settings, clock=core.clock
@@ -123,7 +123,7 @@ def payments_give_up(refund_id: UUID, note: str) -> None:
     if refund is None:
         raise click.ClickException("There is no such refund.")
     payment_id = UUID(hex=refund.payment_id)
-    action = commanded(ActionKind.GIVE_UP_REFUND)
+    action = commanded(ActionKind.ABANDON_REFUND)
     record_intent(action, target=str(refund_id), payment_id=refund.payment_id, note=text)
     look = check_payment(
         core.database, core.portone, payment_id, settings=core.settings, clock=core.clock

@@ -25,12 +25,12 @@ TO_THE_NEXT_NIGHT = timedelta(hours=18)
 
 
 def claim(
-    harness: TradingHarness, look_began_at: datetime | None = None, **bounds: int
+    harness: TradingHarness, run_began_at: datetime | None = None, **bounds: int
 ) -> list[UUID]:
     now = harness.clock()
     return do(
         harness,
-        lambda session: claim_batch(session, look_began_at=look_began_at or now, now=now, **bounds),
+        lambda session: claim_batch(session, run_began_at=run_began_at or now, now=now, **bounds),
     )
 
 

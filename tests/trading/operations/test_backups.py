@@ -233,7 +233,7 @@ def test_a_file_that_is_not_whole_restores_nothing(
         with pytest.raises(BackupFailed):
             restore_backup(empty_uri, bad)
 
-    with pytest.raises(BackupFailed, match="can't be read"):
+    with pytest.raises(BackupFailed, match="cannot be read"):
         restore_backup(empty_uri, tmp_path / "nothing.gz")
     assert restore_backup(empty_uri, file).tables == len(Base.metadata.tables) + 1
 
@@ -247,9 +247,9 @@ def test_a_backup_of_the_other_kind_is_refused(
     write_backup(migrated_sqlite, lite)
     write_backup(empty_server_uri, maria)
 
-    with pytest.raises(BackupFailed, match="no backup of MySQL"):
+    with pytest.raises(BackupFailed, match="not a backup of MySQL"):
         restore_backup(empty_server_uri, lite)
-    with pytest.raises(BackupFailed, match="no backup of SQLite"):
+    with pytest.raises(BackupFailed, match="not a backup of SQLite"):
         restore_backup(f"sqlite:///{tmp_path}/x.db", maria)
 
 
@@ -346,7 +346,7 @@ def test_the_password_is_on_no_command_line_and_in_no_file(
             "lacks tables: orders",
         ),
         ("exit 3", "exit status 3"),
-        (":", "no whole backup"),
+        (":", "not a complete backup"),
     ],
 )
 def test_a_dump_that_did_not_come_to_its_end_is_no_backup(
@@ -384,7 +384,7 @@ def test_a_machine_without_the_program_is_told_which(
 def test_a_server_that_is_away_is_told_without_its_password(tmp_path: Path) -> None:
     """The sentence names the database and the host."""
     with pytest.raises(
-        BackupFailed, match=r"The database x on 127\.0\.0\.1 can't be reached"
+        BackupFailed, match=r"The database x on 127\.0\.0\.1 cannot be reached"
     ) as failed:
         write_backup("mysql+pymysql://me:a-secret@127.0.0.1:1/x", tmp_path / "backup.gz")
 

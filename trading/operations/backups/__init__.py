@@ -1,7 +1,8 @@
-"""Backups of the whole database while it is in use, and the way back into an empty one.
+"""Back up the whole database while it is in use, and restore it into an empty one.
 
-A backup is one compressed file that the database's own programs can read, too: on SQLite the database file, on MySQL and MariaDB the SQL of their dump
-program. It has its name only once it was read back and found to be whole.
+A backup is one compressed file that the database's own programs can read, too: the database file of
+SQLite, or the SQL written by the dump program of MySQL or MariaDB. It gets its name only after it
+was read back and verified.
 """
 
 from pathlib import Path
@@ -15,7 +16,7 @@ __all__ = ["Backup", "BackupFailed", "restore_backup", "write_backup"]
 
 
 def write_backup(uri: str, file: Path) -> Backup:
-    """Write the state of this moment to a new file. Raises BackupFailed, and then leaves no file of that name."""
+    """Write the current state to a new file. Raise BackupFailed and then leave no file."""
     url = make_url(uri)
     if url.get_backend_name() == "sqlite":
         return sqlite.create(Path(url.database or ""), file)
@@ -23,8 +24,11 @@ def write_backup(uri: str, file: Path) -> Backup:
 
 
 def restore_backup(uri: str, file: Path) -> Backup:
-    """Fill an empty database from a backup; the backup as it was read. Raises BackupFailed, before anything is changed where the database is not empty
-    or the file not whole."""
+    """Restore a backup into an empty database, and return the backup as read.
+
+    Raise BackupFailed, before changing anything if the database is not empty or the file is
+    damaged.
+    """
     url = make_url(uri)
     if url.get_backend_name() == "sqlite":
         return sqlite.restore(Path(url.database or ""), file)

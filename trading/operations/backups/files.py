@@ -1,4 +1,4 @@
-"""Files that have their name only when they are complete."""
+"""Write files that get their name only when they are complete."""
 
 import gzip
 import os
@@ -10,19 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-PIECE_BYTES = 1024 * 1024
-# Half as large as without, at a speed that a disk keeps up with.
+CHUNK_BYTES = 1024 * 1024
+# About half the size of uncompressed data, as fast as a disk writes.
 _LEVEL = 6
 
 
 class BackupFailed(Exception):
-    """The sentence says why, and shows no secret."""
+    """A backup or a restore failed. The message says why and contains no secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backup:
-    """A backup that was read through: its size on disk, the revision of its tables (None before the first migration), and how many tables and rows it has;
-    ``rows`` is None where only the database could tell."""
+    """A verified backup: size on disk, schema revision, number of tables and rows.
+
+    ``revision`` is None before the first migration; ``rows`` is None if only the database can count
+    them.
+    """
 
     size_bytes: int
     revision: str | None
@@ -32,42 +35,43 @@ class Backup:
 
 @contextmanager
 def new_file(file: Path) -> Iterator[Path]:
-    """The name under which to write until it is complete; the file gets its own when the block ends well, and never takes another's.
+    """Yield a temporary file, and rename it to ``file`` when the block ends without an error.
 
-    Nobody but this user may read it: it holds password hashes. What is left by a process that was killed ends in ``.part``.
+    An existing file is never replaced. Only the current user may read the file, because it contains
+    password hashes. A killed process leaves a file that ends in ``.part``.
     """
     if file.exists():
-        raise BackupFailed(f"{file} is there already, and is not overwritten.")
+        raise BackupFailed(f"{file} already exists and is not overwritten.")
     try:
         handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".part", dir=file.parent)
-    except OSError as refused:
-        raise BackupFailed(f"{file} can't be written: {refused.strerror}.") from None
+    except OSError as error:
+        raise BackupFailed(f"{file} cannot be written: {error.strerror}.") from None
     os.close(handle)
     part = Path(name)
     try:
         yield part
         _flush(part)
-        _give_name(part, file)
+        _rename_new(part, file)
         _flush(file.parent)
-    except OSError as refused:
-        raise BackupFailed(f"{file} can't be written: {refused.strerror}.") from None
+    except OSError as error:
+        raise BackupFailed(f"{file} cannot be written: {error.strerror}.") from None
     finally:
         part.unlink(missing_ok=True)
 
 
-def _give_name(part: Path, file: Path) -> None:
+def _rename_new(part: Path, file: Path) -> None:
     try:
-        # Unlike a rename it fails where somebody else has made that file meanwhile.
+        # Unlike a rename, this fails if the file was created by another process meanwhile.
         file.hardlink_to(part)
     except FileExistsError:
-        raise BackupFailed(f"{file} is there already, and is not overwritten.") from None
+        raise BackupFailed(f"{file} already exists and is not overwritten.") from None
     except OSError:
-        # A file system without hard links.
+        # The file system has no hard links.
         part.rename(file)
 
 
 def _flush(path: Path) -> None:
-    """Have the disk itself keep it."""
+    """Force the file or folder to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -76,22 +80,22 @@ def _flush(path: Path) -> None:
 
 
 @contextmanager
-def compressed(part: Path) -> Iterator[IO[bytes]]:
-    """Where to write what is to be compressed."""
+def compress(part: Path) -> Iterator[IO[bytes]]:
+    """Yield a file that compresses what is written to it."""
     with (
         part.open("wb") as raw,
-        gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_LEVEL, filename="") as packed,
+        gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=_LEVEL, filename="") as stream,
     ):
-        yield cast("IO[bytes]", packed)
+        yield cast("IO[bytes]", stream)
 
 
-def pieces(file: Path) -> Iterator[bytes]:
-    """What a compressed file holds, piece by piece. Raises BackupFailed where it is none, or not whole."""
+def read_chunks(file: Path) -> Iterator[bytes]:
+    """Yield the content of a compressed file in chunks. Raise BackupFailed if it is damaged."""
     try:
-        with gzip.open(file, "rb") as packed:
-            while piece := packed.read(PIECE_BYTES):
-                yield piece
-    except (EOFError, gzip.BadGzipFile, zlib.error) as fault:
-        raise BackupFailed(f"{file} is no whole backup: {fault}.") from None
-    except OSError as refused:
-        raise BackupFailed(f"{file} can't be read: {refused.strerror}.") from None
+        with gzip.open(file, "rb") as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise BackupFailed(f"{file} is not a complete backup: {error}.") from None
+    except OSError as error:
+        raise BackupFailed(f"{file} cannot be read: {error.strerror}.") from None

@@ -1,4 +1,4 @@
-"""MySQL and MariaDB: the SQL that their own dump program writes in one transaction, read again by their own client."""
+"""Backups of MySQL and MariaDB, by their own dump program and client."""
 
 import re
 import shutil
@@ -15,19 +15,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from trading.observability.logs.lines import visible
 from trading.operations.backups.files import (
-    PIECE_BYTES,
+    CHUNK_BYTES,
     Backup,
     BackupFailed,
-    compressed,
+    compress,
     new_file,
-    pieces,
+    read_chunks,
 )
 
-# Each server's own program first; both know either server.
+# Each server's own program first; both programs work with both servers.
 _DUMP = {True: ("mariadb-dump", "mysqldump"), False: ("mysqldump", "mariadb-dump")}
 _CLIENT = {True: ("mariadb", "mysql"), False: ("mysql", "mariadb")}
 
-# One transaction sees one state of all tables, and nobody waits for it. What only one of the programs knows is "loose" to the other.
+# One transaction reads one state of all tables and blocks no writer. "loose" marks options that
+# only one of the programs knows.
 _OPTIONS = (
     "--single-transaction",
     "--quick",
@@ -38,62 +39,64 @@ _OPTIONS = (
     "--loose-set-gtid-purged=OFF",
     "--loose-column-statistics=0",
 )
-# MariaDB's dump begins with this, which older clients and MySQL's take for a fault.
+# MariaDB's dump begins with this line, which older clients and MySQL's reject.
 _SANDBOX = re.compile(rb"\A/\*M?!999999\\- enable the sandbox mode \*/ ?\r?\n")
 _IS_DUMP = re.compile(rb"\A(?:/\*.*\n)*-- (?:MySQL|MariaDB) dump ")
 _END = b"\n-- Dump completed"
 _TABLE = re.compile(rb"\nCREATE TABLE `([^`\n]+)`")
 _REVISION = re.compile(rb"\nINSERT INTO `alembic_version` VALUES\s*\('([^'\n]{1,64})'\)")
-# A piece's end is looked at again with the next one, as what is looked for may lie across. Values hold no line breaks: the dump spells them out.
+# The end of each chunk is searched again with the next one, because a match may span both. Values
+# contain no line breaks: the dump escapes them.
 _OVERLAP_BYTES = 4_096
 _SSL = {"ssl_ca": "ssl-ca", "ssl_cert": "ssl-cert", "ssl_key": "ssl-key"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    """What the server says of itself and of the database."""
+    """The kind of server and the tables of the database."""
 
     is_mariadb: bool
     tables: frozenset[str]
 
 
 def create(url: URL, file: Path) -> Backup:
-    """Dump the database into a compressed file, and read that back."""
-    server = _look(url)
+    """Dump the database into a compressed file, and verify the file by reading it back."""
+    server = _inspect(url)
     program = _program(_DUMP[server.is_mariadb], to="back up")
     with new_file(file) as part:
-        with _access(url) as access, compressed(part) as packed:
-            _run(program, access, [*_OPTIONS, str(url.database)], into=packed)
-        found = _looked_at(file, pieces(part))
-        missing = server.tables - found.tables
+        with _option_file(url) as options_fd, compress(part) as stream:
+            _run(program, options_fd, [*_OPTIONS, str(url.database)], into=stream)
+        dump = _verify(file, read_chunks(part))
+        missing = server.tables - dump.tables
         if missing:
             raise BackupFailed(f"The dump lacks tables: {', '.join(sorted(missing))}.")
         return Backup(
-            size_bytes=part.stat().st_size, revision=found.revision, tables=len(found.tables)
+            size_bytes=part.stat().st_size, revision=dump.revision, tables=len(dump.tables)
         )
 
 
 def restore(url: URL, file: Path) -> Backup:
-    """Read a dump through, then have the client run it in the empty database."""
-    server = _look(url)
+    """Verify a dump, then have the client run it in the empty database."""
+    server = _inspect(url)
     if server.tables:
         raise BackupFailed(
-            f"The database {url.database} is not empty: a backup is restored into an empty one only."
+            f"The database {url.database} is not empty: "
+            "a backup is restored into an empty one only."
         )
     program = _program(_CLIENT[server.is_mariadb], to="restore")
-    found = _looked_at(file, pieces(file))
-    with _access(url) as access:
+    dump = _verify(file, read_chunks(file))
+    with _option_file(url) as options_fd:
         try:
             options = ["--default-character-set=utf8mb4", "--batch", str(url.database)]
-            _run(program, access, options, source=pieces(file))
+            _run(program, options_fd, options, source=read_chunks(file))
         except BackupFailed as failed:
             raise BackupFailed(
-                f"{failed} The database is filled in part now: drop it, make it anew and try again."
+                f"{failed} The database is now partly filled: drop it, create it again and retry."
             ) from None
-    return Backup(size_bytes=file.stat().st_size, revision=found.revision, tables=len(found.tables))
+    return Backup(size_bytes=file.stat().st_size, revision=dump.revision, tables=len(dump.tables))
 
 
-def _look(url: URL) -> _Server:
+def _inspect(url: URL) -> _Server:
     engine = create_engine(
         url, poolclass=pool.NullPool, connect_args={"connect_timeout": 5}, hide_parameters=True
     )
@@ -104,24 +107,28 @@ def _look(url: URL) -> _Server:
         with engine.connect() as connection:
             version = str(connection.scalar(text("SELECT VERSION()")))
             return _Server("MariaDB" in version, frozenset(connection.scalars(tables)))
-    except SQLAlchemyError as fault:
+    except SQLAlchemyError as error:
         raise BackupFailed(
-            f"The database {url.database} on {url.host} can't be reached ({type(fault).__name__})."
+            f"The database {url.database} on {url.host} cannot be reached ({type(error).__name__})."
         ) from None
 
 
 def _program(names: tuple[str, str], *, to: str) -> str:
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
         raise BackupFailed(
-            f"To {to} this database {names[0]} or {names[1]} must be installed (Debian: mariadb-client)."
+            f"To {to} this database {names[0]} or {names[1]} must be installed "
+            "(Debian: mariadb-client)."
         )
-    return found
+    return program
 
 
 @contextmanager
-def _access(url: URL) -> Iterator[int]:
-    """An open file with what leads a program to the server: everybody sees a command line. It has no name, so nothing of it is left, whatever is killed."""
+def _option_file(url: URL) -> Iterator[int]:
+    """Yield an open option file with the login, because command lines are visible to all users.
+
+    The file has no name, so nothing remains of it even if the process is killed.
+    """
     options = {"user": url.username, "password": url.password}
     socket = url.query.get("unix_socket")
     options |= (
@@ -141,68 +148,70 @@ def _access(url: URL) -> Iterator[int]:
 
 
 def _quoted(value: str) -> str:
-    """As an option file spells it."""
-    for sign, spelled in (
+    """Quote a value for an option file."""
+    for character, escaped in (
         ("\\", "\\\\"),
         ('"', '\\"'),
         ("\n", "\\n"),
         ("\r", "\\r"),
         ("\t", "\\t"),
     ):
-        value = value.replace(sign, spelled)
+        value = value.replace(character, escaped)
     return f'"{value}"'
 
 
 def _run(
     program: str,
-    access: int,
+    options_fd: int,
     arguments: list[str],
     *,
     into: IO[bytes] | None = None,
     source: Iterable[bytes] = (),
 ) -> None:
-    """Run a program of the server's, with its output going into a file or its input coming from somewhere. Raises BackupFailed with its last word."""
-    # What it complains of goes to a file, as nobody reads a pipe of it meanwhile.
+    """Run a program with its output to a file or its input from an iterable.
+
+    Raise BackupFailed with the last line of its error output.
+    """
+    # The error output goes to a file, because nobody would read a pipe meanwhile.
     with (
-        tempfile.TemporaryFile() as complaints,
-        subprocess.Popen(  # noqa: S603 - a program of the server's, with the settings' words only
-            [program, f"--defaults-extra-file=/dev/fd/{access}", *arguments],
-            pass_fds=[access],
+        tempfile.TemporaryFile() as error_output,
+        subprocess.Popen(  # noqa: S603 - the server's program with settings as arguments
+            [program, f"--defaults-extra-file=/dev/fd/{options_fd}", *arguments],
+            pass_fds=[options_fd],
             stdin=subprocess.DEVNULL if into else subprocess.PIPE,
             stdout=subprocess.PIPE if into else subprocess.DEVNULL,
-            stderr=complaints,
+            stderr=error_output,
         ) as process,
     ):
         try:
-            # One that has ended says why below.
+            # The exit status below explains why the program ended.
             with suppress(BrokenPipeError):
                 _pump(process, into, source)
         except BaseException:
             process.kill()
             raise
         status = process.wait()
-        complaints.seek(0)
-        said = complaints.read().decode(errors="replace").strip().splitlines()
+        error_output.seek(0)
+        messages = error_output.read().decode(errors="replace").strip().splitlines()
     if status != 0:
-        raise BackupFailed(
-            f"{Path(program).name} failed: {visible(said[-1]) if said else f'exit status {status}'}"
-        )
+        reason = visible(messages[-1]) if messages else f"exit status {status}"
+        raise BackupFailed(f"{Path(program).name} failed: {reason}")
 
 
 def _pump(
     process: "subprocess.Popen[bytes]", into: IO[bytes] | None, source: Iterable[bytes]
 ) -> None:
     if process.stdout is not None and into is not None:
-        while piece := process.stdout.read(PIECE_BYTES):
-            into.write(piece)
+        while chunk := process.stdout.read(CHUNK_BYTES):
+            into.write(chunk)
     if process.stdin is not None:
         with process.stdin:
             process.stdin.writelines(_without_sandbox(source))
 
 
 def _without_sandbox(source: Iterable[bytes]) -> Iterator[bytes]:
-    for number, piece in enumerate(source):
-        yield piece if number else _SANDBOX.sub(b"", piece)
+    for number, chunk in enumerate(source):
+        yield chunk if number else _SANDBOX.sub(b"", chunk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,17 +220,17 @@ class _Dump:
     tables: frozenset[str]
 
 
-def _looked_at(file: Path, source: Iterable[bytes]) -> _Dump:
-    """What a dump holds. Raises BackupFailed where it is none, or was not written to its end."""
+def _verify(file: Path, source: Iterable[bytes]) -> _Dump:
+    """Read a dump's revision and tables. Raise BackupFailed if it is not a complete dump."""
     tables: set[str] = set()
-    revision, seen = None, b""
-    for number, piece in enumerate(source):
-        if number == 0 and not _IS_DUMP.match(piece):
-            raise BackupFailed(f"{file} is no backup of MySQL or MariaDB.")
-        seen = seen[-_OVERLAP_BYTES:] + piece
-        tables |= {name.decode() for name in _TABLE.findall(seen)}
-        told = _REVISION.search(seen)
-        revision = told[1].decode() if told else revision
-    if _END not in seen[-_OVERLAP_BYTES:]:
-        raise BackupFailed(f"{file} is no whole backup: its end is missing.")
+    revision, window = None, b""
+    for number, chunk in enumerate(source):
+        if number == 0 and not _IS_DUMP.match(chunk):
+            raise BackupFailed(f"{file} is not a backup of MySQL or MariaDB.")
+        window = window[-_OVERLAP_BYTES:] + chunk
+        tables |= {name.decode() for name in _TABLE.findall(window)}
+        match = _REVISION.search(window)
+        revision = match[1].decode() if match else revision
+    if _END not in window[-_OVERLAP_BYTES:]:
+        raise BackupFailed(f"{file} is not a complete backup: its end is missing.")
     return _Dump(revision, frozenset(tables))
