@@ -120,7 +120,9 @@ def families_of(status: SystemStatus) -> Iterator[Metric]:
         yield from _of_market(status.market, status.taken_at)
 
 
-def _of_books(books: DatabaseStatus, market: MarketStatus | None, now: datetime) -> Iterator[Metric]:
+def _of_books(
+    books: DatabaseStatus, market: MarketStatus | None, now: datetime
+) -> Iterator[Metric]:
     yield families.STAGE_DUE.read(((stage,), due.count) for stage, due in books.due.items())
     yield families.STAGE_OLDEST_AGE.read(
         ((stage,), due.oldest_age_s or 0) for stage, due in books.due.items()
