@@ -63,16 +63,16 @@ async def scene(valkey_url: str, command: list[str], *, websocket: bool) -> None
             await client.wait()
 
 
-def test_the_python_client(valkey_url: str, tmp_path: Path) -> None:
+async def test_the_python_client(valkey_url: str, tmp_path: Path) -> None:
     path = tmp_path / "client.py"
     path.write_text(program("python"), encoding="utf-8")
-    asyncio.run(scene(valkey_url, [sys.executable, str(path)], websocket=True))
+    await scene(valkey_url, [sys.executable, str(path)], websocket=True)
 
 
-def test_the_javascript_client(valkey_url: str, tmp_path: Path) -> None:
+async def test_the_javascript_client(valkey_url: str, tmp_path: Path) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed, so the JavaScript of docs/streaming.md was not run.")
     path = tmp_path / "client.mjs"
     path.write_text(program("js"), encoding="utf-8")
-    asyncio.run(scene(valkey_url, [node, str(path)], websocket=False))
+    await scene(valkey_url, [node, str(path)], websocket=False)

@@ -16,66 +16,61 @@ async def numbers(stream: Stream, count: int) -> list[int | None]:
     return [(await stream.next()).id for _ in range(count)]
 
 
-def test_a_client_gets_the_last_ticks_then_live_ones_and_its_own_events(valkey_url: str) -> None:
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            alice, bob = User(), User()
-            server.market.tick(70_000)
-            server.market.events(alice, [1, 2])
-            async with server.stream(alice, "005930", HYNIX) as stream:
-                assert stream.response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
-                assert stream.response.headers["Cache-Control"] == "no-store"
-                ready = await stream.next()
-                assert (ready.type, ready.id, ready.data) == ("ready", 2, {"last_event_id": 2})
-                snapshot = await stream.next()
-                assert (snapshot.type, snapshot.id) == ("tick", None)
-                assert (snapshot.data["stock_code"], snapshot.data["price"]) == (SAMSUNG, 70_000)
+async def test_a_client_gets_the_last_ticks_then_live_ones_and_its_own_events(
+    valkey_url: str,
+) -> None:
+    async with gateway(valkey_url) as server:
+        alice, bob = User(), User()
+        server.market.tick(70_000)
+        server.market.events(alice, [1, 2])
+        async with server.stream(alice, "005930", HYNIX) as stream:
+            assert stream.response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+            assert stream.response.headers["Cache-Control"] == "no-store"
+            ready = await stream.next()
+            assert (ready.type, ready.id, ready.data) == ("ready", 2, {"last_event_id": 2})
+            snapshot = await stream.next()
+            assert (snapshot.type, snapshot.id) == ("tick", None)
+            assert (snapshot.data["stock_code"], snapshot.data["price"]) == (SAMSUNG, 70_000)
 
-                server.market.tick(200_000, HYNIX)
-                live = await stream.next()
-                assert (live.data["stock_code"], live.data["price"]) == (HYNIX, 200_000)
+            server.market.tick(200_000, HYNIX)
+            live = await stream.next()
+            assert (live.data["stock_code"], live.data["price"]) == (HYNIX, 200_000)
 
-                server.market.events(bob, [1])
-                server.market.events(alice, [3])
-                event = await stream.next()
-                assert (event.type, event.id, event.data["data"]) == ("fill", 3, {"no": 3})
-
-    asyncio.run(scene())
+            server.market.events(bob, [1])
+            server.market.events(alice, [3])
+            event = await stream.next()
+            assert (event.type, event.id, event.data["data"]) == ("fill", 3, {"no": 3})
 
 
 @pytest.mark.parametrize("by_header", [True, False])
-def test_a_client_that_comes_again_gets_what_it_missed(valkey_url: str, by_header: bool) -> None:
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            alice = User()
-            server.market.events(alice, range(1, 251))
-            headers = {"Last-Event-ID": "3"} if by_header else {}
-            async with server.stream(
-                alice, query={} if by_header else {"last_event_id": "3"}, **headers
-            ) as stream:
-                assert await numbers(stream, 248) == list(range(3, 251))
-                server.market.events(alice, [251])
-                assert await numbers(stream, 1) == [251]
-
-    asyncio.run(scene())
-
-
-def test_what_redis_has_no_more_must_be_asked_for(valkey_url: str) -> None:
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            alice = User()
-            server.market.events(alice, range(1, 3 + keys.ACCOUNT_STREAM_MAXLEN))
-            async with server.stream(alice, **{"Last-Event-ID": "1"}) as stream:
-                assert (await stream.next()).data == {"last_event_id": 1}
-                resync = await stream.next()
-                assert (resync.type, resync.id, resync.data) == ("resync", None, {"after": 1})
-                server.market.events(alice, [3 + keys.ACCOUNT_STREAM_MAXLEN])
-                assert await numbers(stream, 1) == [3 + keys.ACCOUNT_STREAM_MAXLEN]
-
-    asyncio.run(scene())
+async def test_a_client_that_comes_again_gets_what_it_missed(
+    valkey_url: str, by_header: bool
+) -> None:
+    async with gateway(valkey_url) as server:
+        alice = User()
+        server.market.events(alice, range(1, 251))
+        headers = {"Last-Event-ID": "3"} if by_header else {}
+        async with server.stream(
+            alice, query={} if by_header else {"last_event_id": "3"}, **headers
+        ) as stream:
+            assert await numbers(stream, 248) == list(range(3, 251))
+            server.market.events(alice, [251])
+            assert await numbers(stream, 1) == [251]
 
 
-def test_events_published_while_clients_come_are_told_to_each_once(valkey_url: str) -> None:
+async def test_what_redis_has_no_more_must_be_asked_for(valkey_url: str) -> None:
+    async with gateway(valkey_url) as server:
+        alice = User()
+        server.market.events(alice, range(1, 3 + keys.ACCOUNT_STREAM_MAXLEN))
+        async with server.stream(alice, **{"Last-Event-ID": "1"}) as stream:
+            assert (await stream.next()).data == {"last_event_id": 1}
+            resync = await stream.next()
+            assert (resync.type, resync.id, resync.data) == ("resync", None, {"after": 1})
+            server.market.events(alice, [3 + keys.ACCOUNT_STREAM_MAXLEN])
+            assert await numbers(stream, 1) == [3 + keys.ACCOUNT_STREAM_MAXLEN]
+
+
+async def test_events_published_while_clients_come_are_told_to_each_once(valkey_url: str) -> None:
     """Whatever falls between subscribing and reading: fifty clients come while two hundred events are published."""
 
     async def follow(server: Server, user: User) -> None:
@@ -84,82 +79,67 @@ def test_events_published_while_clients_come_are_told_to_each_once(valkey_url: s
             assert first is not None
             assert await numbers(stream, 200 - first) == list(range(first + 1, 201))
 
-    async def scene() -> None:
-        async with gateway(valkey_url, GATEWAY_CLIENTS_PER_USER="50") as server:
-            alice = User()
-            following = [asyncio.create_task(follow(server, alice)) for _ in range(50)]
-            for number in range(1, 201):
-                await asyncio.to_thread(server.market.events, alice, [number])
-            await asyncio.gather(*following)
-
-    asyncio.run(scene())
+    async with gateway(valkey_url, GATEWAY_CLIENTS_PER_USER="50") as server:
+        alice = User()
+        following = [asyncio.create_task(follow(server, alice)) for _ in range(50)]
+        for number in range(1, 201):
+            await asyncio.to_thread(server.market.events, alice, [number])
+        await asyncio.gather(*following)
 
 
-def test_a_token_that_expires_ends_the_stream(valkey_url: str) -> None:
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            soon = datetime.now(UTC) + timedelta(seconds=3)
-            async with server.stream(User(), claims={"exp": soon}) as stream:
-                assert [(await stream.next()).type for _ in range(2)] == ["ready", "expired"]
-                assert datetime.now(UTC) >= soon - timedelta(seconds=1)
-                assert await stream.ended()
-
-    asyncio.run(scene())
+async def test_a_token_that_expires_ends_the_stream(valkey_url: str) -> None:
+    async with gateway(valkey_url) as server:
+        soon = datetime.now(UTC) + timedelta(seconds=3)
+        async with server.stream(User(), claims={"exp": soon}) as stream:
+            assert [(await stream.next()).type for _ in range(2)] == ["ready", "expired"]
+            assert datetime.now(UTC) >= soon - timedelta(seconds=1)
+            assert await stream.ended()
 
 
-def test_signing_out_ends_the_session_s_streams_and_no_other(valkey_url: str) -> None:
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            phone = User()
-            laptop = User(id=phone.id)
-            async with server.stream(phone) as ended, server.stream(laptop) as spared:
-                assert [(await stream.next()).type for stream in (ended, spared)] == [
-                    "ready",
-                    "ready",
-                ]
-                server.market.sign_out(phone)
-                assert (await ended.next()).type == "signed-out"
-                assert await ended.ended()
+async def test_signing_out_ends_the_session_s_streams_and_no_other(valkey_url: str) -> None:
+    async with gateway(valkey_url) as server:
+        phone = User()
+        laptop = User(id=phone.id)
+        async with server.stream(phone) as ended, server.stream(laptop) as spared:
+            assert [(await stream.next()).type for stream in (ended, spared)] == [
+                "ready",
+                "ready",
+            ]
+            server.market.sign_out(phone)
+            assert (await ended.next()).type == "signed-out"
+            assert await ended.ended()
 
-                server.market.events(laptop, [1])
-                assert await numbers(spared, 1) == [1]
-            async with server.stream(phone, status=401) as refused:
-                assert (await refused.response.json())["code"] == "unauthorized"
-
-    asyncio.run(scene())
+            server.market.events(laptop, [1])
+            assert await numbers(spared, 1) == [1]
+        async with server.stream(phone, status=401) as refused:
+            assert (await refused.response.json())["code"] == "unauthorized"
 
 
-def test_a_client_that_goes_leaves_nothing_behind(valkey_url: str) -> None:
+async def test_a_client_that_goes_leaves_nothing_behind(valkey_url: str) -> None:
     """Its place is free, and Redis is no longer asked for its channels."""
 
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            async with server.stream(User(), SAMSUNG) as stream:
-                await stream.next()
-                await server.until(what="the client counts", clients=1)
-                assert len(server.market.redis.pubsub_channels("*")) == 3
-            await server.until(what="the client is gone", clients=0)
-            await until(
-                lambda: server.market.redis.pubsub_channels("*") == [keys.REVOCATIONS],
-                what="the channels are left",
-            )
-
-    asyncio.run(scene())
+    async with gateway(valkey_url) as server:
+        async with server.stream(User(), SAMSUNG) as stream:
+            await stream.next()
+            await server.until(what="the client counts", clients=1)
+            assert len(server.market.redis.pubsub_channels("*")) == 3
+        await server.until(what="the client is gone", clients=0)
+        await until(
+            lambda: server.market.redis.pubsub_channels("*") == [keys.REVOCATIONS],
+            what="the channels are left",
+        )
 
 
-def test_stopping_bids_every_client_to_come_again(valkey_url: str) -> None:
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            answers = [asyncio.create_task(read_all(server, User())) for _ in range(3)]
-            await server.until(what="all are there", clients=3)
-        texts = await asyncio.gather(*answers)
-        for text in texts:
-            *_, last = text.strip().split("\n\n")
-            retry, kind, _ = last.split("\n")
-            assert kind == "event: closing"
-            assert 2_000 <= int(retry.removeprefix("retry: ")) < 7_000
-
-    asyncio.run(scene())
+async def test_stopping_bids_every_client_to_come_again(valkey_url: str) -> None:
+    async with gateway(valkey_url) as server:
+        answers = [asyncio.create_task(read_all(server, User())) for _ in range(3)]
+        await server.until(what="all are there", clients=3)
+    texts = await asyncio.gather(*answers)
+    for text in texts:
+        *_, last = text.strip().split("\n\n")
+        retry, kind, _ = last.split("\n")
+        assert kind == "event: closing"
+        assert 2_000 <= int(retry.removeprefix("retry: ")) < 7_000
 
 
 async def read_all(server: Server, user: User) -> str:

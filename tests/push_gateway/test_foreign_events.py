@@ -1,6 +1,5 @@
 """What a signed-in user could ask the gateway for that is another's: account events come by the token and by nothing else that is said."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -20,29 +19,28 @@ SAID: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("said", SAID, ids=lambda said: next(iter(said)))
-def test_nothing_that_is_said_opens_anothers_account(valkey_url: str, said: dict[str, Any]) -> None:
+async def test_nothing_that_is_said_opens_anothers_account(
+    valkey_url: str, said: dict[str, Any]
+) -> None:
     """By either entrance: Bob sees his own events and prices, while everything of Alice's passes by."""
 
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            bob = User()
-            server.market.events(ALICE, [1, 2, 3], data={"of": "alice"})
-            server.market.events(bob, [1])
-            async with server.stream(
-                bob, SAMSUNG, query={name: str(value) for name, value in said.items()}
-            ) as stream:
-                assert (await stream.next()).type == "ready"
-                async with server.talk() as talk:
-                    await talk.send(
-                        **{**said, "type": "auth", "token": bob.token(), "stock_codes": [SAMSUNG]}
-                    )
-                    assert (await talk.next()).type == "ready"
-                    server.market.events(ALICE, [4], data={"of": "alice"})
-                    server.market.events(bob, [2], data={"of": "bob"})
-                    for each in (await stream.next(), await talk.next()):
-                        assert (each.id, each.data["data"]) == (2, {"of": "bob"})
-
-    asyncio.run(scene())
+    async with gateway(valkey_url) as server:
+        bob = User()
+        server.market.events(ALICE, [1, 2, 3], data={"of": "alice"})
+        server.market.events(bob, [1])
+        async with server.stream(
+            bob, SAMSUNG, query={name: str(value) for name, value in said.items()}
+        ) as stream:
+            assert (await stream.next()).type == "ready"
+            async with server.talk() as talk:
+                await talk.send(
+                    **{**said, "type": "auth", "token": bob.token(), "stock_codes": [SAMSUNG]}
+                )
+                assert (await talk.next()).type == "ready"
+                server.market.events(ALICE, [4], data={"of": "alice"})
+                server.market.events(bob, [2], data={"of": "bob"})
+                for each in (await stream.next(), await talk.next()):
+                    assert (each.id, each.data["data"]) == (2, {"of": "bob"})
 
 
 @pytest.mark.parametrize(
@@ -59,18 +57,15 @@ def test_nothing_that_is_said_opens_anothers_account(valkey_url: str, said: dict
     ],
     ids=lambda code: code[:12].encode("unicode_escape").decode(),
 )
-def test_a_channel_is_no_stock(valkey_url: str, code: str) -> None:
+async def test_a_channel_is_no_stock(valkey_url: str, code: str) -> None:
     """What would be another channel, a pattern or a second command in Redis is no stock code: refused before Redis sees it."""
 
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            bob = User()
-            async with server.stream(bob, code, status=422):
-                pass
-            async with server.signed_in(bob) as talk:
-                assert (await talk.next()).type == "ready"
-                await talk.send(type="subscribe", stock_codes=[code])
-                told = await talk.next()
-                assert (told.type, told.data["code"]) == ("error", "validation-failed")
-
-    asyncio.run(scene())
+    async with gateway(valkey_url) as server:
+        bob = User()
+        async with server.stream(bob, code, status=422):
+            pass
+        async with server.signed_in(bob) as talk:
+            assert (await talk.next()).type == "ready"
+            await talk.send(type="subscribe", stock_codes=[code])
+            told = await talk.next()
+            assert (told.type, told.data["code"]) == ("error", "validation-failed")

@@ -99,119 +99,102 @@ def test_only_a_good_access_token_lets_in(valkey_url: str, given: str) -> None:
         ([("last_event_id", "9" * 16)], "last_event_id"),
     ],
 )
-def test_nonsense_is_refused(valkey_url: str, params: list[tuple[str, str]], field: str) -> None:
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            headers = {"Authorization": f"Bearer {User().token()}"}
-            body = await problem(server, params=params, headers=headers)
-            assert (body["code"], body["status"], body["field"]) == (
-                "validation-failed",
-                422,
-                field,
-            )
-
-    asyncio.run(scene())
-
-
-def test_other_paths_and_methods_are_problems_too(valkey_url: str) -> None:
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            assert (await problem(server, "/api/v1/trading/orders"))["code"] == "not-found"
-            assert (await problem(server, method="POST"))["code"] == "method-not-allowed"
-            headers = {"Authorization": f"Bearer {User().token()}"}
-            assert (await problem(server, "/ws", headers=headers))["code"] == "malformed-request"
-
-    asyncio.run(scene())
+async def test_nonsense_is_refused(
+    valkey_url: str, params: list[tuple[str, str]], field: str
+) -> None:
+    async with gateway(valkey_url) as server:
+        headers = {"Authorization": f"Bearer {User().token()}"}
+        body = await problem(server, params=params, headers=headers)
+        assert (body["code"], body["status"], body["field"]) == (
+            "validation-failed",
+            422,
+            field,
+        )
 
 
-def test_a_user_and_the_gateway_have_their_limits(valkey_url: str) -> None:
-    async def scene() -> None:
-        async with gateway(
-            valkey_url, GATEWAY_CLIENTS_MAX="3", GATEWAY_CLIENTS_PER_USER="2"
-        ) as server:
-            alice = User()
-            async with server.stream(alice) as one, server.stream(User(id=alice.id)) as two:
-                await one.next()
-                await two.next()
-                bearer = {"Authorization": f"Bearer {alice.token()}"}
-                body = await problem(server, headers=bearer)
-                assert (body["code"], body["status"], body["limit"]) == (
-                    "stream-limit-reached",
-                    429,
-                    2,
-                )
-                async with server.signed_in(alice) as talk:
-                    assert (await talk.next()).data["code"] == "stream-limit-reached"
-                    assert await talk.closed() == 4429
-                await server.until(what="its place is free again", places=2)
-                async with server.stream(User()) as three:
-                    await three.next()
-                    body = await problem(
-                        server, headers={"Authorization": f"Bearer {User().token()}"}
-                    )
-                    assert (body["code"], body["status"], body["limit"]) == (
-                        "too-many-streams",
-                        503,
-                        3,
-                    )
-                    with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
-                        async with server.talk():
-                            pass
-            await server.until(what="all are gone", clients=0, places=0)
-            async with server.stream(alice) as again:
-                await again.next()
-
-    asyncio.run(scene())
+async def test_other_paths_and_methods_are_problems_too(valkey_url: str) -> None:
+    async with gateway(valkey_url) as server:
+        assert (await problem(server, "/api/v1/trading/orders"))["code"] == "not-found"
+        assert (await problem(server, method="POST"))["code"] == "method-not-allowed"
+        headers = {"Authorization": f"Bearer {User().token()}"}
+        assert (await problem(server, "/ws", headers=headers))["code"] == "malformed-request"
 
 
-def test_a_user_connects_so_often_a_minute_and_no_more(valkey_url: str) -> None:
-    """By either entrance; another user is not held up."""
-
-    async def scene() -> None:
-        async with gateway(valkey_url, GATEWAY_CONNECTS_PER_MINUTE="2") as server:
-            alice = User()
-            for _ in range(2):
-                async with server.stream(alice) as stream:
-                    await stream.next()
-            body = await problem(server, headers={"Authorization": f"Bearer {alice.token()}"})
-            assert (body["code"], body["status"], body["limit"], body["window_s"]) == (
-                "rate-limited",
+async def test_a_user_and_the_gateway_have_their_limits(valkey_url: str) -> None:
+    async with gateway(valkey_url, GATEWAY_CLIENTS_MAX="3", GATEWAY_CLIENTS_PER_USER="2") as server:
+        alice = User()
+        async with server.stream(alice) as one, server.stream(User(id=alice.id)) as two:
+            await one.next()
+            await two.next()
+            bearer = {"Authorization": f"Bearer {alice.token()}"}
+            body = await problem(server, headers=bearer)
+            assert (body["code"], body["status"], body["limit"]) == (
+                "stream-limit-reached",
                 429,
                 2,
-                60,
             )
-            assert 1 <= body["retry_after_s"] <= 60
             async with server.signed_in(alice) as talk:
-                assert (await talk.next()).data["code"] == "rate-limited"
+                assert (await talk.next()).data["code"] == "stream-limit-reached"
                 assert await talk.closed() == 4429
-            async with server.stream(User()) as other:
-                await other.next()
+            await server.until(what="its place is free again", places=2)
+            async with server.stream(User()) as three:
+                await three.next()
+                body = await problem(server, headers={"Authorization": f"Bearer {User().token()}"})
+                assert (body["code"], body["status"], body["limit"]) == (
+                    "too-many-streams",
+                    503,
+                    3,
+                )
+                with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
+                    async with server.talk():
+                        pass
+        await server.until(what="all are gone", clients=0, places=0)
+        async with server.stream(alice) as again:
+            await again.next()
 
-    asyncio.run(scene())
+
+async def test_a_user_connects_so_often_a_minute_and_no_more(valkey_url: str) -> None:
+    """By either entrance; another user is not held up."""
+
+    async with gateway(valkey_url, GATEWAY_CONNECTS_PER_MINUTE="2") as server:
+        alice = User()
+        for _ in range(2):
+            async with server.stream(alice) as stream:
+                await stream.next()
+        body = await problem(server, headers={"Authorization": f"Bearer {alice.token()}"})
+        assert (body["code"], body["status"], body["limit"], body["window_s"]) == (
+            "rate-limited",
+            429,
+            2,
+            60,
+        )
+        assert 1 <= body["retry_after_s"] <= 60
+        async with server.signed_in(alice) as talk:
+            assert (await talk.next()).data["code"] == "rate-limited"
+            assert await talk.closed() == 4429
+        async with server.stream(User()) as other:
+            await other.next()
 
 
-def test_strangers_of_one_address_take_only_so_many_places(valkey_url: str) -> None:
+async def test_strangers_of_one_address_take_only_so_many_places(valkey_url: str) -> None:
     """Who never says who he is keeps nobody out: a hundred of his wait, the next is turned away, and others are let in. A trusted proxy tells them apart."""
 
-    async def scene() -> None:
-        async with (
-            gateway(valkey_url, TRUSTED_PROXIES="127.0.0.1") as server,
-            AsyncExitStack() as stack,
-        ):
-            flood = {"X-Forwarded-For": "198.51.100.7"}
-            for _ in range(100):
-                await stack.enter_async_context(server.talk(**flood))
-            one_more = await stack.enter_async_context(server.talk(**flood))
-            assert (await one_more.next()).data["code"] == "rate-limited"
-            assert await one_more.closed() == 4429
-            async with server.talk(**{"X-Forwarded-For": "198.51.100.8"}) as other:
-                await other.send(type="auth", token=User().token())
-                assert (await other.next()).type == "ready"
-
-    asyncio.run(scene())
+    async with (
+        gateway(valkey_url, TRUSTED_PROXIES="127.0.0.1") as server,
+        AsyncExitStack() as stack,
+    ):
+        flood = {"X-Forwarded-For": "198.51.100.7"}
+        for _ in range(100):
+            await stack.enter_async_context(server.talk(**flood))
+        one_more = await stack.enter_async_context(server.talk(**flood))
+        assert (await one_more.next()).data["code"] == "rate-limited"
+        assert await one_more.closed() == 4429
+        async with server.talk(**{"X-Forwarded-For": "198.51.100.8"}) as other:
+            await other.send(type="auth", token=User().token())
+            assert (await other.next()).type == "ready"
 
 
-def test_pages_of_the_api_may_use_the_gateway_too(valkey_url: str) -> None:
+async def test_pages_of_the_api_may_use_the_gateway_too(valkey_url: str) -> None:
     """One list serves both, until the gateway is given its own."""
 
     async def scene(listed: bool, **settings: str) -> None:
@@ -221,40 +204,35 @@ def test_pages_of_the_api_may_use_the_gateway_too(valkey_url: str) -> None:
         ):
             assert (preflight.status == 204) == listed
 
-    asyncio.run(scene(True, API_ALLOWED_ORIGINS=APP))
-    asyncio.run(
-        scene(False, API_ALLOWED_ORIGINS=APP, GATEWAY_ALLOWED_ORIGINS="https://other.example.com")
-    )
+    await scene(True, API_ALLOWED_ORIGINS=APP)
+    await scene(False, API_ALLOWED_ORIGINS=APP, GATEWAY_ALLOWED_ORIGINS="https://other.example.com")
 
 
-def test_only_listed_pages_and_its_own_may_use_it_from_a_browser(valkey_url: str) -> None:
-    async def scene() -> None:
-        async with gateway(
-            valkey_url, GATEWAY_ALLOWED_ORIGINS=f"{APP}, http://localhost:3000"
-        ) as server:
-            own = f"http://127.0.0.1:{server.port}"
-            async with server.http.options(server.stream_url, headers={"Origin": APP}) as preflight:
-                assert preflight.status == 204
-                assert preflight.headers["Access-Control-Allow-Origin"] == APP
-                assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
-            async with (
-                server.stream(User(), Origin=APP) as listed,
-                server.stream(User(), Origin=own) as same,
-            ):
-                assert listed.response.headers["Access-Control-Allow-Origin"] == APP
-                assert "Access-Control-Allow-Origin" not in same.response.headers
-            async with server.talk(Origin=APP), server.talk(Origin=own):
-                pass
-            for origin in ("https://evil.example", "null", "http://[", f"{APP}.evil.example"):
-                body = await problem(
-                    server, headers={"Origin": origin, "Authorization": f"Bearer {User().token()}"}
-                )
-                assert body["code"] == "forbidden"
-                with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
-                    async with server.talk(Origin=origin):
-                        pass
-
-    asyncio.run(scene())
+async def test_only_listed_pages_and_its_own_may_use_it_from_a_browser(valkey_url: str) -> None:
+    async with gateway(
+        valkey_url, GATEWAY_ALLOWED_ORIGINS=f"{APP}, http://localhost:3000"
+    ) as server:
+        own = f"http://127.0.0.1:{server.port}"
+        async with server.http.options(server.stream_url, headers={"Origin": APP}) as preflight:
+            assert preflight.status == 204
+            assert preflight.headers["Access-Control-Allow-Origin"] == APP
+            assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+        async with (
+            server.stream(User(), Origin=APP) as listed,
+            server.stream(User(), Origin=own) as same,
+        ):
+            assert listed.response.headers["Access-Control-Allow-Origin"] == APP
+            assert "Access-Control-Allow-Origin" not in same.response.headers
+        async with server.talk(Origin=APP), server.talk(Origin=own):
+            pass
+        for origin in ("https://evil.example", "null", "http://[", f"{APP}.evil.example"):
+            body = await problem(
+                server, headers={"Origin": origin, "Authorization": f"Bearer {User().token()}"}
+            )
+            assert body["code"] == "forbidden"
+            with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+                async with server.talk(Origin=origin):
+                    pass
 
 
 def dead_client(server: Server, user: User, code: str) -> socket.socket:
@@ -269,61 +247,55 @@ def dead_client(server: Server, user: User, code: str) -> socket.socket:
     return connection
 
 
-def test_a_client_that_never_reads_is_cut_and_costs_the_others_nothing(valkey_url: str) -> None:
+async def test_a_client_that_never_reads_is_cut_and_costs_the_others_nothing(
+    valkey_url: str,
+) -> None:
     """Ticks wait for it one a stock, whatever comes; the others get theirs; and when its socket took nothing for a second it is cut, and counted."""
 
-    async def scene() -> None:
-        async with gateway(valkey_url, STREAM_STALL_S="1") as server:
-            with dead_client(server, User(), SAMSUNG):
-                await server.until(what="the dead client is in", clients=1)
-                async with server.stream(User(), HYNIX) as stream:
-                    await stream.next()
-                    price = 0
-                    async with asyncio.timeout(DEADLINE_S):
-                        while (await server.health())["clients"] == 2:
-                            price += 1
-                            with server.market.redis.pipeline() as pipeline:
-                                tick = server.market.tick(price, HYNIX)
-                                for _ in range(10):
-                                    pipeline.publish(
-                                        f"stock_updates:{SAMSUNG}",
-                                        server.market.next_tick(1).to_json(),
-                                    )
-                                pipeline.execute()
-                            while (await stream.next()).data["position"] != str(tick.position):
-                                pass
-                    assert price > 1
-            assert (await server.metrics())["gateway_slow_clients_disconnected_total"] == 1
-
-    asyncio.run(scene())
+    async with gateway(valkey_url, STREAM_STALL_S="1") as server:
+        with dead_client(server, User(), SAMSUNG):
+            await server.until(what="the dead client is in", clients=1)
+            async with server.stream(User(), HYNIX) as stream:
+                await stream.next()
+                price = 0
+                async with asyncio.timeout(DEADLINE_S):
+                    while (await server.health())["clients"] == 2:
+                        price += 1
+                        with server.market.redis.pipeline() as pipeline:
+                            tick = server.market.tick(price, HYNIX)
+                            for _ in range(10):
+                                pipeline.publish(
+                                    f"stock_updates:{SAMSUNG}",
+                                    server.market.next_tick(1).to_json(),
+                                )
+                            pipeline.execute()
+                        while (await stream.next()).data["position"] != str(tick.position):
+                            pass
+                assert price > 1
+        assert (await server.metrics())["gateway_slow_clients_disconnected_total"] == 1
 
 
-def test_account_events_that_nobody_takes_end_the_connection(valkey_url: str) -> None:
+async def test_account_events_that_nobody_takes_end_the_connection(valkey_url: str) -> None:
     """Long before the stall is due. The client comes again with the last id that it has, and lacks nothing."""
 
-    async def scene() -> None:
-        async with gateway(valkey_url, STREAM_STALL_S="600") as server:
-            dead = User()
-            with dead_client(server, dead, SAMSUNG) as connection:
-                await server.until(what="the dead client is in", clients=1)
-                number = 0
-                async with asyncio.timeout(DEADLINE_S):
-                    while (await server.health())["clients"]:
-                        number += 20
-                        server.market.events(
-                            dead, range(number - 19, number + 1), data={"text": "x" * 5_000}
-                        )
-                got = await asyncio.to_thread(read_rest, connection)
-            assert (await server.metrics())["gateway_slow_clients_disconnected_total"] == 1
-            ids = [
-                int(line.removeprefix("id: "))
-                for line in got.splitlines()
-                if line.startswith("id: ")
-            ]
-            assert ids == list(range(ids[0], ids[-1] + 1))
-            assert ids[-1] < number
-
-    asyncio.run(scene())
+    async with gateway(valkey_url, STREAM_STALL_S="600") as server:
+        dead = User()
+        with dead_client(server, dead, SAMSUNG) as connection:
+            await server.until(what="the dead client is in", clients=1)
+            number = 0
+            async with asyncio.timeout(DEADLINE_S):
+                while (await server.health())["clients"]:
+                    number += 20
+                    server.market.events(
+                        dead, range(number - 19, number + 1), data={"text": "x" * 5_000}
+                    )
+            got = await asyncio.to_thread(read_rest, connection)
+        assert (await server.metrics())["gateway_slow_clients_disconnected_total"] == 1
+        ids = [
+            int(line.removeprefix("id: ")) for line in got.splitlines() if line.startswith("id: ")
+        ]
+        assert ids == list(range(ids[0], ids[-1] + 1))
+        assert ids[-1] < number
 
 
 def read_rest(connection: socket.socket) -> str:

@@ -13,75 +13,63 @@ from tests.relayer.harness import until
 from trading.account_events.push_session import CODES_MAX
 
 
-def test_a_client_signs_in_by_its_first_message(valkey_url: str) -> None:
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            alice = User()
-            server.market.tick(70_000)
-            server.market.events(alice, [1, 2, 3])
-            async with server.signed_in(alice, SAMSUNG, last_event_id=1) as talk:
-                got = [await talk.next() for _ in range(4)]
-                assert [(each.type, each.id) for each in got] == [
-                    ("ready", 1),
-                    ("fill", 2),
-                    ("fill", 3),
-                    ("tick", None),
-                ]
-                server.market.events(alice, [4])
-                assert (await talk.next()).id == 4
-
-    asyncio.run(scene())
+async def test_a_client_signs_in_by_its_first_message(valkey_url: str) -> None:
+    async with gateway(valkey_url) as server:
+        alice = User()
+        server.market.tick(70_000)
+        server.market.events(alice, [1, 2, 3])
+        async with server.signed_in(alice, SAMSUNG, last_event_id=1) as talk:
+            got = [await talk.next() for _ in range(4)]
+            assert [(each.type, each.id) for each in got] == [
+                ("ready", 1),
+                ("fill", 2),
+                ("fill", 3),
+                ("tick", None),
+            ]
+            server.market.events(alice, [4])
+            assert (await talk.next()).id == 4
 
 
-def test_a_client_signs_in_by_the_header(valkey_url: str) -> None:
-    async def scene() -> None:
-        async with (
-            gateway(valkey_url) as server,
-            server.talk(Authorization=f"Bearer {User().token()}") as talk,
-        ):
-            assert (await talk.next()).type == "ready"
-
-    asyncio.run(scene())
+async def test_a_client_signs_in_by_the_header(valkey_url: str) -> None:
+    async with (
+        gateway(valkey_url) as server,
+        server.talk(Authorization=f"Bearer {User().token()}") as talk,
+    ):
+        assert (await talk.next()).type == "ready"
 
 
-def test_messages_of_every_size_arrive_whole(valkey_url: str) -> None:
+async def test_messages_of_every_size_arrive_whole(valkey_url: str) -> None:
     """A frame tells its length in one of three ways."""
 
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            alice = User()
-            async with server.signed_in(alice) as talk:
-                assert (await talk.next()).type == "ready"
-                for number, size in enumerate(
-                    (1, 100, 125, 126, 65_000, 65_535, 65_536, 200_000), start=1
-                ):
-                    server.market.events(alice, [number], data={"text": "x" * size})
-                    assert (await talk.next()).data["data"] == {"text": "x" * size}
-
-    asyncio.run(scene())
+    async with gateway(valkey_url) as server:
+        alice = User()
+        async with server.signed_in(alice) as talk:
+            assert (await talk.next()).type == "ready"
+            for number, size in enumerate(
+                (1, 100, 125, 126, 65_000, 65_535, 65_536, 200_000), start=1
+            ):
+                server.market.events(alice, [number], data={"text": "x" * size})
+                assert (await talk.next()).data["data"] == {"text": "x" * size}
 
 
-def test_stocks_come_and_go(valkey_url: str) -> None:
+async def test_stocks_come_and_go(valkey_url: str) -> None:
     """A stock that is followed from now on begins with its last tick; one that is left tells nothing more."""
 
-    async def scene() -> None:
-        async with gateway(valkey_url) as server, server.signed_in(User(), SAMSUNG) as talk:
-            assert (await talk.next()).type == "ready"
-            server.market.tick(200_000, HYNIX)
-            await talk.send(type="subscribe", stock_codes=["000660"])
-            assert (await talk.next()).data["price"] == 200_000
+    async with gateway(valkey_url) as server, server.signed_in(User(), SAMSUNG) as talk:
+        assert (await talk.next()).type == "ready"
+        server.market.tick(200_000, HYNIX)
+        await talk.send(type="subscribe", stock_codes=["000660"])
+        assert (await talk.next()).data["price"] == 200_000
 
-            await talk.send(type="unsubscribe", stock_codes=[SAMSUNG])
-            channel = f"stock_updates:{SAMSUNG}"
-            await until(
-                lambda: not dict(server.market.redis.pubsub_numsub(channel))[channel],
-                what="the channel is left",
-            )
-            server.market.tick(70_000)
-            server.market.tick(200_500, HYNIX)
-            assert (await talk.next()).data["price"] == 200_500
-
-    asyncio.run(scene())
+        await talk.send(type="unsubscribe", stock_codes=[SAMSUNG])
+        channel = f"stock_updates:{SAMSUNG}"
+        await until(
+            lambda: not dict(server.market.redis.pubsub_numsub(channel))[channel],
+            what="the channel is left",
+        )
+        server.market.tick(70_000)
+        server.market.tick(200_500, HYNIX)
+        assert (await talk.next()).data["price"] == 200_500
 
 
 @pytest.mark.parametrize(
@@ -102,16 +90,13 @@ def test_stocks_come_and_go(valkey_url: str) -> None:
         ),
     ],
 )
-def test_a_faulty_first_message(valkey_url: str, message: str, code: str, close: int) -> None:
-    async def scene() -> None:
-        async with gateway(valkey_url) as server, server.talk() as talk:
-            await talk.websocket.send_str(message)
-            refusal = await talk.next()
-            assert (refusal.type, refusal.data["code"]) == ("error", code)
-            assert refusal.data["title"]
-            assert await talk.closed() == close
-
-    asyncio.run(scene())
+async def test_a_faulty_first_message(valkey_url: str, message: str, code: str, close: int) -> None:
+    async with gateway(valkey_url) as server, server.talk() as talk:
+        await talk.websocket.send_str(message)
+        refusal = await talk.next()
+        assert (refusal.type, refusal.data["code"]) == ("error", code)
+        assert refusal.data["title"]
+        assert await talk.closed() == close
 
 
 @pytest.mark.parametrize(
@@ -126,16 +111,15 @@ def test_a_faulty_first_message(valkey_url: str, message: str, code: str, close:
         {"last_event_id": True},
     ],
 )
-def test_a_first_message_that_asks_for_nonsense(valkey_url: str, change: dict[str, Any]) -> None:
-    async def scene() -> None:
-        async with gateway(valkey_url) as server, server.talk() as talk:
-            await talk.send(type="auth", token=User().token(), **change)
-            refusal = await talk.next()
-            assert (refusal.type, refusal.data["code"]) == ("error", "validation-failed")
-            assert refusal.data["field"] == next(iter(change))
-            assert await talk.closed() == 1008
-
-    asyncio.run(scene())
+async def test_a_first_message_that_asks_for_nonsense(
+    valkey_url: str, change: dict[str, Any]
+) -> None:
+    async with gateway(valkey_url) as server, server.talk() as talk:
+        await talk.send(type="auth", token=User().token(), **change)
+        refusal = await talk.next()
+        assert (refusal.type, refusal.data["code"]) == ("error", "validation-failed")
+        assert refusal.data["field"] == next(iter(change))
+        assert await talk.closed() == 1008
 
 
 @pytest.mark.parametrize(
@@ -149,80 +133,65 @@ def test_a_first_message_that_asks_for_nonsense(valkey_url: str, change: dict[st
         '{"type": ["subscribe"], "stock_codes": []}',
     ],
 )
-def test_a_faulty_later_message_ends_the_connection(valkey_url: str, message: str) -> None:
-    async def scene() -> None:
-        async with gateway(valkey_url) as server, server.signed_in(User()) as talk:
+async def test_a_faulty_later_message_ends_the_connection(valkey_url: str, message: str) -> None:
+    async with gateway(valkey_url) as server, server.signed_in(User()) as talk:
+        assert (await talk.next()).type == "ready"
+        await talk.websocket.send_str(message)
+        assert (await talk.next()).data["code"] == "validation-failed"
+        assert await talk.closed() == 1008
+        await server.until(what="nothing is left", clients=0)
+
+
+async def test_no_more_than_two_hundred_stocks_in_all(valkey_url: str) -> None:
+    async with gateway(valkey_url) as server:
+        codes = [f"A{number:06}" for number in range(CODES_MAX)]
+        async with server.signed_in(User(), *codes) as talk:
             assert (await talk.next()).type == "ready"
-            await talk.websocket.send_str(message)
-            assert (await talk.next()).data["code"] == "validation-failed"
+            await talk.send(type="subscribe", stock_codes=[SAMSUNG])
+            assert (await talk.next()).data["limit"] == CODES_MAX
             assert await talk.closed() == 1008
-            await server.until(what="nothing is left", clients=0)
-
-    asyncio.run(scene())
 
 
-def test_no_more_than_two_hundred_stocks_in_all(valkey_url: str) -> None:
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            codes = [f"A{number:06}" for number in range(CODES_MAX)]
-            async with server.signed_in(User(), *codes) as talk:
-                assert (await talk.next()).type == "ready"
-                await talk.send(type="subscribe", stock_codes=[SAMSUNG])
-                assert (await talk.next()).data["limit"] == CODES_MAX
-                assert await talk.closed() == 1008
-
-    asyncio.run(scene())
-
-
-def test_bytes_and_giants_are_refused(valkey_url: str) -> None:
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            async with server.talk() as talk:
-                await talk.websocket.send_bytes(b"\xff")
-                assert (await talk.next()).data["code"] == "unauthorized"
-                assert await talk.closed() == 4401
-            async with server.signed_in(User()) as talk:
-                assert (await talk.next()).type == "ready"
-                await talk.websocket.send_str("x" * 20_000)
-                assert await talk.closed() == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
-
-    asyncio.run(scene())
+async def test_bytes_and_giants_are_refused(valkey_url: str) -> None:
+    async with gateway(valkey_url) as server:
+        async with server.talk() as talk:
+            await talk.websocket.send_bytes(b"\xff")
+            assert (await talk.next()).data["code"] == "unauthorized"
+            assert await talk.closed() == 4401
+        async with server.signed_in(User()) as talk:
+            assert (await talk.next()).type == "ready"
+            await talk.websocket.send_str("x" * 20_000)
+            assert await talk.closed() == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
 
 
-def test_who_says_nothing_is_not_waited_for(
+async def test_who_says_nothing_is_not_waited_for(
     valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handlers, "FIRST_MESSAGE_S", 0.2)
 
-    async def scene() -> None:
-        async with gateway(valkey_url) as server, server.talk() as talk:
-            assert await talk.closed() == 4408
-
-    asyncio.run(scene())
+    async with gateway(valkey_url) as server, server.talk() as talk:
+        assert await talk.closed() == 4408
 
 
-def test_expiry_and_signing_out_say_so_and_close(valkey_url: str) -> None:
-    async def scene() -> None:
-        async with gateway(valkey_url) as server:
-            soon = datetime.now(UTC) + timedelta(seconds=2)
-            alice, bob = User(), User()
-            async with server.talk() as expiring, server.signed_in(bob) as leaving:
-                await expiring.send(type="auth", token=alice.token(exp=soon))
-                assert [(await expiring.next()).type for _ in range(2)] == ["ready", "expired"]
-                assert await expiring.closed() == 4401
+async def test_expiry_and_signing_out_say_so_and_close(valkey_url: str) -> None:
+    async with gateway(valkey_url) as server:
+        soon = datetime.now(UTC) + timedelta(seconds=2)
+        alice, bob = User(), User()
+        async with server.talk() as expiring, server.signed_in(bob) as leaving:
+            await expiring.send(type="auth", token=alice.token(exp=soon))
+            assert [(await expiring.next()).type for _ in range(2)] == ["ready", "expired"]
+            assert await expiring.closed() == 4401
 
-                assert (await leaving.next()).type == "ready"
-                server.market.sign_out(bob)
-                assert (await leaving.next()).type == "signed-out"
-                assert await leaving.closed() == 4401
-            async with server.signed_in(bob) as refused:
-                assert (await refused.next()).data["code"] == "unauthorized"
-                assert await refused.closed() == 4401
-
-    asyncio.run(scene())
+            assert (await leaving.next()).type == "ready"
+            server.market.sign_out(bob)
+            assert (await leaving.next()).type == "signed-out"
+            assert await leaving.closed() == 4401
+        async with server.signed_in(bob) as refused:
+            assert (await refused.next()).data["code"] == "unauthorized"
+            assert await refused.closed() == 4401
 
 
-def test_stopping_closes_with_going_away(valkey_url: str) -> None:
+async def test_stopping_closes_with_going_away(valkey_url: str) -> None:
     async def stay(url: str, ready: asyncio.Event) -> list[Any]:
         """What a client of its own meets, beginning with its sign-in."""
         async with aiohttp.ClientSession() as http, http.ws_connect(url) as websocket:
@@ -233,11 +202,8 @@ def test_stopping_closes_with_going_away(valkey_url: str) -> None:
             await websocket.receive()
             return [first, second, websocket.close_code]
 
-    async def scene() -> None:
-        ready = asyncio.Event()
-        async with gateway(valkey_url) as server:
-            staying = asyncio.create_task(stay(f"ws://127.0.0.1:{server.port}/ws", ready))
-            await ready.wait()
-        assert await staying == ["ready", "closing", 1001]
-
-    asyncio.run(scene())
+    ready = asyncio.Event()
+    async with gateway(valkey_url) as server:
+        staying = asyncio.create_task(stay(f"ws://127.0.0.1:{server.port}/ws", ready))
+        await ready.wait()
+    assert await staying == ["ready", "closing", 1001]

@@ -14,14 +14,11 @@ from tests.trading.marketdata.test_health import HEALTHY
 STEPS = 60
 
 
-def test_a_task_that_nobody_told_to_end_goes_on() -> None:
-    async def scenario() -> None:
-        raise_if_cancelled()
-
-    asyncio.run(scenario())
+async def test_a_task_that_nobody_told_to_end_goes_on() -> None:
+    raise_if_cancelled()
 
 
-def test_a_cancellation_that_was_swallowed_is_heeded() -> None:
+async def test_a_cancellation_that_was_swallowed_is_heeded() -> None:
     async def swallow() -> None:
         try:
             await asyncio.Event().wait()
@@ -35,26 +32,23 @@ def test_a_cancellation_that_was_swallowed_is_heeded() -> None:
         await task
 
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(scenario())
+        await scenario()
 
 
 @pytest.mark.parametrize("part", ["watch", "health"])
-def test_a_part_ends_whenever_it_is_told_to(valkey_url: str, part: str) -> None:
+async def test_a_part_ends_whenever_it_is_told_to(valkey_url: str, part: str) -> None:
     """At every step of its first command to Redis, on a connection that stands: some of them are those at which the word is lost."""
 
-    async def scenario() -> None:
-        async with connect(valkey_url) as redis:
-            await redis.ping()
-            for steps in range(STEPS):
-                watch, health = (
-                    SubscriptionWatch(redis, budget=1),
-                    HealthReporter(redis, lambda: HEALTHY),
-                )
-                task = asyncio.create_task({"watch": watch, "health": health}[part].run())
-                for _ in range(steps):
-                    await asyncio.sleep(0)
-                task.cancel()
-                await asyncio.wait([task], timeout=DEADLINE_S)
-                assert task.cancelled()
-
-    asyncio.run(scenario())
+    async with connect(valkey_url) as redis:
+        await redis.ping()
+        for steps in range(STEPS):
+            watch, health = (
+                SubscriptionWatch(redis, budget=1),
+                HealthReporter(redis, lambda: HEALTHY),
+            )
+            task = asyncio.create_task({"watch": watch, "health": health}[part].run())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task], timeout=DEADLINE_S)
+            assert task.cancelled()

@@ -21,20 +21,17 @@ def price_of(client: "redis.Redis", code: str = SAMSUNG) -> int | None:
     return None if tick is None else tick.price
 
 
-def test_a_trade_arrives_in_all_three_places(valkey_url: str, client: "redis.Redis") -> None:
+async def test_a_trade_arrives_in_all_three_places(valkey_url: str, client: "redis.Redis") -> None:
     """Asked for in the set of destinations, told by Toss, found as last value, live push and in the stream."""
-
-    async def relay() -> None:
-        async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
-            await until(lambda: served(client) == 1, what="the subscription is confirmed")
-            stand_in.trade(1, price=70_100)
-            await until(lambda: price_of(client) == 70_100, what="the trade is in Redis")
 
     ask_for(client, SAMSUNG)
     with client.pubsub(ignore_subscribe_messages=True) as push:
         push.subscribe(keys.tick_channel(SAMSUNG))
         push.get_message(timeout=DEADLINE_S)
-        asyncio.run(relay())
+        async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
+            await until(lambda: served(client) == 1, what="the subscription is confirmed")
+            stand_in.trade(1, price=70_100)
+            await until(lambda: price_of(client) == 70_100, what="the trade is in Redis")
         pushed = push.get_message(timeout=DEADLINE_S)
 
     last = client.get(keys.last_tick(SAMSUNG))
@@ -43,190 +40,164 @@ def test_a_trade_arrives_in_all_three_places(valkey_url: str, client: "redis.Red
     assert [fields[keys.TICK_FIELD] for _, fields in client.xrange(keys.TICK_STREAM)] == [last]
 
 
-def test_health_tells_what_is_and_the_end(valkey_url: str, client: "redis.Redis") -> None:
-    async def relay() -> None:
-        async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
-            await until(lambda: served(client) == 1, what="the subscription is confirmed")
-            stand_in.trade(1)
-            stand_in.trade(1)
-            stand_in.server.publish_body(trade_topic(SAMSUNG), b"no trade at all")
-            await until(
-                lambda: (record := health(client)) and record.malformed_total == 1,
-                what="health tells all",
-            )
-            record = health(client)
-            assert record is not None
-            assert (record.connected, record.ticks_total, record.reconnects) == (True, 1, 0)
-            assert record.last_tick_at is not None
-            assert record.lag_ms is not None
-
+async def test_health_tells_what_is_and_the_end(valkey_url: str, client: "redis.Redis") -> None:
     ask_for(client, SAMSUNG)
-    asyncio.run(relay())
+    async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
+        await until(lambda: served(client) == 1, what="the subscription is confirmed")
+        stand_in.trade(1)
+        stand_in.trade(1)
+        stand_in.server.publish_body(trade_topic(SAMSUNG), b"no trade at all")
+        await until(
+            lambda: (record := health(client)) and record.malformed_total == 1,
+            what="health tells all",
+        )
+        record = health(client)
+        assert record is not None
+        assert (record.connected, record.ticks_total, record.reconnects) == (True, 1, 0)
+        assert record.last_tick_at is not None
+        assert record.lag_ms is not None
 
     final = health(client)
     assert final is not None
     assert (final.connected, final.subscriptions, final.ticks_total) == (False, 0, 1)
 
 
-def test_subscriptions_follow_the_set(valkey_url: str, client: "redis.Redis") -> None:
+async def test_subscriptions_follow_the_set(valkey_url: str, client: "redis.Redis") -> None:
     """What is added is subscribed, what is removed is withdrawn, while the connection stands."""
 
-    async def relay() -> None:
-        async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
-            await until(lambda: served(client) == 1, what="the first subscription is confirmed")
-            ask_for(client, HYNIX)
-            await until(
-                lambda: (
-                    stand_in.server.destinations() == {trade_topic(SAMSUNG), trade_topic(HYNIX)}
-                ),
-                what="both are heard",
-            )
-            client.srem(keys.RELAYER_SUBSCRIPTIONS, trade_topic(SAMSUNG))
-            await until(
-                lambda: stand_in.server.destinations() == {trade_topic(HYNIX)},
-                what="one is withdrawn",
-            )
-            assert stand_in.server.connections_total == 1
-
     ask_for(client, SAMSUNG)
-    asyncio.run(relay())
+    async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
+        await until(lambda: served(client) == 1, what="the first subscription is confirmed")
+        ask_for(client, HYNIX)
+        await until(
+            lambda: stand_in.server.destinations() == {trade_topic(SAMSUNG), trade_topic(HYNIX)},
+            what="both are heard",
+        )
+        client.srem(keys.RELAYER_SUBSCRIPTIONS, trade_topic(SAMSUNG))
+        await until(
+            lambda: stand_in.server.destinations() == {trade_topic(HYNIX)},
+            what="one is withdrawn",
+        )
+        assert stand_in.server.connections_total == 1
 
 
-def test_a_lost_connection_comes_back_with_all_subscriptions(
+async def test_a_lost_connection_comes_back_with_all_subscriptions(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     """The predecessor stayed deaf after a loss. More destinations than one batch, dropped twice, and trades flow again."""
 
-    async def relay() -> None:
-        async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
-            for drops in (1, 2):
-                await until(
-                    lambda: served(client) == len(STOCKS), what="all subscriptions are confirmed"
-                )
-                stand_in.server.drop_connections()
-                await until(
-                    lambda: stand_in.server.connections_total == drops + 1,  # noqa: B023
-                    what="a new connection",
-                )
-            await until(
-                lambda: served(client) == len(STOCKS), what="all subscriptions are confirmed again"
-            )
-            stand_in.trade(1, code=STOCKS[-1], price=70_200)
-            await until(
-                lambda: price_of(client, STOCKS[-1]) == 70_200, what="the trade is in Redis"
-            )
-            record = health(client)
-            assert record is not None
-            assert record.reconnects == 2
-            assert stand_in.server.tokens_total == 3
-
     ask_for(client, *STOCKS)
-    asyncio.run(relay())
+    async with toss() as stand_in, relayer(stand_in.settings(valkey_url)):
+        for drops in (1, 2):
+            await until(
+                lambda: served(client) == len(STOCKS), what="all subscriptions are confirmed"
+            )
+            stand_in.server.drop_connections()
+            await until(
+                lambda: stand_in.server.connections_total == drops + 1,  # noqa: B023
+                what="a new connection",
+            )
+        await until(
+            lambda: served(client) == len(STOCKS), what="all subscriptions are confirmed again"
+        )
+        stand_in.trade(1, code=STOCKS[-1], price=70_200)
+        await until(lambda: price_of(client, STOCKS[-1]) == 70_200, what="the trade is in Redis")
+        record = health(client)
+        assert record is not None
+        assert record.reconnects == 2
+        assert stand_in.server.tokens_total == 3
 
 
-def test_a_quiet_market_is_no_silence(valkey_url: str, client: "redis.Redis") -> None:
+async def test_a_quiet_market_is_no_silence(valkey_url: str, client: "redis.Redis") -> None:
     """Beats alone keep both sides satisfied far beyond the limit of either."""
 
-    async def relay() -> None:
-        async with (
-            toss(heart_beat_ms=1_000) as stand_in,
-            relayer(stand_in.settings(valkey_url, RELAYER_HEARTBEAT_MS="1000")),
-        ):
-            await until(lambda: served(client) == 1, what="the subscription is confirmed")
-            quiet_until = asyncio.get_running_loop().time() + 4
-            await until(
-                lambda: asyncio.get_running_loop().time() > quiet_until, what="four quiet seconds"
-            )
-            assert stand_in.server.connections_total == 1
-
     ask_for(client, SAMSUNG)
-    asyncio.run(relay())
+    async with (
+        toss(heart_beat_ms=1_000) as stand_in,
+        relayer(stand_in.settings(valkey_url, RELAYER_HEARTBEAT_MS="1000")),
+    ):
+        await until(lambda: served(client) == 1, what="the subscription is confirmed")
+        quiet_until = asyncio.get_running_loop().time() + 4
+        await until(
+            lambda: asyncio.get_running_loop().time() > quiet_until, what="four quiet seconds"
+        )
+        assert stand_in.server.connections_total == 1
 
 
-def test_a_refused_destination_does_not_cost_the_others(
+async def test_a_refused_destination_does_not_cost_the_others(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     """ERROR ends the connection; the next one is made without the culprit."""
 
-    async def relay() -> None:
-        async with toss() as stand_in:
-            stand_in.server.faults.refused_destinations.add(trade_topic(HYNIX))
-            async with relayer(stand_in.settings(valkey_url)):
-                await until(lambda: served(client) == 1, what="the other destination is served")
-                assert stand_in.server.destinations() == {trade_topic(SAMSUNG)}
-
     ask_for(client, SAMSUNG, HYNIX)
-    asyncio.run(relay())
+    async with toss() as stand_in:
+        stand_in.server.faults.refused_destinations.add(trade_topic(HYNIX))
+        async with relayer(stand_in.settings(valkey_url)):
+            await until(lambda: served(client) == 1, what="the other destination is served")
+            assert stand_in.server.destinations() == {trade_topic(SAMSUNG)}
 
 
-def test_the_budget_holds(valkey_url: str, client: "redis.Redis") -> None:
-    async def relay() -> None:
-        async with (
-            toss() as stand_in,
-            relayer(stand_in.settings(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="3")),
-        ):
-            await until(lambda: served(client) == 3, what="the budget is used")
-            assert len(stand_in.server.destinations()) == 3
-
+async def test_the_budget_holds(valkey_url: str, client: "redis.Redis") -> None:
     ask_for(client, *STOCKS)
-    asyncio.run(relay())
+    async with (
+        toss() as stand_in,
+        relayer(stand_in.settings(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="3")),
+    ):
+        await until(lambda: served(client) == 3, what="the budget is used")
+        assert len(stand_in.server.destinations()) == 3
 
 
-def test_redis_may_restart_empty(valkey_server: Valkey, valkey_url: str) -> None:
+async def test_redis_may_restart_empty(valkey_server: Valkey, valkey_url: str) -> None:
     """Toss's connection stays; subscriptions are written back; the trade of the outage and the next one arrive."""
 
-    async def relay() -> None:
-        with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
-            ask_for(client, SAMSUNG)
-            # Stopping and starting a server holds up the loop that both sides beat in.
-            slow = {"RELAYER_HEARTBEAT_MS": "10000"}
-            async with (
-                toss(heart_beat_ms=10_000) as stand_in,
-                relayer(stand_in.settings(valkey_url, **slow)),
-            ):
-                await until(lambda: served(client) == 1, what="the subscription is confirmed")
-                valkey_server.stop()
-                stand_in.trade(1, price=70_100)
-                stand_in.trade(2, price=70_200)
-                valkey_server.start()
-                await until(
-                    lambda: price_of(client) == 70_200, what="the trade of the outage is in Redis"
-                )
-                await until(lambda: served(client) == 1, what="health is back")
-                await until(
-                    lambda: client.scard(keys.RELAYER_SUBSCRIPTIONS) == 1, what="the set is back"
-                )
-                stand_in.trade(3, price=70_300)
-                await until(lambda: price_of(client) == 70_300, what="the next trade is in Redis")
-                assert stand_in.server.connections_total == 1
-
-    asyncio.run(relay())
+    with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
+        ask_for(client, SAMSUNG)
+        # Stopping and starting a server holds up the loop that both sides beat in.
+        slow = {"RELAYER_HEARTBEAT_MS": "10000"}
+        async with (
+            toss(heart_beat_ms=10_000) as stand_in,
+            relayer(stand_in.settings(valkey_url, **slow)),
+        ):
+            await until(lambda: served(client) == 1, what="the subscription is confirmed")
+            valkey_server.stop()
+            stand_in.trade(1, price=70_100)
+            stand_in.trade(2, price=70_200)
+            valkey_server.start()
+            await until(
+                lambda: price_of(client) == 70_200, what="the trade of the outage is in Redis"
+            )
+            await until(lambda: served(client) == 1, what="health is back")
+            await until(
+                lambda: client.scard(keys.RELAYER_SUBSCRIPTIONS) == 1, what="the set is back"
+            )
+            stand_in.trade(3, price=70_300)
+            await until(lambda: price_of(client) == 70_300, what="the next trade is in Redis")
+            assert stand_in.server.connections_total == 1
 
 
-def test_a_relayer_may_start_before_toss_and_redis(valkey_server: Valkey, valkey_url: str) -> None:
+async def test_a_relayer_may_start_before_toss_and_redis(
+    valkey_server: Valkey, valkey_url: str
+) -> None:
     """Nothing is there at first; the relayer waits for both and works when they come."""
 
-    async def relay() -> None:
-        async with toss() as gone:
-            settings, port = gone.settings(valkey_url), gone.port
-        valkey_server.stop()
-        async with relayer(settings):
-            valkey_server.start()
-            with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
-                await until(
-                    lambda: (record := health(client)) and not record.connected,
-                    what="health says so",
-                )
-                ask_for(client, SAMSUNG)
-                async with toss(port=port) as stand_in:
-                    await until(lambda: served(client) == 1, what="the subscription is confirmed")
-                    stand_in.trade(1)
-                    await until(lambda: price_of(client) == 70_000, what="the trade is in Redis")
-
-    asyncio.run(relay())
+    async with toss() as gone:
+        settings, port = gone.settings(valkey_url), gone.port
+    valkey_server.stop()
+    async with relayer(settings):
+        valkey_server.start()
+        with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
+            await until(
+                lambda: (record := health(client)) and not record.connected,
+                what="health says so",
+            )
+            ask_for(client, SAMSUNG)
+            async with toss(port=port) as stand_in:
+                await until(lambda: served(client) == 1, what="the subscription is confirmed")
+                stand_in.trade(1)
+                await until(lambda: price_of(client) == 70_000, what="the trade is in Redis")
 
 
-def test_places_rise_over_a_restart(valkey_url: str, client: "redis.Redis") -> None:
+async def test_places_rise_over_a_restart(valkey_url: str, client: "redis.Redis") -> None:
     """The second relayer continues behind the last place of the first, even one that lies ahead of its clock."""
 
     async def relay(volume: int) -> None:
@@ -239,10 +210,10 @@ def test_places_rise_over_a_restart(valkey_url: str, client: "redis.Redis") -> N
             )
 
     ask_for(client, SAMSUNG)
-    asyncio.run(relay(1))
+    await relay(1)
     ahead = Position(MS_MAX, 7)
     client.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: "{}"}, id=str(ahead))
-    asyncio.run(relay(2))
+    await relay(2)
 
     places = [Position.parse(place) for place, _ in client.xrange(keys.TICK_STREAM)]
     assert places == sorted(set(places))

@@ -29,38 +29,29 @@ def breaks(
 
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503])
-def test_a_refused_token_is_asked_for_again(
+async def test_a_refused_token_is_asked_for_again(
     status: int, valkey_url: str, client: "redis.Redis"
 ) -> None:
     """And nothing is asked of the feed without one."""
 
-    async def relay() -> None:
-        async with ordeal(client, valkey_url, token_status=status) as scene:
-            await scene.lose()
-            assert set(scene.reasons()) == {f"the token endpoint answered {status}"}
-            assert scene.server.connections_total == 0
-
-    asyncio.run(relay())
+    async with ordeal(client, valkey_url, token_status=status) as scene:
+        await scene.lose()
+        assert set(scene.reasons()) == {f"the token endpoint answered {status}"}
+        assert scene.server.connections_total == 0
 
 
-def test_a_slow_token_is_waited_for(valkey_url: str, client: "redis.Redis") -> None:
-    async def relay() -> None:
-        async with ordeal(client, valkey_url, token_delay_ms=1_000) as scene:
-            await until(scene.all_served, what="everything is subscribed")
-            assert scene.reasons() == []
-
-    asyncio.run(relay())
+async def test_a_slow_token_is_waited_for(valkey_url: str, client: "redis.Redis") -> None:
+    async with ordeal(client, valkey_url, token_delay_ms=1_000) as scene:
+        await until(scene.all_served, what="everything is subscribed")
+        assert scene.reasons() == []
 
 
-def test_a_token_that_does_not_come_is_asked_for_again(
+async def test_a_token_that_does_not_come_is_asked_for_again(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    async def relay() -> None:
-        async with ordeal(client, valkey_url, token_delay_ms=4_000) as scene:
-            await scene.lose(times=1)
-            assert scene.reasons() == ["the token endpoint can't be reached: ReadTimeout"]
-
-    asyncio.run(relay())
+    async with ordeal(client, valkey_url, token_delay_ms=4_000) as scene:
+        await scene.lose(times=1)
+        assert scene.reasons() == ["the token endpoint can't be reached: ReadTimeout"]
 
 
 @pytest.mark.parametrize(
@@ -98,29 +89,23 @@ def test_a_token_that_does_not_come_is_asked_for_again(
         ),
     ],
 )
-def test_each_connect_has_a_new_token(
+async def test_each_connect_has_a_new_token(
     knobs: dict[str, Any], reason: str, valkey_url: str, client: "redis.Redis"
 ) -> None:
     """A token that is refused, as an expired one is, is not tried again."""
 
-    async def relay() -> None:
-        async with ordeal(client, valkey_url, **knobs) as scene:
-            await scene.lose()
-            assert set(scene.reasons()) == {reason}
-        assert scene.server.tokens_total == scene.server.connections_total >= 3
-
-    asyncio.run(relay())
+    async with ordeal(client, valkey_url, **knobs) as scene:
+        await scene.lose()
+        assert set(scene.reasons()) == {reason}
+    assert scene.server.tokens_total == scene.server.connections_total >= 3
 
 
-def test_a_connect_without_an_answer_is_given_up(valkey_url: str, client: "redis.Redis") -> None:
-    async def relay() -> None:
-        async with ordeal(
-            client, valkey_url, **breaks(Moment.CONNECT, ConnectionEnd.STALL)
-        ) as scene:
-            await scene.lose(times=1)
-            assert scene.reasons() == ["CONNECT failed: no answer to CONNECT came in time"]
-
-    asyncio.run(relay())
+async def test_a_connect_without_an_answer_is_given_up(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
+    async with ordeal(client, valkey_url, **breaks(Moment.CONNECT, ConnectionEnd.STALL)) as scene:
+        await scene.lose(times=1)
+        assert scene.reasons() == ["CONNECT failed: no answer to CONNECT came in time"]
 
 
 @pytest.mark.parametrize(
@@ -180,18 +165,15 @@ def test_a_connect_without_an_answer_is_given_up(valkey_url: str, client: "redis
         ),
     ],
 )
-def test_a_lost_connection_comes_back_whole(
+async def test_a_lost_connection_comes_back_whole(
     knobs: dict[str, Any], reason: str, valkey_url: str, client: "redis.Redis"
 ) -> None:
-    async def relay() -> None:
-        async with ordeal(client, valkey_url, **knobs) as scene:
-            await scene.lose()
-            assert set(scene.reasons()) == {reason}
-
-    asyncio.run(relay())
+    async with ordeal(client, valkey_url, **knobs) as scene:
+        await scene.lose()
+        assert set(scene.reasons()) == {reason}
 
 
-def test_lost_connections_leave_nothing_behind() -> None:
+async def test_lost_connections_leave_nothing_behind() -> None:
     """No socket, thread or task of an earlier connection remains: a relayer may lose Toss every half minute for weeks."""
     endings = (ConnectionEnd.CLOSE, ConnectionEnd.ABORT, ConnectionEnd.RESET)
 
@@ -211,12 +193,9 @@ def test_lost_connections_leave_nothing_behind() -> None:
         await until(is_over, what="all tasks and threads are over")
         return len(list(Path("/proc/self/fd").iterdir()))
 
-    async def scene() -> None:
-        async with toss() as stand_in:
-            url = f"127.0.0.1:{stand_in.port}"
-            feed = StompFeed(
-                api_url=f"http://{url}", websocket_url=f"ws://{url}/ws", heart_beat_ms=BEAT_MS
-            )
-            assert await lose_some(stand_in, feed) == await lose_some(stand_in, feed)
-
-    asyncio.run(scene())
+    async with toss() as stand_in:
+        url = f"127.0.0.1:{stand_in.port}"
+        feed = StompFeed(
+            api_url=f"http://{url}", websocket_url=f"ws://{url}/ws", heart_beat_ms=BEAT_MS
+        )
+        assert await lose_some(stand_in, feed) == await lose_some(stand_in, feed)

@@ -1,6 +1,5 @@
 """Messages that are doubled, out of order, of no subscription or of no sense: only trades become ticks, each once and in order."""
 
-import asyncio
 import gc
 import tracemalloc
 from datetime import UTC, datetime
@@ -34,64 +33,55 @@ from trading.stocks.listing import seed_listing
         pytest.param({"copies": 2, "reversed_in": 8}, range(4, 21, 4), id="copies in reverse"),
     ],
 )
-def test_a_trade_is_taken_once_and_never_back(
+async def test_a_trade_is_taken_once_and_never_back(
     knobs: dict[str, Any], kept: range, valkey_url: str, client: "redis.Redis"
 ) -> None:
     """Day totals tell what is old; what comes late is dropped, since a price may not go back in time."""
 
-    async def relay() -> None:
-        async with ordeal(client, valkey_url, quiet=True, **knobs) as scene:
-            await until(scene.all_served, what="everything is subscribed")
-            scene.trade(times=20)
-            await until(
-                lambda: scene.ticks()[-1:] and scene.ticks()[-1].cumulative_volume == 20,
-                what="all trades",
-            )
-            assert [tick.cumulative_volume for tick in scene.ticks()] == list(kept)
-        assert scene.reasons() == []
-
-    asyncio.run(relay())
+    async with ordeal(client, valkey_url, quiet=True, **knobs) as scene:
+        await until(scene.all_served, what="everything is subscribed")
+        scene.trade(times=20)
+        await until(
+            lambda: scene.ticks()[-1:] and scene.ticks()[-1].cumulative_volume == 20,
+            what="all trades",
+        )
+        assert [tick.cumulative_volume for tick in scene.ticks()] == list(kept)
+    assert scene.reasons() == []
 
 
-def test_what_is_told_again_is_not_news(valkey_url: str, client: "redis.Redis") -> None:
+async def test_what_is_told_again_is_not_news(valkey_url: str, client: "redis.Redis") -> None:
     """A new connection may begin with old trades, more of them than it takes to doubt a day total: no price goes back."""
 
-    async def relay() -> None:
-        async with ordeal(client, valkey_url, quiet=True, retold=60) as scene:
-            await until(scene.all_served, what="everything is subscribed")
-            scene.trade(times=100)
-            await scene.arrive()
-            scene.server.drop_connections()
-            await scene.lose(times=1)
-            await until(scene.all_served, what="everything is subscribed again")
-            await scene.arrive()
-            assert [tick.cumulative_volume for tick in scene.ticks()] == list(range(1, 103))
-
-    asyncio.run(relay())
+    async with ordeal(client, valkey_url, quiet=True, retold=60) as scene:
+        await until(scene.all_served, what="everything is subscribed")
+        scene.trade(times=100)
+        await scene.arrive()
+        scene.server.drop_connections()
+        await scene.lose(times=1)
+        await until(scene.all_served, what="everything is subscribed again")
+        await scene.arrive()
+        assert [tick.cumulative_volume for tick in scene.ticks()] == list(range(1, 103))
 
 
-def test_malformed_trades_are_counted_and_cost_nothing(
+async def test_malformed_trades_are_counted_and_cost_nothing(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     """Of each trade the one good body becomes a tick, and the connection stays."""
 
-    async def relay() -> None:
-        async with ordeal(client, valkey_url, quiet=True, malformed=True) as scene:
-            await until(scene.all_served, what="everything is subscribed")
-            scene.trade(times=3)
-            await scene.arrive()
-            now = datetime.now(UTC)
-            ways = len(malformed(Market(seed_listing(), seed=1, at=now).trade(now)))
-            await until(
-                lambda: (record := health(client)) and record.malformed_total == 2 * 4 * ways,
-                what="all of the malformed are counted",
-            )
-            record = health(client)
-            assert record is not None
-            assert record.ticks_total == 2 * 4
-        assert scene.reasons() == []
-
-    asyncio.run(relay())
+    async with ordeal(client, valkey_url, quiet=True, malformed=True) as scene:
+        await until(scene.all_served, what="everything is subscribed")
+        scene.trade(times=3)
+        await scene.arrive()
+        now = datetime.now(UTC)
+        ways = len(malformed(Market(seed_listing(), seed=1, at=now).trade(now)))
+        await until(
+            lambda: (record := health(client)) and record.malformed_total == 2 * 4 * ways,
+            what="all of the malformed are counted",
+        )
+        record = health(client)
+        assert record is not None
+        assert record.ticks_total == 2 * 4
+    assert scene.reasons() == []
 
 
 def test_a_flood_of_malformed_trades_fills_no_memory() -> None:
@@ -115,22 +105,19 @@ def test_a_flood_of_malformed_trades_fills_no_memory() -> None:
     assert after - before < 50_000
 
 
-def test_what_is_unfamiliar_is_kept_as_it_is(valkey_url: str, client: "redis.Redis") -> None:
+async def test_what_is_unfamiliar_is_kept_as_it_is(valkey_url: str, client: "redis.Redis") -> None:
     """The feed has no contract: a field or value that we do not know is no reason to lose a trade."""
 
-    async def relay() -> None:
-        async with ordeal(client, valkey_url, quiet=True, unfamiliar=True) as scene:
-            await until(scene.all_served, what="everything is subscribed")
-            await scene.arrive()
-            (tick,) = scene.ticks()
-            assert (tick.price, tick.trade_type, tick.change_type, tick.session) == (
-                70_050,
-                "단일가",
-                "LIMIT_UP",
-                None,
-            )
-
-    asyncio.run(relay())
+    async with ordeal(client, valkey_url, quiet=True, unfamiliar=True) as scene:
+        await until(scene.all_served, what="everything is subscribed")
+        await scene.arrive()
+        (tick,) = scene.ticks()
+        assert (tick.price, tick.trade_type, tick.change_type, tick.session) == (
+            70_050,
+            "단일가",
+            "LIMIT_UP",
+            None,
+        )
 
 
 @pytest.mark.parametrize(
@@ -143,41 +130,35 @@ def test_what_is_unfamiliar_is_kept_as_it_is(valkey_url: str, client: "redis.Red
     ],
     ids=["another", "empty", "none", "a destination instead"],
 )
-def test_a_message_of_no_subscription_is_ignored(
+async def test_a_message_of_no_subscription_is_ignored(
     head: str, valkey_url: str, client: "redis.Redis"
 ) -> None:
     body = '{"code":"A005930","dt":"2026-11-20T01:00:00Z","close":1,"volume":1,"cumulativeVolume":900000}'
 
-    async def relay() -> None:
-        stray = Break(
-            at=Moment.MESSAGE,
-            ending=ConnectionEnd.NONE,
-            writes=f"MESSAGE\n{head}message-id:1\n\n{body}\0",
-        )
-        async with ordeal(client, valkey_url, breaks=stray) as scene:
-            await until(scene.all_served, what="everything is subscribed")
-            far_on = scene.traded + 20
-            await until(lambda: scene.traded > far_on, what="twenty strays")
-            assert scene.ticks() == []
-        assert scene.reasons() == []
-
-    asyncio.run(relay())
+    stray = Break(
+        at=Moment.MESSAGE,
+        ending=ConnectionEnd.NONE,
+        writes=f"MESSAGE\n{head}message-id:1\n\n{body}\0",
+    )
+    async with ordeal(client, valkey_url, breaks=stray) as scene:
+        await until(scene.all_served, what="everything is subscribed")
+        far_on = scene.traded + 20
+        await until(lambda: scene.traded > far_on, what="twenty strays")
+        assert scene.ticks() == []
+    assert scene.reasons() == []
 
 
-def test_two_thousand_trades_a_second_arrive_without_loss(
+async def test_two_thousand_trades_a_second_arrive_without_loss(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     """Four seconds of an opening, all stocks together: each tick's day total is the one before it and its own volume."""
     stocks, port = seed_listing(), free_port()
 
-    async def relay() -> None:
+    ask_for(client, *(stock.code for stock in stocks))
+    with process("-m", "sandbox", "--port", str(port), "--rate", "2000"):
         async with relayer(load(environment_for(valkey_url, port))):
             await until(lambda: client.xlen(keys.TICK_STREAM) >= 8_000, what="8,000 trades")
             assert served(client) == len(stocks)
-
-    ask_for(client, *(stock.code for stock in stocks))
-    with process("-m", "sandbox", "--port", str(port), "--rate", "2000"):
-        asyncio.run(relay())
 
     record = health(client)
     assert record is not None

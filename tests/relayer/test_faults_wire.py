@@ -32,18 +32,17 @@ SILENT = "no heart-beat came in time"
         pytest.param({"receipt_delay_ms": 500}, id="late receipts"),
     ],
 )
-def test_any_layout_is_read(knobs: dict[str, Any], valkey_url: str, client: "redis.Redis") -> None:
+async def test_any_layout_is_read(
+    knobs: dict[str, Any], valkey_url: str, client: "redis.Redis"
+) -> None:
     """No trade is lost, none is doubled; names of venues in Korean are cut inside their characters."""
 
-    async def relay() -> None:
-        async with ordeal(client, valkey_url, quiet=True, unfamiliar=True, **knobs) as scene:
-            await until(scene.all_served, what="everything is subscribed")
-            scene.trade(times=20)
-            await scene.arrive()
-            assert [tick.cumulative_volume for tick in scene.ticks()] == list(range(1, 22))
-        assert scene.reasons() == []
-
-    asyncio.run(relay())
+    async with ordeal(client, valkey_url, quiet=True, unfamiliar=True, **knobs) as scene:
+        await until(scene.all_served, what="everything is subscribed")
+        scene.trade(times=20)
+        await scene.arrive()
+        assert [tick.cumulative_volume for tick in scene.ticks()] == list(range(1, 22))
+    assert scene.reasons() == []
 
 
 @pytest.mark.parametrize(
@@ -51,99 +50,79 @@ def test_any_layout_is_read(knobs: dict[str, Any], valkey_url: str, client: "red
     [(0, 0), (0, 50), (50, 0), (1, 1), (7, 600), (HEART_BEAT_MS_MAX, HEART_BEAT_MS_MAX)],
     ids=str,
 )
-def test_any_promise_of_beats_is_kept(
+async def test_any_promise_of_beats_is_kept(
     heart_beat_ms: tuple[int, int], valkey_url: str, client: "redis.Redis"
 ) -> None:
     """Neither side takes the other for dead without trades, in a longer time than it takes to find out."""
 
-    async def relay() -> None:
-        async with ordeal(
-            client, valkey_url, quiet=True, heart_beat_ms=heart_beat_ms, beat_ms=1_000
-        ) as scene:
-            await until(scene.all_served, what="everything is subscribed")
-            loop = asyncio.get_running_loop()
-            quiet_until = loop.time() + 3
-            await until(lambda: loop.time() > quiet_until, what="three quiet seconds")
-            assert scene.all_served()
-        assert scene.reasons() == []
-
-    asyncio.run(relay())
+    async with ordeal(
+        client, valkey_url, quiet=True, heart_beat_ms=heart_beat_ms, beat_ms=1_000
+    ) as scene:
+        await until(scene.all_served, what="everything is subscribed")
+        loop = asyncio.get_running_loop()
+        quiet_until = loop.time() + 3
+        await until(lambda: loop.time() > quiet_until, what="three quiet seconds")
+        assert scene.all_served()
+    assert scene.reasons() == []
 
 
 @pytest.mark.parametrize("value", ["5000", "-1,0", "0,99999999999", "1,2,3", "five,five"])
-def test_a_promise_of_beats_that_is_none_ends_the_connection(
+async def test_a_promise_of_beats_that_is_none_ends_the_connection(
     value: str, valkey_url: str, client: "redis.Redis"
 ) -> None:
     connected = f"CONNECTED\nversion:1.2\nheart-beat:{value}\n\n\0"
 
-    async def relay() -> None:
-        knobs = Break(at=Moment.CONNECT, ending=ConnectionEnd.NONE, writes=connected)
-        async with ordeal(client, valkey_url, breaks=knobs) as scene:
-            await scene.lose(times=1)
-            assert (
-                scene.reasons()[0] == "CONNECT failed: heart-beat is not two spans of at most a day"
-            )
-
-    asyncio.run(relay())
+    knobs = Break(at=Moment.CONNECT, ending=ConnectionEnd.NONE, writes=connected)
+    async with ordeal(client, valkey_url, breaks=knobs) as scene:
+        await scene.lose(times=1)
+        assert scene.reasons()[0] == "CONNECT failed: heart-beat is not two spans of at most a day"
 
 
-def test_missing_beats_are_noticed_in_a_quiet_market(
+async def test_missing_beats_are_noticed_in_a_quiet_market(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    async def relay() -> None:
-        async with ordeal(client, valkey_url, quiet=True, beats=False, beat_ms=BEAT_MS) as scene:
-            await scene.lose(times=1)
-            assert scene.reasons() == [SILENT]
-
-    asyncio.run(relay())
+    async with ordeal(client, valkey_url, quiet=True, beats=False, beat_ms=BEAT_MS) as scene:
+        await scene.lose(times=1)
+        assert scene.reasons() == [SILENT]
 
 
-def test_trades_are_signs_of_life(valkey_url: str, client: "redis.Redis") -> None:
+async def test_trades_are_signs_of_life(valkey_url: str, client: "redis.Redis") -> None:
     """Beats fill gaps only: a server that talks owes none."""
 
-    async def relay() -> None:
-        async with ordeal(client, valkey_url, beats=False, beat_ms=1_000) as scene:
-            await until(scene.all_served, what="everything is subscribed")
-            far_on = scene.traded + 400
-            await until(lambda: scene.traded > far_on, what="four seconds of trades")
-        assert scene.reasons() == []
-
-    asyncio.run(relay())
+    async with ordeal(client, valkey_url, beats=False, beat_ms=1_000) as scene:
+        await until(scene.all_served, what="everything is subscribed")
+        far_on = scene.traded + 400
+        await until(lambda: scene.traded > far_on, what="four seconds of trades")
+    assert scene.reasons() == []
 
 
-def test_trades_confirm_a_subscription_as_a_receipt_does(
+async def test_trades_confirm_a_subscription_as_a_receipt_does(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    async def relay() -> None:
-        async with ordeal(client, valkey_url, receipts=False) as scene:
-            await until(scene.all_served, what="everything is served")
-        assert scene.reasons() == []
-
-    asyncio.run(relay())
+    async with ordeal(client, valkey_url, receipts=False) as scene:
+        await until(scene.all_served, what="everything is served")
+    assert scene.reasons() == []
 
 
-def test_a_quiet_market_without_receipts_is_no_loss(valkey_url: str, client: "redis.Redis") -> None:
+async def test_a_quiet_market_without_receipts_is_no_loss(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     """What is not confirmed in time is asked for again, and the next trade finds its way; the connection is not to blame."""
 
-    async def relay() -> None:
-        async with ordeal(client, valkey_url, quiet=True, receipts=False) as scene:
-            await until(lambda: len(scene.subscription_ids()) == 2, what="both are asked for")
-            first = scene.subscription_ids()
-            await until(
-                lambda: (
-                    [line["event"] for line in scene.lines].count("subscription_unconfirmed") == 2
-                ),
-                what="both subscriptions are given up",
-            )
-            assert not scene.all_served()
-            await until(
-                lambda: len(scene.subscription_ids()) == 2 and not scene.subscription_ids() & first,
-                what="both are asked for again",
-            )
-            await scene.arrive()
-        assert scene.reasons() == []
-
-    asyncio.run(relay())
+    async with ordeal(client, valkey_url, quiet=True, receipts=False) as scene:
+        await until(lambda: len(scene.subscription_ids()) == 2, what="both are asked for")
+        first = scene.subscription_ids()
+        await until(
+            lambda: [line["event"] for line in scene.lines].count("subscription_unconfirmed") == 2,
+            what="both subscriptions are given up",
+        )
+        assert not scene.all_served()
+        await until(
+            lambda: len(scene.subscription_ids()) == 2 and not scene.subscription_ids() & first,
+            what="both are asked for again",
+        )
+        await scene.arrive()
+    assert scene.reasons() == []
 
 
 GARBAGE = {
@@ -164,15 +143,12 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("writes", GARBAGE.values(), ids=GARBAGE)
-def test_a_frame_that_is_none_ends_the_connection(
+async def test_a_frame_that_is_none_ends_the_connection(
     writes: str, valkey_url: str, client: "redis.Redis"
 ) -> None:
     """A stream that lost its meaning is not searched for another: the next connection begins anew."""
 
-    async def relay() -> None:
-        garbage = Break(at=Moment.MESSAGE, ending=ConnectionEnd.NONE, writes=writes)
-        async with ordeal(client, valkey_url, breaks=garbage) as scene:
-            await scene.lose(times=1)
-            assert not scene.ticks()
-
-    asyncio.run(relay())
+    garbage = Break(at=Moment.MESSAGE, ending=ConnectionEnd.NONE, writes=writes)
+    async with ordeal(client, valkey_url, breaks=garbage) as scene:
+        await scene.lose(times=1)
+        assert not scene.ticks()

@@ -52,132 +52,106 @@ async def connect_as(socket: ClientConnection, token: str, *, heart_beat: str = 
     return str(await socket.recv())
 
 
-def test_the_token_endpoint_answers_as_the_real_one() -> None:
-    async def visit() -> None:
-        async with toss() as stand_in:
-            response, body = await asyncio.to_thread(get, stand_in.port, "/api/v1/refresh-utk")
-            token = json.loads(body)["result"]
-            assert response.status == 200
-            assert response.headers["Content-Type"] == "application/json"
-            assert response.headers["Set-Cookie"].startswith(f"UTK={token};")
-            health, _ = await asyncio.to_thread(get, stand_in.port, "/healthz?deep=1")
-            missing, _ = await asyncio.to_thread(get, stand_in.port, "/api/v1/orders")
-            assert (health.status, missing.status) == (200, 404)
-
-    asyncio.run(visit())
+async def test_the_token_endpoint_answers_as_the_real_one() -> None:
+    async with toss() as stand_in:
+        response, body = await asyncio.to_thread(get, stand_in.port, "/api/v1/refresh-utk")
+        token = json.loads(body)["result"]
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "application/json"
+        assert response.headers["Set-Cookie"].startswith(f"UTK={token};")
+        health, _ = await asyncio.to_thread(get, stand_in.port, "/healthz?deep=1")
+        missing, _ = await asyncio.to_thread(get, stand_in.port, "/api/v1/orders")
+        assert (health.status, missing.status) == (200, 404)
 
 
-def test_a_subscription_is_confirmed_and_served_without_a_destination() -> None:
-    async def visit() -> None:
-        async with toss() as stand_in, socket_to(stand_in) as socket:
-            assert socket.subprotocol == "v12.stomp"
-            connected = await connect_as(socket, await fetch_token(stand_in))
-            assert connected == "CONNECTED\nversion:1.2\nheart-beat:5000,5000\n\n\0"
-            await socket.send(f"SUBSCRIBE\nid:s7\ndestination:{TOPIC}\nreceipt:r7\n\n\0".encode())
-            assert await socket.recv() == "RECEIPT\nreceipt-id:r7\n\n\0"
-            stand_in.trade(5)
-            head, _, body = str(await socket.recv()).partition("\n\n")
-            lines = head.split("\n")
-            assert lines[0] == "MESSAGE"
-            assert [line.partition(":")[0] for line in lines[1:]] == [
-                "subscription",
-                "message-id",
-                "content-type",
-                "content-length",
-            ]
-            assert json.loads(body.removesuffix("\0"))["cumulativeVolume"] == 5
-            await socket.send("UNSUBSCRIBE\nid:s7\nreceipt:u7\n\n\0")
-            assert await socket.recv() == "RECEIPT\nreceipt-id:u7\n\n\0"
-            stand_in.trade(6)
-            await socket.send("DISCONNECT\nreceipt:bye\n\n\0")
-            assert await socket.recv() == "RECEIPT\nreceipt-id:bye\n\n\0"
-            await socket.wait_closed()
-            assert socket.close_code == 1000
-            assert stand_in.server.destinations() == set()
-
-    asyncio.run(visit())
+async def test_a_subscription_is_confirmed_and_served_without_a_destination() -> None:
+    async with toss() as stand_in, socket_to(stand_in) as socket:
+        assert socket.subprotocol == "v12.stomp"
+        connected = await connect_as(socket, await fetch_token(stand_in))
+        assert connected == "CONNECTED\nversion:1.2\nheart-beat:5000,5000\n\n\0"
+        await socket.send(f"SUBSCRIBE\nid:s7\ndestination:{TOPIC}\nreceipt:r7\n\n\0".encode())
+        assert await socket.recv() == "RECEIPT\nreceipt-id:r7\n\n\0"
+        stand_in.trade(5)
+        head, _, body = str(await socket.recv()).partition("\n\n")
+        lines = head.split("\n")
+        assert lines[0] == "MESSAGE"
+        assert [line.partition(":")[0] for line in lines[1:]] == [
+            "subscription",
+            "message-id",
+            "content-type",
+            "content-length",
+        ]
+        assert json.loads(body.removesuffix("\0"))["cumulativeVolume"] == 5
+        await socket.send("UNSUBSCRIBE\nid:s7\nreceipt:u7\n\n\0")
+        assert await socket.recv() == "RECEIPT\nreceipt-id:u7\n\n\0"
+        stand_in.trade(6)
+        await socket.send("DISCONNECT\nreceipt:bye\n\n\0")
+        assert await socket.recv() == "RECEIPT\nreceipt-id:bye\n\n\0"
+        await socket.wait_closed()
+        assert socket.close_code == 1000
+        assert stand_in.server.destinations() == set()
 
 
 @pytest.mark.parametrize("authorization", ["", "authorization:made up\n"])
-def test_without_a_token_of_its_own_it_refuses(authorization: str) -> None:
-    async def visit() -> None:
-        async with toss() as stand_in, socket_to(stand_in) as socket:
-            await socket.send(f"CONNECT\naccept-version:1.2\n{authorization}\n\0")
-            assert str(await socket.recv()).startswith(
-                "ERROR\nmessage:authorization is missing or unknown\n"
-            )
-            with pytest.raises(ConnectionClosed):
-                await socket.recv()
-
-    asyncio.run(visit())
+async def test_without_a_token_of_its_own_it_refuses(authorization: str) -> None:
+    async with toss() as stand_in, socket_to(stand_in) as socket:
+        await socket.send(f"CONNECT\naccept-version:1.2\n{authorization}\n\0")
+        assert str(await socket.recv()).startswith(
+            "ERROR\nmessage:authorization is missing or unknown\n"
+        )
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
 
 
-def test_an_expired_token_is_refused() -> None:
-    async def visit() -> None:
-        async with toss() as stand_in, socket_to(stand_in) as socket:
-            token = await fetch_token(stand_in)
-            stand_in.server.expire_tokens()
-            assert (await connect_as(socket, token)).startswith("ERROR\n")
-
-    asyncio.run(visit())
+async def test_an_expired_token_is_refused() -> None:
+    async with toss() as stand_in, socket_to(stand_in) as socket:
+        token = await fetch_token(stand_in)
+        stand_in.server.expire_tokens()
+        assert (await connect_as(socket, token)).startswith("ERROR\n")
 
 
-def test_beats_are_one_line_feed_and_a_silent_client_is_left() -> None:
-    async def visit() -> None:
-        async with toss(heart_beat_ms=BEAT_MS) as stand_in, socket_to(stand_in) as socket:
-            await connect_as(socket, await fetch_token(stand_in), heart_beat="200,200")
-            assert await socket.recv() == "\n"
-            heard = [str(message) async for message in socket]
-            assert heard[-1] == "ERROR\nmessage:no heart-beat came in time\n\n\0"
-
-    asyncio.run(visit())
+async def test_beats_are_one_line_feed_and_a_silent_client_is_left() -> None:
+    async with toss(heart_beat_ms=BEAT_MS) as stand_in, socket_to(stand_in) as socket:
+        await connect_as(socket, await fetch_token(stand_in), heart_beat="200,200")
+        assert await socket.recv() == "\n"
+        heard = [str(message) async for message in socket]
+        assert heard[-1] == "ERROR\nmessage:no heart-beat came in time\n\n\0"
 
 
-def test_a_clients_fault_is_answered_and_ends_the_connection() -> None:
+async def test_a_clients_fault_is_answered_and_ends_the_connection() -> None:
     """Good frames before the fault in the same message die with it."""
 
-    async def visit() -> None:
-        async with toss() as stand_in, socket_to(stand_in) as socket:
-            await connect_as(socket, await fetch_token(stand_in))
-            await socket.send(
-                f"SUBSCRIBE\nid:1\ndestination:{TOPIC}\nreceipt:r\n\n\0NONSENSE\n\n\0"
-            )
-            assert await socket.recv() == "ERROR\nmessage:the command is unknown\n\n\0"
-            await socket.wait_closed()
-
-    asyncio.run(visit())
+    async with toss() as stand_in, socket_to(stand_in) as socket:
+        await connect_as(socket, await fetch_token(stand_in))
+        await socket.send(f"SUBSCRIBE\nid:1\ndestination:{TOPIC}\nreceipt:r\n\n\0NONSENSE\n\n\0")
+        assert await socket.recv() == "ERROR\nmessage:the command is unknown\n\n\0"
+        await socket.wait_closed()
 
 
-def test_a_client_without_a_subprotocol_is_served() -> None:
+async def test_a_client_without_a_subprotocol_is_served() -> None:
     """Toss's older clients asked for none."""
 
-    async def visit() -> None:
-        async with (
-            toss() as stand_in,
-            connect(f"ws://127.0.0.1:{stand_in.port}/ws", ping_interval=None) as socket,
-        ):
-            assert socket.subprotocol is None
-            assert (await connect_as(socket, await fetch_token(stand_in))).startswith("CONNECTED\n")
-
-    asyncio.run(visit())
+    async with (
+        toss() as stand_in,
+        connect(f"ws://127.0.0.1:{stand_in.port}/ws", ping_interval=None) as socket,
+    ):
+        assert socket.subprotocol is None
+        assert (await connect_as(socket, await fetch_token(stand_in))).startswith("CONNECTED\n")
 
 
-def test_a_client_that_takes_nothing_is_cut_off() -> None:
+async def test_a_client_that_takes_nothing_is_cut_off() -> None:
     """A slow client may not fill the memory of the stand-in."""
 
-    async def visit() -> None:
-        async with toss() as stand_in, socket_to(stand_in) as socket:
-            await connect_as(socket, await fetch_token(stand_in))
-            await socket.send(f"SUBSCRIBE\nid:1\ndestination:{TOPIC}\n\n\0")
-            await until(stand_in.server.destinations, what="the subscription stands")
-            for volume in range(1, 10_100):
-                stand_in.trade(volume)
-            await until(lambda: not stand_in.server.destinations(), what="the client is gone")
-
-    asyncio.run(visit())
+    async with toss() as stand_in, socket_to(stand_in) as socket:
+        await connect_as(socket, await fetch_token(stand_in))
+        await socket.send(f"SUBSCRIBE\nid:1\ndestination:{TOPIC}\n\n\0")
+        await until(stand_in.server.destinations, what="the subscription stands")
+        for volume in range(1, 10_100):
+            stand_in.trade(volume)
+        await until(lambda: not stand_in.server.destinations(), what="the client is gone")
 
 
-def test_the_end_does_not_wait_for_a_client_that_takes_nothing() -> None:
+async def test_the_end_does_not_wait_for_a_client_that_takes_nothing() -> None:
     async def visit() -> None:
         async with toss() as stand_in:
             socket = await connect(f"ws://127.0.0.1:{stand_in.port}/ws", ping_interval=None)
@@ -191,4 +165,4 @@ def test_the_end_does_not_wait_for_a_client_that_takes_nothing() -> None:
             await until(client._sending.locked, what="a message is stuck")
         socket.transport.abort()
 
-    asyncio.run(asyncio.wait_for(visit(), timeout=DEADLINE_S))
+    await asyncio.wait_for(visit(), timeout=DEADLINE_S)

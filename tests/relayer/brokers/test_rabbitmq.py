@@ -52,63 +52,58 @@ async def serving(broker: RabbitMQ) -> None:
 
 
 @pytest.mark.parametrize("style", ["dots", "percent"])
-def test_messages_arrive_under_our_own_spelling(broker: RabbitMQ, style: DestinationStyle) -> None:
+async def test_messages_arrive_under_our_own_spelling(
+    broker: RabbitMQ, style: DestinationStyle
+) -> None:
     """Whatever the octets: NUL, line ends and Korean travel in a body of known length."""
     body = "\0\n:한글\\".encode() * 1_000
 
-    async def visit() -> list[object]:
-        async with (
-            feed_of(broker.url, destination_style=style) as feed,
-            publisher(broker.url) as publish,
-        ):
-            await feed.subscribe([TOPIC])
-            confirmed = await take(feed, 1)
-            await publish(destination_formatter(style)(TOPIC), body)
-            return [*confirmed, *await take(feed, 1)]
-
-    assert asyncio.run(visit()) == [
+    async with (
+        feed_of(broker.url, destination_style=style) as feed,
+        publisher(broker.url) as publish,
+    ):
+        await feed.subscribe([TOPIC])
+        confirmed = await take(feed, 1)
+        await publish(destination_formatter(style)(TOPIC), body)
+        result = [*confirmed, *await take(feed, 1)]
+    assert result == [
         SubscriptionConfirmed(destination=TOPIC),
         TradeMessage(destination=TOPIC, body=body),
     ]
 
 
-def test_a_withdrawn_destination_is_quiet(broker: RabbitMQ) -> None:
+async def test_a_withdrawn_destination_is_quiet(broker: RabbitMQ) -> None:
     """Its messages are not even stray: the broker sends none. The other one goes on."""
 
-    async def visit() -> list[object]:
-        async with (
-            feed_of(broker.url, destination_style="dots") as feed,
-            publisher(broker.url) as publish,
-        ):
-            await feed.subscribe([TOPIC, OTHER])
-            await take(feed, 2)
-            await feed.unsubscribe([TOPIC])
-            # The broker works in order: when it confirms this one, it has done the withdrawal.
-            await feed.subscribe(["/topic/last"])
-            await take(feed, 1)
-            await publish(dotted(TOPIC), b"gone")
-            await publish(dotted(OTHER), b"here")
-            return list(await take(feed, 1))
-
-    assert asyncio.run(visit()) == [TradeMessage(destination=OTHER, body=b"here")]
+    async with (
+        feed_of(broker.url, destination_style="dots") as feed,
+        publisher(broker.url) as publish,
+    ):
+        await feed.subscribe([TOPIC, OTHER])
+        await take(feed, 2)
+        await feed.unsubscribe([TOPIC])
+        # The broker works in order: when it confirms this one, it has done the withdrawal.
+        await feed.subscribe(["/topic/last"])
+        await take(feed, 1)
+        await publish(dotted(TOPIC), b"gone")
+        await publish(dotted(OTHER), b"here")
+        result = list(await take(feed, 1))
+    assert result == [TradeMessage(destination=OTHER, body=b"here")]
 
 
-def test_beats_keep_an_idle_connection(broker: RabbitMQ) -> None:
+async def test_beats_keep_an_idle_connection(broker: RabbitMQ) -> None:
     """Ten intervals without a frame: our beats keep the broker content, and its beats us. Who sends none is thrown out."""
 
-    async def idle() -> None:
-        async with feed_of(broker.url, destination_style="dots", heart_beat_ms=300) as feed:
-            await feed.subscribe([TOPIC])
-            await take(feed, 1)
-            with pytest.raises(TimeoutError):
-                await lose(feed, within_s=3.0)
-            async with publisher(broker.url) as publish:
-                await publish(dotted(TOPIC), b"still here")
-            assert await take(feed, 1) == [TradeMessage(destination=TOPIC, body=b"still here")]
-        async with stranger(broker.url, heart_beat="300,0") as silent, asyncio.timeout(DEADLINE_S):
-            await silent.wait_closed()
-
-    asyncio.run(idle())
+    async with feed_of(broker.url, destination_style="dots", heart_beat_ms=300) as feed:
+        await feed.subscribe([TOPIC])
+        await take(feed, 1)
+        with pytest.raises(TimeoutError):
+            await lose(feed, within_s=3.0)
+        async with publisher(broker.url) as publish:
+            await publish(dotted(TOPIC), b"still here")
+        assert await take(feed, 1) == [TradeMessage(destination=TOPIC, body=b"still here")]
+    async with stranger(broker.url, heart_beat="300,0") as silent, asyncio.timeout(DEADLINE_S):
+        await silent.wait_closed()
 
 
 SAYS = "the server sent ERROR: "
@@ -123,21 +118,19 @@ CLOSES = "the server closed the connection: "
         pytest.param(f"/topic/{FORBIDDEN}", "dots", f"{CLOSES}code 1000", id="no right to it"),
     ],
 )
-def test_a_refused_destination_is_told(
+async def test_a_refused_destination_is_told(
     broker: RabbitMQ, destination: str, style: DestinationStyle, told: str
 ) -> None:
     """The broker names no receipt and leaves the connection open, or closes it without a word; to us it is over."""
 
-    async def visit() -> tuple[list[object], str]:
-        async with feed_of(broker.url, destination_style=style) as feed:
-            await feed.subscribe([destination])
-            events, reason = await lose(feed)
-            return list(events), reason
-
-    assert asyncio.run(visit()) == ([], told)
+    async with feed_of(broker.url, destination_style=style) as feed:
+        await feed.subscribe([destination])
+        events, reason = await lose(feed)
+        result = list(events), reason
+    assert result == ([], told)
 
 
-def test_the_relayer_serves_the_others_when_one_is_refused(
+async def test_the_relayer_serves_the_others_when_one_is_refused(
     broker: RabbitMQ, valkey_url: str, client: "redis.Redis"
 ) -> None:
     """Though the broker does not say which one it was."""
@@ -146,31 +139,26 @@ def test_the_relayer_serves_the_others_when_one_is_refused(
         record = health(client)
         return [] if record is None else [one.topic for one in record.refused]
 
-    async def relay() -> None:
-        async with toss() as stand_in, publisher(broker.url) as publish:
-            settings = stand_in.settings(
-                valkey_url,
-                TOSS_WEBSOCKET_URL=broker.url,
-                FEED_DESTINATION_STYLE="dots",
-                RELAYER_HEARTBEAT_MS="1000",
-            )
-            async with relayer(settings):
-                await until(
-                    lambda: refused() == [trade_topic(FORBIDDEN)],
-                    what="one is refused",
-                    deadline_s=2 * DEADLINE_S,
-                )
-                await until(lambda: served(client) == 2, what="the others are served")
-                await publish(dotted(TOPIC), trade(1))
-                await until(
-                    lambda: QuoteStore(client).last_tick(SAMSUNG), what="the trade is in Redis"
-                )
-
     ask_for(client, SAMSUNG, HYNIX, FORBIDDEN)
-    asyncio.run(relay())
+    async with toss() as stand_in, publisher(broker.url) as publish:
+        settings = stand_in.settings(
+            valkey_url,
+            TOSS_WEBSOCKET_URL=broker.url,
+            FEED_DESTINATION_STYLE="dots",
+            RELAYER_HEARTBEAT_MS="1000",
+        )
+        async with relayer(settings):
+            await until(
+                lambda: refused() == [trade_topic(FORBIDDEN)],
+                what="one is refused",
+                deadline_s=2 * DEADLINE_S,
+            )
+            await until(lambda: served(client) == 2, what="the others are served")
+            await publish(dotted(TOPIC), trade(1))
+            await until(lambda: QuoteStore(client).last_tick(SAMSUNG), what="the trade is in Redis")
 
 
-def test_a_refused_connect_has_the_brokers_words(broker: RabbitMQ) -> None:
+async def test_a_refused_connect_has_the_brokers_words(broker: RabbitMQ) -> None:
     """It takes our ``host`` for the name of a virtual host."""
 
     async def visit() -> None:
@@ -178,10 +166,10 @@ def test_a_refused_connect_has_the_brokers_words(broker: RabbitMQ) -> None:
             pass
 
     with pytest.raises(FeedUnavailable, match=r"^CONNECT was refused: Bad CONNECT"):
-        asyncio.run(visit())
+        await visit()
 
 
-def test_the_relayer_follows_it_over_a_silence(
+async def test_the_relayer_follows_it_over_a_silence(
     broker: RabbitMQ, valkey_url: str, client: "redis.Redis"
 ) -> None:
     """Ticks are in Redis; a broker that falls silent is left, and afterwards everything is subscribed again."""
@@ -190,34 +178,31 @@ def test_the_relayer_follows_it_over_a_silence(
         tick = QuoteStore(client).last_tick(SAMSUNG)
         return None if tick is None else tick.price
 
-    async def relay() -> None:
-        async with (
-            toss() as stand_in,
-            freezing_proxy(broker.port) as proxy,
-            publisher(broker.url) as publish,
-        ):
-            settings = stand_in.settings(
-                valkey_url,
-                TOSS_WEBSOCKET_URL=f"ws://127.0.0.1:{proxy.port}/ws",
-                FEED_DESTINATION_STYLE="dots",
-                RELAYER_HEARTBEAT_MS="500",
-            )
-            async with relayer(settings):
-                await until(lambda: served(client) == 1, what="the subscription is confirmed")
-                await publish(dotted(TOPIC), trade(1, price=70_100))
-                await until(lambda: price() == 70_100, what="the trade is in Redis")
-                proxy.freeze()
-                await until(lambda: served(client) == 0, what="the silence is noticed")
-                proxy.thaw()
-                await until(
-                    lambda: served(client) == 1,
-                    what="it is subscribed again",
-                )
-                await publish(dotted(TOPIC), trade(2, price=70_200))
-                await until(lambda: price() == 70_200, what="the next trade is in Redis")
-                record = health(client)
-                assert record is not None
-                assert record.reconnects >= 1
-
     ask_for(client, SAMSUNG)
-    asyncio.run(relay())
+    async with (
+        toss() as stand_in,
+        freezing_proxy(broker.port) as proxy,
+        publisher(broker.url) as publish,
+    ):
+        settings = stand_in.settings(
+            valkey_url,
+            TOSS_WEBSOCKET_URL=f"ws://127.0.0.1:{proxy.port}/ws",
+            FEED_DESTINATION_STYLE="dots",
+            RELAYER_HEARTBEAT_MS="500",
+        )
+        async with relayer(settings):
+            await until(lambda: served(client) == 1, what="the subscription is confirmed")
+            await publish(dotted(TOPIC), trade(1, price=70_100))
+            await until(lambda: price() == 70_100, what="the trade is in Redis")
+            proxy.freeze()
+            await until(lambda: served(client) == 0, what="the silence is noticed")
+            proxy.thaw()
+            await until(
+                lambda: served(client) == 1,
+                what="it is subscribed again",
+            )
+            await publish(dotted(TOPIC), trade(2, price=70_200))
+            await until(lambda: price() == 70_200, what="the next trade is in Redis")
+            record = health(client)
+            assert record is not None
+            assert record.reconnects >= 1

@@ -106,233 +106,202 @@ async def desk(valkey_url: str, **settings: str) -> AsyncIterator[Desk]:
                 yield found
 
 
-def test_a_subscription_is_answered_when_the_feed_has_confirmed_it(valkey_url: str) -> None:
+async def test_a_subscription_is_answered_when_the_feed_has_confirmed_it(valkey_url: str) -> None:
     """The answer is there for whoever looks later, and the set of what is wanted tells it."""
 
-    async def scenario() -> None:
-        async with desk(valkey_url) as at:
-            command = Command.new(CommandType.SUBSCRIBE, SAMSUNG_TRADES)
-            answer = await asyncio.to_thread(at.line.ask, command, now=utc_now())
+    async with desk(valkey_url) as at:
+        command = Command.new(CommandType.SUBSCRIBE, SAMSUNG_TRADES)
+        answer = await asyncio.to_thread(at.line.ask, command, now=utc_now())
 
-            assert answer == CommandAnswer(AnswerCode.SUBSCRIBED, {"source": "commands"})
-            assert at.toss.server.destinations() == at.commanded() == {SAMSUNG_TRADES}
-            name = keys.command_result(command.command_id)
-            kept = json.loads(at.client.get(name))
-            assert (kept["success"], kept["message"], kept["code"]) == (
-                True,
-                "구독 추가 성공",
-                "subscribed",
-            )
-            assert 0 < at.client.ttl(name) <= 60
-            assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.ALREADY_SUBSCRIBED
-
-    asyncio.run(scenario())
+        assert answer == CommandAnswer(AnswerCode.SUBSCRIBED, {"source": "commands"})
+        assert at.toss.server.destinations() == at.commanded() == {SAMSUNG_TRADES}
+        name = keys.command_result(command.command_id)
+        kept = json.loads(at.client.get(name))
+        assert (kept["success"], kept["message"], kept["code"]) == (
+            True,
+            "구독 추가 성공",
+            "subscribed",
+        )
+        assert 0 < at.client.ttl(name) <= 60
+        assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.ALREADY_SUBSCRIBED
 
 
-def test_a_late_receipt_is_waited_for(valkey_url: str) -> None:
+async def test_a_late_receipt_is_waited_for(valkey_url: str) -> None:
     """Nothing is called a success before the feed has said so."""
 
-    async def scenario() -> None:
-        async with desk(valkey_url) as at:
-            at.toss.server.faults.receipt_delay_ms = 300
-            began = asyncio.get_running_loop().time()
-            assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
-            assert asyncio.get_running_loop().time() - began >= 0.3
-
-    asyncio.run(scenario())
+    async with desk(valkey_url) as at:
+        at.toss.server.faults.receipt_delay_ms = 300
+        began = asyncio.get_running_loop().time()
+        assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
+        assert asyncio.get_running_loop().time() - began >= 0.3
 
 
-def test_a_refusal_reaches_whoever_asked(valkey_url: str) -> None:
+async def test_a_refusal_reaches_whoever_asked(valkey_url: str) -> None:
     """With the feed's own words; nothing of it stays wanted, and asked again at once it is not tried again."""
 
-    async def scenario() -> None:
-        async with desk(valkey_url) as at:
-            at.toss.server.faults.refused_destinations = {HYNIX_TRADES}
-            for _ in range(2):
-                refused = await at.subscribe(HYNIX_TRADES)
-                assert refused.code is AnswerCode.REFUSED
-                assert refused.data["reason"] == "the destination is unknown"
-                assert 0 < refused.data["retry_after_s"] <= 300
-                assert at.commanded() == set()
-            await until(
-                lambda: at.toss.server.connections_total == 2, what="the relayer is connected again"
-            )
-            assert (await at.subscribe(SAMSUNG_TRADES)).code in (
-                AnswerCode.SUBSCRIBED,
-                AnswerCode.PENDING,
-            )
-
-    asyncio.run(scenario())
+    async with desk(valkey_url) as at:
+        at.toss.server.faults.refused_destinations = {HYNIX_TRADES}
+        for _ in range(2):
+            refused = await at.subscribe(HYNIX_TRADES)
+            assert refused.code is AnswerCode.REFUSED
+            assert refused.data["reason"] == "the destination is unknown"
+            assert 0 < refused.data["retry_after_s"] <= 300
+            assert at.commanded() == set()
+        await until(
+            lambda: at.toss.server.connections_total == 2, what="the relayer is connected again"
+        )
+        assert (await at.subscribe(SAMSUNG_TRADES)).code in (
+            AnswerCode.SUBSCRIBED,
+            AnswerCode.PENDING,
+        )
 
 
-def test_a_subscription_that_is_never_confirmed_is_no_success(valkey_url: str) -> None:
+async def test_a_subscription_that_is_never_confirmed_is_no_success(valkey_url: str) -> None:
     """The feed says nothing at all: what was commanded before stays as it was, and the new one is not wanted."""
 
-    async def scenario() -> None:
-        async with desk(valkey_url) as at:
-            assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
-            at.toss.server.faults.receipts = False
-            assert (await at.subscribe(HYNIX_TRADES)).code is AnswerCode.UNCONFIRMED
-            assert at.commanded() == {SAMSUNG_TRADES}
-
-    asyncio.run(scenario())
+    async with desk(valkey_url) as at:
+        assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
+        at.toss.server.faults.receipts = False
+        assert (await at.subscribe(HYNIX_TRADES)).code is AnswerCode.UNCONFIRMED
+        assert at.commanded() == {SAMSUNG_TRADES}
 
 
-def test_what_the_budget_does_not_hold_is_not_stored(valkey_url: str) -> None:
-    async def scenario() -> None:
-        async with desk(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="1") as at:
-            assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
-            assert await at.subscribe(HYNIX_TRADES) == CommandAnswer(
-                AnswerCode.BUDGET_EXCEEDED, {"budget": 1}
-            )
-            assert at.commanded() == {SAMSUNG_TRADES}
-
-    asyncio.run(scenario())
+async def test_what_the_budget_does_not_hold_is_not_stored(valkey_url: str) -> None:
+    async with desk(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="1") as at:
+        assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
+        assert await at.subscribe(HYNIX_TRADES) == CommandAnswer(
+            AnswerCode.BUDGET_EXCEEDED, {"budget": 1}
+        )
+        assert at.commanded() == {SAMSUNG_TRADES}
 
 
-def test_without_the_feed_it_is_pending_and_made_good(valkey_url: str) -> None:
+async def test_without_the_feed_it_is_pending_and_made_good(valkey_url: str) -> None:
     """Both for a relayer that is not connected and for one whose connection is lost while it waits for the receipt."""
 
-    async def scenario() -> None:
-        async with desk(valkey_url) as at:
-            at.toss.server.faults.receipts = False
-            waiting = asyncio.create_task(at.subscribe(SAMSUNG_TRADES))
-            await until(
-                lambda: at.toss.server.destinations() == {SAMSUNG_TRADES},
-                what="the subscription is asked for",
-            )
-            at.toss.server.faults.token_status = 503
-            at.toss.server.drop_connections()
-            assert (await waiting).code is AnswerCode.PENDING
-            assert (await at.subscribe(HYNIX_TRADES)).code is AnswerCode.PENDING
+    async with desk(valkey_url) as at:
+        at.toss.server.faults.receipts = False
+        waiting = asyncio.create_task(at.subscribe(SAMSUNG_TRADES))
+        await until(
+            lambda: at.toss.server.destinations() == {SAMSUNG_TRADES},
+            what="the subscription is asked for",
+        )
+        at.toss.server.faults.token_status = 503
+        at.toss.server.drop_connections()
+        assert (await waiting).code is AnswerCode.PENDING
+        assert (await at.subscribe(HYNIX_TRADES)).code is AnswerCode.PENDING
 
-            at.toss.server.faults.receipts = True
-            at.toss.server.faults.token_status = 200
+        at.toss.server.faults.receipts = True
+        at.toss.server.faults.token_status = 200
 
-            await until(lambda: served(at.client) == 2, what="both are confirmed")
-            assert at.commanded() == {SAMSUNG_TRADES, HYNIX_TRADES}
-
-    asyncio.run(scenario())
+        await until(lambda: served(at.client) == 2, what="both are confirmed")
+        assert at.commanded() == {SAMSUNG_TRADES, HYNIX_TRADES}
 
 
-def test_unsubscribing_is_answered_with_what_it_meant(valkey_url: str) -> None:
+async def test_unsubscribing_is_answered_with_what_it_meant(valkey_url: str) -> None:
     """Withdrawn from the feed; nothing to withdraw; or still subscribed because money depends on it."""
 
-    async def scenario() -> None:
-        async with desk(valkey_url) as at:
-            publish_subscriptions(at.client, {SAMSUNG: Source.OPEN_ORDERS})
-            for topic in (SAMSUNG_TRADES, HYNIX_TRADES):
-                assert (await at.subscribe(topic)).code.success
+    async with desk(valkey_url) as at:
+        publish_subscriptions(at.client, {SAMSUNG: Source.OPEN_ORDERS})
+        for topic in (SAMSUNG_TRADES, HYNIX_TRADES):
+            assert (await at.subscribe(topic)).code.success
 
-            assert await at.unsubscribe(HYNIX_TRADES) == CommandAnswer(AnswerCode.UNSUBSCRIBED)
-            assert at.toss.server.destinations() == {SAMSUNG_TRADES}
-            assert (await at.unsubscribe(HYNIX_TRADES)).code is AnswerCode.NOT_SUBSCRIBED
-            assert await at.unsubscribe(SAMSUNG_TRADES) == CommandAnswer(
-                AnswerCode.STILL_SUBSCRIBED, {"source": "open-orders"}
-            )
-            assert at.toss.server.destinations() == {SAMSUNG_TRADES}
-            assert at.commanded() == set()
-
-    asyncio.run(scenario())
+        assert await at.unsubscribe(HYNIX_TRADES) == CommandAnswer(AnswerCode.UNSUBSCRIBED)
+        assert at.toss.server.destinations() == {SAMSUNG_TRADES}
+        assert (await at.unsubscribe(HYNIX_TRADES)).code is AnswerCode.NOT_SUBSCRIBED
+        assert await at.unsubscribe(SAMSUNG_TRADES) == CommandAnswer(
+            AnswerCode.STILL_SUBSCRIBED, {"source": "open-orders"}
+        )
+        assert at.toss.server.destinations() == {SAMSUNG_TRADES}
+        assert at.commanded() == set()
 
 
-def test_a_subscription_may_be_withdrawn_before_it_is_confirmed(valkey_url: str) -> None:
+async def test_a_subscription_may_be_withdrawn_before_it_is_confirmed(valkey_url: str) -> None:
     """Whoever waits for it is told, instead of waiting for what will not come."""
 
-    async def scenario() -> None:
-        async with desk(valkey_url) as at:
-            at.toss.server.faults.receipts = False
-            waiting = asyncio.create_task(at.subscribe(SAMSUNG_TRADES))
-            await until(
-                lambda: at.toss.server.destinations() == {SAMSUNG_TRADES},
-                what="the subscription is asked for",
-            )
-            assert (await at.unsubscribe(SAMSUNG_TRADES)).code is AnswerCode.UNSUBSCRIBED
-            assert (await waiting).code is AnswerCode.WITHDRAWN
-
-    asyncio.run(scenario())
+    async with desk(valkey_url) as at:
+        at.toss.server.faults.receipts = False
+        waiting = asyncio.create_task(at.subscribe(SAMSUNG_TRADES))
+        await until(
+            lambda: at.toss.server.destinations() == {SAMSUNG_TRADES},
+            what="the subscription is asked for",
+        )
+        assert (await at.unsubscribe(SAMSUNG_TRADES)).code is AnswerCode.UNSUBSCRIBED
+        assert (await waiting).code is AnswerCode.WITHDRAWN
 
 
-def test_a_reconnect_is_a_new_connection_with_all_subscriptions(
+async def test_a_reconnect_is_a_new_connection_with_all_subscriptions(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     """And it is answered once that stands. The predecessor's was deaf after it."""
 
-    async def scenario() -> None:
-        async with desk(valkey_url) as at:
-            await until(lambda: served(client) == 1, what="the subscription is confirmed")
-            assert await at.ask(CommandType.RECONNECT) == CommandAnswer(
-                AnswerCode.RECONNECTED, {"connections_total": 2}
-            )
-            await until(lambda: served(client) == 1, what="the subscription is confirmed again")
-            at.toss.trade(1)
-            await until(lambda: client.exists(keys.last_tick(SAMSUNG)), what="a trade arrives")
-            assert at.toss.server.connections_total == at.toss.server.tokens_total == 2
-
     ask_for(client, SAMSUNG)
-    asyncio.run(scenario())
+    async with desk(valkey_url) as at:
+        await until(lambda: served(client) == 1, what="the subscription is confirmed")
+        assert await at.ask(CommandType.RECONNECT) == CommandAnswer(
+            AnswerCode.RECONNECTED, {"connections_total": 2}
+        )
+        await until(lambda: served(client) == 1, what="the subscription is confirmed again")
+        at.toss.trade(1)
+        await until(lambda: client.exists(keys.last_tick(SAMSUNG)), what="a trade arrives")
+        assert at.toss.server.connections_total == at.toss.server.tokens_total == 2
 
 
-def test_a_reconnect_that_fails_says_why_and_one_that_waits_is_hurried(valkey_url: str) -> None:
+async def test_a_reconnect_that_fails_says_why_and_one_that_waits_is_hurried(
+    valkey_url: str,
+) -> None:
     """A failure is answered at the first attempt; later ones need not wait for the back-off."""
 
-    async def scenario() -> None:
-        async with desk(valkey_url) as at:
-            at.toss.server.faults.token_status = 503
-            for _ in range(8):
-                failed = await at.ask(CommandType.RECONNECT)
-                assert failed.code is AnswerCode.RECONNECT_FAILED
-                assert failed.data["reason"] == "the token endpoint answered 503"
-            at.toss.server.faults.token_status = 200
-            assert (await at.ask(CommandType.RECONNECT)).code is AnswerCode.RECONNECTED
-
-    asyncio.run(scenario())
+    async with desk(valkey_url) as at:
+        at.toss.server.faults.token_status = 503
+        for _ in range(8):
+            failed = await at.ask(CommandType.RECONNECT)
+            assert failed.code is AnswerCode.RECONNECT_FAILED
+            assert failed.data["reason"] == "the token endpoint answered 503"
+        at.toss.server.faults.token_status = 200
+        assert (await at.ask(CommandType.RECONNECT)).code is AnswerCode.RECONNECTED
 
 
-def test_the_subscriptions_are_told_with_their_state(
+async def test_the_subscriptions_are_told_with_their_state(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     """What is confirmed, refused and left out, each with the source for which it is wanted."""
     kakao = "A035720"
 
-    async def scenario() -> None:
-        async with desk(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="2") as at:
-            at.toss.server.faults.refused_destinations = {HYNIX_TRADES}
-            publish_subscriptions(client, {SAMSUNG: Source.HOLDINGS, HYNIX: Source.OPEN_ORDERS})
-            ask_for(client, kakao)
-            await until(lambda: served(client) == 1, what="the other one is served")
+    async with desk(valkey_url, RELAYER_SUBSCRIPTION_BUDGET="2") as at:
+        at.toss.server.faults.refused_destinations = {HYNIX_TRADES}
+        publish_subscriptions(client, {SAMSUNG: Source.HOLDINGS, HYNIX: Source.OPEN_ORDERS})
+        ask_for(client, kakao)
+        await until(lambda: served(client) == 1, what="the other one is served")
 
-            told = (await at.ask(CommandType.GET_SUBSCRIPTIONS)).data
+        told = (await at.ask(CommandType.GET_SUBSCRIPTIONS)).data
 
-            assert told == {
-                "connected": True,
-                "budget": 2,
-                "subscriptions": [
-                    {
-                        "topic": HYNIX_TRADES,
-                        "source": "open-orders",
-                        "state": "refused",
-                        "reason": "the destination is unknown",
-                    },
-                    {
-                        "topic": SAMSUNG_TRADES,
-                        "source": "holdings",
-                        "state": "confirmed",
-                        "reason": None,
-                    },
-                ],
-                "left_out": [
-                    {
-                        "topic": trade_topic(kakao),
-                        "source": "commands",
-                        "state": "left-out",
-                        "reason": None,
-                    }
-                ],
-                "left_out_total": 1,
-            }
-
-    asyncio.run(scenario())
+        assert told == {
+            "connected": True,
+            "budget": 2,
+            "subscriptions": [
+                {
+                    "topic": HYNIX_TRADES,
+                    "source": "open-orders",
+                    "state": "refused",
+                    "reason": "the destination is unknown",
+                },
+                {
+                    "topic": SAMSUNG_TRADES,
+                    "source": "holdings",
+                    "state": "confirmed",
+                    "reason": None,
+                },
+            ],
+            "left_out": [
+                {
+                    "topic": trade_topic(kakao),
+                    "source": "commands",
+                    "state": "left-out",
+                    "reason": None,
+                }
+            ],
+            "left_out_total": 1,
+        }
 
 
 HOSTILE = [
@@ -362,66 +331,57 @@ HOSTILE = [
         ({"type": "subscribe", "topic": f"{SAMSUNG_TRADES}\nid:1"}, AnswerCode.UNKNOWN_TOPIC),
     ],
 )
-def test_what_is_no_command_is_answered_where_that_is_possible(
+async def test_what_is_no_command_is_answered_where_that_is_possible(
     valkey_url: str, message: dict[str, object], code: AnswerCode
 ) -> None:
     """Nothing that is published there ends the relayer, nor gets near a frame."""
 
-    async def scenario() -> None:
-        async with desk(valkey_url) as at:
-            for garbage in HOSTILE:
-                at.client.publish(keys.RELAYER_COMMANDS, garbage)
-            at.client.publish(keys.RELAYER_COMMANDS, json.dumps({**message, "command_id": "mine"}))
-            name = keys.command_result("mine")
-            await until(lambda: at.client.exists(name), what="there is an answer")
-            answer = json.loads(at.client.get(name))
-            assert (answer["success"], answer["code"]) == (False, code)
-            assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
-            assert at.toss.server.destinations() == {SAMSUNG_TRADES}
-
-    asyncio.run(scenario())
+    async with desk(valkey_url) as at:
+        for garbage in HOSTILE:
+            at.client.publish(keys.RELAYER_COMMANDS, garbage)
+        at.client.publish(keys.RELAYER_COMMANDS, json.dumps({**message, "command_id": "mine"}))
+        name = keys.command_result("mine")
+        await until(lambda: at.client.exists(name), what="there is an answer")
+        answer = json.loads(at.client.get(name))
+        assert (answer["success"], answer["code"]) == (False, code)
+        assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.SUBSCRIBED
+        assert at.toss.server.destinations() == {SAMSUNG_TRADES}
 
 
-def test_too_many_at_once_are_refused_and_not_kept_waiting(valkey_url: str) -> None:
+async def test_too_many_at_once_are_refused_and_not_kept_waiting(valkey_url: str) -> None:
     """The one beyond the bound learns so at once, while the others wait for a silent feed."""
 
-    async def scenario() -> None:
-        async with desk(valkey_url) as at:
-            at.toss.server.faults.receipts = False
-            for number in range(CONCURRENT_COMMANDS_MAX):
-                command = Command.new(CommandType.SUBSCRIBE, trade_topic(f"A{number:06}"))
-                at.client.publish(keys.RELAYER_COMMANDS, command.to_json())
-            assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.BUSY
-
-    asyncio.run(scenario())
+    async with desk(valkey_url) as at:
+        at.toss.server.faults.receipts = False
+        for number in range(CONCURRENT_COMMANDS_MAX):
+            command = Command.new(CommandType.SUBSCRIBE, trade_topic(f"A{number:06}"))
+            at.client.publish(keys.RELAYER_COMMANDS, command.to_json())
+        assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.BUSY
 
 
-def test_commands_are_heard_again_after_redis_was_away(
+async def test_commands_are_heard_again_after_redis_was_away(
     valkey_server: Valkey, valkey_url: str
 ) -> None:
     """Stopped and started, and once more with only the listener's own connection cut."""
-
-    async def scenario() -> None:
-        async with desk(valkey_url) as at:
-            for cut in (restart, lambda: at.client.client_kill_filter(_type="pubsub")):
-                cut()
-                await at.is_heard()
-                answer = await at.ask(CommandType.GET_SUBSCRIPTIONS)
-                assert answer.code is AnswerCode.SUBSCRIPTIONS
 
     def restart() -> None:
         valkey_server.stop()
         valkey_server.start()
 
-    asyncio.run(scenario())
+    async with desk(valkey_url) as at:
+        for cut in (restart, lambda: at.client.client_kill_filter(_type="pubsub")):
+            cut()
+            await at.is_heard()
+            answer = await at.ask(CommandType.GET_SUBSCRIPTIONS)
+            assert answer.code is AnswerCode.SUBSCRIPTIONS
 
 
-def test_a_connection_that_died_without_a_sign_is_noticed(
+async def test_a_connection_that_died_without_a_sign_is_noticed(
     valkey_server: Valkey, valkey_url: str
 ) -> None:
     """A frozen Redis answers no ping: the listener leaves that connection and makes another as soon as it can."""
 
-    async def scenario() -> None:
+    with capture_logs() as logged:
         async with relayer_connect(valkey_url) as connection:
             watch, sequence = SubscriptionWatch(connection, budget=1), TickSequence()
             link = FeedSupervisor(
@@ -457,17 +417,11 @@ def test_a_connection_that_died_without_a_sign_is_noticed(
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
 
-    with capture_logs() as logged:
-        asyncio.run(scenario())
 
-
-def test_a_change_that_redis_does_not_take_is_answered_as_that(valkey_url: str) -> None:
+async def test_a_change_that_redis_does_not_take_is_answered_as_that(valkey_url: str) -> None:
     """The set is no set any more: nothing is subscribed, and whoever asked knows."""
 
-    async def scenario() -> None:
-        async with desk(valkey_url) as at:
-            at.client.set(keys.RELAYER_SUBSCRIPTIONS, "a text")
-            assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.NOT_STORED
-            assert at.toss.server.destinations() == set()
-
-    asyncio.run(scenario())
+    async with desk(valkey_url) as at:
+        at.client.set(keys.RELAYER_SUBSCRIPTIONS, "a text")
+        assert (await at.subscribe(SAMSUNG_TRADES)).code is AnswerCode.NOT_STORED
+        assert at.toss.server.destinations() == set()

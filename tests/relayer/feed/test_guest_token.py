@@ -1,6 +1,5 @@
 """The guest token is taken from a good answer and from no other."""
 
-import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -52,23 +51,23 @@ def answering(
             thread.join()
 
 
-def test_each_fetch_gives_a_new_token_of_the_sandbox() -> None:
+async def test_each_fetch_gives_a_new_token_of_the_sandbox() -> None:
     async def fetch_twice() -> tuple[str, str, bool]:
         async with toss() as stand_in:
             url = f"http://127.0.0.1:{stand_in.port}"
             first, second = await fetch_guest_token(url), await fetch_guest_token(f"{url}/")
             return first, second, stand_in.server.knows_token(second)
 
-    first, second, known = asyncio.run(fetch_twice())
+    first, second, known = await fetch_twice()
 
     assert first != second
     assert known
 
 
-def test_the_longest_token_passes() -> None:
+async def test_the_longest_token_passes() -> None:
     token = "x" * TOKEN_LENGTH_MAX
     with answering(200, json.dumps({"result": token}).encode()) as url:
-        assert asyncio.run(fetch_guest_token(url)) == token
+        assert await fetch_guest_token(url) == token
 
 
 @pytest.mark.parametrize(
@@ -97,19 +96,21 @@ def test_the_longest_token_passes() -> None:
         ),
     ],
 )
-def test_a_bad_answer_gives_no_token(status: int, body: bytes, headers: dict[str, str]) -> None:
+async def test_a_bad_answer_gives_no_token(
+    status: int, body: bytes, headers: dict[str, str]
+) -> None:
     with answering(status, body, headers) as url, pytest.raises(TokenUnavailable):
-        asyncio.run(fetch_guest_token(url))
+        await fetch_guest_token(url)
 
 
-def test_a_redirects_body_is_not_read() -> None:
+async def test_a_redirects_body_is_not_read() -> None:
     """It never comes, and the library would wait for it only to throw it away."""
     elsewhere = {"Location": "http://127.0.0.1:1/", "Content-Length": "1000"}
     with (
         answering(302, b"", elsewhere, stays=True) as url,
         pytest.raises(TokenUnavailable, match="answered 302"),
     ):
-        asyncio.run(fetch_guest_token(url))
+        await fetch_guest_token(url)
 
 
 @pytest.mark.parametrize(
@@ -120,12 +121,12 @@ def test_a_redirects_body_is_not_read() -> None:
         pytest.param({"Transfer-Encoding": "chunked"}, id="chunks that are none"),
     ],
 )
-def test_a_broken_body_gives_no_token(headers: dict[str, str]) -> None:
+async def test_a_broken_body_gives_no_token(headers: dict[str, str]) -> None:
     """Faults of the body come late, after a good status line, and must not leave the relayer waiting."""
     with answering(200, b'{"result":"token"}', headers) as url, pytest.raises(TokenUnavailable):
-        asyncio.run(fetch_guest_token(url))
+        await fetch_guest_token(url)
 
 
-def test_no_server_gives_no_token() -> None:
+async def test_no_server_gives_no_token() -> None:
     with pytest.raises(TokenUnavailable):
-        asyncio.run(fetch_guest_token(f"http://127.0.0.1:{free_port()}"))
+        await fetch_guest_token(f"http://127.0.0.1:{free_port()}")

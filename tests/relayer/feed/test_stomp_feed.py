@@ -1,6 +1,5 @@
 """The feed against servers that behave as Toss might one day: each loss has a reason, none raises anything else."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -72,7 +71,7 @@ async def drain(feed: StompFeed) -> tuple[list[FeedEvent], str]:
     raise AssertionError("A feed ended without a reason.")
 
 
-def test_a_server_without_beats_is_not_trusted_for_ever() -> None:
+async def test_a_server_without_beats_is_not_trusted_for_ever() -> None:
     """It promised none, so nothing tells whether it is still there; after so long a silence another connection is made."""
 
     async def script(socket: ServerConnection) -> None:
@@ -80,12 +79,10 @@ def test_a_server_without_beats_is_not_trusted_for_ever() -> None:
         await socket.send(CONNECTED.decode())
         await socket.wait_closed()
 
-    async def hear_nothing() -> tuple[list[FeedEvent], str]:
-        async with scripted(script, silence_s=0.5) as feed:
-            await feed.connect()
-            return await drain(feed)
-
-    assert asyncio.run(hear_nothing()) == ([], "nothing came for 0.5 s")
+    async with scripted(script, silence_s=0.5) as feed:
+        await feed.connect()
+        result = await drain(feed)
+    assert result == ([], "nothing came for 0.5 s")
 
 
 async def connect_and_drain(
@@ -97,7 +94,7 @@ async def connect_and_drain(
         return await drain(feed)
 
 
-def test_frames_may_be_split_joined_and_binary() -> None:
+async def test_frames_may_be_split_joined_and_binary() -> None:
     """One frame over two messages, two frames and a beat in one, text or binary: all the same."""
 
     async def script(socket: ServerConnection) -> None:
@@ -110,7 +107,7 @@ def test_frames_may_be_split_joined_and_binary() -> None:
         await socket.send("AGE\nsubscription:sub-1\n\n2\0\n")
         await socket.close(1012)
 
-    events, reason = asyncio.run(connect_and_drain(script))
+    events, reason = await connect_and_drain(script)
 
     assert events == [
         SubscriptionConfirmed(destination=TOPIC),
@@ -130,7 +127,9 @@ def test_frames_may_be_split_joined_and_binary() -> None:
         ),
     ],
 )
-def test_a_fault_of_the_server_ends_the_connection_with_its_reason(frame: str, reason: str) -> None:
+async def test_a_fault_of_the_server_ends_the_connection_with_its_reason(
+    frame: str, reason: str
+) -> None:
     async def script(socket: ServerConnection) -> None:
         await socket.recv()
         await socket.send(CONNECTED.decode())
@@ -138,23 +137,23 @@ def test_a_fault_of_the_server_ends_the_connection_with_its_reason(frame: str, r
         await socket.send(frame)
         await socket.wait_closed()
 
-    assert asyncio.run(connect_and_drain(script)) == ([], reason)
+    assert await connect_and_drain(script) == ([], reason)
 
 
-def test_an_abrupt_end_has_a_reason() -> None:
+async def test_an_abrupt_end_has_a_reason() -> None:
     async def script(socket: ServerConnection) -> None:
         await socket.recv()
         await socket.send(CONNECTED.decode())
         await socket.recv()
         socket.transport.abort()
 
-    assert asyncio.run(connect_and_drain(script)) == (
+    assert await connect_and_drain(script) == (
         [],
         "the server closed the connection: without a close frame",
     )
 
 
-def test_a_refused_token_is_not_repeated_in_the_reason() -> None:
+async def test_a_refused_token_is_not_repeated_in_the_reason() -> None:
     """Servers like to say what they refuse; what we raise goes to the log."""
 
     async def script(socket: ServerConnection) -> None:
@@ -168,7 +167,7 @@ def test_a_refused_token_is_not_repeated_in_the_reason() -> None:
             await feed.connect()
 
     with pytest.raises(FeedUnavailable, match=r"^CONNECT was refused: no such token \(token\)$"):
-        asyncio.run(connect())
+        await connect()
 
 
 @pytest.mark.parametrize(
@@ -184,7 +183,9 @@ def test_a_refused_token_is_not_repeated_in_the_reason() -> None:
         ),
     ],
 )
-def test_a_session_that_does_not_come_about_has_a_reason(answer: str | None, reason: str) -> None:
+async def test_a_session_that_does_not_come_about_has_a_reason(
+    answer: str | None, reason: str
+) -> None:
     async def script(socket: ServerConnection) -> None:
         await socket.recv()
         if answer is not None:
@@ -196,10 +197,10 @@ def test_a_session_that_does_not_come_about_has_a_reason(answer: str | None, rea
             await feed.connect()
 
     with pytest.raises(FeedUnavailable, match=f"^{reason}$"):
-        asyncio.run(connect())
+        await connect()
 
 
-def test_a_server_of_another_protocol_is_left() -> None:
+async def test_a_server_of_another_protocol_is_left() -> None:
     async def script(socket: ServerConnection) -> None:
         await socket.wait_closed()
 
@@ -208,10 +209,10 @@ def test_a_server_of_another_protocol_is_left() -> None:
             await feed.connect()
 
     with pytest.raises(FeedUnavailable, match="socket can't be opened"):
-        asyncio.run(connect())
+        await connect()
 
 
-def test_no_server_has_a_reason() -> None:
+async def test_no_server_has_a_reason() -> None:
     async def connect() -> None:
         async with toss() as stand_in:
             feed = StompFeed(
@@ -222,10 +223,10 @@ def test_no_server_has_a_reason() -> None:
             await feed.connect()
 
     with pytest.raises(FeedUnavailable, match="socket can't be opened: ConnectionRefusedError"):
-        asyncio.run(connect())
+        await connect()
 
 
-def test_without_a_connection_nothing_can_be_asked() -> None:
+async def test_without_a_connection_nothing_can_be_asked() -> None:
     async def ask() -> None:
         feed = StompFeed(
             api_url="http://127.0.0.1:1", websocket_url="ws://127.0.0.1:1/ws", heart_beat_ms=0
@@ -235,10 +236,10 @@ def test_without_a_connection_nothing_can_be_asked() -> None:
         await feed.subscribe([TOPIC])
 
     with pytest.raises(FeedUnavailable):
-        asyncio.run(ask())
+        await ask()
 
 
-def test_destinations_are_spelled_in_the_servers_style() -> None:
+async def test_destinations_are_spelled_in_the_servers_style() -> None:
     """What comes back is ours again."""
     heard: list[str] = []
 
@@ -249,14 +250,11 @@ def test_destinations_are_spelled_in_the_servers_style() -> None:
         await socket.send(f"MESSAGE\nsubscription:sub-1\ndestination:{heard[0]}\n\n1\0")
         await socket.close()
 
-    async def visit() -> list[FeedEvent]:
-        async with scripted(script, destination_style="dots") as feed:
-            await feed.connect()
-            await feed.subscribe([TOPIC])
-            assert feed.subscribed == {TOPIC}
-            return (await drain(feed))[0]
-
-    events = asyncio.run(visit())
+    async with scripted(script, destination_style="dots") as feed:
+        await feed.connect()
+        await feed.subscribe([TOPIC])
+        assert feed.subscribed == {TOPIC}
+        events = (await drain(feed))[0]
 
     assert heard == ["/topic/v1.kr.stock.trade.A005930"]
     assert events == [
@@ -265,7 +263,7 @@ def test_destinations_are_spelled_in_the_servers_style() -> None:
     ]
 
 
-def test_a_subscription_without_an_answer_is_asked_for_again() -> None:
+async def test_a_subscription_without_an_answer_is_asked_for_again() -> None:
     """The connection stays, and the destination stays subscribed."""
 
     async def script(socket: ServerConnection) -> None:
@@ -276,11 +274,11 @@ def test_a_subscription_without_an_answer_is_asked_for_again() -> None:
         assert frames[2].startswith("SUBSCRIBE\nid:sub-2\n")
         await socket.close()
 
-    events, _ = asyncio.run(connect_and_drain(script, receipt_timeout_s=0.3))
+    events, _ = await connect_and_drain(script, receipt_timeout_s=0.3)
     assert events == [SubscriptionUnconfirmed(destination=TOPIC)]
 
 
-def test_close_sends_unsubscribe_and_disconnect() -> None:
+async def test_close_sends_unsubscribe_and_disconnect() -> None:
     """The server never answers DISCONNECT, and the feed does not wait for it without end."""
     heard: list[str] = []
 
@@ -290,13 +288,10 @@ def test_close_sends_unsubscribe_and_disconnect() -> None:
         async for message in socket:
             heard.append(str(message))  # noqa: PERF401 - the other side looks while we still listen
 
-    async def visit() -> None:
-        async with scripted(script) as feed:
-            await feed.connect()
-            await feed.subscribe([TOPIC])
-            await feed.close()
-
-    asyncio.run(visit())
+    async with scripted(script) as feed:
+        await feed.connect()
+        await feed.subscribe([TOPIC])
+        await feed.close()
     assert [frame.partition("\n")[0] for frame in heard] == [
         "CONNECT",
         "SUBSCRIBE",

@@ -110,57 +110,49 @@ async def linked(valkey_url: str, feed: Feed, *wanted: str) -> AsyncIterator[Fee
 
 
 @pytest.mark.parametrize("touchy", ["A000001", "A000003"], ids=["first in order", "last in order"])
-def test_a_destination_that_costs_the_connection_unnamed_is_found(
+async def test_a_destination_that_costs_the_connection_unnamed_is_found(
     valkey_url: str, touchy: str
 ) -> None:
     """It would otherwise cost all others the market for ever, whoever asked for it. The others are served, in a few connections."""
     topics = {code: trade_topic(code) for code in ("A000001", "A000002", "A000003")}
 
-    async def scenario() -> None:
-        feed = TouchyFeed(touchy=topics[touchy])
-        async with linked(valkey_url, feed, *topics.values()) as link:
-            running = asyncio.create_task(link.run())
-            await until(
-                lambda: link.subscriptions == 2 and link.refusals,
-                what="the others are served alone",
-            )
-            assert list(link.refusals) == [topics[touchy]]
-            assert feed.connections <= FAILURES_MAX + 2
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-
-    asyncio.run(scenario())
+    feed = TouchyFeed(touchy=topics[touchy])
+    async with linked(valkey_url, feed, *topics.values()) as link:
+        running = asyncio.create_task(link.run())
+        await until(
+            lambda: link.subscriptions == 2 and link.refusals,
+            what="the others are served alone",
+        )
+        assert list(link.refusals) == [topics[touchy]]
+        assert feed.connections <= FAILURES_MAX + 2
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
-def test_nobody_is_blamed_while_nothing_is_confirmed(valkey_url: str) -> None:
+async def test_nobody_is_blamed_while_nothing_is_confirmed(valkey_url: str) -> None:
     """A server that takes no subscription at all is away, and no destination is the cause of it."""
     topic = trade_topic("A000001")
 
-    async def scenario() -> None:
-        feed = TouchyFeed(touchy=topic)
-        async with linked(valkey_url, feed, topic) as link:
-            running = asyncio.create_task(link.run())
-            await until(lambda: feed.connections > FAILURES_MAX, what="it was lost often")
-            assert not link.refusals
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-
-    asyncio.run(scenario())
+    feed = TouchyFeed(touchy=topic)
+    async with linked(valkey_url, feed, topic) as link:
+        running = asyncio.create_task(link.run())
+        await until(lambda: feed.connections > FAILURES_MAX, what="it was lost often")
+        assert not link.refusals
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
-def test_a_loss_at_the_moment_of_stopping_does_not_swallow_the_stop(valkey_url: str) -> None:
+async def test_a_loss_at_the_moment_of_stopping_does_not_swallow_the_stop(valkey_url: str) -> None:
     """The loss of the connection would otherwise win over the cancellation, and the link would connect again."""
 
-    async def scenario() -> int:
-        feed = FeedLostOnLeaving()
-        async with linked(valkey_url, feed, trade_topic("A005930")) as link:
-            running = asyncio.create_task(link.run())
-            await feed.asked.wait()
+    feed = FeedLostOnLeaving()
+    async with linked(valkey_url, feed, trade_topic("A005930")) as link:
+        running = asyncio.create_task(link.run())
+        await feed.asked.wait()
 
-            running.cancel()
+        running.cancel()
 
-            with pytest.raises(asyncio.CancelledError):
-                await asyncio.wait_for(running, timeout=DEADLINE_S)
-        return feed.connections
-
-    assert asyncio.run(scenario()) == 1
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(running, timeout=DEADLINE_S)
+    result = feed.connections
+    assert result == 1

@@ -52,32 +52,29 @@ async def record(url: str, name: str = "here:1") -> AsyncIterator[LeaseRecord]:
         await client.aclose()
 
 
-def test_one_takes_it_and_the_other_sees_whose_it_is(valkey_url: str) -> None:
-    async def rivals() -> None:
-        async with record(valkey_url) as mine, record(valkey_url, "there:2") as theirs:
-            assert (await mine.read()).value is None
-            lease = await mine.acquire()
-            assert lease is not None
-            assert lease.endswith(" here:1")
-            assert await theirs.acquire() is None
-            snapshot = await theirs.read()
-            assert (snapshot.value, snapshot.is_held) == (lease, True)
-            assert 0 < snapshot.ttl_s <= TTL_S
-            assert await mine.renew(lease)
-            await mine.release(lease)
-            assert (await theirs.read()).value == RELEASED
-            assert not (await theirs.read()).is_held
-            later = await theirs.acquire()
-            assert later is not None
-            assert number_of(later) > number_of(lease)
-            assert not await mine.renew(lease)
-            await mine.release(lease)
-            assert (await theirs.read()).value == later
-
-    asyncio.run(rivals())
+async def test_one_takes_it_and_the_other_sees_whose_it_is(valkey_url: str) -> None:
+    async with record(valkey_url) as mine, record(valkey_url, "there:2") as theirs:
+        assert (await mine.read()).value is None
+        lease = await mine.acquire()
+        assert lease is not None
+        assert lease.endswith(" here:1")
+        assert await theirs.acquire() is None
+        snapshot = await theirs.read()
+        assert (snapshot.value, snapshot.is_held) == (lease, True)
+        assert 0 < snapshot.ttl_s <= TTL_S
+        assert await mine.renew(lease)
+        await mine.release(lease)
+        assert (await theirs.read()).value == RELEASED
+        assert not (await theirs.read()).is_held
+        later = await theirs.acquire()
+        assert later is not None
+        assert number_of(later) > number_of(lease)
+        assert not await mine.renew(lease)
+        await mine.release(lease)
+        assert (await theirs.read()).value == later
 
 
-def test_numbers_rise_even_where_redis_forgot_the_last(
+async def test_numbers_rise_even_where_redis_forgot_the_last(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     async def twice() -> list[int]:
@@ -89,110 +86,98 @@ def test_numbers_rise_even_where_redis_forgot_the_last(
             assert second is not None
             return [number_of(first), number_of(second)]
 
-    first, second = asyncio.run(twice())
+    first, second = await twice()
     assert first <= second
 
 
-def test_what_redis_forgot_the_holder_restores(valkey_url: str, client: "redis.Redis") -> None:
-    async def restore() -> None:
-        async with record(valkey_url) as mine:
-            lease = await mine.acquire()
-            assert lease is not None
-            client.flushall()
-            assert await mine.renew(lease)
-            assert (await mine.read()).value == lease
-
-    asyncio.run(restore())
+async def test_what_redis_forgot_the_holder_restores(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
+    async with record(valkey_url) as mine:
+        lease = await mine.acquire()
+        assert lease is not None
+        client.flushall()
+        assert await mine.renew(lease)
+        assert (await mine.read()).value == lease
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_refused_connection_is_told_from_silence(host: str) -> None:
-    async def refused() -> None:
-        async with record(f"redis://{host}:{free_port()}/0") as mine:
-            with pytest.raises(RedisDown):
-                await mine.read()
-
-    asyncio.run(refused())
-
-
-def test_silence_is_no_refusal(valkey_server: Valkey, valkey_url: str) -> None:
-    async def silent() -> None:
-        async with record(valkey_url) as mine:
+async def test_a_refused_connection_is_told_from_silence(host: str) -> None:
+    async with record(f"redis://{host}:{free_port()}/0") as mine:
+        with pytest.raises(RedisDown):
             await mine.read()
-            valkey_server.pause()
-            try:
-                with pytest.raises(RedisUnreachable):
-                    await mine.read()
-            finally:
-                valkey_server.resume()
-
-    asyncio.run(silent())
 
 
-def test_a_restart_between_two_looks_is_noticed(valkey_server: Valkey, valkey_url: str) -> None:
-    """A pool would have mended the connection unseen, and what Redis forgot would have looked like what expired."""
-
-    async def restarted() -> None:
-        async with record(valkey_url) as mine:
-            await mine.read()
-            valkey_server.stop()
-            valkey_server.start()
+async def test_silence_is_no_refusal(valkey_server: Valkey, valkey_url: str) -> None:
+    async with record(valkey_url) as mine:
+        await mine.read()
+        valkey_server.pause()
+        try:
             with pytest.raises(RedisUnreachable):
                 await mine.read()
-            assert (await mine.read()).value is None
+        finally:
+            valkey_server.resume()
 
-    asyncio.run(restarted())
+
+async def test_a_restart_between_two_looks_is_noticed(
+    valkey_server: Valkey, valkey_url: str
+) -> None:
+    """A pool would have mended the connection unseen, and what Redis forgot would have looked like what expired."""
+
+    async with record(valkey_url) as mine:
+        await mine.read()
+        valkey_server.stop()
+        valkey_server.start()
+        with pytest.raises(RedisUnreachable):
+            await mine.read()
+        assert (await mine.read()).value is None
 
 
-def test_a_holder_keeps_it_until_another_has_it(valkey_url: str, client: "redis.Redis") -> None:
+async def test_a_holder_keeps_it_until_another_has_it(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     """The switch is set for as long as it is held, always ahead of the lease's end, and disarmed at the end."""
 
-    async def hold() -> None:
-        watchdog = Switch()
-        async with record(valkey_url) as mine:
-            holder = LeaseHolder(mine, watchdog, grace_s=0)
-            await holder.acquire()
-            assert holder.number == number_of(str(client.get(keys.RELAYER_LEASE)))
-            assert watchdog.kills_at is not None
-            first = watchdog.kills_at
-            keeping = asyncio.create_task(holder.hold())
-            await until(lambda: watchdog.kills_at != first, what="the lease is renewed")
-            client.set(keys.RELAYER_LEASE, "9 there:2")
-            with pytest.raises(LeaseLost, match="another"):
-                await keeping
-            await holder.release()
-            assert (watchdog.kills_at, holder.lease) == (None, None)
-        assert client.get(keys.RELAYER_LEASE) == "9 there:2"
-
-    asyncio.run(hold())
+    watchdog = Switch()
+    async with record(valkey_url) as mine:
+        holder = LeaseHolder(mine, watchdog, grace_s=0)
+        await holder.acquire()
+        assert holder.number == number_of(str(client.get(keys.RELAYER_LEASE)))
+        assert watchdog.kills_at is not None
+        first = watchdog.kills_at
+        keeping = asyncio.create_task(holder.hold())
+        await until(lambda: watchdog.kills_at != first, what="the lease is renewed")
+        client.set(keys.RELAYER_LEASE, "9 there:2")
+        with pytest.raises(LeaseLost, match="another"):
+            await keeping
+        await holder.release()
+        assert (watchdog.kills_at, holder.lease) == (None, None)
+    assert client.get(keys.RELAYER_LEASE) == "9 there:2"
 
 
-def test_a_holder_without_an_answer_gives_it_up(valkey_server: Valkey, valkey_url: str) -> None:
-    async def hold() -> None:
-        async with record(valkey_url) as mine:
-            holder = LeaseHolder(mine, NoWatchdog(), grace_s=0)
-            await holder.acquire()
-            valkey_server.pause()
-            try:
-                with pytest.raises(LeaseLost, match="in time"):
-                    await holder.hold()
-            finally:
-                valkey_server.resume()
+async def test_a_holder_without_an_answer_gives_it_up(
+    valkey_server: Valkey, valkey_url: str
+) -> None:
+    async with record(valkey_url) as mine:
+        holder = LeaseHolder(mine, NoWatchdog(), grace_s=0)
+        await holder.acquire()
+        valkey_server.pause()
+        try:
+            with pytest.raises(LeaseLost, match="in time"):
+                await holder.hold()
+        finally:
+            valkey_server.resume()
 
-    asyncio.run(hold())
 
-
-def test_a_candidate_waits_where_it_does_not_know(valkey_url: str) -> None:
+async def test_a_candidate_waits_where_it_does_not_know(valkey_url: str) -> None:
     """Nothing is there, and that may be because Redis forgot it."""
 
-    async def wait() -> float:
-        async with record(valkey_url) as mine:
-            loop = asyncio.get_running_loop()
-            began = loop.time()
-            await LeaseHolder(mine, NoWatchdog()).acquire()
-            return loop.time() - began
-
-    assert asyncio.run(wait()) >= GRACE_S
+    async with record(valkey_url) as mine:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await LeaseHolder(mine, NoWatchdog()).acquire()
+        result = loop.time() - began
+    assert result >= GRACE_S
 
 
 def test_only_the_holder_writes(valkey_url: str, client: "redis.Redis") -> None:
@@ -209,20 +194,20 @@ def test_only_the_holder_writes(valkey_url: str, client: "redis.Redis") -> None:
     assert client.xlen(keys.TICK_STREAM) == 1
 
 
-def test_a_client_of_ours_keeps_one_connection(valkey_url: str, client: "redis.Redis") -> None:
+async def test_a_client_of_ours_keeps_one_connection(
+    valkey_url: str, client: "redis.Redis"
+) -> None:
     before = {each["id"] for each in client.client_list()}
 
-    async def ask() -> int:
-        async with connect(valkey_url, single_connection=True) as one:
-            assert isinstance(one, Redis)
-            for _ in range(3):
-                await one.ping()
-            return len(
-                [
-                    each
-                    for each in client.client_list()
-                    if each["id"] not in before and each["cmd"] == "ping"
-                ]
-            )
-
-    assert asyncio.run(ask()) == 1
+    async with connect(valkey_url, single_connection=True) as one:
+        assert isinstance(one, Redis)
+        for _ in range(3):
+            await one.ping()
+        result = len(
+            [
+                each
+                for each in client.client_list()
+                if each["id"] not in before and each["cmd"] == "ping"
+            ]
+        )
+    assert result == 1

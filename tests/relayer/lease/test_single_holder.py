@@ -92,109 +92,92 @@ async def two_relayers(client: "redis.Redis", *urls: str) -> AsyncIterator[Two]:
             yield two
 
 
-def test_a_killed_holder_is_succeeded(valkey_url: str, client: "redis.Redis") -> None:
-    async def relay() -> None:
-        async with two_relayers(client, valkey_url, valkey_url) as two:
-            standby = two.standby
-            two.holder.kill()
-            await two.is_succeeded(standby)
-            two.stand_in.trade(1, price=70_100)
-            await until(lambda: client.xlen(keys.TICK_STREAM) == 1, what="the successor relays")
-
-    asyncio.run(relay())
+async def test_a_killed_holder_is_succeeded(valkey_url: str, client: "redis.Redis") -> None:
+    async with two_relayers(client, valkey_url, valkey_url) as two:
+        standby = two.standby
+        two.holder.kill()
+        await two.is_succeeded(standby)
+        two.stand_in.trade(1, price=70_100)
+        await until(lambda: client.xlen(keys.TICK_STREAM) == 1, what="the successor relays")
 
 
 @needs_switch
-def test_a_stopped_holder_is_gone_before_another_connects(
+async def test_a_stopped_holder_is_gone_before_another_connects(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
     """SIGSTOP: it can close nothing, so the kernel ends it in time, and its connection with it."""
 
-    async def relay() -> None:
-        async with two_relayers(client, valkey_url, valkey_url) as two:
-            holder, standby = two.holder, two.standby
-            holder.send_signal(signal.SIGSTOP)
-            await two.is_succeeded(standby)
-            assert holder.wait(timeout=DEADLINE_S) == -signal.SIGKILL
-
-    asyncio.run(relay())
+    async with two_relayers(client, valkey_url, valkey_url) as two:
+        holder, standby = two.holder, two.standby
+        holder.send_signal(signal.SIGSTOP)
+        await two.is_succeeded(standby)
+        assert holder.wait(timeout=DEADLINE_S) == -signal.SIGKILL
 
 
-def test_a_holder_that_is_cut_off_leaves_before_another_connects(
+async def test_a_holder_that_is_cut_off_leaves_before_another_connects(
     valkey_server: Valkey, valkey_url: str, client: "redis.Redis"
 ) -> None:
     """It lives on, and stands by once it sees Redis again."""
 
-    async def relay() -> None:
-        async with freezing_proxy(valkey_server.port) as proxy:
-            through_it = f"redis://127.0.0.1:{proxy.port}/0"
-            async with two_relayers(client, through_it, through_it) as two:
-                # Both went through the proxy, so that either may be the holder; its rival is a third.
-                os.kill(two.standby.pid, signal.SIGKILL)
-                environment = two.stand_in.settings(valkey_url)
-                with process(
-                    "-m",
-                    "relayer",
-                    REDIS_URL=valkey_url,
-                    TOSS_API_URL=environment.toss_api_url,
-                    TOSS_WEBSOCKET_URL=environment.toss_websocket_url,
-                ) as rival:
-                    two.processes.append(rival)
-                    assert rival.stdout is not None
-                    standing_by = await asyncio.to_thread(_wait_for_line, rival, "relayer_standby")
-                    assert standing_by
-                    holder = two.holder
-                    proxy.freeze()
-                    await two.is_succeeded(rival)
-                    proxy.thaw()
-                    assert await asyncio.to_thread(_wait_for_line, holder, "lease_lost")
-                    assert await asyncio.to_thread(_wait_for_line, holder, "relayer_standby")
-                    assert (holder.poll(), two.holder) == (None, rival)
-                    assert two.stand_in.server.connections_total == 2
-
-    asyncio.run(relay())
+    async with freezing_proxy(valkey_server.port) as proxy:
+        through_it = f"redis://127.0.0.1:{proxy.port}/0"
+        async with two_relayers(client, through_it, through_it) as two:
+            # Both went through the proxy, so that either may be the holder; its rival is a third.
+            os.kill(two.standby.pid, signal.SIGKILL)
+            environment = two.stand_in.settings(valkey_url)
+            with process(
+                "-m",
+                "relayer",
+                REDIS_URL=valkey_url,
+                TOSS_API_URL=environment.toss_api_url,
+                TOSS_WEBSOCKET_URL=environment.toss_websocket_url,
+            ) as rival:
+                two.processes.append(rival)
+                assert rival.stdout is not None
+                standing_by = await asyncio.to_thread(_wait_for_line, rival, "relayer_standby")
+                assert standing_by
+                holder = two.holder
+                proxy.freeze()
+                await two.is_succeeded(rival)
+                proxy.thaw()
+                assert await asyncio.to_thread(_wait_for_line, holder, "lease_lost")
+                assert await asyncio.to_thread(_wait_for_line, holder, "relayer_standby")
+                assert (holder.poll(), two.holder) == (None, rival)
+                assert two.stand_in.server.connections_total == 2
 
 
-def test_a_leaving_holder_is_succeeded(valkey_url: str, client: "redis.Redis") -> None:
-    async def relay() -> None:
-        async with two_relayers(client, valkey_url, valkey_url) as two:
-            holder, standby = two.holder, two.standby
-            # A standby trusts what it sees only after it has watched Redis for as long as a lease lasts.
-            watched_until = monotonic() + TTL_S
-            await until(
-                lambda: monotonic() > watched_until, what="the standby has watched long enough"
-            )
-            holder.send_signal(signal.SIGTERM)
-            await two.is_succeeded(standby)
-            assert holder.wait(timeout=DEADLINE_S) == 0
-
-    asyncio.run(relay())
+async def test_a_leaving_holder_is_succeeded(valkey_url: str, client: "redis.Redis") -> None:
+    async with two_relayers(client, valkey_url, valkey_url) as two:
+        holder, standby = two.holder, two.standby
+        # A standby trusts what it sees only after it has watched Redis for as long as a lease lasts.
+        watched_until = monotonic() + TTL_S
+        await until(lambda: monotonic() > watched_until, what="the standby has watched long enough")
+        holder.send_signal(signal.SIGTERM)
+        await two.is_succeeded(standby)
+        assert holder.wait(timeout=DEADLINE_S) == 0
 
 
-def test_an_outage_of_redis_costs_no_connection(
+async def test_an_outage_of_redis_costs_no_connection(
     valkey_server: Valkey, valkey_url: str, client: "redis.Redis"
 ) -> None:
     """Longer than a lease lasts, and empty afterwards: the same holder, the same connection, and the trade of the outage."""
 
-    async def relay() -> None:
-        async with two_relayers(client, valkey_url, valkey_url) as two:
-            holder = two.holder
-            valkey_server.stop()
-            away_until = monotonic() + TTL_S + 1
-            await until(lambda: monotonic() > away_until, what="an outage longer than the lease")
-            two.stand_in.trade(1, price=70_100)
-            valkey_server.start()
-            await until(
-                lambda: client.xlen(keys.TICK_STREAM) == 1,
-                what="the trade of the outage",
-            )
-            await until(
-                lambda: served(client) == len(WANTED), what="health tells of both subscriptions"
-            )
-            assert two.holder is holder
-            assert two.stand_in.server.connections_total == 1
-
-    asyncio.run(relay())
+    async with two_relayers(client, valkey_url, valkey_url) as two:
+        holder = two.holder
+        valkey_server.stop()
+        away_until = monotonic() + TTL_S + 1
+        await until(lambda: monotonic() > away_until, what="an outage longer than the lease")
+        two.stand_in.trade(1, price=70_100)
+        valkey_server.start()
+        await until(
+            lambda: client.xlen(keys.TICK_STREAM) == 1,
+            what="the trade of the outage",
+        )
+        await until(
+            lambda: served(client) == len(WANTED), what="health tells of both subscriptions"
+        )
+        assert two.holder is holder
+        assert two.stand_in.server.connections_total == 1
 
 
 def _wait_for_line(running: "subprocess.Popen[str]", event: str) -> bool:

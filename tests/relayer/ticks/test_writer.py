@@ -66,7 +66,7 @@ async def writing(
             await running
 
 
-def test_ticks_stand_in_all_three_places(valkey_url: str, client: "redis.Redis") -> None:
+async def test_ticks_stand_in_all_three_places(valkey_url: str, client: "redis.Redis") -> None:
     """The last value with its hour to live, the live push, and the stream."""
 
     async def write() -> None:
@@ -77,7 +77,7 @@ def test_ticks_stand_in_all_three_places(valkey_url: str, client: "redis.Redis")
     with client.pubsub(ignore_subscribe_messages=True) as push:
         push.subscribe(keys.tick_channel(SAMSUNG))
         push.get_message(timeout=DEADLINE_S)
-        asyncio.run(write())
+        await write()
         pushed = [push.get_message(timeout=DEADLINE_S) for _ in range(600)]
 
     last = client.get(keys.last_tick(SAMSUNG))
@@ -88,47 +88,44 @@ def test_ticks_stand_in_all_three_places(valkey_url: str, client: "redis.Redis")
     assert 0 < client.ttl(keys.last_tick(SAMSUNG)) <= keys.TICK_TTL_S
 
 
-def test_places_continue_behind_the_streams_last_even_when_our_clock_is_behind(
+async def test_places_continue_behind_the_streams_last_even_when_our_clock_is_behind(
     valkey_url: str, client: "redis.Redis"
 ) -> None:
-    async def write() -> None:
-        sequence = TickSequence()
-        async with writing(valkey_url, sequence) as writer:
-            writer.offer(tick(1, ms=5))
-            writer.offer(tick(2, ms=6))
-
     client.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick(0, ms=MS_MAX).to_json()}, id=f"{MS_MAX}-0")
-    asyncio.run(write())
+    sequence = TickSequence()
+    async with writing(valkey_url, sequence) as writer:
+        writer.offer(tick(1, ms=5))
+        writer.offer(tick(2, ms=6))
 
     assert stream(client) == [(f"{MS_MAX}-0", 0), (f"{MS_MAX}-1", 1), (f"{MS_MAX}-2", 2)]
 
 
-def test_a_batch_whose_answer_was_lost_is_not_written_twice(
+async def test_a_batch_whose_answer_was_lost_is_not_written_twice(
     valkey_server: Valkey, valkey_url: str
 ) -> None:
     """Redis freezes, the answer times out, Redis wakes and applies what it had received: the positions tell. Nor is it counted twice."""
 
-    async def write() -> int:
-        async with writing(valkey_url) as writer:
-            writer.offer(tick(1))
-            await until(lambda: writer.lag_ms is not None, what="the first tick is written")
-            valkey_server.pause()
-            try:
-                writer.offer(tick(2))
-                writer.offer(tick(3))
-                await until(lambda: writer.failures_total >= 2, what="the writer saw the outage")
-                writer.offer(tick(4))
-            finally:
-                valkey_server.resume()
-        return writer.written_total
-
-    assert asyncio.run(write()) == 4
+    async with writing(valkey_url) as writer:
+        writer.offer(tick(1))
+        await until(lambda: writer.lag_ms is not None, what="the first tick is written")
+        valkey_server.pause()
+        try:
+            writer.offer(tick(2))
+            writer.offer(tick(3))
+            await until(lambda: writer.failures_total >= 2, what="the writer saw the outage")
+            writer.offer(tick(4))
+        finally:
+            valkey_server.resume()
+    result = writer.written_total
+    assert result == 4
 
     with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
         assert [number for _, number in stream(client)] == [1, 2, 3, 4]
 
 
-def test_an_outage_keeps_the_latest_of_each_stock(valkey_server: Valkey, valkey_url: str) -> None:
+async def test_an_outage_keeps_the_latest_of_each_stock(
+    valkey_server: Valkey, valkey_url: str
+) -> None:
     async def write() -> int:
         async with writing(valkey_url) as writer:
             writer.offer(tick(1))
@@ -143,69 +140,62 @@ def test_an_outage_keeps_the_latest_of_each_stock(valkey_server: Valkey, valkey_
             valkey_server.start()
         return writer.conflated_total
 
-    assert asyncio.run(write()) == 95
+    assert await write() == 95
 
     with redis.Redis.from_url(valkey_url, decode_responses=True) as client:
         assert [number for _, number in stream(client)] == [2, 98, 99]
 
 
-def test_a_crowd_waits_while_redis_answers_and_nobody_waits_in_an_outage(
+async def test_a_crowd_waits_while_redis_answers_and_nobody_waits_in_an_outage(
     valkey_server: Valkey, valkey_url: str
 ) -> None:
-    async def write() -> None:
-        async with writing(valkey_url) as writer:
-            for number in range(1, CONGESTED_TICKS + 2):
+    async with writing(valkey_url) as writer:
+        for number in range(1, CONGESTED_TICKS + 2):
+            writer.offer(tick(number))
+        assert writer.is_congested
+        await writer.wait_for_capacity()
+        assert not writer.is_congested
+        valkey_server.pause()
+        try:
+            for number in range(CONGESTED_TICKS + 2, 3 * CONGESTED_TICKS):
                 writer.offer(tick(number))
-            assert writer.is_congested
             await writer.wait_for_capacity()
-            assert not writer.is_congested
-            valkey_server.pause()
-            try:
-                for number in range(CONGESTED_TICKS + 2, 3 * CONGESTED_TICKS):
-                    writer.offer(tick(number))
-                await writer.wait_for_capacity()
-                assert writer.failures_total >= 1
-            finally:
-                valkey_server.resume()
-
-    asyncio.run(write())
+            assert writer.failures_total >= 1
+        finally:
+            valkey_server.resume()
 
 
-def test_a_batch_tells_how_long_its_first_tick_waited(
+async def test_a_batch_tells_how_long_its_first_tick_waited(
     valkey_server: Valkey, valkey_url: str
 ) -> None:
     """One figure a batch, and through an outage the outage's whole length."""
     lags: list[float] = []
 
-    async def write() -> int:
-        async with writing(valkey_url, lags=lags) as writer:
-            writer.offer(tick(1))
-            await until(lambda: writer.written_total == 1, what="the first tick is written")
-            valkey_server.stop()
-            try:
-                writer.offer(tick(2))
-                await until(lambda: writer.failures_total >= 2, what="the writer saw the outage")
-                writer.offer(tick(3))
-            finally:
-                valkey_server.start()
-        return writer.written_total
-
     began = time.monotonic()
-    assert asyncio.run(write()) == 3
+    async with writing(valkey_url, lags=lags) as writer:
+        writer.offer(tick(1))
+        await until(lambda: writer.written_total == 1, what="the first tick is written")
+        valkey_server.stop()
+        try:
+            writer.offer(tick(2))
+            await until(lambda: writer.failures_total >= 2, what="the writer saw the outage")
+            writer.offer(tick(3))
+        finally:
+            valkey_server.start()
+    result = writer.written_total
+    assert result == 3
     assert len(lags) >= 2
     assert 0 <= lags[0] < lags[1]
     assert 0.2 < lags[1] < time.monotonic() - began
 
 
-def test_memory_is_bounded() -> None:
+async def test_memory_is_bounded() -> None:
     """Without Redis, or with a slow one, no more than 20,000 ticks wait; then the latest of each stock stay."""
 
-    async def offer() -> int:
-        writer = TickWriter(Redis(), TickSequence(), clock=lambda: datetime.now(UTC))
-        first, second = tick(1), tick(2, code=HYNIX)
-        for _ in range(WAITING_TICKS_MAX):
-            writer.offer(first)
-        writer.offer(second)
-        return writer.conflated_total
-
-    assert asyncio.run(offer()) == WAITING_TICKS_MAX - 1
+    writer = TickWriter(Redis(), TickSequence(), clock=lambda: datetime.now(UTC))
+    first, second = tick(1), tick(2, code=HYNIX)
+    for _ in range(WAITING_TICKS_MAX):
+        writer.offer(first)
+    writer.offer(second)
+    result = writer.conflated_total
+    assert result == WAITING_TICKS_MAX - 1
