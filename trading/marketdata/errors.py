@@ -1,4 +1,4 @@
-"""Refusals about market data."""
+"""Domain errors of market data."""
 
 from trading.errors import DomainError
 

@@ -1,4 +1,4 @@
-"""The relayer's health: the record that it keeps in Redis, and what that record means at a moment."""
+"""Health of the relayer: the record it publishes in Redis, and its evaluation."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,10 +12,10 @@ from trading.exchange.hours import MarketHours, Session
 DEAD_AFTER = timedelta(seconds=60)
 STALE_AFTER = timedelta(seconds=30)
 
-# How many destinations a record names; their number it tells whole.
+# Topics listed in a record; the totals are always complete.
 TOPICS_LISTED_MAX = 20
 
-# In the auctions nothing is printed for many minutes.
+# Call auctions are excluded: no trades are printed during them.
 _CONTINUOUS = frozenset(
     {Session.PRE_MARKET, Session.REGULAR, Session.AFTER_MARKET, Session.ALWAYS_OPEN}
 )
@@ -24,7 +24,11 @@ _Instant = Annotated[AwareDatetime, AfterValidator(lambda instant: instant.astim
 
 
 class FeedStatus(StrEnum):
-    """HEALTHY; STALE: connected, but no tick for 30 s of trading; DISCONNECTED from Toss; DEAD: no heartbeat for 60 s; OFFLINE: no record."""
+    """Status of the feed.
+
+    HEALTHY; STALE: connected, but no tick for 30 s of trading; DISCONNECTED from Toss; DEAD: no
+    heartbeat for 60 s; OFFLINE: no record.
+    """
 
     HEALTHY = "HEALTHY"
     STALE = "STALE"
@@ -34,7 +38,7 @@ class FeedStatus(StrEnum):
 
 
 class HealthReason(StrEnum):
-    """Why a status is what it is; then what an operator should know besides, which harms no status."""
+    """Reason of a status. The last four are remarks for operators that do not change the status."""
 
     NO_RECORD = "no-record"
     NO_HEARTBEAT = "no-heartbeat"
@@ -50,7 +54,7 @@ class HealthReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RefusedTopic:
-    """A destination that Toss refused, with its words."""
+    """A topic that Toss refused, with Toss's text."""
 
     topic: str
     reason: str
@@ -58,11 +62,13 @@ class RefusedTopic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayerHealth:
-    """What a relayer says of itself: facts only, as it knows no hours.
+    """Record that a relayer publishes: facts only, without knowledge of market hours.
 
-    ``subscriptions`` are confirmed, ``wanted`` is how many should be; ``left_out`` did not fit the budget. Of those and of the refused the record
-    names some. ``lag_ms`` is from the last tick's arrival to its being in Redis, ``conflated_total`` counts ticks that gave way to later ones
-    while Redis was away, ``repeated_total`` those that were known already. What a record of an older version lacks has its default.
+    ``subscriptions`` are confirmed, ``wanted`` is the number requested; ``left_out`` exceed the
+    budget. ``left_out`` and ``refused`` list at most TOPICS_LISTED_MAX topics. ``lag_ms`` is the
+    time from the arrival of the last tick to its being in Redis, ``conflated_total`` counts ticks
+    replaced by newer ones while Redis was unavailable, ``repeated_total`` counts duplicates.
+    Members missing in a record of an older version have defaults.
     """
 
     pid: int
@@ -87,7 +93,7 @@ class RelayerHealth:
     waiting_ticks: int = 0
 
     def is_dead(self, now: datetime) -> bool:
-        """Whether its last word is too old for a living relayer."""
+        """Return True if the last heartbeat is too old."""
         return now - self.updated_at > DEAD_AFTER
 
     def to_json(self) -> str:
@@ -95,7 +101,7 @@ class RelayerHealth:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """A record of any version: members that this one does not know are passed over. ValueError when it is none."""
+        """Parse a record of any version; ignore unknown members. Raises ValueError if malformed."""
         try:
             return _RECORD.validate_json(text, strict=True)  # type: ignore[return-value]  # the adapter's type is this one
         except OverflowError:
@@ -112,7 +118,10 @@ class Diagnosis:
 
 
 def trading_since(hours: MarketHours, now: datetime) -> datetime | None:
-    """When the trading began that goes on now; None in an auction and outside all sessions, when no tick need come."""
+    """Return the start of the current continuous session, in which ticks are expected.
+
+    None in a call auction and outside all sessions.
+    """
     span = hours.span_at(now)
     return span.opens_at if span is not None and span.session in _CONTINUOUS else None
 
@@ -120,7 +129,7 @@ def trading_since(hours: MarketHours, now: datetime) -> datetime | None:
 def diagnose(
     health: RelayerHealth | None, now: datetime, *, trading_since: datetime | None
 ) -> Diagnosis:
-    """What a record means at ``now``, in a market where trading goes on since then, or not at all."""
+    """Evaluate a record at ``now``; ``trading_since`` starts continuous trading, if any."""
     if health is None:
         return Diagnosis(FeedStatus.OFFLINE, (HealthReason.NO_RECORD,))
     if health.is_dead(now):
@@ -143,4 +152,4 @@ def _remarks(health: RelayerHealth) -> list[HealthReason]:
         HealthReason.REFUSED: health.refused_total > 0,
         HealthReason.LEFT_OUT: health.left_out_total > 0,
     }
-    return [reason for reason, holds in found.items() if holds]
+    return [reason for reason, applies in found.items() if applies]

@@ -1,4 +1,4 @@
-"""The book of last ticks, read from Redis: one round trip for any number of stocks."""
+"""Last ticks in Redis: one round trip for any number of stocks."""
 
 from collections.abc import Iterable
 
@@ -13,23 +13,24 @@ log = structlog.get_logger(__name__)
 
 
 class MarketUnavailable(Exception):
-    """Redis did not answer in time: nothing is known of the market now."""
+    """Redis did not respond in time, so no market data is available."""
 
 
 class QuoteStore:
-    """Reads the live market. Every method raises MarketUnavailable when Redis does not answer within the client's timeout."""
+    """Reader of live market data. Every method raises MarketUnavailable on a Redis timeout."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     def last_tick(self, code: str) -> Tick | None:
-        """The last tick of one stock; None when none came within the hour that Redis keeps it."""
+        """Return the last tick of a stock; None if there was none within an hour."""
         return self.last_ticks([code]).get(code)
 
     def last_tick_and_end(self, code: str) -> tuple[Tick | None, Position | None]:
-        """The last tick of a stock and the last place in the tick stream, in one round trip; None for what is not there.
+        """Return the last tick of a stock and the end of the tick stream, in one round trip.
 
-        Whatever gets a place behind both was printed after this look; a tick may come between the two.
+        Each is None if absent. Any tick positioned after both was printed later than this call; a
+        tick may arrive between the two reads.
         """
         try:
             pipeline = self._redis.pipeline(transaction=False)
@@ -45,7 +46,7 @@ class QuoteStore:
         return _read(code, value), end
 
     def last_ticks(self, codes: Iterable[str]) -> dict[str, Tick]:
-        """The last ticks of several stocks by code; stocks without one are absent."""
+        """Return the last ticks by code, without stocks that have none."""
         wanted = list(dict.fromkeys(codes))
         if not wanted:
             return {}
@@ -60,7 +61,7 @@ class QuoteStore:
         }
 
     def all_ticks(self) -> dict[str, Tick]:
-        """The last tick of every stock that has one. Walks the key space in steps, so that Redis is never held up."""
+        """Return all last ticks. Scans keys in steps to not block Redis."""
         try:
             found = list(self._redis.scan_iter(match=keys.LAST_TICK_PATTERN, count=1_000))
         except RedisError as fault:
@@ -68,7 +69,7 @@ class QuoteStore:
         return self.last_ticks(sorted(keys.code_of_last_tick(key) for key in found))
 
     def relayer_health(self) -> RelayerHealth | None:
-        """The relayer's own record; None when there is none or it can't be read."""
+        """Return the relayer's health record; None if it is absent or malformed."""
         try:
             value = self._redis.get(keys.RELAYER_HEALTH)
         except RedisError as fault:

@@ -1,7 +1,8 @@
-"""Commands to the relayer and its answers: their wire form in Redis, and the line on which a process gives one and waits for the answer.
+"""Commands to the relayer over Redis: message formats and a client that waits for the answer.
 
-A command is published as ``{"type": "subscribe", "topic": "...", "command_id": "..."}``. The answer is ``{"success": true, "message": "...",
-"code": "...", "data": {...}}``: published for whoever waits, and kept for a minute for whoever looks later.
+A command is published as ``{"type": "subscribe", "topic": "...", "command_id": "..."}``. The answer
+is ``{"success": true, "message": "...", "code": "...", "data": {...}}``: published to waiting
+clients, and stored for a minute for those that missed it.
 """
 
 import json
@@ -23,7 +24,7 @@ from trading.marketdata.topics import code_of_trade_topic
 from trading.redis import keys
 
 ANSWER_TIMEOUT_S = 30.0
-LISTEN_TIMEOUT_S = 1.0
+SUBSCRIBE_TIMEOUT_S = 1.0
 
 _COMMAND_ID = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
 
@@ -39,7 +40,7 @@ _WITH_TOPIC = frozenset({CommandType.SUBSCRIBE, CommandType.UNSUBSCRIBE})
 
 
 class AnswerCode(StrEnum):
-    """What became of a command."""
+    """Result of a command."""
 
     SUBSCRIBED = "subscribed"
     ALREADY_SUBSCRIBED = "already-subscribed"
@@ -64,12 +65,12 @@ class AnswerCode(StrEnum):
 
     @property
     def success(self) -> bool:
-        """Whether it is what was asked for."""
+        """Return True if the command had the requested effect."""
         return self in _SUCCESSES
 
     @property
     def message(self) -> str:
-        """The same for a person, in Korean."""
+        """The result as Korean text for users."""
         return _SUCCESSES.get(self) or _FAILURES[self]
 
 
@@ -99,7 +100,7 @@ _FAILURES = {
 
 
 class MalformedCommand(Exception):
-    """No command. ``command_id`` is the one to answer to, where it could be read."""
+    """Malformed command. ``command_id`` is its id, if it could be read."""
 
     def __init__(self, code: AnswerCode, command_id: str | None = None) -> None:
         super().__init__(str(code))
@@ -108,7 +109,7 @@ class MalformedCommand(Exception):
 
 
 class RelayerUnavailable(Exception):
-    """No relayer takes or answers commands now. ``reason`` is a stable code."""
+    """No relayer accepts or answers commands. ``reason`` is a stable code."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -117,7 +118,7 @@ class RelayerUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """``topic`` is a known destination for SUBSCRIBE and UNSUBSCRIBE, and None for the others."""
+    """Command to the relayer. ``topic`` is a valid topic for SUBSCRIBE and UNSUBSCRIBE, else None."""
 
     type: CommandType
     command_id: str
@@ -132,7 +133,7 @@ class Command:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """A command as anybody may have published it; MalformedCommand says what is wrong with it."""
+        """Parse an untrusted command. Raises MalformedCommand with the reason."""
         message = _json_object(text)
         command_id = message.get("command_id")
         if not isinstance(command_id, str) or not _COMMAND_ID.fullmatch(command_id):
@@ -149,23 +150,23 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class CommandAnswer:
-    """What became of a command, with the facts of its code: plain JSON values by name."""
+    """Result of a command with the facts of its code, as plain JSON values by name."""
 
     code: AnswerCode
     data: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        told = {
+        answer = {
             "success": self.code.success,
             "message": self.code.message,
             "code": self.code,
             "data": dict(self.data),
         }
-        return json.dumps(told, ensure_ascii=False)
+        return json.dumps(answer, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """An answer as ``to_json`` wrote it; MalformedCommand for anything else."""
+        """Parse an answer written by ``to_json``. Raises MalformedCommand for anything else."""
         answer = _json_object(text)
         code, data = answer.get("code"), answer.get("data")
         if code not in list(AnswerCode) or not isinstance(data, dict):
@@ -174,16 +175,19 @@ class CommandAnswer:
 
 
 class RelayerClient:
-    """Gives commands to the relayer and waits for the answers. It may be shared between threads."""
+    """Client that sends commands to the relayer and waits for the answers. Thread-safe."""
 
     def __init__(self, redis: Redis, *, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         self._redis = redis
         self._timeout_s = timeout_s
 
     def ask(self, command: Command, *, now: datetime) -> CommandAnswer:
-        """The relayer's answer. RelayerUnavailable at once when none is alive at ``now``, or when it does not answer in time; MarketUnavailable
-        when Redis is away."""
-        give_up_at = time.monotonic() + self._timeout_s
+        """Send a command and return the relayer's answer.
+
+        Raises RelayerUnavailable immediately if no relayer is alive at ``now``, or if it does not
+        answer in time; MarketUnavailable if Redis is unavailable.
+        """
+        deadline = time.monotonic() + self._timeout_s
         health = QuoteStore(self._redis).relayer_health()
         if health is None:
             raise RelayerUnavailable(HealthReason.NO_RECORD)
@@ -193,27 +197,31 @@ class RelayerClient:
         try:
             with self._redis.pubsub() as channel:  # type: ignore[no-untyped-call]
                 channel.subscribe(name)
-                # Only once Redis has confirmed it can no answer pass unheard.
-                if _next_message(channel, "subscribe", time.monotonic() + LISTEN_TIMEOUT_S) is None:
+                # Publish only after Redis confirmed the subscription; an earlier answer could be
+                # missed.
+                if (
+                    _next_message(channel, "subscribe", time.monotonic() + SUBSCRIBE_TIMEOUT_S)
+                    is None
+                ):
                     raise MarketUnavailable
                 if not self._redis.publish(keys.RELAYER_COMMANDS, command.to_json()):
                     raise RelayerUnavailable("no-listener")
-                told: str | bytes | None = _next_message(channel, "message", give_up_at)
-                if told is None:
-                    told = self._redis.get(name)
+                text: str | bytes | None = _next_message(channel, "message", deadline)
+                if text is None:
+                    text = self._redis.get(name)
         except RedisError as fault:
             raise MarketUnavailable from fault
-        if told is None:
+        if text is None:
             raise RelayerUnavailable("no-answer")
         try:
-            return CommandAnswer.from_json(told)
+            return CommandAnswer.from_json(text)
         except MalformedCommand:
             raise RelayerUnavailable("malformed-answer") from None
 
 
-def _next_message(channel: PubSub, kind: str, give_up_at: float) -> str | None:
-    """What the next message of a kind carries; None when none came in time."""
-    while (left_s := give_up_at - time.monotonic()) > 0:
+def _next_message(channel: PubSub, kind: str, deadline: float) -> str | None:
+    """Return the data of the next message of a kind; None if none arrived in time."""
+    while (left_s := deadline - time.monotonic()) > 0:
         message = channel.get_message(timeout=left_s)
         if message is not None and message["type"] == kind:
             return str(message["data"])

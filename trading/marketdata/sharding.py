@@ -1,8 +1,8 @@
-"""Which of several matchers a stock belongs to."""
+"""Assignment of stocks to matcher shards."""
 
 from zlib import crc32
 
 
 def shard_of(code: str, shards: int) -> int:
-    """The number (0 … shards − 1) of the matcher that a stock's orders are matched by; the same in every process."""
+    """Return the shard (0 … shards − 1) that matches a stock's orders; equal in all processes."""
     return crc32(code.encode("ascii")) % shards

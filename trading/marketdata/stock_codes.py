@@ -1,4 +1,4 @@
-"""Toss product codes of Korean stocks: ``A`` and the exchange's six characters, letters included (``A0126Z0``)."""
+"""Toss product codes: ``A`` and the exchange's six characters, digits or letters (``A0126Z0``)."""
 
 import re
 
@@ -8,7 +8,7 @@ _PRODUCT_CODE = re.compile(PRODUCT_CODE, re.ASCII)
 
 
 def product_code(text: str) -> str | None:
-    """``"005930"`` or ``"A005930"`` (any case) as the product code ``"A005930"``; None when it is neither."""
+    """Return ``"005930"`` or ``"A005930"`` (any case) as ``"A005930"``; None for other text."""
     code = text.strip().upper()
     if _PRODUCT_CODE.fullmatch(code):
         return code

@@ -1,4 +1,4 @@
-"""The tick stream, read from a place on: every trade in order, and the truth about what is no longer there."""
+"""Reader of the tick stream: all ticks in order after a position, with detection of gaps."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,8 +15,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StreamPart:
-    """Ticks in order. ``end`` is the place up to which everything was read; ``gap`` tells that entries between the place asked for and the
-    first one here are lost, or that the stream itself is; ``more`` that there is more behind the end."""
+    """Ticks read from the stream, in order.
+
+    ``end`` is the position up to which everything was read. ``gap`` reports that entries after the
+    requested position were trimmed, or that the stream was lost. ``more`` reports that entries
+    after ``end`` exist.
+    """
 
     ticks: tuple[Tick, ...]
     end: Position
@@ -25,36 +29,42 @@ class StreamPart:
 
 
 class TickStream:
-    """Reads ``keys.TICK_STREAM``. Every method raises MarketUnavailable when Redis does not answer within the client's timeout."""
+    """Reader of ``keys.TICK_STREAM``. Every method raises MarketUnavailable on a Redis timeout."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    def after(self, place: Position | None, *, limit: int) -> StreamPart:
-        """At most ``limit`` ticks behind ``place``; from the stream's first with None.
+    def after(self, position: Position | None, *, limit: int) -> StreamPart:
+        """Return up to ``limit`` ticks after a position, or from the first entry if None.
 
-        The entry at ``place`` itself is asked for too: while it is there, nothing behind it was trimmed.
+        Also requests the entry at the position itself: as long as it exists, nothing after it was
+        trimmed.
         """
         try:
-            entries = self._range(str(place) if place else "-", limit + 1)
-            if place is None:
-                return _part(
+            entries = self._range(str(position) if position else "-", limit + 1)
+            if position is None:
+                return _parse_entries(
                     entries[:limit], gap=False, more=len(entries) > limit, end=Position(0, 0)
                 )
-            if entries and entries[0][0] == str(place):
-                return _part(entries[1:], gap=False, more=len(entries) > limit, end=place)
-            if not entries and self._last_place() < place:
-                # The stream ends before the place: it was lost and began anew, or is not there yet. Whatever it holds is new.
+            if entries and entries[0][0] == str(position):
+                return _parse_entries(
+                    entries[1:], gap=False, more=len(entries) > limit, end=position
+                )
+            if not entries and self._last_position() < position:
+                # The stream ends before the position: it was lost and restarted, or does not exist
+                # yet. All its entries are new.
                 entries = self._range("-", limit + 1)
                 if not entries:
-                    return StreamPart((), place, gap=False, more=False)
-                place = Position(0, 0)
-            return _part(entries[:limit], gap=True, more=len(entries) > limit, end=place)
+                    return StreamPart((), position, gap=False, more=False)
+                position = Position(0, 0)
+            return _parse_entries(
+                entries[:limit], gap=True, more=len(entries) > limit, end=position
+            )
         except RedisError as fault:
             raise MarketUnavailable from fault
 
     def latest(self, *, limit: int) -> list[Tick]:
-        """The last ticks of all stocks, at most ``limit``, the newest first."""
+        """Return the newest ``limit`` ticks of all stocks, newest first."""
         try:
             entries = cast(
                 "list[tuple[str, dict[str, str]]]",
@@ -62,7 +72,7 @@ class TickStream:
             )
         except RedisError as fault:
             raise MarketUnavailable from fault
-        return list(_part(entries, gap=False, more=False, end=Position(0, 0)).ticks)
+        return list(_parse_entries(entries, gap=False, more=False, end=Position(0, 0)).ticks)
 
     def _range(self, start: str, count: int) -> list[tuple[str, dict[str, str]]]:
         return cast(
@@ -70,12 +80,12 @@ class TickStream:
             self._redis.xrange(keys.TICK_STREAM, min=start, count=count),
         )
 
-    def _last_place(self) -> Position:
+    def _last_position(self) -> Position:
         last = cast("list[tuple[str, Any]]", self._redis.xrevrange(keys.TICK_STREAM, count=1))
         return Position.parse(last[0][0]) if last else Position(0, 0)
 
 
-def _part(
+def _parse_entries(
     entries: list[tuple[str, dict[str, str]]], *, gap: bool, more: bool, end: Position
 ) -> StreamPart:
     ticks, malformed = [], 0

@@ -1,4 +1,7 @@
-"""What the product itself wants the relayer to follow, as desired state in Redis: it is read there about once a second."""
+"""Subscriptions that the product requests from the relayer, as desired state in Redis.
+
+The relayer reads them about once a second.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,23 +15,26 @@ from trading.redis import keys
 
 
 class Source(StrEnum):
-    """Why a destination is followed, the most urgent first. One more is a line here and one in ``trading.watchlists.followed_stocks``."""
+    """Reason of a subscription, most urgent first.
+
+    A new source also needs a line in ``trading.watchlists.followed_stocks``.
+    """
 
     OPEN_ORDERS = "open-orders"
     HOLDINGS = "holdings"
     COMMANDS = "commands"
     WATCHLISTS = "watchlists"
-    # Fills up what the others leave of the budget, so nobody misses what does not fit.
+    # Fills the remaining budget; those beyond it are not reported as left out.
     MARKET_VALUE = "market-value"
 
     @property
     def rank(self) -> int:
-        """The place in the order of urgency, from 0."""
+        """Priority, starting from 0."""
         return _RANKS[self]
 
     @classmethod
     def read(cls, text: str) -> "Source":
-        """A source as it stands in Redis. One that only a newer version knows fills up."""
+        """Parse a source from Redis. A source of a newer version gets the lowest priority."""
         return cls(text) if text in _RANKS else cls.MARKET_VALUE
 
 
@@ -36,7 +42,10 @@ _RANKS = {source: rank for rank, source in enumerate(Source)}
 
 
 class SubscriptionState(StrEnum):
-    """How the feed stands to a destination. PENDING: asked for, or to be asked for once the feed is connected; LEFT_OUT: beyond the budget."""
+    """State of a subscription at the feed.
+
+    PENDING: requested, or to be requested after connecting. LEFT_OUT: beyond the budget.
+    """
 
     CONFIRMED = "confirmed"
     PENDING = "pending"
@@ -46,7 +55,7 @@ class SubscriptionState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """A destination that is asked for; ``reason`` is the feed's own where it refused."""
+    """A requested topic; ``reason`` is the feed's text if it refused."""
 
     topic: str
     source: Source
@@ -55,9 +64,12 @@ class Subscription:
 
 
 def publish_subscriptions(redis: Redis, wanted: Mapping[str, Source]) -> None:
-    """Make exactly these stocks, by product code, what the product wants. Raises MarketUnavailable."""
+    """Replace the product's subscriptions by these stocks (product codes).
+
+    Raises MarketUnavailable.
+    """
     if not wanted:
-        # Without an entry the key would not exist, which reads as lost.
+        # An empty hash would not exist, which the relayer reads as lost.
         return
     try:
         with redis.pipeline(transaction=True) as pipeline:

@@ -1,7 +1,7 @@
-"""A tick: one trade as Toss reported it, with the place that the relayer gave it in the tick stream.
+"""Tick: one trade reported by Toss, with its position in the tick stream.
 
-Two clocks meet here. ``traded_at`` is Toss's; ``received_at`` is the relayer's, and the age of a tick is measured from it alone.
-Order among ticks is their position in the stream, never a comparison of clocks.
+Two clocks are involved: ``traded_at`` is Toss's, ``received_at`` the relayer's. The age of a tick
+depends on ``received_at`` alone. Ticks are ordered by their position in the stream, never by time.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,17 +15,20 @@ from trading.money import change_rate_bp
 _PRICE_MAX = 10**9
 _VOLUME_MAX = 10**15
 _POSITIONS_PER_MS = 1_000_000
-# Of the last millisecond whose positions are 64-bit integers, as packed: in the year 2262.
+# Last millisecond whose packed positions fit into 64 bits, in the year 2262.
 MS_MAX = 2**63 // _POSITIONS_PER_MS - 1
 _CLOCK_TOLERANCE_MS = 1_000
 
 
 class MalformedTick(Exception):
-    """A message from the feed, or a value in Redis, that is no tick. The message says what is wrong, never the whole content."""
+    """A message of the feed, or a value in Redis, that is not a valid tick.
+
+    The text names the fault without repeating the content.
+    """
 
 
 class Position(NamedTuple):
-    """A place in the tick stream: a Redis stream id, ``ms-n``. Positions order all ticks of all stocks."""
+    """Position in the tick stream: a Redis stream id, ``ms-n``. Orders all ticks."""
 
     ms: int
     n: int
@@ -35,7 +38,7 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """``"1763800000000-3"``; MalformedTick for anything else."""
+        """Parse ``"1763800000000-3"``. Raises MalformedTick for anything else."""
         ms, dash, n = text.partition("-")
         if not (
             dash
@@ -46,14 +49,14 @@ class Position(NamedTuple):
             and len(ms) <= 13
             and len(n) <= 6
         ):
-            raise MalformedTick("position is no stream id")
+            raise MalformedTick("position is not a stream id")
         if int(ms) > MS_MAX:
-            raise MalformedTick("position is beyond all time")
+            raise MalformedTick("position is out of range")
         return cls(int(ms), int(n))
 
     @property
     def packed(self) -> int:
-        """The position as one 64-bit integer of the same order, as the database keeps it."""
+        """The position as one 64-bit integer with the same order, as stored in the database."""
         return self.ms * _POSITIONS_PER_MS + self.n
 
     @classmethod
@@ -62,7 +65,10 @@ class Position(NamedTuple):
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
-    """One trade. Prices are won, volumes shares; ``base`` is the day's base price. Open enums stay text, absent ones None."""
+    """One trade: price in won, volume in shares, ``base`` is the base price of the day.
+
+    Values of the feed's open enums are kept as text; absent ones are None.
+    """
 
     code: str
     price: int
@@ -79,19 +85,22 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def change(self) -> int | None:
-        """Price against the base price in won, with its sign; None without a base."""
+        """Price minus base price in won; None without a base price."""
         return None if self.base is None else self.price - self.base
 
     @property
     def change_rate_bp(self) -> int | None:
-        """The change in basis points of the base price, rounded half away from zero; None without a base."""
+        """The change in bp of the base price, rounded half away from zero; None without a base
+        price.
+        """
         return change_rate_bp(self.price, self.base) if self.base else None
 
     def age_ms(self, now: datetime) -> int:
-        """Milliseconds since the relayer received it.
+        """Return the milliseconds since the relayer received the tick.
 
-        Two clocks are never quite equal, so a tick from up to a second ahead is as fresh as can be. From further ahead its age is unknown, and
-        it counts as old as the clocks disagree: no fill is better than one at a price of unknown age.
+        Clocks of two machines differ slightly, so a tick up to one second in the future has age 0.
+        Beyond that its age is unknown, and the difference counts as its age: no fill is better than
+        a fill at a price of unknown age.
         """
         age = (now - self.received_at) // timedelta(milliseconds=1)
         return age if age >= 0 else 0 if age >= -_CLOCK_TOLERANCE_MS else -age
@@ -116,8 +125,8 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """A tick as ``to_json`` wrote it; MalformedTick for anything else."""
-        stored = _decoded(_STORED, text)
+        """Parse a tick written by ``to_json``. Raises MalformedTick for anything else."""
+        stored = _decode(_STORED, text)
         return cls(
             code=stored.code,
             price=_whole(stored.price, "price", low=1, high=_PRICE_MAX),
@@ -137,14 +146,14 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _ShortText = Annotated[str, msgspec.Meta(max_length=40)]
-# Whoever reads the stream takes a code for one that he may look up, and put into the text of a statement.
+# Readers of the stream look codes up and insert them into SQL statements.
 _ProductCode = Annotated[str, msgspec.Meta(pattern=rf"^{PRODUCT_CODE}\Z")]
-# The feed's JSON numbers may read 70000.0.
+# Numbers of the feed may be written as 70000.0.
 _Number = int | float
 
 
 class _StoredTick(msgspec.Struct):
-    """A tick's JSON in Redis."""
+    """JSON of a tick in Redis."""
 
     code: _ProductCode
     price: _Number
@@ -161,7 +170,7 @@ class _StoredTick(msgspec.Struct):
 
 
 class _TossTrade(msgspec.Struct, rename="camel"):
-    """The fields of Toss's trade message that mean something to us; all others are passed over."""
+    """Fields of Toss's trade message that are used; others are ignored."""
 
     close: _Number
     volume: _Number
@@ -184,14 +193,15 @@ _TRADE = msgspec.json.Decoder(_TossTrade)
 def parse_toss_trade(
     body: str | bytes, *, code: str, received_at: datetime, position: Position
 ) -> Tick:
-    """A tick from the body of a Toss trade message for the stock that was subscribed.
+    """Parse the body of a Toss trade message for the subscribed stock.
 
-    Unknown fields and enum values are tolerated: the feed has no contract and grows. What decides money is checked: the code,
-    a whole positive price, volumes, a time with an offset. MalformedTick otherwise.
+    Unknown fields and enum values are tolerated, because the feed has no contract. Fields that
+    affect money are checked: code, a whole positive price, volumes, a time with offset. Raises
+    MalformedTick.
     """
-    trade = _decoded(_TRADE, body)
+    trade = _decode(_TRADE, body)
     if trade.code is not None and trade.code != code:
-        raise MalformedTick("code is not the one subscribed")
+        raise MalformedTick("code is not the subscribed one")
     if trade.currency not in (None, "KRW"):
         raise MalformedTick("currency is not KRW")
     return Tick(
@@ -212,19 +222,19 @@ def parse_toss_trade(
     )
 
 
-def _decoded(decoder: "msgspec.json.Decoder[_Record]", text: str | bytes) -> _Record:
+def _decode(decoder: "msgspec.json.Decoder[_Record]", text: str | bytes) -> _Record:
     try:
         return decoder.decode(text)
     except (ValueError, RecursionError) as fault:
-        # The library names the field and what was expected of it, never what stood there.
+        # The library names the field and the expected type, without the value.
         raise MalformedTick(str(fault)) from None
 
 
 def _whole(value: _Number, name: str, *, low: int, high: int) -> int:
-    """The number as an integer; anything with a fraction is no price or volume in won and shares."""
+    """Return an integer. Raises MalformedTick for fractions and values out of range."""
     number = value if isinstance(value, int) else int(value)
     if number != value or not low <= number <= high:
-        raise MalformedTick(f"{name} is no whole number from {low} to {high}")
+        raise MalformedTick(f"{name} is not a whole number from {low} to {high}")
     return number
 
 
@@ -239,4 +249,4 @@ def _instant(text: str, name: str) -> datetime:
             raise MalformedTick(f"{name} has no offset")
         return instant.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise MalformedTick(f"{name} is no RFC 3339 time") from None
+        raise MalformedTick(f"{name} is not an RFC 3339 time") from None

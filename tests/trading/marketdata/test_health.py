@@ -1,4 +1,4 @@
-"""What the relayer's record means at a moment, and who may read it."""
+"""Evaluation and parsing of the relayer's health record."""
 
 import json
 from dataclasses import fields, replace
@@ -20,7 +20,7 @@ from trading.marketdata.health import (
 )
 
 NOW = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
-HOUR, BLINK = timedelta(hours=1), timedelta(microseconds=1)
+HOUR, MICROSECOND = timedelta(hours=1), timedelta(microseconds=1)
 HEALTHY = RelayerHealth(
     pid=7,
     started_at=NOW - HOUR,
@@ -51,7 +51,7 @@ HEALTHY = RelayerHealth(
         ({}, FeedStatus.HEALTHY, None),
         ({"last_tick_at": NOW - timedelta(seconds=30)}, FeedStatus.HEALTHY, None),
         (
-            {"last_tick_at": NOW - timedelta(seconds=30) - BLINK},
+            {"last_tick_at": NOW - timedelta(seconds=30) - MICROSECOND},
             FeedStatus.STALE,
             HealthReason.NO_TICKS,
         ),
@@ -65,7 +65,7 @@ HEALTHY = RelayerHealth(
         ),
         ({"updated_at": NOW - timedelta(seconds=60)}, FeedStatus.HEALTHY, None),
         (
-            {"updated_at": NOW - timedelta(seconds=60) - BLINK},
+            {"updated_at": NOW - timedelta(seconds=60) - MICROSECOND},
             FeedStatus.DEAD,
             HealthReason.NO_HEARTBEAT,
         ),
@@ -79,17 +79,16 @@ HEALTHY = RelayerHealth(
         ({"left_out_total": 1}, FeedStatus.HEALTHY, HealthReason.LEFT_OUT),
     ],
 )
-def test_the_status_at_its_borders(
+def test_status_and_reason_at_their_limits(
     changed: dict[str, Any], status: FeedStatus, reason: HealthReason | None
 ) -> None:
-    """Dead outranks disconnected, which outranks stale; each limit itself still belongs to the better side."""
+    """DEAD outranks DISCONNECTED, which outranks STALE. The limit itself counts as healthy."""
     found = diagnose(replace(HEALTHY, **changed), NOW, trading_since=NOW - HOUR)
 
     assert (found.status, found.reasons[0] if found.reasons else None) == (status, reason)
 
 
-def test_no_record_is_offline() -> None:
-    """Without a record nothing is known of a relayer."""
+def test_missing_record_is_offline() -> None:
     assert diagnose(None, NOW, trading_since=NOW).status is FeedStatus.OFFLINE
 
 
@@ -102,17 +101,17 @@ def test_no_record_is_offline() -> None:
         ({"updated_at": NOW - HOUR}, FeedStatus.DEAD),
     ],
 )
-def test_only_quiet_is_excused_while_nothing_is_traded(
+def test_missing_ticks_are_ignored_outside_trading(
     changed: dict[str, Any], status: FeedStatus
 ) -> None:
-    """A relayer that is not connected in the night will not be in the morning."""
+    """A lost connection or heartbeat is still reported."""
     assert diagnose(replace(HEALTHY, **changed), NOW, trading_since=None).status is status
 
 
-def test_a_session_that_just_began_gives_its_first_tick_time() -> None:
-    """The last tick may be yesterday's."""
+def test_new_session_has_30_seconds_for_its_first_tick() -> None:
+    """The last tick may be from the previous day."""
     yesterday = replace(HEALTHY, last_tick_at=NOW - 15 * HOUR)
-    in_time, late = NOW - timedelta(seconds=30), NOW - timedelta(seconds=30) - BLINK
+    in_time, late = NOW - timedelta(seconds=30), NOW - timedelta(seconds=30) - MICROSECOND
 
     assert diagnose(yesterday, NOW, trading_since=in_time).status is FeedStatus.HEALTHY
     assert diagnose(yesterday, NOW, trading_since=late).status is FeedStatus.STALE
@@ -131,26 +130,27 @@ def test_a_session_that_just_began_gives_its_first_tick_time() -> None:
         ("2026-11-21T10:00", None),
     ],
 )
-def test_trading_goes_on_in_sessions_without_an_auction(moment: str, since: str | None) -> None:
-    """In Korea's time, on a Friday and on the Saturday after it."""
+def test_trading_since_excludes_auctions_and_closed_hours(moment: str, since: str | None) -> None:
+    """In KST, on a Friday and the Saturday after it."""
     at, expected = (text and datetime.fromisoformat(f"{text}+09:00") for text in (moment, since))
     assert at is not None
 
     assert trading_since(KrxHours({}), at) == expected
 
 
-def test_a_market_that_never_closes_is_always_trading() -> None:
+def test_always_open_market_is_always_trading() -> None:
     assert trading_since(AlwaysOpen(), NOW) == datetime(2026, 11, 19, 15, tzinfo=UTC)
 
 
-def test_a_record_comes_back_as_it_went() -> None:
-    """Writing and reading loses nothing, absent values included."""
+def test_record_survives_json_round_trip() -> None:
     for record in (HEALTHY, replace(HEALTHY, last_tick_at=None, lag_ms=None, lease_number=None)):
         assert RelayerHealth.from_json(record.to_json()) == record
 
 
-def test_records_of_other_versions_are_read() -> None:
-    """A newer one's further members are passed over, and what an older one lacks has its default, while two versions run side by side."""
+def test_records_of_other_versions_are_parsed() -> None:
+    """Unknown members are ignored and missing ones have defaults, while two versions run in
+    parallel.
+    """
     newer = json.dumps({**json.loads(HEALTHY.to_json()), "a_member_of_tomorrow": {"x": [1]}})
     oldest = {
         "pid": 7,
@@ -176,8 +176,8 @@ def test_records_of_other_versions_are_read() -> None:
         ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-11-20T10:00:00"]
     ),
 )
-def test_a_record_is_read_whole_or_not_at_all(member: str, value: object) -> None:
-    """A member of another type makes it no record; nothing else is raised, and what is read can be judged and written again."""
+def test_record_is_parsed_completely_or_rejected(member: str, value: object) -> None:
+    """Only ValueError is raised, and a parsed record can be evaluated and written again."""
     text = json.dumps({**json.loads(HEALTHY.to_json()), member: value})
     try:
         record = RelayerHealth.from_json(text)

@@ -1,4 +1,4 @@
-"""The quote book over a real Redis server: one round trip, soon an answer or a failure, whatever lies in the keys."""
+"""QuoteStore on a real Redis server: round trips, malformed entries and outages."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -47,8 +47,7 @@ def calls(client: Redis) -> dict[str, int]:
     }
 
 
-def test_many_ticks_are_one_round_trip(client: Redis) -> None:
-    """Three hundred stocks cost the server a single command."""
+def test_many_ticks_take_one_round_trip(client: Redis) -> None:
     client.mset({keys.last_tick(code): tick(code).to_json() for code in CODES})
     client.config_resetstat()
 
@@ -60,8 +59,7 @@ def test_many_ticks_are_one_round_trip(client: Redis) -> None:
     }
 
 
-def test_no_stock_is_no_round_trip(client: Redis) -> None:
-    """Asking for nothing asks nobody."""
+def test_no_codes_take_no_round_trip(client: Redis) -> None:
     client.config_resetstat()
     assert QuoteStore(client).last_ticks([]) == {}
     assert "mget" not in calls(client)
@@ -72,26 +70,24 @@ def test_no_stock_is_no_round_trip(client: Redis) -> None:
     [b"", b"null", b"{}", b"\xff\xfe\x80", b"[" * 5_000, tick("A000660").to_json().encode()],
     ids=range(6),
 )
-def test_a_malformed_entry_is_passed_over(client: Redis, value: bytes) -> None:
-    """Garbage under one key, another stock's tick included, hides neither the other stocks nor raises."""
+def test_malformed_tick_is_ignored(client: Redis, value: bytes) -> None:
+    """Also a tick of another stock. Other stocks are still returned."""
     client.set(keys.last_tick("A005930"), value)
     client.set(keys.last_tick("A035420"), tick("A035420").to_json())
 
-    book = QuoteStore(client)
+    quotes = QuoteStore(client)
 
-    assert list(book.last_ticks(["A005930", "A035420"])) == ["A035420"]
-    assert book.last_tick("A005930") is None
-    assert list(book.all_ticks()) == ["A035420"]
+    assert list(quotes.last_ticks(["A005930", "A035420"])) == ["A035420"]
+    assert quotes.last_tick("A005930") is None
+    assert list(quotes.all_ticks()) == ["A035420"]
 
 
-def test_a_key_of_another_kind_is_passed_over(client: Redis) -> None:
-    """A hash where a string should be is no tick."""
+def test_key_of_another_type_is_ignored(client: Redis) -> None:
     client.hset(keys.last_tick("A005930"), "price", "1")
     assert QuoteStore(client).last_tick("A005930") is None
 
 
-def test_all_ticks_are_found(client: Redis) -> None:
-    """Every stock with a tick, however many there are, and no other key."""
+def test_all_ticks_returns_every_stock(client: Redis) -> None:
     client.mset({keys.last_tick(code): tick(code).to_json() for code in CODES})
     client.set(keys.RELAYER_HEALTH, "{}")
     assert set(QuoteStore(client).all_ticks()) == set(CODES)
@@ -113,45 +109,42 @@ def test_all_ticks_are_found(client: Redis) -> None:
     ],
     ids=range(10),
 )
-def test_a_malformed_health_record_is_none(client: Redis, value: bytes) -> None:
-    """A record that can't be read is treated as no record."""
+def test_malformed_health_record_is_none(client: Redis, value: bytes) -> None:
     client.set(keys.RELAYER_HEALTH, value)
     assert QuoteStore(client).relayer_health() is None
 
 
-def every_question_fails(client: Redis) -> None:
-    """Each question raises MarketUnavailable."""
-    book = QuoteStore(client)
-    questions = (
-        lambda: book.last_tick("A005930"),
-        book.all_ticks,
-        book.relayer_health,
+def assert_all_calls_fail(client: Redis) -> None:
+    """Assert that each method raises MarketUnavailable."""
+    quotes = QuoteStore(client)
+    methods = (
+        lambda: quotes.last_tick("A005930"),
+        quotes.all_ticks,
+        quotes.relayer_health,
         lambda: publish_subscriptions(client, {"A005930": Source.HOLDINGS}),
     )
-    for question in questions:
+    for method in methods:
         with pytest.raises(MarketUnavailable):
-            question()
+            method()
 
 
-def test_a_server_that_is_gone_is_a_market_unavailable(
-    valkey_server: Valkey, client: Redis
-) -> None:
-    """Stopped under an open connection: each question fails with an error of this package; after the restart it is answered."""
+def test_stopped_redis_raises_market_unavailable(valkey_server: Valkey, client: Redis) -> None:
+    """Stopped with an open connection; reads succeed after the restart."""
     client.ping()
     valkey_server.stop()
     try:
-        every_question_fails(client)
+        assert_all_calls_fail(client)
     finally:
         valkey_server.start()
     assert QuoteStore(client).last_tick("A005930") is None
 
 
-def test_a_server_that_hangs_is_a_market_unavailable(valkey_server: Valkey, client: Redis) -> None:
-    """Frozen with the connection open: no question waits for an answer without end."""
+def test_frozen_redis_raises_market_unavailable(valkey_server: Valkey, client: Redis) -> None:
+    """Frozen with an open connection: no call waits forever."""
     client.ping()
     valkey_server.pause()
     try:
-        every_question_fails(client)
+        assert_all_calls_fail(client)
     finally:
         valkey_server.resume()
     assert QuoteStore(client).last_tick("A005930") is None

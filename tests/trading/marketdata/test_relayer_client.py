@@ -1,4 +1,4 @@
-"""Commands and answers on the wire, and the line on which a command is given."""
+"""Relayer commands and answers: message formats, and the client."""
 
 import json
 import threading
@@ -53,7 +53,7 @@ def client(valkey_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def alive(client: Redis) -> None:
-    """The record of a relayer that is alive."""
+    """Health record of a live relayer."""
     health = RelayerHealth(pid=7, started_at=NOW, updated_at=NOW, connected=True)
     client.set(keys.RELAYER_HEALTH, health.to_json())
 
@@ -64,12 +64,12 @@ def ask(client: Redis, *, timeout_s: float = DEADLINE_S, now: datetime = NOW) ->
 
 
 @pytest.fixture
-def played_relayer(valkey_url: str) -> Iterator[Callable[[Callable[[Redis, str], object]], None]]:
-    """Plays the relayer's side: for the first command that comes ``act`` is called with a client and the command's id."""
+def play_relayer(valkey_url: str) -> Iterator[Callable[[Callable[[Redis, str], object]], None]]:
+    """Play the relayer: call ``act`` with a client and the id of the first command."""
     threads: list[threading.Thread] = []
 
     def play(act: Callable[[Redis, str], object]) -> None:
-        listens = threading.Event()
+        is_subscribed = threading.Event()
 
         def run() -> None:
             with (
@@ -78,14 +78,14 @@ def played_relayer(valkey_url: str) -> Iterator[Callable[[Callable[[Redis, str],
             ):
                 channel.subscribe(keys.RELAYER_COMMANDS)
                 channel.get_message(timeout=DEADLINE_S)
-                listens.set()
+                is_subscribed.set()
                 message = channel.get_message(timeout=DEADLINE_S)
                 if message is not None:
                     act(client, Command.from_json(message["data"]).command_id)
 
         threads.append(threading.Thread(target=run))
         threads[-1].start()
-        assert listens.wait(DEADLINE_S)
+        assert is_subscribed.wait(DEADLINE_S)
 
     yield play
     for thread in threads:
@@ -96,8 +96,10 @@ def played_relayer(valkey_url: str) -> Iterator[Callable[[Callable[[Redis, str],
     message=st.dictionaries(st.sampled_from(["type", "topic", "command_id", "x"]), anything)
     | anything
 )
-def test_any_json_is_a_command_or_says_why_not(message: Any) -> None:
-    """What passes has an id that is safe in a key and a destination that is safe in a frame."""
+def test_any_json_is_a_command_or_malformed(message: Any) -> None:
+    """An accepted command has an id that is safe in a key, and a topic that is safe in a STOMP
+    frame.
+    """
     topic = None
     try:
         command = Command.from_json(json.dumps(message))
@@ -110,14 +112,14 @@ def test_any_json_is_a_command_or_says_why_not(message: Any) -> None:
 
 
 @given(octets=st.binary(max_size=50))
-def test_no_octets_are_anything_but_malformed(octets: bytes) -> None:
+def test_binary_message_is_malformed(octets: bytes) -> None:
     for read in (Command.from_json, CommandAnswer.from_json):
         with pytest.raises(MalformedCommand):
             read(octets)
 
 
 @pytest.mark.parametrize("kind", CommandType)
-def test_a_command_comes_back_as_it_went(kind: CommandType) -> None:
+def test_command_survives_json_round_trip(kind: CommandType) -> None:
     topic = (
         trade_topic("A0126Z0") if kind in (CommandType.SUBSCRIBE, CommandType.UNSUBSCRIBE) else None
     )
@@ -127,19 +129,18 @@ def test_a_command_comes_back_as_it_went(kind: CommandType) -> None:
 
 
 @pytest.mark.parametrize("code", AnswerCode)
-def test_an_answer_comes_back_as_it_went(code: AnswerCode) -> None:
-    """With its two halves for whoever only looks at those."""
+def test_answer_survives_json_round_trip(code: AnswerCode) -> None:
     answer = CommandAnswer(code, {"reason": "거절", "budget": 1})
-    told = json.loads(answer.to_json())
+    written = json.loads(answer.to_json())
 
     assert CommandAnswer.from_json(answer.to_json()) == answer
-    assert (told["success"], bool(told["message"])) == (code.success, True)
+    assert (written["success"], bool(written["message"])) == (code.success, True)
 
 
 @pytest.mark.usefixtures("alive")
-def test_the_answer_comes_by_the_channel(client: Redis, played_relayer: Any) -> None:
-    """It is published and not kept, so a caller that only read the key would get none."""
-    played_relayer(
+def test_answer_is_received_from_the_channel(client: Redis, play_relayer: Any) -> None:
+    """Published and not stored."""
+    play_relayer(
         lambda redis, command_id: redis.publish(keys.command_result(command_id), ANSWER.to_json())
     )
 
@@ -147,9 +148,8 @@ def test_the_answer_comes_by_the_channel(client: Redis, played_relayer: Any) -> 
 
 
 @pytest.mark.usefixtures("alive")
-def test_an_answer_that_was_only_kept_is_found(client: Redis, played_relayer: Any) -> None:
-    """What the channel lost the key still has, when the time is over."""
-    played_relayer(
+def test_stored_answer_is_read_after_the_timeout(client: Redis, play_relayer: Any) -> None:
+    play_relayer(
         lambda redis, command_id: redis.set(keys.command_result(command_id), ANSWER.to_json())
     )
 
@@ -161,23 +161,23 @@ def test_an_answer_that_was_only_kept_is_found(client: Redis, played_relayer: An
     [(None, "no-record"), (61, "no-heartbeat"), (0, "no-listener")],
     ids=str,
 )
-def test_without_a_relayer_nobody_is_waited_for(
+def test_missing_relayer_is_reported_immediately(
     client: Redis, record_age: int | None, reason: str
 ) -> None:
-    """No record, an old one, or nobody on the channel: the refusal does not wait for the timeout, whose reason is another."""
+    """No record, an old one, or no subscriber of the command channel."""
     if record_age is not None:
         at = NOW - timedelta(seconds=record_age)
         record = RelayerHealth(pid=7, started_at=at, updated_at=at, connected=True)
         client.set(keys.RELAYER_HEALTH, record.to_json())
-    with pytest.raises(RelayerUnavailable) as refused:
+    with pytest.raises(RelayerUnavailable) as raised:
         ask(client)
 
-    assert refused.value.reason == reason
+    assert raised.value.reason == reason
 
 
 @pytest.mark.usefixtures("alive")
-def test_a_silent_relayer_is_given_up_in_time(client: Redis, played_relayer: Any) -> None:
-    played_relayer(lambda _redis, _command_id: None)
+def test_unanswered_command_times_out(client: Redis, play_relayer: Any) -> None:
+    play_relayer(lambda _redis, _command_id: None)
 
     with pytest.raises(RelayerUnavailable, match="no-answer"):
         ask(client, timeout_s=0.5)
@@ -187,27 +187,24 @@ def test_a_silent_relayer_is_given_up_in_time(client: Redis, played_relayer: Any
 @pytest.mark.parametrize(
     "text", ["", "{}", '{"success": true}', '{"code": "subscribed"}', '{"code": [], "data": {}}']
 )
-def test_an_answer_that_is_none_is_no_success(
-    client: Redis, played_relayer: Any, text: str
-) -> None:
-    played_relayer(lambda redis, command_id: redis.publish(keys.command_result(command_id), text))
+def test_malformed_answer_is_rejected(client: Redis, play_relayer: Any, text: str) -> None:
+    play_relayer(lambda redis, command_id: redis.publish(keys.command_result(command_id), text))
 
     with pytest.raises(RelayerUnavailable, match="malformed-answer"):
         ask(client)
 
 
 @pytest.mark.usefixtures("alive")
-def test_redis_going_away_ends_the_wait(
-    valkey_server: Valkey, client: Redis, played_relayer: Any
+def test_redis_outage_ends_the_wait(
+    valkey_server: Valkey, client: Redis, play_relayer: Any
 ) -> None:
-    """The error names the outage, not a relayer that gives no answer before the timeout."""
     stopped = threading.Event()
 
     def stop(_redis: Redis, _command_id: str) -> None:
         valkey_server.stop()
         stopped.set()
 
-    played_relayer(stop)
+    play_relayer(stop)
     try:
         with pytest.raises(MarketUnavailable):
             ask(client)
@@ -216,7 +213,7 @@ def test_redis_going_away_ends_the_wait(
         valkey_server.start()
 
 
-def test_redis_away_is_said_at_once(valkey_server: Valkey, client: Redis) -> None:
+def test_unavailable_redis_is_reported_immediately(valkey_server: Valkey, client: Redis) -> None:
     valkey_server.stop()
     try:
         with pytest.raises(MarketUnavailable):

@@ -1,4 +1,4 @@
-"""The tick stream on a real server: read on from a place, trimmed, lost, and with rubbish in it."""
+"""TickStream on a real server: continued reads, trimmed and lost streams, malformed entries."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,61 +22,66 @@ def client(valkey_url: str) -> Iterator[Redis]:
         yield client
 
 
-def write(client: Redis, *places: Position) -> None:
-    for place in places:
+def write(client: Redis, *positions: Position) -> None:
+    for position in positions:
         tick = Tick(
-            code="A005930", price=70_000, volume=1, traded_at=NOW, received_at=NOW, position=place
+            code="A005930",
+            price=70_000,
+            volume=1,
+            traded_at=NOW,
+            received_at=NOW,
+            position=position,
         )
-        client.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(place))
+        client.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id=str(position))
 
 
-def places(*ms: int) -> list[Position]:
+def positions(*ms: int) -> list[Position]:
     return [Position(one, 0) for one in ms]
 
 
-def test_each_part_begins_where_the_last_one_ended(client: Redis) -> None:
-    """In parts of two: every tick once, in order, and no word of a gap."""
-    write(client, *places(1, 2, 3, 4, 5))
+def test_reads_continue_at_the_previous_end(client: Redis) -> None:
+    """Two ticks per read: every tick once, in order, without a gap."""
+    write(client, *positions(1, 2, 3, 4, 5))
     stream = TickStream(client)
-    place, seen, more = None, [], True
+    position, seen, more = None, [], True
     while more:
-        part = stream.after(place, limit=2)
+        part = stream.after(position, limit=2)
         assert not part.gap
         assert len(part.ticks) <= 2
         seen += [tick.position for tick in part.ticks]
-        place, more = part.end, part.more
-    assert (seen, place) == (places(1, 2, 3, 4, 5), Position(5, 0))
-    assert stream.after(place, limit=2).ticks == ()
+        position, more = part.end, part.more
+    assert (seen, position) == (positions(1, 2, 3, 4, 5), Position(5, 0))
+    assert stream.after(position, limit=2).ticks == ()
     write(client, Position(5, 1))
-    part = stream.after(place, limit=2)
+    part = stream.after(position, limit=2)
     assert ([tick.position for tick in part.ticks], part.gap) == ([Position(5, 1)], False)
 
 
-def test_a_trimmed_stream_says_so_and_goes_on_with_what_is_there(client: Redis) -> None:
-    """Entries 2 and 3 were dropped unread: the gap is told once, and reading goes on behind it."""
-    write(client, *places(1, 2, 3, 4, 5))
+def test_trimmed_stream_reports_a_gap_once(client: Redis) -> None:
+    """Entries 2 and 3 were trimmed unread; reading continues after them."""
+    write(client, *positions(1, 2, 3, 4, 5))
     client.xtrim(keys.TICK_STREAM, maxlen=2, approximate=False)
     stream = TickStream(client)
     part = stream.after(Position(1, 0), limit=10)
-    assert (part.gap, [tick.position for tick in part.ticks]) == (True, places(4, 5))
+    assert (part.gap, [tick.position for tick in part.ticks]) == (True, positions(4, 5))
     assert not stream.after(part.end, limit=10).gap
 
 
-@pytest.mark.parametrize("new_places", [(1, 2), (8, 9)], ids=["clock went back", "clock went on"])
-def test_a_lost_stream_begins_anew(client: Redis, new_places: tuple[int, ...]) -> None:
-    """While it is gone there is nothing; what comes then is all new, also where its places are lower than before."""
+@pytest.mark.parametrize("new_ms", [(1, 2), (8, 9)], ids=["clock went back", "clock went on"])
+def test_lost_stream_restarts_with_a_gap(client: Redis, new_ms: tuple[int, ...]) -> None:
+    """All new entries are returned, even if their positions are lower than before."""
     stream = TickStream(client)
     part = stream.after(Position(5, 0), limit=10)
     assert (part.ticks, part.end, part.gap) == ((), Position(5, 0), False)
-    write(client, *places(*new_places))
+    write(client, *positions(*new_ms))
     part = stream.after(Position(5, 0), limit=10)
-    assert (part.gap, [tick.position for tick in part.ticks]) == (True, places(*new_places))
-    assert part.end == Position(new_places[-1], 0)
+    assert (part.gap, [tick.position for tick in part.ticks]) == (True, positions(*new_ms))
+    assert part.end == Position(new_ms[-1], 0)
     assert not stream.after(part.end, limit=10).gap
 
 
-def test_rubbish_in_the_stream_is_passed_over(client: Redis) -> None:
-    """An entry without a tick, with something else, or with a tick of another place stops nothing."""
+def test_malformed_entries_are_skipped(client: Redis) -> None:
+    """Without a tick, with other content, or with a tick of another position."""
     client.xadd(keys.TICK_STREAM, {"other": "1"}, id="1-0")
     client.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: "{}"}, id="2-0")
     write(client, Position(3, 0))
@@ -85,20 +90,19 @@ def test_rubbish_in_the_stream_is_passed_over(client: Redis) -> None:
     )
     client.xadd(keys.TICK_STREAM, {keys.TICK_FIELD: tick.to_json()}, id="4-0")
     part = TickStream(client).after(None, limit=10)
-    assert ([tick.position for tick in part.ticks], part.end) == (places(3), Position(4, 0))
+    assert ([tick.position for tick in part.ticks], part.end) == (positions(3), Position(4, 0))
 
 
-def test_the_latest_come_first(client: Redis) -> None:
-    """As many as asked for; an entry that is none counts and is passed over."""
-    write(client, *places(1, 2, 3))
+def test_latest_returns_newest_first(client: Redis) -> None:
+    """A malformed entry counts towards the limit."""
+    write(client, *positions(1, 2, 3))
     client.xadd(keys.TICK_STREAM, {"other": "1"}, id="4-0")
     write(client, Position(5, 0))
 
-    assert [tick.position for tick in TickStream(client).latest(limit=3)] == places(5, 3)
+    assert [tick.position for tick in TickStream(client).latest(limit=3)] == positions(5, 3)
 
 
-def test_without_redis_there_is_no_market(valkey_server: Valkey, client: Redis) -> None:
-    """Said within the client's time, as the market's own error."""
+def test_stopped_redis_raises_market_unavailable(valkey_server: Valkey, client: Redis) -> None:
     client.ping()
     valkey_server.stop()
     try:

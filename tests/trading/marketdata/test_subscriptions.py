@@ -1,4 +1,4 @@
-"""What the product wants followed, as it stands in Redis."""
+"""Subscriptions requested by the product, as stored in Redis."""
 
 from collections.abc import Iterator
 
@@ -17,8 +17,8 @@ def client(valkey_url: str) -> Iterator[Redis]:
         yield client
 
 
-def test_what_is_wanted_is_replaced_as_a_whole(client: Redis) -> None:
-    """It is exactly what was said last; wanting nothing leaves it, as an empty key reads as a lost one."""
+def test_subscriptions_are_replaced_as_a_whole(client: Redis) -> None:
+    """Except by an empty set, because an empty hash reads as lost."""
     publish_subscriptions(client, {"A005930": Source.HOLDINGS, "A000660": Source.HOLDINGS})
     publish_subscriptions(client, {"A000660": Source.OPEN_ORDERS, "A035420": Source.MARKET_VALUE})
     publish_subscriptions(client, {})
@@ -29,8 +29,7 @@ def test_what_is_wanted_is_replaced_as_a_whole(client: Redis) -> None:
     }
 
 
-def test_commands_are_left_alone(client: Redis) -> None:
-    """What administrators asked for is theirs to withdraw."""
+def test_commanded_subscriptions_are_unchanged(client: Redis) -> None:
     client.sadd(keys.RELAYER_SUBSCRIPTIONS, trade_topic("A005930"))
 
     publish_subscriptions(client, {"A000660": Source.HOLDINGS})
@@ -38,8 +37,7 @@ def test_commands_are_left_alone(client: Redis) -> None:
     assert client.smembers(keys.RELAYER_SUBSCRIPTIONS) == {trade_topic("A005930")}
 
 
-def test_money_goes_first_and_size_last() -> None:
-    """A command comes after what money depends on, what is watched after it, and last what only fills up."""
+def test_sources_are_ordered_by_urgency() -> None:
     assert sorted(Source, key=lambda source: source.rank) == [
         Source.OPEN_ORDERS,
         Source.HOLDINGS,
@@ -49,7 +47,7 @@ def test_money_goes_first_and_size_last() -> None:
     ]
 
 
-def test_every_source_is_read_as_it_was_written() -> None:
-    """And one of a newer version fills up."""
+def test_source_survives_round_trip() -> None:
+    """An unknown source gets the lowest priority."""
     assert [Source.read(str(source)) for source in Source] == list(Source)
     assert Source.read("a source of tomorrow") is Source.MARKET_VALUE

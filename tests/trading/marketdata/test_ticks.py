@@ -1,4 +1,4 @@
-"""Ticks: parsed strictly where money depends on them, kept without loss."""
+"""Ticks: strict parsing of fields that affect money, and lossless storage."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from trading.marketdata.ticks import MS_MAX, MalformedTick, Position, Tick, parse_toss_trade
 
 NOW = datetime(2026, 11, 20, 1, 0, 0, 123_000, tzinfo=UTC)
-PLACE = Position(1_763_600_400_123, 7)
-# A KR trade with the fields that the feed was seen to send.
+POSITION = Position(1_763_600_400_123, 7)
+# A trade of a Korean stock with the fields observed in the feed.
 GOLDEN: dict[str, Any] = {
     "code": "A005930",
     "dt": "2026-11-20T00:59:59Z",
@@ -38,7 +38,7 @@ JSON_VALUES = st.recursive(
 
 
 def parse(body: str | bytes) -> Tick:
-    return parse_toss_trade(body, code="A005930", received_at=NOW, position=PLACE)
+    return parse_toss_trade(body, code="A005930", received_at=NOW, position=POSITION)
 
 
 def golden(**changed: Any) -> str:
@@ -49,8 +49,8 @@ def without(name: str) -> str:
     return json.dumps({key: value for key, value in GOLDEN.items() if key != name})
 
 
-def test_a_trade_of_the_feed() -> None:
-    """The golden message, field by field; fields that we do not know are passed over."""
+def test_trade_message_is_parsed() -> None:
+    """Unknown fields are ignored."""
     assert parse(golden()) == Tick(
         code="A005930",
         price=70_000,
@@ -63,22 +63,22 @@ def test_a_trade_of_the_feed() -> None:
         exchange="KRX",
         traded_at=datetime(2026, 11, 20, 0, 59, 59, tzinfo=UTC),
         received_at=NOW,
-        position=PLACE,
+        position=POSITION,
     )
 
 
 @pytest.mark.parametrize(
     "name", ["code", "currency", "base", "cumulativeVolume", "tradeType", "changeType", "session"]
 )
-def test_what_does_not_decide_money_may_be_absent(name: str) -> None:
-    """The feed has no contract: optional fields may be missing or null, and enums may have any short text."""
+def test_fields_that_do_not_affect_money_are_optional(name: str) -> None:
+    """Missing, null, or with any short text in an enum."""
     assert parse(without(name)).price == 70_000
     assert parse(golden(**{name: None})).price == 70_000
     assert parse(golden(tradeType="CROSS", session="NXT_AFTER")).trade_type == "CROSS"
 
 
-def test_prices_off_the_grid_are_real() -> None:
-    """Mid-price orders print half steps: 139,250 with a step of 100 is a trade."""
+def test_price_off_the_tick_grid_is_accepted() -> None:
+    """Midpoint orders print half tick sizes: 139,250 with a tick size of 100."""
     assert parse(golden(close=139_250)).price == 139_250
 
 
@@ -111,15 +111,14 @@ def test_prices_off_the_grid_are_real() -> None:
         ("dt", "\ud800"),
     ],
 )
-def test_what_decides_money_is_checked(field: str, value: object) -> None:
-    """A fraction of a won, a boolean, another stock, another currency, a time without offset: no tick."""
+def test_invalid_field_is_malformed(field: str, value: object) -> None:
+    """Fractions of a won, booleans, another stock or currency, a time without offset."""
     with pytest.raises(MalformedTick):
         parse(golden(**{field: value}))
 
 
 @pytest.mark.parametrize("name", ["close", "volume", "dt"])
-def test_what_decides_money_is_needed(name: str) -> None:
-    """Price, volume and time are never guessed."""
+def test_price_volume_and_time_are_required(name: str) -> None:
     with pytest.raises(MalformedTick):
         parse(without(name))
 
@@ -143,23 +142,21 @@ def test_what_decides_money_is_needed(name: str) -> None:
     ],
     ids=range(13),
 )
-def test_broken_json_is_one_kind_of_error(body: str | bytes) -> None:
-    """NaN, infinity, numbers of thousands of digits, nesting to the ceiling: MalformedTick, whatever the parser would raise."""
+def test_invalid_json_is_malformed(body: str | bytes) -> None:
+    """NaN, infinity, huge numbers and deep nesting raise MalformedTick."""
     with pytest.raises(MalformedTick):
         parse(body)
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200))
 @example("{}")
-def test_garbage_is_malformed_and_nothing_else(body: str | bytes) -> None:
-    """Random bytes and texts never raise anything but MalformedTick."""
+def test_random_bytes_are_malformed(body: str | bytes) -> None:
     with pytest.raises(MalformedTick):
         parse(body)
 
 
 @given(st.dictionaries(st.sampled_from(sorted(GOLDEN)), JSON_VALUES, max_size=4))
-def test_a_field_of_any_kind_gives_a_sound_tick_or_a_malformed_one(changed: dict[str, Any]) -> None:
-    """Random values in place of the real ones: either refused, or a tick whose figures are whole and in bounds."""
+def test_random_field_values_give_a_valid_tick_or_malformed(changed: dict[str, Any]) -> None:
     try:
         tick = parse(golden(**changed))
     except MalformedTick:
@@ -170,11 +167,11 @@ def test_a_field_of_any_kind_gives_a_sound_tick_or_a_malformed_one(changed: dict
     assert Tick.from_json(tick.to_json()) == tick
 
 
-def test_a_malformed_message_is_not_repeated_in_full() -> None:
-    """The error names the field; a long or hostile body does not end up in the logs."""
-    with pytest.raises(MalformedTick) as refused:
+def test_malformed_message_is_not_repeated_in_the_error() -> None:
+    """The error names the field, so a long or hostile body does not reach the logs."""
+    with pytest.raises(MalformedTick) as raised:
         parse(golden(close="<script>" * 1_000))
-    assert len(str(refused.value)) < 100
+    assert len(str(raised.value)) < 100
 
 
 @given(
@@ -196,16 +193,14 @@ def test_a_malformed_message_is_not_repeated_in_full() -> None:
         position=st.builds(Position, st.integers(0, MS_MAX), st.integers(0, 999_999)),
     )
 )
-def test_a_tick_comes_back_from_redis_as_it_went(tick: Tick) -> None:
-    """Writing and reading loses nothing, text of any script included."""
+def test_tick_survives_json_round_trip(tick: Tick) -> None:
     assert Tick.from_json(tick.to_json()) == tick
     assert Tick.from_json(tick.to_json().encode()) == tick
 
 
 @given(st.lists(st.tuples(st.integers(0, MS_MAX), st.integers(0, 999_999)), min_size=2, max_size=6))
-def test_packed_positions_keep_their_order(places: list[tuple[int, int]]) -> None:
-    """One 64-bit integer orders as the stream does, and unpacks to the same place."""
-    positions = [Position(*place) for place in places]
+def test_packed_positions_keep_their_order(pairs: list[tuple[int, int]]) -> None:
+    positions = [Position(*pair) for pair in pairs]
     assert sorted(positions) == sorted(positions, key=lambda position: position.packed)
     assert all(Position.unpack(position.packed) == position for position in positions)
     assert all(Position.parse(str(position)) == position for position in positions)
@@ -229,8 +224,8 @@ def test_packed_positions_keep_their_order(places: list[tuple[int, int]]) -> Non
         "1- 1",
     ],
 )
-def test_other_texts_are_no_position(text: str) -> None:
-    """Full-width digits, signs and anything out of range are refused."""
+def test_invalid_position_is_malformed(text: str) -> None:
+    """Full-width digits, signs and values out of range."""
     with pytest.raises(MalformedTick):
         Position.parse(text)
 
@@ -238,8 +233,8 @@ def test_other_texts_are_no_position(text: str) -> None:
 @pytest.mark.parametrize(
     "code", ["", "005930", "a005930", "A00593", "A0059300", "A005930\n", "A00593'", "A００5930"]
 )
-def test_what_is_no_product_code_does_not_come_back_from_redis(code: str) -> None:
-    """It would get into statements, and one such entry would stop whoever reads the stream."""
+def test_stored_tick_with_invalid_code_is_malformed(code: str) -> None:
+    """Its code would be used in SQL, where one such entry would block all readers of the stream."""
     stored = json.loads(parse(golden()).to_json()) | {"code": code}
 
     with pytest.raises(MalformedTick):
@@ -247,7 +242,7 @@ def test_what_is_no_product_code_does_not_come_back_from_redis(code: str) -> Non
 
 
 def test_age_is_measured_from_receipt_and_never_negative() -> None:
-    """The receiver's clock counts; one slightly behind reads 0, and a time of another zone is the same instant."""
+    """A slightly earlier clock reads 0, and the time zone makes no difference."""
     tick = parse(golden())
     seoul = timezone(timedelta(hours=9))
     assert tick.age_ms((NOW + timedelta(milliseconds=1_500)).astimezone(seoul)) == 1_500
@@ -266,9 +261,9 @@ def test_age_is_measured_from_receipt_and_never_negative() -> None:
         (70_000, None, None, None),
     ],
 )
-def test_the_change_against_the_base(
+def test_change_against_base_price(
     price: int, base: int | None, change: int | None, rate: int | None
 ) -> None:
-    """In won and in basis points, rounded half away from zero alike on both sides; unknown without a base."""
+    """In won and in bp, rounded half away from zero; None without a base price."""
     tick = parse(golden(close=price, base=base))
     assert (tick.change, tick.change_rate_bp) == (change, rate)

@@ -1,10 +1,10 @@
-"""Destinations of the feed, and nothing else, are taken for destinations."""
+"""Topics of the feed."""
 
 import pytest
 
 from trading.marketdata.topics import code_of_trade_topic, parse_trade_topic, trade_topic
 
-NO_TOPICS = [
+INVALID_TOPICS = [
     "/topic/v1/us/stock/trade/A005930",
     "/topic/v1/kr/stock/index/KGG01P",
     "/topic/v1/kr/stock/trade/A005930/x",
@@ -18,13 +18,13 @@ NO_TOPICS = [
 
 
 @pytest.mark.parametrize("code", ["A005930", "A0126Z0"])
-def test_the_trades_of_a_korean_stock_are_a_destination(code: str) -> None:
+def test_trade_topic_round_trip(code: str) -> None:
     assert code_of_trade_topic(trade_topic(code)) == code
 
 
-@pytest.mark.parametrize("text", NO_TOPICS)
-def test_anything_else_is_none(text: str) -> None:
-    """Nothing that would read as another header of a frame, and no destination that nobody here reads."""
+@pytest.mark.parametrize("text", INVALID_TOPICS)
+def test_other_text_is_no_topic(text: str) -> None:
+    """No text that could add a header to a STOMP frame, and no topic that is not used."""
     assert code_of_trade_topic(text) is None
     assert parse_trade_topic(text) is None
 
@@ -32,5 +32,5 @@ def test_anything_else_is_none(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["A005930", "005930", " a005930 ", "/topic/v1/kr/stock/trade/A005930"]
 )
-def test_a_person_may_name_it_by_its_code(text: str) -> None:
+def test_topic_is_parsed_from_a_stock_code(text: str) -> None:
     assert parse_trade_topic(text) == "/topic/v1/kr/stock/trade/A005930"
