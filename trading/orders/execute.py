@@ -33,7 +33,7 @@ from trading.orders.routing import (
     trading_blocks,
 )
 from trading.orders.tables import ORDERS, PENDING_FILLS
-from trading.stocks.import_listing import stocks_of
+from trading.stocks.queries import StockAttributes, load_stock_attributes
 from trading.tasks import AffectedIds, Task, task_requests
 
 _NEEDED = (
@@ -86,7 +86,7 @@ def execute_orders(
     touches = _touches_of(session, [order.id for order in orders])
     untouched = {order.stock_code for order in orders if order.id not in touches}
     ticks = quotes.last_ticks(sorted(untouched))
-    stocks = stocks_of(session, {order.stock_code for order in orders})
+    stocks = load_stock_attributes(session, {order.stock_code for order in orders})
     halts = halts_since(session, now - timedelta(milliseconds=settings.tick_freshness_ms))
     halted = any(halt.is_running for halt in halts)
     accounts_halted = halted_accounts(session, {order.user_id for order in orders})
@@ -183,7 +183,7 @@ def _take_touches(
     order: AnyRow,
     touches: Iterable[AnyRow],
     *,
-    stock: AnyRow,
+    stock: StockAttributes,
     settings: Settings,
     now: datetime,
 ) -> None:
@@ -254,7 +254,7 @@ def _fill(
     quantity: int,
     evidence: Evidence,
     *,
-    stock: AnyRow,
+    stock: StockAttributes,
     settings: Settings,
     now: datetime,
 ) -> None:

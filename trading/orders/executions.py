@@ -12,6 +12,7 @@ from trading.exchange.order_types import Side
 from trading.exchange.time import trade_date
 from trading.marketdata.ticks import Tick
 from trading.orders.fills import Fill
+from trading.stocks.queries import StockAttributes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ def execution_row(
     quantity: int,
     evidence: Evidence,
     *,
-    stock: AnyRow,
+    stock: StockAttributes,
     settings: Settings,
     now: datetime,
 ) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from trading.orders.tables import (
     ORDERS,
     PENDING_FILLS,
 )
+from trading.stocks.model import StockStatus
 from trading.stocks.tables import STOCKS
 from trading.tasks import AffectedIds
 
@@ -55,7 +56,7 @@ def expire_orders(
 
 def end_delisted(session: Session, *, settings: Settings, now: datetime) -> AffectedIds:
     """Cancel one batch of orders that wait in the book of a stock that is no longer listed."""
-    delisted = select(STOCKS.c.code).where(STOCKS.c.status == "DELISTED")
+    delisted = select(STOCKS.c.code).where(STOCKS.c.status == StockStatus.DELISTED)
     in_its_book = (ORDERS.c.stock_code.in_(delisted), ORDERS.c.book_price.is_not(None))
     return _end_some(
         session,

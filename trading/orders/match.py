@@ -43,7 +43,8 @@ from trading.orders.tables import (
     ORDERS,
     PENDING_FILLS,
 )
-from trading.stocks.import_listing import stocks_of
+from trading.stocks.model import StockStatus
+from trading.stocks.queries import StockAttributes, load_stock_attributes
 from trading.tasks import AffectedIds, Task, task_requests
 
 log = structlog.get_logger(__name__)
@@ -224,11 +225,11 @@ def _match(
         return matching
     orders = _lock_in_book(session, sorted(ids))
     pending = _pending(session, [row.id for row in orders])
-    stocks = stocks_of(session, {row.stock_code for row in orders})
+    stocks = load_stock_attributes(session, {row.stock_code for row in orders})
     in_book: defaultdict[str, list[BookOrder]] = defaultdict(list)
     for row in orders:
         left = row.quantity - row.executed_quantity - pending.get(row.id, 0)
-        if left > 0 and stocks[row.stock_code].status == "TRADABLE":
+        if left > 0 and stocks[row.stock_code].status is StockStatus.TRADABLE:
             until = _until(row, by_stock[row.stock_code], hours)
             in_book[row.stock_code].append(_book_order(row, left, until))
     for code, of_stock in in_book.items():
@@ -254,7 +255,7 @@ def _until(row: AnyRow, ticks: Sequence[Tick], hours: MarketHours) -> int | None
 def _match_stock(
     orders: Sequence[BookOrder],
     ticks: Iterable[Tick],
-    stock: AnyRow,
+    stock: StockAttributes,
     *,
     hours: MarketHours,
     settings: Settings,

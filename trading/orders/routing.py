@@ -22,6 +22,7 @@ from trading.orders.fills import (
     is_within_order_life,
 )
 from trading.orders.model import EndReason, FillProfile
+from trading.stocks.model import StockStatus
 
 
 class BookState(StrEnum):
@@ -150,9 +151,9 @@ def trading_blocks(
         blocks.append(TradingBlock.TRADING_HALTED)
     if account_halted:
         blocks.append(TradingBlock.ACCOUNT_HALTED)
-    if stock_status == "HALTED":
+    if stock_status == StockStatus.HALTED:
         blocks.append(TradingBlock.STOCK_HALTED)
-    elif stock_status != "TRADABLE":
+    elif stock_status != StockStatus.TRADABLE:
         blocks.append(TradingBlock.STOCK_DELISTED)
     return tuple(blocks)
 

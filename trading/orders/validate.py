@@ -35,6 +35,7 @@ from trading.orders.fills import Fill, TickEvidence
 from trading.orders.model import FillProfile, buy_reservation, collared_price
 from trading.orders.routing import Action, BookState, NextStep, OrderSituation, next_step
 from trading.stocks.errors import StockNotFound, StockNotTradable
+from trading.stocks.model import StockStatus
 from trading.stocks.tables import STOCKS
 
 # Put together once: every order asks this.
@@ -200,7 +201,7 @@ def _stock(session: Session, code: str, user_id: UUID) -> _Stock:
     row = session.execute(_STOCK, {"wanted": code, "owner": user_id}).one_or_none()
     if row is None:
         raise StockNotFound(stock_code=code)
-    if row.status != "TRADABLE":
+    if row.status != StockStatus.TRADABLE:
         raise StockNotTradable(stock_code=code, stock_status=row.status)
     if row.halted_since is not None:
         raise TradingHalted(since=row.halted_since.astimezone(KST).isoformat())

@@ -1,4 +1,4 @@
-"""Refusals about stocks."""
+"""Domain errors of stocks."""
 
 from trading.errors import DomainError
 

@@ -1,7 +1,8 @@
-"""Korean text as people type it into a search box: whole syllables, initial consonants alone (``ㅅㅅㅈㅈ``), or both mixed (``삼ㅅ``).
+"""Korean search text: syllables, initial consonants (``ㅅㅅㅈㅈ``), or both mixed (``삼ㅅ``).
 
-A syllable's code follows from its parts by arithmetic: S = 0xAC00 + (initial x 21 + medial) x 28 + final (The Unicode Standard, section 3.12,
-"Conjoining Jamo Behavior"). So the syllables of one initial consonant lie side by side, and so do those of one initial and medial.
+A syllable's code point is 0xAC00 + (initial x 21 + medial) x 28 + final (The Unicode Standard,
+section 3.12, "Conjoining Jamo Behavior"). So all syllables with the same initial are contiguous,
+and so are those with the same initial and medial.
 """
 
 import re
@@ -15,15 +16,16 @@ _FIRST_INITIAL = 0x1100
 _LAST_INITIAL = 0x1112
 _PER_INITIAL = _MEDIALS * _FINALS
 
-# Finals as the initials of the same keys, U+11A8 to U+11C2: whoever types ㄱㅅ is given ㄳ by his keyboard, and it looks the same. Of ㅄ and ㅀ
-# Unicode makes the clusters that old Korean began syllables with.
+# Final consonants U+11A8 to U+11C2 as the initials of the same keys: a keyboard turns ㄱㅅ into ㄳ,
+# which looks the same. Unicode maps ㅄ and ㅀ to initial clusters of old Korean.
 _FINALS_AS_INITIALS = "ᄀ,ᄁ,ᄀᄉ,ᄂ,ᄂᄌ,ᄂᄒ,ᄃ,ᄅ,ᄅᄀ,ᄅᄆ,ᄅᄇ,ᄅᄉ,ᄅᄐ,ᄅᄑ,ᄅᄒ,ᄆ,ᄇ,ᄇᄉ,ᄉ,ᄊ,ᄋ,ᄌ,ᄎ,ᄏ,ᄐ,ᄑ,ᄒ"
 _LONE_CONSONANTS = {
-    0x11A8 + place: keys for place, keys in enumerate(_FINALS_AS_INITIALS.split(","))
+    0x11A8 + index: keys for index, keys in enumerate(_FINALS_AS_INITIALS.split(","))
 }
 _LONE_CONSONANTS |= {0x1121: "ᄇᄉ", 0x111A: "ᄅᄒ"}
 
-# The keys of a Latin keyboard (QWERTY) that write each part of a syllable on the Korean one (Dubeolsik, KS X 5002), in the order of Unicode.
+# Keys of a Latin keyboard (QWERTY) for each part of a syllable on the Korean one (Dubeolsik, KS X
+# 5002), in Unicode order.
 _INITIALS_TYPED = "r,R,s,e,E,f,a,q,Q,t,T,d,w,W,c,z,x,v,g"
 _MEDIALS_TYPED = "k,o,i,O,j,p,u,P,h,hk,ho,hl,y,n,nj,np,nl,b,m,ml,l"
 _FINALS_TYPED = ",r,R,rt,s,sw,sg,e,f,fr,fa,fq,ft,fx,fv,fg,a,q,qt,t,T,d,w,c,z,x,v,g"
@@ -35,43 +37,47 @@ _INITIAL_KEYS, _MEDIAL_KEYS, _FINAL_KEYS = (
 
 
 def latin_keys(text: str) -> str:
-    """What appears when whole syllables are typed with the keyboard left in Latin letters: 안녕 is dkssud. All else stays as it is."""
-    return "".join(_keys_of(character) for character in text)
+    """Return the Latin keys that type whole syllables: 안녕 is dkssud. Other text is unchanged."""
+    return "".join(_typed_keys(character) for character in text)
 
 
-def _keys_of(character: str) -> str:
-    place = ord(character) - _FIRST_SYLLABLE
-    if not 0 <= place <= _LAST_SYLLABLE - _FIRST_SYLLABLE:
+def _typed_keys(character: str) -> str:
+    offset = ord(character) - _FIRST_SYLLABLE
+    if not 0 <= offset <= _LAST_SYLLABLE - _FIRST_SYLLABLE:
         return character
-    initial, rest = divmod(place, _PER_INITIAL)
+    initial, rest = divmod(offset, _PER_INITIAL)
     medial, final = divmod(rest, _FINALS)
     return _INITIAL_KEYS[initial] + _MEDIAL_KEYS[medial] + _FINAL_KEYS[final]
 
 
 def normalize_hangul(text: str) -> str:
-    """The text in the one form in which texts are compared: composed, without case, width and spaces.
+    """Return the canonical form for comparisons: composed, without case, width and spaces.
 
-    Consonants of either block (compatibility and conjoining) that belong to no syllable are initials of the conjoining block then.
+    Consonants outside a syllable, compatibility or conjoining, become conjoining initials.
     """
-    # Folding the case may decompose, so composing comes last too.
+    # Case folding may decompose, so compose again afterwards.
     composed = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return "".join(composed.split()).translate(_LONE_CONSONANTS)
 
 
 def search_pattern(query: str) -> re.Pattern[str]:
-    """What finds a query in a text that is ``folded``.
+    """Return a pattern that finds a query in normalized text.
 
-    An initial consonant finds every syllable that begins with it, and a last syllable without a final also those that it may become: 삼서 is on its
-    way to 삼성. Any other character finds itself. There is nothing to go back on in such a pattern, so that it can't be made slow.
+    An initial consonant matches every syllable that begins with it. A last syllable without a final
+    consonant also matches those with one: 삼서 may become 삼성. Any other character matches itself. The
+    pattern needs no backtracking, so no query can make it slow.
     """
     wanted = normalize_hangul(query)
     last = len(wanted) - 1
     return re.compile(
-        "".join(_class_of(character, last=place == last) for place, character in enumerate(wanted))
+        "".join(
+            _character_class(character, last=index == last)
+            for index, character in enumerate(wanted)
+        )
     )
 
 
-def _class_of(character: str, *, last: bool) -> str:
+def _character_class(character: str, *, last: bool) -> str:
     code = ord(character)
     if _FIRST_INITIAL <= code <= _LAST_INITIAL:
         first = _FIRST_SYLLABLE + (code - _FIRST_INITIAL) * _PER_INITIAL

@@ -1,7 +1,8 @@
-"""The stock list: rows of a KRX listing file, or of the seed that the product brings along.
+"""Stock listings: rows of a KRX file, or of the seed file in this package.
 
-Understood are the column names of common English exports of KRX (``Code, ISU_CD, Name, Market, Close, Stocks``) and KRX's own Korean
-headers of 전종목 기본정보 and 전종목 시세; encoded in UTF-8 (with or without BOM) or CP949, as KRX's own download is.
+Accepts the column names of common English exports of KRX (``Code, ISU_CD, Name, Market, Close,
+Stocks``) and KRX's Korean headers of 전종목 기본정보 and 전종목 시세, in UTF-8 (with or without BOM) or CP949,
+which KRX uses for downloads.
 """
 
 import csv
@@ -33,12 +34,12 @@ _MARKETS = {"코스피": "KOSPI", "유가증권": "KOSPI", "코스닥": "KOSDAQ"
 
 
 class MalformedListing(Exception):
-    """A listing file that can't be read: the message names the line and the column."""
+    """Invalid listing file; the message names the line and the column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedStock:
-    """One listed issue. ``reference_price`` is the close (won) that the file states, None when it states none."""
+    """Listed issue. ``reference_price`` is the close in won stated by the file, if any."""
 
     code: str
     name: str
@@ -52,12 +53,16 @@ class ListedStock:
 
 
 def read_listing(path: Path) -> list[ListedStock]:
-    """Every stock of a CSV file. MalformedListing when a column, code or market is missing or a value can't be; OSError when unreadable."""
+    """Read all stocks of a CSV file.
+
+    Raises MalformedListing for a missing column, code or market and for invalid values; OSError if
+    the file is unreadable.
+    """
     return list(_parse(_decode(path.read_bytes())))
 
 
 def seed_listing() -> list[ListedStock]:
-    """Some forty well-known issues for a first start, with round reference prices; not a list to trade by."""
+    """Return about forty well-known issues for a first start, with rounded reference prices."""
     return list(_parse((files("trading.stocks") / "seed_stocks.csv").read_text(encoding="utf-8")))
 
 
@@ -106,16 +111,16 @@ def _stock(row: Mapping[str, str | None], *, line: int) -> ListedStock:
             return None
         digits = value.replace(",", "")
         if not (digits.isascii() and digits.isdigit() and len(digits) <= 15):
-            raise MalformedListing(f"line {line}: {field} is no whole number")
+            raise MalformedListing(f"line {line}: {field} is not a whole number")
         return int(digits) or None
 
     code, name, isin = product_code(text("code") or ""), text("name"), text("isin")
     if code is None:
-        raise MalformedListing(f"line {line}: code is no six-character stock code")
+        raise MalformedListing(f"line {line}: code is not a six-character stock code")
     if name is None:
         raise MalformedListing(f"line {line}: name is missing")
     if isin is not None and not _ISIN.fullmatch(isin):
-        raise MalformedListing(f"line {line}: isin is no twelve-character ISIN")
+        raise MalformedListing(f"line {line}: isin is not a twelve-character ISIN")
     return ListedStock(
         code=code,
         isin=isin,
@@ -130,7 +135,7 @@ def _stock(row: Mapping[str, str | None], *, line: int) -> ListedStock:
 
 
 def _text(row: Mapping[str, str | None], field: str, *, line: int) -> str | None:
-    """The first column of a field that says something; None when none does."""
+    """Return the first non-empty column of a field; None if there is none."""
     given = (row.get(column) for column in _COLUMNS[field])
     found = next(
         (value.strip() for value in given if isinstance(value, str) and value.strip()), None
@@ -141,11 +146,11 @@ def _text(row: Mapping[str, str | None], field: str, *, line: int) -> str | None
 
 
 def _market(text: str, *, line: int) -> Market:
-    # KRX marks segments of a market behind its name: "KOSDAQ GLOBAL" is KOSDAQ.
+    # KRX appends the segment to the market: "KOSDAQ GLOBAL" is KOSDAQ.
     first_word = text.split(maxsplit=1)[0] if text.split() else ""
     market = _MARKETS.get(first_word, first_word.upper())
     if market not in get_args(Market):
-        raise MalformedListing(f"line {line}: market is none of {', '.join(get_args(Market))}")
+        raise MalformedListing(f"line {line}: market is not one of {', '.join(get_args(Market))}")
     return cast("Market", market)
 
 

@@ -1,4 +1,4 @@
-"""What a stock costs now, from whoever knows it best: our own last tick while it is fresh, else Toss's REST API, else the last that we heard."""
+"""Current price of a stock: the last tick if fresh, else Toss's REST API, else the stale tick."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class Source(StrEnum):
-    """Who says so. TICK: our own feed's last trade; TOSS: Toss's REST API; OWN: what we put together from our own ticks."""
+    """Source of data. TICK: last trade of the feed; TOSS: REST API; OWN: built from own ticks."""
 
     TICK = "TICK"
     TOSS = "TOSS"
@@ -32,9 +32,10 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StockPrice:
-    """A stock's price and what is known of its day: won and shares, ``volume`` the day's. A tick knows less than Toss.
+    """Price of a stock with figures of its day: won and shares. A tick has fewer of them than Toss.
 
-    ``age_ms`` is since the relayer received the tick, or since Toss answered; ``stale`` says that it is older than it should be.
+    ``age_ms`` counts from the receipt of the tick, or from Toss's answer; ``stale`` means that it
+    exceeds the limit.
     """
 
     stock_code: str
@@ -72,25 +73,28 @@ def price_of(
     freshness_ms: int,
     now: datetime,
 ) -> StockPrice:
-    """The best price there is. Raises TossError when there is none at all. Not to be called inside a transaction."""
+    """Return the best available price. Raises TossError if there is none.
+
+    Must not be called inside a transaction.
+    """
     tick = _last_tick(quotes, stock.stock_code)
     if tick is not None and tick.age_ms(now) <= freshness_ms:
-        return _by_tick(stock, tick, now, stale=False)
+        return _from_tick(stock, tick, now, stale=False)
     try:
-        looked = market_data.price(stock.stock_code)
+        response = market_data.price(stock.stock_code)
     except TossError as fault:
         if tick is None:
             raise
         log.info("price_from_last_tick", code=stock.stock_code, reason=fault.code)
-        return _by_tick(stock, tick, now, stale=True)
-    if looked.stale and tick is not None and tick.age_ms(now) < looked.age_ms:
-        return _by_tick(stock, tick, now, stale=True)
-    return _by_toss(stock, looked)
+        return _from_tick(stock, tick, now, stale=True)
+    if response.stale and tick is not None and tick.age_ms(now) < response.age_ms:
+        return _from_tick(stock, tick, now, stale=True)
+    return _from_toss(stock, response)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedStock:
-    """A stock's place, from 1. ``name`` is None for a stock that our master data does not have, the price where no tick came."""
+    """Stock with its rank from 1. ``name`` is None if unlisted, ``price`` if there is no tick."""
 
     rank: int
     stock_code: str
@@ -100,13 +104,13 @@ class RankedStock:
 
 
 def names_of(session: Session, codes: Sequence[str]) -> dict[str, str]:
-    """The names of these stocks by code, in one statement."""
+    """Return the names of stocks by code, in one statement."""
     rows = session.execute(select(STOCKS.c.code, STOCKS.c.name).where(STOCKS.c.code.in_(codes)))
     return {row.code: row.name for row in rows}
 
 
 def ranked(codes: Sequence[str], names: dict[str, str], quotes: QuoteStore) -> list[RankedStock]:
-    """Stocks in this order, with our own last prices."""
+    """Return stocks in this order with their last prices from Redis."""
     ticks: dict[str, Tick] = {}
     try:
         ticks = quotes.last_ticks(codes)
@@ -115,13 +119,13 @@ def ranked(codes: Sequence[str], names: dict[str, str], quotes: QuoteStore) -> l
     found = [(code, ticks.get(code)) for code in codes]
     return [
         RankedStock(
-            rank=place,
+            rank=rank,
             stock_code=code,
             name=names.get(code),
             price=tick.price if tick else None,
             change_rate_bp=tick.change_rate_bp if tick else None,
         )
-        for place, (code, tick) in enumerate(found, start=1)
+        for rank, (code, tick) in enumerate(found, start=1)
     ]
 
 
@@ -132,7 +136,7 @@ def _last_tick(quotes: QuoteStore, code: str) -> Tick | None:
         return None
 
 
-def _by_tick(stock: StockRecord, tick: Tick, now: datetime, *, stale: bool) -> StockPrice:
+def _from_tick(stock: StockRecord, tick: Tick, now: datetime, *, stale: bool) -> StockPrice:
     upper, lower = _limits(stock, tick.base)
     return StockPrice(
         stock_code=stock.stock_code,
@@ -148,32 +152,32 @@ def _by_tick(stock: StockRecord, tick: Tick, now: datetime, *, stale: bool) -> S
     )
 
 
-def _by_toss(stock: StockRecord, looked: CachedResponse[PriceDetails]) -> StockPrice:
-    told = looked.value
-    upper, lower = _limits(stock, told.base)
+def _from_toss(stock: StockRecord, response: CachedResponse[PriceDetails]) -> StockPrice:
+    details = response.value
+    upper, lower = _limits(stock, details.base)
     return StockPrice(
         stock_code=stock.stock_code,
-        price=told.price,
-        base_price=told.base,
-        upper_limit=told.upper_limit or upper,
-        lower_limit=told.lower_limit or lower,
-        volume=told.volume,
-        traded_at=told.traded_at,
+        price=details.price,
+        base_price=details.base,
+        upper_limit=details.upper_limit or upper,
+        lower_limit=details.lower_limit or lower,
+        volume=details.volume,
+        traded_at=details.traded_at,
         source=Source.TOSS,
-        age_ms=looked.age_ms,
-        stale=looked.stale,
-        open=told.open,
-        high=told.high,
-        low=told.low,
-        amount=told.amount,
-        high_52w=told.high_52w,
-        low_52w=told.low_52w,
-        market_cap=told.market_cap,
+        age_ms=response.age_ms,
+        stale=response.stale,
+        open=details.open,
+        high=details.high,
+        low=details.low,
+        amount=details.amount,
+        high_52w=details.high_52w,
+        low_52w=details.low_52w,
+        market_cap=details.market_cap,
     )
 
 
 def _limits(stock: StockRecord, base: int | None) -> tuple[int | None, int | None]:
-    """The day's limits by the rules of the exchange, upper and lower."""
+    """Return the upper and lower price limit of the day."""
     if base is None:
         return None, None
     limits = daily_price_range(base, stock.kind, stock.market)

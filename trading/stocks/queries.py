@@ -1,7 +1,7 @@
-"""The stocks' master data as a user sees it: one stock by its code, and a search through all of them."""
+"""Queries of stock master data: one stock by code, and a search over all stocks."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -9,14 +9,14 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from trading.db.statements import AnyRow
 from trading.db.transactions import Database
 from trading.exchange.price_grid import Market, StockKind
 from trading.stocks.errors import StockNotFound
+from trading.stocks.model import StockStatus
 from trading.stocks.search import FoundStock, StockIndex
 from trading.stocks.tables import STOCKS
 
-# How long a process may go by a listing without a look whether another one changed it.
+# Interval at which a process checks whether another one changed the listing.
 REFRESH_AFTER = timedelta(seconds=2)
 
 _LISTED = select(
@@ -33,7 +33,7 @@ _LISTED = select(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StockRecord:
-    """A listed issue. ``reference_price`` is the close (won) of the listing that was imported last, whose day is not known."""
+    """Listed issue. ``reference_price`` is the close (won) of the last import, of unknown date."""
 
     stock_code: str
     isin: str | None
@@ -42,13 +42,13 @@ class StockRecord:
     market: Market
     kind: StockKind
     sector: str | None
-    status: str
+    status: StockStatus
     listed_shares: int | None
     reference_price: int | None
 
 
 def stock_of(session: Session, code: str) -> StockRecord:
-    """One stock by its product code. Raises StockNotFound."""
+    """Return a stock by product code. Raises StockNotFound."""
     row = session.execute(select(STOCKS).where(STOCKS.c.code == code)).one_or_none()
     if row is None:
         raise StockNotFound(stock_code=code)
@@ -60,14 +60,37 @@ def stock_of(session: Session, code: str) -> StockRecord:
         market=row.market,
         kind=row.kind,
         sector=row.sector,
-        status=row.status,
+        status=StockStatus(row.status),
         listed_shares=row.listed_shares,
         reference_price=row.reference_price,
     )
 
 
+class StockAttributes(NamedTuple):
+    """What a fill of a stock depends on."""
+
+    market: Market
+    kind: StockKind
+    status: StockStatus
+
+
+def load_stock_attributes(session: Session, codes: Iterable[str]) -> dict[str, StockAttributes]:
+    """Return market, kind and status of stocks by product code."""
+    rows = session.execute(
+        select(STOCKS.c.code, STOCKS.c.market, STOCKS.c.kind, STOCKS.c.status).where(
+            STOCKS.c.code.in_(sorted(codes))
+        )
+    )
+    return {
+        row.code: StockAttributes(row.market, row.kind, StockStatus(row.status)) for row in rows
+    }
+
+
 def listing_version(session: Session) -> list[tuple[object, ...]]:
-    """What differs after an import or a change of a stock's status: how many there are of each status, and when the last was written."""
+    """Return a value that changes with every import and status change.
+
+    Number of stocks and latest update per status.
+    """
     columns = STOCKS.c.status, func.count(), func.max(STOCKS.c.updated_at)
     return [
         tuple(row)
@@ -75,59 +98,63 @@ def listing_version(session: Session) -> list[tuple[object, ...]]:
     ]
 
 
-class _Known(NamedTuple):
+class _Snapshot(NamedTuple):
     version: list[tuple[object, ...]]
     listing: StockIndex
-    looked_at: datetime
+    checked_at: datetime
 
 
 class StockSearch:
-    """Searches the master data of two seconds ago at most, in memory. Safe to share between threads; make one for each process."""
+    """In-memory search of master data at most two seconds old. Thread-safe; one per process."""
 
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._clock = clock
-        self._known: _Known | None = None
-        self._looking = threading.Lock()
+        self._snapshot: _Snapshot | None = None
+        self._refreshing = threading.Lock()
 
     def __call__(self, query: str, *, limit: int) -> list[FoundStock]:
-        """At most ``limit`` stocks, the best first (see ``StockIndex.search``). DatabaseUnavailable when a look at the database fails."""
-        return self._now().search(query, limit=limit)
+        """Return up to ``limit`` stocks, best first (see ``StockIndex.search``).
 
-    def _now(self) -> StockIndex:
-        known = self._known
-        # One thread looks; the others go on with what is known, and wait only where nothing is.
-        if known is not None and (self._is_fresh(known) or self._looking.locked()):
-            return known.listing
-        with self._looking:
-            known = self._known
-            if known is None or not self._is_fresh(known):
-                self._known = known = self._database.snapshot(
-                    lambda session: self._look(session, known)
+        Raises DatabaseUnavailable if the listing cannot be checked.
+        """
+        return self._index().search(query, limit=limit)
+
+    def _index(self) -> StockIndex:
+        snapshot = self._snapshot
+        # One thread refreshes; the others use the current listing and wait only if there is none.
+        if snapshot is not None and (self._is_fresh(snapshot) or self._refreshing.locked()):
+            return snapshot.listing
+        with self._refreshing:
+            snapshot = self._snapshot
+            if snapshot is None or not self._is_fresh(snapshot):
+                self._snapshot = snapshot = self._database.snapshot(
+                    lambda session: self._refresh(session, snapshot)
                 )
-            return known.listing
+            return snapshot.listing
 
-    def _is_fresh(self, known: _Known) -> bool:
-        # A clock that was set back must not keep an old listing alive until it has caught up.
-        return abs(self._clock() - known.looked_at) < REFRESH_AFTER
+    def _is_fresh(self, snapshot: _Snapshot) -> bool:
+        # The absolute value covers a clock that was set back.
+        return abs(self._clock() - snapshot.checked_at) < REFRESH_AFTER
 
-    def _look(self, session: Session, known: _Known | None) -> _Known:
+    def _refresh(self, session: Session, snapshot: _Snapshot | None) -> _Snapshot:
         version = listing_version(session)
         listing = (
-            known.listing
-            if known and known.version == version
-            else StockIndex(map(_found, session.execute(_LISTED)))
+            snapshot.listing if snapshot and snapshot.version == version else _load_index(session)
         )
-        return _Known(version, listing, self._clock())
+        return _Snapshot(version, listing, self._clock())
 
 
-def _found(row: AnyRow) -> FoundStock:
-    return FoundStock(
-        code=row.code,
-        name=row.name,
-        english_name=row.english_name,
-        market=row.market,
-        kind=row.kind,
-        status=row.status,
-        market_value=(row.listed_shares or 0) * (row.reference_price or 0),
+def _load_index(session: Session) -> StockIndex:
+    return StockIndex(
+        FoundStock(
+            code=row.code,
+            name=row.name,
+            english_name=row.english_name,
+            market=row.market,
+            kind=row.kind,
+            status=StockStatus(row.status),
+            market_value=(row.listed_shares or 0) * (row.reference_price or 0),
+        )
+        for row in session.execute(_LISTED)
     )

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from trading.db.declarative import MYSQL, STOCK_CODE, WORD, Base, one_of, table_of
 from trading.db.types import Shares, Won, ascii_text
+from trading.stocks.model import StockStatus
 
 
 class Stock(Base):
@@ -16,7 +17,7 @@ class Stock(Base):
     __table_args__ = (
         CheckConstraint(one_of("market", ("KOSPI", "KOSDAQ", "KONEX")), name="market"),
         CheckConstraint(one_of("kind", ("STOCK", "ETF", "ETN")), name="kind"),
-        CheckConstraint(one_of("status", ("TRADABLE", "HALTED", "DELISTED")), name="status"),
+        CheckConstraint(one_of("status", StockStatus), name="status"),
         CheckConstraint("reference_price IS NULL OR reference_price > 0", name="reference_price"),
         MYSQL,
     )

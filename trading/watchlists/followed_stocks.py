@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from trading.ledger.tables import PORTFOLIOS
 from trading.marketdata.subscriptions import Source
 from trading.orders.tables import ORDERS
+from trading.stocks.model import StockStatus
 from trading.stocks.tables import STOCKS
 from trading.watchlists.tables import WATCHLIST_ITEMS
 
@@ -25,7 +26,7 @@ def stocks_to_follow(session: Session, *, largest: int) -> dict[str, Source]:
     watched = select(WATCHLIST_ITEMS.c.stock_code).distinct()
     by_market_value = (
         select(STOCKS.c.code)
-        .where(STOCKS.c.status == "TRADABLE")
+        .where(STOCKS.c.status == StockStatus.TRADABLE)
         .order_by(
             func.coalesce(STOCKS.c.listed_shares * STOCKS.c.reference_price, 0).desc(),
             STOCKS.c.code,

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from trading.marketdata.ticks import Tick
 from trading.orders.validate import market_snapshot
 from trading.stocks.errors import StockNotFound, StockNotTradable
+from trading.stocks.model import StockStatus
 from trading.stocks.tables import STOCKS
 from trading.unit_of_work import UnitOfWork
 from trading.watchlists.alert_rules import AlertKind
@@ -188,7 +189,7 @@ def _require_listed(session: Session, stock_code: str) -> None:
     status = session.scalar(select(STOCKS.c.status).where(STOCKS.c.code == stock_code))
     if status is None:
         raise StockNotFound(stock_code=stock_code)
-    if status == "DELISTED":
+    if status == StockStatus.DELISTED:
         raise StockNotTradable(stock_code=stock_code, stock_status=status)
 
 

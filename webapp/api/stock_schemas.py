@@ -3,6 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from trading.stocks.candles.model import CandleInterval
+from trading.stocks.model import StockStatus
 from trading.stocks.prices import Source
 from trading.stocks.toss.client import Index, RankedBy
 from trading.stocks.toss.market_data import CANDLES_ASKED, TRADES_ASKED
@@ -67,7 +68,7 @@ class FoundStockSchema(Schema):
     market = fields.String(required=True, metadata={"example": "KOSPI"})
     kind = fields.String(required=True, metadata={"example": "STOCK"})
     status = fields.String(
-        required=True, metadata={"enum": ["TRADABLE", "HALTED", "DELISTED"], "example": "TRADABLE"}
+        required=True, metadata={"enum": list(StockStatus), "example": StockStatus.TRADABLE}
     )
 
 
@@ -111,7 +112,7 @@ class StockSchema(Schema):
     kind = fields.String(required=True, metadata={"example": "STOCK"})
     sector = fields.String(required=True, allow_none=True, metadata={"example": "반도체"})
     status = fields.String(
-        required=True, metadata={"enum": ["TRADABLE", "HALTED", "DELISTED"], "example": "TRADABLE"}
+        required=True, metadata={"enum": list(StockStatus), "example": StockStatus.TRADABLE}
     )
     listed_shares = _integer(5_919_637_922)
     reference_price = _integer(69_000, "마지막으로 가져온 종목 목록의 종가 (원)")

@@ -5,11 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading.stocks.hangul import normalize_hangul
+from trading.stocks.model import StockStatus
 from trading.stocks.search import FoundStock, StockIndex
 
 
 def stock(
-    code: str, name: str, english: str | None = None, *, status: str = "TRADABLE", value: int = 1
+    code: str,
+    name: str,
+    english: str | None = None,
+    *,
+    status: StockStatus = StockStatus.TRADABLE,
+    value: int = 1,
 ) -> FoundStock:
     return FoundStock(
         code=code,
@@ -26,7 +32,7 @@ SAMSUNG = stock("A005930", "삼성전자", "Samsung Electronics", value=1_000)
 PREFERRED = stock("A005935", "삼성전자우", "Samsung Electronics Pref", value=100)
 LIFE = stock("A032830", "삼성생명", "Samsung Life Insurance", value=50)
 SDI = stock("A006400", "삼성SDI", "Samsung SDI", value=60)
-GONE = stock("A999990", "삼성증발", None, status="DELISTED", value=10_000)
+GONE = stock("A999990", "삼성증발", None, status=StockStatus.DELISTED, value=10_000)
 SK = stock("A034730", "SK", "SK Inc.", value=10)
 HYNIX = stock("A000660", "SK하이닉스", "SK hynix", value=900)
 HOLDING = stock("A000661", "한국SK", None, value=5_000)
@@ -89,7 +95,7 @@ STOCKS = st.builds(
     CODES,
     NAMES,
     st.none() | NAMES,
-    status=st.sampled_from(("TRADABLE", "HALTED", "DELISTED")),
+    status=st.sampled_from(StockStatus),
     value=st.integers(0, 9),
 )
 
@@ -133,7 +139,7 @@ def test_the_order_is_by_match_then_listing_then_size_then_name(
         answer,
         key=lambda one: (
             match(one),
-            one.status == "DELISTED",
+            one.status is StockStatus.DELISTED,
             -one.market_value,
             one.name,
             one.code,

@@ -1,19 +1,20 @@
-"""Building candles: count each trade of the tick stream once into the minute and the day that it belongs to.
+"""Build candles: add each tick of the stream once to its minute and its day.
 
-The builder reads the stream from its own cursor, which lies in the database and moves in the transaction that counts what was read. So a kill at any
-moment repeats a look or none. Whoever holds the cursor's lock builds; a second one at the same moment goes away.
+The builder's cursor is a database row that moves in the transaction that writes the candles, so a
+crash may repeat a read but never skips ticks. The row lock on the cursor elects one builder; others
+return immediately.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from trading.db.statements import AnyRow, execute_rowcount
+from trading.db.statements import execute_rowcount
 from trading.db.upsert import upsert
 from trading.exchange.hours import MarketHours
 from trading.marketdata.stream import TickStream
@@ -25,12 +26,13 @@ from trading.stocks.tables import STOCKS
 log = structlog.get_logger(__name__)
 
 
-# Ticks of one look. What is more is left for the next look, which follows at once.
+# Ticks per run. The rest is left to the next run, which follows immediately.
 TICKS_MAX = 10_000
-# Candles of one deletion, of some thousand stocks at most in the minute at which it stops.
+# Candles per deletion, plus those of the other stocks in the minute where it ends.
 _PURGE_BATCH = 5_000
-# A lost trade was made some time before the relayer received it; no feed that is alive reports later than this.
-_REPORTED_WITHIN = timedelta(minutes=1)
+# A lost trade happened before the relayer received it; a working feed never reports later than
+# this.
+_REPORT_DELAY_MAX = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -54,10 +56,17 @@ _MERGE = {
 }
 
 
+class _Cursor(NamedTuple):
+    position: int
+    read_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class CandleReport:
-    """What one look did: ticks read and candles written; whether trades were lost before it; whether there is more to read at once. ``busy`` tells that
-    another process was building, and nothing was done here."""
+    """Result of one run: ticks read, candles written, gap before them, and ticks left to read.
+
+    ``busy`` means that another process holds the cursor, so nothing was done.
+    """
 
     ticks: int = 0
     candles: int = 0
@@ -69,19 +78,19 @@ class CandleReport:
 def build_candles(
     session: Session, *, stream: TickStream, hours: MarketHours, now: datetime
 ) -> CandleReport:
-    """Count the trades behind the cursor into the candles of all listed stocks.
+    """Add the ticks after the cursor to the candles of all listed stocks.
 
-    Raises MarketUnavailable, before anything is changed, when Redis does not answer.
+    Raises MarketUnavailable, before any change, if Redis does not respond.
     """
     cursor = _lock_cursor(session, now=now)
     if cursor is None:
         return CandleReport(busy=True)
-    place = Position.unpack(cursor.position) if cursor.position else None
-    part = stream.after(place, limit=TICKS_MAX)
-    # A stream that began anew at this very moment may show the gap before it shows what comes behind it.
-    if part.gap and place is not None and part.end != place:
-        _note_gap(session, place, part.ticks[0].position if part.ticks else part.end)
-    candles = _fold(_of_listed(session, part.ticks), hours)
+    position = Position.unpack(cursor.position) if cursor.position else None
+    part = stream.after(position, limit=TICKS_MAX)
+    # A stream that restarts during the read may report the gap before it returns new entries.
+    if part.gap and position is not None and part.end != position:
+        _record_gap(session, position, part.ticks[0].position if part.ticks else part.end)
+    candles = _fold(_only_listed(session, part.ticks), hours)
     rows = [
         {"stock_code": code, "candle_interval": interval, **asdict(candle)}
         for (code, interval, _), candle in sorted(candles.items())
@@ -96,7 +105,7 @@ def build_candles(
 
 
 def purge_minutes(session: Session, *, keep_days: int, now: datetime) -> int:
-    """Delete one batch of the oldest minute candles that need not be kept any more; return how many."""
+    """Delete one batch of the oldest minute candles beyond ``keep_days``; return their number."""
     old = (
         CANDLES.c.candle_interval == CandleInterval.MINUTE,
         CANDLES.c.starts_at < now - timedelta(days=keep_days),
@@ -107,14 +116,16 @@ def purge_minutes(session: Session, *, keep_days: int, now: datetime) -> int:
     return execute_rowcount(session, delete(CANDLES).where(*old, *within))
 
 
-def _lock_cursor(session: Session, *, now: datetime) -> AnyRow | None:
-    """The cursor, locked; made when there is none; None when another process holds it."""
+def _lock_cursor(session: Session, *, now: datetime) -> _Cursor | None:
+    """Return the cursor, locked and created if missing; None if another process holds it."""
     wanted = select(CANDLE_CURSORS.c.position, CANDLE_CURSORS.c.read_at)
-    cursor = session.execute(wanted.with_for_update(skip_locked=True)).one_or_none()
-    if cursor is not None or session.execute(wanted).one_or_none() is not None:
-        return cursor
-    # Candles without a cursor: an operator took it away. They tell how far they were built. Written so that of two first looks the second one
-    # finds the first one's cursor.
+    row = session.execute(wanted.with_for_update(skip_locked=True)).one_or_none()
+    if row is not None:
+        return _Cursor(*row)
+    if session.execute(wanted).one_or_none() is not None:
+        return None
+    # Candles without a cursor: an operator deleted it, so continue after the newest candle. The
+    # upsert lets the second of two concurrent first runs find the cursor of the first.
     built = session.scalar(select(func.max(CANDLES.c.position))) or 0
     upsert(
         session,
@@ -122,10 +133,10 @@ def _lock_cursor(session: Session, *, now: datetime) -> AnyRow | None:
         [{"id": 1, "position": built, "read_at": now - timedelta(days=1)}],
         update=("id",),
     )
-    return session.execute(wanted.with_for_update()).one()
+    return _Cursor(*session.execute(wanted.with_for_update()).one())
 
 
-def _of_listed(session: Session, ticks: Sequence[Tick]) -> list[Tick]:
+def _only_listed(session: Session, ticks: Sequence[Tick]) -> list[Tick]:
     codes = {tick.code for tick in ticks}
     listed = (
         set(session.scalars(select(STOCKS.c.code).where(STOCKS.c.code.in_(codes))))
@@ -138,27 +149,34 @@ def _of_listed(session: Session, ticks: Sequence[Tick]) -> list[Tick]:
 
 
 def _fold(ticks: Sequence[Tick], hours: MarketHours) -> dict[tuple[str, str, datetime], Candle]:
-    """The ticks' candles by stock, interval and beginning."""
+    """Return the candles of ticks by stock, interval and start."""
     candles: dict[tuple[str, str, datetime], Candle] = {}
     for tick in ticks:
-        trade: dict[str, Any] = {
-            "price": tick.price,
-            "volume": tick.volume,
-            "traded_at": tick.traded_at,
-            "position": tick.position.packed,
-        }
         for interval, starts_at in candles_met(tick.traded_at, exchange=tick.exchange, hours=hours):
             candle = candles.get(key := (tick.code, interval, starts_at))
             if candle is None:
-                candles[key] = first_of(starts_at, **trade)
+                candles[key] = first_of(
+                    starts_at,
+                    price=tick.price,
+                    volume=tick.volume,
+                    traded_at=tick.traded_at,
+                    position=tick.position.packed,
+                )
             else:
-                candle.add(**trade)
+                candle.add(
+                    price=tick.price,
+                    volume=tick.volume,
+                    traded_at=tick.traded_at,
+                    position=tick.position.packed,
+                )
     return candles
 
 
-def _note_gap(session: Session, place: Position, first: Position) -> None:
-    """Keep the time of which trades are lost: nobody knows of which stocks, so no candle of that time is known to be whole."""
-    log.warning("candle_gap", after=str(place), first=str(first))
-    starts_at, ends_at = (_EPOCH + timedelta(milliseconds=one.ms) for one in (place, first))
-    gap = {"starts_at": starts_at - _REPORTED_WITHIN, "ends_at": max(starts_at, ends_at)}
-    upsert(session, CANDLE_GAPS, [{"after_position": place.packed, **gap}], update=tuple(gap))
+def _record_gap(session: Session, after: Position, first: Position) -> None:
+    """Record the time range of lost ticks. Their stocks are unknown, so it concerns all candles in
+    it.
+    """
+    log.warning("candle_gap", after=str(after), first=str(first))
+    starts_at, ends_at = (_EPOCH + timedelta(milliseconds=one.ms) for one in (after, first))
+    gap = {"starts_at": starts_at - _REPORT_DELAY_MAX, "ends_at": max(starts_at, ends_at)}
+    upsert(session, CANDLE_GAPS, [{"after_position": after.packed, **gap}], update=tuple(gap))

@@ -1,10 +1,11 @@
-"""Candles: the trades of a span of time as its first, highest, lowest and last price, by the exchange's clock.
+"""Candles: first, highest, lowest and last price of a time span, by the exchange's clock.
 
-A minute has every trade that was printed in it. A day has those of KRX's regular session, opening and closing auction included, as the exchange publishes it:
-so its close is the official one, and neither Nextrade's prints nor those of the evening market move it.
+A minute candle contains every trade printed in it. A day candle contains the trades of KRX's
+regular session with both auctions, as published by KRX, so its close is the official one; trades on
+Nextrade and in the after-hours market do not change it.
 
-Trades come in the order of the tick stream, which is not always that in which they were made. The order among the trades of a candle is
-their trade time, and their position in the stream where that is the same, as the feed tells whole seconds.
+Ticks arrive in stream order, which may differ from trade order. Trades in a candle are ordered by
+trade time, then by stream position, because the feed reports whole seconds.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,14 +18,15 @@ from trading.exchange.calendar import FIRST_KNOWN_DAY, LAST_KNOWN_DAY
 from trading.exchange.hours import MarketHours, Session, is_nextrade
 from trading.exchange.time import KST, trade_date
 
-# What a sum of shares or won stops at: a feed that reports nonsense must not overflow the column and stop the candles of all stocks.
+# Cap of volume and amount, so that absurd feed data cannot overflow the column and stop all
+# candles.
 TOTAL_MAX = 10**18
 
 _REGULAR = frozenset({Session.REGULAR, Session.CLOSING_AUCTION, Session.ALWAYS_OPEN})
 
 
 class CandleInterval(StrEnum):
-    """The span of a candle, in Toss's words. Weeks begin on Monday."""
+    """Interval of a candle, with Toss's names. Weeks begin on Monday."""
 
     MINUTE = "min:1"
     FIVE_MINUTES = "min:5"
@@ -35,19 +37,19 @@ class CandleInterval(StrEnum):
 
     @property
     def stored(self) -> "CandleInterval":
-        """The interval of the stored candles that one of this interval is put together from."""
+        """The stored interval from which candles of this interval are aggregated."""
         return CandleInterval.MINUTE if self in _MINUTES else CandleInterval.DAY
 
     @property
     def parts_max(self) -> int:
-        """The most stored candles that one of this interval is put together from."""
+        """Maximum number of stored candles in one candle of this interval."""
         return _MINUTES.get(self) or _DAYS_MAX[self]
 
     def start(self, at: datetime) -> datetime:
-        """The beginning (UTC) of the candle that an aware instant lies in."""
+        """Return the start (UTC) of the candle that contains an aware time."""
         if self in _MINUTES:
             at = at.astimezone(UTC)
-            # Korea's offset is whole hours, so its clock shows the same minutes.
+            # Korea's UTC offset is in whole hours, so the minutes are equal.
             return at.replace(
                 minute=at.minute - at.minute % _MINUTES[self], second=0, microsecond=0
             )
@@ -59,7 +61,9 @@ class CandleInterval(StrEnum):
         return datetime.combine(day, time(), KST).astimezone(UTC)
 
     def end(self, start: datetime) -> datetime:
-        """Where the candle that begins at ``start`` ends, which is where the next one begins."""
+        """Return the end of the candle that starts at ``start``, which is the start of the next
+        one.
+        """
         if self in _MINUTES:
             return start + timedelta(minutes=_MINUTES[self])
         return self.start(start + timedelta(days=_DAYS_MAX[self]))
@@ -72,7 +76,10 @@ STORED_INTERVALS = (CandleInterval.MINUTE, CandleInterval.DAY)
 
 @dataclass(slots=True, kw_only=True)
 class Candle:
-    """The trades of one stock and span so far. Prices and ``amount`` are won, ``volume`` shares; ``position`` is the newest trade's in the stream."""
+    """Trades of one stock in one span. Prices and ``amount`` in won, ``volume`` in shares.
+
+    ``position`` is the stream position of the newest tick.
+    """
 
     starts_at: datetime
     open: int
@@ -86,7 +93,7 @@ class Candle:
     position: int
 
     def add(self, *, price: int, volume: int, traded_at: datetime, position: int) -> None:
-        """Count a trade that came later in the stream than all so far."""
+        """Add a trade that follows all previous ones in the stream."""
         if traded_at < self.opened_at:
             self.open, self.opened_at = price, traded_at
         if traded_at >= self.closed_at:
@@ -101,7 +108,7 @@ class Candle:
 def first_of(
     starts_at: datetime, *, price: int, volume: int, traded_at: datetime, position: int
 ) -> Candle:
-    """A candle of one trade."""
+    """Return a candle of one trade."""
     return Candle(
         starts_at=starts_at,
         open=price,
@@ -119,7 +126,10 @@ def first_of(
 def candles_met(
     traded_at: datetime, *, exchange: str | None, hours: MarketHours
 ) -> Iterator[tuple[CandleInterval, datetime]]:
-    """The stored candles that a trade belongs to, each by its interval and beginning; none for a time that no calendar knows."""
+    """Yield interval and start of the stored candles that a trade belongs to.
+
+    None for a time outside the known calendar.
+    """
     if not FIRST_KNOWN_DAY.year <= traded_at.year <= LAST_KNOWN_DAY.year:
         return
     yield CandleInterval.MINUTE, CandleInterval.MINUTE.start(traded_at)
@@ -132,7 +142,7 @@ def candles_met(
 
 
 def gathered(candles: Iterable[Candle], interval: CandleInterval) -> Iterator[Candle]:
-    """Candles of a longer interval from the stored ones of one stock, the newest first as these are."""
+    """Aggregate stored candles of one stock, newest first, to a longer interval."""
     for starts_at, parts in groupby(candles, key=lambda candle: interval.start(candle.starts_at)):
         newest, *older = parts
         oldest = older[-1] if older else newest

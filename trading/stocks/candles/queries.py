@@ -1,24 +1,29 @@
-"""A stock's chart, from the candles that were built from the tick stream."""
+"""Chart of a stock, from candles built from the tick stream."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import islice
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from trading.db.statements import AnyRow
 from trading.stocks.candles.model import Candle, CandleInterval, gathered
 from trading.stocks.candles.tables import CANDLE_GAPS, CANDLES
 
 COUNT_MAX = 200
 
+_CANDLE_COLUMNS = tuple(CANDLES.c[field.name] for field in fields(Candle))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandleRecord:
-    """The trades of one span: prices in won, ``volume`` shares and ``amount`` won of those that we saw. ``starts_at`` is UTC; a day's is midnight in
-    Korea. ``has_gap`` tells that trades of its time were lost, of this stock or of others."""
+    """Candle as returned to clients: prices and ``amount`` in won, ``volume`` in shares.
+
+    ``starts_at`` is UTC; a day starts at midnight KST. ``has_gap`` means that trades in its span,
+    of this or another stock, were lost.
+    """
 
     starts_at: datetime
     open: int
@@ -38,12 +43,13 @@ def candles_of(
     count: int,
     before: datetime | None = None,
 ) -> list[CandleRecord]:
-    """At most ``count`` (to COUNT_MAX) candles of a stock, the newest first, that begin before ``before``. Spans without a trade have none.
+    """Return up to ``count`` (at most COUNT_MAX) candles that start before ``before``, newest
+    first.
 
-    Two statements at most, whatever the interval.
+    Spans without trades have no candle. Runs at most two statements for any interval.
     """
     count = min(count, COUNT_MAX)
-    wanted = select(CANDLES).where(
+    wanted = select(*_CANDLE_COLUMNS).where(
         CANDLES.c.stock_code == stock_code, CANDLES.c.candle_interval == interval.stored
     )
     if before is not None:
@@ -51,45 +57,35 @@ def candles_of(
         wanted = wanted.where(
             CANDLES.c.starts_at < (start if start == before else interval.end(start))
         )
-    # As many parts as there may be of each candle: the last one asked for is whole, too.
+    # The maximum number of parts per candle, so that the last candle is complete too.
     rows = session.execute(
         wanted.order_by(CANDLES.c.starts_at.desc()).limit(count * interval.parts_max)
-    ).all()
-    candles = list(islice(gathered(map(_candle, rows), interval), count))
+    ).mappings()
+    stored = (Candle(**row) for row in rows)
+    candles = list(islice(gathered(stored, interval), count))
     gaps = _gaps(session, candles, interval)
     return [_record(candle, interval, gaps) for candle in candles]
 
 
-def _gaps(
-    session: Session, candles: Sequence[Candle], interval: CandleInterval
-) -> Sequence[AnyRow]:
-    """The gaps of the time of these candles."""
+class _Gap(NamedTuple):
+    starts_at: datetime
+    ends_at: datetime
+
+
+def _gaps(session: Session, candles: Sequence[Candle], interval: CandleInterval) -> Sequence[_Gap]:
+    """Return the gaps in the time range of these candles."""
     if not candles:
         return ()
-    return session.execute(
+    rows = session.execute(
         select(CANDLE_GAPS.c.starts_at, CANDLE_GAPS.c.ends_at).where(
             CANDLE_GAPS.c.ends_at > candles[-1].starts_at,
             CANDLE_GAPS.c.starts_at < interval.end(candles[0].starts_at),
         )
-    ).all()
-
-
-def _candle(row: AnyRow) -> Candle:
-    return Candle(
-        starts_at=row.starts_at,
-        open=row.open,
-        high=row.high,
-        low=row.low,
-        close=row.close,
-        volume=row.volume,
-        amount=row.amount,
-        opened_at=row.opened_at,
-        closed_at=row.closed_at,
-        position=row.position,
     )
+    return [_Gap(*row) for row in rows]
 
 
-def _record(candle: Candle, interval: CandleInterval, gaps: Sequence[AnyRow]) -> CandleRecord:
+def _record(candle: Candle, interval: CandleInterval, gaps: Sequence[_Gap]) -> CandleRecord:
     ends_at = interval.end(candle.starts_at)
     return CandleRecord(
         starts_at=candle.starts_at,

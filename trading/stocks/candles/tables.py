@@ -11,10 +11,11 @@ from trading.stocks.candles.model import STORED_INTERVALS
 
 
 class Candle(Base):
-    """The trades of a stock in one minute or one day: prices in won, ``volume`` shares, ``amount`` won of those that we saw.
+    """Trades of a stock in one minute or day: prices and ``amount`` in won, ``volume`` in shares.
 
-    ``starts_at`` is the minute's, or midnight in Korea for a day. ``opened_at`` and ``closed_at`` are the times of the trades that gave the open and
-    the close, which a trade that is reported late is held against. ``position`` is that of the newest tick in it, in the tick stream.
+    ``starts_at`` is the start of the minute, or midnight KST for a day. ``opened_at`` and
+    ``closed_at`` are the times of the trades at the open and the close, to place trades that are
+    reported late. ``position`` is the stream position of the newest tick.
     """
 
     __tablename__ = "candles"
@@ -48,7 +49,9 @@ CANDLES = table_of(Candle)
 
 
 class CandleCursor(Base):
-    """How far the candles have been built from the tick stream: one row. ``read_at`` is when there was last nothing more to read."""
+    """Stream position up to which candles were built: one row. ``read_at`` is the last time at
+    which all ticks had been read.
+    """
 
     __tablename__ = "candle_cursors"
     __table_args__ = (CheckConstraint("id = 1", name="id"), MYSQL)
@@ -62,7 +65,7 @@ CANDLE_CURSORS = table_of(CandleCursor)
 
 
 class CandleGap(Base):
-    """A time of which trades, of no one knows which stocks, were lost from the tick stream before they could be counted."""
+    """Time range of ticks that left the stream before they were read. Their stocks are unknown."""
 
     __tablename__ = "candle_gaps"
     __table_args__ = (

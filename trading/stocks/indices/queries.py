@@ -1,4 +1,4 @@
-"""An index's closes by day, in hundredths of a point."""
+"""Daily closes of an index, in hundredths of a point."""
 
 from datetime import date, datetime, timedelta
 
@@ -10,18 +10,18 @@ from trading.exchange.time import trade_date
 from trading.stocks.indices.tables import INDEX_CLOSES
 from trading.stocks.toss.client import Index
 
-# What accounts are measured against.
+# Benchmark index of accounts.
 KOSPI = Index.KOSPI
 
-# Of how many days that are over a close is looked for, which is as far back as the feed tells them.
+# Finished trading days checked for a missing close; the feed reports no older ones.
 _DAYS_DUE = 2
-_LOOK_BACK_DAYS = 60
+_SEARCH_DAYS = 60
 
 
 def index_closes(
     session: Session, index_code: str, *, since: date | None = None, until: date | None = None
 ) -> dict[date, int]:
-    """The closes from ``since`` to ``until``, both included, oldest first. One statement."""
+    """Return the closes from ``since`` to ``until`` inclusive, oldest first. One statement."""
     wanted = select(INDEX_CLOSES.c.day, INDEX_CLOSES.c.close).where(
         INDEX_CLOSES.c.index_code == index_code
     )
@@ -35,15 +35,18 @@ def index_closes(
 def closes_due(
     session: Session, index_code: str, *, hours: MarketHours, now: datetime
 ) -> frozenset[date]:
-    """Those of the last two trading days that are over which have no close yet. One statement."""
-    over: list[date] = []
+    """Return those of the last two finished trading days that have no close. One statement."""
+    finished: list[date] = []
     today = trade_date(now)
-    for day in (today - timedelta(days=back) for back in range(_LOOK_BACK_DAYS)):
+    for day in (today - timedelta(days=back) for back in range(_SEARCH_DAYS)):
         ends = hours.trading_ends(day)
         if ends is not None and ends <= now:
-            over.append(day)
-        if len(over) == _DAYS_DUE:
+            finished.append(day)
+        if len(finished) == _DAYS_DUE:
             break
-    if not over:
+    if not finished:
         return frozenset()
-    return frozenset(over) - index_closes(session, index_code, since=over[-1], until=over[0]).keys()
+    return (
+        frozenset(finished)
+        - index_closes(session, index_code, since=finished[-1], until=finished[0]).keys()
+    )

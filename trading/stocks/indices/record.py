@@ -1,4 +1,4 @@
-"""Writing an index's closes. They may be written again: the last word counts."""
+"""Record closes of an index. Existing closes are replaced."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -14,7 +14,7 @@ _BATCH = 500
 def record_index_closes(
     session: Session, index_code: str, closes: Mapping[date, int], *, now: datetime
 ) -> int:
-    """Write closes (hundredths of a point, above 0) by day; how many they are."""
+    """Write closes (hundredths of a point, above 0) by day; return their number."""
     rows = [
         {"index_code": index_code, "day": day, "close": close, "updated_at": now}
         for day, close in sorted(closes.items())

@@ -9,7 +9,7 @@ from trading.db.declarative import MYSQL, WORD, Base, table_of
 
 
 class IndexClose(Base):
-    """What an index closed at on a trading day (KST), in hundredths of a point."""
+    """Close of an index on a trading day (KST), in hundredths of a point."""
 
     __tablename__ = "index_closes"
     __table_args__ = (CheckConstraint("close > 0", name="close"), MYSQL)

@@ -63,8 +63,8 @@ def test_every_fault_is_named_by_its_line(tmp_path: Path) -> None:
         "line 7",
         "line 8",
     ]
-    assert found[0] == "line 3: Date is no day of the form YYYY-MM-DD since 1980-01-04"
-    assert found[4] == "line 7: 2026-01-02 is there twice"
+    assert found[0] == "line 3: Date is not a day of the form YYYY-MM-DD since 1980-01-04"
+    assert found[4] == "line 7: 2026-01-02 is listed twice"
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_a_row_that_cannot_be_is_refused(tmp_path: Path, row: str) -> None:
     [
         ("", "line 1: no column Date and no column Close"),
         ("Date,Points\n2026-01-02,1\n", "line 1: no column Close"),
-        ("Date,Close\n", "line 2: there is no day"),
-        ("날짜,Close\n".encode("cp949"), "the file is no UTF-8 text"),
-        (b"\xff\xfe\x00", "the file is no UTF-8 text"),
+        ("Date,Close\n", "line 2: the file has no rows"),
+        ("날짜,Close\n".encode("cp949"), "the file is not UTF-8 text"),
+        (b"\xff\xfe\x00", "the file is not UTF-8 text"),
         (
             f'Date,Close\n2026-01-02,"{"9" * 200_000}"\n',
             "line 2: field larger than field limit (131072)",
