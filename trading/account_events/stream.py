@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, Self, cast
+from typing import Self, cast
 from uuid import UUID
 
 import msgspec
@@ -72,7 +72,7 @@ class AccountEvent:
     id: int
     kind: EventKind
     occurred_at: datetime
-    data: Mapping[str, Any]
+    data: Mapping[str, object]
 
     def to_json(self) -> str:
         """What a client gets: ``id``, ``kind``, ``occurred_at`` (RFC 3339, UTC) and ``data``. Whose it is says the stream."""

@@ -14,6 +14,6 @@ class PaymentAlertKind(StrEnum):
     CHARGEBACK = "chargeback"
     OVERDRAWN = "overdrawn"
     ACCOUNT_CLOSED = "account-closed"
-    LOOK_REFUSED = "look-refused"
+    CHECK_REFUSED = "look-refused"
     REFUND_REFUSED = "refund-refused"
     REFUND_STUCK = "refund-stuck"

@@ -120,7 +120,7 @@ class PaymentState:
     reported_at: datetime | None = None
 
     @property
-    def left(self) -> int:
+    def remaining_amount(self) -> int:
         """What of the amount was not given back (won)."""
         return self.terms.amount - sum(self.reversed.values())
 
@@ -245,13 +245,13 @@ def apply_cancellations(
     for cancellation in cancellations:
         if cancellation.id in payment.reversed:
             continue
-        if cancellation.amount > payment.left:
+        if cancellation.amount > payment.remaining_amount:
             too_much = True
             continue
         reversals.append(cancellation)
         event = (
             PaymentEvent.CANCEL
-            if cancellation.amount == payment.left
+            if cancellation.amount == payment.remaining_amount
             else PaymentEvent.CANCEL_IN_PART
         )
         payment = replace(

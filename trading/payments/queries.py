@@ -1,15 +1,15 @@
-"""A user's payments with what was given back of them, and what operators are called for."""
+"""Queries for payments, their refunds and the alerts about them."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from trading.db.statements import AnyRow
 from trading.pagination import Page, page_of
 from trading.payments.errors import PaymentNotFound
 from trading.payments.model import payment_id_of
@@ -20,12 +20,22 @@ from trading.payments.records import (
     VirtualAccountRecord,
 )
 from trading.payments.refund_model import OPEN_STATUSES
-from trading.payments.tables import PAYMENT_ALERTS, PAYMENT_CANCELLATIONS, PAYMENT_REFUNDS, PAYMENTS
+from trading.payments.rows import (
+    StoredCancellation,
+    StoredPayment,
+    StoredRefund,
+    read_cancellations,
+    read_newest_payments,
+    read_payment,
+    read_refund,
+    read_refunds,
+)
+from trading.payments.tables import PAYMENT_ALERTS, PAYMENT_REFUNDS, PAYMENTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentAlertRecord:
-    """What a person is called for. ``resolved_at`` and ``note`` are None while nobody has seen to it."""
+    """An alert for operators; ``resolved_at`` and ``note`` are None while it is open."""
 
     payment_id: str
     kind: str
@@ -36,6 +46,19 @@ class PaymentAlertRecord:
     note: str | None
 
 
+class _AlertRow(NamedTuple):
+    payment_id: UUID
+    kind: str
+    detail: str | None
+    times: int
+    raised_at: datetime
+    resolved_at: datetime | None
+    note: str | None
+
+
+_ALERT_COLUMNS = [PAYMENT_ALERTS.c[name] for name in _AlertRow._fields]
+
+
 def list_payments(
     session: Session,
     *,
@@ -44,24 +67,30 @@ def list_payments(
     before: UUID | None = None,
     status: str | None = None,
 ) -> Page[PaymentRecord]:
-    """A user's payments, newest first, without their cancellations and refunds. Two statements."""
-    wanted = select(PAYMENTS).where(PAYMENTS.c.user_id == user_id)
+    """Return a user's payments, newest first, without their cancellations and refunds.
+
+    Two statements.
+    """
+    conditions: list[ColumnElement[bool]] = [PAYMENTS.c.user_id == user_id]
     if before is not None:
-        wanted = wanted.where(PAYMENTS.c.id < before)
+        conditions.append(PAYMENTS.c.id < before)
     if status is not None:
-        wanted = wanted.where(PAYMENTS.c.status == status)
-    rows = session.execute(wanted.order_by(PAYMENTS.c.id.desc()).limit(limit + 1)).all()
-    held = _held(session, [row.id for row in rows])
+        conditions.append(PAYMENTS.c.status == status)
+    payments = read_newest_payments(session, *conditions, limit=limit + 1)
+    held = _held_amounts(session, [payment.id for payment in payments])
     return page_of(
-        rows,
+        payments,
         limit=limit,
-        record=lambda row: _record(row, held=held.get(row.id, 0)),
-        cursor=lambda row: row.id.hex,
+        record=lambda payment: _payment_record(payment, held=held.get(payment.id, 0)),
+        cursor=lambda payment: payment.id.hex,
     )
 
 
 def get_payment(session: Session, *, user_id: UUID, payment_id: UUID) -> PaymentRecord:
-    """One payment of this user with all that was given back. Three statements. Raises PaymentNotFound, for another's too."""
+    """Return one payment of this user with its refunds and cancellations.
+
+    Three statements. Raises PaymentNotFound, also for another user's payment.
+    """
     record = payment_by_id(session, payment_id, PAYMENTS.c.user_id == user_id)
     if record is None:
         raise PaymentNotFound
@@ -71,57 +100,38 @@ def get_payment(session: Session, *, user_id: UUID, payment_id: UUID) -> Payment
 def payment_by_id(
     session: Session, payment_id: UUID, *conditions: ColumnElement[bool]
 ) -> PaymentRecord | None:
-    """A payment, whoever's it is."""
-    row = session.execute(
-        select(PAYMENTS).where(PAYMENTS.c.id == payment_id, *conditions)
-    ).one_or_none()
-    if row is None:
+    """Return a payment of any user with its refunds and cancellations; None if there is none."""
+    payment = read_payment(session, payment_id, *conditions)
+    if payment is None:
         return None
-    refunds = session.execute(
-        select(PAYMENT_REFUNDS)
-        .where(PAYMENT_REFUNDS.c.payment_id == payment_id)
-        .order_by(PAYMENT_REFUNDS.c.id)
-    ).all()
-    cancellations = session.execute(
-        select(PAYMENT_CANCELLATIONS)
-        .where(PAYMENT_CANCELLATIONS.c.payment_id == payment_id)
-        .order_by(PAYMENT_CANCELLATIONS.c.id)
-    ).all()
-    held = sum(refund.amount for refund in refunds if refund.status in OPEN_STATUSES)
-    return _record(row, held=held, refunds=refunds, cancellations=cancellations)
+    refunds = read_refunds(session, payment_id)
+    return _payment_record(
+        payment,
+        held=sum(refund.amount for refund in refunds if refund.is_open),
+        refunds=refunds,
+        cancellations=read_cancellations(session, payment_id),
+    )
 
 
 def get_refund(session: Session, *, user_id: UUID, refund_id: UUID) -> RefundRecord | None:
-    """One refund of this user."""
-    row = session.execute(
-        select(PAYMENT_REFUNDS).where(
-            PAYMENT_REFUNDS.c.id == refund_id, PAYMENT_REFUNDS.c.user_id == user_id
-        )
-    ).one_or_none()
-    return None if row is None else _refund_record(row)
+    """Return one refund of this user; None if there is none."""
+    refund = read_refund(session, refund_id, PAYMENT_REFUNDS.c.user_id == user_id)
+    return None if refund is None else refund_record(refund)
 
 
 def refund_by_id(session: Session, refund_id: UUID) -> RefundRecord | None:
-    """A refund, whoever's it is."""
-    row = session.execute(
-        select(PAYMENT_REFUNDS).where(PAYMENT_REFUNDS.c.id == refund_id)
-    ).one_or_none()
-    return None if row is None else _refund_record(row)
+    """Return a refund of any user; None if there is none."""
+    refund = read_refund(session, refund_id)
+    return None if refund is None else refund_record(refund)
 
 
 def list_open_alerts(session: Session, *, limit: int) -> list[PaymentAlertRecord]:
-    """What nobody has seen to yet, the oldest first."""
-    wanted = (
-        select(PAYMENT_ALERTS)
-        .where(PAYMENT_ALERTS.c.resolved_at.is_(None))
-        .order_by(PAYMENT_ALERTS.c.raised_at)
-        .limit(limit)
-    )
-    return [_alert_record(row) for row in session.execute(wanted)]
+    """Return at most ``limit`` open alerts, oldest first."""
+    return _alerts(session, PAYMENT_ALERTS.c.resolved_at.is_(None), limit=limit)
 
 
 def count_open_alerts(session: Session) -> int:
-    """How many there are of those."""
+    """Return the number of open alerts."""
     return (
         session.scalar(
             select(func.count())
@@ -133,16 +143,26 @@ def count_open_alerts(session: Session) -> int:
 
 
 def list_alerts(session: Session, payment_id: UUID) -> list[PaymentAlertRecord]:
-    """All alerts about a payment, seen to or not."""
-    wanted = (
-        select(PAYMENT_ALERTS)
-        .where(PAYMENT_ALERTS.c.payment_id == payment_id)
-        .order_by(PAYMENT_ALERTS.c.raised_at)
+    """Return all alerts about a payment, open and resolved, oldest first."""
+    return _alerts(session, PAYMENT_ALERTS.c.payment_id == payment_id)
+
+
+def refund_record(refund: StoredRefund) -> RefundRecord:
+    """Return a refund as the API shows it."""
+    return RefundRecord(
+        id=refund.id,
+        payment_id=payment_id_of(refund.payment_id),
+        amount=refund.amount,
+        status=refund.status,
+        reason=refund.reason,
+        failure=refund.failure,
+        requested_at=refund.requested_at,
+        finished_at=refund.finished_at,
     )
-    return [_alert_record(row) for row in session.execute(wanted)]
 
 
-def _held(session: Session, payment_ids: Sequence[UUID]) -> dict[UUID, int]:
+def _held_amounts(session: Session, payment_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Return the sums that open refunds reserve, in won, by payment."""
     held: defaultdict[UUID, int] = defaultdict(int)
     if payment_ids:
         wanted = select(PAYMENT_REFUNDS.c.payment_id, PAYMENT_REFUNDS.c.amount).where(
@@ -154,62 +174,62 @@ def _held(session: Session, payment_ids: Sequence[UUID]) -> dict[UUID, int]:
     return held
 
 
-def _record(
-    row: AnyRow, *, held: int, refunds: Sequence[AnyRow] = (), cancellations: Sequence[AnyRow] = ()
+def _payment_record(
+    payment: StoredPayment,
+    *,
+    held: int,
+    refunds: Sequence[StoredRefund] = (),
+    cancellations: Sequence[StoredCancellation] = (),
 ) -> PaymentRecord:
     account = None
-    if row.account_number is not None:
+    if payment.account_number is not None:
         account = VirtualAccountRecord(
-            bank=row.account_bank, number=row.account_number, expires_at=row.account_expires_at
+            bank=payment.account_bank,
+            number=payment.account_number,
+            expires_at=payment.account_expires_at,
         )
     return PaymentRecord(
-        payment_id=payment_id_of(row.id),
-        order_name=row.order_name,
-        amount=row.amount,
-        currency=row.currency,
-        status=row.status,
-        cancelled_amount=row.reversed_amount,
+        payment_id=payment_id_of(payment.id),
+        order_name=payment.order_name,
+        amount=payment.amount,
+        currency=payment.currency,
+        status=payment.status,
+        cancelled_amount=payment.reversed_amount,
         held_amount=held,
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        credited_at=row.credited_at,
-        failure=row.failure,
+        created_at=payment.created_at,
+        expires_at=payment.expires_at,
+        credited_at=payment.credited_at,
+        failure=payment.failure,
         virtual_account=account,
-        receipt_url=row.receipt_url,
+        receipt_url=payment.receipt_url,
         cancellations=tuple(
             CancellationRecord(
-                id=one.cancellation_id,
-                amount=one.amount,
-                trigger=one.triggered_by,
-                refund_id=one.refund_id,
-                booked_at=one.booked_at,
+                id=cancellation.cancellation_id,
+                amount=cancellation.amount,
+                trigger=cancellation.triggered_by,
+                refund_id=cancellation.refund_id,
+                booked_at=cancellation.booked_at,
             )
-            for one in cancellations
+            for cancellation in cancellations
         ),
-        refunds=tuple(map(_refund_record, refunds)),
+        refunds=tuple(map(refund_record, refunds)),
     )
 
 
-def _refund_record(row: AnyRow) -> RefundRecord:
-    return RefundRecord(
-        id=row.id,
-        payment_id=payment_id_of(row.payment_id),
-        amount=row.amount,
-        status=row.status,
-        reason=row.reason,
-        failure=row.failure,
-        requested_at=row.requested_at,
-        finished_at=row.finished_at,
-    )
-
-
-def _alert_record(row: AnyRow) -> PaymentAlertRecord:
-    return PaymentAlertRecord(
-        payment_id=payment_id_of(row.payment_id),
-        kind=row.kind,
-        detail=row.detail,
-        times=row.times,
-        raised_at=row.raised_at,
-        resolved_at=row.resolved_at,
-        note=row.note,
-    )
+def _alerts(
+    session: Session, condition: ColumnElement[bool], *, limit: int | None = None
+) -> list[PaymentAlertRecord]:
+    statement = select(*_ALERT_COLUMNS).where(condition).order_by(PAYMENT_ALERTS.c.raised_at)
+    rows = map(_AlertRow._make, session.execute(statement.limit(limit)))
+    return [
+        PaymentAlertRecord(
+            payment_id=payment_id_of(row.payment_id),
+            kind=row.kind,
+            detail=row.detail,
+            times=row.times,
+            raised_at=row.raised_at,
+            resolved_at=row.resolved_at,
+            note=row.note,
+        )
+        for row in rows
+    ]

@@ -1,43 +1,46 @@
-"""Refunds that users ask for: the cash is set aside at once, PortOne is asked under one idempotency key, and what came of it is booked.
+"""Refunds that users request.
 
-An answer that did not come is no answer: the refund stays as it is until a look at PortOne shows what happened.
+The cash is reserved at once, PortOne is asked under one idempotency key, and the result is
+recorded. A missing answer proves nothing: the refund stays as it is until a check of the payment
+at PortOne shows what happened.
 """
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import insert, select
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from trading.account_events.record import emit_payment_event
 from trading.config.settings import Settings
-from trading.db.statements import AnyRow
 from trading.db.transactions import Database, after_commit, rerun_is_safe
 from trading.halts.accounts import ensure_not_halted
 from trading.ledger.cash import save
 from trading.ledger.errors import InsufficientCash
-from trading.payments import decide, refund_model
 from trading.payments.alert_kinds import PaymentAlertKind
 from trading.payments.backoff import DELAY_MAX, DELAY_MAX_LATE, JITTER_MAX, backoff_delay
+from trading.payments.decide import apply_cancellations
 from trading.payments.errors import PaymentNotFound, PaymentNotRefundable, RefundExceedsPayment
-from trading.payments.locked_payment import LockedPayment
-from trading.payments.model import PaymentStatus, payment_id_of
+from trading.payments.locked_payment import LockedPayment, payment_event_data
+from trading.payments.model import payment_id_of
 from trading.payments.portone.client import PortoneClient, Requester
 from trading.payments.portone.errors import PortoneApiError, PortoneError
 from trading.payments.portone_payment import Cancellation, CancellationStatus
+from trading.payments.queries import refund_record
 from trading.payments.records import RefundRecord
 from trading.payments.refund_model import (
+    RESEND_WITHIN,
     RefundFailure,
     RefundStatus,
     RefusalMeaning,
     classify_refusal,
     reason_with_mark,
 )
+from trading.payments.rows import StoredRefund, read_refund
 from trading.payments.tables import PAYMENT_REFUNDS
 from trading.payments.verify import PaymentCheckResult, check_payment, retry_after_cancelling_buys
 from trading.tasks import Task, TaskRequest
@@ -45,14 +48,16 @@ from trading.tasks import Task, TaskRequest
 log = structlog.get_logger(__name__)
 
 
-# Longer than a request to PortOne may take, so that the sweep does not have a refund pursued that is being sent.
+# Longer than a request to PortOne may take, so that the sweep does not dispatch a refund that is
+# being sent.
 SEND_DURATION_MAX = timedelta(seconds=120)
+# How long a refund waits for another one of the same payment that was sent.
 QUEUED_REFUND_DELAY = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancellationRequest:
-    """A refund as PortOne is asked for it, each time alike."""
+    """A request for a refund to PortOne, the same at every attempt; amounts in won."""
 
     payment_id: UUID
     amount: int
@@ -62,7 +67,12 @@ class CancellationRequest:
 
 @dataclass(frozen=True, slots=True)
 class RefundProgress:
-    """What came of pursuing a refund: its status then, None when there is no such refund; whether it ended by this; and the look at its payment."""
+    """Result of processing a refund.
+
+    ``status`` is the refund's new status, None when there is no such refund; ``ended`` is whether
+    it ended by this processing; ``check`` is the result of checking its payment, if that was
+    done.
+    """
 
     status: RefundStatus | None
     ended: bool = False
@@ -80,54 +90,51 @@ def request_refund(
     settings: Settings,
     now: datetime,
 ) -> RefundRecord:
-    """Set ``amount`` won aside, or all that is left of the payment, and have it refunded. ``words`` is what the payer reads as the reason.
+    """Reserve ``amount`` won, or everything that is refundable, and dispatch the refund.
 
-    Raises PaymentNotFound, for another's too, PaymentNotRefundable, RefundExceedsPayment, AccountHalted, AccountOverdrawn,
+    ``words`` is the reason that the payer reads. Raises PaymentNotFound (also for another user's
+    payment), PaymentNotRefundable, RefundExceedsPayment, AccountHalted, AccountOverdrawn and
     InsufficientCash.
     """
-    booking = LockedPayment.lock(session, payment_id, now=now)
-    if booking is None or booking.row.user_id != user_id:
+    locked = LockedPayment.lock(session, payment_id, now=now)
+    if locked is None or locked.before.user_id != user_id:
         raise PaymentNotFound
-    refundable = booking.left - sum(refund["amount"] for refund in booking.open_refunds)
-    if not PaymentStatus(booking.row.status).is_credited or (refundable == 0 and amount is None):
-        raise PaymentNotRefundable(payment_status=booking.row.status)
+    payment = locked.before
+    refundable = locked.remaining_amount - sum(refund.amount for refund in locked.open_refunds)
+    if not payment.status.is_credited or (refundable == 0 and amount is None):
+        raise PaymentNotRefundable(payment_status=payment.status)
     wanted = refundable if amount is None else amount
     if wanted > refundable:
         raise RefundExceedsPayment(needed=wanted, refundable=refundable)
-    account = booking.account
+    account = locked.account
     ensure_not_halted(session, user_id)
     account.ensure_no_debt()
     if wanted > account.available:
         raise InsufficientCash(needed=wanted, available=account.available)
     account.reserve(wanted)
     save(session, [account], [], now=now)
-    refund = {
-        "id": refund_id,
-        "payment_id": payment_id,
-        "user_id": user_id,
-        "amount": wanted,
-        "status": RefundStatus.REQUESTED,
-        "reason": reason_with_mark(refund_id, words),
-        "requested_at": now,
-        "send_count": 0,
-        "check_count": 0,
-        "failure": None,
-        "finished_at": None,
-        "next_attempt_at": now + timedelta(milliseconds=settings.wake_grace_ms),
-    }
-    session.execute(insert(PAYMENT_REFUNDS).values(**refund))
-    emit_payment_event(session, booking.row._asdict(), at=now, refund=refund)
-    after_commit(session, TaskRequest(Task.REFUND_PAYMENT, (refund_id,)))
-    return RefundRecord(
+    refund = StoredRefund(
         id=refund_id,
-        payment_id=payment_id_of(payment_id),
+        payment_id=payment_id,
+        user_id=user_id,
         amount=wanted,
         status=RefundStatus.REQUESTED,
         reason=reason_with_mark(refund_id, words),
-        failure=None,
+        cancellable=None,
         requested_at=now,
+        first_sent_at=None,
+        send_count=0,
+        check_count=0,
+        refusal=None,
+        cancellation_id=None,
+        failure=None,
         finished_at=None,
+        next_attempt_at=now + timedelta(milliseconds=settings.wake_grace_ms),
     )
+    session.execute(insert(PAYMENT_REFUNDS).values(**refund._asdict()))
+    emit_payment_event(session, user_id, payment_event_data(payment, refund), at=now)
+    after_commit(session, TaskRequest(Task.REFUND_PAYMENT, (refund_id,)))
+    return refund_record(refund)
 
 
 def process_refund(
@@ -138,202 +145,215 @@ def process_refund(
     settings: Settings,
     clock: Callable[[], datetime],
 ) -> RefundProgress:
-    """Do what is due for a refund: ask PortOne for it, or look what became of it.
+    """Take a refund's next step: request it from PortOne, or check what became of it.
 
-    Never raises for what PortOne answers or for its silence. Raises DatabaseUnavailable.
+    A missing answer or a refusal of PortOne does not raise. Raises DatabaseUnavailable.
     """
-    refund = database.read(lambda session: _refund(session, refund_id))
+    refund = database.read(lambda session: read_refund(session, refund_id))
     if refund is None or refund.finished_at is not None:
-        return RefundProgress(None if refund is None else RefundStatus(refund.status))
-    look = None
+        return RefundProgress(None if refund is None else refund.status)
+    check = None
     if refund.first_sent_at is not None:
-        look = check_payment(database, portone, refund.payment_id, settings=settings, clock=clock)
-    looked = look is not None and look.status is not None
-    asked = database.transaction(
-        lambda session: _next_request(session, refund, looked=looked, now=clock()),
+        check = check_payment(database, portone, refund.payment_id, settings=settings, clock=clock)
+    checked = check is not None and check.status is not None
+    request = database.transaction(
+        lambda session: _next_request(session, refund, checked=checked, now=clock()),
         find_committed=rerun_is_safe,
     )
-    if asked is not None:
-        _ask(database, portone, refund, asked, clock=clock)
-    now_so = database.read(lambda session: _refund(session, refund_id))
-    if now_so is None:
-        return RefundProgress(None, check=look)
-    return RefundProgress(
-        RefundStatus(now_so.status), ended=now_so.finished_at is not None, check=look
-    )
+    if request is not None:
+        _send(database, portone, refund, request, clock=clock)
+    current = database.read(lambda session: read_refund(session, refund_id))
+    if current is None:
+        return RefundProgress(None, check=check)
+    return RefundProgress(current.status, ended=current.finished_at is not None, check=check)
 
 
 def abandon_refund(session: Session, refund_id: UUID, *, now: datetime) -> bool:
-    """Fail a refund by a person's decision, and release its cash; false when it is over already. Only behind a look that did not find it."""
-    row = _refund(session, refund_id)
-    found = None if row is None else _locked(session, row, now=now)
+    """Fail a refund by an operator's decision and release its cash; False when it has ended.
+
+    Call it only after a check of the payment that did not find the refund carried out.
+    """
+    refund = read_refund(session, refund_id)
+    found = None if refund is None else _lock_open_refund(session, refund, now=now)
     if found is None:
         return False
-    booking, refund = found
-    booking.fail_refund(refund, RefundFailure.GIVEN_UP)
-    booking.save()
+    locked, refund = found
+    locked.fail_refund(refund, RefundFailure.GIVEN_UP)
+    locked.save()
     return True
 
 
-def _refund(session: Session, refund_id: UUID) -> AnyRow | None:
-    return session.execute(
-        select(PAYMENT_REFUNDS).where(PAYMENT_REFUNDS.c.id == refund_id)
-    ).one_or_none()
-
-
-def _locked(
-    session: Session, row: AnyRow, *, now: datetime
-) -> tuple[LockedPayment, dict[str, Any]] | None:
-    """The booking of a refund's payment and the refund in it; None once it is over."""
-    booking = LockedPayment.lock(session, row.payment_id, now=now)
-    if booking is None or booking.refunds[row.id]["status"] not in refund_model.OPEN_STATUSES:
+def _lock_open_refund(
+    session: Session, refund: StoredRefund, *, now: datetime
+) -> tuple[LockedPayment, StoredRefund] | None:
+    """Lock a refund's payment; return it with the refund as it is now, None once it has ended."""
+    locked = LockedPayment.lock(session, refund.payment_id, now=now)
+    if locked is None or not locked.refunds[refund.id].is_open:
         return None
-    return booking, booking.refunds[row.id]
+    return locked, locked.refunds[refund.id]
 
 
 def _next_request(
-    session: Session, row: AnyRow, *, looked: bool, now: datetime
+    session: Session, refund: StoredRefund, *, checked: bool, now: datetime
 ) -> CancellationRequest | None:
-    """What PortOne is to be asked for now; None when that is nothing: the refund is over, waits, or a person has to see to it."""
-    found = _locked(session, row, now=now)
+    """Return the request to send to PortOne now.
+
+    None when the refund has ended, must wait, or needs an operator.
+    """
+    found = _lock_open_refund(session, refund, now=now)
     if found is None:
         return None
-    booking, refund = found
+    locked, refund = found
     may_send = (
-        _may_send_again(booking, refund, looked=looked, now=now)
-        if refund["send_count"]
-        else _may_send(booking, refund)
+        _may_send_again(locked, refund, checked=checked, now=now)
+        if refund.send_count
+        else _may_send(locked, refund)
     )
-    if may_send:
-        booking.change_refund(
-            refund,
-            cancellable=refund["cancellable"] or booking.left,
-            first_sent_at=refund["first_sent_at"] or now,
-            send_count=refund["send_count"] + 1,
+    if not may_send:
+        locked.save()
+        return None
+    cancellable = refund.cancellable or locked.remaining_amount
+    locked.set_refund(
+        refund._replace(
+            cancellable=cancellable,
+            first_sent_at=refund.first_sent_at or now,
+            send_count=refund.send_count + 1,
             next_attempt_at=now + SEND_DURATION_MAX,
         )
-    booking.save()
-    if not may_send:
-        return None
+    )
+    locked.save()
     return CancellationRequest(
-        payment_id=booking.row.id,
-        amount=refund["amount"],
-        cancellable=refund["cancellable"],
-        reason=refund["reason"],
+        payment_id=refund.payment_id,
+        amount=refund.amount,
+        cancellable=cancellable,
+        reason=refund.reason,
     )
 
 
-def _may_send(booking: LockedPayment, refund: dict[str, Any]) -> bool:
-    """Whether a refund that was never sent is to be; it waits behind another one of its payment, on which depends what is left for it."""
-    if any(other["send_count"] for other in booking.open_refunds if other["id"] != refund["id"]):
-        booking.postpone_refund(refund, QUEUED_REFUND_DELAY)
+def _may_send(locked: LockedPayment, refund: StoredRefund) -> bool:
+    """Return True if a refund that was never sent may be sent; otherwise postpone or fail it.
+
+    It waits for another refund of the same payment that was sent, because the cancellable amount
+    depends on that one.
+    """
+    if any(other.send_count for other in locked.open_refunds if other.id != refund.id):
+        locked.postpone_refund(refund, QUEUED_REFUND_DELAY)
         return False
-    if booking.account.debt:
-        booking.fail_refund(refund, RefundFailure.ACCOUNT_OVERDRAWN)
+    if locked.account.debt:
+        locked.fail_refund(refund, RefundFailure.ACCOUNT_OVERDRAWN)
         return False
-    if refund["amount"] > booking.left:
-        booking.fail_refund(refund, RefundFailure.NOTHING_LEFT)
+    if refund.amount > locked.remaining_amount:
+        locked.fail_refund(refund, RefundFailure.NOTHING_LEFT)
         return False
     return True
 
 
 def _may_send_again(
-    booking: LockedPayment, refund: dict[str, Any], *, looked: bool, now: datetime
+    locked: LockedPayment, refund: StoredRefund, *, checked: bool, now: datetime
 ) -> bool:
-    """Whether a refund of which PortOne showed nothing is to be asked for once more."""
-    if looked and refund["refusal"]:
-        booking.fail_refund(refund, refund["refusal"])
+    """Return True if a refund that PortOne did not show may be sent again; else postpone or fail.
+
+    ``checked`` is whether PortOne has answered a check of the payment since.
+    """
+    if checked and refund.refusal:
+        locked.fail_refund(refund, refund.refusal)
         return False
-    if looked and refund["status"] == RefundStatus.REQUESTED:
-        if now - refund["first_sent_at"] <= refund_model.RESEND_WITHIN:
+    if checked and refund.status is RefundStatus.REQUESTED and refund.first_sent_at is not None:
+        if now - refund.first_sent_at <= RESEND_WITHIN:
             return True
-        booking.alert(PaymentAlertKind.REFUND_STUCK, str(refund["id"]))
-    booking.postpone_refund(refund, _pause(refund, now))
+        locked.alert(PaymentAlertKind.REFUND_STUCK, str(refund.id))
+    locked.postpone_refund(refund, _retry_delay(refund, now))
     return False
 
 
-def _ask(
+def _send(
     database: Database,
     portone: PortoneClient,
-    row: AnyRow,
-    asked: CancellationRequest,
+    refund: StoredRefund,
+    request: CancellationRequest,
     *,
     clock: Callable[[], datetime],
 ) -> None:
-    ids = {"refund_id": str(row.id), "payment_id": asked.payment_id.hex}
+    ids = {"refund_id": str(refund.id), "payment_id": request.payment_id.hex}
     try:
         cancellation = portone.cancel(
-            payment_id_of(asked.payment_id),
-            amount=asked.amount,
-            cancellable=asked.cancellable,
-            reason=asked.reason,
+            payment_id_of(request.payment_id),
+            amount=request.amount,
+            cancellable=request.cancellable,
+            reason=request.reason,
             requester=Requester.CUSTOMER,
-            idempotency_key=str(row.id),
+            idempotency_key=str(refund.id),
         )
     except PortoneError as error:
         fault = error
         log.warning("refund_request_failed", **ids, reason=str(fault))
         database.transaction(
-            lambda session: _take_fault(session, row, fault, now=clock()),
+            lambda session: _record_fault(session, refund, fault, now=clock()),
             find_committed=rerun_is_safe,
         )
         return
     log.info("refund_request_answered", **ids, status=cancellation.status)
     retry_after_cancelling_buys(
         lambda attempt: database.transaction(
-            lambda session: _take_answer(session, row, cancellation, now=clock(), attempt=attempt),
+            lambda session: _record_answer(
+                session, refund, cancellation, now=clock(), attempt=attempt
+            ),
             find_committed=rerun_is_safe,
         )
     )
 
 
-def _take_fault(session: Session, row: AnyRow, fault: PortoneError, *, now: datetime) -> None:
-    """Remember a definite refusal, behind which a look comes before the refund fails; anything else leaves it open what happened."""
-    found = _locked(session, row, now=now)
+def _record_fault(
+    session: Session, refund: StoredRefund, fault: PortoneError, *, now: datetime
+) -> None:
+    """Record a definite refusal, or postpone the refund when its outcome is unknown.
+
+    A refused refund fails only after a check of the payment.
+    """
+    found = _lock_open_refund(session, refund, now=now)
     if found is None:
         return
-    booking, refund = found
-    span = _pause(refund, now)
+    locked, refund = found
+    delay = _retry_delay(refund, now)
     if isinstance(fault, PortoneApiError):
-        span = max(span, timedelta(seconds=fault.retry_after_s or 0))
+        delay = max(delay, timedelta(seconds=fault.retry_after_s or 0))
         if not fault.outcome_is_unknown:
             meaning = classify_refusal(fault.type)
             if meaning is not RefusalMeaning.FAIL:
-                booking.alert(PaymentAlertKind.REFUND_REFUSED, f"{refund['id']} {fault.type}")
+                locked.alert(PaymentAlertKind.REFUND_REFUSED, f"{refund.id} {fault.type}")
             if meaning is not RefusalMeaning.KEEP_AND_ALERT:
-                booking.change_refund(refund, refusal=fault.type)
-                span = timedelta()
-                after_commit(session, TaskRequest(Task.REFUND_PAYMENT, (row.id,)))
-    booking.postpone_refund(refund, span)
-    booking.save()
+                refund = refund._replace(refusal=fault.type)
+                delay = timedelta()
+                after_commit(session, TaskRequest(Task.REFUND_PAYMENT, (refund.id,)))
+    locked.postpone_refund(refund, delay)
+    locked.save()
 
 
-def _take_answer(
-    session: Session, row: AnyRow, answer: Cancellation, *, now: datetime, attempt: int
+def _record_answer(
+    session: Session, refund: StoredRefund, answer: Cancellation, *, now: datetime, attempt: int
 ) -> None:
-    """Book what PortOne answered. A webhook's look may have been quicker, and then nothing is left to book.
+    """Record PortOne's answer to a cancellation request.
 
-    A refund that was given up meanwhile is booked all the same when the money went.
+    A check after a webhook may have recorded it already; then nothing is left to do. A refund
+    that an operator has abandoned is recorded too if the money went back.
     """
-    booking = LockedPayment.lock(session, row.payment_id, now=now, attempt=attempt)
-    if booking is None or booking.refunds[row.id]["status"] == RefundStatus.SUCCEEDED:
+    locked = LockedPayment.lock(session, refund.payment_id, now=now, attempt=attempt)
+    if locked is None or locked.refunds[refund.id].status is RefundStatus.SUCCEEDED:
         return
-    refund = booking.refunds[row.id]
-    booking.change_refund(refund, cancellation_id=answer.id)
+    refund = locked.set_refund(locked.refunds[refund.id]._replace(cancellation_id=answer.id))
     if answer.status is CancellationStatus.SUCCEEDED:
-        after, reversals, _ = decide.apply_cancellations(booking.payment(), [answer])
-        if reversals or not booking.adopt(refund, answer.id):
-            booking.reverse(reversals, after=after)
+        state, reversals, _ = apply_cancellations(locked.state(), [answer])
+        if reversals or not locked.adopt_cancellation(refund, answer.id):
+            locked.reverse(reversals, state=state)
     else:
-        booking.follow([answer])
-    if refund["status"] in refund_model.OPEN_STATUSES:
-        booking.postpone_refund(refund, _pause(refund, now))
-    booking.save()
+        locked.update_refunds([answer])
+    refund = locked.refunds[refund.id]
+    if refund.is_open:
+        locked.postpone_refund(refund, _retry_delay(refund, now))
+    locked.save()
 
 
-def _pause(refund: dict[str, Any], now: datetime) -> timedelta:
-    late = now - refund["requested_at"] > DELAY_MAX_LATE
-    longest = DELAY_MAX_LATE if late else DELAY_MAX
-    return backoff_delay(
-        refund["check_count"], longest=longest, spread=random.randint(0, JITTER_MAX)
-    )
+def _retry_delay(refund: StoredRefund, now: datetime) -> timedelta:
+    is_late = now - refund.requested_at > DELAY_MAX_LATE
+    longest = DELAY_MAX_LATE if is_late else DELAY_MAX
+    return backoff_delay(refund.check_count, longest=longest, spread=random.randint(0, JITTER_MAX))

@@ -1,4 +1,8 @@
-"""A look at PortOne, and what it means for a payment: credited once, each cancellation reversed once, and a person called where neither is sure."""
+"""Check payments at PortOne and record the result exactly once.
+
+A payment is credited once and each cancellation is reversed once, whatever the number and order
+of the checks. A report that is not unambiguous opens an alert for an operator.
+"""
 
 import random
 from collections.abc import Callable
@@ -8,11 +12,9 @@ from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from trading.config.settings import Settings
-from trading.db.statements import AnyRow
 from trading.db.transactions import Database, rerun_is_safe
 from trading.payments.alert_kinds import PaymentAlertKind
 from trading.payments.backoff import (
@@ -28,7 +30,7 @@ from trading.payments.model import PaymentStatus, payment_id_of
 from trading.payments.portone.client import PortoneClient
 from trading.payments.portone.errors import PortoneApiError, PortoneError
 from trading.payments.portone_payment import Report
-from trading.payments.tables import PAYMENTS
+from trading.payments.rows import StoredPayment, read_payment
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +41,7 @@ _ALERT_OF_FINDING = {
     PaymentFinding.MISMATCHED: PaymentAlertKind.MISMATCH,
     PaymentFinding.UNKNOWN: PaymentAlertKind.UNKNOWN_STATUS,
     PaymentFinding.CONTRADICTORY: PaymentAlertKind.CONTRADICTORY,
-    # Cancellations of more than is left.
+    # Cancellations that exceed the remaining amount.
     PaymentFinding.PAID: PaymentAlertKind.CONTRADICTORY,
     PaymentFinding.PARTLY_CANCELLED: PaymentAlertKind.CONTRADICTORY,
     PaymentFinding.CANCELLED: PaymentAlertKind.CONTRADICTORY,
@@ -48,7 +50,10 @@ _ALERT_OF_FINDING = {
 
 @dataclass(frozen=True, slots=True)
 class PaymentCheckResult:
-    """What came of a look: the payment's status then, or None when PortOne gave no answer that says anything."""
+    """Result of a check: the payment's new status and the action taken.
+
+    Both are None when PortOne gave no usable answer or the payment does not exist.
+    """
 
     status: PaymentStatus | None
     action: PaymentAction | None = None
@@ -62,12 +67,13 @@ def check_payment(
     settings: Settings,
     clock: Callable[[], datetime],
 ) -> PaymentCheckResult:
-    """Ask PortOne about a payment and take in what it says.
+    """Query PortOne for a payment and apply the result.
 
-    Never raises for what PortOne answers or for its silence; the payment is looked at again then. Raises DatabaseUnavailable.
+    A missing answer or a refusal of PortOne does not raise: the check is repeated later. Raises
+    DatabaseUnavailable.
     """
-    seen = database.read(lambda session: _seen(session, payment_id))
-    if seen is None:
+    payment = database.read(lambda session: read_payment(session, payment_id))
+    if payment is None:
         return PaymentCheckResult(None)
     try:
         report = portone.get_payment(payment_id_of(payment_id))
@@ -75,7 +81,7 @@ def check_payment(
         fault = error
         log.warning("payment_check_failed", payment_id=payment_id.hex, reason=str(fault))
         database.transaction(
-            lambda session: _put_off(session, payment_id, fault, now=clock()),
+            lambda session: _postpone_check(session, payment_id, fault, now=clock()),
             find_committed=rerun_is_safe,
         )
         return PaymentCheckResult(None)
@@ -85,7 +91,7 @@ def check_payment(
                 session,
                 payment_id,
                 report,
-                notification_count=seen.notification_count,
+                notification_count=payment.notification_count,
                 settings=settings,
                 now=clock(),
                 attempt=attempt,
@@ -104,12 +110,15 @@ def check_payment(
         mismatches=sorted(decision.mismatches) or None,
     )
     if decision.action is PaymentAction.CLOSE_ACCOUNT:
-        _close_account(portone, payment_id)
+        _close_virtual_account(portone, payment_id)
     return PaymentCheckResult(decision.payment.status, decision.action)
 
 
 def retry_after_cancelling_buys(work: Callable[[int], T]) -> T:
-    """The work, done again with the owner's buys cancelled first where they hold back cash that is taken from him."""
+    """Run ``work``; if open buys reserve the required cash, run it again with these cancelled.
+
+    ``work`` gets the number of the attempt, from 0; see ``LockedPayment.lock``.
+    """
     for attempt in range(ATTEMPTS_MAX - 1):
         try:
             return work(attempt)
@@ -128,55 +137,54 @@ def apply_report(
     now: datetime,
     attempt: int = 0,
 ) -> Decision | None:
-    """Decide what a report means for a payment as it is now, and book it; None when there is no such payment.
+    """Decide what a report means for the payment as it is now, and record it.
 
-    ``notification_count`` is how many there were before the report was asked for: with more of them now there is news that it may not know.
+    ``notification_count`` is the number of notifications before PortOne was asked: if there are
+    more now, the report may be outdated and another check is due. Return None when there is no
+    such payment.
     """
-    booking = LockedPayment.lock(session, payment_id, now=now, attempt=attempt)
-    if booking is None:
+    locked = LockedPayment.lock(session, payment_id, now=now, attempt=attempt)
+    if locked is None:
         return None
+    payment = locked.before
     decision = decide(
-        booking.payment(test_channel_allowed=settings.portone_allow_test_channel), report, now=now
+        locked.state(test_channel_allowed=settings.portone_allow_test_channel), report, now=now
     )
     if decision.credit:
-        booking.credit()
+        locked.credit()
     if report is not None:
-        booking.follow(report.cancellations)
-    booking.reverse(decision.reversals, after=decision.payment)
+        locked.update_refunds(report.cancellations)
+    locked.reverse(decision.reversals, state=decision.payment)
     if decision.alert:
-        disputed = report is not None and report.is_disputed
-        booking.alert(
+        is_disputed = report is not None and report.is_disputed
+        locked.alert(
             PaymentAlertKind.DISPUTED
-            if disputed and decision.action is not PaymentAction.REJECT
+            if is_disputed and decision.action is not PaymentAction.REJECT
             else _ALERT_OF_FINDING.get(decision.finding, PaymentAlertKind.UNEXPECTED_REPORT),
             ",".join(sorted(decision.mismatches)) or decision.finding.name,
         )
-    booking.change(
-        check_count=booking.row.check_count + 1,
+    locked.after = locked.after._replace(
+        check_count=payment.check_count + 1,
         finding=decision.finding.name,
         reported_at=decision.payment.reported_at,
         next_attempt_at=_next_attempt_at(
-            booking.row, decision, report, notification_count=notification_count, now=now
+            payment, decision, report, notification_count=notification_count, now=now
         ),
     )
     if decision.payment.status is PaymentStatus.MISMATCHED:
-        booking.change(mismatches=",".join(sorted(decision.mismatches)) or booking.row.mismatches)
+        locked.after = locked.after._replace(
+            mismatches=",".join(sorted(decision.mismatches)) or payment.mismatches
+        )
     if report is not None and decision.payment.reported_at == report.updated_at:
-        _show(booking, report)
-    booking.save()
+        locked.after = _with_report_details(locked.after, report)
+    locked.save()
     return decision
 
 
-def _seen(session: Session, payment_id: UUID) -> AnyRow | None:
-    return session.execute(
-        select(PAYMENTS.c.notification_count).where(PAYMENTS.c.id == payment_id)
-    ).one_or_none()
-
-
-def _show(booking: LockedPayment, report: Report) -> None:
-    """Keep what its owner and operators are shown of the newest report."""
+def _with_report_details(payment: StoredPayment, report: Report) -> StoredPayment:
+    """Copy what the owner and operators see from the newest report."""
     account = report.virtual_account
-    booking.change(
+    return payment._replace(
         failure=report.failure,
         transaction_id=report.transaction_id,
         receipt_url=report.receipt_url,
@@ -187,50 +195,61 @@ def _show(booking: LockedPayment, report: Report) -> None:
 
 
 def _next_attempt_at(
-    row: AnyRow,
+    payment: StoredPayment,
     decision: Decision,
     report: Report | None,
     *,
     notification_count: int,
     now: datetime,
 ) -> datetime | None:
-    if row.notification_count != notification_count:
-        return row.next_attempt_at or now
+    if payment.notification_count != notification_count:
+        return payment.next_attempt_at or now
     status = decision.payment.status
+    if status is PaymentStatus.CANCELLED:
+        return None
     if status.is_credited:
-        return (
-            None
-            if status is PaymentStatus.CANCELLED
-            else next_follow_up(row.credited_at or now, now)
-        )
+        return next_follow_up(payment.credited_at or now, now)
     if status is PaymentStatus.PENDING:
         until = wait_until(decision.payment.terms, report)
-        again = now + _pause(row, now)
-        return min(again, until) if until > now else again
-    return now + _pause(row, now) if decision.action is PaymentAction.CLOSE_ACCOUNT else None
+        next_check = now + _retry_delay(payment, now)
+        return min(next_check, until) if until > now else next_check
+    if decision.action is PaymentAction.CLOSE_ACCOUNT:
+        return now + _retry_delay(payment, now)
+    return None
 
 
-def _pause(row: AnyRow, now: datetime) -> timedelta:
-    longest = DELAY_MAX if now < row.expires_at else DELAY_MAX_LATE
-    return backoff_delay(row.check_count, longest=longest, spread=random.randint(0, JITTER_MAX))
+def _retry_delay(payment: StoredPayment, now: datetime) -> timedelta:
+    longest = DELAY_MAX if now < payment.expires_at else DELAY_MAX_LATE
+    return backoff_delay(payment.check_count, longest=longest, spread=random.randint(0, JITTER_MAX))
 
 
-def _put_off(session: Session, payment_id: UUID, fault: PortoneError, *, now: datetime) -> None:
-    """Look again later. A refusal is a fault of our set-up, as nothing is asked that PortOne would not tell its own."""
-    booking = LockedPayment.lock(session, payment_id, now=now)
-    if booking is None:
+def _postpone_check(
+    session: Session, payment_id: UUID, fault: PortoneError, *, now: datetime
+) -> None:
+    """Schedule the next check after a failed one.
+
+    A refusal indicates wrong settings, because we ask only for our own store's payments; it opens
+    an alert.
+    """
+    locked = LockedPayment.lock(session, payment_id, now=now)
+    if locked is None:
         return
-    span = _pause(booking.row, now)
+    delay = _retry_delay(locked.before, now)
     if isinstance(fault, PortoneApiError):
-        span = max(span, timedelta(seconds=fault.retry_after_s or 0))
+        delay = max(delay, timedelta(seconds=fault.retry_after_s or 0))
         if not fault.outcome_is_unknown:
-            booking.alert(PaymentAlertKind.LOOK_REFUSED, fault.type)
-    booking.change(check_count=booking.row.check_count + 1, next_attempt_at=now + span)
-    booking.save()
+            locked.alert(PaymentAlertKind.CHECK_REFUSED, fault.type)
+    locked.after = locked.after._replace(
+        check_count=locked.before.check_count + 1, next_attempt_at=now + delay
+    )
+    locked.save()
 
 
-def _close_account(portone: PortoneClient, payment_id: UUID) -> None:
-    """Close an account that nobody waits for any more. Where that fails the next look finds it open, and tries again."""
+def _close_virtual_account(portone: PortoneClient, payment_id: UUID) -> None:
+    """Close a virtual account whose payment has expired.
+
+    If that fails, the next check finds the account open and tries again.
+    """
     try:
         portone.close_virtual_account(payment_id_of(payment_id))
     except PortoneError as fault:

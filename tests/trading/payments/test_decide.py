@@ -335,7 +335,7 @@ def test_cancellations_that_do_not_add_up_credit_nothing(members: dict[str, Any]
     assert booked(look(PENDING, report)) == (0, {})
     after = look(CREDITED, report)
     assert after.alert
-    assert after.payment.left >= 0
+    assert after.payment.remaining_amount >= 0
     assert set(booked(after)[1]) <= {FIRST, SECOND}
 
 
@@ -353,7 +353,11 @@ def test_more_than_was_paid_is_never_given_back() -> None:
         {**c, "id": f"again-{n}"} for n, c in enumerate(payment("CANCELLED")["cancellations"])
     ]
     decision = look(emptied, said("CANCELLED", cancellations=renamed))
-    assert (decision.alert, booked(decision), decision.payment.left) == (True, (0, {}), 0)
+    assert (decision.alert, booked(decision), decision.payment.remaining_amount) == (
+        True,
+        (0, {}),
+        0,
+    )
 
 
 @pytest.mark.parametrize("before", [PENDING, CREDITED])
@@ -410,7 +414,7 @@ def test_the_order_of_the_looks_changes_nothing_in_the_books(
 
     assert came_in == [10_000]
     assert sorted(reversals) == sorted((c.id, c.amount) for c in history[-1].cancellations)
-    assert state.left == 10_000 - sum(amount for _, amount in reversals)
+    assert state.remaining_amount == 10_000 - sum(amount for _, amount in reversals)
     assert state.status is look(PENDING, history[-1]).payment.status
 
 
@@ -469,6 +473,6 @@ def test_whatever_is_said_the_books_hold(check_count: list[tuple[Report | None, 
         assert times_credited <= 1
         assert len(reversed_ids) == len(set(reversed_ids))
         assert set(reversed_ids) == set(state.reversed)
-        assert balance == (state.left if state.status.is_credited else 0)
+        assert balance == (state.remaining_amount if state.status.is_credited else 0)
         assert 0 <= balance <= 10_000
         assert (state.status is PaymentStatus.CANCELLED) == (times_credited == 1 and balance == 0)
