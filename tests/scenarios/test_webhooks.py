@@ -147,7 +147,7 @@ def test_27_database_down_webhook_503_then_the_retry_succeeds(
         payer.pay(webhook="hold")
         payments = PAYMENTS
         with stack.harness.core.database.engine.begin() as holding:
-            holding.execute(update(payments).values(looks=payments.c.looks))
+            holding.execute(update(payments).values(check_count=payments.c.check_count))
             payer.flush()
             assert payer.told_so_far()[-1]["attempts"][0]["response"]["code"] == "503"
         wait_until(

@@ -1,6 +1,7 @@
-"""The way of committed account events to Redis, where connected clients hear of them: at once, and by a sweep what got lost on the way.
+"""Publish committed account events to Redis streams, from which clients are served.
 
-Nothing depends on it but how soon a client hears: the rows are the truth, and Redis may be away or wiped at any time.
+A periodic repair publishes events that were missed. The rows are the source of truth: a lost or
+empty Redis delays delivery and loses no event.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,24 +20,28 @@ from trading.redis import keys
 
 log = structlog.get_logger(__name__)
 
-# How far a sweep looks back behind the last one: longer than a transaction may take, and than clocks of two machines are apart.
+# How far a repair reads back before the last one: longer than a transaction may take and than the
+# clocks of two machines may differ.
 OVERLAP = timedelta(seconds=60)
-# Where no sweep is remembered, as after a loss of Redis.
+# Used when no repair is recorded, as after Redis lost its data.
 LOOK_BACK_WITHOUT_CURSOR = timedelta(hours=1)
 
-# Of so many events that overtook others the missing ones are fetched for all users together.
+# Gaps of at most this many events are read for all users in one query.
 _FETCHED_MAX = 50
 
 
 class AccountEventPublisher:
-    """Publishes what transactions of ``database`` have committed. Safe to share between threads."""
+    """Publish what transactions of ``database`` committed; threads may share an instance."""
 
     def __init__(self, database: Database, streams: AccountStreams) -> None:
         self._database = database
         self._streams = streams
 
     def publish(self, events: Sequence[AccountEvent]) -> None:
-        """Publish committed events, of any users and in any order. Never raises: what can't be published now is left to the sweep."""
+        """Publish committed events of any users, in any order.
+
+        Never raises: the repair publishes what could not be published now.
+        """
         try:
             self._publish(events)
         except (MarketUnavailable, DatabaseUnavailable) as fault:
@@ -47,45 +52,51 @@ class AccountEventPublisher:
             log.exception("account_events_not_published", count=len(events))
 
     def _publish(self, events: Sequence[AccountEvent]) -> None:
-        given = group_by_user(events)
-        behind = {
-            user_id: of_user[0].id - 1
-            for user_id, of_user in given.items()
-            # Another transaction has committed one between, which may not be published yet.
-            if of_user[-1].id - of_user[0].id >= len(of_user)
+        batches = group_by_user(events)
+        last_ids = {
+            user_id: batch[0].id - 1
+            for user_id, batch in batches.items()
+            # Another transaction committed events in between that may not be published yet.
+            if batch[-1].id - batch[0].id >= len(batch)
         }
-        behind |= self._streams.append([event for event in events if event.user_id not in behind])
-        if not behind:
+        last_ids |= self._streams.append(
+            [event for event in events if event.user_id not in last_ids]
+        )
+        if not last_ids:
             return
         ranges = {
-            user_id: (event_id, given[user_id][-1].id) for user_id, event_id in behind.items()
+            user_id: (event_id, batches[user_id][-1].id) for user_id, event_id in last_ids.items()
         }
-        short = {
+        short_ranges = {
             user_id: (first, last)
             for user_id, (first, last) in ranges.items()
             if last - first <= _FETCHED_MAX
         }
-        still = self._streams.append(self._database.read(partial(events_in_ranges, ranges=short)))
-        for user_id in behind.keys() - short.keys() | still.keys():
-            self._append_behind(user_id, still.get(user_id, behind[user_id]))
+        still_behind = self._streams.append(
+            self._database.read(partial(events_in_ranges, ranges=short_ranges))
+        )
+        for user_id in last_ids.keys() - short_ranges.keys() | still_behind.keys():
+            self._append_after(user_id, still_behind.get(user_id, last_ids[user_id]))
 
     def repair(self, *, batch_size: int, now: datetime) -> int:
-        """Publish what was committed and never published, because Redis was away or a process died; how many users' streams that were.
+        """Publish events that were committed but never published; return how many streams.
 
-        A stream that is behind gets what it lacks. One that is not there begins anew with what happened since the last repair, so that a client who
-        was connected while Redis was lost hears all of it; older events are not missed by anybody. Raises MarketUnavailable or DatabaseUnavailable,
-        and begins at the same place when it is called again.
+        Events are missed when Redis is unavailable or a process dies. A stream that lacks events at
+        its end gets them. A missing stream is started with the events since the last repair, so a
+        client that was connected while Redis lost its data receives all of them; nobody needs older
+        ones. Raises MarketUnavailable or DatabaseUnavailable; the next call starts at the same
+        point.
         """
-        swept_at = self._streams.last_sweep_at()
-        since = now - LOOK_BACK_WITHOUT_CURSOR if swept_at is None else swept_at - OVERLAP
+        repaired_at = self._streams.last_sweep_at()
+        since = now - LOOK_BACK_WITHOUT_CURSOR if repaired_at is None else repaired_at - OVERLAP
         repaired = 0
         for heads in self._heads_changed_since(since, batch_size):
-            ends = self._streams.last_ids([user_id for user_id, _ in heads])
+            last_ids = self._streams.last_ids([user_id for user_id, _ in heads])
             for user_id, last_id in heads:
-                if user_id not in ends:
-                    repaired += self._begin(user_id, since)
-                elif ends[user_id] < last_id:
-                    self._append_behind(user_id, ends[user_id])
+                if user_id not in last_ids:
+                    repaired += self._start_stream(user_id, since)
+                elif last_ids[user_id] < last_id:
+                    self._append_after(user_id, last_ids[user_id])
                     repaired += 1
         self._streams.record_sweep(now)
         return repaired
@@ -100,22 +111,25 @@ class AccountEventPublisher:
             yield heads
             after = heads[-1][0]
 
-    def _begin(self, user_id: UUID, since: datetime) -> bool:
+    def _start_stream(self, user_id: UUID, since: datetime) -> bool:
         recent = list(
-            dropwhile(lambda event: event.occurred_at < since, self._newest_behind(user_id, 0))
+            dropwhile(lambda event: event.occurred_at < since, self._newest_after(user_id, 0))
         )
         self._streams.append(recent)
         return bool(recent)
 
-    def _append_behind(self, user_id: UUID, event_id: int) -> None:
-        """Append what the database has behind an event; where that is more than a stream holds, it begins anew with the latest."""
-        while events := self._newest_behind(user_id, event_id):
-            ends = self._streams.append(events, restart=events[0].id > event_id + 1)
-            if user_id not in ends:
-                return
-            event_id = ends[user_id]
+    def _append_after(self, user_id: UUID, event_id: int) -> None:
+        """Append the events that follow ``event_id`` in the database.
 
-    def _newest_behind(self, user_id: UUID, event_id: int) -> list[AccountEvent]:
+        If these are more than a stream holds, restart the stream with the latest ones.
+        """
+        while events := self._newest_after(user_id, event_id):
+            last_ids = self._streams.append(events, restart=events[0].id > event_id + 1)
+            if user_id not in last_ids:
+                return
+            event_id = last_ids[user_id]
+
+    def _newest_after(self, user_id: UUID, event_id: int) -> list[AccountEvent]:
         return self._database.read(
             partial(
                 newest_events_after,

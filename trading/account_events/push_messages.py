@@ -1,34 +1,34 @@
-"""What is pushed to clients, in the two forms in which it travels: server-sent events and WebSocket messages.
+"""Messages pushed to clients, encoded as server-sent events and as WebSocket messages.
 
 type                        id        data
-ready                       event's   {"last_event_id": 7}: account events behind 7 follow
+ready                       event's   {"last_event_id": 7}: account events after 7 follow
 tick                        –         the public members of a tick
-order, fill, cash, holding  event's   the account event as AccountEvent.to_json tells it
-resync                      –         {"after": 7}: ask for the account events behind 7 over HTTP, then go on
-status                      –         {"live": false}: Redis is away, nothing comes; true: all that was missed follows
-expired, signed-out         –         {}: the last message; come again with a new token, or not at all
-closing                     –         {"retry_ms": 2000}: the last message of a server that restarts
-keep-alive                  –         {}, as server-sent events a comment
+order, fill, cash, holding  event's   the account event, see AccountEvent.to_json
+resync                      –         {"after": 7}: get the account events after 7 over HTTP
+status                      –         {"live": false}: Redis is unavailable, nothing is sent;
+                                      true: everything missed follows
+expired, signed-out         –         {}: last message; get a new token, or do not reconnect
+closing                     –         {"retry_ms": 2000}: last message of a stopping server
+keep-alive                  –         {}; as a server-sent event a comment
 """
 
 import json
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Any
 
 from trading.account_events.stream import AccountEvent
 from trading.marketdata.ticks import Position, Tick
 
 RETRY_MS = 2_000
-# What a stream of server-sent events begins with: how long to wait before coming again after a loss.
+# Start of every event stream: the delay before a client reconnects.
 SSE_PREAMBLE = f"retry: {RETRY_MS}\n\n".encode()
 
 
 class PushMessage:
-    """One message: a word that says what it is, JSON in one line, and the id of the account event that it brings a client to.
+    """One message: its type, its data as JSON on one line, and the id of its account event, if any.
 
-    It is encoded once, however many clients get it.
+    It is encoded once for all clients that receive it.
     """
 
     def __init__(self, kind: str, data: str, event_id: int | None = None) -> None:
@@ -38,19 +38,22 @@ class PushMessage:
 
     @cached_property
     def sse(self) -> bytes:
-        """As a server-sent event."""
-        place = "" if self.event_id is None else f"id: {self.event_id}\n"
-        return f"event: {self.kind}\n{place}data: {self.data}\n\n".encode("utf-8", "replace")
+        """The message as a server-sent event."""
+        id_field = "" if self.event_id is None else f"id: {self.event_id}\n"
+        return f"event: {self.kind}\n{id_field}data: {self.data}\n\n".encode("utf-8", "replace")
 
     @cached_property
     def text(self) -> bytes:
-        """As the text of a WebSocket message: ``{"type": …, "id": …, "data": …}``, without ``id`` where there is none."""
-        place = "" if self.event_id is None else f'"id":{self.event_id},'
-        return f'{{"type":"{self.kind}",{place}"data":{self.data}}}'.encode("utf-8", "replace")
+        """The message as WebSocket text: ``{"type": …, "id": …, "data": …}``.
+
+        ``id`` is left out if there is none.
+        """
+        id_field = "" if self.event_id is None else f'"id":{self.event_id},'
+        return f'{{"type":"{self.kind}",{id_field}"data":{self.data}}}'.encode("utf-8", "replace")
 
 
 class _KeepAlive(PushMessage):
-    """Says nothing but that the connection stands; a comment where the form has such."""
+    """A message without content that keeps the connection open; a comment in an event stream."""
 
     @cached_property
     def sse(self) -> bytes:
@@ -58,7 +61,7 @@ class _KeepAlive(PushMessage):
 
 
 class _Closing(PushMessage):
-    """Bids to come again after a while that differs from client to client, so that they don't come all at once."""
+    """A request to reconnect after a delay that differs between clients, to spread the load."""
 
     def __init__(self, retry_ms: int) -> None:
         super().__init__("closing", to_json({"retry_ms": retry_ms}))
@@ -69,8 +72,8 @@ class _Closing(PushMessage):
         return f"retry: {self._retry_ms}\n".encode() + super().sse
 
 
-def tick_members(tick: Tick) -> dict[str, Any]:
-    """What a user sees of a tick (won, shares) besides its age, which depends on when he looks."""
+def tick_members(tick: Tick) -> dict[str, object]:
+    """Return the public members of a tick (won, shares), without its age."""
     return {
         "stock_code": tick.code,
         "price": tick.price,
@@ -101,7 +104,7 @@ def ready(last_event_id: int) -> PushMessage:
 
 
 def resync(after: int) -> PushMessage:
-    """It bears no id: a client that has not asked yet must not count the events that it is to ask for as received."""
+    """Return a message without an id: the client has yet to fetch the events."""
     return PushMessage("resync", to_json({"after": after}))
 
 
@@ -118,13 +121,13 @@ SIGNED_OUT = PushMessage("signed-out", "{}")
 KEEP_ALIVE = _KeepAlive("keep-alive", "{}")
 
 
-def to_json(members: Mapping[str, Any]) -> str:
-    """JSON in one line; times as RFC 3339, a place in the tick stream as its text."""
-    shown = {name: _shown(value) for name, value in members.items()}
-    return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
+def to_json(members: Mapping[str, object]) -> str:
+    """Return JSON on one line; times as RFC 3339, stream positions as text."""
+    values = {name: _json_value(value) for name, value in members.items()}
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
-def _shown(value: object) -> object:
+def _json_value(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value) if isinstance(value, Position) else value

@@ -1,10 +1,12 @@
-"""What one client is told and when: a state machine without I/O, the same behind Flask's stream and behind the gateway.
+"""Messages for one client: a state machine without I/O, driven by the push gateway.
 
-Its driver subscribes to the client's channels first, then asks ``look`` what to read in Redis and hands the answers to ``learn``. From then on it
-passes on what comes by the channels, and writes to the client what ``take`` gives, whenever the client's socket has room.
+The driver subscribes to the client's channels first. It then runs the Redis commands of
+``next_catch_up`` and passes the answers to ``apply_catch_up``. From then on it passes on what the
+channels deliver, and writes what ``take`` returns whenever the client's socket accepts data.
 
-Ticks conflate: of each stock the latest one waits. Account events never do. Their ids have no gaps, so a missing one shows: it is then read from
-the account's stream, and where that does not have it either, the client is told to ask for it over HTTP.
+Ticks are conflated: only the latest one of each stock waits. Account events are never dropped.
+Their ids have no gaps, so a missing event is detected; it is then read from the account's stream,
+and if that no longer has it, the client is asked to fetch it over HTTP.
 """
 
 from collections import deque
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 
 CODES_MAX = 200
 EVENTS_PAGE = 100
-# More than this many messages that may not be dropped end the connection. A page of the stream is read only when none waits.
+# The connection ends when more messages than this wait that must not be dropped. A page of the
+# stream is read only while none waits.
 QUEUE_LENGTH_MAX = 256
 KEEP_ALIVE_S = 15
 EVENT_ID_DIGITS = 15
@@ -43,20 +46,25 @@ EVENT_ID_DIGITS = 15
 
 @dataclass(frozen=True, slots=True)
 class CatchUpRequest:
-    """What must be read in Redis for a client: the last ticks of ``codes``, and with ``events`` the account's stream behind ``after``, or
-    only its end when the client has no place yet. Whether the session still stands is always looked up. Up to ``heard`` the stream must have all:
-    an event is added before it is published.
+    """What to read from Redis for a client.
+
+    The last ticks of ``codes``; with ``events`` also the account's stream after ``after``, or only
+    its end when the client has no position yet. Whether the session was revoked is always read.
+    The stream must contain all events up to ``last_published_id``, because an event is added
+    before it is published.
     """
 
     codes: tuple[str, ...]
     events: bool
     after: int | None
-    heard: int
+    last_published_id: int
 
 
 class PushSession:
-    """The messages for one client. Once it ``ended`` nothing follows ``end``, its last message; None stands for an end that can't be told, as
-    the client has taken nothing for too long.
+    """Messages for one client.
+
+    After ``ended`` is set nothing follows ``end``, the last message; ``end`` is None if the client
+    accepted no data for too long and gets no last message.
     """
 
     def __init__(
@@ -65,75 +73,90 @@ class PushSession:
         self.bearer = bearer
         self.ended = False
         self.end: PushMessage | None = None
-        self._unseen = set(codes)
-        self._positions: dict[str, Position | None] = dict.fromkeys(self._unseen)
+        self._unread_codes = set(codes)
+        self._positions: dict[str, Position | None] = dict.fromkeys(self._unread_codes)
         self._ticks: dict[str, PushMessage] = {}
         self._waiting: deque[PushMessage] = deque()
         self._sent_at = now
-        # The place is the id of the last event that was queued. While the client is behind, events that come are only noted, and then read.
-        self._place = last_event_id
-        self._begun = False
-        self._behind = True
-        self._heard = 0
-        # The stream was empty when this client came without a place of its own: whatever is added from then on is all that there is.
-        self._from_nothing = False
+        # Id of the last event that was queued. While the client is behind, published events are
+        # only counted and then read from the stream.
+        self._last_id = last_event_id
+        self._is_ready = False
+        self._is_behind = True
+        self._last_published_id = 0
+        # The stream was empty when a client without a position connected: events added from then on
+        # are all there are.
+        self._stream_was_empty = False
 
     @property
     def codes(self) -> Iterable[str]:
-        """The stocks that are followed."""
+        """The stocks that the client follows."""
         return self._positions.keys()
 
     @property
     def channels(self) -> list[str]:
-        """Where what it follows is published."""
+        """The channels that the client needs."""
         return [keys.account_channel(self.bearer.user_id), *map(keys.tick_channel, self._positions)]
 
     def follow(self, codes: Iterable[str]) -> None:
-        """Follow these stocks too; the last tick of each is told. Raises ValidationFailed beyond 200."""
+        """Follow these stocks too, and send the last tick of each.
+
+        Raises ValidationFailed above CODES_MAX.
+        """
         added = set(codes) - self._positions.keys()
         if len(self._positions) + len(added) > CODES_MAX:
             raise ValidationFailed(field="stock_codes", limit=CODES_MAX)
         self._positions.update(dict.fromkeys(added))
-        self._unseen |= added
+        self._unread_codes |= added
 
     def unfollow(self, codes: Iterable[str]) -> None:
-        """Follow these no more; a tick of theirs that waits is forgotten."""
+        """Stop following these stocks and drop their waiting ticks."""
         for code in codes:
             self._positions.pop(code, None)
             self._ticks.pop(code, None)
-            self._unseen.discard(code)
+            self._unread_codes.discard(code)
 
     def next_catch_up(self) -> CatchUpRequest | None:
-        """What must be read now; None for nothing. Events are not read while others still wait to be written."""
-        events = self._behind and not self._waiting
-        if self.ended or not (events or self._unseen):
-            return None
-        return CatchUpRequest(tuple(sorted(self._unseen)), events, self._place, self._heard)
+        """Return what must be read now, or None.
 
-    def apply_catch_up(self, look: CatchUpRequest, answers: Sequence[Any]) -> None:
-        """What Redis answered to the commands of ``queue_look``."""
+        Events are not read while earlier ones wait to be written.
+        """
+        events = self._is_behind and not self._waiting
+        if self.ended or not (events or self._unread_codes):
+            return None
+        return CatchUpRequest(
+            tuple(sorted(self._unread_codes)), events, self._last_id, self._last_published_id
+        )
+
+    def apply_catch_up(self, request: CatchUpRequest, answers: Sequence[Any]) -> None:
+        """Process Redis's answers to the commands of ``queue_catch_up``."""
         revoked, newest, *others = answers
         if self.ended:
             return
         if revoked:
             self.finish(messages.SIGNED_OUT)
             return
-        if look.events:
-            end = event_id_of_entry(newest[0][0]) if newest else None
-            if look.after is None:
-                self._begin(end)
+        if request.events:
+            stream_end = event_id_of_entry(newest[0][0]) if newest else None
+            if request.after is None:
+                self._start(stream_end)
             else:
                 self._catch_up(
-                    _part(self.bearer.user_id, look.after, others.pop()), end or 0, look.heard
+                    _parse_slice(self.bearer.user_id, request.after, others.pop()),
+                    stream_end or 0,
+                    request.last_published_id,
                 )
-        self._unseen.difference_update(look.codes)
+        self._unread_codes.difference_update(request.codes)
         for text in others:
             tick = None if text is None else parse_tick(text)
             if tick is not None:
                 self.offer_tick(tick.code, tick.position, messages.tick_message(tick))
 
     def offer_tick(self, code: str, position: Position, message: PushMessage) -> None:
-        """A tick of a stock, which replaces one that still waits; nothing where it is not followed, or is no news."""
+        """Queue a stock's tick, replacing one that waits.
+
+        Ignore older ticks and stocks that the client does not follow.
+        """
         if self.ended or code not in self._positions:
             return
         last = self._positions[code]
@@ -142,36 +165,39 @@ class PushSession:
             self._ticks[code] = message
 
     def offer_event(self, event_id: int, message: PushMessage) -> None:
-        """An event of the account, as it was published."""
-        self._heard = max(self._heard, event_id)
-        if self.ended or self._behind or self._place is None:
+        """Process an account event from its channel."""
+        self._last_published_id = max(self._last_published_id, event_id)
+        if self.ended or self._is_behind or self._last_id is None:
             return
-        if self._from_nothing or event_id == self._place + 1:
-            self._from_nothing = False
-            self._place = event_id
+        if self._stream_was_empty or event_id == self._last_id + 1:
+            self._stream_was_empty = False
+            self._last_id = event_id
             self._queue(message)
-        elif event_id > self._place:
-            self._behind = True
+        elif event_id > self._last_id:
+            self._is_behind = True
 
     def mark_disconnected(self) -> None:
-        """The channels are lost: what is published from now on does not come."""
-        self._tell_status(live=False)
+        """Report to the client that the channels are lost, so that nothing is delivered."""
+        self._queue_status(live=False)
 
     def mark_reconnected(self) -> None:
-        """The channels are there again: what was missed must be read."""
-        self._behind = True
-        self._from_nothing = False
-        self._unseen.update(self._positions)
-        self._tell_status(live=True)
+        """Report that the channels are back, and read what was missed."""
+        self._is_behind = True
+        self._stream_was_empty = False
+        self._unread_codes.update(self._positions)
+        self._queue_status(live=True)
 
     def on_timer(self, now: datetime) -> bool:
-        """Let time pass: whether there is something to write. The token may have expired, or the client have heard nothing for 15 s."""
+        """Check timeouts; return True if there is something to write.
+
+        The token may have expired, or nothing may have been sent for KEEP_ALIVE_S seconds.
+        """
         if not self.ended and now >= self.bearer.expires_at:
             self.finish(messages.EXPIRED)
             return True
         if (
             not self.ended
-            and self._begun
+            and self._is_ready
             and now - self._sent_at >= timedelta(seconds=KEEP_ALIVE_S)
         ):
             self._sent_at = now
@@ -181,7 +207,10 @@ class PushSession:
         return False
 
     def finish(self, last: PushMessage | None) -> None:
-        """Let ``last`` be the last message. Without one, what waits is forgotten too: the client comes again and is told it then."""
+        """End with ``last`` as the last message.
+
+        None drops the waiting messages too: the client gets them after it reconnects.
+        """
         if self.ended:
             return
         self.ended, self.end = True, last
@@ -192,8 +221,8 @@ class PushSession:
             self._waiting.append(last)
 
     def take(self, now: datetime) -> list[PushMessage]:
-        """All messages to be written now, in their order."""
-        if not self._begun and not self.ended:
+        """Return and remove all messages to write now, in order."""
+        if not self._is_ready and not self.ended:
             return []
         taken = [*self._waiting, *self._ticks.values()]
         self._waiting.clear()
@@ -202,33 +231,34 @@ class PushSession:
             self._sent_at = now
         return taken
 
-    def _begin(self, end: int | None) -> None:
-        self._from_nothing = end is None
-        self._place = end or 0
-        self._tell_ready(self._place)
-        self._behind = self._heard > self._place
+    def _start(self, stream_end: int | None) -> None:
+        self._stream_was_empty = stream_end is None
+        self._last_id = stream_end or 0
+        self._queue_ready(self._last_id)
+        self._is_behind = self._last_published_id > self._last_id
 
-    def _catch_up(self, part: EventSlice, end: int, heard: int) -> None:
-        place = self._place = self._place or 0
-        if not self._begun:
-            self._tell_ready(place)
-        if part.complete or (self._from_nothing and part.events):
-            for event in part.events:
-                self._place = event.id
+    def _catch_up(self, unread: EventSlice, stream_end: int, last_published_id: int) -> None:
+        last_id = self._last_id = self._last_id or 0
+        if not self._is_ready:
+            self._queue_ready(last_id)
+        if unread.complete or (self._stream_was_empty and unread.events):
+            for event in unread.events:
+                self._last_id = event.id
                 self._queue(messages.event_message(event))
-        # An event that was heard before but can't be read any more is missing like one that was never heard.
-        if self._place == place and (not part.complete or heard > place):
-            self._queue(messages.resync(place))
-            self._place = max(place, end, self._heard)
-        self._from_nothing = False
-        self._behind = max(end, self._heard) > self._place
+        # An event that was published but cannot be read any more counts as missing, like one never
+        # received.
+        if self._last_id == last_id and (not unread.complete or last_published_id > last_id):
+            self._queue(messages.resync(last_id))
+            self._last_id = max(last_id, stream_end, self._last_published_id)
+        self._stream_was_empty = False
+        self._is_behind = max(stream_end, self._last_published_id) > self._last_id
 
-    def _tell_ready(self, place: int) -> None:
-        self._begun = True
-        self._waiting.append(messages.ready(place))
+    def _queue_ready(self, last_id: int) -> None:
+        self._is_ready = True
+        self._waiting.append(messages.ready(last_id))
 
-    def _tell_status(self, *, live: bool) -> None:
-        if self._begun and not self.ended:
+    def _queue_status(self, *, live: bool) -> None:
+        if self._is_ready and not self.ended:
             self._queue(messages.status(live=live))
 
     def _queue(self, message: PushMessage) -> None:
@@ -241,20 +271,23 @@ class PushSession:
 
 
 def queue_catch_up(
-    pipeline: "AsyncPipeline | Pipeline", bearer: Bearer, look: CatchUpRequest
+    pipeline: "AsyncPipeline | Pipeline", bearer: Bearer, request: CatchUpRequest
 ) -> None:
-    """Append the commands whose answers ``ClientFeed.learn`` takes."""
+    """Append the commands whose answers ``PushSession.apply_catch_up`` processes."""
     stream = keys.account_stream(bearer.user_id)
     pipeline.get(keys.revoked_session(bearer.session_id))
     pipeline.xrevrange(stream, count=1)
-    for code in look.codes:
+    for code in request.codes:
         pipeline.get(keys.last_tick(code))
-    if look.events and look.after is not None:
-        pipeline.xrange(stream, min=f"{look.after}-0", count=EVENTS_PAGE + 1)
+    if request.events and request.after is not None:
+        pipeline.xrange(stream, min=f"{request.after}-0", count=EVENTS_PAGE + 1)
 
 
 def parse_stock_codes(texts: Iterable[object]) -> tuple[str, ...]:
-    """The product codes that a client asks for, each once. Raises ValidationFailed for what is none, and beyond 200."""
+    """Return the product codes that a client asks for, each once.
+
+    Raises ValidationFailed for an invalid code and above CODES_MAX.
+    """
     codes: dict[str, None] = {}
     for text in texts:
         code = product_code(text) if isinstance(text, str) else None
@@ -267,7 +300,10 @@ def parse_stock_codes(texts: Iterable[object]) -> tuple[str, ...]:
 
 
 def parse_event_id(given: object) -> int | None:
-    """The id that a client gives as the last one it has, as text or a whole number; None for none. Raises ValidationFailed."""
+    """Return the last event id that a client gives as text or integer; None for none.
+
+    Raises ValidationFailed for anything else.
+    """
     if given is None or given == "":
         return None
     text = str(given) if type(given) in (str, int) else ""
@@ -277,7 +313,7 @@ def parse_event_id(given: object) -> int | None:
 
 
 def parse_tick(text: str) -> Tick | None:
-    """The tick that a channel brought; None for a text that is none."""
+    """Return the tick in a channel's message; None if it is malformed."""
     try:
         return Tick.from_json(text)
     except MalformedTick:
@@ -285,17 +321,17 @@ def parse_tick(text: str) -> Tick | None:
 
 
 def parse_event(user_id: UUID, text: str) -> AccountEvent | None:
-    """The account event that a channel brought; None for a text that is none."""
+    """Return the account event in a channel's message; None if it is malformed."""
     try:
         return AccountEvent.from_json(text, user_id=user_id)
     except MalformedEvent:
         return None
 
 
-def _part(
+def _parse_slice(
     user_id: UUID, after: int, entries: Sequence[tuple[str, Mapping[str, str]]]
 ) -> EventSlice:
-    """A stream with an entry that can't be read is one in which events are missing."""
+    """Return the events after ``after``; a malformed entry makes the slice incomplete."""
     try:
         return events_after(user_id, after, entries, limit=EVENTS_PAGE)
     except MalformedEvent:

@@ -1,4 +1,4 @@
-"""A user's account events, as a client catches up with them."""
+"""Query for a user's account events, for clients that catch up."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,7 +12,11 @@ from trading.pagination import page_of
 
 @dataclass(frozen=True, slots=True)
 class EventsPage:
-    """Events in order. ``next_cursor`` is where to go on, None when nothing is left; ``last_event_id`` the user's newest event's, 0 before the first."""
+    """Events in order.
+
+    ``next_cursor`` is the cursor of the next page, None on the last; ``last_event_id`` is the id of
+    the user's newest event, 0 before the first.
+    """
 
     items: tuple[AccountEvent, ...]
     next_cursor: str | None
@@ -20,7 +24,7 @@ class EventsPage:
 
 
 def list_account_events(session: Session, *, user_id: UUID, after: int, limit: int) -> EventsPage:
-    """A user's events behind ``after``, oldest first. Two statements."""
+    """Return a user's events after event id ``after``, oldest first. Two statements."""
     newest = last_event_id(session, user_id)
     found = first_events_after(session, user_id, after, limit=limit + 1)
     page = page_of(

@@ -1,7 +1,8 @@
-"""What happened to an account, as its owner is told: numbered events, and the capped streams in Redis that carry them to connected clients.
+"""Account events and the capped Redis streams that deliver them to connected clients.
 
-The rows in the database are the truth. Ids of one user rise by one without a gap and in the order of the commits, so whoever holds event 7 knows
-that 1 to 6 exist, and a missing one shows. A stream in Redis is a window on the latest of them: it is without gaps inside, and lost at any time.
+The rows in the database are the source of truth. A user's event ids increase by one without gaps
+and in the order of the commits, so a missing event is detected. A stream in Redis holds the latest
+events without gaps inside, and may be lost at any time.
 """
 
 import json
@@ -19,42 +20,47 @@ from redis import Redis, RedisError
 from trading.marketdata.quotes import MarketUnavailable
 from trading.redis import keys
 
-# Adds consecutive events behind each stream's last one and publishes each; what a stream has already is passed over. Returns the last id that each
-# stream has now: below the first given where events between are missing, and then nothing was added to it.
+# Appends consecutive events to each stream and publishes each; events already in the stream are
+# skipped. Returns each stream's new last id. If events before the first given one are missing,
+# nothing is appended and the last id is below it.
 _APPEND = """
 local maxlen, ttl, restart = ARGV[1], ARGV[2], ARGV[3]
-local ends, place = {}, 4
+local last_ids, position = {}, 4
 for index, stream in ipairs(KEYS) do
-  local channel, first, count = ARGV[place], tonumber(ARGV[place + 1]), tonumber(ARGV[place + 2])
-  place = place + 3
+  local channel = ARGV[position]
+  local first, count = tonumber(ARGV[position + 1]), tonumber(ARGV[position + 2])
+  position = position + 3
   if restart == '1' then redis.call('DEL', stream) end
   local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   local last = newest and tonumber(string.match(newest[1], '^%d+')) or first - 1
   if last >= first - 1 then
     for id = last + 1, first + count - 1 do
-      local event = ARGV[place + id - first]
+      local event = ARGV[position + id - first]
       redis.call('XADD', stream, 'MAXLEN', maxlen, string.format('%d-0', id), 'event', event)
       redis.call('PUBLISH', channel, event)
       last = id
     end
     redis.call('EXPIRE', stream, ttl)
   end
-  ends[index] = last
-  place = place + count
+  last_ids[index] = last
+  position = position + count
 end
-return ends
+return last_ids
 """
-# One call is cheaper than many, but holds up everybody else's commands until it is done.
+# A larger batch saves round trips, but Redis executes no other commands until it is done.
 _STREAMS_PER_CALL = 50
 
 
 class MalformedEvent(ValueError):
-    """A text in Redis that is no account event."""
+    """A text in Redis that is not an account event."""
 
 
 class EventKind(StrEnum):
-    """ORDER: an order's state changed; FILL: an execution; CASH: a Transaction; HOLDING: a holding changed; PAYMENT: the state of a payment or
-    of its refund changed; ALERT: a stock reached a price that its owner waits for."""
+    """What changed.
+
+    ORDER: an order's state. FILL: a new execution. CASH: a new ledger entry. HOLDING: a holding.
+    PAYMENT: the state of a payment or of its refund. ALERT: a stock reached an alert's price.
+    """
 
     ORDER = "order"
     FILL = "fill"
@@ -66,7 +72,7 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountEvent:
-    """One event. ``id`` counts the user's events from 1; ``data`` is JSON-ready: money in won and quantities in shares as integers, times as text."""
+    """One event; ``id`` counts the user's events from 1, ``data`` is one of payloads.py."""
 
     user_id: UUID
     id: int
@@ -75,26 +81,26 @@ class AccountEvent:
     data: Mapping[str, object]
 
     def to_json(self) -> str:
-        """What a client gets: ``id``, ``kind``, ``occurred_at`` (RFC 3339, UTC) and ``data``. Whose it is says the stream."""
-        shown = {
+        """Return the event as clients receive it; the stream identifies the user."""
+        members = {
             "id": self.id,
             "kind": self.kind,
             "occurred_at": self.occurred_at.astimezone(UTC).isoformat(),
             "data": self.data,
         }
-        return msgspec.json.encode(shown).decode()
+        return msgspec.json.encode(members).decode()
 
     @classmethod
     def from_json(cls, text: str, *, user_id: UUID) -> Self:
-        """Raises MalformedEvent for a text that ``to_json`` would not write."""
+        """Parse the output of ``to_json``; raise MalformedEvent for anything else."""
         try:
-            shown = json.loads(text)
+            members = json.loads(text)
             event = cls(
                 user_id=user_id,
-                id=shown["id"],
-                kind=EventKind(shown["kind"]),
-                occurred_at=datetime.fromisoformat(shown["occurred_at"]).astimezone(UTC),
-                data=shown["data"],
+                id=members["id"],
+                kind=EventKind(members["kind"]),
+                occurred_at=datetime.fromisoformat(members["occurred_at"]).astimezone(UTC),
+                data=members["data"],
             )
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as fault:
             raise MalformedEvent(str(fault)) from None
@@ -105,52 +111,53 @@ class AccountEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventSlice:
-    """Events in order. ``complete`` is false where events between the place asked for and the first one here may be missing."""
+    """Events in order; ``complete`` is False if events may be missing before the first."""
 
     events: tuple[AccountEvent, ...]
     complete: bool
 
 
 class AccountStreams:
-    """The users' streams. Every method raises MarketUnavailable when Redis does not answer within the client's timeout."""
+    """The users' streams. Methods raise MarketUnavailable if Redis does not answer in time."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._append = redis.register_script(_APPEND)
 
     def append(self, events: Iterable[AccountEvent], *, restart: bool = False) -> dict[UUID, int]:
-        """Add events to their users' streams, in one round trip, whoever adds the same ones at the same time.
+        """Append events to their users' streams in one round trip.
 
-        The events of one user must be consecutive, ascending ones. Returns the users whose streams end before the first event given for them,
-        with the id at which they end: to these nothing was added, and what is missing must be brought along. With ``anew`` a stream begins with
-        the given events, whatever it held.
+        The events of one user must be consecutive and ascending; several processes may append the
+        same ones. Return the last id of each stream that ends before its first event given here:
+        nothing was appended to these, and the caller must supply the missing events. With
+        ``restart`` the streams are replaced by the given events.
         """
         batches = list(group_by_user(events).values())
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for start in range(0, len(batches), _STREAMS_PER_CALL):
-                    some = batches[start : start + _STREAMS_PER_CALL]
+                    chunk = batches[start : start + _STREAMS_PER_CALL]
                     self._append(
-                        keys=[keys.account_stream(batch[0].user_id) for batch in some],
+                        keys=[keys.account_stream(batch[0].user_id) for batch in chunk],
                         args=[
                             keys.ACCOUNT_STREAM_MAXLEN,
                             keys.ACCOUNT_STREAM_TTL_S,
                             int(restart),
-                            *_arguments(some),
+                            *_arguments(chunk),
                         ],
                         client=pipeline,
                     )
-                ends = [int(end) for answer in pipeline.execute() for end in answer]
+                last_ids = [int(last_id) for answer in pipeline.execute() for last_id in answer]
         except RedisError as fault:
             raise MarketUnavailable from fault
         return {
-            batch[0].user_id: end
-            for batch, end in zip(batches, ends, strict=True)
-            if end < batch[0].id
+            batch[0].user_id: last_id
+            for batch, last_id in zip(batches, last_ids, strict=True)
+            if last_id < batch[0].id
         }
 
     def after(self, user_id: UUID, event_id: int, *, limit: int) -> EventSlice:
-        """At most ``limit`` events behind ``event_id``, and whether they follow it without a gap."""
+        """Return at most ``limit`` events after ``event_id``, and whether there is no gap."""
         try:
             entries = self._redis.xrange(
                 keys.account_stream(user_id), min=f"{event_id}-0", count=limit + 1
@@ -162,7 +169,7 @@ class AccountStreams:
         )
 
     def last_ids(self, user_ids: Sequence[UUID]) -> dict[UUID, int]:
-        """The newest event's id of each stream that is there, in one round trip."""
+        """Return the newest event id of each existing stream, in one round trip."""
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for user_id in user_ids:
@@ -177,7 +184,7 @@ class AccountStreams:
         }
 
     def last_sweep_at(self) -> datetime | None:
-        """When the streams were last held against the database; None when that is not known."""
+        """Return the time of the last completed repair; None if unknown."""
         try:
             text = self._redis.get(keys.ACCOUNT_EVENTS_SWEPT_AT)
             return None if text is None else datetime.fromisoformat(str(text)).astimezone(UTC)
@@ -187,7 +194,7 @@ class AccountStreams:
             raise MarketUnavailable from fault
 
     def record_sweep(self, at: datetime) -> None:
-        """Keep the instant up to which all committed events are known to be in the streams."""
+        """Record the time up to which all committed events are in the streams."""
         try:
             self._redis.set(keys.ACCOUNT_EVENTS_SWEPT_AT, at.astimezone(UTC).isoformat())
         except RedisError as fault:
@@ -197,7 +204,10 @@ class AccountStreams:
 def events_after(
     user_id: UUID, event_id: int, entries: Sequence[tuple[str, Mapping[str, str]]], *, limit: int
 ) -> EventSlice:
-    """The events behind ``event_id`` in a stream's entries from that id on: its own entry, where it is still there, proves that none is missing."""
+    """Return the events after ``event_id`` among a stream's entries from that id on.
+
+    If the entry of ``event_id`` itself is still there, no event is missing.
+    """
     events = [
         AccountEvent.from_json(fields.get(keys.ACCOUNT_FIELD, ""), user_id=user_id)
         for _, fields in entries
@@ -207,17 +217,17 @@ def events_after(
 
 
 def group_by_user(events: Iterable[AccountEvent]) -> dict[UUID, list[AccountEvent]]:
-    """The events of each user, ascending."""
+    """Return the events of each user, ascending."""
     found: dict[UUID, list[AccountEvent]] = {}
     for event in events:
         found.setdefault(event.user_id, []).append(event)
-    for of_user in found.values():
-        of_user.sort(key=attrgetter("id"))
+    for batch in found.values():
+        batch.sort(key=attrgetter("id"))
     return found
 
 
 def event_id_of_entry(entry_id: str) -> int:
-    """The event's id from its stream entry's."""
+    """Return the event id in a stream entry's id."""
     return int(entry_id.partition("-")[0])
 
 

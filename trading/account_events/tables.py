@@ -1,4 +1,4 @@
-"""Tables of account_events."""
+"""Tables of account events."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +12,10 @@ from trading.db.types import Id
 
 
 class AccountEventHeadRow(Base):
-    """How many events a user has had. Whoever adds some locks it until his COMMIT, so the ids follow the order of the commits."""
+    """Number of events of a user.
+
+    Adding events locks the row until COMMIT, so ids follow the order of the commits.
+    """
 
     __tablename__ = "account_event_heads"
     __table_args__ = (CheckConstraint("last_id > 0", name="last_id"), MYSQL)
@@ -26,7 +29,10 @@ ACCOUNT_EVENT_HEADS = table_of(AccountEventHeadRow)
 
 
 class AccountEventRow(Base):
-    """What happened to an account, never changed afterwards. ``id`` counts the user's events from 1 without a gap; ``data`` is a JSON object."""
+    """An event, never changed afterwards.
+
+    ``id`` counts the user's events from 1 without gaps; ``data`` is a JSON object.
+    """
 
     __tablename__ = "account_events"
     __table_args__ = (

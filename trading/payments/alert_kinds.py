@@ -1,10 +1,10 @@
-"""What a person is called for: what no program should decide about money, or can't."""
+"""Kinds of alerts about payments: cases that an operator has to decide."""
 
 from enum import StrEnum
 
 
 class PaymentAlertKind(StrEnum):
-    """Why somebody should look at a payment. What he does about each is written in docs/payments.md."""
+    """Why an operator should look into a payment; docs/payments.md says what to do about each."""
 
     MISMATCH = "mismatch"
     CONTRADICTORY = "contradictory"

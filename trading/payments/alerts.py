@@ -1,4 +1,7 @@
-"""Calling a person: an alert is a row that stays until he has resolved it, and a line in the log when it is raised."""
+"""Open and resolve alerts about payments.
+
+An alert is a row that stays open until an operator resolves it, and a log entry when it opens.
+"""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -18,18 +21,18 @@ _DETAIL_LENGTH_MAX = 200
 
 
 class PaymentAlert(NamedTuple):
-    """What is wrong, and the words for it that a program has."""
+    """Kind of an alert and a detail for the operator."""
 
     kind: PaymentAlertKind
     detail: str | None = None
 
 
 def open_alert(session: Session, payment_id: UUID, alert: PaymentAlert, *, now: datetime) -> None:
-    """Write an alert about a payment whose lock the caller holds. One that is open already is only counted."""
-    mine = (PAYMENT_ALERTS.c.payment_id == payment_id) & (PAYMENT_ALERTS.c.kind == alert.kind)
-    known = session.execute(select(PAYMENT_ALERTS.c.resolved_at).where(mine)).one_or_none()
+    """Open an alert about a payment whose lock the caller holds; count one that is open already."""
+    matching = (PAYMENT_ALERTS.c.payment_id == payment_id) & (PAYMENT_ALERTS.c.kind == alert.kind)
+    existing = session.execute(select(PAYMENT_ALERTS.c.resolved_at).where(matching)).one_or_none()
     detail = None if alert.detail is None else alert.detail[:_DETAIL_LENGTH_MAX]
-    if known is None:
+    if existing is None:
         session.execute(
             insert(PAYMENT_ALERTS).values(
                 payment_id=payment_id,
@@ -42,24 +45,24 @@ def open_alert(session: Session, payment_id: UUID, alert: PaymentAlert, *, now: 
             )
         )
     else:
-        anew = (
+        reopened = (
             {}
-            if known.resolved_at is None
+            if existing.resolved_at is None
             else {"raised_at": now, "resolved_at": None, "note": None}
         )
         session.execute(
             update(PAYMENT_ALERTS)
-            .where(mine)
-            .values(times=PAYMENT_ALERTS.c.times + 1, detail=detail, **anew)
+            .where(matching)
+            .values(times=PAYMENT_ALERTS.c.times + 1, detail=detail, **reopened)
         )
-        if known.resolved_at is None:
+        if existing.resolved_at is None:
             return
     log.error("payment_alert", payment_id=payment_id.hex, kind=alert.kind, detail=detail)
 
 
 def resolve_alerts(session: Session, payment_id: UUID, *, note: str, now: datetime) -> int:
-    """Resolve the open alerts about a payment, with a note on what was done; how many there were."""
-    open_ones = (PAYMENT_ALERTS.c.payment_id == payment_id) & PAYMENT_ALERTS.c.resolved_at.is_(None)
+    """Resolve a payment's open alerts with a note on what was done; return their number."""
+    is_open = (PAYMENT_ALERTS.c.payment_id == payment_id) & PAYMENT_ALERTS.c.resolved_at.is_(None)
     return execute_rowcount(
-        session, update(PAYMENT_ALERTS).where(open_ones).values(resolved_at=now, note=note)
+        session, update(PAYMENT_ALERTS).where(is_open).values(resolved_at=now, note=note)
     )

@@ -1,7 +1,7 @@
-"""Whether a payment that PortOne reports is the one that was agreed.
+"""Check whether a payment that PortOne reports matches the terms that were agreed.
 
-The browser starts the payment and is the payer's own: the amount, the currency and the channel in a report are his choice until they
-are held against what was stored when the payment was prepared.
+The browser starts the payment and is under the payer's control: amount, currency and channel of a
+report are the payer's choice until they are compared with the terms stored at preparation.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from trading.payments.portone_payment import KRW, LIVE, VERSION, Report
 
 
 class Mismatch(StrEnum):
-    """In what a report differs from the terms."""
+    """A term in which a report differs from the agreement."""
 
     PAYMENT_ID = "payment-id"
     STORE = "store"
@@ -25,7 +25,8 @@ class Mismatch(StrEnum):
     CHANNEL = "channel"
 
 
-# With one of these the report is of another payment, or of another amount, and says nothing about money that was credited before.
+# With one of these the report is about another payment or another amount, and proves nothing about
+# money that was credited before.
 IDENTITY_MISMATCHES = frozenset(
     {Mismatch.PAYMENT_ID, Mismatch.STORE, Mismatch.VERSION, Mismatch.AMOUNT, Mismatch.CURRENCY}
 )
@@ -33,10 +34,11 @@ IDENTITY_MISMATCHES = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentTerms:
-    """What was agreed when a payment was prepared: ``amount`` won, none of it tax-free, by one of ``channel_keys`` of our store.
+    """Terms agreed when a payment was prepared: ``amount`` won, tax-free amount zero, our store.
 
-    A test channel says PAID without any money, so ``test_channel_allowed`` is for a laptop only. ``expires_at`` (aware) is until when
-    a payment that was not begun is waited for.
+    The payer may use any of ``channel_keys``. A test channel reports PAID without any money, so
+    ``test_channel_allowed`` is for development only. ``expires_at`` (aware) ends the wait for a
+    payment that was not started.
     """
 
     payment_id: str
@@ -48,16 +50,16 @@ class PaymentTerms:
 
     def __post_init__(self) -> None:
         if not is_payment_id(self.payment_id):
-            raise ValueError("A payment's id is 32 lower-case letters and digits.")
+            raise ValueError("A payment id is 32 lower-case letters and digits.")
         if self.amount <= 0:
-            raise ValueError("A payment is of at least one won.")
+            raise ValueError("A payment amount is at least one won.")
         if self.expires_at.tzinfo is None:
-            raise ValueError("An instant without an offset is no instant.")
+            raise ValueError("expires_at needs a UTC offset.")
 
 
 def find_mismatches(terms: PaymentTerms, report: Report) -> frozenset[Mismatch]:
-    """Everything in which the report differs from the terms. Money is credited when that is nothing, and never otherwise."""
-    agrees = {
+    """Return every term in which the report differs; money is credited only if there is none."""
+    matches = {
         Mismatch.PAYMENT_ID: report.payment_id == terms.payment_id,
         Mismatch.STORE: report.store_id == terms.store_id,
         Mismatch.VERSION: report.version == VERSION,
@@ -67,4 +69,4 @@ def find_mismatches(terms: PaymentTerms, report: Report) -> frozenset[Mismatch]:
         Mismatch.TEST_CHANNEL: report.channel_type == LIVE or terms.test_channel_allowed,
         Mismatch.CHANNEL: report.channel_key in terms.channel_keys,
     }
-    return frozenset(mismatch for mismatch, holds in agrees.items() if not holds)
+    return frozenset(mismatch for mismatch, is_equal in matches.items() if not is_equal)

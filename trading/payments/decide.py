@@ -1,8 +1,8 @@
-"""What a look at PortOne means for a payment of ours: one table from (our state, what was found) to an action.
+"""Decide what a report from PortOne means for a payment: a table from (state, finding) to action.
 
-Looks come in any order and any number: webhooks, the browser's word and the sweep all cause one, and a slow answer may arrive after
-a newer one. So a credit is booked once for a payment and a reversal once for a cancellation's id, whoever finds them; in whatever
-order the looks are taken in, the same is booked in the end.
+Checks occur in any order and number: webhooks, the browser and the sweep all cause them, and a slow
+answer may arrive after a newer one. A credit is therefore recorded once per payment and a reversal
+once per cancellation id; the result does not depend on the order of the reports.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,28 +14,29 @@ from trading.payments.checks import IDENTITY_MISMATCHES, Mismatch, PaymentTerms,
 from trading.payments.model import PAYMENT_TRANSITIONS, PaymentEvent, PaymentStatus
 from trading.payments.portone_payment import Cancellation, PortoneStatus, Report
 
-# How long after its expiry a payment is still waited for that PortOne has under way. The browser chooses how long an account is open.
+# How long after its expiry to wait for a payment that PortOne reports as pending. The browser
+# chooses how long a virtual account stays open.
 PENDING_AT_PORTONE_MAX = timedelta(days=30)
 
 
 class PaymentFinding(StrEnum):
-    """What a look found."""
+    """What a check found."""
 
-    ABSENT = "PortOne knows no such payment"
-    OPENED = "the window is open"
-    APPROVAL_PENDING = "the approval is pending"
-    ACCOUNT_ISSUED = "an account waits for the money"
-    FAILED = "it failed"
+    ABSENT = "no such payment at PortOne"
+    OPENED = "payment window open"
+    APPROVAL_PENDING = "approval pending"
+    ACCOUNT_ISSUED = "virtual account issued"
+    FAILED = "failed"
     PAID = "paid as agreed"
-    PARTLY_CANCELLED = "paid, and partly given back"
-    CANCELLED = "paid, and all given back"
-    MISMATCHED = "paid, but not what was agreed"
-    CONTRADICTORY = "paid, but its cancellations do not add up"
-    UNKNOWN = "a status that we do not know"
+    PARTLY_CANCELLED = "paid, partly cancelled"
+    CANCELLED = "paid, fully cancelled"
+    MISMATCHED = "paid, but the terms differ"
+    CONTRADICTORY = "paid, but the cancellations are inconsistent"
+    UNKNOWN = "unknown status"
 
 
 class PaymentAction(StrEnum):
-    """What is to be done."""
+    """What to do after a check."""
 
     NOTHING = "nothing"
     WAIT = "wait"
@@ -58,10 +59,10 @@ _FINDINGS: Mapping[PortoneStatus, PaymentFinding] = {
     PortoneStatus.CANCELLED: PaymentFinding.CANCELLED,
     PortoneStatus.UNKNOWN: PaymentFinding.UNKNOWN,
 }
-_PAID = (PortoneStatus.PAID, PortoneStatus.PARTIAL_CANCELLED, PortoneStatus.CANCELLED)
+_PAID_STATUSES = (PortoneStatus.PAID, PortoneStatus.PARTIAL_CANCELLED, PortoneStatus.CANCELLED)
 
-# By what was found, the action for a payment that is PENDING, EXPIRED, or credited (in any of its three states). For one that is
-# MISMATCHED there is none: it waits for a person, who was told.
+# For each finding, the action for a payment that is PENDING, EXPIRED, or credited (in any of its
+# three states). A MISMATCHED payment needs no action: it waits for an operator, who was alerted.
 _TABLE: Mapping[PaymentFinding, tuple[PaymentAction, PaymentAction, PaymentAction]] = {
     PaymentFinding.ABSENT: (PaymentAction.WAIT, PaymentAction.NOTHING, PaymentAction.ALERT),
     PaymentFinding.OPENED: (PaymentAction.WAIT, PaymentAction.NOTHING, PaymentAction.ALERT),
@@ -106,13 +107,16 @@ DECISIONS: Mapping[tuple[PaymentStatus, PaymentFinding], PaymentAction] = {
     },
     **{(PaymentStatus.MISMATCHED, finding): PaymentAction.NOTHING for finding in PaymentFinding},
 }
-_WAITING = (PaymentAction.WAIT, PaymentAction.AWAIT_DEPOSIT, PaymentAction.RECORD_FAILURE)
+_WAITING_ACTIONS = (PaymentAction.WAIT, PaymentAction.AWAIT_DEPOSIT, PaymentAction.RECORD_FAILURE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentState:
-    """A payment as we know it: ``reversed`` is what was given back (won) by the cancellation's id, ``reported_at`` the newest
-    ``updated_at`` (aware) among the reports that were taken in."""
+    """State of a payment as far as decisions depend on it.
+
+    ``reversed`` are the amounts given back (won) by cancellation id; ``reported_at`` is the newest
+    ``updated_at`` (aware) of the reports applied so far.
+    """
 
     terms: PaymentTerms
     status: PaymentStatus = PaymentStatus.PENDING
@@ -121,15 +125,16 @@ class PaymentState:
 
     @property
     def remaining_amount(self) -> int:
-        """What of the amount was not given back (won)."""
+        """Part of the amount that has not been given back, in won."""
         return self.terms.amount - sum(self.reversed.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to write and do, in one transaction: ``credit`` won in, each of ``reversals`` out, then ``payment`` as it is now.
+    """What to write and do in one transaction.
 
-    An ``alert`` is for a person, whatever the action. ``mismatches`` say why a payment was rejected.
+    Credit ``credit`` won, reverse each of ``reversals``, then store ``payment``. ``alert`` asks for
+    an operator, whatever the action. ``mismatches`` say why a payment was rejected.
     """
 
     action: PaymentAction
@@ -142,18 +147,19 @@ class Decision:
 
 
 def decide(payment: PaymentState, report: Report | None, *, now: datetime) -> Decision:
-    """What follows from a look; ``report`` is None when PortOne answered that it knows no such payment."""
+    """Decide what follows from a check; ``report`` is None when PortOne has no such payment."""
     finding, differences = classify(payment, report)
     stale = _is_older(report, than=payment.reported_at)
-    if stale and report is not None and report.status not in _PAID:
-        # A newer report was taken in while this one was under way; it would only seem to contradict it.
+    if stale and report is not None and report.status not in _PAID_STATUSES:
+        # A newer report was applied while this one was in flight; this one would only seem to
+        # contradict it.
         return Decision(action=PaymentAction.NOTHING, finding=finding, payment=payment)
     if report is not None and report.updated_at is not None and not stale:
         payment = replace(payment, reported_at=report.updated_at)
     action = DECISIONS[payment.status, finding]
     if (
         payment.status is PaymentStatus.PENDING
-        and action in _WAITING
+        and action in _WAITING_ACTIONS
         and now >= wait_until(payment.terms, report)
     ):
         payment = _after(payment, PaymentEvent.EXPIRE)
@@ -182,13 +188,14 @@ def decide(payment: PaymentState, report: Report | None, *, now: datetime) -> De
 def classify(
     payment: PaymentState, report: Report | None
 ) -> tuple[PaymentFinding, frozenset[Mismatch]]:
-    """What a report says, and for one of money in what it differs from the terms.
+    """Return what a report says, and in which terms it differs if it reports money.
 
-    The channel was judged when the money was credited. It must not keep a chargeback from being booked because it was renamed since.
+    The channel was checked when the money was credited. A channel that was renamed since must not
+    keep a chargeback from being recorded.
     """
     if report is None:
         return PaymentFinding.ABSENT, frozenset()
-    if report.status not in _PAID:
+    if report.status not in _PAID_STATUSES:
         return _FINDINGS[report.status], frozenset()
     differences = find_mismatches(payment.terms, report)
     if payment.status.is_credited:
@@ -196,12 +203,15 @@ def classify(
     if differences:
         return PaymentFinding.MISMATCHED, differences
     return (
-        PaymentFinding.CONTRADICTORY if _contradicts_itself(report) else _FINDINGS[report.status]
+        PaymentFinding.CONTRADICTORY if _is_contradictory(report) else _FINDINGS[report.status]
     ), frozenset()
 
 
 def wait_until(terms: PaymentTerms, report: Report | None) -> datetime:
-    """Until when money is waited for: past the expiry while PortOne has something under way, but not for ever."""
+    """Return when to stop waiting for money.
+
+    That is the expiry, or later while PortOne reports the payment as pending.
+    """
     latest = terms.expires_at + PENDING_AT_PORTONE_MAX
     match report:
         case Report(status=PortoneStatus.PAY_PENDING):
@@ -222,8 +232,11 @@ def _is_older(report: Report | None, *, than: datetime | None) -> bool:
     )
 
 
-def _contradicts_itself(report: Report) -> bool:
-    """Whether the status, the sum and the list of the cancellations disagree. Crediting the whole would give away what was given back."""
+def _is_contradictory(report: Report) -> bool:
+    """Return True if status, cancelled sum and list of cancellations disagree.
+
+    Crediting the whole amount would then give away what was given back.
+    """
     returned = sum(cancellation.amount for cancellation in report.succeeded_cancellations)
     if returned == 0:
         status = PortoneStatus.PAID
@@ -237,16 +250,18 @@ def _contradicts_itself(report: Report) -> bool:
 def apply_cancellations(
     payment: PaymentState, cancellations: Iterable[Cancellation]
 ) -> tuple[PaymentState, tuple[Cancellation, ...], bool]:
-    """A credited payment after these cancellations, those among them that are to be booked, and whether any is of more than is left.
+    """Apply cancellations to a credited payment.
 
-    One that was booked before is passed over, and one that is too large not booked at all.
+    Return the payment afterwards, the cancellations to record, and whether any exceeds the
+    remaining amount. Cancellations recorded before are skipped; one that is too large is not
+    recorded at all.
     """
-    reversals, too_much = [], False
+    reversals, exceeds_remaining = [], False
     for cancellation in cancellations:
         if cancellation.id in payment.reversed:
             continue
         if cancellation.amount > payment.remaining_amount:
-            too_much = True
+            exceeds_remaining = True
             continue
         reversals.append(cancellation)
         event = (
@@ -258,15 +273,15 @@ def apply_cancellations(
             _after(payment, event),
             reversed={**payment.reversed, cancellation.id: cancellation.amount},
         )
-    return payment, tuple(reversals), too_much
+    return payment, tuple(reversals), exceeds_remaining
 
 
 def _with_reversals(decision: Decision, report: Report) -> Decision:
-    """The decision with every cancellation reversed that was not before, as far as something is left to give back."""
-    payment, reversals, too_much = apply_cancellations(
+    """Add a reversal for every new cancellation that the remaining amount covers."""
+    payment, reversals, exceeds_remaining = apply_cancellations(
         decision.payment, report.succeeded_cancellations
     )
-    alert = decision.alert or decision.finding is PaymentFinding.CONTRADICTORY or too_much
+    alert = decision.alert or decision.finding is PaymentFinding.CONTRADICTORY or exceeds_remaining
     return replace(decision, payment=payment, reversals=reversals, alert=alert)
 
 

@@ -1,4 +1,4 @@
-"""Refusals about payments."""
+"""Domain errors about payments."""
 
 from trading.errors import DomainError
 
@@ -8,24 +8,24 @@ class PaymentNotFound(DomainError):
 
 
 class PaymentNotRefundable(DomainError):
-    """Facts: ``payment_status``; only what was credited, and not all given back, can be refunded."""
+    """Facts: ``payment_status``. Not credited, or fully given back."""
 
     code = "payment-not-refundable"
 
 
 class RefundExceedsPayment(DomainError):
-    """Facts: ``needed`` and ``refundable`` in won: what is left of the payment without the refunds under way."""
+    """Facts: ``needed`` and ``refundable`` in won; open refunds are not part of ``refundable``."""
 
     code = "refund-exceeds-payment"
 
 
 class PaymentServiceUnavailable(DomainError):
-    """The payment service gave no usable answer in time. Nothing can be paid under the payment that was being prepared."""
+    """The payment service gave no usable answer in time; the prepared payment cannot be paid."""
 
     code = "payment-service-unavailable"
 
 
 class PaymentServiceRefused(DomainError):
-    """The payment service refused what only a fault of the set-up explains."""
+    """The payment service refused a request that only wrong settings explain."""
 
     code = "payment-service-refused"

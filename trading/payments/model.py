@@ -1,4 +1,4 @@
-"""A payment of ours: its id, the amounts that it may have, its states and what leads from one to another."""
+"""Payment ids, allowed amounts, payment states and their transitions."""
 
 import re
 from enum import StrEnum
@@ -7,12 +7,16 @@ from uuid import UUID
 from trading.errors import ValidationFailed
 from trading.state_machine import Transitions
 
-# Some payment gateways take letters and digits alone, one cuts off after 40 of them, and a path knows no dots.
+# Some payment gateways accept only letters and digits, one truncates after 40 of them, and URL
+# paths must not contain dots.
 _PAYMENT_ID = re.compile(r"[a-z0-9]{32}")
 
 
 class PaymentStatus(StrEnum):
-    """FAILED is missing on purpose: a payment that failed may be tried again under its id, and some are approved afterwards."""
+    """States of a payment.
+
+    There is no FAILED: a failed payment may be retried under its id, and some are approved later.
+    """
 
     PENDING = "PENDING"
     EXPIRED = "EXPIRED"
@@ -23,7 +27,7 @@ class PaymentStatus(StrEnum):
 
     @property
     def is_credited(self) -> bool:
-        """Whether its money was credited, whatever of it was given back since."""
+        """Whether its money was credited, even if part or all of it was given back later."""
         return self in (
             PaymentStatus.CREDITED,
             PaymentStatus.PARTIALLY_CANCELLED,
@@ -63,16 +67,19 @@ PAYMENT_TRANSITIONS = Transitions(
 
 
 def payment_id_of(identifier: UUID) -> str:
-    """The id under which PortOne and every payment gateway behind it know a payment: the UUID's 32 hexadecimal digits."""
+    """Return the payment's id at PortOne and its gateways: the UUID's hexadecimal digits."""
     return identifier.hex
 
 
 def is_payment_id(text: str) -> bool:
-    """Whether ``text`` can be a payment's id. Anything else must never become a part of an address: ``..`` would lead elsewhere."""
+    """Return whether ``text`` can be a payment id.
+
+    Nothing else may become part of a URL: ``..`` would address another resource.
+    """
     return _PAYMENT_ID.fullmatch(text) is not None
 
 
 def check_amount(amount: int, *, minimum: int, maximum: int) -> None:
-    """Raises ValidationFailed unless ``amount`` (won) is from ``minimum`` to ``maximum``, both included."""
+    """Raise ValidationFailed unless ``amount`` (won) is from ``minimum`` to ``maximum``."""
     if not minimum <= amount <= maximum:
         raise ValidationFailed(field="amount", minimum=minimum, limit=maximum)

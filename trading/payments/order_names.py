@@ -1,7 +1,8 @@
-"""What a payment is for, as the payer reads it in the payment gateway's window.
+"""Names of payments as the payer reads them in the payment gateway's window.
 
-Each gateway has rules of its own: four cut off after 40 octets, one fails on ``%&|$-+=[]``, another on a backslash or a comma. What only
-decorates is taken out; a name that is still too long, or of nothing, is refused rather than shown in part.
+Each gateway has its own rules: four truncate after 40 octets, one fails on ``%&|$-+=[]``, another
+on a backslash or a comma. Decorative characters are removed; a name that is still too long or empty
+is refused rather than truncated.
 """
 
 import re
@@ -10,25 +11,28 @@ import unicodedata
 from trading.errors import ValidationFailed
 
 OCTETS_MAX = 40
-# EUC-KR, in which some gateways count, takes two octets for a Korean syllable and UTF-8 three; the larger count is safe for all.
-_DISLIKED = re.compile(r"[%&|$\-+=\[\]\\,<>\"'`^{}~]")
+# Some gateways count in EUC-KR, where a Korean syllable takes two octets; in UTF-8 it takes three.
+# The larger count is safe for all.
+_REJECTED_CHARACTERS = re.compile(r"[%&|$\-+=\[\]\\,<>\"'`^{}~]")
 _SPACE = re.compile(r"\s+")
 
 
 def clean_order_name(text: str) -> str:
-    """The name as it is stored and shown: composed characters, single spaces, and a space for each sign that a gateway dislikes.
+    """Return the name as it is stored and shown.
 
-    Raises ValidationFailed for control characters and others that can't be shown, for emoji, and unless 1 to OCTETS_MAX octets of UTF-8 are left.
+    Characters are composed (NFC), and each character that a gateway rejects becomes a space; spaces
+    are collapsed. Raises ValidationFailed for control and unprintable characters, for emoji, and
+    unless 1 to OCTETS_MAX octets of UTF-8 remain.
     """
-    plain = unicodedata.normalize("NFC", text)
-    if any(not _is_shown(character) for character in plain):
+    composed = unicodedata.normalize("NFC", text)
+    if any(not _is_displayable(character) for character in composed):
         raise ValidationFailed(field="order_name", limit=OCTETS_MAX)
-    name = _SPACE.sub(" ", _DISLIKED.sub(" ", plain)).strip()
+    name = _SPACE.sub(" ", _REJECTED_CHARACTERS.sub(" ", composed)).strip()
     if not 1 <= len(name.encode()) <= OCTETS_MAX:
         raise ValidationFailed(field="order_name", limit=OCTETS_MAX)
     return name
 
 
-def _is_shown(character: str) -> bool:
-    # Beyond the basic plane there are emoji, of which some gateways' character sets have none.
+def _is_displayable(character: str) -> bool:
+    # Emoji lie beyond the basic plane; some gateways' character sets do not contain them.
     return character.isprintable() and ord(character) <= 0xFFFF

@@ -1,7 +1,8 @@
-"""What PortOne says of a payment (REST V2), as typed records: the part of it that decides something or is shown.
+"""Typed records of what PortOne (REST V2) reports about a payment: the members that we use.
 
-PortOne promises that its answers may grow, so reading never fails: an unknown status is UNKNOWN, what is absent or of another type
-is None, and a cancellation without an id or an amount is left out. Whether the rest is enough to book money, verification says.
+PortOne may add to its answers, so reading never fails: an unknown status becomes UNKNOWN, a missing
+or mistyped member becomes None, and a cancellation without an id or an amount is left out. Whether
+the rest suffices to credit money is decided in ``decide``.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ TEXT_LENGTH_MAX = 500
 
 
 class PortoneStatus(StrEnum):
-    """A payment's status in PortOne's words."""
+    """A payment's status at PortOne."""
 
     READY = "READY"
     PAY_PENDING = "PAY_PENDING"
@@ -32,7 +33,10 @@ class PortoneStatus(StrEnum):
 
 
 class CancellationStatus(StrEnum):
-    """A cancellation's status in PortOne's words: REQUESTED waits for the payment gateway, SUCCEEDED alone has moved money."""
+    """A cancellation's status at PortOne.
+
+    REQUESTED waits for the payment gateway; only SUCCEEDED has moved money.
+    """
 
     SUCCEEDED = "SUCCEEDED"
     REQUESTED = "REQUESTED"
@@ -40,12 +44,12 @@ class CancellationStatus(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-_Words = TypeVar("_Words", PortoneStatus, CancellationStatus)
+_Status = TypeVar("_Status", PortoneStatus, CancellationStatus)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancellation:
-    """Money on its way back to the payer, ``amount`` won, by us or by others: ``trigger`` says whose doing it was, an open enum."""
+    """Money given back to the payer, in won; ``trigger`` (an open enum) names who caused it."""
 
     id: str
     status: CancellationStatus
@@ -56,7 +60,7 @@ class Cancellation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualAccount:
-    """A bank account made for one payment: nothing is paid until the payer has sent the money there."""
+    """A bank account issued for one payment, to which the payer transfers the money."""
 
     bank: str | None
     number: str | None
@@ -65,9 +69,10 @@ class VirtualAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One look at a payment. Amounts are whole won, times aware UTC; None is what PortOne did not say, or not in a readable way.
+    """PortOne's report on a payment.
 
-    ``amount.paid`` is left out on purpose: PortOne gives it for payments that failed, too.
+    Amounts are whole won, times aware UTC; None stands for a missing or unusable member.
+    ``amount.paid`` is left out on purpose: PortOne sends it for failed payments, too.
     """
 
     status: PortoneStatus
@@ -91,7 +96,7 @@ class Report:
 
     @property
     def succeeded_cancellations(self) -> tuple[Cancellation, ...]:
-        """Those that moved money, each id once."""
+        """The cancellations that moved money, each id once."""
         by_id = {
             c.id: c
             for c in reversed(self.cancellations)
@@ -101,9 +106,9 @@ class Report:
 
 
 def read_report(payment: Mapping[str, object]) -> Report:
-    """The report in the JSON object of a payment. Never fails."""
+    """Return the report in a payment's JSON object. Never raises."""
     amount, channel = _object(payment.get("amount")), _object(payment.get("channel"))
-    status = _member(PortoneStatus, payment.get("status"))
+    status = _status(PortoneStatus, payment.get("status"))
     return Report(
         status=status,
         payment_id=_identifier(payment.get("id")),
@@ -134,14 +139,14 @@ def read_report(payment: Mapping[str, object]) -> Report:
 
 
 def read_cancellation(value: object) -> Cancellation | None:
-    """The cancellation in a JSON value; None where it has no id or no amount above zero, for it can't be booked then."""
+    """Return the cancellation in a JSON value; None without an id or an amount above zero."""
     document = _object(value)
     identifier, amount = _identifier(document.get("id")), _won(document.get("totalAmount"))
     if identifier is None or not amount:
         return None
     return Cancellation(
         id=identifier,
-        status=_member(CancellationStatus, document.get("status")),
+        status=_status(CancellationStatus, document.get("status")),
         amount=amount,
         reason=_text(document.get("reason")),
         trigger=_identifier(document.get("trigger")),
@@ -156,8 +161,8 @@ def _virtual_account(method: Mapping[str, object]) -> VirtualAccount:
     )
 
 
-def _member(words: type[_Words], value: object) -> _Words:
-    return next((word for word in words if word == value), words.UNKNOWN)
+def _status(statuses: type[_Status], value: object) -> _Status:
+    return next((status for status in statuses if status == value), statuses.UNKNOWN)
 
 
 def _object(value: object) -> Mapping[str, object]:
@@ -169,7 +174,7 @@ def _list(value: object) -> list[object]:
 
 
 def _won(value: object) -> int | None:
-    # JSON's true is an int to isinstance, and 10000.0 is no whole number that somebody meant.
+    # isinstance() accepts true as an int, and 10000.0 is not a whole number of won.
     return value if type(value) is int and 0 <= value <= AMOUNT_MAX else None
 
 

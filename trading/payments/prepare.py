@@ -1,4 +1,4 @@
-"""A payment is prepared: stored with its terms before anybody can pay it, then pinned at PortOne, and then shown to the browser."""
+"""Prepare payments: store the terms first, then pin the amount at PortOne."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ from trading.tasks import Task, TaskRequest
 log = structlog.get_logger(__name__)
 
 
-# A payment that was just prepared has not been begun yet. Its owner's browser and PortOne's webhooks will most likely be quicker than this.
+# The payment has not been started yet. The browser and PortOne's webhooks usually report earlier.
 FIRST_CHECK_AFTER = timedelta(seconds=60)
 NOT_REGISTERED = "pre-registration failed"
 
@@ -47,15 +47,17 @@ def prepare_payment(
     settings: Settings,
     clock: Callable[[], datetime],
 ) -> None:
-    """Store a payment of ``amount`` won and pin it at PortOne. ``payment_id`` is made before, so that a repeated attempt is recognised.
+    """Store a payment of ``amount`` won and pin the amount at PortOne.
 
-    Raises ValidationFailed, CashLimitExceeded, DatabaseUnavailable; PaymentServiceUnavailable or PaymentServiceRefused when PortOne did not take it,
-    and then the payment is over, as nobody was told its id.
+    ``payment_id`` is chosen by the caller, so that a repeated attempt is recognized. Raises
+    ValidationFailed, CashLimitExceeded, DatabaseUnavailable; PaymentServiceUnavailable or
+    PaymentServiceRefused when PortOne did not accept it. The payment is then expired, because its
+    id was given to nobody.
     """
     check_amount(amount, minimum=settings.payment_amount_min, maximum=settings.payment_amount_max)
     name = clean_order_name(order_name)
     database.transaction(
-        lambda session: _store(
+        lambda session: _insert(
             session,
             payment_id=payment_id,
             user_id=user_id,
@@ -73,7 +75,7 @@ def prepare_payment(
     except PortoneError as fault:
         log.warning("payment_registration_failed", payment_id=payment_id.hex, reason=str(fault))
         database.transaction(
-            lambda session: _end(session, payment_id), find_committed=rerun_is_safe
+            lambda session: _expire(session, payment_id), find_committed=rerun_is_safe
         )
         raise (
             PaymentServiceUnavailable if fault.outcome_is_unknown else PaymentServiceRefused
@@ -88,30 +90,31 @@ def record_notification(
     now: datetime,
     user_id: UUID | None = None,
 ) -> bool:
-    """Remember that there may be news of a payment, and have it looked at; false when it is not one of our store, or of ``user_id`` if given.
+    """Record that a payment may have news and dispatch a check.
 
-    One indexed UPDATE: what is remembered here is looked at even if its wake-up is lost.
+    Return False when it is not a payment of our store, or not of ``user_id`` if given. One indexed
+    UPDATE; the check is done even if its task is lost.
     """
-    which = (PAYMENTS.c.id == payment_id) & (PAYMENTS.c.store_id == settings.portone_store_id)
+    condition = (PAYMENTS.c.id == payment_id) & (PAYMENTS.c.store_id == settings.portone_store_id)
     if user_id is not None:
-        which &= PAYMENTS.c.user_id == user_id
-    soon = now + timedelta(milliseconds=settings.wake_grace_ms)
-    known = execute_rowcount(
+        condition &= PAYMENTS.c.user_id == user_id
+    fallback_at = now + timedelta(milliseconds=settings.wake_grace_ms)
+    updated = execute_rowcount(
         session,
         update(PAYMENTS)
-        .where(which)
+        .where(condition)
         .values(
             notification_count=PAYMENTS.c.notification_count + 1,
             check_count=0,
-            next_attempt_at=soon,
+            next_attempt_at=fallback_at,
         ),
     )
-    if known:
+    if updated:
         after_commit(session, TaskRequest(Task.VERIFY_PAYMENT, (payment_id,)))
-    return known == 1
+    return updated == 1
 
 
-def _store(
+def _insert(
     session: Session,
     *,
     payment_id: UUID,
@@ -150,7 +153,7 @@ def _store(
     return payment_id
 
 
-def _end(session: Session, payment_id: UUID) -> None:
+def _expire(session: Session, payment_id: UUID) -> None:
     expired = PAYMENT_TRANSITIONS.after(PaymentStatus.PENDING, PaymentEvent.EXPIRE)
     session.execute(
         update(PAYMENTS)

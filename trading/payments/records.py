@@ -1,4 +1,4 @@
-"""Records of payments."""
+"""Records of payments as the API and the command line show them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundRecord:
-    """A refund that a user asked for; ``failure`` is a word for why it failed."""
+    """A refund that a user requested; ``failure`` is the code of why it failed."""
 
     id: UUID
     payment_id: str
@@ -21,8 +21,11 @@ class RefundRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancellationRecord:
-    """Money of a payment that went back. ``trigger`` is the payment service's word for whose doing it was; ``refund_id`` is None when no refund
-    asked for it."""
+    """Money of a payment that was given back.
+
+    ``trigger`` is PortOne's code for who caused it; ``refund_id`` is None when no refund requested
+    it.
+    """
 
     id: str
     amount: int
@@ -33,7 +36,7 @@ class CancellationRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualAccountRecord:
-    """Where the payer is to send the money."""
+    """Bank account to which the payer sends the money."""
 
     bank: str | None
     number: str | None
@@ -42,7 +45,11 @@ class VirtualAccountRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentRecord:
-    """A payment. ``held_amount`` is what refunds under way set aside; ``failure`` what the payment gateway said when it last failed."""
+    """A payment. Amounts in won.
+
+    ``held_amount`` is the sum of open refunds; ``failure`` is the payment gateway's text about the
+    last failure.
+    """
 
     payment_id: str
     order_name: str
@@ -62,7 +69,7 @@ class PaymentRecord:
 
     @property
     def refundable_amount(self) -> int:
-        """What could be asked back now, as far as the payment goes."""
+        """Amount that could be refunded now according to the payment alone, in won."""
         return (
             0
             if self.credited_at is None

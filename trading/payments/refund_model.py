@@ -1,4 +1,4 @@
-"""A refund that a user asked for: its states, the words by which it is found again, and what a refusal of PortOne's means for it."""
+"""A refund requested by a user: states, the mark that identifies it, and PortOne's refusals."""
 
 import re
 from datetime import timedelta
@@ -7,15 +7,17 @@ from uuid import UUID
 
 from trading.state_machine import Transitions
 
-# PortOne keeps an idempotency key for three hours. Well before that a refund is no longer asked for again, as it might be carried out twice.
+# PortOne keeps an idempotency key for three hours. Stop resending well before that: a later request
+# might be carried out a second time.
 RESEND_WITHIN = timedelta(hours=2, minutes=30)
 
-# What the payer reads follows the mark, so that a payment gateway that shortens the reason leaves the mark whole.
+# The reason that the payer reads follows the mark, so that a payment gateway that truncates the
+# reason keeps the mark.
 _MARK = re.compile(r"R-([0-9a-f]{32})(?![0-9a-z])")
 
 
 class RefundStatus(StrEnum):
-    """REQUESTED: accepted by us; IN_PROGRESS: accepted by PortOne, and the payment gateway has the last word."""
+    """REQUESTED: accepted by us. IN_PROGRESS: accepted by PortOne, pending at the gateway."""
 
     REQUESTED = "REQUESTED"
     IN_PROGRESS = "IN_PROGRESS"
@@ -31,7 +33,7 @@ class RefundEvent(StrEnum):
     FAIL = "fail"
 
 
-# A refund that was recorded as failed may turn out to have succeeded.
+# A refund recorded as failed may turn out to have succeeded.
 REFUND_TRANSITIONS = Transitions(
     {
         (RefundStatus.REQUESTED, RefundEvent.ACCEPT): RefundStatus.IN_PROGRESS,
@@ -42,15 +44,15 @@ REFUND_TRANSITIONS = Transitions(
         (RefundStatus.FAILED, RefundEvent.SUCCEED): RefundStatus.SUCCEEDED,
     },
     initial=RefundStatus.REQUESTED,
-    created_by="ask",
+    created_by="request",
 )
 
-# Those whose amount is set aside from the user's cash.
+# Refunds in these states reserve their amount from the user's cash.
 OPEN_STATUSES = (RefundStatus.REQUESTED, RefundStatus.IN_PROGRESS)
 
 
 class RefundFailure(StrEnum):
-    """Why a refund failed, where PortOne's own word does not say it."""
+    """Why a refund failed, where PortOne's own code does not say so."""
 
     NOTHING_LEFT = "NOTHING_LEFT"
     ACCOUNT_OVERDRAWN = "ACCOUNT_OVERDRAWN"
@@ -59,15 +61,16 @@ class RefundFailure(StrEnum):
 
 
 class RefusalMeaning(StrEnum):
-    """What a definite refusal of PortOne's means for a refund."""
+    """What a definite refusal by PortOne means for a refund."""
 
     FAIL = "fail"
-    FAIL_AND_ALERT = "fail, and call a person"
-    KEEP_AND_ALERT = "keep, and call a person"
+    FAIL_AND_ALERT = "fail and alert"
+    KEEP_AND_ALERT = "keep and alert"
 
 
-# The books of the two sides differ, or somebody cancelled at the same time: what happened is looked up before the refund is given up.
-_DRIFT = frozenset(
+# The two sides' records differ, or somebody cancelled at the same time: check the payment before
+# failing the refund.
+_RECORDS_DIFFER = frozenset(
     {
         "PAYMENT_NOT_PAID",
         "PAYMENT_ALREADY_CANCELLED",
@@ -78,23 +81,29 @@ _DRIFT = frozenset(
         "CANCEL_TAX_FREE_AMOUNT_EXCEEDS_CANCELLABLE_TAX_FREE_AMOUNT",
     }
 )
-# Faults of our set-up: the same request is good once they are mended.
-_OURS = frozenset({"UNAUTHORIZED", "FORBIDDEN", "PAYMENT_NOT_FOUND"})
+# Faults of our settings: the same request is valid once they are corrected.
+_WRONG_SETTINGS = frozenset({"UNAUTHORIZED", "FORBIDDEN", "PAYMENT_NOT_FOUND"})
 
 
-def reason_with_mark(refund_id: UUID, words: str) -> str:
-    """The reason that is sent to PortOne. It holds the refund's id, for an answer does not name the request that it belongs to."""
-    return f"R-{refund_id.hex} {words}"
+def reason_with_mark(refund_id: UUID, text: str) -> str:
+    """Return the reason sent to PortOne, marked with the refund's id.
+
+    The mark is needed because a cancellation does not name the request that caused it.
+    """
+    return f"R-{refund_id.hex} {text}"
 
 
 def refund_id_in(reason: str | None) -> UUID | None:
-    """The refund of ours that a cancellation's reason begins with; None for a cancellation that somebody else asked for."""
-    found = _MARK.match(reason or "")
-    return UUID(hex=found[1]) if found else None
+    """Return the refund id that a cancellation's reason starts with; None without one."""
+    match = _MARK.match(reason or "")
+    return UUID(hex=match[1]) if match else None
 
 
 def classify_refusal(refusal: str) -> RefusalMeaning:
-    """What PortOne's type of a definite refusal means: by it the refund was not, and will not be, carried out as it was asked for."""
-    if refusal in _OURS:
+    """Return what the ``type`` of a definite refusal means.
+
+    After a definite refusal the request was not and will not be carried out.
+    """
+    if refusal in _WRONG_SETTINGS:
         return RefusalMeaning.KEEP_AND_ALERT
-    return RefusalMeaning.FAIL if refusal in _DRIFT else RefusalMeaning.FAIL_AND_ALERT
+    return RefusalMeaning.FAIL if refusal in _RECORDS_DIFFER else RefusalMeaning.FAIL_AND_ALERT

@@ -1,4 +1,4 @@
-"""The sweep over payments: whatever is due is woken, whoever should have done so."""
+"""Recovery sweep of payments: dispatch every payment and refund that is due."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,30 +11,34 @@ from trading.db.transactions import after_commit
 from trading.payments.tables import PAYMENT_REFUNDS, PAYMENTS
 from trading.tasks import Task, TaskRequest
 
-# How many of each are woken at once, and when those are woken again of which nothing was heard: a request to PortOne may take a minute.
+# How many of each to dispatch at once, and when to dispatch them again if nothing was recorded: a
+# request to PortOne may take a minute.
 BATCH_SIZE = 100
 REDISPATCH_AFTER = timedelta(minutes=3)
 
 
 @dataclass(frozen=True, slots=True)
 class DueCounts:
-    """How many payments and refunds were woken."""
+    """Numbers of payments and refunds that were dispatched."""
 
     payments: int
     refunds: int
 
 
 def dispatch_due_payments(session: Session, *, now: datetime) -> DueCounts:
-    """Wake what is due, the longest waiting first, and put each off, so that the next sweep does not wake it too."""
-    payments = _due(session, PAYMENTS, now)
-    refunds = _due(session, PAYMENT_REFUNDS, now)
+    """Dispatch due payments and refunds, longest overdue first, at most BATCH_SIZE of each.
+
+    Postpone each of them, so that the next sweep does not dispatch it too.
+    """
+    payments = _claim_due(session, PAYMENTS, now)
+    refunds = _claim_due(session, PAYMENT_REFUNDS, now)
     for task, ids in ((Task.VERIFY_PAYMENT, payments), (Task.REFUND_PAYMENT, refunds)):
-        for one in ids:
-            after_commit(session, TaskRequest(task, (one,)))
+        for row_id in ids:
+            after_commit(session, TaskRequest(task, (row_id,)))
     return DueCounts(len(payments), len(refunds))
 
 
-def _due(session: Session, table: Table, now: datetime) -> list[UUID]:
+def _claim_due(session: Session, table: Table, now: datetime) -> list[UUID]:
     ids = list(
         session.scalars(
             select(table.c.id)
@@ -44,7 +48,7 @@ def _due(session: Session, table: Table, now: datetime) -> list[UUID]:
         )
     )
     if ids:
-        # What was woken or done since is due no more, and stays as it is.
+        # Rows dispatched or processed in the meantime are no longer due and stay unchanged.
         session.execute(
             update(table)
             .where(table.c.id.in_(sorted(ids)), table.c.next_attempt_at <= now)

@@ -20,10 +20,12 @@ _CREDITED = [status for status in PaymentStatus if status.is_credited]
 
 
 class PaymentRow(Base):
-    """A payment; its id's 32 hexadecimal digits are what PortOne knows it by. ``channel_keys`` are those agreed on, with commas between them.
+    """A payment; PortOne's id for it is the 32 hexadecimal digits of ``id``.
 
-    ``next_attempt_at`` is when the sweep should have PortOne asked about it. ``notification_count`` counts how often somebody said that there is news, ``check_count`` how
-    often PortOne was asked since the last of them. ``finding`` names what the last look found, ``reported_at`` is how new its report was.
+    ``channel_keys`` are the agreed channels, separated by commas. ``next_attempt_at`` is when the
+    sweep should check it. ``notification_count`` counts notifications, ``check_count`` the checks
+    since the last of them. ``finding`` is the result of the last check, ``reported_at`` the newest
+    report's time.
     """
 
     __tablename__ = "payments"
@@ -38,7 +40,8 @@ class PaymentRow(Base):
             f"({one_of('status', _CREDITED)}) = (credited_at IS NOT NULL)", name="credited_at"
         ),
         CheckConstraint(
-            "reversed_amount = CASE status WHEN 'CANCELLED' THEN amount WHEN 'PARTIALLY_CANCELLED' THEN reversed_amount ELSE 0 END",
+            "reversed_amount = CASE status WHEN 'CANCELLED' THEN amount"
+            " WHEN 'PARTIALLY_CANCELLED' THEN reversed_amount ELSE 0 END",
             name="reversed_amount",
         ),
         CheckConstraint(
@@ -84,10 +87,12 @@ PAYMENTS = table_of(PaymentRow)
 
 
 class PaymentRefundRow(Base):
-    """A refund that a user asked for; its id is the idempotency key of the request to PortOne. While it is open its amount is reserved cash.
+    """A refund that a user requested; its id is the idempotency key at PortOne.
 
-    ``cancellable`` (won) and ``reason`` are what was sent, so that every repetition is the same request; ``refusal`` is PortOne's definite no,
-    after which only a look is left to do. ``next_attempt_at`` is when the sweep should have it pursued.
+    While it is open its amount is reserved cash. ``cancellable`` (won) and ``reason`` are what was
+    sent, so that every repetition is the same request; ``refusal`` is PortOne's definite refusal,
+    after which only a check remains to be done. ``next_attempt_at`` is when the sweep should
+    dispatch it.
     """
 
     __tablename__ = "payment_refunds"
@@ -137,8 +142,11 @@ PAYMENT_REFUNDS = table_of(PaymentRefundRow)
 
 
 class PaymentCancellationRow(Base):
-    """Money of a payment that PortOne has given back, booked once by the cancellation's id; ``refund_id`` is NULL where no refund of ours asked
-    for it. ``triggered_by`` is PortOne's word for whose doing it was."""
+    """Money of a payment that PortOne gave back, recorded once per cancellation id.
+
+    ``refund_id`` is NULL where no refund of ours requested it. ``triggered_by`` is PortOne's code
+    for who caused it.
+    """
 
     __tablename__ = "payment_cancellations"
     __table_args__ = (
@@ -162,7 +170,10 @@ PAYMENT_CANCELLATIONS = table_of(PaymentCancellationRow)
 
 
 class PaymentAlertRow(Base):
-    """What a person is called for about a payment, and how often; resolved by him with a note, and open again when it is raised once more."""
+    """An alert for operators about a payment, with its count.
+
+    An operator resolves it with a note; it opens again when the cause occurs again.
+    """
 
     __tablename__ = "payment_alerts"
     __table_args__ = (

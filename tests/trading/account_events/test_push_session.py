@@ -221,7 +221,7 @@ def test_stocks_come_and_go() -> None:
 
     feed.follow([HYNIX, SAMSUNG])
     assert (look := feed.next_catch_up()) == CatchUpRequest(
-        (HYNIX,), events=False, after=0, heard=0
+        (HYNIX,), events=False, after=0, last_published_id=0
     )
     redis.answer(feed)
     assert [message.data for message in feed.take(NOW)] == [tick_message(tick(2, HYNIX)).data]

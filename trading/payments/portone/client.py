@@ -1,7 +1,8 @@
-"""The few calls of PortOne's REST API (V2) that taking and giving back money needs.
+"""Client for the calls of PortOne's REST API (V2) that payments need.
 
-Each is one attempt. To look is safe at any time, to pre-register too; a cancellation is asked for again only with the idempotency
-key and the arguments of the first time, and PortOne forgets a key after three hours.
+Each call is one attempt. Reading and pre-registering may be repeated at any time; a cancellation
+may be repeated only with the idempotency key and the arguments of the first attempt, and PortOne
+forgets a key after three hours.
 """
 
 from enum import StrEnum
@@ -22,16 +23,17 @@ PAYMENT_NOT_FOUND = "PAYMENT_NOT_FOUND"
 
 
 class Requester(StrEnum):
-    """Who wants a payment cancelled, in PortOne's words."""
+    """Who requests a cancellation, as PortOne names it."""
 
     CUSTOMER = "CUSTOMER"
     ADMIN = "ADMIN"
 
 
 class PortoneClient:
-    """PortOne as one of our stores sees it. Every call raises PortoneError, and ValueError for arguments that can't be meant.
+    """Access to one store at PortOne.
 
-    Threads may share a client. As a context manager, or by ``close()``, it closes the connections of the thread that leaves it.
+    Every call raises PortoneError, or ValueError for impossible arguments. Threads may share a
+    client. ``close()``, or leaving the context manager, closes the calling thread's connections.
     """
 
     def __init__(
@@ -42,9 +44,9 @@ class PortoneClient:
         store_id: str | None,
         timeouts: PortoneTimeouts | None = None,
     ) -> None:
-        """Without ``api_secret`` or ``store_id`` nothing can be asked, and every call raises PortoneNotSetUp."""
+        """Without ``api_secret`` or ``store_id`` every call raises PortoneNotConfigured."""
         if store_id == "":
-            raise ValueError("A store has an id.")
+            raise ValueError("A store id is not empty.")
         self._store_id = store_id or ""
         secret = None if store_id is None else api_secret
         self._transport = PortoneTransport(
@@ -61,21 +63,24 @@ class PortoneClient:
         self._transport.close()
 
     def get_payment(self, payment_id: str) -> Report | None:
-        """What PortOne says of a payment now; None when it knows no such one, which is no fault before the payer began."""
+        """Return PortOne's report on a payment; None when it has no such payment.
+
+        A missing payment is normal until the payer has started it.
+        """
         try:
             return read_report(
                 self._transport.get(_path(payment_id), query={"storeId": self._store_id})
             )
         except PortoneApiError as error:
-            # Any other 404 is a proxy's, and says nothing about the payment.
+            # Any other 404 comes from a proxy and proves nothing about the payment.
             if error.status == 404 and error.type == PAYMENT_NOT_FOUND:
                 return None
             raise
 
     def pre_register(self, payment_id: str, *, amount: int) -> None:
-        """Pin a payment to ``amount`` won, so that the browser can't begin it with another."""
+        """Pin a payment to ``amount`` won, so that the browser cannot change the amount."""
         if amount <= 0:
-            raise ValueError("A payment is of at least one won.")
+            raise ValueError("A payment amount is at least one won.")
         members = {"storeId": self._store_id, "totalAmount": amount, "currency": KRW}
         self._transport.post(f"{_path(payment_id)}/pre-register", members=members)
 
@@ -89,15 +94,18 @@ class PortoneClient:
         requester: Requester,
         idempotency_key: str,
     ) -> Cancellation:
-        """Give ``amount`` won back to the payer, of the ``cancellable`` won that are left of the payment by our books; if they are not by
-        PortOne's, it refuses.
+        """Request that ``amount`` won be given back to the payer, and return the cancellation.
 
-        The answer is no promise of success: a cancellation may be REQUESTED only, or FAILED.
+        ``cancellable`` is the amount (won) that remains of the payment by our records; PortOne
+        refuses if its own records differ. The cancellation returned may only be REQUESTED, or
+        FAILED.
         """
         if not 0 < amount <= cancellable:
-            raise ValueError("At least one won is given back, and no more than is left.")
+            raise ValueError(
+                "A cancellation is of at least one won and at most the cancellable amount."
+            )
         if not reason:
-            raise ValueError("A cancellation has a reason.")
+            raise ValueError("A cancellation needs a reason.")
         members = {
             "storeId": self._store_id,
             "amount": amount,
@@ -110,12 +118,12 @@ class PortoneClient:
         )
         cancellation = read_cancellation(answer.get("cancellation"))
         if cancellation is None:
-            raise PortoneProtocolError("the answer to a cancellation has none", 200)
+            raise PortoneProtocolError("the answer contains no cancellation", 200)
         return cancellation
 
     def close_virtual_account(self, payment_id: str) -> None:
-        """Close an account that waits for money, so that none can come any more."""
-        # This one call takes no body, so the store is named in the query, as it is where something is read.
+        """Close a virtual account, so that no more money can arrive."""
+        # This call takes no body, so the store goes into the query, as in reading calls.
         self._transport.post(
             f"{_path(payment_id)}/virtual-account/close", query={"storeId": self._store_id}
         )
@@ -123,5 +131,5 @@ class PortoneClient:
 
 def _path(payment_id: str) -> str:
     if not is_payment_id(payment_id):
-        raise ValueError("A payment's id is 32 lower-case letters and digits.")
+        raise ValueError("A payment id is 32 lower-case letters and digits.")
     return f"/payments/{payment_id}"

@@ -1,33 +1,39 @@
-"""What can go wrong with a call to PortOne.
+"""Errors of calls to PortOne.
 
     PortoneError
-    ├── PortoneApiError        PortOne refused, and said why: a status and a type
-    ├── PortoneTransportError  no whole answer came
-    │   └── PortoneNotSetUp    this process was given no secret for PortOne, and asked nothing
-    └── PortoneProtocolError   an answer came, but none that PortOne's API gives
+    ├── PortoneApiError           PortOne refused with a status and a type
+    ├── PortoneTransportError     no complete answer
+    │   └── PortoneNotConfigured  this process has no secret for PortOne; nothing was sent
+    └── PortoneProtocolError      the answer does not conform to PortOne's API
 
-None repeats what an answer held or what the request carried, so any may be logged as it is.
+Their messages repeat nothing of request or answer, so they may be logged.
 """
 
 from collections.abc import Collection
 
-# Refusals by which the same request may still be carried out, or already was.
+# Refusals after which the same request may still be, or already was, carried out.
 UNKNOWN_OUTCOME_TYPES: Collection[str] = frozenset({"IDEMPOTENCY_OUTSTANDING_REQUEST"})
 UNKNOWN_OUTCOME_STATUSES: Collection[int] = frozenset({408, 425, 429})
 
 
 class PortoneError(Exception):
-    """A call without the result that was asked for."""
+    """A call that did not return its result."""
 
     @property
     def outcome_is_unknown(self) -> bool:
-        """Whether the request may have been carried out all the same. Then it is asked again with the same idempotency key, or looked
-        up, but never taken as failed."""
+        """Whether the request may have been carried out.
+
+        If so, repeat it with the same idempotency key or check the payment; never treat it as
+        failed.
+        """
         return True
 
 
 class PortoneApiError(PortoneError):
-    """``type`` is PortOne's word for the refusal, an open enum such as PAYMENT_NOT_PAID; ``retry_after_s`` is the wait that it asks for."""
+    """A refusal; ``type`` is PortOne's error code, an open enum.
+
+    ``retry_after_s`` is the wait that PortOne asks for.
+    """
 
     def __init__(self, status: int, type: str, retry_after_s: int | None = None) -> None:  # noqa: A002 - PortOne's own name for it
         super().__init__(status, type, retry_after_s)
@@ -40,7 +46,10 @@ class PortoneApiError(PortoneError):
 
     @property
     def outcome_is_unknown(self) -> bool:
-        """A 5xx counts as unknown too: PG_PROVIDER is one, and means that the payment gateway refused or that it was in trouble."""
+        """Whether the request may have been carried out; any 5xx counts as unknown.
+
+        PG_PROVIDER is a 5xx for both refusals and outages of the payment gateway.
+        """
         return (
             self.status >= 500
             or self.status in UNKNOWN_OUTCOME_STATUSES
@@ -49,15 +58,18 @@ class PortoneApiError(PortoneError):
 
 
 class PortoneTransportError(PortoneError):
-    """The message names what happened to the connection."""
+    """No complete answer; the message says what happened to the connection."""
 
 
 class PortoneNotConfigured(PortoneTransportError):
-    """Whoever has the secret asks later, so nothing counts as failed by this."""
+    """This process has no secret; a process that has one asks later, so nothing has failed."""
 
 
 class PortoneProtocolError(PortoneError):
-    """A page of a proxy, a redirect, a cut or oversized body. ``status`` is the answer's, for PortOne or whoever spoke for it."""
+    """An answer outside PortOne's API: a proxy's page, a redirect, a truncated or oversized body.
+
+    ``status`` is the answer's HTTP status, from PortOne or a proxy.
+    """
 
     def __init__(self, reason: str, status: int) -> None:
         super().__init__(reason, status)

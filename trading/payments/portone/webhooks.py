@@ -1,6 +1,7 @@
-"""Whether a webhook is PortOne's: the signature of Standard Webhooks over the body as it came.
+"""Verify PortOne's webhooks by the Standard Webhooks signature over the raw body.
 
-A webhook is a hint to look, and no more: its sender's word on a payment's state is not read here, so that nobody can act on it.
+A webhook only causes a check at PortOne. Its statement about the payment's state is not read, so a
+forged one changes nothing.
 """
 
 import base64
@@ -17,9 +18,9 @@ import msgspec
 
 BODY_OCTETS_MAX = 64 * 1024
 TOLERANCE_S = 300
-# Two may be active while one takes the other's place.
+# Two may be active while one replaces the other.
 SECRETS_MAX = 2
-_SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with
+_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of every secret
 _SCHEME = "v1,"
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
@@ -36,7 +37,7 @@ class WebhookFault(StrEnum):
 
 
 class InvalidWebhook(Exception):
-    """Not PortOne's, or nothing that it sends. ``fault`` says why and repeats nothing of it."""
+    """A webhook that PortOne did not send; ``fault`` says why and repeats no content."""
 
     def __init__(self, fault: WebhookFault) -> None:
         super().__init__(fault)
@@ -45,7 +46,7 @@ class InvalidWebhook(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """What a webhook hints at: its ``type`` is an open enum, and the ids are there when it is about a payment."""
+    """A verified webhook; ``type`` is an open enum, the ids are set when it is about a payment."""
 
     id: str
     type: str
@@ -54,16 +55,22 @@ class Webhook:
 
 
 class WebhookVerifier:
-    """Checks webhooks against one or two secrets."""
+    """Verify webhooks with one or two secrets."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
-        """Secrets as PortOne's console shows them: base64 with or without ``whsec_`` and padding. ValueError for any that is not."""
+        """Accept secrets as PortOne's console shows them: base64, ``whsec_`` and padding optional.
+
+        Raises ValueError for anything else.
+        """
         if not 1 <= len(secrets) <= SECRETS_MAX:
-            raise ValueError("One webhook secret is active, or two.")
+            raise ValueError("One or two webhook secrets are needed.")
         self._keys = tuple(map(_key, secrets))
 
     def verify(self, body: bytes, headers: Mapping[str, str], *, now: datetime) -> Webhook:
-        """The webhook in ``body``, which is the octets as they came; InvalidWebhook for one that is not PortOne's or out of its time."""
+        """Return the webhook in ``body``, the raw octets.
+
+        Raises InvalidWebhook if the signature, the timestamp or the body is not valid.
+        """
         if len(body) > BODY_OCTETS_MAX:
             raise InvalidWebhook(WebhookFault.BODY_TOO_LARGE)
         by_name = {name.lower(): value for name, value in headers.items()}
@@ -76,25 +83,29 @@ class WebhookVerifier:
             raise InvalidWebhook(WebhookFault.TIMESTAMP_MALFORMED)
         if abs(int(now.timestamp()) - int(timestamp)) > TOLERANCE_S:
             raise InvalidWebhook(WebhookFault.TIMESTAMP_TOO_FAR)
-        if not self._is_signed(_octets(f"{identifier}.{timestamp}.") + body, signatures):
+        if not self._has_valid_signature(_octets(f"{identifier}.{timestamp}.") + body, signatures):
             raise InvalidWebhook(WebhookFault.SIGNATURE_WRONG)
         return _read(identifier, body)
 
-    def _is_signed(self, content: bytes, signatures: str) -> bool:
-        """Whether any of the signatures is any of the keys'."""
+    def _has_valid_signature(self, content: bytes, signatures: str) -> bool:
+        """Return True if any signature was made with any of the keys."""
         expected = [
             base64.b64encode(hmac.digest(key, content, hashlib.sha256)) for key in self._keys
         ]
-        given = [
+        candidates = [
             _octets(token.removeprefix(_SCHEME))
             for token in signatures.split(" ")
             if token.startswith(_SCHEME)
         ]
-        return any(hmac.compare_digest(one, other) for one in expected for other in given)
+        return any(
+            hmac.compare_digest(signature, candidate)
+            for signature in expected
+            for candidate in candidates
+        )
 
 
 def _octets(text: str) -> bytes:
-    # A header may hold what is no text; it must fail to match, not to be read.
+    # A header may contain non-ASCII characters; it must fail to match, not raise.
     return text.encode("ascii", "backslashreplace")
 
 
@@ -105,7 +116,7 @@ def _key(secret: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if not key:
-        raise ValueError("A webhook secret is whsec_ and base64.")
+        raise ValueError("A webhook secret is base64, with or without whsec_.")
     return key
 
 

@@ -268,7 +268,7 @@ def test_no_octets_cause_any_other_error(octets: bytes) -> None:
     [
         PortoneApiError(409, "PAYMENT_NOT_PAID", 7),
         PortoneTransportError("no answer from PortOne: ReadTimeout"),
-        PortoneProtocolError("PortOne answered no JSON object", 200),
+        PortoneProtocolError("PortOne's answer is not a JSON object", 200),
     ],
 )
 def test_an_error_travels_between_processes(fault: PortoneError) -> None:
