@@ -279,7 +279,7 @@ def test_what_is_no_payment_id_never_becomes_an_address(payment_id: str) -> None
             lambda: client.cancel(payment_id, **REFUND),
             lambda: client.close_virtual_account(payment_id),
         ):
-            with pytest.raises(ValueError, match="payment's id"):
+            with pytest.raises(ValueError, match="payment id"):
                 call()
     assert server.requests == []
 
@@ -299,7 +299,7 @@ def test_what_is_no_payment_id_never_becomes_an_address(payment_id: str) -> None
 )
 def test_a_cancellation_that_cannot_be_meant_is_not_sent(member: str, value: object) -> None:
     with asked(lambda _: answer(200, cancel_answer())) as (client, server):
-        with pytest.raises(ValueError, match="given back|reason|idempotency key"):  # noqa: RUF043
+        with pytest.raises(ValueError, match="cancellable|reason|idempotency key"):  # noqa: RUF043
             client.cancel(ID, **{**REFUND, member: value})
         with pytest.raises(ValueError, match="one won"):
             client.pre_register(ID, amount=0)
