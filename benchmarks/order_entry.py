@@ -49,8 +49,8 @@ from trading.exchange.order_types import Side
 from trading.ledger.tables import Holding
 from trading.orders.tables import Order
 from webapp import create_app
-from webapp.background_sender import producer_courier
-from webapp.http.authentication import tokens_of
+from webapp.background_sender import background_dispatcher
+from webapp.http.authentication import issue_tokens
 
 STOCKS = 100
 PRICE = 10_000
@@ -207,7 +207,7 @@ def _print(measured: Measured) -> None:
 
 def _set_up(settings: Settings, log: Path, *, users: int) -> list[Trader]:
     """Stocks with a tick each, and signed-in users who hold shares of one of them: bought through the API, and filled by a worker."""
-    core = trading_core.build(settings, deliver=producer_courier(settings))
+    core = trading_core.build(settings, deliver=background_dispatcher(settings))
     app = create_app(core)
     with app.app_context():
         upgrade()
@@ -266,7 +266,7 @@ def _sign_up(core: Core, stock_code: str, *, password_hash: str, name: str) -> T
         )
 
     signed_in = core.database.transaction(work, find_committed=rerun_is_safe)
-    return Trader(tokens_of(signed_in)["access_token"], stock_code)
+    return Trader(issue_tokens(signed_in)["access_token"], stock_code)
 
 
 def _orders(

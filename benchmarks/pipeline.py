@@ -46,7 +46,7 @@ from trading.orders.tables import Order, OrderExecution
 from trading.stocks.tables import Stock
 from trading.tasks import Task, task_requests
 from webapp import create_app
-from webapp.background_sender import producer_courier
+from webapp.background_sender import background_dispatcher
 
 USERS = 1_000
 STOCKS = 100
@@ -91,7 +91,7 @@ def main() -> None:
 
 def _run(settings: Settings, uri: str, log: Path, *, orders: int, rounds: int) -> None:
     core = trading_core.build(settings)
-    deliver = producer_courier(settings)
+    deliver = background_dispatcher(settings)
     with create_app(core).app_context():
         upgrade()
     traders = _set_up(core)

@@ -1,4 +1,4 @@
-"""Problems (RFC 9457) shared by the API and the push gateway: HTTP status and Korean text by code."""
+"""Problems (RFC 9457) shared by the API and the push gateway, with Korean texts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

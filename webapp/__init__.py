@@ -1,4 +1,4 @@
-"""The API: Flask views that parse, make one call into the trading core, and answer."""
+"""The HTTP API: Flask views that parse a request, call the trading core once, and respond."""
 
 from flask import Flask
 
@@ -21,10 +21,13 @@ REQUEST_BYTES_MAX = 64 * 1024
 
 
 def create_app(core: Core) -> Flask:
-    """The application on a trading core; nothing is read from the environment here and nothing connects yet."""
+    """Create the Flask application on a trading core.
+
+    Reads no environment variables and opens no connections.
+    """
     app = Flask(__name__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=REQUEST_BYTES_MAX, PROPAGATE_EXCEPTIONS=False)
-    # A path with slashes too many is not there, instead of being led to one that repeats it.
+    # Answer 404 for repeated slashes instead of redirecting.
     app.url_map.merge_slashes = False
     app.json = UnambiguousJson(app)
     app.extensions["stocking"] = core

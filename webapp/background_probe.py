@@ -1,4 +1,4 @@
-"""A question that many may ask and that may hang: it is asked by one at a time, seldom, and nobody waits long for its answer."""
+"""Run a slow probe in a background thread: one at a time, cached, with a bounded wait."""
 
 import threading
 import time
@@ -13,45 +13,47 @@ T = TypeVar("T")
 
 
 class BackgroundProbe(Generic[T]):
-    """Asks ``look`` on a thread of its own, one at a time, and not again within ``keep_s``."""
+    """Runs `probe` in its own thread, one run at a time, at most once per `keep_s` seconds."""
 
-    def __init__(self, look: Callable[[], T], *, name: str, keep_s: float) -> None:
-        self._look = look
+    def __init__(self, probe: Callable[[], T], *, name: str, keep_s: float) -> None:
+        self._probe = probe
         self._name = name
         self._keep_s = keep_s
         self._changed = threading.Condition()
-        self._looking = False
-        self._answer: T | None = None
-        self._answered_at = float("-inf")
+        self._running = False
+        self._result: T | None = None
+        self._finished_at = float("-inf")
 
     def begin(self) -> None:
-        """Ask, unless that is being done or was done just now."""
+        """Start a run unless one is in progress or the last result is still valid."""
         with self._changed:
-            if self._looking or self._is_good():
+            if self._running or self._is_fresh():
                 return
-            self._looking = True
-        threading.Thread(target=self._run, name=f"look-{self._name}", daemon=True).start()
+            self._running = True
+        threading.Thread(target=self._run, name=f"probe-{self._name}", daemon=True).start()
 
-    def answer(self, *, within_s: float) -> T | None:
-        """The answer to what was begun; None when that failed, or does not come in time."""
+    def result(self, *, within_s: float) -> T | None:
+        """Return the result of the run; None if it failed or does not finish within `within_s`
+        seconds.
+        """
         with self._changed:
             return (
-                self._answer
-                if self._changed.wait_for(lambda: not self._looking, within_s)
+                self._result
+                if self._changed.wait_for(lambda: not self._running, within_s)
                 else None
             )
 
-    def _is_good(self) -> bool:
-        return time.monotonic() - self._answered_at < self._keep_s
+    def _is_fresh(self) -> bool:
+        return time.monotonic() - self._finished_at < self._keep_s
 
     def _run(self) -> None:
-        answer: T | None = None
+        result: T | None = None
         try:
-            answer = self._look()
-        except Exception as fault:  # noqa: BLE001 - whatever is wrong with a source, its answer is missing and the others come
+            result = self._probe()
+        except Exception as fault:  # noqa: BLE001 - any failure only removes this source
             log.warning("metrics_source_failed", source=self._name, reason=type(fault).__name__)
         with self._changed:
-            self._looking = False
-            # That it failed is an answer too: what is in trouble is not asked more often.
-            self._answer, self._answered_at = answer, time.monotonic()
+            self._running = False
+            # A failure is cached too, so that a failing source is not probed more often.
+            self._result, self._finished_at = result, time.monotonic()
             self._changed.notify_all()

@@ -1,7 +1,8 @@
-"""What committed requests leave to be sent, which they do not wait for: in each process one thread wakes workers, and one publishes account events.
+"""Background senders for task messages and account events of committed requests.
 
-While one message is on its way what the next requests leave gathers, and leaves as one: the busier the process, the fewer messages an order takes.
-A Redis that is slow or away then costs these threads their time, and no request any.
+Each process has one thread that dispatches tasks and one that publishes account events, so a slow
+or unavailable Redis never delays a request. Messages that arrive while one is being sent are
+combined: the busier the process, the fewer messages per order.
 """
 
 import atexit
@@ -21,12 +22,15 @@ from trading.tasks import Task, TaskRequest, describe_ids, task_dispatcher, task
 
 T = TypeVar("T")
 
-FAREWELL_S = 1.0
-_REQUESTS_NAMED_MAX = 20
+FLUSH_TIMEOUT_S = 1.0
+_LOGGED_REQUEST_IDS_MAX = 20
 
 
-def producer_courier(settings: Settings) -> Deliver:
-    """A courier on a Celery application that only sends. Made in each process; its thread and its connection begin with the first wake-up."""
+def background_dispatcher(settings: Settings) -> Deliver:
+    """Return a dispatcher on a Celery application that only sends.
+
+    Each process needs its own. The thread and the connection start with the first task.
+    """
     producer = Celery("stocking", set_as_current=False)
     producer.conf.update(celery_config.producer(settings))
 
@@ -46,45 +50,48 @@ def producer_courier(settings: Settings) -> Deliver:
 
     deliver = task_dispatcher(send, lost=lost)
 
-    def deliver_together(due: Sequence[TaskRequest]) -> None:
-        deliver(list(together(due, batch_size=settings.stage_batch_size)))
+    def deliver_combined(due: Sequence[TaskRequest]) -> None:
+        deliver(list(combined_requests(due, batch_size=settings.stage_batch_size)))
 
-    return BackgroundSender(deliver_together, name="wake-ups").leave
-
-
-def on_a_thread(publish: Publish) -> Publish:
-    """For a process that answers people: account events are published by a thread of their own, which begins with the first one."""
-    return BackgroundSender(publish, name="account-events").leave
+    return BackgroundSender(deliver_combined, name="task-dispatch").enqueue
 
 
-def together(due: Sequence[TaskRequest], *, batch_size: int) -> Iterator[TaskRequest]:
-    """As few wake-ups as ask for the same: one a task, of at most ``batch_size`` ids."""
+def background_publisher(publish: Publish) -> Publish:
+    """Return a publisher of account events that runs in a background thread.
+
+    The thread starts with the first event.
+    """
+    return BackgroundSender(publish, name="account-events").enqueue
+
+
+def combined_requests(due: Sequence[TaskRequest], *, batch_size: int) -> Iterator[TaskRequest]:
+    """Combine the requests per task, with at most `batch_size` ids in each."""
     ids: dict[Task, list[UUID]] = {}
-    for wakeup in due:
-        ids.setdefault(wakeup.task, []).extend(wakeup.ids)
+    for request in due:
+        ids.setdefault(request.task, []).extend(request.ids)
     for task, all_ids in ids.items():
         yield from task_requests(task, all_ids, batch_size=batch_size)
 
 
 class BackgroundSender(Generic[T]):
-    """Takes what is to be sent from any thread at once and has its own thread, called ``name``, ``send`` what has gathered.
+    """Collects items from any thread and passes them in batches to `send` in one thread.
 
-    A process that ends gives it FAREWELL_S for what is left. What is not sent by then is lost, as in a process that is killed, until a sweep
-    finds it. ``send`` must not raise.
+    At process exit the thread has FLUSH_TIMEOUT_S seconds to send what is queued. Anything unsent
+    is lost, as in a killed process, until the recovery sweep finds it. `send` must not raise.
     """
 
     def __init__(self, send: Callable[[Sequence[T]], None], *, name: str) -> None:
         self._send = send
         self._name = name
-        self._left: list[tuple[Sequence[T], str | None]] = []
+        self._queued: list[tuple[Sequence[T], str | None]] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._ending = False
 
-    def leave(self, things: Sequence[T]) -> None:
+    def enqueue(self, items: Sequence[T]) -> None:
         request_id = get_contextvars().get("request_id")
         with self._changed:
-            self._left.append((things, request_id))
+            self._queued.append((items, request_id))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
@@ -94,16 +101,18 @@ class BackgroundSender(Generic[T]):
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._left:
+                while not self._queued:
                     if self._ending:
                         return
                     self._changed.wait()
-                left, self._left = self._left, []
+                queued, self._queued = self._queued, []
             request_ids = list(
-                dict.fromkeys(request_id for _things, request_id in left if request_id)
+                dict.fromkeys(request_id for _items, request_id in queued if request_id)
             )
-            with bound_contextvars(request_id=",".join(request_ids[:_REQUESTS_NAMED_MAX]) or None):
-                self._send([thing for things, _request_id in left for thing in things])
+            with bound_contextvars(
+                request_id=",".join(request_ids[:_LOGGED_REQUEST_IDS_MAX]) or None
+            ):
+                self._send([item for items, _request_id in queued for item in items])
 
     def _end(self) -> None:
         with self._changed:
@@ -111,4 +120,4 @@ class BackgroundSender(Generic[T]):
             self._changed.notify()
             thread = self._thread
         if thread is not None:
-            thread.join(FAREWELL_S)
+            thread.join(FLUSH_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""What every room of the API refers to: where it lies, and the trading core of the application that answers the current request."""
+"""URL prefix of the API and access to the trading core of the current application."""
 
 from flask import current_app
 

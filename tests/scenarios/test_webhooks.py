@@ -21,7 +21,7 @@ from trading import bootstrap as trading_core
 from trading.config.settings import PORTONE_DEVELOPMENT_WEBHOOK_SECRET
 from trading.payments.tables import PAYMENTS
 from webapp import create_app
-from webapp.background_sender import producer_courier
+from webapp.background_sender import background_dispatcher
 
 NEW_SECRET = WEBHOOKS["secrets"]["S1"]
 NO_FAULTS = {Tampering.TITLE_CASE, Tampering.GARBAGE_FIRST}
@@ -110,7 +110,7 @@ def without_a_broker(stack: PaymentsStack) -> Iterator[str]:
     away = SecretStr(f"redis://127.0.0.1:{free_port()}/0")
     settings = stack.harness.settings.model_copy(update={"celery_broker_url": away})
     core = trading_core.build(
-        settings, deliver=producer_courier(settings), clock=stack.harness.clock
+        settings, deliver=background_dispatcher(settings), clock=stack.harness.clock
     )
     server = make_server("127.0.0.1", 0, create_app(core), threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

@@ -23,7 +23,7 @@ from tests.webapp.client import Api, Person, api_on, bearer, data_of, problem_of
 from trading import bootstrap as trading_core
 from trading.tasks import Task, TaskRequest
 from webapp import create_app
-from webapp.background_sender import on_a_thread, producer_courier
+from webapp.background_sender import background_dispatcher, background_publisher
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def sending_api(server_uri: str, valkey_url: str) -> Iterator[Api]:
     with opened(settings_for(server_uri, valkey_url)) as harness:
         core = trading_core.build(
             harness.settings,
-            deliver=producer_courier(harness.settings),
-            publishing=on_a_thread,
+            deliver=background_dispatcher(harness.settings),
+            publishing=background_publisher,
             clock=harness.clock,
         )
         try:

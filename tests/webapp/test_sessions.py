@@ -165,7 +165,7 @@ def test_what_is_known_of_tokens_is_bounded(
     sqlite_api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More tokens than are remembered are all good all the same."""
-    monkeypatch.setattr(authentication, "PROOFS_KEPT_MAX", 2)
+    monkeypatch.setattr(authentication, "CLAIMS_CACHED_MAX", 2)
     people = [sqlite_api.person() for _ in range(3)]
 
     for person in people * 2:

@@ -9,7 +9,7 @@ from tests.webapp.client import Api, api_on
 from trading import bootstrap as trading_core
 from trading.config.settings import Settings
 from trading.db.clock import utc_now
-from webapp.background_sender import on_a_thread, producer_courier
+from webapp.background_sender import background_dispatcher, background_publisher
 
 
 @pytest.fixture
@@ -30,7 +30,9 @@ def live_api(live_settings: Settings) -> Iterator[Api]:
     """The API on empty books, with the clock and the courier of production."""
     with opened(live_settings) as emptied:
         core = trading_core.build(
-            live_settings, deliver=producer_courier(live_settings), publishing=on_a_thread
+            live_settings,
+            deliver=background_dispatcher(live_settings),
+            publishing=background_publisher,
         )
         try:
             yield api_on(TradingHarness(core, utc_now, emptied.sent))

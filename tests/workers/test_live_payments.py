@@ -21,7 +21,7 @@ from trading import bootstrap as trading_core
 from trading.config.settings import Settings
 from trading.db.clock import utc_now
 from trading.tasks import Task
-from webapp.background_sender import on_a_thread, producer_courier
+from webapp.background_sender import background_dispatcher, background_publisher
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def stack(server_uri: str, valkey_url: str) -> Iterator[PaymentsStack]:
     with payments_stack(server_uri, valkey_url, sweep_period_s=1, wake_grace_ms=500) as stack:
         settings = stack.harness.settings
         core = trading_core.build(
-            settings, deliver=producer_courier(settings), publishing=on_a_thread
+            settings, deliver=background_dispatcher(settings), publishing=background_publisher
         )
         try:
             stack.harness = TradingHarness(core, utc_now, stack.harness.sent)

@@ -26,7 +26,12 @@ from trading import bootstrap as trading_core
 from trading.account_events.stream import AccountStreams
 from trading.config.settings import Settings
 from trading.tasks import Task, TaskRequest, task_dispatcher
-from webapp.background_sender import BackgroundSender, on_a_thread, producer_courier, together
+from webapp.background_sender import (
+    BackgroundSender,
+    background_dispatcher,
+    background_publisher,
+    combined_requests,
+)
 from webapp.http.request_context import HEADER
 
 
@@ -56,7 +61,7 @@ def test_a_wakeup_is_a_message_with_ids_on_its_stages_queue(
     ids = (uuid4(), uuid4())
 
     with bound_contextvars(request_id="from-this-request"):
-        producer_courier(settings)([TaskRequest(Task.EXECUTE_ORDERS, ids)])
+        background_dispatcher(settings)([TaskRequest(Task.EXECUTE_ORDERS, ids)])
 
     message = _message(valkey_url, "orders.execute")
     assert message["content-type"] == "application/json"
@@ -70,7 +75,9 @@ def test_a_requests_id_goes_along_with_its_order(
 ) -> None:
     """The id that the client chose is in the header of the message that its order sends."""
     with opened(settings) as harness:
-        core = trading_core.build(settings, deliver=producer_courier(settings), clock=harness.clock)
+        core = trading_core.build(
+            settings, deliver=background_dispatcher(settings), clock=harness.clock
+        )
         try:
             api = api_on(TradingHarness(core, harness.clock))
             person = api.person()
@@ -88,7 +95,7 @@ def test_a_broker_that_is_away_fails_no_request(
     settings: Settings, valkey_server: Valkey, way: str, warm: bool
 ) -> None:
     """Whether nobody listens or nobody answers, on a new connection or one that was good before. Once it is back, wake-ups arrive again."""
-    deliver = producer_courier(settings)
+    deliver = background_dispatcher(settings)
     if warm:
         deliver([TaskRequest(Task.EXECUTE_ORDERS, (uuid4(),))])
         _message(valkey_server.url, "orders.execute")
@@ -130,11 +137,13 @@ class _HeldUp:
 def test_wakeups_that_gather_leave_together(settings: Settings) -> None:
     """While one is on its way those of other requests gather by task, in batches as large as a task may take, under all their ids."""
     tell, ids = _HeldUp(), [uuid4() for _ in range(5)]
-    sender = BackgroundSender(lambda due: tell(list(together(due, batch_size=2))), name="wake-ups")
+    sender = BackgroundSender(
+        lambda due: tell(list(combined_requests(due, batch_size=2))), name="wake-ups"
+    )
 
     def leave(task: Task, *ids: UUID, request_id: str) -> None:
         with bound_contextvars(request_id=request_id):
-            sender.leave([TaskRequest(task, ids)])
+            sender.enqueue([TaskRequest(task, ids)])
 
     leave(Task.EXECUTE_ORDERS, ids[0], request_id="first")
     assert tell.began.wait(DEADLINE_S)
@@ -160,7 +169,7 @@ def test_events_are_published_by_a_thread(settings: Settings, valkey_server: Val
     """While Redis does not answer, an account's changes commit; once somebody does again, the next one brings those of before along."""
     with opened(settings) as harness:
         user = harness.user()
-        core = trading_core.build(settings, publishing=on_a_thread, clock=harness.clock)
+        core = trading_core.build(settings, publishing=background_publisher, clock=harness.clock)
         mine = TradingHarness(core, harness.clock)
         try:
             valkey_server.pause()
@@ -191,8 +200,8 @@ def test_a_process_that_ends_tells_what_is_left(settings: Settings, valkey_url: 
     one = uuid4()
     program = (
         "from uuid import UUID; from trading.tasks import Task, TaskRequest; from trading.config.settings import load; "
-        "from webapp.background_sender import producer_courier; "
-        f"producer_courier(load())([TaskRequest(Task.EXECUTE_ORDERS, (UUID('{one}'),))])"
+        "from webapp.background_sender import background_dispatcher; "
+        f"background_dispatcher(load())([TaskRequest(Task.EXECUTE_ORDERS, (UUID('{one}'),))])"
     )
 
     subprocess.run(

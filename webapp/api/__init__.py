@@ -27,7 +27,7 @@ from webapp.http.openapi import make_api
 
 def install(app: Flask) -> None:
     api = make_api(app)
-    for room in (
+    for module in (
         accounts,
         orders,
         order_insights,
@@ -46,6 +46,6 @@ def install(app: Flask) -> None:
         relayer_admin,
         admin_actions,
     ):
-        api.register_blueprint(room.blueprint)
+        api.register_blueprint(module.blueprint)
     api.register_blueprint(payments.webhooks)
     operations.install(app)

@@ -17,16 +17,16 @@ from webapp.context import get_core
 from webapp.http.authentication import (
     BEARER_SECURITY,
     current_user,
+    issue_tokens,
     login_required,
     refresh_claims,
-    tokens_of,
 )
 from webapp.http.commands import CommandResult, is_created, run_closure
 from webapp.http.fields import EmailAddress, Line, Password
-from webapp.http.login_throttling import one_attempt
+from webapp.http.login_throttling import login_attempt
 from webapp.http.openapi import make_blueprint
-from webapp.http.password_messages import check_choice
-from webapp.http.revocations import publish_revocation, tell_ended_of
+from webapp.http.password_messages import check_new_password
+from webapp.http.revocations import publish_recent_revocations, publish_revocation
 from webapp.http.schemas import ProblemSchema, TaskResultSchema, envelope, success
 
 blueprint = make_blueprint("Accounts", "가입, 로그인, 내 정보")
@@ -90,7 +90,9 @@ class UserList(MethodView):
         회원 가입. 계좌를 함께 개설하고 시작 자금을 입금합니다.
         """
         core, now = get_core(), get_core().clock()
-        check_choice(body["password"], field="password", email=body["email"], name=body["name"])
+        check_new_password(
+            body["password"], field="password", email=body["email"], name=body["name"]
+        )
         user_id, password_hash = new_id(), core.passwords.hash(body["password"])
         answer = run_closure(
             lambda session: CommandResult(
@@ -137,7 +139,7 @@ class Login(MethodView):
         """
         core, now = get_core(), get_core().clock()
         email = accounts.normalized_email(body["email"])
-        with one_attempt(email):
+        with login_attempt(email):
             known = core.read(credentials_by_email, email) if _storable(email) else None
             credentials = _verified(known, body["password"])
             sign_in = core.database.transaction(
@@ -152,7 +154,7 @@ class Login(MethodView):
                 ),
                 find_committed=rerun_is_safe,
             )
-        return success(tokens_of(sign_in), "로그인했습니다.")
+        return success(issue_tokens(sign_in), "로그인했습니다.")
 
 
 @blueprint.route("/users/refresh")
@@ -183,7 +185,7 @@ class RefreshTokens(MethodView):
                 [session_id]
             )  # By this use of its token, if it had not ended before.
             raise Unauthorized
-        return success(tokens_of(renewed), "로그인을 연장했습니다.")
+        return success(issue_tokens(renewed), "로그인을 연장했습니다.")
 
 
 @blueprint.route("/users/logout")
@@ -245,7 +247,7 @@ class CurrentUserDetail(MethodView):
             lambda session: accounts.close_account(session, user_id=user_id, now=now),
             find_committed=rerun_is_safe,
         )
-        tell_ended_of(user_id)
+        publish_recent_revocations(user_id)
         return success(None, "회원 탈퇴가 완료되었습니다.")
 
 
@@ -261,7 +263,9 @@ class ChangePassword(MethodView):
         """
         core, now, identity = get_core(), get_core().clock(), current_user()
         user = core.read(accounts.user_of, identity.user_id)
-        check_choice(body["new_password"], field="new_password", email=user.email, name=user.name)
+        check_new_password(
+            body["new_password"], field="new_password", email=user.email, name=user.name
+        )
         new_hash = core.passwords.hash(body["new_password"])
         changed = CommandResult("비밀번호를 변경했습니다.")
 
@@ -287,7 +291,7 @@ class ChangePassword(MethodView):
             )
 
         answer = run_closure(work, schema=TaskResultSchema, find_committed=find_committed)
-        tell_ended_of(identity.user_id)
+        publish_recent_revocations(identity.user_id)
         return answer
 
 

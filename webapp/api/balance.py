@@ -64,7 +64,9 @@ class MovementSchema(TransactionSchema):
         required=True,
         metadata={
             "example": True,
-            "description": "직전 거래의 잔액에서 시작하고 금액과 비용을 반영한 잔액으로 끝나는지 여부",
+            "description": (
+                "직전 거래의 잔액에서 시작하고 금액과 비용을 반영한 잔액으로 끝나는지 여부"
+            ),
         },
     )
 

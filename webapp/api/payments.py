@@ -232,7 +232,9 @@ class RefundPayment(MethodView):
         409,
         schema=ProblemSchema,
         content_type=MIMETYPE,
-        description="payment-not-refundable, refund-exceeds-payment, insufficient-cash, account-overdrawn",
+        description=(
+            "payment-not-refundable, refund-exceeds-payment, insufficient-cash, account-overdrawn"
+        ),
     )
     def post(self, body: dict[str, Any], payment_id: str) -> Response:
         """Request a refund.

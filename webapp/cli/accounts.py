@@ -61,11 +61,13 @@ def users_halted() -> None:
     state = core.snapshot(audit_state, now=core.clock())
     for halt in state.halted:
         click.echo(
-            f"{halt.user_id} since {halt.halted_at.isoformat()}: {halt.cause} ({halt.reason or '-'})"
+            f"{halt.user_id} since {halt.halted_at.isoformat()}: {halt.cause} "
+            f"({halt.reason or '-'})"
         )
     for breach in state.breaches:
         click.echo(
-            f"{breach.user_id} breaks {breach.check}; {breach.times} times since {breach.found_at.isoformat()}"
+            f"{breach.user_id} breaks {breach.check}; {breach.times} times since "
+            f"{breach.found_at.isoformat()}"
         )
         for line in breach.sample:
             click.echo(f"       {line}")

@@ -12,7 +12,8 @@ def print_audit(database: Database) -> int:
     for finding in findings:
         verdict = "ok  " if not finding.breaches else "FAIL"
         click.echo(
-            f"{verdict} {finding.name}: {finding.checked:,} checked, figure {finding.figure:,}, {finding.breaches:,} breaches"
+            f"{verdict} {finding.name}: {finding.checked:,} checked, figure "
+            f"{finding.figure:,}, {finding.breaches:,} breaches"
         )
         for line in finding.sample:
             click.echo(f"       {line}")

@@ -32,7 +32,8 @@ def backup(file: Path) -> None:
     except BackupFailed as failed:
         raise click.ClickException(str(failed)) from None
     click.echo(
-        f"{file}: {_told(written)}, in {time.monotonic() - began:.1f} s. It was read back and is whole."
+        f"{file}: {_told(written)}, in {time.monotonic() - began:.1f} s. It was read back "
+        f"and is whole."
     )
 
 
@@ -75,7 +76,8 @@ def _warn_of_redis() -> None:
         return
     if holds:
         click.echo(
-            "Redis still holds what came after the backup: empty it (FLUSHALL) before anything is started."
+            "Redis still holds what came after the backup: empty it (FLUSHALL) before "
+            "anything is started."
         )
 
 

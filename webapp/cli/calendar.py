@@ -145,14 +145,18 @@ def _show_changed(day: date) -> None:
     click.echo(f"Running processes go by it within {REFRESH_AFTER.seconds} seconds.")
     if core.settings.hours_rule == "always":
         click.echo(
-            "The settings keep this market open around the clock (MARKET_HOURS), whatever the calendar says."
+            "The settings keep this market open around the clock (MARKET_HOURS), whatever "
+            "the calendar says."
         )
 
 
 def _line(hours: KrxHours, day: date) -> str:
     facts = hours.facts(day)
     sessions = " ".join(
-        f"{span.session} {span.opens_at.astimezone(KST):%H:%M}-{span.closes_at.astimezone(KST):%H:%M}"
+        (
+            f"{span.session} "
+            f"{span.opens_at.astimezone(KST):%H:%M}-{span.closes_at.astimezone(KST):%H:%M}"
+        )
         for span in hours.spans(day)
     )
     mark = "*" if facts.corrected else " "

@@ -87,7 +87,8 @@ def payments_look(payment_id: UUID) -> None:
     record_outcome(action, _NO_ANSWER if look.status is None else DONE, status=look.status)
     if look.status is None:
         raise click.ClickException(
-            "PortOne gave no usable answer; the log says why. The payment is looked at again by itself."
+            "PortOne gave no usable answer; the log says why. The payment is looked at "
+            "again by itself."
         )
     _show(_found(core.read(payment_by_id, payment_id)))
 
@@ -160,17 +161,20 @@ def _note(note: str) -> str:
 
 def _show(payment: PaymentRecord) -> None:
     click.echo(
-        f"{payment.payment_id} {payment.status}: {payment.amount:,} won, {payment.cancelled_amount:,} given back,"
+        f"{payment.payment_id} {payment.status}: {payment.amount:,} won, "
+        f"{payment.cancelled_amount:,} given back,"
         f" {payment.held_amount:,} held; prepared {payment.created_at.isoformat()}"
     )
     for refund in payment.refunds:
         reason = f" {refund.failure}" if refund.failure else ""
         click.echo(
-            f"  refund {refund.id} {refund.status}{reason}: {refund.amount:,} won, {refund.requested_at.isoformat()}"
+            f"  refund {refund.id} {refund.status}{reason}: {refund.amount:,} won, "
+            f"{refund.requested_at.isoformat()}"
         )
     for cancellation in payment.cancellations:
         click.echo(
-            f"  cancellation {cancellation.id} by {cancellation.trigger}: {cancellation.amount:,} won"
+            f"  cancellation {cancellation.id} by {cancellation.trigger}: "
+            f"{cancellation.amount:,} won"
         )
 
 

@@ -1,4 +1,8 @@
-"""The administrators' log as the API and the commands write it: who acts here, and what is put down around actions outside of the database."""
+"""Write the administrators' log for API requests and operator commands.
+
+Actions inside the database are recorded in their own transaction; actions outside it are recorded
+before (intent) and after (outcome).
+"""
 
 import os
 import pwd
@@ -28,40 +32,53 @@ T = TypeVar("T")
 
 
 def requested(kind: ActionKind) -> AdminAction:
-    """An action that this request's administrator asks for."""
+    """Return an action requested by the current request's administrator."""
     address = (request.remote_addr or "")[:ADDRESS_LENGTH_MAX]
     actor = Actor(user_id=current_user().user_id, request_id=g.request_id, address=address or None)
     return AdminAction(id=new_id(), kind=kind, actor=actor, began_at=get_core().clock())
 
 
 def commanded(kind: ActionKind) -> AdminAction:
-    """An action that the operator at this command line asks for. His name is the system's, not what his environment says."""
+    """Return an action requested by an operator at the command line.
+
+    The operator's name comes from the system's user database, not from the environment.
+    """
     return AdminAction(
         id=new_id(), kind=kind, actor=Actor(operator=_operator()), began_at=get_core().clock()
     )
 
 
 def record_intent(action: AdminAction, *, target: str | None = None, **details: Any) -> None:
-    """Put down an action that is done outside of the database, before it is begun. Raises DatabaseUnavailable, and then it must not be."""
+    """Record an action outside the database before it starts.
+
+    Raises DatabaseUnavailable; the action must not be started then.
+    """
     get_core().database.transaction(
         lambda session: admin_actions.insert_action(session, action, target=target, **details),
         find_committed=rerun_is_safe,
     )
 
 
-def record_outcome(action: AdminAction, word: str, **details: Any) -> None:
-    """Put down what came of it. It is done by now, so this never fails: without the database the intent stands alone."""
+def record_outcome(action: AdminAction, outcome: str, **details: Any) -> None:
+    """Record the outcome of an action outside the database.
+
+    The action is done by now, so this never raises: without the database only the intent is
+    recorded.
+    """
     core = get_core()
     try:
         core.database.transaction(
             lambda session: admin_actions.insert_outcome(
-                session, action, word, now=core.clock(), **details
+                session, action, outcome, now=core.clock(), **details
             ),
             find_committed=rerun_is_safe,
         )
     except DatabaseUnavailable:
         log.error(  # noqa: TRY400
-            "admin_outcome_not_recorded", action_id=action.id.hex, action=action.kind, outcome=word
+            "admin_outcome_not_recorded",
+            action_id=action.id.hex,
+            action=action.kind,
+            outcome=outcome,
         )
 
 
@@ -72,7 +89,10 @@ def run_commanded(
     outcome_of: Callable[[T], Outcome],
     **details: Any,
 ) -> T:
-    """Run an operator's work in a transaction, with its entry in the log. ``details`` are of what was asked."""
+    """Run an operator's work in a transaction together with its log entry.
+
+    `details` describe the request.
+    """
     core, action = get_core(), commanded(kind)
 
     def recorded(session: Session) -> T:

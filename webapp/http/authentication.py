@@ -1,4 +1,4 @@
-"""Who is asking: bearer tokens, and the session in the database that each of them stands on."""
+"""Authentication by bearer tokens, each bound to a session in the database."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -24,16 +24,16 @@ from trading.accounts.accounts import SignIn
 from trading.accounts.queries import Identity, identity_of
 from trading.errors import Forbidden, Unauthorized
 from webapp.context import get_core
-from webapp.http.log_throttling import RefusedAttempts
+from webapp.http.log_throttling import RefusedAttemptLog
 from webapp.http.problems import problem
 
 REFRESH_CLAIM = "rid"
-# What the OpenAPI document says of a view that needs a bearer token.
+# Security requirement of a view in the OpenAPI document.
 BEARER_SECURITY: dict[str, Any] = {"security": [{"bearer": []}]}
 
-PROOFS_KEPT_MAX = 5_000
-_PROOFS = "stocking.proofs"
-# The tokens, as they stand in requests, whose sessions were seen to have ended.
+CLAIMS_CACHED_MAX = 5_000
+_CLAIMS = "stocking.claims"
+# Authorization headers whose session was found to have ended.
 _ENDED = "stocking.ended"
 _REFUSED_ATTEMPTS = "stocking.refused_attempts"
 
@@ -45,7 +45,7 @@ R = TypeVar("R")
 def install(app: Flask) -> None:
     settings = app.extensions["stocking"].settings
     app.config.update(
-        # A command that was given none signs nothing; the library refuses to.
+        # Commands run without a secret; the library then refuses to sign.
         JWT_SECRET_KEY=settings.jwt_secret if settings.jwt_secret_key else None,
         JWT_ALGORITHM=ALGORITHM,
         JWT_ACCESS_TOKEN_EXPIRES=timedelta(minutes=settings.access_token_minutes),
@@ -54,12 +54,12 @@ def install(app: Flask) -> None:
         JWT_DECODE_ISSUER=ISSUER,
         JWT_ERROR_MESSAGE_KEY="detail",
     )
-    app.extensions[_PROOFS] = {}
+    app.extensions[_CLAIMS] = {}
     app.extensions[_ENDED] = set()
-    app.extensions[_REFUSED_ATTEMPTS] = RefusedAttempts()
+    app.extensions[_REFUSED_ATTEMPTS] = RefusedAttemptLog()
     manager = JWTManager(app)
-    # Why a token is refused is nobody's business: all refusals look the same.
-    for refuse in (
+    # Every token error gets the same response, so that it does not reveal the reason.
+    for register in (
         manager.unauthorized_loader,
         manager.invalid_token_loader,
         manager.expired_token_loader,
@@ -67,11 +67,14 @@ def install(app: Flask) -> None:
         manager.needs_fresh_token_loader,
         manager.token_verification_failed_loader,
     ):
-        refuse(lambda *_why: problem("unauthorized"))
+        register(lambda *_reason: problem("unauthorized"))
 
 
-def tokens_of(sign_in: SignIn) -> dict[str, Any]:
-    """A pair of tokens for a session: one to ask with, one to exchange, once, for the next pair. The request is known to be its user's."""
+def issue_tokens(sign_in: SignIn) -> dict[str, Any]:
+    """Return an access token and a refresh token for a session.
+
+    The refresh token can be exchanged once. Also binds the user id to the request's log context.
+    """
     subject = str(sign_in.user.id)
     bind_contextvars(user_id=subject)
     session = {SESSION_CLAIM: sign_in.session_id.hex}
@@ -88,31 +91,31 @@ def tokens_of(sign_in: SignIn) -> dict[str, Any]:
 
 
 def login_required(view: Callable[P, R]) -> Callable[P, R]:
-    """Require a signed-in user, and document that the view does.
+    """Require a signed-in user and add the security requirement to the OpenAPI document.
 
-    The session is read from the database each time, so a revocation counts at once.
+    The session is read from the database on every request, so a revocation takes effect at once.
     """
 
     @wraps(view)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        g.identity = _standing(_proof())
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        g.identity = _load_identity(_verified_claims())
         bind_contextvars(user_id=str(g.identity.user_id))
         return view(*args, **kwargs)
 
-    documented: Callable[P, R] = Blueprint.doc(**BEARER_SECURITY)(guarded)
+    documented: Callable[P, R] = Blueprint.doc(**BEARER_SECURITY)(wrapper)
     return documented
 
 
 def admin_required(view: Callable[P, R]) -> Callable[P, R]:
-    """A view for administrators; other users get 403 and leave a line in the log, strangers 401."""
+    """Require an administrator. Other users get 403 and are logged."""
 
     @login_required
     @wraps(view)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         if current_user().role != "ADMIN":
-            attempts: RefusedAttempts = current_app.extensions[_REFUSED_ATTEMPTS]
+            attempts: RefusedAttemptLog = current_app.extensions[_REFUSED_ATTEMPTS]
             rule = request.url_rule.rule if request.url_rule else None
-            attempts.tell(
+            attempts.warn(
                 "admin_access_denied",
                 user_id=str(current_user().user_id),
                 method=request.method,
@@ -121,40 +124,41 @@ def admin_required(view: Callable[P, R]) -> Callable[P, R]:
             raise Forbidden
         return view(*args, **kwargs)
 
-    return guarded
+    return wrapper
 
 
 def current_user() -> Identity:
-    """The signed-in user of this request."""
+    """Return the signed-in user of this request."""
     identity: Identity = g.identity
     return identity
 
 
 def bearer() -> Bearer:
-    """Whom this request's token stands for, and until when."""
-    return _proof()
+    """Return the user, session and expiry of this request's access token."""
+    return _verified_claims()
 
 
 def verified_user_id() -> str | None:
-    """The user whom this request's access token proves, for what is done before his session is looked up.
+    """Return the user id in this request's access token, before its session is looked up.
 
-    None for strangers and forged tokens, and for one whose session this process has seen ended: who found it must not act as that user.
+    None without a valid token, and for a token whose session this process has found to have ended:
+    a stolen token must not consume the user's rate limit.
     """
     if "Authorization" not in request.headers:
         return None
     try:
-        proof = _proof()
+        token_claims = _verified_claims()
     except (JWTExtendedException, PyJWTError, Unauthorized):
         return None
     return (
         None
         if request.headers["Authorization"] in current_app.extensions[_ENDED]
-        else str(proof.user_id)
+        else str(token_claims.user_id)
     )
 
 
-def proven_session() -> str | None:
-    """The session whose refresh token this request bears; None for anything else."""
+def refresh_session_id() -> str | None:
+    """Return the session id of this request's refresh token, or None for anything else."""
     try:
         session_id, _ = refresh_claims()
     except (JWTExtendedException, PyJWTError, Unauthorized):
@@ -163,45 +167,47 @@ def proven_session() -> str | None:
 
 
 def refresh_claims() -> tuple[UUID, UUID]:
-    """Session and refresh token id of the refresh token that this request bears."""
+    """Return the session id and the refresh token id of this request's refresh token."""
     verify_jwt_in_request(refresh=True)
     claims = get_jwt()
     if "exp" not in claims:
         raise Unauthorized
-    return _id(claims, SESSION_CLAIM), _id(claims, REFRESH_CLAIM)
+    return _uuid_claim(claims, SESSION_CLAIM), _uuid_claim(claims, REFRESH_CLAIM)
 
 
-def _proof() -> Bearer:
-    """What this request's access token proves. Its signature is checked at its first request; the same bytes prove the same until they expire.
+def _verified_claims() -> Bearer:
+    """Return the verified claims of this request's access token.
 
-    The library takes a millisecond for it. Only what a token proves for itself is remembered: its session is looked up at every request.
+    Verifying a signature takes about a millisecond, so the claims are cached by header until they
+    expire. Only the token itself is cached; its session is looked up on every request.
     """
-    proofs: dict[str, Bearer] = current_app.extensions[_PROOFS]
+    cache: dict[str, Bearer] = current_app.extensions[_CLAIMS]
     header = request.headers.get("Authorization", "")
-    proof = proofs.get(header)
-    if proof is None or proof.expires_at <= datetime.now(UTC):
-        proofs.pop(header, None)
+    token_claims = cache.get(header)
+    if token_claims is None or token_claims.expires_at <= datetime.now(UTC):
+        cache.pop(header, None)
         verify_jwt_in_request()
-        # Held to what the gateway asks of them, too: the library takes a token without an end, and one of any type but a refresh token's.
-        proof = bearer_of(get_jwt())
-        if len(proofs) >= PROOFS_KEPT_MAX:
-            proofs.clear()
-        proofs[header] = proof
-    return proof
+        # Same checks as in the push gateway: the library accepts tokens without expiry, and tokens
+        # of any type except refresh.
+        token_claims = bearer_of(get_jwt())
+        if len(cache) >= CLAIMS_CACHED_MAX:
+            cache.clear()
+        cache[header] = token_claims
+    return token_claims
 
 
-def _standing(proof: Bearer) -> Identity:
-    identity = get_core().read(identity_of, proof.session_id)
-    if identity is None or identity.user_id != proof.user_id:
+def _load_identity(token_claims: Bearer) -> Identity:
+    identity = get_core().read(identity_of, token_claims.session_id)
+    if identity is None or identity.user_id != token_claims.user_id:
         ended: set[str] = current_app.extensions[_ENDED]
-        if len(ended) >= PROOFS_KEPT_MAX:
+        if len(ended) >= CLAIMS_CACHED_MAX:
             ended.clear()
         ended.add(request.headers["Authorization"])
         raise Unauthorized
     return identity
 
 
-def _id(claims: dict[str, Any], name: str) -> UUID:
+def _uuid_claim(claims: dict[str, Any], name: str) -> UUID:
     try:
         return UUID(claims[name])
     except (KeyError, ValueError, TypeError, AttributeError):

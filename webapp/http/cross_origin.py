@@ -1,4 +1,4 @@
-"""Which web pages of other origins may use the API from a browser (CORS): those of the settings' list, and no other."""
+"""CORS: allow the origins in the settings, and no others."""
 
 import re
 
@@ -10,7 +10,7 @@ from webapp.context import PREFIX
 from webapp.http import commands, rate_limits
 
 PREFLIGHT_S = 600
-# What the API reads of a request besides what every page may send.
+# Request headers that the API reads, beyond those that CORS always allows.
 REQUEST_HEADERS = (
     "Authorization",
     "Content-Type",
@@ -18,7 +18,7 @@ REQUEST_HEADERS = (
     "Last-Event-ID",
     REQUEST_ID,
 )
-# What a client is told outside of the body.
+# Response headers that browser clients may read.
 ANSWER_HEADERS = (
     "Content-Disposition",
     "Location",
@@ -30,13 +30,17 @@ ANSWER_HEADERS = (
 
 
 def install(app: Flask) -> None:
-    """Let pages of the listed origins read the answers. A token is sent by the page itself, never by the browser, so no credentials are shared."""
+    """Allow the listed origins to read responses.
+
+    The page sends its token itself, so no credentials (cookies) are allowed.
+    """
     origins = app.extensions["stocking"].settings.allowed_origins
     if origins:
         CORS(
             app,
             resources=re.compile(re.escape(PREFIX) + "/"),
-            # As patterns, since the library takes a text with brackets, such as that of an IPv6 address, for one.
+            # As patterns: the library would take an origin with brackets, such as an IPv6 address,
+            # for one.
             origins=[re.compile(re.escape(origin) + r"\Z") for origin in sorted(origins)],
             methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=list(REQUEST_HEADERS),

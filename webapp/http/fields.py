@@ -1,4 +1,4 @@
-"""Input fields that take nothing on trust: each has bounds, and what it lets through can be stored as it is."""
+"""Input fields with bounds; every accepted value can be stored as it is."""
 
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -11,12 +11,12 @@ from trading.exchange.time import KST
 from trading.marketdata.stock_codes import product_code
 
 _WHOLE_MAX = 10**15
-# Whatever PASSWORD_LENGTH_MIN says.
-LENGTH_ALWAYS_ASKED = 8
+# Lower bound for every value of PASSWORD_LENGTH_MIN.
+PASSWORD_LENGTH_FLOOR = 8
 
 
 class Whole(fields.Integer):
-    """A whole JSON number from ``low`` to 10^15: neither text, nor true, nor 1.0."""
+    """A JSON integer from `low` to `high`; strings, booleans and 1.0 are refused."""
 
     def __init__(self, *, low: int = 1, high: int = _WHOLE_MAX, **kwargs: Any) -> None:
         super().__init__(strict=True, validate=validate.Range(min=low, max=high), **kwargs)
@@ -28,7 +28,7 @@ class Whole(fields.Integer):
 
 
 class Flag(fields.Boolean):
-    """true or false as JSON has them: neither text nor numbers."""
+    """A JSON boolean; strings and numbers are refused."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if not isinstance(value, bool):
@@ -37,7 +37,7 @@ class Flag(fields.Boolean):
 
 
 class Line(fields.String):
-    """One line of text that people write: no control characters, nothing that UTF-8 can't hold."""
+    """One line of text: no control characters, and encodable as UTF-8."""
 
     def __init__(self, *, low: int = 1, high: int, **kwargs: Any) -> None:
         super().__init__(validate=validate.Length(min=low, max=high), **kwargs)
@@ -50,9 +50,9 @@ class Line(fields.String):
 
 
 class Password(fields.String):
-    """A password to be chosen, of characters of any kind that UTF-8 can hold. It is never stored, logged or answered.
+    """A new password of any characters that UTF-8 can encode. Never stored, logged or returned.
 
-    Whether it may be chosen depends on the account: see ``webapp.http.password_messages``.
+    Whether the account may use it is checked by `webapp.http.password_messages`.
     """
 
     def __init__(self, *, example: str, **kwargs: Any) -> None:
@@ -60,9 +60,11 @@ class Password(fields.String):
             load_only=True,
             metadata={
                 "example": example,
-                "minLength": LENGTH_ALWAYS_ASKED,
+                "minLength": PASSWORD_LENGTH_FLOOR,
                 "maxLength": LENGTH_MAX,
-                "description": "기본 10자 이상. 흔한 비밀번호나 계정 정보와 비슷한 비밀번호는 사용할 수 없음",
+                "description": (
+                    "기본 10자 이상. 흔한 비밀번호나 계정 정보와 비슷한 비밀번호는 사용할 수 없음"
+                ),
             },
             **kwargs,
         )
@@ -77,7 +79,7 @@ class Password(fields.String):
 
 
 class EmailAddress(fields.Email):
-    """An address of printable ASCII, at most 254 characters (RFC 5321)."""
+    """An e-mail address of printable ASCII, at most 254 characters (RFC 5321)."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
@@ -86,7 +88,7 @@ class EmailAddress(fields.Email):
 
 
 class StockCode(fields.String):
-    """A product code, with or without the leading A; loads as with it."""
+    """A product code with or without the leading A; loads with it."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         code = product_code(str(super()._deserialize(value, attr, data, **kwargs)))
@@ -96,7 +98,10 @@ class StockCode(fields.String):
 
 
 class KoreanDay(fields.Date):
-    """A calendar day in Korea, YYYY-MM-DD; loads as the instant at which it begins, or with ``end`` at which it is over."""
+    """A calendar day in Korea, YYYY-MM-DD.
+
+    Loads as the instant at which the day begins, or with `end` as the instant at which it is over.
+    """
 
     def __init__(self, *, end: bool = False, **kwargs: Any) -> None:
         super().__init__(format="iso", **kwargs)
@@ -110,7 +115,10 @@ class KoreanDay(fields.Date):
 
 
 class Instant(fields.AwareDateTime):
-    """An instant, RFC 3339 with its offset, of the years that a calendar may be asked for. A plus sign that an address made a space is one."""
+    """An RFC 3339 instant with offset, from 1990 to 2200.
+
+    A space is read as "+", because URL decoding turns an unescaped plus sign into a space.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(format="iso", **kwargs)
@@ -124,7 +132,7 @@ class Instant(fields.AwareDateTime):
 
 
 class IdCursor(fields.String):
-    """The cursor of a list ordered by id."""
+    """Cursor of a list ordered by id."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         try:
@@ -134,7 +142,7 @@ class IdCursor(fields.String):
 
 
 class SequenceCursor(fields.String):
-    """The cursor of a list ordered by a sequence number."""
+    """Cursor of a list ordered by a sequence number."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         text = str(super()._deserialize(value, attr, data, **kwargs))

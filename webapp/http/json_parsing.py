@@ -1,7 +1,7 @@
-"""What a request must be before anything looks into it: JSON that has one meaning, of a depth that every later reader can follow.
+"""Strict JSON parsing: request bodies must have exactly one meaning and limited depth.
 
-Two readers of one body must never see two things in it: a proxy or a log, say, and we. So a member stands once, nothing is a number that JSON
-knows none for, and the text is UTF-8 whatever its head says of it.
+Two readers of a body, such as a proxy and the API, must not interpret it differently. Duplicate
+members and NaN or Infinity are refused, and the text is UTF-8 whatever the header declares.
 """
 
 import json
@@ -22,19 +22,19 @@ _CHARSETS = ("", "utf-8", "utf8")
 
 
 class UnambiguousJson(DefaultJSONProvider):
-    """Flask's JSON, which reads nothing but what RFC 8259 calls interoperable."""
+    """Flask JSON provider that accepts only interoperable JSON (RFC 8259)."""
 
     sort_keys = False
     ensure_ascii = False
 
     def loads(self, s: str | bytes, **_kwargs: Any) -> Any:
-        """ValueError for whatever can be read in more than one way."""
+        """Parse JSON. Raises ValueError for anything ambiguous."""
         text = s.decode() if isinstance(s, bytes) else s
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse)
+        return json.loads(text, object_pairs_hook=_unique_members, parse_constant=_reject_constant)
 
 
 class Arguments(FlaskParser):
-    """Reads arguments from the JSON that was checked, and none from a query that says a thing twice."""
+    """Argument parser that reads checked JSON and refuses repeated query parameters."""
 
     def load_json(self, req: Request, _schema: Schema) -> Any:
         return req.get_json() if req.get_data() else missing
@@ -52,7 +52,10 @@ class Arguments(FlaskParser):
 
 
 def check_body() -> None:
-    """Refuse a body that is no JSON (415, 400) or nested too deeply (400). A request without a body passes; where a body means nothing it is read by nobody."""
+    """Refuse a body that is not JSON (415, 400) or is nested too deeply (400).
+
+    A request without a body passes. Views that take no body ignore one.
+    """
     if not request.get_data(cache=True):
         return
     if (
@@ -65,7 +68,7 @@ def check_body() -> None:
         content = request.get_json()
     except RecursionError:
         raise BadRequest from None
-    # A bound of our own: how deep the parsers can go depends on how deep they are called.
+    # Explicit limit: the depth that parsers can handle depends on the current call stack.
     level = [content]
     for _depth in range(DEPTH_MAX):
         level = [child for value in level for child in _children(value)]
@@ -80,12 +83,12 @@ def _children(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(members)
-    if len(found) < len(members):
-        raise ValueError("a member stands twice")
-    return found
+def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(members)
+    if len(content) < len(members):
+        raise ValueError("duplicate member")
+    return content
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"JSON knows no {constant}")
+def _reject_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")

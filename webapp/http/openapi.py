@@ -1,4 +1,4 @@
-"""The OpenAPI document, with problems as what they are answered as."""
+"""The OpenAPI document, with errors as RFC 9457 problems."""
 
 from copy import deepcopy
 from http import HTTPStatus
@@ -23,9 +23,10 @@ _SUCCESSES = {"200": "성공", "201": "생성됨", "202": "접수됨"}
 
 
 class ProblemApi(Api):
-    """flask-smorest with RFC 9457 problems in the document; our own handlers answer them (webapp.http.problems).
+    """flask-smorest API that documents RFC 9457 problems; webapp.http.problems handles the errors.
 
-    The document is written when it is first asked for: that takes most of the time in which an application could be ready, and few ever are asked.
+    The document is generated on first request: that takes most of the startup time, and few
+    processes are ever asked for it.
     """
 
     ERROR_SCHEMA = ProblemSchema
@@ -33,15 +34,15 @@ class ProblemApi(Api):
     def __init__(self, app: Flask, **options: Any) -> None:
         self._undocumented: list[Blueprint] = []
         self._has_responses = False
-        self._writing = RLock()
+        self._lock = RLock()
         self._document: str | None = None
         super().__init__(app, **options)
 
     @property
     def spec(self) -> APISpec:
-        """The document, with everything in it that was registered."""
-        with self._writing:
-            # Taken out first, as whoever documents a blueprint asks for the document.
+        """Return the document with every registered blueprint."""
+        with self._lock:
+            # Clear the list first: documenting a blueprint reads this property again.
             blueprints, self._undocumented = self._undocumented, []
             if blueprints and not self._has_responses:
                 self._has_responses = True
@@ -58,14 +59,14 @@ class ProblemApi(Api):
         self._spec = spec
 
     def register_blueprint(self, blueprint: Blueprint) -> None:
-        """Register the routes now and leave their documentation for when it is asked for."""
+        """Register the routes now; their documentation is added on first request."""
         self._app.extensions["flask-smorest"]["blp_name_to_api"][blueprint.name] = self
         self._app.register_blueprint(blueprint)
         self._undocumented.append(blueprint)
 
     def _openapi_json(self) -> Response:
-        """Answer the document with its limits, which is the same every time."""
-        with self._writing:
+        """Return the document with rate limits and Korean texts; it is built once."""
+        with self._lock:
             if self._document is None:
                 document = self.spec.to_dict()
                 rules = {
@@ -79,13 +80,14 @@ class ProblemApi(Api):
         return Response(self._document, mimetype="application/json")
 
     def _register_error_handlers(self) -> None:
-        """All failures are answered by webapp.http.problems, in one place."""
+        """Do nothing: webapp.http.problems handles all errors."""
 
     def _register_responses(self) -> None:
-        """Leave the responses for when the document is asked for, as blueprints are."""
+        """Do nothing: responses are added on first request, like the blueprints."""
 
     def _add_responses(self) -> None:
-        # The library documents errors as application/json; the media type can't be set from outside (0.47).
+        # flask-smorest documents errors as application/json and cannot be configured otherwise
+        # (0.47).
         for status in HTTPStatus:
             self._spec.components.response(
                 status.name,
@@ -116,19 +118,21 @@ def install(app: Flask) -> None:
 
 
 def make_api(app: Flask) -> ProblemApi:
-    plugin = MarshmallowPlugin(schema_name_resolver=_schema_name)
+    plugin = MarshmallowPlugin(schema_name_resolver=_resolve_schema_name)
     api = ProblemApi(
         app,
         spec_kwargs={
             "marshmallow_plugin": plugin,
             "info": {
-                "description": "실시간 시세로 연습하는 모의 투자 API. 금액은 원(정수), 시각은 RFC 3339."
+                "description": (
+                    "실시간 시세로 연습하는 모의 투자 API. 금액은 원(정수), 시각은 RFC 3339."
+                )
             },
         },
     )
     if plugin.converter is None:
-        raise TypeError("The plugin is not one of a document yet.")
-    plugin.converter.add_attribute_function(_in_openapi_words)
+        raise TypeError("The plugin has no converter: it is not attached to a document.")
+    plugin.converter.add_attribute_function(_openapi_attributes)
     api.spec.components.security_scheme(
         "bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     )
@@ -136,19 +140,19 @@ def make_api(app: Flask) -> ProblemApi:
 
 
 class CheckedBlueprint(Blueprint):
-    """A blueprint whose arguments are read by our own rules."""
+    """Blueprint whose arguments are read by the strict parser."""
 
     ARGUMENTS_PARSER = Arguments()
 
 
 def make_blueprint(name: str, description: str) -> Blueprint:
-    """A blueprint whose routes stand under the API's prefix."""
+    """Return a blueprint below the API's URL prefix."""
     blueprint = CheckedBlueprint(name, __name__, url_prefix=PREFIX, description=description)
     blueprint.before_request(check_body)
     return blueprint
 
 
-def _schema_name(schema: Any) -> str:
+def _resolve_schema_name(schema: Any) -> str:
     return component_name(schema if isinstance(schema, type) else type(schema))
 
 
@@ -169,13 +173,16 @@ def _add_korean_texts(document: dict[str, Any]) -> None:
                         response["description"] = _SUCCESSES[status]
 
 
-def _in_openapi_words(
+def _openapi_attributes(
     _converter: Any, field: Field[Any], *, ret: dict[str, Any], **_: Any
 ) -> dict[str, Any]:
-    """What OpenAPI 3.0 says otherwise than marshmallow: null is one of the words of a member that may be null, and a pattern is ECMAScript's."""
-    changed: dict[str, Any] = {}
+    """Return what OpenAPI 3.0 expresses differently than marshmallow.
+
+    The enum of a nullable member contains null, and patterns are ECMAScript.
+    """
+    attributes: dict[str, Any] = {}
     if field.allow_none and None not in ret.get("enum", [None]):
-        changed["enum"] = [*ret["enum"], None]
+        attributes["enum"] = [*ret["enum"], None]
     if "pattern" in ret:
-        changed["pattern"] = ret["pattern"].replace(r"\Z", "$")
-    return changed
+        attributes["pattern"] = ret["pattern"].replace(r"\Z", "$")
+    return attributes

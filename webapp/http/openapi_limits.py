@@ -1,4 +1,4 @@
-"""The limits of requests in the OpenAPI document: which budget an operation is counted in, what its answers tell of it, and the refusal."""
+"""Rate limits in the OpenAPI document: budget, response headers and the 429 response."""
 
 import re
 from collections.abc import Mapping
@@ -10,19 +10,19 @@ from webapp.http.rate_limit_policies import budget_of
 from webapp.http.rate_limits import LIMIT_HEADER, REMAINING_HEADER, RESET_HEADER
 
 _PATH_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
-_WHOLE = {"type": "integer", "minimum": 0}
+_COUNT = {"type": "integer", "minimum": 0}
 
 _HEADERS: Mapping[str, Any] = {
-    LIMIT_HEADER: {"description": "허용되는 요청 수", "schema": _WHOLE, "example": 200},
-    REMAINING_HEADER: {"description": "남은 요청 수", "schema": _WHOLE, "example": 199},
+    LIMIT_HEADER: {"description": "허용되는 요청 수", "schema": _COUNT, "example": 200},
+    REMAINING_HEADER: {"description": "남은 요청 수", "schema": _COUNT, "example": 199},
     RESET_HEADER: {
         "description": "한도가 초기화되는 시각 (Unix 초)",
-        "schema": _WHOLE,
+        "schema": _COUNT,
         "example": 1_795_136_402,
     },
     "Retry-After": {
         "description": "다시 시도하기까지 기다릴 시간 (초)",
-        "schema": _WHOLE,
+        "schema": _COUNT,
         "example": 1,
     },
 }
@@ -39,16 +39,16 @@ _EXAMPLE = problem_members(
 
 
 def add_limits(document: dict[str, Any], rules: Mapping[str, str]) -> None:
-    """Say of every operation how it is limited. ``rules`` are the rules of the routes by their paths in the document.
+    """Document the rate limit of every operation. `rules` maps paths in the document to URL rules.
 
-    The headers are not sent while requests can't be counted, so none of them is promised.
+    The headers are optional: they are not sent while requests cannot be counted.
     """
     components = document["components"]
     components.setdefault("headers", {}).update(_HEADERS)
-    told = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
+    references = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
     components["responses"]["TOO_MANY_REQUESTS"] = {
         "description": "rate-limited: 요청 한도 초과. Retry-After를 확인해 주세요.",
-        "headers": told,
+        "headers": references,
         "content": {
             MIMETYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": _EXAMPLE}
         },
@@ -63,16 +63,18 @@ def add_limits(document: dict[str, Any], rules: Mapping[str, str]) -> None:
                 "setting": budget.setting.upper(),
                 "per": budget.whose,
             }
-            for status, answer in operation["responses"].items():
-                if status.startswith("2") and "$ref" not in answer:
-                    answer["headers"] = {name: told[name] for name in told if name != "Retry-After"}
+            for status, response in operation["responses"].items():
+                if status.startswith("2") and "$ref" not in response:
+                    response["headers"] = {
+                        name: references[name] for name in references if name != "Retry-After"
+                    }
             operation["responses"].setdefault(
                 "429", {"$ref": "#/components/responses/TOO_MANY_REQUESTS"}
             )
             if "$ref" not in operation["responses"]["429"]:
-                operation["responses"]["429"]["headers"] = told
+                operation["responses"]["429"]["headers"] = references
 
 
 def documented_path(rule: str) -> str:
-    """A route's rule as the document writes its path."""
+    """Return a URL rule as an OpenAPI path."""
     return _PATH_PARAMETER.sub(r"{\1}", rule)

@@ -1,4 +1,4 @@
-"""Failures as RFC 9457 problems. One table gives each stable code its HTTP status and its words for the user."""
+"""Error responses as RFC 9457 problems: one table with HTTP status and Korean text by code."""
 
 from dataclasses import replace
 from typing import Any
@@ -87,7 +87,10 @@ _TABLE: dict[str, ProblemText] = {
     "account-overdrawn": ProblemText(
         409,
         "미수금 발생",
-        "취소된 결제 금액을 이미 사용하여 미수금이 있습니다. 미수금을 입금한 뒤 다시 시도해 주세요.",
+        (
+            "취소된 결제 금액을 이미 사용하여 미수금이 있습니다. 미수금을 입금한 뒤 다시 "
+            "시도해 주세요."
+        ),
         "취소된 결제 금액을 이미 사용하여 미수금 {debt:won}이 있습니다. "
         "미수금을 입금한 뒤 다시 시도해 주세요.",
     ),
@@ -131,7 +134,10 @@ _TABLE: dict[str, ProblemText] = {
     "payment-service-refused": ProblemText(
         502,
         "결제 서비스 오류",
-        "결제 서비스에서 요청을 거절하여 결제되지 않았습니다. 문제가 계속되면 고객센터에 문의해 주세요.",
+        (
+            "결제 서비스에서 요청을 거절하여 결제되지 않았습니다. 문제가 계속되면 고객센터에 "
+            "문의해 주세요."
+        ),
     ),
     "payment-webhooks-off": ProblemText(
         503, "웹훅 수신 불가", "웹훅 시크릿이 설정되지 않아 웹훅을 받을 수 없습니다."
@@ -240,17 +246,17 @@ CODES = frozenset(_TABLE)
 
 
 def status_of(code: str) -> int:
-    """The HTTP status that a problem code is answered with."""
+    """Return the HTTP status of a problem code."""
     return _TABLE[code].status
 
 
 def problem(code: str, **facts: Any) -> Response:
-    """The answer for a problem code, with typed facts as members of their own."""
+    """Return the response for a problem code; each fact becomes a member."""
     return problem_as(status_of(code), code, **facts)
 
 
 def problem_as(status: int, code: str, **facts: Any) -> Response:
-    """The same with another status than the code's usual one."""
+    """Return the response for a problem code with a status other than its usual one."""
     instruments.record(instruments.PROBLEMS, code)
     text = replace(_TABLE[code], status=status)
     if code == "validation-failed":
@@ -276,59 +282,59 @@ def problem_as(status: int, code: str, **facts: Any) -> Response:
 def install(app: Flask) -> None:
     app.add_url_rule(PAGE, "problems", _page)
     app.register_error_handler(DomainError, domain_error_response)
-    app.register_error_handler(TossError, _toss_has_no_answer)
+    app.register_error_handler(TossError, _toss_error)
     app.register_error_handler(MarketUnavailable, lambda _fault: problem("upstream-unavailable"))
     app.register_error_handler(DatabaseUnavailable, _database_unavailable)
-    app.register_error_handler(RedisUnavailable, _uncounted)
-    app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(Exception, _unexpected)
+    app.register_error_handler(RedisUnavailable, _redis_unavailable)
+    app.register_error_handler(HTTPException, _http_exception)
+    app.register_error_handler(Exception, _unexpected_error)
 
 
-def domain_error_response(refusal: DomainError) -> Response:
-    """The answer for an expected refusal, which is logged as one."""
+def domain_error_response(error: DomainError) -> Response:
+    """Log a domain error and return its response."""
     log.info(
         "request_refused",
-        code=refusal.code,
-        **{f"fact_{name}": value for name, value in refusal.facts.items()},
+        code=error.code,
+        **{f"fact_{name}": value for name, value in error.facts.items()},
     )
-    return problem(refusal.code, **refusal.facts)
+    return problem(error.code, **error.facts)
 
 
-def _toss_has_no_answer(fault: TossError) -> Response:
-    log.info("market_data_unavailable", code=fault.code, reason=str(fault))
+def _toss_error(error: TossError) -> Response:
+    log.info("market_data_unavailable", code=error.code, reason=str(error))
     return problem(
-        fault.code,
-        **({"retry_after_s": fault.retry_after_s} if isinstance(fault, TossPaused) else {}),
+        error.code,
+        **({"retry_after_s": error.retry_after_s} if isinstance(error, TossPaused) else {}),
     )
 
 
-def _database_unavailable(fault: DatabaseUnavailable) -> Response:
-    log.error("database_unavailable", reason=type(fault).__name__)
+def _database_unavailable(error: DatabaseUnavailable) -> Response:
+    log.error("database_unavailable", reason=type(error).__name__)
     return problem("service-unavailable")
 
 
-def _uncounted(fault: RedisUnavailable) -> Response:
-    """What is only done while it can be counted is not done now."""
+def _redis_unavailable(error: RedisUnavailable) -> Response:
+    """Refuse a request that may only run while it can be counted."""
     log.warning("rate_limit_unavailable")
-    return problem("service-unavailable", retry_after_s=fault.retry_after_s)
+    return problem("service-unavailable", retry_after_s=error.retry_after_s)
 
 
-def _http(fault: HTTPException) -> Response:
-    if fault.response is not None or (fault.code or 500) < 400:
-        return fault.get_response()  # type: ignore[return-value]  # a redirect, or an answer made by whoever raised it
+def _http_exception(error: HTTPException) -> Response:
+    if error.response is not None or (error.code or 500) < 400:
+        return error.get_response()  # type: ignore[return-value]  # a redirect, or an answer made by whoever raised it
     code = _BY_HTTP_STATUS.get(
-        fault.code or 500, "malformed-request" if (fault.code or 500) < 500 else "internal-error"
+        error.code or 500, "malformed-request" if (error.code or 500) < 500 else "internal-error"
     )
-    # webargs leaves what is wrong, by place and field, on the exception.
-    errors = getattr(fault, "data", {}).get("messages")
+    # webargs stores the errors by location and field on the exception.
+    errors = getattr(error, "data", {}).get("messages")
     response = problem(code, **({"errors": errors} if errors else {}))
-    if isinstance(fault, MethodNotAllowed) and fault.valid_methods:
-        response.headers["Allow"] = ", ".join(sorted(fault.valid_methods))
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
 
 
-def _unexpected(fault: Exception) -> Response:
-    log.error("request_failed", exc_info=fault)
+def _unexpected_error(error: Exception) -> Response:
+    log.error("request_failed", exc_info=error)
     return problem("internal-error")
 
 

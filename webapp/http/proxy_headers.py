@@ -1,6 +1,7 @@
-"""Behind proxies that are trusted a request comes from the client that they name; otherwise from whoever has connected.
+"""Client address behind trusted proxies.
 
-Werkzeug's ProxyFix believes a number of entries whoever has sent them, so that a client who reaches the API past the proxy could come from anywhere.
+Werkzeug's ProxyFix trusts a fixed number of forwarded entries from any sender, so a client that
+bypasses the proxy could forge its address. Here only trusted networks may name the client.
 """
 
 from collections.abc import Iterable
@@ -15,16 +16,18 @@ if TYPE_CHECKING:
 
 
 def install(app: Flask) -> None:
-    """Have every request know its client's address."""
+    """Set REMOTE_ADDR of every request to the client's address."""
     trusted = app.extensions["stocking"].settings.trusted_networks
     if not trusted:
         return
-    serve: WSGIApplication = app.wsgi_app
+    wsgi_app: WSGIApplication = app.wsgi_app
 
-    def forwarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    def with_client_address(
+        environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
         environ["REMOTE_ADDR"] = client_address(
             environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", ""), trusted
         )
-        return serve(environ, start_response)
+        return wsgi_app(environ, start_response)
 
-    app.wsgi_app = forwarded  # type: ignore[method-assign]  # how Flask has it done
+    app.wsgi_app = with_client_address  # type: ignore[method-assign]  # as Flask documents it

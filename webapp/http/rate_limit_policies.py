@@ -1,4 +1,4 @@
-"""How often a request may be made, route by route: one table, and a budget for every route that it does not name."""
+"""Rate limit of every route: one table, and a default budget for reads and writes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +10,12 @@ from webapp.context import PREFIX
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Requests that are counted together, one count for each of those who make them.
+    """Requests that share one counter per client.
 
-    ``setting`` says how many there may be. ``whose`` says whom they are counted for: an address, a user, or a session, of which the
-    last two count for strangers too, by their address and in the budget of strangers. ``must_count`` says that a request is refused while it can't be
-    counted, where without a count one could guess passwords or have them hashed for ever; everything else is more important than its count.
+    `setting` names the limit. `whose` is the counting key: address, user or session. For the latter
+    two, unauthenticated requests are counted by address in the budget `strangers`. `must_count`
+    refuses requests while Redis is unavailable: for routes where an uncounted client could guess
+    passwords or force password hashing. All other routes are served uncounted.
     """
 
     name: str
@@ -47,7 +48,7 @@ BY_ROUTE: Mapping[tuple[str, str], Budget] = {
     ("DELETE", f"{PREFIX}/trading/orders"): ORDERS,
     ("PATCH", f"{PREFIX}/trading/orders/<uuid:order_id>"): ORDERS,
     ("DELETE", f"{PREFIX}/trading/orders/<uuid:order_id>"): ORDERS,
-    # It stores nothing, and is asked again with each key that is typed into an order.
+    # Stores nothing, and clients call it again on every keystroke in an order form.
     ("POST", f"{PREFIX}/trading/orders/preview"): READS,
     ("POST", f"{PREFIX}/balance/deposit"): MONEY,
     ("POST", f"{PREFIX}/balance/withdraw"): MONEY,
@@ -57,18 +58,19 @@ BY_ROUTE: Mapping[tuple[str, str], Budget] = {
     ("POST", f"{PREFIX}/payments/portone/webhook"): WEBHOOK,
 }
 
-# The only routes without a limit, each with the reason.
+# Routes without a limit, with the reason.
 EXEMPT: Mapping[str, str] = {
-    "/healthz": "who watches over the process must always get an answer, and it costs nothing",
-    "/readyz": "balancers ask often, from few addresses; it is for them, and the proxy keeps others away",
-    "/metrics": "collectors ask often, from few addresses; it is for them, and the proxy keeps others away",
+    "/healthz": "health checks must always be answered, and they cost nothing",
+    "/readyz": "balancers ask often from few addresses; the front door keeps others away",
+    "/metrics": "collectors ask often from few addresses; the front door keeps others away",
 }
 
 
 def budget_of(method: str, rule: str | None) -> Budget | None:
-    """The budget of a request by its method and the rule of its route, None for a path that has none; None where nothing is counted.
+    """Return the budget of a request by method and URL rule (None for an unknown path).
 
-    OPTIONS is not: a browser asks by itself before it asks, and a refusal would cost as much as the answer.
+    None means that the request is not counted. OPTIONS is not counted: browsers send preflight
+    requests by themselves, and refusing one costs as much as answering it.
     """
     if rule in EXEMPT or method == "OPTIONS":
         return None

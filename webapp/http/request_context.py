@@ -1,6 +1,7 @@
-"""Each request has an id: the client's own if it is a proper one, else a new one. It is answered, logged and goes along with every wake-up.
+"""Request id, request log line and request metrics.
 
-And each is counted, by its rule.
+The id is the client's own if well-formed, else a new one. It is returned, logged and sent with
+every task.
 """
 
 import time
@@ -19,17 +20,17 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 def install(app: Flask) -> None:
-    app.before_request(_begin)
-    app.after_request(_end)
-    app.teardown_request(_leave)
+    app.before_request(_start_request)
+    app.after_request(_finish_request)
+    app.teardown_request(_release_request)
 
 
-def _begin() -> None:
-    given = request.headers.get(HEADER, "")
-    g.request_id = given if is_proper(given) else new_id().hex
+def _start_request() -> None:
+    client_id = request.headers.get(HEADER, "")
+    g.request_id = client_id if is_proper(client_id) else new_id().hex
     g.began_at = time.perf_counter()
     structlog.contextvars.clear_contextvars()
-    # Of what an address carries only ids: its converter has made sure of them, while a text is what a user typed.
+    # Log only ids from the path: their converter has validated them; other parts are user input.
     ids = {
         name: str(value)
         for name, value in (request.view_args or {}).items()
@@ -39,16 +40,17 @@ def _begin() -> None:
     instruments.record(instruments.REQUESTS_IN_FLIGHT, _method())
 
 
-def _end(response: Response) -> Response:
+def _finish_request(response: Response) -> Response:
     if "request_id" not in g:
         return response
     response.headers[HEADER] = g.request_id
-    # The rule and not the path: a path may carry what a user typed.
+    # Log the rule instead of the path: a path may contain user input.
     rule = request.url_rule.rule if request.url_rule else None
     seconds = time.perf_counter() - g.began_at
     labels = _method(), rule or "none", response.status_code
     instruments.record(instruments.REQUEST_DURATION, *labels, value=seconds)
-    # Not before a stream has ended; but what the server itself says on this thread later, of a request that never got here, is not this one's.
+    # Clear when the response is closed, which for a stream is at its end. Later log lines of the
+    # server on this thread do not belong to this request.
     response.call_on_close(structlog.contextvars.clear_contextvars)
     duration_ms = round(seconds * 1_000, 1)
     log.info(
@@ -61,11 +63,11 @@ def _end(response: Response) -> Response:
     return response
 
 
-def _leave(_fault: BaseException | None) -> None:
+def _release_request(_fault: BaseException | None) -> None:
     if "request_id" in g:
         instruments.record(instruments.REQUESTS_IN_FLIGHT, _method(), value=-1)
 
 
 def _method() -> str:
-    """Return the method as a label; a client may send any word as one."""
+    """Return the method as a label; clients may send any string as method."""
     return request.method if request.method in _METHODS else "other"

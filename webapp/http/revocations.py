@@ -1,6 +1,7 @@
-"""Sessions that a request has ended, told to whoever holds connections open for them.
+"""Publish sessions that a request has ended, so that the push gateway closes their connections.
 
-Best effort: where Redis is away such a connection ends with its access token, within minutes. Requests are refused at once in any case.
+Best effort: without Redis such a connection ends with its access token, within minutes. HTTP
+requests of the session are refused at once in any case.
 """
 
 from collections.abc import Collection
@@ -19,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 def publish_revocation(session_ids: Collection[UUID]) -> None:
-    """Tell that these sessions were ended. Called after the commit; never fails."""
+    """Publish that these sessions have ended. Called after the commit; never raises."""
     core = get_core()
     try:
         Revocations(core.redis).announce(
@@ -29,8 +30,10 @@ def publish_revocation(session_ids: Collection[UUID]) -> None:
         log.warning("revocations_not_published", count=len(session_ids))
 
 
-def tell_ended_of(user_id: UUID) -> None:
-    """Tell which sessions of the user were ended while an access token of theirs may still look good."""
+def publish_recent_revocations(user_id: UUID) -> None:
+    """Publish the user's ended sessions that may still have an unexpired access token. Never
+    raises.
+    """
     core = get_core()
     since = core.clock() - timedelta(minutes=core.settings.access_token_minutes)
     try:

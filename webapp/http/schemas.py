@@ -1,4 +1,4 @@
-"""Shapes shared by all answers: the success envelope, pages and problems."""
+"""Schemas shared by all responses: success envelope, pages and problems."""
 
 from functools import cache
 from typing import Any
@@ -12,7 +12,7 @@ install_korean_messages()
 
 
 class ProblemSchema(Schema):
-    """RFC 9457. ``code`` is stable; further members are facts of the code."""
+    """An RFC 9457 problem. `code` is stable; further members are facts of the code."""
 
     class Meta:
         unknown = INCLUDE
@@ -38,7 +38,7 @@ class ProblemSchema(Schema):
 
 
 class TaskResultSchema(Schema):
-    """An answer that carries nothing but its message."""
+    """A response with a message and no data."""
 
     success = fields.Boolean(required=True)
     message = fields.String(required=True, metadata={"example": "조회했습니다."})
@@ -56,13 +56,13 @@ def component_name(schema: type[Schema]) -> str:
 
 @cache
 def envelope(item: type[Schema]) -> type[Schema]:
-    """``{"success": true, "message": …, "data": item}``"""
+    """Return the schema of `{"success": true, "message": …, "data": item}`."""
     return _named(f"{component_name(item)}Answer", fields.Nested(item, required=True))
 
 
 @cache
 def page(item: type[Schema]) -> type[Schema]:
-    """The envelope of a list: ``data.items`` and ``data.next_cursor``."""
+    """Return the envelope schema of a list: `data.items` and `data.next_cursor`."""
     shape = Schema.from_dict(
         {
             "items": fields.List(fields.Nested(item), required=True),

@@ -1,4 +1,4 @@
-"""The event stream in the API's document. The push gateway serves it (docs/streaming.md)."""
+"""OpenAPI description of the event stream, which the push gateway serves (docs/streaming.md)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,10 @@ _PROBLEM = {MIMETYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 OPERATIONS: Mapping[str, Any] = {
     "get": {
         "summary": "Stream ticks and account events",
-        "description": "실시간 스트림. 지정한 종목의 틱과 내 계좌 이벤트를 SSE로 받습니다. 같은 내용을 WebSocket `/ws`로도 받을 수 있습니다.",
+        "description": (
+            "실시간 스트림. 지정한 종목의 틱과 내 계좌 이벤트를 SSE로 받습니다. 같은 내용을 "
+            "WebSocket `/ws`로도 받을 수 있습니다."
+        ),
         "tags": [TAG["name"]],
         "security": [{"bearer": []}],
         "parameters": [
@@ -31,7 +34,9 @@ OPERATIONS: Mapping[str, Any] = {
             {
                 "in": "query",
                 "name": "last_event_id",
-                "description": "마지막으로 받은 이벤트 번호. Last-Event-ID 헤더를 보낼 수 없을 때 사용",
+                "description": (
+                    "마지막으로 받은 이벤트 번호. Last-Event-ID 헤더를 보낼 수 없을 때 사용"
+                ),
                 "schema": _TEXT,
             },
             {

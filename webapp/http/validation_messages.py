@@ -1,4 +1,4 @@
-"""The words of the form library for what is wrong with a field, in the users' language."""
+"""Korean validation messages for marshmallow."""
 
 from marshmallow import Schema, fields, validate
 
@@ -43,9 +43,12 @@ _VALIDATORS: dict[type[validate.Validator], dict[str, str]] = {
 
 
 def install_korean_messages() -> None:
-    """Replace the library's English words, for the whole process. Fields made before keep theirs, so webapp.http.schemas calls it first of all."""
-    for field, words in _FIELDS.items():
-        field.default_error_messages = {**field.default_error_messages, **words}
+    """Replace marshmallow's English messages for the whole process.
+
+    Existing fields keep their messages, so webapp.http.schemas calls this on import.
+    """
+    for field, messages in _FIELDS.items():
+        field.default_error_messages = {**field.default_error_messages, **messages}
     for validator, messages in _VALIDATORS.items():
         for name, text in messages.items():
             setattr(validator, name, text)

@@ -1,4 +1,4 @@
-"""A page on which a person tries a payment from end to end. In development only, and no part of the API."""
+"""A page for trying a payment from end to end, outside of production; not part of the API."""
 
 from urllib.parse import urlsplit
 
@@ -22,18 +22,18 @@ blueprint = Blueprint(
 
 
 def install(app: Flask) -> None:
-    """Serve the page, unless this is production."""
+    """Serve the page, except in production."""
     if app.extensions["stocking"].settings.environment != "production":
         app.register_blueprint(blueprint)
 
 
 @blueprint.get("")
 def page() -> Response:
-    """The page, with PortOne's browser SDK or with the stand-in's: whichever the API is asked of."""
+    """Return the page with the SDK of PortOne or of the sandbox, as the API's base URL says."""
     sdk, policy = _sdk_and_policy(get_core().settings.portone_api_base_url)
     response = make_response(render_template("payment.html", sdk=sdk))
     response.headers["Content-Security-Policy"] = policy
-    # Payment gateways open windows of their own, and speak with the page through them.
+    # Payment gateways open windows of their own and communicate with the page through them.
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin-allow-popups"
     response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
     return response
@@ -55,7 +55,7 @@ def _sdk_and_policy(api_base_url: str) -> tuple[str, str]:
             "frame-src": api_base_url,
         }
     else:
-        # The windows of payment gateways come from hosts of their own, and forms lead to them.
+        # The payment gateways' windows are on other hosts, and forms lead there.
         sdk = _REAL_SDK
         policy |= {
             "script-src": "'self' https://cdn.portone.io",

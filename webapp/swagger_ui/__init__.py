@@ -1,6 +1,7 @@
-"""Swagger UI over our own document, from this machine's own files.
+"""Swagger UI for the API's OpenAPI document, served from local files.
 
-The page is ours, as that of the package has a script in its text, which no strict policy lets run; the rest is the package's.
+The HTML page is our own, because the package's page has an inline script, which the content
+security policy blocks. All other files are the package's.
 """
 
 from pathlib import Path
@@ -11,10 +12,10 @@ from flask import Blueprint, Flask, Response, make_response, render_template, se
 PATH = "/docs"
 
 _FILES = Path(flask_swagger_ui.__file__).with_name("dist")
-# It draws its signs from data: addresses; and nothing else comes from anywhere but here, as it asks this API only.
+# Icons are data: URLs; everything else comes from this origin.
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 blueprint = Blueprint(
@@ -40,5 +41,5 @@ def page() -> Response:
 
 @blueprint.get("/<path:name>")
 def file(name: str) -> Response:
-    """A script, a style or a picture of the package."""
+    """Serve a script, style or image of the package."""
     return send_from_directory(_FILES, name)
