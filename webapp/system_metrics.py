@@ -1,4 +1,4 @@
-"""The state of the whole as metrics, read when the API is asked: seldom, in bounded time, and each source for itself."""
+"""System status as Prometheus metrics: cached, in bounded time, each source independently."""
 
 import math
 import time
@@ -30,14 +30,17 @@ from webapp.background_probe import BackgroundProbe
 
 log = structlog.get_logger(__name__)
 
-# A database in trouble is not asked more often for being looked at, however many look.
+# Scrapes within this time share one result, so they do not load a database in trouble.
 KEEP_S = 3.0
-# Who scrapes gives up after ten seconds (deploy/monitoring/prometheus.yml).
+# Prometheus gives up after ten seconds (deploy/monitoring/prometheus.yml).
 WAIT_S = 3.0
 
 
 class SystemMetrics(Collector):
-    """What the processes have counted, and the system's status. Where a source fails its families are missing, and METRICS_SOURCE_UP says so."""
+    """Collector of process metrics and the system status.
+
+    If a source fails, its families are missing and METRICS_SOURCE_UP is 0 for it.
+    """
 
     def __init__(
         self, core: Core, counted: Collector, *, keep_s: float = KEEP_S, wait_s: float = WAIT_S
@@ -47,7 +50,7 @@ class SystemMetrics(Collector):
         self._core = core
         self._counted = counted
         self._wait_s = wait_s
-        # The database tells the time and the calendar's corrections. What it has not told yet is not waited for: these do until then.
+        # Used until the database has provided its time and the calendar's corrections.
         self._clock: Clock = utc_now
         self._hours: MarketHours = (
             AlwaysOpen() if core.settings.hours_rule == "always" else KrxHours({})
@@ -63,7 +66,7 @@ class SystemMetrics(Collector):
         )
 
     def collect(self) -> Iterator[Metric]:
-        """All families whose source answered."""
+        """Yield the families of every source that answered."""
         counted = self._count()
         status = self._status()
         yield from counted or ()
@@ -87,12 +90,12 @@ class SystemMetrics(Collector):
         until = time.monotonic() + self._wait_s
         for look in (self._books, self._queues, self._market):
             look.begin()
-        books = self._books.answer(within_s=until - time.monotonic())
+        books = self._books.result(within_s=until - time.monotonic())
         return SystemStatus(
             taken_at=self._clock(),
             database=books,
-            queues=self._queues.answer(within_s=until - time.monotonic()),
-            market=self._market.answer(within_s=until - time.monotonic()),
+            queues=self._queues.result(within_s=until - time.monotonic()),
+            market=self._market.result(within_s=until - time.monotonic()),
         )
 
     def _look_at_books(self) -> DatabaseStatus:
@@ -103,12 +106,12 @@ class SystemMetrics(Collector):
         return books
 
     def _look_at_market(self) -> MarketStatus:
-        self._books.answer(within_s=self._wait_s / 2)
+        self._books.result(within_s=self._wait_s / 2)
         return market_status(self._core.redis, hours=self._hours, now=self._clock())
 
 
 def families_of(status: SystemStatus) -> Iterator[Metric]:
-    """The system's status as families, without those of a source that did not answer."""
+    """Yield the status as families, without sources that did not answer."""
     if status.database is not None:
         yield from _of_books(status.database, status.market, status.taken_at)
     if status.queues is not None:

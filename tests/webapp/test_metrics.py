@@ -297,13 +297,13 @@ def test_a_look_that_hangs_holds_nobody_up_and_is_not_begun_again() -> None:
     hanging = BackgroundProbe(look, name="a-source", keep_s=3_600)
     for _ in range(3):
         hanging.begin()
-        assert hanging.answer(within_s=0.05) is None
+        assert hanging.result(within_s=0.05) is None
     assert len(begun) == 1
 
     go_on.set()
     wait_until(lambda: not begun[0].is_alive(), what="the end of the look")
     hanging.begin()
-    assert hanging.answer(within_s=0) == 1
+    assert hanging.result(within_s=0) == 1
     assert len(begun) == 1
 
 
@@ -321,16 +321,16 @@ def test_a_look_that_failed_is_an_answer_for_as_long() -> None:
     kept = BackgroundProbe(look, name="a-source", keep_s=3_600)
     for _ in range(2):
         kept.begin()
-        assert kept.answer(within_s=DEADLINE_S) is None
+        assert kept.result(within_s=DEADLINE_S) is None
     assert asked == [None]
 
     asked.clear()
     answers[:] = [None, 7]
     fleeting = BackgroundProbe(look, name="a-source", keep_s=0)
     fleeting.begin()
-    assert fleeting.answer(within_s=DEADLINE_S) is None
+    assert fleeting.result(within_s=DEADLINE_S) is None
     fleeting.begin()
-    assert fleeting.answer(within_s=DEADLINE_S) == 7
+    assert fleeting.result(within_s=DEADLINE_S) == 7
 
 
 def test_the_database_is_not_asked_more_often_for_being_looked_at(sqlite_api: Api) -> None:
