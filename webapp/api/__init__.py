@@ -1,4 +1,4 @@
-"""The endpoints, one file a resource."""
+"""HTTP endpoints, one module per resource."""
 
 from flask import Flask
 

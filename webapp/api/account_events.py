@@ -1,4 +1,4 @@
-"""Account events from the database: the truth behind the stream, for a client that has missed some."""
+"""Account events from the database, for clients that missed some of the stream."""
 
 from typing import Any
 
@@ -59,7 +59,7 @@ class AccountEventsSchema(Schema):
 
 
 class AccountEventQuerySchema(PageQuerySchema):
-    """Loads as the keywords of ``trading.account_events.queries.account_events_of``."""
+    """Loads as the keyword arguments of `account_events_of`."""
 
     after = SequenceCursor(
         load_default=0,

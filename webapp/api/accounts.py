@@ -1,4 +1,4 @@
-"""Accounts: register, sign in and out, refresh, own profile and password."""
+"""Accounts: registration, login, tokens, profile and password."""
 
 from typing import Any
 
@@ -183,7 +183,7 @@ class RefreshTokens(MethodView):
         if renewed is None:
             publish_revocation(
                 [session_id]
-            )  # By this use of its token, if it had not ended before.
+            )  # Reusing the token has just ended the session, unless it had ended before.
             raise Unauthorized
         return success(issue_tokens(renewed), "로그인을 연장했습니다.")
 
@@ -270,8 +270,9 @@ class ChangePassword(MethodView):
         changed = CommandResult("비밀번호를 변경했습니다.")
 
         def work(session: Any) -> CommandResult:
-            # Not before the key is claimed: a repetition bears a password that is no longer the current one. The read ends before this
-            # session's first statement, so nothing is locked while the hash is computed.
+            # Check inside the command: on a replay the body's password is no longer the current
+            # one. This read ends before the transaction's first statement, so no row is locked
+            # while the hash is computed.
             known = core.read(credentials_of, identity.user_id)
             credentials = _verified(known, body["current_password"])
             accounts.change_password(
@@ -296,7 +297,10 @@ class ChangePassword(MethodView):
 
 
 def _verified(known: Credentials | None, password: str) -> Credentials:
-    """The credentials, once the password proved to be theirs. Raises Unauthorized; takes as long when there are none."""
+    """Return the credentials if the password matches; raise Unauthorized otherwise.
+
+    Takes equally long without an account.
+    """
     proven = _storable(password) and get_core().passwords.matches(
         password, None if known is None else known.password_hash
     )
@@ -306,7 +310,7 @@ def _verified(known: Credentials | None, password: str) -> Credentials:
 
 
 def _storable(text: str) -> bool:
-    """Whether a database or a hash can take the text: what JSON calls a string may hold half a character."""
+    """Return True if the text can be stored or hashed: JSON strings may contain lone surrogates."""
     return (len(text) <= 1_000 and text.isascii()) or not any(
         "\ud800" <= character <= "\udfff" for character in text
     )

@@ -1,4 +1,4 @@
-"""For administrators: what administrators and operators did."""
+"""The log of administrators' and operators' actions, for administrators."""
 
 from typing import Any
 
@@ -17,7 +17,10 @@ blueprint = make_blueprint("Admin log", "관리자 작업 기록 (관리자)")
 
 
 class AdminActionSchema(Schema):
-    """Who did what to what, and what came of it. ``user_id`` is an administrator's, ``operator`` who gave a command on the machine itself."""
+    """An action: who did what to what, with its outcome.
+
+    `user_id` is an administrator; `operator` is the system user who ran a command.
+    """
 
     id = fields.UUID(required=True)
     action = fields.String(required=True, metadata={"example": "trading.halt"})
@@ -45,7 +48,7 @@ class AdminActionSchema(Schema):
 
 
 class AdminActionListQuerySchema(PageQuerySchema):
-    """Loads as the keywords of ``trading.operations.admin_action_queries.list_admin_actions``."""
+    """Loads as the keyword arguments of `list_admin_actions`."""
 
     cursor = IdCursor(attribute="before", load_default=None)
     action = fields.Enum(ActionKind, by_value=True, load_default=None)

@@ -1,4 +1,4 @@
-"""What trading came to: statistics, realised profit and performance."""
+"""Trade statistics, realized profit and performance."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -157,7 +157,7 @@ class PerformanceDetail(MethodView):
 
 
 def _figures(found: Performance | Unavailable) -> dict[str, Any]:
-    """Every figure that there is; the others are null."""
+    """Return every figure; those that are unavailable are null."""
     if isinstance(found, Unavailable):
         return {
             "from": None,
@@ -192,7 +192,7 @@ def _benchmark(found: Performance | Unavailable) -> dict[str, Any]:
 
 
 def _lacks(found: Performance | Unavailable) -> Iterator[tuple[str, Unavailable]]:
-    """The figures that can't be given."""
+    """Yield the unavailable figures with their names."""
     if isinstance(found, Unavailable):
         yield from ((name, found) for name in (*_FIGURES, "benchmark"))
         return

@@ -1,4 +1,7 @@
-"""Shapes of the analytics' answers. Won and shares are whole numbers; ratios are decimals as text, "0.012346" is 1.2346 %."""
+"""Schemas of analytics: won and shares are integers, ratios are decimal strings.
+
+A ratio of "0.012346" is 1.2346 %.
+"""
 
 from typing import Any
 
@@ -13,7 +16,7 @@ from webapp.http.schemas import PageQuerySchema
 
 
 class Ratio(fields.Field[Any]):
-    """A Decimal as text with six places, rounded half to even; zero has no sign."""
+    """A Decimal as string with six places, rounded half to even; zero has no sign."""
 
     def __init__(self, *, example: str, **kwargs: Any) -> None:
         description = kwargs.pop("description", None)
@@ -35,7 +38,7 @@ def _day(example: str, description: str | None = None, **kwargs: Any) -> fields.
 
 
 class _GroupPageQuerySchema(PageQuerySchema):
-    """``cursor`` is the last group of the page before."""
+    """`cursor` is the last group of the previous page."""
 
     cursor = fields.String(
         load_default=None,
@@ -55,11 +58,14 @@ class RealizedProfitQuerySchema(StockPeriodSchema, _GroupPageQuerySchema):
 
 
 class PerformanceQuerySchema(PeriodSchema):
-    """All recorded days where none are given."""
+    """Without bounds, all recorded days."""
 
 
 class TradeTotalsSchema(Schema):
-    """Fills and trades (won). A trade is what one sell order sold on one day; it won when its realised profit is above zero."""
+    """Totals of fills and trades, in won.
+
+    A trade is what one sell order sold on one day. It is a win if its realized profit is positive.
+    """
 
     executions = _won(12, "매수와 매도 체결 수", required=True)
     turnover = _won(5_840_000, "매수와 매도 금액의 합계", required=True)
@@ -100,7 +106,7 @@ class TradeTotalsSchema(Schema):
 
 
 class SpanStatisticsSchema(Schema):
-    """A day, a week (ISO 8601, Monday to Sunday) or a month; both of its days are included."""
+    """A day, an ISO 8601 week (Monday to Sunday) or a month, both days included."""
 
     period = fields.String(required=True, metadata={"example": "2026-W47"})
     from_ = _day("2026-11-16", data_key="from", attribute="from", required=True)
@@ -121,7 +127,7 @@ class TradeSchema(Schema):
 
 
 class StatisticsSchema(Schema):
-    """What was traded in a period: in all, and by spans that have any, newest first."""
+    """Trades of a period: totals, and groups with trades, newest first."""
 
     from_ = _day("2026-11-01", data_key="from", attribute="from", allow_none=True)
     to = _day("2026-11-30", allow_none=True)
@@ -139,7 +145,11 @@ class StatisticsSchema(Schema):
 
 
 class RealizedProfitTotalsSchema(Schema):
-    """Sales (shares, won): the profit is the sold amount less commission, tax, and the cost and buy commission of what was sold."""
+    """Totals of sales (shares, won).
+
+    The profit is the sold amount minus commission, tax, and the cost and buy commission of the
+    shares.
+    """
 
     executions = _won(4, "매도 체결 수", required=True)
     quantity = _won(24, required=True)
@@ -157,7 +167,7 @@ class RealizedProfitTotalsSchema(Schema):
 
 
 class RealizedProfitOfGroupSchema(RealizedProfitTotalsSchema):
-    """The same of a day, month, year or stock."""
+    """Totals of a day, month, year or stock."""
 
     key = fields.String(required=True, metadata={"example": "2026-11"})
     stock_name = fields.String(
@@ -167,7 +177,7 @@ class RealizedProfitOfGroupSchema(RealizedProfitTotalsSchema):
 
 
 class RealizedProfitsSchema(Schema):
-    """Realised profit of a period, in all and by groups: times newest first, stocks by code."""
+    """Realized profit of a period: totals, and groups (times newest first, stocks by code)."""
 
     from_ = _day("2026-11-01", data_key="from", attribute="from", allow_none=True)
     to = _day("2026-11-30", allow_none=True)
@@ -188,7 +198,7 @@ class DrawdownSchema(Schema):
 
 
 class DayReturnSchema(Schema):
-    """A return from the close of one recorded day to that of the next of known worth."""
+    """Return between the closes of two recorded days of known value."""
 
     from_ = _day("2026-11-19", data_key="from", attribute="since", required=True)
     day = _day("2026-11-20", required=True)
@@ -196,7 +206,7 @@ class DayReturnSchema(Schema):
 
 
 class BenchmarkSchema(Schema):
-    """The account beside an index over the same days; null where closes are missing."""
+    """The account and an index over the same days; null if closes are missing."""
 
     index_code = fields.String(required=True, metadata={"example": "KOSPI"})
     from_ = _day(
@@ -221,7 +231,11 @@ class BenchmarkSchema(Schema):
 
 
 class UnavailableFigureSchema(Schema):
-    """A figure that is null, and why. ``needed`` and ``have`` count returns, calendar days or closes, as the reason says; null where more would not help."""
+    """A figure that is null, and the reason.
+
+    `needed` and `have` count returns, calendar days or closes, depending on the reason; null if
+    more data would not help.
+    """
 
     figure = fields.String(required=True, metadata={"example": "sharpe_ratio"})
     reason = fields.String(required=True, metadata=one_of(UnavailableReason))
@@ -231,9 +245,9 @@ class UnavailableFigureSchema(Schema):
 
 
 class PerformanceFiguresSchema(Schema):
-    """How well the account did, deposits and withdrawals taken out; docs/formulas.md tells how each figure is made.
+    """Performance without the effect of deposits and withdrawals; see docs/formulas.md.
 
-    What is null is in ``unavailable``, with the reason.
+    Figures that are null are listed in `unavailable` with the reason.
     """
 
     from_ = _day(

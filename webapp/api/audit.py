@@ -1,4 +1,4 @@
-"""For administrators: how the audit stands, and which accounts may not trade."""
+"""The audit's state and account halts, for administrators."""
 
 from typing import Any
 from uuid import UUID
@@ -33,7 +33,7 @@ _NOT_HALTED = "거래가 중단된 계좌가 아닙니다."
 
 
 class AuditBreachSchema(Schema):
-    """An invariant that did not hold for an account when it was last audited. ``sample`` shows some of the rows at fault."""
+    """An invariant that an account's last audit found violated, with a sample of the rows."""
 
     user_id = fields.UUID(required=True)
     check = fields.String(
@@ -47,7 +47,7 @@ class AuditBreachSchema(Schema):
 
 
 class AccountHaltSchema(Schema):
-    """A time during which an account may not trade: found unsound by the audit (``reason`` names the checks), or halted by an administrator."""
+    """A halt of an account, by the audit (`reason` lists the checks) or by an administrator."""
 
     id = fields.UUID(required=True)
     user_id = fields.UUID(required=True)
@@ -58,8 +58,12 @@ class AccountHaltSchema(Schema):
 
 
 class AuditStateSchema(Schema):
-    """``run_at``, ``accounts`` and ``duration_ms`` are of the last look. ``changed`` accounts wait to be audited, ``unaudited`` ones for the night's audit,
-    which began at ``night``. Of breaches and halted accounts at most 100 are shown, the newest first."""
+    """State of the audit.
+
+    `run_at`, `accounts` and `duration_ms` describe the last run. `changed` counts accounts waiting
+    for an audit, `unaudited` those waiting for the nightly audit, which started at `night`. At most
+    100 breaches and halted accounts are listed, newest first.
+    """
 
     run_at = fields.AwareDateTime(required=True, allow_none=True)
     accounts = fields.Integer(required=True, metadata={"example": 12})
@@ -76,7 +80,7 @@ class AuditStateSchema(Schema):
 
 
 class AccountHaltRequestSchema(Schema):
-    """Why the account is halted, for whoever looks at it later. The body may be left out."""
+    """Reason of the halt, for later readers. The body is optional."""
 
     reason = Line(
         high=200, load_default=None, allow_none=True, metadata={"example": "고객 문의로 확인 중"}
@@ -84,13 +88,13 @@ class AccountHaltRequestSchema(Schema):
 
 
 class AccountResumeRequestSchema(Schema):
-    """What was found and done, for whoever looks at it later."""
+    """What was found and done, for later readers."""
 
     note = Line(high=500, required=True, metadata={"example": "중복된 행을 바로잡음"})
 
 
 class AccountResumeAnswerSchema(Schema):
-    """The halt that was lifted; null where the account was not halted."""
+    """The lifted halt; null if the account was not halted."""
 
     success = fields.Boolean(required=True)
     message = fields.String(required=True, metadata={"example": "조회했습니다."})

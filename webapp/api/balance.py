@@ -1,4 +1,4 @@
-"""Cash: how much there is, and virtual deposits and withdrawals."""
+"""Cash balance, and virtual deposits and withdrawals."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ blueprint = make_blueprint("Balance", "예수금")
 
 
 class BalanceSchema(Schema):
-    """Won. What depends on prices is null while a held stock has none; unpriced_holdings says how many."""
+    """Balance in won. Totals that depend on prices are null while `unpriced_holdings` is not 0."""
 
     cash_balance = fields.Integer(required=True, metadata={"example": 9_299_895})
     available_cash = fields.Integer(required=True, metadata={"example": 9_299_895})
@@ -51,7 +51,7 @@ class AmountSchema(Schema):
 
 
 class MovementSchema(TransactionSchema):
-    """A Transaction as a link of the account's chain."""
+    """A ledger entry with its place in the account's chain of balances."""
 
     change = fields.Integer(
         required=True,

@@ -1,4 +1,4 @@
-"""The shapes of an order's explanation."""
+"""Schemas of an order's explanation."""
 
 from marshmallow import Schema, fields
 
@@ -11,7 +11,7 @@ from webapp.api.order_schemas import one_of
 
 
 class EvidenceTickSchema(Schema):
-    """The trade on the market that a fill rests on."""
+    """The market trade that a fill is based on."""
 
     price = fields.Integer(required=True, attribute="tick_price", metadata={"example": 70_000})
     traded_at = fields.AwareDateTime(required=True, attribute="tick_traded_at")
@@ -28,14 +28,14 @@ class EvidenceTickSchema(Schema):
 
 
 class FillReasonSchema(Schema):
-    """The rule that gave a fill its price, and what it says."""
+    """The rule that set a fill's price, with its text."""
 
     code = fields.String(required=True, metadata=one_of(FillRule))
     message = fields.String(required=True, metadata={"example": "조회했습니다."})
 
 
 class FillChargeSchema(Schema):
-    """A part of a fill's costs, in won, and the rate that was applied to its amount."""
+    """One part of a fill's costs in won, with its rate."""
 
     name = fields.String(required=True, metadata=one_of(ChargeName))
     label = fields.String(required=True, metadata={"example": "위탁 수수료"})
@@ -47,7 +47,7 @@ class FillChargeSchema(Schema):
 
 
 class ExplainedFillSchema(Schema):
-    """One fill: its evidence, its rule, its costs, and its times after the order's acceptance in ms."""
+    """A fill with evidence, rule, costs, and times in ms after the order's acceptance."""
 
     execution_id = fields.UUID(required=True, attribute="execution.id")
     price = fields.Integer(required=True, attribute="execution.price", metadata={"example": 70_000})
@@ -85,7 +85,10 @@ class WaitingForSchema(Schema):
 
 
 class WaitingOrderSchema(Schema):
-    """What an open order waits for. Distances are 0 where the last price meets the limit, null for a market order or without a price."""
+    """What an open order is waiting for.
+
+    Distances are 0 if the last price meets the limit; null for a market order or without a price.
+    """
 
     stage = fields.String(
         required=True,
@@ -147,7 +150,7 @@ class WaitingOrderSchema(Schema):
 
 
 class OrderEndingSchema(Schema):
-    """How a finished order ended; ``reason`` is null for one that was filled to the last share."""
+    """How an order ended; `reason` is null if it was filled completely."""
 
     status = fields.String(required=True, metadata=one_of(OrderStatus))
     reason = fields.String(allow_none=True, metadata=one_of(EndReason))
@@ -156,7 +159,7 @@ class OrderEndingSchema(Schema):
 
 
 class OrderExplanationSchema(Schema):
-    """Why an order is where it is: ``waiting`` for an open one, ``ending`` for a finished one, and every fill so far."""
+    """Explanation of an order: `waiting` if it is open, `ending` if it is finished, and its fills."""
 
     order_id = fields.UUID(required=True, attribute="order.id")
     stock_code = fields.String(

@@ -1,6 +1,7 @@
-"""An account's ledger as CSV for spreadsheets, streamed a batch of rows at a time.
+"""Stream an account's ledger as CSV for spreadsheets, in batches of rows.
 
-UTF-8 with a byte order mark, without which Excel takes it for the machine's own code page. Column names are English, or Korean for whoever asks for Korean.
+UTF-8 with a byte order mark, because Excel would otherwise assume the system's code page. Column
+names are English or Korean, by Accept-Language.
 """
 
 import csv
@@ -19,11 +20,11 @@ MEDIA_TYPE = "text/csv"
 BATCH_ROWS = 1_000
 
 _BYTE_ORDER_MARK = "\ufeff"
-# What a spreadsheet takes for the beginning of a formula, in either width.
+# Characters that start a formula in spreadsheets, half- and full-width.
 _FORMULA_SIGNS = tuple("=+-@＝＋－＠")
 _MARGINS = ("\t", "\r", "\n")
 
-# Member of the record, English and Korean name.
+# Attribute of the record, English name, Korean name.
 _COLUMNS = (
     ("sequence", "sequence", "번호"),
     ("transaction_date", "transaction_date", "거래 일시"),
@@ -47,15 +48,17 @@ ReadPage = Callable[[int | None], Page[TransactionRecord]]
 
 
 def is_wanted() -> bool:
-    """Whether the client prefers CSV to JSON."""
+    """Return True if the client prefers CSV to JSON."""
     return request.accept_mimetypes.best_match(["application/json", MEDIA_TYPE]) == MEDIA_TYPE
 
 
 def respond(read: ReadPage, *, before_sequence: int | None) -> Response:
-    """The pages that ``read`` gives, each for the sequence before which it begins, as one file.
+    """Return the pages that `read` provides as one file; `read` takes the sequence before which to
+    begin.
 
-    The first is read here, so that what goes wrong at once is answered as a problem. Each is read in a transaction of its own: none is held while
-    a slow client takes its time. When a later one can't be read the connection breaks, and the client knows that the file is not whole.
+    The first page is read here, so that an early failure becomes a problem response. Each page is
+    read in its own transaction, so a slow client keeps none open. If a later page fails, the
+    connection is aborted, which shows the client that the file is incomplete.
     """
     language = _language()
     headers = {
@@ -70,7 +73,7 @@ def respond(read: ReadPage, *, before_sequence: int | None) -> Response:
 
 
 def _language() -> str:
-    """The first of the client's languages that the columns have names in, whatever its region."""
+    """Return the first of the client's languages that has column names, whatever its region."""
     spoken = (tag.partition("-")[0].lower() for tag, _ in request.accept_languages)
     return next((language for language in spoken if language in ("en", "ko")), "en")
 
@@ -93,7 +96,7 @@ def _lines(rows: list[list[str]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """A value as a spreadsheet should show it: times in Korea's, and text never as a formula."""
+    """Format a value for a spreadsheet: times in KST, and text never as a formula."""
     if isinstance(value, str):
         return (
             f"'{value}"

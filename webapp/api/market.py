@@ -1,4 +1,4 @@
-"""The market's clock, calendar and rules, for anybody: no sign-in."""
+"""Market clock, calendar and trading rules; no login needed."""
 
 from calendar import monthrange
 from datetime import date
@@ -20,7 +20,7 @@ DAYS_MAX = 366
 
 
 class SessionTimesSchema(Schema):
-    """A session, from ``opens_at`` up to and without ``closes_at``."""
+    """A session from `opens_at` (inclusive) to `closes_at` (exclusive)."""
 
     session = fields.String(required=True, metadata={"example": "REGULAR"})
     opens_at = fields.AwareDateTime(required=True)
@@ -28,7 +28,11 @@ class SessionTimesSchema(Schema):
 
 
 class ClockSchema(Schema):
-    """The market now. ``trading_day`` is the day whose trades an order accepted now meets first, ``day_end`` when a DAY order would end."""
+    """The market's current state.
+
+    `trading_day` is the first day on which an order accepted now can trade; `day_end` is when a DAY
+    order would expire.
+    """
 
     now = fields.AwareDateTime(required=True)
     hours = fields.String(
@@ -53,7 +57,7 @@ class ClockSchema(Schema):
 
 
 class CalendarDaySchema(Schema):
-    """One day; ``reason`` says why it is closed or late, ``corrected`` that an operator changed it."""
+    """A day; `reason` says why it is closed or late, `corrected` that an operator changed it."""
 
     date = fields.Date(required=True)
     trading_day = fields.Boolean(required=True)
@@ -68,13 +72,15 @@ class CalendarSchema(Schema):
 
 
 class CalendarQuerySchema(KnownPeriodSchema):
-    """Both days are included. A month is completed where one of them is not given, the present one where neither is."""
+    """Both days are included. A missing bound is that of the other's month, or of the current
+    month.
+    """
 
     days_max = DAYS_MAX
 
 
 class TickStepSchema(Schema):
-    """From ``price_from`` won on, prices go in steps of ``tick`` won."""
+    """From `price_from` won upwards, prices are multiples of `tick` won."""
 
     price_from = fields.Integer(required=True, metadata={"example": 50_000})
     tick = fields.Integer(required=True, metadata={"example": 100})
@@ -87,14 +93,14 @@ class TickTableSchema(Schema):
 
 
 class PriceLimitSchema(Schema):
-    """How far a day's prices may lie from the base price, in percent of it."""
+    """Daily price limit in percent of the base price."""
 
     market = fields.String(required=True, metadata={"example": "KOSPI"})
     percent = fields.Integer(required=True, metadata={"example": 30})
 
 
 class SaleTaxSchema(Schema):
-    """Rates on the amount of a sale in ppm: the securities transaction tax, and the rural special tax."""
+    """Tax rates on sales in ppm: securities transaction tax and special tax for rural development."""
 
     market = fields.String(required=True, metadata={"example": "KOSPI"})
     kind = fields.String(required=True, metadata={"example": "STOCK"})
@@ -173,7 +179,7 @@ def _today() -> date:
 
 
 def _completed(first: date | None, last: date | None, *, today: date) -> tuple[date, date]:
-    """The period from its two ends, where one that is missing is that of the other's month."""
+    """Return the period; a missing bound is that of the other's month."""
     month = first or last or today
     return (
         first or month.replace(day=1),

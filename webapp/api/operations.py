@@ -1,4 +1,4 @@
-"""For operators and load balancers: is the process alive, can it do its work, and what is there to tell of it and of the whole."""
+"""Health checks and metrics for operators and load balancers."""
 
 from typing import Any
 
@@ -30,13 +30,19 @@ def install(app: Flask) -> None:
 
 @blueprint.get("/healthz")
 def healthz() -> dict[str, str]:
-    """The process answers. Nothing else is asked, so that a database in trouble doesn't get every process restarted."""
+    """Return 200 while the process answers.
+
+    Checks nothing else, so that a database in trouble does not restart every process.
+    """
     return {"status": "ok"}
 
 
 @blueprint.get("/readyz")
 def readyz() -> Response:
-    """Whether orders can be taken: 200 with the database there, 503 without. Redis away is said, but orders are still safe."""
+    """Return 200 if orders can be accepted (the database answers), else 503.
+
+    An unavailable Redis is reported, but orders are still accepted.
+    """
     found: dict[str, Any] = {"database": _database(), "redis": _redis()}
     ready = found["database"] == "ok"
     body = current_app.json.dumps({"status": "ready" if ready else "unavailable", **found})
@@ -45,7 +51,10 @@ def readyz() -> Response:
 
 @blueprint.get(exposition.PATH)
 def metrics() -> Response:
-    """What this API's processes have counted and the state of the whole, for Prometheus. It is for the operators: the proxy keeps it inside."""
+    """Return the metrics of the API's processes and of the system for Prometheus.
+
+    The front door does not forward this path.
+    """
     return Response(current_app.extensions[_METRICS](), content_type=exposition.CONTENT_TYPE)
 
 
@@ -55,7 +64,7 @@ def _database() -> str:
             lambda session: session.execute(text("SELECT 1 FROM virtual_balances LIMIT 1")).first()
         )
     except (DatabaseUnavailable, SQLAlchemyError):
-        # Not there, or there without our tables.
+        # The database does not answer, or has no tables.
         return "unavailable"
     return "ok"
 

@@ -1,4 +1,4 @@
-"""What an order would come to, why one is where it is, and what they came to over a period."""
+"""Order preview, explanation and summary."""
 
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -47,7 +47,7 @@ _WITHOUT_PRICE = "가격을 알 수 없으면 null"
 
 
 class PreviewSchema(Schema):
-    """What an order would come to if it filled whole at ``price``; won and shares."""
+    """An order's expected result if it filled completely at `price` (won and shares)."""
 
     stock_code = fields.String(required=True, metadata={"example": "A005930"})
     stock_name = fields.String(required=True, metadata={"example": "삼성전자"})
@@ -114,7 +114,7 @@ OrderCountsSchema = Schema.from_dict(
 
 
 class OrderSideTotalsSchema(Schema):
-    """Orders of one side: shares ordered and executed, and what their fills came to in won."""
+    """Orders of one side: shares ordered and executed, and totals of their fills in won."""
 
     orders = fields.Integer(required=True, metadata={"example": 1})
     ordered_quantity = fields.Integer(required=True, metadata={"example": 10})
@@ -137,7 +137,7 @@ class OrderSideTotalsSchema(Schema):
 
 
 class OrderSummarySchema(Schema):
-    """The orders that were accepted in a period, with all of their fills."""
+    """Orders accepted in a period, with all their fills."""
 
     from_ = fields.Date(data_key="from", attribute="from", allow_none=True)
     to = fields.Date(allow_none=True)
@@ -239,7 +239,7 @@ def _waiting(facts: OrderFacts, hours: MarketHours) -> dict[str, Any]:
     try:
         tick = core.quotes.last_tick(facts.order.stock_code)
     except MarketUnavailable:
-        # What the database knows is explained all the same.
+        # Explain what the database knows even without prices.
         available = False
     waiting = waiting_of(
         facts,

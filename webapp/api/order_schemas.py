@@ -1,4 +1,4 @@
-"""The shapes of orders, as they are asked for and as they are answered."""
+"""Schemas of orders."""
 
 from enum import StrEnum
 from typing import Any
@@ -17,7 +17,7 @@ _QUANTITY_MAX = 10**9
 
 
 def one_of(words: type[StrEnum], description: str = "") -> dict[str, Any]:
-    """What the document says of a member that is always one of an enumeration's words."""
+    """Return the metadata of a member that is a value of an enumeration."""
     return {
         "enum": [str(word) for word in words],
         **({"description": description} if description else {}),
@@ -25,7 +25,11 @@ def one_of(words: type[StrEnum], description: str = "") -> dict[str, Any]:
 
 
 class OrderRequestSchema(Schema):
-    """An order. A market order fills at the last trade; a limit order at no worse price than its own, now or when the market comes to it."""
+    """An order.
+
+    A market order fills at the last trade. A limit order fills at its price or better, now or
+    later.
+    """
 
     stock_code = StockCode(required=True, metadata={"example": "A005930"})
     side = fields.Enum(Side, by_value=True, required=True)
@@ -44,7 +48,7 @@ class OrderRequestSchema(Schema):
         allow_none=True,
         metadata={
             "description": "LIMIT 주문의 지정가 (원). MARKET 주문에는 지정하지 않음",
-            "example": 200_000,  # Near the sandbox's price, and on the price grid.
+            "example": 200_000,  # Near the sandbox's price, and a multiple of the tick size.
         },
     )
     client_order_id = fields.String(
@@ -63,7 +67,7 @@ class OrderRequestSchema(Schema):
 
 
 class AmendmentSchema(Schema):
-    """What is to change of an open limit order; what is left out stays as it is."""
+    """Changes to an open limit order; omitted members stay as they are."""
 
     price = Whole(
         attribute="limit_price",
@@ -85,7 +89,7 @@ class AmendmentSchema(Schema):
 
 
 class ExecutionSchema(Schema):
-    """One fill, with the tick that it rests on."""
+    """A fill with the tick that it is based on."""
 
     id = fields.UUID(required=True)
     price = fields.Integer(required=True, metadata={"example": 70_000})
@@ -139,14 +143,14 @@ class OrderSchema(Schema):
 
 
 class CancelledSchema(Schema):
-    """The orders that a request cancelled: how many, and which."""
+    """Number and ids of the orders that the request cancelled."""
 
     cancelled = fields.Integer(required=True, metadata={"example": 1})
     order_ids = fields.List(fields.UUID(), required=True)
 
 
 class OrderListQuerySchema(PageQuerySchema):
-    """Loads as the keywords of ``trading.orders.queries.orders_of``."""
+    """Loads as the keyword arguments of `list_orders`."""
 
     cursor = IdCursor(attribute="before", load_default=None)
     status = fields.Enum(OrderStatus, by_value=True, load_default=None)
@@ -162,4 +166,4 @@ class OrderListQuerySchema(PageQuerySchema):
 
 
 class NoQuerySchema(Schema):
-    """For a route that takes none: one that is given is refused, as whoever gives it counts on it."""
+    """No query parameters: a filter that the route would ignore is refused."""

@@ -1,4 +1,4 @@
-"""Orders: place, list, look at, amend and cancel."""
+"""Orders: place, list, get, amend and cancel."""
 
 from collections.abc import Callable
 from typing import Any
@@ -217,7 +217,10 @@ def _change(
     message: str,
     is_so: Callable[[OrderRecord], bool],
 ) -> Response:
-    """Change one own order and answer with it as it is then. ``is_so`` tells from the order whether a change with an unknown outcome was made."""
+    """Change an order and respond with its new state.
+
+    `is_so` decides from the order whether a change with an unknown COMMIT outcome took effect.
+    """
     user_id = current_user().user_id
 
     def changed(session: Session) -> CommandResult:

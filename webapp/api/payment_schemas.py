@@ -1,4 +1,4 @@
-"""Shapes of the answers about payments."""
+"""Schemas of payments."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _AT = "2026-11-20T01:00:00.123456+00:00"
 
 
 class PaymentIdField(fields.String):
-    """A payment's id as it was answered by prepare: 32 lower-case letters and digits."""
+    """A payment id as returned by the prepare endpoint: 32 lower-case letters and digits."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = str(super()._deserialize(value, attr, data, **kwargs))
@@ -44,7 +44,7 @@ class PreparationSchema(Schema):
 
 
 class PreparedSchema(Schema):
-    """What the browser hands to ``PortOne.requestPayment``."""
+    """Arguments for `PortOne.requestPayment` in the browser."""
 
     store_id = fields.String(
         required=True, metadata={"example": "store-00000000-0000-4000-8000-000000000001"}
@@ -79,7 +79,7 @@ class RefundRequestSchema(Schema):
 
 
 class RefundSchema(Schema):
-    """``failure`` is PortOne's word or ours for why nothing was given back."""
+    """A refund; `failure` is the reason why it failed, from PortOne or from us."""
 
     id = fields.UUID(required=True, metadata={"example": _REFUND_ID})
     payment_id = fields.String(required=True, metadata={"example": _ID})
@@ -96,7 +96,9 @@ class RefundSchema(Schema):
 
 
 class CancellationSchema(Schema):
-    """``trigger`` is PortOne's word: API, CONSOLE, PORTONE_ADMIN, CHARGEBACK or one that is new."""
+    """A cancellation; `trigger` is PortOne's value: API, CONSOLE, PORTONE_ADMIN, CHARGEBACK or a
+    new one.
+    """
 
     id = fields.String(required=True, metadata={"example": "019b7721-b400-e720-9452-000000000007"})
     amount = fields.Integer(required=True, metadata={"example": 3_000})
@@ -112,7 +114,10 @@ class VirtualAccountSchema(Schema):
 
 
 class PaymentShortSchema(Schema):
-    """Won. ``held_amount`` is set aside for refunds under way; ``virtual_account`` is where the payer is to send the money."""
+    """A payment in won.
+
+    `held_amount` is reserved for refunds in progress; `virtual_account` is the account to pay into.
+    """
 
     payment_id = fields.String(required=True, metadata={"example": _ID})
     order_name = fields.String(required=True, metadata={"example": "프리미엄 구독"})
@@ -138,7 +143,7 @@ class PaymentSchema(PaymentShortSchema):
 
 
 class PaymentListQuerySchema(PageQuerySchema):
-    """Loads as the keywords of ``trading.payments.queries.payments_of``."""
+    """Loads as the keyword arguments of the payments query."""
 
     cursor = IdCursor(attribute="before", load_default=None)
     status = fields.Enum(PaymentStatus, by_value=True, load_default=None)

@@ -1,4 +1,4 @@
-"""Real money in by PortOne, and back to the payer."""
+"""Payments by PortOne and their refunds."""
 
 from typing import Any
 from uuid import UUID
@@ -42,7 +42,7 @@ from webapp.http.schemas import ProblemSchema, TaskResultSchema, envelope, page,
 log = structlog.get_logger(__name__)
 
 blueprint = make_blueprint("Payments", "결제와 환불")
-# Its body is PortOne's: it is looked at after its signature, and as octets.
+# Not a checked blueprint: the signature covers the raw bytes of the body.
 webhooks = Blueprint(
     "PaymentWebhooks", __name__, url_prefix=PREFIX, description="포트원이 보내는 알림"
 )
@@ -171,7 +171,7 @@ class ReceivePortoneWebhook(MethodView):
 
 
 def _taken(webhook: Webhook) -> str:
-    """Remember what a webhook hints at; what is said of it to PortOne, which reads nothing but the status."""
+    """Record a webhook's notification and return the message; PortOne reads only the status."""
     core = get_core()
     known = False
     if webhook.type.startswith(_EVENTS_OF_PAYMENTS) and is_payment_id(webhook.payment_id or ""):
@@ -185,7 +185,7 @@ def _taken(webhook: Webhook) -> str:
                 find_committed=rerun_is_safe,
             )
     note = log.info if known else log.warning
-    # Its type is PortOne's, and signed; of the rest nothing is repeated that is not an id of ours.
+    # The type is signed by PortOne. Log nothing else from the body except our own ids.
     note("webhook_accepted" if known else "webhook_unmatched", type=webhook.type[:64])
     return "확인했습니다." if known else "해당하는 결제가 없습니다."
 
@@ -278,7 +278,7 @@ class RefundPayment(MethodView):
 
 
 def _id(payment_id: str) -> UUID:
-    """The UUID behind a payment's id. Raises PaymentNotFound for a text that is none, before anything is asked for it."""
+    """Return the UUID of a payment id; raise PaymentNotFound for any other text."""
     identifier = _id_or_none(payment_id)
     if identifier is None:
         raise PaymentNotFound

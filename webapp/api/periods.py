@@ -1,4 +1,4 @@
-"""Periods of days in Korea that lists and figures are narrowed to."""
+"""Periods of days in Korea that narrow lists and figures."""
 
 from datetime import date, datetime, timedelta
 from typing import Any, ClassVar
@@ -12,7 +12,10 @@ _ONE_DAY = timedelta(days=1)
 
 
 class PeriodSchema(Schema):
-    """Days in Korea, both included; what is not given is not bounded. Loads as ``since`` and, behind the last day, ``until``."""
+    """Days in Korea, both included; a missing bound is open.
+
+    Loads as the instants `since` (inclusive) and `until` (exclusive).
+    """
 
     from_ = KoreanDay(
         data_key="from", attribute="since", load_default=None, metadata={"example": "2026-11-01"}
@@ -29,7 +32,7 @@ class PeriodSchema(Schema):
 
 
 class KnownDay(fields.Date):
-    """A day in Korea, YYYY-MM-DD, of which calendar and rules are known."""
+    """A day in Korea, YYYY-MM-DD, within the known calendar."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
@@ -38,7 +41,10 @@ class KnownDay(fields.Date):
 
 
 class KnownPeriodSchema(Schema):
-    """Days that the exchange's calendar knows, both included, at most ``days_max`` of them. What is not given the endpoint completes."""
+    """Days within the known calendar, both included, at most `days_max`.
+
+    The endpoint completes missing bounds.
+    """
 
     days_max: ClassVar[int]
 
@@ -57,11 +63,11 @@ class KnownPeriodSchema(Schema):
 
 
 class StockPeriodSchema(PeriodSchema):
-    """The same of one stock, or of all."""
+    """A period, optionally of one stock."""
 
     stock_code = StockCode(load_default=None, metadata={"example": "A005930"})
 
 
 def days_of(since: datetime | None, until: datetime | None) -> dict[str, date | None]:
-    """A loaded period as its first and last day, for the answer's ``from`` and ``to``."""
+    """Return the first and last day of a loaded period, for `from` and `to` of the response."""
     return {"from": since and since.date(), "to": until and (until - _ONE_DAY).date()}

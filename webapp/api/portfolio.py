@@ -1,4 +1,4 @@
-"""Holdings at live prices, what was sold out, and the account's daily history."""
+"""Holdings at live prices, fully sold stocks, and daily account values."""
 
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -26,7 +26,7 @@ HISTORY_DAYS_MAX = 1_096
 
 
 def _won(example: int, description: str | None = None, *, unknown: bool = False) -> fields.Integer:
-    """Won, or shares or basis points; ``unknown`` where it may be null."""
+    """Integer field in won, shares or basis points; `unknown` allows null."""
     told = {"description": description} if description else {}
     return fields.Integer(required=True, allow_none=unknown, metadata={"example": example, **told})
 
@@ -36,7 +36,9 @@ def _text(example: str, **kwargs: Any) -> fields.String:
 
 
 class HoldingSchema(Schema):
-    """Won, shares and basis points. What depends on the price is null while there is none."""
+    """A holding in won, shares and basis points. Members that depend on the price are null without
+    one.
+    """
 
     stock_code = _text("A005930")
     name = _text("삼성전자")
@@ -66,7 +68,10 @@ class HoldingSchema(Schema):
 
 
 class ClosedHoldingSchema(Schema):
-    """A stock of which all shares were sold. Cost and proceeds bear the costs of their side; their difference is the realised profit."""
+    """A stock whose shares were all sold.
+
+    Cost and proceeds include the costs of their side; their difference is the realized profit.
+    """
 
     stock_code = _text("A000660")
     name = _text("SK하이닉스")
@@ -113,13 +118,18 @@ class SummarySchema(Schema):
 
 
 class PortfolioHistoryQuerySchema(KnownPeriodSchema):
-    """Both days are included. Without ``to`` it ends today, or after the 1,096 days that there may be; without ``from`` it has 90 days."""
+    """Both days are included.
+
+    The default end is today, or the last of 1,096 days; without a start, the period has 90 days.
+    """
 
     days_max = HISTORY_DAYS_MAX
 
 
 class HistoryDaySchema(Schema):
-    """An account at the end of a trading day. Won and basis points; null where a holding had no price."""
+    """An account at the end of a trading day, in won and basis points; null if a holding had no
+    price.
+    """
 
     day = fields.Date(required=True)
     provisional = fields.Boolean(
@@ -195,7 +205,7 @@ class PortfolioHistoryDetail(MethodView):
         """
         core = get_core()
         now = core.clock()
-        # Until a day's row is written the day counts as not over.
+        # A day is provisional until its row is written.
         today = ledger_day(core.market_hours(), now - RECORDED_AFTER)
         first, last = _bounds(today, **period)
         return success({"first": first, "last": last, "items": _history(first, last, today, now)})

@@ -1,4 +1,4 @@
-"""The live market as the relayer sees it."""
+"""Live quotes and the relayer's health."""
 
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,7 @@ blueprint = make_blueprint("Realtime", "실시간 시세")
 
 
 class QuoteSchema(Schema):
-    """The last tick (won, shares); LIVE while it may still fill an order, STALE beyond."""
+    """The last tick (won, shares): LIVE while it may fill orders, STALE afterwards."""
 
     stock_code = fields.String(required=True, metadata={"example": "A005930"})
     price = fields.Integer(required=True, metadata={"example": 70_000})
@@ -56,7 +56,7 @@ class QuoteBatchQuerySchema(Schema):
 
 class QuotesSchema(Schema):
     stocks = fields.List(fields.Nested(QuoteSchema), required=True)
-    # A schema already has an attribute of the name that the answer uses.
+    # `Schema` already has an attribute named `unknown`.
     without_tick = fields.List(
         fields.String(), required=True, data_key="unknown", attribute="unknown"
     )
@@ -68,21 +68,24 @@ class AllQuotesSchema(Schema):
 
 
 class ReasonSchema(Schema):
-    """Why the status is what it is, or what an operator should know besides."""
+    """A reason for the status, or additional information for operators."""
 
     code = fields.String(required=True, metadata={"example": "halted"})
     message = fields.String(required=True, metadata={"example": "조회했습니다."})
 
 
 class RefusedSchema(Schema):
-    """A destination that the feed refused, with its words."""
+    """A destination that the feed refused, with the feed's reason."""
 
     topic = fields.String(required=True, metadata={"example": "/topic/v1/kr/stock/trade/A005930"})
     reason = fields.String(required=True, metadata={"example": "구독이 거절되었습니다."})
 
 
 class HealthSchema(Schema):
-    """The relayer's record; of ``left_out`` and ``refused`` it names some. Without a record only the status is known."""
+    """The relayer's health record.
+
+    `left_out` and `refused` are truncated lists. Without a record only the status is known.
+    """
 
     status = fields.String(required=True, metadata={"example": "HEALTHY"})
     reasons = fields.List(fields.Nested(ReasonSchema), required=True)
@@ -198,7 +201,7 @@ class RelayerHealthDetail(MethodView):
 
 
 def quote_of(tick: Tick, now: datetime) -> dict[str, Any]:
-    """What a Quote shows of a tick now."""
+    """Return the members of a quote for a tick."""
     age_ms = tick.age_ms(now)
     return {
         **tick_members(tick),

@@ -1,4 +1,7 @@
-"""For administrators: what the relayer subscribes to, and its connection. Each route gives it one command and waits for the answer."""
+"""Control the relayer's subscriptions and connection, for administrators.
+
+Each route sends one command to the relayer and waits for the answer.
+"""
 
 import time
 from threading import BoundedSemaphore
@@ -30,10 +33,10 @@ blueprint = make_blueprint("Relayer admin", "시세 구독 관리 (관리자)")
 
 log = structlog.get_logger(__name__)
 
-# A command may wait for half a minute: the process's other threads stay free for its users.
+# A command may take half a minute: keep the process's other threads free for users.
 _LINES = BoundedSemaphore(2)
 _FACTS = ("budget", "reason", "retry_after_s")
-# A command that only asks is no action.
+# Commands that only read are not logged as actions.
 _ACTIONS = {
     CommandType.SUBSCRIBE: ActionKind.SUBSCRIBE,
     CommandType.UNSUBSCRIBE: ActionKind.UNSUBSCRIBE,
@@ -42,7 +45,7 @@ _ACTIONS = {
 
 
 class Topic(fields.String):
-    """A destination that the relayer can follow, in full or by its stock's code; loads in full."""
+    """A destination, in full or by stock code; loads in full."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         topic = parse_trade_topic(str(super()._deserialize(value, attr, data, **kwargs)))
@@ -58,7 +61,7 @@ class TopicQuerySchema(Schema):
 
 
 class OutcomeSchema(Schema):
-    """What became of a command. ``source`` is why the destination is subscribed, null where it is not."""
+    """Outcome of a command; `source` is why the destination is subscribed, or null."""
 
     command_id = fields.String(
         required=True, metadata={"example": "8d0f6f3e-6a0a-4f5e-9f1c-0d8a5a3b7c11"}
@@ -78,7 +81,7 @@ class ReconnectionSchema(Schema):
 
 
 class SubscriptionStateSchema(Schema):
-    """A destination with the source for which it is wanted; ``reason`` is the feed's where it refused."""
+    """A destination and why it is wanted; `reason` is set if the feed refused it."""
 
     topic = fields.String(required=True, metadata={"example": "/topic/v1/kr/stock/trade/A005930"})
     stock_code = fields.Function(
@@ -91,7 +94,7 @@ class SubscriptionStateSchema(Schema):
 
 
 class SubscriptionsSchema(Schema):
-    """Everything that is wanted, and some of what does not fit the budget."""
+    """All wanted destinations, and some of those that exceed the budget."""
 
     connected = fields.Boolean(required=True)
     budget = fields.Integer(required=True, metadata={"example": 100})
@@ -182,7 +185,10 @@ def _about_topic(kind: CommandType, topic: str) -> dict[str, object] | Response:
 
 
 def _ask(command: Command) -> CommandAnswer | Response:
-    """The relayer's answer where it did what was asked, else the problem. Who asked for what is put down before, and what came of it afterwards."""
+    """Send a command; return the answer if it succeeded, else the problem response.
+
+    The intent is logged before and the outcome afterwards.
+    """
     began, outcome = time.monotonic(), "upstream-unavailable"
     core = get_core()
     action = requested(_ACTIONS[command.type]) if command.type in _ACTIONS else None
@@ -200,7 +206,7 @@ def _ask(command: Command) -> CommandAnswer | Response:
         if answer.code.success:
             return answer
         if answer.code not in CODES:
-            # It does not understand us, as a relayer of another version might not.
+            # The relayer may be of another version and not know the command.
             return problem_as(504, "relayer-unavailable", reason=answer.code)
         return problem(
             answer.code, **{name: answer.data[name] for name in _FACTS if name in answer.data}

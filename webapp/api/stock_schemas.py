@@ -1,4 +1,4 @@
-"""The shapes of what is told about stocks and the market."""
+"""Schemas of stocks and market data."""
 
 from marshmallow import Schema, fields, validate
 
@@ -20,14 +20,14 @@ _PRICE = {"example": 70_000}
 
 
 def _integer(example: int | None, description: str | None = None) -> fields.Integer:
-    """A number that may be unknown."""
+    """Return a nullable integer field."""
     return fields.Integer(
         required=True, allow_none=True, metadata={"example": example, **_described(description)}
     )
 
 
 def _decimal(example: str, description: str | None = None) -> fields.String:
-    """A decimal number as text, so that no client rounds it, which may be unknown."""
+    """Return a nullable decimal field as string, so that no client rounds it."""
     return fields.String(
         required=True, allow_none=True, metadata={"example": example, **_described(description)}
     )
@@ -38,7 +38,7 @@ def _described(description: str | None) -> dict[str, str]:
 
 
 class FreshnessSchema(Schema):
-    """From whom and how old an answer is. ``stale``: a newer one was wanted and could not be had."""
+    """Source and age of the data; `stale` means that newer data could not be fetched."""
 
     source = fields.String(required=True, metadata={**one_of(Source), "example": "TOSS"})
     age_ms = _integer(350, "수신 후 경과 시간. 자체 집계한 값이면 null")
@@ -73,13 +73,15 @@ class FoundStockSchema(Schema):
 
 
 class FoundSchema(Schema):
-    """The best first."""
+    """Search results, best match first."""
 
     stocks = fields.List(fields.Nested(FoundStockSchema), required=True)
 
 
 class PriceSchema(FreshnessSchema):
-    """A price and what is known of its day: won and shares. The day's range and amount are null by a tick."""
+    """A price with the day's figures in won and shares; the day's range and amount are null for a
+    tick.
+    """
 
     stock_code = fields.String(required=True, metadata=_CODE)
     price = fields.Integer(required=True, metadata=_PRICE)
@@ -100,7 +102,7 @@ class PriceSchema(FreshnessSchema):
 
 
 class StockSchema(Schema):
-    """Master data. ``price`` is null where nobody tells one now; ``price_unavailable`` is the problem's code then."""
+    """Master data. If `price` is null, `price_unavailable` is the problem code."""
 
     stock_code = fields.String(required=True, metadata=_CODE)
     isin = fields.String(required=True, allow_none=True, metadata={"example": "KR7005930003"})
@@ -141,7 +143,7 @@ class CandleQuerySchema(Schema):
 
 
 class CandleSchema(Schema):
-    """Prices in won. ``time`` is the beginning of the span by OWN, and as Toss stamps it by TOSS."""
+    """A candle in won. `time` is the start of the interval (source OWN) or Toss's timestamp (TOSS)."""
 
     time = fields.AwareDateTime(required=True, metadata=_TIME)
     open = fields.Integer(required=True, metadata=_PRICE)
@@ -153,7 +155,7 @@ class CandleSchema(Schema):
 
 
 class CandlesSchema(FreshnessSchema):
-    """Newest first. ``next_before`` asks for the older ones; null where there are none."""
+    """Newest first. `next_before` requests older candles; null if there are none."""
 
     stock_code = fields.String(required=True, metadata=_CODE)
     interval = fields.String(required=True, metadata={**one_of(CandleInterval), "example": "day:1"})
@@ -167,7 +169,7 @@ class BookLevelSchema(Schema):
 
 
 class OrderBookSchema(FreshnessSchema):
-    """The best offers, ascending, and the best bids, descending."""
+    """Best asks ascending, best bids descending."""
 
     stock_code = fields.String(required=True, metadata=_CODE)
     price = _integer(70_000)
@@ -182,7 +184,7 @@ class TradeQuerySchema(Schema):
 
 
 class MarketTradeSchema(Schema):
-    """``time`` is as Toss writes it: an instant, or the time of day in Korea."""
+    """A trade; `time` is Toss's text: an instant, or the time of day in Korea."""
 
     time = fields.String(required=True, allow_none=True, metadata=_TIME)
     price = fields.Integer(required=True, metadata=_PRICE)
@@ -197,7 +199,7 @@ class MarketTradesSchema(FreshnessSchema):
 
 
 class IndexPriceSchema(FreshnessSchema):
-    """An index in points, as decimal text."""
+    """An index in points, as decimal strings."""
 
     index_code = fields.String(required=True, metadata={**one_of(Index), "example": "KOSPI"})
     close = fields.String(required=True, metadata={"example": "4309.63"})
@@ -213,14 +215,14 @@ class IndexPriceSchema(FreshnessSchema):
 
 
 class IndicesSchema(Schema):
-    """``unavailable`` are the codes of those that can't be told now."""
+    """`unavailable` lists the codes of indices that cannot be fetched now."""
 
     indices = fields.List(fields.Nested(IndexPriceSchema), required=True)
     unavailable = fields.List(fields.String(), required=True, metadata={"example": []})
 
 
 class ExchangeRateSchema(FreshnessSchema):
-    """Won for one US dollar, as decimal text."""
+    """Won for one US dollar, as decimal strings."""
 
     base_currency = fields.String(required=True, metadata={"example": "USD"})
     quote_currency = fields.String(required=True, metadata={"example": "KRW"})
@@ -242,7 +244,9 @@ class RankingQuerySchema(Schema):
 
 
 class RankedStockSchema(Schema):
-    """``name`` is null for a stock that our master data does not have; the price is our own last tick's, null without one."""
+    """A ranked stock; `name` is null if it is not in the master data, `price` is our last tick or
+    null.
+    """
 
     rank = fields.Integer(required=True, metadata={"example": 1})
     stock_code = fields.String(required=True, metadata=_CODE)

@@ -1,4 +1,4 @@
-"""Stocks to anybody who is signed in: a search, master data, and what Toss's REST API tells of the market."""
+"""Stock search, master data, and market data from Toss; login required."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -217,7 +217,7 @@ class StockTradeList(MethodView):
 
 
 def _stock(stock_code: str) -> StockRecord:
-    """The stock of a path, by our own master data, so that nobody else is asked for what does not exist. Raises StockNotFound."""
+    """Return the stock of a path; raise StockNotFound before Toss is asked for an unknown stock."""
     code = product_code(stock_code)
     if code is None:
         raise StockNotFound(stock_code=stock_code[:20])
@@ -239,7 +239,7 @@ def _toss_candles(
     code: str, *, interval: CandleInterval, count: int, before: datetime | None
 ) -> dict[str, Any]:
     looked = get_core().market_data.candles(code, interval, before=before)
-    # What the stamps mean is Toss's own affair; that a page ends before the one that asked for it is ours.
+    # Toss defines what its timestamps mean; here a page only has to end before the requested one.
     told = [candle for candle in looked.value.candles if before is None or candle.time < before]
     candles = told[:count]
     has_more = bool(candles) and (looked.value.has_more or len(told) > count)
@@ -253,7 +253,7 @@ def _toss_candles(
 def _own_candles(
     code: str, fault: TossError, *, interval: CandleInterval, count: int, before: datetime | None
 ) -> dict[str, Any]:
-    """The chart from our own ticks; ``fault`` is raised where there is none."""
+    """Return candles built from our own ticks; raise `fault` if there are none."""
     own = get_core().read(
         candles_of, stock_code=code, interval=interval, count=count, before=before
     )
@@ -293,7 +293,7 @@ def _index(index: Index, looked: CachedResponse[IndexDay]) -> dict[str, Any]:
 
 
 def _points(hundredths: int | None) -> str | None:
-    """``"4309.63"``"""
+    """Return index points as decimal text, such as "4309.63"."""
     return None if hundredths is None else f"{Decimal(hundredths).scaleb(-2):.2f}"
 
 

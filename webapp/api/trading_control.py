@@ -1,4 +1,4 @@
-"""For administrators: stop trading, and let it go on."""
+"""Halt and resume trading, for administrators."""
 
 from typing import Any
 
@@ -30,13 +30,13 @@ _NOT_HALTED = "거래가 중단된 상태가 아닙니다."
 
 
 class HaltRequestSchema(Schema):
-    """Why trading is stopped, for whoever looks at it later. The body may be left out."""
+    """Reason of the halt, for later readers. The body is optional."""
 
     reason = Line(high=200, load_default=None, allow_none=True, metadata={"example": "시세 점검"})
 
 
 class HaltSchema(Schema):
-    """A time during which trading is stopped; ``resumed_at`` is null until it goes on."""
+    """A halt of all trading; `resumed_at` is null while it lasts."""
 
     id = fields.UUID(required=True)
     reason = fields.String(allow_none=True, metadata={"example": "점검"})
@@ -45,7 +45,7 @@ class HaltSchema(Schema):
 
 
 class ResumeAnswerSchema(Schema):
-    """The halt that was lifted; null where trading was not halted."""
+    """The lifted halt; null if trading was not halted."""
 
     success = fields.Boolean(required=True)
     message = fields.String(required=True, metadata={"example": "조회했습니다."})

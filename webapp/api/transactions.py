@@ -1,4 +1,4 @@
-"""The ledger: Transactions, newest first."""
+"""The ledger, newest entries first."""
 
 from typing import Any
 from uuid import UUID
@@ -55,7 +55,7 @@ class TransactionSchema(Schema):
 
 
 class TransactionListQuerySchema(PageQuerySchema):
-    """Loads as the keywords of ``trading.portfolio.transactions.list_transactions``."""
+    """Loads as the keyword arguments of `list_transactions`."""
 
     cursor = SequenceCursor(attribute="before_sequence", load_default=None)
     transaction_type = fields.Enum(TransactionType, by_value=True, load_default=None)
@@ -91,7 +91,7 @@ class TransactionList(MethodView):
 
 def _as_csv(filters: dict[str, Any]) -> Response:
     if "limit" in request.args:
-        # A file is always whole; a limit that is not heeded would be a lie.
+        # A file is always complete, so a limit is refused instead of being ignored.
         raise ValidationFailed(field="limit")
     database, user_id = get_core().database, current_user().user_id
 

@@ -1,4 +1,4 @@
-"""A user's wealth at this moment: rows from one state of the database, prices from Redis in one round trip."""
+"""Value of a user's account: rows from one database snapshot, prices from one Redis round trip."""
 
 from datetime import datetime, time
 
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 def my_holdings(stock_code: str | None = None) -> tuple[HoldingRecord, ...]:
-    """The signed-in user's holdings, all or one, at their last ticks."""
+    """Return the signed-in user's holdings, all or one, at their last ticks."""
     core, user_id = get_core(), current_user().user_id
     now = core.clock()
     rows = core.snapshot(
@@ -37,13 +37,13 @@ def my_holdings(stock_code: str | None = None) -> tuple[HoldingRecord, ...]:
 
 
 def my_summary() -> SummaryRecord:
-    """Cash, holdings, what they did today and what was realised so far."""
+    """Return cash, holdings, today's change and realized profit of the signed-in user."""
     core, now = get_core(), get_core().clock()
     return valued(*core.snapshot(my_rows, now), now=now)
 
 
 def my_rows(session: Session, now: datetime) -> tuple[CashRecord, HoldingRows]:
-    """What a summary of the signed-in user is made of, for a snapshot that reads more besides."""
+    """Return the rows of a summary, for a snapshot that reads more than the summary."""
     user_id = current_user().user_id
     return load_cash(session, user_id), load_holdings(
         session, user_id, since=_todays_beginning(now)
@@ -51,7 +51,7 @@ def my_rows(session: Session, now: datetime) -> tuple[CashRecord, HoldingRows]:
 
 
 def valued(cash: CashRecord, rows: HoldingRows, *, now: datetime) -> SummaryRecord:
-    """These rows at their last ticks."""
+    """Return a summary of these rows at the last ticks."""
     ticks = _last_ticks(rows)
     holdings = value_holdings(
         rows, ticks, now=now, freshness_ms=get_core().settings.tick_freshness_ms
@@ -67,6 +67,6 @@ def _last_ticks(rows: HoldingRows) -> dict[str, Tick]:
     try:
         return get_core().quotes.last_ticks(rows.codes)
     except MarketUnavailable:
-        # What is held stays visible; what it is worth is then unknown, and said to be.
+        # Holdings stay visible; their value is then unknown.
         log.warning("market_unavailable_for_valuation")
         return {}

@@ -1,4 +1,4 @@
-"""Watchlists: directories of stocks, each beside its last trade, and the prices at which their owner is told."""
+"""Watchlists: groups of stocks with their last trades and price alerts."""
 
 from collections.abc import Mapping
 from functools import partial

@@ -1,4 +1,4 @@
-"""The shapes of watchlists, as they are asked for and as they are answered."""
+"""Schemas of watchlists."""
 
 from typing import Any
 from unicodedata import normalize
@@ -14,7 +14,7 @@ from webapp.http.schemas import PageQuerySchema
 
 _PRICE_MAX = 10**9
 _PLACE_MAX = 10**6
-# As many as a directory may ever hold.
+# The most items that a directory may hold.
 _ITEMS_MAX = 1_000
 
 _STOCK = {"example": "A005930"}
@@ -26,7 +26,7 @@ _TIME = {"example": "2026-11-20T01:00:00.123456+00:00"}
 
 
 class DirectoryName(Line):
-    """A line of at most 50 characters, in the one spelling that Unicode has for the same letters."""
+    """A directory's name of at most 50 characters, in Unicode normal form C."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(high=50, metadata=_NAME, **kwargs)
@@ -36,7 +36,7 @@ class DirectoryName(Line):
 
 
 class WatchlistCursor(fields.String):
-    """The cursor of a list ordered by directory and item."""
+    """Cursor of a list ordered by directory and item."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         places = str(super()._deserialize(value, attr, data, **kwargs)).split("-")
@@ -48,7 +48,7 @@ class WatchlistCursor(fields.String):
 
 
 class AlertPrice(Whole):
-    """A price of an alert in won, on the exchange's grid or between its steps; null for none."""
+    """An alert price in won, not necessarily a multiple of the tick size; null for none."""
 
     def __init__(self, description: str, example: int | None) -> None:
         super().__init__(
@@ -59,7 +59,7 @@ class AlertPrice(Whole):
 
 
 class AlertPricesSchema(Schema):
-    """The prices at which a user is told. They load as ``bounds``, those that are named only."""
+    """Alert prices. Those that are present load as `bounds`."""
 
     target_price = AlertPrice("가격이 위나 아래에서 이 값에 도달하면 알림", 72_000)
     upper_price = AlertPrice("이 가격 이상에서 알림", 75_000)
@@ -76,7 +76,7 @@ class WatchlistDirectoryRequestSchema(Schema):
 
 
 class WatchlistDirectoryChangeSchema(Schema):
-    """What is to change of a directory; what is left out stays as it is."""
+    """Changes to a directory; omitted members stay as they are."""
 
     name = DirectoryName()
     position = Whole(
@@ -114,7 +114,7 @@ class WatchlistDirectorySchema(Schema):
 
 
 class WatchlistItemRequestSchema(AlertPricesSchema):
-    """A stock to watch, in the default directory where none is named."""
+    """A stock to watch; the default directory if none is given."""
 
     stock_code = StockCode(required=True, metadata=_STOCK)
     directory_id = fields.UUID(metadata=_DIRECTORY_ID)
@@ -122,7 +122,9 @@ class WatchlistItemRequestSchema(AlertPricesSchema):
 
 
 class WatchlistItemChangeSchema(AlertPricesSchema):
-    """What is to change of an item: what is left out stays as it is, null takes a memo or a price away. A price that is set is armed."""
+    """Changes to an item: omitted members stay, null removes a memo or a price, a new price is
+    armed.
+    """
 
     directory_id = fields.UUID(metadata={**_DIRECTORY_ID, "description": "옮길 그룹"})
     memo = Line(high=500, allow_none=True, metadata=_MEMO)
@@ -135,7 +137,7 @@ class WatchlistItemChangeSchema(AlertPricesSchema):
 
 
 class PriceAlertSchema(Schema):
-    """A price at which the user is told, once until it is armed again. The tick is the first that met it."""
+    """A price alert, which fires once until it is armed again; the tick is the one that fired it."""
 
     kind = fields.String(required=True, metadata={**one_of(AlertKind), "example": "target_price"})
     bound = fields.Integer(
@@ -176,14 +178,14 @@ class WatchlistItemSchema(Schema):
 
 
 class WatchlistItemListQuerySchema(PageQuerySchema):
-    """Loads as the keywords of ``trading.watchlists.queries.items_of``."""
+    """Loads as the keyword arguments of the items query."""
 
     directory_id = fields.UUID(load_default=None, metadata=_DIRECTORY_ID)
     cursor = WatchlistCursor(attribute="after", load_default=None, metadata={"example": "0-19"})
 
 
 class WatchlistOrderSchema(Schema):
-    """All items of a directory in the order that they are to have."""
+    """All items of a directory in their new order."""
 
     directory_id = fields.UUID(required=True, metadata=_DIRECTORY_ID)
     item_ids = fields.List(

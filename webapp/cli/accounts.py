@@ -1,4 +1,4 @@
-"""``flask users``: administrators, and accounts that may not trade."""
+"""`flask users`: administrator rights and account halts."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,7 +24,7 @@ _NOTE_LENGTH_MAX = 500
 
 @click.group()
 def users() -> None:
-    """Accounts. One is named by its address or its id."""
+    """Manage accounts. USER is an e-mail address or an id."""
 
 
 @users.command("promote")
@@ -37,13 +37,13 @@ def users_promote(email: str) -> None:
 @users.command("demote")
 @click.argument("email")
 def users_demote(email: str) -> None:
-    """Make the administrator with this EMAIL a user again, with his next request."""
+    """Remove administrator rights from EMAIL; takes effect on the next request."""
     _set_role(ActionKind.DEMOTE_USER, demote, email)
 
 
 def _set_role(kind: ActionKind, change: Callable[..., UserRecord], email: str) -> None:
     try:
-        # By its id, as an account that is closed forgets its address.
+        # Log the id: closing an account erases its address.
         user = run_commanded(
             kind,
             lambda session: change(session, email=email),
@@ -56,7 +56,7 @@ def _set_role(kind: ActionKind, change: Callable[..., UserRecord], email: str) -
 
 @users.command("halted")
 def users_halted() -> None:
-    """Show the accounts that may not trade, and what the audit found of them."""
+    """Show halted accounts and the audit's open breaches."""
     core = get_core()
     state = core.snapshot(audit_state, now=core.clock())
     for halt in state.halted:
@@ -111,7 +111,7 @@ def users_halt(user: str, reason: str) -> None:
 @click.argument("user")
 @click.option("--note", required=True, help="What was found and done, for whoever reads it later.")
 def users_resume(user: str, note: str) -> None:
-    """Let USER trade again. The audit looks at the account once more, and halts it again if it is still not sound."""
+    """Resume trading of USER. The next audit halts the account again if it still finds a breach."""
     core, user_id, text = get_core(), _user_id(user), _line(note, _NOTE_LENGTH_MAX)
     lifted = run_commanded(
         ActionKind.RESUME_ACCOUNT,
@@ -129,7 +129,7 @@ def users_resume(user: str, note: str) -> None:
 
 
 def _user_id(named: str) -> UUID:
-    """The account that a person means: by its id also one that was closed."""
+    """Return the id of an account by id (also of a closed account) or e-mail address."""
     with suppress(ValueError):
         return UUID(named)
     found = get_core().read(credentials_by_email, normalized_email(named))

@@ -1,4 +1,4 @@
-"""``flask admin-log``: what administrators and operators did."""
+"""`flask admin-log`: actions of administrators and operators."""
 
 from datetime import datetime
 
@@ -29,7 +29,7 @@ _SHOWN = 20
 @click.option("--target", help="Done to this only.")
 @click.option("--before", type=click.UUID, help="Older than the one with this id.")
 def admin_log(**filters: object) -> None:
-    """Show what administrators did by requests and operators by commands, the newest first."""
+    """Show actions of administrators and operators, newest first."""
     found = get_core().read(list_admin_actions, **filters)  # type: ignore[arg-type]  # click's, as its options say
     for record in found.items:
         click.echo(_line(record))
@@ -63,5 +63,5 @@ def _facts(details: dict[str, object]) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text without what would steer the terminal: a file's name may hold anything."""
+    """Return the text without control characters, which could manipulate the terminal."""
     return "".join(each if each.isprintable() else "\ufffd" for each in text)

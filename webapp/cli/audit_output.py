@@ -1,4 +1,4 @@
-"""The audit's findings, for a person's eyes."""
+"""Print the audit's findings."""
 
 import click
 
@@ -7,7 +7,7 @@ from trading.db.transactions import Database
 
 
 def print_audit(database: Database) -> int:
-    """Check every invariant of the books and print each with its figures; how many are broken."""
+    """Check and print every invariant; return how many are broken."""
     findings = database.snapshot(lambda session: list(audit(session)))
     for finding in findings:
         verdict = "ok  " if not finding.breaches else "FAIL"

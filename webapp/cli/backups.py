@@ -1,4 +1,4 @@
-"""``flask backup`` and ``flask restore``: the whole database as one file, and back."""
+"""`flask backup` and `flask restore`: the whole database as one file."""
 
 import signal
 import sys
@@ -22,7 +22,10 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.command("backup")
 @click.argument("file", type=FILE)
 def backup(file: Path) -> None:
-    """Write the state of the whole database to a new compressed FILE, while everything goes on; it is read back before it gets its name."""
+    """Write a consistent backup of the whole database to a new compressed FILE.
+
+    The services may keep running. The file is read back before it gets its final name.
+    """
     uri = get_core().settings.database_uri.get_secret_value()
     require_migrated(uri)
     began = time.monotonic()
@@ -40,11 +43,14 @@ def backup(file: Path) -> None:
 @click.command("restore")
 @click.argument("file", type=FILE)
 def restore(file: Path) -> None:
-    """Fill the empty database from a backup FILE, and audit it; exits 1 on a breach. A database with any table in it is refused."""
+    """Restore a backup FILE into an empty database and audit it.
+
+    Exits 1 on a breach. A database that has any table is refused.
+    """
     core = get_core()
     uri = core.settings.database_uri.get_secret_value()
     if sqlite_file(uri) is None:
-        current_revision(uri)  # Raises where the server can't be used.
+        current_revision(uri)  # Raises if the server cannot be used.
     began = time.monotonic()
     try:
         with _ended_in_order():
@@ -69,7 +75,7 @@ def _told(backup: Backup) -> str:
 
 
 def _warn_of_redis() -> None:
-    """What Redis holds is of a future that is no more: positions in a stream, and events that were never."""
+    """Warn if Redis still holds stream positions and events from after the backup."""
     try:
         holds = get_core().redis.dbsize()
     except RedisError:
@@ -83,7 +89,7 @@ def _warn_of_redis() -> None:
 
 @contextmanager
 def _ended_in_order() -> Iterator[None]:
-    """Let a SIGTERM end the block as Ctrl-C does, so that what is half written is cleared away."""
+    """Treat SIGTERM like Ctrl-C inside the block, so that partial files are removed."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         yield

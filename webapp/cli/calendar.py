@@ -1,4 +1,4 @@
-"""``flask calendar``: the exchange's days, and the operators' corrections of them."""
+"""`flask calendar`: trading days and the operators' corrections."""
 
 from datetime import date, datetime, timedelta
 
@@ -23,7 +23,7 @@ _DAYS_SHOWN_MAX = 366
 
 
 class _Day(click.ParamType[date]):
-    """A day in Korea, YYYY-MM-DD, of which a calendar is known."""
+    """A day in Korea, YYYY-MM-DD, within the known calendar."""
 
     name = "day"
 
@@ -42,7 +42,7 @@ class _Day(click.ParamType[date]):
 
 
 class _Note(click.ParamType[str]):
-    """One line that is shown to users as the reason."""
+    """One line of text, shown to users as the reason."""
 
     name = "text"
 
@@ -62,7 +62,10 @@ _note = click.option(
 
 @click.group("calendar")
 def calendar() -> None:
-    """The exchange's days. What is said here wins over the computed calendar, and running processes go by it within half a minute."""
+    """Show and correct trading days.
+
+    Corrections override the computed calendar. Running processes apply them within half a minute.
+    """
 
 
 @calendar.command("show")
@@ -71,7 +74,7 @@ def calendar() -> None:
     "--to", "last", type=_Day(), help=f"The last day; {_DAYS_SHOWN} days in all when not given."
 )
 def show(first: date | None, last: date | None) -> None:
-    """Print days with their sessions in Korea's time; * marks what an operator said."""
+    """Print days with their sessions in Korean time; * marks corrected days."""
     core = get_core()
     first = first or trade_date(core.clock())
     last = last or min(first + timedelta(days=_DAYS_SHOWN - 1), LAST_KNOWN_DAY)
@@ -94,7 +97,7 @@ def close(day: date, note: str) -> None:
 @click.argument("day", type=_Day())
 @_note
 def open_day(day: date, note: str) -> None:
-    """Open the market on DAY at the usual hours, even on a holiday or a day that would be late."""
+    """Open the market on DAY at the usual hours, even on a holiday or a day with a late opening."""
     _change(DayChange(day, closed=False, delay_minutes=0, note=note))
 
 
@@ -108,14 +111,14 @@ def open_day(day: date, note: str) -> None:
 )
 @_note
 def late(day: date, minutes: int, note: str) -> None:
-    """Open the market later on DAY, and close it later by as much."""
+    """Shift the sessions of DAY by some minutes."""
     _change(DayChange(day, closed=False, delay_minutes=minutes, note=note))
 
 
 @calendar.command("forget")
 @click.argument("day", type=_Day())
 def forget(day: date) -> None:
-    """Take back what was said of DAY."""
+    """Remove the correction of DAY."""
     forgot = run_commanded(
         ActionKind.FORGET_DAY,
         lambda session: forget_day(session, day),

@@ -1,6 +1,4 @@
-"""Commands for operators: ``flask seed``, ``flask stocks import``, ``flask users``, ``flask audit``, ``flask admin-log``, ``flask calendar``,
-``flask index``, ``flask payments``, ``flask database``, ``flask status``, ``flask backup`` and ``flask restore``; ``flask db`` is Flask-Migrate's.
-"""
+"""Register the `flask` commands for operators; `flask db` is Flask-Migrate's."""
 
 import sys
 from pathlib import Path
@@ -29,7 +27,7 @@ from webapp.http.admin_log import run_commanded
 
 
 def install(app: Flask) -> None:
-    # Of its "database" Flask-Migrate reads the metadata, and nothing else.
+    # Flask-Migrate reads only the metadata of its "database" argument.
     Migrate(app, Base, directory=str(MIGRATIONS))
     app.cli.add_command(seed)
     app.cli.add_command(stocks)
@@ -48,13 +46,13 @@ def install(app: Flask) -> None:
 
 @click.command("seed")
 def seed() -> None:
-    """Bring some forty well-known stocks into the master data. May be repeated."""
+    """Load about forty well-known stocks into the master data. May be repeated."""
     click.echo(f"Seeded {_import(ActionKind.SEED_STOCKS, seed_listing())} stocks.")
 
 
 @click.group()
 def stocks() -> None:
-    """The stocks' master data."""
+    """Manage the master data of stocks."""
 
 
 @stocks.command("import")
@@ -80,6 +78,6 @@ def _import(kind: ActionKind, listing: list[ListedStock], *, file: str | None = 
 
 @click.command("audit")
 def audit_books() -> None:
-    """Check every invariant of the books and print each with its figures; exits 1 on a breach."""
+    """Check and print every invariant; exits 1 on a breach."""
     if print_audit(get_core().database):
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""``flask database``: the database's own page, and what its users may do."""
+"""`flask database`: documentation of the schema and grants for database users."""
 
 import re
 
@@ -19,21 +19,22 @@ _ROWS_TO_STAY = "SELECT, INSERT"
 
 @click.group("database")
 def database() -> None:
-    """The database's tables."""
+    """Describe the schema and grant access to it."""
 
 
 @database.command("describe")
 def describe() -> None:
-    """Print docs/database.md, from the models."""
+    """Print docs/database.md, generated from the models."""
     click.echo(schema_page(), nl=False)
 
 
 @database.command("grant")
 @click.argument("user")
 def grant(user: str) -> None:
-    """Let the database's USER work with the rows of every table and with no table itself; what only grows he can't change.
+    """Grant the database user USER access to rows, without rights to change tables.
 
-    To be run by the tables' owner after every migration, on MySQL and MariaDB. Nothing is taken away that he was granted otherwise.
+    Append-only tables can be read and inserted into only. Run it as the owner of the tables after
+    every migration, on MySQL or MariaDB. Existing grants are not revoked.
     """
     if not _USER.fullmatch(user):
         raise click.ClickException("A user's name is 1 to 32 letters, digits and underscores.")
@@ -46,7 +47,7 @@ def grant(user: str) -> None:
         f"GRANT {_ROWS_TO_STAY if table.info.get('append_only') else _ROWS} ON {table.name}"
         for table in tables
     ]
-    # Commands check the revision before they use the tables.
+    # Commands check the migration revision before they use the tables.
     rights.append("GRANT SELECT ON alembic_version")
 
     def grant_all(session: Session) -> None:

@@ -1,4 +1,4 @@
-"""What every command does around its own work: check the database, and name a fault in a sentence.
+"""Wrap every command: check the database first, and explain faults in one sentence.
 
 A fault of a server, a file or the settings ends a command with one sentence and exit code 1. Any
 other exception is a bug and keeps its traceback.
@@ -23,20 +23,20 @@ from trading.redis.client import explain as explain_redis
 from webapp.cli.migrations import UnfitDatabase, require_newest
 from webapp.context import get_core
 
-# These check for themselves what they need of the database, or need none.
+# These check what they need of the database themselves, or need none.
 _UNCHECKED = {"backup", "database", "db", "openapi", "restore", "status"}
 
 
 def guard_commands(commands: MutableMapping[str, click.Command]) -> None:
-    """Replace each command by one that checks and explains, and each command below it."""
-    # What Flask-Migrate logs before it exits is said in a sentence instead.
+    """Wrap every command and subcommand with the check and the explanation."""
+    # Flask-Migrate logs before it exits; the sentence replaces that.
     logging.getLogger("flask_migrate").disabled = True
     for name, command in list(commands.items()):
         commands[name] = _guarded(command, checks=name not in _UNCHECKED)
 
 
 def _guarded(command: click.Command, *, checks: bool) -> click.Command:
-    # A copy, because some are shared by all applications of a process.
+    # A copy, because some commands are shared by all applications of a process.
     guarded = copy(command)
     if isinstance(guarded, click.Group):
         guarded.commands = {
@@ -77,7 +77,7 @@ def _explained() -> Iterator[None]:
 
 
 def sentence_for(fault: BaseException, settings: Settings) -> str | None:
-    """Return the sentence for a fault of the database or of Redis; None for any other."""
+    """Return the sentence for a fault of the database or of Redis; None for any other exception."""
     if isinstance(fault, RedisError):
         return explain_redis(fault, settings.redis_url.get_secret_value())
     return explain(fault, settings.database_uri.get_secret_value())

@@ -1,4 +1,4 @@
-"""``flask index``: the daily closes of the index that accounts are measured against."""
+"""`flask index`: daily closes of the benchmark index."""
 
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,13 +18,16 @@ _MISSING_SHOWN = 20
 
 @click.group("index")
 def index() -> None:
-    """Daily closes of KOSPI, which performance is measured against."""
+    """Manage the daily closes of KOSPI, the benchmark of performance figures."""
 
 
 @index.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 def import_closes(file: Path) -> None:
-    """Load closes from a CSV FILE in UTF-8 with the columns Date and Close. May be repeated; nothing is loaded from a file with a fault."""
+    """Load closes from a CSV FILE in UTF-8 with the columns Date and Close.
+
+    May be repeated. A file with an error is rejected as a whole.
+    """
     try:
         closes = read_index_closes(file)
     except (MalformedIndexFile, OSError) as fault:
@@ -41,7 +44,7 @@ def import_closes(file: Path) -> None:
 
 @index.command("show")
 def show() -> None:
-    """Print the latest closes, and the exchange's days in between that have none."""
+    """Print the latest closes and the exchange days without one."""
     core = get_core()
     closes = core.read(index_closes, KOSPI)
     if not closes:

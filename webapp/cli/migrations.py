@@ -1,4 +1,4 @@
-"""The migrations that this release has, and the check that a database is at the newest of them."""
+"""Migrations of this release, and the check that a database has the newest one."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ from trading.db.faults import place, sqlite_file
 from trading.db.transactions import Database
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
-# How long each answer may take: a server that is slower than this is as good as away.
+# Timeout of each statement, in seconds.
 CHECK_TIMEOUT_S = 5
 
 _MYSQL_NO_TABLE = 1146
 
 
 class UnfitDatabase(Exception):
-    """The database can't be used as it is; the sentence says why and what to do."""
+    """The database cannot be used; the message says why and what to do."""
 
 
 def scripts() -> ScriptDirectory:
@@ -27,7 +27,7 @@ def scripts() -> ScriptDirectory:
 
 
 def newest_revision() -> str | None:
-    """What a database should be at."""
+    """Return the newest revision of this release."""
     return scripts().get_current_head()
 
 
@@ -37,7 +37,7 @@ def is_known(revision: str) -> bool:
 
 
 def require_file(uri: str) -> None:
-    """Raise UnfitDatabase for a SQLite file that does not exist, which opening would create."""
+    """Raise UnfitDatabase if the SQLite file does not exist; opening it would create it."""
     file = sqlite_file(uri)
     if file is not None and not file.exists():
         raise UnfitDatabase(
@@ -49,8 +49,8 @@ def require_file(uri: str) -> None:
 def current_revision(uri: str) -> str | None:
     """Return the revision of the database; None before the first migration.
 
-    An answer that takes longer than CHECK_TIMEOUT_S, or a database that can't be used, raises
-    DatabaseUnavailable or a DBAPIError.
+    Raises DatabaseUnavailable or a DBAPIError if a statement takes longer than CHECK_TIMEOUT_S or
+    the database cannot be used.
     """
     database = Database(uri, pool_size=1, timeout_s=CHECK_TIMEOUT_S)
     try:
@@ -60,7 +60,7 @@ def current_revision(uri: str) -> str | None:
 
 
 def require_migrated(uri: str) -> str:
-    """Return the revision of a database that has one; raise UnfitDatabase for any other."""
+    """Return the revision of a migrated database; raise UnfitDatabase for any other."""
     require_file(uri)
     revision = current_revision(uri)
     if revision is None:
@@ -69,7 +69,7 @@ def require_migrated(uri: str) -> str:
 
 
 def require_newest(uri: str) -> None:
-    """Raise UnfitDatabase unless the tables are those of this release."""
+    """Raise UnfitDatabase unless the database is at the newest revision."""
     revision = require_migrated(uri)
     require_known(uri, revision)
     newest = newest_revision()
@@ -81,7 +81,7 @@ def require_newest(uri: str) -> None:
 
 
 def require_known(uri: str, revision: str | None) -> None:
-    """Raise UnfitDatabase for a revision that only another release has."""
+    """Raise UnfitDatabase if the revision belongs to another release."""
     if revision is not None and not is_known(revision):
         raise UnfitDatabase(
             f"{place_of(uri)} is at revision {revision}, which this release does not have: use the"
@@ -93,7 +93,7 @@ _UPGRADE = "run flask db upgrade"
 
 
 def place_of(uri: str) -> str:
-    """Return the words for where the database is."""
+    """Return a description of where the database is."""
     url = make_url(uri)
     name = "" if sqlite_file(uri) else f" (database '{url.database}')"
     return f"{place(url)}{name}"

@@ -1,4 +1,4 @@
-"""``flask payments``: what operators are called for, a payment with all that is known of it, and the few things that a person may decide."""
+"""`flask payments`: alerts, payment details, and decisions that need an operator."""
 
 from uuid import UUID
 
@@ -30,7 +30,7 @@ _NO_ANSWER = "no-answer"
 
 
 class PaymentIdParam(click.ParamType[UUID]):
-    """The id of a payment as PortOne's console shows it."""
+    """A payment id as shown in PortOne's console."""
 
     name = "payment id"
 
@@ -46,12 +46,12 @@ PAYMENT_ID = PaymentIdParam()
 
 @click.group()
 def payments() -> None:
-    """Payments by PortOne."""
+    """Inspect and resolve PortOne payments."""
 
 
 @payments.command("alerts")
 def payments_alerts() -> None:
-    """Show what a person should look at, the oldest first."""
+    """Show open alerts, oldest first."""
     database = get_core().database
     alerts, count = database.read(
         lambda session: (list_open_alerts(session, limit=ALERTS_SHOWN), count_open_alerts(session))
@@ -64,7 +64,7 @@ def payments_alerts() -> None:
 @payments.command("show")
 @click.argument("payment_id", type=PAYMENT_ID)
 def payments_show(payment_id: UUID) -> None:
-    """Show a payment, what of it went back, and every alert about it."""
+    """Show a payment with its cancellations, refunds and alerts."""
     payment, alerts = get_core().database.read(
         lambda session: (payment_by_id(session, payment_id), list_alerts(session, payment_id))
     )
@@ -76,7 +76,7 @@ def payments_show(payment_id: UUID) -> None:
 @payments.command("look")
 @click.argument("payment_id", type=PAYMENT_ID)
 def payments_look(payment_id: UUID) -> None:
-    """Ask PortOne about a payment now, book what it says, and show it."""
+    """Query PortOne for a payment now, apply the result and show it."""
     core = get_core()
     _found(core.read(payment_by_id, payment_id))
     action = commanded(ActionKind.CHECK_PAYMENT)
@@ -97,7 +97,7 @@ def payments_look(payment_id: UUID) -> None:
 @click.argument("payment_id", type=PAYMENT_ID)
 @click.option("--note", required=True, help="What was found and done, for whoever reads it later.")
 def payments_resolve(payment_id: UUID, note: str) -> None:
-    """Mark the open alerts about a payment as seen to."""
+    """Mark the open alerts of a payment as resolved."""
     core = get_core()
     text = _note(note)
     resolved = run_commanded(
@@ -117,7 +117,7 @@ def payments_resolve(payment_id: UUID, note: str) -> None:
 @click.argument("refund_id", type=click.UUID)
 @click.option("--note", required=True, help="Why the money will not go back this way.")
 def payments_give_up(refund_id: UUID, note: str) -> None:
-    """Fail a refund that is stuck, and release the cash that it holds. PortOne is asked once more before."""
+    """Fail a stuck refund and release its reserved cash. PortOne is queried once more first."""
     core = get_core()
     text = _note(note)
     refund = core.read(refund_by_id, refund_id)

@@ -1,4 +1,4 @@
-"""``flask status``: the whole installation on one screen, or as JSON."""
+"""`flask status`: the state of the installation as a screen or as JSON."""
 
 import json
 from datetime import datetime
@@ -14,15 +14,17 @@ from webapp.cli.status_data import Inspection, Status
 from webapp.cli.status_view import WIDTH, screen
 from webapp.context import get_core
 
-# How long one statement may take: what takes longer on a screen is told as missing.
+# Timeout of one statement; a section that takes longer is shown as missing.
 STATEMENT_S = 3
 
 
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="The same for a program.")
 def status(*, as_json: bool) -> None:
-    """Show versions, migrations, what is due and waits, the feed, halts, alerts and the audit; exits 1 when a server does not answer or migrations are
-    pending. No secret is shown."""
+    """Show versions, migrations, due work, queues, feed, halts, alerts and the audit.
+
+    Exits 1 if a server does not answer or migrations are pending. No secrets are shown.
+    """
     found = _look()
     if as_json:
         click.echo(json.dumps(_members(found), ensure_ascii=False, indent=2, default=_in_korea))
@@ -37,7 +39,7 @@ def status(*, as_json: bool) -> None:
 def _look() -> Status:
     core = get_core()
     settings = core.settings
-    # With bounds of its own: the application's are for a statement that may be worth waiting for.
+    # A separate pool: the application's timeouts are too long for a status screen.
     database = Database(
         settings.database_uri.get_secret_value(), pool_size=1, timeout_s=STATEMENT_S
     )
@@ -45,7 +47,7 @@ def _look() -> Status:
     broker = redis
     if settings.broker_url != settings.redis_url.get_secret_value():
         broker = connect_broker(settings.broker_url)
-    # The application asks the database for its time with more patience.
+    # The application's own clock would wait longer for the database.
     clock = database.clock if core.clock is core.database.clock else core.clock
     try:
         return Inspection(settings, database, redis, broker, now=clock()).status()

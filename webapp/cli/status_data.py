@@ -1,4 +1,4 @@
-"""What there is to know of an installation at one moment, each part asked for by itself, so that what is away hides nothing else."""
+"""State of the installation, collected per section so that one failure hides no other section."""
 
 import platform
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What is known of one part; ``missing`` says why nothing is."""
+    """Facts of one section, or in `missing` the reason why there are none."""
 
     facts: Facts = field(default_factory=dict)
     missing: str | None = None
@@ -46,7 +46,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All parts by name, and what is wrong with the installation itself: a server that does not answer, migrations that were not run."""
+    """All sections by name, and faults of the installation: servers that do not answer, migrations."""
 
     at: datetime
     sections: Mapping[str, Section]
@@ -54,9 +54,10 @@ class Status:
 
 
 class Inspection:
-    """Asks for everything once. A server that did not answer one question is not asked another, so that the whole takes seconds at most.
+    """Collects every section once.
 
-    ``broker`` is the very client of ``redis`` where one server does for both.
+    A server that failed to answer one query is not asked again, so that the whole takes seconds at
+    most. `broker` is the same client as `redis` if one server serves both.
     """
 
     def __init__(
@@ -68,11 +69,11 @@ class Inspection:
         self._broker = broker
         self._now = now
         self._uri = settings.database_uri.get_secret_value()
-        # Of each server that is away: the short reason, and the sentence for the operator.
+        # Servers that failed: the short reason and the sentence for the operator.
         self._away: dict[object, tuple[str, str]] = {}
 
     def status(self) -> Status:
-        """Every section; nothing is raised for what is away."""
+        """Return every section. Never raises for a server that does not answer."""
         sections = {"versions": Section(_versions())}
         for name, ask in self._questions_to_the_database().items():
             sections[name] = self._of_database(ask)
@@ -124,7 +125,7 @@ class Inspection:
         except (DatabaseUnavailable, SQLAlchemyError) as fault:
             sentence = explain(fault, self._uri)
             if sentence is None:
-                # It answers, but perhaps without these tables: the migrations' section says so.
+                # The server answers, but the tables may be missing: see the section `migrations`.
                 return Section(missing=f"the database can't tell: {type(fault).__name__}")
             self._away[self._database] = ("the database does not answer", sentence)
         return Section(missing=self._away[self._database][0])
@@ -154,7 +155,7 @@ class Inspection:
         return sorted(celery_config.queue_names(self._settings))
 
     def _hours(self, calendar: Section) -> MarketHours:
-        """The hours that the market keeps; without the operators' corrections where the database can't tell them."""
+        """Return the market hours, without operators' corrections if the database does not answer."""
         return (
             AlwaysOpen()
             if self._settings.hours_rule == "always"
@@ -174,7 +175,7 @@ class Inspection:
 
     def _beat(self) -> Facts:
         holder = self._broker.get(keys.BEAT_LOCK)
-        # Host and process; what is behind them tells two of the same number apart.
+        # Host and process id, without the suffix that makes the lock's value unique.
         return {"holder": None if holder is None else str(holder).rpartition(":")[0] or str(holder)}
 
     def _trading(self, session: Session, hours: MarketHours) -> Facts:
@@ -243,7 +244,10 @@ def _server(session: Session) -> Facts:
 
 
 def _migrations(session: Session) -> Facts:
-    """Where the tables are, where the code wants them, and what lies between; ``current`` is None for a database without any tables of ours."""
+    """Return the current and the newest revision and those in between.
+
+    `current` is None for a database without tables.
+    """
     migrations = scripts()
     head = migrations.get_current_head()
     current = None
@@ -251,7 +255,7 @@ def _migrations(session: Session) -> Facts:
         current = session.scalar(text("SELECT version_num FROM alembic_version"))
     known = {script.revision for script in migrations.walk_revisions()}
     if current is not None and current not in known:
-        # A newer release has been here; nothing of this one is pending.
+        # The database belongs to a newer release, so nothing is pending.
         return {"current": current, "head": head, "pending": [], "unknown": True}
     pending = [script.revision for script in migrations.iterate_revisions(head, current or "base")]
     return {"current": current, "head": head, "pending": pending[::-1], "unknown": False}

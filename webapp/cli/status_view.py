@@ -1,4 +1,4 @@
-"""The status of an installation on one screen, with all times as Korea's clocks show them."""
+"""Render the status of an installation, with times in KST."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -17,7 +17,7 @@ _LEFT = ("due", "queues", "feed", "beat", "trading", "audit", "payments")
 
 
 def screen(status: Status) -> RenderableType:
-    """What is wrong first, then everything by parts in two columns."""
+    """Return the screen: faults first, then the sections in two columns."""
     title = Text.assemble(("StocKing", "bold"), f" at {clock(status.at)}")
     faults = [Text(fault, style="bold red") for fault in status.faults]
     columns = Table.grid(padding=(0, 3), expand=True)
@@ -48,7 +48,9 @@ def _part(name: str, section: Section) -> RenderableType:
 
 
 def _told(value: Any) -> str:
-    """A fact as a person reads it. Some come from Redis, Toss or administrators, and must not steer the terminal."""
+    """Format a fact. Control characters are escaped: some facts come from Redis, Toss or
+    administrators.
+    """
     if value is None:
         return "–"
     if isinstance(value, datetime):

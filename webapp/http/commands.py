@@ -1,7 +1,7 @@
-"""Requests that change something: run the use case, answer, and answer a repetition of the same request with the same answer.
+"""Run commands with idempotency: execute the use case once and repeat its first answer.
 
-The answer is written beside the work's own rows in one transaction (see trading.idempotency), so a repeated Idempotency-Key never runs
-the work twice, whatever was killed in between.
+The answer is stored in the transaction of the use case (see trading.idempotency), so a repeated
+Idempotency-Key never runs the use case twice, even if a process is killed in between.
 """
 
 import hmac
@@ -37,7 +37,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What a use case is answered with: a message for the user, data for the schema, and where a new resource lives."""
+    """Result of a use case: message for the user, data for the schema, and the new resource's path."""
 
     message: str
     data: Any = None
@@ -166,7 +166,7 @@ def run_closure(
 
 @cache
 def _instance(schema: type[Schema]) -> Schema:
-    """Return one shared instance: creating one copies every field, and dumping does not change it."""
+    """Return one shared instance: creating one copies every field, and dumping changes nothing."""
     return schema()
 
 
@@ -197,7 +197,7 @@ def _claim_key() -> Claim | StoredAnswer:
 
 
 def _request_hash() -> bytes:
-    """What makes two requests the same: method, path and JSON content. Keyed, as a body may hold a password."""
+    """Return a hash of method, path and JSON content. Keyed, because a body may hold a password."""
     content = current_app.json.dumps(request.get_json(silent=True), sort_keys=True)
     secret = get_core().settings.jwt_secret
     return hmac.digest(
@@ -208,7 +208,7 @@ def _request_hash() -> bytes:
 
 
 def _refuse(claim: Claim, refusal: DomainError) -> Response:
-    """A refusal is an answer too and is kept like one; but where trying again can help (401, 502, 503), the key is free again."""
+    """Store a refusal as the answer. For 401, 502 and 503, release the key: retrying may succeed."""
     response = domain_error_response(refusal)
     if response.status_code in (401, 502, 503):
         _free(claim)
@@ -225,12 +225,12 @@ def _free(claim: Claim) -> None:
 
 
 def is_success(answer: Response) -> bool:
-    """Whether what was asked for was done for this request: it was not refused, and the answer is no repetition of an earlier one."""
+    """Return True if this request succeeded and is not a replay."""
     return answer.status_code < 400 and REPLAYED_HEADER not in answer.headers
 
 
 def is_created(answer: Response) -> bool:
-    """Whether this request made something new, and did not merely repeat an earlier answer."""
+    """Return True if this request created a resource and is not a replay."""
     return answer.status_code == 201 and is_success(answer)
 
 
