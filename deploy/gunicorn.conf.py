@@ -28,9 +28,9 @@ worker_connections = 700
 
 # A view answers within seconds: whatever outlives these limits is stuck, not slow.
 timeout = 60
-graceful_timeout = (
-    3  # Below the keeper's grace, so that a stop ends requests in order instead of by SIGKILL.
-)
+# As long as the front door's grace_period. The launcher kills after 20 s, so a stop answers
+# requests in progress and kills nothing.
+graceful_timeout = 3
 # Longer than the front door keeps an idle connection (60), or it would send into a closing one.
 keepalive = 75
 

@@ -1,4 +1,4 @@
-"""A user's view of the API: JSON over HTTP, nothing of the product imported."""
+"""HTTP client of the API that imports nothing of the product."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,8 +12,10 @@ TIMEOUT_S = 10.0
 
 
 class ApiError(Exception):
-    """An answer that is not a success. ``code`` is the problem's stable code, empty when nothing or no problem came; ``retry_after_s`` is when to ask
-    again, where it says so.
+    """Answer that is not a success, or no answer.
+
+    `code` is the problem's stable code, empty without a problem document. `retry_after_s` is the
+    seconds to wait before the next attempt, if the answer names them.
     """
 
     def __init__(
@@ -26,9 +28,10 @@ class ApiError(Exception):
 
 
 class Api:
-    """One user's session with the API at ``url``. Every call answers the envelope's ``data`` or raises ApiError.
+    """One user's session with the API at `url`. Each call returns the envelope's `data` or raises
+    ApiError.
 
-    With ``wait``, which is given seconds, a call that came too early is made again, once, when it has returned.
+    With `wait`, a rate-limited call is repeated once after `wait(seconds)`.
     """
 
     def __init__(self, url: str, *, wait: Callable[[int], object] | None = None) -> None:
@@ -37,7 +40,7 @@ class Api:
         self._wait = wait
 
     def sign_in(self, email: str, password: str) -> None:
-        """Send this user's access token from now on."""
+        """Sign in and send this user's access token from now on."""
         tokens = self.post("/users/login", email=email, password=password)
         self._session.headers["Authorization"] = f"Bearer {tokens['access_token']}"
 
@@ -54,7 +57,7 @@ class Api:
         return self._call("DELETE", path)
 
     def items(self, path: str, **query: object) -> list[dict[str, Any]]:
-        """Every item of a list, page after page."""
+        """Return all items of a list from all its pages."""
         page = self.get(path, **query)
         items = list(page["items"])
         while page.get("next_cursor"):
@@ -63,38 +66,40 @@ class Api:
         return items
 
     def events(self, url: str, *, last: int) -> list[dict[str, Any]]:
-        """The account's events from its first to the one with the id ``last``, as the stream at ``url`` pushes them to a client that had none."""
-        found: list[dict[str, Any]] = []
+        """Return the account's events from the first to the id `last`, from the event stream at
+        `url`.
+        """
+        received: list[dict[str, Any]] = []
         try:
             with self._session.get(
                 url, headers={"Last-Event-ID": "0"}, timeout=TIMEOUT_S, stream=True
             ) as answer:
                 for line in answer.iter_lines() if answer.ok else ():
                     name, _, value = line.decode().partition(": ")
-                    told = json.loads(value) if name == "data" else {}
-                    if "kind" in told:
-                        found.append(told)
-                        if told["id"] >= last:
+                    event = json.loads(value) if name == "data" else {}
+                    if "kind" in event:
+                        received.append(event)
+                        if event["id"] >= last:
                             break
-                if not found:
+                if not received:
                     raise ApiError(
                         f"GET {url} answered {answer.status_code} without events.",
                         status=answer.status_code,
                     )
         except requests.RequestException as failure:
             raise ApiError(f"GET {url} broke off: {type(failure).__name__}.") from None
-        return found
+        return received
 
     def _call(self, method: str, path: str, **content: Mapping[str, object]) -> Any:
         try:
-            return self._ask(method, path, **content)
-        except ApiError as refused:
-            if self._wait is None or refused.status != 429 or refused.retry_after_s is None:
+            return self._send(method, path, **content)
+        except ApiError as error:
+            if self._wait is None or error.status != 429 or error.retry_after_s is None:
                 raise
-            self._wait(refused.retry_after_s)
-        return self._ask(method, path, **content)
+            self._wait(error.retry_after_s)
+        return self._send(method, path, **content)
 
-    def _ask(
+    def _send(
         self,
         method: str,
         path: str,
@@ -102,7 +107,7 @@ class Api:
         query: Mapping[str, object] | None = None,
         body: Mapping[str, object] | None = None,
     ) -> Any:
-        told = f"{method} {path}"
+        request = f"{method} {path}"
         try:
             answer = self._session.request(
                 method,
@@ -114,14 +119,14 @@ class Api:
             content = answer.json()
         except requests.JSONDecodeError:
             raise ApiError(
-                f"{told} answered {answer.status_code} without JSON.", status=answer.status_code
+                f"{request} answered {answer.status_code} without JSON.", status=answer.status_code
             ) from None
         except requests.RequestException as failure:
-            raise ApiError(f"{told} got no answer: {type(failure).__name__}.") from None
+            raise ApiError(f"{request} got no answer: {type(failure).__name__}.") from None
         if not answer.ok or content.get("success") is not True:
             detail = content.get("detail") or content.get("title") or content
             raise ApiError(
-                f"{told} answered {answer.status_code}: {detail}",
+                f"{request} answered {answer.status_code}: {detail}",
                 status=answer.status_code,
                 code=str(content.get("code", "")),
                 retry_after_s=content.get("retry_after_s"),

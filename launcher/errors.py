@@ -1,5 +1,7 @@
-"""What may go wrong while starting, told to a person."""
+"""Errors of the launcher."""
 
 
 class LaunchError(Exception):
-    """The start cannot go on. The message is one clear sentence for the operator, perhaps followed by the end of a log."""
+    """The start failed. The message is one sentence for the operator, possibly with the end of a
+    log.
+    """

@@ -1,7 +1,8 @@
-"""Runs several of the application's own commands one after the other: ``python -m launcher.flask_commands db upgrade -- seed``.
+"""Run several `flask` commands in one process.
 
-Each ``flask …`` of its own would import the whole application again, which is most of what it takes. The exit status is
-that of the first command that fails, else 0.
+`python -m launcher.flask_commands db upgrade -- seed` runs two commands. Importing the application
+takes most of the time of a command, and this imports it once. The exit status is that of the first
+command that fails, else 0.
 """
 
 import sys
@@ -12,7 +13,7 @@ from flask.cli import FlaskGroup
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the commands that ``--`` separates, up to the first one that fails."""
+    """Run the commands separated by `--`, up to the first one that fails."""
     flask = FlaskGroup()
     for is_separator, words in groupby(arguments, key="--".__eq__):
         if is_separator:

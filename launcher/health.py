@@ -1,4 +1,4 @@
-"""Whether every process of the stack does its job, asked over the ways its users would take."""
+"""Health checks of all processes, over their public interfaces."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ _PAUSE_S = 0.1
 
 @dataclass(frozen=True)
 class Check:
-    """One process's sign of health: ``passes`` answers within a few seconds and never raises."""
+    """Health check of one process. `passes` returns within a few seconds and never raises."""
 
     process: str
     passes: Callable[[], bool]
@@ -63,9 +63,9 @@ def wait_until_healthy(
     stopping: threading.Event,
     announce: Callable[[str], None],
 ) -> bool:
-    """Ask until every check has passed once, announcing each: True. False when ``stopping`` is set meanwhile.
+    """Poll until every check has passed once, and announce each. Return False if `stopping` is set.
 
-    LaunchError at the deadline names the first process that is still missing and shows the end of its log.
+    Raise LaunchError at the deadline, with the name and the log's end of the first missing process.
     """
     started = time.monotonic()
     missing = list(checks)
@@ -92,7 +92,7 @@ def _answers_ok(url: str) -> bool:
 
 
 class _WorkerPing:
-    """Celery's own ping, over the broker that the worker listens on."""
+    """Celery's ping over the worker's broker."""
 
     def __init__(self, broker_url: str) -> None:
         self._celery = Celery(broker=broker_url, set_as_current=False)

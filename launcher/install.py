@@ -1,6 +1,6 @@
-"""Install what a requirements file pins into this interpreter's environment, with progress.
+"""Install a requirements file into this interpreter's environment, and show progress.
 
-This runs before any package is installed, so it needs the standard library only.
+This runs before any package is installed, so it uses the standard library only.
 """
 
 import os
@@ -18,7 +18,7 @@ LOG_INTERVAL_S = 5.0
 
 
 class Progress:
-    """Count what pip reports and what appears in site-packages."""
+    """Counts packages in pip's output and in site-packages."""
 
     def __init__(self, pinned: int) -> None:
         self.pinned = pinned
@@ -51,7 +51,7 @@ def install_with_uv(requirements: Path) -> int:
     """Run uv, which shows its own progress on a terminal; return its exit status."""
     command = ["uv", "pip", "install", "--compile-bytecode", "--require-hashes"]
     command += ["--python", sys.executable, "--requirement", str(requirements)]
-    # Where a company or a sandbox has its own certificates, only the system knows them.
+    # With private certificate authorities, only the system's store has the certificates.
     environment = {"UV_SYSTEM_CERTS": "1", **os.environ}
     if sys.stderr.isatty():
         return subprocess.run(command, env=environment, check=False).returncode
@@ -107,7 +107,7 @@ def show(process: subprocess.Popen[str], progress: Progress) -> str:
 
 
 def has_uv() -> bool:
-    """Return whether uv is on the PATH and starts; a shim of pyenv may not."""
+    """Return True if uv is on the PATH and starts. A pyenv shim may not."""
     return (
         bool(shutil.which("uv"))
         and not subprocess.run(["uv", "--version"], capture_output=True, check=False).returncode
@@ -115,7 +115,7 @@ def has_uv() -> bool:
 
 
 def install(requirements: Path) -> int:
-    """Install with uv where it works, else with pip; return the exit status."""
+    """Install with uv if it works, else with pip. Return the exit status."""
     if has_uv():
         if install_with_uv(requirements) == 0:
             return 0

@@ -1,4 +1,4 @@
-"""One launcher a state folder: two would write the same database, queue and logs."""
+"""Lock of a state folder: two launchers would share a database, queue and logs."""
 
 import contextlib
 import fcntl
@@ -10,10 +10,11 @@ from launcher.errors import LaunchError
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock. LaunchError names the process that holds it already.
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock during the block. Raise LaunchError with the holder's pid if it is
+    held.
 
-    The kernel keeps the lock, so that it goes with its holder however that ends; the file only says who it is.
+    The kernel releases the lock when its holder ends in any way. The file only contains the pid.
     """
     path = folder / "launcher.pid"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -23,7 +24,8 @@ def held(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = os.read(descriptor, 32).decode().strip() or "unknown"
             raise LaunchError(
-                f"StocKing already runs from {folder} (pid {holder}): stop it with Ctrl-C in its terminal or with "
+                f"StocKing already runs from {folder} (pid {holder}): stop it with Ctrl-C in its "
+                "terminal or with "
                 f"'kill {holder}', or set STOCKING_VAR to another folder for a second one."
             ) from None
         os.ftruncate(descriptor, 0)

@@ -1,8 +1,10 @@
-"""Runs a command that dies with the process that started it: ``python leash.py PARENT_PID SIGNAL COMMAND [ARGUMENT …]``.
+"""Run a command that is killed when its parent ends: `parent_death_signal.py PARENT_PID SIGNAL
+COMMAND`.
 
-It replaces itself by the command, so the pid stays the one that the parent knows. It is started by its path, in Python's
-isolated mode and without site-packages, because it stands before every server and worker and must cost milliseconds.
-Where the kernel has no such leash (anything but Linux) the command runs without one.
+This process replaces itself with the command, so the pid stays the same. It is started by its path,
+in isolated mode and without site-packages, because it precedes every server and worker and must
+cost milliseconds only. Linux provides the signal (PR_SET_PDEATHSIG); elsewhere the command runs
+without it.
 """
 
 import ctypes
@@ -17,7 +19,7 @@ _PR_SET_PDEATHSIG = 1
 def with_parent_death_signal(
     command: list[str], *, on_death: signal.Signals = signal.SIGKILL
 ) -> list[str]:
-    """The command line that runs ``command`` and sends it ``on_death`` when the calling process is gone."""
+    """Return a command line that runs `command` and sends it `on_death` when this process ends."""
     return [
         sys.executable,
         "-I",
@@ -30,7 +32,9 @@ def with_parent_death_signal(
 
 
 def set_parent_death_signal(on_death: signal.Signals) -> None:
-    """Ask the kernel to send ``on_death`` to this process as soon as its parent is gone. It outlives an exec."""
+    """Ask the kernel to send `on_death` to this process when its parent ends. The setting survives
+    exec.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(on_death), 0, 0, 0)
 
@@ -38,7 +42,7 @@ def set_parent_death_signal(on_death: signal.Signals) -> None:
 def _main() -> None:
     parent, on_death, command = int(sys.argv[1]), signal.Signals(int(sys.argv[2])), sys.argv[3:]
     set_parent_death_signal(on_death)
-    if os.getppid() != parent:  # It went away before the kernel knew of the leash.
+    if os.getppid() != parent:  # The parent ended before the signal was set.
         sys.exit(1)
     try:
         os.execvp(command[0], command)  # noqa: S606 - becoming the command is what a leash is for

@@ -1,4 +1,4 @@
-"""TCP ports of this machine's loopback."""
+"""TCP ports on loopback."""
 
 import socket
 
@@ -6,14 +6,14 @@ LOOPBACK = "127.0.0.1"
 
 
 def free_port(host: str = LOOPBACK) -> int:
-    """A port that nobody listens on now. Another process may still take it first."""
+    """Return a port that is free now. Another process may still take it first."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Whether a server could listen on the port, as servers do: lingering connections of an earlier one do not count."""
+    """Return True if a server could listen on the port. Connections in TIME_WAIT do not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

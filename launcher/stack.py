@@ -1,4 +1,4 @@
-"""The Procfile's processes, each under a keeper, run by honcho: started together, printed together, stopped together."""
+"""The Procfile's processes, each under a supervisor, run by honcho."""
 
 import contextlib
 import os
@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from logging import makeLogRecord
 from logging.handlers import RotatingFileHandler
@@ -19,13 +20,16 @@ from honcho.process import Process
 
 from launcher.parent_death_signal import set_parent_death_signal
 from launcher.plan import ROOT, Plan
+from launcher.supervisor import DEFAULT_GRACE_S
 
-LOG_SIZE = 10_000_000  # bytes; one older file is kept beside the current one
-GAVE_UP = 1  # A keeper's exit status when its command never came up.
+LOG_SIZE = 10_000_000  # bytes, plus one older file
+GAVE_UP_STATUS = 1  # Exit status of a supervisor whose command kept failing.
 
 
 class _LogPrinter(Printer):
-    """honcho's printer, which also writes each process's lines to a file of its own; ``echo`` shows them here as well."""
+    """honcho's printer, which also writes each process's lines to its own file. `echo` prints them
+    too.
+    """
 
     def __init__(self, logs: Path, *, echo: bool) -> None:
         super().__init__(sys.stdout)
@@ -54,7 +58,7 @@ class _LogPrinter(Printer):
 
 
 class _Process(Process):
-    """honcho's reader of one command. It leaves signals to the launcher and does not outlive it."""
+    """honcho's reader of one command's output. It ignores SIGINT and dies with the launcher."""
 
     def run(self, *arguments: Any) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -63,7 +67,7 @@ class _Process(Process):
 
 
 class Stack(Manager):
-    """Runs the plan's processes. ``loop`` (honcho's) returns when all of them have ended; then ask ``given_up``."""
+    """Runs the plan's processes. honcho's `loop` returns when all of them have ended."""
 
     def __init__(self, plan: Plan, *, echo: bool, when_started: Callable[["Stack"], None]) -> None:
         super().__init__(_LogPrinter(plan.logs, echo=echo))
@@ -72,40 +76,60 @@ class Stack(Manager):
             target=when_started, args=(self,), name="when-started", daemon=True
         )
         self._signalled = False
+        self._kill_at: float | None = None
         self.stopping = threading.Event()
         for name, command in plan.commands.items():
-            variable = f"KEPT_{name.upper()}"
-            kept = shlex.join([sys.executable, "-m", "launcher.supervisor", "--variable", variable])
+            variable = f"SUPERVISED_{name.upper()}"
+            supervisor = shlex.join(
+                [sys.executable, "-m", "launcher.supervisor", "--variable", variable]
+            )
             self.add_process(
-                name, f"exec {kept}", env={**plan.environment, variable: command}, cwd=str(ROOT)
+                name,
+                f"exec {supervisor}",
+                env={**plan.environment, variable: command},
+                cwd=str(ROOT),
             )
 
     def _start(self) -> None:
-        """Start them all, then what watches over the start. The thread comes after the forks, never before."""
+        """Start all processes, then the thread. Forking with a running thread would be unsafe."""
         super()._start()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         self._when_started.start()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        """The first signal stops in order, the second kills."""
+        """Stop in order at the first signal, and kill at the second."""
         if self._signalled:
             self._kill_now()
         self._signalled = True
         self.terminate()
 
     def terminate(self) -> None:
-        """Stop everything in order. While a process is still being started the stop waits for it."""
+        """Stop all processes in order. A stop during the start waits for the end of the start."""
         self.stopping.set()
         if super()._all_started():
             super().terminate()
 
     def _all_started(self) -> bool:
-        """honcho asks this each time round its loop: the moment at which a stop that had to wait is due."""
+        """Return True if all processes have started. honcho calls this in its loop.
+
+        It is also where a stop that waited for the start takes effect.
+        """
         started = bool(super()._all_started())
         if started and self.stopping.is_set():
             super().terminate()
         return started
+
+    def kill(self) -> None:
+        """Kill the processes that are left, once their supervisors' grace time has passed.
+
+        honcho calls this continually from 5 s after the first process has ended, which may be
+        before a supervisor stops waiting for its command.
+        """
+        if self._kill_at is None:
+            self._kill_at = time.monotonic() + DEFAULT_GRACE_S
+        if time.monotonic() >= self._kill_at:
+            super().kill()
 
     def _kill_now(self) -> None:
         for process in self._processes.values():
@@ -114,14 +138,14 @@ class Stack(Manager):
                     os.kill(process["pid"], signal.SIGQUIT)
 
     def finish(self, timeout_s: float) -> None:
-        """Wait for the watcher of the start to notice that everything has ended."""
+        """Wait for the thread to end after all processes have ended."""
         self.stopping.set()
         self._when_started.join(timeout_s)
 
     def given_up(self) -> list[str]:
-        """The processes whose command could not be kept running."""
+        """Return the processes whose command could not be kept running."""
         return [
             name
             for name, process in self._processes.items()
-            if process.get("returncode") == GAVE_UP
+            if process.get("returncode") == GAVE_UP_STATUS
         ]

@@ -1,4 +1,4 @@
-"""How a server of ours is ended: by its own process, never by its name."""
+"""End a server process by its pid."""
 
 import signal
 import subprocess
@@ -7,7 +7,7 @@ import subprocess
 def end(
     process: "subprocess.Popen[bytes]", number: signal.Signals = signal.SIGTERM, *, timeout_s: float
 ) -> None:
-    """Send the signal to a process, paused or not, and wait for its end; SIGKILL when it has not ended within ``timeout_s``."""
+    """Send a signal to a process, even a paused one, and wait. Send SIGKILL after `timeout_s`."""
     if process.poll() is not None:
         return
     process.send_signal(number)

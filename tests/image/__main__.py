@@ -60,7 +60,7 @@ assert post("/users/login", **who)["access_token"]
 _DEMO = """
 import threading
 from rich.console import Console
-from launcher.demo import TradingDay
+from launcher.demo.trading_day import TradingDay
 url = "http://127.0.0.1:8000"
 TradingDay(
     url, url + "/api/v1/trading/realtime/stream", "http://127.0.0.1:8092",

@@ -1,4 +1,4 @@
-"""The launcher as a client of the real API over real HTTP."""
+"""The launcher's API client against the real API over HTTP."""
 
 import threading
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from tests.support.payments_stack import serving
 from tests.support.trading_harness import opened, settings_for
 from tests.webapp.client import api_on
 
-# Two may fall on two sides of a second.
+# Two sign-ins may fall into different seconds.
 OFTEN = 3
 
 
 @pytest.fixture
 def url(migrated_sqlite: str, valkey_url: str) -> Iterator[str]:
-    """An API at which each address may sign in once a second."""
+    """An API that allows one sign-in per second and address."""
     settings = settings_for(
         migrated_sqlite, valkey_url, rate_limits=True, rate_limit_sign_in_address="1 per second"
     )
@@ -37,8 +37,7 @@ def sign_in_often(api: Api, who: tuple[str, str]) -> None:
         api.sign_in(*who)
 
 
-def test_a_call_that_came_too_early_is_made_again(url: str) -> None:
-    """After the time that the answer names."""
+def test_rate_limited_call_is_repeated_after_the_named_time(url: str) -> None:
     waited: list[int] = []
 
     def wait(seconds: int) -> None:
@@ -53,14 +52,14 @@ def test_a_call_that_came_too_early_is_made_again(url: str) -> None:
     assert api.get("/users/me")["email"] == "demo@example.com"
 
 
-def test_it_is_an_error_where_nobody_waits(url: str) -> None:
+def test_rate_limited_call_raises_without_wait(url: str) -> None:
     api = Api(url)
     who = registered(api)
 
-    with pytest.raises(ApiError) as refused:
+    with pytest.raises(ApiError) as error:
         sign_in_often(api, who)
 
-    assert (refused.value.status, refused.value.code, refused.value.retry_after_s) == (
+    assert (error.value.status, error.value.code, error.value.retry_after_s) == (
         429,
         "rate-limited",
         1,

@@ -1,4 +1,6 @@
-"""start_services.sh until the launcher starts, on a copy in a folder with a space in its name."""
+"""start_services.sh up to the start of the launcher, on a copy in a folder with a space in its
+name.
+"""
 
 import os
 import shlex
@@ -18,7 +20,9 @@ TOOLS = ("bash", "env", "dirname", "mkdir", "rm", "flock", "cat")
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The script with its parts, no packages to install and a launcher that prints its arguments."""
+    """The script and its parts, with no packages to install and a launcher that prints its
+    arguments.
+    """
     root = tmp_path / "a clone"
     (root / "launcher").mkdir(parents=True)
     shutil.copy(ROOT / "start_services.sh", root)
@@ -34,7 +38,7 @@ def copy(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A folder for PATH with the tools of any machine, and no Python."""
+    """A folder for PATH with common tools and no Python."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for tool in TOOLS:
@@ -54,11 +58,12 @@ def add_python(path: Path, body: str = f'exec {PYTHON} "$@"', name: str = "pytho
 
 
 def add_quick_python(path: Path, pip: str = "") -> None:
-    """A Python whose new environments have a pip of one line: the real one takes seconds."""
-    make = f"{PYTHON} -m venv --without-pip"
-    place = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages/pip"
+    """Add a Python whose new environments have a fake pip, since the real one takes seconds."""
+    create = f"{PYTHON} -m venv --without-pip"
+    folder = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages/pip"
     body = f'''[[ $1 == -m && $2 == venv ]] || exec {PYTHON} "$@"
-        {make} "$3" && mkdir "$3/{place}" && : >"$3/{place}/__init__.py" && echo "{pip}" >"$3/{place}/__main__.py"'''
+        {create} "$3" && mkdir "$3/{folder}" &&
+            : >"$3/{folder}/__init__.py" && echo "{pip}" >"$3/{folder}/__main__.py"'''
     add_python(path, body)
 
 

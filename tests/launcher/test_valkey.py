@@ -1,4 +1,4 @@
-"""Which server is started as the private Redis."""
+"""Choice of the server program for the bundled Redis."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The whole system as an operator meets it: it comes up, trades, survives, stops and leaves nothing running."""
+"""The whole system under the launcher: start, demo, killed processes, stop."""
 
 import contextlib
 import os
@@ -19,7 +19,9 @@ from tests.support.servers import wait_until
 
 
 def processes_of(var: Path) -> dict[int, str]:
-    """Every process that was started for this state folder, found by its environment: pid and command line."""
+    """Return pid and command line of every process started for this state folder, by its
+    environment.
+    """
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -31,9 +33,9 @@ def processes_of(var: Path) -> dict[int, str]:
 
 
 def environment_of(var: Path) -> dict[str, str]:
-    """Free ports, a state folder of its own, and nothing that would point at servers of somebody else."""
+    """Return free ports and a new state folder, without settings of other servers."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    # Hashing a password may be cheap here: what is tested is that the system runs.
+    # Passwords are hashed at low cost, since only the system's operation is tested.
     return {
         **inherited,
         "STOCKING_VAR": str(var),
@@ -52,22 +54,22 @@ def environment_of(var: Path) -> dict[str, str]:
 def launched(
     var: Path, *arguments: str, **variables: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """The launcher and the file that it writes to. Whatever the test does, nothing of it is left at the end."""
+    """Run the launcher, and yield it with its output file. Nothing is left running at the end."""
     var.mkdir(parents=True, exist_ok=True)
-    told = var.parent / "told"
+    output = var.parent / "output"
     with (
-        told.open("wb") as output,
+        output.open("wb") as file,
         subprocess.Popen(
             [sys.executable, "-m", "launcher", *arguments],
             cwd=ROOT,
             env={**environment_of(var), **variables},
-            stdout=output,
-            stderr=output,
+            stdout=file,
+            stderr=file,
             start_new_session=True,
         ) as launcher,
     ):
         try:
-            yield launcher, told
+            yield launcher, output
         finally:
             launcher.kill()
     assert_nothing_left(var)
@@ -77,21 +79,21 @@ def assert_nothing_left(var: Path) -> None:
     wait_until(lambda: not processes_of(var), what=f"no process of {var} is left")
 
 
-def wait_until_up(launcher: subprocess.Popen[bytes], told: Path) -> None:
+def wait_until_up(launcher: subprocess.Popen[bytes], output: Path) -> None:
     wait_until(
-        lambda: "Demo sign-in" in told.read_text() or launcher.poll() is not None,
+        lambda: "Demo sign-in" in output.read_text() or launcher.poll() is not None,
         what="everything is up",
     )
-    assert launcher.poll() is None, told.read_text()
+    assert launcher.poll() is None, output.read_text()
 
 
-def demo_password(told: Path) -> str:
-    found = re.search(r"demo@stocking\.example / (\S+)", told.read_text())
-    assert found, told.read_text()
+def demo_password(output: Path) -> str:
+    found = re.search(r"demo@stocking\.example / (\S+)", output.read_text())
+    assert found, output.read_text()
     return found[1]
 
 
-def tells(url: str) -> bool:
+def serves_metrics(url: str) -> bool:
     try:
         return "# TYPE stocking_" in requests.get(url, timeout=DEADLINE_S).text
     except requests.RequestException:
@@ -99,7 +101,7 @@ def tells(url: str) -> bool:
 
 
 def every_celery_worker(var: Path) -> list[int]:
-    """What ``pkill -f`` would find: every process whose command line names the worker, the main one and its pool."""
+    """Return the pids that `pkill -f` would find: the worker and its pool processes."""
     found = [pid for pid, line in processes_of(var).items() if "celery -A workers worker" in line]
     assert len(found) > 1
     return found
@@ -107,51 +109,52 @@ def every_celery_worker(var: Path) -> list[int]:
 
 @pytest.fixture
 def var(tmp_path: Path) -> Path:
-    """A state folder with a space in its path, as a home directory may have one."""
+    """A state folder with a space in its path."""
     return tmp_path / "state folder" / "var"
 
 
-def test_the_demo_trades_for_a_day_and_its_sums_are_right(var: Path) -> None:
-    with launched(var, "--demo") as (launcher, told):
+def test_demo_passes_all_its_checks(var: Path) -> None:
+    with launched(var, "--demo") as (launcher, output):
         status = launcher.wait(DEADLINE_S)
-        text = told.read_text()
+        text = output.read_text()
         assert status == 0, text
         assert "every sum is right and the audit is clean" in text
         assert "DIFFERS" not in text
         assert_nothing_left(var)
 
 
-def test_it_survives_killed_workers_and_stops_on_ctrl_c(var: Path) -> None:
-    with launched(var) as (launcher, told):
-        wait_until_up(launcher, told)
-        first_password = demo_password(told)
-        addresses = re.findall(r"(http://\S+/metrics)  \(\w+\)", told.read_text())
+def test_system_survives_killed_workers_and_stops_on_ctrl_c(var: Path) -> None:
+    with launched(var) as (launcher, output):
+        wait_until_up(launcher, output)
+        first_password = demo_password(output)
+        addresses = re.findall(r"(http://\S+/metrics)  \(\w+\)", output.read_text())
         assert len(addresses) == 5
         for address in addresses:
-            wait_until(lambda url=address: tells(url), what=f"an answer at {address}")
+            wait_until(lambda url=address: serves_metrics(url), what=f"an answer at {address}")
         for pid in every_celery_worker(var):
             os.kill(pid, signal.SIGKILL)
         wait_until(
-            lambda: "ready." in told.read_text().partition("Ended by SIGKILL")[2],
+            lambda: "ready." in output.read_text().partition("Ended by SIGKILL")[2],
             what="the worker is back",
         )
         assert launcher.poll() is None
         launcher.send_signal(signal.SIGINT)
-        assert launcher.wait(DEADLINE_S) == 0, told.read_text()
+        assert launcher.wait(DEADLINE_S) == 0, output.read_text()
+        assert "Killing it." not in output.read_text()
         assert_nothing_left(var)
 
-    with launched(var) as (launcher, told):
-        wait_until_up(launcher, told)
-        assert demo_password(told) == first_password
+    with launched(var) as (launcher, output):
+        wait_until_up(launcher, output)
+        assert demo_password(output) == first_password
         launcher.kill()
         launcher.wait()
         assert_nothing_left(var)
 
 
-def test_a_process_that_never_comes_up_stops_the_start_and_shows_its_log(var: Path) -> None:
-    with launched(var, SANDBOX_ARGS="--no-such-option") as (launcher, told):
+def test_process_that_keeps_failing_ends_the_start_with_its_log(var: Path) -> None:
+    with launched(var, SANDBOX_ARGS="--no-such-option") as (launcher, output):
         assert launcher.wait(DEADLINE_S) == 1
-        text = told.read_text()
-        assert "The sandbox cannot be kept running." in text
+        text = output.read_text()
+        assert "The sandbox keeps failing." in text
         assert "no-such-option" in text
         assert_nothing_left(var)

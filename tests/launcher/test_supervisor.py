@@ -1,4 +1,4 @@
-"""The keeper: what it keeps runs again, what it ends is gone, children and grandchildren included."""
+"""The supervisor restarts its command and ends whole process groups."""
 
 import contextlib
 import os
@@ -14,7 +14,8 @@ from launcher.plan import ROOT
 from tests.support.deadlines import DEADLINE_S
 from tests.support.servers import wait_until
 
-# Writes its own pid and that of a child into FILE, as a gunicorn or a Celery would have children, and waits for signals.
+# Writes its own pid and its child's pid into FILE and waits for signals, like gunicorn or Celery
+# with children.
 FAMILY = """
 import os, signal, subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
@@ -26,25 +27,25 @@ STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FA
 
 
 @contextlib.contextmanager
-def keeper(
+def supervisor(
     *command: str, grace_s: float = 5.0, output: int = subprocess.DEVNULL
 ) -> Iterator[subprocess.Popen[str]]:
-    kept = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "launcher.supervisor", "--grace", str(grace_s), "--", *command],
         cwd=ROOT,
         stdout=output,
         text=True,
     )
     try:
-        yield kept
+        yield process
     finally:
-        if kept.poll() is None:
-            kept.send_signal(signal.SIGQUIT)
-        kept.communicate()
+        if process.poll() is None:
+            process.send_signal(signal.SIGQUIT)
+        process.communicate()
 
 
 def families(file: Path) -> list[list[int]]:
-    """The pids that FAMILY has written so far, a list a start."""
+    """Return the pids that FAMILY has written, one list per start."""
     return (
         [[int(pid) for pid in line.split()] for line in file.read_text().splitlines()]
         if file.exists()
@@ -53,7 +54,7 @@ def families(file: Path) -> list[list[int]]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process runs; one that ended and waits to be collected does not."""
+    """Return True if the process runs and is not a zombie."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -70,9 +71,9 @@ def assert_gone(pids: list[int]) -> None:
     wait_until(lambda: not any(is_alive(pid) for pid in pids), what=f"{pids} are gone")
 
 
-def test_a_killed_command_is_started_again_and_its_orphans_are_taken_down(tmp_path: Path) -> None:
+def test_killed_command_is_restarted_and_its_orphans_are_killed(tmp_path: Path) -> None:
     file = tmp_path / "pids"
-    with keeper(sys.executable, "-c", FAMILY, str(file)):
+    with supervisor(sys.executable, "-c", FAMILY, str(file)):
         first = wait_for_family(file, 1)
         os.kill(first[0], signal.SIGKILL)
         second = wait_for_family(file, 2)
@@ -82,84 +83,87 @@ def test_a_killed_command_is_started_again_and_its_orphans_are_taken_down(tmp_pa
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_takes_the_whole_group_down_and_ends_with_0(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_stop_ends_the_whole_group_with_status_0(tmp_path: Path, number: signal.Signals) -> None:
     file = tmp_path / "pids"
-    with keeper(sys.executable, "-c", FAMILY, str(file)) as kept:
+    with supervisor(sys.executable, "-c", FAMILY, str(file)) as process:
         family = wait_for_family(file, 1)
-        kept.send_signal(number)
-        assert kept.wait(DEADLINE_S) == 0
+        process.send_signal(number)
+        assert process.wait(DEADLINE_S) == 0
     assert_gone(family)
 
 
-def test_a_command_that_ignores_sigterm_is_killed_after_the_grace_time(tmp_path: Path) -> None:
+def test_command_that_ignores_sigterm_is_killed_after_the_grace_time(tmp_path: Path) -> None:
     file = tmp_path / "pids"
-    with keeper(sys.executable, "-c", STUBBORN, str(file), grace_s=0.3) as kept:
+    with supervisor(sys.executable, "-c", STUBBORN, str(file), grace_s=0.3) as process:
         family = wait_for_family(file, 1)
-        kept.terminate()
-        assert kept.wait(DEADLINE_S) == 0
+        process.terminate()
+        assert process.wait(DEADLINE_S) == 0
     assert_gone(family)
 
 
-def test_sigquit_does_not_wait_for_the_grace_time(tmp_path: Path) -> None:
+def test_sigquit_kills_without_the_grace_time(tmp_path: Path) -> None:
     file = tmp_path / "pids"
-    with keeper(sys.executable, "-c", STUBBORN, str(file), grace_s=100) as kept:
+    with supervisor(sys.executable, "-c", STUBBORN, str(file), grace_s=100) as process:
         family = wait_for_family(file, 1)
-        kept.terminate()
-        kept.send_signal(signal.SIGQUIT)
-        assert kept.wait(DEADLINE_S) == 0
+        process.terminate()
+        process.send_signal(signal.SIGQUIT)
+        assert process.wait(DEADLINE_S) == 0
     assert_gone(family)
 
 
-def test_nothing_survives_the_death_of_who_started_the_keeper(tmp_path: Path) -> None:
+def test_supervisor_and_command_end_with_their_parent(tmp_path: Path) -> None:
     file = tmp_path / "pids"
-    starter = "import subprocess, sys; subprocess.run([sys.executable, '-m', 'launcher.supervisor', '--', *sys.argv[1:]])"
+    starter = (
+        "import subprocess, sys; "
+        "subprocess.run([sys.executable, '-m', 'launcher.supervisor', '--', *sys.argv[1:]])"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", starter, sys.executable, "-c", FAMILY, str(file)], cwd=ROOT
-    ) as parent_of_keeper:
+    ) as parent:
         family = wait_for_family(file, 1)
-        parent_of_keeper.kill()
+        parent.kill()
     assert_gone(family)
 
 
-def test_nothing_survives_the_death_of_the_keeper_but_what_the_command_itself_left(
+def test_command_ends_with_a_killed_supervisor(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "pids"
-    with keeper(sys.executable, "-c", FAMILY, str(file)) as kept:
+    with supervisor(sys.executable, "-c", FAMILY, str(file)) as process:
         leader, child = wait_for_family(file, 1)
-        kept.kill()
+        process.kill()
         assert_gone([leader])
     os.kill(child, signal.SIGKILL)
 
 
-def test_a_command_that_never_stays_up_is_given_up_with_1(tmp_path: Path) -> None:
-    with keeper("/bin/sh", "-c", "echo the reason; exit 7", output=subprocess.PIPE) as kept:
-        told, _ = kept.communicate(timeout=DEADLINE_S)
-    assert kept.returncode == 1
-    assert told.count("the reason") == 3
-    assert "Ended with exit status 7. Starting it again in 0.5 s." in told
-    assert "Giving up." in told
+def test_command_that_keeps_failing_is_given_up_with_status_1(tmp_path: Path) -> None:
+    with supervisor("/bin/sh", "-c", "echo the reason; exit 7", output=subprocess.PIPE) as process:
+        output, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 1
+    assert output.count("the reason") == 3
+    assert "Ended with exit status 7. Starting it again in 0.5 s." in output
+    assert "Giving up." in output
 
 
-def test_a_command_that_does_not_exist_is_named() -> None:
+def test_missing_command_is_named() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "launcher.supervisor", "--", "no-such-program"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ) as kept:
-        told, _ = kept.communicate(timeout=DEADLINE_S)
-    assert "no-such-program cannot be started: No such file or directory." in told
+    ) as process:
+        output, _ = process.communicate(timeout=DEADLINE_S)
+    assert "no-such-program cannot be started: No such file or directory." in output
 
 
-def test_a_command_from_a_variable_is_not_in_the_keepers_command_line(tmp_path: Path) -> None:
-    """Who kills by name what is kept must not hit the keeper; and what is kept does not inherit the variable."""
+def test_command_in_a_variable_is_not_in_the_command_line_of_the_supervisor(tmp_path: Path) -> None:
+    """`pkill -f` for the command must not match the supervisor, and the command does not inherit
+    the variable.
+    """
     file = tmp_path / "environment"
     line = f"echo kept-${{KEPT_TEST-without}} > '{file}'; exec sleep 60"
-    kept = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "launcher.supervisor", "--variable", "KEPT_TEST"],
         cwd=ROOT,
         env={**os.environ, "KEPT_TEST": line},
@@ -168,7 +172,7 @@ def test_a_command_from_a_variable_is_not_in_the_keepers_command_line(tmp_path: 
         wait_until(lambda: file.exists() and file.read_text(), what="the command ran")
 
         assert file.read_text() == "kept-without\n"
-        assert b"sleep" not in Path(f"/proc/{kept.pid}/cmdline").read_bytes()
+        assert b"sleep" not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
     finally:
-        kept.send_signal(signal.SIGQUIT)
-        kept.wait()
+        process.send_signal(signal.SIGQUIT)
+        process.wait()

@@ -1,4 +1,4 @@
-"""The demo's accounting: recomputes a whole account from its raw answers, to the won, with none of the product's code."""
+"""Recompute an account from raw API answers, exact to the won, without the product's code."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ COMMISSION_PPM = 150
 SALE_TAXES_BP = (
     5,
     15,
-)  # KOSPI: securities transaction tax and special rural development tax, each rounded by itself
-FLOWS = frozenset({"DEPOSIT", "REFUND"})  # What came from outside, less what went back.
+)  # KOSPI: securities transaction tax and special rural development tax, rounded separately
+EXTERNAL_FLOWS = frozenset({"DEPOSIT", "REFUND"})  # External cash flows.
 
 Answer = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One figure in won or shares, computed here and answered there."""
+    """One figure in won or shares, computed here and answered by the API."""
 
     what: str
     expected: int
@@ -28,8 +28,10 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Account:
-    """The raw answers about one account: ``transactions`` oldest first, ``holding`` of the one stock that it traded."""
+class AccountAnswers:
+    """Raw answers about one account: `transactions` oldest first, `holding` of the one traded
+    stock.
+    """
 
     transactions: Sequence[Answer]
     executions: Sequence[tuple[str, Answer]]  # side and execution, oldest first
@@ -38,8 +40,10 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Resting:
-    """The raw answers about a limit buy that is never filled: foretold, placed, amended and cancelled, with the balance before it and after each."""
+class RestingOrderAnswers:
+    """Raw answers about a limit buy that never fills, with the balance before it and after each
+    step.
+    """
 
     preview: Answer
     placed: Answer
@@ -52,69 +56,77 @@ class Resting:
 
 
 @dataclass(frozen=True)
-class TopUp:
-    """The raw answers about a payment that was credited and partly given back: our balance before and after each, our payment and PortOne's."""
+class TopUpAnswers:
+    """Raw answers about a payment that was credited and partly refunded.
+
+    The balances before it and after each step, the API's payment and PortOne's payment.
+    """
 
     before: Answer
     credited: Answer
     refunded: Answer
     payment: Answer
-    portones: Answer
+    portone_payment: Answer
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the account's owner was told: the answer to a request for all events, and the same events as they were pushed."""
+class EventFeeds:
+    """The account's events as the API lists them, and as the gateway pushed them."""
 
     answer: Answer
     pushed: Sequence[Answer]
 
 
-def sums_of(account: Account) -> Iterator[Check]:
-    """Every sum that must hold, in the order in which a person would check them."""
+def account_checks(account: AccountAnswers) -> Iterator[Check]:
+    """Yield the checks of executions, ledger and holding."""
     yield from _executions(account)
     yield from _ledger(account)
     yield from _holding(account)
 
 
-def sums_of_resting(resting: Resting) -> Iterator[Check]:
-    """What the order set aside at each step, and that every won of it came back."""
+def resting_order_checks(resting: RestingOrderAnswers) -> Iterator[Check]:
+    """Yield the checks that each step reserves the order's cost and that cancelling releases all of
+    it.
+    """
     before = resting.before
-    foretold = cost_of_buying(resting.preview["price"], resting.preview["quantity"])
+    expected = cost_of_buying(resting.preview["price"], resting.preview["quantity"])
     yield Check(
         "preview: net amount = price × quantity + commission",
-        foretold,
+        expected,
         resting.preview["net_amount"],
     )
-    yield Check("preview: what would be set aside", foretold, resting.preview["reserved_cash"])
+    yield Check("preview: reserved cash", expected, resting.preview["reserved_cash"])
     for step, order, balance in (
         ("placed", resting.placed, resting.balance_placed),
         ("amended", resting.amended, resting.balance_amended),
     ):
         cost = cost_of_buying(order["price"], order["quantity"])
-        yield Check(f"{step}: the order sets aside its cost", cost, order["reserved_cash"])
+        yield Check(f"{step}: the order reserves its cost", cost, order["reserved_cash"])
         yield Check(
             f"{step}: reserved cash", before["reserved_cash"] + cost, balance["reserved_cash"]
         )
         yield Check(
             f"{step}: available cash", before["available_cash"] - cost, balance["available_cash"]
         )
-    yield Check("cancelled: the order sets nothing aside", 0, resting.cancelled["reserved_cash"])
+    yield Check("cancelled: the order reserves nothing", 0, resting.cancelled["reserved_cash"])
     for name in ("cash_balance", "reserved_cash", "available_cash"):
-        what = f"cancelled: {name.replace('_', ' ')} as before it"
+        what = f"cancelled: {name.replace('_', ' ')} as before"
         yield Check(what, before[name], resting.balance_cancelled[name])
 
 
-def sums_of_top_up(top_up: TopUp) -> Iterator[Check]:
-    """That what PortOne took came in and what it gave back went out, each once and to the won."""
-    paid, returned = top_up.portones["amount"]["total"], top_up.portones["amount"]["cancelled"]
+def top_up_checks(top_up: TopUpAnswers) -> Iterator[Check]:
+    """Yield the checks that PortOne's payment and refund were each recorded once."""
+    paid, returned = (
+        top_up.portone_payment["amount"]["total"],
+        top_up.portone_payment["amount"]["cancelled"],
+    )
     yield Check(
         "top-up: cash after it = cash before + paid at PortOne",
         top_up.before["cash_balance"] + paid,
         top_up.credited["cash_balance"],
     )
     yield Check(
-        "refund: cash after it = cash before − given back there",
+        "refund: cash after it = cash before − refunded at PortOne",
         top_up.credited["cash_balance"] - returned,
         top_up.refunded["cash_balance"],
     )
@@ -124,27 +136,27 @@ def sums_of_top_up(top_up: TopUp) -> Iterator[Check]:
         top_up.payment["cancelled_amount"],
     )
     yield Check(
-        "refund: cancellations, each booked once",
-        len(top_up.portones["cancellations"]),
+        "refund: cancellations, each recorded once",
+        len(top_up.portone_payment["cancellations"]),
         len(top_up.payment["cancellations"]),
     )
     yield Check(
-        "refund: nothing of it stays reserved",
+        "refund: no cash stays reserved",
         top_up.before["reserved_cash"],
         top_up.refunded["reserved_cash"],
     )
 
 
-def sums_of_limit(order: Answer) -> Iterator[Check]:
-    """That a limit buy was filled at no worse price than its own."""
+def limit_price_checks(order: Answer) -> Iterator[Check]:
+    """Yield the checks that a limit buy filled at its limit or a lower price."""
     for execution in order["executions"]:
         yield Check(
             "limit buy: won a share above its limit", 0, max(0, execution["price"] - order["price"])
         )
 
 
-def sums_of_summary(account: Account, summary: Answer) -> Iterator[Check]:
-    """That the summary of the orders is that of their executions."""
+def summary_checks(account: AccountAnswers, summary: Answer) -> Iterator[Check]:
+    """Yield the checks that the order summary equals the sum of its executions."""
     for side in ("BUY", "SELL"):
         executions = [execution for one, execution in account.executions if one == side]
         answered = summary[side.lower()]
@@ -164,19 +176,21 @@ def sums_of_summary(account: Account, summary: Answer) -> Iterator[Check]:
     yield Check("summary, sell: realised profit", realised, summary["sell"]["realized_profit"])
 
 
-def sums_of_events(account: Account, told: Told) -> Iterator[Check]:
-    """That everything was told, once and in order, and the last word on cash and shares is the account's."""
-    events = told.answer["items"]
+def event_checks(account: AccountAnswers, feeds: EventFeeds) -> Iterator[Check]:
+    """Yield the checks that events are complete, in order, and end with the account's cash and
+    shares.
+    """
+    events = feeds.answer["items"]
     yield Check(
-        "events: the last one's id is their number", len(events), told.answer["last_event_id"]
+        "events: the last one's id is their number", len(events), feeds.answer["last_event_id"]
     )
     yield Check(
         "events: ids without a gap",
         len(events),
         sum(one["id"] == n for n, one in enumerate(events, start=1)),
     )
-    same = sum(pushed == event for pushed, event in zip(told.pushed, events, strict=False))
-    yield Check("events: pushed as they are", len(events), same)
+    same = sum(pushed == event for pushed, event in zip(feeds.pushed, events, strict=False))
+    yield Check("events: pushed = listed", len(events), same)
     last = {event["kind"]: event["data"] for event in events}
     yield Check(
         "events: one for each transaction",
@@ -199,12 +213,12 @@ def sums_of_events(account: Account, told: Told) -> Iterator[Check]:
 
 
 def cost_of_buying(price: int, quantity: int) -> int:
-    """The cash (won) that so many shares at this price take, commission included."""
+    """Return the cash (won) that a purchase takes, commission included."""
     amount = price * quantity
     return amount + amount * COMMISSION_PPM // 1_000_000
 
 
-def _executions(account: Account) -> Iterator[Check]:
+def _executions(account: AccountAnswers) -> Iterator[Check]:
     for side, execution in account.executions:
         amount = execution["price"] * execution["quantity"]
         taxes = sum(amount * rate // 10_000 for rate in SALE_TAXES_BP) if side == "SELL" else 0
@@ -218,33 +232,35 @@ def _executions(account: Account) -> Iterator[Check]:
         yield Check(f"{name}: tax", taxes, execution["tax"])
 
 
-def _ledger(account: Account) -> Iterator[Check]:
+def _ledger(account: AccountAnswers) -> Iterator[Check]:
     cash = 0
     for number, transaction in enumerate(account.transactions, start=1):
         name = f"transaction {number} ({transaction['transaction_type']})"
         yield Check(
-            f"{name}: cash before = cash after the one before",
+            f"{name}: cash before = the previous cash after",
             cash,
             transaction["cash_balance_before"],
         )
-        cash += moved(transaction)
+        cash += cash_change(transaction)
         yield Check(
-            f"{name}: cash after = cash before ± what moved",
+            f"{name}: cash after = cash before ± change",
             cash,
             transaction["cash_balance_after"],
         )
     yield Check("cash = sum of all transactions", cash, account.balance["cash_balance"])
-    yield Check("nothing is reserved any more", 0, account.balance["reserved_cash"])
+    yield Check("no cash is reserved", 0, account.balance["reserved_cash"])
     yield Check(
         "available cash = cash", account.balance["cash_balance"], account.balance["available_cash"]
     )
 
 
-def _holding(account: Account) -> Iterator[Check]:
+def _holding(account: AccountAnswers) -> Iterator[Check]:
     bought = sum(e["quantity"] for side, e in account.executions if side == "BUY")
     sold = sum(e["quantity"] for side, e in account.executions if side == "SELL")
     realised = sum(e["realized_profit"] for side, e in account.executions if side == "SELL")
-    deposits = sum(moved(t) for t in account.transactions if t["transaction_type"] in FLOWS)
+    deposits = sum(
+        cash_change(t) for t in account.transactions if t["transaction_type"] in EXTERNAL_FLOWS
+    )
     still_invested = account.holding["cost"] + account.holding["buy_commission"]
     yield Check("shares held = bought − sold", bought - sold, account.holding["quantity"])
     yield Check("shares reserved", 0, account.holding["reserved_quantity"])
@@ -260,8 +276,8 @@ def _holding(account: Account) -> Iterator[Check]:
     )
 
 
-def moved(transaction: Answer) -> int:
-    """The won that a transaction added to the cash, negative for what it took."""
+def cash_change(transaction: Answer) -> int:
+    """Return the change of cash by a transaction, in won."""
     charges = int(transaction["commission"]) + int(transaction["tax"])
     amount = int(transaction["amount"])
     return (

@@ -1,4 +1,4 @@
-"""A payer's browser before the stand-in for PortOne: what a page's SDK asks for and what a window's button sends, by HTTP."""
+"""A payer's browser at the PortOne stand-in: requests of the SDK and the payment window."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,19 +8,19 @@ import requests
 TIMEOUT_S = 10.0
 
 
-class WindowError(Exception):
-    """The stand-in did not do what a browser asked it for; the message names what that was."""
+class PaymentPageError(Exception):
+    """The stand-in refused a request of the browser."""
 
 
 class PaymentPage:
-    """PortOne's stand-in at ``portone_url``, as a page at ``page_url`` reaches it."""
+    """PortOne stand-in at `portone_url`, used from a page at `page_url`."""
 
     def __init__(self, portone_url: str, page_url: str) -> None:
         self._portone_url = portone_url
         self._page_url = page_url
 
     def pay(self, prepared: Mapping[str, Any]) -> dict[str, Any]:
-        """Open the window for a payment that was prepared and press the button that pays it; what the page is told."""
+        """Open the payment window for a prepared payment and pay. Return the SDK's result."""
         request = {
             "storeId": prepared["store_id"],
             "channelKey": prepared["channel_key"],
@@ -30,16 +30,16 @@ class PaymentPage:
             "currency": prepared["currency"],
             "payMethod": "CARD",
         }
-        begun = self._call(
+        opened = self._call(
             "POST", f"{self._portone_url}/sandbox/portone/sdk/request-payment", request
         )
-        if "checkoutUrl" not in begun:
-            raise WindowError(f"The payment's window did not open: {begun.get('refusal')}.")
-        told: dict[str, Any] = self._call("POST", f"{begun['checkoutUrl']}/pay", {})["result"]
-        return told
+        if "checkoutUrl" not in opened:
+            raise PaymentPageError(f"The payment's window did not open: {opened.get('refusal')}.")
+        result: dict[str, Any] = self._call("POST", f"{opened['checkoutUrl']}/pay", {})["result"]
+        return result
 
-    def books_of(self, payment_id: str) -> dict[str, Any]:
-        """The payment as PortOne has it."""
+    def stored_payment(self, payment_id: str) -> dict[str, Any]:
+        """Return the payment as PortOne has it."""
         state = self._call("GET", f"{self._portone_url}/sandbox/portone/state", None)
         return dict(next(payment for payment in state["payments"] if payment["id"] == payment_id))
 
@@ -48,9 +48,11 @@ class PaymentPage:
             answer = requests.request(
                 method, url, json=body, headers={"Origin": self._page_url}, timeout=TIMEOUT_S
             )
-            content = answer.json()
+            document = answer.json()
         except requests.RequestException as failure:
-            raise WindowError(f"{method} {url} got no answer: {type(failure).__name__}.") from None
+            raise PaymentPageError(
+                f"{method} {url} got no answer: {type(failure).__name__}."
+            ) from None
         if not answer.ok:
-            raise WindowError(f"{method} {url} answered {answer.status_code}: {content}.")
-        return dict(content)
+            raise PaymentPageError(f"{method} {url} answered {answer.status_code}: {document}.")
+        return dict(document)

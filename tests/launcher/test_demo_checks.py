@@ -1,22 +1,22 @@
-"""The demo's accounting, on an account worked out by hand: ten shares at 70,100 bought, four at 71,300 sold."""
+"""The demo's checks on an account computed by hand: 10 shares bought, 4 sold."""
 
 import copy
 from typing import Any
 
 import pytest
 
-from launcher.demo_checks import (
-    Account,
+from launcher.demo.checks import (
+    AccountAnswers,
     Check,
-    Resting,
-    Told,
-    TopUp,
-    sums_of,
-    sums_of_events,
-    sums_of_limit,
-    sums_of_resting,
-    sums_of_summary,
-    sums_of_top_up,
+    EventFeeds,
+    RestingOrderAnswers,
+    TopUpAnswers,
+    account_checks,
+    event_checks,
+    limit_price_checks,
+    resting_order_checks,
+    summary_checks,
+    top_up_checks,
 )
 
 BUY = {
@@ -27,7 +27,8 @@ BUY = {
     "tax": 0,
     "realized_profit": 0,
 }
-# 285,200: commission 42.78, transaction tax 142.6, rural development tax 427.8, each rounded down. Cost of four: 280,400 + 42.
+# 285,200: commission 42.78, transaction tax 142.6, rural development tax 427.8, each rounded down.
+# Cost of four shares: 280,400 + 42.
 SELL = {
     "price": 71_300,
     "quantity": 4,
@@ -51,9 +52,9 @@ def transaction(
     }
 
 
-def account() -> Account:
+def account() -> AccountAnswers:
     cash = 10_000_000 - 701_105 + 284_589
-    return Account(
+    return AccountAnswers(
         transactions=[
             transaction("DEPOSIT", 10_000_000, (0, 0), 0, 10_000_000),
             transaction("BUY", 701_000, (105, 0), 10_000_000, 9_298_895),
@@ -71,10 +72,10 @@ def account() -> Account:
     )
 
 
-def test_a_right_account_agrees_in_every_sum() -> None:
-    sums = list(sums_of(account()))
-    assert [line for line in sums if not line.agrees] == []
-    assert len(sums) == 19
+def test_correct_account_passes_all_checks() -> None:
+    checks = list(account_checks(account()))
+    assert [line for line in checks if not line.agrees] == []
+    assert len(checks) == 19
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_a_right_account_agrees_in_every_sum() -> None:
         (("transactions", 2, "tax"), "transaction 3 (SELL): cash after"),
         (("balance", "cash_balance"), "cash = sum"),
         (("balance", "available_cash"), "available cash"),
-        (("balance", "reserved_cash"), "nothing is reserved"),
+        (("balance", "reserved_cash"), "no cash is reserved"),
         (("holding", "quantity"), "shares held"),
         (("holding", "reserved_quantity"), "shares reserved"),
         (("holding", "cost"), "cash + cost of the holding"),
@@ -97,13 +98,13 @@ def test_a_right_account_agrees_in_every_sum() -> None:
     ],
     ids=str,
 )
-def test_one_won_too_many_anywhere_is_found(path: tuple[Any, ...], named: str) -> None:
+def test_difference_of_one_won_in_the_account_is_found(path: tuple[Any, ...], named: str) -> None:
     wrong = copy.deepcopy(account())
-    place: Any = getattr(wrong, path[0])
+    target: Any = getattr(wrong, path[0])
     for step in path[1:-1]:
-        place = place[step]
-    place[path[-1]] += 1
-    assert any(line.what.startswith(named) for line in sums_of(wrong) if not line.agrees)
+        target = target[step]
+    target[path[-1]] += 1
+    assert any(line.what.startswith(named) for line in account_checks(wrong) if not line.agrees)
 
 
 def balance(reserved: int) -> dict[str, Any]:
@@ -114,9 +115,12 @@ def balance(reserved: int) -> dict[str, Any]:
     }
 
 
-def resting() -> Resting:
-    """Seven shares at 66,500, amended to five at 65,800: 465,500 and 69 of commission, then 329,000 and 49."""
-    return Resting(
+def resting() -> RestingOrderAnswers:
+    """Return a limit buy of seven shares at 66,500, amended to five at 65,800.
+
+    The costs are 465,500 and 69 of commission, then 329,000 and 49.
+    """
+    return RestingOrderAnswers(
         preview={"price": 66_500, "quantity": 7, "net_amount": 465_569, "reserved_cash": 465_569},
         placed={"price": 66_500, "quantity": 7, "reserved_cash": 465_569},
         amended={"price": 65_800, "quantity": 5, "reserved_cash": 329_049},
@@ -150,14 +154,19 @@ def wrong_by_one(record: Any, name: str, member: str) -> list[Check]:
     wrong = copy.deepcopy(record)
     part = wrong[name] if isinstance(wrong, dict) else getattr(wrong, name)
     part[member] += 1
-    sums = sums_of_summary(account(), wrong) if isinstance(wrong, dict) else sums_of_resting(wrong)
-    return [line for line in sums if not line.agrees]
+    checks = (
+        summary_checks(account(), wrong) if isinstance(wrong, dict) else resting_order_checks(wrong)
+    )
+    return [line for line in checks if not line.agrees]
 
 
-def test_a_right_resting_order_and_summary_agree_in_every_sum() -> None:
-    for sums in (list(sums_of_resting(resting())), list(sums_of_summary(account(), summary()))):
-        assert len(sums) >= 9
-        assert [line for line in sums if not line.agrees] == []
+def test_correct_resting_order_and_summary_pass_all_checks() -> None:
+    for checks in (
+        list(resting_order_checks(resting())),
+        list(summary_checks(account(), summary())),
+    ):
+        assert len(checks) >= 9
+        assert [line for line in checks if not line.agrees] == []
 
 
 @pytest.mark.parametrize(
@@ -179,7 +188,7 @@ def test_a_right_resting_order_and_summary_agree_in_every_sum() -> None:
         ),
     ],
 )
-def test_one_won_that_did_not_come_back_is_found(answer: str, member: str) -> None:
+def test_difference_of_one_won_in_a_reservation_is_found(answer: str, member: str) -> None:
     assert wrong_by_one(resting(), answer, member)
 
 
@@ -187,21 +196,21 @@ def test_one_won_that_did_not_come_back_is_found(answer: str, member: str) -> No
 @pytest.mark.parametrize(
     "member", ["executed_quantity", "executed_amount", "commission", "tax", "realized_profit"]
 )
-def test_a_summary_that_is_wrong_is_found(side: str, member: str) -> None:
+def test_wrong_summary_is_found(side: str, member: str) -> None:
     if (side, member) != ("buy", "realized_profit"):
         assert wrong_by_one(summary(), side, member)
 
 
-def test_a_fill_above_the_limit_is_found() -> None:
+def test_fill_above_the_limit_is_found() -> None:
     order = {
         "price": 70_000,
         "executions": [{"price": 69_900}, {"price": 70_000}, {"price": 70_100}],
     }
-    assert [line.agrees for line in sums_of_limit(order)] == [True, True, False]
+    assert [line.agrees for line in limit_price_checks(order)] == [True, True, False]
 
 
-def told() -> Told:
-    """What the owner of the account was told: its Transactions, executions and holding."""
+def feeds() -> EventFeeds:
+    """Return the events of the account's transactions, executions and holding."""
     kinds_and_data: list[tuple[str, dict[str, Any]]] = [
         ("cash", {"cash_balance_after": 10_000_000}),
         ("fill", {}),
@@ -215,11 +224,11 @@ def told() -> Told:
         {"id": n, "kind": kind, "data": data}
         for n, (kind, data) in enumerate(kinds_and_data, start=1)
     ]
-    return Told({"items": events, "last_event_id": len(events)}, copy.deepcopy(events))
+    return EventFeeds({"items": events, "last_event_id": len(events)}, copy.deepcopy(events))
 
 
-def test_what_was_told_agrees_with_the_account() -> None:
-    assert [line for line in sums_of_events(account(), told()) if not line.agrees] == []
+def test_correct_events_pass_all_checks() -> None:
+    assert [line for line in event_checks(account(), feeds()) if not line.agrees] == []
 
 
 @pytest.mark.parametrize(
@@ -235,12 +244,10 @@ def test_what_was_told_agrees_with_the_account() -> None:
             "ids without a gap",
             id="one is missing in between",
         ),
-        pytest.param(
-            lambda all_: all_.pushed.pop(2), "pushed as they are", id="one was not pushed"
-        ),
+        pytest.param(lambda all_: all_.pushed.pop(2), "pushed = listed", id="one was not pushed"),
         pytest.param(
             lambda all_: all_.pushed[3]["data"].update(quantity=9),
-            "pushed as they are",
+            "pushed = listed",
             id="another was",
         ),
         pytest.param(
@@ -265,11 +272,11 @@ def test_what_was_told_agrees_with_the_account() -> None:
         ),
     ],
 )
-def test_what_was_told_wrongly_is_found(spoil: Any, named: str) -> None:
-    wrong = told()
+def test_wrong_event_is_found(spoil: Any, named: str) -> None:
+    wrong = feeds()
     spoil(wrong)
 
-    assert any(named in line.what for line in sums_of_events(account(), wrong) if not line.agrees)
+    assert any(named in line.what for line in event_checks(account(), wrong) if not line.agrees)
 
 
 def top_up() -> dict[str, Any]:
@@ -278,7 +285,10 @@ def top_up() -> dict[str, Any]:
         "credited": {"cash_balance": 31_000, "reserved_cash": 0},
         "refunded": {"cash_balance": 21_000, "reserved_cash": 0},
         "payment": {"cancelled_amount": 10_000, "cancellations": [{}]},
-        "portones": {"amount": {"total": 30_000, "cancelled": 10_000}, "cancellations": [{}]},
+        "portone_payment": {
+            "amount": {"total": 30_000, "cancelled": 10_000},
+            "cancellations": [{}],
+        },
     }
 
 
@@ -288,34 +298,33 @@ def top_up() -> dict[str, Any]:
         ((), None),
         (("credited", "cash_balance"), "top-up: cash after"),
         (("refunded", "cash_balance"), "refund: cash after"),
-        (("portones", "amount", "cancelled"), "refund: cash after"),
+        (("portone_payment", "amount", "cancelled"), "refund: cash after"),
         (("payment", "cancelled_amount"), "refund: our payment"),
-        (("refunded", "reserved_cash"), "refund: nothing"),
+        (("refunded", "reserved_cash"), "refund: no cash"),
     ],
 )
-def test_a_top_up_agrees_with_portone_unless_a_won_is_amiss(
+def test_difference_of_one_won_in_a_top_up_is_found(
     path: tuple[str, ...], named: str | None
 ) -> None:
     answers = top_up()
     if path:
-        place = answers
+        target = answers
         for part in path[:-1]:
-            place = place[part]
-        place[path[-1]] += 1
-    wrong = [line.what for line in sums_of_top_up(TopUp(**answers)) if not line.agrees]
+            target = target[part]
+        target[path[-1]] += 1
+    wrong = [line.what for line in top_up_checks(TopUpAnswers(**answers)) if not line.agrees]
     assert wrong == [] if named is None else wrong[0].startswith(named)
 
 
-def test_a_refund_takes_cash_out() -> None:
-    """As a deposit brings it in."""
+def test_refund_reduces_the_cash() -> None:
     given = account()
     last = given.transactions[-1]["cash_balance_after"]
     refund = transaction("REFUND", 1_000, (0, 0), last, last - 1_000)
     balance = {"cash_balance": last - 1_000, "available_cash": last - 1_000, "reserved_cash": 0}
-    refunded = Account(
+    refunded = AccountAnswers(
         transactions=[*given.transactions, refund],
         executions=given.executions,
         balance=balance,
         holding=given.holding,
     )
-    assert [line for line in sums_of(refunded) if not line.agrees] == []
+    assert [line for line in account_checks(refunded) if not line.agrees] == []
