@@ -7,7 +7,7 @@ from itertools import islice
 
 from sandbox.trade import Trade
 from trading.exchange.time import trade_date
-from trading.stocks.candles.model import Candle, CandleInterval, first_of, gathered
+from trading.stocks.candles.model import Candle, CandleInterval, aggregate_candles, new_candle
 from trading.stocks.listing import ListedStock
 
 TRADES_KEPT = 100
@@ -45,12 +45,14 @@ class StockLog:
                 candles[0].add(price=price, volume=volume, traded_at=traded_at, position=0)
             else:
                 candles.appendleft(
-                    first_of(starts_at, price=price, volume=volume, traded_at=traded_at, position=0)
+                    new_candle(
+                        starts_at, price=price, volume=volume, traded_at=traded_at, position=0
+                    )
                 )
 
     def candles(self, interval: CandleInterval, *, before: datetime | None) -> Iterator[Candle]:
         """Candles that begin before an instant, newest first."""
-        for candle in gathered(self._candles[interval.stored], interval):
+        for candle in aggregate_candles(self._candles[interval.stored], interval):
             if before is None or candle.starts_at < before:
                 yield candle
 

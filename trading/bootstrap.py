@@ -26,7 +26,7 @@ from trading.redis.client import connect
 from trading.redis.guarded_client import GuardedRedis
 from trading.stocks.queries import StockSearch
 from trading.stocks.toss.market_data import MarketData
-from trading.stocks.toss.response_cache import AnswerCache
+from trading.stocks.toss.response_cache import ResponseCache
 from trading.tasks import TaskRequest
 from trading.unit_of_work import UseCaseRunner
 
@@ -125,9 +125,9 @@ def build(
         market_data=MarketData(
             info_url=settings.info_url,
             cert_url=settings.cert_url,
-            cache=AnswerCache(redis),
+            cache=ResponseCache(redis),
             clock=clock,
-            asks_per_s=settings.toss_requests_per_s,
+            requests_per_s=settings.toss_requests_per_s,
         ),
         account_events=account_events,
         portone=PortoneClient(

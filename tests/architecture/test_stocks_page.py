@@ -36,7 +36,7 @@ def test_the_lifetimes_are_those_of_the_cache() -> None:
         name: kind.fresh for name, kind in KINDS.items()
     }
     for name, kind in KINDS.items():
-        assert kind.kept_s == (
+        assert kind.ttl_s == (
             kind.fresh.total_seconds() if kept[name] == "–" else seconds(kept[name])
         ), name
 

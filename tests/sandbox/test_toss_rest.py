@@ -23,12 +23,12 @@ from trading.exchange.price_grid import daily_price_range, is_on_grid
 from trading.http_client import Timeouts
 from trading.stocks.candles.model import CandleInterval
 from trading.stocks.listing import seed_listing
-from trading.stocks.toss.client import Index, RankedBy, TossClient, TossRefuses
+from trading.stocks.toss.client import Index, RankedBy, TossClient, TossRefused
 from trading.stocks.toss.errors import (
     TossError,
     TossFailed,
-    TossHasNone,
-    TossTooSlow,
+    TossNoData,
+    TossTimeout,
     TossUnreachable,
 )
 
@@ -199,7 +199,7 @@ def test_an_index_moves_with_its_stocks(play: Play) -> None:
     assert kospi.low <= min(kospi.open, kospi.close) <= max(kospi.open, kospi.close) <= kospi.high
     assert kospi.base == 400_000
     assert kospi.close != kospi.base
-    with pytest.raises(TossHasNone):
+    with pytest.raises(TossNoData):
         ask(
             Play(TossServer(), TradeLog(STOCKS), []),
             lambda client: client.index_price(Index.KOSDAQ),
@@ -313,27 +313,27 @@ def test_unknown_codes_are_left_out_of_a_list(play: Play) -> None:
 @pytest.mark.parametrize(
     ("knobs", "error"),
     [
-        ({"rest_status": 403}, TossRefuses),
-        ({"rest_status": 404}, TossHasNone),
-        ({"rest_status": 429, "rest_retry_after_s": 7}, TossRefuses),
+        ({"rest_status": 403}, TossRefused),
+        ({"rest_status": 404}, TossNoData),
+        ({"rest_status": 429, "rest_retry_after_s": 7}, TossRefused),
         ({"rest_status": 500}, TossFailed),
         ({"rest_status": 503}, TossFailed),
-        ({"rest_delay_ms": 20_000}, TossTooSlow),
+        ({"rest_delay_ms": 20_000}, TossTimeout),
         ({"rest_body": RestBody.GARBAGE}, TossFailed),
         ({"rest_body": RestBody.HALF}, TossUnreachable),
-        ({"rest_body": RestBody.DRIP}, TossTooSlow),
+        ({"rest_body": RestBody.DRIP}, TossTimeout),
     ],
 )
 def test_every_fault_is_met_by_the_client(
     play: Play, knobs: dict[str, Any], error: type[TossError]
 ) -> None:
     play.server.faults = Faults(**knobs)
-    hasty = error is TossTooSlow
+    hasty = error is TossTimeout
 
     with pytest.raises(error) as fault:
         ask(play, lambda client: client.price_details(SAMSUNG), HASTY if hasty else PATIENT)
 
-    if isinstance(fault.value, TossRefuses):
+    if isinstance(fault.value, TossRefused):
         assert fault.value.retry_after_s == knobs.get("rest_retry_after_s", 300)
 
 

@@ -21,7 +21,7 @@ from tests.trading.stocks.toss.test_client import JSON, twisted
 from tests.webapp.client import Api, Person, api_on, data_of, problem_of
 from trading.stocks.candles.tables import CANDLES
 from trading.stocks.tables import STOCKS
-from trading.stocks.toss.market_data import CANDLES_ASKED
+from trading.stocks.toss.market_data import CANDLES_PER_REQUEST
 
 ROUTES = (
     "/stocks/search?q=삼성",
@@ -303,7 +303,7 @@ def test_a_chart_is_read_page_by_page(api: Api, me: Person, toss: Server) -> Non
     first = data_of(api.get(f"{path}50", me))
     again = data_of(api.get(f"{path}120", me))
     assert (len(first["candles"]), len(again["candles"]), len(toss.requests)) == (50, 120, 1)
-    assert f"count={CANDLES_ASKED}" in toss.requests[0].target
+    assert f"count={CANDLES_PER_REQUEST}" in toss.requests[0].target
     assert first["next_before"] == first["candles"][-1]["time"] == "2026-11-20T01:10:00+00:00"
 
     older = data_of(api.get(f"{path}50&before={first['next_before']}", me))

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from ipaddress import ip_address
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -252,7 +252,9 @@ class Settings(HttpSettings, BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_development_defaults_in_production(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _drop_development_defaults_in_production(
+        cls, given: dict[str, object]
+    ) -> dict[str, object]:
         return (
             {**dict.fromkeys(PRODUCTION_NEEDS), **given}
             if given.get("environment") == "production"

@@ -118,7 +118,7 @@ class RelayerUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """Command to the relayer. ``topic`` is a valid topic for SUBSCRIBE and UNSUBSCRIBE, else None."""
+    """Command to the relayer. ``topic`` is set for SUBSCRIBE and UNSUBSCRIBE only."""
 
     type: CommandType
     command_id: str
@@ -169,7 +169,7 @@ class CommandAnswer:
         """Parse an answer written by ``to_json``. Raises MalformedCommand for anything else."""
         answer = _json_object(text)
         code, data = answer.get("code"), answer.get("data")
-        if code not in list(AnswerCode) or not isinstance(data, dict):
+        if not isinstance(code, str) or code not in set(AnswerCode) or not isinstance(data, dict):
             raise MalformedCommand(AnswerCode.MALFORMED)
         return cls(AnswerCode(code), data)
 
@@ -228,7 +228,7 @@ def _next_message(channel: PubSub, kind: str, deadline: float) -> str | None:
     return None
 
 
-def _json_object(text: str | bytes) -> dict[str, Any]:
+def _json_object(text: str | bytes) -> dict[str, object]:
     try:
         message = json.loads(text)
     except (ValueError, RecursionError):

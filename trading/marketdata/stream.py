@@ -1,7 +1,7 @@
 """Reader of the tick stream: all ticks in order after a position, with detection of gaps."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import structlog
 from redis import Redis, RedisError
@@ -81,7 +81,7 @@ class TickStream:
         )
 
     def _last_position(self) -> Position:
-        last = cast("list[tuple[str, Any]]", self._redis.xrevrange(keys.TICK_STREAM, count=1))
+        last = cast("list[tuple[str, object]]", self._redis.xrevrange(keys.TICK_STREAM, count=1))
         return Position.parse(last[0][0]) if last else Position(0, 0)
 
 

@@ -104,7 +104,7 @@ def upstream_answer(subject: str) -> str:
     return f"toss_rest:answer:{subject}"
 
 
-def upstream_turn(subject: str) -> str:
+def upstream_lock(subject: str) -> str:
     """String with a TTL: lock of the process that may request a subject."""
     return f"toss_rest:turn:{subject}"
 

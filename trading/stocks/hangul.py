@@ -18,7 +18,10 @@ _PER_INITIAL = _MEDIALS * _FINALS
 
 # Final consonants U+11A8 to U+11C2 as the initials of the same keys: a keyboard turns ㄱㅅ into ㄳ,
 # which looks the same. Unicode maps ㅄ and ㅀ to initial clusters of old Korean.
-_FINALS_AS_INITIALS = "ᄀ,ᄁ,ᄀᄉ,ᄂ,ᄂᄌ,ᄂᄒ,ᄃ,ᄅ,ᄅᄀ,ᄅᄆ,ᄅᄇ,ᄅᄉ,ᄅᄐ,ᄅᄑ,ᄅᄒ,ᄆ,ᄇ,ᄇᄉ,ᄉ,ᄊ,ᄋ,ᄌ,ᄎ,ᄏ,ᄐ,ᄑ,ᄒ"
+_FINALS_AS_INITIALS = (
+    "ᄀ,ᄁ,ᄀᄉ,ᄂ,ᄂᄌ,ᄂᄒ,ᄃ,ᄅ,ᄅᄀ,ᄅᄆ,ᄅᄇ,ᄅᄉ,ᄅᄐ,ᄅᄑ,ᄅᄒ,"
+    "ᄆ,ᄇ,ᄇᄉ,ᄉ,ᄊ,ᄋ,ᄌ,ᄎ,ᄏ,ᄐ,ᄑ,ᄒ"
+)
 _LONE_CONSONANTS = {
     0x11A8 + index: keys for index, keys in enumerate(_FINALS_AS_INITIALS.split(","))
 }
@@ -64,8 +67,8 @@ def search_pattern(query: str) -> re.Pattern[str]:
     """Return a pattern that finds a query in normalized text.
 
     An initial consonant matches every syllable that begins with it. A last syllable without a final
-    consonant also matches those with one: 삼서 may become 삼성. Any other character matches itself. The
-    pattern needs no backtracking, so no query can make it slow.
+    consonant also matches those with one: 삼서 may become 삼성. Any other character matches itself.
+    The pattern needs no backtracking, so no query can make it slow.
     """
     wanted = normalize_hangul(query)
     last = len(wanted) - 1

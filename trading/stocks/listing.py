@@ -1,8 +1,8 @@
 """Stock listings: rows of a KRX file, or of the seed file in this package.
 
 Accepts the column names of common English exports of KRX (``Code, ISU_CD, Name, Market, Close,
-Stocks``) and KRX's Korean headers of 전종목 기본정보 and 전종목 시세, in UTF-8 (with or without BOM) or CP949,
-which KRX uses for downloads.
+Stocks``) and KRX's Korean headers of 전종목 기본정보 and 전종목 시세, in UTF-8 (with or without
+BOM) or CP949, which KRX uses for downloads.
 """
 
 import csv

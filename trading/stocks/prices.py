@@ -65,7 +65,7 @@ class StockPrice:
         return None if self.base_price is None else change_rate_bp(self.price, self.base_price)
 
 
-def price_of(
+def get_price(
     stock: StockRecord,
     *,
     quotes: QuoteStore,
@@ -103,13 +103,15 @@ class RankedStock:
     change_rate_bp: int | None
 
 
-def names_of(session: Session, codes: Sequence[str]) -> dict[str, str]:
+def stock_names(session: Session, codes: Sequence[str]) -> dict[str, str]:
     """Return the names of stocks by code, in one statement."""
     rows = session.execute(select(STOCKS.c.code, STOCKS.c.name).where(STOCKS.c.code.in_(codes)))
     return {row.code: row.name for row in rows}
 
 
-def ranked(codes: Sequence[str], names: dict[str, str], quotes: QuoteStore) -> list[RankedStock]:
+def rank_stocks(
+    codes: Sequence[str], names: dict[str, str], quotes: QuoteStore
+) -> list[RankedStock]:
     """Return stocks in this order with their last prices from Redis."""
     ticks: dict[str, Tick] = {}
     try:

@@ -47,7 +47,7 @@ class StockRecord:
     reference_price: int | None
 
 
-def stock_of(session: Session, code: str) -> StockRecord:
+def get_stock(session: Session, code: str) -> StockRecord:
     """Return a stock by product code. Raises StockNotFound."""
     row = session.execute(select(STOCKS).where(STOCKS.c.code == code)).one_or_none()
     if row is None:

@@ -14,7 +14,7 @@ from trading.stocks.model import StockStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundStock:
-    """Stock of the master data. ``market_value`` is shares x reference price in won, 0 if unknown."""
+    """Listed stock. ``market_value`` is shares x reference price in won, 0 if unknown."""
 
     code: str
     name: str
@@ -84,7 +84,7 @@ def _sort_key(stock: FoundStock) -> tuple[bool, int, str, str]:
 
 
 def _texts(stock: FoundStock) -> tuple[str, ...]:
-    """Return the search texts of a stock, with its code also without the A as a prefix of digits."""
+    """Return the search texts of a stock: names, and code with and without the A."""
     return tuple(
         normalize_hangul(text)
         for text in (stock.code[1:], stock.code, stock.name, stock.english_name)

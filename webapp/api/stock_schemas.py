@@ -6,7 +6,7 @@ from trading.stocks.candles.model import CandleInterval
 from trading.stocks.model import StockStatus
 from trading.stocks.prices import Source
 from trading.stocks.toss.client import Index, RankedBy
-from trading.stocks.toss.market_data import CANDLES_ASKED, TRADES_ASKED
+from trading.stocks.toss.market_data import CANDLES_PER_REQUEST, TRADES_PER_REQUEST
 from webapp.api.order_schemas import one_of
 from webapp.http.fields import Instant, Line
 
@@ -133,7 +133,7 @@ class CandleQuerySchema(Schema):
     )
     count = fields.Integer(
         load_default=100,
-        validate=validate.Range(min=1, max=CANDLES_ASKED),
+        validate=validate.Range(min=1, max=CANDLES_PER_REQUEST),
         metadata={"example": 100},
     )
     before = Instant(
@@ -179,7 +179,9 @@ class OrderBookSchema(FreshnessSchema):
 
 class TradeQuerySchema(Schema):
     count = fields.Integer(
-        load_default=20, validate=validate.Range(min=1, max=TRADES_ASKED), metadata={"example": 20}
+        load_default=20,
+        validate=validate.Range(min=1, max=TRADES_PER_REQUEST),
+        metadata={"example": 20},
     )
 
 

@@ -9,10 +9,10 @@ from flask.views import MethodView
 from trading.marketdata.stock_codes import product_code
 from trading.money import change_rate_bp
 from trading.stocks.candles.model import CandleInterval
-from trading.stocks.candles.queries import candles_of
+from trading.stocks.candles.queries import list_candles
 from trading.stocks.errors import StockNotFound
-from trading.stocks.prices import Source, StockPrice, names_of, price_of, ranked
-from trading.stocks.queries import StockRecord, stock_of
+from trading.stocks.prices import Source, StockPrice, get_price, rank_stocks, stock_names
+from trading.stocks.queries import StockRecord, get_stock
 from trading.stocks.toss.answers import IndexPrice as IndexDay
 from trading.stocks.toss.client import Index
 from trading.stocks.toss.errors import TossError
@@ -109,12 +109,12 @@ class StockRankingList(MethodView):
         core = get_core()
         looked = core.market_data.ranking(arguments["by"])
         codes = looked.value.codes[: arguments["limit"]]
-        names = core.read(names_of, codes)
+        names = core.read(stock_names, codes)
         return success(
             {
                 "by": arguments["by"],
                 "based_at": looked.value.based_at,
-                "stocks": ranked(codes, names, core.quotes),
+                "stocks": rank_stocks(codes, names, core.quotes),
                 **_age(looked),
             }
         )
@@ -221,12 +221,12 @@ def _stock(stock_code: str) -> StockRecord:
     code = product_code(stock_code)
     if code is None:
         raise StockNotFound(stock_code=stock_code[:20])
-    return get_core().read(stock_of, code)
+    return get_core().read(get_stock, code)
 
 
 def _price(stock: StockRecord) -> StockPrice:
     core = get_core()
-    return price_of(
+    return get_price(
         stock,
         quotes=core.quotes,
         market_data=core.market_data,
@@ -255,7 +255,7 @@ def _own_candles(
 ) -> dict[str, Any]:
     """Return candles built from our own ticks; raise `fault` if there are none."""
     own = get_core().read(
-        candles_of, stock_code=code, interval=interval, count=count, before=before
+        list_candles, stock_code=code, interval=interval, count=count, before=before
     )
     if not own:
         raise fault

@@ -22,7 +22,7 @@ from trading.problems import (
     problem_members,
 )
 from trading.redis.guarded_client import RedisUnavailable
-from trading.stocks.toss.errors import TossError, TossFailed, TossHasNone, TossPaused, TossTooSlow
+from trading.stocks.toss.errors import TossError, TossFailed, TossNoData, TossPaused, TossTimeout
 
 log = structlog.get_logger(__name__)
 
@@ -181,7 +181,7 @@ _TABLE: dict[str, ProblemText] = {
     "request-in-progress": ProblemText(
         409, "처리 중인 요청", "같은 Idempotency-Key로 보낸 요청을 처리하고 있습니다."
     ),
-    TossTooSlow.code: ProblemText(
+    TossTimeout.code: ProblemText(
         504,
         "시세 서버 응답 지연",
         "시세 서버의 응답이 늦어지고 있습니다. 잠시 후 다시 시도해 주세요.",
@@ -197,7 +197,7 @@ _TABLE: dict[str, ProblemText] = {
         "시세 조회를 잠시 중단했습니다. 나중에 다시 시도해 주세요.",
         "시세 조회를 잠시 중단했습니다. {retry_after_s:wait} 후에 다시 시도해 주세요.",
     ),
-    TossHasNone.code: ProblemText(404, "시세 정보 없음", "시세 서버에 이 종목의 정보가 없습니다."),
+    TossNoData.code: ProblemText(404, "시세 정보 없음", "시세 서버에 이 종목의 정보가 없습니다."),
     "relayer-unavailable": ProblemText(
         503, "시세 수신 이상", "실시간 시세를 정상적으로 받지 못하고 있습니다."
     ),

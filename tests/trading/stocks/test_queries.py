@@ -13,7 +13,7 @@ from tests.support.trading_harness import SAMSUNG, TradingHarness
 from trading.stocks.errors import StockNotFound
 from trading.stocks.import_listing import import_stocks
 from trading.stocks.listing import ListedStock, seed_listing
-from trading.stocks.queries import REFRESH_AFTER, StockSearch, stock_of
+from trading.stocks.queries import REFRESH_AFTER, StockSearch, get_stock
 from trading.stocks.tables import STOCKS
 
 
@@ -98,7 +98,7 @@ def test_many_threads_read_the_listing_once(harness: TradingHarness) -> None:
 
 
 def test_one_stock_by_its_code(harness: TradingHarness) -> None:
-    record = harness.core.read(stock_of, SAMSUNG)
+    record = harness.core.read(get_stock, SAMSUNG)
     row = harness.core.database.read(
         lambda session: session.execute(select(STOCKS).where(STOCKS.c.code == SAMSUNG)).one()
     )
@@ -109,4 +109,4 @@ def test_one_stock_by_its_code(harness: TradingHarness) -> None:
         row.listed_shares,
     )
     with pytest.raises(StockNotFound):
-        harness.core.read(stock_of, "A999999")
+        harness.core.read(get_stock, "A999999")

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import warnings
-from typing import Any, NoReturn, TextIO
+from typing import NoReturn, TextIO
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
@@ -106,7 +106,7 @@ def configure(settings: Settings) -> None:
     log_uncaught_exceptions()
 
 
-def _add_pid(_logger: Any, _method: str, event: EventDict) -> EventDict:
+def _add_pid(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Add the process id, which links a supervisor's report of a dead process to its lines."""
     event.setdefault("pid", os.getpid())
     return event
@@ -121,7 +121,7 @@ class _Json:
         # its cost.
         self._encode = json.JSONEncoder(ensure_ascii=False, default=repr).encode
 
-    def __call__(self, _logger: Any, _method: str, event: EventDict) -> str:
+    def __call__(self, _logger: object, _method: str, event: EventDict) -> str:
         first = {name: event.pop(name) for name in _FIRST if name in event}
         return self._mask(visible_in_json(self._encode({**first, **event})))
 
@@ -136,7 +136,7 @@ class _Console:
         self._mask = mask
         self._render = structlog.dev.ConsoleRenderer(colors=False)
 
-    def __call__(self, logger: Any, method: str, event: EventDict) -> str:
+    def __call__(self, logger: object, method: str, event: EventDict) -> str:
         blocks = [text for key in ("stack", "exception") if (text := event.pop(key, None))]
         lines = [visible(self._render(logger, method, event))]
         lines += [_INDENT + visible(line) for text in blocks for line in text.split("\n")]

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
@@ -55,7 +54,7 @@ def visible_in_json(line: str) -> str:
     return _UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], line)
 
 
-def bounded(_logger: Any, _method: str, event: EventDict) -> EventDict:
+def bounded(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Cut long texts of an event; most come from outside."""
     for key, value in event.items():
         # Nearly all values are short texts or numbers.
@@ -65,7 +64,7 @@ def bounded(_logger: Any, _method: str, event: EventDict) -> EventDict:
     return event
 
 
-def _cut(value: Any) -> Any:
+def _cut(value: object) -> object:
     if isinstance(value, str):
         length = len(value)
         return (

@@ -19,7 +19,13 @@ from trading.db.upsert import upsert
 from trading.exchange.hours import MarketHours
 from trading.marketdata.stream import TickStream
 from trading.marketdata.ticks import Position, Tick
-from trading.stocks.candles.model import TOTAL_MAX, Candle, CandleInterval, candles_met, first_of
+from trading.stocks.candles.model import (
+    TOTAL_MAX,
+    Candle,
+    CandleInterval,
+    candle_starts,
+    new_candle,
+)
 from trading.stocks.candles.tables import CANDLE_CURSORS, CANDLE_GAPS, CANDLES
 from trading.stocks.tables import STOCKS
 
@@ -152,10 +158,12 @@ def _fold(ticks: Sequence[Tick], hours: MarketHours) -> dict[tuple[str, str, dat
     """Return the candles of ticks by stock, interval and start."""
     candles: dict[tuple[str, str, datetime], Candle] = {}
     for tick in ticks:
-        for interval, starts_at in candles_met(tick.traded_at, exchange=tick.exchange, hours=hours):
+        for interval, starts_at in candle_starts(
+            tick.traded_at, exchange=tick.exchange, hours=hours
+        ):
             candle = candles.get(key := (tick.code, interval, starts_at))
             if candle is None:
-                candles[key] = first_of(
+                candles[key] = new_candle(
                     starts_at,
                     price=tick.price,
                     volume=tick.volume,

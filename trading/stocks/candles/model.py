@@ -105,7 +105,7 @@ class Candle:
         self.position = position
 
 
-def first_of(
+def new_candle(
     starts_at: datetime, *, price: int, volume: int, traded_at: datetime, position: int
 ) -> Candle:
     """Return a candle of one trade."""
@@ -123,7 +123,7 @@ def first_of(
     )
 
 
-def candles_met(
+def candle_starts(
     traded_at: datetime, *, exchange: str | None, hours: MarketHours
 ) -> Iterator[tuple[CandleInterval, datetime]]:
     """Yield interval and start of the stored candles that a trade belongs to.
@@ -141,7 +141,7 @@ def candles_met(
         yield CandleInterval.DAY, CandleInterval.DAY.start(traded_at)
 
 
-def gathered(candles: Iterable[Candle], interval: CandleInterval) -> Iterator[Candle]:
+def aggregate_candles(candles: Iterable[Candle], interval: CandleInterval) -> Iterator[Candle]:
     """Aggregate stored candles of one stock, newest first, to a longer interval."""
     for starts_at, parts in groupby(candles, key=lambda candle: interval.start(candle.starts_at)):
         newest, *older = parts

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from trading.stocks.candles.model import Candle, CandleInterval, gathered
+from trading.stocks.candles.model import Candle, CandleInterval, aggregate_candles
 from trading.stocks.candles.tables import CANDLE_GAPS, CANDLES
 
 COUNT_MAX = 200
@@ -35,7 +35,7 @@ class CandleRecord:
     has_gap: bool
 
 
-def candles_of(
+def list_candles(
     session: Session,
     *,
     stock_code: str,
@@ -62,7 +62,7 @@ def candles_of(
         wanted.order_by(CANDLES.c.starts_at.desc()).limit(count * interval.parts_max)
     ).mappings()
     stored = (Candle(**row) for row in rows)
-    candles = list(islice(gathered(stored, interval), count))
+    candles = list(islice(aggregate_candles(stored, interval), count))
     gaps = _gaps(session, candles, interval)
     return [_record(candle, interval, gaps) for candle in candles]
 

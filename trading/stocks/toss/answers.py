@@ -1,18 +1,18 @@
-"""What Toss's REST API tells, read with tolerance: it has no contract and grows.
+"""Tolerant parsing of answers of Toss's REST API, which has no contract.
 
-Unknown fields are passed over, and what is absent or of another type is None. An answer without what it is asked for is TossFailed. Prices are won,
-volumes shares, amounts won, times UTC.
+Unknown fields are ignored; absent fields and those of another type are None. An answer without its
+required field raises TossFailed. Prices and amounts are in won, volumes in shares, times in UTC.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from trading.exchange.time import KST
 from trading.marketdata.stock_codes import product_code
-from trading.stocks.toss.errors import TossFailed, TossHasNone
+from trading.stocks.toss.errors import TossFailed, TossNoData
 
 T = TypeVar("T")
 
@@ -22,13 +22,13 @@ _AMOUNT_MAX = 10**18
 _TEXT_MAX = 40
 _RATE_MAX = Decimal(10**9)
 _HUNDREDTH = Decimal("0.01")
-# A rate is told to the ten-thousandth.
+# Exchange rates have four decimals.
 _RATE_STEP = Decimal("0.0001")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceDetails:
-    """A stock's day so far."""
+    """Figures of a stock's trading day so far."""
 
     code: str
     price: int
@@ -48,7 +48,7 @@ class PriceDetails:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What is offered or bid at one price."""
+    """Volume offered or bid at one price."""
 
     price: int
     volume: int
@@ -56,7 +56,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderBook:
-    """The best offers, ascending, and the best bids, descending."""
+    """Best asks in ascending and best bids in descending order of price."""
 
     price: int | None
     asks: tuple[Level, ...]
@@ -65,7 +65,7 @@ class OrderBook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketTrade:
-    """One trade. ``time`` is as Toss writes it: an instant, or the time of day in Korea."""
+    """One trade. ``time`` is Toss's text: a timestamp, or the time of day in Korea."""
 
     time: str | None
     price: int
@@ -76,7 +76,7 @@ class MarketTrade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketCandle:
-    """The trades of one span, of which ``time`` is the stamp."""
+    """Candle of Toss. ``time`` is its start."""
 
     time: datetime
     open: int
@@ -89,7 +89,7 @@ class MarketCandle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandlePage:
-    """Candles, newest first; ``has_more`` says that there are older ones."""
+    """Candles, newest first; ``has_more`` if there are older ones."""
 
     candles: tuple[MarketCandle, ...]
     has_more: bool
@@ -97,7 +97,7 @@ class CandlePage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexPrice:
-    """An index's day so far, in hundredths of a point; ``base`` is the close of the trading day before."""
+    """Figures of an index's day in hundredths of a point; ``base`` is the previous close."""
 
     close: int
     base: int | None = None
@@ -111,7 +111,7 @@ class IndexPrice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeRate:
-    """Won for one US dollar; ``base`` is what a change is counted from."""
+    """Won per US dollar; ``base`` is the reference for the change."""
 
     close: Decimal
     base: Decimal | None
@@ -119,38 +119,41 @@ class ExchangeRate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """Product codes, the first of a kind of order first."""
+    """Product codes in rank order."""
 
     codes: tuple[str, ...]
     based_at: datetime | None
 
 
-def read_price_details(result: Any, code: str) -> PriceDetails:
-    """Of a list of stocks the one of this code. TossHasNone when it is not among them: what Toss does not know it leaves out in silence."""
-    found = next((item for item in _objects(result) if item.get("code") == code), None)
-    if found is None:
-        raise TossHasNone("the stock is not in the answer")
-    if found.get("currency") not in (None, "KRW"):
+def read_price_details(result: object, code: str) -> PriceDetails:
+    """Return the stock of this code from a list.
+
+    Raises TossNoData if it is missing: Toss omits unknown stocks without an error.
+    """
+    stock = next((item for item in _objects(result) if item.get("code") == code), None)
+    if stock is None:
+        raise TossNoData("the stock is not in the answer")
+    if stock.get("currency") not in (None, "KRW"):
         raise TossFailed("the currency is not KRW")
     return PriceDetails(
         code=code,
-        price=_needed(_price(found.get("close")), "close"),
-        base=_price(found.get("base")),
-        open=_price(found.get("open")),
-        high=_price(found.get("high")),
-        low=_price(found.get("low")),
-        volume=_volume(found.get("volume")),
-        amount=_amount(found.get("value")),
-        upper_limit=_price(found.get("upperLimit")),
-        lower_limit=_price(found.get("lowerLimit")),
-        high_52w=_price(found.get("high52w")),
-        low_52w=_price(found.get("low52w")),
-        market_cap=_amount(found.get("marketCap")),
-        traded_at=_instant(found.get("tradeDateTime")),
+        price=_require(_price(stock.get("close")), "close"),
+        base=_price(stock.get("base")),
+        open=_price(stock.get("open")),
+        high=_price(stock.get("high")),
+        low=_price(stock.get("low")),
+        volume=_volume(stock.get("volume")),
+        amount=_amount(stock.get("value")),
+        upper_limit=_price(stock.get("upperLimit")),
+        lower_limit=_price(stock.get("lowerLimit")),
+        high_52w=_price(stock.get("high52w")),
+        low_52w=_price(stock.get("low52w")),
+        market_cap=_amount(stock.get("marketCap")),
+        traded_at=_instant(stock.get("tradeDateTime")),
     )
 
 
-def read_order_book(result: Any) -> OrderBook:
+def read_order_book(result: object) -> OrderBook:
     book = _object(result)
     return OrderBook(
         price=_price(book.get("close")),
@@ -159,8 +162,8 @@ def read_order_book(result: Any) -> OrderBook:
     )
 
 
-def read_trades(result: Any) -> tuple[MarketTrade, ...]:
-    """The trades in Toss's order, without what has no price or volume."""
+def read_trades(result: object) -> tuple[MarketTrade, ...]:
+    """Return the trades in Toss's order, without those that lack a price or volume."""
     return tuple(
         MarketTrade(
             time=_text(item.get("time")),
@@ -175,8 +178,8 @@ def read_trades(result: Any) -> tuple[MarketTrade, ...]:
     )
 
 
-def read_candles(result: Any) -> CandlePage:
-    """The candles, newest first, without those that can't be."""
+def read_candles(result: object) -> CandlePage:
+    """Return the valid candles, newest first."""
     page = _object(result)
     given = _objects(page.get("candles"))
     candles = [candle for item in given if (candle := _candle(item)) is not None]
@@ -188,10 +191,10 @@ def read_candles(result: Any) -> CandlePage:
     )
 
 
-def read_index_price(result: Any) -> IndexPrice:
+def read_index_price(result: object) -> IndexPrice:
     index = _object(result)
     return IndexPrice(
-        close=_needed(_hundredths(index.get("close")), "close"),
+        close=_require(_hundredths(index.get("close")), "close"),
         base=_hundredths(index.get("base")),
         open=_hundredths(index.get("open")),
         high=_hundredths(index.get("high")),
@@ -202,15 +205,15 @@ def read_index_price(result: Any) -> IndexPrice:
     )
 
 
-def read_exchange_rate(result: Any) -> ExchangeRate:
+def read_exchange_rate(result: object) -> ExchangeRate:
     rate = _object(result)
     return ExchangeRate(
-        close=_needed(_rate(rate.get("close")), "close"), base=_rate(rate.get("base"))
+        close=_require(_rate(rate.get("close")), "close"), base=_rate(rate.get("base"))
     )
 
 
-def read_ranking(result: Any) -> Ranking:
-    """The codes of Korean stocks, each once."""
+def read_ranking(result: object) -> Ranking:
+    """Return the codes of Korean stocks without duplicates."""
     ranking = _object(result)
     given = _objects(ranking.get("products"))
     codes = [
@@ -223,7 +226,7 @@ def read_ranking(result: Any) -> Ranking:
     return Ranking(codes=tuple(dict.fromkeys(codes)), based_at=_instant(ranking.get("basedAt")))
 
 
-def _candle(item: dict[str, Any]) -> MarketCandle | None:
+def _candle(item: dict[str, object]) -> MarketCandle | None:
     time = _instant(item.get("dt"))
     prices = [_price(item.get(name)) for name in ("open", "high", "low", "close")]
     if time is None or None in prices:
@@ -242,7 +245,7 @@ def _candle(item: dict[str, Any]) -> MarketCandle | None:
     )
 
 
-def _levels(book: dict[str, Any], side: str) -> Iterable[Level]:
+def _levels(book: dict[str, object], side: str) -> Iterable[Level]:
     prices, volumes = book.get(f"{side}Prices"), book.get(f"{side}Volumes")
     if not isinstance(prices, list) or not isinstance(volumes, list):
         raise TossFailed(f"no {side} side")
@@ -251,72 +254,72 @@ def _levels(book: dict[str, Any], side: str) -> Iterable[Level]:
             yield Level(price, volume)
 
 
-def _object(value: Any) -> dict[str, Any]:
+def _object(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
-        raise TossFailed("no JSON object")
+        raise TossFailed("not a JSON object")
     return value
 
 
-def _objects(value: Any) -> Sequence[dict[str, Any]]:
+def _objects(value: object) -> Sequence[dict[str, object]]:
     if not isinstance(value, list):
-        raise TossFailed("no list")
+        raise TossFailed("not a list")
     return [item for item in value if isinstance(item, dict)]
 
 
-def _needed(value: T | None, name: str) -> T:
+def _require(value: T | None, name: str) -> T:
     if value is None:
         raise TossFailed(f"no {name}")
     return value
 
 
-def _price(value: Any) -> int | None:
+def _price(value: object) -> int | None:
     return _whole(value, low=1, high=_PRICE_MAX)
 
 
-def _volume(value: Any) -> int | None:
+def _volume(value: object) -> int | None:
     return _whole(value, low=0, high=_VOLUME_MAX)
 
 
-def _amount(value: Any) -> int | None:
+def _amount(value: object) -> int | None:
     return _whole(value, low=0, high=_AMOUNT_MAX)
 
 
-def _whole(value: Any, *, low: int, high: int) -> int | None:
-    """A number without a fraction; JSON may write it 70000.0."""
+def _whole(value: object, *, low: int, high: int) -> int | None:
+    """Return a number as an integer; JSON may contain 70000.0. None for fractions."""
     number = _decimal(value)
     if number is None or not low <= number <= high or number != int(number):
         return None
     return int(number)
 
 
-def _hundredths(value: Any) -> int | None:
-    """A number of points in hundredths, the nearest; half a one up."""
+def _hundredths(value: object) -> int | None:
+    """Return points in hundredths, rounded half up."""
     number = _decimal(value)
     if number is None or not 0 < number <= _PRICE_MAX:
         return None
     return int(number.quantize(_HUNDREDTH, ROUND_HALF_UP) * 100) or None
 
 
-def _rate(value: Any) -> Decimal | None:
+def _rate(value: object) -> Decimal | None:
     number = _decimal(value)
     if number is None or not 0 < number <= _RATE_MAX:
         return None
     return number.quantize(_RATE_STEP, ROUND_HALF_UP) or None
 
 
-def _decimal(value: Any) -> Decimal | None:
+def _decimal(value: object) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    # The shortest decimal that reads as this number, which is what stood in the answer.
+    # ``repr`` gives the shortest decimal that reads as this number, which is the one in the answer.
     return Decimal(repr(value))
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     return value if isinstance(value, str) and len(value) <= _TEXT_MAX else None
 
 
-def _instant(value: Any) -> datetime | None:
-    """A time as text. Without an offset it is Korea's."""
+def _instant(value: object) -> datetime | None:
+    """Parse a time. A time without offset is KST."""
     if not isinstance(value, str) or len(value) > _TEXT_MAX:
         return None
     try:

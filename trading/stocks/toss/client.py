@@ -1,11 +1,11 @@
-"""The few calls of Toss's REST API that tell of the market. Nothing here signs in, and nothing could place an order.
+"""Market-data calls of Toss's REST API. No call signs in or can place an order.
 
-Each is one attempt. Raises of TossError what one attempt can end with: TossUnreachable, TossTooSlow, TossFailed and TossHasNone; and TossRefuses.
+Each call is one attempt. It raises TossUnreachable, TossTimeout, TossFailed, TossNoData or
+TossRefused.
 """
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 import requests
 
@@ -30,14 +30,14 @@ from trading.stocks.toss.answers import (
 from trading.stocks.toss.errors import (
     TossError,
     TossFailed,
-    TossHasNone,
-    TossTooSlow,
+    TossNoData,
+    TossTimeout,
     TossUnreachable,
 )
 
 BODY_OCTETS_MAX = 1024 * 1024
 TIMEOUTS = Timeouts(connect_s=2.0, read_s=1.5, total_s=2.0)
-# How long nobody asks after a refusal that names no time itself.
+# Pause after a refusal without Retry-After.
 FORBIDDEN_S = 300
 TOO_MANY_S = 30
 
@@ -45,7 +45,7 @@ _KRX = {"investMode": "krx"}
 
 
 class Index(StrEnum):
-    """An index, with the code by which Toss knows it."""
+    """Index with Toss's code for it."""
 
     KOSPI = "KOSPI"
     KOSDAQ = "KOSDAQ"
@@ -56,7 +56,7 @@ class Index(StrEnum):
 
 
 class RankedBy(StrEnum):
-    """What stocks are ranked by, with Toss's word for it."""
+    """Ranking criterion with Toss's id for it."""
 
     AMOUNT = "amount"
 
@@ -65,8 +65,8 @@ class RankedBy(StrEnum):
         return {RankedBy.AMOUNT: "biggest_total_amount"}[self]
 
 
-class TossRefuses(TossError):
-    """403 or 429: Toss wants no more questions, from any of our processes, for ``retry_after_s``."""
+class TossRefused(TossError):
+    """Status 403 or 429: no process may send requests for ``retry_after_s``."""
 
     def __init__(self, status: int, retry_after_s: int) -> None:
         super().__init__(status, retry_after_s)
@@ -75,7 +75,7 @@ class TossRefuses(TossError):
 
 
 class TossClient:
-    """Toss's REST API on its two hosts. Threads may share it."""
+    """Client of Toss's REST API on its two hosts. Thread-safe."""
 
     def __init__(self, *, info_url: str, cert_url: str, timeouts: Timeouts = TIMEOUTS) -> None:
         self._info = HttpService(info_url, timeouts=timeouts, body_octets_max=BODY_OCTETS_MAX)
@@ -95,7 +95,7 @@ class TossClient:
     def candles(
         self, code: str, interval: CandleInterval, *, count: int, before: datetime | None
     ) -> CandlePage:
-        """At most ``count`` candles of before an instant, or the newest; prices are adjusted for splits and the like."""
+        """Return up to ``count`` candles before a time, or the newest, split-adjusted."""
         query = {"count": str(count), "session": "all", "useAdjustedRate": "true", **_KRX}
         if before is not None:
             query["from"] = before.isoformat()
@@ -113,14 +113,14 @@ class TossClient:
         path = "/api/v2/dashboard/wts/overview/ranking"
         return read_ranking(self._result(self._cert, "POST", path, json=members))
 
-    def _get(self, path: str, query: dict[str, str]) -> Any:
+    def _get(self, path: str, query: dict[str, str]) -> object:
         return self._result(self._info, "GET", path, params=query)
 
-    def _result(self, service: HttpService, method: str, path: str, **request: Any) -> Any:
+    def _result(self, service: HttpService, method: str, path: str, **request: object) -> object:
         try:
             answer = service.exchange(method, path, **request)
         except NoResponse as fault:
-            raise (TossTooSlow if "Timeout" in str(fault) else TossUnreachable)(
+            raise (TossTimeout if "Timeout" in str(fault) else TossUnreachable)(
                 str(fault)
             ) from None
         except OversizedResponse:
@@ -128,16 +128,16 @@ class TossClient:
         return _result_of(answer)
 
 
-def _result_of(answer: HttpResponse) -> Any:
+def _result_of(answer: HttpResponse) -> object:
     match answer.status:
         case requests.codes.ok:
             pass
         case requests.codes.forbidden:
-            raise TossRefuses(answer.status, answer.retry_after_s or FORBIDDEN_S)
+            raise TossRefused(answer.status, answer.retry_after_s or FORBIDDEN_S)
         case requests.codes.too_many_requests:
-            raise TossRefuses(answer.status, answer.retry_after_s or TOO_MANY_S)
+            raise TossRefused(answer.status, answer.retry_after_s or TOO_MANY_S)
         case requests.codes.bad_request | requests.codes.not_found:
-            raise TossHasNone(f"Toss answered {answer.status}")
+            raise TossNoData(f"Toss answered {answer.status}")
         case _:
             raise TossFailed(f"Toss answered {answer.status}")
     try:

@@ -1,20 +1,20 @@
-"""Why Toss's REST API gave nothing that could be told to a user.
+"""Errors of Toss's REST API.
 
     TossError
-    ├── TossUnreachable   upstream-unavailable   no connection, or none that lasted
-    ├── TossTooSlow       upstream-timeout       no whole answer in the time that a user may be asked to wait
-    ├── TossFailed        upstream-failed        an answer, but of trouble, or none that its API gives
-    ├── TossPaused        upstream-paused        it is not being asked now: it refused us, or failed several times in a row
-    └── TossHasNone       no-market-data         it knows nothing of what was asked for
+    ├── TossUnreachable   upstream-unavailable   no connection, or a broken one
+    ├── TossTimeout       upstream-timeout       no complete answer in time
+    ├── TossFailed        upstream-failed        an error status, or a malformed answer
+    ├── TossPaused        upstream-paused        requests are suspended after a refusal or failures
+    └── TossNoData        no-market-data         nothing known about the subject
 
-None repeats what an answer held, so any may be logged as it is.
+Their texts do not repeat answers, so they are safe to log.
 """
 
 from typing import ClassVar
 
 
 class TossError(Exception):
-    """``code`` is the problem that a user is told."""
+    """Base class. ``code`` is the problem code sent to the client."""
 
     code: ClassVar[str]
 
@@ -23,7 +23,7 @@ class TossUnreachable(TossError):
     code = "upstream-unavailable"
 
 
-class TossTooSlow(TossError):
+class TossTimeout(TossError):
     code = "upstream-timeout"
 
 
@@ -32,7 +32,7 @@ class TossFailed(TossError):
 
 
 class TossPaused(TossError):
-    """``retry_after_s`` is after how long it may be asked again."""
+    """Requests are suspended for ``retry_after_s``."""
 
     code = "upstream-paused"
 
@@ -41,5 +41,5 @@ class TossPaused(TossError):
         self.retry_after_s = retry_after_s
 
 
-class TossHasNone(TossError):
+class TossNoData(TossError):
     code = "no-market-data"

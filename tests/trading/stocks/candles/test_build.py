@@ -23,7 +23,7 @@ from trading.redis import keys
 from trading.stocks.candles import build as building
 from trading.stocks.candles.build import CandleReport, build_candles, purge_minutes
 from trading.stocks.candles.model import CandleInterval
-from trading.stocks.candles.queries import CandleRecord, candles_of
+from trading.stocks.candles.queries import CandleRecord, list_candles
 from trading.stocks.candles.tables import CANDLE_CURSORS
 from trading.stocks.import_listing import import_stocks
 from trading.stocks.listing import seed_listing
@@ -89,7 +89,7 @@ def chart(
     before: datetime | None = None,
 ) -> list[CandleRecord]:
     return harness.core.read(
-        candles_of, stock_code=code, interval=CandleInterval(interval), count=count, before=before
+        list_candles, stock_code=code, interval=CandleInterval(interval), count=count, before=before
     )
 
 

@@ -13,9 +13,9 @@ from trading.stocks.candles.model import (
     TOTAL_MAX,
     Candle,
     CandleInterval,
-    candles_met,
-    first_of,
-    gathered,
+    aggregate_candles,
+    candle_starts,
+    new_candle,
 )
 
 FRIDAY = datetime(2026, 11, 20, tzinfo=KST)
@@ -83,7 +83,7 @@ def test_spans_lie_side_by_side(instant: datetime, interval: CandleInterval) -> 
 )
 def test_a_day_is_krxs_regular_session(clock: str, exchange: str | None, counts: bool) -> None:
     """From the opening to the closing auction, whose print may be late; the minute has every trade."""
-    met = dict(candles_met(at(clock), exchange=exchange, hours=KRX))
+    met = dict(candle_starts(at(clock), exchange=exchange, hours=KRX))
     assert met.pop(CandleInterval.MINUTE) == at(clock).replace(second=0)
     assert met == ({CandleInterval.DAY: FRIDAY} if counts else {})
 
@@ -91,11 +91,11 @@ def test_a_day_is_krxs_regular_session(clock: str, exchange: str | None, counts:
 def test_a_closed_day_has_minutes_only() -> None:
     """On a Saturday nothing is published; a market that never closes has a day of every day."""
     saturday = at("11:00:00", FRIDAY + timedelta(days=1))
-    assert [interval for interval, _ in candles_met(saturday, exchange="KRX", hours=KRX)] == [
+    assert [interval for interval, _ in candle_starts(saturday, exchange="KRX", hours=KRX)] == [
         "min:1"
     ]
     assert [
-        interval for interval, _ in candles_met(saturday, exchange="KRX", hours=AlwaysOpen())
+        interval for interval, _ in candle_starts(saturday, exchange="KRX", hours=AlwaysOpen())
     ] == ["min:1", "day:1"]
 
 
@@ -105,7 +105,9 @@ def test_a_time_that_no_calendar_knows_has_no_candle(year: int, hours: KrxHours)
     """A feed may say anything; the last second of the year 9999 can't even be put into Korea's time."""
     assert (
         list(
-            candles_met(datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC), exchange=None, hours=hours)
+            candle_starts(
+                datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC), exchange=None, hours=hours
+            )
         )
         == []
     )
@@ -156,7 +158,7 @@ def built(interval: CandleInterval, prints: list[tuple[datetime, int, int]]) -> 
         if start in candles:
             candles[start].add(price=price, volume=volume, traded_at=traded_at, position=position)
         else:
-            candles[start] = first_of(
+            candles[start] = new_candle(
                 start, price=price, volume=volume, traded_at=traded_at, position=position
             )
     return sorted(candles.values(), key=lambda candle: candle.starts_at, reverse=True)
@@ -168,15 +170,17 @@ def test_any_trades_in_any_order_make_the_candles_of_the_definition(
 ) -> None:
     """Counted one by one as they come, and put together from the stored candles."""
     assert built(interval, prints) == naive(interval, prints)
-    assert list(gathered(built(interval.stored, prints), interval)) == naive(interval, prints)
+    assert list(aggregate_candles(built(interval.stored, prints), interval)) == naive(
+        interval, prints
+    )
 
 
 def test_sums_stop_at_what_the_column_holds() -> None:
     """A feed that reports nonsense stops the sum, not the candles."""
     huge = {"price": 10**9, "volume": 10**15, "traded_at": FRIDAY}
-    candle = first_of(FRIDAY, **huge, position=1)
+    candle = new_candle(FRIDAY, **huge, position=1)
     for position in range(2, 1_100):
         candle.add(**huge, position=position)
     assert (candle.volume, candle.amount) == (TOTAL_MAX, TOTAL_MAX)
-    (year,) = gathered([candle, candle], CandleInterval.MONTH)
+    (year,) = aggregate_candles([candle, candle], CandleInterval.MONTH)
     assert (year.volume, year.amount) == (TOTAL_MAX, TOTAL_MAX)

@@ -38,13 +38,13 @@ from trading.stocks.toss.client import (
     Index,
     RankedBy,
     TossClient,
-    TossRefuses,
+    TossRefused,
 )
 from trading.stocks.toss.errors import (
     TossError,
     TossFailed,
-    TossHasNone,
-    TossTooSlow,
+    TossNoData,
+    TossTimeout,
     TossUnreachable,
 )
 
@@ -173,15 +173,15 @@ def test_what_is_no_price_is_none(value: object) -> None:
 
 
 def test_a_stock_that_toss_leaves_out_is_none_of_its_own() -> None:
-    with pytest.raises(TossHasNone):
+    with pytest.raises(TossNoData):
         answers.read_price_details([], CODE)
 
 
 @pytest.mark.parametrize(
     ("given", "error"),
     [
-        (answer(400), TossHasNone),
-        (answer(404), TossHasNone),
+        (answer(400), TossNoData),
+        (answer(404), TossNoData),
         (answer(500), TossFailed),
         (answer(503, {"result": [DETAILS]}), TossFailed),
         (answer(204, octets=b""), TossFailed),
@@ -204,16 +204,16 @@ def test_a_stock_that_toss_leaves_out_is_none_of_its_own() -> None:
         (Answer(b"", Ending.CLOSE), TossUnreachable),
         (Answer(b"", Ending.RESET), TossUnreachable),
         (Answer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", Ending.CLOSE), TossUnreachable),
-        (Answer(b"", Ending.HOLD), TossTooSlow),
+        (Answer(b"", Ending.HOLD), TossTimeout),
         (
             Answer(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{", Ending.DRIBBLE),
-            TossTooSlow,
+            TossTimeout,
         ),
     ],
 )
 def test_every_other_answer_is_an_error_in_time(given: Answer, error: type[TossError]) -> None:
     """Of the kind that it is, within the bound however slowly it comes, and with a redirect never followed."""
-    timeouts = HASTY if error is TossTooSlow else PATIENT
+    timeouts = HASTY if error is TossTimeout else PATIENT
     with asked(lambda _: given, timeouts) as (client, server):
         with pytest.raises(error):
             client.price_details(CODE)
@@ -237,7 +237,7 @@ def test_nobody_there_is_unreachable() -> None:
     ],
 )
 def test_a_refusal_says_how_long_to_stay_away(given: Answer, wait_s: int) -> None:
-    with asked(lambda _: given) as (client, _), pytest.raises(TossRefuses) as refusal:
+    with asked(lambda _: given) as (client, _), pytest.raises(TossRefused) as refusal:
         client.price_details(CODE)
     assert refusal.value.retry_after_s == wait_s
 
@@ -288,7 +288,7 @@ def test_nothing_that_is_told_breaks_a_reader(
 ) -> None:
     """Any JSON is read, or refused as Toss's fault."""
     result = data.draw(almost | JSON)
-    with suppress(TossFailed, TossHasNone):
+    with suppress(TossFailed, TossNoData):
         assert read(result) is not None
 
 

@@ -13,7 +13,7 @@ from trading.stocks.toss.answers import IndexPrice
 from trading.stocks.toss.client import Index
 from trading.stocks.toss.index_closes import closes_from_candles, recent_closes
 from trading.stocks.toss.market_data import CachedResponse, MarketData
-from trading.stocks.toss.response_cache import AnswerCache
+from trading.stocks.toss.response_cache import ResponseCache
 
 HOURS = KrxHours({})
 FRIDAY, THURSDAY = date(2026, 11, 20), date(2026, 11, 19)
@@ -69,7 +69,7 @@ def test_the_closes_of_an_index_through_the_gateway(valkey_url: str) -> None:
     redis = connect(valkey_url)
     with serving(lambda request: answer(200, {"result": result_of(request.target)})) as server:
         data = MarketData(
-            info_url=server.url, cert_url=server.url, cache=AnswerCache(redis), clock=clock
+            info_url=server.url, cert_url=server.url, cache=ResponseCache(redis), clock=clock
         )
         closes = recent_closes(data, Index.KOSPI, hours=HOURS, now=clock.now)
         data.close()

@@ -25,13 +25,13 @@ from trading.stocks.toss import market_data
 from trading.stocks.toss.client import Index, RankedBy
 from trading.stocks.toss.errors import (
     TossFailed,
-    TossHasNone,
+    TossNoData,
     TossPaused,
-    TossTooSlow,
+    TossTimeout,
     TossUnreachable,
 )
 from trading.stocks.toss.market_data import FAILURES_MAX, MarketData
-from trading.stocks.toss.response_cache import AnswerCache
+from trading.stocks.toss.response_cache import ResponseCache
 
 DOWN = answer(500)
 
@@ -50,7 +50,7 @@ class Stage:
     stack: ExitStack
 
     def process(
-        self, *, break_s: float = 3_600.0, asks_per_s: int = 10_000, redis_url: str | None = None
+        self, *, open_s: float = 3_600.0, requests_per_s: int = 10_000, redis_url: str | None = None
     ) -> MarketData:
         """The market data as one more process has it."""
         redis = connect(redis_url or self.redis_url)
@@ -58,10 +58,10 @@ class Stage:
         data = MarketData(
             info_url=self.server.url,
             cert_url=self.server.url,
-            cache=AnswerCache(redis),
+            cache=ResponseCache(redis),
             clock=self.clock,
-            break_s=break_s,
-            asks_per_s=asks_per_s,
+            open_s=open_s,
+            requests_per_s=requests_per_s,
         )
         self.stack.callback(data.close)
         return data
@@ -174,7 +174,7 @@ def test_what_toss_no_longer_has_is_not_told_from_memory(stage: Stage) -> None:
     stage.answers(answer(200, {"result": []}))
     stage.clock.advance(minutes=10)
 
-    with pytest.raises(TossHasNone):
+    with pytest.raises(TossNoData):
         data.price(CODE)
 
 
@@ -209,7 +209,7 @@ def test_what_another_version_kept_is_asked_anew(stage: Stage) -> None:
 def test_a_turn_whose_holder_died_ends_by_itself(stage: Stage) -> None:
     data = stage.process()
     with Redis.from_url(stage.redis_url) as redis:
-        redis.set(keys.upstream_turn(f"price:{CODE}"), "somebody who died", px=300)
+        redis.set(keys.upstream_lock(f"price:{CODE}"), "somebody who died", px=300)
 
     assert data.price(CODE).value.price == 70_000
 
@@ -217,9 +217,9 @@ def test_a_turn_whose_holder_died_ends_by_itself(stage: Stage) -> None:
 def test_a_turn_that_does_not_end_is_not_waited_for_too_long(stage: Stage) -> None:
     data = stage.process()
     with Redis.from_url(stage.redis_url) as redis:
-        redis.set(keys.upstream_turn(f"price:{CODE}"), "somebody who hangs")
+        redis.set(keys.upstream_lock(f"price:{CODE}"), "somebody who hangs")
 
-    with pytest.raises(TossTooSlow):
+    with pytest.raises(TossTimeout):
         data.price(CODE)
 
     assert stage.asked == 0
@@ -248,7 +248,7 @@ def test_successes_between_failures_keep_asking(stage: Stage) -> None:
     data, numbers = stage.process(), count(1)
     stage.server.reply = lambda _: answer(404) if next(numbers) % FAILURES_MAX == 0 else DOWN
     for number in range(1, 4 * FAILURES_MAX + 1):
-        with pytest.raises(TossHasNone if number % FAILURES_MAX == 0 else TossFailed):
+        with pytest.raises(TossNoData if number % FAILURES_MAX == 0 else TossFailed):
             data.price(CODE)
 
     assert stage.asked == 4 * FAILURES_MAX
@@ -256,7 +256,7 @@ def test_successes_between_failures_keep_asking(stage: Stage) -> None:
 
 def test_an_open_breaker_tries_again_and_closes(stage: Stage) -> None:
     """After its time a single failure opens it again, and a single success ends the matter."""
-    data = stage.process(break_s=0.5)
+    data = stage.process(open_s=0.5)
     stage.answers(DOWN)
     for _ in range(FAILURES_MAX):
         with pytest.raises(TossFailed):
@@ -355,12 +355,12 @@ def test_a_toss_that_hangs_costs_a_bounded_time(stage: Stage) -> None:
         waiting = [threads.submit(data.price, f"A{number:06}") for number in range(12)]
         faults = [type(future.exception(60)) for future in waiting]
 
-    assert set(faults) <= {TossTooSlow, TossPaused}
+    assert set(faults) <= {TossTimeout, TossPaused}
 
 
 def test_toss_is_not_asked_more_often_than_may_be(stage: Stage) -> None:
     """However many different questions there are; the next are put off, and a host of its own has a count of its own."""
-    data = stage.process(asks_per_s=3)
+    data = stage.process(requests_per_s=3)
     began = time.monotonic()
     put_off_s: list[int | None] = []
     for days in range(30):
@@ -388,12 +388,12 @@ def test_toss_is_not_asked_more_often_than_may_be(stage: Stage) -> None:
 def test_too_many_questions_at_once_are_not_queued(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(market_data, "FLIGHTS_MAX", 2)
+    monkeypatch.setattr(market_data, "REQUESTS_MAX", 2)
     data = stage.process()
     with held(stage) as go, ThreadPoolExecutor(2) as threads:
         waiting = [threads.submit(data.price, CODE), threads.submit(data.exchange_rate)]
         wait_until(lambda: stage.asked == 2, what="both questions arrive")
-        with pytest.raises(TossTooSlow):
+        with pytest.raises(TossTimeout):
             data.order_book(CODE)
         go.set()
         assert all(future.result(DEADLINE_S) for future in waiting)
