@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Protocol, Self
 from uuid import UUID
 
 import structlog
 
-from trading.db.statements import AnyRow
 from trading.observability.logs.ids import IDS_PER_LINE
 
 log = structlog.get_logger(__name__)
@@ -119,6 +118,19 @@ def task_dispatcher(
     return deliver
 
 
+class OrderIds(Protocol):
+    """The ids of an order, of its user and of the request that placed it."""
+
+    @property
+    def id(self) -> UUID: ...
+
+    @property
+    def user_id(self) -> UUID: ...
+
+    @property
+    def request_id(self) -> str | None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AffectedIds:
     """Each id once, in the order of the work. ``request_ids`` are those of the requests that placed the orders, where they are known."""
@@ -129,7 +141,7 @@ class AffectedIds:
     request_ids: tuple[str, ...] = ()
 
     @classmethod
-    def of_orders(cls, orders: Iterable[AnyRow], *, execution_ids: Iterable[UUID] = ()) -> Self:
+    def of_orders(cls, orders: Iterable[OrderIds], *, execution_ids: Iterable[UUID] = ()) -> Self:
         """By rows with the columns ``id``, ``user_id`` and ``request_id``."""
         rows = list(orders)
         return cls(

@@ -48,8 +48,8 @@ def match_limit_orders(shard: int = 0) -> TaskResult | None:
             find_committed=rerun_is_safe,
         )
         instruments.record_ticks(matcher(shard), report.ticks, gap=report.gap)
-        ticks, rests = ticks + report.ticks, rests + report.rests
-        found.append(report.worked_on)
+        ticks, rests = ticks + report.ticks, rests + report.resting
+        found.append(report.affected)
         if not report.more or time.monotonic() - began > _CATCH_UP_S:
             break
     filled = sum(len(one.order_ids) for one in found)

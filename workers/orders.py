@@ -23,10 +23,10 @@ def execute_orders(order_ids: list[str]) -> TaskResult:
     )
     for (side, rule), count in report.fills.items():
         instruments.record(instruments.FILLS, side, rule, value=count)
-    for (status, reason), count in report.over.items():
+    for (status, reason), count in report.finished.items():
         instruments.record(instruments.ORDERS_ENDED, status, reason or "filled", value=count)
     return task_result(
-        report.worked_on,
+        report.affected,
         filled=report.filled,
         ended=report.ended,
         postponed=report.postponed,

@@ -8,7 +8,7 @@ from launcher.plan import ROOT
 from tests.support.trading_harness import TestClock
 from trading.exchange.hours import KrxHours
 from trading.exchange.time import KST
-from trading.ledger.positions import Position
+from trading.ledger.positions import HoldingPosition
 from trading.marketdata.ticks import Position as Place
 from trading.marketdata.ticks import Tick
 from trading.money import average_price
@@ -54,7 +54,7 @@ class _Row:
 
 
 def test_average_price_and_realised_profit() -> None:
-    position, fills = Position(), list(table("fill"))
+    position, fills = HoldingPosition(), list(table("fill"))
     assert len(fills) == 3
     for fill in fills:
         profit = None

@@ -8,7 +8,7 @@ from flask.cli import FlaskGroup
 
 from tests.webapp.client import Api
 from trading.exchange.hours import DayChange
-from trading.exchange.market_hours_provider import day_changes
+from trading.exchange.market_hours_provider import get_day_changes
 
 FRIDAY = date(2026, 11, 20)
 USUAL_HOURS = (
@@ -25,7 +25,7 @@ def _calendar(api: Api, *arguments: str) -> Result:
 
 
 def _said(api: Api) -> dict[date, DayChange]:
-    return api.harness.core.read(day_changes)
+    return api.harness.core.read(get_day_changes)
 
 
 def test_the_coming_days_are_shown(sqlite_api: Api) -> None:

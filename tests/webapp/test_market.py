@@ -8,7 +8,7 @@ import pytest
 
 from tests.webapp.client import HANGUL, Api, data_of, problem_of
 from trading.db.transactions import rerun_is_safe
-from trading.exchange.corrections import set_day
+from trading.exchange.corrections import set_day_change
 from trading.exchange.hours import DayChange
 
 
@@ -21,7 +21,8 @@ def at(api: Api, moment: str) -> Api:
 def correct(api: Api, change: DayChange) -> None:
     core = api.harness.core
     core.database.transaction(
-        lambda session: set_day(session, change, now=core.clock()), find_committed=rerun_is_safe
+        lambda session: set_day_change(session, change, now=core.clock()),
+        find_committed=rerun_is_safe,
     )
 
 

@@ -27,9 +27,8 @@ from trading.config.settings import Settings
 from trading.db.ids import new_id
 from trading.db.statements import AnyRow, execute_rowcount
 from trading.errors import Unauthorized
-from trading.ledger.cash import Account, save
-from trading.ledger.model import TransactionType
-from trading.ledger.tables import VIRTUAL_BALANCES
+from trading.ledger.cash import open_balance
+from trading.ledger.model import LedgerEntry, TransactionType
 from trading.watchlists.directories import delete_watchlist, lock_watchlist
 
 # Below the thousand values of which a MariaDB before 10.5 makes a subquery.
@@ -116,21 +115,13 @@ def register(
         if "email" in str(conflict.orig):
             raise EmailTaken from None
         raise
-    session.execute(
-        insert(VIRTUAL_BALANCES).values(
-            user_id=user_id,
-            cash_balance=0,
-            reserved_cash=0,
-            debt=0,
-            transaction_count=0,
-            updated_at=now,
-        )
+    opening = LedgerEntry(
+        kind=TransactionType.DEPOSIT,
+        amount=settings.starting_cash,
+        at=now,
+        description="시작 자금",
     )
-    account = Account(user_id, 0, 0, 0, 0)
-    opening = account.post(
-        TransactionType.DEPOSIT, amount=settings.starting_cash, at=now, description="시작 자금"
-    )
-    save(session, [account], [opening], now=now)
+    open_balance(session, user_id, opening)
     lock_watchlist(session, user_id, now=now)
     session.execute(
         insert(ACCOUNT_AUDITS).values(user_id=user_id, event_id=0, begun_at=now, audited_at=now)

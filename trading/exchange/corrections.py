@@ -1,4 +1,4 @@
-"""Correct the exchange's calendar, as the government or the exchange announces it."""
+"""Correct the exchange's calendar, as announced by the government or the exchange."""
 
 from datetime import date, datetime
 
@@ -11,8 +11,11 @@ from trading.exchange.hours import DayChange
 from trading.exchange.tables import EXCHANGE_DAYS
 
 
-def set_day(session: Session, change: DayChange, *, now: datetime) -> None:
-    """Correct one day, in place of what was said of it before. Running processes go by it within half a minute."""
+def set_day_change(session: Session, change: DayChange, *, now: datetime) -> None:
+    """Store the correction of one day, replacing an earlier one.
+
+    Running processes apply it within 30 seconds.
+    """
     row = {
         "day": change.day,
         "closed": change.closed,
@@ -23,6 +26,6 @@ def set_day(session: Session, change: DayChange, *, now: datetime) -> None:
     upsert(session, EXCHANGE_DAYS, [row], update=("closed", "delay_minutes", "note", "updated_at"))
 
 
-def forget_day(session: Session, day: date) -> bool:
-    """Take a correction back: the day is again as the calendar computes it. False when there was none."""
+def remove_day_change(session: Session, day: date) -> bool:
+    """Remove the correction of a day; return False if there was none."""
     return execute_rowcount(session, delete(EXCHANGE_DAYS).where(EXCHANGE_DAYS.c.day == day)) > 0

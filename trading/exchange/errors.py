@@ -1,4 +1,4 @@
-"""Refusals of the exchange."""
+"""Errors of the exchange's rules."""
 
 from trading.errors import DomainError
 

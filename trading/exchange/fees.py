@@ -1,7 +1,8 @@
-"""What a trade costs besides its price: the broker's commission and the taxes on a sale, in won.
+"""Costs of a trade: the broker's commission and the taxes on a sale, in won.
 
-Rates are parts per million. The tax table is dated: the rate of the trade date applies. Source: 증권거래세법 시행령 제5조 and
-농어촌특별세법 제5조 with the amendment in force from 2026-01-01 (transaction tax back to 0.05 % on KOSPI, 0.20 % on KOSDAQ).
+Rates are in parts per million. The tax table is dated: the rate of the trade date applies.
+Source: 증권거래세법 시행령 제5조 and 농어촌특별세법 제5조 with the amendment in force from
+2026-01-01 (transaction tax back to 0.05 % on KOSPI, 0.20 % on KOSDAQ).
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from trading.money import rate_rounded_down
 
 @dataclass(frozen=True, slots=True)
 class TaxRates:
-    """Rates on the amount of a sale, in ppm: the securities transaction tax and the rural special tax (농어촌특별세)."""
+    """Rates on the amount of a sale, in ppm: transaction tax and rural tax (농어촌특별세)."""
 
     transaction_ppm: int
     rural_ppm: int = 0
@@ -21,7 +22,7 @@ class TaxRates:
 
 @dataclass(frozen=True, slots=True)
 class SaleTaxes:
-    """Taxes on one sale in won, each rounded down on its own as they are two taxes."""
+    """Taxes on one sale in won. They are separate taxes, so each is rounded down by itself."""
 
     transaction: int
     rural: int
@@ -33,7 +34,7 @@ class SaleTaxes:
 
 _RURAL_PPM = 1_500
 
-# (first trade date, transaction tax by market in ppm), latest first.
+# (first trade date, tax rates by market in ppm), latest first.
 _TAX_TABLE: tuple[tuple[date, dict[Market, TaxRates]], ...] = tuple(
     (
         since,
@@ -53,7 +54,10 @@ _TAX_TABLE: tuple[tuple[date, dict[Market, TaxRates]], ...] = tuple(
 
 
 def tax_rates(market: Market, kind: StockKind, on: date) -> TaxRates:
-    """The rates in force on a trade date; ETF and ETN sales are free of both. ValueError before 2023, where the table begins."""
+    """Return the tax rates in force on a trade date; ETF and ETN sales are free of both.
+
+    Raise ValueError before 2023, where the table begins.
+    """
     for since, rates in _TAX_TABLE:
         if on >= since:
             return rates[market] if kind == "STOCK" else TaxRates(0)
@@ -61,12 +65,12 @@ def tax_rates(market: Market, kind: StockKind, on: date) -> TaxRates:
 
 
 def commission(amount: int, commission_ppm: int) -> int:
-    """The broker's commission on a traded amount (won), rounded down."""
+    """Return the broker's commission on a traded amount (won), rounded down."""
     return rate_rounded_down(amount, commission_ppm)
 
 
 def sale_taxes(amount: int, *, market: Market, kind: StockKind, on: date) -> SaleTaxes:
-    """The taxes on selling for ``amount`` won on a trade date."""
+    """Return the taxes on a sale of ``amount`` won on a trade date."""
     rates = tax_rates(market, kind, on)
     return SaleTaxes(
         transaction=rate_rounded_down(amount, rates.transaction_ppm),
@@ -75,17 +79,18 @@ def sale_taxes(amount: int, *, market: Market, kind: StockKind, on: date) -> Sal
 
 
 def cost_of_buying(amount: int, commission_ppm: int) -> int:
-    """The cash that a purchase for ``amount`` won takes: the amount and the commission on it."""
+    """Return the cash that a purchase of ``amount`` won needs: the amount and its commission."""
     return amount + commission(amount, commission_ppm)
 
 
 def largest_affordable_quantity(cash: int, price: int, commission_ppm: int) -> int:
-    """The most shares at ``price`` won that ``cash`` won pay for, commission included."""
+    """Return the most shares at ``price`` won that ``cash`` won can buy, commission included."""
     if cash <= 0:
         return 0
     quantity = cash // price
     while quantity and cost_of_buying(quantity * price, commission_ppm) > cash:
-        # The commission is far below one share's price or a tiny fraction of the total, so a proportional step lands at once.
+        # The commission is far below the price of one share or a tiny fraction of the total, so one
+        # proportional step is enough.
         excess = cost_of_buying(quantity * price, commission_ppm) - cash
         quantity -= max(1, excess // (price + price * commission_ppm // 1_000_000 + 1))
     return quantity

@@ -1,6 +1,7 @@
-"""When the market is open, and which of its hours concern an order: pure answers about an instant, all instants aware and answers UTC.
+"""Market hours and what they mean for an order.
 
-Two markets: the exchange by its calendar and timetable, and one that never closes, as the play market of the sandbox does.
+Pure functions of an aware instant; results are in UTC. There are two markets: the exchange with its
+calendar and timetable, and one that never closes, as the sandbox's play market.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,18 +10,32 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from trading.exchange.calendar import DayChange, DayFacts, TradingDays
+from trading.exchange.calendar import CalendarDay, DayChange, TradingDays
 from trading.exchange.order_types import OrderType
 from trading.exchange.price_grid import StockKind
-from trading.exchange.sessions import LATE_PRINT, Behaviour, Session, Span, sessions_on
+from trading.exchange.sessions import (
+    LATE_PRINT,
+    SessionBehaviour,
+    SessionSpan,
+    TradingSession,
+    sessions_on,
+)
 from trading.exchange.time import KST, trade_date
 
-__all__ = ["AlwaysOpen", "DayChange", "DayFacts", "KrxHours", "MarketHours", "Session", "Span"]
+__all__ = [
+    "AlwaysOpen",
+    "CalendarDay",
+    "DayChange",
+    "KrxHours",
+    "MarketHours",
+    "SessionSpan",
+    "TradingSession",
+]
 
 _ONE_DAY = timedelta(days=1)
 _LOOK_AHEAD_DAYS = 366
 _NEXTRADE = "NXT"
-# Instants further out than this overflow when they are put into Korea's time; no trade is printed there.
+# Instants outside this range overflow when converted to Korean time; no trade is printed there.
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -28,59 +43,70 @@ _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 class MarketHours(Protocol):
     """The hours of a market.
 
-    ValueError for an instant without an offset, where the answer depends on it; LookupError when no trading day lies within a year.
+    Methods raise ValueError for an instant without an offset, if the result depends on it, and
+    LookupError if there is no trading day within a year.
     """
 
     def is_trading_day(self, day: date) -> bool:
-        """Whether there is trading on a day in Korea."""
+        """Return True if there is trading on this day in Korea."""
 
-    def spans(self, day: date) -> tuple[Span, ...]:
-        """A day's sessions by their beginning; none on a closed day. The first two may overlap."""
+    def spans(self, day: date) -> tuple[SessionSpan, ...]:
+        """Return the sessions of a day by start, none on a closed day. Two may overlap."""
 
-    def span_at(self, at: datetime) -> Span | None:
-        """The session at an instant; where two overlap the one that began last, which is KRX's."""
+    def span_at(self, at: datetime) -> SessionSpan | None:
+        """Return the session at an instant; if two overlap, the later one, which is KRX's."""
 
     def accepts_at_once(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> bool:
-        """Whether a MARKET order, or a LIMIT order that is IOC or FOK, may be accepted now."""
+        """Return True if a MARKET order, or an IOC or FOK LIMIT order, is accepted now."""
 
     def filling_session(
         self, printed_at: datetime, *, exchange: str | None, kind: StockKind
-    ) -> Session | None:
-        """The session in which a trade printed at that instant fills orders of ours; None: it fills nothing."""
+    ) -> TradingSession | None:
+        """Return the session in which a trade printed at that instant fills orders, None if it does
+        not.
+        """
 
     def auction_closed_at(self, printed_at: datetime) -> datetime | None:
-        """When the auction closed whose result a print of that instant is: an order accepted since had no part in it. None for any other print."""
+        """Return when the auction closed that a print of that instant is the result of.
+
+        Orders accepted since then had no part in the auction. None for any other print.
+        """
 
     def next_opening(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> datetime:
-        """The first instant from which such an immediate order is accepted: ``at`` itself if it is accepted now."""
+        """Return the first instant from which such an immediate order is accepted; ``at`` if it is
+        now.
+        """
 
     def day_end_before(self, at: datetime) -> datetime:
-        """The latest end of DAY orders that has come to pass by ``at``, the last print of its session included."""
+        """Return the latest end of DAY orders up to ``at``, after the last print of its session."""
 
     def day_end_after(self, at: datetime) -> datetime:
-        """When a DAY order accepted at ``at`` ends."""
+        """Return when a DAY order accepted at ``at`` ends."""
 
     def trading_day(self, at: datetime) -> date:
-        """The trading day whose prints an order accepted at ``at`` meets first."""
+        """Return the trading day whose prints can first fill an order accepted at ``at``."""
 
     def trading_ends(self, day: date) -> datetime | None:
-        """When trading on a day in Korea is over, the last print of its last session included; None on a day without trading."""
+        """Return when trading ends on a day in Korea, after the last print of its last session.
 
-    def facts(self, day: date) -> DayFacts:
-        """Why a day is closed or late, for a calendar page."""
+        None on a day without trading.
+        """
+
+    def facts(self, day: date) -> CalendarDay:
+        """Return why a day is closed or late, for a calendar page."""
 
 
 class _Window(NamedTuple):
-    """A session of a day with the instant up to which its prints may come."""
+    """A session of a day and the instant up to which its prints may arrive."""
 
-    span: Span
+    span: SessionSpan
     prints_until: datetime
-    behaviour: Behaviour
+    behaviour: SessionBehaviour
 
 
 @dataclass(frozen=True, slots=True)
 class _Day:
-    """A calendar day in Korea, midnight to midnight, with its sessions and the instants at which DAY orders end."""
+    """A calendar day in Korea, from midnight, with its sessions and the ends of DAY orders."""
 
     begins_at: datetime
     ends_at: datetime
@@ -91,24 +117,26 @@ class _Day:
 class KrxHours:
     """The exchange's hours. Safe to share between threads.
 
-    A DAY order accepted before the end of the closing auction ends then. One accepted later, while KRX's after-market has not ended, ends
-    with it: orders do not carry over from one into the other. Any other ends with the closing auction of the next trading day.
-    A print counts for the closing auction until a minute after it; that minute over, the end of DAY orders has come to pass.
+    A DAY order accepted before the end of the closing auction ends with it. One accepted later,
+    before the end of KRX's after-market, ends with that: orders do not carry over from one into the
+    other. Any other ends with the closing auction of the next trading day. A print counts for the
+    closing auction until one minute after its end, and only then have the DAY orders ended.
     """
 
     def __init__(self, changes: Mapping[date, DayChange]) -> None:
         self._days = TradingDays(changes)
-        # Per object, not on the method: a class-wide cache would keep every object alive and mix up their corrections.
+        # A cache for each object, not on the method: a class-wide cache would keep every object
+        # alive and mix up their corrections.
         self._day = lru_cache(maxsize=1_024)(self._make_day)
         self._last = _Day(_EARLIEST, _EARLIEST, (), ())
 
     def is_trading_day(self, day: date) -> bool:
         return self._days.is_trading_day(day)
 
-    def spans(self, day: date) -> tuple[Span, ...]:
+    def spans(self, day: date) -> tuple[SessionSpan, ...]:
         return tuple(window.span for window in self._day(day).windows)
 
-    def span_at(self, at: datetime) -> Span | None:
+    def span_at(self, at: datetime) -> SessionSpan | None:
         window = self._window_at(at)
         return window.span if window else None
 
@@ -118,7 +146,7 @@ class KrxHours:
 
     def filling_session(
         self, printed_at: datetime, *, exchange: str | None, kind: StockKind
-    ) -> Session | None:
+    ) -> TradingSession | None:
         for span, prints_until, behaviour in self._day_at(printed_at).windows:
             if behaviour.prints_fill and span.opens_at <= printed_at < prints_until:
                 held = kind in behaviour.kinds and (
@@ -161,7 +189,7 @@ class KrxHours:
         ends = self._day(day).ends
         return ends[-1] + LATE_PRINT if ends else None
 
-    def facts(self, day: date) -> DayFacts:
+    def facts(self, day: date) -> CalendarDay:
         return self._days.facts(day)
 
     def _window_at(self, at: datetime) -> _Window | None:
@@ -171,7 +199,9 @@ class KrxHours:
         return None
 
     def _day_at(self, at: datetime) -> _Day:
-        """The day of an instant. Nearly all questions are about the same one, so it is looked at first."""
+        """Return the day of an instant. Most calls are about the same day, so that one is tried
+        first.
+        """
         if at.tzinfo is None:
             raise ValueError("An instant without an offset is no instant.")
         last = self._last
@@ -192,27 +222,30 @@ class KrxHours:
                 span.closes_at + (LATE_PRINT if behaviour.late_print else timedelta()),
                 behaviour,
             )
-            for span, behaviour in sessions_on(day, self._days.lateness(day))
+            for span, behaviour in sessions_on(day, self._days.shift_of(day))
         )
         ends = tuple(window.span.closes_at for window in windows if window.behaviour.ends_orders)
         return _Day(begins_at, begins_at + _ONE_DAY, windows, ends)
 
     def _from_day_of(self, at: datetime, step: timedelta) -> Iterator[date]:
-        """The days from that of ``at`` on, for as long as it is worth looking."""
+        """Yield the days from that of ``at`` on, for up to a year."""
         day = trade_date(at)
         return (day + n * step for n in range(_LOOK_AHEAD_DAYS + 1))
 
 
 class AlwaysOpen:
-    """A market around the clock: one session a day, from midnight to midnight in Korea, with which DAY orders end."""
+    """A market around the clock: one session a day, from midnight to midnight in Korea.
+
+    DAY orders end with the session.
+    """
 
     def is_trading_day(self, day: date) -> bool:  # noqa: ARG002 - every day is one
         return True
 
-    def spans(self, day: date) -> tuple[Span, ...]:
-        return (Span(Session.ALWAYS_OPEN, _midnight(day), _midnight(day) + _ONE_DAY),)
+    def spans(self, day: date) -> tuple[SessionSpan, ...]:
+        return (SessionSpan(TradingSession.ALWAYS_OPEN, _midnight(day), _midnight(day) + _ONE_DAY),)
 
-    def span_at(self, at: datetime) -> Span | None:
+    def span_at(self, at: datetime) -> SessionSpan | None:
         return self.spans(trade_date(at))[0]
 
     def accepts_at_once(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> bool:  # noqa: ARG002
@@ -224,14 +257,14 @@ class AlwaysOpen:
         *,
         exchange: str | None,  # noqa: ARG002
         kind: StockKind,  # noqa: ARG002
-    ) -> Session | None:
-        return Session.ALWAYS_OPEN
+    ) -> TradingSession | None:
+        return TradingSession.ALWAYS_OPEN
 
     def auction_closed_at(self, printed_at: datetime) -> datetime | None:  # noqa: ARG002 - there are no auctions
         return None
 
     def next_opening(self, at: datetime, *, order_type: OrderType, kind: StockKind) -> datetime:  # noqa: ARG002
-        trade_date(at)  # An instant without an offset is a fault here, too.
+        trade_date(at)  # Raise ValueError for an instant without an offset, as KrxHours does.
         return at.astimezone(UTC)
 
     def day_end_before(self, at: datetime) -> datetime:
@@ -246,19 +279,19 @@ class AlwaysOpen:
     def trading_ends(self, day: date) -> datetime | None:
         return _midnight(day) + _ONE_DAY
 
-    def facts(self, day: date) -> DayFacts:  # noqa: ARG002 - no day differs from another
-        return DayFacts(reason=None, corrected=False, late_minutes=0)
+    def facts(self, day: date) -> CalendarDay:  # noqa: ARG002 - no day differs from another
+        return CalendarDay(reason=None, corrected=False, late_minutes=0)
 
 
-def _accepts(behaviour: Behaviour, order_type: OrderType, kind: StockKind) -> bool:
+def _accepts(behaviour: SessionBehaviour, order_type: OrderType, kind: StockKind) -> bool:
     return order_type in behaviour.immediate_types and kind in behaviour.kinds
 
 
 def is_nextrade(exchange: str | None) -> bool:
-    """Whether a trade's exchange, in the feed's word, is Nextrade."""
+    """Return True if a trade's exchange, as named by the feed, is Nextrade."""
     return exchange is not None and exchange.upper() == _NEXTRADE
 
 
 def _midnight(day: date) -> datetime:
-    """The instant at which a day begins in Korea."""
+    """Return the instant at which a day begins in Korea."""
     return datetime.combine(day, time(), KST).astimezone(UTC)

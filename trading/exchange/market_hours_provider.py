@@ -1,4 +1,4 @@
-"""The operators' corrections of the exchange's calendar, and the hours of the market with them."""
+"""Market hours with the operators' corrections of the calendar, refreshed from the database."""
 
 import threading
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from trading.exchange.tables import EXCHANGE_DAYS
 
 log = structlog.get_logger(__name__)
 
-# How old the corrections may be that a process goes by.
+# The maximum age of the corrections that a process uses.
 REFRESH_AFTER = timedelta(seconds=30)
 
 
-def day_changes(session: Session) -> dict[date, DayChange]:
-    """All corrections, by day."""
+def get_day_changes(session: Session) -> dict[date, DayChange]:
+    """Return all corrections, by day."""
     rows = session.execute(
         select(
             EXCHANGE_DAYS.c.day,
@@ -36,40 +36,45 @@ def day_changes(session: Session) -> dict[date, DayChange]:
 class _Known(NamedTuple):
     changes: dict[date, DayChange]
     hours: KrxHours
-    looked_at: datetime
+    read_at: datetime
 
 
 class MarketHoursProvider:
-    """The exchange's hours with the corrections of half a minute ago at most. Safe to share between threads; make one for each process.
+    """The exchange's hours with corrections that are at most 30 seconds old.
 
-    While the database is away the last known corrections count, and before any were read the computed calendar alone.
+    Safe to share between threads; create one for each process. While the database is unavailable
+    the last known corrections are used, and before any were read the computed calendar alone.
     """
 
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._clock = clock
         self._known: _Known | None = None
-        self._looking = threading.Lock()
+        self._refreshing = threading.Lock()
 
     def now(self) -> KrxHours:
-        """The hours to go by now. It may read the database: not to be called inside a transaction."""
+        """Return the current hours.
+
+        It may read the database: do not call it inside a transaction.
+        """
         known = self._known
-        # One thread looks; the others go on with what is known, and wait only where nothing is.
-        if known is not None and (self._is_fresh(known) or self._looking.locked()):
+        # One thread refreshes. The others use what is known, and wait only if nothing is known yet.
+        if known is not None and (self._is_fresh(known) or self._refreshing.locked()):
             return known.hours
-        with self._looking:
+        with self._refreshing:
             known = self._known
             if known is None or not self._is_fresh(known):
-                self._known = known = self._look(known)
+                self._known = known = self._refresh(known)
             return known.hours
 
     def _is_fresh(self, known: _Known) -> bool:
-        # A clock that was set back must not keep old corrections alive until it has caught up.
-        return abs(self._clock() - known.looked_at) < REFRESH_AFTER
+        # abs: after the clock was set back, old corrections must not stay valid until it has caught
+        # up.
+        return abs(self._clock() - known.read_at) < REFRESH_AFTER
 
-    def _look(self, known: _Known | None) -> _Known:
+    def _refresh(self, known: _Known | None) -> _Known:
         try:
-            changes = self._database.read(day_changes)
+            changes = self._database.read(get_day_changes)
         except (DatabaseUnavailable, SQLAlchemyError) as fault:
             log.warning(
                 "exchange_days_unreadable", known=known is not None, reason=type(fault).__name__

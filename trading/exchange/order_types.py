@@ -1,4 +1,4 @@
-"""Order_types of exchange."""
+"""Sides, types and times in force of orders."""
 
 from enum import StrEnum
 
@@ -21,5 +21,7 @@ class TimeInForce(StrEnum):
 
     @property
     def may_wait(self) -> bool:
-        """Whether such an order may wait for a trade; any other has one chance, and ends with it."""
+        """Return True if such an order may wait for a trade; any other gets one attempt and then
+        ends.
+        """
         return self in (TimeInForce.DAY, TimeInForce.GTC)

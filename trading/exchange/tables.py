@@ -1,4 +1,4 @@
-"""Tables of exchange."""
+"""Tables of the exchange's calendar."""
 
 from datetime import date, datetime
 

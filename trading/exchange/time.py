@@ -1,4 +1,4 @@
-"""The exchange's own day. Everywhere else times are UTC; only here does Korea's clock count."""
+"""The exchange's day in Korean time. All other times are in UTC."""
 
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
@@ -7,7 +7,7 @@ KST = ZoneInfo("Asia/Seoul")
 
 
 def trade_date(at: datetime) -> date:
-    """The calendar day in Korea at an aware instant: the day whose fees and taxes apply."""
+    """Return the calendar day in Korea at an aware instant, whose fees and taxes apply."""
     if at.tzinfo is None:
         raise ValueError("An instant without an offset is no instant.")
     return at.astimezone(KST).date()

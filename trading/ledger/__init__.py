@@ -1,1 +1,1 @@
-"""Cash and shares: balances, reservations, ledger entries and positions."""
+"""Cash and shares: balances, reservations, ledger entries and holdings."""

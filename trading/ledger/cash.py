@@ -1,36 +1,76 @@
-"""Accounts under lock: the only way by which cash moves or is set aside.
+"""Cash of accounts: balances, reservations and ledger entries.
 
-An ``Account`` is a locked row of virtual_balances as a working copy. Each change keeps its invariants or raises InvariantBroken, which is a
-fault of ours and never a refusal; ``save`` writes the copies back.
+This module and ``trading.ledger.holdings`` are the only ones that change balances, reservations
+and share counts. An ``Account`` is a working copy of a locked row of virtual_balances. Each change
+keeps its invariants or raises InvariantBroken, which is a programming error and never a refusal;
+``save`` writes the copies back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from trading.account_events.record import emit_cash_event
 from trading.db.ids import new_id
+from trading.db.statements import execute_rowcount
+from trading.db.types import Won
 from trading.db.upsert import upsert
 from trading.ledger.errors import AccountOverdrawn
-from trading.ledger.model import TransactionType, cash_change
+from trading.ledger.model import LedgerEntry, TransactionType
 from trading.ledger.tables import TRANSACTIONS, VIRTUAL_BALANCES
+
+# Built once: every buy runs it, and building a statement takes longer than executing it.
+_RESERVE_CASH = (
+    update(VIRTUAL_BALANCES)
+    .where(
+        VIRTUAL_BALANCES.c.user_id == bindparam("owner"),
+        VIRTUAL_BALANCES.c.cash_balance - VIRTUAL_BALANCES.c.reserved_cash
+        >= bindparam("needed", type_=Won),
+    )
+    .values(reserved_cash=VIRTUAL_BALANCES.c.reserved_cash + bindparam("needed", type_=Won))
+)
 
 
 class InvariantBroken(Exception):
-    """What must always hold would no longer hold. The transaction is rolled back; this is a fault of ours."""
+    """A change would break an invariant of cash or shares. The transaction is rolled back."""
+
+
+class TransactionRow(NamedTuple):
+    """One row of the table transactions, amounts in won."""
+
+    id: UUID
+    user_id: UUID
+    sequence: int
+    transaction_type: TransactionType
+    stock_code: str | None
+    order_id: UUID | None
+    execution_id: UUID | None
+    quantity: int | None
+    price: int | None
+    amount: int
+    commission: int
+    tax: int
+    cash_before: int
+    cash_after: int
+    description: str | None
+    transaction_date: datetime
+    credit_of: UUID | None
+    reversal_of: UUID | None
 
 
 @dataclass(slots=True)
 class Account:
-    """One user's cash in won: the balance, what open and unsettled buys and open refunds reserve of it, what is missing for them, and how
-    many Transactions made it.
+    """One user's cash in won.
 
-    The debt is always what the reserved cash exceeds the balance by. It begins and grows only where money is taken back that the user may have spent.
+    ``reserved`` is what open and unsettled buys and open refunds reserve of ``cash``. ``debt`` is
+    always the amount by which ``reserved`` exceeds ``cash``; it begins and grows only where money
+    is taken back that the user may have spent. ``transaction_count`` is the number of ledger
+    entries.
     """
 
     user_id: UUID
@@ -41,88 +81,112 @@ class Account:
 
     @property
     def available(self) -> int:
-        """What can be spent; below zero by the debt, if there is one."""
+        """Return what can be spent (won); negative by the debt, if there is one."""
         return self.cash - self.reserved
 
     def ensure_no_debt(self) -> None:
-        """Raises AccountOverdrawn while there is a debt."""
+        """Raise AccountOverdrawn while there is a debt."""
         if self.debt:
             raise AccountOverdrawn(debt=self.debt)
 
     def reserve(self, amount: int) -> None:
-        """Set ``amount`` won aside; the caller has seen that it is available."""
+        """Reserve ``amount`` won; the caller has checked that it is available."""
         self._ensure(0 <= amount <= max(self.available, 0))
         self.reserved += amount
 
     def release(self, amount: int) -> None:
-        """Give back ``amount`` won that were set aside."""
+        """Release ``amount`` reserved won."""
         self._ensure(0 <= amount <= self.reserved)
         self.reserved -= amount
-        self._repay()
+        self._reduce_debt()
 
     def post(
-        self,
-        kind: TransactionType,
-        *,
-        amount: int,
-        at: datetime,
-        commission: int = 0,
-        tax: int = 0,
-        description: str | None = None,
-        transaction_id: UUID | None = None,
-        trade: dict[str, Any] | None = None,
-        reserved: int = 0,
-        may_owe: bool = False,
-        credit_of: UUID | None = None,
-        reversal_of: UUID | None = None,
-    ) -> dict[str, Any]:
-        """Move cash and return the Transaction's row. ``trade`` has stock_code, order_id, execution_id, quantity and price.
+        self, entry: LedgerEntry, *, reserved: int = 0, may_owe: bool = False
+    ) -> TransactionRow:
+        """Apply a cash movement to the balance and return its row.
 
-        ``reserved`` won that were set aside for this are released with it. With ``may_owe`` the account may get into debt.
+        ``reserved`` won that were reserved for it are released with it. With ``may_owe`` the
+        account may get into debt.
         """
         self._ensure(0 <= reserved <= self.reserved)
         before = self.cash
         self.reserved -= reserved
-        self.cash += cash_change(kind, amount=amount, commission=commission, tax=tax)
+        self.cash += entry.cash_change
         self.transaction_count += 1
         if may_owe:
             self.debt = max(self.reserved - self.cash, 0)
-        self._repay()
-        facts = trade or {
-            "stock_code": None,
-            "order_id": None,
-            "execution_id": None,
-            "quantity": None,
-            "price": None,
-        }
-        return {
-            "id": transaction_id or new_id(),
-            "user_id": self.user_id,
-            "sequence": self.transaction_count,
-            "transaction_type": kind,
-            **facts,
-            "amount": amount,
-            "commission": commission,
-            "tax": tax,
-            "cash_before": before,
-            "cash_after": self.cash,
-            "description": description,
-            "transaction_date": at,
-            "credit_of": credit_of,
-            "reversal_of": reversal_of,
-        }
+        self._reduce_debt()
+        trade = entry.trade
+        return TransactionRow(
+            id=entry.id or new_id(),
+            user_id=self.user_id,
+            sequence=self.transaction_count,
+            transaction_type=entry.kind,
+            stock_code=trade.stock_code if trade else None,
+            order_id=trade.order_id if trade else None,
+            execution_id=trade.execution_id if trade else None,
+            quantity=trade.quantity if trade else None,
+            price=trade.price if trade else None,
+            amount=entry.amount,
+            commission=entry.commission,
+            tax=entry.tax,
+            cash_before=before,
+            cash_after=self.cash,
+            description=entry.description,
+            transaction_date=entry.at,
+            credit_of=entry.credit_of,
+            reversal_of=entry.reversal_of,
+        )
 
-    def _repay(self) -> None:
-        """Let the debt follow what is missing, which only became less."""
+    def _reduce_debt(self) -> None:
+        """Set the debt to what is missing now, which can only have become less."""
         missing = max(self.reserved - self.cash, 0)
         self._ensure(missing <= self.debt)
         self.debt = missing
 
-    def _ensure(self, holds: bool) -> None:  # noqa: FBT001 - reads as the sentence that it is
+    def _ensure(self, holds: bool) -> None:  # noqa: FBT001 - reads as an assertion
         if not holds:
             raise InvariantBroken(
-                f"account {self.user_id}: cash {self.cash}, reserved {self.reserved}, debt {self.debt}"
+                f"account {self.user_id}: cash {self.cash}, reserved {self.reserved},"
+                f" debt {self.debt}"
             )
+
+
+def open_balance(session: Session, user_id: UUID, opening: LedgerEntry) -> None:
+    """Create the balance of a new user, with ``opening`` as its first ledger entry."""
+    session.execute(
+        insert(VIRTUAL_BALANCES).values(
+            user_id=user_id,
+            cash_balance=0,
+            reserved_cash=0,
+            debt=0,
+            transaction_count=0,
+            updated_at=opening.at,
+        )
+    )
+    account = Account(user_id, cash=0, reserved=0, debt=0, transaction_count=0)
+    save(session, [account], [account.post(opening)], now=opening.at)
+
+
+def reserve_cash(session: Session, *, user_id: UUID, amount: int) -> bool:
+    """Reserve ``amount`` won of an account; return False, changing nothing, if less is available.
+
+    Check and change are one statement, so two orders cannot reserve the same won. Call it late in
+    a transaction: the balance's row stays locked until the COMMIT.
+    """
+    return execute_rowcount(session, _RESERVE_CASH, {"owner": user_id, "needed": amount}) == 1
+
+
+def available_cash(session: Session, user_id: UUID) -> int:
+    """Return what an account can spend (won), without locking it. Raise AccountOverdrawn."""
+    available: int = session.execute(
+        select(VIRTUAL_BALANCES.c.cash_balance - VIRTUAL_BALANCES.c.reserved_cash).where(
+            VIRTUAL_BALANCES.c.user_id == user_id
+        )
+    ).scalar_one()
+    if available < 0:
+        raise AccountOverdrawn(debt=-available)
+    return available
 
 
 def lock_accounts(session: Session, user_ids: Iterable[UUID]) -> dict[UUID, Account]:
@@ -145,15 +209,16 @@ def lock_accounts(session: Session, user_ids: Iterable[UUID]) -> dict[UUID, Acco
 def save(
     session: Session,
     accounts: Iterable[Account],
-    transactions: list[dict[str, Any]],
+    transactions: Sequence[TransactionRow],
     *,
     now: datetime,
 ) -> None:
-    """Write the locked accounts back and their new Transactions, a statement each."""
+    """Write locked accounts and their new ledger entries, with one statement for each table."""
     if transactions:
-        session.execute(insert(TRANSACTIONS), transactions)
-        for transaction in transactions:
-            emit_cash_event(session, transaction)
+        rows = [transaction._asdict() for transaction in transactions]
+        session.execute(insert(TRANSACTIONS), rows)
+        for row in rows:
+            emit_cash_event(session, row)
     upsert(
         session,
         VIRTUAL_BALANCES,

@@ -1,4 +1,4 @@
-"""Virtual cash in and out at the user's own wish."""
+"""Deposits and withdrawals of virtual cash by the user."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,7 +10,7 @@ from trading.errors import ValidationFailed
 from trading.halts.accounts import ensure_not_halted
 from trading.ledger.cash import Account, lock_accounts, save
 from trading.ledger.errors import CashLimitExceeded, InsufficientCash
-from trading.ledger.model import TransactionType
+from trading.ledger.model import LedgerEntry, TransactionType
 from trading.ledger.records import TransactionRecord
 
 
@@ -23,7 +23,11 @@ def deposit(
     settings: Settings,
     now: datetime,
 ) -> TransactionRecord:
-    """Add ``amount`` won. Raises ValidationFailed above the limit of one deposit, CashLimitExceeded above that of an account."""
+    """Add ``amount`` won to the account.
+
+    Raise ValidationFailed above the limit of one deposit, CashLimitExceeded above that of an
+    account.
+    """
     if not 0 < amount <= settings.deposit_max:
         raise ValidationFailed(field="amount", limit=settings.deposit_max)
     account = lock_accounts(session, [user_id])[user_id]
@@ -48,7 +52,11 @@ def withdraw(
     settings: Settings,
     now: datetime,
 ) -> TransactionRecord:
-    """Take ``amount`` won out of what is available. Raises ValidationFailed above the limit, AccountHalted, AccountOverdrawn, InsufficientCash."""
+    """Withdraw ``amount`` won of the available cash.
+
+    Raise ValidationFailed above the limit of one withdrawal, AccountHalted, AccountOverdrawn or
+    InsufficientCash.
+    """
     if not 0 < amount <= settings.deposit_max:
         raise ValidationFailed(field="amount", limit=settings.deposit_max)
     account = lock_accounts(session, [user_id])[user_id]
@@ -75,12 +83,12 @@ def _move(
     amount: int,
     now: datetime,
 ) -> TransactionRecord:
-    row = account.post(kind, amount=amount, at=now, transaction_id=transaction_id)
+    row = account.post(LedgerEntry(kind=kind, amount=amount, at=now, id=transaction_id))
     save(session, [account], [row], now=now)
     return TransactionRecord(
         id=transaction_id,
         user_id=account.user_id,
-        sequence=row["sequence"],
+        sequence=row.sequence,
         transaction_type=kind,
         stock_id=None,
         stock_name=None,
@@ -91,8 +99,8 @@ def _move(
         commission=0,
         tax=0,
         realized_profit=None,
-        cash_balance_before=row["cash_before"],
-        cash_balance_after=row["cash_after"],
+        cash_balance_before=row.cash_before,
+        cash_balance_after=row.cash_after,
         description=None,
         transaction_date=now,
     )

@@ -1,28 +1,34 @@
-"""Refusals about cash, shares and ledger entries."""
+"""Domain errors about cash, shares and ledger entries."""
 
 from trading.errors import DomainError
 
 
 class InsufficientCash(DomainError):
-    """Facts: ``needed`` and ``available`` in won; for an order also ``largest_quantity`` in shares."""
+    """Facts: ``needed`` and ``available`` in won; for orders ``largest_quantity`` in shares."""
 
     code = "insufficient-cash"
 
 
 class InsufficientQuantity(DomainError):
-    """Facts: ``needed``, ``held`` and ``reserved`` in shares; ``reserved_by``, the ids of the open sell orders that reserve them."""
+    """Facts: ``needed``, ``held`` and ``reserved`` in shares.
+
+    ``reserved_by`` are the ids of the open sell orders that reserve them.
+    """
 
     code = "insufficient-quantity"
 
 
 class CashLimitExceeded(DomainError):
-    """Facts: ``limit`` in won, the most that one account may hold."""
+    """Facts: ``limit`` in won, the maximum balance of an account."""
 
     code = "cash-limit-exceeded"
 
 
 class AccountOverdrawn(DomainError):
-    """Money was taken back that the user had spent. Facts: ``debt`` in won, which has to come in before anything goes out."""
+    """Money was taken back that the user had spent.
+
+    Facts: ``debt`` in won, which must be paid in before anything can be spent.
+    """
 
     code = "account-overdrawn"
 

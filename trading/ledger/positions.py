@@ -1,8 +1,8 @@
-"""A holding's cost, by the moving-average method (이동평균법) that Korean brokers use for stocks.
+"""Cost of a holding by the moving-average method (이동평균법) that Korean brokers use for stocks.
 
-The purchase amount and the commission paid on it are carried side by side: the average price is that of the fills alone, and a
-sale's realised profit bears the commissions of both sides and the taxes. So to the won, at any time:
-cash + cost + carried commission = deposits − withdrawals + realised profit.
+Purchase amount and commission are carried separately: the average price is that of the fills alone,
+and the realised profit of a sale bears the commissions of both sides and the taxes. So, to the won
+and at any time: cash + cost + carried commission = deposits − withdrawals + realised profit.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """What selling took out of a position and what it earned, in won."""
+    """The cost that a sale removed from a holding, and its profit, in won."""
 
     cost: int
     buy_commission: int
@@ -18,8 +18,8 @@ class Sale:
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """Shares held, what their fills cost (won, without commission) and the commission (won) paid for them."""
+class HoldingPosition:
+    """Shares held, what their fills cost without commission, and the commission paid; in won."""
 
     quantity: int = 0
     cost: int = 0
@@ -31,18 +31,21 @@ class Position:
         if self.quantity == 0 and (self.cost or self.buy_commission):
             raise ValueError("A position without shares has cost nothing.")
 
-    def bought(self, *, quantity: int, amount: int, commission: int) -> "Position":
-        """The position after buying ``quantity`` shares for ``amount`` won and ``commission`` won."""
+    def bought(self, *, quantity: int, amount: int, commission: int) -> "HoldingPosition":
+        """Return the position after buying ``quantity`` shares; amounts in won."""
         if quantity <= 0:
             raise ValueError("A purchase has at least one share.")
-        return Position(
+        return HoldingPosition(
             self.quantity + quantity, self.cost + amount, self.buy_commission + commission
         )
 
     def sold(
         self, *, quantity: int, amount: int, commission: int, tax: int
-    ) -> tuple["Position", Sale]:
-        """The position after selling, and the sale. Each share takes its part of the cost, rounded down; the last takes the rest."""
+    ) -> tuple["HoldingPosition", Sale]:
+        """Return the position after selling, and the sale.
+
+        Each share takes its part of the cost, rounded down; the last one takes the rest.
+        """
         if not 0 < quantity <= self.quantity:
             raise ValueError("A sale has at least one share and no more than are held.")
         cost = self.cost * quantity // self.quantity
@@ -52,6 +55,6 @@ class Position:
             buy_commission=buy_commission,
             realized_profit=amount - commission - tax - cost - buy_commission,
         )
-        return Position(
+        return HoldingPosition(
             self.quantity - quantity, self.cost - cost, self.buy_commission - buy_commission
         ), sale

@@ -1,4 +1,4 @@
-"""Records of ledger."""
+"""Records of ledger entries."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionRecord:
-    """Cash that moved. ``stock_id`` is the product code; amount ≥ 0, the type gives its sign."""
+    """A ledger entry; ``stock_id`` is the product code. Amounts ≥ 0, the type gives the sign."""
 
     id: UUID
     user_id: UUID

@@ -1,4 +1,4 @@
-"""Tables of ledger."""
+"""Tables of the ledger: balances, ledger entries and holdings."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +12,7 @@ from trading.ledger.model import DIRECTION, TRADES, TransactionType
 
 
 def _signed(column: str) -> str:
-    """SQL for an amount with the sign that its kind of Transaction gives it."""
+    """Return SQL for an amount with the sign of its transaction type."""
     cases = " ".join(
         f"WHEN '{kind}' THEN {'' if sign > 0 else '-'}{column}" for kind, sign in DIRECTION.items()
     )
@@ -20,14 +20,19 @@ def _signed(column: str) -> str:
 
 
 class VirtualBalance(Base):
-    """An account's cash. ``reserved_cash`` is the sum of what its orders and refunds reserve; ``debt`` what is missing for them, after money was
-    taken back that was spent already; ``transaction_count`` the last Transaction's sequence."""
+    """The cash of an account, in won.
+
+    ``reserved_cash`` is the sum of what its orders and refunds reserve; ``debt`` is what is missing
+    for them after money was taken back that had been spent; ``transaction_count`` is the sequence
+    of the last ledger entry.
+    """
 
     __tablename__ = "virtual_balances"
     __table_args__ = (
         CheckConstraint("reserved_cash >= 0", name="reserved_cash"),
         CheckConstraint(
-            "debt >= 0 AND cash_balance + debt >= reserved_cash AND (debt = 0 OR cash_balance + debt = reserved_cash)",
+            "debt >= 0 AND cash_balance + debt >= reserved_cash"
+            " AND (debt = 0 OR cash_balance + debt = reserved_cash)",
             name="available_cash",
         ),
         CheckConstraint("transaction_count >= 0", name="transaction_count"),
@@ -46,9 +51,11 @@ VIRTUAL_BALANCES = table_of(VirtualBalance)
 
 
 class Transaction(Base):
-    """Cash that moved, never changed afterwards. ``sequence`` numbers an account's Transactions without a gap.
+    """A ledger entry, never changed afterwards. ``sequence`` numbers an account's entries without
+    gaps.
 
-    ``credit_of`` is the payment whose money came in, ``reversal_of`` the cancellation by which some of it went back.
+    ``credit_of`` is the payment whose money was credited, ``reversal_of`` the cancellation that
+    returned some of it.
     """
 
     __tablename__ = "transactions"
@@ -107,7 +114,10 @@ TRANSACTIONS = table_of(Transaction)
 
 
 class Holding(Base):
-    """One user's shares of one stock; deleted when the last is sold. ``cost`` and ``buy_commission`` are those of the shares held."""
+    """One user's shares of one stock, deleted when the last one is sold.
+
+    ``cost`` and ``buy_commission`` (won) are those of the shares held.
+    """
 
     __tablename__ = "portfolios"
     __table_args__ = (

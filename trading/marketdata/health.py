@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, AwareDatetime, TypeAdapter
 
-from trading.exchange.hours import MarketHours, Session
+from trading.exchange.hours import MarketHours, TradingSession
 
 DEAD_AFTER = timedelta(seconds=60)
 STALE_AFTER = timedelta(seconds=30)
@@ -17,7 +17,12 @@ TOPICS_LISTED_MAX = 20
 
 # Call auctions are excluded: no trades are printed during them.
 _CONTINUOUS = frozenset(
-    {Session.PRE_MARKET, Session.REGULAR, Session.AFTER_MARKET, Session.ALWAYS_OPEN}
+    {
+        TradingSession.PRE_MARKET,
+        TradingSession.REGULAR,
+        TradingSession.AFTER_MARKET,
+        TradingSession.ALWAYS_OPEN,
+    }
 )
 
 _Instant = Annotated[AwareDatetime, AfterValidator(lambda instant: instant.astimezone(UTC))]

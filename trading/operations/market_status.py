@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import get_args
 
 from trading.exchange.fees import TaxRates, tax_rates
-from trading.exchange.hours import MarketHours, Span
+from trading.exchange.hours import MarketHours, SessionSpan
 from trading.exchange.order_types import OrderType
 from trading.exchange.price_grid import GRID_SINCE, Market, StockKind, limit_percent, tick_table
 from trading.exchange.time import KST
@@ -161,5 +161,5 @@ def _calendar_day(hours: MarketHours, day: date) -> CalendarDay:
     )
 
 
-def _times(span: Span) -> SessionTimes:
+def _times(span: SessionSpan) -> SessionTimes:
     return SessionTimes(span.session, span.opens_at.astimezone(KST), span.closes_at.astimezone(KST))

@@ -1,12 +1,11 @@
-"""Amendment: another price or quantity for an open limit order. What is executed stays, what is reserved follows to the won and the share.
+"""Amend the price or quantity of an open limit order and adjust its reservation.
 
-A new price or a larger quantity is a new arrival in the market and goes behind the others at its price; a smaller quantity keeps its place, as on
-the exchange.
+What is executed stays. A new price or a larger quantity counts as a new arrival in the market and
+loses the order's time priority; a smaller quantity keeps it, as on the exchange.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, update
@@ -14,7 +13,6 @@ from sqlalchemy.orm import Session
 
 from trading.account_events.record import emit_order_event
 from trading.config.settings import Settings
-from trading.db.statements import AnyRow, execute_rowcount
 from trading.db.transactions import after_commit
 from trading.errors import ValidationFailed
 from trading.exchange.fees import largest_affordable_quantity
@@ -22,15 +20,11 @@ from trading.exchange.hours import MarketHours
 from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.ledger.cash import lock_accounts, save
 from trading.ledger.errors import InsufficientCash, InsufficientQuantity
-from trading.ledger.tables import PORTFOLIOS
+from trading.ledger.holdings import HoldingKey, held_shares, release_shares, reserve_shares
 from trading.marketdata.quotes import QuoteStore
-from trading.orders.close import (
-    LOCKED_COLUMNS,
-    discard_pending_fills,
-    lock_own_order,
-    unsettled_cost,
-)
+from trading.orders.close import discard_pending_fills, lock_own_order, unsettled_cost
 from trading.orders.errors import OrderNotAmendable, OrderNotFound
+from trading.orders.rows import LockedOrder
 from trading.orders.tables import ORDERS
 from trading.orders.validate import (
     OrderTerms,
@@ -44,7 +38,10 @@ from trading.tasks import Task, TaskRequest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AmendOrder:
-    """What is to change of one's order: its limit (won), its whole quantity (shares, those already executed included), or both; None keeps."""
+    """A change of an order's limit (won), of its whole quantity, or of both; None keeps the value.
+
+    ``quantity`` includes the shares that are executed already.
+    """
 
     order_id: UUID
     user_id: UUID
@@ -61,57 +58,56 @@ def amend_order(
     settings: Settings,
     now: datetime,
 ) -> None:
-    """Amend an open limit order, and wake its execution where it may fill at once now.
+    """Amend an open limit order, and dispatch its execution if it may fill at once now.
 
-    Raises OrderNotFound, OrderNotOpen (a fill that came first has won), OrderNotAmendable, ValidationFailed for a quantity that is not above what is
-    executed, InsufficientCash, InsufficientQuantity, and what ``trading.orders.validate.stand`` does.
+    Raise OrderNotFound, OrderNotOpen (also when a fill came first), OrderNotAmendable,
+    ValidationFailed for a quantity that is not above what is executed, InsufficientCash,
+    InsufficientQuantity, and what ``validate_terms`` raises.
     """
     market = market_snapshot(quotes, _stock_of(session, command))
-    order = lock_own_order(
-        session, user_id=command.user_id, order_id=command.order_id, columns=LOCKED_COLUMNS
-    )
+    order = lock_own_order(session, user_id=command.user_id, order_id=command.order_id)
     terms = _new_terms(order, command)
     if terms.quantity <= order.executed_quantity:
         raise ValidationFailed(field="quantity", minimum=order.executed_quantity + 1)
-    standing = validate_terms(
+    validation = validate_terms(
         session, terms, market, user_id=command.user_id, hours=hours, settings=settings, now=now
     )
     if terms.side is Side.BUY:
-        reserved_cash = _change_cash(session, order, terms, standing, settings=settings, now=now)
+        reserved_cash = _change_cash(session, order, terms, validation, settings=settings, now=now)
     else:
         reserved_cash = 0
         _change_shares(session, order, added=terms.quantity - order.quantity)
-    changes: dict[str, Any] = {
-        "quantity": terms.quantity,
-        "limit_price": terms.limit_price,
-        "reserved_cash": reserved_cash,
-    }
+    change = (
+        update(ORDERS)
+        .where(ORDERS.c.id == order.id)
+        .values(quantity=terms.quantity, limit_price=terms.limit_price, reserved_cash=reserved_cash)
+    )
     if terms.limit_price != order.limit_price or terms.quantity > order.quantity:
-        # What was found for the old terms is not for the new ones, which no trade up to now may fill.
+        # Pending fills belong to the old terms; no trade up to now may fill the new ones.
         discard_pending_fills(session, [order.id])
-        changes |= {
-            "book_price": standing.book_price,
-            "awaiting_first_print": standing.awaiting_first_print,
-            "next_attempt_at": standing.next_attempt_at,
-            "accepted_position": standing.position,
-        }
-        if standing.is_due:
+        change = change.values(
+            book_price=validation.book_price,
+            awaiting_first_print=validation.awaiting_first_print,
+            next_attempt_at=validation.next_attempt_at,
+            accepted_position=validation.position,
+        )
+        if validation.is_due:
             after_commit(session, TaskRequest(Task.EXECUTE_ORDERS, (order.id,)))
-    session.execute(update(ORDERS).where(ORDERS.c.id == order.id).values(**changes))
+    session.execute(change)
     emit_order_event(
         session, order._asdict(), at=now, quantity=terms.quantity, limit_price=terms.limit_price
     )
 
 
 def _stock_of(session: Session, command: AmendOrder) -> str:
-    mine = (ORDERS.c.id == command.order_id) & (ORDERS.c.user_id == command.user_id)
-    code: str | None = session.scalar(select(ORDERS.c.stock_code).where(mine))
+    own = (ORDERS.c.id == command.order_id) & (ORDERS.c.user_id == command.user_id)
+    code: str | None = session.scalar(select(ORDERS.c.stock_code).where(own))
     if code is None:
         raise OrderNotFound
     return code
 
 
-def _new_terms(order: AnyRow, command: AmendOrder) -> OrderTerms:
+def _new_terms(order: LockedOrder, command: AmendOrder) -> OrderTerms:
     terms = OrderTerms(
         stock_code=order.stock_code,
         side=Side(order.side),
@@ -127,17 +123,20 @@ def _new_terms(order: AnyRow, command: AmendOrder) -> OrderTerms:
 
 def _change_cash(
     session: Session,
-    order: AnyRow,
+    order: LockedOrder,
     terms: OrderTerms,
-    standing: OrderValidation,
+    validation: OrderValidation,
     *,
     settings: Settings,
     now: datetime,
 ) -> int:
-    """Reserve or release the difference; what the order reserves then (won): its unsettled fills and the rest at the new limit."""
+    """Reserve or release the difference and return what the order reserves then (won).
+
+    That is the cost of its unsettled fills and of the rest of its quantity at the new limit.
+    """
     unsettled = unsettled_cost(session, [order.id]).get(order.id, 0)
     rest = required_cash(
-        terms, standing, quantity=terms.quantity - order.executed_quantity, settings=settings
+        terms, validation, quantity=terms.quantity - order.executed_quantity, settings=settings
     )
     difference = unsettled + rest - order.reserved_cash
     account = lock_accounts(session, [order.user_id])[order.user_id]
@@ -145,7 +144,7 @@ def _change_cash(
     if difference > account.available:
         affordable = account.available + order.reserved_cash - unsettled
         largest = largest_affordable_quantity(
-            affordable, standing.price or 1, settings.commission_ppm
+            affordable, validation.price or 1, settings.commission_ppm
         )
         raise InsufficientCash(
             needed=difference,
@@ -160,22 +159,16 @@ def _change_cash(
     return unsettled + rest
 
 
-def _change_shares(session: Session, order: AnyRow, *, added: int) -> None:
+def _change_shares(session: Session, order: LockedOrder, *, added: int) -> None:
     """Reserve or release the difference in shares."""
-    mine = (PORTFOLIOS.c.user_id == order.user_id) & (PORTFOLIOS.c.stock_code == order.stock_code)
-    met = execute_rowcount(
-        session,
-        update(PORTFOLIOS)
-        .where(mine, PORTFOLIOS.c.quantity - PORTFOLIOS.c.reserved_quantity >= added)
-        .values(reserved_quantity=PORTFOLIOS.c.reserved_quantity + added),
-    )
-    if met != 1:
-        held = session.execute(
-            select(PORTFOLIOS.c.quantity, PORTFOLIOS.c.reserved_quantity).where(mine)
-        ).one()
+    key = HoldingKey(order.user_id, order.stock_code)
+    if added <= 0:
+        release_shares(session, {key: -added})
+    elif not reserve_shares(session, key, added):
+        held = held_shares(session, key)
         raise InsufficientQuantity(
             needed=added,
             held=held.quantity,
-            reserved=held.reserved_quantity,
+            reserved=held.reserved,
             reserved_by=[str(order.id)],
         )

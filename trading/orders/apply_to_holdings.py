@@ -1,45 +1,107 @@
-"""Stage four, portfolio: apply settled fills to the holdings: quantity, cost, realised profit. An empty holding is deleted."""
+"""Apply settled fills to holdings: quantity, cost and realised profit (stage four of four)."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from trading.account_events.record import emit_holding_event
-from trading.db.statements import AnyRow, force_primary_key
 from trading.db.upsert import upsert
 from trading.exchange.order_types import Side
-from trading.ledger.cash import InvariantBroken
-from trading.ledger.positions import Position
-from trading.ledger.tables import PORTFOLIOS
+from trading.ledger.holdings import HoldingKey, lock_holdings, save_holdings
 from trading.orders.tables import ORDER_EXECUTIONS, ORDERS
 from trading.tasks import AffectedIds
 
-_HoldingKey = tuple[UUID, str]
+
+class _SettledExecution(NamedTuple):
+    """All columns of an execution (an upsert needs them all), amounts in won."""
+
+    id: UUID
+    order_id: UUID
+    user_id: UUID
+    stock_code: str
+    side: str
+    fill_number: int
+    quantity: int
+    price: int
+    amount: int
+    commission: int
+    transaction_tax: int
+    rural_tax: int
+    rule: str
+    tick_position: int
+    tick_price: int
+    tick_traded_at: datetime
+    tick_age_ms: int
+    executed_at: datetime
+    settled_at: datetime
+    applied_at: datetime | None
+    cost: int | None
+    buy_commission: int | None
+    realized_profit: int | None
+    session: str | None
+    commission_ppm: int | None
+
+    @property
+    def holding_key(self) -> HoldingKey:
+        return HoldingKey(self.user_id, self.stock_code)
 
 
-@dataclass(frozen=True, slots=True)
-class _Holding:
-    """A locked holding: its position, the profit realised since it was opened (won) and what open sales reserve of it (shares)."""
-
-    position: Position
-    realized_profit: int
-    reserved_quantity: int
-
-
-_EMPTY = _Holding(Position(), 0, 0)
+_COLUMNS = tuple(ORDER_EXECUTIONS.c[name] for name in _SettledExecution._fields)
 
 
 def update_portfolios(
     session: Session, execution_ids: Sequence[UUID], *, now: datetime
 ) -> AffectedIds:
-    """Apply the settled, unapplied fills among these executions; what was applied."""
-    executions = session.execute(
-        select(ORDER_EXECUTIONS)
+    """Apply the settled, unapplied fills among these executions and return the affected ids."""
+    executions = _lock_executions(session, execution_ids)
+    if not executions:
+        return AffectedIds()
+    purchases = [execution for execution in executions if execution.side == Side.BUY]
+    holdings = lock_holdings(
+        session,
+        [execution.holding_key for execution in executions],
+        opened=[execution.holding_key for execution in purchases],
+        now=now,
+    )
+    sales = []
+    for execution in executions:
+        holding = holdings[execution.holding_key]
+        if execution.side == Side.BUY:
+            holding.apply_purchase(
+                quantity=execution.quantity,
+                amount=execution.amount,
+                commission=execution.commission,
+            )
+        else:
+            sale = holding.apply_sale(
+                quantity=execution.quantity,
+                amount=execution.amount,
+                commission=execution.commission,
+                tax=execution.transaction_tax + execution.rural_tax,
+            )
+            sales.append({**execution._asdict(), "applied_at": now, **asdict(sale)})
+    save_holdings(session, holdings.values(), now=now)
+    upsert(
+        session,
+        ORDER_EXECUTIONS,
+        sales,
+        update=("cost", "buy_commission", "realized_profit", "applied_at"),
+    )
+    if purchases:
+        bought = [execution.id for execution in purchases]
+        session.execute(
+            update(ORDER_EXECUTIONS).where(ORDER_EXECUTIONS.c.id.in_(bought)).values(applied_at=now)
+        )
+    return _affected_ids(session, executions)
+
+
+def _lock_executions(session: Session, execution_ids: Sequence[UUID]) -> list[_SettledExecution]:
+    rows = session.execute(
+        select(*_COLUMNS)
         .where(
             ORDER_EXECUTIONS.c.id.in_(execution_ids),
             ORDER_EXECUTIONS.c.settled_at.is_not(None),
@@ -47,48 +109,11 @@ def update_portfolios(
         )
         .order_by(ORDER_EXECUTIONS.c.id)
         .with_for_update()
-    ).all()
-    if not executions:
-        return AffectedIds()
-    holdings = _lock_holdings(session, executions, now=now)
-    sales = []
-    for execution in executions:
-        key = execution.user_id, execution.stock_code
-        held = holdings[key]
-        position, realized, reserved = held.position, held.realized_profit, held.reserved_quantity
-        if execution.side == Side.BUY:
-            position = position.bought(
-                quantity=execution.quantity,
-                amount=execution.amount,
-                commission=execution.commission,
-            )
-        else:
-            position, sale = position.sold(
-                quantity=execution.quantity,
-                amount=execution.amount,
-                commission=execution.commission,
-                tax=execution.transaction_tax + execution.rural_tax,
-            )
-            realized += sale.realized_profit
-            reserved -= execution.quantity
-            sales.append({**execution._asdict(), "applied_at": now, **asdict(sale)})
-        holdings[key] = _Holding(position, realized, reserved)
-    _write_holdings(session, holdings, now=now)
-    upsert(
-        session,
-        ORDER_EXECUTIONS,
-        sales,
-        update=("cost", "buy_commission", "realized_profit", "applied_at"),
     )
-    bought = [execution.id for execution in executions if execution.side == Side.BUY]
-    if bought:
-        session.execute(
-            update(ORDER_EXECUTIONS).where(ORDER_EXECUTIONS.c.id.in_(bought)).values(applied_at=now)
-        )
-    return _worked_on(session, executions)
+    return [_SettledExecution._make(row) for row in rows]
 
 
-def _worked_on(session: Session, executions: Sequence[AnyRow]) -> AffectedIds:
+def _affected_ids(session: Session, executions: Sequence[_SettledExecution]) -> AffectedIds:
     order_ids = tuple(dict.fromkeys(execution.order_id for execution in executions))
     requests = select(ORDERS.c.request_id).where(
         ORDERS.c.id.in_(order_ids), ORDERS.c.request_id.is_not(None)
@@ -99,79 +124,3 @@ def _worked_on(session: Session, executions: Sequence[AnyRow]) -> AffectedIds:
         user_ids=tuple(dict.fromkeys(execution.user_id for execution in executions)),
         request_ids=tuple(dict.fromkeys(session.scalars(requests))),
     )
-
-
-def _lock_holdings(
-    session: Session, executions: Sequence[AnyRow], *, now: datetime
-) -> dict[_HoldingKey, _Holding]:
-    """Lock the holdings that these executions touch, by ascending key; those that a purchase opens are made first, empty.
-
-    Made first, because two workers that both found no row would otherwise both start from nothing.
-    """
-    opened = {(one.user_id, one.stock_code) for one in executions if one.side == Side.BUY}
-    upsert(
-        session,
-        PORTFOLIOS,
-        [_row(key, _EMPTY, now) for key in sorted(opened)],
-        update=("user_id",),
-    )
-    touched = sorted({(one.user_id, one.stock_code) for one in executions})
-    key = tuple_(PORTFOLIOS.c.user_id, PORTFOLIOS.c.stock_code)
-    wanted = (
-        select(PORTFOLIOS)
-        .where(key.in_(touched))
-        .order_by(PORTFOLIOS.c.user_id, PORTFOLIOS.c.stock_code)
-    )
-    rows = session.execute(force_primary_key(wanted, PORTFOLIOS).with_for_update())
-    return {
-        (row.user_id, row.stock_code): _Holding(
-            Position(row.quantity, row.cost, row.buy_commission),
-            row.realized_profit,
-            row.reserved_quantity,
-        )
-        for row in rows
-    }
-
-
-def _write_holdings(
-    session: Session, holdings: Mapping[_HoldingKey, _Holding], *, now: datetime
-) -> None:
-    kept, emptied = [], []
-    for key, holding in sorted(holdings.items()):
-        if not 0 <= holding.reserved_quantity <= holding.position.quantity:
-            raise InvariantBroken(f"holding {key}: {holding}")
-        row = _row(key, holding, now)
-        emit_holding_event(session, row)
-        if holding.position.quantity:
-            kept.append(row)
-        else:
-            emptied.append(key)
-    columns = (
-        "quantity",
-        "reserved_quantity",
-        "cost",
-        "buy_commission",
-        "realized_profit",
-        "updated_at",
-    )
-    upsert(session, PORTFOLIOS, kept, update=columns)
-    if emptied:
-        session.execute(
-            delete(PORTFOLIOS).where(
-                tuple_(PORTFOLIOS.c.user_id, PORTFOLIOS.c.stock_code).in_(emptied)
-            )
-        )
-
-
-def _row(key: _HoldingKey, holding: _Holding, now: datetime) -> dict[str, Any]:
-    user_id, stock_code = key
-    return {
-        "user_id": user_id,
-        "stock_code": stock_code,
-        "quantity": holding.position.quantity,
-        "reserved_quantity": holding.reserved_quantity,
-        "cost": holding.position.cost,
-        "buy_commission": holding.position.buy_commission,
-        "realized_profit": holding.realized_profit,
-        "updated_at": now,
-    }

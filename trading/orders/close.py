@@ -1,4 +1,4 @@
-"""The end of orders before their whole quantity was filled: the one place that gives back what they still held."""
+"""End orders before their whole quantity is filled, and release what they still reserve."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,11 +10,10 @@ from sqlalchemy import ColumnElement, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from trading.account_events.record import emit_order_event
-from trading.db.statements import AnyRow
 from trading.db.types import Id
 from trading.exchange.order_types import Side
 from trading.ledger.cash import Account, lock_accounts, save
-from trading.ledger.tables import PORTFOLIOS
+from trading.ledger.holdings import HoldingKey, release_shares
 from trading.orders.errors import OrderNotFound, OrderNotOpen
 from trading.orders.model import (
     OPEN_STATUSES,
@@ -23,15 +22,12 @@ from trading.orders.model import (
     OrderEvent,
     OrderStatus,
 )
-from trading.orders.tables import (
-    ORDER_EXECUTIONS,
-    ORDERS,
-    PENDING_FILLS,
-)
+from trading.orders.rows import LOCKED_COLUMNS, LockedOrder
+from trading.orders.tables import ORDER_EXECUTIONS, ORDERS, PENDING_FILLS
 
-# The table is nearly empty, so left to itself MariaDB reads all of it, and waits for the rows that a matcher has not committed yet. Only a DELETE
-# that names its table twice takes a hint.
-_FORGET = {
+# The table is nearly empty, so without a hint MariaDB scans it all and waits for rows that a
+# matcher has not committed yet. Only a DELETE that names its table twice accepts a hint.
+_DELETE_PENDING_FILLS = {
     on_sqlite: text(statement).bindparams(bindparam("ids", type_=Id, expanding=True))
     for on_sqlite, statement in (
         (True, "DELETE FROM pending_fills WHERE order_id IN :ids"),
@@ -42,60 +38,51 @@ _FORGET = {
     )
 }
 
-LOCKED_COLUMNS = (
-    ORDERS.c.id,
-    ORDERS.c.user_id,
-    ORDERS.c.client_order_id,
-    ORDERS.c.stock_code,
-    ORDERS.c.side,
-    ORDERS.c.order_type,
-    ORDERS.c.time_in_force,
-    ORDERS.c.limit_price,
-    ORDERS.c.status,
-    ORDERS.c.quantity,
-    ORDERS.c.executed_quantity,
-    ORDERS.c.reserved_cash,
-)
-
 
 @dataclass(frozen=True, slots=True)
 class OrderClosure:
-    """A locked, open order (LOCKED_COLUMNS as they are in the database now) and how it ends."""
+    """A locked, open order as it is in the database now, and how it ends."""
 
-    order: AnyRow
+    order: LockedOrder
     event: OrderEvent
     reason: EndReason
 
 
 def end_orders(
     session: Session,
-    endings: Sequence[OrderClosure],
+    closures: Sequence[OrderClosure],
     *,
     now: datetime,
     accounts: dict[UUID, Account] | None = None,
 ) -> None:
-    """End locked orders: release the cash or the shares that their unfilled part reserved, and forget what was found for them.
+    """End locked orders: release what their unfilled part reserves and delete their pending fills.
 
-    What fills not settled yet have cost stays reserved until their settlement. ``accounts`` are those that the caller has locked and saves itself.
+    The cost of unsettled fills stays reserved until their settlement. ``accounts`` are those that
+    the caller has locked and saves itself.
     """
-    if not endings:
+    if not closures:
         return
-    buys = [ending.order for ending in endings if ending.order.side == Side.BUY]
+    buys = [closure.order for closure in closures if closure.order.side == Side.BUY]
     unsettled = unsettled_cost(session, [order.id for order in buys])
     locked = (
         lock_accounts(session, {order.user_id for order in buys}) if accounts is None else accounts
     )
     for order in buys:
         locked[order.user_id].release(order.reserved_cash - unsettled.get(order.id, 0))
-    _write_orders(session, endings, unsettled, now=now)
-    discard_pending_fills(session, [ending.order.id for ending in endings])
+    _write_orders(session, closures, unsettled, now=now)
+    discard_pending_fills(session, [closure.order.id for closure in closures])
     if accounts is None:
         save(session, locked.values(), [], now=now)
-    _release_shares(session, [ending.order for ending in endings if ending.order.side == Side.SELL])
+    released: defaultdict[HoldingKey, int] = defaultdict(int)
+    for closure in closures:
+        order = closure.order
+        if order.side == Side.SELL:
+            released[HoldingKey(order.user_id, order.stock_code)] += order.remaining_quantity
+    release_shares(session, released)
 
 
 def unsettled_cost(session: Session, order_ids: Sequence[UUID]) -> Mapping[UUID, int]:
-    """What the fills of these buys that are not settled yet have cost (won), by order; orders without any are absent."""
+    """Return the cost of the unsettled fills of buys (won), by order; orders without are absent."""
     if not order_ids:
         return {}
     rows = session.execute(
@@ -110,32 +97,34 @@ def unsettled_cost(session: Session, order_ids: Sequence[UUID]) -> Mapping[UUID,
 
 
 def discard_pending_fills(session: Session, order_ids: Sequence[UUID]) -> None:
-    """Drop what the matcher found for these orders and nobody executed, where it found anything."""
+    """Delete the pending fills of locked orders, where there are any."""
     if order_ids:
-        mine = PENDING_FILLS.c.order_id.in_(order_ids)
-        # Nobody else can add one meanwhile: that takes the lock of the order, which the caller holds.
-        delete_pending_fills(
-            session, session.scalars(select(PENDING_FILLS.c.order_id).where(mine).distinct()).all()
-        )
+        of_orders = PENDING_FILLS.c.order_id.in_(order_ids)
+        # No transaction can add one meanwhile: that takes the order's lock, which the caller holds.
+        found = session.scalars(select(PENDING_FILLS.c.order_id).where(of_orders).distinct())
+        delete_pending_fills(session, found.all())
 
 
 def delete_pending_fills(session: Session, order_ids: Sequence[UUID]) -> None:
-    """Delete the touches of locked orders that are known to have some."""
+    """Delete the pending fills of locked orders that are known to have some."""
     if order_ids:
-        session.execute(_FORGET[session.get_bind().dialect.name == "sqlite"], {"ids": order_ids})
+        statement = _DELETE_PENDING_FILLS[session.get_bind().dialect.name == "sqlite"]
+        session.execute(statement, {"ids": order_ids})
 
 
-def lock_own_order(
-    session: Session, *, user_id: UUID, order_id: UUID, columns: Sequence[ColumnElement[object]]
-) -> AnyRow:
-    """Lock one open order of this user. Raises OrderNotFound, for another's order too, or OrderNotOpen."""
-    order = session.execute(
-        select(*columns, ORDERS.c.reason)
+def lock_own_order(session: Session, *, user_id: UUID, order_id: UUID) -> LockedOrder:
+    """Lock one open order of this user.
+
+    Raise OrderNotFound, for another user's order too, or OrderNotOpen.
+    """
+    row = session.execute(
+        select(*LOCKED_COLUMNS)
         .where(ORDERS.c.id == order_id, ORDERS.c.user_id == user_id)
         .with_for_update()
     ).one_or_none()
-    if order is None:
+    if row is None:
         raise OrderNotFound
+    order = LockedOrder._make(row)
     if not OrderStatus(order.status).is_open:
         raise OrderNotOpen(
             order_status=order.status,
@@ -146,20 +135,20 @@ def lock_own_order(
 
 
 def cancel_order(session: Session, *, user_id: UUID, order_id: UUID, now: datetime) -> None:
-    """Cancel one open order of this user. Raises OrderNotFound or OrderNotOpen: a fill that came first has won."""
-    order = lock_own_order(session, user_id=user_id, order_id=order_id, columns=LOCKED_COLUMNS)
+    """Cancel one open order of this user. Raise OrderNotFound, or OrderNotOpen if it has ended."""
+    order = lock_own_order(session, user_id=user_id, order_id=order_id)
     end_orders(session, [_cancelled(order)], now=now)
 
 
 def cancel_open_orders(session: Session, *, user_id: UUID, now: datetime) -> list[UUID]:
-    """Cancel every open order of this user; their ids."""
+    """Cancel every open order of this user and return their ids."""
     orders = _lock_open_orders(session, ORDERS.c.user_id == user_id)
     end_orders(session, [_cancelled(order) for order in orders], now=now)
     return [order.id for order in orders]
 
 
 def cancel_buys_of_overdrawn(session: Session, *, user_id: UUID, now: datetime) -> None:
-    """Cancel every open buy of a user whose cash is needed for what is taken back from him."""
+    """Cancel every open buy of a user whose cash is needed for a payment that is taken back."""
     orders = _lock_open_orders(session, (ORDERS.c.user_id == user_id) & (ORDERS.c.side == Side.BUY))
     end_orders(
         session,
@@ -169,42 +158,41 @@ def cancel_buys_of_overdrawn(session: Session, *, user_id: UUID, now: datetime) 
 
 
 def has_open_buys(session: Session, *, user_id: UUID) -> bool:
-    """Whether an open buy of this user reserves cash now."""
-    mine = (ORDERS.c.user_id == user_id) & ORDERS.c.status.in_(OPEN_STATUSES)
-    return (
-        session.scalar(select(ORDERS.c.id).where(mine, ORDERS.c.reserved_cash > 0).limit(1))
-        is not None
-    )
+    """Return True if an open buy of this user reserves cash."""
+    open_orders = (ORDERS.c.user_id == user_id) & ORDERS.c.status.in_(OPEN_STATUSES)
+    reserving = select(ORDERS.c.id).where(open_orders, ORDERS.c.reserved_cash > 0).limit(1)
+    return session.scalar(reserving) is not None
 
 
-def _lock_open_orders(session: Session, which: ColumnElement[bool]) -> Sequence[AnyRow]:
-    return session.execute(
+def _lock_open_orders(session: Session, condition: ColumnElement[bool]) -> list[LockedOrder]:
+    rows = session.execute(
         select(*LOCKED_COLUMNS)
-        .where(which, ORDERS.c.status.in_(OPEN_STATUSES))
+        .where(condition, ORDERS.c.status.in_(OPEN_STATUSES))
         .order_by(ORDERS.c.id)
         .with_for_update()
-    ).all()
+    )
+    return [LockedOrder._make(row) for row in rows]
 
 
-def _cancelled(order: AnyRow) -> OrderClosure:
+def _cancelled(order: LockedOrder) -> OrderClosure:
     return OrderClosure(order, OrderEvent.CANCEL, EndReason.CANCELLED_BY_USER)
 
 
 def _write_orders(
     session: Session,
-    endings: Iterable[OrderClosure],
+    closures: Iterable[OrderClosure],
     unsettled: Mapping[UUID, int],
     *,
     now: datetime,
 ) -> None:
-    alike: defaultdict[tuple[OrderStatus, EndReason, int], list[UUID]] = defaultdict(list)
-    for ending in endings:
-        status = ORDER_TRANSITIONS.after(OrderStatus(ending.order.status), ending.event)
-        alike[status, ending.reason, unsettled.get(ending.order.id, 0)].append(ending.order.id)
-        emit_order_event(
-            session, ending.order._asdict(), at=now, status=status, reason=ending.reason
-        )
-    for (status, reason, reserved_cash), ids in alike.items():
+    # Orders that end with the same columns are updated by one statement.
+    groups: defaultdict[tuple[OrderStatus, EndReason, int], list[UUID]] = defaultdict(list)
+    for closure in closures:
+        order = closure.order
+        status = ORDER_TRANSITIONS.after(OrderStatus(order.status), closure.event)
+        groups[status, closure.reason, unsettled.get(order.id, 0)].append(order.id)
+        emit_order_event(session, order._asdict(), at=now, status=status, reason=closure.reason)
+    for (status, reason, reserved_cash), ids in groups.items():
         session.execute(
             update(ORDERS)
             .where(ORDERS.c.id.in_(ids))
@@ -217,16 +205,4 @@ def _write_orders(
                 awaiting_first_print=False,
                 finished_at=now,
             )
-        )
-
-
-def _release_shares(session: Session, sales: Iterable[AnyRow]) -> None:
-    released: defaultdict[tuple[UUID, str], int] = defaultdict(int)
-    for order in sales:
-        released[order.user_id, order.stock_code] += order.quantity - order.executed_quantity
-    for (user_id, stock_code), quantity in sorted(released.items()):
-        session.execute(
-            update(PORTFOLIOS)
-            .where(PORTFOLIOS.c.user_id == user_id, PORTFOLIOS.c.stock_code == stock_code)
-            .values(reserved_quantity=PORTFOLIOS.c.reserved_quantity - quantity)
         )

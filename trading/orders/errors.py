@@ -1,16 +1,18 @@
-"""Refusals of orders."""
+"""Domain errors about orders."""
 
 from trading.errors import DomainError
 
 
 class InvalidTickSize(DomainError):
-    """Facts: ``price`` and ``tick_size`` in won, ``nearest_prices``: the legal ones next to it, ascending."""
+    """Facts: ``price``, ``tick_size`` and ``nearest_prices`` (legal, ascending), all in won."""
 
     code = "invalid-tick-size"
 
 
 class PriceOutOfRange(DomainError):
-    """Facts: ``price``, ``lower_limit``, ``upper_limit`` and the ``base_price`` that they follow from, all in won."""
+    """Facts in won: ``price``, ``lower_limit``, ``upper_limit`` and the ``base_price`` of the
+    limits.
+    """
 
     code = "price-out-of-range"
 
@@ -20,13 +22,13 @@ class OrderNotFound(DomainError):
 
 
 class OrderNotOpen(DomainError):
-    """Facts: ``order_status``, ``reason`` (why it ended, None when it was filled) and ``executed_quantity`` in shares."""
+    """Facts: ``order_status``, ``reason`` (why it ended, None if filled), ``executed_quantity``."""
 
     code = "order-not-open"
 
 
 class OrderNotAmendable(DomainError):
-    """Only limit orders that may wait can be amended. Facts: ``order_type`` and ``time_in_force``."""
+    """Only limit orders that may rest can be amended. Facts: ``order_type``, ``time_in_force``."""
 
     code = "order-not-amendable"
 

@@ -1,12 +1,14 @@
-"""Why an order is where it is: the evidence for its fills, and what an open one waits for.
+"""Explain an order: the evidence for its fills, and what an open order waits for.
 
-The rows come from one state of the database, the last trade from Redis; what follows from both is decided here, by the rules that fill orders.
+Rows come from one snapshot of the database and the last trade from Redis. The conclusions are drawn
+by the same rules that fill orders.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select
@@ -43,7 +45,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class WaitingReason(StrEnum):
-    """What keeps an open order from being filled now. Several may hold at once."""
+    """Why an open order is not filled now. Several reasons may apply at once."""
 
     TRADING_HALTED = "trading-halted"
     ACCOUNT_HALTED = "account-halted"
@@ -63,11 +65,13 @@ class WaitingReason(StrEnum):
     BEING_EXECUTED = "being-executed"
 
 
-_ON_ITS_WAY = (WaitingReason.AWAITING_MATCH, WaitingReason.BEING_EXECUTED)
+_ABOUT_TO_FILL = (WaitingReason.AWAITING_MATCH, WaitingReason.BEING_EXECUTED)
 
 
 class Stage(StrEnum):
-    """Where an open order is: in the book, waiting for a trade, or with a worker, which looks at it."""
+    """Where an open order is: in the book, waiting for a trade, or about to be executed by a
+    worker.
+    """
 
     IN_BOOK = "in-book"
     IN_EXECUTION = "in-execution"
@@ -81,8 +85,12 @@ class ChargeName(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFacts:
-    """What the database knows of an order and of what concerns it. ``halts`` are those that a last trade may be of, ``matched_until`` is how far its stock's
-    matcher has read the tick stream, ``is_touched`` whether it has found a trade that fills the order and waits for its execution."""
+    """What the database knows about an order and its surroundings.
+
+    ``halts`` are those that a last trade may have been received in, ``matched_until`` is how far
+    the matcher of its stock has read the tick stream. ``has_pending_fills`` is True if the matcher
+    found a fill that is not executed yet.
+    """
 
     order: OrderRecord
     market: Market
@@ -92,7 +100,7 @@ class OrderFacts:
     book_price: int | None
     next_attempt_at: datetime | None
     awaiting_first_print: bool
-    is_touched: bool
+    has_pending_fills: bool
     account_halted: bool
     halts: Sequence[HaltRecord]
     matched_until: int
@@ -108,7 +116,7 @@ class OrderFacts:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A part of a fill's costs: ``amount`` in won by a rate in ppm. The rate is None where it is not known any more."""
+    """A part of a fill's costs (won) by a rate in ppm, None if the rate is not known."""
 
     name: ChargeName
     rate_ppm: int | None
@@ -117,7 +125,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class FillExplanation:
-    """A fill, its costs one by one, and how long after its order's acceptance it got through each stage (ms)."""
+    """A fill, its costs, and the time from the acceptance to each stage, in milliseconds."""
 
     execution: ExecutionRecord
     charges: tuple[Charge, ...]
@@ -128,8 +136,10 @@ class FillExplanation:
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """How far the last trade is from the limit: in won, in basis points of the last price (rounded up) and in steps of the price grid; 0 where
-    the limit is met."""
+    """How far the last trade is from the limit; 0 where the limit is met.
+
+    In won, in basis points of the last price (rounded up) and in steps of the price grid.
+    """
 
     won: int
     basis_points: int
@@ -138,9 +148,11 @@ class Distance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """What an open order waits for. ``price`` is its limit (won), None for a market order; ``tick`` the last trade, if it is known.
+    """What an open order waits for.
 
-    ``next_look_at`` is when a worker looks at it, ``expires_at`` the end of a DAY order, ``next_opening`` the end of a closed session.
+    ``price`` is its limit (won), None for a market order; ``tick`` is the last trade, if known.
+    ``next_look_at`` is the time of the next attempt, ``expires_at`` the end of a DAY order,
+    ``next_opening`` the end of a closed session.
     """
 
     stage: Stage
@@ -156,21 +168,37 @@ class Waiting:
     reasons: tuple[WaitingReason, ...]
 
 
-def order_facts(
+class _FactsRow(NamedTuple):
+    accepted_position: int | None
+    book_price: int | None
+    next_attempt_at: datetime | None
+    awaiting_first_print: bool
+    market: Market
+    kind: StockKind
+    stock_status: str
+    order_with_pending_fills: UUID | None
+    account_halted_since: datetime | None
+    matched_until: int | None
+
+
+def get_order_facts(
     session: Session, *, user_id: UUID, order_id: UUID, settings: Settings, now: datetime
 ) -> OrderFacts:
-    """What is known of one order of this user. Raises OrderNotFound, for another's order too. Always the same number of statements."""
+    """Return what is known about one order of this user.
+
+    Raise OrderNotFound, for another user's order too. Always the same number of statements.
+    """
     order = get_order(session, user_id=user_id, order_id=order_id)
-    touched = (
+    with_pending_fills = (
         select(PENDING_FILLS.c.order_id)
         .where(PENDING_FILLS.c.order_id == order_id)
         .limit(1)
         .scalar_subquery()
     )
-    own_matcher = (MATCH_CURSORS.c.shards == settings.matcher_shards) & (
+    own_cursor = (MATCH_CURSORS.c.shards == settings.matcher_shards) & (
         MATCH_CURSORS.c.shard == shard_of(order.stock_code, settings.matcher_shards)
     )
-    row = session.execute(
+    found = session.execute(
         select(
             ORDERS.c.accepted_position,
             ORDERS.c.book_price,
@@ -179,10 +207,10 @@ def order_facts(
             STOCKS.c.market,
             STOCKS.c.kind,
             STOCKS.c.status.label("stock_status"),
-            touched.label("touched"),
+            with_pending_fills.label("order_with_pending_fills"),
             ACCOUNT_HALTED_SINCE.label("account_halted_since"),
             select(MATCH_CURSORS.c.position)
-            .where(own_matcher)
+            .where(own_cursor)
             .scalar_subquery()
             .label("matched_until"),
         )
@@ -190,6 +218,7 @@ def order_facts(
         .where(ORDERS.c.id == order_id),
         {"owner": user_id},
     ).one()
+    row = _FactsRow._make(found)
     return OrderFacts(
         order=order,
         market=row.market,
@@ -198,20 +227,20 @@ def order_facts(
         accepted_position=row.accepted_position or 0,
         book_price=row.book_price,
         next_attempt_at=row.next_attempt_at,
-        awaiting_first_print=bool(row.awaiting_first_print),
-        is_touched=row.touched is not None,
+        awaiting_first_print=row.awaiting_first_print,
+        has_pending_fills=row.order_with_pending_fills is not None,
         account_halted=row.account_halted_since is not None,
         halts=halts_since(session, now - timedelta(seconds=TICK_TTL_S)),
         matched_until=row.matched_until or 0,
     )
 
 
-def explained_fills(facts: OrderFacts) -> tuple[FillExplanation, ...]:
-    """Every fill of an order with its costs and times."""
-    return tuple(_explained(execution, facts) for execution in facts.order.executions)
+def explain_fills(facts: OrderFacts) -> tuple[FillExplanation, ...]:
+    """Return every fill of an order with its costs and times."""
+    return tuple(_explain_fill(execution, facts) for execution in facts.order.executions)
 
 
-def waiting_of(
+def explain_waiting(
     facts: OrderFacts,
     tick: Tick | None,
     *,
@@ -220,7 +249,10 @@ def waiting_of(
     settings: Settings,
     now: datetime,
 ) -> Waiting:
-    """What an open order waits for, with at least one reason; ``tick`` is the last trade of its stock, if the market could be asked."""
+    """Return what an open order waits for, with at least one reason.
+
+    ``tick`` is the last trade of its stock, None if there is none or Redis is unavailable.
+    """
     order = facts.order
     step = _step(facts, tick, hours=hours, settings=settings, now=now)
     reasons = tuple(
@@ -246,7 +278,7 @@ def waiting_of(
         expires_at=hours.day_end_after(order.accepted_at)
         if order.time_in_force == TimeInForce.DAY
         else None,
-        # A LIMIT order's: trades fill whatever is in the book from then on.
+        # The opening for LIMIT orders: trades fill every order in the book from then on.
         next_opening=hours.next_opening(now, order_type=OrderType.LIMIT, kind=facts.kind)
         if closed
         else None,
@@ -255,7 +287,7 @@ def waiting_of(
     )
 
 
-def _explained(execution: ExecutionRecord, facts: OrderFacts) -> FillExplanation:
+def _explain_fill(execution: ExecutionRecord, facts: OrderFacts) -> FillExplanation:
     def after(stage_at: datetime | None) -> int | None:
         return None if stage_at is None else (stage_at - facts.order.accepted_at) // _MILLISECOND
 
@@ -277,7 +309,8 @@ def _charges(execution: ExecutionRecord, facts: OrderFacts) -> Iterator[Charge]:
         (ChargeName.TRANSACTION_TAX, rates.transaction_ppm, execution.transaction_tax),
         (ChargeName.RURAL_TAX, rates.rural_ppm, execution.rural_tax),
     ):
-        # Rates go by where the stock is listed. If it has moved since, today's is not the one that was applied.
+        # Rates depend on the market of the stock. If it has moved since, today's rate is not the
+        # one that was applied.
         applied = rate_rounded_down(execution.amount, rate_ppm) == tax
         yield Charge(name, rate_ppm if applied else None, tax)
 
@@ -306,7 +339,7 @@ def _step(
             book_price=facts.book_price,
             awaiting_first_print=facts.awaiting_first_print,
             accepted_at=order.accepted_at,
-            has_matched_fills=facts.is_touched,
+            has_matched_fills=facts.has_pending_fills,
             freshness_ms=settings.tick_freshness_ms,
             now=now,
         ),
@@ -333,43 +366,45 @@ def _reasons(
     settings: Settings,
     now: datetime,
 ) -> Iterator[WaitingReason]:
-    stops = list(_stops(facts, hours=hours, now=now))
-    yield from stops
+    blocked_by = list(_blocking_reasons(facts, hours=hours, now=now))
+    yield from blocked_by
     if hours.filling_session(now, exchange=None, kind=facts.kind) is None:
         yield WaitingReason.CLOSED_SESSION
     if step.action is Action.RECORD_MATCHED_FILLS:
-        # Its trade is found; what was traded since does not matter to it any more.
+        # The fill was found, so trades since then do not matter.
         found: Iterable[WaitingReason] = (WaitingReason.BEING_EXECUTED,)
     elif not market_available:
         found = (WaitingReason.MARKET_UNAVAILABLE,)
     elif tick is None:
         found = (WaitingReason.NO_TICK,)
     else:
-        found = _reasons_of_trade(facts, tick, step, hours=hours, settings=settings, now=now)
-    # What is stopped is not about to be filled.
-    yield from (reason for reason in found if not (stops and reason in _ON_ITS_WAY))
+        found = _reasons_of_last_trade(facts, tick, step, hours=hours, settings=settings, now=now)
+    # A blocked order is not about to be filled.
+    yield from (reason for reason in found if not (blocked_by and reason in _ABOUT_TO_FILL))
 
 
-def _stops(facts: OrderFacts, *, hours: MarketHours, now: datetime) -> Iterator[WaitingReason]:
+def _blocking_reasons(
+    facts: OrderFacts, *, hours: MarketHours, now: datetime
+) -> Iterator[WaitingReason]:
     blocks = trading_blocks(
         stock_status=facts.stock_status,
         trading_halted=facts.halted_since is not None,
         account_halted=facts.account_halted,
     )
     yield from (WaitingReason(block) for block in blocks)
-    if not facts.is_touched and not _lives(facts, now, hours):
+    if not facts.has_pending_fills and not _is_alive(facts, now, hours):
         yield WaitingReason.DAY_ENDED
 
 
-def _lives(facts: OrderFacts, at: datetime, hours: MarketHours) -> bool:
-    """Whether the order's day has not ended by an instant."""
+def _is_alive(facts: OrderFacts, at: datetime, hours: MarketHours) -> bool:
+    """Return True if the order's day has not ended at this instant."""
     order = facts.order
     return is_within_order_life(
         hours, TimeInForce(order.time_in_force), accepted_at=order.accepted_at, received_at=at
     )
 
 
-def _reasons_of_trade(
+def _reasons_of_last_trade(
     facts: OrderFacts,
     tick: Tick,
     step: NextStep,
@@ -378,13 +413,13 @@ def _reasons_of_trade(
     settings: Settings,
     now: datetime,
 ) -> Iterator[WaitingReason]:
-    """Why the last trade has not filled the order."""
+    """Yield why the last trade has not filled the order."""
     stale = tick.age_ms(now) > settings.tick_freshness_ms
     in_session = (
         hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=facts.kind) is not None
     )
     halted = any(halt.holds(tick.received_at) for halt in facts.halts)
-    counts = in_session and not halted and _lives(facts, tick.received_at, hours)
+    counts = in_session and not halted and _is_alive(facts, tick.received_at, hours)
     if stale:
         yield WaitingReason.STALE_FEED
     if not in_session:
@@ -399,8 +434,8 @@ def _reasons_of_trade(
     elif tick.position.packed <= facts.accepted_position:
         yield WaitingReason.PRINT_BEFORE_ACCEPTANCE
     elif counts:
-        looked_at = tick.position.packed <= facts.matched_until
-        yield WaitingReason.NOT_REACHED if looked_at else WaitingReason.AWAITING_MATCH
+        scanned = tick.position.packed <= facts.matched_until
+        yield WaitingReason.NOT_REACHED if scanned else WaitingReason.AWAITING_MATCH
 
 
 def _distance(facts: OrderFacts, tick: Tick | None) -> Distance | None:
@@ -410,7 +445,7 @@ def _distance(facts: OrderFacts, tick: Tick | None) -> Distance | None:
     if is_met(side, limit, tick.price):
         return Distance(0, 0, 0)
     won = abs(tick.price - limit)
-    # The legal prices on the way from the last trade, which may itself lie between two, to the limit.
+    # The legal prices between the last trade, which may be off the grid itself, and the limit.
     first, last = (limit, tick.price - 1) if side is Side.BUY else (tick.price + 1, limit)
     return Distance(
         won=won,
@@ -420,7 +455,7 @@ def _distance(facts: OrderFacts, tick: Tick | None) -> Distance | None:
 
 
 def _legal_prices_up_to(price: int, kind: StockKind) -> int:
-    """How many prices of the grid are at most ``price`` (won)."""
+    """Return how many prices of the grid are at most ``price`` (won)."""
     table = tick_table(kind)
     ends = [start for start, _step in table[1:]] + [price + 1]
     return sum(

@@ -1,4 +1,7 @@
-"""Whether an order may be filled by a trade on the market, and at which price: never at one that a trader could not have had."""
+"""Decide whether a trade on the market fills an order, and at which price.
+
+An order is never filled at a price that a trader could not have had.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +13,7 @@ from trading.exchange.price_grid import PriceRange, StockKind, tick_size
 
 
 class Postponement(StrEnum):
-    """Why an order is not filled now. It stays open and is looked at again."""
+    """Why an order is not filled now. It stays open and is tried again."""
 
     NO_TICK = "no-tick"
     STALE_TICK = "stale-tick"
@@ -19,7 +22,7 @@ class Postponement(StrEnum):
 
 
 class FillRule(StrEnum):
-    """The rule by which an execution got its price; kept with it as evidence."""
+    """The rule that gave an execution its price; stored as evidence."""
 
     MARKET_AT_LAST_TRADE = "market-at-last-trade"
     LIMIT_AT_LAST_TRADE = "limit-at-last-trade"
@@ -30,8 +33,7 @@ class FillRule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TickEvidence:
-    """The part of a tick that decides a fill: its price (won), its age now (ms) and the session that it was printed in, None for one that
-    fills nothing."""
+    """What decides a fill at a tick: price (won), age (ms) and session (None: fills nothing)."""
 
     price: int
     age_ms: int
@@ -45,7 +47,10 @@ class Fill:
 
 
 def is_met(side: Side, limit_price: int | None, price: int) -> bool:
-    """Whether a trade at ``price`` won is within the limit of an order: not above a buy's, not below a sale's; a market order has none."""
+    """Return True if a trade at ``price`` won is within the limit of an order.
+
+    Not above a buy's limit, not below a sale's; a market order has none.
+    """
     if limit_price is None:
         return True
     return price <= limit_price if side is Side.BUY else price >= limit_price
@@ -54,15 +59,21 @@ def is_met(side: Side, limit_price: int | None, price: int) -> bool:
 def is_within_order_life(
     hours: MarketHours, time_in_force: TimeInForce, *, accepted_at: datetime, received_at: datetime
 ) -> bool:
-    """Whether a trade came within an order's life: that of a DAY order ends with its day, however late its expiry is noticed."""
+    """Return True if a trade was received within an order's life.
+
+    That of a DAY order ends with its day, however late the expiry is recorded.
+    """
     return time_in_force is not TimeInForce.DAY or hours.day_end_before(received_at) <= accepted_at
 
 
 def fill_at_last_trade(
     side: Side, limit_price: int | None, tick: TickEvidence | None, *, freshness_ms: int
 ) -> Fill | Postponement:
-    """A market order, and a limit order that is marketable when it arrives, fills at the last trade, if that is at most ``freshness_ms`` old
-    and was printed in a session that fills orders."""
+    """Return the fill of an order at the last trade, or why there is none.
+
+    Market orders, and limit orders that are marketable on arrival, are filled at the last trade if
+    it is at most ``freshness_ms`` old and was printed in a session that fills orders.
+    """
     if tick is None:
         return Postponement.NO_TICK
     if tick.age_ms > freshness_ms:
@@ -80,10 +91,14 @@ def fill_at_last_trade(
 def apply_slippage(
     side: Side, price: int, *, ticks: int, kind: StockKind, limits: PriceRange | None
 ) -> int:
-    """``price`` (won) moved by so many steps of the grid against the trader, but never beyond the day's limits nor below one won."""
+    """Return ``price`` (won) moved by ``ticks`` steps of the grid against the trader.
+
+    Never beyond the day's limits or below one won.
+    """
     moved = price
     for _ in range(ticks):
-        # Below a boundary of the grid the steps are finer, so a step down is measured just below the price.
+        # Steps are finer below a boundary of the grid, so a step down is measured just below the
+        # price.
         moved += tick_size(moved, kind) if side is Side.BUY else -tick_size(moved - 1, kind)
     if side is Side.BUY:
         return max(price, min(moved, limits.upper)) if limits else moved

@@ -1,7 +1,8 @@
-"""Matching: hold the trades since the last look against the orders in the book, and keep what they fill until its execution.
+"""Match the orders in the book against the trades since the last run.
 
-A matcher reads the tick stream from its own cursor, which lies in the database and moves in the transaction that keeps what was found. So a kill at any
-moment repeats a look or none, and never loses one. Whoever holds the cursor's lock matches; a second one at the same moment goes away.
+A matcher reads the tick stream from its own cursor, which is a row of the database and moves in the
+transaction that stores the fills. So a crash at any moment repeats a run or none, and loses no
+trade. Only the transaction that holds the cursor's lock matches; a second one returns at once.
 """
 
 from collections import defaultdict
@@ -9,15 +10,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, Update, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from trading.config.settings import Settings
-from trading.db.statements import AnyRow, force_primary_key
+from trading.db.statements import force_primary_key
 from trading.db.transactions import after_commit
 from trading.db.upsert import upsert
 from trading.exchange.hours import MarketHours
@@ -38,38 +39,67 @@ from trading.orders.matching import (
 )
 from trading.orders.model import FillProfile
 from trading.orders.order_book import TradedRange, orders_awaiting_first_print, orders_crossed
-from trading.orders.tables import (
-    MATCH_CURSORS,
-    ORDERS,
-    PENDING_FILLS,
-)
+from trading.orders.rows import PendingFillRow
+from trading.orders.tables import MATCH_CURSORS, ORDERS, PENDING_FILLS
 from trading.stocks.model import StockStatus
 from trading.stocks.queries import StockAttributes, load_stock_attributes
 from trading.tasks import AffectedIds, Task, task_requests
 
 log = structlog.get_logger(__name__)
 
-
-# Ticks of one look: some seconds of the busiest market. What is more is left for the next look, which follows at once.
+# Ticks of one run: some seconds of the busiest market. The rest is left to the next run, which
+# follows at once.
 TICKS_MAX = 10_000
-# A look may find any number of orders. In parts like this no statement about them grows without bound.
+# A run may find any number of orders. Split like this, no statement grows without bound.
 _IDS_PER_STATEMENT = 500
-# How often a matcher without anything to do writes down that it looked.
-_SAY_SO_EVERY = timedelta(seconds=5)
+# How often an idle matcher records that it has scanned the stream.
+_RECORD_SCAN_EVERY = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
 class MatchReport:
-    """What one look found: ticks read, orders filled (to be executed) and orders now known to rest; whether trades were lost before it; whether there is
-    more to read at once. ``busy`` tells that another process was matching these stocks, and nothing was done here."""
+    """Result of one run.
+
+    - ``ticks``: ticks read.
+    - ``filled``: orders with new pending fills.
+    - ``resting``: orders now known to rest.
+    - ``gap``: True if trades before these were lost.
+    - ``more``: True if there is more to read at once.
+    - ``busy``: True if another process was matching this shard, and nothing was done.
+    """
 
     ticks: int = 0
     filled: int = 0
-    rests: int = 0
+    resting: int = 0
     gap: bool = False
     more: bool = False
     busy: bool = False
-    worked_on: AffectedIds = field(default=AffectedIds(), compare=False)
+    affected: AffectedIds = field(default=AffectedIds(), compare=False)
+
+
+class _Cursor(NamedTuple):
+    """How far a matcher has read the tick stream, and when."""
+
+    position: int
+    scanned_at: datetime
+
+
+class _OrderInBook(NamedTuple):
+    """The columns of a locked order that matching needs."""
+
+    id: UUID
+    stock_code: str
+    side: str
+    limit_price: int | None
+    quantity: int
+    executed_quantity: int
+    accepted_position: int
+    accepted_at: datetime
+    awaiting_first_print: bool
+    time_in_force: str
+
+
+_BOOK_COLUMNS = tuple(ORDERS.c[name] for name in _OrderInBook._fields)
 
 
 def match_orders(
@@ -81,116 +111,124 @@ def match_orders(
     settings: Settings,
     now: datetime,
 ) -> MatchReport:
-    """Match the orders of one shard's stocks against the trades behind its cursor, and wake the execution of what they fill.
+    """Match the orders of one shard's stocks against the trades after its cursor.
 
-    Raises MarketUnavailable, before anything is changed, when Redis does not answer.
+    Store the fills and dispatch their execution. Raise MarketUnavailable, before anything is
+    changed, when Redis does not answer.
     """
     cursor = _lock_cursor(session, shard=shard, settings=settings, now=now)
     if cursor is None:
         return MatchReport(busy=True)
-    place = Position.unpack(cursor.position) if cursor.position else None
-    part = stream.after(place, limit=TICKS_MAX)
+    position = Position.unpack(cursor.position) if cursor.position else None
+    part = stream.after(position, limit=TICKS_MAX)
     if part.gap:
-        # Trades before the first one here can't be proven any more, so they fill nothing; matching goes on with those that are there.
+        # Trades before the first one here cannot be proven any more, so they fill nothing; matching
+        # continues with those that are there.
         log.warning(
             "tick_stream_gap",
-            after=str(place),
+            after=str(position),
             first=str(part.ticks[0].position if part.ticks else None),
         )
-    mine = [tick for tick in part.ticks if shard_of(tick.code, settings.matcher_shards) == shard]
-    mine = _not_halted(session, _unread(session, mine, settings))
-    found = MatchResult()
-    if mine:
-        found = _match(session, mine, hours=hours, settings=settings)
-        _keep(
+    own = [tick for tick in part.ticks if shard_of(tick.code, settings.matcher_shards) == shard]
+    own = _without_halted(session, _unread(session, own, settings))
+    result = MatchResult()
+    if own:
+        result = _match(session, own, hours=hours, settings=settings)
+        _store(
             session,
-            found,
-            {tick.position.packed: tick for tick in mine},
+            result,
+            {tick.position.packed: tick for tick in own},
             settings=settings,
             now=now,
         )
-    if part.end != place or now - cursor.scanned_at >= _SAY_SO_EVERY:
+    if part.end != position or now - cursor.scanned_at >= _RECORD_SCAN_EVERY:
         scanned_at = cursor.scanned_at if part.more else now
         session.execute(
             update(MATCH_CURSORS)
-            .where(*_is(shard, settings))
+            .where(_is_cursor_of(shard, settings))
             .values(position=part.end.packed, scanned_at=scanned_at)
         )
-    touched = dict.fromkeys(touch.order_id for touch in found.touches)
+    matched = dict.fromkeys(fill.order_id for fill in result.fills)
     return MatchReport(
         ticks=len(part.ticks),
-        filled=len(touched),
-        rests=len(found.rests),
+        filled=len(matched),
+        resting=len(result.resting),
         gap=part.gap,
         more=part.more,
-        worked_on=AffectedIds(order_ids=tuple(touched)),
+        affected=AffectedIds(order_ids=tuple(matched)),
     )
 
 
-def _is(shard: int, settings: Settings) -> tuple[Any, Any]:
-    return MATCH_CURSORS.c.shards == settings.matcher_shards, MATCH_CURSORS.c.shard == shard
+def _is_cursor_of(shard: int, settings: Settings) -> ColumnElement[bool]:
+    return (MATCH_CURSORS.c.shards == settings.matcher_shards) & (MATCH_CURSORS.c.shard == shard)
 
 
 def _lock_cursor(
     session: Session, *, shard: int, settings: Settings, now: datetime
-) -> AnyRow | None:
-    """The shard's cursor, locked; made when there is none; None when another process holds it."""
-    wanted = select(MATCH_CURSORS.c.position, MATCH_CURSORS.c.scanned_at).where(
-        *_is(shard, settings)
+) -> _Cursor | None:
+    """Lock the shard's cursor, creating it if needed; return None if another process holds it."""
+    query = select(MATCH_CURSORS.c.position, MATCH_CURSORS.c.scanned_at).where(
+        _is_cursor_of(shard, settings)
     )
-    cursor = session.execute(wanted.with_for_update(skip_locked=True)).one_or_none()
-    if cursor is not None or session.execute(wanted).one_or_none() is not None:
-        return cursor
-    # A first look begins with all that the stream still has: trades from before an order's acceptance don't fill it anyway. Written so that
-    # of two first looks the second one finds the first one's cursor.
+    row = session.execute(query.with_for_update(skip_locked=True)).one_or_none()
+    if row is not None:
+        return _Cursor._make(row)
+    if session.execute(query).one_or_none() is not None:
+        return None
+    # A first run begins with everything that the stream still has: trades from before an order's
+    # acceptance do not fill it anyway. The upsert makes the second of two first runs find the
+    # cursor of the first.
     first = {
         "shards": settings.matcher_shards,
         "shard": shard,
-        "position": _inherited(session, settings),
-        # It has seen nothing yet, and says so to whoever waits for the end of the day.
+        "position": _inherited_position(session, settings),
+        # Old enough that the expiry of DAY orders waits for the first scan.
         "scanned_at": now - timedelta(days=1),
     }
     upsert(session, MATCH_CURSORS, [first], update=("shard",))
-    return session.execute(wanted.with_for_update()).one()
+    return _Cursor._make(session.execute(query.with_for_update()).one())
 
 
-def _inherited(session: Session, settings: Settings) -> int:
-    """The furthest place up to which matchers of another number, all of them, have read; 0 without any."""
+def _inherited_position(session: Session, settings: Settings) -> int:
+    """Return the furthest position that all matchers of another shard count have read, else 0."""
     read = (
-        select(func.min(MATCH_CURSORS.c.position).label("place"))
+        select(func.min(MATCH_CURSORS.c.position).label("position"))
         .where(MATCH_CURSORS.c.shards != settings.matcher_shards)
         .group_by(MATCH_CURSORS.c.shards)
-        # Where one of them has not looked yet nobody knows where its stocks were read to.
+        # Without a cursor of each shard, it is unknown how far the missing one's stocks were read.
         .having(func.count() == MATCH_CURSORS.c.shards)
         .subquery()
     )
-    return session.scalar(select(func.max(read.c.place))) or 0
+    return session.scalar(select(func.max(read.c.position))) or 0
 
 
 def _unread(session: Session, ticks: Sequence[Tick], settings: Settings) -> list[Tick]:
-    """The ticks that matchers of another number have not read: a trade fills orders once, also when the number changes and changes back."""
+    """Return the ticks that matchers of another shard count have not read.
+
+    So a trade fills orders once, even when the shard count changes and changes back.
+    """
     if not ticks:
         return []
-    others = session.scalars(
+    other_counts = session.scalars(
         select(MATCH_CURSORS.c.shards)
         .where(MATCH_CURSORS.c.shards != settings.matcher_shards)
         .distinct()
     )
     read: dict[str, int] = {}
-    for shards in others.all():
-        # Locked, in case that they are still at work: then one waits for the other here.
-        theirs = select(MATCH_CURSORS.c.shard, MATCH_CURSORS.c.position).where(
+    for shards in other_counts.all():
+        # Locked for sharing, so that this transaction waits for matchers that are still running.
+        cursors = select(MATCH_CURSORS.c.shard, MATCH_CURSORS.c.position).where(
             MATCH_CURSORS.c.shards == shards
         )
-        rows = session.execute(force_primary_key(theirs, MATCH_CURSORS).with_for_update(read=True))
+        rows = session.execute(force_primary_key(cursors, MATCH_CURSORS).with_for_update(read=True))
         positions = {row.shard: row.position for row in rows}
         for code in {tick.code for tick in ticks}:
             read[code] = max(read.get(code, 0), positions.get(shard_of(code, shards), 0))
     return [tick for tick in ticks if tick.position.packed > read.get(tick.code, 0)]
 
 
-def _not_halted(session: Session, ticks: Sequence[Tick]) -> list[Tick]:
-    """The ticks that came while trading was not halted; none during a halt."""
+def _without_halted(session: Session, ticks: Sequence[Tick]) -> list[Tick]:
+    """Return the ticks that were received while trading was not halted; none during a halt."""
     if not ticks:
         return []
     halts = halts_since(session, min(tick.received_at for tick in ticks))
@@ -202,53 +240,60 @@ def _not_halted(session: Session, ticks: Sequence[Tick]) -> list[Tick]:
 def _match(
     session: Session, ticks: Sequence[Tick], *, hours: MarketHours, settings: Settings
 ) -> MatchResult:
-    # Shares have the widest hours of all kinds; what is narrower for a fund is looked at where one of its orders was found.
+    # Shares have the widest hours of all kinds. The narrower hours of a fund are checked where one
+    # of its orders was found.
     filling = [
         tick
         for tick in ticks
         if hours.filling_session(tick.traded_at, exchange=tick.exchange, kind="STOCK") is not None
     ]
-    by_stock: defaultdict[str, list[Tick]] = defaultdict(list)
+    ticks_by_stock: defaultdict[str, list[Tick]] = defaultdict(list)
     for tick in filling:
-        by_stock[tick.code].append(tick)
+        ticks_by_stock[tick.code].append(tick)
     traded = [
         TradedRange(code, min(tick.price for tick in ticks), max(tick.price for tick in ticks))
-        for code, ticks in sorted(by_stock.items())
+        for code, ticks in sorted(ticks_by_stock.items())
     ]
-    ids = (
-        {*orders_crossed(session, traded), *orders_awaiting_first_print(session, by_stock)}
-        if traded
-        else set()
-    )
-    matching = MatchResult()
+    if not traded:
+        return MatchResult()
+    ids = {*orders_crossed(session, traded), *orders_awaiting_first_print(session, ticks_by_stock)}
     if not ids:
-        return matching
+        return MatchResult()
     orders = _lock_in_book(session, sorted(ids))
-    pending = _pending(session, [row.id for row in orders])
-    stocks = load_stock_attributes(session, {row.stock_code for row in orders})
-    in_book: defaultdict[str, list[BookOrder]] = defaultdict(list)
-    for row in orders:
-        left = row.quantity - row.executed_quantity - pending.get(row.id, 0)
-        if left > 0 and stocks[row.stock_code].status is StockStatus.TRADABLE:
-            until = _until(row, by_stock[row.stock_code], hours)
-            in_book[row.stock_code].append(_book_order(row, left, until))
-    for code, of_stock in in_book.items():
-        matching.add(
-            _match_stock(of_stock, by_stock[code], stocks[code], hours=hours, settings=settings)
+    pending = _pending_quantities(session, [order.id for order in orders])
+    stocks = load_stock_attributes(session, {order.stock_code for order in orders})
+    book: defaultdict[str, list[BookOrder]] = defaultdict(list)
+    for order in orders:
+        remaining = order.quantity - order.executed_quantity - pending.get(order.id, 0)
+        if remaining > 0 and stocks[order.stock_code].status is StockStatus.TRADABLE:
+            until = _last_position(order, ticks_by_stock[order.stock_code], hours)
+            book[order.stock_code].append(_book_order(order, remaining, until))
+    result = MatchResult()
+    for code, book_orders in book.items():
+        result.add(
+            _match_stock(
+                book_orders, ticks_by_stock[code], stocks[code], hours=hours, settings=settings
+            )
         )
-    return matching
+    return result
 
 
-def _until(row: AnyRow, ticks: Sequence[Tick], hours: MarketHours) -> int | None:
-    """The last place at which a trade may fill an order, where its day ends among these ticks or ended before them."""
-    meets = partial(
-        is_within_order_life, hours, TimeInForce(row.time_in_force), accepted_at=row.accepted_at
+def _last_position(order: _OrderInBook, ticks: Sequence[Tick], hours: MarketHours) -> int | None:
+    """Return the last position at which a trade may fill the order, if its day ends before them.
+
+    None if all of these ticks are within the order's life.
+    """
+    is_alive = partial(
+        is_within_order_life,
+        hours,
+        TimeInForce(order.time_in_force),
+        accepted_at=order.accepted_at,
     )
-    # Nearly always the last one is of the order's day, and so are all before it.
-    if meets(received_at=ticks[-1].received_at):
+    # Usually the last tick is within the order's day, and so are all before it.
+    if is_alive(received_at=ticks[-1].received_at):
         return None
     return next(
-        tick.position.packed - 1 for tick in ticks if not meets(received_at=tick.received_at)
+        tick.position.packed - 1 for tick in ticks if not is_alive(received_at=tick.received_at)
     )
 
 
@@ -276,85 +321,74 @@ def _match_stock(
     return match_by_volume(orders, prints, slip=slip)
 
 
-def _keep(
+def _store(
     session: Session,
-    found: MatchResult,
+    result: MatchResult,
     ticks: Mapping[int, Tick],
     *,
     settings: Settings,
     now: datetime,
 ) -> None:
-    """Keep what was found until it is executed, take out of the book what is done there, and wake the execution."""
-    if found.touches:
+    """Store pending fills, take orders that are done out of the book and dispatch the execution."""
+    if result.fills:
         session.execute(
             insert(PENDING_FILLS),
-            [_touch_row(touch, ticks[touch.by.position]) for touch in found.touches],
+            [_pending_fill(fill, ticks[fill.trade.position])._asdict() for fill in result.fills],
         )
-    leaving = found.filled | found.had_its_chance
-    in_part = {touch.order_id for touch in found.touches} - leaving
-    due = {"next_attempt_at": now + timedelta(milliseconds=settings.wake_grace_ms)}
-    _change(session, leaving, book_price=None, awaiting_first_print=False, **due)
-    _change(session, in_part, **due)
-    _change(session, found.rests - leaving, awaiting_first_print=False)
-    for wakeup in task_requests(
+    leaving = result.filled | result.attempted
+    in_part = {fill.order_id for fill in result.fills} - leaving
+    due = update(ORDERS).values(
+        next_attempt_at=now + timedelta(milliseconds=settings.wake_grace_ms)
+    )
+    _update(session, leaving, due.values(book_price=None, awaiting_first_print=False))
+    _update(session, in_part, due)
+    _update(session, result.resting - leaving, update(ORDERS).values(awaiting_first_print=False))
+    for request in task_requests(
         Task.EXECUTE_ORDERS, sorted(leaving | in_part), batch_size=settings.stage_batch_size
     ):
-        after_commit(session, wakeup)
+        after_commit(session, request)
 
 
-def _touch_row(touch: MatchedFill, tick: Tick) -> dict[str, Any]:
-    return {
-        "order_id": touch.order_id,
-        "tick_position": touch.by.position,
-        "quantity": touch.quantity,
-        "price": touch.price,
-        "rule": touch.rule,
-        "session": touch.by.session,
-        "tick_price": tick.price,
-        "tick_traded_at": tick.traded_at,
-        "tick_received_at": tick.received_at,
-    }
+def _pending_fill(fill: MatchedFill, tick: Tick) -> PendingFillRow:
+    return PendingFillRow(
+        order_id=fill.order_id,
+        tick_position=fill.trade.position,
+        quantity=fill.quantity,
+        price=fill.price,
+        rule=fill.rule,
+        session=fill.trade.session,
+        tick_price=tick.price,
+        tick_traded_at=tick.traded_at,
+        tick_received_at=tick.received_at,
+    )
 
 
-def _change(session: Session, ids: Collection[UUID], **values: Any) -> None:
+def _update(session: Session, ids: Collection[UUID], change: Update) -> None:
+    """Apply a change to these orders, by ascending id."""
     ordered = sorted(ids)
     for start in range(0, len(ordered), _IDS_PER_STATEMENT):
-        session.execute(
-            update(ORDERS)
-            .where(ORDERS.c.id.in_(ordered[start : start + _IDS_PER_STATEMENT]))
-            .values(**values)
-        )
+        part = ordered[start : start + _IDS_PER_STATEMENT]
+        session.execute(change.where(ORDERS.c.id.in_(part)))
 
 
-def _lock_in_book(session: Session, ids: Sequence[UUID]) -> list[AnyRow]:
-    columns = (
-        ORDERS.c.id,
-        ORDERS.c.stock_code,
-        ORDERS.c.side,
-        ORDERS.c.limit_price,
-        ORDERS.c.quantity,
-        ORDERS.c.executed_quantity,
-        ORDERS.c.accepted_position,
-        ORDERS.c.accepted_at,
-        ORDERS.c.awaiting_first_print,
-        ORDERS.c.time_in_force,
-    )
-    rows: list[AnyRow] = []
+def _lock_in_book(session: Session, ids: Sequence[UUID]) -> list[_OrderInBook]:
+    orders: list[_OrderInBook] = []
     for start in range(0, len(ids), _IDS_PER_STATEMENT):
-        rows += session.execute(
-            select(*columns)
+        rows = session.execute(
+            select(*_BOOK_COLUMNS)
             .where(
                 ORDERS.c.id.in_(ids[start : start + _IDS_PER_STATEMENT]),
                 ORDERS.c.book_price.is_not(None),
             )
             .order_by(ORDERS.c.id)
             .with_for_update()
-        ).all()
-    return rows
+        )
+        orders += map(_OrderInBook._make, rows)
+    return orders
 
 
-def _pending(session: Session, ids: Sequence[UUID]) -> Mapping[UUID, int]:
-    """The shares that were found filled and are not executed yet, by order."""
+def _pending_quantities(session: Session, ids: Sequence[UUID]) -> Mapping[UUID, int]:
+    """Return the shares of pending fills, which are not executed yet, by order."""
     pending: dict[UUID, int] = {}
     for start in range(0, len(ids), _IDS_PER_STATEMENT):
         rows = session.execute(
@@ -366,15 +400,15 @@ def _pending(session: Session, ids: Sequence[UUID]) -> Mapping[UUID, int]:
     return pending
 
 
-def _book_order(row: AnyRow, left: int, until: int | None) -> BookOrder:
+def _book_order(order: _OrderInBook, remaining: int, until: int | None) -> BookOrder:
     return BookOrder(
-        id=row.id,
-        side=Side(row.side),
-        limit_price=row.limit_price,
-        quantity=left,
-        position=row.accepted_position,
-        accepted_at=row.accepted_at,
-        awaiting_first_print=bool(row.awaiting_first_print),
-        time_in_force=TimeInForce(row.time_in_force),
+        id=order.id,
+        side=Side(order.side),
+        limit_price=order.limit_price,
+        quantity=remaining,
+        position=order.accepted_position,
+        accepted_at=order.accepted_at,
+        awaiting_first_print=order.awaiting_first_print,
+        time_in_force=TimeInForce(order.time_in_force),
         until=until,
     )

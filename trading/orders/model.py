@@ -1,4 +1,4 @@
-"""Orders: their kinds, their states and what an order must set aside before it may wait for a fill."""
+"""States of orders, the reasons why they end, and what a buy reserves."""
 
 from enum import StrEnum
 
@@ -32,7 +32,7 @@ class FillProfile(StrEnum):
 
 
 class OrderEvent(StrEnum):
-    """What can happen to an order after its acceptance."""
+    """An event that changes the state of an accepted order."""
 
     FILL_IN_PART = "fill in part"
     FILL = "fill"
@@ -72,7 +72,7 @@ OPEN_STATUSES = tuple(status for status in OrderStatus if status.is_open)
 
 
 def status_after_fill(status: OrderStatus, *, ordered: int, executed: int) -> OrderStatus:
-    """The state of an open order of ``ordered`` shares once ``executed`` of them are filled."""
+    """Return the state of an open order of ``ordered`` shares with ``executed`` of them filled."""
     if not 0 < executed <= ordered:
         raise ValueError("A fill executes at least one share and never more than were ordered.")
     event = OrderEvent.FILL if executed == ordered else OrderEvent.FILL_IN_PART
@@ -80,13 +80,17 @@ def status_after_fill(status: OrderStatus, *, ordered: int, executed: int) -> Or
 
 
 def collared_price(last_price: int, collar_bp: int) -> int:
-    """What a share may cost a market buy at most by its reservation (won): the last price raised by a collar in basis points.
+    """Return the highest price per share (won) that a market buy reserves cash for.
 
-    The collar covers what the price may move between acceptance and fill.
+    It is the last price raised by a collar in basis points, which covers price changes between
+    acceptance and fill.
     """
     return raised_by_basis_points(last_price, collar_bp)
 
 
 def buy_reservation(*, quantity: int, price: int, commission_ppm: int) -> int:
-    """Cash (won) that a buy of ``quantity`` shares at no more than ``price`` won sets aside: no fills of them, in whatever parts, cost more."""
+    """Return the cash (won) to reserve for ``quantity`` shares at up to ``price`` won.
+
+    No fills of these shares, in whatever parts, cost more.
+    """
     return cost_of_buying(quantity * price, commission_ppm)

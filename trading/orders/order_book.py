@@ -1,4 +1,4 @@
-"""The book: orders that wait for a trade, found by the prices that were traded."""
+"""Find the orders in the book that the traded prices may fill."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session
 from trading.marketdata.stock_codes import product_code
 from trading.orders.tables import ORDERS
 
-# What a statement costs is the optimizer's work on its ranges, which grows faster than their number; with few of them round trips cost more.
+# The cost of a statement is the optimizer's work on its ranges, which grows faster than their
+# number; with few of them, round trips cost more.
 _STOCKS_PER_STATEMENT = 50
 
 
 @dataclass(frozen=True, slots=True)
 class TradedRange:
-    """The lowest and the highest price (won) at which a stock was traded since the last look."""
+    """The lowest and the highest price (won) at which a stock was traded since the last run."""
 
     code: str
     low: int
@@ -24,13 +25,16 @@ class TradedRange:
 
 
 def orders_crossed(session: Session, traded: Sequence[TradedRange]) -> list[UUID]:
-    """The orders in the book that these prices meet: buys at or above a stock's low, sales at or below its high."""
+    """Return the orders in the book that these prices meet.
+
+    Buys at or above a stock's lowest price, sales at or below its highest.
+    """
     connection = session.connection()
     hint = "" if connection.dialect.name == "sqlite" else "FORCE INDEX (ix_orders_book)"
     found: list[UUID] = []
     for start in range(0, len(traded), _STOCKS_PER_STATEMENT):
-        # Codes and prices stand in the text itself, which goes to the driver as it is: thousands of parameters cost more to bind than the
-        # statement to run. _met_by lets nothing through but codes and whole numbers.
+        # Codes and prices are part of the text: binding thousands of parameters costs more than
+        # running the statement. _met_by accepts only product codes and whole numbers.
         met = _met_by(traded[start : start + _STOCKS_PER_STATEMENT])
         rows = connection.exec_driver_sql(f"SELECT id FROM orders {hint} WHERE {met}")  # noqa: S608
         found += [UUID(bytes=bytes(row.id)) for row in rows]
@@ -50,7 +54,7 @@ def _met_by(traded: Sequence[TradedRange]) -> str:
 
 
 def orders_awaiting_first_print(session: Session, codes: Collection[str]) -> list[UUID]:
-    """The orders on these stocks of which no trade has shown yet whether they are marketable."""
+    """Return the orders on these stocks that await their first print."""
     awaiting_first_print = (
         select(ORDERS.c.stock_code).where(ORDERS.c.awaiting_first_print == 1).distinct()
     )

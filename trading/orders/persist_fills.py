@@ -1,26 +1,18 @@
-"""The writing half of an execution: fills, the ends of orders and what is put off, all in a handful of statements."""
+"""Write the result of an execution: fills, ended orders and orders that wait on."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from trading.account_events.record import emit_fill_event, emit_order_event
-from trading.db.statements import AnyRow
 from trading.exchange.order_types import Side
 from trading.ledger.cash import Account, lock_accounts, save
-from trading.orders.close import (
-    LOCKED_COLUMNS,
-    OrderClosure,
-    delete_pending_fills,
-    end_orders,
-    unsettled_cost,
-)
+from trading.orders.close import OrderClosure, delete_pending_fills, end_orders, unsettled_cost
 from trading.orders.model import (
     ORDER_TRANSITIONS,
     EndReason,
@@ -28,87 +20,96 @@ from trading.orders.model import (
     OrderStatus,
     status_after_fill,
 )
+from trading.orders.rows import LOCKED_COLUMNS, LockedOrder, NewExecution
 from trading.orders.tables import ORDER_EXECUTIONS, ORDERS
 
-# An order that ends for one of these before anything of it was filled was never good for the market.
+# An unfilled order that ends for one of these reasons is rejected, not cancelled.
 _REJECTIONS = (EndReason.STOCK_NOT_TRADABLE, EndReason.INSUFFICIENT_CASH)
 
 
 @dataclass(slots=True)
 class FillBatch:
-    """What is to be written about locked orders. Fills are rows of executions; ``postponed`` is keyed by seconds.
+    """What is to be written about locked orders.
 
-    ``over`` counts the orders that are over once it is written, by their status and why; one that was filled has no reason.
+    - ``fills``: new executions, by order.
+    - ``with_pending_fills``: orders whose pending fills are recorded by this batch.
+    - ``endings``: why orders end, by order.
+    - ``postponed``: orders to retry, by the seconds until then.
+    - ``resting``: orders now known to rest in the book.
+    - ``waiting``: orders that stay in the book as they are.
+
+    Writing sets ``unpaid``, the number of orders that ended because the account could not pay, and
+    ``finished``, which counts the orders that ended by status and reason (None if filled).
     """
 
-    orders: Mapping[UUID, AnyRow]
-    fills: defaultdict[UUID, list[dict[str, Any]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-    touched: list[UUID] = field(default_factory=list)
+    orders: Mapping[UUID, LockedOrder]
+    fills: defaultdict[UUID, list[NewExecution]] = field(default_factory=lambda: defaultdict(list))
+    with_pending_fills: list[UUID] = field(default_factory=list)
     endings: dict[UUID, EndReason] = field(default_factory=dict)
     postponed: defaultdict[int, list[UUID]] = field(default_factory=lambda: defaultdict(list))
-    rests: list[UUID] = field(default_factory=list)
-    waits: list[UUID] = field(default_factory=list)
+    resting: list[UUID] = field(default_factory=list)
+    waiting: list[UUID] = field(default_factory=list)
     unpaid: int = 0
-    over: Counter[tuple[OrderStatus, EndReason | None]] = field(default_factory=Counter)
+    finished: Counter[tuple[OrderStatus, EndReason | None]] = field(default_factory=Counter)
 
     def filled_quantity(self, order_id: UUID) -> int:
-        """The shares of an order that this batch fills."""
-        return sum(fill["quantity"] for fill in self.fills.get(order_id, ()))
+        """Return the shares of an order that this batch fills."""
+        return sum(fill.quantity for fill in self.fills.get(order_id, ()))
 
-    def remaining(self, order: AnyRow) -> int:
-        """The shares of an order that are still to be filled once this batch is written."""
-        remaining: int = order.quantity - order.executed_quantity - self.filled_quantity(order.id)
-        return remaining
+    def remaining(self, order: LockedOrder) -> int:
+        """Return the shares of an order that remain to be filled after this batch."""
+        return order.remaining_quantity - self.filled_quantity(order.id)
 
 
-def persist_fills(session: Session, decisions: FillBatch, *, now: datetime) -> list[UUID]:
-    """Write the decisions; the ids of the executions that they made. A fill that the account can't pay for is dropped and its order ends."""
-    before = unsettled_cost(session, _buys(decisions, decisions.fills))
-    short = _shortfalls(decisions, before)
-    ending_buys = _buys(decisions, decisions.endings)
+def persist_fills(session: Session, batch: FillBatch, *, now: datetime) -> list[UUID]:
+    """Write the batch and return the ids of its executions.
+
+    A fill that the account cannot pay is dropped, and its order ends.
+    """
+    unsettled = unsettled_cost(session, _buys(batch, batch.fills))
+    shortfalls = _shortfalls(batch, unsettled)
+    ending_buys = _buys(batch, batch.endings)
     accounts = lock_accounts(
-        session, {decisions.orders[order_id].user_id for order_id in {*short, *ending_buys}}
+        session, {batch.orders[order_id].user_id for order_id in {*shortfalls, *ending_buys}}
     )
-    _cover(session, decisions, short, accounts, now=now)
-    executions = _number(session, decisions)
+    _cover_shortfalls(session, batch, shortfalls, accounts, now=now)
+    executions = _numbered_executions(session, batch)
     if executions:
         session.execute(insert(ORDER_EXECUTIONS), executions)
-    _write_fills(session, decisions, now=now)
-    _write_waiting(session, decisions, now=now)
-    delete_pending_fills(session, decisions.touched)
-    _end(session, decisions, accounts, now=now)
+    _write_filled_orders(session, batch, now=now)
+    _write_waiting_orders(session, batch, now=now)
+    delete_pending_fills(session, batch.with_pending_fills)
+    _write_endings(session, batch, accounts, now=now)
     save(session, accounts.values(), [], now=now)
-    return [execution["id"] for execution in executions]
+    return [fill.id for fills in batch.fills.values() for fill in fills]
 
 
-def _buys(decisions: FillBatch, order_ids: Mapping[UUID, Any]) -> list[UUID]:
-    return [order_id for order_id in order_ids if decisions.orders[order_id].side == Side.BUY]
+def _buys(batch: FillBatch, order_ids: Iterable[UUID]) -> list[UUID]:
+    return [order_id for order_id in order_ids if batch.orders[order_id].side == Side.BUY]
 
 
-def _shortfalls(decisions: FillBatch, before: Mapping[UUID, int]) -> dict[UUID, int]:
-    """By how many won the fills of a buy exceed what it has reserved; orders that have enough are absent."""
-    short = {}
-    for order_id in _buys(decisions, decisions.fills):
-        cost = sum(fill["amount"] + fill["commission"] for fill in decisions.fills[order_id])
-        missing = before.get(order_id, 0) + cost - decisions.orders[order_id].reserved_cash
+def _shortfalls(batch: FillBatch, unsettled: Mapping[UUID, int]) -> dict[UUID, int]:
+    """Return by how many won the fills of buys exceed their reservations, for those that do."""
+    shortfalls = {}
+    for order_id in _buys(batch, batch.fills):
+        cost = sum(fill.amount + fill.commission for fill in batch.fills[order_id])
+        missing = unsettled.get(order_id, 0) + cost - batch.orders[order_id].reserved_cash
         if missing > 0:
-            short[order_id] = missing
-    return short
+            shortfalls[order_id] = missing
+    return shortfalls
 
 
-def _cover(
+def _cover_shortfalls(
     session: Session,
-    decisions: FillBatch,
-    short: Mapping[UUID, int],
+    batch: FillBatch,
+    shortfalls: Mapping[UUID, int],
     accounts: dict[UUID, Account],
     *,
     now: datetime,
 ) -> None:
-    """Take what is missing from what is available; where that is too little the fill is dropped and the order ends."""
-    for order_id, missing in short.items():
-        order = decisions.orders[order_id]
+    """Reserve what is missing; where less is available, drop the fills and end the order."""
+    for order_id, missing in shortfalls.items():
+        order = batch.orders[order_id]
         account = accounts[order.user_id]
         if account.available >= missing:
             account.reserve(missing)
@@ -118,58 +119,57 @@ def _cover(
                 .values(reserved_cash=ORDERS.c.reserved_cash + missing)
             )
         else:
-            del decisions.fills[order_id]
-            decisions.endings.pop(order_id, None)
-            decisions.unpaid += 1
-            # Ended at once: the next order of the same account may need what this one gives back.
-            _end_orders(
-                session, decisions, [_ending(order, EndReason.INSUFFICIENT_CASH)], accounts, now=now
-            )
+            del batch.fills[order_id]
+            batch.endings.pop(order_id, None)
+            batch.unpaid += 1
+            # Ended at once: the next order of the same account may need what this one releases.
+            closure = _closure(order, EndReason.INSUFFICIENT_CASH)
+            _end_orders(session, batch, [closure], accounts, now=now)
 
 
-def _number(session: Session, decisions: FillBatch) -> list[dict[str, Any]]:
-    """All new executions, each with its number among the fills of its order."""
-    earlier = [
-        order_id for order_id in decisions.fills if decisions.orders[order_id].executed_quantity
+def _numbered_executions(session: Session, batch: FillBatch) -> list[dict[str, object]]:
+    """Return the rows of all new executions, each with its number among its order's fills."""
+    filled_before = [
+        order_id for order_id in batch.fills if batch.orders[order_id].executed_quantity
     ]
-    last: dict[UUID, int] = {}
-    if earlier:
+    last_numbers: dict[UUID, int] = {}
+    if filled_before:
         rows = session.execute(
             select(ORDER_EXECUTIONS.c.order_id, func.max(ORDER_EXECUTIONS.c.fill_number))
-            .where(ORDER_EXECUTIONS.c.order_id.in_(earlier))
+            .where(ORDER_EXECUTIONS.c.order_id.in_(filled_before))
             .group_by(ORDER_EXECUTIONS.c.order_id)
         )
-        last = {order_id: int(number) for order_id, number in rows}
-    executions = []
-    for order_id, fills in decisions.fills.items():
-        for number, fill in enumerate(fills, start=last.get(order_id, 0) + 1):
-            executions.append({**fill, "fill_number": number})
-    return executions
+        last_numbers = {order_id: int(number) for order_id, number in rows}
+    return [
+        {**fill._asdict(), "fill_number": number}
+        for order_id, fills in batch.fills.items()
+        for number, fill in enumerate(fills, start=last_numbers.get(order_id, 0) + 1)
+    ]
 
 
-def _write_fills(session: Session, decisions: FillBatch, *, now: datetime) -> None:
-    whole: list[UUID] = []
-    parts: defaultdict[tuple[int, bool], list[UUID]] = defaultdict(list)
-    for order_id, fills in decisions.fills.items():
-        order = decisions.orders[order_id]
-        executed = order.executed_quantity + decisions.filled_quantity(order_id)
+def _write_filled_orders(session: Session, batch: FillBatch, *, now: datetime) -> None:
+    filled: list[UUID] = []
+    filled_in_part: defaultdict[tuple[int, bool], list[UUID]] = defaultdict(list)
+    for order_id, fills in batch.fills.items():
+        order = batch.orders[order_id]
+        executed = order.executed_quantity + batch.filled_quantity(order_id)
         status = status_after_fill(
             OrderStatus(order.status), ordered=order.quantity, executed=executed
         )
         for fill in fills:
-            emit_fill_event(session, fill)
+            emit_fill_event(session, fill._asdict())
         emit_order_event(
             session, order._asdict(), at=now, status=status, executed_quantity=executed
         )
         if status is OrderStatus.FILLED:
-            whole.append(order_id)
-            decisions.over[status, None] += 1
+            filled.append(order_id)
+            batch.finished[status, None] += 1
         else:
-            parts[executed, order_id in decisions.endings].append(order_id)
-    if whole:
+            filled_in_part[executed, order_id in batch.endings].append(order_id)
+    if filled:
         session.execute(
             update(ORDERS)
-            .where(ORDERS.c.id.in_(whole))
+            .where(ORDERS.c.id.in_(filled))
             .values(
                 status=OrderStatus.FILLED,
                 executed_quantity=ORDERS.c.quantity,
@@ -179,63 +179,61 @@ def _write_fills(session: Session, decisions: FillBatch, *, now: datetime) -> No
                 finished_at=now,
             )
         )
-    for (executed, ends), order_ids in parts.items():
-        # What goes on waiting is in the book already; what ends in this same transaction stays due until then.
-        done = {} if ends else {"next_attempt_at": None}
-        session.execute(
+    for (executed, ends), order_ids in filled_in_part.items():
+        change = (
             update(ORDERS)
             .where(ORDERS.c.id.in_(order_ids))
-            .values(status=OrderStatus.PARTIALLY_FILLED, executed_quantity=executed, **done)
+            .values(status=OrderStatus.PARTIALLY_FILLED, executed_quantity=executed)
         )
+        # An order that waits on is in the book already. One that ends in this transaction keeps its
+        # next attempt until then, because an open order must have one of the two.
+        session.execute(change if ends else change.values(next_attempt_at=None))
 
 
-def _write_waiting(session: Session, decisions: FillBatch, *, now: datetime) -> None:
-    for seconds, ids in decisions.postponed.items():
+def _write_waiting_orders(session: Session, batch: FillBatch, *, now: datetime) -> None:
+    for seconds, ids in batch.postponed.items():
         session.execute(
             update(ORDERS)
             .where(ORDERS.c.id.in_(ids))
             .values(next_attempt_at=now + timedelta(seconds=seconds))
         )
-    if decisions.rests:
+    if batch.resting:
         session.execute(
             update(ORDERS)
-            .where(ORDERS.c.id.in_(decisions.rests))
+            .where(ORDERS.c.id.in_(batch.resting))
             .values(next_attempt_at=None, awaiting_first_print=False)
         )
-    if decisions.waits:
+    if batch.waiting:
         session.execute(
-            update(ORDERS).where(ORDERS.c.id.in_(decisions.waits)).values(next_attempt_at=None)
+            update(ORDERS).where(ORDERS.c.id.in_(batch.waiting)).values(next_attempt_at=None)
         )
 
 
-def _end(
-    session: Session, decisions: FillBatch, accounts: dict[UUID, Account], *, now: datetime
+def _write_endings(
+    session: Session, batch: FillBatch, accounts: dict[UUID, Account], *, now: datetime
 ) -> None:
-    if not decisions.endings:
+    if not batch.endings:
         return
-    # Read anew: the fills above have changed some of them.
-    rows: Sequence[AnyRow] = session.execute(
-        select(*LOCKED_COLUMNS).where(ORDERS.c.id.in_(list(decisions.endings)))
-    ).all()
-    endings = [_ending(row, decisions.endings[row.id]) for row in rows]
-    _end_orders(session, decisions, endings, accounts, now=now)
+    # Read again, because the fills above changed some of them.
+    rows = session.execute(select(*LOCKED_COLUMNS).where(ORDERS.c.id.in_(list(batch.endings))))
+    closures = [_closure(order, batch.endings[order.id]) for order in map(LockedOrder._make, rows)]
+    _end_orders(session, batch, closures, accounts, now=now)
 
 
 def _end_orders(
     session: Session,
-    decisions: FillBatch,
-    endings: Sequence[OrderClosure],
+    batch: FillBatch,
+    closures: Sequence[OrderClosure],
     accounts: dict[UUID, Account],
     *,
     now: datetime,
 ) -> None:
-    end_orders(session, endings, now=now, accounts=accounts)
-    for ending in endings:
-        decisions.over[
-            ORDER_TRANSITIONS.after(OrderStatus(ending.order.status), ending.event), ending.reason
-        ] += 1
+    end_orders(session, closures, now=now, accounts=accounts)
+    for closure in closures:
+        status = ORDER_TRANSITIONS.after(OrderStatus(closure.order.status), closure.event)
+        batch.finished[status, closure.reason] += 1
 
 
-def _ending(order: AnyRow, reason: EndReason) -> OrderClosure:
+def _closure(order: LockedOrder, reason: EndReason) -> OrderClosure:
     rejected = reason in _REJECTIONS and not order.executed_quantity
     return OrderClosure(order, OrderEvent.REJECT if rejected else OrderEvent.CANCEL, reason)

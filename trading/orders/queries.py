@@ -1,14 +1,14 @@
-"""A user's orders, with their executions."""
+"""Queries for a user's orders and their executions."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from trading.db.statements import AnyRow
 from trading.marketdata.ticks import Position
 from trading.orders.errors import OrderNotFound
 from trading.orders.model import EndReason
@@ -17,21 +17,70 @@ from trading.orders.tables import ORDER_EXECUTIONS, ORDERS
 from trading.pagination import Page, page_of
 from trading.stocks.tables import STOCKS
 
-# Every order has its stock. The outer join keeps MariaDB from beginning with the stocks, of which there are fewer than orders: it would read all orders
-# of a user, and sort them, for one page.
-_WITH_NAME = select(ORDERS, STOCKS.c.name.label("stock_name")).outerjoin(
+
+class _OrderRow(NamedTuple):
+    """The columns of an order that its record needs, with the name of its stock."""
+
+    id: UUID
+    client_order_id: str | None
+    stock_code: str
+    side: str
+    order_type: str
+    time_in_force: str
+    quantity: int
+    limit_price: int | None
+    status: str
+    reason: str | None
+    executed_quantity: int
+    reserved_cash: int
+    accepted_at: datetime
+    finished_at: datetime | None
+    stock_name: str
+
+
+class _ExecutionRow(NamedTuple):
+    """The columns of an execution that its record needs."""
+
+    order_id: UUID
+    id: UUID
+    price: int
+    quantity: int
+    amount: int
+    commission: int
+    transaction_tax: int
+    rural_tax: int
+    realized_profit: int | None
+    rule: str
+    session: str | None
+    commission_ppm: int | None
+    tick_price: int
+    tick_traded_at: datetime
+    tick_age_ms: int
+    tick_position: int
+    executed_at: datetime
+    settled_at: datetime | None
+    applied_at: datetime | None
+
+
+_ORDER_COLUMNS = [ORDERS.c[name] for name in _OrderRow._fields if name != "stock_name"]
+_EXECUTION_COLUMNS = [ORDER_EXECUTIONS.c[name] for name in _ExecutionRow._fields]
+
+# Every order has its stock. The outer join keeps MariaDB from starting with the stocks, which are
+# fewer than the orders: it would read and sort all orders of a user for one page.
+_WITH_NAME = select(*_ORDER_COLUMNS, STOCKS.c.name.label("stock_name")).outerjoin(
     STOCKS, STOCKS.c.code == ORDERS.c.stock_code
 )
 
 
 def get_order(session: Session, *, user_id: UUID, order_id: UUID) -> OrderRecord:
-    """One order of this user. Raises OrderNotFound, for another's order too."""
+    """Return one order of this user. Raise OrderNotFound, for another user's order too."""
     row = session.execute(
         _WITH_NAME.where(ORDERS.c.id == order_id, ORDERS.c.user_id == user_id)
     ).one_or_none()
     if row is None:
         raise OrderNotFound
-    return _record(row, _executions(session, [order_id]).get(order_id, ()))
+    executions = _executions(session, [order_id]).get(order_id, ())
+    return _record(_OrderRow._make(row), executions)
 
 
 def list_orders(
@@ -47,7 +96,10 @@ def list_orders(
     accepted_from: datetime | None = None,
     accepted_to: datetime | None = None,
 ) -> Page[OrderRecord]:
-    """A user's orders, newest first, each filter narrowing; ``accepted_to`` is exclusive. Two statements, however many orders."""
+    """Return a page of a user's orders, newest first.
+
+    Each filter narrows the result; ``accepted_to`` is exclusive. Always two statements.
+    """
     wanted = _WITH_NAME.where(ORDERS.c.user_id == user_id)
     if before is not None:
         wanted = wanted.where(ORDERS.c.id < before)
@@ -66,7 +118,8 @@ def list_orders(
         wanted = wanted.where(ORDERS.c.accepted_at >= accepted_from)
     if accepted_to is not None:
         wanted = wanted.where(ORDERS.c.accepted_at < accepted_to)
-    rows = session.execute(wanted.order_by(ORDERS.c.id.desc()).limit(limit + 1)).all()
+    newest = session.execute(wanted.order_by(ORDERS.c.id.desc()).limit(limit + 1))
+    rows = [_OrderRow._make(row) for row in newest]
     executions = _executions(session, [row.id for row in rows])
     return page_of(
         rows,
@@ -77,7 +130,7 @@ def list_orders(
 
 
 def orders_cancelled_at(session: Session, *, user_id: UUID, at: datetime) -> list[UUID]:
-    """The orders that this user cancelled at exactly this instant, by id."""
+    """Return the ids of the orders that this user cancelled at exactly this instant."""
     return list(
         session.scalars(
             select(ORDERS.c.id)
@@ -97,17 +150,17 @@ def _executions(
     if not order_ids:
         return {}
     rows = session.execute(
-        select(ORDER_EXECUTIONS)
+        select(*_EXECUTION_COLUMNS)
         .where(ORDER_EXECUTIONS.c.order_id.in_(order_ids))
         .order_by(ORDER_EXECUTIONS.c.order_id, ORDER_EXECUTIONS.c.fill_number)
     )
     found: defaultdict[UUID, list[ExecutionRecord]] = defaultdict(list)
-    for row in rows:
+    for row in map(_ExecutionRow._make, rows):
         found[row.order_id].append(_execution(row))
     return {order_id: tuple(records) for order_id, records in found.items()}
 
 
-def _record(row: AnyRow, executions: tuple[ExecutionRecord, ...]) -> OrderRecord:
+def _record(row: _OrderRow, executions: tuple[ExecutionRecord, ...]) -> OrderRecord:
     return OrderRecord(
         id=row.id,
         client_order_id=row.client_order_id,
@@ -128,7 +181,7 @@ def _record(row: AnyRow, executions: tuple[ExecutionRecord, ...]) -> OrderRecord
     )
 
 
-def _execution(row: AnyRow) -> ExecutionRecord:
+def _execution(row: _ExecutionRow) -> ExecutionRecord:
     return ExecutionRecord(
         id=row.id,
         price=row.price,

@@ -1,4 +1,4 @@
-"""Records of orders."""
+"""Records of orders and executions."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,8 +9,11 @@ from trading.exchange.fees import SaleTaxes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionRecord:
-    """One fill. ``tax`` is both taxes together; ``tick_position`` is the tick's place in the stream; age in ms at the fill; ``session`` the
-    exchange's session in which the tick was printed."""
+    """One fill, amounts in won.
+
+    ``tax`` is the sum of both taxes, ``tick_position`` the tick's place in the stream,
+    ``tick_age_ms`` its age at the fill, ``session`` the session in which it was printed.
+    """
 
     id: UUID
     price: int
@@ -35,7 +38,10 @@ class ExecutionRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRecord:
-    """An order with its fills so far. ``price`` is the limit, None for a market order; ``reason`` says why it ended unfilled."""
+    """An order with its fills so far.
+
+    ``price`` is the limit, None for a market order; ``reason`` is why it ended unfilled.
+    """
 
     id: UUID
     client_order_id: str | None
@@ -65,9 +71,11 @@ class OrderRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderPreview:
-    """What an order would come to if it filled whole at ``price``: its limit, or the last price for a market order (None where there is none).
+    """What an order would cost or bring in if it were filled completely at ``price``.
 
-    ``reserved_cash`` is what a buy would set aside; ``largest_quantity`` the most shares that such an order could be for.
+    ``price`` is its limit, or the last price for a market order (None if there is none).
+    ``reserved_cash`` is what a buy would reserve, ``largest_quantity`` the most shares that the
+    account could order.
     """
 
     stock_code: str
@@ -87,7 +95,7 @@ class OrderPreview:
 
     @property
     def net_amount(self) -> int | None:
-        """The cash that would move (won): what a buy costs, what a sale brings in."""
+        """Return the cash that would move (won): the cost of a buy, the proceeds of a sale."""
         if self.amount is None or self.commission is None or self.taxes is None:
             return None
         if self.side == "BUY":

@@ -1,6 +1,6 @@
-"""The recovery sweep: find rows that have been due for too long, because their wake-up was lost, and wake them again.
+"""The recovery sweep: find rows that are overdue because their task was lost, and dispatch them.
 
-It changes nothing itself, so it may run twice, late or beside the wake-ups that it repeats.
+It changes no rows itself, so it may run twice, late or concurrently with the tasks it repeats.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ BATCHES_PER_STAGE = 40
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """What a sweep found: rows due in each stage, and the wake-ups for them."""
+    """Result of a sweep: the number of overdue rows in each stage, and the tasks to dispatch."""
 
     orders: int
     unsettled: int
@@ -27,7 +27,10 @@ class Overdue:
 
 
 def find_overdue(session: Session, *, settings: Settings, now: datetime) -> Overdue:
-    """Due orders and executions older than the grace time, oldest first, at most BATCHES_PER_STAGE batches a stage."""
+    """Return due orders and executions that are older than the grace time, oldest first.
+
+    At most BATCHES_PER_STAGE batches for each stage.
+    """
     limit = settings.stage_batch_size * BATCHES_PER_STAGE
     overdue_since = now - timedelta(milliseconds=settings.wake_grace_ms)
     orders = session.scalars(

@@ -1,82 +1,102 @@
-"""Stage three, settle: turn fills into cash. Each execution becomes exactly one Transaction, and what was over-reserved is released."""
+"""Settle fills: move their cash and release what they over-reserved (stage three of four).
+
+Each execution becomes exactly one ledger entry.
+"""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from trading.config.settings import Settings
-from trading.db.statements import AnyRow
 from trading.db.transactions import after_commit
 from trading.exchange.order_types import Side
-from trading.ledger.cash import Account, lock_accounts, save
-from trading.ledger.model import TransactionType
+from trading.ledger.cash import Account, TransactionRow, lock_accounts, save
+from trading.ledger.model import LedgerEntry, TradeFacts, TransactionType
 from trading.orders.model import OrderStatus, buy_reservation
 from trading.orders.tables import ORDER_EXECUTIONS, ORDERS
 from trading.tasks import AffectedIds, Task, task_requests
 
-_NEEDED = (
-    ORDER_EXECUTIONS.c.id,
-    ORDER_EXECUTIONS.c.order_id,
-    ORDER_EXECUTIONS.c.user_id,
-    ORDER_EXECUTIONS.c.stock_code,
-    ORDER_EXECUTIONS.c.side,
-    ORDER_EXECUTIONS.c.quantity,
-    ORDER_EXECUTIONS.c.price,
-    ORDER_EXECUTIONS.c.amount,
-    ORDER_EXECUTIONS.c.commission,
-    ORDER_EXECUTIONS.c.transaction_tax,
-    ORDER_EXECUTIONS.c.rural_tax,
-)
+
+class _UnsettledExecution(NamedTuple):
+    """The columns of an execution that its settlement needs; amounts in won."""
+
+    id: UUID
+    order_id: UUID
+    user_id: UUID
+    stock_code: str
+    side: str
+    quantity: int
+    price: int
+    amount: int
+    commission: int
+    transaction_tax: int
+    rural_tax: int
+
+    @property
+    def cost(self) -> int:
+        """Return what a purchase takes out of the cash (won), 0 for a sale."""
+        return self.amount + self.commission if self.side == Side.BUY else 0
+
+
+class _LockedOrder(NamedTuple):
+    """The columns of a locked order that the settlement of its fills needs; amounts in won."""
+
+    id: UUID
+    side: str
+    user_id: UUID
+    status: str
+    reserved_cash: int
+    limit_price: int | None
+    request_id: str | None
+    remaining: int
+
+
+_EXECUTION_COLUMNS = tuple(ORDER_EXECUTIONS.c[name] for name in _UnsettledExecution._fields)
 
 
 def settle_executions(
     session: Session, execution_ids: Sequence[UUID], *, settings: Settings, now: datetime
 ) -> AffectedIds:
-    """Settle what is unsettled of the orders behind these executions, and wake the portfolio update; what was settled."""
+    """Settle all unsettled fills of the orders behind these executions.
+
+    Dispatch the update of the holdings and return the ids of what was settled.
+    """
     orders = _lock_orders(session, execution_ids)
     if not orders:
         return AffectedIds()
-    executions = session.execute(
-        select(*_NEEDED)
-        .where(
-            ORDER_EXECUTIONS.c.order_id.in_(list(orders)), ORDER_EXECUTIONS.c.settled_at.is_(None)
-        )
-        .order_by(ORDER_EXECUTIONS.c.id)
-    ).all()
+    executions = _unsettled_executions(session, orders)
     if not executions:
         return AffectedIds()
     accounts = lock_accounts(session, {execution.user_id for execution in executions})
     transactions = []
     spent: defaultdict[UUID, int] = defaultdict(int)
     for execution in executions:
-        cost = execution.amount + execution.commission if execution.side == Side.BUY else 0
-        if cost:
-            spent[execution.order_id] += cost
-        transactions.append(
-            _transaction(accounts[execution.user_id], execution, reserved=cost, now=now)
-        )
-    _release_what_is_left(session, orders, spent, accounts, settings)
+        if execution.cost:
+            spent[execution.order_id] += execution.cost
+        transactions.append(_post(accounts[execution.user_id], execution, now=now))
+    _release_excess(session, orders, spent, accounts, settings)
     save(session, accounts.values(), transactions, now=now)
     settled = [execution.id for execution in executions]
     session.execute(
         update(ORDER_EXECUTIONS).where(ORDER_EXECUTIONS.c.id.in_(settled)).values(settled_at=now)
     )
-    for wakeup in task_requests(
+    for request in task_requests(
         Task.UPDATE_PORTFOLIOS, settled, batch_size=settings.stage_batch_size
     ):
-        after_commit(session, wakeup)
+        after_commit(session, request)
     return AffectedIds.of_orders(orders.values(), execution_ids=settled)
 
 
-def _lock_orders(session: Session, execution_ids: Sequence[UUID]) -> dict[UUID, AnyRow]:
+def _lock_orders(session: Session, execution_ids: Sequence[UUID]) -> dict[UUID, _LockedOrder]:
     """Lock the orders that have something unsettled among these executions, by ascending id.
 
-    The order's lock guards its executions too, so they need none of their own: whoever settles or fills an order holds it.
+    The order's lock guards its executions too, so they are not locked: every transaction that
+    settles or fills an order holds it.
     """
     order_ids = session.scalars(
         select(ORDER_EXECUTIONS.c.order_id).where(
@@ -100,55 +120,70 @@ def _lock_orders(session: Session, execution_ids: Sequence[UUID]) -> dict[UUID, 
         .order_by(ORDERS.c.id)
         .with_for_update()
     )
-    return {row.id: row for row in rows}
+    return {order.id: order for order in map(_LockedOrder._make, rows)}
 
 
-def _transaction(
-    account: Account, execution: AnyRow, *, reserved: int, now: datetime
-) -> dict[str, Any]:
-    return account.post(
-        TransactionType(execution.side),
+def _unsettled_executions(session: Session, order_ids: Iterable[UUID]) -> list[_UnsettledExecution]:
+    rows = session.execute(
+        select(*_EXECUTION_COLUMNS)
+        .where(
+            ORDER_EXECUTIONS.c.order_id.in_(list(order_ids)),
+            ORDER_EXECUTIONS.c.settled_at.is_(None),
+        )
+        .order_by(ORDER_EXECUTIONS.c.id)
+    )
+    return [_UnsettledExecution._make(row) for row in rows]
+
+
+def _post(account: Account, execution: _UnsettledExecution, *, now: datetime) -> TransactionRow:
+    entry = LedgerEntry(
+        kind=TransactionType(execution.side),
         amount=execution.amount,
         commission=execution.commission,
         tax=execution.transaction_tax + execution.rural_tax,
         at=now,
-        trade={
-            "stock_code": execution.stock_code,
-            "order_id": execution.order_id,
-            "execution_id": execution.id,
-            "quantity": execution.quantity,
-            "price": execution.price,
-        },
-        reserved=reserved,
+        trade=TradeFacts(
+            stock_code=execution.stock_code,
+            order_id=execution.order_id,
+            execution_id=execution.id,
+            quantity=execution.quantity,
+            price=execution.price,
+        ),
     )
+    return account.post(entry, reserved=execution.cost)
 
 
-def _release_what_is_left(
+def _release_excess(
     session: Session,
-    orders: dict[UUID, AnyRow],
-    spent: dict[UUID, int],
-    accounts: dict[UUID, Account],
+    orders: Mapping[UUID, _LockedOrder],
+    spent: Mapping[UUID, int],
+    accounts: Mapping[UUID, Account],
     settings: Settings,
 ) -> None:
-    """A buy keeps what the rest of its quantity may still cost, a finished one nothing; the other won are available again."""
-    finished = []
+    """Release what a buy reserves beyond the cost of its remaining quantity; all if it ended."""
+    released_fully = []
     for order_id, cost in spent.items():
         order = orders[order_id]
         left = order.reserved_cash - cost
-        keeps = _still_needed(order, left, settings)
-        accounts[order.user_id].release(left - keeps)
-        if keeps:
+        kept = _still_needed(order, left, settings)
+        accounts[order.user_id].release(left - kept)
+        if kept:
             session.execute(
-                update(ORDERS).where(ORDERS.c.id == order_id).values(reserved_cash=keeps)
+                update(ORDERS).where(ORDERS.c.id == order_id).values(reserved_cash=kept)
             )
         else:
-            finished.append(order_id)
-    if finished:
-        session.execute(update(ORDERS).where(ORDERS.c.id.in_(finished)).values(reserved_cash=0))
+            released_fully.append(order_id)
+    if released_fully:
+        session.execute(
+            update(ORDERS).where(ORDERS.c.id.in_(released_fully)).values(reserved_cash=0)
+        )
 
 
-def _still_needed(order: AnyRow, left: int, settings: Settings) -> int:
-    """The won, of those left to it, that a buy goes on reserving. A market order has no limit to reckon with and keeps them all."""
+def _still_needed(order: _LockedOrder, left: int, settings: Settings) -> int:
+    """Return how much of the remaining reservation (won) a buy keeps.
+
+    A market order keeps it all, because it has no limit to compute the cost from.
+    """
     if not OrderStatus(order.status).is_open:
         return 0
     if order.limit_price is None:

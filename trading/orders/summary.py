@@ -1,4 +1,4 @@
-"""What a user's orders of a period came to."""
+"""Totals of a user's orders in a period."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +15,10 @@ from trading.orders.tables import ORDER_EXECUTIONS, ORDERS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideTotals:
-    """The orders of one side: how many, shares ordered and executed, and what the fills came to (won). ``tax`` is both taxes together.
+    """Totals of the orders of one side: their number, shares, and the amounts of their fills (won).
 
-    A sale's profit is known when it is applied to the holding, so ``realized_profit`` leaves out ``unapplied_executions``.
+    ``tax`` is the sum of both taxes. A sale's profit is known when it is applied to the holding, so
+    ``realized_profit`` leaves out ``unapplied_executions``.
     """
 
     orders: int = 0
@@ -37,7 +38,7 @@ class SideTotals:
 
 @dataclass(frozen=True, slots=True)
 class OrderSummary:
-    """Orders by status, each status with its number, and totals by side."""
+    """The number of orders, also by status, and totals by side."""
 
     orders: int
     by_status: Mapping[OrderStatus, int]
@@ -52,7 +53,10 @@ def order_summary(
     until: datetime | None,
     stock_code: str | None,
 ) -> OrderSummary:
-    """The orders that were accepted from ``since`` up to and without ``until``, with all of their fills, whenever those were. Two statements."""
+    """Return totals of the orders accepted from ``since`` (inclusive) to ``until`` (exclusive).
+
+    All of their fills count, whenever they were executed. Always two statements.
+    """
     wanted = _wanted(user_id, since, until, stock_code)
     counts = session.execute(
         select(
@@ -81,16 +85,14 @@ def order_summary(
         .where(wanted)
         .group_by(ORDER_EXECUTIONS.c.side)
     ).mappings()
-    # Sums come as decimals from MySQL; whole won and shares stay whole.
-    came_to = {
-        row["side"]: {name: int(row[name]) for name in row if name != "side"} for row in rows
-    }
+    # MySQL returns sums as decimals.
+    totals = {row["side"]: {name: int(row[name]) for name in row if name != "side"} for row in rows}
     by_side = {
         side: SideTotals(
             orders=sum(row.orders for row in counts if row.side == side),
             ordered_quantity=sum(int(row.ordered) for row in counts if row.side == side),
             executed_quantity=sum(int(row.executed) for row in counts if row.side == side),
-            **came_to.get(side, {}),
+            **totals.get(side, {}),
         )
         for side in Side
     }

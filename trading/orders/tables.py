@@ -1,4 +1,4 @@
-"""Tables of orders."""
+"""Tables of orders, executions, pending fills and match cursors."""
 
 from datetime import datetime
 from uuid import UUID
@@ -13,11 +13,14 @@ from trading.orders.model import OPEN_STATUSES, OrderStatus
 
 
 class Order(Base):
-    """An order. ``reserved_cash`` (won) is what a buy still holds back; ``next_attempt_at`` when the sweep should wake its execution.
+    """An order.
 
-    ``book_price`` is set while the order waits in the book for a print: its limit, or for a market order an extreme that every print meets.
-    ``awaiting_first_print`` is true until a print has shown whether the order is marketable. Prints up to ``accepted_position`` never fill it.
-    ``request_id`` is of the request that placed it: by it the logs of all its stages are found.
+    ``reserved_cash`` (won) is what a buy still reserves; ``next_attempt_at`` is when the recovery
+    sweep dispatches its execution. ``book_price`` is set while the order is in the book: its limit,
+    or for a market order an extreme price that every print meets. ``awaiting_first_print`` is true
+    until a print has shown whether the order is marketable. Prints up to ``accepted_position``
+    never fill it. ``request_id`` is the request that placed it, for finding the logs of all its
+    stages.
     """
 
     __tablename__ = "orders"
@@ -50,7 +53,7 @@ class Order(Base):
         CheckConstraint(
             f"({one_of('status', OPEN_STATUSES)}) = (finished_at IS NULL)", name="finished_at"
         ),
-        # SQLite cannot rename a CHECK: some keep the name of a column that was renamed.
+        # SQLite cannot rename a CHECK, so some have the name of a column that was renamed.
         CheckConstraint("finished_at IS NULL OR next_attempt_at IS NULL", name="wake_at"),
         CheckConstraint("status <> 'REJECTED' OR reason IS NOT NULL", name="reason"),
         CheckConstraint(
@@ -63,7 +66,8 @@ class Order(Base):
             name="waits",
         ),
         CheckConstraint(
-            "awaiting_first_print IN (0, 1) AND (awaiting_first_print = 0 OR book_price IS NOT NULL)",
+            "awaiting_first_print IN (0, 1)"
+            " AND (awaiting_first_print = 0 OR book_price IS NOT NULL)",
             name="arriving",
         ),
         MYSQL,
@@ -95,9 +99,10 @@ ORDERS = table_of(Order)
 
 
 class OrderExecution(Base):
-    """One fill with its evidence. ``settled_at`` and ``applied_at`` are set once each, when cash and when the holding follow.
+    """One fill with its evidence.
 
-    A sale's ``cost``, ``buy_commission`` and ``realized_profit`` are known when it is applied to the holding.
+    ``settled_at`` and ``applied_at`` are set once each, when the cash and the holding are updated.
+    A sale's ``cost``, ``buy_commission`` and ``realized_profit`` are set when it is applied.
     """
 
     __tablename__ = "order_executions"
@@ -129,7 +134,8 @@ class OrderExecution(Base):
             name="realized_profit_known",
         ),
         CheckConstraint(
-            "realized_profit IS NULL OR realized_profit = amount - commission - transaction_tax - rural_tax - cost - buy_commission",
+            "realized_profit IS NULL OR realized_profit = amount - commission"
+            " - transaction_tax - rural_tax - cost - buy_commission",
             name="realized_profit",
         ),
         MYSQL,
@@ -166,7 +172,7 @@ ORDER_EXECUTIONS = table_of(OrderExecution)
 
 
 class PendingFill(Base):
-    """A fill that the matcher has found for an order and that its execution has yet to record: the tick, the quantity, price and rule.
+    """A fill that the matcher found and that the execution has yet to record.
 
     It is deleted when the order is executed, or when the order ends or is amended before that.
     """
@@ -192,7 +198,7 @@ PENDING_FILLS = table_of(PendingFill)
 
 
 class MatchCursor(Base):
-    """How far a matcher has read the tick stream. ``shard`` of ``shards`` says which stocks are its own."""
+    """How far a matcher has read the tick stream, for ``shard`` of ``shards``."""
 
     __tablename__ = "match_cursors"
     __table_args__ = (CheckConstraint("shard >= 0 AND shard < shards", name="shard"), MYSQL)

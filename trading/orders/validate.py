@@ -1,5 +1,7 @@
-"""An order's terms held against the rules and the market, before anything is set aside for it: what an acceptance, an amendment and a preview
-have in common."""
+"""Validate the terms of an order against the rules and the market, before anything is reserved.
+
+Shared by acceptance, amendment and preview.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,7 +40,7 @@ from trading.stocks.errors import StockNotFound, StockNotTradable
 from trading.stocks.model import StockStatus
 from trading.stocks.tables import STOCKS
 
-# Put together once: every order asks this.
+# Built once, because every order runs it.
 _STOCK = select(
     STOCKS.c.name,
     STOCKS.c.market,
@@ -52,13 +54,13 @@ _STOCK = select(
     .label("debt"),
 ).where(STOCKS.c.code == bindparam("wanted"))
 
-# What a market order is in the book for, so that every trade meets it.
+# Book prices of market orders, which every trade meets.
 ABOVE_ALL, BELOW_ALL = 10**15, 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderTerms:
-    """What is to be traded and how. ``limit_price`` (won) is None for a market order."""
+    """What to trade and how. ``limit_price`` (won) is None for a market order."""
 
     stock_code: str
     side: Side
@@ -69,17 +71,22 @@ class OrderTerms:
 
     @property
     def is_immediate(self) -> bool:
-        """Whether it needs an open market: everything but a limit order that may wait."""
+        """Return True if the order can only execute while the market is open.
+
+        That is every order except a limit order that may rest.
+        """
         return self.order_type is OrderType.MARKET or not self.time_in_force.may_wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderValidation:
-    """How terms stand in the market at a moment.
+    """Result of validating an order: price, reservation basis and initial state in the book.
 
-    ``price`` (won) is what a share costs at most by the reservation, None for a market sale without a fresh tick. ``position`` is the place in the tick
-    stream up to which no trade fills the order. ``book_price``, ``awaiting_first_print`` and ``next_attempt_at`` are the order's columns; ``is_marketable`` tells that the
-    last trade would fill it, ``is_due`` that its execution should be woken now.
+    ``price`` (won) is the most that a share may cost by the reservation, None for a market sale
+    without a fresh tick. ``position`` is the place in the tick stream up to which no trade fills
+    the order. ``book_price``, ``awaiting_first_print`` and ``next_attempt_at`` are the order's
+    columns. ``is_marketable`` is True if the last trade would fill it, ``is_due`` if its execution
+    is dispatched at once.
     """
 
     stock_name: str
@@ -97,14 +104,17 @@ class OrderValidation:
 
 @dataclass(frozen=True, slots=True)
 class MarketSnapshot:
-    """A stock's last tick and the last place in the tick stream at a moment; None for what could not be seen."""
+    """A stock's last tick and the end of the tick stream at a moment; None where unavailable."""
 
     tick: Tick | None
     end: Position | None
 
 
 def market_snapshot(quotes: QuoteStore, code: str) -> MarketSnapshot:
-    """Ask the market for a stock. Never fails; to be done before anything is locked, as Redis may take its time."""
+    """Read the last tick of a stock and the end of the tick stream. Never raises.
+
+    Call it before any row is locked, because Redis may be slow.
+    """
     try:
         return MarketSnapshot(*quotes.last_tick_and_end(code))
     except MarketUnavailable:
@@ -121,14 +131,15 @@ def validate_terms(
     settings: Settings,
     now: datetime,
 ) -> OrderValidation:
-    """Hold a user's terms against the rules and the market.
+    """Validate a user's terms against the trading rules and current market data.
 
-    Raises ValidationFailed, StockNotFound, StockNotTradable, TradingHalted, AccountHalted, AccountOverdrawn, MarketClosed, InvalidTickSize, PriceOutOfRange, or
-    NoLivePrice (a market buy needs a fresh price to know what to reserve).
+    Raise ValidationFailed, StockNotFound, StockNotTradable, TradingHalted, AccountHalted,
+    AccountOverdrawn, MarketClosed, InvalidTickSize, PriceOutOfRange, or NoLivePrice (a market buy
+    needs a fresh price to compute its reservation).
     """
     _check_shape(terms, settings)
     tick = market.tick
-    stock = _stock(session, terms.stock_code, user_id)
+    stock = _tradable_stock(session, terms.stock_code, user_id)
     if terms.is_immediate and not hours.accepts_at_once(
         now, order_type=terms.order_type, kind=stock.kind
     ):
@@ -173,13 +184,13 @@ def validate_terms(
 
 
 def required_cash(
-    terms: OrderTerms, standing: OrderValidation, *, quantity: int, settings: Settings
+    terms: OrderTerms, validation: OrderValidation, *, quantity: int, settings: Settings
 ) -> int:
-    """The cash (won) that ``quantity`` shares of a buy set aside; none of a sale, which sets aside shares."""
-    if terms.side is Side.SELL or standing.price is None:
+    """Return the cash (won) that ``quantity`` shares of a buy reserve; 0 for a sale."""
+    if terms.side is Side.SELL or validation.price is None:
         return 0
     return buy_reservation(
-        quantity=quantity, price=standing.price, commission_ppm=settings.commission_ppm
+        quantity=quantity, price=validation.price, commission_ppm=settings.commission_ppm
     )
 
 
@@ -190,30 +201,36 @@ def _check_shape(terms: OrderTerms, settings: Settings) -> None:
         raise ValidationFailed(field="price")
 
 
-@dataclass(frozen=True, slots=True)
-class _Stock:
+class _StockRow(NamedTuple):
+    """The columns that decide whether the user may trade the stock; ``debt`` in won."""
+
     name: str
     market: Market
     kind: StockKind
+    status: str
+    halted_since: datetime | None
+    account_halted_since: datetime | None
+    debt: int | None
 
 
-def _stock(session: Session, code: str, user_id: UUID) -> _Stock:
+def _tradable_stock(session: Session, code: str, user_id: UUID) -> _StockRow:
     row = session.execute(_STOCK, {"wanted": code, "owner": user_id}).one_or_none()
     if row is None:
         raise StockNotFound(stock_code=code)
-    if row.status != StockStatus.TRADABLE:
-        raise StockNotTradable(stock_code=code, stock_status=row.status)
-    if row.halted_since is not None:
-        raise TradingHalted(since=row.halted_since.astimezone(KST).isoformat())
-    if row.account_halted_since is not None:
-        raise AccountHalted(since=row.account_halted_since.astimezone(KST).isoformat())
-    if row.debt:
-        raise AccountOverdrawn(debt=row.debt)
-    return _Stock(row.name, row.market, row.kind)
+    stock = _StockRow._make(row)
+    if stock.status != StockStatus.TRADABLE:
+        raise StockNotTradable(stock_code=code, stock_status=stock.status)
+    if stock.halted_since is not None:
+        raise TradingHalted(since=stock.halted_since.astimezone(KST).isoformat())
+    if stock.account_halted_since is not None:
+        raise AccountHalted(since=stock.account_halted_since.astimezone(KST).isoformat())
+    if stock.debt:
+        raise AccountOverdrawn(debt=stock.debt)
+    return stock
 
 
 def _check_price(
-    price: int, stock: _Stock, tick: Tick | None, *, hours: MarketHours, now: datetime
+    price: int, stock: _StockRow, tick: Tick | None, *, hours: MarketHours, now: datetime
 ) -> None:
     if not is_on_grid(price, stock.kind):
         raise InvalidTickSize(
@@ -221,7 +238,7 @@ def _check_price(
             tick_size=tick_size(price, stock.kind),
             nearest_prices=list(nearest_prices(price, stock.kind)),
         )
-    # A base price is good for its own day: overnight tomorrow's is not known yet, and yesterday's says nothing of it.
+    # A base price is valid on its own day only. Overnight the next day's is not known yet.
     if tick is None or tick.base is None or trade_date(tick.received_at) != hours.trading_day(now):
         return
     limits = daily_price_range(tick.base, stock.kind, stock.market)
@@ -236,8 +253,8 @@ def _evidence(
 ) -> TickEvidence | None:
     if tick is None:
         return None
-    # What arrives in an auction, or after one that has just closed, is not met by the trades from before: continuous trading alone has a
-    # last trade to be filled at.
+    # An order that arrives in an auction, or just after one, cannot be filled by earlier trades:
+    # only continuous trading has a last trade to fill at.
     continuous = hours.accepts_at_once(now, order_type=OrderType.LIMIT, kind=kind)
     session = (
         hours.filling_session(tick.traded_at, exchange=tick.exchange, kind=kind)
@@ -248,7 +265,10 @@ def _evidence(
 
 
 def stream_position(market: MarketSnapshot, now: datetime) -> int:
-    """The last place of the stream now. Where it can't be seen the clock stands in for it, as places begin with the milliseconds of a clock."""
+    """Return the end of the tick stream now.
+
+    If it is unavailable, use the clock: stream positions begin with a time in milliseconds.
+    """
     seen = [
         place
         for place in (market.end, market.tick.position if market.tick else None)

@@ -7,7 +7,7 @@ keys in the database reject a second credit or a second reversal in any case.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy import insert, select, update
@@ -18,8 +18,8 @@ from trading.account_events.record import emit_payment_event
 from trading.accounts.tables import USERS
 from trading.db.ids import new_id
 from trading.db.statements import execute_rowcount
-from trading.ledger.cash import Account, lock_accounts, save
-from trading.ledger.model import TransactionType
+from trading.ledger.cash import Account, TransactionRow, lock_accounts, save
+from trading.ledger.model import LedgerEntry, TransactionType
 from trading.orders.close import cancel_buys_of_overdrawn, has_open_buys
 from trading.payments.alert_kinds import PaymentAlertKind
 from trading.payments.alerts import PaymentAlert, open_alert
@@ -76,7 +76,7 @@ class LockedPayment:
         self._may_ask_to_cancel_buys = attempt < ATTEMPTS_MAX - 1
         self._account: Account | None = None
         self._debt_before = 0
-        self._transactions: list[dict[str, Any]] = []
+        self._transactions: list[TransactionRow] = []
         self._alerts: list[PaymentAlert] = []
         self.before = payment
         self.after = payment
@@ -333,18 +333,15 @@ class LockedPayment:
         credit_of: UUID | None = None,
         reversal_of: UUID | None = None,
     ) -> None:
-        self._transactions.append(
-            self.account.post(
-                kind,
-                amount=amount,
-                at=self._now,
-                description=self.before.order_name,
-                reserved=reserved,
-                may_owe=may_owe,
-                credit_of=credit_of,
-                reversal_of=reversal_of,
-            )
+        entry = LedgerEntry(
+            kind=kind,
+            amount=amount,
+            at=self._now,
+            description=self.before.order_name,
+            credit_of=credit_of,
+            reversal_of=reversal_of,
         )
+        self._transactions.append(self.account.post(entry, reserved=reserved, may_owe=may_owe))
 
     def _emit_events(self) -> None:
         """Emit events for what the owner sees: the payment's state and its refunds' states."""

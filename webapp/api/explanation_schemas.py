@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields
 
-from trading.exchange.hours import Session as SessionName
+from trading.exchange.hours import TradingSession as SessionName
 from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.orders.explain import ChargeName, Stage, WaitingReason
 from trading.orders.fills import FillRule

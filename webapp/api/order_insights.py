@@ -17,9 +17,9 @@ from trading.orders.explain import (
     FillExplanation,
     OrderFacts,
     Waiting,
-    explained_fills,
-    order_facts,
-    waiting_of,
+    explain_fills,
+    explain_waiting,
+    get_order_facts,
 )
 from trading.orders.fills import FillRule
 from trading.orders.model import EndReason, OrderStatus
@@ -181,14 +181,14 @@ class OrderExplanationDetail(MethodView):
         core, now, user_id = get_core(), get_core().clock(), current_user().user_id
         hours = core.market_hours()
         facts = core.snapshot(
-            order_facts, user_id=user_id, order_id=order_id, settings=core.settings, now=now
+            get_order_facts, user_id=user_id, order_id=order_id, settings=core.settings, now=now
         )
         return success(
             {
                 "order": facts.order,
                 "market": facts.market,
                 "kind": facts.kind,
-                "executions": [_fill(fill) for fill in explained_fills(facts)],
+                "executions": [_fill(fill) for fill in explain_fills(facts)],
                 "waiting": _waiting(facts, hours) if facts.is_open else None,
                 "ending": None if facts.is_open else _ending(facts.order),
             }
@@ -241,7 +241,7 @@ def _waiting(facts: OrderFacts, hours: MarketHours) -> dict[str, Any]:
     except MarketUnavailable:
         # Explain what the database knows even without prices.
         available = False
-    waiting = waiting_of(
+    waiting = explain_waiting(
         facts,
         tick,
         market_available=available,

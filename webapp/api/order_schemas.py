@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from trading.exchange.hours import Session
+from trading.exchange.hours import TradingSession
 from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.orders.fills import FillRule
 from trading.orders.model import EndReason, OrderStatus
@@ -107,7 +107,7 @@ class ExecutionSchema(Schema):
     rule = fields.String(required=True, metadata=one_of(FillRule, "체결가를 결정한 규칙"))
     session = fields.String(
         allow_none=True,
-        metadata=one_of(Session, "체결 근거가 된 거래의 거래 시간대"),
+        metadata=one_of(TradingSession, "체결 근거가 된 거래의 거래 시간대"),
     )
     tick_price = fields.Integer(required=True, metadata={"example": 70_000})
     tick_traded_at = fields.AwareDateTime(required=True)

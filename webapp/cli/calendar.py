@@ -10,9 +10,9 @@ from trading.exchange.calendar import (
     LAST_KNOWN_DAY,
     NOTE_LENGTH_MAX,
 )
-from trading.exchange.corrections import forget_day, set_day
+from trading.exchange.corrections import remove_day_change, set_day_change
 from trading.exchange.hours import DayChange, KrxHours
-from trading.exchange.market_hours_provider import REFRESH_AFTER, day_changes
+from trading.exchange.market_hours_provider import REFRESH_AFTER, get_day_changes
 from trading.exchange.time import KST, trade_date
 from trading.operations.admin_action_model import DONE, UNCHANGED, ActionKind, Outcome
 from webapp.context import get_core
@@ -80,7 +80,7 @@ def show(first: date | None, last: date | None) -> None:
     last = last or min(first + timedelta(days=_DAYS_SHOWN - 1), LAST_KNOWN_DAY)
     if not 0 <= (last - first).days < _DAYS_SHOWN_MAX:
         raise click.ClickException(f"From {first} to {last} are not 1 to {_DAYS_SHOWN_MAX} days.")
-    hours = KrxHours(core.read(day_changes))
+    hours = KrxHours(core.read(get_day_changes))
     for n in range((last - first).days + 1):
         click.echo(_line(hours, first + timedelta(days=n)))
 
@@ -121,7 +121,7 @@ def forget(day: date) -> None:
     """Remove the correction of DAY."""
     forgot = run_commanded(
         ActionKind.FORGET_DAY,
-        lambda session: forget_day(session, day),
+        lambda session: remove_day_change(session, day),
         outcome_of=lambda forgot: Outcome(DONE if forgot else UNCHANGED, target=str(day)),
     )
     if not forgot:
@@ -133,7 +133,7 @@ def _change(change: DayChange) -> None:
     now = get_core().clock()
     run_commanded(
         ActionKind.CHANGE_DAY,
-        lambda session: set_day(session, change, now=now),
+        lambda session: set_day_change(session, change, now=now),
         outcome_of=lambda _changed: Outcome(target=str(change.day)),
         closed=change.closed,
         delay_minutes=change.delay_minutes,
@@ -144,7 +144,7 @@ def _change(change: DayChange) -> None:
 
 def _show_changed(day: date) -> None:
     core = get_core()
-    click.echo(_line(KrxHours(core.read(day_changes)), day))
+    click.echo(_line(KrxHours(core.read(get_day_changes)), day))
     click.echo(f"Running processes go by it within {REFRESH_AFTER.seconds} seconds.")
     if core.settings.hours_rule == "always":
         click.echo(

@@ -20,7 +20,7 @@ from trading.config.settings import Settings
 from trading.db.faults import explain
 from trading.db.transactions import Database, DatabaseUnavailable
 from trading.exchange.hours import AlwaysOpen, KrxHours, MarketHours
-from trading.exchange.market_hours_provider import day_changes
+from trading.exchange.market_hours_provider import get_day_changes
 from trading.halts.queries import ACCOUNT_IS_HALTED, IS_RUNNING, halts_where
 from trading.halts.tables import ACCOUNT_HALTS
 from trading.marketdata.quotes import MarketUnavailable
@@ -100,7 +100,7 @@ class Inspection:
         return {
             "database": _server,
             "migrations": _migrations,
-            "calendar": lambda session: {"changes": day_changes(session)},
+            "calendar": lambda session: {"changes": get_day_changes(session)},
             "rows": lambda session: {
                 name: _members(count) for name, count in row_counts(session).items()
             },

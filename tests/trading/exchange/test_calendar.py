@@ -8,8 +8,8 @@ from trading.exchange.calendar import (
     FIRST_KNOWN_DAY,
     LAST_KNOWN_DAY,
     NO_SHIFT,
+    CalendarDay,
     DayChange,
-    DayFacts,
     SessionShift,
     TradingDays,
     closure,
@@ -57,8 +57,8 @@ def test_the_last_weekday_of_a_year_is_closed_where_its_last_day_is_none() -> No
 )
 def test_the_day_of_the_entrance_test_moves_by_an_hour(day: date) -> None:
     """It opens and closes an hour late, as the exchange announces each year."""
-    assert TradingDays({}).lateness(day) == SessionShift(60, 60)
-    assert TradingDays({}).facts(day) == DayFacts(
+    assert TradingDays({}).shift_of(day) == SessionShift(60, 60)
+    assert TradingDays({}).facts(day) == CalendarDay(
         "대학수학능력시험일", corrected=False, late_minutes=60
     )
 
@@ -70,9 +70,9 @@ def test_the_day_of_the_entrance_test_moves_by_an_hour(day: date) -> None:
 def test_the_first_day_of_the_year_opens_late_and_closes_as_usual(day: date) -> None:
     """The opening ceremony takes the first hour."""
     days = TradingDays({})
-    assert days.lateness(day) == SessionShift(60, 0)
-    assert days.facts(day) == DayFacts("새해 첫 거래일", corrected=False, late_minutes=60)
-    assert days.lateness(day + timedelta(days=1)) == NO_SHIFT
+    assert days.shift_of(day) == SessionShift(60, 0)
+    assert days.facts(day) == CalendarDay("새해 첫 거래일", corrected=False, late_minutes=60)
+    assert days.shift_of(day + timedelta(days=1)) == NO_SHIFT
 
 
 def test_an_operator_opens_a_holiday_and_closes_a_usual_day() -> None:
@@ -87,8 +87,8 @@ def test_an_operator_opens_a_holiday_and_closes_a_usual_day() -> None:
     )
 
     assert [days.is_trading_day(day) for day in (election, friday, saturday)] == [True, False, True]
-    assert days.facts(election) == DayFacts(None, corrected=True, late_minutes=0)
-    assert days.facts(friday) == DayFacts("임시공휴일", corrected=True, late_minutes=0)
+    assert days.facts(election) == CalendarDay(None, corrected=True, late_minutes=0)
+    assert days.facts(friday) == CalendarDay("임시공휴일", corrected=True, late_minutes=0)
 
 
 def test_an_operators_delay_moves_the_whole_day() -> None:
@@ -102,19 +102,19 @@ def test_an_operators_delay_moves_the_whole_day() -> None:
         }
     )
 
-    assert [days.lateness(day) for day in (first, test_day, usual)] == [
+    assert [days.shift_of(day) for day in (first, test_day, usual)] == [
         NO_SHIFT,
         SessionShift(90, 90),
         SessionShift(60, 60),
     ]
-    assert days.facts(usual) == DayFacts("대학수학능력시험일", corrected=True, late_minutes=60)
+    assert days.facts(usual) == CalendarDay("대학수학능력시험일", corrected=True, late_minutes=60)
 
 
 def test_a_first_day_that_is_called_off_leaves_its_hour_to_the_next() -> None:
     """The ceremony is held on the first day that does trade."""
     first = date(2026, 1, 2)
     days = TradingDays({first: DayChange(first, closed=True, delay_minutes=0, note="애도일")})
-    assert days.lateness(date(2026, 1, 5)) == SessionShift(60, 0)
+    assert days.shift_of(date(2026, 1, 5)) == SessionShift(60, 0)
 
 
 @pytest.mark.parametrize(("closed", "delay"), [(False, -1), (False, 361), (True, 1)])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading.exchange.calendar import FIRST_KNOWN_DAY
-from trading.exchange.hours import AlwaysOpen, DayChange, KrxHours, MarketHours, Session
+from trading.exchange.hours import AlwaysOpen, DayChange, KrxHours, MarketHours, TradingSession
 from trading.exchange.order_types import OrderType
 from trading.exchange.price_grid import StockKind
 from trading.exchange.time import KST, trade_date
@@ -143,17 +143,17 @@ def test_a_very_late_day_has_no_evening_session() -> None:
     ("at", "session"),
     [
         ("07:59:59.999999", None),
-        ("08:00", Session.PRE_MARKET),
-        ("08:30", Session.OPENING_AUCTION),
-        ("08:59:59.999999", Session.OPENING_AUCTION),
-        ("09:00", Session.REGULAR),
-        ("15:20", Session.CLOSING_AUCTION),
+        ("08:00", TradingSession.PRE_MARKET),
+        ("08:30", TradingSession.OPENING_AUCTION),
+        ("08:59:59.999999", TradingSession.OPENING_AUCTION),
+        ("09:00", TradingSession.REGULAR),
+        ("15:20", TradingSession.CLOSING_AUCTION),
         ("15:30", None),
-        ("16:00", Session.AFTER_MARKET),
+        ("16:00", TradingSession.AFTER_MARKET),
         ("20:00", None),
     ],
 )
-def test_the_session_at_an_instant(at: str, session: Session | None) -> None:
+def test_the_session_at_an_instant(at: str, session: TradingSession | None) -> None:
     """Each begins with its first instant and is over with its end; where two overlap it is KRX's."""
     span = KRX.span_at(kst(f"2026-11-20 {at}"))
     assert (span.session if span else None) is session
@@ -192,16 +192,16 @@ def test_what_is_accepted_at_once(at: str, accepted: str) -> None:
     [
         ("2026-11-20 08:10", "NXT", "STOCK", None),
         ("2026-11-20 08:59:59.9", "KRX", "STOCK", None),
-        ("2026-11-20 09:00", "KRX", "STOCK", Session.REGULAR),
-        ("2026-11-20 12:00", None, "ETF", Session.REGULAR),
-        ("2026-11-20 12:00", "NXT", "STOCK", Session.REGULAR),
-        ("2026-11-20 15:20", "KRX", "STOCK", Session.CLOSING_AUCTION),
-        ("2026-11-20 15:30:29", "KRX", "ETN", Session.CLOSING_AUCTION),
-        ("2026-11-20 15:30:59.999999", None, "STOCK", Session.CLOSING_AUCTION),
+        ("2026-11-20 09:00", "KRX", "STOCK", TradingSession.REGULAR),
+        ("2026-11-20 12:00", None, "ETF", TradingSession.REGULAR),
+        ("2026-11-20 12:00", "NXT", "STOCK", TradingSession.REGULAR),
+        ("2026-11-20 15:20", "KRX", "STOCK", TradingSession.CLOSING_AUCTION),
+        ("2026-11-20 15:30:29", "KRX", "ETN", TradingSession.CLOSING_AUCTION),
+        ("2026-11-20 15:30:59.999999", None, "STOCK", TradingSession.CLOSING_AUCTION),
         ("2026-11-20 15:30:29", "NXT", "STOCK", None),
         ("2026-11-20 15:31", "KRX", "STOCK", None),
-        ("2026-11-20 16:00", "KRX", "STOCK", Session.AFTER_MARKET),
-        ("2026-11-20 19:59:59", None, "STOCK", Session.AFTER_MARKET),
+        ("2026-11-20 16:00", "KRX", "STOCK", TradingSession.AFTER_MARKET),
+        ("2026-11-20 19:59:59", None, "STOCK", TradingSession.AFTER_MARKET),
         ("2026-11-20 16:00", "NXT", "STOCK", None),
         ("2026-11-20 16:00", "nxt", "STOCK", None),
         ("2026-11-20 16:00", "KRX", "ETF", None),
@@ -209,13 +209,13 @@ def test_what_is_accepted_at_once(at: str, accepted: str) -> None:
         ("2026-09-11 17:00", "KRX", "STOCK", None),
         ("2026-11-21 12:00", "KRX", "STOCK", None),
         ("2026-11-19 09:30", "KRX", "STOCK", None),
-        ("2026-11-19 16:30:30", "KRX", "STOCK", Session.CLOSING_AUCTION),
+        ("2026-11-19 16:30:30", "KRX", "STOCK", TradingSession.CLOSING_AUCTION),
         ("1970-01-01 12:00", "KRX", "STOCK", None),
         ("9999-12-31 23:59", "KRX", "STOCK", None),
     ],
 )
 def test_which_prints_fill(
-    printed_at: str, exchange: str | None, kind: StockKind, session: Session | None
+    printed_at: str, exchange: str | None, kind: StockKind, session: TradingSession | None
 ) -> None:
     """The opening auction's print is the regular session's, the closing one's comes a little late; Nextrade's evening fills nothing."""
     assert KRX.filling_session(kst(printed_at), exchange=exchange, kind=kind) is session
@@ -281,7 +281,7 @@ def test_the_market_that_never_closes() -> None:
     assert (span.opens_at, span.closes_at) == (kst("2026-11-22 00:00"), kst("2026-11-23 00:00"))
     assert hours.is_trading_day(date(2026, 11, 22))
     assert hours.accepts_at_once(sunday, order_type=OrderType.MARKET, kind="ETF")
-    assert hours.filling_session(sunday, exchange="NXT", kind="ETN") is Session.ALWAYS_OPEN
+    assert hours.filling_session(sunday, exchange="NXT", kind="ETN") is TradingSession.ALWAYS_OPEN
     assert hours.day_end_before(sunday) == span.opens_at
     assert hours.day_end_after(span.closes_at) == span.closes_at + timedelta(days=1)
     assert hours.trading_day(sunday) == date(2026, 11, 22)
@@ -313,7 +313,7 @@ def test_sessions_lie_in_order_within_their_day(hours: MarketHours, day: date) -
     assert all(
         one.closes_at <= other.opens_at
         for one, other in pairwise(spans)
-        if one.session is not Session.PRE_MARKET
+        if one.session is not TradingSession.PRE_MARKET
     )
     assert all(
         trade_date(span.opens_at) == day == trade_date(span.closes_at - MINUTE) for span in spans
@@ -366,8 +366,8 @@ def test_what_was_asked_before_changes_no_answer(order: list[datetime]) -> None:
     """The hours remember the last day that they were asked for."""
     hours = KrxHours({})
     found = {at: hours.filling_session(at, exchange=None, kind="STOCK") for at in order}
-    assert sum(session is Session.REGULAR for session in found.values()) == 1
-    assert found[kst("2026-11-20 10:00")] is Session.REGULAR
+    assert sum(session is TradingSession.REGULAR for session in found.values()) == 1
+    assert found[kst("2026-11-20 10:00")] is TradingSession.REGULAR
 
 
 @pytest.mark.parametrize("hours", [KRX, AlwaysOpen()])
@@ -404,7 +404,9 @@ def test_a_print_is_an_auctions_result_only_right_after_it(at: datetime) -> None
     assert AlwaysOpen().auction_closed_at(at) is None
     if closed_at is not None:
         assert timedelta(0) <= at - closed_at < MINUTE
-        assert KRX.filling_session(at, exchange=None, kind="STOCK") is Session.CLOSING_AUCTION
+        assert (
+            KRX.filling_session(at, exchange=None, kind="STOCK") is TradingSession.CLOSING_AUCTION
+        )
         assert closed_at in {span.closes_at for span in KRX.spans(trade_date(at))}
 
 

@@ -12,9 +12,13 @@ from tests.support.trading_harness import TradingHarness, settings_for
 from trading import bootstrap as trading_core
 from trading.bootstrap import Core
 from trading.db.transactions import rerun_is_safe
-from trading.exchange.corrections import forget_day, set_day
+from trading.exchange.corrections import remove_day_change, set_day_change
 from trading.exchange.hours import AlwaysOpen, DayChange
-from trading.exchange.market_hours_provider import REFRESH_AFTER, MarketHoursProvider, day_changes
+from trading.exchange.market_hours_provider import (
+    REFRESH_AFTER,
+    MarketHoursProvider,
+    get_day_changes,
+)
 
 FRIDAY = date(2026, 11, 20)
 SATURDAY = date(2026, 11, 21)
@@ -23,13 +27,14 @@ CLOSED = DayChange(FRIDAY, closed=True, delay_minutes=0, note="임시공휴일")
 
 def change_day(core: Core, change: DayChange) -> None:
     core.database.transaction(
-        lambda session: set_day(session, change, now=core.clock()), find_committed=rerun_is_safe
+        lambda session: set_day_change(session, change, now=core.clock()),
+        find_committed=rerun_is_safe,
     )
 
 
 def forget(core: Core, day: date) -> bool:
     return core.database.transaction(
-        lambda session: forget_day(session, day), find_committed=rerun_is_safe
+        lambda session: remove_day_change(session, day), find_committed=rerun_is_safe
     )
 
 
@@ -44,7 +49,7 @@ def forget(core: Core, day: date) -> bool:
 def test_a_correction_is_read_as_it_was_made(harness: TradingHarness, change: DayChange) -> None:
     """Day, closure, delay and note come back as they were, on each kind of database."""
     change_day(harness.core, change)
-    assert harness.core.read(day_changes) == {change.day: change}
+    assert harness.core.read(get_day_changes) == {change.day: change}
 
 
 def test_a_later_correction_replaces_the_earlier(harness: TradingHarness) -> None:
@@ -52,10 +57,10 @@ def test_a_later_correction_replaces_the_earlier(harness: TradingHarness) -> Non
     late = DayChange(FRIDAY, closed=False, delay_minutes=30, note="전산 장애")
     change_day(harness.core, CLOSED)
     change_day(harness.core, late)
-    assert harness.core.read(day_changes) == {FRIDAY: late}
+    assert harness.core.read(get_day_changes) == {FRIDAY: late}
 
     assert (forget(harness.core, FRIDAY), forget(harness.core, FRIDAY)) == (True, False)
-    assert harness.core.read(day_changes) == {}
+    assert harness.core.read(get_day_changes) == {}
 
 
 def test_a_running_process_goes_by_a_correction_within_half_a_minute(

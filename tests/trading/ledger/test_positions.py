@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading.ledger.positions import Position, Sale
+from trading.ledger.positions import HoldingPosition, Sale
 from trading.money import average_price
 
 BUYS = st.tuples(st.integers(1, 10_000), st.integers(1, 10**12), st.integers(0, 10**9))
@@ -12,9 +12,9 @@ BUYS = st.tuples(st.integers(1, 10_000), st.integers(1, 10**12), st.integers(0, 
 STEPS = st.lists(st.one_of(BUYS, st.fractions(0, 1)), min_size=1, max_size=40)
 
 
-def run(steps: list[object]) -> tuple[Position, list[Sale], int, int]:
+def run(steps: list[object]) -> tuple[HoldingPosition, list[Sale], int, int]:
     """Play the steps: the position, its sales, and what all purchases cost (amount, commission)."""
-    position, sales, amounts, commissions = Position(), [], 0, 0
+    position, sales, amounts, commissions = HoldingPosition(), [], 0, 0
     for step in steps:
         if isinstance(step, tuple):
             quantity, amount, commission = step
@@ -30,7 +30,7 @@ def run(steps: list[object]) -> tuple[Position, list[Sale], int, int]:
 
 def test_a_worked_example() -> None:
     """10 at 70,000 and 10 at 80,000, sell 5: a quarter of the cost goes, and the profit bears all costs."""
-    position = Position().bought(quantity=10, amount=700_000, commission=105)
+    position = HoldingPosition().bought(quantity=10, amount=700_000, commission=105)
     position = position.bought(quantity=10, amount=800_000, commission=120)
 
     left, sale = position.sold(quantity=5, amount=400_000, commission=60, tax=800)
@@ -38,7 +38,7 @@ def test_a_worked_example() -> None:
     assert sale == Sale(
         cost=375_000, buy_commission=56, realized_profit=400_000 - 60 - 800 - 375_000 - 56
     )
-    assert left == Position(15, 1_125_000, 169)
+    assert left == HoldingPosition(15, 1_125_000, 169)
 
 
 @given(STEPS)
@@ -55,7 +55,7 @@ def test_selling_everything_leaves_nothing(steps: list[object]) -> None:
     position, *_ = run(steps)
     if position.quantity:
         position, _sale = position.sold(quantity=position.quantity, amount=1, commission=0, tax=0)
-    assert position == Position()
+    assert position == HoldingPosition()
 
 
 @given(BUYS, st.integers(0, 10**12), st.integers(0, 10**6), st.integers(0, 10**6))
@@ -64,7 +64,7 @@ def test_realised_profit_is_the_cash_that_a_round_trip_earned(
 ) -> None:
     """Buy and sell all: the profit is exactly the cash that came in less the cash that went out."""
     quantity, paid, paid_commission = buy
-    position = Position().bought(quantity=quantity, amount=paid, commission=paid_commission)
+    position = HoldingPosition().bought(quantity=quantity, amount=paid, commission=paid_commission)
     _left, sale = position.sold(quantity=quantity, amount=amount, commission=commission, tax=tax)
     assert sale.realized_profit == (amount - commission - tax) - (paid + paid_commission)
 
@@ -82,20 +82,20 @@ def test_a_share_never_takes_more_than_its_part(steps: list[object]) -> None:
 def test_nothing_but_held_shares_can_be_sold(quantity: int) -> None:
     """No share, a negative number and one more than held are faults."""
     with pytest.raises(ValueError, match="no more than are held"):
-        Position(10, 100, 1).sold(quantity=quantity, amount=1, commission=0, tax=0)
+        HoldingPosition(10, 100, 1).sold(quantity=quantity, amount=1, commission=0, tax=0)
 
 
 @pytest.mark.parametrize("figures", [(-1, 0, 0), (1, -1, 0), (1, 1, -1), (0, 1, 0), (0, 0, 1)])
 def test_a_position_that_cannot_be_is_refused(figures: tuple[int, int, int]) -> None:
     """Neither a negative figure nor a cost without shares."""
     with pytest.raises(ValueError, match="position"):
-        Position(*figures)
+        HoldingPosition(*figures)
 
 
 def test_a_purchase_has_a_share() -> None:
     """Buying nothing for something is a fault."""
     with pytest.raises(ValueError, match="at least one share"):
-        Position().bought(quantity=0, amount=5, commission=0)
+        HoldingPosition().bought(quantity=0, amount=5, commission=0)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_a_fill_keeps_its_evidence(harness: TradingHarness) -> None:
     report = harness.run(harness.sent.pop())
     assert report == ExecutionReport(filled=1)
     assert report.fills == {("BUY", "market-at-last-trade"): 1}
-    assert report.over == {(OrderStatus.FILLED, None): 1}
+    assert report.finished == {(OrderStatus.FILLED, None): 1}
 
     (execution,) = harness.order(user, order.id).executions
     assert (execution.price, execution.tick_price, execution.amount) == (70_100, 70_100, 210_300)
@@ -72,7 +72,7 @@ def test_a_fill_that_nobody_can_pay_is_rejected_and_everything_released(
     report = harness.run(harness.sent.pop())
     assert report == ExecutionReport(ended=1)
     assert report.fills == {}
-    assert report.over == {(OrderStatus.REJECTED, EndReason.INSUFFICIENT_CASH): 1}
+    assert report.finished == {(OrderStatus.REJECTED, EndReason.INSUFFICIENT_CASH): 1}
 
     rejected = harness.order(user, order.id)
     assert (rejected.status, rejected.reason, rejected.reserved_cash) == (

@@ -24,9 +24,9 @@ from trading.orders.explain import (
     Stage,
     Waiting,
     WaitingReason,
-    explained_fills,
-    order_facts,
-    waiting_of,
+    explain_fills,
+    explain_waiting,
+    get_order_facts,
 )
 from trading.orders.records import OrderRecord
 
@@ -35,7 +35,11 @@ R = WaitingReason
 
 def facts_of(harness: TradingHarness, user: UUID, order_id: UUID) -> OrderFacts:
     return harness.core.read(
-        order_facts, user_id=user, order_id=order_id, settings=harness.settings, now=harness.clock()
+        get_order_facts,
+        user_id=user,
+        order_id=order_id,
+        settings=harness.settings,
+        now=harness.clock(),
     )
 
 
@@ -44,7 +48,7 @@ def waits(
 ) -> Waiting:
     """What an order waits for now."""
     tick = harness.core.quotes.last_tick(order.stock_code) if market_available else None
-    return waiting_of(
+    return explain_waiting(
         facts_of(harness, user, order.id),
         tick,
         market_available=market_available,
@@ -301,7 +305,7 @@ def test_a_print_of_another_exchange_fills_nothing_in_the_evening(
         tick, price=68_000, exchange="NXT", position=tick.position._replace(n=tick.position.n + 1)
     )
 
-    waiting = waiting_of(
+    waiting = explain_waiting(
         facts_of(harness, user, order.id),
         nextrade,
         market_available=True,
@@ -356,8 +360,8 @@ def test_a_sales_costs_are_told_one_by_one(harness: TradingHarness) -> None:
     harness.tick(71_300)
     harness.run_all()
 
-    (purchase,) = explained_fills(facts_of(harness, user, buy.id))
-    (sold,) = explained_fills(facts_of(harness, user, sale.id))
+    (purchase,) = explain_fills(facts_of(harness, user, buy.id))
+    (sold,) = explain_fills(facts_of(harness, user, sale.id))
 
     assert purchase.charges == (Charge(ChargeName.COMMISSION, 150, 105),)
     assert sold.charges == (
@@ -378,7 +382,7 @@ def test_the_rate_of_another_market_is_not_told_for_the_one_applied(
     harness.run_all()
     facts = replace(facts_of(harness, user, sale.id), market="KOSDAQ")
 
-    (sold,) = explained_fills(facts)
+    (sold,) = explain_fills(facts)
 
     assert [(charge.rate_ppm, charge.amount) for charge in sold.charges] == [
         (150, 42),
@@ -394,7 +398,7 @@ def test_stages_that_are_not_done_have_no_time(harness: TradingHarness) -> None:
     order = harness.place(user, Side.BUY, 1)
     harness.run(harness.sent.pop(0))
 
-    (fill,) = explained_fills(facts_of(harness, user, order.id))
+    (fill,) = explain_fills(facts_of(harness, user, order.id))
 
     assert (fill.ms_to_fill, fill.ms_to_settlement, fill.ms_to_portfolio) == (0, None, None)
 

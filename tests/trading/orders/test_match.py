@@ -73,7 +73,7 @@ def test_an_order_without_a_live_price_meets_the_market_with_the_first_trade(
     user = harness.user()
     better, worse = (harness.place(user, Side.BUY, 1, limit=limit) for limit in (80_000, 60_000))
     harness.tick(70_000)
-    assert harness.match() == MatchReport(ticks=1, filled=1, rests=1)
+    assert harness.match() == MatchReport(ticks=1, filled=1, resting=1)
     harness.run_all()
     assert fill_of(harness, user, better) == (1, 70_000, "arriving-at-print", 70_000)
     harness.tick(59_000)

@@ -43,8 +43,8 @@ def prints(*trades: tuple[int, int]) -> list[Print]:
 def fills(matching: MatchResult) -> list[tuple[int, int, int, int]]:
     """Order number, quantity, price and the position of the trade."""
     return [
-        (touch.order_id.int, touch.quantity, touch.price, touch.by.position)
-        for touch in matching.touches
+        (fill.order_id.int, fill.quantity, fill.price, fill.trade.position)
+        for fill in matching.fills
     ]
 
 
@@ -65,7 +65,7 @@ def test_a_resting_order_is_filled_at_its_limit_by_the_first_trade_that_meets_it
     """Whether the trade is at the limit or beyond: a trader's order at the limit would have been met there first."""
     matching = match_whole([order(1, side, 70_000)], prints(*[(price, 1) for price in prices]))
     assert fills(matching) == ([] if filled_by is None else [(1, 10, 70_000, filled_by)])
-    assert all(touch.rule is FillRule.RESTING_AT_LIMIT for touch in matching.touches)
+    assert all(fill.rule is FillRule.RESTING_AT_LIMIT for fill in matching.fills)
     assert matching.filled == ({UUID(int=1)} if filled_by else set())
 
 
@@ -73,8 +73,8 @@ def test_a_resting_order_is_filled_at_its_limit_by_the_first_trade_that_meets_it
 def test_a_trade_at_or_before_its_place_never_fills_an_order(matched: partial[MatchResult]) -> None:
     """The place is that of its acceptance: the trade there was printed before it."""
     trades = prints((60_000, 5), (60_000, 5), (80_000, 5))
-    assert matched([order(1, Side.BUY, 70_000, position=2)], trades).touches == []
-    assert matched([order(1, Side.BUY, 70_000, 5, position=1)], trades).touches[0].by.position == 2
+    assert matched([order(1, Side.BUY, 70_000, position=2)], trades).fills == []
+    assert matched([order(1, Side.BUY, 70_000, 5, position=1)], trades).fills[0].trade.position == 2
 
 
 def test_an_arriving_order_is_filled_at_the_first_trades_price_or_rests() -> None:
@@ -82,14 +82,14 @@ def test_an_arriving_order_is_filled_at_the_first_trades_price_or_rests() -> Non
     awaiting_first_print = order(1, Side.SELL, 60_000, awaiting_first_print=True)
     opening = match_whole([awaiting_first_print], prints((70_500, 1), (59_000, 1)))
     assert fills(opening) == [(1, 10, 70_500, 1)]
-    assert opening.touches[0].rule is FillRule.ARRIVING_AT_PRINT
+    assert opening.fills[0].rule is FillRule.ARRIVING_AT_PRINT
 
     rested = match_whole([awaiting_first_print], prints((59_900, 1), (61_000, 1)))
     assert fills(rested) == [(1, 10, 60_000, 2)]
-    assert (rested.touches[0].rule, rested.rests) == (FillRule.RESTING_AT_LIMIT, {UUID(int=1)})
+    assert (rested.fills[0].rule, rested.resting) == (FillRule.RESTING_AT_LIMIT, {UUID(int=1)})
 
     waits = match_whole([awaiting_first_print], prints((59_900, 1)))
-    assert (waits.touches, waits.rests) == ([], {UUID(int=1)})
+    assert (waits.fills, waits.resting) == ([], {UUID(int=1)})
 
 
 def test_volume_is_shared_by_price_and_then_by_time() -> None:
@@ -119,7 +119,7 @@ def test_market_orders_come_first_and_pay_the_slippage() -> None:
     ]
     matching = match_by_volume(book, [Print(9, 70_000, 12, "REGULAR")], slip=ONE_STEP)
     assert fills(matching) == [(2, 10, 70_100, 9), (1, 2, 80_000, 9), (3, 10, 69_900, 9)]
-    assert matching.touches[0].rule is FillRule.MARKET_AT_PRINT
+    assert matching.fills[0].rule is FillRule.MARKET_AT_PRINT
 
 
 def test_an_arriving_order_that_is_filled_in_part_goes_on_taking_the_market() -> None:
@@ -152,8 +152,8 @@ def test_what_may_not_wait_has_one_chance(
         prints(*trades),
         slip=NO_SLIP,
     )
-    assert sum(touch.quantity for touch in matching.touches) == filled
-    assert matching.had_its_chance == {UUID(int=1)}
+    assert sum(fill.quantity for fill in matching.fills) == filled
+    assert matching.attempted == {UUID(int=1)}
 
 
 @pytest.mark.parametrize("matched", [match_whole, partial(match_by_volume, slip=NO_SLIP)])
@@ -171,7 +171,7 @@ def test_the_result_of_an_auction_is_for_those_who_took_part(
         awaiting_first_print=True,
     )
     matching = matched([came], [result])
-    assert (bool(matching.touches), matching.rests) == (filled, set())
+    assert (bool(matching.fills), matching.resting) == (filled, set())
 
 
 ORDERS = st.builds(
@@ -194,15 +194,15 @@ TRADES = st.lists(st.tuples(st.integers(90, 110), st.integers(1, 60)), max_size=
 def check_each_fill(book: list[BookOrder], matching: MatchResult) -> None:
     """No fill by a trade from before the order, none beyond its limit, none of more than was ordered."""
     by_id = {one.id: one for one in book}
-    for touch in matching.touches:
-        one = by_id[touch.order_id]
-        assert touch.by.position > one.position
-        assert touch.quantity > 0
-        assert is_met(one.side, one.limit_price, touch.by.price)
-        assert is_met(one.side, one.limit_price, touch.price)
-        assert one.limit_price is None or touch.price in (touch.by.price, one.limit_price)
+    for fill in matching.fills:
+        one = by_id[fill.order_id]
+        assert fill.trade.position > one.position
+        assert fill.quantity > 0
+        assert is_met(one.side, one.limit_price, fill.trade.price)
+        assert is_met(one.side, one.limit_price, fill.price)
+        assert one.limit_price is None or fill.price in (fill.trade.price, one.limit_price)
     for one in book:
-        filled = sum(touch.quantity for touch in matching.touches if touch.order_id == one.id)
+        filled = sum(fill.quantity for fill in matching.fills if fill.order_id == one.id)
         assert filled <= one.quantity
         assert (one.id in matching.filled) == (filled == one.quantity)
 
@@ -227,7 +227,7 @@ def test_two_looks_find_what_one_finds(
     """Wherever the stream is cut between two looks, nothing is missed and nothing found twice."""
     first = match_whole(book, trades[:cut])
     rest = [
-        replace(one, awaiting_first_print=one.awaiting_first_print and one.id not in first.rests)
+        replace(one, awaiting_first_print=one.awaiting_first_print and one.id not in first.resting)
         for one in book
         if one.id not in first.filled
     ]
@@ -245,12 +245,12 @@ def test_laws_of_shared_volume(book: list[BookOrder], trades: list[Print]) -> No
     for trade in trades:
         for side in Side:
             given_out = [
-                touch
-                for touch in matching.touches
-                if touch.by is trade and by_id[touch.order_id].side is side
+                fill
+                for fill in matching.fills
+                if fill.trade is trade and by_id[fill.order_id].side is side
             ]
-            assert sum(touch.quantity for touch in given_out) <= trade.volume
-            priorities = [by_id[touch.order_id].priority for touch in given_out]
+            assert sum(fill.quantity for fill in given_out) <= trade.volume
+            priorities = [by_id[fill.order_id].priority for fill in given_out]
             assert priorities == sorted(priorities)
 
 
@@ -261,4 +261,4 @@ def test_volume_never_fills_what_a_deep_market_would_not(
     """Whatever is filled by volume is filled whole as well; waiting orders alone, as the others have one chance."""
     waiting = [replace(one, time_in_force=TimeInForce.GTC) for one in book]
     by_volume = match_by_volume(waiting, trades, slip=NO_SLIP)
-    assert {touch.order_id for touch in by_volume.touches} <= match_whole(waiting, trades).filled
+    assert {fill.order_id for fill in by_volume.fills} <= match_whole(waiting, trades).filled

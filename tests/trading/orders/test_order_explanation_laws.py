@@ -13,7 +13,7 @@ from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.exchange.price_grid import StockKind, is_on_grid
 from trading.halts.records import HaltRecord
 from trading.marketdata.ticks import Position, Tick
-from trading.orders.explain import OrderFacts, waiting_of
+from trading.orders.explain import OrderFacts, explain_waiting
 from trading.orders.records import OrderRecord
 
 
@@ -26,7 +26,7 @@ def _facts(side: Side, limit: int | None, kind: StockKind = "STOCK", **changed: 
     )  # fmt: skip
     known: dict[str, Any] = {
         "market": "KOSPI", "kind": kind, "stock_status": "TRADABLE", "accepted_position": 0, "book_price": limit, "next_attempt_at": None,
-        "awaiting_first_print": False, "is_touched": False, "account_halted": False, "halts": (), "matched_until": 0,
+        "awaiting_first_print": False, "has_pending_fills": False, "account_halted": False, "halts": (), "matched_until": 0,
     }  # fmt: skip
     return OrderFacts(order=order, **(known | changed))
 
@@ -62,7 +62,7 @@ def test_steps_are_the_legal_prices_on_the_way(
     last = limit + away if side is Side.BUY else max(1, limit - away)
     between = range(limit, last) if side is Side.BUY else range(last + 1, limit + 1)
 
-    waiting = waiting_of(
+    waiting = explain_waiting(
         _facts(side, limit, kind),
         _tick(last),
         market_available=True,
@@ -94,13 +94,13 @@ def test_an_open_order_never_waits_without_a_reason(data: st.DataObject) -> None
         awaiting_first_print=in_book and data.draw(st.booleans()),
         book_price=70_000 if in_book else None,
         next_attempt_at=data.draw(st.none() | st.just(now)) if in_book else now,
-        is_touched=data.draw(st.booleans()),
+        has_pending_fills=data.draw(st.booleans()),
         account_halted=data.draw(st.booleans()),
         accepted_position=data.draw(st.sampled_from([0, 10**30])),
         matched_until=data.draw(st.sampled_from([0, 10**30])),
     )
 
-    waiting = waiting_of(
+    waiting = explain_waiting(
         facts,
         data.draw(
             st.none()

@@ -10,7 +10,7 @@ from tests.support.trading_harness import TradingHarness
 from trading.config.settings import PORTONE_DEVELOPMENT_CHANNEL_KEY, PORTONE_DEVELOPMENT_STORE_ID
 from trading.db.ids import new_id
 from trading.ledger.cash import lock_accounts, save
-from trading.ledger.model import TransactionType
+from trading.ledger.model import LedgerEntry, TransactionType
 from trading.payments.alert_kinds import PaymentAlertKind
 from trading.payments.model import PaymentStatus
 from trading.payments.portone_payment import KRW
@@ -80,7 +80,11 @@ def _write(session: Session, harness: TradingHarness, user: UUID) -> UUID:
         )
     )
     account = lock_accounts(session, [user])[user]
-    transactions = [account.post(TransactionType.DEPOSIT, amount=10_000, at=now, credit_of=payment)]
+    transactions = [
+        account.post(
+            LedgerEntry(kind=TransactionType.DEPOSIT, amount=10_000, at=now, credit_of=payment)
+        )
+    ]
     for identifier, amount, asked_by in cancellations:
         session.execute(
             insert(PAYMENT_CANCELLATIONS).values(
@@ -93,7 +97,11 @@ def _write(session: Session, harness: TradingHarness, user: UUID) -> UUID:
             )
         )
         transactions.append(
-            account.post(TransactionType.REFUND, amount=amount, at=now, reversal_of=identifier)
+            account.post(
+                LedgerEntry(
+                    kind=TransactionType.REFUND, amount=amount, at=now, reversal_of=identifier
+                )
+            )
         )
     save(session, [account], transactions, now=now)
     session.execute(

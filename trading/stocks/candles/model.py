@@ -15,14 +15,16 @@ from enum import StrEnum
 from itertools import groupby
 
 from trading.exchange.calendar import FIRST_KNOWN_DAY, LAST_KNOWN_DAY
-from trading.exchange.hours import MarketHours, Session, is_nextrade
+from trading.exchange.hours import MarketHours, TradingSession, is_nextrade
 from trading.exchange.time import KST, trade_date
 
 # Cap of volume and amount, so that absurd feed data cannot overflow the column and stop all
 # candles.
 TOTAL_MAX = 10**18
 
-_REGULAR = frozenset({Session.REGULAR, Session.CLOSING_AUCTION, Session.ALWAYS_OPEN})
+_REGULAR = frozenset(
+    {TradingSession.REGULAR, TradingSession.CLOSING_AUCTION, TradingSession.ALWAYS_OPEN}
+)
 
 
 class CandleInterval(StrEnum):

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 
 from trading.exchange.calendar import FIRST_KNOWN_DAY
 from trading.exchange.hours import MarketHours
-from trading.exchange.sessions import LATE_PRINT, Session
+from trading.exchange.sessions import LATE_PRINT, TradingSession
 from trading.exchange.time import trade_date
 from trading.stocks.toss.answers import IndexPrice
 from trading.stocks.toss.client import Index
@@ -15,7 +15,7 @@ from trading.stocks.toss.market_data import CachedResponse, MarketData
 
 # Upper bound of consecutive days without trading.
 _CLOSED_DAYS_MAX = 31
-_LAST_SESSIONS = frozenset({Session.CLOSING_AUCTION, Session.ALWAYS_OPEN})
+_LAST_SESSIONS = frozenset({TradingSession.CLOSING_AUCTION, TradingSession.ALWAYS_OPEN})
 
 
 def recent_closes(
