@@ -54,7 +54,7 @@ def test_the_figures_are_the_codes() -> None:
         30 * 86_400,
     )
     assert (
-        f"that wait for a sign-in, and each of them | {connection_limits.WAITING_PER_CLIENT_MAX}, 5 s |"
+        f"that wait for a sign-in, and each of them | {connection_limits.UNAUTHENTICATED_PER_CLIENT_MAX}, 5 s |"
         in PAGE
     )
     front_door = (ROOT / "deploy/Caddyfile").read_text()

@@ -1,4 +1,6 @@
-"""docs/operations/logs.md against the code: its events are those that the code logs, and their names are constant."""
+"""docs/operations/logs.md lists exactly the events that the code logs, and event names are
+constant.
+"""
 
 import ast
 import re
@@ -12,16 +14,16 @@ PAGE = (ROOT / "docs" / "operations" / "logs.md").read_text(encoding="utf-8")
 EVENT = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 PACKAGES = ("trading", "webapp", "workers", "relayer", "push_gateway")
 LEVELS = frozenset({"debug", "info", "warning", "error", "exception", "critical"})
-# Places that are given an event, by everybody who calls them with a constant.
-PASSED_ON = frozenset(
+# Files that log an event passed by their callers, which are checked instead.
+PASSING_ON = frozenset(
     {Path("trading/observability/logs/ids.py"), Path("webapp/http/log_throttling.py")}
 )
 # Written by the launcher's supervisor, which does not use structlog.
-OF_THE_SUPERVISOR = "supervisor_message"
+SUPERVISOR_EVENT = "supervisor_message"
 
 
 def logged(path: Path) -> Iterator[ast.expr]:
-    """What a file gives as the event to its logger, to ``note``, which is one of the logger's methods, and to ``tell``."""
+    """Yield the event argument of each log call and of each failure declared with its event."""
     for node in ast.walk(tree(path)):
         match node:
             case ast.Call(
@@ -35,14 +37,18 @@ def logged(path: Path) -> Iterator[ast.expr]:
                 args=[event, *_],
             ) if attr in LEVELS:
                 yield event
-            case ast.Call(func=ast.Name(id="note") | ast.Attribute(attr="tell"), args=[event, *_]):
+            case ast.Call(func=ast.Name(id="note") | ast.Attribute(attr="warn"), args=[event, *_]):
                 yield event
-            case ast.Call(func=ast.Name(id="log_with_ids"), args=[_, event, *_]):
+            case ast.Call(
+                func=ast.Name(id="log_with_ids"), args=[_, ast.Attribute(attr="event"), *_]
+            ):
+                pass  # Declared with a failure.
+            case ast.Call(func=ast.Name(id="log_with_ids" | "_Failure"), args=[_, event, *_]):
                 yield event
 
 
 def names(event: ast.expr) -> list[str]:
-    """The names that an expression may give; none where they are not constant."""
+    """Return the names that an expression may evaluate to; empty if they are not constant."""
     match event:
         case ast.Constant(value=str(name)):
             return [name]
@@ -51,21 +57,20 @@ def names(event: ast.expr) -> list[str]:
     return []
 
 
-def test_an_events_name_is_constant() -> None:
-    """Only so it can be looked for, counted and alarmed at; what changes goes into fields."""
+def test_event_names_are_constant() -> None:
+    """So that they can be searched, counted and alerted on; variable data goes into fields."""
     found = [
         f"{path}:{event.lineno}"
         for path in python_files(*PACKAGES)
-        if path not in PASSED_ON
+        if path not in PASSING_ON
         for event in logged(path)
         if not names(event) or not all(map(EVENT.fullmatch, names(event)))
     ]
     assert found == []
 
 
-def test_the_page_tells_every_event_and_no_other() -> None:
-    """An operator who meets an event finds what it means and whether to get up for it."""
-    told = [
+def test_page_lists_exactly_the_logged_events() -> None:
+    listed = [
         name
         for line in PAGE.partition("## Events")[2].splitlines()
         if line.startswith("| `")
@@ -75,5 +80,5 @@ def test_the_page_tells_every_event_and_no_other() -> None:
         name for path in python_files(*PACKAGES) for event in logged(path) for name in names(event)
     }
 
-    assert len(told) == len(set(told))
-    assert set(told) == in_code | {OF_THE_SUPERVISOR}
+    assert len(listed) == len(set(listed))
+    assert set(listed) == in_code | {SUPERVISOR_EVENT}

@@ -1,4 +1,4 @@
-"""The master data in the database: imported, imported again, and the operators' own left alone."""
+"""Import of listings into the stocks table."""
 
 from dataclasses import replace
 
@@ -26,16 +26,15 @@ def run(harness: TradingHarness, listing: list[ListedStock]) -> int:
     return do(harness, lambda session: import_stocks(session, listing, now=harness.clock()))
 
 
-def test_a_listing_larger_than_a_batch_is_imported_whole(harness: TradingHarness) -> None:
-    """Every stock once, beside those of the seed; an empty listing is no fault."""
+def test_listing_larger_than_a_batch_is_imported(harness: TradingHarness) -> None:
+    """An empty listing is valid."""
     assert run(harness, [stock(number) for number in range(1_201)]) == 1_201
     (count,) = rows(harness, "SELECT COUNT(*) AS n FROM stocks WHERE code LIKE 'A9%'")
     assert count["n"] == 1_201
     assert run(harness, []) == 0
 
 
-def test_importing_again_refreshes_the_facts_and_keeps_the_status(harness: TradingHarness) -> None:
-    """Name and price are the exchange's; a halt is the operators' and survives."""
+def test_repeated_import_updates_data_and_keeps_the_status(harness: TradingHarness) -> None:
     set_status(harness, "HALTED")
     listing = [
         replace(one, name="새 이름", reference_price=1)
@@ -50,8 +49,8 @@ def test_importing_again_refreshes_the_facts_and_keeps_the_status(harness: Tradi
     assert tuple(row.values()) == ("새 이름", 1, "HALTED")
 
 
-def test_stocks_that_a_listing_does_not_name_stay(harness: TradingHarness) -> None:
-    """A file of one stock takes no other away: orders and holdings point to them."""
+def test_stocks_missing_in_the_listing_are_kept(harness: TradingHarness) -> None:
+    """Orders and holdings refer to them."""
     run(harness, [stock(1)])
     (count,) = rows(harness, "SELECT COUNT(*) AS n FROM stocks")
     assert count["n"] == len(seed_listing()) + 1

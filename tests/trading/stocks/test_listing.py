@@ -1,4 +1,4 @@
-"""The stock list: KRX's files in their columns and encodings, and what is refused."""
+"""Parsing of KRX listing files in their columns and encodings."""
 
 from pathlib import Path
 
@@ -8,12 +8,20 @@ from launcher.plan import ROOT
 from trading.stocks.listing import ListedStock, MalformedListing, read_listing, seed_listing
 
 REAL_FILE = ROOT.parent / "shared" / "data" / "krx_2026-03-20.csv"
-ENGLISH = ",Code,ISU_CD,Name,Market,Dept,Close,Stocks\n0,005930,KR7005930003,삼성전자,KOSPI,,199400,5919637922\n"
-KOREAN = (
-    "표준코드,단축코드,한글 종목명,한글 종목약명,영문 종목명,상장일,시장구분,증권구분,소속부,주식종류,액면가,상장주식수\n"
-    'KR7005930003,005930,삼성전자보통주,삼성전자,SamsungElectronics,1975/06/11,KOSPI,주권,,보통주,100,"5,919,637,922"\n'
+ENGLISH = (
+    ",Code,ISU_CD,Name,Market,Dept,Close,Stocks\n"
+    "0,005930,KR7005930003,삼성전자,KOSPI,,199400,5919637922\n"
 )
-QUOTES = '종목코드,종목명,시장구분,소속부,종가,상장주식수\n005930,삼성전자,코스피,,"199,400","5,919,637,922"\n'
+KOREAN = (
+    "표준코드,단축코드,한글 종목명,한글 종목약명,영문 종목명,상장일,시장구분,"
+    "증권구분,소속부,주식종류,액면가,상장주식수\n"
+    "KR7005930003,005930,삼성전자보통주,삼성전자,SamsungElectronics,1975/06/11,KOSPI,"
+    '주권,,보통주,100,"5,919,637,922"\n'
+)
+QUOTES = (
+    "종목코드,종목명,시장구분,소속부,종가,상장주식수\n"
+    '005930,삼성전자,코스피,,"199,400","5,919,637,922"\n'
+)
 
 
 def read(folder: Path, content: str | bytes) -> list[ListedStock]:
@@ -22,8 +30,8 @@ def read(folder: Path, content: str | bytes) -> list[ListedStock]:
     return read_listing(file)
 
 
-def test_the_english_columns(tmp_path: Path) -> None:
-    """The columns of the common English exports, an unnamed first one included."""
+def test_english_columns_are_parsed(tmp_path: Path) -> None:
+    """With an unnamed first column."""
     assert read(tmp_path, ENGLISH) == [
         ListedStock(
             code="A005930",
@@ -41,8 +49,10 @@ def test_the_english_columns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949"])
 @pytest.mark.parametrize("content", [KOREAN, QUOTES], ids=["issues", "quotes"])
-def test_korean_headers_in_every_encoding(tmp_path: Path, content: str, encoding: str) -> None:
-    """KRX's own two files, in UTF-8 with and without its mark and in CP949; the short name is preferred."""
+def test_korean_headers_are_parsed_in_all_encodings(
+    tmp_path: Path, content: str, encoding: str
+) -> None:
+    """Both files of KRX, in UTF-8 with and without BOM and in CP949."""
     (stock,) = read(tmp_path, content.encode(encoding))
     assert (stock.code, stock.name, stock.market, stock.listed_shares) == (
         "A005930",
@@ -53,14 +63,17 @@ def test_korean_headers_in_every_encoding(tmp_path: Path, content: str, encoding
 
 
 @pytest.mark.parametrize("ending", ["\r\n", "\r"])
-def test_other_line_endings_are_read(tmp_path: Path, ending: str) -> None:
-    """Windows' line ends and a lone carriage return are line ends."""
+def test_all_line_endings_are_accepted(tmp_path: Path, ending: str) -> None:
     assert read(tmp_path, ENGLISH.replace("\n", ending))[0].code == "A005930"
 
 
-def test_a_segment_of_a_market_is_that_market(tmp_path: Path) -> None:
-    """ "KOSDAQ GLOBAL" is KOSDAQ; letters in a code are kept; an ETF is known by its kind; zeros are no figure."""
-    rows = "Code,Name,Market,Kind,Close,Stocks\n247540,에코프로비엠,KOSDAQ GLOBAL,,0,\n0126z0,어떤 ETF,유가증권,etf,1,1\n"
+def test_market_segments_codes_kinds_and_zeros(tmp_path: Path) -> None:
+    """ "KOSDAQ GLOBAL" is KOSDAQ, codes may contain letters, and zero means unknown."""
+    rows = (
+        "Code,Name,Market,Kind,Close,Stocks\n"
+        "247540,에코프로비엠,KOSDAQ GLOBAL,,0,\n"
+        "0126z0,어떤 ETF,유가증권,etf,1,1\n"
+    )
     first, second = read(tmp_path, rows)
     assert (first.market, first.kind, first.reference_price, first.listed_shares) == (
         "KOSDAQ",
@@ -72,7 +85,7 @@ def test_a_segment_of_a_market_is_that_market(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ("", "line 1"),
         ("Name,Market\nx,KOSPI\n", "line 1: no column for code"),
@@ -97,19 +110,18 @@ def test_a_segment_of_a_market_is_that_market(tmp_path: Path) -> None:
     ],
     ids=range(20),
 )
-def test_a_bad_row_is_named_by_its_line(tmp_path: Path, content: str | bytes, says: str) -> None:
-    """Whatever does not fit is refused before anything is written, with the line and the column."""
-    with pytest.raises(MalformedListing, match=says):
+def test_invalid_row_is_reported_with_its_line(
+    tmp_path: Path, content: str | bytes, message: str
+) -> None:
+    with pytest.raises(MalformedListing, match=message):
         read(tmp_path, content)
 
 
-def test_a_row_longer_than_the_header_is_read(tmp_path: Path) -> None:
-    """Columns without a name are passed over."""
+def test_row_longer_than_the_header_is_accepted(tmp_path: Path) -> None:
     assert read(tmp_path, "Code,Name,Market\n005930,x,KOSPI,extra,more\n")[0].name == "x"
 
 
-def test_the_seed_is_a_sound_list() -> None:
-    """Some forty issues, each once, all with a price, and all but funds with a number of shares; two markets."""
+def test_seed_listing_is_valid() -> None:
     seed = seed_listing()
     assert 35 <= len(seed) == len({stock.code for stock in seed})
     assert {stock.market for stock in seed} >= {"KOSPI", "KOSDAQ"}
@@ -121,8 +133,8 @@ def test_the_seed_is_a_sound_list() -> None:
 @pytest.mark.skipif(
     not REAL_FILE.exists(), reason="The exchange's real listing is not on this machine."
 )
-def test_the_exchanges_real_listing_is_read() -> None:
-    """Every row of a real trading day: thousands of stocks, all three markets, Samsung at its close."""
+def test_real_krx_listing_is_parsed() -> None:
+    """Every row of one trading day."""
     stocks = {stock.code: stock for stock in read_listing(REAL_FILE)}
     assert len(stocks) > 2_500
     assert {stock.market for stock in stocks.values()} == {"KOSPI", "KOSDAQ", "KONEX"}

@@ -1,4 +1,4 @@
-"""The stock that is meant comes first, and every stock that the query meets comes once."""
+"""Stock search: rank of matches, without duplicates."""
 
 import pytest
 from hypothesis import given
@@ -32,12 +32,12 @@ SAMSUNG = stock("A005930", "삼성전자", "Samsung Electronics", value=1_000)
 PREFERRED = stock("A005935", "삼성전자우", "Samsung Electronics Pref", value=100)
 LIFE = stock("A032830", "삼성생명", "Samsung Life Insurance", value=50)
 SDI = stock("A006400", "삼성SDI", "Samsung SDI", value=60)
-GONE = stock("A999990", "삼성증발", None, status=StockStatus.DELISTED, value=10_000)
+DELISTED = stock("A999990", "삼성증발", None, status=StockStatus.DELISTED, value=10_000)
 SK = stock("A034730", "SK", "SK Inc.", value=10)
 HYNIX = stock("A000660", "SK하이닉스", "SK hynix", value=900)
 HOLDING = stock("A000661", "한국SK", None, value=5_000)
 LETTERS = stock("A0126Z0", "글자코드", None)
-INDEX = StockIndex([GONE, HOLDING, LIFE, SDI, PREFERRED, SAMSUNG, HYNIX, SK, LETTERS])
+INDEX = StockIndex([DELISTED, HOLDING, LIFE, SDI, PREFERRED, SAMSUNG, HYNIX, SK, LETTERS])
 
 
 def found(query: str, *, limit: int = 50) -> list[str]:
@@ -45,20 +45,20 @@ def found(query: str, *, limit: int = 50) -> list[str]:
 
 
 @pytest.mark.parametrize("query", ["005930", "A005930", "a005930", " 005930 ", "００５９３０"])
-def test_a_whole_code_is_that_stock(query: str) -> None:
+def test_full_code_finds_one_stock(query: str) -> None:
     assert found(query) == ["삼성전자"]
 
 
-def test_a_code_with_letters_is_one_too() -> None:
+def test_code_with_letters_is_found() -> None:
     assert found("0126z0") == ["글자코드"]
 
 
-def test_the_exact_name_comes_before_larger_stocks_that_begin_with_it() -> None:
-    """And those that begin with it come before those that only contain it, however large."""
+def test_exact_name_ranks_before_prefix_and_substring() -> None:
+    """Whatever the market value."""
     assert found("sk") == ["SK", "SK하이닉스", "한국SK"]
 
 
-def test_among_equals_the_delisted_come_last_and_the_larger_first() -> None:
+def test_equal_matches_rank_by_listing_and_market_value() -> None:
     assert found("삼성") == ["삼성전자", "삼성전자우", "삼성SDI", "삼성생명", "삼성증발"]
 
 
@@ -80,11 +80,11 @@ def test_among_equals_the_delisted_come_last_and_the_larger_first() -> None:
         ("삼" * 1_000, []),
     ],
 )
-def test_a_part_of_any_of_its_texts_finds_a_stock(query: str, names: list[str]) -> None:
+def test_part_of_any_search_text_matches(query: str, names: list[str]) -> None:
     assert found(query) == names
 
 
-def test_no_more_than_the_limit_are_told() -> None:
+def test_results_are_limited() -> None:
     assert found("삼성", limit=2) == ["삼성전자", "삼성전자우"]
 
 
@@ -104,39 +104,40 @@ STOCKS = st.builds(
     st.lists(STOCKS, max_size=20, unique_by=lambda one: one.code),
     st.text(st.sampled_from("가강나삼성ㄱㅅSk1A0"), max_size=4),
 )
-def test_the_order_is_by_match_then_listing_then_size_then_name(
+def test_results_are_sorted_by_match_listing_value_and_name(
     stocks: list[FoundStock], query: str
 ) -> None:
-    """Held against the definition, said naively."""
-    wanted = normalize_hangul(query)
+    """Compared with a naive implementation."""
+    normalized = normalize_hangul(query)
 
     def match(one: FoundStock) -> int:
         texts = [
             normalize_hangul(text)
             for text in (one.code, one.code[1:], one.name, one.english_name or "")
         ]
-        if wanted in texts[:2]:
+        if normalized in texts[:2]:
             return 0
-        if wanted in texts:
+        if normalized in texts:
             return 1
         return (
             2
             if any(
-                StockIndex([named(text)]).search(query, limit=1) for text in heads(texts, wanted)
+                StockIndex([stock_named(text)]).search(query, limit=1)
+                for text in prefixes(texts, normalized)
             )
             else 3
         )
 
-    def named(text: str) -> FoundStock:
+    def stock_named(text: str) -> FoundStock:
         return stock("A??????", text)
 
-    def heads(texts: list[str], wanted: str) -> list[str]:
-        return [text[: len(wanted)] for text in texts if text]
+    def prefixes(texts: list[str], normalized: str) -> list[str]:
+        return [text[: len(normalized)] for text in texts if text]
 
-    answer = StockIndex(stocks).search(query, limit=50)
+    results = StockIndex(stocks).search(query, limit=50)
 
-    assert answer == sorted(
-        answer,
+    assert results == sorted(
+        results,
         key=lambda one: (
             match(one),
             one.status is StockStatus.DELISTED,
@@ -145,6 +146,6 @@ def test_the_order_is_by_match_then_listing_then_size_then_name(
             one.code,
         ),
     )
-    assert {one.code for one in answer} == {
+    assert {one.code for one in results} == {
         one.code for one in stocks if StockIndex([one]).search(query, limit=1)
     }

@@ -1,4 +1,4 @@
-"""Candles built from a real tick stream: each trade once, in the candle that it belongs to, whatever dies or is lost meanwhile."""
+"""Candles built from a tick stream in Redis: each tick once, through crashes and lost ticks."""
 
 import math
 from collections import defaultdict
@@ -20,7 +20,7 @@ from tests.trading.threads import run_together
 from trading.db.transactions import rerun_is_safe
 from trading.marketdata.ticks import Position, Tick
 from trading.redis import keys
-from trading.stocks.candles import build as building
+from trading.stocks.candles import build as build_module
 from trading.stocks.candles.build import CandleReport, build_candles, purge_minutes
 from trading.stocks.candles.model import CandleInterval
 from trading.stocks.candles.queries import CandleRecord, list_candles
@@ -28,13 +28,13 @@ from trading.stocks.candles.tables import CANDLE_CURSORS
 from trading.stocks.import_listing import import_stocks
 from trading.stocks.listing import seed_listing
 
-# Ten o'clock of a Friday in Korea.
+# Friday, 10:00 KST.
 TEN = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
 FRIDAY = datetime(2026, 11, 19, 15, 0, tzinfo=UTC)
 
 
 class Trade(NamedTuple):
-    """A trade so many seconds after ten."""
+    """A trade at a number of seconds after 10:00."""
 
     after_s: float
     price: int
@@ -48,7 +48,7 @@ class Trade(NamedTuple):
 
 
 def stream(harness: TradingHarness, *trades: Trade, received_s: float = 0) -> list[Position]:
-    """Put trades at the end of the tick stream, received so many seconds after ten."""
+    """Append trades to the tick stream, received a number of seconds after 10:00."""
     positions = []
     with harness.core.redis.pipeline() as pipeline:
         for trade in trades:
@@ -71,7 +71,7 @@ def stream(harness: TradingHarness, *trades: Trade, received_s: float = 0) -> li
 
 
 def build(harness: TradingHarness) -> CandleReport:
-    """One look of the builder."""
+    """Run the builder once."""
     hours = harness.core.market_hours()
     return harness.do(
         lambda session: build_candles(
@@ -97,8 +97,8 @@ def ohlc(candle: CandleRecord) -> tuple[int, int, int, int, int, int]:
     return candle.open, candle.high, candle.low, candle.close, candle.volume, candle.amount
 
 
-def test_trades_become_the_candle_of_their_minute_and_of_their_day(harness: TradingHarness) -> None:
-    """Over several looks; a look that finds nothing changes nothing."""
+def test_ticks_are_added_to_their_minute_and_day(harness: TradingHarness) -> None:
+    """Over several runs; a run without new ticks changes nothing."""
     stream(harness, Trade(0, 70_000, 3), Trade(59, 70_500, 1), Trade(60, 69_900, 2))
     assert build(harness) == CandleReport(ticks=3, candles=3)
     stream(harness, Trade(61, 70_100, 5), Trade(61, 70_200, 1), Trade(61, 180_000, 4, HYNIX))
@@ -122,8 +122,8 @@ def test_trades_become_the_candle_of_their_minute_and_of_their_day(harness: Trad
     assert not any(candle.has_gap for candle in (first, second, day))
 
 
-def test_a_trade_reported_late_goes_where_it_was_made(harness: TradingHarness) -> None:
-    """Into its own minute, without moving a close that was made after it; one made before all others is the open."""
+def test_late_trade_is_added_by_its_trade_time(harness: TradingHarness) -> None:
+    """It changes neither a later close nor an earlier open."""
     stream(harness, Trade(10, 70_000), Trade(30, 70_300), Trade(70, 71_000))
     build(harness)
     stream(harness, Trade(20, 69_000), Trade(5, 70_700), Trade(30, 70_400))
@@ -136,8 +136,10 @@ def test_a_trade_reported_late_goes_where_it_was_made(harness: TradingHarness) -
     assert (day.open, day.low, day.close, day.volume) == (70_700, 69_000, 71_000, 6)
 
 
-def test_a_day_is_the_exchanges_regular_session(krx_harness: TradingHarness) -> None:
-    """Its open is the opening auction's and its close the closing auction's, which comes late; what is traded before, after or elsewhere is in the minutes."""
+def test_day_candle_covers_the_regular_session(krx_harness: TradingHarness) -> None:
+    """From the opening auction to the late print of the closing auction; other trades count in
+    minutes.
+    """
     hour = 3_600
     stream(
         krx_harness,
@@ -159,8 +161,8 @@ def test_a_day_is_the_exchanges_regular_session(krx_harness: TradingHarness) -> 
     ]
 
 
-def test_longer_spans_are_put_together_from_the_stored_ones(harness: TradingHarness) -> None:
-    """Five minutes, half an hour, a week and a month; a page ends where the one before it begins, and its last candle is whole."""
+def test_longer_intervals_are_aggregated(harness: TradingHarness) -> None:
+    """Pages are contiguous, and the last candle of a page is complete."""
     minutes = [Trade(60 * minute, 70_000 + minute, 1) for minute in (0, 4, 5, 7, 29, 30, 61)]
     stream(harness, *minutes)
     build(harness)
@@ -190,23 +192,21 @@ def test_longer_spans_are_put_together_from_the_stored_ones(harness: TradingHarn
     assert [one.volume for one in chart(harness, "month:1")] == [1, 10]
 
 
-def test_a_chart_is_two_statements_whatever_it_shows(harness: TradingHarness) -> None:
-    """And a look's statements don't grow with its ticks."""
+def test_chart_takes_two_statements(harness: TradingHarness) -> None:
+    """The number of statements of a run does not grow with its ticks either."""
     for count in (3, 60):
         stream(harness, *(Trade(60 * minute, 70_000) for minute in range(count)))
         with statements_counted(harness.core.database.engine) as built:
             build(harness)
         assert len([one for one in built if "INSERT INTO candles" in one]) == 1
-        with statements_counted(harness.core.database.engine) as asked:
+        with statements_counted(harness.core.database.engine) as queried:
             assert len(chart(harness, "min:5")) == -(-count // 5)
-        assert len([one for one in asked if one.startswith("SELECT")]) == 2
+        assert len([one for one in queried if one.startswith("SELECT")]) == 2
 
 
 @pytest.mark.parametrize("lost", ["trimmed", "deleted"])
-def test_a_gap_in_the_stream_marks_the_candles_of_its_time(
-    harness: TradingHarness, lost: str
-) -> None:
-    """Whatever was lost is not in them, and they say so; those before and after it don't."""
+def test_gap_marks_the_candles_of_its_time(harness: TradingHarness, lost: str) -> None:
+    """Lost ticks are missing in them; candles before and after the gap are not marked."""
     stream(harness, Trade(0, 70_000), received_s=0)
     build(harness)
     stream(harness, Trade(60, 70_100), received_s=60)
@@ -232,24 +232,24 @@ def test_a_gap_in_the_stream_marks_the_candles_of_its_time(
     assert candles[1].high == 70_100
 
 
-def test_candles_and_cursor_stand_or_fall_together(harness: TradingHarness) -> None:
-    """A builder that dies before its COMMIT has counted nothing; the next one counts it, once."""
+def test_candles_and_cursor_are_committed_together(harness: TradingHarness) -> None:
+    """After a crash before COMMIT the next run adds the same ticks once."""
     stream(harness, Trade(0, 70_000, 5))
     hours = harness.core.market_hours()
 
-    def build_and_die(session: Session) -> None:
+    def build_and_crash(session: Session) -> None:
         build_candles(session, stream=harness.core.ticks, hours=hours, now=harness.clock())
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        harness.do(build_and_die)
+        harness.do(build_and_crash)
     assert (chart(harness), rows(harness, "SELECT * FROM candle_cursors")) == ([], [])
     build(harness)
     assert [one.volume for one in chart(harness)] == [5]
 
 
-def test_a_lost_cursor_is_found_again_by_the_candles(harness: TradingHarness) -> None:
-    """An operator deletes its row: what was counted is not counted twice."""
+def test_deleted_cursor_is_restored_from_the_candles(harness: TradingHarness) -> None:
+    """No tick is added twice."""
     stream(harness, Trade(0, 70_000, 5), Trade(60, 70_000, 5))
     build(harness)
     harness.do(lambda session: session.execute(CANDLE_CURSORS.delete()))
@@ -258,8 +258,8 @@ def test_a_lost_cursor_is_found_again_by_the_candles(harness: TradingHarness) ->
     assert [one.volume for one in chart(harness)] == [6, 5]
 
 
-def test_builders_at_once_count_each_trade_once(server_harness: TradingHarness) -> None:
-    """One builds, the other one goes away or finds nothing left; also the very first two."""
+def test_concurrent_builders_add_each_tick_once(server_harness: TradingHarness) -> None:
+    """Also on the first run, when the cursor does not exist yet."""
     harness = server_harness
     for number in range(20):
         stream(harness, Trade(number, 70_000, 1), Trade(60 + number, 70_000, 1))
@@ -269,8 +269,7 @@ def test_builders_at_once_count_each_trade_once(server_harness: TradingHarness) 
     assert [one.volume for one in chart(harness, "day:1")] == [40]
 
 
-def test_who_finds_the_cursor_held_goes_away(server_harness: TradingHarness) -> None:
-    """It waits for nobody, reads nothing and changes nothing."""
+def test_builder_returns_if_the_cursor_is_locked(server_harness: TradingHarness) -> None:
     harness = server_harness
     stream(harness, Trade(0, 70_000))
     build(harness)
@@ -279,8 +278,10 @@ def test_who_finds_the_cursor_held_goes_away(server_harness: TradingHarness) -> 
         assert build(harness) == CandleReport(busy=True)
 
 
-def test_what_is_no_trade_of_a_listed_stock_is_left_out(harness: TradingHarness) -> None:
-    """A stock that the master data don't know, a time that no calendar knows, sums beyond any column; the others are counted beside them."""
+def test_invalid_ticks_are_skipped(harness: TradingHarness) -> None:
+    """Unlisted stocks, times outside the calendar and sums beyond the column; other ticks are
+    added.
+    """
     far = (datetime(9999, 12, 31, 23, 59, tzinfo=UTC) - TEN).total_seconds()
     stream(
         harness,
@@ -298,22 +299,21 @@ def test_what_is_no_trade_of_a_listed_stock_is_left_out(harness: TradingHarness)
     assert (minute.volume, minute.amount, minute.close) == (4 * 10**15 + 1, 10**18, 10**9)
 
 
-def test_a_long_backlog_is_taken_in_parts(
+def test_long_backlog_is_read_in_parts(
     harness: TradingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each look ends where the next one begins, and says that there is more."""
-    monkeypatch.setattr(building, "TICKS_MAX", 4)
+    monkeypatch.setattr(build_module, "TICKS_MAX", 4)
     stream(harness, *(Trade(n, 70_000 + n, 1) for n in range(10)))
     assert [build(harness).more for _ in range(3)] == [True, True, False]
     (minute,) = chart(harness)
     assert ohlc(minute)[:5] == (70_000, 70_009, 70_000, 70_009, 10)
 
 
-def test_old_minutes_are_purged_in_bounded_parts_and_days_are_kept(
+def test_old_minutes_are_purged_in_batches_and_days_are_kept(
     harness: TradingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oldest first, until only what is to be kept is there."""
-    monkeypatch.setattr(building, "_PURGE_BATCH", 3)
+    """Oldest first."""
+    monkeypatch.setattr(build_module, "_PURGE_BATCH", 3)
     stream(
         harness,
         *(Trade(60 * n, 70_000) for n in range(10)),
@@ -342,10 +342,11 @@ trades = st.builds(
     code=st.sampled_from([SAMSUNG, HYNIX]),
     exchange=st.just("KRX"),
 )
-# Trades that arrive together, then what happens to the builder.
+# Trades that arrive together, then an event of the builder.
 histories = st.lists(
     st.tuples(
-        st.lists(trades, max_size=12), st.sampled_from(["look", "die", "wait", "lose the cursor"])
+        st.lists(trades, max_size=12),
+        st.sampled_from(["build", "crash", "wait", "delete the cursor"]),
     ),
     min_size=1,
     max_size=8,
@@ -354,35 +355,37 @@ histories = st.lists(
 
 @settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories)
-def test_any_history_makes_the_candles_of_the_definition(
+def test_any_history_yields_the_candles_of_all_trades(
     harness: TradingHarness, history: Sequence[Any]
 ) -> None:
-    """Late trades, builders that die and cursors that vanish: in the end the candles are those of all trades, sorted by their times."""
+    """Late trades, crashes and deleted cursors: the result equals candles of all trades by trade
+    time.
+    """
     delete_all_rows(harness.core.database.engine)
     harness.core.redis.delete(keys.TICK_STREAM)
     harness.core.database.transaction(
         lambda session: import_stocks(session, seed_listing(), now=TEN),
         find_committed=rerun_is_safe,
     )
-    seen: list[Trade] = []
-    for arrived, happens in [*history, ((), "look")]:
+    all_trades: list[Trade] = []
+    for arrived, event in [*history, ((), "build")]:
         stream(harness, *arrived)
-        seen += arrived
-        if happens == "lose the cursor":
+        all_trades += arrived
+        if event == "delete the cursor":
             harness.do(lambda session: session.execute(CANDLE_CURSORS.delete()))
-        if happens == "die":
+        if event == "crash":
             with pytest.raises(ZeroDivisionError):
-                harness.do(lambda session: _die(session, harness))
-        elif happens != "wait":
+                harness.do(lambda session: _build_and_crash(session, harness))
+        elif event != "wait":
             build(harness)
 
     for code in (SAMSUNG, HYNIX):
-        mine = sorted(
-            (trade for trade in seen if trade.code == code), key=lambda trade: trade.traded_at
+        of_stock = sorted(
+            (trade for trade in all_trades if trade.code == code), key=lambda trade: trade.traded_at
         )
         for interval in CandleInterval:
             spans: defaultdict[datetime, list[Trade]] = defaultdict(list)
-            for trade in mine:
+            for trade in of_stock:
                 spans[interval.start(trade.traded_at)].append(trade)
             assert [
                 (one.starts_at, ohlc(one)) for one in reversed(chart(harness, interval, code))
@@ -402,7 +405,7 @@ def test_any_history_makes_the_candles_of_the_definition(
             ]
 
 
-def _die(session: Session, harness: TradingHarness) -> None:
+def _build_and_crash(session: Session, harness: TradingHarness) -> None:
     build_candles(
         session, stream=harness.core.ticks, hours=harness.core.market_hours(), now=harness.clock()
     )

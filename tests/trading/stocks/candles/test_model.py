@@ -1,4 +1,4 @@
-"""Which candles a trade belongs to, and candles put together from candles, against the naive definition."""
+"""Candles of a trade, and aggregated candles compared with a naive implementation."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -27,7 +27,7 @@ instants = st.integers(0, 75 * 365 * 86_400).map(
 
 
 def at(clock: str, day: datetime = FRIDAY) -> datetime:
-    """An instant of a day by Korea's clock."""
+    """Return a time of a day in KST."""
     hour, minute, second = map(int, clock.split(":"))
     return day + timedelta(hours=hour, minutes=minute, seconds=second)
 
@@ -43,8 +43,8 @@ def at(clock: str, day: datetime = FRIDAY) -> datetime:
         ("month:1", "2026-11-01 00:00", "2026-12-01 00:00"),
     ],
 )
-def test_a_span_by_koreas_clock(interval: str, start: str, end: str) -> None:
-    """A day turns at midnight in Korea, a week on Monday, a month on its first."""
+def test_interval_bounds_in_korean_time(interval: str, start: str, end: str) -> None:
+    """A day starts at midnight KST, a week on Monday, a month on its first day."""
     span = CandleInterval(interval)
     begins, ends = (datetime.fromisoformat(text).replace(tzinfo=KST) for text in (start, end))
     assert span.start(at("13:47:11")) == begins
@@ -53,8 +53,8 @@ def test_a_span_by_koreas_clock(interval: str, start: str, end: str) -> None:
 
 
 @given(instants, st.sampled_from(CandleInterval))
-def test_spans_lie_side_by_side(instant: datetime, interval: CandleInterval) -> None:
-    """Every instant lies in one, which begins where the one before it ended, and the stored ones never lie across its borders."""
+def test_intervals_are_contiguous(instant: datetime, interval: CandleInterval) -> None:
+    """Stored candles never overlap the bounds of a longer interval."""
     start = interval.start(instant)
     end = interval.end(start)
     assert start <= instant < end
@@ -81,15 +81,17 @@ def test_spans_lie_side_by_side(instant: datetime, interval: CandleInterval) -> 
         ("17:00:00", "KRX", False),
     ],
 )
-def test_a_day_is_krxs_regular_session(clock: str, exchange: str | None, counts: bool) -> None:
-    """From the opening to the closing auction, whose print may be late; the minute has every trade."""
-    met = dict(candle_starts(at(clock), exchange=exchange, hours=KRX))
-    assert met.pop(CandleInterval.MINUTE) == at(clock).replace(second=0)
-    assert met == ({CandleInterval.DAY: FRIDAY} if counts else {})
+def test_day_candle_includes_the_regular_session_of_krx(
+    clock: str, exchange: str | None, counts: bool
+) -> None:
+    """Including both auctions and the late closing print; the minute includes every trade."""
+    starts = dict(candle_starts(at(clock), exchange=exchange, hours=KRX))
+    assert starts.pop(CandleInterval.MINUTE) == at(clock).replace(second=0)
+    assert starts == ({CandleInterval.DAY: FRIDAY} if counts else {})
 
 
-def test_a_closed_day_has_minutes_only() -> None:
-    """On a Saturday nothing is published; a market that never closes has a day of every day."""
+def test_closed_day_has_minutes_only() -> None:
+    """An always open market has a day candle every day."""
     saturday = at("11:00:00", FRIDAY + timedelta(days=1))
     assert [interval for interval, _ in candle_starts(saturday, exchange="KRX", hours=KRX)] == [
         "min:1"
@@ -101,8 +103,8 @@ def test_a_closed_day_has_minutes_only() -> None:
 
 @pytest.mark.parametrize("year", [1, 1970, 2022, 2101, 9999])
 @pytest.mark.parametrize("hours", [KRX, AlwaysOpen()])
-def test_a_time_that_no_calendar_knows_has_no_candle(year: int, hours: KrxHours) -> None:
-    """A feed may say anything; the last second of the year 9999 can't even be put into Korea's time."""
+def test_time_outside_the_calendar_has_no_candle(year: int, hours: KrxHours) -> None:
+    """The last second of the year 9999 cannot be converted to KST."""
     assert (
         list(
             candle_starts(
@@ -122,11 +124,13 @@ trades = st.lists(
 )
 
 
-def naive(spans: CandleInterval, prints: list[tuple[datetime, int, int]]) -> list[Candle]:
-    """Candles by their definition, the newest first."""
+def expected_candles(
+    spans: CandleInterval, prints: list[tuple[datetime, int, int]]
+) -> list[Candle]:
+    """Return candles by definition, newest first."""
     candles = []
     for start in sorted({spans.start(traded_at) for traded_at, _, _ in prints}, reverse=True):
-        # Sorting is stable: of the same time the one that came first is first.
+        # The sort is stable: of equal times, the first trade stays first.
         inside = sorted(
             ((traded_at, n, price, volume) for n, (traded_at, price, volume) in enumerate(prints)),
             key=lambda one: one[0],
@@ -150,8 +154,10 @@ def naive(spans: CandleInterval, prints: list[tuple[datetime, int, int]]) -> lis
     return candles
 
 
-def built(interval: CandleInterval, prints: list[tuple[datetime, int, int]]) -> list[Candle]:
-    """The same, trade by trade."""
+def built_candles(
+    interval: CandleInterval, prints: list[tuple[datetime, int, int]]
+) -> list[Candle]:
+    """Return candles built trade by trade."""
     candles: dict[datetime, Candle] = {}
     for position, (traded_at, price, volume) in enumerate(prints):
         start = interval.start(traded_at)
@@ -165,18 +171,17 @@ def built(interval: CandleInterval, prints: list[tuple[datetime, int, int]]) -> 
 
 
 @given(trades, st.sampled_from(CandleInterval))
-def test_any_trades_in_any_order_make_the_candles_of_the_definition(
+def test_candles_match_the_definition_for_any_trade_order(
     prints: list[tuple[datetime, int, int]], interval: CandleInterval
 ) -> None:
-    """Counted one by one as they come, and put together from the stored candles."""
-    assert built(interval, prints) == naive(interval, prints)
-    assert list(aggregate_candles(built(interval.stored, prints), interval)) == naive(
-        interval, prints
-    )
+    """Both built trade by trade and aggregated from stored candles."""
+    assert built_candles(interval, prints) == expected_candles(interval, prints)
+    assert list(
+        aggregate_candles(built_candles(interval.stored, prints), interval)
+    ) == expected_candles(interval, prints)
 
 
-def test_sums_stop_at_what_the_column_holds() -> None:
-    """A feed that reports nonsense stops the sum, not the candles."""
+def test_totals_are_capped() -> None:
     huge = {"price": 10**9, "volume": 10**15, "traded_at": FRIDAY}
     candle = new_candle(FRIDAY, **huge, position=1)
     for position in range(2, 1_100):

@@ -1,4 +1,4 @@
-"""An index's closes from a file: read whole or refused whole, with every fault named."""
+"""Index closes from a file: parsed completely, or rejected with all faults."""
 
 from datetime import date
 from pathlib import Path
@@ -18,9 +18,9 @@ def file_of(folder: Path, content: str | bytes) -> Path:
 
 
 def faults(folder: Path, content: str | bytes) -> list[str]:
-    with pytest.raises(MalformedIndexFile) as refused:
+    with pytest.raises(MalformedIndexFile) as raised:
         read_index_closes(file_of(folder, content))
-    return str(refused.value).splitlines()
+    return str(raised.value).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -34,14 +34,14 @@ def faults(folder: Path, content: str | bytes) -> list[str]:
         ("4309.6249999999", 430_962),
     ],
 )
-def test_points_are_kept_in_hundredths(tmp_path: Path, points: str, hundredths: int) -> None:
-    """Half a hundredth is rounded up."""
+def test_points_are_converted_to_hundredths(tmp_path: Path, points: str, hundredths: int) -> None:
+    """Rounded half up."""
     path = file_of(tmp_path, f'Date,Close\n2026-01-02,"{points}"\n')
     assert read_index_closes(path) == {date(2026, 1, 2): hundredths}
 
 
 def test_columns_are_found_by_name(tmp_path: Path) -> None:
-    """In any order, among others, behind a byte order mark."""
+    """In any order, with other columns and a byte order mark."""
     content = "\ufeffOpen,Close,Date\r\n1,100.5,2026-01-05\r\n2,99.25,2026-01-02\r\n"
 
     assert read_index_closes(file_of(tmp_path, content)) == {
@@ -50,8 +50,11 @@ def test_columns_are_found_by_name(tmp_path: Path) -> None:
     }
 
 
-def test_every_fault_is_named_by_its_line(tmp_path: Path) -> None:
-    content = "Date,Close\n2026-01-02,100\n2026-13-01,100\n2026-01-05,0\n2026-01-06,nan\n2026-01-07\n2026-01-02,101\n2026-01-08,1e9\n"
+def test_all_faults_are_reported_with_their_lines(tmp_path: Path) -> None:
+    content = (
+        "Date,Close\n2026-01-02,100\n2026-13-01,100\n2026-01-05,0\n2026-01-06,nan\n"
+        "2026-01-07\n2026-01-02,101\n2026-01-08,1e9\n"
+    )
 
     found = faults(tmp_path, content)
 
@@ -69,9 +72,20 @@ def test_every_fault_is_named_by_its_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "row",
-    ["1979-12-31,100", "2101-01-01,100", "20260102,100", "2026-01-02,-1", "2026-01-02,Infinity", "2026-01-02,0.001", "2026-01-02,12345678", "٢٠٢٦-٠١-٠٢,100", "2026-01-02,\x00", ","],
-)  # fmt: skip
-def test_a_row_that_cannot_be_is_refused(tmp_path: Path, row: str) -> None:
+    [
+        "1979-12-31,100",
+        "2101-01-01,100",
+        "20260102,100",
+        "2026-01-02,-1",
+        "2026-01-02,Infinity",
+        "2026-01-02,0.001",
+        "2026-01-02,12345678",
+        "٢٠٢٦-٠١-٠٢,100",
+        "2026-01-02,\x00",
+        ",",
+    ],
+)
+def test_invalid_row_is_rejected(tmp_path: Path, row: str) -> None:
     assert faults(tmp_path, f"Date,Close\n{row}\n")[0].startswith("line 2: ")
 
 
@@ -89,17 +103,14 @@ def test_a_row_that_cannot_be_is_refused(tmp_path: Path, row: str) -> None:
         ),
     ],
 )
-def test_a_file_of_another_form_is_refused(
-    tmp_path: Path, content: str | bytes, fault: str
-) -> None:
+def test_invalid_file_is_rejected(tmp_path: Path, content: str | bytes, fault: str) -> None:
     assert faults(tmp_path, content) == [fault]
 
 
 @pytest.mark.skipif(
     not REAL_FILE.exists(), reason="the exchange's files are not part of the product"
 )
-def test_the_real_file_is_read() -> None:
-    """Fifty-two days of 2026, to the hundredth of a point."""
+def test_real_index_file_is_parsed() -> None:
     closes = read_index_closes(REAL_FILE)
 
     assert (len(closes), min(closes), max(closes)) == (52, date(2026, 1, 2), date(2026, 3, 20))

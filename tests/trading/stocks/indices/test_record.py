@@ -1,4 +1,4 @@
-"""Closes of an index: written again they are corrected, and due for the last days that are over."""
+"""Recorded index closes, and closes that are due."""
 
 from datetime import UTC, date, datetime
 
@@ -24,8 +24,8 @@ def due(harness: TradingHarness, at: str, hours: MarketHours = KRX) -> list[date
     return sorted(harness.core.read(closes_due, KOSPI, hours=hours, now=now))
 
 
-def test_closes_are_written_and_corrected(harness: TradingHarness) -> None:
-    """Each index has its own."""
+def test_closes_are_recorded_and_replaced(harness: TradingHarness) -> None:
+    """Separately per index."""
     assert record(harness, {FRIDAY: 400_000, THURSDAY: 390_000}) == 2
     assert record(harness, {FRIDAY: 400_001}) == 1
     assert record(harness, {}) == 0
@@ -47,16 +47,16 @@ def test_closes_are_written_and_corrected(harness: TradingHarness) -> None:
         ("2026-11-23T20:30:00", [FRIDAY, MONDAY]),
     ],
 )
-def test_closes_are_due_when_the_day_is_over(
+def test_closes_of_the_last_two_finished_days_are_due(
     harness: TradingHarness, at: str, days: list[date]
 ) -> None:
-    """Those of the last two trading days, over weekends too; a market around the clock ends its day at midnight."""
+    """Also over weekends; an always open market finishes its day at midnight."""
     assert due(harness, at) == days
     assert due(harness, "2026-11-22T12:00:00", AlwaysOpen()) == [FRIDAY, date(2026, 11, 21)]
 
 
-def test_what_is_known_is_not_due(harness: TradingHarness) -> None:
-    """Nor is a day that an operator has closed."""
+def test_recorded_closes_are_not_due(harness: TradingHarness) -> None:
+    """Nor those of a day that an operator closed."""
     record(harness, {FRIDAY: 400_000})
     assert due(harness, "2026-11-22T12:00:00") == [THURSDAY]
     record(harness, {THURSDAY: 400_000})
@@ -66,5 +66,5 @@ def test_what_is_known_is_not_due(harness: TradingHarness) -> None:
     assert due(harness, "2026-11-22T12:00:00", closed) == [date(2026, 11, 18)]
 
 
-def test_nothing_is_due_where_no_calendar_is_known(harness: TradingHarness) -> None:
+def test_no_close_is_due_outside_the_calendar(harness: TradingHarness) -> None:
     assert due(harness, "2022-11-22T12:00:00") == []

@@ -1,4 +1,4 @@
-"""What Toss tells is read with tolerance, what it can't mean is refused, and whatever it sends a question ends in time with one of our errors."""
+"""Toss client: tolerant parsing, and every failure is a TossError within the timeout."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -48,8 +48,8 @@ from trading.stocks.toss.errors import (
     TossUnreachable,
 )
 
-HASTY = Timeouts(connect_s=1.0, read_s=1.0, total_s=1.0)
-PATIENT = Timeouts(connect_s=DEADLINE_S, read_s=DEADLINE_S, total_s=DEADLINE_S)
+SHORT = Timeouts(connect_s=1.0, read_s=1.0, total_s=1.0)
+LONG = Timeouts(connect_s=DEADLINE_S, read_s=DEADLINE_S, total_s=DEADLINE_S)
 
 CALLS: dict[str, Callable[[TossClient], object]] = {
     "details": lambda client: client.price_details(CODE),
@@ -63,12 +63,12 @@ CALLS: dict[str, Callable[[TossClient], object]] = {
 
 
 @contextmanager
-def asked(reply: Reply, timeouts: Timeouts = PATIENT) -> Iterator[tuple[TossClient, Server]]:
+def client_of(reply: Reply, timeouts: Timeouts = LONG) -> Iterator[tuple[TossClient, Server]]:
     with serving(reply) as server:
         yield TossClient(info_url=server.url, cert_url=server.url, timeouts=timeouts), server
 
 
-def told(result: Any) -> Reply:
+def result_reply(result: Any) -> Reply:
     return lambda _: answer(200, {"result": result})
 
 
@@ -76,9 +76,9 @@ def as_toss(request: Any) -> Answer:
     return answer(200, {"result": result_of(request.target)})
 
 
-def test_every_question_goes_where_toss_answers_it() -> None:
-    """The paths and parameters are Toss's own; no cookie, no credentials, an honest name."""
-    with asked(as_toss) as (client, server):
+def test_requests_have_the_expected_targets() -> None:
+    """Without cookies and credentials, with the product's user agent."""
+    with client_of(as_toss) as (client, server):
         for call in CALLS.values():
             call(client)
         client.candles(CODE, CandleInterval.DAY, count=5, before=datetime(2026, 11, 20, tzinfo=UTC))
@@ -108,7 +108,7 @@ def test_every_question_goes_where_toss_answers_it() -> None:
     )
 
 
-def test_a_price_with_its_day() -> None:
+def test_price_details_are_parsed() -> None:
     details = answers.read_price_details([{"code": "A000660", "close": 1}, DETAILS], CODE)
 
     assert asdict(details) == {
@@ -129,14 +129,14 @@ def test_a_price_with_its_day() -> None:
     }
 
 
-def test_the_book_is_the_best_first_on_both_sides() -> None:
+def test_order_book_is_sorted_best_first() -> None:
     book = answers.read_order_book({**QUOTES, "offerVolumes": [30, "20", 10, 99]})
 
     assert book.asks == (Level(70_100, 10), Level(70_300, 30))
     assert book.bids == (Level(70_000, 4), Level(69_900, 5))
 
 
-def test_candles_that_can_not_be_are_left_out() -> None:
+def test_invalid_candles_are_skipped() -> None:
     wrong = [{**CANDLE, "high": 1}, {**CANDLE, "dt": "noon"}, {**CANDLE, "open": None}, 7]
     later = {**CANDLE, "dt": "2026-11-20T09:02:00"}
 
@@ -149,8 +149,8 @@ def test_candles_that_can_not_be_are_left_out() -> None:
         answers.read_candles({"candles": wrong})
 
 
-def test_points_are_hundredths_and_a_rate_is_exact() -> None:
-    """As binary fractions 4309.63 x 100 would be 430962.99…"""
+def test_points_are_exact_hundredths_and_rates_exact_decimals() -> None:
+    """In binary floating point 4309.63 x 100 is 430962.99…"""
     index = answers.read_index_price(INDEX)
     rate = answers.read_exchange_rate(EXCHANGE_RATE)
 
@@ -158,27 +158,27 @@ def test_points_are_hundredths_and_a_rate_is_exact() -> None:
     assert (rate.close, rate.base) == (Decimal("1392.8910"), Decimal("1390.0000"))
 
 
-def test_a_ranking_names_korean_stocks_once() -> None:
+def test_ranking_has_korean_stocks_without_duplicates() -> None:
     products = [*RANKING["products"], {"productCode": CODE}, {"productCode": None}, "A005930"]
 
     assert answers.read_ranking({"products": products}).codes == (CODE, "A000660")
 
 
 @pytest.mark.parametrize("value", [None, "70000", True, 70_000.5, 0, -1, 10**10, 1e308, [], {}])
-def test_what_is_no_price_is_none(value: object) -> None:
-    """Of a field that is not needed nothing is told, and without the price there is no answer."""
+def test_invalid_price_is_none(value: object) -> None:
+    """For an optional field; an invalid required price raises TossFailed."""
     assert answers.read_price_details([{**DETAILS, "high": value}], CODE).high is None
     with pytest.raises(TossFailed):
         answers.read_price_details([{**DETAILS, "close": value}], CODE)
 
 
-def test_a_stock_that_toss_leaves_out_is_none_of_its_own() -> None:
+def test_missing_stock_raises_no_data() -> None:
     with pytest.raises(TossNoData):
         answers.read_price_details([], CODE)
 
 
 @pytest.mark.parametrize(
-    ("given", "error"),
+    ("reply", "error"),
     [
         (answer(400), TossNoData),
         (answer(404), TossNoData),
@@ -211,23 +211,23 @@ def test_a_stock_that_toss_leaves_out_is_none_of_its_own() -> None:
         ),
     ],
 )
-def test_every_other_answer_is_an_error_in_time(given: Answer, error: type[TossError]) -> None:
-    """Of the kind that it is, within the bound however slowly it comes, and with a redirect never followed."""
-    timeouts = HASTY if error is TossTimeout else PATIENT
-    with asked(lambda _: given, timeouts) as (client, server):
+def test_failure_raises_the_matching_error_in_time(reply: Answer, error: type[TossError]) -> None:
+    """Redirects are not followed."""
+    timeouts = SHORT if error is TossTimeout else LONG
+    with client_of(lambda _: reply, timeouts) as (client, server):
         with pytest.raises(error):
             client.price_details(CODE)
         assert len(server.requests) == 1
 
 
-def test_nobody_there_is_unreachable() -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
+def test_refused_connection_is_unreachable() -> None:
+    closed_url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(TossUnreachable):
-        TossClient(info_url=nobody, cert_url=nobody).exchange_rate()
+        TossClient(info_url=closed_url, cert_url=closed_url).exchange_rate()
 
 
 @pytest.mark.parametrize(
-    ("given", "wait_s"),
+    ("reply", "wait_s"),
     [
         (answer(403), FORBIDDEN_S),
         (answer(429), TOO_MANY_S),
@@ -236,8 +236,8 @@ def test_nobody_there_is_unreachable() -> None:
         (answer(403, Retry_After="99999999"), 3_600),
     ],
 )
-def test_a_refusal_says_how_long_to_stay_away(given: Answer, wait_s: int) -> None:
-    with asked(lambda _: given) as (client, _), pytest.raises(TossRefused) as refusal:
+def test_refusal_has_the_time_to_wait(reply: Answer, wait_s: int) -> None:
+    with client_of(lambda _: reply) as (client, _), pytest.raises(TossRefused) as refusal:
         client.price_details(CODE)
     assert refusal.value.retry_after_s == wait_s
 
@@ -255,8 +255,8 @@ JSON = st.recursive(
 )
 
 
-def twisted(good: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """A good answer, any of whose members may be missing or anything else."""
+def variants(good: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Generate variants of an answer with missing or arbitrary members."""
     return st.fixed_dictionaries(
         {}, optional={name: st.just(value) | JSON for name, value in good.items()}
     )
@@ -265,40 +265,39 @@ def twisted(good: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 READERS: list[tuple[Callable[[Any], object], st.SearchStrategy[Any]]] = [
     (
         lambda result: answers.read_price_details(result, CODE),
-        st.lists(twisted(DETAILS), max_size=2),
+        st.lists(variants(DETAILS), max_size=2),
     ),
-    (answers.read_order_book, twisted(QUOTES)),
-    (answers.read_trades, st.lists(twisted(TICK), max_size=3)),
+    (answers.read_order_book, variants(QUOTES)),
+    (answers.read_trades, st.lists(variants(TICK), max_size=3)),
     (
         answers.read_candles,
         st.fixed_dictionaries(
-            {"candles": st.lists(twisted(CANDLE), max_size=3), "nextDateTime": JSON}
+            {"candles": st.lists(variants(CANDLE), max_size=3), "nextDateTime": JSON}
         ),
     ),
-    (answers.read_index_price, twisted(INDEX)),
-    (answers.read_exchange_rate, twisted(EXCHANGE_RATE)),
-    (answers.read_ranking, twisted(RANKING)),
+    (answers.read_index_price, variants(INDEX)),
+    (answers.read_exchange_rate, variants(EXCHANGE_RATE)),
+    (answers.read_ranking, variants(RANKING)),
 ]
 
 
-@pytest.mark.parametrize(("read", "almost"), READERS)
+@pytest.mark.parametrize(("read", "variant"), READERS)
 @given(st.data())
-def test_nothing_that_is_told_breaks_a_reader(
-    read: Callable[[Any], object], almost: st.SearchStrategy[Any], data: st.DataObject
+def test_any_json_is_parsed_or_rejected(
+    read: Callable[[Any], object], variant: st.SearchStrategy[Any], data: st.DataObject
 ) -> None:
-    """Any JSON is read, or refused as Toss's fault."""
-    result = data.draw(almost | JSON)
+    result = data.draw(variant | JSON)
     with suppress(TossFailed, TossNoData):
         assert read(result) is not None
 
 
 @settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=100))
-def test_no_octets_cause_any_other_error(octets: bytes) -> None:
+def test_random_bytes_raise_a_toss_error(octets: bytes) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
-    for given_octets in (octets, head + octets):
+    for response in (octets, head + octets):
         with (
-            asked(lambda _, sent=given_octets: Answer(sent, Ending.CLOSE)) as (client, _),
+            client_of(lambda _, sent=response: Answer(sent, Ending.CLOSE)) as (client, _),
             pytest.raises(TossError),
         ):
             client.price_details(CODE)

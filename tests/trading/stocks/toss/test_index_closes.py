@@ -1,4 +1,4 @@
-"""An index's price is a close for the day whose it is, and for no other."""
+"""Closes derived from an index price."""
 
 from datetime import UTC, date, datetime
 
@@ -23,7 +23,7 @@ def korea(text: str) -> datetime:
     return datetime.fromisoformat(f"{text}+09:00").astimezone(UTC)
 
 
-def told(
+def closes_of(
     traded_at: str | None, now: str, *, base: int | None = 400_000, age_ms: int = 0
 ) -> dict[date, int]:
     price = IndexPrice(
@@ -49,21 +49,22 @@ def told(
         (None, "2026-11-20T10:00:00", []),
     ],
 )
-def test_which_days_a_price_closes(traded_at: str | None, now: str, days: list[date]) -> None:
-    """The day before by the base, across a weekend too; its own day after the closing auction; never a day without trade or to come."""
-    assert list(told(traded_at, now)) == days
+def test_days_closed_by_a_price(traded_at: str | None, now: str, days: list[date]) -> None:
+    """The previous trading day, and the day itself after its closing auction; no closed or future
+    day.
+    """
+    assert list(closes_of(traded_at, now)) == days
 
 
-def test_a_price_from_before_the_close_closes_nothing_after_it() -> None:
-    assert FRIDAY not in told("2026-11-20T15:29:00", "2026-11-20T15:31:00", age_ms=120_000)
+def test_answer_from_before_the_close_gives_no_close() -> None:
+    assert FRIDAY not in closes_of("2026-11-20T15:29:00", "2026-11-20T15:31:00", age_ms=120_000)
 
 
-def test_without_a_base_the_day_before_is_not_told() -> None:
-    assert told("2026-11-20T15:30:00", "2026-11-20T16:00:00", base=None) == {FRIDAY: 410_000}
+def test_missing_base_gives_no_previous_close() -> None:
+    assert closes_of("2026-11-20T15:30:00", "2026-11-20T16:00:00", base=None) == {FRIDAY: 410_000}
 
 
-def test_the_closes_of_an_index_through_the_gateway(valkey_url: str) -> None:
-    """From Toss's answer to hundredths of a point by day."""
+def test_closes_are_read_through_market_data(valkey_url: str) -> None:
     clock = TestClock()
     clock.now = korea("2026-11-20T16:00:00")
     redis = connect(valkey_url)
