@@ -1,4 +1,4 @@
-"""A payer before a running shop, on each kind of database."""
+"""A payer with a running service, on each kind of database."""
 
 from collections.abc import Iterator
 
@@ -10,6 +10,6 @@ from tests.support.payments_stack import payments_stack
 
 @pytest.fixture
 def payer(database_uri: str, valkey_url: str) -> Iterator[Payer]:
-    """Somebody who signed in to the real API, beside what workers do and the stand-in for PortOne."""
+    """A signed-in user of the real API, with the workers' code and the PortOne stand-in."""
     with payments_stack(database_uri, valkey_url) as stack:
         yield Payer(stack)

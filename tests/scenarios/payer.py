@@ -1,4 +1,4 @@
-"""One who tops up, and what became of his money: by our books and by PortOne's."""
+"""A user who pays, and the result by our records and PortOne's."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -18,7 +18,7 @@ AMOUNT = 10_000
 
 
 class Payer:
-    """Prepares, pays and asks, always for AMOUNT won; ``id`` is the payment that he prepared last."""
+    """A user who pays AMOUNT won each time; ``id`` is the payment prepared last."""
 
     def __init__(self, stack: PaymentsStack) -> None:
         self.stack = stack
@@ -28,12 +28,12 @@ class Payer:
 
     @property
     def cash(self) -> int:
-        """His cash now (won)."""
+        """Cash balance now, in won."""
         return int(self.stack.balance(self.person)["cash_balance"])
 
     @property
     def gained(self) -> int:
-        """The won that came in since he registered, less those that went out."""
+        """Net cash flow since registration, in won."""
         return self.cash - self._cash_before
 
     @property
@@ -45,21 +45,21 @@ class Payer:
         return self.id
 
     def open(self, **members: Any) -> None:
-        """His browser opens the window."""
+        """Open the payment window in the browser."""
         self.stack.portone.open(self.id, AMOUNT, **members)
 
     def move(self, name: str, **members: Any) -> None:
-        """What he, his bank or an operator does at PortOne."""
+        """Let the payer, the bank or an operator do something at PortOne."""
         self.stack.portone.move(self.id, name, **members)
 
     def pay(self, **members: Any) -> None:
-        """He prepares, opens the window and pays; ``members`` are the move's."""
+        """Prepare a payment, open the window and pay; ``members`` belong to the move."""
         self.prepare()
         self.open(webhook="none")
         self.move("pay", **members)
 
     def request_payment(self, **changed: object) -> dict[str, Any]:
-        """What his browser's SDK is answered, on a page of ours that was so changed."""
+        """Return the answer to the browser's SDK, from a page with these changes."""
         request = {
             "storeId": STORE_ID,
             "channelKey": LIVE_CHANNEL_KEY,
@@ -80,85 +80,83 @@ class Payer:
         return dict(answer.json())
 
     def finish(self) -> None:
-        """His browser says that it has finished; a client of its own, so from any thread."""
+        """Report the end of the payment from the browser, by a client that threads may use."""
         answer = self.stack.api.another_client().post(
             "/payments/portone/complete", self.person, {"payment_id": self.id}
         )
         data_of(answer, 202)
 
-    def hear(self) -> None:
-        """The webhooks that are held are sent; workers do nothing yet."""
+    def send_held_webhooks(self) -> None:
+        """Send the held webhooks; workers do nothing yet."""
         self.stack.portone.control("webhooks/flush")
 
     def complete(self) -> None:
-        """His browser says that it has finished, and workers do what that leaves."""
+        """Report the end of the payment from the browser and run the workers."""
         self.stack.complete(self.person, self.id)
         self.stack.work()
 
-    def told(self) -> list[dict[str, Any]]:
-        """Every webhook, once none waits any more to be sent, and workers have done what that leaves."""
+    def all_webhooks(self) -> list[dict[str, Any]]:
+        """Return every webhook, once none waits to be sent and the workers have finished."""
         wait_until(
-            lambda: all(one["state"] != "PENDING" for one in self.told_so_far()),
+            lambda: all(one["state"] != "PENDING" for one in self.webhooks()),
             what="all is told",
         )
         self.stack.work()
-        return self.told_so_far()
+        return self.webhooks()
 
     def flush(self, *order: str, times: int = 1) -> None:
-        """Send the webhooks that are held, those of these types in this order, and let workers work."""
-        by_type = {
-            one["type"].removeprefix("Transaction."): one["id"] for one in self.told_so_far()
-        }
+        """Send the held webhooks, those of these types in this order, and run the workers."""
+        by_type = {one["type"].removeprefix("Transaction."): one["id"] for one in self.webhooks()}
         chosen = {"order": [by_type[kind] for kind in order]} if order else {}
         self.stack.portone.control("webhooks/flush", times=times, **chosen)
         self.stack.work()
 
-    def looks_go_wrong(self, **rule: Any) -> None:
-        """Have the next look at his payment go wrong so."""
+    def fail_checks(self, **rule: Any) -> None:
+        """Make the next check of the payment fail by this rule."""
         self.stack.portone.inject_fault(path=f"/payments/{self.id}", **rule)
 
-    def look_later(self) -> None:
-        """Nobody says anything; the sweep looks by itself within the hour."""
+    def wait_for_sweep(self) -> None:
+        """Let an hour pass without notifications, with the sweep running."""
         self.stack.sweep_until_quiet(turns=20, minutes=3)
 
     def refund(self, amount: int | None = None) -> dict[str, Any]:
-        """He asks for money back, and workers do what that leaves; the refund as it is then."""
+        """Request a refund, run the workers, and return the refund."""
         asked = self.stack.refund(self.person, self.id, amount)
         self.stack.work()
         refunds = self.stack.payment(self.person, self.id)["refunds"]
         return next(refund for refund in refunds if refund["id"] == asked["id"])
 
-    def movements(self) -> list[tuple[str, int]]:
-        """His transactions since he registered, oldest first: type and won."""
+    def ledger_entries(self) -> list[tuple[str, int]]:
+        """Return the ledger entries since registration, oldest first: type and won."""
         items = data_of(self.stack.api.get("/trading/transactions?limit=100", self.person))["items"]
         return [(one["transaction_type"], one["amount"]) for one in reversed(items)][1:]
 
-    def asked_of_portone(self, path: str) -> list[dict[str, Any]]:
-        """The requests that PortOne's API got on paths with this end."""
+    def portone_requests(self, path: str) -> list[dict[str, Any]]:
+        """Return the requests that PortOne's API got on paths with this ending."""
         asked = self.stack.portone.control("requests", "GET")["requests"]
         return [one for one in asked if one["path"].partition("?")[0].endswith(path)]
 
-    def agree(self) -> None:
-        """Our books and PortOne's tell the same of this payment, and the audit finds nothing."""
+    def assert_consistent(self) -> None:
+        """Assert that our records and PortOne's agree and that the audit is clean."""
         theirs = self.stack.portone.payments()[self.id]["amount"]
         ours = self.stack.payment(self.person, self.id)
         assert ours["cancelled_amount"] == theirs["cancelled"]
         assert self.gained == theirs["total"] - theirs["cancelled"]
         assert self.stack.harness.breaches() == []
 
-    def told_so_far(self) -> list[dict[str, Any]]:
-        """Every webhook with its attempts."""
+    def webhooks(self) -> list[dict[str, Any]]:
+        """Return every webhook with its attempts."""
         return list(self.stack.portone.control("webhooks", "GET")["webhooks"])
 
 
-def at_once(payer: Payer, wakeups: list[TaskRequest]) -> None:
-    """Several workers act on these wake-ups at the same moment."""
-    start = Barrier(len(wakeups))
+def run_concurrently(payer: Payer, tasks: list[TaskRequest]) -> None:
+    """Let several workers run these tasks at the same moment."""
+    start = Barrier(len(tasks))
 
-    def act(wakeup: TaskRequest) -> None:
+    def act(task: TaskRequest) -> None:
         start.wait(DEADLINE_S)
-        payer.stack.harness.run(wakeup)
+        payer.stack.harness.run(task)
 
-    with ThreadPoolExecutor(len(wakeups)) as pool:
-        for done in [pool.submit(act, wakeup) for wakeup in wakeups]:
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        for done in [pool.submit(act, task) for task in tasks]:
             done.result(DEADLINE_S)

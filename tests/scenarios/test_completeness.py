@@ -1,4 +1,4 @@
-"""No scenario is left out."""
+"""Every numbered scenario has a test."""
 
 import re
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 SCENARIOS = 29
 
 
-def test_every_scenario_is_played() -> None:
-    """By a test that has its number."""
+def test_every_scenario_has_a_test() -> None:
+    """By its number."""
     source = "".join(
         path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py")
     )

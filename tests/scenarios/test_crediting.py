@@ -1,10 +1,10 @@
-"""Money comes in: whatever browser, bank, webhooks and PortOne do, it is credited once, and only when it was paid as agreed."""
+"""Crediting: once, and only what was paid as agreed, whatever browser, bank and PortOne do."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.scenarios.payer import AMOUNT, Payer, at_once
+from tests.scenarios.payer import AMOUNT, Payer, run_concurrently
 from tests.support.deadlines import DEADLINE_S
 from tests.webapp.client import data_of, problem_of
 
@@ -15,64 +15,64 @@ def test_01_happy_path_complete_first(payer: Payer) -> None:
     payer.complete()
     assert (payer.status, payer.gained) == ("CREDITED", AMOUNT)
     payer.flush()
-    assert payer.movements() == [("DEPOSIT", AMOUNT)]
-    payer.agree()
+    assert payer.ledger_entries() == [("DEPOSIT", AMOUNT)]
+    payer.assert_consistent()
 
 
 def test_02_webhook_first(payer: Payer) -> None:
     payer.pay()
-    assert [one["state"] for one in payer.told()] == ["NEVER_SENT", "SUCCEEDED"]
+    assert [one["state"] for one in payer.all_webhooks()] == ["NEVER_SENT", "SUCCEEDED"]
     assert payer.status == "CREDITED"
     payer.complete()
-    assert payer.movements() == [("DEPOSIT", AMOUNT)]
-    payer.agree()
+    assert payer.ledger_entries() == [("DEPOSIT", AMOUNT)]
+    payer.assert_consistent()
 
 
-def test_03_both_at_once_fifty_times_exactly_one_credit_each(payer: Payer) -> None:
-    """Of two requests at the same moment, and of the workers that they wake, each twice."""
+def test_03_concurrent_complete_and_webhook_credit_once(payer: Payer) -> None:
+    """Fifty payments; two requests at the same moment and the tasks that they cause, each twice."""
     for number in range(1, 51):
         payer.pay(webhook="hold")
         with ThreadPoolExecutor(2) as pool:
-            asked = [pool.submit(payer.hear), pool.submit(payer.finish)]
+            asked = [pool.submit(payer.send_held_webhooks), pool.submit(payer.finish)]
             for one in asked:
                 one.result(DEADLINE_S)
         woken = payer.stack.harness.sent.copy()
         payer.stack.harness.sent.clear()
         assert woken
-        at_once(payer, [*woken, *woken])
-        payer.told()
+        run_concurrently(payer, [*woken, *woken])
+        payer.all_webhooks()
         assert payer.gained == number * AMOUNT
-    assert payer.movements() == [("DEPOSIT", AMOUNT)] * 50
+    assert payer.ledger_entries() == [("DEPOSIT", AMOUNT)] * 50
     assert payer.stack.harness.breaches() == []
 
 
-def test_04_browser_dies_webhook_only(payer: Payer) -> None:
+def test_04_browser_crash_webhook_credits(payer: Payer) -> None:
     payer.prepare()
     payer.open()
     payer.move("pay")
-    payer.told()
+    payer.all_webhooks()
     assert payer.status == "CREDITED"
-    payer.agree()
+    payer.assert_consistent()
 
 
 def test_05_no_webhook_no_complete_sweep_credits(payer: Payer) -> None:
     payer.pay(webhook="none")
     payer.stack.work()
     assert payer.gained == 0
-    payer.look_later()
+    payer.wait_for_sweep()
     assert payer.status == "CREDITED"
-    payer.agree()
+    payer.assert_consistent()
 
 
-def test_06_forged_amount_is_refused_by_the_window_where_it_was_announced(payer: Payer) -> None:
+def test_06_forged_amount_is_refused_by_the_window_if_pre_registered(payer: Payer) -> None:
     payer.prepare()
     assert payer.request_payment(totalAmount=1)["refusal"]["code"] == "AmountNotEqualToPredefined"
     payer.complete()
     assert (payer.status, payer.gained) == ("PENDING", 0)
 
 
-def test_06_forged_amount_is_not_credited_where_it_was_not(payer: Payer) -> None:
-    """As when PortOne forgot what was announced."""
+def test_06_forged_amount_is_not_credited_without_pre_registration(payer: Payer) -> None:
+    """As when PortOne loses the pre-registration."""
     payer.prepare()
     payer.stack.portone.control("reset")
     payer.stack.portone.open(payer.id, 1)
@@ -82,7 +82,7 @@ def test_06_forged_amount_is_not_credited_where_it_was_not(payer: Payer) -> None
     assert payer.stack.harness.breaches() == []
 
 
-def test_07_test_channel_where_none_is_allowed(payer: Payer) -> None:
+def test_07_test_channel_is_not_credited_where_forbidden(payer: Payer) -> None:
     payer.prepare()
     payer.open(channel_type="TEST")
     payer.move("pay")
@@ -106,15 +106,17 @@ def test_07_test_channel_where_none_is_allowed(payer: Payer) -> None:
     ],
     ids=lambda wrong: str(*wrong.items()),
 )
-def test_08_wrong_currency_store_or_id(payer: Payer, wrong: dict[str, object]) -> None:
+def test_08_wrong_currency_store_or_id_is_not_credited(
+    payer: Payer, wrong: dict[str, object]
+) -> None:
     payer.pay()
-    payer.looks_go_wrong(patch=wrong, times=None)
+    payer.fail_checks(patch=wrong, times=None)
     payer.complete()
     assert (payer.status, payer.gained) == ("MISMATCHED", 0)
     assert payer.stack.harness.breaches() == []
 
 
-def test_09_someone_elses_payment_id_at_complete(payer: Payer) -> None:
+def test_09_complete_of_another_users_payment_is_refused(payer: Payer) -> None:
     other = payer.stack.api.person()
     payer.pay(webhook="none")
     refused = payer.stack.api.post("/payments/portone/complete", other, {"payment_id": payer.id})
@@ -135,7 +137,7 @@ def test_10_failed_then_retried_then_paid(payer: Payer) -> None:
     payer.move("pay")
     payer.complete()
     assert payer.status == "CREDITED"
-    payer.agree()
+    payer.assert_consistent()
 
 
 def test_11_failed_then_approved_late(payer: Payer) -> None:
@@ -145,22 +147,22 @@ def test_11_failed_then_approved_late(payer: Payer) -> None:
     payer.complete()
     assert (payer.status, payer.gained) == ("PENDING", 0)
     payer.move("approve-late")
-    payer.told()
+    payer.all_webhooks()
     assert payer.status == "CREDITED"
-    payer.agree()
+    payer.assert_consistent()
 
 
-def test_11_approved_after_it_was_given_up_here(payer: Payer) -> None:
+def test_11_approved_after_expiry(payer: Payer) -> None:
     payer.prepare()
     payer.open()
     payer.move("close")
     payer.complete()
-    payer.look_later()
+    payer.wait_for_sweep()
     assert payer.status == "EXPIRED"
     payer.move("approve-late")
-    payer.told()
+    payer.all_webhooks()
     assert payer.status == "CREDITED"
-    payer.agree()
+    payer.assert_consistent()
 
 
 def test_12_approval_pending_then_paid(payer: Payer) -> None:
@@ -170,12 +172,12 @@ def test_12_approval_pending_then_paid(payer: Payer) -> None:
     payer.complete()
     assert (payer.status, payer.gained) == ("PENDING", 0)
     payer.move("approve")
-    payer.told()
+    payer.all_webhooks()
     assert payer.status == "CREDITED"
-    payer.agree()
+    payer.assert_consistent()
 
 
-def test_13_an_issued_account_is_no_money_its_deposit_is(payer: Payer) -> None:
+def test_13_issued_account_is_credited_by_its_deposit(payer: Payer) -> None:
     payer.prepare()
     payer.open()
     payer.move("issue-account")
@@ -187,44 +189,44 @@ def test_13_an_issued_account_is_no_money_its_deposit_is(payer: Payer) -> None:
         0,
     )
     payer.move("deposit")
-    payer.told()
+    payer.all_webhooks()
     assert payer.status == "CREDITED"
-    payer.agree()
+    payer.assert_consistent()
 
 
 def test_14_ready_seen_by_complete_then_paid(payer: Payer) -> None:
     payer.pay(webhook="hold")
-    payer.looks_go_wrong(stale=True)
+    payer.fail_checks(stale=True)
     payer.complete()
     assert (payer.status, payer.gained) == ("PENDING", 0)
     payer.flush()
     assert payer.status == "CREDITED"
-    payer.agree()
+    payer.assert_consistent()
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429])
 def test_15_three_bad_answers_then_a_good_one(payer: Payer, status: int) -> None:
     payer.pay(webhook="none")
     page = {"status": status, "body": "<html>", "headers": {"Content-Type": "text/html"}}
-    payer.looks_go_wrong(times=3, answer=page)
+    payer.fail_checks(times=3, answer=page)
     payer.complete()
     assert (payer.status, payer.gained) == ("PENDING", 0)
-    payer.look_later()
+    payer.wait_for_sweep()
     assert payer.status == "CREDITED"
-    assert [one["status"] for one in payer.asked_of_portone(payer.id)][:4] == [status] * 3 + [200]
-    payer.agree()
+    assert [one["status"] for one in payer.portone_requests(payer.id)][:4] == [status] * 3 + [200]
+    payer.assert_consistent()
 
 
 @pytest.mark.parametrize(
     "wrong", [{"drop": "after"}, {"truncate": True}], ids=["dropped", "cut off"]
 )
-def test_15_broken_answers_then_a_good_one(payer: Payer, wrong: dict[str, object]) -> None:
+def test_15_malformed_answers_then_a_good_one(payer: Payer, wrong: dict[str, object]) -> None:
     payer.pay(webhook="none")
-    payer.looks_go_wrong(times=3, **wrong)
+    payer.fail_checks(times=3, **wrong)
     payer.complete()
     assert payer.gained == 0
-    payer.look_later()
-    payer.agree()
+    payer.wait_for_sweep()
+    payer.assert_consistent()
 
 
 def test_16_five_of_each_webhook(payer: Payer) -> None:
@@ -232,22 +234,22 @@ def test_16_five_of_each_webhook(payer: Payer) -> None:
     payer.prepare()
     payer.open()
     payer.move("pay")
-    assert [len(one["attempts"]) for one in payer.told()] == [5, 5]
-    assert payer.movements() == [("DEPOSIT", AMOUNT)]
-    payer.agree()
+    assert [len(one["attempts"]) for one in payer.all_webhooks()] == [5, 5]
+    assert payer.ledger_entries() == [("DEPOSIT", AMOUNT)]
+    payer.assert_consistent()
 
 
-def test_24_unknown_status_loses_no_credit(payer: Payer) -> None:
+def test_24_unknown_status_delays_the_credit(payer: Payer) -> None:
     payer.pay(webhook="none")
-    payer.looks_go_wrong(patch={"/status": "PAID_TWICE_OVER"})
+    payer.fail_checks(patch={"/status": "PAID_TWICE_OVER"})
     payer.complete()
     assert payer.gained == 0
-    payer.look_later()
+    payer.wait_for_sweep()
     assert payer.status == "CREDITED"
-    payer.agree()
+    payer.assert_consistent()
 
 
-def test_24_unknown_method_and_new_members_are_no_hindrance(payer: Payer) -> None:
+def test_24_unknown_method_and_new_members_are_credited(payer: Payer) -> None:
     payer.pay(webhook="none")
     new = {
         "/method": {"type": "PaymentMethodTelepathy"},
@@ -255,20 +257,20 @@ def test_24_unknown_method_and_new_members_are_no_hindrance(payer: Payer) -> Non
         "/channelGroup": None,
         "/customData": "{",
     }
-    payer.looks_go_wrong(patch=new, remove=["/disputes"], times=None)
+    payer.fail_checks(patch=new, remove=["/disputes"], times=None)
     payer.complete()
     assert payer.status == "CREDITED"
-    payer.agree()
+    payer.assert_consistent()
 
 
 @pytest.mark.parametrize(
     "identifier", ["..", ".", "../cancel", "%2e%2e", "A" * 32, "a" * 33, "", "\0" * 32, "가" * 32]
 )
-def test_29_what_is_no_payment_id_is_rejected_before_any_http(
+def test_29_invalid_payment_id_is_rejected_before_any_request(
     payer: Payer, identifier: str
 ) -> None:
-    """By the three ways in: the browser's, the payer's and PortOne's."""
-    api, before = payer.stack.api, len(payer.asked_of_portone(""))
+    """From the browser, the payer and PortOne."""
+    api, before = payer.stack.api, len(payer.portone_requests(""))
     problem_of(
         api.post("/payments/portone/complete", payer.person, {"payment_id": identifier}),
         "validation-failed",
@@ -279,5 +281,5 @@ def test_29_what_is_no_payment_id_is_rejected_before_any_http(
     sent = payer.stack.portone.control("webhooks/send", data=data)
     assert sent["attempts"][0]["response"]["code"] == "200"
     assert payer.stack.harness.sent == []
-    assert len(payer.asked_of_portone("")) == before
+    assert len(payer.portone_requests("")) == before
     assert data_of(api.get("/payments", payer.person))["items"] == []

@@ -1,4 +1,4 @@
-"""Money goes back, by us or by others, in whatever order it becomes known: each cancellation is booked once."""
+"""Reversals by us or by others, reported in any order: each cancellation is recorded once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.payer import AMOUNT, Payer, at_once
+from tests.scenarios.payer import AMOUNT, Payer, run_concurrently
 from tests.support.deadlines import DEADLINE_S
 from tests.webapp.client import data_of, problem_of
 from trading.payments.portone.client import Requester
@@ -15,7 +15,7 @@ from trading.tasks import Task, TaskRequest
 
 
 def paid(payer: Payer, **opening: Any) -> None:
-    """A payment that was paid and credited; ``opening`` are members of its opening."""
+    """Create a payment that was paid and credited; ``opening`` are members of its opening."""
     payer.prepare()
     payer.open(webhook="none", **opening)
     payer.move("pay", webhook="none")
@@ -31,22 +31,22 @@ def test_17_cancelled_arrives_before_paid(payer: Payer) -> None:
     payer.flush("Cancelled")
     assert (payer.status, payer.gained) == ("CANCELLED", 0)
     payer.flush("Paid")
-    assert payer.movements() == [("DEPOSIT", AMOUNT), ("REFUND", AMOUNT)]
-    payer.agree()
+    assert payer.ledger_entries() == [("DEPOSIT", AMOUNT), ("REFUND", AMOUNT)]
+    payer.assert_consistent()
 
 
-def test_17_the_first_part_is_seen_after_the_second(payer: Payer) -> None:
-    """Looks that are older than one that was taken in take nothing back."""
+def test_17_first_partial_cancellation_is_reported_after_the_second(payer: Payer) -> None:
+    """Reports older than the newest one applied undo nothing."""
     paid(payer)
     payer.move("console-cancel", amount=3_000, webhook="hold")
     payer.move("console-cancel", amount=2_000, webhook="hold")
-    payer.looks_go_wrong(stale=True, nth=2)
+    payer.fail_checks(stale=True, nth=2)
     payer.flush()
     assert (payer.status, payer.gained) == ("PARTIALLY_CANCELLED", 5_000)
-    payer.agree()
+    payer.assert_consistent()
 
 
-def test_18_partial_refunds_then_the_rest_and_never_more(payer: Payer) -> None:
+def test_18_partial_refunds_up_to_the_whole_payment(payer: Payer) -> None:
     paid(payer)
     assert payer.refund(3_000)["status"] == "SUCCEEDED"
     assert payer.refund(3_000)["status"] == "SUCCEEDED"
@@ -54,22 +54,24 @@ def test_18_partial_refunds_then_the_rest_and_never_more(payer: Payer) -> None:
     problem_of(api.post(path, payer.person, {"amount": 4_001}), "refund-exceeds-payment")
     assert payer.refund()["amount"] == 4_000
     problem_of(api.post(path, payer.person, {}), "payment-not-refundable")
-    payer.told()
+    payer.all_webhooks()
     assert (payer.status, payer.gained) == ("CANCELLED", 0)
-    assert payer.movements() == [
+    assert payer.ledger_entries() == [
         ("DEPOSIT", AMOUNT),
         ("REFUND", 3_000),
         ("REFUND", 3_000),
         ("REFUND", 4_000),
     ]
-    payer.agree()
+    payer.assert_consistent()
 
 
-@pytest.mark.parametrize("told", ["told", "nothing is told"])
-def test_19_cancel_whose_answer_is_lost_then_the_same_key(payer: Payer, told: str) -> None:
-    """With its webhook or without it there is one cancellation in the end, and one REFUND."""
+@pytest.mark.parametrize("webhook", ["sent", "not sent"])
+def test_19_refund_whose_answer_is_lost_is_repeated_with_the_same_key(
+    payer: Payer, webhook: str
+) -> None:
+    """With and without its webhook there is one cancellation in the end, and one REFUND."""
     paid(payer)
-    mailing = "auto" if told == "told" else "none"
+    mailing = "auto" if webhook == "sent" else "none"
     payer.stack.portone.control(
         "faults",
         "PUT",
@@ -77,32 +79,32 @@ def test_19_cancel_whose_answer_is_lost_then_the_same_key(payer: Payer, told: st
         rest=[{"path": ".*/cancel", "drop": "after"}],
     )
     payer.refund(3_000)
-    payer.told()
-    payer.look_later()
-    assert payer.movements() == [("DEPOSIT", AMOUNT), ("REFUND", 3_000)]
+    payer.all_webhooks()
+    payer.wait_for_sweep()
+    assert payer.ledger_entries() == [("DEPOSIT", AMOUNT), ("REFUND", 3_000)]
     assert (
-        len({(one["idempotencyKey"], one["body"]) for one in payer.asked_of_portone("/cancel")})
+        len({(one["idempotencyKey"], one["body"]) for one in payer.portone_requests("/cancel")})
         == 1
     )
     assert len(payer.stack.portone.payments()[payer.id]["cancellations"]) == 1
     assert payer.stack.balance(payer.person)["reserved_cash"] == 0
-    payer.agree()
+    payer.assert_consistent()
 
 
-def test_19_cancel_that_never_arrived_is_asked_again_under_the_same_key(payer: Payer) -> None:
+def test_19_refund_request_that_was_lost_is_repeated_with_the_same_key(payer: Payer) -> None:
     paid(payer)
     payer.stack.portone.inject_fault(path=".*/cancel", drop="before", times=2)
     assert payer.refund(3_000)["status"] == "REQUESTED"
     assert payer.stack.balance(payer.person)["reserved_cash"] == 3_000
-    payer.look_later()
-    asked = payer.asked_of_portone("/cancel")
+    payer.wait_for_sweep()
+    asked = payer.portone_requests("/cancel")
     assert len(asked) == 3
     assert len({(one["idempotencyKey"], one["body"]) for one in asked}) == 1
-    assert payer.movements() == [("DEPOSIT", AMOUNT), ("REFUND", 3_000)]
-    payer.agree()
+    assert payer.ledger_entries() == [("DEPOSIT", AMOUNT), ("REFUND", 3_000)]
+    payer.assert_consistent()
 
 
-def test_20_one_key_twice_at_once_one_200_one_409(payer: Payer) -> None:
+def test_20_concurrent_requests_with_one_key_give_200_and_409(payer: Payer) -> None:
     paid(payer)
     payer.stack.portone.inject_fault(path=".*/cancel", delay_ms=3_000)
     start = Barrier(2)
@@ -126,29 +128,29 @@ def test_20_one_key_twice_at_once_one_200_one_409(payer: Payer) -> None:
             "IDEMPOTENCY_OUTSTANDING_REQUEST",
             "SUCCEEDED",
         ]
-    assert sorted(one["status"] for one in payer.asked_of_portone("/cancel")) == [200, 409]
-    payer.told()
-    payer.agree()
+    assert sorted(one["status"] for one in payer.portone_requests("/cancel")) == [200, 409]
+    payer.all_webhooks()
+    payer.assert_consistent()
 
 
-def test_20_two_workers_pursue_one_refund(payer: Payer) -> None:
+def test_20_two_workers_process_one_refund(payer: Payer) -> None:
     paid(payer)
     payer.stack.portone.inject_fault(path=".*/cancel", delay_ms=1_000)
     payer.stack.refund(payer.person, payer.id, 3_000)
-    [wakeup] = payer.stack.harness.sent
+    [task] = payer.stack.harness.sent
     payer.stack.harness.sent.clear()
-    at_once(payer, [wakeup, wakeup])
-    payer.told()
-    payer.look_later()
-    assert payer.movements() == [("DEPOSIT", AMOUNT), ("REFUND", 3_000)]
-    payer.agree()
+    run_concurrently(payer, [task, task])
+    payer.all_webhooks()
+    payer.wait_for_sweep()
+    assert payer.ledger_entries() == [("DEPOSIT", AMOUNT), ("REFUND", 3_000)]
+    payer.assert_consistent()
 
 
 @pytest.mark.parametrize(
     ("word", "status", "gained"),
     [("approve", "SUCCEEDED", AMOUNT - 3_000), ("reject", "FAILED", AMOUNT)],
 )
-def test_21_asynchronous_cancel_is_approved_or_rejected(
+def test_21_asynchronous_cancellation_is_approved_or_rejected(
     payer: Payer, word: str, status: str, gained: int
 ) -> None:
     paid(payer, slow_cancellations=True)
@@ -157,17 +159,17 @@ def test_21_asynchronous_cancel_is_approved_or_rejected(
     balance = payer.stack.balance(payer.person)
     assert (payer.gained, balance["reserved_cash"]) == (AMOUNT, 3_000)
     payer.move(f"{word}-cancellation")
-    payer.told()
-    payer.look_later()
+    payer.all_webhooks()
+    payer.wait_for_sweep()
     [ended] = payer.stack.payment(payer.person, payer.id)["refunds"]
     assert (ended["id"], ended["status"], payer.gained) == (refund["id"], status, gained)
     assert payer.stack.balance(payer.person)["reserved_cash"] == 0
-    payer.agree()
+    payer.assert_consistent()
 
 
 @pytest.mark.parametrize("move", ["console-cancel", "chargeback"])
-def test_22_and_23_money_that_was_spent_is_taken_back(payer: Payer, move: str) -> None:
-    """The account owes what is missing, and buys nothing until it is paid in."""
+def test_22_and_23_spent_money_is_taken_back(payer: Payer, move: str) -> None:
+    """The account gets a debt and cannot buy until it is paid."""
     api, harness = payer.stack.api, payer.stack.harness
     starting = harness.settings.starting_cash
     paid(payer)
@@ -176,7 +178,7 @@ def test_22_and_23_money_that_was_spent_is_taken_back(payer: Payer, move: str) -
     harness.run_all()
     data_of(api.post("/balance/withdraw", payer.person, {"amount": payer.cash - 1_000}), 201)
     payer.move(move)
-    payer.told()
+    payer.all_webhooks()
     balance = payer.stack.balance(payer.person)
     assert (balance["cash_balance"], balance["debt"]) == (1_000 - AMOUNT, AMOUNT - 1_000)
     assert payer.status == "CANCELLED"
@@ -191,32 +193,32 @@ def test_22_and_23_money_that_was_spent_is_taken_back(payer: Payer, move: str) -
     assert harness.breaches() == []
 
 
-def test_23_a_refund_and_a_chargeback_want_the_same_money(payer: Payer) -> None:
-    """Whoever comes second finds it gone; nothing stays set aside and nothing is given back twice."""
+def test_23_refund_and_chargeback_of_the_same_money(payer: Payer) -> None:
+    """The later one finds nothing left; nothing stays reserved or is reversed twice."""
     paid(payer)
     payer.stack.refund(payer.person, payer.id)
     payer.move("chargeback")
-    payer.told()
-    payer.look_later()
+    payer.all_webhooks()
+    payer.wait_for_sweep()
     assert (payer.status, payer.gained) == ("CANCELLED", 0)
-    assert payer.movements() == [("DEPOSIT", AMOUNT), ("REFUND", AMOUNT)]
+    assert payer.ledger_entries() == [("DEPOSIT", AMOUNT), ("REFUND", AMOUNT)]
     balance = payer.stack.balance(payer.person)
     assert (balance["reserved_cash"], balance["debt"]) == (0, 0)
-    payer.agree()
+    payer.assert_consistent()
 
 
-def test_28_resend_webhook_of_a_processed_id_credits_nothing(payer: Payer) -> None:
+def test_28_repeated_webhook_credits_nothing(payer: Payer) -> None:
     payer.pay()
-    told = payer.told()
+    told = payer.all_webhooks()
     assert payer.gained == AMOUNT
     for _ in range(3):
         payer.stack.portone.control(f"webhooks/{told[-1]['id']}/redeliver")
         payer.stack.work()
-    assert payer.movements() == [("DEPOSIT", AMOUNT)]
-    payer.agree()
+    assert payer.ledger_entries() == [("DEPOSIT", AMOUNT)]
+    payer.assert_consistent()
 
 
-def test_18_refunds_ask_for_no_more_than_the_cash_that_is_there(payer: Payer) -> None:
+def test_18_refunds_do_not_exceed_the_available_cash(payer: Payer) -> None:
     paid(payer)
     data_of(
         payer.stack.api.post("/balance/withdraw", payer.person, {"amount": payer.cash - 1_000}), 201
@@ -228,13 +230,13 @@ def test_18_refunds_ask_for_no_more_than_the_cash_that_is_there(payer: Payer) ->
     assert payer.stack.harness.breaches() == []
 
 
-def test_19_a_wake_up_for_a_refund_that_is_over_does_nothing(payer: Payer) -> None:
+def test_19_task_for_an_ended_refund_does_nothing(payer: Payer) -> None:
     paid(payer)
     payer.stack.refund(payer.person, payer.id, 3_000)
-    [wakeup] = payer.stack.harness.sent
+    [task] = payer.stack.harness.sent
     payer.stack.work()
-    asked = len(payer.asked_of_portone("/cancel"))
-    payer.stack.harness.run(TaskRequest(Task.REFUND_PAYMENT, wakeup.ids))
-    assert len(payer.asked_of_portone("/cancel")) == asked
-    payer.told()
-    payer.agree()
+    asked = len(payer.portone_requests("/cancel"))
+    payer.stack.harness.run(TaskRequest(Task.REFUND_PAYMENT, task.ids))
+    assert len(payer.portone_requests("/cancel")) == asked
+    payer.all_webhooks()
+    payer.assert_consistent()

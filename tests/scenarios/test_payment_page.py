@@ -1,4 +1,4 @@
-"""A person at a browser: the payment page and the window of the stand-in, in Chromium, with the API, workers and webhooks behind it."""
+"""The payment page and the stand-in's window in Chromium, with API, workers and webhooks."""
 
 import threading
 from collections.abc import Iterator
@@ -15,7 +15,10 @@ from tests.support.servers import require_chromium, wait_until
 from tests.webapp.client import Person
 from webapp.payment_demo import PATH
 
-PHONE = "Mozilla/5.0 (Linux; Android 14; SM-S921N) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Mobile Safari/537.36"
+PHONE = (
+    "Mozilla/5.0 (Linux; Android 14; SM-S921N) AppleWebKit/537.36 (KHTML, like Gecko)"
+    " Chrome/126.0 Mobile Safari/537.36"
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +42,8 @@ def browser() -> Iterator[Chrome]:
 
 
 @contextmanager
-def at_work(stack: PaymentsStack) -> Iterator[None]:
-    """Workers and beat, as they do what is due all the time."""
+def running_workers(stack: PaymentsStack) -> Iterator[None]:
+    """Run workers and beat in the background."""
     stop = threading.Event()
 
     def work() -> None:
@@ -58,7 +61,7 @@ def at_work(stack: PaymentsStack) -> Iterator[None]:
 
 
 class Visitor:
-    """A user who looks at the page."""
+    """A user at the payment page."""
 
     def __init__(self, browser: Chrome, stack: PaymentsStack) -> None:
         self.browser, self.stack = browser, stack
@@ -70,10 +73,10 @@ class Visitor:
         self._find("#email").send_keys(self.person.email)
         self._find("#password").send_keys(self.person.password)
         self._find("#sign-in button").click()
-        self.sees("#before", "10,000,000원")
+        self.wait_for_text("#before", "10,000,000원")
 
     def charge(self, amount: str = "30000", method: str = "CARD") -> None:
-        """Ask for a payment; afterwards the window is open."""
+        """Start a payment; afterwards the window is open."""
         field = self._find("#amount")
         field.clear()
         field.send_keys(amount)
@@ -87,16 +90,16 @@ class Visitor:
             what="the window",
         )
         self.browser.switch_to.frame(self._find("iframe"))
-        self.sees("#amount", "30,000원")
+        self.wait_for_text("#amount", "30,000원")
         self._find(f"[data-deed={deed}]").click()
         self.browser.switch_to.default_content()
 
-    def sees(self, place: str, text: str) -> None:
-        """Wait until this text stands there."""
+    def wait_for_text(self, place: str, text: str) -> None:
+        """Wait until an element has this text."""
         wait_until(lambda: text in self._text(place), what=f"{text} in {place}")
 
-    def was_kept_from_nothing(self) -> None:
-        """The page's policy lets everything through that it needs."""
+    def assert_nothing_blocked(self) -> None:
+        """Assert that the content security policy blocked nothing."""
         told = [entry["message"] for entry in self.browser.get_log("browser")]
         assert [message for message in told if "Content Security Policy" in message] == []
 
@@ -114,53 +117,53 @@ class Visitor:
 
 @pytest.fixture
 def visitor(browser: Chrome, migrated_sqlite: str, valkey_url: str) -> Iterator[Visitor]:
-    with payments_stack(migrated_sqlite, valkey_url) as stack, at_work(stack):
+    with payments_stack(migrated_sqlite, valkey_url) as stack, running_workers(stack):
         visitor = Visitor(browser, stack)
         visitor.sign_in()
         yield visitor
         browser.get("about:blank")
 
 
-def test_paying_shows_the_money(visitor: Visitor) -> None:
+def test_payment_shows_the_new_balance(visitor: Visitor) -> None:
     visitor.charge()
     visitor.press("pay")
-    visitor.sees("#status", "충전되었습니다")
-    visitor.sees("#after", "10,030,000원")
-    visitor.sees("#change", "+30,000원")
-    visitor.was_kept_from_nothing()
+    visitor.wait_for_text("#status", "충전되었습니다")
+    visitor.wait_for_text("#after", "10,030,000원")
+    visitor.wait_for_text("#change", "+30,000원")
+    visitor.assert_nothing_blocked()
 
 
-def test_a_refused_card_is_told_and_may_be_tried_again(visitor: Visitor) -> None:
+def test_refused_card_is_reported_and_can_be_retried(visitor: Visitor) -> None:
     visitor.charge()
     visitor.press("fail")
-    visitor.sees("#message", "카드사에서 승인을 거절하였습니다")
-    visitor.sees("#status", "결제를 기다리고 있습니다")
-    visitor.sees("#facts", "카드사에서 승인을 거절하였습니다")
+    visitor.wait_for_text("#message", "카드사에서 승인을 거절하였습니다")
+    visitor.wait_for_text("#status", "결제를 기다리고 있습니다")
+    visitor.wait_for_text("#facts", "카드사에서 승인을 거절하였습니다")
     visitor.charge()
     visitor.press("pay")
-    visitor.sees("#status", "충전되었습니다")
+    visitor.wait_for_text("#status", "충전되었습니다")
 
 
-def test_a_closed_window_costs_nothing(visitor: Visitor) -> None:
+def test_closed_window_charges_nothing(visitor: Visitor) -> None:
     visitor.charge()
     visitor.press("close")
-    visitor.sees("#message", "사용자가 결제를 취소하였습니다")
-    visitor.sees("#change", "0원")
+    visitor.wait_for_text("#message", "사용자가 결제를 취소하였습니다")
+    visitor.wait_for_text("#change", "0원")
     assert visitor.payment()["status"] == "PENDING"
 
 
-def test_an_account_waits_for_its_deposit(visitor: Visitor) -> None:
+def test_virtual_account_waits_for_its_deposit(visitor: Visitor) -> None:
     visitor.charge(method="VIRTUAL_ACCOUNT")
     visitor.press("issue-account")
-    visitor.sees("#facts", "KOOKMIN X0000000000001")
-    visitor.sees("#change", "0원")
+    visitor.wait_for_text("#facts", "KOOKMIN X0000000000001")
+    visitor.wait_for_text("#change", "0원")
     visitor.stack.portone.move(str(visitor.payment()["payment_id"]), "deposit")
-    visitor.sees("#status", "충전되었습니다")
-    visitor.sees("#change", "+30,000원")
+    visitor.wait_for_text("#status", "충전되었습니다")
+    visitor.wait_for_text("#change", "+30,000원")
 
 
-def test_a_browser_that_dies_after_paying_loses_nothing(visitor: Visitor) -> None:
-    """PortOne tells the server; whoever opens the page again sees it."""
+def test_browser_crash_after_payment_loses_nothing(visitor: Visitor) -> None:
+    """PortOne notifies the server, and the page shows the payment when it is opened again."""
     visitor.charge()
     visitor.press("pay-and-die")
     visitor.browser.get("about:blank")
@@ -169,24 +172,24 @@ def test_a_browser_that_dies_after_paying_loses_nothing(visitor: Visitor) -> Non
         what="it is credited",
     )
     visitor.browser.get(visitor.page)
-    visitor.sees("#status", "충전되었습니다")
-    visitor.sees("#change", "+30,000원")
+    visitor.wait_for_text("#status", "충전되었습니다")
+    visitor.wait_for_text("#change", "+30,000원")
 
 
-def test_a_phone_is_led_to_the_window_and_back(visitor: Visitor) -> None:
+def test_mobile_browser_is_redirected_to_the_window_and_back(visitor: Visitor) -> None:
     browser = visitor.browser
     agent = str(browser.execute_script("return navigator.userAgent"))
     browser.execute_cdp_cmd("Network.setUserAgentOverride", {"userAgent": PHONE})
     try:
         visitor.charge()
         wait_until(lambda: "/checkout/" in browser.current_url, what="the window")
-        visitor.sees("#amount", "30,000원")
+        visitor.wait_for_text("#amount", "30,000원")
         browser.find_element(By.CSS_SELECTOR, "[data-deed=pay]").click()
         wait_until(
             lambda: browser.current_url == visitor.page,
             what="the page again",
         )
-        visitor.sees("#status", "충전되었습니다")
-        visitor.sees("#change", "+30,000원")
+        visitor.wait_for_text("#status", "충전되었습니다")
+        visitor.wait_for_text("#change", "+30,000원")
     finally:
         browser.execute_cdp_cmd("Network.setUserAgentOverride", {"userAgent": agent})

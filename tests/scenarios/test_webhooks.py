@@ -1,4 +1,4 @@
-"""PortOne tells the shop: what is signed by it is believed to be a hint, everything else is refused, and nothing that was told is lost."""
+"""Webhooks: signed ones cause a check, all others are refused, and none is lost."""
 
 import base64
 import threading
@@ -33,30 +33,30 @@ def stack_with(database_uri: str, valkey_url: str) -> Callable[..., Any]:
 
 
 def send(stack: PaymentsStack, **members: Any) -> tuple[str, dict[str, Any]]:
-    """Status and body of the answer to a webhook that is so made."""
+    """Send a webhook with these members and return the answer's status and body."""
     [attempt] = stack.portone.control("webhooks/send", **members)["attempts"]
     return attempt["response"]["code"], attempt["response"]
 
 
 def test_25_secret_rotation(stack_with: Callable[..., Any]) -> None:
-    """While two are active either is believed; a secret that was put away is not, and the sweep finds what it would have told."""
+    """Both secrets are accepted while active; later the sweep replaces refused webhooks."""
     both = f"{NEW_SECRET},{PORTONE_DEVELOPMENT_WEBHOOK_SECRET}"
     with stack_with(portone_webhook_secrets=both) as stack:
         payer = Payer(stack)
         payer.pay()
-        payer.told()
-        payer.agree()
+        payer.all_webhooks()
+        payer.assert_consistent()
     with stack_with(portone_webhook_secrets=NEW_SECRET) as stack:
         payer = Payer(stack)
         payer.pay()
-        payer.told()
+        payer.all_webhooks()
         assert payer.gained == 0
-        payer.look_later()
-        payer.agree()
+        payer.wait_for_sweep()
+        payer.assert_consistent()
 
 
 @pytest.mark.parametrize("tampering", Tampering)
-def test_26_bad_signatures_400_each_nothing_enqueued(payer: Payer, tampering: Tampering) -> None:
+def test_26_invalid_signature_gives_400_and_no_task(payer: Payer, tampering: Tampering) -> None:
     payer.pay(webhook="none")
     data = {"paymentId": payer.id, "storeId": payer.stack.harness.settings.portone_store_id}
     code, answer = send(payer.stack, data=data, tampering=tampering)
@@ -83,10 +83,10 @@ def test_26_bad_signatures_400_each_nothing_enqueued(payer: Payer, tampering: Ta
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_26_what_is_signed_but_odd_gets_a_clear_answer(
+def test_26_signed_but_unusable_webhook_gives_a_clear_answer(
     payer: Payer, members: dict[str, Any], code: str
 ) -> None:
-    """Nothing comes of it, and never a 5xx, which would have it sent again."""
+    """It has no effect, and no 5xx, after which PortOne would send it again."""
     sent = {**members}
     if "octets" in sent:
         sent["octets"] = base64.b64encode(sent["octets"]).decode()
@@ -94,8 +94,8 @@ def test_26_what_is_signed_but_odd_gets_a_clear_answer(
     assert payer.stack.harness.sent == []
 
 
-def test_26_a_paid_webhook_for_what_was_not_paid_credits_nothing(payer: Payer) -> None:
-    """Signed correctly, as one that was sent to its payer's own address and handed on by him."""
+def test_26_paid_webhook_for_an_unpaid_payment_credits_nothing(payer: Payer) -> None:
+    """Signed correctly, such as one sent to the payer's own address and forwarded."""
     payer.prepare()
     payer.open(webhook="none")
     data = {"paymentId": payer.id, "storeId": payer.stack.harness.settings.portone_store_id}
@@ -106,7 +106,7 @@ def test_26_a_paid_webhook_for_what_was_not_paid_credits_nothing(payer: Payer) -
 
 @contextmanager
 def without_a_broker(stack: PaymentsStack) -> Iterator[str]:
-    """The address for webhooks of another process of the API, whose wake-ups go to a broker that nobody listens on."""
+    """Yield the webhook address of another API process, whose broker is unreachable."""
     away = SecretStr(f"redis://127.0.0.1:{free_port()}/0")
     settings = stack.harness.settings.model_copy(update={"celery_broker_url": away})
     core = trading_core.build(
@@ -124,8 +124,8 @@ def without_a_broker(stack: PaymentsStack) -> Iterator[str]:
         core.close()
 
 
-def test_27_broker_down_the_webhook_is_taken_and_the_sweep_credits(payer: Payer) -> None:
-    """In this house a webhook is remembered in the database, so it need not be sent again."""
+def test_27_broker_down_webhook_is_accepted_and_the_sweep_credits(payer: Payer) -> None:
+    """The webhook is recorded in the database, so it need not be sent again."""
     payer.pay(webhook="none")
     data = {"paymentId": payer.id, "storeId": payer.stack.harness.settings.portone_store_id}
     with without_a_broker(payer.stack) as url:
@@ -135,13 +135,13 @@ def test_27_broker_down_the_webhook_is_taken_and_the_sweep_credits(payer: Payer)
     payer.stack.sweep()
     payer.stack.work()
     assert payer.gained == AMOUNT
-    payer.agree()
+    payer.assert_consistent()
 
 
 def test_27_database_down_webhook_503_then_the_retry_succeeds(
     server_uri: str, valkey_url: str
 ) -> None:
-    """Somebody holds the payment's row for longer than is waited for it. SQLite has no such limit that is shorter than PortOne's patience."""
+    """The payment's row stays locked beyond the timeout; SQLite's is longer than PortOne's."""
     with payments_stack(server_uri, valkey_url, database_timeout_s=3) as stack:
         payer = Payer(stack)
         payer.pay(webhook="hold")
@@ -149,10 +149,10 @@ def test_27_database_down_webhook_503_then_the_retry_succeeds(
         with stack.harness.core.database.engine.begin() as holding:
             holding.execute(update(payments).values(check_count=payments.c.check_count))
             payer.flush()
-            assert payer.told_so_far()[-1]["attempts"][0]["response"]["code"] == "503"
+            assert payer.webhooks()[-1]["attempts"][0]["response"]["code"] == "503"
         wait_until(
-            lambda: payer.told_so_far()[-1]["state"] == "SUCCEEDED",
+            lambda: payer.webhooks()[-1]["state"] == "SUCCEEDED",
             what="the retry is taken",
         )
         stack.work()
-        payer.agree()
+        payer.assert_consistent()

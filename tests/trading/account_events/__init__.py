@@ -1,1 +1,1 @@
-"""Account events."""
+"""Tests of trading/account_events."""

@@ -1,4 +1,4 @@
-"""Account events of transactions that commit at the same time: no id is missing, and who follows them misses none."""
+"""Account events of concurrent transactions: no id is missing, and a reader misses none."""
 
 from collections.abc import Callable
 from threading import Event
@@ -15,8 +15,8 @@ WRITERS = 4
 ROUNDS = 25
 
 
-def followed(harness: TradingHarness, user: UUID, done: Event) -> list[AccountEvent]:
-    """What a client gets who asks again and again for the events behind his last one, until one more look after the writers are done."""
+def polled(harness: TradingHarness, user: UUID, done: Event) -> list[AccountEvent]:
+    """Return the events that a polling client receives, with one more read after ``done``."""
     seen: list[AccountEvent] = []
     while True:
         last_look = done.is_set()
@@ -28,10 +28,10 @@ def followed(harness: TradingHarness, user: UUID, done: Event) -> list[AccountEv
             return seen
 
 
-def written_while_followed(
+def polled_while_writing(
     harness: TradingHarness, user: UUID, write: Callable[[int], object]
 ) -> list[AccountEvent]:
-    """What a follower saw while WRITERS threads wrote."""
+    """Return what a polling client received while WRITERS threads wrote."""
     done = Event()
 
     def writer(number: int) -> Callable[[], object]:
@@ -44,19 +44,19 @@ def written_while_followed(
             done.set()
         return []
 
-    _, seen = run_together(write_all, lambda: followed(harness, user, done))
+    _, seen = run_together(write_all, lambda: polled(harness, user, done))
     return seen
 
 
-def test_a_follower_misses_none_while_many_commit(harness: TradingHarness) -> None:
-    """An id that was seen is never followed by a smaller one that comes later: transactions of one user are numbered as they commit."""
+def test_polling_client_misses_no_event_of_concurrent_commits(harness: TradingHarness) -> None:
+    """No smaller id follows a larger one: a user's transactions are numbered as they commit."""
     user = harness.user()
 
     def moves_cash(_number: int) -> None:
         for _ in range(ROUNDS):
             deposit(harness, user, 1)
 
-    seen = written_while_followed(harness, user, moves_cash)
+    seen = polled_while_writing(harness, user, moves_cash)
 
     assert [event.id for event in seen] == list(range(1, 2 + WRITERS * ROUNDS))
     assert [event.data["cash_balance_after"] for event in seen] == list(
@@ -67,10 +67,10 @@ def test_a_follower_misses_none_while_many_commit(harness: TradingHarness) -> No
     assert harness.breaches() == []
 
 
-def test_users_in_batches_of_any_order_do_not_block_each_other(
+def test_batches_of_users_in_any_order_do_not_deadlock(
     server_harness: TradingHarness,
 ) -> None:
-    """Each writer's orders are of all users, executed, settled and applied in batches beside the others': every user's events are whole and in order."""
+    """Each writer's orders belong to all users and are executed, settled and applied in batches."""
     harness = server_harness
     users = [harness.user() for _ in range(6)]
     harness.tick(70_000)
@@ -81,7 +81,7 @@ def test_users_in_batches_of_any_order_do_not_block_each_other(
             for user in mine:
                 harness.place(user, Side.BUY, 1)
 
-    seen = written_while_followed(harness, users[0], trades)
+    seen = polled_while_writing(harness, users[0], trades)
     assert [event.id for event in seen] == list(range(1, 2 + 5 * WRITERS))
 
     while harness.sent:
@@ -90,14 +90,14 @@ def test_users_in_batches_of_any_order_do_not_block_each_other(
 
     streams = AccountStreams(harness.core.redis)
     for user in users:
-        told = events(harness, user)
-        assert [event.id for event in told] == list(range(1, len(told) + 1))
-        for order_id in {event.data["id"] for event in told if event.kind == "order"}:
+        emitted = events(harness, user)
+        assert [event.id for event in emitted] == list(range(1, len(emitted) + 1))
+        for order_id in {event.data["id"] for event in emitted if event.kind == "order"}:
             about = [
                 event
-                for event in told
+                for event in emitted
                 if order_id in (event.data.get("id"), event.data.get("order_id"))
             ]
             assert [event.kind for event in about] == ["order", "fill", "order", "cash"]
-        assert streams.after(user, 0, limit=1_000).events == tuple(told)
+        assert streams.after(user, 0, limit=1_000).events == tuple(emitted)
     assert harness.breaches() == []

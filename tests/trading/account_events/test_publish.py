@@ -1,4 +1,4 @@
-"""The way of committed events to Redis: at once, past gaps, after an outage, and by the sweep what a crash left behind."""
+"""Publishing committed events to Redis: at once, past gaps, after outages, and by repair."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,10 @@ BATCH = 2
 
 @contextmanager
 def process(harness: TradingHarness, *, publishes: bool = True) -> Iterator[TradingHarness]:
-    """Another process on the same books; one that does not publish dies between the COMMIT and the publication, every time."""
+    """Yield another process on the same database.
+
+    With ``publishes`` false it dies between COMMIT and publication every time.
+    """
 
     def publishing(publish: Publish) -> Publish:
         return publish if publishes else lambda _events: None
@@ -47,8 +50,8 @@ def dying(harness: TradingHarness) -> Iterator[TradingHarness]:
         yield dying
 
 
-def streamed(harness: TradingHarness, user: UUID, *, after: int = 0) -> list[int]:
-    """The ids in a user's stream."""
+def stream_ids(harness: TradingHarness, user: UUID, *, after: int = 0) -> list[int]:
+    """Return the ids in a user's stream."""
     part = AccountStreams(harness.core.redis).after(user, after, limit=10_000)
     return [event.id for event in part.events]
 
@@ -57,40 +60,43 @@ def repair(harness: TradingHarness) -> int:
     return harness.core.account_events.repair(batch_size=BATCH, now=harness.clock())
 
 
-def test_what_is_committed_is_in_the_stream_and_heard(harness: TradingHarness) -> None:
+def test_committed_events_are_streamed_and_published(harness: TradingHarness) -> None:
     user = harness.user()
     with harness.core.redis.pubsub(ignore_subscribe_messages=True) as push:
         push.subscribe(keys.account_channel(user))
         push.get_message(timeout=DEADLINE_S)
         deposit(harness, user, 5)
-        heard = push.get_message(timeout=DEADLINE_S)
+        received = push.get_message(timeout=DEADLINE_S)
 
     (_, event) = events(harness, user)
-    assert heard is not None
-    assert heard["data"] == event.to_json()
+    assert received is not None
+    assert received["data"] == event.to_json()
     assert AccountStreams(harness.core.redis).after(user, 1, limit=10).events == (event,)
 
 
-def test_an_event_that_overtook_others_brings_them_along(
+def test_publishing_fills_gaps_before_its_events(
     harness: TradingHarness, dying: TradingHarness
 ) -> None:
-    """Of several users at once, one of them so far behind that it is fetched by itself."""
+    """For several users at once, one of them so far behind that it is read separately."""
     near, far = harness.user(), harness.user()
     for user, times in ((near, 3), (far, 60)):
         for _ in range(times):
             deposit(dying, user, 1)
-    assert (streamed(harness, near), streamed(harness, far)) == ([1], [1])
+    assert (stream_ids(harness, near), stream_ids(harness, far)) == ([1], [1])
 
     newest = [events(harness, user)[-1] for user in (near, far)]
     harness.core.account_events.publish(newest)
 
-    assert (streamed(harness, near), streamed(harness, far)) == ([*range(1, 5)], [*range(1, 62)])
+    assert (stream_ids(harness, near), stream_ids(harness, far)) == (
+        [*range(1, 5)],
+        [*range(1, 62)],
+    )
 
 
-def test_events_that_gathered_with_a_hole_bring_what_lies_between(
+def test_publishing_fills_gaps_between_its_events(
     harness: TradingHarness, dying: TradingHarness
 ) -> None:
-    """As the requests of one process leave them, when another one's transaction came between."""
+    """Such gaps arise when another process's transaction commits between two requests."""
     user = harness.user()
     for _ in range(4):
         deposit(dying, user, 1)
@@ -98,13 +104,13 @@ def test_events_that_gathered_with_a_hole_bring_what_lies_between(
 
     harness.core.account_events.publish([third, first])
 
-    assert streamed(harness, user) == [1, 2, 3, 4]
+    assert stream_ids(harness, user) == [1, 2, 3, 4]
 
 
-def test_a_gap_wider_than_a_stream_begins_it_anew(
+def test_gap_wider_than_a_stream_restarts_it(
     harness: TradingHarness, dying: TradingHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the latest that it holds; a client behind that sees that some are missing."""
+    """With the latest events; a client behind that detects that some are missing."""
     monkeypatch.setattr(keys, "ACCOUNT_STREAM_MAXLEN", 5)
     user = harness.user()
     for _ in range(60):
@@ -117,10 +123,10 @@ def test_a_gap_wider_than_a_stream_begins_it_anew(
     assert not streams.after(user, 1, limit=100).complete
 
 
-def test_redis_away_costs_nothing_and_the_sweep_brings_what_was_missed(
+def test_redis_outage_fails_no_commit_and_is_repaired(
     harness: TradingHarness, valkey_server: Valkey, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Transactions commit, a sweep says that Redis is away and forgets nothing; once it is back, streams are whole, though nothing more happened."""
+    """Transactions commit, one repair reports the outage, and the next completes the streams."""
     users = [harness.user() for _ in range(2 * BATCH + 1)]
     repair(harness)
     valkey_server.pause()
@@ -134,14 +140,14 @@ def test_redis_away_costs_nothing_and_the_sweep_brings_what_was_missed(
     assert "account_events_not_published" in capfd.readouterr().out
 
     assert repair(harness) == len(users)
-    assert [streamed(harness, user) for user in users] == [[1, 2]] * len(users)
+    assert [stream_ids(harness, user) for user in users] == [[1, 2]] * len(users)
     assert repair(harness) == 0
 
 
-def test_the_sweep_repairs_a_crash_between_commit_and_publication(
+def test_repair_after_a_crash_between_commit_and_publication(
     harness: TradingHarness, dying: TradingHarness
 ) -> None:
-    """The client who is connected hears what was never published."""
+    """The connected client receives what was never published."""
     user = harness.user()
     repair(harness)
     deposit(dying, user, 1)
@@ -150,16 +156,16 @@ def test_the_sweep_repairs_a_crash_between_commit_and_publication(
         push.subscribe(keys.account_channel(user))
         push.get_message(timeout=DEADLINE_S)
         assert repair(harness) == 1
-        heard = push.get_message(timeout=DEADLINE_S)
+        received = push.get_message(timeout=DEADLINE_S)
 
-    assert heard is not None
-    assert AccountEvent.from_json(heard["data"], user_id=user) == events(harness, user)[1]
+    assert received is not None
+    assert AccountEvent.from_json(received["data"], user_id=user) == events(harness, user)[1]
 
 
-def test_a_commit_of_unknown_outcome_loses_the_publication_at_most(
+def test_commit_of_unknown_outcome_loses_at_most_the_publication(
     server_harness: TradingHarness, database_server: DatabaseServer
 ) -> None:
-    """The connection is cut right after the COMMIT: what it changed is told once by its row, and in the stream by the sweep."""
+    """The connection is cut right after COMMIT: one row, published by the repair."""
     harness = server_harness
     user = harness.user()
     repair(harness)
@@ -184,15 +190,15 @@ def test_a_commit_of_unknown_outcome_loses_the_publication_at_most(
         core.close()
 
     assert [event.id for event in events(harness, user)] == [1, 2]
-    assert streamed(harness, user) == [1]
+    assert stream_ids(harness, user) == [1]
     assert repair(harness) == 1
-    assert streamed(harness, user) == [1, 2]
+    assert stream_ids(harness, user) == [1, 2]
 
 
-def test_a_process_whose_clock_is_behind_is_repaired_too(
+def test_repair_covers_a_process_whose_clock_is_behind(
     harness: TradingHarness, dying: TradingHarness
 ) -> None:
-    """The sweep looks back further than clocks are apart and transactions last."""
+    """The repair reads back further than clocks differ and transactions last."""
     user = harness.user()
     repair(harness)
     slow = TestClock()
@@ -200,14 +206,14 @@ def test_a_process_whose_clock_is_behind_is_repaired_too(
     deposit(replace(dying, clock=slow), user, 1)
 
     assert repair(harness) == 1
-    assert streamed(harness, user) == [1, 2]
+    assert stream_ids(harness, user) == [1, 2]
 
 
 @pytest.mark.parametrize("lost", ["wiped", "the streams alone"])
-def test_a_client_hears_what_happened_while_redis_was_lost(
+def test_client_receives_what_happened_while_redis_lost_its_data(
     harness: TradingHarness, dying: TradingHarness, lost: str
 ) -> None:
-    """The streams begin anew with what happened since the last sweep, or in the last hour where that is lost too; not with what is older."""
+    """Streams start with the events since the last repair, or those of the last hour."""
     user, idle = harness.user(), harness.user()
     deposit(harness, idle, 1)
     repair(harness)
@@ -224,28 +230,24 @@ def test_a_client_hears_what_happened_while_redis_was_lost(
 
     assert repair(harness) == 1
 
-    assert streamed(harness, user) == [2, 3]
-    assert streamed(harness, idle) == []
+    assert stream_ids(harness, user) == [2, 3]
+    assert stream_ids(harness, idle) == []
 
 
-def test_a_sweep_of_many_reads_heads_in_batches(
-    harness: TradingHarness, dying: TradingHarness
-) -> None:
+def test_repair_reads_heads_in_batches(harness: TradingHarness, dying: TradingHarness) -> None:
     users = [harness.user() for _ in range(3 * BATCH + 1)]
     for user in users[:4]:
         deposit(dying, user, 1)
 
     assert repair(harness) == 4
-    assert [len(streamed(harness, user)) for user in users] == [2] * 4 + [1] * 3
+    assert [len(stream_ids(harness, user)) for user in users] == [2] * 4 + [1] * 3
 
 
-def test_a_remembered_sweep_that_is_no_time_is_forgotten(
-    harness: TradingHarness, dying: TradingHarness
-) -> None:
-    """Whatever stands there, the sweep goes on, from an hour back."""
+def test_malformed_repair_time_is_ignored(harness: TradingHarness, dying: TradingHarness) -> None:
+    """The repair continues with the last hour."""
     user = dying.user()
     harness.core.redis.set(keys.ACCOUNT_EVENTS_SWEPT_AT, "yesterday")
 
     assert repair(harness) == 1
-    assert streamed(harness, user) == [1]
+    assert stream_ids(harness, user) == [1]
     assert AccountStreams(harness.core.redis).last_sweep_at() == harness.clock()

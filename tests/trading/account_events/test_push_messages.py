@@ -1,4 +1,4 @@
-"""The two forms of a message, as their readers parse them."""
+"""Both encodings of a message, as clients parse them."""
 
 import json
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ TICK = Tick(
 
 
 def fields_of(sse: bytes) -> list[tuple[str, str]]:
-    """The fields of one server-sent event (WHATWG HTML, 9.2.6): its lines end in LF here, and an empty one ends it."""
+    """Return the fields of one server-sent event (WHATWG HTML, 9.2.6), lines ended by LF."""
     text = sse.decode()
     assert text.endswith("\n\n")
     assert text.count("\n\n") == 1
@@ -41,16 +41,16 @@ def fields_of(sse: bytes) -> list[tuple[str, str]]:
     ]
 
 
-def test_an_account_event_in_both_forms() -> None:
+def test_account_event_in_both_encodings() -> None:
     message = messages.event_message(FILL)
-    told = json.loads(FILL.to_json())
+    emitted = json.loads(FILL.to_json())
 
     assert fields_of(message.sse) == [("event", "fill"), ("id", "7"), ("data", FILL.to_json())]
-    assert json.loads(message.text) == {"type": "fill", "id": 7, "data": told}
+    assert json.loads(message.text) == {"type": "fill", "id": 7, "data": emitted}
 
 
-def test_a_tick_in_both_forms() -> None:
-    """It has no id: a client that comes again gets the latest one."""
+def test_tick_in_both_encodings() -> None:
+    """It has no id: a client that reconnects gets the latest tick."""
     message = messages.tick_message(TICK)
     [(_, kind), (_, data)] = fields_of(message.sse)
 
@@ -81,8 +81,6 @@ def test_a_tick_in_both_forms() -> None:
         (messages.KEEP_ALIVE, [("", "keep-alive")]),
     ],
 )
-def test_every_other_message(
-    message: messages.PushMessage, expected: list[tuple[str, str]]
-) -> None:
+def test_other_messages(message: messages.PushMessage, expected: list[tuple[str, str]]) -> None:
     assert fields_of(message.sse) == expected
     assert json.loads(message.text)["type"] == message.kind

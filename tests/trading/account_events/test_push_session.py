@@ -1,4 +1,4 @@
-"""What one client is told: events whole and in order whatever is lost on the way, the latest tick of each stock, and an end to everything."""
+"""Messages for one client: complete ordered events, conflated ticks, and one last message."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -58,45 +58,45 @@ def offer(feed: PushSession, news: Tick) -> None:
     feed.offer_tick(news.code, news.position, tick_message(news))
 
 
-def told(messages: Sequence[PushMessage]) -> list[tuple[str, int | None]]:
+def emitted(messages: Sequence[PushMessage]) -> list[tuple[str, int | None]]:
     return [(message.kind, message.event_id) for message in messages]
 
 
 @dataclass
-class Redis:
-    """The account's stream and the last ticks, answering as the commands of a look do."""
+class FakeRedis:
+    """A fake of the account's stream and the last ticks, answering a catch-up's commands."""
 
     events: list[AccountEvent] = field(default_factory=list)
     ticks: dict[str, Tick] = field(default_factory=dict)
     revoked: bool = False
 
-    def answers(self, look: CatchUpRequest) -> list[object]:
+    def answers(self, request: CatchUpRequest) -> list[object]:
         entries = [(f"{each.id}-0", {keys.ACCOUNT_FIELD: each.to_json()}) for each in self.events]
         answers: list[object] = ["1" if self.revoked else None, entries[-1:]]
         answers += [
-            self.ticks[code].to_json() if code in self.ticks else None for code in look.codes
+            self.ticks[code].to_json() if code in self.ticks else None for code in request.codes
         ]
-        if look.events and look.after is not None:
+        if request.events and request.after is not None:
             behind = [
                 entry
                 for each, entry in zip(self.events, entries, strict=True)
-                if each.id >= look.after
+                if each.id >= request.after
             ]
             answers.append(behind[: EVENTS_PAGE + 1])
         return answers
 
     def answer(self, feed: PushSession) -> None:
-        look = feed.next_catch_up()
-        assert look is not None
-        feed.apply_catch_up(look, self.answers(look))
+        request = feed.next_catch_up()
+        assert request is not None
+        feed.apply_catch_up(request, self.answers(request))
 
 
 def feed_of(*codes: str, last_event_id: int | None = None) -> PushSession:
     return PushSession(BEARER, codes=codes, last_event_id=last_event_id, now=NOW)
 
 
-def begun(redis: Redis, *codes: str, last_event_id: int | None = None) -> PushSession:
-    """A feed that has told all that there was."""
+def started_session(redis: FakeRedis, *codes: str, last_event_id: int | None = None) -> PushSession:
+    """Return a session that has sent everything there was."""
     feed = feed_of(*codes, last_event_id=last_event_id)
     redis.answer(feed)
     while feed.take(NOW) or feed.next_catch_up():
@@ -105,17 +105,17 @@ def begun(redis: Redis, *codes: str, last_event_id: int | None = None) -> PushSe
     return feed
 
 
-def test_a_new_client_begins_at_the_end_of_its_stream() -> None:
-    """It is told the place, so that it loses nothing when its connection breaks before the first event."""
-    redis = Redis(events=[event(7), event(8)], ticks={SAMSUNG: tick(1)})
+def test_new_client_starts_at_the_end_of_its_stream() -> None:
+    """It gets the position, so that a connection lost before the first event loses nothing."""
+    redis = FakeRedis(events=[event(7), event(8)], ticks={SAMSUNG: tick(1)})
     feed = feed_of(SAMSUNG, HYNIX)
     assert feed.take(NOW) == []
 
     redis.answer(feed)
 
-    assert told(feed.take(NOW)) == [("ready", 8), ("tick", None)]
+    assert emitted(feed.take(NOW)) == [("ready", 8), ("tick", None)]
     feed.offer_event(9, event_message(event(9)))
-    assert told(feed.take(NOW)) == [("cash", 9)]
+    assert emitted(feed.take(NOW)) == [("cash", 9)]
 
 
 @pytest.mark.parametrize(
@@ -135,72 +135,71 @@ def test_a_new_client_begins_at_the_end_of_its_stream() -> None:
         pytest.param(range(1, 3), 5, [("ready", 5), ("resync", None)], id="ahead of the stream"),
     ],
 )
-def test_a_client_that_comes_again(
+def test_reconnecting_client_gets_missed_events_or_a_resync(
     held: range, last_event_id: int, expected: list[tuple[str, int | None]]
 ) -> None:
-    """It gets what it lacks, and where that is not all there it is told to ask for it."""
     feed = feed_of(last_event_id=last_event_id)
-    Redis(events=[event(number) for number in held]).answer(feed)
+    FakeRedis(events=[event(number) for number in held]).answer(feed)
 
     messages = feed.take(NOW)
 
-    assert told(messages) == expected
+    assert emitted(messages) == expected
     assert messages[0].data == f'{{"last_event_id":{last_event_id}}}'
     if expected[-1][0] == "resync":
         assert messages[-1].data == f'{{"after":{last_event_id}}}'
     assert feed.next_catch_up() is None
 
 
-def test_after_a_resync_only_what_is_newer_follows() -> None:
-    feed = begun(Redis(events=[event(8), event(9)]), last_event_id=3)
+def test_only_newer_events_follow_a_resync() -> None:
+    feed = started_session(FakeRedis(events=[event(8), event(9)]), last_event_id=3)
 
     feed.offer_event(9, event_message(event(9)))
     feed.offer_event(10, event_message(event(10)))
 
-    assert told(feed.take(NOW)) == [("cash", 10)]
+    assert emitted(feed.take(NOW)) == [("cash", 10)]
 
 
-def test_an_entry_that_cannot_be_read_is_a_missing_one() -> None:
+def test_unreadable_entry_counts_as_missing() -> None:
     feed = feed_of(last_event_id=3)
-    look = feed.next_catch_up()
-    assert look is not None
-    feed.apply_catch_up(look, [None, [("4-0", {"event": "{"})], [("4-0", {"event": "{"})]])
+    request = feed.next_catch_up()
+    assert request is not None
+    feed.apply_catch_up(request, [None, [("4-0", {"event": "{"})], [("4-0", {"event": "{"})]])
 
-    assert told(feed.take(NOW)) == [("ready", 3), ("resync", None)]
+    assert emitted(feed.take(NOW)) == [("ready", 3), ("resync", None)]
     assert feed.next_catch_up() is None
 
 
-def test_an_event_heard_but_gone_ends_in_a_resync_and_not_in_endless_looking() -> None:
-    """Redis was emptied between the two."""
-    feed = begun(Redis(events=[event(1)]))
+def test_published_event_missing_from_the_stream_ends_in_a_resync() -> None:
+    """Redis lost its data in between; the session must not read again and again."""
+    feed = started_session(FakeRedis(events=[event(1)]))
     feed.offer_event(5, event_message(event(5)))
-    Redis(events=[event(1)]).answer(feed)
+    FakeRedis(events=[event(1)]).answer(feed)
 
-    assert told(feed.take(NOW)) == [("resync", None)]
+    assert emitted(feed.take(NOW)) == [("resync", None)]
     assert feed.next_catch_up() is None
 
 
-def test_an_event_heard_while_the_stream_is_read_is_read_next() -> None:
-    """It was added after the answer was made, so that nothing is missing."""
-    redis = Redis(events=[event(1)])
-    feed = begun(redis)
+def test_event_published_during_a_catch_up_is_read_next() -> None:
+    """It was added after the answer was made."""
+    redis = FakeRedis(events=[event(1)])
+    feed = started_session(redis)
     feed.mark_reconnected()
-    assert told(feed.take(NOW)) == [("status", None)]
-    look = feed.next_catch_up()
-    assert look is not None
-    answers = redis.answers(look)
+    assert emitted(feed.take(NOW)) == [("status", None)]
+    request = feed.next_catch_up()
+    assert request is not None
+    answers = redis.answers(request)
     redis.events.append(event(2))
     feed.offer_event(2, event_message(event(2)))
-    feed.apply_catch_up(look, answers)
+    feed.apply_catch_up(request, answers)
     assert feed.take(NOW) == []
     redis.answer(feed)
 
-    assert told(feed.take(NOW)) == [("cash", 2)]
+    assert emitted(feed.take(NOW)) == [("cash", 2)]
 
 
 def test_ticks_conflate_and_never_go_back() -> None:
-    """Of each stock the latest waits; an older one that comes late, as the snapshot of a look may be, is no news."""
-    feed = begun(Redis(), SAMSUNG, HYNIX)
+    """The latest tick of each stock waits; an older one, as a catch-up may return, is ignored."""
+    feed = started_session(FakeRedis(), SAMSUNG, HYNIX)
     offer(feed, tick(1))
     offer(feed, tick(1, HYNIX))
     offer(feed, tick(3))
@@ -215,17 +214,17 @@ def test_ticks_conflate_and_never_go_back() -> None:
     assert feed.take(NOW) == []
 
 
-def test_stocks_come_and_go() -> None:
-    redis = Redis(ticks={SAMSUNG: tick(1), HYNIX: tick(2, HYNIX)})
-    feed = begun(redis, SAMSUNG)
+def test_stocks_can_be_followed_and_unfollowed() -> None:
+    redis = FakeRedis(ticks={SAMSUNG: tick(1), HYNIX: tick(2, HYNIX)})
+    feed = started_session(redis, SAMSUNG)
 
     feed.follow([HYNIX, SAMSUNG])
-    assert (look := feed.next_catch_up()) == CatchUpRequest(
+    assert (request := feed.next_catch_up()) == CatchUpRequest(
         (HYNIX,), events=False, after=0, last_published_id=0
     )
     redis.answer(feed)
     assert [message.data for message in feed.take(NOW)] == [tick_message(tick(2, HYNIX)).data]
-    assert look.codes == (HYNIX,)
+    assert request.codes == (HYNIX,)
 
     offer(feed, tick(3))
     feed.unfollow([SAMSUNG])
@@ -234,9 +233,9 @@ def test_stocks_come_and_go() -> None:
     assert feed.channels == [keys.account_channel(BEARER.user_id), keys.tick_channel(HYNIX)]
 
 
-def test_no_client_follows_more_than_two_hundred_stocks() -> None:
+def test_client_follows_at_most_two_hundred_stocks() -> None:
     codes = [f"A{number:06}" for number in range(CODES_MAX)]
-    feed = begun(Redis(), *codes)
+    feed = started_session(FakeRedis(), *codes)
     with pytest.raises(ValidationFailed):
         feed.follow(["A999999"])
     feed.unfollow(codes[:1])
@@ -245,38 +244,38 @@ def test_no_client_follows_more_than_two_hundred_stocks() -> None:
     assert len(list(feed.codes)) == CODES_MAX
 
 
-def test_after_an_outage_everything_is_read_again() -> None:
-    """The client is told that nothing came, that it comes again, and then what it missed."""
-    redis = Redis(events=[event(1)], ticks={SAMSUNG: tick(1)})
-    feed = begun(redis, SAMSUNG)
+def test_everything_is_read_again_after_an_outage() -> None:
+    """The client gets both status messages, then what it missed."""
+    redis = FakeRedis(events=[event(1)], ticks={SAMSUNG: tick(1)})
+    feed = started_session(redis, SAMSUNG)
 
     feed.mark_disconnected()
     assert [message.data for message in feed.take(NOW)] == ['{"live":false}']
     redis.events.append(event(2))
     redis.ticks[SAMSUNG] = tick(2)
     feed.mark_reconnected()
-    assert told(feed.take(NOW)) == [("status", None)]
+    assert emitted(feed.take(NOW)) == [("status", None)]
     redis.answer(feed)
 
-    assert told(feed.take(NOW)) == [("cash", 2), ("tick", None)]
+    assert emitted(feed.take(NOW)) == [("cash", 2), ("tick", None)]
 
 
-def test_a_long_absence_is_read_in_pages_as_the_client_takes_them() -> None:
-    """However much there is, no more than a page waits in memory."""
-    redis = Redis(events=[event(number) for number in range(1, 2 * EVENTS_PAGE + 52)])
+def test_long_absence_is_read_in_pages() -> None:
+    """No more than a page waits in memory."""
+    redis = FakeRedis(events=[event(number) for number in range(1, 2 * EVENTS_PAGE + 52)])
     feed = feed_of(last_event_id=1)
     got: list[tuple[str, int | None]] = []
     while feed.next_catch_up():
         redis.answer(feed)
         assert feed.next_catch_up() is None, "nothing is read while a page waits"
-        got += told(feed.take(NOW))
+        got += emitted(feed.take(NOW))
 
     assert got == [("ready", 1), *[("cash", each.id) for each in redis.events[1:]]]
 
 
-def test_events_that_nobody_takes_end_the_connection_and_are_not_dropped() -> None:
-    """The client comes again with the last id that it has."""
-    feed = begun(Redis(events=[event(1)]))
+def test_full_queue_of_events_ends_the_connection() -> None:
+    """Nothing is dropped: the client reconnects with its last id."""
+    feed = started_session(FakeRedis(events=[event(1)]))
     for number in range(2, QUEUE_LENGTH_MAX + 3):
         assert not feed.ended
         feed.offer_event(number, event_message(event(number)))
@@ -286,8 +285,8 @@ def test_events_that_nobody_takes_end_the_connection_and_are_not_dropped() -> No
     assert feed.take(NOW) == []
 
 
-def test_a_token_is_good_until_it_expires() -> None:
-    feed = begun(Redis())
+def test_session_ends_when_the_token_expires() -> None:
+    feed = started_session(FakeRedis())
     feed.offer_event(1, event_message(event(1)))
     feed.on_timer(BEARER.expires_at - timedelta(milliseconds=1))
     assert not feed.ended
@@ -295,21 +294,21 @@ def test_a_token_is_good_until_it_expires() -> None:
     assert feed.on_timer(BEARER.expires_at)
 
     feed.offer_event(2, event_message(event(2)))
-    assert told(feed.take(NOW)) == [("cash", 1), ("expired", None)]
+    assert emitted(feed.take(NOW)) == [("cash", 1), ("expired", None)]
     assert feed.ended
     assert feed.next_catch_up() is None
 
 
-def test_a_session_that_was_ended_gets_nothing() -> None:
-    redis = Redis(events=[event(1)], ticks={SAMSUNG: tick(1)}, revoked=True)
+def test_ended_session_gets_nothing() -> None:
+    redis = FakeRedis(events=[event(1)], ticks={SAMSUNG: tick(1)}, revoked=True)
     feed = feed_of(SAMSUNG, last_event_id=0)
     redis.answer(feed)
 
-    assert told(feed.take(NOW)) == [("signed-out", None)]
+    assert emitted(feed.take(NOW)) == [("signed-out", None)]
 
 
-def test_a_quiet_connection_is_kept_alive() -> None:
-    feed = begun(Redis(), SAMSUNG)
+def test_idle_connection_is_kept_alive() -> None:
+    feed = started_session(FakeRedis(), SAMSUNG)
     almost, later = (NOW + timedelta(seconds=KEEP_ALIVE_S, milliseconds=ms) for ms in (-1, 0))
     assert not feed.on_timer(almost)
     assert feed.on_timer(later)
@@ -321,12 +320,15 @@ def test_a_quiet_connection_is_kept_alive() -> None:
 
 
 class AnyOutage(RuleBasedStateMachine):
-    """Whatever is published, missed in an outage, trimmed, wiped or read late: the client gets each event once and in order, and where one can't
-    be had any more it is told behind which one to ask the database. So in the end it knows all."""
+    """Any sequence of publications, outages, trimmed or lost streams and late answers.
+
+    The client gets each event once and in order, or a resync that says after which id to ask the
+    database; in the end it has all events.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.redis = Redis()
+        self.redis = FakeRedis()
         self.newest = 0
         self.known = 0
         self.told = -1
@@ -351,8 +353,8 @@ class AnyOutage(RuleBasedStateMachine):
     @precondition(lambda self: self.connected and self.under_way is None)
     @rule()
     def ask(self) -> None:
-        look = self.feed.next_catch_up()
-        self.under_way = None if look is None else (look, self.redis.answers(look))
+        request = self.feed.next_catch_up()
+        self.under_way = None if request is None else (request, self.redis.answers(request))
 
     @precondition(lambda self: self.under_way is not None)
     @rule()
@@ -385,7 +387,8 @@ class AnyOutage(RuleBasedStateMachine):
     def take(self) -> None:
         for message in self.feed.take(NOW):
             if message.kind == "resync" or (message.kind == "ready" and self.is_new):
-                # Here a client asks over HTTP, the new one for the state of its account: both answers tell all that has happened by now.
+                # Here the client asks over HTTP, a new one for the account's state: both answers
+                # contain everything up to now.
                 self.known = self.newest
             elif message.kind == "cash":
                 assert message.event_id is not None
@@ -413,16 +416,16 @@ TestAnyOutage.settings = settings(deadline=None, max_examples=examples(200))
 
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "٣", " 1", "1" * 16, "true", [], True, 1.0, {}])
-def test_a_last_event_id_is_a_whole_number(text: object) -> None:
+def test_last_event_id_must_be_a_whole_number(text: object) -> None:
     with pytest.raises(ValidationFailed):
         parse_event_id(text)
 
 
-def test_no_last_event_id_is_none() -> None:
+def test_missing_last_event_id_is_none() -> None:
     assert [parse_event_id(given) for given in (None, "", "0", "12", 12)] == [None, None, 0, 12, 12]
 
 
-def test_codes_are_normalised_and_counted() -> None:
+def test_stock_codes_are_normalized_and_limited() -> None:
     assert parse_stock_codes(["005930", "a005930", "A000660"]) == (SAMSUNG, HYNIX)
     for faulty in (
         ["Samsung"],

@@ -1,4 +1,4 @@
-"""What each use case tells of an account: which events, in which order, with which members."""
+"""Events of each use case: kinds, order and members."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,17 +28,17 @@ from trading.orders.expire import end_delisted
 from trading.orders.records import OrderRecord
 
 
-def told_by(harness: TradingHarness, user: UUID, act: Callable[[], object]) -> list[AccountEvent]:
-    """The events that an act of one user adds."""
+def events_of(harness: TradingHarness, user: UUID, act: Callable[[], object]) -> list[AccountEvent]:
+    """Return the events that an action adds for a user."""
     before = len(events(harness, user))
     act()
     return events(harness, user, after=before)
 
 
-def brief(told: list[AccountEvent]) -> list[tuple[str, str | int]]:
-    """Of each event the kind and what tells it from others of its kind."""
+def summarize(emitted: list[AccountEvent]) -> list[tuple[str, str | int]]:
+    """Return each event's kind and the value that distinguishes it."""
     key = {"order": "status", "fill": "quantity", "cash": "transaction_type", "holding": "quantity"}
-    return [(event.kind, event.data[key[event.kind]]) for event in told]
+    return [(event.kind, event.data[key[event.kind]]) for event in emitted]
 
 
 def order_data(order: OrderRecord, **changed: Any) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def order_data(order: OrderRecord, **changed: Any) -> dict[str, Any]:
     }
 
 
-def test_registering_tells_of_the_starting_cash(harness: TradingHarness) -> None:
+def test_registration_emits_the_starting_cash(harness: TradingHarness) -> None:
     user = harness.user()
 
     (event,) = events(harness, user)
@@ -82,10 +82,10 @@ def test_registering_tells_of_the_starting_cash(harness: TradingHarness) -> None
     }
 
 
-def test_cash_that_moves_is_told(harness: TradingHarness) -> None:
+def test_deposit_and_withdrawal_emit_cash_events(harness: TradingHarness) -> None:
     user = harness.user()
 
-    came, went = told_by(
+    came, went = events_of(
         harness, user, lambda: (deposit(harness, user, 500_000), withdraw(harness, user, 200_000))
     )
 
@@ -100,8 +100,8 @@ def test_cash_that_moves_is_told(harness: TradingHarness) -> None:
     )
 
 
-def test_a_purchase_and_a_sale_tell_all_their_stages(harness: TradingHarness) -> None:
-    """Accepted; filled, and so FILLED; paid; held. Each stage's events come with its rows, and the sale's profit with the holding."""
+def test_purchase_and_sale_emit_an_event_for_every_stage(harness: TradingHarness) -> None:
+    """Accepted, filled, paid, held; each stage's events are written with its rows."""
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 10, client_order_id="it's \\ mine")
@@ -142,9 +142,9 @@ def test_a_purchase_and_a_sale_tell_all_their_stages(harness: TradingHarness) ->
     assert [event.id for event in (accepted, fill, filled, paid, held)] == [2, 3, 4, 5, 6]
 
     harness.tick(71_000)
-    sold = told_by(harness, user, lambda: (harness.place(user, Side.SELL, 10), harness.run_all()))
+    sold = events_of(harness, user, lambda: (harness.place(user, Side.SELL, 10), harness.run_all()))
 
-    assert brief(sold) == [
+    assert summarize(sold) == [
         ("order", "PENDING"),
         ("fill", 10),
         ("order", "FILLED"),
@@ -157,34 +157,40 @@ def test_a_purchase_and_a_sale_tell_all_their_stages(harness: TradingHarness) ->
         1_065,
     )
     profit = 710_000 - 106 - 1_420 - 700_000 - 105
-    assert sold[-1].data == {"stock_code": "A005930", "quantity": 0, "average_price": None, "cost": 0, "realized_profit": profit}  # fmt: skip
+    assert sold[-1].data == {
+        "stock_code": "A005930",
+        "quantity": 0,
+        "average_price": None,
+        "cost": 0,
+        "realized_profit": profit,
+    }
 
 
-def test_an_amendment_tells_the_new_terms(harness: TradingHarness) -> None:
+def test_amendment_emits_the_new_terms(harness: TradingHarness) -> None:
     user = harness.user()
     order = harness.place(user, Side.BUY, 10, limit=60_000)
 
-    (amended,) = told_by(
+    (amended,) = events_of(
         harness, user, lambda: harness.amend(user, order.id, limit=61_000, quantity=4)
     )
 
     assert amended.data == order_data(order, price=61_000, quantity=4)
 
 
-def test_a_cancellation_and_a_cancel_all_tell_each_order(harness: TradingHarness) -> None:
+def test_cancellation_and_cancel_all_emit_an_event_for_each_order(harness: TradingHarness) -> None:
     user = harness.user()
     orders = [harness.place(user, Side.BUY, 1, limit=60_000 + 100 * n) for n in range(3)]
 
-    (one,) = told_by(harness, user, lambda: harness.cancel(user, orders[1].id))
-    others = told_by(harness, user, lambda: cancel_all(harness, user))
+    (one,) = events_of(harness, user, lambda: harness.cancel(user, orders[1].id))
+    others = events_of(harness, user, lambda: cancel_all(harness, user))
 
     assert one.data == order_data(orders[1], status="CANCELLED", reason="cancelled-by-user")
     assert [event.data["id"] for event in others] == [str(orders[0].id), str(orders[2].id)]
-    assert told_by(harness, user, lambda: cancel_all(harness, user)) == []
+    assert events_of(harness, user, lambda: cancel_all(harness, user)) == []
 
 
-def test_orders_that_end_tell_why(harness: TradingHarness) -> None:
-    """The day's end, a stock that is delisted while its order waits or is due, and a buy that the account can't pay any more."""
+def test_ended_orders_emit_the_reason(harness: TradingHarness) -> None:
+    """End of the day, a delisted stock (waiting or due), and a buy that the account cannot pay."""
     user = harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 1, limit=60_000)
@@ -193,9 +199,10 @@ def test_orders_that_end_tell_why(harness: TradingHarness) -> None:
     harness.tick(100_000)
 
     def ends(act: Callable[[], object]) -> list[tuple[int, str, str]]:
-        told = told_by(harness, user, act)
+        emitted = events_of(harness, user, act)
         return [
-            (event.data["quantity"], event.data["status"], event.data["reason"]) for event in told
+            (event.data["quantity"], event.data["status"], event.data["reason"])
+            for event in emitted
         ]
 
     assert ends(harness.run_all) == [(130, "REJECTED", "insufficient-cash")]
@@ -213,8 +220,8 @@ def test_orders_that_end_tell_why(harness: TradingHarness) -> None:
     assert ends(harness.run_all) == [(3, "REJECTED", "stock-not-tradable")]
 
 
-def test_parts_are_told_one_by_one(volume_harness: TradingHarness) -> None:
-    """Two trades fill four and three of ten, found by one look; an IOC order is filled in part, and its rest ends with that."""
+def test_partial_fills_emit_an_event_for_each_fill(volume_harness: TradingHarness) -> None:
+    """One scan fills four and three of ten; an IOC order is filled in part and cancelled."""
     harness = volume_harness
     user = harness.user()
     harness.tick(70_500)
@@ -222,25 +229,33 @@ def test_parts_are_told_one_by_one(volume_harness: TradingHarness) -> None:
     for volume in (4, 3):
         harness.tick(70_000, volume=volume)
     harness.match()
-    told = told_by(harness, user, lambda: harness.run(harness.sent.pop(0)))
-    assert brief(told) == [("fill", 4), ("fill", 3), ("order", "PARTIALLY_FILLED")]
-    assert told[-1].data == order_data(order, status="PARTIALLY_FILLED", executed_quantity=7)
+    emitted = events_of(harness, user, lambda: harness.run(harness.sent.pop(0)))
+    assert summarize(emitted) == [("fill", 4), ("fill", 3), ("order", "PARTIALLY_FILLED")]
+    assert emitted[-1].data == order_data(order, status="PARTIALLY_FILLED", executed_quantity=7)
     harness.run_all()
-    assert brief(events(harness, user)[-3:]) == [("cash", "BUY"), ("cash", "BUY"), ("holding", 7)]
-    (cancelled,) = told_by(harness, user, lambda: harness.cancel(user, order.id))
+    assert summarize(events(harness, user)[-3:]) == [
+        ("cash", "BUY"),
+        ("cash", "BUY"),
+        ("holding", 7),
+    ]
+    (cancelled,) = events_of(harness, user, lambda: harness.cancel(user, order.id))
     assert (cancelled.data["status"], cancelled.data["executed_quantity"]) == ("CANCELLED", 7)
 
     ioc = harness.place(user, Side.BUY, 10, limit=70_000, time_in_force=TimeInForce.IOC)
     harness.tick(70_000, volume=6)
     harness.match()
-    told = told_by(harness, user, lambda: harness.run(harness.sent.pop(0)))
-    assert brief(told) == [("fill", 6), ("order", "PARTIALLY_FILLED"), ("order", "CANCELLED")]
-    assert told[-1].data == order_data(
+    emitted = events_of(harness, user, lambda: harness.run(harness.sent.pop(0)))
+    assert summarize(emitted) == [
+        ("fill", 6),
+        ("order", "PARTIALLY_FILLED"),
+        ("order", "CANCELLED"),
+    ]
+    assert emitted[-1].data == order_data(
         ioc, status="CANCELLED", reason="not-filled-at-once", executed_quantity=6
     )
 
 
-def test_what_is_refused_or_done_before_tells_nothing(harness: TradingHarness) -> None:
+def test_refusals_and_repetitions_emit_nothing(harness: TradingHarness) -> None:
     """A refused order, a second settlement, a second run of each stage."""
     user = harness.user()
     bought(harness, user, 1)
@@ -249,17 +264,17 @@ def test_what_is_refused_or_done_before_tells_nothing(harness: TradingHarness) -
         with pytest.raises(InsufficientCash):
             harness.place(user, Side.BUY, 1_000)
 
-    assert told_by(harness, user, refused) == []
+    assert events_of(harness, user, refused) == []
     harness.place(user, Side.BUY, 1)
     for _ in range(3):
         wakeup = harness.sent.pop(0)
         harness.run(wakeup)
-        assert told_by(harness, user, lambda wakeup=wakeup: harness.run(wakeup)) == []  # type: ignore[misc]
+        assert events_of(harness, user, lambda wakeup=wakeup: harness.run(wakeup)) == []  # type: ignore[misc]
     assert harness.breaches() == []
 
 
-def test_a_batch_numbers_each_users_events_in_one_go(harness: TradingHarness) -> None:
-    """Six orders of three users in one execution: three statements for their events, however many they are."""
+def test_batch_numbers_events_with_a_constant_number_of_statements(harness: TradingHarness) -> None:
+    """Six orders of three users in one execution: three statements for all their events."""
     users = [harness.user() for _ in range(3)]
     harness.tick(70_000)
     for user in users * 2:
@@ -276,13 +291,13 @@ def test_a_batch_numbers_each_users_events_in_one_go(harness: TradingHarness) ->
         "INSERT INTO account_events",
     ]
     for user in users:
-        told = events(harness, user, after=3)
-        assert [event.id for event in told] == [4, 5, 6, 7]
-        assert brief(told) == [("fill", 1), ("order", "FILLED")] * 2
+        emitted = events(harness, user, after=3)
+        assert [event.id for event in emitted] == [4, 5, 6, 7]
+        assert summarize(emitted) == [("fill", 1), ("order", "FILLED")] * 2
 
 
-def test_several_use_cases_of_one_transaction_number_once(harness: TradingHarness) -> None:
-    """Events of one transaction stand in the order in which things happened, and none is there before the end of all."""
+def test_use_cases_in_one_transaction_are_numbered_once(harness: TradingHarness) -> None:
+    """Events are in the order of the changes and are written only at the end."""
     user = harness.user()
     orders = [harness.place(user, Side.BUY, 1, limit=60_000) for _ in range(2)]
     seen: list[int] = []
@@ -292,17 +307,17 @@ def test_several_use_cases_of_one_transaction_number_once(harness: TradingHarnes
             cancel_order(session, user_id=user, order_id=order.id, now=harness.clock())
             seen.append(session.scalar(text("SELECT COUNT(*) FROM account_events")) or 0)
 
-    told = told_by(harness, user, lambda: do(harness, cancel_both))
+    emitted = events_of(harness, user, lambda: do(harness, cancel_both))
 
     assert seen == [3, 3]
-    assert [(event.id, event.data["id"]) for event in told] == [
+    assert [(event.id, event.data["id"]) for event in emitted] == [
         (4, str(orders[0].id)),
         (5, str(orders[1].id)),
     ]
 
 
-def test_a_retried_transaction_tells_once(harness: TradingHarness) -> None:
-    """The first run's events go with its rows."""
+def test_retried_transaction_emits_once(harness: TradingHarness) -> None:
+    """The first run's events are rolled back with its rows."""
     user = harness.user()
     order = harness.place(user, Side.BUY, 1, limit=60_000)
     failed: list[int] = []
@@ -315,7 +330,7 @@ def test_a_retried_transaction_tells_once(harness: TradingHarness) -> None:
 
     with pytest.raises(RuntimeError):
         do(harness, fail_once)
-    told = told_by(harness, user, lambda: do(harness, fail_once))
+    emitted = events_of(harness, user, lambda: do(harness, fail_once))
 
-    assert brief(told) == [("order", "CANCELLED")]
+    assert summarize(emitted) == [("order", "CANCELLED")]
     assert [event.id for event in events(harness, user)] == [1, 2, 3]

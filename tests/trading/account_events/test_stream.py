@@ -1,4 +1,4 @@
-"""Account events in Redis: a window on the latest, without gaps inside, however often and in whatever order they are added."""
+"""Streams of account events in Redis: the latest events without gaps, in any order of appends."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ def client(valkey_url: str) -> Iterator["redis.Redis"]:
         yield client
 
 
-def test_what_is_added_is_read_and_published(client: "redis.Redis") -> None:
+def test_appended_events_are_stored_and_published(client: "redis.Redis") -> None:
     streams = AccountStreams(client)
     with client.pubsub(ignore_subscribe_messages=True) as push:
         push.subscribe(keys.account_channel(WHOSE))
@@ -57,7 +57,7 @@ def test_what_is_added_is_read_and_published(client: "redis.Redis") -> None:
     assert 0 < client.ttl(keys.account_stream(WHOSE)) <= keys.ACCOUNT_STREAM_TTL_S
 
 
-def test_users_do_not_meet(client: "redis.Redis") -> None:
+def test_streams_of_users_are_separate(client: "redis.Redis") -> None:
     other = UUID(int=8)
     streams = AccountStreams(client)
 
@@ -66,7 +66,7 @@ def test_users_do_not_meet(client: "redis.Redis") -> None:
     assert streams.after(other, 0, limit=10).events == (event(1, other), event(2, other))
 
 
-def test_what_is_there_already_is_passed_over(client: "redis.Redis") -> None:
+def test_events_already_in_the_stream_are_skipped(client: "redis.Redis") -> None:
     streams = AccountStreams(client)
     streams.append(events(1, 2))
 
@@ -75,8 +75,8 @@ def test_what_is_there_already_is_passed_over(client: "redis.Redis") -> None:
     assert streams.after(WHOSE, 0, limit=10) == EventSlice(tuple(events(1, 3)), complete=True)
 
 
-def test_a_gap_is_refused_and_named(client: "redis.Redis") -> None:
-    """An event that overtook another waits for whoever brings both."""
+def test_append_with_a_gap_adds_nothing_and_returns_the_last_id(client: "redis.Redis") -> None:
+    """The caller then appends the missing events first."""
     streams = AccountStreams(client)
     streams.append(events(1, 2))
 
@@ -85,7 +85,7 @@ def test_a_gap_is_refused_and_named(client: "redis.Redis") -> None:
     assert streams.after(WHOSE, 0, limit=10) == EventSlice(tuple(events(1, 6)), complete=True)
 
 
-def test_a_lost_stream_begins_anywhere_and_says_so(client: "redis.Redis") -> None:
+def test_slice_of_a_restarted_stream_is_incomplete(client: "redis.Redis") -> None:
     streams = AccountStreams(client)
 
     assert not streams.after(WHOSE, 4, limit=10).complete
@@ -97,14 +97,14 @@ def test_a_lost_stream_begins_anywhere_and_says_so(client: "redis.Redis") -> Non
     assert streams.after(WHOSE, 8, limit=10) == EventSlice(tuple(events(20, 21)), complete=False)
 
 
-def test_an_id_from_the_future_proves_nothing(client: "redis.Redis") -> None:
+def test_id_beyond_the_stream_gives_an_incomplete_slice(client: "redis.Redis") -> None:
     streams = AccountStreams(client)
     streams.append(events(1, 2))
 
     assert streams.after(WHOSE, 99, limit=10) == EventSlice((), complete=False)
 
 
-def test_the_stream_is_capped(client: "redis.Redis") -> None:
+def test_stream_is_capped(client: "redis.Redis") -> None:
     streams = AccountStreams(client)
     last = keys.ACCOUNT_STREAM_MAXLEN + 5
     streams.append(events(1, last))
@@ -115,10 +115,10 @@ def test_the_stream_is_capped(client: "redis.Redis") -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 12), st.integers(0, 6)), min_size=1, max_size=20))
-def test_no_order_of_adding_makes_a_gap(
+def test_appends_in_any_order_leave_no_gap(
     valkey_server: Valkey, batches: list[tuple[int, int]]
 ) -> None:
-    """Whatever batches come, early, late and twice, the stream's ids rise by one from its first."""
+    """Early, late and repeated batches: ids increase by one from the stream's first."""
     whose = uuid4()
     with redis.Redis.from_url(valkey_server.url, decode_responses=True) as client:
         streams = AccountStreams(client)
@@ -152,12 +152,12 @@ def test_events_of_one_user_must_be_consecutive(client: "redis.Redis") -> None:
         "[" * 100_000,
     ],
 )
-def test_what_is_no_event_is_refused(text: str) -> None:
+def test_malformed_event_is_refused(text: str) -> None:
     with pytest.raises(MalformedEvent):
         AccountEvent.from_json(text, user_id=WHOSE)
 
 
-def test_an_event_survives_its_text() -> None:
+def test_event_equals_its_parsed_json() -> None:
     one = AccountEvent(
         user_id=WHOSE, id=3, kind=EventKind.HOLDING, occurred_at=AT, data={"이름": "삼성전자"}
     )

@@ -1,1 +1,1 @@
-"""Payments."""
+"""Tests of trading/payments."""

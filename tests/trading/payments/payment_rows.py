@@ -1,4 +1,4 @@
-"""Payments as rows, for tests that need some and no PortOne."""
+"""Payments inserted as rows, for tests that need payments but no PortOne."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -20,12 +20,15 @@ from trading.payments.tables import PAYMENT_ALERTS, PAYMENT_CANCELLATIONS, PAYME
 
 
 def partly_refunded_payment(harness: TradingHarness, user: UUID) -> UUID:
-    """A payment of 10,000 won that was credited, of which 3,000 went back at the user's wish and 2,000 otherwise, with an alert; its id."""
+    """Insert a credited payment of 10,000 won with two reversals and an alert; return its id.
+
+    3,000 won were given back by a refund of the user, 2,000 won otherwise.
+    """
     return harness.do(lambda session: _write(session, harness, user))
 
 
 def hold_for_refund(harness: TradingHarness, user: UUID, payment_id: UUID, amount: int) -> None:
-    """A refund of a payment that was asked for and that nobody pursued yet."""
+    """Insert a requested refund that has not been processed."""
     refund_id = new_id()
     harness.do(
         lambda session: request_refund(

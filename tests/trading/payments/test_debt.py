@@ -1,4 +1,4 @@
-"""Money that is taken back after it was spent: the account owes it, nothing goes out of it before, and everything that comes in pays."""
+"""Debt: money that was taken back after it was spent is repaid before anything else."""
 
 from typing import Any
 
@@ -6,30 +6,34 @@ import pytest
 
 from tests.support.payments_stack import PaymentsStack, owner_of
 from tests.trading.orders.steps import cash
-from tests.trading.payments.test_verify import CASH, alerts, look
+from tests.trading.payments.test_verify import CASH, alerts, check
 from tests.webapp.client import Person, data_of, problem_of
 
 
 def overdrawn(stack: PaymentsStack, *, spent: int = 4_000) -> tuple[Person, str]:
-    """A user who paid 10,000, spent ``spent`` of it and all that he had before, and whose bank then took the payment back."""
-    who = stack.api.person()
-    payment_id = stack.paid(who)
-    data_of(stack.api.post("/balance/withdraw", who, {"amount": CASH + spent}), 201)
+    """Return a user in debt and the payment that caused it.
+
+    The user paid 10,000 won, spent ``spent`` won of it and everything owned before; then the bank
+    took the payment back.
+    """
+    user = stack.api.person()
+    payment_id = stack.paid(user)
+    data_of(stack.api.post("/balance/withdraw", user, {"amount": CASH + spent}), 201)
     stack.portone.move(payment_id, "chargeback")
-    look(stack, payment_id)
-    return who, payment_id
+    check(stack, payment_id)
+    return user, payment_id
 
 
-def test_what_was_spent_is_owed(stack: PaymentsStack) -> None:
-    """The whole payment went back, the balance is below zero by the debt, and a person is called."""
-    who, payment_id = overdrawn(stack)
-    balance = stack.balance(who)
+def test_chargeback_of_spent_money_leaves_a_debt(stack: PaymentsStack) -> None:
+    """The whole payment is reversed, the balance is negative by the debt, and an alert opens."""
+    user, payment_id = overdrawn(stack)
+    balance = stack.balance(user)
     assert (balance["cash_balance"], balance["available_cash"], balance["debt"]) == (
         -4_000,
         0,
         4_000,
     )
-    assert stack.payment(who, payment_id)["status"] == "CANCELLED"
+    assert stack.payment(user, payment_id)["status"] == "CANCELLED"
     assert alerts(stack, payment_id) == ["chargeback", "overdrawn"]
     assert stack.harness.breaches() == []
 
@@ -43,104 +47,104 @@ def test_what_was_spent_is_owed(stack: PaymentsStack) -> None:
         ("/trading/orders/preview", {"stock_code": "A005930", "side": "BUY", "quantity": 1}),
     ],
 )
-def test_nothing_goes_out_before_a_debt_is_paid(
+def test_orders_and_withdrawals_are_refused_until_the_debt_is_paid(
     stack: PaymentsStack, path: str, body: dict[str, Any]
 ) -> None:
-    """Orders of either side and withdrawals are refused with the debt, and taken again once it is paid."""
-    who, _ = overdrawn(stack)
+    """The refusal of orders of either side and of withdrawals states the debt."""
+    user, _ = overdrawn(stack)
     stack.harness.tick(70_000)
-    assert problem_of(stack.api.post(path, who, body), "account-overdrawn")["debt"] == 4_000
-    data_of(stack.api.post("/balance/deposit", who, {"amount": 4_001}), 201)
-    assert stack.balance(who)["debt"] == 0
-    assert stack.api.post(path, who, body).get_json().get("code") != "account-overdrawn"
+    assert problem_of(stack.api.post(path, user, body), "account-overdrawn")["debt"] == 4_000
+    data_of(stack.api.post("/balance/deposit", user, {"amount": 4_001}), 201)
+    assert stack.balance(user)["debt"] == 0
+    assert stack.api.post(path, user, body).get_json().get("code") != "account-overdrawn"
     assert stack.harness.breaches() == []
 
 
-def test_an_order_of_one_who_owes_is_not_amended_and_no_other_payment_refunded(
+def test_debt_forbids_amendments_and_refunds_of_other_payments(
     stack: PaymentsStack,
 ) -> None:
-    """A resting sale lives on as it is; another payment's money is kept for the debt."""
-    who = stack.api.person()
+    """A resting sale stays unchanged; the money of another payment is kept for the debt."""
+    user = stack.api.person()
     stack.harness.tick(70_000)
-    stack.api.bought(who, 10)
-    sale = stack.api.limit_order(who, "SELL", 10, 80_000)
-    other, taken_back = stack.paid(who, 20_000), stack.paid(who, 10_000)
-    available = stack.balance(who)["available_cash"]
-    data_of(stack.api.post("/balance/withdraw", who, {"amount": available}), 201)
+    stack.api.bought(user, 10)
+    sale = stack.api.limit_order(user, "SELL", 10, 80_000)
+    other, taken_back = stack.paid(user, 20_000), stack.paid(user, 10_000)
+    available = stack.balance(user)["available_cash"]
+    data_of(stack.api.post("/balance/withdraw", user, {"amount": available}), 201)
     stack.portone.move(taken_back, "chargeback")
-    look(stack, taken_back)
-    amended = stack.api.ask("PATCH", f"/trading/orders/{sale['id']}", who, json={"price": 79_000})
+    check(stack, taken_back)
+    amended = stack.api.ask("PATCH", f"/trading/orders/{sale['id']}", user, json={"price": 79_000})
     problem_of(amended, "account-overdrawn")
-    problem_of(stack.api.post(f"/payments/{other}/cancel", who, {}), "account-overdrawn")
+    problem_of(stack.api.post(f"/payments/{other}/cancel", user, {}), "account-overdrawn")
 
     stack.harness.tick(80_000)
     stack.harness.match()
     stack.harness.run_all()
 
-    assert data_of(stack.api.get(f"/trading/orders/{sale['id']}", who))["status"] == "FILLED"
-    assert stack.balance(who)["debt"] == 0
+    assert data_of(stack.api.get(f"/trading/orders/{sale['id']}", user))["status"] == "FILLED"
+    assert stack.balance(user)["debt"] == 0
     assert stack.harness.breaches() == []
 
 
-def test_open_buys_give_their_cash_first(stack: PaymentsStack) -> None:
-    """Their cash is still the user's, so there is no debt while it is enough; the sales stay."""
-    who = stack.api.person()
+def test_chargeback_cancels_open_buys_first(stack: PaymentsStack) -> None:
+    """The cash of cancelled buys prevents a debt; sales stay open."""
+    user = stack.api.person()
     stack.harness.tick(70_000)
-    stack.api.bought(who, 1)
-    payment_id = stack.paid(who)
-    buy = stack.api.limit_order(who, "BUY", 1, 60_000)
-    sale = stack.api.limit_order(who, "SELL", 1, 80_000)
-    available = stack.balance(who)["available_cash"]
-    data_of(stack.api.post("/balance/withdraw", who, {"amount": available}), 201)
+    stack.api.bought(user, 1)
+    payment_id = stack.paid(user)
+    buy = stack.api.limit_order(user, "BUY", 1, 60_000)
+    sale = stack.api.limit_order(user, "SELL", 1, 80_000)
+    available = stack.balance(user)["available_cash"]
+    data_of(stack.api.post("/balance/withdraw", user, {"amount": available}), 201)
 
     stack.portone.move(payment_id, "chargeback")
-    look(stack, payment_id)
+    check(stack, payment_id)
 
-    ended = data_of(stack.api.get(f"/trading/orders/{buy['id']}", who))
+    ended = data_of(stack.api.get(f"/trading/orders/{buy['id']}", user))
     assert (ended["status"], ended["reason"]) == ("CANCELLED", "account-overdrawn")
-    assert data_of(stack.api.get(f"/trading/orders/{sale['id']}", who))["status"] == "PENDING"
-    balance = stack.balance(who)
+    assert data_of(stack.api.get(f"/trading/orders/{sale['id']}", user))["status"] == "PENDING"
+    balance = stack.balance(user)
     assert (balance["debt"], balance["reserved_cash"]) == (0, 0)
     assert balance["available_cash"] > 0
     assert stack.harness.breaches() == []
 
 
-def test_buys_are_left_alone_when_the_cash_is_enough(stack: PaymentsStack) -> None:
-    who = stack.api.person()
-    payment_id = stack.paid(who)
+def test_chargeback_keeps_open_buys_when_cash_suffices(stack: PaymentsStack) -> None:
+    user = stack.api.person()
+    payment_id = stack.paid(user)
     stack.harness.tick(70_000)
-    buy = stack.api.limit_order(who, "BUY", 1, 60_000)
+    buy = stack.api.limit_order(user, "BUY", 1, 60_000)
     stack.portone.move(payment_id, "chargeback")
-    look(stack, payment_id)
-    assert data_of(stack.api.get(f"/trading/orders/{buy['id']}", who))["status"] == "PENDING"
+    check(stack, payment_id)
+    assert data_of(stack.api.get(f"/trading/orders/{buy['id']}", user))["status"] == "PENDING"
 
 
-def test_a_fill_that_is_not_settled_yet_is_paid_all_the_same(stack: PaymentsStack) -> None:
-    """What was bought has to be paid, so its cash stays reserved and becomes a part of the debt."""
-    who = stack.api.person()
-    payment_id = stack.paid(who)
+def test_unsettled_fill_is_settled_despite_the_debt(stack: PaymentsStack) -> None:
+    """An execution must be paid, so its cash stays reserved and adds to the debt."""
+    user = stack.api.person()
+    payment_id = stack.paid(user)
     stack.harness.tick(70_000)
-    available = stack.balance(who)["available_cash"]
-    stack.api.order(who, "BUY", 1)
+    available = stack.balance(user)["available_cash"]
+    stack.api.order(user, "BUY", 1)
     stack.harness.run(stack.harness.sent.pop(0))
-    left = stack.balance(who)["available_cash"]
-    data_of(stack.api.post("/balance/withdraw", who, {"amount": left}), 201)
+    left = stack.balance(user)["available_cash"]
+    data_of(stack.api.post("/balance/withdraw", user, {"amount": left}), 201)
     settlement = list(stack.harness.sent)
     stack.portone.move(payment_id, "chargeback", webhook="none")
-    look(stack, payment_id)
-    assert stack.balance(who)["debt"] == 10_000
+    check(stack, payment_id)
+    assert stack.balance(user)["debt"] == 10_000
     stack.harness.sent[:] = settlement
     stack.harness.run_all()
-    assert cash(stack.harness, owner_of(who))[1] == 0
-    assert stack.balance(who)["debt"] < 10_000
+    assert cash(stack.harness, owner_of(user))[1] == 0
+    assert stack.balance(user)["debt"] < 10_000
     assert available > left
     assert stack.harness.breaches() == []
 
 
-def test_a_new_payment_pays_a_debt(stack: PaymentsStack) -> None:
-    who, _ = overdrawn(stack)
-    stack.paid(who, 5_000)
-    balance = stack.balance(who)
+def test_new_payment_pays_the_debt(stack: PaymentsStack) -> None:
+    user, _ = overdrawn(stack)
+    stack.paid(user, 5_000)
+    balance = stack.balance(user)
     assert (balance["cash_balance"], balance["debt"], balance["available_cash"]) == (
         1_000,
         0,
@@ -149,22 +153,22 @@ def test_a_new_payment_pays_a_debt(stack: PaymentsStack) -> None:
     assert stack.harness.breaches() == []
 
 
-def test_a_refund_that_was_not_sent_yet_fails_for_one_who_owes(stack: PaymentsStack) -> None:
-    """His cash is needed for the debt; what was sent already can't be called back."""
-    who = stack.api.person()
-    other, taken_back = stack.paid(who, 20_000), stack.paid(who, 10_000)
-    refund = stack.refund(who, other, 20_000)
+def test_debt_fails_a_refund_that_was_not_sent(stack: PaymentsStack) -> None:
+    """Its cash is needed for the debt; a refund that was sent cannot be recalled."""
+    user = stack.api.person()
+    other, taken_back = stack.paid(user, 20_000), stack.paid(user, 10_000)
+    refund = stack.refund(user, other, 20_000)
     stack.harness.sent.clear()
-    data_of(stack.api.post("/balance/withdraw", who, {"amount": CASH + 10_000}), 201)
+    data_of(stack.api.post("/balance/withdraw", user, {"amount": CASH + 10_000}), 201)
     stack.portone.move(taken_back, "chargeback", webhook="none")
-    look(stack, taken_back)
-    assert stack.balance(who)["debt"] == 10_000
+    check(stack, taken_back)
+    assert stack.balance(user)["debt"] == 10_000
     stack.sweep_until_quiet(turns=1)
-    (shown,) = stack.payment(who, other)["refunds"]
+    (shown,) = stack.payment(user, other)["refunds"]
     assert (shown["id"], shown["status"], shown["failure"]) == (
         refund["id"],
         "FAILED",
         "ACCOUNT_OVERDRAWN",
     )
-    assert stack.balance(who)["debt"] == 0
+    assert stack.balance(user)["debt"] == 0
     assert stack.harness.breaches() == []

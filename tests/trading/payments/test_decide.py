@@ -1,4 +1,4 @@
-"""Money is credited once, for what was agreed, and given back once for each cancellation, in whatever order it is told."""
+"""Decisions: one credit per payment as agreed, one reversal per cancellation, in any order."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,28 +39,28 @@ CREDITED = PaymentState(terms=TERMS, status=PaymentStatus.CREDITED)
 FIRST, SECOND = (c["id"] for c in payment("CANCELLED")["cancellations"])
 
 
-def said(status: str, /, **members: Any) -> Report:
+def report_of(status: str, /, **members: Any) -> Report:
     return read_report(payment(status, **members))
 
 
-def look(before: PaymentState, report: Report | None, *, now: datetime = IN_TIME) -> Decision:
+def check(before: PaymentState, report: Report | None, *, now: datetime = IN_TIME) -> Decision:
     return decide(before, report, now=now)
 
 
-def booked(decision: Decision) -> tuple[int, dict[str, int]]:
+def recorded(decision: Decision) -> tuple[int, dict[str, int]]:
     return decision.credit, {c.id: c.amount for c in decision.reversals}
 
 
 ALERT, NOTHING, WAIT = PaymentAction.ALERT, PaymentAction.NOTHING, PaymentAction.WAIT
-LOOKS: dict[str, Report | None] = {
+REPORTS: dict[str, Report | None] = {
     "404": None,
-    "someone else's": said("PAID", id="tu00000000000000000000000000000f"),
-    "odd sums": said("PARTIAL_CANCELLED", cancellations=[]),
-    "REFUNDED": said("PAID", status="REFUNDED"),
-    **{status: said(status) for status in STATUSES},
+    "someone else's": report_of("PAID", id="tu00000000000000000000000000000f"),
+    "odd sums": report_of("PARTIAL_CANCELLED", cancellations=[]),
+    "REFUNDED": report_of("PAID", status="REFUNDED"),
+    **{status: report_of(status) for status in STATUSES},
 }
-# What PortOne says; then the action, whether a person is told, and the state after it, for a payment that is pending,
-# expired and credited.
+# PortOne's report; then action, alert and new state for a payment that is pending, expired and
+# credited.
 ROWS: list[
     tuple[
         str,
@@ -126,16 +126,16 @@ ROWS: list[
 @pytest.mark.parametrize(
     ("before", "report", "expected"),
     [
-        pytest.param(before, LOOKS[name], expected, id=f"{before.status} and {name}")
+        pytest.param(before, REPORTS[name], expected, id=f"{before.status} and {name}")
         for name, *columns in ROWS
         for before, expected in zip((PENDING, EXPIRED, CREDITED), columns, strict=True)
     ],
 )
-def test_the_table(
+def test_decision_table(
     before: PaymentState, report: Report | None, expected: tuple[PaymentAction, bool, str]
 ) -> None:
-    """Each row of the decision table; the books change by a credit or reversals and by nothing else."""
-    decision = look(before, report)
+    """Each row of the table; balances change by a credit or reversals and by nothing else."""
+    decision = check(before, report)
 
     assert (decision.action, decision.alert, str(decision.payment.status)) == expected
     assert decision.credit == (10_000 if expected[0] is PaymentAction.CREDIT else 0)
@@ -143,29 +143,28 @@ def test_the_table(
         "PARTIALLY_CANCELLED": {FIRST: 3_000},
         "CANCELLED": {FIRST: 3_000, SECOND: 7_000},
     }.get(expected[2], {})
-    assert booked(decision)[1] == decision.payment.reversed == returned
+    assert recorded(decision)[1] == decision.payment.reversed == returned
 
 
-def test_the_rows_are_the_whole_table() -> None:
-    """Every state has an action for every finding, and the rows above cause every finding."""
+def test_rows_cover_every_state_and_finding() -> None:
     assert set(DECISIONS) == {
         (status, finding) for status in PaymentStatus for finding in PaymentFinding
     }
-    assert {look(PENDING, LOOKS[name]).finding for name, *_ in ROWS} == set(PaymentFinding)
-    assert set(LOOKS) == {name for name, *_ in ROWS}
+    assert {check(PENDING, REPORTS[name]).finding for name, *_ in ROWS} == set(PaymentFinding)
+    assert set(REPORTS) == {name for name, *_ in ROWS}
 
 
-@pytest.mark.parametrize("report", LOOKS.values(), ids=LOOKS)
-def test_a_rejected_payment_waits_for_a_person(report: Report | None) -> None:
-    """Whatever is said of it later books nothing and calls nobody again."""
-    rejected = look(PENDING, LOOKS["someone else's"]).payment
-    decision = look(rejected, report, now=TOO_LATE)
+@pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
+def test_rejected_payment_ignores_later_reports(report: Report | None) -> None:
+    """Later reports record nothing and open no further alert."""
+    rejected = check(PENDING, REPORTS["someone else's"]).payment
+    decision = check(rejected, report, now=TOO_LATE)
     assert (decision.action, decision.alert, decision.payment.status) == (
         NOTHING,
         False,
         PaymentStatus.MISMATCHED,
     )
-    assert booked(decision) == (0, {})
+    assert recorded(decision) == (0, {})
 
 
 WRONG: list[tuple[Mismatch, dict[str, Any]]] = [
@@ -189,43 +188,41 @@ WRONG: list[tuple[Mismatch, dict[str, Any]]] = [
 @pytest.mark.parametrize(
     ("mismatch", "members"), WRONG, ids=[f"{m} {list(w.values())}" for m, w in WRONG]
 )
-def test_a_single_difference_keeps_the_money_out(
-    mismatch: Mismatch, members: dict[str, Any]
-) -> None:
-    """The money may have come, but not for what was agreed: the payment is rejected, and why is told."""
+def test_each_mismatch_rejects_the_payment(mismatch: Mismatch, members: dict[str, Any]) -> None:
+    """Money may have arrived, but not as agreed: nothing is credited, and the mismatch is named."""
     for status in ("PAID", "PARTIAL_CANCELLED", "CANCELLED"):
-        decision = look(PENDING, said(status, **members))
+        decision = check(PENDING, report_of(status, **members))
         assert (decision.action, decision.alert) == (PaymentAction.REJECT, True)
         assert decision.mismatches == {mismatch}
-        assert booked(decision) == (0, {})
+        assert recorded(decision) == (0, {})
 
 
 @pytest.mark.parametrize("kind", ["TEST", "live", None, True])
-def test_a_test_channel_is_no_money_in_production(kind: object) -> None:
-    """The browser chooses the channel, and a test channel says PAID to everybody."""
+def test_test_channel_is_a_mismatch_in_production(kind: object) -> None:
+    """The browser chooses the channel, and a test channel reports PAID without money."""
     production = PaymentTerms(**{**AGREED, "test_channel_allowed": False})
-    report = said("PAID", channel={**payment("PAID")["channel"], "type": kind})
+    report = report_of("PAID", channel={**payment("PAID")["channel"], "type": kind})
     assert find_mismatches(production, report) == {Mismatch.TEST_CHANNEL}
     assert (
         find_mismatches(
-            production, said("PAID", channel={**payment("PAID")["channel"], "type": "LIVE"})
+            production, report_of("PAID", channel={**payment("PAID")["channel"], "type": "LIVE"})
         )
         == frozenset()
     )
 
 
 @pytest.mark.parametrize("status", ["READY", "PAY_PENDING", "VIRTUAL_ACCOUNT_ISSUED", "FAILED"])
-def test_a_forged_amount_is_no_mismatch_until_it_is_paid(status: str) -> None:
-    """Without money nothing is decided: the payer may close the window and begin again as agreed."""
-    forged = said(status, amount={**payment(status)["amount"], "total": 1})
-    assert look(PENDING, forged).payment.status is PaymentStatus.PENDING
+def test_forged_amount_is_ignored_until_it_is_paid(status: str) -> None:
+    """Without money nothing is decided: the payer may start again as agreed."""
+    forged = report_of(status, amount={**payment(status)["amount"], "total": 1})
+    assert check(PENDING, forged).payment.status is PaymentStatus.PENDING
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [("payment_id", ".."), ("amount", 0), ("amount", -1), ("expires_at", datetime(2026, 1, 1))],  # noqa: DTZ001
 )
-def test_terms_that_nobody_can_agree_on_are_a_fault(field: str, value: object) -> None:
+def test_invalid_terms_raise(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=r"payment|offset"):
         PaymentTerms(**{**AGREED, field: value})
 
@@ -240,22 +237,22 @@ def test_terms_that_nobody_can_agree_on_are_a_fault(field: str, value: object) -
         ("PAY_PENDING", EXPIRY + PENDING_AT_PORTONE_MAX),
     ],
 )
-def test_waiting_ends_at_the_expiry_or_when_portone_has_nothing_under_way(
+def test_waiting_ends_at_expiry_or_when_nothing_is_pending_at_portone(
     name: str, until: datetime
 ) -> None:
-    """One microsecond before it the payment is pending, at it expired; whether it failed is recorded at either."""
-    report = LOOKS[name]
+    """Pending a microsecond earlier, expired then; a failure is recorded in both states."""
+    report = REPORTS[name]
     assert wait_until(TERMS, report) == until
     before, at = (
-        look(PENDING, report, now=until - timedelta(microseconds=1)),
-        look(PENDING, report, now=until),
+        check(PENDING, report, now=until - timedelta(microseconds=1)),
+        check(PENDING, report, now=until),
     )
 
     assert (before.payment.status, at.payment.status) == (
         PaymentStatus.PENDING,
         PaymentStatus.EXPIRED,
     )
-    assert at.action is look(EXPIRED, report).action
+    assert at.action is check(EXPIRED, report).action
     assert not at.alert
 
 
@@ -267,46 +264,49 @@ def test_waiting_ends_at_the_expiry_or_when_portone_has_nothing_under_way(
         (None, EXPIRY),
     ],
 )
-def test_an_account_is_not_waited_for_for_ever(expiry: str | None, until: datetime) -> None:
-    """How long an account stays open is the browser's choice."""
+def test_wait_for_a_virtual_account_is_bounded(expiry: str | None, until: datetime) -> None:
+    """The browser chooses how long an account stays open."""
     method = {**payment("VIRTUAL_ACCOUNT_ISSUED")["method"], "expiredAt": expiry}
-    assert wait_until(TERMS, said("VIRTUAL_ACCOUNT_ISSUED", method=method)) == until
+    assert wait_until(TERMS, report_of("VIRTUAL_ACCOUNT_ISSUED", method=method)) == until
 
 
-def test_money_that_comes_late_is_money() -> None:
-    """A payment is credited long after its expiry, also from a failure."""
-    expired = look(PENDING, said("FAILED"), now=EXPIRY).payment
-    assert booked(look(expired, said("PAID"), now=TOO_LATE)) == (10_000, {})
+def test_late_money_is_credited() -> None:
+    """Long after the expiry, and also after a failure."""
+    expired = check(PENDING, report_of("FAILED"), now=EXPIRY).payment
+    assert recorded(check(expired, report_of("PAID"), now=TOO_LATE)) == (10_000, {})
 
 
-def test_what_is_unknown_or_at_odds_is_looked_at_again() -> None:
-    """A payment does not expire while PortOne says what we do not understand; once it is understood it is credited."""
+def test_unknown_or_contradictory_report_keeps_the_payment_pending() -> None:
+    """It does not expire, and is credited once a report is usable."""
     for name in ("odd sums", "REFUNDED"):
-        waiting = look(PENDING, LOOKS[name], now=TOO_LATE)
+        waiting = check(PENDING, REPORTS[name], now=TOO_LATE)
         assert (waiting.payment.status, waiting.alert) == (PaymentStatus.PENDING, True)
-        assert booked(look(waiting.payment, said("PARTIAL_CANCELLED"))) == (10_000, {FIRST: 3_000})
+        assert recorded(check(waiting.payment, report_of("PARTIAL_CANCELLED"))) == (
+            10_000,
+            {FIRST: 3_000},
+        )
 
 
-def test_an_older_look_does_not_undo_a_newer_one() -> None:
-    """The answer READY that arrives after PAID was taken in alarms nobody, while an older one that tells of money still books it."""
-    paid = look(PENDING, said("PAID")).payment
-    late = look(paid, said("READY"))
+def test_older_report_does_not_override_a_newer_one() -> None:
+    """READY after PAID opens no alert, while an older report of money still records it."""
+    paid = check(PENDING, report_of("PAID")).payment
+    late = check(paid, report_of("READY"))
     assert (late.action, late.alert, late.payment) == (NOTHING, False, paid)
 
-    cancelled = look(
-        paid, said("CANCELLED", cancellations=payment("CANCELLED")["cancellations"][1:])
+    cancelled = check(
+        paid, report_of("CANCELLED", cancellations=payment("CANCELLED")["cancellations"][1:])
     ).payment
-    older = look(cancelled, said("PARTIAL_CANCELLED"))
-    assert booked(older) == (0, {FIRST: 3_000})
+    older = check(cancelled, report_of("PARTIAL_CANCELLED"))
+    assert recorded(older) == (0, {FIRST: 3_000})
     assert older.payment.reported_at == cancelled.reported_at
 
 
-def test_a_renamed_channel_keeps_no_chargeback_out() -> None:
-    """The channel was judged at the credit; what another store or another amount says is still not believed."""
-    renamed = said("CANCELLED", channel={"type": "TEST", "key": "renamed"})
-    assert booked(look(CREDITED, renamed)) == (0, {FIRST: 3_000, SECOND: 7_000})
-    foreign = look(CREDITED, said("CANCELLED", storeId="store-other"))
-    assert (foreign.action, booked(foreign)) == (ALERT, (0, {}))
+def test_renamed_channel_does_not_block_a_chargeback() -> None:
+    """The channel was checked at the credit; another store or amount is still rejected."""
+    renamed = report_of("CANCELLED", channel={"type": "TEST", "key": "renamed"})
+    assert recorded(check(CREDITED, renamed)) == (0, {FIRST: 3_000, SECOND: 7_000})
+    foreign = check(CREDITED, report_of("CANCELLED", storeId="store-other"))
+    assert (foreign.action, recorded(foreign)) == (ALERT, (0, {}))
 
 
 @pytest.mark.parametrize(
@@ -329,31 +329,31 @@ def test_a_renamed_channel_keeps_no_chargeback_out() -> None:
         },
     ],
 )
-def test_cancellations_that_do_not_add_up_credit_nothing(members: dict[str, Any]) -> None:
-    """Crediting the whole could give away what was given back; what a credited payment gave back is taken all the same."""
-    report = said("CANCELLED", **members)
-    assert booked(look(PENDING, report)) == (0, {})
-    after = look(CREDITED, report)
+def test_inconsistent_cancellations_credit_nothing(members: dict[str, Any]) -> None:
+    """A credit could give away what was given back; a credited payment is still reversed."""
+    report = report_of("CANCELLED", **members)
+    assert recorded(check(PENDING, report)) == (0, {})
+    after = check(CREDITED, report)
     assert after.alert
     assert after.payment.remaining_amount >= 0
-    assert set(booked(after)[1]) <= {FIRST, SECOND}
+    assert set(recorded(after)[1]) <= {FIRST, SECOND}
 
 
-def test_a_requested_cancellation_moves_nothing_yet() -> None:
+def test_requested_cancellation_reverses_nothing() -> None:
     requested = {**payment("PARTIAL_CANCELLED")["cancellations"][0], "status": "REQUESTED"}
-    waiting = look(CREDITED, said("PAID", cancellations=[requested]))
-    assert (waiting.action, booked(waiting)) == (NOTHING, (0, {}))
-    assert booked(look(waiting.payment, said("PARTIAL_CANCELLED"))) == (0, {FIRST: 3_000})
+    waiting = check(CREDITED, report_of("PAID", cancellations=[requested]))
+    assert (waiting.action, recorded(waiting)) == (NOTHING, (0, {}))
+    assert recorded(check(waiting.payment, report_of("PARTIAL_CANCELLED"))) == (0, {FIRST: 3_000})
 
 
-def test_more_than_was_paid_is_never_given_back() -> None:
-    """New ids for old cancellations would empty the account twice."""
-    emptied = look(CREDITED, said("CANCELLED")).payment
+def test_reversals_never_exceed_the_payment() -> None:
+    """New ids for old cancellations would otherwise reverse the payment twice."""
+    emptied = check(CREDITED, report_of("CANCELLED")).payment
     renamed = [
         {**c, "id": f"again-{n}"} for n, c in enumerate(payment("CANCELLED")["cancellations"])
     ]
-    decision = look(emptied, said("CANCELLED", cancellations=renamed))
-    assert (decision.alert, booked(decision), decision.payment.remaining_amount) == (
+    decision = check(emptied, report_of("CANCELLED", cancellations=renamed))
+    assert (decision.alert, recorded(decision), decision.payment.remaining_amount) == (
         True,
         (0, {}),
         0,
@@ -361,16 +361,16 @@ def test_more_than_was_paid_is_never_given_back() -> None:
 
 
 @pytest.mark.parametrize("before", [PENDING, CREDITED])
-def test_a_dispute_is_told_to_a_person(before: PaymentState) -> None:
-    """The money is still there, but somebody wants it back."""
-    disputed = look(before, said("PAID", disputes=[{"status": "UNRESOLVED"}]))
+def test_dispute_opens_an_alert(before: PaymentState) -> None:
+    """The money is still there, but the payer claims it back."""
+    disputed = check(before, report_of("PAID", disputes=[{"status": "UNRESOLVED"}]))
     assert disputed.alert
     assert disputed.payment.status is PaymentStatus.CREDITED
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Report]:
-    """The looks that a payment allows over its life: attempts, the money, and cancellations until something or nothing is left."""
+    """Reports that a payment can have over its life: attempts, the money, and cancellations."""
     begun = draw(
         st.lists(
             st.sampled_from(["READY", "FAILED", "PAY_PENDING", "VIRTUAL_ACCOUNT_ISSUED"]),
@@ -398,16 +398,16 @@ def histories(draw: st.DrawFn) -> list[Report]:
 
 
 @given(st.data(), histories())
-def test_the_order_of_the_looks_changes_nothing_in_the_books(
+def test_order_of_reports_does_not_change_the_ledger(
     data: st.DataObject, history: list[Report]
 ) -> None:
-    """Late, twice and in any order: once the newest look is among them, the books hold one credit and each cancellation once."""
+    """Late, repeated and in any order: one credit, and each cancellation once."""
     some: list[Report | None] = data.draw(st.lists(st.sampled_from([*history, None]), max_size=8))
     check_count = data.draw(st.permutations([*some, history[-1]]))
     state, came_in, reversals = PENDING, [], []
     for report in check_count:
         now = EXPIRY + timedelta(days=data.draw(st.integers(-1, 60)))
-        decision = look(state, report, now=now)
+        decision = check(state, report, now=now)
         state = decision.payment
         came_in += [decision.credit] if decision.credit else []
         reversals += [(c.id, c.amount) for c in decision.reversals]
@@ -415,12 +415,12 @@ def test_the_order_of_the_looks_changes_nothing_in_the_books(
     assert came_in == [10_000]
     assert sorted(reversals) == sorted((c.id, c.amount) for c in history[-1].cancellations)
     assert state.remaining_amount == 10_000 - sum(amount for _, amount in reversals)
-    assert state.status is look(PENDING, history[-1]).payment.status
+    assert state.status is check(PENDING, history[-1]).payment.status
 
 
 @st.composite
-def lies(draw: st.DrawFn) -> Report | None:
-    """Anything that an answer could say: any status, sums that fit nothing, ids that come again with another amount."""
+def arbitrary_reports(draw: st.DrawFn) -> Report | None:
+    """Any answer: any status, wrong sums, ids reused with other amounts."""
     if draw(st.booleans()) and draw(st.booleans()):
         return None
     cancellations = draw(
@@ -437,10 +437,10 @@ def lies(draw: st.DrawFn) -> Report | None:
             max_size=4,
         )
     )
-    told = {
+    reported = {
         c["id"]: c["totalAmount"] for c in reversed(cancellations) if c["status"] == "SUCCEEDED"
     }
-    true_sum = sum(told.values())
+    true_sum = sum(reported.values())
     amount = {
         "total": draw(st.sampled_from([10_000, 10_000, 10_000, 1])),
         "taxFree": 0,
@@ -448,7 +448,7 @@ def lies(draw: st.DrawFn) -> Report | None:
     }
     status = draw(st.sampled_from([*STATUSES, "PAID", "NEW"]))
     second = draw(st.integers(0, 59))
-    return said(
+    return report_of(
         draw(st.sampled_from(STATUSES)),
         status=status,
         cancellations=cancellations,
@@ -457,12 +457,14 @@ def lies(draw: st.DrawFn) -> Report | None:
     )
 
 
-@given(st.lists(st.tuples(lies(), st.booleans()), max_size=12))
-def test_whatever_is_said_the_books_hold(check_count: list[tuple[Report | None, bool]]) -> None:
-    """One credit at most, a cancellation's id once at most, nothing negative, and never more given back than came in."""
+@given(st.lists(st.tuples(arbitrary_reports(), st.booleans()), max_size=12))
+def test_ledger_invariants_hold_for_any_report(
+    check_count: list[tuple[Report | None, bool]],
+) -> None:
+    """At most one credit, one reversal per id, nothing negative, no more reversed than credited."""
     state, times_credited, reversed_ids, balance = PENDING, 0, [], 0
     for report, late in check_count:
-        decision = look(state, report, now=TOO_LATE if late else IN_TIME)
+        decision = check(state, report, now=TOO_LATE if late else IN_TIME)
         state = decision.payment
         times_credited += decision.credit > 0
         balance += decision.credit - sum(c.amount for c in decision.reversals)

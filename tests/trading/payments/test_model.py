@@ -1,4 +1,4 @@
-"""A payment's id, amounts and states."""
+"""Payment ids, amounts and states."""
 
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from trading.payments.model import (
 
 
 @given(st.uuids(), st.uuids())
-def test_a_uuid_gives_an_id_of_its_own_that_every_gateway_takes(one: UUID, other: UUID) -> None:
+def test_uuid_gives_a_unique_valid_payment_id(one: UUID, other: UUID) -> None:
     assert is_payment_id(payment_id_of(one))
     assert (payment_id_of(one) == payment_id_of(other)) == (one == other)
     assert UUID(payment_id_of(one)) == one
@@ -40,13 +40,13 @@ def test_a_uuid_gives_an_id_of_its_own_that_every_gateway_takes(one: UUID, other
         "a" * 31 + "ä",
     ],
 )
-def test_nothing_else_is_an_id(text: str) -> None:
-    """What could lead an address elsewhere, or what some gateway would change, is refused before any address is built."""
+def test_other_text_is_not_a_payment_id(text: str) -> None:
+    """Text that could change a URL is refused before the URL is built."""
     assert not is_payment_id(text)
 
 
 @given(st.integers(), st.integers(1, 10**6), st.integers(10**6, 10**9))
-def test_an_amount_is_within_its_bounds_or_refused_with_them(
+def test_amount_outside_its_bounds_is_refused_with_the_bounds(
     amount: int, minimum: int, maximum: int
 ) -> None:
     if minimum <= amount <= maximum:
@@ -61,14 +61,14 @@ def test_both_bounds_are_allowed() -> None:
     check_amount(1_000, minimum=1_000, maximum=1_000)
 
 
-def test_what_was_credited_is_never_uncredited() -> None:
-    """From the three credited states only cancellations lead on, and into them only a credit."""
+def test_credited_payment_never_returns_to_uncredited() -> None:
+    """Only cancellations leave the three credited states, and only a credit enters them."""
     for (before, event), after in PAYMENT_TRANSITIONS.table.items():
         assert after.is_credited == (before.is_credited or event is PaymentEvent.CREDIT)
         assert before.is_credited == (event in (PaymentEvent.CANCEL, PaymentEvent.CANCEL_IN_PART))
 
 
-def test_only_the_end_of_the_money_and_a_mismatch_are_final() -> None:
+def test_only_mismatched_and_cancelled_are_final() -> None:
     """An expired payment can still be paid."""
     final = {status for status in PaymentStatus if PAYMENT_TRANSITIONS.is_final(status)}
     assert final == {PaymentStatus.CANCELLED, PaymentStatus.MISMATCHED}

@@ -1,4 +1,4 @@
-"""What the payer reads in the payment gateway's window."""
+"""Payment names as the payer reads them."""
 
 import pytest
 from hypothesis import given
@@ -11,8 +11,8 @@ DISLIKED = set("%&|$-+=[]\\,<>\"'`^{}~")
 
 
 @given(st.text(max_size=60))
-def test_a_name_is_good_for_every_gateway_or_refused(text: str) -> None:
-    """Short enough, without a sign that one of them fails on, and cleaning it again changes nothing."""
+def test_name_suits_every_gateway_or_is_refused(text: str) -> None:
+    """Short enough, without a rejected character, and unchanged by cleaning it again."""
     try:
         name = clean_order_name(text)
     except ValidationFailed:
@@ -34,15 +34,15 @@ def test_a_name_is_good_for_every_gateway_or_refused(text: str) -> None:
         ("\u1100\u1161", "가"),
     ],
 )
-def test_what_becomes_of_a_name(text: str, name: str) -> None:
+def test_cleaned_names(text: str, name: str) -> None:
     assert clean_order_name(text) == name
 
 
 @pytest.mark.parametrize(
     "text", ["", " ", "%%", "a" * 41, "가" * 14, "a\nb", "a\x00", "\u202e충전", "\ud800", "😀"]
 )
-def test_a_name_that_can_not_be_shown_is_refused(text: str) -> None:
-    """Too long, empty, with control characters or ones that turn the text around, half a character, or emoji."""
+def test_unprintable_or_too_long_name_is_refused(text: str) -> None:
+    """Too long, empty, control or bidirectional characters, half a surrogate pair, or emoji."""
     with pytest.raises(ValidationFailed) as refused:
         clean_order_name(text)
     assert refused.value.facts == {"field": "order_name", "limit": OCTETS_MAX}

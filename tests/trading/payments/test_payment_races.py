@@ -1,4 +1,4 @@
-"""Races of real threads on MariaDB: whoever is first, a payment is credited once, a cancellation reversed once, and no won refunded twice."""
+"""Races of real threads on MariaDB: one credit, one reversal, no won refunded twice."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -18,8 +18,8 @@ from trading.tasks import Task, TaskRequest
 ROUNDS = 50
 
 
-def looking(harness: TradingHarness, payment_id: str) -> Callable[[], object]:
-    """What a worker does, whoever woke it."""
+def check_task(harness: TradingHarness, payment_id: str) -> Callable[[], object]:
+    """Return a check of a payment as a worker does it."""
     return lambda: harness.run(TaskRequest(Task.VERIFY_PAYMENT, (UUID(hex=payment_id),)))
 
 
@@ -53,15 +53,15 @@ def accepted(results: Sequence[object]) -> list[UUID]:
     return [result for result in results if isinstance(result, UUID)]
 
 
-def test_complete_webhook_and_sweep_at_once(server_stack: PaymentsStack) -> None:
-    """Fifty payments, each found by three workers at the same moment: fifty credits."""
-    stack, who = server_stack, server_stack.api.person()
+def test_concurrent_complete_webhook_and_sweep_credit_once(server_stack: PaymentsStack) -> None:
+    """Fifty payments, each checked by three workers at the same moment: fifty credits."""
+    stack, user = server_stack, server_stack.api.person()
     for _ in range(ROUNDS):
-        payment_id = stack.prepare(who, 1_000)
+        payment_id = stack.prepare(user, 1_000)
         stack.portone.open(payment_id, 1_000, webhook="none")
         stack.portone.move(payment_id, "pay", webhook="none")
-        run_together(*[looking(stack.harness, payment_id)] * 3)
-    assert cash(stack.harness, owner_of(who)) == (CASH + ROUNDS * 1_000, 0)
+        run_together(*[check_task(stack.harness, payment_id)] * 3)
+    assert cash(stack.harness, owner_of(user)) == (CASH + ROUNDS * 1_000, 0)
     booked = rows(
         stack.harness, "SELECT COUNT(*) AS credits FROM transactions WHERE credit_of IS NOT NULL"
     )
@@ -69,44 +69,44 @@ def test_complete_webhook_and_sweep_at_once(server_stack: PaymentsStack) -> None
     assert stack.harness.breaches() == []
 
 
-def test_a_refund_and_the_webhook_of_its_own_cancellation_at_once(
+def test_refund_answer_and_its_webhook_record_one_cancellation(
     server_stack: PaymentsStack,
 ) -> None:
-    """The answer and the look bring the same cancellation: it is booked by one of them."""
-    stack, who = server_stack, server_stack.api.person()
-    payment_id = stack.paid(who, 100_000)
+    """Answer and check both report the cancellation; one of them records it."""
+    stack, user = server_stack, server_stack.api.person()
+    payment_id = stack.paid(user, 100_000)
     for _ in range(ROUNDS):
-        refund = UUID(stack.refund(who, payment_id, 1_000)["id"])
-        run_together(pursuing(stack.harness, refund), *[looking(stack.harness, payment_id)] * 2)
+        refund = UUID(stack.refund(user, payment_id, 1_000)["id"])
+        run_together(pursuing(stack.harness, refund), *[check_task(stack.harness, payment_id)] * 2)
         stack.harness.sent.clear()
     stack.sweep_until_quiet(turns=5)
-    assert cash(stack.harness, owner_of(who)) == (CASH + 100_000 - ROUNDS * 1_000, 0)
+    assert cash(stack.harness, owner_of(user)) == (CASH + 100_000 - ROUNDS * 1_000, 0)
     assert len(stack.portone.payments()[payment_id]["cancellations"]) == ROUNDS
     assert stack.harness.breaches() == []
 
 
-def test_two_refunds_of_the_same_money(server_stack: PaymentsStack) -> None:
-    """Of ten that ask for all of it at once one is accepted, and of two workers that pursue it both together cancel once."""
-    stack, who = server_stack, server_stack.api.person()
-    payment_id = stack.paid(who)
+def test_concurrent_refunds_of_the_same_money_cancel_once(server_stack: PaymentsStack) -> None:
+    """One of ten refunds of the whole amount is accepted; two workers processing it cancel once."""
+    stack, user = server_stack, server_stack.api.person()
+    payment_id = stack.paid(user)
     (refund_id,) = accepted(
-        run_together(*[asking(stack.harness, owner_of(who), payment_id, 10_000)] * 10)
+        run_together(*[asking(stack.harness, owner_of(user), payment_id, 10_000)] * 10)
     )
     run_together(*[pursuing(stack.harness, refund_id)] * 4)
     stack.sweep_until_quiet(turns=5)
     assert len(stack.portone.payments()[payment_id]["cancellations"]) == 1
-    assert cash(stack.harness, owner_of(who)) == (CASH, 0)
+    assert cash(stack.harness, owner_of(user)) == (CASH, 0)
     assert stack.harness.breaches() == []
 
 
-def test_orders_race_a_chargeback(server_stack: PaymentsStack) -> None:
-    """Buys that are placed while money is taken back either come first and are cancelled, or are refused; no debt is larger than it must be."""
+def test_orders_racing_a_chargeback_leave_the_smallest_debt(server_stack: PaymentsStack) -> None:
+    """Buys placed during the reversal are either cancelled or refused."""
     stack = server_stack
     harness = stack.harness
     for _ in range(8):
-        who = stack.api.person()
-        user = owner_of(who)
-        payment_id = stack.paid(who, 1_000_000)
+        person = stack.api.person()
+        user = owner_of(person)
+        payment_id = stack.paid(person, 1_000_000)
         harness.tick(70_000)
         for _ in range(3):
             harness.place(user, Side.BUY, 40, limit=69_000)
@@ -116,7 +116,9 @@ def test_orders_race_a_chargeback(server_stack: PaymentsStack) -> None:
             InsufficientCash,
             AccountOverdrawn,
         )
-        run_together(looking(harness, payment_id), looking(harness, payment_id), *[placing] * 4)
+        run_together(
+            check_task(harness, payment_id), check_task(harness, payment_id), *[placing] * 4
+        )
         balance, reserved = cash(harness, user)
         assert balance == CASH
         assert reserved <= CASH

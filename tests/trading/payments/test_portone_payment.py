@@ -1,4 +1,4 @@
-"""What PortOne says is read in full where it is readable, and never fails where it is not."""
+"""Reading PortOne's reports: complete where readable, never raising."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -36,7 +36,7 @@ def paid_with_amount(name: str, value: object) -> Any:
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_each_status_is_read(status: str) -> None:
-    """What decides money and what identifies a payment is there in every status."""
+    """The members that decide about money and identify a payment are read in every status."""
     report = read_report(payment(status))
 
     assert report.status is PortoneStatus(status)
@@ -59,7 +59,7 @@ def test_each_status_is_read(status: str) -> None:
     assert sum(cancellation.amount for cancellation in report.cancellations) == report.cancelled
 
 
-def test_the_parts_are_read() -> None:
+def test_details_are_read() -> None:
     paid, failed = read_report(payment("PAID")), read_report(payment("FAILED"))
     account, cancelled = (
         read_report(payment("VIRTUAL_ACCOUNT_ISSUED")),
@@ -93,13 +93,15 @@ def test_the_parts_are_read() -> None:
         (1_767_225_600, None),
     ],
 )
-def test_times_have_any_fraction_and_an_offset(text: object, instant: datetime | None) -> None:
+def test_times_may_have_any_fraction_and_need_an_offset(
+    text: object, instant: datetime | None
+) -> None:
     assert read_report(payment("PAID", updatedAt=text)).updated_at == instant
 
 
 @pytest.mark.parametrize("value", [True, 10_000.0, "10000", -1, AMOUNT_MAX + 1, None, [10_000]])
 def test_only_a_whole_number_is_an_amount(value: object) -> None:
-    """A float or a truth value in its place is as good as no amount, so nothing is booked on it."""
+    """A float or boolean counts as no amount, so nothing is recorded from it."""
     assert read_report(paid_with_amount("total", value)).total is None
     assert read_cancellation({"id": "c", "status": "SUCCEEDED", "totalAmount": value}) is None
 
@@ -107,22 +109,22 @@ def test_only_a_whole_number_is_an_amount(value: object) -> None:
 @pytest.mark.parametrize(
     "value", ["", "a" * (IDENTIFIER_LENGTH_MAX + 1), "a\nb", "한글", 7, None, {}]
 )
-def test_an_identifier_is_plain_and_short(value: object) -> None:
+def test_identifier_is_printable_and_short(value: object) -> None:
     report = read_report(payment("PAID", id=value))
     assert report.payment_id is None
     assert read_cancellation({"id": value, "status": "SUCCEEDED", "totalAmount": 1}) is None
 
 
 @pytest.mark.parametrize("status", ["PENDING", "REFUNDED", "paid", "", None, 7, [], {}])
-def test_a_status_of_the_future_is_unknown(status: object) -> None:
+def test_new_status_is_unknown(status: object) -> None:
     assert read_report(payment("PAID", status=status)).status is PortoneStatus.UNKNOWN
     cancellation = read_cancellation({"id": "c", "status": status, "totalAmount": 1})
     assert cancellation is not None
     assert cancellation.status is CancellationStatus.UNKNOWN
 
 
-def test_what_is_new_takes_nothing_away() -> None:
-    """New members, methods and triggers, and a null in place of what is absent, leave the rest readable."""
+def test_new_members_change_nothing() -> None:
+    """New members, methods and triggers, and null for absent members, leave the rest readable."""
     grown = payment(
         "PAID",
         method={"type": "PaymentMethodTelepathy"},
@@ -143,12 +145,12 @@ def test_what_is_new_takes_nothing_away() -> None:
         ([{"status": "NEW"}], True),
     ],
 )
-def test_a_dispute_lasts_until_it_is_resolved(disputes: list[object], disputed: bool) -> None:
+def test_dispute_lasts_until_resolved(disputes: list[object], disputed: bool) -> None:
     assert read_report(payment("PAID", disputes=disputes)).is_disputed is disputed
 
 
-def test_a_receipt_is_a_page_and_words_are_cut() -> None:
-    """An address of another kind would be a script in the page that shows it."""
+def test_receipt_must_be_a_web_address_and_texts_are_truncated() -> None:
+    """Any other URL scheme could be a script in the page that shows it."""
     report = read_report(
         payment("FAILED", receiptUrl="javascript:alert(1)", failure={"reason": "x" * 10_000})
     )
@@ -156,15 +158,15 @@ def test_a_receipt_is_a_page_and_words_are_cut() -> None:
     assert report.failure == "x" * TEXT_LENGTH_MAX
 
 
-def test_one_id_counts_once() -> None:
+def test_repeated_cancellation_id_counts_once() -> None:
     twice = payment("CANCELLED")["cancellations"] * 2
     report = read_report(payment("CANCELLED", cancellations=twice))
     assert [c.amount for c in report.succeeded_cancellations] == [3_000, 7_000]
 
 
 @given(st.dictionaries(st.sampled_from(MEMBERS), ANYTHING), st.sampled_from(STATUSES))
-def test_no_answer_fails_to_be_read(members: dict[str, object], status: str) -> None:
-    """Whatever stands in place of whichever member, reading gives a report whose amounts are whole and never negative."""
+def test_any_answer_gives_a_report(members: dict[str, object], status: str) -> None:
+    """Any value in any member gives a report whose amounts are whole and not negative."""
     for document in (members, payment(status, **members)):
         report = read_report(document)
         amounts = [

@@ -1,4 +1,4 @@
-"""Refunds as rules: their states, the mark by which one is found again, and what a refusal means."""
+"""Refund states, the mark in the reason, and the meaning of refusals."""
 
 from uuid import UUID
 
@@ -18,8 +18,7 @@ from trading.payments.refund_model import (
 )
 
 
-def test_money_that_went_back_ends_every_refund() -> None:
-    """From any state but itself SUCCEEDED can be reached, and nothing leads from it."""
+def test_succeeded_is_final_and_reachable_from_every_state() -> None:
     for status in set(RefundStatus) - {RefundStatus.SUCCEEDED}:
         assert REFUND_TRANSITIONS.after(status, RefundEvent.SUCCEED) is RefundStatus.SUCCEEDED
     assert all(before is not RefundStatus.SUCCEEDED for before, _ in REFUND_TRANSITIONS.table)
@@ -29,16 +28,16 @@ def test_money_that_went_back_ends_every_refund() -> None:
 
 
 @given(st.uuids(), st.text(max_size=50))
-def test_a_refund_is_found_by_its_reason(refund_id: UUID, words: str) -> None:
-    """Whatever the user wrote behind the mark, and if a payment gateway cuts off all of it."""
+def test_refund_id_is_read_from_the_reason(refund_id: UUID, words: str) -> None:
+    """Whatever the user wrote after the mark, and if a payment gateway truncates all of it."""
     reason = reason_with_mark(refund_id, words)
     assert refund_id_in(reason) == refund_id
     assert refund_id_in(reason[:34]) == refund_id
 
 
 @given(st.text(max_size=60))
-def test_other_reasons_are_nobodys(text: str) -> None:
-    """A mark counts at the beginning only, so that no user can write another's into his words."""
+def test_reason_without_leading_mark_names_no_refund(text: str) -> None:
+    """A mark counts only at the start, so a user cannot write another refund's mark."""
     assert refund_id_in(f" {text}") is None
     assert refund_id_in(f"환불 R-{'0' * 32} {text}") is None
 
@@ -46,7 +45,7 @@ def test_other_reasons_are_nobodys(text: str) -> None:
 @pytest.mark.parametrize(
     "reason", [None, "", "R-", "R-" + "0" * 31, "R-" + "0" * 33, "R-" + "g" * 32, "r-" + "0" * 32]
 )
-def test_what_looks_like_a_mark_is_none(reason: str | None) -> None:
+def test_similar_marks_are_rejected(reason: str | None) -> None:
     assert refund_id_in(reason) is None
 
 
@@ -64,5 +63,5 @@ def test_what_looks_like_a_mark_is_none(reason: str | None) -> None:
         ("PAYMENT_NOT_FOUND", RefusalMeaning.KEEP_AND_ALERT),
     ],
 )
-def test_what_a_refusal_means(kind: str, meaning: RefusalMeaning) -> None:
+def test_meaning_of_refusals(kind: str, meaning: RefusalMeaning) -> None:
     assert classify_refusal(kind) is meaning

@@ -1,4 +1,4 @@
-"""The state machines do what their tables say."""
+"""State machines follow their tables."""
 
 from itertools import product
 from typing import Any

@@ -1,4 +1,4 @@
-"""A payment from its preparation to its credit, whoever says that there is news, and what is found instead of the money."""
+"""Payments from preparation to credit: notifications, checks and their findings."""
 
 from uuid import UUID
 
@@ -18,8 +18,8 @@ CASH = 10_000_000
 JSON = {"Content-Type": "application/json"}
 
 
-def look(stack: PaymentsStack, payment_id: str) -> None:
-    """What a worker does when it is woken for this payment."""
+def check(stack: PaymentsStack, payment_id: str) -> None:
+    """Check the payment as a worker does."""
     stack.harness.sent.clear()
     stack.harness.run(TaskRequest(Task.VERIFY_PAYMENT, (UUID(hex=payment_id),)))
 
@@ -29,8 +29,8 @@ def alerts(stack: PaymentsStack, payment_id: str) -> list[str]:
     return sorted(alert.kind for alert in found if alert.resolved_at is None)
 
 
-def told(stack: PaymentsStack, user: UUID) -> list[str]:
-    """The states of payments that a user was told of."""
+def event_statuses(stack: PaymentsStack, user: UUID) -> list[str]:
+    """Return the payment states in a user's account events."""
     return [
         event.data["status"]
         for event in events(stack.harness, user)
@@ -38,95 +38,95 @@ def told(stack: PaymentsStack, user: UUID) -> list[str]:
     ]
 
 
-def test_a_payment_is_credited_once(stack: PaymentsStack) -> None:
-    """Complete, the webhook and the sweep all cause looks; the money is booked by the first, and the events tell of it."""
-    who = stack.api.person()
-    payment_id = stack.prepare(who, 10_000)
+def test_payment_is_credited_once(stack: PaymentsStack) -> None:
+    """Complete, webhook and sweep all cause checks; the first one credits and emits the event."""
+    user = stack.api.person()
+    payment_id = stack.prepare(user, 10_000)
     stack.portone.pay(payment_id, 10_000)
     wait_until(lambda: len(stack.harness.sent) >= 2, what="both webhooks")
-    stack.complete(who, payment_id)
-    assert stack.payment(who, payment_id)["status"] == "PENDING"
+    stack.complete(user, payment_id)
+    assert stack.payment(user, payment_id)["status"] == "PENDING"
 
     stack.work()
 
-    shown = stack.payment(who, payment_id)
-    assert (shown["status"], shown["cancelled_amount"], shown["refundable_amount"]) == (
+    payment = stack.payment(user, payment_id)
+    assert (payment["status"], payment["cancelled_amount"], payment["refundable_amount"]) == (
         "CREDITED",
         0,
         10_000,
     )
-    assert stack.balance(who)["cash_balance"] == CASH + 10_000
-    assert told(stack, owner_of(who)) == ["CREDITED"]
+    assert stack.balance(user)["cash_balance"] == CASH + 10_000
+    assert event_statuses(stack, owner_of(user)) == ["CREDITED"]
     assert stack.harness.breaches() == []
 
 
-def test_the_sweep_finds_what_nobody_tells_of(stack: PaymentsStack) -> None:
-    """The browser dies, and the payer had our webhooks sent elsewhere: the money is found all the same."""
-    who = stack.api.person()
-    payment_id = stack.prepare(who)
+def test_sweep_finds_a_payment_without_notifications(stack: PaymentsStack) -> None:
+    """The browser crashed and the payer redirected our webhooks; the money is credited anyway."""
+    user = stack.api.person()
+    payment_id = stack.prepare(user)
     stack.portone.open(payment_id, 10_000, webhook="none")
     stack.portone.move(payment_id, "pay", webhook="none")
     stack.sweep_until_quiet(turns=2)
-    assert stack.payment(who, payment_id)["status"] == "CREDITED"
+    assert stack.payment(user, payment_id)["status"] == "CREDITED"
 
 
-def test_what_is_under_way_is_no_money(stack: PaymentsStack) -> None:
-    """A window, an approval that is pending and an account credit nothing, and are waited for; a failure may be tried again."""
-    who = stack.api.person()
-    payment_id = stack.prepare(who)
-    look(stack, payment_id)
+def test_pending_payment_is_not_credited(stack: PaymentsStack) -> None:
+    """Nor are an open window and a virtual account; a failed payment may be retried."""
+    user = stack.api.person()
+    payment_id = stack.prepare(user)
+    check(stack, payment_id)
     for move, status in (("pend", "APPROVAL_PENDING"), ("reject", "FAILED")):
         if move == "pend":
             stack.portone.open(payment_id, 10_000, webhook="none")
-            look(stack, payment_id)
+            check(stack, payment_id)
         stack.portone.move(payment_id, move, webhook="none")
-        look(stack, payment_id)
+        check(stack, payment_id)
         assert rows(stack.harness, "SELECT finding FROM payments")[0]["finding"] == status
-    assert stack.payment(who, payment_id)["failure"]
+    assert stack.payment(user, payment_id)["failure"]
     stack.portone.open(payment_id, 10_000, webhook="none")
     stack.portone.move(payment_id, "issue-account", webhook="none")
-    look(stack, payment_id)
-    assert stack.payment(who, payment_id)["virtual_account"]["number"] == "X0000000000001"
-    assert stack.balance(who)["cash_balance"] == CASH
+    check(stack, payment_id)
+    assert stack.payment(user, payment_id)["virtual_account"]["number"] == "X0000000000001"
+    assert stack.balance(user)["cash_balance"] == CASH
 
     stack.portone.move(payment_id, "deposit", webhook="none")
-    look(stack, payment_id)
+    check(stack, payment_id)
 
-    assert stack.payment(who, payment_id)["status"] == "CREDITED"
-    assert stack.payment(who, payment_id)["virtual_account"] is None
+    assert stack.payment(user, payment_id)["status"] == "CREDITED"
+    assert stack.payment(user, payment_id)["virtual_account"] is None
     assert stack.harness.breaches() == []
 
 
-def test_a_payment_that_nobody_begins_expires_and_late_money_is_money(stack: PaymentsStack) -> None:
-    """After its time nobody looks any more; when money comes all the same, by a webhook, it is credited."""
-    who = stack.api.person()
-    payment_id = stack.prepare(who)
+def test_unstarted_payment_expires_and_late_money_is_credited(stack: PaymentsStack) -> None:
+    """After the expiry no check is scheduled; a webhook about late money still credits it."""
+    user = stack.api.person()
+    payment_id = stack.prepare(user)
     stack.portone.open(payment_id, 10_000, webhook="none")
     stack.portone.move(payment_id, "fail", webhook="none")
     stack.sweep_until_quiet(turns=40)
-    assert stack.payment(who, payment_id)["status"] == "EXPIRED"
+    assert stack.payment(user, payment_id)["status"] == "EXPIRED"
     assert rows(stack.harness, "SELECT next_attempt_at FROM payments")[0]["next_attempt_at"] is None
 
     stack.portone.move(payment_id, "approve-late", webhook="none")
-    stack.complete(who, payment_id)
+    stack.complete(user, payment_id)
     stack.work()
 
-    assert stack.payment(who, payment_id)["status"] == "CREDITED"
-    assert told(stack, owner_of(who)) == ["PENDING", "EXPIRED", "CREDITED"]
+    assert stack.payment(user, payment_id)["status"] == "CREDITED"
+    assert event_statuses(stack, owner_of(user)) == ["PENDING", "EXPIRED", "CREDITED"]
     assert stack.harness.breaches() == []
 
 
-def test_an_account_that_nobody_waits_for_is_closed(stack: PaymentsStack) -> None:
-    """A month after the expiry its number is taken away, so that no money comes to it any more."""
-    who = stack.api.person()
-    payment_id = stack.prepare(who)
+def test_expired_virtual_account_is_closed(stack: PaymentsStack) -> None:
+    """A month after the expiry, so that no money can arrive any more."""
+    user = stack.api.person()
+    payment_id = stack.prepare(user)
     stack.portone.open(payment_id, 10_000, webhook="none")
     stack.portone.move(payment_id, "issue-account", webhook="none")
-    look(stack, payment_id)
+    check(stack, payment_id)
     stack.harness.clock.advance(days=31)
-    look(stack, payment_id)
+    check(stack, payment_id)
     assert stack.portone.payments()[payment_id]["status"] == "FAILED"
-    assert stack.payment(who, payment_id)["status"] == "EXPIRED"
+    assert stack.payment(user, payment_id)["status"] == "EXPIRED"
 
 
 @pytest.mark.parametrize(
@@ -143,38 +143,38 @@ def test_an_account_that_nobody_waits_for_is_closed(stack: PaymentsStack) -> Non
         ({"/amount/taxFree": 1}, "tax-free-amount"),
     ],
 )
-def test_money_that_was_not_agreed_is_not_credited(
+def test_payment_that_differs_from_its_terms_is_not_credited(
     stack: PaymentsStack, patch: dict[str, object], mismatches: str
 ) -> None:
-    """The browser is the payer's: whatever differs from what was stored stops the credit, and a person is called."""
-    who = stack.api.person()
-    payment_id = stack.prepare(who)
+    """The payer controls the browser: any difference stops the credit and opens an alert."""
+    user = stack.api.person()
+    payment_id = stack.prepare(user)
     stack.portone.pay(payment_id, 10_000)
     stack.portone.inject_fault(method="GET", patch=patch, times=None)
-    look(stack, payment_id)
-    assert stack.payment(who, payment_id)["status"] == "MISMATCHED"
+    check(stack, payment_id)
+    assert stack.payment(user, payment_id)["status"] == "MISMATCHED"
     assert rows(stack.harness, "SELECT mismatches FROM payments")[0]["mismatches"] == mismatches
     assert alerts(stack, payment_id) == ["mismatch"]
-    assert stack.balance(who)["cash_balance"] == CASH
+    assert stack.balance(user)["cash_balance"] == CASH
     assert stack.harness.breaches() == []
 
 
-def test_a_word_that_portone_has_newly_made_up_costs_nobody_money(stack: PaymentsStack) -> None:
-    """An unknown status waits with an alert; an unknown method of payment is no reason not to credit."""
-    who = stack.api.person()
-    payment_id = stack.prepare(who)
+def test_new_portone_values_do_not_lose_a_payment(stack: PaymentsStack) -> None:
+    """An unknown status waits with an alert; an unknown payment method is credited."""
+    user = stack.api.person()
+    payment_id = stack.prepare(user)
     stack.portone.pay(payment_id, 10_000)
     stack.portone.inject_fault(method="GET", patch={"/status": "HALF_PAID"})
-    look(stack, payment_id)
-    assert (stack.payment(who, payment_id)["status"], alerts(stack, payment_id)) == (
+    check(stack, payment_id)
+    assert (stack.payment(user, payment_id)["status"], alerts(stack, payment_id)) == (
         "PENDING",
         ["unknown-status"],
     )
     stack.portone.inject_fault(
         method="GET", patch={"/method": {"type": "PaymentMethodTelepathy"}, "/new": {"a": [None]}}
     )
-    look(stack, payment_id)
-    assert stack.payment(who, payment_id)["status"] == "CREDITED"
+    check(stack, payment_id)
+    assert stack.payment(user, payment_id)["status"] == "CREDITED"
 
 
 @pytest.mark.parametrize(
@@ -193,88 +193,89 @@ def test_a_word_that_portone_has_newly_made_up_costs_nobody_money(stack: Payment
         },
     ],
 )
-def test_a_look_that_fails_is_made_again(stack: PaymentsStack, fault: dict[str, object]) -> None:
-    """Nothing is concluded from silence or from a proxy's page; the next look is put off, further each time, and finds the money."""
-    who = stack.api.person()
-    payment_id = stack.prepare(who)
+def test_failed_check_is_repeated_with_growing_delays(
+    stack: PaymentsStack, fault: dict[str, object]
+) -> None:
+    """A missing answer or a proxy's page proves nothing; a later check finds the money."""
+    user = stack.api.person()
+    payment_id = stack.prepare(user)
     stack.portone.pay(payment_id, 10_000)
     stack.portone.inject_fault(method="GET", times=3, **fault)
     for _ in range(3):
-        look(stack, payment_id)
-        assert stack.payment(who, payment_id)["status"] == "PENDING"
+        check(stack, payment_id)
+        assert stack.payment(user, payment_id)["status"] == "PENDING"
     assert alerts(stack, payment_id) == []
     stack.sweep_until_quiet(turns=3)
-    assert stack.payment(who, payment_id)["status"] == "CREDITED"
+    assert stack.payment(user, payment_id)["status"] == "CREDITED"
 
 
-def test_a_secret_that_is_refused_calls_a_person(stack: PaymentsStack) -> None:
-    """Nobody else would notice; the payment is looked at again once it is mended."""
-    who = stack.api.person()
-    payment_id = stack.prepare(who)
+def test_refused_secret_opens_an_alert(stack: PaymentsStack) -> None:
+    """Checks continue once the secret is corrected."""
+    user = stack.api.person()
+    payment_id = stack.prepare(user)
     stack.portone.pay(payment_id, 10_000)
     stack.portone.inject_fault(
         method="GET", answer={"status": 401, "body": '{"type": "UNAUTHORIZED"}', "headers": JSON}
     )
-    look(stack, payment_id)
+    check(stack, payment_id)
     assert alerts(stack, payment_id) == ["look-refused"]
     stack.sweep_until_quiet(turns=2)
-    assert stack.payment(who, payment_id)["status"] == "CREDITED"
+    assert stack.payment(user, payment_id)["status"] == "CREDITED"
 
 
-def test_what_was_given_back_before_the_first_look_is_booked_with_the_credit(
+def test_cancellation_before_the_first_check_is_recorded_with_the_credit(
     stack: PaymentsStack,
 ) -> None:
-    """Both sides of it are in the ledger, whichever was heard of first."""
-    who = stack.api.person()
-    payment_id = stack.prepare(who)
+    """The ledger has both entries, whichever was reported first."""
+    user = stack.api.person()
+    payment_id = stack.prepare(user)
     stack.portone.pay(payment_id, 10_000)
     stack.portone.move(payment_id, "console-cancel", amount=4_000)
-    look(stack, payment_id)
-    shown = stack.payment(who, payment_id)
-    assert (shown["status"], shown["cancelled_amount"]) == ("PARTIALLY_CANCELLED", 4_000)
+    check(stack, payment_id)
+    payment = stack.payment(user, payment_id)
+    assert (payment["status"], payment["cancelled_amount"]) == ("PARTIALLY_CANCELLED", 4_000)
     stack.portone.move(payment_id, "console-cancel")
-    look(stack, payment_id)
-    assert stack.payment(who, payment_id)["status"] == "CANCELLED"
-    assert stack.balance(who)["cash_balance"] == CASH
+    check(stack, payment_id)
+    assert stack.payment(user, payment_id)["status"] == "CANCELLED"
+    assert stack.balance(user)["cash_balance"] == CASH
     assert stack.harness.breaches() == []
 
 
-def test_a_chargeback_is_found_when_no_webhook_tells_of_it(stack: PaymentsStack) -> None:
-    """Whoever pays chooses where webhooks go, so credited payments are looked at again from time to time."""
-    who = stack.api.person()
-    payment_id = stack.paid(who)
+def test_chargeback_without_a_webhook_is_found(stack: PaymentsStack) -> None:
+    """The payer chooses where webhooks go, so credited payments are checked from time to time."""
+    user = stack.api.person()
+    payment_id = stack.paid(user)
     stack.portone.move(payment_id, "chargeback", webhook="none")
     stack.sweep_until_quiet(turns=1, minutes=61)
-    assert stack.payment(who, payment_id)["status"] == "CANCELLED"
+    assert stack.payment(user, payment_id)["status"] == "CANCELLED"
     assert alerts(stack, payment_id) == ["chargeback"]
 
 
-def test_a_dispute_calls_a_person(stack: PaymentsStack) -> None:
-    who = stack.api.person()
-    payment_id = stack.paid(who)
+def test_dispute_opens_an_alert(stack: PaymentsStack) -> None:
+    user = stack.api.person()
+    payment_id = stack.paid(user)
     stack.portone.move(payment_id, "dispute-open")
-    look(stack, payment_id)
+    check(stack, payment_id)
     assert alerts(stack, payment_id) == ["disputed"]
-    assert stack.payment(who, payment_id)["status"] == "CREDITED"
+    assert stack.payment(user, payment_id)["status"] == "CREDITED"
 
 
-def test_money_for_an_account_that_was_closed_is_kept_in_its_books(stack: PaymentsStack) -> None:
-    """Nothing is lost: it is credited, and a person told who gives it back."""
-    who = stack.api.person()
-    payment_id = stack.prepare(who)
+def test_payment_of_a_closed_account_is_credited_with_an_alert(stack: PaymentsStack) -> None:
+    user = stack.api.person()
+    payment_id = stack.prepare(user)
     stack.portone.pay(payment_id, 10_000)
-    assert stack.api.ask("DELETE", "/users/me", who).status_code == 200
-    look(stack, payment_id)
+    assert stack.api.ask("DELETE", "/users/me", user).status_code == 200
+    check(stack, payment_id)
     assert alerts(stack, payment_id) == ["account-closed"]
     (row,) = rows(stack.harness, "SELECT status FROM payments")
     assert row["status"] == "CREDITED"
     assert stack.harness.breaches() == []
 
 
-def test_a_hint_during_a_look_is_not_forgotten_behind_it(stack: PaymentsStack) -> None:
-    """A webhook that comes while PortOne is asked may know more than its answer, and its own wake-up may be lost."""
-    who = stack.api.person()
-    payment_id = stack.paid(who)
+def test_notification_during_a_check_causes_another_check(stack: PaymentsStack) -> None:
+    """The webhook may be newer than PortOne's answer, and its task may be lost."""
+    user = stack.api.person()
+    payment_id = stack.paid(user)
     identifier = UUID(hex=payment_id)
     core = stack.harness.core
     report = core.portone.get_payment(payment_id)
@@ -298,6 +299,6 @@ def test_a_hint_during_a_look_is_not_forgotten_behind_it(stack: PaymentsStack) -
     assert after["next_attempt_at"] == before["next_attempt_at"]
 
 
-def test_a_look_at_a_payment_that_is_not_there_does_nothing(stack: PaymentsStack) -> None:
-    look(stack, payment_id_of(UUID(int=5)))
+def test_check_of_a_missing_payment_does_nothing(stack: PaymentsStack) -> None:
+    check(stack, payment_id_of(UUID(int=5)))
     assert stack.portone.control("requests", "GET")["requests"] == []

@@ -1,1 +1,1 @@
-"""Portone."""
+"""Tests of trading/payments/portone."""

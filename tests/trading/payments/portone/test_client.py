@@ -1,4 +1,4 @@
-"""The client asks PortOne what it means to ask, and takes its answers for what they are."""
+"""Requests of the PortOne client and the interpretation of the answers."""
 
 import threading
 from collections.abc import Iterator
@@ -37,8 +37,8 @@ REFUND: dict[str, Any] = {
 
 
 @contextmanager
-def asked(reply: Reply, *, path: str = "") -> Iterator[tuple[PortoneClient, Server]]:
-    """A client of a server that answers so."""
+def client_of(reply: Reply, *, path: str = "") -> Iterator[tuple[PortoneClient, Server]]:
+    """A client and a server that gives this reply."""
     with (
         serving(reply) as server,
         PortoneClient(api_url=server.url + path, api_secret=SECRET, store_id=STORE) as client,
@@ -47,26 +47,26 @@ def asked(reply: Reply, *, path: str = "") -> Iterator[tuple[PortoneClient, Serv
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_a_payment_of_each_status_is_told(status: str) -> None:
-    with asked(lambda _: answer(200, payment(status))) as (client, _):
+def test_payment_of_each_status_is_returned(status: str) -> None:
+    with client_of(lambda _: answer(200, payment(status))) as (client, _):
         assert client.get_payment(ID) == read_report(payment(status))
 
 
-def test_what_is_not_known_yet_is_told_all_the_same() -> None:
-    """A status, a method and members of the future leave the amount readable."""
+def test_payment_with_new_values_is_returned() -> None:
+    """A new status, method or member leaves the amount readable."""
     new = payment(
         "PAID", status="SETTLED", method={"type": "PaymentMethodTelepathy"}, aura=["green"]
     )
-    with asked(lambda _: answer(200, new)) as (client, _):
+    with client_of(lambda _: answer(200, new)) as (client, _):
         report = client.get_payment(ID)
         assert report is not None
         assert (report.status, report.total) == (PortoneStatus.UNKNOWN, 10_000)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/v2/"])
-def test_a_look_names_the_store_and_authorises_itself(path: str) -> None:
-    """Without the store PortOne looks in the one of the secret, and a payment there is not ours."""
-    with asked(lambda _: answer(200, payment("PAID")), path=path) as (client, server):
+def test_requests_name_the_store_and_are_authorized(path: str) -> None:
+    """Without the store PortOne uses the secret's default store, whose payments are not ours."""
+    with client_of(lambda _: answer(200, payment("PAID")), path=path) as (client, server):
         client.get_payment(ID)
     [request] = server.requests
     address = urlsplit(request.target)
@@ -77,21 +77,21 @@ def test_a_look_names_the_store_and_authorises_itself(path: str) -> None:
     assert "idempotency-key" not in request.headers
 
 
-def test_a_machine_with_a_netrc_keeps_our_authorisation(
+def test_netrc_file_does_not_replace_our_authorization(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    """requests puts what it finds there in the place of a header that it was given."""
+    """requests prefers a matching netrc entry to a given header."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    with asked(lambda _: answer(200, payment("PAID"))) as (client, server):
+    with client_of(lambda _: answer(200, payment("PAID"))) as (client, server):
         client.get_payment(ID)
     assert server.requests[0].headers["authorization"] == f"PortOne {SECRET}"
 
 
-def test_a_payment_that_portone_does_not_know_is_none() -> None:
-    with asked(lambda _: answer(404, {"type": "PAYMENT_NOT_FOUND", "message": "없음"})) as (
+def test_missing_payment_is_none() -> None:
+    with client_of(lambda _: answer(404, {"type": "PAYMENT_NOT_FOUND", "message": "없음"})) as (
         client,
         _,
     ):
@@ -107,16 +107,14 @@ def test_a_payment_that_portone_does_not_know_is_none() -> None:
         (answer(410, {"type": "PAYMENT_NOT_FOUND"}), PortoneApiError),
     ],
 )
-def test_a_404_of_somebody_else_is_no_word_on_the_payment(
-    given: Answer, error: type[Exception]
-) -> None:
-    """A proxy without its upstream would have every payment never begun."""
-    with asked(lambda _: given) as (client, _), pytest.raises(error):
+def test_404_of_a_proxy_is_an_error(given: Answer, error: type[Exception]) -> None:
+    """A proxy without its upstream must not make every payment look unstarted."""
+    with client_of(lambda _: given) as (client, _), pytest.raises(error):
         client.get_payment(ID)
 
 
-def test_a_pre_registration_pins_the_amount() -> None:
-    with asked(lambda _: answer(200, {})) as (client, server):
+def test_pre_registration_pins_the_amount() -> None:
+    with client_of(lambda _: answer(200, {})) as (client, server):
         client.pre_register(ID, amount=10_000)
     [request] = server.requests
     assert (request.method, request.target) == ("POST", f"/payments/{ID}/pre-register")
@@ -125,8 +123,8 @@ def test_a_pre_registration_pins_the_amount() -> None:
     assert request.headers["authorization"] == f"PortOne {SECRET}"
 
 
-def test_an_account_is_closed() -> None:
-    with asked(lambda _: answer(200, {"closedAt": "2026-01-01T00:00:00Z"})) as (client, server):
+def test_virtual_account_is_closed() -> None:
+    with client_of(lambda _: answer(200, {"closedAt": "2026-01-01T00:00:00Z"})) as (client, server):
         client.close_virtual_account(ID)
     [request] = server.requests
     assert (request.method, request.target) == (
@@ -136,9 +134,9 @@ def test_an_account_is_closed() -> None:
     assert request.body == b""
 
 
-def test_a_cancellation_says_how_much_and_of_how_much() -> None:
-    """What is left by our books goes along, so that PortOne refuses when somebody else gave back some of it."""
-    with asked(lambda _: answer(200, cancel_answer())) as (client, server):
+def test_cancellation_sends_amount_and_cancellable_amount() -> None:
+    """PortOne then refuses when somebody else gave back part of it."""
+    with client_of(lambda _: answer(200, cancel_answer())) as (client, server):
         cancellation = client.cancel(ID, **REFUND)
     assert cancellation == Cancellation(
         id="019b7f60-0000-e720-45fe-0000000000c1",
@@ -160,31 +158,31 @@ def test_a_cancellation_says_how_much_and_of_how_much() -> None:
 
 
 @pytest.mark.parametrize("status", ["REQUESTED", "FAILED", "DELIBERATED"])
-def test_a_200_is_no_promise_that_money_moved(status: str) -> None:
-    said = {"cancellation": {**cancel_answer("REQUESTED")["cancellation"], "status": status}}
-    with asked(lambda _: answer(200, said)) as (client, _):
-        told = client.cancel(ID, **REFUND).status
-    assert told is {
+def test_answer_200_does_not_mean_that_money_moved(status: str) -> None:
+    body = {"cancellation": {**cancel_answer("REQUESTED")["cancellation"], "status": status}}
+    with client_of(lambda _: answer(200, body)) as (client, _):
+        answered = client.cancel(ID, **REFUND).status
+    assert answered is {
         "REQUESTED": CancellationStatus.REQUESTED,
         "FAILED": CancellationStatus.FAILED,
     }.get(status, CancellationStatus.UNKNOWN)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "body",
     [{}, {"cancellation": None}, {"cancellation": {"status": "SUCCEEDED"}}, {"cancellation": []}],
 )
-def test_a_cancellation_without_an_id_or_amount_leaves_the_outcome_unknown(said: object) -> None:
+def test_cancellation_without_id_or_amount_leaves_the_outcome_unknown(body: object) -> None:
     with (
-        asked(lambda _: answer(200, said)) as (client, _),
+        client_of(lambda _: answer(200, body)) as (client, _),
         pytest.raises(PortoneProtocolError) as fault,
     ):
         client.cancel(ID, **REFUND)
     assert fault.value.outcome_is_unknown
 
 
-class Till:
-    """PortOne's side of cancellations: one for each idempotency key, its answer given again; what it does may get lost on the way."""
+class CancellationServer:
+    """PortOne's side of cancellations: one per idempotency key, with repeated and lost answers."""
 
     def __init__(self, *, losing: int) -> None:
         self.left, self.losing = 10_000, losing
@@ -210,23 +208,25 @@ class Till:
         return answer(200, cancel_answer())
 
 
-def test_a_cancellation_whose_answer_was_lost_is_carried_out_once() -> None:
-    """The effect is there and the connection gone: asked again with the same key, PortOne gives the same answer and no more money."""
-    till = Till(losing=2)
-    with asked(till) as (client, _):
+def test_cancellation_with_a_lost_answer_is_carried_out_once() -> None:
+    """The same key gets the same answer and moves no more money."""
+    server_state = CancellationServer(losing=2)
+    with client_of(server_state) as (client, _):
         for _ in range(2):
             with pytest.raises(PortoneTransportError) as lost:
                 client.cancel(ID, **REFUND)
             assert lost.value.outcome_is_unknown
         assert client.cancel(ID, **REFUND) == client.cancel(ID, **REFUND)
-    assert till.left == 7_000
-    assert [len(bodies) for bodies in till.bodies.values()] == [1], "one key, one body to the octet"
+    assert server_state.left == 7_000
+    assert [len(bodies) for bodies in server_state.bodies.values()] == [1], (
+        "one key, one body to the octet"
+    )
 
 
-def test_another_key_is_another_cancellation_and_meets_the_guard() -> None:
-    """By our books 10,000 won were left; by PortOne's somebody took 3,000 of them meanwhile."""
-    till = Till(losing=0)
-    with asked(till) as (client, _):
+def test_another_key_is_refused_when_the_cancellable_amount_differs() -> None:
+    """We expect 10,000 won; at PortOne 3,000 won of them were given back meanwhile."""
+    server_state = CancellationServer(losing=0)
+    with client_of(server_state) as (client, _):
         client.cancel(ID, **REFUND)
         with pytest.raises(PortoneApiError) as refusal:
             client.cancel(ID, **{**REFUND, "idempotency_key": f"{KEY}-2"})
@@ -235,28 +235,30 @@ def test_another_key_is_another_cancellation_and_meets_the_guard() -> None:
         "CANCELLABLE_AMOUNT_CONSISTENCY_BROKEN",
     )
     assert not refusal.value.outcome_is_unknown
-    assert till.left == 7_000
+    assert server_state.left == 7_000
 
 
-def test_threads_that_share_a_client_get_their_own_answers() -> None:
-    """Eight at once, forty looks each, every one at a payment of its own."""
+def test_threads_sharing_a_client_get_their_own_answers() -> None:
+    """Eight threads, forty requests each, every one for its own payment."""
     wrong: list[object] = []
     ids = [f"{number:032x}" for number in range(8)]
 
-    def look(client: PortoneClient, payment_id: str) -> None:
+    def read_payments(client: PortoneClient, payment_id: str) -> None:
         for _ in range(40):
             report = client.get_payment(payment_id)
             if report is None or report.payment_id != payment_id:
                 wrong.append(report)
         client.close()
 
-    with asked(
+    with client_of(
         lambda request: answer(200, payment("PAID", id=urlsplit(request.target).path[-32:]))
     ) as (
         client,
         server,
     ):
-        threads = [threading.Thread(target=look, args=(client, payment_id)) for payment_id in ids]
+        threads = [
+            threading.Thread(target=read_payments, args=(client, payment_id)) for payment_id in ids
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -271,8 +273,8 @@ def test_threads_that_share_a_client_get_their_own_answers() -> None:
 @pytest.mark.parametrize(
     "payment_id", ["", "..", ".", "../cancel", ID.upper(), ID + "0", f"{ID}\n", f"{ID[:-1]}?"]
 )
-def test_what_is_no_payment_id_never_becomes_an_address(payment_id: str) -> None:
-    with asked(lambda _: answer(200, {})) as (client, server):
+def test_invalid_payment_id_never_becomes_part_of_a_url(payment_id: str) -> None:
+    with client_of(lambda _: answer(200, {})) as (client, server):
         for call in (
             lambda: client.get_payment(payment_id),
             lambda: client.pre_register(payment_id, amount=1),
@@ -297,8 +299,8 @@ def test_what_is_no_payment_id_never_becomes_an_address(payment_id: str) -> None
         ("idempotency_key", "two\r\nHeaders: here-now"),
     ],
 )
-def test_a_cancellation_that_cannot_be_meant_is_not_sent(member: str, value: object) -> None:
-    with asked(lambda _: answer(200, cancel_answer())) as (client, server):
+def test_impossible_cancellation_is_not_sent(member: str, value: object) -> None:
+    with client_of(lambda _: answer(200, cancel_answer())) as (client, server):
         with pytest.raises(ValueError, match="cancellable|reason|idempotency key"):  # noqa: RUF043
             client.cancel(ID, **{**REFUND, member: value})
         with pytest.raises(ValueError, match="one won"):
@@ -321,8 +323,8 @@ def test_a_cancellation_that_cannot_be_meant_is_not_sent(member: str, value: obj
         ("store_id", ""),
     ],
 )
-def test_a_client_is_not_built_on_a_fault(member: str, value: str) -> None:
-    """Found at the start and not at the first payment; the message does not repeat a secret."""
+def test_client_rejects_invalid_settings(member: str, value: str) -> None:
+    """At construction and not at the first payment; the message does not contain the secret."""
     whole = {"api_url": "https://127.0.0.1", "api_secret": SECRET, "store_id": STORE, member: value}
     with pytest.raises(ValueError, match=r"address|secret|store") as fault:
         PortoneClient(**whole)  # type: ignore[arg-type]

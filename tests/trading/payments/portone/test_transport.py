@@ -1,4 +1,4 @@
-"""Whatever answers in PortOne's place, a call ends in time, within its size, and with one of three errors that give nothing away."""
+"""Calls to a misbehaving server end in time, within the size limit, with one of three errors."""
 
 import gc
 import os
@@ -18,7 +18,7 @@ from tests.fixtures.portone import payment
 from tests.support.http_server import Answer, Ending, answer, serving
 from tests.support.properties import examples
 from tests.support.servers import wait_until
-from tests.trading.payments.portone.test_client import ID, REFUND, SECRET, STORE, asked
+from tests.trading.payments.portone.test_client import ID, REFUND, SECRET, STORE, client_of
 from trading.http_client import RETRY_AFTER_S_MAX
 from trading.payments.portone.client import PortoneClient
 from trading.payments.portone.errors import (
@@ -37,9 +37,9 @@ HASTY = PortoneTimeouts(connect_s=0.5, read_s=0.3, total_s=1.0)
 
 
 def fault_of(given: Answer) -> PortoneError:
-    """What both a look and a cancellation end with; after it the same client gets the next answer whole."""
+    """Return the error of both a read and a cancellation; the client must work again afterwards."""
     faults = []
-    with asked(lambda _: given) as (client, server):
+    with client_of(lambda _: given) as (client, server):
         for call in (lambda: client.get_payment(ID), lambda: client.cancel(ID, **REFUND)):
             with pytest.raises(PortoneError) as fault:
                 call()
@@ -72,8 +72,8 @@ def fault_of(given: Answer) -> PortoneError:
         (599, "A_TYPE_OF_THE_FUTURE", True),
     ],
 )
-def test_a_refusal_keeps_its_status_and_type(status: int, kind: str, unknown: bool) -> None:
-    """Only a refusal that settles the request may be taken as its end."""
+def test_refusal_keeps_its_status_and_type(status: int, kind: str, unknown: bool) -> None:
+    """Only a refusal that settles the request counts as final."""
     fault = fault_of(answer(status, {"type": kind, "message": BODY_WORD, "pgMessage": BODY_WORD}))
     assert isinstance(fault, PortoneApiError)
     assert (fault.status, fault.type, fault.outcome_is_unknown) == (status, kind, unknown)
@@ -91,7 +91,7 @@ def test_a_refusal_keeps_its_status_and_type(status: int, kind: str, unknown: bo
         ("٣", None),
     ],
 )
-def test_a_wait_that_is_asked_for_is_bounded(text: str, seconds: int | None) -> None:
+def test_retry_after_is_bounded(text: str, seconds: int | None) -> None:
     fault = fault_of(answer(429, {"type": "RESOURCE_EXHAUSTED"}, Retry_After=text))
     assert isinstance(fault, PortoneApiError)
     assert fault.retry_after_s == seconds
@@ -144,8 +144,8 @@ ODD_ANSWERS = {
 
 
 @pytest.mark.parametrize("given", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
-def test_what_is_no_answer_of_the_api_is_an_outage(given: Answer) -> None:
-    """Nothing is read out of it, nothing is followed, and what was asked for may have been done or not."""
+def test_answer_outside_the_api_leaves_the_outcome_unknown(given: Answer) -> None:
+    """Nothing is read from it and no redirect is followed."""
     fault = fault_of(given)
     assert isinstance(fault, PortoneProtocolError)
     assert fault.outcome_is_unknown
@@ -174,8 +174,8 @@ BROKEN_ANSWERS = {
 
 
 @pytest.mark.parametrize("given", BROKEN_ANSWERS.values(), ids=BROKEN_ANSWERS)
-def test_an_answer_that_breaks_off_is_none(given: Answer) -> None:
-    """Half a payment is not read, even where the half looks like a whole."""
+def test_truncated_answer_is_an_error(given: Answer) -> None:
+    """Half a payment is not read, even where it parses as a whole one."""
     fault = fault_of(given)
     assert isinstance(fault, PortoneTransportError)
     assert fault.outcome_is_unknown
@@ -194,8 +194,8 @@ SLOW_ANSWERS = {
 
 
 @pytest.mark.parametrize("given", SLOW_ANSWERS.values(), ids=SLOW_ANSWERS)
-def test_an_answer_that_does_not_end_is_not_waited_for(given: Answer) -> None:
-    """A body that comes octet by octet keeps within each read timeout, so its total is bounded."""
+def test_endless_answer_times_out(given: Answer) -> None:
+    """A body that arrives byte by byte keeps within each read timeout, so the total is bounded."""
     with (
         serving(lambda _: given) as server,
         PortoneClient(
@@ -206,7 +206,7 @@ def test_an_answer_that_does_not_end_is_not_waited_for(given: Answer) -> None:
         client.get_payment(ID)
 
 
-def test_nobody_there_is_told_as_such() -> None:
+def test_refused_connection_is_reported() -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
     with (
         PortoneClient(api_url=nobody, api_secret=SECRET, store_id=STORE) as client,
@@ -219,8 +219,8 @@ def test_nobody_there_is_told_as_such() -> None:
 
 
 @pytest.mark.parametrize("body", [b"{}".ljust(BODY_OCTETS_MAX), b'{"a": 1}'])
-def test_a_body_within_bounds_is_read_however_it_comes(body: bytes) -> None:
-    """The largest that is allowed, with a length, until the end, and in chunks."""
+def test_body_within_the_limit_is_read_in_every_framing(body: bytes) -> None:
+    """The largest allowed body, with a length, until the end of the connection, and in chunks."""
     chunks = (
         b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:3], body[3:]))
         + b"0\r\n\r\n"
@@ -230,19 +230,18 @@ def test_a_body_within_bounds_is_read_however_it_comes(body: bytes) -> None:
         Answer(HEAD + b"\r\n" + body, Ending.CLOSE),
         Answer(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks),
     ):
-        with asked(lambda _, whole=whole: whole) as (client, _):  # type: ignore[misc]
+        with client_of(lambda _, whole=whole: whole) as (client, _):  # type: ignore[misc]
             assert client.get_payment(ID) == read_report({})
 
 
-def test_a_redirect_is_not_followed_with_our_secret() -> None:
+def test_redirect_is_not_followed_with_our_secret() -> None:
     with serving(lambda _: answer(200, PAID)) as other:
         fault_of(answer(307, octets=b"", Location=f"{other.url}/payments/{ID}"))
     assert other.requests == []
 
 
-def test_a_cookie_is_not_kept() -> None:
-    """Every request stands for itself, so a server can't mark us."""
-    with asked(lambda _: answer(200, PAID, Set_Cookie="mark=1; Path=/")) as (client, server):
+def test_cookies_are_not_kept() -> None:
+    with client_of(lambda _: answer(200, PAID, Set_Cookie="mark=1; Path=/")) as (client, server):
         client.get_payment(ID)
         client.get_payment(ID)
     assert all("cookie" not in request.headers for request in server.requests)
@@ -257,9 +256,8 @@ def test_a_cookie_is_not_kept() -> None:
         st.binary(max_size=60),
     )
 )
-def test_no_octets_cause_any_other_error(octets: bytes) -> None:
-    """Whatever is sent, a look ends with a report or with one of our errors."""
-    with asked(lambda _: Answer(octets, Ending.CLOSE)) as (client, _), suppress(PortoneError):
+def test_any_octets_give_a_report_or_a_portone_error(octets: bytes) -> None:
+    with client_of(lambda _: Answer(octets, Ending.CLOSE)) as (client, _), suppress(PortoneError):
         client.get_payment(ID)
 
 
@@ -271,8 +269,8 @@ def test_no_octets_cause_any_other_error(octets: bytes) -> None:
         PortoneProtocolError("PortOne's answer is not a JSON object", 200),
     ],
 )
-def test_an_error_travels_between_processes(fault: PortoneError) -> None:
-    """A worker's error reaches its parent by pickle."""
+def test_errors_can_be_pickled(fault: PortoneError) -> None:
+    """A worker's error reaches its parent process by pickle."""
     copy = pickle.loads(pickle.dumps(fault))  # noqa: S301 - our own
     assert (type(copy), copy.args, str(copy), vars(copy)) == (
         type(fault),
@@ -282,22 +280,22 @@ def test_an_error_travels_between_processes(fault: PortoneError) -> None:
     )
 
 
-def test_an_error_does_not_lead_to_the_secret() -> None:
-    """Reporters of errors print what hangs on them: what was being handled, and the request that it was about."""
-    with asked(lambda _: Answer(b"", Ending.RESET)) as (client, _):
+def test_error_does_not_reference_the_secret() -> None:
+    """Error reporters print whatever an exception references: its context and the request."""
+    with client_of(lambda _: Answer(b"", Ending.RESET)) as (client, _):
         with pytest.raises(PortoneTransportError) as fault:
             client.get_payment(ID)
         assert fault.value.__context__ is None
         assert fault.value.__cause__ is None
 
 
-def test_a_forked_process_has_a_connection_of_its_own() -> None:
+def test_forked_process_opens_its_own_connection() -> None:
     """Parent and child on one socket would read each other's payments."""
-    with asked(lambda _: answer(200, PAID)) as (client, server):
+    with client_of(lambda _: answer(200, PAID)) as (client, server):
         client.get_payment(ID)
         with (
             warnings.catch_warnings()
-        ):  # Later Pythons warn of threads, and this process has the server's.
+        ):  # Later Python versions warn about threads, and this process has the server's.
             warnings.simplefilter("ignore", DeprecationWarning)
             child = os.fork()
         if child == 0:
@@ -319,16 +317,16 @@ def test_a_forked_process_has_a_connection_of_its_own() -> None:
 
 @pytest.fixture
 def without_collection() -> Iterator[None]:
-    """What is only let go of stays, for no collection of garbage comes to its end."""
+    """Disable garbage collection, so that unreferenced objects in cycles stay alive."""
     gc.disable()
     yield
     gc.enable()
 
 
 @pytest.mark.usefixtures("without_collection")
-def test_a_closed_client_leaves_no_connection() -> None:
-    """Neither after answers nor after a failure, whose error may refer to the connections for long; and it can be used again."""
-    with asked(lambda _: Answer(b"", Ending.RESET)) as (client, server):
+def test_closed_client_leaves_no_connection() -> None:
+    """Neither after answers nor after failures; a closed client can be used again."""
+    with client_of(lambda _: Answer(b"", Ending.RESET)) as (client, server):
         with pytest.raises(PortoneTransportError):
             client.get_payment(ID)
         server.reply = lambda _: answer(200, PAID)

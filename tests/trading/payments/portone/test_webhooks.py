@@ -1,4 +1,4 @@
-"""A webhook counts when PortOne signed these octets within the last minutes, and as nothing otherwise."""
+"""A webhook is accepted if PortOne signed these octets within the last minutes."""
 
 import base64
 import hashlib
@@ -40,7 +40,7 @@ HINT = Webhook(
 
 
 def signed(body: bytes, *, secret: str = S1, **headers: str) -> dict[str, str]:
-    """Headers by which ``body`` is PortOne's; those that are given are signed with it."""
+    """Return headers with PortOne's signature of ``body`` and of the given headers."""
     named = {**SIGNED, **{f"webhook-{name}": value for name, value in headers.items()}}
     content = f"{named['webhook-id']}.{named['webhook-timestamp']}.".encode() + body
     key = base64.b64decode(secret.removeprefix("whsec_"))
@@ -51,14 +51,14 @@ def signed(body: bytes, *, secret: str = S1, **headers: str) -> dict[str, str]:
 def fault(
     body: bytes, headers: dict[str, str], *, secrets: tuple[str, ...] = (S1,), now: datetime = NOW
 ) -> str:
-    """Why it is refused; the refusal repeats nothing of it."""
+    """Return the reason of the refusal, which must not repeat any content."""
     with pytest.raises(InvalidWebhook) as refusal:
         WebhookVerifier(secrets).verify(body, headers, now=now)
     assert str(refusal.value) == str(refusal.value.fault)
     return str(refusal.value)
 
 
-def hint(
+def verify(
     body: bytes, headers: dict[str, str], *, secrets: tuple[str, ...] = (S1,), now: datetime = NOW
 ) -> Webhook:
     return WebhookVerifier(secrets).verify(body, headers, now=now)
@@ -66,8 +66,8 @@ def hint(
 
 @pytest.mark.parametrize("secret", ["S1", "S2"])
 @pytest.mark.parametrize("name", CASES)
-def test_the_known_answers(name: str, secret: str) -> None:
-    """Signed by PortOne's SDK, the reference library and openssl alike: indented JSON and Korean among them."""
+def test_known_signatures(name: str, secret: str) -> None:
+    """Signatures by PortOne's SDK, the reference library and openssl."""
     case = CASES[name]
     body = case["body"].encode()
     assert hashlib.sha256(body).hexdigest() == case["body_sha256"]
@@ -78,39 +78,39 @@ def test_the_known_answers(name: str, secret: str) -> None:
     }
     at = datetime.fromtimestamp(int(case["webhook_timestamp"]), UTC)
 
-    told = hint(body, headers, secrets=(WEBHOOKS["secrets"][secret],), now=at)
+    webhook = verify(body, headers, secrets=(WEBHOOKS["secrets"][secret],), now=at)
 
     document = json.loads(body)
-    assert told.id == case["webhook_id"]
-    assert told.type == document["type"]
-    assert (told.payment_id, told.store_id) == (
+    assert webhook.id == case["webhook_id"]
+    assert webhook.type == document["type"]
+    assert (webhook.payment_id, webhook.store_id) == (
         document["data"].get("paymentId"),
         document["data"].get("storeId"),
     )
 
 
-def test_a_hint_names_the_payment_and_the_store() -> None:
-    assert hint(BODY, SIGNED) == HINT
+def test_webhook_names_payment_and_store() -> None:
+    assert verify(BODY, SIGNED) == HINT
 
 
 def test_header_names_may_be_in_any_case() -> None:
-    """What stands between PortOne and us writes them as it likes."""
+    """Proxies in between may change it."""
     for spelled in (str.title, str.upper, str.capitalize):
-        assert hint(BODY, {spelled(name): value for name, value in SIGNED.items()}) == HINT
+        assert verify(BODY, {spelled(name): value for name, value in SIGNED.items()}) == HINT
 
 
 @pytest.mark.parametrize("secrets", [(S1,), (S2,), (S1, S2), (S2, S1)])
 @pytest.mark.parametrize("signatures", [("S1",), ("S2",), ("S1", "S2"), ("S2", "S1")])
-def test_a_secret_can_be_replaced_without_a_gap(
+def test_secret_can_be_replaced_without_a_gap(
     secrets: tuple[str, ...], signatures: tuple[str, ...]
 ) -> None:
-    """While two are active, PortOne may sign with either or with both, and so may we expect either or both."""
+    """While two are active, PortOne may sign with either or both."""
     headers = {
         **SIGNED,
         "webhook-signature": " ".join(A["signatures"][name] for name in signatures),
     }
     if {WEBHOOKS["secrets"][name] for name in signatures} & set(secrets):
-        assert hint(BODY, headers, secrets=secrets) == HINT
+        assert verify(BODY, headers, secrets=secrets) == HINT
     else:
         assert fault(BODY, headers, secrets=secrets) == WebhookFault.SIGNATURE_WRONG
 
@@ -119,11 +119,11 @@ def test_a_secret_can_be_replaced_without_a_gap(
     ("seconds", "accepted"),
     [(0, True), (300, True), (-300, True), (301, False), (-301, False), (10**9, False)],
 )
-def test_a_webhook_is_of_the_last_five_minutes(seconds: int, accepted: bool) -> None:
-    """Or of the next five, by clocks that differ; one that somebody kept is refused."""
+def test_webhook_may_be_five_minutes_old(seconds: int, accepted: bool) -> None:
+    """Or five minutes early, because clocks differ; a replayed one is refused."""
     at = NOW - timedelta(seconds=10 + seconds)
     if accepted:
-        assert hint(BODY, SIGNED, now=at) == HINT
+        assert verify(BODY, SIGNED, now=at) == HINT
     else:
         assert fault(BODY, SIGNED, now=at) == WebhookFault.TIMESTAMP_TOO_FAR
 
@@ -143,14 +143,14 @@ def test_a_webhook_is_of_the_last_five_minutes(seconds: int, accepted: bool) -> 
         "9" * 13,
     ],
 )
-def test_a_timestamp_is_whole_seconds(timestamp: str) -> None:
-    """Even one that is signed so."""
+def test_timestamp_is_whole_seconds(timestamp: str) -> None:
+    """Even a correctly signed one."""
     assert fault(BODY, signed(BODY, timestamp=timestamp)) == WebhookFault.TIMESTAMP_MALFORMED
 
 
 @pytest.mark.parametrize("name", SIGNED)
-def test_every_header_is_needed(name: str) -> None:
-    """An empty one is none."""
+def test_every_header_is_required(name: str) -> None:
+    """An empty header counts as missing."""
     others = {other: value for other, value in SIGNED.items() if other != name}
     assert fault(BODY, others) == fault(BODY, {**others, name: ""}) == WebhookFault.HEADER_MISSING
 
@@ -186,8 +186,8 @@ GOOD = A["signatures"]["S1"]
         "v1," + base64.b64encode(bytes(32)).decode(),
     ],
 )
-def test_another_signature_is_none(signature: str) -> None:
-    """Neither is it a fault of the server, whatever the header holds."""
+def test_other_signature_is_refused(signature: str) -> None:
+    """It never causes a server error, whatever the header contains."""
     assert fault(BODY, {**SIGNED, "webhook-signature": signature}) == WebhookFault.SIGNATURE_WRONG
 
 
@@ -195,9 +195,9 @@ def test_another_signature_is_none(signature: str) -> None:
     "others",
     ["garbage {}", "{} garbage", "v1, {}", "{}  v1,x", " {} ", "v1,서명 {}", "v1a,x {} v2,y"],
 )
-def test_a_good_signature_counts_among_others(others: str) -> None:
-    """New schemes come beside the old one, and what is no signature takes nothing away."""
-    assert hint(BODY, {**SIGNED, "webhook-signature": others.format(GOOD)}) == HINT
+def test_valid_signature_counts_among_others(others: str) -> None:
+    """New schemes are added beside the old one, and malformed signatures are ignored."""
+    assert verify(BODY, {**SIGNED, "webhook-signature": others.format(GOOD)}) == HINT
 
 
 @pytest.mark.parametrize(
@@ -211,28 +211,28 @@ def test_a_good_signature_counts_among_others(others: str) -> None:
         b"",
     ],
 )
-def test_the_signature_is_over_the_octets_as_they_came(body: bytes) -> None:
-    """JSON that was read and written again is another body."""
+def test_signature_covers_the_raw_octets(body: bytes) -> None:
+    """JSON that was parsed and written again is another body."""
     assert fault(body, SIGNED) == WebhookFault.SIGNATURE_WRONG
 
 
 @pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp"])
-def test_the_id_and_the_time_are_signed_too(name: str) -> None:
-    """A copy under another id, or with a fresh time, is not PortOne's."""
+def test_signature_covers_id_and_timestamp(name: str) -> None:
+    """A copy under another id, or with a new time, is refused."""
     assert (
         fault(BODY, {**SIGNED, name: str(int(A["webhook_timestamp"]) + 1)})
         == WebhookFault.SIGNATURE_WRONG
     )
 
 
-def test_an_id_that_is_no_text_is_none() -> None:
+def test_non_ascii_id_is_refused() -> None:
     assert fault(BODY, {**SIGNED, "webhook-id": "\udcff"}) == WebhookFault.SIGNATURE_WRONG
 
 
-def test_a_large_body_is_refused_before_anything_is_computed() -> None:
-    """At the border it is read."""
+def test_oversized_body_is_refused_before_anything_is_computed() -> None:
+    """A body of the maximum size is read."""
     largest = BODY[:-1] + b" " * (BODY_OCTETS_MAX - len(BODY)) + b"}"
-    assert hint(largest, signed(largest)) == HINT
+    assert verify(largest, signed(largest)) == HINT
     assert fault(largest + b" ", signed(largest + b" ")) == WebhookFault.BODY_TOO_LARGE
 
 
@@ -257,8 +257,8 @@ def test_a_large_body_is_refused_before_anything_is_computed() -> None:
         BODY + b"{}",
     ],
 )
-def test_what_is_signed_but_no_webhook_of_this_version_is_refused(body: bytes) -> None:
-    """The old version of the console's choice among it, and text that some reader would choke on."""
+def test_signed_body_that_is_not_a_webhook_is_refused(body: bytes) -> None:
+    """Among them the older version that the console offers, and text that breaks parsers."""
     assert fault(body, signed(body)) == WebhookFault.BODY_MALFORMED
 
 
@@ -274,12 +274,12 @@ def test_what_is_signed_but_no_webhook_of_this_version_is_refused(body: bytes) -
         {"paymentId": ["a"]},
     ],
 )
-def test_a_webhook_of_another_thing_hints_at_no_payment(data: object) -> None:
-    """New types and other subjects are PortOne's right; whoever asks what to look at gets nothing."""
+def test_webhook_about_something_else_names_no_payment(data: object) -> None:
+    """PortOne may add types and subjects."""
     body = json.dumps(
         {"type": "BillingKey.Issued", "timestamp": "…", "data": data, "more": 1}
     ).encode()
-    assert hint(body, signed(body)) == Webhook(id=A["webhook_id"], type="BillingKey.Issued")
+    assert verify(body, signed(body)) == Webhook(id=A["webhook_id"], type="BillingKey.Issued")
 
 
 @pytest.mark.parametrize(
@@ -296,8 +296,8 @@ def test_a_webhook_of_another_thing_hints_at_no_payment(data: object) -> None:
         ("whsec_A",),
     ],
 )
-def test_a_verifier_is_not_built_on_a_fault(secrets: tuple[str, ...]) -> None:
-    """A secret that is empty would let anybody sign; found at the start, and not repeated."""
+def test_verifier_rejects_invalid_secrets(secrets: tuple[str, ...]) -> None:
+    """An empty secret would let anybody sign; the message does not contain the secret."""
     with pytest.raises(ValueError, match=r"webhook secret") as refusal:
         WebhookVerifier(secrets)
     assert S1.removeprefix("whsec_") not in str(refusal.value)
@@ -306,42 +306,42 @@ def test_a_verifier_is_not_built_on_a_fault(secrets: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "secret", [S1, S1.removeprefix("whsec_"), S1.rstrip("="), S1.removeprefix("whsec_").rstrip("=")]
 )
-def test_a_secret_is_as_the_console_shows_it(secret: str) -> None:
-    """With its prefix and padding, or without what was lost in copying."""
-    assert hint(BODY, SIGNED, secrets=(secret,)) == HINT
+def test_secret_format_of_the_console_is_accepted(secret: str) -> None:
+    """With prefix and padding, or without what was lost in copying."""
+    assert verify(BODY, SIGNED, secrets=(secret,)) == HINT
 
 
 @given(
     st.binary(max_size=300),
     st.dictionaries(st.sampled_from([*SIGNED, "Webhook-Id"]), st.text(max_size=80)),
 )
-def test_nobody_without_a_secret_gets_in(body: bytes, headers: dict[str, str]) -> None:
-    """Whatever comes, and in whatever form, is refused and causes no other error."""
+def test_unsigned_requests_are_refused(body: bytes, headers: dict[str, str]) -> None:
+    """Any content in any form is refused without another error."""
     for sent in (headers, {**SIGNED, **headers}):
         if body != BODY:
             fault(body, sent)
 
 
 @given(st.binary(min_size=1, max_size=32), st.text(max_size=50), st.integers(-300, 300))
-def test_what_is_signed_in_time_gets_in(key: bytes, word: str, seconds: int) -> None:
+def test_signed_request_in_time_is_accepted(key: bytes, word: str, seconds: int) -> None:
     secret = f"whsec_{base64.b64encode(key).decode()}"
     body = json.dumps({"type": word}).encode()
     headers = signed(body, secret=secret, timestamp=str(int(NOW.timestamp()) + seconds))
-    assert hint(body, headers, secrets=(S2, secret)).type == word
+    assert verify(body, headers, secrets=(S2, secret)).type == word
 
 
 class TestAgainstTheReferenceLibraries:
-    """What they accept and refuse, we accept and refuse; where they differ from each other or fail, the difference is named here."""
+    """We accept and refuse what the reference libraries do; where they differ, the test says so."""
 
-    def verdicts(self, library: Any, body: bytes, headers: dict[str, str]) -> tuple[bool, bool]:
-        """Whether the library and whether we accept it, at the same moment."""
+    def results(self, library: Any, body: bytes, headers: dict[str, str]) -> tuple[bool, bool]:
+        """Return whether the library and we accept it, at the same moment."""
         try:
             library(body, headers)
             theirs = True
         except Exception:  # noqa: BLE001 - they raise whatever they like; that is one of the reasons for our own
             theirs = False
         try:
-            hint(body, headers, now=datetime.now(UTC))
+            verify(body, headers, now=datetime.now(UTC))
             ours = True
         except InvalidWebhook:
             ours = False
@@ -377,7 +377,7 @@ class TestAgainstTheReferenceLibraries:
         standardwebhooks = import_module("standardwebhooks")
         reference = standardwebhooks.Webhook(S1)
         for name, (body, headers) in self.variants().items():
-            theirs, ours = self.verdicts(reference.verify, body, headers)
+            theirs, ours = self.results(reference.verify, body, headers)
             assert theirs == ours == (name in {"good", "pretty", "two, the second good"}), name
         at = datetime.now(UTC).replace(microsecond=0)
         assert (
@@ -388,5 +388,5 @@ class TestAgainstTheReferenceLibraries:
     def test_portones_sdk_agrees(self) -> None:
         sdk = import_module("portone_server_sdk.webhook")
         for name, (body, headers) in self.variants().items():
-            theirs, ours = self.verdicts(lambda b, h: sdk.verify(S1, b.decode(), h), body, headers)
+            theirs, ours = self.results(lambda b, h: sdk.verify(S1, b.decode(), h), body, headers)
             assert theirs == ours == (name in {"good", "pretty", "two, the second good"}), name
