@@ -47,7 +47,7 @@ def test_a_backup_is_written_restored_and_audited(
 
     assert written.exit_code == 0, written.output
     assert re.fullmatch(
-        r"\S+backup\.gz: \d+\.\d MB, revision \d{4}, \d+ tables, \d+ rows, in \d+\.\d s\. It was read back and is whole\.\n",
+        r"\S+backup\.gz: \d+\.\d MB, revision \d{4}, \d+ tables, \d+ rows, in \d+\.\d s\. It was read back and is complete\.\n",
         written.output,
     )
     assert (again.exit_code, twice.exit_code) == (1, 1)
@@ -56,7 +56,7 @@ def test_a_backup_is_written_restored_and_audited(
     assert restored.exit_code == 0, restored.output
     first, redis, *audit = restored.output.splitlines()
     assert ", restored in " in first
-    assert redis.startswith("Redis still holds what came after the backup")
+    assert redis.startswith("Redis still holds data from after the backup")
     assert re.fullmatch(r"\d+ invariants, 0 broken\.", audit[-1])
 
 
@@ -91,6 +91,6 @@ def test_an_older_releases_backup_is_not_audited_yet(
         audited = [flask(new, "db", "upgrade"), flask(new, "audit")]
 
     assert restored.exit_code == 0
-    assert "Run flask db upgrade, and then flask audit." in restored.output
+    assert "Run flask db upgrade, then flask audit." in restored.output
     assert "invariants" not in restored.output
     assert [result.exit_code for result in audited] == [0, 0]

@@ -78,7 +78,7 @@ def test_a_day_is_corrected(api: Api, command: list[str], change: DayChange, lin
     result = _calendar(api, *command)
 
     assert result.exit_code == 0, result.output
-    assert result.output.splitlines()[:2] == [line, "Running processes go by it within 30 seconds."]
+    assert result.output.splitlines()[:2] == [line, "Running processes apply it within 30 seconds."]
     assert _said(api) == {change.day: change}
     assert _calendar(api, "forget", change.day.isoformat()).exit_code == 0
     assert _said(api) == {}

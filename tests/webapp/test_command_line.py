@@ -108,7 +108,7 @@ def test_promoting_makes_an_administrator(api: Api) -> None:
         refused = _flask(api, "users", "promote", email)
         assert (refused.exit_code, refused.output) == (
             1,
-            f"Error: No account has the address {email}.\n",
+            f"Error: No account has the e-mail address {email}.\n",
         )
 
 

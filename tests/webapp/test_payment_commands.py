@@ -40,7 +40,7 @@ def test_an_alert_is_shown_seen_to_and_gone(stack: PaymentsStack) -> None:
     assert run(stack, "alerts").output.endswith("0 open alerts.\n")
     assert "resolved: asked the bank" in run(stack, "show", payment_id).output
     again = run(stack, "resolve", payment_id, "--note", "once more")
-    assert (again.exit_code, again.output) == (1, "Error: No open alert is about this payment.\n")
+    assert (again.exit_code, again.output) == (1, "Error: This payment has no open alert.\n")
 
 
 def test_a_stuck_refund_is_given_up_behind_a_look(stack: PaymentsStack) -> None:
@@ -53,10 +53,12 @@ def test_a_stuck_refund_is_given_up_behind_a_look(stack: PaymentsStack) -> None:
     silent = run(stack, *arguments)
     assert silent.exit_code == 1
     assert "not known" in silent.output
-    assert "Given up; its cash is released." in run(stack, *arguments).output
+    assert (
+        "The refund is abandoned; its reserved cash is released." in run(stack, *arguments).output
+    )
     assert stack.balance(who)["reserved_cash"] == 0
     assert "GIVEN_UP" in run(stack, "show", payment_id).output
-    assert "over already" in run(stack, *arguments).output
+    assert "already ended" in run(stack, *arguments).output
     assert stack.harness.breaches() == []
 
 

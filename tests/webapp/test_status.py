@@ -206,7 +206,7 @@ def test_a_database_of_a_newer_release_is_told_as_one(sqlite_harness: TradingHar
                 text("UPDATE alembic_version SET version_num = :before"), {"before": before}
             )
 
-    assert found["faults"] == ["The database is of another release, whose migrations are not here."]
+    assert found["faults"] == ["The database belongs to another release with unknown migrations."]
 
 
 def test_nothing_that_it_shows_steers_the_terminal(sqlite_harness: TradingHarness) -> None:

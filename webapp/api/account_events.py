@@ -7,7 +7,7 @@ from marshmallow import Schema, fields
 
 from trading.account_events.queries import list_account_events
 from trading.account_events.stream import EventKind
-from webapp.api.order_schemas import one_of
+from webapp.api.order_schemas import enum_metadata
 from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
 from webapp.http.fields import SequenceCursor
@@ -24,7 +24,7 @@ class AccountEventSchema(Schema):
     )
     kind = fields.String(
         required=True,
-        metadata=one_of(
+        metadata=enum_metadata(
             EventKind,
             "이벤트 종류: 주문, 체결, 거래 내역, 보유 종목, 결제의 현재 상태 또는 가격 알림",
         ),
@@ -72,10 +72,10 @@ class AccountEventList(MethodView):
     @login_required
     @blueprint.arguments(AccountEventQuerySchema, location="query")
     @blueprint.response(200, envelope(AccountEventsSchema))
-    def get(self, place: dict[str, Any]) -> dict[str, object]:
+    def get(self, query: dict[str, Any]) -> dict[str, object]:
         """List account events after an event.
 
         계좌 이벤트 조회. 지정한 이벤트 이후의 내 계좌 이벤트를 오래된 순으로 조회합니다.
         """
         user_id = current_user().user_id
-        return success(get_core().snapshot(list_account_events, user_id=user_id, **place))
+        return success(get_core().snapshot(list_account_events, user_id=user_id, **query))

@@ -63,22 +63,22 @@ class TradeStatisticsDetail(MethodView):
         """
         user_id = current_user().user_id
         period = {name: query[name] for name in ("since", "until", "stock_code")}
-        found = get_core().snapshot(trade_statistics, user_id=user_id, **period)
-        spans = by_span(found.by_day, query["group_by"])
-        behind = [
+        statistics = get_core().snapshot(trade_statistics, user_id=user_id, **period)
+        spans = by_span(statistics.by_day, query["group_by"])
+        remaining = [
             span
             for span in reversed(spans)
             if query["cursor"] is None or span.key < query["cursor"]
         ]
-        shown = behind[: query["limit"]]
+        page = remaining[: query["limit"]]
         return success(
             {
                 **days_of(query["since"], query["until"]),
                 "stock_code": query["stock_code"],
                 "group_by": query["group_by"],
-                "totals": sum_totals(found.by_day.values()),
-                "best_trade": found.best_trade,
-                "worst_trade": found.worst_trade,
+                "totals": sum_totals(statistics.by_day.values()),
+                "best_trade": statistics.best_trade,
+                "worst_trade": statistics.worst_trade,
                 "items": [
                     {
                         "period": span.key,
@@ -86,9 +86,9 @@ class TradeStatisticsDetail(MethodView):
                         "to": span.last_day,
                         "totals": spans[span],
                     }
-                    for span in shown
+                    for span in page
                 ],
-                "next_cursor": shown[-1].key if len(behind) > len(shown) else None,
+                "next_cursor": page[-1].key if len(remaining) > len(page) else None,
             }
         )
 
@@ -151,14 +151,17 @@ class PerformanceDetail(MethodView):
                     "missing_closes": len(report.missing_closes),
                     "missing_days": report.missing_closes[:_MISSING_SHOWN],
                 },
-                "unavailable": [_lack(name, lack) for name, lack in _lacks(report.figures)],
+                "unavailable": [
+                    _unavailable_figure(name, unavailable)
+                    for name, unavailable in _unavailable_figures(report.figures)
+                ],
             }
         )
 
 
-def _figures(found: Performance | Unavailable) -> dict[str, Any]:
+def _figures(performance: Performance | Unavailable) -> dict[str, Any]:
     """Return every figure; those that are unavailable are null."""
-    if isinstance(found, Unavailable):
+    if isinstance(performance, Unavailable):
         return {
             "from": None,
             "to": None,
@@ -167,54 +170,56 @@ def _figures(found: Performance | Unavailable) -> dict[str, Any]:
             "max_drawdown": None,
         } | dict.fromkeys((*_FIGURES, "best_day", "worst_day"))
     return {
-        "from": found.since,
-        "to": found.until,
-        "calendar_days": found.days,
-        "returns": len(found.returns),
-        "max_drawdown": found.max_drawdown,
-        "best_day": found.best,
-        "worst_day": found.worst,
-        **{name: _known(getattr(found, name)) for name in _FIGURES},
+        "from": performance.since,
+        "to": performance.until,
+        "calendar_days": performance.days,
+        "returns": len(performance.returns),
+        "max_drawdown": performance.max_drawdown,
+        "best_day": performance.best,
+        "worst_day": performance.worst,
+        **{name: _value_or_none(getattr(performance, name)) for name in _FIGURES},
     }
 
 
-def _benchmark(found: Performance | Unavailable) -> dict[str, Any]:
-    compared = found if isinstance(found, Unavailable) else found.comparison
-    if isinstance(compared, Unavailable):
+def _benchmark(performance: Performance | Unavailable) -> dict[str, Any]:
+    comparison = performance if isinstance(performance, Unavailable) else performance.comparison
+    if isinstance(comparison, Unavailable):
         return {"index_code": KOSPI, "returns": 0} | dict.fromkeys(("from", "to", *_COMPARED))
     return {
         "index_code": KOSPI,
-        "from": compared.since,
-        "to": compared.until,
-        "returns": compared.returns,
-        **{name: _known(getattr(compared, name)) for name in _COMPARED},
+        "from": comparison.since,
+        "to": comparison.until,
+        "returns": comparison.returns,
+        **{name: _value_or_none(getattr(comparison, name)) for name in _COMPARED},
     }
 
 
-def _lacks(found: Performance | Unavailable) -> Iterator[tuple[str, Unavailable]]:
+def _unavailable_figures(
+    performance: Performance | Unavailable,
+) -> Iterator[tuple[str, Unavailable]]:
     """Yield the unavailable figures with their names."""
-    if isinstance(found, Unavailable):
-        yield from ((name, found) for name in (*_FIGURES, "benchmark"))
+    if isinstance(performance, Unavailable):
+        yield from ((name, performance) for name in (*_FIGURES, "benchmark"))
         return
-    compared = found.comparison
-    wanted = {name: getattr(found, name) for name in _FIGURES} | {
-        "benchmark": compared,
-        "benchmark.beta": None if isinstance(compared, Unavailable) else compared.beta,
+    comparison = performance.comparison
+    wanted = {name: getattr(performance, name) for name in _FIGURES} | {
+        "benchmark": comparison,
+        "benchmark.beta": None if isinstance(comparison, Unavailable) else comparison.beta,
     }
     yield from (
         (name, figure) for name, figure in wanted.items() if isinstance(figure, Unavailable)
     )
 
 
-def _known(figure: Figure) -> Decimal | None:
+def _value_or_none(figure: Figure) -> Decimal | None:
     return None if isinstance(figure, Unavailable) else figure
 
 
-def _lack(figure: str, lack: Unavailable) -> dict[str, Any]:
+def _unavailable_figure(figure: str, unavailable: Unavailable) -> dict[str, Any]:
     return {
         "figure": figure,
-        "reason": lack.reason,
-        "message": REASONS[lack.reason],
-        "needed": lack.needed,
-        "have": lack.have,
+        "reason": unavailable.reason,
+        "message": REASONS[unavailable.reason],
+        "needed": unavailable.needed,
+        "have": unavailable.have,
     }

@@ -10,7 +10,7 @@ from marshmallow import Schema, fields, validate
 from trading.portfolio.realized_profit import Grouping
 from trading.portfolio.returns import UnavailableReason
 from trading.portfolio.trade_totals import Span
-from webapp.api.order_schemas import one_of
+from webapp.api.order_schemas import enum_metadata
 from webapp.api.periods import PeriodSchema, StockPeriodSchema
 from webapp.http.schemas import PageQuerySchema
 
@@ -20,21 +20,21 @@ class Ratio(fields.Field[Any]):
 
     def __init__(self, *, example: str, **kwargs: Any) -> None:
         description = kwargs.pop("description", None)
-        told = {"description": description} if description else {}
-        super().__init__(metadata={"type": "string", "example": example, **told}, **kwargs)
+        extra = {"description": description} if description else {}
+        super().__init__(metadata={"type": "string", "example": example, **extra}, **kwargs)
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:  # noqa: ARG002
         return None if value is None else f"{value:z.6f}"
 
 
 def _won(example: int, description: str | None = None, **kwargs: Any) -> fields.Integer:
-    told = {"description": description} if description else {}
-    return fields.Integer(metadata={"example": example, **told}, **kwargs)
+    extra = {"description": description} if description else {}
+    return fields.Integer(metadata={"example": example, **extra}, **kwargs)
 
 
 def _day(example: str, description: str | None = None, **kwargs: Any) -> fields.Date:
-    told = {"description": description} if description else {}
-    return fields.Date(metadata={"example": example, **told}, **kwargs)
+    extra = {"description": description} if description else {}
+    return fields.Date(metadata={"example": example, **extra}, **kwargs)
 
 
 class _GroupPageQuerySchema(PageQuerySchema):
@@ -132,7 +132,7 @@ class StatisticsSchema(Schema):
     from_ = _day("2026-11-01", data_key="from", attribute="from", allow_none=True)
     to = _day("2026-11-30", allow_none=True)
     stock_code = fields.String(allow_none=True, metadata={"example": "A005930"})
-    group_by = fields.String(required=True, metadata=one_of(Span))
+    group_by = fields.String(required=True, metadata=enum_metadata(Span))
     totals = fields.Nested(TradeTotalsSchema, required=True)
     best_trade = fields.Nested(
         TradeSchema, allow_none=True, metadata={"description": "매매가 없으면 null"}
@@ -182,7 +182,7 @@ class RealizedProfitsSchema(Schema):
     from_ = _day("2026-11-01", data_key="from", attribute="from", allow_none=True)
     to = _day("2026-11-30", allow_none=True)
     stock_code = fields.String(allow_none=True, metadata={"example": "A005930"})
-    group_by = fields.String(required=True, metadata=one_of(Grouping))
+    group_by = fields.String(required=True, metadata=enum_metadata(Grouping))
     totals = fields.Nested(RealizedProfitTotalsSchema, required=True)
     items = fields.List(fields.Nested(RealizedProfitOfGroupSchema), required=True)
     next_cursor = fields.String(allow_none=True, metadata={"example": "41"})
@@ -238,7 +238,7 @@ class UnavailableFigureSchema(Schema):
     """
 
     figure = fields.String(required=True, metadata={"example": "sharpe_ratio"})
-    reason = fields.String(required=True, metadata=one_of(UnavailableReason))
+    reason = fields.String(required=True, metadata=enum_metadata(UnavailableReason))
     message = fields.String(required=True, metadata={"example": "일별 수익률 자료가 부족합니다."})
     needed = _won(20, allow_none=True)
     have = _won(7, allow_none=True)

@@ -7,7 +7,7 @@ from trading.exchange.order_types import OrderType, Side, TimeInForce
 from trading.orders.explain import ChargeName, Stage, WaitingReason
 from trading.orders.fills import FillRule
 from trading.orders.model import EndReason, OrderStatus
-from webapp.api.order_schemas import one_of
+from webapp.api.order_schemas import enum_metadata
 
 
 class EvidenceTickSchema(Schema):
@@ -30,14 +30,14 @@ class EvidenceTickSchema(Schema):
 class FillReasonSchema(Schema):
     """The rule that set a fill's price, with its text."""
 
-    code = fields.String(required=True, metadata=one_of(FillRule))
+    code = fields.String(required=True, metadata=enum_metadata(FillRule))
     message = fields.String(required=True, metadata={"example": "조회했습니다."})
 
 
 class FillChargeSchema(Schema):
     """One part of a fill's costs in won, with its rate."""
 
-    name = fields.String(required=True, metadata=one_of(ChargeName))
+    name = fields.String(required=True, metadata=enum_metadata(ChargeName))
     label = fields.String(required=True, metadata={"example": "위탁 수수료"})
     rate_ppm = fields.Integer(
         allow_none=True,
@@ -62,7 +62,7 @@ class ExplainedFillSchema(Schema):
     session = fields.String(
         allow_none=True,
         attribute="execution.session",
-        metadata=one_of(SessionName, "체결 근거가 된 거래의 거래 시간대"),
+        metadata=enum_metadata(SessionName, "체결 근거가 된 거래의 거래 시간대"),
     )
     rule = fields.Nested(FillReasonSchema, required=True)
     charges = fields.List(fields.Nested(FillChargeSchema), required=True)
@@ -80,7 +80,7 @@ class ExplainedFillSchema(Schema):
 class WaitingForSchema(Schema):
     """A reason why an order is not filled now."""
 
-    code = fields.String(required=True, metadata=one_of(WaitingReason))
+    code = fields.String(required=True, metadata=enum_metadata(WaitingReason))
     message = fields.String(required=True, metadata={"example": "조회했습니다."})
 
 
@@ -92,7 +92,7 @@ class WaitingOrderSchema(Schema):
 
     stage = fields.String(
         required=True,
-        metadata=one_of(Stage, "in-book: 시장 체결을 기다림, in-execution: 체결 처리 중"),
+        metadata=enum_metadata(Stage, "in-book: 시장 체결을 기다림, in-execution: 체결 처리 중"),
     )
     quantity = fields.Integer(
         required=True,
@@ -152,14 +152,14 @@ class WaitingOrderSchema(Schema):
 class OrderEndingSchema(Schema):
     """How an order ended; `reason` is null if it was filled completely."""
 
-    status = fields.String(required=True, metadata=one_of(OrderStatus))
-    reason = fields.String(allow_none=True, metadata=one_of(EndReason))
+    status = fields.String(required=True, metadata=enum_metadata(OrderStatus))
+    reason = fields.String(allow_none=True, metadata=enum_metadata(EndReason))
     message = fields.String(required=True, metadata={"example": "조회했습니다."})
     at = fields.AwareDateTime(required=True)
 
 
 class OrderExplanationSchema(Schema):
-    """Explanation of an order: `waiting` if it is open, `ending` if it is finished, and its fills."""
+    """Explanation of an order: its fills, and `waiting` if it is open or `ending` if finished."""
 
     order_id = fields.UUID(required=True, attribute="order.id")
     stock_code = fields.String(
@@ -170,14 +170,16 @@ class OrderExplanationSchema(Schema):
     )
     market = fields.String(required=True, metadata={"example": "KOSPI"})
     kind = fields.String(required=True, metadata={"example": "STOCK"})
-    side = fields.String(required=True, attribute="order.side", metadata=one_of(Side))
+    side = fields.String(required=True, attribute="order.side", metadata=enum_metadata(Side))
     order_type = fields.String(
-        required=True, attribute="order.order_type", metadata=one_of(OrderType)
+        required=True, attribute="order.order_type", metadata=enum_metadata(OrderType)
     )
     time_in_force = fields.String(
-        required=True, attribute="order.time_in_force", metadata=one_of(TimeInForce)
+        required=True, attribute="order.time_in_force", metadata=enum_metadata(TimeInForce)
     )
-    status = fields.String(required=True, attribute="order.status", metadata=one_of(OrderStatus))
+    status = fields.String(
+        required=True, attribute="order.status", metadata=enum_metadata(OrderStatus)
+    )
     quantity = fields.Integer(required=True, attribute="order.quantity", metadata={"example": 10})
     executed_quantity = fields.Integer(
         required=True, attribute="order.executed_quantity", metadata={"example": 10}

@@ -100,7 +100,7 @@ class PriceLimitSchema(Schema):
 
 
 class SaleTaxSchema(Schema):
-    """Tax rates on sales in ppm: securities transaction tax and special tax for rural development."""
+    """Tax rates on sales in ppm: securities transaction tax and special rural tax."""
 
     market = fields.String(required=True, metadata={"example": "KOSPI"})
     kind = fields.String(required=True, metadata={"example": "STOCK"})
@@ -134,10 +134,10 @@ class MarketClockDetail(MethodView):
         core = get_core()
         clock = market_clock(core.market_hours(), core.clock())
         since = core.read(halted_since)
-        shown = {name: getattr(clock, name) for name in clock.__slots__}
+        members = {name: getattr(clock, name) for name in clock.__slots__}
         return success(
             {
-                **shown,
+                **members,
                 "hours": core.settings.hours_rule,
                 "halted": since is not None,
                 "halted_since": since and since.astimezone(KST),

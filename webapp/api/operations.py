@@ -21,10 +21,10 @@ _KEEP_S = 1.0
 
 def install(app: Flask) -> None:
     instruments.initialise_series(codes=sorted(CODES))
-    told = exposition.build_registry(
+    registry = exposition.build_registry(
         SystemMetrics(app.extensions["stocking"], exposition.process_collector())
     )
-    app.extensions[_METRICS] = exposition.CachedExposition(told, keep_s=_KEEP_S)
+    app.extensions[_METRICS] = exposition.CachedExposition(registry, keep_s=_KEEP_S)
     app.register_blueprint(blueprint)
 
 
@@ -43,9 +43,9 @@ def readyz() -> Response:
 
     An unavailable Redis is reported, but orders are still accepted.
     """
-    found: dict[str, Any] = {"database": _database(), "redis": _redis()}
-    ready = found["database"] == "ok"
-    body = current_app.json.dumps({"status": "ready" if ready else "unavailable", **found})
+    checks: dict[str, Any] = {"database": _database(), "redis": _redis()}
+    ready = checks["database"] == "ok"
+    body = current_app.json.dumps({"status": "ready" if ready else "unavailable", **checks})
     return Response(body, status=200 if ready else 503, mimetype="application/json")
 
 

@@ -33,7 +33,7 @@ from webapp.api.order_messages import (
     RULE_MESSAGES,
     WAITING_MESSAGES,
 )
-from webapp.api.order_schemas import OrderRequestSchema, one_of
+from webapp.api.order_schemas import OrderRequestSchema, enum_metadata
 from webapp.api.periods import StockPeriodSchema, days_of
 from webapp.context import get_core
 from webapp.http.authentication import current_user, login_required
@@ -51,9 +51,9 @@ class PreviewSchema(Schema):
 
     stock_code = fields.String(required=True, metadata={"example": "A005930"})
     stock_name = fields.String(required=True, metadata={"example": "삼성전자"})
-    side = fields.String(required=True, metadata=one_of(Side))
-    order_type = fields.String(required=True, metadata=one_of(OrderType))
-    time_in_force = fields.String(required=True, metadata=one_of(TimeInForce))
+    side = fields.String(required=True, metadata=enum_metadata(Side))
+    order_type = fields.String(required=True, metadata=enum_metadata(OrderType))
+    time_in_force = fields.String(required=True, metadata=enum_metadata(TimeInForce))
     quantity = fields.Integer(required=True, metadata={"example": 10})
     price = fields.Integer(
         allow_none=True,

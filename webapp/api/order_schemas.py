@@ -16,10 +16,10 @@ _PRICE_MAX = 10**9
 _QUANTITY_MAX = 10**9
 
 
-def one_of(words: type[StrEnum], description: str = "") -> dict[str, Any]:
+def enum_metadata(enumeration: type[StrEnum], description: str = "") -> dict[str, Any]:
     """Return the metadata of a member that is a value of an enumeration."""
     return {
-        "enum": [str(word) for word in words],
+        "enum": [str(value) for value in enumeration],
         **({"description": description} if description else {}),
     }
 
@@ -59,7 +59,7 @@ class OrderRequestSchema(Schema):
     )
 
     @validates_schema
-    def _price_belongs_to_limit(self, data: dict[str, Any], **_options: Any) -> None:
+    def _require_price_for_limit(self, data: dict[str, Any], **_options: Any) -> None:
         if data["order_type"] is OrderType.LIMIT and data["limit_price"] is None:
             raise ValidationError("지정가 주문은 가격을 입력해 주세요.", "price")
         if data["order_type"] is OrderType.MARKET and data["limit_price"] is not None:
@@ -83,7 +83,7 @@ class AmendmentSchema(Schema):
     )
 
     @validates_schema
-    def _something_changes(self, data: dict[str, Any], **_options: Any) -> None:
+    def _require_change(self, data: dict[str, Any], **_options: Any) -> None:
         if not data:
             raise ValidationError("정정할 가격이나 수량을 입력해 주세요.")
 
@@ -104,7 +104,7 @@ class ExecutionSchema(Schema):
     realized_profit = fields.Integer(
         allow_none=True, metadata={"description": "매도 실현 손익. 보유 종목에 반영된 뒤 표시"}
     )
-    rule = fields.String(required=True, metadata=one_of(FillRule, "체결가를 결정한 규칙"))
+    rule = fields.String(required=True, metadata=enum_metadata(FillRule, "체결가를 결정한 규칙"))
     session = fields.String(
         allow_none=True,
         metadata=one_of(TradingSession, "체결 근거가 된 거래의 거래 시간대"),
@@ -123,15 +123,15 @@ class OrderSchema(Schema):
     client_order_id = fields.String(allow_none=True, metadata={"example": "my-order-1"})
     stock_code = fields.String(required=True, metadata={"example": "A005930"})
     stock_name = fields.String(required=True, metadata={"example": "삼성전자"})
-    side = fields.String(required=True, metadata=one_of(Side))
-    order_type = fields.String(required=True, metadata=one_of(OrderType))
-    time_in_force = fields.String(required=True, metadata=one_of(TimeInForce))
+    side = fields.String(required=True, metadata=enum_metadata(Side))
+    order_type = fields.String(required=True, metadata=enum_metadata(OrderType))
+    time_in_force = fields.String(required=True, metadata=enum_metadata(TimeInForce))
     quantity = fields.Integer(required=True, metadata={"example": 10})
     price = fields.Integer(allow_none=True, metadata={"example": 70_000})
-    status = fields.String(required=True, metadata=one_of(OrderStatus))
+    status = fields.String(required=True, metadata=enum_metadata(OrderStatus))
     reason = fields.String(
         allow_none=True,
-        metadata=one_of(EndReason, "전량 체결되지 않고 종료된 이유"),
+        metadata=enum_metadata(EndReason, "전량 체결되지 않고 종료된 이유"),
     )
     executed_quantity = fields.Integer(required=True, metadata={"example": 10})
     remaining_quantity = fields.Integer(required=True, metadata={"example": 0})

@@ -25,7 +25,7 @@ class PeriodSchema(Schema):
     )
 
     @validates_schema
-    def _is_a_period(self, given: dict[str, Any], **_more: Any) -> None:
+    def _check_order(self, given: dict[str, Any], **_more: Any) -> None:
         since, until = given.get("since"), given.get("until")
         if since is not None and until is not None and until <= since:
             raise ValidationError("시작일과 같거나 이후인 날짜로 입력해 주세요.", "to")
@@ -52,7 +52,7 @@ class KnownPeriodSchema(Schema):
     to = KnownDay(attribute="last", load_default=None)
 
     @validates_schema
-    def _is_a_period(self, given: dict[str, date | None], **_more: Any) -> None:
+    def _check_order(self, given: dict[str, date | None], **_more: Any) -> None:
         first, last = given.get("first"), given.get("last")
         if first is None or last is None:
             return

@@ -27,8 +27,8 @@ HISTORY_DAYS_MAX = 1_096
 
 def _won(example: int, description: str | None = None, *, unknown: bool = False) -> fields.Integer:
     """Integer field in won, shares or basis points; `unknown` allows null."""
-    told = {"description": description} if description else {}
-    return fields.Integer(required=True, allow_none=unknown, metadata={"example": example, **told})
+    extra = {"description": description} if description else {}
+    return fields.Integer(required=True, allow_none=unknown, metadata={"example": example, **extra})
 
 
 def _text(example: str, **kwargs: Any) -> fields.String:

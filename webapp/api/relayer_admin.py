@@ -34,10 +34,10 @@ blueprint = make_blueprint("Relayer admin", "시세 구독 관리 (관리자)")
 log = structlog.get_logger(__name__)
 
 # A command may take half a minute: keep the process's other threads free for users.
-_LINES = BoundedSemaphore(2)
-_FACTS = ("budget", "reason", "retry_after_s")
+_SLOTS = BoundedSemaphore(2)
+_FACT_NAMES = ("budget", "reason", "retry_after_s")
 # Commands that only read are not logged as actions.
-_ACTIONS = {
+_LOGGED_ACTIONS = {
     CommandType.SUBSCRIBE: ActionKind.SUBSCRIBE,
     CommandType.UNSUBSCRIBE: ActionKind.UNSUBSCRIBE,
     CommandType.RECONNECT: ActionKind.RECONNECT,
@@ -115,7 +115,7 @@ class SubscribeTopic(MethodView):
         시세 구독 추가. 종목의 체결 시세를 구독합니다. 구독이 확인되면 `subscribed`, 이미 구독
         중이면 `already-subscribed`, 시세 서버 연결이 끊겨 있으면 `pending`으로 응답합니다.
         """
-        return _about_topic(CommandType.SUBSCRIBE, arguments["topic"])
+        return _send_topic_command(CommandType.SUBSCRIBE, arguments["topic"])
 
 
 @blueprint.route("/admin/websocket/subscriptions/unsubscribe")
@@ -129,7 +129,7 @@ class UnsubscribeTopic(MethodView):
         시세 구독 해제. 관리자가 추가한 구독을 해제합니다. 서비스에 필요한 종목은 구독을 유지하고
         `still-subscribed`와 이유를 응답합니다.
         """
-        return _about_topic(CommandType.UNSUBSCRIBE, arguments["topic"])
+        return _send_topic_command(CommandType.UNSUBSCRIBE, arguments["topic"])
 
 
 @blueprint.route("/admin/websocket/subscriptions")
@@ -142,7 +142,7 @@ class SubscriptionList(MethodView):
         시세 구독 목록 조회. 시세 수신기가 구독하는 종목과 구독 이유, 상태를 조회합니다.
         """
         command = Command.new(CommandType.GET_SUBSCRIPTIONS)
-        answer = _ask(command)
+        answer = _send(command)
         if isinstance(answer, Response):
             return answer
         return success(
@@ -160,7 +160,7 @@ class ReconnectRelayer(MethodView):
         시세 서버 재연결. 시세 수신기의 연결을 끊고 모든 구독과 함께 다시 연결합니다.
         """
         command = Command.new(CommandType.RECONNECT)
-        answer = _ask(command)
+        answer = _send(command)
         if isinstance(answer, Response):
             return answer
         return success(
@@ -169,39 +169,39 @@ class ReconnectRelayer(MethodView):
         )
 
 
-def _about_topic(kind: CommandType, topic: str) -> dict[str, object] | Response:
+def _send_topic_command(kind: CommandType, topic: str) -> dict[str, object] | Response:
     command = Command.new(kind, topic)
-    answer = _ask(command)
+    answer = _send(command)
     if isinstance(answer, Response):
         return answer
-    told = {
+    result = {
         "command_id": command.command_id,
         "outcome": answer.code,
         "topic": topic,
         "stock_code": code_of_trade_topic(topic),
         "source": answer.data.get("source"),
     }
-    return success(told, answer.code.message)
+    return success(result, answer.code.message)
 
 
-def _ask(command: Command) -> CommandAnswer | Response:
+def _send(command: Command) -> CommandAnswer | Response:
     """Send a command; return the answer if it succeeded, else the problem response.
 
     The intent is logged before and the outcome afterwards.
     """
     began, outcome = time.monotonic(), "upstream-unavailable"
     core = get_core()
-    action = requested(_ACTIONS[command.type]) if command.type in _ACTIONS else None
+    action = requested(_LOGGED_ACTIONS[command.type]) if command.type in _LOGGED_ACTIONS else None
     if action is not None:
         record_intent(action, target=command.topic, command_id=command.command_id)
     try:
-        if not _LINES.acquire(blocking=False):
+        if not _SLOTS.acquire(blocking=False):
             outcome = AnswerCode.BUSY
             return problem(AnswerCode.BUSY)
         try:
             answer = RelayerClient(core.redis).ask(command, now=core.clock())
         finally:
-            _LINES.release()
+            _SLOTS.release()
         outcome = answer.code
         if answer.code.success:
             return answer
@@ -209,7 +209,7 @@ def _ask(command: Command) -> CommandAnswer | Response:
             # The relayer may be of another version and not know the command.
             return problem_as(504, "relayer-unavailable", reason=answer.code)
         return problem(
-            answer.code, **{name: answer.data[name] for name in _FACTS if name in answer.data}
+            answer.code, **{name: answer.data[name] for name in _FACT_NAMES if name in answer.data}
         )
     except RelayerUnavailable as fault:
         outcome = fault.reason

@@ -40,7 +40,7 @@ def _described(description: str | None) -> dict[str, str]:
 class FreshnessSchema(Schema):
     """Source and age of the data; `stale` means that newer data could not be fetched."""
 
-    source = fields.String(required=True, metadata={**one_of(Source), "example": "TOSS"})
+    source = fields.String(required=True, metadata={**enum_metadata(Source), "example": "TOSS"})
     age_ms = _integer(350, "수신 후 경과 시간. 자체 집계한 값이면 null")
     stale = fields.Boolean(required=True, metadata={"example": False})
 
@@ -143,7 +143,7 @@ class CandleQuerySchema(Schema):
 
 
 class CandleSchema(Schema):
-    """A candle in won. `time` is the start of the interval (source OWN) or Toss's timestamp (TOSS)."""
+    """A candle in won. `time` is the interval's start (source OWN) or Toss's timestamp (TOSS)."""
 
     time = fields.AwareDateTime(required=True, metadata=_TIME)
     open = fields.Integer(required=True, metadata=_PRICE)
@@ -158,7 +158,9 @@ class CandlesSchema(FreshnessSchema):
     """Newest first. `next_before` requests older candles; null if there are none."""
 
     stock_code = fields.String(required=True, metadata=_CODE)
-    interval = fields.String(required=True, metadata={**one_of(CandleInterval), "example": "day:1"})
+    interval = fields.String(
+        required=True, metadata={**enum_metadata(CandleInterval), "example": "day:1"}
+    )
     candles = fields.List(fields.Nested(CandleSchema), required=True)
     next_before = fields.AwareDateTime(required=True, allow_none=True, metadata=_TIME)
 
@@ -203,7 +205,7 @@ class MarketTradesSchema(FreshnessSchema):
 class IndexPriceSchema(FreshnessSchema):
     """An index in points, as decimal strings."""
 
-    index_code = fields.String(required=True, metadata={**one_of(Index), "example": "KOSPI"})
+    index_code = fields.String(required=True, metadata={**enum_metadata(Index), "example": "KOSPI"})
     close = fields.String(required=True, metadata={"example": "4309.63"})
     base = _decimal("4214.17", "전 거래일 종가")
     change = _decimal("95.46")
@@ -258,6 +260,6 @@ class RankedStockSchema(Schema):
 
 
 class RankingsSchema(FreshnessSchema):
-    by = fields.String(required=True, metadata={**one_of(RankedBy), "example": "amount"})
+    by = fields.String(required=True, metadata={**enum_metadata(RankedBy), "example": "amount"})
     based_at = fields.AwareDateTime(required=True, allow_none=True, metadata=_TIME)
     stocks = fields.List(fields.Nested(RankedStockSchema), required=True)

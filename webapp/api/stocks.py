@@ -64,11 +64,11 @@ class IndexList(MethodView):
 
         지수 조회. 오늘의 코스피와 코스닥 지수를 조회합니다.
         """
-        found = get_core().market_data.indices()
+        indices = get_core().market_data.indices()
         return success(
             {
-                "indices": [_index(index, looked) for index, looked in found.items()],
-                "unavailable": [index for index in Index if index not in found],
+                "indices": [_index(index, response) for index, response in indices.items()],
+                "unavailable": [index for index in Index if index not in indices],
             }
         )
 
@@ -82,8 +82,8 @@ class ExchangeRateDetail(MethodView):
 
         환율 조회. 1달러의 원화 환율을 조회합니다.
         """
-        looked = get_core().market_data.exchange_rate()
-        rate, base = looked.value.close, looked.value.base
+        response = get_core().market_data.exchange_rate()
+        rate, base = response.value.close, response.value.base
         return success(
             {
                 "base_currency": "USD",
@@ -91,7 +91,7 @@ class ExchangeRateDetail(MethodView):
                 "rate": rate,
                 "base_rate": base,
                 "change": None if base is None else rate - base,
-                **_age(looked),
+                **_freshness(response),
             }
         )
 
@@ -136,8 +136,8 @@ class StockDetail(MethodView):
             price = _price(stock)
         except TossError as fault:
             problem = fault.code
-        shown = {name: getattr(stock, name) for name in stock.__slots__}
-        return success({**shown, "price": price, "price_unavailable": problem})
+        master_data = {name: getattr(stock, name) for name in stock.__slots__}
+        return success({**master_data, "price": price, "price_unavailable": problem})
 
 
 @blueprint.route("/stocks/<stock_code>/price")
@@ -182,15 +182,15 @@ class StockOrderBookDetail(MethodView):
         호가 조회. KRX의 매도·매수 호가를 조회합니다.
         """
         stock = _stock(stock_code)
-        looked = get_core().market_data.order_book(stock.stock_code)
-        book = looked.value
+        response = get_core().market_data.order_book(stock.stock_code)
+        book = response.value
         return success(
             {
                 "stock_code": stock.stock_code,
                 "price": book.price,
                 "asks": book.asks,
                 "bids": book.bids,
-                **_age(looked),
+                **_freshness(response),
             }
         )
 
@@ -206,12 +206,12 @@ class StockTradeList(MethodView):
         체결 내역 조회. KRX의 최근 체결 내역을 최근 순으로 조회합니다.
         """
         stock = _stock(stock_code)
-        looked = get_core().market_data.trades(stock.stock_code)
+        response = get_core().market_data.trades(stock.stock_code)
         return success(
             {
                 "stock_code": stock.stock_code,
-                "trades": looked.value[: arguments["count"]],
-                **_age(looked),
+                "trades": response.value[: arguments["count"]],
+                **_freshness(response),
             }
         )
 
@@ -238,15 +238,17 @@ def _price(stock: StockRecord) -> StockPrice:
 def _toss_candles(
     code: str, *, interval: CandleInterval, count: int, before: datetime | None
 ) -> dict[str, Any]:
-    looked = get_core().market_data.candles(code, interval, before=before)
+    response = get_core().market_data.candles(code, interval, before=before)
     # Toss defines what its timestamps mean; here a page only has to end before the requested one.
-    told = [candle for candle in looked.value.candles if before is None or candle.time < before]
-    candles = told[:count]
-    has_more = bool(candles) and (looked.value.has_more or len(told) > count)
+    candles_before = [
+        candle for candle in response.value.candles if before is None or candle.time < before
+    ]
+    candles = candles_before[:count]
+    has_more = bool(candles) and (response.value.has_more or len(candles_before) > count)
     return {
         "candles": candles,
         "next_before": candles[-1].time if has_more else None,
-        **_age(looked),
+        **_freshness(response),
     }
 
 
@@ -257,25 +259,25 @@ def _own_candles(
     own = get_core().read(
         list_candles, stock_code=code, interval=interval, count=count, before=before
     )
-    if not own:
+    if not own_candles:
         raise fault
     return {
         "candles": [
-            {"time": candle.starts_at, **{name: getattr(candle, name) for name in _PARTS}}
-            for candle in own
+            {"time": candle.starts_at, **{name: getattr(candle, name) for name in _CANDLE_MEMBERS}}
+            for candle in own_candles
         ],
-        "next_before": own[-1].starts_at if len(own) == count else None,
+        "next_before": own_candles[-1].starts_at if len(own_candles) == count else None,
         "source": Source.OWN,
         "age_ms": None,
         "stale": False,
     }
 
 
-_PARTS = ("open", "high", "low", "close", "volume", "amount")
+_CANDLE_MEMBERS = ("open", "high", "low", "close", "volume", "amount")
 
 
-def _index(index: Index, looked: CachedResponse[IndexDay]) -> dict[str, Any]:
-    day = looked.value
+def _index(index: Index, response: CachedResponse[IndexDay]) -> dict[str, Any]:
+    day = response.value
     return {
         "index_code": index,
         "close": _points(day.close),
@@ -288,7 +290,7 @@ def _index(index: Index, looked: CachedResponse[IndexDay]) -> dict[str, Any]:
         "volume": day.volume,
         "amount": day.amount,
         "traded_at": day.traded_at,
-        **_age(looked),
+        **_freshness(response),
     }
 
 
@@ -297,5 +299,5 @@ def _points(hundredths: int | None) -> str | None:
     return None if hundredths is None else f"{Decimal(hundredths).scaleb(-2):.2f}"
 
 
-def _age(looked: CachedResponse[Any]) -> dict[str, Any]:
-    return {"source": Source.TOSS, "age_ms": looked.age_ms, "stale": looked.stale}
+def _freshness(response: CachedResponse[Any]) -> dict[str, Any]:
+    return {"source": Source.TOSS, "age_ms": response.age_ms, "stale": response.stale}

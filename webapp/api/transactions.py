@@ -96,8 +96,12 @@ def _as_csv(filters: dict[str, Any]) -> Response:
     database, user_id = get_core().database, current_user().user_id
 
     def read(before_sequence: int | None) -> Page[TransactionRecord]:
-        wanted = {**filters, "before_sequence": before_sequence, "limit": ledger_csv.BATCH_ROWS}
-        return database.read(lambda session: list_transactions(session, user_id=user_id, **wanted))
+        batch = {
+            **filters,
+            "before_sequence": before_sequence,
+            "limit": ledger_csv.BATCH_ROWS,
+        }
+        return database.read(lambda session: list_transactions(session, user_id=user_id, **batch))
 
     return ledger_csv.respond(read, before_sequence=filters["before_sequence"])
 

@@ -7,13 +7,13 @@ from uuid import UUID
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from trading.watchlists.alert_rules import AlertKind
-from webapp.api.order_schemas import one_of
+from webapp.api.order_schemas import enum_metadata
 from webapp.api.realtime import QuoteSchema
 from webapp.http.fields import Flag, Line, StockCode, Whole
 from webapp.http.schemas import PageQuerySchema
 
 _PRICE_MAX = 10**9
-_PLACE_MAX = 10**6
+_POSITION_MAX = 10**6
 # The most items that a directory may hold.
 _ITEMS_MAX = 1_000
 
@@ -39,12 +39,12 @@ class WatchlistCursor(fields.String):
     """Cursor of a list ordered by directory and item."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        places = str(super()._deserialize(value, attr, data, **kwargs)).split("-")
-        if len(places) != 2 or not all(
-            place.isascii() and place.isdigit() and len(place) <= 15 for place in places
+        parts = str(super()._deserialize(value, attr, data, **kwargs)).split("-")
+        if len(parts) != 2 or not all(
+            part.isascii() and part.isdigit() and len(part) <= 15 for part in parts
         ):
             raise ValidationError("커서가 올바르지 않습니다.")
-        return tuple(map(int, places))
+        return tuple(map(int, parts))
 
 
 class AlertPrice(Whole):
@@ -66,7 +66,7 @@ class AlertPricesSchema(Schema):
     lower_price = AlertPrice("이 가격 이하에서 알림", 65_000)
 
     @post_load
-    def _gathered(self, data: dict[str, Any], **_options: Any) -> dict[str, Any]:
+    def _gather_bounds(self, data: dict[str, Any], **_options: Any) -> dict[str, Any]:
         bounds = {kind: data.pop(kind) for kind in AlertKind if kind in data}
         return {**data, "bounds": bounds} if bounds else data
 
@@ -81,12 +81,12 @@ class WatchlistDirectoryChangeSchema(Schema):
     name = DirectoryName()
     position = Whole(
         low=0,
-        high=_PLACE_MAX,
+        high=_POSITION_MAX,
         metadata={"description": "그룹의 새 순서 (0이면 맨 앞)", "example": 0},
     )
 
     @validates_schema
-    def _something_changes(self, data: dict[str, Any], **_options: Any) -> None:
+    def _require_change(self, data: dict[str, Any], **_options: Any) -> None:
         if not data:
             raise ValidationError("변경할 이름이나 위치를 입력해 주세요.")
 
@@ -131,15 +131,17 @@ class WatchlistItemChangeSchema(AlertPricesSchema):
     rearm = Flag(metadata={"description": "true이면 울린 알림을 다시 켬", "example": True})
 
     @validates_schema
-    def _something_changes(self, data: dict[str, Any], **_options: Any) -> None:
+    def _require_change(self, data: dict[str, Any], **_options: Any) -> None:
         if not data:
             raise ValidationError("변경할 내용을 하나 이상 입력해 주세요.")
 
 
 class PriceAlertSchema(Schema):
-    """A price alert, which fires once until it is armed again; the tick is the one that fired it."""
+    """A price alert. It fires once until it is armed again; the tick is the one that fired it."""
 
-    kind = fields.String(required=True, metadata={**one_of(AlertKind), "example": "target_price"})
+    kind = fields.String(
+        required=True, metadata={**enum_metadata(AlertKind), "example": "target_price"}
+    )
     bound = fields.Integer(
         required=True, metadata={"description": "알림 가격 (원)", "example": 72_000}
     )
@@ -196,7 +198,7 @@ class WatchlistOrderSchema(Schema):
     )
 
     @validates_schema
-    def _each_once(self, data: dict[str, Any], **_options: Any) -> None:
+    def _require_unique(self, data: dict[str, Any], **_options: Any) -> None:
         ids: list[UUID] = data["item_ids"]
         if len(set(ids)) != len(ids):
             raise ValidationError("같은 종목이 두 번 포함되어 있습니다.", "item_ids")

@@ -50,7 +50,7 @@ def _set_role(kind: ActionKind, change: Callable[..., UserRecord], email: str) -
             outcome_of=lambda changed: Outcome(target=str(changed.id)),
         )
     except UserNotFound:
-        raise click.ClickException(f"No account has the address {email}.") from None
+        raise click.ClickException(f"No account has the e-mail address {email}.") from None
     click.echo(f"{user.email} is now {user.role}.")
 
 
@@ -76,7 +76,7 @@ def users_halted() -> None:
 
 @users.command("halt")
 @click.argument("user")
-@click.option("--reason", required=True, help="Why, for whoever reads it later.")
+@click.option("--reason", required=True, help="Why, for later readers.")
 def users_halt(user: str, reason: str) -> None:
     """Halt the trading of USER: no new orders, amendments, fills, withdrawals and refunds."""
     core, user_id, text, halt_id = (
@@ -97,8 +97,8 @@ def users_halt(user: str, reason: str) -> None:
                 by=None,
                 now=core.clock(),
             ),
-            outcome_of=lambda standing: Outcome(
-                "halted" if standing.id == halt_id else UNCHANGED, target=str(user_id)
+            outcome_of=lambda halt: Outcome(
+                "halted" if halt.id == halt_id else UNCHANGED, target=str(user_id)
             ),
             reason=text,
         )
@@ -109,7 +109,7 @@ def users_halt(user: str, reason: str) -> None:
 
 @users.command("resume")
 @click.argument("user")
-@click.option("--note", required=True, help="What was found and done, for whoever reads it later.")
+@click.option("--note", required=True, help="What was found and done, for later readers.")
 def users_resume(user: str, note: str) -> None:
     """Resume trading of USER. The next audit halts the account again if it still finds a breach."""
     core, user_id, text = get_core(), _user_id(user), _line(note, _NOTE_LENGTH_MAX)
@@ -128,22 +128,22 @@ def users_resume(user: str, note: str) -> None:
     click.echo(f"{user_id} may trade again.")
 
 
-def _user_id(named: str) -> UUID:
+def _user_id(user: str) -> UUID:
     """Return the id of an account by id (also of a closed account) or e-mail address."""
     with suppress(ValueError):
-        return UUID(named)
-    found = get_core().read(credentials_by_email, normalized_email(named))
-    if found is None:
-        raise _unknown(named)
-    return found.user_id
+        return UUID(user)
+    credentials = get_core().read(credentials_by_email, normalized_email(user))
+    if credentials is None:
+        raise _unknown(user)
+    return credentials.user_id
 
 
-def _unknown(named: str) -> click.ClickException:
-    return click.ClickException(f"There is no account {named}.")
+def _unknown(user: str) -> click.ClickException:
+    return click.ClickException(f"There is no account {user}.")
 
 
-def _line(words: str, length_max: int) -> str:
-    text = " ".join(words.split())
+def _line(value: str, length_max: int) -> str:
+    text = " ".join(value.split())
     if not text.isprintable() or not 1 <= len(text) <= length_max:
         raise click.ClickException(f"One line of 1 to {length_max} characters is needed.")
     return text

@@ -19,15 +19,17 @@ _SHOWN = 20
     type=click.IntRange(1, LIMIT_MAX),
     default=_SHOWN,
     show_default=True,
-    help="How many to show.",
+    help="Number of entries.",
 )
 @click.option(
-    "--action", type=click.Choice([str(kind) for kind in ActionKind]), help="Of this kind only."
+    "--action",
+    type=click.Choice([str(kind) for kind in ActionKind]),
+    help="Only this kind of action.",
 )
-@click.option("--user", "user_id", type=click.UUID, help="Of the administrator with this id only.")
-@click.option("--operator", help="Of the operator with this name only.")
-@click.option("--target", help="Done to this only.")
-@click.option("--before", type=click.UUID, help="Older than the one with this id.")
+@click.option("--user", "user_id", type=click.UUID, help="Only this administrator.")
+@click.option("--operator", help="Only this operator.")
+@click.option("--target", help="Only this target.")
+@click.option("--before", type=click.UUID, help="Only entries before this id.")
 def admin_log(**filters: object) -> None:
     """Show actions of administrators and operators, newest first."""
     found = get_core().read(list_admin_actions, **filters)  # type: ignore[arg-type]  # click's, as its options say

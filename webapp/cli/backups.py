@@ -28,15 +28,16 @@ def backup(file: Path) -> None:
     """
     uri = get_core().settings.database_uri.get_secret_value()
     require_migrated(uri)
-    began = time.monotonic()
+    started_at = time.monotonic()
     try:
-        with _ended_in_order():
-            written = write_backup(uri, file)
+        with _terminate_cleanly():
+            backup_file = write_backup(uri, file)
     except BackupFailed as failed:
         raise click.ClickException(str(failed)) from None
     click.echo(
-        f"{file}: {_told(written)}, in {time.monotonic() - began:.1f} s. It was read back "
-        f"and is whole."
+        f"{file}: {_describe(backup_file)}, in {time.monotonic() - started_at:.1f} s. It "
+        f"was read back "
+        f"and is complete."
     )
 
 
@@ -51,24 +52,22 @@ def restore(file: Path) -> None:
     uri = core.settings.database_uri.get_secret_value()
     if sqlite_file(uri) is None:
         current_revision(uri)  # Raises if the server cannot be used.
-    began = time.monotonic()
+    started_at = time.monotonic()
     try:
-        with _ended_in_order():
+        with _terminate_cleanly():
             read = restore_backup(uri, file)
     except BackupFailed as failed:
         raise click.ClickException(str(failed)) from None
-    click.echo(f"{file}: {_told(read)}, restored in {time.monotonic() - began:.1f} s.")
+    click.echo(f"{file}: {_describe(read)}, restored in {time.monotonic() - started_at:.1f} s.")
     _warn_of_redis()
     if read.revision != newest_revision():
-        click.echo(
-            "Its tables are those of another release. Run flask db upgrade, and then flask audit."
-        )
+        click.echo("The backup is of another release. Run flask db upgrade, then flask audit.")
         return
     if print_audit(core.database):
         sys.exit(1)
 
 
-def _told(backup: Backup) -> str:
+def _describe(backup: Backup) -> str:
     rows = "" if backup.rows is None else f", {backup.rows:,} rows"
     size = f"{backup.size_bytes / 1_000_000:,.1f} MB"
     return f"{size}, revision {backup.revision or 'none'}, {backup.tables} tables{rows}"
@@ -82,13 +81,13 @@ def _warn_of_redis() -> None:
         return
     if holds:
         click.echo(
-            "Redis still holds what came after the backup: empty it (FLUSHALL) before "
-            "anything is started."
+            "Redis still holds data from after the backup: empty it (FLUSHALL) before "
+            "you start any process."
         )
 
 
 @contextmanager
-def _ended_in_order() -> Iterator[None]:
+def _terminate_cleanly() -> Iterator[None]:
     """Treat SIGTERM like Ctrl-C inside the block, so that partial files are removed."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:

@@ -55,9 +55,7 @@ class _Note(click.ParamType[str]):
         return text
 
 
-_note = click.option(
-    "--note", type=_Note(), required=True, help="The reason, as users are told it."
-)
+_note = click.option("--note", type=_Note(), required=True, help="The reason shown to users.")
 
 
 @click.group("calendar")
@@ -90,7 +88,7 @@ def show(first: date | None, last: date | None) -> None:
 @_note
 def close(day: date, note: str) -> None:
     """Close the market on DAY."""
-    _change(DayChange(day, closed=True, delay_minutes=0, note=note))
+    _save(DayChange(day, closed=True, delay_minutes=0, note=note))
 
 
 @calendar.command("open")
@@ -98,7 +96,7 @@ def close(day: date, note: str) -> None:
 @_note
 def open_day(day: date, note: str) -> None:
     """Open the market on DAY at the usual hours, even on a holiday or a day with a late opening."""
-    _change(DayChange(day, closed=False, delay_minutes=0, note=note))
+    _save(DayChange(day, closed=False, delay_minutes=0, note=note))
 
 
 @calendar.command("late")
@@ -112,24 +110,24 @@ def open_day(day: date, note: str) -> None:
 @_note
 def late(day: date, minutes: int, note: str) -> None:
     """Shift the sessions of DAY by some minutes."""
-    _change(DayChange(day, closed=False, delay_minutes=minutes, note=note))
+    _save(DayChange(day, closed=False, delay_minutes=minutes, note=note))
 
 
 @calendar.command("forget")
 @click.argument("day", type=_Day())
 def forget(day: date) -> None:
     """Remove the correction of DAY."""
-    forgot = run_commanded(
+    removed = run_commanded(
         ActionKind.FORGET_DAY,
         lambda session: remove_day_change(session, day),
         outcome_of=lambda forgot: Outcome(DONE if forgot else UNCHANGED, target=str(day)),
     )
-    if not forgot:
-        raise click.ClickException(f"Nothing was said of {day}.")
-    _show_changed(day)
+    if not removed:
+        raise click.ClickException(f"No correction exists for {day}.")
+    _print_day(day)
 
 
-def _change(change: DayChange) -> None:
+def _save(change: DayChange) -> None:
     now = get_core().clock()
     run_commanded(
         ActionKind.CHANGE_DAY,
@@ -139,10 +137,10 @@ def _change(change: DayChange) -> None:
         delay_minutes=change.delay_minutes,
         note=change.note,
     )
-    _show_changed(change.day)
+    _print_day(change.day)
 
 
-def _show_changed(day: date) -> None:
+def _print_day(day: date) -> None:
     core = get_core()
     click.echo(_line(KrxHours(core.read(get_day_changes)), day))
     click.echo(f"Running processes go by it within {REFRESH_AFTER.seconds} seconds.")

@@ -50,7 +50,7 @@ def _guarded(command: click.Command, *, checks: bool) -> click.Command:
 def _guarded_callback(callback: Callable[..., Any], *, checks: bool) -> Callable[..., Any]:
     @wraps(callback)
     def checked(*arguments: Any, **options: Any) -> Any:
-        with _explained():
+        with _explain_faults():
             if checks:
                 require_newest(get_core().settings.database_uri.get_secret_value())
             return callback(*arguments, **options)
@@ -59,7 +59,7 @@ def _guarded_callback(callback: Callable[..., Any], *, checks: bool) -> Callable
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explain_faults() -> Iterator[None]:
     try:
         yield
     except (UnfitDatabase, SettingsError) as fault:
@@ -72,7 +72,7 @@ def _explained() -> Iterator[None]:
     except SystemExit as ended:
         # Flask-Migrate catches these and exits.
         if isinstance(ended.__context__, CommandError):
-            raise click.ClickException(_of_alembic(ended.__context__.args)) from None
+            raise click.ClickException(_alembic_sentence(ended.__context__.args)) from None
         raise
 
 
@@ -83,7 +83,7 @@ def sentence_for(fault: BaseException, settings: Settings) -> str | None:
     return explain(fault, settings.database_uri.get_secret_value())
 
 
-def _of_alembic(words: Sequence[object]) -> str:
-    sentence = " ".join(str(words[0] if words else "").split()).rstrip(".")
+def _alembic_sentence(arguments: Sequence[object]) -> str:
+    sentence = " ".join(str(arguments[0] if arguments else "").split()).rstrip(".")
     is_behind = sentence.startswith("Target database is not up to date")
     return f"{sentence}: run flask db upgrade." if is_behind else f"{sentence}."

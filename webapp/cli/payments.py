@@ -68,7 +68,7 @@ def payments_show(payment_id: UUID) -> None:
     payment, alerts = get_core().database.read(
         lambda session: (payment_by_id(session, payment_id), list_alerts(session, payment_id))
     )
-    _show(_found(payment))
+    _show(_require(payment))
     for alert in alerts:
         click.echo(_line(alert))
 
@@ -78,24 +78,24 @@ def payments_show(payment_id: UUID) -> None:
 def payments_look(payment_id: UUID) -> None:
     """Query PortOne for a payment now, apply the result and show it."""
     core = get_core()
-    _found(core.read(payment_by_id, payment_id))
+    _require(core.read(payment_by_id, payment_id))
     action = commanded(ActionKind.CHECK_PAYMENT)
     record_intent(action, target=payment_id.hex)
-    look = check_payment(
+    result = check_payment(
         core.database, core.portone, payment_id, settings=core.settings, clock=core.clock
     )
-    record_outcome(action, _NO_ANSWER if look.status is None else DONE, status=look.status)
-    if look.status is None:
+    record_outcome(action, _NO_ANSWER if result.status is None else DONE, status=result.status)
+    if result.status is None:
         raise click.ClickException(
-            "PortOne gave no usable answer; the log says why. The payment is looked at "
-            "again by itself."
+            "PortOne gave no usable answer; the log says why. The payment will be "
+            "checked again automatically."
         )
-    _show(_found(core.read(payment_by_id, payment_id)))
+    _show(_require(core.read(payment_by_id, payment_id)))
 
 
 @payments.command("resolve")
 @click.argument("payment_id", type=PAYMENT_ID)
-@click.option("--note", required=True, help="What was found and done, for whoever reads it later.")
+@click.option("--note", required=True, help="What was found and done, for later readers.")
 def payments_resolve(payment_id: UUID, note: str) -> None:
     """Mark the open alerts of a payment as resolved."""
     core = get_core()
@@ -109,13 +109,13 @@ def payments_resolve(payment_id: UUID, note: str) -> None:
         note=text,
     )
     if not resolved:
-        raise click.ClickException("No open alert is about this payment.")
+        raise click.ClickException("This payment has no open alert.")
     click.echo(f"{resolved} resolved.")
 
 
 @payments.command("give-up")
 @click.argument("refund_id", type=click.UUID)
-@click.option("--note", required=True, help="Why the money will not go back this way.")
+@click.option("--note", required=True, help="Why the refund is abandoned.")
 def payments_give_up(refund_id: UUID, note: str) -> None:
     """Fail a stuck refund and release its reserved cash. PortOne is queried once more first."""
     core = get_core()
@@ -126,13 +126,14 @@ def payments_give_up(refund_id: UUID, note: str) -> None:
     payment_id = UUID(hex=refund.payment_id)
     action = commanded(ActionKind.ABANDON_REFUND)
     record_intent(action, target=str(refund_id), payment_id=refund.payment_id, note=text)
-    look = check_payment(
+    result = check_payment(
         core.database, core.portone, payment_id, settings=core.settings, clock=core.clock
     )
-    if look.status is None:
+    if result.status is None:
         record_outcome(action, _NO_ANSWER)
         raise click.ClickException(
-            "PortOne gave no usable answer, so whether the money went back is not known. Try again."
+            "PortOne gave no usable answer, so it is unknown whether the money was "
+            "returned. Try again."
         )
 
     def give_up(session: Session) -> bool:
@@ -142,11 +143,11 @@ def payments_give_up(refund_id: UUID, note: str) -> None:
         return given_up
 
     if not core.database.transaction(give_up, find_committed=rerun_is_safe):
-        raise click.ClickException("The refund is over already; 'flask payments show' tells how.")
-    click.echo("Given up; its cash is released.")
+        raise click.ClickException("The refund has already ended; see 'flask payments show'.")
+    click.echo("The refund is abandoned; its reserved cash is released.")
 
 
-def _found(payment: PaymentRecord | None) -> PaymentRecord:
+def _require(payment: PaymentRecord | None) -> PaymentRecord:
     if payment is None:
         raise click.ClickException("There is no such payment.")
     return payment

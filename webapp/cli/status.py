@@ -19,24 +19,24 @@ STATEMENT_S = 3
 
 
 @click.command("status")
-@click.option("--json", "as_json", is_flag=True, help="The same for a program.")
+@click.option("--json", "as_json", is_flag=True, help="JSON output for programs.")
 def status(*, as_json: bool) -> None:
     """Show versions, migrations, due work, queues, feed, halts, alerts and the audit.
 
     Exits 1 if a server does not answer or migrations are pending. No secrets are shown.
     """
-    found = _look()
+    report = _inspect()
     if as_json:
-        click.echo(json.dumps(_members(found), ensure_ascii=False, indent=2, default=_in_korea))
+        click.echo(json.dumps(_members(report), ensure_ascii=False, indent=2, default=_in_korea))
     else:
         console = Console(highlight=False)
         console.width = max(console.width, WIDTH)
-        console.print(screen(found))
-    if found.faults:
-        raise click.ClickException(" ".join(found.faults))
+        console.print(screen(report))
+    if report.faults:
+        raise click.ClickException(" ".join(report.faults))
 
 
-def _look() -> Status:
+def _inspect() -> Status:
     core = get_core()
     settings = core.settings
     # A separate pool: the application's timeouts are too long for a status screen.
@@ -57,12 +57,12 @@ def _look() -> Status:
         broker.close()
 
 
-def _members(found: Status) -> dict[str, Any]:
+def _members(report: Status) -> dict[str, Any]:
     sections = {
         name: section.facts if section.missing is None else {"missing": section.missing}
-        for name, section in found.sections.items()
+        for name, section in report.sections.items()
     }
-    return {"at": found.at, "faults": found.faults, **sections}
+    return {"at": report.at, "faults": report.faults, **sections}
 
 
 def _in_korea(value: object) -> str:

@@ -46,7 +46,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All sections by name, and faults of the installation: servers that do not answer, migrations."""
+    """All sections by name, and faults: servers that do not answer, pending migrations."""
 
     at: datetime
     sections: Mapping[str, Section]
@@ -70,13 +70,13 @@ class Inspection:
         self._now = now
         self._uri = settings.database_uri.get_secret_value()
         # Servers that failed: the short reason and the sentence for the operator.
-        self._away: dict[object, tuple[str, str]] = {}
+        self._failed: dict[object, tuple[str, str]] = {}
 
     def status(self) -> Status:
         """Return every section. Never raises for a server that does not answer."""
         sections = {"versions": Section(_versions())}
-        for name, ask in self._questions_to_the_database().items():
-            sections[name] = self._of_database(ask)
+        for name, query in self._database_queries().items():
+            sections[name] = self._of_database(query)
         hours = self._hours(sections["calendar"])
         sections["trading"] = self._of_database(lambda session: self._trading(session, hours))
         del sections["calendar"]
@@ -96,7 +96,7 @@ class Inspection:
         sections["settings"] = Section(self._important_settings())
         return Status(self._now, sections, tuple(self._faults(sections)))
 
-    def _questions_to_the_database(self) -> dict[str, Callable[[Session], Facts]]:
+    def _database_queries(self) -> dict[str, Callable[[Session], Facts]]:
         return {
             "database": _server,
             "migrations": _migrations,
@@ -114,31 +114,31 @@ class Inspection:
     def _due(self, session: Session) -> Mapping[Stage, DueRows]:
         return due_rows(session, settings=self._settings, now=self._now)
 
-    def _of_database(self, ask: Callable[[Session], Facts]) -> Section:
-        if self._database in self._away:
-            return Section(missing=self._away[self._database][0])
+    def _of_database(self, query: Callable[[Session], Facts]) -> Section:
+        if self._database in self._failed:
+            return Section(missing=self._failed[self._database][0])
         try:
             require_file(self._uri)
-            return Section(self._database.read(ask))
+            return Section(self._database.read(query))
         except UnfitDatabase as unfit:
-            self._away[self._database] = ("the database does not exist", str(unfit))
+            self._failed[self._database] = ("the database does not exist", str(unfit))
         except (DatabaseUnavailable, SQLAlchemyError) as fault:
             sentence = explain(fault, self._uri)
             if sentence is None:
                 # The server answers, but the tables may be missing: see the section `migrations`.
-                return Section(missing=f"the database can't tell: {type(fault).__name__}")
-            self._away[self._database] = ("the database does not answer", sentence)
-        return Section(missing=self._away[self._database][0])
+                return Section(missing=f"the query failed: {type(fault).__name__}")
+            self._failed[self._database] = ("the database does not answer", sentence)
+        return Section(missing=self._failed[self._database][0])
 
-    def _of(self, server: Redis, ask: Callable[[], Facts]) -> Section:
-        if server in self._away:
-            return Section(missing=self._away[server][0])
+    def _of(self, server: Redis, query: Callable[[], Facts]) -> Section:
+        if server in self._failed:
+            return Section(missing=self._failed[server][0])
         try:
-            return Section(ask())
+            return Section(query())
         except (RedisError, MarketUnavailable, OSError) as fault:
             cause = fault.__cause__ if isinstance(fault, MarketUnavailable) else fault
-            self._away[server] = self._redis_away(server, cause)
-        return Section(missing=self._away[server][0])
+            self._failed[server] = self._redis_away(server, cause)
+        return Section(missing=self._failed[server][0])
 
     def _redis_away(self, server: Redis, cause: BaseException | None) -> tuple[str, str]:
         is_market = server is self._redis
@@ -155,7 +155,7 @@ class Inspection:
         return sorted(celery_config.queue_names(self._settings))
 
     def _hours(self, calendar: Section) -> MarketHours:
-        """Return the market hours, without operators' corrections if the database does not answer."""
+        """Return the market hours, without corrections if the database does not answer."""
         return (
             AlwaysOpen()
             if self._settings.hours_rule == "always"
@@ -211,11 +211,11 @@ class Inspection:
         }
 
     def _faults(self, sections: Mapping[str, Section]) -> list[str]:
-        faults = [sentence for _, sentence in self._away.values()]
-        if self._database not in self._away:
+        faults = [sentence for _, sentence in self._failed.values()]
+        if self._database not in self._failed:
             migrations = sections["migrations"]
             if migrations.facts.get("unknown"):
-                faults.append("The database is of another release, whose migrations are not here.")
+                faults.append("The database belongs to another release with unknown migrations.")
             elif migrations.missing or migrations.facts["pending"]:
                 faults.append("Migrations are pending: flask db upgrade.")
         return faults
@@ -236,9 +236,11 @@ def _versions() -> Facts:
 def _server(session: Session) -> Facts:
     bind = session.get_bind()
     url, on_sqlite = bind.engine.url, bind.dialect.name == "sqlite"
-    told = session.scalar(text("SELECT sqlite_version()" if on_sqlite else "SELECT VERSION()"))
+    version_text = session.scalar(
+        text("SELECT sqlite_version()" if on_sqlite else "SELECT VERSION()")
+    )
     return {
-        "server": f"SQLite {told}" if on_sqlite else str(told),
+        "server": f"SQLite {version_text}" if on_sqlite else str(version_text),
         "address": url.database if on_sqlite else f"{url.host}:{url.port or 3306}/{url.database}",
     }
 
@@ -270,9 +272,9 @@ def _payments(session: Session) -> Facts:
 
 
 def _server_of(client: Redis, url: str) -> Facts:
-    told: Any = client.info("server")
-    name = str(told.get("server_name", "redis")).capitalize()
-    number = told.get("valkey_version") or told.get("redis_version")
+    version_text: Any = client.info("server")
+    name = str(version_text.get("server_name", "redis")).capitalize()
+    number = version_text.get("valkey_version") or version_text.get("redis_version")
     parts = urlsplit(url)
-    place = f"{parts.hostname}:{parts.port or 6379}{parts.path}" if parts.hostname else parts.path
-    return {"server": f"{name} {number}", "address": place}
+    address = f"{parts.hostname}:{parts.port or 6379}{parts.path}" if parts.hostname else parts.path
+    return {"server": f"{name} {number}", "address": address}

@@ -23,8 +23,10 @@ def screen(status: Status) -> RenderableType:
     columns = Table.grid(padding=(0, 3), expand=True)
     columns.add_column(ratio=1)
     columns.add_column(ratio=1)
-    left = [_part(name, status.sections[name]) for name in _LEFT]
-    right = [_part(name, section) for name, section in status.sections.items() if name not in _LEFT]
+    left = [_section(name, status.sections[name]) for name in _LEFT]
+    right = [
+        _section(name, section) for name, section in status.sections.items() if name not in _LEFT
+    ]
     columns.add_row(Group(*left), Group(*right))
     return Group(title, *faults, Text(), columns)
 
@@ -33,7 +35,7 @@ def clock(at: datetime) -> str:
     return f"{at.astimezone(KST):%Y-%m-%d %H:%M:%S} KST"
 
 
-def _part(name: str, section: Section) -> RenderableType:
+def _section(name: str, section: Section) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     if section.missing is not None:
         return Group(Text(name, style="bold"), Text(f"  {section.missing}", style="red"), Text())
@@ -41,13 +43,13 @@ def _part(name: str, section: Section) -> RenderableType:
         table.add_row(
             *(
                 Text(f"  {cell}" if not number else cell)
-                for number, cell in enumerate(map(_told, row))
+                for number, cell in enumerate(map(_format, row))
             )
         )
     return Group(Text(name, style="bold"), table, Text())
 
 
-def _told(value: Any) -> str:
+def _format(value: Any) -> str:
     """Format a fact. Control characters are escaped: some facts come from Redis, Toss or
     administrators.
     """
@@ -60,7 +62,7 @@ def _told(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, list):
-        return ", ".join(map(_told, value)) or "–"
+        return ", ".join(map(_format, value)) or "–"
     return visible(str(value))
 
 

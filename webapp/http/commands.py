@@ -37,7 +37,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """Result of a use case: message for the user, data for the schema, and the new resource's path."""
+    """Result of a use case: message for the user, data, and the new resource's path."""
 
     message: str
     data: Any = None
@@ -208,7 +208,7 @@ def _request_hash() -> bytes:
 
 
 def _refuse(claim: Claim, refusal: DomainError) -> Response:
-    """Store a refusal as the answer. For 401, 502 and 503, release the key: retrying may succeed."""
+    """Store a refusal as the answer, or release the key if retrying may succeed (401, 502, 503)."""
     response = domain_error_response(refusal)
     if response.status_code in (401, 502, 503):
         _free(claim)
