@@ -107,7 +107,7 @@ class ExecutionSchema(Schema):
     rule = fields.String(required=True, metadata=enum_metadata(FillRule, "체결가를 결정한 규칙"))
     session = fields.String(
         allow_none=True,
-        metadata=one_of(TradingSession, "체결 근거가 된 거래의 거래 시간대"),
+        metadata=enum_metadata(TradingSession, "체결 근거가 된 거래의 거래 시간대"),
     )
     tick_price = fields.Integer(required=True, metadata={"example": 70_000})
     tick_traded_at = fields.AwareDateTime(required=True)

@@ -7,6 +7,7 @@ from trading.stocks.model import StockStatus
 from trading.stocks.prices import Source
 from trading.stocks.toss.client import Index, RankedBy
 from trading.stocks.toss.market_data import CANDLES_PER_REQUEST, TRADES_PER_REQUEST
+from webapp.api.order_schemas import enum_metadata
 from webapp.http.fields import Instant, Line
 
 QUERY_MAX = 50

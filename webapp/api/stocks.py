@@ -107,15 +107,15 @@ class StockRankingList(MethodView):
         거래 상위 종목 조회. 토스 기준 오늘의 거래 상위 국내 종목을 최근 체결가와 함께 조회합니다.
         """
         core = get_core()
-        looked = core.market_data.ranking(arguments["by"])
-        codes = looked.value.codes[: arguments["limit"]]
+        response = core.market_data.ranking(arguments["by"])
+        codes = response.value.codes[: arguments["limit"]]
         names = core.read(stock_names, codes)
         return success(
             {
                 "by": arguments["by"],
-                "based_at": looked.value.based_at,
+                "based_at": response.value.based_at,
                 "stocks": rank_stocks(codes, names, core.quotes),
-                **_age(looked),
+                **_freshness(response),
             }
         )
 
@@ -256,7 +256,7 @@ def _own_candles(
     code: str, fault: TossError, *, interval: CandleInterval, count: int, before: datetime | None
 ) -> dict[str, Any]:
     """Return candles built from our own ticks; raise `fault` if there are none."""
-    own = get_core().read(
+    own_candles = get_core().read(
         list_candles, stock_code=code, interval=interval, count=count, before=before
     )
     if not own_candles:
