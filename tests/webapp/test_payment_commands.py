@@ -52,7 +52,7 @@ def test_a_stuck_refund_is_given_up_behind_a_look(stack: PaymentsStack) -> None:
     arguments = ("give-up", refund["id"], "--note", "paid by transfer")
     silent = run(stack, *arguments)
     assert silent.exit_code == 1
-    assert "not known" in silent.output
+    assert "it is unknown whether" in silent.output
     assert (
         "The refund is abandoned; its reserved cash is released." in run(stack, *arguments).output
     )
