@@ -1,4 +1,4 @@
-"""What every machine that drives the books through random histories has: users, mail, refusals that are answers, and an end in quiet."""
+"""Base of the state machines that run random histories against the real use cases."""
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -18,13 +18,16 @@ from trading.tasks import TaskRequest
 
 CODES = (SAMSUNG, HYNIX)
 CODE = st.sampled_from(CODES)
-# So small that a batch is full soon.
+# Small, so that batches fill up quickly.
 SMALL_BATCH = 3
 ROUNDS_TO_QUIET = 40
 
 
 class History(RuleBasedStateMachine):
-    """Acts on books ``under`` these settings. A machine says what happens, how its market goes on and what its end must leave."""
+    """A random history with the settings ``under``.
+
+    Subclasses define the rules, how the market continues, and what must hold at the end.
+    """
 
     under: ClassVar[Settings]
 
@@ -40,11 +43,11 @@ class History(RuleBasedStateMachine):
         raise NotImplementedError
 
     def bring_to_an_end(self) -> None:
-        """Let everything that waits be done."""
+        """Finish all pending work."""
         raise NotImplementedError
 
     def nothing_is_left(self) -> None:
-        """Assert what is true at the end of every history."""
+        """Assert what must hold at the end of every history."""
         raise NotImplementedError
 
     def teardown(self) -> None:
@@ -58,24 +61,24 @@ class History(RuleBasedStateMachine):
         return self.users[who % len(self.users)]
 
     def collect(self) -> None:
-        """Put what was sent to the mail, which is delivered in any order, or never."""
+        """Collect dispatched tasks in the mailbox, to be delivered in any order, or never."""
         self.mail += self.harness.sent
         self.harness.sent.clear()
 
     def tolerate(self, action: Callable[[], object]) -> None:
-        """A refusal is an answer; any other error is a finding."""
+        """Run an action. A domain error is a valid result; any other error fails the test."""
         with suppress(DomainError):
             action()
 
     def sweep_to_quiet(self) -> None:
-        """Act on what the sweep finds, and on nothing else, until it finds no more."""
+        """Run what the sweep finds, and nothing else, until it finds nothing."""
         for _ in range(ROUNDS_TO_QUIET):
             self.harness.clock.advance(seconds=40)
             self.the_market_goes_on()
             self.harness.sent.clear()
             wakeups = sweep(self.harness).wakeups
             if not wakeups:
-                # What was found just now is due in a moment.
+                # What was just dispatched becomes due.
                 self.harness.clock.advance(seconds=3)
                 wakeups = sweep(self.harness).wakeups
             if not wakeups:
@@ -86,7 +89,7 @@ class History(RuleBasedStateMachine):
 
 
 def check(machine: type[History], *, histories: int, steps: int) -> None:
-    """Run so many histories, or a quarter of them, of at most so many steps each."""
+    """Run that many histories (or a quarter of them) of at most ``steps`` steps each."""
     run_state_machine_as_test(
         machine,
         settings=settings(

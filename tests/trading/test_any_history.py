@@ -1,4 +1,4 @@
-"""Any history at all: random users, trades and wake-ups in every order, and after each step the books are sound."""
+"""Random histories: users, trades and tasks in any order, with an audit after each step."""
 
 import pytest
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ from trading.exchange.order_types import Side
 
 
 class AnyHistory(History):
-    """Acts on the real services as the API, the workers and the sweep do, without order or care."""
+    """Runs the real use cases as the API, the workers and the sweep do."""
 
     @initialize()
     def the_market_opens(self) -> None:
@@ -62,7 +62,7 @@ class AnyHistory(History):
 
     @rule(which=st.integers(0, 50), times=st.integers(1, 2))
     def deliver(self, which: int, times: int) -> None:
-        """Out of order, once or twice."""
+        """Deliver a task out of order, once or twice."""
         self.collect()
         if self.mail:
             wakeup = self.mail.pop(which % len(self.mail))
@@ -85,14 +85,14 @@ class AnyHistory(History):
         assert self.harness.breaches() == []
 
     def bring_to_an_end(self) -> None:
-        """A fresh market and sweeps until quiet."""
+        """Open a fresh market and sweep until nothing is left."""
         for code in CODES:
             set_status(self.harness, "TRADABLE", code)
         self.harness.sent.clear()
         self.sweep_to_quiet()
 
     def nothing_is_left(self) -> None:
-        """Every order is final, every fill settled and applied, nothing is reserved."""
+        """Assert that every order is final, every fill settled and applied, and nothing reserved."""
         self.the_books_are_sound()
         assert (
             rows(
@@ -121,6 +121,6 @@ def machine(database_uri: str, valkey_server: Valkey) -> type[AnyHistory]:
     return OnThisDatabase
 
 
-def test_any_history_keeps_the_books_and_comes_to_its_end(machine: type[AnyHistory]) -> None:
-    """Orders, cash, prices, halts, wake-ups doubled, shuffled and lost: the audit is clean after each step, and in the end all is done."""
+def test_random_history_keeps_every_invariant_and_completes(machine: type[AnyHistory]) -> None:
+    """Tasks are doubled, shuffled and lost."""
     check(machine, histories=10, steps=30)

@@ -1,4 +1,4 @@
-"""The circuit breaker against a model, over random histories of calls and waits."""
+"""The circuit breaker compared with a model, over random histories of calls and waits."""
 
 import pytest
 from hypothesis import strategies as st
@@ -33,7 +33,9 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def ask(self) -> None:
-        """An open circuit admits one call per span, and says how long the span still is."""
+        """An open circuit admits one call per interval, and reports how long the interval still
+        lasts.
+        """
         left_s = self.last_admitted_or_failed + OPEN_S - self.now
         if self.is_open and left_s > 0:
             with pytest.raises(CircuitOpen) as refusal:

@@ -1,4 +1,4 @@
-"""Where a request comes from: nobody but a trusted proxy is believed, whatever else stands in the header."""
+"""Client addresses: only trusted proxies may name another address than their own."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -17,15 +17,15 @@ claims = st.lists(st.text(max_size=20) | st.ip_addresses().map(str), max_size=5)
 
 
 @given(claims)
-def test_a_stranger_is_himself_whatever_he_claims(claim: str) -> None:
-    """Who connects without a proxy that is trusted comes from where he connects from."""
+def test_peer_without_a_trusted_proxy_is_the_client(claim: str) -> None:
+    """Whatever its header claims."""
     assert client_address(STRANGER, claim, TRUSTED) == STRANGER
     assert client_address(PROXY, claim, ()) == PROXY
 
 
 @given(claims)
-def test_what_stands_left_of_the_first_stranger_is_his_own_claim(claim: str) -> None:
-    """The proxy adds its own peer at the right; what the client sent before counts for nothing."""
+def test_addresses_left_of_the_first_untrusted_one_are_ignored(claim: str) -> None:
+    """The proxy appends its own peer at the right; the client wrote everything before it."""
     assert client_address(PROXY, f"{claim}, {STRANGER}", TRUSTED) == STRANGER
     assert client_address(OTHER_PROXY, f"{claim}, {STRANGER}, {PROXY}", TRUSTED) == STRANGER
 
@@ -44,25 +44,25 @@ def test_what_stands_left_of_the_first_stranger_is_his_own_claim(claim: str) -> 
         ("203.0.113.9,", PROXY),
     ],
 )
-def test_the_forms_that_proxies_write(forwarded: str, client: str) -> None:
-    """With a port or without; and where an entry can't be read, the last hop that could is as far as one sees."""
+def test_header_forms_written_by_proxies(forwarded: str, client: str) -> None:
+    """With or without a port; at an unreadable entry the last readable hop is the client."""
     assert client_address(PROXY, forwarded, TRUSTED) == client
 
 
-def test_a_proxy_that_is_met_by_its_mapped_address_is_the_same() -> None:
+def test_proxy_with_a_mapped_address_is_trusted() -> None:
     """A server that listens on IPv6 sees IPv4 peers as ::ffff:…"""
     assert client_address(f"::ffff:{PROXY}", STRANGER, TRUSTED) == STRANGER
 
 
 @given(st.ip_addresses(v=4))
-def test_each_ipv4_address_is_a_client(address: IPv4Address) -> None:
-    """In either of the forms in which it may be met."""
+def test_each_ipv4_address_is_one_client(address: IPv4Address) -> None:
+    """In either form."""
     assert client_of(str(address)) == client_of(f"::ffff:{address}") == str(address)
 
 
 @given(st.ip_addresses(v=6), st.integers(0, 2**64 - 1))
-def test_a_whole_ipv6_network_is_a_client(address: IPv6Address, host: int) -> None:
-    """Who has one address of a /64 has them all."""
+def test_ipv6_network_is_one_client(address: IPv6Address, host: int) -> None:
+    """A client with one address of a /64 has them all."""
     neighbour = IPv6Address((int(address) >> 64 << 64) | host)
 
     if not (int(address) >> 32 == 0xFFFF or int(neighbour) >> 32 == 0xFFFF):
@@ -71,8 +71,7 @@ def test_a_whole_ipv6_network_is_a_client(address: IPv6Address, host: int) -> No
 
 
 @given(st.text(max_size=30))
-def test_no_text_is_too_odd(text: str) -> None:
-    """What is no address is a client all the same, and all of that kind are one."""
+def test_invalid_addresses_share_one_bucket(text: str) -> None:
     try:
         ip_address(text)
     except ValueError:

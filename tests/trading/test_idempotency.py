@@ -1,4 +1,4 @@
-"""Idempotency receipts: one answer for one key."""
+"""Idempotency receipts: one response for one key."""
 
 from uuid import UUID
 
@@ -44,15 +44,14 @@ def complete(harness: TradingHarness, mine: Claim, answer: StoredAnswer = ANSWER
     do(harness, lambda session: idempotency.complete(session, mine, answer))
 
 
-def test_the_first_answer_is_given_again(harness: TradingHarness) -> None:
-    """After completion every repetition gets status, body and location as they were."""
+def test_first_response_is_repeated(harness: TradingHarness) -> None:
     complete(harness, claimed(harness))
     assert claim(harness) == ANSWER
     assert claim(harness) == ANSWER
 
 
-def test_while_the_first_runs_a_second_is_told_so(harness: TradingHarness) -> None:
-    """Up to the last moment of the claim."""
+def test_second_request_is_refused_while_the_first_runs(harness: TradingHarness) -> None:
+    """Until the claim expires."""
     claimed(harness)
     harness.clock.advance(seconds=CLAIM_S, microseconds=-1)
     with pytest.raises(RequestInProgress):
@@ -60,10 +59,9 @@ def test_while_the_first_runs_a_second_is_told_so(harness: TradingHarness) -> No
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_another_request_with_the_key_is_a_conflict(
+def test_other_request_with_the_same_key_is_a_conflict(
     harness: TradingHarness, finished: bool
 ) -> None:
-    """Whether the first is done or not, its key is not for another request."""
     mine = claimed(harness)
     if finished:
         complete(harness, mine)
@@ -71,17 +69,16 @@ def test_another_request_with_the_key_is_a_conflict(
         claim(harness, request=OTHER)
 
 
-def test_keys_of_two_users_and_two_spellings_are_two_keys(harness: TradingHarness) -> None:
-    """Scope and capital letters count."""
+def test_keys_differ_by_user_and_by_case(harness: TradingHarness) -> None:
     complete(harness, claimed(harness))
     claimed(harness, scope="other user")
     claimed(harness, "KEY")
 
 
-def test_an_expired_claim_is_taken_over_and_its_owner_comes_too_late(
+def test_expired_claim_is_taken_over_and_its_owner_cannot_complete(
     harness: TradingHarness,
 ) -> None:
-    """The process that died is replaced; should it still live, its work can't be completed beside the other's."""
+    """A process that still runs after its claim was taken over cannot commit its work."""
     first = claimed(harness)
     harness.clock.advance(seconds=CLAIM_S)
     second = claimed(harness)
@@ -94,7 +91,6 @@ def test_an_expired_claim_is_taken_over_and_its_owner_comes_too_late(
 
 
 def test_completion_happens_once(harness: TradingHarness) -> None:
-    """The same run can't answer twice, so its work can't be committed twice."""
     mine = claimed(harness)
     complete(harness, mine)
     with pytest.raises(RequestInProgress):
@@ -102,8 +98,8 @@ def test_completion_happens_once(harness: TradingHarness) -> None:
     assert claim(harness) == ANSWER
 
 
-def test_a_run_finds_its_own_answer_only(harness: TradingHarness) -> None:
-    """After a COMMIT of unknown outcome a run asks for its answer: there if it landed, and never another run's."""
+def test_run_finds_only_its_own_response(harness: TradingHarness) -> None:
+    """After a COMMIT of unknown outcome."""
 
     def found(mine: Claim) -> StoredAnswer | None:
         return harness.core.read(idempotency.completed, mine)
@@ -116,8 +112,8 @@ def test_a_run_finds_its_own_answer_only(harness: TradingHarness) -> None:
     assert (found(first), found(second)) == (None, ANSWER)
 
 
-def test_a_claim_given_up_is_free_at_once(harness: TradingHarness) -> None:
-    """Work that did nothing frees its key; an answer is never given up, nor another run's claim."""
+def test_released_claim_is_free_at_once(harness: TradingHarness) -> None:
+    """A response is never released, nor the claim of another run."""
     do(harness, lambda session: idempotency.give_up(session, claimed_in(session, harness)))
     mine = claimed(harness)
     stranger = Claim(scope=mine.scope, key=mine.key, claim_id=UUID(int=1))
@@ -143,8 +139,8 @@ def claimed_in(session: Session, harness: TradingHarness) -> Claim:
     return mine
 
 
-def test_after_its_time_a_key_is_new(harness: TradingHarness) -> None:
-    """At the end of the time that answers are kept, the key begins anew, even with another request."""
+def test_key_is_new_after_the_retention_time(harness: TradingHarness) -> None:
+    """Even for another request."""
     complete(harness, claimed(harness))
     harness.clock.advance(hours=24, microseconds=-1)
     assert claim(harness) == ANSWER
@@ -152,8 +148,7 @@ def test_after_its_time_a_key_is_new(harness: TradingHarness) -> None:
     assert isinstance(claim(harness, request=OTHER), Claim)
 
 
-def test_purging_deletes_the_old_in_batches(harness: TradingHarness) -> None:
-    """Exactly those past their time; the number tells when to stop."""
+def test_purge_deletes_old_receipts_in_batches(harness: TradingHarness) -> None:
     for number in range(3):
         complete(harness, claimed(harness, f"old {number}"))
     harness.clock.advance(hours=1)
@@ -173,8 +168,10 @@ def test_purging_deletes_the_old_in_batches(harness: TradingHarness) -> None:
 
 
 @pytest.mark.parametrize("expired", [False, True])
-def test_of_many_at_once_one_gets_the_claim(harness: TradingHarness, expired: bool) -> None:
-    """Eight threads with one key, new or with an expired claim on it: one may work, the others are told that it runs."""
+def test_one_of_many_concurrent_requests_gets_the_claim(
+    harness: TradingHarness, expired: bool
+) -> None:
+    """Eight threads with one key, new or with an expired claim."""
     for key in ("one", "two", "three", "four", "five"):
         if expired:
             claimed(harness, key)

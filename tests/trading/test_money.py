@@ -1,4 +1,4 @@
-"""Rates on whole won: one function, one named rounding."""
+"""Rates on whole won, and their rounding."""
 
 from fractions import Fraction
 
@@ -23,33 +23,30 @@ RATES = st.integers(0, 1_000_000)
         (10**15, 150, 150 * 10**9),
     ],
 )
-def test_a_rate_is_rounded_down_to_the_won(amount: int, ppm: int, won: int) -> None:
-    """Worked examples: 0.015 % of 6,667 won is the first that costs a won."""
+def test_rate_is_rounded_down_to_the_won(amount: int, ppm: int, won: int) -> None:
+    """At 0.015 %, 6,667 won is the lowest amount that costs one won."""
     assert rate_rounded_down(amount, ppm) == won
 
 
 @given(AMOUNTS, RATES)
-def test_rounding_down_never_reaches_the_next_won(amount: int, ppm: int) -> None:
-    """The result is the exact product less a fraction of one won, for any amount and rate."""
+def test_rounding_down_loses_less_than_one_won(amount: int, ppm: int) -> None:
     assert 0 <= Fraction(amount * ppm, 1_000_000) - rate_rounded_down(amount, ppm) < 1
 
 
 @given(AMOUNTS, AMOUNTS, RATES)
-def test_parts_never_cost_more_than_the_whole(one: int, other: int, ppm: int) -> None:
-    """Splitting an amount can save a won by rounding but never cost one."""
+def test_sum_of_parts_never_costs_more_than_the_whole(one: int, other: int, ppm: int) -> None:
     whole = rate_rounded_down(one + other, ppm)
     assert whole - 1 <= rate_rounded_down(one, ppm) + rate_rounded_down(other, ppm) <= whole
 
 
 @given(AMOUNTS, st.integers(0, 10_000))
-def test_a_raise_is_rounded_up(amount: int, basis_points: int) -> None:
-    """A raised amount is never below the exact one and less than a won above it."""
+def test_raise_is_rounded_up(amount: int, basis_points: int) -> None:
     exact = Fraction(amount * (10_000 + basis_points), 10_000)
     assert 0 <= raised_by_basis_points(amount, basis_points) - exact < 1
 
 
 @pytest.mark.parametrize(("amount", "ppm"), [(-1, 150), (1, -150)])
-def test_a_negative_amount_or_rate_is_a_fault(amount: int, ppm: int) -> None:
-    """Rounding down a negative would round away from zero unnoticed, so it is refused."""
+def test_negative_amount_or_rate_raises(amount: int, ppm: int) -> None:
+    """Rounding a negative number down would round away from zero."""
     with pytest.raises(ValueError, match="never negative"):
         rate_rounded_down(amount, ppm)

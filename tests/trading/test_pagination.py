@@ -1,4 +1,4 @@
-"""Lists: every item once by the cursor, each filter narrowing, days that begin at Korea's midnight, statements that do not grow."""
+"""Lists: cursors, filters, days in Korean time, and a constant number of statements."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -39,7 +39,10 @@ def walk(page_after: Callable[[str | None], Page[Any]]) -> list[Page[Any]]:
 
 @pytest.fixture
 def trader(harness: TradingHarness) -> UUID:
-    """A user with three filled orders and one rejected, whose list another user's orders must not get into."""
+    """Return a user with three filled orders and one rejected one.
+
+    Another user's orders must not appear in the list.
+    """
     user = harness.user()
     harness.tick(1_000, HYNIX)
     bought(harness, harness.user(), 1)
@@ -54,10 +57,10 @@ def trader(harness: TradingHarness) -> UUID:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])
-def test_a_walk_sees_each_order_once_newest_first(
+def test_cursor_walk_returns_each_order_once_newest_first(
     harness: TradingHarness, trader: UUID, limit: int
 ) -> None:
-    """Whatever the page size, also while new orders are placed during the walk; the last page has no cursor."""
+    """With any page size, also while new orders are placed; the last page has no cursor."""
     known = [order.id for order in orders(harness, trader).items]
 
     def page_after(cursor: str | None) -> Page[Any]:
@@ -74,10 +77,9 @@ def test_a_walk_sees_each_order_once_newest_first(
 
 
 @pytest.mark.parametrize("limit", [1, 2, 4, 10])
-def test_a_walk_sees_each_transaction_once_newest_first(
+def test_cursor_walk_returns_each_transaction_once_newest_first(
     harness: TradingHarness, trader: UUID, limit: int
 ) -> None:
-    """The same for the ledger, while deposits come in."""
 
     def page_after(cursor: str | None) -> Page[Any]:
         page = transactions(
@@ -89,8 +91,7 @@ def test_a_walk_sees_each_transaction_once_newest_first(
     assert [one.sequence for page in walk(page_after) for one in page.items] == [4, 3, 2, 1]
 
 
-def test_an_empty_list_is_one_empty_page(harness: TradingHarness) -> None:
-    """No orders: no items, no cursor."""
+def test_empty_list_is_one_empty_page(harness: TradingHarness) -> None:
     assert orders(harness, harness.user()) == Page((), None)
 
 
@@ -106,10 +107,9 @@ def test_an_empty_list_is_one_empty_page(harness: TradingHarness) -> None:
         ({"status": "CANCELLED"}, 0),
     ],
 )
-def test_each_filter_narrows_the_orders(
+def test_order_filters_narrow_the_list(
     harness: TradingHarness, trader: UUID, filters: dict[str, str], count: int
 ) -> None:
-    """Filters alone and together; every item satisfies all of them."""
     items = orders(harness, trader, **filters).items
     assert len(items) == count
     assert all(getattr(item, name) == value for item in items for name, value in filters.items())
@@ -123,10 +123,9 @@ def test_each_filter_narrows_the_orders(
         ({"stock_code": HYNIX}, 1),
     ],
 )
-def test_each_filter_narrows_the_transactions(
+def test_transaction_filters_narrow_the_list(
     harness: TradingHarness, trader: UUID, filters: dict[str, str], count: int
 ) -> None:
-    """By kind, by stock, and by order."""
     assert len(transactions(harness, trader, **filters).items) == count
     sale = orders(harness, trader, side="SELL").items[0]
     (transaction,) = transactions(harness, trader, order_id=sale.id).items
@@ -134,8 +133,8 @@ def test_each_filter_narrows_the_transactions(
     assert transaction.realized_profit == sale.executions[0].realized_profit
 
 
-def test_a_day_in_korea_has_its_first_moment_and_not_the_next_days(harness: TradingHarness) -> None:
-    """Orders and Transactions a microsecond before, at, and a day after midnight in Seoul: the day has exactly its own."""
+def test_day_filter_uses_korean_midnights(harness: TradingHarness) -> None:
+    """A microsecond before, at, and a day after midnight in Seoul."""
     user = harness.user()
     for moment in (
         timedelta(microseconds=-1),
@@ -153,8 +152,9 @@ def test_a_day_in_korea_has_its_first_moment_and_not_the_next_days(harness: Trad
     assert [one.transaction_date for one in found_transactions[::-1]] == day
 
 
-def test_what_is_another_users_is_not_found(harness: TradingHarness, trader: UUID) -> None:
-    """Neither his order nor his Transaction, by their very ids."""
+def test_order_and_transaction_of_another_user_are_not_found(
+    harness: TradingHarness, trader: UUID
+) -> None:
     stranger = harness.user()
     order, transaction = orders(harness, trader).items[0], transactions(harness, trader).items[0]
     read = harness.core.database.read
@@ -176,10 +176,9 @@ def test_what_is_another_users_is_not_found(harness: TradingHarness, trader: UUI
 
 
 @pytest.mark.parametrize("listing", [orders, transactions])
-def test_a_list_costs_the_same_statements_however_long(
+def test_list_needs_the_same_number_of_statements_for_any_length(
     harness: TradingHarness, listing: Callable[..., Page[Any]]
 ) -> None:
-    """One order or twelve with their executions."""
     user, counts = harness.user(), []
     for more in (1, 11):
         for _ in range(more):

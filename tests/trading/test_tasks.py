@@ -1,4 +1,4 @@
-"""Wake-ups: cut into batches, and carried by a courier that never fails its sender."""
+"""Task requests: batches, and their dispatch, which never raises."""
 
 from uuid import UUID
 
@@ -11,23 +11,21 @@ IDS = tuple(UUID(int=number) for number in range(1, 8))
 
 
 @given(st.integers(0, 50), st.integers(1, 60))
-def test_batches_hold_every_id_once(count: int, batch_size: int) -> None:
-    """Nothing is left out, doubled or reordered, and no batch is empty or too large."""
+def test_batches_contain_every_id_once_in_order(count: int, batch_size: int) -> None:
     ids = [UUID(int=number) for number in range(count)]
     batches = list(task_requests(Task.EXECUTE_ORDERS, ids, batch_size=batch_size))
     assert [one for batch in batches for one in batch.ids] == ids
     assert all(0 < len(batch.ids) <= batch_size for batch in batches)
 
 
-def test_what_waits_for_somebody_outside_is_woken_one_by_one() -> None:
-    """A minute for each of five hundred would outlast any time limit."""
+def test_tasks_that_wait_for_external_services_get_one_id_each() -> None:
+    """A minute for each of five hundred would exceed any time limit."""
     assert [one.ids for one in task_requests(Task.VERIFY_PAYMENT, IDS[:3], batch_size=500)] == [
         (one,) for one in IDS[:3]
     ]
 
 
-def test_the_courier_sends_names_and_texts() -> None:
-    """What goes to the broker is the task's name and its ids as text, in order."""
+def test_dispatcher_sends_task_names_and_ids_as_text() -> None:
     sent: list[tuple[str, list[str]]] = []
     task_dispatcher(lambda name, ids: sent.append((name, ids)))(
         [TaskRequest(Task.SETTLE_EXECUTIONS, IDS[:2])]
@@ -35,8 +33,8 @@ def test_the_courier_sends_names_and_texts() -> None:
     assert sent == [("settle_executions", [str(IDS[0]), str(IDS[1])])]
 
 
-def test_a_broker_that_is_away_is_asked_once_and_fails_nobody() -> None:
-    """The first failure ends the round: the order is safe already, and every further try would wait as long."""
+def test_unavailable_broker_is_tried_once_without_raising() -> None:
+    """The rows are due already, and every further attempt would wait as long."""
     tries: list[str] = []
 
     def away(name: str, _ids: list[str]) -> None:
@@ -49,8 +47,8 @@ def test_a_broker_that_is_away_is_asked_once_and_fails_nobody() -> None:
     assert tries == ["execute_orders"]
 
 
-def test_what_was_not_sent_is_told_by_its_task() -> None:
-    """The one that failed and all behind it, each task's together; not what went before."""
+def test_lost_requests_are_counted_by_task() -> None:
+    """The one that failed and all after it."""
     lost: dict[str, int] = {}
 
     def send(name: str, _ids: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Threads for races."""
+"""Threads for race tests."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,10 @@ T = TypeVar("T")
 
 
 def run_together(*works: Callable[[], T]) -> list[T]:
-    """Start all works at the same moment, each in a thread of its own; their results in order, or the first error of any."""
+    """Run all functions at the same moment, each in its own thread.
+
+    Return their results in order, or raise the first error.
+    """
     start = Barrier(len(works))
 
     def run(work: Callable[[], T]) -> T:
@@ -23,7 +26,7 @@ def run_together(*works: Callable[[], T]) -> list[T]:
 
 
 def outcome(work: Callable[[], T], *refusals: type[Exception]) -> Callable[[], T | Exception]:
-    """The work with these refusals returned instead of raised, for races in which most are to lose."""
+    """Return a function that returns these errors instead of raising them, for races."""
 
     def run() -> T | Exception:
         try:

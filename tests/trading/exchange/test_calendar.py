@@ -1,4 +1,4 @@
-"""The exchange's calendar: every weekday it is closed on, the days it opens late, and the operators' last word."""
+"""The exchange's calendar: closed weekdays, days that open late, and operators' corrections."""
 
 from datetime import date, timedelta
 
@@ -25,8 +25,10 @@ def year(number: int) -> list[date]:
 
 
 @pytest.mark.parametrize(("number", "closed"), [(2026, CLOSED_2026), (2027, CLOSED_2027)])
-def test_the_weekdays_on_which_the_exchange_is_closed(number: int, closed: str) -> None:
-    """All of them and no other: substitutes, elections, Labour Day, Constitution Day again since 2026, and the last day of the year."""
+def test_closed_weekdays_of_each_year(number: int, closed: str) -> None:
+    """Substitutes, elections, Labour Day, Constitution Day since 2026, and the last day of the
+    year.
+    """
     days = TradingDays({})
 
     found = [day for day in year(number) if day.weekday() < 5 and not days.is_trading_day(day)]
@@ -34,7 +36,7 @@ def test_the_weekdays_on_which_the_exchange_is_closed(number: int, closed: str) 
     assert [day.isoformat() for day in found] == [f"{number}-{day}" for day in closed.split()]
 
 
-def test_every_closure_has_its_name_in_korean() -> None:
+def test_every_closure_has_a_korean_name() -> None:
     """Whatever the language of the machine."""
     names = {
         day: closure(day)
@@ -45,7 +47,7 @@ def test_every_closure_has_its_name_in_korean() -> None:
     assert closure(date(2026, 11, 20)) is None
 
 
-def test_the_last_weekday_of_a_year_is_closed_where_its_last_day_is_none() -> None:
+def test_last_weekday_of_the_year_is_closed_when_its_last_day_is_on_a_weekend() -> None:
     """31 December 2023 was a Sunday, so the exchange closed on Friday the 29th."""
     days = TradingDays({})
     assert days.is_trading_day(date(2023, 12, 28))
@@ -55,8 +57,7 @@ def test_the_last_weekday_of_a_year_is_closed_where_its_last_day_is_none() -> No
 @pytest.mark.parametrize(
     "day", [date(2023, 11, 16), date(2024, 11, 14), date(2025, 11, 13), date(2026, 11, 19)]
 )
-def test_the_day_of_the_entrance_test_moves_by_an_hour(day: date) -> None:
-    """It opens and closes an hour late, as the exchange announces each year."""
+def test_day_of_the_entrance_test_moves_by_an_hour(day: date) -> None:
     assert TradingDays({}).shift_of(day) == SessionShift(60, 60)
     assert TradingDays({}).facts(day) == CalendarDay(
         "대학수학능력시험일", corrected=False, late_minutes=60
@@ -67,16 +68,14 @@ def test_the_day_of_the_entrance_test_moves_by_an_hour(day: date) -> None:
     "day",
     [date(2023, 1, 2), date(2024, 1, 2), date(2025, 1, 2), date(2026, 1, 2), date(2027, 1, 4)],
 )
-def test_the_first_day_of_the_year_opens_late_and_closes_as_usual(day: date) -> None:
-    """The opening ceremony takes the first hour."""
+def test_first_day_of_the_year_opens_late_and_closes_as_usual(day: date) -> None:
     days = TradingDays({})
     assert days.shift_of(day) == SessionShift(60, 0)
     assert days.facts(day) == CalendarDay("새해 첫 거래일", corrected=False, late_minutes=60)
     assert days.shift_of(day + timedelta(days=1)) == NO_SHIFT
 
 
-def test_an_operator_opens_a_holiday_and_closes_a_usual_day() -> None:
-    """What operators say wins over weekend, holiday and trading day alike."""
+def test_correction_opens_a_holiday_and_closes_a_trading_day() -> None:
     election, friday, saturday = date(2026, 6, 3), date(2026, 11, 20), date(2026, 11, 21)
     days = TradingDays(
         {
@@ -91,8 +90,8 @@ def test_an_operator_opens_a_holiday_and_closes_a_usual_day() -> None:
     assert days.facts(friday) == CalendarDay("임시공휴일", corrected=True, late_minutes=0)
 
 
-def test_an_operators_delay_moves_the_whole_day() -> None:
-    """Also on a day that would be late by itself: the delay said is the whole delay, and none is none."""
+def test_delay_of_a_correction_moves_the_whole_day() -> None:
+    """On a day that is late anyway it replaces the computed delay."""
     first, test_day, usual = date(2026, 1, 2), date(2026, 11, 19), date(2027, 11, 18)
     days = TradingDays(
         {
@@ -110,16 +109,16 @@ def test_an_operators_delay_moves_the_whole_day() -> None:
     assert days.facts(usual) == CalendarDay("대학수학능력시험일", corrected=True, late_minutes=60)
 
 
-def test_a_first_day_that_is_called_off_leaves_its_hour_to_the_next() -> None:
-    """The ceremony is held on the first day that does trade."""
+def test_first_day_that_is_closed_by_an_operator_passes_its_late_opening_on() -> None:
+    """The opening ceremony is held on the first trading day."""
     first = date(2026, 1, 2)
     days = TradingDays({first: DayChange(first, closed=True, delay_minutes=0, note="애도일")})
     assert days.shift_of(date(2026, 1, 5)) == SessionShift(60, 0)
 
 
 @pytest.mark.parametrize(("closed", "delay"), [(False, -1), (False, 361), (True, 1)])
-def test_a_correction_that_cannot_be_is_refused(closed: bool, delay: int) -> None:
-    """Neither an early day, nor one that would run into the night, nor a closed one with a delay."""
+def test_impossible_correction_raises(closed: bool, delay: int) -> None:
+    """An early opening, a delay into the night, or a closed day with a delay."""
     with pytest.raises(ValueError, match="360 minutes"):
         DayChange(date(2026, 11, 20), closed=closed, delay_minutes=delay, note="")
 
@@ -127,7 +126,7 @@ def test_a_correction_that_cannot_be_is_refused(closed: bool, delay: int) -> Non
 @pytest.mark.parametrize(
     "day", [FIRST_KNOWN_DAY - timedelta(days=1), LAST_KNOWN_DAY + timedelta(days=1), date.max]
 )
-def test_days_of_which_nothing_is_known_do_not_trade(day: date) -> None:
-    """Also where an operator says otherwise: there are no sessions for them."""
+def test_unknown_days_are_not_trading_days(day: date) -> None:
+    """Even with a correction, because no sessions are known for them."""
     change = DayChange(day, closed=False, delay_minutes=0, note="")
     assert not TradingDays({day: change}).is_trading_day(day)

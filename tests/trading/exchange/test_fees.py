@@ -1,4 +1,4 @@
-"""Commission and taxes: dated, by market and kind, rounded down each on its own."""
+"""Commission and taxes: by date, market and kind, each rounded down."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -35,29 +35,27 @@ RATES = st.integers(0, 100_000)
         ("KONEX", date(2026, 6, 1), 1_000, 0),
     ],
 )
-def test_the_rates_of_each_market_and_year(
+def test_tax_rates_of_each_market_and_year(
     market: Market, on: date, transaction: int, rural: int
 ) -> None:
-    """The table by date: KOSPI pays the rural tax too, the sum being that of KOSDAQ in every year; KONEX has its own."""
+    """KOSPI pays the rural tax too, so its sum equals KOSDAQ's every year; KONEX has its own rate."""
     rates = tax_rates(market, "STOCK", on)
     assert (rates.transaction_ppm, rates.rural_ppm) == (transaction, rural)
 
 
 @pytest.mark.parametrize("kind", ["ETF", "ETN"])
 @pytest.mark.parametrize("market", ["KOSPI", "KOSDAQ"])
-def test_funds_are_sold_free_of_tax(kind: StockKind, market: Market) -> None:
-    """No tax on ETF and ETN sales."""
+def test_etf_and_etn_sales_are_free_of_tax(kind: StockKind, market: Market) -> None:
     assert sale_taxes(10**9, market=market, kind=kind, on=date(2026, 1, 2)).total == 0
 
 
-def test_no_rate_is_guessed_for_the_past() -> None:
-    """Before the table begins there is no answer, rather than a wrong one."""
+def test_dates_before_the_tax_table_raise() -> None:
     with pytest.raises(ValueError, match="2022-12-31"):
         tax_rates("KOSPI", "STOCK", date(2022, 12, 31))
 
 
-def test_each_tax_is_rounded_down_on_its_own() -> None:
-    """1,999 won on KOSPI 2026: 0.9995 and 2.9985 won make 0 + 2, not 3."""
+def test_each_tax_is_rounded_down_separately() -> None:
+    """1,999 won on KOSPI in 2026: 0.9995 and 2.9985 won make 0 + 2, not 3."""
     taxes = sale_taxes(1_999, market="KOSPI", kind="STOCK", on=date(2026, 5, 4))
     assert (taxes.transaction, taxes.rural, taxes.total) == (0, 2, 2)
 
@@ -69,30 +67,29 @@ def test_each_tax_is_rounded_down_on_its_own() -> None:
         (datetime(2025, 12, 31, 15, 0, tzinfo=UTC), date(2026, 1, 1)),
     ],
 )
-def test_the_tax_year_begins_at_midnight_in_korea(at: datetime, day: date) -> None:
-    """The last microsecond of Korea's year still has the old rate, though UTC's new year is nine hours away."""
+def test_tax_year_begins_at_midnight_in_korea(at: datetime, day: date) -> None:
     assert trade_date(at) == day
     assert tax_rates("KOSPI", "STOCK", trade_date(at)).transaction_ppm == (
         0 if day.year == 2025 else 500
     )
 
 
-def test_a_time_without_offset_has_no_trade_date() -> None:
-    """Which day it is depends on the place, so a naive time is a fault."""
+def test_naive_time_has_no_trade_date() -> None:
     with pytest.raises(ValueError, match="offset"):
         trade_date(datetime(2026, 1, 1))  # noqa: DTZ001
 
 
 @given(st.datetimes(min_value=datetime(2020, 1, 1), max_value=datetime(2030, 1, 1)))  # noqa: DTZ001
-def test_korea_is_nine_hours_ahead_all_year(naive: datetime) -> None:
-    """Korea has no summer time: the trade date is always that of UTC plus nine hours."""
+def test_trade_date_is_utc_plus_nine_hours_all_year(naive: datetime) -> None:
+    """Korea has no summer time."""
     at = naive.replace(tzinfo=UTC)
     assert trade_date(at) == (at + timedelta(hours=9)).date()
 
 
 @given(st.integers(-10, 10**13), st.integers(1, 5_000_000), RATES)
-def test_the_largest_affordable_quantity_is_the_largest(cash: int, price: int, ppm: int) -> None:
-    """What it names is affordable with its commission, and one share more is not: for any cash, price and rate."""
+def test_largest_affordable_quantity_is_affordable_and_one_more_is_not(
+    cash: int, price: int, ppm: int
+) -> None:
     quantity = largest_affordable_quantity(cash, price, ppm)
     assert quantity >= 0
     assert cost_of_buying(quantity * price, ppm) <= max(cash, 0)
@@ -100,16 +97,18 @@ def test_the_largest_affordable_quantity_is_the_largest(cash: int, price: int, p
 
 
 @given(st.integers(1, 3_000), st.integers(1, 5), RATES, st.integers(0, 3))
-def test_the_largest_affordable_quantity_next_to_its_border(
+def test_largest_affordable_quantity_at_the_exact_cost(
     quantity: int, price: int, ppm: int, spare: int
 ) -> None:
-    """With exactly the cost of n shares it names at least n, where the commission's own rounding bites most."""
+    """With exactly the cost of n shares it is at least n, where rounding of the commission matters
+    most.
+    """
     cash = cost_of_buying(quantity * price, ppm) + spare
     found = largest_affordable_quantity(cash, price, ppm)
     assert found >= quantity
     assert cost_of_buying((found + 1) * price, ppm) > cash
 
 
-def test_a_purchase_costs_its_amount_and_commission() -> None:
+def test_purchase_costs_its_amount_and_commission() -> None:
     """700,000 won at 0.015 % cost 105 won more."""
     assert (commission(700_000, 150), cost_of_buying(700_000, 150)) == (105, 700_105)

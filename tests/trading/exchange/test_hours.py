@@ -1,4 +1,4 @@
-"""The market's hours: each session's times and what it does, the ends of days, and laws that hold at any instant."""
+"""Market hours: times and behaviour of each session, ends of days, and properties of any instant."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
@@ -23,7 +23,7 @@ KINDS = st.sampled_from(["STOCK", "ETF", "ETN"])
 
 @st.composite
 def instants(draw: st.DrawFn) -> datetime:
-    """Any instant of five years, and often one next to a bound of the timetable."""
+    """Return any instant of five years, often one next to a bound of the timetable."""
     day = draw(DAYS)
     bound = draw(
         st.sampled_from(
@@ -51,7 +51,7 @@ def instants(draw: st.DrawFn) -> datetime:
 
 @st.composite
 def changes(draw: st.DrawFn) -> dict[date, DayChange]:
-    """A few corrections of any kind."""
+    """Return a few corrections of any kind."""
     made = {}
     for day in draw(st.lists(DAYS, max_size=5)):
         closed = draw(st.booleans())
@@ -63,12 +63,12 @@ MARKETS = st.one_of(st.just(KRX), st.just(AlwaysOpen()), changes().map(KrxHours)
 
 
 def kst(text: str) -> datetime:
-    """``2026-11-20 09:00`` in Korea."""
+    """Parse ``2026-11-20 09:00`` as Korean time."""
     return datetime.fromisoformat(text).replace(tzinfo=KST)
 
 
 def told(day: date, hours: MarketHours = KRX) -> dict[str, str]:
-    """A day's sessions as ``08:00-08:50`` in Korea."""
+    """Return a day's sessions as ``08:00-08:50`` in Korean time."""
     return {
         span.session: f"{span.opens_at.astimezone(KST):%H:%M}-{span.closes_at.astimezone(KST):%H:%M}"
         for span in hours.spans(day)
@@ -120,16 +120,18 @@ USUAL = {
         (date(2026, 12, 31), {}),
     ],
 )
-def test_the_sessions_of_a_day(day: date, sessions: dict[str, str]) -> None:
-    """By date: Nextrade opened on 2025-03-04, KRX's own after-market on 2026-09-14; late days have no pre-market and end as usual."""
+def test_sessions_of_a_day(day: date, sessions: dict[str, str]) -> None:
+    """Nextrade opened on 2025-03-04, KRX's after-market on 2026-09-14; late days have no pre-market
+    and end as usual.
+    """
     assert told(day) == sessions
     assert all(
         span.opens_at.tzinfo is UTC and span.closes_at.tzinfo is UTC for span in KRX.spans(day)
     )
 
 
-def test_a_very_late_day_has_no_evening_session() -> None:
-    """Six hours late, the close comes after the evening's usual end."""
+def test_very_late_day_has_no_evening_session() -> None:
+    """With a delay of six hours the close is after the usual end of the evening."""
     day = date(2026, 11, 20)
     late = KrxHours({day: DayChange(day, closed=False, delay_minutes=360, note="")})
     assert told(day, late) == {
@@ -153,8 +155,8 @@ def test_a_very_late_day_has_no_evening_session() -> None:
         ("20:00", None),
     ],
 )
-def test_the_session_at_an_instant(at: str, session: TradingSession | None) -> None:
-    """Each begins with its first instant and is over with its end; where two overlap it is KRX's."""
+def test_session_at_an_instant(at: str, session: TradingSession | None) -> None:
+    """Start inclusive, end exclusive; where two overlap it is KRX's."""
     span = KRX.span_at(kst(f"2026-11-20 {at}"))
     assert (span.session if span else None) is session
 
@@ -173,8 +175,8 @@ def test_the_session_at_an_instant(at: str, session: TradingSession | None) -> N
         ("2026-11-21 10:00", ""),
     ],
 )
-def test_what_is_accepted_at_once(at: str, accepted: str) -> None:
-    """All in the regular session; in the after-market of KRX limit orders on stocks alone, as it knows neither market orders nor funds."""
+def test_order_types_accepted_at_once(at: str, accepted: str) -> None:
+    """All in the regular session; in KRX's after-market only limit orders on shares."""
     found = [
         word
         for word, order_type, kind in (
@@ -214,10 +216,12 @@ def test_what_is_accepted_at_once(at: str, accepted: str) -> None:
         ("9999-12-31 23:59", "KRX", "STOCK", None),
     ],
 )
-def test_which_prints_fill(
+def test_prints_that_fill_orders(
     printed_at: str, exchange: str | None, kind: StockKind, session: TradingSession | None
 ) -> None:
-    """The opening auction's print is the regular session's, the closing one's comes a little late; Nextrade's evening fills nothing."""
+    """The opening auction's print belongs to the regular session, the closing auction's may be
+    late; Nextrade's evening fills nothing.
+    """
     assert KRX.filling_session(kst(printed_at), exchange=exchange, kind=kind) is session
 
 
@@ -234,8 +238,10 @@ def test_which_prints_fill(
         ("2026-11-18 21:00", "2026-11-19 10:00", OrderType.MARKET, "STOCK"),
     ],
 )
-def test_the_next_opening(at: str, opening: str, order_type: OrderType, kind: StockKind) -> None:
-    """Now if it is open; else the next session that takes such an order, over weekends, the turn of the year and late days."""
+def test_next_opening(at: str, opening: str, order_type: OrderType, kind: StockKind) -> None:
+    """Now if open; otherwise the next session that accepts such an order, over weekends, new year
+    and late days.
+    """
     assert KRX.next_opening(kst(at), order_type=order_type, kind=kind) == kst(opening)
 
 
@@ -254,15 +260,16 @@ def test_the_next_opening(at: str, opening: str, order_type: OrderType, kind: St
         ("2026-11-19 15:31", "2026-11-18 20:00", "2026-11-19 16:30", date(2026, 11, 19)),
     ],
 )
-def test_the_ends_of_day_orders(at: str, before: str, after: str, day: date) -> None:
-    """With the closing auction, or with KRX's after-market for those accepted in between; Friday evening is Monday's."""
+def test_ends_of_day_orders(at: str, before: str, after: str, day: date) -> None:
+    """With the closing auction, or with the after-market for orders accepted in between; a later
+    one on Friday ends on Monday.
+    """
     assert KRX.day_end_before(kst(at)) == kst(before)
     assert KRX.day_end_after(kst(at)) == kst(after)
     assert KRX.trading_day(kst(at)) == day
 
 
-def test_a_sudden_holiday_passes_the_day_on() -> None:
-    """Closed by an operator, a Friday has no sessions, and what was placed on Thursday night waits for Monday."""
+def test_sudden_holiday_extends_orders_to_the_next_trading_day() -> None:
     friday = date(2026, 11, 20)
     hours = KrxHours({friday: DayChange(friday, closed=True, delay_minutes=0, note="임시공휴일")})
 
@@ -272,8 +279,7 @@ def test_a_sudden_holiday_passes_the_day_on() -> None:
     assert hours.trading_day(kst("2026-11-20 10:00")) == date(2026, 11, 23)
 
 
-def test_the_market_that_never_closes() -> None:
-    """One session from midnight to midnight in Korea, on Sundays too, that accepts and fills everything."""
+def test_always_open_market_has_one_session_a_day() -> None:
     hours, sunday = AlwaysOpen(), kst("2026-11-22 03:00")
     (span,) = hours.spans(date(2026, 11, 22))
 
@@ -288,8 +294,10 @@ def test_the_market_that_never_closes() -> None:
 
 
 @given(MARKETS, instants())
-def test_days_end_before_and_after_every_instant(hours: MarketHours, at: datetime) -> None:
-    """The end that passed lies before, the coming one after; no end lies between them but one whose last print is still awaited."""
+def test_day_ends_enclose_every_instant(hours: MarketHours, at: datetime) -> None:
+    """No end lies between the previous and the next one, except one whose last print is still
+    expected.
+    """
     before, after = hours.day_end_before(at), hours.day_end_after(at)
 
     assert before <= at < after
@@ -303,8 +311,8 @@ def test_days_end_before_and_after_every_instant(hours: MarketHours, at: datetim
 
 
 @given(MARKETS, DAYS)
-def test_sessions_lie_in_order_within_their_day(hours: MarketHours, day: date) -> None:
-    """Each is longer than nothing and begins after the one before it; a closed day has none, a trading day a regular one."""
+def test_sessions_are_ordered_within_their_day(hours: MarketHours, day: date) -> None:
+    """A closed day has none, a trading day has a regular one."""
     spans = hours.spans(day)
 
     assert bool(spans) == hours.is_trading_day(day)
@@ -321,10 +329,9 @@ def test_sessions_lie_in_order_within_their_day(hours: MarketHours, day: date) -
 
 
 @given(MARKETS, instants(), TYPES, KINDS)
-def test_the_next_opening_is_the_first(
+def test_next_opening_is_the_first_that_accepts_the_order(
     hours: MarketHours, at: datetime, order_type: OrderType, kind: StockKind
 ) -> None:
-    """There the order is accepted; before it, and not earlier than now, it is not."""
     opening = hours.next_opening(at, order_type=order_type, kind=kind)
 
     assert opening >= at
@@ -336,10 +343,10 @@ def test_the_next_opening_is_the_first(
 
 
 @given(MARKETS, instants(), st.sampled_from([None, "KRX", "NXT", "nxt", "?"]), KINDS)
-def test_only_the_days_own_sessions_fill(
+def test_only_sessions_of_a_trading_day_fill(
     hours: MarketHours, at: datetime, exchange: str | None, kind: StockKind
 ) -> None:
-    """What fills does so on a trading day, in one of its sessions or up to a minute after; whatever executes at once can also be filled."""
+    """Or up to a minute after one; whatever executes at once can also be filled."""
     session = hours.filling_session(at, exchange=exchange, kind=kind)
 
     if session is not None:
@@ -362,8 +369,8 @@ def test_only_the_days_own_sessions_fill(
         ]
     )
 )
-def test_what_was_asked_before_changes_no_answer(order: list[datetime]) -> None:
-    """The hours remember the last day that they were asked for."""
+def test_earlier_calls_change_no_result(order: list[datetime]) -> None:
+    """KrxHours caches the last day."""
     hours = KrxHours({})
     found = {at: hours.filling_session(at, exchange=None, kind="STOCK") for at in order}
     assert sum(session is TradingSession.REGULAR for session in found.values()) == 1
@@ -371,8 +378,7 @@ def test_what_was_asked_before_changes_no_answer(order: list[datetime]) -> None:
 
 
 @pytest.mark.parametrize("hours", [KRX, AlwaysOpen()])
-def test_a_time_without_offset_is_a_fault(hours: MarketHours) -> None:
-    """Which day it is depends on the place."""
+def test_naive_time_raises(hours: MarketHours) -> None:
     naive = datetime(2026, 11, 20, 10)  # noqa: DTZ001
     for question in (hours.span_at, hours.day_end_before, hours.day_end_after, hours.trading_day):
         with pytest.raises(ValueError, match="offset"):
@@ -381,8 +387,8 @@ def test_a_time_without_offset_is_a_fault(hours: MarketHours) -> None:
         hours.next_opening(naive, order_type=OrderType.MARKET, kind="STOCK")
 
 
-def test_looking_for_a_trading_day_ends_somewhere() -> None:
-    """Where a year holds none there is an error in place of an endless loop."""
+def test_search_for_a_trading_day_is_bounded() -> None:
+    """Without one in a year it raises instead of looping endlessly."""
     closed = {
         day: DayChange(day, closed=True, delay_minutes=0, note="")
         for day in (FIRST_KNOWN_DAY + timedelta(days=n) for n in range(800))
@@ -398,8 +404,8 @@ def test_looking_for_a_trading_day_ends_somewhere() -> None:
 
 
 @given(instants())
-def test_a_print_is_an_auctions_result_only_right_after_it(at: datetime) -> None:
-    """Within the minute after the close, and then the close is the last end of a session; the play market holds no auction."""
+def test_auction_result_is_recognised_only_right_after_the_auction(at: datetime) -> None:
+    """Within a minute after the close; the always-open market has no auction."""
     closed_at = KRX.auction_closed_at(at)
     assert AlwaysOpen().auction_closed_at(at) is None
     if closed_at is not None:
@@ -410,7 +416,7 @@ def test_a_print_is_an_auctions_result_only_right_after_it(at: datetime) -> None
         assert closed_at in {span.closes_at for span in KRX.spans(trade_date(at))}
 
 
-def test_the_closing_auctions_result() -> None:
+def test_print_of_the_closing_auction() -> None:
     """At and shortly after 15:30, not before and not a minute later."""
     close = datetime(2026, 11, 20, 15, 30, tzinfo=KST)
     assert [

@@ -1,4 +1,4 @@
-"""Operators correct the calendar while processes run, and a database that is away stops nothing."""
+"""Refresh of the operators' corrections, with and without a database."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
@@ -46,14 +46,12 @@ def forget(core: Core, day: date) -> bool:
         DayChange(FRIDAY, closed=False, delay_minutes=360, note="가" * 200),
     ],
 )
-def test_a_correction_is_read_as_it_was_made(harness: TradingHarness, change: DayChange) -> None:
-    """Day, closure, delay and note come back as they were, on each kind of database."""
+def test_correction_is_read_as_stored(harness: TradingHarness, change: DayChange) -> None:
     change_day(harness.core, change)
     assert harness.core.read(get_day_changes) == {change.day: change}
 
 
-def test_a_later_correction_replaces_the_earlier(harness: TradingHarness) -> None:
-    """Of one day only the last word counts, and taken back once it is gone."""
+def test_later_correction_replaces_the_earlier_one(harness: TradingHarness) -> None:
     late = DayChange(FRIDAY, closed=False, delay_minutes=30, note="전산 장애")
     change_day(harness.core, CLOSED)
     change_day(harness.core, late)
@@ -63,10 +61,10 @@ def test_a_later_correction_replaces_the_earlier(harness: TradingHarness) -> Non
     assert harness.core.read(get_day_changes) == {}
 
 
-def test_a_running_process_goes_by_a_correction_within_half_a_minute(
+def test_running_process_applies_a_correction_within_30_seconds(
     harness: TradingHarness,
 ) -> None:
-    """It looks again after 30 seconds and not before; in between no question costs a statement."""
+    """In between no call needs a statement."""
     hours = MarketHoursProvider(harness.core.database, harness.clock)
     assert hours.now().is_trading_day(FRIDAY)
     change_day(harness.core, CLOSED)
@@ -80,8 +78,8 @@ def test_a_running_process_goes_by_a_correction_within_half_a_minute(
     assert not hours.now().is_trading_day(FRIDAY)
 
 
-def test_many_threads_look_once(harness: TradingHarness) -> None:
-    """However many requests come in while the corrections are old, one statement is sent; nobody waits for it but at the start."""
+def test_concurrent_threads_refresh_once(harness: TradingHarness) -> None:
+    """One statement is sent, and threads wait for it only at the start."""
     hours = MarketHoursProvider(harness.core.database, harness.clock)
     for _ in range(2):
         with (
@@ -94,8 +92,7 @@ def test_many_threads_look_once(harness: TradingHarness) -> None:
         harness.clock.advance(seconds=30)
 
 
-def test_a_clock_set_back_does_not_keep_old_corrections(harness: TradingHarness) -> None:
-    """Half a minute counts in both directions."""
+def test_clock_set_back_does_not_keep_old_corrections(harness: TradingHarness) -> None:
     hours = MarketHoursProvider(harness.core.database, harness.clock)
     hours.now()
     change_day(harness.core, CLOSED)
@@ -105,18 +102,17 @@ def test_a_clock_set_back_does_not_keep_old_corrections(harness: TradingHarness)
     assert not hours.now().is_trading_day(FRIDAY)
 
 
-def test_looking_again_and_finding_the_same_keeps_what_was_computed(
+def test_refresh_without_changes_keeps_the_computed_hours(
     harness: TradingHarness,
 ) -> None:
-    """The hours are built anew only when a correction changed."""
     hours = MarketHoursProvider(harness.core.database, harness.clock)
     before = hours.now()
     harness.clock.advance(seconds=60)
     assert hours.now() is before
 
 
-def test_without_a_database_the_computed_calendar_counts(tmp_path: Path) -> None:
-    """A process that could never read a correction still knows holidays, and says so in its log, once in half a minute."""
+def test_computed_calendar_is_used_without_a_database(tmp_path: Path) -> None:
+    """The failure is logged once in 30 seconds."""
     now = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
     settings = settings_for(
         f"sqlite:///{tmp_path / 'empty.db'}", "redis://127.0.0.1:1/0", market_hours="krx"
@@ -133,8 +129,9 @@ def test_without_a_database_the_computed_calendar_counts(tmp_path: Path) -> None
     core.close()
 
 
-def test_a_database_that_goes_away_leaves_the_known_corrections(harness: TradingHarness) -> None:
-    """What was read last goes on to count; what was not is not forgotten by an outage."""
+def test_known_corrections_are_kept_when_the_database_becomes_unavailable(
+    harness: TradingHarness,
+) -> None:
     change_day(harness.core, CLOSED)
     hours = MarketHoursProvider(harness.core.database, harness.clock)
     assert not hours.now().is_trading_day(FRIDAY)
@@ -149,7 +146,7 @@ def test_a_database_that_goes_away_leaves_the_known_corrections(harness: Trading
 
 
 @pytest.mark.parametrize("rule", ["krx", "always"])
-def test_the_settings_say_whose_hours_count(harness: TradingHarness, rule: str) -> None:
+def test_settings_select_the_market_hours(harness: TradingHarness, rule: str) -> None:
     """On a Saturday the exchange is closed and the play market is not."""
     uri = harness.settings.database_uri.get_secret_value()
     settings = settings_for(uri, "redis://127.0.0.1:1/0", market_hours=rule)

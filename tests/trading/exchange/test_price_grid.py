@@ -1,4 +1,4 @@
-"""The exchange's price grid and the day's limits."""
+"""The exchange's price grid and daily price limits."""
 
 from fractions import Fraction
 
@@ -35,14 +35,12 @@ MARKETS = st.sampled_from(["KOSPI", "KOSDAQ", "KONEX"])
         (500_000, 500, 1_000),
     ],
 )
-def test_a_bound_belongs_to_the_coarser_step(bound: int, below: int, from_here: int) -> None:
-    """One won below each bound of the table the finer step holds, at the bound the coarser one."""
+def test_bound_belongs_to_the_coarser_step(bound: int, below: int, from_here: int) -> None:
     assert (tick_size(bound - 1), tick_size(bound)) == (below, from_here)
 
 
 @pytest.mark.parametrize("kind", ["ETF", "ETN"])
-def test_funds_step_by_one_then_by_five(kind: StockKind) -> None:
-    """ETF and ETN know one bound only, however dear they are."""
+def test_etf_and_etn_have_steps_of_one_and_five_won(kind: StockKind) -> None:
     assert [tick_size(price, kind) for price in (1, 1_999, 2_000, 499_999, 900_000)] == [
         1,
         1,
@@ -52,8 +50,7 @@ def test_funds_step_by_one_then_by_five(kind: StockKind) -> None:
     ]
 
 
-def test_the_table_begins_at_one_won_and_has_no_end() -> None:
-    """The cheapest and the dearest prices have a step too."""
+def test_lowest_and_highest_prices_have_a_step() -> None:
     assert (tick_size(1), tick_size(1_500_000)) == (1, 1_000)
 
 
@@ -68,21 +65,22 @@ def test_the_table_begins_at_one_won_and_has_no_end() -> None:
         (1, 1, 1),
     ],
 )
-def test_daily_limits_as_the_exchange_printed_them(base: int, lower: int, upper: int) -> None:
-    """The width is rounded down to the base's step, the upper limit to its own: 2,050 and not 2,052, 46,000 and not 45,950."""
+def test_daily_limits_published_by_the_exchange(base: int, lower: int, upper: int) -> None:
+    """The width is rounded down to the base's step, the upper limit to its own: 2,050 and not
+    2,052, 46,000 and not 45,950.
+    """
     assert daily_price_range(base) == (lower, upper)
 
 
-def test_konex_moves_half_as_far() -> None:
-    """KONEX has ±15 %."""
+def test_konex_limits_are_15_percent() -> None:
     assert daily_price_range(10_000, market="KONEX") == (8_500, 11_500)
 
 
 @given(PRICES, KINDS, MARKETS)
-def test_every_limit_is_a_legal_price_around_the_base(
+def test_limits_are_legal_prices_around_the_base(
     price: int, kind: StockKind, market: Market
 ) -> None:
-    """For any legal base price: lower ≤ base ≤ upper, both on the grid, neither beyond the percentage."""
+    """Neither is beyond the percentage."""
     base = floor_to_grid(price, kind)
 
     lower, upper = daily_price_range(base, kind, market)
@@ -95,10 +93,12 @@ def test_every_limit_is_a_legal_price_around_the_base(
 
 
 @given(PRICES, KINDS, MARKETS)
-def test_the_limits_leave_out_no_legal_price_of_their_width(
+def test_limits_exclude_no_legal_price_within_their_width(
     price: int, kind: StockKind, market: Market
 ) -> None:
-    """One step further out lies beyond the percentage, give or take the base's own step by which the width is rounded down."""
+    """One step further out is beyond the percentage, up to the base's step by which the width is
+    rounded down.
+    """
     base = floor_to_grid(price, kind)
 
     lower, upper = daily_price_range(base, kind, market)
@@ -109,18 +109,17 @@ def test_the_limits_leave_out_no_legal_price_of_their_width(
 
 
 @given(PRICES, KINDS, MARKETS)
-def test_a_base_between_two_prices_counts_as_the_upper_one(
+def test_base_between_two_prices_counts_as_the_upper_one(
     price: int, kind: StockKind, market: Market
 ) -> None:
-    """An off-grid close has the limits of the base price that the exchange makes of it."""
     assert daily_price_range(price, kind, market) == daily_price_range(
         ceil_to_grid(price, kind), kind, market
     )
 
 
 @given(PRICES, KINDS)
-def test_flooring_lands_on_the_highest_legal_price_below(price: int, kind: StockKind) -> None:
-    """A floored price is legal, not above, and less than one step away; flooring again changes nothing."""
+def test_floor_returns_the_highest_legal_price_below(price: int, kind: StockKind) -> None:
+    """Less than one step away; flooring again changes nothing."""
     floored = floor_to_grid(price, kind)
     assert 0 <= price - floored < tick_size(price, kind)
     assert floored % tick_size(floored, kind) == 0
@@ -128,8 +127,8 @@ def test_flooring_lands_on_the_highest_legal_price_below(price: int, kind: Stock
 
 
 @given(PRICES, KINDS)
-def test_rounding_up_lands_on_the_lowest_legal_price_above(price: int, kind: StockKind) -> None:
-    """A price rounded up is legal, not below, and less than one step away, also where a coarser step begins."""
+def test_ceiling_returns_the_lowest_legal_price_above(price: int, kind: StockKind) -> None:
+    """Less than one step away, also where a coarser step begins."""
     ceiled = ceil_to_grid(price, kind)
     assert 0 <= ceiled - price < tick_size(price, kind)
     assert is_on_grid(ceiled, kind)
@@ -139,16 +138,16 @@ def test_rounding_up_lands_on_the_lowest_legal_price_above(price: int, kind: Sto
 @pytest.mark.parametrize(
     ("close", "base"), [(2_087, 2_090), (2_102, 2_105), (2_105, 2_105), (19_995, 20_000)]
 )
-def test_an_off_grid_close_becomes_the_next_base_price(close: int, base: int) -> None:
+def test_off_grid_close_becomes_the_next_base_price(close: int, base: int) -> None:
     """As on 12 of 12 such days in March 2026."""
     assert ceil_to_grid(close) == base
 
 
 @given(st.integers(-10, 5_000_000), KINDS)
-def test_the_nearest_prices_are_legal_and_nothing_legal_lies_between(
+def test_nearest_prices_are_legal_with_no_legal_price_in_between(
     price: int, kind: StockKind
 ) -> None:
-    """A legal price is its own only neighbour; any other has one on each side, with no legal price in between, and none below one won."""
+    """A legal price is its own only neighbour; there is none below one won."""
     nearest = nearest_prices(price, kind)
 
     assert all(is_on_grid(near, kind) for near in nearest)
@@ -162,10 +161,10 @@ def test_the_nearest_prices_are_legal_and_nothing_legal_lies_between(
 
 
 @given(PRICES, KINDS, MARKETS, st.fractions(0, 1))
-def test_every_legal_price_near_one_inside_the_limits_is_inside_them(
+def test_nearest_prices_of_a_price_within_the_limits_are_within_them(
     base: int, kind: StockKind, market: Market, part: Fraction
 ) -> None:
-    """The limits are legal themselves, so no rounding of a price between them leads out: what a user is told instead can be ordered."""
+    """So the prices offered by an error can be ordered."""
     lower, upper = daily_price_range(base, kind, market)
     price = lower + int((upper - lower) * part)
 
@@ -187,23 +186,21 @@ def test_every_legal_price_near_one_inside_the_limits_is_inside_them(
         (-7, "STOCK", (1,)),
     ],
 )
-def test_what_a_refused_price_could_be_instead(
+def test_nearest_prices_of_a_refused_price(
     price: int, kind: StockKind, nearest: tuple[int, ...]
 ) -> None:
-    """The two prices that a user is told, also across a bound of the table."""
+    """Also across a bound of the table."""
     assert nearest_prices(price, kind) == nearest
 
 
 @given(PRICES, KINDS)
-def test_the_table_says_what_the_grid_does(price: int, kind: StockKind) -> None:
-    """The published table, read as people read it, gives the step of every price."""
+def test_published_table_gives_the_step_of_every_price(price: int, kind: StockKind) -> None:
     assert tick_size(price, kind) == next(
         step for since, step in reversed(tick_table(kind)) if price >= since
     )
 
 
 @pytest.mark.parametrize("base", [0, -5])
-def test_a_base_price_is_positive(base: int) -> None:
-    """Limits around nothing are a fault."""
+def test_non_positive_base_price_raises(base: int) -> None:
     with pytest.raises(ValueError, match="positive"):
         daily_price_range(base)

@@ -1,4 +1,7 @@
-"""The price rules against every stock of KRX on two days of March 2026. The exceptions are known one by one, so a new one fails."""
+"""The price rules against every stock of KRX on two days of March 2026.
+
+The exceptions are listed one by one, so a new one fails.
+"""
 
 import csv
 from functools import cache
@@ -24,21 +27,25 @@ pytestmark = pytest.mark.skipif(
     reason="the exchange's files are not part of the product",
 )
 
-# Stocks whose base price on the second day was not the first day's close, with the base that their own change column tells. The number of
-# shares in the files shows why: four did not trade on the first day and came back with more or fewer shares.
+# Stocks whose base price on the second day was not the first day's close, with the base from their
+# own change column. The number of shares in the files shows why: four did not trade on the first
+# day and returned with more or fewer shares.
 ADJUSTED_BASES = {
     "192410": 2_325,  # 오늘이엔엠: two shares became one; at once at its upper limit
-    "032540": 4_115,  # TJ미디어: as many shares as before, so an ex-date
+    "032540": 4_115,  # TJ미디어: same number of shares, so an ex-date
     "900270": 1_381,  # 헝셩그룹: ten shares became one
     "060230": 368,  # 제이케이시냅스: one share became five
     "008600": 2_720,  # 윌비스: ten shares became one
 }
-# On its first day a stock trades between 60 % and 400 % of the price at which it was offered.
+# On its first day a stock trades between 60 % and 400 % of its offer price.
 NEWLY_LISTED = {"493280": 26_000}  # 아이엠바이오로직스
 
 
 class DayOfStock(NamedTuple):
-    """Prices in won; ``prices`` are open, high, low and close, of which a stock without a trade has the close alone."""
+    """One stock's day, prices in won.
+
+    ``prices`` are open, high, low and close; a stock without a trade has only the close.
+    """
 
     market: Market
     close: int
@@ -47,7 +54,7 @@ class DayOfStock(NamedTuple):
 
     @property
     def base(self) -> int:
-        """The base price that the exchange's own change column tells."""
+        """Return the base price according to the exchange's change column."""
         return self.close - self.change
 
 
@@ -68,13 +75,13 @@ def stocks(first: bool) -> dict[str, DayOfStock]:
 
 
 def outside(stock: DayOfStock, base: int) -> bool:
-    """Whether any price of the day lies beyond the limits around a base price."""
+    """Return True if any price of the day is outside the limits around a base price."""
     limits = daily_price_range(base, market=stock.market)
     return not all(limits.lower <= price <= limits.upper for price in stock.prices)
 
 
-def test_yesterdays_close_gives_todays_limits() -> None:
-    """For 2,873 of 2,878 stocks every price of the second day lies within the limits that the rules compute from the close before."""
+def test_close_of_the_day_before_gives_the_limits() -> None:
+    """For 2,873 of 2,878 stocks every price is within the limits computed from the previous close."""
     before, after = stocks(first=True), stocks(first=False)
 
     beyond = {code for code in before if outside(after[code], before[code].close)}
@@ -85,8 +92,8 @@ def test_yesterdays_close_gives_todays_limits() -> None:
     assert beyond == ADJUSTED_BASES.keys()
 
 
-def test_yesterdays_close_rounded_up_is_todays_base() -> None:
-    """The exchange's own base prices are the closes, rounded up where they were at half a step; but for the adjusted ones."""
+def test_previous_close_rounded_up_is_the_base_price() -> None:
+    """Except for the adjusted ones."""
     before, after = stocks(first=True), stocks(first=False)
 
     other = {
@@ -104,14 +111,14 @@ def test_yesterdays_close_rounded_up_is_todays_base() -> None:
 
 @pytest.mark.parametrize("first", [True, False], ids=["2026-03-19", "2026-03-20"])
 def test_every_price_is_within_the_limits_of_its_own_base(first: bool) -> None:
-    """With the exchange's own base price no stock is an exception but the newly listed one."""
+    """Except for the newly listed stock."""
     beyond = {code for code, stock in stocks(first).items() if outside(stock, stock.base)}
 
     assert beyond == (set() if first else NEWLY_LISTED.keys())
 
 
-def test_a_first_day_has_limits_of_its_own() -> None:
-    """The one new stock rose to 400 % of its offer price, the most that its first day allows."""
+def test_newly_listed_stock_has_limits_of_its_own() -> None:
+    """It rose to 400 % of its offer price, the maximum on the first day."""
     (code, offered), stock = *NEWLY_LISTED.items(), stocks(first=False)["493280"]
 
     assert (code, stock.base) == ("493280", offered)
@@ -121,8 +128,8 @@ def test_a_first_day_has_limits_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("first", "at_half_steps"), [(True, 14), (False, 16)], ids=["2026-03-19", "2026-03-20"]
 )
-def test_every_print_is_possible(first: bool, at_half_steps: int) -> None:
-    """Each of 22,365 opens, highs, lows and closes is on the grid, or at half a step of it, without exception."""
+def test_every_print_is_on_the_grid_or_at_half_a_step(first: bool, at_half_steps: int) -> None:
+    """All 22,365 opens, highs, lows and closes."""
     prices = [price for stock in stocks(first).values() for price in stock.prices]
 
     off_grid = [price for price in prices if not is_on_grid(price)]

@@ -1,4 +1,4 @@
-"""A user's random trading over some weeks, for tests that hold what the database adds up against the rows themselves."""
+"""Random trading of a user over some weeks, for tests that compare totals with rows."""
 
 import random
 from contextlib import suppress
@@ -12,7 +12,10 @@ FIRST_PRICES = {SAMSUNG: 70_000, HYNIX: 200_000}
 
 
 def trade_for_weeks(harness: TradingHarness, user: UUID, *, seed: int, steps: int = 60) -> None:
-    """Buy and sell two stocks at moving prices, with hours or days between, by market orders in one fill and by limit orders in several."""
+    """Buy and sell two stocks at moving prices, with hours or days in between.
+
+    Market orders fill at once and limit orders in several parts.
+    """
     chance = random.Random(seed)
     prices = dict(FIRST_PRICES)
     for _ in range(steps):

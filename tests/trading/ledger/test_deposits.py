@@ -1,4 +1,4 @@
-"""Deposits and withdrawals within their bounds."""
+"""Deposits and withdrawals within their limits."""
 
 import pytest
 
@@ -9,8 +9,8 @@ from trading.exchange.order_types import Side
 from trading.ledger.errors import CashLimitExceeded, InsufficientCash
 
 
-def test_cash_comes_in_and_goes_out(harness: TradingHarness) -> None:
-    """Each movement is one Transaction whose record is what the ledger holds."""
+def test_deposit_and_withdrawal_move_cash(harness: TradingHarness) -> None:
+    """Each is one ledger entry, and its record equals the stored row."""
     user = harness.user()
     came = deposit(harness, user, 500_000)
     went = withdraw(harness, user, 200_000)
@@ -24,10 +24,9 @@ def test_cash_comes_in_and_goes_out(harness: TradingHarness) -> None:
 
 @pytest.mark.parametrize("amount", [-1, 0, 100_000_001])
 @pytest.mark.parametrize("move", [deposit, withdraw])
-def test_an_amount_out_of_bounds_is_refused(
+def test_amount_out_of_bounds_is_refused(
     harness: TradingHarness, move: object, amount: int
 ) -> None:
-    """Nothing, less than nothing, and a won above the limit of one movement; the fact is the limit."""
     user = harness.user()
     with pytest.raises(ValidationFailed) as refused:
         move(harness, user, amount)  # type: ignore[operator]
@@ -35,8 +34,7 @@ def test_an_amount_out_of_bounds_is_refused(
     assert cash(harness, user) == (10_000_000, 0)
 
 
-def test_the_smallest_and_the_largest_movement(harness: TradingHarness) -> None:
-    """One won, and exactly the limit."""
+def test_smallest_and_largest_amounts_are_accepted(harness: TradingHarness) -> None:
     user = harness.user()
     for amount in (1, 100_000_000):
         deposit(harness, user, amount)
@@ -45,7 +43,6 @@ def test_the_smallest_and_the_largest_movement(harness: TradingHarness) -> None:
 
 
 def test_reserved_cash_cannot_be_withdrawn(harness: TradingHarness) -> None:
-    """All that is available goes, a won more does not; the facts name both sums."""
     user = harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 100)
@@ -59,8 +56,7 @@ def test_reserved_cash_cannot_be_withdrawn(harness: TradingHarness) -> None:
     assert harness.breaches() == []
 
 
-def test_an_account_has_a_ceiling(migrated_sqlite: str, valkey_url: str) -> None:
-    """A deposit up to the ceiling is taken, a won above it refused without a trace."""
+def test_deposit_above_the_account_limit_is_refused(migrated_sqlite: str, valkey_url: str) -> None:
     with opened(settings_for(migrated_sqlite, valkey_url, cash_max=10_000_100)) as harness:
         user = harness.user()
         deposit(harness, user, 99)

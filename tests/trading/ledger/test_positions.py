@@ -13,7 +13,7 @@ STEPS = st.lists(st.one_of(BUYS, st.fractions(0, 1)), min_size=1, max_size=40)
 
 
 def run(steps: list[object]) -> tuple[HoldingPosition, list[Sale], int, int]:
-    """Play the steps: the position, its sales, and what all purchases cost (amount, commission)."""
+    """Apply the steps; return the position, its sales, and the total amount and commission bought."""
     position, sales, amounts, commissions = HoldingPosition(), [], 0, 0
     for step in steps:
         if isinstance(step, tuple):
@@ -28,8 +28,10 @@ def run(steps: list[object]) -> tuple[HoldingPosition, list[Sale], int, int]:
     return position, sales, amounts, commissions
 
 
-def test_a_worked_example() -> None:
-    """10 at 70,000 and 10 at 80,000, sell 5: a quarter of the cost goes, and the profit bears all costs."""
+def test_worked_example() -> None:
+    """10 at 70,000 and 10 at 80,000, sell 5: a quarter of the cost is removed, and the profit bears
+    all costs.
+    """
     position = HoldingPosition().bought(quantity=10, amount=700_000, commission=105)
     position = position.bought(quantity=10, amount=800_000, commission=120)
 
@@ -43,15 +45,13 @@ def test_a_worked_example() -> None:
 
 @given(STEPS)
 def test_cost_is_conserved_in_any_order(steps: list[object]) -> None:
-    """What the sales took out and what is left is what the purchases brought in, to the won, amounts and commissions each."""
     position, sales, amounts, commissions = run(steps)
     assert sum(sale.cost for sale in sales) + position.cost == amounts
     assert sum(sale.buy_commission for sale in sales) + position.buy_commission == commissions
 
 
 @given(STEPS)
-def test_selling_everything_leaves_nothing(steps: list[object]) -> None:
-    """The last share takes the rest: no won of cost stays behind without a share."""
+def test_selling_everything_leaves_no_cost(steps: list[object]) -> None:
     position, *_ = run(steps)
     if position.quantity:
         position, _sale = position.sold(quantity=position.quantity, amount=1, commission=0, tax=0)
@@ -59,10 +59,9 @@ def test_selling_everything_leaves_nothing(steps: list[object]) -> None:
 
 
 @given(BUYS, st.integers(0, 10**12), st.integers(0, 10**6), st.integers(0, 10**6))
-def test_realised_profit_is_the_cash_that_a_round_trip_earned(
+def test_realised_profit_equals_the_cash_earned_by_a_round_trip(
     buy: tuple[int, int, int], amount: int, commission: int, tax: int
 ) -> None:
-    """Buy and sell all: the profit is exactly the cash that came in less the cash that went out."""
     quantity, paid, paid_commission = buy
     position = HoldingPosition().bought(quantity=quantity, amount=paid, commission=paid_commission)
     _left, sale = position.sold(quantity=quantity, amount=amount, commission=commission, tax=tax)
@@ -70,8 +69,8 @@ def test_realised_profit_is_the_cash_that_a_round_trip_earned(
 
 
 @given(STEPS)
-def test_a_share_never_takes_more_than_its_part(steps: list[object]) -> None:
-    """Selling one share takes at most the average cost, less than a won below it."""
+def test_one_share_takes_at_most_the_average_cost(steps: list[object]) -> None:
+    """And less than one won below it."""
     position, *_ = run(steps)
     if position.quantity:
         _left, sale = position.sold(quantity=1, amount=0, commission=0, tax=0)
@@ -79,21 +78,19 @@ def test_a_share_never_takes_more_than_its_part(steps: list[object]) -> None:
 
 
 @pytest.mark.parametrize("quantity", [0, -1, 11])
-def test_nothing_but_held_shares_can_be_sold(quantity: int) -> None:
-    """No share, a negative number and one more than held are faults."""
+def test_selling_more_than_held_raises(quantity: int) -> None:
     with pytest.raises(ValueError, match="no more than are held"):
         HoldingPosition(10, 100, 1).sold(quantity=quantity, amount=1, commission=0, tax=0)
 
 
 @pytest.mark.parametrize("figures", [(-1, 0, 0), (1, -1, 0), (1, 1, -1), (0, 1, 0), (0, 0, 1)])
-def test_a_position_that_cannot_be_is_refused(figures: tuple[int, int, int]) -> None:
-    """Neither a negative figure nor a cost without shares."""
+def test_impossible_position_raises(figures: tuple[int, int, int]) -> None:
+    """A negative number, or a cost without shares."""
     with pytest.raises(ValueError, match="position"):
         HoldingPosition(*figures)
 
 
-def test_a_purchase_has_a_share() -> None:
-    """Buying nothing for something is a fault."""
+def test_purchase_without_shares_raises() -> None:
     with pytest.raises(ValueError, match="at least one share"):
         HoldingPosition().bought(quantity=0, amount=5, commission=0)
 
@@ -101,6 +98,5 @@ def test_a_purchase_has_a_share() -> None:
 @pytest.mark.parametrize(
     ("cost", "quantity", "average"), [(100, 3, 33), (101, 2, 51), (200, 3, 67), (7, 7, 1)]
 )
-def test_the_average_is_rounded_half_up(cost: int, quantity: int, average: int) -> None:
-    """33.3 shows 33, 50.5 shows 51, 66.7 shows 67."""
+def test_average_price_is_rounded_half_up(cost: int, quantity: int, average: int) -> None:
     assert average_price(cost, quantity) == average

@@ -1,7 +1,8 @@
-"""Any history of orders: a machine that places, amends, cancels, matches, executes, halts, forgets and repeats without order or care.
+"""State machine of random order histories: place, amend, cancel, match, execute, halt, lose,
+repeat.
 
-It acts on the real services as the API, the workers, the matchers, the sweep and an operator do, and after each step it holds the books against the
-audit and against what it has seen before.
+It runs the real use cases as the API, workers, matchers, sweep and operators do. After each step it
+checks the audit and compares the rows with earlier ones.
 """
 
 from datetime import UTC, datetime
@@ -43,7 +44,7 @@ STEPS_OF_THE_GRID = st.integers(-3, 3)
 TRADES = st.lists(st.tuples(CODE, STEPS_OF_THE_GRID, VOLUME), min_size=1, max_size=4)
 SELDOM = st.sampled_from((False, False, False, True))
 
-# All checks of the audit in one statement, as they are asked after each step.
+# All checks of the audit in one statement, run after each step.
 _BREACHES = text(
     " UNION ALL ".join(
         f"SELECT {number} AS number, COUNT(*) AS breaches FROM ({check.faults}) faults{number}"
@@ -53,13 +54,13 @@ _BREACHES = text(
 
 
 def instant(value: datetime | str) -> datetime:
-    """A time as a plain statement reads it, which is text on SQLite."""
+    """Return a time as read by a plain statement, which returns text on SQLite."""
     at = datetime.fromisoformat(value) if isinstance(value, str) else value
     return at.replace(tzinfo=UTC)
 
 
 class OrderHistory(History):
-    """``under`` are the settings it begins with, ``other_settings`` changes that an operator makes to them on the way."""
+    """``under`` are the initial settings, ``other_settings`` changes that an operator makes later."""
 
     other_settings: ClassVar[tuple[dict[str, Any], ...]] = ()
 
@@ -81,7 +82,7 @@ class OrderHistory(History):
             self.match(layout=1, times=1)
             self.harness.run_all()
 
-    # What users do.
+    # Actions of users.
 
     @rule(who=WHO, amount=st.integers(-5, 12_000_000), comes=st.booleans())
     def come_or_move_cash(self, who: int, amount: int, comes: bool) -> None:
@@ -125,7 +126,7 @@ class OrderHistory(History):
         steps=st.integers(0, 2),
     )
     def fill_the_book(self, quantities: list[int], side: Side, code: str, steps: int) -> None:
-        """Orders of several users at one price, which wait for the market."""
+        """Place orders of several users at one price, which rest in the book."""
         limit = self.near(code, -steps if side is Side.BUY else steps)
         for who, quantity in enumerate(quantities):
             tif = TimeInForce.GTC if who else TimeInForce.DAY
@@ -159,7 +160,7 @@ class OrderHistory(History):
             user, order_id = UUID(bytes=order["user_id"]), UUID(bytes=order["id"])
             self.tolerate(lambda: self.harness.cancel(user, order_id))
 
-    # What the market does.
+    # Events of the market.
 
     @rule(trades=TRADES, age_ms=st.sampled_from((0, 0, 0, 9_000, 10_001)))
     def trades_are_printed(self, trades: list[tuple[str, int, int]], age_ms: int) -> None:
@@ -191,11 +192,11 @@ class OrderHistory(History):
         else:
             self.harness.core.redis.xtrim(keys.TICK_STREAM, maxlen=left, approximate=False)
 
-    # What workers and time do.
+    # Actions of workers, and the passing of time.
 
     @rule(layout=st.sampled_from((1, 2, 3)), times=st.integers(1, 2))
     def match(self, layout: int, times: int) -> None:
-        """A look of every shard of a layout, once or twice."""
+        """Run every shard of a layout, once or twice."""
         settings = self.harness.settings.model_copy(update={"matcher_shards": layout})
         hours, now = self.harness.core.market_hours(), self.harness.clock()
         for shard in [*range(layout)] * times:
@@ -212,7 +213,7 @@ class OrderHistory(History):
 
     @rule(which=WHICH, times=st.integers(0, 3))
     def deliver(self, which: int, times: int) -> None:
-        """Out of order: not at all, once or twice, or everything at once."""
+        """Deliver tasks out of order: not at all, once, twice, or all at once."""
         if times == 3:
             self.harness.run_all()
         self.collect()
@@ -237,7 +238,7 @@ class OrderHistory(History):
             lambda session: end_delisted(session, settings=self.harness.settings, now=now)
         )
 
-    # What operators do.
+    # Actions of operators.
 
     @rule(act=st.sampled_from(("halt", "resume", "HALTED", "DELISTED", "settings")), which=WHICH)
     def an_operator_acts(self, act: str, which: int) -> None:
@@ -253,7 +254,7 @@ class OrderHistory(History):
         elif self.other_settings:
             change_settings(self.harness, **self.other_settings[which % len(self.other_settings)])
 
-    # What must hold.
+    # Invariants.
 
     @invariant()
     def all_is_well(self) -> None:
@@ -269,7 +270,7 @@ class OrderHistory(History):
         assert all(breaches == 0 for _, breaches in counts), self.harness.breaches()
 
     def no_order_goes_back(self) -> None:
-        """What is executed stays so, what is finished never changes again but that its cash is spent or released."""
+        """Executed quantities never shrink; a finished order changes only by its reserved cash."""
         orders = {row["id"]: dict(row) for row in rows(self.harness, "SELECT * FROM orders")}
         for order_id, before in self.orders.items():
             after = orders[order_id]
@@ -280,7 +281,7 @@ class OrderHistory(History):
         self.orders = orders
 
     def fills_obey_the_laws(self) -> None:
-        """No fill is beyond its order's limit, of a later day than the order's, or made while there is no trading."""
+        """No fill beyond the order's limit, after the order's day, or while there is no trading."""
         halts = rows(self.harness, "SELECT halted_at, resumed_at FROM trading_halts")
         stopped = {
             row["code"]
@@ -310,7 +311,9 @@ class OrderHistory(History):
         self.fills = found
 
     def no_more_is_filled_than_was_traded(self) -> None:
-        """With ``volume`` what rests on one trade, executed or not yet, is no more than its shares, on each side."""
+        """With ``volume``, fills by one trade, executed or pending, never exceed its volume on each
+        side.
+        """
         if self.under.fill_profile != "volume" or self.other_settings:
             return
         filled = rows(
@@ -323,7 +326,7 @@ class OrderHistory(History):
         assert all(row["shares"] <= self.volumes[row["tick_position"]] for row in filled)
 
     def bring_to_an_end(self) -> None:
-        """A fresh market, matching, sweeps and a cancel-all."""
+        """Open a fresh market, match, sweep and cancel all orders."""
         resume(self.harness, self.users[0])
         for code in CODES:
             set_status(self.harness, "TRADABLE", code)
@@ -335,7 +338,7 @@ class OrderHistory(History):
         self.sweep_to_quiet()
 
     def nothing_is_left(self) -> None:
-        """Nothing is reserved, due or found any more, and every fill is booked."""
+        """Assert that nothing is reserved, due or pending, and every fill is settled and applied."""
         self.the_books_are_sound()
         self.no_order_goes_back()
         self.no_more_is_filled_than_was_traded()
@@ -352,11 +355,11 @@ class OrderHistory(History):
         for code in CODES:
             self.print(code, 0, volume=1_000)
         self.match(layout=1, times=1)
-        # A market order whose day ended without a trade for it is due until then.
+        # A market order whose day ended without a trade is due until now.
         self.harness.expire()
 
     def to_an_open_market(self) -> None:
-        """Move on to an hour in which everything is traded."""
+        """Advance to an hour in which everything is traded."""
         hours = self.harness.core.market_hours()
         self.harness.clock.advance(minutes=1)
         opening = hours.next_opening(
@@ -372,7 +375,7 @@ class OrderHistory(History):
         self.volumes[tick.position.packed] = volume
 
     def near(self, code: str, steps: int) -> int:
-        """A legal price so many steps of the grid from the last one, which stays near to the first."""
+        """Return a legal price so many ticks from the last one, staying near the first price."""
         price = self.prices[code]
         moved = floor_to_grid(price + steps * tick_size(price))
         return (

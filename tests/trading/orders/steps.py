@@ -1,4 +1,4 @@
-"""Steps and looks that tests of the services and queries share."""
+"""Steps and queries shared by tests of use cases."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -59,7 +59,7 @@ def withdraw(harness: TradingHarness, user: UUID, amount: int) -> TransactionRec
 
 
 def sweep(harness: TradingHarness) -> Overdue:
-    """What a sweep finds now; its wake-ups are not acted on."""
+    """Return what a sweep finds now, without dispatching it."""
     return harness.core.read(find_overdue, settings=harness.settings, now=harness.clock())
 
 
@@ -75,7 +75,7 @@ def set_status(harness: TradingHarness, status: str, code: str = SAMSUNG) -> Non
 
 
 def halt(harness: TradingHarness, admin: UUID) -> None:
-    """Stop all trading, as an administrator does."""
+    """Halt all trading, as an administrator does."""
     do(
         harness,
         lambda session: trading.halt(
@@ -85,29 +85,29 @@ def halt(harness: TradingHarness, admin: UUID) -> None:
 
 
 def resume(harness: TradingHarness, admin: UUID) -> None:
-    """Let trading go on."""
+    """Resume trading."""
     do(harness, lambda session: trading.resume(session, by=admin, now=harness.clock()))
 
 
 def cancel_all(harness: TradingHarness, user: UUID) -> list[UUID]:
-    """Cancel every open order of a user; their ids."""
+    """Cancel every open order of a user and return their ids."""
     return do(
         harness, lambda session: cancel_open_orders(session, user_id=user, now=harness.clock())
     )
 
 
 def change_settings(harness: TradingHarness, **changed: object) -> None:
-    """Go on under other settings, as after a restart of all processes."""
+    """Change the settings, as after a restart of all processes."""
     harness.core = replace(harness.core, settings=harness.settings.model_copy(update=changed))
 
 
 def running_statements(harness: TradingHarness) -> int:
-    """Count the statements that a database server executes now, this one and waiting ones included."""
+    """Count the statements that the database server executes now, including this and waiting ones."""
     return int(rows(harness, "SHOW GLOBAL STATUS LIKE 'Threads_running'")[0]["Value"])
 
 
 def rows(harness: TradingHarness, sql: str, **values: Any) -> list[RowMapping]:
-    """The rows of a plain statement, read; ids in it and in ``values`` are bytes."""
+    """Return the rows of a plain query; ids in it and in ``values`` are bytes."""
     return list(
         harness.core.database.read(
             lambda session: session.execute(text(sql), values).mappings().all()
@@ -116,7 +116,7 @@ def rows(harness: TradingHarness, sql: str, **values: Any) -> list[RowMapping]:
 
 
 def cash(harness: TradingHarness, user: UUID) -> tuple[int, int]:
-    """An account's balance and what of it is reserved."""
+    """Return an account's balance and reserved cash (won)."""
     (row,) = rows(
         harness,
         "SELECT cash_balance, reserved_cash FROM virtual_balances WHERE user_id = :id",
@@ -126,7 +126,7 @@ def cash(harness: TradingHarness, user: UUID) -> tuple[int, int]:
 
 
 def shares(harness: TradingHarness, user: UUID, code: str = SAMSUNG) -> tuple[int, int]:
-    """A holding's quantity and what of it is reserved; (0, 0) without one."""
+    """Return a holding's quantity and reserved quantity; (0, 0) without a holding."""
     found = rows(
         harness,
         "SELECT quantity, reserved_quantity FROM portfolios WHERE user_id = :id AND stock_code = :code",
@@ -139,7 +139,7 @@ def shares(harness: TradingHarness, user: UUID, code: str = SAMSUNG) -> tuple[in
 def bought(
     harness: TradingHarness, user: UUID, quantity: int, price: int = 70_000, code: str = SAMSUNG
 ) -> OrderRecord:
-    """A purchase that went through all stages."""
+    """Return a purchase that went through all stages."""
     harness.tick(price, code)
     order = harness.place(user, Side.BUY, quantity, code)
     harness.run_all()
@@ -149,7 +149,10 @@ def bought(
 def bought_in_part(
     harness: TradingHarness, *, traded_at: int = 70_000, stages: int = 3
 ) -> tuple[UUID, OrderRecord]:
-    """Books by volume: a new user with a buy of ten at 70,000, of which one trade filled four, and that fill went through so many stages."""
+    """Return a new user and a buy of ten at 70,000, of which one trade filled four.
+
+    Needs the volume profile. The fill has gone through ``stages`` stages.
+    """
     user = harness.user()
     harness.tick(70_500)
     order = harness.place(user, Side.BUY, 10, limit=70_000)
@@ -161,12 +164,12 @@ def bought_in_part(
 
 
 def events(harness: TradingHarness, user: UUID, *, after: int = 0) -> list[AccountEvent]:
-    """All account events of a user, or those behind one."""
+    """Return all account events of a user, or those after one."""
     return harness.core.read(first_events_after, user, after, limit=100_000)
 
 
 def everything(harness: TradingHarness) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows that a trade or a watchlist's change touches, for telling whether anything changed."""
+    """Return all rows that trading or watchlists may change, to compare them."""
     tables = (
         "virtual_balances", "orders", "order_executions", "transactions", "portfolios",
         "watchlist_directories", "watchlist_items", "price_alerts",

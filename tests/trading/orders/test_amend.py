@@ -1,4 +1,4 @@
-"""Amendments: what they reserve and release to the won and the share, which place they keep, and what was found before them."""
+"""Amendments: reservations, time priority and pending fills."""
 
 import pytest
 
@@ -23,7 +23,7 @@ from trading.tasks import Task, TaskRequest
 
 
 def place_of(harness: TradingHarness, order: OrderRecord) -> int:
-    """The place in the tick stream behind which trades fill an order."""
+    """Return the stream position after which trades fill an order."""
     (row,) = rows(harness, "SELECT accepted_position FROM orders WHERE id = :id", id=order.id.bytes)
     return int(row["accepted_position"])
 
@@ -32,10 +32,9 @@ def place_of(harness: TradingHarness, order: OrderRecord) -> int:
     ("limit", "quantity", "reserved"),
     [(70_100, None, 701_000 + 105), (69_900, None, 699_000 + 104), (None, 11, 770_115), (None, 3, 210_031), (71_000, 1, 71_010)],
 )  # fmt: skip
-def test_a_buys_reservation_follows_to_the_won(
+def test_buy_amendment_adjusts_the_reservation_exactly(
     harness: TradingHarness, limit: int | None, quantity: int | None, reserved: int
 ) -> None:
-    """Up and down, by price and by quantity and by both: what is set aside is exactly the new terms' cost."""
     user = harness.user()
     order = harness.place(user, Side.BUY, 10, limit=70_000)
     harness.amend(user, order.id, limit=limit, quantity=quantity)
@@ -46,7 +45,7 @@ def test_a_buys_reservation_follows_to_the_won(
 
 
 @pytest.mark.parametrize(("quantity", "reserved"), [(10, 10), (1, 1), (4, 4), (None, 4)])
-def test_a_sales_reservation_follows_to_the_share(
+def test_sell_amendment_adjusts_the_share_reservation(
     harness: TradingHarness, quantity: int | None, reserved: int
 ) -> None:
     """More shares, fewer, as many as before, or only another price."""
@@ -58,8 +57,8 @@ def test_a_sales_reservation_follows_to_the_share(
     assert harness.breaches() == []
 
 
-def test_what_can_not_be_covered_is_refused_and_changes_nothing(harness: TradingHarness) -> None:
-    """The missing won and shares are told; the quantity that the refusal offers is accepted."""
+def test_unaffordable_amendment_is_refused_and_changes_nothing(harness: TradingHarness) -> None:
+    """The error names the missing won or shares; the quantity it offers is accepted."""
     user = harness.user()
     bought(harness, user, 5)
     buy, sale = (
@@ -88,8 +87,8 @@ def test_what_can_not_be_covered_is_refused_and_changes_nothing(harness: Trading
     assert harness.breaches() == []
 
 
-def test_refusals_change_nothing(harness: TradingHarness) -> None:
-    """Off the grid, out of bounds, another's order, one that may not wait, one that is over, a stock that is not traded."""
+def test_refused_amendments_change_nothing(harness: TradingHarness) -> None:
+    """Off the grid, out of range, another user's order, not amendable, finished, stock not traded."""
     user, other = harness.user(), harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 10, limit=60_000)
@@ -116,10 +115,12 @@ def test_refusals_change_nothing(harness: TradingHarness) -> None:
     assert harness.breaches() == []
 
 
-def test_fewer_shares_keep_the_place_and_more_or_another_price_lose_it(
+def test_smaller_quantity_keeps_priority_and_other_amendments_lose_it(
     volume_harness: TradingHarness,
 ) -> None:
-    """Of three orders at one price the first is made smaller, the second larger, and a trade fills them in the order first, third, second."""
+    """Of three orders at one price the first is made smaller and the second larger: a trade fills
+    them in the order first, third, second.
+    """
     harness = volume_harness
     user = harness.user()
     harness.tick(70_500)
@@ -146,10 +147,9 @@ def test_fewer_shares_keep_the_place_and_more_or_another_price_lose_it(
     assert harness.breaches() == []
 
 
-def test_a_trade_from_before_the_amendment_does_not_fill_the_new_terms(
+def test_trade_before_the_amendment_does_not_fill_the_new_terms(
     harness: TradingHarness,
 ) -> None:
-    """The market was at 69,000 and is gone: a limit raised to that fills by the next trade, not by the old one."""
     user = harness.user()
     harness.tick(69_000)
     harness.tick(70_000)
@@ -164,8 +164,8 @@ def test_a_trade_from_before_the_amendment_does_not_fill_the_new_terms(
     assert [fill.price for fill in harness.order(user, order.id).executions] == [66_000]
 
 
-def test_an_amendment_that_the_market_meets_fills_at_the_market(harness: TradingHarness) -> None:
-    """It is a new arrival: woken at once, filled at the last trade and not at the new limit."""
+def test_marketable_amendment_fills_at_the_last_trade(harness: TradingHarness) -> None:
+    """It is a new arrival: dispatched at once and filled at the last trade, not at the new limit."""
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 3, limit=60_000)
@@ -178,8 +178,8 @@ def test_an_amendment_that_the_market_meets_fills_at_the_market(harness: Trading
     assert harness.breaches() == []
 
 
-def test_a_due_order_amended_away_from_the_market_rests(harness: TradingHarness) -> None:
-    """Its wake-up comes after the amendment and finds nothing to do."""
+def test_due_order_amended_away_from_the_market_rests(harness: TradingHarness) -> None:
+    """Its task runs after the amendment and changes nothing."""
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 3, limit=70_000)
@@ -192,10 +192,9 @@ def test_a_due_order_amended_away_from_the_market_rests(harness: TradingHarness)
 @pytest.mark.parametrize(
     ("limit", "quantity"), [(69_900, None), (70_100, None), (None, 12), (69_900, 2)]
 )
-def test_what_was_found_for_the_old_terms_is_dropped(
+def test_amendment_discards_pending_fills(
     volume_harness: TradingHarness, limit: int | None, quantity: int | None
 ) -> None:
-    """Filled by nobody yet, the trade is no fill; the order waits under its new terms for the next one."""
     harness = volume_harness
     user = harness.user()
     harness.tick(70_500)
@@ -218,10 +217,12 @@ def test_what_was_found_for_the_old_terms_is_dropped(
 
 
 @pytest.mark.parametrize("quantity", [3, 5, 8])
-def test_a_smaller_quantity_keeps_what_was_found_as_far_as_it_goes(
+def test_smaller_quantity_keeps_pending_fills_up_to_the_new_quantity(
     volume_harness: TradingHarness, quantity: int
 ) -> None:
-    """Five shares were found: of three those are filled, of five all, of eight five, and the rest goes on waiting."""
+    """Five shares are pending: an order of three is filled with three, one of five with all, one of
+    eight with five, and the rest waits.
+    """
     harness = volume_harness
     user = harness.user()
     harness.tick(70_500)
@@ -244,10 +245,12 @@ def test_a_smaller_quantity_keeps_what_was_found_as_far_as_it_goes(
 @pytest.mark.parametrize(
     ("limit", "quantity"), [(71_000, None), (60_000, None), (None, 20), (60_000, 5), (None, 5)]
 )
-def test_an_order_filled_in_part_is_amended_at_any_stage(
+def test_partly_filled_order_is_amended_at_any_stage(
     volume_harness: TradingHarness, stages: int, limit: int | None, quantity: int | None
 ) -> None:
-    """Four of ten are executed, settled or applied: their cost stays what it was, the rest is reserved under the new terms."""
+    """Four of ten are executed, settled or applied: their cost is unchanged and the rest is
+    reserved under the new terms.
+    """
     harness = volume_harness
     user, order = bought_in_part(harness, stages=stages)
 
@@ -264,8 +267,10 @@ def test_an_order_filled_in_part_is_amended_at_any_stage(
     assert harness.breaches() == []
 
 
-def test_no_order_becomes_smaller_than_what_is_executed(volume_harness: TradingHarness) -> None:
-    """Four are bought: to four or fewer it can't be amended, and the refusal names five; to cancel the rest there is the cancellation."""
+def test_order_cannot_be_amended_below_its_executed_quantity(
+    volume_harness: TradingHarness,
+) -> None:
+    """Four are bought: four or fewer are refused, and the error names five as the minimum."""
     harness = volume_harness
     user, order = bought_in_part(harness)
     for quantity in (3, 4):
@@ -276,8 +281,7 @@ def test_no_order_becomes_smaller_than_what_is_executed(volume_harness: TradingH
     assert harness.breaches() == []
 
 
-def test_a_changed_commission_is_reserved_from_the_amendment_on(harness: TradingHarness) -> None:
-    """Accepted at 0.015 %, amended at 0.3 %: the whole rest is reserved at the rate of now."""
+def test_amendment_reserves_at_the_current_commission(harness: TradingHarness) -> None:
     user = harness.user()
     order = harness.place(user, Side.BUY, 10, limit=70_000)
     change_settings(harness, commission_ppm=3_000)

@@ -1,4 +1,6 @@
-"""Any history of orders keeps every invariant and comes to rest, in both fill profiles, in a market with hours and in one without."""
+"""Random order histories keep every invariant, in both fill profiles, with and without market
+hours.
+"""
 
 from typing import Any
 
@@ -19,7 +21,7 @@ CHANGES: tuple[dict[str, Any], ...] = (
 
 
 def history(under: Settings, *changes: dict[str, Any]) -> type[OrderHistory]:
-    """A machine that begins under these settings, which an operator may change on the way."""
+    """Return a machine with these initial settings and changes that an operator may make."""
 
     class UnderThese(OrderHistory):
         pass
@@ -30,7 +32,7 @@ def history(under: Settings, *changes: dict[str, Any]) -> type[OrderHistory]:
 
 @pytest.fixture
 def usual(server_uri: str, valkey_server: Valkey) -> dict[str, Any]:
-    """Settings on MariaDB under which batches are full soon and users seldom poor."""
+    """Return settings on MariaDB with small batches and rich users."""
     return {
         "database_uri": server_uri,
         "redis_url": valkey_server.url,
@@ -41,8 +43,9 @@ def usual(server_uri: str, valkey_server: Valkey) -> dict[str, Any]:
 
 @pytest.mark.parametrize("hours", ["always", "krx"])
 @pytest.mark.parametrize("profile", ["simple", "volume"])
-def test_any_history_of_orders(usual: dict[str, Any], profile: str, hours: str) -> None:
-    """Users, markets, matchers, workers and operators in any order: the audit is clean after each step, and in the end all is done."""
+def test_random_order_history_keeps_every_invariant(
+    usual: dict[str, Any], profile: str, hours: str
+) -> None:
     check(
         history(settings_for(**usual, fill_profile=profile, market_hours=hours)),
         histories=8,
@@ -50,6 +53,6 @@ def test_any_history_of_orders(usual: dict[str, Any], profile: str, hours: str) 
     )
 
 
-def test_any_history_under_settings_that_change(usual: dict[str, Any]) -> None:
-    """Another fill profile and another commission while orders wait: the won are right all the same."""
+def test_random_order_history_with_changing_settings(usual: dict[str, Any]) -> None:
+    """The fill profile and the commission change while orders wait."""
     check(history(settings_for(**usual), *CHANGES), histories=8, steps=50)

@@ -1,4 +1,4 @@
-"""Cancellations: one order or all of them, at any moment of their life, and everything that they held is free."""
+"""Cancellation of one order or of all orders, at any stage."""
 
 import pytest
 
@@ -11,10 +11,10 @@ from trading.orders.execute import ExecutionReport
 
 @pytest.mark.parametrize("limit", [None, 60_000, 70_000])
 @pytest.mark.parametrize("side", Side)
-def test_a_cancelled_order_frees_what_it_held_and_is_never_filled(
+def test_cancelled_order_releases_its_reservation_and_is_never_filled(
     harness: TradingHarness, side: Side, limit: int | None
 ) -> None:
-    """Due or in the book, a buy or a sale; its wake-up and the next trades find nothing."""
+    """Due or in the book, buy or sale; its task and later trades change nothing."""
     user = harness.user()
     bought(harness, user, 5)
     balance = cash(harness, user)[0]
@@ -35,10 +35,9 @@ def test_a_cancelled_order_frees_what_it_held_and_is_never_filled(
     assert harness.breaches() == []
 
 
-def test_a_cancellation_before_the_execution_wins_over_what_was_found(
+def test_cancellation_before_execution_discards_pending_fills(
     harness: TradingHarness,
 ) -> None:
-    """The matcher found a trade, nobody has executed it yet: cancelled, and what was found is forgotten."""
     user = harness.user()
     harness.tick(70_500)
     order = harness.place(user, Side.BUY, 1, limit=70_000)
@@ -54,8 +53,8 @@ def test_a_cancellation_before_the_execution_wins_over_what_was_found(
     assert harness.breaches() == []
 
 
-def test_a_fill_that_came_first_has_won(harness: TradingHarness) -> None:
-    """Refused with the state of the order, and a second cancellation with the reason of the first; another's order is not found."""
+def test_cancelling_a_filled_or_cancelled_order_is_refused(harness: TradingHarness) -> None:
+    """The error has the order's state and reason; another user's order is not found."""
     user, other = harness.user(), harness.user()
     harness.tick(70_000)
     filled, waiting = (
@@ -80,8 +79,8 @@ def test_a_fill_that_came_first_has_won(harness: TradingHarness) -> None:
     }
 
 
-def test_all_open_orders_of_one_user_are_cancelled_at_once(harness: TradingHarness) -> None:
-    """Buys and sales of several stocks and every time in force; finished orders and other users' stay as they are."""
+def test_cancel_all_cancels_every_open_order_of_one_user(harness: TradingHarness) -> None:
+    """Finished orders and those of other users are unchanged."""
     user, other = harness.user(), harness.user()
     bought(harness, user, 10)
     bought(harness, user, 10, 180_000, HYNIX)
@@ -104,8 +103,10 @@ def test_all_open_orders_of_one_user_are_cancelled_at_once(harness: TradingHarne
     assert harness.breaches() == []
 
 
-def test_cancelling_all_keeps_what_was_filled(volume_harness: TradingHarness) -> None:
-    """Of two orders filled in part, one settled and one not, the parts stay and are booked; the rests are free."""
+def test_cancel_all_keeps_partial_fills(volume_harness: TradingHarness) -> None:
+    """Of two partly filled orders, one settled and one not, the fills are settled and the rest is
+    released.
+    """
     harness = volume_harness
     user = harness.user()
     harness.tick(70_500)

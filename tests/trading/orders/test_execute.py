@@ -1,4 +1,4 @@
-"""Stage two: fills at fresh prices, waits, rejections; batches, and nothing twice."""
+"""Execution: fills at fresh prices, retries, rejections, batches and idempotency."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -19,14 +19,13 @@ from trading.tasks import Task, TaskRequest
 
 
 def wait_of(harness: TradingHarness, order_id: object) -> timedelta:
-    """How long from now until the sweep wakes an order."""
+    """Return the time from now until the sweep dispatches an order."""
     order = harness.core.database.read(lambda session: session.get_one(Order, order_id))
     assert order.next_attempt_at is not None
     return order.next_attempt_at - harness.clock()
 
 
-def test_a_fill_keeps_its_evidence(harness: TradingHarness) -> None:
-    """The execution tells the tick that it used, that tick's age at the fill, its place in the stream, and the rule."""
+def test_fill_stores_its_evidence(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 3)
@@ -45,8 +44,8 @@ def test_a_fill_keeps_its_evidence(harness: TradingHarness) -> None:
     assert [wakeup.task for wakeup in harness.sent] == [Task.SETTLE_EXECUTIONS]
 
 
-def test_a_fill_above_the_reservation_takes_from_what_is_available(harness: TradingHarness) -> None:
-    """The price rose by 5 %: the rest comes from free cash at once, and all is spent to the won."""
+def test_fill_above_the_reservation_uses_available_cash(harness: TradingHarness) -> None:
+    """The price rose by 5 %."""
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 10)
@@ -60,10 +59,10 @@ def test_a_fill_above_the_reservation_takes_from_what_is_available(harness: Trad
     assert harness.breaches() == []
 
 
-def test_a_fill_that_nobody_can_pay_is_rejected_and_everything_released(
+def test_unaffordable_fill_is_rejected_and_releases_everything(
     harness: TradingHarness,
 ) -> None:
-    """All cash is set aside at 2 % above; at 5 % above it does not suffice: rejected with the reason, not a won kept."""
+    """All cash is reserved at 2 % above the price; at 5 % above it is not enough."""
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 140)
@@ -89,10 +88,12 @@ def test_a_fill_that_nobody_can_pay_is_rejected_and_everything_released(
 @pytest.mark.parametrize(
     ("price", "statuses"), [(73_200, ["FILLED", "REJECTED"]), (74_000, ["REJECTED", "FILLED"])]
 )
-def test_shortfalls_of_one_account_are_decided_one_after_the_other(
+def test_shortfalls_of_one_account_are_decided_in_sequence(
     harness: TradingHarness, price: int, statuses: list[str]
 ) -> None:
-    """Where free cash suffices for the first alone the second is rejected; what a rejected first releases is there for the second."""
+    """If available cash suffices for the first only, the second is rejected; what a rejected first
+    order releases is available to the second.
+    """
     user = harness.user()
     harness.tick(70_000)
     orders = [harness.place(user, Side.BUY, 69) for _ in range(2)]
@@ -105,8 +106,8 @@ def test_shortfalls_of_one_account_are_decided_one_after_the_other(
     assert harness.breaches() == []
 
 
-def test_a_stale_tick_puts_off_with_longer_and_longer_waits(harness: TradingHarness) -> None:
-    """The order stays open and is looked at again after about as long as it has waited, at most 32 s."""
+def test_stale_tick_postpones_with_growing_backoff(harness: TradingHarness) -> None:
+    """The delay is about the time waited so far, at most 32 s."""
     user = harness.user()
     harness.tick(70_000, age_ms=10_000)
     order = harness.place(user, Side.BUY, 1)
@@ -122,8 +123,7 @@ def test_a_stale_tick_puts_off_with_longer_and_longer_waits(harness: TradingHarn
     assert harness.breaches() == []
 
 
-def test_a_sale_without_a_price_waits_for_one(harness: TradingHarness) -> None:
-    """No tick at all: put off; with a fresh one it fills."""
+def test_market_sale_without_a_tick_waits_for_one(harness: TradingHarness) -> None:
     user = harness.user()
     bought(harness, user, 2)
     harness.core.redis.flushall()
@@ -133,8 +133,7 @@ def test_a_sale_without_a_price_waits_for_one(harness: TradingHarness) -> None:
     assert harness.run(TaskRequest(Task.EXECUTE_ORDERS, (order.id,))) == ExecutionReport(filled=1)
 
 
-def test_an_order_in_a_halted_stock_waits(harness: TradingHarness) -> None:
-    """Halted after acceptance: put off though there is a fresh tick; filled when trading goes on."""
+def test_order_in_a_halted_stock_waits(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1)
@@ -147,10 +146,9 @@ def test_an_order_in_a_halted_stock_waits(harness: TradingHarness) -> None:
 
 
 @pytest.mark.parametrize("side", Side)
-def test_an_order_in_a_delisted_stock_is_rejected_and_released(
+def test_order_in_a_delisted_stock_is_rejected_and_released(
     harness: TradingHarness, side: Side
 ) -> None:
-    """Cash of a buy and shares of a sale are free again, and the order says why."""
     user = harness.user()
     bought(harness, user, 5)
     order = harness.place(user, side, 3)
@@ -165,7 +163,6 @@ def test_an_order_in_a_delisted_stock_is_rejected_and_released(
 
 
 def test_two_rejected_sales_of_one_holding_release_both(harness: TradingHarness) -> None:
-    """Each gives back its own shares."""
     user = harness.user()
     bought(harness, user, 5)
     for quantity in (2, 3):
@@ -176,8 +173,8 @@ def test_two_rejected_sales_of_one_holding_release_both(harness: TradingHarness)
     assert harness.breaches() == []
 
 
-def test_a_wake_up_takes_other_due_orders_along(harness: TradingHarness) -> None:
-    """One wake-up fills what else is due, of any user and stock; their own wake-ups then find nothing."""
+def test_task_executes_other_due_orders_too(harness: TradingHarness) -> None:
+    """Of any user and stock; their own tasks then change nothing."""
     harness.tick(70_000)
     harness.tick(1_000, HYNIX)
     for code in (SAMSUNG, HYNIX, SAMSUNG):
@@ -188,8 +185,10 @@ def test_a_wake_up_takes_other_due_orders_along(harness: TradingHarness) -> None
 
 
 @pytest.mark.parametrize(("asked", "filled"), [(1, 3), (3, 3), (5, 5)])
-def test_a_batch_is_bounded(database_uri: str, valkey_url: str, asked: int, filled: int) -> None:
-    """It fills up to its size with other due orders and never more, but leaves none out that it was asked for."""
+def test_batch_size_limits_other_due_orders(
+    database_uri: str, valkey_url: str, asked: int, filled: int
+) -> None:
+    """The orders that the task names are never left out."""
     with opened(settings_for(database_uri, valkey_url, stage_batch_size=3)) as harness:
         user = harness.user()
         harness.tick(70_000)
@@ -202,8 +201,8 @@ def test_a_batch_is_bounded(database_uri: str, valkey_url: str, asked: int, fill
         assert sum(len(wakeup.ids) for wakeup in harness.sent) == filled
 
 
-def test_run_twice_late_or_for_nothing_it_changes_nothing_more(harness: TradingHarness) -> None:
-    """The same wake-up again, after every later stage, and one for an order that never was."""
+def test_repeated_or_late_task_changes_nothing(harness: TradingHarness) -> None:
+    """The same task again after every later stage, and one for an unknown order."""
     user = harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 2)
@@ -221,10 +220,9 @@ def test_run_twice_late_or_for_nothing_it_changes_nothing_more(harness: TradingH
     assert harness.sent == []
 
 
-def test_without_redis_nothing_changes_and_the_order_stays_due(
+def test_execution_without_redis_changes_nothing_and_the_order_stays_due(
     harness: TradingHarness, valkey_server: Valkey
 ) -> None:
-    """The market is away: the work fails by its name, the order is as it was, and fills when the market is back."""
     user = harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 1)
@@ -247,10 +245,9 @@ def test_without_redis_nothing_changes_and_the_order_stays_due(
         (datetime(2025, 12, 31, 15, 0, tzinfo=UTC), (350, 1_050)),
     ],
 )
-def test_a_sale_is_taxed_by_the_day_in_korea(
+def test_sale_is_taxed_by_the_day_in_korea(
     harness: TradingHarness, at: datetime, taxes: tuple[int, int]
 ) -> None:
-    """A second before Korea's new year the old rate applies, at its first moment the new one."""
     harness.clock.now = at
     user = harness.user()
     bought(harness, user, 10)
@@ -261,8 +258,9 @@ def test_a_sale_is_taxed_by_the_day_in_korea(
     assert harness.breaches() == []
 
 
-def test_a_batch_costs_the_same_statements_however_many_orders(harness: TradingHarness) -> None:
-    """Twenty fills of twenty users need as many statements as two."""
+def test_batch_needs_the_same_number_of_statements_for_any_number_of_orders(
+    harness: TradingHarness,
+) -> None:
     harness.tick(70_000)
     counts = []
     for size in (2, 20):
@@ -274,10 +272,9 @@ def test_a_batch_costs_the_same_statements_however_many_orders(harness: TradingH
     assert len(rows(harness, "SELECT id FROM order_executions")) == 22
 
 
-def test_what_the_matcher_found_is_asked_for_once_and_deleted_without_asking_again(
+def test_pending_fills_are_read_once_and_deleted_in_one_statement(
     harness: TradingHarness,
 ) -> None:
-    """A batch of market orders only asks whether something was found for them; one of limit orders that were met deletes it in one statement."""
 
     def of_touches(orders: list[UUID]) -> list[str]:
         with statements_counted(harness.core.database.engine) as statements:

@@ -1,4 +1,4 @@
-"""The end of the day: DAY orders end with theirs, not before and not after, and what they held is free."""
+"""Expiry of DAY orders and end of orders for delisted stocks."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -22,7 +22,7 @@ from trading.orders.records import OrderRecord
 from trading.tasks import Task, TaskRequest
 
 MIDNIGHT = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
-# The closing auction of the same day ends at 15:30 in Korea, and its last print may come until a minute later.
+# The closing auction ends at 15:30 in Korea, and its last print may arrive until a minute later.
 CLOSE, LAST_PRINT = (
     datetime(2026, 11, 20, 6, 30, tzinfo=UTC),
     datetime(2026, 11, 20, 6, 31, tzinfo=UTC),
@@ -35,14 +35,13 @@ def status_of(harness: TradingHarness, user: UUID, order: OrderRecord) -> str:
 
 
 def look_and_expire(harness: TradingHarness, at: datetime) -> int | None:
-    """Let the matcher look and the day's end be worked off at an instant."""
+    """Run the matcher and one batch of the expiry at an instant."""
     harness.clock.now = at
     harness.match()
     return harness.expire()
 
 
-def test_day_orders_end_with_their_day_and_free_what_they_held(harness: TradingHarness) -> None:
-    """A buy's cash and a sale's shares are free to the won and the share; the orders say why they ended."""
+def test_expired_day_orders_release_their_reservations(harness: TradingHarness) -> None:
     user = harness.user()
     bought(harness, user, 10)
     balance = cash(harness, user)[0]
@@ -63,8 +62,10 @@ def test_day_orders_end_with_their_day_and_free_what_they_held(harness: TradingH
     assert harness.breaches() == []
 
 
-def test_not_a_moment_before_midnight_in_korea(harness: TradingHarness) -> None:
-    """Where the market never closes a day ends at midnight; what was accepted at midnight is of the next day."""
+def test_day_order_expires_at_midnight_in_korea_in_the_always_open_market(
+    harness: TradingHarness,
+) -> None:
+    """An order accepted at midnight belongs to the next day."""
     user = harness.user()
     harness.clock.now = MIDNIGHT.replace(hour=14, minute=59, second=59)
     order = harness.place(user, Side.BUY, 1, limit=60_000)
@@ -75,10 +76,10 @@ def test_not_a_moment_before_midnight_in_korea(harness: TradingHarness) -> None:
     assert [status_of(harness, user, one) for one in (order, next_day)] == ["EXPIRED", "PENDING"]
 
 
-def test_by_the_exchange_a_day_order_ends_with_the_closing_auction(
+def test_day_order_expires_with_the_closing_auction(
     krx_harness: TradingHarness,
 ) -> None:
-    """Its last print may come for a minute yet, and so long the order waits for it."""
+    """It waits another minute for the auction's last print."""
     harness = krx_harness
     user = harness.user()
     order = harness.place(user, Side.BUY, 1, limit=60_000)
@@ -89,8 +90,12 @@ def test_by_the_exchange_a_day_order_ends_with_the_closing_auction(
     assert harness.breaches() == []
 
 
-def test_an_order_after_the_close_ends_with_the_evening_market(krx_harness: TradingHarness) -> None:
-    """Accepted at 15:45 it lives until 20:00; one from after that has all of the next trading day, which is Monday."""
+def test_day_order_after_the_close_expires_with_the_after_market(
+    krx_harness: TradingHarness,
+) -> None:
+    """Accepted at 15:45 it expires at 20:00; one accepted after that has all of the next trading
+    day.
+    """
     harness = krx_harness
     user = harness.user()
     harness.clock.now = CLOSE.replace(minute=45)
@@ -105,8 +110,7 @@ def test_an_order_after_the_close_ends_with_the_evening_market(krx_harness: Trad
     assert [status_of(harness, user, one) for one in (evening, night)] == ["EXPIRED", "EXPIRED"]
 
 
-def test_a_filled_part_stays_when_the_rest_expires(volume_harness: TradingHarness) -> None:
-    """Four of ten were traded: they are bought and paid, the reservation of the other six is free."""
+def test_filled_part_stays_when_the_rest_expires(volume_harness: TradingHarness) -> None:
     harness = volume_harness
     user, order = bought_in_part(harness, stages=1)
     assert look_and_expire(harness, MIDNIGHT) == 1
@@ -119,10 +123,9 @@ def test_a_filled_part_stays_when_the_rest_expires(volume_harness: TradingHarnes
     assert harness.breaches() == []
 
 
-def test_what_the_matcher_found_before_the_end_is_filled_however_late(
+def test_pending_fill_from_before_the_end_is_executed_after_it(
     harness: TradingHarness,
 ) -> None:
-    """The wake-up was lost and the day ended: the execution comes in the night, and the order is filled."""
     user = harness.user()
     harness.tick(70_500)
     order = harness.place(user, Side.BUY, 1, limit=70_000)
@@ -133,10 +136,12 @@ def test_what_the_matcher_found_before_the_end_is_filled_however_late(
     assert status_of(harness, user, order) == "FILLED"
 
 
-def test_nothing_expires_before_the_matchers_have_read_the_day_to_its_end(
+def test_nothing_expires_before_the_matchers_have_read_the_whole_day(
     harness: TradingHarness,
 ) -> None:
-    """The last look was seconds before midnight, and a trade came after it: the order waits for the next look, which fills it."""
+    """The last run was seconds before midnight, and a trade came after it: the next run fills the
+    order.
+    """
     user = harness.user()
     harness.tick(70_500)
     order = harness.place(user, Side.BUY, 1, limit=70_000)
@@ -152,8 +157,10 @@ def test_nothing_expires_before_the_matchers_have_read_the_day_to_its_end(
     assert status_of(harness, user, order) == "FILLED"
 
 
-def test_the_last_print_of_the_closing_auction_is_waited_for(krx_harness: TradingHarness) -> None:
-    """The matcher looked 40 seconds after the close, and the auction's print came behind that: it fills the order, and nothing expires before."""
+def test_expiry_waits_for_the_last_print_of_the_closing_auction(
+    krx_harness: TradingHarness,
+) -> None:
+    """The matcher ran 40 seconds after the close and the print came later: it fills the order."""
     harness = krx_harness
     user = harness.user()
     harness.tick(70_500)
@@ -170,10 +177,9 @@ def test_the_last_print_of_the_closing_auction_is_waited_for(krx_harness: Tradin
     assert harness.expire() == 0
 
 
-def test_new_matchers_have_seen_nothing_until_they_have_looked(
+def test_nothing_expires_before_new_matchers_have_scanned(
     migrated_sqlite: str, valkey_url: str
 ) -> None:
-    """Between the old number of matchers and the first looks of the new one nothing expires."""
     with opened(settings_for(migrated_sqlite, valkey_url)) as harness:
         user = harness.user()
         harness.place(user, Side.BUY, 1, limit=70_000)
@@ -189,10 +195,12 @@ def test_new_matchers_have_seen_nothing_until_they_have_looked(
 
 @pytest.mark.parametrize("at_last_trade", [False, True])
 @pytest.mark.parametrize("hours", ["always", "krx"])
-def test_a_trade_of_the_next_day_does_not_fill_a_day_order(
+def test_trade_of_the_next_day_does_not_fill_a_day_order(
     database_uri: str, valkey_url: str, hours: str, at_last_trade: bool
 ) -> None:
-    """All processes were away in the night and come back on Monday at ten: yesterday's order is not filled by what is traded now, and it expires."""
+    """All processes were down overnight: yesterday's order expires and is not filled by today's
+    trades.
+    """
     with opened(settings_for(database_uri, valkey_url, market_hours=hours)) as harness:
         user = harness.user()
         harness.tick(70_000)
@@ -216,8 +224,8 @@ def test_a_trade_of_the_next_day_does_not_fill_a_day_order(
         assert harness.breaches() == []
 
 
-def test_a_look_over_several_days_holds_each_trade_against_its_day(harness: TradingHarness) -> None:
-    """One look reads Friday's last trades and Saturday's first: Friday's order has the former alone, another's both."""
+def test_one_run_over_several_days_matches_each_trade_with_its_day(harness: TradingHarness) -> None:
+    """One run reads Friday's last trades and Saturday's first: Friday's order gets only the former."""
     user = harness.user()
     harness.tick(70_500)
     touched = harness.place(user, Side.BUY, 1, limit=70_000)
@@ -235,8 +243,10 @@ def test_a_look_over_several_days_holds_each_trade_against_its_day(harness: Trad
     ]
 
 
-def test_orders_of_a_delisted_stock_end_and_free_what_they_held(harness: TradingHarness) -> None:
-    """Also those that wait in the book, whatever their time in force; other stocks' orders stay."""
+def test_orders_of_a_delisted_stock_end_and_release_their_reservations(
+    harness: TradingHarness,
+) -> None:
+    """Including those in the book, with any time in force; orders for other stocks are unchanged."""
     user = harness.user()
     bought(harness, user, 5)
     balance = cash(harness, user)[0]
@@ -261,8 +271,7 @@ def test_orders_of_a_delisted_stock_end_and_free_what_they_held(harness: Trading
     assert harness.breaches() == []
 
 
-def test_expiry_goes_in_batches(database_uri: str, valkey_url: str) -> None:
-    """Five orders in batches of two: two, two, one, none."""
+def test_expiry_works_in_batches(database_uri: str, valkey_url: str) -> None:
     with opened(settings_for(database_uri, valkey_url, stage_batch_size=2)) as harness:
         users = [harness.user() for _ in range(5)]
         for user in users:

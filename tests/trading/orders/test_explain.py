@@ -1,4 +1,4 @@
-"""Explanations: the evidence and costs of fills, and every reason why an open order waits."""
+"""Explanations: evidence and costs of fills, and every reason why an open order waits."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -46,7 +46,7 @@ def facts_of(harness: TradingHarness, user: UUID, order_id: UUID) -> OrderFacts:
 def waits(
     harness: TradingHarness, user: UUID, order: OrderRecord, *, market_available: bool = True
 ) -> Waiting:
-    """What an order waits for now."""
+    """Return what an order waits for now."""
     tick = harness.core.quotes.last_tick(order.stock_code) if market_available else None
     return explain_waiting(
         facts_of(harness, user, order.id),
@@ -82,8 +82,8 @@ def krx_harness(migrated_sqlite: str, valkey_url: str) -> Iterator[TradingHarnes
         yield harness
 
 
-def test_an_order_beyond_the_market_waits_for_its_price(harness: TradingHarness) -> None:
-    """It is in the book; the distance is told in won, in basis points and in steps of the grid."""
+def test_order_beyond_the_market_waits_for_its_price(harness: TradingHarness) -> None:
+    """The distance is given in won, basis points and steps of the grid."""
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 10, limit=69_000)
@@ -101,8 +101,7 @@ def test_an_order_beyond_the_market_waits_for_its_price(harness: TradingHarness)
     assert waiting.expires_at == datetime(2026, 11, 20, 15, tzinfo=UTC)
 
 
-def test_a_lasting_order_does_not_expire(harness: TradingHarness) -> None:
-    """GTC orders have no end of their own."""
+def test_gtc_order_does_not_expire(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
 
@@ -113,8 +112,8 @@ def test_a_lasting_order_does_not_expire(harness: TradingHarness) -> None:
     assert waiting.expires_at is None
 
 
-def test_an_order_with_a_worker_is_being_executed(harness: TradingHarness) -> None:
-    """From its acceptance at the market, or from the trade that the matcher found, until it is filled."""
+def test_order_with_a_worker_is_being_executed(harness: TradingHarness) -> None:
+    """From its acceptance at the market, or from its pending fill, until it is filled."""
     user = harness.user()
     harness.tick(70_000)
     at_market = harness.place(user, Side.BUY, 1)
@@ -141,8 +140,7 @@ def test_an_order_with_a_worker_is_being_executed(harness: TradingHarness) -> No
     assert waits(harness, user, resting).stage is Stage.IN_EXECUTION
 
 
-def test_without_a_fresh_trade_a_sale_waits_for_one(harness: TradingHarness) -> None:
-    """First none at all, then one that is too old."""
+def test_sale_without_a_fresh_trade_waits_for_one(harness: TradingHarness) -> None:
     user = harness.user()
     bought(harness, user, 5)
     harness.core.redis.flushall()
@@ -155,8 +153,7 @@ def test_without_a_fresh_trade_a_sale_waits_for_one(harness: TradingHarness) -> 
     assert reasons(harness, user, sale) == ["being-executed"]
 
 
-def test_a_market_that_cannot_be_asked_is_said_to_be_away(harness: TradingHarness) -> None:
-    """What the database knows is told all the same."""
+def test_unavailable_market_is_reported(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1, limit=69_000)
@@ -167,8 +164,8 @@ def test_a_market_that_cannot_be_asked_is_said_to_be_away(harness: TradingHarnes
     assert (waiting.price, waiting.tick, waiting.distance) == (69_000, None, None)
 
 
-def test_a_trade_from_before_the_order_does_not_fill_it(harness: TradingHarness) -> None:
-    """It was too old when the order came, so the order waits for the next one, however good its price looks."""
+def test_trade_before_the_acceptance_does_not_fill_the_order(harness: TradingHarness) -> None:
+    """It was stale when the order arrived."""
     user = harness.user()
     harness.tick(70_000, age_ms=10_001)
 
@@ -179,10 +176,9 @@ def test_a_trade_from_before_the_order_does_not_fill_it(harness: TradingHarness)
     assert reasons(harness, user, order) == ["price-not-met"]
 
 
-def test_an_amended_order_waits_for_a_trade_after_its_amendment(
+def test_amended_order_waits_for_a_trade_after_its_amendment(
     volume_harness: TradingHarness,
 ) -> None:
-    """By volume only what is traded from then on counts, though the last price would do."""
     harness = volume_harness
     user = harness.user()
     harness.tick(70_000)
@@ -194,10 +190,9 @@ def test_an_amended_order_waits_for_a_trade_after_its_amendment(
     assert waits(harness, user, order).stage is Stage.IN_BOOK
 
 
-def test_a_trade_that_was_used_up_by_others_is_said_to_have_passed(
+def test_trade_used_up_by_other_orders_is_reported_as_not_reached(
     volume_harness: TradingHarness,
 ) -> None:
-    """The matcher has looked at it and the order is still there; the next trade may reach it."""
     harness = volume_harness
     first, second = harness.user(), harness.user()
     harness.tick(70_000)
@@ -211,8 +206,7 @@ def test_a_trade_that_was_used_up_by_others_is_said_to_have_passed(
     assert reasons(harness, second, order) == ["not-reached"]
 
 
-def test_a_market_order_by_volume_waits_for_the_next_trade(volume_harness: TradingHarness) -> None:
-    """It is in the book as well, without a price to wait for."""
+def test_market_order_by_volume_waits_for_the_next_trade(volume_harness: TradingHarness) -> None:
     harness = volume_harness
     user = harness.user()
     harness.tick(70_000)
@@ -223,8 +217,8 @@ def test_a_market_order_by_volume_waits_for_the_next_trade(volume_harness: Tradi
     assert (waiting.price, waiting.distance) == (None, None)
 
 
-def test_every_stop_is_named(harness: TradingHarness) -> None:
-    """A halt of all trading, of the stock, and its delisting come before what the market says; nothing then is about to be filled."""
+def test_every_block_is_named(harness: TradingHarness) -> None:
+    """With a block, the order is never reported as about to be filled."""
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1, limit=69_000)
@@ -273,10 +267,9 @@ def test_every_stop_is_named(harness: TradingHarness) -> None:
         ),
     ],
 )
-def test_a_closed_market_opens_again(
+def test_closed_market_is_reported_with_its_next_opening(
     krx_harness: TradingHarness, at: str, code: str, expected: list[str], opens: str | None
 ) -> None:
-    """An order that was placed in the morning, looked at later: the reason comes with the time at which it is gone."""
     harness = krx_harness
     harness.clock.now = datetime.fromisoformat("2026-11-20T09:30+09:00").astimezone(UTC)
     user = harness.user()
@@ -292,10 +285,9 @@ def test_a_closed_market_opens_again(
     assert waiting.next_opening == (opens and datetime.fromisoformat(f"{opens}+09:00"))
 
 
-def test_a_print_of_another_exchange_fills_nothing_in_the_evening(
+def test_nextrade_print_in_the_after_market_fills_nothing(
     krx_harness: TradingHarness,
 ) -> None:
-    """In KRX's after-market Nextrade's trades are seen, and their price is not one that was to be had here."""
     harness = krx_harness
     harness.clock.now = datetime.fromisoformat("2026-11-20T17:00+09:00").astimezone(UTC)
     user = harness.user()
@@ -317,8 +309,7 @@ def test_a_print_of_another_exchange_fills_nothing_in_the_evening(
     assert waiting.reasons == (R.PRINT_OUTSIDE_SESSION,)
 
 
-def test_what_was_traded_during_a_halt_fills_nothing_afterwards(harness: TradingHarness) -> None:
-    """The last price would do, but it is one of the halt; the next trade counts again."""
+def test_trade_during_a_halt_fills_nothing_afterwards(harness: TradingHarness) -> None:
     user, administrator = harness.user(), harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1, limit=69_000)
@@ -339,8 +330,7 @@ def test_what_was_traded_during_a_halt_fills_nothing_afterwards(harness: Trading
     assert reasons(harness, user, order) == ["awaiting-match"]
 
 
-def test_an_order_whose_day_is_over_is_about_to_expire(harness: TradingHarness) -> None:
-    """Until its expiry comes it is open, and no trade of the new day is for it."""
+def test_order_whose_day_ended_is_about_to_expire(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1, limit=69_000)
@@ -350,7 +340,7 @@ def test_an_order_whose_day_is_over_is_about_to_expire(harness: TradingHarness) 
     assert reasons(harness, user, order) == ["day-ended"]
 
 
-def test_a_sales_costs_are_told_one_by_one(harness: TradingHarness) -> None:
+def test_costs_of_a_sale_are_itemised(harness: TradingHarness) -> None:
     """Commission and both taxes with the rates of their day; a purchase pays no tax."""
     user = harness.user()
     buy = bought(harness, user, 10)
@@ -372,10 +362,9 @@ def test_a_sales_costs_are_told_one_by_one(harness: TradingHarness) -> None:
     assert (sold.ms_to_fill, sold.ms_to_settlement, sold.ms_to_portfolio) == (1_500, 1_500, 1_500)
 
 
-def test_the_rate_of_another_market_is_not_told_for_the_one_applied(
+def test_rate_is_omitted_when_the_stock_has_changed_its_market(
     harness: TradingHarness,
 ) -> None:
-    """A stock that has moved to KOSDAQ since pays other rates now; what was paid is told without one."""
     user = harness.user()
     bought(harness, user, 10)
     sale = harness.place(user, Side.SELL, 4)
@@ -391,8 +380,7 @@ def test_the_rate_of_another_market_is_not_told_for_the_one_applied(
     ]
 
 
-def test_stages_that_are_not_done_have_no_time(harness: TradingHarness) -> None:
-    """Filled and not yet settled."""
+def test_unfinished_stages_have_no_time(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1)
@@ -403,8 +391,7 @@ def test_stages_that_are_not_done_have_no_time(harness: TradingHarness) -> None:
     assert (fill.ms_to_fill, fill.ms_to_settlement, fill.ms_to_portfolio) == (0, None, None)
 
 
-def test_an_explanation_is_the_owners(harness: TradingHarness) -> None:
-    """Another's order is not there, as everywhere."""
+def test_explanation_of_another_users_order_is_not_found(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1)
@@ -413,8 +400,7 @@ def test_an_explanation_is_the_owners(harness: TradingHarness) -> None:
         facts_of(harness, harness.user(), order.id)
 
 
-def test_an_explanation_takes_four_statements(harness: TradingHarness) -> None:
-    """However many fills it tells of."""
+def test_explanation_needs_four_statements(harness: TradingHarness) -> None:
     user = harness.user()
     order = bought(harness, user, 10)
     with statements_counted(harness.core.database.engine) as statements:

@@ -1,4 +1,4 @@
-"""Fills at the last trade: fresh, in an open session, within the limit; and slippage against the trader only."""
+"""Fills at the last trade, and slippage."""
 
 import pytest
 from hypothesis import given
@@ -26,16 +26,14 @@ def tick(price: int = 70_000, age_ms: int = 0, session: str | None = "REGULAR") 
 @pytest.mark.parametrize(
     ("age", "fills"), [(0, True), (9_999, True), (10_000, True), (10_001, False)]
 )
-def test_a_tick_fills_up_to_the_limit_of_its_freshness(age: int, fills: bool) -> None:
-    """At exactly the limit it still fills, a millisecond later it does not."""
+def test_tick_fills_up_to_the_freshness_limit(age: int, fills: bool) -> None:
     decision = fill_at_last_trade(Side.BUY, None, tick(age_ms=age), freshness_ms=10_000)
     assert decision == (
         Fill(70_000, FillRule.MARKET_AT_LAST_TRADE) if fills else Postponement.STALE_TICK
     )
 
 
-def test_without_a_tick_or_a_session_nothing_fills() -> None:
-    """No price, no fill; a price from a session that fills nothing, no fill either."""
+def test_nothing_fills_without_a_tick_or_a_session() -> None:
     assert fill_at_last_trade(Side.BUY, None, None, freshness_ms=10_000) is Postponement.NO_TICK
     assert (
         fill_at_last_trade(Side.BUY, None, tick(session=None), freshness_ms=10_000)
@@ -44,10 +42,9 @@ def test_without_a_tick_or_a_session_nothing_fills() -> None:
 
 
 @given(st.sampled_from(Side), PRICES, PRICES)
-def test_a_marketable_limit_order_fills_at_the_market_and_never_beyond_its_limit(
+def test_marketable_limit_order_fills_at_the_market_and_never_beyond_its_limit(
     side: Side, limit: int, price: int
 ) -> None:
-    """The price is the market's, and for the trader as good as his limit or better; otherwise there is no fill."""
     decision = fill_at_last_trade(side, limit, tick(price), freshness_ms=10_000)
     if is_met(side, limit, price):
         assert decision == Fill(price, FillRule.LIMIT_AT_LAST_TRADE)
@@ -57,17 +54,17 @@ def test_a_marketable_limit_order_fills_at_the_market_and_never_beyond_its_limit
 
 
 @given(PRICES, PRICES)
-def test_a_price_meets_a_buy_or_the_sale_at_the_same_limit(limit: int, price: int) -> None:
-    """Every price meets one of the two, and both only at the limit itself."""
+def test_every_price_meets_a_buy_or_a_sale_at_the_same_limit(limit: int, price: int) -> None:
+    """Both only at the limit itself."""
     assert is_met(Side.BUY, limit, price) or is_met(Side.SELL, limit, price)
     assert (is_met(Side.BUY, limit, price) and is_met(Side.SELL, limit, price)) == (limit == price)
 
 
 @given(st.sampled_from(Side), st.integers(100, 2_000_000), st.integers(0, 10), st.booleans())
-def test_slippage_is_against_the_trader_and_inside_the_day(
+def test_slippage_is_against_the_trader_and_within_the_days_limits(
     side: Side, base: int, ticks: int, bounded: bool
 ) -> None:
-    """More steps never make a better price; none leave it as it is; the day's limits hold where the trade itself was inside them."""
+    """More steps never give a better price; the limits apply if the trade itself was inside them."""
     limits = daily_price_range(base) if bounded else None
     price = apply_slippage(side, base, ticks=ticks, kind="STOCK", limits=limits)
     further = apply_slippage(side, base, ticks=ticks + 1, kind="STOCK", limits=limits)
@@ -78,8 +75,8 @@ def test_slippage_is_against_the_trader_and_inside_the_day(
         assert limits.lower <= price <= limits.upper
 
 
-def test_slippage_by_hand() -> None:
-    """Steps follow the grid across its bounds; a trade outside of the limits is not made better by them."""
+def test_slippage_examples() -> None:
+    """Steps follow the grid across its bounds; a trade outside the limits is not improved by them."""
     assert apply_slippage(Side.BUY, 49_950, ticks=2, kind="STOCK", limits=None) == 50_100
     assert apply_slippage(Side.SELL, 50_000, ticks=2, kind="STOCK", limits=None) == 49_900
     assert apply_slippage(Side.SELL, 1, ticks=1, kind="STOCK", limits=None) == 1

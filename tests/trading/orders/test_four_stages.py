@@ -5,8 +5,7 @@ from trading.exchange.order_types import Side
 from trading.tasks import Task
 
 
-def test_a_buy_goes_through_all_stages(harness: TradingHarness) -> None:
-    """What is reserved is spent, what is left over is released, and the shares are there."""
+def test_buy_goes_through_all_stages(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
 
@@ -24,7 +23,7 @@ def test_a_buy_goes_through_all_stages(harness: TradingHarness) -> None:
     assert harness.breaches() == []
 
 
-def test_a_sale_books_its_realised_profit(harness: TradingHarness) -> None:
+def test_sale_records_its_realised_profit(harness: TradingHarness) -> None:
     """The profit bears the commissions of both sides and both taxes."""
     user = harness.user()
     harness.tick(70_000)

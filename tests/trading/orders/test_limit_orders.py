@@ -1,4 +1,4 @@
-"""Limit orders at their acceptance: what they are refused for, what they set aside, and which price they get when they arrive."""
+"""Acceptance of limit orders: refusals, reservations and the price on arrival."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -27,14 +27,14 @@ from trading.stocks.errors import StockNotTradable
 from trading.tasks import Task, TaskRequest
 
 MAY_WAIT, IMMEDIATE = (TimeInForce.DAY, TimeInForce.GTC), (TimeInForce.IOC, TimeInForce.FOK)
-# Instants of Friday 2026-11-20, by the clock in Korea.
+# Instants of Friday 2026-11-20 in Korea.
 NIGHT, AUCTION, EVENING = (
     datetime(2026, 11, 20, hour, minute, tzinfo=UTC) for hour, minute in ((13, 0), (6, 25), (8, 0))
 )
 
 
 def prices(harness: TradingHarness, user: UUID, order: OrderRecord) -> list[tuple[int, str]]:
-    """Price and rule of an order's fills."""
+    """Return price and rule of an order's fills."""
     fills = harness.order(user, order.id).executions
     return [(fill.price, fill.rule) for fill in fills]
 
@@ -44,10 +44,10 @@ def prices(harness: TradingHarness, user: UUID, order: OrderRecord) -> list[tupl
     ("side", "limit", "last"),
     [(Side.BUY, 70_500, 70_000), (Side.SELL, 69_500, 70_000), (Side.BUY, 70_000, 70_000)],
 )
-def test_what_is_marketable_on_arrival_gets_the_markets_price(
+def test_marketable_limit_order_fills_at_the_market_price(
     harness: TradingHarness, side: Side, limit: int, last: int, time_in_force: TimeInForce
 ) -> None:
-    """Not its limit, however generous that is; what was set aside too much is free after the settlement."""
+    """The excess reservation is released by the settlement."""
     user = harness.user()
     bought(harness, user, 10, last)
     order = harness.place(user, side, 4, limit=limit, time_in_force=time_in_force)
@@ -59,10 +59,10 @@ def test_what_is_marketable_on_arrival_gets_the_markets_price(
 
 
 @pytest.mark.parametrize("time_in_force", IMMEDIATE)
-def test_what_may_not_wait_and_is_not_met_ends_at_once(
+def test_ioc_and_fok_orders_beyond_the_market_end_at_once(
     harness: TradingHarness, time_in_force: TimeInForce
 ) -> None:
-    """The market is above the buy: cancelled with the reason, all cash free; a sale the same with its shares."""
+    """Buy and sale are cancelled with the reason and release everything."""
     user = harness.user()
     bought(harness, user, 5)
     balance = cash(harness, user)[0]
@@ -78,10 +78,9 @@ def test_what_may_not_wait_and_is_not_met_ends_at_once(
 
 
 @pytest.mark.parametrize("time_in_force", IMMEDIATE)
-def test_what_may_not_wait_ends_without_a_fresh_trade(
+def test_ioc_and_fok_orders_end_without_a_fresh_trade(
     harness: TradingHarness, time_in_force: TimeInForce
 ) -> None:
-    """Nobody knows the market: a buy with a limit knows what to set aside and is accepted, and ends."""
     user = harness.user()
     harness.tick(70_000, age_ms=10_001)
     order = harness.place(user, Side.BUY, 5, limit=80_000, time_in_force=time_in_force)
@@ -91,8 +90,7 @@ def test_what_may_not_wait_ends_without_a_fresh_trade(
     assert harness.breaches() == []
 
 
-def test_an_order_that_is_not_met_rests_and_wakes_nobody(harness: TradingHarness) -> None:
-    """Its reservation is that of its limit to the won; the sweep has nothing to do with it."""
+def test_order_beyond_the_market_rests_and_dispatches_nothing(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 7, limit=33_350)
@@ -102,8 +100,8 @@ def test_an_order_that_is_not_met_rests_and_wakes_nobody(harness: TradingHarness
     assert harness.breaches() == []
 
 
-def test_a_trade_between_arrival_and_execution_is_not_missed(harness: TradingHarness) -> None:
-    """Marketable when it came, and before its execution the market runs away; the matcher has seen the trade that met it."""
+def test_trade_between_acceptance_and_execution_is_not_missed(harness: TradingHarness) -> None:
+    """The order was marketable on arrival and the market moved away before its execution."""
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1, limit=70_000)
@@ -115,8 +113,7 @@ def test_a_trade_between_arrival_and_execution_is_not_missed(harness: TradingHar
     assert harness.breaches() == []
 
 
-def test_a_marketable_order_whose_market_has_gone_rests(harness: TradingHarness) -> None:
-    """At its execution the last trade is beyond its limit: it waits in the book and is filled at its limit."""
+def test_order_no_longer_marketable_at_execution_rests(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1, limit=70_000)
@@ -128,10 +125,10 @@ def test_a_marketable_order_whose_market_has_gone_rests(harness: TradingHarness)
     assert prices(harness, user, order) == [(70_000, "resting-at-limit")]
 
 
-def test_an_order_that_a_trade_has_shown_to_rest_gets_no_better_price(
+def test_order_known_to_rest_gets_no_better_price_than_its_limit(
     harness: TradingHarness,
 ) -> None:
-    """Its wake-up is late; meanwhile the market left its limit and came back below it: it is filled at its limit."""
+    """Its task is late; meanwhile the market left its limit and came back below it."""
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1, limit=70_000)
@@ -144,10 +141,10 @@ def test_an_order_that_a_trade_has_shown_to_rest_gets_no_better_price(
     assert prices(harness, user, order) == [(70_000, "resting-at-limit")]
 
 
-def test_without_redis_a_limit_order_is_accepted_and_meets_the_market_later(
+def test_limit_order_is_accepted_without_redis(
     harness: TradingHarness, valkey_server: Valkey
 ) -> None:
-    """Neither side needs a price to know what to set aside; the first trade after the outage decides."""
+    """The first trade after the outage decides its price."""
     user = harness.user()
     bought(harness, user, 5)
     harness.clock.advance(seconds=60)
@@ -168,8 +165,9 @@ def test_without_redis_a_limit_order_is_accepted_and_meets_the_market_later(
     assert harness.breaches() == []
 
 
-def test_limits_stand_on_the_grid_and_within_the_day(harness: TradingHarness) -> None:
-    """Off the grid the nearest prices are named, beyond the day's limits those; at either limit it is accepted. Refusals leave nothing."""
+def test_limit_price_must_be_on_the_grid_and_within_the_days_limits(
+    harness: TradingHarness,
+) -> None:
     user = harness.user()
     harness.tick(70_000, base=70_000)
     before = everything(harness)
@@ -191,8 +189,8 @@ def test_limits_stand_on_the_grid_and_within_the_day(harness: TradingHarness) ->
         assert harness.place(user, Side.BUY, 1, limit=price).status == "PENDING"
 
 
-def test_a_base_price_of_another_day_limits_nothing(harness: TradingHarness) -> None:
-    """Overnight nobody knows the next day's limits; the grid is checked all the same."""
+def test_base_price_of_another_day_limits_nothing(harness: TradingHarness) -> None:
+    """The next day's limits are unknown overnight; the grid is still checked."""
     user = harness.user()
     harness.tick(70_000, base=70_000)
     harness.clock.advance(days=1)
@@ -201,8 +199,9 @@ def test_a_base_price_of_another_day_limits_nothing(harness: TradingHarness) -> 
         harness.place(user, Side.BUY, 1, limit=30_010)
 
 
-def test_too_little_is_refused_with_what_would_do(harness: TradingHarness) -> None:
-    """Cash by the limit, shares by the holding; the quantity that the refusal offers is accepted."""
+def test_refusal_for_insufficient_funds_offers_an_affordable_quantity(
+    harness: TradingHarness,
+) -> None:
     user = harness.user()
     with pytest.raises(InsufficientCash) as poor:
         harness.place(user, Side.BUY, 200, limit=70_000)
@@ -218,7 +217,7 @@ def test_too_little_is_refused_with_what_would_do(harness: TradingHarness) -> No
     assert harness.breaches() == []
 
 
-def test_a_stock_that_is_not_traded_takes_no_limit_order(harness: TradingHarness) -> None:
+def test_limit_order_for_a_halted_or_delisted_stock_is_refused(harness: TradingHarness) -> None:
     user = harness.user()
     set_status(harness, "HALTED")
     with pytest.raises(StockNotTradable):
@@ -226,15 +225,15 @@ def test_a_stock_that_is_not_traded_takes_no_limit_order(harness: TradingHarness
 
 
 @pytest.mark.parametrize("at", [NIGHT, AUCTION])
-def test_in_a_closed_market_only_what_may_wait_is_accepted(
+def test_closed_market_accepts_only_orders_that_may_rest(
     krx_harness: TradingHarness, at: datetime
 ) -> None:
-    """Market orders, IOC and FOK are told when it opens; DAY and GTC are accepted and set their cash aside."""
+    """The refusal of MARKET, IOC and FOK orders names the next opening."""
     harness = krx_harness
     user = harness.user()
     harness.clock.now = at
     harness.tick(70_000)
-    # The evening market takes IOC and FOK for shares, but no market order.
+    # The after-market accepts IOC and FOK for shares, but no market order.
     evening, monday = "2026-11-20T16:00:00+09:00", "2026-11-23T09:00:00+09:00"
     for limit, time_in_force in ((None, TimeInForce.DAY), *[(70_000, one) for one in IMMEDIATE]):
         with pytest.raises(MarketClosed) as closed:
@@ -248,8 +247,7 @@ def test_in_a_closed_market_only_what_may_wait_is_accepted(
     assert harness.breaches() == []
 
 
-def test_the_evening_market_takes_limit_orders_alone(krx_harness: TradingHarness) -> None:
-    """An IOC order is filled at the last trade there; a market order is told to come on Monday."""
+def test_after_market_executes_limit_orders_only(krx_harness: TradingHarness) -> None:
     harness = krx_harness
     user = harness.user()
     harness.clock.now = EVENING
@@ -261,8 +259,7 @@ def test_the_evening_market_takes_limit_orders_alone(krx_harness: TradingHarness
     assert prices(harness, user, order) == [(70_000, "limit-at-last-trade")]
 
 
-def test_an_order_from_the_night_gets_the_openings_price(krx_harness: TradingHarness) -> None:
-    """Accepted on Thursday night far above the market, it is filled at Friday's opening trade, not at its limit."""
+def test_order_placed_overnight_fills_at_the_opening_price(krx_harness: TradingHarness) -> None:
     harness = krx_harness
     user = harness.user()
     harness.clock.now = datetime(2026, 11, 19, 13, 0, tzinfo=UTC)
@@ -275,8 +272,8 @@ def test_an_order_from_the_night_gets_the_openings_price(krx_harness: TradingHar
     assert cash(harness, user) == (10_000_000 - 70_010, 0)
 
 
-def test_by_volume_no_order_is_due_at_its_acceptance(volume_harness: TradingHarness) -> None:
-    """A marketable order waits for a trade after it like any other, and gets that trade's price while such trades meet it."""
+def test_no_order_is_due_at_acceptance_by_volume(volume_harness: TradingHarness) -> None:
+    """A marketable order waits for a later trade and gets its price while trades meet its limit."""
     harness = volume_harness
     user = harness.user()
     harness.tick(70_000, volume=100)
@@ -296,13 +293,13 @@ def test_by_volume_no_order_is_due_at_its_acceptance(volume_harness: TradingHarn
 @pytest.mark.parametrize("profiles", [("simple", "volume"), ("volume", "simple")])
 @pytest.mark.parametrize("time_in_force", TimeInForce)
 @pytest.mark.parametrize("limit", [None, 70_000])
-def test_a_change_of_the_profile_loses_no_order(
+def test_change_of_the_fill_profile_loses_no_order(
     harness: TradingHarness,
     profiles: tuple[str, str],
     time_in_force: TimeInForce,
     limit: int | None,
 ) -> None:
-    """Accepted under one and worked off under the other, every kind of order ends or is filled, and frees what it held."""
+    """Accepted under one profile and executed under the other, each order ends or is filled."""
     user = harness.user()
     harness.tick(70_000)
     harness.match()

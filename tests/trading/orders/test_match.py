@@ -1,4 +1,4 @@
-"""The matcher on real books and a real stream: nothing missed, nothing twice, nothing that can't be proven."""
+"""The matcher with a real database and a real tick stream."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -23,15 +23,15 @@ HYUNDAI = "A005380"
 
 
 def fill_of(harness: TradingHarness, user: UUID, order: OrderRecord) -> tuple[int, int, str, int]:
-    """Quantity, price, rule and the tick's price of an order's only fill."""
+    """Return quantity, price, rule and tick price of an order's only fill."""
     (fill,) = harness.order(user, order.id).executions
     return fill.quantity, fill.price, fill.rule, fill.tick_price
 
 
-def test_a_waiting_buy_is_filled_at_its_limit_when_the_market_comes_to_it(
+def test_resting_buy_is_filled_at_its_limit(
     harness: TradingHarness,
 ) -> None:
-    """Not by what was traded before it, not by what is above it; all its costs and rests to the won."""
+    """Not by earlier trades and not by trades above the limit."""
     user = harness.user()
     harness.tick(69_000)
     harness.tick(70_500)
@@ -52,8 +52,8 @@ def test_a_waiting_buy_is_filled_at_its_limit_when_the_market_comes_to_it(
     assert harness.breaches() == []
 
 
-def test_a_touch_between_two_looks_is_not_missed(harness: TradingHarness) -> None:
-    """The price went there and came back: the sale is filled though the last price is far from it."""
+def test_touch_between_two_runs_is_not_missed(harness: TradingHarness) -> None:
+    """The price reached the limit and moved away again before the next run."""
     user = harness.user()
     bought(harness, user, 10)
     order = harness.place(user, Side.SELL, 4, limit=70_500)
@@ -66,10 +66,9 @@ def test_a_touch_between_two_looks_is_not_missed(harness: TradingHarness) -> Non
     assert harness.breaches() == []
 
 
-def test_an_order_without_a_live_price_meets_the_market_with_the_first_trade(
+def test_order_accepted_without_a_live_price_fills_at_the_first_trade(
     harness: TradingHarness,
 ) -> None:
-    """Nobody knows at its acceptance whether it is marketable: the first trade shows it and gives it its price."""
     user = harness.user()
     better, worse = (harness.place(user, Side.BUY, 1, limit=limit) for limit in (80_000, 60_000))
     harness.tick(70_000)
@@ -83,8 +82,7 @@ def test_an_order_without_a_live_price_meets_the_market_with_the_first_trade(
     assert harness.breaches() == []
 
 
-def test_after_downtime_a_matcher_catches_up_from_the_stream(harness: TradingHarness) -> None:
-    """An hour without a matcher: what was touched then is filled now, by the trade that touched it, however old that is."""
+def test_matcher_catches_up_from_the_stream_after_downtime(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_500)
     order = harness.place(user, Side.BUY, 1, limit=70_000)
@@ -102,8 +100,8 @@ def test_after_downtime_a_matcher_catches_up_from_the_stream(harness: TradingHar
 
 
 @pytest.mark.parametrize("lost", ["trimmed", "deleted"])
-def test_what_the_stream_no_longer_proves_fills_nothing(harness: TradingHarness, lost: str) -> None:
-    """The trade that touched the order is gone unread: that is said, and only later trades fill."""
+def test_trades_lost_from_the_stream_fill_nothing(harness: TradingHarness, lost: str) -> None:
+    """The gap is logged, and only later trades fill."""
     user = harness.user()
     harness.tick(70_500)
     order = harness.place(user, Side.BUY, 1, limit=70_000)
@@ -122,8 +120,10 @@ def test_what_the_stream_no_longer_proves_fills_nothing(harness: TradingHarness,
     assert harness.match() == MatchReport(ticks=1, filled=1)
 
 
-def test_what_was_found_and_the_cursor_stand_or_fall_together(harness: TradingHarness) -> None:
-    """A matcher that dies before its COMMIT has found nothing and read nothing; the next one finds it."""
+def test_pending_fills_and_cursor_are_committed_together(harness: TradingHarness) -> None:
+    """A matcher that crashes before its COMMIT has stored nothing; the next one finds the same
+    trades.
+    """
     user = harness.user()
     harness.tick(70_500)
     harness.place(user, Side.BUY, 1, limit=70_000)
@@ -152,8 +152,7 @@ def test_what_was_found_and_the_cursor_stand_or_fall_together(harness: TradingHa
     assert harness.match() == MatchReport(ticks=2, filled=1)
 
 
-def test_a_lost_wake_up_is_made_up_for_by_the_sweep(harness: TradingHarness) -> None:
-    """What was found is due in the database, whoever was told."""
+def test_sweep_dispatches_pending_fills_whose_task_was_lost(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_500)
     order = harness.place(user, Side.BUY, 1, limit=70_000)
@@ -167,8 +166,7 @@ def test_a_lost_wake_up_is_made_up_for_by_the_sweep(harness: TradingHarness) -> 
     assert harness.breaches() == []
 
 
-def test_two_matchers_at_once_find_an_order_once(server_harness: TradingHarness) -> None:
-    """One looks, the other one goes away or finds nothing left; the order is filled once."""
+def test_two_concurrent_matchers_fill_an_order_once(server_harness: TradingHarness) -> None:
     harness = server_harness
     user = harness.user()
     for _ in range(20):
@@ -182,8 +180,7 @@ def test_two_matchers_at_once_find_an_order_once(server_harness: TradingHarness)
     assert harness.breaches() == []
 
 
-def test_who_finds_the_cursor_held_goes_away(server_harness: TradingHarness) -> None:
-    """It waits for nobody, reads nothing and changes nothing."""
+def test_matcher_returns_at_once_when_the_cursor_is_locked(server_harness: TradingHarness) -> None:
     harness = server_harness
     harness.tick(70_000)
     harness.match()
@@ -193,8 +190,7 @@ def test_who_finds_the_cursor_held_goes_away(server_harness: TradingHarness) -> 
         assert harness.match() == MatchReport(busy=True)
 
 
-def test_matchers_share_the_stocks(database_uri: str, valkey_url: str) -> None:
-    """Each of two fills the orders of its own stocks and no others; both together fill all, once."""
+def test_shards_fill_only_orders_of_their_own_stocks(database_uri: str, valkey_url: str) -> None:
     with opened(settings_for(database_uri, valkey_url, matcher_shards=2)) as harness:
         assert {shard_of(SAMSUNG, 2), shard_of(HYUNDAI, 2)} == {0, 1}
         user = harness.user()
@@ -210,10 +206,9 @@ def test_matchers_share_the_stocks(database_uri: str, valkey_url: str) -> None:
         assert harness.breaches() == []
 
 
-def test_another_number_of_matchers_goes_on_where_the_last_ones_were(
+def test_changed_shard_count_continues_from_the_slowest_old_cursor(
     database_uri: str, valkey_url: str
 ) -> None:
-    """Of two matchers one had read further: a single one begins where the slower one was."""
     with opened(settings_for(database_uri, valkey_url, matcher_shards=2)) as harness:
         harness.tick(70_500)
         for shard in (0, 1):
@@ -231,8 +226,8 @@ def vars_of(core: object) -> dict[str, object]:
     return {name: getattr(core, name) for name in core.__slots__}  # type: ignore[attr-defined]
 
 
-def test_a_halted_stock_is_passed_over(harness: TradingHarness) -> None:
-    """What is traded while an operator has the stock halted fills nothing, then or later."""
+def test_trades_of_a_halted_stock_fill_nothing(harness: TradingHarness) -> None:
+    """Neither during the halt nor later."""
     user = harness.user()
     harness.tick(70_500)
     order = harness.place(user, Side.BUY, 1, limit=70_000)
@@ -244,8 +239,8 @@ def test_a_halted_stock_is_passed_over(harness: TradingHarness) -> None:
     assert harness.order(user, order.id).status == "PENDING"
 
 
-def test_trades_outside_of_the_hours_fill_nothing(krx_harness: TradingHarness) -> None:
-    """Before the market, after it, and a fund's in the evening market, which is for shares alone; at the opening it goes on."""
+def test_trades_outside_the_market_hours_fill_nothing(krx_harness: TradingHarness) -> None:
+    """Before the opening, after the close, and for a fund in the after-market."""
     harness = krx_harness
     user = harness.user()
     fund = "A069500"
@@ -268,7 +263,7 @@ def test_trades_outside_of_the_hours_fill_nothing(krx_harness: TradingHarness) -
         harness.place(user, Side.BUY, 1, code, limit=limit, time_in_force=gtc)
         for code, limit in ((SAMSUNG, 60_000), (fund, 30_000))
     ]
-    harness.clock.now = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)  # 17:00: the evening market
+    harness.clock.now = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)  # 17:00: the after-market
     harness.tick(59_000)
     harness.tick(29_000, fund)
     harness.match()
@@ -277,8 +272,8 @@ def test_trades_outside_of_the_hours_fill_nothing(krx_harness: TradingHarness) -
     assert harness.breaches() == []
 
 
-def test_partial_fills_each_settle_on_their_own(volume_harness: TradingHarness) -> None:
-    """25 of 30 shares by two trades, each its own execution and Transaction; the rest waits and keeps what it needs."""
+def test_each_partial_fill_is_settled_separately(volume_harness: TradingHarness) -> None:
+    """25 of 30 shares by two trades; the rest waits with its reservation."""
     harness = volume_harness
     user = harness.user()
     harness.tick(70_500)
@@ -300,8 +295,7 @@ def test_partial_fills_each_settle_on_their_own(volume_harness: TradingHarness) 
     assert harness.breaches() == []
 
 
-def test_a_trade_found_and_not_yet_executed_counts(volume_harness: TradingHarness) -> None:
-    """While the execution is late a second look sees only what is left of the order."""
+def test_pending_fill_reduces_the_quantity_to_match(volume_harness: TradingHarness) -> None:
     harness = volume_harness
     user = harness.user()
     harness.tick(70_500)
@@ -321,10 +315,10 @@ def test_a_trade_found_and_not_yet_executed_counts(volume_harness: TradingHarnes
 @pytest.mark.parametrize(
     ("time_in_force", "executed"), [(TimeInForce.IOC, 4), (TimeInForce.FOK, 0)]
 )
-def test_what_may_not_wait_is_ended_after_its_chance(
+def test_ioc_and_fok_orders_end_after_their_first_trade(
     volume_harness: TradingHarness, time_in_force: TimeInForce, executed: int
 ) -> None:
-    """Of ten shares four are traded: IOC keeps those and gives the rest back, FOK gives everything back."""
+    """Of ten shares four are traded: IOC keeps four and releases the rest, FOK releases everything."""
     harness = volume_harness
     user = harness.user()
     harness.tick(70_000)
@@ -345,10 +339,9 @@ def test_what_may_not_wait_is_ended_after_its_chance(
     assert harness.breaches() == []
 
 
-def test_what_may_not_wait_does_not_wait_for_a_trade_that_never_comes(
+def test_ioc_order_ends_when_no_trade_arrives_in_time(
     volume_harness: TradingHarness,
 ) -> None:
-    """As soon as a tick would be stale it is ended by the sweep's wake-up."""
     harness = volume_harness
     user = harness.user()
     harness.tick(70_000)
@@ -362,10 +355,9 @@ def test_what_may_not_wait_does_not_wait_for_a_trade_that_never_comes(
     assert (harness.order(user, order.id).status, cash(harness, user)[1]) == ("CANCELLED", 0)
 
 
-def test_a_market_order_takes_what_is_traded_and_pays_the_slippage(
+def test_market_order_fills_by_traded_volume_with_slippage(
     volume_harness: TradingHarness,
 ) -> None:
-    """Nothing of the trade from before it; then each trade's volume, a step worse than its price."""
     harness = volume_harness
     user = harness.user()
     harness.tick(70_000, volume=1_000)
@@ -386,10 +378,12 @@ def test_a_market_order_takes_what_is_traded_and_pays_the_slippage(
     assert harness.breaches() == []
 
 
-def test_the_closing_print_is_for_those_who_were_in_the_auction(
+def test_closing_print_fills_only_orders_that_were_in_the_auction(
     krx_harness: TradingHarness,
 ) -> None:
-    """It comes after 15:30. An order from 15:25 gets its price; one from 15:30:05 waits for the evening market."""
+    """It arrives after 15:30. An order from 15:25 gets its price; one from 15:30:05 waits for the
+    after-market.
+    """
     harness = krx_harness
     user = harness.user()
     harness.clock.now = datetime(2026, 11, 20, 6, 25, tzinfo=UTC)

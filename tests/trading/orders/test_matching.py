@@ -1,4 +1,4 @@
-"""Matching: by hand for each rule, and by laws for any book and any trades."""
+"""Matching rules: examples for each rule, and properties for any book and any trades."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ def order(
 
 
 def prints(*trades: tuple[int, int]) -> list[Print]:
-    """Trades of (price, volume), at the positions 1, 2, 3 …"""
+    """Return trades of (price, volume) at the positions 1, 2, 3 …"""
     return [
         Print(position, price, volume, "REGULAR")
         for position, (price, volume) in enumerate(trades, start=1)
@@ -41,7 +41,7 @@ def prints(*trades: tuple[int, int]) -> list[Print]:
 
 
 def fills(matching: MatchResult) -> list[tuple[int, int, int, int]]:
-    """Order number, quantity, price and the position of the trade."""
+    """Return order number, quantity, price and trade position of each fill."""
     return [
         (fill.order_id.int, fill.quantity, fill.price, fill.trade.position)
         for fill in matching.fills
@@ -59,10 +59,10 @@ def fills(matching: MatchResult) -> list[tuple[int, int, int, int]]:
         (Side.SELL, [69_900], None),
     ],
 )
-def test_a_resting_order_is_filled_at_its_limit_by_the_first_trade_that_meets_it(
+def test_resting_order_is_filled_at_its_limit_by_the_first_trade_that_meets_it(
     side: Side, prices: list[int], filled_by: int | None
 ) -> None:
-    """Whether the trade is at the limit or beyond: a trader's order at the limit would have been met there first."""
+    """Also if the trade is beyond the limit: an order at the limit would have been met there first."""
     matching = match_whole([order(1, side, 70_000)], prints(*[(price, 1) for price in prices]))
     assert fills(matching) == ([] if filled_by is None else [(1, 10, 70_000, filled_by)])
     assert all(fill.rule is FillRule.RESTING_AT_LIMIT for fill in matching.fills)
@@ -70,15 +70,15 @@ def test_a_resting_order_is_filled_at_its_limit_by_the_first_trade_that_meets_it
 
 
 @pytest.mark.parametrize("matched", [match_whole, partial(match_by_volume, slip=NO_SLIP)])
-def test_a_trade_at_or_before_its_place_never_fills_an_order(matched: partial[MatchResult]) -> None:
-    """The place is that of its acceptance: the trade there was printed before it."""
+def test_trade_at_or_before_its_position_never_fills_an_order(
+    matched: partial[MatchResult],
+) -> None:
     trades = prints((60_000, 5), (60_000, 5), (80_000, 5))
     assert matched([order(1, Side.BUY, 70_000, position=2)], trades).fills == []
     assert matched([order(1, Side.BUY, 70_000, 5, position=1)], trades).fills[0].trade.position == 2
 
 
-def test_an_arriving_order_is_filled_at_the_first_trades_price_or_rests() -> None:
-    """Marketable on arrival it gets the market's price; if not, it rests from then on and gets its limit."""
+def test_arriving_order_is_filled_at_the_first_trades_price_or_rests() -> None:
     awaiting_first_print = order(1, Side.SELL, 60_000, awaiting_first_print=True)
     opening = match_whole([awaiting_first_print], prints((70_500, 1), (59_000, 1)))
     assert fills(opening) == [(1, 10, 70_500, 1)]
@@ -93,7 +93,7 @@ def test_an_arriving_order_is_filled_at_the_first_trades_price_or_rests() -> Non
 
 
 def test_volume_is_shared_by_price_and_then_by_time() -> None:
-    """25 shares are sold: the best bid first, then the earlier of two equal ones; the third gets what is left."""
+    """25 shares are sold: to the best bid first, then to the earlier of two equal ones."""
     book = [
         order(1, Side.BUY, 70_000, position=2),
         order(2, Side.BUY, 70_000, position=1),
@@ -110,8 +110,7 @@ def test_volume_is_shared_by_price_and_then_by_time() -> None:
     assert matching.filled == {UUID(int=2), UUID(int=3)}
 
 
-def test_market_orders_come_first_and_pay_the_slippage() -> None:
-    """A market buy is before the best limit, at one step above the trade; a sale at one step below."""
+def test_market_orders_come_first_and_pay_slippage() -> None:
     book = [
         order(1, Side.BUY, 80_000),
         order(2, Side.BUY, None, position=5),
@@ -122,8 +121,8 @@ def test_market_orders_come_first_and_pay_the_slippage() -> None:
     assert matching.fills[0].rule is FillRule.MARKET_AT_PRINT
 
 
-def test_an_arriving_order_that_is_filled_in_part_goes_on_taking_the_market() -> None:
-    """Each trade's own price while it meets the limit; once one does not, it rests and gets its limit."""
+def test_partly_filled_arriving_order_keeps_taking_the_market_price() -> None:
+    """While trades meet its limit; once one does not, it rests and gets its limit."""
     awaiting_first_print = order(1, Side.BUY, 70_000, 30, awaiting_first_print=True)
     matching = match_by_volume(
         [awaiting_first_print],
@@ -143,10 +142,10 @@ def test_an_arriving_order_that_is_filled_in_part_goes_on_taking_the_market() ->
         (TimeInForce.FOK, [(70_000, 10)], 10),
     ],
 )
-def test_what_may_not_wait_has_one_chance(
+def test_ioc_and_fok_orders_get_one_attempt(
     time_in_force: TimeInForce, trades: list[tuple[int, int]], filled: int
 ) -> None:
-    """The first trade after the acceptance decides: IOC takes what it gets of it, FOK all or nothing."""
+    """The first trade after the acceptance decides: IOC takes what it gets, FOK all or nothing."""
     matching = match_by_volume(
         [order(1, Side.BUY, 70_000, awaiting_first_print=True, time_in_force=time_in_force)],
         prints(*trades),
@@ -158,10 +157,12 @@ def test_what_may_not_wait_has_one_chance(
 
 @pytest.mark.parametrize("matched", [match_whole, partial(match_by_volume, slip=NO_SLIP)])
 @pytest.mark.parametrize(("accepted_s", "filled"), [(-1, True), (0, False), (20, False)])
-def test_the_result_of_an_auction_is_for_those_who_took_part(
+def test_auction_result_fills_only_orders_that_took_part(
     matched: partial[MatchResult], accepted_s: int, filled: bool
 ) -> None:
-    """Printed half a minute after the auction closed, it fills no order that came in between, nor shows how that one stands."""
+    """Printed half a minute after the auction closed, it neither fills a later order nor shows
+    whether it rests.
+    """
     result = Print(9, 70_000, 99, "CLOSING_AUCTION", NOON)
     came = order(
         1,
@@ -192,7 +193,7 @@ TRADES = st.lists(st.tuples(st.integers(90, 110), st.integers(1, 60)), max_size=
 
 
 def check_each_fill(book: list[BookOrder], matching: MatchResult) -> None:
-    """No fill by a trade from before the order, none beyond its limit, none of more than was ordered."""
+    """Assert that no fill is by an earlier trade, beyond the limit or above the ordered quantity."""
     by_id = {one.id: one for one in book}
     for fill in matching.fills:
         one = by_id[fill.order_id]
@@ -208,8 +209,9 @@ def check_each_fill(book: list[BookOrder], matching: MatchResult) -> None:
 
 
 @given(BOOKS, TRADES)
-def test_laws_of_whole_fills(book: list[BookOrder], trades: list[Print]) -> None:
-    """Every order that a later trade meets is filled, whole and once; no other is."""
+def test_simple_profile_fills_every_met_order_completely_and_once(
+    book: list[BookOrder], trades: list[Print]
+) -> None:
     matching = match_whole(book, trades)
     check_each_fill(book, matching)
     for one in book:
@@ -221,10 +223,10 @@ def test_laws_of_whole_fills(book: list[BookOrder], trades: list[Print]) -> None
 
 
 @given(BOOKS, TRADES, st.integers(0, 12))
-def test_two_looks_find_what_one_finds(
+def test_two_runs_find_the_same_as_one(
     book: list[BookOrder], trades: list[Print], cut: int
 ) -> None:
-    """Wherever the stream is cut between two looks, nothing is missed and nothing found twice."""
+    """Wherever the stream is cut between two runs."""
     first = match_whole(book, trades[:cut])
     rest = [
         replace(one, awaiting_first_print=one.awaiting_first_print and one.id not in first.resting)
@@ -237,8 +239,9 @@ def test_two_looks_find_what_one_finds(
 
 
 @given(BOOKS, TRADES)
-def test_laws_of_shared_volume(book: list[BookOrder], trades: list[Print]) -> None:
-    """No trade gives more than its volume to either side; who has priority at a trade is not left behind one who has not."""
+def test_volume_profile_never_exceeds_the_traded_volume_and_respects_priority(
+    book: list[BookOrder], trades: list[Print]
+) -> None:
     matching = match_by_volume(book, trades, slip=NO_SLIP)
     check_each_fill(book, matching)
     by_id = {one.id: one for one in book}
@@ -255,10 +258,10 @@ def test_laws_of_shared_volume(book: list[BookOrder], trades: list[Print]) -> No
 
 
 @given(BOOKS, TRADES)
-def test_volume_never_fills_what_a_deep_market_would_not(
+def test_volume_profile_fills_only_what_the_simple_profile_fills(
     book: list[BookOrder], trades: list[Print]
 ) -> None:
-    """Whatever is filled by volume is filled whole as well; waiting orders alone, as the others have one chance."""
+    """For orders that may rest, because the others get one attempt."""
     waiting = [replace(one, time_in_force=TimeInForce.GTC) for one in book]
     by_volume = match_by_volume(waiting, trades, slip=NO_SLIP)
     assert {fill.order_id for fill in by_volume.fills} <= match_whole(waiting, trades).filled

@@ -1,4 +1,4 @@
-"""Order states, reservations, the ledger's signs and stock codes."""
+"""Order states, reservations, signs of ledger entries and stock codes."""
 
 from itertools import product
 
@@ -22,13 +22,12 @@ FINAL = {OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED, OrderS
 
 
 def test_every_state_is_open_or_final() -> None:
-    """Exactly two states are open; nothing follows the others."""
+    """Exactly two states are open, and no transition leaves the others."""
     assert set(OPEN_STATUSES) == set(OrderStatus) - FINAL
     assert all(not status.is_open for status in FINAL)
 
 
-def test_what_is_partly_filled_is_never_rejected_nor_pending_again() -> None:
-    """A fill can't be undone: from PARTIALLY_FILLED only on to more fills, a cancellation or expiry."""
+def test_partly_filled_order_is_never_rejected_or_pending_again() -> None:
     after = {
         after
         for (before, _event), after in ORDER_TRANSITIONS.table.items()
@@ -39,7 +38,7 @@ def test_what_is_partly_filled_is_never_rejected_nor_pending_again() -> None:
 
 
 @given(st.sampled_from(OPEN_STATUSES), st.integers(1, 10**9), st.integers(1, 10**9))
-def test_a_fill_leads_where_the_table_allows(
+def test_fill_leads_to_the_state_of_the_transition_table(
     status: OrderStatus, ordered: int, executed: int
 ) -> None:
     """FILLED exactly when nothing remains."""
@@ -49,8 +48,7 @@ def test_a_fill_leads_where_the_table_allows(
 
 
 @pytest.mark.parametrize("executed", [0, -1, 11])
-def test_a_fill_beyond_the_order_is_a_fault(executed: int) -> None:
-    """Nothing, less than nothing and more than ordered are no fills."""
+def test_fill_of_an_impossible_quantity_raises(executed: int) -> None:
     with pytest.raises(ValueError, match="never more than were ordered"):
         status_after_fill(OrderStatus.PENDING, ordered=10, executed=executed)
 
@@ -58,10 +56,9 @@ def test_a_fill_beyond_the_order_is_a_fault(executed: int) -> None:
 @given(
     st.integers(1, 10**6), st.integers(1, 10**6), st.integers(0, 10_000), st.integers(0, 100_000)
 )
-def test_a_reservation_pays_for_any_fill_within_the_collar(
+def test_reservation_pays_for_any_fill_within_the_collar(
     quantity: int, price: int, collar: int, ppm: int
 ) -> None:
-    """A fill at the highest whole price inside the collar, with its commission, costs no more than was set aside."""
     reserved = buy_reservation(
         quantity=quantity, price=collared_price(price, collar), commission_ppm=ppm
     )
@@ -69,8 +66,8 @@ def test_a_reservation_pays_for_any_fill_within_the_collar(
     assert cost_of_buying(quantity * highest, ppm) <= reserved
 
 
-def test_every_kind_of_transaction_has_its_direction() -> None:
-    """Cash comes in by sales, deposits and dividends alone."""
+def test_every_transaction_type_has_a_direction() -> None:
+    """Only sales, deposits and dividends add cash."""
     incoming = {kind for kind, sign in DIRECTION.items() if sign == +1}
     assert incoming == {TransactionType.SELL, TransactionType.DEPOSIT, TransactionType.DIVIDEND}
     assert set(DIRECTION) == set(TransactionType)
@@ -83,10 +80,9 @@ def test_every_kind_of_transaction_has_its_direction() -> None:
     st.integers(0, 10**9),
     st.integers(0, 10**9),
 )
-def test_commission_and_tax_always_go_out(
+def test_commission_and_tax_always_reduce_the_cash(
     kind: TransactionType, amount: int, commission: int, tax: int
 ) -> None:
-    """Whatever the direction of the amount, its costs reduce the cash."""
     assert (
         cash_change(kind, amount=amount, commission=commission, tax=tax)
         == DIRECTION[kind] * amount - commission - tax
@@ -94,8 +90,7 @@ def test_commission_and_tax_always_go_out(
 
 
 @pytest.mark.parametrize("figures", [f for f in product((0, -1), repeat=3) if any(f)])
-def test_a_negative_figure_is_no_transaction(figures: tuple[int, int, int]) -> None:
-    """The kind gives the sign; a negative amount would turn it around."""
+def test_negative_ledger_amounts_raise(figures: tuple[int, int, int]) -> None:
     amount, commission, tax = figures
     with pytest.raises(ValueError, match="never negative"):
         cash_change(TransactionType.BUY, amount=amount, commission=commission, tax=tax)
@@ -116,6 +111,6 @@ def test_a_negative_figure_is_no_transaction(figures: tuple[int, int, int]) -> N
         ("", None),
     ],
 )
-def test_a_stock_code_in_either_form(text: str, code: str | None) -> None:
-    """Six characters with or without the A; full-width digits and anything longer or shorter are none."""
+def test_stock_code_is_accepted_in_either_form(text: str, code: str | None) -> None:
+    """Six characters with or without the A; full-width digits and other lengths are invalid."""
     assert product_code(text) == code

@@ -1,4 +1,4 @@
-"""Explanations of any open order: never without a reason, and distances that are counted on the grid."""
+"""Properties of explanations: at least one reason, and distances counted on the grid."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,10 +53,10 @@ prices = st.integers(1, 3_000) | st.integers(1_900, 60_000) | st.integers(190_00
     away=st.integers(0, 5_000),
     kind=st.sampled_from(["STOCK", "ETF"]),
 )
-def test_steps_are_the_legal_prices_on_the_way(
+def test_distance_in_steps_counts_the_legal_prices_in_between(
     side: Side, limit: int, away: int, kind: StockKind
 ) -> None:
-    """Counted one by one, from the last trade, which may be at half a step, to the limit, across the bounds of the grid."""
+    """From the last trade, which may be at half a step, to the limit, across bounds of the grid."""
     while not is_on_grid(limit, kind):
         limit += 1
     last = limit + away if side is Side.BUY else max(1, limit - away)
@@ -78,8 +78,7 @@ def test_steps_are_the_legal_prices_on_the_way(
 
 
 @given(data=st.data())
-def test_an_open_order_never_waits_without_a_reason(data: st.DataObject) -> None:
-    """Whatever the database and the market say."""
+def test_open_order_always_has_a_waiting_reason(data: st.DataObject) -> None:
     limit = data.draw(st.none() | st.just(70_000))
     in_book = data.draw(st.booleans())
     now = datetime(2026, 11, 20, 1, tzinfo=UTC) + data.draw(

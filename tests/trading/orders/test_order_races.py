@@ -1,4 +1,4 @@
-"""Races of real threads over one order or one balance on MariaDB: whoever is first has won, whole, and the other one is told."""
+"""Races of threads for one order or one balance on MariaDB."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,7 +24,7 @@ MIDNIGHT = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 
 @pytest.fixture
 def volume_harness(server_uri: str, valkey_url: str) -> Iterator[TradingHarness]:
-    """Books on MariaDB in which an order fills by what is traded alone."""
+    """Orders fill only by traded volume, on MariaDB."""
     with opened(settings_for(server_uri, valkey_url, fill_profile="volume")) as harness:
         yield harness
 
@@ -32,7 +32,7 @@ def volume_harness(server_uri: str, valkey_url: str) -> Iterator[TradingHarness]
 def found(
     harness: TradingHarness, side: Side, *, volume: int = 1, quantity: int = 10
 ) -> tuple[UUID, OrderRecord, TaskRequest, int]:
-    """A new user with an order that the matcher found filled: the user, the order, the execution's wake-up, and the cash before."""
+    """Return a new user, an order with a pending fill, its execution task and the cash before."""
     user = harness.user()
     harness.tick(70_000)
     if side is Side.SELL:
@@ -57,7 +57,7 @@ def settled(harness: TradingHarness) -> None:
 
 @pytest.mark.parametrize("side", Side)
 def test_fill_against_cancel(server_harness: TradingHarness, side: Side) -> None:
-    """Filled, and the canceller was told so, or cancelled without a fill: cash and shares are those of the one or of the other."""
+    """Either filled and the cancellation refused, or cancelled without a fill."""
     harness = server_harness
     for _ in range(ROUNDS):
         user, order, wakeup, balance = found(harness, side)
@@ -78,7 +78,7 @@ def test_fill_against_cancel(server_harness: TradingHarness, side: Side) -> None
 
 
 def test_fill_against_amend(server_harness: TradingHarness) -> None:
-    """Filled whole on the old terms, and the amender was told; or amended, and nothing is filled that was found for the old ones."""
+    """Either filled on the old terms and the amendment refused, or amended without a fill."""
     harness = server_harness
     for _ in range(ROUNDS):
         user, order, wakeup, balance = found(harness, Side.BUY)
@@ -104,7 +104,7 @@ def test_fill_against_amend(server_harness: TradingHarness) -> None:
 
 
 def test_fill_against_a_smaller_quantity(volume_harness: TradingHarness) -> None:
-    """Before the fill of six of ten an amendment to four fills four; after it four are too few, and the order stays at ten."""
+    """Before the fill of six of ten, an amendment to four fills four; after it, four are refused."""
     harness = volume_harness
     for _ in range(ROUNDS):
         user, order, wakeup, balance = found(harness, Side.BUY, volume=6)
@@ -125,8 +125,8 @@ def test_fill_against_a_smaller_quantity(volume_harness: TradingHarness) -> None
         cancel_all(harness, user)
 
 
-def test_two_executions_of_one_order(server_harness: TradingHarness) -> None:
-    """Four workers on one wake-up, and one on the sweep's: one execution."""
+def test_concurrent_executions_fill_an_order_once(server_harness: TradingHarness) -> None:
+    """Four workers with one task, and one with the sweep's."""
     harness = server_harness
     for _ in range(ROUNDS):
         user, order, wakeup, balance = found(harness, Side.BUY)
@@ -136,8 +136,7 @@ def test_two_executions_of_one_order(server_harness: TradingHarness) -> None:
         assert cash(harness, user) == (balance - 690_103, 0)
 
 
-def test_matchers_of_two_numbers_at_once(volume_harness: TradingHarness) -> None:
-    """One matcher and two, all at work on the same trades: each trade's shares are given out once."""
+def test_matchers_of_two_shard_counts_share_each_trade_once(volume_harness: TradingHarness) -> None:
     harness = volume_harness
     split = opened_beside(harness, matcher_shards=2)
     for look in (harness.match, split.match, lambda: split.match(1)):
@@ -162,13 +161,15 @@ def test_matchers_of_two_numbers_at_once(volume_harness: TradingHarness) -> None
 
 
 def opened_beside(harness: TradingHarness, **changed: object) -> TradingHarness:
-    """The same books under other settings, as a process that was started with them has them open."""
+    """Return the same database under other settings, as another process has them."""
     core = replace(harness.core, settings=harness.settings.model_copy(update=changed))
     return TradingHarness(core, harness.clock, harness.sent)
 
 
 def test_two_executions_on_one_balance(server_harness: TradingHarness) -> None:
-    """The price ran away from two market buys, and what is free pays for the shortfall of one alone: the other is rejected."""
+    """The price rose above two market buys, and available cash covers the shortfall of only one:
+    the other is rejected.
+    """
     harness = server_harness
     for _ in range(ROUNDS):
         user = harness.user()
@@ -189,8 +190,8 @@ def test_two_executions_on_one_balance(server_harness: TradingHarness) -> None:
         assert cash(harness, user) == (CASH - 69 * 73_200 - 757, 0)
 
 
-def test_cancel_against_cancel(server_harness: TradingHarness) -> None:
-    """One of three succeeds, and what the order held is free once."""
+def test_concurrent_cancellations_release_once(server_harness: TradingHarness) -> None:
+    """One of three succeeds."""
     harness = server_harness
     for _ in range(ROUNDS):
         user, order, _, _ = found(harness, Side.BUY)
@@ -201,7 +202,7 @@ def test_cancel_against_cancel(server_harness: TradingHarness) -> None:
 
 
 def test_cancel_all_against_fills(server_harness: TradingHarness) -> None:
-    """Six orders, each filled or cancelled, and what cancel-all tells is what it cancelled."""
+    """Six orders, each filled or cancelled; cancel-all returns exactly those it cancelled."""
     harness = server_harness
     for _ in range(ROUNDS):
         user = harness.user()
@@ -220,7 +221,7 @@ def test_cancel_all_against_fills(server_harness: TradingHarness) -> None:
 
 
 def test_expire_against_fill(server_harness: TradingHarness) -> None:
-    """A due order whose day has just ended is filled or expires, never both and never neither."""
+    """A due order whose day has just ended is filled or expires, never both or neither."""
     harness = server_harness
     harness.clock.now = MIDNIGHT.replace(hour=14, minute=59, second=59)
     for _ in range(ROUNDS):
@@ -240,7 +241,7 @@ def test_expire_against_fill(server_harness: TradingHarness) -> None:
 
 
 def test_halt_against_place(server_harness: TradingHarness) -> None:
-    """Whatever was accepted around the halt, nothing is filled once the halt stands and the work at hand is done."""
+    """Once the halt is committed and running tasks are done, nothing is filled."""
     harness = server_harness
     admin = harness.user()
     for _ in range(ROUNDS):
@@ -262,8 +263,8 @@ def test_halt_against_place(server_harness: TradingHarness) -> None:
         harness.sent.clear()
 
 
-def test_two_halts_and_two_resumptions(server_harness: TradingHarness) -> None:
-    """There is one halt at a time, and none when both have lifted it."""
+def test_concurrent_halts_and_resumptions(server_harness: TradingHarness) -> None:
+    """At most one halt at a time, and none after both lifted it."""
     harness = server_harness
     admin = harness.user()
     for n in range(ROUNDS):
@@ -275,7 +276,7 @@ def test_two_halts_and_two_resumptions(server_harness: TradingHarness) -> None:
 
 
 def test_amend_against_amend(server_harness: TradingHarness) -> None:
-    """One after the other: the order has the terms of the last one, whole, and reserves exactly their cost."""
+    """The order has all terms of the last one and reserves exactly their cost."""
     harness = server_harness
     terms = ((60_000, 5), (61_000, 20), (62_000, 9))
     for _ in range(ROUNDS):
@@ -291,7 +292,7 @@ def test_amend_against_amend(server_harness: TradingHarness) -> None:
     settled(harness)
 
 
-def test_orders_with_one_client_order_id(server_harness: TradingHarness) -> None:
+def test_concurrent_orders_with_one_client_order_id(server_harness: TradingHarness) -> None:
     """Five at once: one order, one reservation."""
     harness = server_harness
     for _ in range(ROUNDS):
@@ -307,10 +308,10 @@ def test_orders_with_one_client_order_id(server_harness: TradingHarness) -> None
 
 
 @pytest.mark.parametrize("side", Side)
-def test_the_settlement_of_a_part_against_the_cancellation_of_the_rest(
+def test_settlement_of_a_part_against_cancellation_of_the_rest(
     volume_harness: TradingHarness, side: Side
 ) -> None:
-    """In either order the part is paid once and the rest is free once."""
+    """In either order the part is paid once and the rest is released once."""
     harness = volume_harness
     for _ in range(ROUNDS):
         user, order, balance = part_of(harness, side)
@@ -328,7 +329,7 @@ def test_the_settlement_of_a_part_against_the_cancellation_of_the_rest(
 
 
 def part_of(harness: TradingHarness, side: Side) -> tuple[UUID, OrderRecord, int]:
-    """A new user with an order of ten of which four are executed and not settled; his cash before."""
+    """Return a new user, an order of ten with four executed and not settled, and the cash before."""
     user = harness.user()
     harness.tick(70_000)
     if side is Side.SELL:
@@ -344,8 +345,10 @@ def part_of(harness: TradingHarness, side: Side) -> tuple[UUID, OrderRecord, int
     return user, order, balance
 
 
-def test_everything_at_once_on_a_few_accounts(volume_harness: TradingHarness) -> None:
-    """Placing, amending, cancelling, matching, executing, settling and sweeping in threads of their own: no error but refusals, and all comes to rest."""
+def test_all_use_cases_at_once_on_a_few_accounts(volume_harness: TradingHarness) -> None:
+    """Placing, amending, cancelling, matching, executing, settling and sweeping in threads: no
+    errors but domain errors, and all work is done at the end.
+    """
     harness = volume_harness
     users = [harness.user() for _ in range(3)]
     for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""Partial fills: the won and the shares of each part, of what still waits, and of what is given back, on both sides."""
+"""Partial fills: cash and shares of each part, of the waiting rest and of what is released."""
 
 from uuid import UUID
 
@@ -20,14 +20,14 @@ from trading.tasks import Task, TaskRequest
 
 
 def trade(harness: TradingHarness, price: int, volume: int) -> None:
-    """A trade on the market, matched, executed, settled and applied."""
+    """Print a trade, and match, execute, settle and apply it."""
     harness.tick(price, volume=volume)
     harness.match()
     harness.run_all()
 
 
 def with_shares(harness: TradingHarness, quantity: int) -> tuple[UUID, int]:
-    """A user who holds shares, and his cash."""
+    """Return a user who holds shares, and the user's cash."""
     user = harness.user()
     change_settings(harness, fill_profile="simple")
     bought(harness, user, quantity)
@@ -36,8 +36,10 @@ def with_shares(harness: TradingHarness, quantity: int) -> tuple[UUID, int]:
     return user, cash(harness, user)[0]
 
 
-def test_a_buy_in_three_parts(volume_harness: TradingHarness) -> None:
-    """After each part the rest keeps exactly its cost at the limit; each part's commission is rounded down on its own."""
+def test_buy_in_three_parts(volume_harness: TradingHarness) -> None:
+    """After each part the rest reserves exactly its cost at the limit; commissions are rounded down
+    for each part.
+    """
     harness = volume_harness
     user = harness.user()
     harness.tick(33_500)
@@ -54,8 +56,7 @@ def test_a_buy_in_three_parts(volume_harness: TradingHarness) -> None:
     assert shares(harness, user) == (10, 0)
 
 
-def test_a_sale_in_parts(volume_harness: TradingHarness) -> None:
-    """Shares leave the holding and its reservation part by part; cash comes with each."""
+def test_sale_in_parts(volume_harness: TradingHarness) -> None:
     harness = volume_harness
     user, balance = with_shares(harness, 10)
     order = harness.place(user, Side.SELL, 6, limit=71_000)
@@ -71,10 +72,10 @@ def test_a_sale_in_parts(volume_harness: TradingHarness) -> None:
 
 
 @pytest.mark.parametrize("stages", [1, 2, 3])
-def test_the_rest_is_cancelled_at_any_stage_of_a_part(
+def test_rest_is_cancelled_at_any_stage_of_a_part(
     volume_harness: TradingHarness, stages: int
 ) -> None:
-    """Executed, settled or applied: what the part cost stays reserved until it is paid, the rest is free at once."""
+    """The cost of the part stays reserved until it is settled; the rest is released at once."""
     harness = volume_harness
     user, order = bought_in_part(harness, traded_at=69_000, stages=stages)
     harness.cancel(user, order.id)
@@ -91,8 +92,7 @@ def test_the_rest_is_cancelled_at_any_stage_of_a_part(
     assert harness.breaches() == []
 
 
-def test_the_rest_of_an_ioc_sale_is_given_back(volume_harness: TradingHarness) -> None:
-    """Two of five are sold; the three others can be sold again at once."""
+def test_rest_of_an_ioc_sale_is_released(volume_harness: TradingHarness) -> None:
     harness = volume_harness
     user, _ = with_shares(harness, 5)
     order = harness.place(user, Side.SELL, 5, limit=70_000, time_in_force=TimeInForce.IOC)
@@ -107,10 +107,9 @@ def test_the_rest_of_an_ioc_sale_is_given_back(volume_harness: TradingHarness) -
     assert harness.breaches() == []
 
 
-def test_an_ioc_order_keeps_its_deadline_when_another_wake_up_takes_it_along(
+def test_ioc_order_keeps_its_deadline_when_another_task_includes_it(
     volume_harness: TradingHarness,
 ) -> None:
-    """Looked at a second early it goes on waiting for its chance, and is ended when its time is over."""
     harness = volume_harness
     user = harness.user()
     harness.tick(70_000)
@@ -124,8 +123,8 @@ def test_an_ioc_order_keeps_its_deadline_when_another_wake_up_takes_it_along(
     assert cash(harness, user) == (10_000_000, 0)
 
 
-def test_a_raised_commission_is_taken_from_what_is_free(volume_harness: TradingHarness) -> None:
-    """Accepted at 0.015 %, filled at 1 %: the parts cost more than was set aside for them, and all is paid to the won."""
+def test_raised_commission_is_paid_from_available_cash(volume_harness: TradingHarness) -> None:
+    """Accepted at 0.015 %, filled at 1 %."""
     harness = volume_harness
     user = harness.user()
     harness.tick(70_500)
@@ -140,10 +139,10 @@ def test_a_raised_commission_is_taken_from_what_is_free(volume_harness: TradingH
     assert harness.breaches() == []
 
 
-def test_a_raised_commission_that_nobody_can_pay_ends_the_rest(
+def test_unaffordable_raised_commission_ends_the_rest(
     volume_harness: TradingHarness,
 ) -> None:
-    """All cash is set aside at 0.015 %; at 1 % the second part can't be paid: it is dropped, and what was filled stays."""
+    """The second part is dropped and the first one stays."""
     harness = volume_harness
     user = harness.user()
     harness.tick(70_500)
@@ -163,10 +162,10 @@ def test_a_raised_commission_that_nobody_can_pay_ends_the_rest(
 
 
 @pytest.mark.parametrize("executes", [True, False])
-def test_the_profile_is_changed_while_an_order_is_filled_in_part(
+def test_profile_change_with_a_partly_filled_order(
     volume_harness: TradingHarness, executes: bool
 ) -> None:
-    """Its part, executed or only found, is by volume; the rest is filled whole by the next trade."""
+    """Its part, executed or pending, is by volume; the next trade fills the rest completely."""
     harness = volume_harness
     user, order = bought_in_part(harness, stages=3 if executes else 0)
     change_settings(harness, fill_profile="simple")
@@ -176,10 +175,9 @@ def test_the_profile_is_changed_while_an_order_is_filled_in_part(
     assert harness.breaches() == []
 
 
-def test_a_market_order_by_volume_goes_on_waiting_after_the_profile_is_simple(
+def test_market_order_by_volume_fills_after_a_change_to_the_simple_profile(
     volume_harness: TradingHarness,
 ) -> None:
-    """It waits in the book and is filled by the next trade, at its price."""
     harness = volume_harness
     user = harness.user()
     harness.tick(70_000)
@@ -192,10 +190,10 @@ def test_a_market_order_by_volume_goes_on_waiting_after_the_profile_is_simple(
 
 
 @pytest.mark.parametrize("shards", [(2, 1), (1, 2, 1)])
-def test_a_trade_is_read_once_however_the_number_of_matchers_changes(
+def test_trade_is_matched_once_when_the_shard_count_changes(
     volume_harness: TradingHarness, shards: tuple[int, ...]
 ) -> None:
-    """One matcher, two, and one again: the shares of a trade are given out once, executed in between or not."""
+    """One matcher, two, and one again."""
     harness = volume_harness
     user = harness.user()
     harness.tick(70_500)
@@ -215,10 +213,12 @@ def test_a_trade_is_read_once_however_the_number_of_matchers_changes(
 
 
 @pytest.mark.parametrize("looked", [0, 1])
-def test_matchers_that_had_not_all_looked_hand_nothing_on(
+def test_matchers_pass_on_no_position_before_all_have_scanned(
     volume_harness: TradingHarness, looked: int
 ) -> None:
-    """Of two new matchers one has looked when their number is changed back: no trade is lost and none counts twice."""
+    """One of two new matchers has run when the count is changed back: no trade is lost or counted
+    twice.
+    """
     harness = volume_harness
     user = harness.user()
     order = harness.place(user, Side.BUY, 10, limit=70_000)

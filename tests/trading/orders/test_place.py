@@ -1,4 +1,4 @@
-"""Stage one: what an order sets aside, and every refusal with its facts and without a trace."""
+"""Placing orders: reservations and refusals."""
 
 import pytest
 
@@ -19,10 +19,12 @@ from trading.tasks import Task, TaskRequest
     ("price", "quantity", "reserved"),
     [(70_000, 10, 714_107), (1_999, 3, 6_117), (1, 1, 2), (333, 100, 34_005)],
 )
-def test_a_buy_reserves_to_the_won(
+def test_buy_reserves_the_exact_cost(
     harness: TradingHarness, price: int, quantity: int, reserved: int
 ) -> None:
-    """The price plus 2 %, rounded up a share, times quantity, plus 0.015 % of that rounded down; cash itself does not move."""
+    """The price plus 2 %, rounded up, times the quantity, plus 0.015 % rounded down; the balance is
+    unchanged.
+    """
     user = harness.user()
     harness.tick(price)
     order = harness.place(user, Side.BUY, quantity)
@@ -32,8 +34,7 @@ def test_a_buy_reserves_to_the_won(
     assert harness.breaches() == []
 
 
-def test_a_sale_reserves_shares(harness: TradingHarness) -> None:
-    """Shares are set aside, cash is not; what is set aside can't be sold again."""
+def test_sale_reserves_shares(harness: TradingHarness) -> None:
     user = harness.user()
     bought(harness, user, 10)
     order = harness.place(user, Side.SELL, 4)
@@ -50,8 +51,7 @@ def test_a_sale_reserves_shares(harness: TradingHarness) -> None:
     assert harness.breaches() == []
 
 
-def test_what_is_bought_cannot_be_sold_before_it_is_there(harness: TradingHarness) -> None:
-    """Filled but not yet settled and applied, the shares are not for sale."""
+def test_bought_shares_cannot_be_sold_before_they_are_applied(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 10)
@@ -60,8 +60,8 @@ def test_what_is_bought_cannot_be_sold_before_it_is_there(harness: TradingHarnes
         harness.place(user, Side.SELL, 1)
 
 
-def test_too_little_cash_is_told_with_the_largest_order_that_fits(harness: TradingHarness) -> None:
-    """The refusal names what was needed and available; the quantity that it offers is accepted, one more is not."""
+def test_insufficient_cash_names_the_largest_affordable_quantity(harness: TradingHarness) -> None:
+    """That quantity is accepted, one more is not."""
     user = harness.user()
     harness.tick(70_000)
     with pytest.raises(InsufficientCash) as refused:
@@ -79,10 +79,9 @@ def test_too_little_cash_is_told_with_the_largest_order_that_fits(harness: Tradi
 
 @pytest.mark.parametrize("quantity", [0, -1, 1_000_001])
 @pytest.mark.parametrize("side", Side)
-def test_a_quantity_out_of_bounds_is_refused(
+def test_quantity_out_of_bounds_is_refused(
     harness: TradingHarness, side: Side, quantity: int
 ) -> None:
-    """No shares, fewer than none and more than the limit; the fact is the limit."""
     user = harness.user()
     harness.tick(70_000)
     with pytest.raises(ValidationFailed) as refused:
@@ -90,8 +89,8 @@ def test_a_quantity_out_of_bounds_is_refused(
     assert refused.value.facts == {"field": "quantity", "limit": 1_000_000}
 
 
-def test_an_unknown_stock_is_refused(harness: TradingHarness) -> None:
-    """A code that is not in the list, though it has a tick."""
+def test_unknown_stock_is_refused(harness: TradingHarness) -> None:
+    """Even if it has a tick."""
     user = harness.user()
     harness.tick(70_000, "A999999")
     with pytest.raises(StockNotFound) as refused:
@@ -101,10 +100,9 @@ def test_an_unknown_stock_is_refused(harness: TradingHarness) -> None:
 
 @pytest.mark.parametrize("status", ["HALTED", "DELISTED"])
 @pytest.mark.parametrize("side", Side)
-def test_a_stock_that_is_not_traded_is_refused(
+def test_halted_or_delisted_stock_is_refused(
     harness: TradingHarness, side: Side, status: str
 ) -> None:
-    """Neither side while it is halted or gone."""
     user = harness.user()
     bought(harness, user, 1)
     set_status(harness, status)
@@ -114,8 +112,9 @@ def test_a_stock_that_is_not_traded_is_refused(
 
 
 @pytest.mark.parametrize(("age_ms", "accepted"), [(10_000, True), (10_001, False)])
-def test_a_buy_needs_a_fresh_price(harness: TradingHarness, age_ms: int, accepted: bool) -> None:
-    """At the limit of freshness it is accepted, beyond it refused with the age."""
+def test_market_buy_needs_a_fresh_price(
+    harness: TradingHarness, age_ms: int, accepted: bool
+) -> None:
     user = harness.user()
     harness.tick(70_000, age_ms=age_ms)
     if accepted:
@@ -126,8 +125,8 @@ def test_a_buy_needs_a_fresh_price(harness: TradingHarness, age_ms: int, accepte
     assert refused.value.facts == {"stock_code": SAMSUNG, "age_ms": age_ms}
 
 
-def test_a_buy_without_any_price_is_refused_and_a_sale_waits(harness: TradingHarness) -> None:
-    """A buy could not know what to reserve; a sale knows its shares."""
+def test_market_buy_without_a_price_is_refused_and_a_sale_waits(harness: TradingHarness) -> None:
+    """A buy could not compute its reservation."""
     user = harness.user()
     bought(harness, user, 1)
     harness.core.redis.flushall()
@@ -137,10 +136,9 @@ def test_a_buy_without_any_price_is_refused_and_a_sale_waits(harness: TradingHar
     assert harness.place(user, Side.SELL, 1).status == "PENDING"
 
 
-def test_without_redis_a_buy_is_refused_and_a_sale_accepted(
+def test_market_buy_without_redis_is_refused_and_a_sale_is_accepted(
     harness: TradingHarness, valkey_server: Valkey
 ) -> None:
-    """The market is away: nothing hangs, nothing fails otherwise, and the sale fills when it is back."""
     user = harness.user()
     bought(harness, user, 1)
     valkey_server.stop()
@@ -156,8 +154,8 @@ def test_without_redis_a_buy_is_refused_and_a_sale_accepted(
     assert harness.breaches() == []
 
 
-def test_a_refusal_leaves_no_trace(harness: TradingHarness) -> None:
-    """After refusals of every later step there is no order, no reservation and no wake-up."""
+def test_refusal_leaves_no_trace(harness: TradingHarness) -> None:
+    """No order, no reservation and no task."""
     user = harness.user()
     harness.tick(70_000)
     before = everything(harness)
@@ -173,8 +171,7 @@ def test_a_refusal_leaves_no_trace(harness: TradingHarness) -> None:
     assert harness.place(user, Side.BUY, 1, client_order_id="mine").client_order_id == "mine"
 
 
-def test_a_client_order_id_is_used_once_by_each_user(harness: TradingHarness) -> None:
-    """The second order with it is refused whatever it orders; another user may have the same, in this spelling or another."""
+def test_client_order_id_is_unique_for_each_user(harness: TradingHarness) -> None:
     user, other = harness.user(), harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 1, client_order_id="mine")
@@ -187,10 +184,9 @@ def test_a_client_order_id_is_used_once_by_each_user(harness: TradingHarness) ->
     assert harness.breaches() == []
 
 
-def test_accepting_costs_the_same_statements_however_rich_the_history(
+def test_acceptance_needs_the_same_number_of_statements_with_any_history(
     harness: TradingHarness,
 ) -> None:
-    """The first order and the eleventh send as many statements."""
     user = harness.user()
     harness.tick(70_000)
     counts = []
@@ -202,8 +198,9 @@ def test_accepting_costs_the_same_statements_however_rich_the_history(
     assert len(set(counts)) == 1
 
 
-def test_starting_cash_and_collar_are_settings(migrated_sqlite: str, valkey_url: str) -> None:
-    """Another collar and commission reserve another sum."""
+def test_collar_and_commission_settings_change_the_reservation(
+    migrated_sqlite: str, valkey_url: str
+) -> None:
     changed = settings_for(
         migrated_sqlite, valkey_url, market_buy_collar_bp=0, commission_ppm=0, starting_cash=70_000
     )

@@ -1,4 +1,4 @@
-"""Races of real threads on MariaDB: whoever is first, the books are right."""
+"""Races of threads on MariaDB."""
 
 import random
 from collections.abc import Callable
@@ -28,8 +28,8 @@ def accepted(results: list[object]) -> int:
     return sum(isinstance(result, OrderRecord) for result in results)
 
 
-def test_ten_buys_of_the_whole_balance(server_harness: TradingHarness) -> None:
-    """Exactly one is accepted; the others are told that nothing is left."""
+def test_concurrent_buys_of_the_whole_balance(server_harness: TradingHarness) -> None:
+    """Exactly one of ten is accepted."""
     user = server_harness.user()
     server_harness.tick(70_000)
     results = run_together(*[placing(server_harness, user, Side.BUY, 140)] * 10)
@@ -39,8 +39,7 @@ def test_ten_buys_of_the_whole_balance(server_harness: TradingHarness) -> None:
     assert server_harness.breaches() == []
 
 
-def test_ten_sales_of_the_whole_holding(server_harness: TradingHarness) -> None:
-    """Shares are sold once."""
+def test_concurrent_sales_of_the_whole_holding(server_harness: TradingHarness) -> None:
     user = server_harness.user()
     bought(server_harness, user, 10)
     results = run_together(*[placing(server_harness, user, Side.SELL, 10)] * 10)
@@ -50,8 +49,7 @@ def test_ten_sales_of_the_whole_holding(server_harness: TradingHarness) -> None:
     assert server_harness.breaches() == []
 
 
-def test_ten_orders_with_one_client_order_id(server_harness: TradingHarness) -> None:
-    """One order, one reservation."""
+def test_concurrent_orders_with_one_client_order_id(server_harness: TradingHarness) -> None:
     user = server_harness.user()
     server_harness.tick(70_000)
     results = run_together(
@@ -62,8 +60,8 @@ def test_ten_orders_with_one_client_order_id(server_harness: TradingHarness) -> 
     assert server_harness.breaches() == []
 
 
-def test_twenty_deposits_at_once(server_harness: TradingHarness) -> None:
-    """Every won arrives, and the Transactions form one chain."""
+def test_concurrent_deposits(server_harness: TradingHarness) -> None:
+    """Every won arrives, and the ledger entries form one chain."""
     user = server_harness.user()
     run_together(*[lambda: deposit(server_harness, user, 1_000)] * 20)
     assert cash(server_harness, user) == (10_020_000, 0)
@@ -71,7 +69,6 @@ def test_twenty_deposits_at_once(server_harness: TradingHarness) -> None:
 
 
 def test_orders_and_withdrawals_compete_for_one_balance(server_harness: TradingHarness) -> None:
-    """Whatever is accepted fits into the cash; nothing is both withdrawn and reserved."""
     user = server_harness.user()
     server_harness.tick(70_000)
     works = [placing(server_harness, user, Side.BUY, 40) for _ in range(6)]
@@ -84,8 +81,8 @@ def test_orders_and_withdrawals_compete_for_one_balance(server_harness: TradingH
     assert server_harness.breaches() == []
 
 
-def test_the_first_purchase_by_two_workers_at_once(server_harness: TradingHarness) -> None:
-    """Neither finds a holding, both open it: the shares of both are in it."""
+def test_first_purchase_applied_by_two_workers_at_once(server_harness: TradingHarness) -> None:
+    """Neither finds a holding and both open it: it has the shares of both."""
     for _ in range(5):
         user = server_harness.user()
         server_harness.tick(70_000)
@@ -100,8 +97,7 @@ def test_the_first_purchase_by_two_workers_at_once(server_harness: TradingHarnes
     assert server_harness.breaches() == []
 
 
-def test_a_sale_meets_the_settlement_of_a_purchase(server_harness: TradingHarness) -> None:
-    """A holding sold out by one worker while another adds to it ends with what was added."""
+def test_sale_of_a_whole_holding_against_a_purchase(server_harness: TradingHarness) -> None:
     for _ in range(5):
         user = server_harness.user()
         bought(server_harness, user, 5)
@@ -119,8 +115,7 @@ def test_a_sale_meets_the_settlement_of_a_purchase(server_harness: TradingHarnes
 @pytest.mark.parametrize(
     "task", [Task.EXECUTE_ORDERS, Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS]
 )
-def test_one_wake_up_to_four_workers_at_once(server_harness: TradingHarness, task: Task) -> None:
-    """The same batch delivered four times: the rows are done once."""
+def test_one_task_on_four_workers_is_done_once(server_harness: TradingHarness, task: Task) -> None:
     users = [server_harness.user() for _ in range(4)]
     server_harness.tick(70_000)
     ids = tuple(server_harness.place(user, Side.BUY, 2).id for user in users)
@@ -136,10 +131,12 @@ def test_one_wake_up_to_four_workers_at_once(server_harness: TradingHarness, tas
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_wake_up_twice_in_any_order_by_several_workers(
+def test_tasks_delivered_twice_in_any_order_by_several_workers(
     server_harness: TradingHarness, seed: int
 ) -> None:
-    """Three threads act on every wake-up of every stage, each delivered twice and shuffled, and on sweeps between: all ends well."""
+    """Three threads run every task of every stage, each delivered twice and shuffled, with sweeps
+    in between.
+    """
     chance = random.Random(seed)
     users = [server_harness.user() for _ in range(3)]
     for code in (SAMSUNG, HYNIX):
@@ -176,6 +173,6 @@ def test_every_wake_up_twice_in_any_order_by_several_workers(
 
 
 def anything_due(harness: TradingHarness) -> bool:
-    """Whether anything is left to do, told or untold."""
+    """Return True if any work is left, dispatched or not."""
     harness.clock.advance(seconds=40)
     return bool(sweep(harness).wakeups)

@@ -1,4 +1,4 @@
-"""The recovery sweep: every lost wake-up is found once it is overdue, and nothing else."""
+"""The recovery sweep finds every overdue row, and nothing else."""
 
 import pytest
 
@@ -11,7 +11,7 @@ GRACE_MS = 2_000
 
 
 def stages_done(harness: TradingHarness, count: int) -> None:
-    """Run ``count`` stages and lose the wake-up of the next."""
+    """Run ``count`` stages and lose the task of the next."""
     for _ in range(count):
         harness.run(harness.sent.pop(0))
     harness.sent.clear()
@@ -21,10 +21,10 @@ def stages_done(harness: TradingHarness, count: int) -> None:
     ("stage", "task"),
     [(0, Task.EXECUTE_ORDERS), (1, Task.SETTLE_EXECUTIONS), (2, Task.UPDATE_PORTFOLIOS)],
 )
-def test_a_wake_up_lost_at_any_stage_is_found_when_overdue(
+def test_task_lost_at_any_stage_is_found_when_overdue(
     harness: TradingHarness, stage: int, task: Task
 ) -> None:
-    """Not a millisecond before the grace time is over, then at once; acting on it brings the order to its end."""
+    """Not a millisecond before the grace time is over; running it completes the order."""
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 3)
@@ -46,8 +46,7 @@ def test_a_wake_up_lost_at_any_stage_is_found_when_overdue(
     assert harness.breaches() == []
 
 
-def test_a_sweep_changes_nothing_itself(harness: TradingHarness) -> None:
-    """Swept twice, the second finds what the first found, and no row is another."""
+def test_sweep_changes_no_rows(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 3)
@@ -57,8 +56,7 @@ def test_a_sweep_changes_nothing_itself(harness: TradingHarness) -> None:
     assert everything(harness) == before
 
 
-def test_what_is_finished_is_never_swept(harness: TradingHarness) -> None:
-    """Filled and applied, or rejected: a year later there is nothing due."""
+def test_finished_orders_are_never_swept(harness: TradingHarness) -> None:
     user = harness.user()
     bought(harness, user, 3)
     harness.place(user, Side.BUY, 130)
@@ -68,8 +66,7 @@ def test_what_is_finished_is_never_swept(harness: TradingHarness) -> None:
     assert sweep(harness).wakeups == ()
 
 
-def test_an_order_that_waits_is_swept_when_its_wait_is_over(harness: TradingHarness) -> None:
-    """An order put off for a stale price is found after its own wait and filled once there is a fresh one."""
+def test_postponed_order_is_swept_when_its_delay_is_over(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1)
@@ -83,8 +80,7 @@ def test_an_order_that_waits_is_swept_when_its_wait_is_over(harness: TradingHarn
     assert harness.order(user, order.id).status == "FILLED"
 
 
-def test_a_backlog_is_told_in_batches_and_drained(database_uri: str, valkey_url: str) -> None:
-    """All wake-ups lost: sweep after sweep everything is filled, settled and applied, none twice."""
+def test_backlog_is_dispatched_in_batches_and_drained(database_uri: str, valkey_url: str) -> None:
     with opened(settings_for(database_uri, valkey_url, stage_batch_size=4)) as harness:
         users = [harness.user() for _ in range(3)]
         harness.tick(70_000)

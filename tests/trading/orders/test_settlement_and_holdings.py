@@ -1,4 +1,4 @@
-"""Stages three and four: cash follows each fill once, shares follow each settlement once."""
+"""Settlement and update of holdings: each fill is settled once and applied once."""
 
 from itertools import pairwise
 from uuid import UUID
@@ -21,15 +21,15 @@ def ledger(harness: TradingHarness, user: UUID) -> tuple[TransactionRecord, ...]
 
 
 def executed(harness: TradingHarness, *orders: tuple[UUID, Side, int]) -> TaskRequest:
-    """Place and execute these orders; the wake-up of their settlement."""
+    """Place and execute orders, and return the task of their settlement."""
     ids = tuple(harness.place(*order).id for order in orders)
     harness.sent.clear()
     harness.run(TaskRequest(Task.EXECUTE_ORDERS, ids))
     return harness.sent.pop()
 
 
-def test_settling_spends_what_was_reserved_and_releases_the_rest(harness: TradingHarness) -> None:
-    """One Transaction with the fill's figures; nothing of the order stays reserved; the holding's update is woken."""
+def test_settlement_spends_the_reservation_and_releases_the_rest(harness: TradingHarness) -> None:
+    """One ledger entry with the fill's figures; the update of the holding is dispatched."""
     user = harness.user()
     harness.tick(70_000)
     wakeup = executed(harness, (user, Side.BUY, 10))
@@ -52,8 +52,8 @@ def test_settling_spends_what_was_reserved_and_releases_the_rest(harness: Tradin
     assert harness.breaches() == []
 
 
-def test_several_fills_of_one_account_form_one_chain(harness: TradingHarness) -> None:
-    """Buys and sales of a batch, two users mixed: each account's Transactions are numbered and linked without a gap."""
+def test_fills_of_one_account_form_one_chain(harness: TradingHarness) -> None:
+    """Each account's ledger entries are numbered and linked without a gap."""
     harness.tick(70_000)
     harness.tick(1_000, HYNIX)
     users = [harness.user(), harness.user()]
@@ -84,8 +84,8 @@ def test_several_fills_of_one_account_form_one_chain(harness: TradingHarness) ->
 
 
 @pytest.mark.parametrize("task", [Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS])
-def test_either_stage_run_again_changes_nothing(harness: TradingHarness, task: Task) -> None:
-    """The same wake-up once more, with its ids doubled and with a strange one among them, finds nothing to do."""
+def test_repeated_stage_changes_nothing(harness: TradingHarness, task: Task) -> None:
+    """The same task again, with ids doubled and an unknown one among them."""
     user = harness.user()
     harness.tick(70_000)
     wakeups = [executed(harness, (user, Side.BUY, 10))]
@@ -100,8 +100,7 @@ def test_either_stage_run_again_changes_nothing(harness: TradingHarness, task: T
     assert harness.sent == []
 
 
-def test_ids_that_come_twice_are_done_once(harness: TradingHarness) -> None:
-    """A wake-up that names an execution twice settles and applies it once."""
+def test_duplicate_ids_are_processed_once(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     wakeup = executed(harness, (user, Side.BUY, 10))
@@ -113,7 +112,6 @@ def test_ids_that_come_twice_are_done_once(harness: TradingHarness) -> None:
 
 
 def test_nothing_is_applied_before_it_is_settled(harness: TradingHarness) -> None:
-    """A portfolio wake-up that overtakes its settlement does nothing; the settlement wakes it again."""
     user = harness.user()
     harness.tick(70_000)
     settle = executed(harness, (user, Side.BUY, 10))
@@ -124,8 +122,8 @@ def test_nothing_is_applied_before_it_is_settled(harness: TradingHarness) -> Non
     assert shares(harness, user) == (10, 0)
 
 
-def test_the_average_cost_of_two_purchases_and_a_sale(harness: TradingHarness) -> None:
-    """10 at 70,000 and 10 at 80,000: a sale of 5 takes a quarter of the cost, a half commission, and books its profit."""
+def test_average_cost_of_two_purchases_and_a_sale(harness: TradingHarness) -> None:
+    """10 at 70,000 and 10 at 80,000: a sale of 5 removes a quarter of the cost."""
     user = harness.user()
     bought(harness, user, 10, 70_000)
     bought(harness, user, 10, 80_000)
@@ -146,8 +144,9 @@ def test_the_average_cost_of_two_purchases_and_a_sale(harness: TradingHarness) -
     assert harness.breaches() == []
 
 
-def test_a_holding_is_deleted_with_its_last_share_and_begins_anew(harness: TradingHarness) -> None:
-    """Sold out, there is no row; bought again, cost and profit start from nothing while the executions keep the old profit."""
+def test_sold_out_holding_is_deleted_and_starts_from_zero_when_bought_again(
+    harness: TradingHarness,
+) -> None:
     user = harness.user()
     bought(harness, user, 3)
     harness.place(user, Side.SELL, 3)
@@ -160,8 +159,8 @@ def test_a_holding_is_deleted_with_its_last_share_and_begins_anew(harness: Tradi
     assert harness.breaches() == []
 
 
-def test_a_purchase_and_a_sale_of_one_holding_in_a_batch(harness: TradingHarness) -> None:
-    """Applied together in the order of their fills, the sale at the average before the later purchase."""
+def test_purchase_and_sale_of_one_holding_in_one_batch(harness: TradingHarness) -> None:
+    """Applied in the order of their fills, the sale at the average before the later purchase."""
     user = harness.user()
     bought(harness, user, 4, 50_000)
     harness.tick(60_000)
@@ -176,8 +175,7 @@ def test_a_purchase_and_a_sale_of_one_holding_in_a_batch(harness: TradingHarness
     assert harness.breaches() == []
 
 
-def test_holdings_of_two_stocks_do_not_mix(harness: TradingHarness) -> None:
-    """One batch, one user, two stocks: a holding for each with its own cost."""
+def test_holdings_of_two_stocks_are_separate(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     harness.tick(100_000, HYNIX)
@@ -188,10 +186,7 @@ def test_holdings_of_two_stocks_do_not_mix(harness: TradingHarness) -> None:
     assert [tuple(row.values()) for row in found] == [(HYNIX, 3, 300_000), (SAMSUNG, 2, 140_000)]
 
 
-def test_wake_ups_of_the_next_stage_are_cut_into_batches(
-    database_uri: str, valkey_url: str
-) -> None:
-    """More fills than a batch holds are told in several wake-ups, each of them once."""
+def test_tasks_of_the_next_stage_are_split_into_batches(database_uri: str, valkey_url: str) -> None:
     with opened(settings_for(database_uri, valkey_url, stage_batch_size=2)) as harness:
         user = harness.user()
         harness.tick(1_000)
@@ -207,10 +202,9 @@ def test_wake_ups_of_the_next_stage_are_cut_into_batches(
 
 
 @pytest.mark.parametrize("task", [Task.SETTLE_EXECUTIONS, Task.UPDATE_PORTFOLIOS])
-def test_a_batch_costs_the_same_statements_however_many_fills(
+def test_batch_needs_the_same_number_of_statements_for_any_number_of_fills(
     harness: TradingHarness, task: Task
 ) -> None:
-    """Twelve fills of twelve users need as many statements as two."""
     harness.tick(70_000)
     counts = []
     for size in (2, 12):

@@ -1,4 +1,4 @@
-"""Summaries: every figure of a period's orders, put together by the database and equal to what the orders themselves say."""
+"""Order summaries: the database's totals equal those computed from the orders."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +23,7 @@ def summary(harness: TradingHarness, user: UUID, **period: Any) -> OrderSummary:
 def by_hand(
     harness: TradingHarness, user: UUID, side: Side, stock_code: str | None = None
 ) -> SideTotals:
-    """The same totals, added up from a user's orders one by one."""
+    """Return the totals computed from a user's orders one by one."""
     orders = harness.core.read(
         list_orders, user_id=user, limit=100, side=side, stock_code=stock_code
     ).items
@@ -43,7 +43,10 @@ def by_hand(
 
 @pytest.fixture
 def trader(harness: TradingHarness) -> UUID:
-    """A user with orders in every state but one, on two stocks and three days; another's must not get into his."""
+    """Return a user with orders in all states but one, on two stocks and three days.
+
+    Another user's orders must not be counted.
+    """
     user = harness.user()
     bought(harness, harness.user(), 9)
     bought(harness, user, 10)
@@ -66,10 +69,9 @@ def trader(harness: TradingHarness) -> UUID:
 
 
 @pytest.mark.parametrize("stock_code", [None, SAMSUNG, HYNIX, "A035720"])
-def test_the_totals_are_those_of_the_orders(
+def test_totals_equal_those_of_the_orders(
     harness: TradingHarness, trader: UUID, stock_code: str | None
 ) -> None:
-    """Whole or of one stock, each side is what its orders and fills add up to."""
     found = summary(harness, trader, stock_code=stock_code)
 
     assert found.by_side == {side: by_hand(harness, trader, side, stock_code) for side in Side}
@@ -80,8 +82,8 @@ def test_the_totals_are_those_of_the_orders(
     )
 
 
-def test_every_status_has_its_number(harness: TradingHarness, trader: UUID) -> None:
-    """Those without an order are there with none, and they add up to all."""
+def test_every_status_is_counted(harness: TradingHarness, trader: UUID) -> None:
+    """Statuses without an order are 0, and the sum is the number of orders."""
     found = summary(harness, trader)
 
     assert found.by_status == {
@@ -95,8 +97,8 @@ def test_every_status_has_its_number(harness: TradingHarness, trader: UUID) -> N
     assert found.orders == sum(found.by_status.values()) == 8
 
 
-def test_a_period_is_that_of_the_acceptance(harness: TradingHarness, trader: UUID) -> None:
-    """A half-open span: what was accepted at its end is not in it."""
+def test_period_selects_by_acceptance(harness: TradingHarness, trader: UUID) -> None:
+    """The end of the period is exclusive."""
     first = harness.clock() - timedelta(days=2)
 
     def orders(since: datetime | None, until: datetime | None) -> int:
@@ -108,8 +110,8 @@ def test_a_period_is_that_of_the_acceptance(harness: TradingHarness, trader: UUI
     assert (orders(first, first), orders(first, None), orders(None, first)) == (0, 8, 0)
 
 
-def test_a_fill_that_is_not_applied_is_counted(harness: TradingHarness) -> None:
-    """Its profit is not known yet, and that is said."""
+def test_unapplied_fill_is_counted(harness: TradingHarness) -> None:
+    """Its profit is not known yet."""
     user = harness.user()
     bought(harness, user, 10)
     harness.tick(71_300)
@@ -124,16 +126,14 @@ def test_a_fill_that_is_not_applied_is_counted(harness: TradingHarness) -> None:
     assert (sold.realized_profit, sold.unapplied_executions) == (4_547, 0)
 
 
-def test_nothing_ordered_is_nothing(harness: TradingHarness) -> None:
-    """Zeros everywhere."""
+def test_summary_without_orders_is_zero(harness: TradingHarness) -> None:
     found = summary(harness, harness.user())
 
     assert (found.orders, set(found.by_status.values())) == (0, {0})
     assert found.by_side == {Side.BUY: SideTotals(), Side.SELL: SideTotals()}
 
 
-def test_a_summary_takes_two_statements(harness: TradingHarness) -> None:
-    """However many orders it is of."""
+def test_summary_needs_two_statements(harness: TradingHarness) -> None:
     user, counts = harness.user(), []
     for more in (0, 1, 11):
         for _ in range(more):
