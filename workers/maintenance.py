@@ -42,7 +42,7 @@ def sweep_due_work() -> TaskResult:
     """Dispatch overdue rows again: their message was lost or their task died."""
     core = get_core()
     overdue = core.read(find_overdue, settings=core.settings, now=core.clock())
-    core.deliver(overdue.wakeups)
+    core.deliver(overdue.requests)
     found = {
         Stage.EXECUTE: overdue.orders,
         Stage.SETTLE: overdue.unsettled,
@@ -50,7 +50,7 @@ def sweep_due_work() -> TaskResult:
     }
     for stage, count in found.items():
         instruments.record(instruments.SWEEP_OVERDUE_ROWS, stage, value=count)
-    if overdue.wakeups:
+    if overdue.requests:
         log.warning(
             "sweep_found_overdue",
             orders=overdue.orders,
@@ -58,8 +58,8 @@ def sweep_due_work() -> TaskResult:
             unapplied=overdue.unapplied,
         )
     ids: defaultdict[str, list[object]] = defaultdict(list)
-    for wakeup in overdue.wakeups:
-        for name, some in log_fields(wakeup.task, [str(one) for one in wakeup.ids]).items():
+    for request in overdue.requests:
+        for name, some in log_fields(request.task, [str(one) for one in request.ids]).items():
             ids[name] += some
     return TaskResult({"overdue": overdue.orders + overdue.unsettled + overdue.unapplied}, ids)
 

@@ -20,7 +20,7 @@ CODES = (SAMSUNG, HYNIX)
 CODE = st.sampled_from(CODES)
 # Small, so that batches fill up quickly.
 SMALL_BATCH = 3
-ROUNDS_TO_QUIET = 40
+SWEEPS_MAX = 40
 
 
 class History(RuleBasedStateMachine):
@@ -36,24 +36,24 @@ class History(RuleBasedStateMachine):
         self._open = ExitStack()
         self.harness: TradingHarness = self._open.enter_context(opened(self.under))
         self.users: list[UUID] = []
-        self.mail: list[TaskRequest] = []
+        self.mailbox: list[TaskRequest] = []
 
-    def the_market_goes_on(self) -> None:
+    def print_trades(self) -> None:
         """Trade every stock once more."""
         raise NotImplementedError
 
-    def bring_to_an_end(self) -> None:
+    def finish_pending_work(self) -> None:
         """Finish all pending work."""
         raise NotImplementedError
 
-    def nothing_is_left(self) -> None:
+    def check_final_state(self) -> None:
         """Assert what must hold at the end of every history."""
         raise NotImplementedError
 
     def teardown(self) -> None:
         try:
-            self.bring_to_an_end()
-            self.nothing_is_left()
+            self.finish_pending_work()
+            self.check_final_state()
         finally:
             self._open.close()
 
@@ -62,7 +62,7 @@ class History(RuleBasedStateMachine):
 
     def collect(self) -> None:
         """Collect dispatched tasks in the mailbox, to be delivered in any order, or never."""
-        self.mail += self.harness.sent
+        self.mailbox += self.harness.sent
         self.harness.sent.clear()
 
     def tolerate(self, action: Callable[[], object]) -> None:
@@ -70,22 +70,22 @@ class History(RuleBasedStateMachine):
         with suppress(DomainError):
             action()
 
-    def sweep_to_quiet(self) -> None:
+    def sweep_until_idle(self) -> None:
         """Run what the sweep finds, and nothing else, until it finds nothing."""
-        for _ in range(ROUNDS_TO_QUIET):
+        for _ in range(SWEEPS_MAX):
             self.harness.clock.advance(seconds=40)
-            self.the_market_goes_on()
+            self.print_trades()
             self.harness.sent.clear()
-            wakeups = sweep(self.harness).wakeups
-            if not wakeups:
+            requests = sweep(self.harness).requests
+            if not requests:
                 # What was just dispatched becomes due.
                 self.harness.clock.advance(seconds=3)
-                wakeups = sweep(self.harness).wakeups
-            if not wakeups:
+                requests = sweep(self.harness).requests
+            if not requests:
                 return
-            for wakeup in wakeups:
-                self.harness.run(wakeup)
-        raise AssertionError(f"The sweep still finds work after {ROUNDS_TO_QUIET} rounds.")
+            for request in requests:
+                self.harness.run(request)
+        raise AssertionError(f"The sweep still finds work after {SWEEPS_MAX} rounds.")
 
 
 def check(machine: type[History], *, histories: int, steps: int) -> None:

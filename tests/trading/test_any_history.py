@@ -64,36 +64,36 @@ class AnyHistory(History):
     def deliver(self, which: int, times: int) -> None:
         """Deliver a task out of order, once or twice."""
         self.collect()
-        if self.mail:
-            wakeup = self.mail.pop(which % len(self.mail))
+        if self.mailbox:
+            request = self.mailbox.pop(which % len(self.mailbox))
             for _ in range(times):
-                self.harness.run(wakeup)
+                self.harness.run(request)
 
     @rule(which=st.integers(0, 50))
     def lose(self, which: int) -> None:
         self.collect()
-        if self.mail:
-            self.mail.pop(which % len(self.mail))
+        if self.mailbox:
+            self.mailbox.pop(which % len(self.mailbox))
 
     @rule(seconds=st.integers(0, 40))
     def time_passes_and_the_sweep_comes(self, seconds: int) -> None:
         self.harness.clock.advance(seconds=seconds)
-        self.mail += sweep(self.harness).wakeups
+        self.mailbox += sweep(self.harness).requests
 
     @invariant()
-    def the_books_are_sound(self) -> None:
+    def audit_finds_no_breach(self) -> None:
         assert self.harness.breaches() == []
 
-    def bring_to_an_end(self) -> None:
+    def finish_pending_work(self) -> None:
         """Open a fresh market and sweep until nothing is left."""
         for code in CODES:
             set_status(self.harness, "TRADABLE", code)
         self.harness.sent.clear()
-        self.sweep_to_quiet()
+        self.sweep_until_idle()
 
-    def nothing_is_left(self) -> None:
-        """Assert that every order is final, every fill settled and applied, and nothing reserved."""
-        self.the_books_are_sound()
+    def check_final_state(self) -> None:
+        """Assert that all orders are final, all fills applied, and nothing is reserved."""
+        self.audit_finds_no_breach()
         assert (
             rows(
                 self.harness, "SELECT id FROM orders WHERE finished_at IS NULL OR reserved_cash > 0"
@@ -108,7 +108,7 @@ class AnyHistory(History):
             rows(self.harness, "SELECT user_id FROM portfolios WHERE reserved_quantity > 0") == []
         )
 
-    def the_market_goes_on(self) -> None:
+    def print_trades(self) -> None:
         for code in CODES:
             self.harness.tick(60_000, code)
 

@@ -35,13 +35,13 @@ def claim(
 
 
 def claimed(harness: TradingHarness, key: str = "key", **more: str) -> Claim:
-    mine = claim(harness, key, **more)  # type: ignore[arg-type]
-    assert isinstance(mine, Claim)
-    return mine
+    own_claim = claim(harness, key, **more)  # type: ignore[arg-type]
+    assert isinstance(own_claim, Claim)
+    return own_claim
 
 
-def complete(harness: TradingHarness, mine: Claim, answer: StoredAnswer = ANSWER) -> None:
-    do(harness, lambda session: idempotency.complete(session, mine, answer))
+def complete(harness: TradingHarness, own_claim: Claim, answer: StoredAnswer = ANSWER) -> None:
+    do(harness, lambda session: idempotency.complete(session, own_claim, answer))
 
 
 def test_first_response_is_repeated(harness: TradingHarness) -> None:
@@ -62,9 +62,9 @@ def test_second_request_is_refused_while_the_first_runs(harness: TradingHarness)
 def test_other_request_with_the_same_key_is_a_conflict(
     harness: TradingHarness, finished: bool
 ) -> None:
-    mine = claimed(harness)
+    own_claim = claimed(harness)
     if finished:
-        complete(harness, mine)
+        complete(harness, own_claim)
     with pytest.raises(IdempotencyKeyConflict):
         claim(harness, request=OTHER)
 
@@ -91,18 +91,18 @@ def test_expired_claim_is_taken_over_and_its_owner_cannot_complete(
 
 
 def test_completion_happens_once(harness: TradingHarness) -> None:
-    mine = claimed(harness)
-    complete(harness, mine)
+    own_claim = claimed(harness)
+    complete(harness, own_claim)
     with pytest.raises(RequestInProgress):
-        complete(harness, mine, StoredAnswer(status=500, body="{}", location=None))
+        complete(harness, own_claim, StoredAnswer(status=500, body="{}", location=None))
     assert claim(harness) == ANSWER
 
 
 def test_run_finds_only_its_own_response(harness: TradingHarness) -> None:
     """After a COMMIT of unknown outcome."""
 
-    def found(mine: Claim) -> StoredAnswer | None:
-        return harness.core.read(idempotency.completed, mine)
+    def found(own_claim: Claim) -> StoredAnswer | None:
+        return harness.core.read(idempotency.completed, own_claim)
 
     first = claimed(harness)
     assert found(first) is None
@@ -115,18 +115,18 @@ def test_run_finds_only_its_own_response(harness: TradingHarness) -> None:
 def test_released_claim_is_free_at_once(harness: TradingHarness) -> None:
     """A response is never released, nor the claim of another run."""
     do(harness, lambda session: idempotency.give_up(session, claimed_in(session, harness)))
-    mine = claimed(harness)
-    stranger = Claim(scope=mine.scope, key=mine.key, claim_id=UUID(int=1))
+    own_claim = claimed(harness)
+    stranger = Claim(scope=own_claim.scope, key=own_claim.key, claim_id=UUID(int=1))
     do(harness, lambda session: idempotency.give_up(session, stranger))
     with pytest.raises(RequestInProgress):
         claim(harness)
-    complete(harness, mine)
-    do(harness, lambda session: idempotency.give_up(session, mine))
+    complete(harness, own_claim)
+    do(harness, lambda session: idempotency.give_up(session, own_claim))
     assert claim(harness) == ANSWER
 
 
 def claimed_in(session: Session, harness: TradingHarness) -> Claim:
-    mine = idempotency.claim(
+    own_claim = idempotency.claim(
         session,
         scope="user",
         key="key",
@@ -135,8 +135,8 @@ def claimed_in(session: Session, harness: TradingHarness) -> Claim:
         keep_h=24,
         now=harness.clock(),
     )
-    assert isinstance(mine, Claim)
-    return mine
+    assert isinstance(own_claim, Claim)
+    return own_claim
 
 
 def test_key_is_new_after_the_retention_time(harness: TradingHarness) -> None:

@@ -23,7 +23,7 @@ class Overdue:
     orders: int
     unsettled: int
     unapplied: int
-    wakeups: tuple[TaskRequest, ...]
+    requests: tuple[TaskRequest, ...]
 
 
 def find_overdue(session: Session, *, settings: Settings, now: datetime) -> Overdue:
@@ -66,7 +66,7 @@ def find_overdue(session: Session, *, settings: Settings, now: datetime) -> Over
         orders=len(orders),
         unsettled=len(unsettled),
         unapplied=len(unapplied),
-        wakeups=tuple(
+        requests=tuple(
             one
             for task, ids in found
             for one in task_requests(task, ids, batch_size=settings.stage_batch_size)

@@ -38,7 +38,7 @@ RATES = st.integers(0, 100_000)
 def test_tax_rates_of_each_market_and_year(
     market: Market, on: date, transaction: int, rural: int
 ) -> None:
-    """KOSPI pays the rural tax too, so its sum equals KOSDAQ's every year; KONEX has its own rate."""
+    """KOSPI pays the rural tax too, so its sum equals KOSDAQ's; KONEX has its own rate."""
     rates = tax_rates(market, "STOCK", on)
     assert (rates.transaction_ppm, rates.rural_ppm) == (transaction, rural)
 

@@ -1,4 +1,4 @@
-"""Market hours: times and behaviour of each session, ends of days, and properties of any instant."""
+"""Market hours: times and behaviour of each session, and properties of any instant."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
@@ -67,11 +67,14 @@ def kst(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=KST)
 
 
-def told(day: date, hours: MarketHours = KRX) -> dict[str, str]:
+def formatted_sessions(day: date, hours: MarketHours = KRX) -> dict[str, str]:
     """Return a day's sessions as ``08:00-08:50`` in Korean time."""
+
+    def clock(at: datetime) -> str:
+        return f"{at.astimezone(KST):%H:%M}"
+
     return {
-        span.session: f"{span.opens_at.astimezone(KST):%H:%M}-{span.closes_at.astimezone(KST):%H:%M}"
-        for span in hours.spans(day)
+        span.session: f"{clock(span.opens_at)}-{clock(span.closes_at)}" for span in hours.spans(day)
     }
 
 
@@ -124,7 +127,7 @@ def test_sessions_of_a_day(day: date, sessions: dict[str, str]) -> None:
     """Nextrade opened on 2025-03-04, KRX's after-market on 2026-09-14; late days have no pre-market
     and end as usual.
     """
-    assert told(day) == sessions
+    assert formatted_sessions(day) == sessions
     assert all(
         span.opens_at.tzinfo is UTC and span.closes_at.tzinfo is UTC for span in KRX.spans(day)
     )
@@ -134,7 +137,7 @@ def test_very_late_day_has_no_evening_session() -> None:
     """With a delay of six hours the close is after the usual end of the evening."""
     day = date(2026, 11, 20)
     late = KrxHours({day: DayChange(day, closed=False, delay_minutes=360, note="")})
-    assert told(day, late) == {
+    assert formatted_sessions(day, late) == {
         "OPENING_AUCTION": "14:30-15:00",
         "REGULAR": "15:00-21:20",
         "CLOSING_AUCTION": "21:20-21:30",

@@ -81,7 +81,7 @@ def outside(stock: DayOfStock, base: int) -> bool:
 
 
 def test_close_of_the_day_before_gives_the_limits() -> None:
-    """For 2,873 of 2,878 stocks every price is within the limits computed from the previous close."""
+    """For 2,873 of 2,878 stocks every price is within the limits of the previous close."""
     before, after = stocks(first=True), stocks(first=False)
 
     beyond = {code for code in before if outside(after[code], before[code].close)}

@@ -51,16 +51,16 @@ def test_a_market_order_waits_for_the_end_of_a_halt_and_for_a_trade_after_it(
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 1)
-    wakeup = harness.sent.pop()
+    request = harness.sent.pop()
     halt(harness, user)
     harness.clock.advance(seconds=1)
     harness.tick(71_000)
-    assert harness.run(wakeup) == ExecutionReport(postponed=1)
+    assert harness.run(request) == ExecutionReport(postponed=1)
     harness.clock.advance(seconds=1)
     resume(harness, user)
-    assert harness.run(wakeup) == ExecutionReport(postponed=1)
+    assert harness.run(request) == ExecutionReport(postponed=1)
     harness.tick(70_500)
-    assert harness.run(wakeup) == ExecutionReport(filled=1)
+    assert harness.run(request) == ExecutionReport(filled=1)
     assert harness.order(user, order.id).executions[0].price == 70_500
     assert harness.breaches() == []
 
@@ -102,7 +102,7 @@ def test_what_was_found_before_a_halt_is_executed_after_it(harness: TradingHarne
     assert harness.breaches() == []
     harness.clock.advance(minutes=10)
     resume(harness, user)
-    harness.sent += sweep(harness).wakeups
+    harness.sent += sweep(harness).requests
     harness.run_all()
     assert status_of(harness, user, order.id) == "FILLED"
 

@@ -13,7 +13,7 @@ STEPS = st.lists(st.one_of(BUYS, st.fractions(0, 1)), min_size=1, max_size=40)
 
 
 def run(steps: list[object]) -> tuple[HoldingPosition, list[Sale], int, int]:
-    """Apply the steps; return the position, its sales, and the total amount and commission bought."""
+    """Apply the steps; return position, sales, and the total amount and commission bought."""
     position, sales, amounts, commissions = HoldingPosition(), [], 0, 0
     for step in steps:
         if isinstance(step, tuple):

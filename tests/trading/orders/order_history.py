@@ -60,7 +60,7 @@ def instant(value: datetime | str) -> datetime:
 
 
 class OrderHistory(History):
-    """``under`` are the initial settings, ``other_settings`` changes that an operator makes later."""
+    """``under`` are the initial settings, ``other_settings`` later changes by an operator."""
 
     other_settings: ClassVar[tuple[dict[str, Any], ...]] = ()
 
@@ -217,15 +217,15 @@ class OrderHistory(History):
         if times == 3:
             self.harness.run_all()
         self.collect()
-        if self.mail:
-            wakeup = self.mail.pop(which % len(self.mail))
+        if self.mailbox:
+            request = self.mailbox.pop(which % len(self.mailbox))
             for _ in range(times):
-                self.harness.run(wakeup)
+                self.harness.run(request)
 
     @rule(seconds=st.sampled_from((0, 1, 2, 9, 10, 40)))
     def time_passes_and_the_sweep_comes(self, seconds: int) -> None:
         self.harness.clock.advance(seconds=seconds)
-        self.mail += sweep(self.harness).wakeups
+        self.mailbox += sweep(self.harness).requests
 
     @rule(hours=st.sampled_from((0, 0, 5, 9, 24)), matched=st.booleans())
     def hours_pass_and_orders_expire(self, hours: int, matched: bool) -> None:
@@ -258,12 +258,12 @@ class OrderHistory(History):
 
     @invariant()
     def all_is_well(self) -> None:
-        self.the_books_are_sound()
+        self.audit_finds_no_breach()
         self.no_order_goes_back()
         self.fills_obey_the_laws()
         self.no_more_is_filled_than_was_traded()
 
-    def the_books_are_sound(self) -> None:
+    def audit_finds_no_breach(self) -> None:
         counts = self.harness.core.database.snapshot(
             lambda session: session.execute(_BREACHES).all()
         )
@@ -320,30 +320,32 @@ class OrderHistory(History):
             self.harness,
             """SELECT tick_position, side, SUM(quantity) AS shares FROM (
                 SELECT tick_position, side, quantity FROM order_executions
-                UNION ALL SELECT t.tick_position, o.side, t.quantity FROM pending_fills t JOIN orders o ON o.id = t.order_id
+                UNION ALL SELECT t.tick_position, o.side, t.quantity FROM pending_fills t
+                     JOIN orders o ON o.id = t.order_id
             ) x GROUP BY tick_position, side""",
         )
         assert all(row["shares"] <= self.volumes[row["tick_position"]] for row in filled)
 
-    def bring_to_an_end(self) -> None:
+    def finish_pending_work(self) -> None:
         """Open a fresh market, match, sweep and cancel all orders."""
         resume(self.harness, self.users[0])
         for code in CODES:
             set_status(self.harness, "TRADABLE", code)
         self.harness.sent.clear()
         self.to_an_open_market()
-        self.sweep_to_quiet()
+        self.sweep_until_idle()
         for user in self.users:
             cancel_all(self.harness, user)
-        self.sweep_to_quiet()
+        self.sweep_until_idle()
 
-    def nothing_is_left(self) -> None:
-        """Assert that nothing is reserved, due or pending, and every fill is settled and applied."""
-        self.the_books_are_sound()
+    def check_final_state(self) -> None:
+        """Assert that nothing is reserved, due or pending, and all fills are applied."""
+        self.audit_finds_no_breach()
         self.no_order_goes_back()
         self.no_more_is_filled_than_was_traded()
         for nothing in (
-            "orders WHERE finished_at IS NULL OR reserved_cash > 0 OR next_attempt_at IS NOT NULL OR book_price IS NOT NULL",
+            "orders WHERE finished_at IS NULL OR reserved_cash > 0",
+            "orders WHERE next_attempt_at IS NOT NULL OR book_price IS NOT NULL",
             "order_executions WHERE settled_at IS NULL OR applied_at IS NULL",
             "virtual_balances WHERE reserved_cash > 0",
             "portfolios WHERE reserved_quantity > 0",
@@ -351,7 +353,7 @@ class OrderHistory(History):
         ):
             assert rows(self.harness, f"SELECT * FROM {nothing}") == []
 
-    def the_market_goes_on(self) -> None:
+    def print_trades(self) -> None:
         for code in CODES:
             self.print(code, 0, volume=1_000)
         self.match(layout=1, times=1)

@@ -102,7 +102,7 @@ def change_settings(harness: TradingHarness, **changed: object) -> None:
 
 
 def running_statements(harness: TradingHarness) -> int:
-    """Count the statements that the database server executes now, including this and waiting ones."""
+    """Count the statements that the server executes now, including this and waiting ones."""
     return int(rows(harness, "SHOW GLOBAL STATUS LIKE 'Threads_running'")[0]["Value"])
 
 
@@ -129,7 +129,8 @@ def shares(harness: TradingHarness, user: UUID, code: str = SAMSUNG) -> tuple[in
     """Return a holding's quantity and reserved quantity; (0, 0) without a holding."""
     found = rows(
         harness,
-        "SELECT quantity, reserved_quantity FROM portfolios WHERE user_id = :id AND stock_code = :code",
+        "SELECT quantity, reserved_quantity FROM portfolios"
+        " WHERE user_id = :id AND stock_code = :code",
         id=user.bytes,
         code=code,
     )

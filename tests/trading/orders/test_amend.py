@@ -30,7 +30,13 @@ def place_of(harness: TradingHarness, order: OrderRecord) -> int:
 
 @pytest.mark.parametrize(
     ("limit", "quantity", "reserved"),
-    [(70_100, None, 701_000 + 105), (69_900, None, 699_000 + 104), (None, 11, 770_115), (None, 3, 210_031), (71_000, 1, 71_010)],
+    [
+        (70_100, None, 701_000 + 105),
+        (69_900, None, 699_000 + 104),
+        (None, 11, 770_115),
+        (None, 3, 210_031),
+        (71_000, 1, 71_010),
+    ],
 )  # fmt: skip
 def test_buy_amendment_adjusts_the_reservation_exactly(
     harness: TradingHarness, limit: int | None, quantity: int | None, reserved: int
@@ -67,9 +73,9 @@ def test_unaffordable_amendment_is_refused_and_changes_nothing(harness: TradingH
     )
     available = 10_000_000 - 350_052 - 700_105
     before = everything(harness)
-    with pytest.raises(InsufficientCash) as poor:
+    with pytest.raises(InsufficientCash) as refused:
         harness.amend(user, buy.id, quantity=200)
-    assert poor.value.facts == {
+    assert refused.value.facts == {
         "needed": 13_301_995,
         "available": available,
         "largest_quantity": 137,
@@ -88,11 +94,12 @@ def test_unaffordable_amendment_is_refused_and_changes_nothing(harness: TradingH
 
 
 def test_refused_amendments_change_nothing(harness: TradingHarness) -> None:
-    """Off the grid, out of range, another user's order, not amendable, finished, stock not traded."""
+    """Off the grid, out of range, another user's order, not amendable, finished, halted."""
     user, other = harness.user(), harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 10, limit=60_000)
-    market, ioc = harness.place(user, Side.BUY, 1), harness.place(user, Side.BUY, 1, limit=70_000, time_in_force=TimeInForce.IOC)  # fmt: skip
+    market = harness.place(user, Side.BUY, 1)
+    ioc = harness.place(user, Side.BUY, 1, limit=70_000, time_in_force=TimeInForce.IOC)
     before = everything(harness)
     for quantity in (0, -1, 1_000_001):
         with pytest.raises(ValidationFailed):
@@ -165,7 +172,7 @@ def test_trade_before_the_amendment_does_not_fill_the_new_terms(
 
 
 def test_marketable_amendment_fills_at_the_last_trade(harness: TradingHarness) -> None:
-    """It is a new arrival: dispatched at once and filled at the last trade, not at the new limit."""
+    """It is a new arrival: dispatched at once and filled at the last trade."""
     user = harness.user()
     harness.tick(70_000)
     order = harness.place(user, Side.BUY, 3, limit=60_000)

@@ -41,7 +41,7 @@ def test_fill_stores_its_evidence(harness: TradingHarness) -> None:
     assert (execution.tick_age_ms, execution.tick_position) == (1_234, str(tick.position))
     assert (execution.tick_traded_at, execution.rule) == (tick.traded_at, "market-at-last-trade")
     assert execution.executed_at == harness.clock()
-    assert [wakeup.task for wakeup in harness.sent] == [Task.SETTLE_EXECUTIONS]
+    assert [request.task for request in harness.sent] == [Task.SETTLE_EXECUTIONS]
 
 
 def test_fill_above_the_reservation_uses_available_cash(harness: TradingHarness) -> None:
@@ -197,8 +197,8 @@ def test_batch_size_limits_other_due_orders(
         assert harness.run(
             TaskRequest(Task.EXECUTE_ORDERS, tuple(orders[:asked]))
         ) == ExecutionReport(filled=filled)
-        assert all(len(wakeup.ids) <= 3 for wakeup in harness.sent)
-        assert sum(len(wakeup.ids) for wakeup in harness.sent) == filled
+        assert all(len(request.ids) <= 3 for request in harness.sent)
+        assert sum(len(request.ids) for request in harness.sent) == filled
 
 
 def test_repeated_or_late_task_changes_nothing(harness: TradingHarness) -> None:
@@ -206,12 +206,12 @@ def test_repeated_or_late_task_changes_nothing(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 2)
-    wakeup = harness.sent[0]
+    request = harness.sent[0]
     harness.run_all()
     before = everything(harness)
     for again in (
-        wakeup,
-        wakeup,
+        request,
+        request,
         TaskRequest(Task.EXECUTE_ORDERS, (new_id(),)),
         TaskRequest(Task.EXECUTE_ORDERS, ()),
     ):
@@ -226,16 +226,16 @@ def test_execution_without_redis_changes_nothing_and_the_order_stays_due(
     user = harness.user()
     harness.tick(70_000)
     harness.place(user, Side.BUY, 1)
-    wakeup, before = harness.sent.pop(), everything(harness)
+    request, before = harness.sent.pop(), everything(harness)
     valkey_server.stop()
     try:
         with pytest.raises(MarketUnavailable):
-            harness.run(wakeup)
+            harness.run(request)
     finally:
         valkey_server.start()
     assert everything(harness) == before
     harness.tick(70_000)
-    assert harness.run(wakeup) == ExecutionReport(filled=1)
+    assert harness.run(request) == ExecutionReport(filled=1)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_pending_fills_are_read_once_and_deleted_in_one_statement(
     harness: TradingHarness,
 ) -> None:
 
-    def of_touches(orders: list[UUID]) -> list[str]:
+    def pending_fill_statements(orders: list[UUID]) -> list[str]:
         with statements_counted(harness.core.database.engine) as statements:
             assert harness.run(TaskRequest(Task.EXECUTE_ORDERS, tuple(orders))) == ExecutionReport(
                 filled=2
@@ -284,11 +284,11 @@ def test_pending_fills_are_read_once_and_deleted_in_one_statement(
         return [statement.split()[0] for statement in statements if "pending_fills" in statement]
 
     harness.tick(70_500)
-    assert of_touches([harness.place(harness.user(), Side.BUY, 1).id for _ in range(2)]) == [
-        "SELECT"
-    ]
+    assert pending_fill_statements(
+        [harness.place(harness.user(), Side.BUY, 1).id for _ in range(2)]
+    ) == ["SELECT"]
     limited = [harness.place(harness.user(), Side.BUY, 1, limit=70_000).id for _ in range(2)]
     harness.tick(69_900)
     harness.match()
-    assert of_touches(limited) == ["SELECT", "DELETE"]
+    assert pending_fill_statements(limited) == ["SELECT", "DELETE"]
     assert rows(harness, "SELECT * FROM pending_fills") == []

@@ -34,7 +34,7 @@ def status_of(harness: TradingHarness, user: UUID, order: OrderRecord) -> str:
     return str(harness.order(user, order.id).status)
 
 
-def look_and_expire(harness: TradingHarness, at: datetime) -> int | None:
+def match_and_expire(harness: TradingHarness, at: datetime) -> int | None:
     """Run the matcher and one batch of the expiry at an instant."""
     harness.clock.now = at
     harness.match()
@@ -51,7 +51,7 @@ def test_expired_day_orders_release_their_reservations(harness: TradingHarness) 
     ]
     kept = harness.place(user, Side.BUY, 1, limit=60_000, time_in_force=TimeInForce.GTC)
 
-    assert look_and_expire(harness, MIDNIGHT) == 2
+    assert match_and_expire(harness, MIDNIGHT) == 2
 
     ended = [harness.order(user, order.id) for order in orders]
     assert [(order.status, order.reason) for order in ended] == [("EXPIRED", "day-ended")] * 2
@@ -69,10 +69,10 @@ def test_day_order_expires_at_midnight_in_korea_in_the_always_open_market(
     user = harness.user()
     harness.clock.now = MIDNIGHT.replace(hour=14, minute=59, second=59)
     order = harness.place(user, Side.BUY, 1, limit=60_000)
-    assert look_and_expire(harness, harness.clock()) == 0
+    assert match_and_expire(harness, harness.clock()) == 0
     harness.clock.now = MIDNIGHT
     next_day = harness.place(user, Side.BUY, 1, limit=60_000)
-    assert look_and_expire(harness, MIDNIGHT) == 1
+    assert match_and_expire(harness, MIDNIGHT) == 1
     assert [status_of(harness, user, one) for one in (order, next_day)] == ["EXPIRED", "PENDING"]
 
 
@@ -83,9 +83,9 @@ def test_day_order_expires_with_the_closing_auction(
     harness = krx_harness
     user = harness.user()
     order = harness.place(user, Side.BUY, 1, limit=60_000)
-    assert look_and_expire(harness, CLOSE) == 0
-    assert look_and_expire(harness, LAST_PRINT.replace(minute=30, second=59)) == 0
-    assert look_and_expire(harness, LAST_PRINT) == 1
+    assert match_and_expire(harness, CLOSE) == 0
+    assert match_and_expire(harness, LAST_PRINT.replace(minute=30, second=59)) == 0
+    assert match_and_expire(harness, LAST_PRINT) == 1
     assert status_of(harness, user, order) == "EXPIRED"
     assert harness.breaches() == []
 
@@ -100,20 +100,20 @@ def test_day_order_after_the_close_expires_with_the_after_market(
     user = harness.user()
     harness.clock.now = CLOSE.replace(minute=45)
     evening = harness.place(user, Side.BUY, 1, limit=60_000)
-    assert look_and_expire(harness, EVENING_END) == 0
+    assert match_and_expire(harness, EVENING_END) == 0
     harness.clock.now = EVENING_END.replace(minute=30)
     night = harness.place(user, Side.BUY, 1, limit=60_000)
-    assert look_and_expire(harness, harness.clock()) == 1
-    assert look_and_expire(harness, datetime(2026, 11, 23, 6, 30, tzinfo=UTC)) == 0
+    assert match_and_expire(harness, harness.clock()) == 1
+    assert match_and_expire(harness, datetime(2026, 11, 23, 6, 30, tzinfo=UTC)) == 0
     assert status_of(harness, user, night) == "PENDING"
-    assert look_and_expire(harness, datetime(2026, 11, 23, 6, 31, tzinfo=UTC)) == 1
+    assert match_and_expire(harness, datetime(2026, 11, 23, 6, 31, tzinfo=UTC)) == 1
     assert [status_of(harness, user, one) for one in (evening, night)] == ["EXPIRED", "EXPIRED"]
 
 
 def test_filled_part_stays_when_the_rest_expires(volume_harness: TradingHarness) -> None:
     harness = volume_harness
     user, order = bought_in_part(harness, stages=1)
-    assert look_and_expire(harness, MIDNIGHT) == 1
+    assert match_and_expire(harness, MIDNIGHT) == 1
     assert cash(harness, user) == (10_000_000, 280_042)
     assert harness.breaches() == []
     harness.run_all()
@@ -131,7 +131,7 @@ def test_pending_fill_from_before_the_end_is_executed_after_it(
     order = harness.place(user, Side.BUY, 1, limit=70_000)
     harness.tick(69_900)
     harness.match()
-    assert look_and_expire(harness, MIDNIGHT) == 0
+    assert match_and_expire(harness, MIDNIGHT) == 0
     harness.run_all()
     assert status_of(harness, user, order) == "FILLED"
 
@@ -225,10 +225,10 @@ def test_trade_of_the_next_day_does_not_fill_a_day_order(
 
 
 def test_one_run_over_several_days_matches_each_trade_with_its_day(harness: TradingHarness) -> None:
-    """One run reads Friday's last trades and Saturday's first: Friday's order gets only the former."""
+    """One run reads Friday's and Saturday's trades: Friday's order gets only the former."""
     user = harness.user()
     harness.tick(70_500)
-    touched = harness.place(user, Side.BUY, 1, limit=70_000)
+    matched = harness.place(user, Side.BUY, 1, limit=70_000)
     missed = harness.place(user, Side.BUY, 1, limit=69_000)
     kept = harness.place(user, Side.BUY, 1, limit=69_000, time_in_force=TimeInForce.GTC)
     harness.tick(69_900)
@@ -236,7 +236,7 @@ def test_one_run_over_several_days_matches_each_trade_with_its_day(harness: Trad
     harness.tick(68_000)
     assert harness.match().filled == 2
     harness.run_all()
-    assert [status_of(harness, user, one) for one in (touched, missed, kept)] == [
+    assert [status_of(harness, user, one) for one in (matched, missed, kept)] == [
         "FILLED",
         "PENDING",
         "FILLED",
@@ -246,7 +246,7 @@ def test_one_run_over_several_days_matches_each_trade_with_its_day(harness: Trad
 def test_orders_of_a_delisted_stock_end_and_release_their_reservations(
     harness: TradingHarness,
 ) -> None:
-    """Including those in the book, with any time in force; orders for other stocks are unchanged."""
+    """Including those in the book; orders for other stocks are unchanged."""
     user = harness.user()
     bought(harness, user, 5)
     balance = cash(harness, user)[0]

@@ -64,7 +64,7 @@ def test_every_price_meets_a_buy_or_a_sale_at_the_same_limit(limit: int, price: 
 def test_slippage_is_against_the_trader_and_within_the_days_limits(
     side: Side, base: int, ticks: int, bounded: bool
 ) -> None:
-    """More steps never give a better price; the limits apply if the trade itself was inside them."""
+    """More steps never give a better price; limits apply if the trade was inside them."""
     limits = daily_price_range(base) if bounded else None
     price = apply_slippage(side, base, ticks=ticks, kind="STOCK", limits=limits)
     further = apply_slippage(side, base, ticks=ticks + 1, kind="STOCK", limits=limits)
@@ -76,7 +76,7 @@ def test_slippage_is_against_the_trader_and_within_the_days_limits(
 
 
 def test_slippage_examples() -> None:
-    """Steps follow the grid across its bounds; a trade outside the limits is not improved by them."""
+    """Steps follow the grid across its bounds; limits never improve a trade outside them."""
     assert apply_slippage(Side.BUY, 49_950, ticks=2, kind="STOCK", limits=None) == 50_100
     assert apply_slippage(Side.SELL, 50_000, ticks=2, kind="STOCK", limits=None) == 49_900
     assert apply_slippage(Side.SELL, 1, ticks=1, kind="STOCK", limits=None) == 1

@@ -12,7 +12,7 @@ def test_buy_goes_through_all_stages(harness: TradingHarness) -> None:
     order = harness.place(user, Side.BUY, 10)
 
     assert order.reserved_cash == 714_000 + 107  # 10 shares at 70,000 + 2 %, and 0.015 % of that
-    assert [wakeup.task for wakeup in harness.sent] == [Task.EXECUTE_ORDERS]
+    assert [request.task for request in harness.sent] == [Task.EXECUTE_ORDERS]
     harness.run_all()
     filled = harness.order(user, order.id)
     assert filled.status == "FILLED"

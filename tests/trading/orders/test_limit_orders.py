@@ -96,7 +96,7 @@ def test_order_beyond_the_market_rests_and_dispatches_nothing(harness: TradingHa
     order = harness.place(user, Side.BUY, 7, limit=33_350)
     assert (order.reserved_cash, harness.sent) == (7 * 33_350 + 35, [])
     harness.clock.advance(hours=2)
-    assert sweep(harness).wakeups == ()
+    assert sweep(harness).requests == ()
     assert harness.breaches() == []
 
 
@@ -203,9 +203,9 @@ def test_refusal_for_insufficient_funds_offers_an_affordable_quantity(
     harness: TradingHarness,
 ) -> None:
     user = harness.user()
-    with pytest.raises(InsufficientCash) as poor:
+    with pytest.raises(InsufficientCash) as refused:
         harness.place(user, Side.BUY, 200, limit=70_000)
-    assert poor.value.facts == {
+    assert refused.value.facts == {
         "needed": 14_002_100,
         "available": 10_000_000,
         "largest_quantity": 142,
@@ -310,7 +310,7 @@ def test_change_of_the_fill_profile_loses_no_order(
         harness.clock.advance(seconds=12)
         harness.tick(70_000, volume=3)
         harness.match()
-        harness.sent += sweep(harness).wakeups
+        harness.sent += sweep(harness).requests
         harness.run_all()
         assert harness.breaches() == []
     assert harness.order(user, order.id).finished_at is not None

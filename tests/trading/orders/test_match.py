@@ -43,7 +43,7 @@ def test_resting_buy_is_filled_at_its_limit(
     harness.tick(70_300)
 
     assert harness.match() == MatchReport(ticks=3, filled=1)
-    assert [wakeup.task for wakeup in harness.sent] == [Task.EXECUTE_ORDERS]
+    assert [request.task for request in harness.sent] == [Task.EXECUTE_ORDERS]
     harness.run_all()
 
     assert fill_of(harness, user, order) == (10, 70_000, "resting-at-limit", 69_800)
@@ -86,7 +86,7 @@ def test_matcher_catches_up_from_the_stream_after_downtime(harness: TradingHarne
     user = harness.user()
     harness.tick(70_500)
     order = harness.place(user, Side.BUY, 1, limit=70_000)
-    touched = harness.tick(69_900)
+    trade = harness.tick(69_900)
     harness.clock.advance(hours=1)
     harness.tick(75_000)
     harness.match()
@@ -94,7 +94,7 @@ def test_matcher_catches_up_from_the_stream_after_downtime(harness: TradingHarne
     (fill,) = harness.order(user, order.id).executions
     assert (fill.price, fill.tick_position, fill.tick_age_ms) == (
         70_000,
-        str(touched.position),
+        str(trade.position),
         3_600_000,
     )
 
@@ -160,7 +160,7 @@ def test_sweep_dispatches_pending_fills_whose_task_was_lost(harness: TradingHarn
     harness.match()
     harness.sent.clear()
     harness.clock.advance(seconds=3)
-    harness.sent += sweep(harness).wakeups
+    harness.sent += sweep(harness).requests
     harness.run_all()
     assert harness.order(user, order.id).status == "FILLED"
     assert harness.breaches() == []
@@ -318,7 +318,7 @@ def test_pending_fill_reduces_the_quantity_to_match(volume_harness: TradingHarne
 def test_ioc_and_fok_orders_end_after_their_first_trade(
     volume_harness: TradingHarness, time_in_force: TimeInForce, executed: int
 ) -> None:
-    """Of ten shares four are traded: IOC keeps four and releases the rest, FOK releases everything."""
+    """Of ten shares four are traded: IOC keeps four, FOK releases everything."""
     harness = volume_harness
     user = harness.user()
     harness.tick(70_000)
@@ -350,7 +350,7 @@ def test_ioc_order_ends_when_no_trade_arrives_in_time(
     harness.clock.advance(seconds=9)
     assert sweep(harness).orders == 0
     harness.clock.advance(seconds=1)
-    harness.sent += sweep(harness).wakeups
+    harness.sent += sweep(harness).requests
     assert harness.run(harness.sent.pop()) == ExecutionReport(ended=1)
     assert (harness.order(user, order.id).status, cash(harness, user)[1]) == ("CANCELLED", 0)
 

@@ -62,7 +62,7 @@ def fills(matching: MatchResult) -> list[tuple[int, int, int, int]]:
 def test_resting_order_is_filled_at_its_limit_by_the_first_trade_that_meets_it(
     side: Side, prices: list[int], filled_by: int | None
 ) -> None:
-    """Also if the trade is beyond the limit: an order at the limit would have been met there first."""
+    """Also by a trade beyond the limit: the order would have been met at its limit first."""
     matching = match_whole([order(1, side, 70_000)], prints(*[(price, 1) for price in prices]))
     assert fills(matching) == ([] if filled_by is None else [(1, 10, 70_000, filled_by)])
     assert all(fill.rule is FillRule.RESTING_AT_LIMIT for fill in matching.fills)
@@ -193,7 +193,7 @@ TRADES = st.lists(st.tuples(st.integers(90, 110), st.integers(1, 60)), max_size=
 
 
 def check_each_fill(book: list[BookOrder], matching: MatchResult) -> None:
-    """Assert that no fill is by an earlier trade, beyond the limit or above the ordered quantity."""
+    """Assert that no fill is by an earlier trade, beyond the limit or above the quantity."""
     by_id = {one.id: one for one in book}
     for fill in matching.fills:
         one = by_id[fill.order_id]

@@ -20,14 +20,35 @@ from trading.orders.records import OrderRecord
 def _facts(side: Side, limit: int | None, kind: StockKind = "STOCK", **changed: Any) -> OrderFacts:
     now = datetime(2026, 11, 20, 1, tzinfo=UTC)
     order = OrderRecord(
-        id=new_id(), client_order_id=None, stock_code=SAMSUNG, stock_name="삼성전자", side=side,
-        order_type=OrderType.MARKET if limit is None else OrderType.LIMIT, time_in_force=TimeInForce.DAY, quantity=1, price=limit,
-        status="PENDING", reason=None, executed_quantity=0, reserved_cash=0, accepted_at=now, finished_at=None,
-    )  # fmt: skip
+        id=new_id(),
+        client_order_id=None,
+        stock_code=SAMSUNG,
+        stock_name="삼성전자",
+        side=side,
+        order_type=OrderType.MARKET if limit is None else OrderType.LIMIT,
+        time_in_force=TimeInForce.DAY,
+        quantity=1,
+        price=limit,
+        status="PENDING",
+        reason=None,
+        executed_quantity=0,
+        reserved_cash=0,
+        accepted_at=now,
+        finished_at=None,
+    )
     known: dict[str, Any] = {
-        "market": "KOSPI", "kind": kind, "stock_status": "TRADABLE", "accepted_position": 0, "book_price": limit, "next_attempt_at": None,
-        "awaiting_first_print": False, "has_pending_fills": False, "account_halted": False, "halts": (), "matched_until": 0,
-    }  # fmt: skip
+        "market": "KOSPI",
+        "kind": kind,
+        "stock_status": "TRADABLE",
+        "accepted_position": 0,
+        "book_price": limit,
+        "next_attempt_at": None,
+        "awaiting_first_print": False,
+        "has_pending_fills": False,
+        "account_halted": False,
+        "halts": (),
+        "matched_until": 0,
+    }
     return OrderFacts(order=order, **(known | changed))
 
 

@@ -29,7 +29,7 @@ def volume_harness(server_uri: str, valkey_url: str) -> Iterator[TradingHarness]
         yield harness
 
 
-def found(
+def order_with_pending_fill(
     harness: TradingHarness, side: Side, *, volume: int = 1, quantity: int = 10
 ) -> tuple[UUID, OrderRecord, TaskRequest, int]:
     """Return a new user, an order with a pending fill, its execution task and the cash before."""
@@ -41,9 +41,9 @@ def found(
     order = harness.place(user, side, quantity, limit=69_000 if side is Side.BUY else 71_000)
     harness.tick(68_500 if side is Side.BUY else 71_500, volume=volume)
     harness.match()
-    (wakeup,) = harness.sent
+    (request,) = harness.sent
     harness.sent.clear()
-    return user, order, wakeup, balance
+    return user, order, request, balance
 
 
 def cancelling(harness: TradingHarness, user: UUID, order: OrderRecord) -> Callable[[], object]:
@@ -60,18 +60,22 @@ def test_fill_against_cancel(server_harness: TradingHarness, side: Side) -> None
     """Either filled and the cancellation refused, or cancelled without a fill."""
     harness = server_harness
     for _ in range(ROUNDS):
-        user, order, wakeup, balance = found(harness, side)
-        _, told = run_together(lambda: harness.run(wakeup), cancelling(harness, user, order))  # noqa: B023
+        user, order, request, balance = order_with_pending_fill(harness, side)
+        _, result = run_together(lambda: harness.run(request), cancelling(harness, user, order))  # noqa: B023
         settled(harness)
         ended = harness.order(user, order.id)
         if ended.status == "FILLED":
-            assert isinstance(told, OrderNotOpen)
-            assert told.facts == {"order_status": "FILLED", "reason": None, "executed_quantity": 10}
+            assert isinstance(result, OrderNotOpen)
+            assert result.facts == {
+                "order_status": "FILLED",
+                "reason": None,
+                "executed_quantity": 10,
+            }
             change = -690_103 if side is Side.BUY else 710_000 - 106 - 355 - 1_065
             assert cash(harness, user) == (balance + change, 0)
             assert shares(harness, user) == ((10, 0) if side is Side.BUY else (0, 0))
         else:
-            assert (ended.status, ended.executions, told) == ("CANCELLED", (), None)
+            assert (ended.status, ended.executions, result) == ("CANCELLED", (), None)
             assert cash(harness, user) == (balance, 0)
             assert shares(harness, user) == ((0, 0) if side is Side.BUY else (10, 0))
         assert rows(harness, "SELECT * FROM pending_fills") == []
@@ -81,15 +85,15 @@ def test_fill_against_amend(server_harness: TradingHarness) -> None:
     """Either filled on the old terms and the amendment refused, or amended without a fill."""
     harness = server_harness
     for _ in range(ROUNDS):
-        user, order, wakeup, balance = found(harness, Side.BUY)
+        user, order, request, balance = order_with_pending_fill(harness, Side.BUY)
         amends = outcome(
             lambda: harness.amend(user, order.id, limit=68_000, quantity=12),  # noqa: B023
             OrderNotOpen,
         )
-        _, told = run_together(lambda: harness.run(wakeup), amends)  # noqa: B023
+        _, result = run_together(lambda: harness.run(request), amends)  # noqa: B023
         settled(harness)
         after = harness.order(user, order.id)
-        if told is None:
+        if result is None:
             assert (after.status, after.quantity, after.price, after.executions) == (
                 "PENDING",
                 12,
@@ -104,15 +108,15 @@ def test_fill_against_amend(server_harness: TradingHarness) -> None:
 
 
 def test_fill_against_a_smaller_quantity(volume_harness: TradingHarness) -> None:
-    """Before the fill of six of ten, an amendment to four fills four; after it, four are refused."""
+    """Before a fill of six of ten, an amendment to four fills four; after it, it is refused."""
     harness = volume_harness
     for _ in range(ROUNDS):
-        user, order, wakeup, balance = found(harness, Side.BUY, volume=6)
+        user, order, request, balance = order_with_pending_fill(harness, Side.BUY, volume=6)
         amends = outcome(lambda: harness.amend(user, order.id, quantity=4), ValidationFailed)  # noqa: B023
-        _, told = run_together(lambda: harness.run(wakeup), amends)  # noqa: B023
+        _, result = run_together(lambda: harness.run(request), amends)  # noqa: B023
         settled(harness)
         after = harness.order(user, order.id)
-        if told is None:
+        if result is None:
             assert (after.status, after.executed_quantity) == ("FILLED", 4)
             assert cash(harness, user) == (balance - 276_041, 0)
         else:
@@ -129,8 +133,8 @@ def test_concurrent_executions_fill_an_order_once(server_harness: TradingHarness
     """Four workers with one task, and one with the sweep's."""
     harness = server_harness
     for _ in range(ROUNDS):
-        user, order, wakeup, balance = found(harness, Side.BUY)
-        run_together(*[lambda: harness.run(wakeup)] * 4)  # noqa: B023
+        user, order, request, balance = order_with_pending_fill(harness, Side.BUY)
+        run_together(*[lambda: harness.run(request)] * 4)  # noqa: B023
         settled(harness)
         assert len(harness.order(user, order.id).executions) == 1
         assert cash(harness, user) == (balance - 690_103, 0)
@@ -138,9 +142,9 @@ def test_concurrent_executions_fill_an_order_once(server_harness: TradingHarness
 
 def test_matchers_of_two_shard_counts_share_each_trade_once(volume_harness: TradingHarness) -> None:
     harness = volume_harness
-    split = opened_beside(harness, matcher_shards=2)
-    for look in (harness.match, split.match, lambda: split.match(1)):
-        look()
+    split = with_settings(harness, matcher_shards=2)
+    for run in (harness.match, split.match, lambda: split.match(1)):
+        run()
     for _ in range(ROUNDS):
         user = harness.user()
         harness.tick(70_000)
@@ -149,18 +153,18 @@ def test_matchers_of_two_shard_counts_share_each_trade_once(volume_harness: Trad
             harness.tick(68_500, volume=volume)
         run_together(harness.match, lambda: split.match(0), lambda: split.match(1))
         harness.match()
-        (touched,) = rows(
+        (pending,) = rows(
             harness,
             "SELECT SUM(quantity) AS shares FROM pending_fills WHERE order_id = :id",
             id=order.id.bytes,
         )
-        assert touched["shares"] == 7
+        assert pending["shares"] == 7
         settled(harness)
         assert harness.order(user, order.id).executed_quantity == 7
         cancel_all(harness, user)
 
 
-def opened_beside(harness: TradingHarness, **changed: object) -> TradingHarness:
+def with_settings(harness: TradingHarness, **changed: object) -> TradingHarness:
     """Return the same database under other settings, as another process has them."""
     core = replace(harness.core, settings=harness.settings.model_copy(update=changed))
     return TradingHarness(core, harness.clock, harness.sent)
@@ -181,7 +185,7 @@ def test_two_executions_on_one_balance(server_harness: TradingHarness) -> None:
         run_together(lambda: harness.run(one), lambda: harness.run(other))  # noqa: B023
         harness.clock.advance(seconds=3)
         harness.tick(73_200)
-        harness.sent += sweep(harness).wakeups
+        harness.sent += sweep(harness).requests
         settled(harness)
         assert sorted(harness.order(user, order.id).status for order in orders) == [
             "FILLED",
@@ -194,9 +198,9 @@ def test_concurrent_cancellations_release_once(server_harness: TradingHarness) -
     """One of three succeeds."""
     harness = server_harness
     for _ in range(ROUNDS):
-        user, order, _, _ = found(harness, Side.BUY)
-        told = run_together(*[cancelling(harness, user, order)] * 3)
-        assert sorted(map(str, told)) == ["None", "order-not-open", "order-not-open"]
+        user, order, _, _ = order_with_pending_fill(harness, Side.BUY)
+        result = run_together(*[cancelling(harness, user, order)] * 3)
+        assert sorted(map(str, result)) == ["None", "order-not-open", "order-not-open"]
         assert cash(harness, user) == (CASH, 0)
     settled(harness)
 
@@ -211,7 +215,10 @@ def test_cancel_all_against_fills(server_harness: TradingHarness) -> None:
         harness.tick(68_000)
         harness.match()
         harness.sent.clear()
-        fills = [lambda part=part: harness.run(TaskRequest(Task.EXECUTE_ORDERS, part)) for part in (tuple(orders[:3]), tuple(orders[3:]))]  # fmt: skip
+        parts = (tuple(orders[:3]), tuple(orders[3:]))
+        fills = [
+            lambda part=part: harness.run(TaskRequest(Task.EXECUTE_ORDERS, part)) for part in parts
+        ]
         cancelled, *_ = run_together(lambda: cancel_all(harness, user), *fills)  # noqa: B023
         settled(harness)
         states = {order: harness.order(user, order).status for order in orders}
@@ -228,11 +235,11 @@ def test_expire_against_fill(server_harness: TradingHarness) -> None:
         user = harness.user()
         harness.tick(70_000)
         order = harness.place(user, Side.BUY, 10, limit=70_000)
-        (wakeup,) = harness.sent
+        (request,) = harness.sent
         harness.sent.clear()
         harness.clock.now = harness.clock.now.replace(hour=15, minute=0, second=0)
         harness.match()
-        run_together(lambda: harness.run(wakeup), harness.expire)  # noqa: B023
+        run_together(lambda: harness.run(request), harness.expire)  # noqa: B023
         settled(harness)
         ended = harness.order(user, order.id)
         assert (ended.status, len(ended.executions)) in {("FILLED", 1), ("EXPIRED", 0)}
@@ -248,9 +255,9 @@ def test_halt_against_place(server_harness: TradingHarness) -> None:
         user = harness.user()
         harness.tick(70_000)
         harness.place(user, Side.BUY, 1)
-        wakeup = harness.sent.pop()
+        request = harness.sent.pop()
         places = [outcome(lambda: harness.place(user, Side.BUY, 1), TradingHalted)] * 3  # noqa: B023
-        run_together(lambda: halt(harness, admin), lambda: harness.run(wakeup), *places)  # noqa: B023
+        run_together(lambda: halt(harness, admin), lambda: harness.run(request), *places)  # noqa: B023
         filled = rows(harness, "SELECT COUNT(*) AS n FROM order_executions")
         harness.tick(70_000)
         settled(harness)
@@ -283,7 +290,12 @@ def test_amend_against_amend(server_harness: TradingHarness) -> None:
         user = harness.user()
         order = harness.place(user, Side.BUY, 10, limit=59_000)
         run_together(
-            *[lambda limit=limit, quantity=quantity: harness.amend(user, order.id, limit=limit, quantity=quantity) for limit, quantity in terms]  # noqa: B023
+            *[
+                lambda limit=limit, quantity=quantity: harness.amend(
+                    user, order.id, limit=limit, quantity=quantity  # noqa: B023
+                )
+                for limit, quantity in terms
+            ]
         )  # fmt: skip
         after = harness.order(user, order.id)
         assert (after.price, after.quantity) in terms
@@ -314,11 +326,11 @@ def test_settlement_of_a_part_against_cancellation_of_the_rest(
     """In either order the part is paid once and the rest is released once."""
     harness = volume_harness
     for _ in range(ROUNDS):
-        user, order, balance = part_of(harness, side)
+        user, order, balance = partly_executed_order(harness, side)
         (settle,) = harness.sent
         harness.sent.clear()
-        _, told = run_together(lambda: harness.run(settle), cancelling(harness, user, order))  # noqa: B023
-        assert told is None
+        _, result = run_together(lambda: harness.run(settle), cancelling(harness, user, order))  # noqa: B023
+        assert result is None
         settled(harness)
         assert harness.order(user, order.id).executed_quantity == 4
         assert cash(harness, user) == (
@@ -328,8 +340,8 @@ def test_settlement_of_a_part_against_cancellation_of_the_rest(
         assert shares(harness, user) == ((4, 0) if side is Side.BUY else (6, 0))
 
 
-def part_of(harness: TradingHarness, side: Side) -> tuple[UUID, OrderRecord, int]:
-    """Return a new user, an order of ten with four executed and not settled, and the cash before."""
+def partly_executed_order(harness: TradingHarness, side: Side) -> tuple[UUID, OrderRecord, int]:
+    """Return a new user, an order of ten with four executed, and the cash before."""
     user = harness.user()
     harness.tick(70_000)
     if side is Side.SELL:
@@ -357,15 +369,19 @@ def test_all_use_cases_at_once_on_a_few_accounts(volume_harness: TradingHarness)
         open_orders = rows(
             harness, "SELECT id, user_id FROM orders WHERE finished_at IS NULL ORDER BY id"
         )
-        mail = [*harness.sent, *sweep(harness).wakeups]
+        mailbox = [*harness.sent, *sweep(harness).requests]
         harness.sent.clear()
         works: list[Callable[[], object]] = [
             harness.match,
-            *[lambda one=one: harness.run(one) for one in mail[:4]],
+            *[lambda one=one: harness.run(one) for one in mailbox[:4]],
         ]
         for n, user in enumerate(users):
             limit = 69_500 + 100 * n
-            works.append(lambda user=user, limit=limit: harness.place(user, Side.BUY, 20, limit=limit, time_in_force=TimeInForce.GTC))  # fmt: skip
+            works.append(
+                lambda user=user, limit=limit: harness.place(
+                    user, Side.BUY, 20, limit=limit, time_in_force=TimeInForce.GTC
+                )
+            )
             works.append(lambda user=user: harness.place(user, Side.SELL, 5))
         for row in open_orders[:3]:
             owner, order = UUID(bytes=row["user_id"]), UUID(bytes=row["id"])
@@ -378,8 +394,8 @@ def test_all_use_cases_at_once_on_a_few_accounts(volume_harness: TradingHarness)
     for user in users:
         cancel_all(harness, user)
     harness.clock.advance(seconds=40)
-    while wakeups := sweep(harness).wakeups:
-        harness.sent += wakeups
+    while requests := sweep(harness).requests:
+        harness.sent += requests
         harness.run_all()
         harness.clock.advance(seconds=40)
     assert [cash(harness, user)[1] for user in users] == [0] * 3

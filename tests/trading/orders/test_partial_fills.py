@@ -117,7 +117,7 @@ def test_ioc_order_keeps_its_deadline_when_another_task_includes_it(
     harness.clock.advance(seconds=9)
     assert harness.run(TaskRequest(Task.EXECUTE_ORDERS, (order.id,))) == ExecutionReport()
     harness.clock.advance(seconds=1)
-    harness.sent += sweep(harness).wakeups
+    harness.sent += sweep(harness).requests
     harness.run_all()
     assert harness.order(user, order.id).status == "CANCELLED"
     assert cash(harness, user) == (10_000_000, 0)
@@ -212,9 +212,9 @@ def test_trade_is_matched_once_when_the_shard_count_changes(
     assert harness.breaches() == []
 
 
-@pytest.mark.parametrize("looked", [0, 1])
+@pytest.mark.parametrize("scanned", [0, 1])
 def test_matchers_pass_on_no_position_before_all_have_scanned(
-    volume_harness: TradingHarness, looked: int
+    volume_harness: TradingHarness, scanned: int
 ) -> None:
     """One of two new matchers has run when the count is changed back: no trade is lost or counted
     twice.
@@ -224,7 +224,7 @@ def test_matchers_pass_on_no_position_before_all_have_scanned(
     order = harness.place(user, Side.BUY, 10, limit=70_000)
     harness.tick(69_900, volume=4)
     change_settings(harness, matcher_shards=2)
-    harness.match(looked)
+    harness.match(scanned)
     change_settings(harness, matcher_shards=1)
     harness.match()
     harness.run_all()

@@ -122,8 +122,8 @@ def test_one_task_on_four_workers_is_done_once(server_harness: TradingHarness, t
     server_harness.sent[:] = [TaskRequest(Task.EXECUTE_ORDERS, ids)]
     while server_harness.sent[0].task is not task:
         server_harness.run(server_harness.sent.pop(0))
-    wakeup = server_harness.sent.pop(0)
-    run_together(*[lambda: server_harness.run(wakeup)] * 4)
+    request = server_harness.sent.pop(0)
+    run_together(*[lambda: server_harness.run(request)] * 4)
     server_harness.run_all()
     assert [shares(server_harness, user) for user in users] == [(2, 0)] * 4
     assert len(rows(server_harness, "SELECT id FROM order_executions")) == 4
@@ -154,15 +154,18 @@ def test_tasks_delivered_twice_in_any_order_by_several_workers(
         for user in users * 8
     ]
     while server_harness.sent or anything_due(server_harness):
-        mail = server_harness.sent * 2
+        mailbox = server_harness.sent * 2
         server_harness.sent.clear()
         server_harness.clock.advance(seconds=2)
         server_harness.tick(70_500)
         server_harness.tick(71_000, HYNIX)
-        mail += sweep(server_harness).wakeups
-        chance.shuffle(mail)
+        mailbox += sweep(server_harness).requests
+        chance.shuffle(mailbox)
         run_together(
-            *[lambda part=mail[n::3]: [server_harness.run(one) for one in part] for n in range(3)]
+            *[
+                lambda part=mailbox[n::3]: [server_harness.run(one) for one in part]
+                for n in range(3)
+            ]
         )
     assert {server_harness.order(user, order).status for user, order in orders} == {"FILLED"}
     assert server_harness.breaches() == []
@@ -175,4 +178,4 @@ def test_tasks_delivered_twice_in_any_order_by_several_workers(
 def anything_due(harness: TradingHarness) -> bool:
     """Return True if any work is left, dispatched or not."""
     harness.clock.advance(seconds=40)
-    return bool(sweep(harness).wakeups)
+    return bool(sweep(harness).requests)

@@ -30,16 +30,16 @@ def test_task_lost_at_any_stage_is_found_when_overdue(
     order = harness.place(user, Side.BUY, 3)
     stages_done(harness, stage)
     harness.clock.advance(milliseconds=GRACE_MS - 1)
-    assert sweep(harness).wakeups == ()
+    assert sweep(harness).requests == ()
     harness.clock.advance(milliseconds=1)
 
     overdue = sweep(harness)
 
-    assert [wakeup.task for wakeup in overdue.wakeups] == [task]
+    assert [request.task for request in overdue.requests] == [task]
     assert (overdue.orders, overdue.unsettled, overdue.unapplied) == tuple(
         int(stage == n) for n in range(3)
     )
-    harness.sent.extend(overdue.wakeups)
+    harness.sent.extend(overdue.requests)
     harness.run_all()
     assert harness.order(user, order.id).status == "FILLED"
     assert shares(harness, user) == (3, 0)
@@ -63,7 +63,7 @@ def test_finished_orders_are_never_swept(harness: TradingHarness) -> None:
     harness.tick(100_000)
     harness.run_all()
     harness.clock.advance(days=365)
-    assert sweep(harness).wakeups == ()
+    assert sweep(harness).requests == ()
 
 
 def test_postponed_order_is_swept_when_its_delay_is_over(harness: TradingHarness) -> None:
@@ -72,10 +72,10 @@ def test_postponed_order_is_swept_when_its_delay_is_over(harness: TradingHarness
     order = harness.place(user, Side.BUY, 1)
     harness.clock.advance(seconds=60)
     harness.run_all()
-    assert sweep(harness).wakeups == ()
+    assert sweep(harness).requests == ()
     harness.clock.advance(seconds=32)
     harness.tick(70_000)
-    harness.sent.extend(sweep(harness).wakeups)
+    harness.sent.extend(sweep(harness).requests)
     harness.run_all()
     assert harness.order(user, order.id).status == "FILLED"
 
@@ -90,10 +90,10 @@ def test_backlog_is_dispatched_in_batches_and_drained(database_uri: str, valkey_
             harness.sent.clear()
             harness.clock.advance(milliseconds=GRACE_MS)
             harness.tick(70_000)
-            wakeups = sweep(harness).wakeups
-            assert all(len(wakeup.ids) <= 4 for wakeup in wakeups)
-            for wakeup in wakeups:
-                harness.run(wakeup)
-        assert wakeups == ()
+            requests = sweep(harness).requests
+            assert all(len(request.ids) <= 4 for request in requests)
+            for request in requests:
+                harness.run(request)
+        assert requests == ()
         assert [shares(harness, user) for user in users] == [(3, 0)] * 3
         assert harness.breaches() == []

@@ -32,9 +32,9 @@ def test_settlement_spends_the_reservation_and_releases_the_rest(harness: Tradin
     """One ledger entry with the fill's figures; the update of the holding is dispatched."""
     user = harness.user()
     harness.tick(70_000)
-    wakeup = executed(harness, (user, Side.BUY, 10))
+    request = executed(harness, (user, Side.BUY, 10))
 
-    assert harness.run(wakeup) == 1
+    assert harness.run(request) == 1
 
     _opening, transaction = ledger(harness, user)
     assert (transaction.transaction_type, transaction.amount, transaction.commission) == (
@@ -59,7 +59,7 @@ def test_fills_of_one_account_form_one_chain(harness: TradingHarness) -> None:
     users = [harness.user(), harness.user()]
     for user in users:
         bought(harness, user, 10)
-    wakeup = executed(
+    request = executed(
         harness,
         *[
             (user, side, quantity)
@@ -69,7 +69,7 @@ def test_fills_of_one_account_form_one_chain(harness: TradingHarness) -> None:
         ],
     )
 
-    assert harness.run(wakeup) == 12
+    assert harness.run(request) == 12
 
     for user in users:
         chain = ledger(harness, user)
@@ -88,13 +88,13 @@ def test_repeated_stage_changes_nothing(harness: TradingHarness, task: Task) -> 
     """The same task again, with ids doubled and an unknown one among them."""
     user = harness.user()
     harness.tick(70_000)
-    wakeups = [executed(harness, (user, Side.BUY, 10))]
-    harness.run(wakeups[0])
-    wakeups += harness.sent
+    requests = [executed(harness, (user, Side.BUY, 10))]
+    harness.run(requests[0])
+    requests += harness.sent
     harness.run_all()
     before = everything(harness)
-    (wakeup,) = [one for one in wakeups if one.task is task]
-    for ids in (wakeup.ids, wakeup.ids * 2, (*wakeup.ids, new_id()), ()):
+    (request,) = [one for one in requests if one.task is task]
+    for ids in (request.ids, request.ids * 2, (*request.ids, new_id()), ()):
         assert harness.run(TaskRequest(task, ids)) == 0
     assert everything(harness) == before
     assert harness.sent == []
@@ -103,8 +103,8 @@ def test_repeated_stage_changes_nothing(harness: TradingHarness, task: Task) -> 
 def test_duplicate_ids_are_processed_once(harness: TradingHarness) -> None:
     user = harness.user()
     harness.tick(70_000)
-    wakeup = executed(harness, (user, Side.BUY, 10))
-    assert harness.run(TaskRequest(wakeup.task, wakeup.ids * 3)) == 1
+    request = executed(harness, (user, Side.BUY, 10))
+    assert harness.run(TaskRequest(request.task, request.ids * 3)) == 1
     (update,) = harness.sent
     assert harness.run(TaskRequest(update.task, update.ids * 3)) == 1
     assert shares(harness, user) == (10, 0)
@@ -193,10 +193,10 @@ def test_tasks_of_the_next_stage_are_split_into_batches(database_uri: str, valke
         ids = tuple(harness.place(user, Side.BUY, 1).id for _ in range(5))
         harness.sent.clear()
         harness.run(TaskRequest(Task.EXECUTE_ORDERS, ids))
-        every = tuple(one for wakeup in harness.sent for one in wakeup.ids)
+        every = tuple(one for request in harness.sent for one in request.ids)
         harness.sent.clear()
         harness.run(TaskRequest(Task.SETTLE_EXECUTIONS, every))
-        assert [len(wakeup.ids) for wakeup in harness.sent] == [2, 2, 1]
+        assert [len(request.ids) for request in harness.sent] == [2, 2, 1]
         harness.run_all()
         assert shares(harness, user) == (5, 0)
 
@@ -208,12 +208,12 @@ def test_batch_needs_the_same_number_of_statements_for_any_number_of_fills(
     harness.tick(70_000)
     counts = []
     for size in (2, 12):
-        wakeup = executed(harness, *[(harness.user(), Side.BUY, 1) for _ in range(size)])
+        request = executed(harness, *[(harness.user(), Side.BUY, 1) for _ in range(size)])
         if task is Task.UPDATE_PORTFOLIOS:
-            harness.run(wakeup)
-            wakeup = harness.sent.pop()
+            harness.run(request)
+            request = harness.sent.pop()
         with statements_counted(harness.core.database.engine) as statements:
-            assert harness.run(wakeup) == size
+            assert harness.run(request) == size
         counts.append(len(statements))
         harness.sent.clear()
     assert counts[0] == counts[1]

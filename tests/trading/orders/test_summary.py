@@ -20,7 +20,7 @@ def summary(harness: TradingHarness, user: UUID, **period: Any) -> OrderSummary:
     return harness.core.read(order_summary, user_id=user, **wanted)
 
 
-def by_hand(
+def computed_totals(
     harness: TradingHarness, user: UUID, side: Side, stock_code: str | None = None
 ) -> SideTotals:
     """Return the totals computed from a user's orders one by one."""
@@ -74,7 +74,9 @@ def test_totals_equal_those_of_the_orders(
 ) -> None:
     found = summary(harness, trader, stock_code=stock_code)
 
-    assert found.by_side == {side: by_hand(harness, trader, side, stock_code) for side in Side}
+    assert found.by_side == {
+        side: computed_totals(harness, trader, side, stock_code) for side in Side
+    }
     assert all(
         type(getattr(found.by_side[side], name)) is int
         for side in Side
